@@ -104,11 +104,6 @@ def test_each_level_is_as_if_pooled_from_the_finest(shape, spacing):
         np.testing.assert_allclose(level.ct_from_index, pooled.ct_from_index)
 
 
-def test_the_finest_level_is_the_volume_itself(oblique):
-    volume, _ = blobs(oblique)
-    assert pyramid(volume, 1)[0] is volume
-
-
 def test_tissue_at_a_cut_end_keeps_its_density():
     for level in pyramid(Volume(np.full((9, 9, 9), 0.02), np.eye(4)), 4):
         np.testing.assert_allclose(level.values, 0.02, rtol=1e-5)

@@ -88,14 +88,6 @@ def test_points_outside_of_the_ct_are_suspicious(write_case):
     ]
 
 
-def test_it_is_told_how_well_a_camera_is_known(write_case):
-    case = minimal()
-    for view, (rotation, translation) in zip(case["views"], [(1.5, 3), (None, 0)], strict=True):
-        view |= {"rotation_sd_deg": rotation, "translation_sd_mm": translation}
-    ap, lateral = summary_lines(check_case(Case.load(write_case(case))))[2:6:3]
-    assert ap.endswith("the camera is known to 1.5 degrees and 3 mm.") and lateral.endswith("the camera is not known.")
-
-
 def test_the_share_inside_is_that_of_the_box(write_case):
     """Where the central ray hits the left edge of the image, half of the box is left of it."""
     half = np.eye(4)

@@ -66,23 +66,6 @@ def test_what_a_minimal_case_leaves_out(case_folder):
     assert view.rotation_sd_deg == view.translation_sd_mm == 0
 
 
-def test_a_folder_stands_for_the_case_in_it(write_case, tmp_path):
-    write_case(minimal())
-    assert CaseFile.read(tmp_path).path == CaseFile.read(str(tmp_path / "case.json")).path == tmp_path / "case.json"
-
-
-def test_the_search_stands_for_ranges_to_train_on_that_are_left_out(case_folder):
-    assert read(case_folder, {**minimal(), "training": {"roll_deg": 30, "beam_mm": 0}}).training == {
-        "roll_deg": 30,
-        "beam_mm": 0,
-    }
-    assert read(case_folder, {**minimal(), "training": {}}).training == {}
-
-
-def test_no_targets_are_no_targets(case_folder):
-    assert read(case_folder, {**minimal(), "targets": []}).targets is None
-
-
 def test_a_byte_order_mark_is_passed_over(write_case):
     assert len(CaseFile.read(write_case(b"\xef\xbb\xbf" + json.dumps(minimal()).encode())).views) == 2
 

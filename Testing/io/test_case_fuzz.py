@@ -7,6 +7,7 @@ import json
 import warnings
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_case_schema import VALIDATOR
@@ -102,6 +103,7 @@ def outcome(function, argument):
     return result
 
 
+@pytest.mark.slow
 @settings(COMMON, max_examples=1500)
 @given(damaged_cases())
 def test_damaged_cases(case_folder, content):
@@ -110,6 +112,7 @@ def test_damaged_cases(case_folder, content):
         VALIDATOR.validate(content)
 
 
+@pytest.mark.slow
 @settings(COMMON, max_examples=1000)
 @given(st.data())
 def test_damaged_text(case_folder, data):
@@ -125,6 +128,7 @@ def test_damaged_text(case_folder, data):
     outcome(CaseFile.read, path)
 
 
+@pytest.mark.slow
 @settings(COMMON, max_examples=120)
 @given(damaged_cases() | bent_cases())
 def test_damaged_cases_with_their_pixels(case_folder, content):

@@ -15,7 +15,6 @@ from tiny_case import SIZE, START, camera, refusal
 
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.calibration.calibrated import parse_option
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.points import read_pixels, read_targets
 from MultiViewRegistrationLib.io.pose_files import read_pose
@@ -281,16 +280,6 @@ def test_poses_are_read_in_all_four_ways(files):
     assert "holds reference_from_world" in refusal(read_pose, "named.txt", "world_from_ct")
     np.savetxt("large.txt", 2 * REFERENCE)
     assert "world_from_ct" not in refusal(read_pose, "large.txt", "reference_from_world", ["lps"])
-
-
-def test_what_is_given_is_typed():
-    assert parse_option("size=640,480") == ("size", (640, 480)) and parse_option("first_pixel=0.5") == (
-        "first_pixel",
-        0.5,
-    )
-    np.testing.assert_array_equal(parse_option("intrinsics=1,2,3,4,5,6,7,8,9")[1], np.arange(1, 10).reshape(3, 3))
-    for wrong in ("size=640", "first_pixel=2", "axes=up", "camera_frame=", "unit"):
-        assert "expected" in refusal(parse_option, wrong)
 
 
 TEXTS = st.text(max_size=60) | st.lists(

@@ -48,6 +48,7 @@ def picture(seed: int, dtype: type, shape: tuple[int, int]) -> np.ndarray:
     return np.random.default_rng(seed).uniform(0.4 * top, top, shape).astype(dtype)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     seed=st.integers(0, 2**31),

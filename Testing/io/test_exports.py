@@ -131,11 +131,6 @@ def test_every_file_carries_what_speaks_against_it_and_none_a_name(exported):
     assert not any(OVERRIDE.encode() in file.read_bytes() for file in exported(override=None).values())
 
 
-def test_a_rejected_result_says_so(exported):
-    file = exported("tfm", verdict="reject", reasons=["Doe John: ambiguous."])["world_from_ct.forward.tfm"]
-    assert "# Override: The result was rejected. world_from_ct" in file.read_text()
-
-
 def verified(require_program, path):
     """What dciodvfy says of a file, but that it does not know whose it is, nor of which side."""
     done = subprocess.run(

@@ -22,7 +22,7 @@ from MultiViewRegistrationLib.io.pose_files import (
     write_npy,
     write_text,
 )
-from MultiViewRegistrationLib.io.transforms import turned, write_h5_transform, write_transform
+from MultiViewRegistrationLib.io.transforms import write_h5_transform, write_transform
 
 POSE = pose(5)
 POINT_LPS = np.array([120.0, -340.0, 77.0, 1.0])
@@ -119,21 +119,6 @@ def stretched(*diagonal):
     return POSE @ np.diag(diagonal)
 
 
-@pytest.mark.parametrize(
-    "matrix, word",
-    [
-        (stretched(1.1, 1.1, 1.1, 1), "scale"),
-        (stretched(1, 1, -1, 1), "mirror"),
-        (POSE.T, "last row"),
-        (POSE @ np.array([[1, 0.1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]), "shear"),
-        (np.full((4, 4), np.nan), "nan"),
-    ],
-)
-def test_what_is_not_rigid_is_refused(tmp_path, matrix, word):
-    np.save(tmp_path / "a.npy", matrix)
-    assert word in refusal(read_start_pose, tmp_path / "a.npy", "lps", "forward").lower()
-
-
 def pickled() -> bytes:
     stream = io.BytesIO()
     np.save(stream, np.array([{"a": 1}], object), allow_pickle=True)
@@ -197,7 +182,3 @@ def test_any_bytes_are_a_matrix_or_refused(tmp_path, ending, content):
         assert read_named_matrix(path).matrix.shape == (4, 4)
     except InputError as error:
         assert len(str(error).splitlines()) == 1
-
-
-def test_lps_and_ras_are_turned_back_and_forth():
-    np.testing.assert_array_equal(turned(turned(POSE)), POSE)

@@ -144,10 +144,10 @@ def changed(case, keys, value):
     return case
 
 
-def refusal(function, *arguments):
+def refusal(function, *arguments, **named):
     """The message of the InputError that `function` raises: one line, and no end of a sentence inside."""
     with pytest.raises(InputError) as error:
-        function(*arguments)
+        function(*arguments, **named)
     message = str(error.value)
     assert len(message.splitlines()) == 1 and re.search(r"[.?]$", message) and not re.search(r"[.!?] [A-Z]", message), (
         message

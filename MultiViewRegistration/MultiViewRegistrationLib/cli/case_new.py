@@ -199,8 +199,8 @@ def _view(given: dict, ask: Callable[[str], str] | None) -> NewView:
     for key, reading in view.from_header().items():
         print(f"mvreg: {name}: {key} is {reading} by the DICOM header", file=sys.stderr)
     if ask:
-        while lacking := view.lacking():
-            key = next(iter(lacking))
+        while missing := view.missing():
+            key = next(iter(missing))
             view.c_arm[key] = _until(
                 ask, f"{name}: {C_ARM[key]}: ", lambda value, key=key: parse_reading(f"{key}={value}")[1]
             )

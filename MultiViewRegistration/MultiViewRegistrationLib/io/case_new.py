@@ -68,12 +68,12 @@ class NewView:
         header = read_header(self.image, self.more.get("frame"), self.c_arm)
         return {key: value for key, value in header.values.items() if key not in self.c_arm} if header else {}
 
-    def lacking(self) -> dict[str, str]:
+    def missing(self) -> dict[str, str]:
         """The readings of a C-arm that are not known, each with the DICOM attributes that would say it, "" for another image."""
         if "c_arm" not in self.geometry:
             return {}
         header = read_header(self.image, self.more.get("frame"), self.c_arm)
-        return header.lacking if header else {key: "" for key in C_ARM if key not in self.c_arm}
+        return header.missing if header else {key: "" for key in C_ARM if key not in self.c_arm}
 
 
 @dataclass(eq=False)
@@ -184,7 +184,7 @@ def _refuse_gaps(new: NewCase) -> None:
         f"view {printable(view.name)}: lacks "
         + ", ".join(f"{key} ({why})" if why else key for key, why in lacks.items())
         for view in new.views
-        if (lacks := view.lacking())
+        if (lacks := view.missing())
     ]
     if lacking:
         raise InputError(

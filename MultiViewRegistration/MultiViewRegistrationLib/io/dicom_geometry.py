@@ -46,11 +46,11 @@ ASSUMPTIONS = (
 
 
 @dataclass(eq=False)
-class Found:
+class HeaderGeometry:
     """A reading as it is put together.
 
     values: by the keys of a case.json's c_arm, plain numbers and lists.
-    lacking: the keys that are not known, each with the attributes that would say it, or why what they say cannot be used.
+    missing: the keys that are not known, each with the attributes that would say it, or why what they say cannot be used.
     assumptions: a sentence each.
     patient_from_isocentre: (3, 3) the patient's axes (LPS) from those of the machine; None where the header does not say how he lies.
     table: what kind of position it is, and (3,) that of the table along the machine's axes in mm; None where the header does not say it.
@@ -58,7 +58,7 @@ class Found:
     """
 
     values: dict[str, Any] = field(default_factory=dict)
-    lacking: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
     assumptions: list[str] = field(default_factory=list)
     patient_from_isocentre: np.ndarray | None = None
     table: tuple[str, np.ndarray] | None = None
@@ -68,9 +68,9 @@ class Found:
         """Whether nobody has given this key."""
         return key not in self.values
 
-    def lack(self, key: str, why: str) -> None:
+    def report_missing(self, key: str, why: str) -> None:
         if self.needs(key):
-            self.lacking[key] = why
+            self.missing[key] = why
 
 
 GEOMETRY, PROPERTIES, DETECTOR = (
@@ -83,74 +83,74 @@ ROUNDING = 0.01
 MIN_MM, MAX_MM = 1.0, 1e4
 
 
-def find_distances(found: Found, frame: DicomFrame) -> None:
+def find_distances(geometry: HeaderGeometry, frame: DicomFrame) -> None:
     """source_to_detector_mm and source_to_isocentre_mm."""
-    if found.needs("source_to_detector_mm"):
-        _length(found, frame, "source_to_detector_mm", "DistanceSourceToDetector")
-    if found.needs("source_to_isocentre_mm"):
-        _isocentre(found, frame)
+    if geometry.needs("source_to_detector_mm"):
+        _length(geometry, frame, "source_to_detector_mm", "DistanceSourceToDetector")
+    if geometry.needs("source_to_isocentre_mm"):
+        _isocentre(geometry, frame)
 
 
-def _isocentre(found: Found, frame: DicomFrame) -> None:
-    key, to_detector = "source_to_isocentre_mm", found.values.get("source_to_detector_mm")
+def _isocentre(geometry: HeaderGeometry, frame: DicomFrame) -> None:
+    key, to_detector = "source_to_isocentre_mm", geometry.values.get("source_to_detector_mm")
     if frame.number("DistanceSourceToIsocenter", GEOMETRY):
         name, told = "DistanceSourceToIsocenter", ""
-        _length(found, frame, key, name)
+        _length(geometry, frame, key, name)
     elif frame.number("DistanceSourceToPatient", GEOMETRY):
         name, told = "DistanceSourceToPatient", AT_PATIENT
-        _length(found, frame, key, name)
+        _length(geometry, frame, key, name)
     else:
         name = "EstimatedRadiographicMagnificationFactor"
         told = BY_MAGNIFICATION
         factor = frame.number(name)
         if not factor or to_detector is None:
-            found.lack(key, "DistanceSourceToPatient")
+            geometry.report_missing(key, "DistanceSourceToPatient")
         elif factor <= 1:
-            found.lack(key, f"DistanceSourceToPatient; {name} is {factor:g}, which is not above 1")
+            geometry.report_missing(key, f"DistanceSourceToPatient; {name} is {factor:g}, which is not above 1")
         else:
-            found.values[key] = to_detector / factor
-    if key in found.values:
-        if to_detector is not None and found.values[key] >= to_detector:
-            found.lacking[key] = (
-                f"{name} is {found.values.pop(key):g} mm, not less than the {to_detector:g} mm from source to detector"
+            geometry.values[key] = to_detector / factor
+    if key in geometry.values:
+        if to_detector is not None and geometry.values[key] >= to_detector:
+            geometry.missing[key] = (
+                f"{name} is {geometry.values.pop(key):g} mm, not less than the {to_detector:g} mm from source to detector"
             )
         elif told:
-            found.assumptions.append(told)
+            geometry.assumptions.append(told)
 
 
-def _length(found: Found, frame: DicomFrame, key: str, name: str) -> None:
+def _length(geometry: HeaderGeometry, frame: DicomFrame, key: str, name: str) -> None:
     length = frame.number(name, GEOMETRY)
     if not length:
-        found.lack(key, name)
+        geometry.report_missing(key, name)
     elif not MIN_MM <= length <= MAX_MM:
-        found.lack(key, f"{name} is {length:g} mm")
+        geometry.report_missing(key, f"{name} is {length:g} mm")
     else:
-        found.values[key] = length
+        geometry.values[key] = length
 
 
-def find_pixel(found: Found, frame: DicomFrame) -> None:
+def find_pixel(geometry: HeaderGeometry, frame: DicomFrame) -> None:
     """pixel_mm, at the detector."""
-    if not found.needs("pixel_mm"):
+    if not geometry.needs("pixel_mm"):
         return
     imager, element = frame.numbers("ImagerPixelSpacing", PROPERTIES), elements_per_pixel_mm(frame)
     if len(imager):
         why = _contradiction(frame, imager, element)
         if why:
-            found.lack("pixel_mm", why)
+            geometry.report_missing("pixel_mm", why)
         else:
-            found.values["pixel_mm"] = imager[::-1].tolist()
+            geometry.values["pixel_mm"] = imager[::-1].tolist()
         return
     spacing = frame.numbers("PixelSpacing")
-    distances = [found.values.get(key) for key in ("source_to_detector_mm", "source_to_isocentre_mm")]
+    distances = [geometry.values.get(key) for key in ("source_to_detector_mm", "source_to_isocentre_mm")]
     if _are_sizes(spacing) and frame.text("PixelSpacingCalibrationType") == "GEOMETRY" and all(distances):
-        found.values["pixel_mm"] = (spacing[::-1] * distances[0] / distances[1]).tolist()
-        found.assumptions.append(SPACING_AT_ISOCENTRE)
+        geometry.values["pixel_mm"] = (spacing[::-1] * distances[0] / distances[1]).tolist()
+        geometry.assumptions.append(SPACING_AT_ISOCENTRE)
     elif element is not None:
-        found.values["pixel_mm"] = element[::-1].tolist()
-        found.assumptions.append(BY_BINNING)
+        geometry.values["pixel_mm"] = element[::-1].tolist()
+        geometry.assumptions.append(BY_BINNING)
     else:
         at_unknown = "; PixelSpacing does not say at which distance from the source it holds" if len(spacing) else ""
-        found.lack("pixel_mm", f"ImagerPixelSpacing{at_unknown}")
+        geometry.report_missing("pixel_mm", f"ImagerPixelSpacing{at_unknown}")
 
 
 def elements_per_pixel_mm(frame: DicomFrame) -> np.ndarray | None:
@@ -198,7 +198,7 @@ PATIENT_FROM_TABLE = {
 ANGLES = {"rao_lao_deg": ("PositionerPrimaryAngle", 180.0), "cra_cau_deg": ("PositionerSecondaryAngle", 90.0)}
 
 
-def find_patient(found: Found, frame: DicomFrame) -> None:
+def find_patient(geometry: HeaderGeometry, frame: DicomFrame) -> None:
     """How the patient lies along the machine's axes: left, down and to the head of the table where that stands straight."""
     position = PATIENT_FROM_TABLE.get(frame.text("PatientPosition"))
     if position is None:
@@ -209,10 +209,10 @@ def find_patient(found: Found, frame: DicomFrame) -> None:
         isocentre_from_table = isocentre_from_table @ c_arm.about_axis(
             axis, sign * (frame.number(name, ISOCENTRE) or 0.0)
         )
-    found.patient_from_isocentre = np.array(position, float) @ isocentre_from_table.T
+    geometry.patient_from_isocentre = np.array(position, float) @ isocentre_from_table.T
 
 
-def find_angles(found: Found, frame: DicomFrame) -> float | None:
+def find_angles(geometry: HeaderGeometry, frame: DicomFrame) -> float | None:
     """rao_lao_deg and cra_cau_deg: the patient's. How far the detector is turned about the beam as it stands, as roll_deg; None where the
     header does not say it."""
     angles = [
@@ -226,40 +226,40 @@ def find_angles(found: Found, frame: DicomFrame) -> float | None:
     in_isocentre = None not in angles
     if (
         in_isocentre
-        and found.patient_from_isocentre is not None
-        and found.needs("rao_lao_deg")
-        and found.needs("cra_cau_deg")
+        and geometry.patient_from_isocentre is not None
+        and geometry.needs("rao_lao_deg")
+        and geometry.needs("cra_cau_deg")
     ):
         primary, secondary, rotation = angles
         if abs(primary) > 180 or abs(secondary) > 90 or abs(rotation) > 180:
             why = f"its isocentre's angles of {primary:g}, {secondary:g} and {rotation:g} degrees are out of range"
-            found.lack("rao_lao_deg", why)
-            found.lack("cra_cau_deg", why)
+            geometry.report_missing("rao_lao_deg", why)
+            geometry.report_missing("cra_cau_deg", why)
             return None
         turned = c_arm.rotation(primary, secondary) @ c_arm.about_axis(2, rotation)
-        found.values["rao_lao_deg"], found.values["cra_cau_deg"], roll = c_arm.angles(
-            found.patient_from_isocentre @ turned
+        geometry.values["rao_lao_deg"], geometry.values["cra_cau_deg"], roll = c_arm.angles(
+            geometry.patient_from_isocentre @ turned
         )
         return float(roll)
     for key, (name, largest) in ANGLES.items():
-        if not found.needs(key):
+        if not geometry.needs(key):
             continue
         start = frame.number(name, POSITIONER)
         if start is None:
-            found.lack(
+            geometry.report_missing(
                 key,
                 f"{name}, or PatientPosition for {name.replace('Positioner', 'PositionerIsocenter')}"
                 if in_isocentre
                 else name,
             )
         elif abs(start) > largest:
-            found.lack(key, f"{name} is {start:g} degrees, beyond {largest:g}")
+            geometry.report_missing(key, f"{name} is {start:g} degrees, beyond {largest:g}")
         else:
-            _add_increment(found, frame, key, start)
+            _add_increment(geometry, frame, key, start)
     return None
 
 
-def _add_increment(found: Found, frame: DicomFrame, key: str, start: float) -> None:
+def _add_increment(geometry: HeaderGeometry, frame: DicomFrame, key: str, start: float) -> None:
     """The angle of the frame in a run that turns: one step for all frames, or a list of how far each is from the start."""
     name, largest = ANGLES[key]
     increments, count = frame.numbers(f"{name}Increment"), frame_count(frame.file)
@@ -269,17 +269,17 @@ def _add_increment(found: Found, frame: DicomFrame, key: str, start: float) -> N
     elif len(increments) == 1:
         angle += frame.index * increments[0]
     elif len(increments):
-        found.lack(key, f"{name}Increment has {len(increments)} values for {count} frames")
+        geometry.report_missing(key, f"{name}Increment has {len(increments)} values for {count} frames")
         return
     elif frame.index and frame.text("PositionerMotion") == "DYNAMIC" and frame.group(POSITIONER) is None:
-        found.lack(key, f"{name}Increment, as the positioner moves")
+        geometry.report_missing(key, f"{name}Increment, as the positioner moves")
         return
     if largest == 180:
         angle = (angle + 180) % 360 - 180 if abs(angle) > 180 else angle
     if abs(angle) > largest:
-        found.lack(key, f"{name} with {name}Increment is {angle:g} degrees, beyond {largest:g}")
+        geometry.report_missing(key, f"{name} with {name}Increment is {angle:g} degrees, beyond {largest:g}")
         return
-    found.values[key] = float(angle)
+    geometry.values[key] = float(angle)
 
 
 FIELD = "FieldOfViewSequence"
@@ -299,7 +299,7 @@ def field_of_view(frame: DicomFrame) -> tuple[int, bool | None]:
     return int(turn), flip
 
 
-def find_orientation(found: Found, frame: DicomFrame, detector_roll: float | None) -> None:
+def find_orientation(geometry: HeaderGeometry, frame: DicomFrame, detector_roll: float | None) -> None:
     """mirrored and roll_deg.
 
     detector_roll: how the detector is turned about the beam, as `find_angles` says it.
@@ -309,23 +309,23 @@ def find_orientation(found: Found, frame: DicomFrame, detector_roll: float | Non
     """
     letters = _letters(frame.texts("PatientOrientation", "PatientOrientationInFrameSequence"))
     turn, flip = field_of_view(frame)
-    angles = [found.values.get(key) for key in ("rao_lao_deg", "cra_cau_deg")]
+    angles = [geometry.values.get(key) for key in ("rao_lao_deg", "cra_cau_deg")]
     if letters is not None and None in angles:
         return  # they will tell once there are angles
-    fitting = None if letters is None else _fitting(letters, *angles, found.values.get("mirrored"))
+    fitting = None if letters is None else _fitting(letters, *angles, geometry.values.get("mirrored"))
     by_field = None if flip is None else not flip
     contradicted = fitting is not None and by_field is not None and fitting[1] != by_field
-    if found.needs("mirrored"):
+    if geometry.needs("mirrored"):
         if letters is not None and fitting is None:
-            found.lack("mirrored", "PatientOrientation does not fit the angles")
+            geometry.report_missing("mirrored", "PatientOrientation does not fit the angles")
         elif fitting is not None:
-            found.assumptions += [BY_LETTERS] if contradicted else []
-            found.values["mirrored"] = fitting[1]
+            geometry.assumptions += [BY_LETTERS] if contradicted else []
+            geometry.values["mirrored"] = fitting[1]
         elif by_field is not None:
-            found.values["mirrored"] = by_field
+            geometry.values["mirrored"] = by_field
         else:
-            found.lack("mirrored", "PatientOrientation or FieldOfViewHorizontalFlip")
-    if not found.needs("roll_deg"):
+            geometry.report_missing("mirrored", "PatientOrientation or FieldOfViewHorizontalFlip")
+    if not geometry.needs("roll_deg"):
         return
     if detector_roll is not None and flip is not None and not contradicted:
         roll, told = detector_roll - turn, ""
@@ -333,10 +333,10 @@ def find_orientation(found: Found, frame: DicomFrame, detector_roll: float | Non
         roll, told = fitting[0], QUARTERS
     else:
         roll, told = (detector_roll or 0.0) - turn, HEAD_UP if detector_roll is None else ""
-    found.assumptions += [told] if told else []
+    geometry.assumptions += [told] if told else []
     roll = (roll + 180) % 360 - 180
     if abs(roll) > 1e-9:
-        found.values["roll_deg"] = float(roll)
+        geometry.values["roll_deg"] = float(roll)
 
 
 def _letters(texts: list[str]) -> np.ndarray | None:
@@ -364,39 +364,39 @@ def _fitting(letters: np.ndarray, rao_lao: float, cra_cau: float, mirrored: bool
     return best if fits[best] >= MIN_FIT and fits[best] - other >= MIN_FIT_MARGIN else None
 
 
-def find_principal_point(found: Found, frame: DicomFrame) -> None:
+def find_principal_point(geometry: HeaderGeometry, frame: DicomFrame) -> None:
     """principal_point, where the header says what part of the detector is stored; else it is left to be the middle."""
-    if not found.needs("principal_point"):
+    if not geometry.needs("principal_point"):
         return
     origin, element = frame.numbers("FieldOfViewOrigin", FIELD), frame.numbers("DetectorElementSpacing")
     projection, size = frame.numbers("PositionOfIsocenterProjection"), frame.numbers("PhysicalDetectorSize")
-    per_pixel = _elements_per_pixel(found, frame, element)
+    per_pixel = _elements_per_pixel(geometry, frame, element)
     if len(origin) == 2 and per_pixel is not None:
         if len(projection) == 2:
-            found.values["principal_point"] = _in_image(found, frame, projection, origin, per_pixel)
+            geometry.values["principal_point"] = _in_image(geometry, frame, projection, origin, per_pixel)
             return
         if len(size) == 2 and len(element) == 2 and size.min() > 0:
-            found.values["principal_point"] = _in_image(found, frame, size / element / 2 - 0.5, origin, per_pixel)
-            found.assumptions.append(ON_DETECTOR)
+            geometry.values["principal_point"] = _in_image(geometry, frame, size / element / 2 - 0.5, origin, per_pixel)
+            geometry.assumptions.append(ON_DETECTOR)
             return
-    found.assumptions.append(IN_IMAGE)
+    geometry.assumptions.append(IN_IMAGE)
 
 
-def _elements_per_pixel(found: Found, frame: DicomFrame, element: np.ndarray) -> np.ndarray | None:
+def _elements_per_pixel(geometry: HeaderGeometry, frame: DicomFrame, element: np.ndarray) -> np.ndarray | None:
     """(rows, columns) of the detector for a pixel of the field of view, before it is turned."""
-    if "pixel_mm" in found.values and len(element) == 2 and element.min() > 0:
-        pixel = np.array(found.values["pixel_mm"])[::-1]
+    if "pixel_mm" in geometry.values and len(element) == 2 and element.min() > 0:
+        pixel = np.array(geometry.values["pixel_mm"])[::-1]
         return (pixel[::-1] if field_of_view(frame)[0] % 180 else pixel) / element
     binning = frame.numbers("DetectorBinning", DETECTOR)
     return binning if len(binning) == 2 and binning.min() > 0 else None
 
 
 def _in_image(
-    found: Found, frame: DicomFrame, at: np.ndarray, origin: np.ndarray, per_pixel: np.ndarray
+    geometry: HeaderGeometry, frame: DicomFrame, at: np.ndarray, origin: np.ndarray, per_pixel: np.ndarray
 ) -> list[float]:
     """[column, row] of the stored image for a place (row, column) on the detector, counted from the centre of its first element."""
     row, column = (at - origin + 0.5) / per_pixel - 0.5
-    columns, rows = found.values["size"]
+    columns, rows = geometry.values["size"]
     turn, flip = field_of_view(frame)
     if turn == 90:  # to the right: what was at the bottom is at the left
         column, row = columns - 1 - row, column
@@ -415,16 +415,16 @@ TABLE_TOP = ("TableTopLongitudinalPosition", "TableTopVerticalPosition", "TableT
 INCREMENTS = ("TableLongitudinalIncrement", "TableVerticalIncrement", "TableLateralIncrement")
 
 
-def find_table(found: Found, frame: DicomFrame) -> None:
+def find_table(geometry: HeaderGeometry, frame: DicomFrame) -> None:
     """Where the table stands, by the first of these that the header has."""
     for names, group in ((TO_ISOCENTRE, ISOCENTRE), (TABLE_TOP, POSITION)):
         position = [frame.number(name, group) for name in names]
         if None not in position:
-            found.table = names[0], np.array(position)
+            geometry.table = names[0], np.array(position)
             return
     steps = [_increment(frame, name) for name in INCREMENTS]
     if None not in steps:
-        found.table = f"{INCREMENTS[0]} of {frame.file.text('SOPInstanceUID')}", np.array(steps)
+        geometry.table = f"{INCREMENTS[0]} of {frame.file.text('SOPInstanceUID')}", np.array(steps)
 
 
 def _increment(frame: DicomFrame, name: str) -> float | None:
@@ -435,31 +435,15 @@ def _increment(frame: DicomFrame, name: str) -> float | None:
     return float(frame.index * values[0]) if len(values) == 1 else None
 
 
-def moved(first: Found, other: Found) -> np.ndarray | None:
-    """(3,) mm along the machine's axes by which the table has moved since the first view; None where the headers do not tell."""
-    if first.table is None or other.table is None or first.table[0] != other.table[0]:
-        return None
-    return other.table[1] - first.table[1]
-
-
-def carry(values: dict, patient_moved: np.ndarray) -> None:
-    """Make a complete reading that of a world which the patient, moved by (3,) mm along his own axes (LPS), took with him."""
-    camera_from_world = c_arm.rotation(values["rao_lao_deg"], values["cra_cau_deg"]) @ c_arm.about_axis(
-        2, -values.get("roll_deg", 0.0)
-    )
-    x, y, depth = camera_from_world.T @ patient_moved
-    offset = values.get("isocentre_offset_mm", (0.0, 0.0))
-    values["isocentre_offset_mm"] = [float(offset[0] + x), float(offset[1] + y)]
-    values["source_to_isocentre_mm"] = float(values["source_to_isocentre_mm"] + depth)
-
-
 #: What a view needs to be placed, in the order in which it is told.
 NEEDED = ("source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "rao_lao_deg", "cra_cau_deg", "mirrored")
 PAIRS = ("pixel_mm", "size", "principal_point", "isocentre_offset_mm")
 NUMBERS = ("source_to_detector_mm", "source_to_isocentre_mm", "rao_lao_deg", "cra_cau_deg", "roll_deg")
 
 
-def read_header(path: str | os.PathLike, frame: int | None = None, given: dict[str, Any] | None = None) -> Found | None:
+def read_header(
+    path: str | os.PathLike, frame: int | None = None, given: dict[str, Any] | None = None
+) -> HeaderGeometry | None:
     """What the header of a DICOM X-ray says of how a frame, from 0, was taken; None for another file.
 
     given: what is known better, by the keys of a case.json's c_arm; of these, what is no such value is left to its reader to refuse.
@@ -474,17 +458,17 @@ def read_header(path: str | os.PathLike, frame: int | None = None, given: dict[s
     if not 0 <= index < count:
         file.refuse(f"frame {index} is asked for, but it has {count}; give a frame from 0 to {count - 1}.")
     header = DicomFrame(file, index)
-    found = Found(dict(given), machine=str(file.value("DeviceSerialNumber") or "").strip())
-    found.values.setdefault("size", [file.whole("Columns", 0), file.whole("Rows", 0)])
-    find_patient(found, header)
-    find_distances(found, header)
-    find_pixel(found, header)
-    roll = find_angles(found, header)
-    find_orientation(found, header, roll)
-    find_principal_point(found, header)
-    find_table(found, header)
-    found.lacking = {key: found.lacking[key] for key in NEEDED if key in found.lacking}
-    return found
+    geometry = HeaderGeometry(dict(given), machine=str(file.value("DeviceSerialNumber") or "").strip())
+    geometry.values.setdefault("size", [file.whole("Columns", 0), file.whole("Rows", 0)])
+    find_patient(geometry, header)
+    find_distances(geometry, header)
+    find_pixel(geometry, header)
+    roll = find_angles(geometry, header)
+    find_orientation(geometry, header, roll)
+    find_principal_point(geometry, header)
+    find_table(geometry, header)
+    geometry.missing = {key: geometry.missing[key] for key in NEEDED if key in geometry.missing}
+    return geometry
 
 
 def _is_value(key: str, value: Any) -> bool:

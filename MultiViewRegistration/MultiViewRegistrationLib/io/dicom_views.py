@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .dicom_geometry import EXACT, NEEDED, SAME_TABLE, TABLE_MOVED, Found, carry, moved, read_header
+from ..geometry import c_arm
+from .dicom_geometry import EXACT, NEEDED, SAME_TABLE, TABLE_MOVED, HeaderGeometry, read_header
 from .json_reader import describe
 
 HOW = (
@@ -44,21 +45,24 @@ def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, An
     InputError, a sentence, names all that any of the headers lacks, with the attributes that would say it, and how to give it; or says why
     views do not share one isocentre.
     """
-    found = [read_header(view.image, view.frame, view.given) for view in views]
-    lacking = [
-        f"{view.field} ({describe(view.name)}) lacks " + ", ".join(f"{key} ({why})" for key, why in one.lacking.items())
-        for view, one in zip(views, found)
-        if one.lacking
+    geometries = [read_header(view.image, view.frame, view.given) for view in views]
+    incomplete = [
+        f"{view.field} ({describe(view.name)}) lacks "
+        + ", ".join(f"{key} ({why})" for key, why in geometry.missing.items())
+        for view, geometry in zip(views, geometries)
+        if geometry.missing
     ]
-    if lacking:
-        raise InputError(f"{where}: {'; '.join(lacking)} in its DICOM header, expected all readings of a C-arm; {HOW}.")
+    if incomplete:
+        raise InputError(
+            f"{where}: {'; '.join(incomplete)} in its DICOM header, expected all readings of a C-arm; {HOW}."
+        )
     readings = []
-    for view, one in zip(views, found):
-        values, assumptions = {**one.values, **view.given}, list(one.assumptions)
-        if one is not found[0] and "isocentre_offset_mm" in view.given:
-            _check_machine(where, (views[0].field, view.field), found[0], one)
-        elif one is not found[0]:
-            assumptions += share_isocentre(where, (views[0].field, view.field), found[0], one, values, HOW)
+    for view, geometry in zip(views, geometries):
+        values, assumptions = {**geometry.values, **view.given}, list(geometry.assumptions)
+        if geometry is not geometries[0] and "isocentre_offset_mm" in view.given:
+            _check_machine(where, (views[0].field, view.field), geometries[0], geometry)
+        elif geometry is not geometries[0]:
+            assumptions += share_isocentre(where, (views[0].field, view.field), geometries[0], geometry, values, HOW)
         if view.exact:
             assumptions.append(EXACT)
         readings.append(({key: value for key, value in values.items() if value is not None}, assumptions))
@@ -66,7 +70,7 @@ def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, An
 
 
 def share_isocentre(
-    where: str, names: tuple[str, str], first: Found, other: Found, values: dict[str, Any], how: str
+    where: str, names: tuple[str, str], first: HeaderGeometry, other: HeaderGeometry, values: dict[str, Any], how: str
 ) -> list[str]:
     """Carries a complete reading (`values`) to the patient as he lay at another view, the first. What is assumed for it, a sentence each.
 
@@ -75,7 +79,7 @@ def share_isocentre(
     InputError where they are not of one machine, or the table moved and nobody says how the patient lay on it.
     """
     _check_machine(where, names, first, other)
-    if moved(first, other) is None:
+    if _moved(first, other) is None:
         return [SAME_TABLE]
     if not moved_mm(first, other):
         return []
@@ -84,18 +88,36 @@ def share_isocentre(
             f"{where}: the table moved between {names[0]} and {names[1]}, but the header lacks PatientPosition, expected "
             f"how the patient lies on it; {how}."
         )
-    carry(values, other.patient_from_isocentre @ moved(first, other))
+    _carry(values, other.patient_from_isocentre @ _moved(first, other))
     return [TABLE_MOVED]
 
 
-def moved_mm(first: Found, other: Found) -> float:
+def moved_mm(first: HeaderGeometry, other: HeaderGeometry) -> float:
     """How far the table has moved from one view to another; 0 where the headers do not tell."""
-    by = moved(first, other)
+    by = _moved(first, other)
     distance = 0.0 if by is None else float(np.linalg.norm(by))
     return distance if distance > STILL_MM else 0.0
 
 
-def _check_machine(where: str, names: tuple[str, str], first: Found, other: Found) -> None:
+def _moved(first: HeaderGeometry, other: HeaderGeometry) -> np.ndarray | None:
+    """(3,) mm along the machine's axes by which the table has moved since the first view; None where the headers do not tell."""
+    if first.table is None or other.table is None or first.table[0] != other.table[0]:
+        return None
+    return other.table[1] - first.table[1]
+
+
+def _carry(values: dict, patient_moved: np.ndarray) -> None:
+    """Make a complete reading that of a world which the patient, moved by (3,) mm along his own axes (LPS), took with him."""
+    camera_from_world = c_arm.rotation(values["rao_lao_deg"], values["cra_cau_deg"]) @ c_arm.about_axis(
+        2, -values.get("roll_deg", 0.0)
+    )
+    x, y, depth = camera_from_world.T @ patient_moved
+    offset = values.get("isocentre_offset_mm", (0.0, 0.0))
+    values["isocentre_offset_mm"] = [float(offset[0] + x), float(offset[1] + y)]
+    values["source_to_isocentre_mm"] = float(values["source_to_isocentre_mm"] + depth)
+
+
+def _check_machine(where: str, names: tuple[str, str], first: HeaderGeometry, other: HeaderGeometry) -> None:
     if first.machine and other.machine and first.machine != other.machine:
         raise InputError(
             f"{where}: {names[1]} and {names[0]} were taken by different machines (DeviceSerialNumber), which share no "

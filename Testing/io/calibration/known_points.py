@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
-import pytest
 from scipy.spatial.transform import Rotation
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
 
 SIZE = (640, 480)
@@ -48,14 +44,3 @@ def check(view, points, pixels, atol=1e-6):
     if view.camera is not None:
         np.testing.assert_allclose(view.camera.project(points), pixels, rtol=0, atol=atol)
         assert (view.camera.depth(points) > 0).all()
-
-
-def refusal(function, *arguments, **named):
-    """The message of the InputError that it raises: a sentence on one line."""
-    with pytest.raises(InputError) as error:
-        function(*arguments, **named)
-    message = str(error.value)
-    assert len(message.splitlines()) == 1 and message.endswith((".", "?")) and not re.search(r"[.!?] [A-Z]", message), (
-        message
-    )
-    return message

@@ -11,10 +11,11 @@ import opencv_files
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from known_points import POSE, SIZE, K, R, T, refusal, rows
+from known_points import POSE, SIZE, K, R, T, rows
 from test_matrix_files import plus
 from test_mayacam import text_of, text_of_1
 from test_rtk_geometry import XML
+from tiny_case import refusal
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.calibration.read import read_calibration

@@ -6,8 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from known_points import POINTS, SIZE, K, R, T, check, pinhole, read_text, refusal, rows
+from known_points import POINTS, SIZE, K, R, T, check, pinhole, read_text, rows
 from scipy.spatial.transform import Rotation
+from tiny_case import refusal
 from wrist_mayacam import WRIST
 
 from MultiViewRegistrationLib.io.calibration.calibrated import CalibrationOptions

@@ -7,8 +7,9 @@ import json
 import numpy as np
 import opencv_files
 import pytest
-from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, R, T, check, pinhole, read_text, refusal, rows
+from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, R, T, check, pinhole, read_text, rows
 from scipy.spatial.transform import Rotation
+from tiny_case import refusal
 
 from MultiViewRegistrationLib.io.calibration.read import format_of
 

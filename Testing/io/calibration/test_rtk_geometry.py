@@ -6,7 +6,8 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from known_points import POINTS, check, read_text, refusal
+from known_points import POINTS, check, read_text
+from tiny_case import refusal
 
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
 from MultiViewRegistrationLib.io.calibration.rtk import matrix_of
@@ -55,6 +56,7 @@ def test_points_fall_where_rtk_has_them(written):
         np.testing.assert_allclose(view.camera.source, np.array(geometry.GetSourcePosition(i))[:3], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_rtk_projects_a_ball_there(rtk, written):
     """Its ray tracer draws an ellipsoid of one point; the brightest pixel is where the camera says."""
     import itk

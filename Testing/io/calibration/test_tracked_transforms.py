@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, check, pinhole, refusal
+from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, check, pinhole
+from tiny_case import refusal
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.calibration.read import format_of, read_calibration
@@ -71,8 +72,3 @@ def test_what_a_transform_does_not_say_is_asked_for(tmp_path, key):
     path = _written(tmp_path / "a.tfm", sitk.Euler3DTransform())
     given = {**GIVEN, "direction": "forward", "axes": "lps", "fixed_transforms": "none"}
     assert f"set {key} to" in refusal(read_calibration, path, **{**given, key: None})
-
-
-def test_a_transform_with_scale_is_none(tmp_path):
-    path = _written(tmp_path / "a.tfm", sitk.ScaleTransform(3, (1.1, 1.1, 1.1)))
-    assert "a.tfm" in refusal(read_calibration, path, **GIVEN, direction="forward", axes="lps", fixed_transforms="none")

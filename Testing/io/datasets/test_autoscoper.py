@@ -155,6 +155,7 @@ def test_what_is_wrong_in_a_calibration_is_refused(tmp_path, old, new, part):
 LINES = (TRIAL + WRIST[0]).splitlines()
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.lists(st.sampled_from(LINES) | st.text(max_size=12), max_size=20))
 def test_random_lines_are_refused(tmp_path_factory, lines):

@@ -158,6 +158,7 @@ def test_real_numbers_of_the_set_mean_what_they_are_read_as():
     assert np.degrees(rigid.rotation_angle(camera_from_ct[:3, :3] @ AP.T)) < 15
 
 
+@pytest.mark.slow
 def test_registration_from_nearby_ends_at_the_truth(written, case):
     centre = rigid.transform_points(case.truth_world_from_ct, case.ct.centroid())
     move = rigid.about(centre, off(np.eye(4), [2, -1.5, 1], [2.0, -3, 1]))

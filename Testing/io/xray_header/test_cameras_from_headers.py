@@ -46,7 +46,7 @@ def c_arm(primary, secondary, **changes) -> CArm:
 def camera_of(path, frame=None, **given):
     """The camera of a header that lacks nothing."""
     found = read_header(path, frame, given)
-    assert not found.lacking
+    assert not found.missing
     return CArm(**found.values).camera()
 
 
@@ -257,9 +257,9 @@ def test_a_run_that_turns_has_a_camera_for_each_frame(tmp_path):
         PositionerPrimaryAngleIncrement=["0", "1"],
         PositionerMotion="DYNAMIC",
     )
-    assert read_header(wrong, 1).lacking["rao_lao_deg"] == "PositionerPrimaryAngleIncrement has 2 values for 4 frames"
+    assert read_header(wrong, 1).missing["rao_lao_deg"] == "PositionerPrimaryAngleIncrement has 2 values for 4 frames"
     silent = write_xa(tmp_path / "silent.dcm", "10", "1", pixels(frames=4), PositionerMotion="DYNAMIC")
-    assert "rao_lao_deg" in read_header(silent, 1).lacking and "rao_lao_deg" not in read_header(silent, 0).lacking
+    assert "rao_lao_deg" in read_header(silent, 1).missing and "rao_lao_deg" not in read_header(silent, 0).missing
 
 
 def table(vertical, longitudinal, lateral):
@@ -366,7 +366,7 @@ def test_what_cannot_be_used_is_asked_for(tmp_path, tags, key, said):
     found = read_header(
         write_xa(tmp_path / "x.dcm", **{"primary": 0, "secondary": 0, "PatientOrientation": ["L", "F"], **tags})
     )
-    assert list(found.lacking) == [key] and said in found.lacking[key] and key not in found.values
+    assert list(found.missing) == [key] and said in found.missing[key] and key not in found.values
 
 
 def test_what_the_letters_say_stands_against_the_flip_of_a_detector(tmp_path):
@@ -377,7 +377,7 @@ def test_what_the_letters_say_stands_against_the_flip_of_a_detector(tmp_path):
     silent = read_header(
         write_xa(tmp_path / "silent.dcm", 20, 0, FieldOfViewHorizontalFlip="YES", FieldOfViewRotation="0")
     )
-    assert silent.values["mirrored"] is False and not silent.lacking
+    assert silent.values["mirrored"] is False and not silent.missing
 
 
 def test_a_pixel_is_found_by_magnification_or_binning(tmp_path):
@@ -471,7 +471,7 @@ def test_case_new_writes_what_it_assumes(case_folder, tmp_path, capsys):
 )
 def test_the_shared_files_name_what_they_lack(shared_data, write_pair, tmp_path, name, lacks):
     path = (shared_data / "dicom" / name).resolve()
-    assert list(read_header(path).lacking) == lacks
+    assert list(read_header(path).missing) == lacks
     other = write_xa(tmp_path / "2.dcm", 90, 0, PatientOrientation=["P", "F"])
     said = refusal(Case.load, write_pair(path, other))
     assert all(f"{key} (" in said for key in lacks) and "LAT" not in said

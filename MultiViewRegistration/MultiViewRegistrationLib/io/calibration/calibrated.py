@@ -105,19 +105,17 @@ class CalibrationOptions:
         if self.intrinsics is not None:
             object.__setattr__(self, "intrinsics", rigid.check_numbers(self.intrinsics, (3, 3), "intrinsics"))
 
-    def need(self, key: str, file: str, kind: str) -> Any:
-        """The value of `key`; MissingInformation where it is not given. `kind` of file, with its article: "an OpenCV file"."""
+    def require(self, key: str, file: str) -> Any:
+        """The value of `key`; MissingInformation where it is not options. `kind` of file, with its article: "an OpenCV file"."""
         value = getattr(self, key)
         if value is None:
             what, choices = QUESTIONS[key]
-            raise MissingInformation(
-                f"{file}: {kind} does not say {what}, expected it beside the file; set {key} to {choices}.", key
-            )
+            raise MissingInformation(f"{file}: does not say {what}; set {key} to {choices}.", key)
         return value
 
-    def scale(self, file: str, kind: str) -> float:
+    def scale(self, file: str) -> float:
         """mm in a unit of length of the file."""
-        return UNITS[self.need("unit", file, kind)]
+        return UNITS[self.require("unit", file)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,30 +208,30 @@ def check_magnitude(numbers, name: str, largest: float = MAX_NUMBER) -> None:
         )
 
 
-def in_contract(P: np.ndarray, given: CalibrationOptions, file: str, kind: str) -> np.ndarray:
+def in_contract(P: np.ndarray, options: CalibrationOptions, file: str) -> np.ndarray:
     """A matrix (3, 4) of the file's unit, axes and pixels as one of mm, LPS and integer pixel centres. Asks for all three."""
     check_magnitude(P, f"{file}: projection_matrix", MAX_MATRIX_ENTRY)
-    return first_pixel_at_0(given, file, kind) @ P @ file_from_lps(given, file, kind)
+    return first_pixel_at_0(options, file) @ P @ file_from_lps(options, file)
 
 
-def first_pixel_at_0(given: CalibrationOptions, file: str, kind: str) -> np.ndarray:
+def first_pixel_at_0(options: CalibrationOptions, file: str) -> np.ndarray:
     """(3, 3): pixels with integer centres from those of the file."""
-    first = float(given.need("first_pixel", file, kind))
+    first = float(options.require("first_pixel", file))
     return np.array([[1, 0, -first], [0, 1, -first], [0, 0, 1]])
 
 
-def file_from_lps(given: CalibrationOptions, file: str, kind: str) -> np.ndarray:
+def file_from_lps(options: CalibrationOptions, file: str) -> np.ndarray:
     """(4, 4): the file's world, in its unit, from LPS mm."""
     matrix = np.eye(4)
-    matrix[:3, :3] = AXES[given.need("axes", file, kind)] / given.scale(file, kind)
+    matrix[:3, :3] = AXES[options.require("axes", file)] / options.scale(file)
     return matrix
 
 
-def pose_in_mm(camera_from_world: np.ndarray, given: CalibrationOptions, file: str, kind: str) -> np.ndarray:
+def pose_in_mm(camera_from_world: np.ndarray, options: CalibrationOptions, file: str) -> np.ndarray:
     """camera_from_world (4, 4), rigid, from the file's axes and unit to LPS and mm."""
     pose = np.array(camera_from_world, float)
-    pose[:3, :3] = pose[:3, :3] @ AXES[given.need("axes", file, kind)]
-    pose[:3, 3] *= given.scale(file, kind)
+    pose[:3, :3] = pose[:3, :3] @ AXES[options.require("axes", file)]
+    pose[:3, 3] *= options.scale(file)
     return pose
 
 
@@ -258,12 +256,12 @@ def parse_option(text: str) -> tuple[str, Any]:
     key, equals, value = (part.strip() for part in text.partition("="))
     if not equals or key not in QUESTIONS:
         raise InputError(
-            f'--given: found "{printable(text)}", expected key=value with one of {", ".join(QUESTIONS)}; correct it.'
+            f'--options: found "{printable(text)}", expected key=value with one of {", ".join(QUESTIONS)}; correct it.'
         )
     if key not in _NUMBERS:
         if not value or key in CHOICES and value not in CHOICES[key]:
             raise InputError(
-                f'--given: {key} is "{printable(value)}", expected {QUESTIONS[key][1]}; choose one of these.'
+                f'--options: {key} is "{printable(value)}", expected {QUESTIONS[key][1]}; choose one of these.'
             )
         return key, value
     try:
@@ -273,7 +271,7 @@ def parse_option(text: str) -> tuple[str, Any]:
     count = _NUMBERS[key]
     if len(numbers) != count or not np.isfinite(numbers).all() or key in CHOICES and numbers[0] not in CHOICES[key]:
         how = f"{count} numbers with commas between: " if count > 1 else ""
-        raise InputError(f'--given: {key} is "{printable(value)}", expected {how}{QUESTIONS[key][1]}; correct it.')
+        raise InputError(f'--options: {key} is "{printable(value)}", expected {how}{QUESTIONS[key][1]}; correct it.')
     if key == "intrinsics":
         return key, np.reshape(numbers, (3, 3))
     return key, numbers[0] if count == 1 else tuple(numbers)

@@ -126,10 +126,7 @@ def _product(intrinsics: np.ndarray, camera_from_world: np.ndarray, name: str) -
     return intrinsics @ rigid.check_rigid(camera_from_world, f"{name}: camera_from_world")[:3]
 
 
-KIND = "a text of numbers"
-
-
-def read_matrices(text: str, file: str, name: str, given: CalibrationOptions) -> list[CalibratedView]:
+def read_matrices(text: str, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
     """Views of numbers in rows: several matrices, 3 lines of 4 numbers, 4 lines of 4 (a fourth row of 0, 0, 0, 1, or OpenGL's), or a line
     of 12 each; or one in the ways of `matrix_text.read_matrix`, which has intrinsics and camera_from_world as well.
 
@@ -137,9 +134,9 @@ def read_matrices(text: str, file: str, name: str, given: CalibrationOptions) ->
     """
     rows = _rows(text)
     if rows is not None:
-        return views_of_arrays(rows[0] if len(rows) == 1 else rows, file, name, given)
-    P = in_contract(read_matrix(text, file).projection_matrix, given, file, KIND)
-    return [from_matrix(file, name, P, given.size, signed=False)]
+        return views_of_arrays(rows[0] if len(rows) == 1 else rows, file, name, options)
+    P = in_contract(read_matrix(text, file).projection_matrix, options, file)
+    return [from_matrix(file, name, P, options.size, signed=False)]
 
 
 def _rows(text: str) -> np.ndarray | None:

@@ -10,7 +10,6 @@ from ...errors import InputError
 from ...geometry import rigid
 from .calibrated import CalibratedView, CalibrationOptions, from_parts
 
-KIND = "a MayaCam file"
 #: The headings, in this order, with the rows and numbers a row below each.
 SECTIONS = {"image size": (1, 2), "camera matrix": (3, 3), "rotation": (3, 3), "translation": (3, 1)}
 
@@ -20,7 +19,7 @@ def is_mayacam(text: str) -> bool:
     return text.lstrip().lower().startswith("image size") or _of_1(text) is not None
 
 
-def read_mayacam(text: str, file: str, name: str, given: CalibrationOptions) -> list[CalibratedView]:
+def read_mayacam(text: str, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
     """The one view of a file; for one of 1.0 see `read_mayacam1`.
 
     Rotation and translation take the world to a camera that is OpenCV's: x along columns, y down rows, z to the detector; the first
@@ -31,9 +30,9 @@ def read_mayacam(text: str, file: str, name: str, given: CalibrationOptions) -> 
     The world is the calibration object's. Asks for `unit`.
     """
     if (rows := _of_1(text)) is not None:
-        return read_mayacam1(rows, file, name, given)
+        return read_mayacam1(rows, file, name, options)
     parts = _parts(text, file)
-    scale = given.scale(file, KIND)
+    scale = options.scale(file)
     pose = rigid.from_rotation_translation(parts["rotation"], scale * parts["translation"][:, 0])
     size = tuple(parts["image size"][0].tolist())
     return [
@@ -97,7 +96,6 @@ def _numbers(line: str) -> list[float] | None:
     return numbers if np.isfinite(numbers).all() else None
 
 
-KIND_1 = "a MayaCam 1.0 file"
 DEFAULT_SIZE = 1024  # where the file has 0
 #: OpenCV's camera in Maya's, which looks along its -z with y up.
 _MAYA_FROM_OPENCV = np.diag([1.0, -1, -1])
@@ -107,7 +105,7 @@ NOTE = (
 )
 
 
-def read_mayacam1(rows: np.ndarray, file: str, name: str, given: CalibrationOptions) -> list[CalibratedView]:
+def read_mayacam1(rows: np.ndarray, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
     """The one view of a file of `rows` (5, 3).
 
     By lines: the camera's place; its turns about its own x, y and z axes in degrees, z first, then y, then x; the place of Maya's film
@@ -118,7 +116,7 @@ def read_mayacam1(rows: np.ndarray, file: str, name: str, given: CalibrationOpti
     Asks for `unit`. InputError where the focal length is not that of a camera that looks along -z, or the size is none.
     """
     place, turns, _, (u0, v0, z), (_, columns, rows_) = rows
-    scale = given.scale(file, KIND_1)
+    scale = options.scale(file)
     if z >= 0:
         raise InputError(
             f"{file}: line 4 has {z:g} as its third number, expected a focal length in pixels below 0, as MayaCam 1.0 has it; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -24,21 +25,19 @@ from .calibrated import (
     pose_in_mm,
 )
 
-KIND = "a text or array"
 
-
-def view_of_opengl(matrix: np.ndarray, file: str, name: str, given: CalibrationOptions) -> CalibratedView:
+def view_of_opengl(matrix: np.ndarray, file: str, name: str, options: CalibrationOptions) -> CalibratedView:
     """The view of a matrix (4, 4), projection @ modelview, that takes world to clip space.
 
     x / w runs from -1 at the image's left edge to 1 at its right, y / w from -1 at the bottom edge to 1 at the top, and w is positive
     before the source (OpenGL 4.6, 13.6 to 13.8). Edges are half a pixel beyond the centres of the outer pixels, so `size` is asked for,
     with `unit` and `axes`, and `projects_to`, as other programs end a 4x4 matrix in other ways.
     """
-    given.need("projects_to", file, KIND)
-    columns, rows = given.need("size", file, KIND)
+    options.require("projects_to", file)
+    columns, rows = options.require("size", file)
     check_magnitude(matrix, f"{file}: {name}", MAX_MATRIX_ENTRY)
     pixels = np.array([[columns / 2, 0, (columns - 1) / 2], [0, -rows / 2, (rows - 1) / 2], [0, 0, 1]])
-    P = pixels @ matrix[[0, 1, 3]] @ file_from_lps(given, file, KIND)
+    P = pixels @ matrix[[0, 1, 3]] @ file_from_lps(options, file)
     return from_matrix(file, name, P, (columns, rows), signed=True)
 
 
@@ -129,73 +128,83 @@ LISTS = ("views", "cameras", "images", "projections")
 MAX_VIEWS = 10_000
 
 
-def views_of_named(tree: Any, file: str, name: str, given: CalibrationOptions, *, opencv: bool) -> list[CalibratedView]:
+def read_opencv(content: Any, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
+    """The views of a FileStorage, its tree or XML's root element. OpenCV's first pixel has its centre at (0, 0)."""
+    tree = content if isinstance(content, (dict, list)) else tree_of_xml(content, file)
+    first_pixel = 0 if options.first_pixel is None else options.first_pixel
+    return views_of_named(with_arrays(tree, file), file, name, replace(options, first_pixel=first_pixel))
+
+
+def views_of_named(tree: Any, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
     """The views in a dictionary: itself one, or one for each dictionary or matrix in it, or in its list "views" or "cameras".
 
-    opencv: the pixels are OpenCV's, whose first one has its centre at (0, 0); otherwise `first_pixel` is asked for.
+    A view has "projection_matrix", or "camera_matrix" with "R" and "t" (or "rvec" and "tvec", or "camera_from_world"), and may
+    have "distortion_coefficients" and its image's size; NAMES has the names that are known. R and t take the world to the camera.
 
-    A view has "projection_matrix", or "camera_matrix" with "R" and "t" (or "rvec" and "tvec", or "camera_from_world"), and may have
-    "distortion_coefficients" and its image's size; NAMES has the names that are known. R and t take the world to the camera.
+    Parameters
+    ----------
+    tree
+        Dictionaries and lists as JSON or YAML have them, with arrays for matrices.
+    file, name
+        Of the file, for messages, and of a view without a name.
+    options
+        What the file cannot say.
     """
     if not isinstance(tree, dict):
         raise InputError(
             f"{file} has no names in it, expected those of a camera, as projection_matrix, or camera_matrix, R and t; add "
             "them."
         )
-    if opencv and given.first_pixel is None:
-        given = _with_first_pixel(given)
-    parts = _parts(tree, file)
-    if parts.keys() & {"matrix", "intrinsics"}:
-        return _views(parts, file, str(parts.get("name", name)), given)
-    found: list[CalibratedView] = []
-    for key, value in _entries(tree):
-        if isinstance(value, dict) and _parts(value, file).keys() & {"matrix", "intrinsics"}:
-            part = _parts(value, file)
-            found += _views(part, file, str(part.get("name", key)), given)
-        elif (matrix := _matrix(value)) is not None:
-            found += views_of_arrays(matrix, file, key, given)
-    if not found or len(found) > MAX_VIEWS:
+    views = _views(tree, file, name, options)
+    if views is None:
+        views = []
+        for key, value in _entries(tree):
+            if isinstance(value, dict):
+                views += _views(value, file, key, options) or []
+            elif (matrix := _matrix(value)) is not None:
+                views += views_of_arrays(matrix, file, key, options)
+    if not 0 < len(views) <= MAX_VIEWS:
         raise InputError(
-            f"{file} has {len(found) or 'no'} cameras, expected some: projection_matrix, or camera_matrix with R and t; "
+            f"{file} has {len(views) or 'no'} cameras, expected some: projection_matrix, or camera_matrix with R and t; "
             "rename what it has."
         )
-    return found
+    return views
 
 
-def views_of_arrays(matrices: np.ndarray, file: str, name: str, given: CalibrationOptions) -> list[CalibratedView]:
-    """The views of matrices (3, 4), (4, 4) or with one axis before: projections to pixels, whose fourth row, if any, is 0, 0, 0, 1, or
-    OpenGL's. InputError for other shapes."""
+def views_of_arrays(matrices: np.ndarray, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
+    """The views of projection matrices.
+
+    Parameters
+    ----------
+    matrices
+        (3, 4), (4, 4) or with one axis before, world to pixels; a fourth row is 0, 0, 0, 1, or the matrix is OpenGL's.
+    file, name
+        For messages, and of the view, or with a number behind of the views.
+    options
+        What the file cannot say.
+    """
     if matrices.ndim not in (2, 3) or matrices.shape[-2:] not in ((3, 4), (4, 4)) or len(matrices) > MAX_VIEWS:
         raise InputError(
             f"{file}: {printable(name)} has the shape {matrices.shape}, expected 3x4 or 4x4 matrices; save it as those."
         )
-    several = matrices.ndim == 3
-    return [
-        _view_of_matrix(matrix, file, f"{name} {i}" if several else name, given)
-        for i, matrix in enumerate(matrices if several else matrices[None], start=1)
-    ]
-
-
-def _view_of_matrix(matrix: np.ndarray, file: str, name: str, given: CalibrationOptions) -> CalibratedView:
-    if len(matrix) == 4 and not np.allclose(matrix[3], (0, 0, 0, 1)):
-        return view_of_opengl(matrix, file, name, given)
-    P = in_contract(matrix[:3], given, file, "a matrix")
-    return from_matrix(file, name, P, given.size, signed=False)
+    if matrices.ndim == 3:
+        return [
+            view
+            for i, matrix in enumerate(matrices, start=1)
+            for view in views_of_arrays(matrix, file, f"{name} {i}", options)
+        ]
+    if len(matrices) == 4 and not np.allclose(matrices[3], (0, 0, 0, 1)):
+        return [view_of_opengl(matrices, file, name, options)]
+    return [from_matrix(file, name, in_contract(matrices[:3], options, file), options.size, signed=False)]
 
 
 def _matrix(value: Any) -> np.ndarray | None:
     """The array of what looks like one matrix or several, None for anything else."""
-    if not isinstance(value, (list, np.ndarray)):
-        return None
     try:
         array = np.asarray(value, float)
     except (TypeError, ValueError):
         return None
     return array if array.ndim in (2, 3) and array.shape[-2:] in ((3, 4), (4, 4)) and np.isfinite(array).all() else None
-
-
-def _with_first_pixel(given: CalibrationOptions) -> CalibrationOptions:
-    return CalibrationOptions(**{**vars(given), "first_pixel": 0})
 
 
 def _entries(tree: dict) -> list[tuple[str, Any]]:
@@ -220,9 +229,14 @@ def _parts(tree: dict, file: str) -> dict[str, Any]:
     return parts
 
 
-def _views(parts: dict[str, Any], file: str, name: str, given: CalibrationOptions) -> list[CalibratedView]:
+def _views(tree: dict, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView] | None:
+    """The views of one camera, one for each of its poses; None for a dictionary that is none."""
+    parts = _parts(tree, file)
+    name = str(parts.get("name", name))
     where = f"{file}: {printable(name)}"
-    size = _size(parts, where) or given.size
+    if not parts.keys() & {"matrix", "intrinsics"}:
+        return None
+    options = replace(options, size=_size(parts, where) or options.size)
     if "matrix" in parts:
         if "intrinsics" in parts:
             raise InputError(
@@ -230,38 +244,25 @@ def _views(parts: dict[str, Any], file: str, name: str, given: CalibrationOption
                 "images that knows no world); keep the one with the pose."
             )
         matrix = _array(parts["matrix"], where, "projection_matrix")
-        if matrix.size in (12, 16) and matrix.ndim == 1:
-            matrix = matrix.reshape(-1, 4)
-        return views_of_arrays(matrix, file, name, CalibrationOptions(**{**vars(given), "size": size}))
-    kind = "the file"
-    intrinsics = first_pixel_at_0(given, where, kind) @ _square(parts["intrinsics"], where)
+        return views_of_arrays(matrix.reshape(-1, 4) if matrix.shape in ((12,), (16,)) else matrix, file, name, options)
+    intrinsics = first_pixel_at_0(options, where) @ _array(parts["intrinsics"], where, "camera_matrix", (3, 3))
     distortion = _distortion(parts, where)
-    poses = [pose_in_mm(pose, given, where, kind) for pose in _poses(parts, where)]
+    poses = [pose_in_mm(pose, options, where) for pose in _poses(parts, where)]
     names = [name] if len(poses) == 1 else [f"{name} {i}" for i in range(1, len(poses) + 1)]
     return [
-        from_parts(file, printable(view), intrinsics, pose, size, distortion)
+        from_parts(file, printable(view), intrinsics, pose, options.size, distortion)
         for view, pose in zip(names, poses, strict=True)
     ]
 
 
 def _size(parts: dict[str, Any], where: str) -> tuple[int, int] | None:
-    if "columns" in parts and "rows" in parts:
-        size = (parts["columns"], parts["rows"])
-    elif "size" in parts:
-        size = parts["size"]
-    else:
+    size = [parts["columns"], parts["rows"]] if {"columns", "rows"} <= parts.keys() else parts.get("size")
+    if size is None:
         return None
     numbers = _array(size, where, "image size").ravel()
     if numbers.shape != (2,) or (numbers < 1).any() or (numbers % 1).any():
         raise InputError(f"{where}: image size is no two whole numbers above 0, expected columns and rows; correct it.")
     return int(numbers[0]), int(numbers[1])
-
-
-def _square(values: Any, where: str) -> np.ndarray:
-    array = _array(values, where, "camera_matrix")
-    if array.size != 9:
-        raise InputError(f"{where}: camera_matrix has {array.size} numbers, expected 3 rows of 3; correct it.")
-    return array.reshape(3, 3)
 
 
 def _distortion(parts: dict[str, Any], where: str) -> Distortion | None:
@@ -278,50 +279,45 @@ def _poses(parts: dict[str, Any], where: str) -> list[np.ndarray]:
     """camera_from_world (4, 4) of each pose, in the file's unit."""
     if "pose" in parts:
         pose = _array(parts["pose"], where, "camera_from_world")
-        if pose.size not in (12, 16):
-            raise InputError(
-                f"{where}: camera_from_world has {pose.size} numbers, expected 3 or 4 rows of 4; correct it."
-            )
-        rows = pose.reshape(-1, 4)
-        return [
-            rigid.check_rigid(
-                rows if len(rows) == 4 else np.vstack([rows, [0, 0, 0, 1]]), f"{where}: camera_from_world"
-            )
-        ]
+        rows = np.vstack([pose.reshape(-1, 4), [0, 0, 0, 1]]) if pose.size == 12 else pose.reshape(-1)
+        return [rigid.check_rigid(_shaped(rows, where, "camera_from_world", (4, 4)), f"{where}: camera_from_world")]
     if "poses" in parts:  # OpenCV's calibration sample: a row for each image, rvec and tvec
         rows = _array(parts["poses"], where, "extrinsic_parameters")
-        if rows.ndim != 2 or rows.shape[1] != 6 or not 0 < len(rows) <= MAX_VIEWS:
-            raise InputError(
-                f"{where}: extrinsic_parameters has the shape {rows.shape}, expected 6 numbers a row; correct it."
-            )
-        return [rigid.from_rotation_translation(rigid.exp_so3(row[:3]), row[3:]) for row in rows]
-    if not {"rotation", "translation"} <= parts.keys():
+        rows = _shaped(rows, where, "extrinsic_parameters", (len(rows) if rows.ndim == 2 else 1, 6))
+        rotations, translations = rows[:, :3], rows[:, 3:]
+    elif {"rotation", "translation"} <= parts.keys():
+        rotations, translations = _array(parts["rotation"], where, "R"), _array(parts["translation"], where, "t")
+    else:
         raise InputError(
             f"{where} has intrinsics but no pose, expected R and t that take the world to the camera; add them."
         )
-    rotations, translations = _array(parts["rotation"], where, "R"), _array(parts["translation"], where, "t")
     count = translations.size // 3
-    per_pose = rotations.size // max(count, 1)
-    if (
-        not 0 < count <= MAX_VIEWS
-        or translations.size != 3 * count
-        or rotations.size != per_pose * count
-        or per_pose not in (3, 9)
-    ):
+    if not 0 < count <= MAX_VIEWS or translations.size != 3 * count or rotations.size not in (3 * count, 9 * count):
         raise InputError(
             f"{where} has {rotations.size} numbers in R and {translations.size} in t, expected 9 (or 3 of a rotation "
             "vector) and 3 for each pose; correct them."
         )
-    matrices = rotations.reshape(count, 3, 3) if per_pose == 9 else rigid.exp_so3(rotations.reshape(count, 3))
+    is_vector = rotations.size == 3 * count
+    matrices = rigid.exp_so3(rotations.reshape(count, 3)) if is_vector else rotations.reshape(count, 3, 3)
     poses = rigid.from_rotation_translation(matrices, translations.reshape(count, 3))
     return [rigid.check_rigid(pose, f"{where}: R and t") for pose in poses]
 
 
-def _array(values: Any, where: str, what: str) -> np.ndarray:
+def _array(values: Any, where: str, what: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """The values as finite float64, in a shape if one is given."""
     try:
         array = np.asarray(values, float)
     except (TypeError, ValueError):
         array = np.array(np.nan)
     if not (np.abs(array) <= MAX_MATRIX_ENTRY).all():
         raise InputError(f"{where}: {what} is no list of finite numbers, expected those; correct it.")
-    return array
+    return array if shape is None else _shaped(array, where, what, shape)
+
+
+def _shaped(array: np.ndarray, where: str, what: str, shape: tuple[int, ...]) -> np.ndarray:
+    if array.size != np.prod(shape):
+        rows, columns = shape
+        raise InputError(
+            f"{where}: {what} has {array.size} numbers, expected {rows} row{'s' * (rows > 1)} of {columns}; correct it."
+        )
+    return array.reshape(shape)

@@ -23,58 +23,52 @@ from .text_files import CALIBRATION, parse_yaml, xml_root
 FORMATS = ("case", "json", "mayacam", "numpy", "opencv", "plus", "rtk", "text", "transform", "xreg", "yaml")
 
 
-def read_calibration(path: str | os.PathLike, format: str | None = None, **given: Any) -> list[CalibratedView]:
-    """The views of a calibration file.
+def read_calibration(path: str | os.PathLike, format: str | None = None, **options: Any) -> list[CalibratedView]:
+    """Read the views of a calibration file.
 
-    format: one of FORMATS, to insist on it; by default the file's content tells.
-    given: what the file cannot say, by the names in `calibrated.QUESTIONS`: unit, axes, first_pixel, projects_to, size,
-        detector_spacing_mm, detector_origin_mm, intrinsics, camera_frame, world_frame, fixed_transforms, direction. What a format does
-        not ask for may be left out.
+    Parameters
+    ----------
+    path
+        Of the file.
+    format
+        One of FORMATS, to insist on it; by default the file's content tells.
+    **options
+        What the file cannot say, the fields of `CalibrationOptions`. What a format does not ask for may be left out.
 
-    InputError for a file that cannot be read, is of another format, or is contradictory; MissingInformation for what it
-    does not say and `given` neither, which names what it may be set to.
+    Raises
+    ------
+    InputError
+        For a file that cannot be read, is of another format, or contradicts itself.
+    MissingInformation
+        For what neither the file nor the options say; it names what it may be set to.
     """
     if format is not None and format not in FORMATS:
         raise InputError(f"format: found {format!r}, expected one of {', '.join(FORMATS)}; choose one of these.")
-    path, known = Path(path), CalibrationOptions(**given)
-    found, content = _recognise(path, _head(path))
-    if format not in (None, found):
+    path, known = Path(path), CalibrationOptions(**options)
+    recognised, content = _recognise(path)
+    if format not in (None, recognised):
         raise InputError(
-            f"{printable(path)} is of the format {found}, expected {format}; leave the format out, or choose another file."
+            f"{printable(path)} is of the format {recognised}, expected {format}; leave the format out, or choose another file."
         )
-    return renamed(_views(found, content, path, known))
+    return renamed(_views(recognised, content, path, known))
 
 
 def format_of(path: str | os.PathLike) -> str:
     """Which of FORMATS a file is, by its content. InputError for a file that is none."""
-    path = Path(path)
-    return _recognise(path, _head(path))[0]
+    return _recognise(Path(path))[0]
 
 
-def _head(path: Path) -> bytes:
-    """The file, but of those that may be large the header (of a recording of Plus) or nothing (of HDF5)."""
-    return b"" if _is_hdf5(path) else tracked.header_of(path) or read_bytes(path, CALIBRATION)
-
-
-def _is_hdf5(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(len(MAGIC)) == MAGIC
-    except OSError:
-        return False
-
-
-def _is_hdf5_transform(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return tracked.is_transform(stream.read(tracked.HEAD))
-
-
-def _recognise(path: Path, data: bytes) -> tuple[str, Any]:
-    """The format, and the file as it is parsed so far."""
+def _recognise(path: Path) -> tuple[str, Any]:
+    """The format, and the file as it is parsed so far; of large files only the beginning is read."""
     file = printable(path)
+    begin = b""
+    if path.is_file():
+        with path.open("rb") as stream:
+            begin = stream.read(tracked.HEAD)
+    if begin.startswith(MAGIC):
+        return ("transform" if tracked.is_transform(begin) else "xreg"), None
+    data = tracked.header_of(path) or read_bytes(path, CALIBRATION)
     if not data:
-        if _is_hdf5(path):
-            return ("transform" if _is_hdf5_transform(path) else "xreg"), None
         raise InputError(f"{file} is empty, expected a calibration; export it again.")
     if data.startswith((NUMPY, ZIP)):
         return "numpy", data
@@ -91,7 +85,7 @@ def _recognise(path: Path, data: bytes) -> tuple[str, Any]:
                 f"{file} is XML of <{printable(root.tag)[:40]}>, expected <{'>, <'.join(formats)}>; choose another file."
             )
         return formats[root.tag], root
-    if text.lstrip().startswith(("{", "[")) and _is_json(text):
+    if _is_json(text):
         content = read_json(path)
         if isinstance(content, dict) and "version" in content and isinstance(content.get("views"), list):
             return "case", content
@@ -106,8 +100,9 @@ def _recognise(path: Path, data: bytes) -> tuple[str, Any]:
 
 def _is_json(text: str) -> bool:
     """Whether it is meant as JSON: an object, or a list that is. Brackets round a matrix are text as well."""
-    if text.lstrip().startswith("{"):
-        return True
+    start = text.lstrip()[:1]
+    if start != "[":
+        return start == "{"
     try:
         json.loads(text)
     except (ValueError, RecursionError):
@@ -120,41 +115,36 @@ def _is_yaml(text: str) -> bool:
     if text.startswith(("%YAML", "---")):
         return True
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("#", "%"))]
-    named = [line for line in lines if line[0].isalpha() and ":" in line]
-    bare = [line for line in lines if line[0].isdigit() or line[0] in "+." or line[0] == "-" and line[1:2].isdigit()]
-    return bool(named) and not bare
+    has_name = any(line[0].isalpha() and ":" in line for line in lines)
+    bare = any(line[0].isdigit() or line[0] in "+." or line[0] == "-" and line[1:2].isdigit() for line in lines)
+    return has_name and not bare
 
 
-def _views(found: str, content: Any, path: Path, given: CalibrationOptions) -> list[CalibratedView]:
+def _views(recognised: str, content: Any, path: Path, options: CalibrationOptions) -> list[CalibratedView]:
     file, name = printable(path), printable(path.stem)
-    if found == "xreg":
-        return xreg.read_xreg(path)
-    if found == "transform":
-        return tracked.read_tracked(path, given)
-    if found == "rtk":
-        return rtk.read_rtk(content, file, given)
-    if found == "plus":
-        if isinstance(content, bytes):
-            return tracked.read_sequence(content, file, given)
-        return tracked.read_configuration(content, file, given)
-    if found == "mayacam":
-        return mayacam.read_mayacam(content, file, name, given)
-    if found == "case":
-        return _views_of_case(content, file)
-    if found == "text":
-        return read_matrices(content, file, name, given)
-    if found == "numpy":
-        arrays = {key: numbers(array, f"{file}: {printable(key)}") for key, array in read_numpy(path).items()}
-        if content.startswith(NUMPY):
-            return named.views_of_arrays(arrays[path.stem], file, name, given)
-        content = arrays
-    elif found == "opencv":
-        content = named.with_arrays(
-            content if isinstance(content, (dict, list)) else named.tree_of_xml(content, file), file
-        )
-    elif isinstance(content, list):
-        return named.views_of_arrays(_bare(content, file), file, name, given)
-    return named.views_of_named(content, file, name, given, opencv=found == "opencv")
+    readers = {
+        "xreg": lambda: xreg.read_xreg(path),
+        "transform": lambda: tracked.read_tracked(path, options),
+        "rtk": lambda: rtk.read_rtk(content, file, options),
+        "plus": lambda: tracked.read_plus(content, file, options),
+        "mayacam": lambda: mayacam.read_mayacam(content, file, name, options),
+        "case": lambda: _views_of_case(content, file),
+        "text": lambda: read_matrices(content, file, name, options),
+        "opencv": lambda: named.read_opencv(content, file, name, options),
+        "numpy": lambda: _views_of_numpy(content, path, file, name, options),
+    }
+    if recognised in readers:
+        return readers[recognised]()
+    if isinstance(content, list):
+        return named.views_of_arrays(_bare(content, file), file, name, options)
+    return named.views_of_named(content, file, name, options)
+
+
+def _views_of_numpy(data: bytes, path: Path, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
+    arrays = {key: numbers(array, f"{file}: {printable(key)}") for key, array in read_numpy(path).items()}
+    if data.startswith(NUMPY):
+        return named.views_of_arrays(arrays[path.stem], file, name, options)
+    return named.views_of_named(arrays, file, name, options)
 
 
 def _bare(content: list, file: str) -> np.ndarray:

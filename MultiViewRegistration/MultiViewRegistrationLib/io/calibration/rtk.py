@@ -11,7 +11,6 @@ from ...geometry.rigid import exp_so3
 from ..json_reader import MAX_NUMBER
 from .calibrated import CalibratedView, CalibrationOptions, from_matrix
 
-KIND = "an RTK geometry"
 ROOT = "RTKThreeDCircularGeometry"
 PARAMETERS = (
     "SourceToIsocenterDistance",
@@ -28,7 +27,7 @@ NOTE = "The world is RTK's fixed frame, in which the CT was scanned: y along the
 AGREE = 1e-4  # of a matrix's largest number: what is printed, and old versions' digits
 
 
-def read_rtk(root: Element, file: str, given: CalibrationOptions) -> list[CalibratedView]:
+def read_rtk(root: Element, file: str, options: CalibrationOptions) -> list[CalibratedView]:
     """A view for each projection, by its number from 0.
 
     RTK's matrix takes its world, in mm, to mm on the detector, and its third number is minus the depth (RTK's documentation, "3D circular
@@ -38,8 +37,8 @@ def read_rtk(root: Element, file: str, given: CalibrationOptions) -> list[Calibr
     Parameters that a projection lacks are those of the geometry, or 0. A projection must have a matrix or parameters; where it has both
     and they disagree, InputError. So for parallel beams, and for a detector that is a cylinder.
     """
-    (sx, sy), (ox, oy) = given.need("detector_spacing_mm", file, KIND), given.need("detector_origin_mm", file, KIND)
-    size = given.need("size", file, KIND)
+    (sx, sy), (ox, oy) = options.require("detector_spacing_mm", file), options.require("detector_origin_mm", file)
+    size = options.require("size", file)
     pixel_from_mm = np.linalg.inv([[sx, 0, ox], [0, sy, oy], [0, 0, 1]])
     if _numbers(root, "RadiusCylindricalDetector", file, 1)[0] != 0:
         raise InputError(f"{file} has a cylindrical detector, expected a flat one; resample its images.")

@@ -18,11 +18,9 @@ from ..transforms import read_transform, turned
 from .calibrated import CalibratedView, CalibrationOptions, check_magnitude, first_pixel_at_0, from_parts, pose_in_mm
 from .text_files import CALIBRATION, xml_root
 
-TRACKED_KIND = "a tracked C-arm"
-
 
 def tracked_view(
-    file: str, name: str, world_from_carm: np.ndarray, carm_from_camera: np.ndarray, given: CalibrationOptions
+    file: str, name: str, world_from_carm: np.ndarray, carm_from_camera: np.ndarray, options: CalibrationOptions
 ) -> CalibratedView:
     """The view of a C-arm whose marker is tracked.
 
@@ -32,18 +30,17 @@ def tracked_view(
 
     Both in one unit and one choice of axes. Asks for `intrinsics`, `unit`, `axes` and `first_pixel`.
     """
-    intrinsics = first_pixel_at_0(given, file, TRACKED_KIND) @ given.need("intrinsics", file, TRACKED_KIND)
+    intrinsics = first_pixel_at_0(options, file) @ options.require("intrinsics", file)
     try:
         world_from_camera = rigid.check_rigid(world_from_carm, "world_from_carm") @ rigid.check_rigid(
             carm_from_camera, "carm_from_camera"
         )
     except InputError as error:
         raise InputError(f"{file}: {name}: {error}") from None
-    pose = pose_in_mm(rigid.inverse(world_from_camera), given, file, TRACKED_KIND)
-    return from_parts(file, name, intrinsics, pose, given.size)
+    pose = pose_in_mm(rigid.inverse(world_from_camera), options, file)
+    return from_parts(file, name, intrinsics, pose, options.size)
 
 
-TRANSFORM_KIND = "a transform file"
 TEXT = b"#Insight Transform File"
 GROUP, HEAD = b"TransformGroup", 1 << 16  # of ITK's HDF5, and where it stands
 CAMERA_ITSELF = "none"
@@ -54,7 +51,7 @@ def is_transform(data: bytes) -> bool:
     return data.startswith(TEXT) or GROUP in data[:HEAD]
 
 
-def read_tracked(path: Path, given: CalibrationOptions) -> list[CalibratedView]:
+def read_tracked(path: Path, options: CalibrationOptions) -> list[CalibratedView]:
     """The one view of a transform from the C-arm's marker to the tracker's reference, which is the world.
 
     Asks for `direction`; `axes`: "ras" where Slicer saved it, whose scene is RAS, so that the camera's axes are those that it has there, as
@@ -62,21 +59,20 @@ def read_tracked(path: Path, given: CalibrationOptions) -> list[CalibratedView]:
     transform is the camera's own; and for `intrinsics` and `first_pixel`. Lengths are mm.
     """
     file = printable(path)
-    world_from_carm = _pose(path, file, given)
-    fixed = os.fspath(given.need("fixed_transforms", file, TRANSFORM_KIND))
-    carm_from_camera = np.eye(4) if fixed == CAMERA_ITSELF else _pose(Path(fixed), file, given)
-    return [tracked_view(file, printable(path.stem), world_from_carm, carm_from_camera, replace(given, unit="mm"))]
+    world_from_carm = _pose(path, file, options)
+    fixed = os.fspath(options.require("fixed_transforms", file))
+    carm_from_camera = np.eye(4) if fixed == CAMERA_ITSELF else _pose(Path(fixed), file, options)
+    return [tracked_view(file, printable(path.stem), world_from_carm, carm_from_camera, replace(options, unit="mm"))]
 
 
-def _pose(path: Path, file: str, given: CalibrationOptions) -> np.ndarray:
+def _pose(path: Path, file: str, options: CalibrationOptions) -> np.ndarray:
     matrix = read_transform(path)
-    if given.need("direction", file, TRANSFORM_KIND) == "resampling":
+    if options.require("direction", file) == "resampling":
         matrix = rigid.inverse(matrix)
-    return turned(matrix) if given.need("axes", file, TRANSFORM_KIND) == "ras" else matrix
+    return turned(matrix) if options.require("axes", file) == "ras" else matrix
 
 
 ROOT = "PlusConfiguration"
-PLUS_KIND = "a recording of Plus"
 MAX_HEADER_BYTES = 16 << 20
 
 #: Transforms (4, 4) by frame and frame: x_target = frames[source][target] @ x_source, both ways round.
@@ -107,12 +103,17 @@ def header_of(path: Path) -> bytes:
     return header
 
 
-def read_configuration(root: Element, file: str, given: CalibrationOptions) -> list[CalibratedView]:
-    """The one view of a configuration: a chain of its transforms leads from `camera_frame` to `world_frame`; both are asked for."""
-    return [_view(frames_of(root, file), file, "", given)]
+def read_plus(content: Element | bytes, file: str, options: CalibrationOptions) -> list[CalibratedView]:
+    """The views of a configuration (its root element) or a recording (its header).
+
+    Of a configuration it is one: a chain of its transforms leads from `camera_frame` to `world_frame`; both are asked for.
+    """
+    if isinstance(content, bytes):
+        return _read_recording(content, file, options)
+    return [_view(frames_of(content, file), file, "", options)]
 
 
-def read_sequence(header: bytes, file: str, given: CalibrationOptions) -> list[CalibratedView]:
+def _read_recording(header: bytes, file: str, options: CalibrationOptions) -> list[CalibratedView]:
     """A view for each frame of a recording that has been tracked ("frame 0", ...): its fields are Seq_Frame0000_AToBTransform, 16 numbers
     by rows, x_B = M x_A, with a status that is OK (Plus's user manual, "Sequence file").
 
@@ -121,10 +122,10 @@ def read_sequence(header: bytes, file: str, given: CalibrationOptions) -> list[C
     """
     recorded = _recorded(decode(header, file, CALIBRATION), file)
     fixed: Frames = {}
-    if given.camera_frame and not any(given.camera_frame in frames for frames in recorded.values()):
-        path = Path(given.need("fixed_transforms", file, PLUS_KIND))
+    if options.camera_frame and not any(options.camera_frame in frames for frames in recorded.values()):
+        path = Path(options.require("fixed_transforms", file))
         fixed = frames_of(xml_root(read_text(path, CALIBRATION), printable(path)), printable(path))
-    camera, world = given.need("camera_frame", file, PLUS_KIND), given.need("world_frame", file, PLUS_KIND)
+    camera, world = options.require("camera_frame", file), options.require("world_frame", file)
     whole = {number: _joined(fixed, frames) for number, frames in sorted(recorded.items())}
     tracked = {number: frames for number, frames in whole.items() if _chain(frames, camera, world) is not None}
     if not tracked:
@@ -133,7 +134,7 @@ def read_sequence(header: bytes, file: str, given: CalibrationOptions) -> list[C
             f'{file} has no frame in which "{printable(camera)}" was tracked to "{printable(world)}", expected one (it tells of '
             f"{names}); correct the names."
         )
-    return [_view(frames, file, f"frame {number}", given) for number, frames in tracked.items()]
+    return [_view(frames, file, f"frame {number}", options) for number, frames in tracked.items()]
 
 
 def frames_of(root: Element, file: str) -> Frames:
@@ -172,8 +173,8 @@ def _joined(*parts: Frames) -> Frames:
     }
 
 
-def _view(frames: Frames, file: str, name: str, given: CalibrationOptions) -> CalibratedView:
-    camera, world = given.need("camera_frame", file, PLUS_KIND), given.need("world_frame", file, PLUS_KIND)
+def _view(frames: Frames, file: str, name: str, options: CalibrationOptions) -> CalibratedView:
+    camera, world = options.require("camera_frame", file), options.require("world_frame", file)
     for key, frame in (("camera_frame", camera), ("world_frame", world)):
         if frame not in frames:
             known = ", ".join(map(printable, sorted(frames))) or "none"
@@ -186,7 +187,7 @@ def _view(frames: Frames, file: str, name: str, given: CalibrationOptions) -> Ca
             f'{file} has no chain of transforms from "{printable(camera)}" to "{printable(world)}", expected one; add what is '
             "missing."
         )
-    return tracked_view(file, name or camera, world_from_camera, np.eye(4), given)
+    return tracked_view(file, name or camera, world_from_camera, np.eye(4), options)
 
 
 def _chain(frames: Frames, source: str, target: str) -> np.ndarray | None:

@@ -198,8 +198,8 @@ def read_autoscoper(
     Raises InputError for what differs from the layout.
     """
     trial = read_trial(path)
-    given = CalibrationOptions(unit=unit)
-    chosen, unit_mm = _chosen(trial, volume), given.scale(trial.name, "an Autoscoper trial")
+    options = CalibrationOptions(unit=unit)
+    chosen, unit_mm = _chosen(trial, volume), options.scale(trial.name)
     ct = _ct(chosen, unit_mm)
     entries, images, names = [], {}, []
     for number, (calibration, folder) in enumerate(zip(trial.cameras, trial.folders, strict=True), start=1):
@@ -207,7 +207,7 @@ def read_autoscoper(
         image = load_image(file)
         rows, columns = image.values.shape
         name = f"camera{number}"
-        entries.append(view_entry(name, read_camera(calibration, (columns, rows), given), intensity))
+        entries.append(view_entry(name, read_camera(calibration, (columns, rows), options), intensity))
         images[name] = RawImage(image.values, image.step, image.white)  # a TIFF's dots per inch are those of paper
         names.append(file.name)
     if len({tuple(re.findall(r"\d+", name)[-1:]) for name in names}) > 1:
@@ -236,14 +236,14 @@ def read_autoscoper(
     return Imported(content, ct, images, notes)
 
 
-def read_camera(path: str | os.PathLike, size: tuple[int, int], given: CalibrationOptions) -> Camera:
-    """The camera in a MayaCam file, of an image of `size` (columns, rows).   given: its unit.
+def read_camera(path: str | os.PathLike, size: tuple[int, int], options: CalibrationOptions) -> Camera:
+    """The camera in a MayaCam file, of an image of `size` (columns, rows).   options: its unit.
 
     The image size stands there as height, width by Autoscoper's documentation and as width, height by its program: either order is taken
     where the image has it.   Raises InputError for a file that is none, or is of images of another size.
     """
     name = printable(path)
-    camera = read_mayacam(read_text(path, "a MayaCam file"), name, "camera", given)[0].camera
+    camera = read_mayacam(read_text(path, "a MayaCam file"), name, "camera", options)[0].camera
     if sorted(camera.size) != sorted(size):
         raise InputError(
             f"{name}: has the image size {camera.size[0]} x {camera.size[1]}, expected that of the image, {size[0]} x "

@@ -13,7 +13,7 @@ from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
 from ..io.cameras import Geometry, meeting_point, read_geometry, sees, settle
-from ..io.dicom_geometry import TABLE_MOVED, Found, read_header
+from ..io.dicom_geometry import TABLE_MOVED, HeaderGeometry, read_header
 from ..io.dicom_views import moved_mm, share_isocentre
 from ..io.json_reader import JsonObject
 from ..mrml.frames import lps_from_ras
@@ -284,7 +284,7 @@ def header_content(path: Path, frames: int) -> dict:
     return {
         "header": first,
         **({"header_of_frames": differing} if any(differing) else {}),
-        "header_lacks": list(found[0].lacking),
+        "header_lacks": list(found[0].missing),
         "assumptions": found[0].assumptions,
         "stands": [_content(one) for one in found],
     }
@@ -335,7 +335,7 @@ def _of_same_world(registration: Registration, view: XRayView) -> XRayView | Non
     )
 
 
-def _content(found: Found) -> dict:
+def _content(found: HeaderGeometry) -> dict:
     """How patient and table lay to the machine, for a scene; of the machine's number no more than is needed to compare it."""
     lies = found.patient_from_isocentre
     return {
@@ -345,18 +345,18 @@ def _content(found: Found) -> dict:
     }
 
 
-def _stand_of(view: XRayView) -> Found | None:
+def _stand_of(view: XRayView) -> HeaderGeometry | None:
     content = view.content
     return _found(content["stands"][content.get("frame") or 0]) if "stands" in content else None
 
 
-def _world_of(view: XRayView) -> Found:
+def _world_of(view: XRayView) -> HeaderGeometry:
     return _found(view.content["world"])
 
 
-def _found(content: dict) -> Found:
+def _found(content: dict) -> HeaderGeometry:
     table, lies = content["table"], content["patient"]
-    return Found(
+    return HeaderGeometry(
         machine=content["machine"],
         table=table and (table[0], np.array(table[1])),
         patient_from_isocentre=None if lies is None else np.array(lies),

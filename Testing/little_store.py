@@ -8,25 +8,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from MultiViewRegistrationLib.jobs import child_process as jobs
-from MultiViewRegistrationLib.regressor import store
-from MultiViewRegistrationLib.regressor.card import CARD, Card
+from MultiViewRegistrationLib.regressor import model_store
+from MultiViewRegistrationLib.regressor.model_store import CARD, Card
 
 #: What the child does, as the real one: tells its progress, can be cancelled, leaves a model in the store, prints its folder.
 CHILD = """
 sha, behaviour, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
 import json, time
 from MultiViewRegistrationLib.jobs.progress import ProgressRecord, stopped_by_end_of_stdin
-from little_store import store, write_model
+from little_store import write_model
 told = {"arguments": arguments}
 if behaviour == "reads its case":
     from MultiViewRegistrationLib.io.case import Case
-    from MultiViewRegistrationLib.regressor.ct_hash import ct_sha256
+    from MultiViewRegistrationLib.regressor.model_store import ct_sha256
     case = Case.load(arguments[1])
     told |= {"search": case.search, "placed": case.world_from_ct is not None, "sha": ct_sha256(case.ct)}
-(store.data_folder() / "asked.json").write_text(json.dumps(told))
+(model_store.data_folder() / "asked.json").write_text(json.dumps(told))
 def option(name, other):
     return arguments[arguments.index(name) + 1] if name in arguments else other
-minutes, folder = float(option("--minutes", 2)), option("--out", store.new_folder(sha))
+minutes, folder = float(option("--minutes", 2)), option("--out", model_store.new_folder(sha))
 try:
     with stopped_by_end_of_stdin():
         for step in range(100, 501, 100):
@@ -39,7 +39,7 @@ try:
             print("mvreg: The disk is full, expected room for a model; free some space.", file=sys.stderr)
             sys.exit(2)
 except KeyboardInterrupt:
-    while behaviour == "lingers" and not (store.data_folder() / "go").exists():
+    while behaviour == "lingers" and not (model_store.data_folder() / "go").exists():
         time.sleep(0.02)
     write_model(folder, sha, minutes, 7.0, finished=False)
     sys.exit(130)
@@ -49,7 +49,7 @@ print(json.dumps({"folder": str(folder), "card": {}}))
 
 
 def sha_of(ct) -> str:
-    from MultiViewRegistrationLib.regressor.ct_hash import ct_sha256
+    from MultiViewRegistrationLib.regressor.model_store import ct_sha256
 
     return ct_sha256(ct)
 
@@ -110,7 +110,7 @@ class LittleStore:
     def add(self, ct, name: str, minutes: float = 2.0, error_mm: float = 3.6, *, finished: bool = True) -> Path:
         """The folder of a further model of a CT, newer than those whose names come before."""
         sha = sha_of(ct)
-        folder = store.new_folder(sha).with_name(name)
+        folder = model_store.new_folder(sha).with_name(name)
         write_model(folder, sha, minutes, error_mm, finished=finished)
         return folder
 

@@ -12,8 +12,8 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.regressor import learning
-from MultiViewRegistrationLib.regressor.card import CARD, Card
 from MultiViewRegistrationLib.regressor.model import Model, load_model
+from MultiViewRegistrationLib.regressor.model_store import CARD, Card
 
 
 @dataclass(frozen=True)

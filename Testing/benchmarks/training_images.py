@@ -23,7 +23,7 @@ from MultiViewRegistrationLib.geometry.c_arm import CArm  # noqa: E402
 from MultiViewRegistrationLib.imaging.ct import load_ct  # noqa: E402
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.regressor.images import TrainingImages  # noqa: E402
-from MultiViewRegistrationLib.regressor.motions import key_of  # noqa: E402
+from MultiViewRegistrationLib.regressor.poses import key_of  # noqa: E402
 from MultiViewRegistrationLib.regressor.window import Window  # noqa: E402
 from MultiViewRegistrationLib.rendering.threads import available_threads  # noqa: E402
 

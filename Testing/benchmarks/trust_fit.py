@@ -34,7 +34,7 @@ RIDGE = 1.0
 #: Nothing is wrong with these cases.
 SOUND = ("near", "far", "miss", "encoder", "protocol")
 #: Of a log error: few rows must not promise more.
-LEAST_SD = 0.3
+MIN_SD = 0.3
 #: A right answer whose features the reasons must not name.
 NEAR_MM, USUAL_PERCENT = 1.0, 97
 #: Probabilities of a wrong answer up to which a result is accepted, and from which it is rejected: chosen beforehand, not fitted.
@@ -93,9 +93,9 @@ def fitted(rows: list[dict]) -> Model:
         float(beta[0]),
         beta[1:],
         size,
-        max(float(left.std()), LEAST_SD),
+        max(float(left.std()), MIN_SD),
         float(far.mean()),
-        max(float(far.std()), LEAST_SD),
+        max(float(far.std()), MIN_SD),
         usual,
         scaled[near].max(axis=0),
         ACCEPT,

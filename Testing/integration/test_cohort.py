@@ -19,9 +19,9 @@ distributed = pytest.importorskip("distributed", reason="needs Dask distributed:
 psutil = pytest.importorskip("psutil")
 
 from MultiViewRegistrationLib.io.case_file import CaseFile  # noqa: E402
-from MultiViewRegistrationLib.regressor.card import Card  # noqa: E402
+from MultiViewRegistrationLib.regressor.model_store import Card  # noqa: E402
 from MultiViewRegistrationLib.studies import cohort, cohort_training, cohort_worker  # noqa: E402
-from MultiViewRegistrationLib.studies.cohort_records import Plan, Record  # noqa: E402
+from MultiViewRegistrationLib.studies.cohort_records import Record, TrainingConfig  # noqa: E402
 
 #: Nobody but this computer's user may read it in what processes tell each other.
 PATIENT = "Mustermann"
@@ -196,7 +196,7 @@ def plan(cases, tmp_path):
 
     def make(
         *numbers: int, groups: tuple[str, ...] = (), version: str = cohort.__version__, **options
-    ) -> tuple[Plan, str]:
+    ) -> tuple[TrainingConfig, str]:
         chosen = {
             "starts": 1,
             "reach_mm": 10.0,
@@ -210,7 +210,7 @@ def plan(cases, tmp_path):
             "minutes": None,
             **options,
         }
-        made = Plan([str(cases[number]) for number in numbers], chosen, list(groups), version)
+        made = TrainingConfig([str(cases[number]) for number in numbers], chosen, list(groups), version)
         return made, made.write(tmp_path)
 
     return make

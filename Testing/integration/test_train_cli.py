@@ -23,7 +23,7 @@ pytest.importorskip("torch", reason="a regressor needs torch: pip install torch"
 pytest.importorskip("safetensors")
 
 from MultiViewRegistrationLib.regressor import training
-from MultiViewRegistrationLib.regressor.card import CARD, Card
+from MultiViewRegistrationLib.regressor.model_store import CARD, Card
 
 
 @pytest.fixture

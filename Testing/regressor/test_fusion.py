@@ -11,9 +11,17 @@ from scipy.optimize import least_squares
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.regressor.evidence import Guess, Votes, motion, moved
-from MultiViewRegistrationLib.regressor.fusion import descend, distinct, fuse, geometry_slack
-from MultiViewRegistrationLib.regressor.looks import FOUR, Look
+from MultiViewRegistrationLib.regressor.fusion import (
+    LandmarkVotes,
+    PoseEstimate,
+    descend,
+    distinct,
+    fuse,
+    geometry_covariance,
+    motion,
+    moved,
+)
+from MultiViewRegistrationLib.regressor.test_time_augmentation import CORNER_AUGMENTATIONS, Augmentation
 
 CENTROID = np.array([12.0, -30.0, 45.0])
 NOMINAL = rigid.from_rotation_translation(rigid.exp_so3([0.1, -0.2, 0.05]), [-20.0, 35.0, -40.0])
@@ -50,15 +58,15 @@ def votes(
     rng: np.random.Generator,
     noise_px: float = 0.0,
     wrong: float = 0.0,
-) -> Votes:
-    """Votes with a Laplace distribution of this scale about the truth, a share of them anywhere, all as sure of themselves."""
+) -> LandmarkVotes:
+    """LandmarkVotes with a Laplace distribution of this scale about the truth, a share of them anywhere, all as sure of themselves."""
     true = view.project(rigid.transform_points(pose, points))[:, None]
     direction = rng.normal(size=(LANDMARKS, OBSERVERS, 2))
     direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
     positions = true + noise_px * rng.gamma(2, size=(LANDMARKS, OBSERVERS, 1)) * direction
     lost = rng.random((LANDMARKS, OBSERVERS)) < wrong
     positions[lost] = rng.uniform(-40, 104, (int(lost.sum()), 2))
-    return Votes(
+    return LandmarkVotes(
         view,
         points,
         CENTROID,
@@ -152,7 +160,7 @@ def test_the_covariance_is_that_of_the_answers():
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_look_is_the_image_turned_scaled_and_shifted(mirrored):
     """About the principal point, by the angle and share that it says, whatever lies where."""
-    view, look, rng = camera(20, mirrored), Look(0.1, -0.2, 15.0, 1.1), np.random.default_rng(10)
+    view, look, rng = camera(20, mirrored), Augmentation(0.1, -0.2, 15.0, 1.1), np.random.default_rng(10)
     points = landmarks(rng)
     seen = view.project(rigid.transform_points(NOMINAL, points)) - view.intrinsics[:2, 2]
     angle = np.radians(15.0) * np.sign(view.intrinsics[0, 0])
@@ -169,7 +177,9 @@ def test_looks_at_one_x_ray_are_joined_where_they_show_the_same(views):
     points, true = landmarks(rng), some_pose(rng)
     joined = []
     for view in views:
-        first, *others = (votes(look.camera(view, view), points, true, rng) for look in (Look(), *FOUR))
+        first, *others = (
+            votes(look.camera(view, view), points, true, rng) for look in (Augmentation(), *CORNER_AUGMENTATIONS)
+        )
         joined.append(first.joined(others))
     found = fuse(joined, CENTROID, NOMINAL)[0]
     assert error_mm(found.world_from_ct, true, points) < 0.02
@@ -184,7 +194,7 @@ def test_what_looks_err_in_one_by_one_is_less_in_all():
     for _ in range(20):
         true, view = some_pose(rng), camera(0)
         said = []
-        for look in (Look(), *FOUR):
+        for look in (Augmentation(), *CORNER_AUGMENTATIONS):
             wrong = moved(true, rng.normal(size=6) * [0.02, 0.02, 0.02, 4, 4, 4], CENTROID)
             said.append(votes(look.camera(view, view), points, wrong, rng, noise_px=0.5))
         alone.append(error_mm(fuse(said[:1], CENTROID, NOMINAL)[0].world_from_ct, true, points))
@@ -228,8 +238,8 @@ def test_two_views_are_surer_than_one():
     )
 
 
-def guess(true: np.ndarray, error: np.ndarray, covariance: np.ndarray) -> Guess:
-    return Guess(moved(true, error, CENTROID), covariance, CENTROID)
+def guess(true: np.ndarray, error: np.ndarray, covariance: np.ndarray) -> PoseEstimate:
+    return PoseEstimate(moved(true, error, CENTROID), covariance, CENTROID)
 
 
 def covariance_of(rng: np.random.Generator) -> np.ndarray:
@@ -298,13 +308,13 @@ def test_a_view_of_uncertain_geometry_counts_by_so_much():
     taken = Camera(second.intrinsics, second.camera_from_world @ off, second.size)
     said = [votes(first, points, true, rng, 0.5), replace(votes(taken, points, true, rng, 0.5), camera=second)]
     trusting = fuse(said, CENTROID, NOMINAL)
-    wary = fuse(said, CENTROID, NOMINAL, [None, geometry_slack(4.0, 10.0, CENTROID, NOMINAL)])
-    lost = fuse(said, CENTROID, NOMINAL, [None, geometry_slack(None, None, CENTROID, NOMINAL)])
+    wary = fuse(said, CENTROID, NOMINAL, [None, geometry_covariance(4.0, 10.0, CENTROID, NOMINAL)])
+    lost = fuse(said, CENTROID, NOMINAL, [None, geometry_covariance(None, None, CENTROID, NOMINAL)])
     alone = fuse(said[:1], CENTROID, NOMINAL)
     assert not trusting[0].agree and wary[0].agree
     assert error_mm(wary[0].world_from_ct, true, points) < error_mm(trusting[0].world_from_ct, true, points)
     assert error_mm(lost[0].world_from_ct, alone[0].world_from_ct, points) < 1.0
-    assert geometry_slack(0.0, 0.0, CENTROID, NOMINAL) is None
+    assert geometry_covariance(0.0, 0.0, CENTROID, NOMINAL) is None
 
 
 def test_slack_is_the_covariance_of_cameras_that_are_off():
@@ -313,7 +323,7 @@ def test_slack_is_the_covariance_of_cameras_that_are_off():
     for _ in range(4000):
         off = rigid.from_rotation_translation(rigid.exp_so3(np.radians(rng.normal(0, 2.0, 3))), rng.normal(0, 5.0, 3))
         seen.append(motion(NOMINAL, off @ NOMINAL, CENTROID))
-    expected = geometry_slack(2.0, 5.0, CENTROID, NOMINAL)
+    expected = geometry_covariance(2.0, 5.0, CENTROID, NOMINAL)
     sd = np.sqrt(np.diag(expected))
     np.testing.assert_allclose(np.cov(np.stack(seen).T) / np.outer(sd, sd), expected / np.outer(sd, sd), atol=0.08)
 

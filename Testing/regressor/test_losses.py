@@ -19,9 +19,9 @@ from MultiViewRegistrationLib.rendering.drr import render
 
 torch = pytest.importorskip("torch", reason="the regressor needs torch: pip install torch")
 from MultiViewRegistrationLib.regressor import se3  # noqa: E402
-from MultiViewRegistrationLib.regressor.losses import (  # noqa: E402
+from MultiViewRegistrationLib.regressor.loss import (  # noqa: E402
     PRESETS,
-    Losses,
+    PoseAndImageLoss,
     Weights,
     image_loss,
     in_cameras,
@@ -66,7 +66,7 @@ CAMERAS = [c_arm(0), c_arm(80, 15)]
 
 
 def losses(volume, weights=ALL, cameras=CAMERAS):
-    return Losses(cameras, [RADIUS] * len(cameras), volume, weights)
+    return PoseAndImageLoss(cameras, [RADIUS] * len(cameras), volume, weights)
 
 
 def truth(cameras=CAMERAS, count=1):

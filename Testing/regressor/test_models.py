@@ -19,14 +19,23 @@ from MultiViewRegistrationLib.imaging.volume import Volume
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from MultiViewRegistrationLib.regressor import store  # noqa: E402
-from MultiViewRegistrationLib.regressor.card import CARD, Card  # noqa: E402
-from MultiViewRegistrationLib.regressor.checkpoint import save  # noqa: E402
-from MultiViewRegistrationLib.regressor.ct_hash import ct_sha256  # noqa: E402
-from MultiViewRegistrationLib.regressor.looks import FOUR  # noqa: E402
-from MultiViewRegistrationLib.regressor.model import SURE_MM, Model, camera_to_json, cameras_of, load_model  # noqa: E402
-from MultiViewRegistrationLib.regressor.network import make_network  # noqa: E402
+from MultiViewRegistrationLib.regressor import model_store  # noqa: E402
+from MultiViewRegistrationLib.regressor.model import (  # noqa: E402
+    MAX_CERTAIN_MM,
+    Model,
+    camera_to_json,
+    cameras_of,
+    load_model,
+    make_network,
+)
+from MultiViewRegistrationLib.regressor.model_store import (  # noqa: E402
+    CARD,
+    Card,
+    ct_sha256,
+    save_checkpoint,
+)
 from MultiViewRegistrationLib.regressor.poses import AXES  # noqa: E402
+from MultiViewRegistrationLib.regressor.test_time_augmentation import CORNER_AUGMENTATIONS  # noqa: E402
 from MultiViewRegistrationLib.regressor.voting import choose_landmarks  # noqa: E402
 from MultiViewRegistrationLib.regressor.window import Window  # noqa: E402
 
@@ -60,14 +69,16 @@ def card(ct, views) -> Card:
 @pytest.fixture
 def folder(tmp_path, ct, card):
     network = make_network("voting", cameras_of(card), np.eye(4), ct.centroid(), choose_landmarks(ct), seed=3)
-    save(tmp_path / "model", card, {f"network.{name}": tensor for name, tensor in network.state_dict().items()})
+    save_checkpoint(
+        tmp_path / "model", card, {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    )
     return tmp_path / "model"
 
 
 class Oracle:
     """A network that sees through the image: its evidence is the truth as projected points, which tests what lies around it."""
 
-    MORE_LOOKS = FOUR
+    AUGMENTATIONS = CORNER_AUGMENTATIONS
 
     def __init__(self, ct, scale_px):
         self.landmarks, self.centroid = choose_landmarks(ct), ct.centroid()
@@ -79,11 +90,13 @@ class Oracle:
         return images
 
     def evidence(self, predicted, cameras):
-        from MultiViewRegistrationLib.regressor.evidence import Votes
+        from MultiViewRegistrationLib.regressor.fusion import LandmarkVotes
 
         projected = [camera.project(rigid.transform_points(self.truth, self.landmarks)) for camera in cameras]
         return [
-            Votes(camera, self.landmarks, self.centroid, points[:, None], np.full((len(points), 1), self.scale_px), 3.0)
+            LandmarkVotes(
+                camera, self.landmarks, self.centroid, points[:, None], np.full((len(points), 1), self.scale_px), 3.0
+            )
             for camera, points in zip(cameras, projected, strict=True)
         ]
 
@@ -97,7 +110,7 @@ def test_the_same_model_is_read_again(folder, card, views):
 
 
 def test_a_new_state_replaces_the_old_one(folder, card):
-    save(folder, replace(card, done=11), {"network.x": torch.zeros(3)})
+    save_checkpoint(folder, replace(card, done=11), {"network.x": torch.zeros(3)})
     assert Card.read(folder).done == 11 and len(list(folder.glob("*.safetensors"))) == 1
 
 
@@ -174,7 +187,7 @@ def test_weights_that_are_no_numbers(folder, card):
     model = load_model(folder)
     state = {f"network.{name}": tensor.clone() for name, tensor in model.network.state_dict().items()}
     state["network.head.bias"][0] = float("nan")
-    save(folder, card, state)
+    save_checkpoint(folder, card, state)
     with pytest.raises(InputError, match="do not fit its card"):
         load_model(folder)
 
@@ -212,7 +225,7 @@ def test_views_in_another_order_and_alone(card, ct, views):
 
 def test_what_leaves_doubt_is_looked_at_again(card, ct, views):
     sure, unsure = oracle(card, ct, TRUE_POSE), oracle(card, ct, TRUE_POSE, 20.0)
-    assert sure.candidates(views)[0].expected_mm() < SURE_MM < unsure.candidates(views)[0].expected_mm()
+    assert sure.candidates(views)[0].expected_mm() < MAX_CERTAIN_MM < unsure.candidates(views)[0].expected_mm()
     assert sure.network.seen == [[0, 1]] and unsure.network.seen == [[0, 1], [0] * 4 + [1] * 4]
     assert error_mm(unsure.candidates(views)[0].world_from_ct) < 0.2
 
@@ -248,19 +261,21 @@ def test_another_angle(card, ct):
 
 def test_the_store(monkeypatch, tmp_path, card):
     monkeypatch.setenv("MVREG_DATA", str(tmp_path / "data"))
-    assert store.all_models() == [] and store.models_of("ab" * 32) == []
+    assert model_store.all_models() == [] and model_store.models_of("ab" * 32) == []
     made = []
     for sha, created in (
         ("ab" * 32, "2026-01-02T00:00:00"),
         ("ab" * 32, "2026-01-03T00:00:00"),
         ("cd" * 32, "2026-01-01T00:00:00"),
     ):
-        where = store.new_folder(sha)
-        save(where, replace(card, ct_sha256=sha, created=created), {"network.x": torch.zeros(100)})
+        where = model_store.new_folder(sha)
+        save_checkpoint(where, replace(card, ct_sha256=sha, created=created), {"network.x": torch.zeros(100)})
         made.append(where)
     (made[0].parent / "not-a-model").mkdir()
     assert len(set(made)) == 3
-    assert [each.folder for each in store.models_of("ab" * 32)] == [made[1], made[0]]
-    assert len(store.all_models()) == 3 and all(each.finished and each.bytes > 400 for each in store.all_models())
-    store.remove(store.models_of("cd" * 32)[0])
-    assert store.models_of("cd" * 32) == [] and not made[2].parent.exists() and made[0].exists()
+    assert [each.folder for each in model_store.models_of("ab" * 32)] == [made[1], made[0]]
+    assert len(model_store.all_models()) == 3 and all(
+        each.finished and each.bytes > 400 for each in model_store.all_models()
+    )
+    model_store.remove_model(model_store.models_of("cd" * 32)[0])
+    assert model_store.models_of("cd" * 32) == [] and not made[2].parent.exists() and made[0].exists()

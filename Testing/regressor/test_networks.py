@@ -11,10 +11,10 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import CT, masked
-from MultiViewRegistrationLib.regressor.evidence import moved
-from MultiViewRegistrationLib.regressor.fusion import fuse
-from MultiViewRegistrationLib.regressor.losses import in_cameras
-from MultiViewRegistrationLib.regressor.network import NAMES, Network, calibrate, make_network
+from MultiViewRegistrationLib.regressor.fusion import fuse, moved
+from MultiViewRegistrationLib.regressor.loss import in_cameras
+from MultiViewRegistrationLib.regressor.model import NAMES, calibrate, make_network
+from MultiViewRegistrationLib.regressor.network import Network
 from MultiViewRegistrationLib.regressor.optimiser import Muon, Optimiser, orthogonal, rate
 from MultiViewRegistrationLib.regressor.posehead import PoseNetwork
 from MultiViewRegistrationLib.regressor.voting import CellVotes, VotingNetwork, choose_landmarks

@@ -16,8 +16,7 @@ from scipy.spatial.transform import Rotation
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.regressor.motions import NEIGHBOURS, key_of, neighbours
-from MultiViewRegistrationLib.regressor.poses import AXES, DiffPosePoses, PoseRange
+from MultiViewRegistrationLib.regressor.poses import AXES, NEIGHBOURS, DiffPosePoses, PoseRange, key_of, neighbours
 
 WIDTHS = dict(orbital_deg=15.0, tilt_deg=15.0, roll_deg=30.0, columns_mm=50.0, rows_mm=75.0, beam_mm=60.0)
 SEARCH = {"rotation_deg": 15.0, "translation_mm": 45.0}

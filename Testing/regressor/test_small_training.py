@@ -20,9 +20,8 @@ pytest.importorskip("itk", reason="needs RTK: pip install itk-rtk")
 
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.regressor import training  # noqa: E402
-from MultiViewRegistrationLib.regressor.motions import key_of  # noqa: E402
-from MultiViewRegistrationLib.regressor.poses import PoseRange  # noqa: E402
-from MultiViewRegistrationLib.regressor.training import Plan, Training  # noqa: E402
+from MultiViewRegistrationLib.regressor.poses import PoseRange, key_of  # noqa: E402
+from MultiViewRegistrationLib.regressor.training import Training, TrainingConfig  # noqa: E402
 from MultiViewRegistrationLib.regressor.voting import choose_landmarks  # noqa: E402
 from MultiViewRegistrationLib.simulation.cases import Patient  # noqa: E402
 from MultiViewRegistrationLib.simulation.simulator import SimulatedXRay  # noqa: E402
@@ -59,7 +58,7 @@ def test_half_a_minute_finds_a_chest_within_centimetres(tmp_path, monkeypatch):
         rows_mm=75,
         beam_mm=50,
     )
-    begun = Training.begin(ct, cameras, poses, corners, Plan(), tmp_path / "model")
+    begun = Training.begin(ct, cameras, poses, corners, TrainingConfig(), tmp_path / "model")
     begun.card = replace(begun.card, steps=320, every=1000)
     model = begun.run()
 

@@ -16,12 +16,15 @@ from MultiViewRegistrationLib.imaging.volume import Volume
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
 
-from MultiViewRegistrationLib.regressor import checkpoint, resnet, training  # noqa: E402
-from MultiViewRegistrationLib.regressor.card import CARD, Card  # noqa: E402
+from MultiViewRegistrationLib.regressor import model_store, network, training  # noqa: E402
 from MultiViewRegistrationLib.regressor.model import load_model  # noqa: E402
-from MultiViewRegistrationLib.regressor.motions import key_of  # noqa: E402
-from MultiViewRegistrationLib.regressor.poses import DiffPosePoses, PoseRange  # noqa: E402
-from MultiViewRegistrationLib.regressor.training import Plan, Training  # noqa: E402
+from MultiViewRegistrationLib.regressor.model_store import CARD, Card  # noqa: E402
+from MultiViewRegistrationLib.regressor.poses import (  # noqa: E402
+    DiffPosePoses,
+    PoseRange,
+    key_of,
+)
+from MultiViewRegistrationLib.regressor.training import Training, TrainingConfig  # noqa: E402
 from MultiViewRegistrationLib.rendering.devices import WARP_CPU  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Only")  # what learns for a few steps is right too rarely
@@ -52,7 +55,7 @@ def begin(ct, views, anatomy, tmp_path):
             rows_mm=15,
             beam_mm=20,
         )
-        begun = Training.begin(ct, cameras, poses, anatomy.corners(), Plan(**plan), tmp_path / name)
+        begun = Training.begin(ct, cameras, poses, anatomy.corners(), TrainingConfig(**plan), tmp_path / name)
         begun.card = replace(begun.card, steps=steps, every=every, hardness=hardness)
         begun._images.harden(hardness)
         return begun
@@ -68,7 +71,9 @@ def stop_at(step: int):
 
 
 def weights(folder: Path) -> dict:
-    return {name: tensor for name, tensor in checkpoint.load(folder)[1].items() if name.startswith("network.")}
+    return {
+        name: tensor for name, tensor in model_store.load_checkpoint(folder)[1].items() if name.startswith("network.")
+    }
 
 
 def test_a_resumed_training_ends_as_an_unbroken_one(begin, ct, views, anatomy):
@@ -131,12 +136,12 @@ def test_the_papers_network_and_losses(begin, views, network, loss):
 
 def test_a_loss_that_is_no_number_ends_it_with_the_last_good_state(begin, monkeypatch, views):
     begun = begin(steps=9, every=4)
-    good = begun._criterion
+    good = begun._loss_function
 
     def spoilt(network, images, poses):
         return good(network, images, poses) * (float("nan") if begun.card.done == 5 else 1.0)
 
-    begun._criterion = spoilt
+    begun._loss_function = spoilt
     with pytest.warns(UserWarning, match="no number at step 6; training stopped there, and the state before is kept"):
         model = begun.run()
     assert model.card.done == 5 and model.card.finished and "step 6" in Card.read(model.folder).fault
@@ -170,7 +175,7 @@ def test_a_full_disk_leaves_the_state_before(begin, monkeypatch, ct, views, anat
         raise OSError(28, "No space left on device", str(path))
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-        patch.setattr(checkpoint, "write_atomically", full)
+        patch.setattr(model_store, "write_atomically", full)
         begun.run()
     assert Card.read(begun.folder).done == 2
     assert Training.resume(begun.folder, ct, [view.camera for view in views], anatomy.corners()).run().card.done == 6
@@ -247,7 +252,7 @@ def test_a_network_that_is_right_too_rarely_says_so(begin, monkeypatch):
 
 def gradient(begun: Training) -> torch.Tensor:
     """Of its first step, of all parameters."""
-    begun._backend.learn(begun._network, begun._criterion, *begun._batch(0))
+    begun._backend.learn(begun._network, begun._loss_function, *begun._batch(0))
     return torch.cat([parameter.grad.flatten().cpu() for parameter in begun._network.parameters()])
 
 
@@ -283,16 +288,16 @@ def test_a_training_on_a_device_can_be_resumed(begin, device, ct, views, anatomy
 
 def short_of_memory(begun: Training, most: int) -> list[int]:
     """Leave room for so many poses; returns how many were tried at a time, one after the other."""
-    tried, plenty = [], begun._criterion
+    tried, plenty = [], begun._loss_function
 
-    def criterion(network, images, poses):
+    def loss_function(network, images, poses):
         tried.append(len(images))
         loss = plenty(network, images, poses)
         if len(images) > most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
         return loss
 
-    begun._criterion = criterion
+    begun._loss_function = loss_function
     return tried
 
 
@@ -326,7 +331,7 @@ def test_too_little_memory_for_a_single_pose_goes_on_on_the_cores(begin, device,
 
 def test_half_precision_stays_in_the_body(begin, device, monkeypatch):
     """As on a CUDA device, by the processor's own bfloat16."""
-    assert resnet.precision_on(torch.device("cpu")) is torch.float32
+    assert network.precision_on(torch.device("cpu")) is torch.float32
     begun = begin(device=device)
     whole = gradient(begun)
     inside, outside = [], []
@@ -336,7 +341,7 @@ def test_half_precision_stays_in_the_body(begin, device, monkeypatch):
     begun._network.head.register_forward_hook(
         lambda module, given, found: outside.append((torch.is_autocast_enabled("cpu"), found.dtype))
     )
-    monkeypatch.setattr(resnet, "precision_on", lambda device: torch.bfloat16)
+    monkeypatch.setattr(network, "precision_on", lambda device: torch.bfloat16)
     half = gradient(begun)
     assert inside == [True] and outside == [(False, torch.float32)]
     off = torch.linalg.vector_norm(half - whole) / torch.linalg.vector_norm(whole)

@@ -12,10 +12,10 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, load_ct
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.regressor import drawn
-from MultiViewRegistrationLib.regressor.exposure import capsule
+from MultiViewRegistrationLib.regressor import sample_layout
+from MultiViewRegistrationLib.regressor.detector_model import capsule
 from MultiViewRegistrationLib.regressor.images import TrainingImages
-from MultiViewRegistrationLib.regressor.motions import key_of
+from MultiViewRegistrationLib.regressor.poses import key_of
 from MultiViewRegistrationLib.regressor.randomise import BODY, BONE, CLEAN, HARD_BODY, Randomisation, draw, hardened
 from MultiViewRegistrationLib.regressor.window import Window, prepare
 
@@ -174,8 +174,8 @@ def test_metal_is_dense_and_thin_bars_keep_their_mass():
 
 def test_what_can_be_drawn_has_room():
     """As many capsules as the shapes may have, and no more than there are rows."""
-    numbers = np.empty(drawn.NUMBERS)
-    capsules = np.empty((drawn.MOST_CAPSULES + 50, drawn.CAPSULE))
+    capsules = np.empty((sample_layout.MAX_CAPSULES + 50, sample_layout.CAPSULE))
+    sample = sample_layout.Sample(np.empty(sample_layout.NUMBERS), capsules)
     how = Randomisation(
         *(
             tuple(map(float, v)) if isinstance(v, tuple) else float(v)
@@ -184,9 +184,9 @@ def test_what_can_be_drawn_has_room():
     )
     most = 0
     for seed in range(20_000):
-        draw(how, 64, 64, 2.0, np.array([seed], np.uint64), numbers, capsules)
-        most = max(most, int(numbers[drawn.METAL_END]))
-    assert 60 < most <= drawn.MOST_CAPSULES
+        draw(how, 64, 64, 2.0, np.array([seed], np.uint64), sample)
+        most = max(most, int(sample.numbers[sample_layout.METAL_END]))
+    assert 60 < most <= sample_layout.MAX_CAPSULES
 
 
 def test_only_the_neighbours_of_a_structure_move(windows):

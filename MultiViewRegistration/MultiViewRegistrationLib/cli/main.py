@@ -445,7 +445,7 @@ def _train(options: argparse.Namespace) -> dict:
 
 
 def _models(options: argparse.Namespace) -> dict:
-    from ..regressor.store import all_models, data_folder, remove
+    from ..regressor.model_store import all_models, data_folder, remove_model
 
     models = all_models()
     if options.remove:
@@ -455,7 +455,7 @@ def _models(options: argparse.Namespace) -> dict:
                 f'--remove: found {len(chosen) or "no"} models named "{options.remove}", expected one that mvreg models '
                 "lists; correct the name."
             )
-        remove(chosen[0])
+        remove_model(chosen[0])
         models.remove(chosen[0])
     if not options.json:
         print(f"{data_folder() / 'models'}: {len(models) or 'no'} model{'s' * (len(models) != 1)}")

@@ -14,14 +14,12 @@ from ..imaging.ct import CT, attenuation
 from ..imaging.volume import Volume
 from ..rendering import threads
 from ..rendering.cut_ends import TISSUE_PER_MM, cut_ends
-from . import drawn
-from .bases import Bases, Rays, Stacks, varied
-from .exposure import expose
-from .march import BASES, project
-from .motions import NEIGHBOURS, neighbours, states_of_images, variant_of
+from .detector_model import expose
+from .fast_drr import BASES, Bases, Stacks, project, varied
+from .poses import NEIGHBOURS, neighbours, states_of_images, variant_of
 from .randomise import BODY, BONE, CLEAN, Randomisation, draw, hardened
-from .standardise import standardise
-from .window import Window
+from .sample_layout import CAPSULE, MAX_CAPSULES, NUMBERS, Sample
+from .window import Window, standardise
 
 #: Size of a voxel in pixels: a body's as coarse as can be without its images looking different, for speed; of one bone, which is small,
 #: the cortex shall be told from the marrow.
@@ -94,7 +92,7 @@ class TrainingImages:
             poses = np.broadcast_to(poses[:, None], (len(poses), len(windows), 4, 4))
         variant, others, states = 0, None, np.zeros((len(windows), len(poses)), np.uint64)
         if key is not None:
-            variant = int(variant_of(key, np.uint64(len(self.stacks))))
+            variant = variant_of(key, len(self.stacks))
             states = states_of_images(key, first, *poses.shape[:2])
             if self.others:
                 others = poses @ self.neighbours.sample(key, range(first, first + len(poses)), NEIGHBOURS)[:, None]
@@ -108,25 +106,16 @@ class TrainingImages:
         out = np.empty((len(scenes[0].mm), len(windows), 2, *windows[0].inside.shape), np.float32)
         tasks = []
         for view, (variant, poses, others, mm, states) in enumerate(scenes):
-            stacks, with_others, camera = self.stacks[variant], others is not None, windows[view].camera
-            stacks_2 = self.others[variant] if with_others else stacks
+            camera, inside = windows[view].camera, windows[view].inside.view(np.uint8)
+            stacks = self.stacks[variant]
             rays = stacks.rays(camera, poses)
-            rays_2 = stacks_2.rays(camera, others) if with_others else rays
+            with_others = others is not None
+            others_stacks = self.others[variant] if with_others else stacks
+            others_rays = others_stacks.rays(camera, others) if with_others else rays
             for first in range(0, len(out), _BLOCK):
                 block = slice(first, first + _BLOCK)
-                tasks.append(
-                    partial(
-                        _make_images,
-                        *_arguments(stacks, rays, block),
-                        *_arguments(stacks_2, rays_2, block),
-                        with_others,
-                        how,
-                        mm[block],
-                        windows[view].inside.view(np.uint8),
-                        states[block],
-                        out[block, view],
-                    )
-                )
+                arguments = stacks.packed, rays.part(block), others_stacks.packed, others_rays.part(block), with_others
+                tasks.append(partial(_make_images, *arguments, how, mm[block], inside, states[block], out[block, view]))
         threads.run(tasks)
         return out
 
@@ -142,71 +131,23 @@ def _in_floats(how: Randomisation) -> Randomisation:
     return Randomisation(*(tuple(map(float, value)) if isinstance(value, tuple) else float(value) for value in how))
 
 
-def _arguments(stacks: Stacks, rays: Rays, block: slice) -> tuple:
-    return (
-        stacks.words,
-        stacks.shapes,
-        stacks.stored,
-        stacks.steps,
-        rays.stack[block],
-        rays.source[block],
-        rays.directions[block],
-        rays.world_from_index[block],
-    )
-
-
 @nb.njit(nogil=True, cache=True)
-def _make_images(
-    words,
-    shapes,
-    stored,
-    steps,
-    stack,
-    source,
-    directions,
-    world_from_index,
-    words_2,
-    shapes_2,
-    stored_2,
-    steps_2,
-    stack_2,
-    source_2,
-    directions_2,
-    world_from_index_2,
-    with_others,
-    how,
-    mm,
-    inside,
-    states,
-    out,
-):
+def _make_images(stacks, rays, others_stacks, others_rays, with_others, how, mm, inside, states, out):
     rows, columns = inside.shape
     bases = np.empty((BASES, rows, columns), np.float32)
     others = np.empty((BASES, rows, columns) if with_others else (0, 0, 0), np.float32)
     work = np.empty((4, rows, columns), np.float32)
     line = np.empty((rows, columns), np.float32)
     state = np.empty(1, np.uint64)
-    numbers = np.empty(drawn.NUMBERS)
-    capsules = np.empty((drawn.MOST_CAPSULES, drawn.CAPSULE))
+    sample = Sample(np.empty(NUMBERS), np.empty((MAX_CAPSULES, CAPSULE)))
     for n in range(len(states)):
-        s = stack[n]
-        project(words[s], shapes[s], stored[s], steps[s], source[n], directions[n], world_from_index[n], bases)
+        project(stacks, rays, n, bases)
         if with_others:
-            s = stack_2[n]
-            project(
-                words_2[s],
-                shapes_2[s],
-                stored_2[s],
-                steps_2[s],
-                source_2[n],
-                directions_2[n],
-                world_from_index_2[n],
-                others,
-            )
+            project(others_stacks, others_rays, n, others)
         state[0] = states[n]
         valid = inside.copy()
-        noise = draw(how, rows, columns, mm[n], state, numbers, capsules)
-        expose(bases, others, mm[n], numbers, capsules, noise, work, line, valid)
+        noise = draw(how, rows, columns, mm[n], state, sample)
+        expose(bases, others, mm[n], sample, noise, work, line, valid)
         standardise(line, valid, work, out[n, 0])
         for r in range(rows):
             for c in range(columns):

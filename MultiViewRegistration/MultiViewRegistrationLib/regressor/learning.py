@@ -20,7 +20,7 @@ from ..io.case import Case
 from ..io.files import write_atomically
 from ..registration.prepared_ct import PreparedCT
 from ..registration.ranges import default_pose_at_isocentre
-from .store import models_of, new_folder
+from .model_store import ct_sha256, models_of, new_folder
 
 if TYPE_CHECKING:
     from .model import Model
@@ -46,7 +46,7 @@ def train(
     """Train a network to find the pose of the case's CT in its views, anywhere in the range of its `training`, or of its `search`.
 
     folder: of the model, new or empty; by default one in this user's store.
-    minutes, network, loss, seed: see `regressor.training.Plan`.
+    minutes, network, loss, seed: see `regressor.training.TrainingConfig`.
     poses: "range", evenly in that range; or "diffpose", normally distributed as in DiffPose, about the case's nominal pose.
     device: "cpu"; "cuda" or "cuda:N", a CUDA device, which needs Warp; "auto", such a device where there is one. Where it cannot be used a
         warning says why, and the CPU does the work. The images drawn are the same.
@@ -58,7 +58,7 @@ def train(
     missing. OSError where the model cannot be written.
     """
     _require_torch()
-    from .training import Plan, Training
+    from .training import Training, TrainingConfig
 
     anatomy = anatomy or PreparedCT(case.ct)
     if resume and folder is None:
@@ -70,7 +70,12 @@ def train(
         reach = _range(case, anatomy, poses)
         target = Path(folder) if folder is not None else _stored(case)
         training = Training.begin(
-            case.ct, cameras, reach, anatomy.corners(), Plan(minutes, network, loss, seed, poses, device), target
+            case.ct,
+            cameras,
+            reach,
+            anatomy.corners(),
+            TrainingConfig(minutes, network, loss, seed, poses, device),
+            target,
         )
     try:
         return training.run(progress)
@@ -98,7 +103,6 @@ def find_model(case: Case, model: Model | str | Path | None = None) -> Model | N
     InputError where the one given is of another CT, or cannot be loaded.
     """
     _require_torch()
-    from .ct_hash import ct_sha256
     from .model import load_model
 
     if model is not None:
@@ -126,7 +130,6 @@ def nominal_pose(case: Case, anatomy: PreparedCT) -> np.ndarray:
 
 
 def _stored(case: Case) -> Path:
-    from .ct_hash import ct_sha256
 
     return new_folder(ct_sha256(case.ct))
 

@@ -8,24 +8,28 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.stats import chi2
 
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
 from ..imaging.view import View
 from ..rendering import threads
-from . import checkpoint
-from .card import Card
-from .ct_hash import ct_sha256
-from .evidence import Evidence
-from .fusion import Candidate, fuse, geometry_slack
-from .looks import Look
-from .network import Network, make_network
+from .fusion import Candidate, Evidence, fuse, geometry_covariance
+from .model_store import Card, ct_sha256, load_checkpoint
+from .network import Network
+from .posehead import PoseNetwork
 from .poses import PoseRange
+from .test_time_augmentation import Augmentation
+from .voting import VotingNetwork
 from .window import Window, prepare
 
-#: Who expects to be farther off than this looks again.
-SURE_MM = 8.0
+#: A network that expects to be farther off than this sees the X-rays again, augmented.
+MAX_CERTAIN_MM = 8.0
+
+
+NAMES = ("voting", "pose")
+"""The first is the default: docs/regressor.md has what it was seen to do."""
 
 
 class Model:
@@ -59,34 +63,42 @@ class Model:
         """
         nominal, trained = self._placed(views, world_from_ct)
         slack = [
-            geometry_slack(view.rotation_sd_deg, view.translation_sd_mm, self._centroid, nominal) for view in views
+            geometry_covariance(view.rotation_sd_deg, view.translation_sd_mm, self._centroid, nominal) for view in views
         ]
         slack[0] = None  # the others are known against the first
-        first = [said for (said,) in self._said(views, trained, [Look()])]
+        first = [said for (said,) in self._predict(views, trained, [Augmentation()])]
         found = fuse(first, self._centroid, nominal, slack)
-        if self.network.MORE_LOOKS and not (found[0].agree and found[0].expected_mm() < SURE_MM):
-            more = self._said(views, trained, self.network.MORE_LOOKS)
+        if self.network.AUGMENTATIONS and not (found[0].agree and found[0].expected_mm() < MAX_CERTAIN_MM):
+            more = self._predict(views, trained, self.network.AUGMENTATIONS)
             found = fuse(
                 [said.joined(others) for said, others in zip(first, more, strict=True)], self._centroid, nominal, slack
             )
         return found
 
-    def _said(self, views: Sequence[View], trained: Sequence[int], looks: Sequence[Look]) -> list[list[Evidence]]:
-        """What the network says of each X-ray at each look.   trained: for each view, which one of the training it is."""
+    def _predict(
+        self, views: Sequence[View], trained: Sequence[int], augmentations: Sequence[Augmentation]
+    ) -> list[list[Evidence]]:
+        """What the network says of each X-ray, by augmentation.   trained: which view of the training each is."""
         cameras = [
-            look.camera(self._cameras[n], view.camera) for n, view in zip(trained, views, strict=True) for look in looks
+            augmentation.camera(self._cameras[n], view.camera)
+            for n, view in zip(trained, views, strict=True)
+            for augmentation in augmentations
         ]
         images = np.empty((len(cameras), 2, *cameras[0].size[::-1]), np.float32)
         threads.run(
             [
                 partial(prepare, view.xray, view.camera, Window.whole(camera), image)
-                for view, camera, image in zip((view for view in views for _ in looks), cameras, images, strict=True)
+                for view, camera, image in zip(
+                    (view for view in views for _ in augmentations), cameras, images, strict=True
+                )
             ]
         )
         with torch.no_grad():
-            predicted = self.network(torch.from_numpy(images), torch.tensor(trained).repeat_interleave(len(looks)))
+            predicted = self.network(
+                torch.from_numpy(images), torch.tensor(trained).repeat_interleave(len(augmentations))
+            )
         said = self.network.evidence(predicted, cameras)
-        return [said[n : n + len(looks)] for n in range(0, len(said), len(looks))]
+        return [said[n : n + len(augmentations)] for n in range(0, len(said), len(augmentations))]
 
     def reach(self, views: Sequence[View], world_from_ct: np.ndarray | None = None) -> tuple[np.ndarray, float, float]:
         """The nominal pose (4, 4) in the world of these views, and how far from it poses were trained: degrees and mm, of a ball."""
@@ -127,6 +139,41 @@ class Model:
         return float(np.max(np.where(values > 1e-3, values / np.maximum(widths, 1e-3), 0)))
 
 
+def calibrate(network: Network, squared_errors: np.ndarray) -> None:
+    """Makes the network's evidence as certain as it was right.
+
+    squared_errors: (n,) of fused poses whose truth is known, see `Candidate.squared_error`. By their median, not to follow a few misses.
+    """
+    network.certainty *= chi2.median(6) / max(float(np.median(squared_errors)), 1e-6)
+
+
+def make_network(
+    name: str,
+    cameras: Sequence[Camera],
+    world_from_ct: np.ndarray,
+    centroid: np.ndarray,
+    landmarks: np.ndarray,
+    seed: int = 0,
+) -> Network:
+    """A network with random weights, the same for the same seed.
+
+    cameras: of the windows, one a view.   world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.
+    landmarks: (K, 3) CT mm, see `choose_landmarks`.
+
+    InputError for a name that is none of NAMES.
+    """
+    if name not in NAMES:
+        raise InputError(f'the network "{name}" is not known, expected one of {", ".join(NAMES)}; correct its name.')
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = (
+            VotingNetwork(cameras, landmarks, centroid)
+            if name == "voting"
+            else PoseNetwork(cameras, world_from_ct, centroid)
+        )
+    return network.to(memory_format=torch.channels_last)
+
+
 def cameras_of(card: Card) -> list[Camera]:
     """Of the images it is trained on."""
     return [
@@ -157,7 +204,7 @@ def camera_to_json(camera: Camera) -> dict:
 def load_model(folder: str | Path) -> Model:
     """The model in a folder. InputError for what is missing, damaged, changed, or not trained yet."""
     folder = Path(folder)
-    card, tensors = checkpoint.load(folder)
+    card, tensors = load_checkpoint(folder)
     state = {name.removeprefix("network."): tensor for name, tensor in tensors.items() if name.startswith("network.")}
     wrong = InputError(f"{folder}: its weights do not fit its card; train the model anew.")
     if not all(torch.isfinite(tensor).all() for tensor in state.values()) or not card.validation:

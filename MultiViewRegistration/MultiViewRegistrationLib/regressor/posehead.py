@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from . import se3
-from .evidence import Guess
-from .resnet import features_of, norm, stage
+from .fusion import PoseEstimate
+from .network import features_of, norm, stage
 
 #: What a head's output of 1 means: rad and mm.
 UNIT = (0.2, 30.0)
@@ -22,7 +22,7 @@ POOLED = 2
 #: Channels of the first stage: a quarter of ResNet-18's takes a tenth of the time, and learns more in the same minutes on a CPU.
 WIDTH = 16
 #: Least and largest scale of an error that a network may claim, in these units.
-LEAST_SCALE, LARGEST_SCALE = 0.003, 3.0
+MIN_SCALE, MAX_SCALE = 0.003, 3.0
 
 
 class Poses(NamedTuple):
@@ -47,7 +47,7 @@ class PoseNetwork(nn.Module):
     width: channels of the first stage, 64 in ResNet-18.
     """
 
-    MORE_LOOKS = ()
+    AUGMENTATIONS = ()
 
     def __init__(
         self, cameras: Sequence[Camera], world_from_ct: np.ndarray, centroid: np.ndarray, width: int = WIDTH
@@ -75,7 +75,7 @@ class PoseNetwork(nn.Module):
         centre = self._centre(nominal)
         R = se3.exp_so3(turn)
         t = (R @ (nominal[:, :3, 3] - centre)[..., None])[..., 0] + centre + shift
-        log_scales = self.spread(features).clamp(np.log(LEAST_SCALE), np.log(LARGEST_SCALE))
+        log_scales = self.spread(features).clamp(np.log(MIN_SCALE), np.log(MAX_SCALE))
         return Poses(se3.pose(R @ nominal[:, :3, :3], t), log_scales)
 
     def loss(self, predicted: Poses, camera_from_ct: Tensor, view: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class PoseNetwork(nn.Module):
         """(n,) the same as a loss of the scales alone, to go with a loss of the poses that knows of no scales, such as the papers'."""
         return self.loss(predicted._replace(camera_from_ct=predicted.camera_from_ct.detach()), camera_from_ct, None)
 
-    def evidence(self, predicted: Poses, cameras: Sequence[Camera]) -> list[Guess]:
+    def evidence(self, predicted: Poses, cameras: Sequence[Camera]) -> list[PoseEstimate]:
         """What the images say of one pose of the CT, for `fuse`: image n was taken by camera n."""
         centroid = self.centroid.double().cpu().numpy()
         unit = np.repeat(UNIT, 3)
@@ -99,7 +99,7 @@ class PoseNetwork(nn.Module):
         for camera, pose, variance in zip(cameras, poses, variances, strict=True):
             world_from_ct = camera.world_from_camera @ rigid.check_rigid(pose, "camera_from_ct")
             axes = np.kron(np.eye(2), camera.world_from_camera[:3, :3])
-            guesses.append(Guess(world_from_ct, axes * variance @ axes.T, centroid))
+            guesses.append(PoseEstimate(world_from_ct, axes * variance @ axes.T, centroid))
         return guesses
 
     def _centre(self, camera_from_ct: Tensor) -> Tensor:

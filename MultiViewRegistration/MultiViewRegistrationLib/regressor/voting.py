@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT, attenuation
-from .evidence import Votes
-from .looks import FOUR
-from .resnet import features_of, norm, stage
+from .fusion import LandmarkVotes
+from .network import features_of, norm, stage
+from .test_time_augmentation import CORNER_AUGMENTATIONS
 
 LANDMARKS = 24
 #: Landmarks lie within this distance of the anatomy's centroid, in mm: what an image of it shows, or nearly.
@@ -29,11 +29,11 @@ REACH_MM = 130.0
 #: About the distance in mm of the voxels among which landmarks are chosen.
 COARSE_MM = 4.0
 #: Least and largest scale that a vote may claim, and that at first, in widths of the image.
-LEAST_SCALE, LARGEST_SCALE, FIRST_SCALE = 0.003, 2.7, 0.3
+MIN_SCALE, MAX_SCALE, FIRST_SCALE = 0.003, 2.7, 0.3
 #: How many independent votes an image's votes are worth, as measured.
 WORTH = 3.0
 #: Kept before the source so far, in mm.
-NEAREST_MM = 10.0
+MIN_DEPTH_MM = 10.0
 
 
 class CellVotes(NamedTuple):
@@ -53,7 +53,7 @@ class VotingNetwork(nn.Module):
     width: channels of the finest features; the time goes with its square.
     """
 
-    MORE_LOOKS = FOUR
+    AUGMENTATIONS = CORNER_AUGMENTATIONS
 
     def __init__(self, cameras: Sequence[Camera], landmarks: np.ndarray, centroid: np.ndarray, width: int = 16) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class VotingNetwork(nn.Module):
         said = said.reshape(n, 3, -1, rows * columns)
         middles = [(torch.arange(size, device=said.device) + 0.5) / size - 0.5 for size in (rows, columns)]
         cells = torch.stack(torch.meshgrid(*middles, indexing="ij")[::-1]).flatten(1)
-        return CellVotes(said[:, :2] + cells[:, None], said[:, 2].clamp(math.log(LEAST_SCALE), math.log(LARGEST_SCALE)))
+        return CellVotes(said[:, :2] + cells[:, None], said[:, 2].clamp(math.log(MIN_SCALE), math.log(MAX_SCALE)))
 
     def loss(self, predicted: CellVotes, camera_from_ct: Tensor, view: Tensor) -> Tensor:
         """(n,) negative log-likelihood of the true poses (n, 4, 4), a vote's mean of distance / scale + 2 log scale."""
@@ -92,16 +92,16 @@ class VotingNetwork(nn.Module):
     def project(self, camera_from_ct: Tensor, view: Tensor) -> Tensor:
         """(n, 2, K): where poses (n, 4, 4) put the landmarks, in widths of the image from its middle."""
         x = self.widths_from_camera[view] @ (camera_from_ct[:, :3, :3] @ self.landmarks.T + camera_from_ct[:, :3, 3:])
-        return x[:, :2] / x[:, 2:].clamp(min=NEAREST_MM)
+        return x[:, :2] / x[:, 2:].clamp(min=MIN_DEPTH_MM)
 
-    def evidence(self, predicted: CellVotes, cameras: Sequence[Camera]) -> list[Votes]:
+    def evidence(self, predicted: CellVotes, cameras: Sequence[Camera]) -> list[LandmarkVotes]:
         """What the images say of one pose of the CT, for `fuse`: image n was taken by camera n, of the image's size in pixels."""
         landmarks, centroid = self.landmarks.double().cpu().numpy(), self.centroid.double().cpu().numpy()
         positions = predicted.positions.detach().double().permute(0, 2, 3, 1).cpu().numpy()
         scales = predicted.log_scales.detach().double().exp().cpu().numpy()
         worth = WORTH * self.certainty.item()
         return [
-            Votes(
+            LandmarkVotes(
                 camera,
                 landmarks,
                 centroid,

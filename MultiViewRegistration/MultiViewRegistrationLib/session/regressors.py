@@ -89,7 +89,7 @@ DEFAULT_MINUTES = 2.0
 class Regressors:
     """What there is for one registration. `poll` follows a training, `look` the store; both take milliseconds.
 
-    models: `regressor.store.Stored` of the CT, the newest first, as the last look found them.
+    models: `regressor.model_store.StoredModel` of the CT, the newest first, as the last look found them.
     training: the last `Training`, None before the first.
     """
 
@@ -139,10 +139,10 @@ class Regressors:
         self._registration.node.SetParameter(MODEL, str(folder))
 
     def remove(self, model) -> None:
-        """Remove a `Stored` from the store. InputError where its files cannot be removed."""
-        from ..regressor import store
+        """Remove a `StoredModel` from the store. InputError where its files cannot be removed."""
+        from ..regressor import model_store
 
-        store.remove(model)
+        model_store.remove_model(model)
         if self._chosen == model.folder:
             self._registration.node.SetParameter(MODEL, "")
         self.look_again()
@@ -150,9 +150,9 @@ class Regressors:
     @property
     def gone(self) -> str:
         """A sentence where the model that was chosen is not in the store any more, "" else. A scene may name any folder."""
-        from ..regressor import store
+        from ..regressor import model_store
 
-        if self._chosen is None or store.holds(self._chosen):
+        if self._chosen is None or model_store.is_in_store(self._chosen):
             return ""
         return f"The regressor that was chosen, {self._chosen.name}, is not there any more: choose another one, or train one."
 
@@ -179,7 +179,7 @@ class Regressors:
     def train(self, minutes: float = DEFAULT_MINUTES, unfinished=None) -> None:
         """Begin to train a network for the CT and these X-rays. InputError as `Inputs.case`, and while a training is under way.
 
-        unfinished: a `Stored` to go on with, for as long as it was to be trained.
+        unfinished: a `StoredModel` to go on with, for as long as it was to be trained.
         """
         if self.under_way:
             raise InputError("Regressor: a training is under way, expected none; wait for it, or cancel it.")
@@ -231,13 +231,13 @@ class Regressors:
 
 
 def _of_any_ct() -> list:
-    from ..regressor import store
+    from ..regressor import model_store
 
-    return store.all_models()
+    return model_store.all_models()
 
 
 def _of_ct(take: Callable) -> list:
-    from ..regressor import store
-    from ..regressor.ct_hash import ct_sha256
+    from ..regressor import model_store
+    from ..regressor.model_store import ct_sha256
 
-    return store.models_of(ct_sha256(take()))
+    return model_store.models_of(ct_sha256(take()))

@@ -24,7 +24,7 @@ from .. import __version__
 from ..assessment.metrics import Errors
 from ..errors import InputError
 from ..registration.ranges import Range
-from ..regressor.store import data_folder
+from ..regressor.model_store import data_folder
 from ..rendering.threads import available_threads
 from . import cohort_training, cohort_worker
 from .cohort_records import Plan, Record

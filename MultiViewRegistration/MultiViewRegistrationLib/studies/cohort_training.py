@@ -9,8 +9,8 @@ from ..errors import InputError
 from ..io.case import Case
 from ..io.case_file import CaseFile
 from ..io.files import sha256
-from ..regressor.card import Card
 from ..regressor.learning import train
+from ..regressor.model_store import Card
 from .cohort_records import Plan, Record, digest
 
 
@@ -44,7 +44,7 @@ def fingerprint(plan: Plan, number: int) -> str:
 
 def trained(plan: Plan, number: int, folder: Path, device: str) -> Record:
     """What came of training a case's regressor on a device, or going on where its training stopped. InputError where that cannot be."""
-    from ..regressor.ct_hash import ct_sha256
+    from ..regressor.model_store import ct_sha256
 
     case, model = Case.load(plan.cases[number]), plan.model(folder, number)
     try:

@@ -24,8 +24,7 @@ from ..errors import InputError
 from ..io.case import Case, hashes
 from ..registration import kernels
 from ..registration.ranges import Range
-from ..regressor.card import Card
-from ..regressor.store import all_models
+from ..regressor.model_store import Card, all_models
 from . import cohort_training
 from .cohort_records import Plan, Record, digest
 from .evaluation import Evaluated, check, evaluate_case, method_of, motions

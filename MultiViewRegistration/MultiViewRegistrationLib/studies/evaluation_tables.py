@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ..regressor.card import NEAR_MM
+from ..regressor.model_store import NEAR_MM
 from . import statistics as protocol
 from .evaluation import CaseOutcome, Evaluation, Run
 

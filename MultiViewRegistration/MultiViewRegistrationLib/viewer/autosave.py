@@ -15,7 +15,7 @@ from time import monotonic
 import slicer
 
 from ..errors import InputError
-from ..regressor.store import data_folder
+from ..regressor.model_store import data_folder
 from ..session.background_task import Worker
 from . import own_folders
 

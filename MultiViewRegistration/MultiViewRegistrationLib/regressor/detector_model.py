@@ -7,9 +7,8 @@ import math
 import numba as nb
 import numpy as np
 
-from . import drawn
-from .draws import bell, bits
-from .field import close_field
+from . import sample_layout
+from .rng import bits, compiled, quick_normal
 
 # Attenuation of (soft tissue, bone, metal) in the softer and in the harder part of the spectrum, by that at its mean: NIST's tables at 45
 # and 90 keV against 70.
@@ -19,58 +18,62 @@ COARSE = 4
 #: Of a ghost for each pixel from the border of what it is copied from.
 FADE = 0.1
 #: Thinner than this many pixels a capsule is drawn as wide as this, and as much fainter.
-THINNEST = 0.7
+MIN_RADIUS = 0.7
 
 
 @nb.njit(nogil=True, fastmath=True)
-def expose(bases, others, mm, numbers, capsules, noise, work, line, valid):
+def expose(bases, others, mm, sample, noise, work, line, valid):
     """The X-ray of one image's line integrals.
 
     bases: (3, rows, columns) float32, of soft tissue, bone and dense bone.   others: the same of what moved by itself, or (0, 0, 0).
-    mm: of a pixel, at the anatomy's depth.   numbers, capsules, noise: as `randomise.draw` drew them.
+    mm: of a pixel, at the anatomy's depth.   sample, noise: as `randomise.draw` drew them.
     work: (4, rows, columns) float32.
     line: (rows, columns) float32, out: the log image.   valid: (rows, columns) uint8, in and out: pixels with meaning.
     """
     soft, bone, metal = work[0], work[1], work[2]
-    _tissue(bases, others, mm, numbers, capsules, soft, bone, metal)
+    numbers = sample.numbers
+    _tissue(bases, others, mm, sample, soft, bone, metal)
     _detect(soft, bone, metal, numbers, noise, line)
     close_field(valid, numbers)
-    if numbers[drawn.BORDER] > 0.0:
+    if numbers[sample_layout.BORDER] > 0.0:
         for r in range(line.shape[0]):
             for c in range(line.shape[1]):
                 if valid[r, c] == 0:
-                    line[r, c] = numbers[drawn.BORDER]
+                    line[r, c] = numbers[sample_layout.BORDER]
         valid[:] = (
             1  # not in the loop: with both stores under one condition LLVM's code for AVX-512 is wrong (numba 0.62 to 0.68)
         )
-    _binomial(line, numbers[drawn.BLUR], work[3])
+    _binomial(line, numbers[sample_layout.BLUR], work[3])
 
 
 @nb.njit(nogil=True, fastmath=True)
-def _tissue(bases, others, mm, numbers, capsules, soft, bone, metal):
+def _tissue(bases, others, mm, sample, soft, bone, metal):
     """Nepers of soft tissue, of bone and of metal in each pixel, at the spectrum's mean energy."""
     rows, columns = soft.shape
-    of_bone, of_dense = numbers[drawn.BONE], numbers[drawn.DENSE]
+    numbers = sample.numbers
+    of_bone, of_dense = numbers[sample_layout.BONE], numbers[sample_layout.DENSE]
     for r in range(rows):
         for c in range(columns):
-            soft[r, c] = numbers[drawn.SOFT] * bases[0, r, c]
+            soft[r, c] = numbers[sample_layout.SOFT] * bases[0, r, c]
             bone[r, c] = of_bone * bases[1, r, c] + of_dense * bases[2, r, c]
             metal[r, c] = 0.0
     if others.shape[0]:
         for r in range(rows):
             for c in range(columns):
-                soft[r, c] += numbers[drawn.OTHERS_SOFT] * others[0, r, c]
+                soft[r, c] += numbers[sample_layout.OTHERS_SOFT] * others[0, r, c]
                 bone[r, c] += of_bone * others[1, r, c] + of_dense * others[2, r, c]
     along = _direction(bases)
-    for n in range(drawn.MOST_GHOSTS):
-        ghost = numbers[drawn.GHOSTS + n * drawn.GHOST : drawn.GHOSTS + (n + 1) * drawn.GHOST]
+    for n in range(sample_layout.MAX_GHOSTS):
+        ghost = numbers[
+            sample_layout.GHOSTS + n * sample_layout.GHOST : sample_layout.GHOSTS + (n + 1) * sample_layout.GHOST
+        ]
         if ghost[2] > 0.0:
             _add_ghost(bases, ghost, along, soft, bone)
-    for n in range(int(numbers[drawn.METAL_END])):
+    for n in range(int(numbers[sample_layout.METAL_END])):
         _add_capsule(
-            soft if n < numbers[drawn.SOFT_END] else bone if n < numbers[drawn.BONE_END] else metal,
+            soft if n < numbers[sample_layout.SOFT_END] else bone if n < numbers[sample_layout.BONE_END] else metal,
             mm,
-            capsules[n],
+            sample.capsules[n],
             along,
         )
 
@@ -79,7 +82,7 @@ def _tissue(bases, others, mm, numbers, capsules, soft, bone, metal):
 def _detect(soft, bone, metal, numbers, noise, line):
     """The log image, 0 at its typical value, behind so much tissue: spectrum, scatter, shading, quanta, the detector's range."""
     rows, columns = line.shape
-    softer = numbers[drawn.SOFTER]
+    softer = numbers[sample_layout.SOFTER]
     for r in range(rows):
         for c in range(columns):
             s, b, m = soft[r, c], bone[r, c], metal[r, c]
@@ -90,11 +93,13 @@ def _detect(soft, bone, metal, numbers, noise, line):
             else:
                 through = math.exp(-(s + b + m))
             line[r, c] = min(through, 1.0)
-    typical, scatter = _scattered(line, numbers[drawn.SCATTER], numbers[drawn.GLARE], int(numbers[drawn.BLURS]))
+    typical, scatter = _scattered(
+        line, numbers[sample_layout.SCATTER], numbers[sample_layout.GLARE], int(numbers[sample_layout.BLURS])
+    )
     shade = _shading(scatter.shape[0], scatter.shape[1], numbers)
-    photons = numbers[drawn.PHOTONS]
+    photons = numbers[sample_layout.PHOTONS]
     deviation = math.sqrt(typical / photons) if photons > 0.0 else 0.0
-    brightest, darkest = typical * numbers[drawn.BRIGHTEST], typical * numbers[drawn.DARKEST]
+    brightest, darkest = typical * numbers[sample_layout.BRIGHTEST], typical * numbers[sample_layout.DARKEST]
     state = np.empty(1, np.uint64)
     state[0] = noise
     for r in range(rows):
@@ -103,7 +108,7 @@ def _detect(soft, bone, metal, numbers, noise, line):
             x = min(max((c + 0.5) / COARSE - 0.5, 0.0), scatter.shape[1] - 1.001)
             signal = (line[r, c] + _bilinear(scatter, x, y)) * _bilinear(shade, x, y)
             if photons > 0.0:
-                signal += deviation * math.sqrt(signal) * bell(bits(state))
+                signal += deviation * math.sqrt(signal) * quick_normal(bits(state))
             line[r, c] = -math.log(min(max(signal, darkest), brightest) / typical)
 
 
@@ -142,7 +147,7 @@ def _scattered(through, to_primary, glare, blurs):
 @nb.njit(nogil=True, fastmath=True)
 def _shading(rows, columns, numbers):
     """Factors of a brightness that changes slowly over the image: a random paraboloid in its logarithm."""
-    of = numbers[drawn.SHADE : drawn.SHADE + 5]
+    of = numbers[sample_layout.SHADE : sample_layout.SHADE + 5]
     shade = np.empty((rows, columns), np.float32)
     for r in range(rows):
         y = 2.0 * (r + 0.5) / rows - 1.0
@@ -233,7 +238,7 @@ def capsule(image, mm, x0, y0, x1, y1, r0, r1, hollow, amount):
     x0, x1 = x0 / mm + 0.5 * (columns - 1), x1 / mm + 0.5 * (columns - 1)
     y0, y1 = y0 / mm + 0.5 * (rows - 1), y1 / mm + 0.5 * (rows - 1)
     r0, r1 = r0 / mm, r1 / mm
-    reach = max(r0, r1, THINNEST)
+    reach = max(r0, r1, MIN_RADIUS)
     dx, dy = x1 - x0, y1 - y0
     length_2 = max(dx * dx + dy * dy, 1e-9)
     top, bottom = max(0, math.ceil(min(y0, y1) - reach)), min(rows - 1, math.floor(max(y0, y1) + reach))
@@ -243,7 +248,7 @@ def capsule(image, mm, x0, y0, x1, y1, r0, r1, hollow, amount):
             t = min(max(((c - x0) * dx + (r - y0) * dy) / length_2, 0.0), 1.0)
             off_x, off_y = c - x0 - t * dx, r - y0 - t * dy
             true = r0 + t * (r1 - r0)
-            radius = max(true, THINNEST)
+            radius = max(true, MIN_RADIUS)
             inside = radius * radius - off_x * off_x - off_y * off_y
             if inside <= 0.0:
                 continue
@@ -251,3 +256,40 @@ def capsule(image, mm, x0, y0, x1, y1, r0, r1, hollow, amount):
             if hollow > 0.0:
                 chord -= math.sqrt(max(inside - (1.0 - hollow * hollow) * radius * radius, 0.0))
             image[r, c] += amount * mm * 2.0 * chord * (true / radius) ** 2
+
+
+@compiled
+def close_field(valid, numbers):
+    """Set `valid` (rows, columns) uint8 to 0 outside the field that was drawn."""
+    rows, columns = valid.shape
+    blades, round_field = (
+        numbers[sample_layout.BLADES : sample_layout.BLADES + 5],
+        numbers[sample_layout.ROUND : sample_layout.ROUND + 3],
+    )
+    turn, left, right, top, bottom = blades[0], blades[1], blades[2], blades[3], blades[4]
+    radius, middle_x, middle_y = round_field[0], round_field[1], round_field[2]
+    ux, uy = math.cos(turn), math.sin(turn)
+    reach = 0.5 if abs(turn) < 0.1 else 0.6
+    for r in range(rows):
+        for c in range(columns):
+            x, y = (c + 0.5) / columns - 0.5, (r + 0.5) / rows - 0.5
+            a, b = x * ux + y * uy, y * ux - x * uy
+            if (
+                (left > 0 and a < left - reach)
+                or (right > 0 and a > reach - right)
+                or (top > 0 and b < top - reach)
+                or (bottom > 0 and b > reach - bottom)
+            ):
+                valid[r, c] = 0
+            if radius > 0 and (x - middle_x) ** 2 + (y - middle_y) ** 2 > radius * radius:
+                valid[r, c] = 0
+    for n in range(sample_layout.MAX_BOXES):
+        first, height, width = (
+            sample_layout.BOXES + 4 * n,
+            int(numbers[sample_layout.BOXES + 4 * n + 2]),
+            int(numbers[sample_layout.BOXES + 4 * n + 3]),
+        )
+        valid[
+            int(numbers[first]) : int(numbers[first]) + height,
+            int(numbers[first + 1]) : int(numbers[first + 1]) + width,
+        ] = 0

@@ -10,7 +10,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 
 
-class Look(NamedTuple):
+class Augmentation(NamedTuple):
     """An image shifted by shares of its width and height, turned about the beam and scaled."""
 
     right: float = 0.0
@@ -27,9 +27,9 @@ class Look(NamedTuple):
 
 
 #: Towards each corner.
-FOUR = (
-    Look(0.06, 0.06, 12.0, 1.05),
-    Look(-0.06, 0.06, -12.0, 0.95),
-    Look(0.06, -0.06, -6.0, 0.95),
-    Look(-0.06, -0.06, 6.0, 1.05),
+CORNER_AUGMENTATIONS = (
+    Augmentation(0.06, 0.06, 12.0, 1.05),
+    Augmentation(-0.06, 0.06, -12.0, 0.95),
+    Augmentation(0.06, -0.06, -6.0, 0.95),
+    Augmentation(-0.06, -0.06, 6.0, 1.05),
 )

@@ -1,0 +1,336 @@
+"""The trained models of this user: each a folder with a card and weights, by the CT that it is for.
+
+    <data>/models/<first 16 characters of the CT's SHA-256>/<name>/card.json, weights-....safetensors
+
+Weights are safetensors, which hold numbers and never code. PyTorch is needed only to load and to save them. A new state is written beside
+the old one, and the card that names it replaces the old card last: whatever happens in between, the folder holds one whole state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InputError
+from ..io.files import sha256, write_atomically
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..imaging.ct import CT
+
+_CHARACTERS = 16
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model in the store: its folder, its card, and its size on disk in bytes."""
+
+    folder: Path
+    card: Card
+    bytes: int
+
+    @property
+    def name(self) -> str:
+        """When it was begun, which tells it from all others of its CT."""
+        return self.folder.name
+
+    @property
+    def finished(self) -> bool:
+        return self.card.finished
+
+
+def data_folder() -> Path:
+    """Where this program keeps what its user made; MVREG_DATA moves it."""
+    if os.environ.get("MVREG_DATA"):
+        return Path(os.environ["MVREG_DATA"])
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "multiview-registration"
+
+
+def is_in_store(folder: Path) -> bool:
+    """Whether a folder is there, and in the store."""
+    return folder.is_dir() and folder.resolve().is_relative_to((data_folder() / "models").resolve())
+
+
+def models_of(ct_sha256: str) -> list[StoredModel]:
+    """The models of a CT, the newest first."""
+    return _models(data_folder() / "models" / ct_sha256[:_CHARACTERS])
+
+
+def all_models() -> list[StoredModel]:
+    """The models of all CTs, the newest first of each."""
+    root = data_folder() / "models"
+    return [stored for folder in sorted(root.glob("*/")) for stored in _models(folder)]
+
+
+def new_folder(ct_sha256: str) -> Path:
+    """A folder for a new model of a CT; not made yet."""
+    parent = data_folder() / "models" / ct_sha256[:_CHARACTERS]
+    name = now = datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    number = 1
+    while (parent / name).exists():
+        number += 1
+        name = f"{now}-{number}"
+    return parent / name
+
+
+def remove_model(stored: StoredModel) -> None:
+    """Remove a model, and its CT's folder if that is empty then. InputError where that is not possible."""
+    try:
+        shutil.rmtree(stored.folder)
+    except OSError as error:
+        raise InputError(
+            f"{stored.folder}: could not be removed ({error.strerror or error}); close what uses it."
+        ) from None
+    with suppress(OSError):
+        stored.folder.parent.rmdir()
+
+
+def _models(parent: Path) -> list[StoredModel]:
+    """Those in a folder; what cannot be read is not among them."""
+    found = []
+    for folder in parent.glob("*/"):
+        with suppress(InputError, OSError):
+            found.append(
+                StoredModel(
+                    folder, Card.read(folder), sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+                )
+            )
+    return sorted(found, key=lambda stored: (stored.card.created, stored.name), reverse=True)
+
+
+FORMAT = "MultiViewRegistration regressor"
+VERSION = 1
+CARD = "card.json"
+#: So near, a refinement is expected to get from there to the answer.
+NEAR_MM = 25.0
+#: No card is larger.
+MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """All that is known of a model but its weights. Nothing in it names a patient.
+
+    ct_sha256: of the CT it is for, see `model.ct_sha256`.
+    cameras: of the images it was trained on, one a view: intrinsics (3, 3), camera_from_world (4, 4) and size, as in case.json.
+    world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.   half_widths: by the names of `poses.AXES`, the poses about it.
+    poses: how they are drawn, see `training.POSES`.   network, loss, seed: see `training.TrainingConfig`.
+    device: where it was trained: "cpu", or a CUDA device.
+    minutes: asked for, which became `steps`, once.   every: steps from one validation to the next.
+    hardness: of the images, which grows with the steps, see `training.hardness_of`.
+    done: steps so far.   seconds: that took.
+    shortened: (step, progress) from which the rest of the training was hurried, as the error had stopped falling; None if it had not.
+    losses: [step, mean loss since the last], about a hundred.
+    validation: [step, seconds, error of all views together, of each view alone, ...], geometric means of the mTRE in mm at the
+        landmarks, of random images.
+    expected: 50th, 95th percentile of the fused error, and the share within NEAR_MM, at the last validation.
+    fault: why training stopped before its end, where it did for a reason of its own; "" otherwise.
+    weights, weights_sha256: the file of the weights, "" if there are none yet.   versions: of the program and of PyTorch.
+    """
+
+    ct_sha256: str
+    cameras: list
+    world_from_ct: list
+    centroid: list
+    half_widths: dict
+    poses: str
+    network: str
+    loss: str
+    seed: int
+    minutes: float
+    steps: int
+    every: int
+    created: str
+    versions: dict
+    device: str = "cpu"
+    hardness: float = 0.0
+    done: int = 0
+    seconds: float = 0.0
+    shortened: list | None = None
+    losses: list = ()
+    validation: list = ()
+    expected: list = ()
+    fault: str = ""
+    weights: str = ""
+    weights_sha256: str = ""
+
+    @property
+    def validated(self) -> bool:
+        """Whether it is known how well the network does after the steps so far; before the first there is nothing to know."""
+        return self.done == (self.validation[-1][0] if self.validation else 0)
+
+    @property
+    def finished(self) -> bool:
+        return self.validated and (self.done >= self.steps or bool(self.fault))
+
+    @property
+    def error_mm(self) -> float | None:
+        """The error of all views together at the last validation, see `validation`; None before the first."""
+        return self.validation[-1][2] if self.validation else None
+
+    def to_json(self) -> str:
+        return json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}, indent=1)
+
+    @classmethod
+    def read(cls, folder: Path) -> Card:
+        """The card of a model's folder. InputError for one that is missing, damaged, or of another format."""
+        path = Path(folder) / CARD
+        try:
+            with path.open("rb") as stream:
+                text = stream.read(MAX_BYTES + 1)
+            content = json.loads(text)
+        except FileNotFoundError:
+            raise InputError(
+                f"{folder}: found no {CARD}, expected the folder of a trained model; train one with mvreg train."
+            ) from None
+        except (ValueError, NotADirectoryError):
+            raise InputError(f"{path}: is damaged, expected the card of a trained model; train it anew.") from None
+        if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+            raise InputError(f"{path}: is no card of a trained model; choose the folder of one.")
+        if content.pop("version", None) != VERSION:
+            raise InputError(f"{path}: was written by another version of this program; train the model anew.")
+        for name, before in (("device", "cpu"), ("hardness", 0.0)):  # cards from before there was a choice
+            content.setdefault(name, before)
+        wrong = _fault(content)
+        if wrong:
+            raise InputError(f"{path}: {wrong}, so it was changed or damaged; train the model anew.")
+        return cls(**content)
+
+
+def _fault(content: dict) -> str:
+    """What is wrong with a card's content, in words; "" if nothing is."""
+    kinds = {
+        "str": str,
+        "int": int,
+        "float": (int, float),
+        "list": list,
+        "dict": dict,
+        "list | None": (list, type(None)),
+    }
+    known = {field.name: kinds[field.type] for field in fields(Card)}
+    for name, kind in known.items():
+        if name not in content or not isinstance(content[name], kind) or isinstance(content[name], bool):
+            return f'"{name}" is missing or of another kind'
+    if content.keys() - known.keys():
+        return f'"{min(content.keys() - known.keys())}" is not known'
+    matrices = [
+        content["world_from_ct"],
+        *(camera.get("camera_from_world") for camera in content["cameras"] if isinstance(camera, dict)),
+    ]
+    if len(matrices) < 2 or not all(_numbers(matrix, 4, 4) for matrix in matrices):
+        return "a matrix is not 4 rows of 4 numbers"
+    if not all(
+        _numbers(camera.get("intrinsics"), 3, 3) and _numbers([camera.get("size")], 1, 2)
+        for camera in content["cameras"]
+    ):
+        return "a camera is not as in case.json"
+    if not _numbers([content["centroid"]], 1, 3) or not _numbers([list(content["half_widths"].values())], 1, 6):
+        return '"centroid" or "half_widths" are no numbers'
+    if not all(
+        _numbers([row], 1, len(row))
+        for key in ("losses", "validation")
+        for row in content[key]
+        if isinstance(row, list)
+    ):
+        return "a learning curve holds what is no number"
+    if not 0 <= content["hardness"] <= 1:
+        return '"hardness" is not between 0 and 1'
+    if Path(content["weights"]).name != content["weights"]:
+        return '"weights" is no file beside it'
+    return ""
+
+
+def _numbers(rows: object, height: int, width: int) -> bool:
+    return (
+        isinstance(rows, list)
+        and len(rows) == height
+        and all(isinstance(row, list) and len(row) == width for row in rows)
+        and all(isinstance(x, (int, float)) and math.isfinite(x) for row in rows for x in row)
+    )
+
+
+SUFFIX = ".safetensors"
+#: No file of weights is larger.
+MAX_BYTES = 1 << 30
+
+
+def save_checkpoint(folder: Path, card: Card, tensors: Mapping[str, Tensor]) -> Card:
+    """Write a state; returns the card as written. OSError where it cannot be written: then the state before is still there."""
+    from safetensors.torch import save as to_bytes
+
+    folder.mkdir(parents=True, exist_ok=True)
+    data = to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    digest = hashlib.sha256(data).hexdigest()
+    card = replace(card, weights=f"weights-{digest[:12]}{SUFFIX}", weights_sha256=digest)
+    write_atomically(folder / card.weights, data)
+    write_atomically(folder / CARD, card.to_json())
+    for old in folder.glob(f"weights-*{SUFFIX}"):
+        if old.name != card.weights:
+            with suppress(OSError):  # somebody reads it, on Windows
+                old.unlink()
+    return card
+
+
+def load_checkpoint(folder: Path) -> tuple[Card, dict[str, Tensor]]:
+    """The state in a folder.
+
+    InputError where there is none, or it is not what was written: cut short, changed, or no safetensors at all.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load as from_bytes
+
+    card = Card.read(folder)
+    path = Path(folder) / card.weights
+    if not card.weights.endswith(SUFFIX) or not path.is_file():
+        raise InputError(
+            f"{folder}: found no weights as safetensors, expected those that {CARD} tells of; train the model anew."
+        )
+    if path.stat().st_size > MAX_BYTES or sha256(path) != card.weights_sha256:
+        raise InputError(
+            f"{path}: is not the file that was written (cut short, damaged or changed); train the model anew."
+        )
+    try:
+        return card, from_bytes(path.read_bytes())
+    except SafetensorError:
+        raise InputError(f"{path}: holds no weights as safetensors; train the model anew.") from None
+
+
+#: Grids that differ by less, in mm, are one.
+_SAME_MM = 1e-3
+
+
+def ct_sha256(ct: CT) -> str:
+    """SHA-256 in hex of a CT's values, unit, mask and grid: the same however it was stored.
+
+    The slices of a left-handed grid are taken the other way round, as in files that 3D Slicer writes.
+    """
+    values, mask, grid = ct.volume.values, ct.mask, ct.volume.ct_from_index
+    if np.linalg.det(grid[:3, :3]) < 0:
+        values, mask = values[::-1], None if mask is None else mask[::-1]
+        grid = grid @ [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, len(values) - 1], [0, 0, 0, 1]]
+    digest = hashlib.sha256(ct.unit.encode())
+    digest.update(np.array(values.shape, np.int64).tobytes())
+    digest.update((np.rint(grid / _SAME_MM) + 0.0).tobytes())
+    digest.update(np.ascontiguousarray(values, np.float32))
+    if mask is not None:
+        digest.update(np.packbits(mask))
+    return digest.hexdigest()

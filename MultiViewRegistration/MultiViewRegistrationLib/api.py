@@ -8,7 +8,6 @@ result.save("out")
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from time import perf_counter
 import numpy as np
 
 from .assessment import verdict
-from .errors import InputError
+from .errors import InputError, warn
 from .geometry import rigid
 from .geometry.landmarks import LandmarkFit, locate
 from .imaging.view import View
@@ -351,10 +350,9 @@ def _start_pose(case: Case, anatomy: PreparedCT, start: str) -> np.ndarray | Non
     """The case's start pose, or the default pose at the isocentre; None where a regressor gives it."""
     if case.world_from_ct is not None or start == "regressor":
         return case.world_from_ct
-    warnings.warn(
+    warn(
         "world_from_ct: the case has none; the search starts with the CT's axes along the world's, where the central rays of "
-        "the views meet.",
-        stacklevel=3,
+        "the views meet."
     )
     return default_pose_at_isocentre([view.camera for view in case.views], anatomy.centroid)
 
@@ -362,10 +360,9 @@ def _start_pose(case: Case, anatomy: PreparedCT, start: str) -> np.ndarray | Non
 def _locate(case: Case) -> LandmarkFit:
     fit = locate(case.landmarks, case.cameras)
     if fit.alternatives:
-        warnings.warn(
+        warn(
             f"The landmarks fit {1 + len(fit.alternatives)} poses about equally well, and the best one is taken; add a landmark, "
-            "or a position in another view.",
-            stacklevel=3,
+            "or a position in another view."
         )
     return fit
 

@@ -1,6 +1,11 @@
-"""The one error for input that a person can mend, and how work ends that somebody called off."""
+"""Errors that a person can mend, warnings that a caller can collect, and the end of cancelled work."""
 
 from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 
 class InputError(ValueError):
@@ -25,3 +30,26 @@ class UnitMismatch(InputError):
 
 class Cancelled(Exception):
     """The caller's progress callback asked to stop."""
+
+
+_collected: ContextVar[list[str] | None] = ContextVar("collected warnings", default=None)
+
+
+def warn(sentence: str) -> None:
+    """Warn the user of something that is no error: a UserWarning, or an entry of the list that `collect_warnings` keeps."""
+    collected = _collected.get()
+    if collected is None:
+        warnings.warn(sentence, stacklevel=3)
+    elif sentence not in collected:
+        collected.append(sentence)
+
+
+@contextmanager
+def collect_warnings() -> Iterator[list[str]]:
+    """Collect the warnings of this library in this thread, none twice. `warnings.catch_warnings` would mix up those of all threads."""
+    collected: list[str] = []
+    token = _collected.set(collected)
+    try:
+        yield collected
+    finally:
+        _collected.reset(token)

@@ -150,8 +150,8 @@ def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, t
 
 
 def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
+    from MultiViewRegistrationLib.errors import collect_warnings
     from MultiViewRegistrationLib.mrml.loading import load_case
-    from MultiViewRegistrationLib.session.background_task import collect_warnings
     from MultiViewRegistrationLib.session.session import Session
 
     hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)

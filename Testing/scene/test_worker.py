@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
-import warnings
 from types import SimpleNamespace
 
 import pytest
 
-from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.session.background_task import Stopped, Worker, collect_warnings
+from MultiViewRegistrationLib.errors import InputError, collect_warnings, warn
+from MultiViewRegistrationLib.session.background_task import Stopped, Worker
 
 
 def ended(worker: Worker) -> Worker:
     worker.poll(5.0)
     assert worker.state != "running"
     return worker
-
-
-def warn(text):
-    warnings.warn(text, stacklevel=2)
 
 
 def test_what_it_returns_and_what_it_told_last():
@@ -140,19 +135,6 @@ def test_each_thread_hears_its_own_warnings(recwarn):
     warn("main again")
     assert one.warnings == ["first", "first again"] and other.warnings == ["second"]
     assert [str(warning.message) for warning in recwarn.list] == ["main", "main again"]
-
-
-def test_what_is_said_once_more_is_heard_once_more():
-    source = "import warnings\ndef say():\n    warnings.warn('the same')"
-    module = {"__name__": "MultiViewRegistrationLib.of_a_test"}
-    exec(source, module)
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        for _ in range(2):
-            with collect_warnings() as told:
-                module["say"]()
-                module["say"]()
-            assert told == ["the same"]
 
 
 def test_hearing_within_hearing():

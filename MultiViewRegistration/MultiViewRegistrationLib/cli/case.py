@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..errors import InputError, collect_warnings
 from .case_new import add as add_new
 
 if TYPE_CHECKING:
@@ -51,14 +50,11 @@ def _check(options: argparse.Namespace) -> dict:
     from ..io.case_check import check_case
     from ..io.case_summary import to_json
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with collect_warnings() as collected:
         case = Case.load(options.case)
     check = check_case(case)
     answer = to_json(check)
-    answer["findings"] = [str(warning.message) for warning in caught if warning.category is UserWarning] + answer[
-        "findings"
-    ]
+    answer["findings"] = collected + answer["findings"]
     if not options.json:
         print(f"{check.name}: read whole, every field is as it must be.")
         print("\n".join(f"  {line}" for line in answer["lines"]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -12,7 +11,7 @@ from time import perf_counter
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, warn
 from ..geometry import landmarks, rigid
 from ..geometry.camera import Camera
 from ..geometry.landmarks import Landmark
@@ -93,7 +92,7 @@ class Case:
     def of(cls, file: CaseFile, last: Case | None = None, read_ct: Callable[[], CT] | None = None) -> Case:
         """The same of what a case.json says."""
         for difference in differences(file):
-            warnings.warn(difference, stacklevel=3)
+            warn(difference)
         xrays = [xray_of(file, view) for view in file.views]
         inputs, by_path = hashes(file)
         anatomy_key = by_path[file.ct.path], file.ct_unit, file.mask and by_path[file.mask.path]
@@ -260,10 +259,7 @@ def _check_visible(where: str, files: list[ViewFile], seen: list[bool]) -> None:
         )
     for view, sees_ct in zip(files, seen):
         if not sees_ct:
-            warnings.warn(
-                f"{where}: {view.field} does not show the CT at the start pose world_from_ct; check its geometry.",
-                stacklevel=2,
-            )
+            warn(f"{where}: {view.field} does not show the CT at the start pose world_from_ct; check its geometry.")
 
 
 def _refuse_copies(where: str, files: list[ViewFile], xrays: list[XRay], cameras: list[Camera]) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, collect_warnings, warn
 from ..imaging.xray import load_image, recognised
 from .case import Case
 from .case_file import VERSION
@@ -152,8 +151,7 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
         with staged(path.parent, last=path.name) as staging:
             probe = staging / path.name
             probe.write_text(_text(new, whole))
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
+            with collect_warnings() as caught:
                 try:
                     case = Case.load(probe)
                 except InputError as error:
@@ -173,7 +171,7 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
             "to; choose another."
         ) from None
     for warning in caught:
-        warnings.warn(str(warning.message).replace(printable(probe), printable(path)), stacklevel=2)
+        warn(warning.replace(printable(probe), printable(path)))
     case.path = path
     case.name = path.resolve().parent.name if path.name == "case.json" else path.stem
     return case

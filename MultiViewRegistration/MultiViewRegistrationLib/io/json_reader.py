@@ -7,13 +7,12 @@ import json
 import math
 import os
 import unicodedata
-import warnings
 from collections import Counter
 from typing import Any, NoReturn
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, warn
 
 MAX_FILE_BYTES = 16 << 20  # a case file has some thousand
 MAX_NUMBER = 1e9  # mm, pixels, degrees: what is larger is a slip, and would overflow later on
@@ -220,10 +219,7 @@ class JsonObject:
                 similar = _similar(key, sorted(self.asked - set(self.values)))
                 where = f" in {self.name}" if self.name else ""
                 advice = f"did you mean {describe(similar)}?" if similar else "correct or remove it."
-                warnings.warn(
-                    f"{self.file}: the key {describe(key)}{where} is not known and was ignored; {advice}",
-                    stacklevel=2,
-                )
+                warn(f"{self.file}: the key {describe(key)}{where} is not known and was ignored; {advice}")
 
     def _number(self, key: str, value: Any, expected: str, limit: float) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, collect_warnings, warn
 from ..imaging.view import View
 from ..imaging.xray import count_frames
 from .case import Case, in_field, views_of, xray_of
@@ -150,9 +149,8 @@ def _multiframe(file: CaseFile) -> list[list[dict[str, Any]]]:
         )
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{number} of {name}" for name, number in counts.items())
-        warnings.warn(
-            f"{printable(file.path)}: the images have frames of different number ({told}); the first {count} are taken.",
-            stacklevel=3,
+        warn(
+            f"{printable(file.path)}: the images have frames of different number ({told}); the first {count} are taken."
         )
     return [[{"frame": (view.frame or 0) + number} for number in range(count)] for view in file.views]
 
@@ -209,8 +207,7 @@ class FrameSequence:
 
     def read(self, number: int) -> Frame:
         """The same from its files, also of the first frame. Views that the first has not are left out."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # said of the first frame
+        with collect_warnings():  # said of the first frame
             file, known = self.files.file(number), {view.name: view.xray.valid for view in self.first.views}
             entries = [view for view in file.views if view.name in known]
             if self.files.own_cases:
@@ -245,8 +242,7 @@ class FrameSequence:
     def of_images(cls, path: Path, images: Mapping[str, Sequence[Path]] | None = None) -> FrameSequence:
         """The frames of a case, see `FrameFiles.of_images`, also for the errors."""
         files = FrameFiles.of_images(path, images)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # said above
+        with collect_warnings():  # said above
             first = Case.of(files.file(0))
         truth = first.truth_world_from_ct
         return cls(first, files, {} if truth is None else {0: truth})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, warn
 from ..imaging.view import SharedUnknowns, View
 from ..registration.cameras import CALIBRATED
 from ..registration.devices import Workplace
@@ -66,10 +65,7 @@ def refinement_method(name: str, device: str | Workplace = "cpu") -> RefinementM
         anatomy: PreparedCT, views: list[View], world_from_ct: np.ndarray, progress: Callable, shared: SharedUnknowns
     ) -> Refinement:
         if shared != CALIBRATED or any(view.rotation_sd_deg != 0 or view.translation_sd_mm != 0 for view in views[1:]):
-            warnings.warn(
-                f'The geometry of the views is said to be uncertain; the refinement "{name}" takes it as exact.',
-                stacklevel=2,
-            )
+            warn(f'The geometry of the views is said to be uncertain; the refinement "{name}" takes it as exact.')
         return published.refine(anatomy, views, world_from_ct, PRESETS[name], chosen, progress)
 
     return RefinementMethod(name, run, chosen)

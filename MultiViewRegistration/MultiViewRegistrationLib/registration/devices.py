@@ -5,12 +5,11 @@ A registration never fails for want of a device: it is done on the processor the
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import TypeVar
 
-from ..errors import InputError
+from ..errors import InputError, warn
 from ..rendering.devices import AUTO, CPU, WARP_CPU, place_of
 from .prepared_ct import PreparedCT
 
@@ -52,7 +51,7 @@ class Workplace:
         self.name, self.words = CPU, ""
         self.lack = f"device {self.asked}: {why}; the processor did the work."
         if self.asked != AUTO:
-            warnings.warn(self.lack, stacklevel=3)
+            warn(self.lack)
 
     def told(self, processor: str) -> str:
         """What the refinement worked on, in words.   processor: this machine's."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, warn
 from ..imaging.ct import CT
 from ..imaging.view import SharedUnknowns, View
 from ..io.case import Case
@@ -190,7 +189,7 @@ class RegressorInitialisation:
         except InputError as error:
             if self._reach is None:
                 raise
-            warnings.warn(f"{error} The pose is searched for, without the model.", stacklevel=3)
+            warn(f"{error} The pose is searched for, without the model.")
             return []
         finally:
             self.seconds += perf_counter() - began

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import math
-import warnings
 from collections.abc import Mapping
 from functools import partial
 
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..errors import warn
 from ..rendering import threads
 from ..rendering.devices import CPU, Place, place_of
 from .loss import LossFunction
@@ -138,7 +138,7 @@ def make_backend(device: str) -> CpuBackend | CudaBackend:
     """The backend for "cpu", "auto", "cuda" or "cuda:N". Warns where that device cannot be used and the processor does the work."""
     place = place_of(device)
     if place.lack:
-        warnings.warn(f"device {device}: {place.lack}; the training is done on the CPU.", stacklevel=2)
+        warn(f"device {device}: {place.lack}; the training is done on the CPU.")
     return CpuBackend() if place.name == CPU else CudaBackend(place)
 
 
@@ -197,10 +197,9 @@ class CudaBackend:
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            warnings.warn(
+            warn(
                 f"{self.place.name} has too little free memory to learn from {at_once} poses at a time; from here on it takes "
-                f"{self._at_once} at a time, which teaches the same.",
-                stacklevel=2,
+                f"{self._at_once} at a time, which teaches the same."
             )
 
 

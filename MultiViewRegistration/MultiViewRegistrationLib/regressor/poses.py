@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -17,7 +16,7 @@ import numba as nb
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ..errors import InputError
+from ..errors import InputError, warn
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from .rng import compiled, derived, normal, uniform
@@ -344,7 +343,7 @@ def _known(training: Mapping[str, float]) -> dict[str, float]:
         if key not in AXES:
             similar = difflib.get_close_matches(key, AXES, n=1)
             advice = f'did you mean "{similar[0]}"?' if similar else f"expected {', '.join(AXES)}."
-            warnings.warn(f'the key "{key}" in training is not known and was ignored; {advice}', stacklevel=3)
+            warn(f'the key "{key}" in training is not known and was ignored; {advice}')
     return {key: value for key, value in training.items() if key in AXES}
 
 

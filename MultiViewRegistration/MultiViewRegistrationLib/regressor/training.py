@@ -13,7 +13,6 @@ import copy
 import itertools
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -27,7 +26,7 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..errors import Cancelled, InputError
+from ..errors import Cancelled, InputError, warn
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
@@ -219,13 +218,12 @@ class Training:
                 raise
             self._save()
         if self.card.fault:
-            warnings.warn(f"{self.card.fault}; training stopped there, and the state before is kept.", stacklevel=2)
+            warn(f"{self.card.fault}; training stopped there, and the state before is kept.")
         within = self.card.expected[2]
         if within < _ENOUGH:
-            warnings.warn(
+            warn(
                 f"Only {100 * within:.0f} % of the random images were found within {NEAR_MM:g} mm, where a refinement begins; "
-                "train for longer.",
-                stacklevel=2,
+                "train for longer."
             )
         return Model(self.card, self._network.cpu().eval(), self.folder)
 
@@ -258,9 +256,8 @@ class Training:
         try:
             return work()
         except torch.OutOfMemoryError:
-            warnings.warn(
-                f"{self._backend.place.name} has too little free memory for a single pose; the training goes on on the CPU.",
-                stacklevel=2,
+            warn(
+                f"{self._backend.place.name} has too little free memory for a single pose; the training goes on on the CPU."
             )
         tensors = {name: tensor.cpu() for name, tensor in self._optimiser.tensors().items()}
         self._use(CpuBackend())

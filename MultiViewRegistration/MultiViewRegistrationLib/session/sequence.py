@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
-from ..errors import InputError
+from ..errors import InputError, warn
 from ..io.case import Case
 from ..io.files import staged
 from ..io.json_reader import printable
@@ -279,9 +278,7 @@ def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -
             f"{', '.join(names)}, expected the same; put the case back, or track it again."
         )
     if track.inputs and first.inputs != track.inputs:
-        warnings.warn(
-            f"{first.name}: its files are not those that were tracked; the poses may not fit them.", stacklevel=2
-        )
+        warn(f"{first.name}: its files are not those that were tracked; the poses may not fit them.")
     return ReadTrack(track, files, case_of_files(first, files.file(0)))
 
 

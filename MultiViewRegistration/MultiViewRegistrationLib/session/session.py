@@ -10,14 +10,14 @@ from importlib.util import find_spec
 from time import monotonic, sleep
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, collect_warnings
 from ..mrml import manual_pose
 from ..mrml.dicom import world_uid
 from ..mrml.fingerprint import fingerprint
 from ..mrml.loading import camera_content
 from ..mrml.registration import Registration
 from . import preparation, registering
-from .background_task import POLL_WAIT_S, Worker, collect_warnings
+from .background_task import POLL_WAIT_S, Worker
 from .drawing import Drawing
 from .history import Entry, History
 from .igtl_connection import IgtlConnection

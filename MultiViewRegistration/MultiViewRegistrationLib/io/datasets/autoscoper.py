@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import InputError
+from ...errors import InputError, warn
 from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import CT, ct_from_array
@@ -146,10 +145,7 @@ def read_trial(path: str | os.PathLike) -> Trial:
         if key in found:
             found[key].append(value.strip())
         elif key and not key.startswith("#") and key not in IGNORED:
-            warnings.warn(
-                f'{name}: the key "{printable(key[:40])}" is not known and was ignored; correct or remove it.',
-                stacklevel=2,
-            )
+            warn(f'{name}: the key "{printable(key[:40])}" is not known and was ignored; correct or remove it.')
     cameras, folders, files, flips, sizes = (found[key] for key in LISTS)
     if not cameras or len(cameras) != len(folders):
         raise InputError(
@@ -211,10 +207,9 @@ def read_autoscoper(
         images[name] = RawImage(image.values, image.step, image.white)  # a TIFF's dots per inch are those of paper
         names.append(file.name)
     if len({tuple(re.findall(r"\d+", name)[-1:]) for name in names}) > 1:
-        warnings.warn(
+        warn(
             f"{trial.name}: frame {frame} is {', '.join(map(printable, names))}, whose numbers differ; check that they are of one "
-            "instant.",
-            stacklevel=2,
+            "instant."
         )
     content = {"views": entries, **({"relative_geometry": "calibrated"} if len(entries) > 1 else {})}
     notes = [

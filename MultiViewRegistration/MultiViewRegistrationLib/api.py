@@ -23,13 +23,13 @@ from .imaging.view import View
 from .io.case import Case
 from .published.methods import RefinementMethod, refinement_method
 from .registration import kernels
-from .registration.devices import Workplace
 from .registration.objective import FEWEST_PIXELS
 from .registration.pipeline import PreparedCT, Progress, Refinement, refine
 from .registration.ranges import Range, default_pose_at_isocentre
 from .registration.structure import register_background, register_structure
 from .registration.uncalibrated_views import register_views
 from .regressor.initialise import Model, RegressorInitialisation, RegressorReport, missing_pose_error, model_for
+from .rendering.devices import ComputeDevice
 from .report.result import Result
 
 STARTS = ("given", "search", "landmarks", "regressor", "auto")
@@ -46,7 +46,7 @@ def register(
     anatomy: PreparedCT | None = None,
     seed: int = 0,
     refinement: str = "joint",
-    device: str | Workplace = "cpu",
+    device: str | ComputeDevice = "cpu",
     model: str | Path | Model | None = None,
     minutes: float = 2.0,
     diagnose: bool = False,
@@ -132,7 +132,7 @@ def register(
         method.torch_device,
         found.regressor and replace(found.regressor, trained=training > 0),
         assessment,
-        place=method.place,
+        compute_device=method.compute_device,
     )
 
 
@@ -231,9 +231,9 @@ def find_pose(
 
     def find_on_device(views: list[View], tell: Report) -> Refinement:
         if not with_background:
-            return method.place.run(anatomy, lambda there: find(there, views, tell))
+            return anatomy.run_on(method.compute_device, lambda there: find(there, views, tell))
         starts = [] if start == "search" else [pose]
-        return method.place.run(anatomy, lambda there: register_structure(there, views, find, tell, starts))
+        return anatomy.run_on(method.compute_device, lambda there: register_structure(there, views, find, tell, starts))
 
     refinement = register_views(case.views, find_on_device, progress, shared)
     registered = perf_counter() - prepared

@@ -35,9 +35,9 @@ from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.io.sequence import FrameSequence  # noqa: E402
-from MultiViewRegistrationLib.registration.devices import Workplace  # noqa: E402
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT  # noqa: E402
 from MultiViewRegistrationLib.registration.ranges import Range  # noqa: E402
+from MultiViewRegistrationLib.rendering.devices import ComputeDevice  # noqa: E402
 from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker  # noqa: E402
 from MultiViewRegistrationLib.simulation.cases import DEFAULT_XRAY, Patient, random_cameras, random_pose, write_case  # noqa: E402
 
@@ -84,16 +84,17 @@ class Measured:
 
 
 def measure(
-    sequence: FrameSequence, poses: list[np.ndarray], place: Workplace
+    sequence: FrameSequence, poses: list[np.ndarray], compute_device: ComputeDevice
 ) -> tuple[dict[str, list[Measured]], list[float]]:
     """Of each way, every frame but the first; and the seconds that loading a frame took."""
     case = sequence.first
     anatomy = PreparedCT(case.ct)
-    result = register(case, "given", anatomy=anatomy, device=place)
+    result = register(case, "given", anatomy=anatomy, device=compute_device)
     first = Tracked(0, "registered", result.world_from_ct, result.verdict, [], result.refinement.fit.similarity)
     ways: dict[str, list[Measured]] = {name: [] for name in [*PACES, *ANEW]}
     trackers = {
-        name: Tracker(place.anatomy(anatomy), pace, Range(**case.search), case.targets) for name, pace in PACES.items()
+        name: Tracker(anatomy.on_device(compute_device), pace, Range(**case.search), case.targets)
+        for name, pace in PACES.items()
     }
     for tracker in trackers.values():
         tracker.keep(first)
@@ -112,7 +113,7 @@ def measure(
 
     def anew(start: str, views: list[View]) -> tuple[np.ndarray, str]:
         result = register(
-            replace(case, views=views, world_from_ct=first.world_from_ct), start, anatomy=anatomy, device=place
+            replace(case, views=views, world_from_ct=first.world_from_ct), start, anatomy=anatomy, device=compute_device
         )
         return result.world_from_ct, result.verdict
 
@@ -151,17 +152,17 @@ def main() -> int:
     )
     parser.add_argument("--page", type=Path, metavar="FILE.md", help="also put the table into this page")
     args = parser.parse_args()
-    place = Workplace(args.device)
-    if place.lack:
-        raise InputError(place.lack)
+    compute_device = ComputeDevice(args.device)
+    if compute_device.fallback_message:
+        raise InputError(compute_device.fallback_message)
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.data or Path(temporary)
         if not (folder / "poses.npy").exists():
             np.save(folder / "poses.npy", make(folder, args.anatomy, args.frames, args.seed))
         poses = list(np.load(folder / "poses.npy"))[: args.frames]
-        ways, loading = measure(FrameSequence.of_images(folder), poses, place)
+        ways, loading = measure(FrameSequence.of_images(folder), poses, compute_device)
     load = f"; load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    on = place.name if place.name.startswith("cuda") else None
+    on = compute_device.name if compute_device.name.startswith("cuda") else None
     lines = [
         f"{args.anatomy}, {len(poses)} frames. {now()}, {described(machine(on))}{load}.",
         "",

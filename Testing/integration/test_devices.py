@@ -20,14 +20,14 @@ from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.devices import Workplace
+from MultiViewRegistrationLib.rendering.devices import ComputeDevice
 from MultiViewRegistrationLib.studies.evaluation import evaluate
 from MultiViewRegistrationLib.studies.evaluation_page import page
 
 torch = pytest.importorskip("torch", reason="a device needs torch: pip install torch")
 warp = pytest.importorskip("warp", reason="a device needs Warp: pip install warp-lang")
 
-DONE = "; the processor did the work."
+DONE = "; the processor does the work."
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +54,9 @@ def built(monkeypatch):
 def lack(asked):
     """Why the processor does the work, as it is told in the warning."""
     with pytest.warns(UserWarning) as told:
-        place = Workplace(asked)
-    assert (place.name, place.words) == ("cpu", "") and str(told[0].message) == place.lack
-    return place.lack
+        device = ComputeDevice(asked)
+    assert (device.name, device.display_name) == ("cpu", "") and str(told[0].message) == device.fallback_message
+    return device.fallback_message
 
 
 def test_by_warp_it_ends_where_it_does_by_numba_and_the_result_says_what_it_ran_on(case_file):
@@ -148,15 +148,15 @@ def test_auto_takes_the_processor_without_a_word_where_there_is_no_card(case_fil
 
 
 def test_too_little_memory_ends_on_the_processor_and_the_result_says_so(case_file, monkeypatch):
-    from MultiViewRegistrationLib.registration import on_device
+    from MultiViewRegistrationLib.registration import warp_backend
 
     def full(pairs):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     expected = register(Case.load(case_file))
-    monkeypatch.setattr(on_device, "_looks", full)
+    monkeypatch.setattr(warp_backend, "_evaluate_batch", full)
     with pytest.warns(
-        UserWarning, match="device warp-cpu: warp-cpu has too little free memory; the processor did the work"
+        UserWarning, match="device warp-cpu: warp-cpu has too little free memory; the processor does the work"
     ):
         result = register(Case.load(case_file), device="warp-cpu")
     np.testing.assert_array_equal(result.world_from_ct, expected.world_from_ct)
@@ -165,7 +165,7 @@ def test_too_little_memory_ends_on_the_processor_and_the_result_says_so(case_fil
 
 def test_another_word_is_one_sentence():
     with pytest.raises(InputError, match='device: found "mps", expected auto, cpu, cuda or cuda:N'):
-        Workplace("mps")
+        ComputeDevice("mps")
 
 
 def test_the_program_refuses_another_word(case_file, tmp_path):

@@ -96,7 +96,7 @@ def test_where_a_device_cannot_be_used_the_cpu_does_it_and_says_so(case_file, tm
     assert main(["train", str(case_file), "--out", str(tmp_path / "asked"), "--device", "cuda", "--json"]) == 0
     answer = capsys.readouterr()
     assert (
-        "device cuda: there is no NVIDIA driver; the training is done on the CPU." in answer.err
+        "device cuda: there is no NVIDIA driver; the processor does the work." in answer.err
         and "s on cpu; of random" in answer.err
     )
     assert json.loads(answer.out)["card"]["device"] == "cpu"
@@ -121,7 +121,7 @@ def test_a_device_is_said_in_the_card(case_file, tmp_path, few_steps, capsys):
 def test_a_training_for_a_registration_is_done_where_that_is(case_file, tmp_path, few_steps, anatomy):
     pytest.importorskip("warp")
     result = register(Case.load(case_file), "regressor", anatomy=anatomy, device="warp-cpu")
-    assert result.place.name == "warp-cpu" and result.regressor.trained
+    assert result.compute_device.name == "warp-cpu" and result.regressor.trained
     assert result.to_json()["regressor"]["device"] == "warp-cpu" == learning.find_model(result.case).card.device
     assert " of 2 minutes on warp-cpu, trained for this" in str(result.regressor)
 

@@ -7,8 +7,9 @@ import pytest
 from published_scenes import scene
 
 torch = pytest.importorskip("torch", reason="the published refinements need torch: pip install torch")
+import reference_renderer as reference  # noqa: E402
+
 from MultiViewRegistrationLib.published.renderer import Rays, TorchVolume, line_integrals  # noqa: E402
-from MultiViewRegistrationLib.rendering import reference  # noqa: E402
 
 
 def pixels_of(camera):

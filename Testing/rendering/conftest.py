@@ -9,7 +9,7 @@ import pytest
 def reference():
     """`rendering.reference`, on one thread: small images are no work for several, which only wait for each other."""
     torch = pytest.importorskip("torch", reason="the reference renderer needs torch: pip install torch")
-    from MultiViewRegistrationLib.rendering import reference
+    import reference_renderer as reference
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)

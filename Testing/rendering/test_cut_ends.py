@@ -10,8 +10,7 @@ from scipy.spatial.transform import Rotation
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.volume import Volume
-from MultiViewRegistrationLib.rendering.cut_ends import cut_ends
-from MultiViewRegistrationLib.rendering.drr import Projector
+from MultiViewRegistrationLib.rendering.drr import Projector, cut_ends
 
 MU = 0.02
 #: -i, +i, -j, +j, -k, +k

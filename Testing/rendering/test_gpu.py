@@ -71,38 +71,15 @@ def test_images_and_jacobians_are_those_of_the_reference(gpu, device, reference,
     assert np.quantile(at, 0.999) < 1e-4  # rounding can put a sample into the next cell
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_textures_give_the_images_and_jacobians_of_numba_but_for_the_256ths_of_a_voxel(gpu, device, seed):
-    scene = scene_of(seed)
-    projector, poses = Projector(scene.volume), some_poses(scene, 2)
-    batch = gpu.BatchProjector(projector, device, textures=True)
-    images, jacobians = batch.render([scene.camera] * len(poses), poses, jacobian=True, pivot=scene.pivot)
-    for n, pose in enumerate(poses):
-        expected = projector.render(scene.camera, pose, jacobian=True, pivot=scene.pivot)
-        close(images[n].cpu(), expected.image, 5e-4)
-        for mine, theirs in zip(jacobians[:, n].cpu(), expected.jacobian, strict=True):
-            close(mine, theirs, 1e-3)
-    assert torch.equal(batch.render([scene.camera] * len(poses), poses)[0], images)
-
-
 @pytest.mark.parametrize("seed", range(4))
-def test_textures_are_read_at_the_nearest_256th_of_a_voxel(gpu, device, seed):
-    """scipy reads there, too, in double precision: a card's eight bits are the same ones everywhere."""
+def test_the_image_of_numba_is_that_of_samples_by_scipy(seed):
     scene = scene_of(seed)
     projector = Projector(scene.volume)
-    image = (
-        gpu.BatchProjector(projector, device, textures=True)
-        .render([scene.camera], scene.world_from_ct[None])[0][0]
-        .cpu()
-    )
-    sampled = [sums_by_scipy(projector.grid, scene, places) for places in (256, None)]
-    close(image, sampled[0], 3e-5)
-    close(projector.render(scene.camera, scene.world_from_ct).image, sampled[1], 1e-5)
-    assert np.abs(sampled[0] - sampled[1]).max() > 6e-5 * sampled[1].max()
+    close(projector.render(scene.camera, scene.world_from_ct).image, sums_by_scipy(projector.grid, scene), 1e-5)
 
 
-def sums_by_scipy(grid, scene, places):
-    """The image (rows, columns), each sample at the nearest of so many places between voxels."""
+def sums_by_scipy(grid, scene):
+    """The image (rows, columns) in double precision."""
     rays, (columns, rows) = grid.rays(scene.camera, scene.world_from_ct), scene.camera.size
     v, u = np.indices((rows, columns)).reshape(2, -1, 1)
     q = rays.directions[2] + u * rays.directions[0] + v * rays.directions[1]
@@ -111,8 +88,6 @@ def sums_by_scipy(grid, scene, places):
         of_it = along == a
         depth = (np.arange(grid.shape[a]) - rays.source[a]) / q[of_it, a, None]
         at = rays.source + depth[..., None] * q[of_it, None]
-        if places:
-            at = np.floor(places * at + 0.5) / places
         at[depth < 0] = -9  # behind the source
         mu = map_coordinates(grid.padded, at[..., ::-1].transpose(2, 0, 1), order=1, output=float).sum(axis=1)
         image[of_it] = mu * np.linalg.norm(q[of_it] @ rays.world_from_index.T, axis=1) / np.abs(q[of_it, a])
@@ -162,13 +137,13 @@ def test_only_wanted_rays_are_followed(gpu, device):
 def test_a_room_that_keeps_its_tensors_gives_the_same_ones_to_the_next_batch(gpu, device):
     scene = scene_of(3)
     batch, poses = gpu.BatchProjector(Projector(scene.volume), device), some_poses(scene)
-    room = gpu.Room(batch.device, kept=True)
-    first, _ = batch.render([scene.camera], poses[:1], room=room)
+    buffers = gpu.BufferPool(batch.device, kept=True)
+    first, _ = batch.render([scene.camera], poses[:1], buffers=buffers)
     told = first.clone()
-    second, _ = batch.render([scene.camera], poses[1:2], room=room)
+    second, _ = batch.render([scene.camera], poses[1:2], buffers=buffers)
     assert second.data_ptr() == first.data_ptr() and not torch.equal(second, told)
     assert torch.equal(second, batch.render([scene.camera], poses[1:2])[0])
-    both, _ = batch.render([scene.camera] * 2, poses[:2], room=room)
+    both, _ = batch.render([scene.camera] * 2, poses[:2], buffers=buffers)
     assert torch.equal(both, torch.cat([told, second]))
 
 
@@ -199,7 +174,7 @@ def test_rays_that_go_on_beyond_a_cut_end_are_those_of_numba(gpu, device, axis):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_back_projection_is_that_of_numba(gpu, device, seed):
-    from MultiViewRegistrationLib.rendering.adjoint import back_project
+    from MultiViewRegistrationLib.rendering.autograd import back_project
 
     rng = np.random.default_rng(seed)
     scene = random_scene(seed, values=rng.uniform(0, 0.05, (20, 25, 30)).astype(np.float32))
@@ -224,7 +199,7 @@ def test_the_torch_function_on_a_device_has_the_gradients_of_that_on_the_cpu(gpu
 
     expected = gradients("cpu")
     if device == "cpu":
-        monkeypatch.setattr(autograd, "_OnCpu", autograd._OnDevice)
+        monkeypatch.setattr(autograd, "_CpuProjector", autograd._CudaProjector)
     for mine, theirs in zip(gradients(device), expected, strict=True):
         close(mine.cpu(), theirs.numpy(), 1e-4)
     with pytest.raises(InputError, match="not finite"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from types import SimpleNamespace
 
 import pytest
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.rendering import devices
-from MultiViewRegistrationLib.rendering.devices import CPU, WARP_CPU, Place, place_of
+from MultiViewRegistrationLib.rendering.devices import CPU, WARP_CPU, ComputeDevice
 
 torch = pytest.importorskip("torch")
 
@@ -33,6 +34,17 @@ def two_cards(monkeypatch):
     return fake
 
 
+def resolved(requested: str) -> tuple[str, str, str]:
+    """Name, card and reason, the last also told by a warning."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        device = ComputeDevice(requested)
+    assert [str(one.message) for one in told] == [device.fallback_message] * bool(
+        device.fallback_reason and requested != "auto"
+    )
+    return device.name, device.card, device.fallback_reason
+
+
 def failing(message: str, error: type[Exception] = RuntimeError):
     def fail(*_):
         raise error(message)
@@ -41,12 +53,16 @@ def failing(message: str, error: type[Exception] = RuntimeError):
 
 
 def test_where_there_are_devices(two_cards):
-    first = Place("cuda:0", "NVIDIA H200")
-    assert place_of("auto") == place_of("cuda") == first
-    assert place_of("cuda:1") == Place("cuda:1", "NVIDIA H200")
-    assert place_of("cpu") == Place(CPU)
-    assert str(first) == "cuda:0, NVIDIA H200" and str(place_of("cpu")) == "cpu"
-    assert (first.torch_device, place_of(WARP_CPU).torch_device) == ("cuda:0", "cpu")
+    first = ("cuda:0", "NVIDIA H200", "")
+    assert resolved("auto") == resolved("cuda") == first
+    assert resolved("cuda:1") == ("cuda:1", "NVIDIA H200", "")
+    assert resolved("cpu") == (CPU, "", "")
+    device = ComputeDevice("cuda")
+    assert str(device) == "cuda:0, NVIDIA H200" and str(ComputeDevice()) == "cpu"
+    assert (device.torch_device, ComputeDevice(WARP_CPU).torch_device) == ("cuda:0", "cpu")
+    assert ComputeDevice().describe("CPU") == "CPU" and device.display_name.startswith(
+        "NVIDIA H200 (cuda:0) by NVIDIA Warp"
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,10 +97,10 @@ def test_where_there_are_devices(two_cards):
 )
 def test_what_is_lacking_is_told(two_cards, monkeypatch, name, value, why):
     monkeypatch.setattr(torch.cuda, name, value)
-    assert place_of("cuda") == Place(CPU, lack=why)
+    assert resolved("cuda") == (CPU, "", why)
     for card in (True, False):  # where there is no card, nobody who left it to the program need hear of it
         monkeypatch.setattr(devices, "has_card", lambda card=card: card)
-        assert place_of("auto") == Place(CPU, lack=why if card else "")
+        assert resolved("auto") == (CPU, "", why if card else "")
 
 
 def test_packages_that_are_missing(two_cards, monkeypatch):
@@ -97,31 +113,33 @@ def test_packages_that_are_missing(two_cards, monkeypatch):
 
     without("warp")
     for asked in ("cuda", WARP_CPU):
-        assert place_of(asked) == Place(
-            CPU, lack='NVIDIA Warp is not installed (pip install "multiview-registration[gpu]")'
+        assert resolved(asked) == (
+            CPU,
+            "",
+            'NVIDIA Warp is not installed (pip install "multiview-registration[gpu]")',
         )
     without("torch", "warp")
-    assert "PyTorch is not installed" in place_of("cuda:1").lack
-    assert place_of("cpu") == Place(CPU)
+    assert "PyTorch is not installed" in resolved("cuda:1")[2]
+    assert resolved("cpu") == (CPU, "", "")
 
 
 def test_a_pytorch_without_cuda(two_cards, monkeypatch):
     monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: False)
-    assert place_of("cuda").lack == "this PyTorch was built without CUDA"
+    assert resolved("cuda")[2] == "this PyTorch was built without CUDA"
 
 
 def test_a_device_that_warp_does_not_see_and_a_number_too_large(two_cards):
     two_cards.get_devices = lambda: ["cpu"]
-    assert place_of("cuda").lack == "NVIDIA Warp does not see it: the driver may be too old for it"
-    assert place_of("cuda:2").lack == "PyTorch finds 2 CUDA devices, counted from 0"
+    assert resolved("cuda")[2] == "NVIDIA Warp does not see it: the driver may be too old for it"
+    assert resolved("cuda:2")[2] == "PyTorch finds 2 CUDA devices, counted from 0"
 
 
 @pytest.mark.parametrize("asked", ["gpu", "cuda:", "cuda:x", "CPU", "mps", "cuda:1234", ""])
 def test_other_words_are_refused(asked):
     with pytest.raises(InputError, match=f'device: found "{asked}", expected auto, cpu, cuda or cuda:N'):
-        place_of(asked)
+        ComputeDevice(asked)
 
 
 def test_this_machine_has_a_place():
-    place = place_of("auto")
-    assert place.name == CPU or place.name.startswith("cuda:")
+    name = resolved("auto")[0]
+    assert name == CPU or name.startswith("cuda:")

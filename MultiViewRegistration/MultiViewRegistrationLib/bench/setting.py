@@ -60,9 +60,9 @@ class Setting:
     def anatomy(self) -> PreparedCT:
         if self.device is None:
             return PreparedCT(self.case.ct)
-        from ..registration.on_device import Device
+        from ..registration.warp_backend import WarpBackend
 
-        return PreparedCT(self.case.ct).on(Device(self.device))
+        return PreparedCT(self.case.ct).with_backend(WarpBackend(self.device))
 
     @cached_property
     def projector(self) -> Projector:

@@ -391,7 +391,10 @@ def _tell(result, out: Path) -> None:
     """The few lines that a person wants to read when a registration is done."""
     from .terminal import landmark_table
 
-    seconds, where = result.seconds, f" on {result.place.words}" if result.place.words else ""
+    seconds, where = (
+        result.seconds,
+        f" on {result.compute_device.display_name}" if result.compute_device.display_name else "",
+    )
     print(
         f"{result.case.name}: registered in {seconds['initialise'] + seconds['refine']:.2f} s{where} (loading {seconds['load']:.1f} s).",
         file=sys.stderr,
@@ -576,7 +579,7 @@ def _bench(options: argparse.Namespace) -> dict:
     from ..bench.program import run
     from ..bench.rows import terminal
     from ..bench.setting import Setting
-    from ..registration.devices import cuda_device
+    from ..rendering.devices import cuda_device
 
     device = None if options.device is None else cuda_device(options.device)
     with progress_of(options, "Measuring") as line:

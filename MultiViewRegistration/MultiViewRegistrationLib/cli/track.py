@@ -81,8 +81,8 @@ def add(
 
 
 def _track(options: argparse.Namespace) -> dict:
-    from ..registration.devices import Workplace
     from ..registration.prepared_ct import PreparedCT
+    from ..rendering.devices import ComputeDevice
     from ..sequence.run import follow
     from ..sequence.track_files import Track
 
@@ -90,7 +90,11 @@ def _track(options: argparse.Namespace) -> dict:
         line.show(0.0, PREPARING)
         sequence = _sequence(options)
         track = Track(
-            sequence, PreparedCT(sequence.first.ct), options.pace, options.start, place=Workplace(options.device)
+            sequence,
+            PreparedCT(sequence.first.ct),
+            options.pace,
+            options.start,
+            compute_device=ComputeDevice(options.device),
         )
 
         def registering(told: Progress) -> None:
@@ -98,7 +102,7 @@ def _track(options: argparse.Namespace) -> dict:
 
         try:
             for frame in follow(
-                sequence, track.anatomy, options.start, options.pace, options.seed, registering, track.place
+                sequence, track.anatomy, options.start, options.pace, options.seed, registering, track.compute_device
             ):
                 track.frames.append(frame)
                 line.show(len(track.frames) / len(sequence), f"frame {len(track.frames)} of {len(sequence)}")

@@ -10,8 +10,8 @@ import numpy as np
 from ..errors import InputError, warn
 from ..imaging.view import SharedUnknowns, View
 from ..registration.cameras import CALIBRATED
-from ..registration.devices import Workplace
 from ..registration.pipeline import PreparedCT, Refinement, refine
+from ..rendering.devices import ComputeDevice
 from .presets import PRESETS
 
 NAMES = ("joint", *PRESETS)
@@ -23,31 +23,33 @@ class RefinementMethod:
 
     run: takes what `registration.pipeline.refine` takes, and gives a `Refinement`; the published ones take cameras as exact, and warn.
     torch_device: where a published one runs, by torch.
-    place: where the joint one works.
+    compute_device: where the joint one works.
     """
 
     name: str
     run: Callable[..., Refinement]
     torch_device: str | None = None
-    place: Workplace = field(default_factory=Workplace)
+    compute_device: ComputeDevice = field(default_factory=ComputeDevice)
 
     @property
     def trains_on(self) -> str:
         """Where a regressor is trained for it, see `learning.train`: on the same device, where networks can be trained there."""
-        return self.torch_device if (self.torch_device or "").startswith("cuda") else self.place.name
+        return self.torch_device if (self.torch_device or "").startswith("cuda") else self.compute_device.name
 
 
-def refinement_method(name: str, device: str | Workplace = "cpu") -> RefinementMethod:
+def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> RefinementMethod:
     """The refinement of a name.
 
     name: "joint", second order over all views, which needs no torch; or "diffpose", "cui2025", "xvr", see `published.presets`.
-    device: of "joint": a `devices.Workplace` or what it takes; where that is not there, a warning says so, and the processor does the work.
+    device: of "joint": a `ComputeDevice` or what it takes; where that is not there, a warning says so, and the processor does the work.
         Of torch, for the published ones: "cpu", "cuda", "mps", ..., or "auto".
 
     InputError for another name; for a published one where torch is not installed, or for a device that is not there.
     """
     if name == "joint":
-        return RefinementMethod(name, refine, place=device if isinstance(device, Workplace) else Workplace(device))
+        return RefinementMethod(
+            name, refine, compute_device=device if isinstance(device, ComputeDevice) else ComputeDevice(device)
+        )
     if name not in PRESETS:
         raise InputError(f'refinement: found "{name}", expected one of {", ".join(NAMES)}.')
     try:

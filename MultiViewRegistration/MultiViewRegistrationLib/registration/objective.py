@@ -13,9 +13,8 @@ from ..geometry.camera import Camera
 from ..imaging.box_sum import box_sum
 from ..imaging.view import View
 from ..rendering import threads
-from ..rendering.drr import Projector
+from ..rendering.drr import Projector, intrinsics_jacobian
 from . import similarity
-from .intrinsics import by_intrinsics
 
 #: With fewer pixels, or a smaller share of what the X-rays show, there is nothing to compare: the cost is infinite.
 FEWEST_PIXELS = 50
@@ -46,7 +45,7 @@ class Settings:
 class Projection:
     """What one view sees at one pose: DRR, its Jacobian, and the rays that can be compared (1) or not (0).
 
-    jacobian: (6, rows, columns) by the pose, or (9, rows, columns) with scale and principal point (`by_intrinsics`).
+    jacobian: (6, rows, columns) by the pose, or (9, rows, columns) with scale and principal point (`intrinsics_jacobian`).
     """
 
     image: np.ndarray
@@ -200,7 +199,7 @@ class Objective:
         )
         if jacobian and intrinsics:
             for camera, projection in zip(cameras, projections, strict=True):
-                by_intrinsics(camera, self.pivot, projection.jacobian[:6], projection.jacobian[6:])
+                intrinsics_jacobian(camera, self.pivot, projection.jacobian[:6], projection.jacobian[6:])
         return projections
 
     def about(self, pivot: np.ndarray) -> Objective:

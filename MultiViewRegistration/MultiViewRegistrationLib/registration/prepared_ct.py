@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from threading import Lock
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,8 +16,8 @@ from ..geometry.camera import Camera
 from ..imaging.ct import BONE_PER_MM, CT, WATER, attenuation
 from ..imaging.view import View
 from ..imaging.volume import Volume, pyramid
-from ..rendering.cut_ends import cut_ends
-from ..rendering.drr import Projector
+from ..rendering.devices import CPU, ComputeDevice
+from ..rendering.drr import Projector, cut_ends
 from .objective import Objective, PoseFit
 from .schedule import (
     BODY,
@@ -28,11 +30,13 @@ from .schedule import (
 )
 from .scoring import Scorer
 
+Answer = TypeVar("Answer")
+
 _VOLUME_LEVELS = 5
 BONE_STEP_MM = 4.0
 
 
-class Numba:
+class NumbaBackend:
     """Makes objectives and scorers that work on the CPU's threads."""
 
     objective, scorer = Objective, Scorer
@@ -56,15 +60,33 @@ class PreparedCT:
         self._cut = cut_ends(self._volumes[0])
         self.structure = ct.mask is not None or ct.unit == "relative"
         self.centroid = ct.centroid()
-        self._by = Numba
+        self._backend = NumbaBackend
 
-    def on(self, by) -> PreparedCT:
-        """The same CT, whose objectives and scorers `by` makes, see `Numba` and `on_device.Device`."""
+    def with_backend(self, backend) -> PreparedCT:
+        """The same CT, whose objectives and scorers `backend` makes, see `NumbaBackend` and `warp_backend.WarpBackend`."""
         other = copy(self)
-        other._by = by
+        other._backend = backend
         if self.full_ct:
-            other.full_ct = self.full_ct.on(by)
+            other.full_ct = self.full_ct.with_backend(backend)
         return other
+
+    def on_device(self, device: ComputeDevice) -> PreparedCT:
+        """The same CT, whose registrations are done on a device."""
+        if device.name == CPU:
+            return self
+        from .warp_backend import WarpBackend
+
+        return self.with_backend(WarpBackend(device.torch_device))
+
+    def run_on(self, device: ComputeDevice, work: Callable[[PreparedCT], Answer]) -> Answer:
+        """Call `work` with this CT on a device; on the processor, from then on, where the device has too little memory for one pose."""
+        try:
+            return work(self.on_device(device))
+        except MemoryError:
+            if device.name == CPU:
+                raise
+            device.fall_back(f"{device.name} has too little free memory")
+        return work(self)
 
     @cached_property
     def full_ct(self) -> PreparedCT | None:
@@ -88,7 +110,7 @@ class PreparedCT:
         if world_from_background is None:
             return self
         other = copy(self._in_tissue)
-        other._by, other.full_ct, other.world_from_background = self._by, self.full_ct, world_from_background
+        other._backend, other.full_ct, other.world_from_background = self._backend, self.full_ct, world_from_background
         return other
 
     @cached_property
@@ -172,7 +194,7 @@ class PreparedCT:
         """The objective at one resolution, of a structure only on the parts of the images within `room_mm` of it."""
         pivot = rigid.transform_points(world_from_ct, self.centroid)
         pooled, rest = self._before_rest(self._pooled(views, level, world_from_ct, room_mm), level)
-        return self._by.objective(self.projector(level.volume), pooled, level.settings, pivot, rest)
+        return self._backend.objective(self.projector(level.volume), pooled, level.settings, pivot, rest)
 
     def fit(self, views: list[View], world_from_ct: np.ndarray, start: np.ndarray) -> PoseFit:
         """The fit at a pose, as the last level of a refinement from a start compares CT and views."""
@@ -183,7 +205,7 @@ class PreparedCT:
         """The scorer of poses for a search at a coarsest level, on the same parts of the images."""
         level = scoring_level(level, len(self._volumes), structure=self.structure)
         pooled, rest = self._before_rest(self._pooled(views, level, world_from_ct, room_mm), level)
-        return self._by.scorer(self.projector(level.volume), pooled, level.settings, self.centroid, rest)
+        return self._backend.scorer(self.projector(level.volume), pooled, level.settings, self.centroid, rest)
 
     def _before_rest(self, views: list[View], level: ResolutionLevel) -> tuple[list[View], list[np.ndarray] | None]:
         """Views without the rays in which the rest of the CT has a false value, and what it adds to each DRR; None where it is left out."""

@@ -250,7 +250,7 @@ def _layers(mu: np.ndarray):
 def varied(bases: Bases, cut: np.ndarray, rng: np.random.Generator, *, structure: bool) -> Bases:
     """The bases as they may go on where the CT ends, drawn from `rng`: no two patients do so alike, and the X-rays show it.
 
-    cut: (6,) bool, `rendering.cut_ends.cut_ends` of the CT.
+    cut: (6,) bool, `rendering.drr.cut_ends` of the CT.
     structure: it is a bone, whose shaft runs on as it ran; otherwise a body, of which every other one has lost what lies apart from it.
     """
     if not structure and rng.random() < 0.5:

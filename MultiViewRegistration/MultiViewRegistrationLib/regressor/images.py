@@ -13,7 +13,7 @@ from ..geometry import rigid
 from ..imaging.ct import CT, attenuation
 from ..imaging.volume import Volume
 from ..rendering import threads
-from ..rendering.cut_ends import TISSUE_PER_MM, cut_ends
+from ..rendering.drr import TISSUE_PER_MM, cut_ends
 from .detector_model import expose
 from .fast_drr import BASES, Bases, Stacks, project, varied
 from .poses import NEIGHBOURS, neighbours, states_of_images, variant_of

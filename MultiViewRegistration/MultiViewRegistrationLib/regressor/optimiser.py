@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import warn
 from ..rendering import threads
-from ..rendering.devices import CPU, Place, place_of
+from ..rendering.devices import CPU, ComputeDevice
 from .loss import LossFunction
 from .network import Network
 
@@ -136,16 +136,21 @@ _PARTS = 2
 
 def make_backend(device: str) -> CpuBackend | CudaBackend:
     """The backend for "cpu", "auto", "cuda" or "cuda:N". Warns where that device cannot be used and the processor does the work."""
+<<<<<<< HEAD
     place = place_of(device)
     if place.lack:
         warn(f"device {device}: {place.lack}; the training is done on the CPU.")
     return CpuBackend() if place.name == CPU else CudaBackend(place)
+=======
+    compute_device = ComputeDevice(device)
+    return CpuBackend() if compute_device.name == CPU else CudaBackend(compute_device)
+>>>>>>> 97763f2 (One ComputeDevice; one renderer by Warp; the torch renderer moves to the tests)
 
 
 class CpuBackend:
     """On the processor: the parts of a batch side by side."""
 
-    place = Place(CPU)
+    compute_device = ComputeDevice()
 
     def learn(self, network: Network, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor) -> float:
         """Compute the loss of a batch and write its gradients into the parameters.
@@ -180,12 +185,12 @@ class CudaBackend:
     A batch that is learnt from in pieces gives the same gradients but for rounding.
     """
 
-    def __init__(self, place: Place) -> None:
-        self.place, self._at_once = place, None
+    def __init__(self, compute_device: ComputeDevice) -> None:
+        self.compute_device, self._at_once = compute_device, None
 
     def learn(self, network: Network, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor) -> float:
         """See `CpuBackend`. Raises OutOfMemoryError where there is no room for a single pose."""
-        images, camera_from_ct = (each.to(self.place.torch_device) for each in (images, camera_from_ct))
+        images, camera_from_ct = (each.to(self.compute_device.torch_device) for each in (images, camera_from_ct))
         while True:
             at_once = min(self._at_once or len(images), len(images))
             try:
@@ -197,9 +202,16 @@ class CudaBackend:
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+<<<<<<< HEAD
             warn(
                 f"{self.place.name} has too little free memory to learn from {at_once} poses at a time; from here on it takes "
                 f"{self._at_once} at a time, which teaches the same."
+=======
+            warnings.warn(
+                f"{self.compute_device.name} has too little free memory to learn from {at_once} poses at a time; from here on it takes "
+                f"{self._at_once} at a time, which teaches the same.",
+                stacklevel=2,
+>>>>>>> 97763f2 (One ComputeDevice; one renderer by Warp; the torch renderer moves to the tests)
             )
 
 

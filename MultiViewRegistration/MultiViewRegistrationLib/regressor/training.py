@@ -77,7 +77,7 @@ class TrainingConfig:
     """minutes: on this machine.   network: of `network.NAMES`.   loss: of `loss_function.NAMES`.   seed: of all that is drawn.
 
     poses: of POSES; for DIFFPOSE the range that a training is given should be that of `DiffPosePoses.range`.
-    device: where it is trained, see `rendering.devices.place_of`.
+    device: where it is trained, see `rendering.devices.ComputeDevice`.
     """
 
     minutes: float = 2.0
@@ -115,14 +115,14 @@ class Training:
 
     def _use(self, backend: CpuBackend | CudaBackend) -> None:
         """Move what learns to the device of a backend."""
-        card, device = self.card, backend.place.torch_device
+        card, device = self.card, backend.compute_device.torch_device
         self._backend = backend
         self._loss_function = make_loss(
             card.loss, card.network, self._ct, self._cameras, self._poses.world_from_ct, device
         )
         self._network.to(device)
         self._optimiser = Optimiser(self._network)
-        self.card = replace(card, device=str(backend.place))
+        self.card = replace(card, device=str(backend.compute_device))
 
     @classmethod
     def begin(
@@ -243,7 +243,7 @@ class Training:
 
     def _batches(self, step: int) -> Iterator[Batch]:
         """Make the batches from a step on. While a device learns from one, the cores make the next."""
-        if self._backend.place.name == CPU:
+        if self._backend.compute_device.name == CPU:
             yield from map(self._batch, itertools.count(step))
         with ThreadPoolExecutor(1) as ahead:
             made = ahead.submit(self._batch, step)
@@ -257,7 +257,7 @@ class Training:
             return work()
         except torch.OutOfMemoryError:
             warn(
-                f"{self._backend.place.name} has too little free memory for a single pose; the training goes on on the CPU."
+                f"{self._backend.compute_device.name} has too little free memory for a single pose; the training goes on on the CPU."
             )
         tensors = {name: tensor.cpu() for name, tensor in self._optimiser.tensors().items()}
         self._use(CpuBackend())
@@ -317,7 +317,9 @@ class Training:
         """(count, 1 + views) mTRE in mm at the landmarks, of all views together and of each; (count,) squared errors of the former."""
         key = key_of(self.card.seed, _VALIDATION, 0)
         truth = self._drawn.sample(key, range(count))
-        images = torch.from_numpy(self._images.batch(truth, self._windows, key)).to(self._backend.place.torch_device)
+        images = torch.from_numpy(self._images.batch(truth, self._windows, key)).to(
+            self._backend.compute_device.torch_device
+        )
         view, centroid = torch.arange(len(self._windows), device=images.device), self._poses.centroid
         errors, squared = [], []
         for true, image in zip(truth, images, strict=True):

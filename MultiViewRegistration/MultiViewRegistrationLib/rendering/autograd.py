@@ -4,7 +4,7 @@
 
 Forwards it is one march along each ray, which gives the six derivatives by the pose beside the value (`cpu.py`, or `gpu.py` where the
 volume is on a CUDA device); what is kept for the way back is seven numbers a pixel, however many voxels a ray crosses. Backwards, the
-gradient by the volume is the back projection of the gradient by the image (`adjoint.py`, or `gpu.py` again).
+gradient by the volume is the back projection of the gradient by the image (`back_project`, or that of `gpu.py`).
 
 The gradient by the 4x4 matrix. The kernel gives, for a gradient g of the loss by the image, a force f = sum g dI/dv and a torque
 m = sum g dI/domega about a pivot c, of the motion x -> c + exp(omega) (x - c) + v. A rigid change of the matrix [R | t] is
@@ -30,7 +30,6 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..geometry.camera import Camera
 from . import cpu, threads
-from .adjoint import back_project
 from .drr import Grid
 
 
@@ -60,7 +59,7 @@ def drr(volume: Tensor, ct_from_index, camera: Camera, world_from_ct: Tensor) ->
     return images.reshape(*world_from_ct.shape[:-2], *images.shape[1:]).to(world_from_ct.device)
 
 
-class _OnCpu:
+class _CpuProjector:
     """A volume's projections and back projections by numba.   centre: (4,) CT mm, on `device`, of the volume's middle."""
 
     def __init__(self, volume: Tensor, ct_from_index: np.ndarray) -> None:
@@ -109,7 +108,7 @@ class _OnCpu:
         return by_volume
 
 
-class _OnDevice:
+class _CudaProjector:
     """The same by Warp, for a volume on a device."""
 
     def __init__(self, volume: Tensor, ct_from_index: np.ndarray) -> None:
@@ -120,12 +119,12 @@ class _OnDevice:
         self.centre = _centre(self._renderer.grid).to(self.device)
 
     def project(self, camera: Camera, poses: Tensor, pivots: Tensor, with_jacobian: bool) -> tuple[Tensor, Tensor]:
-        """See `_OnCpu`."""
+        """See `_CpuProjector`."""
         images, jacobians = self._renderer.render_there(camera, poses, pivots, jacobian=with_jacobian)
         return images, images.new_empty((6, len(poses), 0, 0)) if jacobians is None else jacobians
 
     def adjoint(self, camera: Camera, poses: Tensor) -> Callable[[Tensor], Tensor]:
-        """See `_OnCpu`; the poses go to the CPU."""
+        """See `_CpuProjector`; the poses go to the CPU."""
         back_project, place = self._back_project, (self._shape, self._ct_from_index)
         return lambda gradient: back_project(gradient, [camera] * len(poses), poses.cpu().numpy(), *place)
 
@@ -134,7 +133,7 @@ class _Projection(torch.autograd.Function):
     """Images (n, rows, columns) of a volume (nk, nj, ni) at poses (n, 4, 4)."""
 
     @staticmethod
-    def forward(ctx, volume, poses, kernels: _OnCpu | _OnDevice, camera: Camera):
+    def forward(ctx, volume, poses, kernels: _CpuProjector | _CudaProjector, camera: Camera):
         matrices = poses.detach().double()
         pivots = (matrices @ kernels.centre)[
             :, :3
@@ -171,9 +170,9 @@ def _gradient_by_matrix(poses: Tensor, pivots: Tensor, wrench: Tensor) -> Tensor
 _ready = WeakTensorKeyDictionary()
 
 
-def _kernels(volume: Tensor, ct_from_index: np.ndarray) -> _OnCpu | _OnDevice:
+def _kernels(volume: Tensor, ct_from_index: np.ndarray) -> _CpuProjector | _CudaProjector:
     """For the volume; made anew where the tensor is new, is being optimised, or was written to or laid elsewhere since."""
-    make = _OnDevice if volume.device.type != "cpu" and volume.dtype == torch.float32 else _OnCpu
+    make = _CudaProjector if volume.device.type != "cpu" and volume.dtype == torch.float32 else _CpuProjector
     if volume.requires_grad:
         return make(volume, ct_from_index)
     version, place, kernels = _ready.get(volume, (None, None, None))
@@ -181,6 +180,33 @@ def _kernels(volume: Tensor, ct_from_index: np.ndarray) -> _OnCpu | _OnDevice:
         kernels = make(volume, ct_from_index)
         _ready[volume] = volume._version, ct_from_index, kernels
     return kernels
+
+
+def back_project(
+    gradient: np.ndarray, cameras: list[Camera], poses: np.ndarray, shape, ct_from_index: np.ndarray
+) -> np.ndarray:
+    """A^T g, summed over the images: what a gradient by images comes to for the volume that they show.
+
+    gradient: (n, rows, columns), whose precision is that of the computation and of the result.   cameras: n.
+    poses: (n, 4, 4) world_from_ct, mm.   shape: (nk, nj, ni) of the volume.   ct_from_index: (4, 4), mm, of the volume.
+
+    Returns (nk, nj, ni), float32 or float64 as `gradient` is. InputError for a pose that is not finite.
+    """
+    nk, nj, ni = (size + 2 for size in shape)
+    into_air = np.eye(4)
+    into_air[:3, 3] = -1
+    grid = Grid(np.zeros((nk + 2) * nj * ni, gradient.dtype), (ni, nj, nk), ct_from_index @ into_air, (ni, nj, nk))
+    rays = [grid.rays(camera, pose) for camera, pose in zip(cameras, poses, strict=True)]
+    samples = gradient.size * max(grid.shape)
+
+    def add(slices: tuple[int, int]) -> None:
+        for image, through in zip(gradient, rays, strict=True):
+            cpu.back_project_slices(
+                grid.values, grid.shape, through.source, through.directions, through.world_from_index, slices, image
+            )
+
+    threads.run([partial(add, slices) for slices in threads.row_blocks(nk, samples)])
+    return np.ascontiguousarray(grid.padded[1:-1, 1:-1, 1:-1])
 
 
 def _centre(grid: Grid) -> Tensor:

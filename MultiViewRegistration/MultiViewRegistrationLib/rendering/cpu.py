@@ -243,3 +243,56 @@ def mark_unseen(cut, end_slices, shape, source, directions, world_from_index, de
                     z += step
             if unseen > UNSEEN_TISSUE_MM:
                 seen[r, col] = 0
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def back_project_slices(values, shape, source, directions, world_from_index, slices, image):
+    """Add the image, back projected, to the slices `slices[0]:slices[1]` of `values`; the arguments as in `project_rows`.
+
+    The adjoint of `project_rows` with exactly its weights: the image is linear in the volume, I = A mu, and this adds A^T g. Each task owns
+    some slices and follows all rays through them in the same order, so that each voxel's sum has one order for any number of threads.
+    """
+    real = values.dtype.type
+    stride = (1, shape[0], shape[0] * shape[1])
+    bottom, top = slices
+    q = np.empty(3)
+    for r in range(image.shape[0]):
+        for col in range(image.shape[1]):
+            if image[r, col] == 0:
+                continue
+            for axis in range(3):
+                q[axis] = directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
+            a, b, c, slope_b, slope_c, start_b, start_c, first, count = _crossings(shape, source, q)
+            # Only the planes whose samples touch these slices, one more at each end for rounding; the others are looked at in vain.
+            begin, end = 0, count
+            if a == 2:
+                begin = max(begin, int(bottom - first))
+                end = min(end, int(top - first))
+            elif abs(slope_c) > 1e-9:
+                z0 = (bottom - 1 - start_c) / slope_c - first
+                z1 = (top - start_c) / slope_c - first
+                begin = max(begin, math.floor(max(min(z0, z1), -1e9)) - 1)
+                end = min(end, math.ceil(min(max(z0, z1), 1e9)) + 2)
+            if begin >= end:
+                continue
+            x = world_from_index[0, 0] * q[0] + world_from_index[0, 1] * q[1] + world_from_index[0, 2] * q[2]
+            y = world_from_index[1, 0] * q[0] + world_from_index[1, 1] * q[1] + world_from_index[1, 2] * q[2]
+            z = world_from_index[2, 0] * q[0] + world_from_index[2, 1] * q[1] + world_from_index[2, 2] * q[2]
+            share = real(math.sqrt(x * x + y * y + z * z) / abs(q[a]) * image[r, col])
+            pb0, pc0 = real(max(start_b + first * slope_b, 0.0)), real(max(start_c + first * slope_c, 0.0))
+            db, dc = real(slope_b), real(slope_c)
+            for k in range(begin, end):
+                pb = pb0 + real(k) * db
+                pc = pc0 + real(k) * dc
+                ib = i32(pb)
+                ic = i32(pc)
+                wb = pb - real(ib)
+                wc = pc - real(ic)
+                o = (int(first) + k) * stride[a] + ib * stride[b] + ic * stride[c]
+                if c != 2 or bottom <= ic < top:
+                    values[o] += share * (real(1) - wb) * (real(1) - wc)
+                    values[o + stride[b]] += share * wb * (real(1) - wc)
+                # A cell on the last layer of air has its far side, of no weight, in the air of the next row or slice: that is cut away.
+                if c != 2 or bottom <= ic + 1 < top:
+                    values[o + stride[c]] += share * (real(1) - wb) * wc
+                    values[o + stride[b] + stride[c]] += share * wb * wc

@@ -1,73 +1,133 @@
-"""Where work for a device is done: on a CUDA device, or on this machine's processor; and why not there where it was asked for.
+"""Where work for a device is done: on a CUDA device or on this machine's processor, and why not where it was requested.
 
-    place = place_of("auto")
-    place.name, place.words, place.lack          # "cuda:0", "NVIDIA H200", ""; or "cpu", "", why, in words
+    device = ComputeDevice("auto")
+    device.name, device.display_name, device.fallback_reason
 
-Nothing fails for want of a device. PyTorch and Warp are imported only where one is asked for.
+Nothing fails for want of a device: the processor does the work then (docs/gpu.md). PyTorch and Warp are imported only where a device
+is requested.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
+import warnings
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 from ..errors import InputError
 
 CPU, AUTO, CUDA = "cpu", "auto", "cuda"
-#: Warp's kernels on the processor, on one thread: slow, to test them where there is no CUDA device.
+#: Warp's kernels on one thread of the processor: slow, to test them where there is no CUDA device.
 WARP_CPU = "warp-cpu"
-#: With less free memory than this a CUDA device is not begun with.
-LEAST_BYTES = 1 << 30
+#: A CUDA device with less free memory than this is not used.
+MIN_FREE_BYTES = 1 << 30
 
 
-class Place(NamedTuple):
-    """name: "cpu", "cuda:N" or WARP_CPU.   words: what a CUDA device is, "" elsewhere.   lack: why it is not the one asked for, or ""."""
+class ComputeDevice:
+    """The device that does the work. A warning says where it is not the requested one, but not for "auto".
 
-    name: str
-    words: str = ""
-    lack: str = ""
+    Parameters
+    ----------
+    requested : "cpu", numba on all cores; "cuda" or "cuda:N", Warp and PyTorch on a CUDA device; "auto", the first CUDA device where it
+        can be used, else "cpu"; or WARP_CPU.
+
+    Attributes
+    ----------
+    name : "cpu", "cuda:N" or WARP_CPU.
+    card : what a CUDA device is, "" elsewhere.
+    fallback_reason : why `name` is not what was requested, or "". For "auto" only on a machine with an NVIDIA driver.
+
+    Raises
+    ------
+    InputError
+        For another word.
+    """
+
+    def __init__(self, requested: str = CPU) -> None:
+        self.requested = requested
+        self.name, self.card, self.fallback_reason = _resolve(requested)
+        self._warn()
+
+    def fall_back(self, reason: str) -> None:
+        """Use the processor after all."""
+        self.name, self.card, self.fallback_reason = CPU, "", reason
+        self._warn()
+
+    def _warn(self) -> None:
+        if self.fallback_reason and self.requested != AUTO:
+            warnings.warn(self.fallback_message, stacklevel=4)
+
+    @property
+    def fallback_message(self) -> str:
+        """`fallback_reason` as a sentence, or ""."""
+        if not self.fallback_reason:
+            return ""
+        return f"device {self.requested}: {self.fallback_reason}; the processor does the work."
 
     @property
     def torch_device(self) -> str:
-        """As PyTorch calls it."""
+        """The name that PyTorch uses."""
         return CPU if self.name == WARP_CPU else self.name
 
+    @property
+    def display_name(self) -> str:
+        """What Warp runs on, "" where numba does the work."""
+        if self.name == CPU:
+            return ""
+        if self.name == WARP_CPU:
+            return "one thread of the processor by NVIDIA Warp"
+        return f"{self.card} ({self.name}) by NVIDIA Warp {version('warp-lang')}"
+
+    def describe(self, processor: str) -> str:
+        """What a refinement ran on; `processor` is this machine's."""
+        return f"{processor}; refined on {self.display_name}" if self.display_name else processor
+
     def __str__(self) -> str:
-        return ", ".join(filter(None, (self.name, self.words)))
+        return ", ".join(filter(None, (self.name, self.card)))
 
 
-def place_of(asked: str) -> Place:
-    """The place for "auto", "cpu", "cuda", "cuda:N" or WARP_CPU.
+def cuda_device(requested: str) -> str:
+    """The full name of "cuda" or "cuda:N".
 
-    "auto" is the first CUDA device, or the processor; why not the former is told only where the machine has such a card.
-
-    InputError for another word.
+    Raises
+    ------
+    InputError
+        Where it is something else, or cannot be used.
     """
-    if asked not in (CPU, AUTO, WARP_CPU) and not re.fullmatch(r"cuda(:\d{1,3})?", asked):
+    name, _, reason = _resolve(requested)
+    if not name.startswith("cuda"):
         raise InputError(
-            f'device: found "{asked}", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0); correct it.'
+            f"device {requested}: {reason or 'is no CUDA device'}, expected a CUDA device that can be used; run this where "
+            "there is one, or leave --device out."
         )
-    if asked == CPU:
-        return Place(CPU)
-    if asked == WARP_CPU:
-        lack = _missing()
-        return Place(CPU, lack=lack) if lack else Place(WARP_CPU)
-    number = int(asked.partition(":")[2] or 0)
-    lack = lacking(number)
-    if lack:
-        return Place(CPU, lack="" if asked == AUTO and not has_card() else lack)
+    return name
+
+
+def _resolve(requested: str) -> tuple[str, str, str]:
+    """`name`, `card` and `fallback_reason` of a `ComputeDevice`."""
+    if requested not in (CPU, AUTO, WARP_CPU) and not re.fullmatch(r"cuda(:\d{1,3})?", requested):
+        raise InputError(
+            f'device: found "{requested}", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0); correct it.'
+        )
+    if requested == CPU:
+        return CPU, "", ""
+    if requested == WARP_CPU:
+        reason = _missing_package()
+        return (CPU if reason else WARP_CPU), "", reason
+    number = int(requested.partition(":")[2] or 0)
+    reason = _why_unusable(number)
+    if reason:
+        return CPU, "", "" if requested == AUTO and not has_card() else reason
     import torch
 
-    return Place(f"cuda:{number}", torch.cuda.get_device_name(number))
+    return f"cuda:{number}", torch.cuda.get_device_name(number), ""
 
 
-def lacking(number: int) -> str:
+def _why_unusable(number: int) -> str:
     """Why a CUDA device cannot be used, in words; "" where it can."""
-    missing = _missing()
-    if missing:
+    if missing := _missing_package():
         return missing
     import torch
 
@@ -77,13 +137,13 @@ def lacking(number: int) -> str:
         torch.cuda.init()
         count = torch.cuda.device_count()
     except (RuntimeError, AssertionError) as error:
-        told = str(error).strip() or type(error).__name__
-        if "no NVIDIA driver" in told:
+        message = str(error).strip() or type(error).__name__
+        if "no NVIDIA driver" in message:
             return "there is no NVIDIA driver"
         return (
             "the NVIDIA driver is too old for this PyTorch"
-            if "too old" in told
-            else f"CUDA does not start ({told.splitlines()[0]})"
+            if "too old" in message
+            else f"CUDA does not start ({message.splitlines()[0]})"
         )
     if number >= count:
         return (
@@ -91,7 +151,7 @@ def lacking(number: int) -> str:
             if count
             else "there is no CUDA device"
         )
-    return _useless(number)
+    return _failure_at_work(number)
 
 
 def has_card() -> bool:
@@ -99,7 +159,7 @@ def has_card() -> bool:
     return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
 
 
-def _missing() -> str:
+def _missing_package() -> str:
     packages = {"torch": "PyTorch", "warp": "NVIDIA Warp"}
     try:
         for module in packages:
@@ -111,7 +171,7 @@ def _missing() -> str:
     return ""
 
 
-def _useless(number: int) -> str:
+def _failure_at_work(number: int) -> str:
     """Why a device that is there cannot be worked on; a first sum, and the first kernels, show what only work shows."""
     import torch
     import warp as wp
@@ -123,11 +183,11 @@ def _useless(number: int) -> str:
         return "NVIDIA Warp does not see it: the driver may be too old for it"
     try:
         free = torch.cuda.mem_get_info(number)[0]
-        if free < LEAST_BYTES:
-            return f"it has {free / 2**20:.0f} MiB of free memory, and {LEAST_BYTES / 2**20:.0f} MiB are needed"
+        if free < MIN_FREE_BYTES:
+            return f"it has {free / 2**20:.0f} MiB of free memory, and {MIN_FREE_BYTES / 2**20:.0f} MiB are needed"
         torch.ones(8, device=f"cuda:{number}").sum().item()
         wp.load_module(warp_kernels, device=f"cuda:{number}")
     except Exception as error:  # whatever compilers and drivers may raise
-        told = str(error).strip().splitlines() or [type(error).__name__]
-        return f"it does not work ({told[0]}); its driver may be too old, or its memory in use"
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return f"it does not work ({lines[0]}); its driver may be too old, or its memory in use"
     return ""

@@ -15,8 +15,11 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.volume import Volume
 from . import cpu, threads
-from .cut_ends import TISSUE_PER_MM, cut_ends
 
+#: Attenuation (1/mm) from which a voxel counts as tissue: about a quarter of water.
+TISSUE_PER_MM = 0.005
+#: Distance from an end of the CT at which `cut_ends` looks at the body's cross-section.
+INWARDS_MM = 20.0
 #: A face of the volume faces the beam if the cosine between its normal and the camera's axis is more than this.
 FACING_COSINE = 0.6
 #: Rows of more voxels than this are lengthened to a multiple of ROW, a cache line in single precision.
@@ -217,6 +220,52 @@ def render(
     To project one volume many times make a `Projector` once. InputError for a pose that is not finite, or too large a volume.
     """
     return Projector(volume).render(camera, world_from_ct, jacobian=jacobian, pivot=pivot, wanted=wanted)
+
+
+def intrinsics_jacobian(camera: Camera, pivot: np.ndarray, jacobian: np.ndarray, out: np.ndarray) -> None:
+    """Fill `out` (3, rows, columns): d image / d (log scale, principal point u, v in pixels), from its derivative by the pose.
+
+    pivot: (3,) world mm.   jacobian: (6, rows, columns) by (omega, v) about the pivot, as `Projector.render` gives it.
+
+    The ray through pixel u has the direction q = R^T K^-1 (u, v, 1). To its neighbour it turns about the source s by
+    w_u = q x dq/du / |q|^2, which changes the image as a turn of the CT by -w_u about s does: the renderer's own derivative, without
+    differences between pixels. A principal point moved by d shows at u what was at u - d, and a detector farther away by the factor e^a
+    what was at c + e^-a (u - c), so that dI/da = -(u - c) . dI/du.
+    """
+    directions = (camera.camera_from_world[:3, :3].T @ np.linalg.inv(camera.intrinsics)).astype(np.float32)
+    lever = (pivot - camera.source).astype(np.float32)
+    columns, rows = camera.size
+    u, v = np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32)[:, None]
+    q = [a * u + b * v + c for a, b, c in directions]
+    # dI/dw about the source: a turn about s is one about the pivot and a shift by w x (pivot - s).
+    turn = [
+        jacobian[i] + lever[(i + 1) % 3] * jacobian[3 + (i + 2) % 3] - lever[(i + 2) % 3] * jacobian[3 + (i + 1) % 3]
+        for i in range(3)
+    ]
+    # -dI/du = turn . (q x q_u) / |q|^2 = q_u . (turn x q) / |q|^2
+    square = q[0] ** 2 + q[1] ** 2 + q[2] ** 2
+    across = [(turn[(i + 1) % 3] * q[(i + 2) % 3] - turn[(i + 2) % 3] * q[(i + 1) % 3]) / square for i in range(3)]
+    for axis in (0, 1):
+        a, b, c = directions[:, axis]
+        out[1 + axis] = a * across[0] + b * across[1] + c * across[2]
+    centre_u, centre_v = camera.principal_point.astype(np.float32)
+    out[0] = (u - centre_u) * out[1] + (v - centre_v) * out[2]
+
+
+def cut_ends(volume: Volume) -> np.ndarray:
+    """(6,) bool: whether the body goes on beyond the faces -i, +i, -j, +j, -k, +k of the volume (attenuation in 1/mm).
+
+    A body that merely touches a face, as skin does on a table, has there only a small part of its cross-section 20 mm further
+    inwards; one that was cut off has most of it. Decide this on the finest volume: pooling smears skin into the face.
+    """
+    cut = []
+    for axis, spacing in zip((2, 1, 0), volume.spacing_mm, strict=True):
+        size = volume.values.shape[axis]
+        inwards = min(max(1, round(INWARDS_MM / spacing)), size - 1)
+        for end, inner in ((0, inwards), (size - 1, size - 1 - inwards)):
+            at_end, further_in = (np.count_nonzero(volume.values.take(n, axis) > TISSUE_PER_MM) for n in (end, inner))
+            cut.append(at_end > 0.5 * further_in > 0)
+    return np.array(cut)
 
 
 def _extent(values: np.ndarray, axis: int) -> tuple[int, int]:

@@ -12,7 +12,6 @@ The same bits come out every time, but for `back_project` on CUDA: there many ra
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ctypes import Structure
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,11 +25,11 @@ from .drr import NOT_FINITE, Grid, Projector
 from .warp_kernels import BEAM, back_project_rays, mark_unseen_rays, project_rays
 
 #: Launches that are remembered, see `launch`.
-MOST_PACKED = 4096
+MAX_PACKED = 4096
 _packed: dict[tuple, wp.Launch] = {}
 
 
-class Room:
+class BufferPool:
     """Makes the tensors of a batch.
 
     kept: the next batch of the same shape gets the same ones, in the same places; else each gets its own.
@@ -63,19 +62,11 @@ class BatchRenderer:
     """A grid on a device, made ready for projection.
 
     device: as torch has it, "cuda", "cuda:1" or "cpu". InputError for one that is not there.
-    textures: let the hardware of textures interpolate, see `warp_textures.py`; else it is computed from plain loads.
     """
 
-    def __init__(self, grid: Grid, device: str = "cuda", *, textures: bool = False) -> None:
+    def __init__(self, grid: Grid, device: str = "cuda") -> None:
         self.device, self.grid = known_device(device), grid
-        if textures:
-            from . import warp_textures  # here alone: Warp says that its textures may change
-
-            row, nj, _ = grid.stored
-            self._texture = warp_textures.texture_of(grid.values.reshape(-1, nj, row), self.device)
-            self._kernel, self._values = warp_textures.project_rays_by_texture, self._texture.__ctype__()
-        else:
-            self._kernel, self._values = project_rays, sent(grid.values, self.device)
+        self._values = sent(grid.values, self.device)
         self._place: WeakKeyDictionary[Camera, list[Tensor]] = WeakKeyDictionary()
 
     def render(
@@ -87,7 +78,7 @@ class BatchRenderer:
         pivot=(0.0, 0.0, 0.0),
         rays: Tensor | None = None,
         wanted: Tensor | None = None,
-        room: Room | None = None,
+        buffers: BufferPool | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The line integrals (n, rows, columns), float32, and their derivatives (6, n, rows, columns) by the pose if asked for.
 
@@ -95,13 +86,13 @@ class BatchRenderer:
         pivot: (3,) or (n, 3) world mm, see `drr.render`.
         rays: (m,) int32 on the device, the rays to follow, each by its place in the flattened images; then results are (m,) and (6, m).
         wanted: (n, rows, columns) uint8 on the device, the rays to follow in whole images; the others are 0. All by default.
-        room: of the results, a new one by default.
+        buffers: of the results, a new one by default.
 
         InputError for a pose that is not finite. ValueError for cameras of several sizes.
         """
-        room = room or Room(self.device)
-        beams = room.sent("beams", self._beams(cameras, world_from_ct, pivot))
-        return self._followed(beams, _size(cameras), jacobian, rays, wanted, room)
+        buffers = buffers or BufferPool(self.device)
+        beams = buffers.sent("beams", self._beams(cameras, world_from_ct, pivot))
+        return self._followed(beams, _size(cameras), jacobian, rays, wanted, buffers)
 
     def render_there(
         self, camera: Camera, world_from_ct: Tensor, pivots: Tensor, *, jacobian: bool
@@ -128,7 +119,7 @@ class BatchRenderer:
         from_source = index_from_world @ (source[:, None] - shift) + index_from_ct[:3, 3:]
         parts = from_source, (index_from_world @ ray_matrix).mT, index_from_world, turn @ along_index, source - pivots
         beams = torch.cat([part.reshape(len(world_from_ct), -1) for part in parts], dim=1)
-        return self._followed(beams, tuple(camera.size), jacobian, None, None, Room(self.device))
+        return self._followed(beams, tuple(camera.size), jacobian, None, None, BufferPool(self.device))
 
     def _followed(
         self,
@@ -137,16 +128,16 @@ class BatchRenderer:
         jacobian: bool,
         rays: Tensor | None,
         wanted: Tensor | None,
-        room: Room,
+        buffers: BufferPool,
     ) -> tuple[Tensor, Tensor | None]:
         """See `render`.   beams: (n, BEAM) float64 on the device."""
         n, (columns, rows) = len(beams), size
         count = n * rows * columns if rays is None else len(rays)
-        image, derivative = room.empty("image", count), room.empty("derivative", 6, count if jacobian else 0)
-        asked = room.empty("no rays", 0, dtype=torch.int32) if rays is None else rays.contiguous()
-        followed = room.empty("all rays", 0, dtype=torch.uint8) if wanted is None else wanted.contiguous().view(-1)
+        image, derivative = buffers.empty("image", count), buffers.empty("derivative", 6, count if jacobian else 0)
+        asked = buffers.empty("no rays", 0, dtype=torch.int32) if rays is None else rays.contiguous()
+        followed = buffers.empty("all rays", 0, dtype=torch.uint8) if wanted is None else wanted.contiguous().view(-1)
         launch(
-            self._kernel,
+            project_rays,
             count,
             self.device,
             [self._values, *self.grid.stored, beams, rows, columns, asked, followed, image, derivative],
@@ -165,19 +156,19 @@ class BatchRenderer:
 class BatchProjector(BatchRenderer):
     """A `Projector`'s volume on a device, whose cut ends are known."""
 
-    def __init__(self, projector: Projector, device: str = "cuda", *, textures: bool = False) -> None:
-        super().__init__(projector.grid, device, textures=textures)
+    def __init__(self, projector: Projector, device: str = "cuda") -> None:
+        super().__init__(projector.grid, device)
         self._projector = projector
         self._end_slices = [sent(tissue, self.device) for tissue in projector.end_slices]
 
-    def seen(self, cameras: Sequence[Camera], world_from_ct, room: Room | None = None) -> Tensor:
+    def seen(self, cameras: Sequence[Camera], world_from_ct, buffers: BufferPool | None = None) -> Tensor:
         """(n, rows, columns) uint8: 0 for rays that go on through tissue where the CT was cut off, as `Projector.seen`.
 
-        room: of the result, a new one by default.
+        buffers: of the result, a new one by default.
         """
         columns, rows = _size(cameras)
-        poses, room = np.asarray(world_from_ct, float), room or Room(self.device)
-        seen = room.empty("seen", len(cameras), rows, columns, dtype=torch.uint8).fill_(1)
+        poses, buffers = np.asarray(world_from_ct, float), buffers or BufferPool(self.device)
+        seen = buffers.empty("seen", len(cameras), rows, columns, dtype=torch.uint8).fill_(1)
         cut, depth = np.zeros((len(cameras), 6), np.uint8), np.empty(len(cameras))
         for camera, of_it in _by_camera(cameras):
             cut[of_it] = self._projector.cut_across(camera, poses[of_it])
@@ -188,11 +179,11 @@ class BatchProjector(BatchRenderer):
                 seen.numel(),
                 self.device,
                 [
-                    room.sent("cut", cut),
+                    buffers.sent("cut", cut),
                     *self._end_slices,
                     *self.grid.shape,
-                    room.sent("beams", self._beams(cameras, poses, (0.0, 0.0, 0.0))),
-                    room.sent("depth", depth),
+                    buffers.sent("beams", self._beams(cameras, poses, (0.0, 0.0, 0.0))),
+                    buffers.sent("depth", depth),
                     rows,
                     columns,
                     seen.view(-1),
@@ -204,7 +195,7 @@ class BatchProjector(BatchRenderer):
 def back_project(
     gradient: Tensor, cameras: Sequence[Camera], world_from_ct, shape, ct_from_index: np.ndarray
 ) -> Tensor:
-    """A^T g, summed over the images: what a gradient by images comes to for the volume that they show. See `adjoint.back_project`.
+    """A^T g, summed over the images: what a gradient by images comes to for the volume that they show. See `autograd.back_project`.
 
     gradient: (n, rows, columns) float32, on the device of the work.   cameras: n.   world_from_ct: (n, 4, 4), mm.
     shape: (nk, nj, ni) of the volume.   ct_from_index: (4, 4), mm, of the volume.   Returns (nk, nj, ni) float32, there.
@@ -275,22 +266,22 @@ def sent(array: np.ndarray, device: str) -> Tensor:
     return torch.from_numpy(array).to(device)
 
 
-def _place_of(argument):
-    """Where and how a tensor or a texture's descriptor lies; any other argument itself."""
+def _memory_layout(argument):
+    """Where and how a tensor lies; any other argument itself."""
     if isinstance(argument, Tensor):
         return argument.data_ptr(), argument.dtype, *argument.shape, *argument.stride()
-    return bytes(argument) if isinstance(argument, Structure) else argument
+    return argument
 
 
 def launch(kernel: wp.Kernel, threads: int | tuple[int, ...], device: str, arguments: list) -> None:
     """Start a kernel on torch's stream, tensors among its arguments; what follows there waits for it.
 
-    Packing arguments takes longer than small kernels do: where they lie in the same places as before, see `Room`, what was packed then is
-    used.
+    Packing arguments takes longer than small kernels do: where they lie in the same places as before (see `BufferPool`), the packed ones
+    are used again.
     """
     if threads == 0:
         return
-    key = (kernel, threads, device, *map(_place_of, arguments))
+    key = (kernel, threads, device, *map(_memory_layout, arguments))
     packed = _packed.get(key)
     if packed is None:
         # As bare descriptors: those that hold their tensors would keep their places from being used again.
@@ -299,7 +290,7 @@ def launch(kernel: wp.Kernel, threads: int | tuple[int, ...], device: str, argum
             for argument in arguments
         ]
         packed = wp.launch(kernel, dim=threads, inputs=bare, device=device, record_cmd=True)
-        if len(_packed) >= MOST_PACKED:
+        if len(_packed) >= MAX_PACKED:
             _packed.clear()
         _packed[key] = packed
     packed.launch(wp.stream_from_torch(torch.cuda.current_stream(device)) if device.startswith("cuda") else None)

@@ -1,4 +1,4 @@
-"""The kernels of `gpu.py`, a thread for each ray; what they compute is told in `cpu.py` and `adjoint.py`."""
+"""The kernels of `gpu.py`, a thread for each ray; what they compute is told in `cpu.py`."""
 
 # No annotations from the __future__: Warp reads those of its kernels.
 import warp as wp

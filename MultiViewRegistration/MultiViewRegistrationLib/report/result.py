@@ -22,12 +22,12 @@ from ..io.case import Case
 from ..io.dicom_identity import new_uid
 from ..io.files import write_atomically
 from ..io.transforms import write_slicer_transform, write_transform
-from ..registration.devices import Workplace
 from ..registration.objective import FEWEST_PIXELS
 from ..registration.pipeline import PreparedCT, Refinement, pose_difference
 from ..registration.uncalibrated_views import uncalibrated_view_indices
 from ..regressor.initialise import RegressorReport
 from ..rendering import threads
+from ..rendering.devices import ComputeDevice
 from .case_report import CaseReport, Level, ViewReport, correction, summarise
 from .overlays import mask_excluding_outliers, picture_files, png, tile_map
 from .sections import report
@@ -64,7 +64,7 @@ class Result:
         The regressor's proposals; None without a regressor.
     assessment
         None for a pose of a published refinement.
-    place
+    compute_device
         Device of the joint refinement.
     world_uid
         FrameOfReferenceUID of the X-rays' world in DICOM objects.
@@ -81,7 +81,7 @@ class Result:
     torch_device: str | None = None
     regressor: RegressorReport | None = None
     assessment: Assessment | None = None
-    place: Workplace = field(default_factory=Workplace)
+    compute_device: ComputeDevice = field(default_factory=ComputeDevice)
     world_uid: str = field(default_factory=new_uid)
 
     @property
@@ -147,7 +147,11 @@ class Result:
     @property
     def device(self) -> str:
         """What the registration ran on."""
-        return f"{processor()}, PyTorch on {self.torch_device}" if self.torch_device else self.place.told(processor())
+        return (
+            f"{processor()}, PyTorch on {self.torch_device}"
+            if self.torch_device
+            else self.compute_device.describe(processor())
+        )
 
     def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
         """Local NCC of each view at a pose (4, 4), as at the last level of the refinement."""
@@ -198,7 +202,7 @@ class Result:
             "background": self._background(),
             "refinement": self.refined_by,
             "seconds": self.seconds,
-            "software": {**software(self.place), "device": self.device},
+            "software": {**software(self.compute_device), "device": self.device},
             "inputs": case.inputs,
         }
         if case.dicom.reference_uid:
@@ -309,7 +313,7 @@ class Result:
                 "MultiViewRegistration": __version__,
                 "refinement": self.refined_by or "none",
                 "device": self.device,
-                **({"fallback": self.place.lack} if self.place.lack else {}),
+                **({"fallback": self.compute_device.fallback_message} if self.compute_device.fallback_message else {}),
             },
         )
 
@@ -382,10 +386,10 @@ def write_report(path: Path, cases: list[CaseReport]) -> None:
     write_atomically(path, report(cases, created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")))
 
 
-def software(place: Workplace) -> dict[str, str]:
+def software(compute_device: ComputeDevice) -> dict[str, str]:
     """Version and device of a registration, and why it fell back to the processor, for result.json."""
-    fallback = {"fallback_reason": place.lack} if place.lack else {}
-    return {"version": __version__, "device": place.told(processor()), **fallback}
+    fallback = {"fallback_reason": compute_device.fallback_message} if compute_device.fallback_message else {}
+    return {"version": __version__, "device": compute_device.describe(processor()), **fallback}
 
 
 def processor() -> str:

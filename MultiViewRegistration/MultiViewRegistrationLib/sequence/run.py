@@ -21,10 +21,10 @@ from ..io.case import Case
 from ..io.sequence import Frame, FrameSequence
 from ..registration import kernels
 from ..registration.cameras import CameraCorrections
-from ..registration.devices import Workplace
 from ..registration.pipeline import Progress
 from ..registration.prepared_ct import PreparedCT
 from ..registration.ranges import Range
+from ..rendering.devices import ComputeDevice
 from .tracker import PACES, Tracked, Tracker
 
 
@@ -35,7 +35,7 @@ def follow(
     pace: str = "thorough",
     seed: int = 0,
     progress: Callable[[Progress], object] = lambda _: None,
-    device: str | Workplace = "cpu",
+    device: str | ComputeDevice = "cpu",
 ) -> Iterator[Tracked]:
     """The frames of a sequence one after another, each as soon as it is done.
 
@@ -43,7 +43,7 @@ def follow(
     followed. A frame that cannot be read, or in which nothing is found, is lost, and says why.
 
     anatomy: of the sequence's CT.   start, seed: of the frames that are registered, see `api.register`.   pace: one of PACES.
-    progress: of a frame that is registered, see `api.register`.   device: see there, or a `Workplace`, which tells where it was done.
+    progress: of a frame that is registered, see `api.register`.   device: see there, or a `ComputeDevice`, which tells where it was done.
 
     Raises InputError where the first frame cannot be registered; where a camera that is not known exactly is another one in a later
     frame; and for a pace that is not there.
@@ -51,7 +51,7 @@ def follow(
     if pace not in PACES:
         raise InputError(f'pace: found "{pace}", expected one of {", ".join(PACES)}.')
     kernels.prepare()
-    case, place = sequence.first, device if isinstance(device, Workplace) else Workplace(device)
+    case, compute_device = sequence.first, device if isinstance(device, ComputeDevice) else ComputeDevice(device)
     tracker = Tracker(anatomy, PACES[pace], Range(**case.search), case.targets, assumed=bool(case.assumptions))
     geometry = _Geometry(case)
     for number in range(len(sequence)):
@@ -64,12 +64,12 @@ def follow(
             continue
         if tracker.begun:
             views = geometry.corrected(frame.views, sequence.names[number])
-            found = place.run(
-                anatomy,
+            found = anatomy.run_on(
+                compute_device,
                 lambda there, n=number, views=views, given=frame.given: tracker.on(there).follow(n, views, given),
             )
         else:
-            found = _registered(number, case, frame, anatomy, start, seed, progress, geometry, place)
+            found = _registered(number, case, frame, anatomy, start, seed, progress, geometry, compute_device)
         tracker.keep(found)
         yield found
 
@@ -83,12 +83,12 @@ def _registered(
     seed: int,
     progress: Callable[[Progress], object],
     geometry: _Geometry,
-    place: Workplace,
+    compute_device: ComputeDevice,
 ) -> Tracked:
     pose = case.world_from_ct if frame.given is None else frame.given
     try:
         result = register(
-            replace(case, views=frame.views, world_from_ct=pose), start, progress, anatomy, seed, device=place
+            replace(case, views=frame.views, world_from_ct=pose), start, progress, anatomy, seed, device=compute_device
         )
     except InputError as error:
         if number == 0:

@@ -23,8 +23,8 @@ from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
 from ..io.files import home_of, sha256, staged
 from ..io.json_reader import JsonObject, describe, printable, read_json
 from ..io.sequence import FrameFiles, FrameSequence
-from ..registration.devices import Workplace
 from ..registration.prepared_ct import PreparedCT
+from ..rendering.devices import ComputeDevice
 from ..report.overlays import picture_files
 from ..report.result import software
 from .tracker import Tracked
@@ -47,7 +47,7 @@ class Track:
     pace: str = "thorough"
     start: str = "given"
     frames: list[Tracked] = field(default_factory=list)
-    place: Workplace = field(default_factory=Workplace)
+    compute_device: ComputeDevice = field(default_factory=ComputeDevice)
 
     @property
     def stopped(self) -> bool:
@@ -68,7 +68,7 @@ class Track:
             "frames": [self._told(frame) for frame in self.frames],
             "start": self.start,
             "pace": self.pace,
-            "software": software(self.place),
+            "software": software(self.compute_device),
             "inputs": case.inputs,
         }
 

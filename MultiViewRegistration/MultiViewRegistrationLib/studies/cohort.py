@@ -119,7 +119,7 @@ def evaluate_cohort(
         method.start,
         True,
         failed,
-        method.by.place.words,
+        method.by.compute_device.display_name,
     )
 
 

@@ -208,7 +208,7 @@ def evaluate(
         search,
         pictures,
         method.start,
-        device=method.by.place.words,
+        device=method.by.compute_device.display_name,
     )
 
 

@@ -96,8 +96,8 @@ class Method:
             guided = RegressorInitialisation(model, anatomy, case.views, case.world_from_ct, shared, **along)
 
         def find(views: list[View], tell: Callable) -> Refinement:
-            return self.by.place.run(
-                anatomy,
+            return anatomy.run_on(
+                self.by.compute_device,
                 lambda there: (
                     guided.run(self.by, there, views, tell)
                     if guided

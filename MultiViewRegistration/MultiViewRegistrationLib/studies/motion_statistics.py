@@ -15,7 +15,7 @@ from scipy.signal import fftconvolve
 from ..geometry import rigid
 from ..imaging.ct import CT, attenuation
 from ..imaging.view import View
-from ..rendering.cut_ends import cut_ends
+from ..rendering.drr import cut_ends
 
 HALF_PATCH_PX = 40
 SEARCH_PX = 16

@@ -1,4 +1,4 @@
-"""The kernels of `on_device.py`: what is compared at each pixel, and its share in the normal equations; see `similarity.py`.
+"""The kernels of `warp_backend.py`: what is compared at each pixel, and its share in the normal equations; see `similarity.py`.
 
 Images lie one after the other, a thread for each pixel; `views` images are the views at one pose, so that image b shows view b % views.
 Sums over an image are added up by lanes: a lane takes every 64th or so pixel, one after the other, and the host's library adds the lanes,
@@ -113,7 +113,7 @@ def sum_down(
 def slopes_by_intrinsics(
     cameras: wp.array2d(dtype=wp.float32), rows: int, columns: int, jacobian: wp.array2d(dtype=wp.float32)
 ):
-    """Fill the last three of nine derivatives from the first six: see `intrinsics.by_intrinsics`.
+    """Fill the last three of nine derivatives from the first six: see `rendering.drr.intrinsics_jacobian`.
 
     cameras: by image, its directions R^T K^-1 (9), pivot minus source (3) and principal point (2).
     """

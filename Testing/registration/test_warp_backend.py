@@ -36,9 +36,9 @@ SETTINGS = {
 
 @pytest.fixture(params=["cpu", *["cuda"] * torch.cuda.is_available()])
 def device(request):
-    from MultiViewRegistrationLib.registration.on_device import Device
+    from MultiViewRegistrationLib.registration.warp_backend import WarpBackend
 
-    return Device(request.param)
+    return WarpBackend(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -187,9 +187,9 @@ def test_descents_in_step_end_as_each_by_itself_and_as_by_numba(device, projecto
 
 
 def test_too_little_memory_makes_smaller_batches_and_at_last_a_memory_error(device, projector, views, monkeypatch):
-    from MultiViewRegistrationLib.registration import on_device
+    from MultiViewRegistrationLib.registration import warp_backend
 
-    looks, sizes, most = on_device._looks, [], 2
+    looks, sizes, most = warp_backend._evaluate_batch, [], 2
 
     def limited(pairs):
         sizes.append(len(pairs))
@@ -204,7 +204,7 @@ def test_too_little_memory_makes_smaller_batches_and_at_last_a_memory_error(devi
     first = device.objective(projector, views, SETTINGS["intensity"], PIVOT)
     asked = [EvaluationPoint(start) for start in STARTS]
     expected = [look.linearise().cost for look in first.together([first.about(PIVOT) for _ in STARTS], asked)]
-    monkeypatch.setattr(on_device, "_looks", limited)
+    monkeypatch.setattr(warp_backend, "_evaluate_batch", limited)
     assert [look.linearise().cost for look in first.together([first.about(PIVOT) for _ in STARTS], asked)] == expected
     assert sizes == [3, 1, 2]
     most = 0
@@ -232,27 +232,10 @@ def test_a_registration_ends_as_by_numba_and_needs_no_image_of_the_cpu(device, c
     expected = refine(anatomy, views, start)
     monkeypatch.setattr(Objective, "project", None)
     monkeypatch.setattr(Scorer, "scores", None)
-    found = refine(anatomy.on(device), views, start)
+    found = refine(anatomy.with_backend(device), views, start)
     assert error_mm(found.world_from_ct, expected.world_from_ct) < 0.02
     assert error_mm(found.world_from_ct) < 0.2
     assert found.candidates == expected.candidates
-
-
-def test_by_textures_poses_are_those_of_numba_to_a_fiftieth_of_a_mm(device, ct, projector, views):
-    by_textures = type(device)(device.name, textures=True)
-    settings, how = SETTINGS["both, robust"], {"iterations": 15, "tolerance_mm": 0.005}
-    for start in STARTS:
-        expected = minimise(Objective(projector, views, settings, PIVOT), start, **how)
-        found = minimise(by_textures.objective(projector, views, settings, PIVOT), start, **how)
-        assert error_mm(found.world_from_ct, expected.world_from_ct) < 0.02
-    views, anatomy = make_views(ct), PreparedCT(ct)
-    start = off(TRUE_POSE, [4.0, -5, 3], [6.0, 5, -7])
-    assert (
-        error_mm(
-            refine(anatomy.on(by_textures), views, start).world_from_ct, refine(anatomy, views, start).world_from_ct
-        )
-        < 0.02
-    )
 
 
 def test_the_same_bits_come_out_every_time(device, projector, views):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..geometry.camera import Camera
+from MultiViewRegistrationLib.geometry.camera import Camera
 
 
 def render(values: Tensor, ct_from_index, camera: Camera, world_from_ct, pixels=None) -> Tensor:

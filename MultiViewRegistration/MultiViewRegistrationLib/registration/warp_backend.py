@@ -1,7 +1,7 @@
 """Objectives and scorers whose work a device does: rendering, local normalisation, weights and normal equations, for all views of several
 poses at once. What they compute is told in `objective.py`, `similarity.py` and `scoring.py`.
 
-    anatomy.on(Device("cuda"))
+    anatomy.with_backend(WarpBackend("cuda"))
 
 What goes to the device for each pose and view are 33 numbers, what comes back, once for each step, are some sixty. Of a step the cost
 over the pixels settled before and the whole fit over those settled anew are computed together, so that no second answer is waited for.
@@ -23,8 +23,8 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.view import View
 from ..rendering.drr import Projector
-from ..rendering.gpu import BatchProjector, Room, launch, sent
-from . import device_kernels as kernels
+from ..rendering.gpu import BatchProjector, BufferPool, launch, sent
+from . import warp_similarity as kernels
 from .objective import (
     FEWEST_PIXELS,
     LEAST_SHARE,
@@ -43,17 +43,16 @@ LANE_PIXELS = 64
 PIXELS_AT_ONCE = 2**23
 
 
-class Device:
-    """Makes objectives and scorers that work on a device, see `PreparedCT.on`; volumes stay there as long as their projectors live.
+class WarpBackend:
+    """Makes objectives and scorers that work on a device, see `PreparedCT.with_backend`. Volumes stay there while their projectors live.
 
     name: as torch has it: "cuda:1"; "cpu" runs the same kernels there, on one thread, which tests them where no GPU is.
-    textures: let the hardware of textures interpolate, see `rendering.gpu`.
 
     InputError for one that is not there. A MemoryError comes from it where it cannot hold the work of a single pose.
     """
 
-    def __init__(self, name: str, *, textures: bool = False) -> None:
-        self.name, self.textures = name, textures
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def objective(
         self,
@@ -62,9 +61,9 @@ class Device:
         settings: Settings,
         pivot: np.ndarray,
         rest: Sequence[np.ndarray] | None = None,
-    ) -> DeviceObjective:
-        images = _Images(self._batch(projector), views, settings, Room(self.name, kept=True), rest)
-        return DeviceObjective(images, projector, views, settings, pivot, rest)
+    ) -> WarpObjective:
+        images = _ImageBatch(self._batch(projector), views, settings, BufferPool(self.name, kept=True), rest)
+        return WarpObjective(images, projector, views, settings, pivot, rest)
 
     def scorer(
         self,
@@ -73,24 +72,21 @@ class Device:
         settings: Settings,
         centroid: np.ndarray,
         rest: Sequence[np.ndarray] | None = None,
-    ) -> DeviceScorer:
-        return DeviceScorer(_Images(self._batch(projector), views, settings, Room(self.name), rest), centroid)
+    ) -> WarpScorer:
+        return WarpScorer(_ImageBatch(self._batch(projector), views, settings, BufferPool(self.name), rest), centroid)
 
     def _batch(self, projector: Projector) -> BatchProjector:
-        how = self.name, self.textures
-        if how not in projector.on_devices:
-            projector.on_devices[how] = _within_memory(
-                partial(BatchProjector, projector, self.name, textures=self.textures)
-            )
-        return projector.on_devices[how]
+        if self.name not in projector.on_devices:
+            projector.on_devices[self.name] = _within_memory(partial(BatchProjector, projector, self.name))
+        return projector.on_devices[self.name]
 
 
-class DeviceObjective(Objective):
+class WarpObjective(Objective):
     """An objective whose `look` the device takes; everything else is done on the CPU, as the caller wants each pixel."""
 
     def __init__(
         self,
-        images: _Images,
+        images: _ImageBatch,
         projector: Projector,
         views: list[View],
         settings: Settings,
@@ -102,21 +98,25 @@ class DeviceObjective(Objective):
         self._kept: Tensor | None = None
         self._settled: PoseFit | None = None
 
-    def about(self, pivot: np.ndarray) -> DeviceObjective:
-        return DeviceObjective(self._images, self.projector, self.views, self.settings, pivot, self.rest)
+    def about(self, pivot: np.ndarray) -> WarpObjective:
+        return WarpObjective(self._images, self.projector, self.views, self.settings, pivot, self.rest)
 
-    def without(self, pixels: Sequence[np.ndarray]) -> DeviceObjective:
+    def without(self, pixels: Sequence[np.ndarray]) -> WarpObjective:
         views = self._views_without(pixels)
-        images = _Images(self._images.projector, views, self.settings, Room(self._images.device, kept=True), self.rest)
-        return DeviceObjective(images, self.projector, views, self.settings, self.pivot, self.rest)
+        images = _ImageBatch(
+            self._images.projector, views, self.settings, BufferPool(self._images.device, kept=True), self.rest
+        )
+        return WarpObjective(images, self.projector, views, self.settings, self.pivot, self.rest)
 
     def evaluate(self, asked: EvaluationPoint) -> TrialEvaluation:
         return self.together([self], [asked])[0]
 
     @staticmethod
-    def together(objectives: list[DeviceObjective], asked: list[EvaluationPoint]) -> list[TrialEvaluation]:
+    def together(objectives: list[WarpObjective], asked: list[EvaluationPoint]) -> list[TrialEvaluation]:
         """See `Objective.together`; they differ in their pivots alone."""
-        return _halved(_looks, list(zip(objectives, asked, strict=True)), objectives[0]._images.room)
+        return _in_smaller_batches(
+            _evaluate_batch, list(zip(objectives, asked, strict=True)), objectives[0]._images.buffers
+        )
 
     def answer(self, before: np.ndarray, after: np.ndarray, derivatives: int, mask: Tensor) -> TrialEvaluation:
         """The look that the device's sums make: before (views,), robust squares over the pixels kept so far, and after (views, SUMS)."""
@@ -140,17 +140,17 @@ class DeviceObjective(Objective):
         return TrialEvaluation(cost, settle)
 
 
-class DeviceScorer:
+class WarpScorer:
     """See `scoring.Scorer`."""
 
-    def __init__(self, images: _Images, centroid: np.ndarray) -> None:
+    def __init__(self, images: _ImageBatch, centroid: np.ndarray) -> None:
         self._images, self._centroid = images, centroid
 
     def scores(self, poses: np.ndarray) -> np.ndarray:
         """See `scoring.Scorer.scores`."""
         most = max(1, PIXELS_AT_ONCE // self._images.pixels)
         found = [
-            _halved(self._of, list(poses[first : first + most]), self._images.room)
+            _in_smaller_batches(self._of, list(poses[first : first + most]), self._images.buffers)
             for first in range(0, len(poses), most)
         ]
         return np.concatenate(found).T if found else np.empty((self._images.views, 0), np.float32)
@@ -168,7 +168,7 @@ class DeviceScorer:
         return list(np.where((share < LEAST_SHARE) | (pixels < FEWEST_PIXELS), 0, scores).astype(np.float32))
 
 
-class _Rendered:
+class _RenderedBatch:
     """DRRs of all views at n poses: images (n * views, rows, columns), their derivatives (0, 6 or 9, n * views * rows * columns), and the
     pixels that count, like the images, 1 or 0.
     """
@@ -177,12 +177,12 @@ class _Rendered:
         self.image, self.jacobian, self.mask = image, jacobian, mask
 
 
-class _Images:
+class _ImageBatch:
     """X-rays on the device, and what they are compared with.
 
     Where they differ in size, the smaller ones get pixels beyond their last row and column, which are not valid.
 
-    room: of what is worked on; where it keeps that, what was rendered lasts until the next time.   rest: as in `Objective`.
+    buffers: of what is worked on; where it keeps that, what was rendered lasts until the next time.   rest: as in `Objective`.
     """
 
     def __init__(
@@ -190,10 +190,10 @@ class _Images:
         projector: BatchProjector,
         views: list[View],
         settings: Settings,
-        room: Room,
+        buffers: BufferPool,
         rest: Sequence[np.ndarray] | None,
     ) -> None:
-        self.settings, self.views, self.device, self.room = settings, len(views), projector.device, room
+        self.settings, self.views, self.device, self.buffers = settings, len(views), projector.device, buffers
         self.projector, self._cameras = projector, [view.camera for view in views]
         self._columns, self._rows = (max(view.camera.size[axis] for view in views) for axis in (0, 1))
         self._given = [self._padded(camera) for camera in self._cameras]
@@ -220,7 +220,7 @@ class _Images:
         *,
         kept: Tensor | None = None,
         derivatives: int = 0,
-    ) -> _Rendered:
+    ) -> _RenderedBatch:
         """All views at n poses.
 
         cameras: by pose and view, the given ones by default.   pivots: (n, 3) world mm.
@@ -230,11 +230,11 @@ class _Images:
             camera for by_view in (cameras or [self._given] * len(poses)) for camera in map(self._padded, by_view)
         ]
         everywhere, about = np.repeat(poses, self.views, axis=0), np.repeat(pivots, self.views, axis=0)
-        comparable = self.projector.seen(seen_by, everywhere, self.room).view(len(poses), *self._valid.shape)
+        comparable = self.projector.seen(seen_by, everywhere, self.buffers).view(len(poses), *self._valid.shape)
         comparable &= self._valid
         wanted = comparable
         if kept is not None:
-            wanted = self.room.empty("wanted", *comparable.shape, dtype=torch.uint8).copy_(comparable)
+            wanted = self.buffers.empty("wanted", *comparable.shape, dtype=torch.uint8).copy_(comparable)
             self._launch(
                 kernels.add_neighbours, wanted.numel(), [kept.view(-1), self._rows, self._columns, wanted.view(-1)]
             )
@@ -244,36 +244,36 @@ class _Images:
             jacobian=derivatives > 0,
             pivot=about,
             wanted=wanted.view(-1, self._rows, self._columns),
-            room=self.room,
+            buffers=self.buffers,
         )
         if jacobian is None:
-            jacobian = self.room.empty("no derivatives", 0, 0)
+            jacobian = self.buffers.empty("no derivatives", 0, 0)
         elif derivatives == 6:
             jacobian = jacobian.view(6, -1)
         else:
-            all_nine = self.room.empty("nine derivatives", 9, image.numel())
+            all_nine = self.buffers.empty("nine derivatives", 9, image.numel())
             all_nine[:6] = jacobian.view(6, -1)
             jacobian = all_nine
             numbers = np.stack([_beam(camera, pivot) for camera, pivot in zip(seen_by, about, strict=True)])
             self._launch(
                 kernels.slopes_by_intrinsics,
                 image.numel(),
-                [self.room.sent("cameras", numbers), self._rows, self._columns, jacobian],
+                [self.buffers.sent("cameras", numbers), self._rows, self._columns, jacobian],
             )
-        mask = self.room.empty("mask", *image.shape)
+        mask = self.buffers.empty("mask", *image.shape)
         self._launch(kernels.erode, mask.numel(), [comparable.view(-1), self._rows, self._columns, mask.view(-1)])
         if self.settings.silhouette_mm is not None:
             self._keep_near(image, pivots, mask)
         if self._rest is not None:
             image.view(len(poses), *self._rest.shape).add_(self._rest)
-        return _Rendered(image, jacobian, mask)
+        return _RenderedBatch(image, jacobian, mask)
 
-    def compared(self, rendered: _Rendered, mask: Tensor, *, derivatives: int) -> Tensor:
-        """(n * views, SUMS) float64: what `device_kernels` adds up over the pixels of a mask."""
+    def compared(self, rendered: _RenderedBatch, mask: Tensor, *, derivatives: int) -> Tensor:
+        """(n * views, SUMS) float64: what `warp_similarity` adds up over the pixels of a mask."""
         settings, pixels = self.settings, self._rows * self._columns
         image, mask = rendered.image.view(-1), mask.view(-1)
         count, lanes = len(image) // pixels, -(-pixels // LANE_PIXELS)
-        sums = self.room.empty("sums", count * lanes, kernels.SUMS)
+        sums = self.buffers.empty("sums", count * lanes, kernels.SUMS)
         shows = -1.0 if settings.silhouette_mm is not None else settings.intensity_floor
         self._launch(kernels.count_pixels, len(sums), [image, mask, shows, pixels, lanes, sums])
         common = [image, rendered.jacobian, self._fixed, mask]
@@ -296,9 +296,9 @@ class _Images:
             ),
         ):
             if radius:
-                terms = self.room.empty("terms", number, len(image))
+                terms = self.buffers.empty("terms", number, len(image))
                 self._launch(terms_of, len(image), [*common, *shape, derivatives, terms])
-                radii = self.room.empty(f"radius {radius}", count, dtype=torch.int32).fill_(radius)
+                radii = self.buffers.empty(f"radius {radius}", count, dtype=torch.int32).fill_(radius)
                 terms = self._window_sums(terms, radii)
                 self._launch(add, len(sums), [*common, terms, *shape, derivatives, floor, settings.cauchy, lanes, sums])
         return sums.view(count, lanes, -1).sum(dim=1, dtype=torch.float64)
@@ -306,14 +306,14 @@ class _Images:
     def _keep_near(self, image: Tensor, pivots: np.ndarray, mask: Tensor) -> None:
         """See `similarity.keep_near`."""
         margins = np.stack([silhouette_margin(self.settings, camera, pivots) for camera in self._cameras], axis=1)
-        marks = self.room.empty("marks", 1, image.numel())
+        marks = self.buffers.empty("marks", 1, image.numel())
         self._launch(kernels.mark_positive, image.numel(), [image.view(-1), marks])
-        near = self._window_sums(marks, self.room.sent("margins", margins.ravel().astype(np.int32)))
+        near = self._window_sums(marks, self.buffers.sent("margins", margins.ravel().astype(np.int32)))
         self._launch(kernels.keep_where, image.numel(), [near, mask.view(-1)])
 
     def _window_sums(self, images: Tensor, radii: Tensor) -> Tensor:
         """Of k terms of all images (k, pixels) over windows of each image's radius; `images` is written over."""
-        across = self.room.empty("across", *images.shape)
+        across = self.buffers.empty("across", *images.shape)
         self._launch(kernels.sum_across, tuple(images.shape), [images, radii, self._rows, self._columns, across])
         self._launch(kernels.sum_down, tuple(images.shape), [across, radii, self._rows, self._columns, images])
         return images
@@ -326,14 +326,14 @@ class _Images:
         launch(kernel, threads, self.device, arguments)
 
 
-def _looks(pairs: list[tuple[DeviceObjective, EvaluationPoint]]) -> list[TrialEvaluation]:
+def _evaluate_batch(pairs: list[tuple[WarpObjective, EvaluationPoint]]) -> list[TrialEvaluation]:
     """One batch."""
     images, derivatives = pairs[0][0]._images, 9 if pairs[0][1].intrinsics else 6
     cameras = [asked.cameras or images._given for _, asked in pairs]
     kept = [own._kept for own, _ in pairs]
     before = None
     if all(mask is not None for mask in kept):
-        before = images.room.empty("kept", len(kept), *kept[0].shape)
+        before = images.buffers.empty("kept", len(kept), *kept[0].shape)
         torch.stack(kept, out=before)
     rendered = images.rendered(
         [asked.world_from_ct for _, asked in pairs],
@@ -367,7 +367,7 @@ def _beam(camera: Camera, pivot: np.ndarray) -> np.ndarray:
     return np.concatenate([directions.ravel(), pivot - camera.source, camera.principal_point]).astype(np.float32)
 
 
-def _halved(work: Callable[[list], list], items: list, room: Room) -> list:
+def _in_smaller_batches(work: Callable[[list], list], items: list, buffers: BufferPool) -> list:
     """What `work` makes of the items in a room, in halves where the device has too little memory for all of them."""
     if len(items) == 1:
         return _within_memory(partial(work, items))
@@ -376,10 +376,10 @@ def _halved(work: Callable[[list], list], items: list, room: Room) -> list:
     except RuntimeError as error:
         if not _is_full(error):
             raise
-    room.clear()  # outside, so that what the error holds is free
+    buffers.clear()  # outside, so that what the error holds is free
     torch.cuda.empty_cache()
     middle = len(items) // 2
-    return [*_halved(work, items[:middle], room), *_halved(work, items[middle:], room)]
+    return [*_in_smaller_batches(work, items[:middle], buffers), *_in_smaller_batches(work, items[middle:], buffers)]
 
 
 def _within_memory(work: Callable):

@@ -136,15 +136,8 @@ _PARTS = 2
 
 def make_backend(device: str) -> CpuBackend | CudaBackend:
     """The backend for "cpu", "auto", "cuda" or "cuda:N". Warns where that device cannot be used and the processor does the work."""
-<<<<<<< HEAD
-    place = place_of(device)
-    if place.lack:
-        warn(f"device {device}: {place.lack}; the training is done on the CPU.")
-    return CpuBackend() if place.name == CPU else CudaBackend(place)
-=======
     compute_device = ComputeDevice(device)
     return CpuBackend() if compute_device.name == CPU else CudaBackend(compute_device)
->>>>>>> 97763f2 (One ComputeDevice; one renderer by Warp; the torch renderer moves to the tests)
 
 
 class CpuBackend:
@@ -202,16 +195,9 @@ class CudaBackend:
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-<<<<<<< HEAD
             warn(
-                f"{self.place.name} has too little free memory to learn from {at_once} poses at a time; from here on it takes "
-                f"{self._at_once} at a time, which teaches the same."
-=======
-            warnings.warn(
                 f"{self.compute_device.name} has too little free memory to learn from {at_once} poses at a time; from here on it takes "
-                f"{self._at_once} at a time, which teaches the same.",
-                stacklevel=2,
->>>>>>> 97763f2 (One ComputeDevice; one renderer by Warp; the torch renderer moves to the tests)
+                f"{self._at_once} at a time, which teaches the same."
             )
 
 

@@ -163,7 +163,7 @@ def test_a_stale_result_is_not_handed_on_without_an_override(registered, tmp_pat
         ([], "--out DIR"),
         (["--as", "tfm"], "--out DIR"),
         (["--igtl", "host:x"], "host:port"),
-        (["--igtl", "a:1", "--igtl-server", "2"], "single"),
+        (["--igtl", "a:1", "--igtl-server", "2"], "give one of"),
         (["--as", "tfm", "--out", "OUT", "--frame", "ras"], "--frame"),
         (["--as", "dicom", "--out", "OUT", "--direction", "resampling"], "--direction"),
         (["--as", "drr", "tfm", "--out", "OUT"], "add --case"),

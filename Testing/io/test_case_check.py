@@ -175,7 +175,7 @@ def test_the_program_says_it_and_refuses_a_fault_with_one_sentence(write_case, c
     assert main(["case", "check", str(path)]) == 0
     told = capsys.readouterr()
     assert "AP: source at (0, 700, 0) mm in the world" in told.out and "90.0 degrees between them" in told.out
-    assert "Nothing suspicious" in told.out and not told.err
+    assert "Nothing looks suspicious" in told.out and not told.err
     write_case(changed(minimal(), ["views", 0, "projection_matrix", 0, 0], "x"))
     assert main(["case", "check", str(path)]) == 2
     told = capsys.readouterr()

@@ -9,29 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, collect_warnings
-from .case_new import add as add_new
+from .case_new import add_new
+from .terminal import add_json
 
 if TYPE_CHECKING:
     from ..io.case import Case
 
-UNKNOWN_DETECTOR = 1.5  # times as far as the anatomy: where a detector is drawn whose distance is not known
+#: Where a detector of unknown distance is drawn, in distances of the anatomy.
+UNKNOWN_DETECTOR = 1.5
 
 
-def add(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
-    """The parser of `mvreg case` and what it can do."""
-    parser = commands.add_parser(
-        "case", help="make a case step by step, check it, see what its geometry means, or take identity out of it"
-    )
-    parts = parser.add_subparsers(required=True, metavar="new|check|show|anonymise")
-    add_new(parts, common)
+def add_case(command: argparse.ArgumentParser) -> None:
+    """Add the parts of `mvreg case`."""
+    parts = command.add_subparsers(required=True, metavar="new|check|show|anonymise")
+    add_new(parts)
 
-    part = parts.add_parser(
-        "check", parents=[common], help="read everything, and say in plain words what it means and what is suspicious"
-    )
+    part = parts.add_parser("check", help="read the whole case; explain its geometry and what is suspicious")
+    add_json(part)
     part.add_argument("case", type=Path, help="case.json, or a folder that holds one")
     part.set_defaults(run=_check)
 
-    part = parts.add_parser("show", parents=[common], help="draw the scene in 3D, and the CT's box in each image")
+    part = parts.add_parser("show", help="draw the scene in 3D, and the CT's box in each image")
+    add_json(part)
     part.add_argument("case", type=Path, help="case.json, or a folder that holds one")
     part.add_argument(
         "--out", type=Path, metavar="FILE.html", help="the page (default: case.html here; none with --json)"
@@ -39,7 +38,8 @@ def add(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -
     part.add_argument("--open", action="store_true", help="open the page in a browser")
     part.set_defaults(run=_show)
 
-    part = parts.add_parser("anonymise", parents=[common], help="copy a case without names, IDs, dates and headers")
+    part = parts.add_parser("anonymise", help="copy a case without names, IDs, dates and headers")
+    add_json(part)
     part.add_argument("case", type=Path, help="case.json, or a folder that holds one")
     part.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
     part.set_defaults(run=_anonymise)
@@ -56,11 +56,9 @@ def _check(options: argparse.Namespace) -> dict:
     answer = to_json(check)
     answer["findings"] = collected + answer["findings"]
     if not options.json:
-        print(f"{check.name}: read whole, every field is as it must be.")
+        print(f"{check.name}: the case is complete and valid.")
         print("\n".join(f"  {line}" for line in answer["lines"]))
-        print(
-            "\n".join(f"  Suspicious: {finding}" for finding in answer["findings"]) or "  Nothing suspicious was found."
-        )
+        print("\n".join(f"  Suspicious: {finding}" for finding in answer["findings"]) or "  Nothing looks suspicious.")
     return answer
 
 
@@ -93,13 +91,13 @@ def _page(case: Case, check) -> str:
     notes = []
     if unknown:
         notes.append(
-            f"The distance of the detector is not known of {', '.join(unknown)}, and is drawn at {UNKNOWN_DETECTOR} times that of "
-            "the anatomy; the beam is as it is."
+            f"The detector of {', '.join(unknown)} is drawn at {UNKNOWN_DETECTOR} times the distance of the anatomy, as its distance "
+            "is unknown; the beam is true."
         )
     if not check.placed:
         notes.append(
-            "The case has no start pose: the CT is drawn with its axes along the world's, where the views meet; a single view, or "
-            "parallel ones, have it at the world's origin."
+            "The case has no start pose: the CT is drawn where the views meet, with its axes along the world's; with a single view, "
+            "or parallel ones, at the world's origin."
         )
     return case_page(
         check.name,

@@ -1,17 +1,16 @@
-"""`mvreg case new`: one command with options for scripts; what is missing is asked for at a terminal."""
+"""`mvreg case new`: make a case from options; at a terminal, missing values are requested."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .case_calibration import calibrated_geometry
-from .case_parts import add_parts, parts_of
+from .terminal import add_json
 
 if TYPE_CHECKING:
     from ..io.case_new import NewView
@@ -39,88 +38,107 @@ class _OfView(argparse.Action):
         view[self.dest] = values
 
 
-def add(parts: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
+def add_new(parts: argparse._SubParsersAction) -> None:
+    """Add `mvreg case new`."""
     part = parts.add_parser(
         "new",
-        parents=[common],
         help="make a case.json of a CT and X-rays",
-        description="At a terminal, what is missing is asked for. Files stay where they are, and the case names them "
-        "relative to itself.",
+        description="At a terminal, missing values are requested. Files stay where they are, and the case names them relative to "
+        "itself.",
     )
+    add_json(part)
     part.add_argument("--ct", type=Path, metavar="CT", help="file that SimpleITK reads, or a folder of DICOM slices")
     part.add_argument(
         "--ct-unit", choices=["hu", "relative"], default="hu", help="relative: 0 is nothing (default: %(default)s)"
     )
     part.add_argument("--ct-mask", type=Path, metavar="FILE", help="register only this structure of the CT")
-    add_parts(part)
+    words = "[lps|ras] [forward|resampling]"
+    part.add_argument(
+        "--world-from-ct",
+        nargs="+",
+        metavar=("FILE", words),
+        help="start pose: a transform that takes points of the CT to the world (resampling: of the world to the CT); axes "
+        "are LPS in files of ITK, and must be named for text, .npy and .json that do not say them",
+    )
+    part.add_argument(
+        "--reference-from-world",
+        nargs="+",
+        metavar=("FILE", words),
+        help="to the frame of a tracker, likewise; ras of a matrix from Slicer or Plus",
+    )
+    part.add_argument(
+        "--search",
+        nargs=2,
+        type=float,
+        metavar=("DEG", "MM"),
+        help="how far the CT may be from its start (default: 15 45)",
+    )
+    part.add_argument(
+        "--targets",
+        nargs="+",
+        metavar=("FILE", "lps|ras"),
+        help="points of the CT at which errors count: Slicer's .fcsv or .mrk.json, or a text of x, y, z in mm a line, with "
+        "its axes",
+    )
+    part.add_argument(
+        "--landmarks",
+        metavar="FILE",
+        help="points of the CT by name, for --start landmarks: Slicer's .fcsv or .mrk.json",
+    )
     part.add_argument("--out", type=Path, metavar="case.json", help="the new file, or its folder")
     part.add_argument("--force", action="store_true", help="replace an existing file")
     part.add_argument("--copy", action="store_true", help="copy CT and images beside it")
     views = part.add_argument_group("views, each --view followed by its own options")
     views.add_argument("--view", nargs=2, action=_View, dest="views", metavar=("NAME", "IMAGE"))
-    views.add_argument(
+
+    def of_view(option: str, help: str | None = None, **settings: Any) -> None:
+        views.add_argument(option, action=_OfView, default=argparse.SUPPRESS, help=help, **settings)
+
+    of_view(
         "--projection-matrix",
+        "3x4, world LPS mm to pixels; or intrinsics 3x3 and camera_from_world: text, or JSON",
         type=Path,
-        action=_OfView,
         metavar="FILE",
-        default=argparse.SUPPRESS,
-        help="3x4, world LPS mm to pixels; or intrinsics 3x3 and camera_from_world: text, or JSON",
     )
-    views.add_argument(
+    of_view(
         "--calibration",
+        "file of another program (docs/calibration.md), and the name of the camera in a file of several; the image is "
+        "undistorted on load",
         nargs="+",
-        action=_OfView,
         metavar=("FILE", "CAMERA"),
-        default=argparse.SUPPRESS,
-        help="file of another program (docs/calibration.md), and the name of the camera in it where it has several; the "
-        "image is freed of distortion on load",
     )
-    views.add_argument(
+    of_view(
         "--given",
+        "values that the calibration lacks, as unit=mm axes=lps first_pixel=0",
         nargs="+",
-        action=_OfView,
         metavar="KEY=VALUE",
-        default=argparse.SUPPRESS,
-        help="what the calibration does not say, as unit=mm axes=lps first_pixel=0",
     )
-    views.add_argument(
+    of_view(
         "--c-arm",
+        "source_to_detector_mm, source_to_isocentre_mm, pixel_mm, rao_lao_deg, cra_cau_deg, mirrored, and, if needed, "
+        "principal_point, roll_deg, isocentre_offset_mm; the DICOM header gives those left out",
         nargs="+",
-        action=_OfView,
         metavar="KEY=VALUE",
-        default=argparse.SUPPRESS,
-        help="source_to_detector_mm, source_to_isocentre_mm, pixel_mm, rao_lao_deg, cra_cau_deg, mirrored, and, if need be, "
-        "principal_point, roll_deg, isocentre_offset_mm; a DICOM header's own readings stand for those left out",
     )
-    views.add_argument(
-        "--frame", type=int, action=_OfView, default=argparse.SUPPRESS, help="of a multi-frame image, from 0"
-    )
-    views.add_argument(
+    of_view("--frame", "of a multi-frame image, from 0", type=int)
+    of_view(
         "--intensity",
+        "linear: bone dark; log: line integrals, bone bright; auto (default): as the image looks",
         choices=INTENSITIES,
-        action=_OfView,
-        default=argparse.SUPPRESS,
-        help="linear: bone dark; log: line integrals, bone bright; auto, as if left out: by looking at the image",
     )
-    views.add_argument(
-        "--mask", type=Path, action=_OfView, metavar="FILE", default=argparse.SUPPRESS, help="pixels to use"
-    )
-    views.add_argument(
+    of_view("--mask", "pixels to use", type=Path, metavar="FILE")
+    of_view(
         "--rotation-sd",
+        f"of its geometry, against the first view, or {_UNKNOWN} (default: 0, calibrated)",
         type=_deviation,
-        action=_OfView,
         metavar="DEG",
-        default=argparse.SUPPRESS,
-        help=f"of its geometry, against the first view, or {_UNKNOWN} (0, calibrated, if left out)",
     )
-    views.add_argument("--translation-sd", type=_deviation, action=_OfView, metavar="MM", default=argparse.SUPPRESS)
-    views.add_argument(
+    of_view("--translation-sd", type=_deviation, metavar="MM")
+    of_view(
         "--landmark-pixels",
+        'where the view shows the points of --landmarks: "name, column, row" a line',
         type=Path,
-        action=_OfView,
         metavar="FILE",
-        default=argparse.SUPPRESS,
-        help='where it shows the points of --landmarks: "name, column, row" a line',
     )
     part.set_defaults(run=_new)
 
@@ -143,7 +161,7 @@ def _new(options: argparse.Namespace) -> dict:
         views = _asked_views(ask)
     out = options.out or Path(_need(ask, "--out", "write the case to", "case.json"))
     out = out / "case.json" if out.is_dir() or not out.suffix else out
-    more = {"ct_unit": options.ct_unit, **parts_of(options, options.views or [])}
+    more = {"ct_unit": options.ct_unit, **_parts(options, options.views or [])}
     case = write_new_case(out, NewCase(ct, views, options.ct_mask, more), force=options.force, copy=options.copy)
     check = check_case(case)
     if not options.json:
@@ -185,7 +203,7 @@ def _view(given: dict, ask: Callable[[str], str] | None) -> NewView:
         return view
     if "calibration" in given:
         rows, columns = load_image(image, given.get("frame")).values.shape
-        view.calibrated = calibrated_geometry(
+        view.calibrated = _calibrated_geometry(
             name, given["calibration"], given.get("given", []), (columns, rows), ask and partial(_until, ask)
         )
         return view
@@ -216,7 +234,7 @@ def _geometry_in(file: str, name: str, image: str, frame: int | None, ask: Calla
         return {"projection_matrix": read_matrix_file(file).projection_matrix.tolist()}
     except InputError:
         rows, columns = load_image(image, frame).values.shape
-        return calibrated_geometry(name, [file], [], (columns, rows), partial(_until, ask))
+        return _calibrated_geometry(name, [file], [], (columns, rows), partial(_until, ask))
 
 
 def _asked_views(ask: Callable[[str], str]) -> list[NewView]:
@@ -263,3 +281,113 @@ def _asked(question: str) -> str:
         return input(question).strip()
     except EOFError:
         raise KeyboardInterrupt from None
+
+
+def _calibrated_geometry(
+    view: str,
+    calibration: Sequence[str],
+    readings: Sequence[str],
+    size: tuple[int, int],
+    until: Callable[..., Any] | None,
+) -> dict[str, Any]:
+    """What the view's entry of a case.json says of its geometry: "camera", with "distortion" if there is one, or "projection_matrix".
+
+    view: its name.   calibration: the file, and the camera in it that is meant where it has several.   readings: of `--given`.
+    size: (columns, rows) of the image, for files that do not say it.
+    until: asks a question until the answer is understood; None where there is nobody to ask.
+
+    Tells on stderr what the reader has to say. InputError where the file or an answer is wrong or missing.
+    """
+    from ..io.calibration.calibrated import QUESTIONS, MissingInformation, parse_option
+    from ..io.calibration.read import read_calibration
+
+    if len(calibration) > 2:
+        raise InputError(
+            f"view {view}: found {len(calibration)} words behind --calibration, expected a file and the name of a camera in "
+            "it; put names with spaces in quotes."
+        )
+    given = dict(map(parse_option, readings))
+    while True:
+        try:
+            cameras = read_calibration(calibration[0], **given)
+            break
+        except MissingInformation as error:
+            key = error.key
+            if key == "size":
+                given[key] = size
+            elif until is None:
+                raise InputError(f"view {view}: {str(error).rstrip('.')}, as --given {key}=VALUE.") from None
+            else:
+                what, choices = QUESTIONS[key]
+                given[key] = until(
+                    f"{view}: {Path(calibration[0]).name} does not say {what}: {choices}: ",
+                    lambda answer, key=key: parse_option(f"{key}={answer}")[1],
+                )
+    camera = _chosen(view, cameras, calibration)
+    for note in camera.notes:
+        print(f"mvreg: {view}: {note}", file=sys.stderr)
+    return camera.content()
+
+
+def _chosen(view: str, cameras: list, calibration: Sequence[str]):
+    names = [camera.name for camera in cameras]
+    wanted = calibration[1] if len(calibration) > 1 else view if view in names else None
+    if wanted is None and len(cameras) == 1:
+        return cameras[0]
+    if wanted not in names:
+        what = "has several cameras" if wanted is None else f'has no camera "{wanted}"'
+        more = ", ..." if len(names) > 12 else ""
+        raise InputError(
+            f"view {view}: {calibration[0]} {what}, expected one of {', '.join(names[:12])}{more}; name it behind the file."
+        )
+    return cameras[names.index(wanted)]
+
+
+def _parts(options: argparse.Namespace, views: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the case.json says of them.   views: the options of each. InputError for what is wrong."""
+    from ..io.points import read_targets
+    from ..io.pose_files import read_pose
+
+    more: dict[str, Any] = {}
+    for key in ("world_from_ct", "reference_from_world"):
+        if given := getattr(options, key):
+            more[key] = read_pose(given[0], key, given[1:]).tolist()
+    if options.search:
+        more["search"] = dict(zip(("rotation_deg", "translation_mm"), options.search, strict=True))
+    if options.targets:
+        if len(options.targets) > 2:
+            raise InputError(
+                f"--targets: found {len(options.targets)} words, expected a file and lps or ras; correct it."
+            )
+        more["targets"] = read_targets(*options.targets).tolist()
+    if landmarks := _landmarks(options.landmarks, views):
+        more["landmarks"] = landmarks
+    return more
+
+
+def _landmarks(file: str | None, views: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The landmarks of the CT, with the pixels at which views show them."""
+    from ..io.points import read_markups, read_pixels
+
+    pixels = {view["view"][0]: read_pixels(view["landmark_pixels"]) for view in views if "landmark_pixels" in view}
+    if file is None:
+        if pixels:
+            raise InputError(
+                "--landmarks: is missing beside --landmark-pixels, expected the file of their places in the CT; add it."
+            )
+        return []
+    points = read_markups(file)
+    for view, seen in pixels.items():
+        if unknown := [name for name in seen if name not in points]:
+            raise InputError(
+                f'--landmark-pixels: view {view} has "{unknown[0]}", which {file} has not, expected names of its points '
+                f"({', '.join(list(points)[:6])}); rename it."
+            )
+    return [
+        {
+            "name": name,
+            "ct": point.tolist(),
+            "views": {view: seen[name].tolist() for view, seen in pixels.items() if name in seen},
+        }
+        for name, point in points.items()
+    ]

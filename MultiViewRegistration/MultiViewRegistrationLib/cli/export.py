@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.transforms import AXES, DIRECTIONS
+from .terminal import add_json
 
 if TYPE_CHECKING:
     from ..io.navigation.registration_export import RegistrationExport
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
 MATRICES = ("txt", "npy", "json")
 
 
-def add(commands, common: argparse.ArgumentParser) -> None:
-    """Make the command's parser."""
-    command = commands.add_parser(
-        "export", parents=[common], help="write a result for other programs, or send it to navigation"
-    )
+def add_export(command: argparse.ArgumentParser) -> None:
+    """Add the options of `mvreg export`."""
+    add_json(command)
     command.add_argument("result", type=Path, help="result.json, or a folder that holds one")
     command.add_argument(
         "--as",
@@ -46,7 +45,7 @@ def add(commands, common: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--case",
         type=Path,
-        help="the case of this result: to find out whether a file of it has changed since, and for its CT and views",
+        help="the case of this result: to check whether its files have changed, and for its CT and views",
     )
     command.add_argument(
         "--volume", choices=VOLUME_FORMATS, help=f"file of a resampled CT or mask (default: {VOLUME_FORMATS[0]})"
@@ -54,10 +53,11 @@ def add(commands, common: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--identity",
         action="store_true",
-        help="put the patient and the study of the X-rays' DICOM headers into the DICOM files; needs --case",
+        help="put patient and study of the X-rays into the DICOM files; files carry no patient identity without this; needs "
+        "--case",
     )
     command.add_argument(
-        "--override", action="store_true", help="hand on a result that was rejected or is stale; it then says so"
+        "--override", action="store_true", help="export a rejected or stale result; every file then says so"
     )
     command.add_argument("--igtl", metavar="HOST:PORT", help="send it to an OpenIGTLink server, until Ctrl-C")
     command.add_argument(
@@ -68,15 +68,12 @@ def add(commands, common: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> dict:
-    """Do it; returns what was written, and whether it carries a warning."""
+    """Export; returns the files, and the warning that they carry."""
     from ..io.navigation.registration_export import RegistrationExport
 
     links = [link for link in (options.igtl, options.igtl_server) if link is not None]
     if bool(options.kinds) != bool(options.out) or not (options.kinds or links) or len(links) > 1:
-        raise InputError(
-            "export: found no single thing to do, expected --as KIND --out DIR, --igtl HOST:PORT or --igtl-server PORT; add "
-            "what is missing."
-        )
+        raise InputError("export: give one of --as KIND --out DIR, --igtl HOST:PORT, or --igtl-server PORT.")
     named = set(options.kinds or ())
     kinds = [kind for kind in (*KINDS, *CASE_KINDS) if kind in named or kind in KINDS and "all" in named]
     _refuse_idle_options(options, kinds)
@@ -115,16 +112,15 @@ def _refuse_idle_options(options: argparse.Namespace, kinds: list[str]) -> None:
 
 
 def _settled(exported: RegistrationExport, options: argparse.Namespace) -> RegistrationExport:
-    """The result, its inputs compared; InputError where something speaks against it that nobody has overridden."""
+    """The result, with its inputs compared. InputError for a warning without --override."""
     if options.case:
         exported = exported.beside(options.case)
     elif not options.json:
-        print("  whether an input has changed since was not looked at: that needs --case", file=sys.stderr)
+        print("  Inputs not re-checked; pass --case to verify them.", file=sys.stderr)
     if exported.warning and not (exported.overridden or options.override):
         warning = exported.warning[0].lower() + exported.warning[1:].rstrip(".")
         raise InputError(
-            f"{exported.path}: {warning}, expected a result that stands; register again, or add --override, which every file "
-            "then tells of."
+            f"{exported.path}: {warning}; register again, or add --override, which every file then carries."
         )
     return exported
 
@@ -162,7 +158,7 @@ def _send(exported: RegistrationExport, options: argparse.Namespace) -> None:
 
     messages, stop = messages_of(exported), threading.Event()
     if not messages.images:
-        tell("there are no overlays beside the result.json, so no IMAGE is sent")
+        tell("no IMAGE is sent: there are no overlays beside the result.json")
     if options.seconds is not None:
         timer = threading.Timer(options.seconds, stop.set)
         timer.daemon = True

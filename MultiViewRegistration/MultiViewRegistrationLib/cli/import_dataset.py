@@ -7,22 +7,21 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .terminal import add_json
+
 if TYPE_CHECKING:
     from ..io.datasets import Imported
 
 
-def add(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
-    """Adds the parser of `mvreg import` to the commands."""
-    command = commands.add_parser("import", help="make cases of DeepFluoro, Ljubljana or an Autoscoper trial")
+def add_import(command: argparse.ArgumentParser) -> None:
+    """Add the data sets of `mvreg import`."""
     kinds = command.add_subparsers(required=True, metavar="DATASET")
-    _deepfluoro(kinds, common)
-    _small(kinds, common)
-    _ljubljana(kinds, common)
-    _autoscoper(kinds, common)
+    for add in (_deepfluoro, _small, _ljubljana, _autoscoper):
+        add(kinds)
 
 
-def _deepfluoro(kinds: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
-    command = kinds.add_parser("deepfluoro", parents=[common], help="DeepFluoro's full-resolution HDF5 file")
+def _deepfluoro(kinds: argparse._SubParsersAction) -> None:
+    command = kinds.add_parser("deepfluoro", help="DeepFluoro's full-resolution HDF5 file")
     command.add_argument("file", type=Path, help="ipcai_2020_full_res_data.h5")
     command.add_argument(
         "--specimen", required=True, metavar="ID", help="17-1882, 18-1109, 18-0725, 18-2799, 18-2800 or 17-1905"
@@ -52,10 +51,9 @@ def _deepfluoro(kinds: argparse._SubParsersAction, common: argparse.ArgumentPars
     command.set_defaults(run=_import_deepfluoro)
 
 
-def _small(kinds: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
+def _small(kinds: argparse._SubParsersAction) -> None:
     command = kinds.add_parser(
         "deepfluoro-small",
-        parents=[common],
         help="images, labels and landmarks of a down-sampled DeepFluoro file, which makes no case",
     )
     command.add_argument("file", type=Path, help="the 2x, 4x, 8x or 16x down-sampled file")
@@ -65,10 +63,8 @@ def _small(kinds: argparse._SubParsersAction, common: argparse.ArgumentParser) -
     command.set_defaults(run=_import_small)
 
 
-def _ljubljana(kinds: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
-    command = kinds.add_parser(
-        "ljubljana", parents=[common], help="Ljubljana's angiograms in the HDF5 file of DiffPose"
-    )
+def _ljubljana(kinds: argparse._SubParsersAction) -> None:
+    command = kinds.add_parser("ljubljana", help="Ljubljana's angiograms in the HDF5 file of DiffPose")
     command.add_argument("file", type=Path, help="ljubljana.h5")
     command.add_argument("--subject", required=True, type=int, metavar="N", help="1 to 10")
     command.add_argument(
@@ -86,8 +82,8 @@ def _ljubljana(kinds: argparse._SubParsersAction, common: argparse.ArgumentParse
     command.set_defaults(run=_import_ljubljana)
 
 
-def _autoscoper(kinds: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
-    command = kinds.add_parser("autoscoper", parents=[common], help="one instant of an Autoscoper trial")
+def _autoscoper(kinds: argparse._SubParsersAction) -> None:
+    command = kinds.add_parser("autoscoper", help="one instant of an Autoscoper trial")
     command.add_argument("file", type=Path, help="the trial's .cfg")
     command.add_argument(
         "--frame", required=True, type=int, metavar="N", help="which file of each camera's folder, from 0, by name"
@@ -116,6 +112,7 @@ def _autoscoper(kinds: argparse._SubParsersAction, common: argparse.ArgumentPars
 
 
 def _out(command: argparse.ArgumentParser) -> None:
+    add_json(command)
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the case.json and its files")
 
 

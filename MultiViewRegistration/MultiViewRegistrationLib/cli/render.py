@@ -1,7 +1,8 @@
-"""DRRs of a case as files."""
+"""`mvreg render`: DRRs of a case as files."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,27 @@ from ..io.case import Case
 from ..io.files import written_atomically
 from ..io.transforms import read_transform
 from ..rendering.drr import Projector
+from .terminal import add_json
+
+
+def add_render(command: argparse.ArgumentParser) -> None:
+    """Add the options of `mvreg render`."""
+    add_json(command)
+    command.add_argument("case", type=Path, help="case.json, or a folder that holds one")
+    command.add_argument(
+        "--pose",
+        default="start",
+        metavar="start|truth|FILE.tfm",
+        help="pose of the CT: the case's start or truth, or a transform file (default: %(default)s)",
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, help="folder of NAME_drr.mha (line integrals) and NAME_drr.png"
+    )
+    command.set_defaults(run=_render)
+
+
+def _render(options: argparse.Namespace) -> dict:
+    return {"files": [str(path) for path in render_views(Case.load(options.case), options.pose, options.out)]}
 
 
 def render_views(case: Case, pose: str, folder: Path) -> list[Path]:

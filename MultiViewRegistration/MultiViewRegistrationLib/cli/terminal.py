@@ -1,15 +1,19 @@
-"""What a person at a terminal sees: one progress line, rewritten in place, on stderr."""
+"""What the commands share: options, and one progress line on stderr, rewritten in place."""
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from ..geometry.landmarks import Residual
-from ..jobs.progress import TimeLeft, left_in_words
-from ..registration.pipeline import Progress
+from ..jobs.progress import JsonProgress, TimeLeft, left_in_words
+from ..published.presets import PRESETS
+
+if TYPE_CHECKING:
+    from ..registration.pipeline import Progress
 
 _WIDTH = 30
+PREPARING = "preparing (ten seconds longer the first time after installation)"
 
 
 class ProgressLine:
@@ -24,7 +28,7 @@ class ProgressLine:
         self.show(progress.fraction, progress.stage)
 
     def show(self, fraction: float, stage: str) -> None:
-        """`fraction` of the whole is done; the time left is told once it can be guessed."""
+        """Show the fraction done, the stage, and the time left once it is known."""
         if not self.shown:
             return
         what = ", ".join(filter(None, [stage, left_in_words(self.left.seconds(fraction))]))
@@ -39,12 +43,41 @@ class ProgressLine:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def landmark_table(residuals: Sequence[Residual]) -> str:
-    """A line for each landmark and view: how far it is off at the start, and whether it was used."""
-    names, views = (
-        max(len(text) for text in column) for column in zip(*((each.name, each.view) for each in residuals))
+def progress_of(options: argparse.Namespace, title: str) -> ProgressLine | JsonProgress:
+    """What shows the progress, as --progress asks."""
+    return JsonProgress() if options.progress == "json" else ProgressLine(title)
+
+
+def add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--json", action="store_true", help="print machine-readable output on stdout, and nothing else there"
     )
-    return "\n".join(
-        f"  {each.name:{names}}  {each.view:{views}}  {each.residual_px:6.1f} px  {each.residual_mm:6.2f} mm  {each.fate}"
-        for each in residuals
+
+
+def add_progress(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--progress",
+        choices=["line", "json"],
+        default="line",
+        help="progress on stderr; json: an object a line, for another program; then the end of stdin stops the work "
+        "(default: %(default)s)",
+    )
+
+
+def add_refinement(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--refine",
+        choices=["joint", *PRESETS],
+        default="joint",
+        help="joint: all views together, second order (default); the others are published ones, which need PyTorch",
+    )
+    add_device(command, "; a published refinement also runs on PyTorch's other devices, such as mps")
+
+
+def add_device(command: argparse.ArgumentParser, more: str = "") -> None:
+    command.add_argument(
+        "--device",
+        default="cpu",
+        metavar="auto|cpu|cuda[:N]",
+        help=f"where to compute; auto: a CUDA device if one can be used{more} (default: %(default)s)",
     )

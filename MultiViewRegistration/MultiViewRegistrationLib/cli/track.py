@@ -1,4 +1,4 @@
-"""`mvreg track` and `mvreg motion`: a structure followed through a sequence of frames, and how two of them move against each other."""
+"""`mvreg track` and `mvreg motion`: track a structure through a sequence of frames; the motion of two structures against each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .working import PREPARING, progress_of
+from .terminal import PREPARING, add_device, add_json, add_progress, progress_of
 
 if TYPE_CHECKING:
     from ..io.sequence import FrameSequence
@@ -16,26 +16,24 @@ if TYPE_CHECKING:
     from ..sequence.track_files import Track
 
 
-def add(
-    commands: argparse._SubParsersAction, common: argparse.ArgumentParser, working: argparse.ArgumentParser
-) -> None:
-    """Make the commands' parsers."""
-    command = commands.add_parser(
-        "track", parents=[common, working], help="follow a structure through frame after frame of the same views"
-    )
+def add_track(command: argparse.ArgumentParser) -> None:
+    """Add the options of `mvreg track`."""
+    add_json(command)
+    add_progress(command)
+    add_device(command)
     command.add_argument(
         "cases",
         type=Path,
         nargs="+",
         metavar="CASE",
-        help="one case, whose images have several frames or come by --images; or a case for each frame, in order",
+        help="one case with multi-frame images or --images; or a case for each frame, in order",
     )
     command.add_argument(
         "--images",
         nargs="+",
         action="append",
         metavar=("VIEW", "FILE"),
-        help="of a view of the one case: its images in order, in place of the case's; once for each view",
+        help="images of a view of the one case, in order; once for each view",
     )
     command.add_argument(
         "--start",
@@ -47,35 +45,26 @@ def add(
         "--pace",
         choices=["thorough", "quick"],
         default="thorough",
-        help="quick: fewer steps and no assessment of the frames that are followed, which are then at best to be checked "
+        help="quick: fewer steps, and no assessment of tracked frames, whose verdict is then at best check "
         "(default: %(default)s)",
-    )
-    command.add_argument(
-        "--device",
-        default="cpu",
-        metavar="auto|cpu|cuda[:N]",
-        help="where it works, see mvreg register (default: %(default)s)",
     )
     command.add_argument("--seed", type=int, default=0, help="of the searches (default: %(default)s)")
     command.add_argument(
         "--tra-unit",
         choices=["mm", "cm", "m"],
         default="mm",
-        help="of the lengths in track.tra, that of the Autoscoper trial (default: %(default)s)",
+        help="unit of the Autoscoper trial, for track.tra (default: %(default)s)",
     )
-    command.add_argument(
-        "--overlays", action="store_true", help="also draw each frame with the edges of the CT, to look at or to play"
-    )
+    command.add_argument("--overlays", action="store_true", help="also draw the edges of the CT over each frame")
     command.add_argument("--out", type=Path, required=True, help="folder of track.json, poses.csv and track.tra")
     command.set_defaults(run=_track)
 
-    command = commands.add_parser(
-        "motion", parents=[common], help="how two structures that were tracked move against each other"
-    )
-    command.add_argument(
-        "fixed", type=Path, help="track.json of the structure against which the other moves, or its folder"
-    )
-    command.add_argument("moving", type=Path, help="track.json of the other, from the same frames")
+
+def add_motion(command: argparse.ArgumentParser) -> None:
+    """Add the options of `mvreg motion`."""
+    add_json(command)
+    command.add_argument("fixed", type=Path, help="track.json of the reference structure, or its folder")
+    command.add_argument("moving", type=Path, help="track.json of the other structure, of the same frames")
     command.add_argument("--out", type=Path, required=True, help="folder of motion.csv and motion.html")
     command.set_defaults(run=_motion)
 
@@ -110,10 +99,10 @@ def _track(options: argparse.Namespace) -> dict:
         except KeyboardInterrupt:
             if track.frames:
                 track.save(options.out, options.tra_unit)
-                _tell(track, options.out)
+                _summarise(track, options.out)
             raise
         track.save(options.out, options.tra_unit, pictures)
-    _tell(track, options.out)
+    _summarise(track, options.out)
     return track.to_json(options.out)
 
 
@@ -132,8 +121,8 @@ def _sequence(options: argparse.Namespace) -> FrameSequence:
     return FrameSequence.of_images(options.cases[0], images)
 
 
-def _tell(track: Track, out: Path) -> None:
-    """The few lines that a person wants to read when a sequence is done."""
+def _summarise(track: Track, out: Path) -> None:
+    """Print the summary of a tracked sequence."""
     frames, seconds = track.frames, [frame.seconds for frame in track.frames if frame.how == "followed"]
     verdicts = ", ".join(
         f"{count} {verdict}"

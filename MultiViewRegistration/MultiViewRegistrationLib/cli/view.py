@@ -7,13 +7,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import InputError
+from .terminal import add_json
 
 
-def add(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
-    """Make the command's parser."""
-    command = commands.add_parser(
-        "view", parents=[common], help="work in a web page: look, register, check, export, until Ctrl-C"
-    )
+def add_view(command: argparse.ArgumentParser) -> None:
+    """Add the options of `mvreg view`."""
+    add_json(command)
     command.add_argument(
         "path",
         type=Path,

@@ -1,0 +1,243 @@
+"""`mvreg register` and `mvreg demo`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import webbrowser
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from shutil import rmtree
+
+from ..api import register
+from ..errors import InputError
+from ..geometry.landmarks import Residual
+from ..io.case import Case
+from ..io.files import sha256
+from ..io.points import with_ct_points
+from ..io.pose_files import read_start_pose
+from ..io.transforms import AXES, DIRECTIONS
+from ..regressor.initialise import Model
+from ..regressor.learning import missing_packages, train
+from ..report.result import Result, write_report
+from ..simulation.cases import demo_case
+from .terminal import PREPARING, add_json, add_progress, add_refinement, progress_of
+
+CHEST_NOTE = (
+    "A real chest CT. RTK's projector, not this program's own, made its X-rays, with a polychromatic beam, scatter, noise, an unknown "
+    "gain, and a body that continues beyond the CT."
+)
+SEARCH_NOTE = "The same X-rays without the start: a search within the case's range about it."
+REGRESSOR_NOTE = (
+    "The same X-rays without the start: by a network trained for {minutes:g} minute{s} on this program's own renderings of this CT, "
+    "never on these X-rays. Half of its poses for such renderings are within {median:.1f} mm; the refinement does the rest."
+)
+#: Minutes of training, and its share of the demo's time.
+MINUTES, TRAINING_SHARE = 1.0, 0.75
+
+
+def add_register(command: argparse.ArgumentParser) -> None:
+    """Add the options of `mvreg register`."""
+    add_json(command)
+    add_progress(command)
+    add_refinement(command)
+    command.add_argument("case", type=Path, help="case.json, or a folder that holds one")
+    command.add_argument(
+        "--start",
+        choices=["given", "search", "landmarks", "regressor", "auto"],
+        default="given",
+        help="given: the case's world_from_ct; search: a range about it; landmarks: the pose that fits the case's landmarks; "
+        "regressor: a regressor of this CT, trained first if there is none; auto: a regressor if there is one, and a "
+        "search (default: %(default)s)",
+    )
+    command.add_argument(
+        "--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of this CT)"
+    )
+    command.add_argument(
+        "--minutes",
+        type=float,
+        default=2.0,
+        help="of training, if --start regressor finds no model (default: %(default)g)",
+    )
+    command.add_argument(
+        "--range", type=float, nargs=2, metavar=("DEG", "MM"), help="range of the search (default: the case's)"
+    )
+    command.add_argument(
+        "--start-pose",
+        type=Path,
+        metavar="FILE",
+        help="a transform in place of the case's world_from_ct: ITK or Slicer (.tfm, .txt, .h5), or a 4x4 matrix (text, "
+        ".npy, .json), with --frame and --direction unless the file defines them",
+    )
+    command.add_argument("--frame", choices=AXES, help="axes of the --start-pose; ITK's and Slicer's own files are lps")
+    command.add_argument(
+        "--direction",
+        choices=DIRECTIONS,
+        help="of the --start-pose. forward: it takes points of the CT to the world; resampling: the inverse, as Slicer "
+        "saves transforms",
+    )
+    command.add_argument(
+        "--ct-landmarks",
+        type=Path,
+        metavar="FILE",
+        help="Slicer's .fcsv or .mrk.json: the CT points of the case's landmarks, by name",
+    )
+    command.add_argument("--seed", type=int, default=0, help="of the search (default: %(default)s)")
+    command.add_argument(
+        "--diagnose",
+        action="store_true",
+        help="finish the search for the cause of a poor fit, which otherwise lasts as long as the registration",
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html"
+    )
+    command.set_defaults(run=_register)
+
+
+def add_demo(command: argparse.ArgumentParser) -> None:
+    """Add the options of `mvreg demo`."""
+    add_json(command)
+    add_progress(command)
+    command.add_argument(
+        "--out", type=Path, default=Path("demo-result"), help="folder of the results (default: %(default)s)"
+    )
+    command.add_argument("--open", action="store_true", help="open the report in a browser")
+    command.set_defaults(run=_demo)
+
+
+def _register(options: argparse.Namespace) -> dict:
+    case = _case_to_register(options)
+    if options.range:
+        case.search = dict(zip(("rotation_deg", "translation_mm"), options.range, strict=True))
+    with progress_of(options, "Registering") as line:
+        line.show(0.0, PREPARING)
+        result = register(
+            case,
+            options.start,
+            progress=line,
+            seed=options.seed,
+            refinement=options.refine,
+            device=options.device,
+            model=options.model,
+            minutes=options.minutes,
+            diagnose=options.diagnose,
+        )
+        line.show(1.0, "writing the results")
+        result.save(options.out)
+    _summarise(result, options.out)
+    return result.to_json()
+
+
+def _case_to_register(options: argparse.Namespace) -> Case:
+    """The case with the start from other programs' files, and their SHA-256 among its inputs."""
+    if not options.start_pose and (options.frame or options.direction):
+        raise InputError(
+            "--frame, --direction: found without --start-pose, expected them with it alone; add it, or leave them out."
+        )
+    pose = read_start_pose(options.start_pose, options.frame, options.direction) if options.start_pose else None
+    case = Case.load(options.case, world_from_ct=pose)
+    if options.ct_landmarks:
+        case.landmarks = with_ct_points(case.landmarks, options.ct_landmarks)
+    for file in filter(None, (options.start_pose, options.ct_landmarks)):
+        case.inputs[file.name] = sha256(file)
+    return case
+
+
+def _summarise(result: Result, out: Path) -> None:
+    """Print the summary of a registration."""
+    seconds, device = result.seconds, result.compute_device.display_name
+    where = f" on {device}" if device else ""
+    print(
+        f"{result.case.name}: registered in {seconds['initialise'] + seconds['refine']:.2f} s{where} (loading {seconds['load']:.1f} s).",
+        file=sys.stderr,
+    )
+    if result.regressor:
+        print(f"  start: {result.regressor}", file=sys.stderr)
+    if result.landmark_fit:
+        print(f"  landmarks at the start:\n{_landmark_table(result.landmark_fit.residuals)}", file=sys.stderr)
+    for view, similarity in zip(result.case.views, result.refinement.fit.similarity, strict=True):
+        print(f"  {view.name}: local NCC {similarity:.3f}", file=sys.stderr)
+    for reason in result.reasons:
+        print(f"  {reason}", file=sys.stderr)
+    errors = result.errors
+    if errors:
+        print(f"  against the truth: mTRE {errors.mtre_mm:.3f} mm, mRPD {errors.mrpd_mm:.3f} mm", file=sys.stderr)
+    if result.assessment and result.assessment.prediction:
+        print(f"  {result.assessment.prediction}", file=sys.stderr)
+    print(f"  verdict: {result.verdict or 'not assessed'}. Report: {out / 'report.html'}", file=sys.stderr)
+
+
+def _landmark_table(residuals: Sequence[Residual]) -> str:
+    """A line for each landmark and view: its distance at the start, and whether it was used."""
+    names, views = (
+        max(len(text) for text in column) for column in zip(*((each.name, each.view) for each in residuals))
+    )
+    return "\n".join(
+        f"  {each.name:{names}}  {each.view:{views}}  {each.residual_px:6.1f} px  {each.residual_mm:6.2f} mm  {each.fate}"
+        for each in residuals
+    )
+
+
+def _demo(options: argparse.Namespace) -> dict:
+    with progress_of(options, "Demo") as line:
+        results = run_demo(options.out, tell=line.show)
+    for result in results:
+        _summarise(result, options.out)
+    if options.open:
+        webbrowser.open((options.out / "report.html").resolve().as_uri())
+    return {"report": str(options.out / "report.html"), "results": [result.to_json() for result in results]}
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A case to register, its start, and a note for the report."""
+
+    case: Case
+    note: str
+    start: str = "given"
+    model: Model | None = None
+
+
+def run_demo(out: Path, tell: Callable[[float, str], object] = lambda fraction, stage: None) -> list[Result]:
+    """Make, register and save the demo's cases in folders of `out`, with one report.html: the chest from a given start, by a search, and
+    by a network that is trained first if PyTorch is installed.
+
+    InputError if the chest CT cannot be downloaded.
+    """
+    tell(0.0, "making X-rays of a chest CT")
+    chest = Case.load(demo_case(out / "chest"))
+    runs = [_Run(chest, CHEST_NOTE), _Run(replace(chest, name="chest-search"), SEARCH_NOTE, "search")]
+    if missing_packages():
+        runs[-1] = replace(
+            runs[-1], note=f"{SEARCH_NOTE} A network that finds the pose needs PyTorch, which is not installed here."
+        )
+    else:
+        runs.append(
+            _trained(
+                chest, out / "network", lambda fraction, stage: tell(TRAINING_SHARE * fraction, f"network: {stage}")
+            )
+        )
+    results, reports = [], []
+    for number, run in enumerate(runs):
+
+        def step(progress, done: int = number, name: str = run.case.name) -> None:
+            tell(
+                TRAINING_SHARE + (1 - TRAINING_SHARE) * (done + progress.fraction) / len(runs),
+                f"{name}: {progress.stage}",
+            )
+
+        result = register(run.case, run.start, progress=step, model=run.model)
+        result.save(out / run.case.name)
+        results.append(result)
+        reports.append(replace(result.report, note=run.note))
+    write_report(out / "report.html", reports)
+    return results
+
+
+def _trained(case: Case, folder: Path, tell: Callable[[float, str], object]) -> _Run:
+    """The case by a network that is trained now; one of an earlier demo is replaced."""
+    rmtree(folder, ignore_errors=True)
+    model = train(case, folder, minutes=MINUTES, progress=lambda fraction, stage, error_mm: tell(fraction, stage))
+    note = REGRESSOR_NOTE.format(minutes=MINUTES, s="" if MINUTES == 1 else "s", median=model.card.expected[0])
+    return _Run(replace(case, name="chest-regressor"), note, "regressor", model)

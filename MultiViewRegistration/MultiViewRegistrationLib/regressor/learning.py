@@ -21,10 +21,10 @@ from ..io.files import write_atomically
 from ..registration.prepared_ct import PreparedCT
 from ..registration.ranges import default_pose_at_isocentre
 from .model_store import ct_sha256, models_of, new_folder
+from .poses import PoseRange
 
 if TYPE_CHECKING:
     from .model import Model
-    from .poses import PoseRange
 
 CURVES = "curves.svg"
 
@@ -37,7 +37,6 @@ def train(
     network: str = "voting",
     loss: str = "likelihood",
     seed: int = 0,
-    poses: str = "range",
     resume: bool = False,
     progress: Callable[[float, str, float | None], object] = lambda *_: None,
     anatomy: PreparedCT | None = None,
@@ -45,56 +44,52 @@ def train(
 ) -> Model:
     """Train a network to find the pose of the case's CT in its views, anywhere in the range of its `training`, or of its `search`.
 
-    folder: of the model, new or empty; by default one in this user's store.
-    minutes, network, loss, seed: see `regressor.training.TrainingConfig`.
-    poses: "range", evenly in that range; or "diffpose", normally distributed as in DiffPose, about the case's nominal pose.
-    device: "cpu"; "cuda" or "cuda:N", a CUDA device, which needs Warp; "auto", such a device where there is one. Where it cannot be used a
-        warning says why, and the CPU does the work. The images drawn are the same.
-    resume: go on with what is in the folder, as it was begun and where; the arguments before are ignored.
-    progress: called with the fraction done, what it does and the error so far in mm (None at first); where it returns False the training
-        stops with `errors.Cancelled`, and can be resumed.
-    anatomy: of the case's CT, where it is there already.
-    InputError for a range that puts the CT out of a view's field, a plan that is none, a folder that does not fit, or a package that is
-    missing. OSError where the model cannot be written.
+    Parameters
+    ----------
+    folder
+        Of the model, new or empty; by default one in this user's store.
+    minutes, network, loss, seed
+        See `regressor.training.TrainingConfig`.
+    resume
+        Go on with what is in the folder, as it was begun and where; the arguments before are ignored.
+    progress
+        Called with the fraction done, what it does and the error so far in mm (None at first). Where it returns False the training stops,
+        and can be resumed.
+    anatomy
+        The prepared CT of the case, where there is one already.
+    device
+        "cpu"; "cuda" or "cuda:N", a CUDA device, which needs Warp; "auto", such a device where there is one. Where it cannot be used a
+        warning says why, and the CPU does the work. The images are the same.
+
+    Raises
+    ------
+    InputError
+        The range puts the CT out of a view's field; the folder does not fit; an argument is wrong; a package is missing.
+    Cancelled
+        `progress` returned False.
+    OSError
+        The model cannot be written.
     """
     _require_torch()
     from .training import Training, TrainingConfig
 
-    anatomy = anatomy or PreparedCT(case.ct)
     if resume and folder is None:
         raise InputError("resume: found no folder, expected that of the model whose training is to go on; name it.")
-    cameras = [view.camera for view in case.views]
+    anatomy = anatomy or PreparedCT(case.ct)
+    corners, cameras = anatomy.corners(), {view.name: view.camera for view in case.views}
+    folder = new_folder(ct_sha256(case.ct)) if folder is None else Path(folder)
     if resume:
-        training = Training.resume(Path(folder), case.ct, cameras, anatomy.corners())
+        training = Training.resume(folder, case.ct, list(cameras.values()), corners)
     else:
-        reach = _range(case, anatomy, poses)
-        target = Path(folder) if folder is not None else _stored(case)
-        training = Training.begin(
-            case.ct,
-            cameras,
-            reach,
-            anatomy.corners(),
-            TrainingConfig(minutes, network, loss, seed, poses, device),
-            target,
-        )
+        pose = nominal_pose(case, anatomy)
+        poses = PoseRange.of_case(cameras, pose, anatomy.centroid, corners, case.search, case.training)
+        config = TrainingConfig(minutes, network, loss, seed, device)
+        training = Training.begin(case.ct, list(cameras.values()), poses, corners, config, folder)
     try:
         return training.run(progress)
     finally:
         if training.card.validation:
             write_atomically(training.folder / CURVES, curves(training.card.losses, training.card.validation))
-
-
-def _range(case: Case, anatomy: PreparedCT, poses: str) -> PoseRange:
-    """The poses to be learnt, see `train`."""
-    from .poses import DiffPosePoses, PoseRange
-    from .training import DIFFPOSE, POSES
-
-    if poses not in POSES:
-        raise InputError(f'poses: found "{poses}", expected one of {", ".join(POSES)}.')
-    pose, cameras = nominal_pose(case, anatomy), {view.name: view.camera for view in case.views}
-    if poses == DIFFPOSE:
-        return DiffPosePoses.about(next(iter(cameras.values())), pose, anatomy.centroid).range()
-    return PoseRange.of_case(cameras, pose, anatomy.centroid, anatomy.corners(), case.search, case.training)
 
 
 def find_model(case: Case, model: Model | str | Path | None = None) -> Model | None:
@@ -127,11 +122,6 @@ def nominal_pose(case: Case, anatomy: PreparedCT) -> np.ndarray:
         if case.world_from_ct is not None
         else default_pose_at_isocentre([view.camera for view in case.views], anatomy.centroid)
     )
-
-
-def _stored(case: Case) -> Path:
-
-    return new_folder(ct_sha256(case.ct))
 
 
 def missing_packages() -> list[str]:

@@ -1,8 +1,7 @@
-"""Poses to train on: ranges in the terms of a C-arm, and the distribution that DiffPose was trained on.
+"""Poses to train on: random ones within ranges in the terms of a C-arm.
 
-Both give `world_from_ct` (n, 4, 4), float64, LPS mm, about a nominal pose: what is trained is what can occur. A batch is drawn from one
-word, its key. Each of its poses has a key of its own, and from that one everything about it, so that any part of a batch can be drawn by
-itself.
+A batch is drawn from one word, its key. Each of its poses has a key of its own, and from that one everything about it, so that any part of
+a batch can be drawn by itself.
 """
 
 from __future__ import annotations
@@ -27,9 +26,6 @@ LARGEST = (180.0, 90.0, 180.0, np.inf, np.inf, np.inf)
 #: The CT is in a view's field where this share of its outline (of the image, if that is smaller) lies in the image.
 IN_FIELD = 0.1
 _ROUNDING = 1e-6
-#: Standard deviations to either side that stand for the range of a normal distribution.
-SPREAD = 2.5
-_CAMERA_FROM_DIFFDRR = np.array([[1.0, 0, 0], [0, 0, -1], [0, -1, 0]])
 
 
 #: What is drawn from a pose's key: the pose, how its neighbours move, and from there on the image of each view.
@@ -216,7 +212,9 @@ class PoseRange:
 
     def motions(self) -> Motions:
         """What draws poses, even in each of the six axes: a shift after turns Rz(roll) Rx(-tilt) Ry(orbital), in the camera."""
-        before, after = _about(self._centre_in_camera, self.camera, self.world_from_ct)
+        to_centre = rigid.from_rotation_translation(np.eye(3), self._centre_in_camera)
+        before = self.camera.world_from_camera @ to_centre
+        after = rigid.inverse(to_centre) @ self.camera.camera_from_world @ self.world_from_ct
         roll, tilt, orbital = (
             np.radians(sign) * np.outer(axis, number)
             for sign, axis, number in zip((1, -1, 1), np.eye(3)[[2, 0, 1]], np.eye(3)[[2, 1, 0]], strict=True)
@@ -276,66 +274,6 @@ class PoseRange:
                     "show it; narrow them, or correct world_from_ct."
                 )
         return None
-
-
-@dataclass(frozen=True, eq=False)
-class DiffPosePoses:
-    """The poses that DiffPose was trained on for DeepFluoro's pelves: normally distributed se(3) logarithms of the C-arm's motion.
-
-    Gopalakrishnan et al., CVPR 2024; `get_random_offset` in diffpose/deepfluoro.py of github.com/eigenvivek/DiffPose. The six numbers are
-    a twist in DiffDRR's axes, which are left-handed: x along the image's columns, y from detector to source, z up the image, of the
-    camera at the nominal pose. The C-arm moves by exp(twist), that is, the CT before it by the inverse.
-
-    camera: of the view.
-    world_from_ct: (4, 4), the nominal pose; as published with the middle of the CT half-way from source to detector, from which the mean
-        of 250 mm brings it close to the detector.
-    origin: (3,) CT mm, where the axes begin: what turns alone leave in place. As published the corner of the CT at the patient's left,
-        front and feet, where x, y, z are least, so that a turn of 0.25 rad takes a pelvis some 60 mm along; its centroid keeps turns and
-        shifts apart.
-    """
-
-    camera: Camera
-    world_from_ct: np.ndarray
-    origin: np.ndarray
-
-    MEAN = (0.0, 0.0, 0.0, 10.0, 250.0, 5.0)
-    """Of the twist: rad, then mm."""
-    SD = (0.2, 0.1, 0.25, 70.0, 90.0, 50.0)
-
-    @classmethod
-    def about(cls, camera: Camera, world_from_ct: np.ndarray, origin: np.ndarray) -> DiffPosePoses:
-        """The distribution whose mean is the pose world_from_ct (4, 4)."""
-        shift = rigid.from_rotation_translation(np.eye(3), _CAMERA_FROM_DIFFDRR @ cls.MEAN[3:])
-        return cls(camera, camera.world_from_camera @ shift @ camera.camera_from_world @ world_from_ct, origin)
-
-    def range(self) -> PoseRange:
-        """The poses within SPREAD standard deviations of the mean, axis by axis, about the origin."""
-        tilt, roll, orbital, columns, beam, rows = SPREAD * np.array(self.SD)
-        widths = dict(zip(AXES, (*np.degrees([orbital, tilt, roll]), columns, rows, beam), strict=True))
-        return PoseRange(
-            camera=self.camera, world_from_ct=self.poses(np.array(self.MEAN)), centroid=self.origin, **widths
-        )
-
-    def motions(self) -> Motions:
-        """What draws poses: the inverse of the C-arm's motion."""
-        origin = rigid.transform_points(self.camera.camera_from_world @ self.world_from_ct, self.origin)
-        before, after = _about(origin, self.camera, self.world_from_ct)
-        inverse = along(rad=_CAMERA_FROM_DIFFDRR, mm=-_CAMERA_FROM_DIFFDRR)  # a mirror turns the sense of rotations
-        return Motions(before, inverse[None], after, np.array(self.MEAN), np.array(self.SD), True)
-
-    def sample(self, key: np.uint64, numbers: range) -> np.ndarray:
-        """Random poses (n, 4, 4), by their numbers in a batch; see `motions`."""
-        return self.motions().sample(key, numbers)
-
-    def poses(self, twists: np.ndarray) -> np.ndarray:
-        """The poses (..., 4, 4) at twists (..., 6)."""
-        return self.motions().of(twists)
-
-
-def _about(point: np.ndarray, camera: Camera, world_from_ct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(4, 4) each: what stands before and after a motion of the CT about a point (3,) in the camera, from the pose world_from_ct on."""
-    shift = rigid.from_rotation_translation(np.eye(3), point)
-    return camera.world_from_camera @ shift, rigid.inverse(shift) @ camera.camera_from_world @ world_from_ct
 
 
 def _known(training: Mapping[str, float]) -> dict[str, float]:

@@ -37,7 +37,7 @@ from .loss import LIKELIHOOD, in_cameras, make_loss
 from .model import NAMES, Model, calibrate, camera_to_json, make_network, poses_of
 from .model_store import NEAR_MM, Card, ct_sha256, load_checkpoint, save_checkpoint
 from .optimiser import CpuBackend, CudaBackend, Optimiser, make_backend
-from .poses import AXES, DiffPosePoses, PoseRange, key_of
+from .poses import AXES, PoseRange, key_of
 from .voting import choose_landmarks
 from .window import Window
 
@@ -62,11 +62,8 @@ _CURVE_POINTS = 100
 _CORNER_POSES = 200
 #: Keys of what is drawn, beside the seed: for steps, for validations.
 _STEPS, _VALIDATION = 0, 1
-
-
-#: How poses are drawn: evenly within a range, or as DiffPose drew them for DeepFluoro's pelves, about the nominal pose as their mean.
-RANGE, DIFFPOSE = POSES = ("range", "diffpose")
-
+#: How poses are drawn, as the card has it.
+_POSES = "range"
 
 Answer = TypeVar("Answer")
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -74,17 +71,16 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """minutes: on this machine.   network: of `network.NAMES`.   loss: of `loss_function.NAMES`.   seed: of all that is drawn.
+    """How to train.
 
-    poses: of POSES; for DIFFPOSE the range that a training is given should be that of `DiffPosePoses.range`.
-    device: where it is trained, see `rendering.devices.ComputeDevice`.
+    minutes: on this machine.   network: of `model.NAMES`.   loss: of `loss.NAMES`.   seed: of all that is drawn.
+    device: where the network learns, see `rendering.devices.ComputeDevice`.
     """
 
     minutes: float = 2.0
     network: str = NAMES[0]
     loss: str = LIKELIHOOD
     seed: int = 0
-    poses: str = RANGE
     device: str = CPU
 
 
@@ -98,9 +94,6 @@ class Training:
         self._windows = tuple(windows)
         self._cameras = tuple(window.camera for window in windows)
         self._poses = poses_of(card)
-        self._drawn = self._poses
-        if card.poses == DIFFPOSE:
-            self._drawn = DiffPosePoses.about(self._cameras[0], self._poses.world_from_ct, self._poses.centroid)
         self._landmarks = choose_landmarks(ct)
         self._network = make_network(
             card.network, self._cameras, self._poses.world_from_ct, self._poses.centroid, self._landmarks, card.seed
@@ -131,7 +124,7 @@ class Training:
         cameras: Sequence[Camera],
         poses: PoseRange,
         corners: np.ndarray,
-        plan: TrainingConfig,
+        config: TrainingConfig,
         folder: Path,
     ) -> Training:
         """A new training.
@@ -139,10 +132,12 @@ class Training:
         cameras: of the X-rays, one a view.   corners: (8, 3) CT mm, of the box around all that attenuates.
         folder: of the model, new or empty.
 
-        InputError for a plan that is none, and where the folder holds a model.
+        InputError for a config that cannot be, and where the folder holds a model.
         """
-        if not 0 < plan.minutes < 1e4:
-            raise InputError(f"minutes: found {plan.minutes:g}, expected more than 0 and less than 10000; correct it.")
+        if not 0 < config.minutes < 1e4:
+            raise InputError(
+                f"minutes: found {config.minutes:g}, expected more than 0 and less than 10000; correct it."
+            )
         if folder.exists() and any(folder.iterdir()):
             raise InputError(
                 f"{folder}: is not empty, expected a new folder for the model; choose another one, or resume its training."
@@ -153,14 +148,14 @@ class Training:
             world_from_ct=np.asarray(poses.world_from_ct).tolist(),
             centroid=np.asarray(poses.centroid).tolist(),
             half_widths={axis: getattr(poses, axis) for axis in AXES},
-            poses=plan.poses,
-            network=plan.network,
-            loss=plan.loss,
-            seed=plan.seed,
-            minutes=plan.minutes,
+            poses=_POSES,
+            network=config.network,
+            loss=config.loss,
+            seed=config.seed,
+            minutes=config.minutes,
             steps=1,
             every=1,
-            device=plan.device,
+            device=config.device,
             created=datetime.now().isoformat(timespec="seconds"),
             versions={"multiview-registration": __version__, "torch": torch.__version__},
         )
@@ -182,6 +177,10 @@ class Training:
             raise InputError(
                 f"{folder}: this training is at its end after {card.done} steps, expected one that was stopped before; train "
                 "a new model for longer instead."
+            )
+        if card.poses != _POSES:
+            raise InputError(
+                f'{folder}: this training draws poses by "{card.poses}", which is gone; train a new model.'
             )
         if ct_sha256(ct) != card.ct_sha256:
             raise InputError(f"{folder}: this training is of another CT; expected the case that it began with.")
@@ -207,7 +206,7 @@ class Training:
                         self._tell(progress, "looking how well it does")
                         self._or_on_cpu(partial(self._validate, VALIDATED))
                         self._hurry_if_stalled()
-                    self._step(next(batches))
+                    self._step(batches)
                     self._tell(progress)
                     if time.monotonic() - self._saved > _SAVE_SECONDS:
                         self._save()
@@ -237,7 +236,7 @@ class Training:
     def _batch(self, step: int) -> Batch:
         """Make the images (n, views, 2, rows, columns) of a step and their camera_from_ct (n, views, 4, 4)."""
         key = key_of(self.card.seed, _STEPS, step)
-        world_from_ct = self._drawn.sample(key, range(max(2, BATCH // len(self._windows))))
+        world_from_ct = self._poses.sample(key, range(max(2, BATCH // len(self._windows))))
         images = self._images.batch(world_from_ct, self._windows, key)
         return torch.from_numpy(images), in_cameras(self._cameras, torch.from_numpy(world_from_ct)).float()
 
@@ -265,8 +264,9 @@ class Training:
             self._optimiser.load_tensors(tensors)
         return work()
 
-    def _step(self, batch: Batch) -> None:
+    def _step(self, batches: Iterator[Batch]) -> None:
         began, card = time.perf_counter(), self.card
+        batch = next(batches)
         loss = self._or_on_cpu(lambda: self._backend.learn(self._network, self._loss_function, *batch))
         card = self.card
         with self._changing():
@@ -316,7 +316,7 @@ class Training:
     def _errors(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """(count, 1 + views) mTRE in mm at the landmarks, of all views together and of each; (count,) squared errors of the former."""
         key = key_of(self.card.seed, _VALIDATION, 0)
-        truth = self._drawn.sample(key, range(count))
+        truth = self._poses.sample(key, range(count))
         images = torch.from_numpy(self._images.batch(truth, self._windows, key)).to(
             self._backend.compute_device.torch_device
         )

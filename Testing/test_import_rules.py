@@ -26,7 +26,7 @@ SLICER_ROOMS = {"mrml", "session", "panel", "viewer"}
 
 #: Where an optional package may be imported: rooms or single modules.
 HOME_OF = {
-    "slicer": {"mrml", "panel", "viewer", "session.translation", "session.presenters.image"},
+    "slicer": {"mrml", "panel", "viewer", "session.translation"},
     "vtk": {"panel", "simulation.surfaces", "viewer.vtk_on_demand"},
     "vtkmodules": {"mrml", "viewer"},  # of VTK only what is used: all of it takes most of a second
     "gvxrPython3": {"simulation.surfaces"},

@@ -62,7 +62,10 @@ def alone(browser, serve, cases, tmp_path_factory) -> list[dict]:
 def tab(open_tab, server, cases) -> Tab:
     """A page with A open, whose X-rays it shows."""
     tab = open_tab(server)
+    tab.wait_state("s.views && s.views.xrays")
+    before = [xray["template"] for xray in tab.state("views.xrays")]  # which may show A already
     send_folder(server, cases["A"].parent)
+    tab.wait_state(f"s.views.xrays.length && !{json.dumps(before)}.includes(s.views.xrays[0].template)")
     wait_for(tab, NAMES["A"])
     return tab
 

@@ -74,8 +74,8 @@ class Person:
         self.wait(lambda: not self.panel.opening.under_way)
         self.wait(
             lambda: (
-                ct._look is None
-                and ct._reading is None
+                not ct.presenter.looking
+                and not ct.presenter.reading
                 and not xrays.presenter.reading
                 and not xrays.presenter.readiness.step()
             )

@@ -39,7 +39,7 @@ def phantom(host):
 
 
 def looked(section) -> bool:
-    return section._look is None and section._reading is None
+    return not section.presenter.looking and not section.presenter.reading
 
 
 def choose(host, section, name: str) -> None:
@@ -203,6 +203,22 @@ def test_a_file_that_is_dropped(host, section, tmp_path):
     bounds = np.zeros(6)
     section.registration.ct.GetBounds(bounds)
     assert np.allclose(bounds, [-48, 48] * 3)
+
+
+@pytest.mark.parametrize("yes, unit", [(True, "relative"), (False, None)])
+def test_the_unit_of_a_file_is_asked_where_its_values_do_not_fit(host, section, tmp_path, yes, unit):
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray((make_ct().volume.values + 1000).astype(np.int16))
+    sitk.WriteImage(image, str(tmp_path / "grey.nrrd"))
+    host.answers.yes = yes
+    drop(section.button, tmp_path / "grey.nrrd")
+    host.process(60, until=lambda: bool(host.told("question")) and looked(section))
+    host.process(0.1)
+    (question,) = host.told("question")
+    assert "no voxel below 0" in question and "Relative (0 is nothing, larger is denser)?" in question
+    ct = section.registration.ct
+    assert (ct and section.registration.parameter("ctUnit")) == unit
 
 
 def test_a_folder_that_is_no_ct(host, opened, section, shared_data):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from MultiViewRegistrationLib.registration.intrinsics import by_intrinsics
 from phantom import TRUE_POSE, error_mm, make_views, off
 
 from MultiViewRegistrationLib.errors import InputError
@@ -14,7 +15,6 @@ from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.cameras import CameraCorrections, independent_residuals
-from MultiViewRegistrationLib.registration.intrinsics import by_intrinsics
 from MultiViewRegistrationLib.registration.objective import Objective, Settings
 from MultiViewRegistrationLib.registration.optimizer import minimise, moved
 from MultiViewRegistrationLib.registration.pipeline import refine

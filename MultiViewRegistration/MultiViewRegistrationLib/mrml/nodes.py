@@ -37,6 +37,11 @@ def products_of(owner) -> list:
     ]
 
 
+def segmentations(scene) -> list:
+    """All segmentations of a scene."""
+    return slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene)
+
+
 def remove_with_products(node) -> None:
     """Remove a node, what was made for it, and what was made for that; display and storage nodes go along."""
     scene = node.GetScene()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import slicer
-
 from ...mrml.image import change_image, set_mask
+from ...mrml.nodes import segmentations
 from ..translation import _
 from .editor import EditorPresenter
 from .number import Number
@@ -48,7 +47,7 @@ class ImagePresenter(EditorPresenter):
             return ImageShown()
         content, source = view.content, view.source
         image = source and source.GetImageData()
-        masks = slicer.util.getNodesByClass("vtkMRMLSegmentationNode", self.registration.scene)
+        masks = segmentations(self.registration.scene)
         return ImageShown(
             source=_("{name}, {columns} \u00d7 {rows} pixels").format(
                 name=source.GetName() if source else _("(its volume is gone)"), columns=view.size[0], rows=view.size[1]

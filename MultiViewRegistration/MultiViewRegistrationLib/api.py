@@ -22,10 +22,10 @@ from .geometry.landmarks import LandmarkFit, locate
 from .imaging.view import View
 from .io.case import Case
 from .published.methods import RefinementMethod, refinement_method
-from .registration import kernels
 from .registration.objective import FEWEST_PIXELS
-from .registration.pipeline import PreparedCT, Progress, Refinement, refine
-from .registration.ranges import Range, default_pose_at_isocentre
+from .registration.pipeline import Progress, Refinement, refine
+from .registration.prepared_ct import PreparedCT, warm_up
+from .registration.schedule import Range, default_pose_at_isocentre
 from .registration.structure import register_background, register_structure
 from .registration.uncalibrated_views import register_views
 from .regressor.initialise import Model, RegressorInitialisation, RegressorReport, missing_pose_error, model_for
@@ -95,7 +95,7 @@ def register(
     regressor, training = model_for(case, start, model), 0.0
     if method.name != "joint" and regressor is None and start in ("search", "auto"):
         raise missing_pose_error(method)
-    kernels.prepare()
+    warm_up()
     anatomy = anatomy or PreparedCT(case.ct)
     if start == "regressor" and regressor is None:
         regressor, training = _train(case, anatomy, minutes, seed, progress, method.trains_on)
@@ -306,7 +306,7 @@ def assess(case: Case, world_from_ct: np.ndarray, anatomy: PreparedCT | None = N
     """
     began = perf_counter()
     pose = rigid.check_rigid(world_from_ct, "world_from_ct")
-    kernels.prepare()
+    warm_up()
     anatomy = anatomy or PreparedCT(case.ct)
     ready = perf_counter()
     background = register_background(

@@ -31,9 +31,8 @@ from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
 from MultiViewRegistrationLib.imaging.xray import XRay  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
-from MultiViewRegistrationLib.registration import kernels  # noqa: E402
 from MultiViewRegistrationLib.registration.pipeline import refine  # noqa: E402
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT  # noqa: E402
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT, warm_up  # noqa: E402
 
 
 def image_turned(turn: Callable[[np.ndarray], np.ndarray], every: bool = False) -> Callable:
@@ -142,7 +141,7 @@ def main() -> int:
     parser.add_argument("cases", type=Path, nargs="+")
     parser.add_argument("--only", nargs="+", choices=list(FAULTS), default=list(FAULTS))
     args = parser.parse_args()
-    kernels.prepare()
+    warm_up()
     rows = Rows(args.out)
     anatomies: dict[str, PreparedCT] = {}
     cases: dict[str, Case] = {}

@@ -26,9 +26,9 @@ from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns, View  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
-from MultiViewRegistrationLib.registration import kernels  # noqa: E402
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED  # noqa: E402
-from MultiViewRegistrationLib.registration.pipeline import PreparedCT, refine  # noqa: E402
+from MultiViewRegistrationLib.registration.pipeline import refine  # noqa: E402
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT, warm_up  # noqa: E402
 from MultiViewRegistrationLib.studies import statistics as protocol  # noqa: E402
 
 Random = np.random.Generator
@@ -184,7 +184,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="faults whose name has this text")
     args = parser.parse_args()
-    kernels.prepare()
+    warm_up()
     results: dict[str, list[np.ndarray]] = {}
     anatomies: dict[tuple, PreparedCT] = {}
     for number, path in enumerate(args.cases):

@@ -29,10 +29,9 @@ from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
-from MultiViewRegistrationLib.registration import kernels  # noqa: E402
 from MultiViewRegistrationLib.registration.optimizer import minimise  # noqa: E402
 from MultiViewRegistrationLib.registration.pipeline import Refinement, refine  # noqa: E402
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT  # noqa: E402
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT, warm_up  # noqa: E402
 from MultiViewRegistrationLib.studies.protocol.faults import encoder, flipped, off, scaled, turned  # noqa: E402
 
 #: Whose CT is taken for whose.
@@ -158,7 +157,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", help="instead of these five, e.g. single: the first view alone")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    kernels.prepare()
+    warm_up()
     rows, anatomies, last = Rows(args.out), {}, {}
     for path in args.cases:
         number = zlib.crc32(path.name.encode())  # the same whatever other cases there are

@@ -9,7 +9,7 @@ import numpy as np
 from phantom import TRUE_POSE, make_ct, make_views, off
 
 from MultiViewRegistrationLib.assessment import metrics
-from MultiViewRegistrationLib.registration.ranges import Range
+from MultiViewRegistrationLib.registration.schedule import Range
 from MultiViewRegistrationLib.studies.evaluation import Agreement, CaseOutcome, Evaluation, Failed, MotionOutcome, Run
 from MultiViewRegistrationLib.studies.evaluation_page import page
 from MultiViewRegistrationLib.studies.motion_statistics import Motion

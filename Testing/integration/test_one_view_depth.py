@@ -8,7 +8,8 @@ import pytest
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.pipeline import PreparedCT, refine
+from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 CASES = ("pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2")
 

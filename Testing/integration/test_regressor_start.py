@@ -17,7 +17,7 @@ from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.ranges import Range
+from MultiViewRegistrationLib.registration.schedule import Range
 from MultiViewRegistrationLib.regressor import initialise as guided
 from MultiViewRegistrationLib.regressor import learning
 from MultiViewRegistrationLib.studies.evaluation import evaluate

@@ -10,8 +10,9 @@ from program import mtre_mm
 
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.pipeline import PreparedCT, refine, refine_anywhere
-from MultiViewRegistrationLib.registration.ranges import Range
+from MultiViewRegistrationLib.registration.pipeline import refine, refine_anywhere
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.schedule import Range
 from MultiViewRegistrationLib.studies import statistics as protocol
 
 

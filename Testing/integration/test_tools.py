@@ -9,7 +9,7 @@ import pytest
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.registration import pipeline
-from MultiViewRegistrationLib.registration.outliers import outliers
+from MultiViewRegistrationLib.registration.objective import outliers
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.simulation.nuisances import OVERLAYS
 from MultiViewRegistrationLib.simulation.simulator import FULL_SCALE

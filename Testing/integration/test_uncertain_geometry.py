@@ -12,7 +12,8 @@ from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.pipeline import PreparedCT, refine
+from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 CASES = ("pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires")
 

@@ -18,7 +18,7 @@ from MultiViewRegistrationLib.registration.cameras import CameraCorrections, ind
 from MultiViewRegistrationLib.registration.objective import Objective, Settings
 from MultiViewRegistrationLib.registration.optimizer import minimise, moved
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.rendering.drr import Projector
+from MultiViewRegistrationLib.rendering.drr import Projector, intrinsics_jacobian
 
 SHARED = SharedUnknowns(10.0, 5.0, 4.0)
 START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
@@ -50,7 +50,7 @@ def test_derivative_by_scale_and_principal_point_is_that_of_finite_differences(c
     camera = replace(views[1].camera, intrinsics=skewed)
     jacobian = projector.render(camera, TRUE_POSE, jacobian=True, pivot=pivot).jacobian
     derivative = np.empty((3, *jacobian.shape[1:]), np.float32)
-    by_intrinsics(camera, pivot, jacobian, derivative)
+    intrinsics_jacobian(camera, pivot, jacobian, derivative)
 
     def rendered(scale, u, v):
         intrinsics = camera.intrinsics.copy()

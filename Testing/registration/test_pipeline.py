@@ -12,7 +12,8 @@ from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.view import View
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
-from MultiViewRegistrationLib.registration.pipeline import PreparedCT, Progress, Registration, refine
+from MultiViewRegistrationLib.registration.pipeline import Progress, Registration, refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.schedule import BODY, MIN_CONVINCING_NCC, resolution_schedule
 
 START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, make_views
+from phantom import TRUE_POSE, make_ct, make_views, off
 
 from MultiViewRegistrationLib.imaging.ct import BONE_PER_MM, CT, attenuation, masked
 from MultiViewRegistrationLib.imaging.volume import Volume
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration import similarity
+from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT, warm_up
+from MultiViewRegistrationLib.rendering import cpu
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +56,25 @@ def test_rays_through_a_cut_end_are_nan_in_a_drr(camera):
     assert np.array_equal(np.isnan(drr), ~seen)
     assert 0.02 < np.isnan(drr).mean() < 0.9
     assert np.array_equal(drr[seen], anatomy.projector(0).render(camera, np.eye(4)).image[seen])
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """The kernels of a registration that Python calls, by name."""
+    return {
+        name: thing
+        for module in (cpu, similarity)
+        for name, thing in vars(module).items()
+        if isinstance(thing, numba.core.dispatcher.Dispatcher)
+        and not name.startswith("_")
+        and name != "back_project_slices"
+    }
+
+
+def test_a_registration_after_it_compiles_nothing(compiled):
+    warm_up()
+    before = {name: set(kernel.signatures) for name, kernel in compiled.items()}
+    assert all(before.values())
+    ct = make_ct()
+    refine(PreparedCT(ct), make_views(ct), off(TRUE_POSE, [1, 2, 1], [2, 1, 2]))
+    assert {name: set(kernel.signatures) for name, kernel in compiled.items()} == before

@@ -15,9 +15,9 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.registration import schedule
-from MultiViewRegistrationLib.registration.pipeline import PreparedCT, refine_anywhere
-from MultiViewRegistrationLib.registration.ranges import Range
-from MultiViewRegistrationLib.registration.schedule import SearchBudget, search_budget
+from MultiViewRegistrationLib.registration.pipeline import refine_anywhere
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.schedule import Range, SearchBudget, search_budget
 
 REACH = Range(35, 60)
 FAR = off(TRUE_POSE, [20, -15, 20], [25, -30, 25])

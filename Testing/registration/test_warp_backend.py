@@ -17,7 +17,7 @@ from MultiViewRegistrationLib.registration.objective import EvaluationPoint, Obj
 from MultiViewRegistrationLib.registration.optimizer import levenberg_marquardt, minimise, run_descents
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.scoring import Scorer
+from MultiViewRegistrationLib.registration.search import Scorer
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 torch = pytest.importorskip("torch", reason="the kernels need torch: pip install torch")

@@ -15,7 +15,7 @@ LIBRARY = Path(preparation.__file__).parents[2]
 CHILD = """
 import threading
 from numba.core import event
-from MultiViewRegistrationLib.registration import kernels
+from MultiViewRegistrationLib.registration.prepared_ct import warm_up_drr
 from MultiViewRegistrationLib.session.preparation import load_kernels
 
 class Compiled(event.Listener):
@@ -23,7 +23,7 @@ class Compiled(event.Listener):
     def on_end(self, event): print(event.data["dispatcher"].py_func.__name__)
 
 event.register("numba:compile", Compiled())
-load_kernels(kernels.warm_up_drr, lambda: print("compiling"))
+load_kernels(warm_up_drr, lambda: print("compiling"))
 """
 
 

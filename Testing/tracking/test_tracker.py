@@ -12,7 +12,7 @@ from MultiViewRegistrationLib.imaging.view import View
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.ranges import Range
+from MultiViewRegistrationLib.registration.schedule import Range
 from MultiViewRegistrationLib.sequence import tracker as module
 from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
 

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from ..io.case import Case
-from ..registration import kernels
 from ..registration.pipeline import refine
+from ..registration.prepared_ct import warm_up
 from . import nanodrr_peer
 from .rows import Job, Measured, compared
 from .setting import Setting
@@ -95,7 +95,7 @@ def _our_render(setting: Setting, pixels: int, count: int) -> None:
 
 
 def _our_registration(setting: Setting, pixels: int, count: int) -> None:
-    kernels.prepare()
+    warm_up()
     refine(setting.anatomy, setting.case.views, setting.starts()[0])
 
 

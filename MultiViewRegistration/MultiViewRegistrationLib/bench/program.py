@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..io.files import write_atomically
-from ..registration import kernels
+from ..registration.prepared_ct import warm_up
 from . import memory, nanodrr_peer, registration, rendering
 from .machine import machine, now
 from .page import CARD, ON_CARD, write_page
@@ -101,7 +101,7 @@ def run(
     earlier = load(store) if page else {}
     nanodrr_peer.modules()
     tell(0.0, "preparing")
-    kernels.prepare()
+    warm_up()
     found: Results = {}
     done, whole = 0.0, sum(job.seconds for job in jobs)
     for job in jobs:

@@ -10,11 +10,9 @@ import numpy as np
 
 from ..assessment.metrics import mtre
 from ..errors import InputError
-from ..registration import kernels
 from ..registration.pipeline import refine, refine_anywhere
-from ..registration.prepared_ct import PreparedCT
-from ..registration.ranges import Range
-from ..registration.schedule import SearchBudget
+from ..registration.prepared_ct import PreparedCT, warm_up
+from ..registration.schedule import Range, SearchBudget
 from ..studies.statistics import SUCCESS_MM
 from . import nanodrr_peer
 from .rows import Job, Measured, Row, compared
@@ -55,7 +53,7 @@ def search_jobs(setting: Setting) -> list[Job]:
 
 def _registration(setting: Setting, peer_limit_s: float, tell: Callable) -> Measured:
     case, starts = setting.case, setting.starts()
-    kernels.prepare()
+    warm_up()
     ready = _making_ready(setting)
     _ours(setting, starts[0])
     nanodrr_peer.register(setting.subject, setting.volume, case.views, starts[0], np.inf, iterations=1)
@@ -139,7 +137,7 @@ def _reached(name: str, threshold_mm: float, ours: list[Trace], theirs: list[Tra
 def _searches(setting: Setting, degrees: float, mm: float, names: Sequence[str], tell: Callable) -> Measured:
     reach = Range(degrees, mm)
     centres = reach.poses(setting.pose, setting.anatomy.centroid, np.random.default_rng(0).random((TRUTHS, 6)))
-    kernels.prepare()
+    warm_up()
     _search(setting, centres[0], reach, None)
     rows, times, successes = [], [], []
     for name, poses in zip(names, (*POSES, None), strict=True):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..io.files import write_atomically
-from ..registration.ranges import Range
+from ..registration.schedule import Range
 from ..studies.evaluation import Evaluation, evaluate
 from ..studies.evaluation_page import pages
 from .terminal import PREPARING, add_json, add_progress, add_refinement, progress_of

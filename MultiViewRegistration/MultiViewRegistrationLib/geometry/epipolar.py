@@ -63,6 +63,27 @@ def epipolar_line(camera_from: Camera, camera_to: Camera, pixel, box=None) -> np
     return ends[:, :2] / ends[:, 2:]
 
 
+def closest_point(
+    sources: np.ndarray, directions: np.ndarray, origin_weight: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the point with the least sum of squared distances from rays.
+
+    Parameters
+    ----------
+    sources : (n, 3), a point of each ray, world mm.
+    directions : (n, 3), unit vectors.
+    origin_weight : weight of the distance from the world's origin, a ray having 1; it decides what parallel rays leave open.
+
+    Returns
+    -------
+    point : (3,) world mm.
+    across : (n, 3, 3), the projection onto the plane square to each ray.
+    """
+    across = np.eye(3) - directions[:, :, None] * directions[:, None]
+    normal = across.sum(axis=0) + origin_weight * np.eye(3)
+    return np.linalg.solve(normal, np.einsum("nij,nj->i", across, sources)), across
+
+
 def triangulate(cameras: Sequence[Camera], pixels) -> Triangulation:
     """The point with the least sum of squared distances from the rays through pixels (n, 2), one of each of n cameras.
 
@@ -81,8 +102,7 @@ def triangulate(cameras: Sequence[Camera], pixels) -> Triangulation:
             f"pixels: found rays within {PARALLEL_DEG:g} degree of each other, expected views from different sides, as these "
             "leave the depth open; choose another view."
         )
-    across = np.eye(3) - directions[:, :, None] * directions[:, None]  # (n, 3, 3): onto the plane square to each ray
-    point = np.linalg.solve(across.sum(axis=0), np.einsum("nij,nj->i", across, sources))
+    point, across = closest_point(sources, directions)
     behind = [number for number, camera in enumerate(cameras, start=1) if camera.depth(point) <= 0]
     if behind:
         raise InputError(

@@ -13,6 +13,7 @@ from ..geometry import rigid
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
+from ..geometry.epipolar import closest_point
 from .json_reader import JsonObject
 
 GEOMETRIES = ("projection_matrix", "camera", "c_arm")
@@ -174,14 +175,10 @@ def _before(point: np.ndarray | None, what: str, geometry: Geometry, plain: Came
 def meeting_point(cameras: list[Camera]) -> np.ndarray | None:
     """The point (3,) in world mm with the least squared distances to one line a view, from the source through
     the middle of the image; None for a single view, and where the lines are nearly parallel."""
-    across = []  # projections (3, 3) onto the plane square to each line
-    for camera in cameras:
-        direction = camera.ray_directions((np.array(camera.size) - 1) / 2)
-        across.append(np.eye(3) - np.outer(direction, direction))
-    total = np.sum(across, axis=0)
-    if np.linalg.eigvalsh(total)[0] < PARALLEL:
+    directions = np.stack([camera.ray_directions((np.array(camera.size) - 1) / 2) for camera in cameras])
+    if len(cameras) - np.linalg.eigvalsh(directions.T @ directions)[-1] < PARALLEL:
         return None
-    return np.linalg.solve(total, sum(a @ camera.source for a, camera in zip(across, cameras)))
+    return closest_point(np.stack([camera.source for camera in cameras]), directions)[0]
 
 
 def sees(camera: Camera, world_from_index: np.ndarray, low: np.ndarray, high: np.ndarray) -> bool:

@@ -10,7 +10,8 @@ import numpy as np
 from ..errors import InputError, warn
 from ..imaging.view import SharedUnknowns, View
 from ..registration.cameras import CALIBRATED
-from ..registration.pipeline import PreparedCT, Refinement, refine
+from ..registration.pipeline import Refinement, refine
+from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
 from .presets import PRESETS
 

@@ -20,7 +20,8 @@ from ..geometry import rigid
 from ..imaging.view import View
 from ..imaging.volume import Volume
 from ..registration.optimizer import LEVER_MM, Step
-from ..registration.pipeline import LevelTrace, PreparedCT, Progress, Refinement
+from ..registration.pipeline import LevelTrace, Progress, Refinement
+from ..registration.prepared_ct import PreparedCT
 from .comparison import Comparison
 from .presets import Preset, Stage, StepDecay
 from .renderer import TorchVolume

@@ -8,6 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from ..geometry.camera import Camera
 from ..imaging.box_sum import box_sum
@@ -21,6 +22,12 @@ FEWEST_PIXELS = 50
 LEAST_SHARE = 0.04
 #: Similarities count as no less and no more than this in `PoseFit.evidence`: what is less is chance.
 SIMILAR = (0.1, 0.9999)
+
+#: A pixel is an outlier if the normalised intensities differ by so much in the root mean square of the pixels up to WINDOW from it, which
+#: is a correlation of a half; with it go those up to GROWN from it.
+OUTLYING, WINDOW, GROWN = 1.0, 2, 2
+#: A smaller share of outliers does no harm worth another descent: noise and a CT's own errors make up to a fiftieth.
+MIN_OUTLIER_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -313,6 +320,38 @@ class Objective:
             cost += similarity.normal_equations(residual, change, mask, settings.cauchy, gradient, hessian)
             products += sums
         return cost, gradient, hessian, local_ncc(products)
+
+
+def outliers(objective: Objective, projections: Sequence[Projection]) -> list[np.ndarray] | None:
+    """What the X-rays show and the CT does not hold, instruments above all, by the residuals at a pose that is nearly right.
+
+    Cauchy's weights keep such pixels from pulling at the pose by themselves. But their values enter the local means of all pixels about
+    them, which are then a little wrong along an instrument's edge.
+
+    Parameters
+    ----------
+    objective : compares intensities, and was linearised at the pose.
+    projections : by view, at that pose.
+
+    Returns
+    -------
+    list of (rows, columns) bool, by view; None where the outliers are too few to matter.
+    """
+    found = [
+        _outlying(next(objective.residuals(n, projection, derivative=False)).residual[0], objective.masks[n])
+        for n, projection in enumerate(projections)
+    ]
+    share = sum(np.count_nonzero(each & (mask > 0)) for each, mask in zip(found, objective.masks, strict=True))
+    if share < MIN_OUTLIER_SHARE * sum(np.count_nonzero(mask) for mask in objective.masks):
+        return None
+    return [ndimage.maximum_filter(each, 2 * GROWN + 1) for each in found]
+
+
+def _outlying(residual: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """residual, mask: (rows, columns), the latter 1 or 0."""
+    side = 2 * WINDOW + 1
+    squares, pixels = (ndimage.uniform_filter(each, side) for each in (residual**2 * mask, mask))
+    return squares > OUTLYING**2 * np.maximum(pixels, 1 / side**2)
 
 
 def local_ncc(products: np.ndarray) -> float:

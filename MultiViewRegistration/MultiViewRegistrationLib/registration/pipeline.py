@@ -12,13 +12,12 @@ import numpy as np
 from ..errors import Cancelled, InputError
 from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
-from . import kernels, schedule
+from . import schedule
 from .cameras import CALIBRATED, CameraCorrections
-from .objective import EvaluationPoint, PoseFit
+from .objective import EvaluationPoint, PoseFit, outliers
 from .optimizer import Step
-from .outliers import outliers
-from .prepared_ct import PreparedCT
-from .ranges import Range
+from .prepared_ct import PreparedCT, warm_up
+from .schedule import Range
 from .search import Descent, LocalMinimum, SearchResult, cluster_minima, descend, distance, search
 
 #: Room about the projection of a structure in which the X-rays are compared with it.
@@ -178,7 +177,7 @@ class Registration:
         *,
         seed: int = 0,
     ) -> None:
-        kernels.prepare()  # before threads would compile them at the same time
+        warm_up()  # before threads would compile them at the same time
         self.anatomy, self._views, self._centre = anatomy, views, world_from_ct
         self._levels = anatomy.levels(views, world_from_ct)
         self._unknowns = CameraCorrections(views, shared)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from threading import Lock
 from typing import TypeVar
 
@@ -16,9 +16,10 @@ from ..geometry.camera import Camera
 from ..imaging.ct import BONE_PER_MM, CT, WATER, attenuation
 from ..imaging.view import View
 from ..imaging.volume import Volume, pyramid
+from ..imaging.xray import XRay
 from ..rendering.devices import CPU, ComputeDevice
 from ..rendering.drr import Projector, cut_ends
-from .objective import Objective, PoseFit
+from .objective import Objective, PoseFit, Settings
 from .schedule import (
     BODY,
     STRUCTURE,
@@ -28,7 +29,7 @@ from .schedule import (
     resolution_schedule,
     scoring_level,
 )
-from .scoring import Scorer
+from .search import Scorer
 
 Answer = TypeVar("Answer")
 
@@ -244,3 +245,26 @@ def _cropped(view: View, corners: np.ndarray, room_mm: float, multiple: int) -> 
     low = np.maximum(np.floor((pixels.min(axis=0) - room) / multiple), 0).astype(int) * multiple
     high = np.minimum(np.ceil((pixels.max(axis=0) + room) / multiple) * multiple, view.camera.size).astype(int)
     return view.cropped(*low, *(high - low)) if (high - low >= 8 * multiple).all() else view
+
+
+@lru_cache(maxsize=1)
+def warm_up() -> None:
+    """Compile all kernels of a registration, which takes some ten seconds once after installation, or load them from numba's cache."""
+    view, projector = warm_up_drr()
+    everything = Settings(intensity_radius=2, gradient_radius=2, silhouette_mm=1.0)
+    objective = Objective(projector, [view], everything, np.zeros(3))
+    objective.linearise(objective.project(np.eye(4)))
+    Scorer(projector, [view], everything, np.zeros(3)).scores(np.eye(4)[None])
+
+
+@lru_cache(maxsize=1)
+def warm_up_drr() -> tuple[View, Projector]:
+    """Compile or load those of a DRR alone. Returns a view, and what was projected into it."""
+    intrinsics = np.array([[100.0, 0, 7.5], [0, 100, 7.5], [0, 0, 1]])
+    camera = Camera(intrinsics, rigid.from_rotation_translation(np.eye(3), [0, 0, 100.0]), (16, 16))
+    view = View("warm-up", XRay(np.zeros((16, 16), np.float32), np.ones((16, 16), bool)), camera)
+    # Tissue up to the faces: a body that goes on, so that the kernel for cut ends is among them.
+    volume = Volume(np.full((4, 4, 4), 0.02, np.float32), np.diag([4.0, 4, 4, 1]))
+    projector = Projector(volume)
+    projector.render(camera, np.eye(4), wanted=projector.seen(camera, np.eye(4)))
+    return view, projector

@@ -14,16 +14,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import InputError
+from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
 from . import schedule
 from .cameras import CALIBRATED
+from .objective import EvaluationPoint
+from .optimizer import moved
 from .pipeline import OTHER_MM, LevelTrace, Progress, Refinement, Registration, is_plausible, prune
 from .prepared_ct import PreparedCT
-from .ranges import Range
-from .search import SURE_DESCENTS, LocalMinimum, cluster_minima, distance
+from .schedule import Range
+from .search import RADIUS_MM, SURE_DESCENTS, LocalMinimum, cluster_minima, distance
 
 #: No more starts are refined than this, the first ones; and so many of them at the last levels by themselves, too.
 MOST_STARTS, MOST_NEAR = 8, 3
+
+#: So many tries, evenly up to so many standard deviations either way; what they leave of the deviation.
+N_SAMPLES, MAX_DEVIATIONS, REMAINING_DEVIATION = 12, 2.5, 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,3 +175,30 @@ class _FromStarts(Registration):
 
     def _apart_mm(self, minimum: LocalMinimum, other: LocalMinimum) -> float:
         return distance(minimum.descent.world_from_ct, other.descent.world_from_ct, self.anatomy.centroid)
+
+
+def refine_along_least_certain_axis(
+    anatomy: PreparedCT,
+    views: Sequence[View],
+    world_from_ct: np.ndarray,
+    covariance: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pose (4, 4) along the direction of the largest variance with the most evidence at the second resolution, and its covariance.
+
+    covariance: (6, 6) of the motion (omega rad, v mm) from the pose to the true one about the anatomy's centroid, world axes.
+    """
+    scale = np.repeat([RADIUS_MM, 1.0], 3)  # an angle counts at that distance from the centroid
+    variances, axes = np.linalg.eigh(covariance * np.outer(scale, scale))
+    deviation = np.sqrt(variances[-1]) * axes[:, -1] / scale
+    centre = rigid.transform_points(world_from_ct, anatomy.centroid)
+    poses = [
+        moved(world_from_ct, share * deviation, centre)
+        for share in np.linspace(-MAX_DEVIATIONS, MAX_DEVIATIONS, N_SAMPLES)
+    ]
+    levels = anatomy.levels(list(views), world_from_ct)
+    objective = anatomy.objective(list(views), levels[min(1, len(levels) - 1)], world_from_ct)
+    fits = [objective.evaluate(EvaluationPoint(pose)).linearise() for pose in poses]
+    evidence = [fit.evidence if np.isfinite(fit.cost) else 0.0 for fit in fits]
+    if not any(evidence):  # nowhere is enough of the CT shown
+        return world_from_ct, covariance
+    return poses[int(np.argmax(evidence))], covariance - (1 - REMAINING_DEVIATION**2) * np.outer(deviation, deviation)

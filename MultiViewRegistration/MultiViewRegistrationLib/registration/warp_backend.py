@@ -1,5 +1,5 @@
 """Objectives and scorers whose work a device does: rendering, local normalisation, weights and normal equations, for all views of several
-poses at once. What they compute is told in `objective.py`, `similarity.py` and `scoring.py`.
+poses at once. What they compute is told in `objective.py`, `similarity.py` and `search.py`.
 
     anatomy.with_backend(WarpBackend("cuda"))
 
@@ -141,13 +141,13 @@ class WarpObjective(Objective):
 
 
 class WarpScorer:
-    """See `scoring.Scorer`."""
+    """See `search.Scorer`."""
 
     def __init__(self, images: _ImageBatch, centroid: np.ndarray) -> None:
         self._images, self._centroid = images, centroid
 
     def scores(self, poses: np.ndarray) -> np.ndarray:
-        """See `scoring.Scorer.scores`."""
+        """See `search.Scorer.scores`."""
         most = max(1, PIXELS_AT_ONCE // self._images.pixels)
         found = [
             _in_smaller_batches(self._of, list(poses[first : first + most]), self._images.buffers)

@@ -16,12 +16,10 @@ from ..imaging.view import SharedUnknowns, View
 from ..io.case import Case
 from ..published.methods import RefinementMethod
 from ..registration.cameras import CALIBRATED
-from ..registration.doubt import refine_along_least_certain_axis
 from ..registration.pipeline import Progress, Refinement, refine_anywhere
 from ..registration.prepared_ct import PreparedCT
-from ..registration.ranges import Range
-from ..registration.schedule import CAPTURE_RADIUS_MM, MAX_EXPECTED_MM
-from ..registration.starts import Start, refine_from
+from ..registration.schedule import CAPTURE_RADIUS_MM, MAX_EXPECTED_MM, Range
+from ..registration.starts import Start, refine_along_least_certain_axis, refine_from
 from ..registration.uncalibrated_views import uncalibrated_view_indices
 from ..rendering.devices import CPU
 

@@ -19,7 +19,7 @@ from ..figures.curves import curves
 from ..io.case import Case
 from ..io.files import write_atomically
 from ..registration.prepared_ct import PreparedCT
-from ..registration.ranges import default_pose_at_isocentre
+from ..registration.schedule import default_pose_at_isocentre
 from .model_store import ct_sha256, models_of, new_folder
 from .poses import PoseRange
 

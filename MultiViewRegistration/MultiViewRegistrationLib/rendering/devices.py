@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import re
 import shutil
-import warnings
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, warn
 
 CPU, AUTO, CUDA = "cpu", "auto", "cuda"
 #: Warp's kernels on one thread of the processor: slow, to test them where there is no CUDA device.
@@ -57,7 +56,7 @@ class ComputeDevice:
 
     def _warn(self) -> None:
         if self.fallback_reason and self.requested != AUTO:
-            warnings.warn(self.fallback_message, stacklevel=4)
+            warn(self.fallback_message)
 
     @property
     def fallback_message(self) -> str:

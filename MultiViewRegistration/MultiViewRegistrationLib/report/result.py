@@ -23,7 +23,8 @@ from ..io.dicom_identity import new_uid
 from ..io.files import write_atomically
 from ..io.transforms import write_slicer_transform, write_transform
 from ..registration.objective import FEWEST_PIXELS
-from ..registration.pipeline import PreparedCT, Refinement, pose_difference
+from ..registration.pipeline import Refinement, pose_difference
+from ..registration.prepared_ct import PreparedCT
 from ..registration.uncalibrated_views import uncalibrated_view_indices
 from ..regressor.initialise import RegressorReport
 from ..rendering import threads

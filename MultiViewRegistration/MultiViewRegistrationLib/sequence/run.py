@@ -19,11 +19,10 @@ from ..errors import InputError
 from ..imaging.view import View
 from ..io.case import Case
 from ..io.sequence import Frame, FrameSequence
-from ..registration import kernels
 from ..registration.cameras import CameraCorrections
 from ..registration.pipeline import Progress
-from ..registration.prepared_ct import PreparedCT
-from ..registration.ranges import Range
+from ..registration.prepared_ct import PreparedCT, warm_up
+from ..registration.schedule import Range
 from ..rendering.devices import ComputeDevice
 from .tracker import PACES, Tracked, Tracker
 
@@ -50,7 +49,7 @@ def follow(
     """
     if pace not in PACES:
         raise InputError(f'pace: found "{pace}", expected one of {", ".join(PACES)}.')
-    kernels.prepare()
+    warm_up()
     case, compute_device = sequence.first, device if isinstance(device, ComputeDevice) else ComputeDevice(device)
     tracker = Tracker(anatomy, PACES[pace], Range(**case.search), case.targets, assumed=bool(case.assumptions))
     geometry = _Geometry(case)

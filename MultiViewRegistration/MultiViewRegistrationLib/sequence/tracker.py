@@ -26,8 +26,7 @@ from ..registration.objective import EvaluationPoint, Objective, PoseFit
 from ..registration.optimizer import minimise, moved
 from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT
-from ..registration.ranges import Range
-from ..registration.schedule import MAX_EXPECTED_MM, ResolutionLevel
+from ..registration.schedule import MAX_EXPECTED_MM, Range, ResolutionLevel
 from ..registration.starts import Start, refine_from
 from .prediction import predicted
 

@@ -27,7 +27,7 @@ class NotCached(Exception):
 
 
 def load_kernels(prepare: Callable, compiling: Callable[[], object]) -> None:
-    """Call `prepare`, a function of `registration.kernels`, in this thread; where the cache lacks a kernel, in a child process before.
+    """Call `prepare`, a function of `registration.prepared_ct`, in this thread; where the cache lacks a kernel, in a child process before.
 
     compiling: called before that.
     """
@@ -186,10 +186,9 @@ FIRST_TIME = "preparing for the first time (once, about 20 s)"
 
 def prepare_for_drr(ct, tell: Callable) -> object:
     """The `registration.prepared_ct.PreparedCT` of a CT, and all that a DRR which follows the CT would have to wait for."""
-    from ..registration import kernels
-    from ..registration.prepared_ct import PreparedCT
+    from ..registration.prepared_ct import PreparedCT, warm_up_drr
 
-    load_kernels(kernels.warm_up_drr, lambda: tell(FIRST_TIME))
+    load_kernels(warm_up_drr, lambda: tell(FIRST_TIME))
     anatomy = PreparedCT(ct)
     for level in (1, 2):
         anatomy.projector(level)
@@ -198,7 +197,7 @@ def prepare_for_drr(ct, tell: Callable) -> object:
 
 def prepare_for_registration(anatomy, tell: Callable) -> None:
     """What the first sharp DRR, and the first registration, would have to wait for."""
-    from ..registration import kernels
+    from ..registration.prepared_ct import warm_up
 
     anatomy.projector(0)
-    load_kernels(kernels.prepare, lambda: tell(FIRST_TIME))
+    load_kernels(warm_up, lambda: tell(FIRST_TIME))

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..assessment.metrics import Errors
 from ..errors import InputError
-from ..registration.ranges import Range
+from ..registration.schedule import Range
 from ..regressor.model_store import data_folder
 from ..rendering.threads import available_threads
 from . import cohort_training, cohort_worker

@@ -22,8 +22,8 @@ import numpy as np
 from .. import __version__
 from ..errors import InputError
 from ..io.case import Case, hashes
-from ..registration import kernels
-from ..registration.ranges import Range
+from ..registration.prepared_ct import warm_up
+from ..registration.schedule import Range
 from ..regressor.model_store import Card, all_models
 from . import cohort_training
 from .cohort_records import Plan, Record, digest
@@ -140,7 +140,7 @@ def _weights(plan: Plan, number: int, folder: Path) -> list[str]:
 
 def _evaluated(plan: Plan, number: int, folder: Path) -> Record:
     global _last
-    kernels.prepare()
+    warm_up()
     how, pictures = method(plan.options), {}
     if plan.groups:
         how = replace(how, model=plan.model(folder, number))

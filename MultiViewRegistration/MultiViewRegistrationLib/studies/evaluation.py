@@ -21,9 +21,8 @@ from ..imaging.view import View
 from ..io.case import Case
 from ..io.case_file import CaseFile
 from ..published.methods import refinement_method
-from ..registration import kernels
-from ..registration.pipeline import PreparedCT
-from ..registration.ranges import Range
+from ..registration.prepared_ct import PreparedCT, warm_up
+from ..registration.schedule import Range
 from ..regressor.initialise import Model, missing_pose_error
 from . import statistics as protocol
 from .evaluation_method import SEARCHED, STARTS, Method
@@ -184,7 +183,7 @@ def evaluate(
     method = method_of(starts, reach_mm, off, seed, refinement, device, search, start, model)
     for path in paths:
         check(path)
-    kernels.prepare()
+    warm_up()
     pictures: dict[str, bytes] = {}
     outcomes: list[CaseOutcome] = []
     unknown: list[tuple[Case, np.ndarray]] = []

@@ -15,7 +15,7 @@ from ..io.case import Case
 from ..published.methods import RefinementMethod
 from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT
-from ..registration.ranges import Range
+from ..registration.schedule import Range
 from ..registration.uncalibrated_views import register_views
 from ..regressor.initialise import Model, RegressorInitialisation, RegressorReport, model_for
 from . import statistics as protocol

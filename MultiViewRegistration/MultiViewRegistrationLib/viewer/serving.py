@@ -143,10 +143,10 @@ async def _work(server, uploads, downloads, path, case, demo, begun) -> None:
             "trame_slicer.core",
             ".page",
             ".application",
-            "..registration.kernels",
+            "..registration.prepared_ct",
         ):  # Ctrl-C waits for one
             await asyncio.to_thread(import_module, name, __package__)
-        from ..registration import kernels
+        from ..registration.prepared_ct import warm_up
         from . import page
         from .application import Application
 
@@ -160,7 +160,7 @@ async def _work(server, uploads, downloads, path, case, demo, begun) -> None:
         gc.freeze()
         gc.enable()
     if begun is None:
-        Worker(lambda tell: kernels.prepare())  # they are needed as soon as there is a CT
+        Worker(lambda tell: warm_up())  # they are needed as soon as there is a CT
     try:
         await application.run()
     finally:

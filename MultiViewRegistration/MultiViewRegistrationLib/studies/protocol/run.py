@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...assessment.prediction import calibrated
 from ...errors import InputError
-from ...registration import kernels
+from ...registration.prepared_ct import warm_up
 from . import planted
 from .conditions import BODIES, CONDITIONS, LEAST, Condition, Trial, trials
 from .judged import judged
@@ -131,7 +131,7 @@ def _keep(
         raise InputError(f"--limit: found {limit}, expected 1 or more.")
     left = [trial for trial in listed[:limit] if not records.has(trial.number)]
     if left:
-        kernels.prepare()
+        warm_up()
     for done, trial in enumerate(left):
         progress(done / len(left), name(trial))
         records.keep(*measure(trial))

@@ -223,7 +223,7 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         if one_is_shown:
             hide(registration)  # until it is chosen
         session = self.session(registration)
-        session.know(read.case)
+        session.cache_case(read.case)
         if hasattr(read, "play"):
             read.play(session)
         return registration

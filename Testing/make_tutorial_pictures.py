@@ -254,7 +254,7 @@ def regressor(person: Person, take: Pictures) -> None:
     start.regressorGroupBox.collapsed = False
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MVREG_DATA"] = folder
-        learning = person.panel.session.learning
+        learning = person.panel.session.regressors
         learning.look_again()
         person.wait(lambda: learning.looked)
         before = take.box(start.regressorGroupBox)
@@ -262,7 +262,7 @@ def regressor(person: Person, take: Pictures) -> None:
         person.host.click(start.trainButton)
         person.wait(lambda: learning.training.progress is not None and learning.training.progress.fraction > 0.4, 900)
         during = take.box(start.regressorGroupBox)
-        person.wait(lambda: not learning.under_way, 900)
+        person.wait(lambda: not learning.is_training, 900)
         person.wait(lambda: learning.looked)
         take.save([[before], [during], [take.box(start.regressorGroupBox)]], "regressor.png")
         del os.environ["MVREG_DATA"]

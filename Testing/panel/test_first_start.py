@@ -69,12 +69,12 @@ host.process(0.2)
 assert ct.ui.packagesLabel.visible and not ct.ui.problemLabel.visible and not panel.ui.messageLabel.visible
 assert not host.told("question", "pip") and "numba" not in sys.modules
 host.click(register.ui.registerButton)
-assert len(host.told("question")) == 1 and not ct.ui.packagesLabel.visible and panel.session.under_way
+assert len(host.told("question")) == 1 and not ct.ui.packagesLabel.visible and panel.session.running_registration
 stages = []
 
 
 def done():
-    run = panel.session.under_way
+    run = panel.session.running_registration
     if run is not None and run.stage not in stages:
         stages.append(run.stage)
     return run is None

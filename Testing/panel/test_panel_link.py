@@ -50,7 +50,7 @@ def test_it_is_sent_to_a_server_and_the_panel_says_how_it_stands(person, port):
         np.testing.assert_allclose(message.matrix, FLIP @ person.pose @ FLIP, atol=1e-5)
         person.host.click(ui.disconnectButton)
         person.wait(lambda: ui.linkLabel.text == "Not connected.", SOON_S)
-        assert not person.panel.session.link.open
+        assert not person.panel.session.igtl.open
     finally:
         peer.stop()
 
@@ -78,7 +78,7 @@ def test_it_is_offered_to_this_computer_and_its_client_hears_when_the_ct_is_move
     finally:
         peer.stop()
     person.panel.close()
-    assert not person.panel.session.link.open
+    assert not person.panel.session.igtl.open
 
 
 def _status(peer) -> str:
@@ -107,7 +107,7 @@ def test_without_a_host_it_says_so(person):
     ui = person.of("export")
     person.host.type(ui.hostLineEdit, " ")
     person.host.click(ui.sendButton)
-    assert "found no host" in person.message and not person.panel.session.link.open
+    assert "found no host" in person.message and not person.panel.session.igtl.open
 
 
 def test_a_port_that_is_taken_is_told(person):
@@ -143,7 +143,7 @@ def test_pyigtl_is_installed_if_the_user_agrees(person, monkeypatch):
     (asked,) = person.host.told("question")
     assert asked.startswith("OpenIGTLink needs the Python package pyigtl")
     assert "pyigtl is not installed, expected your consent" in person.message and person.host.told("pip") == []
-    assert not person.panel.session.link.open
+    assert not person.panel.session.igtl.open
 
 
 def test_two_registrations_have_a_connection_each(person, port):
@@ -156,4 +156,4 @@ def test_two_registrations_have_a_connection_each(person, port):
     assert ui.linkLabel.text == "Not connected."
     person.panel.choose(first)
     person.wait(lambda: "Waiting for" in ui.linkLabel.text, 3)
-    person.panel.session.link.close()
+    person.panel.session.igtl.close()

@@ -24,7 +24,7 @@ def held(driven):
     held = Held(off(TRUE_POSE, (1, 0, 0), (0, 2, 0)))
     driven.choose_start("given")
     driven.press_register()
-    assert driven.session.under_way
+    assert driven.session.running_registration
     yield held
     Held.release_all()
 
@@ -77,7 +77,9 @@ def test_the_overlay_follows_level_by_level(driven, held):
     host, view, seen = driven.host, driven.registration.xrays[0], set()
     host.process(60, until=lambda: not driven.session.preparing)
     for step in range(3):
-        driven.session.under_way.show(Progress(step / 3, "refining", off(STARTED_AT, (0, 0, 0), (step, 0, 0)), 0.1))
+        driven.session.running_registration.show(
+            Progress(step / 3, "refining", off(STARTED_AT, (0, 0, 0), (step, 0, 0)), 0.1)
+        )
         host.process(0.2)
         seen.add(host.slicer.util.arrayFromVolume(view.node.GetNodeReference("drr")).tobytes())
     assert len(seen) == 3
@@ -86,7 +88,7 @@ def test_the_overlay_follows_level_by_level(driven, held):
 def test_progress_is_told_in_the_header_and_below_the_bar(driven, held):
     from MultiViewRegistrationLib.registration.pipeline import Progress
 
-    ui, run = driven.register.ui, driven.session.under_way
+    ui, run = driven.register.ui, driven.session.running_registration
     driven.host.process(0.1)
     assert ui.progressBar.maximum == 0 and "reparing the CT" in ui.statusLabel.text
     run.show(Progress(0.4, "refining at 64 x 64 px", STARTED_AT, 0.1))
@@ -335,7 +337,7 @@ def test_keys_register_undo_and_redo_from_anywhere_in_the_panel(driven):
     focus = driven.start.ui.rangeComboBox
     focus.setFocus()
     host.key(focus, Qt.Key_Return, Qt.ControlModifier)
-    assert driven.session.under_way
+    assert driven.session.running_registration
     driven.wait()
     found = driven.registration.world_from_ct
     host.key(focus, Qt.Key_Z, Qt.ControlModifier)

@@ -26,12 +26,12 @@ def driven(host, ct, views, store):
 
 
 def looked(driven) -> None:
-    driven.host.process(60, until=lambda: driven.session.learning.looked)
+    driven.host.process(60, until=lambda: driven.session.regressors.looked)
     driven.host.process(0.1)
 
 
 def trained(driven, seconds: float = 30.0) -> None:
-    driven.host.process(seconds, until=lambda: not driven.session.learning.under_way)
+    driven.host.process(seconds, until=lambda: not driven.session.regressors.is_training)
     looked(driven)
 
 
@@ -43,7 +43,7 @@ def rows(driven) -> list[list[str]]:
 
 def begin(driven) -> None:
     driven.host.click(driven.start.ui.trainButton)
-    driven.host.process(60, until=lambda: driven.session.learning.training.progress is not None)
+    driven.host.process(60, until=lambda: driven.session.regressors.training.progress is not None)
     driven.host.process(0.1)
 
 
@@ -71,14 +71,14 @@ def test_one_is_trained_and_a_registration_begins_with_it(driven, store):
     assert driven.header("start").startswith("\u25b6  3. Start  \u2013  training") and "%" in driven.header("start")
     assert driven.register.ui.registerButton.enabled  # other work goes on
     longest = 0.0
-    while driven.session.learning.under_way:
+    while driven.session.regressors.is_training:
         began = time.monotonic()
         driven.host.process(0.01)
         longest = max(longest, time.monotonic() - began)
     assert longest < 1.0  # nothing freezes
     trained(driven)
     assert store.arguments[:5] == ["train", "--minutes", "2", "--device", "auto"]
-    name = driven.session.learning.model.name
+    name = driven.session.regressors.model.name
     assert rows(driven) == [[name, "2 min", "3.0 mm", "7.6 MB", "in use"]]
     assert ui.modelsTable.item(0, 1).toolTip() == "On cpu"
     assert not ui.trainingBar.visible and ui.trainingLabel.text == "" and driven.message() == ""
@@ -101,12 +101,12 @@ def test_one_of_several_is_chosen_and_another_removed(driven, store, ct):
     ui = driven.start.ui
     first, second = store.add(ct, "a", 2, 4.2), store.add(ct, "b", 10, 1.5)
     store.add(ct, "c", finished=False)
-    driven.session.learning.look_again()
+    driven.session.regressors.look_again()
     looked(driven)
     assert [(row[0], row[-1]) for row in rows(driven)] == [("c", "unfinished"), ("b", "in use"), ("a", "")]
-    assert driven.session.learning.model == second and not ui.resumeButton.visible
+    assert driven.session.regressors.model == second and not ui.resumeButton.visible
     driven.host.click_cell(ui.modelsTable, 2, 1)
-    assert driven.session.learning.model == first and driven.registration.parameter("model") == str(first)
+    assert driven.session.regressors.model == first and driven.registration.parameter("model") == str(first)
     driven.host.answers.yes = False
     driven.host.click(ui.removeModelButton)
     assert first.is_dir() and "Remove the regressor a (7.6 MB)" in driven.host.messages[-1].text
@@ -116,7 +116,7 @@ def test_one_of_several_is_chosen_and_another_removed(driven, store, ct):
     assert (
         not first.exists()
         and [row[0] for row in rows(driven)] == ["c", "b"]
-        and driven.session.learning.model == second
+        and driven.session.regressors.model == second
     )
 
 
@@ -129,7 +129,7 @@ def test_a_training_is_cancelled_and_gone_on_with(driven, store):
     store.let_go()
     trained(driven)
     assert [row[1:] for row in rows(driven)] == [["2 min", "7.0 mm", "7.6 MB", "unfinished"]]
-    unfinished = str(driven.session.learning.models[0].folder)
+    unfinished = str(driven.session.regressors.models[0].folder)
     assert ui.trainingLabel.text == "Cancelled. What was learnt is kept: Resume goes on with it."
     assert not ui.autoRadioButton.enabled
     store.behave("learns")
@@ -171,7 +171,7 @@ def test_without_torch_training_offers_to_install_it(driven, monkeypatch):
     driven.panel.refresh()
     assert "PyTorch, which is not installed: Train offers to install it" in driven.start.ui.regressorLabel.text
     driven.host.click(driven.start.ui.trainButton)
-    assert "extension PyTorch is not installed" in driven.message() and not driven.session.learning.under_way
+    assert "extension PyTorch is not installed" in driven.message() and not driven.session.regressors.is_training
 
 
 def test_it_goes_on_while_another_registration_or_module_is_shown_and_ends_with_its_own(driven, store, ct, views):
@@ -182,12 +182,12 @@ def test_it_goes_on_while_another_registration_or_module_is_shown_and_ends_with_
     first, session = driven.registration, driven.session
     driven.host.leave(driven.widget)
     driven.host.process(0.2)
-    assert session.learning.under_way
+    assert session.regressors.is_training
     driven.host.enter(driven.widget)
     driven.panel.choose(make_registration(driven.host.scene, ct, views, name="Another"))
     driven.host.process(0.2)
-    assert session.learning.under_way and not driven.start.ui.trainingBar.visible
-    child = session.learning.training._job._process
+    assert session.regressors.is_training and not driven.start.ui.trainingBar.visible
+    child = session.regressors.training._job._process
     driven.host.scene.RemoveNode(first.node)
     driven.host.process(60, until=lambda: child.poll() is not None)
 
@@ -195,14 +195,14 @@ def test_it_goes_on_while_another_registration_or_module_is_shown_and_ends_with_
 def test_the_end_of_the_panel_ends_the_child(driven, store):
     store.behave("waits")
     begin(driven)
-    child = driven.session.learning.training._job._process
+    child = driven.session.regressors.training._job._process
     driven.panel.close()
     assert child.wait(5.0) == 130
 
 
 def test_a_model_that_is_gone_is_said(driven, store, ct):
     folder = store.add(ct, "a")
-    driven.session.learning.choose(folder)
+    driven.session.regressors.choose(folder)
     rmtree(folder)
     driven.choose_start("given")
     told = "The regressor that was chosen, a, is not there any more: choose another one, or train one."

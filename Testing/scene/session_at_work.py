@@ -26,8 +26,8 @@ def hold(session) -> Held:
 
 
 def look(session):
-    while not session.learning.looked:
-        session.learning.look()
+    while not session.regressors.looked:
+        session.regressors.look()
         session.poll()
 
 
@@ -58,7 +58,7 @@ def playing(scene, track):
 
     read = read_track(track)
     session = new_session(read(scene))
-    session.know(read.case)
+    session.cache_case(read.case)
     read.play(session)
     poll(session, 5, lambda: session.sequence.player.number == 0)
     yield session

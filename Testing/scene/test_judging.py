@@ -44,7 +44,9 @@ def test_a_pose_that_was_set_is_assessed_where_it_is(session, registration, asse
     lines = assessment.describe(session)
     assert lines[0].startswith("Verdict: check.") and "Predicted error: below" in lines[0]
     assert "The pose was set, not registered: the failure probability was not measured for such poses." in lines
-    assert session.doubt() == "This pose is no result of a registration."  # an export needs an override, as before
+    assert (
+        session.stale_reason() == "This pose is no result of a registration."
+    )  # an export needs an override, as before
 
 
 def test_it_is_stale_once_the_ct_moves(session, registration, assessment):
@@ -78,7 +80,8 @@ def test_of_a_registered_pose_the_registrations_own_verdict_stays(session, regis
     before = session.history.current
     assert assessed(session, assessment) == before
     assert (
-        assessment.verdict(session) == before.verdict and assessment.outdated_reason(session) == session.doubt() == ""
+        assessment.verdict(session) == before.verdict
+        and assessment.outdated_reason(session) == session.stale_reason() == ""
     )
 
 

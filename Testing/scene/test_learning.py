@@ -30,22 +30,22 @@ def session_of(registration):
 
 
 def look(session) -> None:
-    session.learning.look()
-    while not session.learning.looked:
-        session.learning.look()
+    session.regressors.look()
+    while not session.regressors.looked:
+        session.regressors.look()
 
 
 def test_the_newest_that_is_finished_is_used_until_one_is_chosen(registration, store, ct):
-    learning = session_of(registration).learning
+    learning = session_of(registration).regressors
     assert (
-        learning.models == [] and learning.model is None and "There is no regressor for this CT" in learning.lacking()
+        learning.models == [] and learning.model is None and "There is no regressor for this CT" in learning.missing()
     )
     old, new = store.add(ct, "2026-11-19-101500"), store.add(ct, "2026-11-20-101501")
     store.add(ct, "2026-11-20-101502", finished=False)
-    learning = session_of(registration).learning
+    learning = session_of(registration).regressors
     assert [model.finished for model in learning.models] == [False, True, True] and learning.model == new
     learning.choose(old)
-    assert learning.model == old and learning.lacking() == ""
+    assert learning.model == old and learning.missing() == ""
 
 
 def test_the_choice_is_saved_with_the_scene(registration, store, ct, scene, tmp_path, slicer_app):
@@ -53,12 +53,12 @@ def test_the_choice_is_saved_with_the_scene(registration, store, ct, scene, tmp_
 
     old = store.add(ct, "2026-11-19-101500")
     store.add(ct, "2026-11-20-101501")
-    session_of(registration).learning.choose(old)
+    session_of(registration).regressors.choose(old)
     assert slicer_app.io_manager.write_scene(tmp_path / "scene.mrb")
     scene.Clear(False)
     slicer_app.io_manager.load_scene(tmp_path / "scene.mrb")
     (loaded,) = Registration.all(scene)
-    assert session_of(loaded).learning.model == old
+    assert session_of(loaded).regressors.model == old
 
 
 def test_a_choice_is_for_its_ct(registration, store, ct):
@@ -66,24 +66,24 @@ def test_a_choice_is_for_its_ct(registration, store, ct):
 
     folder = store.add(ct, "2026-11-19-101500")
     session = session_of(registration)
-    session.learning.choose(folder)
+    session.regressors.choose(folder)
     voxels = slicer.util.arrayFromVolume(registration.ct)
     before = voxels.copy()
     voxels[20:25] += 10
     slicer.util.arrayFromVolumeModified(registration.ct)
     look(session)
-    assert session.learning.model is None and session.learning.models == []
+    assert session.regressors.model is None and session.regressors.models == []
     voxels[:] = before
     slicer.util.arrayFromVolumeModified(registration.ct)
     look(session)
-    assert session.learning.model == folder
+    assert session.regressors.model == folder
 
 
 def test_a_ct_is_only_taken_where_there_are_models(registration, monkeypatch):
     monkeypatch.setattr(
         "MultiViewRegistrationLib.session.regressors.take_ct", lambda registration: pytest.fail("it was taken")
     )
-    assert session_of(registration).learning.models == []
+    assert session_of(registration).regressors.models == []
 
 
 @pytest.mark.parametrize("seen", [True, False])
@@ -92,26 +92,26 @@ def test_the_child_gets_the_pose_if_it_means_anything(registration, store, ct, s
     registration.world_from_ct = TRUE_POSE if seen else off(TRUE_POSE, (0, 0, 0), (0, 0, 900))
     session = session_of(registration)
     store.behave("reads its case")
-    session.learning.train(7)
+    session.regressors.train(7)
     with pytest.raises(InputError, match="a training is under way"):
-        session.learning.train()
-    while session.learning.under_way:
+        session.regressors.train()
+    while session.regressors.is_training:
         session.poll()
     assert store.arguments[:3] == ["train", "--minutes", "7"]
     assert store.told["placed"] == seen and store.told["search"]["rotation_deg"] == 25
     assert store.told["sha"] == sha_of(ct)
     look(session)
-    assert session.learning.model == session.learning.models[0].folder and registration.parameter("start") == "auto"
+    assert session.regressors.model == session.regressors.models[0].folder and registration.parameter("start") == "auto"
 
 
 def test_a_training_that_is_for_another_ct_by_now_changes_nothing(registration, store, ct):
     import slicer
 
     session = session_of(registration)
-    session.learning.train()
+    session.regressors.train()
     slicer.util.arrayFromVolume(registration.ct)[20:25] += 10
     slicer.util.arrayFromVolumeModified(registration.ct)
-    while session.learning.under_way:
+    while session.regressors.is_training:
         session.poll()
     look(session)
-    assert session.learning.model is None and registration.parameter("model") == registration.parameter("start") == ""
+    assert session.regressors.model is None and registration.parameter("model") == registration.parameter("start") == ""

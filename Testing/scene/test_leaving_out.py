@@ -38,7 +38,7 @@ def test_a_tool_is_left_out_and_the_result_is_never_an_accept(session):
     told = use_suggested_masks(session)
     first, second = session.registration.xrays
     assert "% of view1" in told and "view2" not in told and second.mask is None
-    assert first.mask.GetName() == "view1 without what does not fit" and "stale" in session.doubt()
+    assert first.mask.GetName() == "view1 without what does not fit" and "stale" in session.stale_reason()
     used = session.xray(first).valid
     assert used[TOOL].mean() < 0.5 and used.mean() > 0.8
 

@@ -27,7 +27,7 @@ def session(scene):
     session.registration.world_from_ct = TRUE_POSE  # which an assessment does not reject
     settle(session)
     yield session
-    session.link.close()
+    session.igtl.close()
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def port():
 def serve(session, port, **options):
     from MultiViewRegistrationLib.session.result_files import take_messages
 
-    session.link.serve(port, *take_messages(session, **options)())
+    session.igtl.serve(port, *take_messages(session, **options)())
 
 
 def client(port):
@@ -69,8 +69,8 @@ def test_a_client_gets_the_pose_the_overlays_and_the_verdict_and_no_name(session
         assert peer.wait_for_message("MultiViewReg", SOON_S).code == 13  # to be checked: nobody registered it
     finally:
         peer.stop()
-    session.link.close()
-    assert not session.link.open and session.link.told == ""
+    session.igtl.close()
+    assert not session.igtl.open and session.igtl.status == ""
 
 
 def test_peers_are_told_once_the_ct_lies_elsewhere_and_once_it_is_back(session, port):
@@ -99,7 +99,7 @@ def test_a_server_gets_it_and_a_tracker_in_its_own_frame(session, port):
 
     reference_from_world = np.array([[0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1.0]])
     session.registration.node.SetParameter(EXTRAS, json.dumps({"reference_from_world": reference_from_world.tolist()}))
-    session.link.send_to(*address(" 127.0.0.1 ", port), *take_messages(session, override=True)())
+    session.igtl.send_to(*address(" 127.0.0.1 ", port), *take_messages(session, override=True)())
     peer = pyigtl.OpenIGTLinkServer(port=port, local_server=True)
     try:
         message = peer.wait_for_message("CTToReference", SOON_S)
@@ -107,7 +107,7 @@ def test_a_server_gets_it_and_a_tracker_in_its_own_frame(session, port):
             message.matrix, FLIP @ reference_from_world @ session.registration.world_from_ct @ FLIP, atol=1e-5
         )
         assert "stale" in message.metadata["Override"]  # the frame was not there when the result was found
-        assert session.link.told == f"connected to 127.0.0.1:{port}"
+        assert session.igtl.status == f"connected to 127.0.0.1:{port}"
     finally:
         peer.stop()
 
@@ -132,15 +132,15 @@ def test_a_port_that_is_taken_is_told(session):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         serve(session, taken.getsockname()[1])
         end = time.monotonic() + SOON_S
-        while "cannot be opened" not in session.link.told:
+        while "cannot be opened" not in session.igtl.status:
             assert time.monotonic() < end
             time.sleep(0.02)
-    assert not session.link.open
+    assert not session.igtl.open
 
 
 def test_with_its_registration_the_connection_ends(session, port):
     serve(session, port)
-    assert session.link.open
+    assert session.igtl.open
     remove(session.registration)
     session.poll()
-    assert not session.link.open
+    assert not session.igtl.open

@@ -30,7 +30,7 @@ def session(scene, track):
 
 def held(session, path):
     """The node of the other's bone, once it is made."""
-    motion = session.sequence.hold_against(path)
+    motion = session.sequence.compare_with(path)
     assert motion is session.sequence.other.motion
     poll(session, 20, lambda: session.sequence.other.worker is None)
     return session.registration.node.GetNodeReference("otherStructure")

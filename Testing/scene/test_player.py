@@ -27,7 +27,7 @@ def loaded(scene, path):
 
     read = read_case(path)
     session = new_session(read(scene))
-    session.know(read.case)
+    session.cache_case(read.case)
     return session
 
 
@@ -179,7 +179,7 @@ def test_a_pose_of_the_sequence_is_no_result_and_closing_puts_all_back(scene, tr
 
     read = read_track(tracked)
     session = new_session(read(scene))
-    session.know(read.case)
+    session.cache_case(read.case)
     registration = session.registration
 
     def state():
@@ -195,10 +195,10 @@ def test_a_pose_of_the_sequence_is_no_result_and_closing_puts_all_back(scene, tr
     read.play(session)
     poll(session, 5, lambda: session.sequence.player.number == 0)
     shown(session, 2)
-    assert "frame of a sequence" in session.doubt() and state()[0] != before[0]
+    assert "frame of a sequence" in session.stale_reason() and state()[0] != before[0]
     session.sequence.close()
     assert state() == before and session.sequence.player is None and len(session.history.entries) == 1
-    assert "frame" not in session.doubt()
+    assert "frame" not in session.stale_reason()
 
 
 def test_a_pose_that_is_left_for_one_of_the_history_is_noted_as_the_sequences(session):

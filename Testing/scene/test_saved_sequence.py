@@ -58,7 +58,7 @@ def opened(scene, track):
 
     read = read_track(track)
     session = new_session(read(scene))
-    session.know(read.case)
+    session.cache_case(read.case)
     before = state(session.registration)
     read.play(session)
     return session, before
@@ -128,13 +128,13 @@ def test_it_comes_back_at_its_frame_plays_on_and_can_be_closed(slicer_app, scene
     np.testing.assert_allclose(registration.world_from_ct, pose, atol=1e-9)
     assert state(registration)[3:] == at_frame[3:] and state(registration)[2] == at_frame[2]
     assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(pictures(registration), shown, strict=True))
-    assert "frame of a sequence" in session.doubt() and [entry.method for entry in session.history.entries] == [
+    assert "frame of a sequence" in session.stale_reason() and [entry.method for entry in session.history.entries] == [
         "before"
     ]
     go(session, 4)
     assert state(registration)[4] == ["view1, frame 4", "view2, frame 4"]
     session.sequence.close()
-    assert state(registration) == before and session.sequence.player is None and "frame" not in session.doubt()
+    assert state(registration) == before and session.sequence.player is None and "frame" not in session.stale_reason()
     assert not registration.parameter("sequence") and scene.GetNodesByName("view1, frame 4").GetNumberOfItems() == 0
 
 
@@ -249,7 +249,7 @@ def test_a_scene_saved_while_it_is_tracked_has_the_frames_so_far(slicer_app, sce
 
     read = read_case(study / "case" / "case.json")
     session = new_session(read(scene))
-    session.know(read.case)
+    session.cache_case(read.case)
     session.sequence.track("quick", "given")
     poll(session, 60, lambda: session.sequence.player is not None and session.sequence.player.number is not None)
     session.cancel()
@@ -284,7 +284,7 @@ def test_the_volume_that_an_x_ray_was_made_from_stays_as_it_is(scene, study):
 
     read = read_track(study / "track")
     session = new_session(read(scene))
-    session.know(read.case)
+    session.cache_case(read.case)
     source = session.registration.xrays[0].source
     before, voxels = source.GetImageData().GetMTime(), slicer.util.arrayFromVolume(source).copy()
     read.play(session)
@@ -361,7 +361,7 @@ def test_what_begins_before_the_first_poll_begins_as_before_the_sequence(slicer_
     session.register("given")
     session.finish()
     after = state(session.registration)
-    assert after[0] == before[0] and session.sequence.player is None and session.doubt() == ""
+    assert after[0] == before[0] and session.sequence.player is None and session.stale_reason() == ""
     assert np.linalg.norm(session.registration.world_from_ct[:3, 3] - swing(COUNT)[0][:3, 3]) < 1
 
 

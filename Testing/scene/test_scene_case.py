@@ -44,7 +44,7 @@ def test_what_a_scene_was_filled_from_is_not_made_again_until_it_changes(scene, 
 
     read = read_case(shared_data / "sim" / SIM[0] / "case.json")
     session = Session(read(scene))
-    session.know(read.case)
+    session.cache_case(read.case)
     view = session.registration.xrays[0]
     assert session.ct() is read.case.ct and session.xray(view) is read.case.views[0].xray
     change_image(view, flipped=True)
@@ -61,7 +61,7 @@ def test_a_ct_that_is_being_made_ready_already_is_waited_for_until_it_changes(sc
     case = shared_data / "sim" / SIM[0] / "case.json"
     read = read_case(case, begun.case.result_for(lambda progress: True), begun.ready)
     session = Session(read(scene))
-    session.know(read.case, read.ready)
+    session.cache_case(read.case, read.ready)
     begun.ready.wait()
     session.poll()
     assert session.prepare() and session.anatomy is begun.ready.result

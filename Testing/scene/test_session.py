@@ -40,7 +40,7 @@ def test_a_registration_shows_its_way_and_is_remembered(session, registration):
     while session.running:
         if session.poll():
             poses.append(registration.world_from_ct)
-            stages.append(session.under_way.stage if session.under_way else "")
+            stages.append(session.running_registration.stage if session.running_registration else "")
     assert session.ended == "done" and session.message == ""
     assert error_mm(registration.world_from_ct) < 0.1 < error_mm(STARTED_AT)
     assert any("px" in stage for stage in stages) and len(poses) > 1
@@ -49,7 +49,7 @@ def test_a_registration_shows_its_way_and_is_remembered(session, registration):
     assert np.allclose(before.pose, STARTED_AT) and np.array_equal(entry.pose, registration.world_from_ct)
     assert set(entry.similarity) == {"view1", "view2"} and min(entry.similarity.values()) > 0.9
     assert session.result.world_from_ct is not None and session.result.method == "given"
-    assert session.doubt() == ""
+    assert session.stale_reason() == ""
     assert no_thread_is_left()
 
 
@@ -96,14 +96,14 @@ def test_a_learned_start_asks_the_model_of_this_ct(session, registration, ct, mo
         session.register(start)
     store.add(ct, "2026-11-20-101500")
     newest = store.add(ct, "2026-11-20-101501")
-    session.learning.look_again()
+    session.regressors.look_again()
     look(session)
     session.register(start)
     session.finish()
     assert store.asked == [newest] and error_mm(registration.world_from_ct) < 0.1
     entry = session.history.current
     assert entry.method == session.result.method == start
-    assert entry.started == {
+    assert entry.regressor == {
         "model": newest.name,
         "expected_mm": pytest.approx(3.0),
         "selected_start": "both views together",
@@ -196,7 +196,7 @@ def test_one_registration_at_a_time(session):
 def test_a_registration_may_begin_while_the_ct_is_prepared(session, registration):
     assert session.prepare() is False and session.preparing
     session.register("given")
-    assert session.under_way.stage == "preparing the CT"
+    assert session.running_registration.stage == "preparing the CT"
     session.finish()
     assert error_mm(registration.world_from_ct) < 0.1
     assert session.prepare() is True
@@ -222,7 +222,7 @@ def test_a_ct_that_changes_is_prepared_anew_and_kept_once(session, registration)
     assert session.prepare() is False
     session.register("given")
     session.finish()
-    assert session.result.anatomy is not first and session.doubt() == ""
+    assert session.result.anatomy is not first and session.stale_reason() == ""
     assert {result.anatomy for result in session._results.values()} == {session.result.anatomy}
 
 

@@ -51,7 +51,7 @@ def test_cancel_in_the_midst_of_a_search(session, registration):
     registration.node.SetParameter("rotation_deg", "90")
     registration.node.SetParameter("translation_mm", "150")
     session.register("search")
-    poll(session, 10.0, until=lambda: session.under_way.progress is not None)
+    poll(session, 10.0, until=lambda: session.running_registration.progress is not None)
     session.cancel()
     assert np.allclose(registration.world_from_ct, STARTED_AT)
     poll(session, 0.2)
@@ -160,7 +160,7 @@ def test_a_ct_that_changed_meanwhile_makes_the_result_stale_at_once(session, reg
     slicer.util.arrayFromVolumeModified(registration.ct)
     held.let_go()
     session.finish()
-    assert session.ended == "done" and session.doubt().startswith("The result is stale")
+    assert session.ended == "done" and session.stale_reason().startswith("The result is stale")
     assert session._preparation.anatomy() is None  # of the CT from before
 
 
@@ -183,7 +183,7 @@ def test_a_correction_is_not_put_on_a_geometry_that_came_meanwhile(scene, ct, vi
     session.finish()
     assert not second.content.get("corrected")
     assert np.allclose(second.camera.camera_from_world, moved)
-    assert session.doubt().startswith("The result is stale")
+    assert session.stale_reason().startswith("The result is stale")
 
 
 def test_a_mistake_of_ours_at_the_end_is_a_message(session, registration, monkeypatch, caplog):

@@ -79,7 +79,7 @@ def test_a_result_is_opened_again_as_it_stood(scene, tmp_path):
     session = Session(read_result(tmp_path)(scene))
     assert error_mm(session.registration.world_from_ct, TRUE_POSE) < 0.2
     assert session.history.current.verdict == result.verdict
-    assert session.doubt() == ""
+    assert session.stale_reason() == ""
     session.history.undo()
     assert error_mm(session.registration.world_from_ct, TRUE_POSE) > 5
 
@@ -87,7 +87,7 @@ def test_a_result_is_opened_again_as_it_stood(scene, tmp_path):
     case["search"] = {"rotation_deg": 10, "translation_mm": 10}
     case_file.write_text(json.dumps(case))
     stale = Session(read_result(tmp_path)(scene))
-    assert "has changed since" in " ".join(stale.history.current.reasons) and stale.doubt()
+    assert "has changed since" in " ".join(stale.history.current.reasons) and stale.stale_reason()
     case_file.unlink()
     with pytest.raises(InputError, match="found no case.json beside it"):
         read_result(tmp_path)

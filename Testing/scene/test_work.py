@@ -78,7 +78,7 @@ def test_a_baseline_is_given_the_case_and_its_pose_is_a_result(session, child, v
     seen = set()
     while session.running:
         session.poll()
-        seen.add(session.under_way.stage if session.under_way else "")
+        seen.add(session.running_registration.stage if session.running_registration else "")
     (job,) = child.made
     assert job.arguments[:1] + job.arguments[2:7] == ["register", "--refine", "xvr", "--device", "auto", "--out"]
     assert np.allclose(job.case.world_from_ct, STARTED_AT) and np.array_equal(
@@ -92,7 +92,7 @@ def test_a_baseline_is_given_the_case_and_its_pose_is_a_result(session, child, v
     assert "xvr at 32 x 32 px" in seen
     entry = session.history.current
     assert np.allclose(registration.world_from_ct, TRUE_POSE) and (entry.method, entry.refinement) == ("given", "xvr")
-    assert 0 < entry.seconds < 60 and min(entry.similarity.values()) > 0.9 and session.doubt() == ""
+    assert 0 < entry.seconds < 60 and min(entry.similarity.values()) > 0.9 and session.stale_reason() == ""
     assert (session.result.refined_by, session.result.torch_device) == ("xvr", "cpu")
     assert np.allclose(session.result.start_world_from_ct, STARTED_AT)
     assert json.dumps(session.result.to_json())  # can be exported as any other

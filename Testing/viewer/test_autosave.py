@@ -144,12 +144,14 @@ def test_only_what_has_changed_is_written(application, autosave):
 def test_a_registration_under_way_has_not_begun(application, autosave, scene):
     before = np.array(application.registration.world_from_ct)
     application.session.register("given")
-    while application.session.under_way.progress is None or np.allclose(application.registration.world_from_ct, before):
+    while application.session.running_registration.progress is None or np.allclose(
+        application.registration.world_from_ct, before
+    ):
         application.session.poll()
     shown = np.array(application.registration.world_from_ct)
     autosave.close()
     np.testing.assert_array_equal(application.registration.world_from_ct, shown)
-    assert not application.session.under_way.obstacle()
+    assert not application.session.running_registration.obstacle()
     application.session.cancel()
     die()
     np.testing.assert_allclose(opened(scene, kept()[0]).world_from_ct, before, atol=1e-12)

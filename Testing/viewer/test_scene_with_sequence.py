@@ -33,7 +33,7 @@ def saved(scene, tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     read = read_track(write_track(write_moving_case(folder, swing(3)), folder / "track"))
     session = Session(read(scene))
-    session.know(read.case)
+    session.cache_case(read.case)
     read.play(session)
     session.sequence.player.go(2)
     poll(session, lambda: session.sequence.player.number == 2)

@@ -65,7 +65,7 @@ class ReadCase:
     """A case.json with all that it names, on the way into a scene.
 
     identity: of the CT, see `io.identity`.   voxels: of the CT, as the scene will have them.   centre: (3,) CT mm, see `by_hand`.
-    ready: the background task that prepares the CT meanwhile, if any, see `Session.know`.
+    ready: the background task that prepares the CT meanwhile, if any, see `Session.cache_case`.
     """
 
     case: Case

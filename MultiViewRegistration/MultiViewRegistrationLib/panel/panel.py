@@ -80,8 +80,8 @@ class Panel(slicer.util.VTKObservationMixin):
         self.sections = {}
         self.exit()
         for session in self.logic.sessions:
-            session.learning.cancel()
-            session.link.close()
+            session.regressors.cancel()
+            session.igtl.close()
 
     def choose(self, registration: Registration | None) -> None:
         """Work on another registration."""
@@ -180,7 +180,7 @@ class Panel(slicer.util.VTKObservationMixin):
             self.choose(None)
             return
         with suppress(InputError):  # of a scene that is not complete yet
-            if self.session.poll() and self.session.under_way is None:
+            if self.session.poll() and self.session.running_registration is None:
                 self._stale = True
                 if self.session.message:
                     self.tell(self.session.message)

@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 
 from ..session.lacking import lacking
 from ..session.presenters.section import PROBLEM, READY, RUNNING, TODO, State
-from ..session.session import LEARNED
+from ..session.session import REGRESSOR_STARTS
 from ..session.words import started_in_words, took
 from . import packages
 from .history_table import HistoryTable
@@ -56,12 +56,12 @@ class RegisterSection(Section):
         ui.registerButton.enabled = not self._lacking and not session.running
         ui.registerButton.toolTip = (
             _("A registration is under way.")
-            if session.under_way
+            if session.running_registration
             else _("Wait until the work under way is done.")
             if session.running
             else self._lacking or _("Find where the CT lies in the world of the X-rays ({keys}).").format(keys=KEYS)
         )
-        ui.cancelButton.enabled = session.under_way is not None
+        ui.cancelButton.enabled = session.running_registration is not None
         ui.refinementComboBox.setCurrentIndex(list(REFINEMENTS).index(self.registration.refinement))
         ui.refinementComboBox.enabled = not session.running
         self.history.show(session.history)
@@ -73,7 +73,7 @@ class RegisterSection(Section):
 
     def state(self) -> State:
         session = self.session
-        if session.under_way:
+        if session.running_registration:
             return State(RUNNING, self._percent())
         if session.ended == "failed":
             return State(PROBLEM, _("see below"))
@@ -81,26 +81,26 @@ class RegisterSection(Section):
         if judged:
             return judged
         entry = session.history.current
-        if entry is not None and entry.fingerprint and not session.doubt():
+        if entry is not None and entry.fingerprint and not session.stale_reason():
             return State(READY, _("registered, not assessed"))
         if self._lacking:
             return State(TODO)
         return State(READY, session.preparing)
 
     def tick(self) -> None:
-        if self.session.under_way:
+        if self.session.running_registration:
             self._show_progress()
         elif self.registration.ct is not None and any(view.used and view.placed for view in self.registration.xrays):
             self.session.prepare()  # before anybody asks: overlays need it, too
-        if self.session.preparing or self.session.under_way:
+        if self.session.preparing or self.session.running_registration:
             self.show_state()
 
     def _percent(self) -> str:
-        progress = self.session.under_way.progress
+        progress = self.session.running_registration.progress
         return _("{percent} %").format(percent=round(100 * progress.fraction)) if progress else ""
 
     def _show_progress(self) -> None:
-        ui, run = self.ui, self.session.under_way
+        ui, run = self.ui, self.session.running_registration
         ui.progressBar.setVisible(run is not None)
         if run is None:
             return
@@ -115,8 +115,8 @@ class RegisterSection(Section):
         ui, session = self.ui, self.session
         entry = session.history.current
         ui.notesLabel.setVisible(False)
-        set_tone(ui.statusLabel, ERROR if session.message and not session.under_way else PLAIN)
-        if session.under_way:
+        set_tone(ui.statusLabel, ERROR if session.message and not session.running_registration else PLAIN)
+        if session.running_registration:
             ui.statusLabel.setVisible(True)
             return
         if session.ended == "failed" or session.message:
@@ -130,7 +130,7 @@ class RegisterSection(Section):
         ui.statusLabel.setVisible(bool(ui.statusLabel.text))
 
     def _show_result(self, entry) -> None:
-        ui, doubt = self.ui, self.session.doubt()
+        ui, doubt = self.ui, self.session.stale_reason()
         names = ", ".join(f"{name} {value:.2f}" for name, value in entry.similarity.items())
         similarity = ": ".join(filter(None, [took(entry), _("similarity {names}").format(names=names)])) + "."
         ui.statusLabel.text = " ".join([similarity, *started_in_words(entry)])
@@ -155,7 +155,7 @@ class RegisterSection(Section):
             packages.ensure(self.panel.resource_path("requirements.txt"))
             if self.registration.refinement != "joint":
                 packages.ensure_torch(_('use the refinement "joint"'))
-            if self.registration.start in LEARNED:
+            if self.registration.start in REGRESSOR_STARTS:
                 packages.ensure_for_regressor(self.panel.resource_path)
             self.session.register(self.registration.start, refinement=self.registration.refinement)
 

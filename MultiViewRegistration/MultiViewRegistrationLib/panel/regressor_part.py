@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 
 from ..session.lacking import inputs
 from ..session.presenters.number import Number
-from ..session.session import LEARNED
+from ..session.session import REGRESSOR_STARTS
 from . import packages
 from .fields import NumberField
 from .looks import ERROR, PLAIN, set_tone
@@ -40,7 +40,7 @@ class RegressorPart(Part):
     @property
     def learning(self):
         """The `scene.learning.Learning` of the registration at work."""
-        return self.session.learning
+        return self.session.regressors
 
     def refresh(self) -> None:
         self._show_models()
@@ -50,7 +50,7 @@ class RegressorPart(Part):
     def tick(self) -> None:
         if self.learning.look():
             self.panel.invalidate()
-        if self.learning.under_way:
+        if self.learning.is_training:
             self._show_training()
             self.section.show_state()
 
@@ -80,12 +80,12 @@ class RegressorPart(Part):
         if self._selected is not None:
             ui.modelsTable.selectRow(folders.index(self._selected))
         ui.regressorLabel.text = self._told()
-        set_tone(ui.regressorLabel, ERROR if self._says_gone and not learning.under_way else PLAIN)
+        set_tone(ui.regressorLabel, ERROR if self._says_gone and not learning.is_training else PLAIN)
 
     @property
     def _says_gone(self) -> bool:
         """Whether it is said here, and not above, that the model that was chosen is gone."""
-        return bool(self.learning.gone) and self.section.start not in LEARNED
+        return bool(self.learning.gone) and self.section.start not in REGRESSOR_STARTS
 
     def _told(self) -> str:
         learning = self.learning
@@ -93,7 +93,7 @@ class RegressorPart(Part):
             return _("A regressor is trained for one CT: choose that first.")
         if not packages.has_torch():
             return _("A regressor needs PyTorch, which is not installed: Train offers to install it.")
-        if learning.under_way:
+        if learning.is_training:
             return _("It trains in the background; you can go on with other work.")
         if self._says_gone:
             return learning.gone
@@ -111,7 +111,7 @@ class RegressorPart(Part):
     def _show_buttons(self) -> None:
         ui, learning, model = self.ui, self.learning, self._model
         lacking = inputs(self.registration)
-        busy = _("A training is under way.") if learning.under_way else ""
+        busy = _("A training is under way.") if learning.is_training else ""
         ui.trainButton.enabled = not busy and not lacking
         ui.trainButton.toolTip = busy or lacking or TRAIN
         ui.minutesEdit.enabled = not busy
@@ -127,12 +127,12 @@ class RegressorPart(Part):
     def _show_training(self) -> None:
         ui, learning, training = self.ui, self.learning, self.learning.training
         for widget in (ui.trainingBar, ui.stopTrainingButton):
-            widget.setVisible(learning.under_way)
+            widget.setVisible(learning.is_training)
         none = learning.looked and not learning.models and self.registration.ct is not None
         ui.regressorGroupBox.title = f"{TITLE} \u2013 " + _("none for this CT yet") if none else TITLE
         failed = training is not None and training.state == "failed"
         set_tone(ui.trainingLabel, ERROR if failed else PLAIN)
-        if learning.under_way:
+        if learning.is_training:
             ui.regressorGroupBox.title = (
                 f"{TITLE} \u2013 " + _("training {percent}").format(percent=self.percent()).strip()
             )
@@ -155,7 +155,7 @@ class RegressorPart(Part):
 
     def _listed(self) -> list:
         """Without the one that is being trained."""
-        return [model for model in self.learning.models if model.finished or not self.learning.under_way]
+        return [model for model in self.learning.models if model.finished or not self.learning.is_training]
 
     @property
     def _model(self):

@@ -63,7 +63,7 @@ class MotionPart(Part):
         path = qt.QFileDialog.getOpenFileName(self.section.widget, _("The other structure"), "", KINDS)
         if path and self.section.asked:
             with self.panel.acting():
-                motion_plot.put(self.registration, self.session.sequence.hold_against(path))
+                motion_plot.put(self.registration, self.session.sequence.compare_with(path))
 
     def _list(self, motion: Motion | None) -> None:
         self._listed, table, rows = motion, self.ui.motionTable, self.section.presenter.motion_rows()

@@ -9,7 +9,7 @@ from ..session import lacking
 from ..session.geometry import DEG
 from ..session.presenters.number import Number
 from ..session.presenters.section import DONE, PROBLEM, READY, RUNNING, TODO, State
-from ..session.session import LEARNED
+from ..session.session import REGRESSOR_STARTS
 from .by_hand_page import ByHandPage
 from .fields import NumberField
 from .landmarks import LandmarksPage
@@ -115,7 +115,7 @@ class StartSection(Section):
 
     def state(self) -> State:
         start = self.start
-        if self.session.learning.under_way:
+        if self.session.regressors.is_training:
             return State(RUNNING, _("training {percent}").format(percent=self.regressors.percent()).strip())
         if self.registration.ct is None or not any(view.used for view in self.registration.xrays):
             return State(TODO)
@@ -136,7 +136,7 @@ class StartSection(Section):
         self.by_hand.tick()
         self.regressors.tick()
         pose = self.registration.world_from_ct.tobytes()
-        if pose != self._seen and self.session.under_way is None and self.session.drawing.at_rest:
+        if pose != self._seen and self.session.running_registration is None and self.session.drawing.at_rest:
             self._seen = pose
             self.panel.invalidate()  # whether the X-rays show the CT
 
@@ -148,7 +148,7 @@ class StartSection(Section):
         self._parameters = None
 
     def _show_learned(self) -> None:
-        there = self.session.learning.model is not None
+        there = self.session.regressors.model is not None
         for start, tip in LEARNED_TIPS.items():
             button = self._buttons[start]
             button.enabled = there or self.start == start
@@ -166,9 +166,9 @@ class StartSection(Section):
             hint = _("The registration begins where the CT is now.")
         elif not hint and start == "search":
             hint = _("The search goes from where the CT is now.")
-            if self.session.learning.model is not None:
+            if self.session.regressors.model is not None:
                 hint += " " + _("Automatic uses the regressor of this CT, too.")
-        elif not hint and start in LEARNED:
+        elif not hint and start in REGRESSOR_STARTS:
             hint = LEARNED_HINTS[start]
         ui.hintLabel.text = hint
         ui.hintLabel.setVisible(bool(hint))

@@ -65,7 +65,7 @@ def outdated_reason(session: Session) -> str:
     """Why the current entry's verdict does not hold for the pose as it is, a sentence; "" where it does, or there is none."""
     entry = session.history.current
     if entry is None or not entry.assessed:
-        return session.doubt()
+        return session.stale_reason()
     if session.history.moved:
         return MOVED_SINCE
     return (

@@ -26,7 +26,7 @@ class Entry:
     cameras: those that were corrected, by the view's name, as `XRayView` keeps them.
     fingerprint: of the inputs that a registration had; "" where the pose is no result of one.
     reasons: what a person must know before trusting the pose.   refinement: the published one, if one was used.
-    started: of a start that a regressor told: "model", its folder's name; "expected_mm"; "selected_start", what the pose came from.
+    regressor: of a start that a regressor told: "model", its folder's name; "expected_mm"; "selected_start", what the pose came from.
     verdict, upper95_mm: whether it can be trusted, "accept", "check" or "reject", and what its error stays below in 95 of 100 results; None
         where that was not assessed.
     assessed: fingerprint of the inputs with which a pose was assessed that is no result of a registration; "" where it was not.
@@ -43,7 +43,7 @@ class Entry:
     seconds: float | None = None
     first_time_s: float = 0.0
     refinement: str = ""
-    started: dict = field(default_factory=dict)
+    regressor: dict = field(default_factory=dict)
     verdict: str | None = None
     upper95_mm: float | None = None
     assessed: str = ""

@@ -34,16 +34,16 @@ def address(host: str, port: int) -> tuple[str, int]:
 class IgtlConnection:
     """At most one connection: as a client of a server, or as a server for clients on this machine; a thread keeps it.
 
-    told: how it stands, a few words; "" without a connection.
+    status: of the connection, a few words; "" without a connection.
     """
 
     def __init__(self) -> None:
-        self.told = ""
+        self.status = ""
         self._stop: threading.Event | None = None
         self._thread: threading.Thread | None = None
         self._exported: RegistrationExport | None = None
         self._messages: _MutableMessages | None = None
-        self._doubt = ""
+        self._stale_reason = ""
 
     @property
     def open(self) -> bool:
@@ -55,39 +55,39 @@ class IgtlConnection:
         self._begin(partial(igtl.send_to, host, port), exported, messages)
 
     def serve(self, port: int, exported: RegistrationExport, messages: Messages) -> None:
-        """From now on offer a result to clients on this machine. Where the port is taken, `told` says it."""
+        """From now on offer a result to clients on this machine. Where the port is taken, `status` says so."""
         self._begin(partial(igtl.serve, port), exported, messages)
 
-    def hold_against(self, world_from_ct: np.ndarray, doubt: str) -> None:
+    def mark_stale(self, world_from_ct: np.ndarray, reason: str) -> None:
         """Have the peers know, with the next message, whether what was sent still stands.
 
-        world_from_ct: (4, 4), where the CT is now.   doubt: what speaks against the pose there, "" for nothing.
+        world_from_ct: (4, 4), where the CT is now.   reason: what speaks against the pose there, "" for nothing.
         """
         if not self.open:
             return
         if not np.allclose(self._exported.world_from_ct, world_from_ct, rtol=0, atol=POSE_TOLERANCE):
-            doubt = MOVED_SINCE_SENT
-        if doubt != self._doubt:
-            self._doubt = doubt
+            reason = MOVED_SINCE_SENT
+        if reason != self._stale_reason:
+            self._stale_reason = reason
             given = self._exported.warning or ""
-            warning = " ".join(filter(None, [given, "" if doubt in given else doubt]))
+            warning = " ".join(filter(None, [given, "" if reason in given else reason]))
             self._messages.small = messages_of(replace(self._exported, warning=warning or None, views=[])).small
 
     def close(self) -> None:
         """End it; nothing happens without one."""
         if self._stop is not None:
             self._stop.set()
-        self._stop, self.told = None, ""
+        self._stop, self.status = None, ""
 
     def _begin(self, run: Callable, exported: RegistrationExport, messages: Messages) -> None:
         self.close()
         before, stop = self._thread, threading.Event()
         live = _MutableMessages(messages)
-        self._stop, self._exported, self._messages, self._doubt = stop, exported, live, ""
+        self._stop, self._exported, self._messages, self._stale_reason = stop, exported, live, ""
 
         def tell(text: str) -> None:
             if self._stop is stop:
-                self.told = text
+                self.status = text
 
         def work() -> None:
             if before is not None:

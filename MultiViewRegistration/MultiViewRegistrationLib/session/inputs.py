@@ -29,7 +29,7 @@ class Inputs:
         self._made: dict[str, tuple[str, object]] = {}
         self._shown: dict[str, str] = {}
 
-    def know(self, case) -> None:
+    def cache_case(self, case) -> None:
         """The `io.case.Case` that the scene has just been filled from, of which nothing need be made again."""
         self.case_path = case.path
         xrays = {view.name: view.xray for view in case.views}
@@ -42,13 +42,13 @@ class Inputs:
             }
         )
 
-    def know_xray(self, view: XRayView, xray) -> None:
+    def cache_xray(self, view: XRayView, xray) -> None:
         """The `imaging.xray.XRay` that a view has just been given, with its picture."""
         self._shown[view.node.GetID()] = of = of_view(view)
         self._made[view.node.GetID()] = of, xray
 
     def is_shown(self, view: XRayView) -> bool:
-        """Whether a view still has the image, and the picture, that `know_xray` told of."""
+        """Whether a view still has the image, and the picture, that `cache_xray` took."""
         return self._shown.get(view.node.GetID()) == of_view(view)
 
     def case(self, *, placed: bool = True):

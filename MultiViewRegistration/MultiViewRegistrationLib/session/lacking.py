@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import InputError
 from ..mrml import landmarks, manual_pose
 from ..mrml.registration import Registration
-from .session import LEARNED, PLACELESS, SEARCHED, Session
+from .session import POSELESS_STARTS, REGRESSOR_STARTS, SEARCH_STARTS, Session
 
 #: Landmarks that a start from them needs, and positions of them in the X-rays.
 LANDMARKS, POSITIONS = 3, 4
@@ -41,14 +41,14 @@ def inputs(registration: Registration) -> str:
 def at_start(session: Session, start: str, refinement: str = "joint") -> str:
     """Of that, what concerns the start alone."""
     registration = session.registration
-    if start in LEARNED and session.learning.lacking():
-        return session.learning.lacking()
-    if start in SEARCHED and refinement != "joint":
+    if start in REGRESSOR_STARTS and session.regressors.missing():
+        return session.regressors.missing()
+    if start in SEARCH_STARTS and refinement != "joint":
         return f'The refinement "{refinement}" needs a pose to begin with: choose a start that does not search, or the refinement "joint".'
     if start == "landmarks":
         return _landmarks_lacking(registration)
     if (
-        start not in PLACELESS
+        start not in POSELESS_STARTS
         and any(view.used and view.placed for view in registration.xrays)
         and not manual_pose.ct_is_seen(registration)
     ):

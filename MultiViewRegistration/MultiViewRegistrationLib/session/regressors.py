@@ -156,7 +156,7 @@ class Regressors:
             return ""
         return f"The regressor that was chosen, {self._chosen.name}, is not there any more: choose another one, or train one."
 
-    def lacking(self) -> str:
+    def missing(self) -> str:
         """Why a registration cannot begin with a regressor, a sentence; "" where it can, as far as can be known."""
         if self.gone:
             return self.gone
@@ -167,21 +167,21 @@ class Regressors:
     # The training
 
     @property
-    def under_way(self) -> bool:
+    def is_training(self) -> bool:
         """Whether a training is."""
         return self.training is not None and self.training.state == "running"
 
     @property
     def worker(self) -> Worker | None:
         """The thread that prepares it, as long as that does."""
-        return self.training.worker if self.under_way and self.training.worker.state == "running" else None
+        return self.training.worker if self.is_training and self.training.worker.state == "running" else None
 
     def train(self, minutes: float = DEFAULT_MINUTES, unfinished=None) -> None:
         """Begin to train a network for the CT and these X-rays. InputError as `Inputs.case`, and while a training is under way.
 
         unfinished: a `StoredModel` to go on with, for as long as it was to be trained.
         """
-        if self.under_way:
+        if self.is_training:
             raise InputError("Regressor: a training is under way, expected none; wait for it, or cancel it.")
         case = self._inputs.case(placed=manual_pose.ct_is_seen(self._registration))
         self.training = RegressorTraining(case, minutes, unfinished and unfinished.folder)
@@ -189,7 +189,7 @@ class Regressors:
 
     def cancel(self) -> None:
         """Make an end of the training under way; what was learnt is kept, and can be gone on with."""
-        if self.under_way:
+        if self.is_training:
             self.training.cancel()
 
     def poll(self) -> bool:

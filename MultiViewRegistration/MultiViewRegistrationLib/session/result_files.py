@@ -64,17 +64,17 @@ def write_result(
 
     kinds: of `formats`, for other programs: beside the others, in both directions and both axes by name, and, with a tracker's frame,
         as reference_from_ct, too.
-    override: also where `Session.doubt` has something against it; the files then carry that.
+    override: also where `Session.stale_reason` has something against it; the files then carry that.
 
     InputError, now, where that is not asked for, or `Session.case` has one; later, where the views show too little of the CT, or the folder
     cannot be written.
     """
-    doubt, finding = require_settled(session, override), session.find_result()
+    stale_reason, finding = require_settled(session, override), session.find_result()
     case = session.case() if set(kinds) & set(CASE_KINDS) else None
 
     def write() -> list[Path]:
         try:
-            finding().save(folder, override=doubt or None)
+            finding().save(folder, override=stale_reason or None)
         except OSError as error:
             raise InputError(
                 f"{folder}: the result cannot be written there ({error.strerror or error}), expected a folder with room that "
@@ -101,11 +101,11 @@ def _further(
 def take_messages(session: Session, *, override: bool = False) -> Callable[[], tuple[RegistrationExport, Messages]]:
     """The making of the OpenIGTLink messages of the pose as it is now, its overlays among them, for a thread to do. InputError as
     `write_result`, and later where pyigtl is missing."""
-    doubt, finding = require_settled(session, override), session.find_result()
+    stale_reason, finding = require_settled(session, override), session.find_result()
 
     def make() -> tuple[RegistrationExport, Messages]:
         with tempfile.TemporaryDirectory(prefix="mvreg-link-", ignore_cleanup_errors=True) as folder:
-            finding().save(folder, override=doubt or None)
+            finding().save(folder, override=stale_reason or None)
             exported = RegistrationExport.read(folder)
             return exported, messages_of(exported)
 
@@ -168,13 +168,13 @@ def _view_content(view: XRayView) -> dict:
 
 def require_settled(session: Session, override: bool) -> str:
     """What speaks against handing the pose on; InputError where something does that nobody has overridden."""
-    doubt = session.doubt()
-    if doubt and not override:
+    stale_reason = session.stale_reason()
+    if stale_reason and not override:
         raise InputError(
-            f"Export: {doubt[0].lower()}{doubt[1:].rstrip('.')}, expected a result that stands; register again, or override "
+            f"Export: {stale_reason[0].lower()}{stale_reason[1:].rstrip('.')}, expected a result that stands; register again, or override "
             "this."
         )
-    return doubt
+    return stale_reason
 
 
 def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadResult:

@@ -67,7 +67,7 @@ class Sequence:
     def start(self) -> str:
         """Where the first frame begins: at the result of a registration, where the CT lies at one; else as the step Start says."""
         registration = self._session.registration
-        return registration.start if self.player is not None or self._session.doubt() else "given"
+        return registration.start if self.player is not None or self._session.stale_reason() else "given"
 
     @property
     def count(self) -> int | None:
@@ -94,7 +94,7 @@ class Sequence:
         if pace not in PACES:
             raise InputError(f'Track: found the pace "{pace}", expected one of {", ".join(PACES)}.')
         session = self._session
-        session.refuse_more()
+        session.require_idle()
         saved_sequence.refuse_lost(session.registration)
         self.close()
         start = start or self.start
@@ -110,7 +110,7 @@ class Sequence:
 
     def open(self, played: Played) -> None:
         """Play a sequence that was tracked before. InputError while another is being tracked, and without the volumes of X-rays."""
-        self._session.refuse_more()
+        self._session.require_idle()
         saved_sequence.refuse_lost(self._session.registration)
         self.close()
         history = self._session.history
@@ -129,7 +129,7 @@ class Sequence:
         self._kept = monotonic()
         saved_sequence.keep_track(self._session.registration, self.player.played.content(None))
 
-    def hold_against(self, path: str | os.PathLike) -> Motion:
+    def compare_with(self, path: str | os.PathLike) -> Motion:
         """The motion of the structure in a track.json against the one that is played. From now on its bone moves with the frames.
 
         InputError without a sequence, and as `motion_of`.
@@ -139,11 +139,11 @@ class Sequence:
                 "Motion: no sequence is open, expected the one against which the other moves; track it, or open it."
             )
         motion = motion_of(path, self.player.played)
-        self.let_go()
+        self.remove_other()
         self.other = OtherStructure(self._session.registration, motion)
         return motion
 
-    def let_go(self) -> None:
+    def remove_other(self) -> None:
         """Take the other structure out of the scene, if there is one."""
         if self.other is not None and self._session.registration.scene is not None:
             self.other.remove()
@@ -152,7 +152,7 @@ class Sequence:
     def close(self) -> None:
         """Put everything back as it was before the sequence was played."""
         self.message = self.ended = ""
-        self.let_go()
+        self.remove_other()
         if self.player is not None:
             player, self.player = self.player, None
             self._session.history.unnoted = "moved"
@@ -187,7 +187,7 @@ class Sequence:
             self.seeking = saved[0], Worker(lambda tell: saved[1]())
         ended = self._look_for_saved()
         ended |= self.tracking is not None and self._look_at_tracking()
-        changed = self.player is not None and self._session.under_way is None and self.player.tick(wait)
+        changed = self.player is not None and self._session.running_registration is None and self.player.tick(wait)
         ended |= self.other is not None and self.player is not None and self.other.follow(self.player.number)
         return ended or (changed and not self.player.playing and self.tracking is None)
 

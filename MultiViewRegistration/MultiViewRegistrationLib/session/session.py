@@ -31,11 +31,15 @@ from .sequence import Sequence
 #: Where a registration may begin: the pose as it is ("given", or set "by hand"), or one that is found; "auto" is regressor and search.
 STARTS = ("given", "search", "landmarks", "by hand", "regressor", "auto")
 #: Of these the pose as it is need not mean anything; those that a network finds, and those that are searched for.
-PLACELESS, LEARNED, SEARCHED = ("landmarks", "regressor", "auto"), ("regressor", "auto"), ("search", "auto")
+POSELESS_STARTS, REGRESSOR_STARTS, SEARCH_STARTS = (
+    ("landmarks", "regressor", "auto"),
+    ("regressor", "auto"),
+    ("search", "auto"),
+)
 #: Seconds between two looks at whether what goes out to navigation still stands; that the thread which sends it gets at each poll.
-HOLD_S, BREATH = 0.3, 0.005
+IGTL_CHECK_S, IGTL_SLEEP_S = 0.3, 0.005
 #: Seconds that `stop` waits for threads to end, after which they end by themselves.
-PATIENCE = 1.0
+STOP_TIMEOUT_S = 1.0
 
 
 class Session(Inputs):
@@ -43,21 +47,21 @@ class Session(Inputs):
 
     message: what went wrong last, a sentence; "" if nothing did.   notes: what the last registration warned of, a sentence each.
     ended: how the last one ended, "done", "failed" or "cancelled"; "" before it has.
-    learning: the regressors of this CT, and the training of one.
+    regressors: the regressors of this CT, and the training of one.
     sequence: frames that are tracked and played.
-    link: to navigation, through OpenIGTLink.   notices: what a person should read once.
+    igtl: the connection to navigation through OpenIGTLink.   notices: what a person should read once.
     """
 
     def __init__(self, registration: Registration) -> None:
         super().__init__(registration)
         self.history = History(registration)
         self.message, self.notes, self.ended = "", [], ""
-        self.learning = Regressors(self)
+        self.regressors = Regressors(self)
         self.sequence = Sequence(self)
-        self.link, self._held = IgtlConnection(), 0.0
+        self.igtl, self._igtl_checked = IgtlConnection(), 0.0
         self.notices = Notices(registration)
         self._run: RunningRegistration | None = None
-        self._errand: tuple[Worker, Callable[[Any], object]] | None = None
+        self._background_task: tuple[Worker, Callable[[Any], object]] | None = None
         self._preparation = Preparation(self)
         self._ending: list[Worker] = []
         self.drawing = Drawing(registration, lambda: self._preparation.anatomy(), self.xray)
@@ -70,13 +74,13 @@ class Session(Inputs):
         """Whether a registration, or other work that a person asked for, is under way."""
         return (
             self._run is not None
-            or self._errand is not None
+            or self._background_task is not None
             or self.sequence.tracking is not None
             or self.sequence.seeking is not None
         )
 
     @property
-    def under_way(self) -> RunningRegistration | None:
+    def running_registration(self) -> RunningRegistration | None:
         """The registration under way, which tells how far it is; None without one."""
         return self._run
 
@@ -85,9 +89,9 @@ class Session(Inputs):
         """What a CT is being made ready by, in a few words; "" where it is not."""
         return self._preparation.stage if self._preparation.working else ""
 
-    def know(self, case, ready: Worker | None = None) -> None:
-        """As `Inputs.know`.   ready: the worker that does `work.make_ready` with the case's CT, where one has begun to."""
-        super().know(case)
+    def cache_case(self, case, ready: Worker | None = None) -> None:
+        """As `Inputs.cache_case`.   ready: the worker that does `work.make_ready` with the case's CT, where one has begun to."""
+        super().cache_case(case)
         if ready is not None:
             self._preparation.follow(ready)
 
@@ -98,17 +102,17 @@ class Session(Inputs):
         """
         if start not in STARTS:
             raise InputError(f'Start: found "{start}", expected one of {", ".join(STARTS)}.')
-        self.refuse_more()
-        if start in LEARNED and self.learning.lacking():
-            raise InputError(self.learning.lacking())
-        if start in SEARCHED and refinement != "joint":
+        self.require_idle()
+        if start in REGRESSOR_STARTS and self.regressors.missing():
+            raise InputError(self.regressors.missing())
+        if start in SEARCH_STARTS and refinement != "joint":
             raise InputError(
                 f'Register: the refinement "{refinement}" cannot search, expected a start at a pose; choose another start, or '
                 'the refinement "joint".'
             )
         with collect_warnings() as told:
             case = self.case(placed=self.is_placed(start))
-        ready, model = self.ready(), self.learning.model if start in LEARNED else None
+        ready, model = self.ready(), self.regressors.model if start in REGRESSOR_STARTS else None
 
         def find(tell):
             began = monotonic()
@@ -127,11 +131,11 @@ class Session(Inputs):
 
     def run(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
         """Have a thread do some work, and the poll that finds it done hand its result to `then`. InputError while another is under way."""
-        self.refuse_more()
+        self.require_idle()
         self.message = ""
-        self._errand = Worker(lambda tell: work()), then
+        self._background_task = Worker(lambda tell: work()), then
 
-    def refuse_more(self) -> None:
+    def require_idle(self) -> None:
         """InputError while work is under way. What begins before the first poll begins without the sequence of a saved scene."""
         self.sequence.put_away()
         if self.running:
@@ -139,7 +143,7 @@ class Session(Inputs):
 
     def is_placed(self, start: str) -> bool:
         """Whether for a start, one of STARTS, the pose as it is means anything."""
-        return start not in PLACELESS or (start in LEARNED and manual_pose.ct_is_seen(self.registration))
+        return start not in POSELESS_STARTS or (start in REGRESSOR_STARTS and manual_pose.ct_is_seen(self.registration))
 
     def ready(self) -> Callable[[Callable], Any]:
         """Begin to make the CT ready; what gives its `registration.prepared_ct.PreparedCT` to a worker's thread. InputError as `ct`."""
@@ -157,18 +161,18 @@ class Session(Inputs):
 
         Never raises: `message` tells what went wrong. Where the registration has left its scene, all work is cancelled and forgotten.
         """
-        self._give_time(wait)
+        self._let_threads_run(wait)
         if self.registration.scene is None:
-            return self._forget()
-        self._look_at_link()
-        ended = [self._look_at_preparation(), self._look_at_errand(), self.learning.poll(), self.sequence.poll(0)]
-        return self._look_at_registration() or any(ended)
+            return self._reset()
+        self._check_igtl()
+        ended = [self._check_preparation(), self._check_task(), self.regressors.poll(), self.sequence.poll(0)]
+        return self._check_registration() or any(ended)
 
     def cancel(self) -> None:
         """Make an end of the work under way, at once; the CT goes back to where it was, unless it was moved meanwhile."""
-        if self._errand is not None:
-            self._ending.append(self._errand[0])
-            self._errand = None
+        if self._background_task is not None:
+            self._ending.append(self._background_task[0])
+            self._background_task = None
         self._ending += self.sequence.workers
         self.sequence.cancel()
         run = self._run
@@ -178,7 +182,7 @@ class Session(Inputs):
             self._ending.append(run.worker)
             self._run, self.ended = None, "cancelled"
 
-    def stop(self, patience: float = PATIENCE) -> None:
+    def stop(self, patience: float = STOP_TIMEOUT_S) -> None:
         """Cancel, and give threads so many seconds to end: when the panel is left. A training takes minutes, and goes on."""
         self.cancel()
         until = monotonic() + patience
@@ -253,7 +257,7 @@ class Session(Inputs):
 
         return find
 
-    def doubt(self) -> str:
+    def stale_reason(self) -> str:
         """Why the pose should not be handed on as the result of a registration, in a sentence; "" where nothing speaks against it."""
         if self.sequence.player is not None and self.sequence.player.at_frame:
             return "The CT lies where a frame of a sequence has it, which is no result of a registration: export it from the step Sequence."
@@ -271,33 +275,33 @@ class Session(Inputs):
     def _begin_to_prepare(self, *, again: bool) -> None:
         self._ending += self._preparation.begin(again=again)
 
-    def _look_at_preparation(self) -> bool:
+    def _check_preparation(self) -> bool:
         """Whether it has just ended."""
         ended = self._preparation.look()
         if ended and self._preparation.message and self._run is None:
             self.message = self._preparation.message
         return ended
 
-    def _look_at_link(self) -> None:
-        if self.link.open and monotonic() - self._held > HOLD_S:
-            self.link.hold_against(self.registration.world_from_ct, self.doubt())
-            self._held = monotonic()
+    def _check_igtl(self) -> None:
+        if self.igtl.open and monotonic() - self._igtl_checked > IGTL_CHECK_S:
+            self.igtl.mark_stale(self.registration.world_from_ct, self.stale_reason())
+            self._igtl_checked = monotonic()
 
-    def _look_at_errand(self) -> bool:
+    def _check_task(self) -> bool:
         """Whether it has just ended."""
-        if self._errand is None:
+        if self._background_task is None:
             return False
-        worker, then = self._errand
+        worker, then = self._background_task
         worker.poll(0)
         if worker.state == "running":
             return False
-        self._errand, self.message = None, worker.message
+        self._background_task, self.message = None, worker.message
         if worker.state == "done":
-            with self._telling():
+            with self._report_errors():
                 then(worker.result)
         return True
 
-    def _look_at_registration(self) -> bool:
+    def _check_registration(self) -> bool:
         """Whether the CT has moved, or it has just ended."""
         run = self._run
         if run is None:
@@ -316,7 +320,7 @@ class Session(Inputs):
         return True
 
     @contextmanager
-    def _telling(self):
+    def _report_errors(self):
         """What goes wrong on the way from a thread into the scene becomes a message."""
         try:
             yield
@@ -329,28 +333,28 @@ class Session(Inputs):
                 f"The result could not be taken because of an error of the program, {type(error).__name__}: {error}"
             )
 
-    def _give_time(self, wait: float) -> None:
+    def _let_threads_run(self, wait: float) -> None:
         """Let the threads get on for so many seconds, if there are any: Python's lock is free only while this waits."""
         asked = [
             self._run and self._run.worker,
-            self._errand and self._errand[0],
+            self._background_task and self._background_task[0],
             *self._preparation.working,
-            self.learning.worker,
+            self.regressors.worker,
             *self.sequence.workers,
         ]
         working = [*filter(None, asked), *self._ending]
         if working:
             working[0].wait(wait)
-        elif self.link.open:
-            sleep(min(wait, BREATH))
+        elif self.igtl.open:
+            sleep(min(wait, IGTL_SLEEP_S))
         self._ending = [worker for worker in self._ending if not worker.wait(0)]
 
-    def _forget(self) -> bool:
+    def _reset(self) -> bool:
         """Cancel all work; whether there was any."""
-        working = self.running or bool(self.preparing) or self.learning.under_way
+        working = self.running or bool(self.preparing) or self.regressors.is_training
         self.cancel()
-        self.learning.cancel()
-        self.link.close()
+        self.regressors.cancel()
+        self.igtl.close()
         self._ending += self._preparation.working
         self._preparation, self._results, self.sequence = Preparation(self), {}, Sequence(self)
         return working
@@ -361,7 +365,7 @@ class Session(Inputs):
         if worker.state != "done":
             run.put_back()
             return
-        with self._telling():
+        with self._report_errors():
             self._keep(run, *worker.result)
 
     def _keep(self, run: RunningRegistration, result, first_time_s: float) -> None:
@@ -386,7 +390,7 @@ class Session(Inputs):
             seconds=run.seconds,
             first_time_s=first_time_s,
             refinement="" if run.asked.refinement == "joint" else run.asked.refinement,
-            started=registering.regressor_summary(result),
+            regressor=registering.regressor_summary(result),
             verdict=result.verdict,
             upper95_mm=(result.predicted_tre_mm or {}).get("upper95"),
         )

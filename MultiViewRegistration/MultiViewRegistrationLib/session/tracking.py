@@ -41,7 +41,7 @@ class FrameImage:
     def show(self, view: XRayView, inputs: Inputs) -> None:
         """Have a view show it from now on; brightness and contrast stay, so that nothing flashes."""
         show_frame(view, self.xray, self.settings, self.raw, self.name)
-        inputs.know_xray(view, self.xray)
+        inputs.cache_xray(view, self.xray)
 
 
 class FileImages:

@@ -30,9 +30,9 @@ def method_in_words(entry: Entry) -> str:
 
 def started_in_words(entry: Entry) -> list[str]:
     """What a start that a regressor told came from, a sentence; none for other starts."""
-    if not entry.started:
+    if not entry.regressor:
         return []
-    model, expected_mm, taken = (entry.started[key] for key in ("model", "expected_mm", "selected_start"))
+    model, expected_mm, taken = (entry.regressor[key] for key in ("model", "expected_mm", "selected_start"))
     parts = [f"It began with: {taken}"]
     if expected_mm is not None and taken != "search":
         parts.append(f"expected within {expected_mm:.1f} mm")

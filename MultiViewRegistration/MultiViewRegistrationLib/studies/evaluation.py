@@ -25,7 +25,7 @@ from ..registration.prepared_ct import PreparedCT, warm_up
 from ..registration.schedule import Range
 from ..regressor.initialise import Model, missing_pose_error
 from . import statistics as protocol
-from .evaluation_method import SEARCHED, STARTS, Method
+from .evaluation_method import SEARCH_STARTS, STARTS, Method
 from .failure_figure import failure_figure
 from .motion_statistics import Motion, check_motion
 
@@ -146,7 +146,7 @@ class Evaluation:
 
     @property
     def searched(self) -> bool:
-        return self.start in SEARCHED
+        return self.start in SEARCH_STARTS
 
     def to_json(self) -> dict:
         """Everything but the pictures, as plain data."""

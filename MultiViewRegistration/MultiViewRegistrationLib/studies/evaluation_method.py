@@ -22,7 +22,7 @@ from . import statistics as protocol
 
 STARTS = ("given", "search", "regressor", "auto")
 #: What goes through a range about a pose, and does not begin with that pose.
-SEARCHED = ("search", "auto")
+SEARCH_STARTS = ("search", "auto")
 INTERVAL_MM = 2.0
 
 
@@ -54,7 +54,7 @@ class Method:
         truth = case.truth_world_from_ct
         if self.start == "regressor":
             return truth[None]  # it starts from its own
-        if self.start in SEARCHED:
+        if self.start in SEARCH_STARTS:
             return self.range(case).poses(
                 truth, anatomy.centroid, np.random.default_rng(self.seed).random((self.starts, 6))
             )
@@ -90,7 +90,7 @@ class Method:
         if self.start != "given":
             along = (
                 {"centre": start, "reach": self.range(case), "seed": self.seed + number}
-                if self.start in SEARCHED
+                if self.start in SEARCH_STARTS
                 else {}
             )
             guided = RegressorInitialisation(model, anatomy, case.views, case.world_from_ct, shared, **along)

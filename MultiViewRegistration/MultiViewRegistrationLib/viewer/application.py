@@ -93,7 +93,7 @@ class Application:
         self.moving.stop()
         if self.session is not None:
             self.session.stop(0)
-            self.session.learning.cancel()
+            self.session.regressors.cancel()
             nodes.stop_placing(self.scene)  # what is placed next may have the ID of what was
         self.downloads.withdraw()
         if self._observed is not None:
@@ -135,9 +135,9 @@ class Application:
         self.choose(registration)
         self.autosave.opened(self.opening.kept)
         if isinstance(fill, ReadCase):
-            self.session.know(fill.case, fill.ready)
+            self.session.cache_case(fill.case, fill.ready)
         elif isinstance(fill, (ReadResult, ReadTrack)):
-            self.session.know(fill.case)
+            self.session.cache_case(fill.case)
         self.state.open_steps = ["start", "register"]
         if isinstance(fill, ReadTrack):
             fill.play(self.session)
@@ -208,7 +208,7 @@ class Application:
             self.choose(None)
         if self.registration is not None:
             with suppress(InputError):  # of a scene that is not complete yet
-                if self.session.poll(0) and self.session.under_way is None:
+                if self.session.poll(0) and self.session.running_registration is None:
                     self._stale = True
                     if self.session.message:
                         self.tell(self.session.message)

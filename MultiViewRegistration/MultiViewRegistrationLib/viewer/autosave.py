@@ -270,7 +270,7 @@ def _storing(scene, folder: Path):
 @contextmanager
 def _as_before_the_run(session):
     """A registration under way, which shows the poses that it tries, has not begun."""
-    run = session.under_way
+    run = session.running_registration
     if run is None:
         yield
         return

@@ -157,7 +157,9 @@ class CheckSection(Section):
         if entry is None or not entry.fingerprint:
             return State(TODO)
         return (
-            State(PROBLEM, "caution") if entry.reasons or self.session.doubt() else State(READY, "look at every X-ray")
+            State(PROBLEM, "caution")
+            if entry.reasons or self.session.stale_reason()
+            else State(READY, "look at every X-ray")
         )
 
     def tick(self) -> None:

@@ -11,7 +11,7 @@ from ..session.preparation import prepare_for_drr
 
 @dataclass(frozen=True, eq=False)
 class Early:
-    """Two workers: the one loads the `io.case.Case`, the other makes its CT ready, see `Session.know`. A third reads the CT for both."""
+    """Two background tasks: one loads the `io.case.Case`, the other prepares its CT (see `Session.cache_case`)."""
 
     case: Worker
     ready: Worker

@@ -112,12 +112,12 @@ class MotionPart:
             raise InputError(
                 "Motion: nothing is open, expected a sequence against which the other moves; track it, or open it."
             )
-        self._section.session.sequence.hold_against(path)
+        self._section.session.sequence.compare_with(path)
 
     def remove(self) -> None:
         """Show it no more."""
         with self._section.application.acting():
-            self._section.session.sequence.let_go()
+            self._section.session.sequence.remove_other()
 
     async def export(self) -> str:
         """Write the files; the address of an archive of them, "" where they could not be written."""

@@ -147,7 +147,7 @@ class RegisterSection(Section):
         history, idle = session.history, not session.running
         return {
             "lacking": lacking(session),
-            "running": session.under_way is not None,
+            "running": session.running_registration is not None,
             "busy": session.running,
             "ready": self._ready,
             "ended": session.ended,
@@ -161,20 +161,20 @@ class RegisterSection(Section):
 
     def state(self) -> State:
         session = self.session
-        if session.under_way:
-            progress = session.under_way.progress
+        if session.running_registration:
+            progress = session.running_registration.progress
             return State(RUNNING, f"{round(100 * progress.fraction)} %" if progress else "")
         if session.ended == "failed":
             return State(PROBLEM, "see below")
         entry = session.history.current
-        if entry is not None and entry.fingerprint and not session.doubt():
+        if entry is not None and entry.fingerprint and not session.stale_reason():
             return State(DONE, f"similarity {worst(entry.similarity)}")
         if lacking(session):
             return State(TODO)
         return State(READY, session.preparing)
 
     def tick(self) -> None:
-        session, run = self.session, self.session.under_way
+        session, run = self.session, self.session.running_registration
         self.comparison.tick()
         if run is None:
             self.application.state.progress = IDLE
@@ -194,7 +194,7 @@ class RegisterSection(Section):
 
     def _outcome(self) -> str:
         session = self.session
-        if session.under_way:
+        if session.running_registration:
             return ""
         if session.message:
             return session.message
@@ -209,9 +209,9 @@ class RegisterSection(Section):
     def _notes(self) -> list[str]:
         """What a person must know before trusting the pose."""
         entry = self.session.history.current
-        if entry is None or not entry.fingerprint or self.session.under_way:
+        if entry is None or not entry.fingerprint or self.session.running_registration:
             return []
-        doubt = self.session.doubt()
+        doubt = self.session.stale_reason()
         return [doubt, *entry.reasons] if doubt else list(entry.reasons)
 
     # What a person does

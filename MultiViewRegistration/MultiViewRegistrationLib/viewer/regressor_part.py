@@ -87,7 +87,7 @@ class RegressorPart:
 
     @property
     def _learning(self):
-        return self._section.session.learning
+        return self._section.session.regressors
 
     def percent(self) -> str:
         """How far the training under way is; "" before anybody knows."""
@@ -105,7 +105,7 @@ class RegressorPart:
                 "training": self._training(),
             }
         learning = self._learning
-        listed = [model for model in learning.models if model.finished or not learning.under_way]
+        listed = [model for model in learning.models if model.finished or not learning.is_training]
         return {
             "models": [
                 {

@@ -13,7 +13,7 @@ from ..mrml import manual_pose
 from ..mrml.case import DEFAULT_SEARCH
 from ..session import lacking, pose_numbers
 from ..session.presenters.section import DONE, PROBLEM, READY, RUNNING, TODO, State
-from ..session.session import LEARNED, STARTS
+from ..session.session import REGRESSOR_STARTS, STARTS
 from ..session.words import METHODS
 from .elements import NumberField, number
 from .landmarks_card import LandmarksCard
@@ -124,7 +124,7 @@ class StartSection(Section):
             return {
                 "start": "search",
                 "hint": "",
-                "without": list(LEARNED),
+                "without": list(REGRESSOR_STARTS),
                 "ranges": [*RANGES, CUSTOM],
                 "range": CUSTOM,
                 **DEFAULT_SEARCH,
@@ -139,8 +139,8 @@ class StartSection(Section):
         chosen = search["rotation_deg"], search["translation_mm"]
         without = (
             []
-            if self.session.learning.model is not None
-            else [start for start in LEARNED if start != self.registration.start]
+            if self.session.regressors.model is not None
+            else [start for start in REGRESSOR_STARTS if start != self.registration.start]
         )
         return {
             "start": self.registration.start,
@@ -175,14 +175,14 @@ class StartSection(Section):
     def _hint(self) -> str:
         start = self.registration.start
         missing = lacking.at_start(self.session, start)
-        if missing or start in ("landmarks", *LEARNED):
+        if missing or start in ("landmarks", *REGRESSOR_STARTS):
             return missing or HINTS[start]
         blind = manual_pose.xrays_without_ct(self.registration)
         return f"Where the CT is now, {', '.join(blind)} does not show it." if blind else HINTS[start]
 
     def state(self) -> State:
         start, session = self.registration.start, self.session
-        if session.learning.under_way:
+        if session.regressors.is_training:
             return State(RUNNING, f"training {self.regressors.percent()}".strip())
         if self.registration.ct is None or not any(view.used for view in self.registration.xrays):
             return State(TODO)
@@ -197,7 +197,7 @@ class StartSection(Section):
         self.landmarks.tick()
         self.regressors.tick()
         pose = self.registration.world_from_ct.tobytes()
-        if pose != self._seen and self.session.under_way is None and self.session.drawing.at_rest:
+        if pose != self._seen and self.session.running_registration is None and self.session.drawing.at_rest:
             self._seen = pose
             self.application.invalidate()  # the numbers, and whether the X-rays show the CT
 

@@ -63,7 +63,7 @@ class ExportPresenter(Presenter):
         self._sending, self._link_text, self._looked = False, "", 0.0
 
     def state(self) -> State:
-        if self.session.doubt():
+        if self.session.stale_reason():
             return State(TODO)
         return State(DONE, _("written")) if self.written else State(READY)
 
@@ -84,7 +84,7 @@ class ExportPresenter(Presenter):
             link_host=self.address,
             link_port=self.port,
             link_missing=self._wait_or_override(),
-            linked=self.session is not None and self.session.link.open,
+            linked=self.session is not None and self.session.igtl.open,
             link_text=self._connection(),
         )
 
@@ -101,7 +101,7 @@ class ExportPresenter(Presenter):
         changed, self._link_text = text != self._link_text, text
         if monotonic() - self._looked > LOOK_S:
             self._looked = monotonic()
-            changed |= self.session.doubt() != self._doubt  # the CT was moved, or an image changed
+            changed |= self.session.stale_reason() != self._doubt  # the CT was moved, or an image changed
         return changed
 
     # What a person does
@@ -145,7 +145,7 @@ class ExportPresenter(Presenter):
 
     def connect(self) -> None:
         """Send the pose as it is now to a server, or offer it to clients."""
-        peer = self.session.link
+        peer = self.session.igtl
         as_server = self.mode == SERVER
         begin = partial(peer.serve, self.port) if as_server else partial(peer.send_to, *self._server())
         making = result_files.take_messages(self.session, override=self._override)
@@ -154,14 +154,14 @@ class ExportPresenter(Presenter):
 
     def disconnect(self) -> None:
         """Close the connection."""
-        self.session.link.close()
+        self.session.igtl.close()
 
     def _server(self) -> tuple[str, int]:
         return igtl_connection.address(self.address, self.port)
 
     def _take_doubt(self) -> str:
         """What speaks against the pose; an override was for the doubt that there was."""
-        doubt = self.session.doubt() if self.session is not None else ""
+        doubt = self.session.stale_reason() if self.session is not None else ""
         if doubt != self._doubt:
             self._doubt, self._override = doubt, False
         return doubt
@@ -186,5 +186,5 @@ class ExportPresenter(Presenter):
         self._sending = self._sending and self.session.running
         if self._sending:
             return _("Preparing the overlays to send...")
-        text = self.session.link.told
+        text = self.session.igtl.status
         return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else _("Not connected.")

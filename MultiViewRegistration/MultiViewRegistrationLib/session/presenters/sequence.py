@@ -206,7 +206,7 @@ class SequencePresenter(Presenter):
 
     def close(self) -> None:
         """Put everything back as it was before the sequence."""
-        self.session.refuse_more()
+        self.session.require_idle()
         self.session.sequence.close()
 
     def writer(self, folder: Path, **options) -> Callable[[], list[Path]]:

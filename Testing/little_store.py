@@ -16,6 +16,7 @@ CHILD = """
 sha, behaviour, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
 import json, time
 from MultiViewRegistrationLib.jobs.progress import ProgressRecord, stopped_by_end_of_stdin
+from MultiViewRegistrationLib.regressor import model_store
 from little_store import write_model
 told = {"arguments": arguments}
 if behaviour == "reads its case":

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from MultiViewRegistrationLib.registration.intrinsics import by_intrinsics
 from phantom import TRUE_POSE, error_mm, make_views, off
 
 from MultiViewRegistrationLib.errors import InputError

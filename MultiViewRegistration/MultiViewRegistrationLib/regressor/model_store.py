@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 import sys
@@ -31,7 +30,8 @@ if TYPE_CHECKING:
 
     from ..imaging.ct import CT
 
-_CHARACTERS = 16
+#: Characters of a CT's hash that name its folder; grids that differ by less, in mm, are one.
+_CHARACTERS, _SAME_MM = 16, 1e-3
 
 
 @dataclass(frozen=True)
@@ -119,21 +119,21 @@ def _models(parent: Path) -> list[StoredModel]:
 
 FORMAT = "MultiViewRegistration regressor"
 VERSION = 1
-CARD = "card.json"
+CARD, SUFFIX = "card.json", ".safetensors"
 #: So near, a refinement is expected to get from there to the answer.
 NEAR_MM = 25.0
-#: No card is larger.
-MAX_BYTES = 1 << 20
+#: No card, and no file of weights, is larger.
+MAX_CARD_BYTES, MAX_WEIGHT_BYTES = 1 << 20, 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
     """All that is known of a model but its weights. Nothing in it names a patient.
 
-    ct_sha256: of the CT it is for, see `model.ct_sha256`.
+    ct_sha256: of the CT it is for, see `ct_sha256`.
     cameras: of the images it was trained on, one a view: intrinsics (3, 3), camera_from_world (4, 4) and size, as in case.json.
     world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.   half_widths: by the names of `poses.AXES`, the poses about it.
-    poses: how they are drawn, see `training.POSES`.   network, loss, seed: see `training.TrainingConfig`.
+    poses: how they are drawn: "range", evenly within the half-widths.   network, loss, seed: see `training.TrainingConfig`.
     device: where it was trained: "cpu", or a CUDA device.
     minutes: asked for, which became `steps`, once.   every: steps from one validation to the next.
     hardness: of the images, which grows with the steps, see `training.hardness_of`.
@@ -196,7 +196,7 @@ class Card:
         path = Path(folder) / CARD
         try:
             with path.open("rb") as stream:
-                text = stream.read(MAX_BYTES + 1)
+                text = stream.read(MAX_CARD_BYTES + 1)
             content = json.loads(text)
         except FileNotFoundError:
             raise InputError(
@@ -232,25 +232,15 @@ def _fault(content: dict) -> str:
             return f'"{name}" is missing or of another kind'
     if content.keys() - known.keys():
         return f'"{min(content.keys() - known.keys())}" is not known'
-    matrices = [
-        content["world_from_ct"],
-        *(camera.get("camera_from_world") for camera in content["cameras"] if isinstance(camera, dict)),
-    ]
-    if len(matrices) < 2 or not all(_numbers(matrix, 4, 4) for matrix in matrices):
+    cameras = [camera for camera in content["cameras"] if isinstance(camera, dict)]
+    matrices = [content["world_from_ct"], *(camera.get("camera_from_world") for camera in cameras)]
+    if not cameras or not all(_is_array(matrix, 4, 4) for matrix in matrices):
         return "a matrix is not 4 rows of 4 numbers"
-    if not all(
-        _numbers(camera.get("intrinsics"), 3, 3) and _numbers([camera.get("size")], 1, 2)
-        for camera in content["cameras"]
-    ):
+    if not all(_is_array(camera.get("intrinsics"), 3, 3) and _is_array(camera.get("size"), 2) for camera in cameras):
         return "a camera is not as in case.json"
-    if not _numbers([content["centroid"]], 1, 3) or not _numbers([list(content["half_widths"].values())], 1, 6):
+    if not _is_array(content["centroid"], 3) or not _is_array(list(content["half_widths"].values()), 6):
         return '"centroid" or "half_widths" are no numbers'
-    if not all(
-        _numbers([row], 1, len(row))
-        for key in ("losses", "validation")
-        for row in content[key]
-        if isinstance(row, list)
-    ):
+    if not all(_is_array(row, len(row)) for row in content["losses"] + content["validation"] if isinstance(row, list)):
         return "a learning curve holds what is no number"
     if not 0 <= content["hardness"] <= 1:
         return '"hardness" is not between 0 and 1'
@@ -259,18 +249,13 @@ def _fault(content: dict) -> str:
     return ""
 
 
-def _numbers(rows: object, height: int, width: int) -> bool:
-    return (
-        isinstance(rows, list)
-        and len(rows) == height
-        and all(isinstance(row, list) and len(row) == width for row in rows)
-        and all(isinstance(x, (int, float)) and math.isfinite(x) for row in rows for x in row)
-    )
-
-
-SUFFIX = ".safetensors"
-#: No file of weights is larger.
-MAX_BYTES = 1 << 30
+def _is_array(value: object, *shape: int) -> bool:
+    """Whether nested lists hold finite numbers, and so many."""
+    try:
+        array = np.array(value)
+    except ValueError:
+        return False
+    return array.shape == shape and array.dtype.kind in "iuf" and bool(np.isfinite(array).all())
 
 
 def save_checkpoint(folder: Path, card: Card, tensors: Mapping[str, Tensor]) -> Card:
@@ -304,7 +289,7 @@ def load_checkpoint(folder: Path) -> tuple[Card, dict[str, Tensor]]:
         raise InputError(
             f"{folder}: found no weights as safetensors, expected those that {CARD} tells of; train the model anew."
         )
-    if path.stat().st_size > MAX_BYTES or sha256(path) != card.weights_sha256:
+    if path.stat().st_size > MAX_WEIGHT_BYTES or sha256(path) != card.weights_sha256:
         raise InputError(
             f"{path}: is not the file that was written (cut short, damaged or changed); train the model anew."
         )
@@ -312,10 +297,6 @@ def load_checkpoint(folder: Path) -> tuple[Card, dict[str, Tensor]]:
         return card, from_bytes(path.read_bytes())
     except SafetensorError:
         raise InputError(f"{path}: holds no weights as safetensors; train the model anew.") from None
-
-
-#: Grids that differ by less, in mm, are one.
-_SAME_MM = 1e-3
 
 
 def ct_sha256(ct: CT) -> str:

@@ -28,7 +28,7 @@ from .registration.prepared_ct import PreparedCT, warm_up
 from .registration.schedule import Range, default_pose_at_isocentre
 from .registration.structure import register_background, register_structure
 from .registration.uncalibrated_views import register_views
-from .regressor.initialise import Model, RegressorInitialisation, RegressorReport, missing_pose_error, model_for
+from .regressor.initialise import Regressor, RegressorInitialisation, RegressorReport, missing_pose_error, model_for
 from .rendering.devices import ComputeDevice
 from .report.result import Result
 
@@ -47,7 +47,7 @@ def register(
     seed: int = 0,
     refinement: str = "joint",
     device: str | ComputeDevice = "cpu",
-    model: str | Path | Model | None = None,
+    model: str | Path | Regressor | None = None,
     minutes: float = 2.0,
     diagnose: bool = False,
 ) -> Result:
@@ -177,7 +177,7 @@ def find_pose(
     start: str,
     pose: np.ndarray | None,
     *,
-    regressor: Model | None = None,
+    regressor: Regressor | None = None,
     search: Range | None = None,
     seed: int = 0,
     with_background: bool = True,
@@ -369,7 +369,7 @@ def _locate(case: Case) -> LandmarkFit:
 
 def _train(
     case: Case, anatomy: PreparedCT, minutes: float, seed: int, progress: Report, device: str
-) -> tuple[Model, float]:
+) -> tuple[Regressor, float]:
     """A regressor trained now, and the seconds that took. Cancelled, it stays in the store and can be resumed."""
     from .regressor.learning import nominal_pose, train
 

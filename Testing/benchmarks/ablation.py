@@ -30,7 +30,7 @@ from rows import Rows  # noqa: E402
 
 from MultiViewRegistrationLib import __version__  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
-from MultiViewRegistrationLib.regressor.model import Model  # noqa: E402
+from MultiViewRegistrationLib.regressor.model import RegressorModel  # noqa: E402
 from MultiViewRegistrationLib.regressor.model_store import NEAR_MM  # noqa: E402
 from MultiViewRegistrationLib.studies.evaluation_tables import table  # noqa: E402
 
@@ -104,7 +104,7 @@ class Ablation:
                 }
         return record
 
-    def _errors(self, model: Model, cases: list[PoseCase]) -> np.ndarray:
+    def _errors(self, model: RegressorModel, cases: list[PoseCase]) -> np.ndarray:
         """(cases, 1 + views) mTRE in mm, of all views together and of each alone."""
         return np.array(
             [

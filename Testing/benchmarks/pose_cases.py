@@ -12,7 +12,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.regressor import learning
-from MultiViewRegistrationLib.regressor.model import Model, load_model
+from MultiViewRegistrationLib.regressor.model import RegressorModel, load_model
 from MultiViewRegistrationLib.regressor.model_store import CARD, Card
 
 
@@ -89,7 +89,7 @@ def trained(
     loss: str = "likelihood",
     seed: int = 0,
     device: str = "cpu",
-) -> Model:
+) -> RegressorModel:
     """The model of a folder, trained first, or on, unless it is there."""
     begun = (folder / CARD).exists()
     if begun and Card.read(folder).finished:
@@ -116,7 +116,7 @@ def trained(
     return model
 
 
-def identity(model: Model) -> str:
+def identity(model: RegressorModel) -> str:
     """Tells a model from one trained anew in the same folder."""
     return f"{model.folder.name}:{model.card.weights_sha256[:8]}"
 

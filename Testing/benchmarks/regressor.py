@@ -38,7 +38,7 @@ from rows import Rows  # noqa: E402
 from MultiViewRegistrationLib import __version__  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
-from MultiViewRegistrationLib.regressor.model import Model  # noqa: E402
+from MultiViewRegistrationLib.regressor.model import RegressorModel  # noqa: E402
 from MultiViewRegistrationLib.regressor.model_store import NEAR_MM  # noqa: E402
 from MultiViewRegistrationLib.rendering.threads import available_threads  # noqa: E402
 from MultiViewRegistrationLib.studies.evaluation_tables import table  # noqa: E402
@@ -65,7 +65,7 @@ class Bench:
     def sets(self, hard: bool) -> list[PoseCase]:
         return pose_cases.pose_cases(self.cases, hard=hard, limit=self.limit)
 
-    def model(self, anatomy: str, minutes: float, view: int | None = None) -> Model:
+    def model(self, anatomy: str, minutes: float, view: int | None = None) -> RegressorModel:
         """Of the geometry that all cases of the anatomy have; of one view alone if that is said."""
         case = _seen(next(one for one in self.sets(hard=False) if one.anatomy == anatomy), view)
         minutes *= self.scale
@@ -74,7 +74,7 @@ class Bench:
             case, self.models / f"{anatomy}-{views}-{minutes:g}min", minutes=minutes, device=self.device
         )
 
-    def poses(self, model: Model, cases: Sequence[PoseCase], view: int | None = None) -> list[dict]:
+    def poses(self, model: RegressorModel, cases: Sequence[PoseCase], view: int | None = None) -> list[dict]:
         """What a model makes of the X-rays of each case; of one view if that is said."""
         key = "poses", identity(model)
         return [
@@ -83,7 +83,7 @@ class Bench:
         ]
 
     def registrations(
-        self, start: str, model: Model | None, cases: Sequence[PoseCase], view: int | None = None
+        self, start: str, model: RegressorModel | None, cases: Sequence[PoseCase], view: int | None = None
     ) -> list[dict]:
         """Where a start leads in each case, or in one view of it; a search needs no model."""
         key = "register", start, identity(model) if model else "-"

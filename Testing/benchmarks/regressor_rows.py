@@ -13,10 +13,10 @@ from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.regressor.initialise import predict_poses
-from MultiViewRegistrationLib.regressor.model import Model
+from MultiViewRegistrationLib.regressor.model import RegressorModel
 
 
-def poses(model: Model, case: Case) -> dict:
+def poses(model: RegressorModel, case: Case) -> dict:
     """mTRE in mm of all views together and of each alone, what the model expects of the former, and the milliseconds that took."""
     anatomy = pose_cases.ready(case)
     start = perf_counter()
@@ -29,7 +29,7 @@ def poses(model: Model, case: Case) -> dict:
     return {"mtre_mm": _rounded(errors), "expected_mm": round(together.expected_mm(), 3), "ms": round(ms, 1)}
 
 
-def registration(start: str, model: Model | None, case: Case) -> dict:
+def registration(start: str, model: RegressorModel | None, case: Case) -> dict:
     """mTRE in mm, None where there is no answer, of the start's way to the pose; its seconds, and what it took as its start."""
     anatomy = pose_cases.ready(case)
     how = {} if model is None else {"model": model}

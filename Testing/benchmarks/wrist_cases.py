@@ -13,7 +13,7 @@ from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.regressor.model import Model
+from MultiViewRegistrationLib.regressor.model import RegressorModel
 from MultiViewRegistrationLib.studies.statistics import perturbed
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "wrist"
@@ -48,7 +48,7 @@ class OffCase:
     def name(self) -> str:
         return self.case.name
 
-    def measure(self, model: Model) -> dict:
+    def measure(self, model: RegressorModel) -> dict:
         """(mm, degrees) from the reference: of what the network says, and where each start leads; None where it leads nowhere."""
         predicted = model.candidates(self.case.views, self.case.world_from_ct)[0].world_from_ct
         return {

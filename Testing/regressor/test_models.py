@@ -22,7 +22,7 @@ pytest.importorskip("safetensors")
 from MultiViewRegistrationLib.regressor import model_store  # noqa: E402
 from MultiViewRegistrationLib.regressor.model import (  # noqa: E402
     MAX_CERTAIN_MM,
-    Model,
+    RegressorModel,
     camera_to_json,
     cameras_of,
     load_model,
@@ -210,10 +210,10 @@ def test_one_ct_has_one_hash_however_it_lies_in_memory(ct):
     assert ct_sha256(CT(Volume(values[::-1], other_way_round))) == ct_sha256(ct)
 
 
-def oracle(card, ct, truth, scale_px: float = 0.3) -> Model:
+def oracle(card, ct, truth, scale_px: float = 0.3) -> RegressorModel:
     network = Oracle(ct, scale_px)
     network.truth = truth
-    return Model(card, network, None)
+    return RegressorModel(card, network, None)
 
 
 def test_views_in_another_order_and_alone(card, ct, views):

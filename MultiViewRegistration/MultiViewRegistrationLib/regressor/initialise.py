@@ -22,24 +22,14 @@ from ..registration.schedule import CAPTURE_RADIUS_MM, MAX_EXPECTED_MM, Range
 from ..registration.starts import Start, refine_along_least_certain_axis, refine_from
 from ..registration.uncalibrated_views import uncalibrated_view_indices
 from ..rendering.devices import CPU
+from .fusion import Candidate
 
 #: Of a model that expects to be farther off the X-rays are asked, too, before anything begins.
 DOUBT_MM = 2 * CAPTURE_RADIUS_MM
 
 
-class Candidate(Protocol):
-    """See `regressor.fusion.Candidate`."""
-
-    world_from_ct: np.ndarray
-    covariance: np.ndarray
-    views: tuple[int, ...]
-    agree: bool
-
-    def expected_mm(self) -> float: ...
-
-
-class Model(Protocol):
-    """What a registration needs of a regressor, see `regressor.model.Model`."""
+class Regressor(Protocol):
+    """What a registration needs of a regressor, see `model.RegressorModel`."""
 
     card: Any
     folder: Path | None
@@ -66,7 +56,7 @@ class RegressorReport:
     """How a registration began that asked for a regressor.
 
     model: name of its folder, "" for one that is in no folder, None where there was none.   minutes: of its training.
-    device: where that was done, see `regressor.card.Card`.   trained: whether it was done for this registration.
+    device: where that was done, see `model_store.Card`.   trained: whether it was done for this registration.
     candidates: what it said, the most credible first.
     selected_start: which of them the answer came from, "search" where it came from none.
     """
@@ -112,7 +102,7 @@ class RegressorInitialisation:
 
     def __init__(
         self,
-        model: Model | None,
+        model: Regressor | None,
         anatomy: PreparedCT,
         views: Sequence[View],
         world_from_ct: np.ndarray | None,
@@ -194,12 +184,12 @@ class RegressorInitialisation:
 
 
 def predict_poses(
-    model: Model, anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray | None
+    model: Regressor, anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray | None
 ) -> list[Candidate]:
     """What a model says of X-rays, the most credible pose first: its own moved where it is not sure of a
     body, see `refine_along_least_certain_axis`.
 
-    Arguments and InputError as of `regressor.model.Model.candidates`.
+    Arguments and InputError as of `model.RegressorModel.candidates`.
     """
     said = model.candidates(views, world_from_ct)
     if anatomy.structure or said[0].expected_mm() < DOUBT_MM:
@@ -208,7 +198,7 @@ def predict_poses(
     return [replace(said[0], world_from_ct=pose, covariance=covariance), *said]
 
 
-def model_for(case: Case, start: str, model: str | Path | Model | None) -> Model | None:
+def model_for(case: Case, start: str, model: str | Path | Regressor | None) -> Regressor | None:
     """The regressor that a start uses, see `learning.find_model`; None where there is none. What needs none needs no PyTorch, either."""
     if start not in ("regressor", "auto"):
         return None

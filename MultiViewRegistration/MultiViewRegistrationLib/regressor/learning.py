@@ -24,7 +24,7 @@ from .model_store import ct_sha256, models_of, new_folder
 from .poses import PoseRange
 
 if TYPE_CHECKING:
-    from .model import Model
+    from .model import RegressorModel
 
 CURVES = "curves.svg"
 
@@ -41,7 +41,7 @@ def train(
     progress: Callable[[float, str, float | None], object] = lambda *_: None,
     anatomy: PreparedCT | None = None,
     device: str = "cpu",
-) -> Model:
+) -> RegressorModel:
     """Train a network to find the pose of the case's CT in its views, anywhere in the range of its `training`, or of its `search`.
 
     Parameters
@@ -92,7 +92,7 @@ def train(
             write_atomically(training.folder / CURVES, curves(training.card.losses, training.card.validation))
 
 
-def find_model(case: Case, model: Model | str | Path | None = None) -> Model | None:
+def find_model(case: Case, model: RegressorModel | str | Path | None = None) -> RegressorModel | None:
     """The model to use for a case: the one given, or the newest one of its CT in the store that fits its views; None where there is none.
 
     InputError where the one given is of another CT, or cannot be loaded.
@@ -138,6 +138,6 @@ def _require_torch() -> None:
         )
 
 
-def card_json(model: Model) -> dict:
+def card_json(model: RegressorModel) -> dict:
     """What `mvreg train --json` prints."""
     return {"folder": str(model.folder), "card": json.loads(model.card.to_json())}

@@ -32,7 +32,7 @@ NAMES = ("voting", "pose")
 """The first is the default: docs/regressor.md has what it was seen to do."""
 
 
-class Model:
+class RegressorModel:
     """A network with its card.
 
     folder: where it was loaded from or saved to.
@@ -201,7 +201,7 @@ def camera_to_json(camera: Camera) -> dict:
     }
 
 
-def load_model(folder: str | Path) -> Model:
+def load_model(folder: str | Path) -> RegressorModel:
     """The model in a folder. InputError for what is missing, damaged, changed, or not trained yet."""
     folder = Path(folder)
     card, tensors = load_checkpoint(folder)
@@ -221,4 +221,4 @@ def load_model(folder: str | Path) -> Model:
         network.load_state_dict(state)
     except (RuntimeError, KeyError):
         raise wrong from None
-    return Model(card, network.eval(), folder)
+    return RegressorModel(card, network.eval(), folder)

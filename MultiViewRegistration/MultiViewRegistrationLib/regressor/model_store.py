@@ -234,7 +234,8 @@ def _fault(content: dict) -> str:
         return f'"{min(content.keys() - known.keys())}" is not known'
     cameras = [camera for camera in content["cameras"] if isinstance(camera, dict)]
     matrices = [content["world_from_ct"], *(camera.get("camera_from_world") for camera in cameras)]
-    if not cameras or not all(_is_array(matrix, 4, 4) for matrix in matrices):
+    complete = 0 < len(cameras) == len(content["cameras"])
+    if not complete or not all(_is_array(matrix, 4, 4) for matrix in matrices):
         return "a matrix is not 4 rows of 4 numbers"
     if not all(_is_array(camera.get("intrinsics"), 3, 3) and _is_array(camera.get("size"), 2) for camera in cameras):
         return "a camera is not as in case.json"
@@ -253,7 +254,7 @@ def _is_array(value: object, *shape: int) -> bool:
     """Whether nested lists hold finite numbers, and so many."""
     try:
         array = np.array(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return False
     return array.shape == shape and array.dtype.kind in "iuf" and bool(np.isfinite(array).all())
 

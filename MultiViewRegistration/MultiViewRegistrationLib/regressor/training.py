@@ -34,7 +34,7 @@ from ..rendering.devices import CPU
 from .fusion import fuse
 from .images import TrainingImages
 from .loss import LIKELIHOOD, in_cameras, make_loss
-from .model import NAMES, Model, calibrate, camera_to_json, make_network, poses_of
+from .model import NAMES, RegressorModel, calibrate, camera_to_json, make_network, poses_of
 from .model_store import NEAR_MM, Card, ct_sha256, load_checkpoint, save_checkpoint
 from .optimiser import CpuBackend, CudaBackend, Optimiser, make_backend
 from .poses import AXES, PoseRange, key_of
@@ -191,7 +191,7 @@ class Training:
             )
         return cls(ct, windows, card, folder, tensors)
 
-    def run(self, progress: Callable[[float, str, float | None], object] = lambda *_: None) -> Model:
+    def run(self, progress: Callable[[float, str, float | None], object] = lambda *_: None) -> RegressorModel:
         """Train to the end, or until the error has stopped falling.
 
         progress: called with the fraction of the training that is done, what it does, and the error so far in mm, None before the first
@@ -224,7 +224,7 @@ class Training:
                 f"Only {100 * within:.0f} % of the random images were found within {NEAR_MM:g} mm, where a refinement begins; "
                 "train for longer."
             )
-        return Model(self.card, self._network.cpu().eval(), self.folder)
+        return RegressorModel(self.card, self._network.cpu().eval(), self.folder)
 
     def _tell(self, progress: Callable, what: str = "") -> None:
         card, error = self.card, self.card.error_mm

@@ -23,7 +23,7 @@ from ..io.case_file import CaseFile
 from ..published.methods import refinement_method
 from ..registration.prepared_ct import PreparedCT, warm_up
 from ..registration.schedule import Range
-from ..regressor.initialise import Model, missing_pose_error
+from ..regressor.initialise import Regressor, missing_pose_error
 from . import statistics as protocol
 from .evaluation_method import SEARCH_STARTS, STARTS, Method
 from .failure_figure import failure_figure
@@ -165,7 +165,7 @@ def evaluate(
     device: str = "cpu",
     search: Range | None = None,
     start: str | None = None,
-    model: str | Path | Model | None = None,
+    model: str | Path | Regressor | None = None,
 ) -> Evaluation:
     """Register every case from `starts` starts.
 
@@ -220,7 +220,7 @@ def method_of(
     device: str,
     search: Range | None,
     start: str | None,
-    model: str | Path | Model | None,
+    model: str | Path | Regressor | None,
 ) -> Method:
     """How the cases are registered, see `evaluate`. InputError for what cannot be."""
     if starts < 1 or reach_mm <= 0 or min(off) < 0:

@@ -17,7 +17,7 @@ from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT
 from ..registration.schedule import Range
 from ..registration.uncalibrated_views import register_views
-from ..regressor.initialise import Model, RegressorInitialisation, RegressorReport, model_for
+from ..regressor.initialise import Regressor, RegressorInitialisation, RegressorReport, model_for
 from . import statistics as protocol
 
 STARTS = ("given", "search", "regressor", "auto")
@@ -42,7 +42,7 @@ class Method:
 
     by: RefinementMethod
     start: str
-    model: str | Path | Model | None
+    model: str | Path | Regressor | None
     search: Range | None
     starts: int
     reach_mm: float
@@ -71,7 +71,7 @@ class Method:
     def range(self, case: Case) -> Range:
         return self.search or Range(**case.search)
 
-    def regressor(self, case: Case) -> Model | None:
+    def regressor(self, case: Case) -> Regressor | None:
         """The case's, where one is used. InputError where one is needed and there is none."""
         found = model_for(case, self.start, self.model)
         if found is None and self.start == "regressor":
@@ -81,7 +81,7 @@ class Method:
         return found
 
     def run(
-        self, case: Case, anatomy: PreparedCT, start: np.ndarray, number: int = 0, model: Model | None = None
+        self, case: Case, anatomy: PreparedCT, start: np.ndarray, number: int = 0, model: Regressor | None = None
     ) -> Done:
         """The registration from a start, or without one."""
         shared, guided = case.shared_unknowns, None

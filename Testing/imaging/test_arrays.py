@@ -131,7 +131,7 @@ def test_a_grid_without_a_place_is_refused(oblique):
         "CTChest: its axes are not at right angles"
     )
     for wrong in (np.diag([1, 0, 1, 1]), np.diag([1, np.nan, 1, 1])):
-        assert "place in space" in refusal(ct_from_array, body(), wrong)
+        assert "position is not given" in refusal(ct_from_array, body(), wrong)
 
 
 def test_masks(tmp_path, oblique):

@@ -277,7 +277,7 @@ def test_the_shared_round_shutter_is_a_circle(shared_data):
 @pytest.mark.parametrize(
     ("tags", "said"),
     [
-        ({"NumberOfFrames": "100000"}, "its header tells of 614400000 bytes of pixels, but 6144 are there"),
+        ({"NumberOfFrames": "100000"}, "its header claims 614400000 bytes of pixels, but 6144 are there"),
         ({"Rows": 65535, "Columns": 65535}, "has 65535 x 65535 pixels by its header"),
         ({"Rows": 0}, "has 64 x 0 pixels"),
         ({"BitsAllocated": 12}, "12 bits in 12"),

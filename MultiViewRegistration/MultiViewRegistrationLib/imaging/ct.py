@@ -32,8 +32,12 @@ BONE_PER_MM = WATER + BONE_HU / 1000 * (DENSE_BONE - WATER)
 class CT:
     """A CT and what its values mean.
 
-    volume: values in HU (unit "hu"), or in any unit where 0 is nothing and larger is denser ("relative").
-    mask: bool (nk, nj, ni) on the same grid, True where the structure to register is; None for everything.
+    Attributes
+    ----------
+    volume
+        Values in HU (unit "hu"), or in any unit where 0 is nothing and larger is denser ("relative").
+    mask
+        bool (nk, nj, ni) on the same grid, True where the structure to register is; None for everything.
     """
 
     volume: Volume
@@ -71,12 +75,19 @@ def _counts(values: np.ndarray, above) -> tuple[np.ndarray, np.ndarray]:
 def load_ct(path: str | Path, unit: str = "hu", mask: str | Path | None = None) -> CT:
     """Reads a CT from a file of any format that SimpleITK knows or from a folder of DICOM slices.
 
-    unit: what the values mean, "hu" or "relative" (0 = nothing, larger = denser).
-    mask: image file, non-zero where the structure to register is. On another grid it is resampled (nearest
-    neighbour) by its own position in space.
+    Parameters
+    ----------
+    unit
+        What the values mean, "hu" or "relative" (0 = nothing, larger = denser).
+    mask
+        Image file, non-zero where the structure to register is. On another grid it is resampled (nearest neighbour)
+        by its own position in space.
 
-    Raises InputError for anything that is not a three-dimensional grey image on a rectangular grid, with some
-    matter in it, in the unit that was named; for what is refused in a DICOM folder, see `ct_slices`.
+    Raises
+    ------
+    InputError
+        For anything that is not a three-dimensional grey image on a rectangular grid, with some matter in it, in
+        the unit that was named; for what is refused in a DICOM folder, see `ct_slices`.
     """
     _check_unit(unit)
     path = Path(path)
@@ -95,12 +106,21 @@ def ct_from_array(
 ) -> CT:
     """The CT in an array, by the rules for one in a file.
 
-    values: (nk, nj, ni) of any type, k the slowest axis; they are copied, as float32. With a fourth axis they are colour, or vectors.
-    ct_from_index: (4, 4), takes (i, j, k, 1) to CT LPS mm.
-    name: begins the sentence where something is wrong.
+    Parameters
+    ----------
+    values
+        (nk, nj, ni) of any type, k the slowest axis; they are copied, as float32. With a fourth axis they are
+        colour, or vectors.
+    ct_from_index
+        (4, 4), takes (i, j, k, 1) to CT LPS mm.
+    name
+        Begins the sentence where something is wrong.
 
-    Raises InputError for what is no three-dimensional grid at right angles, has voxels that are not finite, is nothing but air, or
-    does not fit the unit. A structure of it is chosen with `masked`.
+    Raises
+    ------
+    InputError
+        For what is no three-dimensional grid at right angles, has voxels that are not finite, is nothing but air,
+        or does not fit the unit. A structure of it is chosen with `masked`.
     """
     _check_unit(unit)
     values = np.asarray(values)
@@ -109,7 +129,7 @@ def ct_from_array(
     spacing = np.linalg.norm(ct_from_index[:3, :3], axis=0)
     if not np.isfinite(ct_from_index).all() or not spacing.all():
         raise InputError(
-            f"{name}: its place in space is not told by finite numbers and a spacing above 0 mm, but it must be; correct it."
+            f"{name}: its position is not given by finite numbers and a spacing above 0 mm, but it must be; correct it."
         )
     check_right_angles(name, ct_from_index[:3, :3] / spacing)
     with np.errstate(over="ignore"):  # beyond float32 is not finite
@@ -125,10 +145,17 @@ def ct_from_array(
 def masked(ct: CT, mask: np.ndarray, name: str | Path = "the mask") -> CT:
     """The CT with one structure of it to register.
 
-    mask: (nk, nj, ni) on the CT's grid, other than 0 where the structure is.
-    name: begins the sentence where something is wrong.
+    Parameters
+    ----------
+    mask
+        (nk, nj, ni) on the CT's grid, other than 0 where the structure is.
+    name
+        Begins the sentence where something is wrong.
 
-    Raises InputError where the mask has another shape than the CT, is empty, or has nothing but air inside.
+    Raises
+    ------
+    InputError
+        Where the mask has another shape than the CT, is empty, or has nothing but air inside.
     """
     mask = np.asarray(mask)
     if mask.shape != ct.volume.values.shape:

@@ -38,7 +38,7 @@ def is_dicom(path: str | os.PathLike) -> bool:
     try:
         with open(path, "rb") as stream:
             return stream.read(132)[128:] == b"DICM"
-    except OSError:  # told of where the image is read
+    except OSError:  # reported where the image is read
         return False
 
 
@@ -46,8 +46,16 @@ def is_dicom(path: str | os.PathLike) -> bool:
 class DicomFile:
     """A DICOM file but for its pixels.
 
-    header: all attributes before the pixels.   syntax: UID of the transfer syntax.
-    pixels_at: offset of the first byte of the pixels; None where the file ends before.   pixels_length: None where they are encapsulated.
+    Attributes
+    ----------
+    header
+        All attributes before the pixels.
+    syntax
+        UID of the transfer syntax.
+    pixels_at
+        Offset of the first byte of the pixels; None where the file ends before.
+    pixels_length
+        None where they are encapsulated.
     """
 
     path: Path
@@ -64,7 +72,13 @@ class DicomFile:
         raise InputError(f"{self.path}: {what}")
 
     def value(self, keyword: str, within: pydicom.Dataset | None = None) -> Any:
-        """The value of an attribute, None where it is missing or empty. InputError where it is damaged."""
+        """The value of an attribute, None where it is missing or empty.
+
+        Raises
+        ------
+        InputError
+            Where it is damaged.
+        """
         try:
             with quiet():
                 value = (self.header if within is None else within).get(keyword)
@@ -75,7 +89,13 @@ class DicomFile:
         return None if value is None or isinstance(value, str) and not value.strip() else value
 
     def numbers(self, keyword: str, within: pydicom.Dataset | None = None) -> np.ndarray:
-        """The values (n,) of a numeric attribute, none where it is missing or empty. InputError where one is no finite number."""
+        """The values (n,) of a numeric attribute, none where it is missing or empty.
+
+        Raises
+        ------
+        InputError
+            Where one is no finite number.
+        """
         value = self.value(keyword, within)
         try:
             numbers = np.array([] if value is None else value, np.float64).ravel()
@@ -86,7 +106,13 @@ class DicomFile:
         return numbers
 
     def whole(self, keyword: str, default: int | None = None) -> int:
-        """A whole number. InputError where it is missing, without a default, or something else."""
+        """A whole number.
+
+        Raises
+        ------
+        InputError
+            Where it is missing, without a default, or something else.
+        """
         numbers = self.numbers(keyword)
         if not len(numbers) and default is not None:
             return default
@@ -125,7 +151,10 @@ class DicomFile:
 def read_dicom(path: str | os.PathLike) -> DicomFile | None:
     """A DICOM file but for its pixels, None for another file. It is read once, as long as it does not change; not to be changed.
 
-    InputError for a header that is damaged.
+    Raises
+    ------
+    InputError
+        For a header that is damaged.
     """
     if not is_dicom(path):
         return None
@@ -135,7 +164,7 @@ def read_dicom(path: str | os.PathLike) -> DicomFile | None:
 
 @lru_cache(maxsize=HEADERS_KEPT)
 def _read(path: str, *state: int) -> DicomFile:
-    """state: of the file on disk, by which a changed one is read anew."""
+    """state: of the file on disk, by which a changed one is read again."""
     import pydicom
 
     try:
@@ -191,8 +220,13 @@ def quiet() -> Iterator[None]:
 class DicomFrame:
     """A frame, from 0, of a DICOM file (PS3.3 C.7.6.16 for its functional groups).
 
-    Each method takes the keyword of an attribute and those of the functional groups that may have it; where none does, the value for the
-    whole image counts. InputError for a damaged value.
+    Each method takes the keyword of an attribute and those of the functional groups that may have it; where none
+    does, the value for the whole image counts.
+
+    Raises
+    ------
+    InputError
+        For a damaged value.
     """
 
     file: DicomFile

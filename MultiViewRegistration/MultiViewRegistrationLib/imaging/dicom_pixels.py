@@ -75,7 +75,13 @@ DESCRIBED = (
 
 
 def frame_count(file: DicomFile) -> int:
-    """How many frames the header says. InputError for none."""
+    """How many frames the header says.
+
+    Raises
+    ------
+    InputError
+        For none.
+    """
     count = file.whole("NumberOfFrames", 1)
     if count < 1:
         file.refuse(f"has {count} frames by its header, expected 1 or more; export the file again.")
@@ -83,7 +89,13 @@ def frame_count(file: DicomFile) -> int:
 
 
 def refuse_what_it_cannot_hold(file: DicomFile) -> None:
-    """For a reader that makes room for all frames of any kind of image by the header's word. InputError where the file is far too small."""
+    """For a reader that makes room for all frames of any kind of image by the header's word.
+
+    Raises
+    ------
+    InputError
+        Where the file is far too small.
+    """
     rows, columns, samples, allocated = (
         file.whole(key, 1) for key in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
     )
@@ -101,7 +113,10 @@ def refuse_what_it_cannot_hold(file: DicomFile) -> None:
 def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
     """The stored values (rows, columns) of a frame, from 0, integers. Only that frame is decoded.
 
-    InputError for a file that ends early or claims more than it holds, and for pixels that cannot be decoded.
+    Raises
+    ------
+    InputError
+        For a file that ends early or claims more than it holds, and for pixels that cannot be decoded.
     """
     rows, columns, allocated, stored = (file.whole(key) for key in ("Rows", "Columns", "BitsAllocated", "BitsStored"))
     if file.pixels_at is None:
@@ -128,7 +143,7 @@ def _plain(file: DicomFile, frame: int, rows: int, columns: int, allocated: int)
         there = len(data) - file.pixels_at
         if min(there, file.pixels_length or there) < size * count:
             file.refuse(
-                f"ends early: its header tells of {size * count} bytes of pixels, but {min(there, file.pixels_length or there)} "
+                f"ends early: its header claims {size * count} bytes of pixels, but {min(there, file.pixels_length or there)} "
                 "are there, expected a whole file; copy or export it again."
             )
         at = file.pixels_at + frame * size
@@ -182,7 +197,7 @@ def _encoded_frame(file: DicomFile, frame: int) -> bytes:
             return _encoded(data, frame, count)
     except Exception:
         file.refuse(
-            f"ends early, or frame {frame} is damaged, expected all of the frames that its header tells of; copy or export it "
+            f"ends early, or frame {frame} is damaged, expected all of the frames that its header claims; copy or export it "
             "again."
         )
 

@@ -39,7 +39,13 @@ def says_grey_scale(file: DicomFile, frame: int | None = None) -> bool:
 
 
 def dicom_image(file: DicomFile, frame: int | None = None) -> RawImage:
-    """One frame of a DICOM X-ray. InputError for a frame that is not there, and for what `stored_pixels` refuses."""
+    """One frame of a DICOM X-ray.
+
+    Raises
+    ------
+    InputError
+        For a frame that is not there, and for what `stored_pixels` refuses.
+    """
     count, index = frame_count(file), frame or 0
     if not 0 <= index < count:
         file.refuse(f"frame {index} is asked for, but it has {count}; give a frame from 0 to {count - 1}.")
@@ -154,7 +160,10 @@ def open_pixels(frame: DicomFrame, shape: tuple[int, int]) -> np.ndarray | None:
 
     Of several shutters the least is left. Edges count as open; DICOM counts rows and columns from 1.
 
-    InputError for a shutter without its numbers, and one that leaves nothing.
+    Raises
+    ------
+    InputError
+        For a shutter without its numbers, and one that leaves nothing.
     """
     shapes = frame.texts("ShutterShape", GROUP)
     known = [name for name in shapes if name in _SHUTTERS]

@@ -53,9 +53,15 @@ class _Border:
 def find_field(line_integrals: np.ndarray) -> np.ndarray:
     """Where an X-ray image shows something: bool (rows, columns), all True where no border is found.
 
-    line_integrals: (rows, columns), finite, in nepers or near it. A border may be dense, as lead is, sharp or
-    blurred; or painted in the value of air, then perfectly flat and sharp. Direct exposure at the image's
-    edge is neither, and stays. The field found is convex, and drawn in by the width of the edge's blur.
+    Parameters
+    ----------
+    line_integrals
+        (rows, columns), finite, in nepers or near it.
+
+    Notes
+    -----
+    A border may be dense, as lead is, sharp or blurred; or painted in the value of air, then perfectly flat and sharp. Direct
+    exposure at the image's edge is neither, and stays. The field found is convex, and drawn in by the width of the edge's blur.
     """
     factor = -(-max(line_integrals.shape) // SEARCH_SIZE)
     small = _reduced(np.exp(-line_integrals), factor)
@@ -239,8 +245,16 @@ FLOOR = 0.03  # of direct exposure, added so that the few photons behind metal a
 def find_annotations(line_integrals: np.ndarray, field: np.ndarray) -> np.ndarray:
     """Burned-in letters, numbers and lines: bool (rows, columns), True on them and two pixels around.
 
-    line_integrals: (rows, columns), finite, in nepers or near it; field: bool, where to look. Annotations are
-    thin strokes in the very largest or smallest value, thinner than a fiftieth of the image; an image that
+    Parameters
+    ----------
+    line_integrals
+        (rows, columns), finite, in nepers or near it.
+    field
+        bool (rows, columns), where to look.
+
+    Notes
+    -----
+    Annotations are thin strokes in the very largest or smallest value, thinner than a fiftieth of the image; an image that
     has much of that value (saturated air, clipped bone) is left alone.
     """
     transmission = np.exp(-line_integrals)
@@ -269,13 +283,16 @@ MIN_SKEWNESS = 0.05
 def bone_is_bright(values: np.ndarray) -> bool | None:
     """True, False, or None where the image does not tell.
 
-    values: (rows, columns), finite, on any monotone scale.
-
     Cortices, wires, screws and contrast agent are thin and dense; hardly anything is thin and less dense than
     what surrounds it. So the skewness of the image's fine detail, each divided by the local standard
     deviation, has bone's sign. The division makes it the same for intensities and for their logarithm. On 33
     real and simulated radiographs, as intensities and as logarithms, it was never wrong and silent on 9 %; on
     their quarters, many without bone, wrong on 4 % and silent on 50 %.
+
+    Parameters
+    ----------
+    values
+        (rows, columns), finite, on any monotone scale.
     """
     low, high = values.min(), values.max()
     if high == low:

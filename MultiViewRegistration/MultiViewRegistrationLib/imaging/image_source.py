@@ -48,7 +48,15 @@ _NRRD_LINE = re.compile(
 
 @dataclass(frozen=True)
 class ImageSource:
-    """reader: of ITK, by its name.   files: all that it reads, the image's own first."""
+    """What reads an image.
+
+    Attributes
+    ----------
+    reader
+        Of ITK, by its name.
+    files
+        All that it reads, the image's own first.
+    """
 
     reader: str
     files: tuple[Path, ...]
@@ -79,7 +87,13 @@ def inside(name: str, folder: Path, home: Path | None = None) -> Path | None:
 
 
 def image_source(path: Path) -> ImageSource:
-    """What reads an image, and from which files. InputError for a header that names a file outside its folder, or in an unusual way."""
+    """What reads an image, and from which files.
+
+    Raises
+    ------
+    InputError
+        For a header that names a file outside its folder, or in an unusual way.
+    """
     try:
         with path.open("rb") as stream:
             head = stream.read(HEAD)
@@ -112,7 +126,7 @@ def _others(path: Path) -> list[Path]:
         return []
     try:
         return [file for file in image_source(path).files[1:] if file != path.resolve()]
-    except InputError:  # told where it is read
+    except InputError:  # reported where it is read
         return []
 
 
@@ -238,7 +252,22 @@ LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
 
 
 def check_room(path: str | os.PathLike, what: str, needed: int) -> None:
-    """InputError where so many bytes cannot be taken.   what: is to be read, with its number, as in "3e+11 voxels"."""
+    """Check that memory has room.
+
+    Parameters
+    ----------
+    path
+        Of the file that is to be read, for the message.
+    what
+        Is to be read, with its number, as in "3e+11 voxels".
+    needed
+        Bytes.
+
+    Raises
+    ------
+    InputError
+        Where so many bytes are not free.
+    """
     free = free_bytes()
     if free is not None and needed > free:
         raise InputError(
@@ -248,7 +277,7 @@ def check_room(path: str | os.PathLike, what: str, needed: int) -> None:
 
 
 def free_bytes() -> int | None:
-    """Bytes that can be taken without swapping, as far as the system tells: on a Mac all that there are; None where nobody knows."""
+    """Bytes that can be taken without swapping, as far as the system tells: on a Mac all that there are; None where unknown."""
     found = []
     with suppress(OSError, AttributeError, ValueError, TypeError):
         found.append(

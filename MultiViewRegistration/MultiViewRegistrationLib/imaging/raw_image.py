@@ -17,12 +17,22 @@ MAX_CHANNELS = 4  # red, green, blue, opacity
 class RawImage:
     """An image as its file shows it, bright values bright.
 
-    values: float32 (rows, columns), not always finite.   step: one grey level, 0 for floating point.
-    white: the largest value that the file could hold.
-    curve: DICOM's word on how values follow detected intensity, "linear" or "log"; None without one.
-    pixel_mm: as in XRay.
-    bone_bright: DICOM's word on whether bone is bright in the values; None without one.
-    open: bool (rows, columns), False where a DICOM shutter hides the pixel; None without shutters.
+    Attributes
+    ----------
+    values
+        float32 (rows, columns), not always finite.
+    step
+        One grey level, 0 for floating point.
+    white
+        The largest value that the file could hold.
+    curve
+        DICOM's word on how values follow detected intensity, "linear" or "log"; None without one.
+    pixel_mm
+        As in XRay.
+    bone_bright
+        DICOM's word on whether bone is bright in the values; None without one.
+    open
+        bool (rows, columns), False where a DICOM shutter hides the pixel; None without shutters.
     """
 
     values: np.ndarray
@@ -37,12 +47,21 @@ class RawImage:
 def raw_image(values: np.ndarray, pixel_mm: tuple[float, float] | None = None) -> RawImage:
     """The grey image in an array, taken as one in a file is.
 
-    values: (rows, columns), bright values bright, of any integer or floating-point type: integers have a step of 1 and the
-        white of the next usual number of bits, 8, 10, 12, 14 or 16; floating point has the step 0 and its largest value as white.
-        Also (rows, columns, channels) where all channels are equal. Where not finite, they are left out of what is valid.
-    pixel_mm: (between columns, between rows) on the detector, None where nobody says.
+    Parameters
+    ----------
+    values
+        (rows, columns), bright values bright, of any integer or floating-point type: integers have a step of 1 and
+        the white of the next usual number of bits, 8, 10, 12, 14 or 16; floating point has the step 0 and its
+        largest value as white. Also (rows, columns, channels) where all channels are equal. Where not finite, they
+        are left out of what is valid.
+    pixel_mm
+        (between columns, between rows) on the detector, None where unknown.
 
-    Raises InputError, without a name in front, for colour, another shape, values that are no real numbers, and pixel_mm not above 0.
+    Raises
+    ------
+    InputError
+        Without a name in front, for colour, another shape, values that are no real numbers, and pixel_mm not above
+        0.
     """
     values = np.asarray(values)
     if values.dtype.kind not in "iuf":

@@ -32,8 +32,11 @@ _stderr_lock = threading.Lock()
 def read_image(path: str | Path) -> sitk.Image:
     """The image in a file of any format that `image_source` knows.
 
-    Raises InputError where there is no such file, it is a folder, cannot be read, names voxels outside its own folder, claims more than it
-    or the memory can hold, ends early, or its axes are sheared.
+    Raises
+    ------
+    InputError
+        Where there is no such file, it is a folder, cannot be read, names voxels outside its own folder, claims
+        more than it or the memory can hold, ends early, or its axes are sheared.
     """
     return _read(path, lambda reader: None)
 
@@ -41,7 +44,12 @@ def read_image(path: str | Path) -> sitk.Image:
 def read_slice(path: str | Path, number: int) -> tuple[sitk.Image, int]:
     """One slice of a volume, as a volume of its own, and how many there are: of large files that saves reading all of them.
 
-    An image that is no volume, or has no such slice, comes whole. InputError as `read_image`.
+    An image that is no volume, or has no such slice, comes whole.
+
+    Raises
+    ------
+    InputError
+        As `read_image`.
     """
     count = 1
 
@@ -57,7 +65,13 @@ def read_slice(path: str | Path, number: int) -> tuple[sitk.Image, int]:
 
 
 def check_image(path: Path) -> None:
-    """InputError for an image of which `read_image` would not even read the header. Nothing else is read."""
+    """Check an image's header; nothing else is read.
+
+    Raises
+    ------
+    InputError
+        Where `read_image` would not even read the header.
+    """
     with _opened(path):
         pass
 
@@ -158,7 +172,20 @@ def affine_of(image: sitk.Image) -> np.ndarray:
 
 
 def check_right_angles(name: str | Path, cosines: np.ndarray) -> None:
-    """InputError, beginning with `name`, where the axes of a grid, unit vectors as columns (n, n), are sheared."""
+    """Check that the axes of a grid are orthogonal.
+
+    Parameters
+    ----------
+    name
+        Begins the message.
+    cosines
+        (n, n), unit vectors as columns.
+
+    Raises
+    ------
+    InputError
+        Where they are sheared.
+    """
     if not np.allclose(cosines.T @ cosines, np.eye(len(cosines)), rtol=0, atol=ORTHOGONAL_TOLERANCE):
         raise _sheared(name)
 
@@ -206,7 +233,7 @@ def _holds(path: Path, expected: int) -> bool:
 def silenced() -> Iterator[None]:
     """Keeps ITK's warnings, and what C libraries print past them, away from the user's terminal.
 
-    What is wrong with a file is told by our own error. The libraries write to file descriptor 2, which is the
+    Our own error says what is wrong with a file. The libraries write to file descriptor 2, which is the
     whole process's: hence the lock.
     """
     with _stderr_lock:

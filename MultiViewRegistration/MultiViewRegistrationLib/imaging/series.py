@@ -60,9 +60,11 @@ def ct_slices(folder: str | Path) -> list[Path]:
 
     Localizers and other modalities are passed over.
 
-    Raises InputError for no CT slices, several series,
-    multi-frame files, missing or differing geometry, gantry tilt (by its tag or by the slices' positions),
-    two slices at one position, and missing or unevenly spaced slices.
+    Raises
+    ------
+    InputError
+        For no CT slices, several series, multi-frame files, missing or differing geometry, gantry tilt (by its tag
+        or by the slices' positions), two slices at one position, and missing or unevenly spaced slices.
     """
     folder = Path(folder)
     slices = [_slice(path, header) for path, header in _only_series(folder, _ct_headers(folder))]

@@ -15,9 +15,14 @@ from .xray import XRay
 class SharedUnknowns:
     """What is not exactly known of a geometry and the same in all its views: standard deviations, None = known exactly.
 
-    source_to_detector_sd_mm: of the distance from source to detector; the scale of the images follows it.
-    principal_point_sd_px: of the principal point, in pixels of the images as they are stored, along either axis.
-    isocentre_sd_mm: of the place of the world origin in the cameras' frame, along each axis.
+    Attributes
+    ----------
+    source_to_detector_sd_mm
+        Of the distance from source to detector; the scale of the images follows it.
+    principal_point_sd_px
+        Of the principal point, in pixels of the images as they are stored, along either axis.
+    isocentre_sd_mm
+        Of the place of the world origin in the cameras' frame, along each axis.
     """
 
     source_to_detector_sd_mm: float | None = None
@@ -29,10 +34,16 @@ class SharedUnknowns:
 class View:
     """An X-ray, the camera that took it, and the camera's uncertainty.
 
-    rotation_sd_deg, translation_sd_mm: standard deviation of `camera_from_world` against the first view,
-    rotation about the world origin. 0 = calibrated, None = unknown.
+    Attributes
+    ----------
+    rotation_sd_deg, translation_sd_mm
+        Standard deviation of `camera_from_world` against the first view, rotation about the world origin. 0 =
+        calibrated, None = unknown.
 
-    Raises InputError where the image has another size than the camera.
+    Raises
+    ------
+    InputError
+        Where the image has another size than the camera.
     """
 
     name: str

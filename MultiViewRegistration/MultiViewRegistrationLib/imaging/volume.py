@@ -11,10 +11,13 @@ import numpy as np
 class Volume:
     """Voxel values and their place.
 
-    values: float32, C-contiguous, shape (nk, nj, ni): k is the slowest axis (slices), i the fastest
-    (columns).
-    ct_from_index: (4, 4) float64, takes (i, j, k, 1) to CT LPS mm; voxel centres are at integer indices. Its
-    axes are orthogonal, in any direction and of either handedness, with any spacing.
+    Attributes
+    ----------
+    values
+        float32, C-contiguous, shape (nk, nj, ni): k is the slowest axis (slices), i the fastest (columns).
+    ct_from_index
+        (4, 4) float64, takes (i, j, k, 1) to CT LPS mm; voxel centres are at integer indices. Its axes are
+        orthogonal, in any direction and of either handedness, with any spacing.
     """
 
     values: np.ndarray

@@ -27,10 +27,15 @@ DARKEST = 1e-5  # of direct exposure: the least transmission that is told apart 
 class XRay:
     """An X-ray image as the registration uses it.
 
-    line_integrals: float32 (rows, columns), `-log(I / I0)`, bone bright; finite everywhere, but without meaning
-        where not valid.
-    valid: bool (rows, columns), True where the image shows the patient or air.
-    pixel_mm: (between columns, between rows) on the detector, None where nobody says.
+    Attributes
+    ----------
+    line_integrals
+        float32 (rows, columns), `-log(I / I0)`, bone bright; finite everywhere, but without meaning where not
+        valid.
+    valid
+        bool (rows, columns), True where the image shows the patient or air.
+    pixel_mm
+        (between columns, between rows) on the detector, None where unknown.
     """
 
     line_integrals: np.ndarray
@@ -60,11 +65,18 @@ def load_xray(
 ) -> XRay:
     """Reads an X-ray image as line integrals.
 
-    frame: of a multi-frame image, from 0 (the default).
-    intensity, inverted, i0: see `to_line_integrals`.
+    Parameters
+    ----------
+    frame
+        Of a multi-frame image, from 0 (the default).
+    intensity, inverted, i0
+        See `to_line_integrals`.
 
-    Raises InputError for files that cannot be read, colour, frames that are not there, images without
-    contrast, and "auto" where the image does not tell.
+    Raises
+    ------
+    InputError
+        For files that cannot be read, colour, frames that are not there, images without contrast, and "auto" where
+        the image does not tell.
     """
     raw = load_image(path, frame)
     try:
@@ -76,7 +88,12 @@ def load_xray(
 def load_image(path: str | Path, frame: int | None = None) -> RawImage:
     """Reads one frame of a grey image: DICOM (MONOCHROME1 or 2), PNG, TIFF, MHA, NRRD, NIfTI, ...
 
-    Of a DICOM file no other frame is decoded. A colour image whose channels are equal is grey. Raises InputError as `load_xray`.
+    Of a DICOM file no other frame is decoded. A colour image whose channels are equal is grey.
+
+    Raises
+    ------
+    InputError
+        As `load_xray`.
     """
     dicom = read_dicom(path)
     if dicom is not None and is_grey(dicom):
@@ -90,7 +107,13 @@ def load_image(path: str | Path, frame: int | None = None) -> RawImage:
 
 
 def load_frames(path: str | Path) -> list[RawImage]:
-    """Reads all frames of a grey image, one for a still image. Raises InputError as `load_image`."""
+    """Reads all frames of a grey image, one for a still image.
+
+    Raises
+    ------
+    InputError
+        As `load_image`.
+    """
     dicom = read_dicom(path)
     if dicom is not None and is_grey(dicom):
         count = frame_count(dicom)
@@ -103,7 +126,13 @@ def load_frames(path: str | Path) -> list[RawImage]:
 
 
 def count_frames(path: str | Path) -> int:
-    """How many frames an image has, 1 for a still image. Raises InputError as `load_image`."""
+    """How many frames an image has, 1 for a still image.
+
+    Raises
+    ------
+    InputError
+        As `load_image`.
+    """
     dicom = read_dicom(path)
     if dicom is not None and is_grey(dicom):
         return frame_count(dicom)
@@ -145,7 +174,13 @@ def _raw_frame(path: str | Path, image: sitk.Image, values: np.ndarray) -> RawIm
 
 
 def recognised(raw: RawImage) -> tuple[str, bool]:
-    """What "auto" stands for in this image: its intensity, and whether it is inverted. InputError where it does not tell."""
+    """What "auto" stands for in this image: its intensity, and whether it is inverted.
+
+    Raises
+    ------
+    InputError
+        Where it does not tell.
+    """
     return _recognise(_filled(raw.values), raw)
 
 
@@ -158,21 +193,30 @@ def to_line_integrals(
 ) -> XRay:
     """Line integrals and validity mask of an image.
 
-    intensity: what the values are. "linear": detected intensity, bone dark; the result is `-log(I / I0)`.
-        "log": line integrals already, bone bright, taken as they are. "auto": one of the two, by whether bone is
-        dark or bright (`bone_is_bright`); where DICOM has a word on the curve, or on what is bright, that holds.
-    inverted: the grey scale has been turned round: "linear" with bone bright, or "log" with bone dark.
-    i0: detected intensity of direct exposure; default: the 99.5th percentile of the valid pixels (a few bright
-        pixels are noise or glare). Where no pixel sees air it is too small. It adds a constant to all line
-        integrals, and no registration here depends on that.
-    valid: bool (rows, columns), pixels to use; default: what `find_field`, `find_annotations` and the image's shutters leave.
-
     Integer grey levels are taken at the middle of their step, so that 0 has a logarithm; at or below 0 the line
     integral ends at about 11. Saturated pixels stay valid, as direct exposure: their line integral is near 0, and
     truly no larger.
 
-    Raises InputError where the image has no contrast or no valid pixel, for "auto" where it does not tell, and
-    for i0 <= 0.
+    Parameters
+    ----------
+    intensity
+        What the values are. "linear": detected intensity, bone dark; the result is `-log(I / I0)`. "log": line
+        integrals already, bone bright, taken as they are. "auto": one of the two, by whether bone is dark or bright
+        (`bone_is_bright`); where DICOM has a word on the curve, or on what is bright, that holds.
+    inverted
+        The grey scale has been turned round: "linear" with bone bright, or "log" with bone dark.
+    i0
+        Detected intensity of direct exposure; default: the 99.5th percentile of the valid pixels (a few bright
+        pixels are noise or glare). Where no pixel sees air it is too small. It adds a constant to all line
+        integrals, and no registration here depends on that.
+    valid
+        bool (rows, columns), pixels to use; default: what `find_field`, `find_annotations` and the image's shutters
+        leave.
+
+    Raises
+    ------
+    InputError
+        Where the image has no contrast or no valid pixel, for "auto" where it does not tell, and for i0 <= 0.
     """
     if i0 is not None and not i0 > 0:
         raise InputError(f"the intensity of direct exposure, i0, is {i0:g}, but more than 0 is expected.")

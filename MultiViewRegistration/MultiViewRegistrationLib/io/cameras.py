@@ -40,7 +40,10 @@ class Geometry:
     def plain_camera(self, size: tuple[int, int]) -> Camera:
         """The camera of an image of `size` (columns, rows). A projection matrix is taken as not mirrored.
 
-        Raises InputError where the case gives another size.
+        Raises
+        ------
+        InputError
+            Where the case gives another size.
         """
         if self.camera is None:
             return Camera.from_projection_matrix(self.projection_matrix, size)

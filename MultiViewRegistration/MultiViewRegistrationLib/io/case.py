@@ -30,20 +30,40 @@ from .json_reader import describe, printable
 class Case:
     """What there is to register.
 
-    shared_unknowns: what is uncertain in the geometry and the same in all views.
-    world_from_ct: (4, 4) the start pose, if there is one.
-    search: rotation_deg, translation_mm: how far a search goes from the start.
-    training: half-widths of the poses that a regressor learns, by the names of regressor.poses.AXES; `search` stands for those left out.
-    targets: (N, 3) CT LPS mm, if any.
-    landmarks: points of the anatomy and where the views show them, for a start from landmarks.
-    truth_world_from_ct: (4, 4) only ever read to report errors.
-    reference_from_world: (4, 4) to the frame of a navigation tracker.
-    inputs: SHA-256 of each file or DICOM folder, by its path as written in the case (its name if absolute).
-    anatomy_key: the same for cases with the same CT, unit and mask.
-    dicom: by which UIDs the CT and the X-rays are known, for an export to name them.
-    relative_geometry: how the views' cameras came to be known relative to each other, one of RELATIVE_GEOMETRIES; None where nobody says.
-    assumptions: what of the views' geometry nobody has said, sentences by the view's name.
-    name: of the file, or of the folder of a case.json.   seconds: that loading took.
+    Attributes
+    ----------
+    shared_unknowns
+        What is uncertain in the geometry and the same in all views.
+    world_from_ct
+        (4, 4) the start pose, if there is one.
+    search
+        rotation_deg, translation_mm: how far a search goes from the start.
+    training
+        Half-widths of the poses that a regressor learns, by the names of regressor.poses.AXES; `search` stands for
+        those left out.
+    targets
+        (N, 3) CT LPS mm, if any.
+    landmarks
+        Points of the anatomy and where the views show them, for a start from landmarks.
+    truth_world_from_ct
+        (4, 4) only ever read to report errors.
+    reference_from_world
+        (4, 4) to the frame of a navigation tracker.
+    inputs
+        SHA-256 of each file or DICOM folder, by its path as written in the case (its name if absolute).
+    anatomy_key
+        The same for cases with the same CT, unit and mask.
+    dicom
+        By which UIDs the CT and the X-rays are known, for an export to name them.
+    relative_geometry
+        How the views' cameras came to be known relative to each other, one of RELATIVE_GEOMETRIES; None where
+        unknown.
+    assumptions
+        What is assumed of the views' geometry, sentences by the view's name.
+    name
+        Of the file, or of the folder of a case.json.
+    seconds
+        That loading took.
     """
 
     ct: CT
@@ -75,12 +95,25 @@ class Case:
     ) -> Case:
         """Load a case.json, or the one in a folder, with all that it names.
 
-        last: a case loaded before, whose CT is taken if it is the same.
-        world_from_ct: (4, 4), a start pose in place of the case's own.
-        read_ct: gives the CT that it names, as `ct_of` does, which has begun elsewhere.
+        Parameters
+        ----------
+        last
+            A case loaded before, whose CT is taken if it is the same.
+        world_from_ct
+            (4, 4), a start pose in place of the case's own.
+        read_ct
+            Gives the CT that it names, as `ct_of` does, which has begun elsewhere.
 
-        Raises InputError for what is wrong. Warns of unknown keys, of a view that does not show the CT at the start pose,
-        and of DICOM headers that tell of different patients, sides or days.
+        Raises
+        ------
+        InputError
+            For what is wrong.
+
+        Warns
+        -----
+        UserWarning
+            Of unknown keys, of a view that does not show the CT at the start pose, and of DICOM headers that tell
+            of different patients, sides or days.
         """
         began = perf_counter()
         file = CaseFile.read(path)
@@ -130,7 +163,13 @@ class Case:
 
 
 def ct_of(file: CaseFile) -> CT:
-    """The CT that a case.json names, with its mask. InputError as `load_ct`."""
+    """The CT that a case.json names, with its mask.
+
+    Raises
+    ------
+    InputError
+        As `load_ct`.
+    """
     return load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None)
 
 
@@ -156,7 +195,13 @@ def xray_of(file: CaseFile, view: ViewFile) -> XRay:
 
 
 def in_field(view: ViewFile, valid: np.ndarray | None = None) -> XRay:
-    """The X-ray without the view's mask.   valid: (rows, columns) its field where that is known; sought by default."""
+    """The X-ray without the view's mask.
+
+    Parameters
+    ----------
+    valid
+        (rows, columns) its field where that is known; sought by default.
+    """
     image = image_of(view)
     try:
         if valid is not None and valid.shape != image.values.shape:
@@ -174,7 +219,13 @@ def in_field(view: ViewFile, valid: np.ndarray | None = None) -> XRay:
 
 
 def image_of(view: ViewFile) -> RawImage:
-    """The image that a view names, without its distortion. InputError beginning with the path of the file."""
+    """The image that a view names, without its distortion.
+
+    Raises
+    ------
+    InputError
+        Beginning with the path of the file.
+    """
     raw, geometry = load_image(view.image.path, view.frame), view.geometry
     if geometry.distortion is None:
         return raw
@@ -197,9 +248,20 @@ def views_of(
 ) -> list[View]:
     """The views that these entries and images make, the cameras settled by each other and by where the CT is.
 
-    where: what messages begin with, the case's file for one.
+    Parameters
+    ----------
+    where
+        What messages begin with, the case's file for one.
 
-    Raises InputError where an image does not fit its geometry, two views are the same, or none shows the CT; warns of one that does not.
+    Raises
+    ------
+    InputError
+        Where an image does not fit its geometry, two views are the same, or none shows the CT.
+
+    Warns
+    -----
+    UserWarning
+        Of one that does not.
     """
     low, high = ct_box(ct)
     world_from_index = None if world_from_ct is None else world_from_ct @ ct.volume.ct_from_index

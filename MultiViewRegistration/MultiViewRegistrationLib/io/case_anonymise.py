@@ -34,7 +34,10 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     blanked. Of the case.json those numbers and words stay that its schema names; free text does not. Names of views stay where they are
     of the usual kind (AP, lateral, view 1).
 
-    Raises InputError for a case that `Case.load` refuses, and a folder with something in it.
+    Raises
+    ------
+    InputError
+        For a case that `Case.load` refuses, and a folder with something in it.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{printable(folder)}: is there already, expected a new or empty folder; choose another.")
@@ -42,7 +45,7 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     content = read_json(file.path)
     names = _new_names([view.name for view in file.views])
     for entry, given in zip(content["views"], file.views, strict=True):
-        if given.geometry.c_arm is not None:  # some of which a header may have said
+        if given.geometry.c_arm is not None:  # of which some may come from a header
             entry["c_arm"] = given.geometry.c_arm
     kept, dropped = without_free_text(content)
     images, masks = {}, {}
@@ -57,7 +60,7 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
         landmark["name"] = f"landmark {number}"
         landmark["views"] = {names[name]: np.asarray(pixel).tolist() for name, pixel in loaded.pixels.items()}
     written = write_case(folder, kept, case.ct, images, masks)
-    return written, _told(file, names, content, dropped)
+    return written, _notes(file, names, content, dropped)
 
 
 def without_free_text(content: dict) -> tuple[dict, set[str]]:
@@ -145,26 +148,26 @@ def _going_on(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return values[tuple(ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True))]
 
 
-def _told(file: CaseFile, names: dict[str, str], content: dict, dropped: set[str]) -> list[str]:
+def _notes(file: CaseFile, names: dict[str, str], content: dict, dropped: set[str]) -> list[str]:
     known = json.loads(SCHEMA.read_text(encoding="utf-8"))["properties"]
-    told = [
-        "The files of CT, images and masks were written anew as MetaImage and PNG, without any header, under neutral names.",
+    notes = [
+        "The files of CT, images and masks were written again as MetaImage and PNG, without any header, under neutral names.",
         "Pixels that no view uses (beyond the field, burnt-in text that was found) were blanked.",
     ]
     renamed = sum(name != new for name, new in names.items())
     if renamed:
-        told.append(f"{renamed} view{'s were' if renamed > 1 else ' was'} renamed.")
+        notes.append(f"{renamed} view{'s were' if renamed > 1 else ' was'} renamed.")
     if "landmarks" in content:
-        told.append("Landmarks were renamed to numbers.")
+        notes.append("Landmarks were renamed to numbers.")
     dropped_known = sorted(dropped & known.keys())
     if dropped_known:
-        told.append(f"Left out of the case: {', '.join(dropped_known)}.")
+        notes.append(f"Left out of the case: {', '.join(dropped_known)}.")
     if others := len(dropped - known.keys()):
-        told.append(
+        notes.append(
             f"{others} key{'s' * (others > 1)} of the case with free text, or that this program does not know, "
             f"{'were' if others > 1 else 'was'} left out."
         )
-    told.append(
+    notes.append(
         "Not taken out, look yourself: text burnt into the field of an image that was not found, and the face in a CT of a head."
     )
-    return told
+    return notes

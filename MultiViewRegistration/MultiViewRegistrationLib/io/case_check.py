@@ -21,16 +21,31 @@ SAMPLES = 16  # along each edge of the CT's box, for the share of it that an ima
 class ViewCheck:
     """What a view's camera means. Pixels are (column, row), from the centre of the first one; lengths are in mm.
 
-    source: (3,) world.   source_to_detector_mm: None where the size of a pixel is not known.
-    isocentre_depth_mm, field_mm: of the plane through `CaseCheck.isocentre` that is parallel to the detector: its distance from the source,
+    Attributes
+    ----------
+    source_to_detector_mm
+        None where the size of a pixel is not known.
+    isocentre_depth_mm, field_mm
+        Of the plane through `CaseCheck.isocentre` that is parallel to the detector: its distance from the source,
         and (width, height) of what the image shows of it.
-    anatomy_depth_mm, pixel_at_anatomy_mm: at the middle of the CT's box: its distance from the source along the camera's axis, and what a
-        column is wide there.
-    ct_corners: (8, 2), in the order of `CaseCheck.corners`.   ct_depths: (8,), negative behind the source.
-    inside: share of the CT's box that falls on the image, 0 to 1.
-    toward: where the patient's left ("L"), back ("P") and head ("S") lie from the middle of the box: (columns, rows, depth) of a unit step.
-    rotation_sd_deg, translation_sd_mm: how well its camera is known, as in the case.
-    mirrored: stored as seen from the detector.   same_image_as: name of an earlier view with the same pixels.
+    anatomy_depth_mm, pixel_at_anatomy_mm
+        At the middle of the CT's box: its distance from the source along the camera's axis, and what a column is
+        wide there.
+    ct_corners
+        (8, 2), in the order of `CaseCheck.corners`.
+    ct_depths
+        (8,), negative behind the source.
+    inside
+        Share of the CT's box that falls on the image, 0 to 1.
+    toward
+        Where the patient's left ("L"), back ("P") and head ("S") lie from the middle of the box: (columns, rows,
+        depth) of a unit step.
+    rotation_sd_deg, translation_sd_mm
+        How well its camera is known, as in the case.
+    mirrored
+        Stored as seen from the detector.
+    same_image_as
+        Name of an earlier view with the same pixels.
     """
 
     name: str
@@ -73,14 +88,25 @@ class PointsCheck:
 class CaseCheck:
     """What a case means.
 
-    world_from_ct: (4, 4) the start pose, or the one that stands for it (`placed` is False then): axes along the world's, the centroid of
-        the bone, or of the mask, where the views meet, as a search takes it.
-    corners: (8, 3) of the box of the CT, or of what its mask selects (`structure`), world mm; corner n is at the high end of axis i where
-        bit 2^i of n is set.
-    isocentre: (3,) where the views meet, world mm; for parallel or single views the world's origin, if it lies before the first source.
-    search: how far one goes, as in the case.   points: see PointsCheck.
-    tracker: (3,) world mm, origin of the frame of reference_from_world, if the case has one.
-    assumptions: as in Case.
+    Attributes
+    ----------
+    world_from_ct
+        (4, 4) the start pose, or the one that stands for it (`placed` is False then): axes along the world's, the
+        centroid of the bone, or of the mask, where the views meet, as a search takes it.
+    corners
+        (8, 3) of the box of the CT, or of what its mask selects (`structure`), world mm; corner n is at the high
+        end of axis i where bit 2^i of n is set.
+    isocentre
+        (3,) where the views meet, world mm; for parallel or single views the world's origin, if it lies before the
+        first source.
+    search
+        How far one goes, as in the case.
+    points
+        See PointsCheck.
+    tracker
+        (3,) world mm, origin of the frame of reference_from_world, if the case has one.
+    assumptions
+        As in Case.
     """
 
     name: str

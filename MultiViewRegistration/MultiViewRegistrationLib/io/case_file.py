@@ -45,7 +45,10 @@ class InputFile:
 class ViewFile:
     """One entry of "views"; `field` says which, as in "views[0]"; `image` is None where it comes from no file.
 
-    assumptions: what of the geometry nobody has said, a sentence each.
+    Attributes
+    ----------
+    assumptions
+        What is assumed of the geometry, a sentence each.
     """
 
     field: str
@@ -81,7 +84,13 @@ class CaseFile:
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> CaseFile:
-        """Read a case.json, or the one in a folder. Unknown keys warn; InputError for what is wrong."""
+        """Read a case.json, or the one in a folder. Unknown keys warn.
+
+        Raises
+        ------
+        InputError
+            For what is wrong.
+        """
         path = Path(path)
         if os.path.isdir(path):
             path = path / "case.json"
@@ -135,8 +144,8 @@ def _with_headers(file: str, views: list[JsonObject], folder: Path) -> list[Json
     for nth, entry in enumerate(views):
         if nth in readings:
             c_arm, assumed = readings[nth]
-            told = entry.values.get("assumptions", [])
-            assumptions = [*told, *(one for one in assumed if one not in told)] if isinstance(told, list) else told
+            given = entry.values.get("assumptions", [])
+            assumptions = [*given, *(one for one in assumed if one not in given)] if isinstance(given, list) else given
             entry = JsonObject(entry.file, entry.name, {**entry.values, "c_arm": c_arm, "assumptions": assumptions})
         entries.append(entry)
     return entries
@@ -189,7 +198,7 @@ def _view(fields: JsonObject, folder: Path) -> ViewFile:
 
 
 def _default_intensity(image: Path, frame: int | None) -> str:
-    """Linear where nothing is said, neither in the case nor in a DICOM header."""
+    """Linear, unless a DICOM header says otherwise."""
     dicom = read_dicom(image)
     return "auto" if dicom is not None and says_grey_scale(dicom, frame) else INTENSITIES[0]
 
@@ -198,14 +207,20 @@ def _assumptions(fields: JsonObject) -> tuple[str, ...]:
     if not fields.has("assumptions"):
         return ()
     expected = "a list of sentences on what is assumed of the geometry"
-    told = fields.value("assumptions", expected)
-    if not isinstance(told, list) or not all(isinstance(one, str) for one in told):
-        fields.refuse("assumptions", f"is {describe(told)}", expected)
-    return tuple(map(printable, told))
+    given = fields.value("assumptions", expected)
+    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+        fields.refuse("assumptions", f"is {describe(given)}", expected)
+    return tuple(map(printable, given))
 
 
 def view_name(fields: JsonObject) -> str:
-    """The view's name; InputError for one that could not be part of a file's."""
+    """The view's name.
+
+    Raises
+    ------
+    InputError
+        For one that could not be part of a file's.
+    """
     name = fields.text("name", "a name for the view")
     if set(name) & set(NOT_IN_FILE_NAMES) or name != name.strip(" .") or len(name) > MAX_NAME_LENGTH:
         expected = f"at most {MAX_NAME_LENGTH} characters without {NOT_IN_FILE_NAMES} and no space or dot at an end"
@@ -227,14 +242,14 @@ def _input_file(fields: JsonObject, key: str, folder: Path, kind: str = "file") 
 
 
 def _standard_deviation(fields: JsonObject, key: str) -> float | None:
-    """Calibrated where nothing is said."""
+    """0, calibrated, by default."""
     if not fields.has(key):
         return 0.0
     return None if fields.values[key] is None else fields.number(key, "0 or more, or null if unknown", least=0)
 
 
 def _shared_unknowns(fields: JsonObject) -> SharedUnknowns:
-    """All known where nothing is said."""
+    """All known by default."""
     if not fields.has("shared_unknowns"):
         return SharedUnknowns()
     shared = fields.section("shared_unknowns")
@@ -268,7 +283,7 @@ def _search(fields: JsonObject) -> dict[str, float]:
 
 
 def _training(fields: JsonObject) -> dict[str, float]:
-    """What is said there: the search stands for what is left out."""
+    """The ranges that are given; `search` stands for the others."""
     if not fields.has("training"):
         return {}
     training = fields.section("training")

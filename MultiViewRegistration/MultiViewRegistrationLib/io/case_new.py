@@ -39,8 +39,16 @@ _PAIRS = ("pixel_mm", "principal_point", "isocentre_offset_mm")
 class NewView:
     """A view as it is given: the keys of its entry in the case, its files from where the program runs.
 
-    projection_matrix: (3, 4).   calibrated: "camera", with its "distortion", or "projection_matrix", as `CalibratedView.content` has them.
-    c_arm: the readings by the names of C_ARM, but for those that a DICOM header says.   more: further keys of the entry.
+    Attributes
+    ----------
+    projection_matrix
+        (3, 4).
+    calibrated
+        "camera", with its "distortion", or "projection_matrix", as `CalibratedView.content` has them.
+    c_arm
+        The readings by the names of C_ARM, but for those that a DICOM header says.
+    more
+        Further keys of the entry.
     """
 
     name: str
@@ -59,7 +67,13 @@ class NewView:
         return {"c_arm": self.c_arm} if self.calibrated is None else self.calibrated
 
     def from_header(self) -> dict[str, Any]:
-        """What the image's DICOM header says of a C-arm's reading that was not given. InputError for an image that cannot be read."""
+        """What the image's DICOM header says of a C-arm's reading that was not given.
+
+        Raises
+        ------
+        InputError
+            For an image that cannot be read.
+        """
         if "c_arm" not in self.geometry:
             return {}
         rows, columns = load_image(self.image, self.more.get("frame")).values.shape
@@ -77,7 +91,13 @@ class NewView:
 
 @dataclass(eq=False)
 class NewCase:
-    """The parts of a case.   more: further keys of the case, `ct_unit` and `world_from_ct` among them."""
+    """The parts of a case.
+
+    Attributes
+    ----------
+    more
+        Further keys of the case, `ct_unit` and `world_from_ct` among them.
+    """
 
     ct: Path
     views: list[NewView]
@@ -86,7 +106,13 @@ class NewCase:
 
 
 def tells_its_intensity(image: Path, frame: int | None) -> bool:
-    """Whether "auto" can tell if bone is dark or bright. InputError for an image that cannot be read."""
+    """Whether "auto" can tell if bone is dark or bright.
+
+    Raises
+    ------
+    InputError
+        For an image that cannot be read.
+    """
     raw = load_image(image, frame)
     try:
         recognised(raw)
@@ -96,7 +122,13 @@ def tells_its_intensity(image: Path, frame: int | None) -> bool:
 
 
 def parse_reading(text: str) -> tuple[str, Any]:
-    """(key, value) of a C-arm's "key=value". InputError for an unknown key, or a value that is not of its kind."""
+    """(key, value) of a C-arm's "key=value".
+
+    Raises
+    ------
+    InputError
+        For an unknown key, or a value that is not of its kind.
+    """
     key, equals, value = (part.strip() for part in text.partition("="))
     if not equals or key not in C_ARM and key not in C_ARM_OPTIONAL:
         keys = ", ".join([*C_ARM, *C_ARM_OPTIONAL])
@@ -126,11 +158,26 @@ def parse_reading(text: str) -> tuple[str, Any]:
 def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool = False) -> Case:
     """Write a case.json and return the case that it describes, which has been read whole and is good.
 
-    path: of the new file; its folder is made.   force: replace an existing file.
-    copy: copy the CT, the images and masks beside it; otherwise they stay where they are, and are named relative to it.
+    Parameters
+    ----------
+    path
+        Of the new file; its folder is made.
+    force
+        Replace an existing file.
+    copy
+        Copy the CT, the images and masks beside it; otherwise they stay where they are, and are named relative to
+        it.
 
-    Warns as `Case.load` does. Raises InputError for what that refuses, a file that is there already, and readings of a C-arm that are
-    not known, by name; nothing is written then.
+    Raises
+    ------
+    InputError
+        For what that refuses, a file that is there already, and readings of a C-arm that are not known, by name;
+        nothing is written then.
+
+    Warns
+    -----
+    UserWarning
+        As `Case.load` does.
     """
     if path.exists() and not force:
         raise InputError(
@@ -178,15 +225,15 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
 
 
 def _refuse_gaps(new: NewCase) -> None:
-    lacking = [
+    missing = [
         f"view {printable(view.name)}: lacks "
-        + ", ".join(f"{key} ({why})" if why else key for key, why in lacks.items())
+        + ", ".join(f"{key} ({why})" if why else key for key, why in readings.items())
         for view in new.views
-        if (lacks := view.missing())
+        if (readings := view.missing())
     ]
-    if lacking:
+    if missing:
         raise InputError(
-            f"{'; '.join(lacking)}, expected a projection matrix or all readings of a C-arm; give --projection-matrix FILE, "
+            f"{'; '.join(missing)}, expected a projection matrix or all readings of a C-arm; give --projection-matrix FILE, "
             "or --c-arm with these keys."
         )
 

@@ -23,9 +23,9 @@ _PATIENT = {"L": "left", "R": "right", "A": "front", "P": "back", "S": "head", "
 
 def summary_lines(check: CaseCheck) -> list[str]:
     """What the geometry means, lines for each view, pair and the CT."""
-    told = [line for view in check.views for line in _view_lines(view, check.structure)]
-    told += [_pair_line(pair) for pair in check.pairs]
-    told += [f"{name}, assumed: {sentence}" for name, assumed in check.assumptions.items() for sentence in assumed]
+    sentences = [line for view in check.views for line in _view_lines(view, check.structure)]
+    sentences += [_pair_line(pair) for pair in check.pairs]
+    sentences += [f"{name}, assumed: {sentence}" for name, assumed in check.assumptions.items() for sentence in assumed]
     size = np.linalg.norm(check.corners[[1, 2, 4]] - check.corners[0], axis=1)
     middle = _point(check.corners.mean(0))
     where = (
@@ -34,21 +34,21 @@ def summary_lines(check: CaseCheck) -> list[str]:
         else (f"it has no start pose, and is taken here with its axes along the world's, its middle at {middle}")
     )
     what = "The structure that the mask selects" if check.structure else "The CT"
-    return [*told, f"{what}: {size[0]:.0f} x {size[1]:.0f} x {size[2]:.0f} mm; {where}.", *_part_lines(check)]
+    return [*sentences, f"{what}: {size[0]:.0f} x {size[1]:.0f} x {size[2]:.0f} mm; {where}.", *_part_lines(check)]
 
 
 def _part_lines(check: CaseCheck) -> list[str]:
     """The search, the points and the tracker's frame."""
     about = "about the start pose" if check.placed else "about that place"
-    told = [
+    sentences = [
         f"A search goes {check.search['rotation_deg']:g} degrees and {check.search['translation_mm']:g} mm {about}."
     ]
     for points in check.points:
         inside = "all" if points.inside == points.count else f"{points.inside} of them"
-        told.append(f"The case has {points.count} {points.what}, {inside} within the box of the CT.")
+        sentences.append(f"The case has {points.count} {points.what}, {inside} within the box of the CT.")
     if check.tracker is not None:
-        told.append(f"The tracker's frame has its origin at {_point(check.tracker)} in the world.")
-    return told
+        sentences.append(f"The tracker's frame has its origin at {_point(check.tracker)} in the world.")
+    return sentences
 
 
 def _view_lines(view: ViewCheck, structure: bool) -> list[str]:
@@ -85,11 +85,11 @@ def _view_lines(view: ViewCheck, structure: bool) -> list[str]:
 def _patient(view: ViewCheck) -> str:
     """Which way the patient lies in the image."""
     steps = np.array(list(view.toward.values()))  # rows: left, back, head
-    told = []
+    sentences = []
     for row, axis in zip(*linear_sum_assignment(-np.abs(steps))):
         letter = "LPS"[row] if steps[row, axis] > 0 else _OPPOSITE["LPS"[row]]
-        told.append(f"{_PATIENT[letter]} {('to the right', 'downwards', 'towards the detector')[axis]}")
-    return "the " + ", the ".join(told)
+        sentences.append(f"{_PATIENT[letter]} {('to the right', 'downwards', 'towards the detector')[axis]}")
+    return "the " + ", the ".join(sentences)
 
 
 def _pair_line(pair: PairCheck) -> str:
@@ -99,19 +99,19 @@ def _pair_line(pair: PairCheck) -> str:
 
 def findings(check: CaseCheck) -> list[str]:
     """What is suspicious, a sentence each."""
-    told = [finding for view in check.views for finding in _of_view(view, check)]
+    sentences = [finding for view in check.views for finding in _of_view(view, check)]
     for pair in check.pairs:
         if min(pair.angle_deg, 180 - pair.angle_deg) < NEARLY_PARALLEL_DEG:
-            told.append(
+            sentences.append(
                 f"{pair.first} and {pair.second} are nearly parallel ({pair.angle_deg:.1f} degrees), so depth is hardly seen; "
                 "check their angles."
             )
         elif pair.gap_mm > FAR_APART_MM:
-            told.append(
+            sentences.append(
                 f"{pair.first} and {pair.second} have middle rays that pass {pair.gap_mm:.0f} mm apart, so they hardly show the "
                 "same anatomy; check that both are given in one world, in mm."
             )
-    told += [
+    sentences += [
         f"{points.count - points.inside} of {points.count} {points.what} lie outside of the CT; check that they are of this CT, in "
         "LPS mm."
         for points in check.points
@@ -119,43 +119,45 @@ def findings(check: CaseCheck) -> list[str]:
     ]
     mirrored = [view.name for view in check.views if view.mirrored]
     if mirrored and len(mirrored) < len(check.views):
-        told.append(
+        sentences.append(
             f"{', '.join(mirrored)} is mirrored and the other views are not, which is rare on one machine; check left and right in "
             "each image."
         )
-    return told
+    return sentences
 
 
 def _of_view(view: ViewCheck, check: CaseCheck) -> list[str]:
-    told = []
+    sentences = []
     if view.inside < HARDLY_INSIDE:
         where = "at the start pose" if check.placed else "put where the views meet"
-        told.append(
+        sentences.append(
             f"{view.name} hardly shows the CT {where} ({100 * view.inside:.0f} % of its box is inside the image); check the start "
             "pose and the view's geometry."
         )
     if view.source_to_detector_mm is not None and not DETECTOR_MM[0] <= view.source_to_detector_mm <= DETECTOR_MM[1]:
-        told.append(
+        sentences.append(
             f"{view.name} has {view.source_to_detector_mm:.4g} mm from source to detector, unlike a C-arm; check the unit of its "
             "geometry and the pixel size."
         )
     if not ANATOMY_MM[0] <= view.anatomy_depth_mm <= ANATOMY_MM[1]:
-        told.append(
+        sentences.append(
             f"{view.name} has the anatomy {view.anatomy_depth_mm:.4g} mm from the source, unlike a C-arm; check that its geometry "
             "is in mm."
         )
     elif view.source_to_detector_mm is not None and view.anatomy_depth_mm > view.source_to_detector_mm:
-        told.append(f"{view.name} has the anatomy behind the detector; check the pixel size and the source's distance.")
+        sentences.append(
+            f"{view.name} has the anatomy behind the detector; check the pixel size and the source's distance."
+        )
     if not PIXEL_MM[0] <= view.pixel_at_anatomy_mm <= PIXEL_MM[1]:
-        told.append(
+        sentences.append(
             f"{view.name} has pixels of {view.pixel_at_anatomy_mm:.3g} mm at the anatomy, unlike an X-ray image; check the unit "
             "of its geometry and the size of the image."
         )
     if view.same_image_as is not None:
-        told.append(
+        sentences.append(
             f"{view.name} has the same image as {view.same_image_as}, taken with another camera; check which image is which."
         )
-    return told
+    return sentences
 
 
 def _point(point: np.ndarray) -> str:

@@ -29,8 +29,12 @@ _TYPES = {"u1": "MET_UCHAR", "i2": "MET_SHORT", "u2": "MET_USHORT", "i8": "MET_L
 def metaimage(values: np.ndarray, world_from_index: np.ndarray) -> bytes:
     """The file of an image.
 
-    values: uint8, int16, uint16, int64 or float32, the fastest axis last: (rows, columns) or (nk, nj, ni).
-    world_from_index: (n + 1, n + 1) with orthogonal axes, takes (i, j, ..., 1) to LPS mm.
+    Parameters
+    ----------
+    values
+        uint8, int16, uint16, int64 or float32, the fastest axis last: (rows, columns) or (nk, nj, ni).
+    world_from_index
+        (n + 1, n + 1) with orthogonal axes, takes (i, j, ..., 1) to LPS mm.
     """
     kind = _TYPES[values.dtype.str[1:]]
     data = zlib.compress(np.ascontiguousarray(values, values.dtype.newbyteorder("<")), COMPRESSION)
@@ -69,19 +73,37 @@ def write_case(
 ) -> Path:
     """Write a folder with a case.json and all files that it names. Returns the path of the case.json.
 
-    folder: is made if it is not there; a case in it is replaced.
-    content: what the case.json shall say, arrays allowed, but for the files and `ct_unit`: what names them is left out or replaced.
-    ct: written as ct.mha, its mask, if any, as mask.mha.
-    images: by the view's name, written as view1.mha, view2.mha, ... A view's `intensity` in the content says what they are. Their step and
-        pixel size are kept, their `curve` and an unusual `white` are not (only the intensity "auto" asks for those).
-    masks: (rows, columns) by the view's name, non-zero = use, for as many views as have one; written as view1_mask.png, ...
-
     `Case.load` reads the same CT, images, masks and cameras to the last digit, and finds the same valid pixels as `to_line_integrals` does
     in the images.
 
     The version is this program's if the content has none. All files appear, or none; the case.json is the last one.
 
-    Raises InputError where the content is not that of a case, the folder cannot be written, or the disk is full; warns of unknown keys.
+    Parameters
+    ----------
+    folder
+        Is made if it is not there; a case in it is replaced.
+    content
+        What the case.json shall say, arrays allowed, but for the files and `ct_unit`: what names them is left out
+        or replaced.
+    ct
+        Written as ct.mha, its mask, if any, as mask.mha.
+    images
+        By the view's name, written as view1.mha, view2.mha, ... A view's `intensity` in the content says what they
+        are. Their step and pixel size are kept, their `curve` and an unusual `white` are not (only the intensity
+        "auto" asks for those).
+    masks
+        (rows, columns) by the view's name, non-zero = use, for as many views as have one; written as
+        view1_mask.png, ...
+
+    Raises
+    ------
+    InputError
+        Where the content is not that of a case, the folder cannot be written, or the disk is full.
+
+    Warns
+    -----
+    UserWarning
+        Of unknown keys.
     """
     folder = Path(folder)
     plain = json.loads(json.dumps(content, default=lambda array: array.tolist()))
@@ -150,7 +172,7 @@ def _stored(image: RawImage) -> np.ndarray:
 
 
 def _pixels_mm(image: RawImage) -> np.ndarray:
-    """(3, 3): pixel size on the diagonal. A file with 1 x 1 mm is one of which nobody knows."""
+    """(3, 3): pixel size on the diagonal. 1 x 1 mm means an unknown size."""
     spacing = np.ones(2) if image.pixel_mm is None else np.array(image.pixel_mm)
     if image.pixel_mm == (1.0, 1.0):
         spacing[0] = np.nextafter(1.0, 2.0)

@@ -49,12 +49,22 @@ ASSUMPTIONS = (
 class HeaderGeometry:
     """A reading as it is put together.
 
-    values: by the keys of a case.json's c_arm, plain numbers and lists.
-    missing: the keys that are not known, each with the attributes that would say it, or why what they say cannot be used.
-    assumptions: a sentence each.
-    patient_from_isocentre: (3, 3) the patient's axes (LPS) from those of the machine; None where the header does not say how he lies.
-    table: what kind of position it is, and (3,) that of the table along the machine's axes in mm; None where the header does not say it.
-    machine: the maker's number of the machine, "" for none; only ever compared.
+    Attributes
+    ----------
+    values
+        By the keys of a case.json's c_arm, plain numbers and lists.
+    missing
+        The keys that are not known, each with the attributes that would say it, or why what they say cannot be
+        used.
+    assumptions
+        A sentence each.
+    patient_from_isocentre
+        (3, 3) the patient's axes (LPS) from those of the machine; None where the header does not say how he lies.
+    table
+        What kind of position it is, and (3,) that of the table along the machine's axes in mm; None where the
+        header does not say it.
+    machine
+        The maker's number of the machine, "" for none; only ever compared.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -65,7 +75,7 @@ class HeaderGeometry:
     machine: str = ""
 
     def needs(self, key: str) -> bool:
-        """Whether nobody has given this key."""
+        """Whether this key is still unknown."""
         return key not in self.values
 
     def report_missing(self, key: str, why: str) -> None:
@@ -94,14 +104,14 @@ def find_distances(geometry: HeaderGeometry, frame: DicomFrame) -> None:
 def _isocentre(geometry: HeaderGeometry, frame: DicomFrame) -> None:
     key, to_detector = "source_to_isocentre_mm", geometry.values.get("source_to_detector_mm")
     if frame.number("DistanceSourceToIsocenter", GEOMETRY):
-        name, told = "DistanceSourceToIsocenter", ""
+        name, assumption = "DistanceSourceToIsocenter", ""
         _length(geometry, frame, key, name)
     elif frame.number("DistanceSourceToPatient", GEOMETRY):
-        name, told = "DistanceSourceToPatient", AT_PATIENT
+        name, assumption = "DistanceSourceToPatient", AT_PATIENT
         _length(geometry, frame, key, name)
     else:
         name = "EstimatedRadiographicMagnificationFactor"
-        told = BY_MAGNIFICATION
+        assumption = BY_MAGNIFICATION
         factor = frame.number(name)
         if not factor or to_detector is None:
             geometry.report_missing(key, "DistanceSourceToPatient")
@@ -114,8 +124,8 @@ def _isocentre(geometry: HeaderGeometry, frame: DicomFrame) -> None:
             geometry.missing[key] = (
                 f"{name} is {geometry.values.pop(key):g} mm, not less than the {to_detector:g} mm from source to detector"
             )
-        elif told:
-            geometry.assumptions.append(told)
+        elif assumption:
+            geometry.assumptions.append(assumption)
 
 
 def _length(geometry: HeaderGeometry, frame: DicomFrame, key: str, name: str) -> None:
@@ -161,16 +171,16 @@ def elements_per_pixel_mm(frame: DicomFrame) -> np.ndarray | None:
 
 def _contradiction(frame: DicomFrame, imager: np.ndarray, element: np.ndarray | None) -> str:
     """Why the spacing cannot be true, "" where nothing speaks against it."""
-    told = f"ImagerPixelSpacing is {_pair(imager)} mm"
+    claim = f"ImagerPixelSpacing is {_pair(imager)} mm"
     if not _are_sizes(imager):
-        return f"{told}, expected two sizes above 0"
+        return f"{claim}, expected two sizes above 0"
     spacing, ratio = frame.numbers("PixelSpacing"), frame.numbers("PixelAspectRatio")
     if len(spacing) == 2 and (spacing > (1 + ROUNDING) * imager).any():
-        return f"{told}, but PixelSpacing, nearer to the source, is {_pair(spacing)} mm"
+        return f"{claim}, but PixelSpacing, nearer to the source, is {_pair(spacing)} mm"
     if _are_sizes(ratio) and abs(imager[0] * ratio[1] / (imager[1] * ratio[0]) - 1) > ROUNDING:
-        return f"{told}, but PixelAspectRatio is {_pair(ratio, ':')}"
+        return f"{claim}, but PixelAspectRatio is {_pair(ratio, ':')}"
     if element is not None and np.abs(imager / element - 1).max() > ROUNDING:
-        return f"{told}, but DetectorElementSpacing times DetectorBinning is {_pair(element)} mm"
+        return f"{claim}, but DetectorElementSpacing times DetectorBinning is {_pair(element)} mm"
     return ""
 
 
@@ -302,10 +312,13 @@ def field_of_view(frame: DicomFrame) -> tuple[int, bool | None]:
 def find_orientation(geometry: HeaderGeometry, frame: DicomFrame, detector_roll: float | None) -> None:
     """mirrored and roll_deg.
 
-    detector_roll: how the detector is turned about the beam, as `find_angles` says it.
-
     The detector's own rows and columns are as seen from behind it, looking to the source (C.8.19.6.13.1.2): an image that is not flipped
     is mirrored. A turn to the right there is one to the left as the source sees it.
+
+    Parameters
+    ----------
+    detector_roll
+        How the detector is turned about the beam, as `find_angles` says it.
     """
     letters = _letters(frame.texts("PatientOrientation", "PatientOrientationInFrameSequence"))
     turn, flip = field_of_view(frame)
@@ -328,12 +341,12 @@ def find_orientation(geometry: HeaderGeometry, frame: DicomFrame, detector_roll:
     if not geometry.needs("roll_deg"):
         return
     if detector_roll is not None and flip is not None and not contradicted:
-        roll, told = detector_roll - turn, ""
+        roll, assumption = detector_roll - turn, ""
     elif fitting is not None:
-        roll, told = fitting[0], QUARTERS
+        roll, assumption = fitting[0], QUARTERS
     else:
-        roll, told = (detector_roll or 0.0) - turn, HEAD_UP if detector_roll is None else ""
-    geometry.assumptions += [told] if told else []
+        roll, assumption = (detector_roll or 0.0) - turn, HEAD_UP if detector_roll is None else ""
+    geometry.assumptions += [assumption] if assumption else []
     roll = (roll + 180) % 360 - 180
     if abs(roll) > 1e-9:
         geometry.values["roll_deg"] = float(roll)
@@ -435,7 +448,7 @@ def _increment(frame: DicomFrame, name: str) -> float | None:
     return float(frame.index * values[0]) if len(values) == 1 else None
 
 
-#: What a view needs to be placed, in the order in which it is told.
+#: What a view needs to be placed, in the order of its report.
 NEEDED = ("source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "rao_lao_deg", "cra_cau_deg", "mirrored")
 PAIRS = ("pixel_mm", "size", "principal_point", "isocentre_offset_mm")
 NUMBERS = ("source_to_detector_mm", "source_to_isocentre_mm", "rao_lao_deg", "cra_cau_deg", "roll_deg")
@@ -446,9 +459,18 @@ def read_header(
 ) -> HeaderGeometry | None:
     """What the header of a DICOM X-ray says of how a frame, from 0, was taken; None for another file.
 
-    given: what is known better, by the keys of a case.json's c_arm; of these, what is no such value is left to its reader to refuse.
+    Nothing is assumed but what `assumptions` tells.
 
-    Nothing is assumed but what `assumptions` tells. InputError for a header that is damaged.
+    Parameters
+    ----------
+    given
+        What is known better, by the keys of a case.json's c_arm; of these, what is no such value is left to its
+        reader to refuse.
+
+    Raises
+    ------
+    InputError
+        For a header that is damaged.
     """
     file = read_dicom(path)
     if file is None:

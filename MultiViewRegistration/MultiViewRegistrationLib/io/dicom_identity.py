@@ -39,10 +39,10 @@ def contradictions(entries: list[tuple[str, dict[str, str]]]) -> list[str]:
     """A sentence for each of COMPARED in which entries differ, given by their name and what `read_identity` found; it tells no value."""
     sentences = []
     for what in COMPARED:
-        told = [(entry, found[what]) for entry, found in entries if what in found]
-        others = [entry for entry, value in told if value != told[0][1]]
+        known = [(entry, found[what]) for entry, found in entries if what in found]
+        others = [entry for entry, value in known if value != known[0][1]]
         if others:
-            sentences.append(f"{' and '.join(others)} and {told[0][0]} are of different {what} {BY_HEADERS}")
+            sentences.append(f"{' and '.join(others)} and {known[0][0]} are of different {what} {BY_HEADERS}")
     return sentences
 
 
@@ -58,7 +58,7 @@ def read_identity(path: Path) -> dict[str, str]:
                 what: next(filter(None, (str(dicom.value(tag) or "").strip() for tag in tags)), "")
                 for what, tags in COMPARED.items()
             }
-        except InputError:  # a damaged header is told of where the image is read
+        except InputError:  # a damaged header is reported where the image is read
             continue
         return {what: value for what, value in values.items() if value and value not in BOTH_SIDES}
     return {}
@@ -74,7 +74,13 @@ UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID"
 
 @dataclass(frozen=True)
 class DicomImage:
-    """frame: from 0, of a multi-frame image."""
+    """The UIDs by which a DICOM image is known.
+
+    Attributes
+    ----------
+    frame
+        From 0, of a multi-frame image.
+    """
 
     study_uid: str
     series_uid: str
@@ -96,8 +102,17 @@ def uid_of(sha256: str) -> str:
 
 @dataclass(frozen=True)
 class DicomOrigin:
-    """ct_uid: FrameOfReferenceUID of the CT, or one of its own where it was no DICOM.   views: by the view's name, those that were.
-    reference_uid: of a tracker's frame, where it has one already."""
+    """The UIDs by which a case's CT and X-rays are known.
+
+    Attributes
+    ----------
+    ct_uid
+        FrameOfReferenceUID of the CT, or one of its own where it was no DICOM.
+    views
+        By the view's name, those that were.
+    reference_uid
+        Of a tracker's frame, where it has one already.
+    """
 
     ct_uid: str = field(default_factory=new_uid)
     views: dict[str, DicomImage] = field(default_factory=dict)

@@ -26,7 +26,14 @@ STILL_MM = 1e-6
 class HeaderView:
     """A view whose geometry comes from its header, but for what is given.
 
-    field: its name in messages.   given: keys of a case.json's c_arm.   exact: whether nobody says how well its geometry is known.
+    Attributes
+    ----------
+    field
+        Its name in messages.
+    given
+        Keys of a case.json's c_arm.
+    exact
+        Whether the certainty of its geometry is unspecified.
     """
 
     field: str
@@ -40,10 +47,16 @@ class HeaderView:
 def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, Any], list[str]]]:
     """The c_arm of each view, complete, and what was assumed for it.
 
-    where: what messages begin with.
+    Parameters
+    ----------
+    where
+        What messages begin with.
 
-    InputError, a sentence, names all that any of the headers lacks, with the attributes that would say it, and how to give it; or says why
-    views do not share one isocentre.
+    Raises
+    ------
+    InputError
+        Names all readings that are missing in the headers, the attributes that would provide them, and how to give
+        them; or says why views do not share one isocentre.
     """
     geometries = [read_header(view.image, view.frame, view.given) for view in views]
     incomplete = [
@@ -74,9 +87,19 @@ def share_isocentre(
 ) -> list[str]:
     """Carries a complete reading (`values`) to the patient as he lay at another view, the first. What is assumed for it, a sentence each.
 
-    where: what messages begin with.   names: of the first view and of this one.   how: what is to be done where it cannot be.
+    Parameters
+    ----------
+    where
+        What messages begin with.
+    names
+        Of the first view and of this one.
+    how
+        What is to be done where it cannot be.
 
-    InputError where they are not of one machine, or the table moved and nobody says how the patient lay on it.
+    Raises
+    ------
+    InputError
+        Where they are not of one machine, or the table moved and the position of the patient on it is unknown.
     """
     _check_machine(where, names, first, other)
     if _moved(first, other) is None:

@@ -42,7 +42,7 @@ def staged(folder: str | os.PathLike, last: str) -> Iterator[Path]:
     """For files that belong together: yields a new folder within `folder`, which is made if it is not there.
 
     What has been written there moves into `folder` when the block ends, `last` after all others, and is removed when the block raises.
-    An older `last` is removed before the first file moves: while it is there, all files that it tells of are its own.
+    An older `last` is removed before the first file moves: while it is there, all files that it names are its own.
     """
     folder = Path(folder)
     made = not folder.exists()
@@ -102,9 +102,23 @@ def as_sent(text: str) -> str:
 
 
 def refuse_elsewhere(file: str, folder: Path, name: str, homes: Sequence[Path] = ()) -> None:
-    """InputError where a file names one that it may not name.
+    """Refuse a name of a file outside the folder that was uploaded.
 
-    file: as it is shown.   folder: which the name is relative to.   homes: where that may lie, by default where the folder came in.
+    Parameters
+    ----------
+    file
+        That has the name, as it is shown.
+    folder
+        To which the name is relative.
+    name
+        As it is written.
+    homes
+        Folders where it may lie, by default the one in which `folder` was uploaded.
+
+    Raises
+    ------
+    InputError
+        Where it lies elsewhere.
     """
     homes = homes or [home for home in [home_of(folder)] if home]
     if homes and not any(_lies_in(home, folder, name) for home in homes):

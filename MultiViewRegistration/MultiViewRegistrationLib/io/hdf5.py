@@ -1,4 +1,4 @@
-"""Reading an HDF5 file that nobody vouches for: what it claims is checked before anything is read."""
+"""Untrusted HDF5 files: what they claim is checked before anything is read."""
 
 from __future__ import annotations
 
@@ -25,9 +25,19 @@ DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py 
 
 
 def refuse_other_files(path: str | os.PathLike, what: str) -> None:
-    """InputError for an HDF5 file of which any part lies in another file, or claims more than there is, for a reader that follows all.
+    """Check a file for a reader that follows all links.
 
-    what: it should be, for messages.
+    Parameters
+    ----------
+    path
+        Of the HDF5 file.
+    what
+        It should be, for messages.
+
+    Raises
+    ------
+    InputError
+        Where any part of it lies in another file, or claims more than there is.
     """
     with opened(path, what) as file:
         file.check_all()
@@ -47,9 +57,17 @@ def is_hdf5(path: str | os.PathLike) -> bool:
 
 @contextmanager
 def opened(path: str | os.PathLike, layout: str) -> Iterator[Hdf5]:
-    """The file, to be read.   layout: what it should be, in words, for messages: "DeepFluoro's full-resolution file".
+    """The file, to be read.
 
-    Raises InputError where h5py is missing, or this is no HDF5 file.
+    Parameters
+    ----------
+    layout
+        What it should be, in words, for messages: "DeepFluoro's full-resolution file".
+
+    Raises
+    ------
+    InputError
+        Where h5py is missing, or this is no HDF5 file.
     """
     try:
         import h5py
@@ -106,7 +124,22 @@ class Hdf5:
             self.refuse(path or "/", "cannot be read", "a group")
 
     def require(self, group: str, kind: str, among: list[str]) -> None:
-        """InputError where a group that the user named is not one of these; kind: what it is, for the message."""
+        """Check that a group that the user named is there.
+
+        Parameters
+        ----------
+        group
+            Its name.
+        kind
+            What it is, for the message.
+        among
+            The groups that there are.
+
+        Raises
+        ------
+        InputError
+            Where it is none of these.
+        """
         if group not in among:
             there = printable(", ".join(among[:20])) or "at least one"
             raise InputError(
@@ -150,7 +183,13 @@ class Hdf5:
         return value.decode("utf-8", "replace")
 
     def check_all(self) -> None:
-        """InputError for links, values that are kept elsewhere, and values that are claimed but not there, anywhere in the file."""
+        """Check every part of the file.
+
+        Raises
+        ------
+        InputError
+            For links, values kept elsewhere, and values that are claimed but not there.
+        """
         waiting, seen = [""], 0
         while waiting:
             group = waiting.pop()

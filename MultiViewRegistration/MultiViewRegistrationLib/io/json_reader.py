@@ -65,7 +65,13 @@ def read_bytes(path: str | os.PathLike, expected: str) -> bytes:
 
 
 def decode(data: bytes, file: str, expected: str) -> str:
-    """The text in UTF-8; InputError, beginning with `file`, for anything else."""
+    """The text in UTF-8.
+
+    Raises
+    ------
+    InputError
+        Beginning with `file`, for anything else.
+    """
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

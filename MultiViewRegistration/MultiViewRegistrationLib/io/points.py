@@ -30,7 +30,10 @@ def read_markups(path: str | os.PathLike) -> dict[str, np.ndarray]:
     .fcsv: Slicer's fiducial lists, versions 3 to 5; its header must have a CoordinateSystem (0 or RAS, 1 or LPS). Slicer 3 had none, and
     wrote RAS. .mrk.json: Slicer's markups, schema 1.0; points that were not placed are left out.
 
-    Raises InputError where the axes are not said or are IJK, a label is missing or there twice, and for anything else.
+    Raises
+    ------
+    InputError
+        Where the axes are unknown or IJK, a label is missing or there twice, and for anything else.
     """
     by_label: dict[str, np.ndarray] = {}
     for label, point in labelled_points(path):
@@ -53,7 +56,10 @@ def labelled_points(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
 def with_ct_points(landmarks: list[Landmark], path: str | os.PathLike) -> list[Landmark]:
     """The landmarks with those places in the CT that a file of `read_markups` has for their names.
 
-    Raises InputError where it has none of the names.
+    Raises
+    ------
+    InputError
+        Where it has none of the names.
     """
     points = read_markups(path)
     known = [landmark.name for landmark in landmarks]
@@ -153,7 +159,15 @@ _SIGNS = {"lps": (1.0, 1.0, 1.0), "ras": (-1.0, -1.0, 1.0)}
 def read_targets(path: str | os.PathLike, axes: str | None = None) -> np.ndarray:
     """Points (N, 3) in CT LPS mm: of Slicer's .fcsv and .mrk.json, which say their axes, or of a text with x, y, z in mm a line.
 
-    axes: "lps" or "ras", of a text, which does not say them.   InputError for anything else, and for no points.
+    Parameters
+    ----------
+    axes
+        "lps" or "ras", of a text, which does not say them.
+
+    Raises
+    ------
+    InputError
+        For anything else, and for no points.
     """
     if Path(path).suffix.lower() in MARKUPS:
         if axes is not None:
@@ -178,7 +192,13 @@ def read_targets(path: str | os.PathLike, axes: str | None = None) -> np.ndarray
 
 
 def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Pixels (2,) [column, row] by the landmark's name, from a text with "name, column, row" a line. InputError for anything else."""
+    """Pixels (2,) [column, row] by the landmark's name, from a text with "name, column, row" a line.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
     pixels: dict[str, np.ndarray] = {}
     try:
         rows = list(

@@ -28,8 +28,11 @@ MAX_ARRAYS = 1000
 def read_numpy(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The arrays in a .npz by name, or the one in a .npy by the name of the file, of whatever type but objects.
 
-    InputError for arrays of Python objects, which are pickled, for those that are larger than MAX_NUMBERS or hold less than they claim,
-    and for what is no NumPy file.
+    Raises
+    ------
+    InputError
+        For arrays of Python objects, which are pickled, for those that are larger than MAX_NUMBERS or hold less
+        than they claim, and for what is no NumPy file.
     """
     path, file = Path(path), printable(path)
     try:
@@ -56,7 +59,13 @@ def read_numpy(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def numbers(array: np.ndarray, name: str) -> np.ndarray:
-    """The array as float64. InputError, beginning with `name`, for what is not of numbers."""
+    """The array as float64.
+
+    Raises
+    ------
+    InputError
+        Beginning with `name`, for what is not of numbers.
+    """
     if array.dtype.kind not in "iuf":
         raise InputError(f"{name} holds {array.dtype}, expected numbers; save it as an array of floats.")
     return array.astype(float)
@@ -90,9 +99,18 @@ _NPY_FIELD = re.compile(r"(\w+_from_\w+)_(lps|ras)_mm")
 
 @dataclass(frozen=True, eq=False)
 class NamedMatrix:
-    """matrix: (4, 4), mm.   name: of its frames, as in "world_from_ct".   axes: of both, "lps" or "ras".
+    """A rigid matrix with the names of its frames.
 
     name and axes are None where a file does not say them.
+
+    Attributes
+    ----------
+    matrix
+        (4, 4), mm.
+    name
+        Of its frames, as in "world_from_ct".
+    axes
+        Of both, "lps" or "ras".
     """
 
     matrix: np.ndarray
@@ -111,7 +129,13 @@ class NamedMatrix:
 
 
 def write_text(path: str | os.PathLike, named: NamedMatrix, warning: str | None = None) -> None:
-    """Four lines of four numbers, all digits, below comments that numpy.loadtxt skips.   warning: a sentence that goes with it."""
+    """Four lines of four numbers, all digits, below comments that numpy.loadtxt skips.
+
+    Parameters
+    ----------
+    warning
+        A sentence that goes with it.
+    """
     comments = [named.meaning, *([] if warning is None else [f"Override: {printable(' '.join(warning.split()))}"])]
     rows = [" ".join(repr(float(number)) for number in row) for row in named.matrix]
     write_atomically(path, "\n".join([*(f"# {comment}" for comment in comments), *rows]) + "\n")
@@ -174,9 +198,9 @@ def _from_text(path: str | os.PathLike) -> NamedMatrix:
 def _from_npy(path: str | os.PathLike) -> NamedMatrix:
     array, name, axes = next(iter(read_numpy(path).values()), np.empty(0)), None, None
     if array.dtype.names and array.size == 1:
-        said = [match for match in map(_NPY_FIELD.fullmatch, array.dtype.names) if match]
-        name, axes = said[0].groups() if len(said) == 1 else (None, None)
-        array = array.reshape(())[said[0][0]] if name else array
+        matches = [match for match in map(_NPY_FIELD.fullmatch, array.dtype.names) if match]
+        name, axes = matches[0].groups() if len(matches) == 1 else (None, None)
+        array = array.reshape(())[matches[0][0]] if name else array
     if array.shape != (4, 4) or array.dtype.kind not in "fiu":
         raise InputError(
             f"{printable(path)}: is not a NumPy array of 4x4 numbers, expected that, without pickled objects; save it with "

@@ -24,8 +24,14 @@ from .json_reader import JsonObject, describe, printable, read_json
 class FrameFiles:
     """What a case.json would say of each frame; no image is read before it is asked for.
 
-    cases: the one case.json, or one for each frame.   names: of the frames, from their files.
-    images: of each view of the one case a file for each frame; empty where these are frames of its own images.
+    Attributes
+    ----------
+    cases
+        The one case.json, or one for each frame.
+    names
+        Of the frames, from their files.
+    images
+        Of each view of the one case a file for each frame; empty where these are frames of its own images.
     """
 
     cases: tuple[Path, ...]
@@ -37,7 +43,13 @@ class FrameFiles:
         return len(self.names)
 
     def file(self, number: int) -> CaseFile:
-        """Of a frame, from 0. InputError where its case.json cannot be read."""
+        """Of a frame, from 0.
+
+        Raises
+        ------
+        InputError
+            Where its case.json cannot be read.
+        """
         return self._files[number]()
 
     @property
@@ -54,9 +66,16 @@ class FrameFiles:
     def of_images(cls, path: Path, images: Mapping[str, Sequence[Path]] | None = None) -> FrameFiles:
         """The frames of a case.
 
-        images: of each view, in order, a file for each frame. By default the frames of its multi-frame image, from the case's on.
+        Parameters
+        ----------
+        images
+            Of each view, in order, a file for each frame. By default the frames of its multi-frame image, from the
+            case's on.
 
-        InputError for views that are not the case's, lists of different lengths, and a single frame.
+        Raises
+        ------
+        InputError
+            For views that are not the case's, lists of different lengths, and a single frame.
         """
         path = path / "case.json" if os.path.isdir(path) else path
         content = read_json(path)
@@ -79,7 +98,18 @@ class FrameFiles:
 
     @classmethod
     def read(cls, fields: JsonObject, folder: Path, homes: Sequence[Path] = ()) -> FrameFiles:
-        """What `written` gave. InputError for what is wrong, and where a file is not there any more.   homes: see `refuse_elsewhere`."""
+        """What `written` gave.
+
+        Parameters
+        ----------
+        homes
+            See `refuse_elsewhere`.
+
+        Raises
+        ------
+        InputError
+            For what is wrong, and where a file is not there any more.
+        """
         cases = _paths(fields, "cases", folder, homes)
         if len(cases) > 1:
             return cls.of_cases(cases)
@@ -127,9 +157,9 @@ def _listed(file: CaseFile, images: Mapping[str, Sequence[Path]]) -> dict[str, t
         )
     counts = {name: len(files) for name, files in images.items()}
     if len(set(counts.values())) > 1 or max(counts.values()) < 2:
-        told = ", ".join(f"{count} of {printable(name)}" for name, count in counts.items())
+        listed_counts = ", ".join(f"{count} of {printable(name)}" for name, count in counts.items())
         raise InputError(
-            f"--images: found {told}, expected two images or more and as many of each view; correct the lists."
+            f"--images: found {listed_counts}, expected two images or more and as many of each view; correct the lists."
         )
     missing = next((path for files in images.values() for path in files if not path.is_file()), None)
     if missing:
@@ -148,9 +178,9 @@ def _multiframe(file: CaseFile) -> list[list[dict[str, Any]]]:
             "give a case for each frame, or the images with --images."
         )
     if len(set(counts.values())) > 1:
-        told = ", ".join(f"{number} of {name}" for name, number in counts.items())
+        listed_counts = ", ".join(f"{number} of {name}" for name, number in counts.items())
         warn(
-            f"{printable(file.path)}: the images have frames of different number ({told}); the first {count} are taken."
+            f"{printable(file.path)}: the images have frames of different number ({listed_counts}); the first {count} are taken."
         )
     return [[{"frame": (view.frame or 0) + number} for number in range(count)] for view in file.views]
 
@@ -171,7 +201,13 @@ def _name(path: Path) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """What there is of one frame.   given: (4, 4) a start pose, where the frame has a case of its own that has one."""
+    """What there is of one frame.
+
+    Attributes
+    ----------
+    given
+        (4, 4) a start pose, where the frame has a case of its own that has one.
+    """
 
     views: list[View]
     given: np.ndarray | None = None
@@ -183,8 +219,14 @@ class FrameSequence:
 
     The images of one case share the first ones' fields, shutters and masks: to seek those takes longer than to follow a structure.
 
-    first: the first frame with all else that its case says.   files: where the frames are.
-    truths: (4, 4) world_from_ct by the number of the frame, where its case has one; only ever read to report errors.
+    Attributes
+    ----------
+    first
+        The first frame with all else that its case says.
+    files
+        Where the frames are.
+    truths
+        (4, 4) world_from_ct by the number of the frame, where its case has one; only ever read to report errors.
     """
 
     first: Case
@@ -200,14 +242,20 @@ class FrameSequence:
         return self.files.names
 
     def load(self, number: int) -> Frame:
-        """A frame, from 0. InputError where an image of it cannot be read, or shows nothing."""
+        """A frame, from 0.
+
+        Raises
+        ------
+        InputError
+            Where an image of it cannot be read, or shows nothing.
+        """
         if number == 0:
             return Frame(self.first.views, self.first.world_from_ct)
         return self.read(number)
 
     def read(self, number: int) -> Frame:
         """The same from its files, also of the first frame. Views that the first has not are left out."""
-        with collect_warnings():  # said of the first frame
+        with collect_warnings():  # the first frame has warned
             file, known = self.files.file(number), {view.name: view.xray.valid for view in self.first.views}
             entries = [view for view in file.views if view.name in known]
             if self.files.own_cases:
@@ -219,7 +267,13 @@ class FrameSequence:
 
     @classmethod
     def of_cases(cls, paths: Sequence[Path]) -> FrameSequence:
-        """A case for each frame. InputError where one has another CT, or other views, than the first."""
+        """A case for each frame.
+
+        Raises
+        ------
+        InputError
+            Where one has another CT, or other views, than the first.
+        """
         first = Case.load(paths[0])
         views, hashed, truths = list(first.cameras), {}, [first.truth_world_from_ct]
         for path in paths[1:]:
@@ -242,7 +296,7 @@ class FrameSequence:
     def of_images(cls, path: Path, images: Mapping[str, Sequence[Path]] | None = None) -> FrameSequence:
         """The frames of a case, see `FrameFiles.of_images`, also for the errors."""
         files = FrameFiles.of_images(path, images)
-        with collect_warnings():  # said above
+        with collect_warnings():  # warned above
             first = Case.of(files.file(0))
         truth = first.truth_world_from_ct
         return cls(first, files, {} if truth is None else {0: truth})

@@ -32,9 +32,12 @@ REACH_MM = 1000.0  # how far from the origin a read transform is probed; the ans
 def write_transform(path: str | os.PathLike, world_from_ct: np.ndarray, comment: str | None = None) -> None:
     """Write world_from_ct (4, 4) so that SimpleITK's TransformPoint takes CT LPS mm to world LPS mm.
 
-    comment: a line for people, after the file's first; ITK's TxtTransformIO skips lines that begin with #.
-
     ITK's own writer leaves a short file on a full disk without a word.
+
+    Parameters
+    ----------
+    comment
+        A line for people, after the file's first; ITK's TxtTransformIO skips lines that begin with #.
     """
     parameters = [*world_from_ct[:3, :3].ravel(), *world_from_ct[:3, 3]]
     lines = [
@@ -79,7 +82,10 @@ def write_h5_transform(path: str | os.PathLike, target_from_source: np.ndarray, 
 def read_transform(path: str | os.PathLike) -> np.ndarray:
     """The matrix (4, 4) of the one rigid 3D transform in a file, as TransformPoint applies it.
 
-    Raises InputError for anything else, and for HDF5 of which a part lies in another file.
+    Raises
+    ------
+    InputError
+        For anything else, and for HDF5 of which a part lies in another file.
     """
     if os.path.isfile(path) and is_hdf5(path):
         refuse_other_files(path, "a transform")

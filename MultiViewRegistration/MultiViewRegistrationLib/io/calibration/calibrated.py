@@ -1,4 +1,4 @@
-"""What a calibration file says of a view, in this program's convention, and what has to be said beside it."""
+"""A view's calibration in this program's convention, and the options that complete a file."""
 
 from __future__ import annotations
 
@@ -72,9 +72,12 @@ QUESTIONS = {
 
 @dataclass(frozen=True, eq=False)
 class CalibrationOptions:
-    """What a person says of a calibration file because it does not: None for what is not said. QUESTIONS tells what each is.
+    """What the user says of a calibration file that does not say it itself, None where unknown. QUESTIONS explains each.
 
-    InputError for a value that is none of the choices.
+    Raises
+    ------
+    InputError
+        For a value that is none of the choices.
     """
 
     unit: str | None = None
@@ -106,7 +109,13 @@ class CalibrationOptions:
             object.__setattr__(self, "intrinsics", rigid.check_numbers(self.intrinsics, (3, 3), "intrinsics"))
 
     def require(self, key: str, file: str) -> Any:
-        """The value of `key`; MissingInformation where it is not options. `kind` of file, with its article: "an OpenCV file"."""
+        """The value of `key`.
+
+        Raises
+        ------
+        MissingInformation
+            Beginning with `file`, where it is not given.
+        """
         value = getattr(self, key)
         if value is None:
             what, choices = QUESTIONS[key]
@@ -122,13 +131,21 @@ class CalibrationOptions:
 class CalibratedView:
     """A view's geometry: world mm, OpenCV's pinhole, pixel centres integers, mirrored = negative fx.
 
-    name: of the view, as the file has it, or its number.
-    projection_matrix: (3, 4), world mm to pixels. Where the file tells before from behind, depths (third row) are positive before the
-        source; a 3x4 matrix alone does not, and keeps the sign with which it is written.
-    size: (columns, rows) of the image, None where nobody says.
-    camera: None without the size, or where before and behind are not told.
-    distortion: of the image as it was taken; only ever with a camera.
-    notes: for a person, a sentence each.
+    Attributes
+    ----------
+    name
+        Of the view, as the file has it, or its number.
+    projection_matrix
+        (3, 4), world mm to pixels. Where the file tells before from behind, depths (third row) are positive before
+        the source; a 3x4 matrix alone does not, and keeps the sign with which it is written.
+    size
+        (columns, rows) of the image, None where unknown.
+    camera
+        None without the size, or where before and behind are unknown.
+    distortion
+        Of the image as it was taken; only ever with a camera.
+    notes
+        For a person, a sentence each.
     """
 
     name: str
@@ -154,7 +171,10 @@ class CalibratedView:
 def from_matrix(file: str, name: str, P, size=None, *, signed: bool, notes: tuple[str, ...] = ()) -> CalibratedView:
     """Of a matrix (3, 4) from world mm to pixels; `signed` if its depths are positive before the source.
 
-    InputError, beginning with `file` and `name`, where it is no camera's.
+    Raises
+    ------
+    InputError
+        Beginning with `file` and `name`, where it is no camera's.
     """
     try:
         P = rigid.check_numbers(P, (3, 4), "projection_matrix")
@@ -180,7 +200,12 @@ def from_parts(
 ) -> CalibratedView:
     """Of intrinsics (3, 3) and camera_from_world (4, 4), mm, of a camera that looks along its z axis; any sign of fx and fy.
 
-    InputError, beginning with `file` and `name`, where they are no camera's; MissingInformation where there is distortion and no size.
+    Raises
+    ------
+    InputError
+        Beginning with `file` and `name`, where they are no camera's.
+    MissingInformation
+        Where there is distortion and no size.
     """
     if distortion is not None and size is None:
         raise MissingInformation(
@@ -201,7 +226,13 @@ def from_parts(
 
 
 def check_magnitude(numbers, name: str, largest: float = MAX_NUMBER) -> None:
-    """InputError, beginning with `name`, for numbers that are not finite or so large that they are a slip."""
+    """Refuse numbers that are not finite, or so large that they are a slip.
+
+    Raises
+    ------
+    InputError
+        Beginning with `name`.
+    """
     if not (np.abs(numbers) <= largest).all():
         raise InputError(
             f"{name} has a number that is not finite or beyond {largest:g}, expected pixels and lengths; correct it."
@@ -251,17 +282,20 @@ _NUMBERS = {"first_pixel": 1, "size": 2, "detector_spacing_mm": 2, "detector_ori
 def parse_option(text: str) -> tuple[str, Any]:
     """(key, value) of "key=value", for `CalibrationOptions`. The nine numbers of intrinsics go by rows.
 
-    InputError for a key that is not in QUESTIONS, and for a value that is not of its kind.
+    Raises
+    ------
+    InputError
+        For a key that is not in QUESTIONS, and for a value that is not of its kind.
     """
     key, equals, value = (part.strip() for part in text.partition("="))
     if not equals or key not in QUESTIONS:
         raise InputError(
-            f'--options: found "{printable(text)}", expected key=value with one of {", ".join(QUESTIONS)}; correct it.'
+            f'--given: found "{printable(text)}", expected key=value with one of {", ".join(QUESTIONS)}; correct it.'
         )
     if key not in _NUMBERS:
         if not value or key in CHOICES and value not in CHOICES[key]:
             raise InputError(
-                f'--options: {key} is "{printable(value)}", expected {QUESTIONS[key][1]}; choose one of these.'
+                f'--given: {key} is "{printable(value)}", expected {QUESTIONS[key][1]}; choose one of these.'
             )
         return key, value
     try:
@@ -271,7 +305,7 @@ def parse_option(text: str) -> tuple[str, Any]:
     count = _NUMBERS[key]
     if len(numbers) != count or not np.isfinite(numbers).all() or key in CHOICES and numbers[0] not in CHOICES[key]:
         how = f"{count} numbers with commas between: " if count > 1 else ""
-        raise InputError(f'--options: {key} is "{printable(value)}", expected {how}{QUESTIONS[key][1]}; correct it.')
+        raise InputError(f'--given: {key} is "{printable(value)}", expected {how}{QUESTIONS[key][1]}; correct it.')
     if key == "intrinsics":
         return key, np.reshape(numbers, (3, 3))
     return key, numbers[0] if count == 1 else tuple(numbers)

@@ -19,9 +19,17 @@ _TYPED_NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?")
 
 
 def read_number(text: str, name: str) -> float:
-    """The number in a text. InputError for anything that is none, and for separators of thousands, which nobody can tell from decimals.
+    """The number in a text.
 
-    name: begins the sentence where something is wrong.
+    Parameters
+    ----------
+    name
+        Begins the sentence where something is wrong.
+
+    Raises
+    ------
+    InputError
+        For anything that is none, and for separators of thousands, which cannot be told from decimals.
     """
     typed = text.strip().replace("\N{MINUS SIGN}", "-")
     if _TYPED_NUMBER.fullmatch(typed):
@@ -48,7 +56,15 @@ COUNTS = (12, 16, 21, 25)
 
 @dataclass(frozen=True, eq=False)
 class MatrixText:
-    """projection_matrix: (3, 4), world mm to pixels, at any scale and sign.   size: (columns, rows) of its image, where the text says."""
+    """A projection matrix as text has it.
+
+    Attributes
+    ----------
+    projection_matrix
+        (3, 4), world mm to pixels, at any scale and sign.
+    size
+        (columns, rows) of its image, where the text says.
+    """
 
     projection_matrix: np.ndarray
     size: tuple[int, int] | None = None
@@ -62,12 +78,20 @@ def read_matrix_file(path: str | os.PathLike) -> MatrixText:
 def read_matrix(text: str, name: str = "The text") -> MatrixText:
     """The matrix in a text.
 
-    text: 12 numbers by rows; 16, of which the last four are 0 0 0 1; 9 of the intrinsics and then 12 or 16 of camera_from_world; or a JSON
-        object with "projection_matrix", or with "intrinsics" and "camera_from_world", or with one of these in "camera" or in its only
-        view. Lines may end in a comment behind # or %, and a matrix may have a name in front ("P = ").
-    name: begins the sentence where something is wrong.
+    Parameters
+    ----------
+    text
+        12 numbers by rows; 16, of which the last four are 0 0 0 1; 9 of the intrinsics and then 12 or 16 of
+        camera_from_world; or a JSON object with "projection_matrix", or with "intrinsics" and "camera_from_world",
+        or with one of these in "camera" or in its only view. Lines may end in a comment behind # or %, and a matrix
+        may have a name in front ("P = ").
+    name
+        Begins the sentence where something is wrong.
 
-    InputError for anything else.
+    Raises
+    ------
+    InputError
+        For anything else.
     """
     if text.lstrip().startswith("{"):
         return _from_json(text, name)

@@ -113,7 +113,12 @@ def read_mayacam1(rows: np.ndarray, file: str, name: str, options: CalibrationOp
     counts columns from 1 at the left, v0 rows from 1 at the bottom (libautoscoper/src/Camera.cpp, loadMayaCam1; that the last line has
     columns first is its code's word against its documentation's).
 
-    Asks for `unit`. InputError where the focal length is not that of a camera that looks along -z, or the size is none.
+    Asks for `unit`.
+
+    Raises
+    ------
+    InputError
+        Where the focal length is not that of a camera that looks along -z, or the size is none.
     """
     place, turns, _, (u0, v0, z), (_, columns, rows_) = rows
     scale = options.scale(file)

@@ -56,7 +56,13 @@ def is_opencv(tree: Any, depth: int = 0) -> bool:
 
 
 def with_arrays(tree: Any, file: str, depth: int = 0) -> Any:
-    """The tree with an array (rows, cols) in place of each matrix. InputError where one has not as many numbers as it claims."""
+    """The tree with an array (rows, cols) in place of each matrix.
+
+    Raises
+    ------
+    InputError
+        Where one has not as many numbers as it claims.
+    """
     if depth > MAX_DEPTH:
         raise InputError(f"{file} is nested more than {MAX_DEPTH} deep, expected a calibration; choose another file.")
     if isinstance(tree, list):

@@ -54,7 +54,13 @@ def read_calibration(path: str | os.PathLike, format: str | None = None, **optio
 
 
 def format_of(path: str | os.PathLike) -> str:
-    """Which of FORMATS a file is, by its content. InputError for a file that is none."""
+    """Which of FORMATS a file is, by its content.
+
+    Raises
+    ------
+    InputError
+        For a file that is none.
+    """
     return _recognise(Path(path))[0]
 
 

@@ -55,8 +55,8 @@ def read_rtk(root: Element, file: str, options: CalibrationOptions) -> list[Cali
 
 
 def _matrix(projection: Element, shared: dict[str, float], where: str) -> np.ndarray:
-    said = {key: _numbers(projection, key, where, 1)[0] for key in PARAMETERS if projection.find(key) is not None}
-    values = {**shared, **said}
+    own = {key: _numbers(projection, key, where, 1)[0] for key in PARAMETERS if projection.find(key) is not None}
+    values = {**shared, **own}
     by_parameters = None
     if values["SourceToDetectorDistance"] > 0 and values["SourceToIsocenterDistance"] > 0:
         by_parameters = matrix_of(**values)

@@ -14,7 +14,13 @@ _DOCTYPE = re.compile(r"<!DOCTYPE\s+\w+\s*>")  # names the root element and noth
 
 
 def xml_root(text: str, file: str) -> ElementTree.Element:
-    """The root element. InputError for what is no XML, and for any declaration of a document type that does more than name the root."""
+    """The root element.
+
+    Raises
+    ------
+    InputError
+        For what is no XML, and for any declaration of a document type that does more than name the root.
+    """
     if "<!ENTITY" in text or "<!DOCTYPE" in _DOCTYPE.sub("", text, count=1):
         raise InputError(
             f"{file} declares entities or a document type, expected plain XML; export it again without them."

@@ -24,11 +24,15 @@ def tracked_view(
 ) -> CalibratedView:
     """The view of a C-arm whose marker is tracked.
 
-    world_from_carm: (4, 4) the marker's pose in the tracker's reference at the moment of the X-ray.
-    carm_from_camera: (4, 4) of the camera on the marker, from its calibration; the camera as OpenCV's: at the source, x along columns, y
-        down rows, z to the detector.
-
     Both in one unit and one choice of axes. Asks for `intrinsics`, `unit`, `axes` and `first_pixel`.
+
+    Parameters
+    ----------
+    world_from_carm
+        (4, 4) the marker's pose in the tracker's reference at the moment of the X-ray.
+    carm_from_camera
+        (4, 4) of the camera on the marker, from its calibration; the camera as OpenCV's: at the source, x along
+        columns, y down rows, z to the detector.
     """
     intrinsics = first_pixel_at_0(options, file) @ options.require("intrinsics", file)
     try:
@@ -146,7 +150,7 @@ def frames_of(root: Element, file: str) -> Frames:
 
 
 def _recorded(header: str, file: str) -> dict[int, Frames]:
-    """The transforms of each frame whose status is OK, or is not told."""
+    """The transforms of each frame whose status is OK or missing."""
     fields: dict[tuple[int, str], dict[str | None, str]] = {}
     for match in _FIELD.finditer(header):
         fields.setdefault((int(match[1]), match[2]), {})[match[3]] = match[4].strip()

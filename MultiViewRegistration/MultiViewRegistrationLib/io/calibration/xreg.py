@@ -24,8 +24,11 @@ def read_xreg(path: Path) -> list[CalibratedView]:
     (xReg, lib/file_formats/xregH5CamModelIO.cpp). The pixel is intrinsic @ (extrinsic @ x) with integer pixel centres; in the frame that
     xReg prefers z runs toward the source, so what is projected has a negative one. Nothing has to be asked.
 
-    InputError where h5py is missing, or a data set is, or is of another shape; for the frame with its origin on the detector, whose rows
-    run up.
+    Raises
+    ------
+    InputError
+        Where h5py is missing, or a data set is, or is of another shape; for the frame with its origin on the
+        detector, whose rows run up.
     """
     with opened(path, LAYOUT) as file:
         cameras = {name: f"{name}/cam/" for name in sorted(file.names("")) if name.startswith("proj-")}

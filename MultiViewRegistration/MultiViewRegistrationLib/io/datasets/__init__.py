@@ -23,9 +23,16 @@ LEAKS = (
 
 @dataclass(frozen=True, eq=False)
 class Imported:
-    """content: of the case.json, but for its files, see `write_case`.   images: by the view's name.
+    """A case made by an importer.
 
-    notes: sentences on what was assumed, and on what the data cannot prove.
+    Attributes
+    ----------
+    content
+        Of the case.json, but for its files, see `write_case`.
+    images
+        By the view's name.
+    notes
+        Sentences on what was assumed, and on what the data cannot prove.
     """
 
     content: dict[str, Any]
@@ -34,7 +41,13 @@ class Imported:
     notes: list[str] = field(default_factory=list)
 
     def write(self, folder: str | os.PathLike) -> Path:
-        """Writes the case into a folder; returns the path of its case.json. Raises InputError as `write_case`."""
+        """Writes the case into a folder; returns the path of its case.json.
+
+        Raises
+        ------
+        InputError
+            As `write_case`.
+        """
         return write_case(folder, self.content, self.ct, self.images)
 
 

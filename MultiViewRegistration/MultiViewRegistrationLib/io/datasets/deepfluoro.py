@@ -35,9 +35,16 @@ MAX_LANDMARKS = 100
 
 @dataclass(frozen=True, eq=False)
 class SmallProjection:
-    """line_integrals: float32 (rows, columns), bone bright.   labels: uint8 of the same shape, 0 = background.
+    """An X-ray of a down-sampled file.
 
-    landmarks: [column, row] by name; they may lie outside the image.
+    Attributes
+    ----------
+    line_integrals
+        float32 (rows, columns), bone bright.
+    labels
+        uint8 of the same shape, 0 = background.
+    landmarks
+        [column, row] by name; they may lie outside the image.
     """
 
     line_integrals: np.ndarray
@@ -59,7 +66,15 @@ def refuse_small(file: Hdf5) -> NoReturn:
 def read_small(path: str | os.PathLike, specimen: str, views: Sequence[int]) -> dict[int, SmallProjection]:
     """The X-rays with these numbers of a specimen, by the number.
 
-    specimen: as in the full-resolution file ("17-1882"), or as here ("01").   Raises InputError for what differs from the layout.
+    Parameters
+    ----------
+    specimen
+        As in the full-resolution file ("17-1882"), or as here ("01").
+
+    Raises
+    ------
+    InputError
+        For what differs from the layout.
     """
     group = GROUPS.get(specimen, specimen)
     if group not in GROUPS.values():
@@ -112,9 +127,16 @@ PELVIS_POSE = "cam-to-pelvis-vol"
 
 @dataclass(frozen=True)
 class Bone:
-    """What can be registered.   pose, good: in gt-poses, the latter 1 where the pose is good.   labels: in vol-seg.
+    """What can be registered.
 
-    landmark: the only one that lies on the bone; None for all.
+    Attributes
+    ----------
+    pose, good
+        In gt-poses, the latter 1 where the pose is good.
+    labels
+        In vol-seg.
+    landmark
+        The only one that lies on the bone; None for all.
     """
 
     pose: str
@@ -140,7 +162,17 @@ TURNED = np.diag([-1.0, -1, 1])  # by 180 degrees about the beam
 
 @dataclass(frozen=True, eq=False)
 class Detector:
-    """proj-params, in the file's own convention.   intrinsic: (3, 3).   extrinsic: (4, 4).   size: (columns, rows)."""
+    """proj-params, in the file's own convention.
+
+    Attributes
+    ----------
+    intrinsic
+        (3, 3).
+    extrinsic
+        (4, 4).
+    size
+        (columns, rows).
+    """
 
     intrinsic: np.ndarray
     extrinsic: np.ndarray
@@ -159,7 +191,15 @@ class Detector:
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """One X-ray.   world_from_ct: (4, 4), to the frame that the file calls the camera's world.   turned: rot-180-for-up."""
+    """One X-ray.
+
+    Attributes
+    ----------
+    world_from_ct
+        (4, 4), to the frame that the file calls the camera's world.
+    turned
+        As rot-180-for-up says.
+    """
 
     number: int
     image: RawImage
@@ -179,15 +219,25 @@ def read_deepfluoro(
 ) -> Imported:
     """A case of one specimen and the X-rays with these numbers, with its truth.
 
-    bone: one of BONES, which becomes the mask; None for the whole CT at the pelvis's pose, as the papers do.
-    crop: pixels to cut off each side; the papers cut 50. 0 leaves the images undisturbed.
-    upright: turn the images whose rot-180-for-up is 1, as the papers do.
-    all_targets: take all landmarks as targets, rather than those that fall on one of the images; of a femur the centre of its head alone.
-
     The world is the frame of the first view's "camera world". The views' relation to each other is known from the true poses alone: with
     several views `relative_geometry` is "truth". The start is a plain AP pose that knows nothing of the truth.
 
-    Raises InputError for what differs from the layout, naming the HDF5 path.
+    Parameters
+    ----------
+    bone
+        One of BONES, which becomes the mask; None for the whole CT at the pelvis's pose, as the papers do.
+    crop
+        Pixels to cut off each side; the papers cut 50. 0 leaves the images undisturbed.
+    upright
+        Turn the images whose rot-180-for-up is 1, as the papers do.
+    all_targets
+        Take all landmarks as targets, rather than those that fall on one of the images; of a femur the centre of
+        its head alone.
+
+    Raises
+    ------
+    InputError
+        For what differs from the layout, naming the HDF5 path.
     """
     if bone is not None and bone not in BONES:
         raise InputError(f'bone: found "{bone}", expected one of {", ".join(BONES)}.')

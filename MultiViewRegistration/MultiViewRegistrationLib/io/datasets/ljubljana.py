@@ -36,13 +36,20 @@ def read_ljubljana(
 ) -> Imported:
     """A case of one subject, from 1, and these of VIEWS, with its truth.
 
-    crop: pixels to cut off each side; 0 leaves the images undisturbed.
-    threshold: voxels below are nothing; DiffPose's registration takes 1000.
-
     The world is the first view's camera. All cameras were found by markers that volume and images show, so with several views
     `relative_geometry` is "truth". There is no start pose, as how a patient lies along the volume's axes is not told.
 
-    Raises InputError for what differs from the layout, naming the HDF5 path.
+    Parameters
+    ----------
+    crop
+        Pixels to cut off each side; 0 leaves the images undisturbed.
+    threshold
+        Voxels below are nothing; DiffPose's registration takes 1000.
+
+    Raises
+    ------
+    InputError
+        For what differs from the layout, naming the HDF5 path.
     """
     if not views or len(set(views)) < len(views) or not set(views) <= set(VIEWS):
         raise InputError(

@@ -66,7 +66,13 @@ def identity_of(path: Path) -> Dataset | None:
 
 
 def agreed_identity(identities: list[Dataset]) -> Dataset:
-    """The first of several, which are of one patient; InputError where they are not."""
+    """The first of several, which are of one patient.
+
+    Raises
+    ------
+    InputError
+        Where they are not.
+    """
     if len({str(identity.PatientID) for identity in identities}) > 1:
         raise InputError(
             "--identity: the images of the case have different PatientIDs, expected those of one patient; leave --identity "
@@ -118,7 +124,12 @@ def write_spatial_registration(
     their world. Without an `identity` it belongs to a study of its own, since it does not say whose it is. A warning is its series
     description and its label.
 
-    exported: with its UIDs, see `RegistrationExport.with_uids`.   identity: patient and study, see `dicom_objects.identity_of`.
+    Parameters
+    ----------
+    exported
+        With its UIDs, see `RegistrationExport.with_uids`.
+    identity
+        Patient and study, see `dicom_objects.identity_of`.
     """
     data = new_object(SPATIAL_REGISTRATION, "REG", identity)
     images = [view.image for view in exported.views if view.image]
@@ -197,9 +208,20 @@ THOUSANDTHS = 1000  # a window must be 1 wide at least (C.11.2.1.2), where a lin
 
 @dataclass(frozen=True, eq=False)
 class Drr:
-    """line_integrals: (rows, columns).   number: of the view, from 1.   pixel_mm: (column, row) on the detector, where known.
+    """A DRR to be written as DICOM.
 
-    xray: the image that it stands beside, where that is DICOM.   identity: patient and study, see `dicom_objects.identity_of`.
+    Attributes
+    ----------
+    line_integrals
+        (rows, columns).
+    number
+        Of the view, from 1.
+    pixel_mm
+        (column, row) on the detector, where known.
+    xray
+        The image that it stands beside, where that is DICOM.
+    identity
+        Patient and study, see `dicom_objects.identity_of`.
     """
 
     line_integrals: np.ndarray
@@ -214,7 +236,12 @@ def write_secondary_capture(
 ) -> None:
     """Write it in 16 bits; a stored value times RescaleSlope is 1000 times the line integral.
 
-    study_uid: taken where there is no identity, whose study counts otherwise.   warning: is the first thing that its descriptions say.
+    Parameters
+    ----------
+    study_uid
+        Taken where there is no identity, whose study counts otherwise.
+    warning
+        Is the first thing that its descriptions say.
     """
     data = new_object(SECONDARY_CAPTURE, "OT", drr.identity)
     data.SeriesInstanceUID, data.InstanceNumber = series_uid, drr.number

@@ -76,14 +76,14 @@ def _described(camera: Camera) -> str:
     columns, rows = camera.size
     off = ((np.array(camera.size) - 1) / 2 - camera.principal_point) / (np.array(camera.size) / 2)
     x, y = np.sign(camera.intrinsics[0, 0]) * off[0], -off[1]
-    said = [f"The beam of an X-ray of {columns} x {rows} pixels, seen from its source."]
+    sentences = [f"The beam of an X-ray of {columns} x {rows} pixels, seen from its source."]
     if max(abs(x), abs(y)) > 1e-9:
-        said.append(
+        sentences.append(
             f"Its principal point is off the middle: GetCamera().SetWindowCenter({x:.9g}, {y:.9g}) in a view as wide as the image."
         )
     if camera.intrinsics[0, 0] < 0:
-        said.append("The image is stored mirrored: what this camera sees is its mirror image.")
-    return " ".join(said)
+        sentences.append("The image is stored mirrored: what this camera sees is its mirror image.")
+    return " ".join(sentences)
 
 
 def _text(numbers) -> str:
@@ -104,16 +104,29 @@ def write_exports(
 ) -> list[Path]:
     """Write a result's poses as files that appear together or not at all; returns them.
 
-    kinds: of `KINDS`. ITK transforms (.tfm, .h5) come as NAME.forward.tfm, whose TransformPoint takes CT points to the target, and
-        NAME.resampling.tfm, the inverse, which ITK's resampling filters and Slicer want; both are LPS, as all of ITK is. Matrices come
-        under the name of what they are, world_from_ct or ct_from_world, .lps or .ras. DICOM comes forward in LPS, as its standard has it.
-    directions: "forward", "resampling" or both.   axes: of the matrices, "lps", "ras" or both.
-    further: files by their name that belong with these, each with what writes it to a path, see `case_exports.case_files`.
-    identity: patient and study for DICOM, see `dicom_objects.identity_of`.
-
     Every file carries the result's warning, if it has one.
 
-    Raises InputError where the folder cannot be written.
+    Parameters
+    ----------
+    kinds
+        Of `KINDS`. ITK transforms (.tfm, .h5) come as NAME.forward.tfm, whose TransformPoint takes CT points to the
+        target, and NAME.resampling.tfm, the inverse, which ITK's resampling filters and Slicer want; both are LPS,
+        as all of ITK is. Matrices come under the name of what they are, world_from_ct or ct_from_world, .lps or
+        .ras. DICOM comes forward in LPS, as its standard has it.
+    directions
+        "forward", "resampling" or both.
+    axes
+        Of the matrices, "lps", "ras" or both.
+    further
+        Files by their name that belong with these, each with what writes it to a path, see
+        `case_exports.case_files`.
+    identity
+        Patient and study for DICOM, see `dicom_objects.identity_of`.
+
+    Raises
+    ------
+    InputError
+        Where the folder cannot be written.
     """
     if "dicom" in kinds:
         exported = exported.with_uids()

@@ -28,9 +28,14 @@ BASIS = "calibrated on simulated X-rays alone"
 
 @dataclass(frozen=True)
 class Messages:
-    """What a peer gets. Each function packs a message anew, with the time of that moment.
+    """What a peer gets. Each function packs a new message with its own time stamp.
 
-    small: TRANSFORM and STATUS, which are repeated.   images: the overlays, sent once a connection.
+    Attributes
+    ----------
+    small
+        TRANSFORM and STATUS, which are repeated.
+    images
+        The overlays, sent once a connection.
     """
 
     small: list[Callable[[], bytes]]
@@ -40,7 +45,10 @@ class Messages:
 def messages_of(exported: RegistrationExport) -> Messages:
     """The messages of a result: its poses in RAS (float32, as the protocol has it), STATUS with the verdict, an overlay of each view.
 
-    InputError where pyigtl is missing, or a picture cannot be read.
+    Raises
+    ------
+    InputError
+        Where pyigtl is missing, or a picture cannot be read.
     """
     try:
         import pyigtl
@@ -48,7 +56,7 @@ def messages_of(exported: RegistrationExport) -> Messages:
         raise InputError(
             "OpenIGTLink: the Python package pyigtl is missing, expected it; pip install multiview-registration[navigation]."
         ) from None
-    told = {
+    common = {
         "Verdict": json.dumps(exported.verdict),
         "TransformStatus": "UNKNOWN" if exported.warning else "OK",
         **({"Override": exported.warning} if exported.warning else {}),
@@ -58,7 +66,7 @@ def messages_of(exported: RegistrationExport) -> Messages:
     def packed(kind: type, device: str, further: dict[str, str], **content) -> bytes:
         message = kind(device_name=device, **content)
         message.header_version = 2  # the one with metadata
-        message.metadata = {key: _ascii(value) for key, value in (told | further).items()}
+        message.metadata = {key: _ascii(value) for key, value in (common | further).items()}
         return message.pack()
 
     def pose(name: str, matrix: np.ndarray) -> Callable[[], bytes]:
@@ -147,20 +155,20 @@ def send_to(
     interval_s: float = INTERVAL_S,
 ) -> None:
     """Be a client of a server until `stop` is set: all messages at each connection, the small ones again at each interval."""
-    told = ""
+    last_reason = ""
     while not stop.is_set():
         try:
             with socket.create_connection((host, port), timeout=2.0) as connection:
                 tell(f"connected to {host}:{port}")
-                told = ""
+                last_reason = ""
                 _feed(connection, messages, stop, interval_s)
                 if not stop.is_set():
                     tell(f"{host}:{port} closed the connection")
         except OSError as error:
             reason = f"waiting for {host}:{port} ({error.strerror or error})"
-            if reason != told:
+            if reason != last_reason:
                 tell(reason)
-            told = reason
+            last_reason = reason
         stop.wait(RETRY_S)
 
 
@@ -169,7 +177,10 @@ def serve(
 ) -> None:
     """Be a server on this machine alone (127.0.0.1) until `stop` is set, for any number of clients.
 
-    InputError where the port is taken.
+    Raises
+    ------
+    InputError
+        Where the port is taken.
     """
     try:
         listening = socket.create_server((LOCAL, port))

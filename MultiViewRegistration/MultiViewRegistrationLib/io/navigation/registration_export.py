@@ -25,9 +25,18 @@ REJECTED = "The result was rejected."
 
 @dataclass(frozen=True, eq=False)
 class ExportedView:
-    """name: the case's, which never leaves this machine.   picture: of the overlay at the result, if it is there.
+    """A view of an exported result.
 
-    camera_from_world: (4, 4), in which the pose holds.   intrinsics: (3, 3), where they were corrected.
+    Attributes
+    ----------
+    name
+        The case's, which never leaves this machine.
+    picture
+        Of the overlay at the result, if it is there.
+    camera_from_world
+        (4, 4), in which the pose holds.
+    intrinsics
+        (3, 3), where they were corrected.
     """
 
     name: str
@@ -46,9 +55,14 @@ class ExportedView:
 class RegistrationExport:
     """A result.json. Poses (4, 4) in LPS mm.
 
-    uids: FrameOfReferenceUID of "world", "ct" and "reference".
-    warning: why the result should not be used, a sentence without names of files or views, or None.
-    overridden: whether that was overridden when it was written.
+    Attributes
+    ----------
+    uids
+        FrameOfReferenceUID of "world", "ct" and "reference".
+    warning
+        Why the result should not be used, a sentence without names of files or views, or None.
+    overridden
+        Whether that was overridden when it was written.
     """
 
     path: Path
@@ -63,7 +77,13 @@ class RegistrationExport:
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> RegistrationExport:
-        """Read a result.json, or the one in a folder. InputError for what is wrong."""
+        """Read a result.json, or the one in a folder.
+
+        Raises
+        ------
+        InputError
+            For what is wrong.
+        """
         path = Path(path)
         path = path / "result.json" if path.is_dir() else path
         content = read_json(path)

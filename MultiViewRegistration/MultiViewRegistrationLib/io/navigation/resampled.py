@@ -22,8 +22,13 @@ MAX_DESCRIP_LENGTH = 79
 def resampled_ct(ct: CT, target_from_ct: np.ndarray) -> sitk.Image:
     """The whole CT in the target's LPS mm, linearly between voxels; air (-1024 HU, or 0 of relative values) where there is none.
 
-    The grid holds all of the CT, its axes along the target's, its voxels cubes of the CT's median spacing. Whole numbers stay int16.
-    InputError where that has more voxels than a program will open.
+    The grid holds all of the CT, its axes along the target's, its voxels cubes of the CT's median spacing. Whole
+    numbers stay int16.
+
+    Raises
+    ------
+    InputError
+        Where that has more voxels than a program will open.
     """
     values = smallest(ct.volume.values)
     image = _resampled(values, ct, target_from_ct, sitk.sitkLinear, AIR_HU if ct.unit == "hu" else 0)
@@ -31,7 +36,13 @@ def resampled_ct(ct: CT, target_from_ct: np.ndarray) -> sitk.Image:
 
 
 def resampled_mask(ct: CT, target_from_ct: np.ndarray) -> sitk.Image:
-    """The CT's mask (uint8, 1 within) on the grid of `resampled_ct`, by the nearest voxel. InputError where the CT has none."""
+    """The CT's mask (uint8, 1 within) on the grid of `resampled_ct`, by the nearest voxel.
+
+    Raises
+    ------
+    InputError
+        Where the CT has none.
+    """
     if ct.mask is None:
         raise InputError(
             "resampled-mask: the case has no mask, expected one; leave resampled-mask out, or name the mask in the case."
@@ -42,7 +53,10 @@ def resampled_mask(ct: CT, target_from_ct: np.ndarray) -> sitk.Image:
 def write_volume(path: str | os.PathLike, image: sitk.Image, notes: str) -> None:
     """In the format of the path's ending, compressed, with `notes` in its header (of which NIfTI keeps 79 bytes).
 
-    Raises OSError where it does not come back from the disk.
+    Raises
+    ------
+    OSError
+        Where it does not come back from the disk.
     """
     notes = " ".join(notes.split()).encode()
     if ".nii" in os.path.basename(path):

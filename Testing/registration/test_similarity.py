@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from MultiViewRegistrationLib.imaging.box_sum import box_sum
 from MultiViewRegistrationLib.registration import similarity
+from MultiViewRegistrationLib.registration.similarity import box_sum
 
 RADIUS, FLOOR = 3, 0.05
 

@@ -11,11 +11,11 @@ import numpy as np
 from scipy import ndimage
 
 from ..geometry.camera import Camera
-from ..imaging.box_sum import box_sum
 from ..imaging.view import View
 from ..rendering import threads
 from ..rendering.drr import Projector, intrinsics_jacobian
 from . import similarity
+from .similarity import box_sum
 
 #: With fewer pixels, or a smaller share of what the X-rays show, there is nothing to compare: the cost is infinite.
 FEWEST_PIXELS = 50

@@ -9,7 +9,7 @@ import numba as nb
 import numpy as np
 
 from ..geometry.camera import Camera
-from ..imaging.box_sum import box_sum
+from ..registration.similarity import box_sum
 from ..imaging.xray import XRay
 
 #: Pixels to a side.

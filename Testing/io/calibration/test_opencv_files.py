@@ -11,8 +11,6 @@ from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, R, T, check, pinho
 from scipy.spatial.transform import Rotation
 from tiny_case import refusal
 
-from MultiViewRegistrationLib.io.calibration.read import format_of
-
 FILES = {
     "camera.yml": opencv_files.YAML,
     "camera.xml": opencv_files.XML,
@@ -33,8 +31,8 @@ PROJECTED = [
 
 @pytest.mark.parametrize("name", FILES)
 def test_points_fall_where_opencv_has_them(tmp_path, name):
-    (view,) = read_text(tmp_path, FILES[name], name, unit="mm", axes="own")
-    assert format_of(tmp_path / name) == "opencv" and view.size == SIZE and view.name == name.partition(".")[0]
+    (view,) = read_text(tmp_path, FILES[name], name, format="opencv", unit="mm", axes="own")
+    assert view.size == SIZE and view.name == name.partition(".")[0]
     check(view, POINTS, pinhole(POINTS))
     bent = view.distortion.distort_pixels(view.camera.intrinsics, view.camera.project(POINTS[:6]))
     np.testing.assert_allclose(bent, PROJECTED, atol=1e-7)
@@ -184,6 +182,5 @@ def test_a_mirrored_camera_has_negative_fx(tmp_path):
 
 def test_rows_of_a_matrix_are_no_names(tmp_path):
     text = f"K:\n{rows(K)}\nE:\n{rows(POSE)}\n"
-    (view,) = read_text(tmp_path, text, unit="mm", axes="lps", first_pixel=0)
-    assert format_of(tmp_path / "camera.txt") == "text"
+    (view,) = read_text(tmp_path, text, format="text", unit="mm", axes="lps", first_pixel=0)
     check(view, POINTS, pinhole(POINTS))

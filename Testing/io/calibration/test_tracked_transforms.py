@@ -9,7 +9,7 @@ from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, check, pinhole
 from tiny_case import refusal
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.io.calibration.read import format_of, read_calibration
+from MultiViewRegistrationLib.io.calibration.read import read_calibration
 
 WORLD_FROM_CARM = rigid.from_rotation_translation(rigid.exp_so3([0.3, -1, 0.5]), [100, -50, 900])
 CARM_FROM_CAMERA = rigid.inverse(WORLD_FROM_CARM) @ rigid.inverse(POSE)
@@ -31,9 +31,13 @@ def test_transforms_that_slicer_saved(tmp_path, ending):
         storage.SetFileName(str(tmp_path / (name + ending)))
         assert storage.WriteData(node)
     path = tmp_path / f"CArmToReference{ending}"
-    assert format_of(path) == "transform"
     (view,) = read_calibration(
-        path, **GIVEN, direction="resampling", axes="ras", fixed_transforms=tmp_path / f"CameraToCArm{ending}"
+        path,
+        "transform",
+        **GIVEN,
+        direction="resampling",
+        axes="ras",
+        fixed_transforms=tmp_path / f"CameraToCArm{ending}",
     )
     check(view, POINTS @ LPS_FROM_RAS.T, pinhole(POINTS))
     assert view.name == "CArmToReference"

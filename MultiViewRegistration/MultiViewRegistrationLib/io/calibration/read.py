@@ -53,17 +53,6 @@ def read_calibration(path: str | os.PathLike, format: str | None = None, **optio
     return renamed(_views(recognised, content, path, known))
 
 
-def format_of(path: str | os.PathLike) -> str:
-    """Which of FORMATS a file is, by its content.
-
-    Raises
-    ------
-    InputError
-        For a file that is none.
-    """
-    return _recognise(Path(path))[0]
-
-
 def _recognise(path: Path) -> tuple[str, Any]:
     """The format, and the file as it is parsed so far; of large files only the beginning is read."""
     file = printable(path)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
 from ... import __version__
 from ...errors import InputError
+from ...imaging.dicom_file import quiet, read_dicom
 from ..dicom_identity import DicomImage, new_uid
 from ..files import written_atomically
 from .registration_export import RegistrationExport
@@ -51,17 +50,20 @@ def new_object(sop_class: str, modality: str, identity: Dataset | None = None) -
 def identity_of(path: Path) -> Dataset | None:
     """Patient and study of a DICOM file, of which a PatientID or a name and the study are needed; None for any other file."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they quote values
-            header = dcmread(path, stop_before_pixels=True, specific_tags=list(IDENTITY))
-    except Exception:  # of many kinds where it is no DICOM; whether the image is, its own reader says
-        return None
-    if not (header.get("PatientID") or header.get("PatientName")) or not header.get("StudyInstanceUID"):
+        file = read_dicom(path)
+        if file is None or not (file.value("PatientID") or file.value("PatientName")):
+            return None
+        if not file.value("StudyInstanceUID"):
+            return None
+    except InputError:  # whether the image can be read, its own reader says
         return None
     identity = Dataset()
     for key in (*PATIENT, *STUDY):
         setattr(identity, key, "")  # rather than what `new_object` says of today's study
-    identity.update({element.tag: element for element in header if element.keyword in IDENTITY})
+    with quiet():
+        for key in IDENTITY:
+            if key in file.header:
+                identity[key] = file.header[key]
     return identity
 
 

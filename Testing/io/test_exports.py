@@ -209,7 +209,7 @@ def test_a_uid_made_of_a_hash_is_one_and_stays_the_same():
 @pytest.mark.parametrize(
     "changes, word",
     [
-        ({"version": 2}, "update"),
+        ({"version": 99}, "update"),
         ({"world_from_ct": [[1]]}, "world_from_ct"),
         ({"world_from_ct": (2 * POSE).tolist()}, "world_from_ct"),
         ({"verdict": "fine"}, "verdict"),

@@ -9,8 +9,8 @@ import numba as nb
 import numpy as np
 
 from ..geometry.camera import Camera
-from ..registration.similarity import box_sum
 from ..imaging.xray import XRay
+from ..registration.similarity import box_sum
 
 #: Pixels to a side.
 SIZE = 64

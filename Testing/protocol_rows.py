@@ -20,7 +20,7 @@ def row(number=0, mtre_mm=0.1, verdict="accept", wrong=0.01, upper=0.5, **more):
         "failed": None,
         "mtre_mm": mtre_mm,
         "verdict": verdict,
-        "wrong": wrong,
+        "failure_probability": wrong,
         "upper95_mm": upper,
         "register_s": 2.0,
         "assess_s": 1.0,
@@ -38,5 +38,14 @@ def failed(number=0, **more):
         key: value
         for key, value in {**row(number, **more), "failed": "Nothing to be seen."}.items()
         if key
-        not in ("mtre_mm", "verdict", "wrong", "upper95_mm", "register_s", "assess_s", "in_plane_mm", "camera_off")
+        not in (
+            "mtre_mm",
+            "verdict",
+            "failure_probability",
+            "upper95_mm",
+            "register_s",
+            "assess_s",
+            "in_plane_mm",
+            "camera_off",
+        )
     }

@@ -32,7 +32,7 @@ from MultiViewRegistrationLib import __version__  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.regressor.model import RegressorModel  # noqa: E402
 from MultiViewRegistrationLib.regressor.model_store import NEAR_MM  # noqa: E402
-from MultiViewRegistrationLib.studies.evaluation_tables import table  # noqa: E402
+from MultiViewRegistrationLib.studies.tables import table  # noqa: E402
 
 
 @dataclass(frozen=True)

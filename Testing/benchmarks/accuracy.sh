@@ -45,12 +45,12 @@ protocol=("$chest")
 mvreg evaluate --protocol "${protocol[@]}" --out build/protocol > /dev/null
 
 rm -rf docs/accuracy
-mvreg evaluate "$cases"/*/ "${simulated[@]}" "${real[@]}" --starts 11 --title "Accuracy from a given start" --about "$about" --page $page
+mvreg evaluate "$cases"/*/ "${simulated[@]}" "${real[@]}" --starts 11 --title "Accuracy from a given start" --description "$about" --page $page
 mvreg evaluate "${several[@]}" --search 18 55 --starts 4 --title "Accuracy of a search, 18 degrees and 55 mm" --page $page --append
 mvreg evaluate "$cases"/*-[23]view-*0[01]/ "${simulated[@]}" --search 35 100 --starts 4 \
   --title "Accuracy of a search, 35 degrees and 100 mm" --page $page --append
 if ((${#real[@]})); then
-  mvreg evaluate "${real[@]}" --search 16 16 --starts 12 --off 16 16 --title "Search of the wrist" --page $page --append
+  mvreg evaluate "${real[@]}" --search 16 16 --starts 12 --perturb 16 16 --title "Search of the wrist" --page $page --append
 fi
 {
   printf '\n# Cameras given wrong\n\n'
@@ -62,12 +62,12 @@ fi
 } >> $page
 # The papers' refinements, minutes each: one start for each of a few cases, and the program's own from the same starts.
 for refinement in joint xvr diffpose cui2025; do
-  mvreg evaluate "$cases"/chest-2view-90-00/ "${simulated[@]:1:1}" --starts 1 --reach 20 --refine $refinement \
+  mvreg evaluate "$cases"/chest-2view-90-00/ "${simulated[@]:1:1}" --starts 1 --max-start-error 20 --refine $refinement \
     --title "Baselines: $refinement" --page $page --append
 done
 mvreg evaluate --protocol "${protocol[@]}" --out build/protocol --limit 1 --title "Protocol" --page $page --append \
-  --about "CTs: that of \`make demo\` (cxr), the Visible Human female (pelvis)." > /dev/null
+  --description "CTs: that of \`make demo\` (cxr), the Visible Human female (pelvis)." > /dev/null
 if [[ -d $data ]]; then
   mvreg evaluate --protocol --real "$data"/wrist/{radius,ulna,metacarpal3}_0099.json --out build/protocol-real --page $page --append \
-    --title "Protocol on real X-rays" --about "The wrist of the shared data, the second of three instants, three bones." > /dev/null
+    --title "Protocol on real X-rays" --description "The wrist of the shared data, the second of three instants, three bones." > /dev/null
 fi

@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
 
 import numpy as np  # noqa: E402
 from rows import Rows  # noqa: E402
-from trust_runs import STRANGERS, off  # noqa: E402
+from trust_runs import STRANGERS  # noqa: E402
 
 from MultiViewRegistrationLib.assessment.diagnosis import candidate_causes  # noqa: E402
 from MultiViewRegistrationLib.assessment.metrics import mtre  # noqa: E402
@@ -33,6 +33,7 @@ from MultiViewRegistrationLib.imaging.xray import XRay  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
 from MultiViewRegistrationLib.registration.pipeline import refine  # noqa: E402
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT, warm_up  # noqa: E402
+from MultiViewRegistrationLib.studies.geometry_errors import perturbed_pose  # noqa: E402
 
 
 def image_turned(turn: Callable[[np.ndarray], np.ndarray], every: bool = False) -> Callable:
@@ -60,7 +61,9 @@ def swapped(rng: np.random.Generator, views: list[View]) -> list[View]:
 def angle(rng: np.random.Generator, views: list[View]) -> list[View]:
     """The last view's camera is wrong by 2 to 8 degrees about the isocentre, the world origin, and by 2 to 15 mm."""
     camera = views[-1].camera
-    wrong = camera.camera_from_world @ off(rng, np.eye(4), np.zeros(3), rng.uniform(2, 8), rng.uniform(2, 15))
+    wrong = camera.camera_from_world @ perturbed_pose(
+        rng, np.eye(4), np.zeros(3), rng.uniform(2, 8), rng.uniform(2, 15)
+    )
     return [*views[:-1], replace(views[-1], camera=replace(camera, camera_from_world=wrong))]
 
 
@@ -105,7 +108,7 @@ def measure(case: Case, anatomy: PreparedCT, how: str, rng: np.random.Generator)
     truth = case.truth_world_from_ct.copy()
     centre = rigid.transform_points(truth, case.ct.centroid())
     truth[:3, 3] = centre - truth[:3, :3] @ anatomy.centroid  # of a stranger's CT, too
-    start = off(rng, truth, centre, rng.uniform(0, 8), rng.uniform(0, 12))
+    start = perturbed_pose(rng, truth, centre, rng.uniform(0, 8), rng.uniform(0, 12))
     try:
         views = FAULTS[how](rng, list(case.views))
         began = perf_counter()

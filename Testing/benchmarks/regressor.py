@@ -41,8 +41,8 @@ from MultiViewRegistrationLib.io.case import Case  # noqa: E402
 from MultiViewRegistrationLib.regressor.model import RegressorModel  # noqa: E402
 from MultiViewRegistrationLib.regressor.model_store import NEAR_MM  # noqa: E402
 from MultiViewRegistrationLib.rendering.threads import available_threads  # noqa: E402
-from MultiViewRegistrationLib.studies.evaluation_tables import table  # noqa: E402
 from MultiViewRegistrationLib.studies.statistics import success_rate  # noqa: E402
+from MultiViewRegistrationLib.studies.tables import table  # noqa: E402
 
 STARTS = ("search", "regressor", "auto")
 PLAIN_MINUTES, HARD_MINUTES, ONE_VIEW_MINUTES, WRIST_MINUTES = 2.0, 10.0, 4.0, 10.0

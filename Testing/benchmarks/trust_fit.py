@@ -24,9 +24,10 @@ from scipy import optimize  # noqa: E402
 from MultiViewRegistrationLib.assessment import prediction  # noqa: E402
 from MultiViewRegistrationLib.assessment.prediction import COLUMNS, WRONG_MM, Model, Prediction, columns  # noqa: E402
 from MultiViewRegistrationLib.assessment.verdict import AMBIGUOUS_RATIO, decide  # noqa: E402
-from MultiViewRegistrationLib.studies.protocol.judged import judged  # noqa: E402
-from MultiViewRegistrationLib.studies.protocol.records import name_of  # noqa: E402
-from MultiViewRegistrationLib.studies.protocol.rows import is_sound, share  # noqa: E402
+from MultiViewRegistrationLib.studies import tables  # noqa: E402
+from MultiViewRegistrationLib.studies.protocol import reevaluate  # noqa: E402
+from MultiViewRegistrationLib.studies.protocol_tables import is_sound  # noqa: E402
+from MultiViewRegistrationLib.studies.simulated_case import ct_name  # noqa: E402
 from MultiViewRegistrationLib.studies.statistics import auroc  # noqa: E402
 
 #: Ridge on the scaled weights, in rows.
@@ -127,12 +128,12 @@ def summary(told: list, rows: list[dict], name: str) -> list[str]:
         str(len(rows)),
         f"{auroc(p, wrong):.3f}",
         f"{auroc(p, mm > 1):.3f}",
-        share(wrong, accepted),
-        share(accepted, wrong),
-        share(verdict == "reject", mm < 1),
-        share(accepted, mm < 1),
-        share(mm <= upper, known),
-        share(mm <= upper, mm <= WRONG_MM),
+        tables.share(wrong, accepted),
+        tables.share(accepted, wrong),
+        tables.share(verdict == "reject", mm < 1),
+        tables.share(accepted, mm < 1),
+        tables.share(mm <= upper, known),
+        tables.share(mm <= upper, mm <= WRONG_MM),
     ]
 
 
@@ -150,10 +151,6 @@ HEADS = [
 ]
 
 
-def markdown(heads: list[str], body: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in [heads, ["---"] * len(heads), *body])
-
-
 def reliability(told: list, rows: list[dict]) -> str:
     """Said against found, by bands of the probability."""
     p, wrong = np.array([each.failure_probability for each in told]), errors(rows) > WRONG_MM
@@ -163,9 +160,13 @@ def reliability(told: list, rows: list[dict]) -> str:
         held = (p >= low) & (p < high)
         if held.any():
             body.append(
-                [f"{100 * low:g} to {min(100 * high, 100):g} %", f"{100 * p[held].mean():.1f} %", share(wrong, held)]
+                [
+                    f"{100 * low:g} to {min(100 * high, 100):g} %",
+                    f"{100 * p[held].mean():.1f} %",
+                    tables.share(wrong, held),
+                ]
             )
-    return markdown(["said", "mean", "wrong"], body)
+    return tables.table(["said", "mean", "wrong"], body)
 
 
 def by_kind(told: list, rows: list[dict]) -> str:
@@ -186,7 +187,7 @@ def by_kind(told: list, rows: list[dict]) -> str:
                 ),
             ]
         )
-    return markdown(
+    return tables.table(
         ["what was done", "results", "above 2 mm", "under 1 mm: accept / check / reject", "1 to 2 mm", "above 2 mm"],
         body,
     )
@@ -216,12 +217,12 @@ def noise_alone(rows: list[dict]) -> str:
                     str(len(held)),
                     f"{np.median(ratio):.2f}",
                     f"{np.percentile(ratio, 95):.1f}",
-                    share(within, every),
+                    tables.share(within, every),
                     f"{np.median(depth):.2f}",
-                    share(turn, every),
+                    tables.share(turn, every),
                 ]
             )
-    return markdown(
+    return tables.table(
         [
             "",
             "results",
@@ -252,9 +253,16 @@ def without_a_second_view(groups: dict[str, list[dict]], model: Model) -> str:
             noise = np.array([row["depth_mm"] <= 1.96 * row["depth_sd_mm"] for row in held])
             median = np.median([row["depth_mm"] for row in held])
             body.append(
-                [name, str(len(held)), f"{median:.2f}", share(within, every), share(depth, every), share(noise, every)]
+                [
+                    name,
+                    str(len(held)),
+                    f"{median:.2f}",
+                    tables.share(within, every),
+                    tables.share(depth, every),
+                    tables.share(noise, every),
+                ]
             )
-    return markdown(
+    return tables.table(
         [
             "speaks",
             "results",
@@ -273,7 +281,7 @@ def protocol(archive: Path) -> tuple[list[dict], list[dict], dict[str, str]]:
     """
     with tarfile.open(archive) as held:
         told = {member.name: json.load(held.extractfile(member)) for member in held if member.isfile()}
-    cts = {name_of(Path(ct["name"])): ct["sha256"] for ct in told.pop("protocol.json")["cts"]}
+    cts = {ct_name(Path(ct["name"])): ct["sha256"] for ct in told.pop("protocol.json")["cts"]}
     rows = [
         {**row, "anatomy": row["ct"], "how": "protocol" if is_sound(row) else "protocol, geometry wrong"}
         for _, row in sorted(told.items())
@@ -296,8 +304,10 @@ def as_judged(rows: list[dict], models: dict[str, Model]) -> tuple[list[Predicti
     for row in rows:
         model = models[row["anatomy"]]
         if "features" in row:
-            held.append(judged(row, model))
-            told.append(Prediction(*(held[-1][name] for name in ("mean_mm", "upper95_mm", "wrong", "bounded"))))
+            held.append(reevaluate(row, model))
+            told.append(
+                Prediction(*(held[-1][name] for name in ("mean_mm", "upper95_mm", "failure_probability", "bounded")))
+            )
         else:
             told.append(told_by(model, row))
             measured = None not in row["single_view_shift_mm"] and (row["gap"] is None or row["gap"] >= AMBIGUOUS_RATIO)
@@ -340,13 +350,13 @@ def main() -> int:
     for name, each in results.items():
         sound = [row["how"] in SOUND for row in each[1]]
         body += [summary(*each, name), summary(*(list(compress(part, sound)) for part in each), f"{name}, sound")]
-    print(markdown(HEADS, body), "\n")
+    print(tables.table(HEADS, body), "\n")
     print(reliability(told, rows), "\n\n" + by_kind(told, rows), "\n\n" + noise_alone(rows), "\n")
     model = fitted(every)
     print(without_a_second_view({"one view": alone, "a view with too little": blind}, model), "\n")
     x, wrong = table(every), errors(every) > WRONG_MM
     print(
-        markdown(
+        tables.table(
             ["feature", "AUROC > 2 mm by itself", "weight"],
             [
                 [name, f"{auroc(x[:, i], wrong):.3f}", f"{weight:.2f}"]
@@ -355,7 +365,7 @@ def main() -> int:
         )
     )
     if args.unlike is not None:
-        for row, each, error in sorted(zip(rows, told, mm, strict=True), key=lambda item: item[1].wrong):
+        for row, each, error in sorted(zip(rows, told, mm, strict=True), key=lambda item: item[1].failure_probability):
             if (error > WRONG_MM) == (each.failure_probability < args.unlike):
                 print(
                     row["key"],

@@ -32,7 +32,7 @@ from MultiViewRegistrationLib.io.case import Case  # noqa: E402
 from MultiViewRegistrationLib.registration.optimizer import minimise  # noqa: E402
 from MultiViewRegistrationLib.registration.pipeline import Refinement, refine  # noqa: E402
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT, warm_up  # noqa: E402
-from MultiViewRegistrationLib.studies.protocol.faults import encoder, flipped, off, scaled, turned  # noqa: E402
+from MultiViewRegistrationLib.studies.geometry_errors import encoder, flipped, perturbed_pose, scaled, turned  # noqa: E402
 
 #: Whose CT is taken for whose.
 STRANGERS = {"chest": "pelvis", "pelvis": "chest"}
@@ -82,7 +82,7 @@ def measure(
         "far": (rng.uniform(10, 40), rng.uniform(20, 90)),
         "miss": (rng.uniform(1, 8), rng.uniform(2, 14)),
     }.get(how, (rng.uniform(0, 8), rng.uniform(0, 12)))
-    start = off(rng, truth, centre, degrees, mm)
+    start = perturbed_pose(rng, truth, centre, degrees, mm)
     views = {**FAULTS, "single": single}.get(how, exact)(rng, views)
     began = perf_counter()
     try:

@@ -120,7 +120,7 @@ def test_render_takes_a_transform_file(mvreg, case_file, registered, tmp_path):
 
 def test_evaluate_measures_and_writes_its_page(mvreg, case_file, tmp_path):
     page = tmp_path / "page.md"
-    done = mvreg("evaluate", case_file, "--starts", "4", "--reach", "8", "--page", page, "--json")
+    done = mvreg("evaluate", case_file, "--starts", "4", "--max-start-error", "8", "--page", page, "--json")
     assert done.returncode == 0, done.stderr
     evaluation = json.loads(done.stdout)
     runs = evaluation["cases"][0]["runs"]
@@ -137,7 +137,7 @@ def test_evaluate_without_truth_asks_for_agreement(mvreg, case_file, tmp_path):
     for name in ("ct.nii.gz", "view1.mha", "view2.mha"):
         (tmp_path / name).write_bytes((case_file.parent / name).read_bytes())
     (tmp_path / "case.json").write_text(json.dumps(case))
-    done = mvreg("evaluate", tmp_path, "--starts", "3", "--off", "4", "4")
+    done = mvreg("evaluate", tmp_path, "--starts", "3", "--perturb", "4", "4")
     assert done.returncode == 0, done.stderr
     assert "3 of 3" in done.stdout
 

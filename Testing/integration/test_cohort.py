@@ -20,8 +20,9 @@ psutil = pytest.importorskip("psutil")
 
 from MultiViewRegistrationLib.io.case_file import CaseFile  # noqa: E402
 from MultiViewRegistrationLib.regressor.model_store import Card  # noqa: E402
-from MultiViewRegistrationLib.studies import cohort, cohort_training, cohort_worker  # noqa: E402
-from MultiViewRegistrationLib.studies.cohort_records import Record, TrainingConfig  # noqa: E402
+from MultiViewRegistrationLib.studies import cohort, cohort_worker  # noqa: E402
+from MultiViewRegistrationLib.studies.cohort_worker import DONE, FAILED, KEPT, Plan, Record  # noqa: E402
+from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup  # noqa: E402
 
 #: Nobody but this computer's user may read it in what processes tell each other.
 PATIENT = "Mustermann"
@@ -195,49 +196,43 @@ def plan(cases, tmp_path):
     """A function: the plan of some cases, with a start each, written into `tmp_path`; and its name."""
 
     def make(
-        *numbers: int, groups: tuple[str, ...] = (), version: str = cohort.__version__, **options
-    ) -> tuple[TrainingConfig, str]:
-        chosen = {
-            "starts": 1,
-            "reach_mm": 10.0,
-            "off": [8.0, 8.0],
-            "seed": 0,
-            "refinement": "joint",
-            "device": "cpu",
-            "search": None,
-            "start": None,
-            "model": None,
-            "minutes": None,
-            **options,
-        }
-        made = TrainingConfig([str(cases[number]) for number in numbers], chosen, list(groups), version)
+        *numbers: int, groups: tuple[str, ...] = (), version: str = cohort.__version__, minutes=None, **more
+    ) -> tuple[Plan, str]:
+        setup = EvaluationSetup(**{"starts": 1, "max_start_error_mm": 10.0, **more}).to_json()
+        made = Plan([str(cases[number]) for number in numbers], setup, minutes, list(groups), version)
         return made, made.write(tmp_path)
 
     return make
 
 
-def test_a_case_is_done_once(plan, tmp_path, cases):
+@pytest.fixture
+def work(tmp_path):
+    """A function: what came of a task of a plan."""
+    return lambda task, numbers, name: cohort_worker.work(numbers, task, str(tmp_path), name)
+
+
+def test_a_case_is_done_once(plan, work, tmp_path, cases):
     made, name = plan(0, 2)
     path = made.record(tmp_path, 0)
-    assert cohort_worker.evaluate(0, str(tmp_path), name) == cohort_worker.DONE
+    assert work("evaluate", [0], name) == DONE
     first = path.read_bytes()
-    assert cohort_worker.evaluate(0, str(tmp_path), name) == cohort_worker.KEPT and path.read_bytes() == first
+    assert work("evaluate", [0], name) == KEPT and path.read_bytes() == first
     path.write_bytes(first[:100])  # by what writes no whole files
-    assert cohort_worker.evaluate(0, str(tmp_path), name) == cohort_worker.DONE
+    assert work("evaluate", [0], name) == DONE
     content = (cases[0] / "case.json").read_text()
     try:
         (cases[0] / "case.json").write_text(content + "\n")
-        assert cohort_worker.evaluate(0, str(tmp_path), name) == cohort_worker.DONE
+        assert work("evaluate", [0], name) == DONE
     finally:
         (cases[0] / "case.json").write_text(content)
     for _ in range(2):  # what failed is tried again
-        assert cohort_worker.evaluate(1, str(tmp_path), name) == cohort_worker.FAILED
+        assert work("evaluate", [1], name) == FAILED
     assert "is not JSON" in Record.read(made.record(tmp_path, 1)).error
     assert not any(PATIENT in each.name for each in tmp_path.iterdir())
 
 
 @pytest.mark.filterwarnings("ignore:Only")
-def test_a_regressor_is_trained_once_for_the_cases_that_share_it(plan, tmp_path, cases, monkeypatch):
+def test_a_regressor_is_trained_once_for_the_cases_that_share_it(plan, work, tmp_path, cases, monkeypatch):
     pytest.importorskip("torch", reason="a regressor needs torch: pip install torch")
     pytest.importorskip("safetensors")
     from MultiViewRegistrationLib.regressor import training
@@ -248,7 +243,7 @@ def test_a_regressor_is_trained_once_for_the_cases_that_share_it(plan, tmp_path,
         training.Training, "_set_pace", lambda self: setattr(self, "card", replace(self.card, steps=4, every=2))
     )
     made, name = plan(2, 0, groups=("alike", "alike"), minutes=1.0, start="regressor")
-    at, step = str(tmp_path), training.Training._step
+    step = training.Training._step
 
     def interrupted(self, *arguments):
         step(self, *arguments)
@@ -257,46 +252,46 @@ def test_a_regressor_is_trained_once_for_the_cases_that_share_it(plan, tmp_path,
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(training.Training, "_step", interrupted)
-        cohort_worker.train([0, 1], at, name)
+        work("train", [0, 1], name)
     begun = Card.read(made.model(tmp_path, 1))
     assert begun.done == 3 and not begun.finished
-    assert cohort_worker.train([0, 1], at, name) == cohort_worker.DONE  # though the first case is damaged
+    assert work("train", [0, 1], name) == DONE  # though the first case is damaged
     trained = Card.read(made.model(tmp_path, 1))
     assert trained.finished and trained.created == begun.created
     assert Record.read(made.training(tmp_path, 1)).outcome["device"] == trained.device == "cpu"
-    assert cohort_worker.train([0, 1], at, name) == cohort_worker.KEPT
+    assert work("train", [0, 1], name) == KEPT
     assert Card.read(made.model(tmp_path, 1)) == trained
-    assert cohort_worker.evaluate(1, at, name) == cohort_worker.DONE
+    assert work("evaluate", [1], name) == DONE
     (run,) = Record.read(made.record(tmp_path, 1)).outcome["runs"]
-    assert run["said_mtre_mm"] is not None
+    assert run["initial_mtre_mm"] is not None
     made, name = plan(2, groups=("bad",), minutes=1.0, start="regressor")
-    assert cohort_worker.train([0], at, name) == cohort_worker.FAILED == cohort_worker.evaluate(0, at, name)
+    assert work("train", [0], name) == FAILED == work("evaluate", [0], name)
 
 
-def test_a_regressor_is_trained_where_the_cases_are_registered(plan, tmp_path, monkeypatch):
+def test_a_regressor_is_trained_where_the_cases_are_registered(plan, work, tmp_path, monkeypatch):
     pytest.importorskip("warp", reason="a device needs Warp: pip install warp-lang")
     asked = []
-    monkeypatch.setattr(cohort_training, "train", lambda case, folder, *, device, **_: asked.append(device))
+    monkeypatch.setattr(cohort_worker, "train", lambda case, folder, *, device, **_: asked.append(device))
     on_cores, _ = plan(0, groups=("alike",), minutes=1.0, start="regressor")
     made, name = plan(0, groups=("alike",), minutes=1.0, start="regressor", device="warp-cpu")
-    cohort_worker.train([0], str(tmp_path), name)
+    work("train", [0], name)
     assert asked == ["warp-cpu"] and made.model(tmp_path, 0) != on_cores.model(tmp_path, 0)
 
 
 def test_which_cases_share_a_regressor(cases, tmp_path):
     def group(**changed) -> str:
         content = json.loads((cases[0] / "case.json").read_text()) | changed
-        return cohort_training.group(CaseFile.from_json(cases[0] / "case.json", content))
+        return cohort_worker.regressor_group(CaseFile.from_json(cases[0] / "case.json", content))
 
     pose = json.loads((cases[1] / "case.json").read_text())["world_from_ct"]
     assert group() == group(targets=[[0, 0, 0]])
     assert len({group(), group(world_from_ct=pose), group(training={"roll_deg": 5}), group(ct_unit="relative")}) == 4
 
 
-def test_workers_that_are_elsewhere_or_of_another_version(plan, tmp_path):
+def test_workers_that_are_elsewhere_or_of_another_version(plan, work, tmp_path):
     _, name = plan(0, version="0.0.0")
-    assert cohort_worker.evaluate(0, str(tmp_path), name) == cohort_worker.OTHER_VERSION
-    assert cohort_worker.evaluate(0, str(tmp_path / "elsewhere"), name) == cohort_worker.UNSEEN
+    assert work("evaluate", [0], name) == cohort_worker.OTHER_VERSION
+    assert cohort_worker.work([0], "evaluate", str(tmp_path / "elsewhere"), name) == cohort_worker.UNSEEN
 
 
 def test_without_dask_or_with_wrong_options_it_is_a_sentence(cases, mvreg, monkeypatch, tmp_path):

@@ -21,7 +21,7 @@ from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.rendering.devices import ComputeDevice
-from MultiViewRegistrationLib.studies.evaluation import evaluate
+from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, evaluate
 from MultiViewRegistrationLib.studies.evaluation_page import page
 
 torch = pytest.importorskip("torch", reason="a device needs torch: pip install torch")
@@ -200,7 +200,8 @@ def test_x_rays_of_another_simulator_end_within_a_fiftieth_of_a_millimetre_of_nu
 
 def test_an_evaluation_and_its_page_tell_the_device(case_file):
     evaluations = [
-        evaluate([case_file], starts=2, reach_mm=8, off=(8, 8), seed=0, device=device) for device in ("cpu", "warp-cpu")
+        evaluate([case_file], EvaluationSetup(starts=2, max_start_error_mm=8, device=device))
+        for device in ("cpu", "warp-cpu")
     ]
     by_numba, by_warp = ([run.mtre_mm for run in evaluation.cases[0].runs] for evaluation in evaluations)
     assert by_warp != by_numba and by_warp == pytest.approx(by_numba, abs=0.02)

@@ -9,29 +9,37 @@ import numpy as np
 from phantom import TRUE_POSE, make_ct, make_views, off
 
 from MultiViewRegistrationLib.assessment import metrics
-from MultiViewRegistrationLib.registration.schedule import Range
-from MultiViewRegistrationLib.studies.evaluation import Agreement, CaseOutcome, Evaluation, Failed, MotionOutcome, Run
+from MultiViewRegistrationLib.studies.evaluation import (
+    Agreement,
+    CaseOutcome,
+    Evaluation,
+    EvaluationSetup,
+    FailedCase,
+    MotionOutcome,
+    RegistrationRecord,
+)
 from MultiViewRegistrationLib.studies.evaluation_page import page
-from MultiViewRegistrationLib.studies.motion_statistics import Motion
+from MultiViewRegistrationLib.studies.motion_check import Motion
 
 TARGETS = np.array([[0.0, 0, 0], [30, 0, 0], [0, 30, 0], [0, 0, 30]])
+SETUP = EvaluationSetup(starts=2, max_start_error_mm=4.0)
 CAMERAS = [view.camera for view in make_views(make_ct(), noise=0.0)]
 
 
 def run(start_mm, shift_mm, cameras=CAMERAS):
     errors = metrics.errors(cameras, off(TRUE_POSE, [0, 0, 0], shift_mm), TRUE_POSE, TARGETS, [None] * len(cameras))
-    return Run(start_mm, errors, 0.2)
+    return RegistrationRecord(start_mm, errors, 0.2)
 
 
 def told(cases, motions=()):
-    return page(Evaluation(cases, list(motions), starts=2, reach_mm=4.0, off=(8.0, 8.0), seed=0), about="Some cases.")
+    return page(Evaluation(cases, list(motions), SETUP), "Some cases.")
 
 
 def test_failures_and_missing_answers_are_counted_and_listed():
     text = told(
         [
             CaseOutcome("hip-01", 2, [run(1.0, [0.1, 0, 0]), run(3.0, [5, 0, 0])], None),
-            CaseOutcome("hip-02", 2, [run(1.5, [0, 0.1, 0]), Run(3.5, None, None)], None),
+            CaseOutcome("hip-02", 2, [run(1.5, [0, 0.1, 0]), RegistrationRecord(3.5, None, None)], None),
         ]
     )
     assert "| hip | 2 | 4 | 50.0 %" in text
@@ -46,12 +54,9 @@ def test_cases_of_a_cohort_that_failed_are_listed_and_not_counted():
     evaluation = Evaluation(
         cases,
         [],
-        starts=1,
-        reach_mm=4.0,
-        off=(8.0, 8.0),
-        seed=0,
+        SETUP,
         shared=True,
-        failed=[Failed("/cases/hip-02", "a|b: found\nnothing.")],
+        failed=[FailedCase("/cases/hip-02", "a|b: found\nnothing.")],
     )
     text = page(evaluation)
     assert "| hip | 1 | 1 |" in text and "| /cases/hip-02 | a\\|b: found nothing. |" in text
@@ -83,26 +88,21 @@ def test_a_search_tells_its_range_poses_gaps_and_misses():
     evaluation = Evaluation(
         [CaseOutcome("hip-01", 2, [right, wrong], None)],
         [],
-        starts=2,
-        reach_mm=22.0,
-        off=(8.0, 8.0),
-        seed=0,
-        search=Range(18, 55),
+        EvaluationSetup(starts=2, search=(18, 55), start="search"),
         pictures={wrong.picture: b"picture"},
-        start="search",
     )
     text = page(evaluation, title="Searches", pictures="folder")
     assert text.startswith("# Searches") and "within 18 degrees and 55 mm" in text and "capture range" not in text
     assert "| hip | 1 | 2 | 50.0 % (9.5 to 90.5) | 640 |" in text
     assert "| right | 1 | 0 | 2.50 |" in text and "| wrong | 1 | 0 | 1.05 |" in text
     assert "| hip-01 | 30.0 | 9.00 | 1.05 |" in text and "![hip-01](folder/hip-01-from-30.0mm.jpg)" in text
-    assert json.loads(json.dumps(evaluation.to_json()))["pictures"] == {}
+    assert "pictures" not in json.loads(json.dumps(evaluation.to_json()))
 
 
 def test_errors_have_their_names_and_geometry_that_leaks_is_told():
     pixels = [(1.0, 1.0)] * 2
     errors = metrics.errors(CAMERAS, off(TRUE_POSE, [0, 0, 0], [0.5, 0, 0]), TRUE_POSE, TARGETS, pixels)
-    known = Run(1.0, errors, 0.2)
+    known = RegistrationRecord(1.0, errors, 0.2)
     cases = [
         CaseOutcome("hip-01", 2, [known], None, "truth"),
         CaseOutcome("knee-01", 2, [known], None, "estimated"),
@@ -112,12 +112,9 @@ def test_errors_have_their_names_and_geometry_that_leaks_is_told():
     text = told(cases)
     assert "leaks: errors are smaller than they could be without the truth (hip-01)" in text
     assert "estimated without the truth (knee-01)" in text and "not told by 1 case." in text
-    row = (
-        f"| hip | 1 | {errors.mtre_mm:.3f} | {errors.mpd_mm:.3f} | {errors.mrpd_mm:.3f} | {errors.diffpose_score:.3f} |"
-    )
-    assert row in text
+    assert f"| {errors.mpd_mm:.3f} | {errors.mrpd_mm:.3f} | {errors.diffpose_score:.3f} |" in text
     assert "relative to each other" not in told(cases[2:])
-    outcome = Evaluation(cases, [], starts=1, reach_mm=4.0, off=(8.0, 8.0), seed=0).to_json()["cases"][0]
+    outcome = Evaluation(cases, [], SETUP).to_json()["cases"][0]
     assert (
         outcome["relative_geometry"] == "truth"
         and outcome["runs"][0]["errors"]["diffpose_score"] == errors.diffpose_score

@@ -8,9 +8,10 @@ import pytest
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.studies.protocol import planted
-from MultiViewRegistrationLib.studies.protocol.page import page
-from MultiViewRegistrationLib.studies.protocol.run import run_real
+from MultiViewRegistrationLib.studies import bone_insertion, protocol
+from MultiViewRegistrationLib.studies.bone_insertion import Insertion, RealCase
+from MultiViewRegistrationLib.studies.protocol import measured_real, run_real
+from MultiViewRegistrationLib.studies.protocol_page import page
 
 
 @pytest.fixture(scope="module")
@@ -19,17 +20,17 @@ def real(shared_data):
         "itk.rtkJosephForwardProjectionImageFilterPython",
         reason='needs itk-rtk: pip install "multiview-registration[demo]"',
     )
-    return planted.RealCase(shared_data / "wrist" / "radius_0099.json")
+    return RealCase(shared_data / "wrist" / "radius_0099.json")
 
 
 def test_the_bone_is_found_where_it_was_added(real):
-    row, _ = planted.measured(planted.Trial(0, 0, 0, 0), real, seed=0)
+    row, _ = measured_real(Insertion(0, 0, 0, 0), real, seed=0)
     assert row["start_mm"] > 1 and row["mtre_mm"] < 0.2
     assert row["depth_mm"] <= row["depth95_mm"] < 1 and row["in_plane_mm"] <= row["in_plane95_mm"] < 1
 
 
 def test_what_is_added_is_beside_the_bone_and_as_dense(real):
-    case = real.planted(np.random.default_rng(3), 1)
+    case = real.with_bone(np.random.default_rng(3), 1)
     before = rigid.transform_points(real.case.world_from_ct, real.anatomy.centroid)
     apart = np.linalg.norm(rigid.transform_points(case.truth_world_from_ct, real.anatomy.centroid) - before)
     assert 8 < apart < 38  # from the rough start pose; from the bone itself 15 to 30 mm
@@ -42,18 +43,18 @@ def test_what_is_added_is_beside_the_bone_and_as_dense(real):
 
 
 def test_a_run_is_kept_and_told_as_real(shared_data, real, tmp_path, monkeypatch):
-    monkeypatch.setattr(planted, "RealCase", lambda path: real)
+    monkeypatch.setattr(protocol, "RealCase", lambda path: real)
     done = run_real([shared_data / "wrist" / "radius_0099.json"], tmp_path, limit=1)
-    assert done.planned == planted.REPEATS * planted.INTERVALS and len(done.rows) == 1
-    monkeypatch.setattr(planted, "measured", lambda *_: pytest.fail("it is done"))
+    assert done.planned == bone_insertion.REPEATS * bone_insertion.INTERVALS and len(done.rows) == 1
+    monkeypatch.setattr(protocol, "measured_real", lambda *_: pytest.fail("it is done"))
     text, _ = page(run_real([shared_data / "wrist" / "radius_0099.json"], tmp_path, limit=1))
     assert "X-rays are real" in text and "radius_0099" in text and "| bone | 2 | 1 |" in text
 
 
 def test_a_case_without_a_start_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(planted.Case, "load", lambda path: planted.Case(ct=None, views=[]))
+    monkeypatch.setattr(bone_insertion.Case, "load", lambda path: bone_insertion.Case(ct=None, views=[]))
     with pytest.raises(InputError, match="no start pose"):
-        planted.RealCase(tmp_path / "case.json")
+        RealCase(tmp_path / "case.json")
 
 
 def test_without_protocol_it_is_wrong_use(tmp_path, capsys):

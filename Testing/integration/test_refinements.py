@@ -16,7 +16,7 @@ from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.published import methods as refinements
 from MultiViewRegistrationLib.published.presets import DIFFPOSE, PRESETS, Stage
-from MultiViewRegistrationLib.studies.evaluation import evaluate
+from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, evaluate
 from MultiViewRegistrationLib.studies.evaluation_page import page
 
 
@@ -50,7 +50,7 @@ def test_the_default_is_joint(case_file):
 def test_an_evaluation_is_by_the_refinement_that_was_asked_for(quick, case_file):
     by_whom = {}
     for name in ("joint", "diffpose"):
-        evaluation = evaluate([case_file], starts=2, reach_mm=8, off=(8, 8), seed=0, refinement=name)
+        evaluation = evaluate([case_file], EvaluationSetup(starts=2, max_start_error_mm=8, refinement=name))
         assert evaluation.to_json()["refinement"] == name
         assert f"Refinement: `{name}`" in page(evaluation)
         by_whom[name] = [run.mtre_mm for run in evaluation.cases[0].runs]

@@ -17,10 +17,9 @@ from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.schedule import Range
 from MultiViewRegistrationLib.regressor import initialise as guided
 from MultiViewRegistrationLib.regressor import learning
-from MultiViewRegistrationLib.studies.evaluation import evaluate
+from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, evaluate
 from MultiViewRegistrationLib.studies.evaluation_page import pages
 
 pytest.importorskip("torch", reason="a regressor needs torch: pip install torch")
@@ -176,15 +175,15 @@ def test_views_in_words():
 
 
 def test_an_evaluation_tells_the_ways_to_start_side_by_side(case_file, model):
-    asked = {"starts": 2, "reach_mm": 10.0, "off": (3.0, 3.0), "seed": 0, "search": Range(25, 40), "model": model}
-    evaluations = [evaluate([case_file], start=start, **asked) for start in ("search", "regressor", "auto")]
+    setup = EvaluationSetup(starts=2, search=(25, 40), model=model)
+    evaluations = [evaluate([case_file], replace(setup, start=start)) for start in ("search", "regressor", "auto")]
     runs = [evaluation.cases[0].runs for evaluation in evaluations]
     assert [len(some) for some in runs] == [2, 1, 2]
     assert all(run.mtre_mm < 0.1 for some in runs for run in some)
-    assert runs[0][0].said_mtre_mm is None and runs[0][0].start_mtre_mm == runs[2][0].start_mtre_mm > 10
+    assert runs[0][0].initial_mtre_mm is None and runs[0][0].start_mtre_mm == runs[2][0].start_mtre_mm > 10
     (said,) = runs[1]
-    assert 0.5 < said.said_mtre_mm == said.start_mtre_mm < 4 and said.expected_mm == pytest.approx(3.0, abs=1e-6)
-    assert said.taken == "both views together" and 0 < said.asked < said.seconds
+    assert 0.5 < said.initial_mtre_mm == said.start_mtre_mm < 4 and said.expected_mm == pytest.approx(3.0, abs=1e-6)
+    assert said.selected_start == "both views together" and 0 < said.regressor_seconds < said.seconds
     text = pages(evaluations, "Some cases.", "Starts")
     assert text.startswith("# Starts\n\nSome cases.\n\n## Side by side") and text.count("# Starts: start ") == 3
     side = text[text.index("## Side by side") : text.index("# Starts: start search")]
@@ -211,21 +210,19 @@ def test_an_evaluation_of_real_radiographs_asks_the_regressor_once(case_file, ca
     for view in content["views"]:
         view["image"] = str(case_file.parent / view["image"])
     (tmp_path / "case.json").write_text(json.dumps(content))
-    evaluation = evaluate(
-        [tmp_path / "case.json"], starts=5, reach_mm=10.0, off=(3.0, 3.0), seed=0, start="regressor", model=model
-    )
+    evaluation = evaluate([tmp_path / "case.json"], EvaluationSetup(starts=5, start="regressor", model=model))
     agreement = evaluation.cases[0].agreement
     assert len(agreement.seconds) == 1 and agreement.agreeing.all()
     assert "| 1 of 1 |" in pages([evaluation])
 
 
 def test_an_evaluation_without_a_model_says_what_to_do(case_file):
-    asked = {"starts": 1, "reach_mm": 10.0, "off": (3.0, 3.0), "seed": 0, "search": Range(25, 40)}
+    setup = EvaluationSetup(starts=1, search=(25, 40))
     with pytest.raises(InputError, match="train one with mvreg train"):
-        evaluate([case_file], start="regressor", **asked)
-    assert evaluate([case_file], start="auto", **asked).cases[0].runs[0].mtre_mm < 0.1
+        evaluate([case_file], replace(setup, start="regressor"))
+    assert evaluate([case_file], replace(setup, start="auto")).cases[0].runs[0].mtre_mm < 0.1
     with pytest.raises(InputError, match='found "anywhere"'):
-        evaluate([case_file], start="anywhere", **asked)
+        evaluate([case_file], replace(setup, start="anywhere"))
 
 
 def test_the_program_says_so(case_file, tmp_path, capsys, monkeypatch):

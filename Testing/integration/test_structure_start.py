@@ -18,9 +18,8 @@ from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.sequence.run import follow
 from MultiViewRegistrationLib.sequence.tracker import REST_LOST
-from MultiViewRegistrationLib.studies.protocol.conditions import Condition, Trial
-from MultiViewRegistrationLib.studies.protocol.subject import Subject
-from MultiViewRegistrationLib.studies.protocol.trial import simulated
+from MultiViewRegistrationLib.studies.conditions import Condition, Trial
+from MultiViewRegistrationLib.studies.simulated_case import Subject, simulated
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def subject(tmp_path_factory):
 @pytest.mark.parametrize("start", ["given", "search"])
 def test_a_bone_that_moved_among_its_neighbours_is_found(subject, start):
     case = simulated(Trial(3, Condition("neighbours", "bone", nuisances=("neighbours",)), 0, 1, 0), subject, 0, 0).case
-    result = register(case, start, anatomy=subject.anatomy(0))
+    result = register(case, start, anatomy=subject.bones[0].anatomy)
     assert result.errors.mtre_mm < 0.5
     assert mtre(result.refinement.world_from_background, case.truth_world_from_ct, case.targets) > 2, (
         "its neighbours lie elsewhere"
@@ -47,7 +46,7 @@ def test_a_bone_that_moved_among_its_neighbours_is_found(subject, start):
         f"It lies {told['distance_mm']:.1f} mm and {told['rotation_deg']:.1f} degrees from" in reason
         for reason in result.reasons
     )
-    again = assess(case, result.world_from_ct, subject.anatomy(0))
+    again = assess(case, result.world_from_ct, subject.bones[0].anatomy)
     np.testing.assert_allclose(again.refinement.fit.similarity, result.refinement.fit.similarity, atol=0.02)
     assert min(result.similarity(case.world_from_ct)) < min(result.similarity(result.world_from_ct)) - 0.05
 

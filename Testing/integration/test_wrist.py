@@ -11,7 +11,7 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.schedule import Range
 from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
 from MultiViewRegistrationLib.studies import statistics as protocol
-from MultiViewRegistrationLib.studies.motion_statistics import check_motion
+from MultiViewRegistrationLib.studies.motion_check import check_motion
 
 STARTS = 4
 

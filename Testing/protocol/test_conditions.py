@@ -7,22 +7,22 @@ from collections import Counter
 import pytest
 
 from MultiViewRegistrationLib.simulation.nuisances import OVERLAYS, TAKEN
-from MultiViewRegistrationLib.studies.protocol.conditions import (
+from MultiViewRegistrationLib.studies.conditions import (
     CONDITIONS,
     ERRORS,
     INTERVALS,
-    LEAST,
+    MIN_REGISTRATIONS,
     NUISANCES,
     TOGETHER,
     trials,
 )
-from MultiViewRegistrationLib.studies.protocol.faults import FAULTS
+from MultiViewRegistrationLib.studies.geometry_errors import GEOMETRY_ERRORS
 
 
 @pytest.mark.parametrize("cts", [1, 2, 3])
 def test_it_has_two_thousand_registrations_and_each_condition_as_often(cts):
     listed = trials(cts)
-    assert LEAST <= len(listed) < LEAST + cts * len(CONDITIONS)
+    assert MIN_REGISTRATIONS <= len(listed) < MIN_REGISTRATIONS + cts * len(CONDITIONS)
     assert [trial.number for trial in listed] == list(range(len(listed)))
     times = Counter((trial.condition, trial.ct) for trial in listed)
     assert len(times) == cts * len(CONDITIONS) and len(set(times.values())) == 1
@@ -54,7 +54,7 @@ def test_the_same_seed_gives_the_same_list_and_another_another_order():
 
 def test_all_that_is_named_is_there():
     names = {condition.name for condition in CONDITIONS}
-    assert set(NUISANCES) | set(ERRORS) <= names and set(FAULTS) == set(ERRORS)
+    assert set(NUISANCES) | set(ERRORS) <= names and set(GEOMETRY_ERRORS) == set(ERRORS)
     known = TAKEN.keys() | OVERLAYS.keys() | {"motion", "neighbours"}
     assert set(NUISANCES) <= known and {name for choices in TOGETHER for name in choices} <= known
     assert len({(condition.part, condition.name) for condition in CONDITIONS}) == len(CONDITIONS)

@@ -9,8 +9,8 @@ import pytest
 from phantom import make_ct, make_views
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.studies.protocol.faults import FAULTS, turned
-from MultiViewRegistrationLib.studies.protocol.trial import cameras_off
+from MultiViewRegistrationLib.studies.geometry_errors import GEOMETRY_ERRORS, turned
+from MultiViewRegistrationLib.studies.protocol import cameras_off
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +22,9 @@ def off(views, wrong):
     return cameras_off([view.camera for view in views], [view.camera for view in wrong])
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", GEOMETRY_ERRORS)
 def test_something_is_wrong_and_the_first_camera_stays(name, views):
-    wrong = FAULTS[name](np.random.default_rng(1), views)
+    wrong = GEOMETRY_ERRORS[name](np.random.default_rng(1), views)
     np.testing.assert_array_equal(wrong[0].camera.camera_from_world, views[0].camera.camera_from_world)
     changed = [
         not np.array_equal(a.camera.projection_matrix, b.camera.projection_matrix)
@@ -37,7 +37,7 @@ def test_something_is_wrong_and_the_first_camera_stays(name, views):
 
 @pytest.mark.parametrize("name, degrees, mm", [("encoder 1", 1, 2), ("encoder 2", 2, 5)])
 def test_encoders_are_off_by_what_they_say(name, degrees, mm, views):
-    found = np.array([off(views, FAULTS[name](np.random.default_rng(n), views)) for n in range(300)])
+    found = np.array([off(views, GEOMETRY_ERRORS[name](np.random.default_rng(n), views)) for n in range(300)])
     # Three normal numbers each: the mean square of the length is three variances.
     np.testing.assert_allclose(np.sqrt((found**2).mean(axis=0) / 3), [degrees, mm], rtol=0.1)
 

@@ -9,10 +9,9 @@ import pytest
 from PIL import Image
 from protocol_rows import failed, row
 
-from MultiViewRegistrationLib.studies.protocol.page import page
-from MultiViewRegistrationLib.studies.protocol.records import Records
-from MultiViewRegistrationLib.studies.protocol.run import Outcome
-from MultiViewRegistrationLib.studies.protocol.sheets import ACROSS, CAPTION, GAP, SIDE
+from MultiViewRegistrationLib.studies.failure_figure import ACROSS, CAPTION, GAP, SIDE
+from MultiViewRegistrationLib.studies.protocol import Outcome, Records
+from MultiViewRegistrationLib.studies.protocol_page import page
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def test_it_says_how_many_are_done_and_what_was_left_out(records):
     assert "**4 of 2070 registrations are done**" in text and "1 could not be simulated (No bone.)" in text
     assert "| all | 3 |" in text  # the skipped one is in no table
     assert "| 2 | a | body | 2 views, 90 degrees | 5.0 | Nothing to be seen. | none |" in text
-    assert set(files) == {"protocol-reliability.png"} and "nan" not in text
+    assert set(files) == {"protocol-reliability.svg"} and "nan" not in text
 
 
 def test_nothing_done_is_a_page_too(records):
@@ -60,7 +59,7 @@ def test_every_failure_is_shown_those_from_the_nearest_starts_first(records):
     ]
     text, files = page_of(records, [*wrong, row(13)], pictured=range(14))
     assert set(files) == {
-        "protocol-reliability.png",
+        "protocol-reliability.svg",
         "protocol-body-2-views-90-degrees.jpg",
         "protocol-bone-turned.jpg",
     }
@@ -83,7 +82,7 @@ def test_every_failure_is_shown_those_from_the_nearest_starts_first(records):
 
 def test_a_failure_without_a_picture_is_listed_all_the_same(records):
     text, files = page_of(records, [row(0, 9.0, "reject", 0.9)])
-    assert set(files) == {"protocol-reliability.png"} and "### Pictures" not in text and "| 0 | a |" in text
+    assert set(files) == {"protocol-reliability.svg"} and "### Pictures" not in text and "| 0 | a |" in text
 
 
 def test_without_failures_it_says_so(records):

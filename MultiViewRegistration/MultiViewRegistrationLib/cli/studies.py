@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 from ..errors import InputError
 from ..io.files import write_atomically
-from ..registration.schedule import Range
-from ..studies.evaluation import Evaluation, evaluate
+from ..studies.evaluation import Evaluation, EvaluationSetup, evaluate
 from ..studies.evaluation_page import pages
 from .terminal import PREPARING, add_json, add_progress, add_refinement, progress_of
 
@@ -57,14 +56,14 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
         "--starts", type=int, default=20, metavar="N", help="starts of each case (default: %(default)s)"
     )
     command.add_argument(
-        "--reach",
+        "--max-start-error",
         type=float,
         default=22.0,
         metavar="MM",
         help="with truth: starts have an mTRE from 0 up to this, uniformly (default: %(default)s)",
     )
     command.add_argument(
-        "--off",
+        "--perturb",
         type=float,
         nargs=2,
         default=(8.0, 8.0),
@@ -99,7 +98,7 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--append", action="store_true", help="add to that page instead of replacing it")
     command.add_argument("--title", help="of that page (default: Accuracy, or Protocol)")
-    command.add_argument("--about", default="", metavar="TEXT", help="what the cases are, for that page")
+    command.add_argument("--description", default="", metavar="TEXT", help="what the cases are, for that page")
     command.add_argument(
         "--scheduler",
         nargs="?",
@@ -160,6 +159,16 @@ def _evaluate(options: argparse.Namespace) -> dict:
             "--out, --limit, --simulator, --real: found without --protocol, expected them with it alone; add it, or leave "
             "them out."
         )
+    setup = EvaluationSetup(
+        starts=options.starts,
+        max_start_error_mm=options.max_start_error,
+        perturb=options.perturb,
+        seed=options.seed,
+        refinement=options.refine,
+        device=options.device,
+        search=options.search,
+        model=options.model,
+    )
     starts = options.start or [None]
     execute, evaluations = _evaluator(options), []
     with progress_of(options, "Evaluating") as line:
@@ -169,23 +178,10 @@ def _evaluate(options: argparse.Namespace) -> dict:
             def show(fraction: float, stage: str, done: int = done) -> None:
                 line.show((done + fraction) / len(starts), stage)
 
-            evaluations.append(
-                execute(
-                    options.cases,
-                    starts=options.starts,
-                    reach_mm=options.reach,
-                    off=tuple(options.off),
-                    seed=options.seed,
-                    progress=show,
-                    refinement=options.refine,
-                    device=options.device,
-                    search=Range(*options.search) if options.search else None,
-                    start=start,
-                    model=options.model,
-                )
-            )
+            start = start or ("search" if options.search else "given")
+            evaluations.append(execute(options.cases, replace(setup, start=start), show))
     folder = (options.page or Path("pictures")).with_suffix("")
-    text = pages(evaluations, options.about, options.title or "Accuracy", folder.name)
+    text = pages(evaluations, options.description, options.title or "Accuracy", folder.name)
     if options.page:
         pictures = {name: picture for evaluation in evaluations for name, picture in evaluation.pictures.items()}
         _write_page(options.page, text, pictures, options.append)
@@ -221,8 +217,8 @@ def _evaluator(options: argparse.Namespace) -> Callable[..., Evaluation]:
 
 
 def _protocol(options: argparse.Namespace) -> dict:
-    from ..studies.protocol.page import page
-    from ..studies.protocol.run import run, run_real
+    from ..studies.protocol import run, run_real
+    from ..studies.protocol_page import page
 
     if options.out is None:
         raise InputError("--out: found none, expected the folder in which --protocol keeps what it does; add it.")
@@ -238,7 +234,7 @@ def _protocol(options: argparse.Namespace) -> dict:
         line.show(0.0, PREPARING)
         done = execute(options.cases, options.out, seed=options.seed, limit=options.limit, progress=line.show)
     file = options.page or options.out / "protocol.md"
-    text, pictures = page(done, options.about, options.title or "Protocol", file.with_suffix("").name)
+    text, pictures = page(done, options.description, options.title or "Protocol", file.with_suffix("").name)
     _write_page(file, text, pictures, options.append)
     if not options.json:
         print(text)

@@ -1,8 +1,8 @@
 """Many cases on many processes, by Dask distributed: on this computer, or wherever a Dask scheduler has its workers.
 
-    evaluation = evaluate_cohort(paths, scheduler="tcp://127.0.0.1:8786", folder=Path("cohort"), starts=20, ...)
+    evaluation = evaluate_cohort(paths, EvaluationSetup(starts=20), scheduler="tcp://127.0.0.1:8786", folder=Path("cohort"))
 
-What came of each case is in a folder that all processes see (`cohort_records`). A case that is there is not done again, so that an
+What came of each case is in a folder that all processes see (`cohort_worker`). A case that is there is not done again, so that an
 evaluation that was stopped, in whatever way, goes on where it was. The tables do not hang on who did what, nor when.
 """
 
@@ -16,20 +16,20 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..assessment.metrics import Errors
 from ..errors import InputError
-from ..registration.schedule import Range
 from ..regressor.model_store import data_folder
 from ..rendering.threads import available_threads
-from . import cohort_training, cohort_worker
-from .cohort_records import Plan, Record
-from .evaluation import MOST_PICTURES, Agreement, CaseOutcome, Evaluation, Failed, MotionOutcome, Run, check
-from .motion_statistics import Motion
+from . import cohort_worker
+from .cohort_worker import Plan, Record, regressor_group
+from .evaluation import MAX_PICTURES, CaseOutcome, Evaluation, EvaluationSetup, FailedCase, MotionOutcome, check
+from .motion_check import Motion
+from .tables import grouped
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
@@ -44,144 +44,129 @@ _CONNECT_SECONDS = 10.0
 
 def evaluate_cohort(
     paths: Sequence[Path],
+    setup: EvaluationSetup,
+    progress: Callable[[float, str], object] = lambda fraction, stage: None,
     *,
     scheduler: str = LOCAL,
     workers: int | None = None,
     folder: Path | None = None,
-    progress: Callable[[float, str], object] = lambda fraction, stage: None,
-    search: Range | None = None,
-    model: str | Path | None = None,
     minutes: float | None = None,
-    **options: Any,
 ) -> Evaluation:
     """What `evaluation.evaluate` tells of the same cases, but for the seconds; a case that fails is told of and not the end.
 
-    scheduler: the address of a Dask scheduler, or LOCAL.   workers: of LOCAL, by default one for each core.
-    folder: of what came of each case, seen by all workers under the same path; by default in this user's store.
-    search, model, options: see `evaluate`.   minutes: of training a regressor for each CT and geometry, None for no training.
+    Parameters
+    ----------
+    scheduler : the address of a Dask scheduler, or LOCAL.
+    workers : of LOCAL, by default one for each core.
+    folder : of what came of each case, seen by all workers under the same path; by default in this user's store.
+    minutes : of training a regressor for each CT and geometry, None for no training.
 
-    InputError where Dask distributed is missing, for options that cannot be, where no scheduler answers, where its workers see other
+    Raises
+    ------
+    InputError where Dask distributed is missing, for a setup that cannot be, where no scheduler answers, where its workers see other
     files or are of another version, and where all cases failed.
     """
-    require()
-    told = {
-        **options,
-        "off": list(options["off"]),
-        "search": search and [search.rotation_deg, search.translation_mm],
-        "model": model and str(Path(model).resolve()),
-        "minutes": minutes,
-    }
-    method = cohort_worker.method(told)
-    if minutes is not None and (model or method.start not in ("regressor", "auto") or not 0 < minutes < 1e4):
-        raise InputError(
-            f"--minutes: found {minutes:g}, expected more than 0 and less than 10000, a start by a regressor, and no --model; "
-            "correct it, or leave it out."
-        )
-    folder = (folder or data_folder() / "cohorts").resolve()
-    cases = [str(Path(path).resolve()) for path in paths]
-    plan = Plan(cases, told, list(map(_group, cases)) if minutes else [], __version__)
-    name = plan.write(folder)
-    groups = _alike(plan.groups)
-    whole = len(groups) + len(cases)
-    with _client(scheduler, workers, whole) as client:
-        progress(0.0, "waiting for workers")
-        _run(
-            client,
-            cohort_worker.train,
-            groups,
-            folder,
-            name,
-            lambda done: progress(done / whole, f"{done} of {len(groups)} regressors"),
-        )
-        lost = _run(
-            client,
-            cohort_worker.evaluate,
-            range(len(cases)),
-            folder,
-            name,
-            lambda done: progress((len(groups) + done) / whole, f"{done} of {len(cases)} cases"),
-        )
-        outcomes, failed, pictures = _gathered(plan, folder, lost)
-        motions = _motions(client, plan, folder, name, lost)
-    if not outcomes:
-        raise InputError(f"evaluate: none of {len(cases)} cases could be evaluated; of the first: {failed[0].error}")
-    return Evaluation(
-        outcomes,
-        motions,
-        method.starts,
-        method.reach_mm,
-        tuple(method.off),
-        method.seed,
-        method.by.name,
-        method.by.torch_device,
-        search,
-        pictures,
-        method.start,
-        True,
-        failed,
-        method.by.compute_device.display_name,
-    )
-
-
-def _group(path: str) -> str:
-    """See `cohort_training.group`; "" for a case that cannot be read, of which its worker will say why."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its worker will give them
-            return cohort_training.group(check(path))
-    except (InputError, OSError):
-        return ""
-
-
-def _alike(hashes: Sequence[str]) -> list[list[int]]:
-    """The places of equal hashes, other than ""."""
-    places: dict[str, list[int]] = {}
-    for place, each in enumerate(hashes):
-        if each:
-            places.setdefault(each, []).append(place)
-    return list(places.values())
-
-
-def _motions(client: Client, plan: Plan, folder: Path, name: str, lost: set[int]) -> list[MotionOutcome]:
-    """From one image of a structure to another, for the cases without truth."""
-    records = [
-        None if number in lost else Record.read(plan.record(folder, number)) for number in range(len(plan.cases))
-    ]
-    groups = [
-        group
-        for group in _alike([record.anatomy if record and record.world_from_ct else "" for record in records])
-        if len(group) > 1
-    ]
-    _run(client, cohort_worker.compare, groups, folder, name, lambda done: None)
-    found = []
-    for group in groups:
-        record = Record.read(plan.motion(folder, group))
-        if record is None or record.error:
-            warnings.warn(
-                f"The motion from image to image was not found: {record.error if record else 'its worker ended.'}",
-                stacklevel=3,
-            )
-        else:
-            found += record.outcome["motions"]
-    return [
-        MotionOutcome(
-            **{**told, "motion": Motion(*(tuple(v) if isinstance(v, list) else v for v in told["motion"].values()))}
-        )
-        for *_, told in sorted(found, key=lambda each: each[:2])
-    ]
-
-
-def require() -> None:
-    """InputError where Dask distributed is missing."""
     if find_spec("distributed") is None:
         raise InputError(
             "--scheduler: found no Dask distributed, expected it to share the cases among processes; install it with "
             'pip install "multiview-registration[cohort]".'
         )
+    setup.check()
+    if minutes is not None and (setup.model or setup.start not in ("regressor", "auto") or not 0 < minutes < 1e4):
+        raise InputError(
+            f"--minutes: found {minutes:g}, expected more than 0 and less than 10000, a start by a regressor, and no --model; "
+            "correct it, or leave it out."
+        )
+    setup = replace(setup, model=setup.model and str(Path(setup.model).resolve()))
+    folder = (folder or data_folder() / "cohorts").resolve()
+    cases = [str(Path(path).resolve()) for path in paths]
+    plan = Plan(cases, setup.to_json(), minutes, list(map(_group, cases)) if minutes else [])
+    name = plan.write(folder)
+    trainings, every = _alike(plan.groups), [[number] for number in range(len(cases))]
+    total = len(trainings) + len(cases)
+    with _client(scheduler, workers, total) as client:
+
+        def run(task: str, numbers: Sequence[Sequence[int]], before: int, what: str) -> set[int]:
+            def tell(done: int) -> None:
+                progress((before + done) / total, f"{done} of {len(numbers)} {what}")
+
+            return _run(client, task, numbers, folder, name, tell)
+
+        progress(0.0, "waiting for workers")
+        run("train", trainings, 0, "regressors")
+        lost = run("evaluate", every, len(trainings), "cases")
+        records = [None if number in lost else _read(plan, folder, number) for number in range(len(cases))]
+        outcomes, failed, pictures = _gathered(plan, records)
+        groups = _alike([record.anatomy if record and record.world_from_ct else "" for record in records])
+        groups = [group for group in groups if len(group) > 1]
+        run("compare", groups, total - len(groups), "motions")
+    if not outcomes:
+        raise InputError(f"evaluate: none of {len(cases)} cases could be evaluated; of the first: {failed[0].error}")
+    return Evaluation(outcomes, _motions(plan, folder, groups), setup, pictures, True, failed)
+
+
+def _group(path: str) -> str:
+    """See `regressor_group`; "" for a case that cannot be read, of which its worker will say why."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its worker will give them
+            return regressor_group(check(path))
+    except (InputError, OSError):
+        return ""
+
+
+def _alike(keys: Sequence[str]) -> list[list[int]]:
+    """The places of equal keys, other than ""."""
+    places = [place for place, key in enumerate(keys) if key]
+    return [group for _, group in grouped(places, lambda place: (keys[place],))]
+
+
+def _read(plan: Plan, folder: Path, number: int) -> Record:
+    record = Record.read(plan.record(folder, number))
+    if record is None:
+        raise InputError(
+            f"{folder}: what a worker wrote is not there, expected a folder that this computer and all workers share; "
+            "name one with --records."
+        )
+    return record
+
+
+def _gathered(
+    plan: Plan, records: Sequence[Record | None]
+) -> tuple[list[CaseOutcome], list[FailedCase], dict[str, bytes]]:
+    """What came of the cases, in their order, with a warning for each that the workers gave; None for a lost case."""
+    outcomes, failed, pictures = [], [], {}
+    for case, found in zip(plan.cases, records, strict=True):
+        record = found or Record(error=ENDED)
+        for warning in (*record.warnings, *filter(None, [record.error])):
+            warnings.warn(f"{case}: {warning}", stacklevel=3)
+        if record.error:
+            failed.append(FailedCase(case, record.error))
+            continue
+        kept = list(record.pictures)[: MAX_PICTURES - len(pictures)]
+        pictures |= {name: base64.b64decode(record.pictures[name]) for name in kept}
+        outcomes.append(CaseOutcome.from_json(record.outcome, kept))
+    return outcomes, failed, pictures
+
+
+def _motions(plan: Plan, folder: Path, groups: Sequence[Sequence[int]]) -> list[MotionOutcome]:
+    """From one image of a structure to another, for the cases without truth."""
+    found = []
+    for group in groups:
+        record = Record.read(plan.motion(folder, group))
+        if record is None or record.error:
+            reason = record.error if record else "its worker ended."
+            warnings.warn(f"The motion from image to image was not found: {reason}", stacklevel=3)
+        else:
+            found += record.outcome["motions"]
+    return [
+        MotionOutcome(**{**told, "motion": Motion(**told["motion"])})
+        for *_, told in sorted(found, key=lambda each: each[:2])
+    ]
 
 
 @contextmanager
-def _client(scheduler: str, workers: int | None, cases: int) -> Iterator[Client]:
+def _client(scheduler: str, workers: int | None, tasks: int) -> Iterator[Client]:
     import distributed
 
     if scheduler != LOCAL:
@@ -196,7 +181,7 @@ def _client(scheduler: str, workers: int | None, cases: int) -> Iterator[Client]
             yield client
         return
     threads = available_threads()
-    count = min(workers or threads, cases)
+    count = min(workers or threads, tasks)
     web = f"{HOST}:0"  # where Dask's web server listens, which is there without a dashboard, too
     with (
         distributed.LocalCluster(
@@ -230,27 +215,23 @@ def _end(cluster: LocalCluster) -> None:
 
 
 def _run(
-    client: Client,
-    work: Callable[..., str],
-    what: Sequence[object],
-    folder: Path,
-    plan: str,
-    tell: Callable[[int], object],
+    client: Client, task: str, numbers: Sequence[Sequence[int]], folder: Path, plan: str, tell: Callable[[int], None]
 ) -> set[int]:
-    """Have a worker do each of `what`; which of them, by their places, ended their workers again and again.
+    """Have workers do a task for each group of cases; which of them, by their places, ended their workers again and again.
 
     tell: called with how many are done.
     """
     from distributed import KilledWorker, as_completed
 
     token = secrets.token_hex(8)  # other cohorts may be with the same scheduler
-    names = [f"mvreg-{token}-{place}" for place in range(len(what))]
-    futures = client.map(work, what, folder=str(folder), plan=plan, key=names, pure=False)
+    keys = [f"mvreg-{token}-{place}" for place in range(len(numbers))]
+    more = {"task": task, "folder": str(folder), "plan": plan}
+    futures = client.map(cohort_worker.work, list(map(list, numbers)), key=keys, pure=False, **more)
     lost = set()
     for done, future in enumerate(as_completed(futures, loop=client.loop), start=1):
         error = future.exception()
         if isinstance(error, KilledWorker):
-            lost.add(names.index(future.key))
+            lost.add(keys.index(future.key))
         elif isinstance(error, OSError):  # of a folder in which nothing can be written
             raise error
         elif error is not None:
@@ -258,58 +239,15 @@ def _run(
                 f"--scheduler: its workers cannot run this program ({type(error).__name__}: {error}); install it there, in "
                 f"version {__version__}."
             )
-        else:
-            _check(future.result(), folder)
+        elif future.result() == cohort_worker.UNSEEN:
+            raise InputError(
+                f"{folder}: a worker does not see this folder, expected one that this computer and all workers share; name one "
+                "with --records."
+            )
+        elif future.result() == cohort_worker.OTHER_VERSION:
+            raise InputError(
+                f"--scheduler: found another version of this program on a worker, expected {__version__} as here; install that "
+                "there."
+            )
         tell(done)
     return lost
-
-
-def _check(answer: str, folder: Path) -> None:
-    if answer == cohort_worker.UNSEEN:
-        raise InputError(
-            f"{folder}: a worker does not see this folder, expected one that this computer and all workers share; name one "
-            "with --records."
-        )
-    if answer == cohort_worker.OTHER_VERSION:
-        raise InputError(
-            f"--scheduler: found another version of this program on a worker, expected {__version__} as here; install that "
-            "there."
-        )
-
-
-def _gathered(plan: Plan, folder: Path, lost: set[int]) -> tuple[list[CaseOutcome], list[Failed], dict[str, bytes]]:
-    """What came of the cases, in their order, with a warning for each that the workers gave."""
-    outcomes, failed, pictures = [], [], {}
-    for number, case in enumerate(plan.cases):
-        record = None if number in lost else Record.read(plan.record(folder, number))
-        if record is None and number not in lost:
-            raise InputError(
-                f"{folder}: what a worker wrote is not there, expected a folder that this computer and all workers share; "
-                "name one with --records."
-            )
-        error = record.error if record else ENDED
-        for warning in record.warnings if record else ():
-            warnings.warn(f"{case}: {warning}", stacklevel=3)
-        if error:
-            warnings.warn(f"{case}: {error}", stacklevel=3)
-            failed.append(Failed(case, error))
-            continue
-        kept = dict(list(record.pictures.items())[: MOST_PICTURES - len(pictures)])
-        pictures |= {name: base64.b64decode(data) for name, data in kept.items()}
-        outcomes.append(outcome_of(record.outcome, kept))
-    return outcomes, failed, pictures
-
-
-def outcome_of(told: dict[str, Any], pictures: dict[str, str]) -> CaseOutcome:
-    """An outcome from plain data; a run's picture is named only where there is one."""
-    runs = [
-        Run(
-            **{
-                **run,
-                "errors": run["errors"] and Errors(**run["errors"]),
-                "picture": run["picture"] if run["picture"] in pictures else None,
-            }
-        )
-        for run in told["runs"]
-    ]
-    return CaseOutcome(**{**told, "runs": runs, "agreement": told["agreement"] and Agreement(**told["agreement"])})

@@ -1,6 +1,6 @@
 """Registering many cases from many starts: how often it succeeds, how exact it is, how long it takes.
 
-Cases with truth follow van de Kraats et al. (IEEE TMI 2005): starts of every size up to a reach. Cases without truth, real
+Cases with truth follow van de Kraats et al. (IEEE TMI 2005): starts of every size up to a maximum. Cases without truth, real
 radiographs, are asked whether all starts lead to one pose, and, where one camera took several images of the structure, whether
 the poses predict the motion that is tracked in the images.
 """
@@ -10,38 +10,138 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..api import TimedRegistration, find_pose
 from ..assessment import metrics
 from ..errors import InputError
-from ..imaging.view import View
 from ..io.case import Case
 from ..io.case_file import CaseFile
-from ..published.methods import refinement_method
+from ..published.methods import RefinementMethod, refinement_method
 from ..registration.prepared_ct import PreparedCT, warm_up
 from ..registration.schedule import Range
-from ..regressor.initialise import Regressor, missing_pose_error
-from . import statistics as protocol
-from .evaluation_method import SEARCH_STARTS, STARTS, Method
+from ..regressor.initialise import Regressor, missing_pose_error, model_for
 from .failure_figure import failure_figure
-from .motion_statistics import Motion, check_motion
+from .motion_check import Motion, check_motion
+from .statistics import SUCCESS_MM, consensus, perturbed, starting_poses
 
+STARTS = ("given", "search", "regressor", "auto")
+#: What goes through a range about a pose, and does not begin with that pose.
+SEARCH_STARTS = ("search", "auto")
+INTERVAL_MM = 2.0
 #: Starts of a case without truth agree if they end this near their consensus.
 WITHIN_DEG, WITHIN_MM = 1.5, 0.3
-#: Misses beyond this many are told without a picture.
-MOST_PICTURES = 20
+#: Misses beyond this many have no picture.
+MAX_PICTURES = 20
 
 
 @dataclass(frozen=True)
-class Run:
+class EvaluationSetup:
+    """How the cases of an evaluation are registered; plain data but for a `model` that is one.
+
+    Parameters
+    ----------
+    starts : how often each case is registered; once where only a regressor starts, which predicts the same each time.
+    max_start_error_mm : with truth, start mTREs are uniform from 0 to this.
+    perturb : without truth, (degrees, mm) by which starts differ from the pose to which the case's own start leads.
+    seed : of all that is drawn.
+    refinement, device : see `published.methods.refinement_method`.
+    search : (degrees, mm) range of "search" and "auto", by default each case's own. With truth, the centres of the ranges are spread
+        evenly about it.
+    start : "given", poses about the true one; "search", "regressor" or "auto", see `api.register`.
+    model : the regressor or its folder, by default the newest one of each case's CT.
+    """
+
+    starts: int = 20
+    max_start_error_mm: float = 22.0
+    perturb: Sequence[float] = (8.0, 8.0)
+    seed: int = 0
+    refinement: str = "joint"
+    device: str = "cpu"
+    search: Sequence[float] | None = None
+    start: str = "given"
+    model: str | Path | Regressor | None = None
+
+    def check(self) -> None:
+        """InputError for what cannot be."""
+        if self.starts < 1 or self.max_start_error_mm <= 0 or min(self.perturb) < 0:
+            raise InputError(
+                "--starts, --max-start-error, --perturb: found a number that is too small, expected one start or more and a maximum "
+                "above 0."
+            )
+        if self.start not in STARTS:
+            raise InputError(f'start: found "{self.start}", expected one of {", ".join(STARTS)}.')
+        if self.start == "search" and self.method.name != "joint":
+            raise missing_pose_error(self.method)
+
+    @cached_property
+    def method(self) -> RefinementMethod:
+        """The refinement. InputError where there is none of that name or device."""
+        return refinement_method(self.refinement, self.device)
+
+    @property
+    def searched(self) -> bool:
+        return self.start in SEARCH_STARTS
+
+    @property
+    def runs(self) -> int:
+        """How often each case is registered."""
+        return 1 if self.start == "regressor" else self.starts
+
+    def to_json(self) -> dict:
+        """Plain data."""
+        return asdict(replace(self, model=self.model and str(getattr(self.model, "folder", self.model))))
+
+    def range(self, case: Case) -> Range:
+        return Range(*self.search) if self.search else Range(**case.search)
+
+    def starts_about_truth(self, case: Case, anatomy: PreparedCT) -> np.ndarray:
+        """(runs, 4, 4): with an mTRE uniform up to the maximum, or from which a search finds the truth within its range."""
+        truth = case.truth_world_from_ct
+        if self.start == "regressor":
+            return truth[None]  # it starts from its own
+        if self.searched:
+            random = np.random.default_rng(self.seed).random((self.starts, 6))
+            return self.range(case).poses(truth, anatomy.centroid, random)
+        intervals = max(1, round(self.max_start_error_mm / INTERVAL_MM))
+        edges = np.linspace(0, self.max_start_error_mm, intervals + 1)
+        poses = starting_poses(truth, case.targets, edges, -(-self.starts // intervals), self.seed)
+        return poses.world_from_ct[np.unique(np.linspace(len(poses.mtre_mm) - 1, 0, self.starts).round().astype(int))]
+
+    def regressor(self, case: Case) -> Regressor | None:
+        """The case's, where one is used. InputError where one is needed and there is none."""
+        found = model_for(case, self.start, self.model)
+        if found is None and self.start == "regressor":
+            raise InputError(
+                f"{case.name}: found no model of its CT that fits its views, expected one; train one with mvreg train."
+            )
+        return found
+
+    def register(
+        self, case: Case, anatomy: PreparedCT, start: np.ndarray, number: int = 0, model: Regressor | None = None
+    ) -> TimedRegistration:
+        """The registration from a start (4, 4), the centre of a search."""
+        more = {"regressor": model, "search": self.range(case), "seed": self.seed + number, "with_background": False}
+        return find_pose(case, anatomy, self.method, self.start, start, **more)
+
+
+@dataclass(frozen=True)
+class RegistrationRecord:
     """One registration of a case with truth; errors and seconds are None where it gave no answer.
 
-    candidates: how many poses were scored.   gap: see `AlternativeSolution`.   picture: name in `Evaluation.pictures`, of a miss.
-    said_mtre_mm, expected_mm, taken: the error of the regressor's most credible pose before any refinement, the one it expected, and
-        where the answer came from, see `initialise.RegressorReport`; None where none was asked.   asked: the seconds it took to say so.
+    Parameters
+    ----------
+    candidates : how many poses were scored.
+    gap : see `AlternativeSolution`, None without one.
+    picture : of a miss, its name in `Evaluation.pictures`.
+    initial_mtre_mm, expected_mm, selected_start : the error of the regressor's most credible pose before any refinement, the error that it
+        expected itself, and from which of its poses the answer came; None where none was asked.
+    regressor_seconds : that the regressor took.
     """
 
     start_mtre_mm: float
@@ -50,15 +150,15 @@ class Run:
     candidates: int = 0
     gap: float | None = None
     picture: str | None = None
-    said_mtre_mm: float | None = None
+    initial_mtre_mm: float | None = None
     expected_mm: float | None = None
-    taken: str | None = None
-    asked: float = 0.0
+    selected_start: str | None = None
+    regressor_seconds: float = 0.0
 
     @property
     def mtre_mm(self) -> float:
-        """The final mTRE, NaN without an answer."""
-        return self.errors.mtre_mm if self.errors else float("nan")
+        """The final mTRE, infinite without an answer."""
+        return self.errors.mtre_mm if self.errors else float("inf")
 
 
 @dataclass(frozen=True)
@@ -77,11 +177,11 @@ class Agreement:
 
 @dataclass(frozen=True)
 class CaseOutcome:
-    """Either `runs` (with truth) or `agreement` (without).   relative_geometry: see `Case`."""
+    """What came of a case: either `runs` (with truth) or `agreement` (without). relative_geometry: see `Case`."""
 
     name: str
     views: int
-    runs: list[Run]
+    runs: list[RegistrationRecord]
     agreement: Agreement | None
     relative_geometry: str | None = None
 
@@ -90,23 +190,21 @@ class CaseOutcome:
         """The name without a running number at its end."""
         return re.sub(r"[-_ ]*\d+$", "", self.name) or self.name
 
-
-@dataclass(frozen=True, eq=False)
-class Evaluated:
-    """A case that was evaluated, with what the next one may share. world_from_ct: (4, 4), on which its starts agreed, without truth."""
-
-    case: Case
-    anatomy: PreparedCT
-    outcome: CaseOutcome
-    world_from_ct: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A case of a cohort that could not be evaluated, and why, in a sentence."""
-
-    case: str
-    error: str
+    @classmethod
+    def from_json(cls, content: dict[str, Any], pictures: Sequence[str]) -> CaseOutcome:
+        """An outcome from plain data; a run's picture is named only where it is among the pictures."""
+        runs = [
+            RegistrationRecord(
+                **{
+                    **run,
+                    "errors": run["errors"] and metrics.Errors(**run["errors"]),
+                    "picture": run["picture"] if run["picture"] in pictures else None,
+                }
+            )
+            for run in content["runs"]
+        ]
+        agreement = content["agreement"] and Agreement(**content["agreement"])
+        return cls(**{**content, "runs": runs, "agreement": agreement})
 
 
 @dataclass(frozen=True)
@@ -120,120 +218,83 @@ class MotionOutcome:
 
 
 @dataclass(frozen=True)
+class FailedCase:
+    """A case that could not be evaluated, and why, in a sentence."""
+
+    case: str
+    error: str
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """All that was measured, and how.
 
-    start: one of STARTS.
-    refinement: by its name, on torch's device where it ran by torch, or on another `device` than the processor.
-    search: the range through which was searched, None for each case's.
-    pictures: JPEG files of misses, by name.   shared: whether processes shared the cases, see `cohort`; failed: of those.
+    Parameters
+    ----------
+    pictures : JPEG files of misses, by name.
+    shared : whether processes shared the cases, see `cohort`.
+    failed : the cases of which nothing was measured.
     """
 
     cases: list[CaseOutcome]
     motions: list[MotionOutcome]
-    starts: int
-    reach_mm: float
-    off: tuple[float, float]
-    seed: int
-    refinement: str = "joint"
-    torch_device: str | None = None
-    search: Range | None = None
+    setup: EvaluationSetup
     pictures: dict[str, bytes] = field(default_factory=dict)
-    start: str = "given"
     shared: bool = False
-    failed: list[Failed] = field(default_factory=list)
-    device: str = ""
-
-    @property
-    def searched(self) -> bool:
-        return self.start in SEARCH_STARTS
+    failed: list[FailedCase] = field(default_factory=list)
 
     def to_json(self) -> dict:
         """Everything but the pictures, as plain data."""
-        return asdict(replace(self, pictures={}))
+        lists = {key: [asdict(each) for each in getattr(self, key)] for key in ("cases", "motions", "failed")}
+        return {**lists, **self.setup.to_json(), "shared": self.shared}
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedCase:
+    """A case that was evaluated, with what the next one may share.
+
+    Parameters
+    ----------
+    pictures : of misses, by name.
+    world_from_ct : (4, 4), on which its starts agreed; without truth.
+    """
+
+    case: Case
+    anatomy: PreparedCT
+    outcome: CaseOutcome
+    pictures: dict[str, bytes]
+    world_from_ct: np.ndarray | None
 
 
 def evaluate(
-    paths: Sequence[Path],
-    *,
-    starts: int,
-    reach_mm: float,
-    off: tuple[float, float],
-    seed: int,
+    paths: Sequence[str | Path],
+    setup: EvaluationSetup,
     progress: Callable[[float, str], object] = lambda fraction, stage: None,
-    refinement: str = "joint",
-    device: str = "cpu",
-    search: Range | None = None,
-    start: str | None = None,
-    model: str | Path | Regressor | None = None,
 ) -> Evaluation:
-    """Register every case from `starts` starts.
+    """Register every case from all starts.
 
-    start: "given", poses about the true one; "search", "regressor" or "auto", see `workflow.register`; by default "search" if there is a
-        range, else "given". A regressor says the same each time: it registers each case once.
-    reach_mm: with truth, start mTREs are uniform from 0 to this.
-    off: without truth, (degrees, mm) by which starts differ from the pose to which the case's own start leads.
-    refinement, device: see `published.methods.refinement_method`.
-    search: the range of "search" and "auto", by default each case's own. With truth, the centres of the ranges are spread evenly about it.
-    model: the regressor or its folder, by default the newest one of each case's CT.
-
-    Raises InputError for a bad case: for what its case.json says before any registration, for its images when their turn comes; and where
+    Raises
+    ------
+    InputError for a bad case: for what its case.json says before any registration, for its images when their turn comes; and where
     a regressor is asked for and there is none.
     """
-    method = method_of(starts, reach_mm, off, seed, refinement, device, search, start, model)
+    setup.check()
     for path in paths:
         check(path)
     warm_up()
     pictures: dict[str, bytes] = {}
-    outcomes: list[CaseOutcome] = []
-    unknown: list[tuple[Case, np.ndarray]] = []
-    last = None
+    outcomes, without_truth, last = [], [], None
     for number, path in enumerate(paths):
-        last = evaluate_case(
-            path, method, pictures, lambda f, name, done=number: progress((done + f) / len(paths), name), last
-        )
+
+        def tell(fraction: float, name: str, number: int = number) -> None:
+            progress((number + fraction) / len(paths), name)
+
+        last = evaluate_case(path, setup, tell, last, MAX_PICTURES - len(pictures))
         outcomes.append(last.outcome)
+        pictures |= last.pictures
         if last.world_from_ct is not None:
-            unknown.append((last.case, last.world_from_ct))
-    return Evaluation(
-        outcomes,
-        motions(unknown),
-        method.starts,
-        reach_mm,
-        off,
-        seed,
-        method.by.name,
-        method.by.torch_device,
-        search,
-        pictures,
-        method.start,
-        device=method.by.compute_device.display_name,
-    )
-
-
-def method_of(
-    starts: int,
-    reach_mm: float,
-    off: tuple[float, float],
-    seed: int,
-    refinement: str,
-    device: str,
-    search: Range | None,
-    start: str | None,
-    model: str | Path | Regressor | None,
-) -> Method:
-    """How the cases are registered, see `evaluate`. InputError for what cannot be."""
-    if starts < 1 or reach_mm <= 0 or min(off) < 0:
-        raise InputError(
-            "--starts, --reach, --off: found a number that is too small, expected one start or more and a reach above 0."
-        )
-    by = refinement_method(refinement, device)
-    start = start or ("search" if search else "given")
-    if start not in STARTS:
-        raise InputError(f'start: found "{start}", expected one of {", ".join(STARTS)}.')
-    if start == "search" and by.name != "joint":
-        raise missing_pose_error(by)
-    return Method(by, start, model, search, 1 if start == "regressor" else starts, reach_mm, off, seed)
+            without_truth.append((last.case, last.world_from_ct))
+    return Evaluation(outcomes, motions(without_truth), setup, pictures)
 
 
 def check(path: str | Path) -> CaseFile:
@@ -248,91 +309,103 @@ def check(path: str | Path) -> CaseFile:
 
 def evaluate_case(
     path: str | Path,
-    method: Method,
-    pictures: dict[str, bytes],
+    setup: EvaluationSetup,
     tell: Callable[[float, str], object] = lambda fraction, name: None,
-    last: Evaluated | None = None,
-) -> Evaluated:
+    last: EvaluatedCase | None = None,
+    max_pictures: int = MAX_PICTURES,
+) -> EvaluatedCase:
     """One case from all starts.
 
-    pictures: of misses, to which its own are added, up to MOST_PICTURES.   tell: called with the fraction done, and the case's name.
-    last: whose CT is taken if it is the same.
+    Parameters
+    ----------
+    tell : called with the fraction done, and the case's name.
+    last : whose CT is taken if it is the same.
+    max_pictures : of misses.
     """
     case = Case.load(path, last and last.case)
     anatomy = last.anatomy if last and last.case.anatomy_key == case.anatomy_key else PreparedCT(case.ct)
 
-    def told(fraction: float) -> None:
-        tell(fraction, case.name)
+    def tell_run(done: int) -> None:
+        tell(done / setup.runs, case.name)
 
+    pictures: dict[str, bytes] = {}
+    runs, agreement, pose = [], None, None
     if case.truth_world_from_ct is not None and case.targets is not None:
-        return Evaluated(case, anatomy, _with_truth(case, anatomy, method, pictures, told), None)
-    return Evaluated(case, anatomy, *_without_truth(case, anatomy, method, told))
+        runs = _with_truth(case, anatomy, setup, tell_run, pictures, max_pictures)
+    else:
+        agreement, pose = _without_truth(case, anatomy, setup, tell_run)
+    outcome = CaseOutcome(case.name, len(case.views), runs, agreement, case.relative_geometry)
+    return EvaluatedCase(case, anatomy, outcome, pictures, pose)
 
 
 def _with_truth(
-    case: Case, anatomy: PreparedCT, method: Method, pictures: dict[str, bytes], tell: Callable[[float], object]
-) -> CaseOutcome:
-    truth, pixels = case.truth_world_from_ct, [view.xray.pixel_mm for view in case.views]
-    model, runs = method.regressor(case), []
-    for start in method.starts_about_truth(case, anatomy):
-        run = Run(metrics.mtre(start, truth, case.targets), None, None)
+    case: Case,
+    anatomy: PreparedCT,
+    setup: EvaluationSetup,
+    tell: Callable,
+    pictures: dict[str, bytes],
+    max_pictures: int,
+) -> list[RegistrationRecord]:
+    truth, model, runs = case.truth_world_from_ct, setup.regressor(case), []
+    name = setup.method.name if setup.start in ("given", "search") else f"{setup.method.name}-{setup.start}"
+    for start in setup.starts_about_truth(case, anatomy):
+        run = RegistrationRecord(metrics.mtre(start, truth, case.targets), None, None)
         try:
-            done = method.run(case, anatomy, start, len(runs), model)
+            done = setup.register(case, anatomy, start, len(runs), model)
         except InputError:  # this start shows too little of the CT
             pass
         else:
-            found, cameras = done.refinement, [view.camera for view in done.refinement.views]
-            errors = metrics.errors(cameras, found.world_from_ct, truth, case.targets, pixels)
-            run = replace(
-                run,
-                errors=errors,
-                seconds=done.seconds,
-                candidates=found.candidates,
-                gap=found.alternative and found.alternative.evidence_ratio,
-            )
-            if done.started and done.started.candidates:
-                said = metrics.mtre(np.array(done.started.candidates[0].world_from_ct), truth, case.targets)
-                run = replace(
-                    run,
-                    said_mtre_mm=said,
-                    expected_mm=done.started.expected_mm,
-                    taken=done.started.selected_start,
-                    asked=done.asked,
-                )
-                run = run if method.start == "auto" else replace(run, start_mtre_mm=said)
-            if not run.mtre_mm < protocol.SUCCESS_MM and len(pictures) < MOST_PICTURES:
-                run = replace(run, picture=f"{case.name}-{method.name}-from-{run.start_mtre_mm:.1f}mm.jpg")
-                pictures[run.picture] = _picture(found.views, anatomy, found.world_from_ct, truth)
+            run = _record(case, setup, run.start_mtre_mm, done)
+            if not run.mtre_mm < SUCCESS_MM and len(pictures) < max_pictures:
+                run = replace(run, picture=f"{case.name}-{name}-from-{run.start_mtre_mm:.1f}mm.jpg")
+                found = done.refinement
+                pictures[run.picture] = failure_figure(anatomy, found.views, found.world_from_ct, truth)
         runs.append(run)
-        tell(len(runs) / method.starts)
-    return CaseOutcome(case.name, len(case.views), runs, None, case.relative_geometry)
+        tell(len(runs))
+    return runs
 
 
-def _picture(views: list[View], anatomy: PreparedCT, found: np.ndarray, truth: np.ndarray) -> bytes:
-    drrs = [[anatomy.drr(view.camera, pose) for view in views] for pose in (found, truth)]
-    return failure_figure([view.xray for view in views], *drrs)
+def _record(case: Case, setup: EvaluationSetup, start_mtre_mm: float, done: TimedRegistration) -> RegistrationRecord:
+    found, truth, said = done.refinement, case.truth_world_from_ct, done.regressor
+    cameras, pixels = [view.camera for view in found.views], [view.xray.pixel_mm for view in case.views]
+    by_regressor = {}
+    if said and said.candidates:
+        initial_mtre_mm = metrics.mtre(np.array(said.candidates[0].world_from_ct), truth, case.targets)
+        start_mtre_mm = start_mtre_mm if setup.start == "auto" else initial_mtre_mm
+        by_regressor = {
+            "initial_mtre_mm": initial_mtre_mm,
+            "expected_mm": said.expected_mm,
+            "selected_start": said.selected_start,
+            "regressor_seconds": done.regressor_seconds,
+        }
+    return RegistrationRecord(
+        start_mtre_mm,
+        metrics.errors(cameras, found.world_from_ct, truth, case.targets, pixels),
+        done.seconds,
+        found.candidates,
+        found.alternative and found.alternative.evidence_ratio,
+        **by_regressor,
+    )
 
 
 def _without_truth(
-    case: Case, anatomy: PreparedCT, method: Method, tell: Callable[[float], object]
-) -> tuple[CaseOutcome, np.ndarray]:
-    reference = replace(method, start="given").run(case, anatomy, case.world_from_ct).refinement.world_from_ct
-    model, found, seconds = method.regressor(case), [], []
-    for start in protocol.perturbed(reference, anatomy.centroid, *method.off, method.starts, method.seed):
-        done = method.run(case, anatomy, start, len(found), model)
+    case: Case, anatomy: PreparedCT, setup: EvaluationSetup, tell: Callable
+) -> tuple[Agreement, np.ndarray]:
+    reference = replace(setup, start="given").register(case, anatomy, case.world_from_ct).refinement.world_from_ct
+    model, found, seconds = setup.regressor(case), [], []
+    for start in perturbed(reference, anatomy.centroid, *setup.perturb, setup.runs, setup.seed):
+        done = setup.register(case, anatomy, start, len(found), model)
         found.append(done.refinement.world_from_ct)
         seconds.append(done.seconds)
-        tell(len(found) / method.starts)
-    if method.start == "regressor":  # once, so that there are no others to agree with
-        away = metrics.geodesics(found[0], reference, anatomy.centroid, 50.0)
-        agreement = Agreement([away.rotation_deg], [away.translation_mm], seconds)
-        return CaseOutcome(case.name, len(case.views), [], agreement, case.relative_geometry), found[0]
-    agreed = protocol.consensus(np.stack(found), anatomy.centroid, WITHIN_DEG, WITHIN_MM)
-    agreement = Agreement(agreed.rotation_deg.tolist(), agreed.distance_mm.tolist(), seconds)
-    return CaseOutcome(case.name, len(case.views), [], agreement, case.relative_geometry), agreed.world_from_ct
+        tell(len(found))
+    if setup.start == "regressor":  # once, so that there are no others to agree with
+        apart = metrics.geodesics(found[0], reference, anatomy.centroid, 50.0)
+        return Agreement([apart.rotation_deg], [apart.translation_mm], seconds), found[0]
+    agreed = consensus(np.stack(found), anatomy.centroid, WITHIN_DEG, WITHIN_MM)
+    return Agreement(agreed.rotation_deg.tolist(), agreed.distance_mm.tolist(), seconds), agreed.world_from_ct
 
 
-def motions(registered: list[tuple[Case, np.ndarray]]) -> list[MotionOutcome]:
+def motions(registered: Sequence[tuple[Case, np.ndarray]]) -> list[MotionOutcome]:
     """The motion check for every two cases of one structure and each camera that they share."""
     outcomes = []
     for (first, pose), (second, other_pose) in combinations(registered, 2):

@@ -1,4 +1,4 @@
-"""What a wrong answer looks like beside the truth."""
+"""What wrong poses look like beside the truth."""
 
 from __future__ import annotations
 
@@ -6,26 +6,50 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from ..imaging.xray import XRay
+from ..imaging.view import View
+from ..registration.prepared_ct import PreparedCT
 from ..report.overlays import overlays
 
 _SIDE = 420
 _GAP = 8
+#: Of a contact sheet: height of a figure in pixels, room for its caption, how many are side by side, and the gap between them.
+SIDE, CAPTION, ACROSS, GAP = 256, 14, 4, 3
 
 
-def failure_figure(xrays: Sequence[XRay], found: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> bytes:
+def failure_figure(anatomy: PreparedCT, views: Sequence[View], found: np.ndarray, truth: np.ndarray) -> bytes:
     """JPEG: a column for each view, contours of the CT over the X-ray, above at the pose that was found, below at the true one.
 
-    found, true: DRRs (rows, columns) on the X-rays' pixels, NaN where they have no value.
+    found, truth: (4, 4) world_from_ct.
     """
     columns = []
-    for xray, *drrs in zip(xrays, found, true, strict=True):
-        pictures = [pair.edges for pair in overlays(xray, drrs, longest_side=_SIDE)]
+    for view in views:
+        drrs = [anatomy.drr(view.camera, pose) for pose in (found, truth)]
+        pictures = [pair.edges for pair in overlays(view.xray, drrs, longest_side=_SIDE)]
         columns.append(_joined([_squared(picture) for picture in pictures], axis=0))
     file = io.BytesIO()
     Image.fromarray(_joined(columns, axis=1)).save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+def contact_sheet(figures: Sequence[tuple[str, bytes]]) -> bytes:
+    """JPEG: (caption, failure figure) each, in rows, large enough to show which bones were taken for which."""
+    small = []
+    for caption, figure in figures:
+        image = Image.open(io.BytesIO(figure)).convert("RGB")
+        size = (max(round(image.width * SIDE / image.height), 1), SIDE)
+        small.append((caption, image.resize(size, Image.Resampling.LANCZOS)))
+    width, height = max(image.width for _, image in small) + GAP, SIDE + CAPTION + GAP
+    sheet = Image.new("RGB", (width * min(len(small), ACROSS), height * -(-len(small) // ACROSS)), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.font = ImageFont.load_default(CAPTION - 1)
+    for n, (caption, image) in enumerate(small):
+        left, top = width * (n % ACROSS), height * (n // ACROSS)
+        draw.text((left, top), caption, fill="black")
+        sheet.paste(image, (left, top + CAPTION))
+    file = io.BytesIO()
+    sheet.save(file, "JPEG", quality=45, optimize=True)
     return file.getvalue()
 
 

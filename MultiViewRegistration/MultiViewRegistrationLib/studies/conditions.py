@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 #: At least so many registrations, however many CTs there are.
-LEAST = 2000
+MIN_REGISTRATIONS = 2000
 #: Start mTREs are drawn evenly from so many intervals up to this.
-REACH_MM, INTERVALS = 40.0, 8
+MAX_START_ERROR_MM, INTERVALS = 40.0, 8
 
 PARTS = ("body", "bone")
 #: Views and the angle between the first and the others, degrees.
@@ -43,7 +43,7 @@ TOGETHER = (
     ("scatter", "weak"),
     ("motion", "neighbours"),
 )
-#: See `faults.FAULTS`.
+#: See `geometry_errors.GEOMETRY_ERRORS`.
 ERRORS = ("encoder 1", "encoder 2", "turned", "scaled", "flipped")
 
 
@@ -107,7 +107,9 @@ CONDITIONS = tuple(condition for part in PARTS for condition in _of(part))
 BODIES = tuple(condition for condition in CONDITIONS if condition.part == "body")
 
 
-def trials(cts: int, conditions: Sequence[Condition] = CONDITIONS, least: int = LEAST, seed: int = 0) -> list[Trial]:
+def trials(
+    cts: int, conditions: Sequence[Condition] = CONDITIONS, least: int = MIN_REGISTRATIONS, seed: int = 0
+) -> list[Trial]:
     """The list for so many CTs: as often the whole of conditions and CTs as makes `least`, each time in an order of its own.
 
     Starts go through the intervals in turn, each condition beginning with another.

@@ -10,36 +10,33 @@ from pathlib import Path
 
 import numpy as np
 
-from ...assessment.targets import in_field
-from ...errors import InputError
-from ...geometry import rigid
-from ...imaging.view import View
-from ...io.case import Case
-from ...registration.pipeline import refine
-from ...registration.prepared_ct import PreparedCT
-from ...report.edges import local_moments
-from ...simulation.projector import Joseph
-from .. import statistics as protocol
-from .faults import off
-from .trial import registered
+from ..assessment.targets import in_field
+from ..errors import InputError
+from ..geometry import rigid
+from ..imaging.view import View
+from ..io.case import Case
+from ..registration.pipeline import refine
+from ..registration.prepared_ct import PreparedCT
+from ..report.edges import local_moments
+from ..simulation.projector import Joseph
+from .geometry_errors import perturbed_pose
+from .statistics import starting_poses
 
 #: Starts are drawn from so many intervals up to this mTRE; a bone of the hand is found from less far than a pelvis.
-REACH_MM, INTERVALS = 16.0, 8
+MAX_START_ERROR_MM, INTERVALS = 16.0, 8
 #: How far the added bone is from the real one, and turned against it, at most; so much of it must lie in the fields of all views.
 APART_MM, TURNED_DEG, SHOWN = (15.0, 30.0), 10.0, 0.9
-MOST_DRAWS = 200
+MAX_DRAWS = 200
 TARGETS = 30
 #: Half width in pixels of the windows in which the real bone's contrast is held against that of its projection.
 RADIUS = 40
-
-
 #: How often each case is registered from each interval.
 REPEATS = 2
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One registration.   case: number of the case.   interval: of INTERVALS, from which its start is drawn."""
+class Insertion:
+    """One registration. case: number of the case. interval: of INTERVALS, from which its start is drawn."""
 
     number: int
     case: int
@@ -47,12 +44,12 @@ class Trial:
     repeat: int
 
 
-def trials(cases: int) -> list[Trial]:
+def insertions(cases: int) -> list[Insertion]:
     """A case at a time, as images and CT of each take a while to read."""
     each = [
         (case, interval, repeat) for case in range(cases) for repeat in range(REPEATS) for interval in range(INTERVALS)
     ]
-    return [Trial(number, *what) for number, what in enumerate(each)]
+    return [Insertion(number, *what) for number, what in enumerate(each)]
 
 
 class RealCase:
@@ -71,33 +68,33 @@ class RealCase:
         self._real = refine(self.anatomy, self.case.views, self.case.world_from_ct).world_from_ct
         self.density = float(np.median([self._density(view) for view in self.case.views]))
 
-    def planted(self, rng: np.random.Generator, interval: int) -> Case:
+    def with_bone(self, rng: np.random.Generator, interval: int) -> Case:
         """Another of its bone, at a pose that is drawn, with a start from one of INTERVALS. InputError where none lies in all fields."""
         points = self.anatomy.bone_points()
         centre = rigid.transform_points(self._real, self.anatomy.centroid)
-        for _ in range(MOST_DRAWS):
-            truth = off(rng, self._real, centre, rng.uniform(0, TURNED_DEG), rng.uniform(*APART_MM))
-            seen = in_field(self.case.views, rigid.transform_points(truth, points)).all(axis=0)
-            if (
-                seen.mean()
-                >= SHOWN * in_field(self.case.views, rigid.transform_points(self._real, points)).all(axis=0).mean()
-            ):
+        for _ in range(MAX_DRAWS):
+            truth = perturbed_pose(rng, self._real, centre, rng.uniform(0, TURNED_DEG), rng.uniform(*APART_MM))
+            seen = self._in_all_fields(truth, points)
+            if seen.mean() >= SHOWN * self._in_all_fields(self._real, points).mean():
                 break
         else:
             raise InputError(
-                f"{self.name}: at none of {MOST_DRAWS} poses beside it do all X-rays show its bone, expected larger fields."
+                f"{self.name}: at none of {MAX_DRAWS} poses beside it do all X-rays show its bone, expected larger fields."
             )
         targets = rng.choice(points[seen], min(TARGETS, int(seen.sum())), replace=False)
-        views = [self._with_bone(view, truth) for view in self.case.views]
-        low, high = (REACH_MM / INTERVALS * (interval + end) for end in (0, 1))
-        start = protocol.starting_poses(truth, targets, (low, high), 1, int(rng.integers(2**31))).world_from_ct[0]
+        views = [self._with_projection(view, truth) for view in self.case.views]
+        edges = [MAX_START_ERROR_MM / INTERVALS * (interval + end) for end in (0, 1)]
+        start = starting_poses(truth, targets, edges, 1, int(rng.integers(2**31))).world_from_ct[0]
         return replace(self.case, views=views, world_from_ct=start, targets=targets, truth_world_from_ct=truth)
 
-    def _with_bone(self, view: View, pose: np.ndarray) -> View:
+    def _in_all_fields(self, world_from_ct: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """(n,) bool of points (n, 3), CT mm."""
+        return in_field(self.case.views, rigid.transform_points(world_from_ct, points)).all(axis=0)
+
+    def _with_projection(self, view: View, pose: np.ndarray) -> View:
         added = self.density * self._joseph.project(view.camera, pose)[0]
-        return replace(
-            view, xray=replace(view.xray, line_integrals=(view.xray.line_integrals + added).astype(np.float32))
-        )
+        image = (view.xray.line_integrals + added).astype(np.float32)
+        return replace(view, xray=replace(view.xray, line_integrals=image))
 
     def _density(self, view: View) -> float:
         """By which the projection of the bone explains its own X-ray best, where it is: least squares of what differs within windows."""
@@ -107,29 +104,3 @@ class RealCase:
             image - local_moments(image, within, RADIUS)[0] for image in (bone, view.xray.line_integrals)
         )
         return float(np.sum(projected[within] * shown[within]) / np.sum(projected[within] ** 2))
-
-
-def measured(trial: Trial, real: RealCase, seed: int) -> tuple[dict, bytes | None]:
-    """As `trial.measured`."""
-    cameras = [view.camera for view in real.case.views]
-    axes = [camera.camera_from_world[2, :3] for camera in cameras]
-    apart = float(np.degrees(np.arccos(np.clip(axes[0] @ axes[-1], -1, 1))))
-    row = {
-        "number": trial.number,
-        "condition": real.name,
-        "part": "bone",
-        "group": "geometry",
-        "ct": real.name,
-        "bone": None,
-        "views": len(cameras),
-        "apart_deg": round(apart),
-        "error": None,
-        "repeat": trial.repeat,
-        "nuisances": [],
-        "density": real.density,
-    }
-    try:
-        case = real.planted(np.random.default_rng([seed, trial.number]), trial.interval)
-    except InputError as error:
-        return {**row, "skipped": str(error)}, None
-    return registered(row, case, real.anatomy, cameras, trial.number)

@@ -8,15 +8,17 @@ from functools import partial
 
 import numpy as np
 
-from ...geometry import rigid
-from ...imaging.view import View
-from ...imaging.xray import XRay
-from ...registration.optimizer import moved
+from ..geometry import rigid
+from ..imaging.view import View
+from ..imaging.xray import XRay
+from ..registration.optimizer import moved
 
-Fault = Callable[[np.random.Generator, list[View]], list[View]]
+GeometryError = Callable[[np.random.Generator, list[View]], list[View]]
 
 
-def off(rng: np.random.Generator, pose: np.ndarray, centre: np.ndarray, degrees: float, mm: float) -> np.ndarray:
+def perturbed_pose(
+    rng: np.random.Generator, pose: np.ndarray, centre: np.ndarray, degrees: float, mm: float
+) -> np.ndarray:
     """The pose turned about a world point by so many degrees and shifted by so many mm, in directions drawn evenly."""
     axis, way = (v / np.linalg.norm(v) for v in rng.normal(size=(2, 3)))
     return moved(pose, np.concatenate([np.radians(degrees) * axis, mm * way]), centre)
@@ -25,7 +27,7 @@ def off(rng: np.random.Generator, pose: np.ndarray, centre: np.ndarray, degrees:
 def turned(rng: np.random.Generator, views: list[View]) -> list[View]:
     """The last view's angle about the isocentre, the world origin, and its place are wrong by 0.5 to 10 degrees and mm, taken as exact."""
     camera = views[-1].camera
-    wrong = camera.camera_from_world @ off(
+    wrong = camera.camera_from_world @ perturbed_pose(
         rng, np.eye(4), np.zeros(3), 10 ** rng.uniform(-0.3, 1), 10 ** rng.uniform(-0.3, 1)
     )
     return [*views[:-1], replace(views[-1], camera=replace(camera, camera_from_world=wrong))]
@@ -67,7 +69,7 @@ def _mirrored(view: View) -> View:
 
 
 #: By the names of `conditions.ERRORS`.
-FAULTS: dict[str, Fault] = {
+GEOMETRY_ERRORS: dict[str, GeometryError] = {
     "encoder 1": partial(encoder, degrees=1.0, mm=2.0),
     "encoder 2": partial(encoder, degrees=2.0, mm=5.0),
     "turned": turned,

@@ -99,7 +99,7 @@ def records(folder: Path) -> list[Path]:
     return [path for path in folder.glob("*.json") if not path.name.startswith("plan-")]
 
 
-def _wait_for(true, seconds: float = 60) -> None:
+def _wait_for(true, seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "nothing happened"

@@ -15,7 +15,7 @@ from MultiViewRegistrationLib.geometry import rigid
 def demo() -> dict:
     """The demo's case.json, whose CT is in the user's cache from now on."""
     pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
-    from MultiViewRegistrationLib.simulation.sample import demo_at_hand
+    from MultiViewRegistrationLib.simulation.cases import demo_at_hand
 
     try:
         return json.loads(demo_at_hand().read_text())

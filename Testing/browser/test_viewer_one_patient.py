@@ -242,7 +242,7 @@ def test_files_added_to_an_empty_case_over_another(tab, cases, alone):
 
 def test_cases_over_the_demo(open_tab, serve, cases, alone, shared_data):
     """A real wrist, and then the phantom."""
-    from MultiViewRegistrationLib.simulation.sample import demo_at_hand
+    from MultiViewRegistrationLib.simulation.cases import demo_at_hand
 
     try:
         demo = demo_at_hand()

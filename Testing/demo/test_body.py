@@ -2,8 +2,17 @@ import numpy as np
 import pytest
 
 from MultiViewRegistrationLib.imaging.volume import Volume
-from MultiViewRegistrationLib.simulation.body import Body, base_materials, bone_points, middle, without_couch
-from MultiViewRegistrationLib.simulation.spectrum import BONE, WATER, at_energy, transmission
+from MultiViewRegistrationLib.simulation.body import (
+    BONE,
+    WATER,
+    Body,
+    at_energy,
+    base_materials,
+    bone_points,
+    middle,
+    transmission,
+    without_couch,
+)
 
 OBLIQUE = np.array([[0.0, -2.0, 0.0, 10.0], [-1.0, 0.0, 0.0, -20.0], [0.0, 0.0, 3.0, 30.0], [0.0, 0.0, 0.0, 1.0]])
 

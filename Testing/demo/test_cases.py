@@ -13,6 +13,7 @@ from MultiViewRegistrationLib.simulation.cases import (
     SEARCH,
     Nominal,
     Patient,
+    crop_sideways,
     random_cameras,
     random_case,
     random_pose,
@@ -20,9 +21,7 @@ from MultiViewRegistrationLib.simulation.cases import (
     start_poses,
     write_case,
 )
-from MultiViewRegistrationLib.simulation.implants import random_implant
-from MultiViewRegistrationLib.simulation.simulator import chord_lengths
-from MultiViewRegistrationLib.simulation.truncation import crop_sideways
+from MultiViewRegistrationLib.simulation.simulator import chord_lengths, random_implant
 
 
 def test_starts_have_errors_in_equal_steps_and_lie_in_the_search_range():

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.simulation.body import BONE, BONE_DENSITY, WATER, at_energy
 from MultiViewRegistrationLib.simulation.cases import SIZE
-from MultiViewRegistrationLib.simulation.hard import KINDS, hard_xrays, plain_xray
+from MultiViewRegistrationLib.simulation.nuisances import KINDS, hard_xrays, plain_xray
 from MultiViewRegistrationLib.simulation.simulator import Ball, SimulatedXRay, Wire
-from MultiViewRegistrationLib.simulation.spectrum import BONE, BONE_DENSITY, WATER, at_energy
 
 CAMERA = Camera([[1500.0, 0, 20], [0, 1500, 15], [0, 0, 1]], np.eye(4), (40, 30))
 

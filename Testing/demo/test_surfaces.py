@@ -8,10 +8,9 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.volume import Volume
-from MultiViewRegistrationLib.simulation.body import Body
+from MultiViewRegistrationLib.simulation.body import ENERGIES_KEV, SIGNAL_SHARE, WATER, Body, transmission
 from MultiViewRegistrationLib.simulation.projector import Projector
 from MultiViewRegistrationLib.simulation.simulator import SimulatedXRay
-from MultiViewRegistrationLib.simulation.spectrum import ENERGIES_KEV, SIGNAL_SHARE, WATER, transmission
 from MultiViewRegistrationLib.simulation.surfaces import SurfaceProjector, gvxr_scene
 
 pytestmark = pytest.mark.usefixtures("gvxr")

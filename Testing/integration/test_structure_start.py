@@ -17,7 +17,7 @@ from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.sequence.run import follow
-from MultiViewRegistrationLib.sequence.tracker import REST_LOST
+from MultiViewRegistrationLib.sequence.tracker import BACKGROUND_LOST
 from MultiViewRegistrationLib.studies.conditions import Condition, Trial
 from MultiViewRegistrationLib.studies.simulated_case import Subject, simulated
 
@@ -70,7 +70,7 @@ def test_frames_after_one_that_was_registered_before_the_rest_are_followed_befor
     assert [each.how for each in found] == ["registered", "followed", "followed", "followed"]
     for each, pose in zip(found, swing(4), strict=True):
         assert phantom.error_mm(each.world_from_ct, pose) < 0.3  # by itself 6 mm, turned
-        assert phantom.error_mm(each.rest.world_from_ct, pose) < 0.3
+        assert phantom.error_mm(each.background.world_from_ct, pose) < 0.3
 
 
 def test_a_frame_in_which_the_rest_is_lost_is_lost_and_the_next_one_is_not(tmp_path):
@@ -79,5 +79,5 @@ def test_a_frame_in_which_the_rest_is_lost_is_lost_and_the_next_one_is_not(tmp_p
     sequence = of_one_bone(tmp_path, poses)
     found = list(follow(sequence, PreparedCT(sequence.first.ct)))
     assert [each.how for each in found] == ["registered", "followed", "lost", "followed"]
-    assert found[2].reasons == [REST_LOST] and found[2].world_from_ct is None and not found[2].rest.kept
+    assert found[2].reasons == [BACKGROUND_LOST] and found[2].world_from_ct is None and not found[2].background.kept
     assert phantom.error_mm(found[3].world_from_ct, poses[3]) < 0.3

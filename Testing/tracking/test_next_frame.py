@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.linalg import expm
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.sequence.prediction import predicted
+from MultiViewRegistrationLib.sequence.tracker import predict_pose
 
 POSE = rigid.from_rotation_translation(rigid.exp_so3([0.3, -0.2, 0.5]), [10.0, -20.0, 30.0])
 
@@ -26,9 +26,9 @@ def test_an_even_screw_is_predicted_exactly(turn, shift, gap):
     generator[:3] = [[0, -z, y, shift[0]], [z, 0, -x, shift[1]], [-y, x, 0, shift[2]]]
     kept = [(4, expm(4 * generator) @ POSE), (5, expm(5 * generator) @ POSE)]
     number = 5 + min(gap, 2)
-    np.testing.assert_allclose(predicted(kept, number), expm(number * generator) @ POSE, atol=1e-7)
+    np.testing.assert_allclose(predict_pose(kept, number), expm(number * generator) @ POSE, atol=1e-7)
 
 
 @pytest.mark.parametrize("kept, number", [([(0, POSE)], 1), ([(0, np.eye(4)), (1, POSE)], 9)])
 def test_without_a_motion_known_of_late_it_is_the_last_pose(kept, number):
-    assert predicted(kept, number) is POSE
+    assert predict_pose(kept, number) is POSE

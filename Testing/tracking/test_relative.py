@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.sequence.relative_motion import relative_motion
+from MultiViewRegistrationLib.sequence.motion import relative_motion
 
 CENTROID = np.array([12.0, -7.0, 30.0])
 MOVING = rigid.from_rotation_translation(rigid.exp_so3([0.1, 0.7, -0.4]), [5.0, 40.0, -9.0])

@@ -113,7 +113,7 @@ def test_a_jump_is_found_again_by_a_search(ct, anatomy, frames):
 def test_the_last_pose_is_tried_where_the_prediction_is_wrong(anatomy, frames, monkeypatch):
     """Of a motion that stops at once the constant velocity predicts too far."""
     wrong = phantom.off(swing(1)[0], [40.0, 0, 0], [40.0, 0, 0])
-    monkeypatch.setattr(module, "predicted", lambda kept, number: wrong)
+    monkeypatch.setattr(module, "predict_pose", lambda kept, number: wrong)
     found = followed(begun(anatomy, frames[0], swing(1)[0]), [frames[0]])
     assert found[0].how == "followed"
     assert phantom.error_mm(found[0].world_from_ct, swing(1)[0]) < 0.2

@@ -145,6 +145,6 @@ def _summarise(track: Track, out: Path) -> None:
 
 
 def _motion(options: argparse.Namespace) -> dict:
-    from ..sequence.motion_files import write_motion
+    from ..sequence.motion import write_motion
 
     return write_motion(options.fixed, options.moving, options.out)

@@ -70,6 +70,6 @@ def _view(options: argparse.Namespace) -> dict:
 
 
 def _demo() -> Path:
-    from ..simulation.sample import demo_at_hand  # imports what the start of the page need not wait for
+    from ..simulation.cases import demo_at_hand  # imports what the start of the page need not wait for
 
     return demo_at_hand()

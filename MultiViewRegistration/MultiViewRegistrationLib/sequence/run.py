@@ -100,7 +100,7 @@ def _registered(
         tuple(view.camera for view in result.views),
         result.refinement.world_from_background,
     )
-    rest = (
+    background = (
         None
         if world_from_background is None
         else Tracked(
@@ -123,7 +123,7 @@ def _registered(
         predicted and predicted["upper95"],
         cameras,
         result.seconds["total"] - result.seconds["load"],
-        rest,
+        background,
     )
 
 

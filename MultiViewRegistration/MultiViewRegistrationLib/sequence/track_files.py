@@ -65,16 +65,16 @@ class Track:
             "stopped": self.stopped,
             "centroid_ct": self.anatomy.centroid.tolist(),
             "views": list(case.cameras),
-            "frames": [self._told(frame) for frame in self.frames],
+            "frames": [self._frame(frame) for frame in self.frames],
             "start": self.start,
             "pace": self.pace,
             "software": software(self.compute_device),
             "inputs": case.inputs,
         }
 
-    def _told(self, frame: Tracked) -> dict:
+    def _frame(self, frame: Tracked) -> dict:
         pose, truth = frame.world_from_ct, self.sequence.truths.get(frame.number)
-        told = {
+        content = {
             "number": frame.number,
             "name": self.sequence.names[frame.number],
             "how": frame.how,
@@ -95,8 +95,8 @@ class Track:
         }
         if truth is not None and pose is not None:
             targets = self.sequence.first.targets
-            told["mtre_mm"] = metrics.mtre(pose, truth, self.anatomy.corners() if targets is None else targets)
-        return told
+            content["mtre_mm"] = metrics.mtre(pose, truth, self.anatomy.corners() if targets is None else targets)
+        return content
 
     def overlays(self, tell: Callable[[float, str], object] = lambda fraction, stage: None) -> dict[str, bytes]:
         """Each view of each frame with the edges of the CT at its pose, rejected ones included: PNG files by their names.
@@ -262,7 +262,7 @@ class StoredTrack:
 
 
 def _stored(number: int, fields: JsonObject) -> Tracked:
-    """A frame as `Track._told` wrote it; what is not needed to use its pose may be missing."""
+    """A frame as `Track._frame` wrote it; only its pose is required."""
     verdict = fields.choice("verdict", ("accept", "check", "reject"))
     placed = verdict != "reject" or fields.values.get("world_from_ct") is not None
     how = fields.text("how", "how the pose was found") if fields.has("how") else "followed"
@@ -283,21 +283,21 @@ def _stored(number: int, fields: JsonObject) -> Tracked:
 
 def _similarity(fields: JsonObject) -> tuple[float, ...]:
     """NaN of a view that shows nothing of the CT."""
-    told = fields.values.get("similarity") or []
-    if not isinstance(told, list) or not all(
-        value is None or (isinstance(value, (int, float)) and abs(value) <= 1) for value in told
+    content = fields.values.get("similarity") or []
+    if not isinstance(content, list) or not all(
+        value is None or (isinstance(value, (int, float)) and abs(value) <= 1) for value in content
     ):
-        fields.refuse("similarity", f"is {describe(told)}", "a number from -1 to 1 for each view")
-    return tuple(float("nan") if value is None else float(value) for value in told)
+        fields.refuse("similarity", f"is {describe(content)}", "a number from -1 to 1 for each view")
+    return tuple(float("nan") if value is None else float(value) for value in content)
 
 
 def _cameras(fields: JsonObject) -> tuple[Camera, ...]:
-    told = fields.values.get("cameras") or []
-    if not all(isinstance(camera, dict) and "size" in camera for camera in told):
+    content = fields.values.get("cameras") or []
+    if not all(isinstance(camera, dict) and "size" in camera for camera in content):
         return ()
     return tuple(
         read_geometry(JsonObject(fields.file, f"{fields.name}.cameras[{n}]", {"camera": camera})).camera
-        for n, camera in enumerate(told)
+        for n, camera in enumerate(content)
     )
 
 

@@ -25,7 +25,7 @@ from .player import Played
 class Motion:
     """fixed, moving: the structures' names.   count: of all frames.   motion: a `tracking.relative.Relative` of each that has both poses.
 
-    curves: what is plotted, see `motion_files.curves`.
+    curves: what is plotted, see `sequence.motion.curves`.
     poses: (4, 4) world_from_ct of the moving structure in each frame, None where it was lost or rejected.
     structure: reads its CT, in any thread; InputError where that is not there any more.
     """
@@ -59,7 +59,7 @@ class Motion:
 
     def save(self, folder: str | os.PathLike) -> list[Path]:
         """Write motion.csv and motion.html."""
-        from ..sequence.motion_files import write_files
+        from ..sequence.motion import write_files
 
         write_files(folder, self.motion, self.fixed, self.moving, self.count)
         return [Path(folder) / name for name in ("motion.csv", "motion.html")]
@@ -70,7 +70,7 @@ def motion_of(path: str | os.PathLike, played: Played) -> Motion:
 
     InputError for what is no such file, for tracks of other frames, and where no two frames have both poses.
     """
-    from ..sequence.motion_files import curves, motion_against
+    from ..sequence.motion import curves, motion_against
     from ..sequence.track_files import StoredTrack
 
     moving = StoredTrack.read(path)

@@ -17,14 +17,53 @@ from ..geometry import rigid
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..imaging.ct import load_ct
-from ..io.datasets.chest import chest_ct
+from ..io.datasets.chest import cache_folder, chest_ct
 from ..io.files import write_atomically, written_atomically
 from .body import Body, bone_points, continued, middle, without_couch
-from .implants import random_implant, random_wires
 from .projector import Projector
-from .simulator import SimulatedXRay
+from .simulator import SimulatedXRay, random_implant, random_wires
 from .surfaces import SurfaceProjector
-from .truncation import crop_sideways, within
+
+
+def crop_sideways(ct_path: Path, written: Path, centre: np.ndarray, rng: np.random.Generator) -> None:
+    """Writes a part of a CT that ends within the body, as drawn from `rng`.
+
+    centre: (3,) CT LPS mm, from which the cuts are measured. One of three: both sides are cut off 65 to 95 mm out; one side
+    35 to 65 mm out; one side and the front or the back, 45 to 75 and 40 to 60 mm out. A C-arm's image shows about 100 mm to
+    each side.
+    """
+    image = sitk.ReadImage(str(ct_path))
+    size, spacing = np.array(image.GetSize()), np.array(image.GetSpacing())
+    middle = np.array(image.TransformPhysicalPointToContinuousIndex(centre.tolist()))
+    box = np.stack([np.zeros(3, int), size], axis=1)
+
+    def cut(axis: int, end: int, nearest_mm: float, farthest_mm: float) -> None:
+        away = rng.uniform(nearest_mm, farthest_mm) / spacing[axis]
+        index = round(middle[axis] + (away if end else -away))
+        box[axis, end] = np.clip(index, 0, size[axis])
+
+    kind, side = rng.integers(3), rng.integers(2)
+    if kind == 0:
+        cut(0, 0, 65, 95)
+        cut(0, 1, 65, 95)
+    elif kind == 1:
+        cut(0, side, 35, 65)
+    else:
+        cut(0, side, 45, 75)
+        cut(1, rng.integers(2), 40, 60)
+    (i, i_end), (j, j_end), _ = box.tolist()
+    with written_atomically(written) as path:
+        sitk.WriteImage(image[i:i_end, j:j_end], str(path), useCompression=True)
+
+
+def within(image_path: Path, points: np.ndarray) -> np.ndarray:
+    """(N,) bool: which points (N, 3), CT LPS mm, lie in an image's grid, 5 mm or more from its faces."""
+    image = sitk.ReadImage(str(image_path))
+    spacing = np.array(image.GetSpacing())
+    direction = np.array(image.GetDirection()).reshape(3, 3)
+    index = (points - image.GetOrigin()) @ direction / spacing
+    return ((index >= 5 / spacing) & (index <= np.array(image.GetSize()) - 1 - 5 / spacing)).all(axis=1)
+
 
 SIZE = 512, 512
 PIXEL_MM = 0.58
@@ -281,3 +320,24 @@ def json_text(value: dict) -> str:
     """JSON with a line for each matrix row."""
     text = json.dumps(value, indent=1)
     return re.sub(r"\[[^][{}]*\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text) + "\n"
+
+
+#: Beside the package where it is used from its source.
+FILES = Path(__file__).resolve().parents[2] / "Resources" / "SampleData" / "Chest"
+
+
+def demo_at_hand() -> Path:
+    """Path of a case.json of the demo in the user's cache, made at once; where the X-rays did not come along, as `demo_case` makes it.
+
+    Raises InputError where the CT cannot be downloaded, or itk-rtk is missing where it is needed.
+    """
+    folder = cache_folder() / "demo"
+    if not FILES.is_dir():
+        return folder / "case.json" if (folder / "case.json").is_file() else demo_case(folder)
+    case = json.loads((FILES / "case.json").read_text(encoding="utf-8"))
+    case["ct"] = str(chest_ct())
+    folder.mkdir(parents=True, exist_ok=True)
+    for view in case["views"]:
+        write_atomically(folder / view["image"], (FILES / view["image"]).read_bytes())
+    write_atomically(folder / "case.json", json.dumps(case))
+    return folder / "case.json"

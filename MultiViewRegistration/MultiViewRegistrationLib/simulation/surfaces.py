@@ -18,8 +18,8 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.rigid import transform_points
 from ..imaging.volume import Volume
+from .body import BONE, ENERGIES_KEV, SIGNAL_SHARE, WATER
 from .projector import detector_mm, without_skew
-from .spectrum import BONE, ENERGIES_KEV, SIGNAL_SHARE, WATER
 
 #: Hounsfield units of the surfaces, from skin and lung to the densest bone.
 LEVELS_HU = (-800.0, -500.0, -200.0, -25.0, 150.0, 300.0, 500.0, 800.0, 1200.0)

@@ -1,9 +1,10 @@
-"""The motion of one tracked structure against another, as a table and as a page with plots."""
+"""The motion of one tracked structure against another: computed frame by frame, as a table, and as a page with plots."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,69 @@ import numpy as np
 from ..errors import InputError
 from ..figures.html_tree import tag
 from ..figures.line_plot import Axis, Line, legend, line_plot
+from ..geometry import rigid
 from ..io.files import staged
 from ..io.json_reader import printable
 from ..report.html import page as html_page
-from .relative_motion import Relative, relative_motion
 from .track_files import MATRIX, StoredTrack, table
+
+#: A screw axis of a smaller turn, in radians, is mostly noise.
+MIN_ROTATION = np.radians(1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Relative:
+    """The pose of the moving structure against the fixed one in a frame, and how it came there from the first such frame.
+
+    fixed_from_moving: (4, 4) CT mm to CT mm.
+    rotation_deg: (3,) rotation vector along the axes of the fixed structure's CT; its length is the angle.
+    shift_mm: (3,) of the moving structure's centroid, along the same axes.
+    axis, along_mm, point: of the screw (finite helical axis) that is this motion: its direction (3,), how far it goes along it, and its
+        point (3,) in the fixed CT that is nearest to the moving centroid; None for a turn below MIN_ROTATION.
+    """
+
+    number: int
+    fixed_from_moving: np.ndarray
+    rotation_deg: np.ndarray
+    shift_mm: np.ndarray
+    axis: np.ndarray | None = None
+    along_mm: float | None = None
+    point: np.ndarray | None = None
+
+
+def relative_motion(
+    fixed: Sequence[np.ndarray | None],
+    moving: Sequence[np.ndarray | None],
+    centroid: np.ndarray,
+) -> list[Relative]:
+    """Of each frame in which there are both poses world_from_ct (4, 4), the motion since the first of them.
+
+    centroid: (3,) of the moving structure, in its CT, mm.
+
+    The finite helical axis is that of Woltring et al., J. Biomechanics 18 (1985).
+    """
+    both = [
+        (n, rigid.inverse(a) @ b)
+        for n, (a, b) in enumerate(zip(fixed, moving, strict=True))
+        if a is not None and b is not None
+    ]
+    return [_relative(number, pose, both[0][1], centroid) for number, pose in both]
+
+
+def _relative(number: int, pose: np.ndarray, first: np.ndarray, centroid: np.ndarray) -> Relative:
+    motion = pose @ rigid.inverse(first)
+    turn, at = rigid.log_so3(motion[:3, :3]), rigid.transform_points(first, centroid)
+    shift = rigid.transform_points(motion, at) - at
+    angle = float(np.linalg.norm(turn))
+    if angle < MIN_ROTATION:
+        return Relative(number, pose, np.degrees(turn), shift)
+    axis = turn / angle
+    along = float(shift @ axis)
+    across = shift - along * axis
+    # The centroid goes round the axis by the angle: the chord is `across`.
+    point = at + across / 2 + np.cross(axis, across) / (2 * np.tan(angle / 2))
+    return Relative(number, pose, np.degrees(turn), shift, axis, along, point)
+
 
 HEADER = (
     "frame",
@@ -122,21 +181,21 @@ def _plain(each: Relative) -> dict:
 
 def curves(motion: Sequence[Relative]) -> list[tuple[str, str, list[tuple[str, list[float]]]]]:
     """What is plotted against the frames of a motion: a name, a unit, and lines, each with its name and a value for each frame."""
-    told = []
+    groups = []
     for name, unit, vectors in (
-        ("Turn", "degrees", [each.rotation_deg for each in motion]),
+        ("Rotation", "degrees", [each.rotation_deg for each in motion]),
         ("Shift of the centroid", "mm", [each.shift_mm for each in motion]),
     ):
         values = np.array(vectors)
         columns = [*values.T, np.linalg.norm(values, axis=1)]
-        told.append(
+        groups.append(
             (
                 name,
                 unit,
                 [(label, column.tolist()) for label, column in zip(("x", "y", "z", "size"), columns, strict=True)],
             )
         )
-    return told
+    return groups
 
 
 def page(motion: Sequence[Relative], fixed: str, moving: str, count: int) -> str:
@@ -149,7 +208,9 @@ def page(motion: Sequence[Relative], fixed: str, moving: str, count: int) -> str
         )
         plots.append(tag("figure", tag("figcaption", f"{name}, {unit}"), plot, legend([label for label, _ in lines])))
     missing = count - len(motion)
-    said = f"Since frame {frames[0]}, along the axes of the fixed structure's CT. " + (
-        f"{missing} of {count} frames are left out: one of the two was lost or rejected there." if missing else ""
+    note = f"Since frame {frames[0]}, along the axes of the fixed structure's CT. " + (
+        f"{missing} of {count} frames are missing: one of the two structures was lost or rejected there."
+        if missing
+        else ""
     )
-    return html_page(title, [said], [tag("div", *plots, class_="plots")])
+    return html_page(title, [note], [tag("div", *plots, class_="plots")])

@@ -18,7 +18,7 @@ from ..io.files import sha256
 from ..io.points import with_ct_points
 from ..io.pose_files import read_start_pose
 from ..io.transforms import AXES, DIRECTIONS
-from ..regressor.initialise import Model
+from ..regressor.initialise import Regressor
 from ..regressor.learning import missing_packages, train
 from ..report.result import Result, write_report
 from ..simulation.cases import demo_case
@@ -196,7 +196,7 @@ class _Run:
     case: Case
     note: str
     start: str = "given"
-    model: Model | None = None
+    model: Regressor | None = None
 
 
 def run_demo(out: Path, tell: Callable[[float, str], object] = lambda fraction, stage: None) -> list[Result]:

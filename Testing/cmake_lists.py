@@ -3,19 +3,19 @@
     python Testing/cmake_lists.py            says what the lists lack or have too much
     python Testing/cmake_lists.py --write    brings them up to date; `make cmake-lists` is the same
 
-Everything that lies in the module's folders is packaged, the command line with its benchmark and demo as well: 0.3 MB without which
-`mvreg` in Slicer's Python would end in a missing module; what they need beyond Slicer each asks for by itself.
+What Slicer does not need is not packaged: the page, studies, benchmarks, the simulator and their commands.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 
 MODULE = Path(__file__).resolve().parents[1] / "MultiViewRegistration"
 CMAKE_FILE = MODULE / "CMakeLists.txt"
 FOLDERS = ("MultiViewRegistrationLib", "Resources")
+LEFT_OUT = ("viewer", "studies", "bench", "simulation", "cli/view.py", "cli/studies.py", "cli/demo.py")
 SCRIPTS, RESOURCES = "MODULE_PYTHON_SCRIPTS", "MODULE_PYTHON_RESOURCES"
 
 
@@ -24,6 +24,8 @@ def on_disk(module: Path = MODULE) -> dict[str, list[str]]:
     found = {path for folder in FOLDERS for path in (module / folder).rglob("*") if path.is_file()}
     names = sorted(path.relative_to(module) for path in found | set(module.glob("*.py")))
     wanted = [name for name in names if not any(part.startswith((".", "__pycache__")) for part in name.parts)]
+    library = PurePath("MultiViewRegistrationLib")
+    wanted = [name for name in wanted if not any(name.is_relative_to(library / part) for part in LEFT_OUT)]
     scripts = [name.as_posix() for name in wanted if name.suffix == ".py"]
     return {SCRIPTS: scripts, RESOURCES: [name.as_posix() for name in wanted if name.suffix != ".py"]}
 

@@ -1,7 +1,11 @@
-"""The extension's CMake files: they configure, and they package every file there is."""
+"""The extension's CMake files: they configure, and they package every file that Slicer needs."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cmake_lists
@@ -24,6 +28,7 @@ def module(tmp_path) -> Path:
         "CMakeLists.txt",
         "Testing/Python/ATest.py",
         "MultiViewRegistrationLib/io/__pycache__/b.pyc",
+        "MultiViewRegistrationLib/studies/c.py",
         "Resources/.DS_Store",
     ]
     for name in package + leave:
@@ -32,7 +37,7 @@ def module(tmp_path) -> Path:
     return tmp_path
 
 
-def test_every_file_is_packaged_and_nothing_else():
+def test_what_slicer_needs_is_packaged_and_nothing_else():
     text = cmake_lists.CMAKE_FILE.read_text(encoding="utf-8")
     assert not cmake_lists.differences(text, cmake_lists.on_disk()), "run `make cmake-lists`"
 
@@ -91,3 +96,20 @@ def test_slicer_is_told_of_every_self_test(recorded):
     registered = {Path(line.partition("=")[2]) for line in recorded if line.startswith("unittest=")}
     module = cmake_lists.MODULE
     assert registered == {module / "MultiViewRegistration.py", *(module / "Testing" / "Python").glob("*.py")}
+
+
+def test_what_is_packaged_works_without_the_rest(tmp_path):
+    for name in cmake_lists.on_disk()[cmake_lists.SCRIPTS] + cmake_lists.on_disk()[cmake_lists.RESOURCES]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(cmake_lists.MODULE / name, tmp_path / name)
+    commands = {name: _mvreg(tmp_path, name, "--help") for name in ("register", "train", "track", "case", "export")}
+    assert {name: done.returncode for name, done in commands.items()} == dict.fromkeys(commands, 0), commands
+    for name in ("demo", "bench", "view"):
+        done = _mvreg(tmp_path, name)
+        assert done.returncode == 2 and done.stderr.startswith(f"mvreg: {name}: is not part of Slicer's extension;")
+
+
+def _mvreg(library: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "MultiViewRegistrationLib.cli.main", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(library)}
+    return subprocess.run(command, env=environment, cwd=library, capture_output=True, text=True, timeout=120)

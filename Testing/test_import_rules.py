@@ -21,6 +21,8 @@ ROOMS = (
 ).split()
 #: The simulated X-rays come from a projector that is not ours.
 FORBIDDEN = {("viewer", "panel"), ("simulation", "rendering")}
+#: Slicer's extension does not ship these.
+FORBIDDEN |= {(room, other) for room in ("mrml", "session", "panel") for other in ("simulation", "studies", "bench")}
 #: Rooms that know Slicer's scene.
 SLICER_ROOMS = {"mrml", "session", "panel", "viewer"}
 
@@ -195,6 +197,7 @@ def test_a_cycle_is_noticed():
         ("viewer.page", "import qt"),
         ("viewer.page", "from ..panel.register import REFINEMENTS"),
         ("panel.panel", "from ..viewer.page import build"),
+        ("mrml.sample_data", "from ..simulation.cases import demo_case"),
     ],
 )
 def test_a_broken_rule_is_noticed(module, source):

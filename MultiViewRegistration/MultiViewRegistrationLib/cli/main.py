@@ -13,6 +13,7 @@ import sys
 import warnings
 from contextlib import nullcontext
 from importlib import import_module
+from types import ModuleType
 
 from .. import __version__
 from ..errors import InputError
@@ -20,7 +21,7 @@ from ..jobs.progress import stopped_by_end_of_stdin
 
 #: Commands, each with its module, which has a function `add_COMMAND`, and its line in the help.
 COMMANDS = {
-    "demo": ("register", "register a real CT to simulated X-rays of it, and write a report"),
+    "demo": ("demo", "register a real CT to simulated X-rays of it, and write a report"),
     "register": ("register", "register the CT of a case to its X-rays"),
     "train": ("train", "train a network to find the pose of a case's CT in its views"),
     "models": ("train", "list the trained models in your store, or remove one"),
@@ -40,11 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the program; returns its exit status."""
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
-        return _run(_options(sys.argv[1:] if arguments is None else list(map(str, arguments))))
+        return _run(sys.argv[1:] if arguments is None else list(map(str, arguments)))
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(arguments: list[str]) -> int:
     try:
+        options = _options(arguments)
         with stopped_by_end_of_stdin() if options.progress == "json" else nullcontext():
             answer = options.run(options)
         if options.json:
@@ -74,6 +76,18 @@ def _show_warning(message, *_ignored, **_more) -> None:
     print(f"mvreg: warning: {message}", file=sys.stderr)
 
 
+def _module(command: str, name: str) -> ModuleType:
+    """The module of a command. InputError in Slicer's extension for a command that it does not have."""
+    try:
+        return import_module(f".{name}", __package__)
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith(__package__.split(".")[0]):
+            raise
+        raise InputError(
+            f"{command}: is not part of Slicer's extension; install the package multiview-registration with pip."
+        ) from None
+
+
 def _options(arguments: list[str]) -> argparse.Namespace:
     """The options. Only the chosen command's module is imported, so that the program starts fast."""
     parser = argparse.ArgumentParser(
@@ -85,7 +99,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     for name, (module, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text)
         if arguments[:1] == [name]:
-            getattr(import_module(f".{module}", __package__), f"add_{name}")(command)
+            getattr(_module(name, module), f"add_{name}")(command)
     return parser.parse_args(arguments)
 
 

@@ -21,6 +21,7 @@ from ..io.case import Case, views_of
 from ..io.case_file import DEFAULT_SEARCH, ViewFile
 from ..io.dicom_geometry import LEFT_OUT
 from .frames import lps_from_ras
+from .nodes import placed
 from .registration import CT_UNIT, Registration, refuse_nonlinear
 from .xray import XRayView, lens_of, place_of
 
@@ -182,13 +183,8 @@ def _points(markups, *, world: bool) -> list[tuple[str, np.ndarray]]:
     """Label and position, RAS, of the control points that have been placed."""
     if markups is None:
         return []
-    placed = [
-        i
-        for i in range(markups.GetNumberOfControlPoints())
-        if markups.GetNthControlPointPositionStatus(i) == slicer.vtkMRMLMarkupsNode.PositionDefined
-    ]
     position = markups.GetNthControlPointPositionWorld if world else markups.GetNthControlPointPosition
-    return [(markups.GetNthControlPointLabel(i), np.array(position(i))) for i in placed]
+    return [(markups.GetNthControlPointLabel(i), np.array(position(i))) for i in placed(markups)]
 
 
 def _entry(view: XRayView) -> ViewFile:

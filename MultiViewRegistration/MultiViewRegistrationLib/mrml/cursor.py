@@ -10,7 +10,7 @@ from vtkmodules.vtkFiltersSources import vtkSphereSource
 
 from ..errors import InputError
 from ..geometry.epipolar import epipolar_line, triangulate
-from .detector import Detector, detector_of, detectors
+from .detector import DetectorPlane, detector_of, detectors
 from .frames import ras_from_lps, transform_to_ras
 from .layout import number_of
 from .nodes import cross, draw, lines_node, placed, product, remove_with_products, world_points
@@ -53,7 +53,7 @@ class LinkedCursor:
 
     def __init__(self, registration: Registration) -> None:
         self._registration = registration
-        self._detectors: list[Detector] = []
+        self._detectors: list[DetectorPlane] = []
         self._shown: tuple | None = None
         self._jumped_to: np.ndarray | None = None
         self.reading = Reading()
@@ -154,7 +154,7 @@ def kept(places: list[str | None]) -> list[int]:
     return together
 
 
-def read(points, among: list[Detector]) -> Reading:
+def read(points, among: list[DetectorPlane]) -> Reading:
     """What points that belong together say: RAS mm (n, 3), one in the world, or one each in some of the X-rays."""
     places = [(detector_of(point, among), point) for point in points]
     seen = {detector.view.node.GetID(): detector.locate(point)[0] for detector, point in places if detector is not None}
@@ -191,11 +191,11 @@ def _hovered(scene) -> tuple | None:
     return tuple(mouse) if np.abs(np.subtract(crosshair.GetCrosshairRAS(), mouse)).max() < HOVERING_MM else None
 
 
-def _epipolar(seen_by: Detector, pixel, detector: Detector) -> np.ndarray | None:
+def _epipolar(seen_by: DetectorPlane, pixel, detector: DetectorPlane) -> np.ndarray | None:
     return None if pixel is None else epipolar_line(seen_by.camera, detector.camera, pixel)
 
 
-def _cross(reading: Reading, detector: Detector) -> np.ndarray | None:
+def _cross(reading: Reading, detector: DetectorPlane) -> np.ndarray | None:
     if reading.ras is None or detector.depth(reading.ras) <= 0:
         return None
     side = max(detector.camera.size)

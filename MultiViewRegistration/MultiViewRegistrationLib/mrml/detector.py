@@ -20,7 +20,7 @@ BESIDE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Detector:
+class DetectorPlane:
     """An X-ray, where it lies.
 
     slice_id: the ID that the node of its slice view has, or will have once there is one; None for an X-ray that is not shown.
@@ -64,7 +64,7 @@ class Detector:
         return abs(off) <= ON_PLANE_MM and bool((np.abs(pixel - (size - 1) / 2) <= (0.5 + BESIDE) * size).all())
 
 
-def detectors(registration: Registration, before: list[Detector] = ()) -> list[Detector]:
+def detectors(registration: Registration, before: list[DetectorPlane] = ()) -> list[DetectorPlane]:
     """Those of the X-rays whose geometry is known; an object of `before` again where nothing has changed for it."""
     known = {detector.stamp: detector for detector in before}
     found = []
@@ -76,21 +76,21 @@ def detectors(registration: Registration, before: list[Detector] = ()) -> list[D
     return found
 
 
-def _detector(view: XRayView, stamp: tuple) -> Detector | None:
+def _detector(view: XRayView, stamp: tuple) -> DetectorPlane | None:
     try:
         camera, depth_mm = view.camera, view.detector_mm
     except InputError:
         return None
     tag = tag_of(view)
-    return Detector(
+    return DetectorPlane(
         view, tag and f"vtkMRMLSliceNode{tag}", camera, ras_from_lps(world_from_pixel(camera, depth_mm)), stamp
     )
 
 
-def detector_of(point, among: list[Detector]) -> Detector | None:
+def detector_of(point, among: list[DetectorPlane]) -> DetectorPlane | None:
     """The one on whose plane a point (3,), RAS mm, lies; of several the nearest plane, of one plane the image nearest to its middle."""
 
-    def order(detector: Detector) -> tuple[float, float]:
+    def order(detector: DetectorPlane) -> tuple[float, float]:
         pixel, off = detector.locate(point)
         return round(abs(off), 2), float(np.abs((pixel + 0.5) / detector.camera.size - 0.5).max())
 

@@ -9,7 +9,7 @@ import numpy as np
 import slicer
 
 from . import manual_pose
-from .detector import Detector, detector_of, detectors
+from .detector import DetectorPlane, detector_of, detectors
 from .nodes import OWNER, placed, world_points
 from .registration import Registration
 
@@ -52,7 +52,9 @@ def distances(registration: Registration) -> list[Distance]:
     return [_distance(registration, among, *pair) for pair in pairs]
 
 
-def _distance(registration: Registration, among: list[Detector], name: str, a: np.ndarray, b: np.ndarray) -> Distance:
+def _distance(
+    registration: Registration, among: list[DetectorPlane], name: str, a: np.ndarray, b: np.ndarray
+) -> Distance:
     mm = float(np.linalg.norm(a - b))
     detector = detector_of(a, among)
     if detector is None or detector_of(b, among) is not detector:

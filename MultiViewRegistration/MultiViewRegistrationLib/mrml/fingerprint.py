@@ -14,7 +14,7 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from ..io.cameras import GEOMETRIES
 from .case import EXTRAS
 from .registration import CT_UNIT, Registration
-from .xray import XRayView
+from .xray import XRayView, place_of
 
 #: What of a view's content a registration depends on, with its distortion where it has one.
 ASKED = (*GEOMETRIES, "pixel_mm", "frame", "intensity", "inverted", "flipped", "rotation_sd_deg", "translation_sd_mm")
@@ -75,9 +75,8 @@ def _volume(node) -> list | None:
     """Of voxels and where they lie. A file of Slicer's has the slices of a left-handed volume the other way round, and so this has."""
     if node is None or node.GetImageData() is None:
         return None
-    matrix = vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
-    place, left_handed = slicer.util.arrayFromVTKMatrix(matrix), matrix.Determinant() < 0
+    place = place_of(node)
+    left_handed = bool(np.linalg.det(place) < 0)
     if left_handed:
         last = node.GetImageData().GetDimensions()[2] - 1
         place = place @ [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, last], [0, 0, 0, 1]]

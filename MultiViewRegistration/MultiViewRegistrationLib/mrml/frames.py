@@ -48,7 +48,11 @@ def set_transform(node, parent_from_child) -> None:
 
 def world_from_node(node) -> np.ndarray:
     """The transform (4, 4), LPS, that the parents of a vtkMRMLTransformableNode put it under. They must be linear."""
-    matrix = slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes
-    result = slicer.util.vtkMatrixFromArray(np.eye(4))
-    matrix(node.GetParentTransformNode(), None, result)
-    return transform_to_lps(slicer.util.arrayFromVTKMatrix(result))
+    return transform_to_lps(ras_from_node(node))
+
+
+def ras_from_node(node) -> np.ndarray:
+    """The same transform in RAS."""
+    matrix = slicer.util.vtkMatrixFromArray(np.eye(4))
+    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(node.GetParentTransformNode(), None, matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)

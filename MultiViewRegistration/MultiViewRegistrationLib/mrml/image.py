@@ -136,13 +136,12 @@ def show_mask(view: XRayView, *, filled: bool = False) -> None:
         for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", view.node.GetScene())
         if not number_of(node.GetLayoutName() or "") or node.GetLayoutName() == tag_of(view)
     )
-    was = display.StartModify()
-    if tuple(display.GetViewNodeIDs()) != views:
-        display.SetViewNodeIDs(list(views))
-    display.SetVisibility2DFill(filled)
-    display.SetOpacity2DFill(FILL_OPACITY)
-    display.SetVisibility2DOutline(True)
-    display.EndModify(was)
+    with slicer.util.NodeModify(display):
+        if tuple(display.GetViewNodeIDs()) != views:
+            display.SetViewNodeIDs(list(views))
+        display.SetVisibility2DFill(filled)
+        display.SetOpacity2DFill(FILL_OPACITY)
+        display.SetVisibility2DOutline(True)
 
 
 def add_mask(view: XRayView, name: str, used: np.ndarray) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..geometry.landmarks import Landmark
 from .case import LANDMARKS
-from .detector import Detector, detector_of, detectors
+from .detector import DetectorPlane, detector_of, detectors
 from .frames import ras_from_lps
 from .nodes import placed, product
 from .registration import Registration
@@ -77,7 +77,7 @@ def clicked(registration: Registration) -> dict[str, list[str]]:
     return {name: _labels(owner.GetNodeReference(LANDMARKS)) for name, owner in owners.items()}
 
 
-def in_xray(registration: Registration, detector: Detector) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def in_xray(registration: Registration, detector: DetectorPlane) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Pixels (2,) of an X-ray by the landmark's name: where those of the CT fall on it now, and where they were clicked in it."""
     in_ct = _points(registration.node.GetNodeReference(LANDMARKS))
     of_ct = {name: detector.pixels(point) for name, point in in_ct if detector.depth(point) > 0}
@@ -127,7 +127,7 @@ def _points(markups) -> list[tuple[str, tuple[float, float, float]]]:
     return [(name, markups.GetNthControlPointPositionWorld(i)) for name, i in named if name]
 
 
-def _settle(registration: Registration, markups, among: list[Detector], order: ClickOrder) -> None:
+def _settle(registration: Registration, markups, among: list[DetectorPlane], order: ClickOrder) -> None:
     """Name the new points of a list, and move those that belong to another one there."""
     gone = 0
     for i in [i for i in placed(markups) if not markups.GetNthControlPointLabel(i)]:
@@ -145,7 +145,7 @@ def _settle(registration: Registration, markups, among: list[Detector], order: C
         order.clicked(where, name)
 
 
-def _keep_on_plane(detector: Detector) -> None:
+def _keep_on_plane(detector: DetectorPlane) -> None:
     """The X-ray's landmarks stay on their pixels where its image was moved, and on its plane where they were."""
     markups = detector.view.node.GetNodeReference(LANDMARKS)
     if markups is None:

@@ -15,7 +15,7 @@ from .case import ct_of
 from .detector import detectors
 from .frames import lps_from_ras, ras_from_lps, transform_to_lps
 from .registration import Registration
-from .xray import XRayView
+from .xray import XRayView, place_of
 
 CENTRE = "centre"
 
@@ -145,9 +145,7 @@ def xrays_without_ct(registration: Registration) -> list[str]:
     ct = registration.ct
     if ct is None or ct.GetImageData() is None:
         return []
-    matrix = slicer.util.vtkMatrixFromArray(np.eye(4))
-    ct.GetIJKToRASMatrix(matrix)
-    world_from_index = registration.world_from_ct @ lps_from_ras(slicer.util.arrayFromVTKMatrix(matrix))
+    world_from_index = registration.world_from_ct @ lps_from_ras(place_of(ct))
     low, high = np.full(3, -0.5), np.array(ct.GetImageData().GetDimensions()) - 0.5
     centre = rigid.transform_points(world_from_index, (low + high) / 2)
     views = [view for view in registration.xrays if view.used and view.placed]

@@ -6,7 +6,7 @@ import numpy as np
 import slicer
 
 from . import slice_view
-from .detector import Detector
+from .detector import DetectorPlane
 from .registration import Registration
 from .xray import XRayView
 
@@ -55,7 +55,7 @@ def picture_of(mode: str, film, drr: np.ndarray, *, structure: bool) -> np.ndarr
     return live_picture(mode, film, drr, structure=structure)
 
 
-def show_drr(detector: Detector, drr: np.ndarray, factor: int) -> None:
+def show_drr(detector: DetectorPlane, drr: np.ndarray, factor: int) -> None:
     """Put a DRR into the view's volume.
 
     drr: (rows, columns), NaN where it says nothing, of the camera pooled by `factor`.
@@ -65,7 +65,7 @@ def show_drr(detector: Detector, drr: np.ndarray, factor: int) -> None:
     _place(node, detector, factor)
 
 
-def show_picture(detector: Detector, picture: np.ndarray, factor: int) -> None:
+def show_picture(detector: DetectorPlane, picture: np.ndarray, factor: int) -> None:
     """Put a picture, uint8 (rows, columns, 3), into the view's volume."""
     node = _volume(detector.view, PICTURE, "vtkMRMLVectorVolumeNode", "overlay")
     slicer.util.updateVolumeFromArray(node, picture[None])
@@ -79,15 +79,14 @@ def shade(view: XRayView, tones) -> None:
         return
     low, high = tones.window(like.GetWindowLevelMin(), like.GetWindowLevelMax())
     display = node.GetDisplayNode()
-    was = display.StartModify()
-    display.SetAutoWindowLevel(False)
-    display.SetWindowLevelMinMax(low, high)
-    display.SetInterpolate(like.GetInterpolate())
-    display.SetAndObserveColorNodeID(like.GetColorNodeID())
-    display.SetLowerThreshold(0.0)
-    display.SetUpperThreshold(1e6)
-    display.SetApplyThreshold(True)
-    display.EndModify(was)
+    with slicer.util.NodeModify(display):
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevelMinMax(low, high)
+        display.SetInterpolate(like.GetInterpolate())
+        display.SetAndObserveColorNodeID(like.GetColorNodeID())
+        display.SetLowerThreshold(0.0)
+        display.SetUpperThreshold(1e6)
+        display.SetApplyThreshold(True)
 
 
 def xray_window(view: XRayView) -> tuple[float, float]:
@@ -133,7 +132,7 @@ def _volume(view: XRayView, role: str, class_name: str, suffix: str):
     return node
 
 
-def _place(node, detector: Detector, factor: int) -> None:
+def _place(node, detector: DetectorPlane, factor: int) -> None:
     """Lay a volume on the detector's plane, each of its pixels over `factor` x `factor` of the X-ray's."""
     pixel_from_pooled = np.diag([factor, factor, 1.0, 1.0])
     pixel_from_pooled[:2, 3] = (factor - 1) / 2

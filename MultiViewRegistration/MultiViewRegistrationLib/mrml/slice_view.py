@@ -6,11 +6,12 @@ from itertools import product
 
 import numpy as np
 import slicer
-from vtkmodules.vtkCommonMath import vtkMatrix3x3, vtkMatrix4x4
+from vtkmodules.vtkCommonMath import vtkMatrix3x3
 
+from .frames import ras_from_node
 from .layout import colour, composite_node, group, number_of, slice_node, tag_of
 from .nodes import OWNER
-from .xray import XRayView
+from .xray import XRayView, place_of
 
 #: What Slicer's list of orientations says of the plane of an X-ray, and what it goes back to.
 ORIENTATION, DEFAULT_ORIENTATION = "X-ray", "Axial"
@@ -26,12 +27,11 @@ def point(view: XRayView) -> bool:
     if node is None or composite is None or 0 in view.size:
         return False
     fill(view)
-    was = node.StartModify()
-    _style(node, tag)
-    node.SetSliceVisible(view.placed)  # else its image would lie anywhere in 3D
-    if not _on(node, ras_from_slice(view)):
-        fit(view)
-    node.EndModify(was)
+    with slicer.util.NodeModify(node):
+        _style(node, tag)
+        node.SetSliceVisible(view.placed)  # else its image would lie anywhere in 3D
+        if not _on(node, ras_from_slice(view)):
+            fit(view)
     return True
 
 
@@ -40,27 +40,25 @@ def fill(view: XRayView) -> None:
     composite = composite_node(view.node.GetScene(), tag_of(view))
     if composite is None:
         return
-    was = composite.StartModify()
-    composite.SetLinkedControl(False)
-    composite.SetHotLinkedControl(False)
-    composite.SetDoPropagateVolumeSelection(False)  # a volume that is loaded is shown in the other views only
-    composite.SetBackgroundVolumeID(view.node.GetID())
-    composite.SetLabelVolumeID(None)
-    over = composite.GetForegroundVolumeID() and view.node.GetScene().GetNodeByID(composite.GetForegroundVolumeID())
-    if over is None or over.GetNodeReferenceID(OWNER) != view.node.GetID():
-        composite.SetForegroundVolumeID(None)
-        composite.SetForegroundOpacity(0.0)
-    composite.EndModify(was)
+    with slicer.util.NodeModify(composite):
+        composite.SetLinkedControl(False)
+        composite.SetHotLinkedControl(False)
+        composite.SetDoPropagateVolumeSelection(False)  # a volume that is loaded is shown in the other views only
+        composite.SetBackgroundVolumeID(view.node.GetID())
+        composite.SetLabelVolumeID(None)
+        over = composite.GetForegroundVolumeID() and view.node.GetScene().GetNodeByID(composite.GetForegroundVolumeID())
+        if over is None or over.GetNodeReferenceID(OWNER) != view.node.GetID():
+            composite.SetForegroundVolumeID(None)
+            composite.SetForegroundOpacity(0.0)
 
 
 def lay_over(view: XRayView, volume, opacity: float = 0.5) -> None:
     """Show a volume over the X-ray in its slice view; None for the X-ray alone."""
     composite = composite_node(view.node.GetScene(), tag_of(view))
     if composite is not None:
-        was = composite.StartModify()
-        composite.SetForegroundVolumeID(volume and volume.GetID())
-        composite.SetForegroundOpacity(opacity if volume else 0.0)
-        composite.EndModify(was)
+        with slicer.util.NodeModify(composite):
+            composite.SetForegroundVolumeID(volume and volume.GetID())
+            composite.SetForegroundOpacity(opacity if volume else 0.0)
 
 
 def ras_from_slice(view: XRayView) -> np.ndarray:
@@ -69,9 +67,7 @@ def ras_from_slice(view: XRayView) -> np.ndarray:
     Origin in the middle of the image, x along its columns to the right, y up its rows, z to whoever looks at it: the slice view then shows
     the image as it is stored, from the source's side, or from the detector's where the camera mirrors.
     """
-    matrix = vtkMatrix4x4()
-    view.node.GetIJKToRASMatrix(matrix)
-    ras_from_pixel = slicer.util.arrayFromVTKMatrix(matrix)
+    ras_from_pixel = place_of(view.node)
     right, down = ras_from_pixel[:3, 0], ras_from_pixel[:3, 1]
     x = right / np.linalg.norm(right)
     y = down @ x * x - down
@@ -86,11 +82,10 @@ def ras_from_slice(view: XRayView) -> np.ndarray:
 def fit(view: XRayView) -> None:
     """Show the whole image, as large as the view allows."""
     node = slice_node(view.node.GetScene(), tag_of(view))
-    was = node.StartModify()
-    _lay(node, ras_from_slice(view))
-    node.SetXYZOrigin(0, 0, 0)
-    node.SetFieldOfView(*_whole(view, node.GetDimensions()), node.GetFieldOfView()[2])
-    node.EndModify(was)
+    with slicer.util.NodeModify(node):
+        _lay(node, ras_from_slice(view))
+        node.SetXYZOrigin(0, 0, 0)
+        node.SetFieldOfView(*_whole(view, node.GetDimensions()), node.GetFieldOfView()[2])
 
 
 def keep_on_plane(view: XRayView) -> None:
@@ -109,19 +104,21 @@ def release(scene, tag: str) -> None:
     """Give a slice view back as it was before it showed an X-ray."""
     node, composite = slice_node(scene, tag), composite_node(scene, tag)
     if composite is not None:
-        was = composite.StartModify()
-        for choose in (composite.SetBackgroundVolumeID, composite.SetForegroundVolumeID, composite.SetLabelVolumeID):
-            choose(None)
-        composite.SetDoPropagateVolumeSelection(True)
-        composite.EndModify(was)
+        with slicer.util.NodeModify(composite):
+            for choose in (
+                composite.SetBackgroundVolumeID,
+                composite.SetForegroundVolumeID,
+                composite.SetLabelVolumeID,
+            ):
+                choose(None)
+            composite.SetDoPropagateVolumeSelection(True)
     if node is not None and node.HasSliceOrientationPreset(ORIENTATION):
-        was = node.StartModify()
-        node.SetSliceVisible(False)
-        node.RemoveSliceOrientationPreset(ORIENTATION)
-        node.SetDefaultOrientation(DEFAULT_ORIENTATION)
-        node.SetOrientation(DEFAULT_ORIENTATION)
-        node.SetXYZOrigin(0, 0, 0)
-        node.EndModify(was)
+        with slicer.util.NodeModify(node):
+            node.SetSliceVisible(False)
+            node.RemoveSliceOrientationPreset(ORIENTATION)
+            node.SetDefaultOrientation(DEFAULT_ORIENTATION)
+            node.SetOrientation(DEFAULT_ORIENTATION)
+            node.SetXYZOrigin(0, 0, 0)
 
 
 def _whole(view: XRayView, dimensions) -> tuple[float, float]:
@@ -179,10 +176,9 @@ class CTSliceFollower:
                 and not _plane_shows(node, place, CT_CORE)
                 and (self._shows_core.get(node.GetID()) or not _plane_shows(node, place, 1.0))
             ):
-                was = node.StartModify()
-                node.SetXYZOrigin(0, 0, 0)
-                node.JumpSliceByCentering(*place[:3, 3])
-                node.EndModify(was)
+                with slicer.util.NodeModify(node):
+                    node.SetXYZOrigin(0, 0, 0)
+                    node.JumpSliceByCentering(*place[:3, 3])
             self._shows_core[node.GetID()] = _plane_shows(node, place, CT_CORE)
         self._place = place
 
@@ -191,13 +187,10 @@ def _ras_from_box(ct) -> np.ndarray | None:
     """(4, 4) from a cube of -1 to 1, which is all of a volume, to RAS mm of the world; None for one without voxels."""
     if ct.GetImageData() is None:
         return None
-    size, matrix, to_world = np.array(ct.GetImageData().GetDimensions()), vtkMatrix4x4(), vtkMatrix4x4()
-    ct.GetIJKToRASMatrix(matrix)
-    if ct.GetParentTransformNode() is not None:
-        ct.GetParentTransformNode().GetMatrixTransformToWorld(to_world)
+    size = np.array(ct.GetImageData().GetDimensions())
     index_from_box = np.diag([*size / 2, 1.0])
     index_from_box[:3, 3] = (size - 1) / 2
-    return slicer.util.arrayFromVTKMatrix(to_world) @ slicer.util.arrayFromVTKMatrix(matrix) @ index_from_box
+    return ras_from_node(ct) @ place_of(ct) @ index_from_box
 
 
 def _plane_shows(node, ras_from_box: np.ndarray, part: float) -> bool:

@@ -29,17 +29,16 @@ def look(view: XRayView, camera_node, size: tuple[int, int]) -> None:
     camera = view.camera
     angle_deg, centre = view_window(camera, size)
     before = json.loads(camera_node.GetAttribute(BEFORE) or "{}").get("before") or _state(camera_node)
-    was = camera_node.StartModify()
-    camera_node.SetAttribute(BEFORE, json.dumps({"before": before, "size": list(size)}))
-    camera_node.SetNodeReferenceID(BEAM, view.node.GetID())
-    forward, down = camera.world_from_camera[:3, 2], camera.world_from_camera[:3, 1]
-    camera_node.SetParallelProjection(False)
-    camera_node.SetPosition(*ras_from_lps(camera.source))
-    camera_node.SetFocalPoint(*ras_from_lps(camera.source + _pivot_mm(view) * forward))
-    camera_node.SetViewUp(*ras_from_lps(-down))
-    camera_node.SetViewAngle(angle_deg)
-    camera_node.GetCamera().SetWindowCenter(*centre)
-    camera_node.EndModify(was)
+    with slicer.util.NodeModify(camera_node):
+        camera_node.SetAttribute(BEFORE, json.dumps({"before": before, "size": list(size)}))
+        camera_node.SetNodeReferenceID(BEAM, view.node.GetID())
+        forward, down = camera.world_from_camera[:3, 2], camera.world_from_camera[:3, 1]
+        camera_node.SetParallelProjection(False)
+        camera_node.SetPosition(*ras_from_lps(camera.source))
+        camera_node.SetFocalPoint(*ras_from_lps(camera.source + _pivot_mm(view) * forward))
+        camera_node.SetViewUp(*ras_from_lps(-down))
+        camera_node.SetViewAngle(angle_deg)
+        camera_node.GetCamera().SetWindowCenter(*centre)
     camera_node.ResetClippingRange()
 
 
@@ -61,16 +60,15 @@ def restore(camera_node) -> None:
     before = json.loads(camera_node.GetAttribute(BEFORE) or "{}").get("before")
     if before is None:
         return
-    was = camera_node.StartModify()
-    camera_node.RemoveAttribute(BEFORE)
-    camera_node.SetNodeReferenceID(BEAM, None)
-    camera_node.SetParallelProjection(before["parallel"])
-    camera_node.SetPosition(*before["position"])
-    camera_node.SetFocalPoint(*before["focal_point"])
-    camera_node.SetViewUp(*before["view_up"])
-    camera_node.SetViewAngle(before["view_angle"])
-    camera_node.GetCamera().SetWindowCenter(0, 0)
-    camera_node.EndModify(was)
+    with slicer.util.NodeModify(camera_node):
+        camera_node.RemoveAttribute(BEFORE)
+        camera_node.SetNodeReferenceID(BEAM, None)
+        camera_node.SetParallelProjection(before["parallel"])
+        camera_node.SetPosition(*before["position"])
+        camera_node.SetFocalPoint(*before["focal_point"])
+        camera_node.SetViewUp(*before["view_up"])
+        camera_node.SetViewAngle(before["view_angle"])
+        camera_node.GetCamera().SetWindowCenter(0, 0)
     camera_node.ResetClippingRange()
 
 
@@ -153,11 +151,10 @@ def show_overview(registration: Registration, camera_node, size: tuple[int, int]
     tangents = np.tan(np.radians(camera_node.GetViewAngle()) / 2) * np.array([size[0] / size[1], 1])
     middle, distance_mm = _framed(points @ axes.T, tangents)
     middle = middle @ axes
-    was = camera_node.StartModify()
-    camera_node.SetFocalPoint(*ras_from_lps(middle))
-    camera_node.SetPosition(*ras_from_lps(middle + distance_mm * back))
-    camera_node.SetViewUp(*ras_from_lps(WORLD_UP))
-    camera_node.EndModify(was)
+    with slicer.util.NodeModify(camera_node):
+        camera_node.SetFocalPoint(*ras_from_lps(middle))
+        camera_node.SetPosition(*ras_from_lps(middle + distance_mm * back))
+        camera_node.SetViewUp(*ras_from_lps(WORLD_UP))
     camera_node.ResetClippingRange()
     return True
 

@@ -13,7 +13,8 @@ from vtkmodules.vtkCommonDataModel import vtkPolyData
 from vtkmodules.vtkFiltersCore import vtkCleanPolyData, vtkPolyDataNormals, vtkTriangleFilter
 
 from ..geometry.silhouette import Surface
-from .detector import Detector, detectors
+from .detector import DetectorPlane, detectors
+from .frames import ras_from_node
 from .nodes import cross, draw, lines_node, placed, polyline, remove_with_products
 from .registration import Registration
 
@@ -34,7 +35,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Part:
+class StructurePart:
     """Something that has one colour and one outline: a segment, a model, or markups.
 
     stamp: another one as soon as the shape is another.
@@ -63,7 +64,7 @@ def shape_of(mesh) -> Shape:
     return Shape(_surface(_mended(mesh)), _mesh_lines(mesh))
 
 
-def parts_of(node) -> list[Part]:
+def parts_of(node) -> list[StructurePart]:
     """The parts of a segmentation, model or markups node that are shown."""
     display = node.GetDisplayNode()
     if display is None or not display.GetVisibility():
@@ -72,12 +73,16 @@ def parts_of(node) -> list[Part]:
         return _segments(node, display)
     if node.IsA("vtkMRMLModelNode"):
         mesh = node.GetPolyData()
-        return [Part(node, "", node.GetName(), display.GetColor(), (mesh.GetMTime(),))] if mesh is not None else []
+        return (
+            [StructurePart(node, "", node.GetName(), display.GetColor(), (mesh.GetMTime(),))]
+            if mesh is not None
+            else []
+        )
     stamp = (_markups_lines(node).tobytes(), _markups_points(node).tobytes())
-    return [Part(node, "", node.GetName(), display.GetSelectedColor(), stamp)] if any(stamp) else []
+    return [StructurePart(node, "", node.GetName(), display.GetSelectedColor(), stamp)] if any(stamp) else []
 
 
-def _segments(node, display) -> list[Part]:
+def _segments(node, display) -> list[StructurePart]:
     segmentation = node.GetSegmentation()
     parts = []
     for segment_id in segmentation.GetSegmentIDs():
@@ -86,7 +91,7 @@ def _segments(node, display) -> list[Part]:
             segmentation.GetSourceRepresentationName()
         )
         if display.GetSegmentVisibility(segment_id) and shown is not None:
-            parts.append(Part(node, segment_id, segment.GetName(), segment.GetColor(), (shown.GetMTime(),)))
+            parts.append(StructurePart(node, segment_id, segment.GetName(), segment.GetColor(), (shown.GetMTime(),)))
     return parts
 
 
@@ -212,7 +217,7 @@ class Projections:
 
     def __init__(self, registration: Registration) -> None:
         self._registration = registration
-        self._detectors: list[Detector] = []
+        self._detectors: list[DetectorPlane] = []
         self._shapes: dict[tuple, tuple[tuple, Shape]] = {}
         self._drawn: dict[str, tuple] = {}
 
@@ -221,7 +226,7 @@ class Projections:
         self._detectors = detectors(self._registration, self._detectors)
         parts = [part for node in structures_of(self._registration) for part in parts_of(node)]
         self._shapes = {part.key: self._shape(part) for part in parts}
-        places = {part.node.GetID(): _ras_from_node(part.node) for part in parts}
+        places = {part.node.GetID(): ras_from_node(part.node) for part in parts}
         seen = {detector.view.node.GetID(): detector for detector in self._detectors if detector.slice_id}
         changed = False
         for view in self._registration.xrays:
@@ -241,11 +246,11 @@ class Projections:
             for node in _projections(view):
                 remove_with_products(node)
 
-    def _shape(self, part: Part) -> tuple[tuple, Shape]:
+    def _shape(self, part: StructurePart) -> tuple[tuple, Shape]:
         known = self._shapes.get(part.key)
         return known if known and known[0] == part.stamp else (part.stamp, part.shape())
 
-    def _project(self, node, part: Part, ras_from_node: np.ndarray, detector: Detector) -> bool:
+    def _project(self, node, part: StructurePart, ras_from_node: np.ndarray, detector: DetectorPlane) -> bool:
         stamp = (part.stamp, part.name, part.colour, ras_from_node.tobytes(), detector.stamp)
         if self._drawn.get(node.GetID()) == stamp:
             return False
@@ -255,12 +260,12 @@ class Projections:
         return True
 
 
-def projected(shape: Shape, ras_from_shape: np.ndarray, detector: Detector) -> np.ndarray:
+def projected(shape: Shape, ras_from_shape: np.ndarray, detector: DetectorPlane) -> np.ndarray:
     """(k, 2, 3) RAS mm: the lines on the detector plane that a shape, placed so (4, 4), leaves there."""
     return detector.on_plane(outlined(shape, ras_from_shape, detector))
 
 
-def outlined(shape: Shape, ras_from_shape: np.ndarray, detector: Detector) -> np.ndarray:
+def outlined(shape: Shape, ras_from_shape: np.ndarray, detector: DetectorPlane) -> np.ndarray:
     """(k, 2, 2): the same in the image's pixels."""
     source = np.linalg.solve(ras_from_shape, [*detector.source, 1.0])[:3]
     place = ras_from_shape[:3, :3].T, ras_from_shape[:3, 3]
@@ -271,7 +276,7 @@ def outlined(shape: Shape, ras_from_shape: np.ndarray, detector: Detector) -> np
     return np.concatenate([lines, cross(points, GAP * side, REACH * side)])
 
 
-def before_source(lines: np.ndarray, detector: Detector) -> np.ndarray:
+def before_source(lines: np.ndarray, detector: DetectorPlane) -> np.ndarray:
     """Those of the lines (k, 2, 3), RAS mm, that lie before the source with both ends: only they are in the beam."""
     return lines[(detector.depth(lines) > 0).all(axis=1)]
 
@@ -285,15 +290,9 @@ def _key(node) -> tuple[str | None, str]:
     return node.GetNodeReferenceID(STRUCTURE), node.GetAttribute(SEGMENT) or ""
 
 
-def _new(view, part: Part):
+def _new(view, part: StructurePart):
     node = lines_node(view.node, f"{part.name} in {view.name}", THICKNESS)
     node.SetNodeReferenceID(STRUCTURE, part.node.GetID())
     node.SetAttribute(SEGMENT, part.segment_id or None)
     view.node.AddNodeReferenceID(PROJECTION, node.GetID())
     return node
-
-
-def _ras_from_node(node) -> np.ndarray:
-    matrix = slicer.util.vtkMatrixFromArray(np.eye(4))
-    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(node.GetParentTransformNode(), None, matrix)
-    return slicer.util.arrayFromVTKMatrix(matrix)

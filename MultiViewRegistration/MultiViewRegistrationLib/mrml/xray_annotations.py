@@ -260,14 +260,13 @@ def _paint(display, tone) -> None:
 
 
 def _write_labels(markups, texts: list[str], positions) -> None:
-    was = markups.StartModify()
-    while markups.GetNumberOfControlPoints() > len(texts):
-        markups.RemoveNthControlPoint(markups.GetNumberOfControlPoints() - 1)
-    while markups.GetNumberOfControlPoints() < len(texts):
-        markups.AddControlPoint(0, 0, 0)
-    for i, (text, position) in enumerate(zip(texts, positions, strict=True)):
-        if markups.GetNthControlPointLabel(i) != text:
-            markups.SetNthControlPointLabel(i, text)
-        if not np.allclose(markups.GetNthControlPointPosition(i), position, atol=1e-6):
-            markups.SetNthControlPointPosition(i, *position)
-    markups.EndModify(was)
+    with slicer.util.NodeModify(markups):
+        while markups.GetNumberOfControlPoints() > len(texts):
+            markups.RemoveNthControlPoint(markups.GetNumberOfControlPoints() - 1)
+        while markups.GetNumberOfControlPoints() < len(texts):
+            markups.AddControlPoint(0, 0, 0)
+        for i, (text, position) in enumerate(zip(texts, positions, strict=True)):
+            if markups.GetNthControlPointLabel(i) != text:
+                markups.SetNthControlPointLabel(i, text)
+            if not np.allclose(markups.GetNthControlPointPosition(i), position, atol=1e-6):
+                markups.SetNthControlPointPosition(i, *position)

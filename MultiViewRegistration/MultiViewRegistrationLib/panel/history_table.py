@@ -27,7 +27,7 @@ class HistoryTable:
         table.cellClicked.connect(lambda row, column: go(row))
 
     def show(self, history) -> None:
-        """history: a `scene.history.History`."""
+        """history: a `session.history.History`."""
         entries, position = history.entries, history.position
         if entries != self._shown:
             self._table.setRowCount(len(entries))

@@ -12,12 +12,12 @@ class Part:
 
     @property
     def registration(self):
-        """The `scene.registration.Registration` at work."""
+        """The `mrml.registration.Registration` at work."""
         return self.section.registration
 
     @property
     def session(self):
-        """Its `scene.session.Session`."""
+        """Its `session.session.Session`."""
         return self.section.session
 
     def connect(self) -> None:

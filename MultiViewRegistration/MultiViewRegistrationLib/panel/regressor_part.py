@@ -39,7 +39,7 @@ class RegressorPart(Part):
 
     @property
     def learning(self):
-        """The `scene.learning.Learning` of the registration at work."""
+        """The `session.regressors.Regressors` of the registration at work."""
         return self.session.regressors
 
     def refresh(self) -> None:

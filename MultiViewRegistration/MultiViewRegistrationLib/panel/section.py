@@ -58,12 +58,12 @@ class Section:
 
     @property
     def registration(self):
-        """The `scene.registration.Registration` at work, None without one."""
+        """The `mrml.registration.Registration` at work, None without one."""
         return self.panel.registration
 
     @property
     def session(self):
-        """Its `scene.session.Session`."""
+        """Its `session.session.Session`."""
         return self.panel.session
 
     @property

@@ -10,7 +10,7 @@ import qt
 from slicer.i18n import tr as _
 
 from ..mrml import motion_plot
-from ..session.motion import Motion
+from ..session.motion import StructureMotion
 from .part import Part
 from .tables import set_up
 
@@ -24,7 +24,7 @@ class MotionPart(Part):
 
     def connect(self) -> None:
         ui = self.ui
-        self._listed: Motion | None = None
+        self._listed: StructureMotion | None = None
         set_up(ui.motionTable, [_("Frame"), _("Turn (°)"), _("Shift (mm)")])
         ui.motionTable.minimumHeight = ui.motionTable.maximumHeight = (ROWS + 1) * ROW_PX
         ui.motionLabel.textFormat = qt.Qt.PlainText
@@ -34,7 +34,7 @@ class MotionPart(Part):
         ui.motionTable.cellClicked.connect(self._on_row)
 
     @property
-    def _motion(self) -> Motion | None:
+    def _motion(self) -> StructureMotion | None:
         return self.section.presenter.motion
 
     def refresh(self) -> None:
@@ -65,7 +65,7 @@ class MotionPart(Part):
             with self.panel.acting():
                 motion_plot.put(self.registration, self.session.sequence.compare_with(path))
 
-    def _list(self, motion: Motion | None) -> None:
+    def _list(self, motion: StructureMotion | None) -> None:
         self._listed, table, rows = motion, self.ui.motionTable, self.section.presenter.motion_rows()
         table.rowCount = len(rows)
         for row, texts in enumerate(rows):

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..mrml import overlay
-from ..mrml.detector import Detector, detectors
+from ..mrml.detector import DetectorPlane, detectors
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from .tone_matching import ToneMatch
@@ -61,7 +61,7 @@ class Drawing:
         self._registration, self._anatomy, self._xray = registration, anatomy, xray
         self.mode, self.onto = "blend", overlay
         self._coarse, self._pace = FIRST, 0.0
-        self._detectors: list[Detector] = []
+        self._detectors: list[DetectorPlane] = []
         self._drawn: dict[str, Drawn] = {}
         self._sharpening: tuple[str, Iterator[None]] | None = None
         self._greys: dict[str, tuple[tuple, ToneMatch]] = {}
@@ -111,7 +111,7 @@ class Drawing:
 
     # What is out of date
 
-    def _wanted(self, detector: Detector, anatomy) -> tuple:
+    def _wanted(self, detector: DetectorPlane, anatomy) -> tuple:
         """What the overlay of a view is to be made from; the last is None where the X-ray cannot be used."""
         try:
             xray = self._xray(detector.view)
@@ -120,7 +120,7 @@ class Drawing:
         kind = self.mode if self.mode in self.onto.PICTURES else overlay.DRR
         return kind, anatomy, detector.stamp, np.round(self._registration.world_from_ct, 9).tobytes(), xray
 
-    def _is_stale(self, name: str, detector: Detector, of: tuple) -> bool:
+    def _is_stale(self, name: str, detector: DetectorPlane, of: tuple) -> bool:
         drawn = self._drawn.get(name)
         return (
             drawn is None
@@ -130,7 +130,7 @@ class Drawing:
 
     # Drawing
 
-    def _draw_coarse(self, stale: dict[str, tuple[Detector, tuple]], anatomy) -> None:
+    def _draw_coarse(self, stale: dict[str, tuple[DetectorPlane, tuple]], anatomy) -> None:
         began, self._sharpening = perf_counter(), None
         pose = self._registration.world_from_ct
         for name, (detector, of) in stale.items():
@@ -145,16 +145,16 @@ class Drawing:
         self._moved = perf_counter()
         self._adapt((self._moved - began) / self._cost([detector for detector, _ in stale.values()], self._coarse))
 
-    def _step_of(self, detector: Detector, coarse: int) -> int:
+    def _step_of(self, detector: DetectorPlane, coarse: int) -> int:
         """Which of COARSE a view is drawn by, where the one that is looked at is drawn by this."""
         beside = self._looked_at[0] is not None and detector.view != self._looked_at[0]
         return min(coarse + BESIDE * beside, len(COARSE) - 1)
 
-    def _cost(self, drawn: list[Detector], coarse: int) -> float:
+    def _cost(self, drawn: list[DetectorPlane], coarse: int) -> float:
         """What it costs to draw these so, in COST."""
         return sum(COST[self._step_of(detector, coarse)] for detector in drawn)
 
-    def _draw_sharp(self, wanted: dict[str, tuple[Detector, tuple]], anatomy) -> bool:
+    def _draw_sharp(self, wanted: dict[str, tuple[DetectorPlane, tuple]], anatomy) -> bool:
         """Go on with the first view that is not sharp; whether there is one."""
         name = next((name for name, drawn in self._drawn.items() if not drawn.sharp), None)
         if name is None:
@@ -168,7 +168,7 @@ class Drawing:
         self._drawn[name].sharp, self._sharpening = True, None
         return True
 
-    def _sharpen(self, detector: Detector, of: tuple, anatomy) -> Iterator[None]:
+    def _sharpen(self, detector: DetectorPlane, of: tuple, anatomy) -> Iterator[None]:
         """Draw a view sharp, a band after the other; it is shown at the end, or never, should the CT move."""
         pixels, voxels = SHARP
         factor, pose = _factor(detector, pixels), self._registration.world_from_ct
@@ -184,7 +184,7 @@ class Drawing:
         self._fit_greys(detector, of, _shown(drr), factor)
         self._show(detector, of, drr, factor)
 
-    def _show(self, detector: Detector, of: tuple, drr: np.ndarray, factor: int) -> None:
+    def _show(self, detector: DetectorPlane, of: tuple, drr: np.ndarray, factor: int) -> None:
         xray = of[-1]
         if xray is None:
             self.onto.remove(detector.view)
@@ -202,7 +202,7 @@ class Drawing:
 
     # Greys
 
-    def _shade(self, detector: Detector, drr: np.ndarray | None = None) -> None:
+    def _shade(self, detector: DetectorPlane, drr: np.ndarray | None = None) -> None:
         """Show the DRR in its greys; in those that fill the X-ray's window, where the two have nothing in common."""
         greys = self._greys.get(_name(detector))
         if greys is not None:
@@ -210,7 +210,7 @@ class Drawing:
         elif drr is not None:
             self.onto.shade(detector.view, ToneMatch.alone(drr, overlay.xray_window(detector.view)))
 
-    def _fit_greys(self, detector: Detector, of: tuple, drr: np.ndarray, factor: int) -> None:
+    def _fit_greys(self, detector: DetectorPlane, of: tuple, drr: np.ndarray, factor: int) -> None:
         """Find the greys for a DRR as it lies over its X-ray; those there are stay unless they are far off, so that nothing flashes."""
         xray = of[-1]
         if xray is None or self.mode not in self.onto.BLENDS:
@@ -222,7 +222,7 @@ class Drawing:
         if found is not None and not (same and found.suits(known[1], *overlay.xray_window(detector.view))):
             self._greys[_name(detector)] = (of[1], xray), found
 
-    def _film(self, detector: Detector, xray, factor: int):
+    def _film(self, detector: DetectorPlane, xray, factor: int):
         """The X-ray as pictures show it, made once for as long as it is the same."""
         from ..report.overlays import film_of
 
@@ -243,11 +243,11 @@ class Drawing:
             self._coarse -= 1
 
 
-def _name(detector: Detector) -> str:
+def _name(detector: DetectorPlane) -> str:
     return detector.view.node.GetID()
 
 
-def _factor(detector: Detector, pixels: int) -> int:
+def _factor(detector: DetectorPlane, pixels: int) -> int:
     """By which an image is pooled to have so many pixels along its longest side at most."""
     return -(-max(detector.camera.size) // pixels)
 

@@ -54,7 +54,7 @@ class Inputs:
     def case(self, *, placed: bool = True):
         """The `io.case.Case` of the scene as it is. InputError for what is missing or wrong, and for two views with one geometry.
 
-        placed: see `scene.case.case_of`.
+        placed: see `mrml.case.case_of`.
         """
         case = case_of(self.registration, self.xray, self.ct(), placed=placed)
         for a, b in combinations(case.views, 2):
@@ -77,13 +77,13 @@ class Inputs:
         return replace(case, views=[replace(view, camera=cameras[view.name]) for view in case.views])
 
     def ct(self):
-        """The `imaging.ct.CT`. InputError as `scene.case.ct_of`."""
+        """The `imaging.ct.CT`. InputError as `mrml.case.ct_of`."""
         if self.registration.ct is not None:
             refuse_nonlinear(self.registration.ct)  # of which its fingerprint knows nothing
         return self._kept("", of_ct(self.registration), lambda: ct_of(self.registration))
 
     def xray(self, view: XRayView):
-        """The view's `imaging.xray.XRay`. InputError as `scene.case.xray_of`."""
+        """The view's `imaging.xray.XRay`. InputError as `mrml.case.xray_of`."""
         return self._kept(view.node.GetID(), of_view(view), lambda: xray_of(view))
 
     def _kept(self, name: str, key: str, make: Callable[[], object]):

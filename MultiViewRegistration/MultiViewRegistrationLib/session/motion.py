@@ -12,7 +12,7 @@ import numpy as np
 from ..imaging.ct import CT
 from ..io.json_reader import printable
 from ..mrml import ct_3d
-from ..mrml.detector import Detector
+from ..mrml.detector import DetectorPlane
 from ..mrml.frames import set_transform, transform_to_ras
 from ..mrml.nodes import product, remove_with_products
 from ..mrml.registration import Registration
@@ -22,7 +22,7 @@ from .player import Played
 
 
 @dataclass(frozen=True, eq=False)
-class Motion:
+class StructureMotion:
     """fixed, moving: the structures' names.   count: of all frames.   motion: a `tracking.relative.Relative` of each that has both poses.
 
     curves: what is plotted, see `sequence.motion.curves`.
@@ -65,7 +65,7 @@ class Motion:
         return [Path(folder) / name for name in ("motion.csv", "motion.html")]
 
 
-def motion_of(path: str | os.PathLike, played: Played) -> Motion:
+def motion_of(path: str | os.PathLike, played: Played) -> StructureMotion:
     """The motion of the structure in a track.json, or in a folder that holds one, against the one that is played.
 
     InputError for what is no such file, for tracks of other frames, and where no two frames have both poses.
@@ -80,7 +80,7 @@ def motion_of(path: str | os.PathLike, played: Played) -> Motion:
     motion = motion_against(fixed, moving, f"{played.name}, which is played", printable(Path(path).name))
     stored = isinstance(played.track, StoredTrack)
     beside = [played.track.folder, *(case.resolve().parent for case in played.images.files.cases)] if stored else []
-    return Motion(
+    return StructureMotion(
         played.name, moving.name, played.count, motion, curves(motion), moving.poses, lambda: moving.structure(beside)
     )
 
@@ -97,7 +97,7 @@ class OtherStructure:
     problem: why it is not seen, a sentence; "" where it is, or will be.
     """
 
-    def __init__(self, registration: Registration, motion: Motion) -> None:
+    def __init__(self, registration: Registration, motion: StructureMotion) -> None:
         self._registration, self.motion, self.problem = registration, motion, ""
         self._at: np.ndarray | None = None
         self._shape: Shape | None = None
@@ -116,7 +116,7 @@ class OtherStructure:
             self._at = pose
         return made
 
-    def outline(self, detector: Detector) -> np.ndarray:
+    def outline(self, detector: DetectorPlane) -> np.ndarray:
         """(k, 2, 2): the lines of its outline in an X-ray, pixels; none where it is not seen."""
         node = self._registration.node.GetNodeReference(OTHER)
         if node is None or self._at is None or not node.GetDisplayVisibility():
@@ -159,7 +159,7 @@ class OtherStructure:
             each.SetSaveWithScene(False)  # its track.json is opened again
 
 
-def _structure_shape(motion: Motion) -> tuple[object, Shape]:
+def _structure_shape(motion: StructureMotion) -> tuple[object, Shape]:
     """The surface, and what its outlines are made from."""
     mesh = ct_3d.structure_surface(motion.structure())
     return mesh, shape_of(mesh)

@@ -18,7 +18,7 @@ from ..mrml.loading import ReadCase, case_of_files
 from ..mrml.registration import Registration
 from . import saved_sequence
 from .background_task import POLL_WAIT_S, Worker
-from .motion import Motion, OtherStructure, motion_of
+from .motion import OtherStructure, StructureMotion, motion_of
 from .player import Played, Player
 from .tracking import PACES, FileImages, Tracking, frames_in, frames_of, how_many
 
@@ -129,7 +129,7 @@ class Sequence:
         self._kept = monotonic()
         saved_sequence.keep_track(self._session.registration, self.player.played.content(None))
 
-    def compare_with(self, path: str | os.PathLike) -> Motion:
+    def compare_with(self, path: str | os.PathLike) -> StructureMotion:
         """The motion of the structure in a track.json against the one that is played. From now on its bone moves with the frames.
 
         InputError without a sequence, and as `motion_of`.

@@ -127,7 +127,7 @@ IMAGE_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Step:
+class TrackingProgress:
     """How far it is: a share of all frames, and what is being done, a few words."""
 
     fraction: float
@@ -175,7 +175,7 @@ class Tracking:
         """
         self._case, self._ready, self._start, self._pace = case, ready, API_START.get(start, start), pace
         self._given = images
-        self.track, self.images, self.step = None, None, Step(0.0, "preparing")
+        self.track, self.images, self.step = None, None, TrackingProgress(0.0, "preparing")
         self._time_left = TimeLeft()
         self.left = ""
         self.worker = Worker(self._run)
@@ -190,17 +190,17 @@ class Tracking:
         from ..sequence.run import follow
         from ..sequence.track_files import Track
 
-        anatomy = self._ready(lambda _: tell(Step(0.0, "preparing the CT")))
+        anatomy = self._ready(lambda _: tell(TrackingProgress(0.0, "preparing the CT")))
         sequence, self.images = self._sequence()
         track = self.track = Track(sequence, anatomy, self._pace, self._start)
         frames, count = track.frames, len(sequence)
 
         def registering(told) -> bool:
-            return tell(Step((len(frames) + told.fraction) / count, told.stage))
+            return tell(TrackingProgress((len(frames) + told.fraction) / count, told.stage))
 
         for frame in follow(sequence, anatomy, self._start, self._pace, progress=registering):
             frames.append(frame)
-            if tell(Step(len(frames) / count, f"{len(frames)} of {count} frames are done")) is False:
+            if tell(TrackingProgress(len(frames) / count, f"{len(frames)} of {count} frames are done")) is False:
                 return
 
     def _sequence(self) -> tuple:

@@ -10,7 +10,7 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
-from ..session.motion import Motion
+from ..session.motion import StructureMotion
 from ..session.translation import _
 from .downloads import packed
 from .elements import Fetch, Files, Plot
@@ -25,7 +25,7 @@ class MotionPart:
 
     def __init__(self, section) -> None:
         self._section = section
-        self._shown: tuple[Motion | None, dict] = (None, NOTHING)
+        self._shown: tuple[StructureMotion | None, dict] = (None, NOTHING)
         section.application.server.controller.trigger("mvreg_motion_export")(self.export)
 
     def build(self) -> None:
@@ -82,7 +82,7 @@ class MotionPart:
 
     @property
     def _other(self):
-        """The `scene.other_structure.OtherStructure`, None without one."""
+        """The `session.motion.OtherStructure`, None without one."""
         return self._section.session.sequence.other if self._section.session is not None else None
 
     def content(self) -> dict:

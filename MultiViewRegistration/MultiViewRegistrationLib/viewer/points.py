@@ -7,7 +7,7 @@ from ..mrml.detector import detectors
 
 
 class Points:
-    """Holds the `scene.cursor.LinkedCursor` of the registration at work."""
+    """Holds the `mrml.cursor.LinkedCursor` of the registration at work."""
 
     def __init__(self, application) -> None:
         self._application = application

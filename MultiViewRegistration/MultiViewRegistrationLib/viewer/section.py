@@ -34,12 +34,12 @@ class Section:
 
     @property
     def registration(self):
-        """The `scene.registration.Registration` at work, None without one."""
+        """The `mrml.registration.Registration` at work, None without one."""
         return self.application.registration
 
     @property
     def session(self):
-        """Its `scene.session.Session`."""
+        """Its `session.session.Session`."""
         return self.application.session
 
     def build(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..lacking import at_start, inputs
-from ..motion import Motion
+from ..motion import StructureMotion
 from ..player import RATE, RATES, Player
 from ..translation import _
 from .section import DONE, PROBLEM, READY, RUNNING, TODO, Presenter, State
@@ -80,7 +80,7 @@ class SequencePresenter(Presenter):
         return self.session.sequence.player if self.session is not None else None
 
     @property
-    def motion(self) -> Motion | None:
+    def motion(self) -> StructureMotion | None:
         """How another structure moves against this one."""
         other = self.session.sequence.other if self.session is not None else None
         return None if other is None else other.motion

@@ -1,6 +1,6 @@
 """What lies over the X-rays in the page: the DRRs in the X-rays' own units, or pictures that leave the X-ray out.
 
-`scene.drawing.Drawing` draws onto it as it does onto the scene's volumes; the page fetches what is there.
+`session.drawing.Drawing` draws onto it as it does onto the scene's volumes; the page fetches what is there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from itertools import count
 import numpy as np
 
 from ...mrml import overlay
-from ...mrml.detector import Detector
+from ...mrml.detector import DetectorPlane
 from ...mrml.xray import XRayView
 from ...session.tone_matching import ToneMatch
 
@@ -54,7 +54,7 @@ class Layers:
         if layer is not None and layer.kind != self._kind(but):
             del self._shown[view.node.GetID()]
 
-    def show_drr(self, detector: Detector, drr: np.ndarray, factor: int) -> None:
+    def show_drr(self, detector: DetectorPlane, drr: np.ndarray, factor: int) -> None:
         before = self.foreground(detector.view, "blend")
         self._show(detector, Layer("drr", drr, factor, next(_stamps), before and before.greys))
 
@@ -70,10 +70,10 @@ class Layers:
 
         return live_layer(mode, film, drr, structure=structure)
 
-    def show_picture(self, detector: Detector, picture: np.ndarray, factor: int) -> None:
+    def show_picture(self, detector: DetectorPlane, picture: np.ndarray, factor: int) -> None:
         self._show(detector, Layer("picture", picture, factor, next(_stamps)))
 
-    def _show(self, detector: Detector, layer: Layer) -> None:
+    def _show(self, detector: DetectorPlane, layer: Layer) -> None:
         self._shown[detector.view.node.GetID()] = layer
 
     def _kind(self, mode: str) -> str | None:

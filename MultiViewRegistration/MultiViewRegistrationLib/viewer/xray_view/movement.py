@@ -19,7 +19,7 @@ FARTHEST = 1e5
 
 
 def move(registration: Registration, view: XRayView, movement: dict) -> None:
-    """Move the CT as seen in a view. InputError as `scene.by_hand`.
+    """Move the CT as seen in a view. InputError as `mrml.manual_pose`.
 
     movement: some of NUMBERS, each with its numbers, as `checked`.
     """

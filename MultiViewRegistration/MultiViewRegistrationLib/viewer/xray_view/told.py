@@ -8,7 +8,7 @@ from ...errors import InputError
 from ...geometry.epipolar import epipolar_line
 from ...mrml import landmarks, manual_pose, xray_annotations
 from ...mrml.cursor import Reading
-from ...mrml.detector import Detector
+from ...mrml.detector import DetectorPlane
 from ...mrml.layout import colour, tag_of
 from ...mrml.registration import Registration
 from ...mrml.xray import XRayView
@@ -60,7 +60,7 @@ def handles_of(registration: Registration, view: XRayView) -> dict:
         return NO_HANDLES
 
 
-def marks_of(reading: Reading, detector: Detector, among: list[Detector]) -> dict:
+def marks_of(reading: Reading, detector: DetectorPlane, among: list[DetectorPlane]) -> dict:
     """The linked cursor in an X-ray, in its pixels.
 
     seen: where it was put, if it was put here.   lines: (n, 2, 2) on which it lies, as seen in the others.   point: where it is, once
@@ -80,7 +80,7 @@ def marks_of(reading: Reading, detector: Detector, among: list[Detector]) -> dic
     }
 
 
-def anatomy_of(session: Session, detector: Detector) -> dict:
+def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
     """What of the patient is marked in an X-ray, in its pixels.
 
     landmarks: where they were clicked there ("clicked"), and where those of the CT fall on it now ("ct").

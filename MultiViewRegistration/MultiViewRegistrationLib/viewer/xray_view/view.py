@@ -10,7 +10,7 @@ from time import monotonic
 from ...errors import InputError
 from ...mrml import overlay
 from ...mrml.cursor import LinkedCursor, Reading
-from ...mrml.detector import Detector, detectors
+from ...mrml.detector import DetectorPlane, detectors
 from ...mrml.xray import XRayView as Node
 from ...session.session import Session
 from .component import XRayCanvas
@@ -104,7 +104,7 @@ class XRayView:
         return [view for view in _open if view._session is self._session]
 
     def _draw(self, first: Node | None = None) -> None:
-        """Draw what is out of date of all X-rays of the session, as `scene.drawing.Drawing.step`."""
+        """Draw what is out of date of all X-rays of the session, as `session.drawing.Drawing.step`."""
         drawing = self._session.drawing
         drawing.mode = overlay.mode_of(self._session.registration)
         drawing.step(first)
@@ -178,7 +178,7 @@ class XRayView:
 
     def _marks_of(self, node: Node) -> dict:
         cursor = self._cursor()
-        detector: Detector | None = next((detector for detector in self._detectors if detector.view == node), None)
+        detector: DetectorPlane | None = next((detector for detector in self._detectors if detector.view == node), None)
         if detector is None:
             return {"seen": None, "lines": [], "point": None, "landmarks": [], "outline": []}
         return {

@@ -66,6 +66,7 @@ def test_jobs_are_chosen_by_part_and_by_row():
     assert program.chosen(on_card, page.CARD) == on_card
 
 
+@pytest.mark.slow
 def test_images_agree_and_rows_are_whole(setting, peers):
     (job,) = rendering.jobs(setting, {16: 1})
     measured = job.run(lambda share: None)
@@ -122,6 +123,7 @@ def test_a_registration_is_there_once_it_stays_there():
     assert registration.time_to_stay_below(trace, 10.0) == 1.0
 
 
+@pytest.mark.slow
 def test_the_peers_loop_goes_to_the_true_pose(setting, peers):
     """Its pose has to come back from RAS and cameras to our world_from_ct: then the error falls from where it started."""
     from MultiViewRegistrationLib.assessment.metrics import mtre
@@ -226,6 +228,7 @@ def test_growth_without_a_peer_that_works_is_told(setting, peers, warp, small, m
 
 
 @pytest.mark.parametrize("device", [None, "cpu"])
+@pytest.mark.slow
 def test_memory_is_measured_in_a_process_for_each_side(setting, peers, warp, tmp_path, monkeypatch, capsys, device):
     """Done here in place of the processes: what each is asked for, and that it can be done."""
 

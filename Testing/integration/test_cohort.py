@@ -232,6 +232,7 @@ def test_a_case_is_done_once(plan, work, tmp_path, cases):
 
 
 @pytest.mark.filterwarnings("ignore:Only")
+@pytest.mark.slow
 def test_a_regressor_is_trained_once_for_the_cases_that_share_it(plan, work, tmp_path, cases, monkeypatch):
     pytest.importorskip("torch", reason="a regressor needs torch: pip install torch")
     pytest.importorskip("safetensors")

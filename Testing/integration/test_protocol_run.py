@@ -50,6 +50,7 @@ def records_of(folder):
     return [json.loads(path.read_text()) for path in sorted((folder / "rows").glob("*.json"))]
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
     pytest.importorskip(RTK, reason=NEEDED)
     whole = run([ct], tmp_path / "whole", conditions=FEW, least=3)
@@ -198,6 +199,7 @@ def test_without_rtk_it_says_what_to_install(ct, tmp_path):
     assert done.returncode == 2 and "itk-rtk, which is not installed" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_program_keeps_its_registrations_and_writes_its_page(ct, tmp_path):
     pytest.importorskip(RTK, reason=NEEDED)
     out = tmp_path / "out"

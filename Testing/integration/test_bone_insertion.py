@@ -42,6 +42,7 @@ def test_what_is_added_is_beside_the_bone_and_as_dense(real):
         assert 0.05 < np.percentile(added[inside], 95) < 2
 
 
+@pytest.mark.slow
 def test_a_run_is_kept_and_told_as_real(shared_data, real, tmp_path, monkeypatch):
     monkeypatch.setattr(protocol, "RealCase", lambda path: real)
     done = run_real([shared_data / "wrist" / "radius_0099.json"], tmp_path, limit=1)

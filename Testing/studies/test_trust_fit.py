@@ -11,7 +11,7 @@ import pytest
 
 from MultiViewRegistrationLib.assessment.prediction import KINDS, calibrated
 
-BENCHMARKS = Path(__file__).parent / "benchmarks"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..geometry import rigid
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
@@ -53,12 +52,6 @@ class Geometry:
                 f"{size[1]} rows, expected the size of the image as it is stored; correct it or the image."
             )
         return self.camera
-
-
-def rigid_matrix(fields: JsonObject, key: str) -> np.ndarray:
-    """A rigid transform (4, 4)."""
-    matrix = fields.array(key, (4, 4), "a rigid 4x4 matrix, as 4 rows of 4 numbers")
-    return rigid.check_rigid(matrix, f"{fields.file}: {fields.label(key)}")
 
 
 def read_geometry(view: JsonObject) -> Geometry:
@@ -115,14 +108,12 @@ def _c_arm(geometry: Geometry, fields: JsonObject) -> Geometry:
         "pixel_mm": fields.array("pixel_mm", (2,), "the mm between [columns, rows] on the detector"),
         "size": fields.array("size", (2,), "[columns, rows] of the image"),
     }
-    for key in ("source_to_detector_mm", "source_to_isocentre_mm", "rao_lao_deg", "cra_cau_deg"):
-        readings[key] = fields.number(key, "a number of degrees" if key.endswith("_deg") else "a number of mm")
-    if fields.has("principal_point"):
-        readings["principal_point"] = fields.array("principal_point", (2,), "a pixel [column, row]")
-    if fields.has("roll_deg"):
-        readings["roll_deg"] = fields.number("roll_deg", "a number of degrees")
-    if fields.has("isocentre_offset_mm"):
-        readings["isocentre_offset_mm"] = fields.array("isocentre_offset_mm", (2,), "[x, y] in mm")
+    for key in ("source_to_detector_mm", "source_to_isocentre_mm", "rao_lao_deg", "cra_cau_deg", "roll_deg"):
+        if key != "roll_deg" or fields.has(key):
+            readings[key] = fields.number(key, "a number of degrees" if key.endswith("_deg") else "a number of mm")
+    for key, expected in (("principal_point", "a pixel [column, row]"), ("isocentre_offset_mm", "[x, y] in mm")):
+        if fields.has(key):
+            readings[key] = fields.array(key, (2,), expected)
     if fields.has("mirrored"):
         readings["mirrored"] = fields.boolean("mirrored")
     camera = _built(lambda **values: CArm(**values).camera(), fields, **readings)

@@ -16,7 +16,7 @@ from ..geometry.landmarks import Landmark
 from ..imaging.dicom_file import is_dicom, read_dicom
 from ..imaging.dicom_xray import says_grey_scale
 from ..imaging.view import SharedUnknowns
-from .cameras import GEOMETRIES, Geometry, read_geometry, rigid_matrix
+from .cameras import GEOMETRIES, Geometry, read_geometry
 from .dicom_views import HeaderView, complete, is_incomplete
 from .files import refuse_elsewhere
 from .json_reader import JsonObject, describe, printable, read_json
@@ -111,20 +111,18 @@ class CaseFile:
         case = cls(
             path=path,
             ct=_input_file(fields, "ct", path.parent, kind="file or DICOM folder"),
-            ct_unit=fields.choice("ct_unit", CT_UNITS) if fields.has("ct_unit") else CT_UNITS[0],
+            ct_unit=fields.optional("ct_unit", fields.choice, CT_UNITS, default=CT_UNITS[0]),
             mask=_input_file(fields, "mask", path.parent) if fields.has("mask") else None,
             views=views,
             shared_unknowns=_shared_unknowns(fields),
-            world_from_ct=_optional_rigid(fields, "world_from_ct"),
+            world_from_ct=fields.optional("world_from_ct", fields.rigid),
             search=_search(fields),
             training=_training(fields),
             targets=_targets(fields),
             landmarks=_landmarks(fields, [view.name for view in views]),
-            reference_from_world=_optional_rigid(fields, "reference_from_world"),
+            reference_from_world=fields.optional("reference_from_world", fields.rigid),
             truth_world_from_ct=_truth(fields),
-            relative_geometry=(
-                fields.choice("relative_geometry", RELATIVE_GEOMETRIES) if fields.has("relative_geometry") else None
-            ),
+            relative_geometry=fields.optional("relative_geometry", fields.choice, RELATIVE_GEOMETRIES),
         )
         fields.warn_unread()
         return case
@@ -178,7 +176,7 @@ def _of_header(entry: JsonObject, folder: Path) -> HeaderView | None:
 
 def _view(fields: JsonObject, folder: Path) -> ViewFile:
     name, image = view_name(fields), _input_file(fields, "image", folder)
-    frame = fields.integer("frame", "a frame's number, from 0", least=0) if fields.has("frame") else None
+    frame = fields.optional("frame", fields.integer, "a frame's number, from 0", least=0)
     view = ViewFile(
         field=fields.name,
         name=name,
@@ -266,10 +264,6 @@ def _shared_unknowns(fields: JsonObject) -> SharedUnknowns:
     return SharedUnknowns(**deviations)
 
 
-def _optional_rigid(fields: JsonObject, key: str) -> np.ndarray | None:
-    return rigid_matrix(fields, key) if fields.has(key) else None
-
-
 def _search(fields: JsonObject) -> dict[str, float]:
     if not fields.has("search"):
         return dict(DEFAULT_SEARCH)
@@ -333,7 +327,7 @@ def _truth(fields: JsonObject) -> np.ndarray | None:
     if not fields.has("truth"):
         return None
     truth = fields.section("truth")
-    matrix = rigid_matrix(truth, "world_from_ct")
+    matrix = truth.rigid("world_from_ct")
     truth.warn_unread()
     return matrix
 

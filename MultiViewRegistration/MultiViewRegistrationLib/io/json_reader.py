@@ -8,11 +8,13 @@ import math
 import os
 import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
 
 from ..errors import InputError, warn
+from ..geometry.rigid import check_rigid
 
 MAX_FILE_BYTES = 16 << 20  # a case file has some thousand
 MAX_NUMBER = 1e9  # mm, pixels, degrees: what is larger is a slip, and would overflow later on
@@ -135,6 +137,10 @@ class JsonObject:
         self.asked.add(key)
         return key in self.values
 
+    def optional(self, key: str, read: Callable, *arguments: Any, default: Any = None, **named: Any) -> Any:
+        """What `read` (a method of this object, or one alike) makes of the key, or the default where it is missing."""
+        return read(key, *arguments, **named) if self.has(key) else default
+
     def value(self, key: str, expected: str) -> Any:
         """The value as JSON has it."""
         if not self.has(key):
@@ -201,6 +207,11 @@ class JsonObject:
         value = self.value(key, expected)
         lists = self._list(key, value, shape, expected, limit)
         return np.array(lists, np.float64).reshape([len(value) if n is None else n for n in shape])
+
+    def rigid(self, key: str) -> np.ndarray:
+        """A rigid transform (4, 4)."""
+        matrix = self.array(key, (4, 4), "a rigid 4x4 matrix, as 4 rows of 4 numbers")
+        return check_rigid(matrix, f"{self.file}: {self.label(key)}")
 
     def section(self, key: str, expected: str = "an object") -> JsonObject:
         value = self.value(key, expected)

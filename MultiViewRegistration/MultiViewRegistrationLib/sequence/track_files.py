@@ -18,7 +18,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT, load_ct
 from ..io.calibration.calibrated import UNITS
-from ..io.cameras import read_geometry, rigid_matrix
+from ..io.cameras import read_geometry
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
 from ..io.files import home_of, sha256, staged
 from ..io.json_reader import JsonObject, describe, printable, read_json
@@ -271,7 +271,7 @@ def _stored(number: int, fields: JsonObject) -> Tracked:
     return Tracked(
         number,
         how,
-        rigid_matrix(fields, "world_from_ct") if placed else None,
+        fields.rigid("world_from_ct") if placed else None,
         verdict,
         reasons,
         _similarity(fields),

@@ -11,7 +11,6 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry.camera import Camera
-from ..cameras import rigid_matrix
 from ..case import hashes
 from ..case_file import CaseFile
 from ..dicom_identity import DicomImage, new_uid
@@ -94,13 +93,11 @@ class RegistrationExport:
         if version > VERSION:
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
         verdict = None if fields.value("verdict", "a verdict or null") is None else fields.choice("verdict", VERDICTS)
-        override = fields.text("override", "a sentence") if fields.has("override") else None
+        override = fields.optional("override", fields.text, "a sentence")
         return cls(
             path=path,
-            world_from_ct=rigid_matrix(fields, "world_from_ct"),
-            reference_from_world=rigid_matrix(fields, "reference_from_world")
-            if fields.has("reference_from_world")
-            else None,
+            world_from_ct=fields.rigid("world_from_ct"),
+            reference_from_world=fields.optional("reference_from_world", fields.rigid),
             verdict=verdict,
             warning=override or (REJECTED if verdict == "reject" else None),
             overridden=override is not None,
@@ -175,8 +172,8 @@ def _view(fields: JsonObject, folder: Path) -> ExportedView:
         name=name,
         image=_image(fields.section("dicom")) if fields.has("dicom") else None,
         picture=picture if picture.is_file() else None,
-        camera_from_world=rigid_matrix(fields, "camera_from_world") if fields.has("camera_from_world") else None,
-        intrinsics=fields.array("intrinsics", (3, 3), "3 rows of 3 numbers") if fields.has("intrinsics") else None,
+        camera_from_world=fields.optional("camera_from_world", fields.rigid),
+        intrinsics=fields.optional("intrinsics", fields.array, (3, 3), "3 rows of 3 numbers"),
     )
 
 

@@ -48,7 +48,7 @@ def refused(*args, **kwargs) -> str:
     return message
 
 
-@pytest.mark.parametrize("name", ["ct.nii", "ct.nii.gz", "ct.nrrd", "ct.mha", "ct.mhd"])
+@pytest.mark.parametrize("name", "ct.nii ct.nii.gz ct.nrrd ct.mha ct.mhd".split())
 def test_oblique_volumes_lie_where_simpleitk_puts_them(tmp_path, oblique, name):
     path = written(tmp_path / name, body(), oblique)
     ct = load_ct(path)
@@ -164,7 +164,7 @@ def test_files_that_are_not_there_or_no_images(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("name", ["ct.nii", "ct.nii.gz", "ct.nrrd", "ct.mha"])
+@pytest.mark.parametrize("name", "ct.nii ct.nii.gz ct.nrrd ct.mha".split())
 def test_files_that_end_early(tmp_path, name, capfd):
     """ITK fills a shortened NIfTI with zeros, and prints about a shortened MetaImage."""
     noise = np.random.default_rng(0).integers(-1000, 1000, (12, 40, 50)).astype(np.int16)

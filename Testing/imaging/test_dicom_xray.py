@@ -221,7 +221,7 @@ def test_shutters_leave_what_lies_in_all_of_them(tmp_path):
         "ShutterLowerHorizontalEdge": "40",
     }
     circle = {"CenterOfCircularShutter": ["20", "30"], "RadiusOfCircularShutter": "18"}
-    corners = {"VerticesOfThePolygonalShutter": ["4", "8", "4", "56", "44", "56"]}
+    corners = {"VerticesOfThePolygonalShutter": "4 8 4 56 44 56".split()}
     in_edges = (COLUMNS >= 10) & (COLUMNS <= 50) & (ROWS >= 5) & (ROWS <= 40)
     in_circle = np.hypot(ROWS - 20, COLUMNS - 30) <= 18
     in_corners = (ROWS >= 4) & (COLUMNS <= 56) & ((COLUMNS - 8) * 40 >= (ROWS - 4) * 48)
@@ -275,7 +275,7 @@ def test_the_shared_round_shutter_is_a_circle(shared_data):
 
 
 @pytest.mark.parametrize(
-    ("tags", "said"),
+    "tags, said",
     [
         ({"NumberOfFrames": "100000"}, "its header claims 614400000 bytes of pixels, but 6144 are there"),
         ({"Rows": 65535, "Columns": 65535}, "has 65535 x 65535 pixels by its header"),

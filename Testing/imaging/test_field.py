@@ -150,7 +150,7 @@ def test_simulated_xrays(shared_data):
 
 
 @pytest.mark.parametrize(
-    "name", ["camera1_0002", "camera1_0099", "camera1_0158", "camera2_0002", "camera2_0099", "camera2_0158"]
+    "name", "camera1_0002 camera1_0099 camera1_0158 camera2_0002 camera2_0099 camera2_0158".split()
 )
 def test_wrist_radiographs(shared_data, name):
     """Round field, vignetted, with a halo of scattered light of up to 20 grey levels around it in a ragged, painted border."""

@@ -55,7 +55,7 @@ def test_no_spelling_of_another_file_is_read(folder, tmp_path, capfd):
     assert planted_file.WORD.decode() not in "".join(capfd.readouterr())
 
 
-@pytest.mark.parametrize("name", ["a.mhd", "a.nhdr", "a.hdr", "a.nii", "a.mha", "a.nrrd", "a.nii.gz"])
+@pytest.mark.parametrize("name", "a.mhd a.nhdr a.hdr a.nii a.mha a.nrrd a.nii.gz".split())
 @pytest.mark.parametrize("below", ["", "voxels"])
 def test_what_lies_beside_a_header_is_read(folder, name, below):
     values = np.arange(24 * 20 * 16, dtype=np.int16).reshape(16, 20, 24)

@@ -167,7 +167,7 @@ def test_slices_without_their_place(tmp_path, oblique, tags):
 
 @pytest.mark.parametrize(
     "tag, value",
-    [("PixelSpacing", ["0.5", "0.5"]), ("ImageOrientationPatient", ["1", "0", "0", "0", "1", "0"])],
+    [("PixelSpacing", ["0.5", "0.5"]), ("ImageOrientationPatient", "1 0 0 0 1 0".split())],
 )
 def test_slices_on_different_grids(tmp_path, oblique, tag, value):
     files = write_series(tmp_path, PIXELS, oblique)

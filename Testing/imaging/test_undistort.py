@@ -68,7 +68,7 @@ def test_the_inverse(coefficients, pixel):
 
 
 @pytest.mark.parametrize(
-    ("coefficients", "word"),
+    "coefficients, word",
     [
         ([], "found 0"),
         ([1, 2, 3], "found 3"),

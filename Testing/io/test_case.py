@@ -92,7 +92,7 @@ def test_an_x_ray_s_mask_leaves_out_what_it_has_as_zero(write_case):
     assert whole.all() and not masked[:3].any() and masked[3:].all()
 
 
-@pytest.mark.parametrize(("sign", "mirrored"), [(1, False), (-1, False), (1, True)])
+@pytest.mark.parametrize("sign, mirrored", [(1, False), (-1, False), (1, True)])
 def test_the_start_pose_tells_the_sign_of_a_matrix(write_case, sign, mirrored):
     matrix = sign * camera(0, mirrored=mirrored).projection_matrix
     case = Case.load(write_case(changed(minimal(), [*VIEW, "projection_matrix"], matrix.tolist())))
@@ -110,7 +110,7 @@ C_ARM_CASE = changed(changed(minimal(), [*VIEW, "projection_matrix"], REMOVED), 
 
 
 @pytest.mark.parametrize(
-    ("content", "parts"),
+    "content, parts",
     [
         (
             changed(minimal(), ["world_from_ct"], moved(0, 1500, 0)),

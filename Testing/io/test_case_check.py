@@ -112,7 +112,7 @@ def test_which_way_the_patient_lies(write_case, mirrored):
 
 
 @pytest.mark.parametrize(
-    ("readings", "start", "said"),
+    "readings, start, said",
     [
         (({}, {"rao_lao_deg": 5}), START, "AP and LAT are nearly parallel (5.0 degrees)"),
         (({}, {"rao_lao_deg": 178}), START, "AP and LAT are nearly parallel (178.0 degrees)"),

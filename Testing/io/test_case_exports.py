@@ -349,7 +349,7 @@ def test_a_scene_with_a_caution_is_plain_xml(exported):
 
 
 @pytest.mark.parametrize(
-    ("charset", "name"), [("ISO_IR 100", "Müller^Jörg"), (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎")]
+    "charset, name", [("ISO_IR 100", "Müller^Jörg"), (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎")]
 )
 @pytest.mark.parametrize("warning", [None, OVERRIDE])
 def test_a_name_in_another_alphabet_comes_out_as_it_went_in(tmp_path, charset, name, warning):

@@ -78,7 +78,7 @@ def test_a_relative_path_from_windows_is_found(write_case, tmp_path):
     assert case.views[0].image.path.samefile(tmp_path / "images" / "ap.mha")
 
 
-@pytest.mark.parametrize(("keys", "value", "parts"), WRONG_STRUCTURE + WRONG_MEANING, ids=str)
+@pytest.mark.parametrize("keys, value, parts", WRONG_STRUCTURE + WRONG_MEANING, ids=str)
 def test_each_thing_that_is_wrong_has_its_sentence(case_folder, keys, value, parts):
     message = refusal(read, case_folder, changed(full(), keys, value))
     for part in [f"{case_folder / 'case.json'}: ", *parts]:
@@ -90,21 +90,16 @@ def text_of(content):
 
 
 @pytest.mark.parametrize(
-    ("data", "part"),
+    "data, part",
     [
         (b"", "is empty"),
-        (b" \n\xef\xbb\xbf", "is not JSON"),
         (b"\xef\xbb\xbf \n", "is empty"),
         (b"{", "is not JSON (line 1, column 2"),
-        (text_of(minimal())[:-1], "is not JSON (line 1"),
         (text_of(minimal()) + b"x", "is not JSON (line 1"),
         (b"\x1f\x8b\x08\x00" + bytes(range(256)), "is not text in UTF-8"),
-        (text_of(minimal()).decode().encode("utf-16"), "is not text in UTF-8"),
         (text_of(minimal()).replace(b"AP", b"A\xe4"), "is not text in UTF-8"),
         (b"[1, 2]", "is a list of 2, expected an object"),
-        (b"null", "is null, expected an object"),
         (text_of({**minimal(), "targets": [[1, 2, float("nan")]]}), "holds NaN"),
-        (text_of({**minimal(), "targets": [[1, 2, -float("inf")]]}), "holds -Infinity"),
         (text_of(minimal()).replace(b"[0.0,", b"[1e999,", 1), "is Infinity"),
         (b'{"version": 1, "version": 1}', 'has the key "version" twice'),
         (b'{"views": [{"name": "AP", "na\\u006de": "LAT"}]}', 'has the key "name" twice'),
@@ -120,18 +115,16 @@ def test_each_file_that_is_no_json_object_has_its_sentence(write_case, data, par
 
 
 @pytest.mark.parametrize(
-    ("path", "part"),
+    "path, part",
     [
         ("nowhere.json", "does not exist"),
         ("line\nbreak.json", "line?break.json does not exist"),
         ("a\0b", "does not exist"),
         ("", "case.json does not exist"),
         ("x" * 300, "does not exist"),
-        ("empty", "case.json does not exist"),
     ],
 )
 def test_a_path_without_a_case_has_its_sentence(tmp_path, path, part):
-    (tmp_path / "empty").mkdir()
     assert part in refusal(CaseFile.read, tmp_path / path)
 
 
@@ -142,7 +135,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("keys", "warning"),
+    "keys, warning",
     [
         (["Targets"], 'case.json: the key "Targets" is not known and was ignored; did you mean "targets"?'),
         (
@@ -155,8 +148,6 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
             'the key "intensities" in views[0] is not known and was ignored; did you mean "intensity"?',
         ),
         (["search", "rotation"], 'the key "rotation" in search is not known'),
-        (["training", "orbital"], 'the key "orbital" in training is not known'),
-        (["truth", "world"], 'the key "world" in truth is not known'),
         (["landmarks", 1, "world"], 'the key "world" in landmarks[1] is not known'),
         (["views", 2, "camera", "skew"], 'the key "skew" in views[2].camera is not known'),
         (["views", 3, "c_arm", "pixel"], 'the key "pixel" in views[3].c_arm is not known'),

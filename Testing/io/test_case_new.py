@@ -96,7 +96,7 @@ def test_copied_files_need_the_originals_no_more(files, tmp_path):
     assert main(arguments(files, out, "--copy")) == 0
     shutil.rmtree(files)
     assert len(Case.load(out).views) == 2
-    assert sorted(os.listdir(out.parent)) == ["ap.mha", "case.json", "ct.mha", "lat.mha"]
+    assert sorted(os.listdir(out.parent)) == "ap.mha case.json ct.mha lat.mha".split()
 
 
 def test_an_existing_file_is_replaced_by_force_alone(files, tmp_path, capsys):
@@ -108,7 +108,7 @@ def test_an_existing_file_is_replaced_by_force_alone(files, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    "change, said",
     [
         (lambda a: a[: a.index("--c-arm")], f"LAT: lacks {', '.join(C_ARM)}, expected"),
         (lambda a: [part for part in a if part != "mirrored=false"], "LAT: lacks mirrored"),
@@ -130,7 +130,7 @@ def test_what_is_wrong_is_told_in_a_sentence_and_nothing_is_written(files, tmp_p
     assert not out.parent.exists()
 
 
-@pytest.mark.parametrize("wrong", [["--frame", "0"], ["--view", "A", "b", "--frame", "0", "--frame", "1"]])
+@pytest.mark.parametrize("wrong", [["--frame", "0"], "--view A b --frame 0 --frame 1".split()])
 def test_an_option_belongs_to_one_view_once(wrong, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["case", "new", *wrong])

@@ -171,7 +171,7 @@ def test_targets_come_from_slicers_files_with_their_own_axes(files):
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    "more, said",
     [
         (["--landmarks", "ap.csv"], "CoordinateSystem"),
         ([], "--landmarks: is missing"),
@@ -179,7 +179,7 @@ def test_targets_come_from_slicers_files_with_their_own_axes(files):
         (["--targets", "targets.txt"], "add lps or ras"),
         (["--targets", "marks.fcsv", "ras"], "leave it out"),
         (["--targets", "ct.mha", "ras"], "not text"),
-        (["--landmarks", "marks.fcsv", "--search", "200", "10"], "search.rotation_deg"),
+        ("--landmarks marks.fcsv --search 200 10".split(), "search.rotation_deg"),
         (["--reference-from-world", "tracker.txt"], "the word lps or the word ras"),
         (["--reference-from-world", "start.tfm", "ras"], "says lps itself"),
         (["--reference-from-world", "start.tfm", "upside"], "upside behind the file"),
@@ -195,7 +195,7 @@ def test_what_is_wrong_is_told_in_a_sentence(files, capsys, more, said):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    "words, told",
     [
         (new(said=()), "--given axes=VALUE"),
         (new(said=("axes=ras",)), "--given unit=VALUE"),

@@ -27,12 +27,12 @@ def test_good_cases_fit_the_schema(content):
     VALIDATOR.validate(content)
 
 
-@pytest.mark.parametrize(("keys", "value", "parts"), WRONG_STRUCTURE, ids=str)
+@pytest.mark.parametrize("keys, value, parts", WRONG_STRUCTURE, ids=str)
 def test_what_is_wrong_in_structure_does_not_fit_the_schema(keys, value, parts):
     assert not VALIDATOR.is_valid(changed(full(), keys, value))
 
 
-@pytest.mark.parametrize(("keys", "value", "parts"), WRONG_MEANING, ids=str)
+@pytest.mark.parametrize("keys, value, parts", WRONG_MEANING, ids=str)
 def test_what_is_wrong_in_meaning_fits_the_schema(keys, value, parts):
     """Or else it belongs to the other list."""
     VALIDATOR.validate(changed(full(), keys, value))

@@ -247,7 +247,7 @@ VALUES = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["name", "dicom", "world", "ct", "study_uid", "frame"]), inner, max_size=3)
+        | st.dictionaries(st.sampled_from("name dicom world ct study_uid frame".split()), inner, max_size=3)
     ),
 )
 

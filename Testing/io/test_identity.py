@@ -45,7 +45,7 @@ def told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("tags", "what", "entries"),
+    "tags, what, entries",
     [
         ({"ct": {"PatientID": "OTHER-1"}}, PATIENTS, "views[0].image and views[1].image and ct"),
         ({"lateral": {"PatientID": "OTHER-1"}}, PATIENTS, "views[1].image and ct"),

@@ -142,7 +142,7 @@ PIECES = [
     ",,,",
     "é",
 ]
-KEYS = st.sampled_from(["markups", "coordinateSystem", "controlPoints", "label", "position"])
+KEYS = st.sampled_from("markups coordinateSystem controlPoints label position".split())
 TREES = st.recursive(
     st.none() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner),

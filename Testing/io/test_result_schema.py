@@ -99,7 +99,7 @@ def test_a_result_with_everything_fits():
 
 
 @pytest.mark.parametrize(
-    ("keys", "value"),
+    "keys, value",
     [
         *(((key,), REMOVED) for key in SCHEMA["required"]),
         (("version",), 3),

@@ -57,7 +57,7 @@ def scaled(*diagonal):
 
 
 @pytest.mark.parametrize(
-    ("transform", "found"),
+    "transform, found",
     [
         (scaled(1.1, 1.1, 1.1), "scale"),
         (scaled(1.0, 1.0, -1.0), "mirror"),

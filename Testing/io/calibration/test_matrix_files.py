@@ -21,7 +21,7 @@ LPS = {"unit": "mm", "axes": "lps", "first_pixel": 0}
 
 
 @pytest.mark.parametrize(
-    ("text", "count"),
+    "text, count",
     [
         (rows(P), 1),
         (rows(P) + "\n\n" + rows(P), 2),
@@ -180,7 +180,7 @@ def test_a_recording_of_a_tracked_c_arm(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("text", "given", "word"),
+    "text, given, word",
     [
         (plus(), {"world_frame": "Tip"}, 'no chain of transforms from "Camera" to "Tip"'),
         (plus(), {"camera_frame": "Probe"}, 'camera_frame "Probe"'),

@@ -22,7 +22,7 @@ def text_of(unit=1.0):
     )
 
 
-@pytest.mark.parametrize(("unit", "mm"), [("mm", 1), ("cm", 10), ("m", 1000)])
+@pytest.mark.parametrize("unit, mm", [("mm", 1), ("cm", 10), ("m", 1000)])
 def test_it_projects_as_opencv(tmp_path, unit, mm):
     (view,) = read_text(tmp_path, text_of(mm), unit=unit)
     assert view.name == "camera" and view.camera.size == SIZE
@@ -60,7 +60,7 @@ def text_of_1(unit=1.0):
 SQUARE = np.array([[1500.0, 0, 322.5], [0, 1500, 236.25], [0, 0, 1]])  # 1.0 has one focal length
 
 
-@pytest.mark.parametrize(("unit", "mm"), [("mm", 1), ("cm", 10)])
+@pytest.mark.parametrize("unit, mm", [("mm", 1), ("cm", 10)])
 def test_mayacam_1_projects_as_autoscoper(tmp_path, unit, mm):
     """Autoscoper's film plane (loadMayaCam1): its middle at scale (w / 2 - u0, h / 2 - v0, z) in the camera's frame, y up."""
     (view,) = read_text(tmp_path, text_of_1(mm), "camera.csv", unit=unit)
@@ -92,7 +92,7 @@ def test_autoscopers_example_of_mayacam_1_shows_its_calibration_object(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "word"),
+    "old, new, word",
     [
         (",-1500.0\n0.1", ",1500.0\n0.1", "focal length in pixels below 0"),
         (",640.0,480", ",640.5,480", "640.5, 480"),
@@ -118,7 +118,7 @@ def test_the_wrists_cameras_are_those_of_its_cases(tmp_path, shared_data, i):
 
 
 @pytest.mark.parametrize(
-    ("text", "word"),
+    "text, word",
     [
         (text_of().replace("rotation", "turn"), '"turn" where "rotation" belongs'),
         (text_of().partition("translation")[0], "end of the file"),

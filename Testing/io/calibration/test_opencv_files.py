@@ -93,7 +93,7 @@ TWO = {"left": NAMED, "right": {"camera_matrix": K.tolist(), "rvec": RVEC, "tvec
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "names"),
+    "name, text, names",
     [
         ("a.json", json.dumps(NAMED), ["a"]),
         ("a.json", json.dumps({"intrinsics": K.tolist(), "camera_from_world": POSE.tolist()}), ["a"]),
@@ -126,7 +126,7 @@ def test_the_first_pixel_is_asked_for_where_it_is_not_opencv(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "word"),
+    "given, word",
     [
         ({"axes": "lps"}, "set unit to"),
         ({"unit": "mm"}, "set axes to"),
@@ -140,7 +140,7 @@ def test_what_is_asked_for(tmp_path, given, word):
 
 
 @pytest.mark.parametrize(
-    ("change", "word"),
+    "change, word",
     [
         (("rows: 3\n   cols: 3", "rows: 300000\n   cols: 3"), "300000 rows"),
         (("tvec", "vector"), "no pose"),

@@ -95,7 +95,7 @@ def test_a_projection_with_parameters_or_a_matrix_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "word"),
+    "change, word",
     [
         (("<GantryAngle>10", f"<Matrix>{MATRIX}</Matrix><GantryAngle>11"), "do not give"),
         (("10<", "ten<"), "GantryAngle is not 1"),

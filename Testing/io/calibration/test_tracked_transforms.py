@@ -71,7 +71,7 @@ def _written(path, transform):
     return path
 
 
-@pytest.mark.parametrize("key", ["direction", "axes", "fixed_transforms", "intrinsics", "first_pixel"])
+@pytest.mark.parametrize("key", "direction axes fixed_transforms intrinsics first_pixel".split())
 def test_what_a_transform_does_not_say_is_asked_for(tmp_path, key):
     path = _written(tmp_path / "a.tfm", sitk.Euler3DTransform())
     given = {**GIVEN, "direction": "forward", "axes": "lps", "fixed_transforms": "none"}

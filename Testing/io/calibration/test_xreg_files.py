@@ -33,7 +33,7 @@ def write(path, intrinsic=XREG_K, z=-700, frame=TOWARD_SOURCE, count=2):
 
 
 @pytest.mark.parametrize(
-    ("intrinsic", "z", "frame"), [(XREG_K, -700, TOWARD_SOURCE), (K, 700, "origin-at-focal-pt-det-pos-z")]
+    "intrinsic, z, frame", [(XREG_K, -700, TOWARD_SOURCE), (K, 700, "origin-at-focal-pt-det-pos-z")]
 )
 def test_points_fall_where_xreg_has_them(tmp_path, intrinsic, z, frame):
     """phys_pt_to_ind_pt: intrins * (extrins * x), divided by its third number."""
@@ -65,7 +65,7 @@ def _spoil(path, key, value):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "word"),
+    "key, value, word",
     [
         ("intrinsic", None, "cam/intrinsic is missing"),
         ("intrinsic", np.eye(4), "shape 4 x 4, expected 3x3"),

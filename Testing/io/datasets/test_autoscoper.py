@@ -96,7 +96,7 @@ def test_a_trial_in_cm_has_ten_times_the_mm(trial):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "parts"),
+    "old, new, parts",
     [
         ("mayaCam_csv ./cam2.txt\n", "", ["1 mayaCam_csv and 2 CameraRootDir"]),
         ("VoxelSize 0.4 0.5 0.6\nVolumeFile", "VolumeFile", ["2 VolumeFile, 1 VoxelSize"]),
@@ -132,7 +132,7 @@ def test_frames_of_other_numbers_and_unknown_keys_warn(trial, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "part"),
+    "old, new, part",
     [
         ("image size", "size", '"size" where "image size"'),
         ("1760,1760", "1024,1760", "1024 x 1760"),

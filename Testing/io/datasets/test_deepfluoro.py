@@ -188,7 +188,7 @@ def test_a_bone_has_its_own_mask_and_pose(written, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "parts"),
+    "path, value, parts",
     [
         ("proj-params/intrinsic", np.diag([700.0, 700, 1]), ["proj-params/intrinsic", "below 0"]),
         ("proj-params/intrinsic", np.eye(4), ["proj-params/intrinsic", "4 x 4"]),

@@ -66,7 +66,7 @@ def test_voxels_below_a_threshold_are_nothing(written, case):
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "parts"),
+    "path, value, parts",
     [
         ("volume/pixels", np.zeros((40, 48, 44), np.int16) - 500, ["volume/pixels"]),
         ("volume/pixels", np.ones((4, 4, 4)), ["subject03/points", "in the volume"]),  # too small for the points

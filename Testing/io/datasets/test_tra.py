@@ -101,7 +101,7 @@ def test_a_trial_gets_its_start_and_truth_from_tracked_poses(trial, tmp_path, ca
 
 
 @pytest.mark.parametrize(
-    ("text", "word"),
+    "text, word",
     [
         ("1,2,3,4,5,6", "as matrices"),
         ("1,2,3", "3 numbers"),

@@ -60,7 +60,7 @@ def empty(file):
 
 
 @pytest.mark.parametrize(
-    ("how", "parts"),
+    "how, parts",
     [
         (external_link, ["group/pixels is a link"]),
         (soft_link, ["group/pixels is a link"]),

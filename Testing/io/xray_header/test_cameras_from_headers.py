@@ -108,7 +108,7 @@ def test_a_pair_in_float32_gives_its_cameras_back(tmp_path):
         np.testing.assert_allclose(camera_of(path, index).project(POINTS), expected.project(POINTS), atol=1e-2)
 
 
-@pytest.mark.parametrize(("position", "mirrored"), [*product(PATIENT_FROM_TABLE, (True, False))])
+@pytest.mark.parametrize("position, mirrored", [*product(PATIENT_FROM_TABLE, (True, False))])
 def test_anatomical_angles_are_the_patients_however_he_lies(tmp_path, position, mirrored):
     """Detector before the patient: his left is on the image's right as seen from the detector, his head is up; at his left: his back is."""
     front = camera_of(
@@ -133,7 +133,7 @@ def test_anatomical_angles_are_the_patients_however_he_lies(tmp_path, position, 
     np.testing.assert_allclose(up.source, -765.5 * (HEAD - BACK) / np.sqrt(2), atol=1e-9)
 
 
-@pytest.mark.parametrize(("position", "patient"), PATIENT_FROM_TABLE.items())
+@pytest.mark.parametrize("position, patient", PATIENT_FROM_TABLE.items())
 def test_the_machines_angles_are_turned_to_the_patient(tmp_path, position, patient):
     """Detector above the table: it is before him who lies on his back, at the left of him who lies on his right side."""
     camera = camera_of(write_enhanced(tmp_path / "e.dcm", [enhanced(0, 0, 0)], PatientPosition=position))
@@ -157,7 +157,7 @@ def test_a_turned_and_tilted_table_turns_the_patient(tmp_path):
     assert rolled.depth(100 * LEFT) == pytest.approx(765.5 + 50, abs=1e-3)
 
 
-@pytest.mark.parametrize(("primary", "secondary"), [(0, 0), (37, 21), (-91, -33), (160, 5), (90, 40)])
+@pytest.mark.parametrize("primary, secondary", [(0, 0), (37, 21), (-91, -33), (160, 5), (90, 40)])
 def test_patient_orientation_tells_quarters_and_mirror(tmp_path, primary, secondary):
     for roll, mirrored in product((0, 90, 180, -90), (True, False)):
         path = write_xa(
@@ -172,7 +172,7 @@ def test_patient_orientation_tells_quarters_and_mirror(tmp_path, primary, second
         assert QUARTERS in found.assumptions
 
 
-@pytest.mark.parametrize(("turn", "flip"), [*product((0, 90, 180, 270), ("NO", "YES"))])
+@pytest.mark.parametrize("turn, flip", [*product((0, 90, 180, 270), ("NO", "YES"))])
 def test_a_turned_and_flipped_field_of_view_shows_the_same_points(tmp_path, turn, flip):
     """The stored image is what numpy makes of the detector's: turned to the right, then flipped. A marker on the detector is followed."""
     detector = write_enhanced(
@@ -231,8 +231,8 @@ def test_a_run_that_turns_has_a_camera_for_each_frame(tmp_path):
         "170",
         "1",
         pixels(frames=4),
-        PositionerPrimaryAngleIncrement=["0", "5", "15", "-4"],
-        PositionerSecondaryAngleIncrement=["0", "-1", "1", "2"],
+        PositionerPrimaryAngleIncrement="0 5 15 -4".split(),
+        PositionerSecondaryAngleIncrement="0 -1 1 2".split(),
         PositionerMotion="DYNAMIC",
         PatientOrientation=["R", "F"],
     )
@@ -331,7 +331,7 @@ def test_what_is_given_stands_and_completes_the_header(write_pair, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("tags", "key", "said"),
+    "tags, key, said",
     [
         ({"PositionerPrimaryAngle": "200"}, "rao_lao_deg", "PositionerPrimaryAngle is 200 degrees, beyond 180"),
         ({"PositionerSecondaryAngle": "-95"}, "cra_cau_deg", "PositionerSecondaryAngle is -95 degrees, beyond 90"),
@@ -460,12 +460,12 @@ def test_case_new_writes_what_it_assumes(case_folder, tmp_path, capsys):
 
 @pytest.mark.filterwarnings("ignore:.*different patients")
 @pytest.mark.parametrize(
-    ("name", "lacks"),
+    "name, lacks",
     [
-        ("xa-multiframe-jpeg.dcm", ["source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "mirrored"]),
+        ("xa-multiframe-jpeg.dcm", "source_to_detector_mm source_to_isocentre_mm pixel_mm mirrored".split()),
         (
             "rf-circular-shutter.dcm",
-            ["source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "rao_lao_deg", "cra_cau_deg", "mirrored"],
+            "source_to_detector_mm source_to_isocentre_mm pixel_mm rao_lao_deg cra_cau_deg mirrored".split(),
         ),
     ],
 )

@@ -40,7 +40,7 @@ def whole(tmp_path_factory) -> list[bytes]:
         "ShutterRightVerticalEdge": "19",
         "ShutterUpperHorizontalEdge": "1",
         "ShutterLowerHorizontalEdge": "15",
-        "VerticesOfThePolygonalShutter": ["1", "1", "1", "19", "15", "19", "15", "1"],
+        "VerticesOfThePolygonalShutter": "1 1 1 19 15 19 15 1".split(),
     }
     paths = [
         write_xa(

@@ -9,13 +9,14 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
+sys.path[:0] = [str(ROOT / "MultiViewRegistration"), str(ROOT / "Testing")]
 
 import numpy as np  # noqa: E402
+from random_case import random_case  # noqa: E402
 
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
-from MultiViewRegistrationLib.simulation.cases import Patient, random_case  # noqa: E402
+from MultiViewRegistrationLib.simulation.cases import Patient  # noqa: E402
 
 METAL_NAMES = {None: [], "wires": ["wires"], "implant": ["metal"]}
 PELVIS = ROOT.parent / "shared" / "data" / "pelvis" / "pelvis.nii.gz"

@@ -2,20 +2,19 @@ import json
 
 import numpy as np
 import pytest
+import random_case as module
 import SimpleITK as sitk
+from random_case import crop_sideways, random_case
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.simulation import cases
 from MultiViewRegistrationLib.simulation.cases import (
     SEARCH,
     Nominal,
     Patient,
-    crop_sideways,
     random_cameras,
-    random_case,
     random_pose,
     random_shutters,
     start_poses,
@@ -177,7 +176,7 @@ def test_shutters_cover_a_quarter_to_nearly_a_half_unevenly():
 
 
 def test_each_view_has_shutters_of_its_own(patient, tmp_path, monkeypatch):
-    monkeypatch.setattr(cases, "write_case", lambda *arguments: arguments[-1])
+    monkeypatch.setattr(module, "write_case", lambda *arguments: arguments[-1])
     first, second = random_case(tmp_path, patient, seed=4, fields="shutters")
     assert first.collimation != second.collimation and first.blade_sd_mm != second.blade_sd_mm
     assert first.photons == second.photons

@@ -191,3 +191,23 @@ def _log_ticks(low: float, high: float) -> list[float]:
     factors = (1,) if high - low > 2.5 else (1, 2, 5)
     ticks = [f * 10.0**e for e in range(math.floor(low), math.ceil(high) + 1) for f in factors]
     return [tick for tick in ticks if low <= math.log10(tick) <= high] or [10**low]
+
+
+def learning_curves(losses: Sequence[Sequence[float]], validation: Sequence[Sequence[float]]) -> str:
+    """An SVG file: the error of random images against the seconds of training, all views together and each alone, and the loss.
+
+    Parameters
+    ----------
+    losses : (step, loss) of each.
+    validation : (step, seconds, error together, error of each view, ...) of each, mm.
+    """
+    seconds = [row[1] for row in validation]
+    names = [
+        "both views" if len(validation[0]) == 5 else "all views",
+        *(f"view {n}" for n in range(1, len(validation[0]) - 2)),
+    ]
+    lines = [Line(name, seconds, [row[column] for row in validation]) for column, name in enumerate(names, start=2)]
+    lines = lines if len(lines) > 2 else lines[:1]
+    error = line_plot(lines, "Error of random images", Axis("seconds of training"), Axis("error (mm)", "log"))
+    loss = Line("loss", [row[0] for row in losses], [row[1] for row in losses])
+    return svg_file([error, line_plot([loss], "Loss", Axis("step"), Axis("loss"))], lines if len(lines) > 1 else ())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
-from ..figures.curves import curves
+from ..figures.line_plot import learning_curves
 from ..io.case import Case
 from ..io.files import write_atomically
 from ..registration.prepared_ct import PreparedCT
@@ -89,7 +89,7 @@ def train(
         return training.run(progress)
     finally:
         if training.card.validation:
-            write_atomically(training.folder / CURVES, curves(training.card.losses, training.card.validation))
+            write_atomically(training.folder / CURVES, learning_curves(training.card.losses, training.card.validation))
 
 
 def find_model(case: Case, model: RegressorModel | str | Path | None = None) -> RegressorModel | None:

@@ -65,7 +65,7 @@ def test_what_is_told_often_is_not_kept_for_ever():
     clock = Clock()
     left = TimeLeft(clock)
     guesses(clock, left, lambda t: t / 1000, 1000, every=0.01)
-    assert len(left._told) < 500
+    assert len(left._history) < 500
 
 
 def test_at_the_end_nothing_is_left():

@@ -9,11 +9,11 @@ from contextvars import ContextVar
 
 
 class InputError(ValueError):
-    """Bad input, told in one plain sentence: which file or field, what was found, what was expected, what to do."""
+    """Bad input, in one plain sentence: which file or field, what was found, what was expected, what to do."""
 
 
 class MissingInformation(InputError):
-    """Input that does not say what must be known, and is not guessed.   key: the name under which a person can give it."""
+    """Input that lacks a value that is never guessed.   key: the name under which the user can give it."""
 
     def __init__(self, message: str, key: str) -> None:
         super().__init__(message)
@@ -21,7 +21,7 @@ class MissingInformation(InputError):
 
 
 class UnitMismatch(InputError):
-    """A CT whose values do not fit the unit that was named.   unit: the one that they may be in."""
+    """A CT whose values do not fit the given unit.   unit: the likely one."""
 
     def __init__(self, message: str, unit: str) -> None:
         super().__init__(message)

@@ -182,7 +182,7 @@ class _Diagnosis:
             Progress(1.0, "searching for the cause of the poor fit", self._pose, found.fit.cost)
         )
 
-    def _tell(self, told: Progress) -> object:
+    def _report(self, _: Progress) -> object:
         """Stops if a piece of work twice as long as the longest so far would not end in time."""
         now = perf_counter()
         self._longest, self._last = max(self._longest, now - self._last), now
@@ -216,7 +216,7 @@ class _Diagnosis:
                 yield cause
 
     def _registration(self, views: list[View], shared: SharedUnknowns) -> Registration:
-        return Registration(self._anatomy, views, self._start, self._tell, shared)
+        return Registration(self._anatomy, views, self._start, self._report, shared)
 
     def _alone(self) -> dict[str, np.ndarray]:
         """The pose of each view alone, by its name."""

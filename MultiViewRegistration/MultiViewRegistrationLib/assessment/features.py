@@ -139,8 +139,7 @@ def compute_features(
     alone = [_alone_mm(wider, levels[-2], i, settled, targets) for i in range(len(views))] if len(views) > 1 else []
     of_views = view_uncertainties(objective, fit, split)
     across_mm = np.array([each.at(points).split(view.camera)[1] for each, view in zip(of_views, views, strict=True)])
-    told = split.told
-    unlike = split.explained - split.similarity > OUTLIER_NCC_DROP
+    outliers = split.explained - split.similarity > OUTLIER_NCC_DROP
     return ReliabilityFeatures(
         uncertainty,
         split,
@@ -164,7 +163,7 @@ def compute_features(
         similarity=fit.least_similarity,
         wider_similarity=moved.fit.least_similarity,
         compared=float(sum(fit.shown) / max(sum(int(view.xray.valid.sum()) for view in objective.views), 1)),
-        outlier_fraction=float(split.pixels[told & unlike].sum() / max(split.pixels[told].sum(), 1)),
+        outlier_fraction=float(split.pixels[split.told & outliers].sum() / max(split.pixels[split.told].sum(), 1)),
     )
 
 

@@ -151,11 +151,13 @@ def write(models: Mapping[str, Model], without: Mapping[str, Mapping[str, Model]
     models: of each of KINDS.   without: of each kind, by the SHA-256 of a CT's file, what was fitted to all other anatomies.
     about: on what they were fitted, for whoever reads it.
     """
-    told = {
+    content = {
         kind: {**_to_json(model), "without": {sha256: _to_json(each) for sha256, each in without[kind].items()}}
         for kind, model in models.items()
     }
-    path.write_text(json.dumps({"about": about, "columns": list(COLUMNS), **told}, indent=1) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps({"about": about, "columns": list(COLUMNS), **content}, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 @lru_cache
@@ -165,11 +167,11 @@ def calibrated(kind: str = "body", apart_from: str = "") -> Model:
     apart_from: the SHA-256 of a CT's file. Of one to which the model was fitted, that which was fitted to the others: it tells how well the
     model does with anatomy that it has never seen.
     """
-    told = json.loads(Path(__file__).with_name("prediction.json").read_text(encoding="utf-8"))
-    if told["columns"] != list(COLUMNS):
+    content = json.loads(Path(__file__).with_name("prediction.json").read_text(encoding="utf-8"))
+    if content["columns"] != list(COLUMNS):
         raise ValueError("prediction.json was fitted to other columns; run Testing/benchmarks/trust_fit.py.")
-    told = told[kind]["without"].get(apart_from, told[kind])
-    values = {part.name: told[part.name] for part in fields(Model)}
+    content = content[kind]["without"].get(apart_from, content[kind])
+    values = {part.name: content[part.name] for part in fields(Model)}
     return Model(**{name: np.array(value) if isinstance(value, list) else value for name, value in values.items()})
 
 

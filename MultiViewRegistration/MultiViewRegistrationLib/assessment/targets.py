@@ -1,4 +1,4 @@
-"""At which points an error is told, where nobody names them: the bone that all views show."""
+"""The default targets: bone that all views show."""
 
 from __future__ import annotations
 

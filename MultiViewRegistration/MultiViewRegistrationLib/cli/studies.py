@@ -82,7 +82,7 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
         "--start",
         choices=["given", "search", "regressor", "auto"],
         nargs="+",
-        help="where to start, see register --start; several are told side by side "
+        help="where to start, see register --start; several are tabulated side by side "
         "(default: given, or search where there is a --search)",
     )
     command.add_argument(
@@ -187,8 +187,8 @@ def _evaluate(options: argparse.Namespace) -> dict:
         _write_page(options.page, text, pictures, options.append)
     if not options.json:
         print(text)
-    told = [evaluation.to_json() for evaluation in evaluations]
-    return told[0] if len(told) == 1 else {"evaluations": told}
+    contents = [evaluation.to_json() for evaluation in evaluations]
+    return contents[0] if len(contents) == 1 else {"evaluations": contents}
 
 
 def _evaluator(options: argparse.Namespace) -> Callable[..., Evaluation]:

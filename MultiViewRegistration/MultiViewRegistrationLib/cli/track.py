@@ -86,8 +86,8 @@ def _track(options: argparse.Namespace) -> dict:
             compute_device=ComputeDevice(options.device),
         )
 
-        def registering(told: Progress) -> None:
-            line.show((len(track.frames) + told.fraction) / len(sequence), told.stage)
+        def registering(progress: Progress) -> None:
+            line.show((len(track.frames) + progress.fraction) / len(sequence), progress.stage)
 
         try:
             for frame in follow(

@@ -20,7 +20,7 @@ STYLES = (
     ("#2bbd8e", "circle", "9 3 2 3"),
     ("#e8703a", "square", None),
 )
-"""Okabe-Ito colours, each with its own marker and dash: told apart without colour, too."""
+"""Okabe-Ito colours, each with its own marker and dash: distinguishable without colour, too."""
 SCALES = {"linear": float, "log": math.log10, "logit": lambda share: math.log(share / (1 - share))}
 
 _FILE_STYLE = "text { font: 11px sans-serif; fill: #444; stroke: none } .grid { stroke: #ddd }"

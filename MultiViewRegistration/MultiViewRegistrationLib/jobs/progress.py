@@ -36,23 +36,23 @@ class TimeLeft:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._began = 0.0
-        self._told: deque[tuple[float, float]] = (
+        self._history: deque[tuple[float, float]] = (
             deque()
         )  # (seconds, fraction), the first one half of the time ago, or longer
 
     def seconds(self, fraction: float) -> float | None:
         """Seconds left now that `fraction` of the whole is done; None as long as nobody can know."""
-        now, told = self._clock(), self._told
+        now, history = self._clock(), self._history
         if fraction <= 0:
             return None
-        if not told:
+        if not history:
             self._began = now
         spent = now - self._began
-        if not told or now - told[-1][0] > spent / 200:  # a few hundred in all, however often it is told
-            told.append((now, fraction))
-        while len(told) > 1 and told[1][0] <= self._began + spent / 2:
-            told.popleft()
-        since, before = told[0]
+        if not history or now - history[-1][0] > spent / 200:  # a few hundred in all, however often it is called
+            history.append((now, fraction))
+        while len(history) > 1 and history[1][0] <= self._began + spent / 2:
+            history.popleft()
+        since, before = history[0]
         if spent < SEEN_SECONDS or fraction <= before:
             return None
         return max(0.0, (1 - fraction) * (now - since) / (fraction - before))

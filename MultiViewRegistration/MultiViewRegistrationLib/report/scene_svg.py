@@ -21,7 +21,7 @@ from ..imaging.view import View
 from .html import STYLE, page
 
 COLOURS = ("#56b4e9", "#cc79a7", "#2bbd8e", "#e8703a", "#b9a7ff")
-"""Of the views, told apart with any colour vision, and named beside what they colour."""
+"""Of the views: distinguishable with any colour vision, and named beside what they colour."""
 BOX = "#f0c244"
 PATIENT = {"L": "#ff8a80", "P": "#8fd694", "S": "#9ab8ff"}
 OPPOSITE = {"L": "R", "P": "A", "S": "I"}
@@ -222,12 +222,12 @@ def _world_axes(basis: np.ndarray, at: np.ndarray, em: float, origin_shown: bool
                 name, end + 0.7 * em * out / max(np.linalg.norm(out), em) + [0, 0.35 * em], "#ffffff", anchor="middle"
             )
         )
-    told = (
+    label = (
         f"world, {AXIS_MM:.0f} mm"
         if origin_shown
         else f"world's axes, {AXIS_MM:.0f} mm (its origin is outside the picture)"
     )
-    parts.append(_text(told, start + [0, 1.7 * em], "#ffffff", anchor="middle" if origin_shown else None))
+    parts.append(_text(label, start + [0, 1.7 * em], "#ffffff", anchor="middle" if origin_shown else None))
     return parts
 
 

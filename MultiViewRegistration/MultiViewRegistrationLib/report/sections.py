@@ -144,10 +144,10 @@ def _errors(case: CaseReport) -> ET.Element:
     rows = []
     for key, name, unit, digits, meaning in ERROR_ROWS:
         values = [None if errors is None else getattr(errors, key) for errors in columns.values()]
-        told = [number(value, unit, digits) for value in values]
+        cells = [number(value, unit, digits) for value in values]
         if values[-1] is None:
-            told[-1] = "pixel size unknown"
-        rows.append([tag("span", name, tag("small", meaning)), *told])
+            cells[-1] = "pixel size unknown"
+        rows.append([tag("span", name, tag("small", meaning)), *cells])
     return table(["Error", *columns], rows)
 
 

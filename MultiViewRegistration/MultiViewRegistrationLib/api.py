@@ -22,7 +22,7 @@ from .geometry.landmarks import LandmarkFit, locate
 from .imaging.view import View
 from .io.case import Case
 from .published.methods import RefinementMethod, refinement_method
-from .registration.objective import FEWEST_PIXELS
+from .registration.objective import MIN_PIXELS
 from .registration.pipeline import Progress, Refinement, refine
 from .registration.prepared_ct import PreparedCT, warm_up
 from .registration.schedule import Range, default_pose_at_isocentre
@@ -314,7 +314,7 @@ def assess(case: Case, world_from_ct: np.ndarray, anatomy: PreparedCT | None = N
     )
     world_from_background = background and background.world_from_ct
     fit = anatomy.with_background(world_from_background).fit(case.views, pose, pose)
-    if max(fit.shown) < FEWEST_PIXELS or not np.isfinite(fit.cost):
+    if max(fit.shown) < MIN_PIXELS or not np.isfinite(fit.cost):
         raise InputError(
             "world_from_ct: the X-rays show too little of the CT at this pose; correct the pose or the geometry of the views."
         )

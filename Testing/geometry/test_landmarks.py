@@ -219,7 +219,7 @@ def test_swapped_names_are_told():
         ("L1", "view1"): "L4",
         ("L4", "view1"): "L1",
     }
-    assert {each.fate for each in fit.residuals} == {
+    assert {each.status for each in fit.residuals} == {
         "used",
         'left out, swapped with "L4"?',
         'left out, swapped with "L1"?',

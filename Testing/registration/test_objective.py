@@ -70,7 +70,7 @@ def test_what_is_added_to_the_drr_is_compared_with_it(scene):
         assert (ahead - behind) / 0.4 == pytest.approx(
             here.gradient[p], rel=0.05, abs=0.02 * np.abs(here.gradient[3:]).max()
         )
-    again = before.about(np.ones(3))
+    again = before.with_pivot(np.ones(3))
     assert again.linearise(again.project(pose)).cost == here.cost
 
 

@@ -31,10 +31,10 @@ def test_the_pose_is_found_from_far_away(anatomy, views, seed):
 
 
 def test_it_stops_early_when_sure_and_goes_on_when_not(anatomy, views):
-    sure = refine_anywhere(anatomy, views, TRUE_POSE, Range(10, 10), effort=SearchBudget(64, 4096, 4))
+    sure = refine_anywhere(anatomy, views, TRUE_POSE, Range(10, 10), budget=SearchBudget(64, 4096, 4))
     assert sure.candidates == 64
     # One descent alone never finds the same answer twice in a round: it takes at least two rounds to be sure.
-    assert refine_anywhere(anatomy, views, TRUE_POSE, Range(10, 10), effort=SearchBudget(64, 4096, 1)).candidates > 64
+    assert refine_anywhere(anatomy, views, TRUE_POSE, Range(10, 10), budget=SearchBudget(64, 4096, 1)).candidates > 64
 
 
 def test_what_is_not_alike_gets_a_second_look(anatomy, views, monkeypatch):
@@ -83,8 +83,11 @@ def test_a_unique_pose_has_a_clear_gap(anatomy, views):
 
 
 def test_more_room_gets_more_effort():
-    assert search_budget(Range(35, 100), structure=False).most > search_budget(Range(18, 55), structure=False).most
-    assert search_budget(Range(180, 500), structure=False).most == 2**15
+    assert (
+        search_budget(Range(35, 100), structure=False).max_poses
+        > search_budget(Range(18, 55), structure=False).max_poses
+    )
+    assert search_budget(Range(180, 500), structure=False).max_poses == 2**15
 
 
 def test_an_answer_far_beyond_the_range_is_none():

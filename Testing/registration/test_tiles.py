@@ -98,7 +98,7 @@ def test_similarity_of_a_tile_is_that_of_its_pixels(ct, views):
     place = (parts.views == 0) & (parts.places == [4, 3]).all(axis=1)
     assert parts.similarity[place] < 0.4
     near = (parts.views == 0) & (np.abs(parts.places - [4, 3]) <= 1).all(axis=1)
-    assert np.median(parts.similarity[parts.told & ~near]) > 0.9
+    assert np.median(parts.similarity[parts.comparable & ~near]) > 0.9
     assert parts.similarity.min() <= min(fit.similarity) <= max(fit.similarity) <= parts.similarity.max()
 
 

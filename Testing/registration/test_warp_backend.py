@@ -97,7 +97,7 @@ def test_what_is_added_to_the_drrs_is_as_by_numba(device, projector, views):
     rest = [projector.render(view.camera, off(TRUE_POSE, [0, 30, 0], [5, 0, 5])).image for view in views]
     fits, costs = [], []
     for objective in (
-        maker(projector, views, settings, PIVOT, rest).about(PIVOT) for maker in (Objective, device.objective)
+        maker(projector, views, settings, PIVOT, rest).with_pivot(PIVOT) for maker in (Objective, device.objective)
     ):
         fits.append(objective.evaluate(EvaluationPoint(NEAR)).linearise())
         costs.append(objective.evaluate(EvaluationPoint(NEXT)).cost())
@@ -114,7 +114,7 @@ def test_pixels_that_are_left_out_are_left_out_as_by_numba(device, projector, vi
     settings = SETTINGS["both, robust"]
     pixels = [np.indices(view.xray.valid.shape)[0] < view.xray.valid.shape[0] // 3 for view in views]
     fits = [
-        maker(projector, views, settings, PIVOT).without(pixels).evaluate(EvaluationPoint(NEAR)).linearise()
+        maker(projector, views, settings, PIVOT).excluding(pixels).evaluate(EvaluationPoint(NEAR)).linearise()
         for maker in (Objective, device.objective)
     ]
     same_fit(fits[1], fits[0])
@@ -175,7 +175,7 @@ def test_descents_in_step_end_as_each_by_itself_and_as_by_numba(device, projecto
     settings, how = SETTINGS["both, robust"], {"iterations": 15, "tolerance_mm": 0.005}
     apart = [minimise(device.objective(projector, views, settings, PIVOT), start, **how) for start in STARTS]
     first = device.objective(projector, views, settings, PIVOT)
-    objectives = [first.about(PIVOT) for _ in STARTS]
+    objectives = [first.with_pivot(PIVOT) for _ in STARTS]
     in_step = run_descents(
         objectives, [levenberg_marquardt(own, start, **how) for own, start in zip(objectives, STARTS, strict=True)]
     )
@@ -203,13 +203,17 @@ def test_too_little_memory_makes_smaller_batches_and_at_last_a_memory_error(devi
 
     first = device.objective(projector, views, SETTINGS["intensity"], PIVOT)
     asked = [EvaluationPoint(start) for start in STARTS]
-    expected = [look.linearise().cost for look in first.together([first.about(PIVOT) for _ in STARTS], asked)]
+    expected = [
+        look.linearise().cost for look in first.evaluate_together([first.with_pivot(PIVOT) for _ in STARTS], asked)
+    ]
     monkeypatch.setattr(warp_backend, "_evaluate_batch", limited)
-    assert [look.linearise().cost for look in first.together([first.about(PIVOT) for _ in STARTS], asked)] == expected
+    assert [
+        look.linearise().cost for look in first.evaluate_together([first.with_pivot(PIVOT) for _ in STARTS], asked)
+    ] == expected
     assert sizes == [3, 1, 2]
     most = 0
     with pytest.raises(MemoryError):
-        first.together([first.about(PIVOT) for _ in STARTS], asked)
+        first.evaluate_together([first.with_pivot(PIVOT) for _ in STARTS], asked)
 
 
 def test_unknown_cameras_are_corrected_as_by_numba(device, projector, views):

@@ -20,7 +20,7 @@ from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
 from ..registration import schedule
 from ..registration.cameras import CALIBRATED
-from ..registration.pipeline import Progress, Refinement, Registration, prune
+from ..registration.pipeline import Progress, Refinement, RegistrationPipeline, prune
 from ..registration.prepared_ct import PreparedCT
 from ..registration.search import Descent, LocalMinimum, cluster_minima
 from ..registration.uncalibrated_views import uncalibrated_view_indices
@@ -36,7 +36,7 @@ LEAST_SHARE, LEAST_DEG, LEAST_MM = 0.01, 0.5, 1.5
 #: Of images, in which order they are tried, the likeliest first. Of what the same symmetry makes alike the best is named.
 KINDS = (("mirrored",), ("inverted",), ("swapped",), ("upside down", "turned 180"), ("turned 90", "turned 270"))
 #: Around the start, where all images may be at fault and no view knows where the CT is.
-LOOK = schedule.SearchBudget(poses=128, most=128, refined=2)
+LOOK = schedule.SearchBudget(poses=128, max_poses=128, refined=2)
 #: Rounds at the second resolution in which cameras are found.
 ROUNDS = 3
 #: Spacings of vertebrae, and how far from the CT's axis a shift by one may point.
@@ -215,8 +215,8 @@ class _Diagnosis:
             if cause:
                 yield cause
 
-    def _registration(self, views: list[View], shared: SharedUnknowns) -> Registration:
-        return Registration(self._anatomy, views, self._start, self._report, shared)
+    def _registration(self, views: list[View], shared: SharedUnknowns) -> RegistrationPipeline:
+        return RegistrationPipeline(self._anatomy, views, self._start, self._report, shared)
 
     def _alone(self) -> dict[str, np.ndarray]:
         """The pose of each view alone, by its name."""
@@ -227,7 +227,7 @@ class _Diagnosis:
 
     def _coarse(self, views: list[View], poses: list[np.ndarray], look: bool = False) -> list[LocalMinimum]:
         registration = self._registration(views, CALIBRATED)
-        answers = registration.descended(0, poses, [frozenset()] * len(poses))
+        answers = registration.descend_from(0, poses, [frozenset()] * len(poses))
         if look:
             more = registration.search(0, self._start, schedule.LOCAL_RANGE, LOOK).minima
             answers = cluster_minima(answers, [answer.descent for answer in more], self._anatomy.centroid)
@@ -235,7 +235,7 @@ class _Diagnosis:
 
     def _refined(self, views: list[View], answers: list[LocalMinimum]) -> list[LocalMinimum]:
         return (
-            self._registration(views, CALIBRATED).refined(1, prune(answers, *schedule.KEEP_AFTER_FINER)[0])
+            self._registration(views, CALIBRATED).refine_level(1, prune(answers, *schedule.KEEP_AFTER_FINER)[0])
             if answers
             else []
         )
@@ -268,11 +268,11 @@ class _Diagnosis:
             begun = [(pose, np.zeros(6 * len(each.views) + 6)) for pose in poses]
             if each.cause == "angle":
                 begun += _where_each_has_it(each.views, alone)
-            answers = registration.descended(
+            answers = registration.descend_from(
                 1, [pose for pose, _ in begun], [frozenset()] * len(begun), [own for _, own in begun]
             )
             for _ in range(ROUNDS - 1):
-                answers = registration.refined(1, prune(answers, *schedule.KEEP_AFTER_FINER)[0]) if answers else []
+                answers = registration.refine_level(1, prune(answers, *schedule.KEEP_AFTER_FINER)[0]) if answers else []
             if answers:
                 runs.append((answers[0].descent, each))
         if not runs:
@@ -291,7 +291,7 @@ class _Diagnosis:
         registration, answers = self._registration(self._views, CALIBRATED), []
         for mm in LEVELS_MM:
             poses = [rigid.from_rotation_translation(np.eye(3), side * mm * axis) @ self._pose for side in (1, -1)]
-            runs = [answer.descent for answer in registration.descended(1, poses, [frozenset()] * len(poses))]
+            runs = [answer.descent for answer in registration.descend_from(1, poses, [frozenset()] * len(poses))]
             answers = cluster_minima(answers, runs, self._anatomy.centroid)
         for answer in answers:
             run = answer.descent

@@ -106,7 +106,7 @@ class ReliabilityFeatures:
         strength = (split.explained - split.similarity) / OUTLIER_NCC_DROP
         return [
             (int(top + split.places[n][1] * side), int(left + split.places[n][0] * side), side, float(strength[n]))
-            for n in np.flatnonzero((split.views == view) & split.told)
+            for n in np.flatnonzero((split.views == view) & split.comparable)
         ]
 
 
@@ -160,10 +160,12 @@ def compute_features(
         ),
         noise_mm=uncertainty.at(points).rms_mm,
         gap=found.alternative.evidence_ratio if found.alternative else None,
-        similarity=fit.least_similarity,
-        wider_similarity=moved.fit.least_similarity,
+        similarity=fit.min_similarity,
+        wider_similarity=moved.fit.min_similarity,
         compared=float(sum(fit.shown) / max(sum(int(view.xray.valid.sum()) for view in objective.views), 1)),
-        outlier_fraction=float(split.pixels[split.told & outliers].sum() / max(split.pixels[split.told].sum(), 1)),
+        outlier_fraction=float(
+            split.pixels[split.comparable & outliers].sum() / max(split.pixels[split.comparable].sum(), 1)
+        ),
     )
 
 

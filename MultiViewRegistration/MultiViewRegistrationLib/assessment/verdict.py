@@ -15,7 +15,7 @@ import numpy as np
 from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
 from ..registration.cameras import CALIBRATED
-from ..registration.objective import FEWEST_PIXELS
+from ..registration.objective import MIN_PIXELS
 from ..registration.pipeline import Progress, Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
 from ..registration.uncalibrated_views import uncalibrated_view_indices
@@ -140,7 +140,7 @@ def assess(
     """
     alone = uncalibrated_view_indices(views, shared)
     tied = [i for i in range(len(views)) if i not in alone]
-    if max(found.fit.shown[i] for i in tied) < FEWEST_PIXELS or not np.isfinite(found.fit.cost):
+    if max(found.fit.shown[i] for i in tied) < MIN_PIXELS or not np.isfinite(found.fit.cost):
         return Assessment("reject", ["At this pose no X-ray shows enough of the CT to compare them."])
     corrected = [found.views[i] for i in tied]
     chosen, limits = _targets(anatomy, corrected, found.world_from_ct, targets)
@@ -344,7 +344,7 @@ def _disagreement(features: ReliabilityFeatures, views: list[View]) -> str:
 
 def _least_similar(features: ReliabilityFeatures, views: list[View]) -> str:
     fit = features.fit
-    worst = int(np.argmin(np.where(np.array(fit.shown) >= FEWEST_PIXELS, fit.similarity, 1)))
+    worst = int(np.argmin(np.where(np.array(fit.shown) >= MIN_PIXELS, fit.similarity, 1)))
     return f"{views[worst].name} hardly resembles the CT (local NCC {fit.similarity[worst]:.2f})."
 
 

@@ -141,8 +141,8 @@ def _searches(setting: Setting, degrees: float, mm: float, names: Sequence[str],
     _search(setting, centres[0], reach, None)
     rows, times, successes = [], [], []
     for name, poses in zip(names, (*POSES, None), strict=True):
-        effort = SearchBudget(poses, poses, REFINED) if poses else None
-        runs = [_search(setting, centre, reach, effort) for centre in centres]
+        budget = SearchBudget(poses, poses, REFINED) if poses else None
+        runs = [_search(setting, centre, reach, budget) for centre in centres]
         seconds = [spent for spent, _ in runs]
         found = [error for _, error in runs if error < SUCCESS_MM]
         share = 100 * len(found) / len(runs)
@@ -157,11 +157,11 @@ def _searches(setting: Setting, degrees: float, mm: float, names: Sequence[str],
     return Measured(rows, {SEARCH_TIME: {line: times}, SEARCH_SUCCESS: {line: successes}})
 
 
-def _search(setting: Setting, centre: np.ndarray, reach: Range, effort: SearchBudget | None) -> tuple[float, float]:
+def _search(setting: Setting, centre: np.ndarray, reach: Range, budget: SearchBudget | None) -> tuple[float, float]:
     """Seconds, and the final mTRE in mm, infinite where no answer was given."""
     case, began = setting.case, perf_counter()
     try:
-        pose = refine_anywhere(setting.anatomy, case.views, centre, reach, effort=effort).world_from_ct
+        pose = refine_anywhere(setting.anatomy, case.views, centre, reach, budget=budget).world_from_ct
     except InputError:  # no pose that was tried shows enough of the CT
         return perf_counter() - began, np.inf
     return perf_counter() - began, mtre(pose, case.truth_world_from_ct, case.targets)

@@ -145,6 +145,6 @@ def _landmark_table(residuals: Sequence[Residual]) -> str:
         max(len(text) for text in column) for column in zip(*((each.name, each.view) for each in residuals))
     )
     return "\n".join(
-        f"  {each.name:{names}}  {each.view:{views}}  {each.residual_px:6.1f} px  {each.residual_mm:6.2f} mm  {each.fate}"
+        f"  {each.name:{names}}  {each.view:{views}}  {each.residual_px:6.1f} px  {each.residual_mm:6.2f} mm  {each.status}"
         for each in residuals
     )

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import InputError
 from . import rigid
 
-LEAST_ROW = 1e-15
+MIN_ROW_LENGTH = 1e-15
 """Of the largest number of a projection matrix: a row whose first three numbers are shorter is rounding, and no camera's."""
 
 
@@ -57,7 +57,7 @@ class Camera:
         P = rigid.check_numbers(projection_matrix, (3, 4), "projection_matrix")
         P = P / max(np.abs(P).max(), np.finfo(float).tiny)
         lengths = np.linalg.norm(P[:, :3], axis=1)
-        if lengths.min() < LEAST_ROW or abs(np.linalg.det(P[:, :3] / lengths[:, None])) < 1e-9:
+        if lengths.min() < MIN_ROW_LENGTH or abs(np.linalg.det(P[:, :3] / lengths[:, None])) < 1e-9:
             raise InputError(
                 "projection_matrix: left 3x3 part is singular, expected the matrix of a point "
                 "source from world mm to pixels; is it complete and in the right order?"

@@ -10,7 +10,7 @@ from ..errors import InputError
 from . import rigid
 
 COUNTS = (4, 5, 8, 12, 14)
-MOST_STEPS = 100
+MAX_STEPS = 100
 CONVERGED = 1e-12  # of the tangent of the angle to the axis: a billionth of a pixel
 
 
@@ -71,7 +71,7 @@ class Distortion:
         points = np.asarray(points, float)
         ideal = points.copy()
         with np.errstate(all="ignore"):
-            for _ in range(MOST_STEPS):
+            for _ in range(MAX_STEPS):
                 step = points - self.distort(ideal)
                 ideal = ideal + step
                 if not np.isfinite(step).all():

@@ -12,17 +12,17 @@ from ..errors import InputError
 from . import pnp, rigid
 from .camera import Camera
 
-LINE = 0.03
+MAX_LINE_RATIO = 0.03
 """Landmarks are on a line if their rms distance from the best line is below this share of their rms distance along it, and below
 LINE_MM."""
-LINE_MM = 5.0
-FARTHEST_MM = 10.0
+MAX_LINE_MM = 5.0
+MAX_POSITION_ERROR_MM = 10.0
 """No position farther than this from its landmark is used."""
-NEAREST_MM = 1.0
+MIN_OUTLIER_MM = 1.0
 """None nearer than this is left out."""
-SHARE = 2 / 3
+MIN_USED_SHARE = 2 / 3
 """A pose is believed where it fits more than this share of the positions."""
-LISTED = 6
+MAX_LISTED = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class Residual:
     swapped_with: str = ""
 
     @property
-    def fate(self) -> str:
+    def status(self) -> str:
         """What was made of it, in words."""
         if self.used:
             return "used"
@@ -92,15 +92,15 @@ def locate(landmarks: Sequence[Landmark], cameras: Mapping[str, Camera]) -> Land
         pixels=np.array([landmark.pixels[view] for landmark, view in seen], float).reshape(-1, 2),
         cameras=[cameras[view] for _, view in seen],
     )
-    lacking = _lacking(positions)
-    if lacking:
-        raise InputError(f"landmarks: {lacking}.")
+    missing = _missing(positions)
+    if missing:
+        raise InputError(f"landmarks: {missing}.")
     fits = [_fit(positions, seen, pose) for pose in pnp.robust_poses(positions)]
     best = fits[0]
     used = np.array([residual.used for residual in best.residuals])
-    if used.sum() <= SHARE * len(used) or _lacking(positions, used):
-        raise InputError(_mismatched(best))
-    answers = [fit.world_from_ct for fit in fits if fit is best or _rivals(fit, best)]
+    if used.sum() <= MIN_USED_SHARE * len(used) or _missing(positions, used):
+        raise InputError(_describe_mismatch(best))
+    answers = [fit.world_from_ct for fit in fits if fit is best or _is_alternative(fit, best)]
     return replace(best, alternatives=tuple(pnp.distinct(positions, answers)[1:]))
 
 
@@ -128,7 +128,7 @@ def check(landmarks: Sequence[Landmark], cameras: Mapping[str, Camera]) -> None:
                 )
 
 
-def _lacking(positions: pnp.Positions, used: np.ndarray | slice = np.s_[:]) -> str:
+def _missing(positions: pnp.Positions, used: np.ndarray | slice = np.s_[:]) -> str:
     """What the positions that are used lack to determine a pose, or ""."""
     seen = np.unique(positions.landmark[used])
     count = len(positions.landmark[used])
@@ -139,7 +139,9 @@ def _lacking(positions: pnp.Positions, used: np.ndarray | slice = np.s_[:]) -> s
         )
     points = np.array([positions.points[positions.landmark == landmark][0] for landmark in seen])
     along, off, _ = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
-    if off <= LINE * along and off <= LINE_MM * np.sqrt(len(points)):  # the latter: one may be far off by mistake
+    if off <= MAX_LINE_RATIO * along and off <= MAX_LINE_MM * np.sqrt(
+        len(points)
+    ):  # the latter: one may be far off by mistake
         return (
             f"all {len(seen)} that are seen lie on one line of the CT, expected at least one well off it, as the CT could turn about "
             "that line; add a landmark"
@@ -153,7 +155,7 @@ def _fit(positions: pnp.Positions, seen: list[tuple[Landmark, str]], pose: np.nd
     for _ in range(10):
         distance = positions.distances(pose)
         before, used = used, distance <= _limit(distance)
-        if np.array_equal(before, used) or _lacking(positions, used):
+        if np.array_equal(before, used) or _missing(positions, used):
             break
         part = [camera for camera, use in zip(positions.cameras, used) if use]
         kept = pnp.Positions(positions.points[used], positions.landmark[used], positions.pixels[used], part)
@@ -180,7 +182,7 @@ def _limit(distance: np.ndarray) -> float:
     """
     redundant = 2 * len(distance) - 6
     deviation = np.median(distance) / 1.1774 * (1 + 5 / redundant)
-    return float(np.clip(3.5 * deviation, NEAREST_MM, FARTHEST_MM))
+    return float(np.clip(3.5 * deviation, MIN_OUTLIER_MM, MAX_POSITION_ERROR_MM))
 
 
 def _swaps(
@@ -201,18 +203,18 @@ def _swaps(
     return swapped
 
 
-def _rivals(fit: LandmarkFit, best: LandmarkFit) -> bool:
+def _is_alternative(fit: LandmarkFit, best: LandmarkFit) -> bool:
     """Whether `fit` is as good an answer as the best one, as far as the placement of landmarks tells."""
     counts = [sum(residual.used for residual in each.residuals) for each in (fit, best)]
-    return counts[0] >= counts[1] and fit.rms_mm <= max(2 * best.rms_mm, NEAREST_MM)
+    return counts[0] >= counts[1] and fit.rms_mm <= max(2 * best.rms_mm, MIN_OUTLIER_MM)
 
 
-def _mismatched(fit: LandmarkFit) -> str:
+def _describe_mismatch(fit: LandmarkFit) -> str:
     outliers = sorted((residual for residual in fit.residuals if not residual.used), key=lambda each: -each.residual_mm)
-    worst = ", ".join(f'"{each.name}" in "{each.view}" by {each.residual_mm:.0f} mm' for each in outliers[:LISTED])
-    more = " and more" if len(outliers) > LISTED else ""
+    worst = ", ".join(f'"{each.name}" in "{each.view}" by {each.residual_mm:.0f} mm' for each in outliers[:MAX_LISTED])
+    more = " and more" if len(outliers) > MAX_LISTED else ""
     return (
         f"landmarks: no pose fits them, the best one misses {worst or 'some'}{more}, expected more than two thirds of the "
-        f"{len(fit.residuals)} positions within {FARTHEST_MM:g} mm; check their names, left and right, and whether an image is "
+        f"{len(fit.residuals)} positions within {MAX_POSITION_ERROR_MM:g} mm; check their names, left and right, and whether an image is "
         "mirrored."
     )

@@ -39,10 +39,17 @@ LEVER_MM = 100.0
 class CameraCorrections:
     """The corrections of a case's cameras as one vector: r (3), t (3) of each view, then d, p (2) and o (3).
 
-    sd: (6 views + 6,) standard deviations; 0 = known, inf = nothing is known.   free: (n,) indices of those that are not 0.
-    none: no corrections, zeros.   intrinsics: whether d or p are among the free ones.
+    Attributes
+    ----------
+    sd : (6 views + 6,) standard deviations; 0 = known, inf = nothing is known.
+    free : (n,) indices of those that are not 0.
+    none : (6 views + 6,), no corrections.
+    intrinsics : whether d or p are among the free ones.
 
-    InputError where the distance from source to detector is free and a view does not tell its pixel size.
+    Raises
+    ------
+    InputError
+        Where the distance from source to detector is free and a view does not tell its pixel size.
     """
 
     def __init__(self, views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> None:

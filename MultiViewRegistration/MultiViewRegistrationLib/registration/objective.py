@@ -18,10 +18,10 @@ from . import similarity
 from .similarity import box_sum
 
 #: With fewer pixels, or a smaller share of what the X-rays show, there is nothing to compare: the cost is infinite.
-FEWEST_PIXELS = 50
-LEAST_SHARE = 0.04
+MIN_PIXELS = 50
+MIN_SHARE = 0.04
 #: Similarities count as no less and no more than this in `PoseFit.evidence`: what is less is chance.
-SIMILAR = (0.1, 0.9999)
+NCC_LIMITS = (0.1, 0.9999)
 
 #: A pixel is an outlier if the normalised intensities differ by so much in the root mean square of the pixels up to WINDOW from it, which
 #: is a correlation of a half; with it go those up to GROWN from it.
@@ -81,11 +81,11 @@ class PoseFit:
     by_view: tuple[tuple[np.ndarray, np.ndarray], ...]
 
     @property
-    def least_similarity(self) -> float:
+    def min_similarity(self) -> float:
         """Of the views that show enough of the CT to be compared; 0 where none does."""
         return float(
             min(
-                (each for each, shown in zip(self.similarity, self.shown, strict=True) if shown >= FEWEST_PIXELS),
+                (each for each, shown in zip(self.similarity, self.shown, strict=True) if shown >= MIN_PIXELS),
                 default=0.0,
             )
         )
@@ -102,7 +102,7 @@ class PoseFit:
         shown = np.array(self.shown, float)
         if not shown.any():
             return 0.0
-        similarity = np.clip(self.similarity, *SIMILAR)
+        similarity = np.clip(self.similarity, *NCC_LIMITS)
         mean = shown.sum() / (shown / similarity).sum()
         return float(-0.5 * shown.sum() * np.log(1 - mean**2))
 
@@ -118,7 +118,7 @@ class Residual(NamedTuple):
 
 
 class EvaluationPoint(NamedTuple):
-    """Where a descent wants to look: a pose (4, 4), the views' cameras, and whether nine derivatives are needed, see `Projection`."""
+    """Where a descent wants the objective evaluated: a pose (4, 4), the views' cameras, and whether nine derivatives are needed."""
 
     world_from_ct: np.ndarray
     cameras: list[Camera] | None = None
@@ -126,10 +126,10 @@ class EvaluationPoint(NamedTuple):
 
 
 class TrialEvaluation(NamedTuple):
-    """A pose that was looked at.
+    """A trial pose.
 
-    cost: gives the cost there over the pixels that were settled last.
-    linearise: goes there: settles which pixels count, and gives the fit.
+    cost: the cost there over the pixels that were selected last.
+    linearise: accept the pose: select its pixels, and give the fit.
     """
 
     cost: Callable[[], float]
@@ -142,11 +142,11 @@ class Objective:
     pivot: (3,) world mm, the point about which the pose turns: the centre of the imaged anatomy.
     rest: by view, what the X-ray shows besides the volume, line integrals (rows, columns) float32 that are added to the DRR.
 
-    Which pixels count moves with the CT. `linearise` settles it; `cost` keeps to it, so that two costs can be compared.
+    Which pixels count changes with the pose. `linearise` selects them; `cost` keeps to them, so that two costs can be compared.
     """
 
-    together: Callable[[list[Objective], list[EvaluationPoint]], list[TrialEvaluation]] | None = None
-    """Looks at a pose for each of several objectives at once, where that is better than a thread for each."""
+    evaluate_together: Callable[[list[Objective], list[EvaluationPoint]], list[TrialEvaluation]] | None = None
+    """Evaluates a pose for each of several objectives in one batch, where that is better than a thread for each."""
 
     def __init__(
         self,
@@ -200,7 +200,7 @@ class Objective:
                     projection.image,
                     projection.jacobian[:6],
                     pivot=self.pivot,
-                    wanted=projection.comparable | _grown(mask),
+                    wanted=projection.comparable | _dilated(mask),
                 )
             ]
         )
@@ -209,12 +209,12 @@ class Objective:
                 intrinsics_jacobian(camera, self.pivot, projection.jacobian[:6], projection.jacobian[6:])
         return projections
 
-    def about(self, pivot: np.ndarray) -> Objective:
-        """The same about another pivot, nothing settled yet."""
+    def with_pivot(self, pivot: np.ndarray) -> Objective:
+        """The same about another pivot, no pixels selected yet."""
         return Objective(self.projector, self.views, self.settings, pivot, self.rest)
 
-    def without(self, pixels: Sequence[np.ndarray]) -> Objective:
-        """The same, where some pixels of each view, bool (rows, columns), are not valid; nothing settled yet."""
+    def excluding(self, pixels: Sequence[np.ndarray]) -> Objective:
+        """The same, where some pixels of each view, bool (rows, columns), are not valid; no pixels selected yet."""
         return Objective(self.projector, self._views_without(pixels), self.settings, self.pivot, self.rest)
 
     def _views_without(self, pixels: Sequence[np.ndarray]) -> list[View]:
@@ -223,26 +223,26 @@ class Objective:
             for view, left_out in zip(self.views, pixels, strict=True)
         ]
 
-    def evaluate(self, asked: EvaluationPoint) -> TrialEvaluation:
-        """Look at a pose, before it is known whether to go there."""
-        projections = self.project(asked.world_from_ct, asked.cameras, intrinsics=asked.intrinsics)
+    def evaluate(self, point: EvaluationPoint) -> TrialEvaluation:
+        """Evaluate a trial pose: its cost over the pixels selected last, and its linearisation if the descent accepts it."""
+        projections = self.project(point.world_from_ct, point.cameras, intrinsics=point.intrinsics)
         return TrialEvaluation(partial(self.cost, projections), partial(self.linearise, projections))
 
     @property
     def masks(self) -> list[np.ndarray]:
-        """By view, the pixels that were settled last: (rows, columns) float32, 1 or 0."""
+        """By view, the pixels that were selected last: (rows, columns) float32, 1 or 0."""
         return self._masks
 
     def linearise(self, projections: list[Projection]) -> PoseFit:
         """Cost, gradient and Hessian over the pixels that can be compared at this pose."""
-        threads.run([partial(self._settle, i, projection) for i, projection in enumerate(projections)])
+        threads.run([partial(self._select_pixels, i, projection) for i, projection in enumerate(projections)])
         return self._evaluate(projections, derivative=True)
 
     def cost(self, projections: list[Projection]) -> float:
-        """The cost over the pixels that were settled last."""
+        """The cost over the pixels that were selected last."""
         return self._evaluate(projections, derivative=False).cost
 
-    def _settle(self, index: int, projection: Projection) -> None:
+    def _select_pixels(self, index: int, projection: Projection) -> None:
         """Choose the view's pixels: comparable together with their neighbours, and near the structure if so set."""
         settings, camera = self.settings, self.views[index].camera
         mask = np.empty(projection.image.shape, np.float32)
@@ -274,7 +274,7 @@ class Objective:
         """From each view's sum of robust squares, gradient, Hessian and local NCC."""
         count = max(sum(pixels), 1)
         share = 1.0 if self.settings.silhouette_mm is not None else count / max(self._usable, 1)
-        enough = count >= FEWEST_PIXELS and share >= LEAST_SHARE and any(shown)
+        enough = count >= MIN_PIXELS and share >= MIN_SHARE and any(shown)
         hessian = sum(part[2] for part in parts) / count
         return PoseFit(
             cost=sum(part[0] for part in parts) / count if enough else np.inf,
@@ -287,7 +287,7 @@ class Objective:
         )
 
     def residuals(self, index: int, projection: Projection, *, derivative: bool = True) -> Iterator[Residual]:
-        """What a view's pixels that were settled last differ by, in each way in which they are compared."""
+        """What a view's pixels that were selected last differ by, in each way in which they are compared."""
         settings, mask = self.settings, self._masks[index]
         jacobian = projection.jacobian if derivative else np.empty((len(projection.jacobian), 0, 0), np.float32)
         image = projection.image if self.rest is None else projection.image + self.rest[index]
@@ -365,7 +365,7 @@ def silhouette_margin(settings: Settings, camera: Camera, points: np.ndarray) ->
     return np.maximum(1, np.rint(pixels)).astype(int)
 
 
-def _grown(mask: np.ndarray) -> np.ndarray:
+def _dilated(mask: np.ndarray) -> np.ndarray:
     """The mask with the neighbours that its central differences need."""
     grown = np.empty(mask.shape, np.float32)
     box_sum(mask, 1, grown)

@@ -48,17 +48,24 @@ def levenberg_marquardt(
     unknowns: CameraCorrections | None = None,
     corrections: np.ndarray | None = None,
 ) -> Generator[EvaluationPoint, TrialEvaluation, Optimum]:
-    """Levenberg-Marquardt with Marquardt's scaling (SIAM J. Appl. Math. 11, 1963): yields where it wants to look, and is sent the look.
+    """Levenberg-Marquardt with Marquardt's scaling (SIAM J. Appl. Math. 11, 1963).
 
-    unknowns, corrections: what is not known of the cameras, and the corrections to start with; exact, none by default.
+    A generator that yields each point where it wants the objective evaluated and is sent the evaluation, so that several descents can share
+    a batch. It ends when a step moves less than `tolerance_mm`, when no damping lowers the cost, or after `iterations` steps.
 
-    Ends when a step moves less than `tolerance_mm`, when no damping lowers the cost, or after `iterations` steps.
+    Parameters
+    ----------
+    world_from_ct : (4, 4), the pose to start from.
+    iterations, tolerance_mm : the most steps, and the size of the last one.
+    on_step : called after each accepted step.
+    unknowns : what is not known of the cameras; all is exact by default.
+    corrections : the cameras' corrections to start from, none by default.
     """
     unknowns = unknowns or CameraCorrections.exact(objective.views)
     given = [view.camera for view in objective.views]
     damping, pose, corrections = 1e-3, world_from_ct, unknowns.none if corrections is None else corrections
-    look = yield EvaluationPoint(pose, unknowns.cameras(corrections, given), unknowns.intrinsics)
-    here = look.linearise()
+    evaluation = yield EvaluationPoint(pose, unknowns.cameras(corrections, given), unknowns.intrinsics)
+    here = evaluation.linearise()
     for _ in range(iterations):
         gradient, hessian = unknowns.system(objective, here, corrections)
         scale = np.diag(np.diag(hessian))
@@ -66,52 +73,51 @@ def levenberg_marquardt(
             step = -np.linalg.solve(hessian + damping * scale + 1e-12 * np.eye(len(gradient)), gradient)
             trial, trial_corrections = moved(pose, step[:6], objective.pivot), unknowns.moved(corrections, step[6:])
             size = max(float(np.linalg.norm(step[3:6]) + LEVER_MM * np.linalg.norm(step[:3])), unknowns.size(step[6:]))
-            look = yield EvaluationPoint(trial, unknowns.cameras(trial_corrections, given), unknowns.intrinsics)
+            evaluation = yield EvaluationPoint(trial, unknowns.cameras(trial_corrections, given), unknowns.intrinsics)
             prior_ratio = unknowns.prior_ratio(objective, here, corrections, trial_corrections)
-            better = look.cost() * prior_ratio < here.cost
+            better = evaluation.cost() * prior_ratio < here.cost
             if better or size < tolerance_mm:
                 break
             damping *= 8
         if damping >= 1e6 or not better:
             break
         pose, corrections, damping = trial, trial_corrections, max(damping / 5, 1e-6)
-        here = look.linearise()
+        here = evaluation.linearise()
         on_step(Step(pose, here.cost, size, here.similarity))
         if size < tolerance_mm:
             break
     return Optimum(pose, corrections, here)
 
 
-def minimise(objective: Objective, world_from_ct: np.ndarray, **how) -> Optimum:
-    """Follow one `levenberg_marquardt`, which says what else may be given."""
-    return run_descents([objective], [levenberg_marquardt(objective, world_from_ct, **how)])[0]
+def minimise(objective: Objective, world_from_ct: np.ndarray, **options) -> Optimum:
+    """Run one descent; `options` are those of `levenberg_marquardt`."""
+    return run_descents([objective], [levenberg_marquardt(objective, world_from_ct, **options)])[0]
 
 
 def run_descents(
     objectives: list[Objective], descents: list[Generator[EvaluationPoint, TrialEvaluation, Optimum]]
 ) -> list[Optimum]:
-    """Where descents end, each on an objective of its own: a thread for each, or all in step where the objectives look together."""
+    """Run descents side by side, each on its own objective: a thread for each, or step by step in one batch (`evaluate_together`)."""
     ends: list = [None] * len(descents)
-    together = objectives[0].together if objectives else None
 
-    def sent(number: int, look: TrialEvaluation | None) -> EvaluationPoint | None:
+    def advance(number: int, evaluation: TrialEvaluation | None) -> EvaluationPoint | None:
         try:
-            return descents[number].send(look)
+            return descents[number].send(evaluation)
         except StopIteration as end:
             ends[number] = end.value
             return None
 
-    def follow(number: int) -> None:
-        asked = sent(number, None)
-        while asked is not None:
-            asked = sent(number, objectives[number].evaluate(asked))
+    def run(number: int) -> None:
+        point = advance(number, None)
+        while point is not None:
+            point = advance(number, objectives[number].evaluate(point))
 
-    if together is None:
-        threads.run([partial(follow, number) for number in range(len(descents))])
+    if not objectives or objectives[0].evaluate_together is None:
+        threads.run([partial(run, number) for number in range(len(descents))])
         return ends
-    asked = {number: sent(number, None) for number in range(len(descents))}
-    while asked:
-        looks = together([objectives[number] for number in asked], list(asked.values()))
-        answers = {number: sent(number, look) for number, look in zip(asked, looks, strict=True)}
-        asked = {number: wanted for number, wanted in answers.items() if wanted is not None}
+    points = {number: advance(number, None) for number in range(len(descents))}
+    while points:
+        evaluations = objectives[0].evaluate_together([objectives[number] for number in points], list(points.values()))
+        following = {number: advance(number, one) for number, one in zip(points, evaluations, strict=True)}
+        points = {number: point for number, point in following.items() if point is not None}
     return ends

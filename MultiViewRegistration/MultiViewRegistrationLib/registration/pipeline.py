@@ -1,4 +1,4 @@
-"""From a start pose, or none, to the registered pose: a look around at a coarse resolution, then the joint refinement over all views."""
+"""From a start pose, or none, to the registered pose: a search at a coarse resolution, then the joint refinement over all views."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from .schedule import Range
 from .search import Descent, LocalMinimum, SearchResult, cluster_minima, descend, distance, search
 
 #: Room about the projection of a structure in which the X-rays are compared with it.
-ROOM_MM = 15.0
+MARGIN_MM = 15.0
 #: Nearer to the answer than this, what was left behind at a coarse level is no other answer.
-OTHER_MM = 6.0
+DISTINCT_MM = 6.0
 #: Nearer to it than this, a start can lead nowhere else.
-HERE_MM = 0.5
+SAME_START_MM = 0.5
 
 
 #: A pose that was left behind, and how many times its evidence the best there had, see `AlternativeSolution`.
-Gap = tuple[np.ndarray, float]
+Pruned = tuple[np.ndarray, float]
 
 
 @dataclass(frozen=True)
@@ -103,20 +103,28 @@ def refine(
 ) -> Refinement:
     """Register a CT to views from a start pose, all views sharing the one pose; cameras are corrected within their uncertainty.
 
-    world_from_ct: (4, 4) rigid, mm.   shared: what is unknown and the same in all views.
-    progress: called as the pose gets better; where it returns False, `Cancelled` is raised.
+    A start far off can slide away, and a bone among others has near minima all along its shaft: so the surroundings
+    of the start are searched,
+    too; of a body that then looks unlike an X-ray, more of them. The same input gives the same result on any number of threads.
 
-    A start far off can slide away, and a bone among others has near minima all along its shaft: so the surroundings of the start are
-    looked through, too; of a body that then looks unlike an X-ray, more of them. The same input gives the same result on any number of
-    threads.
+    Parameters
+    ----------
+    world_from_ct : (4, 4) rigid, mm.
+    progress : called as the pose gets better; `Cancelled` is raised where it returns False.
+    shared : what is unknown and the same in all views.
 
-    InputError where the views show too little of the CT.
+    Raises
+    ------
+    InputError
+        Where the views show too little of the CT.
     """
     if anatomy.structure:
-        reach, effort = schedule.STRUCTURE_LOCAL_RANGE, schedule.STRUCTURE_LOCAL_BUDGET
+        reach, budget = schedule.STRUCTURE_LOCAL_RANGE, schedule.STRUCTURE_LOCAL_BUDGET
     else:
-        reach, effort = schedule.LOCAL_RANGE, schedule.LOCAL_BUDGET
-    refinement = Registration(anatomy, views, world_from_ct, progress, shared).run(reach, effort, with_start=True)
+        reach, budget = schedule.LOCAL_RANGE, schedule.LOCAL_BUDGET
+    refinement = RegistrationPipeline(anatomy, views, world_from_ct, progress, shared).run(
+        reach, budget, with_start=True
+    )
     if refinement is None:
         raise InputError(
             "world_from_ct: from this start pose the X-rays show too little of the CT, expected a start "
@@ -134,21 +142,28 @@ def refine_anywhere(
     shared: SharedUnknowns = CALIBRATED,
     *,
     seed: int = 0,
-    effort: schedule.SearchBudget | None = None,
+    budget: schedule.SearchBudget | None = None,
 ) -> Refinement:
     """Register a CT to views when all that is known is that its pose lies within `reach` of `world_from_ct`.
 
-    seed: of the quasi-random poses; the same seed gives the same result.   effort: by default what the range needs.
-    The others as in `refine`.
+    Parameters
+    ----------
+    world_from_ct : (4, 4) rigid, mm, the middle of the range.
+    progress, shared : as in `refine`.
+    seed : of the quasi-random poses; the same seed gives the same result.
+    budget : by default what the range needs.
 
-    InputError where no pose within the range shows enough of the CT.
+    Raises
+    ------
+    InputError
+        Where no pose within the range shows enough of the CT.
     """
-    registration = Registration(anatomy, views, world_from_ct, progress, shared, seed=seed)
+    registration = RegistrationPipeline(anatomy, views, world_from_ct, progress, shared, seed=seed)
     blind = [
         view.name for view in views if not reach.shown(view.camera, world_from_ct, anatomy.centroid, anatomy.corners())
     ]
     refinement = (
-        None if blind else registration.run(reach, effort or schedule.search_budget(reach, structure=anatomy.structure))
+        None if blind else registration.run(reach, budget or schedule.search_budget(reach, structure=anatomy.structure))
     )
     if refinement is None:
         raise InputError(
@@ -159,12 +174,14 @@ def refine_anywhere(
     return refinement
 
 
-class Registration:
-    """One registration, from the look around at the coarsest level to the finest.
+class RegistrationPipeline:
+    """One registration, from the search at the coarsest level to the finest.
 
-    world_from_ct: (4, 4), about where the CT is: the resolutions follow from its distance there.
+    At the coarsest level cameras count as exact: what encoders are off by, and more, hardly shows there.
 
-    At the coarsest level cameras are taken as exact: what encoders are off by, and more, hardly shows there.
+    Parameters
+    ----------
+    world_from_ct : (4, 4), about where the CT is: the resolutions follow from its distance there.
     """
 
     def __init__(
@@ -182,43 +199,43 @@ class Registration:
         self._levels = anatomy.levels(views, world_from_ct)
         self._unknowns = CameraCorrections(views, shared)
         self._progress, self._seed = progress, seed
-        self._searched, self._scored, self._begun, self._done = 0.0, 0, 0, 0.0
+        self._search_seconds, self._n_scored, self._n_refined, self._done = 0.0, 0, 0, 0.0
 
-    def run(self, reach: Range, effort: schedule.SearchBudget, *, with_start: bool = False) -> Refinement | None:
+    def run(self, reach: Range, budget: schedule.SearchBudget, *, with_start: bool = False) -> Refinement | None:
         """The best answer within a range at the finest level, None if there is none.
 
         with_start: whether the pose in the middle is refined, too; then a body that looks unlike an X-ray is looked for farther about it.
         """
-        minima, rivals, traces = self._coarse(reach, effort, with_start=with_start)
+        minima, pruned, traces = self._search_coarsest(reach, budget, with_start=with_start)
         if (
             with_start
             and not self.anatomy.structure
-            and not (minima and minima[0].descent.fit.least_similarity >= schedule.MIN_PLAUSIBLE_NCC)
+            and not (minima and minima[0].descent.fit.min_similarity >= schedule.MIN_PLAUSIBLE_NCC)
         ):
-            more, dropped, _ = self._coarse(
+            more, dropped, _ = self._search_coarsest(
                 schedule.FALLBACK_RANGE, schedule.search_budget(schedule.FALLBACK_RANGE, structure=False)
             )
-            minima, rivals = (
+            minima, pruned = (
                 cluster_minima(minima, [minimum.descent for minimum in more], self.anatomy.centroid),
-                rivals + dropped,
+                pruned + dropped,
             )
-        return self.finished(minima, rivals, traces, [self._centre] if with_start else [])
+        return self.refine_to_finest(minima, pruned, traces, [self._centre] if with_start else [])
 
-    def _coarse(
-        self, reach: Range, effort: schedule.SearchBudget, *, with_start: bool = False
-    ) -> tuple[list[LocalMinimum], list[Gap], list[LevelTrace]]:
+    def _search_coarsest(
+        self, reach: Range, budget: schedule.SearchBudget, *, with_start: bool = False
+    ) -> tuple[list[LocalMinimum], list[Pruned], list[LevelTrace]]:
         """The second level's answers within a range, and what was left behind at the coarsest."""
-        found = self.search(0, self._centre, reach, effort, with_start=with_start)
-        kept, rivals = prune(found.minima, *schedule.KEEP_AFTER_COARSEST)
-        minima = self.refined(1, kept)
+        found = self.search(0, self._centre, reach, budget, with_start=with_start)
+        kept, pruned = prune(found.minima, *schedule.KEEP_AFTER_COARSEST)
+        minima = self.refine_level(1, kept)
         if not (found.converged and is_plausible(minima)):
-            minima = self.with_second_look(minima, self._centre, reach, with_start=with_start)
-        return minima, rivals, [LevelTrace(self._size(0), found.minima[0].descent.steps if found.minima else [])]
+            minima = self.search_second_level(minima, self._centre, reach, with_start=with_start)
+        return minima, pruned, [LevelTrace(self._level_name(0), found.minima[0].descent.steps if found.minima else [])]
 
-    def finished(
+    def refine_to_finest(
         self,
         minima: list[LocalMinimum],
-        rivals: list[Gap],
+        pruned: list[Pruned],
         traces: list[LevelTrace],
         near: Sequence[np.ndarray] = (),
     ) -> Refinement | None:
@@ -227,21 +244,21 @@ class Registration:
         near: (4, 4) each, poses that may be right already, so that coarse levels can only lead away from them.
         """
         if minima:
-            traces = [*traces, LevelTrace(self._size(1), minima[0].descent.steps)]
+            traces = [*traces, LevelTrace(self._level_name(1), minima[0].descent.steps)]
         for number in range(2, len(self._levels)):
             kept, dropped = prune(minima, *schedule.KEEP_AFTER_FINER)
-            rivals = rivals + dropped
-            minima = self.refined(number, kept)
-            traces = [*traces, LevelTrace(self._size(number), minima[0].descent.steps if minima else [])]
+            pruned = pruned + dropped
+            minima = self.refine_level(number, kept)
+            traces = [*traces, LevelTrace(self._level_name(number), minima[0].descent.steps if minima else [])]
         if not minima:
             return None
         if not is_plausible(minima):
-            minima = self._or_near(minima, near)
+            minima = self._compare_with_starts(minima, near)
             if undisturbed := self._without_outliers(minima[0].descent):
                 minima[0].descent = undisturbed
-                traces = [*traces, LevelTrace(f"{self._size(-1)}, outliers left out", undisturbed.steps)]
+                traces = [*traces, LevelTrace(f"{self._level_name(-1)}, outliers left out", undisturbed.steps)]
         best = minima[0].descent
-        rival = self._rival(best.world_from_ct, rivals + prune(minima, 0.0, 1)[1])
+        rival = self._alternative(best.world_from_ct, pruned + prune(minima, 0.0, 1)[1])
         cameras = self._unknowns.cameras(best.corrections, [view.camera for view in self._views])
         corrected = [replace(view, camera=camera) for view, camera in zip(self._views, cameras, strict=True)]
         return Refinement(
@@ -250,21 +267,21 @@ class Registration:
             traces,
             corrected,
             best.corrections[-6:],
-            self._scored,
-            self._begun,
+            self._n_scored,
+            self._n_refined,
             rival,
-            self._searched,
+            self._search_seconds,
             min(best.origins, default=None),
         )
 
     def search(
-        self, number: int, centre: np.ndarray, reach: Range, effort: schedule.SearchBudget, *, with_start: bool = False
+        self, number: int, centre: np.ndarray, reach: Range, budget: schedule.SearchBudget, *, with_start: bool = False
     ) -> SearchResult:
         """The distinct minima of a level within a range about a pose, the coarsest being number 0."""
         began = perf_counter()
-        level, room_mm = self._levels[number], ROOM_MM + reach.translation_mm
-        objective = self.anatomy.objective(self._views, level, centre, room_mm)
-        scorer = self.anatomy.scorer(self._views, level, centre, room_mm)
+        level, margin_mm = self._levels[number], MARGIN_MM + reach.translation_mm
+        objective = self.anatomy.objective(self._views, level, centre, margin_mm)
+        scorer = self.anatomy.scorer(self._views, level, centre, margin_mm)
         found = search(
             objective,
             scorer,
@@ -272,16 +289,16 @@ class Registration:
             self.anatomy.centroid,
             centre,
             reach,
-            effort,
+            budget,
             with_start=with_start,
             seed=self._seed,
-            tell=partial(self._tell, number, f"searching at {self._size(number)}"),
+            report=partial(self._report, number, f"searching at {self._level_name(number)}"),
         )
-        self._searched += perf_counter() - began
-        self._scored, self._begun = self._scored + found.scored, self._begun + found.refined
+        self._search_seconds += perf_counter() - began
+        self._n_scored, self._n_refined = self._n_scored + found.scored, self._n_refined + found.refined
         return found
 
-    def with_second_look(
+    def search_second_level(
         self, minima: list[LocalMinimum], centre: np.ndarray, reach: Range, *, with_start: bool = False
     ) -> list[LocalMinimum]:
         """The second level's answers with those that a search there finds; a structure's own windows need none."""
@@ -290,17 +307,17 @@ class Registration:
         found = self.search(1, centre, reach, schedule.SECOND_LEVEL_BUDGET, with_start=with_start)
         return cluster_minima(minima, [minimum.descent for minimum in found.minima], self.anatomy.centroid)
 
-    def refined(self, number: int, started: list[LocalMinimum]) -> list[LocalMinimum]:
+    def refine_level(self, number: int, started: list[LocalMinimum]) -> list[LocalMinimum]:
         """The answers to which those of the level before lead at a level."""
         descents = [minimum.descent for minimum in started]
-        return self.descended(
+        return self.descend_from(
             number,
             [descent.world_from_ct for descent in descents],
             [descent.origins for descent in descents],
             [descent.corrections for descent in descents],
         )
 
-    def descended(
+    def descend_from(
         self,
         number: int,
         poses: Sequence[np.ndarray],
@@ -312,29 +329,34 @@ class Registration:
             return []
         level, centroid = self._levels[number], self.anatomy.centroid
         apart = max(distance(pose, poses[0], centroid) for pose in poses)
-        objective = self.anatomy.objective(self._views, level, poses[0], ROOM_MM + apart)
-        name, steps = self._size(number), 0
+        objective = self.anatomy.objective(self._views, level, poses[0], MARGIN_MM + apart)
+        name, steps = self._level_name(number), 0
 
         def on_step(step: Step) -> None:
             nonlocal steps
             steps += 1
-            self._tell(number, f"refining at {name}", steps / (level.iterations + 1), step.world_from_ct, step.cost)
+            self._report(number, f"refining at {name}", steps / (level.iterations + 1), step.world_from_ct, step.cost)
 
         unknowns = self._unknowns if number else None
         minima = cluster_minima(
             [], descend(objective, level, poses, centroid, on_step, unknowns, corrections, origins), centroid
         )
         if len(poses) > 1 and minima:
-            self._tell(number, f"refining at {name}", 1.0, minima[0].descent.world_from_ct, minima[0].descent.fit.cost)
+            self._report(
+                number, f"refining at {name}", 1.0, minima[0].descent.world_from_ct, minima[0].descent.fit.cost
+            )
         return minima
 
-    def _or_near(self, minima: list[LocalMinimum], near: Sequence[np.ndarray]) -> list[LocalMinimum]:
+    def _compare_with_starts(self, minima: list[LocalMinimum], near: Sequence[np.ndarray]) -> list[LocalMinimum]:
         """The finest level's answers, and the one to which `near` leads from there, or from the level before, if it has more evidence:
         metal misleads most where a window holds much of the image."""
         last, centroid, best = len(self._levels) - 1, self.anatomy.centroid, minima[0].descent
-        other = [n for n, pose in enumerate(near) if distance(pose, best.world_from_ct, centroid) > HERE_MM]
+        other = [n for n, pose in enumerate(near) if distance(pose, best.world_from_ct, centroid) > SAME_START_MM]
         poses, origins = [near[n] for n in other], [frozenset([n]) for n in other]
-        direct = [*self.descended(last, poses, origins), *self.refined(last, self.descended(last - 1, poses, origins))]
+        direct = [
+            *self.descend_from(last, poses, origins),
+            *self.refine_level(last, self.descend_from(last - 1, poses, origins)),
+        ]
         return cluster_minima(
             minima,
             [minimum.descent for minimum in direct if minimum.descent.fit.evidence > best.fit.evidence],
@@ -348,19 +370,19 @@ class Registration:
         if self.anatomy.structure and self.anatomy.world_from_background is None:
             return None
         level = self._levels[-1]
-        objective = self.anatomy.objective(self._views, level, descent.world_from_ct, ROOM_MM)
+        objective = self.anatomy.objective(self._views, level, descent.world_from_ct, MARGIN_MM)
 
-        def asked(descent: Descent) -> EvaluationPoint:
+        def point_of(descent: Descent) -> EvaluationPoint:
             cameras = self._unknowns.cameras(descent.corrections, [view.camera for view in objective.views])
             return EvaluationPoint(descent.world_from_ct, cameras, self._unknowns.intrinsics)
 
-        projections = objective.project(*asked(descent)[:2])
+        projections = objective.project(*point_of(descent)[:2])
         objective.linearise(projections)
         left_out = outliers(objective, projections)
         if left_out is None:
             return None
         descents = descend(
-            objective.without(left_out),
+            objective.excluding(left_out),
             level,
             [descent.world_from_ct],
             self.anatomy.centroid,
@@ -368,40 +390,46 @@ class Registration:
             corrections=[descent.corrections],
             origins=[descent.origins],
         )
-        return replace(descents[0], fit=objective.evaluate(asked(descents[0])).linearise()) if descents else None
+        return replace(descents[0], fit=objective.evaluate(point_of(descents[0])).linearise()) if descents else None
 
-    def _rival(self, best: np.ndarray, rivals: list[Gap]) -> AlternativeSolution | None:
+    def _alternative(self, best: np.ndarray, pruned: list[Pruned]) -> AlternativeSolution | None:
         """The rival with the least gap that is still another answer than the best."""
-        others = [(gap, pose) for pose, gap in rivals if distance(pose, best, self.anatomy.centroid) > OTHER_MM]
+        others = [(gap, pose) for pose, gap in pruned if distance(pose, best, self.anatomy.centroid) > DISTINCT_MM]
         if not others:
             return None
         gap, pose = min(others, key=lambda other: other[0])
         return AlternativeSolution(pose, gap, *pose_difference(pose, best, self.anatomy.centroid))
 
-    def _size(self, number: int) -> str:
+    def _level_name(self, number: int) -> str:
         columns, rows = self._views[0].camera.size
         pool = self._levels[number].pool
         return f"{columns // pool} x {rows // pool} px"
 
-    def _tell(self, number: int, stage: str, share: float, world_from_ct: np.ndarray, cost: float) -> None:
-        self._done = max(self._done, (number + share) / len(self._levels))  # a second look goes back
+    def _report(self, number: int, stage: str, share: float, world_from_ct: np.ndarray, cost: float) -> None:
+        self._done = max(self._done, (number + share) / len(self._levels))  # a second search goes back
         if self._progress(Progress(self._done, stage, world_from_ct, cost)) is False:
             raise Cancelled
 
 
 def pose_difference(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> tuple[float, float]:
-    """How far apart two poses (4, 4) are: mm between the centres of the anatomy, and degrees about it."""
+    """Distance between the centres of the anatomy (mm) and rotation about it (degrees) between two poses (4, 4)."""
     here, there = (rigid.transform_points(each, centroid) for each in (pose, other))
     return float(np.linalg.norm(here - there)), float(np.degrees(rigid.rotation_distance(pose, other)))
 
 
 def is_plausible(minima: list[LocalMinimum]) -> bool:
-    """Whether the best of the second level's answers looks like every X-ray."""
+    """Whether the best minimum of the second level or a finer one looks like every X-ray."""
     return bool(minima) and min(minima[0].descent.fit.similarity) > schedule.MIN_CONVINCING_NCC
 
 
-def prune(minima: list[LocalMinimum], limit: float, most: int) -> tuple[list[LocalMinimum], list[Gap]]:
-    """The best answer with those of no less than 1 / `limit` its evidence, at most so many, and the poses of the others with their gaps."""
+def prune(minima: list[LocalMinimum], limit: float, most: int) -> tuple[list[LocalMinimum], list[Pruned]]:
+    """Keep the best minimum and those with at least 1 / `limit` of its evidence, `most` at the most.
+
+    Returns
+    -------
+    kept : the minima.
+    pruned : the poses of the others, each with its evidence ratio.
+    """
     gaps = [minima[0].descent.fit.evidence / max(minimum.descent.fit.evidence, 1e-9) for minimum in minima]
     kept = [n for n, gap in enumerate(gaps) if n == 0 or (gap <= limit and n < most)]
     return [minima[n] for n in kept], [

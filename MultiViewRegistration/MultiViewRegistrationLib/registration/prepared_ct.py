@@ -46,8 +46,11 @@ class NumbaBackend:
 class PreparedCT:
     """A CT made ready for registration, once for any number of X-rays: its pyramid of attenuation, and where its bone is.
 
-    structure: whether it is one structure among others that the X-rays show, too (a mask, or a relative volume).
-    world_from_background: (4, 4) world mm, of the rest of the CT, rendered as a fixed background, see `structure`.
+    Attributes
+    ----------
+    structure : whether it is one structure among others that the X-rays show, too (a mask, or a relative volume).
+    centroid : (3,) CT mm.
+    world_from_background : (4, 4), the pose of the rest of the CT, rendered as a fixed background (`structure`); None without one.
     """
 
     world_from_background: np.ndarray | None = None
@@ -91,8 +94,9 @@ class PreparedCT:
 
     @cached_property
     def full_ct(self) -> PreparedCT | None:
-        """All of the CT of which this is a structure, about its centre; None where it is all itself, or has relative values, which know no
-        soft tissue."""
+        """All of the CT of which this is a structure, about its centre; None for a whole CT, and for relative values,
+        which know no soft tissue.
+        """
         ct = self._ct
         if ct.mask is None or ct.unit != "hu":
             return None
@@ -110,12 +114,12 @@ class PreparedCT:
         """
         if world_from_background is None:
             return self
-        other = copy(self._in_tissue)
+        other = copy(self._above_soft_tissue)
         other._backend, other.full_ct, other.world_from_background = self._backend, self.full_ct, world_from_background
         return other
 
     @cached_property
-    def _in_tissue(self) -> PreparedCT:
+    def _above_soft_tissue(self) -> PreparedCT:
         """The structure by what it attenuates more than soft tissue does."""
         other, finest = copy(self), self._volumes[0]
         other._volumes = pyramid(
@@ -190,25 +194,25 @@ class PreparedCT:
             self.projector(level.volume)
 
     def objective(
-        self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, room_mm: float = 15.0
+        self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, margin_mm: float = 15.0
     ) -> Objective:
-        """The objective at one resolution, of a structure only on the parts of the images within `room_mm` of it."""
+        """The objective at one resolution, of a structure only on the parts of the images within `margin_mm` of it."""
         pivot = rigid.transform_points(world_from_ct, self.centroid)
-        pooled, rest = self._before_rest(self._pooled(views, level, world_from_ct, room_mm), level)
+        pooled, rest = self._with_background(self._pooled(views, level, world_from_ct, margin_mm), level)
         return self._backend.objective(self.projector(level.volume), pooled, level.settings, pivot, rest)
 
     def fit(self, views: list[View], world_from_ct: np.ndarray, start: np.ndarray) -> PoseFit:
-        """The fit at a pose, as the last level of a refinement from a start compares CT and views."""
+        """The fit at a pose (4, 4), compared as at the last level of a refinement from `start` (4, 4)."""
         objective = self.objective(views, self.levels(views, start)[-1], world_from_ct)
         return objective.linearise(objective.project(world_from_ct))
 
-    def scorer(self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, room_mm: float) -> Scorer:
+    def scorer(self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, margin_mm: float) -> Scorer:
         """The scorer of poses for a search at a coarsest level, on the same parts of the images."""
         level = scoring_level(level, len(self._volumes), structure=self.structure)
-        pooled, rest = self._before_rest(self._pooled(views, level, world_from_ct, room_mm), level)
+        pooled, rest = self._with_background(self._pooled(views, level, world_from_ct, margin_mm), level)
         return self._backend.scorer(self.projector(level.volume), pooled, level.settings, self.centroid, rest)
 
-    def _before_rest(self, views: list[View], level: ResolutionLevel) -> tuple[list[View], list[np.ndarray] | None]:
+    def _with_background(self, views: list[View], level: ResolutionLevel) -> tuple[list[View], list[np.ndarray] | None]:
         """Views without the rays in which the rest of the CT has a false value, and what it adds to each DRR; None where it is left out."""
         if self.world_from_background is None:
             return views, None
@@ -224,16 +228,16 @@ class PreparedCT:
         return left, rest
 
     def _pooled(
-        self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, room_mm: float
+        self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, margin_mm: float
     ) -> list[View]:
         if self.structure:
             corners = rigid.transform_points(world_from_ct, self.corners())
-            views = [_cropped(view, corners, room_mm, level.pool) for view in views]
+            views = [_cropped(view, corners, margin_mm, level.pool) for view in views]
         return [view.pooled(level.pool) for view in views]
 
 
-def _cropped(view: View, corners: np.ndarray, room_mm: float, multiple: int) -> View:
-    """The part of the view within `room_mm` of the projected corners (N, 3), world mm; all of it if that part is empty, or a corner behind
+def _cropped(view: View, corners: np.ndarray, margin_mm: float, multiple: int) -> View:
+    """The part of the view within `margin_mm` of the projected corners (N, 3), world mm; all of it if that is empty, or a corner behind
     the source.
 
     It begins and ends at multiples of `multiple` pixels, so that pooling it is part of pooling the whole.
@@ -241,7 +245,7 @@ def _cropped(view: View, corners: np.ndarray, room_mm: float, multiple: int) -> 
     if (view.camera.depth(corners) <= 0).any():
         return view
     pixels = view.camera.project(corners)
-    room = room_mm / pixel_size_mm(view, corners.mean(axis=0))
+    room = margin_mm / pixel_size_mm(view, corners.mean(axis=0))
     low = np.maximum(np.floor((pixels.min(axis=0) - room) / multiple), 0).astype(int) * multiple
     high = np.minimum(np.ceil((pixels.max(axis=0) + room) / multiple) * multiple, view.camera.size).astype(int)
     return view.cropped(*low, *(high - low)) if (high - low >= 8 * multiple).all() else view

@@ -1,8 +1,8 @@
-"""Which resolutions a registration goes through, and what is compared at each.
+"""The resolutions of a registration, what is compared at each, and how far and how hard is searched.
 
-All sizes follow from the anatomy: the coarsest image has about 32 pixels across what is imaged, each next one twice as many, and
-the volume is taken at the level of its pyramid whose voxels are about as large as a pixel at the depth of the anatomy.
-The windows were chosen on simulated radiographs and on real ones of a wrist (docs/method.md).
+All sizes follow from the anatomy: the coarsest image has about 32 pixels across what is imaged, each next one twice as many, and the volume
+is taken at the level of its pyramid whose voxels are about as large as a pixel at the depth of the anatomy. The windows were chosen on
+simulated radiographs and on real ones of a wrist (docs/method.md).
 """
 
 from __future__ import annotations
@@ -88,37 +88,37 @@ class ResolutionLevel:
 
 @dataclass(frozen=True)
 class SearchBudget:
-    """How hard to look at the coarsest level: `poses` scored in the first round, `most` in all, `refined` in each round."""
+    """How many poses a search scores and refines: `poses` in the first round, `max_poses` in all, `refined` of them in each round."""
 
     poses: int
-    most: int
+    max_poses: int
     refined: int
 
 
-#: A start is taken to be right, but its surroundings are looked through, too.
+#: Searched about a given start.
 LOCAL_RANGE = Range(15.0, 25.0)
-LOCAL_BUDGET = SearchBudget(poses=128, most=512, refined=2)
+LOCAL_BUDGET = SearchBudget(poses=128, max_poses=512, refined=2)
 STRUCTURE_LOCAL_RANGE = Range(10.0, 12.0)
-STRUCTURE_LOCAL_BUDGET = SearchBudget(poses=128, most=128, refined=8)
+STRUCTURE_LOCAL_BUDGET = SearchBudget(poses=128, max_poses=128, refined=8)
 
-#: Where the coarsest level is not sure, or leads to an answer that is less alike at the next one, that level is looked through, too:
+#: Where the coarsest level's search does not converge, or its answer has a smaller NCC at the second level, that level is searched, too:
 #: metal, or a CT that is cut off, mislead most where a window holds much of the image.
-SECOND_LEVEL_BUDGET = SearchBudget(poses=1024, most=1024, refined=12)
+SECOND_LEVEL_BUDGET = SearchBudget(poses=1024, max_poses=1024, refined=12)
 MIN_CONVINCING_NCC = 0.75
 
-#: A body is where it is said to be if no X-ray looks less like it: of 626 registrations with no less 612 were within 2 mm, the others had a
-#: wrong geometry or had moved between the X-rays; of 201 with less 27.
+#: A pose of a body is plausible if every X-ray has at least this NCC: 612 of 626 such registrations were within 2 mm, the others had a
+#: wrong geometry or had moved between the X-rays; of 201 with a smaller NCC 27 were.
 MIN_PLAUSIBLE_NCC = 0.5
-#: Where the second level's answer looks less like an X-ray, so much about a given start is searched as well.
+#: Searched about a given start where the second level's answer is not plausible.
 FALLBACK_RANGE = Range(30.0, 50.0)
 
 #: A start that is expected to be off by no more (root mean square, of points 60 mm from the anatomy's centre) is refined from the second
 #: level on: there all starts up to twice as far off arrived, and three of four up to three times as far (docs/method.md).
 CAPTURE_RADIUS_MM = 4.0
-#: About a start that is expected to be farther off there is nothing to look for that a search would not find.
+#: A start that is expected to be farther off gains nothing from a search about it.
 MAX_EXPECTED_MM = 25.0
 #: A search that goes along with starts, in case all of them are wrong.
-SIDE_SEARCH_BUDGET = SearchBudget(poses=256, most=256, refined=4)
+SIDE_SEARCH_BUDGET = SearchBudget(poses=256, max_poses=256, refined=4)
 
 #: Answers go on to the next level of which the best there has up to so many times the evidence, and at most so many: first from the
 #: coarsest level, where a bone's minima are hard to tell apart, then from each finer one.
@@ -179,7 +179,9 @@ def local_budget(reach: Range, *, structure: bool) -> SearchBudget:
     """What a look around a start through a range needs: less than a search, as the start is likely near."""
     if structure:
         return STRUCTURE_LOCAL_BUDGET
-    return replace(LOCAL_BUDGET, most=max(LOCAL_BUDGET.most, search_budget(reach, structure=False).most // 2))
+    return replace(
+        LOCAL_BUDGET, max_poses=max(LOCAL_BUDGET.max_poses, search_budget(reach, structure=False).max_poses // 2)
+    )
 
 
 def scoring_level(coarsest: ResolutionLevel, volumes: int, *, structure: bool) -> ResolutionLevel:

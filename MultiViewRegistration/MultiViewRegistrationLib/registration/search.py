@@ -1,7 +1,7 @@
-"""Looking through a range of poses at one coarse resolution: which distinct minima are there?
+"""Search a range of poses at one coarse resolution for its distinct minima.
 
-Rounds of quasi-random poses (Sobol, USSR Comput. Math. Math. Phys. 7, 1967) are scored, the most promising of them refined, until one
-answer is found again and again and no other is nearly as good, or the range has been looked through.
+Rounds of quasi-random poses (Sobol, USSR Comput. Math. Math. Phys. 7, 1967) are scored, one kernel for a whole pose, and the most promising
+of them refined, until one minimum is found again and again and no other is nearly as good, or the budget is spent.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from ..rendering import cpu, threads
 from ..rendering.drr import Projector
 from . import similarity
 from .cameras import CameraCorrections
-from .objective import FEWEST_PIXELS, LEAST_SHARE, Objective, PoseFit, Settings, silhouette_margin
+from .objective import MIN_PIXELS, MIN_SHARE, Objective, PoseFit, Settings, silhouette_margin
 from .optimizer import Step, levenberg_marquardt, run_descents
 from .schedule import Range, ResolutionLevel, SearchBudget
 
 #: Two poses are one answer if they lie nearer than this; starts of descents lie farther apart (mm, an angle counting at RADIUS_MM).
 SAME_MM, APART_MM, RADIUS_MM = 3.0, 8.0, 60.0
 #: An answer is sure if so many descents led to it, and has so many times the evidence of the next one.
-SURE_DESCENTS, SURE_GAP = 2, 1.25
+CONVERGED_DESCENTS, CONVERGED_RATIO = 2, 1.25
 
 
 @dataclass(frozen=True)
 class Descent:
     """One descent at one resolution: where it ended, with which corrections of the cameras, the fit there, and the accepted steps.
 
-    origins: which of several starts led here, by their numbers.
+    origins: the numbers of the starts that led here.
     """
 
     world_from_ct: np.ndarray
@@ -72,16 +72,21 @@ def search(
     centroid: np.ndarray,
     world_from_ct: np.ndarray,
     reach: Range,
-    effort: SearchBudget,
+    budget: SearchBudget,
     *,
     with_start: bool,
     seed: int,
-    tell: Callable[[float, np.ndarray, float], None],
+    report: Callable[[float, np.ndarray, float], None],
 ) -> SearchResult:
-    """Look through `reach` about a pose, each round scoring as many poses as all before it, until sure or at the end of the effort.
+    """Search `reach` about a pose; each round scores as many poses as all before it.
 
-    centroid: (3,) CT mm.   with_start: whether the pose itself is among the first to be refined.
-    tell: learns after each round the share of the effort that is spent, and the best pose so far with its cost.
+    Parameters
+    ----------
+    centroid : (3,) CT mm.
+    world_from_ct : (4, 4), the middle of the range.
+    with_start : whether that pose is among the first to be refined.
+    seed : of the quasi-random poses.
+    report : called after each round with the share of the budget that is spent, and the best pose so far with its cost.
     """
     from scipy.stats import qmc  # slow to import, and a registration from a given start needs none
 
@@ -89,11 +94,11 @@ def search(
     poses, scores = np.empty((0, 4, 4)), np.empty(0)
     started: list[np.ndarray] = []
     minima: list[LocalMinimum] = []
-    while len(poses) < effort.most:
-        fresh = reach.poses(world_from_ct, centroid, sequence.random(max(len(poses), effort.poses)))
+    while len(poses) < budget.max_poses:
+        fresh = reach.poses(world_from_ct, centroid, sequence.random(max(len(poses), budget.poses)))
         poses, scores = np.concatenate([poses, fresh]), np.concatenate([scores, scorer.scores(fresh).mean(axis=0)])
         first = [world_from_ct] if with_start and not started else []
-        chosen = first + _promising(poses, scores, started + first, centroid, effort.refined - len(first))
+        chosen = first + _promising(poses, scores, started + first, centroid, budget.refined - len(first))
         descents = descend(objective, level, chosen, centroid)
         minima = cluster_minima(
             minima,
@@ -102,7 +107,7 @@ def search(
         )
         started += chosen
         if minima:
-            tell(len(poses) / effort.most, minima[0].descent.world_from_ct, minima[0].descent.fit.cost)
+            report(len(poses) / budget.max_poses, minima[0].descent.world_from_ct, minima[0].descent.fit.cost)
         if _is_converged(minima):
             break
     return SearchResult(minima, len(poses), len(started), _is_converged(minima))
@@ -137,11 +142,15 @@ def descend(
     corrections: list[np.ndarray] | None = None,
     origins: list[frozenset[int]] | None = None,
 ) -> list[Descent]:
-    """A descent from each pose, side by side; those that show too little of the CT are left out.
+    """Run a descent from each pose, side by side; those that show too little of the CT are left out.
 
-    unknowns, corrections: what is not known of the cameras, and the corrections with which each descent begins; exact by default.
-    origins: of each pose, see `Descent`.
-    on_step: called after each step of a single descent. Of several, which run in other threads, it learns nothing.
+    Parameters
+    ----------
+    poses : (4, 4) each.
+    centroid : (3,) CT mm, about which the pose turns.
+    on_step : called after each step of a single descent; not called for several, which run in other threads.
+    unknowns, corrections : what is not known of the cameras, and the corrections with which each descent begins; exact by default.
+    origins : of each pose, see `Descent`.
     """
     steps: list[list[Step]] = [[] for _ in poses]
 
@@ -151,7 +160,7 @@ def descend(
             on_step(step)
 
     # An objective remembers which pixels count: each descent needs its own.
-    objectives = [objective.about(rigid.transform_points(pose, centroid)) for pose in poses]
+    objectives = [objective.with_pivot(rigid.transform_points(pose, centroid)) for pose in poses]
     ends = run_descents(
         objectives,
         [
@@ -174,7 +183,7 @@ def descend(
 
 
 def cluster_minima(minima: list[LocalMinimum], descents: list[Descent], centroid: np.ndarray) -> list[LocalMinimum]:
-    """The answers with further descents among them, the best first."""
+    """Add descents to minima: those within SAME_MM of each other are one minimum. The best comes first."""
     minima = list(minima)
     for descent in descents:
         same = next(
@@ -195,9 +204,9 @@ def _evidence(descent: Descent) -> float:
 
 
 def _is_converged(minima: list[LocalMinimum]) -> bool:
-    if not minima or minima[0].n_descents < SURE_DESCENTS:
+    if not minima or minima[0].n_descents < CONVERGED_DESCENTS:
         return False
-    return len(minima) == 1 or _evidence(minima[0].descent) > SURE_GAP * _evidence(minima[1].descent)
+    return len(minima) == 1 or _evidence(minima[0].descent) > CONVERGED_RATIO * _evidence(minima[1].descent)
 
 
 #: Poses that a thread takes at a time.
@@ -323,7 +332,7 @@ def score_poses(
             share = 1.0
             similarity.keep_near(image, margins[n], mask)
         out[n] = 0.0
-        if share < LEAST_SHARE or mask.sum() < FEWEST_PIXELS:
+        if share < MIN_SHARE or mask.sum() < MIN_PIXELS:
             continue
         if rest.size:
             image += rest

@@ -1,8 +1,8 @@
-"""One structure among others, found where the whole CT lies.
+"""Register a masked structure with the rest of the CT rendered as a fixed background.
 
 Of a single bone X-rays show little that others do not overlie: by itself it is drawn to whatever looks like it. The whole CT has far more
 to show, and where it lies the bone lies, or near it. From there the bone is registered before the rest of the CT, which stays: X-rays add
-up what lies behind one another, so that bone and rest together look like the X-ray, which the bone alone does not.
+up what lies behind one another, so that bone and background together look like the X-ray, which the bone alone does not.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ..errors import InputError
 from ..imaging.view import View
 from . import schedule
 from .cameras import CALIBRATED
-from .pipeline import OTHER_MM, LevelTrace, Progress, Refinement, Registration, prune
+from .pipeline import DISTINCT_MM, LevelTrace, Progress, Refinement, RegistrationPipeline, prune
 from .prepared_ct import PreparedCT
 from .search import cluster_minima, distance
 
-#: What the whole CT takes of the time.
-WHOLE_SHARE = 0.4
+#: The share of the time that the whole CT takes.
+FULL_CT_SHARE = 0.4
 
 #: Registers an anatomy to views, and tells its progress.
 Find = Callable[[PreparedCT, list[View], Callable[[Progress], object]], Refinement]
@@ -34,43 +34,50 @@ def register_structure(
     progress: Callable[[Progress], object] = lambda _: None,
     starts: Sequence[np.ndarray] = (),
 ) -> Refinement:
-    """What `find` finds; of a structure whose CT is known as a whole, what it is found to be before the rest of that.
+    """Register a structure before the rest of its CT; a CT without a mask as `find` does.
 
-    starts: (4, 4) each, where the structure itself is said to be: looked at as well.
+    Where the X-rays do not look like the whole CT (limbs that are bent otherwise) the structure is registered by
+    itself. Cameras are corrected
+    by the whole CT.
 
-    Where the X-rays do not look like the whole CT (limbs that are bent otherwise) the structure is registered by itself. Cameras are
-    corrected by the whole CT.
+    Parameters
+    ----------
+    find : registers a CT to views, and reports its progress.
+    progress : as in `pipeline.refine`.
+    starts : (4, 4) each, poses of the structure to try as well.
     """
     if anatomy.full_ct is None:
         return find(anatomy, views, progress)
-    placed = register_background(
+    background = register_background(
         anatomy,
         views,
         find,
-        lambda told: progress(replace(told, fraction=WHOLE_SHARE * told.fraction, stage=f"the whole CT: {told.stage}")),
+        lambda done: progress(
+            replace(done, fraction=FULL_CT_SHARE * done.fraction, stage=f"the whole CT: {done.stage}")
+        ),
     )
 
-    def after(told: Progress) -> object:
-        return progress(replace(told, fraction=WHOLE_SHARE + (1 - WHOLE_SHARE) * told.fraction))
+    def after(done: Progress) -> object:
+        return progress(replace(done, fraction=FULL_CT_SHARE + (1 - FULL_CT_SHARE) * done.fraction))
 
-    if placed is None:
+    if background is None:
         return find(anatomy, views, after)
-    world_from_background = placed.world_from_ct
-    others = [start for start in starts if distance(start, world_from_background, anatomy.centroid) > OTHER_MM]
-    exact = [view.exact() for view in placed.views]
-    found = _Among(
+    world_from_background = background.world_from_ct
+    others = [start for start in starts if distance(start, world_from_background, anatomy.centroid) > DISTINCT_MM]
+    exact = [view.exact() for view in background.views]
+    found = _StructurePipeline(
         anatomy.with_background(world_from_background), exact, world_from_background, after, CALIBRATED
     ).refinement(others)
     if found is None:  # the structure is not in the X-rays where the CT is
         return find(anatomy, views, after)
     return replace(
         found,
-        views=placed.views,
-        shared=placed.shared,
-        candidates=placed.candidates + found.candidates,
-        refined=placed.refined + found.refined,
-        search_seconds=placed.search_seconds + found.search_seconds,
-        selected_start=placed.selected_start,
+        views=background.views,
+        shared=background.shared,
+        candidates=background.candidates + found.candidates,
+        refined=background.refined + found.refined,
+        search_seconds=background.search_seconds + found.search_seconds,
+        selected_start=background.selected_start,
         world_from_background=world_from_background,
     )
 
@@ -81,17 +88,17 @@ def register_background(
     find: Find,
     progress: Callable[[Progress], object] = lambda _: None,
 ) -> Refinement | None:
-    """The whole CT registered of which this is a structure; None where the X-rays do not look like it."""
+    """Register the whole CT of which this is a structure; None where the X-rays do not look like it."""
     if anatomy.full_ct is None:
         return None
     try:
-        placed = find(anatomy.full_ct, views, progress)
+        background = find(anatomy.full_ct, views, progress)
     except InputError:
         return None
-    return placed if placed.fit.least_similarity >= schedule.MIN_PLAUSIBLE_NCC else None
+    return background if background.fit.min_similarity >= schedule.MIN_PLAUSIBLE_NCC else None
 
 
-class _Among(Registration):
+class _StructurePipeline(RegistrationPipeline):
     """A structure before the rest of its CT, which stays where the registration begins."""
 
     def refinement(self, others: Sequence[np.ndarray]) -> Refinement | None:
@@ -100,12 +107,17 @@ class _Among(Registration):
             0, self._centre, schedule.STRUCTURE_LOCAL_RANGE, schedule.STRUCTURE_LOCAL_BUDGET, with_start=True
         )
         coarse = cluster_minima(
-            found.minima, [minimum.descent for minimum in self.descended(0, others)], self.anatomy.centroid
+            found.minima, [minimum.descent for minimum in self.descend_from(0, others)], self.anatomy.centroid
         )
-        kept, rivals = prune(coarse, *schedule.KEEP_WITH_BACKGROUND)
+        kept, pruned = prune(coarse, *schedule.KEEP_WITH_BACKGROUND)
         fine = cluster_minima(
-            self.refined(1, kept), [minimum.descent for minimum in self.descended(1, others)], self.anatomy.centroid
+            self.refine_level(1, kept),
+            [minimum.descent for minimum in self.descend_from(1, others)],
+            self.anatomy.centroid,
         )
-        return self.finished(
-            fine, rivals, [LevelTrace(self._size(0), minimum.descent.steps) for minimum in coarse[:1]], [self._centre]
+        return self.refine_to_finest(
+            fine,
+            pruned,
+            [LevelTrace(self._level_name(0), minimum.descent.steps) for minimum in coarse[:1]],
+            [self._centre],
         )

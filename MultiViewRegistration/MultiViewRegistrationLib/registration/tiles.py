@@ -13,7 +13,7 @@ from .objective import Objective, Projection
 #: chance even where neighbouring pixels do not.
 SIDE = 16
 #: Tiles in which less than this share of the pixels is compared tell no similarity; they count in the sums all the same.
-LEAST_SHARE = 0.25
+MIN_SHARE = 0.25
 #: Of J. Immerkaer, Fast noise variance estimation, CVIU 64 (1996): of normal noise of sd 1 its mean absolute answer is 6 sqrt(2 / pi).
 NOISE_MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
@@ -40,9 +40,9 @@ class Tiles:
     explained: np.ndarray
 
     @property
-    def told(self) -> np.ndarray:
+    def comparable(self) -> np.ndarray:
         """(T,) bool: those with enough pixels for their similarity to mean something."""
-        return self.pixels >= LEAST_SHARE * SIDE**2
+        return self.pixels >= MIN_SHARE * SIDE**2
 
 
 def tiles(objective: Objective, projections: list[Projection]) -> Tiles:

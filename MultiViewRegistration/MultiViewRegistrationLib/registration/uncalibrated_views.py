@@ -16,7 +16,7 @@ from .pipeline import Progress, Refinement
 
 
 def uncalibrated_view_indices(views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> list[int]:
-    """Indices of the views that nothing ties to the first one: neither a prior on their camera nor an unknown shared by all views."""
+    """Indices of the views that nothing ties to the first one: neither a prior on their camera nor an unknown shared by all."""
     if shared != CALIBRATED:
         return []
     return [i for i, view in enumerate(views) if i and view.rotation_sd_deg is None and view.translation_sd_mm is None]
@@ -28,9 +28,12 @@ def register_views(
     progress: Callable[[Progress], object] = lambda _: None,
     shared: SharedUnknowns = CALIBRATED,
 ) -> Refinement:
-    """All views registered: those that are tied to the first together, each of the others by itself.
+    """Register all views: those that are tied to the first together, each of the others by itself.
 
-    find: registers the views it is handed, `refine` or `refine_anywhere` with all else bound, and tells its progress.
+    Parameters
+    ----------
+    find : registers the views it gets, `refine` or `refine_anywhere` with all else bound, and reports its progress.
+    progress, shared : as in `pipeline.refine`.
     """
     alone = uncalibrated_view_indices(views, shared)
     if not alone:
@@ -39,13 +42,13 @@ def register_views(
     pose = None
 
     def found(done: int, chosen: list[int]) -> Refinement:
-        def tell(told: Progress) -> object:
-            fraction = (done + told.fraction) / (1 + len(alone))
+        def report(part: Progress) -> object:
+            fraction = (done + part.fraction) / (1 + len(alone))
             return progress(
-                replace(told, fraction=fraction, world_from_ct=told.world_from_ct if pose is None else pose)
+                replace(part, fraction=fraction, world_from_ct=part.world_from_ct if pose is None else pose)
             )
 
-        return find([views[i] for i in chosen], tell)
+        return find([views[i] for i in chosen], report)
 
     joint = found(0, together)
     pose, seconds = joint.world_from_ct, joint.search_seconds

@@ -4,7 +4,7 @@ poses at once. What they compute is told in `objective.py`, `similarity.py` and 
     anatomy.with_backend(WarpBackend("cuda"))
 
 What goes to the device for each pose and view are 33 numbers, what comes back, once for each step, are some sixty. Of a step the cost
-over the pixels settled before and the whole fit over those settled anew are computed together, so that no second answer is waited for.
+over the pixels selected before and the whole fit over those selected anew are computed together, so that no second answer is waited for.
 
 The same input gives the same bits on the same device: every sum has a fixed order. Another device rounds otherwise.
 """
@@ -26,8 +26,8 @@ from ..rendering.drr import Projector
 from ..rendering.gpu import BatchProjector, BufferPool, launch, sent
 from . import warp_similarity as kernels
 from .objective import (
-    FEWEST_PIXELS,
-    LEAST_SHARE,
+    MIN_PIXELS,
+    MIN_SHARE,
     EvaluationPoint,
     Objective,
     PoseFit,
@@ -82,7 +82,7 @@ class WarpBackend:
 
 
 class WarpObjective(Objective):
-    """An objective whose `look` the device takes; everything else is done on the CPU, as the caller wants each pixel."""
+    """An objective that the device evaluates; everything else is done on the CPU, as the caller wants each pixel."""
 
     def __init__(
         self,
@@ -96,48 +96,44 @@ class WarpObjective(Objective):
         super().__init__(projector, views, settings, pivot, rest)
         self._images = images
         self._kept: Tensor | None = None
-        self._settled: PoseFit | None = None
+        self._linearised: PoseFit | None = None
 
-    def about(self, pivot: np.ndarray) -> WarpObjective:
+    def with_pivot(self, pivot: np.ndarray) -> WarpObjective:
         return WarpObjective(self._images, self.projector, self.views, self.settings, pivot, self.rest)
 
-    def without(self, pixels: Sequence[np.ndarray]) -> WarpObjective:
+    def excluding(self, pixels: Sequence[np.ndarray]) -> WarpObjective:
         views = self._views_without(pixels)
         images = _ImageBatch(
             self._images.projector, views, self.settings, BufferPool(self._images.device, kept=True), self.rest
         )
         return WarpObjective(images, self.projector, views, self.settings, self.pivot, self.rest)
 
-    def evaluate(self, asked: EvaluationPoint) -> TrialEvaluation:
-        return self.together([self], [asked])[0]
+    def evaluate(self, point: EvaluationPoint) -> TrialEvaluation:
+        return self.evaluate_together([self], [point])[0]
 
     @staticmethod
-    def together(objectives: list[WarpObjective], asked: list[EvaluationPoint]) -> list[TrialEvaluation]:
-        """See `Objective.together`; they differ in their pivots alone."""
+    def evaluate_together(objectives: list[WarpObjective], points: list[EvaluationPoint]) -> list[TrialEvaluation]:
+        """See `Objective.evaluate_together`; they differ in their pivots alone."""
         return _in_smaller_batches(
-            _evaluate_batch, list(zip(objectives, asked, strict=True)), objectives[0]._images.buffers
+            _evaluate_batch, list(zip(objectives, points, strict=True)), objectives[0]._images.buffers
         )
 
     def answer(self, before: np.ndarray, after: np.ndarray, derivatives: int, mask: Tensor) -> TrialEvaluation:
-        """The look that the device's sums make: before (views,), robust squares over the pixels kept so far, and after (views, SUMS)."""
+        """The evaluation of the device's sums: before (views,), robust squares over the pixels kept so far, and after (views, SUMS)."""
 
         def cost() -> float:
-            settled = self._settled
-            return (
-                float(before.sum() / sum(settled.pixels))
-                if settled is not None and np.isfinite(settled.cost)
-                else np.inf
-            )
+            fit = self._linearised
+            return float(before.sum() / sum(fit.pixels)) if fit is not None and np.isfinite(fit.cost) else np.inf
 
-        def settle() -> PoseFit:
+        def linearise() -> PoseFit:
             self._kept = mask
-            self._settled = self._fit(
+            self._linearised = self._fit(
                 [_part(sums, derivatives) for sums in after],
                 *(tuple(int(number) for number in after[:, column]) for column in (kernels.PIXELS, kernels.SHOWN)),
             )
-            return self._settled
+            return self._linearised
 
-        return TrialEvaluation(cost, settle)
+        return TrialEvaluation(cost, linearise)
 
 
 class WarpScorer:
@@ -165,7 +161,7 @@ class WarpScorer:
         whole = images.settings.silhouette_mm is not None
         share = np.ones_like(pixels) if whole else pixels / np.maximum(images.usable, 1)
         scores = products[..., 0] / np.sqrt(products[..., 1] * products[..., 2] + 1e-12) * np.sqrt(share)
-        return list(np.where((share < LEAST_SHARE) | (pixels < FEWEST_PIXELS), 0, scores).astype(np.float32))
+        return list(np.where((share < MIN_SHARE) | (pixels < MIN_PIXELS), 0, scores).astype(np.float32))
 
 
 class _RenderedBatch:
@@ -329,14 +325,14 @@ class _ImageBatch:
 def _evaluate_batch(pairs: list[tuple[WarpObjective, EvaluationPoint]]) -> list[TrialEvaluation]:
     """One batch."""
     images, derivatives = pairs[0][0]._images, 9 if pairs[0][1].intrinsics else 6
-    cameras = [asked.cameras or images._given for _, asked in pairs]
+    cameras = [point.cameras or images._given for _, point in pairs]
     kept = [own._kept for own, _ in pairs]
     before = None
     if all(mask is not None for mask in kept):
         before = images.buffers.empty("kept", len(kept), *kept[0].shape)
         torch.stack(kept, out=before)
     rendered = images.rendered(
-        [asked.world_from_ct for _, asked in pairs],
+        [point.world_from_ct for _, point in pairs],
         cameras,
         np.stack([own.pivot for own, _ in pairs]),
         kept=before,

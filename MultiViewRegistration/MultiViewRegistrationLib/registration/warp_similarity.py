@@ -13,17 +13,17 @@ from ..rendering import warp_kernels  # noqa: F401 (it sets how Warp is to behav
 wp.set_module_options({"enable_backward": False, "fast_math": True})
 
 #: Most derivatives of a pixel: six by the pose, three by the intrinsics.
-MOST = 9
+MAX_DERIVATIVES = 9
 #: What is added up of an image: the sum of robust squares, m f, m m, f f, pixels, pixels that show the CT; the gradient; the lower triangle
 #: of the Hessian, row by row.
-COST, PRODUCTS, PIXELS, SHOWN, GRADIENT, HESSIAN = 0, 1, 4, 5, 6, 6 + MOST
-SUMS = HESSIAN + MOST * (MOST + 1) // 2
+COST, PRODUCTS, PIXELS, SHOWN, GRADIENT, HESSIAN = 0, 1, 4, 5, 6, 6 + MAX_DERIVATIVES
+SUMS = HESSIAN + MAX_DERIVATIVES * (MAX_DERIVATIVES + 1) // 2
 #: Terms of local sums before those by each derivative.
 INTENSITY_TERMS, GRADIENT_TERMS = 5, 3
 
 _PIXELS, _SHOWN, _GRADIENT, _HESSIAN = (wp.constant(number) for number in (PIXELS, SHOWN, GRADIENT, HESSIAN))
 _sums = wp.types.vector(length=SUMS, dtype=wp.float32)
-_slopes = wp.types.vector(length=MOST, dtype=wp.float32)
+_slopes = wp.types.vector(length=MAX_DERIVATIVES, dtype=wp.float32)
 
 
 @wp.kernel

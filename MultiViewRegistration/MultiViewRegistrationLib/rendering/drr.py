@@ -207,26 +207,38 @@ class Projector:
 def render(
     volume: Volume, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None
 ) -> Rendering:
-    """Project an attenuation volume (1/mm) into a camera.
+    """Project an attenuation volume (1/mm) into a camera. To project one volume many times make a `Projector` once.
 
-    world_from_ct: (4, 4) rigid, mm.
-    jacobian: also give d image / d (omega, v) for the motion `x -> pivot + exp(omega) (x - pivot) + v` of the CT in the world,
-        omega in rad, v in mm, at (0, 0).   pivot: (3,) world mm.
-    wanted: (rows, columns) bool, the rays to follow; the others are 0. All by default.
+    Only what lies before the source counts. For a source within the body the Jacobian leaves out the tissue that a motion brings before it.
 
-    Only what lies before the source counts. For a source within the body the Jacobian leaves out the tissue that a motion brings
-    before it.
+    Parameters
+    ----------
+    world_from_ct : (4, 4) rigid, mm.
+    jacobian : also give d image / d (omega, v) for the motion `x -> pivot + exp(omega) (x - pivot) + v` of the CT in
+    the world, omega in rad, v
+        in mm, at (0, 0).
+    pivot : (3,) world mm.
+    wanted : (rows, columns) bool, the rays to follow; the others are 0. All by default.
 
-    To project one volume many times make a `Projector` once. InputError for a pose that is not finite, or too large a volume.
+    Raises
+    ------
+    InputError
+        For a pose that is not finite, or too large a volume.
     """
     return Projector(volume).render(camera, world_from_ct, jacobian=jacobian, pivot=pivot, wanted=wanted)
 
 
 def intrinsics_jacobian(camera: Camera, pivot: np.ndarray, jacobian: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out` (3, rows, columns): d image / d (log scale, principal point u, v in pixels), from its derivative by the pose.
+    """The derivative of a DRR by the scale and the principal point of its camera, from that by the pose.
 
-    pivot: (3,) world mm.   jacobian: (6, rows, columns) by (omega, v) about the pivot, as `Projector.render` gives it.
+    Parameters
+    ----------
+    pivot : (3,) world mm.
+    jacobian : (6, rows, columns) by (omega, v) about the pivot, as `Projector.render` gives it.
+    out : (3, rows, columns), filled with d image / d (log scale, principal point u, v in pixels).
 
+    Notes
+    -----
     The ray through pixel u has the direction q = R^T K^-1 (u, v, 1). To its neighbour it turns about the source s by
     w_u = q x dq/du / |q|^2, which changes the image as a turn of the CT by -w_u about s does: the renderer's own derivative, without
     differences between pixels. A principal point moved by d shows at u what was at u - d, and a detector farther away by the factor e^a
@@ -253,10 +265,19 @@ def intrinsics_jacobian(camera: Camera, pivot: np.ndarray, jacobian: np.ndarray,
 
 
 def cut_ends(volume: Volume) -> np.ndarray:
-    """(6,) bool: whether the body goes on beyond the faces -i, +i, -j, +j, -k, +k of the volume (attenuation in 1/mm).
+    """Find the faces of a volume at which the CT was cut off although the body goes on.
 
-    A body that merely touches a face, as skin does on a table, has there only a small part of its cross-section 20 mm further
-    inwards; one that was cut off has most of it. Decide this on the finest volume: pooling smears skin into the face.
+    A body that merely touches a face, as skin does on a table, has there only a small part of its cross-section 20 mm
+    further inwards; one that
+    was cut off has most of it. Decide this on the finest volume: pooling smears skin into the face.
+
+    Parameters
+    ----------
+    volume : attenuation in 1/mm.
+
+    Returns
+    -------
+    (6,) bool, for the faces -i, +i, -j, +j, -k, +k.
     """
     cut = []
     for axis, spacing in zip((2, 1, 0), volume.spacing_mm, strict=True):

@@ -22,7 +22,7 @@ from ..io.case import Case
 from ..io.dicom_identity import new_uid
 from ..io.files import write_atomically
 from ..io.transforms import write_slicer_transform, write_transform
-from ..registration.objective import FEWEST_PIXELS
+from ..registration.objective import MIN_PIXELS
 from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
 from ..registration.uncalibrated_views import uncalibrated_view_indices
@@ -125,7 +125,7 @@ class Result:
         reasons += [
             f"{view.name} was not used: the CT covers too little of this X-ray."
             for view, shown in zip(case.views, self.refinement.fit.shown, strict=True)
-            if shown < FEWEST_PIXELS
+            if shown < MIN_PIXELS
         ]
         if rival and rival.evidence_ratio < AMBIGUOUS_RATIO:
             reasons.append(

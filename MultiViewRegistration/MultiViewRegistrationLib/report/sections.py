@@ -235,7 +235,7 @@ def _landmarks(residuals: Sequence[Residual]) -> list[ET.Element]:
     if not residuals:
         return []
     rows = [
-        [each.name, each.view, number(each.residual_px, "", 1), number(each.residual_mm, "mm", 2), each.fate]
+        [each.name, each.view, number(each.residual_px, "", 1), number(each.residual_mm, "mm", 2), each.status]
         for each in residuals
     ]
     heads = ["Landmark", "View", "Pixels off", "At its depth", ""]

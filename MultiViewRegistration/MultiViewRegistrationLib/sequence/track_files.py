@@ -303,7 +303,7 @@ def _cameras(fields: JsonObject) -> tuple[Camera, ...]:
 
 def poses_table(frames: Sequence[Tracked]) -> str:
     """CSV: a line for each frame, the pose world_from_ct by rows; empty where there is none."""
-    header = ["frame", "verdict", "how", "least_similarity", "predicted_upper95_mm", "seconds", *MATRIX]
+    header = ["frame", "verdict", "how", "min_similarity", "predicted_upper95_mm", "seconds", *MATRIX]
     lines = []
     for frame in frames:
         numbers = [

@@ -8,7 +8,7 @@ import numpy as np
 
 #: Of the values that are compared: less than all, so that a screw or a speck decides nothing.
 PERCENTILES = (1.0, 99.0)
-FEWEST_PIXELS = 100
+MIN_PIXELS = 100
 #: By what share of a window's width it may be off before other greys are better.
 TOLERANCE = 0.2
 
@@ -24,7 +24,7 @@ class ToneMatch:
     def of(cls, line_integrals: np.ndarray, valid: np.ndarray, drr: np.ndarray) -> ToneMatch | None:
         """From an X-ray and a DRR of the same shape, NaN where it says nothing; None where they have hardly anything in common."""
         both = valid & np.isfinite(drr)
-        if np.count_nonzero(both) < FEWEST_PIXELS:
+        if np.count_nonzero(both) < MIN_PIXELS:
             return None
         return cls(_spread(drr[both]), _spread(line_integrals[both]))
 

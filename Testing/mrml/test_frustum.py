@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from little_scene import c_arm, registration_of
+from tiny_scene import c_arm, registration_of
 from vtk.util.numpy_support import vtk_to_numpy
 
 

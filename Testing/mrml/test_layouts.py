@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from little_scene import c_arm, registration_of
+from tiny_scene import c_arm, registration_of
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from little_scene import complete, registration_of
 from phantom_scene import remove
-from rendering import slice_view, threed_view
+from scene_rendering import slice_view, threed_view
+from tiny_scene import complete, registration_of
 
 from MultiViewRegistrationLib.errors import InputError
 

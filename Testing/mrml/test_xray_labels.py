@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from little_scene import c_arm, registration_of
-from rendering import pixels, resize, slice_view
+from scene_rendering import pixels, resize, slice_view
+from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.geometry.camera import Camera
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from little_scene import c_arm, registration_of
 from phantom_scene import remove
+from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import ct_3d
 

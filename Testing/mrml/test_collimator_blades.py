@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from little_scene import add_xray, c_arm
+from tiny_scene import add_xray, c_arm
 
 ROWS, COLUMNS = np.indices((160, 200))
 FIELD = np.hypot(ROWS - 80, COLUMNS - 100) < 75

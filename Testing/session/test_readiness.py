@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from little_scene import c_arm, dot_image, registration_of
+from tiny_scene import c_arm, dot_image, registration_of
 
 
 @pytest.fixture

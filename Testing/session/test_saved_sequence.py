@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from moving import swing, write_blinking_case
 from session_at_work import new_session, no_thread_is_left, poll
-from test_scene_saved import save
+from tiny_scene import save
 from tracked import write_track
 
 COUNT, BLANK = 5, 3

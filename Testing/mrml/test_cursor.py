@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from rendering import pixels, slice_view
+from scene_rendering import pixels, slice_view
 from xray_slices import add_xray, click, window_of, window_point
 
 POINT = np.array([12.0, -7.0, 25.0])  # RAS mm

@@ -9,6 +9,7 @@ pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[
 
 @pytest.fixture(scope="session")
 def slicer_app():
+    """One for each folder that imports this: tests of the panel, which come between, have an application of their own."""
     import slicer
     from trame_slicer.core import SlicerApp
 

@@ -78,3 +78,17 @@ def complete(scene, name: str = "Test"):
     drr.CreateDefaultDisplayNodes()
     display.show(registration)
     return registration
+
+
+def save(app, path) -> None:
+    """As Slicer does: an .mrml with a file for each node beside it, or all of it in one .mrb."""
+    if path.suffix == ".mrml":
+        for i in range(app.scene.GetNumberOfNodesByClass("vtkMRMLStorableNode")):
+            node = app.scene.GetNthNodeByClass(i, "vtkMRMLStorableNode")
+            if node.GetSaveWithScene() and not node.IsA("vtkMRMLColorNode"):
+                node.AddDefaultStorageNode()
+                storage = node.GetStorageNode()
+                if storage is not None:
+                    storage.SetFileName(str(path.parent / f"{node.GetID()}.{storage.GetDefaultWriteFileExtension()}"))
+                    assert storage.WriteData(node)
+    assert app.io_manager.write_scene(path)

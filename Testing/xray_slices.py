@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from little_scene import c_arm
-from rendering import slice_view
+from scene_rendering import slice_view
+from tiny_scene import c_arm
 
 #: (columns, rows): not square, so that a swap shows.
 SIZE = (120, 90)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from little_scene import c_arm, registration_of
 from phantom_scene import remove
-from rendering import brightest, pixels, slice_view
+from scene_rendering import brightest, pixels, slice_view
+from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.volume import Volume

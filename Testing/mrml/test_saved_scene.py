@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from little_scene import c_arm, complete, registration_of
-from rendering import pixels, slice_view, threed_view
+from scene_rendering import pixels, slice_view, threed_view
+from tiny_scene import c_arm, complete, registration_of, save
 
 POINT = np.array([30.0, -20.0, 25.0])
 
@@ -97,20 +97,6 @@ def _ijk_to_ras(node):
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     return matrix
-
-
-def save(app, path) -> None:
-    """As Slicer does: an .mrml with a file for each node beside it, or all of it in one .mrb."""
-    if path.suffix == ".mrml":
-        for i in range(app.scene.GetNumberOfNodesByClass("vtkMRMLStorableNode")):
-            node = app.scene.GetNthNodeByClass(i, "vtkMRMLStorableNode")
-            if node.GetSaveWithScene() and not node.IsA("vtkMRMLColorNode"):
-                node.AddDefaultStorageNode()
-                storage = node.GetStorageNode()
-                if storage is not None:
-                    storage.SetFileName(str(path.parent / f"{node.GetID()}.{storage.GetDefaultWriteFileExtension()}"))
-                    assert storage.WriteData(node)
-    assert app.io_manager.write_scene(path)
 
 
 def changed(picture, before) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from little_scene import add_xray, c_arm, dot_image
+from tiny_scene import add_xray, c_arm, dot_image
 
 from MultiViewRegistrationLib.errors import InputError
 

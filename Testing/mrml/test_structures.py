@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from phantom_scene import remove
-from rendering import pixels, slice_view
+from scene_rendering import pixels, slice_view
 from scipy.spatial.transform import Rotation
 from xray_slices import add_xray, window_of, window_point
 

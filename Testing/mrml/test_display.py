@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from little_scene import add_xray, c_arm, complete, dot_image, registration_of
 from phantom_scene import remove
-from rendering import pixels, slice_view, threed_view
+from scene_rendering import pixels, slice_view, threed_view
+from tiny_scene import add_xray, c_arm, complete, dot_image, registration_of
 
 
 def dots(scene, name: str, shift: float):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from little_scene import c_arm, dot_image, registration_of
-from rendering import brightest, pixels, resize, slice_view
+from scene_rendering import brightest, pixels, resize, slice_view
+from tiny_scene import c_arm, dot_image, registration_of
 
 POINT = np.array([30.0, -20.0, 25.0])
 
@@ -64,7 +64,7 @@ def test_a_point_is_seen_where_the_camera_projects_it(
 
 @pytest.mark.parametrize("mirrored", (False, True))
 def test_left_stays_left_and_up_stays_up(slicer_app, scene, mirrored):
-    from little_scene import add_xray
+    from tiny_scene import add_xray
 
     from MultiViewRegistrationLib.mrml.loading import camera_content
     from MultiViewRegistrationLib.mrml.registration import Registration

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import vtk
-from little_scene import c_arm, registration_of
-from rendering import brightest, pixels, threed_view
+from scene_rendering import brightest, pixels, threed_view
+from tiny_scene import c_arm, registration_of
 
 POINT = np.array([30.0, -20.0, 25.0])
 
@@ -47,7 +47,7 @@ def in_view(pixel, camera, size):
     "principal_point, size", [(None, (320, 240)), ((70.3, 20.2), (200, 300)), ((40.0, 60.0), (333, 211))]
 )
 def test_a_ball_is_seen_where_the_camera_projects_it(eye, scene, mirrored, principal_point, size):
-    from rendering import resize
+    from scene_rendering import resize
 
     from MultiViewRegistrationLib.mrml import source_view
 
@@ -60,7 +60,7 @@ def test_a_ball_is_seen_where_the_camera_projects_it(eye, scene, mirrored, princ
 
 def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
     """The X-ray's dot, at the detector in 3D, is hidden by the ball; the ball taken away, it is seen at the same pixel."""
-    from rendering import slice_view
+    from scene_rendering import slice_view
 
     from MultiViewRegistrationLib.mrml import display, source_view, xray_annotations
 
@@ -130,7 +130,7 @@ def test_the_overview_shows_all_of_it(eye, scene):
     for view in registration.xrays:
         xray_annotations.show_frustum(view)
     for size in ((320, 200), (180, 300)):
-        from rendering import resize
+        from scene_rendering import resize
 
         resize(eye, *size)
         assert source_view.show_overview(registration, eye.get_camera_node(), size)

@@ -77,8 +77,9 @@ class CArm:
     def camera(self) -> Camera:
         """The camera of this reading: world_from_camera turns by Rz(p) Rx(-s) AP Rz(-roll)."""
         fx, fy = self.source_to_detector_mm / np.array(self.pixel_mm)
+        assert self.principal_point is not None  # since __post_init__
         cx, cy = self.principal_point
-        intrinsics = [[-fx if self.mirrored else fx, 0, cx], [0, fy, cy], [0, 0, 1]]
+        intrinsics = np.array([[-fx if self.mirrored else fx, 0, cx], [0, fy, cy], [0, 0, 1]])
         R = rotation(self.rao_lao_deg, self.cra_cau_deg) @ about_axis(2, -self.roll_deg)
         isocentre = (*self.isocentre_offset_mm, self.source_to_isocentre_mm)
         return Camera(intrinsics, rigid.from_rotation_translation(R.T, isocentre), self.size)
@@ -114,7 +115,7 @@ class CArm:
             size=camera.size,
             rao_lao_deg=p,
             cra_cau_deg=s,
-            principal_point=camera.principal_point,
+            principal_point=(float(camera.principal_point[0]), float(camera.principal_point[1])),
             roll_deg=roll,
             isocentre_offset_mm=(x, y),
             mirrored=bool(fx < 0),

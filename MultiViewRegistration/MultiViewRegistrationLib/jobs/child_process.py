@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
+from typing import IO, cast
 
 from ..errors import InputError
 from .progress import ProgressRecord
@@ -97,7 +98,8 @@ class Job:
                 start_new_session=True,
                 env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "TMPDIR": tempfile.gettempdir()},
             )
-        weakref.finalize(self, self._process.stdin.close)  # `subprocess` keeps what nobody holds any more
+        self._stdin = cast(IO[bytes], self._process.stdin)
+        weakref.finalize(self, self._stdin.close)  # `subprocess` keeps what nobody holds any more
         self._stderr = stderr.open("rb")
         self._line, self._said = b"", ""
         self._kill_at: float | None = None
@@ -119,7 +121,7 @@ class Job:
         """Ask the child to stop, without waiting for it; `poll` then says when it has, and kills it where it does not."""
         if self._kill_at is None and self.state == "running":
             self._kill_at = monotonic() + GRACE_SECONDS
-            self._process.stdin.close()
+            self._stdin.close()
 
     def _read(self) -> tuple[ProgressRecord | None, bool]:
         """The newest progress in what was printed, and whether that was all."""
@@ -147,7 +149,7 @@ class Job:
             self.state, self.message = "failed", _why(status, self._said)
         if os.name != "nt":
             _kill(self._process)  # what it started and left behind
-        self._process.stdin.close()
+        self._stdin.close()
         self._stderr.close()
         self._folder.cleanup()
 

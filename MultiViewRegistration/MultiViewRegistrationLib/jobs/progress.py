@@ -134,7 +134,7 @@ class JsonProgress:
 def _interrupt() -> None:
     """KeyboardInterrupt in the main thread; where the system can, one that wakes it as well."""
     if hasattr(signal, "pthread_kill"):
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     else:
         _thread.interrupt_main()
 

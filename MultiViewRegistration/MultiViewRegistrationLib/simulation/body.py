@@ -136,7 +136,7 @@ def _cropped(ct: Volume, margin_mm: np.ndarray) -> Volume:
     """Without the air beside the body, but for a margin along i and j; padding below air becomes air."""
     margin_i, margin_j = np.ceil(margin_mm / ct.spacing_mm[:2]).astype(int) + 1
     tissue = (ct.values > AIR_HU).any(axis=0)
-    rows, columns = (np.flatnonzero(tissue.any(axis=axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero(np.any(tissue, axis=axis)) for axis in (1, 0))
     body = ct.values[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     margins = ((0, 0), (margin_j, margin_j), (margin_i, margin_i))
     values = np.pad(np.maximum(body, -1000), margins, constant_values=-1000)

@@ -169,7 +169,7 @@ def _contrast(rng: np.random.Generator) -> Overlay:
         )
         wide = rng.uniform(3, 9)
         tubes += [Wire(tuple(start), tuple(end), wide) for start, end in pairwise(points)]
-    return _attenuated(lambda camera: IODINE * sum(chord_lengths(camera, tube) for tube in tubes))
+    return _attenuated(lambda camera: IODINE * np.sum([chord_lengths(camera, tube) for tube in tubes], axis=0))
 
 
 def _cast(rng: np.random.Generator) -> Overlay:

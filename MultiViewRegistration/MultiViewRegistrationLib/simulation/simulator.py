@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 from ..geometry.camera import Camera
 from .body import BONE_DENSITY, IRON_DENSITY, transmission
 from .projector import Projector
+from .surfaces import SurfaceProjector
 
 FULL_SCALE = 65535
 IN_TISSUE = 5.0  # g/cm^2 of water and bone: the exposure is set for what lies behind at least this much
@@ -72,7 +73,11 @@ class SimulatedXRay:
     mineral: float = 1.0
 
     def take(
-        self, projector: Projector, camera: Camera, world_from_ct: np.ndarray, rng: np.random.Generator
+        self,
+        projector: Projector | SurfaceProjector,
+        camera: Camera,
+        world_from_ct: np.ndarray,
+        rng: np.random.Generator,
     ) -> np.ndarray:
         """The image, uint16 (rows, columns), bone dark: detected intensity with a random gain and offset."""
         water, bone = projector.project(camera, world_from_ct)

@@ -178,11 +178,11 @@ def _cost(positions: Positions, poses: np.ndarray) -> np.ndarray:
     return np.log1p((positions.distances(poses).clip(max=FAR_MM) / PLACED_MM) ** 2).sum(axis=-1)
 
 
-def distinct(positions: Positions, poses: np.ndarray) -> list[np.ndarray]:
+def distinct(positions: Positions, poses: np.ndarray | list[np.ndarray]) -> list[np.ndarray]:
     """The first REFINED poses in their order, without those that are nearly the same as an earlier one."""
     to_centre = rigid.from_rotation_translation(np.eye(3), positions.centre)
     kept: list[np.ndarray] = []
-    for pose in poses @ to_centre:
+    for pose in np.asarray(poses) @ to_centre:
         if all(
             np.degrees(rigid.rotation_distance(pose, other)) > SAME_DEG
             or rigid.translation_distance(pose, other) > SAME_MM

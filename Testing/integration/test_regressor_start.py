@@ -17,8 +17,7 @@ from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.regressor import initialise as guided
-from MultiViewRegistrationLib.regressor import learning
+from MultiViewRegistrationLib.regressor import initialise, learning
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, evaluate
 from MultiViewRegistrationLib.studies.evaluation_page import pages
 
@@ -164,7 +163,7 @@ def test_views_in_words():
     views = [SimpleNamespace(name=name) for name in ("AP", "lateral", "oblique")]
 
     def told(numbers, count=3):
-        return guided.of_views(SimpleNamespace(views=numbers), views[:count])
+        return initialise.of_views(SimpleNamespace(views=numbers), views[:count])
 
     assert (
         told((1,)) == "lateral alone"

@@ -29,6 +29,7 @@ from MultiViewRegistrationLib.simulation.simulator import SimulatedXRay  # noqa:
 SIZE, PIXEL_MM = 128, 2.32
 
 
+@pytest.mark.slow
 def test_half_a_minute_finds_a_chest_within_centimetres(tmp_path, monkeypatch):
     """From 15, 15, 30 degrees and 50, 75, 50 mm: half of the poses within 15 mm of the truth, which by chance are 50 mm off."""
     monkeypatch.setattr(training, "VALIDATED", 4)

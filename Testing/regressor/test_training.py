@@ -28,9 +28,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:Only")  # what learns for a few 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Validations of few poses, and a pace that is not measured."""
+    """Small batches, validations of few poses, and a pace that is not measured."""
     monkeypatch.setattr(training, "VALIDATED", 2)
     monkeypatch.setattr(training, "LAST_VALIDATED", 4)
+    monkeypatch.setattr(training, "BATCH", 12)  # six poses in two views
     monkeypatch.setattr(Training, "_set_pace", lambda self: None)
 
 
@@ -290,8 +291,7 @@ def short_of_memory(begun: Training, most: int) -> list[int]:
     return tried
 
 
-def test_out_of_memory_becomes_a_smaller_batch_that_teaches_the_same(begin, device, monkeypatch):
-    monkeypatch.setattr(training, "BATCH", 12)  # six poses in two views
+def test_out_of_memory_becomes_a_smaller_batch_that_teaches_the_same(begin, device):
     expected, scarce = gradient(begin("plenty", device=device)), begin("scarce", device=device)
     tried = short_of_memory(scarce, 2)
     with pytest.warns(UserWarning, match=r"too little free memory to learn from \d poses at a time; from here on it"):
@@ -305,8 +305,7 @@ def test_out_of_memory_becomes_a_smaller_batch_that_teaches_the_same(begin, devi
 
 
 @pytest.mark.filterwarnings("ignore:.*to learn from")
-def test_too_little_memory_for_a_single_pose_goes_on_on_the_cores(begin, device, monkeypatch):
-    monkeypatch.setattr(training, "BATCH", 12)
+def test_too_little_memory_for_a_single_pose_goes_on_on_the_cores(begin, device):
     begun = begin(steps=4, device=device)
     with pytest.raises(Cancelled):
         begun.run(stop_at(2))

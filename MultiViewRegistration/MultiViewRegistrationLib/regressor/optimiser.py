@@ -2,7 +2,7 @@
 
 Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024, kellerjordan.github.io/posts/muon) takes the momentum
 of a kernel's gradient as a matrix (channels out, all else), and steps along the nearest matrix with orthogonal rows: all directions are
-learnt at one pace.
+learnt at one pace. PyTorch's own Muon takes matrices only, and iterates in bfloat16, which a processor only loses by.
 """
 
 from __future__ import annotations

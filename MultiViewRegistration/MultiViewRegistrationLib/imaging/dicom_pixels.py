@@ -88,7 +88,7 @@ def frame_count(file: DicomFile) -> int:
     return count
 
 
-def refuse_what_it_cannot_hold(file: DicomFile) -> None:
+def check_claimed_size(file: DicomFile) -> None:
     """For a reader that makes room for all frames of any kind of image by the header's word.
 
     Raises

@@ -31,7 +31,7 @@ def is_grey(file: DicomFile) -> bool:
     )
 
 
-def says_grey_scale(file: DicomFile, frame: int | None = None) -> bool:
+def has_grey_scale(file: DicomFile, frame: int | None = None) -> bool:
     """Whether the header says what its grey values are, or that they are not what an image is taken for that says nothing: linear."""
     header = DicomFrame(file, frame or 0)
     curve, sign = _relationship(header)

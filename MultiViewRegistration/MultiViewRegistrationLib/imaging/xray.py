@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from .dicom_file import DicomFile, read_dicom
-from .dicom_pixels import frame_count, refuse_what_it_cannot_hold
+from .dicom_pixels import check_claimed_size, frame_count
 from .dicom_xray import dicom_image, is_grey
 from .field import bone_is_bright, find_annotations, find_field
 from .image_source import check_room
@@ -144,14 +144,14 @@ def count_frames(path: str | Path) -> int:
 def _other_image(path: str | Path, dicom: DicomFile | None) -> sitk.Image:
     """What is no grey DICOM image, by SimpleITK."""
     if dicom is not None:
-        refuse_what_it_cannot_hold(dicom)
+        check_claimed_size(dicom)
     return read_image(path)
 
 
 def _other_slice(path: str | Path, dicom: DicomFile | None, number: int) -> tuple[sitk.Image, int]:
     """One frame of that, and how many it has."""
     if dicom is not None:
-        refuse_what_it_cannot_hold(dicom)
+        check_claimed_size(dicom)
     return read_slice(path, number)
 
 

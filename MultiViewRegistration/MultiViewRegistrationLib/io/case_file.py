@@ -14,11 +14,11 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
 from ..imaging.dicom_file import is_dicom, read_dicom
-from ..imaging.dicom_xray import says_grey_scale
+from ..imaging.dicom_xray import has_grey_scale
 from ..imaging.view import SharedUnknowns
 from .cameras import GEOMETRIES, Geometry, read_geometry
 from .dicom_views import HeaderView, complete, is_incomplete
-from .files import refuse_elsewhere
+from .files import check_within_upload
 from .json_reader import JsonObject, describe, printable, read_json
 
 VERSION = 1
@@ -161,7 +161,7 @@ def _of_header(entry: JsonObject, folder: Path) -> HeaderView | None:
         return None
     if not isinstance(image, str) or not (frame is None or type(frame) is int) or "\0" in image:
         return None
-    refuse_elsewhere(entry.file, folder, image)
+    check_within_upload(entry.file, folder, image)
     path = next(
         (
             path
@@ -198,7 +198,7 @@ def _view(fields: JsonObject, folder: Path) -> ViewFile:
 def _default_intensity(image: Path, frame: int | None) -> str:
     """Linear, unless a DICOM header says otherwise."""
     dicom = read_dicom(image)
-    return "auto" if dicom is not None and says_grey_scale(dicom, frame) else INTENSITIES[0]
+    return "auto" if dicom is not None and has_grey_scale(dicom, frame) else INTENSITIES[0]
 
 
 def _assumptions(fields: JsonObject) -> tuple[str, ...]:
@@ -230,7 +230,7 @@ def _input_file(fields: JsonObject, key: str, folder: Path, kind: str = "file") 
     """The file at `key`, relative to `folder`; with another `kind` it may be a folder as well."""
     expected = f"the path of a {kind}, relative to the case file or absolute"
     written = fields.text(key, expected)
-    refuse_elsewhere(fields.file, folder, written)
+    check_within_upload(fields.file, folder, written)
     for spelling in (written, written.replace("\\", "/")):  # the second for a case from Windows
         path = folder / spelling
         if os.path.isfile(path) or kind != "file" and os.path.isdir(path):

@@ -14,7 +14,7 @@ from ..geometry import c_arm
 from .dicom_geometry import EXACT, NEEDED, SAME_TABLE, TABLE_MOVED, HeaderGeometry, read_header
 from .json_reader import describe
 
-HOW = (
+HOW_TO_ADD = (
     "add them to its c_arm in the case.json (or mvreg case new ... --c-arm KEY=VALUE), or give its projection_matrix or camera "
     "instead (or mvreg case new ... --projection-matrix FILE)"
 )
@@ -67,7 +67,7 @@ def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, An
     ]
     if incomplete:
         raise InputError(
-            f"{where}: {'; '.join(incomplete)} in its DICOM header, expected all readings of a C-arm; {HOW}."
+            f"{where}: {'; '.join(incomplete)} in its DICOM header, expected all readings of a C-arm; {HOW_TO_ADD}."
         )
     readings = []
     for view, geometry in zip(views, geometries):
@@ -75,7 +75,9 @@ def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, An
         if geometry is not geometries[0] and "isocentre_offset_mm" in view.given:
             _check_machine(where, (views[0].field, view.field), geometries[0], geometry)
         elif geometry is not geometries[0]:
-            assumptions += share_isocentre(where, (views[0].field, view.field), geometries[0], geometry, values, HOW)
+            assumptions += share_isocentre(
+                where, (views[0].field, view.field), geometries[0], geometry, values, HOW_TO_ADD
+            )
         if view.exact:
             assumptions.append(EXACT)
         readings.append(({key: value for key, value in values.items() if value is not None}, assumptions))

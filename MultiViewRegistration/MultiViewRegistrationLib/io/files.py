@@ -101,7 +101,7 @@ def as_sent(text: str) -> str:
     )  # what the program has written for itself
 
 
-def refuse_elsewhere(file: str, folder: Path, name: str, homes: Sequence[Path] = ()) -> None:
+def check_within_upload(file: str, folder: Path, name: str, homes: Sequence[Path] = ()) -> None:
     """Refuse a name of a file outside the folder that was uploaded.
 
     Parameters

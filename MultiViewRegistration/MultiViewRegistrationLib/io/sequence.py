@@ -16,7 +16,7 @@ from ..imaging.view import View
 from ..imaging.xray import count_frames
 from .case import Case, in_field, views_of, xray_of
 from .case_file import CaseFile
-from .files import refuse_elsewhere, sha256
+from .files import check_within_upload, sha256
 from .json_reader import JsonObject, describe, printable, read_json
 
 
@@ -103,7 +103,7 @@ class FrameFiles:
         Parameters
         ----------
         homes
-            See `refuse_elsewhere`.
+            See `check_within_upload`.
 
         Raises
         ------
@@ -125,7 +125,7 @@ def _paths(fields: JsonObject, key: str, folder: Path, homes: Sequence[Path]) ->
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
         fields.refuse(key, f"is {describe(names)}", "a list of paths")
     for name in names:
-        refuse_elsewhere(fields.file, folder, name, homes)
+        check_within_upload(fields.file, folder, name, homes)
     paths = [folder / name for name in names]
     missing = next((path for path in paths if not path.exists()), None)
     if missing:

@@ -239,13 +239,13 @@ def check_magnitude(numbers, name: str, largest: float = MAX_NUMBER) -> None:
         )
 
 
-def in_contract(P: np.ndarray, options: CalibrationOptions, file: str) -> np.ndarray:
+def in_lps_mm(P: np.ndarray, options: CalibrationOptions, file: str) -> np.ndarray:
     """A matrix (3, 4) of the file's unit, axes and pixels as one of mm, LPS and integer pixel centres. Asks for all three."""
     check_magnitude(P, f"{file}: projection_matrix", MAX_MATRIX_ENTRY)
-    return first_pixel_at_0(options, file) @ P @ file_from_lps(options, file)
+    return with_first_pixel_at_0(options, file) @ P @ file_from_lps(options, file)
 
 
-def first_pixel_at_0(options: CalibrationOptions, file: str) -> np.ndarray:
+def with_first_pixel_at_0(options: CalibrationOptions, file: str) -> np.ndarray:
     """(3, 3): pixels with integer centres from those of the file."""
     first = float(options.require("first_pixel", file))
     return np.array([[1, 0, -first], [0, 1, -first], [0, 0, 1]])
@@ -258,7 +258,7 @@ def file_from_lps(options: CalibrationOptions, file: str) -> np.ndarray:
     return matrix
 
 
-def pose_in_mm(camera_from_world: np.ndarray, options: CalibrationOptions, file: str) -> np.ndarray:
+def pose_in_lps_mm(camera_from_world: np.ndarray, options: CalibrationOptions, file: str) -> np.ndarray:
     """camera_from_world (4, 4), rigid, from the file's axes and unit to LPS and mm."""
     pose = np.array(camera_from_world, float)
     pose[:3, :3] = pose[:3, :3] @ AXES[options.require("axes", file)]
@@ -266,7 +266,7 @@ def pose_in_mm(camera_from_world: np.ndarray, options: CalibrationOptions, file:
     return pose
 
 
-def renamed(views: list[CalibratedView]) -> list[CalibratedView]:
+def with_unique_names(views: list[CalibratedView]) -> list[CalibratedView]:
     """The views, those of a name that others have too with their number behind."""
     names = [view.name for view in views]
     return [

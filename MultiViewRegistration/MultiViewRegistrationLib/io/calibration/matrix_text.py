@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import InputError
 from ...geometry import rigid
 from ..json_reader import printable, read_text
-from .calibrated import CalibratedView, CalibrationOptions, from_matrix, in_contract
+from .calibrated import CalibratedView, CalibrationOptions, from_matrix, in_lps_mm
 from .named import MAX_VIEWS, views_of_arrays
 
 _TYPED_NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?")
@@ -159,7 +159,7 @@ def read_matrices(text: str, file: str, name: str, options: CalibrationOptions) 
     rows = _rows(text)
     if rows is not None:
         return views_of_arrays(rows[0] if len(rows) == 1 else rows, file, name, options)
-    P = in_contract(read_matrix(text, file).projection_matrix, options, file)
+    P = in_lps_mm(read_matrix(text, file).projection_matrix, options, file)
     return [from_matrix(file, name, P, options.size, signed=False)]
 
 

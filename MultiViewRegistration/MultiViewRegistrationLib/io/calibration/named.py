@@ -18,11 +18,11 @@ from .calibrated import (
     CalibrationOptions,
     check_magnitude,
     file_from_lps,
-    first_pixel_at_0,
     from_matrix,
     from_parts,
-    in_contract,
-    pose_in_mm,
+    in_lps_mm,
+    pose_in_lps_mm,
+    with_first_pixel_at_0,
 )
 
 
@@ -201,7 +201,7 @@ def views_of_arrays(matrices: np.ndarray, file: str, name: str, options: Calibra
         ]
     if len(matrices) == 4 and not np.allclose(matrices[3], (0, 0, 0, 1)):
         return [view_of_opengl(matrices, file, name, options)]
-    return [from_matrix(file, name, in_contract(matrices[:3], options, file), options.size, signed=False)]
+    return [from_matrix(file, name, in_lps_mm(matrices[:3], options, file), options.size, signed=False)]
 
 
 def _matrix(value: Any) -> np.ndarray | None:
@@ -251,9 +251,9 @@ def _views(tree: dict, file: str, name: str, options: CalibrationOptions) -> lis
             )
         matrix = _array(parts["matrix"], where, "projection_matrix")
         return views_of_arrays(matrix.reshape(-1, 4) if matrix.shape in ((12,), (16,)) else matrix, file, name, options)
-    intrinsics = first_pixel_at_0(options, where) @ _array(parts["intrinsics"], where, "camera_matrix", (3, 3))
+    intrinsics = with_first_pixel_at_0(options, where) @ _array(parts["intrinsics"], where, "camera_matrix", (3, 3))
     distortion = _distortion(parts, where)
-    poses = [pose_in_mm(pose, options, where) for pose in _poses(parts, where)]
+    poses = [pose_in_lps_mm(pose, options, where) for pose in _poses(parts, where)]
     names = [name] if len(poses) == 1 else [f"{name} {i}" for i in range(1, len(poses) + 1)]
     return [
         from_parts(file, printable(view), intrinsics, pose, options.size, distortion)

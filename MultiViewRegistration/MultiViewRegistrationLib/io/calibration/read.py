@@ -16,7 +16,7 @@ from ..json_reader import JsonObject, decode, printable, read_bytes, read_json
 from ..pose_files import MAGIC as NUMPY
 from ..pose_files import ZIP, numbers, read_numpy
 from . import mayacam, named, rtk, tracked, xreg
-from .calibrated import CalibratedView, CalibrationOptions, from_matrix, renamed
+from .calibrated import CalibratedView, CalibrationOptions, from_matrix, with_unique_names
 from .matrix_text import read_matrices
 from .text_files import CALIBRATION, parse_yaml, xml_root
 
@@ -50,7 +50,7 @@ def read_calibration(path: str | os.PathLike, format: str | None = None, **optio
         raise InputError(
             f"{printable(path)} is of the format {recognised}, expected {format}; leave the format out, or choose another file."
         )
-    return renamed(_views(recognised, content, path, known))
+    return with_unique_names(_views(recognised, content, path, known))
 
 
 def _recognise(path: Path) -> tuple[str, Any]:

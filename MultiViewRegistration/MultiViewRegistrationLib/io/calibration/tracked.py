@@ -15,7 +15,14 @@ from ...errors import InputError
 from ...geometry import rigid
 from ..json_reader import decode, printable, read_text
 from ..transforms import read_transform, turned
-from .calibrated import CalibratedView, CalibrationOptions, check_magnitude, first_pixel_at_0, from_parts, pose_in_mm
+from .calibrated import (
+    CalibratedView,
+    CalibrationOptions,
+    check_magnitude,
+    from_parts,
+    pose_in_lps_mm,
+    with_first_pixel_at_0,
+)
 from .text_files import CALIBRATION, xml_root
 
 
@@ -34,14 +41,14 @@ def tracked_view(
         (4, 4) of the camera on the marker, from its calibration; the camera as OpenCV's: at the source, x along
         columns, y down rows, z to the detector.
     """
-    intrinsics = first_pixel_at_0(options, file) @ options.require("intrinsics", file)
+    intrinsics = with_first_pixel_at_0(options, file) @ options.require("intrinsics", file)
     try:
         world_from_camera = rigid.check_rigid(world_from_carm, "world_from_carm") @ rigid.check_rigid(
             carm_from_camera, "carm_from_camera"
         )
     except InputError as error:
         raise InputError(f"{file}: {name}: {error}") from None
-    pose = pose_in_mm(rigid.inverse(world_from_camera), options, file)
+    pose = pose_in_lps_mm(rigid.inverse(world_from_camera), options, file)
     return from_parts(file, name, intrinsics, pose, options.size)
 
 

@@ -52,7 +52,7 @@ class SmallProjection:
     landmarks: dict[str, list[float]]
 
 
-def refuse_small(file: Hdf5) -> NoReturn:
+def refuse_down_sampled(file: Hdf5) -> NoReturn:
     """The InputError for a file without geometry where the full one is needed."""
     if file.has("land-names"):
         raise InputError(
@@ -245,7 +245,7 @@ def read_deepfluoro(
         raise InputError("views: expected numbers of X-rays from 0, each once; correct them.")
     with opened(path, LAYOUT) as file:
         if not file.has(PARAMETERS):
-            refuse_small(file)
+            refuse_down_sampled(file)
         detector = _detector(file)
         file.require(specimen, "specimen", sorted(set(file.names("")) - {PARAMETERS}))
         ct = _ct(file, specimen, bone)

@@ -88,14 +88,21 @@ class CArm:
     def from_camera(cls, camera: Camera, pixel_mm, tolerance_px: float = 0.5) -> CArm:
         """The reading of a camera whose world is that of a C-arm.
 
-        The pose is kept in full: what angles and distances cannot say stands in `roll_deg` and
-        `isocentre_offset_mm`, both 0 on an ideal C-arm. At cra_cau_deg = 90 or -90, where rao_lao_deg and
-        roll_deg are one rotation, rao_lao_deg is 0. Skew and a pixel shape other than pixel_mm are given up:
-        source_to_detector_mm is the geometric mean of those along x and y, and `reading.camera()` shows
-        points of the image within `tolerance_px` of where `camera` does.
+        The pose is kept in full: what angles and distances cannot say stands in `roll_deg` and `isocentre_offset_mm`,
+        both 0 on an ideal C-arm. At
+        cra_cau_deg = 90 or -90, where rao_lao_deg and roll_deg are one rotation, rao_lao_deg is 0. Skew and a pixel
+        shape other than pixel_mm are
+        given up: source_to_detector_mm is the geometric mean of those along x and y.
 
-        InputError if pixels would move further (a larger tolerance gives an approximate reading), or if the
-        isocentre is not between source and detector.
+        Parameters
+        ----------
+        pixel_mm : (width, height) on the detector.
+        tolerance_px : how far `reading.camera()` may show points of the image from where `camera` does.
+
+        Raises
+        ------
+        InputError
+            If pixels would move further, or if the isocentre is not between source and detector.
         """
         pixel_mm = _check_pixel(pixel_mm)
         (fx, skew, _), (_, fy, _), _ = camera.intrinsics

@@ -1,4 +1,4 @@
-"""What a pixel of one view says in the others: the line on which its point lies there, and the point that pixels of several agree on.
+"""What a pixel of one view says in the others: the epipolar line, and the point that pixels of several views agree on.
 
 Hartley and Zisserman, "Multiple View Geometry in Computer Vision", 2nd ed., chapters 9 and 12. There lines are infinite; here only what
 lies before both sources can have been seen.
@@ -28,13 +28,20 @@ class Triangulation(NamedTuple):
 
 
 def epipolar_line(camera_from: Camera, camera_to: Camera, pixel, box=None) -> np.ndarray | None:
-    """Where a point that one view shows at `pixel` (u, v) may be in another: its ray as the other view sees it.
+    """Where a point that one view shows at a pixel may be in another: its ray as the other view sees it.
 
-    box: (left, top, right, bottom) in pixels of `camera_to`, to which the line is clipped; by default all of its image, to the outer edges
-        of its pixels.
+    Parameters
+    ----------
+    pixel : (u, v) in the image of `camera_from`.
+    box : (left, top, right, bottom) in pixels of `camera_to`, to which the line is clipped; by default its whole
+    image, to the outer edges of
+        the pixels.
 
-    Returns both ends (2, 2) in pixels of `camera_to`, that nearer to the source of `camera_from` first. None where no part of the ray lies
-    before both sources and within the box, and for cameras that share their source: there a ray is a point.
+    Returns
+    -------
+    (2, 2), both ends in pixels of `camera_to`, that nearer to the source of `camera_from` first. None where no part
+    of the ray lies before both
+    sources and within the box, and for cameras that share their source: there a ray is a point.
     """
     columns, rows = camera_to.size
     left, top, right, bottom = (-0.5, -0.5, columns - 0.5, rows - 0.5) if box is None else box
@@ -85,9 +92,16 @@ def closest_point(
 
 
 def triangulate(cameras: Sequence[Camera], pixels) -> Triangulation:
-    """The point with the least sum of squared distances from the rays through pixels (n, 2), one of each of n cameras.
+    """The point with the least sum of squared distances from the rays through one pixel of each of n cameras.
 
-    Raises InputError for fewer than two rays, rays within a degree of each other, and a point that comes to lie behind a source.
+    Parameters
+    ----------
+    pixels : (n, 2).
+
+    Raises
+    ------
+    InputError
+        For fewer than two rays, rays within a degree of each other, and a point behind a source.
     """
     pixels = rigid.check_numbers(pixels, (len(cameras), 2), "pixels")
     if len(cameras) < 2:

@@ -27,7 +27,13 @@ MAX_LISTED = 6
 
 @dataclass(frozen=True, eq=False)
 class Landmark:
-    """A named point of the anatomy: ct (3,) in CT LPS mm, and its pixel (column, row) in the views, by name, that show it."""
+    """A named point of the anatomy.
+
+    Parameters
+    ----------
+    ct : (3,) CT mm, LPS.
+    pixels : by the name of each view that shows it, (column, row).
+    """
 
     name: str
     ct: np.ndarray
@@ -78,11 +84,20 @@ class LandmarkFit:
 def locate(landmarks: Sequence[Landmark], cameras: Mapping[str, Camera]) -> LandmarkFit:
     """The pose of the CT from landmarks in all views together, without a start; mismatches are found and left out.
 
-    cameras: by the view's name. The same input gives the same pose.
+    The same input gives the same pose.
 
-    Raises InputError where a landmark is named twice, seen in no view of that name or outside its image; where there are
-    fewer than three landmarks, fewer than four positions (three positions leave several poses), or all landmarks are on
-    one line; and where no pose fits more than two thirds of the positions.
+    Parameters
+    ----------
+    cameras : by the view's name.
+
+    Raises
+    ------
+    InputError
+        Where a landmark is named twice, seen in no view of that name or outside its image; where there are fewer than
+        three landmarks, fewer
+        than four positions (three leave several poses), or all landmarks are on one line; and where no pose fits more
+        than two thirds of the
+        positions.
     """
     check(landmarks, cameras)
     seen = [(landmark, view) for landmark in landmarks for view in landmark.pixels]

@@ -90,9 +90,13 @@ class Positions:
 def robust_poses(positions: Positions, seed: int = 0) -> list[np.ndarray]:
     """Distinct poses (4, 4) world_from_ct, that with the lowest robust cost first; usually one stands out.
 
-    Poses of all positions and of random samples of four are scored over all positions by Cauchy's robust cost; the best
-    ones are refined by it over all (RANSAC with local optimisation: Fischler and Bolles 1981, Chum et al. 2003). Needs
-    three landmarks that are not on one line, and four positions. The same seed gives the same poses.
+    Poses of all positions and of random samples of four are scored over all positions by Cauchy's robust cost; the
+    best ones are refined by it
+    over all (RANSAC with local optimisation: Fischler and Bolles 1981, Chum et al. 2003). The same seed gives the same poses.
+
+    Parameters
+    ----------
+    positions : four or more, of three landmarks that are not on one line.
     """
     whole = np.arange(len(positions.points))[None]
     samples = _samples(positions.landmark, np.random.default_rng(seed))
@@ -105,8 +109,13 @@ def robust_poses(positions: Positions, seed: int = 0) -> list[np.ndarray]:
 def refined(positions: Positions, pose: np.ndarray, loss: str = "linear") -> np.ndarray:
     """The pose (4, 4) with the least reprojection error, from one nearby.
 
-    The error is that in the image, taken to mm at the depth where each point lies at first: with the depth left free,
-    noise would draw the points to the source. `loss` as in scipy.optimize.least_squares, on the scale of PLACED_MM.
+    The error is that in the image, taken to mm at the depth where each point lies at first: with the depth left free, noise would draw the
+    points to the source.
+
+    Parameters
+    ----------
+    pose : (4, 4), the one nearby.
+    loss : as in scipy.optimize.least_squares, on the scale of PLACED_MM.
     """
     from scipy.optimize import least_squares  # slow to import, and only landmarks and votes need it
 

@@ -150,10 +150,19 @@ def se3_geodesic(a, b):
 
 
 def mean(poses, weights=None):
-    """Mean (4, 4) of poses (N, 4, 4): chordal L2 mean of the rotations, arithmetic mean of the translations.
+    """Mean of poses: chordal L2 mean of the rotations, arithmetic mean of the translations.
 
-    The former is the rotation nearest to the average matrix (Moakher 2002, Hartley et al. 2013), unique while
-    all rotations lie within 90 degrees of it. weights (N,) are non-negative with a positive sum.
+    The former is the rotation nearest to the average matrix (Moakher 2002, Hartley et al. 2013), unique while all rotations lie within 90
+    degrees of it.
+
+    Parameters
+    ----------
+    poses : (N, 4, 4).
+    weights : (N,), non-negative with a positive sum.
+
+    Returns
+    -------
+    (4, 4).
     """
     poses = np.asarray(poses, float)
     average = np.average(poses, axis=0, weights=weights)
@@ -161,12 +170,24 @@ def mean(poses, weights=None):
 
 
 def robust_mean(poses, radius_mm, cutoff=3.0, tolerance_mm=1e-3):
-    """Mean (4, 4) of the poses (N, 4, 4) that agree, and which do: inliers (N,) bool.
+    """Mean of the poses that agree, and which do.
 
-    Starts at the pose with the least median distance to all (least median of squares, Rousseeuw 1984: holds
-    while more than half agree), then alternates between the mean of the inliers and the inliers of the mean:
-    those within `cutoff` median distances, or within `tolerance_mm`. A cutoff of 3 keeps 96 % of normal
-    errors along one direction and nearly all along six. Makes N^2 geodesic distances with `radius_mm`.
+    Starts at the pose with the least median distance to all (least median of squares, Rousseeuw 1984: holds while
+    more than half agree), then
+    alternates between the mean of the inliers and the inliers of the mean. A cutoff of 3 keeps 96 % of normal errors
+    along one direction and
+    nearly all along six. Makes N^2 geodesic distances.
+
+    Parameters
+    ----------
+    poses : (N, 4, 4).
+    radius_mm : see `geodesic_distance`.
+    cutoff, tolerance_mm : inliers lie within `cutoff` median distances of the mean, or within `tolerance_mm`.
+
+    Returns
+    -------
+    mean : (4, 4).
+    inliers : (N,) bool.
     """
     poses = np.asarray(poses, float)
     middle = len(poses) // 2

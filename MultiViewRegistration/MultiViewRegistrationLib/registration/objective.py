@@ -139,10 +139,12 @@ class TrialEvaluation(NamedTuple):
 class Objective:
     """Views and a volume at one resolution, ready to be compared at any pose.
 
-    pivot: (3,) world mm, the point about which the pose turns: the centre of the imaged anatomy.
-    rest: by view, what the X-ray shows besides the volume, line integrals (rows, columns) float32 that are added to the DRR.
-
     Which pixels count changes with the pose. `linearise` selects them; `cost` keeps to them, so that two costs can be compared.
+
+    Parameters
+    ----------
+    pivot : (3,) world mm, the point about which the pose turns: the centre of the imaged anatomy.
+    rest : by view, what the X-ray shows besides the volume, line integrals (rows, columns) float32 that are added to the DRR.
     """
 
     evaluate_together: Callable[[list[Objective], list[EvaluationPoint]], list[TrialEvaluation]] | None = None

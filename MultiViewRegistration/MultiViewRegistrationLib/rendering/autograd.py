@@ -34,17 +34,30 @@ from .drr import Grid
 
 
 def drr(volume: Tensor, ct_from_index, camera: Camera, world_from_ct: Tensor) -> Tensor:
-    """Line integrals of an attenuation volume at any number of poses.
+    """Line integrals of an attenuation volume at any number of poses, as a torch function.
 
-    volume: (nk, nj, ni), 1/mm, float32 or float64, which is the precision of the rendering and of its result.
-    ct_from_index: (4, 4), mm, as in `Volume`.
-    world_from_ct: (..., 4, 4) rigid, mm, of any precision; float64 keeps the digits of a pose far from the origin.
+    The work is done on the volume's device where that is CUDA and the precision single, on the CPU otherwise.
+    Gradients come back for `volume`
+    on its own grid and for `world_from_ct` as the module says; second derivatives do not. A volume that needs no
+    gradient is made ready once,
+    and kept so while its tensor lives and is not written to.
 
-    Returns (..., rows, columns) on the device of the poses. The work is done on the volume's device where that is CUDA and the precision
-    single, on the CPU otherwise. Gradients come back for `volume` on its own grid and for `world_from_ct` as the module says; second
-    derivatives do not. A volume that needs no gradient is made ready once, and kept so as long as its tensor lives and is not written to.
+    Parameters
+    ----------
+    volume : (nk, nj, ni), 1/mm, float32 or float64, which is the precision of the rendering and of its result.
+    ct_from_index : (4, 4), mm, as in `Volume`.
+    world_from_ct : (..., 4, 4) rigid, mm, of any precision; float64 keeps the digits of a pose far from the origin.
 
-    Raises InputError for a pose that is not finite, ValueError for other shapes and precisions.
+    Returns
+    -------
+    (..., rows, columns) on the device of the poses.
+
+    Raises
+    ------
+    InputError
+        For a pose that is not finite.
+    ValueError
+        For other shapes and precisions.
     """
     if volume.ndim != 3 or volume.dtype not in (torch.float32, torch.float64):
         raise ValueError(
@@ -185,12 +198,24 @@ def _kernels(volume: Tensor, ct_from_index: np.ndarray) -> _CpuProjector | _Cuda
 def back_project(
     gradient: np.ndarray, cameras: list[Camera], poses: np.ndarray, shape, ct_from_index: np.ndarray
 ) -> np.ndarray:
-    """A^T g, summed over the images: what a gradient by images comes to for the volume that they show.
+    """A^T g, summed over the images: the gradient by the volume of a gradient by images, with exactly the weights of `cpu.project_rows`.
 
-    gradient: (n, rows, columns), whose precision is that of the computation and of the result.   cameras: n.
-    poses: (n, 4, 4) world_from_ct, mm.   shape: (nk, nj, ni) of the volume.   ct_from_index: (4, 4), mm, of the volume.
+    Parameters
+    ----------
+    gradient : (n, rows, columns), whose precision is that of the computation and of the result.
+    cameras : n.
+    poses : (n, 4, 4) world_from_ct, mm.
+    shape : (nk, nj, ni) of the volume.
+    ct_from_index : (4, 4), mm, of the volume.
 
-    Returns (nk, nj, ni), float32 or float64 as `gradient` is. InputError for a pose that is not finite.
+    Returns
+    -------
+    (nk, nj, ni), float32 or float64 as `gradient` is.
+
+    Raises
+    ------
+    InputError
+        For a pose that is not finite.
     """
     nk, nj, ni = (size + 2 for size in shape)
     into_air = np.eye(4)

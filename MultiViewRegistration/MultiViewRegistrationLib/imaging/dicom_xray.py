@@ -5,7 +5,7 @@ The modality LUT is applied, as it gives the pixel values their meaning; VOI LUT
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -215,8 +215,9 @@ def _polygonal(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.n
 def _bitmap(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """What an overlay has set is hidden (PS3.3 C.9.2 for the overlay)."""
     file, group = frame.file, frame.numbers("ShutterOverlayGroup", GROUP)
-    plane = file.header.group_dataset(int(group[0])) if len(group) == 1 and 0x6000 <= group[0] <= 0x60FE else {}
-    data = {element.tag.element: element.value for element in plane}
+    is_overlay = len(group) == 1 and 0x6000 <= group[0] <= 0x60FE
+    elements = file.header.group_dataset(int(group[0])) if is_overlay else ()
+    data: dict[int, Any] = {element.tag.element: element.value for element in elements}
     packed, size = data.get(0x3000), (data.get(0x0010), data.get(0x0011))
     count = int(data.get(0x0015) or 1)
     if not isinstance(packed, bytes) or not all(isinstance(number, int) and number > 0 for number in size):

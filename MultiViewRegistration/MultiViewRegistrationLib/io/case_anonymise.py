@@ -66,7 +66,8 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
 def without_free_text(content: dict) -> tuple[dict, set[str]]:
     """What a case (parsed JSON) says in numbers and in words that its schema lists, with the names of its views and landmarks; and the
     keys that were left out, but for those of files."""
-    schema, dropped = json.loads(SCHEMA.read_text(encoding="utf-8")), set()
+    dropped: set[str] = set()
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     return _kept(content, schema, schema, dropped), dropped
 
 

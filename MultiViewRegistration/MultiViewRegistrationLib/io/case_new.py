@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -258,7 +259,7 @@ def _with_headers(new: NewCase) -> None:
             view.c_arm, view.more["assumptions"] = completed[view.name]
 
 
-def _text(new: NewCase, named: dict[Path, str | Path]) -> str:
+def _text(new: NewCase, named: Mapping[Path, str | Path]) -> str:
     """The case.json with these names of files."""
     views = []
     for view in new.views:

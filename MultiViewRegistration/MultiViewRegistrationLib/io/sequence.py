@@ -275,7 +275,8 @@ class FrameSequence:
             Where one has another CT, or other views, than the first.
         """
         first = Case.load(paths[0])
-        views, hashed, truths = list(first.cameras), {}, [first.truth_world_from_ct]
+        hashed: dict[Path, str] = {}
+        views, truths = list(first.cameras), [first.truth_world_from_ct]
         for path in paths[1:]:
             file = CaseFile.read(path)
             if [view.name for view in file.views] != views:

@@ -130,7 +130,7 @@ def write_exports(
     """
     if "dicom" in kinds:
         exported = exported.with_uids()
-    jobs = {}
+    jobs: dict[str, Callable[[Path], object]] = {}
     for name, pose in exported.poses.items():
         for kind in kinds:
             if kind in _MATRIX_WRITERS:

@@ -189,7 +189,7 @@ def serve(
             f"--igtl-server: port {port} cannot be opened ({getattr(error, 'strerror', None) or error}), expected a free one; "
             "choose another."
         ) from None
-    clients = []
+    clients: list[threading.Thread] = []
     with listening:
         listening.settimeout(0.2)
         tell(f"waiting for clients at {LOCAL}:{listening.getsockname()[1]}")

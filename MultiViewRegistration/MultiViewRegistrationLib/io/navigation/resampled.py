@@ -58,10 +58,10 @@ def write_volume(path: str | os.PathLike, image: sitk.Image, notes: str) -> None
     OSError
         Where it does not come back from the disk.
     """
-    notes = " ".join(notes.split()).encode()
+    encoded = " ".join(notes.split()).encode()
     if ".nii" in os.path.basename(path):
-        notes = notes[:MAX_DESCRIP_LENGTH]
-    image.SetMetaData(NOTES, notes.decode("utf-8", "ignore"))
+        encoded = encoded[:MAX_DESCRIP_LENGTH]
+    image.SetMetaData(NOTES, encoded.decode("utf-8", "ignore"))
     with written_atomically(path) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import qt
-from slicer.i18n import tr as _
 
 from ..errors import InputError
 from ..mrml.loading import read_case
 from ..session.background_task import Worker
+from ..session.translation import _
 
 #: Milliseconds between two looks at what is being read.
 LOOK_MS = 40

@@ -9,13 +9,13 @@ from contextlib import contextmanager, suppress
 import qt
 import slicer
 import vtk
-from slicer.i18n import tr as _
 
 from ..errors import InputError
 from ..mrml import display
 from ..mrml.registration import MODULE, Registration
 from ..session.background_task import POLL_WAIT_S
 from ..session.session import Session
+from ..session.translation import _
 from .looks import Looks
 from .notices import Notices
 from .opening import Opening

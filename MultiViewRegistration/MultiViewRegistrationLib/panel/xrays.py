@@ -6,17 +6,15 @@ from pathlib import Path
 
 import qt
 import slicer
-from slicer.i18n import tr as _
 
 from ..imaging.image_source import without_data_files
 from ..session.presenters.xrays import SHARED, XRaysPresenter
-from .certainty_tab import CertaintyTab
+from ..session.translation import _
 from .drop import FileDrop
 from .fields import NumberField
-from .geometry_tab import GeometryTab
-from .image_tab import ImageTab
 from .section import Section
 from .tables import fit_rows
+from .xray_tabs import CertaintyTab, GeometryTab, ImageTab
 
 FILES = _(
     "X-rays (*.dcm *.ima *.png *.tif *.tiff *.mha *.mhd *.nrrd *.nii *.nii.gz *.jpg *.bmp);;Cases (*.json);;All files (*)"

@@ -19,6 +19,7 @@ from ..mrml.registration import Registration
 from ..mrml.xray import XRayView, lens_of, place_of
 from .geometry import set_camera, set_matrix
 from .questions import Asked, Question, ask
+from .translation import _
 
 #: What a file may leave open; `io.calibration.calibrated.QUESTIONS` has the same in the words of the command line. The size is the image's.
 CALIBRATION_QUESTIONS = {
@@ -26,71 +27,79 @@ CALIBRATION_QUESTIONS = {
     for question in (
         Question(
             "unit",
-            "Lengths in",
-            "The unit of the file's lengths.",
+            _("Lengths in"),
+            _("The unit of the file's lengths."),
             (("mm", "mm"), ("cm", "cm"), ("m", "m")),
             stand_in="mm",
         ),
         Question(
             "axes",
-            "World axes",
-            "Which way the file's world axes run.",
-            (("lps", "LPS (DICOM, ITK)"), ("ras", "RAS (3D Slicer)"), ("own", "its own (a calibration object's)")),
+            _("World axes"),
+            _("Which way the file's world axes run."),
+            (
+                ("lps", _("LPS (DICOM, ITK)")),
+                ("ras", _("RAS (3D Slicer)")),
+                ("own", _("its own (a calibration object's)")),
+            ),
             stand_in="lps",
         ),
         Question(
             "first_pixel",
-            "First pixel at",
-            "Which coordinates the centre of the top-left pixel has.",
-            (("0", "0 (OpenCV)"), ("0.5", "0.5 (its corner is 0, 0)"), ("1", "1 (MATLAB)")),
+            _("First pixel at"),
+            _("Which coordinates the centre of the top-left pixel has."),
+            (("0", _("0 (OpenCV)")), ("0.5", _("0.5 (its corner is 0, 0)")), ("1", _("1 (MATLAB)"))),
             numbers=1,
             stand_in="0",
         ),
         Question(
             "projects_to",
-            "Projects to",
-            "What a 4x4 matrix with a perspective in its last row projects to.",
-            (("opengl", "-1 to 1, y up (OpenGL, VTK, ImFusion)"),),
+            _("Projects to"),
+            _("What a 4x4 matrix with a perspective in its last row projects to."),
+            (("opengl", _("-1 to 1, y up (OpenGL, VTK, ImFusion)")),),
             stand_in="opengl",
         ),
         Question(
             "detector_spacing_mm",
-            "Detector pixel, mm",
-            "Of the image of projections: between columns, between rows.",
+            _("Detector pixel, mm"),
+            _("Of the image of projections: between columns, between rows."),
             numbers=2,
             stand_in="1 1",
         ),
         Question(
             "detector_origin_mm",
-            "Detector origin, mm",
-            "Where on the detector the centre of the top-left pixel lies: the origin of the image of projections.",
+            _("Detector origin, mm"),
+            _("Where on the detector the centre of the top-left pixel lies: the origin of the image of projections."),
             numbers=2,
             stand_in="0 0",
         ),
         Question(
             "intrinsics",
-            "Intrinsics, pixels",
-            "Of a camera at the source that looks along its own z axis, by rows: fx 0 cx, 0 fy cy, 0 0 1.",
+            _("Intrinsics, pixels"),
+            _("Of a camera at the source that looks along its own z axis, by rows: fx 0 cx, 0 fy cy, 0 0 1."),
             numbers=9,
         ),
         Question(
             "camera_frame",
-            "Camera's frame",
-            "The name, in the file, of the frame at the source: x along columns, y down rows, z to the detector.",
+            _("Camera's frame"),
+            _("The name, in the file, of the frame at the source: x along columns, y down rows, z to the detector."),
         ),
-        Question("world_frame", "World's frame", "The name, in the file, of the frame that is to be the world."),
+        Question("world_frame", _("World's frame"), _("The name, in the file, of the frame that is to be the world.")),
         Question(
             "fixed_transforms",
-            "Configuration",
-            "The path of the Plus configuration, or of the transform file, that says where the "
-            'camera is on what is tracked; "none" where a transform is the camera\'s own.',
+            _("Configuration"),
+            _(
+                "The path of the Plus configuration, or of the transform file, that says where the "
+                'camera is on what is tracked; "none" where a transform is the camera\'s own.'
+            ),
         ),
         Question(
             "direction",
-            "Direction",
-            "Whether the transform takes points of the C-arm to the world, or is the inverse, which the files "
-            "that Slicer saves have.",
-            (("forward", "the C-arm to the world"), ("resampling", "the world to the C-arm (saved by Slicer)")),
+            _("Direction"),
+            _(
+                "Whether the transform takes points of the C-arm to the world, or is the inverse, which the files "
+                "that Slicer saves have."
+            ),
+            (("forward", _("the C-arm to the world")), ("resampling", _("the world to the C-arm (saved by Slicer)"))),
             stand_in="forward",
         ),
     )
@@ -162,17 +171,19 @@ POSE_QUESTIONS = {
     for question in (
         Question(
             "frame",
-            "Axes",
-            "Which way the axes run, of both of its frames.",
-            (("lps", "LPS (DICOM, ITK; all .tfm and .h5)"), ("ras", "RAS (3D Slicer's scene)")),
+            _("Axes"),
+            _("Which way the axes run, of both of its frames."),
+            (("lps", _("LPS (DICOM, ITK; all .tfm and .h5)")), ("ras", _("RAS (3D Slicer's scene)"))),
             stand_in="lps",
         ),
         Question(
             "direction",
-            "Direction",
-            "Whether it takes points of the CT to the world, or is the inverse, which ITK's resampling filters "
-            "and the files that Slicer saves have.",
-            (("forward", "the CT to the world"), ("resampling", "the world to the CT (saved by Slicer)")),
+            _("Direction"),
+            _(
+                "Whether it takes points of the CT to the world, or is the inverse, which ITK's resampling filters "
+                "and the files that Slicer saves have."
+            ),
+            (("forward", _("the CT to the world")), ("resampling", _("the world to the CT (saved by Slicer)"))),
             stand_in="forward",
         ),
     )
@@ -180,9 +191,9 @@ POSE_QUESTIONS = {
 #: Where the points of a file with an X-ray's landmarks lie.
 PLACE_QUESTION = Question(
     "place",
-    "Points lie",
-    "What the coordinates in the file are, before its LPS or RAS.",
-    (("scene", "on the X-ray as it lies in the scene"), ("image", "on the image's own volume")),
+    _("Points lie"),
+    _("What the coordinates in the file are, before its LPS or RAS."),
+    (("scene", _("on the X-ray as it lies in the scene")), ("image", _("on the image's own volume"))),
 )
 
 

@@ -14,8 +14,8 @@ from ..io.files import as_sent
 from ..session.presenters.landmarks import LandmarkFilePresenter, LandmarksPresenter
 from ..session.translation import _
 from .elements import Files
-from .sent_files import only_one
-from .xray_form import build_questions
+from .uploads import only_one
+from .xray_forms import build_questions
 
 KINDS = ".json,.fcsv"
 

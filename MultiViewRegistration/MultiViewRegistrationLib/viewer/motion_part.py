@@ -15,7 +15,7 @@ from ..session.translation import _
 from .downloads import packed
 from .elements import Fetch, Files, Plot
 from .export_section import LOOK_S
-from .sent_files import only_one
+from .uploads import only_one
 
 NOTHING: dict = {"title": "", "plots": [], "rows": []}
 

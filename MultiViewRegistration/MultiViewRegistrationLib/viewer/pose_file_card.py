@@ -11,8 +11,8 @@ from trame.widgets import vuetify3 as v
 from ..session.presenters.pose_file import PoseFilePresenter
 from ..session.translation import _
 from .elements import Files
-from .sent_files import only_one
-from .xray_form import build_questions
+from .uploads import only_one
+from .xray_forms import build_questions
 
 KINDS = ".tfm,.txt,.h5,.hdf5,.npy,.json"
 

@@ -10,11 +10,9 @@ from trame.widgets import vuetify3 as v
 from ..imaging.image_source import without_data_files
 from ..session.presenters.xrays import SHARED, XRaysPresenter
 from ..session.translation import _
-from .certainty_form import CertaintyForm
 from .elements import Files, NumberField
-from .geometry_form import GeometryForm
-from .image_form import ImageForm
 from .section import Section
+from .xray_forms import CertaintyForm, GeometryForm, ImageForm
 
 KINDS = ".dcm,.ima,.png,.tif,.tiff,.mha,.mhd,.raw,.zraw,.nrrd,.nhdr,.nii,.gz,.jpg,.bmp,.json"
 #: Labels of `SHARED`.

@@ -1,23 +1,69 @@
-"""How an X-ray was taken: C-arm angles and distances, a matrix, or a calibration file."""
+"""The tabs about one X-ray: geometry, image and certainty."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import qt
 import slicer
-from slicer.i18n import tr as _
 
+from ..mrml.image import draw_mask, show_mask
+from ..mrml.xray import drawn_on
 from ..session.external_files import requirements_of
+from ..session.presenters.certainty import ABOUT, DEVIATIONS, KNOWN
 from ..session.presenters.geometry import AXES, MODES, NUMBERS, SEEN
+from ..session.presenters.image import INTENSITIES
+from ..session.presenters.number import Number
 from ..session.presenters.options import Option
+from ..session.translation import _
 from . import packages
 from .fields import NumberField
+from .pictures import pixmap
 from .question_rows import CHOOSE, QuestionRows
 from .tables import fit_rows
-from .xray_tab import XRayTab
+
+
+class XRayTab:
+    """A tab with a .ui of its own. A subclass names that file, connects its widgets in `connect`, and fills them in `show`.
+
+    presenter: an `EditorPresenter`, whose X-ray the widgets `self.ui.<name>` are about.
+    """
+
+    FILE = ""
+
+    def __init__(self, section, presenter) -> None:
+        self.section, self.panel, self.presenter = section, section.panel, presenter
+        self.widget = slicer.util.loadUI(self.panel.resource_path(f"UI/{self.FILE}"))
+        self.widget.setMRMLScene(slicer.mrmlScene)
+        self.ui = slicer.util.childWidgetVariables(self.widget)
+        self.connect()
+
+    @property
+    def asked(self) -> bool:
+        """Whether a signal comes from a person, and there is an X-ray that it is about."""
+        return self.section.asked and self.presenter.view is not None
+
+    def do(self, action: Callable, *args) -> None:
+        """Do what a person asks for at a widget."""
+        if self.asked:
+            with self.panel.acting():
+                action(*args)
+
+    def refresh(self, shown) -> None:
+        """Show what the presenter shows, of the X-ray that is selected."""
+        self.widget.enabled = self.presenter.view is not None
+        if self.widget.enabled:
+            self.show(shown)
+
+    def connect(self) -> None:
+        """Connect the widgets, once."""
+
+    def show(self, shown) -> None:
+        """Fill the widgets; their signals are ignored meanwhile."""
+
 
 CALIBRATIONS = _(
     "Calibrations (*.txt *.csv *.dat *.json *.yaml *.yml *.xml *.npy *.npz *.h5 *.hdf5 *.mha *.mhd *.nrrd);;All files (*)"
@@ -174,3 +220,118 @@ class GeometryTab(XRayTab):
         unusual = self.presenter.shown().unusual if self.asked else ""
         if not unusual or slicer.util.confirmYesNoDisplay(unusual + " " + _("Apply it all the same?")):
             self.do(self.presenter.apply)
+
+
+PICTURE_SIZE = (120, 120)
+
+
+class ImageTab(XRayTab):
+    """How the picture of an X-ray is made, a small copy of it, and a button that draws a mask in Slicer's Segment Editor."""
+
+    FILE = "XRayImage.ui"
+
+    def connect(self) -> None:
+        ui, presenter = self.ui, self.presenter
+        self._pictured: tuple = ()
+        self.frame = NumberField(ui.frameEdit, Number(_("Frame"), 0, 0, whole=True), done=self._on_frame)
+        self._arrows = [self._arrow(key, by) for key, by in (("Up", 1), ("Down", -1))]
+        ui.valuesBox.connect(
+            "currentIndexChanged(int)", lambda index: self.do(presenter.set_intensity, list(INTENSITIES)[index])
+        )
+        ui.invertBox.toggled.connect(lambda on: self.do(presenter.switch, "inverted", on))
+        ui.flipBox.toggled.connect(lambda on: self.do(presenter.switch, "flipped", on))
+        ui.maskSelector.currentNodeIDChanged.connect(lambda node_id: self.do(presenter.set_mask, node_id))
+        ui.drawButton.clicked.connect(lambda: self.do(self._draw))
+
+    def show(self, shown) -> None:
+        ui, view = self.ui, self.presenter.view
+        ui.sourceLabel.text = ui.sourceLabel.toolTip = shown.source
+        self.frame.number = self.presenter.frame_number()
+        self.frame.show(shown.frame, (view.node.GetID(), shown.last_frame))
+        for widget in (ui.frameLabel, ui.frameEdit):
+            widget.setVisible(shown.last_frame > 0)
+        ui.valuesBox.currentIndex = list(INTENSITIES).index(shown.intensity)
+        ui.invertBox.checked, ui.flipBox.checked = shown.inverted, shown.flipped
+        for widget in (ui.valuesBox, ui.invertBox, ui.flipBox):
+            widget.enabled = shown.editable
+        ui.maskSelector.setCurrentNode(view.mask)
+        self._show_picture()
+
+    def _show_picture(self) -> None:
+        """The picture as its view shows it, made anew only where it has changed."""
+        view = self.presenter.view
+        display, image = view.node.GetDisplayNode(), view.node.GetImageData()
+        key = (view.node.GetID(), image and image.GetMTime(), display and display.GetMTime())
+        if key == self._pictured:
+            return
+        self._pictured = key
+        if not image or not display:
+            self.ui.pictureLabel.text = _("No image")
+            return
+        step = max(1, max(view.size) // (2 * max(PICTURE_SIZE)))
+        values = slicer.util.arrayFromVolume(view.node)[0, ::step, ::step]
+        low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
+        grey = (255 * np.clip((values - low) / max(high - low, 1e-6), 0, 1)).astype(np.uint8)
+        self.ui.pictureLabel.setPixmap(pixmap(np.repeat(grey[..., None], 3, 2), *PICTURE_SIZE))
+
+    def _arrow(self, key: str, by: int):
+        """An arrow key in the field goes to the next frame, or the one before."""
+        shortcut = qt.QShortcut(qt.QKeySequence(key), self.ui.frameEdit)
+        shortcut.setContext(qt.Qt.WidgetShortcut)
+        shortcut.connect("activated()", lambda: self.do(self.presenter.step_frame, by))
+        return shortcut
+
+    def _on_frame(self) -> None:
+        self.do(self.presenter.set_frame, self.frame.bare)
+
+    def _draw(self) -> None:
+        view = self.presenter.view
+        segmentation = view.mask or draw_mask(view)[0]
+        self.panel.ui.layoutButton.checked = True  # the X-ray's own view, to draw in
+        edit_segmentation(segmentation, drawn_on(segmentation) or view.node)
+        if not self.panel.shown:
+            show_mask(view, filled=True)
+
+
+def edit_segmentation(segmentation, volume) -> None:
+    """Open Slicer's Segment Editor on a segmentation over a volume, where there is that module."""
+    if not hasattr(slicer.modules, "segmenteditor"):
+        return
+    slicer.util.selectModule("SegmentEditor")
+    editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+    editor.setSegmentationNode(segmentation)
+    editor.setSourceVolumeNode(volume)
+
+
+class CertaintyTab(XRayTab):
+    """A box and a field for the angles, and for the place."""
+
+    FILE = "XRayCertainty.ui"
+
+    def connect(self) -> None:
+        ui = self.ui
+        self._rows = {
+            key: (box, NumberField(edit, DEVIATIONS[key], done=lambda key=key: self._on_typed(key)))
+            for key, box, edit in (
+                ("rotation_sd_deg", ui.anglesBox, ui.anglesEdit),
+                ("translation_sd_mm", ui.placeBox, ui.placeEdit),
+            )
+        }
+        self.fields = tuple(field for _box, field in self._rows.values())
+        for key, (box, _field) in self._rows.items():
+            box.connect("currentIndexChanged(int)", lambda index, key=key: self._on_known(key, index))
+
+    def show(self, shown) -> None:
+        for key, (box, field) in self._rows.items():
+            row = getattr(shown, key)
+            box.currentIndex = list(KNOWN).index(row.known)
+            field.edit.enabled = row.known == ABOUT and not shown.reference
+            field.show(field.number.read(row.deviation), (self.presenter.view.node.GetID(), field.edit.enabled))
+            box.enabled = not shown.reference
+        self.ui.hintLabel.text = shown.hint
+
+    def _on_known(self, key: str, index: int) -> None:
+        self.do(self.presenter.set_known, key, list(KNOWN)[index])
+
+    def _on_typed(self, key: str) -> None:
+        self.do(self.presenter.set_deviation, key, self._rows[key][1].bare)

@@ -1,18 +1,57 @@
-"""How an X-ray was taken: C-arm angles and distances, a matrix, or a calibration file."""
+"""The forms about one X-ray, geometry, image and certainty, and the questions that a file leaves open."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
+from ..session.presenters.certainty import ABOUT, DEVIATIONS
 from ..session.presenters.geometry import AXES, C_ARM, FILE, MATRIX, NUMBERS
 from ..session.translation import _
 from .elements import Files, NumberField
-from .sent_files import all_of
-from .xray_form import XRayForm, build_questions
+from .uploads import all_of
+
+
+class XRayForm:
+    """Widgets about the X-ray that is selected; they show `state.xrays[NAME]`, which is what the presenter shows.
+
+    acting: makes an action one that the page calls, see `Section.acting`.
+    """
+
+    NAME = ""
+
+    def __init__(self, presenter, acting: Callable[[Callable], Callable]) -> None:
+        self.presenter, self.acting = presenter, acting
+
+    def build(self) -> None:
+        """Make the widgets, once."""
+
+
+def build_questions(shown: str, answer: Callable) -> None:
+    """Make a box or a field for each question, once.
+
+    shown: the name in the page of a list of `OpenQuestion`s.   answer: called with the key of a question and the answer.
+    """
+    with html.Div(v_for=f"question in {shown}", key="question.key", title=("question.tip",), classes="mt-2"):
+        v.VSelect(
+            v_if="question.choices.length",
+            label=("question.label",),
+            items=("question.choices",),
+            model_value=("question.answer",),
+            update_modelValue=(answer, "[question.key, $event]"),
+        )
+        v.VTextField(
+            v_else=True,
+            label=("question.label",),
+            model_value=("question.answer",),
+            change=(answer, "[question.key, $event.target.value]"),
+        )
+        html.Div("{{ question.tip }}", v_if="!question.choices.length", classes="mv-fact")
+
 
 #: Labels of the fields that every C-arm needs, and of the others.
 LABELS = {
@@ -161,3 +200,74 @@ class GeometryForm(XRayForm):
             )
         files = all_of(folder)
         self.acting(self.presenter.calibration.open)(files[0], folder, tuple(files))
+
+
+class ImageForm(XRayForm):
+    """How the picture of an X-ray is made from the image that it came as, and what part of it is used."""
+
+    NAME = "image"
+
+    def build(self) -> None:
+        presenter, acting = self.presenter, self.acting
+        html.Div("{{ xrays.image.source }}", classes="mv-fact")
+        NumberField(
+            v_if="xrays.image.last_frame > 0",
+            label=_("Frame"),
+            min=0,
+            max=("xrays.image.last_frame",),
+            classes="mt-2",
+            suffix=("`/ ${xrays.image.last_frame}`",),
+            model_value=("xrays.image.frame",),
+            change=(acting(presenter.set_frame), "[$event.target.value]"),
+        )
+        v.VSelect(
+            label=_("Values"),
+            items=("xrays.image.intensities",),
+            model_value=("xrays.image.intensity",),
+            classes="mt-2",
+            update_modelValue=(acting(presenter.set_intensity), "[$event]"),
+        )
+        for name, label in (("inverted", _("Inverted grey scale")), ("flipped", _("Mirror left and right"))):
+            v.VCheckbox(
+                label=label,
+                model_value=(f"xrays.image.{name}",),
+                update_modelValue=(acting(presenter.switch), f"['{name}', $event]"),
+            )
+        v.VSelect(
+            v_if="xrays.image.masks.length > 1",
+            label=_("Use only what is within"),
+            items=("xrays.image.masks",),
+            model_value=("xrays.image.mask",),
+            update_modelValue=(acting(presenter.set_mask), "[$event]"),
+        )
+
+
+DEVIATION_LABELS = {"rotation_sd_deg": _("Angles known"), "translation_sd_mm": _("Place known")}
+
+
+class CertaintyForm(XRayForm):
+    """A box and a field for the angles, and for the place."""
+
+    NAME = "certainty"
+
+    def build(self) -> None:
+        html.Div("{{ xrays.certainty.hint }}", classes="mv-fact")
+        for key, label in DEVIATION_LABELS.items():
+            with html.Div(classes="mv-grid2"):
+                v.VSelect(
+                    label=label,
+                    items=("xrays.certainty.known",),
+                    model_value=(f"xrays.certainty.{key}.known",),
+                    update_modelValue=(self.acting(self.presenter.set_known), f"['{key}', $event]"),
+                    disabled=("xrays.certainty.reference",),
+                )
+                NumberField(
+                    v_if=f"xrays.certainty.{key}.known === '{ABOUT}'",
+                    label=_("Standard deviation"),
+                    suffix=DEVIATIONS[key].unit.strip(),
+                    min=0,
+                    step=0.5,
+                    model_value=(f"xrays.certainty.{key}.deviation",),
+                    disabled=("xrays.certainty.reference",),
+                    change=(self.acting(self.presenter.set_deviation), f"['{key}', $event.target.value]"),
+                )

@@ -147,7 +147,7 @@ class RegressorPart:
         training = self._section.registration and self._learning.training
         if training is None:
             return {"begun": False, "running": False, "percent": None, "text": ""}
-        if self._learning.under_way:
+        if self._learning.is_training:
             progress = training.progress
             left = progress.left if progress and not training.ending else ""
             return {
@@ -166,7 +166,7 @@ class RegressorPart:
 
     def tick(self) -> None:
         """Follow the store and the training."""
-        if self._learning.look(0) or self._learning.under_way:
+        if self._learning.look(0) or self._learning.is_training:
             self._section.application.invalidate()
 
     # What a person does

@@ -91,7 +91,7 @@ def test_a_training_that_is_stopped_can_be_resumed(case_file, tmp_path, few_step
 
 @pytest.mark.filterwarnings("ignore:Only", "default:device cuda")
 def test_where_a_device_cannot_be_used_the_cpu_does_it_and_says_so(case_file, tmp_path, few_steps, capsys, monkeypatch):
-    monkeypatch.setattr(devices, "lacking", lambda number: "there is no NVIDIA driver")
+    monkeypatch.setattr(devices, "_why_unusable", lambda number: "there is no NVIDIA driver")
     monkeypatch.setattr(devices, "has_card", lambda: False)
     assert main(["train", str(case_file), "--out", str(tmp_path / "asked"), "--device", "cuda", "--json"]) == 0
     answer = capsys.readouterr()
@@ -128,7 +128,7 @@ def test_a_training_for_a_registration_is_done_where_that_is(case_file, tmp_path
 
 @pytest.mark.filterwarnings("ignore:Only", "ignore:device cuda")
 def test_a_training_for_a_registration_falls_back_with_it(case_file, tmp_path, few_steps, capsys, monkeypatch):
-    monkeypatch.setattr(devices, "lacking", lambda number: "there is no NVIDIA driver")
+    monkeypatch.setattr(devices, "_why_unusable", lambda number: "there is no NVIDIA driver")
     assert (
         main(["register", str(case_file), "--start", "regressor", "--device", "cuda", "--out", str(tmp_path), "--json"])
         == 0

@@ -81,8 +81,8 @@ def test_agreement_and_motion_have_their_tables():
 
 def test_a_search_tells_its_range_poses_gaps_and_misses():
     right, wrong = (
-        replace(run(20.0, [0.1, 0, 0]), candidates=256, gap=2.5),
-        replace(run(30.0, [9, 0, 0]), candidates=1024, gap=1.05),
+        replace(run(20.0, [0.1, 0, 0]), candidates=256, evidence_ratio=2.5),
+        replace(run(30.0, [9, 0, 0]), candidates=1024, evidence_ratio=1.05),
     )
     wrong = replace(wrong, picture="hip-01-from-30.0mm.jpg")
     evaluation = Evaluation(

@@ -2,7 +2,7 @@
 
     python -m MultiViewRegistrationLib.bench.memory ours|nanodrr render|register CASE PIXELS COUNT [DEVICE]
 
-COUNT images of PIXELS x PIXELS are rendered at once. On a CUDA device its memory is told,
+COUNT images of PIXELS x PIXELS are rendered at once. On a CUDA device the figure is its memory,
 elsewhere the largest resident size of the process.
 """
 

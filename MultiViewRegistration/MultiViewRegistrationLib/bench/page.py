@@ -38,7 +38,7 @@ GPUs, run here on the same CPU), with the registration loop of [xvr](https://git
 [RTK](https://www.openrtk.org)'s Joseph projector. The CT is the chest of `mvreg demo`, 512 x 512 x 133 voxels of 0.70 x 0.70 x 2.5 mm;
 the X-rays are RTK's, not ours."""
 
-#: What is told of each part before its table.
+#: The text before each part's table.
 _PARTS = {
     "render": """## Image, and image with Jacobian
 
@@ -116,18 +116,18 @@ def _not_measured(names: Sequence[str], measured: set[str], others: str) -> list
     missing = dict.fromkeys(
         name.partition(", nanodrr ")[0].removesuffix(ON_CARD) + ON_CARD for name in names if name not in measured
     )
-    told = []
+    parts = []
     for rows, command in ((missing, COMMAND), ([] if TRACKING[2] in others else [TRACKING[0]], TRACKING[1])):
         if names and rows:
             body = "\n".join(f"| {name} | not measured |" for name in rows)
-            told.append(
+            parts.append(
                 f"Not measured yet; `{command}` does it, on a machine with a card:\n\n|  |  |\n| --- | --- |\n{body}"
             )
-    return told
+    return parts
 
 
 def _measured(records: Sequence[Record]) -> str:
-    """When and on what, said once where it is the same for all."""
+    """When and on which machine, once where it is the same for all."""
     groups = grouped(records, lambda record: (described(record.machine),))
     lines = []
     for (machine,), group in groups:
@@ -187,8 +187,8 @@ def _drawn(figure: _Figure, title: str, curves: dict[str, list]) -> str:
         side = name.partition(",")[0]
         colour, marker = _SIDES[side]
         style = (colour, None if traces else marker, "6 4" if name in _DASHED else None)
-        told = [line for line in lines if line.style == style] if traces else []
-        shown = "" if told else f"{side}, from {START_MTRE_MM:g} mm" if traces else name
+        named = traces and any(line.style == style for line in lines)
+        shown = "" if named else f"{side}, from {START_MTRE_MM:g} mm" if traces else name
         lines.append(Line(shown, *zip(*sorted(points), strict=True), style))
     ticks = figure.tick and {x: figure.tick(x) for points in curves.values() for x, _ in points}
     return svg_file([line_plot(lines, title, Axis(figure.x, "log", ticks=ticks), figure.y)], lines)

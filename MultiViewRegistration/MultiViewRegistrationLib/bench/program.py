@@ -37,7 +37,7 @@ def jobs_on_processor(setting: Setting) -> list[Job]:
 
 
 def jobs_on_card(setting: Setting) -> list[Job]:
-    """The same on a device, in batches; rows and figures are told as those of the card."""
+    """The same on a device, in batches; rows and figures are named as those of the card."""
     large = [batch for batch in rendering.BATCHES if batch[0] in LARGE]
     jobs = [
         *rendering.jobs_in_batches(setting, rendering.BATCHES),

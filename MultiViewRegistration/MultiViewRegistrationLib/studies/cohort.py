@@ -2,8 +2,8 @@
 
     evaluation = evaluate_cohort(paths, EvaluationSetup(starts=20), scheduler="tcp://127.0.0.1:8786", folder=Path("cohort"))
 
-What came of each case is in a folder that all processes see (`cohort_worker`). A case that is there is not done again, so that an
-evaluation that was stopped, in whatever way, goes on where it was. The tables do not hang on who did what, nor when.
+The record of each case is in a folder that all processes see (`cohort_worker`). A recorded case is not registered again, so that a
+stopped evaluation resumes where it was. The tables do not depend on which process did what, or when.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ def evaluate_cohort(
     folder: Path | None = None,
     minutes: float | None = None,
 ) -> Evaluation:
-    """What `evaluation.evaluate` tells of the same cases, but for the seconds; a case that fails is told of and not the end.
+    """Give what `evaluation.evaluate` gives for the same cases, but for the seconds; a failed case is listed and does not stop the rest.
 
     Parameters
     ----------
     scheduler : the address of a Dask scheduler, or LOCAL.
     workers : of LOCAL, by default one for each core.
-    folder : of what came of each case, seen by all workers under the same path; by default in this user's store.
+    folder : of the records, seen by all workers under the same path; by default in this user's store.
     minutes : of training a regressor for each CT and geometry, None for no training.
 
     Raises
@@ -125,7 +125,7 @@ def _read(plan: Plan, folder: Path, number: int) -> Record:
     record = Record.read(plan.record(folder, number))
     if record is None:
         raise InputError(
-            f"{folder}: what a worker wrote is not there, expected a folder that this computer and all workers share; "
+            f"{folder}: a worker's record is missing, expected a folder that this computer and all workers share; "
             "name one with --records."
         )
     return record
@@ -134,7 +134,7 @@ def _read(plan: Plan, folder: Path, number: int) -> Record:
 def _gathered(
     plan: Plan, records: Sequence[Record | None]
 ) -> tuple[list[CaseOutcome], list[FailedCase], dict[str, bytes]]:
-    """What came of the cases, in their order, with a warning for each that the workers gave; None for a lost case."""
+    """Outcomes, failures and pictures of the cases, in their order; repeats the workers' warnings. A lost case has no record."""
     outcomes, failed, pictures = [], [], {}
     for case, found in zip(plan.cases, records, strict=True):
         record = found or Record(error=ENDED)
@@ -160,8 +160,8 @@ def _motions(plan: Plan, folder: Path, groups: Sequence[Sequence[int]]) -> list[
         else:
             found += record.outcome["motions"]
     return [
-        MotionOutcome(**{**told, "motion": Motion(**told["motion"])})
-        for *_, told in sorted(found, key=lambda each: each[:2])
+        MotionOutcome(**{**content, "motion": Motion(**content["motion"])})
+        for *_, content in sorted(found, key=lambda each: each[:2])
     ]
 
 

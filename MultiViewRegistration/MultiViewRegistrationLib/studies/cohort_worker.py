@@ -3,8 +3,8 @@
 All that is sent to a worker is a task's name, a folder, the name of a plan in it, and numbers of cases; all that it sends back is a word.
 
     <folder>/plan-<hash>.json       the cases' paths and how they are evaluated
-    <folder>/<hash>.json            what came of one case evaluated in one way
-    <folder>/models/<hash>          a regressor that was trained for the cohort, and <hash>.json what came of its training
+    <folder>/<hash>.json            the record of one case evaluated in one way
+    <folder>/models/<hash>          a regressor that was trained for the cohort, and <hash>.json the record of its training
 
 Names are hashes, so that neither they nor what is sent between processes tells anything of a patient.
 """
@@ -36,7 +36,7 @@ from ..regressor.model_store import Card, all_models
 from .evaluation import EvaluatedCase, EvaluationSetup, check, evaluate_case, motions
 from .records import digest, read_record, write_record
 
-#: What came of it: done now, kept from before, failed; or nothing, as this process does not see the folder or is of another version.
+#: How a task ended: done now, kept from before, failed; or not begun, as this process does not see the folder or has another version.
 DONE, KEPT, FAILED, UNSEEN, OTHER_VERSION = "done", "kept", "failed", "unseen", "other version"
 
 #: A process does one thing at a time, on all its threads, and keeps the CT for the next case.
@@ -81,11 +81,11 @@ class Plan:
         return replace(setup, model=self.model(folder, number))
 
     def record(self, folder: Path, number: int) -> Path:
-        """Where it is written what came of a case."""
+        """The file with the record of a case."""
         return folder / f"{digest([self.cases[number], self.setup, self.minutes])}.json"
 
     def motion(self, folder: Path, numbers: Sequence[int]) -> Path:
-        """Where it is written how the structure moved between cases that show the same one."""
+        """The file with the motions of a structure between the cases that show it."""
         cases = [self.cases[number] for number in numbers]
         return folder / f"{digest(['motion', cases, self.setup, self.minutes])}.json"
 
@@ -94,17 +94,17 @@ class Plan:
         return folder / "models" / digest([self.groups[number], self.minutes, self.setup["seed"], self.setup["device"]])
 
     def training(self, folder: Path, number: int) -> Path:
-        """Where it is written what came of that training."""
+        """The file with the record of that training."""
         return self.model(folder, number).with_suffix(".json")
 
 
 @dataclass(frozen=True)
 class Record:
-    """What came of a task, as plain data.
+    """The result of a task, as plain data.
 
     Parameters
     ----------
-    fingerprint : of all that it hangs on: files, setup, the program's version; "" where it failed.
+    fingerprint : of all that it depends on: files, setup, the program's version; "" where it failed.
     outcome : a `CaseOutcome`, "motions", or the steps of a training; None where it failed.
     pictures : JPEG files as base64, by name.
     world_from_ct, anatomy : of a case without truth, the pose and the hash of its CT, for the motion from one image to the next.
@@ -135,7 +135,7 @@ def dask_setup(worker: object) -> None:
 
 
 def work(numbers: Sequence[int], task: str, folder: str, plan: str) -> str:
-    """Do a task of a plan, unless that was done before with the same files, setup and version; returns what came of it.
+    """Do a task of a plan, unless that was done before with the same files, setup and version; returns how it ended.
 
     What is wrong with a case is written down, not raised: Dask logs what is raised, and messages name files.
 
@@ -167,8 +167,8 @@ def _kept(path: Path, fingerprint: Callable[[], str], make: Callable[[], Record]
             record = replace(make(), fingerprint=now)
         except Exception as error:  # of one case of hundreds: the others go on
             record = Record(error=_sentence(error))
-    told = dict.fromkeys(str(each.message) for each in given if issubclass(each.category, UserWarning))
-    write_record(path, asdict(replace(record, warnings=list(told))))
+    messages = dict.fromkeys(str(each.message) for each in given if issubclass(each.category, UserWarning))
+    write_record(path, asdict(replace(record, warnings=list(messages))))
     return DONE if record.outcome else FAILED
 
 
@@ -201,7 +201,7 @@ def _evaluate(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
 
 
 def _weights(setup: EvaluationSetup) -> list[str]:
-    """Hashes of the regressors on which a case's outcome hangs: the one that is given or was trained for it, or any in the store."""
+    """Hashes of the regressors on which a case's outcome depends: the one that is given or was trained for it, or any in the store."""
     if setup.start not in ("regressor", "auto"):
         return []
     if setup.model:
@@ -249,13 +249,13 @@ def _train(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
 
 
 def _ct_fingerprint(plan: Plan, number: int) -> str:
-    """Of the files on which a case's regressor hangs. InputError for a case that cannot be read."""
+    """Of the files on which a case's regressor depends. InputError for a case that cannot be read."""
     file = CaseFile.read(plan.cases[number])
     return digest([sha256(part.path) for part in (file.ct, file.mask) if part])
 
 
 def _trained(plan: Plan, number: int, folder: Path) -> Record:
-    """What came of training a case's regressor, or going on where its training stopped. InputError where that cannot be."""
+    """Train a case's regressor, or resume its training; returns the record. InputError where that cannot be."""
     from ..regressor.model_store import ct_sha256
 
     case, model = Case.load(plan.cases[number]), plan.model(folder, number)

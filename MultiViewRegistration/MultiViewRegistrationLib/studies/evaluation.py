@@ -137,7 +137,7 @@ class RegistrationRecord:
     Parameters
     ----------
     candidates : how many poses were scored.
-    gap : see `AlternativeSolution`, None without one.
+    evidence_ratio : see `AlternativeSolution`, None without one.
     picture : of a miss, its name in `Evaluation.pictures`.
     initial_mtre_mm, expected_mm, selected_start : the error of the regressor's most credible pose before any refinement, the error that it
         expected itself, and from which of its poses the answer came; None where none was asked.
@@ -148,7 +148,7 @@ class RegistrationRecord:
     errors: metrics.Errors | None
     seconds: float | None
     candidates: int = 0
-    gap: float | None = None
+    evidence_ratio: float | None = None
     picture: str | None = None
     initial_mtre_mm: float | None = None
     expected_mm: float | None = None
@@ -177,7 +177,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class CaseOutcome:
-    """What came of a case: either `runs` (with truth) or `agreement` (without). relative_geometry: see `Case`."""
+    """The outcome of a case: either `runs` (with truth) or `agreement` (without). relative_geometry: see `Case`."""
 
     name: str
     views: int
@@ -366,16 +366,16 @@ def _with_truth(
 
 
 def _record(case: Case, setup: EvaluationSetup, start_mtre_mm: float, done: TimedRegistration) -> RegistrationRecord:
-    found, truth, said = done.refinement, case.truth_world_from_ct, done.regressor
+    found, truth, report = done.refinement, case.truth_world_from_ct, done.regressor
     cameras, pixels = [view.camera for view in found.views], [view.xray.pixel_mm for view in case.views]
     by_regressor = {}
-    if said and said.candidates:
-        initial_mtre_mm = metrics.mtre(np.array(said.candidates[0].world_from_ct), truth, case.targets)
+    if report and report.candidates:
+        initial_mtre_mm = metrics.mtre(np.array(report.candidates[0].world_from_ct), truth, case.targets)
         start_mtre_mm = start_mtre_mm if setup.start == "auto" else initial_mtre_mm
         by_regressor = {
             "initial_mtre_mm": initial_mtre_mm,
-            "expected_mm": said.expected_mm,
-            "selected_start": said.selected_start,
+            "expected_mm": report.expected_mm,
+            "selected_start": report.selected_start,
             "regressor_seconds": done.regressor_seconds,
         }
     return RegistrationRecord(

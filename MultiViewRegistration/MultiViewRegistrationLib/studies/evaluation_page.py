@@ -61,8 +61,8 @@ def page(evaluation: Evaluation, description: str = "", title: str = "Accuracy",
     if unknown:
         parts += [_agreement(unknown, evaluation), _motion(evaluation)]
     if evaluation.failed:
-        told = "## Not evaluated\n\nThese cases could not be evaluated; no table above counts them.\n\n"
-        parts.append(told + table(("case", "why"), [(each.case, each.error) for each in evaluation.failed]))
+        intro = "## Not evaluated\n\nThese cases could not be evaluated; no table above counts them.\n\n"
+        parts.append(intro + table(("case", "why"), [(each.case, each.error) for each in evaluation.failed]))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -90,9 +90,9 @@ def _relative_geometry(cases: Sequence[CaseOutcome]) -> str:
     if not any(names.values()):
         return ""
     silent = len(several) - sum(map(len, names.values()))
-    told = [f"{_GEOMETRY[kind]} ({', '.join(each)})" for kind, each in names.items() if each]
-    told += [f"not told by {silent} case{'s' * (silent != 1)}"] if silent else []
-    return f"How the views are known relative to each other: {'; '.join(told)}."
+    intro = [f"{_GEOMETRY[kind]} ({', '.join(each)})" for kind, each in names.items() if each]
+    intro += [f"not told by {silent} case{'s' * (silent != 1)}"] if silent else []
+    return f"How the views are known relative to each other: {'; '.join(intro)}."
 
 
 def _accuracy(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:
@@ -181,11 +181,11 @@ def _side_by_side(evaluations: Sequence[Evaluation]) -> str:
         "95th percentile mm": _of_errors(lambda mm: np.percentile(mm, 95), "mtre_mm"),
         "s": lambda group: _seconds(_answered(group)),
     }
-    told = (
+    intro = (
         "## Side by side\n\nThe same cases; a regressor predicts the same each time, so that each is registered once. Success: final "
         f"mTRE under {SUCCESS_MM:g} mm, with its 95 % Wilson interval. Seconds: median, and 95th percentile.\n\n"
     )
-    return told + table_of(groups, ["group", "start"], columns) if names else ""
+    return intro + table_of(groups, ["group", "start"], columns) if names else ""
 
 
 def _regressor(cases: Sequence[CaseOutcome]) -> str:
@@ -206,12 +206,12 @@ def _regressor(cases: Sequence[CaseOutcome]) -> str:
         ),
     }
     groups = [(key, group) for key, group in _by_group(cases) if len(of(group, "initial_mtre_mm"))]
-    told = (
+    intro = (
         "## The regressor before any refinement\n\nThe mTRE of its most credible pose, the root mean square error that it expected "
         "itself (of points 60 mm from the centre, median), the time that it took (median), and from which of its poses the answers "
         "came.\n\n"
     )
-    return told + table_of(groups, ["group"], columns) if groups else ""
+    return intro + table_of(groups, ["group"], columns) if groups else ""
 
 
 def _one_view(cases: Sequence[CaseOutcome]) -> str:
@@ -224,24 +224,25 @@ def _one_view(cases: Sequence[CaseOutcome]) -> str:
         "depth error mm": of("depth_mm"),
     }
     groups = _by_group(case for case in cases if case.views == 1)
-    told = (
+    intro = (
         "## One view alone\n\nOne view hardly sees how far away the bone is: most of its error lies along the beam. "
         "Median over the runs, and the worst.\n\n"
     )
-    return told + table_of(groups, ["group"], columns) if groups else ""
+    return intro + table_of(groups, ["group"], columns) if groups else ""
 
 
 def _gaps(runs: Runs) -> str:
     """How far the next answer was from being as good, for right and for wrong answers."""
     answers = grouped((run for run in runs if run.errors), lambda run: ("right" if _is_right(run) else "wrong",))
-    gaps = {name: [run.gap for run in group if run.gap is not None] for (name,), group in answers}
+    gaps = {name: [run.evidence_ratio for run in group if run.evidence_ratio is not None] for (name,), group in answers}
     rows = [
         (name, len(group), len(group) - len(gaps[name]), *_percentiles(gaps[name]))
         for (name,), group in sorted(answers, key=lambda each: each[0])
     ]
     return (
-        "## Gap to the next answer\n\nThe evidence of the chosen answer over that of the next different one: near 1 the two cannot be told "
-        "apart.\n\n" + table(("answers", "number", "no other found", "least gap", "5th percentile", "median"), rows)
+        "## Gap to the next answer\n\nThe evidence of the chosen answer over that of the next different one: near 1 the two cannot be "
+        "told apart.\n\n"
+        + table(("answers", "number", "no other found", "least gap", "5th percentile", "median"), rows)
     )
 
 
@@ -258,7 +259,7 @@ def _failures(cases: Sequence[CaseOutcome], pictures: str) -> str:
             case.name,
             f"{run.start_mtre_mm:.1f}",
             f"{run.mtre_mm:.2f}" if run.errors else "no answer: the X-rays show too little of the CT",
-            f"{run.gap:.2f}" if run.gap else "",
+            f"{run.evidence_ratio:.2f}" if run.evidence_ratio else "",
         )
         for case, run in missed
     ]
@@ -267,11 +268,11 @@ def _failures(cases: Sequence[CaseOutcome], pictures: str) -> str:
         for case, run in missed
         if run.picture
     ]
-    told = (
+    intro = (
         ["Contours of the CT over each view: above at the pose that was found, below at the true one."] if seen else []
     )
     listed = table(("case", "start mTRE mm", "final mTRE mm", "next answer's gap"), rows)
-    return "\n\n".join(["## Failures", listed, *told, *seen])
+    return "\n\n".join(["## Failures", listed, *intro, *seen])
 
 
 def _agreement(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:

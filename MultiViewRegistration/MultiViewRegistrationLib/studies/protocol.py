@@ -285,7 +285,7 @@ def _row_of(result: Result) -> dict:
     errors, assessment, prediction = result.errors, result.assessment, result.assessment.prediction
     case, first = result.case, result.views[0].camera
     split = metrics.split_by_view(first, result.world_from_ct, case.truth_world_from_ct, case.targets)
-    said = assessment.splits[0] if assessment.splits else None
+    split95 = assessment.splits[0] if assessment.splits else None
     noise = assessment.features and assessment.features.uncertainty.at(
         rigid.transform_points(result.world_from_ct, assessment.targets)
     )
@@ -302,8 +302,8 @@ def _row_of(result: Result) -> dict:
         "mean_mm": prediction and prediction.mean_mm,
         "upper95_mm": prediction and prediction.upper95_mm,
         "bounded": prediction and prediction.bounded,
-        "depth95_mm": said and said.depth_mm,
-        "in_plane95_mm": said and said.in_plane_mm,
+        "depth95_mm": split95 and split95.depth_mm,
+        "in_plane95_mm": split95 and split95.in_plane_mm,
         "error_inflation": assessment.error_inflation,
         "world_from_background": None if background is None else background.tolist(),
         "evidence_ratio": alternative and alternative.evidence_ratio,
@@ -342,16 +342,14 @@ def reevaluate(row: dict, model: Model) -> dict:
     if not row.get("features"):
         return row
     noise = row["noise_mm"], row["noise95_mm"], row["views"]
-    told, cause = model.predict(row["features"]).no_less_than(*noise), row.get("cause")
+    prediction, cause = model.predict(row["features"]).no_less_than(*noise), row.get("cause")
     if cause and cause["evidence_gain"] >= CLEARER:
-        told = told.moved(cause["moved_mm"]).no_less_than(*noise)
-        judged = decide(told, model, False, cause["moved_mm"])
-        split = {"depth95_mm": told.upper95_mm, "in_plane95_mm": told.upper95_mm}
+        prediction = prediction.moved(cause["moved_mm"]).no_less_than(*noise)
+        verdict_now = decide(prediction, model, False, cause["moved_mm"])
+        split = {"depth95_mm": prediction.upper95_mm, "in_plane95_mm": prediction.upper95_mm}
     else:
-        judged, wider = (
-            decide(told, model, row["measured"]),
-            told.upper95_mm / (row["error_inflation"] * row["noise95_mm"]),
-        )
+        verdict_now = decide(prediction, model, row["measured"])
+        wider = prediction.upper95_mm / (row["error_inflation"] * row["noise95_mm"])
         split = {key: wider * row[key] for key in ("depth95_mm", "in_plane95_mm")}
     fields = ("failure_probability", "mean_mm", "upper95_mm", "bounded")
-    return {**row, **split, **{key: getattr(told, key) for key in fields}, "verdict": judged}
+    return {**row, **split, **{key: getattr(prediction, key) for key in fields}, "verdict": verdict_now}

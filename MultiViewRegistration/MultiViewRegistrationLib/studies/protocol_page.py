@@ -93,8 +93,8 @@ def reliability_plot(rows: Rows) -> str:
     bands = reliability(rows)
     diagonal = ("#1a1a1a", None, None)
     lines = [Line("", SHARES, SHARES, diagonal)]
-    lines += [Line("", [said, said], found.interval, ("#666666", None, None)) for _, _, said, found in bands]
-    shares = [[said for _, _, said, _ in bands], [found.rate for *_, found in bands]]
+    lines += [Line("", [mean, mean], found.interval, ("#666666", None, None)) for _, _, mean, found in bands]
+    shares = [[mean for _, _, mean, _ in bands], [found.rate for *_, found in bands]]
     lines.append(Line("share found wrong", *shares, ("#0072b2", "circle", None), joined=False))
     axes = (
         Axis(label, "logit", SHARES, share_ticks)

@@ -16,7 +16,7 @@ from .conditions import CONDITIONS, INTERVALS, MAX_START_ERROR_MM
 from .statistics import SUCCESS_MM, SuccessRate, auroc, capture_range, success_by_interval
 from .tables import quantile, share, table, table_of
 
-#: Capture ranges are told in steps of this, and where there are so many registrations in each.
+#: Capture ranges are in steps of this; each step needs so many registrations.
 STEP_MM, MIN_PER_STEP = 10.0, 5
 #: What the nuisances are held against.
 CLEAN = "2 views, 90 degrees"
@@ -46,7 +46,7 @@ def verdict_is(rows: Rows, verdict: str) -> np.ndarray:
 
 
 def is_sound(row: dict) -> bool:
-    """Whether the geometry is as it was said, or as uncertain as it was said."""
+    """Whether the geometry is as given, or as uncertain as given."""
     return row["error"] is None or row["error"].startswith("encoder")
 
 
@@ -135,17 +135,21 @@ def capture(rows: Rows) -> str:
 
 def goals(rows: Rows) -> str:
     """What is to be reached, beside what was found."""
-    mm, said = mtre(rows), predicted(rows)
+    mm, with_prediction = mtre(rows), predicted(rows)
     tools, plain = beside_clean([row for row in rows if row["condition"] == "tools"], rows)
     seconds, assessed = column(rows, "register_s"), column(rows, "assess_s")
-    area = f"{_auroc(said, WRONG_MM)} of {len(said)}"
+    area = f"{_auroc(with_prediction, WRONG_MM)} of {len(with_prediction)}"
     ratio = f"{np.median(tools) / np.median(plain):.2f} of {len(tools)} pairs" if len(tools) else "none"
     body = [
         (f"AUROC for errors {ABOVE}", "0.99", area),
         ("wrong of the accepted", "at most 0.2 %", _wrong_of_accepted(rows)),
         (f"accepted of those {ABOVE}", "at most 2 %", _accepted_of_wrong(rows)),
         (f"rejected of those {UNDER}", "at most 5 %", share(verdict_is(rows, "reject"), mm < SUCCESS_MM)),
-        ("mTRE within its 95 % bound", "93 to 98 %", share(mtre(said) <= column(said, "upper95_mm"))),
+        (
+            "mTRE within its 95 % bound",
+            "93 to 98 %",
+            share(mtre(with_prediction) <= column(with_prediction, "upper95_mm")),
+        ),
         ("median mTRE with tools over a tenth of the image and more, by that without", "at most 1.5", ratio),
         ("assessment quicker than registration", "always", share(assessed < seconds, np.isfinite(seconds))),
     ]
@@ -203,12 +207,12 @@ def predictions(rows: Rows) -> str:
 def reliability(rows: Rows) -> list[tuple[float, float, float, SuccessRate]]:
     """(least, largest, mean predicted, share found wrong) of each band of BANDS that has results."""
     rows = predicted(rows)
-    said, wrong = column(rows, "failure_probability"), mtre(rows) > WRONG_MM
+    probability, wrong = column(rows, "failure_probability"), mtre(rows) > WRONG_MM
     bands = []
     for low, high in pairwise(BANDS):
-        held = (said >= low) & ((said < high) | (high == 1))
+        held = (probability >= low) & ((probability < high) | (high == 1))
         if held.any():
-            bands.append((low, high, float(said[held].mean()), SuccessRate.of(wrong, held)))
+            bands.append((low, high, float(probability[held].mean()), SuccessRate.of(wrong, held)))
     return bands
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ..errors import InputError
 from ..imaging.ct import CT
@@ -181,5 +180,7 @@ def _pixels_mm(image: RawImage) -> np.ndarray:
 
 def _png(mask: np.ndarray) -> bytes:
     file = io.BytesIO()
+    from PIL import Image  # optional in Slicer
+
     Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(file, "PNG")
     return file.getvalue()

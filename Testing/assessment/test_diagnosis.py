@@ -55,7 +55,9 @@ def cause_of(anatomy, views):
     return diagnose(anatomy, views, refine(anatomy, views, NEAR), NEAR)
 
 
-@pytest.mark.parametrize("cause", TURNS)
+@pytest.mark.parametrize(
+    "cause", [cause if cause == "mirrored" else pytest.param(cause, marks=pytest.mark.slow) for cause in TURNS]
+)
 def test_an_image_that_was_turned_is_named(anatomy, views, cause):
     found = cause_of(anatomy, [views[0], turned(views[1], WRONG[cause])])
     assert (found.cause, found.views) == (cause, ("view2",))
@@ -63,6 +65,7 @@ def test_an_image_that_was_turned_is_named(anatomy, views, cause):
     assert error_mm(found.world_from_ct) < 2
 
 
+@pytest.mark.slow
 def test_images_that_are_all_mirrored_are_named(anatomy, views):
     found = cause_of(anatomy, [turned(view, np.fliplr) for view in views])
     assert (found.cause, found.views) == ("mirrored", ()) and found.sentence.startswith(
@@ -70,7 +73,7 @@ def test_images_that_are_all_mirrored_are_named(anatomy, views):
     )
 
 
-@pytest.mark.parametrize("which", (0, 1))
+@pytest.mark.parametrize("which", (0, pytest.param(1, marks=pytest.mark.slow)))
 def test_an_inverted_image_is_named(anatomy, views, which):
     image = views[which].xray.line_integrals
     wrong = list(views)
@@ -98,6 +101,7 @@ def test_a_wrong_angle_of_one_of_two_views_is_named(anatomy, views):
     assert "against view1" in found.sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", (0, 2))
 def test_of_three_views_the_one_that_is_off_is_named(ct, anatomy, which):
     views = make_views(ct, ((0, 0), (90, 0), (45, 20)))
@@ -119,6 +123,7 @@ def long_ct():
     return CT(Volume(ndimage.gaussian_filter(hu, 0.7).astype(np.float32), affine))
 
 
+@pytest.mark.slow
 def test_another_part_of_the_ct_than_the_start_says_is_named(long_ct):
     anatomy, views = PreparedCT(long_ct), make_views(long_ct)
     start = off(TRUE_POSE, [1, -1, 2], [2, 3, 95])
@@ -128,6 +133,7 @@ def test_another_part_of_the_ct_than_the_start_says_is_named(long_ct):
     assert cause.cause == "part" and "towards the feet" in cause.sentence and error_mm(cause.world_from_ct) < 3
 
 
+@pytest.mark.slow
 def test_a_ct_that_is_too_short_for_the_field_is_named(long_ct):
     """A slab of it, and X-rays of the whole."""
     views = make_views(long_ct)
@@ -157,6 +163,7 @@ def test_a_sound_case_that_was_registered_wrongly_blames_no_image(anatomy, views
     assert cause is None or cause.cause == "level"
 
 
+@pytest.mark.slow
 def test_another_patient_is_explained_by_nothing(ct, views):
     random = np.random.default_rng(11)
     blobs = ndimage.gaussian_filter(random.normal(size=ct.volume.values.shape), 2.0)
@@ -272,6 +279,7 @@ def test_a_turn_by_90_degrees_is_asked_after_only_where_the_image_is_square(view
     assert {each.cause for each in hypotheses(tall)} == {"mirrored", "upside down", "turned 180", "inverted", "swapped"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cause", ("mirrored", "turned 180"))
 def test_it_is_named_on_another_simulators_x_rays(shared_data, cause):
     case = Case.load(shared_data / "sim" / "pelvis-lateral" / "case.json")

@@ -139,7 +139,7 @@ class LandmarksPresenter(Presenter):
 def _cell(clicked: bool, coming: bool, residual) -> LandmarkCell:
     if clicked and residual is not None:
         text = _("{mm:.1f} mm").format(mm=residual.residual_mm)
-        tip = _("{px:.1f} pixels from where the landmarks' pose has it: {fate}.").format(
+        tip = _("{px:.1f} pixels from where the landmarks' pose has it: {status}.").format(
             px=residual.residual_px, status=residual.status
         )
         return LandmarkCell(text if residual.used else f"{MISFIT} {text}", tip, off=not residual.used)

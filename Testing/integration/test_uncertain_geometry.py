@@ -88,7 +88,7 @@ def test_result_and_report_tell_given_and_corrected_cameras(unsure, certainty):
     assert seen < 0.6 * before
 
     alone = certainty == (None, None)
-    assert ["view2: its geometry is unknown" in reason for reason in told["reasons"][:1]] == [True] * alone
+    assert ["The geometry of view2 is unknown" in reason for reason in told["reasons"][:1]] == [True] * alone
     assert all(reason in html for reason in told["reasons"])
     assert told["verdict"] == ("check" if alone else "accept")
 

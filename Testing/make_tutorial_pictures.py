@@ -106,7 +106,7 @@ def main(folder: Path) -> None:
         [list(pair) for pair in zip(before, overlay(person, take, "Two colours"), strict=True)], "before_after.jpg"
     )
     blend, edges, tiles, difference = (
-        overlay(person, take, mode)[0] for mode in ("Blend", "Edges of bones", "Checkerboard", "Difference")
+        overlay(person, take, mode)[0] for mode in ("Blend", "Edges", "Checkerboard", "Difference")
     )
     take.save([[blend, edges], [tiles, difference]], "overlays.jpg")
     linked_cursor(person, take)
@@ -162,7 +162,7 @@ def linked_cursor(person: Person, take: Pictures) -> None:
     from MultiViewRegistrationLib.geometry.rigid import transform_points
 
     check = person.of("check")
-    person.host.choose(check.overlayComboBox, "None, the X-ray alone")
+    person.host.choose(check.overlayComboBox, "X-ray alone")
     person.host.click(check.cursorButton)
     world = transform_points(person.pose, np.array(POINT))
     pixels = [view.camera.project(world) for view in person.panel.registration.xrays]
@@ -278,7 +278,7 @@ def volume_rendering(host: Host) -> None:
 
 
 def scene(person: Person, take: Pictures) -> None:
-    person.host.choose(person.of("check").overlayComboBox, "None, the X-ray alone")
+    person.host.choose(person.of("check").overlayComboBox, "X-ray alone")
     person.host.click(person.of("ct").in3DButton)
     person.views = person.host.open_views(1000, 640)
     person.views.setLayout(ONE_3D)

@@ -73,7 +73,7 @@ def test_without_a_geometry_there_is_no_centre(registration):
 
 def test_what_is_lacking(scene, registration):
     from MultiViewRegistrationLib.mrml.registration import Registration
-    from MultiViewRegistrationLib.session.lacking import lacking
+    from MultiViewRegistrationLib.session.readiness import missing_inputs
     from MultiViewRegistrationLib.session.session import Session
 
     session = Session(registration)
@@ -81,9 +81,9 @@ def test_what_is_lacking(scene, registration):
     def lacks(start: str, refinement: str = "joint") -> str:
         registration.node.SetParameter("start", start)
         registration.node.SetParameter("refinement", refinement)
-        return lacking(session)
+        return missing_inputs(session)
 
-    assert lacking(session) == "" and (registration.start, registration.refinement) == ("search", "joint")
+    assert missing_inputs(session) == "" and (registration.start, registration.refinement) == ("search", "joint")
     assert {start: lacks(start) for start in ("given", "search", "by hand")} == dict.fromkeys(
         ("given", "search", "by hand"), ""
     )
@@ -94,4 +94,4 @@ def test_what_is_lacking(scene, registration):
     registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 150))
     assert "outside all X-rays" in lacks("search")
     assert "outside" not in lacks("landmarks")
-    assert lacking(Session(Registration.create(scene))) == "Choose a CT first."
+    assert missing_inputs(Session(Registration.create(scene))) == "Choose a CT first."

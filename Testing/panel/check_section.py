@@ -38,7 +38,7 @@ def settle(person) -> None:
 
 def choose(person, name: str) -> None:
     person.host.choose(person.of("check").overlayComboBox, name)
-    if name == "None, the X-ray alone":
+    if name == "X-ray alone":
         person.host.process(0.15)
     else:
         person.host.process(0.1)

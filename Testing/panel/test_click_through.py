@@ -155,7 +155,7 @@ def goes_through_the_history(person) -> None:
 
 
 def looks_at_the_overlays(person) -> None:
-    check, none = person.of("check"), "None, the X-ray alone"
+    check, none = person.of("check"), "X-ray alone"
     modes = [check.overlayComboBox.itemText(index) for index in range(check.overlayComboBox.count)]
     person.host.choose(check.overlayComboBox, none)
     person.wait(lambda: person.panel.session.drawing.at_rest)

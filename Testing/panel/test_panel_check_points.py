@@ -32,7 +32,7 @@ def pure(picture: np.ndarray, channel: int) -> np.ndarray:
 
 def test_a_segment_and_a_planned_screw_are_seen_on_the_x_rays_where_they_are(viewer):
     model, line = ball(viewer), screw(viewer)
-    choose(viewer, "None, the X-ray alone")
+    choose(viewer, "X-ray alone")
     viewer.host.process(0.2)
     box = viewer.of("check").structuresComboBox
     assert {node.GetName() for node in box.checkedNodes()} >= {"Tumour", "Screw"}
@@ -56,7 +56,7 @@ def test_a_segment_and_a_planned_screw_are_seen_on_the_x_rays_where_they_are(vie
 
 def test_structures_follow_the_ct(viewer):
     ball(viewer)
-    choose(viewer, "None, the X-ray alone")
+    choose(viewer, "X-ray alone")
     viewer.host.process(0.2)
     before = pure(viewer.picture(1), 0).mean(axis=0)
     viewer.registration.world_from_ct = off(START, [0, 0, 0], [0, 0, 10.0])
@@ -76,7 +76,7 @@ def test_the_linked_cursor_by_clicks(viewer):
     from MultiViewRegistrationLib.mrml.frames import ras_from_lps
 
     ui, views = viewer.of("check"), viewer.registration.xrays
-    choose(viewer, "None, the X-ray alone")
+    choose(viewer, "X-ray alone")
     seen = [view.camera.project(transform_points(viewer.registration.world_from_ct, POINT)) for view in views]
     viewer.host.click(ui.cursorButton)
     before = viewer.picture(2)
@@ -87,7 +87,7 @@ def test_the_linked_cursor_by_clicks(viewer):
     assert len(line) > 60
     assert np.linalg.norm(line - [at.x(), at.y()], axis=1).min() < 3
     viewer.click_pixel(2, seen[1])
-    assert np.linalg.norm(viewer.panel.sections["check"].points._cursor.ct_ras - ras_from_lps(POINT)) < 2
+    assert np.linalg.norm(viewer.panel.sections["check"].cursor.cursor.ct_ras - ras_from_lps(POINT)) < 2
     assert "In the CT at R" in ui.cursorLabel.text
     assert "The rays miss it by up to" in ui.cursorLabel.text
     viewer.host.click(ui.clearCursorButton)

@@ -52,7 +52,7 @@ def assesses(person):
 
 
 def chooses_an_overlay(person):
-    person.host.choose(person.of("check").overlayComboBox, "Edges of bones")
+    person.host.choose(person.of("check").overlayComboBox, "Edges")
 
 
 def moves_the_ct(person):

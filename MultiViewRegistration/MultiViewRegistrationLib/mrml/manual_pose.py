@@ -125,6 +125,12 @@ def copy_pose(registration: Registration, transform) -> None:
     )
 
 
+def other_transforms(registration: Registration) -> list:
+    """The transform nodes that a person sees, without the CT's own."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLTransformNode", registration.scene)
+    return [node for node in nodes if node is not registration.ct_transform and not node.GetHideFromEditors()]
+
+
 def centre_ct(registration: Registration) -> None:
     """Put the middle of the CT's bone where the central rays of the X-rays meet, the CT's axes along the world's.
 

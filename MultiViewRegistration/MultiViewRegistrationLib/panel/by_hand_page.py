@@ -41,7 +41,7 @@ class ByHandPage:
 
     def refresh(self) -> None:
         section, button = self._section, self._section.ui.moveButton
-        if section.start != "by hand" or section.session.running:
+        if section.registration.start != "by hand" or section.session.running:
             self.leave()
         possible = section.registration.ct is not None and not section.session.running
         button.enabled = possible

@@ -5,52 +5,37 @@ from __future__ import annotations
 from time import monotonic
 
 import qt
-from slicer.i18n import tr as _
 
 from ..mrml import overlay, source_view
-from ..mrml.registration import Registration
 from ..mrml.structures import Projections, choose_structures, structures_of
+from ..session.presenters.check import OVERLAYS
+from ..session.translation import _
 from . import packages, three_d
 from .part import Part
-
-#: Each mode's name, and what its colours say.
-OVERLAYS = {
-    "blend": (
-        _("Blend"),
-        _("The CT rendered as an X-ray (DRR), in the X-ray's greys. Where the CT ends, the X-ray alone is seen."),
-    ),
-    "flicker": (_("Flicker"), _("X-ray and DRR by turns: nothing must jump.")),
-    "checkerboard": (
-        _("Checkerboard"),
-        _("Tiles of X-ray and DRR by turns: lines of bone must run on from tile to tile."),
-    ),
-    "edges": (_("Edges of bones"), _("Orange: edges of the CT's bones, or of the structure that is registered.")),
-    "colours": (_("Two colours"), _("X-ray in orange, DRR in blue: grey where they agree.")),
-    "difference": (_("Difference"), _("Orange: the X-ray is brighter; blue: the DRR is brighter; dark: they agree.")),
-    "off": (_("None, the X-ray alone"), ""),
-}
 
 
 class Overlays(Part):
     """Overlay mode, structures, and the source's eye."""
 
     def connect(self) -> None:
-        ui = self.ui
-        self._of: Registration | None = None
+        ui, presenter, do = self.ui, self.section.presenter, self.section.do
         self._projections: Projections | None = None
         for mode in overlay.MODES:
             ui.overlayComboBox.addItem(OVERLAYS[mode][0], mode)
-        ui.overlayComboBox.connect("currentIndexChanged(int)", self._on_overlay)
-        ui.opacitySlider.valueChanged.connect(self._on_opacity)
-        ui.structuresComboBox.checkedNodesChanged.connect(self._on_structures)
+        ui.overlayComboBox.connect("currentIndexChanged(int)", lambda index: do(self._choose, overlay.MODES[index]))
+        ui.opacitySlider.valueChanged.connect(
+            lambda value: presenter.set_opacity(value) if self.section.asked else None
+        )
+        ui.structuresComboBox.checkedNodesChanged.connect(lambda: do(self._choose_structures))
         ui.beamComboBox.connect("activated(int)", self._on_beam)
 
-    def adopt(self) -> None:
-        self._of, self._projections = self.registration, Projections(self.registration)
-
     def let_go(self) -> None:
-        self._projections.remove()
-        for view in self._of.xrays:
+        projections, self._projections = self._projections, None
+        if self.registration is None or self.registration.scene is None:
+            return
+        if projections is not None:
+            projections.remove()
+        for view in self.registration.xrays:
             overlay.remove(view)
 
     def refresh(self) -> None:
@@ -69,24 +54,18 @@ class Overlays(Part):
     def follow(self) -> None:
         self.session.drawing.mode = overlay.mode_of(self.registration)
         overlay.lay(self.registration, monotonic())
+        if self._projections is None:
+            self._projections = Projections(self.registration)
         self._projections.update()
         self._fit_beam()
 
-    def _on_overlay(self, index: int) -> None:
-        if self.section.asked:
-            with self.panel.acting():
-                if overlay.MODES[index] != "off":
-                    packages.ensure(self.panel.resource_path("requirements.txt"))
-                self.registration.node.SetParameter(overlay.MODE, overlay.MODES[index])
+    def _choose(self, mode: str) -> None:
+        if mode != "off":
+            packages.ensure(self.panel.resource_path("requirements.txt"))
+        self.section.presenter.choose_overlay(mode)
 
-    def _on_opacity(self, value: float) -> None:
-        if self.section.asked:
-            self.registration.node.SetParameter(overlay.OPACITY, str(round(value, 3)))
-
-    def _on_structures(self) -> None:
-        if self.section.asked:
-            with self.panel.acting():
-                choose_structures(self.registration, list(self.ui.structuresComboBox.checkedNodes()))
+    def _choose_structures(self) -> None:
+        choose_structures(self.registration, list(self.ui.structuresComboBox.checkedNodes()))
 
     # The source's eye
 

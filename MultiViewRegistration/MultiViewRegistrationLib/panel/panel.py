@@ -36,6 +36,7 @@ class Panel(slicer.util.VTKObservationMixin):
     """
 
     turn_s, patience_s = POLL_WAIT_S, PATIENCE_S
+    installs_packages, register_keys = True, "Ctrl+Return"
 
     def __init__(self, ui, logic, resource_path: Callable[[str], str]) -> None:
         super().__init__()

@@ -28,7 +28,9 @@ class PoseFile:
             self._ui.poseQuestionsWidget, lambda *answer: section.do(self.presenter.answer, *answer)
         )
         self._ui.poseFileButton.clicked.connect(self._on_file)
-        self._ui.placeCTButton.clicked.connect(lambda: section.do(lambda: section.place_at(self.presenter.pose())))
+        self._ui.placeCTButton.clicked.connect(
+            lambda: section.do(lambda: section.presenter.place_at(self.presenter.pose()))
+        )
 
     def refresh(self) -> None:
         ui, shown = self._ui, self.presenter.shown()

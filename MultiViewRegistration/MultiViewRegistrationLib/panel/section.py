@@ -8,9 +8,7 @@ import qt
 import slicer
 
 from ..errors import InputError
-from ..session import assessment
 from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State
-from ..session.verdict import headline
 
 SYMBOLS = {
     TODO: "\u25cb",
@@ -21,16 +19,6 @@ SYMBOLS = {
     CHECK: "\u26a0",
     REJECT: "\u2718",
 }
-
-
-def verdict_state(session) -> State | None:
-    """The verdict on the pose as it is; None where there is none."""
-    word = assessment.verdict(session)
-    return (
-        State({"accept": DONE, "check": CHECK, "reject": REJECT}[word], headline(session.history.current))
-        if word
-        else None
-    )
 
 
 class Section:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from ..errors import InputError
 from ..mrml.case import SUGGESTED
 from ..mrml.fingerprint import fingerprint
 from ..mrml.image import add_mask
 from .history import Entry
 from .session import Session
-from .verdict import in_words
+from .translation import _
 
+SENTENCES = {
+    "accept": _(
+        "Verdict: accept. The pose agrees with everything that was checked; how often that is wrong was measured on simulated "
+        "X-rays alone."
+    ),
+    "check": _("Verdict: check. Look at the overlays of every X-ray before the pose is used."),
+    "reject": _("Verdict: reject. The pose must not be used."),
+}
+NOT_ASSESSED = _("Verdict: not assessed. Look at the overlays of every X-ray.")
 #: Said where the pose was dragged or typed since, or never assessed.
-MOVED_SINCE = "The CT was moved since the pose was assessed; assess it anew."
+MOVED_SINCE = _("The CT was moved since the pose was assessed; assess it anew.")
 
 
 def assess(session: Session) -> None:
@@ -68,11 +79,9 @@ def outdated_reason(session: Session) -> str:
         return session.stale_reason()
     if session.history.moved:
         return MOVED_SINCE
-    return (
-        ""
-        if entry.assessed == fingerprint(session.registration)
-        else ("The assessment is stale: the CT, an X-ray or its geometry has changed since; assess the pose anew.")
-    )
+    if entry.assessed != fingerprint(session.registration):
+        return _("The assessment is stale: the CT, an X-ray or its geometry has changed since; assess the pose anew.")
+    return ""
 
 
 def verdict(session: Session) -> str:
@@ -81,13 +90,30 @@ def verdict(session: Session) -> str:
     return entry.verdict if entry is not None and entry.verdict and not outdated_reason(session) else ""
 
 
+def headline(entry: Entry) -> str:
+    """The verdict of an entry that has one, in a few words: "accept, probably below 0.3 mm"."""
+    if entry.verdict == "reject" or entry.upper95_mm is None:
+        return entry.verdict
+    mm = ceil(10 * entry.upper95_mm) / 10
+    return _("{verdict}, probably below {mm:.1f} mm").format(verdict=entry.verdict, mm=mm)
+
+
 def describe(session: Session) -> list[str]:
     """The verdict in words, and what speaks against the pose, a sentence each."""
     entry, why = session.history.current, outdated_reason(session)
-    lines = [in_words(entry, why)]
     if entry is None or not (entry.fingerprint or entry.assessed):
-        return lines
-    return [*lines, why, *entry.reasons] if why else [*lines, *entry.reasons]
+        return [NOT_ASSESSED]
+    return list(filter(None, [_sentence(entry, why), why, *entry.reasons]))
+
+
+def _sentence(entry: Entry, why: str) -> str:
+    """The verdict of an entry; why: it does not hold any more, "" where it does."""
+    if entry.verdict is None or why:
+        return NOT_ASSESSED
+    if entry.upper95_mm is None:
+        return SENTENCES[entry.verdict]
+    bound = _("Predicted error: below {mm:.1f} mm in 95 of 100 cases.").format(mm=entry.upper95_mm)
+    return f"{SENTENCES[entry.verdict]} {bound}"
 
 
 def use_suggested_masks(session: Session) -> str:
@@ -100,24 +126,31 @@ def use_suggested_masks(session: Session) -> str:
     why, result = outdated_reason(session), session.result
     if why or result is None or result.assessment is None:
         raise InputError(
-            f"Mask: {_lower(why or 'This pose was not assessed.')}, expected a pose that was; register, or assess this pose."
+            _("Mask: {why}, expected a pose that was assessed; register, or assess this pose.").format(
+                why=_lower(why or _("This pose was not assessed."))
+            )
         )
     if result.verdict == "reject":
         raise InputError(
-            "Mask: this pose was rejected, expected one that is nearly right: of a wrong one it is the CT that does not fit."
+            _(
+                "Mask: this pose was rejected, expected one that is nearly right: of a wrong one it is the CT that does not fit."
+            )
         )
     masks = result.suggested_masks()
     if not masks:
         raise InputError(
-            "Mask: nothing differs by more than noise explains, expected a tool or something that moved; draw a mask where "
-            "you see one."
+            _(
+                "Mask: nothing differs by more than noise explains, expected a tool or something that moved; draw a mask where "
+                "you see one."
+            )
         )
-    valid, told = {view.name: view.xray.valid for view in result.views}, []
+    valid, shares = {view.name: view.xray.valid for view in result.views}, []
     for view in [view for view in session.registration.xrays if view.name in masks]:
-        add_mask(view, f"{view.name} without what does not fit", masks[view.name])
+        add_mask(view, _("{name} without what does not fit").format(name=view.name), masks[view.name])
         view.mask.SetAttribute(SUGGESTED, "1")
-        told.append(f"{100 * (1 - masks[view.name].sum() / valid[view.name].sum()):.0f} % of {view.name}")
-    return f"Left out: {', '.join(told)}. Look at the masks, then register again."
+        percent = 100 * (1 - masks[view.name].sum() / valid[view.name].sum())
+        shares.append(_("{percent:.0f} % of {name}").format(percent=percent, name=view.name))
+    return _("Left out: {shares}. Look at the masks, then register again.").format(shares=", ".join(shares))
 
 
 def _lower(sentence: str) -> str:

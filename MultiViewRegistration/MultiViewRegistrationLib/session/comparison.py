@@ -15,6 +15,7 @@ from ..mrml.xray import ATTRIBUTE
 from .background_task import POLL_WAIT_S, Worker
 from .history import Entry, History
 from .session import Session
+from .translation import _
 
 
 class SimilarityUpdater:
@@ -91,7 +92,7 @@ def compare_poses(session: Session, one: Entry, other: Entry) -> Callable[[], Po
     """
     anatomy = session.anatomy
     if anatomy is None:
-        raise InputError("Compare: the CT is not ready yet, expected it to be; wait a moment.")
+        raise InputError(_("Compare: the CT is not ready yet, expected it to be; wait a moment."))
     views = session.corrected_case().views
 
     def compare() -> PoseComparison:

@@ -11,7 +11,22 @@ import numpy as np
 
 from ..mrml.fingerprint import of_geometry
 from ..mrml.registration import Registration
+from .translation import _
 
+#: How a person reads the methods of entries.
+METHODS = {
+    "before": _("Before"),
+    "moved": _("Moved"),
+    "transform": _("Transform"),
+    "centred": _("Centred"),
+    "tracked": _("Sequence"),
+    "given": _("As placed"),
+    "search": _("Search"),
+    "landmarks": _("Landmarks"),
+    "by hand": _("By hand"),
+    "regressor": _("Regressor"),
+    "auto": _("Automatic"),
+}
 PARAMETER = "history"
 POSITION = "historyPosition"
 
@@ -233,3 +248,9 @@ class ManualMoveRecorder:
         if self._registration.scene is not None:
             self._history.note("by hand")
         self._history.unnoted = "moved"
+
+
+def describe_method(entry: Entry) -> str:
+    """How a pose came about, and by which published refinement, if by one."""
+    method = METHODS.get(entry.method, entry.method)
+    return f"{method}, {entry.refinement}" if entry.refinement else method

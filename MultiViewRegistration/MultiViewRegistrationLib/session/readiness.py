@@ -1,4 +1,4 @@
-"""Whether the X-rays of a registration can be used, told while a person is still at them, and cheaply enough for a timer."""
+"""Whether the X-rays of a registration can be used, and what it still needs before it can begin; cheap enough for a timer."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from itertools import combinations
 import numpy as np
 
 from ..errors import InputError
+from ..mrml import landmarks, manual_pose
 from ..mrml.fingerprint import of_view
 from ..mrml.image import refresh
+from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from .inputs import Inputs
+from .session import POSELESS_STARTS, REGRESSOR_STARTS, SEARCH_STARTS, Session
+from .translation import _
+
+#: Landmarks that a start from them needs, and positions of them in the X-rays.
+MIN_LANDMARKS, MIN_POSITIONS = 3, 4
 
 
 class Readiness:
@@ -51,16 +58,7 @@ class Readiness:
 
     def twins(self) -> tuple[XRayView, XRayView] | None:
         """Two views that are used and have the same geometry, if there are any."""
-        placed = [view for view in self._registration.xrays if view.used and view.placed]
-        matrices = [view.camera.projection_matrix for view in placed]
-        return next(
-            (
-                (placed[i], placed[j])
-                for i, j in combinations(range(len(placed)), 2)
-                if np.allclose(matrices[i], matrices[j])
-            ),
-            None,
-        )
+        return _twins([view for view in self._registration.xrays if view.used and view.placed])
 
     def _source_changed(self, view: XRayView) -> bool:
         """Whether the volume that a picture was made from is another one now; what it was is remembered from the first look on."""
@@ -78,3 +76,71 @@ class Readiness:
         except InputError as error:
             trouble = str(error)
         self._looked[view.node.GetID()] = of_view(view), trouble
+
+
+def missing_inputs(session: Session) -> str:
+    """What to do before a registration can begin, in a sentence; "" where it can, as far as can be seen without looking at voxels."""
+    registration = session.registration
+    return missing_images(registration) or missing_at_start(session, registration.start, registration.refinement)
+
+
+def missing_images(registration: Registration) -> str:
+    """Of that, what concerns the CT and the X-rays, whatever the start; a regressor is trained for them, too."""
+    if registration.ct is None:
+        return _("Choose a CT first.")
+    views = [view for view in registration.xrays if view.used]
+    if not views:
+        return _("Add an X-ray first, better two, or use one that is skipped.")
+    try:
+        twins = _twins(views)
+    except InputError as error:
+        return str(error)
+    if twins:
+        return _("{one} and {other} have the same geometry: correct that of one, or skip it.").format(
+            one=twins[0].name, other=twins[1].name
+        )
+    return ""
+
+
+def missing_at_start(session: Session, start: str, refinement: str = "joint") -> str:
+    """Of that, what concerns the start alone."""
+    registration = session.registration
+    if start in REGRESSOR_STARTS and session.regressors.missing():
+        return session.regressors.missing()
+    if start in SEARCH_STARTS and refinement != "joint":
+        return _(
+            'The refinement "{refinement}" needs a pose to begin with: choose a start that does not search, or the refinement "joint".'
+        ).format(refinement=refinement)
+    if start == "landmarks":
+        return _missing_landmarks(registration)
+    if (
+        start not in POSELESS_STARTS
+        and any(view.used and view.placed for view in registration.xrays)
+        and not manual_pose.ct_is_seen(registration)
+    ):
+        return _("The CT lies outside all X-rays: centre it there, or move it.")
+    return ""
+
+
+def _missing_landmarks(registration: Registration) -> str:
+    """A landmark in the CT counts once for each X-ray that shows it."""
+    in_ct, *in_xrays = landmarks.clicked(registration).values()
+    pairs = [label for labels in in_xrays for label in labels if label in in_ct]
+    count = len(set(pairs))
+    if count >= MIN_LANDMARKS and len(pairs) >= MIN_POSITIONS:
+        return ""
+    so_far = _("none so far")
+    if len(pairs) == 1:
+        so_far = _("1 so far, with 1 position")
+    elif pairs:
+        so_far = _("{count} so far, with {positions} positions").format(count=count, positions=len(pairs))
+    return _(
+        "Click four landmarks in the CT and in an X-ray, or three of which one is in two X-rays; {so_far}."
+    ).format(so_far=so_far)
+
+
+def _twins(views: list[XRayView]) -> tuple[XRayView, XRayView] | None:
+    """Two views with the same geometry, if there are any. InputError for one without a geometry."""
+    matrices = [view.camera.projection_matrix for view in views]
+    pairs = combinations(range(len(views)), 2)
+    return next(((views[i], views[j]) for i, j in pairs if np.allclose(matrices[i], matrices[j])), None)

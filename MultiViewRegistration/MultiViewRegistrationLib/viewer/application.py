@@ -30,7 +30,6 @@ from .autosave import Autosave
 from .downloads import Downloads
 from .moving import Moving
 from .opening import Opening
-from .points import Points
 from .saving import Saving
 from .sections import SECTIONS
 from .uploads import Uploads
@@ -49,6 +48,7 @@ class Application:
 
     #: Seconds that a poll of a thread waits, and that the page waits for a small file before it is said to be being read.
     turn_s, patience_s = 0.0, 0.05
+    installs_packages, register_keys = False, "Ctrl+Enter"
 
     def __init__(self, server, uploads: Uploads, downloads: Downloads, demo: Callable[[], Path]) -> None:
         _quieten()
@@ -67,10 +67,11 @@ class Application:
         self.downloads = downloads
         self.opening, self.saving = Opening(self, demo), Saving(self, self.downloads)
         uploads.take, uploads.belongs_to = self.opening.take, lambda: self.session
-        self.moving, self.points, self.autosave = Moving(self), Points(self), Autosave(self)
+        self.moving, self.autosave = Moving(self), Autosave(self)
         self.views = Views(self)
         self.sections = {kind.NAME: kind(self) for kind in SECTIONS}
         self._unmade = [*self.sections.values()]
+        self.cursor = self.sections["check"].presenter.cursor
         ct, xrays, start, sequence = (self.sections[name] for name in ("ct", "xrays", "start", "sequence"))
         self.takers = {
             "ct": ct.take,
@@ -107,7 +108,6 @@ class Application:
                 registration.node.AddObserver(vtkCommand.ModifiedEvent, self._on_changed),
             )
         display.show_alone(self.scene, registration)
-        self.points.adopt()
         self.views.adopt()
         for section in self.sections.values():
             section.adopt()
@@ -213,8 +213,6 @@ class Application:
                     if self.session.message:
                         self.tell(self.session.message)
             self.moving.tick()
-            if self.points.tick():
-                self._stale = True
             for section in self.sections.values():
                 with suppress(InputError):
                     section.tick()

@@ -7,7 +7,7 @@ from trame.widgets import client, html
 from trame.widgets import vuetify3 as v
 
 from ..mrml import layout
-from ..session.presenters.section import DONE, PROBLEM, READY, RUNNING, TODO
+from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO
 from . import elements, views_bar
 from .starting import THEME, TITLE
 
@@ -18,6 +18,8 @@ ICONS = {
     RUNNING: "mdi-play-circle",
     DONE: "mdi-check-circle",
     PROBLEM: "mdi-alert",
+    CHECK: "mdi-alert",
+    REJECT: "mdi-close-circle",
 }
 
 

@@ -40,7 +40,7 @@ class PoseFileCard:
             v.VBtn(
                 _("Put the CT there"),
                 v_if="start.pose_file.name && !start.pose_file.problem",
-                click=lambda: self._section.place_at(self.presenter.pose),
+                click=self._section.acting(lambda: self._section.presenter.place_at(self.presenter.pose())),
                 size="small",
                 variant="tonal",
                 classes="mt-2",

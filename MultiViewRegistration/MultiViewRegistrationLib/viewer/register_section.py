@@ -1,66 +1,56 @@
-"""One button, its progress, and the history of poses."""
+"""The section Register in the page."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import asdict
 
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
-from ..session.lacking import lacking
-from ..session.presenters.section import DONE, PROBLEM, READY, RUNNING, TODO, State
-from ..session.words import method_in_words, started_in_words, took, worst
-from .comparison_part import ComparisonPart
+from ..session.presenters.register import REFINEMENTS, ComparisonPresenter, RegisterPresenter
+from ..session.translation import _
+from .picture import data_url
 from .section import Section
-
-REFINEMENTS = {
-    "joint": "Joint, all X-rays together",
-    "diffpose": "DiffPose (published baseline)",
-    "cui2025": "Cui et al. 2025 (published baseline)",
-    "xvr": "xvr (published baseline)",
-}
-IDLE = {"running": False, "percent": None, "text": ""}
 
 
 class RegisterSection(Section):
-    """Begin, watch and cancel a registration; what it came to; the way back."""
+    """Begin, watch and cancel a registration; what it came to; the way back; two poses side by side, in a dialog over the page."""
 
-    NAME, TITLE = "register", "Register"
+    NAME, TITLE = "register", RegisterPresenter.TITLE
+    PRESENTER = RegisterPresenter
 
     def __init__(self, application) -> None:
         super().__init__(application)
-        self._ready = False
-        self.comparison = ComparisonPart(self)
+        self.comparison, self._compared = ComparisonPresenter(application), None
+        self._show_comparison()
 
     def build(self) -> None:
         with html.Div(classes="mv-row"):
             v.VBtn(
-                "Register",
+                _("Register"),
                 click=self.register,
-                disabled=("!!register.lacking || register.busy",),
+                disabled=("!!register.missing || register.busy",),
                 color="primary",
                 prepend_icon="mdi-target",
-                title=("register.lacking || 'Find where the CT lies (Ctrl+Enter)'",),
-            )
-            v.VBtn("Cancel", click=self.cancel, disabled=("!register.running",), variant="outlined")
-            v.VBtn(
-                icon="mdi-undo",
-                click=self.undo,
-                disabled=("!register.can_undo",),
-                variant="text",
-                size="small",
-                title="Undo (Ctrl+Z)",
-                aria_label="Undo",
+                title=("register.hint",),
             )
             v.VBtn(
-                icon="mdi-redo",
-                click=self.redo,
-                disabled=("!register.can_redo",),
-                variant="text",
-                size="small",
-                title="Redo (Ctrl+Y)",
-                aria_label="Redo",
+                _("Cancel"),
+                click=self.acting(self.presenter.cancel),
+                disabled=("!register.running",),
+                variant="outlined",
+                title=_("Stop, and take the CT back to where it was."),
             )
+            for name, keys, action in ((_("Undo"), "Ctrl+Z", self.undo), (_("Redo"), "Ctrl+Y", self.redo)):
+                v.VBtn(
+                    icon=f"mdi-{action.__name__}",
+                    click=action,
+                    disabled=(f"!register.can_{action.__name__}",),
+                    variant="text",
+                    size="small",
+                    title=f"{name} ({keys})",
+                    aria_label=name,
+                )
         with html.Div(v_if="progress.running", role="status"):
             v.VProgressLinear(
                 model_value=("progress.percent",),
@@ -70,14 +60,32 @@ class RegisterSection(Section):
                 color="primary",
             )
             html.Div("{{ progress.text }}", classes="mv-fact")
-        html.Div("{{ register.lacking }}", v_if="register.lacking && !register.outcome", classes="mv-fact")
         html.Div(
-            "{{ register.outcome }}", v_if="register.outcome && !progress.running", classes="mv-outcome", role="status"
+            "{{ register.outcome }}",
+            v_if="register.outcome && !progress.running",
+            classes=("register.outcome === register.missing ? 'mv-fact' : 'mv-outcome'",),
+            role="status",
         )
         html.Div("⚠ {{ note }}", v_for="note in register.notes", key="note", classes="mv-caution")
-        with html.Table(v_if="register.history.length", classes="mv-table mv-history", aria_label="History of poses"):
+        self._build_history()
+        self._build_comparison()
+        with html.Details(classes="mv-details"):
+            html.Summary(_("Refinement"))
+            v.VSelect(
+                items=([{"value": key, "title": title} for key, title in REFINEMENTS.items()],),
+                classes="mt-2",
+                label=_("Refinement"),
+                model_value=("register.refinement",),
+                update_modelValue=(self.acting(self.presenter.refine), "[$event]"),
+                disabled=("register.busy",),
+            )
+
+    def _build_history(self) -> None:
+        with html.Table(
+            v_if="register.history.length", classes="mv-table mv-history", aria_label=_("History of poses")
+        ):
             with html.Thead(), html.Tr():
-                for title in ("Time", "Method", "Similarity", "s", ""):
+                for title in (_("Time"), _("Method"), _("Similarity"), _("s"), ""):
                     html.Th(title)
             with (
                 html.Tbody(),
@@ -85,7 +93,7 @@ class RegisterSection(Section):
                     v_for="entry in register.history", key="entry.number", classes=("entry.current ? 'selected' : ''",)
                 ),
             ):
-                html.Td("{{ entry.time }}")
+                html.Td("{{ entry.time }}", title=("entry.date",))
                 with (
                     html.Td(title=("entry.tip",)),
                     html.Button(
@@ -93,12 +101,12 @@ class RegisterSection(Section):
                         classes="mv-link",
                         click=(self.go, "[entry.number]"),
                         disabled=("register.busy",),
-                        title="Put the CT there",
+                        title=_("Put the CT there"),
                         aria_current=("entry.current ? 'true' : 'false'",),
                     ),
                 ):
                     html.Span("{{ entry.method }}")
-                html.Td("{{ entry.similarity }}")
+                html.Td("{{ entry.similarity }}", title=("entry.similarity_tip",))
                 html.Td("{{ entry.seconds }}")
                 with html.Td():
                     v.VBtn(
@@ -106,167 +114,91 @@ class RegisterSection(Section):
                         size="x-small",
                         variant="text",
                         v_if="!entry.current",
-                        title="Compare with where the CT is",
-                        click=(self.comparison.compare, "[entry.number]"),
-                        aria_label=("'Compare with ' + entry.method",),
+                        title=_("Compare with where the CT is"),
+                        click=(self.acting(self.comparison.compare), "[entry.number]"),
+                        aria_label=(f"'{_('Compare with')} ' + entry.method",),
                         disabled=("register.busy",),
                     )
-        self.comparison.build()
-        with html.Details(classes="mv-details"):
-            html.Summary("Refinement")
-            v.VSelect(
-                items=([{"value": key, "title": title} for key, title in REFINEMENTS.items()],),
-                classes="mt-2",
-                label="Refinement",
-                model_value=("register.refinement",),
-                update_modelValue=(self.refine, "[$event]"),
-                disabled=("register.busy",),
-            )
+
+    def _build_comparison(self) -> None:
+        close = self.acting(self.comparison.close)
+        with (
+            v.VDialog(model_value=("comparison.open",), update_modelValue=(close, "[]"), max_width=1200),
+            v.VCard(title=_("Two poses side by side")),
+        ):
+            with v.VCardText():
+                html.Div("{{ comparison.text }}", classes="mv-fact", role="status")
+                with html.Table(classes="mv-compared"):
+                    with html.Thead(), html.Tr():
+                        html.Th("")
+                        html.Th("{{ name }}", v_for="name in comparison.names", key="name")
+                    with html.Tbody(), html.Tr(v_for="row in comparison.rows", key="row.name"):
+                        html.Th("{{ row.name }}")
+                        with html.Td(v_for="(picture, index) in row.pictures", key="index"):
+                            html.Img(
+                                src=("picture",),
+                                alt=(f"`{_('Edges of bone over')} ${{row.name}}, ${{comparison.names[index]}}`",),
+                            )
+            with v.VCardActions():
+                v.VSpacer()
+                v.VBtn(_("Close"), click=close)
 
     def adopt(self) -> None:
-        self._ready = False
-        self.application.state.progress = IDLE
-        self.comparison.adopt()
+        super().adopt()
+        self.comparison.reset()
 
     def content(self) -> dict:
-        if self.registration is None:
-            return {
-                "lacking": "Open a case first.",
-                "running": False,
-                "busy": False,
-                "ready": False,
-                "ended": "",
-                "can_undo": False,
-                "can_redo": False,
-                "outcome": "",
-                "notes": [],
-                "history": [],
-                "refinement": "joint",
-            }
-        session = self.session
-        history, idle = session.history, not session.running
-        return {
-            "lacking": lacking(session),
-            "running": session.running_registration is not None,
-            "busy": session.running,
-            "ready": self._ready,
-            "ended": session.ended,
-            "can_undo": history.can_undo and idle,
-            "can_redo": history.can_redo and idle,
-            "outcome": self._outcome(),
-            "notes": self._notes(),
-            "history": _rows(history),
-            "refinement": self.registration.refinement,
-        }
+        shown = self.presenter.shown()
+        rows = [{**asdict(row), "current": row.number == shown.current} for row in shown.history]
+        return {**asdict(shown), "history": rows[::-1]}
 
-    def state(self) -> State:
-        session = self.session
-        if session.running_registration:
-            progress = session.running_registration.progress
-            return State(RUNNING, f"{round(100 * progress.fraction)} %" if progress else "")
-        if session.ended == "failed":
-            return State(PROBLEM, "see below")
-        entry = session.history.current
-        if entry is not None and entry.fingerprint and not session.stale_reason():
-            return State(DONE, f"similarity {worst(entry.similarity)}")
-        if lacking(session):
-            return State(TODO)
-        return State(READY, session.preparing)
+    def refresh(self) -> None:
+        super().refresh()
+        self.application.state.progress = asdict(self.presenter.progress())
+        self._show_comparison()
 
     def tick(self) -> None:
-        session, run = self.session, self.session.running_registration
-        self.comparison.tick()
-        if run is None:
-            self.application.state.progress = IDLE
-            if self.registration.ct is not None and any(view.used and view.placed for view in self.registration.xrays):
-                ready = session.prepare()
-                if ready != self._ready:
-                    self._ready = ready
-                    self.application.invalidate()
+        super().tick()
+        self.application.state.progress = asdict(self.presenter.progress())
+        if self.comparison.tick():
+            self._show_comparison()
+
+    def _show_comparison(self) -> None:
+        shown = self.comparison.shown()
+        if shown is self._compared:
             return
-        percent = round(100 * run.progress.fraction) if run.progress else None
-        stage = run.stage[:1].upper() + run.stage[1:]
-        self.application.state.progress = {
-            "running": True,
-            "percent": percent,
-            "text": ", ".join(filter(None, [stage, f"{run.seconds:.1f} s", run.left])),
+        self._compared = shown
+        self.application.state.comparison = {
+            "open": shown.open,
+            "text": shown.text,
+            "names": shown.names,
+            "rows": [
+                {"name": name, "pictures": [data_url(picture) for picture in pictures]}
+                for name, *pictures in shown.pictures
+            ],
         }
-
-    def _outcome(self) -> str:
-        session = self.session
-        if session.running_registration:
-            return ""
-        if session.message:
-            return session.message
-        if session.ended == "cancelled":
-            return "Cancelled. The CT is where it was before."
-        entry = session.history.current
-        if entry is None or not entry.fingerprint:
-            return ""
-        names = ", ".join(f"{name} {value:.2f}" for name, value in entry.similarity.items())
-        return " ".join([": ".join(filter(None, [took(entry), f"similarity {names}"])) + ".", *started_in_words(entry)])
-
-    def _notes(self) -> list[str]:
-        """What a person must know before trusting the pose."""
-        entry = self.session.history.current
-        if entry is None or not entry.fingerprint or self.session.running_registration:
-            return []
-        doubt = self.session.stale_reason()
-        return [doubt, *entry.reasons] if doubt else list(entry.reasons)
 
     # What a person does
 
     def register(self) -> None:
         """Begin."""
-        if self.session is not None:
-            with self.application.acting():
-                self.application.moving.stop()
-                self.session.register(self.registration.start, refinement=self.registration.refinement)
-
-    def cancel(self) -> None:
-        """Make an end of it."""
-        with self.application.acting():
-            self.session.cancel()
+        self._act(self.presenter.register)
 
     def undo(self) -> None:
         """To the pose before."""
-        self._go(lambda history: history.undo())
+        self._act(self.presenter.undo)
 
     def redo(self) -> None:
         """To the pose after."""
-        self._go(lambda history: history.redo())
+        self._act(self.presenter.redo)
 
     def go(self, number: int) -> None:
         """To the pose of an entry, by its number."""
-        self._go(lambda history: history.go(int(number)))
+        self._act(self.presenter.go, number)
 
-    def refine(self, refinement: str) -> None:
-        """One of REFINEMENTS."""
-        with self.application.acting():
-            if refinement in REFINEMENTS:
-                self.registration.node.SetParameter("refinement", refinement)
-
-    def _go(self, step) -> None:
-        if self.session is None or self.session.running:
-            return
-        with self.application.acting():
-            self.application.moving.stop()
-            self.session.ended = self.session.message = ""
-            step(self.session.history)
-
-
-def _rows(history) -> list[dict]:
-    """The entries, the newest first."""
-    position = -1 if history.moved else history.position
-    return [
-        {
-            "number": number,
-            "time": datetime.fromisoformat(entry.time).strftime("%H:%M:%S"),
-            "method": method_in_words(entry),
-            "similarity": worst(entry.similarity),
-            "seconds": "" if entry.seconds is None else f"{entry.seconds:.1f}",
-            "tip": " ".join([*started_in_words(entry), *entry.reasons]),
-            "current": number == position,
-        }
-        for number, entry in enumerate(history.entries)
-    ][::-1]
+    def _act(self, action, *args) -> None:
+        """Do what moves the CT, where there is one; a movement by hand ends before."""
+        if self.session is not None:
+            with self.application.acting():
+                self.application.moving.stop()
+                action(*args)

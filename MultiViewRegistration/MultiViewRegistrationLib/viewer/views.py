@@ -224,19 +224,6 @@ class Views:
             ],
         }
 
-    def set_mode(self, mode: str) -> None:
-        """One of overlay.MODES."""
-        with self._application.acting():
-            if mode in overlay.MODES:
-                self._application.registration.node.SetParameter(overlay.MODE, mode)
-
-    def set_opacity(self, opacity: float) -> None:
-        """From 0, the X-ray alone, to 1, the DRR alone."""
-        with self._application.acting():
-            self._application.registration.node.SetParameter(
-                overlay.OPACITY, str(round(min(max(float(opacity), 0.0), 1.0), 3))
-            )
-
     def show_slices(self) -> None:
         """Have slices of the CT to click in."""
         self._state.views = {**self._state.views, "slices": True}

@@ -5,63 +5,61 @@ from __future__ import annotations
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
-#: Each overlay mode's name and icon, and what its colours say.
-OVERLAYS = {
-    "blend": ("Blend", "mdi-circle-opacity", "The CT rendered as an X-ray (DRR), in the X-ray's greys."),
-    "flicker": ("Flicker", "mdi-swap-horizontal", "X-ray and DRR by turns: nothing must jump."),
-    "checkerboard": (
-        "Checkerboard",
-        "mdi-checkerboard",
-        "Tiles of X-ray and DRR by turns: bone must run on from tile to tile.",
-    ),
-    "edges": (
-        "Edges",
-        "mdi-vector-polyline",
-        "Orange: edges of the CT's bones, or of the structure that is registered.",
-    ),
-    "colours": ("Two colours", "mdi-set-center", "X-ray in orange, DRR in blue: grey where they agree."),
-    "difference": (
-        "Difference",
-        "mdi-minus-box-outline",
-        "Orange: the X-ray is brighter; blue: the DRR is brighter; dark: they agree.",
-    ),
-    "off": ("X-ray", "mdi-eye-off-outline", "The X-ray alone."),
+from ..session.presenters.check import OVERLAYS
+from ..session.translation import _
+
+#: Of each overlay mode.
+ICONS = {
+    "blend": "mdi-circle-opacity",
+    "flicker": "mdi-swap-horizontal",
+    "checkerboard": "mdi-checkerboard",
+    "edges": "mdi-vector-polyline",
+    "colours": "mdi-set-center",
+    "difference": "mdi-minus-box-outline",
+    "off": "mdi-eye-off-outline",
 }
 
 
 def build(application) -> None:
     """Make it."""
-    views = application.views
-    with html.Div(classes="mv-bar", role="toolbar", aria_label="Views"):
+    views, check = application.views, application.sections["check"]
+    with html.Div(classes="mv-bar", role="toolbar", aria_label=_("Views")):
         with v.VBtnToggle(
             model_value=("overlay.mode",),
-            update_modelValue=(views.set_mode, "[$event]"),
+            update_modelValue=(check.acting(check.presenter.choose_overlay), "[$event]"),
             mandatory=True,
             density="compact",
             variant="text",
             color="primary",
             divided=True,
         ):
-            for mode, (name, icon, tip) in OVERLAYS.items():
-                v.VBtn(name, value=mode, prepend_icon=icon, size="small", title=tip, aria_label=f"Overlay: {name}")
+            for mode, (name, legend) in OVERLAYS.items():
+                v.VBtn(
+                    name,
+                    value=mode,
+                    prepend_icon=ICONS[mode],
+                    size="small",
+                    title=legend or name,
+                    aria_label=_("Overlay: {name}").format(name=name),
+                )
         v.VSlider(
             v_show="overlay.mode === 'blend'",
             model_value=("overlay.opacity",),
-            update_modelValue=(views.set_opacity, "[$event]"),
+            update_modelValue=(check.acting(check.presenter.set_opacity), "[$event]"),
             min=0,
             max=1,
             step=0.05,
             classes="mv-opacity",
-            aria_label="Share of the DRR",
-            title="X-ray alone … DRR alone",
+            aria_label=_("Share of the DRR"),
+            title=_("X-ray alone … DRR alone"),
         )
         html.Div(classes="mv-spring")
         v.VBtn(
-            "Slices",
+            _("Slices"),
             prepend_icon="mdi-view-week-outline",
             click=views.toggle_slices,
             size="small",
             variant="text",
             color=("views.slices ? 'primary' : ''",),
-            title="Show slices of the CT beside the 3D view",
+            title=_("Show slices of the CT beside the 3D view"),
         )

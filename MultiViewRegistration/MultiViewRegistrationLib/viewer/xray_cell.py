@@ -9,7 +9,14 @@ from .xray_view.view import XRayView
 
 def build(application, view):
     """The `xray_view.XRayView` of an X-ray, its element made in a template of its own, `template_of` it."""
-    points, moving = application.points, application.moving
+    moving = application.moving
+
+    def put(column: float, row: float) -> None:
+        """A point was clicked: a landmark while those are placed, else the linked cursor."""
+        landmarks = application.sections["start"].landmarks
+        with application.acting():
+            (landmarks.presenter if landmarks.clicking else application.cursor).put(view, column, row)
+
     cell = XRayView(
         application.server,
         application.session,
@@ -18,8 +25,8 @@ def build(application, view):
         on_begin=moving.begin,
         on_moved=moving.moved,
         on_end=moving.end,
-        on_point=lambda column, row: points.put(view, column, row),
-        cursor=lambda: points.cursor,
+        on_point=put,
+        cursor=lambda: application.cursor.cursor,
     )
     with ViewLayout(application.server, template_name=template_of(cell)):
         cell.build()

@@ -10,8 +10,8 @@ from ...mrml import landmarks
 from ...mrml.landmarks import ClickOrder, landmark_list
 from ...mrml.nodes import is_placing, place, stop_placing
 from ...mrml.xray import XRayView
-from .. import lacking
 from ..external_files import PLACE_QUESTION, landmarks_to_ct, landmarks_to_xray
+from ..readiness import missing_at_start
 from ..translation import _
 from .options import OpenQuestion, Option, open_questions
 from .section import Presenter
@@ -89,7 +89,7 @@ class LandmarksPresenter(Presenter):
             ],
             places=list(clicked),
             placing=self.placing,
-            told=lacking.at_start(self.session, "landmarks") or _told(fit),
+            told=missing_at_start(self.session, "landmarks") or _told(fit),
         )
 
     def _next(self, where: str) -> str:

@@ -24,7 +24,9 @@ class Presenter:
     Parameters
     ----------
     host
-        The panel or the page's application: has `registration` and `session` (None without one) and `begin()`.
+        The panel or the page's application: has `registration` and `session` (None without one), `begin()`,
+        `turn_s` (seconds that a poll of a thread waits), `installs_packages` (whether it offers to install
+        what is missing) and `register_keys`.
     """
 
     TITLE = ""

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..lacking import at_start, inputs
 from ..motion import StructureMotion
 from ..player import RATE, RATES, Player
+from ..readiness import missing_at_start, missing_images
 from ..translation import _
 from .section import DONE, PROBLEM, READY, RUNNING, TODO, Presenter, State
 
@@ -92,7 +92,7 @@ class SequencePresenter(Presenter):
         if self.session is None:
             return _("Choose a CT first.")
         sequence = self.session.sequence
-        missing = inputs(self.registration) or at_start(self.session, sequence.start)
+        missing = missing_images(self.registration) or missing_at_start(self.session, sequence.start)
         if not missing and sequence.count is not None and sequence.count < 2:
             return _(
                 "The X-rays have one frame each: to track, add multi-frame X-rays, or open a case that names them."

@@ -1,0 +1,238 @@
+"""The section Start: where the registration begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from ...errors import InputError
+from ...geometry import rigid
+from ...io.case_file import DEFAULT_SEARCH
+from ...mrml import manual_pose
+from ...mrml.registration import Registration
+from ..geometry import DEG
+from ..history import METHODS
+from ..readiness import missing_at_start
+from ..session import REGRESSOR_STARTS, STARTS
+from ..translation import _
+from .number import Number
+from .regressor import RegressorPresenter
+from .section import DONE, PROBLEM, READY, RUNNING, TODO, Presenter, State
+
+#: Ranges of a search, degrees and mm; the last one takes some ten seconds.
+RANGES = {
+    _("Known well (5°, 15 mm)"): (5, 15),
+    _("As usual (15°, 45 mm)"): (15, 45),
+    _("Hardly known (45°, 100 mm)"): (45, 100),
+    _("Anywhere (90°, 150 mm)"): (90, 150),
+}
+CUSTOM = _("Custom")
+#: How far a search goes, by the parameter that keeps it.
+RANGE_NUMBERS = {
+    "rotation_deg": Number(_("Rotation"), 1, 180, DEG),
+    "translation_mm": Number(_("Translation"), 1, 500, " mm"),
+}
+#: The place of the CT's centre (`manual_pose.centre`), mm in the world, LPS; then its turn about these axes, one after the other, as they
+#: stand still, degrees.
+POSE_NUMBERS = (
+    *(Number(name, -1e5, 1e5, " mm") for name in ("L", "P", "S")),
+    *(Number(name, -1e5, 1e5, DEG) for name in (_("turn L"), _("turn P"), _("turn S"))),
+)
+#: Starts that go from where the CT is.
+PLACED = ("given", "search", "by hand")
+TIPS = {
+    "regressor": _("Begin where a network that was trained for this CT sees it in the X-rays."),
+    "auto": _(
+        "Begin where the regressor sees the CT, in all X-rays together and in each alone, and where a small search finds it. "
+        "The best end wins."
+    ),
+}
+HINTS = {
+    "given": _("The registration begins where the CT is now."),
+    "by hand": _("Move the CT; the registration begins where it is then."),
+    "search": _("The search goes from where the CT is now."),
+    "regressor": _("The regressor finds the pose; where the CT is now does not matter."),
+    "auto": _("The regressor proposes poses, a small search adds others, and the best result wins."),
+}
+
+
+@dataclass(frozen=True)
+class StartShown:
+    """What the widgets show.
+
+    hint: below the starts, "" for nothing.   without: starts that cannot be chosen.   tips: of starts, by their names.
+    range: one of RANGES, or CUSTOM.   numbers: the pose, see POSE_NUMBERS; empty without a usable CT.
+    transforms: that the CT can be put at, {"id", "name"} each.
+    """
+
+    start: str = "search"
+    hint: str = ""
+    without: list[str] = field(default_factory=lambda: list(REGRESSOR_STARTS))
+    tips: dict[str, str] = field(default_factory=dict)
+    range: str = CUSTOM
+    rotation_deg: float = DEFAULT_SEARCH["rotation_deg"]
+    translation_mm: float = DEFAULT_SEARCH["translation_mm"]
+    numbers: list[str] = field(default_factory=list)
+    transforms: list[dict] = field(default_factory=list)
+    busy: bool = False
+
+
+class StartPresenter(Presenter):
+    """Which start, how far a search goes, and the pose as it is; `regressor` presents the networks of the CT."""
+
+    TITLE = _("Start")
+
+    def __init__(self, host) -> None:
+        self.regressor = RegressorPresenter(host)
+        super().__init__(host)
+
+    def reset(self) -> None:
+        self._seen = b""
+        self.regressor.reset()
+
+    @property
+    def start(self) -> str:
+        """One of STARTS."""
+        return self.registration.start
+
+    # What is shown
+
+    def shown(self) -> StartShown:
+        if self.registration is None:
+            return StartShown()
+        learned = self.session.regressors.model is not None
+        without = [] if learned else [start for start in REGRESSOR_STARTS if start != self.start]
+        search = self._search()
+        return StartShown(
+            start=self.start,
+            hint=self._hint(),
+            without=without,
+            tips=TIPS
+            if learned
+            else dict.fromkeys(REGRESSOR_STARTS, _("There is no regressor for this CT yet: train one below.")),
+            range=next((name for name, chosen in RANGES.items() if chosen == tuple(search.values())), CUSTOM),
+            **search,
+            numbers=self._numbers(),
+            transforms=self._transforms(),
+            busy=self.session.running,
+        )
+
+    def state(self) -> State:
+        session, start = self.session, self.start
+        if session.regressors.is_training:
+            return State(RUNNING, _("training {percent}").format(percent=self.regressor.percent()).strip())
+        if self.registration.ct is None or not any(view.used for view in self.registration.xrays):
+            return State(TODO)
+        if missing_at_start(session, start):
+            return State(TODO, _("landmarks are missing")) if start == "landmarks" else State(PROBLEM, _("see below"))
+        entry = session.history.current
+        if entry is not None and entry.fingerprint and entry.method == start and not session.history.moved:
+            return State(DONE, METHODS[start])
+        if start == "search":
+            return State(
+                READY,
+                _("{name}, {rotation_deg:g}° and {translation_mm:g} mm").format(name=METHODS[start], **self._search()),
+            )
+        return State(READY, METHODS[start])
+
+    def tick(self) -> bool:
+        """Whether the CT has come to rest elsewhere: its numbers, and whether the X-rays show it."""
+        pose = self.registration.world_from_ct.tobytes()
+        if pose == self._seen or self.session.running_registration is not None or not self.session.drawing.at_rest:
+            return False
+        self._seen = pose
+        return True
+
+    def _search(self) -> dict[str, float]:
+        return {key: float(self.registration.parameter(key, str(usual))) for key, usual in DEFAULT_SEARCH.items()}
+
+    def _hint(self) -> str:
+        if self.start == "landmarks":  # told below their table
+            return ""
+        missing = missing_at_start(self.session, self.start)
+        blind = manual_pose.xrays_without_ct(self.registration) if self.start in PLACED and not missing else []
+        if missing or not blind:
+            hint = missing or HINTS[self.start]
+        else:
+            hint = _("Where the CT is now, {names} does not show it.").format(names=", ".join(blind))
+        if hint == HINTS["search"] and self.session.regressors.model is not None:
+            hint += " " + _("Automatic uses the regressor of this CT, too.")
+        return hint
+
+    def _numbers(self) -> list[str]:
+        if self.registration.ct is None or self.registration.ct.GetImageData() is None:
+            return []
+        try:
+            return [f"{value:.2f}" for value in pose_numbers(self.registration)]
+        except InputError:
+            return []
+
+    def _transforms(self) -> list[dict]:
+        nodes = manual_pose.other_transforms(self.registration)
+        return [{"id": node.GetID(), "name": node.GetName()} for node in nodes]
+
+    # What a person does
+
+    def choose(self, start: str) -> None:
+        """Begin there, one of STARTS."""
+        if start in STARTS:
+            self.registration.node.SetParameter("start", start)
+
+    def choose_range(self, name: str) -> None:
+        """Search so far, a name in RANGES."""
+        for key, value in zip(DEFAULT_SEARCH, RANGES.get(name, ()), strict=False):
+            self.registration.node.SetParameter(key, str(value))
+
+    def type_range(self, key: str, text: str) -> None:
+        """Search so far in degrees or mm, by a key of RANGE_NUMBERS. InputError for what is wrong in the text."""
+        self.registration.node.SetParameter(key, str(RANGE_NUMBERS[key].read(text)))
+
+    def type_number(self, which: int, text: str) -> None:
+        """Move the CT by one of POSE_NUMBERS. InputError for what is wrong in the text."""
+        value = POSE_NUMBERS[which].read(text)
+        self._move("by hand", lambda: set_pose_number(self.registration, which, value))
+
+    def centre(self) -> None:
+        """Put the CT's middle where the central rays meet."""
+        self._move("centred", lambda: manual_pose.centre_ct(self.registration))
+
+    def copy(self, node_id: str) -> None:
+        """Put the CT where a transform puts things, by the ID of its node."""
+        node = self.registration.scene.GetNodeByID(node_id)
+        self._move("transform", lambda: manual_pose.copy_pose(self.registration, node))
+
+    def place_at(self, world_from_ct: np.ndarray) -> None:
+        """Put the CT at a pose (4, 4), LPS."""
+
+        def move() -> None:
+            self.registration.world_from_ct = world_from_ct
+
+        self._move("transform", move)
+
+    def _move(self, how: str, move: Callable) -> None:
+        """Move the CT so that it can be undone."""
+        if self.session.running:
+            raise InputError(_("Start: work is under way, expected none; wait for it, or cancel it."))
+        history = self.session.history
+        history.note(history.unnoted if history.entries else "before")
+        move()
+        history.note(how)
+
+
+def pose_numbers(registration: Registration) -> np.ndarray:
+    """(6,), see POSE_NUMBERS. InputError without a usable CT."""
+    angles = Rotation.from_matrix(registration.world_from_ct[:3, :3]).as_euler("xyz", degrees=True)
+    return np.concatenate([manual_pose.centre(registration), angles])
+
+
+def set_pose_number(registration: Registration, which: int, value: float) -> None:
+    """Move the CT so that one of them has this value, and the others stay. InputError without a usable CT."""
+    wanted = pose_numbers(registration)
+    wanted[which] = value
+    R = Rotation.from_euler("xyz", wanted[3:], degrees=True).as_matrix()
+    registration.world_from_ct = rigid.from_rotation_translation(
+        R, wanted[:3] - R @ manual_pose.centre_in_ct(registration)
+    )

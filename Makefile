@@ -38,7 +38,7 @@ demo: $(VENV)/.demo
 	$(VENV)/bin/mvreg demo --out demo-result $(if $(filter-out 0,$(HEADLESS)),,--open)
 	$(if $(filter-out 0,$(HEADLESS)),,$(VENV)/bin/mvreg view demo-result/chest)
 
-# Two workers, each with one file at a time, in order (Testing/scene after Testing/panel): 2 GB of memory each.
+# Two workers, each with one file at a time: 2 GB of memory each.
 # In ARGS, -n 0 is for a debugger, a larger -n for more cores.
 PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 

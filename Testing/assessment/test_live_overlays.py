@@ -89,6 +89,14 @@ def test_a_structure_has_an_outline():
     assert np.abs(distance - 60).max() < 3
 
 
+def test_a_structure_has_none_where_the_ct_ends():
+    structure = 1.0 * disc(60)
+    structure[:128] = np.nan
+    lines = orange(draw("edges", structure, structure=True))
+    assert not lines[:131].any()
+    assert lines[135:].sum() > 150
+
+
 @pytest.mark.parametrize("kind", ["checkerboard", "edges", "colours", "difference"])
 @pytest.mark.parametrize("value", [0.0, np.nan, 1.0])
 def test_a_drr_that_shows_nothing_is_drawn_all_the_same(kind, value):

@@ -118,6 +118,13 @@ def test_a_bone_is_shown_large_with_the_same_part_of_the_image_at_start_and_resu
     np.testing.assert_allclose(moved[1] - moved[0], (30, 20), atol=4)
 
 
+def test_large_images_come_down_to_the_longest_side():
+    large = np.ones((1760, 1760), np.float32)
+    shown = pictures.overlays(XRay(large, large > 0), [large], longest_side=512)[0]
+    assert {picture.shape for picture in shown} == {(512, 512, 3)}
+    assert {picture.dtype for picture in shown} == {np.dtype(np.uint8)}
+
+
 @pytest.mark.parametrize("value", [0.0, np.nan, 1.0])
 @pytest.mark.parametrize("usable", [True, False])
 def test_images_that_show_nothing_make_pictures_all_the_same(value, usable):
@@ -145,3 +152,15 @@ def test_png_files_decode_to_the_pictures():
             decoded = Image.open(io.BytesIO(file))
             assert decoded.format == "PNG"
             np.testing.assert_array_equal(np.asarray(decoded.convert("RGB")), getattr(picture, kind))
+
+
+def test_real_radiograph(shared_data):
+    """A real round field, 1760 x 1760: the picture shows the wrist, not the blades."""
+    raw = np.asarray(Image.open(shared_data / "wrist" / "camera1_0099.png"), np.float32)
+    xray = XRay(-np.log((raw + 0.5) / raw.max()), raw > 8)
+    bone = np.zeros_like(raw)
+    bone[1200:1500, 800:1000] = 1
+    shown = one(xray, bone).edges
+    grey = shown[~is_orange(shown)][:, 0]
+    assert max(shown.shape) == pictures.SHORTEST_SIDE
+    assert grey.std() > 30, "contrast"

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 import re
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 from report_cases import case, picture, view
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.report.case_report import Level, summarise
+from MultiViewRegistrationLib.geometry.landmarks import Residual
+from MultiViewRegistrationLib.report.case_report import Correction, Level, summarise
 from MultiViewRegistrationLib.report.html import RESEARCH_USE
 from MultiViewRegistrationLib.report.sections import report
 
@@ -76,6 +80,15 @@ def test_nothing_is_loaded_from_outside_and_nothing_runs():
     assert not [name for _, attributes in shown.elements for name in attributes if name.startswith("on")]
 
 
+def test_pictures_are_the_files_that_were_given():
+    images = page(case(views=[view("AP")])).of("img")
+    assert [image["alt"] for image in images] == [
+        f"AP, {kind}, {pose}" for kind in ("edges", "checkerboard", "difference") for pose in ("start", "result")
+    ]
+    greys = [Image.open(io.BytesIO(base64.b64decode(i["src"].split(",")[1]))).getpixel((0, 0)) for i in images]
+    assert greys == [10, 200, 11, 201, 12, 202]
+
+
 HOSTILE = '<script>alert("x")</script>&amp;\'"><img src=x onerror=alert(1)>\u202e</style>\x00\udc80'
 SHOWN = HOSTILE.replace("\u202e", "\ufffd").replace("\x00", "\ufffd").replace("\udc80", "?")
 
@@ -136,6 +149,13 @@ def test_a_click_on_a_picture_leads_to_the_other_pose():
     }
 
 
+def test_without_a_verdict_it_says_not_assessed_and_what_that_means():
+    text = page().text
+    assert "not assessed Nothing has checked this result." in text
+    assert "No prediction." in text
+    assert "not assessed" not in page(case(verdict="check")).text
+
+
 @pytest.mark.parametrize("verdict", ["accept", "check", "reject"])
 def test_a_verdict_is_told_with_its_reasons_and_prediction(verdict):
     text = page(
@@ -151,12 +171,54 @@ def test_a_verdict_is_told_with_its_reasons_and_prediction(verdict):
     assert "About 0.3 mm." in text and "1.23 mm, with a mean of 0.50 mm below it." in text
 
 
+def test_errors_have_three_decimals_and_a_unit():
+    text = page().text
+    assert "mTRE mean 3D distance of the targets from their true place 21.000 mm 0.063 mm" in text
+    assert "40.00 pixels 0.25 pixels" in text
+
+
 def test_what_is_not_known_is_not_told():
     assert "so the error is, too" in page(case(errors=None, start_errors=None)).text
     unknown = dataclasses.replace(case().errors, mpd_mm=None, diffpose_score=None)
     text = page(case(errors=unknown, start_errors=None)).text
     assert text.count("pixel size unknown") == 2
     assert "None" not in text and "nan" not in text
+
+
+def test_index_lists_the_cases_when_there_are_several():
+    text = page(case(name="chest"), case(name="wrist", errors=None)).text
+    assert re.search(r"chest – not assessed 21\.000 → 0\.063 mm 2 1\.25 s", text)
+    assert re.search(r"wrist – not assessed truth unknown", text)
+    assert page().of("nav") == []
+
+
+def test_pose_is_told_in_readable_numbers():
+    text = page().text
+    assert "90.000° about the centre of the bone, which moved by 10.000 mm" in text
+    assert "L 0.000 mm, P 0.000 mm, S 105.000 mm" in text
+    assert "L 0.000°, P 0.000°, S 90.000°" in text
+
+
+def test_views_are_told():
+    text = page(
+        case(
+            views=[
+                view(),
+                view(rotation_sd_deg=1.0, translation_sd_mm=2.0, correction=Correction(0.9, 3.1, 1.01, (2.0, -3.0))),
+                view(rotation_sd_deg=None, translation_sd_mm=None),
+                view(rotation_sd_deg=None),
+            ]
+        )
+    ).text
+    assert "1020.1 mm" in text
+    assert "calibrated within 1°, 2 mm (1 SD) unknown within any angle, 0 mm (1 SD)" in text
+    corrected = "0.90° about the world origin, 3.10 mm, scale × 1.0100, principal point (2.0, −3.0) pixels"
+    assert f"Camera corrected by – {corrected} – –" in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "Camera corrected by" not in page().text
+
+
+def test_inputs_come_with_their_hash():
+    assert f"case.json {'ab' * 32}" in page().text
 
 
 def test_plots_draw_each_level_inside_their_frame():
@@ -225,3 +287,12 @@ def test_summary_of_a_camera():
     assert summary.source_to_detector_mm == pytest.approx(1020)
     assert summary.angle_to_first_deg == pytest.approx(80)
     assert summary.size == (200, 300)
+
+
+def test_a_start_from_landmarks_has_its_table_and_another_has_none():
+    residuals = [Residual("ASIS-l", "AP", 2.345, 0.987, True), Residual("ASIS-r", "LAT", 61.2, 25.12, False, HOSTILE)]
+    text = page(case(landmarks=residuals)).text
+    assert "Landmarks at the start" in text
+    assert "ASIS-l AP 2.3 0.99 mm used" in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert f'ASIS-r LAT 61.2 25.12 mm left out, swapped with "{SHOWN}"?' in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "Landmarks" not in page(case()).text

@@ -75,4 +75,4 @@ def test_the_end_of_stdin_is_one_sentence_and_130(case_file, tmp_path):
     )
     messages = [line for line in done.stderr.splitlines() if line and ProgressRecord.from_line(line) is None]
     assert done.returncode == 130 and done.stdout == ""
-    assert messages == ["mvreg: stopped; no file was left half written."]
+    assert messages == ["mvreg: stopped; every file is whole."]

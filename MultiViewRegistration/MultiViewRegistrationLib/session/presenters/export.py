@@ -171,7 +171,7 @@ class ExportPresenter(Presenter):
             return _("Open a case first.")
         if self.session.running:
             return _("Wait until the work under way is done.")
-        return _("Register first, or override the caution above.") if self._take_doubt() and not self._override else ""
+        return _("Register first, or override the warning above.") if self._take_doubt() and not self._override else ""
 
     def _formats(self) -> list[dict]:
         return [

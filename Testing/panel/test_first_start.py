@@ -64,7 +64,7 @@ host.process(60, until=lambda: panel.registration is not None)
 ct, register = panel.sections["ct"], panel.sections["register"]
 for section in panel.sections.values():
     section.button.collapsed = False
-host.process(60, until=lambda: ct._preview is not None)
+host.process(60, until=lambda: ct.presenter.preview is not None)
 host.process(0.2)
 assert ct.ui.packagesLabel.visible and not ct.ui.problemLabel.visible and not panel.ui.messageLabel.visible
 assert not host.told("question", "pip") and "numba" not in sys.modules

@@ -124,12 +124,12 @@ def test_the_motion_of_another_structure_is_curves_and_a_table(open_tab, server,
     table = tab.page.get_by_role("table", name="Motion by frame")
     table.wait_for()
     rows = [[cell.strip() for cell in row.split("\t")] for row in table.inner_text().splitlines()]
-    assert rows[0] == ["Frame", "Turn (°)", "Shift (mm)"]
+    assert rows[0] == ["Frame", "Rotation (°)", "Shift (mm)"]
     assert [(int(row[0]), float(row[1])) for row in rows[1:]] == [
         (n, pytest.approx(5.0 * n, abs=0.01)) for n in range(COUNT) if n != BLANK
     ]
     assert (
-        tab.page.locator(".mv-plot", has_text="Turn, degrees").count() == 1
+        tab.page.locator(".mv-plot", has_text="Rotation, degrees").count() == 1
         and tab.page.locator("b", has_text="turning").count() == 0
     )
     tab.page.locator(".mv-plot", has_text="Shift of the centroid, mm").scroll_into_view_if_needed()

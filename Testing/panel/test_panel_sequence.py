@@ -187,7 +187,7 @@ def test_the_motion_of_another_structure_is_a_table_and_two_charts(playing, trac
     assert [(row[0], float(row[1])) for row in rows] == [
         (str(n), pytest.approx(5.0 * n, abs=0.01)) for n in range(COUNT) if n != BLANK
     ]
-    assert [table.horizontalHeaderItem(n).text() for n in range(3)] == ["Frame", "Turn (°)", "Shift (mm)"]
+    assert [table.horizontalHeaderItem(n).text() for n in range(3)] == ["Frame", "Rotation (°)", "Shift (mm)"]
     person.host.click_cell(table, 2, 0)
     assert shown(person, 2)[0].startswith("Frame 2")
     for button, unit in ((ui.turnButton, "degrees"), (ui.shiftButton, "mm")):

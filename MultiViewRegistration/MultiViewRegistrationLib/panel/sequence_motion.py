@@ -25,7 +25,7 @@ class MotionPart(Part):
     def connect(self) -> None:
         ui = self.ui
         self._listed: StructureMotion | None = None
-        set_up(ui.motionTable, [_("Frame"), _("Turn (°)"), _("Shift (mm)")])
+        set_up(ui.motionTable, [_("Frame"), _("Rotation (°)"), _("Shift (mm)")])
         ui.motionTable.minimumHeight = ui.motionTable.maximumHeight = (ROWS + 1) * ROW_PX
         ui.motionLabel.textFormat = qt.Qt.PlainText
         ui.motionButton.clicked.connect(self._on_open)

@@ -49,7 +49,7 @@ class MotionPart:
                     html.Table(classes="mv-table", aria_label=_("Motion by frame")),
                 ):
                     with html.Thead(), html.Tr():
-                        for title in (_("Frame"), _("Turn (°)"), _("Shift (mm)")):
+                        for title in (_("Frame"), _("Rotation (°)"), _("Shift (mm)")):
                             html.Th(title)
                     with (
                         html.Tbody(),

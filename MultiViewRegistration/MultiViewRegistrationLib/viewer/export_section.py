@@ -147,7 +147,7 @@ class ExportSection(Section):
         offer = self.application.downloads.offer
         self._files = [{"name": path.name, "address": offer(path), "size": _size(path)} for path in (*single, archive)]
         self.presenter.written = True
-        self.refresh()
+        self.application.invalidate()
         return self._files[-1]["address"]
 
 

@@ -70,7 +70,7 @@ def loadSample(path):
 
 @parameterNodeWrapper
 class MultiViewRegistrationParameterNode:
-    """The plain settings of one registration; its CT and X-rays are node references beside them (scene.registration).
+    """The plain settings of one registration; its CT and X-rays are node references beside them (mrml.registration).
 
     start: where the registration begins.   rotation_deg, translation_mm: how far a search goes.
     refinement: how the pose is refined.   overlay, opacity: how the DRR lies over the X-rays.
@@ -229,7 +229,7 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         return registration
 
     def register(self, registration, start="search", **options) -> Session:
-        """Register and wait. start: one of scene.session.STARTS. InputError where it fails."""
+        """Register and wait. start: one of session.session.STARTS. InputError where it fails."""
         session = self.session(registration)
         session.register(start, **options)
         session.finish()

@@ -12,7 +12,7 @@ from .xray import XRayView
 
 DRR = "drr"
 PICTURE = "picture"
-#: In these modes the foreground is the DRR, in PICTURES a picture made of X-ray and DRR (assessment.live_overlays).
+#: In these modes the foreground is the DRR, in PICTURES a picture made of X-ray and DRR (report.overlays).
 BLENDS = ("blend", "flicker")
 PICTURES = ("checkerboard", "edges", "colours", "difference")
 MODES = (*BLENDS, *PICTURES, "off")
@@ -49,7 +49,7 @@ def rendered(anatomy, camera, world_from_ct: np.ndarray, level: int, *, bones: b
 
 
 def picture_of(mode: str, film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
-    """The picture, uint8 (rows, columns, 3), of one of PICTURES, as `assessment.live_overlays.picture`."""
+    """The picture, uint8 (rows, columns, 3), of one of PICTURES, as `report.overlays.live_picture`."""
     from ..report.overlays import live_picture  # it needs Pillow
 
     return live_picture(mode, film, drr, structure=structure)

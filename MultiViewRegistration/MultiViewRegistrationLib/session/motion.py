@@ -23,7 +23,7 @@ from .player import Played
 
 @dataclass(frozen=True, eq=False)
 class StructureMotion:
-    """fixed, moving: the structures' names.   count: of all frames.   motion: a `tracking.relative.Relative` of each that has both poses.
+    """fixed, moving: the structures' names.   count: of all frames.   motion: a `sequence.motion.Relative` of each that has both poses.
 
     curves: what is plotted, see `sequence.motion.curves`.
     poses: (4, 4) world_from_ct of the moving structure in each frame, None where it was lost or rejected.

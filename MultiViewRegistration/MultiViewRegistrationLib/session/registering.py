@@ -19,7 +19,7 @@ from ..mrml.registration import CT_TRANSFORM, Registration
 from .background_task import Stopped, Worker
 from .preparation import PREPARING
 
-#: The start that `workflow.register` knows, for each that the panel offers and no regressor tells: a pose that a person set is a given one.
+#: The start that `api.register` knows, for each that the panel offers and no regressor tells: a pose that a person set is a given one.
 API_START = {"given": "given", "by hand": "given", "search": "search", "landmarks": "landmarks"}
 #: Seconds between two looks at a child process.
 POLL_S = 0.1

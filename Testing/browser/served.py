@@ -30,6 +30,12 @@ MVREG = [
     "from MultiViewRegistrationLib.cli.main import main; sys.exit(main())",
 ]
 PATIENCE_S = 90.0
+#: Finds a control in the form of a section.
+CONTROL = (
+    "(section, key) => { const find = all => { for (const each of all || []) { if (each.key === key) return each; "
+    "const inside = find(each.children); if (inside) return inside; } return null; }; "
+    "return find((s[section + '_form'] || {}).controls); }"
+)
 #: What a browser begins a websocket with.
 HANDSHAKE = {
     "Upgrade": "websocket",
@@ -159,14 +165,29 @@ class Tab:
         )
 
     def wait_state(self, expression: str, seconds: float = PATIENCE_S) -> None:
-        """Wait until a JavaScript expression of the state `s` is true."""
+        """Wait until a JavaScript expression is true, of the state `s`, and of controls: `c('register', 'undo')`, or null."""
         self.page.wait_for_function(
-            f"() => {{ const s = window.trame.state.state; return {expression}; }}", timeout=1000 * seconds
+            f"() => {{ const s = window.trame.state.state, c = {CONTROL}; return {expression}; }}",
+            timeout=1000 * seconds,
         )
+
+    def control(self, section: str, key: str) -> dict | None:
+        """A control as the server shows it in a section's form; None where it is not seen."""
+        return self.page.evaluate(
+            f"([section, key]) => {{ const s = window.trame.state.state; return ({CONTROL})(section, key); }}",
+            [section, key],
+        )
+
+    def history(self) -> list[list[str]]:
+        """The poses so far: time, method, similarity, seconds."""
+        table = self.control("register", "history")
+        return [[cell["text"] for cell in line["cells"]] for line in table["lines"]]
 
     def ready(self) -> None:
         """Wait until there is a registration, and its CT is ready for DRRs."""
-        self.wait_state("s.has_registration && s.register && s.register.ready")
+        self.wait_state(
+            "s.has_registration && c('register', 'register') && !s.register_form.state.text.startsWith('preparing')"
+        )
         self.drawn()
 
     def drawn(self) -> None:
@@ -218,6 +239,8 @@ class Tab:
 
     def register(self) -> None:
         """Register, and wait until that has ended."""
-        entries = len(self.state("register.history"))
+        entries = len(self.history())
         self.button("Register").click()
-        self.wait_state(f"!s.register.busy && s.register.ended && s.register.history.length > {entries}")
+        self.wait_state(
+            f"!c('register', 'cancel').enabled && c('register', 'register').enabled && c('register', 'history').lines.length > {entries}"
+        )

@@ -97,6 +97,72 @@ class Person:
         chosen = {index.row() for index in table.selectedIndexes()}
         return [table.item(row, 1).text() + "*" * (row in chosen) for row in range(table.rowCount)]
 
+    # The forms: a control is named by its section and its key
+
+    def drawn(self, name: str, key: str):
+        """A control's `panel.form._Drawn`; the section is unfolded."""
+        section = self.panel.sections[name]
+        if section.button.collapsed:
+            section.button.collapsed = False
+            self.host.process()
+        return section.form.drawn[key]
+
+    def widget(self, name: str, key: str):
+        """A control's widget."""
+        return self.drawn(name, key).widget
+
+    def control(self, name: str, key: str):
+        """A control as its presenter shows it now, None where it is not seen."""
+        return self.panel.sections[name].form.controls.get(key)
+
+    def press(self, name: str, key: str) -> None:
+        self.host.click(self.widget(name, key))
+
+    def switch(self, name: str, key: str) -> None:
+        """Click a check box."""
+        self.host.click(self.widget(name, key))
+
+    def choose(self, name: str, key: str, title: str) -> None:
+        """Choose one of several by what a person reads."""
+        drawn = self.drawn(name, key)
+        if drawn.control.spread:
+            titles = [option.title for option in drawn.control.options]
+            self.host.click(drawn._buttons[titles.index(title)])
+        else:
+            self.host.choose(drawn.widget, title)
+
+    def type(self, name: str, key: str, text: str) -> None:
+        """Replace what a field holds, key by key, and press Enter."""
+        edit = self.drawn(name, key).edit
+        if hasattr(edit, "setPlainText"):
+            edit.setPlainText(text)
+            self.host.process()
+        else:
+            self.host.type(edit, text)
+
+    def text(self, name: str, key: str) -> str:
+        """What is read of a control; "" where it is not seen."""
+        control = self.control(name, key)
+        return "" if control is None else getattr(control, "text", control.label)
+
+    def cells(self, name: str, key: str) -> list[list[str]]:
+        """The texts of a table."""
+        return [[cell.text for cell in line.cells] for line in self.control(name, key).lines]
+
+    def pick(self, name: str, key: str, row: int, column: int = 0) -> None:
+        """Click a cell of a table."""
+        self.host.click_cell(self.widget(name, key), row, column)
+
+    def open_files(self, name: str, key: str, *paths: Path) -> None:
+        """Choose files in the dialog of a button."""
+        self.host.answers.open_files = list(paths)
+        self.host.click(self.drawn(name, key).file)
+
+    def write_files(self, name: str, key: str, folder: Path) -> None:
+        """Choose a folder for files that are made."""
+        self.host.answers.directory = folder
+        self.host.click(self.widget(name, key))
+
     # The views
 
     def view(self, number: int):

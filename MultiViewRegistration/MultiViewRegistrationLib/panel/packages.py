@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -17,9 +17,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import InputError
+from ..session.presenters.form import NAVIGATION, NETWORK, RENDERING, TORCH
 from .opening import busy
 
-TORCH = ">=2"
+TORCH_VERSION = ">=2"
 REQUESTER = _("Multi-view 2D/3D Registration")
 #: What needs the packages of a file.
 NEEDED_BY = {
@@ -75,6 +76,17 @@ def ensure(requirements: str) -> None:
         )
 
 
+def ensure_all(needs: Iterable[str], resource_path: Callable[[str], str]) -> None:
+    """Have what an action needs installed, see `presenters.form.NEEDS`.   resource_path: see `Panel`.   InputError as the others."""
+    for need in needs:
+        if need == NETWORK:
+            ensure_for_regressor(resource_path)
+        elif need == TORCH:
+            ensure_torch(_('use the refinement "joint"'))
+        else:
+            ensure(resource_path({RENDERING: "requirements.txt", NAVIGATION: "requirements_navigation.txt"}[need]))
+
+
 def ensure_for_regressor(resource_path: Callable[[str], str]) -> None:
     """Have what a regressor needs installed, to train and to ask it.   resource_path: see `Panel`.   InputError as the others."""
     ensure(resource_path("requirements_regressor.txt"))
@@ -102,7 +114,10 @@ def ensure_torch(instead: str) -> None:
                 "Extensions Manager, and restart Slicer."
             )
         ) from None
-    if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True, torchVersionRequirement=TORCH) is None:
+    if (
+        PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True, torchVersionRequirement=TORCH_VERSION)
+        is None
+    ):
         raise InputError(
             _(
                 "PyTorch: torch is not installed, expected your consent to install it; press the button once more, and agree, "

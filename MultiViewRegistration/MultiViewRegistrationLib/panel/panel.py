@@ -44,12 +44,16 @@ class Panel(slicer.util.VTKObservationMixin):
         self.registration: Registration | None = None
         self.session: Session | None = None
         self._stale, self._busy, self._shown = True, False, False
-        self.sections = {name: kind(self, getattr(ui, f"{name}Section")) for name, kind in SECTIONS.items()}
+        self.widget = ui.messageLabel.parentWidget()
+        self.sections = {
+            name: make(self, getattr(ui, f"{name}Section"), number)
+            for number, (name, make) in enumerate(SECTIONS.items(), start=1)
+        }
         ui.registrationSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", MODULE)
         ui.registrationSelector.currentNodeIDChanged.connect(self._on_registration_selected)
         ui.loadCaseButton.clicked.connect(self._on_load_case)
         self.views, self.notices, self.opening = Views(self), Notices(self), Opening(self)
-        self._looks = Looks(ui.messageLabel.parentWidget(), self.invalidate)
+        self._looks = Looks(self.widget, self.invalidate)
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
@@ -160,6 +164,13 @@ class Panel(slicer.util.VTKObservationMixin):
         """Show a sentence about what went wrong; "" takes it away."""
         self.ui.messageLabel.text = message
         self.ui.messageLabel.setVisible(bool(message))
+
+    def stop_moving(self) -> None:
+        """Handles and keys that move the CT stay as they are: whatever moves it otherwise goes into the history."""
+
+    def problems(self) -> list[str]:
+        """What is wrong in what was typed in any section, a sentence each."""
+        return [problem for section in self.sections.values() for problem in section.problems()]
 
     def invalidate(self) -> None:
         """Have the panel show the scene anew at the next tick."""

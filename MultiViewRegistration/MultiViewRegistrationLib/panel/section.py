@@ -35,7 +35,7 @@ class Section:
     #: Whether the work can begin here, without a registration, which is made then.
     BEGINS = False
 
-    def __init__(self, panel, button) -> None:
+    def __init__(self, panel, button, number: int = 0) -> None:
         self.panel, self.button = panel, button
         self.presenter = self.PRESENTER(panel)
         self.widget = slicer.util.loadUI(panel.resource_path(f"UI/{self.FILE}"))
@@ -75,6 +75,10 @@ class Section:
         for field in self.fields:
             if field.problem:
                 raise InputError(field.problem)
+
+    def problems(self) -> list[str]:
+        """What is wrong in a number that was typed here."""
+        return [field.problem for field in self.fields if field.problem]
 
     def connect(self) -> None:
         """Connect the widgets, once."""

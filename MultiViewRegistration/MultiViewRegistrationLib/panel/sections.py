@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from ..session.presenters.register import RegisterPresenter
 from .check import CheckSection
 from .ct import CTSection
 from .export import ExportSection
-from .register import RegisterSection
+from .form_section import FormSection
 from .sequence import SequenceSection
 from .start import StartSection
 from .xrays import XRaysSection
@@ -15,7 +18,7 @@ SECTIONS = {
     "ct": CTSection,
     "xrays": XRaysSection,
     "start": StartSection,
-    "register": RegisterSection,
+    "register": partial(FormSection, RegisterPresenter),
     "check": CheckSection,
     "export": ExportSection,
     "sequence": SequenceSection,

@@ -66,10 +66,12 @@ class Application:
         self._stale, self._observed = True, None
         self.downloads = downloads
         self.opening, self.saving = Opening(self, demo), Saving(self, self.downloads)
-        uploads.take, uploads.belongs_to = self.opening.take, lambda: self.session
+        uploads.take, uploads.belongs_to = self._take, lambda: self.session
         self.moving, self.autosave = Moving(self), Autosave(self)
         self.views = Views(self)
-        self.sections = {kind.NAME: kind(self) for kind in SECTIONS}
+        self.sections = {name: make(self) for name, make in SECTIONS.items()}
+        server.controller.trigger("mvreg_act")(lambda section, key, *args: self.sections[section].act(key, *args))
+        server.controller.trigger("mvreg_download")(lambda section, key: self.sections[section].download(key))
         self._unmade = [*self.sections.values()]
         self.cursor = self.sections["check"].presenter.cursor
         ct, xrays, start, sequence = (self.sections[name] for name in ("ct", "xrays", "start", "sequence"))
@@ -160,6 +162,20 @@ class Application:
             self._tell_unexpected(error)
         self.refresh()
 
+    def stop_moving(self) -> None:
+        """Moving the CT by hand ends."""
+        self.moving.stop()
+
+    def _take(self, target: str, folder: Path) -> None:
+        """Files that a page sent.   target: "open", or a section and a control in it, "ct/file"."""
+        name, _slash, key = target.partition("/")
+        if key:
+            if name not in self.sections:
+                raise InputError("Upload: there is nothing that takes these files; use the page.")
+            self.sections[name].take(key, folder)
+        else:
+            self.opening.take(target, folder)
+
     def understood(self) -> None:
         """What the page told of images that may not belong together has been read."""
         with self.acting():
@@ -230,10 +246,10 @@ class Application:
         """
         if self.state.opening or self.views.awaited(("film",)):
             return
-        opened = [section for section in self._unmade if section.NAME in self.state.open_steps]
+        opened = [section for section in self._unmade if section.name in self.state.open_steps]
         for section in opened or self._unmade[: not self.views.opening]:
             self._unmade.remove(section)
-            with ViewLayout(self.server, template_name=f"step_{section.NAME}"):
+            with ViewLayout(self.server, template_name=f"step_{section.name}"):
                 section.build()
 
     def refresh(self) -> None:

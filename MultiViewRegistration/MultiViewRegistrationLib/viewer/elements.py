@@ -20,9 +20,9 @@ vue.SHARED_ATTRIBUTES += [
 ]
 MODULE = {
     "serve": {"__mvreg_page": str(Path(__file__).parent / "browser")},
-    "scripts": ["__mvreg_page/page.js"],
+    "scripts": ["__mvreg_page/page.js", "__mvreg_page/form.js"],
     "styles": ["__mvreg_page/page.css"],
-    "vue_use": ["mvreg_page"],
+    "vue_use": ["mvreg_page", "mvreg_form"],
 }
 
 

@@ -29,7 +29,7 @@ def build(application) -> None:
     server.state.icons = ICONS
     with VAppLayout(server, vuetify_config=THEME):
         register = application.sections["register"]
-        elements.Keys(undo=register.undo, redo=register.redo, register=register.register)
+        elements.Keys(**{key: (register.press, f"['{key}']") for key in ("undo", "redo", "register")})
         with html.Div(classes="mv-app"):
             with html.Aside(classes="mv-steps", aria_label="Steps"):
                 _head(application)
@@ -119,17 +119,17 @@ def _openable(application, drop: str) -> None:
 def _steps(application) -> None:
     with v.VExpansionPanels(v_model=("open_steps",), multiple=True, variant="accordion", flat=True, static=True):
         for number, section in enumerate(application.sections.values(), start=1):
-            with v.VExpansionPanel(value=section.NAME):
+            with v.VExpansionPanel(value=section.name):
                 with v.VExpansionPanelTitle(classes="mv-step"):
                     v.VIcon(
-                        f"{{{{ icons[{section.NAME}.state.kind] }}}}",
+                        f"{{{{ icons[{section.state_name}.state.kind] }}}}",
                         size="small",
-                        classes=(f"'mv-' + {section.NAME}.state.kind",),
+                        classes=(f"'mv-' + {section.state_name}.state.kind",),
                     )
-                    html.Span(f"{number}. {section.TITLE}", classes="mv-step-name")
-                    html.Span(f"{{{{ {section.NAME}.state.text }}}}", classes="mv-step-text")
+                    html.Span(f"{number}. {section.title}", classes="mv-step-name")
+                    html.Span(f"{{{{ {section.state_name}.state.text }}}}", classes="mv-step-text")
                 with v.VExpansionPanelText():
-                    client.ServerTemplate(name=f"step_{section.NAME}")  # see Application
+                    client.ServerTemplate(name=f"step_{section.name}")  # see Application
 
 
 def _views(application) -> None:

@@ -20,7 +20,7 @@ class Section:
     PRESENTER = Presenter
 
     def __init__(self, application) -> None:
-        self.application = application
+        self.application, self.name, self.state_name, self.title = application, self.NAME, self.NAME, self.TITLE
         self.presenter = self.PRESENTER(application)
 
     def acting(self, action: Callable) -> Callable:

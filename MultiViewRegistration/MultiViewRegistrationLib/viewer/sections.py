@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from ..session.presenters.register import RegisterPresenter
 from .check_section import CheckSection
 from .ct_card import CTCard
 from .export_section import ExportSection
-from .register_section import RegisterSection
+from .form_section import FormSection
 from .sequence_section import SequenceSection
 from .start_section import StartSection
 from .xrays_card import XRaysCard
 
-SECTIONS = (CTCard, XRaysCard, StartSection, RegisterSection, CheckSection, ExportSection, SequenceSection)
+SECTIONS = {
+    "ct": CTCard,
+    "xrays": XRaysCard,
+    "start": StartSection,
+    "register": partial(FormSection, "register", RegisterPresenter),
+    "check": CheckSection,
+    "exporting": ExportSection,
+    "sequence": SequenceSection,
+}

@@ -17,7 +17,6 @@ LARGEST_BYTES = 4 << 30
 MOST_FILES = 20_000
 #: Bytes that are taken at a time.
 CHUNK = 1 << 18
-TARGETS = ("open", "ct", "xrays", "calibration", "pose", "landmarks", "motion")
 
 
 class Uploads:
@@ -47,8 +46,6 @@ class Uploads:
             target = request.query.get("target", "")
             if self.take is None:
                 raise InputError("Upload: the viewer is still starting; wait a moment.")
-            if target not in TARGETS:
-                raise InputError(f"Upload: found a target that is none of {', '.join(TARGETS)}; use the page.")
             if not request.content_type.startswith("multipart/"):
                 raise InputError("Upload: found no form with files, expected one; use the page.")
             folder, session = Path(tempfile.mkdtemp(dir=self._folder.name)), self.belongs_to()

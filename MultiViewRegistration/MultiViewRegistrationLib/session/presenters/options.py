@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..questions import Question
 from ..translation import _
-
-
-@dataclass(frozen=True)
-class Option:
-    """value: what is chosen.   title: what a person reads."""
-
-    value: str
-    title: str
+from .form import Choice, Control, Entry, Option
 
 
 @dataclass(frozen=True)
@@ -44,3 +39,21 @@ def open_questions(questions: list[Question], answers: dict[str, str]) -> list[O
 def unanswered(questions: list[Question], answers: dict[str, str]) -> list[str]:
     """The labels of questions without an answer."""
     return [question.label for question in questions if not answers.get(question.key, "").strip()]
+
+
+def question_controls(
+    prefix: str, questions: list[Question], answers: dict[str, str], answer: Callable[[str, str], object]
+) -> list[Control]:
+    """A box or a field for each question.
+
+    prefix: of the controls' keys.   answers: so far, by the questions' keys.   answer: called with a question's key and its answer.
+    """
+    found: list[Control] = []
+    for question in questions:
+        key, given, act = f"{prefix}.{question.key}", answers.get(question.key, ""), partial(answer, question.key)
+        if question.choices:
+            options = (Option("", _("choose...")), *(Option(*choice) for choice in question.choices))
+            found.append(Choice(key, question.label, act, value=given, options=options, tip=question.tip))
+        else:
+            found.append(Entry(key, question.label, act, text=given, hint=question.tip, tip=question.tip))
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -13,8 +12,27 @@ from ..background_task import Worker
 from ..comparison import compare_poses
 from ..history import Entry, describe_method
 from ..readiness import missing_inputs
-from ..session import Session
+from ..session import REGRESSOR_STARTS, Session
 from ..translation import _
+from .form import (
+    CAUTION,
+    ERROR,
+    NETWORK,
+    PLAIN,
+    RENDERING,
+    TORCH,
+    Button,
+    Cell,
+    Choice,
+    Control,
+    Line,
+    Option,
+    Picture,
+    Progress,
+    Table,
+    Text,
+    row,
+)
 from .section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State
 
 REFINEMENTS = {
@@ -25,96 +43,87 @@ REFINEMENTS = {
 }
 
 
-@dataclass(frozen=True)
-class HistoryRow:
-    """A pose of the history.   tip: on the method.   similarity: of the X-ray that fits worst; `similarity_tip` has all."""
-
-    number: int
-    time: str
-    date: str
-    method: str
-    tip: str
-    similarity: str
-    similarity_tip: str
-    seconds: str
-
-
-@dataclass(frozen=True)
-class RegisterShown:
-    """What the widgets show.
-
-    missing: what to do before a registration can begin, "" where it can.   hint: on the button Register.
-    running: whether a registration is under way; busy: whether any work is.   ready: whether the CT is ready for DRRs.
-    ended: how the last registration ended, see `Session`.   outcome: how it stands, "" while one is under way; failed: whether that is
-    a problem.   notes: what a person must know before trusting the pose.   history: the oldest first; current: where the CT is, -1 where
-    at none.
-    """
-
-    missing: str = _("Open a case first.")
-    hint: str = ""
-    running: bool = False
-    busy: bool = False
-    ready: bool = False
-    ended: str = ""
-    can_undo: bool = False
-    can_redo: bool = False
-    outcome: str = ""
-    failed: bool = False
-    notes: list[str] = field(default_factory=list)
-    history: list[HistoryRow] = field(default_factory=list)
-    current: int = -1
-    refinement: str = "joint"
-
-
-@dataclass(frozen=True)
-class ProgressShown:
-    """percent: None while nobody knows."""
-
-    running: bool = False
-    percent: int | None = None
-    text: str = ""
-
-
 class RegisterPresenter(Presenter):
     """Begins, follows and cancels a registration; goes back and forth in the history."""
 
     TITLE = _("Register")
 
+    def __init__(self, host) -> None:
+        self.comparison = ComparisonPresenter(host)
+        super().__init__(host)
+
     def reset(self) -> None:
         self._ready = False
+        self.comparison.reset()
 
     # What is shown
 
-    def shown(self) -> RegisterShown:
-        if self.registration is None:
-            return RegisterShown()
-        session = self.session
-        history, busy, missing = session.history, session.running, missing_inputs(session)
-        return RegisterShown(
-            missing=missing,
-            hint=self._hint(missing),
-            running=session.running_registration is not None,
-            busy=busy,
-            ready=self._ready,
-            ended=session.ended,
-            can_undo=history.can_undo and not busy,
-            can_redo=history.can_redo and not busy,
-            outcome=self._outcome(missing),
-            failed=bool(session.message) and session.running_registration is None,
-            notes=self._notes(),
-            history=[_row(number, entry) for number, entry in enumerate(history.entries)],
-            current=-1 if history.moved else history.position,
-            refinement=self.registration.refinement,
-        )
+    @property
+    def changing(self) -> bool:
+        return bool(self.session.preparing or self.session.running_registration)
 
-    def progress(self) -> ProgressShown:
+    def form(self) -> list[Control]:
+        session, history, busy = self.session, self.session.history, self.session.running
+        missing, running = missing_inputs(session), session.running_registration is not None
+        button = Button(
+            "register",
+            _("Register"),
+            self.register,
+            primary=True,
+            enabled=not (missing or busy),
+            tip=self._hint(missing),
+            keys=(self.host.register_keys,),
+            needs=self._needs(),
+        )
+        refinements = tuple(Option(*item) for item in REFINEMENTS.items())
+        return [
+            row("begin", button, Button("cancel", _("Cancel"), self.cancel, enabled=running)),
+            *self._progress(),
+            Text("outcome", self._outcome(missing), tone=ERROR if session.message and not running else PLAIN),
+            *(Text(f"note{number}", f"\u26a0 {note}", tone=CAUTION) for number, note in enumerate(self._notes())),
+            row(
+                "steps",
+                Button("undo", _("Undo"), self.undo, enabled=history.can_undo and not busy, keys=("Ctrl+Z",)),
+                Button(
+                    "redo", _("Redo"), self.redo, enabled=history.can_redo and not busy, keys=("Ctrl+Y", "Ctrl+Shift+Z")
+                ),
+            ),
+            Table(
+                "history",
+                _("Poses so far"),
+                lambda number, column: self.go(int(number)),
+                columns=(_("Time"), _("Method"), _("Similarity"), _("Seconds")),
+                lines=tuple(_line(number, entry) for number, entry in enumerate(history.entries)),
+                selected="" if history.moved else str(history.position),
+                enabled=not busy,
+            ),
+            Choice(
+                "refinement",
+                _("Refinement"),
+                self.refine,
+                value=self.registration.refinement,
+                options=refinements,
+                enabled=not busy,
+            ),
+            *self.comparison.form(),
+        ]
+
+    def _needs(self) -> tuple[str, ...]:
+        needs = [RENDERING]
+        if self.registration.refinement != "joint":
+            needs.append(TORCH)
+        if self.registration.start in REGRESSOR_STARTS:
+            needs.append(NETWORK)
+        return tuple(needs)
+
+    def _progress(self) -> list[Control]:
         """What changes while a registration is under way."""
-        run = self.session.running_registration if self.session is not None else None
+        run = self.session.running_registration
         if run is None:
-            return ProgressShown()
+            return []
         stage = run.stage[:1].upper() + run.stage[1:]
         seconds = _("{seconds:.1f} s").format(seconds=run.seconds)
-        return ProgressShown(True, self._percent(), ", ".join(filter(None, [stage, seconds, run.left])))
+        return [Progress("progress", ", ".join(filter(None, [stage, seconds, run.left])), percent=self._percent())]
 
     def state(self) -> State:
         session = self.session
@@ -133,16 +142,16 @@ class RegisterPresenter(Presenter):
 
     def tick(self) -> bool:
         """Make the CT ready before anybody asks, as overlays need that, too; whether it has become so."""
-        views = self.registration.xrays
+        compared, views = self.comparison.tick(), self.registration.xrays
         if (
             self.session.running_registration
             or self.registration.ct is None
             or not any(view.used and view.placed for view in views)
         ):
-            return False
+            return compared
         ready = self.session.prepare()
         changed, self._ready = ready != self._ready, ready
-        return changed
+        return changed or compared
 
     def _percent(self) -> int | None:
         progress = self.session.running_registration.progress
@@ -187,6 +196,7 @@ class RegisterPresenter(Presenter):
 
     def register(self) -> None:
         """Begin."""
+        self.host.stop_moving()
         self.session.register(self.registration.start, refinement=self.registration.refinement)
 
     def cancel(self) -> None:
@@ -212,18 +222,9 @@ class RegisterPresenter(Presenter):
 
     def _go(self, step) -> None:
         if not self.session.running:
+            self.host.stop_moving()
             self.session.ended = self.session.message = ""
             step()
-
-
-@dataclass(frozen=True)
-class ComparisonShown:
-    """names: of the two poses.   pictures: for each X-ray its name, and uint8 (rows, columns, 3) at either pose."""
-
-    open: bool = False
-    text: str = ""
-    names: list[str] = field(default_factory=list)
-    pictures: list[tuple[str, np.ndarray, np.ndarray]] = field(default_factory=list)
 
 
 class ComparisonPresenter(Presenter):
@@ -231,10 +232,33 @@ class ComparisonPresenter(Presenter):
 
     def reset(self) -> None:
         self._worker: Worker | None = None
-        self._shown = ComparisonShown()
+        self._text, self._names, self._pictures = "", ("", ""), []
 
-    def shown(self) -> ComparisonShown:
-        return self._shown
+    def form(self) -> list[Control]:
+        entries = self.session.history.entries
+        options = [Option(str(number), _pose_name(entry)) for number, entry in enumerate(entries)]
+        pictures = []
+        for number, (name, now, other) in enumerate(self._pictures):
+            pair = zip(self._names, (now, other), strict=True)
+            pictures.append(
+                row(
+                    f"pictures{number}",
+                    *(Picture(f"picture{number}{of}", f"{name}: {of}", rgb=rgb) for of, rgb in pair),
+                )
+            )
+        return [
+            Choice(
+                "compare",
+                _("Compare with"),
+                self.compare,
+                options=tuple(options),
+                enabled=len(options) > 1,
+                tip=_("Show where the CT is now and another pose of the history side by side."),
+            ),
+            Text("compared", self._text),
+            *pictures,
+            *([Button("close", _("Close the comparison"), self.reset)] if self._text else []),
+        ]
 
     def tick(self) -> bool:
         """Take what was drawn; whether there is something new to show."""
@@ -245,32 +269,26 @@ class ComparisonPresenter(Presenter):
             return False
         worker, self._worker = self._worker, None
         if worker.state != "done":
-            self._shown = ComparisonShown(open=True, text=worker.message)
+            self._text = worker.message
             return True
-        text = _("The CT's centre is {mm:.2f} mm apart, and it is turned by {degrees:.2f}°. Orange: edges of bone.")
         found = worker.result
-        self._shown = ComparisonShown(
-            open=True,
-            text=text.format(mm=found.mm, degrees=found.degrees),
-            names=self._shown.names,
-            pictures=found.pictures,
-        )
+        text = _("The CT's centre is {mm:.2f} mm apart, and it is rotated by {degrees:.2f}°. Orange: edges of bone.")
+        self._text, self._pictures = text.format(mm=found.mm, degrees=found.degrees), found.pictures
         return True
 
-    def compare(self, number: int) -> None:
+    def compare(self, number: str) -> None:
         """Compare with an entry, by its number."""
         entries = self.session.history.entries
-        if not 0 <= number < len(entries):
+        if not 0 <= int(number) < len(entries):
             raise InputError(_("Compare: this pose is not there, expected one of the history; choose another."))
-        other = entries[number]
+        other = entries[int(number)]
         work = compare_poses(self.session, Entry.now("now", self.registration.world_from_ct), other)
-        self._worker = Worker(lambda tell: work())
-        names = [_("Where the CT is now"), f"{describe_method(other)}, {other.time[11:19]}"]
-        self._shown = ComparisonShown(open=True, text=_("Drawing..."), names=names)
+        self._worker, self._pictures = Worker(lambda tell: work()), []
+        self._text, self._names = _("Drawing..."), (_("now"), _pose_name(other))
 
-    def close(self) -> None:
-        """Show no comparison any more."""
-        self.reset()
+
+def _pose_name(entry: Entry) -> str:
+    return f"{describe_method(entry)}, {entry.time[11:19]}"
 
 
 def verdict_state(session: Session) -> State | None:
@@ -280,18 +298,21 @@ def verdict_state(session: Session) -> State | None:
     return State(kinds[verdict], assessment.headline(session.history.current)) if verdict else None
 
 
-def _row(number: int, entry: Entry) -> HistoryRow:
+def _line(number: int, entry: Entry) -> Line:
+    """A pose of the history; its similarity is that of the X-ray that fits worst."""
     when = datetime.fromisoformat(entry.time)
     compared = [value for value in entry.similarity.values() if np.isfinite(value)]
-    return HistoryRow(
-        number=number,
-        time=when.strftime("%H:%M:%S"),
-        date=when.strftime("%Y-%m-%d %H:%M:%S"),
-        method=describe_method(entry),
-        tip="\n".join(filter(None, [_began_with(entry), *entry.reasons])),
-        similarity=f"{min(compared):.2f}" if compared else "",
-        similarity_tip="\n".join(f"{name} {value:.3f}" for name, value in entry.similarity.items()),
-        seconds="" if entry.seconds is None else f"{entry.seconds:.1f}",
+    return Line(
+        str(number),
+        (
+            Cell(when.strftime("%H:%M:%S"), when.strftime("%Y-%m-%d %H:%M:%S")),
+            Cell(describe_method(entry), "\n".join(filter(None, [_began_with(entry), *entry.reasons]))),
+            Cell(
+                f"{min(compared):.2f}" if compared else "",
+                "\n".join(f"{name} {value:.3f}" for name, value in entry.similarity.items()),
+            ),
+            Cell("" if entry.seconds is None else f"{entry.seconds:.1f}"),
+        ),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .form import Control
+
 TODO, READY, RUNNING, DONE, PROBLEM = "todo", "ready", "running", "done", "problem"
 CHECK, REJECT = "check", "reject"
 
@@ -19,17 +21,21 @@ class State:
 class Presenter:
     """What a section shows, says and does, as plain data and methods; the panel (Qt) and the page (Vue) only bind it.
 
-    Its methods raise InputError, which the host shows; `shown()` of a subclass returns a dataclass of what the widgets show.
+    Its methods raise InputError, which the host shows; `form()` of a subclass returns what is shown.
 
     Parameters
     ----------
     host
-        The panel or the page's application: has `registration` and `session` (None without one), `begin()`,
-        `turn_s` (seconds that a poll of a thread waits), `installs_packages` (whether it offers to install
-        what is missing) and `register_keys`.
+        The panel or the page's application: has `registration` and `session` (None without one), `begin()`, `acting()`, `tell()`,
+        `turn_s` (seconds that a poll of a thread waits), `installs_packages` (whether it offers to install what is missing),
+        `register_keys`, and `views`.
     """
 
     TITLE = ""
+    #: Whether the work can begin here, without a registration, which is made then: its form is shown without one.
+    BEGINS = False
+    #: Whether what it shows changes by itself now, so that the host shows its form at each tick.
+    changing = False
 
     def __init__(self, host) -> None:
         self.host = host
@@ -52,6 +58,19 @@ class Presenter:
         """How far the section is; only called with a registration."""
         return State(TODO)
 
+    def form(self) -> list[Control]:
+        """What is shown, see `form`."""
+        return []
+
     def tick(self) -> bool:
         """Take what threads have done; whether there is something new to show."""
         return False
+
+    def follow(self) -> None:
+        """Keep true what the views show; called as often as `tick`, and also while the host is not seen."""
+
+    def let_go(self) -> None:
+        """Another registration is about to be chosen: take away of this one what would no longer be kept true."""
+
+    def leave(self) -> None:
+        """The host is not seen any more, or another registration chosen: end what only makes sense while it is."""

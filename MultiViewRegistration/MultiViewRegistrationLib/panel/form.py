@@ -1,0 +1,584 @@
+"""Draws the form of a presenter in Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import ctk
+import qt
+import slicer
+
+from ..errors import InputError
+from ..session.external_files import requirements_of
+from ..session.presenters import form as controls
+from ..session.presenters.form import Control, visible, walk
+from ..session.translation import _
+from . import packages
+from .looks import ERROR, PLAIN, QUIET, set_tone
+from .pictures import pixmap
+
+PICTURE_PX = (320, 240)
+#: Pixels above and below the text of a table's row, together; rows that are seen without scrolling.
+ROW_PADDING_PX, MAX_ROWS = 8, 8
+_STYLE = qt.QStyle
+ICONS = {
+    "up": _STYLE.SP_ArrowUp,
+    "down": _STYLE.SP_ArrowDown,
+    "remove": _STYLE.SP_TrashIcon,
+    "first": _STYLE.SP_MediaSkipBackward,
+    "back": _STYLE.SP_MediaSeekBackward,
+    "on": _STYLE.SP_MediaSeekForward,
+    "last": _STYLE.SP_MediaSkipForward,
+    "play": _STYLE.SP_MediaPlay,
+    "pause": _STYLE.SP_MediaPause,
+}
+
+
+class Form:
+    """The widgets of one form; what a person does at them becomes a call of the control's action, within `panel.acting()`.
+
+    panel: the `panel.Panel`.   widget: an empty widget that gets them.
+    """
+
+    def __init__(self, panel, widget) -> None:
+        self.panel, self.widget = panel, widget
+        self.controls: dict[str, Control] = {}
+        self.drawn: dict[str, _Drawn] = {}
+        self.filling = False
+        self._box = _Box(self, widget)
+
+    def show(self, form: Sequence[Control]) -> None:
+        """Show these controls, and no others."""
+        self.controls = walk(form)
+        self.filling = True
+        try:
+            self._box.show(form)
+        finally:
+            self.filling = False
+
+    def problems(self) -> list[str]:
+        """What is wrong in what was typed, a sentence each."""
+        drawn = [self.drawn[key] for key in self.controls if key in self.drawn]
+        return [each.problem for each in drawn if isinstance(each, _Entry) and each.problem]
+
+    def act(self, key: str, *args) -> None:
+        """Do what a person asks for at a control."""
+        control = self._asked(key)
+        if control is not None:
+            with self.panel.acting():
+                packages.ensure_all(control.needs, self.panel.resource_path)
+                control.action(*args)
+
+    def type(self, key: str, text: str) -> None:
+        """Tell of a text while a person is still typing: what is wrong in it is no message yet."""
+        control = self._asked(key)
+        if control is not None:
+            control.action(text)
+            self.panel.invalidate()
+
+    def _asked(self, key: str) -> Control | None:
+        """The control, where a signal comes from a person, and may do something."""
+        control = self.controls.get(key)
+        if self.filling or self.panel.filling or control is None or not control.enabled:
+            return None
+        return control
+
+
+class _Box:
+    """Controls below each other, labels in a column; or beside each other."""
+
+    def __init__(self, form: Form, widget, horizontal: bool = False) -> None:
+        self._form, self._horizontal = form, horizontal
+        self._layout = qt.QHBoxLayout(widget) if horizontal else qt.QFormLayout(widget)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        widget.setSizePolicy(qt.QSizePolicy.Preferred, qt.QSizePolicy.Maximum)
+        if not horizontal:
+            self._layout.setFieldGrowthPolicy(qt.QFormLayout.AllNonFixedFieldsGrow)
+        self._keys: list[str] = []
+
+    def show(self, form: Sequence[Control]) -> None:
+        form, drawn, place = visible(form), self._form.drawn, 0
+        for control in form:
+            if control.key not in drawn:
+                drawn[control.key] = KINDS[type(control)](self._form, control)
+                self._insert(place, drawn[control.key])
+                self._keys.insert(place, control.key)
+            place = self._keys.index(control.key) + 1
+            drawn[control.key].update(control)
+        seen = {control.key for control in form}
+        for key in self._keys:
+            drawn[key].set_visible(key in seen)
+
+    def _insert(self, place: int, drawn: _Drawn) -> None:
+        if self._horizontal:
+            at = sum(1 + (self._form.drawn[key].label is not None) for key in self._keys[:place])
+            for part in drawn.parts:
+                self._layout.insertWidget(at, part)
+                at += 1
+        elif drawn.label is not None:
+            self._layout.insertRow(place, drawn.label, drawn.widget)
+        else:
+            self._layout.insertRow(place, drawn.widget)
+
+
+class _Drawn:
+    """A control's widget.   label: what stands beside it, None for nothing."""
+
+    LABELLED = False
+
+    def __init__(self, form: Form, control: Control) -> None:
+        self.form, self.key, self.control = form, control.key, None
+        self.label = qt.QLabel() if self.LABELLED else None
+        self.widget = self.make(control)
+        self.widget.name = control.key
+        self.parts = [self.widget] if self.label is None else [self.label, self.widget]
+
+    def make(self, control):
+        """The widget, with its signals connected."""
+        raise NotImplementedError
+
+    def show(self, control) -> None:
+        """Write what the control shows into the widget."""
+
+    def update(self, control: Control) -> None:
+        if control != self.control:
+            self.widget.toolTip = control.tip
+            self.widget.enabled = control.enabled
+            if self.label is not None:
+                self.label.text = f"{control.label}:" if control.label else ""
+                self.label.toolTip = control.tip
+        self.show(control)
+        self.control = control
+
+    def set_visible(self, on: bool) -> None:
+        for part in self.parts:
+            part.setVisible(on)
+
+    def act(self, *args) -> None:
+        self.form.act(self.key, *args)
+
+
+class _Text(_Drawn):
+    def make(self, control):
+        label = qt.QLabel()
+        label.wordWrap = True
+        label.textInteractionFlags = qt.Qt.TextSelectableByMouse
+        return label
+
+    def show(self, control) -> None:
+        if control == self.control:
+            return
+        set_tone(self.widget, PLAIN if control.tone == controls.STRONG else control.tone)
+        font = self.widget.font
+        font.setBold(control.tone == controls.STRONG)
+        self.widget.font = font
+        self.widget.text = control.label
+
+
+class _Button(_Drawn):
+    def make(self, control):
+        button = qt.QPushButton()
+        button.clicked.connect(lambda *_args: self.press())
+        if control.icon:
+            button.icon = button.style().standardIcon(ICONS[control.icon])
+        self._shortcuts = [self._shortcut(keys, button) for keys in control.keys]
+        return button
+
+    def show(self, control) -> None:
+        if control == self.control:
+            return
+        if control.icon:
+            self.widget.icon = self.widget.style().standardIcon(ICONS[control.icon])
+            self.widget.accessibleName = control.label
+            self.widget.toolTip = control.tip or control.label
+        else:
+            self.widget.text = control.label
+        self.widget.checkable = control.on is not None
+        self.widget.checked = bool(control.on)
+
+    def press(self) -> None:
+        """As a click."""
+        self.widget.setFocus()  # what is being typed takes effect
+        control = self.form.controls.get(self.key)
+        if control is None or not control.enabled:
+            return
+        if control.primary and (problems := self.form.panel.problems()):
+            self.form.panel.tell(problems[0])
+        elif not control.question or slicer.util.confirmYesNoDisplay(control.question):
+            self.act()
+
+    def _shortcut(self, keys: str, button):
+        """Keys that press it while any widget of the panel has the focus."""
+        shortcut = qt.QShortcut(qt.QKeySequence(keys), self.form.panel.widget)
+        shortcut.setContext(qt.Qt.WidgetWithChildrenShortcut)
+        shortcut.connect("activated()", button.click)
+        return shortcut
+
+
+class _Switch(_Drawn):
+    def make(self, control):
+        box = qt.QCheckBox()
+        box.connect("clicked(bool)", self.act)
+        return box
+
+    def show(self, control) -> None:
+        self.widget.text, self.widget.checked = control.label, control.on
+
+
+class _Choice(_Drawn):
+    LABELLED = True
+
+    def make(self, control):
+        self._values: list[str] = []
+        if control.spread:
+            self._buttons: list = []
+            widget = qt.QWidget()
+            qt.QVBoxLayout(widget).setContentsMargins(0, 0, 0, 0)
+            return widget
+        box = qt.QComboBox()
+        box.sizeAdjustPolicy = qt.QComboBox.AdjustToMinimumContentsLengthWithIcon
+        box.minimumContentsLength = 8
+        box.connect("activated(int)", self._choose)
+        return box
+
+    def show(self, control) -> None:
+        if self.control is None or control.options != self.control.options:
+            self._values = [option.value for option in control.options]
+            self._list([option.title for option in control.options], control.spread)
+        chosen = self._values.index(control.value) if control.value in self._values else -1
+        if control.spread:
+            for number, button in enumerate(self._buttons):
+                button.checked = number == chosen
+                button.enabled = self._values[number] not in control.refused
+        else:
+            self.widget.setCurrentIndex(chosen)
+
+    def _list(self, titles: list[str], spread: bool) -> None:
+        if not spread:
+            self.widget.clear()
+            self.widget.addItems(titles)
+            return
+        for number in range(len(self._buttons), len(titles)):
+            button = qt.QRadioButton()
+            button.clicked.connect(lambda *_args, number=number: self._choose(number))
+            self.widget.layout().addWidget(button)
+            self._buttons.append(button)
+        for number, button in enumerate(self._buttons):
+            button.setVisible(number < len(titles))
+            button.text = titles[number] if number < len(titles) else ""
+
+    def _choose(self, number: int) -> None:
+        if self._values[number] != self.control.value:
+            self.act(self._values[number])
+
+
+class _Entry(_Drawn):
+    """The text stays as it was typed: what is no number, or out of range, is said and not taken for another.
+
+    Qt's spin boxes drop what does not fit while it is typed: "0,58" becomes 58, or 5, and 500 becomes 50.
+    """
+
+    LABELLED = True
+
+    def make(self, control):
+        if control.rows > 1:
+            self.edit = widget = qt.QPlainTextEdit()
+            widget.setFixedHeight(round((control.rows + 1) * widget.fontMetrics().lineSpacing()))
+            widget.connect("textChanged()", lambda: self._on_typed())
+            return widget
+        widget, self.edit, self._unit = qt.QWidget(), qt.QLineEdit(), qt.QLabel()
+        layout = qt.QHBoxLayout(widget)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for part in (self.edit, self._unit):
+            layout.addWidget(part)
+        self.edit.connect("textEdited(QString)", lambda text: self._on_typed())
+        self.edit.connect("editingFinished()", self._on_finished)
+        return widget
+
+    @property
+    def text(self) -> str:
+        """As it stands there."""
+        return self.edit.toPlainText() if isinstance(self.edit, qt.QPlainTextEdit) else self.edit.text
+
+    @property
+    def problem(self) -> str:
+        """What is wrong in it, a sentence; "" for nothing."""
+        return self.form.controls[self.key].problem(self.text) if self.key in self.form.controls else ""
+
+    def show(self, control) -> None:
+        before = self.control
+        if before is None or control.rows == 1:
+            self.edit.placeholderText = control.hint or (control.number.blank if control.number else "")
+        if control.rows == 1:
+            self._unit.text = control.number.unit.strip() if control.number else ""
+            self._unit.setVisible(bool(self._unit.text))
+        if before is None or (control.text, control.of) != (before.text, before.of):
+            self._write(control.text)
+        self._mark()
+
+    def _write(self, text: str) -> None:
+        if text == self.text:
+            return
+        if isinstance(self.edit, qt.QPlainTextEdit):
+            self.edit.setPlainText(text)
+        else:
+            self.edit.text = text
+            self.edit.cursorPosition = 0  # so that a long number shows its beginning
+
+    def _mark(self) -> None:
+        set_tone(self.edit, ERROR if self.problem else PLAIN)
+
+    def _on_typed(self) -> None:
+        if self.form.filling:
+            return
+        self._mark()
+        control = self.form.controls.get(self.key)
+        if control is not None and control.live:
+            self.form.type(self.key, self.text)
+
+    def _on_finished(self) -> None:
+        if not self.edit.modified:
+            return
+        self.edit.modified = False
+        if self.problem:
+            self.form.panel.tell(self.problem)
+        else:
+            self.act(self.text)
+
+
+class _Slider(_Drawn):
+    LABELLED = True
+
+    def make(self, control):
+        slider = qt.QSlider(qt.Qt.Horizontal)
+        slider.connect("valueChanged(int)", self._on_moved)
+        return slider
+
+    def show(self, control) -> None:
+        self.widget.minimum, self.widget.maximum = 0, round((control.high - control.low) / control.step)
+        self.widget.value = round((control.value - control.low) / control.step)
+
+    def _on_moved(self, steps: int) -> None:
+        control = self.form.controls.get(self.key)
+        if control is not None and not self.form.filling:
+            self.act(control.low + steps * control.step)
+
+
+class _Table(_Drawn):
+    def make(self, control):
+        table = qt.QTableWidget()
+        table.editTriggers = qt.QAbstractItemView.NoEditTriggers
+        table.selectionBehavior = qt.QAbstractItemView.SelectRows
+        table.selectionMode = qt.QAbstractItemView.SingleSelection
+        table.verticalHeader().setVisible(False)
+        table.horizontalHeader().setHighlightSections(False)
+        table.connect("cellClicked(int,int)", lambda row, column: self.act(self._id(row), column))
+        table.connect("itemChanged(QTableWidgetItem*)", self._on_item)
+        return table
+
+    def show(self, control) -> None:
+        table, before = self.widget, self.control
+        if before is None or control.columns != before.columns:
+            table.columnCount = len(control.columns)
+            table.setHorizontalHeaderLabels(list(control.columns))
+            header = table.horizontalHeader()
+            for column in range(len(control.columns)):
+                header.setSectionResizeMode(
+                    column, qt.QHeaderView.ResizeToContents if column else qt.QHeaderView.Stretch
+                )
+        if before is None or control.lines != before.lines or control.columns != before.columns:
+            table.rowCount = len(control.lines)
+            for row, line in enumerate(control.lines):
+                for column, cell in enumerate(line.cells):
+                    table.setItem(row, column, self._item(line, column, cell))
+            self._fit()
+        ids = [line.id for line in control.lines]
+        row = ids.index(control.selected) if control.selected in ids else -1
+        if row != table.currentRow() or before is None or control.lines != before.lines:
+            table.setCurrentCell(row, 0)
+
+    def _item(self, line, column: int, cell):
+        item = qt.QTableWidgetItem(cell.text)
+        item.setToolTip(cell.tip or cell.text)
+        flags = qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled
+        if column == 0 and line.on is not None:
+            item.setCheckState(qt.Qt.Checked if line.on else qt.Qt.Unchecked)
+            flags |= qt.Qt.ItemIsUserCheckable
+        item.setFlags(flags)
+        return item
+
+    def _fit(self) -> None:
+        """As high as its rows, each as high as the font."""
+        table = self.widget
+        height = table.fontMetrics().height() + ROW_PADDING_PX
+        table.verticalHeader().minimumSectionSize = table.verticalHeader().defaultSectionSize = height
+        rows = min(max(table.rowCount, 1), MAX_ROWS)
+        table.setFixedHeight(table.horizontalHeader().sizeHint.height() + rows * height + 2 * table.frameWidth)
+
+    def _id(self, row: int) -> str:
+        return self.control.lines[row].id
+
+    def _on_item(self, item) -> None:
+        """A check box was clicked: nothing else of an item changes but by the form."""
+        if not self.form.filling and self.control.switch is not None:
+            id, on = self._id(item.row()), item.checkState() == qt.Qt.Checked
+            with self.form.panel.acting():
+                self.control.switch(id, on)
+
+
+class _Progress(_Drawn):
+    def make(self, control):
+        widget, self.bar, self.text = qt.QWidget(), qt.QProgressBar(), qt.QLabel()
+        self.bar.textVisible = False
+        self.text.wordWrap = True
+        layout = qt.QVBoxLayout(widget)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for part in (self.bar, self.text):
+            layout.addWidget(part)
+        return widget
+
+    def show(self, control) -> None:
+        self.bar.setMaximum(0 if control.percent is None else 100)  # 0: nobody knows, the bar goes to and fro
+        self.bar.value = control.percent or 0
+        self.text.text = control.label
+
+
+class _Files(_Drawn):
+    def make(self, control):
+        widget = qt.QWidget()
+        layout = qt.QHBoxLayout(widget)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.file, self.folder = qt.QPushButton(), qt.QPushButton(_("Folder..."))
+        for button, press in ((self.file, self._on_file), (self.folder, self._on_folder)):
+            layout.addWidget(button)
+            button.clicked.connect(lambda *_args, press=press: press())
+        self._last = ""
+        return widget
+
+    def show(self, control) -> None:
+        self.file.text = control.label
+        self.file.toolTip = control.tip or control.hint
+        self.folder.setVisible(control.folders)
+
+    def take(self, paths: list[Path]) -> None:
+        """Hand files on that were chosen, or dropped."""
+        if not paths:
+            return
+        self._last = str(paths[0].parent)
+        needed = [requirements for path in paths if (requirements := requirements_of(path))]
+        try:
+            for requirements in needed:
+                packages.ensure(self.form.panel.resource_path(requirements))
+        except InputError as error:
+            self.form.panel.tell(str(error))
+        else:
+            self.act(paths, None)
+
+    def _on_file(self) -> None:
+        control, dialog = self.control, qt.QFileDialog
+        kinds = " ".join(f"*{suffix}" for suffix in control.suffixes)
+        kinds = f"{control.hint} ({kinds});;{_('All files')} (*)" if kinds else ""
+        if control.several:
+            paths = dialog.getOpenFileNames(self.widget, control.label, self._last, kinds)
+        else:
+            paths = [dialog.getOpenFileName(self.widget, control.label, self._last, kinds)]
+        self.take([Path(path) for path in paths if path])
+
+    def _on_folder(self) -> None:
+        path = qt.QFileDialog.getExistingDirectory(self.widget, self.control.label, self._last)
+        self.take([Path(path)] if path else [])
+
+
+class _Download(_Drawn):
+    def make(self, control):
+        self._last = ""
+        button = qt.QPushButton()
+        button.clicked.connect(lambda *_args: self._on_pressed())
+        return button
+
+    def show(self, control) -> None:
+        self.widget.text = control.label
+
+    def write(self, folder: Path) -> None:
+        """Have the files written into a folder."""
+        self._last = str(folder)
+        control = self.form.controls[self.key]
+        with self.form.panel.acting():
+            packages.ensure_all(control.needs, self.form.panel.resource_path)
+            self.form.panel.session.run(control.action(folder), control.done)
+
+    def _on_pressed(self) -> None:
+        self.widget.setFocus()
+        folder = qt.QFileDialog.getExistingDirectory(self.widget, self.control.label, self._last)
+        if folder:
+            self.write(Path(folder))
+
+
+class _Picture(_Drawn):
+    def make(self, control):
+        self._rgb = None
+        widget, self.picture, self.text = qt.QWidget(), qt.QLabel(), qt.QLabel()
+        layout = qt.QVBoxLayout(widget)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for part in (self.picture, self.text):
+            part.alignment = qt.Qt.AlignCenter
+            layout.addWidget(part)
+        self.text.wordWrap = True
+        set_tone(self.text, QUIET)
+        return widget
+
+    def show(self, control) -> None:
+        if control.rgb is not None and control.rgb is not self._rgb:
+            self._rgb = control.rgb
+            self.picture.setPixmap(pixmap(control.rgb, *PICTURE_PX, control.aspect))
+        elif control.svg and (self.control is None or control.svg != self.control.svg):
+            picture = qt.QPixmap()
+            picture.loadFromData(qt.QByteArray(control.svg.encode()), "SVG")
+            self.picture.setPixmap(picture)
+        self.text.text = control.label
+        self.text.setVisible(bool(control.label))
+
+
+class _Row(_Drawn):
+    def make(self, control):
+        widget = qt.QWidget()
+        self._box = _Box(self.form, widget, horizontal=True)
+        return widget
+
+    def show(self, control) -> None:
+        self._box.show(control.children)
+
+
+class _Group(_Drawn):
+    def make(self, control):
+        if control.open is None:
+            widget = qt.QGroupBox()
+        else:
+            widget = ctk.ctkCollapsibleGroupBox()
+            widget.collapsed = not control.open
+        inner = qt.QWidget()
+        qt.QVBoxLayout(widget).addWidget(inner)
+        self._box = _Box(self.form, inner)
+        return widget
+
+    def show(self, control) -> None:
+        self.widget.title = control.label
+        self._box.show(control.children)
+
+
+KINDS = {
+    controls.Text: _Text,
+    controls.Button: _Button,
+    controls.Switch: _Switch,
+    controls.Choice: _Choice,
+    controls.Entry: _Entry,
+    controls.Slider: _Slider,
+    controls.Table: _Table,
+    controls.Progress: _Progress,
+    controls.Files: _Files,
+    controls.Download: _Download,
+    controls.Picture: _Picture,
+    controls.Row: _Row,
+    controls.Group: _Group,
+}

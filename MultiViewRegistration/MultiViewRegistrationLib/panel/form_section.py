@@ -1,0 +1,75 @@
+"""A section of the panel: a collapsible header that says how far the work has come, over the form of a presenter."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import qt
+
+from ..errors import InputError
+from ..session.presenters.form import Files
+from ..session.presenters.section import TODO, Presenter, State
+from .drop import FileDrop
+from .form import Form
+from .section import SYMBOLS
+
+
+class FormSection:
+    """Shows one presenter.
+
+    kind: of the presenter.   panel: the `panel.Panel`.   button: the header, a ctkCollapsibleButton.   number: of the section.
+    """
+
+    def __init__(self, kind: type[Presenter], panel, button, number: int) -> None:
+        self.panel, self.button, self.presenter = panel, button, kind(panel)
+        self.title = f"{number}. {kind.TITLE}"
+        self.widget = qt.QWidget()
+        button.layout().addWidget(self.widget)
+        self.form = Form(panel, self.widget)
+        self._drop = FileDrop(button, self._on_dropped)
+
+    def problems(self) -> list[str]:
+        """What is wrong in what was typed here."""
+        return self.form.problems()
+
+    def refresh(self) -> None:
+        """Show the scene as it is."""
+        self.widget.enabled = self.panel.registration is not None or self.presenter.BEGINS
+        if self.widget.enabled:
+            self.form.show(self.presenter.form())
+        self.show_state()
+
+    def tick(self) -> None:
+        """Called some 20 times a second while the module is shown."""
+        if self.presenter.tick():
+            self.panel.invalidate()
+        elif self.presenter.changing:
+            self.refresh()
+
+    def follow(self) -> None:
+        """Keep true what the views show, also while another module is open."""
+        with suppress(InputError):  # of a scene that is not complete yet
+            self.presenter.follow()
+
+    def let_go(self) -> None:
+        """Another registration is about to be chosen."""
+        self.presenter.let_go()
+
+    def leave(self) -> None:
+        """The module is left, or another registration chosen."""
+        self.presenter.leave()
+
+    def show_state(self) -> None:
+        """Write the state into the header."""
+        state = self.presenter.state() if self.panel.registration else State(TODO)
+        text = f"{SYMBOLS[state.kind]}  {self.title}" + (f"  \u2013  {state.text}" if state.text else "")
+        metrics = self.button.fontMetrics()
+        self.button.text = metrics.elidedText(text, qt.Qt.ElideRight, self.button.width - 3 * metrics.height())
+        self.button.toolTip = "" if self.button.text == text else text
+        self.button.setProperty("state", state.kind)
+
+    def _on_dropped(self, paths: list) -> None:
+        for key, control in self.form.controls.items():
+            if isinstance(control, Files) and control.drop and control.enabled:
+                self.form.drawn[key].take(paths)
+                return

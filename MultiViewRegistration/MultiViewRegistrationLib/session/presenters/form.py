@@ -1,0 +1,296 @@
+"""What a section shows, as plain data. The panel (Qt) and the page (Vue) have one renderer each, which draws any of it.
+
+A presenter's `form()` returns a list of controls, made again whenever something has changed. A renderer knows a control again by its
+`key`, makes its widget once, and changes in it what has changed; a control that is not in the list is not seen. What a person does at a
+control becomes a call of its `action`, within the host's `acting()`, which shows what went wrong and then the form again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from .number import Number
+
+#: Tones of a text.
+PLAIN, ERROR, CAUTION, QUIET, STRONG = "", "error", "caution", "quiet", "strong"
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a person can choose.   value: handed to the action.   title: what a person reads."""
+
+    value: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Control:
+    """What all controls have.
+
+    Attributes
+    ----------
+    key
+        Its name in the form, which stays the same.
+    label
+        What stands on it, or beside it.
+    action
+        Called with what a person did, see each kind.
+    tip
+        More of it, in a tool tip.
+    enabled
+        Whether a person may use it now.
+    needs
+        Optional packages that its action needs, of NEEDS: a host that can installs them before.
+    """
+
+    key: str
+    label: str = ""
+    action: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
+    tip: str = field(default="", kw_only=True)
+    enabled: bool = field(default=True, kw_only=True)
+    needs: tuple[str, ...] = field(default=(), kw_only=True)
+
+
+#: What an action may need: packages for DRRs; for a network; for OpenIGTLink.
+RENDERING, NETWORK, TORCH, NAVIGATION = NEEDS = ("rendering", "network", "torch", "navigation")
+
+
+@dataclass(frozen=True)
+class Text(Control):
+    """A sentence or more, `label`; nothing is seen where it is "".   tone: of PLAIN, ERROR, CAUTION, QUIET, STRONG."""
+
+    tone: str = field(default=PLAIN, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Button(Control):
+    """action().
+
+    primary: the section's main one.   icon: see ICONS.   keys: that press it, as "Ctrl+Z".
+    question: asked before, "" for none.   on: whether it is down, None for a button that does not stay down.
+    """
+
+    primary: bool = field(default=False, kw_only=True)
+    icon: str = field(default="", kw_only=True)
+    keys: tuple[str, ...] = field(default=(), kw_only=True)
+    question: str = field(default="", kw_only=True)
+    on: bool | None = field(default=None, kw_only=True)
+
+
+#: Icons of a button, by their names here.
+ICONS = ("up", "down", "remove", "first", "back", "on", "last", "play", "pause")
+
+
+@dataclass(frozen=True)
+class Switch(Control):
+    """A check box.   action(on)"""
+
+    on: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Choice(Control):
+    """One of several.   action(value)
+
+    value: of the option that is chosen.   spread: whether all options are seen at once.   refused: values that cannot be chosen.
+    """
+
+    value: str = field(default="", kw_only=True)
+    options: tuple[Option, ...] = field(default=(), kw_only=True)
+    spread: bool = field(default=False, kw_only=True)
+    refused: tuple[str, ...] = field(default=(), kw_only=True)
+
+
+@dataclass(frozen=True)
+class Entry(Control):
+    """A text that a person types.   action(text), once it is typed; with `live` also at every key, and without `acting`.
+
+    number: what it is read as; a text that it refuses is marked, and hinders primary buttons.   of: what the text is about: once that is
+    another, what was typed and not taken is dropped.   rows: more than 1 for a text of several lines.
+    """
+
+    text: str = field(default="", kw_only=True)
+    number: Number | None = field(default=None, kw_only=True)
+    hint: str = field(default="", kw_only=True)
+    live: bool = field(default=False, kw_only=True)
+    of: str = field(default="", kw_only=True)
+    rows: int = field(default=1, kw_only=True)
+
+    def problem(self, text: str) -> str:
+        """What is wrong in a text, a sentence; "" for nothing, and while it does not count."""
+        if self.number is None or not self.enabled:
+            return ""
+        try:
+            self.number.read(text)
+        except InputError as error:
+            return str(error)
+        return ""
+
+
+@dataclass(frozen=True)
+class Slider(Control):
+    """action(value), while it is moved.   low, high, step: of its values."""
+
+    value: float = field(default=0.0, kw_only=True)
+    low: float = field(default=0.0, kw_only=True)
+    high: float = field(default=1.0, kw_only=True)
+    step: float = field(default=0.01, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table.   share: of a bar, from 0 to 1, None for no bar."""
+
+    text: str
+    tip: str = ""
+    tone: str = PLAIN
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a table.   on: of its check box, None for none.   colour: of a dot before it, CSS."""
+
+    id: str
+    cells: tuple[Cell, ...]
+    on: bool | None = None
+    colour: str = ""
+
+
+@dataclass(frozen=True)
+class Table(Control):
+    """Rows, of which one may be selected.   action(id, column), for a row that was clicked, with `cells` for a cell.
+
+    columns: titles.   switch(id, on): called for a check box.   selected: id of a row.
+    """
+
+    columns: tuple[str, ...] = field(default=(), kw_only=True)
+    lines: tuple[Line, ...] = field(default=(), kw_only=True)
+    selected: str = field(default="", kw_only=True)
+    cells: bool = field(default=False, kw_only=True)
+    switch: Callable[[str, bool], Any] | None = field(default=None, compare=False, repr=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Progress(Control):
+    """A bar with the text `label`.   percent: None where nobody knows."""
+
+    percent: int | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Files(Control):
+    """Files that a person chooses, or drops on the section.   action(paths, folder)
+
+    `folder`, where it is not None, holds copies that a page sent; it is the action's to remove.
+
+    hint: what is expected, in a few words.   suffixes: of such files, ".json"; empty for any.   several: whether there may be more than
+    one.   folders: whether a folder will do.   drop: whether files that are dropped on the section are for this.
+    """
+
+    hint: str = field(default="", kw_only=True)
+    suffixes: tuple[str, ...] = field(default=(), kw_only=True)
+    several: bool = field(default=False, kw_only=True)
+    folders: bool = field(default=False, kw_only=True)
+    drop: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Download(Control):
+    """Files that are made: written into a folder that a person chooses, or downloaded.
+
+    action(folder): returns what writes files into a folder and returns their paths, for a thread.
+    done(files): called once they are there.
+    """
+
+    done: Callable[[list[Path]], Any] = field(default=lambda files: None, compare=False, repr=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Picture(Control):
+    """`label` stands below it.   rgb: uint8 (rows, columns, 3); or svg.   aspect: height of a pixel over its width."""
+
+    rgb: np.ndarray | None = field(default=None, kw_only=True, compare=False)
+    svg: str = field(default="", kw_only=True)
+    aspect: float = field(default=1.0, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Row(Control):
+    """Controls beside each other."""
+
+    children: tuple[Control, ...] = field(default=(), kw_only=True)
+
+
+@dataclass(frozen=True)
+class Group(Control):
+    """Controls below a title, `label`.   open: whether they are seen at first; None where they cannot be folded."""
+
+    children: tuple[Control, ...] = field(default=(), kw_only=True)
+    open: bool | None = field(default=None, kw_only=True)
+
+
+def row(key: str, *children: Control) -> Row:
+    """These beside each other."""
+    return Row(key, children=children)
+
+
+def group(key: str, label: str, *children: Control, open: bool | None = None) -> Group:
+    """These below a title."""
+    return Group(key, label, children=children, open=open)
+
+
+def visible(controls: Sequence[Control]) -> list[Control]:
+    """Those in which there is something to see."""
+    return [
+        control
+        for control in controls
+        if not (isinstance(control, Text) and not control.label)
+        and not (isinstance(control, (Row, Group)) and not visible(control.children))
+    ]
+
+
+def walk(controls: Sequence[Control]) -> dict[str, Control]:
+    """All controls, also those in rows and groups, by their keys."""
+    found: dict[str, Control] = {}
+    for control in controls:
+        found[control.key] = control
+        if isinstance(control, (Row, Group)):
+            found |= walk(control.children)
+    return found
+
+
+def within(prefix: str, controls: Sequence[Control]) -> list[Control]:
+    """The controls with a prefix to their keys: for a part that a form may have twice."""
+    return [
+        replace(control, key=f"{prefix}.{control.key}")
+        if not isinstance(control, (Row, Group))
+        else replace(control, key=f"{prefix}.{control.key}", children=tuple(within(prefix, control.children)))
+        for control in controls
+    ]
+
+
+def plain_data(control: Control) -> dict:
+    """A control for a page: its fields but for functions and pixels, with the name of its kind."""
+    data = {"kind": type(control).__name__}
+    for each in fields(control):
+        value = getattr(control, each.name)
+        if each.name not in ("action", "switch", "done", "rgb", "number", "needs"):
+            data[each.name] = _plain(value)
+    if isinstance(control, Entry) and control.number is not None:
+        data["unit"], data["hint"] = control.number.unit.strip(), control.hint or control.number.blank
+    return data
+
+
+def _plain(value):
+    if isinstance(value, Control):
+        return plain_data(value)
+    if isinstance(value, (Option, Cell, Line)):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value

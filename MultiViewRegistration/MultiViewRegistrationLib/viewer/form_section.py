@@ -1,0 +1,142 @@
+"""A step of the page: the form of a presenter, which the element mv-form (browser/form.js) draws."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from trame_client.widgets.core import AbstractElement
+
+from ..errors import InputError
+from ..session.presenters.form import Control, Download, Files, Group, Picture, Row, Table, plain_data, visible, walk
+from ..session.presenters.section import TODO, Presenter, State
+from ..session.translation import _
+from .downloads import packed
+from .picture import data_url
+
+#: Seconds between two looks at whether files are written.
+LOOK_S = 0.05
+
+
+class FormElement(AbstractElement):
+    """shown: the name in the page of what a section shows.   section: its name, to which a person's acts go."""
+
+    def __init__(self, shown: str, section: str) -> None:
+        super().__init__("mv-form", controls=(f"{shown}.controls",), section=section)
+        self._attr_names += ["controls", "section"]
+
+
+class FormSection:
+    """Shows one presenter.
+
+    `state[state_name]` of the server has the controls as plain data, and never the other way round: what a person does calls `act`, which
+    changes the scene, and all pages then show that. Names out of files are shown as text, never as HTML.
+    """
+
+    def __init__(self, name: str, kind: type[Presenter], application) -> None:
+        self.application, self.name, self.presenter = application, name, kind(application)
+        self.state_name, self.title = f"{name}_form", kind.TITLE
+        self._controls: dict[str, Control] = {}
+        self._pictures: dict[str, tuple[np.ndarray, str]] = {}
+
+    def build(self) -> None:
+        """Make the element, once."""
+        FormElement(self.state_name, self.name)
+
+    def adopt(self) -> None:
+        """There is another registration at work, or none."""
+        self.presenter.reset()
+
+    def tick(self) -> None:
+        """Called some 20 times a second while there is a registration."""
+        if self.presenter.tick():
+            self.application.invalidate()
+        elif self.presenter.changing:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Show the scene as it is."""
+        there = self.application.registration is not None
+        form = self.presenter.form() if there or self.presenter.BEGINS else []
+        self._controls = walk(form)
+        state = self.presenter.state() if there else State(TODO)
+        self.application.state[self.state_name] = {"controls": self._shown(form), "state": asdict(state)}
+
+    def _shown(self, form: Sequence[Control]) -> list[dict]:
+        """The controls as the page takes them, with pictures as addresses."""
+        shown = []
+        for control in visible(form):
+            data = plain_data(control)
+            if isinstance(control, Picture) and control.rgb is not None:
+                if self._pictures.get(control.key, (None, ""))[0] is not control.rgb:
+                    self._pictures[control.key] = control.rgb, data_url(control.rgb, control.aspect)
+                data["url"] = self._pictures[control.key][1]
+            if isinstance(control, (Row, Group)):
+                data["children"] = self._shown(control.children)
+            shown.append(data)
+        return shown
+
+    # What a person does
+
+    def act(self, key: str, *args) -> None:
+        """Do what a person asks for at a control."""
+        control = self._enabled(key)
+        with self.application.acting():
+            if isinstance(control, Table) and len(args) == 2 and isinstance(args[1], bool):
+                control.switch(*args)
+            else:
+                control.action(*args)
+
+    def press(self, key: str) -> None:
+        """As a click on a button, where it can be clicked."""
+        control = self._controls.get(key)
+        if control is not None and control.enabled:
+            self.act(key)
+
+    def take(self, key: str, folder: Path) -> None:
+        """Files that a page sent."""
+        control = self._enabled(key)
+        if not isinstance(control, Files):
+            raise InputError(_("Upload: this takes no files; use the page."))
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        if not control.several and not control.folders and len(files) != 1:
+            raise InputError(
+                _("{what}: {count} files were sent, expected one; choose one.").format(
+                    what=control.label, count=len(files)
+                )
+            )
+        with self.application.acting():
+            control.action(files, folder)
+
+    async def download(self, key: str) -> str:
+        """Write files; the address of an archive of them, "" where they could not be written."""
+        control, session, written = self._enabled(key), self.application.session, []
+        if not isinstance(control, Download):
+            return ""
+        with self.application.acting():
+            folder = self.application.downloads.new_folder() / key
+            write = control.action(folder)
+            session.run(lambda: _pack(write, folder), written.append)
+        while session is not None and session.running and not written:
+            await asyncio.sleep(LOOK_S)
+        if not written or session is not self.application.session:
+            return ""
+        archive, files = written[0]
+        with self.application.acting():
+            control.done(files)
+        return self.application.downloads.offer(archive)
+
+    def _enabled(self, key: str) -> Control:
+        """The control as it was shown last. InputError where it is not there, or cannot be used."""
+        control = self._controls.get(key)
+        if control is None or not control.enabled:
+            raise InputError(_("This cannot be done now; look at the page again."))
+        return control
+
+
+def _pack(write, folder: Path) -> tuple[Path, list[Path]]:
+    files = write()
+    return packed(sorted(path for path in folder.rglob("*") if path.is_file()), folder), files

@@ -23,14 +23,15 @@ TITLES = {
 class Person:
     """The module open in a window, the scene as it was.
 
-    widget: the module's Widget.   panel: its panel.   views: the layout manager, once `give_views` was called.
+    module_widget: the module's Widget.   panel: its panel.   views: the layout manager, once `give_views` was called.
     """
 
     def __init__(self, host, width: int = 460) -> None:
         self.host = host
         self.module = host.load_module(MODULE / "MultiViewRegistration.py")
-        self.widget = host.open_module(width=width)
-        self.panel, self.ui, self.views = self.widget.panel, self.widget.panel.ui, None
+        self.module_widget = host.open_module(width=width)
+        self.panel, self.views = self.module_widget.panel, None
+        self.ui = self.panel.ui
 
     def give_views(self, width: int = 560, height: int = 360) -> None:
         """Slicer's own views, with what the layout says in them."""
@@ -93,9 +94,8 @@ class Person:
 
     def history(self) -> list[str]:
         """The methods in the table, and which of them is selected: "Search*"."""
-        table = self.of("register").historyTable
-        chosen = {index.row() for index in table.selectedIndexes()}
-        return [table.item(row, 1).text() + "*" * (row in chosen) for row in range(table.rowCount)]
+        table = self.control("register", "history")
+        return [line.cells[1].text + "*" * (line.id == table.selected) for line in table.lines]
 
     # The forms: a control is named by its section and its key
 

@@ -31,7 +31,7 @@ def told(person) -> str:
     for name in ("ct", "xrays", "start", "register", "export"):
         person.of(name)
     person.wait_until_read()
-    labels = person.widget.parent.findChildren(QtWidgets.QLabel)
+    labels = person.module_widget.parent.findChildren(QtWidgets.QLabel)
     buttons = [section.button for section in person.panel.sections.values()]
     return "\n".join(widget.text for widget in [*labels, *buttons] if widget.visible)
 

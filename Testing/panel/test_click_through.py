@@ -277,9 +277,9 @@ def changes_the_geometry(person) -> None:
 
 def leaves_and_comes_back(person) -> None:
     pose, header = person.pose, person.header("register")
-    person.host.leave(person.widget)
+    person.host.leave(person.module_widget)
     person.host.process(0.1)
-    person.host.enter(person.widget)
+    person.host.enter(person.module_widget)
     person.host.process(0.1)
     assert np.array_equal(person.pose, pose) and person.header("register") == header
 

@@ -69,8 +69,8 @@ def test_it_begins_with_a_ct_or_an_xray(person, tmp_path, begins):
 def test_nothing_begins_by_itself(person):
     volume = phantom(person)
     person.host.process(0.1)
-    person.host.leave(person.widget)
-    person.host.enter(person.widget)
+    person.host.leave(person.module_widget)
+    person.host.enter(person.module_widget)
     person.host.scene.RemoveNode(volume)
     person.host.scene.Clear(False)
     person.host.process(0.1)

@@ -81,7 +81,7 @@ def test_contrast_is_wcags():
 def labels(person) -> list:
     from PySide6 import QtWidgets
 
-    return person.widget.parent.findChildren(QtWidgets.QLabel)
+    return person.module_widget.parent.findChildren(QtWidgets.QLabel)
 
 
 def least_contrast(person) -> dict[str, float]:

@@ -165,11 +165,11 @@ def test_a_scene_with_two_is_reopened(person, tmp_path, elsewhere):
     person.host.process(0.2)
     assert person.host.app._core.io_manager.write_scene(tmp_path / "scene.mrb")
     if elsewhere:
-        person.host.leave(person.widget)
+        person.host.leave(person.module_widget)
     person.host.scene.Clear(False)
     assert person.host.app._core.io_manager.load_scene(tmp_path / "scene.mrb")
     if elsewhere:
-        person.host.enter(person.widget)
+        person.host.enter(person.module_widget)
     person.host.process(0.5)
     from MultiViewRegistrationLib.mrml.registration import Registration
 

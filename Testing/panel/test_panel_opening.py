@@ -115,7 +115,7 @@ def test_a_reloaded_panel_goes_on_where_it_was(person, ct, views):
 
 
 def test_a_module_that_is_not_open_is_not_entered(person):
-    person.host.leave(person.widget)
+    person.host.leave(person.module_widget)
     person.host.slicer.util.reloadScriptedModule("MultiViewRegistration")
     assert not person.host.slicer.modules.MultiViewRegistrationWidget.panel.shown
 
@@ -127,9 +127,9 @@ def test_the_module_is_unloaded_once_its_widgets_are_gone(person, ct, views):
     person.begin("export", make_registration(person.host.scene, ct, views))
     go, session = threading.Event(), person.panel.session
     session.run(lambda: go.wait(20), lambda result: None)
-    for widget in person.widget.parent.findChildren(QtWidgets.QWidget, "", QtCore.Qt.FindDirectChildrenOnly):
+    for widget in person.module_widget.parent.findChildren(QtWidgets.QWidget, "", QtCore.Qt.FindDirectChildrenOnly):
         shiboken6.delete(widget)
-    person.widget.cleanup()
+    person.module_widget.cleanup()
     assert not session.running and not person.panel._timer.active
     go.set()
     person.host.process(0.2)

@@ -12,7 +12,7 @@ import slicer
 from ..errors import InputError
 from ..session.external_files import requirements_of
 from ..session.presenters import form as controls
-from ..session.presenters.form import Control, visible, walk
+from ..session.presenters.form import Control, Option, visible, walk
 from ..session.translation import _
 from . import packages
 from .looks import ERROR, PLAIN, QUIET, set_tone
@@ -21,6 +21,8 @@ from .pictures import pixmap
 PICTURE_PX = (320, 240)
 #: Pixels above and below the text of a table's row, together; rows that are seen without scrolling.
 ROW_PADDING_PX, MAX_ROWS = 8, 8
+#: Options beside each other, where all are seen at once.
+SPREAD_COLUMNS = 2
 _STYLE = qt.QStyle
 ICONS = {
     "up": _STYLE.SP_ArrowUp,
@@ -91,7 +93,8 @@ class _Box:
     def __init__(self, form: Form, widget, horizontal: bool = False) -> None:
         self._form, self._horizontal = form, horizontal
         self._layout = qt.QHBoxLayout(widget) if horizontal else qt.QFormLayout(widget)
-        self._layout.setContentsMargins(0, 0, 0, 0)
+        if not isinstance(widget, qt.QGroupBox):
+            self._layout.setContentsMargins(0, 0, 0, 0)
         widget.setSizePolicy(qt.QSizePolicy.Preferred, qt.QSizePolicy.Maximum)
         if not horizontal:
             self._layout.setFieldGrowthPolicy(qt.QFormLayout.AllNonFixedFieldsGrow)
@@ -234,7 +237,7 @@ class _Choice(_Drawn):
         if control.spread:
             self._buttons: list = []
             widget = qt.QWidget()
-            qt.QVBoxLayout(widget).setContentsMargins(0, 0, 0, 0)
+            qt.QGridLayout(widget).setContentsMargins(0, 0, 0, 0)
             return widget
         box = qt.QComboBox()
         box.sizeAdjustPolicy = qt.QComboBox.AdjustToMinimumContentsLengthWithIcon
@@ -245,7 +248,7 @@ class _Choice(_Drawn):
     def show(self, control) -> None:
         if self.control is None or control.options != self.control.options:
             self._values = [option.value for option in control.options]
-            self._list([option.title for option in control.options], control.spread)
+            self._list(control.options, control.spread)
         chosen = self._values.index(control.value) if control.value in self._values else -1
         if control.spread:
             for number, button in enumerate(self._buttons):
@@ -254,19 +257,20 @@ class _Choice(_Drawn):
         else:
             self.widget.setCurrentIndex(chosen)
 
-    def _list(self, titles: list[str], spread: bool) -> None:
+    def _list(self, options: Sequence[Option], spread: bool) -> None:
         if not spread:
             self.widget.clear()
-            self.widget.addItems(titles)
+            self.widget.addItems([option.title for option in options])
             return
-        for number in range(len(self._buttons), len(titles)):
+        for number in range(len(self._buttons), len(options)):
             button = qt.QRadioButton()
             button.clicked.connect(lambda *_args, number=number: self._choose(number))
-            self.widget.layout().addWidget(button)
+            self.widget.layout().addWidget(button, number // SPREAD_COLUMNS, number % SPREAD_COLUMNS)
             self._buttons.append(button)
         for number, button in enumerate(self._buttons):
-            button.setVisible(number < len(titles))
-            button.text = titles[number] if number < len(titles) else ""
+            button.setVisible(number < len(options))
+            if number < len(options):
+                button.text, button.toolTip = options[number].title, options[number].tip
 
     def _choose(self, number: int) -> None:
         if self._values[number] != self.control.value:
@@ -552,19 +556,15 @@ class _Row(_Drawn):
 
 class _Group(_Drawn):
     def make(self, control):
-        if control.open is None:
-            widget = qt.QGroupBox()
-        else:
-            widget = ctk.ctkCollapsibleGroupBox()
-            widget.collapsed = not control.open
-        inner = qt.QWidget()
-        qt.QVBoxLayout(widget).addWidget(inner)
-        self._box = _Box(self.form, inner)
+        widget = qt.QGroupBox() if control.open is None else ctk.ctkCollapsibleGroupBox()
+        self._box = _Box(self.form, widget)
         return widget
 
     def show(self, control) -> None:
         self.widget.title = control.label
         self._box.show(control.children)
+        if self.control is None and control.open is not None:
+            self.widget.collapsed = not control.open
 
 
 KINDS = {

@@ -34,10 +34,11 @@ class FormSection:
 
     def refresh(self) -> None:
         """Show the scene as it is."""
-        self.widget.enabled = self.panel.registration is not None or self.presenter.BEGINS
-        if self.widget.enabled:
+        there = self.panel.registration is not None or self.presenter.BEGINS
+        self.widget.enabled = there
+        if there:
             self.form.show(self.presenter.form())
-        self.show_state()
+        self._show_state()
 
     def tick(self) -> None:
         """Called some 20 times a second while the module is shown."""
@@ -59,7 +60,7 @@ class FormSection:
         """The module is left, or another registration chosen."""
         self.presenter.leave()
 
-    def show_state(self) -> None:
+    def _show_state(self) -> None:
         """Write the state into the header."""
         state = self.presenter.state() if self.panel.registration else State(TODO)
         text = f"{SYMBOLS[state.kind]}  {self.title}" + (f"  \u2013  {state.text}" if state.text else "")

@@ -16,6 +16,8 @@ from ..mrml.registration import MODULE, Registration
 from ..session.background_task import POLL_WAIT_S
 from ..session.session import Session
 from ..session.translation import _
+from .form_section import FormSection
+from .hand import Hand
 from .looks import Looks
 from .notices import Notices
 from .opening import Opening
@@ -45,6 +47,7 @@ class Panel(slicer.util.VTKObservationMixin):
         self.session: Session | None = None
         self._stale, self._busy, self._shown = True, False, False
         self.widget = ui.messageLabel.parentWidget()
+        self.hand, self.views = Hand(self), Views(self)
         self.sections = {
             name: make(self, getattr(ui, f"{name}Section"), number)
             for number, (name, make) in enumerate(SECTIONS.items(), start=1)
@@ -52,7 +55,7 @@ class Panel(slicer.util.VTKObservationMixin):
         ui.registrationSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", MODULE)
         ui.registrationSelector.currentNodeIDChanged.connect(self._on_registration_selected)
         ui.loadCaseButton.clicked.connect(self._on_load_case)
-        self.views, self.notices, self.opening = Views(self), Notices(self), Opening(self)
+        self.notices, self.opening = Notices(self), Opening(self)
         self._looks = Looks(self.widget, self.invalidate)
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MS)
@@ -216,9 +219,10 @@ class Panel(slicer.util.VTKObservationMixin):
             self.views.refresh()
             self.notices.refresh()
             for section in self.sections.values():
-                if self.registration is not None:
+                if self.registration is not None or isinstance(section, FormSection):
                     section.refresh()
-                section.show_state()
+                if not isinstance(section, FormSection):
+                    section.show_state()
         finally:
             self._busy = False
 

@@ -49,6 +49,8 @@ class Application:
     #: Seconds that a poll of a thread waits, and that the page waits for a small file before it is said to be being read.
     turn_s, patience_s = 0.0, 0.05
     installs_packages, register_keys = False, "Ctrl+Enter"
+    #: The CT can be dragged in the X-rays at any time.
+    hand = None
 
     def __init__(self, server, uploads: Uploads, downloads: Downloads, demo: Callable[[], Path]) -> None:
         _quieten()
@@ -74,13 +76,11 @@ class Application:
         server.controller.trigger("mvreg_download")(lambda section, key: self.sections[section].download(key))
         self._unmade = [*self.sections.values()]
         self.cursor = self.sections["check"].presenter.cursor
-        ct, xrays, start, sequence = (self.sections[name] for name in ("ct", "xrays", "start", "sequence"))
+        ct, xrays, sequence = (self.sections[name] for name in ("ct", "xrays", "sequence"))
         self.takers = {
             "ct": ct.take,
             "xrays": xrays.take,
             "calibration": xrays.geometry.take,
-            "pose": start.pose_file.take,
-            "landmarks": start.landmarks.take,
             "motion": sequence.motion.take,
         }
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):

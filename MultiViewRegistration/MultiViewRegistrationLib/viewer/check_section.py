@@ -141,5 +141,5 @@ class CheckSection(Section):
         if cursor.placing:
             cursor.stop()
         else:
-            self.application.views.show_slices()
+            self.application.views.show_ct_slices()
             cursor.place()

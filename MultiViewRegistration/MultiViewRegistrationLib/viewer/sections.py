@@ -5,18 +5,18 @@ from __future__ import annotations
 from functools import partial
 
 from ..session.presenters.register import RegisterPresenter
+from ..session.presenters.start import StartPresenter
 from .check_section import CheckSection
 from .ct_card import CTCard
 from .export_section import ExportSection
 from .form_section import FormSection
 from .sequence_section import SequenceSection
-from .start_section import StartSection
 from .xrays_card import XRaysCard
 
 SECTIONS = {
     "ct": CTCard,
     "xrays": XRaysCard,
-    "start": StartSection,
+    "start": partial(FormSection, "start", StartPresenter),
     "register": partial(FormSection, "register", RegisterPresenter),
     "check": CheckSection,
     "exporting": ExportSection,

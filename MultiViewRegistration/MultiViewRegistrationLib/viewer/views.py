@@ -224,7 +224,7 @@ class Views:
             ],
         }
 
-    def show_slices(self) -> None:
+    def show_ct_slices(self) -> None:
         """Have slices of the CT to click in."""
         self._state.views = {**self._state.views, "slices": True}
 

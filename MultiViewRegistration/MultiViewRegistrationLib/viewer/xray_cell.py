@@ -13,9 +13,9 @@ def build(application, view):
 
     def put(column: float, row: float) -> None:
         """A point was clicked: a landmark while those are placed, else the linked cursor."""
-        landmarks = application.sections["start"].landmarks
+        landmarks = application.sections["start"].presenter.landmarks
         with application.acting():
-            (landmarks.presenter if landmarks.clicking else application.cursor).put(view, column, row)
+            (landmarks if landmarks.placing else application.cursor).put(view, column, row)
 
     cell = XRayView(
         application.server,

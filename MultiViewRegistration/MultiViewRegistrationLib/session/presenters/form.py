@@ -23,10 +23,11 @@ PLAIN, ERROR, CAUTION, QUIET, STRONG = "", "error", "caution", "quiet", "strong"
 
 @dataclass(frozen=True)
 class Option:
-    """What a person can choose.   value: handed to the action.   title: what a person reads."""
+    """What a person can choose.   value: handed to the action.   title: what a person reads.   tip: more of it."""
 
     value: str
     title: str
+    tip: str = ""
 
 
 @dataclass(frozen=True)

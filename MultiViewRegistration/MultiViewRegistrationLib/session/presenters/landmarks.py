@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import shutil
 from pathlib import Path
 
-from ...errors import InputError
 from ...mrml import landmarks
 from ...mrml.landmarks import ClickOrder, landmark_list
 from ...mrml.nodes import is_placing, place, stop_placing
@@ -13,7 +12,8 @@ from ...mrml.xray import XRayView
 from ..external_files import PLACE_QUESTION, landmarks_to_ct, landmarks_to_xray
 from ..readiness import missing_at_start
 from ..translation import _
-from .options import OpenQuestion, Option, open_questions
+from .form import CAUTION, QUIET, Button, Cell, Choice, Control, Files, Line, Option, Table, Text, group, row
+from .options import question_controls
 from .section import Presenter
 
 CLICKED, MISFIT = "\u2714", "\u26a0"
@@ -21,40 +21,19 @@ CLICKED, MISFIT = "\u2714", "\u26a0"
 OF_CT = ""
 
 
-@dataclass(frozen=True)
-class LandmarkCell:
-    """A landmark in the CT or an X-ray.   next: whether the next click there is this one.   off: whether it was left out of the fit."""
-
-    text: str
-    tip: str
-    next: bool = False
-    off: bool = False
-
-
-@dataclass(frozen=True)
-class LandmarkRow:
-    """clicked: whether it has been clicked anywhere; else it is the name of the next click somewhere."""
-
-    name: str
-    clicked: bool
-    cells: list[LandmarkCell]
-
-
-@dataclass(frozen=True)
-class LandmarksShown:
-    """places: the CT and the X-rays, a column each.   placing: whether clicks place landmarks now."""
-
-    rows: list[LandmarkRow] = field(default_factory=list)
-    places: list[str] = field(default_factory=list)
-    placing: bool = False
-    told: str = ""
-
-
 class LandmarksPresenter(Presenter):
     """A table of landmarks by where they have been clicked, while the start is from landmarks."""
 
+    def __init__(self, host) -> None:
+        self._file = LandmarkFilePresenter(host)
+        super().__init__(host)
+
     def reset(self) -> None:
-        self._order, self._seen = ClickOrder(), None
+        self._order, self._seen, self._selected = ClickOrder(), None, ""
+        self._file.reset()
+
+    def leave(self) -> None:
+        self.stop()
 
     @property
     def active(self) -> bool:
@@ -66,31 +45,57 @@ class LandmarksPresenter(Presenter):
         """Whether a click in a view places a landmark."""
         return self.registration is not None and any(is_placing(one) for one in landmarks.lists(self.registration))
 
-    def shown(self) -> LandmarksShown:
-        if self.registration is None:
-            return LandmarksShown()
-        clicked = landmarks.clicked(self.registration)
-        result = self.session.result
+    def form(self) -> list[Control]:
+        clicked, result = landmarks.clicked(self.registration), self.session.result
         fit = result and result.landmark_fit
         residuals = {} if fit is None else {(one.name, one.view): one for one in fit.residuals}
         coming = {where: self._next(where) for where in clicked}
         named = list(dict.fromkeys(name for names in clicked.values() for name in names))
-        return LandmarksShown(
-            rows=[
-                LandmarkRow(
-                    name,
-                    name in named,
-                    [
+        lines = [
+            Line(
+                name,
+                (
+                    Cell(name),
+                    *(
                         _cell(name in names, coming[where] == name, residuals.get((name, where)))
                         for where, names in clicked.items()
-                    ],
-                )
-                for name in dict.fromkeys([*named, *coming.values()])
-            ],
-            places=list(clicked),
-            placing=self.placing,
-            told=missing_at_start(self.session, "landmarks") or _told(fit),
-        )
+                    ),
+                ),
+            )
+            for name in dict.fromkeys([*named, *coming.values()])
+        ]
+        placing, selected = self.placing, self._selected if self._selected in named else ""
+        return [
+            Table(
+                "landmarks",
+                _("Landmarks"),
+                self.pick,
+                columns=(_("Landmark"), *clicked),
+                lines=tuple(lines),
+                selected=selected,
+                cells=True,
+            ),
+            row(
+                "landmark_buttons",
+                Button(
+                    "click",
+                    _("Stop clicking") if placing else _("Click landmarks"),
+                    self.stop if placing else self.begin,
+                    on=placing,
+                    enabled=self.registration.ct is not None,
+                    tip=_("Click the same points in the slices of the CT and in each X-ray."),
+                ),
+                Button(
+                    "remove_landmark",
+                    _("Remove"),
+                    lambda: self.remove(selected),
+                    enabled=bool(selected),
+                    tip=_("Remove the landmark in the selected row everywhere."),
+                ),
+            ),
+            Text("fit", missing_at_start(self.session, "landmarks") or _describe_fit(fit), tone=QUIET),
+            *self._file.form(),
+        ]
 
     def _next(self, where: str) -> str:
         """The name that the next click gets there."""
@@ -105,6 +110,7 @@ class LandmarksPresenter(Presenter):
     def tick(self) -> bool:
         """Name what was clicked, and follow what was moved."""
         if not self.active:
+            self.stop()
             return False
         if self.registration.ct is not None:
             landmarks.tidy(self.registration, self._order)
@@ -115,6 +121,7 @@ class LandmarksPresenter(Presenter):
 
     def begin(self) -> None:
         """Have clicks in the views place landmarks."""
+        self.host.views.show_ct_slices()
         place(landmark_list(self.registration))
 
     def stop(self) -> None:
@@ -127,6 +134,12 @@ class LandmarksPresenter(Presenter):
         landmark_list(self.registration, view).AddControlPoint(*map(float, view.ras_of([column, row])))
         landmarks.tidy(self.registration, self._order)
 
+    def pick(self, name: str, column: int) -> None:
+        """Select a landmark; in the column of the CT or an X-ray also have the next click there be this one."""
+        self._selected = name
+        if column:
+            self.next_at(list(landmarks.clicked(self.registration))[column - 1], name)
+
     def next_at(self, where: str, name: str) -> None:
         """Have the next click there be this landmark."""
         self._order.choose(where, name)
@@ -136,21 +149,22 @@ class LandmarksPresenter(Presenter):
         landmarks.remove(self.registration, name)
 
 
-def _cell(clicked: bool, coming: bool, residual) -> LandmarkCell:
+def _cell(clicked: bool, coming: bool, residual) -> Cell:
+    """A landmark in the CT or an X-ray."""
     if clicked and residual is not None:
         text = _("{mm:.1f} mm").format(mm=residual.residual_mm)
         tip = _("{px:.1f} pixels from where the landmarks' pose has it: {status}.").format(
             px=residual.residual_px, status=residual.status
         )
-        return LandmarkCell(text if residual.used else f"{MISFIT} {text}", tip, off=not residual.used)
+        return Cell(text, tip) if residual.used else Cell(f"{MISFIT} {text}", tip, CAUTION)
     if clicked:
-        return LandmarkCell(CLICKED, _("Clicked."))
+        return Cell(CLICKED, _("Clicked."))
     if coming:
-        return LandmarkCell("", _("The next click here is this landmark."), next=True)
-    return LandmarkCell("", _("Not clicked yet. Click this cell to make it the next one here."))
+        return Cell(_("next"), _("The next click here is this landmark."))
+    return Cell("", _("Not clicked yet. Click this cell to make it the next one here."))
 
 
-def _told(fit) -> str:
+def _describe_fit(fit) -> str:
     if fit is None:
         return _("Click an empty cell to say which landmark comes next there.")
     used = sum(residual.used for residual in fit.residuals)
@@ -165,41 +179,45 @@ def _told(fit) -> str:
     return f"{told} {left_out}"
 
 
-@dataclass(frozen=True)
-class LandmarkFileShown:
-    """owner: what the points are of, of `owners`.   ready: whether a file can be read.   told: what to do, or what is read."""
-
-    owner: str = OF_CT
-    owners: list[Option] = field(default_factory=list)
-    questions: list[OpenQuestion] = field(default_factory=list)
-    ready: bool = False
-    told: str = ""
-
-
 class LandmarkFilePresenter(Presenter):
     """What the points of a file are of: the CT, or an X-ray, and then where they lie."""
 
     def reset(self) -> None:
         self._owner, self._place = OF_CT, ""
 
-    def shown(self) -> LandmarkFileShown:
+    def form(self) -> list[Control]:
         view = self._view()
-        ready = (
-            bool(self._place)
-            if view is not None
-            else self.registration is not None and self.registration.ct is not None
-        )
-        return LandmarkFileShown(
-            owner=self._owner if view is not None else OF_CT,
-            owners=[Option(OF_CT, _("the CT")), *(Option(other.node.GetID(), other.name) for other in self._views())],
-            questions=open_questions([PLACE_QUESTION] if view is not None else [], {PLACE_QUESTION.key: self._place}),
-            ready=ready,
-            told=_("Reads .mrk.json or .fcsv, as Slicer saves them; points of a name that is there are moved.")
-            if ready
-            else _("Choose a CT first.")
-            if view is None
-            else _("Say first where the points lie."),
-        )
+        ready = bool(self._place) if view is not None else self.registration.ct is not None
+        owners = (Option(OF_CT, _("the CT")), *(Option(other.node.GetID(), other.name) for other in self._views()))
+        questions = [PLACE_QUESTION] if view is not None else []
+        if ready:
+            told = _("Reads .mrk.json or .fcsv, as Slicer saves them; points of a name that is there are moved.")
+        else:
+            told = _("Choose a CT first.") if view is None else _("Say first where the points lie.")
+        return [
+            group(
+                "landmark_file",
+                _("Landmarks from a file"),
+                Choice(
+                    "owner",
+                    _("Landmarks of"),
+                    self.choose,
+                    value=self._owner if view is not None else OF_CT,
+                    options=owners,
+                ),
+                *question_controls("landmark", questions, {PLACE_QUESTION.key: self._place}, self.answer),
+                Files(
+                    "markups",
+                    _("Landmarks..."),
+                    lambda paths, folder: self.read(paths[0], folder),
+                    hint=_("landmarks: .mrk.json or .fcsv"),
+                    suffixes=(".json", ".fcsv"),
+                    enabled=ready,
+                ),
+                Text("file_hint", told, tone=QUIET),
+                open=False,
+            )
+        ]
 
     def _views(self) -> list[XRayView]:
         xrays = self.registration.xrays if self.registration is not None else []
@@ -217,12 +235,14 @@ class LandmarkFilePresenter(Presenter):
         """Say where the points of an X-ray lie."""
         self._place = str(answer or "")
 
-    def read(self, path: Path) -> None:
-        """Read the landmarks of a file. InputError for what is wrong in it."""
-        if self.registration is None:
-            raise InputError(_("Landmarks: there is no registration, expected one with a CT; open or begin one."))
+    def read(self, path: Path, folder: Path | None = None) -> None:
+        """Read the landmarks of a file. InputError for what is wrong in it.   folder: is removed then."""
         view = self._view()
-        if view is None:
-            landmarks_to_ct(self.registration, path)
-        else:
-            landmarks_to_xray(self.registration, view, path, self._place)
+        try:
+            if view is None:
+                landmarks_to_ct(self.registration, path)
+            else:
+                landmarks_to_xray(self.registration, view, path, self._place)
+        finally:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)

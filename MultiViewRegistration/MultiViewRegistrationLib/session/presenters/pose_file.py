@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +13,29 @@ from ...io.files import as_sent
 from ..external_files import read_pose
 from ..questions import Asked
 from ..translation import _
-from .options import OpenQuestion, open_questions
+from .form import ERROR, QUIET, Button, Control, Files, Text, group
+from .options import question_controls
 from .section import Presenter
 
-
-@dataclass(frozen=True)
-class PoseFileShown:
-    """ready: whether the file, with the answers so far, says where the CT is.   tip: of the button that puts it there."""
-
-    name: str = ""
-    questions: list[OpenQuestion] = field(default_factory=list)
-    problem: str = ""
-    ready: bool = False
-    tip: str = ""
+SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".npy", ".json")
 
 
 class PoseFilePresenter(Presenter):
-    """A file, what it leaves open, and the pose in it."""
+    """A file, what it leaves open, and the pose in it.
+
+    Parameters
+    ----------
+    host
+        See `Presenter`.
+    place_at
+        Puts the CT at a pose (4, 4), LPS.
+    """
 
     _folder: Path | None = None
+
+    def __init__(self, host, place_at: Callable[[np.ndarray], object]) -> None:
+        self._place_at = place_at
+        super().__init__(host)
 
     def reset(self) -> None:
         if self._folder is not None:
@@ -39,15 +43,34 @@ class PoseFilePresenter(Presenter):
         self.path: Path | None = None
         self._folder, self._answers, self._asked = None, {}, Asked([])
 
-    def shown(self) -> PoseFileShown:
+    def form(self) -> list[Control]:
         asked, ready = self._asked, self._asked.found is not None
-        return PoseFileShown(
-            name=self.path.name if self.path else "",
-            questions=open_questions(asked.questions, self._answers),
-            problem=as_sent(asked.problem),
-            ready=ready,
-            tip=_("Put the CT where the file has it.") if ready else _("Answer both questions first."),
+        put = Button(
+            "put",
+            _("Put the CT there"),
+            lambda: self._place_at(self.pose()),
+            enabled=ready and not self.session.running,
+            tip=_("Put the CT where the file has it.") if ready else _("Answer the questions first."),
         )
+        hint = _("an ITK or Slicer transform, a 4\u00d74 matrix")
+        return [
+            group(
+                "pose",
+                _("A pose from a file"),
+                Files(
+                    "pose_file",
+                    _("Pose..."),
+                    lambda paths, folder: self.open(paths[0], folder),
+                    hint=hint,
+                    suffixes=SUFFIXES,
+                ),
+                Text("pose_name", self.path.name if self.path else hint, tone=QUIET),
+                *question_controls("pose", asked.questions, self._answers, self.answer),
+                Text("pose_problem", as_sent(asked.problem), tone=ERROR),
+                *([put] if self.path and not asked.problem else []),
+                open=False,
+            )
+        ]
 
     def open(self, path: Path, folder: Path | None = None) -> None:
         """Read a file.   folder: is removed once another file, or another registration, takes its place."""

@@ -2,66 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 
 from ...errors import InputError
 from ..readiness import missing_images
 from ..session import REGRESSOR_STARTS
 from ..translation import _
+from .form import ERROR, NETWORK, QUIET, Button, Cell, Control, Entry, Line, Progress, Table, Text, group, row
 from .number import Number
 from .section import Presenter
 
 MINUTES = Number(_("Minutes of training"), 0.1, 600, _(" min"))
-
-
-@dataclass(frozen=True)
-class ModelRow:
-    """id: the model's folder.   status: whether it is in use, or unfinished, "" for neither; `tip` says more of that."""
-
-    id: str
-    name: str
-    minutes: str
-    error: str
-    size: str
-    status: str
-    device: str
-    tip: str
-    used: bool
-    finished: bool
-
-
-@dataclass(frozen=True)
-class TrainingShown:
-    """begun: whether there has been one.   percent: None where nobody knows.   ending: whether it was asked to stop."""
-
-    begun: bool = False
-    running: bool = False
-    ending: bool = False
-    failed: bool = False
-    percent: int | None = None
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class RegressorShown:
-    """What the widgets show.
-
-    title: of the box.   models_text: how things stand; `models_problem` where that is a problem.
-    minutes: to train for.   train_missing: what to do before one can be trained, "" where it can.   train_hint: on the button Train.
-    selected: the model that Resume and Remove are for, "" for none.
-    """
-
-    title: str = _("Regressor")
-    models: list[ModelRow] = field(default_factory=list)
-    models_text: str = ""
-    models_problem: bool = False
-    minutes: float = 2.0
-    train_missing: str = _("Choose a CT first.")
-    train_hint: str = ""
-    selected: str = ""
-    can_resume: bool = False
-    training: TrainingShown = field(default_factory=TrainingShown)
 
 
 class RegressorPresenter(Presenter):
@@ -84,28 +35,69 @@ class RegressorPresenter(Presenter):
 
     # What is shown
 
-    def shown(self) -> RegressorShown:
-        if self.registration is None:
-            return RegressorShown(minutes=self.minutes)
-        learning, models = self.learning, self._models()
-        training, missing = self._training(), self._missing()
+    @property
+    def changing(self) -> bool:
+        return self.learning.is_training
+
+    def form(self) -> list[Control]:
+        learning, models, missing = self.learning, self._models(), self._missing()
+        training = learning.is_training
         self._selected = self._still_selected([str(model.folder) for model in models])
         selected = next((model for model in models if str(model.folder) == self._selected), None)
-        return RegressorShown(
-            title=self._title(training),
-            models=[_row(model, model.folder == learning.model) for model in models],
-            models_text=self._models_text(),
-            models_problem=self._is_gone() and not learning.is_training,
-            minutes=self.minutes,
-            train_missing=missing,
-            train_hint=(_("A training is under way.") if learning.is_training else missing)
+        under_way = _("A training is under way.") if training else ""
+        controls: list[Control] = [
+            Text("models_text", self._models_text(), tone=ERROR if self._is_gone() and not training else QUIET),
+        ]
+        if models:
+            lines = tuple(_line(model, model.folder == learning.model) for model in models)
+            titles = (_("Trained"), _("Training"), _("Error"), _("Size"), "")
+            controls.append(
+                Table(
+                    "models",
+                    _("Regressors of this CT"),
+                    lambda folder, column: self.select(folder),
+                    columns=titles,
+                    lines=lines,
+                    selected=self._selected,
+                )
+            )
+        train = Button(
+            "train",
+            _("Train"),
+            self.train,
+            enabled=not (missing or training),
+            needs=(NETWORK,),
+            tip=under_way
+            or missing
             or _(
                 "Train a network for this CT and these X-rays, in the background. You can go on with other work meanwhile."
             ),
-            selected=self._selected,
-            can_resume=selected is not None and not selected.finished and not learning.is_training,
-            training=training,
         )
+        minutes = Entry(
+            "minutes",
+            _("Train for"),
+            self.type_minutes,
+            text=MINUTES.write_bare(self.minutes),
+            number=MINUTES,
+            enabled=not training,
+        )
+        buttons: list[Control] = [minutes, train]
+        if selected is not None and not selected.finished and not training:
+            tip = missing or _("Go on with the training in the selected row, for as long as it was to be.")
+            resume = Button("resume", _("Resume"), self.resume, enabled=not missing, tip=tip, needs=(NETWORK,))
+            buttons.append(resume)
+        if selected is not None:
+            remove = Button(
+                "remove_model",
+                _("Remove"),
+                self.remove,
+                enabled=not training,
+                tip=under_way or _("Remove the regressor in the selected row from this computer."),
+                question=self._removal_question(selected),
+            )
+            buttons.append(remove)
+        controls += [row("train_row", *buttons), *self._training()]
+        return [group("regressor", self._title(), *controls, open=learning.training is not None)]
 
     def percent(self) -> str:
         """How far the training under way is; "" before anybody knows."""
@@ -156,8 +148,8 @@ class RegressorPresenter(Presenter):
             "There is none for this CT yet. A network is trained for it once, in minutes, and then finds the CT without a start."
         )
 
-    def _title(self, training: TrainingShown) -> str:
-        if training.running:
+    def _title(self) -> str:
+        if self.learning.is_training:
             state = _("training {percent}").format(percent=self.percent()).strip()
         elif self.learning.looked and not self.learning.models and self.registration.ct is not None:
             state = _("none for this CT yet")
@@ -165,30 +157,31 @@ class RegressorPresenter(Presenter):
             return _("Regressor")
         return _("Regressor \u2013 {state}").format(state=state)
 
-    def _training(self) -> TrainingShown:
+    def _training(self) -> list[Control]:
+        """The progress of the training under way, or how the last one ended."""
         learning, training = self.learning, self.learning.training
         if training is None:
-            return TrainingShown()
+            return []
         if learning.is_training:
             progress = training.progress
             left = progress.left if progress and not training.ending else ""
             stage = training.stage[:1].upper() + training.stage[1:]
-            return TrainingShown(
-                begun=True,
-                running=True,
-                ending=training.ending,
-                percent=round(100 * progress.fraction) if progress else None,
-                text=", ".join(filter(None, [stage, left])),
-            )
+            return [
+                Progress(
+                    "training",
+                    ", ".join(filter(None, [stage, left])),
+                    percent=round(100 * progress.fraction) if progress else None,
+                ),
+                Button("stop", _("Stop"), self.stop, enabled=not training.ending, tip=_("What was learnt is kept.")),
+            ]
         if training.state == "failed":
-            text = training.message
-        elif training.state == "cancelled":
+            return [Text("ended", training.message, tone=ERROR)]
+        text = "\n".join(training.warnings)
+        if training.state == "cancelled":
             text = _("Cancelled.")
             if any(not model.finished for model in learning.models):
                 text += " " + _("What was learnt is kept: Resume goes on with it.")
-        else:
-            text = "\n".join(training.warnings)
-        return TrainingShown(begun=True, failed=training.state == "failed", text=text)
+        return [Text("ended", text)]
 
     # What a person does
 
@@ -208,20 +201,18 @@ class RegressorPresenter(Presenter):
         if model.finished:
             self.learning.choose(model.folder)
 
-    def resume(self, folder: str) -> None:
-        """Go on with a training, for as long as it was to be."""
-        self.learning.train(unfinished=self._model(folder))
+    def resume(self) -> None:
+        """Go on with the training of the selected model, for as long as it was to be."""
+        self.learning.train(unfinished=self._model(self._selected))
 
-    def removal_question(self, folder: str) -> str:
-        """What to ask before a model is removed."""
-        row = _row(self._model(folder), used=False)
+    def _removal_question(self, model) -> str:
         return _(
-            "Remove the regressor {name} ({size}) from this computer? It cannot be brought back, only be trained anew."
-        ).format(name=row.name, size=row.size)
+            "Remove the regressor {name} ({size}) from this computer? It cannot be brought back, only be trained again."
+        ).format(name=model.name, size=_size(model))
 
-    def remove(self, folder: str) -> None:
-        """Remove a model."""
-        self.learning.remove(self._model(folder))
+    def remove(self) -> None:
+        """Remove the selected model."""
+        self.learning.remove(self._model(self._selected))
 
     def stop(self) -> None:
         """Stop the training; what was learnt is kept."""
@@ -235,23 +226,25 @@ class RegressorPresenter(Presenter):
         return found[0]
 
 
-def _row(model, used: bool) -> ModelRow:
+def _line(model, used: bool) -> Line:
     card = model.card
     tip = "" if model.finished else _("Resume goes on with its training.")
     if card.fault:
         tip = _("Its training ended early, at the last good state: {fault}").format(fault=card.fault)
-    return ModelRow(
-        id=str(model.folder),
-        name=model.name,
-        minutes=_("{minutes:g} min").format(minutes=card.minutes),
-        error="" if card.error_mm is None else _("{mm:.1f} mm").format(mm=card.error_mm),
-        size=_("{size:.1f} MB").format(size=model.bytes / 1e6),
-        status=_("in use") if used else "" if model.finished else _("unfinished"),
-        device=_("On {device}").format(device=card.device),
-        tip=tip,
-        used=used,
-        finished=model.finished,
+    return Line(
+        str(model.folder),
+        (
+            Cell(model.name, str(model.folder)),
+            Cell(_("{minutes:g} min").format(minutes=card.minutes), _("On {device}").format(device=card.device)),
+            Cell("" if card.error_mm is None else _("{mm:.1f} mm").format(mm=card.error_mm)),
+            Cell(_size(model)),
+            Cell(_("in use") if used else "" if model.finished else _("unfinished"), tip),
+        ),
     )
+
+
+def _size(model) -> str:
+    return _("{size:.1f} MB").format(size=model.bytes / 1e6)
 
 
 def _has_torch() -> bool:

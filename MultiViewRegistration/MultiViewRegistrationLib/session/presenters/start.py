@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -18,7 +18,10 @@ from ..history import METHODS
 from ..readiness import missing_at_start
 from ..session import REGRESSOR_STARTS, STARTS
 from ..translation import _
+from .form import QUIET, RENDERING, Button, Choice, Control, Entry, Option, Text, group, row
+from .landmarks import LandmarksPresenter
 from .number import Number
+from .pose_file import PoseFilePresenter
 from .regressor import RegressorPresenter
 from .section import DONE, PROBLEM, READY, RUNNING, TODO, Presenter, State
 
@@ -43,6 +46,9 @@ POSE_NUMBERS = (
 )
 #: Starts that go from where the CT is.
 PLACED = ("given", "search", "by hand")
+SEARCHING = ("search", "auto")
+#: The starts as they are offered.
+ORDER = ("search", "given", "by hand", "landmarks", "regressor", "auto")
 TIPS = {
     "regressor": _("Begin where a network that was trained for this CT sees it in the X-rays."),
     "auto": _(
@@ -59,39 +65,30 @@ HINTS = {
 }
 
 
-@dataclass(frozen=True)
-class StartShown:
-    """What the widgets show.
-
-    hint: below the starts, "" for nothing.   without: starts that cannot be chosen.   tips: of starts, by their names.
-    range: one of RANGES, or CUSTOM.   numbers: the pose, see POSE_NUMBERS; empty without a usable CT.
-    transforms: that the CT can be put at, {"id", "name"} each.
-    """
-
-    start: str = "search"
-    hint: str = ""
-    without: list[str] = field(default_factory=lambda: list(REGRESSOR_STARTS))
-    tips: dict[str, str] = field(default_factory=dict)
-    range: str = CUSTOM
-    rotation_deg: float = DEFAULT_SEARCH["rotation_deg"]
-    translation_mm: float = DEFAULT_SEARCH["translation_mm"]
-    numbers: list[str] = field(default_factory=list)
-    transforms: list[dict] = field(default_factory=list)
-    busy: bool = False
-
-
 class StartPresenter(Presenter):
-    """Which start, how far a search goes, and the pose as it is; `regressor` presents the networks of the CT."""
+    """Which start, and what it needs: how far a search goes, where the CT is, landmarks; below that the networks of the CT."""
 
     TITLE = _("Start")
 
     def __init__(self, host) -> None:
-        self.regressor = RegressorPresenter(host)
+        self.regressor, self.landmarks = RegressorPresenter(host), LandmarksPresenter(host)
+        self.pose_file = PoseFilePresenter(host, self.place_at)
+        self._parts = (self.regressor, self.landmarks, self.pose_file)
         super().__init__(host)
 
     def reset(self) -> None:
-        self._seen = b""
-        self.regressor.reset()
+        self._seen, self._source = b"", ""
+        for part in self._parts:
+            part.reset()
+
+    @property
+    def changing(self) -> bool:
+        return self.regressor.changing
+
+    def leave(self) -> None:
+        self.landmarks.leave()
+        if self.host.hand is not None:
+            self.host.hand.leave()
 
     @property
     def start(self) -> str:
@@ -100,25 +97,95 @@ class StartPresenter(Presenter):
 
     # What is shown
 
-    def shown(self) -> StartShown:
-        if self.registration is None:
-            return StartShown()
+    def form(self) -> list[Control]:
+        start = self.start
         learned = self.session.regressors.model is not None
-        without = [] if learned else [start for start in REGRESSOR_STARTS if start != self.start]
+        tips = TIPS if learned else dict.fromkeys(TIPS, _("There is no regressor for this CT yet: train one below."))
+        controls: list[Control] = [
+            Choice(
+                "start",
+                "",
+                self.choose,
+                value=start,
+                options=tuple(Option(name, METHODS[name], tips.get(name, "")) for name in ORDER),
+                spread=True,
+                refused=() if learned else tuple(name for name in REGRESSOR_STARTS if name != start),
+            )
+        ]
+        if start in SEARCHING:
+            controls += self._range()
+        controls.append(Text("hint", self._hint(), tone=QUIET))
+        if start == "landmarks":
+            controls += self.landmarks.form()
+        elif numbers := self._numbers():
+            controls += self._hand() if start == "by hand" else []
+            controls.append(group("place", _("Where the CT is"), *self._place(numbers), open=start in PLACED))
+        return controls + self.regressor.form()
+
+    def _range(self) -> list[Control]:
         search = self._search()
-        return StartShown(
-            start=self.start,
-            hint=self._hint(),
-            without=without,
-            tips=TIPS
-            if learned
-            else dict.fromkeys(REGRESSOR_STARTS, _("There is no regressor for this CT yet: train one below.")),
-            range=next((name for name, chosen in RANGES.items() if chosen == tuple(search.values())), CUSTOM),
-            **search,
-            numbers=self._numbers(),
-            transforms=self._transforms(),
-            busy=self.session.running,
+        chosen = next((name for name, known in RANGES.items() if known == tuple(search.values())), CUSTOM)
+        options = tuple(Option(name, name) for name in (*RANGES, CUSTOM))
+        return [
+            Choice("range", _("How far"), self.choose_range, value=chosen, options=options),
+            row(
+                "ranges",
+                *(
+                    Entry(
+                        key,
+                        number.name,
+                        partial(self.type_range, key),
+                        text=number.write_bare(search[key]),
+                        number=number,
+                        of=f"{self.registration.node.GetID()} {chosen}",
+                    )
+                    for key, number in RANGE_NUMBERS.items()
+                ),
+            ),
+        ]
+
+    def _hand(self) -> list[Control]:
+        """Handles and keys, where the CT cannot be dragged at any time."""
+        hand = self.host.hand
+        if hand is None:
+            return []
+        move = Button("move", _("Move the CT"), hand.toggle, on=hand.on, enabled=hand.possible, needs=(RENDERING,))
+        return [move, Text("keys", hand.keys(), tone=QUIET)]
+
+    def _place(self, numbers: list[str]) -> list[Control]:
+        idle = not self.session.running
+        fields = [
+            Entry(
+                f"number{which}",
+                number.name,
+                partial(self.type_number, which),
+                text=text,
+                number=number,
+                enabled=idle,
+                tip=_("Of the CT's centre in the world of the X-rays"),
+            )
+            for which, (number, text) in enumerate(zip(POSE_NUMBERS, numbers, strict=True))
+        ]
+        centre = Button(
+            "centre",
+            _("Centre the CT in the X-rays"),
+            self.centre,
+            enabled=idle,
+            tip=_("Put the CT's middle where the central rays meet."),
         )
+        controls = [row("shift", *fields[:3]), row("rotation", *fields[3:]), centre]
+        transforms = manual_pose.other_transforms(self.registration)
+        if transforms:
+            copy = Choice(
+                "copy",
+                _("Copy a transform"),
+                self.copy,
+                options=tuple(Option(node.GetID(), node.GetName()) for node in transforms),
+                enabled=idle,
+                tip=_("Move the CT to where this transform puts things; the transform itself stays as it is."),
+            )
+            controls.append(copy)
+        return controls + (self.pose_file.form() if self.start in PLACED else [])
 
     def state(self) -> State:
         session, start = self.session, self.start
@@ -140,9 +207,14 @@ class StartPresenter(Presenter):
 
     def tick(self) -> bool:
         """Whether the CT has come to rest elsewhere: its numbers, and whether the X-rays show it."""
+        changed = self.landmarks.tick() | self.regressor.tick()
+        if self.host.hand is not None:
+            if self.start != "by hand" or self.session.running:
+                self.host.hand.leave()
+            changed |= self.host.hand.step()
         pose = self.registration.world_from_ct.tobytes()
         if pose == self._seen or self.session.running_registration is not None or not self.session.drawing.at_rest:
-            return False
+            return changed
         self._seen = pose
         return True
 
@@ -169,10 +241,6 @@ class StartPresenter(Presenter):
             return [f"{value:.2f}" for value in pose_numbers(self.registration)]
         except InputError:
             return []
-
-    def _transforms(self) -> list[dict]:
-        nodes = manual_pose.other_transforms(self.registration)
-        return [{"id": node.GetID(), "name": node.GetName()} for node in nodes]
 
     # What a person does
 

@@ -34,9 +34,9 @@
           <v-icon v-if="c.icon" :icon="icon(c)" /><template v-else>{{ c.label }}</template></v-btn>
         <v-checkbox v-else-if="c.kind === 'Switch'" :label="c.label" :title="c.tip" :disabled="!c.enabled" :model-value="c.on"
           @update:model-value="act(c, $event)" />
-        <v-radio-group v-else-if="c.kind === 'Choice' && c.spread" :label="c.label" :title="c.tip" :disabled="!c.enabled"
+        <v-radio-group v-else-if="c.kind === 'Choice' && c.spread" inline :label="c.label" :title="c.tip" :disabled="!c.enabled"
           :model-value="c.value" @update:model-value="act(c, $event)">
-          <v-radio v-for="o in c.options" :key="o.value" :label="o.title" :value="o.value" :disabled="c.refused.includes(o.value)" />
+          <v-radio v-for="o in c.options" :key="o.value" :label="o.title" :title="o.tip" :value="o.value" :disabled="c.refused.includes(o.value)" />
         </v-radio-group>
         <v-select v-else-if="c.kind === 'Choice'" class="mt-2" :label="c.label" :title="c.tip" :disabled="!c.enabled" :items="items(c)"
           :model-value="c.value" @update:model-value="act(c, $event)" />

@@ -1,16 +1,15 @@
-"""The page of section Start on which the CT is moved by hand."""
+"""Moving the CT by hand in Slicer's views."""
 
 from __future__ import annotations
 
 import qt
 import slicer
-from slicer.i18n import tr as _
 
 from ..mrml import manual_pose
 from ..mrml.layout import tag_of
 from ..mrml.manual_pose import Dragging
 from ..session.history import ManualMoveRecorder
-from . import packages
+from ..session.translation import _
 
 IN_3D = _("In the 3D view: handles.")
 IN_XRAYS = _("In the X-rays:")
@@ -27,37 +26,53 @@ DONE = _("Escape: done.")
 SHOW_VIEWS = _("In the X-rays: press Show views, above, to have them beside the 3D view.")
 
 
-class ByHandPage:
-    """One button; while it is down, there are handles in the 3D view, and mouse and keys move the CT in the X-rays.
+class Hand:
+    """Handles in the 3D view, and mouse and keys that move the CT in the X-rays, while it is on.
 
-    section: the `StartSection` that has its widgets.
+    panel: the `panel.Panel`.
     """
 
-    def __init__(self, section) -> None:
-        self._section, self._registration, self._moves = section, None, None
+    def __init__(self, panel) -> None:
+        self._panel, self._registration, self._moves = panel, None, None
         self._dragging: dict[str, Dragging] = {}
         self._escape = None
-        section.ui.moveButton.toggled.connect(self._on_move)
 
-    def refresh(self) -> None:
-        section, button = self._section, self._section.ui.moveButton
-        if section.registration.start != "by hand" or section.session.running:
-            self.leave()
-        possible = section.registration.ct is not None and not section.session.running
-        button.enabled = possible
-        button.checked = self._moves is not None
-        lacks_views = self._moves is not None and not self._dragging
+    @property
+    def on(self) -> bool:
+        """Whether the CT is moved by hand now."""
+        return self._moves is not None
+
+    @property
+    def possible(self) -> bool:
+        """Whether it can be."""
+        return self._panel.registration.ct is not None and not self._panel.session.running
+
+    def keys(self) -> str:
+        """How the CT is moved."""
+        lacks_views = self.on and not self._dragging
         in_xrays = [SHOW_VIEWS] if lacks_views else [IN_XRAYS, *(f"\u2022 {key}" for key in KEYS)]
-        section.ui.keysLabel.text = "\n".join([IN_3D, *in_xrays, DONE])
+        return "\n".join([IN_3D, *in_xrays, DONE])
 
-    def tick(self) -> None:
-        if self._moves is None:
+    def toggle(self) -> None:
+        """Begin, or end."""
+        if self.on:
+            self.leave()
             return
+        self._registration = self._panel.registration
+        manual_pose.show_handles(self._registration, True)
+        self._moves = ManualMoveRecorder(self._registration, self._panel.session.history)
         self._drag_in_views()
-        if self._moves.step():
-            self._section.panel.invalidate()
+        self._escape = self._shortcut("Esc")
+
+    def step(self) -> bool:
+        """Follow what is moved; whether it has come to rest elsewhere."""
+        if self._moves is None:
+            return False
+        self._drag_in_views()
+        return bool(self._moves.step())
 
     def leave(self) -> None:
+        """End."""
         if self._moves is None:
             return
         moves, self._moves = self._moves, None
@@ -70,27 +85,16 @@ class ByHandPage:
         if self._registration.scene is not None:
             manual_pose.show_handles(self._registration, False)
 
-    def _on_move(self, on: bool) -> None:
-        section = self._section
-        if not section.asked:
-            return
-        with section.panel.acting():
-            if on:
-                packages.ensure(section.panel.resource_path("requirements.txt"))
-                manual_pose.show_handles(section.registration, True)
-                self._registration = section.registration
-                self._moves = ManualMoveRecorder(section.registration, section.session.history)
-                self._drag_in_views()
-                self._escape = self._shortcut("Esc")
-            else:
-                self.leave()
-
     def _shortcut(self, key: str):
-        """A key that releases the button, wherever the focus is: in the panel, or in a view."""
-        shortcut = qt.QShortcut(qt.QKeySequence(key), self._section.button.parentWidget())
+        """A key that ends it, wherever the focus is: in the panel, or in a view."""
+        shortcut = qt.QShortcut(qt.QKeySequence(key), self._panel.widget)
         shortcut.setContext(qt.Qt.ApplicationShortcut)
-        shortcut.connect("activated()", self._section.ui.moveButton.click)
+        shortcut.connect("activated()", self._on_escape)
         return shortcut
+
+    def _on_escape(self) -> None:
+        with self._panel.acting():
+            self.leave()
 
     def _drag_in_views(self) -> None:
         """Follow the mouse in the slice view of each X-ray that has one by now."""

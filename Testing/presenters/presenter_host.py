@@ -1,0 +1,80 @@
+"""A host of presenters without Qt and without a page: what a person does is done at once, and what goes wrong is raised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic, sleep
+from types import SimpleNamespace
+
+
+class PresenterHost:
+    """Holds a registration and its session.   told: sentences that a person was told."""
+
+    turn_s, patience_s = 0.02, 10.0
+    installs_packages, register_keys, hand = True, "Ctrl+Return", None
+
+    def __init__(self, scene, registration=None) -> None:
+        self.scene, self.told = scene, []
+        self.views = SimpleNamespace(show_ct_slices=lambda: None)
+        self.registration = self.session = None
+        if registration is not None:
+            self.choose(registration)
+
+    def choose(self, registration) -> None:
+        from MultiViewRegistrationLib.session.session import Session
+
+        self.registration, self.session = registration, Session(registration)
+
+    def begin(self) -> None:
+        from MultiViewRegistrationLib.mrml.registration import Registration
+
+        if self.registration is None:
+            self.choose(Registration.create(self.scene))
+
+    @contextmanager
+    def acting(self) -> Iterator[None]:
+        yield
+
+    def tell(self, sentence: str) -> None:
+        self.told.append(sentence)
+
+    def invalidate(self) -> None:
+        """Forms are made whenever a test looks."""
+
+    def stop_moving(self) -> None:
+        """Nothing moves."""
+
+    def wait(self, presenter, until: Callable[[], object], seconds: float = 120.0) -> None:
+        """Poll as a host does, until something is so."""
+        end = monotonic() + seconds
+        while not until():
+            assert monotonic() < end, "it did not happen"
+            self.session.poll(0.01)
+            presenter.tick()
+            sleep(0.001)
+
+
+def control(presenter, key: str):
+    """A control of its form, None where it is not seen."""
+    from MultiViewRegistrationLib.session.presenters.form import visible, walk
+
+    return walk(visible(presenter.form())).get(key)
+
+
+def text(presenter, key: str) -> str:
+    """What is read of a control; "" where it is not seen."""
+    found = control(presenter, key)
+    return "" if found is None else getattr(found, "text", found.label)
+
+
+def cells(presenter, key: str) -> list[list[str]]:
+    """The texts of a table."""
+    return [[cell.text for cell in line.cells] for line in control(presenter, key).lines]
+
+
+def act(presenter, key: str, *args):
+    """Do what a person does at a control that is seen and enabled."""
+    found = control(presenter, key)
+    assert found is not None and found.enabled, f"{key}: {found}"
+    return found.action(*args)

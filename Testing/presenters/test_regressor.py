@@ -1,0 +1,129 @@
+"""Regressors in section Start: training in a process, choosing, going on, removing, and what goes wrong."""
+
+from __future__ import annotations
+
+from shutil import rmtree
+
+import pytest
+from little_store import LittleStore
+from phantom import error_mm
+from phantom_scene import phantom
+from presenter_host import act, cells, control, text
+
+pytestmark = pytest.mark.slow  # each training is a process
+
+
+@pytest.fixture
+def store(monkeypatch, tmp_path):
+    return LittleStore(monkeypatch, tmp_path, phantom()[0])
+
+
+@pytest.fixture
+def start(store, host):
+    from MultiViewRegistrationLib.session.presenters.start import StartPresenter
+
+    start = StartPresenter(host)
+    looked(host, start)
+    yield start
+    host.session.regressors.cancel()
+    host.session.stop()
+
+
+def looked(host, start) -> None:
+    host.wait(start, lambda: host.session.regressors.looked)
+
+
+def begin(host, start) -> None:
+    act(start, "train")
+    host.wait(start, lambda: host.session.regressors.training.progress is not None)
+
+
+def trained(host, start) -> None:
+    host.wait(start, lambda: not host.session.regressors.is_training)
+    looked(host, start)
+
+
+def test_one_is_trained_and_a_registration_begins_with_it(host, start, store):
+    assert "There is none for this CT yet" in text(start, "models_text") and control(start, "models") is None
+    assert control(start, "start").refused == ("regressor", "auto")
+    assert "train one below" in control(start, "start").options[-1].tip
+    begin(host, start)
+    assert "mm after" in text(start, "training") and "about 60 s left" in text(start, "training")
+    assert not control(start, "train").enabled and "under way" in control(start, "train").tip
+    assert start.state().kind == "running" and start.changing
+    trained(host, start)
+    assert store.arguments[:2] == ["train", "--minutes"] and float(store.arguments[2]) == 2
+    name = host.session.regressors.model.name
+    assert cells(start, "models") == [[name, "2 min", "3.0 mm", "7.6 MB", "in use"]]
+    assert control(start, "start").value == "auto" and control(start, "start").refused == ()
+    host.session.register("auto")
+    host.wait(start, lambda: not host.session.running)
+    assert [folder.name for folder in store.asked] == [name] and error_mm(host.registration.world_from_ct) < 0.1
+    assert host.session.history.current.regressor["expected_mm"] == pytest.approx(3.0)
+
+
+def test_one_of_several_is_chosen_and_another_removed(host, start, store):
+    ct = phantom()[0]
+    first, second = store.add(ct, "a", 2, 4.2), store.add(ct, "b", 10, 1.5)
+    store.add(ct, "c", finished=False)
+    host.session.regressors.look_again()
+    looked(host, start)
+    assert [(row[0], row[-1]) for row in cells(start, "models")] == [("c", "unfinished"), ("b", "in use"), ("a", "")]
+    assert host.session.regressors.model == second and control(start, "resume") is None
+    act(start, "models", str(first), 1)
+    assert host.session.regressors.model == first and host.registration.parameter("model") == str(first)
+    assert "Remove the regressor a (7.6 MB)" in control(start, "remove_model").question
+    act(start, "remove_model")
+    looked(host, start)
+    assert not first.exists() and [row[0] for row in cells(start, "models")] == ["c", "b"]
+    assert host.session.regressors.model == second
+    act(start, "models", str(second), 1)
+    rmtree(second)
+    host.registration.node.SetParameter("start", "regressor")
+    assert "is not there any more: choose another one, or train one" in text(start, "hint")
+
+
+def test_a_training_is_cancelled_and_gone_on_with(host, start, store):
+    store.behave("lingers")
+    begin(host, start)
+    act(start, "stop")
+    assert not control(start, "stop").enabled and text(start, "training") == "Stopping"
+    store.let_go()
+    trained(host, start)
+    assert [row[1:] for row in cells(start, "models")] == [["2 min", "7.0 mm", "7.6 MB", "unfinished"]]
+    unfinished = str(host.session.regressors.models[0].folder)
+    assert text(start, "ended") == "Cancelled. What was learnt is kept: Resume goes on with it."
+    store.behave("learns")
+    act(start, "resume")
+    trained(host, start)
+    assert store.arguments[1:4] == ["--out", unfinished, "--resume"] and "--minutes" not in store.arguments
+    assert [row[-1] for row in cells(start, "models")] == ["in use"] and control(start, "resume") is None
+
+
+@pytest.mark.parametrize(
+    "behaviour, key, told", [("fails", "ended", "The disk is full"), ("stumbles", "models", "early")]
+)
+def test_a_training_that_fails_or_ends_early_says_so(host, start, store, behaviour, key, told):
+    act(start, "start", "given")
+    store.behave(behaviour)
+    begin(host, start)
+    trained(host, start)
+    found = control(start, key)
+    assert told in (found.label if key == "ended" else found.lines[0].cells[4].tip)
+    assert (
+        host.registration.start == "given" and control(start, "train").enabled
+    )  # what was chosen meanwhile is left alone
+
+
+def test_what_training_needs_is_said(host, start, monkeypatch):
+    from MultiViewRegistrationLib.session.presenters import regressor
+
+    monkeypatch.setattr(regressor, "find_spec", lambda name: None)
+    assert "which is not installed: Train offers to install it" in text(start, "models_text")
+    assert control(start, "train").needs == ("network",)
+    host.installs_packages = False
+    assert control(start, "train").tip == "A regressor needs PyTorch: pip install torch safetensors."
+    monkeypatch.undo()
+    for view in host.registration.xrays:
+        host.registration.remove_xray(view)
+    assert not control(start, "train").enabled and control(start, "train").tip.startswith("Add an X-ray first")

@@ -1,0 +1,201 @@
+"""The section Start, without panel and page: starts, the range of a search, where the CT is, landmarks, files."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, error_mm, off
+from phantom_scene import START, phantom
+from presenter_host import act, cells, control, text
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+
+POINTS = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
+
+
+@pytest.fixture
+def start(host):
+    from MultiViewRegistrationLib.session.presenters.start import StartPresenter
+
+    yield StartPresenter(host)
+    host.session.stop()
+
+
+def pose(host):
+    return host.registration.world_from_ct
+
+
+def history(host) -> list[str]:
+    return [entry.method for entry in host.session.history.entries]
+
+
+def walk(form):
+    from MultiViewRegistrationLib.session.presenters.form import walk
+
+    return walk(form)
+
+
+def test_a_start_is_kept_with_its_registration(host, start):
+    assert control(start, "start").refused == ("regressor", "auto")
+    for name in ("given", "landmarks", "by hand", "search"):
+        act(start, "start", name)
+        assert control(start, "start").value == host.registration.parameter("start") == name
+        assert (control(start, "rotation_deg") is None) == (name != "search")
+        assert (control(start, "landmarks") is None) == (name != "landmarks")
+    act(start, "range", "Known well (5°, 15 mm)")
+    assert (text(start, "rotation_deg"), text(start, "translation_mm")) == ("5", "15")
+    act(start, "rotation_deg", "7")
+    assert control(start, "range").value == "Custom" and start.state().text == "Search, 7° and 15 mm"
+    assert host.session.case().search == {"rotation_deg": 7, "translation_mm": 15}
+    with pytest.raises(InputError, match="Rotation: 500 is outside 1 to 180"):
+        act(start, "rotation_deg", "500")
+
+
+def test_numbers_move_the_ct(host, start):
+    for key, number in (("number0", "12.5"), ("number4", "-30")):
+        act(start, key, number)
+        assert float(text(start, key)) == float(number)
+    assert history(host) == ["before", "by hand", "by hand"]
+    with pytest.raises(InputError, match="L: "):
+        act(start, "number0", "here")
+
+
+def test_a_ct_outside_all_xrays_is_said_and_centred(host, start):
+    host.registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 900))
+    assert "outside all X-rays" in text(start, "hint") and start.state().kind == "problem"
+    act(start, "centre")
+    assert np.linalg.norm(rigid.transform_points(pose(host), np.zeros(3))) < 10
+    assert history(host) == ["before", "centred"] and start.state().kind == "ready"
+
+
+def transform(scene, name, matrix, parent=None):
+    from MultiViewRegistrationLib.mrml.frames import set_transform
+
+    node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", name)
+    set_transform(node, matrix)
+    if parent is not None:
+        node.SetAndObserveTransformNodeID(parent.GetID())
+    return node
+
+
+def bent(scene, name):
+    """A transform that is not linear."""
+    import slicer
+    import vtk
+
+    node = scene.AddNewNodeByClass("vtkMRMLTransformNode", name)
+    grid, image = slicer.vtkOrientedGridTransform(), vtk.vtkImageData()
+    image.SetDimensions(3, 3, 3)
+    image.AllocateScalars(vtk.VTK_DOUBLE, 3)
+    grid.SetDisplacementGridData(image)
+    node.SetAndObserveTransformToParent(grid)
+
+
+def test_the_pose_of_another_transform_is_copied(host, start, scene):
+    table = off(np.eye(4), (0, 0, 5), (1, 2, 3))
+    transform(scene, "Tracked", TRUE_POSE, transform(scene, "Table", table))
+    transform(scene, "Scaled", np.diag([2.0, 1, 1, 1]))
+    transform(scene, "Mirrored", np.diag([-1.0, 1, 1, 1]))
+    bent(scene, "Bent")
+    ids = {option.title: option.value for option in control(start, "copy").options}
+    for name, told in (("Scaled", "Scaled: "), ("Mirrored", "mirrors space"), ("Bent", "not a linear transform")):
+        with pytest.raises(InputError, match=told):
+            act(start, "copy", ids[name])
+        assert np.allclose(pose(host), START)
+    act(start, "copy", ids["Tracked"])
+    assert np.allclose(pose(host), table @ TRUE_POSE) and history(host)[-1] == "transform"
+
+
+def test_a_pose_from_a_file_is_placed_once_its_axes_and_direction_are_said(host, start, tmp_path):
+    np.savetxt(tmp_path / "pose.txt", rigid.inverse(TRUE_POSE))
+    act(start, "pose_file", [tmp_path / "pose.txt"], None)
+    questions = {key: found for key, found in walk(start.form()).items() if key.startswith("pose.")}
+    assert [found.label for found in questions.values()] == ["Axes", "Direction"] and not control(start, "put").enabled
+    for (key, question), said in zip(questions.items(), ("LPS", "the world to the CT"), strict=True):
+        act(start, key, next(option.value for option in question.options if option.title.startswith(said)))
+    act(start, "put")
+    np.testing.assert_allclose(pose(host), TRUE_POSE, atol=1e-9)
+    (tmp_path / "bad.txt").write_text("1 2 3")
+    act(start, "pose_file", [tmp_path / "bad.txt"], None)
+    assert "has 3 numbers" in text(start, "pose_problem") and control(start, "put") is None
+
+
+# Landmarks
+
+
+def click(host, start, points, view=None):
+    """Points of the CT, LPS mm, clicked in the CT or in a view; as a click does it: without a name."""
+    import vtk
+
+    from MultiViewRegistrationLib.mrml.frames import ras_from_lps
+    from MultiViewRegistrationLib.mrml.landmarks import landmark_list
+
+    for point in points:
+        if view is None:
+            place = ras_from_lps(rigid.transform_points(pose(host), point))
+        else:
+            place = view.ras_of(view.camera.project(rigid.transform_points(TRUE_POSE, point)))
+        landmark_list(host.registration).AddControlPointWorld(vtk.vtkVector3d(*place))
+        start.tick()
+
+
+def test_landmarks_are_clicked_ordered_and_removed(host, start):
+    act(start, "start", "landmarks")
+    front, side = host.registration.xrays
+    assert cells(start, "landmarks") == [["1", "next", "next", "next"]]
+    act(start, "click")
+    click(host, start, POINTS)
+    click(host, start, POINTS[:2], front)
+    assert cells(start, "landmarks") == [
+        ["1", "\u2714", "\u2714", "next"],
+        ["2", "\u2714", "\u2714", ""],
+        ["3", "\u2714", "next", ""],
+        ["4", "\u2714", "", ""],
+        ["5", "next", "", ""],
+    ]
+    assert "2 so far, with 2 positions" in text(start, "fit") and start.state().text == "landmarks are missing"
+    act(start, "landmarks", "4", 2)
+    click(host, start, POINTS[3:], front)
+    assert cells(start, "landmarks")[3][2] == "\u2714" and cells(start, "landmarks")[2][2] == "next"
+    click(host, start, POINTS[2:3], front)
+    click(host, start, POINTS, side)
+    assert start.state().kind == "ready" and control(start, "click").on
+    act(start, "click")
+    assert not control(start, "click").on
+    host.registration.world_from_ct = off(TRUE_POSE, (0, 0, 90), (50, 0, 0))
+    host.session.register("landmarks")
+    host.wait(start, lambda: not host.session.running)
+    assert error_mm(pose(host)) < 0.1 and "within 0.0 mm" in text(start, "fit")
+    assert cells(start, "landmarks")[0] == ["1", "\u2714", "0.0 mm", "0.0 mm"]
+    act(start, "landmarks", "2", 0)
+    act(start, "remove_landmark")
+    assert [row[0] for row in cells(start, "landmarks")][:3] == ["1", "3", "4"]
+    act(start, "click")
+    start.leave()
+    assert not control(start, "click").on
+
+
+def markups(path, points):
+    listed = [{"label": name, "position": list(map(float, point))} for name, point in points.items()]
+    path.write_text(json.dumps({"markups": [{"coordinateSystem": "LPS", "controlPoints": listed}]}))
+    return [path]
+
+
+def test_landmarks_come_from_files(host, start, tmp_path):
+    act(start, "start", "landmarks")
+    points = {f"L{i}": point for i, point in enumerate(POINTS)}
+    act(start, "markups", markups(tmp_path / "ct.mrk.json", points), None)
+    assert [row[0] for row in cells(start, "landmarks")][:4] == list(points)
+    camera = phantom()[1][0].camera
+    pixels = {name: (*camera.project(rigid.transform_points(TRUE_POSE, point)), 0) for name, point in points.items()}
+    act(start, "owner", host.registration.xrays[0].node.GetID())
+    ((key, question),) = [item for item in walk(start.form()).items() if item[0].startswith("landmark.")]
+    assert not control(start, "markups").enabled
+    act(start, key, next(option.value for option in question.options if option.title == "on the image's own volume"))
+    act(start, "markups", markups(tmp_path / "view1.mrk.json", pixels), None)
+    assert cells(start, "landmarks")[0][2] == "\u2714"
+    with pytest.raises(InputError, match="has no points"):
+        act(start, "markups", markups(tmp_path / "none.mrk.json", {}), None)

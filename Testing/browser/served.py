@@ -54,6 +54,10 @@ def mtre_mm(transform, case: dict) -> float:
     )
 
 
+#: The texts of the pose's fields.
+NUMBERS = "() => [0, 1, 2, 3, 4, 5].map(i => (c('start', 'number' + i) || {}).text)"
+
+
 class Served:
     """`mvreg view` with arguments.
 
@@ -165,9 +169,9 @@ class Tab:
         )
 
     def wait_state(self, expression: str, seconds: float = PATIENCE_S) -> None:
-        """Wait until a JavaScript expression is true, of the state `s`, and of controls: `c('register', 'undo')`, or null."""
+        """Wait until a JavaScript expression of the state `s`, of controls, `c(section, key)`, or of the pose, `n()`, is true."""
         self.page.wait_for_function(
-            f"() => {{ const s = window.trame.state.state, c = {CONTROL}; return {expression}; }}",
+            f"() => {{ const s = window.trame.state.state, c = {CONTROL}, n = {NUMBERS}; return {expression}; }}",
             timeout=1000 * seconds,
         )
 
@@ -177,6 +181,14 @@ class Tab:
             f"([section, key]) => {{ const s = window.trame.state.state; return ({CONTROL})(section, key); }}",
             [section, key],
         )
+
+    def numbers(self) -> list[str]:
+        """The pose as the page shows it."""
+        return [self.control("start", f"number{which}")["text"] for which in range(6)]
+
+    def registered(self) -> bool:
+        """Whether the last registration has ended with a verdict."""
+        return self.state("register_form.state.kind") in ("done", "check", "reject")
 
     def history(self) -> list[list[str]]:
         """The poses so far: time, method, similarity, seconds."""

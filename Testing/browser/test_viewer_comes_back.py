@@ -39,7 +39,7 @@ def test_the_work_is_offered_gone_on_with_and_removed(own_data, open_tab, case_f
     tab.shot("offered")
     offer.click()
     tab.ready()
-    assert tab.state("register.history.0.method")
+    assert tab.history()[-1][1]
     np.testing.assert_allclose(tab.exported(tmp_path).GetParameters(), pose, atol=1e-9)
     second.end()
     leave(tab)

@@ -30,7 +30,7 @@ def test_the_demo_from_the_start_page_to_a_transform(demo, open_tab, serve, tmp_
     tab.ready()
     tab.shot("2-opened")
     tab.register()
-    assert tab.state("register.ended") == "done"
+    assert tab.registered()
     tab.open_step("Check")
     tab.shot("3-registered")
     transform, truth = tab.exported(tmp_path), np.array(demo["truth"]["world_from_ct"])
@@ -38,14 +38,14 @@ def test_the_demo_from_the_start_page_to_a_transform(demo, open_tab, serve, tmp_
     found = np.array([transform.TransformPoint(corner.tolist()) for corner in corners])
     assert np.linalg.norm(found - rigid.transform_points(truth, corners), axis=1).max() < 1.0
 
-    entries = tab.state("register.history.length")
+    entries = len(tab.history())
     tab.button("Open").click()
     tab.page.get_by_text("What is open now will be closed.").wait_for()
     tab.shot("4-open")
     tab.button("Keep what is open").click()
     tab.page.get_by_text("What is open now will be closed.").wait_for(state="hidden")
-    assert tab.state("register.history.length") == entries
+    assert len(tab.history()) == entries
     tab.button("Open").click()
     tab.button("Begin with an empty case").click()
-    tab.wait_state("!s.xrays.rows.length && !s.register.history.length")
+    tab.wait_state("!s.xrays.rows.length && !c('register', 'history').lines.length")
     tab.page.get_by_text("What is open now will be closed.").wait_for(state="hidden")

@@ -219,11 +219,11 @@ def test_a_scene_and_a_result_over_a_case(tab, cases, alone, open_tab, serve, tm
         kind = "a folder" if file is result else "files"
         tab.page.get_by_label(f"Choose {kind}: {OPENABLE}").set_input_files(file)
         wait_for(tab, NAMES["B"])
-        assert bool(tab.state("register.history")) == (file is result)
+        assert bool(tab.history()) == (file is result)
         assert_shows(tab, cases["B"], alone, other=cases["A"])
         send_folder(tab.server, cases["A"].parent)
         wait_for(tab, NAMES["A"])
-        assert not tab.state("register.history")
+        assert not tab.history()
 
 
 def test_files_added_to_an_empty_case_over_another(tab, cases, alone):

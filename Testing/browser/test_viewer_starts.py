@@ -31,13 +31,13 @@ def test_landmarks_are_clicked_in_slices_and_x_rays(tab, case_file, tmp_path):
     for slice_name, places in CLICKS.items():
         box = page.locator(".mv-cell", has=page.get_by_text(slice_name, exact=True)).bounding_box()
         for x, y in places:
-            count = len(tab.state("start.landmarks"))
+            count = len(tab.control("start", "landmarks")["lines"])
             page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
             page.wait_for_timeout(100)
             page.mouse.down()
             page.wait_for_timeout(60)
             page.mouse.up()
-            tab.wait_state(f"s.start.landmarks.length === {count + 1}")
+            tab.wait_state(f"c('start', 'landmarks').lines.length === {count + 1}")
     marks = [
         page.evaluate("(n) => document.querySelectorAll('.mvx')[n].xray.view.landmarks", number) for number in (0, 1)
     ]
@@ -52,15 +52,17 @@ def test_landmarks_are_clicked_in_slices_and_x_rays(tab, case_file, tmp_path):
                 [number, [u / w, v / w]],
             )
             page.locator(".mvx-surface").nth(number).click(position={"x": at[0], "y": at[1]})
-            tab.wait_state(f"s.start.landmarks.find(row => row.name === '{name}').cells[{number + 1}].text")
+            tab.wait_state(
+                f"c('start', 'landmarks').lines.find(line => line.id === '{name}').cells[{number + 2}].text === '\u2714'"
+            )
     tab.shot("landmarks")
     tab.button("Stop clicking").click()
     tab.register()
-    assert tab.state("register.ended") == "done"
+    assert tab.registered()
     residuals = [
         float(cell["text"].split()[0])
-        for row in tab.state("start.landmarks")
-        for cell in row["cells"]
+        for line in tab.control("start", "landmarks")["lines"]
+        for cell in line["cells"]
         if "mm" in cell["text"]
     ]
     assert len(residuals) == 10 and max(residuals) < 2.0
@@ -79,30 +81,30 @@ def test_a_regressor_is_trained_stopped_resumed_and_used(own_store, open_tab, se
     tab = open_tab(serve(case_file))
     tab.ready()
     tab.open_step("Start")
-    assert "auto" in tab.state("start.without")
-    tab.page.get_by_text("Regressor: a network that finds this CT without a start").click()
-    minutes = tab.page.get_by_role("spinbutton", name="Train for")
+    assert "auto" in tab.control("start", "start")["refused"]
+    tab.page.locator("summary", has_text="Regressor").click()
+    minutes = tab.page.get_by_label("Train for")
     minutes.fill("0.2")
     minutes.press("Enter")
-    tab.wait_state("s.start.minutes === 0.2")
+    tab.wait_state("c('start', 'minutes').text === '0.2'")
     tab.button("Train").click()
-    tab.wait_state("s.start.training.running && s.start.training.percent > 0")
+    tab.wait_state("(c('start', 'training') || {}).percent > 0")
     tab.button("Stop").click()
-    tab.wait_state("!s.start.training.running && s.start.models.length === 1 && !s.start.models[0].finished")
-    assert "Resume goes on" in tab.state("start.training.text")
+    tab.wait_state("!c('start', 'training') && c('start', 'resume')")
+    assert "Resume goes on" in tab.control("start", "ended")["label"]
     tab.button("Resume").click()
-    tab.wait_state("s.start.training.running")
+    tab.wait_state("c('start', 'training')")
     before = tab.picture(0).astype(int)
     tab.drag(0, (0.5, 0.45), (0.6, 0.52))  # the page is alive meanwhile
     assert np.abs(tab.picture(0).astype(int) - before).mean() > 1.0
     tab.shot("training")
-    tab.wait_state("s.start.models.length === 1 && s.start.models[0].finished && !s.start.training.running")
-    assert tab.state("start.models.0.used")
+    tab.wait_state("!c('start', 'training') && c('start', 'models').lines.length === 1")
+    assert tab.control("start", "models")["lines"][0]["cells"][4]["text"] == "in use"
     tab.page.get_by_label("Automatic", exact=True).check(force=True)
     tab.register()
     tab.shot("automatic")
-    assert tab.state("register.ended") == "done" and tab.state("register.history.0.method") == "Automatic"
+    assert tab.registered() and tab.history()[-1][1] == "Automatic"
     assert mtre_mm(tab.exported(tmp_path), case) < 1.0
-    tab.page.get_by_role("button", name="Remove regressor").click()
-    tab.page.get_by_text("from this computer").click()
-    tab.wait_state("!s.start.models.length && s.start.without.includes('regressor')")
+    tab.page.once("dialog", lambda dialog: dialog.accept())
+    tab.page.locator(".mv-details", has=tab.page.get_by_label("Train for")).get_by_role("button", name="Remove").click()
+    tab.wait_state("!c('start', 'models') && c('start', 'start').refused.includes('regressor')")

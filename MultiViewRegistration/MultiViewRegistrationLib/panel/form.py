@@ -104,7 +104,7 @@ class _Box:
         form, drawn, place = visible(form), self._form.drawn, 0
         for control in form:
             if control.key not in drawn:
-                drawn[control.key] = KINDS[type(control)](self._form, control)
+                drawn[control.key] = _kind(control)(self._form, control)
                 self._insert(place, drawn[control.key])
                 self._keys.insert(place, control.key)
             place = self._keys.index(control.key) + 1
@@ -286,11 +286,6 @@ class _Entry(_Drawn):
     LABELLED = True
 
     def make(self, control):
-        if control.rows > 1:
-            self.edit = widget = qt.QPlainTextEdit()
-            widget.setFixedHeight(round((control.rows + 1) * widget.fontMetrics().lineSpacing()))
-            widget.connect("textChanged()", lambda: self._on_typed())
-            return widget
         widget, self.edit, self._unit = qt.QWidget(), qt.QLineEdit(), qt.QLabel()
         layout = qt.QHBoxLayout(widget)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -303,7 +298,7 @@ class _Entry(_Drawn):
     @property
     def text(self) -> str:
         """As it stands there."""
-        return self.edit.toPlainText() if isinstance(self.edit, qt.QPlainTextEdit) else self.edit.text
+        return self.edit.text
 
     @property
     def problem(self) -> str:
@@ -311,32 +306,25 @@ class _Entry(_Drawn):
         return self.form.controls[self.key].problem(self.text) if self.key in self.form.controls else ""
 
     def show(self, control) -> None:
+        self.edit.placeholderText = control.hint or (control.number.blank if control.number else "")
+        self._unit.text = control.number.unit.strip() if control.number else ""
+        self._unit.setVisible(bool(self._unit.text))
+        self._show_text(control)
+
+    def _show_text(self, control) -> None:
         before = self.control
-        if before is None or control.rows == 1:
-            self.edit.placeholderText = control.hint or (control.number.blank if control.number else "")
-        if control.rows == 1:
-            self._unit.text = control.number.unit.strip() if control.number else ""
-            self._unit.setVisible(bool(self._unit.text))
-        if before is None or (control.text, control.of) != (before.text, before.of):
+        if (before is None or (control.text, control.of) != (before.text, before.of)) and control.text != self.text:
             self._write(control.text)
-        self._mark()
+        set_tone(self.edit, ERROR if self.problem else PLAIN)
 
     def _write(self, text: str) -> None:
-        if text == self.text:
-            return
-        if isinstance(self.edit, qt.QPlainTextEdit):
-            self.edit.setPlainText(text)
-        else:
-            self.edit.text = text
-            self.edit.cursorPosition = 0  # so that a long number shows its beginning
-
-    def _mark(self) -> None:
-        set_tone(self.edit, ERROR if self.problem else PLAIN)
+        self.edit.text = text
+        self.edit.cursorPosition = 0  # so that a long number shows its beginning
 
     def _on_typed(self) -> None:
         if self.form.filling:
             return
-        self._mark()
+        set_tone(self.edit, ERROR if self.problem else PLAIN)
         control = self.form.controls.get(self.key)
         if control is not None and control.live:
             self.form.type(self.key, self.text)
@@ -349,6 +337,26 @@ class _Entry(_Drawn):
             self.form.panel.tell(self.problem)
         else:
             self.act(self.text)
+
+
+class _Area(_Entry):
+    """A text of several lines, which is always live."""
+
+    def make(self, control):
+        self.edit = qt.QPlainTextEdit()
+        self.edit.setFixedHeight(round((control.rows + 1) * self.edit.fontMetrics().lineSpacing()))
+        self.edit.connect("textChanged()", self._on_typed)
+        return self.edit
+
+    @property
+    def text(self) -> str:
+        return self.edit.toPlainText()
+
+    def show(self, control) -> None:
+        self._show_text(control)
+
+    def _write(self, text: str) -> None:
+        self.edit.setPlainText(text)
 
 
 class _Slider(_Drawn):
@@ -582,3 +590,7 @@ KINDS = {
     controls.Row: _Row,
     controls.Group: _Group,
 }
+
+
+def _kind(control: Control) -> type[_Drawn]:
+    return _Area if isinstance(control, controls.Entry) and control.rows > 1 else KINDS[type(control)]

@@ -48,7 +48,7 @@ class Child:
         Child.made.append(self)
 
     def poll(self):
-        from MultiViewRegistrationLib.jobs.progress import ProgressRecord
+        from MultiViewRegistrationLib.jobs import ProgressRecord
 
         self._polls += 1
         if self.cancelled:
@@ -68,7 +68,7 @@ class Child:
 @pytest.fixture
 def child(monkeypatch):
     Child.made.clear()
-    monkeypatch.setattr("MultiViewRegistrationLib.jobs.child_process.Job", Child)
+    monkeypatch.setattr("MultiViewRegistrationLib.jobs.Job", Child)
     return Child
 
 

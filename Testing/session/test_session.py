@@ -116,7 +116,7 @@ def test_a_published_refinement_begins_where_the_regressor_sees_the_ct(session, 
     LittleStore(monkeypatch, tmp_path, ct).add(ct, "2026-11-20-101500")
     look(session)
     begun = []
-    monkeypatch.setattr("MultiViewRegistrationLib.jobs.child_process.Job", lambda arguments: None)
+    monkeypatch.setattr("MultiViewRegistrationLib.jobs.Job", lambda arguments: None)
     monkeypatch.setattr(
         registering,
         "await_job",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
-from ..figures.html_tree import Content, document, tag
+from ..figures import Content, document, tag
 from .overlays import Overlays
 
 RESEARCH_USE = "For research use only. Not a medical device: not for diagnosis, planning or guidance of a treatment."

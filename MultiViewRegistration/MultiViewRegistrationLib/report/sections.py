@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..figures.html_tree import tag
-from ..figures.line_plot import Axis, Line, legend, line_plot
+from ..figures import Axis, Line, legend, line_plot, tag
 from ..geometry import rigid
 from ..geometry.landmarks import Residual
 from .case_report import CameraSummary, CaseReport, Level, ViewReport

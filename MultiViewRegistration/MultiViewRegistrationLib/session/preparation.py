@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock, get_ident
 
 from ..errors import InputError
-from ..jobs.child_process import HIDDEN, python
+from ..jobs import HIDDEN, python
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
 from ..mrml.fingerprint import of_ct
 from ..mrml.registration import Registration

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import InputError
-from ..jobs.child_process import Job
-from ..jobs.progress import ProgressRecord
+from ..jobs import Job, ProgressRecord
 from ..mrml import manual_pose
 from ..mrml.case import take_ct
 from ..mrml.fingerprint import of_ct

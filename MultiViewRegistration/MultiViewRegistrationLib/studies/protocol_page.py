@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import __version__
 from ..assessment.prediction import WRONG_MM
-from ..figures.line_plot import Axis, Line, line_plot, svg_file
+from ..figures import Axis, Line, line_plot, svg_file
 from ..rendering.threads import available_threads
 from ..simulation.surfaces import LEVELS_HU
 from . import bone_insertion, protocol_tables

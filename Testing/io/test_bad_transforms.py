@@ -15,7 +15,7 @@ from MultiViewRegistrationLib.io.calibration.read import read_calibration
 from MultiViewRegistrationLib.io.case_file import CaseFile
 from MultiViewRegistrationLib.io.datasets.autoscoper import read_tra
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
-from MultiViewRegistrationLib.io.pose_files import read_pose, read_start_pose
+from MultiViewRegistrationLib.io.transforms import read_pose, read_start_pose
 
 SHEAR, PERSPECTIVE = np.eye(4), START.copy()
 SHEAR[0, 1], PERSPECTIVE[3, 0] = 0.05, 0.1

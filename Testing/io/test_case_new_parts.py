@@ -17,7 +17,7 @@ from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.points import read_pixels, read_targets
-from MultiViewRegistrationLib.io.pose_files import read_pose
+from MultiViewRegistrationLib.io.transforms import read_pose
 from MultiViewRegistrationLib.io.transforms import write_transform
 
 AP, LAT = camera(0), camera(90)
@@ -199,7 +199,7 @@ def test_what_is_wrong_is_told_in_a_sentence(files, capsys, more, said):
     [
         (new(said=()), "--given axes=VALUE"),
         (new(said=("axes=ras",)), "--given unit=VALUE"),
-        (new(said=("unit=inch", "axes=lps")), "unit is"),
+        (new(said=("unit=inch", "axes=lps")), "unit: found"),
         (new(said=("zoom=3",)), "key=value"),
         ([word for word in new() if word != "side"], "several cameras"),
         (["front" if word == "side" else word for word in new()], 'no camera "front"'),

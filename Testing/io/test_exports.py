@@ -20,7 +20,7 @@ from MultiViewRegistrationLib.io.dicom_identity import uid_of
 from MultiViewRegistrationLib.io.navigation.exports import write_exports
 from MultiViewRegistrationLib.io.navigation.igtl import messages_of
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
-from MultiViewRegistrationLib.io.pose_files import read_start_pose
+from MultiViewRegistrationLib.io.transforms import read_start_pose
 
 POSE, REFERENCE = pose(1), pose(2)
 POINTS = np.c_[np.random.default_rng(3).uniform(-1000, 1000, (20, 3)), np.ones(20)]

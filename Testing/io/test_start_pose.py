@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tiny_case import refusal
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.pose_files import (
+from MultiViewRegistrationLib.io.transforms import (
     NamedMatrix,
     read_named_matrix,
     read_start_pose,

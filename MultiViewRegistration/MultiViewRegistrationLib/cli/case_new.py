@@ -346,7 +346,7 @@ def _chosen(view: str, cameras: list, calibration: Sequence[str]):
 def _parts(options: argparse.Namespace, views: list[dict[str, Any]]) -> dict[str, Any]:
     """What the case.json says of them.   views: the options of each. InputError for what is wrong."""
     from ..io.points import read_targets
-    from ..io.pose_files import read_pose
+    from ..io.transforms import read_pose
 
     more: dict[str, Any] = {}
     for key in ("world_from_ct", "reference_from_world"):

@@ -73,7 +73,7 @@ def test_a_pickle_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{"P": P}], object), allow_pickle=True)
     np.savez(tmp_path / "a.npz", P=np.array([{"P": P}], object))
     for name in ("a.npy", "a.npz"):
-        assert "Python objects" in refusal(read_calibration, tmp_path / name, **LPS)
+        assert "without Python objects" in refusal(read_calibration, tmp_path / name, **LPS)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -88,7 +88,7 @@ def test_a_claim_of_many_gigabytes_is_not_believed(tmp_path, packed):
             archive.writestr("P.npy", header.getvalue())
     else:
         path.write_bytes(header.getvalue())
-    assert "claims 12000000000 numbers" in refusal(read_calibration, path, **LPS)
+    assert "a whole .npy" in refusal(read_calibration, path, **LPS)
 
 
 def test_opengl_by_vtk(tmp_path):
@@ -143,8 +143,7 @@ def test_a_tracked_c_arm(tmp_path):
     same = tracked_view(
         "C-arm",
         "AP",
-        WORLD_FROM_CARM,
-        CARM_FROM_CAMERA,
+        WORLD_FROM_CARM @ CARM_FROM_CAMERA,
         CalibrationOptions(**{**FRAMES, "camera_frame": None, "world_frame": None}),
     )
     check(same, POINTS, pinhole(POINTS))
@@ -176,13 +175,13 @@ def test_a_recording_of_a_tracked_c_arm(tmp_path, name):
     check(first, POINTS, pinhole(POINTS))
     check(last, POINTS + [10, 0, 0], pinhole(POINTS))  # the C-arm moved along x, and what it sees with it
     assert "set fixed_transforms to" in refusal(read_calibration, tmp_path / name, **FRAMES)
-    assert 'to "Tracker"' in refusal(read_calibration, tmp_path / name, **{**given, "world_frame": "Tracker"})
+    assert 'world_frame "Tracker"' in refusal(read_calibration, tmp_path / name, **{**given, "world_frame": "Tracker"})
 
 
 @pytest.mark.parametrize(
     "text, given, word",
     [
-        (plus(), {"world_frame": "Tip"}, 'no chain of transforms from "Camera" to "Tip"'),
+        (plus(), {"world_frame": "Tip"}, 'to world_frame "Tip"'),
         (plus(), {"camera_frame": "Probe"}, 'camera_frame "Probe"'),
         (plus(), {"intrinsics": None}, "set intrinsics to"),
         (plus(), {"unit": None}, "set unit to"),

@@ -147,7 +147,7 @@ def test_what_is_asked_for(tmp_path, given, word):
         (("1500.", "no"), "without numbers"),
         (("rows: 1\n   cols: 12", "rows: 1\n   cols: 11"), "11 columns with 12"),
         (("12., -7.5, 700. ]", "12., -7.5"), "cannot be read"),
-        (("data: [ 1500.", "data: *all"), "cannot be read"),
+        (("data: [ 1500.", "data: *all"), "has an alias"),
         (("image_width: 640", "image_width: 640\nimage_width: 640"), "twice"),
         (("image_width: 640", "image_width: 640.5"), "image size"),
         (("image_width: 640\n", ""), "has distortion but not the size"),

@@ -17,8 +17,7 @@ from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.points import read_pixels, read_targets
-from MultiViewRegistrationLib.io.transforms import read_pose
-from MultiViewRegistrationLib.io.transforms import write_transform
+from MultiViewRegistrationLib.io.transforms import read_pose, write_transform
 
 AP, LAT = camera(0), camera(90)
 RAS = np.diag([-1.0, -1, 1, 1])

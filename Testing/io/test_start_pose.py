@@ -18,11 +18,12 @@ from MultiViewRegistrationLib.io.transforms import (
     NamedMatrix,
     read_named_matrix,
     read_start_pose,
+    write_h5_transform,
     write_json,
     write_npy,
     write_text,
+    write_transform,
 )
-from MultiViewRegistrationLib.io.transforms import write_h5_transform, write_transform
 
 POSE = pose(5)
 POINT_LPS = np.array([120.0, -340.0, 77.0, 1.0])

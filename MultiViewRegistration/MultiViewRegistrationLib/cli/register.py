@@ -18,8 +18,7 @@ from ..imaging.ct import attenuation
 from ..io.case import Case
 from ..io.files import sha256, written_atomically
 from ..io.points import with_ct_points
-from ..io.transforms import read_start_pose
-from ..io.transforms import AXES, DIRECTIONS, read_transform
+from ..io.transforms import AXES, DIRECTIONS, read_start_pose, read_transform
 from ..rendering.drr import Projector
 from ..report.result import Result
 from .terminal import PREPARING, add_json, add_progress, add_refinement, progress_of

@@ -9,8 +9,8 @@ import pytest
 from known_points import POINTS, check, read_text
 from tiny_case import refusal
 
-from MultiViewRegistrationLib.io.calibration.read import read_calibration
 from MultiViewRegistrationLib.io.calibration.projections import matrix_of
+from MultiViewRegistrationLib.io.calibration.read import read_calibration
 
 SPACING, ORIGIN, SIZE = (0.8, 0.9), (-150.5, -120.25), (400, 300)
 DETECTOR = {"detector_spacing_mm": SPACING, "detector_origin_mm": ORIGIN, "size": SIZE}

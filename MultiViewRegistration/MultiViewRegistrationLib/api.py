@@ -2,7 +2,7 @@
 
 case = Case.load("case.json")
 result = register(case, start="given", progress=print)      # pure: no files, no scene
-result.save("out")
+save_result(result, "out")
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.published import methods as refinements
 from MultiViewRegistrationLib.published.presets import DIFFPOSE, PRESETS, Stage
+from MultiViewRegistrationLib.report.result_page import save_result
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, evaluate
 from MultiViewRegistrationLib.studies.evaluation_page import page
 
@@ -31,7 +32,7 @@ def test_a_published_refinement_registers_and_the_result_says_so(quick, case_fil
     told = []
     result = register(Case.load(case_file), refinement="diffpose", progress=told.append)
     assert len(told) == 15
-    result.save(tmp_path)
+    save_result(result, tmp_path)
     saved = json.loads((tmp_path / "result.json").read_text())
     assert saved["refinement"] == "diffpose" and saved["software"]["device"].endswith("PyTorch on cpu")
     assert 0 < saved["errors"]["mtre_mm"] < 9 and len(saved["views"]) == 2

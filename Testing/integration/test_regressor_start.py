@@ -18,6 +18,7 @@ from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.regressor import initialise, learning
+from MultiViewRegistrationLib.report.result_page import save_result
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, evaluate
 from MultiViewRegistrationLib.studies.evaluation_page import pages
 
@@ -48,7 +49,7 @@ def test_a_regressor_needs_no_start_and_the_result_tells_what_it_said(case, anat
     np.testing.assert_array_equal(result.start_world_from_ct, model.candidates(case.views, None)[0].world_from_ct)
     assert 0 < result.seconds["initialise"] < 1 and "train" not in result.seconds
     assert [progress.fraction for progress in told] == sorted(progress.fraction for progress in told)
-    result.save(tmp_path)
+    save_result(result, tmp_path)
     saved = json.loads((tmp_path / "result.json").read_text())
     assert saved["regressor"]["selected_start"] == "both views together" and saved["regressor"][
         "expected_mm"

@@ -12,6 +12,7 @@ from phantom_scene import phantom, phantom_registration, settled_session
 from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.report.result_page import save_result
 
 
 def test_the_bone_surface_lies_where_the_ct_has_that_value_and_moves_with_it(scene):
@@ -73,7 +74,7 @@ def test_a_result_is_opened_again_as_it_stood(scene, tmp_path):
 
     case_file = write_phantom_case(tmp_path)
     result = register(Case.load(case_file), "given")
-    result.save(tmp_path)
+    save_result(result, tmp_path)
     session = Session(read_result(tmp_path)(scene))
     assert error_mm(session.registration.world_from_ct, TRUE_POSE) < 0.2
     assert session.history.current.verdict == result.verdict

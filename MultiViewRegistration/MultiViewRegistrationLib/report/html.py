@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
 from ..figures import Content, document, tag
-from .overlays import Overlays
+from .overlays import LEGENDS
 
 RESEARCH_USE = "For research use only. Not a medical device: not for diagnosis, planning or guidance of a treatment."
 
@@ -88,11 +88,11 @@ summary { color: var(--accent); cursor: pointer; }
 
 _SWITCHES = "".join(
     f".pick-{kind}:checked ~ .pick-{pose}:checked ~ .views .{kind}.{pose} {{ display: block; }}\n"
-    for kind in Overlays._fields
+    for kind in LEGENDS
     for pose in ("start", "result")
 ) + "".join(
     f".pick-{kind}:checked ~ .legends .{kind}, .pick-{kind}:checked ~ .views .{kind}.alone {{ display: block; }}\n"
-    for kind in Overlays._fields
+    for kind in LEGENDS
 )
 
 _PRINT = """

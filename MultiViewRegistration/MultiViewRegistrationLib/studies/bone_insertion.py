@@ -17,7 +17,7 @@ from ..imaging.view import View
 from ..io.case import Case
 from ..registration.pipeline import refine
 from ..registration.prepared_ct import PreparedCT
-from ..report.edges import local_moments
+from ..report.overlays import local_moments
 from ..simulation.projector import Joseph
 from .geometry_errors import perturbed_pose
 from .statistics import starting_poses

@@ -12,6 +12,7 @@ from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.view import View
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
+from MultiViewRegistrationLib.registration.optimizer import DescentStart
 from MultiViewRegistrationLib.registration.pipeline import Progress, RegistrationPipeline, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.schedule import BODY, MIN_CONVINCING_NCC, resolution_schedule
@@ -106,7 +107,7 @@ def test_a_right_start_behind_tools_is_kept(anatomy, views):
     found = refine(anatomy, barred, start)
     assert found.fit.min_similarity < MIN_CONVINCING_NCC and error_mm(found.world_from_ct) < 0.5
     registration = RegistrationPipeline(anatomy, barred, start, lambda told: None, CALIBRATED)
-    coarse = registration.refine_to_finest(registration.refine_level(1, registration.descend_from(0, [start])), [], [])
+    coarse = registration.refine_to_finest(registration.descend(1, registration.descend(0, [DescentStart(start)])))
     assert coarse.fit.evidence < found.fit.evidence
 
 

@@ -12,6 +12,7 @@ from phantom import TRUE_POSE, error_mm, make_views, off
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration import schedule
+from MultiViewRegistrationLib.registration.parts import register_views
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.schedule import Range
 from MultiViewRegistrationLib.registration.starts import (
@@ -20,7 +21,6 @@ from MultiViewRegistrationLib.registration.starts import (
     refine_along_least_certain_axis,
     refine_from,
 )
-from MultiViewRegistrationLib.registration.uncalibrated_views import register_views
 from MultiViewRegistrationLib.regressor.initialise import DOUBT_MM, predict_poses
 
 REACH = Range(25, 40)
@@ -114,7 +114,7 @@ def test_uncertain_and_unknown_cameras(anatomy, ct):
         moved(second, 1.0, rotation_sd_deg=1.0, translation_sd_mm=1.0),
         moved(third, 6.0, rotation_sd_deg=None, translation_sd_mm=None),
     ]
-    found = register_views(given, lambda some, tell: refine_from(anatomy, some, [start(4, 3)], tell))
+    found = register_views(given, lambda some, progress: refine_from(anatomy, some, [start(4, 3)], progress))
     exact = refine_from(
         anatomy, [replace(view, rotation_sd_deg=0.0, translation_sd_mm=0.0) for view in given[:2]], [start(4, 3)]
     )

@@ -14,9 +14,9 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, attenuation, masked
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.registration.parts import register_structure
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.structure import register_structure
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 #: Where the largest blob lies against all others.
@@ -57,7 +57,9 @@ def xrays(ct, bone_ct, bone_pose=MOVED, rest_pose=TRUE_POSE):
 
 
 def found_in(anatomy, views, start=START, progress=lambda told: None, starts=()):
-    return register_structure(anatomy, views, lambda of, some, tell: refine(of, some, start, tell), progress, starts)
+    return register_structure(
+        anatomy, views, lambda of, some, progress: refine(of, some, start, progress), progress, starts
+    )
 
 
 def error_of(bone_ct, pose, true):
@@ -148,7 +150,9 @@ def test_without_a_rest_there_is_nothing_to_add(ct, bone_ct, of):
     assert anatomy.full_ct is None and anatomy.with_background(None) is anatomy
     asked = []
     register_structure(
-        anatomy, make_views(ct, size=64), lambda of, views, tell: asked.append(of) or refine(of, views, START, tell)
+        anatomy,
+        make_views(ct, size=64),
+        lambda of, views, progress: asked.append(of) or refine(of, views, START, progress),
     )
     assert asked == [anatomy]
 

@@ -11,15 +11,17 @@ from phantom import TRUE_POSE, make_views, off
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns
-from MultiViewRegistrationLib.registration.cameras import CALIBRATED
+from MultiViewRegistrationLib.registration.cameras import CALIBRATED, uncalibrated_view_indices
+from MultiViewRegistrationLib.registration.parts import register_views
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.uncalibrated_views import register_views, uncalibrated_view_indices
 
 START = off(TRUE_POSE, [1.0, -2.0, 2.0], [3.0, 2.0, -2.0])
 
 
 def register(anatomy, views, progress=lambda told: None, shared=CALIBRATED):
-    return register_views(views, lambda some, tell: refine(anatomy, some, START, tell, shared), progress, shared)
+    return register_views(
+        views, lambda some, progress: refine(anatomy, some, START, progress, shared), progress, shared
+    )
 
 
 @pytest.fixture(scope="module")

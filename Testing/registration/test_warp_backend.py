@@ -14,10 +14,10 @@ from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.cameras import CameraCorrections
 from MultiViewRegistrationLib.registration.objective import EvaluationPoint, Objective, Settings
-from MultiViewRegistrationLib.registration.optimizer import levenberg_marquardt, minimise, run_descents
+from MultiViewRegistrationLib.registration.optimizer import DescentStart, descend, minimise
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.search import Scorer
+from MultiViewRegistrationLib.registration.scoring import Scorer
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 torch = pytest.importorskip("torch", reason="the kernels need torch: pip install torch")
@@ -172,15 +172,12 @@ STARTS = [
 
 
 def test_descents_in_step_end_as_each_by_itself_and_as_by_numba(device, projector, views):
-    settings, how = SETTINGS["both, robust"], {"iterations": 15, "tolerance_mm": 0.005}
-    apart = [minimise(device.objective(projector, views, settings, PIVOT), start, **how) for start in STARTS]
-    first = device.objective(projector, views, settings, PIVOT)
-    objectives = [first.with_pivot(PIVOT) for _ in STARTS]
-    in_step = run_descents(
-        objectives, [levenberg_marquardt(own, start, **how) for own, start in zip(objectives, STARTS, strict=True)]
-    )
-    on_cpu = [minimise(Objective(projector, views, settings, PIVOT), start, **how) for start in STARTS]
-    for alone, end, expected in zip(apart, in_step, on_cpu, strict=True):
+    settings, how = SETTINGS["both, robust"], {"iterations": 15, "tolerance_mm": 0.005, "centroid": np.zeros(3)}
+    starts = [DescentStart(start) for start in STARTS]
+    in_step = descend(device.objective(projector, views, settings, PIVOT), starts, **how)
+    on_cpu = descend(Objective(projector, views, settings, PIVOT), starts, **how)
+    for start, end, expected in zip(starts, in_step, on_cpu, strict=True):
+        (alone,) = descend(device.objective(projector, views, settings, PIVOT), [start], **how)
         np.testing.assert_array_equal(end.world_from_ct, alone.world_from_ct)
         assert error_mm(end.world_from_ct, expected.world_from_ct) < 0.02
         assert error_mm(expected.world_from_ct) < 0.3

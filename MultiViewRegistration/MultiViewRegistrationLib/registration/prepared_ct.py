@@ -7,7 +7,7 @@ from copy import copy
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from .schedule import (
     resolution_schedule,
     scoring_level,
 )
-from .search import Scorer
+from .scoring import Scorer
 
 Answer = TypeVar("Answer")
 
@@ -82,15 +82,15 @@ class PreparedCT:
 
         return self.with_backend(WarpBackend(device.torch_device))
 
-    def run_on(self, device: ComputeDevice, work: Callable[[PreparedCT], Answer]) -> Answer:
+    def run_on(self, device: ComputeDevice, work: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer:
         """Call `work` with this CT on a device; on the processor, from then on, where the device has too little memory for one pose."""
         try:
-            return work(self.on_device(device))
+            return work(self.on_device(device), *arguments, **options)
         except MemoryError:
             if device.name == CPU:
                 raise
             device.fall_back(f"{device.name} has too little free memory")
-        return work(self)
+        return work(self, *arguments, **options)
 
     @cached_property
     def full_ct(self) -> PreparedCT | None:

@@ -54,7 +54,7 @@ def test_an_evaluation_is_by_the_refinement_that_was_asked_for(quick, case_file)
         evaluation = evaluate([case_file], EvaluationSetup(starts=2, max_start_error_mm=8, refinement=name))
         assert evaluation.to_json()["refinement"] == name
         assert f"Refinement: `{name}`" in page(evaluation)
-        by_whom[name] = [run.mtre_mm for run in evaluation.cases[0].runs]
+        by_whom[name] = [run["errors"]["mtre_mm"] for run in evaluation.cases[0]["runs"]]
     assert max(by_whom["joint"]) < 0.2 < max(by_whom["diffpose"])
 
 

@@ -7,8 +7,7 @@ import pytest
 from imaging.xray_files import enhanced, item, pixels, write_enhanced, write_xa
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.dicom_geometry import SAME_TABLE, TABLE_MOVED
-from MultiViewRegistrationLib.io.dicom_views import HeaderView, complete
+from MultiViewRegistrationLib.io.dicom_geometry import SAME_TABLE, TABLE_MOVED, HeaderView, complete
 
 
 @pytest.fixture

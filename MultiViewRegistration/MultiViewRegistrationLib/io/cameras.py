@@ -116,14 +116,20 @@ _READINGS = {
 }
 
 
-def _c_arm(field: str, fields: JsonObject) -> Geometry:
+def c_arm_readings(fields: JsonObject, *, whole: bool = True) -> dict[str, Any]:
+    """What a "c_arm" says: all that is needed, or what is given of it."""
     readings: dict[str, Any] = {
         key: fields.array(key, shape, expected) if shape else fields.number(key, expected)
         for key, (shape, needed, expected) in _READINGS.items()
-        if fields.has(key) or needed
+        if fields.has(key) or needed and whole
     }
     if fields.has("mirrored"):
         readings["mirrored"] = fields.value("mirrored", "true or false", bool)
+    return readings
+
+
+def _c_arm(field: str, fields: JsonObject) -> Geometry:
+    readings = c_arm_readings(fields)
     camera = _built(lambda **values: CArm(**values).camera(), fields, **readings)
     return Geometry(field, camera=camera, pixel_mm=tuple(readings["pixel_mm"].tolist()), c_arm=dict(fields.values))
 

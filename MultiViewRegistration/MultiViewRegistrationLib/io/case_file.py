@@ -15,8 +15,8 @@ from ..geometry.landmarks import Landmark
 from ..imaging.dicom_file import is_dicom, read_dicom
 from ..imaging.dicom_xray import has_grey_scale
 from ..imaging.view import SharedUnknowns
-from .cameras import GEOMETRIES, Geometry, read_geometry
-from .dicom_views import HeaderView, complete, is_incomplete
+from .cameras import GEOMETRIES, Geometry, c_arm_readings, read_geometry
+from .dicom_geometry import HeaderView, complete, is_incomplete
 from .files import check_within_upload
 from .json_reader import JsonObject, describe, printable
 
@@ -185,6 +185,7 @@ def _of_header(entry: JsonObject, folder: Path) -> HeaderView | None:
         or "\0" in image
     ):
         return None
+    c_arm_readings(JsonObject(entry.file, entry.label("c_arm"), c_arm or {}), whole=False)
     check_within_upload(entry.file, folder, image)
     path = next((path for path in _spellings(folder, image) if os.path.isfile(path) and is_dicom(path)), None)
     exact = not {"rotation_sd_deg", "translation_sd_mm"} & values.keys()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import h5py
 import numpy as np
 import pytest
@@ -17,9 +19,8 @@ from MultiViewRegistrationLib.io.datasets.deepfluoro import (
     AP,
     START_DEPTH,
     Detector,
+    convert_small,
     read_deepfluoro,
-    read_small,
-    write_small,
 )
 
 
@@ -254,9 +255,9 @@ def test_a_down_sampled_file_makes_images_labels_and_landmarks_but_no_case(small
     path, images, labels, landmarks = small
     message = refusal(lambda: read_deepfluoro(path, SPECIMEN, [0]))
     assert "neither CT, intrinsics nor poses" in message and "no case" in message
-    read = read_small(path, SPECIMEN, [2])
-    assert read[2].landmarks["FH-r"] == landmarks[2, :, 3].astype(float).tolist()
-    files = write_small(tmp_path / "out", read)
+    files = convert_small(path, SPECIMEN, [2], tmp_path / "out")
+    written = json.loads((tmp_path / "out" / "landmarks.json").read_text())
+    assert written["002"]["FH-r"] == landmarks[2, :, 3].astype(float).tolist()
     assert sorted(file.name for file in files) == ["002.mha", "002_labels.png", "landmarks.json"]
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(files[0]))), images[2])
     np.testing.assert_array_equal(
@@ -269,5 +270,5 @@ def test_a_down_sampled_file_that_differs_is_refused(small):
     with h5py.File(path, "r+") as file:
         del file["01/lands"]
         file["01/lands"] = np.zeros((3, 14, 2))
-    assert "01/lands" in refusal(lambda: read_small(path, "01", [0]))
-    assert "02 is missing" in refusal(lambda: read_small(path, "18-1109", [0]))
+    assert "01/lands" in refusal(convert_small, path, "01", [0], path.parent)
+    assert "02 is missing" in refusal(convert_small, path, "18-1109", [0], path.parent)

@@ -105,9 +105,9 @@ def test_a_trial_gets_its_start_and_truth_from_tracked_poses(trial, tmp_path, ca
     [
         ("1,2,3,4,5,6", "as matrices"),
         ("1,2,3", "3 numbers"),
-        (",".join(["x"] * 16), "something else"),
+        (",".join(["x"] * 16), "something that is no number"),
         (",".join(["NaN"] * 16), "not tracked"),
-        (",".join(["1e30"] * 16), "beyond 1e+09"),
+        (",".join(["1e30"] * 16), "up to 1e+09"),
         (",".join(map(str, np.eye(4).ravel())), "by rows or by columns"),
         (",".join(map(str, (2 * POSE - np.diag([0, 0, 0, 1])).ravel())), "line 1"),
         ("", "has 0 lines"),

@@ -327,7 +327,7 @@ def test_what_is_given_stands_and_completes_the_header(write_pair, tmp_path):
     ):
         np.testing.assert_allclose(view.camera.projection_matrix, expected.camera().projection_matrix, rtol=1e-12)
     wrong = write_pair(first, second, AP={"c_arm": {"pixel_mm": "small"}}, LAT={"c_arm": {"mirrored": False}})
-    assert "lacks pixel_mm" in refusal(Case.load, wrong)
+    assert 'c_arm.pixel_mm is "small"' in refusal(Case.load, wrong)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,7 @@ from pydicom import encaps
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.xray import load_image
-from MultiViewRegistrationLib.io.dicom_geometry import read_header
-from MultiViewRegistrationLib.io.dicom_views import HeaderView, complete
+from MultiViewRegistrationLib.io.dicom_geometry import HeaderView, complete, read_header
 
 EXAMPLES = int(os.environ.get("MVREG_FUZZ", "40"))
 quickly = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

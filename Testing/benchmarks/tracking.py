@@ -93,7 +93,7 @@ def measure(
     first = Tracked(0, "registered", result.world_from_ct, result.verdict, [], result.refinement.fit.similarity)
     ways: dict[str, list[Measured]] = {name: [] for name in [*PACES, *ANEW]}
     trackers = {
-        name: Tracker(anatomy.on_device(compute_device), pace, Range(**case.search), case.targets)
+        name: Tracker(anatomy.on_device(compute_device.name), pace, Range(**case.search), case.targets)
         for name, pace in PACES.items()
     }
     for tracker in trackers.values():

@@ -173,9 +173,7 @@ def test_progress_goes_on_from_the_whole_to_the_structure_and_can_be_stopped(ct,
 def test_on_another_device_it_is_the_same(ct, bone, bone_ct):
     pytest.importorskip("warp", reason="the kernels need Warp: pip install warp-lang")
     pytest.importorskip("torch", reason="the kernels need torch: pip install torch")
-    from MultiViewRegistrationLib.registration.warp_backend import WarpBackend
-
     views = [view.pooled(2) for view in xrays(ct, bone_ct)]
-    found, there = found_in(bone, views), found_in(bone.with_backend(WarpBackend("cpu")), views)
+    found, there = found_in(bone, views), found_in(bone.on_device("warp-cpu"), views)
     assert error_of(bone_ct, there.world_from_ct, found.world_from_ct) < 0.02
     assert error_mm(there.world_from_background, found.world_from_background) < 0.02

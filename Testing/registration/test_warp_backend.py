@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,9 +38,14 @@ SETTINGS = {
 
 @pytest.fixture(params=["cpu", *["cuda"] * torch.cuda.is_available()])
 def device(request):
-    from MultiViewRegistrationLib.registration.warp_backend import WarpBackend
+    """What makes objectives and scorers there, and its name."""
+    from MultiViewRegistrationLib.registration.warp_backend import WarpObjective, WarpScorer
 
-    return WarpBackend(request.param)
+    return SimpleNamespace(
+        objective=partial(WarpObjective, device=request.param),
+        scorer=partial(WarpScorer, device=request.param),
+        name={"cpu": "warp-cpu"}.get(request.param, request.param),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +240,7 @@ def test_a_registration_ends_as_by_numba_and_needs_no_image_of_the_cpu(device, c
     expected = refine(anatomy, views, start)
     monkeypatch.setattr(Objective, "project", None)
     monkeypatch.setattr(Scorer, "scores", None)
-    found = refine(anatomy.with_backend(device), views, start)
+    found = refine(anatomy.on_device(device.name), views, start)
     assert error_mm(found.world_from_ct, expected.world_from_ct) < 0.02
     assert error_mm(found.world_from_ct) < 0.2
     assert found.candidates == expected.candidates

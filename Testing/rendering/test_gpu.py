@@ -112,18 +112,6 @@ def test_cameras_of_a_batch_may_stand_anywhere_and_each_has_its_pivot(gpu):
         close(jacobians[:, n], expected.jacobian, 1e-4)
 
 
-def test_some_rays_are_those_of_the_whole(gpu, device):
-    scene = scene_of(3)
-    batch = gpu.BatchProjector(Projector(scene.volume), device)
-    poses = some_poses(scene, 2)
-    whole, derivative = batch.render([scene.camera] * 2, poses, jacobian=True, pivot=scene.pivot)
-    rays = torch.from_numpy(np.random.default_rng(0).permutation(whole.numel())[:500].astype(np.int32)).to(batch.device)
-    some, some_derivative = batch.render([scene.camera] * 2, poses, jacobian=True, pivot=scene.pivot, rays=rays)
-    assert torch.equal(some, whole.view(-1)[rays.long()])
-    assert torch.equal(some_derivative, derivative.view(6, -1)[:, rays.long()])
-    assert batch.render([scene.camera] * 2, poses, rays=rays[:0])[0].shape == (0,)
-
-
 def test_only_wanted_rays_are_followed(gpu, device):
     scene = scene_of(3)
     batch = gpu.BatchProjector(Projector(scene.volume), device)
@@ -172,43 +160,22 @@ def test_rays_that_go_on_beyond_a_cut_end_are_those_of_numba(gpu, device, axis):
     assert np.mean(seen != expected) < 1e-3  # rounding at an edge
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_back_projection_is_that_of_numba(gpu, device, seed):
-    from MultiViewRegistrationLib.rendering.autograd import back_project
-
-    rng = np.random.default_rng(seed)
-    scene = random_scene(seed, values=rng.uniform(0, 0.05, (20, 25, 30)).astype(np.float32))
-    poses = some_poses(scene)
-    gradient = rng.normal(size=(3, 36, 46)).astype(np.float32)
-    arguments = [scene.camera] * 3, poses, scene.volume.values.shape, scene.volume.ct_from_index
-    mine = gpu.back_project(torch.from_numpy(gradient).to(device), *arguments)
-    close(mine.cpu(), back_project(gradient, *arguments), 1e-5)
-
-
-def test_the_torch_function_on_a_device_has_the_gradients_of_that_on_the_cpu(gpu, device, monkeypatch):
-    from MultiViewRegistrationLib.rendering import autograd
+def test_the_torch_function_on_a_device_has_the_gradients_of_that_on_the_cpu(gpu, device):
+    from MultiViewRegistrationLib.rendering.autograd import DifferentiableRenderer
 
     scene = scene_of(1)
     weights = torch.from_numpy(np.random.default_rng(1).normal(size=(2, 36, 46)).astype(np.float32))
 
-    def gradients(device):
-        volume = torch.from_numpy(scene.volume.values).to(device).requires_grad_()
+    def image_and_gradient(renderer):
         poses = torch.from_numpy(some_poses(scene, 2)).requires_grad_()
-        image = autograd.drr(volume, scene.volume.ct_from_index, scene.camera, poses)
-        return [image.detach(), *torch.autograd.grad((image * weights).sum(), (volume, poses))]
+        image = renderer(scene.camera, poses)
+        return image.detach(), *torch.autograd.grad((image * weights).sum(), poses)
 
-    expected = gradients("cpu")
-    if device == "cpu":
-        monkeypatch.setattr(autograd, "_CpuProjector", autograd._CudaProjector)
-    for mine, theirs in zip(gradients(device), expected, strict=True):
-        close(mine.cpu(), theirs.numpy(), 1e-4)
-    with pytest.raises(InputError, match="not finite"):
-        autograd.drr(
-            torch.from_numpy(scene.volume.values).to(device),
-            scene.volume.ct_from_index,
-            scene.camera,
-            torch.full((4, 4), torch.nan),
-        )
+    there = DifferentiableRenderer(scene.volume)
+    expected = image_and_gradient(there)
+    there._batch = gpu.BatchProjector(Projector(scene.volume), device)
+    for mine, theirs in zip(image_and_gradient(there), expected, strict=True):
+        close(mine, theirs.numpy(), 1e-4)
 
 
 def test_an_empty_volume_gives_an_empty_image(gpu, device):

@@ -53,14 +53,6 @@ def test_a_score_is_the_similarity_that_the_objective_has_there(settings, with_r
     assert scores.mean(axis=0).argmax() == 0
 
 
-def test_threads_do_not_change_scores(monkeypatch):
-    scorer = Scorer(Projector(attenuation(CT)), views(), Settings(intensity_radius=3), np.zeros(3))
-    poses = np.concatenate([POSES] * 20)
-    once = scorer.scores(poses)
-    monkeypatch.setenv("MVREG_THREADS", "1")
-    np.testing.assert_array_equal(scorer.scores(poses), once)
-
-
 def test_a_pose_outside_a_view_scores_0():
     scorer = Scorer(Projector(attenuation(CT)), views(), Settings(intensity_radius=3), np.zeros(3))
     assert not scorer.scores(off(TRUE_POSE, [0, 0, 0], [0, 0, 900])[None]).any()

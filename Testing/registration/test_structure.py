@@ -91,6 +91,7 @@ def test_a_bone_that_moved_is_found_though_its_neighbours_are_alike(ct, bone, bo
     assert min(found.fit.similarity) > 0.9 and found.candidates > 1 and found.world_from_background is not None
 
 
+@pytest.mark.slow
 def test_a_bone_beyond_the_surroundings_is_found_from_its_own_start(ct, bone, bone_ct):
     centre = rigid.transform_points(TRUE_POSE, bone.centroid)
     far = (
@@ -104,6 +105,7 @@ def test_a_bone_beyond_the_surroundings_is_found_from_its_own_start(ct, bone, bo
     assert error_of(bone_ct, found_in(bone, views, TRUE_POSE).world_from_ct, far) > 2
 
 
+@pytest.mark.slow
 def test_cameras_are_corrected_by_the_whole_ct(ct, bone, bone_ct):
     views = xrays(ct, bone_ct)
     true = views[1].camera
@@ -124,6 +126,7 @@ def test_cameras_are_corrected_by_the_whole_ct(ct, bone, bone_ct):
     )  # of 3.6; the blob that moved is a part of the whole
 
 
+@pytest.mark.slow
 def test_where_the_x_rays_do_not_look_like_the_whole_ct_the_structure_is_registered_by_itself(ct, bone, bone_ct):
     random = np.random.default_rng(3)
     other = make_views(CT(Volume(np.ascontiguousarray(ct.volume.values[:, ::-1]), ct.volume.ct_from_index)))
@@ -143,6 +146,7 @@ def test_where_the_x_rays_do_not_look_like_the_whole_ct_the_structure_is_registe
     np.testing.assert_array_equal(found.world_from_ct, alone.world_from_ct)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["the whole CT", "relative values"])
 def test_without_a_rest_there_is_nothing_to_add(ct, bone_ct, of):
     values = np.maximum(ct.volume.values, 0) * bone_ct.mask
@@ -170,6 +174,7 @@ def test_progress_goes_on_from_the_whole_to_the_structure_and_can_be_stopped(ct,
     assert len(calls) == last
 
 
+@pytest.mark.slow
 def test_on_another_device_it_is_the_same(ct, bone, bone_ct):
     pytest.importorskip("warp", reason="the kernels need Warp: pip install warp-lang")
     pytest.importorskip("torch", reason="the kernels need torch: pip install torch")

@@ -65,13 +65,6 @@ def test_an_unknown_camera_is_found_and_does_not_move_the_pose(anatomy, three):
     np.testing.assert_array_equal(told[-1].world_from_ct, found.world_from_ct)
 
 
-def test_views_that_are_tied_are_refined_as_they_are(anatomy, three):
-    views = [three[0][0], three[0][2]]
-    found, plain = register(anatomy, views), refine(anatomy, views, START)
-    np.testing.assert_array_equal(found.world_from_ct, plain.world_from_ct)
-    assert found.fit.cost == plain.fit.cost
-
-
 def test_cancelling_reaches_the_view_that_is_alone(anatomy, three):
     views, _ = three
     with pytest.raises(Cancelled):

@@ -113,7 +113,7 @@ def own_formula(camera_b, predicted_b, camera_a, true_a, xray_a, volume):
     predicted = camera_a.camera_from_world @ camera_b.world_from_camera @ predicted_b
     isocentre = rigid.from_rotation_translation(np.eye(3), [0, 0, RADIUS])
     a, b = (rigid.inverse(pose) @ isocentre for pose in (predicted, true_a))
-    pose = rigid.se3_geodesic(a, b) + rigid.geodesic_distance(a, b, RADIUS)
+    pose = np.linalg.norm(rigid.log_se3(rigid.inverse(a) @ b), axis=-1) + rigid.geodesic_distance(a, b, RADIUS)
     drr = render(volume, camera_a, camera_a.world_from_camera @ predicted).image
     return pose, 1 - np.corrcoef(xray_a.ravel(), drr.ravel())[0, 1]
 

@@ -35,6 +35,7 @@ def moved(scene, twist):
     return to_pivot @ motion @ torch.linalg.inv(to_pivot) @ torch.from_numpy(scene.world_from_ct)
 
 
+@pytest.mark.slow
 def test_descent_by_a_twist_finds_the_pose(renderer):
     """What it is for: a loss by torch, an optimiser by torch, the pose by torch operations."""
     scene = random_scene(10)

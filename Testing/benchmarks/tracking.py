@@ -22,7 +22,7 @@ from time import perf_counter, process_time
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
 
-import marked_page  # noqa: E402
+import kept  # noqa: E402
 import numpy as np  # noqa: E402
 import SimpleITK as sitk  # noqa: E402
 from make_cases import PELVIS  # noqa: E402
@@ -177,7 +177,7 @@ def main() -> int:
     if args.page:
         where = "-cuda" if on else ""
         title = f"## Tracking, {args.anatomy}" + (", on a CUDA device" if on else "")
-        marked_page.put(args.page, f"tracking-{args.anatomy}{where}", "\n".join([title, "", ABOUT, "", *lines]))
+        kept.put(args.page, f"tracking-{args.anatomy}{where}", "\n".join([title, "", ABOUT, "", *lines]))
     return 0
 
 

@@ -26,7 +26,7 @@ from ..registration.prepared_ct import PreparedCT
 from .hypotheses import Hypothesis, geometries, hypotheses
 
 #: A cause holds if the evidence grows by this factor and the least similar view has this local NCC at the second resolution.
-#: Measured by Testing/benchmarks/diagnosis_runs.py, see docs/trust.md.
+#: Measured by Testing/benchmarks/fault_runs.py, see docs/trust.md.
 CLEARER, SIMILAR = 1.2, 0.7
 #: One unknown number that explains nearly as much as six is the likelier cause.
 NEARLY = 0.97

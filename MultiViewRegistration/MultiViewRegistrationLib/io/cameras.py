@@ -197,13 +197,7 @@ def sees(camera: Camera, world_from_index: np.ndarray, low: np.ndarray, high: np
     u, v, depth = camera.projection_matrix @ world_from_index
     columns, rows = camera.size
     outside = np.array(
-        [
-            -depth,
-            -(u + 0.5 * depth),
-            u - (columns - 0.5) * depth,
-            -(v + 0.5 * depth),
-            v - (rows - 0.5) * depth,
-        ]
+        [-depth, -(u + 0.5 * depth), u - (columns - 0.5) * depth, -(v + 0.5 * depth), v - (rows - 0.5) * depth]
     )  # @ (i, j, k, 1) <= 0 within the pyramid
     outside /= np.linalg.norm(outside[:, :3], axis=1, keepdims=True)
     if (outside @ [*(low + high) / 2, 1.0] <= 0).all():

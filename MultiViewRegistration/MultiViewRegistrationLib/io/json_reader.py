@@ -210,12 +210,7 @@ class JsonObject:
         return value
 
     def number(
-        self,
-        key: str,
-        expected: str,
-        least: float = -math.inf,
-        above: float = -math.inf,
-        most: float = math.inf,
+        self, key: str, expected: str, least: float = -math.inf, above: float = -math.inf, most: float = math.inf
     ) -> float:
         """A number >= `least`, > `above` and <= `most`."""
         number = self._number(key, self.value(key, expected), expected, MAX_NUMBER)

@@ -142,6 +142,7 @@ def _check_sentence(said: str) -> None:
     assert "\n" not in said and said.rstrip().endswith(".") and "Secret" not in said, said
 
 
+@pytest.mark.slow
 @quickly
 @given(data=st.data())
 def test_files_with_other_bytes_or_cut_short(whole, data):
@@ -154,47 +155,19 @@ def test_files_with_other_bytes_or_cut_short(whole, data):
     check(bytes(content[:cut]), data.draw(st.integers(0, 2)))
 
 
-KEYWORDS = [
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "NumberOfFrames",
-    "PixelRepresentation",
-    "SamplesPerPixel",
-    "DistanceSourceToDetector",
-    "DistanceSourceToPatient",
-    "ImagerPixelSpacing",
-    "PixelSpacing",
-    "PixelAspectRatio",
-    "PositionerPrimaryAngle",
-    "PositionerSecondaryAngle",
-    "PositionerPrimaryAngleIncrement",
-    "PositionerSecondaryAngleIncrement",
-    "FieldOfViewRotation",
-    "FieldOfViewOrigin",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "PositionOfIsocenterProjection",
-    "DetectorElementSpacing",
-    "RadiusOfCircularShutter",
-    "CenterOfCircularShutter",
-    "VerticesOfThePolygonalShutter",
-    "ShutterLeftVerticalEdge",
-    "TableVerticalIncrement",
-    "DetectorBinning",
-    "PhysicalDetectorSize",
-]
-WORDS = [
-    "PatientPosition",
-    "PatientOrientation",
-    "FieldOfViewHorizontalFlip",
-    "PhotometricInterpretation",
-    "PixelIntensityRelationship",
-    "ShutterShape",
-    "PositionerMotion",
-]
+KEYWORDS = (
+    "Rows Columns BitsAllocated BitsStored HighBit NumberOfFrames PixelRepresentation SamplesPerPixel "
+    "DistanceSourceToDetector DistanceSourceToPatient ImagerPixelSpacing PixelSpacing PixelAspectRatio "
+    "PositionerPrimaryAngle PositionerSecondaryAngle PositionerPrimaryAngleIncrement "
+    "PositionerSecondaryAngleIncrement FieldOfViewRotation FieldOfViewOrigin RescaleSlope "
+    "RescaleIntercept PositionOfIsocenterProjection DetectorElementSpacing RadiusOfCircularShutter "
+    "CenterOfCircularShutter VerticesOfThePolygonalShutter ShutterLeftVerticalEdge TableVerticalIncrement "
+    "DetectorBinning PhysicalDetectorSize"
+).split()
+WORDS = (
+    "PatientPosition PatientOrientation FieldOfViewHorizontalFlip PhotometricInterpretation "
+    "PixelIntensityRelationship ShutterShape PositionerMotion"
+).split()
 numbers = (
     st.integers(-5, 70000)
     | st.floats(allow_nan=True, allow_infinity=True)
@@ -205,6 +178,7 @@ words = st.text("LRPAHFXS\\", max_size=5) | st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @quickly
 @given(data=st.data())
 def test_attributes_with_other_values(whole, data):

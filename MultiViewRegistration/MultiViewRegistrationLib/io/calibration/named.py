@@ -11,14 +11,7 @@ from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.distortion import Distortion
 from ..json_reader import printable
-from .calibrated import (
-    MAX_MATRIX_ENTRY,
-    CalibratedView,
-    CalibrationOptions,
-    check_magnitude,
-    from_matrix,
-    from_parts,
-)
+from .calibrated import MAX_MATRIX_ENTRY, CalibratedView, CalibrationOptions, check_magnitude, from_matrix, from_parts
 
 #: Each meaning, and its names in lower case without _, - and spaces.
 NAMES = {

@@ -65,23 +65,26 @@ def tree_of_yaml(text: str, file: str) -> Any:
         raise InputError(f"{file}: to read YAML needs the package PyYAML, which is missing; install PyYAML.") from None
 
     class Loader(yaml.BaseLoader):
+        def compose_node(self, parent, index):
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.MarkedYAMLError(problem="has an alias", problem_mark=self.peek_event().start_mark)
+            return super().compose_node(parent, index)
+
         def construct_mapping(self, node, deep=False):
             mapping = super().construct_mapping(node, deep=True)
             if len(mapping) < len(node.value):
-                raise yaml.MarkedYAMLError(problem="twice", problem_mark=node.start_mark)
+                raise yaml.MarkedYAMLError(problem="has a name twice", problem_mark=node.start_mark)
             return mapping
 
     lines = text.splitlines()
     body = "\n".join(["", *lines[1:]] if lines and lines[0].startswith("%YAML") else lines)
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(body)):
-            raise InputError(f"{file} has an alias, expected plain YAML; write what it stands for.")
         tree = yaml.load(body, Loader)  # which makes texts alone
     except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
+        mark, problem = getattr(error, "problem_mark", None), str(getattr(error, "problem", ""))
         where = "" if mark is None else f" in line {mark.line + 1}"
-        what = " has a name twice" if getattr(error, "problem", "") == "twice" else " cannot be read as YAML"
-        raise InputError(f"{file}{what}{where}, expected names with numbers; correct it there.") from None
+        what = problem if problem.startswith("has ") else "cannot be read as YAML"
+        raise InputError(f"{file} {what}{where}, expected plain YAML; correct it there.") from None
     if not tree:
         raise InputError(f"{file} is empty, expected a calibration; export it again.")
     return tree

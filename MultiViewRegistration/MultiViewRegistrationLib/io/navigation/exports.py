@@ -166,12 +166,7 @@ def write_exports(
 
 
 def _matrices(
-    name: str,
-    pose: np.ndarray,
-    kind: str,
-    directions: Sequence[str],
-    axes: Sequence[str],
-    warning: str | None,
+    name: str, pose: np.ndarray, kind: str, directions: Sequence[str], axes: Sequence[str], warning: str | None
 ) -> dict[str, partial]:
     jobs = {}
     for direction in directions:

@@ -20,6 +20,7 @@ def full(scene):
     from MultiViewRegistrationLib.mrml.image import segmentation_node
     from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
     from MultiViewRegistrationLib.mrml.loading import volume_node
+    from MultiViewRegistrationLib.mrml.nodes import product
     from MultiViewRegistrationLib.mrml.xray import MASK, place
 
     cameras = {"AP": c_arm(12, 5, principal_point=(70.3, 20.2), mirrored=True), "lateral": c_arm(90)}
@@ -37,7 +38,7 @@ def full(scene):
     mask.GetDisplayNode().SetVisibility(False)  # what of a label it covers depends on which of them came first
     ap.node.SetNodeReferenceID(MASK, mask.GetID())
     place_landmarks(registration, [Landmark("tip", np.array([3.0, 4, 5]), {"AP": np.array([40.0, 30.0])})])
-    drr = ap.product("drr", "vtkMRMLScalarVolumeNode", "AP DRR")
+    drr = product(ap.node, "drr", "vtkMRMLScalarVolumeNode", "AP DRR")
     slicer.util.updateVolumeFromArray(drr, np.full((1, 36, 48), 0.5, np.float32))
     drr.CreateDefaultDisplayNodes()
     place(drr, ap.camera.pooled(2), ap.detector_mm)

@@ -151,11 +151,12 @@ def test_it_is_linked_to_nothing_and_takes_no_other_volume(slicer_app, scene):
 def test_what_lies_over_it_is_its_own_and_stays(slicer_app, scene):
     from MultiViewRegistrationLib.mrml import display
     from MultiViewRegistrationLib.mrml import slice_view as views
+    from MultiViewRegistrationLib.mrml.nodes import product
 
     view = slice_view(slicer_app)
     registration = registration_of(scene, {"AP": c_arm()})
     xray = shown(registration)
-    over = xray.product("drr", "vtkMRMLScalarVolumeNode", "AP DRR")
+    over = product(xray.node, "drr", "vtkMRMLScalarVolumeNode", "AP DRR")
     views.lay_over(xray, over, 0.4)
     display.show(registration)
     assert view.get_foreground_volume_id() == over.GetID()

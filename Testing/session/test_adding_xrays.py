@@ -139,7 +139,7 @@ def test_a_run_that_turns_and_its_shutter(scene, registration, tmp_path):
 
 def test_the_views_of_a_case(scene, registration, shared_data, tmp_path):
     from MultiViewRegistrationLib.mrml.case import xray_of
-    from MultiViewRegistrationLib.mrml.loading import load_case
+    from MultiViewRegistrationLib.mrml.loading import read_case
     from MultiViewRegistrationLib.session.adding import read
 
     sim, path = shared_data / "sim" / "pelvis-lateral", tmp_path / "case.json"
@@ -148,7 +148,7 @@ def test_the_views_of_a_case(scene, registration, shared_data, tmp_path):
     for entry in content["views"]:
         entry["image"] = str((sim / entry["image"]).resolve())
     path.write_text(json.dumps(content))
-    loaded = load_case(scene, path)
+    loaded = read_case(path)(scene)
     added = read(path)(registration)
     assert registration.ct is None
     for a, b in zip(loaded.xrays, added, strict=True):
@@ -163,10 +163,10 @@ def test_the_views_of_a_case(scene, registration, shared_data, tmp_path):
 def test_unknowns_of_a_case_count_beside_those_that_are_there(scene, registration):
     from MultiViewRegistrationLib.imaging.view import SharedUnknowns
     from MultiViewRegistrationLib.mrml.case import set_shared_unknowns, shared_unknowns_of
-    from MultiViewRegistrationLib.session.adding import _add_entries
+    from MultiViewRegistrationLib.session.adding import _add_views
 
     set_shared_unknowns(registration, SharedUnknowns(isocentre_sd_mm=2))
-    _add_entries(registration, [], SharedUnknowns(source_to_detector_sd_mm=10, isocentre_sd_mm=5))
+    _add_views(registration, [], SharedUnknowns(source_to_detector_sd_mm=10, isocentre_sd_mm=5))
     assert shared_unknowns_of(registration) == SharedUnknowns(source_to_detector_sd_mm=10, isocentre_sd_mm=2)
 
 

@@ -20,10 +20,10 @@ CASE = "pelvis-lateral"
 
 @pytest.fixture
 def session(scene, shared_data):
-    from MultiViewRegistrationLib.mrml.loading import load_case
+    from MultiViewRegistrationLib.mrml.loading import read_case
     from MultiViewRegistrationLib.session.session import Session
 
-    session = Session(load_case(scene, shared_data / "sim" / CASE / "case.json"))
+    session = Session(read_case(shared_data / "sim" / CASE / "case.json")(scene))
     yield session
     remove(session.registration)
 

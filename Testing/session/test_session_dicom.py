@@ -151,7 +151,7 @@ def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, t
 
 def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
     from MultiViewRegistrationLib.errors import collect_warnings
-    from MultiViewRegistrationLib.mrml.loading import load_case
+    from MultiViewRegistrationLib.mrml.loading import read_case
     from MultiViewRegistrationLib.session.session import Session
 
     hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
@@ -178,7 +178,7 @@ def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
     content = {"version": 1, "ct": "ct", "views": views, "colour": "blue"}
     (tmp_path / "case.json").write_text(json.dumps(content))
     with collect_warnings() as told:
-        session = Session(load_case(scene, tmp_path / "case.json"))
+        session = Session(read_case(tmp_path / "case.json")(scene))
     session.notices.loaded(told)
     patients, unknown = session.notices.told
     assert patients.startswith("AP and LAT and CT are of different patients") and '"colour"' in unknown

@@ -79,13 +79,6 @@ def test_a_choice_is_for_its_ct(registration, store, ct):
     assert session.regressors.model == folder
 
 
-def test_a_ct_is_only_taken_where_there_are_models(registration, monkeypatch):
-    monkeypatch.setattr(
-        "MultiViewRegistrationLib.session.regressors.take_ct", lambda registration: pytest.fail("it was taken")
-    )
-    assert session_of(registration).regressors.models == []
-
-
 @pytest.mark.parametrize("seen", [True, False])
 def test_the_child_gets_the_pose_if_it_means_anything(registration, store, ct, seen):
     registration.node.SetParameter("rotation_deg", "25")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -39,7 +40,7 @@ def await_threads(seconds: float) -> None:
 
 
 class Worker:
-    """Runs `work(tell)` in a thread. `tell(progress)` keeps the newest progress and returns False once `cancel` was called.
+    """Runs `work(tell)` in a thread. `tell(progress)` keeps the newest of each stage and returns False once `cancel` was called.
 
     Attributes
     ----------
@@ -51,22 +52,27 @@ class Worker:
 
     def __init__(self, work: Callable[[Callable[[Any], bool]], Any]) -> None:
         self.state, self.result, self.message, self.warnings = "running", None, "", []
-        self._progress: Any = None
+        self._told: deque = deque()
         self._cancelled = False
-        self._finished = threading.Event()
+        self._finished, self._lock = threading.Event(), threading.Lock()
         self._outcome: tuple[str, Any] = ("failed", "")
         _at_work.add(self)
         threading.Thread(target=self._run, args=(work,), name="MultiViewRegistration", daemon=True).start()
 
     def poll(self, wait: float = POLL_WAIT_S):
-        """The newest progress that was not taken yet, if any. The state is up to date after it."""
-        if self._finished.wait(wait) and self.state == "running":
+        """The newest progress of the first stage that was not taken yet, if any. The state is up to date after it.
+
+        It has not ended before all stages are taken: a person sees each of them, however fast it was.
+        """
+        finished = self._finished.wait(wait)
+        with self._lock:
+            progress = self._told.popleft() if self._told else None
+        if finished and not self._told and self.state == "running":
             self.state, outcome = self._outcome
             if self.state == "done":
                 self.result = outcome
             else:
                 self.message = outcome
-        progress, self._progress = self._progress, None
         return progress
 
     def cancel(self) -> None:
@@ -95,7 +101,10 @@ class Worker:
 
     def _tell(self, progress) -> bool:
         if progress is not None:
-            self._progress = progress
+            with self._lock:
+                if self._told and _stage(self._told[-1]) == _stage(progress):
+                    self._told.pop()
+                self._told.append(progress)
         return not self._cancelled
 
     def _run(self, work) -> None:
@@ -111,9 +120,14 @@ class Worker:
                 self._outcome = "failed", _failure(error)
         finally:
             if self._cancelled:
-                self._outcome, self._progress = ("cancelled", ""), None
+                self._outcome = "cancelled", ""
+                self._told.clear()
             _at_work.discard(self)
             self._finished.set()
+
+
+def _stage(progress) -> str:
+    return getattr(progress, "stage", "")
 
 
 def _failure(error: Exception) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path, PurePath
+from pathlib import Path
 
 MODULE = Path(__file__).resolve().parents[1] / "MultiViewRegistration"
 CMAKE_FILE = MODULE / "CMakeLists.txt"
@@ -19,43 +19,40 @@ LEFT_OUT = ("viewer", "studies", "bench", "simulation", "cli/view.py", "cli/stud
 SCRIPTS, RESOURCES = "MODULE_PYTHON_SCRIPTS", "MODULE_PYTHON_RESOURCES"
 
 
-def on_disk(module: Path = MODULE) -> dict[str, list[str]]:
+def on_disk() -> dict[str, list[str]]:
     """Files to package by name of the list, each as CMakeLists.txt names it."""
-    found = {path for folder in FOLDERS for path in (module / folder).rglob("*") if path.is_file()}
-    names = sorted(path.relative_to(module) for path in found | set(module.glob("*.py")))
-    wanted = [name for name in names if not any(part.startswith((".", "__pycache__")) for part in name.parts)]
-    library = PurePath("MultiViewRegistrationLib")
-    wanted = [name for name in wanted if not any(name.is_relative_to(library / part) for part in LEFT_OUT)]
-    scripts = [name.as_posix() for name in wanted if name.suffix == ".py"]
-    return {SCRIPTS: scripts, RESOURCES: [name.as_posix() for name in wanted if name.suffix != ".py"]}
+    left_out = [MODULE / "MultiViewRegistrationLib" / name for name in LEFT_OUT]
+    names: dict[str, list[str]] = {SCRIPTS: [], RESOURCES: []}
+    found = {path for folder in FOLDERS for path in (MODULE / folder).rglob("*") if path.is_file()}
+    for path in sorted(found | set(MODULE.glob("*.py"))):
+        name = path.relative_to(MODULE)
+        hidden = any(part.startswith((".", "__pycache__")) for part in name.parts)
+        if not hidden and not any(path.is_relative_to(other) for other in left_out):
+            names[SCRIPTS if path.suffix == ".py" else RESOURCES].append(name.as_posix())
+    return names
 
 
-def listed(text: str) -> dict[str, list[str]]:
-    """The lists as they stand in the text of a CMakeLists.txt."""
-    return {key: _list_of(key, text)[2].split() for key in (SCRIPTS, RESOURCES)}
+def _list_of(key: str, text: str) -> re.Match:
+    """Match of a list: its first line, its names, its last line."""
+    return re.search(rf"(set\({key}\n)([^)]*?)([ ]*\))", text)
 
 
 def updated(text: str, files: dict[str, list[str]]) -> str:
     """The text of a CMakeLists.txt with these lists in it."""
     for key, names in files.items():
-        before = _list_of(key, text)
-        text = text.replace(before[0], before[1] + "".join(f"  {name}\n" for name in names) + before[3])
+        whole, first, _, last = _list_of(key, text).group(0, 1, 2, 3)
+        text = text.replace(whole, first + "".join(f"  {name}\n" for name in names) + last)
     return text
 
 
 def differences(text: str, files: dict[str, list[str]]) -> list[str]:
     """What is wrong with the lists in the text of a CMakeLists.txt, a line for each file."""
     wrong = []
-    for key, names in listed(text).items():
-        wrong += [f"{key} lacks {name}" for name in files[key] if name not in names]
-        wrong += [f"{key} names {name}, which is not there" for name in names if name not in files[key]]
-        wrong += [f"{key} names {name} twice" for name in sorted({name for name in names if names.count(name) > 1})]
+    for key, wanted in files.items():
+        listed = _list_of(key, text)[2].split()
+        wrong += [f"{key} lacks {name}" for name in wanted if name not in listed]
+        wrong += [f"{key} names {name}, which is not there" for name in listed if name not in wanted]
     return wrong
-
-
-def _list_of(key: str, text: str) -> re.Match:
-    """Match of a list: its first line, its names, its last line."""
-    return re.search(rf"(set\({key}\n)([^)]*?)([ ]*\))", text)
 
 
 def main(arguments: list[str]) -> int:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from MultiViewRegistrationLib.jobs import child_process as jobs
+from MultiViewRegistrationLib import jobs
 from MultiViewRegistrationLib.regressor import model_store
 from MultiViewRegistrationLib.regressor.model_store import CARD, Card
 
@@ -15,7 +15,7 @@ from MultiViewRegistrationLib.regressor.model_store import CARD, Card
 CHILD = """
 sha, behaviour, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
 import json, time
-from MultiViewRegistrationLib.jobs.progress import ProgressRecord, stopped_by_end_of_stdin
+from MultiViewRegistrationLib.jobs import ProgressRecord, stopped_by_end_of_stdin
 from MultiViewRegistrationLib.regressor import model_store
 from little_store import write_model
 told = {"arguments": arguments}

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import urllib.request
-from pathlib import Path
 from types import SimpleNamespace
 
 import slicer
 
 
 class SampleDataLogic:
-    """Sources by category in slicer.modules.sampleDataSources; files in the scene's cache."""
-
-    def __init__(self, logMessage=None):
-        self.log = logMessage or print
+    """Sources by category in slicer.modules.sampleDataSources."""
 
     @staticmethod
     def registerCustomSampleDataSource(
@@ -39,15 +33,3 @@ class SampleDataLogic:
         sources = slicer.modules.sampleDataSources.setdefault(category, [])
         if str(source) not in map(str, sources):  # Slicer compares sources as text, too
             sources.append(source)
-
-    def downloadFileIntoCache(self, uri, name, checksum=None, forceDownload=False):
-        """The path, also of a file that is not there any more for its checksum being wrong; ValueError where there is no such address."""
-        path = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory()) / name
-        self.log(f"Requesting download {name} from {uri} ...")
-        try:
-            urllib.request.urlretrieve(uri, path)
-        except OSError:
-            raise ValueError(f"Failed to download {uri} to {path}") from None
-        if f"SHA256:{hashlib.sha256(path.read_bytes()).hexdigest()}" != checksum:
-            path.unlink()
-        return str(path)

@@ -70,11 +70,12 @@ def complete(scene, name: str = "Test"):
     from MultiViewRegistrationLib.mrml import display
     from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
     from MultiViewRegistrationLib.mrml.loading import volume_node
+    from MultiViewRegistrationLib.mrml.nodes import product
 
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     registration.ct = volume_node(scene, f"{name} CT", np.zeros((4, 5, 6), np.int16), np.diag([2, 2, 3, 1.0]))
     place_landmarks(registration, [Landmark("tip", np.zeros(3), {"AP": np.array([40.0, 30.0])})])
-    drr = registration.xrays[0].product("drr", "vtkMRMLScalarVolumeNode", "AP DRR")
+    drr = product(registration.xrays[0].node, "drr", "vtkMRMLScalarVolumeNode", "AP DRR")
     drr.CreateDefaultDisplayNodes()
     display.show(registration)
     return registration

@@ -1,6 +1,6 @@
 """Rigid registration of a CT to two or more X-ray images.
 
-from MultiViewRegistrationLib import Case, register
+from MultiViewRegistrationLib import Case, register, save_result
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .api import diagnose_misfit as diagnose_misfit
     from .api import register as register
     from .io.case import Case as Case
+    from .report.result_page import save_result as save_result
 
 __version__ = "0.1.0"
 
@@ -22,6 +23,10 @@ def __getattr__(name: str) -> Any:
         from .io.case import Case
 
         return Case
+    if name == "save_result":
+        from .report.result_page import save_result
+
+        return save_result
     if name in ("register", "assess", "diagnose_misfit"):
         from . import api
 

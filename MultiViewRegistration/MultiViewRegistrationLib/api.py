@@ -2,7 +2,7 @@
 
 case = Case.load("case.json")
 result = register(case, start="given", progress=print)      # pure: no files, no scene
-result.save("out")
+save_result(result, "out")
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -19,15 +20,13 @@ from .assessment import verdict
 from .errors import InputError, warn
 from .geometry import rigid
 from .geometry.landmarks import LandmarkFit, locate
-from .imaging.view import View
 from .io.case import Case
 from .published.methods import RefinementMethod, refinement_method
 from .registration.objective import MIN_PIXELS
+from .registration.parts import register_background, register_structure, register_views
 from .registration.pipeline import Progress, Refinement, refine
 from .registration.prepared_ct import PreparedCT, warm_up
 from .registration.schedule import Range, default_pose_at_isocentre
-from .registration.structure import register_background, register_structure
-from .registration.uncalibrated_views import register_views
 from .regressor.initialise import Regressor, RegressorInitialisation, RegressorReport, missing_pose_error, model_for
 from .rendering.devices import ComputeDevice
 from .report.result import Result
@@ -224,17 +223,12 @@ def find_pose(
         each.prepare(case.views, pose)
     prepared = perf_counter()
 
-    def find(of: PreparedCT, views: list[View], tell: Report) -> Refinement:
-        if initialisation:
-            return initialisation.run(method, of, views, tell)
-        return method.run(of, views, pose, tell, shared)
-
-    def find_on_device(views: list[View], tell: Report) -> Refinement:
-        if not with_background:
-            return anatomy.run_on(method.compute_device, lambda there: find(there, views, tell))
-        starts = [] if start == "search" else [pose]
-        return anatomy.run_on(method.compute_device, lambda there: register_structure(there, views, find, tell, starts))
-
+    find: Callable[..., Refinement] = partial(method.run, world_from_ct=pose, shared=shared)
+    if initialisation:
+        find = partial(initialisation.run, method)
+    if with_background:
+        find = partial(register_structure, find=find, starts=[] if start == "search" else [pose])
+    find_on_device = partial(anatomy.run_on, method.compute_device, find)
     refinement = register_views(case.views, find_on_device, progress, shared)
     registered = perf_counter() - prepared
     regressor_seconds = initialisation.seconds if initialisation else 0.0  # also of views that are registered alone
@@ -310,7 +304,7 @@ def assess(case: Case, world_from_ct: np.ndarray, anatomy: PreparedCT | None = N
     anatomy = anatomy or PreparedCT(case.ct)
     ready = perf_counter()
     background = register_background(
-        anatomy, [view.exact() for view in case.views], lambda of, views, tell: refine(of, views, pose, tell)
+        anatomy, [view.exact() for view in case.views], partial(refine, world_from_ct=pose)
     )
     world_from_background = background and background.world_from_ct
     fit = anatomy.with_background(world_from_background).fit(case.views, pose, pose)

@@ -1,13 +1,15 @@
 #!/usr/bin/env python
-"""How well the regressor does: python regressor.py [--only poses starts one-view wrist] [--cases build/poses] [--page docs/regressor.md]
-[--device cuda]
+"""How well the regressor does: python regressor.py [--only poses starts one-view wrist ablation] [--cases build/poses] [--device cuda]
 
-Trains what it needs, measures, and writes a table for each part into the page, between its marks:
+Trains what it needs, measures, and writes a table for each part into docs/regressor.md (--page), between its marks:
 
     poses     after so many minutes of training, on plain and on hard X-rays: the pose of both views and of each alone, and after refinement
     starts    search, regressor and both ("auto") side by side on the same X-rays, and which kinds of X-rays make each fail
     one-view  networks that were trained on one view, and see one
     wrist     real radiographs of a radius, from 30 degrees and 30 mm off
+    ablation  the papers' network with their losses for each view alone, with either cross-view term beside them, with both, and with the
+              likelihood of its own uncertainty; and the network that votes. Each as often as there are --seeds, in equal time; the numbers
+              of each training beside the page as JSON
 
 The cases are those of make_pose_set.py. Models are kept in --models, measurements in --rows: what is there already is not made again.
 Some hours on 2 cores. --scale 0.05 --limit 3 tries it all out in minutes.
@@ -16,242 +18,276 @@ Some hours on 2 cores. --scale 0.05 --limit 3 tries it all out in minutes.
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
 
 import numpy as np  # noqa: E402
-import pose_cases  # noqa: E402
-import regressor_rows  # noqa: E402
-import wrist_cases  # noqa: E402
-from marked_page import put  # noqa: E402
-from pose_cases import PoseCase, counted, identity  # noqa: E402
-from rows import Rows  # noqa: E402
+from kept import Rows, put  # noqa: E402
+from pose_cases import PoseCase, identity, pose_cases, predicted, ready, registered, trained  # noqa: E402
 
 from MultiViewRegistrationLib import __version__  # noqa: E402
+from MultiViewRegistrationLib.api import register  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
+from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
 from MultiViewRegistrationLib.regressor.model import RegressorModel  # noqa: E402
 from MultiViewRegistrationLib.regressor.model_store import NEAR_MM  # noqa: E402
 from MultiViewRegistrationLib.rendering.threads import available_threads  # noqa: E402
-from MultiViewRegistrationLib.studies.statistics import success_rate  # noqa: E402
-from MultiViewRegistrationLib.studies.tables import table  # noqa: E402
+from MultiViewRegistrationLib.studies.statistics import perturbed, success_rate  # noqa: E402
+from MultiViewRegistrationLib.studies.tables import percent, table  # noqa: E402
 
 STARTS = ("search", "regressor", "auto")
-PLAIN_MINUTES, HARD_MINUTES, ONE_VIEW_MINUTES, WRIST_MINUTES = 2.0, 10.0, 4.0, 10.0
+HARD_MINUTES, PLAIN_MINUTES, ONE_VIEW_MINUTES, WRIST_MINUTES, ABLATION_MINUTES = 10.0, 2.0, 4.0, 10.0, 4.0
+KINDS = ("plain", "hard")
+#: Of the ablation: network, loss, and the name in the table; the others are compared with the first.
+VARIANTS = (
+    ("pose", "diffpose", "pose + image (DiffPose)"),
+    ("pose", "diffpose+cross-pose", "and cross-view pose"),
+    ("pose", "diffpose+cross-image", "and cross-view image"),
+    ("pose", "cui2025", "and both (Cui et al. 2025)"),
+    ("pose", "likelihood", "likelihood instead"),
+    ("voting", "likelihood", "voting network, likelihood"),
+)
+SEEN = tuple(f"{kind}, {seen}" for kind in KINDS for seen in ("both views", "one view"))
+WRIST = ROOT.parent / "shared" / "data" / "wrist"
+OFF_DEG, OFF_MM = 30.0, 30.0
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where things are, and how much is done of them.   scale: of all minutes.   limit: cases of each set, None for all.
-    device: where the networks are trained.
+    """Where things are, and how much is done of them.
+
+    Parameters
+    ----------
+    minutes : of training, in the part poses.   scale : of all minutes.
+    limit : cases of each set, None for all.   seeds : of the ablation.
+    device : where the networks are trained.
     """
 
     cases: Path
     models: Path
     rows: Rows
+    page: Path
     minutes: Sequence[float]
     scale: float
     limit: int | None
+    seeds: int
     device: str
 
-    def sets(self, hard: bool) -> list[PoseCase]:
-        return pose_cases.pose_cases(self.cases, hard=hard, limit=self.limit)
+    def sets(self, *kinds: str) -> list[tuple[str, str, list[PoseCase]]]:
+        """Kind, anatomy and cases of each set."""
+        return [(kind, *each) for kind in kinds for each in pose_cases(self.cases, kind, self.limit).items()]
 
-    def model(self, anatomy: str, minutes: float, view: int | None = None) -> RegressorModel:
+    def model(self, anatomy: str, minutes: float, name: str = "both", view: int | None = None, **how) -> RegressorModel:
         """Of the geometry that all cases of the anatomy have; of one view alone if that is said."""
-        case = _seen(next(one for one in self.sets(hard=False) if one.anatomy == anatomy), view)
+        case = pose_cases(self.cases, "plain")[anatomy][0].load(view)
         minutes *= self.scale
-        views = "both" if view is None else f"view{view + 1}"
-        return pose_cases.trained(
-            case, self.models / f"{anatomy}-{views}-{minutes:g}min", minutes=minutes, device=self.device
+        return trained(
+            case, self.models / f"{anatomy}-{name}-{minutes:g}min", minutes=minutes, device=self.device, **how
         )
-
-    def poses(self, model: RegressorModel, cases: Sequence[PoseCase], view: int | None = None) -> list[dict]:
-        """What a model makes of the X-rays of each case; of one view if that is said."""
-        key = "poses", identity(model)
-        return [
-            self.rows.get(*key, one.name, measure=lambda one=one: regressor_rows.poses(model, _seen(one, view)))
-            for one in counted(cases, f"poses by {model.folder.name}")
-        ]
-
-    def registrations(
-        self, start: str, model: RegressorModel | None, cases: Sequence[PoseCase], view: int | None = None
-    ) -> list[dict]:
-        """Where a start leads in each case, or in one view of it; a search needs no model."""
-        key = "register", start, identity(model) if model else "-"
-        return [
-            self.rows.get(
-                *key, one.name, measure=lambda one=one: regressor_rows.registration(start, model, _seen(one, view))
-            )
-            for one in counted(cases, " ".join(key))
-        ]
-
-
-def _seen(one: PoseCase, view: int | None) -> Case:
-    """The case; with one of its views if that is said."""
-    case = one.load()
-    return case if view is None else replace(case, views=[case.views[view]])
 
 
 def poses(bench: Bench) -> str:
     """What training brings, minute by minute."""
     lines = []
-    for hard in (False, True):
-        cases = bench.sets(hard)
-        for anatomy in pose_cases.anatomies(cases):
-            mine = [case for case in cases if case.anatomy == anatomy]
-            for minutes in bench.minutes:
-                model = bench.model(anatomy, minutes)
-                found = bench.poses(model, mine)
-                refined = success_rate(regressor_rows.final_errors(bench.registrations("regressor", model, mine)))
-                errors = np.array([row["mtre_mm"] for row in found])
-                lines.append(
-                    [
-                        anatomy,
-                        "hard" if hard else "plain",
-                        f"{minutes * bench.scale:g}",
-                        *map(spread, errors.T),
-                        percent(errors[:, 0] < NEAR_MM),
-                        f"{np.median([row['ms'] for row in found]):.0f}",
-                        f"{100 * refined.rate:.1f}",
-                        str(len(mine)),
-                    ]
-                )
-    head = [
-        "CT",
-        "X-rays",
-        "minutes",
-        "both views: median / 95 % / worst mm",
-        "view 1",
-        "view 2",
-        "both within 25 mm, %",
-        "ms",
-        "refined under 1 mm, %",
-        "cases",
-    ]
-    return table(head, lines)
+    for kind, anatomy, cases in bench.sets(*KINDS):
+        for minutes in bench.minutes:
+            model = bench.model(anatomy, minutes)
+            found = predicted(bench.rows, model, cases)
+            errors = np.array([row["mtre_mm"] for row in found])
+            refined, _ = registered(bench.rows, "regressor", model, cases)
+            ms = f"{np.median([row['ms'] for row in found]):.0f}"
+            about = (anatomy, kind, f"{minutes * bench.scale:g}", *map(spread, errors.T), near(errors[:, 0]), ms)
+            lines.append((*about, f"{100 * success_rate(refined).rate:.1f}", len(cases)))
+    head = ["CT", "X-rays", "minutes", "both views: median / 95 % / worst mm", "view 1", "view 2"]
+    return table([*head, "both within 25 mm, %", "ms", "refined: under 1 mm, %", "cases"], lines)
 
 
 def starts(bench: Bench) -> str:
-    """Three ways to start."""
-    summary, kinds = [], {}
-    for hard in (False, True):
-        cases = bench.sets(hard)
-        models = {
-            name: bench.model(name, HARD_MINUTES if hard else PLAIN_MINUTES) for name in pose_cases.anatomies(cases)
-        }
+    """Search, regressor and both side by side."""
+    summary, failed = [], {}
+    for kind, anatomy, cases in bench.sets(*KINDS):
+        model = bench.model(anatomy, PLAIN_MINUTES if kind == "plain" else HARD_MINUTES)
         for start in STARTS:
-            for anatomy, model in models.items():
-                mine = [case for case in cases if case.anatomy == anatomy]
-                found = bench.registrations(start, None if start == "search" else model, mine)
-                errors = regressor_rows.final_errors(found)
-                rate, seconds = success_rate(errors), [row["seconds"] for row in found if row["seconds"] is not None]
-                summary.append(
-                    [
-                        anatomy,
-                        "hard" if hard else "plain",
-                        start,
-                        f"{100 * rate.rate:.1f} ({100 * rate.interval[0]:.1f} to {100 * rate.interval[1]:.1f})",
-                        f"{np.median(errors):.3f}",
-                        percent(errors < NEAR_MM),
-                        f"{np.median(seconds):.2f} ({np.percentile(seconds, 95):.2f})" if seconds else "-",
-                        str(len(mine)),
-                    ]
-                )
-                for case, error in zip(mine, errors, strict=True):
-                    kinds.setdefault((anatomy, case.kind), {}).setdefault(start, []).append(error < 1)
-    head = ["CT", "X-rays", "start", "under 1 mm, %", "median mm", "within 25 mm, %", "s", "cases"]
-    failed = [
-        [anatomy, kind, str(len(by[STARTS[0]])), *(str(by[start].count(False)) for start in STARTS)]
-        for (anatomy, kind), by in sorted(kinds.items())
-    ]
-    return "\n\n".join(
-        [
-            table(head, sorted(summary, key=lambda line: (line[1] == "hard", line[0]))),
-            "Where each fails: how many cases of each kind end 1 mm or more off, or without an answer.",
-            table(["CT", "kind", "cases", *STARTS], failed),
-        ]
+            errors, seconds = registered(bench.rows, start, None if start == "search" else model, cases)
+            times = f"{np.nanmedian(seconds):.2f} ({np.nanpercentile(seconds, 95):.2f})"
+            share = percent(success_rate(errors))
+            summary.append((anatomy, kind, start, share, f"{np.median(errors):.3f}", near(errors), times, len(cases)))
+            for case, error in zip(cases, errors, strict=True):
+                counts = failed.setdefault((anatomy, case.kind), {start: [] for start in STARTS})
+                counts[start].append(not error < 1)
+    head = ["CT", "X-rays", "start", "under 1 mm", "median mm", "within 25 mm, %", "s", "cases"]
+    lines = [(*key, len(by[STARTS[0]]), *(sum(by[start]) for start in STARTS)) for key, by in sorted(failed.items())]
+    return (
+        table(head, summary)
+        + "\n\nWhere each fails: how many cases of each kind end 1 mm or more off, or without an answer.\n\n"
+        + table(["CT", "kind", "cases", *STARTS], lines)
     )
 
 
 def one_view(bench: Bench) -> str:
     """What one view tells."""
-    lines, cases = [], bench.sets(hard=False)
-    for anatomy in pose_cases.anatomies(cases):
-        mine = [case for case in cases if case.anatomy == anatomy]
+    lines = []
+    for _, anatomy, cases in bench.sets("plain"):
         for view in (0, 1):
-            model = bench.model(anatomy, ONE_VIEW_MINUTES, view)
-            found = bench.poses(model, mine, view)
+            model = bench.model(anatomy, ONE_VIEW_MINUTES, f"view{view + 1}", view)
+            found = predicted(bench.rows, model, cases, view)
             errors = np.array([row["mtre_mm"][0] for row in found])
-            refined = regressor_rows.final_errors(bench.registrations("regressor", model, mine, view))
-            lines.append(
-                [
-                    anatomy,
-                    f"view {view + 1}",
-                    f"{ONE_VIEW_MINUTES * bench.scale:g}",
-                    spread(errors),
-                    percent(errors < NEAR_MM),
-                    f"{np.median([row['ms'] for row in found]):.0f}",
-                    f"{np.median(refined):.2f}",
-                    percent(refined < NEAR_MM),
-                    str(len(mine)),
-                ]
-            )
-    return table(
-        [
-            "CT",
-            "X-ray",
-            "minutes",
-            "median / 95 % / worst mm",
-            "within 25 mm, %",
-            "ms",
-            "refined: median mm",
-            "within 25 mm, %",
-            "cases",
-        ],
-        lines,
-    )
+            refined, _ = registered(bench.rows, "regressor", model, cases, view)
+            ms = f"{np.median([row['ms'] for row in found]):.0f}"
+            about = (anatomy, f"view {view + 1}", f"{ONE_VIEW_MINUTES * bench.scale:g}", spread(errors), near(errors))
+            lines.append((*about, ms, f"{np.median(refined):.2f}", near(refined), len(cases)))
+    head = ["CT", "X-ray", "minutes", "median / 95 % / worst mm", "within 25 mm, %", "ms"]
+    return table([*head, "refined: median mm", "within 25 mm, %", "cases"], lines)
 
 
 def wrist(bench: Bench) -> str:
-    """Real radiographs."""
+    """Real radiographs, from far off. Nobody knows their pose: that which the refinement reaches from the given start stands for it."""
+    files = sorted(WRIST.glob("radius_*.json"))
+    if not files:
+        raise InputError(f"{WRIST}: found no radius_*.json, expected the real wrist; leave this part out (--only).")
     lines = []
-    for path in wrist_cases.paths():
-        off, minutes = wrist_cases.OffCase.of(path), WRIST_MINUTES * bench.scale
-        model = pose_cases.trained(
-            off.case, bench.models / f"{off.name}-{minutes:g}min", minutes=minutes, device=bench.device
-        )
-        row = bench.rows.get("wrist", identity(model), off.name, measure=partial(off.measure, model))
-        cells = [
-            "{:.2f} mm, {:.2f}°".format(*row[way]) if row[way] else "-"
-            for way in ("predicted", "regressor", "auto", "search")
-        ]
-        lines.append([off.name, f"{minutes:g}", *cells])
+    for path in files:
+        case, minutes = Case.load(path), WRIST_MINUTES * bench.scale
+        reference = _led(case, "given")
+        seed = int(path.stem.split("_")[-1])  # another direction for each instant
+        start = perturbed(reference, case.ct.centroid(), OFF_DEG, OFF_MM, 1, seed)[0]
+        search = {"rotation_deg": OFF_DEG + 1, "translation_mm": OFF_MM + 1}
+        case = replace(case, world_from_ct=start, search=search, training={})
+        model = trained(case, bench.models / f"{case.name}-{minutes:g}min", minutes=minutes, device=bench.device)
+
+        def measure(case: Case = case, model: RegressorModel = model, reference: np.ndarray = reference) -> dict:
+            ways = {"predicted": model.candidates(case.views, case.world_from_ct)[0].world_from_ct}
+            ways |= {way: _led(case, way, model) for way in ("regressor", "auto")} | {"search": _led(case, "search")}
+            return {way: _off(case, pose, reference) for way, pose in ways.items()}
+
+        row = bench.rows.get("wrist", identity(model), case.name, measure=measure)
+        ways = ("predicted", "regressor", "auto", "search")
+        cells = ["{:.2f} mm, {:.2f}°".format(*row[way]) if row[way] else "-" for way in ways]
+        lines.append((case.name, f"{minutes:g}", *cells))
     return table(["case", "minutes", "regressor alone", "refined from it", "auto", "search"], lines)
 
 
-PARTS = {"poses": poses, "starts": starts, "one-view": one_view, "wrist": wrist}
+def _led(case: Case, start: str, model: RegressorModel | None = None) -> np.ndarray | None:
+    """Where a start leads; None where it leads nowhere."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return register(case, start=start, anatomy=ready(case), model=model).world_from_ct
+    except InputError:
+        return None
+
+
+def _off(case: Case, pose: np.ndarray | None, reference: np.ndarray) -> list[float] | None:
+    """mm and degrees from the reference."""
+    if pose is None:
+        return None
+    moved = [rigid.transform_points(each, case.ct.centroid()) for each in (pose, reference)]
+    degrees = float(np.degrees(rigid.rotation_distance(pose, reference)))
+    return [round(float(np.linalg.norm(moved[0] - moved[1])), 4), round(degrees, 4)]
+
+
+def ablation(bench: Bench) -> str:
+    """What each loss brings, in equal time; seeds come last, so that a run that is broken off has all variants."""
+    records = []
+    cases = {(kind, anatomy): found for kind, anatomy, found in bench.sets(*KINDS)}
+    for seed in range(bench.seeds):
+        for anatomy in sorted({anatomy for _, anatomy in cases}):
+            for network, loss, _ in VARIANTS:
+                more = {"network": network, "loss": loss, "seed": seed}
+                model = bench.model(anatomy, ABLATION_MINUTES, f"{network}-{loss}-seed{seed}", **more)
+                card = model.card
+                record = {
+                    "ct": anatomy,
+                    **more,
+                    "steps": card.done,
+                    "seconds": round(card.seconds, 1),
+                    "fault": card.fault,
+                }
+                for kind in KINDS:
+                    found = predicted(bench.rows, model, cases[kind, anatomy])
+                    errors = np.array([row["mtre_mm"] for row in found])
+                    for seen, mm in (("both views", errors[:, 0]), ("one view", errors[:, 1:].ravel())):
+                        median, share = round(float(np.median(mm)), 3), round(float(np.mean(mm < NEAR_MM)), 4)
+                        record[f"{kind}, {seen}"] = {"median_mm": median, "near": share}
+                records.append(record)
+    data = bench.page.parent / bench.page.stem / "ablation.json"
+    data.parent.mkdir(parents=True, exist_ok=True)
+    data.write_text("[\n" + ",\n".join(map(json.dumps, records)) + "\n]\n", encoding="utf-8")
+    return f"{ablation_tables(records)}\n\nEach training's numbers: [{data.name}]({bench.page.stem}/{data.name})."
+
+
+def ablation_tables(records: list[dict]) -> str:
+    """The medians, the shares, and what the terms change."""
+
+    def of(variant: tuple, ct: str | None = None) -> list[dict]:
+        return [
+            record
+            for record in records
+            if (record["network"], record["loss"]) == variant[:2] and ct in (None, record["ct"])
+        ]
+
+    def by_ct(key: str, cell: str, scale: float) -> str:
+        lines = []
+        for ct in sorted({record["ct"] for record in records}):
+            for variant in VARIANTS:
+                mine = of(variant, ct)
+                numbers = [scale * np.array([record[column][key] for record in mine]) for column in SEEN]
+                steps = f"{np.mean([record['steps'] for record in mine]):.0f}"
+                cells = (cell.format(each.mean(), _sd(each)) for each in numbers)
+                lines.append((ct, variant[2], f"`{variant[1]}`", steps, *cells))
+        return table(["CT", "trained for", "loss", "steps", *SEEN], lines)
+
+    changes = []
+    without = {(record["ct"], record["seed"]): record for record in of(VARIANTS[0])}
+    for variant in VARIANTS[1:]:
+        cells = []
+        for column in SEEN:
+            pairs = [(record, without[record["ct"], record["seed"]]) for record in of(variant)]
+            change = 100 * (np.array([a[column]["median_mm"] / b[column]["median_mm"] for a, b in pairs]) - 1)
+            cells.append(f"{change.mean():+.0f} ± {_sd(change) / np.sqrt(len(change)):.0f}")
+        changes.append((variant[2], f"`{variant[1]}`", *cells))
+    minutes, seeds = [record["seconds"] / 60 for record in records], len({record["seed"] for record in records})
+    return "\n\n".join(
+        [
+            f"Medians of the mTRE in mm, mean ± standard deviation of {seeds} trainings. Both views fused, or each view alone. All "
+            f"trainings were given the same time, and took {min(minutes):.1f} to {max(minutes):.1f} minutes.",
+            by_ct("median_mm", "{:.1f} ± {:.1f}", 1.0),
+            f"Within {NEAR_MM:g} mm, percent:",
+            by_ct("near", "{:.0f} ± {:.0f}", 100.0),
+            f"By how much the median changes against `{VARIANTS[0][1]}` with the same seed, in percent, all CTs together: mean ± "
+            "standard error. Less is better.",
+            table(["trained for", "loss", *SEEN], changes),
+        ]
+    )
+
+
+def _sd(numbers: np.ndarray) -> float:
+    return float(np.std(numbers, ddof=1)) if len(numbers) > 1 else float("nan")
 
 
 def spread(errors: np.ndarray) -> str:
     return f"{np.median(errors):.1f} / {np.percentile(errors, 95):.1f} / {errors.max():.1f}"
 
 
-def percent(holds: np.ndarray) -> str:
-    return f"{100 * np.mean(holds):.1f}"
+def near(errors: np.ndarray) -> str:
+    return f"{100 * np.mean(errors < NEAR_MM):.1f}"
+
+
+PARTS = {"poses": poses, "starts": starts, "one-view": one_view, "wrist": wrist, "ablation": ablation}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=[name for name in PARTS if name != "ablation"])
     parser.add_argument("--cases", type=Path, default=ROOT / "build" / "poses")
     parser.add_argument("--models", type=Path, default=ROOT / "build" / "models")
     parser.add_argument("--rows", type=Path, default=ROOT / "build" / "regressor.jsonl")
@@ -261,21 +297,17 @@ def main() -> int:
     )
     parser.add_argument("--scale", type=float, default=1.0, help="of all minutes")
     parser.add_argument("--limit", type=int, help="cases of each set")
-    parser.add_argument(
-        "--device",
-        default="cpu",
-        help="where the networks are trained, as for mvreg train; with --models, --rows, --page of its own",
-    )
-    args = parser.parse_args()
-
-    bench = Bench(args.cases, args.models, Rows(args.rows), args.minutes, args.scale, args.limit, args.device)
-    for name in args.only:
+    parser.add_argument("--seeds", type=int, default=3, help="of the ablation")
+    parser.add_argument("--device", default="cpu", help="as for mvreg train; with --models, --rows, --page of its own")
+    args = vars(parser.parse_args())
+    only, bench = args.pop("only"), Bench(**{**args, "rows": Rows(args["rows"])})
+    for name in only:
         written = (
             f"Written by `Testing/benchmarks/regressor.py`, {date.today().isoformat()}, version {__version__}, "
-            f"{platform.machine()} with {available_threads()} threads, networks trained with --device {args.device}."
+            f"{platform.machine()} with {available_threads()} threads, networks trained with --device {bench.device}."
         )
-        put(args.page, f"regressor {name}", f"{PARTS[name](bench)}\n\n{written}")
-        print(f"{args.page}: {name}", flush=True)
+        put(bench.page, f"regressor {name}", f"{PARTS[name](bench)}\n\n{written}")
+        print(f"{bench.page}: {name}", flush=True)
     return 0
 
 

@@ -22,7 +22,7 @@ from time import perf_counter, process_time
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
 
-import marked_page  # noqa: E402
+import kept  # noqa: E402
 import numpy as np  # noqa: E402
 import SimpleITK as sitk  # noqa: E402
 from make_cases import PELVIS  # noqa: E402
@@ -93,7 +93,7 @@ def measure(
     first = Tracked(0, "registered", result.world_from_ct, result.verdict, [], result.refinement.fit.similarity)
     ways: dict[str, list[Measured]] = {name: [] for name in [*PACES, *ANEW]}
     trackers = {
-        name: Tracker(anatomy.on_device(compute_device), pace, Range(**case.search), case.targets)
+        name: Tracker(anatomy.on_device(compute_device.name), pace, Range(**case.search), case.targets)
         for name, pace in PACES.items()
     }
     for tracker in trackers.values():
@@ -177,7 +177,7 @@ def main() -> int:
     if args.page:
         where = "-cuda" if on else ""
         title = f"## Tracking, {args.anatomy}" + (", on a CUDA device" if on else "")
-        marked_page.put(args.page, f"tracking-{args.anatomy}{where}", "\n".join([title, "", ABOUT, "", *lines]))
+        kept.put(args.page, f"tracking-{args.anatomy}{where}", "\n".join([title, "", ABOUT, "", *lines]))
     return 0
 
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "MultiViewRegistration"), str(ROOT / "Testing"), str(ROOT / "Testing" / "browser")]
 
 import numpy as np  # noqa: E402
-from marked_page import put  # noqa: E402
+from kept import put  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 from served import Served, Tab  # noqa: E402
 

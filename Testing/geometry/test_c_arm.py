@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -63,11 +62,6 @@ def test_hand_solved_views(angles, towards_detector, right_in_image, up_in_image
     )
 
 
-def test_cranial_view_moves_the_front_of_the_patient_towards_the_feet_in_the_image():
-    below = c_arm(0, 30).camera().project(30 * FRONT)
-    assert below[1] > 319.5  # rows count downwards
-
-
 def test_mirrored_image_faces_the_patient():
     camera = c_arm(mirrored=True).camera()
     assert camera.intrinsics[0, 0] < 0
@@ -83,18 +77,6 @@ def test_offsets():
     camera = c_arm(principal_point=(200, 300), isocentre_offset_mm=(3, -6)).camera()
     assert_allclose(camera.principal_point, [200, 300])
     assert_allclose(camera.project(np.zeros(3)), [200 + 10, 300 - 25])
-
-
-@given(st.floats(-180, 180), st.floats(-90, 90))
-def test_angles_are_longitude_and_latitude_of_the_detector_with_the_head_up(rao_lao, cra_cau):
-    camera = c_arm(rao_lao, cra_cau).camera()
-    p, s = np.radians([rao_lao, cra_cau])
-    towards_detector = np.array([np.sin(p) * np.cos(s), -np.cos(p) * np.cos(s), np.sin(s)])
-    assert_allclose(camera.source, -600 * towards_detector, atol=1e-9)
-    head = camera.project(30 * HEAD)
-    assert head[0] == pytest.approx(255.5) and head[1] <= 319.5 + 1e-9
-    turned = Rotation.from_euler("ZX", [rao_lao, -cra_cau], degrees=True)
-    assert_allclose(camera.world_from_camera[:3, :3].T, turned.apply([-LEFT, -HEAD, FRONT]), atol=1e-14)
 
 
 readings = st.builds(
@@ -132,15 +114,6 @@ def test_at_the_poles_roll_has_it_all(cra_cau_deg):
     assert_allclose(found.camera().projection_matrix, camera.projection_matrix, atol=1e-5)
 
 
-@given(st.tuples(*3 * [st.floats(-3, 3)]), st.floats(-30, 30), st.floats(-30, 30))
-def test_any_pose_around_the_isocentre_can_be_read(rotation_vector, x, y):
-    pose = rigid.from_rotation_translation(rigid.exp_so3(rotation_vector), [x, y, 600])
-    camera = Camera([[2000, 0, 250], [0, 2500, 300], [0, 0, 1]], pose, (512, 640))
-    found = CArm.from_camera(camera, (0.5, 0.4))
-    assert_allclose(found.camera().camera_from_world, camera.camera_from_world, atol=1e-9)
-    assert found.isocentre_offset_mm == (x, y) and found.source_to_isocentre_mm == 600
-
-
 def test_skew_and_pixel_shape_are_read_approximately_on_request():
     camera = c_arm(25, 10).camera()
     intrinsics = camera.intrinsics + [[10, 4, 0], [0, 0, 0], [0, 0, 0]]
@@ -152,18 +125,6 @@ def test_skew_and_pixel_shape_are_read_approximately_on_request():
     assert found.source_to_detector_mm == pytest.approx(1000, rel=0.005)
     shift = found.camera().project(40 * LEFT) - skewed.project(40 * LEFT)
     assert 0 < np.linalg.norm(shift) < 5
-
-
-def test_the_error_tells_the_shift_at_the_corner_of_the_image():
-    intrinsics = [[2000, 8, 255.5], [0, 2000, 100], [0, 0, 1]]
-    camera = Camera(intrinsics, c_arm().camera().camera_from_world, (512, 640))
-    with pytest.raises(InputError, match=r"\(2.16 px off"):  # 8 * (639 - 100) / 2000
-        CArm.from_camera(camera, (0.5, 0.5))
-
-
-def test_pixel_transposed_is_refused():
-    with pytest.raises(InputError, match="pixels of 1.25:1"):
-        CArm.from_camera(c_arm().camera(), (0.4, 0.5))
 
 
 def moved(z):

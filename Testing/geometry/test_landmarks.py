@@ -96,15 +96,7 @@ def project(camera: Camera, pose: np.ndarray, point: np.ndarray) -> np.ndarray:
     return np.array([u / w, v / w])
 
 
-def refusal(landmarks, cameras) -> str:
-    with pytest.raises(InputError) as error:
-        locate(landmarks, cameras)
-    message = str(error.value)
-    assert re.fullmatch(r"landmarks: [^\n]*\.", message) and not re.search(r"[.!?] [A-Z]", message)
-    return message
-
-
-@settings(deadline=None, derandomize=True, database=None, max_examples=30)
+@settings(deadline=None, derandomize=True, database=None, max_examples=12)
 @given(st.integers(0, 10**6), st.integers(1, 3), st.integers(6, 12), st.booleans(), st.booleans())
 def test_exact_positions_give_the_exact_pose(seed, views, landmarks, coplanar, mirrored):
     scene = Scene(seed, views, landmarks, coplanar=coplanar, mirrored=mirrored)
@@ -123,20 +115,6 @@ def test_three_landmarks_of_which_one_is_seen_twice_are_enough(seed, mirrored):
     del scene.pixels[1, "view1"], scene.pixels[2, "view1"]
     fit = scene.fit()
     assert min(scene.error_mm(LandmarkFit(pose, ())) for pose in (fit.world_from_ct, *fit.alternatives)) < 1e-3
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_four_coplanar_landmarks_in_one_view_are_enough(seed):
-    scene = Scene(seed, views=1, landmarks=4, coplanar=True)
-    assert scene.error_mm(scene.fit()) < 1e-3
-
-
-def test_views_that_share_no_landmark_hold_one_pose_together():
-    """Two landmarks in each of two views: neither view could do it alone."""
-    scene = Scene(4, views=2, landmarks=6)
-    for n in range(6):
-        del scene.pixels[n, f"view{n % 2}"]
-    assert scene.error_mm(scene.fit()) < 1e-4
 
 
 def test_where_rays_meet_it_is_the_rigid_alignment_of_the_points_there():
@@ -162,6 +140,7 @@ def test_where_rays_meet_it_is_the_rigid_alignment_of_the_points_there():
         np.testing.assert_allclose(fit.world_from_ct[:3] @ [*point, 1], itk.TransformPoint(point.tolist()), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_error_grows_with_the_noise_and_is_what_the_geometry_allows():
     """Two views see each point to about noise * pixel / magnification in each direction; 12 points share 6 numbers."""
     medians = []
@@ -171,20 +150,6 @@ def test_the_error_grows_with_the_noise_and_is_what_the_geometry_allows():
     share = np.array(medians) / [0.5, 1, 4]
     assert share.max() < 1.5 * share.min()
     assert share.max() < PIXEL_MM * 700 / 1020
-
-
-def test_residuals_are_those_of_the_pose_in_pixels_and_at_the_depth():
-    scene = Scene(3, views=2, landmarks=8).blur(3.0)
-    fit = scene.fit()
-    assert [(residual.name, residual.view) for residual in fit.residuals] == [
-        (f"L{n}", view) for n, view in scene.pixels
-    ]
-    for residual, ((n, view), pixel) in zip(fit.residuals, scene.pixels.items()):
-        camera = scene.cameras[view]
-        depth = (camera.camera_from_world @ fit.world_from_ct @ [*scene.points[n], 1])[2]
-        off = np.linalg.norm(project(camera, fit.world_from_ct, scene.points[n]) - pixel)
-        assert residual.residual_px == pytest.approx(off, abs=1e-6)
-        assert residual.residual_mm == pytest.approx(off * depth / camera.intrinsics[1, 1], rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -227,17 +192,6 @@ def test_swapped_names_are_told():
     assert scene.error_mm(fit) < 2
 
 
-def test_noise_alone_leaves_hardly_any_out():
-    out = [not residual.used for seed in range(15) for residual in Scene(seed, 2, 8).blur(4.0).fit().residuals]
-    assert np.mean(out) < 0.03
-
-
-def test_the_same_input_gives_the_same_pose():
-    scene = Scene(8, views=2, landmarks=12).blur(2.0)
-    scene.spoil(0.2)
-    np.testing.assert_array_equal(scene.fit().world_from_ct, scene.fit().world_from_ct)
-
-
 def test_a_second_answer_is_told():
     """Four points of a square, far away and tilted a little towards the beam: it may as well be tilted the other way."""
     camera = c_arm(0, 0, False)
@@ -259,80 +213,55 @@ def test_a_second_answer_is_told():
     assert tilts[0] < 0 < tilts[1]
 
 
-class TestBadInput:
-    def test_none(self):
-        assert "found 0 with 0 positions" in refusal([], Scene(1).cameras)
+def refusal(landmarks, cameras) -> str:
+    with pytest.raises(InputError) as error:
+        locate(landmarks, cameras)
+    message = str(error.value)
+    assert re.fullmatch(r"landmarks: [^\n]*\.", message) and not re.search(r"[.!?] [A-Z]", message)
+    return message
 
-    def test_too_few(self):
-        scene = Scene(1, views=1, landmarks=3)
-        assert "found 3 with 3 positions in the views, expected four, or three" in refusal(
-            scene.landmarks(), scene.cameras
-        )
 
-    def test_two_in_three_views(self):
-        scene = Scene(1, views=3, landmarks=2)
-        assert "found 2 with 6 positions" in refusal(scene.landmarks(), scene.cameras)
+def shuffled(scene: Scene) -> list[Landmark]:
+    pixels = [landmark.pixels for landmark in scene.landmarks()]
+    return [Landmark(each.name, each.ct, pixels[(n + 3) % len(pixels)]) for n, each in enumerate(scene.landmarks())]
 
-    def test_one_that_is_seen_nowhere_does_not_count(self):
-        scene = Scene(1, views=1, landmarks=4)
-        del scene.pixels[3, "view0"]
-        assert "found 3 with 3 positions" in refusal(scene.landmarks(), scene.cameras)
 
-    @pytest.mark.parametrize("off_mm", [0.0, 0.5])
-    def test_on_a_line(self, off_mm):
-        scene = Scene(1, views=2, landmarks=6)
-        line = [
-            Landmark(f"L{n}", np.array([10.0 * n, 20 * n, off_mm * (n % 2)]), landmark.pixels)
-            for n, landmark in enumerate(scene.landmarks())
-        ]
-        assert "all 6 that are seen lie on one line" in refusal(line, scene.cameras)
+def on_a_line(scene: Scene, off_mm: float) -> list[Landmark]:
+    return [
+        Landmark(each.name, np.array([10.0 * n, 20 * n, off_mm * (n % 2)]), each.pixels)
+        for n, each in enumerate(scene.landmarks())
+    ]
 
-    def test_at_one_place(self):
-        scene = Scene(1, views=2, landmarks=4)
-        one = [Landmark(landmark.name, np.ones(3), landmark.pixels) for landmark in scene.landmarks()]
-        assert "lie on one line" in refusal(one, scene.cameras)
 
-    @pytest.mark.parametrize("views", [1, 2])
-    def test_mismatched(self, views):
-        scene = Scene(2, views, landmarks=10)
-        names = [landmark.pixels for landmark in scene.landmarks()]
-        shuffled = [
-            Landmark(landmark.name, landmark.ct, names[(n + 3) % 10]) for n, landmark in enumerate(scene.landmarks())
-        ]
-        message = refusal(shuffled, scene.cameras)
-        assert (
-            "no pose fits them" in message
-            and re.search(r'"L\d" in "view0" by \d+ mm', message)
-            and "check their names" in message
-        )
+def seen_at(scene: Scene, pixel: tuple[float, float]) -> list[Landmark]:
+    scene.pixels[2, "view1"] = np.array(pixel, float)
+    return scene.landmarks()
 
-    def test_one_image_taken_for_a_mirrored_one(self):
-        scene = Scene(2, views=2, landmarks=20)
-        camera = scene.cameras["view1"]
-        mirrored = Camera(camera.intrinsics * [[-1, 1, 1], [1, 1, 1], [1, 1, 1]], camera.camera_from_world, SIZE)
-        assert "whether an image is mirrored" in refusal(scene.landmarks(), {**scene.cameras, "view1": mirrored})
 
-    def test_two_of_four_swapped_in_the_one_view(self):
-        scene = Scene(3, views=1, landmarks=4)
-        scene.swap(0, 2, "view0")
-        assert re.search(r'misses ("L\d" in "view0" by \d+ mm(, )?)+', refusal(scene.landmarks(), scene.cameras))
+@pytest.mark.parametrize(
+    "landmarks, scene, said",
+    [
+        (lambda scene: [], Scene(1), "found 0 with 0 positions"),
+        (Scene.landmarks, Scene(1, 1, 3), "found 3 with 3 positions in the views, expected four, or three"),
+        (Scene.landmarks, Scene(1, 3, 2), "found 2 with 6 positions"),
+        (lambda scene: on_a_line(scene, 0.5), Scene(1, 2, 6), "all 6 that are seen lie on one line"),
+        (lambda scene: [Landmark(each.name, np.ones(3), each.pixels) for each in scene.landmarks()], Scene(1), "line"),
+        (shuffled, Scene(2, 2, 10), r'no pose fits them.*"L\d" in "view0" by \d+ mm.*check their names'),
+        (lambda scene: seen_at(scene, (-1, 20)), Scene(1), '"L2" is at column -1, row 20 of "view1", outside its 512'),
+        (lambda scene: seen_at(scene, (np.nan, 20)), Scene(1), '"L2" is at column nan, row 20 of "view1", outside'),
+        (lambda scene: [*scene.landmarks(), scene.landmarks()[3]], Scene(1), '"L3" is given twice'),
+    ],
+)
+def test_bad_input_is_told(landmarks, scene, said):
+    assert re.search(said, refusal(landmarks(scene), scene.cameras))
 
-    def test_an_unknown_view(self):
-        scene = Scene(1)
-        cameras = {"AP": scene.cameras["view0"], "view1": scene.cameras["view1"]}
-        assert '"L0" is seen in "view0", which is no view, expected one of "AP", "view1"' in refusal(
-            scene.landmarks(), cameras
-        )
 
-    @pytest.mark.parametrize("pixel", [(-1, 20), (20, 511.6), (np.nan, 20)])
-    def test_a_pixel_outside(self, pixel):
-        scene = Scene(1)
-        scene.pixels[2, "view1"] = np.array(pixel, float)
-        assert f'"L2" is at column {pixel[0]:g}, row {pixel[1]:g} of "view1", outside its 512 x 512' in refusal(
-            scene.landmarks(), scene.cameras
-        )
-
-    def test_a_name_given_twice(self):
-        scene = Scene(1)
-        landmarks = scene.landmarks()
-        assert '"L3" is given twice' in refusal([*landmarks, landmarks[3]], scene.cameras)
+def test_an_unknown_view_and_one_taken_for_a_mirrored_one_are_told():
+    scene = Scene(2, views=2, landmarks=20)
+    cameras = {"AP": scene.cameras["view0"], "view1": scene.cameras["view1"]}
+    assert '"L0" is seen in "view0", which is no view, expected one of "AP", "view1"' in refusal(
+        scene.landmarks(), cameras
+    )
+    camera = scene.cameras["view1"]
+    mirrored = Camera(camera.intrinsics * [[-1, 1, 1], [1, 1, 1], [1, 1, 1]], camera.camera_from_world, SIZE)
+    assert "whether an image is mirrored" in refusal(scene.landmarks(), {**scene.cameras, "view1": mirrored})

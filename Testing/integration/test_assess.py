@@ -15,6 +15,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.transforms import read_transform
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.report.result_page import save_result
 
 NEARBY = phantom.off(phantom.TRUE_POSE, [0.5, -1.0, 0.4], [1.0, -0.5, 2.0])
 
@@ -40,7 +41,7 @@ def test_a_registered_pose_is_as_alike_as_its_registration_says(case, prepared):
 
 
 def test_it_says_that_nothing_was_refined(case, case_file, prepared, tmp_path):
-    assess(case, NEARBY, prepared).save(tmp_path)
+    save_result(assess(case, NEARBY, prepared), tmp_path)
     told = json.loads((tmp_path / "result.json").read_text())
     np.testing.assert_allclose(told["world_from_ct"], NEARBY, atol=1e-12)
     assert told["refinement"] is None and told["alternative"] is None and told["start"]["method"] == "by hand"
@@ -72,7 +73,7 @@ def test_a_suggested_mask_can_be_named_by_the_case(case, case_file, prepared, tm
     spoilt = case.views[1].xray.line_integrals.copy()
     spoilt[56:72, 52:68] += 3.0
     views = [case.views[0], replace(case.views[1], xray=replace(case.views[1].xray, line_integrals=spoilt))]
-    assess(replace(case, views=views), phantom.TRUE_POSE, prepared).save(tmp_path)
+    save_result(assess(replace(case, views=views), phantom.TRUE_POSE, prepared), tmp_path)
     assert (tmp_path / "view2_mask.png").exists() and not (tmp_path / "view1_mask.png").exists()
     content = json.loads(case_file.read_text())
     content["views"][1]["mask"] = str(tmp_path / "view2_mask.png")
@@ -92,13 +93,13 @@ def test_what_is_assumed_of_the_geometry_is_told(case, prepared):
 def test_an_override_is_in_every_file_that_is_used(case, prepared, tmp_path):
     result = assess(case, NEARBY, prepared)
     sentence = "The X-ray <LAT> was replaced after this result."
-    result.save(tmp_path, override=sentence)
+    save_result(result, tmp_path, override=sentence)
     assert json.loads((tmp_path / "result.json").read_text())["override"] == sentence
     assert "The X-ray &lt;LAT&gt; was replaced after this result." in (tmp_path / "report.html").read_text()
     for name in ("world_from_ct.tfm", "world_from_ct.slicer.tfm"):
         assert (tmp_path / name).read_text().splitlines()[1] == f"# Override: {sentence}"
     np.testing.assert_allclose(read_transform(tmp_path / "world_from_ct.tfm"), NEARBY, atol=1e-9)
-    result.save(tmp_path)
+    save_result(result, tmp_path)
     assert not [file for file in tmp_path.glob("*.*") if file.suffix != ".png" and "verride:" in file.read_text()]
     assert "override" not in json.loads((tmp_path / "result.json").read_text())
 

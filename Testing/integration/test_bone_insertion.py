@@ -8,9 +8,9 @@ import pytest
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.studies import bone_insertion, protocol
-from MultiViewRegistrationLib.studies.bone_insertion import Insertion, RealCase
-from MultiViewRegistrationLib.studies.protocol import measured_real, run_real
+from MultiViewRegistrationLib.studies import protocol, protocol_cases
+from MultiViewRegistrationLib.studies.protocol import measured, run
+from MultiViewRegistrationLib.studies.protocol_cases import RealCase, RealCases
 from MultiViewRegistrationLib.studies.protocol_page import page
 
 
@@ -20,16 +20,19 @@ def real(shared_data):
         "itk.rtkJosephForwardProjectionImageFilterPython",
         reason='needs itk-rtk: pip install "multiview-registration[demo]"',
     )
-    return RealCase(shared_data / "wrist" / "radius_0099.json")
+    cases = RealCases([shared_data / "wrist" / "radius_0099.json"])
+    cases.case(cases.trials[0])
+    return cases
 
 
 def test_the_bone_is_found_where_it_was_added(real):
-    row, _ = measured_real(Insertion(0, 0, 0, 0), real, seed=0)
+    row, _ = measured(real.trials[0], real)
     assert row["start_mm"] > 1 and row["mtre_mm"] < 0.2
     assert row["depth_mm"] <= row["depth95_mm"] < 1 and row["in_plane_mm"] <= row["in_plane95_mm"] < 1
 
 
 def test_what_is_added_is_beside_the_bone_and_as_dense(real):
+    _, real = real._last
     case = real.with_bone(np.random.default_rng(3), 1)
     before = rigid.transform_points(real.case.world_from_ct, real.anatomy.centroid)
     apart = np.linalg.norm(rigid.transform_points(case.truth_world_from_ct, real.anatomy.centroid) - before)
@@ -43,17 +46,16 @@ def test_what_is_added_is_beside_the_bone_and_as_dense(real):
 
 
 @pytest.mark.slow
-def test_a_run_is_kept_and_told_as_real(shared_data, real, tmp_path, monkeypatch):
-    monkeypatch.setattr(protocol, "RealCase", lambda path: real)
-    done = run_real([shared_data / "wrist" / "radius_0099.json"], tmp_path, limit=1)
-    assert done.planned == bone_insertion.REPEATS * bone_insertion.INTERVALS and len(done.rows) == 1
-    monkeypatch.setattr(protocol, "measured_real", lambda *_: pytest.fail("it is done"))
-    text, _ = page(run_real([shared_data / "wrist" / "radius_0099.json"], tmp_path, limit=1))
+def test_a_run_is_kept_and_told_as_real(real, tmp_path, monkeypatch):
+    done = run(real, tmp_path, limit=1)
+    assert done.planned == len(real.trials) == 16 and len(done.rows) == 1
+    monkeypatch.setattr(protocol, "measured", lambda *_: pytest.fail("it is done"))
+    text, _ = page(run(real, tmp_path, limit=1))
     assert "X-rays are real" in text and "radius_0099" in text and "| bone | 2 | 1 |" in text
 
 
 def test_a_case_without_a_start_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(bone_insertion.Case, "load", lambda path: bone_insertion.Case(ct=None, views=[]))
+    monkeypatch.setattr(protocol_cases.Case, "load", lambda path: protocol_cases.Case(ct=None, views=[]))
     with pytest.raises(InputError, match="no start pose"):
         RealCase(tmp_path / "case.json")
 

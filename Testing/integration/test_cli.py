@@ -89,12 +89,12 @@ def test_a_person_reads_a_few_lines_and_nothing_on_stdout(mvreg, case_file, tmp_
 
 
 def test_the_three_lines_do_the_same(case_file, registered, tmp_path):
-    from MultiViewRegistrationLib import Case, register
+    from MultiViewRegistrationLib import Case, register, save_result
 
     case = Case.load(case_file)
     told = []
     result = register(case, start="given", progress=told.append)
-    result.save(tmp_path)
+    save_result(result, tmp_path)
     assert told
     once = json.loads((registered[0] / "result.json").read_text())["world_from_ct"]
     np.testing.assert_array_equal(json.loads((tmp_path / "result.json").read_text())["world_from_ct"], once)

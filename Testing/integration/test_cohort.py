@@ -20,8 +20,8 @@ psutil = pytest.importorskip("psutil")
 
 from MultiViewRegistrationLib.io.case_file import CaseFile  # noqa: E402
 from MultiViewRegistrationLib.regressor.model_store import Card  # noqa: E402
-from MultiViewRegistrationLib.studies import cohort, cohort_worker  # noqa: E402
-from MultiViewRegistrationLib.studies.cohort_worker import DONE, FAILED, KEPT, Plan, Record  # noqa: E402
+from MultiViewRegistrationLib.studies import cohort  # noqa: E402
+from MultiViewRegistrationLib.studies.cohort import DONE, FAILED, KEPT, Plan, Record  # noqa: E402
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup  # noqa: E402
 
 #: Nobody but this computer's user may read it in what processes tell each other.
@@ -141,6 +141,7 @@ def timeless(evaluation: dict) -> dict:
     return {key: value for key, value in evaluation.items() if key not in ("failed", "shared")}
 
 
+@pytest.mark.slow
 def test_the_table_is_the_same_whoever_was_killed(cases, stopped, cluster, mvreg, monkeypatch):
     """The whole program was killed before, see `stopped`; now one of two workers is, while it has a case."""
     folder, before = stopped
@@ -208,7 +209,7 @@ def plan(cases, tmp_path):
 @pytest.fixture
 def work(tmp_path):
     """A function: what came of a task of a plan."""
-    return lambda task, numbers, name: cohort_worker.work(numbers, task, str(tmp_path), name)
+    return lambda task, numbers, name: cohort.work(numbers, task, str(tmp_path), name)
 
 
 def test_a_case_is_done_once(plan, work, tmp_path, cases):
@@ -272,7 +273,7 @@ def test_a_regressor_is_trained_once_for_the_cases_that_share_it(plan, work, tmp
 def test_a_regressor_is_trained_where_the_cases_are_registered(plan, work, tmp_path, monkeypatch):
     pytest.importorskip("warp", reason="a device needs Warp: pip install warp-lang")
     asked = []
-    monkeypatch.setattr(cohort_worker, "train", lambda case, folder, *, device, **_: asked.append(device))
+    monkeypatch.setattr(cohort, "train", lambda case, folder, *, device, **_: asked.append(device))
     on_cores, _ = plan(0, groups=("alike",), minutes=1.0, start="regressor")
     made, name = plan(0, groups=("alike",), minutes=1.0, start="regressor", device="warp-cpu")
     work("train", [0], name)
@@ -282,7 +283,7 @@ def test_a_regressor_is_trained_where_the_cases_are_registered(plan, work, tmp_p
 def test_which_cases_share_a_regressor(cases, tmp_path):
     def group(**changed) -> str:
         content = json.loads((cases[0] / "case.json").read_text()) | changed
-        return cohort_worker.regressor_group(CaseFile.from_json(cases[0] / "case.json", content))
+        return cohort.regressor_group(CaseFile.from_json(cases[0] / "case.json", content))
 
     pose = json.loads((cases[1] / "case.json").read_text())["world_from_ct"]
     assert group() == group(targets=[[0, 0, 0]])
@@ -291,8 +292,8 @@ def test_which_cases_share_a_regressor(cases, tmp_path):
 
 def test_workers_that_are_elsewhere_or_of_another_version(plan, work, tmp_path):
     _, name = plan(0, version="0.0.0")
-    assert work("evaluate", [0], name) == cohort_worker.OTHER_VERSION
-    assert cohort_worker.work([0], "evaluate", str(tmp_path / "elsewhere"), name) == cohort_worker.UNSEEN
+    assert work("evaluate", [0], name) == cohort.OTHER_VERSION
+    assert cohort.work([0], "evaluate", str(tmp_path / "elsewhere"), name) == cohort.UNSEEN
 
 
 def test_without_dask_or_with_wrong_options_it_is_a_sentence(cases, mvreg, monkeypatch, tmp_path):

@@ -203,7 +203,9 @@ def test_an_evaluation_and_its_page_tell_the_device(case_file):
         evaluate([case_file], EvaluationSetup(starts=2, max_start_error_mm=8, device=device))
         for device in ("cpu", "warp-cpu")
     ]
-    by_numba, by_warp = ([run.mtre_mm for run in evaluation.cases[0].runs] for evaluation in evaluations)
+    by_numba, by_warp = (
+        [run["errors"]["mtre_mm"] for run in evaluation.cases[0]["runs"]] for evaluation in evaluations
+    )
     assert by_warp != by_numba and by_warp == pytest.approx(by_numba, abs=0.02)
     assert "Refinement: `joint`." in page(evaluations[0])
     assert "Refinement: `joint` on one thread of the processor by NVIDIA Warp." in page(evaluations[1])

@@ -10,8 +10,7 @@ import time
 import pytest
 from program import ENVIRONMENT, MVREG
 
-from MultiViewRegistrationLib.jobs.child_process import Job
-from MultiViewRegistrationLib.jobs.progress import ProgressRecord
+from MultiViewRegistrationLib.jobs import Job, ProgressRecord
 
 
 def polled(job: Job, until=lambda record: False) -> list[ProgressRecord]:

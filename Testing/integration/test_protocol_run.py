@@ -19,6 +19,7 @@ from MultiViewRegistrationLib.simulation.surfaces import gvxr_scene
 from MultiViewRegistrationLib.studies import protocol
 from MultiViewRegistrationLib.studies.conditions import Condition
 from MultiViewRegistrationLib.studies.protocol import Records, reevaluate, run
+from MultiViewRegistrationLib.studies.protocol_cases import SimulatedCases
 from MultiViewRegistrationLib.studies.protocol_page import page
 
 FEW = (
@@ -53,7 +54,7 @@ def records_of(folder):
 @pytest.mark.slow
 def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
     pytest.importorskip(RTK, reason=NEEDED)
-    whole = run([ct], tmp_path / "whole", conditions=FEW, least=3)
+    whole = run(SimulatedCases([ct], listed=FEW, least=3), tmp_path / "whole")
     assert len(whole.rows) == whole.planned == 3
 
     measured, asked = protocol.measured, []
@@ -66,17 +67,19 @@ def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
 
     monkeypatch.setattr(protocol, "measured", stopped)
     with pytest.raises(KeyboardInterrupt):
-        run([ct], tmp_path / "parts", conditions=FEW, least=3)
+        run(SimulatedCases([ct], listed=FEW, least=3), tmp_path / "parts")
     told = []
     resumed = run(
-        [ct], tmp_path / "parts", conditions=FEW, least=3, progress=lambda fraction, stage: told.append(fraction)
+        SimulatedCases([ct], listed=FEW, least=3),
+        tmp_path / "parts",
+        progress=lambda fraction, stage: told.append(fraction),
     )
     assert asked == [0, 1, 1, 2]  # what was done is not done again
     assert without_times(resumed.rows) == without_times(whole.rows)
     assert told == sorted(told) and told[-1] < 1
 
     monkeypatch.setattr(protocol, "measured", lambda *_: pytest.fail("all is done"))
-    again = run([ct], tmp_path / "parts", conditions=FEW, least=3)
+    again = run(SimulatedCases([ct], listed=FEW, least=3), tmp_path / "parts")
     text, pictures = page(again)
     assert (text, pictures) == page(resumed) and "3 of 3 registrations are done" in text
     assert "protocol-reliability.svg" in pictures and "nan" not in text
@@ -171,13 +174,13 @@ def test_wrong_use_ends_in_a_sentence_and_nothing_is_begun(arguments, sentence, 
 
 def test_with_another_simulator_it_registers_as_well(ct, tmp_path, gvxr):
     plain = [Condition("2 views, 90 degrees", "body")]
-    done = run([ct], tmp_path / "out", conditions=plain, least=1, simulator="gvxr")
+    done = run(SimulatedCases([ct], 0, "gvxr", plain, 1), tmp_path / "out")
     (row,) = done.rows
     assert row["mtre_mm"] < 0.3
     text, pictures = page(done)
     assert "X-rays are by gVirtualXray" in text and "RTK, as those" not in text and "gvxr-reliability.svg" in pictures
     with pytest.raises(InputError, match="another simulator"):
-        run([ct], tmp_path / "out", conditions=plain, least=1)
+        run(SimulatedCases([ct], 0, "rtk", plain, 1), tmp_path / "out")
 
 
 def test_without_gvxr_it_says_what_to_install(ct, tmp_path, monkeypatch, capsys):

@@ -19,7 +19,7 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.sequence.run import follow
 from MultiViewRegistrationLib.sequence.tracker import BACKGROUND_LOST
 from MultiViewRegistrationLib.studies.conditions import Condition, Trial
-from MultiViewRegistrationLib.studies.simulated_case import Subject, simulated
+from MultiViewRegistrationLib.studies.protocol_cases import Subject, simulated
 
 
 @pytest.fixture(scope="module")

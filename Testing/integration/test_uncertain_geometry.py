@@ -14,6 +14,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.report.result_page import save_result
 
 CASES = ("pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires")
 
@@ -65,7 +66,7 @@ def unsure(case_file, tmp_path_factory):
         given = wrong(case.views, np.random.default_rng(1))
         result = register(replace(case, views=[given[0], replace(given[1], **certainty)]))
         folder = tmp_path_factory.mktemp("unsure")
-        result.save(folder)
+        save_result(result, folder)
         return case, result, json.loads((folder / "result.json").read_text()), (folder / "report.html").read_text()
 
     return registered

@@ -52,22 +52,14 @@ def test_what_a_minimal_case_leaves_out(case_folder):
     del content["world_from_ct"]
     case = read(case_folder, content)
     assert case.ct_unit == "hu" and case.search == {"rotation_deg": 15, "translation_mm": 45}
-    assert [
-        case.mask,
-        case.world_from_ct,
-        case.targets,
-        case.reference_from_world,
-        case.truth_world_from_ct,
-    ] == 5 * [None]
+    assert [case.mask, case.world_from_ct, case.targets, case.reference_from_world, case.truth_world_from_ct] == 5 * [
+        None
+    ]
     assert case.landmarks == [] and case.training == {}
     assert case.shared_unknowns == SharedUnknowns()
     view = case.views[0]
     assert (view.frame, view.intensity, view.mask) == (None, "linear", None)
     assert view.rotation_sd_deg == view.translation_sd_mm == 0
-
-
-def test_a_byte_order_mark_is_passed_over(write_case):
-    assert len(CaseFile.read(write_case(b"\xef\xbb\xbf" + json.dumps(minimal()).encode())).views) == 2
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="backslashes are right there")
@@ -93,18 +85,12 @@ def text_of(content):
     "data, part",
     [
         (b"", "is empty"),
-        (b"\xef\xbb\xbf \n", "is empty"),
         (b"{", "is not JSON (line 1, column 2"),
-        (text_of(minimal()) + b"x", "is not JSON (line 1"),
-        (b"\x1f\x8b\x08\x00" + bytes(range(256)), "is not text in UTF-8"),
         (text_of(minimal()).replace(b"AP", b"A\xe4"), "is not text in UTF-8"),
         (b"[1, 2]", "is a list of 2, expected an object"),
         (text_of({**minimal(), "targets": [[1, 2, float("nan")]]}), "holds NaN"),
         (text_of(minimal()).replace(b"[0.0,", b"[1e999,", 1), "is Infinity"),
-        (b'{"version": 1, "version": 1}', 'has the key "version" twice'),
-        (b'{"views": [{"name": "AP", "na\\u006de": "LAT"}]}', 'has the key "name" twice'),
         (b"[" * 100000, "is nested too deeply"),
-        (b'{"version": ' + b"1" * 5000 + b"}", "a number too long"),
         (b'{"version": 1, "x": "' + b"x" * (17 << 20) + b'"}', "is larger than 16 MB"),
     ],
 )
@@ -119,9 +105,7 @@ def test_each_file_that_is_no_json_object_has_its_sentence(write_case, data, par
     [
         ("nowhere.json", "does not exist"),
         ("line\nbreak.json", "line?break.json does not exist"),
-        ("a\0b", "does not exist"),
         ("", "case.json does not exist"),
-        ("x" * 300, "does not exist"),
     ],
 )
 def test_a_path_without_a_case_has_its_sentence(tmp_path, path, part):
@@ -139,17 +123,11 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     [
         (["Targets"], 'case.json: the key "Targets" is not known and was ignored; did you mean "targets"?'),
         (
-            ["world_from_CT_"],
-            'the key "world_from_CT_" is not known and was ignored; did you mean "world_from_ct"?',
-        ),
-        (["hospital"], 'the key "hospital" is not known and was ignored; correct or remove it.'),
-        (
             ["views", 0, "intensities"],
             'the key "intensities" in views[0] is not known and was ignored; did you mean "intensity"?',
         ),
         (["search", "rotation"], 'the key "rotation" in search is not known'),
         (["landmarks", 1, "world"], 'the key "world" in landmarks[1] is not known'),
-        (["views", 2, "camera", "skew"], 'the key "skew" in views[2].camera is not known'),
         (["views", 3, "c_arm", "pixel"], 'the key "pixel" in views[3].c_arm is not known'),
     ],
 )
@@ -161,9 +139,3 @@ def test_unknown_keys_warn(case_folder, keys, warning):
     with pytest.warns(UserWarning) as warned:
         read(case_folder, content)
     assert len(warned) == 1 and warning in str(warned[0].message)
-
-
-def test_a_missing_key_that_is_there_misspelled_is_named(case_folder):
-    content = full()
-    content["view"] = content.pop("views")
-    assert 'views is missing, but there is "view"' in refusal(read, case_folder, content)

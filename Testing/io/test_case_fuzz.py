@@ -113,22 +113,6 @@ def test_damaged_cases(case_folder, content):
 
 
 @pytest.mark.slow
-@settings(COMMON, max_examples=1000)
-@given(st.data())
-def test_damaged_text(case_folder, data):
-    text = bytearray(FULL.encode())
-    for _ in range(data.draw(st.integers(1, 3))):
-        start = data.draw(st.integers(0, len(text)))
-        end = start + data.draw(st.integers(0, 4) | st.integers(0, len(text)))
-        text[start:end] = data.draw(
-            st.binary(max_size=3) | st.sampled_from([b"NaN", b"{}", b"1e400", b'"', b"\\u0000", b",", b"]"])
-        )
-    path = case_folder / "damaged.json"
-    path.write_bytes(text)
-    outcome(CaseFile.read, path)
-
-
-@pytest.mark.slow
 @settings(COMMON, max_examples=120)
 @given(damaged_cases() | bent_cases())
 def test_damaged_cases_with_their_pixels(case_folder, content):

@@ -1,4 +1,4 @@
-"""`mvreg case new`: with options, with questions, and nothing written where something is wrong."""
+"""`mvreg case new`: with options, with questions, with files of other programs, and nothing written where something is wrong."""
 
 from __future__ import annotations
 
@@ -8,226 +8,294 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given
+import SimpleITK as sitk
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from planted_dicom import write_xray
-from tiny_case import START, camera
+from scipy.ndimage import map_coordinates
+from tiny_case import SIZE, START, camera, refusal, result_or_refusal
 
 from MultiViewRegistrationLib.cli.main import main
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_new import C_ARM, C_ARM_OPTIONAL, parse_reading
-from MultiViewRegistrationLib.io.transforms import write_transform
+from MultiViewRegistrationLib.io.points import read_pixels, read_targets
+from MultiViewRegistrationLib.io.transforms import read_pose, write_transform
 
-READING = [
-    "source_to_detector_mm=1000",
-    "source_to_isocentre_mm=700",
-    "pixel_mm=4",
-    "rao_lao_deg=90",
-    "cra_cau_deg=0",
-    "mirrored=false",
-]
+AP, LAT = camera(0), camera(90)
+RAS = np.diag([-1.0, -1, 1, 1])
+REFERENCE = np.array([[0, 0, 1, 5], [1, 0, 0, -6], [0, 1, 0, 7], [0, 0, 0, 1]], float)
+DISTORTION = [-40.0, 10.0, 0.4, -0.3, 5.0]  # of an image that is narrow for its distance
+OUT = "new/case.json"
+#: AP by a matrix in text, LAT by a C-arm's readings.
+BASIC = (
+    f"case new --ct ct.mha --world-from-ct start.tfm --out {OUT} --view AP ap.mha --projection-matrix ap.txt --intensity linear "
+    "--view LAT lat.mha --c-arm source_to_detector_mm=1000 source_to_isocentre_mm=700 pixel_mm=4 rao_lao_deg=90 cra_cau_deg=0 "
+    "mirrored=false --intensity log --translation-sd unknown"
+)
+#: Both by an OpenCV file in cm, LAT with distortion.
+CALIBRATED = (
+    f"case new --ct ct.mha --out {OUT} --world-from-ct start.tfm --landmarks marks.fcsv --view AP ap.mha --calibration cameras.json "
+    "--given unit=cm axes=lps --intensity linear --landmark-pixels ap.csv --view LAT lat.mha --calibration cameras.json side "
+    "--given unit=cm axes=lps --intensity linear"
+)
 
 
 @pytest.fixture
-def files(case_folder, tmp_path):
-    """A folder "patient" with the tiny case's files, the AP's matrix as text, and a start pose."""
+def files(case_folder, tmp_path, monkeypatch):
+    """A folder with the tiny case's files and what else a case may be given; the program runs there."""
     folder = tmp_path / "patient"
     shutil.copytree(case_folder, folder)
-    np.savetxt(folder / "ap.txt", camera(0).projection_matrix)
-    write_transform(folder / "start.tfm", START)
+    monkeypatch.chdir(folder)
+    np.savetxt("ap.txt", AP.projection_matrix)
+    write_transform("start.tfm", START)
+    cameras = {
+        name: {
+            "camera_matrix": matrix(view.intrinsics),
+            "R": matrix(view.camera_from_world[:3, :3]),
+            "t": matrix(view.camera_from_world[:3, 3:] / 10),
+        }
+        for name, view in (("AP", AP), ("side", LAT))
+    }
+    cameras["side"]["distortion_coefficients"] = matrix([DISTORTION])
+    texts = {
+        "cameras.json": json.dumps(cameras),
+        "targets.txt": "# RAS\n1, 2, 3\n-4 5 6  # hip\n",
+        "marks.fcsv": "# CoordinateSystem = LPS\n# columns = label,x,y,z\ntip,1,2,3\nheel,0,0,-3\n",
+        "other.fcsv": "# CoordinateSystem = LPS\n# columns = label,x,y,z\ntip,1,2,3\ntoe,0,0,-3\n",
+        "ap.csv": '# name, column, row\ntip, 9.5, 7\n"heel", 8, 6.5\n',
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    np.savetxt("tracker.txt", RAS @ np.linalg.inv(REFERENCE) @ RAS)
     return folder
 
 
-def arguments(files, out, *more):
-    return [
-        str(argument)
-        for argument in (
-            "case",
-            "new",
-            "--ct",
-            files / "ct.mha",
-            "--world-from-ct",
-            files / "start.tfm",
-            "--out",
-            out,
-            "--view",
-            "AP",
-            files / "ap.mha",
-            "--projection-matrix",
-            files / "ap.txt",
-            "--intensity",
-            "linear",
-            "--view",
-            "LAT",
-            files / "lat.mha",
-            "--c-arm",
-            *READING,
-            "--intensity",
-            "log",
-            "--translation-sd",
-            "unknown",
-            *more,
-        )
-    ]
+def matrix(values):
+    values = np.atleast_2d(values)
+    return {"rows": values.shape[0], "cols": values.shape[1], "dt": "d", "data": values.ravel().tolist()}
 
 
-def test_a_case_is_made_whose_cameras_are_those_given(files, tmp_path, capsys):
-    out = tmp_path / "cases" / "first" / "case.json"
-    assert main(arguments(files, out, "--mask", files / "ap_mask.mha")) == 0
+def made(words, out=OUT):
+    """The case that these words make."""
+    assert main(words.split()) == 0
+    return Case.load(out)
+
+
+def assert_refused(words, said, capsys):
+    assert main(words if isinstance(words, list) else words.split()) == 2
+    told = capsys.readouterr()
+    assert not told.out and told.err.count("\n") == 1 and said in told.err, told.err
+    assert not os.path.exists("new")
+
+
+@pytest.fixture
+def at_terminal(monkeypatch):
+    """A function: the questions that will be asked, which get these answers."""
+
+    def answered(*answers):
+        asked = []
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+        monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or answers[len(asked) - 1])
+        return asked
+
+    return answered
+
+
+def assert_cameras(case, *expected):
+    for view, other in zip(case.views, expected, strict=True):
+        np.testing.assert_allclose(view.camera.projection_matrix, other.projection_matrix, rtol=1e-9, atol=1e-6)
+
+
+def test_a_case_is_made_whose_cameras_are_those_given(files, capsys):
+    case = made(f"{BASIC} --mask ap_mask.mha")
     assert "Look at it before you use it" in capsys.readouterr().out
-    case = Case.load(out)
-    np.testing.assert_allclose(
-        case.views[0].camera.projection_matrix, camera(0).projection_matrix, rtol=1e-9, atol=1e-9
-    )
-    np.testing.assert_allclose(
-        case.views[1].camera.projection_matrix, camera(90).projection_matrix, rtol=1e-12, atol=1e-12
-    )
+    assert_cameras(case, AP, LAT)
     np.testing.assert_allclose(case.world_from_ct, START, atol=1e-12)
     assert [view.translation_sd_mm for view in case.views] == [0, None]
-    content = json.loads(out.read_text())
-    assert content["ct"] == "../../patient/ct.mha" and content["views"][1]["mask"] == "../../patient/ap_mask.mha"
+    content = json.loads((files / OUT).read_text())
+    assert content["ct"] == "../ct.mha" and content["views"][1]["mask"] == "../ap_mask.mha"
     assert [view["intensity"] for view in content["views"]] == ["linear", "log"] and "frame" not in content["views"][0]
-    assert os.listdir(out.parent) == ["case.json"]
+    assert os.listdir("new") == ["case.json"]
+    (files / OUT).write_text("mine")
+    assert main(BASIC.split()) == 2 and (files / OUT).read_text() == "mine" and "--force" in capsys.readouterr().err
+    assert len(made(f"{BASIC} --force").views) == 2
 
 
 def test_copied_files_need_the_originals_no_more(files, tmp_path):
-    out = tmp_path / "copy" / "case.json"
-    assert main(arguments(files, out, "--copy")) == 0
+    made(f"{BASIC} --copy --out {tmp_path}/copy/case.json", tmp_path / "copy")
     shutil.rmtree(files)
-    assert len(Case.load(out).views) == 2
-    assert sorted(os.listdir(out.parent)) == "ap.mha case.json ct.mha lat.mha".split()
-
-
-def test_an_existing_file_is_replaced_by_force_alone(files, tmp_path, capsys):
-    out = tmp_path / "case.json"
-    out.write_text("mine")
-    assert main(arguments(files, out)) == 2 and out.read_text() == "mine"
-    assert "--force" in capsys.readouterr().err
-    assert main(arguments(files, out, "--force")) == 0 and len(Case.load(out).views) == 2
+    assert len(Case.load(tmp_path / "copy").views) == 2
+    assert sorted(os.listdir(tmp_path / "copy")) == "ap.mha case.json ct.mha lat.mha".split()
 
 
 @pytest.mark.parametrize(
-    "change, said",
+    "old, new, said",
     [
-        (lambda a: a[: a.index("--c-arm")], f"LAT: lacks {', '.join(C_ARM)}, expected"),
-        (lambda a: [part for part in a if part != "mirrored=false"], "LAT: lacks mirrored"),
-        (lambda a: [part.replace("mirrored=false", "mirrored=maybe") for part in a], "mirrored"),
-        (lambda a: [part.replace("=1000", "=600") for part in a], "case.json: views[1].c_arm.source_to_isocentre_mm"),
-        (lambda a: [part.replace("lat.mha", "late.mha") for part in a], "late.mha: no such file"),
-        (lambda a: [part.replace("ct.mha", "cat.mha") for part in a], "cat.mha: no such file"),
-        (lambda a: [part.replace("LAT", "AP") for part in a], "same name"),
-        (lambda a: a[: a.index("--view")], "--view"),
-        (lambda a: [*a[:2], *a[4:]], "--ct"),
-        (lambda a: [part.replace("ap.txt", "ct.mha") for part in a], "not text"),
+        (BASIC[BASIC.index("--c-arm") :], "", f"LAT: lacks {', '.join(C_ARM)}, expected"),
+        ("mirrored=false", "", "LAT: lacks mirrored"),
+        ("mirrored=false", "mirrored=maybe", "mirrored"),
+        ("=1000", "=600", "case.json: views[1].c_arm.source_to_isocentre_mm"),
+        ("lat.mha", "late.mha", "late.mha: no such file"),
+        ("LAT", "AP", "same name"),
+        (BASIC[BASIC.index("--view") :], "", "--view"),
+        ("--ct ct.mha", "", "--ct"),
+        ("ap.txt", "ct.mha", "not text"),
+        ("--out", "--search 200 10 --out", "search.rotation_deg"),
     ],
 )
-def test_what_is_wrong_is_told_in_a_sentence_and_nothing_is_written(files, tmp_path, capsys, change, said):
-    out = tmp_path / "new" / "case.json"
-    assert main(change(arguments(files, out))) == 2
-    told = capsys.readouterr()
-    assert not told.out and told.err.count("\n") == 1 and said in told.err, told.err
-    assert not out.parent.exists()
+def test_what_is_wrong_is_told_in_a_sentence_and_nothing_is_written(files, capsys, old, new, said):
+    assert_refused(BASIC.replace(old, new), said, capsys)
 
 
-@pytest.mark.parametrize("wrong", [["--frame", "0"], "--view A b --frame 0 --frame 1".split()])
+@pytest.mark.parametrize(
+    "old, new, said",
+    [
+        ("--landmarks marks.fcsv", "--landmarks ap.csv", "CoordinateSystem"),
+        ("--landmarks marks.fcsv", "", "--landmarks: is missing"),
+        ("marks.fcsv", "other.fcsv", 'view AP has "heel"'),
+        ("--out", "--targets targets.txt --out", "add lps or ras"),
+        ("--out", "--targets marks.fcsv ras --out", "leave it out"),
+        ("--out", "--reference-from-world tracker.txt --out", "the word lps or the word ras"),
+        ("--out", "--reference-from-world start.tfm ras --out", "says lps itself"),
+        ("--out", "--reference-from-world start.tfm upside --out", "upside behind the file"),
+        ("--out", "--reference-from-world ap.csv ras --out", "a 4x4 matrix"),
+        ("--given unit=cm axes=lps", "", "--given axes=VALUE"),
+        ("unit=cm", "unit=inch", "unit: found"),
+        ("unit=cm", "zoom=3", "key=value"),
+        (" side", "", "several cameras"),
+        (" side", " front", 'no camera "front"'),
+        (" side", " side view", "3 words behind --calibration"),
+        ("--landmark-pixels", "--c-arm roll_deg=0 --landmark-pixels", "--calibration and --c-arm"),
+        ("--calibration cameras.json", "", "--given without --calibration"),
+    ],
+)
+def test_what_is_wrong_in_other_files_is_named(files, capsys, old, new, said):
+    assert old in CALIBRATED
+    assert_refused(CALIBRATED.replace(old, new, 1 if old == "--calibration cameras.json" else -1), said, capsys)
+
+
+@pytest.mark.parametrize("wrong", ["--frame 0", "--view A b --frame 0 --frame 1"])
 def test_an_option_belongs_to_one_view_once(wrong, capsys):
     with pytest.raises(SystemExit) as stop:
-        main(["case", "new", *wrong])
+        main(["case", "new", *wrong.split()])
     assert stop.value.code == 2 and "--frame" in capsys.readouterr().err
 
 
-def test_what_is_missing_is_asked_for_at_a_terminal(files, tmp_path, monkeypatch, capsys):
-    out = tmp_path / "case.json"
-    answers = [
-        files / "ct.mha",
-        "AP",
-        files / "ap.mha",
-        "linear",
-        files / "ap.txt",
-        "LAT",
-        files / "lat.mha",
-        "log",
-        "",
-        "1000",
-        "700",
-        "4",
-        "90",
-        "0",
-        "maybe",
-        "false",
-        "",
-        out,
-    ]
-    asked = []
-
-    def answer(question: str) -> str:
-        asked.append(question)
-        return str(answers[len(asked) - 1])
-
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("builtins.input", answer)
-    assert main(["case", "new"]) == 0, capsys.readouterr().err
-    assert (
-        len(asked) == len(answers)
-        and "mirrored" in asked[14]
-        and asked[15] == asked[14]
-        and "positive towards the head" in asked[13]
-    )
-    case = Case.load(out)
-    np.testing.assert_allclose(
-        case.views[1].camera.projection_matrix, camera(90).projection_matrix, rtol=1e-12, atol=1e-12
-    )
+def test_what_is_missing_is_asked_for_at_a_terminal(files, at_terminal):
+    readings = "1000 700 4 90 0 maybe false".split()
+    asked = at_terminal(*"ct.mha AP ap.mha linear ap.txt LAT lat.mha log".split(), "", *readings, "", "new/case.json")
+    assert_cameras(made("case new"), AP, LAT)
+    assert len(asked) == 18 and "mirrored" in asked[14] and asked[15] == asked[14]
+    assert "positive towards the head" in asked[13]
 
 
 @pytest.mark.filterwarnings("always")
-def test_a_warning_names_the_new_case(files, tmp_path, capsys):
+def test_a_warning_names_the_new_case(files, capsys):
     start = START.copy()
     start[2, 3] += 36  # off the image of the LAT, whose field is made a third as large
-    write_transform(files / "start.tfm", start)
-    out = tmp_path / "new"
-    small = [part.replace("pixel_mm=4", "pixel_mm=1") for part in arguments(files, out)]
-    assert main(small) == 0
-    told = capsys.readouterr().err
-    assert f"{out / 'case.json'}: views[1] does not show the CT" in told
+    write_transform("start.tfm", start)
+    made(BASIC.replace("pixel_mm=4", "pixel_mm=1"))
+    assert f"{OUT}: views[1] does not show the CT" in capsys.readouterr().err
 
 
-def test_a_dicom_header_answers_for_what_is_left_out_and_no_more(files, tmp_path, capsys):
-    pixels = np.random.default_rng(3).integers(2000, 4000, (16, 20))
-    write_xray(
-        files / "xa.dcm",
-        pixels,
-        DistanceSourceToDetector="1000",
-        DistanceSourceToPatient="650",
-        ImagerPixelSpacing=["4", "5"],
-        PositionerPrimaryAngle="30",
-        PositionerSecondaryAngle="-10",
-    )
-    view = [
-        "--view",
-        "oblique",
-        str(files / "xa.dcm"),
-        "--intensity",
-        "linear",
-        "--c-arm",
-        "source_to_isocentre_mm=700",
-    ]
-    out = tmp_path / "case.json"
-    assert main(arguments(files, out, *view)) == 2
+def test_a_dicom_header_answers_for_what_is_left_out_and_no_more(files, capsys):
+    tags = {"DistanceSourceToDetector": "1000", "DistanceSourceToPatient": "650", "ImagerPixelSpacing": ["4", "5"]}
+    tags |= {"PositionerPrimaryAngle": "30", "PositionerSecondaryAngle": "-10"}
+    write_xray(files / "xa.dcm", np.random.default_rng(3).integers(2000, 4000, (16, 20)), **tags)
+    words = f"{BASIC} --view oblique xa.dcm --intensity linear --c-arm source_to_isocentre_mm=700"
+    assert main(words.split()) == 2
     assert "oblique: lacks mirrored" in capsys.readouterr().err
-    assert main(arguments(files, out, *view, "mirrored=true")) == 0
+    case = made(f"{words} mirrored=true")
     told = capsys.readouterr().err
     assert "oblique: rao_lao_deg is 30.0 by the DICOM header" in told and "source_to_isocentre_mm" not in told
-    expected = camera(30, cra_cau_deg=-10, pixel_mm=(5, 4), mirrored=True)
-    np.testing.assert_allclose(
-        Case.load(out).views[2].camera.projection_matrix, expected.projection_matrix, rtol=1e-12, atol=1e-12
-    )
+    assert_cameras(case, AP, LAT, camera(30, cra_cau_deg=-10, pixel_mm=(5, 4), mirrored=True))
 
 
 @given(key=st.sampled_from([*C_ARM, *C_ARM_OPTIONAL, "size", ""]), value=st.text(max_size=12) | st.floats().map(str))
 def test_any_reading_is_understood_or_refused(key, value):
-    try:
-        name, reading = parse_reading(f"{key}={value}")
-    except InputError:
-        return
-    assert name == key and (isinstance(reading, bool) or np.isfinite(reading).all())
+    parsed = result_or_refusal(parse_reading, f"{key}={value}")
+    assert parsed is None or parsed[0] == key and (isinstance(parsed[1], bool) or np.isfinite(parsed[1]).all())
+
+
+def test_calibrated_images_are_undistorted(files):
+    """By OpenCV's formula (calib3d) and SciPy's interpolation."""
+    case = made(CALIBRATED)
+    assert_cameras(case, AP, LAT)
+    ap, lateral = json.loads((files / OUT).read_text())["views"]
+    assert "distortion" not in ap and lateral["distortion"] == DISTORTION and lateral["camera"]["size"] == list(SIZE)
+    shown = case.views[1].xray
+    stored = sitk.GetArrayFromImage(sitk.ReadImage("lat.mha")).astype(np.float32)
+    fx, fy, (cx, cy) = LAT.intrinsics[0, 0], LAT.intrinsics[1, 1], LAT.intrinsics[:2, 2]
+    rows, columns = np.indices(stored.shape)
+    x, y = (columns - cx) / fx, (rows - cy) / fy
+    (k1, k2, p1, p2, k3), r2 = DISTORTION, x * x + y * y
+    radial = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3
+    bent = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x), y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+    by_scipy = -np.log(map_coordinates(stored, [bent[1] * fy + cy, bent[0] * fx + cx], order=1, cval=np.nan))
+    inside = shown.valid & np.isfinite(by_scipy)
+    assert inside.mean() > 0.8 and np.abs(bent[0] - x).max() * fx > 0.005
+    assert np.ptp((shown.line_integrals - by_scipy)[inside]) < 1e-3
+
+
+def test_the_parts_of_a_case_come_from_their_files(files):
+    parts = "--search 12 34.5 --targets targets.txt ras --reference-from-world tracker.txt ras resampling"
+    case = made(CALIBRATED.replace("--out", f"{parts} --out"))
+    assert case.search == {"rotation_deg": 12, "translation_mm": 34.5}
+    np.testing.assert_array_equal(case.targets, [[-1, -2, 3], [4, -5, 6]])
+    np.testing.assert_allclose(case.reference_from_world, REFERENCE, atol=1e-9)
+    tip, heel = case.landmarks
+    assert (tip.name, list(tip.ct), list(tip.pixels)) == ("tip", [1, 2, 3], ["AP"])
+    assert list(heel.pixels["AP"]) == [8, 6.5]
+
+
+def test_targets_come_from_slicers_files_with_their_own_axes(files):
+    np.testing.assert_array_equal(read_targets("marks.fcsv"), [[1, 2, 3], [0, 0, -3]])
+    points = [{"label": "same", "position": [1, 2, 3]}, {"label": "same", "position": [4, 5, 6]}]
+    markups = {"markups": [{"type": "Fiducial", "coordinateSystem": "RAS", "controlPoints": points}]}
+    (files / "points.mrk.json").write_text(json.dumps(markups))
+    np.testing.assert_array_equal(read_targets("points.mrk.json"), [[-1, -2, 3], [-4, -5, 6]])
+    np.testing.assert_array_equal(read_targets("targets.txt", "lps"), [[1, 2, 3], [-4, 5, 6]])
+
+
+def test_what_a_calibration_leaves_open_is_asked_for_at_a_terminal(files, at_terminal):
+    asked = at_terminal("up", "lps", "cm")
+    assert_cameras(made(CALIBRATED.replace("--given unit=cm axes=lps", "", 1)), AP, LAT)
+    assert len(asked) == 3 and "axes" in asked[0] and asked[1] == asked[0] and "unit" in asked[2]
+
+
+def test_a_calibration_may_be_the_answer_to_what_is_asked(files, at_terminal):
+    cameras = json.loads((files / "cameras.json").read_text())
+    (files / "cameras.json").write_text(json.dumps({"LAT": cameras["side"]}))
+    asked = at_terminal("ap.txt", "cameras.json", "lps", "cm", "")
+    views = "--view AP ap.mha --intensity log --view LAT lat.mha --intensity log"
+    assert_cameras(made(f"case new --ct ct.mha --out {OUT} --world-from-ct start.tfm {views}"), AP, LAT)
+    assert len(asked) == 4
+
+
+def test_poses_are_read_in_all_four_ways(files):
+    for frame, turn in (("lps", np.eye(4)), ("ras", RAS)):
+        for direction, pose in (("forward", START), ("resampling", np.linalg.inv(START))):
+            np.savetxt("pose.txt", turn @ pose @ turn)
+            for words in ([frame, direction], [direction, frame]):
+                np.testing.assert_allclose(read_pose("pose.txt", "world_from_ct", words), START, atol=1e-12)
+    write_transform("back.tfm", np.linalg.inv(START))
+    np.testing.assert_allclose(read_pose("back.tfm", "world_from_ct", ["resampling"]), START, atol=1e-9)
+    np.savetxt("named.txt", REFERENCE, header="reference_from_world: x_reference = matrix @ x_world, mm, axes LPS")
+    np.testing.assert_allclose(read_pose("named.txt", "reference_from_world"), REFERENCE)
+    assert "holds reference_from_world" in refusal(read_pose, "named.txt", "world_from_ct")
+
+
+TEXTS = st.text(max_size=60) | st.lists(
+    st.lists(st.floats() | st.text(max_size=3), max_size=4).map(lambda row: ",".join(map(str, row))), max_size=4
+).map("\n".join)
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(TEXTS)
+def test_any_text_is_points_or_refused(tmp_path, text):
+    path = tmp_path / "any.txt"
+    path.write_text(text, encoding="utf-8")
+    for read in (lambda: read_targets(path, "ras"), lambda: list(read_pixels(path).values())):
+        points = result_or_refusal(read)
+        assert points is None or np.isfinite(points).all()

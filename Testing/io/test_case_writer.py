@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import sys
 import tempfile
 from pathlib import Path
 
@@ -30,17 +29,10 @@ PIXEL_MM = (None, (1.0, 1.0), (1.0, 0.3), (0.194, 0.1 + 0.2), (1 / 3, 1 / 3))
 def grid(seed: int, *, mirrored: bool) -> np.ndarray:
     """(4, 4): an oblique grid of one or the other handedness, with numbers of many digits."""
     random = np.random.default_rng(seed)
-    affine = np.eye(4)
-    affine[:3, :3] = (
-        Rotation.random(random_state=seed).as_matrix() * random.uniform(0.3, 3, 3) * [1, 1, -1 if mirrored else 1]
+    axes = random.uniform(0.3, 3, 3) * [1, 1, -1 if mirrored else 1]
+    return rigid.from_rotation_translation(
+        Rotation.random(random_state=seed).as_matrix() * axes, random.uniform(-400, 400, 3)
     )
-    affine[:3, 3] = random.uniform(-400, 400, 3)
-    return affine
-
-
-def body(seed: int, unit: str, *, whole: bool) -> np.ndarray:
-    values = np.random.default_rng(seed).uniform(-1024 if unit == "hu" else 0, 3071, (5, 6, 7))
-    return np.rint(values) if whole else values
 
 
 def picture(seed: int, dtype: type, shape: tuple[int, int]) -> np.ndarray:
@@ -57,47 +49,33 @@ def picture(seed: int, dtype: type, shape: tuple[int, int]) -> np.ndarray:
     unit=st.sampled_from(["hu", "relative"]),
     flags=st.tuples(*[st.booleans()] * 4),
     intensity=st.sampled_from(["linear", "log"]),
-    views=st.integers(1, 3),
     sd=st.sampled_from([0, 0.1, None]),
 )
-def test_what_is_written_is_read_to_the_last_digit(seed, dtype, pixel_mm, unit, flags, intensity, views, sd):
+def test_what_is_written_is_read_to_the_last_digit(seed, dtype, pixel_mm, unit, flags, intensity, sd):
     mirrored, left_handed, whole, with_masks = flags
     random = np.random.default_rng(seed)
-    ct = ct_from_array(body(seed, unit, whole=whole), grid(seed, mirrored=left_handed), unit)
-    if with_masks:
-        ct = masked(ct, ct.volume.values > 1000)
+    values = random.uniform(-1024 if unit == "hu" else 0, 3071, (5, 6, 7))
+    ct = ct_from_array(np.rint(values) if whole else values, grid(seed, mirrored=left_handed), unit)
+    ct = masked(ct, ct.volume.values > 1000) if with_masks else ct
     images, masks, entries = {}, {}, []
-    for number in range(views):
+    for number in range(2):
         rows, columns = (int(size) for size in random.integers(12, 30, 2))
         name = f"Säule {number}"
         images[name] = raw_image(picture(seed + number, dtype, (rows, columns)), pixel_mm)
-        if with_masks:
-            masks[name] = random.random((rows, columns)) < 0.8
+        masks |= {name: random.random((rows, columns)) < 0.8} if with_masks else {}
         rotation = Rotation.random(random_state=seed + number).as_matrix()
         pose = rigid.from_rotation_translation(rotation, random.uniform(-30, 30, 3) + [0, 0, 700])
         focal = random.uniform(500, 9000)
-        intrinsics = np.array(
-            [[-focal if mirrored else focal, 0.3, columns / 3], [0, 1.01 * focal, rows / 7], [0, 0, 1]]
-        )
-        entries.append(
-            {
-                "name": name,
-                "intensity": intensity,
-                "rotation_sd_deg": sd,
-                "translation_sd_mm": sd,
-                "camera": {"intrinsics": intrinsics, "camera_from_world": pose, "size": [columns, rows]},
-            }
-        )
+        intrinsics = [[-focal if mirrored else focal, 0.3, columns / 3], [0, 1.01 * focal, rows / 7], [0, 0, 1]]
+        given_camera = {"intrinsics": np.array(intrinsics), "camera_from_world": pose, "size": [columns, rows]}
+        known = {"rotation_sd_deg": sd, "translation_sd_mm": sd}
+        entries.append({"name": name, "intensity": intensity, "camera": given_camera, **known})
     assume(all(image.values.std() > 0 for image in images.values()))
     with tempfile.TemporaryDirectory() as folder:
-        path = write_case(folder, {"views": entries}, ct, images, masks)
-        case = Case.load(path)
+        case = Case.load(write_case(folder, {"views": entries}, ct, images, masks))
     np.testing.assert_array_equal(case.ct.volume.values, ct.volume.values)
     np.testing.assert_allclose(case.ct.volume.ct_from_index, ct.volume.ct_from_index, rtol=1e-14, atol=1e-14)
-    assert case.ct.unit == unit and (case.ct.mask is None) == (ct.mask is None)
-    if with_masks:
-        np.testing.assert_array_equal(case.ct.mask, ct.mask)
-    assert [view.name for view in case.views] == list(images)
+    assert case.ct.unit == unit and np.array_equal(case.ct.mask, ct.mask)
     for view, entry in zip(case.views, entries, strict=True):
         xray = to_line_integrals(images[view.name], intensity)
         np.testing.assert_array_equal(view.xray.line_integrals, xray.line_integrals)
@@ -105,24 +83,16 @@ def test_what_is_written_is_read_to_the_last_digit(seed, dtype, pixel_mm, unit, 
         np.testing.assert_array_equal(view.camera.intrinsics, entry["camera"]["intrinsics"])
         np.testing.assert_allclose(view.camera.camera_from_world, entry["camera"]["camera_from_world"], atol=1e-13)
         assert view.rotation_sd_deg == view.translation_sd_mm == sd
-        if pixel_mm is None:
-            assert view.xray.pixel_mm is None
-        else:
-            assert view.xray.pixel_mm == pytest.approx(pixel_mm, rel=1e-15)
+        assert view.xray.pixel_mm == (pixel_mm and pytest.approx(pixel_mm, rel=1e-15))
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int64, np.float32])
-@pytest.mark.parametrize("swapped", [False, True])
-def test_simpleitk_reads_the_values_where_they_were(tmp_path, dtype, swapped):
-    values = np.arange(24).reshape(2, 3, 4).astype(dtype)
-    affine = grid(3, mirrored=True)
-    (tmp_path / "a.mha").write_bytes(
-        metaimage(values.astype(values.dtype.newbyteorder()) if swapped else values, affine)
-    )
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int64, np.float32, ">i2"])
+def test_simpleitk_reads_the_values_where_they_were(tmp_path, dtype):
+    values, affine = np.arange(24).reshape(2, 3, 4).astype(dtype), grid(3, mirrored=True)
+    (tmp_path / "a.mha").write_bytes(metaimage(values, affine))
     image = sitk.ReadImage(str(tmp_path / "a.mha"))
-    array = sitk.GetArrayFromImage(image)
-    np.testing.assert_array_equal(array, values)
-    assert array.dtype == dtype
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), values)
+    assert sitk.GetArrayFromImage(image).dtype == np.dtype(dtype).newbyteorder("=")
     for index in ((0, 0, 0), (3, 1, 0), (0, 2, 1)):
         np.testing.assert_allclose(image.TransformIndexToPhysicalPoint(index), (affine @ [*index, 1])[:3], rtol=1e-14)
 
@@ -134,19 +104,14 @@ def memory(**changes) -> dict:
     affine = np.diag([4.0, 4, 4, 1])
     affine[:3, 3] = -22
     ct = masked(ct_from_array(values, affine), values > 0)
-    images = {
-        name: raw_image(picture(seed, np.uint16, (16, 20)), (4.0, 4.0)) for seed, name in enumerate(("AP", "LAT"))
-    }
+    names = enumerate(("AP", "LAT"))
+    images = {name: raw_image(picture(seed, np.uint16, (16, 20)), (4.0, 4.0)) for seed, name in names}
+    c_arm = {**READING, "rao_lao_deg": np.float32(90), "size": np.array([20, 16])}
     content = {
         "version": 1,
         "views": [
             {"name": "AP", "frame": 7, "image": "elsewhere.dcm", "projection_matrix": camera(0).projection_matrix},
-            {
-                "name": "LAT",
-                "c_arm": {**READING, "rao_lao_deg": np.float32(90), "size": np.array([20, 16])},
-                "rotation_sd_deg": None,
-                "translation_sd_mm": 2.5,
-            },
+            {"name": "LAT", "c_arm": c_arm, "rotation_sd_deg": None, "translation_sd_mm": 2.5},
         ],
         "ct": "/home/somebody/ct.nii.gz",
         "shared_unknowns": {"source_to_detector_sd_mm": 10},
@@ -155,56 +120,51 @@ def memory(**changes) -> dict:
         "training": {"roll_deg": 0.1 + 0.2, "beam_mm": 0},
         "targets": np.array([[1 / 3, 2, 3]]),
         "landmarks": [{"name": "tip", "ct": np.array([1, 2, 3]), "views": {"AP": [9.5, 7], "LAT": [10, 7.5]}}],
-        "reference_from_world": np.eye(4),
         "truth": {"world_from_ct": START},
     }
     return {"content": content, "ct": ct, "images": images, "masks": {"LAT": np.indices((16, 20))[0] > 2}, **changes}
 
 
 def test_everything_else_is_kept_and_nothing_is_added(tmp_path):
-    path = write_case(tmp_path / "new" / "case", **memory())
-    assert path == tmp_path / "new" / "case" / "case.json"
+    with pytest.warns(UserWarning, match='"colour"'):
+        path = write_case(tmp_path / "a" / "case", **memory(content={**memory()["content"], "colour": "blue"}))
+    assert json.loads(path.read_text())["colour"] == "blue"
+    path = write_case(tmp_path / "a" / "case", **memory())
+    assert path == tmp_path / "a" / "case" / "case.json"
     names = {"case.json", "ct.mha", "mask.mha", "view1.mha", "view2.mha", "view2_mask.png"}
-    assert {file.name for file in path.parent.iterdir()} == names
     case = Case.load(path)
-    assert set(case.inputs) == names
+    assert {file.name for file in path.parent.iterdir()} == set(case.inputs) == names
     assert case.search == {"rotation_deg": 0.1 + 0.2, "translation_mm": 20}
     assert case.training == {"roll_deg": 0.1 + 0.2, "beam_mm": 0}
     assert case.targets[0, 0] == 1 / 3 and case.shared_unknowns.source_to_detector_sd_mm == 10
-    assert case.landmarks[0].name == "tip" and case.landmarks[0].pixels["LAT"].tolist() == [10, 7.5]
+    assert case.landmarks[0].pixels["LAT"].tolist() == [10, 7.5]
     for matrix in (case.world_from_ct, case.truth_world_from_ct):
         np.testing.assert_allclose(matrix, START, atol=1e-15)
-    np.testing.assert_allclose(
-        case.views[0].camera.projection_matrix, camera(0).projection_matrix, rtol=1e-12, atol=1e-9
-    )
     assert case.views[1].xray.pixel_mm == (4, 4) and not case.views[1].xray.valid[:3].any()
     for file in path.parent.iterdir():
         assert b"somebody" not in file.read_bytes() and b"elsewhere" not in file.read_bytes()
 
 
-def test_a_case_is_replaced_as_a_whole(tmp_path):
+def test_a_case_is_replaced_as_a_whole(tmp_path, monkeypatch):
     write_case(tmp_path, **memory())
     (tmp_path / "notes.txt").write_text("kept")
-    case = write_case(
-        tmp_path,
-        **memory(ct=ct_from_array(np.linspace(0, 9, 1000).reshape(10, 10, 10), np.eye(4), "relative"), masks={}),
-    )
-    loaded = Case.load(case)
+    other = ct_from_array(np.linspace(0, 9, 1000).reshape(10, 10, 10), np.eye(4), "relative")
+    loaded = Case.load(write_case(tmp_path, **memory(ct=other, masks={})))
     assert loaded.ct.unit == "relative" and loaded.ct.mask is None and loaded.views[1].xray.valid.all()
     assert (tmp_path / "notes.txt").read_text() == "kept"
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "No permission")))
+    assert "No permission" in refusal(lambda: write_case(tmp_path, **memory()))
+    assert not (tmp_path / "case.json").exists()  # as files may be another case's
+    assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
-
-
-@pytest.mark.parametrize("nth", range(6))
+@pytest.mark.parametrize("nth", [0, 2, 5])
 @pytest.mark.parametrize("older", [False, True])
 def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_case(tmp_path, monkeypatch, nth, older):
     folder = tmp_path / "case"
     if older:
         write_case(folder, **memory())
-        before = contents(folder)
+    before = {file.name: file.read_bytes() for file in folder.glob("*")}
     write_bytes, written = Path.write_bytes, []
 
     def until_full(path, data):
@@ -216,48 +176,15 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_case(tmp_path, monk
 
     monkeypatch.setattr(Path, "write_bytes", until_full)
     message = refusal(lambda: write_case(folder, **memory()))
-    assert message.startswith(f"{folder}: ") and "(No space left on device)" in message
-    assert len(written) == nth + 1 and (contents(folder) == before if older else not folder.exists())
-
-
-def test_a_file_that_the_system_does_not_take_whole_is_no_file(tmp_path):
-    resource = pytest.importorskip("resource", reason="needs a system on which the size of files can be limited")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (400, limits[1]))  # the CT's file is larger
-    try:
-        message = refusal(lambda: write_case(tmp_path / "case", **memory()))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert "cannot be written" in message and not (tmp_path / "case").exists()
-
-
-def test_while_files_are_replaced_there_is_no_case_json(tmp_path, monkeypatch):
-    write_case(tmp_path, **memory())
-    monkeypatch.setattr(
-        os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "Permission denied"))
-    )
-    assert "Permission denied" in refusal(lambda: write_case(tmp_path, **memory()))
-    assert not (tmp_path / "case.json").exists() and not [
-        file for file in tmp_path.iterdir() if file.name.startswith(".")
-    ]
+    assert message.startswith(f"{folder}: ") and "(No space left on device)" in message and len(written) == nth + 1
+    assert folder.exists() == older and before == {file.name: file.read_bytes() for file in folder.glob("*")}
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("no folder")
-    locked = tmp_path / "locked"
-    locked.mkdir()
-    locked.chmod(0o500)
-    folders = [tmp_path / "file", tmp_path / "file" / "case"]
-    if not os.access(locked, os.W_OK):
-        folders.append(locked)
-    elif sys.platform == "linux":  # as root, who may write to it, but not there
-        folders.append(Path("/proc"))
-    for folder in folders:
+    for folder in (tmp_path / "file", tmp_path / "file" / "case"):
         message = refusal(lambda folder=folder: write_case(folder, **memory()))
-        assert (
-            message.startswith(f"{folder}: the case cannot be written there (") and "choose another folder" in message
-        )
-    assert (tmp_path / "file").read_text() == "no folder" and not list(locked.iterdir())
+        assert message.startswith(f"{folder}: the case cannot be written there (") and "another folder" in message
 
 
 @pytest.mark.parametrize(
@@ -265,20 +192,11 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     [
         (["views", 1, "c_arm", "rao_lao_deg"], np.nan, "views[1].c_arm.rao_lao_deg"),
         (["views", 0, "projection_matrix"], REMOVED, "views[0] has no geometry"),
-        (["views", 0, "projection_matrix"], [[1, 2, 3]], "views[0].projection_matrix"),
-        (["world_from_ct"], np.diag([1.0, 1, 2, 1]), "world_from_ct"),
         (["version"], 99, "version is 99"),
     ],
 )
 def test_what_is_no_case_is_refused_in_the_words_of_its_reader(tmp_path, keys, value, found):
-    message = refusal(
-        lambda: write_case(tmp_path / "case", **memory(content=changed(memory()["content"], keys, value)))
-    )
-    assert message.startswith(str(tmp_path / "case" / "case.json") + ": ") and found in message
+    content = changed(memory()["content"], keys, value)
+    message = refusal(lambda: write_case(tmp_path / "case", **memory(content=content)))
+    assert message.startswith(f"{tmp_path / 'case' / 'case.json'}: ") and found in message
     assert not (tmp_path / "case").exists()
-
-
-def test_unknown_keys_warn_and_are_kept(tmp_path):
-    with pytest.warns(UserWarning, match='"colour"'):
-        path = write_case(tmp_path, **memory(content={**memory()["content"], "colour": "blue"}))
-    assert json.loads(path.read_text())["colour"] == "blue"

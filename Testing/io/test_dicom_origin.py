@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 import tiny_case
 from imaging.dicom_files import XA_IMAGE, write_dicom, write_series
 
@@ -42,18 +41,6 @@ def test_dicom_files_are_known_by_their_uids(origin, tmp_path):
     assert (run.study_uid, run.series_uid, run.sop_class_uid, run.frame) == ("1.2.6", "1.2.7", XA_IMAGE, 1)
     assert found.views["LAT"].frame is None and found.views["LAT"].sop_instance_uid != run.sop_instance_uid
     assert "LAT" not in origin(tiny_case.changed(case, ["views", 1, "image"], "bad.dcm")).views
-
-
-def test_a_real_xray_is_known_by_its_uids(origin, shared_data):
-    path = (shared_data / "dicom" / "xa-multiframe-jpeg.dcm").resolve()
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    case = tiny_case.minimal()
-    case["views"][0] |= {"image": str(path), "frame": 4}
-    image = origin(case).views["AP"]
-    assert image.frame == 4 and image.sop_instance_uid == reader.GetMetaData("0008|0018").strip("\0 ")
-    assert image.study_uid == reader.GetMetaData("0020|000d").strip("\0 ")
 
 
 def test_other_files_have_no_uids_but_the_ct_a_lasting_one(write_case, tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 
 import numpy as np
 import pydicom
@@ -18,9 +17,8 @@ from tiny_case import refusal
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.dicom_identity import uid_of
 from MultiViewRegistrationLib.io.navigation.exports import write_exports
-from MultiViewRegistrationLib.io.navigation.igtl import messages_of
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
-from MultiViewRegistrationLib.io.pose_files import read_start_pose
+from MultiViewRegistrationLib.io.transforms import read_start_pose
 
 POSE, REFERENCE = pose(1), pose(2)
 POINTS = np.c_[np.random.default_rng(3).uniform(-1000, 1000, (20, 3)), np.ones(20)]
@@ -211,23 +209,14 @@ def test_a_uid_made_of_a_hash_is_one_and_stays_the_same():
     [
         ({"version": 99}, "update"),
         ({"world_from_ct": [[1]]}, "world_from_ct"),
-        ({"world_from_ct": (2 * POSE).tolist()}, "world_from_ct"),
         ({"verdict": "fine"}, "verdict"),
-        ({"views": None}, "views"),
         ({"frame_of_reference_uid": {"world": "1.2; rm"}}, "UID"),
         ({"override": 3}, "override"),
-        ({"inputs": []}, "inputs"),
         ({"views": [{"name": "a", "dicom": {"study_uid": "x"}}]}, "study_uid"),
     ],
 )
 def test_what_is_no_result_is_refused(tmp_path, changes, word):
     assert word in refusal(RegistrationExport.read, write_result(tmp_path, **changes))
-
-
-def test_without_pyigtl_a_sentence_says_what_to_install(tmp_path, monkeypatch):
-    exported = RegistrationExport.read(write_result(tmp_path))
-    monkeypatch.setitem(sys.modules, "pyigtl", None)
-    assert "multiview-registration[navigation]" in refusal(messages_of, exported)
 
 
 KEYS = st.sampled_from(
@@ -252,6 +241,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=3))
 def test_any_content_is_a_result_or_refused(tmp_path, changes):
@@ -261,9 +251,3 @@ def test_any_content_is_a_result_or_refused(tmp_path, changes):
         assert len(str(error).splitlines()) == 1
     else:
         assert exported.poses["world_from_ct"].shape == (4, 4)
-
-
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
-    (tmp_path / "file").write_text("")
-    exported = RegistrationExport.read(write_result(tmp_path / "result"))
-    assert "cannot be written" in refusal(write_exports, exported, tmp_path / "file" / "out")

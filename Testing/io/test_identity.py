@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import warnings
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from planted_dicom import SECRETS, write_ct, write_xray
 from tiny_case import minimal
 
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.dicom_identity import differences
 
 PATIENTS, SIDES, DAYS = "patients (PatientID)", "sides of the body (laterality)", "days (StudyDate)"
 
@@ -78,22 +72,3 @@ def test_a_difference_is_one_sentence_without_a_value(told, tags, what, entries)
 )
 def test_what_agrees_or_is_not_said_is_left_alone(told, tags):
     assert told(**tags) == []
-
-
-def test_several_differences_are_a_sentence_each(told):
-    assert len(told(ct={"PatientID": "OTHER-1", "StudyDate": "20240228", "Laterality": "R"})) == 3
-
-
-@settings(max_examples=100, deadline=None)
-@given(cut=st.integers(0, 700), at=st.integers(132, 700), wrong=st.binary(max_size=12), prefix=st.booleans())
-def test_a_damaged_header_is_no_difference_and_no_error(cut, at, wrong, prefix):
-    """It is told of where the image is read."""
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("error")
-        whole = write_xray(Path(folder, "whole.dcm"), np.ones((2, 2)))
-        data = whole.read_bytes()
-        damaged = Path(folder, "damaged.dcm")
-        damaged.write_bytes(((data[:at] + wrong + data[at + len(wrong) :])[:cut]) if prefix else wrong)
-        views = [SimpleNamespace(field="views[0]", image=SimpleNamespace(path=damaged))]
-        sentences = differences(SimpleNamespace(path=Path("case.json"), ct=SimpleNamespace(path=whole), views=views))
-    assert all(sentence.startswith("case.json: views[0].image and ct are of different") for sentence in sentences)

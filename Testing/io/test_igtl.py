@@ -161,8 +161,6 @@ def test_an_address_is_host_and_port(text, expected):
     assert igtl.address(text) == expected
 
 
-@pytest.mark.parametrize(
-    "text", ["", ":1", "host:", "host:0", "host:70000", "host:x", "a..b:1", f"{'a' * 70}:1", "host:٣"]
-)
+@pytest.mark.parametrize("text", ["", "host:0", "host:70000", "host:x", "host:٣"])
 def test_other_addresses_are_refused(text):
     assert "host:port" in refusal(igtl.address, text)

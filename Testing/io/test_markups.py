@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_case import refusal
+from tiny_case import refusal, result_or_refusal
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
 from MultiViewRegistrationLib.io.points import read_markups, with_ct_points
 
@@ -101,18 +100,14 @@ def test_what_slicer_itself_writes(tmp_path, kind, ending):
     "name, content, word",
     [
         ("a.fcsv", slicer_4("LPS").replace("# CoordinateSystem = LPS\n", ""), "CoordinateSystem"),
-        ("a.fcsv", slicer_4("2"), '"2"'),
         ("a.fcsv", slicer_4("LPS").replace("tip", "ASIS, left").replace("0,ASIS, left", '0,"ASIS, left"'), "twice"),
         ("a.fcsv", slicer_4("LPS").replace("912.5", "high"), "high"),
         ("a.fcsv", slicer_4("LPS").replace("912.5", "1e999"), "finite"),
         ("a.fcsv", slicer_4("LPS").replace("tip", ""), "without a label"),
-        ("a.fcsv", slicer_4("LPS").replace("label", "name"), "columns"),
         ("a.fcsv", "# CoordinateSystem = LPS\n", "no points"),
-        ("a.fcsv", None, "a.fcsv"),
         ("a.mrk.json", markups("IJK"), "IJK"),
         ("a.mrk.json", markups("LPS", coordinateUnits="cm"), "mm"),
         ("a.mrk.json", "[]", "markups"),
-        ("a.mrk.json", markups("LPS", controlPoints=[]), "no points"),
         ("a.mrk.json", markups("LPS", controlPoints=[{"label": "a"}]), "position"),
     ],
 )
@@ -131,17 +126,8 @@ def test_points_go_to_the_landmarks_of_their_names(tmp_path):
     assert "none of the case's landmarks" in refusal(with_ct_points, landmarks[1:], tmp_path / "a.fcsv")
 
 
-PIECES = [
-    "# CoordinateSystem = LPS",
-    "# CoordinateSystem = 0",
-    "# columns = label,x,y,z",
-    "# columns = id",
-    "a,1,2,3",
-    'b,"1,2',
-    "c,nan,1,2",
-    ",,,",
-    "é",
-]
+PIECES = ["# CoordinateSystem = LPS", "# CoordinateSystem = 0", "# columns = label,x,y,z", "# columns = id"]
+PIECES += ["a,1,2,3", 'b,"1,2', "c,nan,1,2", ",,,", "é"]
 KEYS = st.sampled_from("markups coordinateSystem controlPoints label position".split())
 TREES = st.recursive(
     st.none() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -149,18 +135,15 @@ TREES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["a.fcsv", "a.json"]),
-    st.one_of(
-        st.binary(max_size=200),
-        st.lists(st.sampled_from(PIECES)).map(lambda lines: "\n".join(lines).encode()),
-        TREES.map(lambda value: json.dumps(value).encode()),
-    ),
+    st.binary(max_size=200)
+    | st.lists(st.sampled_from(PIECES)).map(lambda lines: "\n".join(lines).encode())
+    | TREES.map(lambda value: json.dumps(value).encode()),
 )
 def test_any_bytes_are_landmarks_or_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    try:
-        assert all(np.isfinite(point).all() and point.shape == (3,) for point in read_markups(tmp_path / name).values())
-    except InputError as error:
-        assert len(str(error).splitlines()) == 1
+    for point in (result_or_refusal(read_markups, tmp_path / name) or {}).values():
+        assert np.isfinite(point).all() and point.shape == (3,)

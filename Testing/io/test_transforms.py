@@ -1,24 +1,41 @@
-"""Transform files, read back with SimpleITK."""
+"""Transforms from and for other programs: every direction and frame is proved by a point, and none is guessed."""
 
 from __future__ import annotations
+
+import io
+import json
+import zipfile
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from scipy.spatial.transform import Rotation
-from tiny_case import refusal
+from handed_result import pose, write_result
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny_case import START, changed, full, refusal, result_or_refusal
 
-from MultiViewRegistrationLib.io.transforms import read_transform, write_slicer_transform, write_transform
+from MultiViewRegistrationLib.io.calibration.read import read_calibration
+from MultiViewRegistrationLib.io.case_file import CaseFile
+from MultiViewRegistrationLib.io.datasets.autoscoper import read_tra
+from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
+from MultiViewRegistrationLib.io.transforms import (
+    NamedMatrix,
+    read_named_matrix,
+    read_pose,
+    read_start_pose,
+    read_transform,
+    write_h5_transform,
+    write_json,
+    write_npy,
+    write_slicer_transform,
+    write_text,
+    write_transform,
+)
 
+POSE = pose(5)
+POINT = np.array([120.0, -340.0, 77.0, 1.0])
 POINTS = np.random.default_rng(3).uniform(-1500, 1500, (50, 3))
-
-
-def pose(seed):
-    random = np.random.default_rng(seed)
-    matrix = np.eye(4)
-    matrix[:3, :3] = Rotation.random(random_state=seed).as_matrix()
-    matrix[:3, 3] = random.uniform(-2000, 2000, 3)
-    return matrix
+RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def by_itk(path, points):
@@ -26,54 +43,55 @@ def by_itk(path, points):
     return np.array([transform.TransformPoint(point) for point in points.tolist()])
 
 
-@pytest.mark.parametrize("seed", range(5))
+def moved(matrix, points):
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def affine(matrix):
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(matrix[:3, :3].ravel().tolist())
+    transform.SetTranslation(matrix[:3, 3].tolist())
+    return transform
+
+
+@pytest.mark.parametrize("seed", range(3))
 def test_simpleitk_takes_ct_to_world_with_the_one_and_back_with_the_other(tmp_path, seed):
     world_from_ct = pose(seed)
-    write_transform(tmp_path / "world_from_ct.tfm", world_from_ct)
-    write_slicer_transform(tmp_path / "world_from_ct.slicer.tfm", world_from_ct)
-    in_world = POINTS @ world_from_ct[:3, :3].T + world_from_ct[:3, 3]
-    np.testing.assert_allclose(by_itk(tmp_path / "world_from_ct.tfm", POINTS), in_world, atol=1e-9)
-    np.testing.assert_allclose(by_itk(tmp_path / "world_from_ct.slicer.tfm", in_world), POINTS, atol=1e-9)
-    np.testing.assert_allclose(read_transform(tmp_path / "world_from_ct.tfm"), world_from_ct, atol=1e-9)
-    assert len(list(tmp_path.iterdir())) == 2
+    write_transform(tmp_path / "a.tfm", world_from_ct)
+    write_slicer_transform(tmp_path / "b.tfm", world_from_ct)
+    in_world = moved(world_from_ct, POINTS)
+    np.testing.assert_allclose(by_itk(tmp_path / "a.tfm", POINTS), in_world, atol=1e-9)
+    np.testing.assert_allclose(by_itk(tmp_path / "b.tfm", in_world), POINTS, atol=1e-9)
+    np.testing.assert_allclose(read_transform(tmp_path / "a.tfm"), world_from_ct, atol=1e-9)
+    sitk.WriteTransform(affine(world_from_ct), str(tmp_path / "itk.tfm"))
+    assert (tmp_path / "a.tfm").read_text().split() == (tmp_path / "itk.tfm").read_text().split()
 
 
+@pytest.mark.parametrize("ending", [".tfm", ".txt", ".h5"])
 @pytest.mark.parametrize("kind", [sitk.Euler3DTransform, sitk.VersorRigid3DTransform, sitk.AffineTransform])
-def test_a_transform_about_a_centre_is_read_as_it_acts(tmp_path, kind):
+def test_a_transform_about_a_centre_is_carried_as_it_acts(tmp_path, ending, kind):
     transform = kind(3) if kind is sitk.AffineTransform else kind()
     transform.SetCenter((100.0, -250.0, 75.0))
     transform.SetMatrix(pose(7)[:3, :3].ravel().tolist())
     transform.SetTranslation((1.0, 2.0, 3.0))
-    path = tmp_path / "centred.tfm"
+    path = tmp_path / f"centred{ending}"
     sitk.WriteTransform(transform, str(path))
-    matrix = read_transform(path)
-    np.testing.assert_allclose(POINTS @ matrix[:3, :3].T + matrix[:3, 3], by_itk(path, POINTS), atol=1e-9)
-
-
-def scaled(*diagonal):
-    transform = sitk.AffineTransform(3)
-    transform.SetMatrix(np.diag(diagonal).ravel().tolist())
-    return transform
+    forward = by_itk(path, POINTS)
+    np.testing.assert_allclose(moved(read_start_pose(path, "lps", "forward"), POINTS), forward, atol=1e-9)
+    np.testing.assert_allclose(moved(read_start_pose(path, "lps", "resampling"), forward), POINTS, atol=1e-9)
 
 
 @pytest.mark.parametrize(
     "transform, found",
     [
-        (scaled(1.1, 1.1, 1.1), "scale"),
-        (scaled(1.0, 1.0, -1.0), "mirror"),
         (sitk.Euler2DTransform(), "2D"),
-        (
-            sitk.CompositeTransform([sitk.TranslationTransform(3), sitk.Euler3DTransform()]),
-            "several transforms",
-        ),
+        (sitk.CompositeTransform([sitk.TranslationTransform(3), sitk.Euler3DTransform()]), "several transforms"),
         (sitk.BSplineTransform(3), "BSplineTransform"),
     ],
 )
 def test_other_transforms_are_refused(tmp_path, transform, found):
-    path = tmp_path / "other.tfm"
-    sitk.WriteTransform(transform, str(path))
-    message = refusal(read_transform, path)
-    assert found in message and str(path) in message
+    sitk.WriteTransform(transform, str(tmp_path / "other.tfm"))
+    assert found in refusal(read_transform, tmp_path / "other.tfm")
 
 
 @pytest.mark.parametrize("ending", ["tfm", "h5"])
@@ -82,9 +100,8 @@ def test_of_two_transforms_the_first_is_not_taken(tmp_path, ending):
     path = tmp_path / f"two.{ending}"
     sitk.WriteTransform(sitk.Euler3DTransform(), str(path))
     if ending == "tfm":
-        path.write_text(
-            path.read_text() + path.read_text().partition("#Transform 0")[2].replace("#Transform 0", "#Transform 1")
-        )
+        second = path.read_text().partition("#Transform 0")[2].replace("#Transform 0", "#Transform 1")
+        path.write_text(path.read_text() + second)
     else:
         h5py = pytest.importorskip("h5py", reason="needs h5py: pip install -e .[hdf5]")
         with h5py.File(path, "a") as file:
@@ -94,51 +111,168 @@ def test_of_two_transforms_the_first_is_not_taken(tmp_path, ending):
 
 
 @pytest.mark.parametrize(
-    "content",
-    [
-        None,
-        b"",
-        b"no transform",
-        b"#Insight Transform File V1.0\nTransform: Nothing\n",
-        b"#Insight Transform File V1.0\n#Transform 0\nTransform: \xff\xfe_double_3_3\nParameters: 1\nFixedParameters: 0\n",
-    ],
+    "comment", ["Transform: Nothing\nParameters: 9 9 9\r\n\x00\u2028", "mm ± 2°", "", "x" * 100_000, "\udc80"]
 )
-def test_files_that_are_no_transform_are_refused(tmp_path, content):
-    path = tmp_path / "broken.tfm"
-    if content is not None:
-        path.write_bytes(content)
-    assert str(path) in refusal(read_transform, path)
+def test_a_comment_is_one_line_that_itk_skips(tmp_path, comment):
+    path = tmp_path / "a.tfm"
+    write_transform(path, POSE, comment)
+    np.testing.assert_allclose(by_itk(path, POINTS), moved(POSE, POINTS), atol=1e-9)
+    lines = path.read_text("utf-8").splitlines()
+    assert len(lines) == 6 and lines[1].startswith("# ") and lines[1].count("Nothing") == comment.count("Nothing")
+
+
+def test_the_words_of_an_h5_file_leave_its_data_alone(tmp_path):
+    h5py = pytest.importorskip("h5py", reason="needs h5py: pip install h5py")
+    for comment in ("short", "a long one: " + "√" * 1500):
+        write_h5_transform(tmp_path / "a.h5", POSE, comment)
+        np.testing.assert_allclose(by_itk(tmp_path / "a.h5", POINTS), moved(POSE, POINTS), atol=1e-9)
+        with h5py.File(tmp_path / "a.h5") as file:
+            head = (tmp_path / "a.h5").read_bytes()[: file.userblock_size]
+        assert head.rstrip(b"\0").decode() == comment + "\n" and len(list(tmp_path.iterdir())) == 1
+
+
+WRITERS = {
+    ".txt": lambda path, matrix: np.savetxt(path, matrix, fmt="%.17g"),
+    ".npy": np.save,
+    ".json": lambda path, matrix: path.write_text(json.dumps(matrix.tolist())),
+}
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+@pytest.mark.parametrize("frame", ["lps", "ras"])
+@pytest.mark.parametrize("direction", ["forward", "resampling"])
+def test_a_matrix_takes_a_point_where_its_frame_and_direction_say(tmp_path, ending, frame, direction):
+    to_frame = RAS_FROM_LPS if frame == "ras" else np.eye(4)
+    matrix = to_frame @ POSE @ to_frame
+    WRITERS[ending](tmp_path / f"pose{ending}", matrix if direction == "forward" else np.linalg.inv(matrix))
+    found = read_start_pose(tmp_path / f"pose{ending}", frame, direction)
+    np.testing.assert_allclose(found @ POINT, POSE @ POINT, atol=1e-9)
+
+
+def test_what_a_file_does_not_say_is_asked_for(tmp_path):
+    np.savetxt(tmp_path / "a.txt", POSE)
+    write_transform(tmp_path / "a.tfm", POSE)
+    assert "--frame lps or --frame ras" in refusal(read_start_pose, tmp_path / "a.txt", None, "forward")
+    assert "--direction forward or --direction resampling" in refusal(read_start_pose, tmp_path / "a.txt", "lps", None)
+    assert "--direction" in refusal(read_start_pose, tmp_path / "a.tfm", "lps", None)
+    assert "--frame" in refusal(read_start_pose, tmp_path / "a.tfm", None, "forward")
+
+
+@pytest.mark.parametrize("write, ending", [(write_text, ".txt"), (write_npy, ".npy"), (write_json, ".json")])
+@pytest.mark.parametrize("axes", ["lps", "ras"])
+@pytest.mark.parametrize("name", ["world_from_ct", "ct_from_world"])
+def test_what_a_file_says_itself_need_not_be_given_and_is_not_contradicted(tmp_path, write, ending, axes, name):
+    path = tmp_path / f"named{ending}"
+    matrix = POSE if name == "world_from_ct" else np.linalg.inv(POSE)
+    write(path, NamedMatrix(matrix, name, "lps").in_axes(axes), "not for use: √ 1 2 3")
+    direction = "forward" if name == "world_from_ct" else "resampling"
+    np.testing.assert_allclose(read_start_pose(path), POSE, atol=1e-9)
+    np.testing.assert_allclose(read_start_pose(path, axes, direction), POSE, atol=1e-9)
+    assert axes in refusal(read_start_pose, path, "ras" if axes == "lps" else "lps", None)
+    assert direction in refusal(read_start_pose, path, None, "resampling" if direction == "forward" else "forward")
+
+
+def array_bytes(descr, shape, tail=b"\0" * 128) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": descr, "fortran_order": False, "shape": shape})
+    return stream.getvalue() + tail
+
+
+def pickled() -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.array([{"a": 1}], object), allow_pickle=True)
+    return stream.getvalue()
 
 
 @pytest.mark.parametrize(
-    "comment",
+    "name, content",
     [
-        "Override: an X-ray was replaced: 1 2 3.",
-        "Transform: Nothing\nParameters: 9 9 9\r\n\x00\u2028",
-        "mm ± 2°",
-        "",
-        "x" * 100_000,
-        "\udc80",
+        ("a.npy", pickled()),
+        ("a.npy", array_bytes("<f8", (100_000, 100_000))),
+        ("a.npy", array_bytes("<f8", (4, 4), b"\0" * 98)),
+        ("a.npy", b"PK\3\4"),
+        ("a.npy", b""),
+        ("a.txt", b"1 2 3"),
+        ("a.txt", b"\xff\xfe"),
+        ("a.txt", b"nan " * 16),
+        ("a.txt", None),
+        ("a.json", b"{}"),
+        ("a.json", b"[[1]]"),
+        ("a.json", b'{"world_from_ct": 3, "ct_from_world": 4}'),
+        ("a.json", b'{"matrix": 1, "axes": "IJK"}'),
+        ("a.json", json.dumps({"reference_from_ct": POSE.tolist(), "axes": "LPS"}).encode()),
+        ("a.h5", b"\x89HDF\r\n\x1a\n"),
+        ("a.tfm", b""),
+        ("a.tfm", b"#Insight Transform File V1.0\nTransform: Nothing\n"),
+        ("a.tfm", b"#Insight Transform File V1.0\n#Transform 0\nTransform: \xff\xfe_double_3_3\nParameters: 1\n"),
+        ("a.txt", b"#Insight Transform File V1.0\n"),
     ],
 )
-def test_a_comment_is_one_line_that_itk_skips(tmp_path, comment):
-    plain, commented = tmp_path / "plain.tfm", tmp_path / "commented.tfm"
-    write_transform(plain, pose(4))
-    write_transform(commented, pose(4), comment)
-    np.testing.assert_array_equal(by_itk(commented, POINTS), by_itk(plain, POINTS))
-    first, *rest = plain.read_text("utf-8").splitlines()
-    lines = commented.read_text("utf-8").splitlines()
-    assert lines[0] == first == "#Insight Transform File V1.0" and lines[2:] == rest
-    assert lines[1].startswith("# ") and lines[1].count("Nothing") == comment.count("Nothing")
-    write_slicer_transform(commented, pose(4), comment)
-    np.testing.assert_allclose(read_transform(commented) @ pose(4), np.eye(4), atol=1e-9)
-    assert commented.read_text("utf-8").splitlines()[1] == lines[1] and len(list(tmp_path.iterdir())) == 2
+def test_what_is_no_matrix_is_refused_in_a_sentence(tmp_path, name, content):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert name in refusal(read_start_pose, tmp_path / name, "lps", "forward")
 
 
-def test_the_file_is_what_itk_writes(tmp_path):
-    transform = sitk.AffineTransform(3)
-    transform.SetMatrix(pose(2)[:3, :3].ravel().tolist())
-    transform.SetTranslation(pose(2)[:3, 3].tolist())
-    sitk.WriteTransform(transform, str(tmp_path / "itk.tfm"))
-    write_transform(tmp_path / "ours.tfm", pose(2))
-    assert (tmp_path / "ours.tfm").read_text().split() == (tmp_path / "itk.tfm").read_text().split()
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from([".txt", ".npy", ".json"]),
+    st.one_of(
+        st.binary(max_size=200),
+        st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")),
+        st.binary(max_size=60).map(lambda tail: b"\x93NUMPY\1\0v\0" + tail),
+        st.lists(st.floats(), min_size=15, max_size=17).map(lambda numbers: " ".join(map(str, numbers)).encode()),
+    ),
+)
+def test_any_bytes_are_a_matrix_or_refused(tmp_path, ending, content):
+    (tmp_path / f"fuzz{ending}").write_bytes(content)
+    found = result_or_refusal(read_named_matrix, tmp_path / f"fuzz{ending}")
+    assert found is None or found.matrix.shape == (4, 4)
+
+
+SHEAR, PERSPECTIVE = np.eye(4), START.copy()
+SHEAR[0, 1], PERSPECTIVE[3, 0] = 0.05, 0.1
+BAD = {
+    "scale": START @ np.diag([1.02, 1.02, 1.02, 1]),
+    "stretch": START @ np.diag([1, 1, 1.1, 1]),
+    "shear": START @ SHEAR,
+    "mirror": START @ np.diag([-1.0, 1, 1, 1]),
+    "flat": START @ np.diag([1.0, 1, 0, 1]),
+    "perspective": PERSPECTIVE,
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_is_not_rigid_is_refused_at_every_door(case_folder, tmp_path, kind):
+    matrix = BAD[kind].tolist()
+    for key in (["world_from_ct"], ["reference_from_world"], ["truth", "world_from_ct"], ["views", 2, "camera"]):
+        keys = [*key, "camera_from_world"] if key[-1] == "camera" else key
+        content = changed(full(), keys, matrix)
+        assert keys[-1] in refusal(CaseFile.from_json, case_folder / "case.json", content)
+    for key in ("world_from_ct", "reference_from_world", "views"):
+        value = [{"name": "AP", "camera_from_world": matrix}] if key == "views" else matrix
+        message = refusal(RegistrationExport.read, write_result(tmp_path, **{key: value}))
+        assert ("camera_from_world" if key == "views" else key) in message
+    for ending, write in WRITERS.items():
+        path = tmp_path / f"a{ending}"
+        write(path, BAD[kind])
+        assert path.name in refusal(read_start_pose, path, "lps", "forward")
+        assert path.name in refusal(read_pose, path, "reference_from_world", ["ras", "resampling"])
+    (tmp_path / "a.tra").write_text(",".join(map(repr, BAD[kind].ravel().tolist())))
+    assert "a.tra" in refusal(read_tra, tmp_path / "a.tra", 0, 0, 1, 1.0)
+    (tmp_path / "k.json").write_text(json.dumps({"K": np.diag([100.0, 100, 1]).tolist(), "camera_from_world": matrix}))
+    assert "k.json" in refusal(read_calibration, tmp_path / "k.json", unit="mm", axes="lps", first_pixel=0)
+    if kind != "perspective":
+        sitk.WriteTransform(affine(BAD[kind]), str(tmp_path / "a.tfm"))
+        assert "a.tfm" in refusal(read_start_pose, tmp_path / "a.tfm", "lps", "resampling")
+
+
+def test_an_archive_whose_paths_leave_its_folder_writes_nothing(tmp_path):
+    """NumPy's archives are the only ones that are opened, and never unpacked."""
+    (tmp_path / "in").mkdir()
+    with zipfile.ZipFile(tmp_path / "in" / "a.npz", "w") as archive:
+        for name in ("../outside.npy", "/tmp/outside.npy", "..\\outside.npy"):
+            archive.writestr(name, b"no array")
+    assert "a.npz" in refusal(read_calibration, tmp_path / "in" / "a.npz", unit="mm", axes="lps", first_pixel=0)
+    assert [path.name for path in tmp_path.rglob("*")] == ["in", "a.npz"]

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
 from phantom_scene import remove
 from scene_rendering import slice_view, threed_view
 from tiny_scene import complete, registration_of
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.mrml import display, layout, source_view
+from MultiViewRegistrationLib.mrml.case import case_of
+from MultiViewRegistrationLib.mrml.cleanup import SceneObserver
+from MultiViewRegistrationLib.mrml.loading import volume_node
 
 
 def nodes(scene) -> set[str]:
@@ -16,14 +21,12 @@ def nodes(scene) -> set[str]:
 
 
 def tree_items(scene) -> int:
-    import slicer
 
     return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene).GetNumberOfItems()
 
 
 @pytest.mark.parametrize("by_hand", (False, True))
 def test_a_registration_that_is_removed_leaves_the_ct_where_it_was(slicer_app, scene, watch, by_hand):
-    import slicer
 
     view = slice_view(slicer_app)
     above = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
@@ -48,7 +51,6 @@ def test_a_registration_that_is_removed_leaves_the_ct_where_it_was(slicer_app, s
 
 
 def test_an_xray_that_is_removed_takes_along_what_was_made_for_it(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.mrml import display, source_view
 
     first, second, eye = slice_view(slicer_app), slice_view(slicer_app, "XRay2"), threed_view(slicer_app)
     eye.render()
@@ -70,12 +72,10 @@ def test_an_xray_that_is_removed_takes_along_what_was_made_for_it(slicer_app, sc
 
 def test_a_folder_that_is_deleted_takes_all_but_the_ct(slicer_app, scene, watch):
     """As in Slicer's Data module, where the transform goes as well, and the registration starts again."""
-    import slicer
 
     registration = complete(scene)
     ct = registration.ct
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    from MultiViewRegistrationLib.mrml import display
 
     tree.RemoveItem(display.folder_of(registration), True, True)
     assert registration.xrays == [] and registration.ct is ct
@@ -91,9 +91,6 @@ def test_without_its_transform_the_ct_gets_another(scene, watch):
 
 
 def test_without_its_ct_it_waits_for_another(scene, watch):
-    from MultiViewRegistrationLib.mrml import display
-    from MultiViewRegistrationLib.mrml.case import case_of
-    from MultiViewRegistrationLib.mrml.loading import volume_node
 
     registration = complete(scene)
     scene.RemoveNode(registration.ct)
@@ -106,7 +103,6 @@ def test_without_its_ct_it_waits_for_another(scene, watch):
 
 
 def test_one_of_two_registrations_goes_and_the_other_stays_as_it_is(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.mrml import layout
 
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2, 3, 4)]
     first, second = complete(scene), complete(scene, "Other")
@@ -142,9 +138,6 @@ def test_a_closed_scene_leaves_no_view_behind(slicer_app, scene, watch):
 
 
 def test_the_tree_has_a_folder_for_each_registration(scene, watch):
-    import slicer
-
-    from MultiViewRegistrationLib.mrml import display
 
     registration = complete(scene)
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
@@ -169,7 +162,6 @@ def test_the_tree_has_a_folder_for_each_registration(scene, watch):
 
 
 def test_stopped_it_does_nothing_more(scene):
-    from MultiViewRegistrationLib.mrml.cleanup import SceneObserver
 
     watch = SceneObserver(scene)
     registration = complete(scene)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from MultiViewRegistrationLib.mrml.landmarks import ClickOrder
+
 PLACES = ["CT", "AP", "LAT"]
 
 
 def names_of(clicks, chosen=()):
     """The names that clicks get, each given by where it is and which landmark is meant."""
-    from MultiViewRegistrationLib.mrml.landmarks import ClickOrder
 
     order, have, named = ClickOrder(), {place: [] for place in PLACES}, []
     for place, name in chosen:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
 from tiny_scene import add_xray, c_arm
+
+from MultiViewRegistrationLib.mrml.image import refresh
+from MultiViewRegistrationLib.mrml.loading import camera_content
+from MultiViewRegistrationLib.mrml.registration import Registration
 
 ROWS, COLUMNS = np.indices((160, 200))
 FIELD = np.hypot(ROWS - 80, COLUMNS - 100) < 75
@@ -20,9 +25,6 @@ def body(blades: float = 9.0, metal: float | None = None) -> np.ndarray:
 
 def shown(scene, image) -> tuple[np.ndarray, object]:
     """Which pixels are not transparent, and the display node."""
-    from MultiViewRegistrationLib.mrml.image import refresh
-    from MultiViewRegistrationLib.mrml.loading import camera_content
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration = Registration.create(scene)
     view = add_xray(registration, "AP", camera_content(c_arm(size=(200, 160))), image.astype(np.float32))
@@ -53,10 +55,6 @@ def test_where_they_cannot_be_told_apart_all_is_shown(scene, image):
 
 
 def test_an_image_without_them_after_one_with_them_is_shown_as_a_whole(scene):
-    import slicer
-
-    from MultiViewRegistrationLib.mrml.image import refresh
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     _, display = shown(scene, body())
     [registration] = Registration.all(scene)

@@ -6,16 +6,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import slicer
 from phantom_scene import remove
 from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import ct_3d
+from MultiViewRegistrationLib.mrml.loading import volume_node
 
 
 @pytest.fixture
 def rendering(slicer_app, monkeypatch):
     """Slicer's module Volume Rendering."""
-    import slicer
 
     logic = slicer_app.volume_rendering._logic
     monkeypatch.setattr(
@@ -25,7 +26,6 @@ def rendering(slicer_app, monkeypatch):
 
 
 def volume(scene, name: str):
-    from MultiViewRegistrationLib.mrml.loading import volume_node
 
     return volume_node(scene, name, np.zeros((4, 5, 6), np.int16), np.diag([2, 2, 3, 1.0]))
 
@@ -39,7 +39,6 @@ def registration(scene):
 
 def rendered(scene) -> list[str]:
     """The names of the volumes that are shown in 3D."""
-    import slicer
 
     nodes = slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode", scene)
     return [node.GetVolumeNode().GetName() for node in nodes if node.GetVisibility()]
@@ -89,7 +88,6 @@ def test_nothing_stays_behind(scene, registration, rendering):
 
 
 def test_without_a_ct_or_volume_rendering_it_is_nothing(scene, registration, monkeypatch):
-    import slicer
 
     monkeypatch.setattr(slicer, "modules", SimpleNamespace(), raising=False)
     assert not ct_3d.can_show_volume(registration)

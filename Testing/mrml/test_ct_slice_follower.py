@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
+
+from MultiViewRegistrationLib.mrml.loading import volume_node
+from MultiViewRegistrationLib.mrml.slice_view import CTSliceFollower
 
 CENTRE = np.array([10.0, 20.0, -30.0])
 
@@ -11,10 +15,6 @@ CENTRE = np.array([10.0, 20.0, -30.0])
 @pytest.fixture
 def slices(scene):
     """A volume of 100 mm about CENTRE under a transform, an axial slice through it, and what has it follow."""
-    import slicer
-
-    from MultiViewRegistrationLib.mrml.loading import volume_node
-    from MultiViewRegistrationLib.mrml.slice_view import CTSliceFollower
 
     place = np.diag([2.0, 2.0, 2.0, 1.0])
     place[:3, 3] = CENTRE * [-1, -1, 1] - 49

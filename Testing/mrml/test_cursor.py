@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scene_rendering import pixels, slice_view
+from vtk.util.numpy_support import vtk_to_numpy
 from xray_slices import add_xray, click, window_of, window_point
+
+from MultiViewRegistrationLib.mrml.cursor import LinkedCursor, kept
+from MultiViewRegistrationLib.mrml.registration import Registration
 
 POINT = np.array([12.0, -7.0, 25.0])  # RAS mm
 
 
 @pytest.fixture
 def registration(scene):
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     made = Registration.create(scene)
     add_xray(made, "AP", 5.0)
@@ -23,7 +26,6 @@ def registration(scene):
 
 @pytest.fixture
 def cursor(registration):
-    from MultiViewRegistrationLib.mrml.cursor import LinkedCursor
 
     return LinkedCursor(registration)
 
@@ -44,7 +46,6 @@ def see(cursor, view, ras=POINT, off=(0.0, 0.0)):
 
 def mark(view, role):
     """(n, 2) pixels of what is drawn in a view's detector plane."""
-    from vtk.util.numpy_support import vtk_to_numpy
 
     node = view.node.GetNodeReference(role)
     return (
@@ -71,7 +72,6 @@ def mark(view, role):
     ],
 )
 def test_which_points_belong_together(places, expected):
-    from MultiViewRegistrationLib.mrml.cursor import kept
 
     assert kept(places) == expected
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import vtk
 from phantom_scene import remove
 from scene_rendering import pixels, slice_view, threed_view
 from tiny_scene import add_xray, c_arm, complete, dot_image, registration_of
 
+from MultiViewRegistrationLib.geometry.landmarks import Landmark
+from MultiViewRegistrationLib.mrml import layout, overlay
+from MultiViewRegistrationLib.mrml.display import _displays
+from MultiViewRegistrationLib.mrml.image import add_mask
+from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
+from MultiViewRegistrationLib.mrml.layout import tag_of
+
 
 def dots(scene, name: str, shift: float):
     """A registration with two X-rays, each with a dot, a landmark list and a mask."""
-    from MultiViewRegistrationLib.geometry.landmarks import Landmark
-    from MultiViewRegistrationLib.mrml.image import add_mask
-    from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
 
     registration = registration_of(
         scene, {"AP": c_arm(shift), "lateral": c_arm(90 + shift)}, {"AP": np.array([shift, 0, 0])}
@@ -28,8 +33,6 @@ def dots(scene, name: str, shift: float):
 
 def shown_of(registration) -> dict:
     """What of a registration is to be seen: tags, frusta, labels, and the visible display nodes of markups and segmentations."""
-    from MultiViewRegistrationLib.mrml.display import _displays
-    from MultiViewRegistrationLib.mrml.layout import tag_of
 
     views = registration.xrays
     return {
@@ -93,9 +96,6 @@ def test_every_pane_has_the_name_of_the_case(slicer_app, scene, watch):
 @pytest.mark.parametrize("role", ("GetForegroundVolumeID", "GetBackgroundVolumeID"))
 def test_a_volume_that_is_removed_is_taken_out_of_the_views_first(slicer_app, scene, watch, role):
     """Slicer puts any other volume in the place of one that is removed while a slice view shows it."""
-    import vtk
-
-    from MultiViewRegistrationLib.mrml import layout, overlay
 
     slice_view(slicer_app)
     registration = complete(scene)
@@ -121,7 +121,6 @@ def test_a_volume_that_is_removed_is_taken_out_of_the_views_first(slicer_app, sc
 
 
 def test_what_slicer_puts_in_its_place_does_not_stay(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.mrml import layout, overlay
 
     slice_view(slicer_app)
     registration = complete(scene)

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
+import vtk
 from phantom import TRUE_POSE, off
 from phantom_scene import make_registration
+from vtk.util.numpy_support import vtk_to_numpy
+
+from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
+from MultiViewRegistrationLib.mrml.image import segmentation_node
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.mrml.xray import MASK
 
 
 @pytest.fixture
@@ -14,7 +22,6 @@ def registration(scene, ct, views):
 
 
 def told(registration):
-    from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
 
     return fingerprint(registration)
 
@@ -26,7 +33,6 @@ def blob(shape):
 
 
 def with_structure(scene, registration):
-    from MultiViewRegistrationLib.mrml.image import segmentation_node
 
     node, segment = segmentation_node(scene, "Bone", blob((48, 48, 48)), registration.ct)
     registration.choose_segment(node, segment)
@@ -34,8 +40,6 @@ def with_structure(scene, registration):
 
 
 def with_mask(scene, registration):
-    from MultiViewRegistrationLib.mrml.image import segmentation_node
-    from MultiViewRegistrationLib.mrml.xray import MASK
 
     view = registration.xrays[0]
     node, segment = segmentation_node(scene, "Mask", blob((1, 128, 128)) | True, view.node)
@@ -44,8 +48,6 @@ def with_mask(scene, registration):
 
 
 def paint(segment):
-    import slicer
-    from vtk.util.numpy_support import vtk_to_numpy
 
     labelmap = segment.GetRepresentation(
         slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
@@ -56,7 +58,6 @@ def paint(segment):
 
 
 def shift(segment):
-    import slicer
 
     labelmap = segment.GetRepresentation(
         slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
@@ -65,7 +66,6 @@ def shift(segment):
 
 
 def raise_voxels(node):
-    import slicer
 
     slicer.util.arrayFromVolume(node)[...] += 1
     slicer.util.arrayFromVolumeModified(node)
@@ -145,10 +145,6 @@ def test_what_does_not(scene, registration, change):
     ids=["as DICOM", "left-handed", "left-handed, from the side"],
 )
 def test_it_is_the_same_in_a_scene_that_was_saved(slicer_app, scene, registration, tmp_path, directions):
-    import slicer
-    import vtk
-
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration.world_from_ct = np.eye(4)
     registration.ct.SetIJKToRASDirections(*directions.ravel())

@@ -7,10 +7,13 @@ import pytest
 from tiny_scene import c_arm, registration_of
 from vtk.util.numpy_support import vtk_to_numpy
 
+from MultiViewRegistrationLib.mrml import display, xray_annotations
+from MultiViewRegistrationLib.mrml.frames import lps_from_ras
+from MultiViewRegistrationLib.mrml.loading import camera_content
+
 
 def lines_of(node) -> np.ndarray:
     """(lines, 2, 3), world LPS mm."""
-    from MultiViewRegistrationLib.mrml.frames import lps_from_ras
 
     data = node.GetPolyData()
     points = vtk_to_numpy(data.GetPoints().GetData())
@@ -20,7 +23,6 @@ def lines_of(node) -> np.ndarray:
 
 @pytest.mark.parametrize("mirrored", (False, True))
 def test_it_runs_from_the_source_to_the_corners(scene, mirrored):
-    from MultiViewRegistrationLib.mrml import display
 
     camera = c_arm(25, 10, principal_point=(70.3, 20.2), mirrored=mirrored)
     registration = registration_of(scene, {"AP": camera})
@@ -38,8 +40,6 @@ def test_it_runs_from_the_source_to_the_corners(scene, mirrored):
 
 
 def test_it_is_made_anew_only_with_a_new_camera(scene):
-    from MultiViewRegistrationLib.mrml import display
-    from MultiViewRegistrationLib.mrml.loading import camera_content
 
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     display.show(registration)
@@ -58,7 +58,6 @@ def test_it_is_made_anew_only_with_a_new_camera(scene):
 
 
 def test_a_skipped_view_is_grey(scene):
-    from MultiViewRegistrationLib.mrml import display, xray_annotations
 
     registration = registration_of(scene, {"AP": c_arm()})
     registration.xrays[0].change(use=False)

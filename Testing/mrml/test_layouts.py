@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import pytest
+import slicer
 from tiny_scene import c_arm, registration_of
+from trame_slicer.views import slicer_layout_to_vue
+
+from MultiViewRegistrationLib.mrml import display, layout
+from MultiViewRegistrationLib.mrml.nodes import remove_with_products
+from MultiViewRegistrationLib.mrml.registration import Registration
 
 
 @pytest.fixture
 def layout_logic(slicer_app, scene):
     """What looks after layouts in Slicer."""
-    import slicer
 
     before = set(slicer.util.getNodesByClass("vtkMRMLAbstractViewNode", scene))
     logic = slicer.vtkMRMLLayoutLogic()
@@ -29,8 +34,6 @@ def views_of(logic) -> list[str]:
 
 @pytest.mark.parametrize("number", range(1, 9))
 def test_there_is_a_view_for_each_xray_and_one_in_3d(scene, layout_logic, number):
-    from MultiViewRegistrationLib.mrml import layout
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration = Registration.create(scene)
     for _ in range(number):
@@ -43,7 +46,6 @@ def test_there_is_a_view_for_each_xray_and_one_in_3d(scene, layout_logic, number
 
 
 def test_a_new_view_is_labelled_coloured_and_on_its_own(scene, layout_logic):
-    from MultiViewRegistrationLib.mrml import layout
 
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     for view, tag in zip(registration.xrays, ("XRay21", "XRay22")):  # that no other test has made
@@ -57,7 +59,6 @@ def test_a_new_view_is_labelled_coloured_and_on_its_own(scene, layout_logic):
 
 
 def test_it_goes_back_to_the_layout_from_before(scene, layout_logic):
-    from MultiViewRegistrationLib.mrml import layout
 
     node = layout_logic.GetLayoutNode()
     registration = registration_of(scene, {"AP": c_arm()})
@@ -71,8 +72,6 @@ def test_it_goes_back_to_the_layout_from_before(scene, layout_logic):
 
 
 def test_it_follows_the_number_of_xrays_only_while_it_is_on(scene, layout_logic):
-    from MultiViewRegistrationLib.mrml import display, layout
-    from MultiViewRegistrationLib.mrml.nodes import remove_with_products
 
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     display.show(registration)
@@ -84,7 +83,6 @@ def test_it_follows_the_number_of_xrays_only_while_it_is_on(scene, layout_logic)
 
 
 def test_two_registrations_have_views_of_their_own(scene, layout_logic):
-    from MultiViewRegistrationLib.mrml import display, layout
 
     first = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     second = registration_of(scene, {"AP": c_arm(10)})
@@ -99,7 +97,6 @@ def test_two_registrations_have_views_of_their_own(scene, layout_logic):
 
 
 def test_no_layout_to_change_is_no_failure(scene):
-    from MultiViewRegistrationLib.mrml import display, layout
 
     registration = registration_of(scene, {"AP": c_arm()})
     layout.register(scene)
@@ -110,9 +107,6 @@ def test_no_layout_to_change_is_no_failure(scene):
 
 
 def test_the_web_viewer_reads_it(scene):
-    from trame_slicer.views import slicer_layout_to_vue
-
-    from MultiViewRegistrationLib.mrml import layout
 
     for number in range(1, 9):
         tags = [f"XRay{i + 1}" for i in range(number)]

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
 from scipy.spatial.transform import Rotation
 from xray_slices import add_xray, window_of, window_point
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.mrml import manual_pose
+from MultiViewRegistrationLib.mrml.image import segmentation_node
+from MultiViewRegistrationLib.mrml.manual_pose import Dragging
+from MultiViewRegistrationLib.mrml.registration import Registration
 
 START = np.array([[1.0, 0, 0, 12], [0, 1, 0, -9], [0, 0, 1, 20], [0, 0, 0, 1]])
 LUMP = np.array([10.0, 6.0, -4.0])  # LPS mm in the CT: the middle of the bone
@@ -13,9 +20,6 @@ LUMP = np.array([10.0, 6.0, -4.0])  # LPS mm in the CT: the middle of the bone
 
 @pytest.fixture
 def registration(scene):
-    import slicer
-
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     ct = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
     values = np.full((20, 24, 28), -1000, np.int16)
@@ -43,15 +47,12 @@ def seen(registration, view, in_ct=LUMP):
 
 
 def test_the_centre_is_that_of_the_bone(registration):
-    from MultiViewRegistrationLib.mrml import manual_pose
 
     assert np.allclose(manual_pose.centre_in_ct(registration), LUMP)
     assert np.allclose(manual_pose.centre(registration), LUMP + START[:3, 3])
 
 
 def test_the_centre_is_that_of_the_segment_once_one_is_chosen(registration):
-    from MultiViewRegistrationLib.mrml import manual_pose
-    from MultiViewRegistrationLib.mrml.image import segmentation_node
 
     manual_pose.centre_in_ct(registration)
     selected = np.zeros((20, 24, 28), bool)
@@ -61,16 +62,12 @@ def test_the_centre_is_that_of_the_segment_once_one_is_chosen(registration):
 
 
 def test_without_a_ct_it_says_so(scene):
-    from MultiViewRegistrationLib.errors import InputError
-    from MultiViewRegistrationLib.mrml import manual_pose
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     with pytest.raises(InputError, match="CT"):
         manual_pose.centre_in_ct(Registration.create(scene))
 
 
 def test_shift_is_in_pixels_and_parallel_to_the_image(registration, view):
-    from MultiViewRegistrationLib.mrml import manual_pose
 
     before, depth = seen(registration, view), view.camera.depth(manual_pose.centre(registration))
     manual_pose.shift(registration, view, 7.0, -3.0)
@@ -80,7 +77,6 @@ def test_shift_is_in_pixels_and_parallel_to_the_image(registration, view):
 
 
 def test_turn_is_counter_clockwise_in_the_image(registration, view):
-    from MultiViewRegistrationLib.mrml import manual_pose
 
     centre, right = seen(registration, view), 10 * view.camera.ray_matrix @ [1, 0, 0] * 100
     beside = LUMP + right
@@ -95,7 +91,6 @@ def test_turn_is_counter_clockwise_in_the_image(registration, view):
 
 
 def test_tilt_takes_the_near_side_along(registration, view):
-    from MultiViewRegistrationLib.mrml import manual_pose
 
     mirrored = np.sign(view.camera.intrinsics[0, 0])  # a mirrored image is looked at from the detector
     near = LUMP - 10 * mirrored * view.camera.camera_from_world[2, :3]
@@ -110,7 +105,6 @@ def test_tilt_takes_the_near_side_along(registration, view):
 
 
 def test_along_the_beam_the_centre_stays_and_looks_smaller(registration, view):
-    from MultiViewRegistrationLib.mrml import manual_pose
 
     before, source = seen(registration, view), view.camera.source
     distance = np.linalg.norm(manual_pose.centre(registration) - source)
@@ -120,7 +114,6 @@ def test_along_the_beam_the_centre_stays_and_looks_smaller(registration, view):
 
 
 def test_handles_turn_about_the_centre(registration):
-    from MultiViewRegistrationLib.mrml import manual_pose
 
     manual_pose.show_handles(registration, True)
     display = registration.ct_transform.GetDisplayNode()
@@ -162,7 +155,6 @@ def hand(slicer_app, registration, view):
 
 @pytest.fixture
 def dragging(hand, registration, view):
-    from MultiViewRegistrationLib.mrml.manual_pose import Dragging
 
     calls = []
     made = Dragging(

@@ -7,6 +7,11 @@ import pytest
 from tiny_scene import add_xray, c_arm, dot_image
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.mrml.case import xray_of
+from MultiViewRegistrationLib.mrml.image import change_image, draw_mask, segmentation_node, set_mask
+from MultiViewRegistrationLib.mrml.loading import camera_content
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session.geometry import set_c_arm
 
 SIZE = (96, 72)
 USED = np.zeros((72, 96), bool)
@@ -16,8 +21,6 @@ USED[12, 22] = False
 
 @pytest.fixture
 def view(scene):
-    from MultiViewRegistrationLib.mrml.loading import camera_content
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration = Registration.create(scene)
     image = dot_image(SIZE, (40, 30), sigma=15)
@@ -26,7 +29,6 @@ def view(scene):
 
 def drawn(view, used=USED, volume=None):
     """A segmentation of `used`, drawn on a volume, the X-ray's picture by default."""
-    from MultiViewRegistrationLib.mrml.image import segmentation_node
 
     volume = volume or view.node
     frames = volume.GetImageData().GetDimensions()[2]
@@ -34,13 +36,11 @@ def drawn(view, used=USED, volume=None):
 
 
 def valid(view) -> np.ndarray:
-    from MultiViewRegistrationLib.mrml.case import xray_of
 
     return xray_of(view).valid
 
 
 def test_it_says_what_is_used(view):
-    from MultiViewRegistrationLib.mrml.image import set_mask
 
     field = valid(view)
     assert field.all()
@@ -51,7 +51,6 @@ def test_it_says_what_is_used(view):
 
 
 def test_one_that_leaves_nothing_is_refused(view):
-    from MultiViewRegistrationLib.mrml.image import set_mask
 
     good = drawn(view)
     set_mask(view, good)
@@ -71,8 +70,6 @@ def test_one_that_leaves_nothing_is_refused(view):
     ],
 )
 def test_it_goes_with_the_image(view, geometry):
-    from MultiViewRegistrationLib.mrml.image import set_mask
-    from MultiViewRegistrationLib.session.geometry import set_c_arm
 
     reading = {
         "source_to_detector_mm": 1000,
@@ -89,8 +86,6 @@ def test_it_goes_with_the_image(view, geometry):
 
 
 def test_it_goes_with_a_camera_that_a_registration_corrected(view):
-    from MultiViewRegistrationLib.mrml.image import set_mask
-    from MultiViewRegistrationLib.mrml.loading import camera_content
 
     set_mask(view, drawn(view))
     view.change(corrected=camera_content(c_arm(24, 8, size=SIZE)))
@@ -99,7 +94,6 @@ def test_it_goes_with_a_camera_that_a_registration_corrected(view):
 
 
 def test_it_is_turned_round_with_the_image(view):
-    from MultiViewRegistrationLib.mrml.image import change_image, set_mask
 
     set_mask(view, drawn(view))
     change_image(view, flipped=True)
@@ -109,8 +103,6 @@ def test_it_is_turned_round_with_the_image(view):
 
 
 def test_one_drawn_on_the_volume_it_was_made_from(view):
-    from MultiViewRegistrationLib.mrml.image import change_image, set_mask
-    from MultiViewRegistrationLib.session.geometry import set_c_arm
 
     view.source.SetOrigin(50, 60, 70)
     set_mask(view, drawn(view, volume=view.source))
@@ -130,8 +122,6 @@ def test_one_drawn_on_the_volume_it_was_made_from(view):
 
 
 def test_a_new_one_covers_what_is_used_and_goes_with_its_view(view):
-    from MultiViewRegistrationLib.mrml.image import draw_mask, set_mask
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     scene = view.node.GetScene()
     set_mask(view, drawn(view))
@@ -144,7 +134,6 @@ def test_a_new_one_covers_what_is_used_and_goes_with_its_view(view):
 
 
 def test_settings_that_cannot_be_change_nothing(view):
-    from MultiViewRegistrationLib.mrml.image import change_image, set_mask
 
     set_mask(view, drawn(view))
     before = view.content

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
+import vtk
 from scene_rendering import pixels, slice_view, threed_view
 from tiny_scene import c_arm, complete, registration_of, save
+
+from MultiViewRegistrationLib.geometry.landmarks import Landmark
+from MultiViewRegistrationLib.mrml import display, layout, source_view, xray_annotations
+from MultiViewRegistrationLib.mrml.case import ct_of, landmarks_of
+from MultiViewRegistrationLib.mrml.dicom import origin_of, world_uid
+from MultiViewRegistrationLib.mrml.image import segmentation_node
+from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
+from MultiViewRegistrationLib.mrml.loading import volume_node
+from MultiViewRegistrationLib.mrml.nodes import product
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.mrml.xray import MASK, place
 
 POINT = np.array([30.0, -20.0, 25.0])
 
 
 def full(scene):
     """Two views, one with its principal point off centre and mirrored, DRR over it, a CT with a segment, landmarks, a mask."""
-    import slicer
 
-    from MultiViewRegistrationLib.geometry.landmarks import Landmark
-    from MultiViewRegistrationLib.mrml import display
     from MultiViewRegistrationLib.mrml import slice_view as views
-    from MultiViewRegistrationLib.mrml.image import segmentation_node
-    from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
-    from MultiViewRegistrationLib.mrml.loading import volume_node
-    from MultiViewRegistrationLib.mrml.xray import MASK, place
 
     cameras = {"AP": c_arm(12, 5, principal_point=(70.3, 20.2), mirrored=True), "lateral": c_arm(90)}
     registration = registration_of(scene, cameras, dict.fromkeys(cameras, POINT))
@@ -37,7 +43,7 @@ def full(scene):
     mask.GetDisplayNode().SetVisibility(False)  # what of a label it covers depends on which of them came first
     ap.node.SetNodeReferenceID(MASK, mask.GetID())
     place_landmarks(registration, [Landmark("tip", np.array([3.0, 4, 5]), {"AP": np.array([40.0, 30.0])})])
-    drr = ap.product("drr", "vtkMRMLScalarVolumeNode", "AP DRR")
+    drr = product(ap.node, "drr", "vtkMRMLScalarVolumeNode", "AP DRR")
     slicer.util.updateVolumeFromArray(drr, np.full((1, 36, 48), 0.5, np.float32))
     drr.CreateDefaultDisplayNodes()
     place(drr, ap.camera.pooled(2), ap.detector_mm)
@@ -48,11 +54,6 @@ def full(scene):
 
 def told(registration) -> dict:
     """All that is to come back."""
-    import slicer
-
-    from MultiViewRegistrationLib.mrml import xray_annotations
-    from MultiViewRegistrationLib.mrml.case import ct_of, landmarks_of
-    from MultiViewRegistrationLib.mrml.dicom import origin_of, world_uid
 
     ct = ct_of(registration)
     views = {}
@@ -92,7 +93,6 @@ def told(registration) -> dict:
 
 
 def _ijk_to_ras(node):
-    import vtk
 
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
@@ -106,8 +106,6 @@ def changed(picture, before) -> float:
 
 @pytest.mark.parametrize("suffix", (".mrb", ".mrml"))
 def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
-    from MultiViewRegistrationLib.mrml import source_view
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     first, eye = slice_view(slicer_app), threed_view(slicer_app)
     slice_view(slicer_app, "XRay2")
@@ -138,8 +136,6 @@ def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
 
 def test_it_comes_into_a_scene_that_has_one(slicer_app, scene, watch, tmp_path):
     """The one that was there keeps its views, and only one is shown at a time; each keeps what is its own."""
-    from MultiViewRegistrationLib.mrml import display, layout
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2, 3, 4)]
     coming = told(full(scene))

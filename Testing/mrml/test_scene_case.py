@@ -10,6 +10,13 @@ from phantom_scene import remove
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.mrml.case import case_of
+from MultiViewRegistrationLib.mrml.image import change_image
+from MultiViewRegistrationLib.mrml.loading import read_case
+from MultiViewRegistrationLib.mrml.registration import CT_UNIT
+from MultiViewRegistrationLib.session.result_files import case_content
+from MultiViewRegistrationLib.session.session import Session
+from MultiViewRegistrationLib.viewer import early
 
 SIM = ("pelvis-lateral", "pelvis-three-views-wires")
 
@@ -20,11 +27,9 @@ def nodes(scene):
 
 @pytest.mark.parametrize("name", SIM)
 def test_a_case_comes_back_as_it_went_in(scene, shared_data, name):
-    from MultiViewRegistrationLib.mrml.case import case_of
-    from MultiViewRegistrationLib.mrml.loading import load_case
 
     path = shared_data / "sim" / name / "case.json"
-    loaded, back = Case.load(path), case_of(load_case(scene, path))
+    loaded, back = Case.load(path), case_of(read_case(path)(scene))
     assert np.array_equal(loaded.ct.volume.values, back.ct.volume.values)
     assert np.allclose(loaded.ct.volume.ct_from_index, back.ct.volume.ct_from_index, atol=1e-9)
     assert np.allclose(loaded.world_from_ct, back.world_from_ct, atol=1e-12)
@@ -38,9 +43,6 @@ def test_a_case_comes_back_as_it_went_in(scene, shared_data, name):
 
 
 def test_what_a_scene_was_filled_from_is_not_made_again_until_it_changes(scene, shared_data):
-    from MultiViewRegistrationLib.mrml.image import change_image
-    from MultiViewRegistrationLib.mrml.loading import read_case
-    from MultiViewRegistrationLib.session.session import Session
 
     read = read_case(shared_data / "sim" / SIM[0] / "case.json")
     session = Session(read(scene))
@@ -52,10 +54,6 @@ def test_what_a_scene_was_filled_from_is_not_made_again_until_it_changes(scene, 
 
 
 def test_a_ct_that_is_being_made_ready_already_is_waited_for_until_it_changes(scene, shared_data):
-    from MultiViewRegistrationLib.mrml.loading import read_case
-    from MultiViewRegistrationLib.mrml.registration import CT_UNIT
-    from MultiViewRegistrationLib.session.session import Session
-    from MultiViewRegistrationLib.viewer import early
 
     begun = early.begin(shared_data / "sim" / SIM[0])
     case = shared_data / "sim" / SIM[0] / "case.json"
@@ -70,9 +68,6 @@ def test_a_ct_that_is_being_made_ready_already_is_waited_for_until_it_changes(sc
 
 
 def test_ranges_to_train_on_are_kept_and_exported(scene, shared_data, tmp_path):
-    from MultiViewRegistrationLib.mrml.loading import load_case
-    from MultiViewRegistrationLib.session.result_files import case_content
-    from MultiViewRegistrationLib.session.session import Session
 
     folder = shared_data / "sim" / SIM[0]
     content = json.loads((folder / "case.json").read_text())
@@ -82,16 +77,15 @@ def test_ranges_to_train_on_are_kept_and_exported(scene, shared_data, tmp_path):
     content["training"] = {"roll_deg": 30.5, "beam_mm": 0}
     content["relative_geometry"] = "truth"
     (tmp_path / "case.json").write_text(json.dumps(content))
-    session = Session(load_case(scene, tmp_path))
+    session = Session(read_case(tmp_path)(scene))
     assert session.case().training == content["training"] == case_content(session)["training"]
     assert session.case().relative_geometry == "truth" == case_content(session)["relative_geometry"]
 
 
 def test_nothing_stays_behind_but_the_ct(scene, shared_data):
-    from MultiViewRegistrationLib.mrml.loading import load_case
 
     before = nodes(scene)
-    registration = load_case(scene, shared_data / "sim" / SIM[0] / "case.json")
+    registration = read_case(shared_data / "sim" / SIM[0] / "case.json")(scene)
     ct = registration.ct
     remove(registration)
     left = nodes(scene) - before
@@ -100,12 +94,11 @@ def test_nothing_stays_behind_but_the_ct(scene, shared_data):
 
 
 def test_a_case_that_cannot_be_loaded_leaves_nothing_behind(scene, shared_data, tmp_path):
-    from MultiViewRegistrationLib.mrml.loading import load_case
 
     content = json.loads((shared_data / "sim" / SIM[0] / "case.json").read_text())
     content["views"][0]["image"] = "missing.mha"
     (tmp_path / "case.json").write_text(json.dumps(content))
     before = nodes(scene)
     with pytest.raises(InputError):
-        load_case(scene, tmp_path)
+        read_case(tmp_path)(scene)
     assert nodes(scene) == before

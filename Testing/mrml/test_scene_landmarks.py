@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
+import vtk
 from xray_slices import add_xray, click, window_of, window_point
+
+from MultiViewRegistrationLib.mrml.case import landmarks_of
+from MultiViewRegistrationLib.mrml.distances import distances
+from MultiViewRegistrationLib.mrml.landmarks import (
+    ClickOrder,
+    clicked,
+    landmark_list,
+    lists,
+    missing,
+    next_name,
+    remove,
+    tidy,
+)
+from MultiViewRegistrationLib.mrml.nodes import place, placed, stop_placing
+from MultiViewRegistrationLib.mrml.registration import Registration
 
 CT_POINTS = np.array([[30.0, 10, 20], [-25, 15, -10], [5, -30, 25], [10, 25, -30]])  # RAS mm in the CT
 
 
 @pytest.fixture
 def registration(scene):
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     made = Registration.create(scene)
     add_xray(made, "AP", 5.0)
@@ -27,7 +43,6 @@ def world(point):
 
 def put(markups, ras):
     """As a click does it: without a name."""
-    import vtk
 
     markups.AddControlPointWorld(vtk.vtkVector3d(*ras))
 
@@ -37,7 +52,6 @@ def shown_at(view, point):
 
 
 def content(markups):
-    from MultiViewRegistrationLib.mrml.nodes import placed
 
     return (
         {}
@@ -50,8 +64,6 @@ def content(markups):
 
 
 def test_points_find_their_list_and_their_partners(registration):
-    from MultiViewRegistrationLib.mrml.case import landmarks_of
-    from MultiViewRegistrationLib.mrml.landmarks import landmark_list, lists, missing, tidy
 
     ap, lat = registration.xrays
     active = landmark_list(registration)  # one list for all clicks
@@ -69,7 +81,6 @@ def test_points_find_their_list_and_their_partners(registration):
 
 
 def test_the_next_point_gets_the_first_name_that_waits_for_it(registration):
-    from MultiViewRegistrationLib.mrml.landmarks import landmark_list, missing, next_name, tidy
 
     ap, lat = registration.xrays
     in_ct, in_ap = landmark_list(registration), landmark_list(registration, ap)
@@ -95,7 +106,6 @@ def test_the_next_point_gets_the_first_name_that_waits_for_it(registration):
 
 
 def test_a_named_point_stays_in_its_list_wherever_the_ct_goes(registration):
-    from MultiViewRegistrationLib.mrml.landmarks import landmark_list, tidy
 
     ap = registration.xrays[0]
     in_ct, in_ap = landmark_list(registration), landmark_list(registration, ap)
@@ -112,7 +122,6 @@ def test_a_named_point_stays_in_its_list_wherever_the_ct_goes(registration):
 
 
 def test_points_of_an_x_ray_stay_on_its_plane_and_on_their_pixels(registration):
-    from MultiViewRegistrationLib.mrml.landmarks import landmark_list, tidy
 
     ap = registration.xrays[0]
     in_ap = landmark_list(registration, ap)
@@ -136,7 +145,6 @@ def test_points_of_an_x_ray_stay_on_its_plane_and_on_their_pixels(registration):
 
 
 def test_nothing_happens_where_all_is_in_order(registration):
-    from MultiViewRegistrationLib.mrml.landmarks import landmark_list, lists, tidy
 
     tidy(registration)
     assert not lists(registration)
@@ -149,8 +157,6 @@ def test_nothing_happens_where_all_is_in_order(registration):
 
 
 def test_clicks_in_two_views_make_one_landmark(registration, slicer_app):
-    from MultiViewRegistrationLib.mrml.landmarks import landmark_list, missing, tidy
-    from MultiViewRegistrationLib.mrml.nodes import place, stop_placing
 
     shown = [window_of(slicer_app, view, (240, 180)) for view in registration.xrays]
     place(landmark_list(registration))
@@ -163,7 +169,6 @@ def test_clicks_in_two_views_make_one_landmark(registration, slicer_app):
 
 
 def test_distances(registration):
-    from MultiViewRegistrationLib.mrml.distances import distances
 
     def markups(kind, name, points):
         node = registration.scene.AddNewNodeByClass(f"vtkMRMLMarkups{kind}Node", name)
@@ -186,9 +191,6 @@ def test_distances(registration):
 
 
 def test_a_distance_on_a_detector_says_what_it_is_at_the_ct(registration):
-    import slicer
-
-    from MultiViewRegistrationLib.mrml.distances import distances
 
     ct = registration.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
     ct.SetOrigin(-2, -2, -2)
@@ -209,7 +211,6 @@ def test_a_distance_on_a_detector_says_what_it_is_at_the_ct(registration):
 
 
 def test_a_person_says_which_landmark_comes_next_where(registration):
-    from MultiViewRegistrationLib.mrml.landmarks import ClickOrder, clicked, landmark_list, remove, tidy
 
     ap, lat = registration.xrays
     active = landmark_list(registration)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scene_rendering import brightest, pixels, resize, slice_view
-from tiny_scene import c_arm, dot_image, registration_of
+from tiny_scene import add_xray, c_arm, dot_image, registration_of
+
+from MultiViewRegistrationLib.mrml import display, xray_annotations
+from MultiViewRegistrationLib.mrml import slice_view as views
+from MultiViewRegistrationLib.mrml.frames import ras_from_lps
+from MultiViewRegistrationLib.mrml.loading import camera_content
+from MultiViewRegistrationLib.mrml.nodes import product
+from MultiViewRegistrationLib.mrml.registration import Registration
 
 POINT = np.array([30.0, -20.0, 25.0])
 
 
 def shown(registration):
     """Its first X-ray in its slice view, without labels."""
-    from MultiViewRegistrationLib.mrml import display, xray_annotations
 
     display.show(registration)
     view = registration.xrays[0]
@@ -64,10 +70,6 @@ def test_a_point_is_seen_where_the_camera_projects_it(
 
 @pytest.mark.parametrize("mirrored", (False, True))
 def test_left_stays_left_and_up_stays_up(slicer_app, scene, mirrored):
-    from tiny_scene import add_xray
-
-    from MultiViewRegistrationLib.mrml.loading import camera_content
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     camera = c_arm(80, -15, mirrored=mirrored)
     view = slice_view(slicer_app)
@@ -80,7 +82,6 @@ def test_left_stays_left_and_up_stays_up(slicer_app, scene, mirrored):
 
 @pytest.mark.parametrize("mirrored", (False, True))
 def test_the_slice_looks_along_the_beam(slicer_app, scene, mirrored):
-    from MultiViewRegistrationLib.mrml.frames import ras_from_lps
 
     camera = c_arm(25, 10, mirrored=mirrored)
     view = slice_view(slicer_app)
@@ -123,7 +124,6 @@ def test_it_stays_on_the_image(slicer_app, scene, watch):
 
 
 def test_it_follows_its_image_when_the_geometry_changes(slicer_app, scene):
-    from MultiViewRegistrationLib.mrml.loading import camera_content
 
     view = slice_view(slicer_app)
     registration = registration_of(scene, {"AP": c_arm()}, {"AP": POINT})
@@ -149,13 +149,11 @@ def test_it_is_linked_to_nothing_and_takes_no_other_volume(slicer_app, scene):
 
 
 def test_what_lies_over_it_is_its_own_and_stays(slicer_app, scene):
-    from MultiViewRegistrationLib.mrml import display
-    from MultiViewRegistrationLib.mrml import slice_view as views
 
     view = slice_view(slicer_app)
     registration = registration_of(scene, {"AP": c_arm()})
     xray = shown(registration)
-    over = xray.product("drr", "vtkMRMLScalarVolumeNode", "AP DRR")
+    over = product(xray.node, "drr", "vtkMRMLScalarVolumeNode", "AP DRR")
     views.lay_over(xray, over, 0.4)
     display.show(registration)
     assert view.get_foreground_volume_id() == over.GetID()
@@ -166,7 +164,6 @@ def test_what_lies_over_it_is_its_own_and_stays(slicer_app, scene):
 
 
 def test_nothing_is_done_twice(slicer_app, scene):
-    from MultiViewRegistrationLib.mrml import display
 
     view = slice_view(slicer_app)
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
@@ -187,7 +184,6 @@ def test_nothing_is_done_twice(slicer_app, scene):
 
 
 def test_hidden_it_is_a_view_like_any_other(slicer_app, scene):
-    from MultiViewRegistrationLib.mrml import display
 
     view = slice_view(slicer_app)
     registration = registration_of(scene, {"AP": c_arm()})

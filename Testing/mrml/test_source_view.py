@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import vtk
-from scene_rendering import brightest, pixels, threed_view
+from scene_rendering import brightest, pixels, resize, slice_view, threed_view
 from tiny_scene import c_arm, registration_of
+
+from MultiViewRegistrationLib.mrml import display, source_view, xray_annotations
+from MultiViewRegistrationLib.mrml.frames import lps_from_ras, ras_from_lps
+from MultiViewRegistrationLib.mrml.loading import camera_content
 
 POINT = np.array([30.0, -20.0, 25.0])
 
@@ -14,7 +18,6 @@ POINT = np.array([30.0, -20.0, 25.0])
 @pytest.fixture
 def eye(slicer_app, scene):
     """A 3D view on black, with a small bright ball at POINT and nothing else."""
-    from MultiViewRegistrationLib.mrml.frames import ras_from_lps
 
     view = threed_view(slicer_app)
     view.set_background_color([0, 0, 0])
@@ -47,9 +50,6 @@ def in_view(pixel, camera, size):
     "principal_point, size", [(None, (320, 240)), ((70.3, 20.2), (200, 300)), ((40.0, 60.0), (333, 211))]
 )
 def test_a_ball_is_seen_where_the_camera_projects_it(eye, scene, mirrored, principal_point, size):
-    from scene_rendering import resize
-
-    from MultiViewRegistrationLib.mrml import source_view
 
     camera = c_arm(25, 10, mirrored=mirrored, principal_point=principal_point, pixel_mm=(2.0, 1.4))
     registration = registration_of(scene, {"AP": camera}, {"AP": POINT}, (2.0, 1.4))
@@ -60,9 +60,6 @@ def test_a_ball_is_seen_where_the_camera_projects_it(eye, scene, mirrored, princ
 
 def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
     """The X-ray's dot, at the detector in 3D, is hidden by the ball; the ball taken away, it is seen at the same pixel."""
-    from scene_rendering import slice_view
-
-    from MultiViewRegistrationLib.mrml import display, source_view, xray_annotations
 
     camera = c_arm(25, 10, principal_point=(70.3, 20.2))
     slice_view(slicer_app)
@@ -79,7 +76,6 @@ def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
 
 def test_the_source_is_not_in_its_own_way(eye, scene):
     """The frustum's lines end in the corners, and the ball at the source is not seen from within."""
-    from MultiViewRegistrationLib.mrml import source_view, xray_annotations
 
     registration = registration_of(scene, {"AP": c_arm(25, 10)}, {"AP": POINT})
     xray_annotations.show_frustum(registration.xrays[0])
@@ -93,7 +89,6 @@ def test_the_source_is_not_in_its_own_way(eye, scene):
 
 
 def test_off_again_it_is_where_it_was(eye, scene):
-    from MultiViewRegistrationLib.mrml import source_view
 
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90, principal_point=(80, 60))})
     node = eye.get_camera_node()
@@ -110,9 +105,6 @@ def test_off_again_it_is_where_it_was(eye, scene):
 
 
 def test_it_follows_a_new_geometry(eye, scene):
-    from MultiViewRegistrationLib.mrml import display, source_view
-    from MultiViewRegistrationLib.mrml.frames import lps_from_ras
-    from MultiViewRegistrationLib.mrml.loading import camera_content
 
     registration = registration_of(scene, {"AP": c_arm()})
     view, node = registration.xrays[0], eye.get_camera_node()
@@ -123,15 +115,12 @@ def test_it_follows_a_new_geometry(eye, scene):
 
 
 def test_the_overview_shows_all_of_it(eye, scene):
-    from MultiViewRegistrationLib.mrml import source_view, xray_annotations
 
     registration = registration_of(scene, {"AP": c_arm(0, 20), "oblique": c_arm(60), "PA": c_arm(180)})
     scene.GetFirstNodeByName("Model").GetDisplayNode().SetVisibility(False)
     for view in registration.xrays:
         xray_annotations.show_frustum(view)
     for size in ((320, 200), (180, 300)):
-        from scene_rendering import resize
-
         resize(eye, *size)
         assert source_view.show_overview(registration, eye.get_camera_node(), size)
         rows, columns = np.nonzero(pixels(eye).max(axis=2) > 60)
@@ -142,7 +131,6 @@ def test_the_overview_shows_all_of_it(eye, scene):
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_the_overview_shows_the_images_as_they_are_stored(eye, scene, mirrored):
     """From the source's side, or the detector's: left in an image is left in the 3D view."""
-    from MultiViewRegistrationLib.mrml import source_view
 
     registration = registration_of(scene, {"AP": c_arm(0, mirrored=mirrored), "lateral": c_arm(90, mirrored=mirrored)})
     assert source_view.show_overview(registration, eye.get_camera_node(), (320, 240))

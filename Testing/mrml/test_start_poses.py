@@ -11,6 +11,10 @@ from phantom_scene import make_registration
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.mrml.manual_pose import centre, centre_ct, xrays_without_ct
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session.readiness import missing_inputs
+from MultiViewRegistrationLib.session.session import Session
 
 
 @pytest.fixture
@@ -29,14 +33,12 @@ def registration(scene, ct, views):
     ],
 )
 def test_which_xrays_do_not_show_the_ct(registration, shift, names):
-    from MultiViewRegistrationLib.mrml.manual_pose import xrays_without_ct
 
     registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), shift)
     assert xrays_without_ct(registration) == names
 
 
 def test_an_xray_that_is_skipped_has_no_say(registration):
-    from MultiViewRegistrationLib.mrml.manual_pose import xrays_without_ct
 
     registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 150))
     registration.xrays[0].change(use=False)
@@ -44,7 +46,6 @@ def test_an_xray_that_is_skipped_has_no_say(registration):
 
 
 def test_a_ct_is_centred_where_the_beams_meet(registration, views):
-    from MultiViewRegistrationLib.mrml.manual_pose import centre, centre_ct
 
     middle = np.array([12.0, -7.0, 30.0])
     for view, given in zip(registration.xrays, views, strict=True):
@@ -63,7 +64,6 @@ def test_a_ct_is_centred_where_the_beams_meet(registration, views):
 
 
 def test_without_a_geometry_there_is_no_centre(registration):
-    from MultiViewRegistrationLib.mrml.manual_pose import centre_ct
 
     for view in registration.xrays:
         view.change(camera=None)
@@ -72,9 +72,6 @@ def test_without_a_geometry_there_is_no_centre(registration):
 
 
 def test_what_is_lacking(scene, registration):
-    from MultiViewRegistrationLib.mrml.registration import Registration
-    from MultiViewRegistrationLib.session.readiness import missing_inputs
-    from MultiViewRegistrationLib.session.session import Session
 
     session = Session(registration)
 

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
+import vtk
 from phantom_scene import remove
 from scene_rendering import pixels, slice_view
 from scipy.spatial.transform import Rotation
+from vtk.util.numpy_support import vtk_to_numpy
 from xray_slices import add_xray, window_of, window_point
+
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.mrml.frames import lps_from_ras
+from MultiViewRegistrationLib.mrml.image import segmentation_node
+from MultiViewRegistrationLib.mrml.layout import claim, give_up
+from MultiViewRegistrationLib.mrml.nodes import products_of
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.mrml.structures import Projections, choose_structures, structures_of
 
 RADIUS, CENTRE = 20.0, np.array([8.0, -14.0, 11.0])  # RAS mm, in the CT's frame
 
 
 @pytest.fixture
 def registration(scene):
-    from MultiViewRegistrationLib.geometry import rigid
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     made = Registration.create(scene)
     add_xray(made, "AP", 5.0)
@@ -27,7 +36,6 @@ def registration(scene):
 
 
 def sphere_model(registration, name="Ball", resolution=96):
-    import vtk
 
     source = vtk.vtkSphereSource()
     source.SetRadius(RADIUS)
@@ -53,7 +61,6 @@ def line_markups(registration, ends, name="Screw"):
 
 
 def projections(registration):
-    from MultiViewRegistrationLib.mrml.structures import Projections
 
     made = Projections(registration)
     made.update()
@@ -62,7 +69,6 @@ def projections(registration):
 
 def products(registration):
     """{(X-ray, structure): model node}"""
-    from MultiViewRegistrationLib.mrml.nodes import products_of
 
     return {
         (view.name, node.GetNodeReference("structure").GetName()): node
@@ -74,9 +80,6 @@ def products(registration):
 
 def drawn_pixels(view, model):
     """Where the points of a model in an X-ray's detector plane are in its image, and that they are in that plane."""
-    from vtk.util.numpy_support import vtk_to_numpy
-
-    from MultiViewRegistrationLib.mrml.frames import lps_from_ras
 
     points = lps_from_ras(vtk_to_numpy(model.GetPolyData().GetPoints().GetData()))
     assert np.allclose(view.camera.depth(points), view.detector_mm, atol=1e-3)
@@ -85,7 +88,6 @@ def drawn_pixels(view, model):
 
 def in_world(registration, ras_in_ct):
     """LPS mm in the world of a point, RAS mm, in the CT's frame."""
-    from MultiViewRegistrationLib.geometry import rigid
 
     return rigid.transform_points(registration.world_from_ct, np.asarray(ras_in_ct) * [-1, -1, 1])
 
@@ -112,9 +114,6 @@ def test_a_sphere_is_drawn_as_its_conic(registration):
 
 
 def test_a_segment_is_drawn_as_its_conic(registration):
-    import slicer
-
-    from MultiViewRegistrationLib.mrml.image import segmentation_node
 
     ct = registration.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
     ct.SetOrigin(*(CENTRE - 30))
@@ -208,7 +207,6 @@ def test_what_is_hidden_or_gone_is_not_drawn(registration):
 
 
 def test_chosen_structures_are_drawn_wherever_they_are(registration):
-    from MultiViewRegistrationLib.mrml.structures import choose_structures, structures_of
 
     model, line = sphere_model(registration), line_markups(registration, [[0, 0, 0], [10, 0, 0]])
     model.SetAndObserveTransformNodeID(None)
@@ -227,7 +225,6 @@ def test_chosen_structures_are_drawn_wherever_they_are(registration):
 
 
 def test_an_x_ray_that_is_not_shown_is_not_drawn_on(registration):
-    from MultiViewRegistrationLib.mrml.layout import claim, give_up
 
     sphere_model(registration)
     kept = projections(registration)
@@ -255,7 +252,6 @@ def test_nothing_is_left_when_the_registration_goes(registration, scene):
 
 
 def test_a_saved_scene_comes_back_with_its_projections(registration, scene, tmp_path):
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     sphere_model(registration, resolution=24)
     projections(registration)
@@ -285,8 +281,6 @@ def test_other_markups_are_drawn_too(registration, kind, lines):
 
 def test_a_model_of_loose_or_flipped_triangles_is_mended(registration):
     """As files in the STL format have them: no two triangles share a point, and some go round the other way."""
-    import vtk
-    from vtk.util.numpy_support import vtk_to_numpy
 
     model = sphere_model(registration)
     mesh = model.GetPolyData()

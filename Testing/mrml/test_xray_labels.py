@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
 from scene_rendering import pixels, resize, slice_view
 from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.mrml import display, xray_annotations
+from MultiViewRegistrationLib.mrml.frames import lps_from_ras
+from MultiViewRegistrationLib.mrml.loading import camera_content
+from MultiViewRegistrationLib.mrml.nodes import OWNER
+from MultiViewRegistrationLib.mrml.registration import Registration
 
 
 def xray_of(scene, camera, **content):
-    import slicer
-
-    from MultiViewRegistrationLib.mrml.loading import camera_content
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     view = Registration.create(scene).add_xray("AP")
     view.change(camera=camera_content(camera), **content)
@@ -31,7 +33,6 @@ def xray_of(scene, camera, **content):
     ],
 )
 def test_angles_are_told_as_on_the_c_arm(scene, rao_lao, cra_cau, text):
-    from MultiViewRegistrationLib.mrml import xray_annotations
 
     assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau))) == ["AP \u2013 Registration", text]
     assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau), pixel_mm=[2, 2]))[1:] == [text, "SID 1000 mm"]
@@ -40,7 +41,6 @@ def test_angles_are_told_as_on_the_c_arm(scene, rao_lao, cra_cau, text):
 
 @pytest.mark.parametrize("isocentre", [(0, 0, -100), (0, 0, 1300), (400, 0, 700)])
 def test_there_are_no_angles_where_no_isocentre_is_in_the_beam(scene, isocentre):
-    from MultiViewRegistrationLib.mrml import xray_annotations
 
     camera = c_arm(12)
     moved = camera.camera_from_world.copy()
@@ -50,9 +50,6 @@ def test_there_are_no_angles_where_no_isocentre_is_in_the_beam(scene, isocentre)
 
 
 def test_without_a_geometry_there_is_a_name(scene):
-    from MultiViewRegistrationLib.mrml import display, xray_annotations
-    from MultiViewRegistrationLib.mrml.nodes import OWNER
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     view = xray_of(scene, c_arm())
     view.change(camera=None)
@@ -73,7 +70,6 @@ def test_without_a_geometry_there_is_a_name(scene):
     ],
 )
 def test_sides_are_those_of_the_patient(scene, rao_lao, cra_cau, mirrored, left_right_top_bottom):
-    from MultiViewRegistrationLib.mrml import xray_annotations
 
     view = xray_of(scene, c_arm(rao_lao, cra_cau, mirrored=mirrored))
     sides = xray_annotations.sides_of(view)
@@ -90,7 +86,6 @@ def test_sides_are_those_of_the_patient(scene, rao_lao, cra_cau, mirrored, left_
 
 def test_labels_stay_in_the_view_whatever_it_shows(slicer_app, scene, watch):
     """In its corner and at its edges they are drawn at every zoom and size, and nowhere but there."""
-    from MultiViewRegistrationLib.mrml import display
 
     view = slice_view(slicer_app)
     registration = registration_of(scene, {"AP": c_arm(12, 5)})
@@ -113,7 +108,6 @@ def test_labels_stay_in_the_view_whatever_it_shows(slicer_app, scene, watch):
 
 
 def test_points_are_not_placed_into_labels(slicer_app, scene):
-    from MultiViewRegistrationLib.mrml import display
 
     slice_view(slicer_app)
     selection = slicer_app.app_logic.GetSelectionNode()
@@ -133,8 +127,6 @@ def test_points_are_not_placed_into_labels(slicer_app, scene):
 
 
 def test_the_label_in_3d_is_at_the_source(scene):
-    from MultiViewRegistrationLib.mrml import display
-    from MultiViewRegistrationLib.mrml.frames import lps_from_ras
 
     registration = registration_of(scene, {"AP": c_arm(12, 5)})
     display.show(registration)

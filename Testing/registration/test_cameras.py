@@ -15,9 +15,9 @@ from MultiViewRegistrationLib.imaging.view import SharedUnknowns
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.cameras import CameraCorrections, independent_residuals
 from MultiViewRegistrationLib.registration.objective import Objective, Settings
-from MultiViewRegistrationLib.registration.optimizer import minimise, moved
+from MultiViewRegistrationLib.registration.optimizer import moved
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.rendering.drr import Projector, intrinsics_jacobian
+from MultiViewRegistrationLib.rendering.drr import Projector
 
 SHARED = SharedUnknowns(10.0, 5.0, 4.0)
 START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
@@ -41,28 +41,6 @@ def turned(view, rotation_deg, shift_mm):
         view.camera, camera_from_world=view.camera.camera_from_world @ off(np.eye(4), rotation_deg, shift_mm)
     )
     return replace(view, camera=camera)
-
-
-def test_derivative_by_scale_and_principal_point_is_that_of_finite_differences(ct, views):
-    projector, pivot = Projector(attenuation(ct)), np.array([5.0, -3.0, 8.0])
-    skewed = views[1].camera.intrinsics + np.array([[0, 12.0, 3], [0, 0, -4], [0, 0, 0]])
-    camera = replace(views[1].camera, intrinsics=skewed)
-    jacobian = projector.render(camera, TRUE_POSE, jacobian=True, pivot=pivot).jacobian
-    derivative = np.empty((3, *jacobian.shape[1:]), np.float32)
-    intrinsics_jacobian(camera, pivot, jacobian, derivative)
-
-    def rendered(scale, u, v):
-        intrinsics = camera.intrinsics.copy()
-        intrinsics[:2, :2] *= np.exp(scale)
-        intrinsics[:2, 2] += (u, v)
-        return projector.render(replace(camera, intrinsics=intrinsics), TRUE_POSE).image.astype(float)
-
-    for p, step in enumerate((5e-4, 0.05, 0.05)):
-        ahead, behind = (rendered(*(sign * step * np.eye(3)[p])) for sign in (1, -1))
-        difference = (ahead - behind) / (2 * step)
-        # Bends of the trilinear volume fall within a step here and there.
-        assert np.corrcoef(difference.ravel(), derivative[p].ravel())[0, 1] > 0.995
-        assert np.abs(difference - derivative[p]).mean() < 0.04 * np.abs(difference).mean()
 
 
 @pytest.mark.parametrize(
@@ -123,15 +101,6 @@ def test_where_points_fall_changes_by_the_corrections_as_the_solver_believes(vie
         np.testing.assert_allclose(believed, (ahead - behind) / 2, rtol=1e-3, atol=1e-3 * np.abs(believed).max())
 
 
-def test_what_is_exact_is_not_free(views):
-    layout = [range(6, 9), range(9, 12)]
-    for rotation, translation, free in ((1.0, 0.0, [0]), (0.0, 3.0, [1]), (None, 3.0, [0, 1]), (0.0, 0.0, [])):
-        unknowns = CameraCorrections([uncertain(views[0]), uncertain(views[1], rotation, translation)])
-        assert list(unknowns.free) == [index for block in free for index in layout[block]]
-    assert not CameraCorrections.exact([uncertain(view) for view in views]).free.size
-    assert list(CameraCorrections(views, SharedUnknowns(principal_point_sd_px=1)).free) == [13, 14]
-
-
 def test_corrected_camera_is_the_one_described(views):
     unknowns = CameraCorrections([views[0], uncertain(views[1])], SHARED)
     corrections = unknowns.none.copy()
@@ -146,14 +115,6 @@ def test_corrected_camera_is_the_one_described(views):
     np.testing.assert_allclose(pooled.projection_matrix, full.pooled(4).projection_matrix, rtol=1e-12)
 
 
-def test_exact_cameras_stay_and_give_the_same_pose_as_before(anatomy, views):
-    found = refine(anatomy, views, START)
-    again = refine(anatomy, [uncertain(views[0]), views[1]], START)
-    np.testing.assert_array_equal(again.world_from_ct, found.world_from_ct)
-    assert [view.camera for view in found.views] == [view.camera for view in views]
-    assert not found.shared.any()
-
-
 def test_a_second_camera_that_is_off_is_corrected(anatomy, views):
     wrong = [views[0], turned(views[1], [0.6, -0.5, 0.62], [1.5, 2.0, -1.7])]
     exact = refine(anatomy, wrong, START)
@@ -166,18 +127,7 @@ def test_a_second_camera_that_is_off_is_corrected(anatomy, views):
     assert corrected.fit.cost < exact.fit.cost
 
 
-@pytest.mark.parametrize(
-    ("told", "fixed"), [((1.0, 0.0), slice(3, 4)), ((0.0, 3.0), slice(0, 3))], ids=["rotation", "translation"]
-)
-def test_only_what_is_uncertain_is_corrected(anatomy, views, told, fixed):
-    wrong = [views[0], uncertain(turned(views[1], [0, 0.8, 0], [2.0, 2.0, 0]), *told)]
-    found = refine(anatomy, wrong, START)
-    motion = wrong[1].camera.world_from_camera @ found.views[1].camera.camera_from_world
-    unmoved = motion[:3, 3] if fixed == slice(3, 4) else rigid.log_so3(motion[:3, :3])
-    np.testing.assert_allclose(unmoved, 0, atol=1e-9)
-    assert np.abs(motion - np.eye(4)).max() > 1e-3
-
-
+@pytest.mark.slow
 def test_the_prior_decides_how_far_a_correction_goes(anatomy, views):
     """From taken as exact, over half way, to left to the images."""
     wrong = turned(views[1], [0, 0, 0], [0, 0, 3.0])
@@ -210,10 +160,10 @@ def test_distance_to_the_detector_needs_a_pixel_size(views):
     CameraCorrections(bare, SharedUnknowns(principal_point_sd_px=5))
 
 
-def test_default_descent_takes_cameras_as_exact(ct, views):
-    objective = Objective(
-        Projector(attenuation(ct)), [views[0], uncertain(views[1])], Settings(intensity_radius=8), np.zeros(3)
-    )
-    found = minimise(objective, off(TRUE_POSE, [0, 1, 0], [1, 0, 0]), iterations=5, tolerance_mm=0.1)
-    assert not found.corrections.any()
-    assert error_mm(found.world_from_ct) < 0.2
+def test_what_is_exact_is_not_free(views):
+    layout = [range(6, 9), range(9, 12)]
+    for rotation, translation, free in ((1.0, 0.0, [0]), (0.0, 3.0, [1]), (None, 3.0, [0, 1]), (0.0, 0.0, [])):
+        unknowns = CameraCorrections([uncertain(views[0]), uncertain(views[1], rotation, translation)])
+        assert list(unknowns.free) == [index for block in free for index in layout[block]]
+    assert not CameraCorrections.exact([uncertain(view) for view in views]).free.size
+    assert list(CameraCorrections(views, SharedUnknowns(principal_point_sd_px=1)).free) == [13, 14]

@@ -39,17 +39,6 @@ def test_poses_fill_the_range_evenly_and_stay_within_it(reach):
         np.testing.assert_allclose(directions.mean(axis=0), 0, atol=0.04)
 
 
-def test_all_rotations_are_as_dense_as_scipy_has_them():
-    angle, _, _ = motions(Range(180, 10))
-    uniform = np.degrees(Rotation.random(4000, random_state=2).magnitude())
-    assert stats.ks_2samp(angle, uniform).pvalue > 1e-3
-
-
-def test_a_range_of_turns_alone_leaves_the_centre_where_it_is():
-    _, _, shifts = motions(Range(30, 0), 50)
-    np.testing.assert_allclose(shifts, 0, atol=1e-9)
-
-
 @pytest.mark.parametrize("rotation, translation", [(0, 0), (-1, 10), (181, 10), (10, -1), (np.nan, 10), (10, np.inf)])
 def test_a_range_without_poses_is_refused(rotation, translation):
     with pytest.raises(InputError, match=r"search: found a range of .* expected 0 to 180 degrees"):

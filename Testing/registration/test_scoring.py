@@ -11,7 +11,7 @@ from phantom import TRUE_POSE, make_ct, make_views, off
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.objective import Objective, Settings
-from MultiViewRegistrationLib.registration.search import Scorer
+from MultiViewRegistrationLib.registration.scoring import Scorer
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 CT = make_ct()
@@ -51,14 +51,6 @@ def test_a_score_is_the_similarity_that_the_objective_has_there(settings, with_r
     scores = Scorer(projector, views(), settings, np.zeros(3), rest).scores(POSES)
     np.testing.assert_allclose(scores.T, expected, atol=2e-3)
     assert scores.mean(axis=0).argmax() == 0
-
-
-def test_threads_do_not_change_scores(monkeypatch):
-    scorer = Scorer(Projector(attenuation(CT)), views(), Settings(intensity_radius=3), np.zeros(3))
-    poses = np.concatenate([POSES] * 20)
-    once = scorer.scores(poses)
-    monkeypatch.setenv("MVREG_THREADS", "1")
-    np.testing.assert_array_equal(scorer.scores(poses), once)
 
 
 def test_a_pose_outside_a_view_scores_0():

@@ -17,7 +17,7 @@ from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.registration import schedule
 from MultiViewRegistrationLib.registration.pipeline import refine_anywhere
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.schedule import Range, SearchBudget, search_budget
+from MultiViewRegistrationLib.registration.schedule import Range, SearchBudget
 
 REACH = Range(35, 60)
 FAR = off(TRUE_POSE, [20, -15, 20], [25, -30, 25])
@@ -37,6 +37,7 @@ def test_it_stops_early_when_sure_and_goes_on_when_not(anatomy, views):
     assert refine_anywhere(anatomy, views, TRUE_POSE, Range(10, 10), budget=SearchBudget(64, 4096, 1)).candidates > 64
 
 
+@pytest.mark.slow
 def test_what_is_not_alike_gets_a_second_look(anatomy, views, monkeypatch):
     once = refine_anywhere(anatomy, views, FAR, REACH)
     monkeypatch.setattr(schedule, "MIN_CONVINCING_NCC", 1.1)
@@ -69,35 +70,13 @@ def spine() -> CT:
     )
 
 
+@pytest.mark.slow
 def test_a_neighbouring_vertebra_is_reported_as_the_next_answer():
     vertebrae = spine()
     views = make_views(replace(vertebrae, mask=None), ((10, 5), (80, 0)))
     found = refine_anywhere(PreparedCT(vertebrae), views, off(TRUE_POSE, [0, 0, 0], [0, 0, 12]), Range(12, 40))
     assert found.alternative is not None
     assert found.alternative.evidence_ratio < 1.3 and 27 < found.alternative.distance_mm < 63
-
-
-def test_a_unique_pose_has_a_clear_gap(anatomy, views):
-    rival = refine_anywhere(anatomy, views, FAR, REACH).alternative
-    assert rival is None or rival.evidence_ratio > 1.3
-
-
-def test_more_room_gets_more_effort():
-    assert (
-        search_budget(Range(35, 100), structure=False).max_poses
-        > search_budget(Range(18, 55), structure=False).max_poses
-    )
-    assert search_budget(Range(180, 500), structure=False).max_poses == 2**15
-
-
-def test_an_answer_far_beyond_the_range_is_none():
-    reach, centroid = Range(10, 20), np.array([5.0, 0, 0])
-    for degrees, mm, held in ((10, 20, True), (24, 39, True), (26, 0, False), (0, 41, False)):
-        turn = rigid.about(
-            rigid.transform_points(TRUE_POSE, centroid),
-            rigid.from_rotation_translation(rigid.exp_so3([0, 0, np.radians(degrees)]), [mm, 0, 0]),
-        )
-        assert reach.holds(turn @ TRUE_POSE, TRUE_POSE, centroid) is held
 
 
 def test_progress_is_told_on_the_callers_thread_and_can_cancel(anatomy, views):

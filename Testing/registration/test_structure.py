@@ -14,9 +14,9 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, attenuation, masked
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.registration.parts import register_structure
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.structure import register_structure
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 #: Where the largest blob lies against all others.
@@ -57,7 +57,9 @@ def xrays(ct, bone_ct, bone_pose=MOVED, rest_pose=TRUE_POSE):
 
 
 def found_in(anatomy, views, start=START, progress=lambda told: None, starts=()):
-    return register_structure(anatomy, views, lambda of, some, tell: refine(of, some, start, tell), progress, starts)
+    return register_structure(
+        anatomy, views, lambda of, some, progress: refine(of, some, start, progress), progress, starts
+    )
 
 
 def error_of(bone_ct, pose, true):
@@ -89,6 +91,7 @@ def test_a_bone_that_moved_is_found_though_its_neighbours_are_alike(ct, bone, bo
     assert min(found.fit.similarity) > 0.9 and found.candidates > 1 and found.world_from_background is not None
 
 
+@pytest.mark.slow
 def test_a_bone_beyond_the_surroundings_is_found_from_its_own_start(ct, bone, bone_ct):
     centre = rigid.transform_points(TRUE_POSE, bone.centroid)
     far = (
@@ -102,6 +105,7 @@ def test_a_bone_beyond_the_surroundings_is_found_from_its_own_start(ct, bone, bo
     assert error_of(bone_ct, found_in(bone, views, TRUE_POSE).world_from_ct, far) > 2
 
 
+@pytest.mark.slow
 def test_cameras_are_corrected_by_the_whole_ct(ct, bone, bone_ct):
     views = xrays(ct, bone_ct)
     true = views[1].camera
@@ -122,6 +126,7 @@ def test_cameras_are_corrected_by_the_whole_ct(ct, bone, bone_ct):
     )  # of 3.6; the blob that moved is a part of the whole
 
 
+@pytest.mark.slow
 def test_where_the_x_rays_do_not_look_like_the_whole_ct_the_structure_is_registered_by_itself(ct, bone, bone_ct):
     random = np.random.default_rng(3)
     other = make_views(CT(Volume(np.ascontiguousarray(ct.volume.values[:, ::-1]), ct.volume.ct_from_index)))
@@ -141,6 +146,7 @@ def test_where_the_x_rays_do_not_look_like_the_whole_ct_the_structure_is_registe
     np.testing.assert_array_equal(found.world_from_ct, alone.world_from_ct)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["the whole CT", "relative values"])
 def test_without_a_rest_there_is_nothing_to_add(ct, bone_ct, of):
     values = np.maximum(ct.volume.values, 0) * bone_ct.mask
@@ -148,7 +154,9 @@ def test_without_a_rest_there_is_nothing_to_add(ct, bone_ct, of):
     assert anatomy.full_ct is None and anatomy.with_background(None) is anatomy
     asked = []
     register_structure(
-        anatomy, make_views(ct, size=64), lambda of, views, tell: asked.append(of) or refine(of, views, START, tell)
+        anatomy,
+        make_views(ct, size=64),
+        lambda of, views, progress: asked.append(of) or refine(of, views, START, progress),
     )
     assert asked == [anatomy]
 
@@ -166,12 +174,11 @@ def test_progress_goes_on_from_the_whole_to_the_structure_and_can_be_stopped(ct,
     assert len(calls) == last
 
 
+@pytest.mark.slow
 def test_on_another_device_it_is_the_same(ct, bone, bone_ct):
     pytest.importorskip("warp", reason="the kernels need Warp: pip install warp-lang")
     pytest.importorskip("torch", reason="the kernels need torch: pip install torch")
-    from MultiViewRegistrationLib.registration.warp_backend import WarpBackend
-
     views = [view.pooled(2) for view in xrays(ct, bone_ct)]
-    found, there = found_in(bone, views), found_in(bone.with_backend(WarpBackend("cpu")), views)
+    found, there = found_in(bone, views), found_in(bone.on_device("warp-cpu"), views)
     assert error_of(bone_ct, there.world_from_ct, found.world_from_ct) < 0.02
     assert error_mm(there.world_from_background, found.world_from_background) < 0.02

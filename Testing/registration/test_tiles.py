@@ -43,14 +43,6 @@ def test_the_tiles_add_up_to_the_whole(ct, views):
         assert (parts.places[of_view] < [-(-columns // SIDE), -(-rows // SIDE)]).all()
 
 
-def test_without_robust_weights_and_what_is_missing_the_hessian_is_that_of_gauss_and_newton(ct, views, monkeypatch):
-    monkeypatch.setattr(module, "_missing", lambda *_: 0.0)
-    _, fit, parts = split(ct, views, replace(ROBUST, cauchy=0.0))
-    np.testing.assert_allclose(
-        parts.hessians.sum(axis=0) / sum(fit.pixels), fit.hessian, rtol=1e-3, atol=1e-4 * np.abs(fit.hessian).max()
-    )
-
-
 def sharpness(ct, views, settings):
     """Of finite differences, and by how much the tiles' is off them, in units of that of Gauss and Newton; the least similarity."""
     objective, _, _ = split(ct, views, settings)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scenes import random_scene
-from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.errors import InputError
@@ -59,41 +58,6 @@ def test_images_and_jacobians_are_those_of_numba(gpu, device, seed):
             close(mine, theirs, 1e-4)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_images_and_jacobians_are_those_of_the_reference(gpu, device, reference, seed):
-    scene = scene_of(seed)
-    images, jacobians = gpu.BatchProjector(Projector(scene.volume), device).render(
-        [scene.camera], scene.world_from_ct[None], jacobian=True, pivot=scene.pivot
-    )
-    close(images[0].cpu(), reference.render(*scene.in_float64(), scene.world_from_ct).numpy(), 1e-5)
-    expected = reference.jacobian(*scene.in_float64(), scene.world_from_ct, scene.pivot).numpy()
-    at = np.abs(jacobians[:, 0].cpu().numpy() - expected) / np.abs(expected).max(axis=(1, 2), keepdims=True)
-    assert np.quantile(at, 0.999) < 1e-4  # rounding can put a sample into the next cell
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_the_image_of_numba_is_that_of_samples_by_scipy(seed):
-    scene = scene_of(seed)
-    projector = Projector(scene.volume)
-    close(projector.render(scene.camera, scene.world_from_ct).image, sums_by_scipy(projector.grid, scene), 1e-5)
-
-
-def sums_by_scipy(grid, scene):
-    """The image (rows, columns) in double precision."""
-    rays, (columns, rows) = grid.rays(scene.camera, scene.world_from_ct), scene.camera.size
-    v, u = np.indices((rows, columns)).reshape(2, -1, 1)
-    q = rays.directions[2] + u * rays.directions[0] + v * rays.directions[1]
-    along, image = np.abs(q).argmax(axis=1), np.zeros(rows * columns)
-    for a in range(3):
-        of_it = along == a
-        depth = (np.arange(grid.shape[a]) - rays.source[a]) / q[of_it, a, None]
-        at = rays.source + depth[..., None] * q[of_it, None]
-        at[depth < 0] = -9  # behind the source
-        mu = map_coordinates(grid.padded, at[..., ::-1].transpose(2, 0, 1), order=1, output=float).sum(axis=1)
-        image[of_it] = mu * np.linalg.norm(q[of_it] @ rays.world_from_index.T, axis=1) / np.abs(q[of_it, a])
-    return image.reshape(rows, columns)
-
-
 def test_cameras_of_a_batch_may_stand_anywhere_and_each_has_its_pivot(gpu):
     scenes = [scene_of(seed) for seed in (1, 2)]
     projector = Projector(scenes[0].volume)
@@ -110,49 +74,6 @@ def test_cameras_of_a_batch_may_stand_anywhere_and_each_has_its_pivot(gpu):
         expected = projector.render(camera, scenes[0].world_from_ct, jacobian=True, pivot=pivot)
         close(images[n], expected.image, 1e-5)
         close(jacobians[:, n], expected.jacobian, 1e-4)
-
-
-def test_some_rays_are_those_of_the_whole(gpu, device):
-    scene = scene_of(3)
-    batch = gpu.BatchProjector(Projector(scene.volume), device)
-    poses = some_poses(scene, 2)
-    whole, derivative = batch.render([scene.camera] * 2, poses, jacobian=True, pivot=scene.pivot)
-    rays = torch.from_numpy(np.random.default_rng(0).permutation(whole.numel())[:500].astype(np.int32)).to(batch.device)
-    some, some_derivative = batch.render([scene.camera] * 2, poses, jacobian=True, pivot=scene.pivot, rays=rays)
-    assert torch.equal(some, whole.view(-1)[rays.long()])
-    assert torch.equal(some_derivative, derivative.view(6, -1)[:, rays.long()])
-    assert batch.render([scene.camera] * 2, poses, rays=rays[:0])[0].shape == (0,)
-
-
-def test_only_wanted_rays_are_followed(gpu, device):
-    scene = scene_of(3)
-    batch = gpu.BatchProjector(Projector(scene.volume), device)
-    arguments = [scene.camera] * 2, some_poses(scene, 2)
-    whole, derivative = batch.render(*arguments, jacobian=True)
-    wanted = torch.from_numpy(np.random.default_rng(0).integers(0, 2, whole.shape).astype(np.uint8)).to(batch.device)
-    some, some_derivative = batch.render(*arguments, jacobian=True, wanted=wanted)
-    assert torch.equal(some, whole * wanted) and torch.equal(some_derivative, derivative * wanted)
-
-
-def test_a_room_that_keeps_its_tensors_gives_the_same_ones_to_the_next_batch(gpu, device):
-    scene = scene_of(3)
-    batch, poses = gpu.BatchProjector(Projector(scene.volume), device), some_poses(scene)
-    buffers = gpu.BufferPool(batch.device, kept=True)
-    first, _ = batch.render([scene.camera], poses[:1], buffers=buffers)
-    told = first.clone()
-    second, _ = batch.render([scene.camera], poses[1:2], buffers=buffers)
-    assert second.data_ptr() == first.data_ptr() and not torch.equal(second, told)
-    assert torch.equal(second, batch.render([scene.camera], poses[1:2])[0])
-    both, _ = batch.render([scene.camera] * 2, poses[:2], buffers=buffers)
-    assert torch.equal(both, torch.cat([told, second]))
-
-
-def test_without_a_jacobian_it_is_the_same_image(gpu, device):
-    scene = scene_of(2)
-    batch = gpu.BatchProjector(Projector(scene.volume), device)
-    alone, none = batch.render([scene.camera], scene.world_from_ct[None])
-    with_jacobian, _ = batch.render([scene.camera], scene.world_from_ct[None], jacobian=True)
-    assert none is None and torch.equal(alone, with_jacobian)
 
 
 @pytest.mark.parametrize("axis", range(3))
@@ -172,52 +93,22 @@ def test_rays_that_go_on_beyond_a_cut_end_are_those_of_numba(gpu, device, axis):
     assert np.mean(seen != expected) < 1e-3  # rounding at an edge
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_back_projection_is_that_of_numba(gpu, device, seed):
-    from MultiViewRegistrationLib.rendering.autograd import back_project
-
-    rng = np.random.default_rng(seed)
-    scene = random_scene(seed, values=rng.uniform(0, 0.05, (20, 25, 30)).astype(np.float32))
-    poses = some_poses(scene)
-    gradient = rng.normal(size=(3, 36, 46)).astype(np.float32)
-    arguments = [scene.camera] * 3, poses, scene.volume.values.shape, scene.volume.ct_from_index
-    mine = gpu.back_project(torch.from_numpy(gradient).to(device), *arguments)
-    close(mine.cpu(), back_project(gradient, *arguments), 1e-5)
-
-
-def test_the_torch_function_on_a_device_has_the_gradients_of_that_on_the_cpu(gpu, device, monkeypatch):
-    from MultiViewRegistrationLib.rendering import autograd
+def test_the_torch_function_on_a_device_has_the_gradients_of_that_on_the_cpu(gpu, device):
+    from MultiViewRegistrationLib.rendering.autograd import DifferentiableRenderer
 
     scene = scene_of(1)
     weights = torch.from_numpy(np.random.default_rng(1).normal(size=(2, 36, 46)).astype(np.float32))
 
-    def gradients(device):
-        volume = torch.from_numpy(scene.volume.values).to(device).requires_grad_()
+    def image_and_gradient(renderer):
         poses = torch.from_numpy(some_poses(scene, 2)).requires_grad_()
-        image = autograd.drr(volume, scene.volume.ct_from_index, scene.camera, poses)
-        return [image.detach(), *torch.autograd.grad((image * weights).sum(), (volume, poses))]
+        image = renderer(scene.camera, poses)
+        return image.detach(), *torch.autograd.grad((image * weights).sum(), poses)
 
-    expected = gradients("cpu")
-    if device == "cpu":
-        monkeypatch.setattr(autograd, "_CpuProjector", autograd._CudaProjector)
-    for mine, theirs in zip(gradients(device), expected, strict=True):
-        close(mine.cpu(), theirs.numpy(), 1e-4)
-    with pytest.raises(InputError, match="not finite"):
-        autograd.drr(
-            torch.from_numpy(scene.volume.values).to(device),
-            scene.volume.ct_from_index,
-            scene.camera,
-            torch.full((4, 4), torch.nan),
-        )
-
-
-def test_an_empty_volume_gives_an_empty_image(gpu, device):
-    scene = scene_of(0)
-    empty = Projector(Volume(np.zeros((5, 6, 7)), scene.volume.ct_from_index))
-    images, jacobians = gpu.BatchProjector(empty, device).render(
-        [scene.camera], scene.world_from_ct[None], jacobian=True
-    )
-    assert not images.any() and not jacobians.any()
+    there = DifferentiableRenderer(scene.volume)
+    expected = image_and_gradient(there)
+    there._batch = gpu.BatchProjector(Projector(scene.volume), device)
+    for mine, theirs in zip(image_and_gradient(there), expected, strict=True):
+        close(mine, theirs.numpy(), 1e-4)
 
 
 def test_a_device_that_is_not_there_is_told(gpu):

@@ -24,6 +24,7 @@ def nanodrr():
     return pytest.importorskip("nanodrr.drr", reason="needs nanodrr: pip install nanodrr")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orientation", ["AP", "PA", None])
 @pytest.mark.parametrize("left_handed", [False, True])
 def test_nanodrr_gives_the_same_image(nanodrr, tmp_path, orientation, left_handed):

@@ -82,6 +82,7 @@ def ball(voxel_mm, radius_mm, centre_mm, supersampling=4):
     return Volume(MU * inside.mean(axis=(1, 3, 5)), affine)
 
 
+@pytest.mark.slow
 def test_chords_of_a_ball_are_better_the_smaller_the_voxels():
     centre, radius = np.array([24.3, 23.6, 24.1]), 17.0
     camera = looking_at(centre, Rotation.from_euler("xyz", [35, 20, 50], degrees=True).as_matrix(), 700, 900, (56, 52))

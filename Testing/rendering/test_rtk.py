@@ -53,6 +53,7 @@ def project_by_rtk(rtk, volume, geometry, detector_origin):
     return rtk.itk.array_from_image(joseph.GetOutput())[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left_handed", [False, True])
 @pytest.mark.parametrize("seed", range(4))
 def test_rtk_gives_the_same_image(rtk, seed, left_handed):

@@ -29,12 +29,6 @@ def test_every_task_runs_once(thread_count):
     assert len(names) <= thread_count
 
 
-def test_tasks_run_side_by_side(thread_count):
-    """Each waits for the others: with fewer threads than tasks the barrier would break."""
-    barrier = threading.Barrier(thread_count, timeout=20)
-    threads.run([barrier.wait] * thread_count)
-
-
 def test_tasks_within_a_task_are_done_by_its_own_thread(thread_count):
     """Waiting for the pool from within it, with all its threads at it, would never end."""
     pairs = []
@@ -45,10 +39,6 @@ def test_tasks_within_a_task_are_done_by_its_own_thread(thread_count):
 
     threads.run([outer] * (2 * thread_count))
     assert len(pairs) == 6 * thread_count and all(mine == its for mine, its in pairs)
-
-
-def test_no_tasks():
-    threads.run([])
 
 
 def test_an_error_is_raised_after_the_others_are_done(thread_count):
@@ -99,9 +89,3 @@ def test_row_blocks_cover_all_rows_once(rows, samples, thread_count):
     assert all(first < end for first, end in blocks)
     assert len(blocks) <= 2 * thread_count
     assert len(blocks) == 1 or samples >= len(blocks) * threads.SAMPLES_PER_TASK
-
-
-@pytest.mark.parametrize("nonsense", ["", "0", "-3", "many"])
-def test_without_a_number_of_threads_it_is_the_number_of_cores(monkeypatch, nonsense):
-    monkeypatch.setenv("MVREG_THREADS", nonsense)
-    assert 1 <= threads.available_threads() <= os.cpu_count()

@@ -7,21 +7,30 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import slicer
+from imaging.dicom_files import XA_IMAGE, write_dicom
 from little_xray import SHAPE, intensity
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging.view import SharedUnknowns
 from MultiViewRegistrationLib.imaging.xray import raw_image, to_line_integrals
+from MultiViewRegistrationLib.mrml.case import set_shared_unknowns, shared_unknowns_of, xray_of
+from MultiViewRegistrationLib.mrml.image import change_image
+from MultiViewRegistrationLib.mrml.loading import read_case
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session.adding import _add_views, add_volume, read
+from MultiViewRegistrationLib.session.geometry import reading_of, set_c_arm
+from MultiViewRegistrationLib.session.history import Entry, History
+from MultiViewRegistrationLib.session.naming import rename
 
 
 @pytest.fixture
 def registration(scene):
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     return Registration.create(scene)
 
 
 def volume(scene, values: np.ndarray, name: str = "AP", kind: str = "vtkMRMLScalarVolumeNode"):
-    import slicer
 
     node = scene.AddNewNodeByClass(kind, name)
     slicer.util.updateVolumeFromArray(node, values)
@@ -29,7 +38,6 @@ def volume(scene, values: np.ndarray, name: str = "AP", kind: str = "vtkMRMLScal
 
 
 def picture(view) -> np.ndarray:
-    import slicer
 
     return slicer.util.arrayFromVolume(view.node)[0]
 
@@ -39,9 +47,6 @@ def nodes(scene) -> set[str]:
 
 
 def test_a_volume_is_taken_and_left_as_it_is(scene, registration):
-    import slicer
-
-    from MultiViewRegistrationLib.session.adding import add_volume
 
     node = volume(scene, intensity()[None], "2: AP/1")
     node.SetSpacing(0.3, 0.2, 1)
@@ -63,7 +68,6 @@ def test_a_volume_is_taken_and_left_as_it_is(scene, registration):
     ],
 )
 def test_a_file_is_taken(scene, registration, tmp_path, name, values):
-    from MultiViewRegistrationLib.session.adding import read
 
     sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / name))
     (view,) = read(tmp_path / name)(registration)
@@ -73,15 +77,12 @@ def test_a_file_is_taken(scene, registration, tmp_path, name, values):
 
 
 def test_bright_bones_are_recognised(scene, registration):
-    from MultiViewRegistrationLib.session.adding import add_volume
 
     big = np.kron(65_535 - intensity(), np.ones((6, 6), np.uint16))
     assert add_volume(registration, volume(scene, big[None])).content["intensity"] == "log"
 
 
 def test_a_run_keeps_its_frames(scene, registration, tmp_path):
-    from MultiViewRegistrationLib.mrml.image import change_image
-    from MultiViewRegistrationLib.session.adding import read
 
     frames = np.stack([intensity(seed) for seed in range(3)])
     sitk.WriteImage(sitk.GetImageFromArray(frames), str(tmp_path / "run.mha"))
@@ -94,7 +95,6 @@ def test_a_run_keeps_its_frames(scene, registration, tmp_path):
 
 
 def test_a_dicom_run_and_its_header(scene, registration, shared_data):
-    from MultiViewRegistrationLib.session.adding import read
 
     (view,) = read(shared_data / "dicom" / "xa-multiframe-jpeg.dcm")(registration)
     assert view.content["header"] == {"rao_lao_deg": -32.0, "cra_cau_deg": 2.0}  # by dcmdump
@@ -104,12 +104,6 @@ def test_a_dicom_run_and_its_header(scene, registration, shared_data):
 
 def test_a_run_that_turns_and_its_shutter(scene, registration, tmp_path):
     """Each frame has its angles; the shutter is a mask that goes with the X-ray."""
-    from imaging.dicom_files import XA_IMAGE, write_dicom
-
-    from MultiViewRegistrationLib.mrml.case import xray_of
-    from MultiViewRegistrationLib.mrml.image import change_image
-    from MultiViewRegistrationLib.session.adding import read
-    from MultiViewRegistrationLib.session.geometry import reading_of
 
     frames = np.stack([intensity(seed) for seed in range(3)])
     write_dicom(
@@ -138,9 +132,6 @@ def test_a_run_that_turns_and_its_shutter(scene, registration, tmp_path):
 
 
 def test_the_views_of_a_case(scene, registration, shared_data, tmp_path):
-    from MultiViewRegistrationLib.mrml.case import xray_of
-    from MultiViewRegistrationLib.mrml.loading import load_case
-    from MultiViewRegistrationLib.session.adding import read
 
     sim, path = shared_data / "sim" / "pelvis-lateral", tmp_path / "case.json"
     content = json.loads((sim / "case.json").read_text())
@@ -148,7 +139,7 @@ def test_the_views_of_a_case(scene, registration, shared_data, tmp_path):
     for entry in content["views"]:
         entry["image"] = str((sim / entry["image"]).resolve())
     path.write_text(json.dumps(content))
-    loaded = load_case(scene, path)
+    loaded = read_case(path)(scene)
     added = read(path)(registration)
     assert registration.ct is None
     for a, b in zip(loaded.xrays, added, strict=True):
@@ -161,19 +152,13 @@ def test_the_views_of_a_case(scene, registration, shared_data, tmp_path):
 
 
 def test_unknowns_of_a_case_count_beside_those_that_are_there(scene, registration):
-    from MultiViewRegistrationLib.imaging.view import SharedUnknowns
-    from MultiViewRegistrationLib.mrml.case import set_shared_unknowns, shared_unknowns_of
-    from MultiViewRegistrationLib.session.adding import _add_entries
 
     set_shared_unknowns(registration, SharedUnknowns(isocentre_sd_mm=2))
-    _add_entries(registration, [], SharedUnknowns(source_to_detector_sd_mm=10, isocentre_sd_mm=5))
+    _add_views(registration, [], SharedUnknowns(source_to_detector_sd_mm=10, isocentre_sd_mm=5))
     assert shared_unknowns_of(registration) == SharedUnknowns(source_to_detector_sd_mm=10, isocentre_sd_mm=2)
 
 
 def test_an_xray_serves_two_registrations(scene, registration):
-    from MultiViewRegistrationLib.mrml.registration import Registration
-    from MultiViewRegistrationLib.session.adding import add_volume
-    from MultiViewRegistrationLib.session.geometry import set_c_arm
 
     first = add_volume(registration, volume(scene, intensity()[None]))
     set_c_arm(
@@ -205,7 +190,6 @@ def test_an_xray_serves_two_registrations(scene, registration):
     ],
 )
 def test_what_is_no_xray_leaves_nothing(scene, registration, values, kind, word):
-    from MultiViewRegistrationLib.session.adding import add_volume
 
     node = scene.AddNewNodeByClass(kind, "AP") if values is None else volume(scene, values, kind=kind)
     before = nodes(scene)
@@ -215,7 +199,6 @@ def test_what_is_no_xray_leaves_nothing(scene, registration, values, kind, word)
 
 
 def test_grey_in_colours_is_grey(scene, registration):
-    from MultiViewRegistrationLib.session.adding import add_volume
 
     grey = (intensity() // 256).astype(np.uint8)
     view = add_volume(
@@ -225,7 +208,6 @@ def test_grey_in_colours_is_grey(scene, registration):
 
 
 def test_the_ct_is_no_xray(scene, registration):
-    from MultiViewRegistrationLib.session.adding import add_volume
 
     registration.ct = volume(scene, np.zeros((4, 4, 4), np.int16), "CT")
     with pytest.raises(InputError, match="is the CT of this registration"):
@@ -233,8 +215,6 @@ def test_the_ct_is_no_xray(scene, registration):
 
 
 def test_order_and_names(scene, registration):
-    from MultiViewRegistrationLib.session.history import Entry, History
-    from MultiViewRegistrationLib.session.naming import rename
 
     a, b, c = (registration.add_xray(name) for name in ("a", "b", "c"))
     registration.move_xray(c, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from types import SimpleNamespace
 
 import pytest
 
@@ -29,16 +28,6 @@ def test_what_it_returns_and_what_it_told_last():
     assert worker.poll() == 2
     assert worker.poll() is None
     assert (worker.state, worker.result, worker.message) == ("done", "result", "")
-
-
-def test_each_stage_is_seen_even_where_the_work_is_done_long_before():
-    def work(tell):
-        for stage, pose in (("64 px", 1), ("64 px", 2), ("128 px", 3), ("128 px", 4), ("256 px", 5)):
-            tell(SimpleNamespace(stage=stage, pose=pose))
-
-    worker = Worker(work)
-    worker.wait(5.0)
-    assert [(worker.poll().pose, worker.state) for _ in range(3)] == [(2, "running"), (4, "running"), (5, "done")]
 
 
 @pytest.mark.parametrize(

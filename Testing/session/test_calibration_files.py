@@ -12,7 +12,25 @@ from phantom_scene import phantom
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.imaging.xray import raw_image
+from MultiViewRegistrationLib.io.calibration import calibrated
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.mrml.case import xray_of
+from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
+from MultiViewRegistrationLib.mrml.image import draw_mask, set_source
+from MultiViewRegistrationLib.mrml.loading import source_node, volume_node
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session import external_files
+from MultiViewRegistrationLib.session.external_files import (
+    camera_of,
+    describe_camera,
+    read_cameras,
+    requirements_of,
+    use_camera,
+)
+from MultiViewRegistrationLib.session.geometry import set_matrix, summary
+from MultiViewRegistrationLib.session.result_files import write_case_folder
+from MultiViewRegistrationLib.session.session import Session
 
 SIZE = (128, 128)
 LENS = [-9.0, 4, 0.1, -0.08, 1]
@@ -23,10 +41,6 @@ FLIP = np.diag([-1.0, -1, 1])
 @pytest.fixture
 def view(scene):
     """An X-ray without a geometry, in a registration with a CT."""
-    from MultiViewRegistrationLib.imaging.xray import raw_image
-    from MultiViewRegistrationLib.mrml.image import set_source
-    from MultiViewRegistrationLib.mrml.loading import source_node, volume_node
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration, ct = Registration.create(scene, "Test"), make_ct()
     registration.ct = volume_node(scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
@@ -63,7 +77,6 @@ def opencv(*cameras, distortion=None):
 
 
 def test_what_a_matrix_does_not_say_is_asked_for_and_told_apart(view, tmp_path):
-    from MultiViewRegistrationLib.session.external_files import camera_of, read_cameras, use_camera
 
     registration, xray = view
     P, path = camera().projection_matrix.copy(), tmp_path / "m.txt"
@@ -87,7 +100,6 @@ def test_what_a_matrix_does_not_say_is_asked_for_and_told_apart(view, tmp_path):
 
 
 def test_a_camera_is_chosen_by_name_or_by_a_person(view, tmp_path):
-    from MultiViewRegistrationLib.session.external_files import camera_of, read_cameras
 
     path = tmp_path / "c.json"
     answers = {"unit": "mm", "axes": "own", "first_pixel": "0"}
@@ -99,11 +111,6 @@ def test_a_camera_is_chosen_by_name_or_by_a_person(view, tmp_path):
 
 
 def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_path):
-    from MultiViewRegistrationLib.mrml.case import xray_of
-    from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
-    from MultiViewRegistrationLib.mrml.image import draw_mask
-    from MultiViewRegistrationLib.session.external_files import describe_camera, read_cameras, use_camera
-    from MultiViewRegistrationLib.session.geometry import set_matrix, summary
 
     registration, xray = view
     before, unbent = fingerprint(registration), xray_of(xray)
@@ -137,9 +144,6 @@ def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_
 
 
 def test_a_case_of_an_undistorted_image_holds_that_image(view, tmp_path):
-    from MultiViewRegistrationLib.session.external_files import read_cameras, use_camera
-    from MultiViewRegistrationLib.session.result_files import write_case_folder
-    from MultiViewRegistrationLib.session.session import Session
 
     registration, xray = view
     (tmp_path / "c.json").write_text(json.dumps(opencv(("LAT", camera()), distortion=LENS)))
@@ -160,7 +164,6 @@ def test_a_case_of_an_undistorted_image_holds_that_image(view, tmp_path):
     ],
 )
 def test_a_camera_that_cannot_be_this_one_is_refused_and_nothing_changes(view, tmp_path, change, word):
-    from MultiViewRegistrationLib.session.external_files import read_cameras, use_camera
 
     registration, xray = view
     content = opencv(("LAT", camera(0)))
@@ -173,7 +176,6 @@ def test_a_camera_that_cannot_be_this_one_is_refused_and_nothing_changes(view, t
 
 
 def test_a_file_that_is_none_and_an_answer_that_is_none_are_told(tmp_path):
-    from MultiViewRegistrationLib.session.external_files import read_cameras, requirements_of
 
     (tmp_path / "a.xml").write_text("<html/>")
     assert "expected <" in read_cameras(tmp_path / "a.xml", SIZE, {}).problem
@@ -195,7 +197,5 @@ def test_a_file_that_is_none_and_an_answer_that_is_none_are_told(tmp_path):
 
 
 def test_all_that_a_reader_may_ask_is_asked_in_words():
-    from MultiViewRegistrationLib.io.calibration import calibrated
-    from MultiViewRegistrationLib.session import external_files
 
     assert set(external_files.CALIBRATION_QUESTIONS) == set(calibrated.QUESTIONS) - {"size"}

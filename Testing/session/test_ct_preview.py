@@ -6,10 +6,13 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+import slicer
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session.ct_preview import preview, take_preview
 
 SPACING = (2.0, 3.0, 4.0)
 
@@ -34,7 +37,6 @@ def ct_with_a_spot(axes, signs) -> CT:
 @pytest.mark.parametrize("axes", list(permutations(range(3))))
 @pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, -1), (1, -1, -1)])
 def test_head_up_and_right_on_the_left(slicer_app, axes, signs):
-    from MultiViewRegistrationLib.session.ct_preview import preview
 
     found = preview(ct_with_a_spot(axes, signs))
     grey = found.picture.astype(float).mean(2)
@@ -48,7 +50,6 @@ def test_head_up_and_right_on_the_left(slicer_app, axes, signs):
 
 
 def test_numbers(slicer_app):
-    from MultiViewRegistrationLib.session.ct_preview import preview
 
     ct = ct_with_a_spot((0, 1, 2), (1, 1, 1))
     bone = ct.volume.values == 1500
@@ -66,7 +67,6 @@ def test_numbers(slicer_app):
 
 
 def test_a_large_ct_is_thinned(slicer_app):
-    from MultiViewRegistrationLib.session.ct_preview import preview
 
     values = np.full((40, 400, 600), -1000, np.float32)
     values[10:30, 100:300, 200:400] = 0
@@ -75,9 +75,6 @@ def test_a_large_ct_is_thinned(slicer_app):
 
 
 def in_scene(scene, values):
-    import slicer
-
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration = Registration.create(scene)
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Body")
@@ -96,15 +93,12 @@ def in_scene(scene, values):
     ],
 )
 def test_a_sentence_where_it_cannot_be_used(scene, values, word):
-    from MultiViewRegistrationLib.session.ct_preview import take_preview
 
     with pytest.raises(InputError, match=f"^Body: .*{word}"):
         take_preview(in_scene(scene, values))()
 
 
 def test_no_ct_and_one_without_voxels(scene):
-    from MultiViewRegistrationLib.mrml.registration import Registration
-    from MultiViewRegistrationLib.session.ct_preview import take_preview
 
     registration = Registration.create(scene)
     with pytest.raises(InputError, match="^CT: none is chosen"):
@@ -115,7 +109,6 @@ def test_no_ct_and_one_without_voxels(scene):
 
 
 def test_under_a_transform_that_is_not_linear(scene):
-    from MultiViewRegistrationLib.session.ct_preview import take_preview
 
     registration = in_scene(scene, np.linspace(-1000, 500, 216).reshape(6, 6, 6).astype(np.float32))
     assert take_preview(registration)().bone_ml > 0

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
 from phantom import TRUE_POSE, off
 from phantom_scene import START, phantom, phantom_registration
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.mrml import overlay
+from MultiViewRegistrationLib.mrml.case import xray_of
+from MultiViewRegistrationLib.mrml.nodes import remove_with_products
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.session.drawing import Drawing
+from MultiViewRegistrationLib.session.session import Session
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +54,6 @@ def registration(scene):
 
 
 def drawing_of(registration, anatomy, xray=None):
-    from MultiViewRegistrationLib.mrml.case import xray_of
-    from MultiViewRegistrationLib.session.drawing import Drawing
 
     made = {}
 
@@ -68,7 +72,6 @@ def drawing(registration, anatomy, clock):
 
 def sides(registration, mode="blend") -> list[int]:
     """Columns of each view's overlay, 0 where there is none."""
-    from MultiViewRegistrationLib.mrml import overlay
 
     shown = [overlay.foreground(view, mode) for view in registration.xrays]
     return [node.GetImageData().GetDimensions()[0] if node is not None else 0 for node in shown]
@@ -82,7 +85,6 @@ def rest(drawing, clock) -> None:
 
 
 def values(registration, number=0) -> np.ndarray:
-    import slicer
 
     return slicer.util.arrayFromVolume(registration.xrays[number].node.GetNodeReference("drr"))[0]
 
@@ -123,7 +125,6 @@ def test_it_begins_coarsely_and_is_finer_as_soon_as_the_machine_proves_fast(regi
 
 
 def test_a_sharp_image_is_drawn_in_parts_and_given_up_when_the_ct_moves(drawing, registration, clock, anatomy):
-    from MultiViewRegistrationLib.mrml import overlay
 
     drawing.step()
     clock.now += 1
@@ -198,7 +199,6 @@ def test_nothing_is_drawn_of_what_is_not_known(registration, anatomy, clock):
 
 
 def test_an_x_ray_that_cannot_be_used_keeps_no_other_from_being_drawn(registration, anatomy, clock):
-    from MultiViewRegistrationLib.mrml.case import xray_of
 
     def broken(view):
         if view.name == "view1":
@@ -222,7 +222,6 @@ def test_a_volume_that_somebody_deletes_comes_back(drawing, registration, scene,
 
 
 def test_an_x_ray_that_is_removed_is_forgotten(drawing, registration, clock):
-    from MultiViewRegistrationLib.mrml.nodes import remove_with_products
 
     drawing.step()
     remove_with_products(registration.xrays[0].node)
@@ -247,7 +246,6 @@ def test_another_mode_takes_the_place_of_the_one_before(drawing, registration, c
 
 
 def test_an_image_that_is_turned_round_is_drawn_anew(registration, anatomy, clock):
-    from MultiViewRegistrationLib.session.session import Session
 
     session = Session(registration)
     drawing = drawing_of(registration, anatomy, session.xray)

@@ -7,20 +7,20 @@ import pytest
 from imaging.xray_files import enhanced, item, pixels, write_enhanced, write_xa
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.dicom_geometry import SAME_TABLE, TABLE_MOVED
-from MultiViewRegistrationLib.io.dicom_views import HeaderView, complete
+from MultiViewRegistrationLib.io.dicom_geometry import SAME_TABLE, TABLE_MOVED, HeaderView, complete
+from MultiViewRegistrationLib.mrml.image import change_image
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session.adding import read
+from MultiViewRegistrationLib.session.geometry import header_proposals, matrix_of, reading_of, set_matrix, use_reading
 
 
 @pytest.fixture
 def registration(scene):
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     return Registration.create(scene)
 
 
 def add(registration, path, frame=0):
-    from MultiViewRegistrationLib.mrml.image import change_image
-    from MultiViewRegistrationLib.session.adding import read
 
     (view,) = read(path)(registration)
     change_image(view, frame=frame)
@@ -28,7 +28,6 @@ def add(registration, path, frame=0):
 
 
 def use(registration, view, **changes):
-    from MultiViewRegistrationLib.session.geometry import reading_of, use_reading
 
     use_reading(registration, view, {**reading_of(view), **changes})
 
@@ -43,7 +42,6 @@ def two_frames(tmp_path, **tags):
 
 
 def test_a_view_is_carried_after_the_patient_as_in_a_case(scene, registration, tmp_path):
-    from MultiViewRegistrationLib.session.geometry import header_proposals
 
     path = two_frames(tmp_path, PatientPosition="FFS")
     first, second = (add(registration, path, frame) for frame in (0, 1))
@@ -83,7 +81,6 @@ def test_a_moved_table_without_the_patient_position_is_refused(scene, registrati
 
 def test_what_headers_do_not_tell_is_told_as_assumed(scene, registration, tmp_path):
     """That the table stood still; no more once a matrix is given."""
-    from MultiViewRegistrationLib.session.geometry import matrix_of, set_matrix
 
     paths = [
         write_xa(tmp_path / f"{n}.dcm", 90 * n, 0, pixels(n + 1), PatientOrientation=["PL"[n == 0], "F"])

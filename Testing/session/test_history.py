@@ -9,6 +9,10 @@ import pytest
 from phantom import TRUE_POSE, off
 from phantom_scene import make_registration
 
+from MultiViewRegistrationLib.mrml.fingerprint import of_geometry
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session.history import History
+
 POSES = [off(TRUE_POSE, (0, 0, 0), (float(x), 0, 0)) for x in range(6)]
 
 
@@ -19,7 +23,6 @@ def registration(scene, ct, views):
 
 @pytest.fixture
 def history(registration):
-    from MultiViewRegistrationLib.session.history import History
 
     return History(registration)
 
@@ -99,7 +102,6 @@ def test_a_pose_that_nobody_noted_is_not_lost(registration, history, move):
 
 
 def test_cameras_go_back_with_the_pose(registration, history, move):
-    from MultiViewRegistrationLib.mrml.fingerprint import of_geometry
 
     view = registration.xrays[1]
     move(0)
@@ -121,8 +123,6 @@ def test_cameras_go_back_with_the_pose(registration, history, move):
 
 
 def test_it_is_saved_with_the_scene(slicer_app, scene, registration, history, move, tmp_path):
-    from MultiViewRegistrationLib.mrml.registration import Registration
-    from MultiViewRegistrationLib.session.history import History
 
     for number in (0, 1, 2):
         move(number)

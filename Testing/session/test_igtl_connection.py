@@ -14,6 +14,9 @@ from phantom_scene import remove, settle, settled_session
 from session_at_work import ELSEWHERE
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.mrml.case import EXTRAS
+from MultiViewRegistrationLib.session.igtl_connection import address
+from MultiViewRegistrationLib.session.result_files import take_messages
 
 pyigtl = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install -e .[navigation]")
 
@@ -38,7 +41,6 @@ def port():
 
 
 def serve(session, port, **options):
-    from MultiViewRegistrationLib.session.result_files import take_messages
 
     session.igtl.serve(port, *take_messages(session, **options)())
 
@@ -93,9 +95,6 @@ def test_peers_are_told_once_the_ct_lies_elsewhere_and_once_it_is_back(session, 
 
 
 def test_a_server_gets_it_and_a_tracker_in_its_own_frame(session, port):
-    from MultiViewRegistrationLib.mrml.case import EXTRAS
-    from MultiViewRegistrationLib.session.igtl_connection import address
-    from MultiViewRegistrationLib.session.result_files import take_messages
 
     reference_from_world = np.array([[0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1.0]])
     session.registration.node.SetParameter(EXTRAS, json.dumps({"reference_from_world": reference_from_world.tolist()}))
@@ -113,7 +112,6 @@ def test_a_server_gets_it_and_a_tracker_in_its_own_frame(session, port):
 
 
 def test_what_speaks_against_the_pose_must_be_overridden(session):
-    from MultiViewRegistrationLib.session.result_files import take_messages
 
     session.registration.world_from_ct = ELSEWHERE
     with pytest.raises(InputError, match="moved by hand.*override"):
@@ -122,7 +120,6 @@ def test_what_speaks_against_the_pose_must_be_overridden(session):
 
 @pytest.mark.parametrize("host", ["", "  ", "a..b"])
 def test_a_host_that_is_none_is_refused(host):
-    from MultiViewRegistrationLib.session.igtl_connection import address
 
     with pytest.raises(InputError, match=r"expected (the name|host:port)"):
         address(host, 18944)

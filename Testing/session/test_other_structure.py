@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import slicer
 from moving import write_blinking_case
 from phantom import make_ct
 from session_at_work import no_thread_is_left, playing, poll
 from tracked import write_track, write_turning
 from vtk.util.numpy_support import vtk_to_numpy
+
+from MultiViewRegistrationLib.imaging.ct import BONE_HU
+from MultiViewRegistrationLib.mrml import ct_3d
+from MultiViewRegistrationLib.mrml.detector import detectors
+from MultiViewRegistrationLib.mrml.frames import transform_of
+from MultiViewRegistrationLib.mrml.structures import choose_structures, structures_of
 
 COUNT, BLANK = 4, 2
 
@@ -44,7 +52,6 @@ def go(session, number: int) -> None:
 
 
 def test_it_moves_with_the_frames_and_is_not_seen_where_it_was_lost(session, track, tmp_path):
-    from MultiViewRegistrationLib.mrml.frames import transform_of
 
     path = write_turning(track, tmp_path / "turning")
     node, poses = held(session, path), [frame["world_from_ct"] for frame in json.loads(path.read_text())["frames"]]
@@ -58,10 +65,6 @@ def test_it_moves_with_the_frames_and_is_not_seen_where_it_was_lost(session, tra
 
 
 def test_it_is_drawn_in_the_x_rays_too(session, track, tmp_path):
-    import slicer
-
-    from MultiViewRegistrationLib.mrml.detector import detectors
-    from MultiViewRegistrationLib.mrml.structures import choose_structures, structures_of
 
     node = held(session, write_turning(track, tmp_path / "turning"))
     seen = detectors(session.registration)
@@ -85,10 +88,6 @@ def test_it_is_drawn_in_the_x_rays_too(session, track, tmp_path):
 
 
 def test_of_a_masked_ct_its_bone_alone_is_seen():
-    from dataclasses import replace
-
-    from MultiViewRegistrationLib.imaging.ct import BONE_HU
-    from MultiViewRegistrationLib.mrml import ct_3d
 
     ct = make_ct()
     mask = np.indices(ct.volume.values.shape)[2] >= ct.volume.values.shape[2] // 2

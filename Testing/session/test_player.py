@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import slicer
 from moving import swing, write_blinking_case
 from phantom import error_mm
+from phantom_scene import make_registration
 from session_at_work import new_session, no_thread_is_left, playing, poll
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging import xray as module
+from MultiViewRegistrationLib.io.sequence import FrameSequence
+from MultiViewRegistrationLib.mrml.case import xray_of
+from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
+from MultiViewRegistrationLib.mrml.loading import read_case
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.sequence.track_files import Track
+from MultiViewRegistrationLib.sequence.tracker import Tracker
+from MultiViewRegistrationLib.session.readiness import Readiness
+from MultiViewRegistrationLib.session.sequence import read_track
 
 COUNT, BLANK = 5, 3
 
@@ -23,7 +36,6 @@ def moving(tmp_path_factory):
 
 
 def loaded(scene, path):
-    from MultiViewRegistrationLib.mrml.loading import read_case
 
     read = read_case(path)
     session = new_session(read(scene))
@@ -34,12 +46,8 @@ def loaded(scene, path):
 @pytest.fixture(scope="module")
 def tracked(moving, tmp_path_factory):
     """The folder of a track that the library itself made of it."""
-    from pathlib import Path
 
-    from MultiViewRegistrationLib.io.sequence import FrameSequence
-    from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
     from MultiViewRegistrationLib.sequence.run import follow
-    from MultiViewRegistrationLib.sequence.track_files import Track
 
     out: Path = tmp_path_factory.mktemp("out") / "track"
     sequence = FrameSequence.of_images(moving)
@@ -56,7 +64,6 @@ def session(scene, tracked):
 
 
 def picture(view):
-    import slicer
 
     return slicer.util.arrayFromVolume(view.node)[0].copy()
 
@@ -69,7 +76,6 @@ def shown(session, number):
 
 
 def test_a_frame_shows_its_x_rays_and_the_ct_where_it_was_found(session, moving):
-    from MultiViewRegistrationLib.io.sequence import FrameSequence
 
     sequence, registration = FrameSequence.of_images(moving), session.registration
     for number in (0, 2, 1, 4):
@@ -80,7 +86,6 @@ def test_a_frame_shows_its_x_rays_and_the_ct_where_it_was_found(session, moving)
             difference = picture(view) - there.xray.line_integrals
             assert np.ptp(difference) < 1e-4  # but for a constant, by the mask
             assert np.ptp(session.xray(view).line_integrals - there.xray.line_integrals) < 1e-4
-            from MultiViewRegistrationLib.mrml.case import xray_of
 
             assert (
                 np.ptp((xray_of(view).line_integrals - there.xray.line_integrals)[there.xray.valid]) < 1e-4
@@ -141,8 +146,6 @@ def test_steps_end_where_the_sequence_does(session):
 
 def test_what_looks_after_the_x_rays_leaves_a_frame_as_it_is(session, monkeypatch):
     """It would seek its field again, which takes longer than to show it, and have the brightness jump."""
-    from MultiViewRegistrationLib.imaging import xray as module
-    from MultiViewRegistrationLib.session.readiness import Readiness
 
     readiness = Readiness(session)
     while readiness.step():
@@ -174,8 +177,6 @@ def test_the_drr_follows(session):
 
 
 def test_a_pose_of_the_sequence_is_no_result_and_closing_puts_all_back(scene, tracked):
-    from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
-    from MultiViewRegistrationLib.session.sequence import read_track
 
     read = read_track(tracked)
     session = new_session(read(scene))
@@ -209,7 +210,6 @@ def test_a_pose_that_is_left_for_one_of_the_history_is_noted_as_the_sequences(se
 
 
 def test_tracking_from_the_scene_shows_each_frame_and_gives_what_the_library_gives(scene, moving, tracked, monkeypatch):
-    from MultiViewRegistrationLib.sequence.tracker import Tracker
 
     numbers, follow, end = set(), Tracker.follow, time.monotonic() + 60
 
@@ -244,7 +244,6 @@ def test_tracking_from_the_scene_shows_each_frame_and_gives_what_the_library_giv
 
 
 def test_what_is_cancelled_keeps_its_frames(scene, moving, monkeypatch):
-    from MultiViewRegistrationLib.sequence.tracker import Tracker
 
     follow = Tracker.follow
     monkeypatch.setattr(
@@ -286,7 +285,6 @@ def test_frames_that_the_scene_has_are_tracked(scene, moving):
 
 
 def test_still_x_rays_and_changed_ones_are_refused_in_one_sentence(scene, moving, ct, views):
-    from phantom_scene import make_registration
 
     still = new_session(make_registration(scene, ct, views))
     with pytest.raises(InputError, match="expected multi-frame images"):

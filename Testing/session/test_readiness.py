@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
 from tiny_scene import c_arm, dot_image, registration_of
+
+from MultiViewRegistrationLib.mrml.loading import camera_content
+from MultiViewRegistrationLib.session.readiness import Readiness
+from MultiViewRegistrationLib.session.session import Session
 
 
 @pytest.fixture
@@ -14,8 +19,6 @@ def registration(scene):
 
 @pytest.fixture
 def readiness(registration):
-    from MultiViewRegistrationLib.session.readiness import Readiness
-    from MultiViewRegistrationLib.session.session import Session
 
     return Readiness(Session(registration))
 
@@ -26,7 +29,6 @@ def test_nothing_is_wrong_and_then_rests(registration, readiness):
 
 
 def test_what_is_wrong(registration, readiness):
-    import slicer
 
     ap, lat = registration.xrays
     ap.content = {"intensity": "log"}
@@ -52,7 +54,6 @@ def test_what_is_wrong(registration, readiness):
 
 
 def registration_camera():
-    from MultiViewRegistrationLib.mrml.loading import camera_content
 
     return camera_content(c_arm(0))
 
@@ -66,7 +67,6 @@ def test_twins(registration, readiness):
 
 
 def test_the_picture_follows_a_sequence(registration, readiness):
-    import slicer
 
     while readiness.step():
         pass

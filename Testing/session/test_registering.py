@@ -13,13 +13,18 @@ from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import make_registration
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.landmarks import Landmark
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.jobs import ProgressRecord
+from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
+from MultiViewRegistrationLib.session.session import Session
 
 STARTED_AT = off(TRUE_POSE, (3, 2, 0), (5, 0, 4))
 
 
 @pytest.fixture
 def session(scene, ct, views, tmp_path, monkeypatch):
-    from MultiViewRegistrationLib.session.session import Session
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return Session(make_registration(scene, ct, views, STARTED_AT))
@@ -40,7 +45,6 @@ class Child:
     made: ClassVar[list[Child]] = []
 
     def __init__(self, arguments):
-        from MultiViewRegistrationLib.io.case import Case
 
         self.arguments, self.state, self.message, self.result, self.cancelled = arguments, "running", "", None, False
         self.case = Case.load(arguments[1])
@@ -48,7 +52,6 @@ class Child:
         Child.made.append(self)
 
     def poll(self):
-        from MultiViewRegistrationLib.jobs.progress import ProgressRecord
 
         self._polls += 1
         if self.cancelled:
@@ -68,7 +71,7 @@ class Child:
 @pytest.fixture
 def child(monkeypatch):
     Child.made.clear()
-    monkeypatch.setattr("MultiViewRegistrationLib.jobs.child_process.Job", Child)
+    monkeypatch.setattr("MultiViewRegistrationLib.jobs.Job", Child)
     return Child
 
 
@@ -100,9 +103,6 @@ def test_a_baseline_is_given_the_case_and_its_pose_is_a_result(session, child, v
 
 
 def test_landmarks_are_where_a_baseline_begins(session, child, views):
-    from MultiViewRegistrationLib.geometry import rigid
-    from MultiViewRegistrationLib.geometry.landmarks import Landmark
-    from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
 
     points = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
     place_landmarks(

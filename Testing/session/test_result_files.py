@@ -13,17 +13,19 @@ from phantom_scene import remove
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io import files
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.mrml.loading import read_case
+from MultiViewRegistrationLib.session.result_files import write_case_folder, write_result
+from MultiViewRegistrationLib.session.session import Session
 
 CASE = "pelvis-lateral"
 
 
 @pytest.fixture
 def session(scene, shared_data):
-    from MultiViewRegistrationLib.mrml.loading import load_case
-    from MultiViewRegistrationLib.session.session import Session
 
-    session = Session(load_case(scene, shared_data / "sim" / CASE / "case.json"))
+    session = Session(read_case(shared_data / "sim" / CASE / "case.json")(scene))
     yield session
     remove(session.registration)
 
@@ -37,7 +39,6 @@ def registered(session):
 
 
 def test_a_result_is_handed_on(registered, tmp_path):
-    from MultiViewRegistrationLib.session.result_files import write_result
 
     write_result(registered, tmp_path)()
     told = json.loads((tmp_path / "result.json").read_text())
@@ -67,7 +68,6 @@ def move_by_hand(registration):
     "change, why", [(correct_geometry, "stale"), (skip_a_view, "stale"), (move_by_hand, "moved by hand")]
 )
 def test_what_has_changed_needs_an_override_which_the_files_carry(registered, tmp_path, change, why):
-    from MultiViewRegistrationLib.session.result_files import write_result
 
     change(registered.registration)
     with pytest.raises(InputError, match=f"{why}.*override"):
@@ -80,7 +80,6 @@ def test_what_has_changed_needs_an_override_which_the_files_carry(registered, tm
 
 
 def test_a_pose_set_by_hand_is_no_result(session, tmp_path):
-    from MultiViewRegistrationLib.session.result_files import write_result
 
     session.registration.world_from_ct = session.case().truth_world_from_ct
     with pytest.raises(InputError, match="no result"):
@@ -90,7 +89,6 @@ def test_a_pose_set_by_hand_is_no_result(session, tmp_path):
 
 
 def test_a_case_is_written_that_registers_alike(registered, tmp_path):
-    from MultiViewRegistrationLib.session.result_files import write_case_folder
 
     there = registered.case()
     back = Case.load(write_case_folder(registered, tmp_path)()[0])
@@ -104,7 +102,6 @@ def test_a_case_is_written_that_registers_alike(registered, tmp_path):
 
 
 def test_a_flipped_and_inverted_image_is_written_as_it_is_used(session, tmp_path):
-    from MultiViewRegistrationLib.session.result_files import write_case_folder
 
     session.registration.xrays[0].change(flipped=True)
     session.registration.xrays[1].change(inverted=True)
@@ -114,8 +111,6 @@ def test_a_flipped_and_inverted_image_is_written_as_it_is_used(session, tmp_path
 
 
 def test_a_full_disk_is_one_sentence(registered, tmp_path, monkeypatch):
-    from MultiViewRegistrationLib.io import files
-    from MultiViewRegistrationLib.session.result_files import write_result
 
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -127,7 +122,6 @@ def test_a_full_disk_is_one_sentence(registered, tmp_path, monkeypatch):
 
 
 def test_a_case_is_written_from_the_picture_where_somebody_deleted_the_image(session, tmp_path):
-    from MultiViewRegistrationLib.session.result_files import write_case_folder
 
     there = session.case()
     for view in session.registration.xrays:

@@ -10,10 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import slicer
 from moving import swing, write_blinking_case
 from session_at_work import new_session, no_thread_is_left, poll
 from tiny_scene import save
 from tracked import write_track
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.mrml.case import drawn
+from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
+from MultiViewRegistrationLib.mrml.image import segmentation_node, set_source
+from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.mrml.xray import MASK
+from MultiViewRegistrationLib.session.sequence import Sequence, read_track
 
 COUNT, BLANK = 5, 3
 #: What another process says of a scene: the frame that is shown, whether its pixels are those of the file, and what is told.
@@ -54,7 +64,6 @@ def copy(study, tmp_path):
 
 def opened(scene, track):
     """A session that plays a track.json, and what the scene had before."""
-    from MultiViewRegistrationLib.session.sequence import read_track
 
     read = read_track(track)
     session = new_session(read(scene))
@@ -66,9 +75,6 @@ def opened(scene, track):
 
 def state(registration) -> tuple:
     """All that a sequence changes."""
-    import slicer
-
-    from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
 
     views = registration.xrays
     return (
@@ -81,7 +87,6 @@ def state(registration) -> tuple:
 
 
 def pictures(registration) -> list[np.ndarray]:
-    import slicer
 
     return [slicer.util.arrayFromVolume(view.node)[0].copy() for view in registration.xrays]
 
@@ -96,7 +101,6 @@ def reopened(
     app, path, until=lambda session: session.sequence.player is not None and session.sequence.player.number is not None
 ):
     """The session of the one registration of a scene that was saved, when its sequence is there, or something was told."""
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     app.scene.Clear(False)
     assert app.io_manager.load_scene(path)
@@ -212,7 +216,6 @@ def test_a_frame_that_cannot_be_read_is_told_as_before(slicer_app, scene, study,
 
 
 def test_frames_that_are_in_the_scene_need_no_files(slicer_app, scene, copy, tmp_path):
-    from MultiViewRegistrationLib.mrml.loading import read_case
     from MultiViewRegistrationLib.session.adding import read
 
     session = new_session(read_case(copy / "case" / "case.json")(scene))
@@ -244,8 +247,6 @@ def test_frames_that_are_in_the_scene_need_no_files(slicer_app, scene, copy, tmp
 
 
 def test_a_scene_saved_while_it_is_tracked_has_the_frames_so_far(slicer_app, scene, study, tmp_path, monkeypatch):
-    from MultiViewRegistrationLib.mrml.loading import read_case
-    from MultiViewRegistrationLib.session.sequence import Sequence
 
     read = read_case(study / "case" / "case.json")
     session = new_session(read(scene))
@@ -278,9 +279,6 @@ def test_what_was_exported_is_exported_again(slicer_app, scene, study, tmp_path)
 
 def test_the_volume_that_an_x_ray_was_made_from_stays_as_it_is(scene, study):
     """It may be a person's own, and Slicer would save a frame over his file."""
-    import slicer
-
-    from MultiViewRegistrationLib.session.sequence import read_track
 
     read = read_track(study / "track")
     session = new_session(read(scene))
@@ -296,10 +294,6 @@ def test_the_volume_that_an_x_ray_was_made_from_stays_as_it_is(scene, study):
 
 
 def test_a_mask_drawn_on_the_image_as_it_was_counts_for_a_frame_and_stays(slicer_app, scene, study, tmp_path):
-    from MultiViewRegistrationLib.mrml.case import drawn
-    from MultiViewRegistrationLib.mrml.image import segmentation_node
-    from MultiViewRegistrationLib.mrml.xray import MASK
-    from MultiViewRegistrationLib.session.sequence import read_track
 
     read = read_track(study / "track")
     session = new_session(read(scene))
@@ -321,10 +315,6 @@ def test_a_mask_drawn_on_the_image_as_it_was_counts_for_a_frame_and_stays(slicer
 
 
 def test_an_image_that_was_replaced_meanwhile_stays(slicer_app, scene, study, tmp_path):
-    import slicer
-
-    from MultiViewRegistrationLib.mrml.image import set_source
-    from MultiViewRegistrationLib.mrml.loading import volume_node
 
     session, before = opened(scene, study / "track")
     go(session, 1)
@@ -350,7 +340,6 @@ def test_the_session_of_a_script_leaves_a_sequence_that_is_played_alone(scene, s
 
 
 def test_what_begins_before_the_first_poll_begins_as_before_the_sequence(slicer_app, scene, study, tmp_path):
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     session, before = opened(scene, study / "track")
     go(session, 2)
@@ -366,8 +355,6 @@ def test_what_begins_before_the_first_poll_begins_as_before_the_sequence(slicer_
 
 
 def test_an_x_ray_without_its_volume_is_refused_in_a_sentence(scene, study):
-    from MultiViewRegistrationLib.errors import InputError
-    from MultiViewRegistrationLib.session.sequence import read_track
 
     read = read_track(study / "track")
     session = new_session(read(scene))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import slicer
 from held import Held
 from little_store import LittleStore
 from phantom import TRUE_POSE, error_mm, off
@@ -13,6 +14,14 @@ from phantom_scene import make_registration
 from session_at_work import ELSEWHERE, STARTED_AT, hold, look, new_session, no_thread_is_left, poll
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.landmarks import Landmark
+from MultiViewRegistrationLib.mrml.image import set_source
+from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
+from MultiViewRegistrationLib.mrml.loading import camera_content
+from MultiViewRegistrationLib.rendering import cpu
+from MultiViewRegistrationLib.session import preparation, registering
+from MultiViewRegistrationLib.session import session as module
 
 
 @pytest.fixture
@@ -62,9 +71,6 @@ def test_other_starts(session, registration, start):
 
 
 def test_landmarks_find_a_ct_that_no_view_shows(session, registration, views):
-    from MultiViewRegistrationLib.geometry import rigid
-    from MultiViewRegistrationLib.geometry.landmarks import Landmark
-    from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
 
     points = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
     place_landmarks(
@@ -111,12 +117,11 @@ def test_a_learned_start_asks_the_model_of_this_ct(session, registration, ct, mo
 
 
 def test_a_published_refinement_begins_where_the_regressor_sees_the_ct(session, ct, monkeypatch, tmp_path):
-    from MultiViewRegistrationLib.session import registering
 
     LittleStore(monkeypatch, tmp_path, ct).add(ct, "2026-11-20-101500")
     look(session)
     begun = []
-    monkeypatch.setattr("MultiViewRegistrationLib.jobs.child_process.Job", lambda arguments: None)
+    monkeypatch.setattr("MultiViewRegistrationLib.jobs.Job", lambda arguments: None)
     monkeypatch.setattr(
         registering,
         "await_job",
@@ -147,8 +152,6 @@ def test_where_the_ct_is_does_not_matter_to_a_learned_start(session, registratio
 
 
 def test_what_was_warned_of_becomes_notes_and_reasons(session, registration, views):
-    from MultiViewRegistrationLib.mrml.image import set_source
-    from MultiViewRegistrationLib.mrml.loading import camera_content
 
     away = views[0].camera.camera_from_world.copy()
     away[0, 3] += 2000
@@ -211,7 +214,6 @@ def test_preparing_leaves_the_ct_alone(session, registration):
 
 
 def test_a_ct_that_changes_is_prepared_anew_and_kept_once(session, registration):
-    import slicer
 
     session.prepare()
     poll(session, 5.0, until=lambda: not session.preparing)
@@ -227,7 +229,6 @@ def test_a_ct_that_changes_is_prepared_anew_and_kept_once(session, registration)
 
 
 def test_what_goes_wrong_while_preparing_is_told_once(session, monkeypatch):
-    from MultiViewRegistrationLib.session import preparation
 
     tries = []
 
@@ -251,7 +252,6 @@ def test_what_goes_wrong_while_preparing_is_told_once(session, monkeypatch):
 
 
 def test_nothing_is_prepared_before_the_packages_are_there(session, monkeypatch):
-    from MultiViewRegistrationLib.session import session as module
 
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     assert session.prepare() is False and not session.preparing
@@ -259,7 +259,6 @@ def test_nothing_is_prepared_before_the_packages_are_there(session, monkeypatch)
 
 def test_the_main_thread_compiles_nothing(session, registration):
     """The first DRR and the first similarity find all kernels ready."""
-    from MultiViewRegistrationLib.rendering import cpu
 
     kernels = [kernel for kernel in vars(cpu).values() if hasattr(kernel, "signatures")]
     session.prepare()

@@ -8,10 +8,30 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import slicer
 from phantom_scene import settled_session
 from planted_dicom import SECRETS, write_ct, write_xray
 
+from MultiViewRegistrationLib.errors import collect_warnings
+from MultiViewRegistrationLib.imaging.ct import load_ct
+from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
+from MultiViewRegistrationLib.mrml.case import EXTRAS
+from MultiViewRegistrationLib.mrml.dicom import (
+    FRAME_UID,
+    IDENTITY_KEY,
+    header_of_ct,
+    identity_mismatches,
+    keep_header,
+    origin_of,
+    world_uid,
+)
+from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session import adding
+from MultiViewRegistrationLib.session.notices import Notices
+from MultiViewRegistrationLib.session.result_files import formats, poses_offered, write_result
+from MultiViewRegistrationLib.session.session import Session
 
 
 @pytest.fixture
@@ -20,16 +40,12 @@ def session(scene):
 
 
 def uids(session, folder) -> dict:
-    from MultiViewRegistrationLib.session.result_files import write_result
 
     write_result(session, folder)()
     return json.loads((folder / "result.json").read_text())["frame_of_reference_uid"]
 
 
 def test_a_result_keeps_its_frames_over_exports_registrations_and_a_saved_scene(session, tmp_path, scene):
-    from MultiViewRegistrationLib.mrml.case import EXTRAS
-    from MultiViewRegistrationLib.mrml.registration import Registration
-    from MultiViewRegistrationLib.session.session import Session
 
     first = uids(session, tmp_path / "1")
     assert set(first) == {"world", "ct"} and uids(session, tmp_path / "2") == first
@@ -50,7 +66,6 @@ def test_a_result_keeps_its_frames_over_exports_registrations_and_a_saved_scene(
 
 
 def test_another_geometry_is_another_world_and_the_first_again_the_first(session):
-    from MultiViewRegistrationLib.mrml.dicom import world_uid
 
     registration, view = session.registration, session.registration.xrays[0]
     before, camera = world_uid(registration), view.content["camera"]
@@ -65,11 +80,6 @@ def test_another_geometry_is_another_world_and_the_first_again_the_first(session
 @pytest.fixture
 def loaded(scene, tmp_path):
     """A function: a registration of DICOM files that were read as the panel reads them, with these tags."""
-    from MultiViewRegistrationLib.imaging.ct import load_ct
-    from MultiViewRegistrationLib.mrml.dicom import header_of_ct, keep_header
-    from MultiViewRegistrationLib.mrml.loading import volume_node
-    from MultiViewRegistrationLib.mrml.registration import Registration
-    from MultiViewRegistrationLib.session import adding
 
     def load(ct: dict | None = None, ap: dict | None = None):
         hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
@@ -87,7 +97,6 @@ def loaded(scene, tmp_path):
 
 
 def test_different_patients_are_told_without_a_value_until_understood(loaded):
-    from MultiViewRegistrationLib.session.notices import Notices
 
     registration = loaded(ap={"PatientID": "OTHER-1", "ImageLaterality": "R"})
     notices = Notices(registration)
@@ -100,7 +109,6 @@ def test_different_patients_are_told_without_a_value_until_understood(loaded):
 
 
 def test_nothing_that_tells_a_person_is_in_the_scene(loaded, scene, tmp_path):
-    from MultiViewRegistrationLib.session.notices import Notices
 
     registration = loaded(ct={"PatientID": "OTHER-1"})
     assert Notices(registration).told
@@ -114,7 +122,6 @@ def test_nothing_that_tells_a_person_is_in_the_scene(loaded, scene, tmp_path):
 
 
 def test_the_files_uids_go_into_the_result(loaded, tmp_path):
-    from MultiViewRegistrationLib.mrml.dicom import origin_of
 
     origin = origin_of(loaded())
     header = pydicom.dcmread(tmp_path / "ap.dcm")
@@ -123,10 +130,6 @@ def test_the_files_uids_go_into_the_result(loaded, tmp_path):
 
 
 def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, tmp_path, monkeypatch):
-    import slicer
-
-    from MultiViewRegistrationLib.mrml.dicom import FRAME_UID, IDENTITY_KEY, identity_mismatches, origin_of
-    from MultiViewRegistrationLib.session import adding
 
     class Database:
         def fileForInstance(self, uid: str) -> str:
@@ -150,9 +153,6 @@ def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, t
 
 
 def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
-    from MultiViewRegistrationLib.errors import collect_warnings
-    from MultiViewRegistrationLib.mrml.loading import load_case
-    from MultiViewRegistrationLib.session.session import Session
 
     hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
     affine = np.diag([4.0, 4, 4, 1])
@@ -178,16 +178,13 @@ def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
     content = {"version": 1, "ct": "ct", "views": views, "colour": "blue"}
     (tmp_path / "case.json").write_text(json.dumps(content))
     with collect_warnings() as told:
-        session = Session(load_case(scene, tmp_path / "case.json"))
+        session = Session(read_case(tmp_path / "case.json")(scene))
     session.notices.loaded(told)
     patients, unknown = session.notices.told
     assert patients.startswith("AP and LAT and CT are of different patients") and '"colour"' in unknown
 
 
 def test_formats_are_those_of_the_command_line(session, tmp_path):
-    from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
-    from MultiViewRegistrationLib.mrml.case import EXTRAS
-    from MultiViewRegistrationLib.session.result_files import formats, poses_offered, write_result
 
     assert list(formats()) == [*KINDS, *CASE_KINDS]
     session.registration.node.SetParameter(

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import slicer
 from held import Held
 from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import make_registration, remove
 from session_at_work import ELSEWHERE, STARTED_AT, hold, new_session, no_thread_is_left, nodes, poll
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.mrml.loading import camera_content
 
 
 @pytest.fixture
@@ -153,7 +155,6 @@ def test_with_its_transform_gone_a_registration_makes_a_new_one_for_the_ct(scene
 
 
 def test_a_ct_that_changed_meanwhile_makes_the_result_stale_at_once(session, registration):
-    import slicer
 
     held = hold(session)
     slicer.util.arrayFromVolume(registration.ct)[20:25] += 10
@@ -165,7 +166,6 @@ def test_a_ct_that_changed_meanwhile_makes_the_result_stale_at_once(session, reg
 
 
 def test_a_correction_is_not_put_on_a_geometry_that_came_meanwhile(scene, ct, views):
-    from MultiViewRegistrationLib.mrml.loading import camera_content
 
     uncertain = [views[0], replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=2.0)]
     registration = make_registration(scene, ct, uncertain, STARTED_AT)

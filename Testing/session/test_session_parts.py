@@ -11,13 +11,21 @@ from phantom_case import write_phantom_case
 from phantom_scene import phantom, phantom_registration, settled_session
 from vtk.util.numpy_support import vtk_to_numpy
 
+from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging.ct import BONE_HU
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.mrml import ct_3d
+from MultiViewRegistrationLib.mrml.structures import structures_of
+from MultiViewRegistrationLib.report.result_page import save_result
+from MultiViewRegistrationLib.session import comparison
+from MultiViewRegistrationLib.session.history import Entry
+from MultiViewRegistrationLib.session.presenters.start import pose_numbers, set_pose_number
+from MultiViewRegistrationLib.session.result_files import read_result
+from MultiViewRegistrationLib.session.session import Session
 
 
 def test_the_bone_surface_lies_where_the_ct_has_that_value_and_moves_with_it(scene):
-    from MultiViewRegistrationLib.imaging.ct import BONE_HU
-    from MultiViewRegistrationLib.mrml import ct_3d
-    from MultiViewRegistrationLib.mrml.structures import structures_of
 
     registration = phantom_registration(scene)
     assert not ct_3d.surface_is_current(registration)
@@ -37,7 +45,6 @@ def test_the_bone_surface_lies_where_the_ct_has_that_value_and_moves_with_it(sce
 
 @pytest.mark.parametrize("which, value", [(0, 12.5), (2, -30.0), (3, 20.0), (5, -100.0)])
 def test_one_number_of_the_pose_changes_and_the_others_stay(scene, which, value):
-    from MultiViewRegistrationLib.session.presenters.start import pose_numbers, set_pose_number
 
     registration = phantom_registration(scene)
     wanted = pose_numbers(registration)
@@ -47,8 +54,6 @@ def test_one_number_of_the_pose_changes_and_the_others_stay(scene, which, value)
 
 
 def test_two_poses_side_by_side(scene):
-    from MultiViewRegistrationLib.session import comparison
-    from MultiViewRegistrationLib.session.history import Entry
 
     session = settled_session(scene)
     here, moved = session.registration.world_from_ct, session.registration.world_from_ct.copy()
@@ -66,14 +71,10 @@ def test_two_poses_side_by_side(scene):
 
 
 def test_a_result_is_opened_again_as_it_stood(scene, tmp_path):
-    from MultiViewRegistrationLib.api import register
-    from MultiViewRegistrationLib.io.case import Case
-    from MultiViewRegistrationLib.session.result_files import read_result
-    from MultiViewRegistrationLib.session.session import Session
 
     case_file = write_phantom_case(tmp_path)
     result = register(Case.load(case_file), "given")
-    result.save(tmp_path)
+    save_result(result, tmp_path)
     session = Session(read_result(tmp_path)(scene))
     assert error_mm(session.registration.world_from_ct, TRUE_POSE) < 0.2
     assert session.history.current.verdict == result.verdict

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import slicer
 from little_store import LittleStore, sha_of
 from phantom import TRUE_POSE, off
 from phantom_scene import make_registration
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session.session import Session
 
 
 @pytest.fixture
@@ -22,7 +25,6 @@ def registration(scene, store, ct, views):
 
 def session_of(registration):
     """A session that has looked for models."""
-    from MultiViewRegistrationLib.session.session import Session
 
     session = Session(registration)
     look(session)
@@ -49,7 +51,6 @@ def test_the_newest_that_is_finished_is_used_until_one_is_chosen(registration, s
 
 
 def test_the_choice_is_saved_with_the_scene(registration, store, ct, scene, tmp_path, slicer_app):
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     old = store.add(ct, "2026-11-19-101500")
     store.add(ct, "2026-11-20-101501")
@@ -62,7 +63,6 @@ def test_the_choice_is_saved_with_the_scene(registration, store, ct, scene, tmp_
 
 
 def test_a_choice_is_for_its_ct(registration, store, ct):
-    import slicer
 
     folder = store.add(ct, "2026-11-19-101500")
     session = session_of(registration)
@@ -77,13 +77,6 @@ def test_a_choice_is_for_its_ct(registration, store, ct):
     slicer.util.arrayFromVolumeModified(registration.ct)
     look(session)
     assert session.regressors.model == folder
-
-
-def test_a_ct_is_only_taken_where_there_are_models(registration, monkeypatch):
-    monkeypatch.setattr(
-        "MultiViewRegistrationLib.session.regressors.take_ct", lambda registration: pytest.fail("it was taken")
-    )
-    assert session_of(registration).regressors.models == []
 
 
 @pytest.mark.parametrize("seen", [True, False])
@@ -105,7 +98,6 @@ def test_the_child_gets_the_pose_if_it_means_anything(registration, store, ct, s
 
 
 def test_a_training_that_is_for_another_ct_by_now_changes_nothing(registration, store, ct):
-    import slicer
 
     session = session_of(registration)
     session.regressors.train()

@@ -12,6 +12,11 @@ from phantom_scene import phantom_registration
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.mrml.case import _points, landmarks_of
+from MultiViewRegistrationLib.mrml.frames import lps_from_ras
+from MultiViewRegistrationLib.mrml.image import change_image
+from MultiViewRegistrationLib.mrml.landmarks import CT, clicked
+from MultiViewRegistrationLib.session.external_files import landmarks_to_ct, landmarks_to_xray, read_pose
 
 FLIP = np.diag([-1.0, -1, 1, 1])
 CENTRE = np.array([30.0, -20, 10])
@@ -23,7 +28,6 @@ def registration(scene):
 
 
 def test_a_transform_file_is_asked_for_axes_and_direction_and_its_centre_counts(tmp_path):
-    from MultiViewRegistrationLib.session.external_files import read_pose
 
     transform, inverse = sitk.AffineTransform(3), rigid.inverse(TRUE_POSE)
     transform.SetCenter(CENTRE.tolist())
@@ -46,7 +50,6 @@ def test_a_transform_file_is_asked_for_axes_and_direction_and_its_centre_counts(
 
 
 def test_a_file_that_says_all_is_not_asked_about(tmp_path):
-    from MultiViewRegistrationLib.session.external_files import read_pose
 
     (tmp_path / "m.json").write_text(json.dumps({"world_from_ct": TRUE_POSE.tolist(), "axes": "LPS", "unit": "mm"}))
     asked = read_pose(tmp_path / "m.json", {"frame": "ras"})  # answered for another file
@@ -55,7 +58,6 @@ def test_a_file_that_says_all_is_not_asked_about(tmp_path):
 
 
 def test_what_is_no_rigid_transform_is_told_once_all_is_said(tmp_path):
-    from MultiViewRegistrationLib.session.external_files import read_pose
 
     np.savetxt(tmp_path / "scaled.txt", np.diag([2.0, 2, 2, 1]))
     assert read_pose(tmp_path / "scaled.txt", {}).problem == ""
@@ -79,9 +81,6 @@ def markups(path, points, system="LPS"):
 
 
 def test_landmarks_of_the_ct_are_put_where_the_file_has_them(registration, tmp_path):
-    from MultiViewRegistrationLib.mrml.case import _points
-    from MultiViewRegistrationLib.mrml.landmarks import CT, clicked
-    from MultiViewRegistrationLib.session.external_files import landmarks_to_ct
 
     points = {"a": (1, 2, 3), "b": (-10, 5, 0)}
     assert landmarks_to_ct(registration, markups(tmp_path / "p.mrk.json", points)) == 2
@@ -97,10 +96,6 @@ def test_landmarks_of_the_ct_are_put_where_the_file_has_them(registration, tmp_p
 
 @pytest.mark.parametrize("flipped", [False, True])
 def test_landmarks_of_an_xray_as_it_lies_in_the_scene_or_on_its_volume(registration, tmp_path, flipped):
-    from MultiViewRegistrationLib.mrml.case import landmarks_of
-    from MultiViewRegistrationLib.mrml.frames import lps_from_ras
-    from MultiViewRegistrationLib.mrml.image import change_image
-    from MultiViewRegistrationLib.session.external_files import landmarks_to_ct, landmarks_to_xray
 
     view, pixel = registration.xrays[0], np.array([40.25, 90.5])
     landmarks_to_ct(registration, markups(tmp_path / "ct.mrk.json", {"a": (0, 0, 0), "b": (1, 0, 0)}))
@@ -116,7 +111,6 @@ def test_landmarks_of_an_xray_as_it_lies_in_the_scene_or_on_its_volume(registrat
 
 
 def test_what_does_not_fit_is_refused_and_puts_nothing(registration, tmp_path):
-    from MultiViewRegistrationLib.session.external_files import landmarks_to_ct, landmarks_to_xray
 
     view = registration.xrays[0]
     path = markups(tmp_path / "far.mrk.json", {"a": (500, 10, 0)})

@@ -13,6 +13,8 @@ from session_at_work import ELSEWHERE, new_session
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.dicom_geometry import LEFT_OUT
+from MultiViewRegistrationLib.session.assessment import use_suggested_masks
+from MultiViewRegistrationLib.session.result_files import case_content
 
 #: (rows, columns) of a plate with a sharp edge in the first X-ray.
 TOOL = (slice(50, 82), slice(44, 76))
@@ -27,8 +29,6 @@ def session(scene, ct, views):
 
 
 def test_a_tool_is_left_out_and_the_result_is_never_an_accept(session):
-    from MultiViewRegistrationLib.session.assessment import use_suggested_masks
-    from MultiViewRegistrationLib.session.result_files import case_content
 
     with pytest.raises(InputError, match="no result of a registration, expected a pose that was"):
         use_suggested_masks(session)
@@ -54,7 +54,6 @@ def test_a_tool_is_left_out_and_the_result_is_never_an_accept(session):
 
 
 def test_nothing_is_left_out_where_the_pose_was_moved_or_all_fits(scene, ct, views):
-    from MultiViewRegistrationLib.session.assessment import use_suggested_masks
 
     session = new_session(make_registration(scene, ct, views, TRUE_POSE))
     session.register("given")

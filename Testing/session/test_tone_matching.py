@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from MultiViewRegistrationLib.session.tone_matching import ToneMatch
+
 pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
 DRR = np.linspace(1, 5, 4000, dtype=np.float32).reshape(50, 80)
 
 
 def greys_of(line_integrals, drr=DRR, valid=None):
-    from MultiViewRegistrationLib.session.tone_matching import ToneMatch
 
     return ToneMatch.of(line_integrals, np.ones(drr.shape, bool) if valid is None else valid, drr)
 
@@ -44,7 +45,6 @@ def test_a_flat_image_has_greys_all_the_same():
 
 
 def test_a_drr_alone_fills_the_window():
-    from MultiViewRegistrationLib.session.tone_matching import ToneMatch
 
     assert ToneMatch.alone(DRR, (10, 20)).window(10, 20) == pytest.approx((1.04, 4.96), abs=0.01)
     assert np.isfinite(ToneMatch.alone(np.full_like(DRR, np.nan), (10, 20)).window(10, 20)).all()

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
 from scipy.spatial.transform import Rotation
 from tiny_scene import add_xray, c_arm, dot_image
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.mrml.loading import camera_content, volume_node
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session.geometry import (
+    certainty,
+    describe,
+    matrix_of,
+    reading_of,
+    set_c_arm,
+    set_matrix,
+    summary,
+)
 
 READING = {
     "source_to_detector_mm": 1000,
@@ -23,10 +35,6 @@ RAS_FROM_LPS = np.diag([-1.0, -1, 1, 1])
 @pytest.fixture
 def registration(scene):
     """With a CT of 100 mm around the world's origin, and one X-ray without geometry."""
-    import slicer
-
-    from MultiViewRegistrationLib.mrml.loading import volume_node
-    from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration = Registration.create(scene)
     place = np.diag([10.0, 10, 10, 1])
@@ -50,7 +58,6 @@ def projected(P: np.ndarray) -> np.ndarray:
 
 
 def test_a_c_arm(registration):
-    from MultiViewRegistrationLib.session.geometry import certainty, describe, set_c_arm, summary
 
     view = registration.xrays[0]
     assert describe(view) == "needs geometry"
@@ -68,7 +75,6 @@ def test_a_c_arm(registration):
 
 
 def test_certainty_that_was_told_stays(registration):
-    from MultiViewRegistrationLib.session.geometry import certainty, set_c_arm
 
     view = registration.xrays[0]
     for turn, shift, words in ((0.0, 0.0, "calibrated"), (None, None, "unknown"), (None, 0.0, "angles unknown, 0 mm")):
@@ -78,7 +84,6 @@ def test_certainty_that_was_told_stays(registration):
 
 
 def test_a_wrong_c_arm_changes_nothing(registration):
-    from MultiViewRegistrationLib.session.geometry import set_c_arm
 
     view = registration.xrays[0]
     set_c_arm(view, READING)
@@ -95,7 +100,6 @@ def test_a_wrong_c_arm_changes_nothing(registration):
 
 @pytest.mark.parametrize("factor", [1, -1, 0.01, -30])
 def test_a_matrix_at_any_scale_and_sign(registration, factor):
-    from MultiViewRegistrationLib.session.geometry import matrix_of, set_matrix
 
     view = registration.xrays[0]
     set_matrix(registration, view, factor * matrix())
@@ -106,7 +110,6 @@ def test_a_matrix_at_any_scale_and_sign(registration, factor):
 
 
 def test_a_mirrored_image_is_told_by_the_point_in_front(registration):
-    from MultiViewRegistrationLib.session.geometry import set_matrix
 
     view = registration.xrays[0]
     set_matrix(registration, view, 3 * matrix(mirrored=True))
@@ -117,7 +120,6 @@ def test_a_mirrored_image_is_told_by_the_point_in_front(registration):
 
 
 def test_a_ct_that_no_image_shows_decides_nothing(registration):
-    from MultiViewRegistrationLib.session.geometry import set_matrix
 
     view = registration.xrays[0]
     away = np.eye(4)
@@ -127,7 +129,6 @@ def test_a_ct_that_no_image_shows_decides_nothing(registration):
     with pytest.raises(InputError, match="move the CT"):
         set_matrix(registration, view, matrix(mirrored=True))
     other = add_xray(registration, "LAT", None, dot_image((96, 72), (40, 30)))
-    from MultiViewRegistrationLib.mrml.loading import camera_content
 
     other.change(camera=camera_content(c_arm(90)))
     set_matrix(registration, view, matrix(mirrored=True))  # where the two views meet is before both
@@ -135,7 +136,6 @@ def test_a_ct_that_no_image_shows_decides_nothing(registration):
 
 
 def test_a_matrix_for_another_size(registration):
-    from MultiViewRegistrationLib.session.geometry import set_matrix
 
     with pytest.raises(InputError, match="is for an image of 1024 x 1024 pixels, but this one has 96 x 72"):
         set_matrix(registration, registration.xrays[0], matrix(), (1024, 1024))
@@ -144,7 +144,6 @@ def test_a_matrix_for_another_size(registration):
 
 
 def test_a_camera_read_as_a_c_arm_and_back(registration):
-    from MultiViewRegistrationLib.session.geometry import reading_of, set_c_arm, set_matrix
 
     view = registration.xrays[0]
     given = c_arm(-25, 15, principal_point=(44, 30), mirrored=True)
@@ -158,7 +157,6 @@ def test_a_camera_read_as_a_c_arm_and_back(registration):
 
 
 def test_what_the_header_proposes(registration):
-    from MultiViewRegistrationLib.session.geometry import reading_of
 
     view = registration.xrays[0]
     view.change(header={"rao_lao_deg": -32.0}, pixel_mm=[0.2, 0.2])

@@ -9,7 +9,7 @@ import pytest
 from phantom import make_ct, make_views
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.studies.geometry_errors import GEOMETRY_ERRORS, turned
+from MultiViewRegistrationLib.studies.conditions import GEOMETRY_ERRORS, turned
 from MultiViewRegistrationLib.studies.protocol import cameras_off
 
 

@@ -19,15 +19,14 @@ import numpy as np
 from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
 from ..registration import schedule
-from ..registration.cameras import CALIBRATED
+from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
+from ..registration.optimizer import Descent, DescentStart, cluster_minima
 from ..registration.pipeline import Progress, Refinement, RegistrationPipeline, prune
 from ..registration.prepared_ct import PreparedCT
-from ..registration.search import Descent, LocalMinimum, cluster_minima
-from ..registration.uncalibrated_views import uncalibrated_view_indices
 from .hypotheses import Hypothesis, geometries, hypotheses
 
 #: A cause holds if the evidence grows by this factor and the least similar view has this local NCC at the second resolution.
-#: Measured by Testing/benchmarks/diagnosis_runs.py, see docs/trust.md.
+#: Measured by Testing/benchmarks/fault_runs.py, see docs/trust.md.
 CLEARER, SIMILAR = 1.2, 0.7
 #: One unknown number that explains nearly as much as six is the likelier cause.
 NEARLY = 0.97
@@ -200,7 +199,7 @@ class _Diagnosis:
         evidence = here.fit.evidence if here else 0.0
         asked: list[Callable[[], Cause | None]] = []
         if here is None or min(here.fit.similarity) < SIMILAR:  # a turned image resembles no CT
-            least = coarse[0].descent.fit.evidence if coarse else 0.0
+            least = coarse[0].fit.evidence if coarse else 0.0
             every = list(hypotheses(self._views))
             asked += [
                 partial(self._of_images, [each for each in every if each.cause in kinds], alone, least, evidence)
@@ -225,17 +224,16 @@ class _Diagnosis:
         runs = {view.name: best(self._coarse([view], [self._pose, self._start])) for view in self._views}
         return {name: run.world_from_ct for name, run in runs.items() if run}
 
-    def _coarse(self, views: list[View], poses: list[np.ndarray], look: bool = False) -> list[LocalMinimum]:
+    def _coarse(self, views: list[View], poses: list[np.ndarray], look: bool = False) -> list[Descent]:
         registration = self._registration(views, CALIBRATED)
-        answers = registration.descend_from(0, poses, [frozenset()] * len(poses))
+        answers = registration.descend(0, [DescentStart(pose) for pose in poses])
         if look:
-            more = registration.search(0, self._start, schedule.LOCAL_RANGE, LOOK).minima
-            answers = cluster_minima(answers, [answer.descent for answer in more], self._anatomy.centroid)
+            answers = registration.merge(answers, registration.search(0, self._start, schedule.LOCAL_RANGE, LOOK)[0])
         return answers
 
-    def _refined(self, views: list[View], answers: list[LocalMinimum]) -> list[LocalMinimum]:
+    def _refined(self, views: list[View], answers: list[Descent]) -> list[Descent]:
         return (
-            self._registration(views, CALIBRATED).refine_level(1, prune(answers, *schedule.KEEP_AFTER_FINER)[0])
+            self._registration(views, CALIBRATED).descend(1, prune(answers, *schedule.KEEP_AFTER_FINER)[0])
             if answers
             else []
         )
@@ -248,7 +246,7 @@ class _Diagnosis:
         for each in group:
             unharmed = [pose for name, pose in alone.items() if each.about and name not in each.about]
             tried.append((self._coarse(each.views, [self._start, *unharmed], look=not unharmed), each))
-        tried = [(answers, each) for answers, each in tried if answers and answers[0].descent.fit.evidence > least]
+        tried = [(answers, each) for answers, each in tried if answers and answers[0].fit.evidence > least]
         runs = [(best(self._refined(each.views, answers)), each) for answers, each in tried]
         runs = [(run, each) for run, each in runs if run]
         if not runs:
@@ -268,13 +266,11 @@ class _Diagnosis:
             begun = [(pose, np.zeros(6 * len(each.views) + 6)) for pose in poses]
             if each.cause == "angle":
                 begun += _where_each_has_it(each.views, alone)
-            answers = registration.descend_from(
-                1, [pose for pose, _ in begun], [frozenset()] * len(begun), [own for _, own in begun]
-            )
+            answers = registration.descend(1, [DescentStart(pose, corrections=own) for pose, own in begun])
             for _ in range(ROUNDS - 1):
-                answers = registration.refine_level(1, prune(answers, *schedule.KEEP_AFTER_FINER)[0]) if answers else []
+                answers = registration.descend(1, prune(answers, *schedule.KEEP_AFTER_FINER)[0]) if answers else []
             if answers:
-                runs.append((answers[0].descent, each))
+                runs.append((answers[0], each))
         if not runs:
             return None
         most = max(run.fit.evidence for run, _ in runs)
@@ -291,10 +287,9 @@ class _Diagnosis:
         registration, answers = self._registration(self._views, CALIBRATED), []
         for mm in LEVELS_MM:
             poses = [rigid.from_rotation_translation(np.eye(3), side * mm * axis) @ self._pose for side in (1, -1)]
-            runs = [answer.descent for answer in registration.descend_from(1, poses, [frozenset()] * len(poses))]
+            runs = registration.descend(1, [DescentStart(pose) for pose in poses])
             answers = cluster_minima(answers, runs, self._anatomy.centroid)
-        for answer in answers:
-            run = answer.descent
+        for run in answers:
             length, along, turned = self._away(run, self._pose)
             gain = _gain(run, here.fit.evidence)
             if length >= LEAST_LEVEL_MM and abs(along) >= ALONG * length and turned <= MOST_TURN_DEG:
@@ -352,9 +347,9 @@ def _end(along: float) -> str:
     return "head" if along > 0 else "feet"
 
 
-def best(answers: list[LocalMinimum]) -> Descent | None:
+def best(answers: list[Descent]) -> Descent | None:
     """That with the most evidence."""
-    return answers[0].descent if answers else None
+    return answers[0] if answers else None
 
 
 def _where_each_has_it(views: list[View], alone: dict[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -16,7 +16,7 @@ from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
 from ..registration.cameras import CALIBRATED, CameraCorrections
 from ..registration.objective import Objective, PoseFit
-from ..registration.optimizer import Optimum, minimise
+from ..registration.optimizer import Descent, minimise
 from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT
 from ..registration.schedule import ResolutionLevel
@@ -220,7 +220,7 @@ def _middle(split: Tiles, axis: int) -> np.ndarray:
     return middle
 
 
-def _steps(objective: Objective, level: ResolutionLevel, pose: np.ndarray, unknowns: CameraCorrections) -> Optimum:
+def _steps(objective: Objective, level: ResolutionLevel, pose: np.ndarray, unknowns: CameraCorrections) -> Descent:
     return minimise(objective, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm, unknowns=unknowns)
 
 

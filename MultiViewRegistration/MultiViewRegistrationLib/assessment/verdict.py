@@ -14,11 +14,10 @@ import numpy as np
 
 from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
-from ..registration.cameras import CALIBRATED
+from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.objective import MIN_PIXELS
 from ..registration.pipeline import Progress, Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
-from ..registration.uncalibrated_views import uncalibrated_view_indices
 from .diagnosis import CLEARER, Cause, OutOfTime, diagnose
 from .features import ReliabilityFeatures, compute_features
 from .metrics import mtre

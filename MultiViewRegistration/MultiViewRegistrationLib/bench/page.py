@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..figures.line_plot import Axis, Line, line_plot, svg_file
+from ..figures import Axis, Line, line_plot, svg_file
 from ..io.files import write_atomically
 from ..studies.tables import grouped
 from . import registration, rendering

@@ -58,11 +58,7 @@ class Setting:
 
     @cached_property
     def anatomy(self) -> PreparedCT:
-        if self.device is None:
-            return PreparedCT(self.case.ct)
-        from ..registration.warp_backend import WarpBackend
-
-        return PreparedCT(self.case.ct).with_backend(WarpBackend(self.device))
+        return PreparedCT(self.case.ct).on_device({None: "cpu", "cpu": "warp-cpu"}.get(self.device, self.device))
 
     @cached_property
     def projector(self) -> Projector:

@@ -8,6 +8,8 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..errors import InputError, collect_warnings
 from .case_new import add_new
 from .terminal import add_json
@@ -47,16 +49,14 @@ def add_case(command: argparse.ArgumentParser) -> None:
 
 def _check(options: argparse.Namespace) -> dict:
     from ..io.case import Case
-    from ..io.case_check import check_case
-    from ..io.case_summary import to_json
+    from ..io.case_check import case_report, check_case
 
     with collect_warnings() as collected:
         case = Case.load(options.case)
-    check = check_case(case)
-    answer = to_json(check)
+    answer = case_report(check_case(case))
     answer["findings"] = collected + answer["findings"]
     if not options.json:
-        print(f"{check.name}: the case is complete and valid.")
+        print(f"{answer['name']}: the case is complete and valid.")
         print("\n".join(f"  {line}" for line in answer["lines"]))
         print("\n".join(f"  Suspicious: {finding}" for finding in answer["findings"]) or "  Nothing looks suspicious.")
     return answer
@@ -64,48 +64,42 @@ def _check(options: argparse.Namespace) -> dict:
 
 def _show(options: argparse.Namespace) -> dict:
     from ..io.case import Case
-    from ..io.case_check import check_case
-    from ..io.case_summary import to_json
+    from ..io.case_check import case_report, check_case
     from ..io.files import write_atomically
 
     if options.out and options.out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--out: found {options.out.name}, expected the name of a page, as in case.html; correct it.")
     case = Case.load(options.case)
-    check = check_case(case)
+    report = case_report(check_case(case))
     out = options.out or (None if options.json else Path("case.html"))
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out, _page(case, check))
+        write_atomically(out, _page(case, report))
         print(f"Wrote {out}", file=sys.stderr)
         if options.open:
             webbrowser.open(out.resolve().as_uri())
-    return to_json(check)
+    return report
 
 
-def _page(case: Case, check) -> str:
-    from ..io.case_summary import findings, summary_lines
+def _page(case: Case, report: dict) -> str:
     from ..report.scene_svg import Scene, case_page
 
-    detector_mm = [view.source_to_detector_mm or UNKNOWN_DETECTOR * view.anatomy_depth_mm for view in check.views]
-    unknown = [view.name for view in check.views if view.source_to_detector_mm is None]
+    views = report["views"]
+    detector_mm = [view["source_to_detector_mm"] or UNKNOWN_DETECTOR * view["anatomy_depth_mm"] for view in views]
+    unknown = [view["name"] for view in views if view["source_to_detector_mm"] is None]
     notes = []
     if unknown:
         notes.append(
             f"The detector of {', '.join(unknown)} is drawn at {UNKNOWN_DETECTOR} times the distance of the anatomy, as its distance "
             "is unknown; the beam is true."
         )
-    if not check.placed:
+    if report["start_pose"] == "assumed":
         notes.append(
             "The case has no start pose: the CT is drawn where the views meet, with its axes along the world's; with a single view, "
             "or parallel ones, at the world's origin."
         )
-    return case_page(
-        check.name,
-        Scene(case.views, detector_mm, check.corners, check.world_from_ct),
-        summary_lines(check),
-        findings(check),
-        notes,
-    )
+    scene = Scene(case.views, detector_mm, np.array(report["ct_corners_world"]), np.array(report["world_from_ct"]))
+    return case_page(report["name"], scene, report["lines"], report["findings"], notes)
 
 
 def _anonymise(options: argparse.Namespace) -> dict:

@@ -148,9 +148,8 @@ def _deviation(text: str) -> float | None:
 
 
 def _new(options: argparse.Namespace) -> dict:
-    from ..io.case_check import check_case
+    from ..io.case_check import case_report, check_case
     from ..io.case_new import NewCase, write_new_case
-    from ..io.case_summary import findings, summary_lines, to_json
 
     ask = _asked if sys.stdin.isatty() and not options.json else None
     ct = options.ct or Path(_need(ask, "--ct", "CT (a file, or a folder of DICOM slices)"))
@@ -163,16 +162,13 @@ def _new(options: argparse.Namespace) -> dict:
     out = out / "case.json" if out.is_dir() or not out.suffix else out
     more = {"ct_unit": options.ct_unit, **_parts(options, options.views or [])}
     case = write_new_case(out, NewCase(ct, views, options.ct_mask, more), force=options.force, copy=options.copy)
-    check = check_case(case)
+    report = case_report(check_case(case))
     if not options.json:
         print(f"Wrote {out}.")
-        print(
-            "\n".join(
-                f"  {line}" for line in summary_lines(check) + [f"Suspicious: {finding}" for finding in findings(check)]
-            )
-        )
+        lines = report["lines"] + [f"Suspicious: {finding}" for finding in report["findings"]]
+        print("\n".join(f"  {line}" for line in lines))
         print(f"Look at it before you use it: mvreg case show {out}")
-    return {"case": str(out), **to_json(check)}
+    return {"case": str(out), **report}
 
 
 def _view(given: dict, ask: Callable[[str], str] | None) -> NewView:
@@ -346,7 +342,7 @@ def _chosen(view: str, cameras: list, calibration: Sequence[str]):
 def _parts(options: argparse.Namespace, views: list[dict[str, Any]]) -> dict[str, Any]:
     """What the case.json says of them.   views: the options of each. InputError for what is wrong."""
     from ..io.points import read_targets
-    from ..io.pose_files import read_pose
+    from ..io.transforms import read_pose
 
     more: dict[str, Any] = {}
     for key in ("world_from_ct", "reference_from_world"):

@@ -13,7 +13,8 @@ from ..api import register
 from ..io.case import Case
 from ..regressor.initialise import Regressor
 from ..regressor.learning import missing_packages, train
-from ..report.result import Result, write_report
+from ..report.result import Result
+from ..report.result_page import Entry, save_result, write_report
 from ..simulation.cases import demo_case
 from .register import summarise
 from .terminal import add_json, add_progress, progress_of
@@ -81,7 +82,7 @@ def run_demo(out: Path, tell: Callable[[float, str], object] = lambda fraction, 
                 chest, out / "network", lambda fraction, stage: tell(TRAINING_SHARE * fraction, f"network: {stage}")
             )
         )
-    results, reports = [], []
+    entries: list[Entry] = []
     for number, run in enumerate(runs):
 
         def step(progress, done: int = number, name: str = run.case.name) -> None:
@@ -91,11 +92,10 @@ def run_demo(out: Path, tell: Callable[[float, str], object] = lambda fraction, 
             )
 
         result = register(run.case, run.start, progress=step, model=run.model)
-        result.save(out / run.case.name)
-        results.append(result)
-        reports.append(replace(result.report, note=run.note))
-    write_report(out / "report.html", reports)
-    return results
+        save_result(result, out / run.case.name)
+        entries.append(Entry(result, run.note))
+    write_report(out / "report.html", entries)
+    return [entry.result for entry in entries]
 
 
 def _trained(case: Case, folder: Path, tell: Callable[[float, str], object]) -> _Run:

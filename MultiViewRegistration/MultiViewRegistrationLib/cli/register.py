@@ -18,10 +18,10 @@ from ..imaging.ct import attenuation
 from ..io.case import Case
 from ..io.files import sha256, written_atomically
 from ..io.points import with_ct_points
-from ..io.pose_files import read_start_pose
-from ..io.transforms import AXES, DIRECTIONS, read_transform
+from ..io.transforms import AXES, DIRECTIONS, read_start_pose, read_transform
 from ..rendering.drr import Projector
 from ..report.result import Result
+from ..report.result_page import save_result
 from .terminal import PREPARING, add_json, add_progress, add_refinement, progress_of
 
 
@@ -101,7 +101,7 @@ def _register(options: argparse.Namespace) -> dict:
             diagnose=options.diagnose,
         )
         line.show(1.0, "writing the results")
-        result.save(options.out)
+        save_result(result, options.out)
     summarise(result, options.out)
     return result.to_json()
 

@@ -217,7 +217,8 @@ def _evaluator(options: argparse.Namespace) -> Callable[..., Evaluation]:
 
 
 def _protocol(options: argparse.Namespace) -> dict:
-    from ..studies.protocol import run, run_real
+    from ..studies.protocol import run
+    from ..studies.protocol_cases import RealCases, SimulatedCases
     from ..studies.protocol_page import page
 
     if options.out is None:
@@ -229,10 +230,14 @@ def _protocol(options: argparse.Namespace) -> dict:
         )
     if options.real and options.simulator != "rtk":
         raise InputError("--simulator: found with --real, whose X-rays are real; leave out one of the two.")
-    execute = run_real if options.real else partial(run, simulator=options.simulator)
+    cases = (
+        RealCases(options.cases, options.seed)
+        if options.real
+        else SimulatedCases(options.cases, options.seed, options.simulator)
+    )
     with progress_of(options, "Protocol") as line:
         line.show(0.0, PREPARING)
-        done = execute(options.cases, options.out, seed=options.seed, limit=options.limit, progress=line.show)
+        done = run(cases, options.out, options.limit, line.show)
     file = options.page or options.out / "protocol.md"
     text, pictures = page(done, options.description, options.title or "Protocol", file.with_suffix("").name)
     _write_page(file, text, pictures, options.append)

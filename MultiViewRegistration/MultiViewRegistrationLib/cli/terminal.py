@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from ..jobs.progress import JsonProgress, TimeLeft, left_in_words
+from ..jobs import JsonProgress, TimeLeft, left_in_words
 from ..published.presets import PRESETS
 
 if TYPE_CHECKING:

@@ -92,10 +92,10 @@ class Camera:
         """(4, 4), mm."""
         return rigid.inverse(self.camera_from_world)
 
-    @property
+    @cached_property
     def source(self) -> np.ndarray:
         """X-ray source (3,) in world mm."""
-        return self.world_from_camera[:3, 3]
+        return -self.camera_from_world[:3, 3] @ self.camera_from_world[:3, :3]
 
     @cached_property
     def ray_matrix(self) -> np.ndarray:

@@ -144,11 +144,6 @@ def geodesic_distance(a, b, radius_mm):
     return np.hypot(radius_mm * rotation_distance(a, b), translation_distance(a, b))
 
 
-def se3_geodesic(a, b):
-    """Norm (...) of log_se3(inverse(a) @ b). Mixes radians and mm: only to compare with the literature."""
-    return np.linalg.norm(log_se3(inverse(a) @ np.asarray(b, float)), axis=-1)
-
-
 def mean(poses, weights=None):
     """Mean of poses: chordal L2 mean of the rotations, arithmetic mean of the translations.
 

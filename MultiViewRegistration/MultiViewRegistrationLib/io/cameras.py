@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,15 @@ class Geometry:
         return self.camera
 
 
+def camera_entry(camera: Camera) -> dict[str, Any]:
+    """What a view of a case.json says of a camera, as "camera"."""
+    return {
+        "intrinsics": camera.intrinsics.tolist(),
+        "camera_from_world": camera.camera_from_world.tolist(),
+        "size": list(camera.size),
+    }
+
+
 def read_geometry(view: JsonObject) -> Geometry:
     """The one geometry in an entry of "views"."""
     given = [key for key in GEOMETRIES if view.has(key)]
@@ -66,6 +75,7 @@ def read_geometry(view: JsonObject) -> Geometry:
         expected = f"one of {', '.join(GEOMETRIES)}"
         raise InputError(f"{view.file}: {view.name} has {what}, expected {expected}; {remedy}.")
     key = given[0]
+    field = f"{view.file}: {view.label(key)}"
     if key != "camera" and view.has("distortion"):
         view.refuse(
             "distortion",
@@ -73,26 +83,13 @@ def read_geometry(view: JsonObject) -> Geometry:
             "a camera, whose intrinsics it goes with",
             "give the geometry as a camera, or undistort the image",
         )
-    geometry = Geometry(f"{view.file}: {view.label(key)}")
     if key == "projection_matrix":
         matrix = view.array(key, (3, 4), "3 rows of 4 numbers that take world mm (LPS) to pixels", limit=1e100)
         _built(Camera.from_projection_matrix, view, projection_matrix=matrix, size=(1, 1))
-        return replace(geometry, projection_matrix=matrix)
-    section = view.section(key)
-    geometry = _camera(geometry, section) if key == "camera" else _c_arm(geometry, section)
-    section.warn_unread()
-    return replace(geometry, distortion=_distortion(view)) if view.has("distortion") else geometry
-
-
-def _distortion(view: JsonObject) -> Distortion:
-    coefficients = view.array("distortion", (None,), "OpenCV's coefficients, [k1, k2, p1, p2, k3, ...]")
-    try:
-        return Distortion(coefficients)
-    except InputError as error:
-        raise InputError(f"{view.file}: {view.label(str(error))}") from None
-
-
-def _camera(geometry: Geometry, fields: JsonObject) -> Geometry:
+        return Geometry(field, projection_matrix=matrix)
+    fields = view.section(key)
+    if key == "c_arm":
+        return _c_arm(field, fields)
     camera = _built(
         Camera,
         fields,
@@ -100,27 +97,44 @@ def _camera(geometry: Geometry, fields: JsonObject) -> Geometry:
         camera_from_world=fields.array("camera_from_world", (4, 4), "a rigid matrix of 4 rows of 4 numbers"),
         size=fields.array("size", (2,), "[columns, rows] of the image"),
     )
-    return replace(geometry, camera=camera)
+    coefficients = view.optional("distortion", view.array, (None,), "OpenCV's coefficients, [k1, k2, p1, p2, k3, ...]")
+    distortion = None if coefficients is None else _built(Distortion, view, coefficients=coefficients)
+    return Geometry(field, camera=camera, distortion=distortion)
 
 
-def _c_arm(geometry: Geometry, fields: JsonObject) -> Geometry:
+#: Of a C-arm's readings: how many numbers, whether it is needed, and what it is.
+_READINGS = {
+    "source_to_detector_mm": ((), True, "a number of mm"),
+    "source_to_isocentre_mm": ((), True, "a number of mm"),
+    "pixel_mm": ((2,), True, "the mm between [columns, rows] on the detector"),
+    "size": ((2,), True, "[columns, rows] of the image"),
+    "rao_lao_deg": ((), True, "a number of degrees"),
+    "cra_cau_deg": ((), True, "a number of degrees"),
+    "roll_deg": ((), False, "a number of degrees"),
+    "principal_point": ((2,), False, "a pixel [column, row]"),
+    "isocentre_offset_mm": ((2,), False, "[x, y] in mm"),
+}
+
+
+def c_arm_readings(fields: JsonObject, *, whole: bool = True) -> dict[str, Any]:
+    """What a "c_arm" says: all that is needed, or what is given of it."""
     readings: dict[str, Any] = {
-        "pixel_mm": fields.array("pixel_mm", (2,), "the mm between [columns, rows] on the detector"),
-        "size": fields.array("size", (2,), "[columns, rows] of the image"),
+        key: fields.array(key, shape, expected) if shape else fields.number(key, expected)
+        for key, (shape, needed, expected) in _READINGS.items()
+        if fields.has(key) or needed and whole
     }
-    for key in ("source_to_detector_mm", "source_to_isocentre_mm", "rao_lao_deg", "cra_cau_deg", "roll_deg"):
-        if key != "roll_deg" or fields.has(key):
-            readings[key] = fields.number(key, "a number of degrees" if key.endswith("_deg") else "a number of mm")
-    for key, expected in (("principal_point", "a pixel [column, row]"), ("isocentre_offset_mm", "[x, y] in mm")):
-        if fields.has(key):
-            readings[key] = fields.array(key, (2,), expected)
     if fields.has("mirrored"):
-        readings["mirrored"] = fields.boolean("mirrored")
+        readings["mirrored"] = fields.value("mirrored", "true or false", bool)
+    return readings
+
+
+def _c_arm(field: str, fields: JsonObject) -> Geometry:
+    readings = c_arm_readings(fields)
     camera = _built(lambda **values: CArm(**values).camera(), fields, **readings)
-    return replace(geometry, camera=camera, pixel_mm=tuple(readings["pixel_mm"].tolist()), c_arm=dict(fields.values))
+    return Geometry(field, camera=camera, pixel_mm=tuple(readings["pixel_mm"].tolist()), c_arm=dict(fields.values))
 
 
-def _built(kind: Callable[..., Camera], fields: JsonObject, **values: Any) -> Camera:
+def _built(kind: Callable[..., Any], fields: JsonObject, **values: Any) -> Any:
     """`kind(**values)`; its errors begin with a keyword, and here name that as it stands in the file."""
     try:
         with np.errstate(over="ignore"):  # infinite intrinsics, of a pixel of 1e-308 mm, are refused
@@ -183,13 +197,7 @@ def sees(camera: Camera, world_from_index: np.ndarray, low: np.ndarray, high: np
     u, v, depth = camera.projection_matrix @ world_from_index
     columns, rows = camera.size
     outside = np.array(
-        [
-            -depth,
-            -(u + 0.5 * depth),
-            u - (columns - 0.5) * depth,
-            -(v + 0.5 * depth),
-            v - (rows - 0.5) * depth,
-        ]
+        [-depth, -(u + 0.5 * depth), u - (columns - 0.5) * depth, -(v + 0.5 * depth), v - (rows - 0.5) * depth]
     )  # @ (i, j, k, 1) <= 0 within the pyramid
     outside /= np.linalg.norm(outside[:, :3], axis=1, keepdims=True)
     if (outside @ [*(low + high) / 2, 1.0] <= 0).all():

@@ -1,230 +1,303 @@
-"""What the geometry of a case means, in numbers; `case_summary` puts it in words."""
+"""What the geometry of a case means: its numbers, what they say in plain words, and which of them are suspicious."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from ..geometry import rigid
-from ..geometry.camera import Camera
 from ..imaging.view import View
-from .cameras import meeting_point
+from .cameras import camera_entry, meeting_point
 from .case import Case, ct_box
 
 BEFORE_SOURCE_MM = 700.0  # where a CT is put of which nothing is known
 SAMPLES = 16  # along each edge of the CT's box, for the share of it that an image shows
+HARDLY_INSIDE = 0.15  # share of the CT's box: a head to hip CT over a pelvis has more
+NEARLY_PARALLEL_DEG = 15.0
+FAR_APART_MM = 50.0
+#: Source to detector, and source to anatomy, of C-arms from the smallest to angiography and biplane laboratories.
+DETECTOR_MM = (450.0, 2500.0)
+ANATOMY_MM = (150.0, 2300.0)
+PIXEL_MM = (0.02, 3.0)  # at the anatomy
+
+_PATIENT = {"L": ("left", "right"), "P": ("back", "front"), "S": ("head", "feet")}
 
 
-@dataclass(frozen=True, eq=False)
-class ViewCheck:
-    """What a view's camera means. Pixels are (column, row), from the centre of the first one; lengths are in mm.
+def check_case(case: Case) -> dict[str, Any]:
+    """What `mvreg case check --json` prints of a case that has been loaded, but for `lines` and `findings`.
 
-    Attributes
-    ----------
-    source_to_detector_mm
-        None where the size of a pixel is not known.
-    isocentre_depth_mm, field_mm
-        Of the plane through `CaseCheck.isocentre` that is parallel to the detector: its distance from the source,
-        and (width, height) of what the image shows of it.
-    anatomy_depth_mm, pixel_at_anatomy_mm
-        At the middle of the CT's box: its distance from the source along the camera's axis, and what a column is
-        wide there.
-    ct_corners
-        (8, 2), in the order of `CaseCheck.corners`.
-    ct_depths
-        (8,), negative behind the source.
-    inside
-        Share of the CT's box that falls on the image, 0 to 1.
-    toward
-        Where the patient's left ("L"), back ("P") and head ("S") lie from the middle of the box: (columns, rows,
-        depth) of a unit step.
-    rotation_sd_deg, translation_sd_mm
-        How well its camera is known, as in the case.
-    mirrored
-        Stored as seen from the detector.
-    same_image_as
-        Name of an earlier view with the same pixels.
+    Returns
+    -------
+    Plain lists, numbers and texts. Lengths are mm, pixels (column, row) from the centre of the first one.
+
+    - `world_from_ct`: (4, 4) the start pose; or, where `start_pose` is "assumed", the one that stands for it: axes along the
+      world's, the centroid of the bone, or of the mask, where the views meet, as a search takes it.
+    - `ct_corners_world`: (8, 3) of the box of the CT, or of what its mask selects (`structure`), in the world; corner n is at the
+      high end of axis i where bit 2^i of n is set.
+    - `isocentre`: (3,) where the views meet; for parallel or single views the world's origin, if it lies before the first source.
+    - `points`: of "targets" and "landmarks", how many there are, and how many of them lie within the CT's box.
+    - `tracker`: (3,) origin of the frame of reference_from_world in the world, or None.
+    - `pairs`: the angle between the rays through the middle of two images, 0 to 180, and how far these lines pass each other.
+    - `views`: see `_view`.
     """
-
-    name: str
-    camera: Camera
-    source_to_detector_mm: float | None
-    isocentre_depth_mm: float
-    field_mm: tuple[float, float]
-    anatomy_depth_mm: float
-    pixel_at_anatomy_mm: float
-    ct_corners: np.ndarray
-    ct_depths: np.ndarray
-    inside: float
-    toward: dict[str, np.ndarray]
-    mirrored: bool
-    rotation_sd_deg: float | None
-    translation_sd_mm: float | None
-    same_image_as: str | None = None
-
-
-@dataclass(frozen=True)
-class PairCheck:
-    """Two views: the angle between the rays through the middle of their images, 0 to 180, and how far these lines pass each other."""
-
-    first: str
-    second: str
-    angle_deg: float
-    gap_mm: float
-
-
-@dataclass(frozen=True)
-class PointsCheck:
-    """The "targets" or "landmarks" of a case: how many there are, and how many of them lie within the CT's box."""
-
-    what: str
-    count: int
-    inside: int
-
-
-@dataclass(frozen=True, eq=False)
-class CaseCheck:
-    """What a case means.
-
-    Attributes
-    ----------
-    world_from_ct
-        (4, 4) the start pose, or the one that stands for it (`placed` is False then): axes along the world's, the
-        centroid of the bone, or of the mask, where the views meet, as a search takes it.
-    corners
-        (8, 3) of the box of the CT, or of what its mask selects (`structure`), world mm; corner n is at the high
-        end of axis i where bit 2^i of n is set.
-    isocentre
-        (3,) where the views meet, world mm; for parallel or single views the world's origin, if it lies before the
-        first source.
-    search
-        How far one goes, as in the case.
-    points
-        See PointsCheck.
-    tracker
-        (3,) world mm, origin of the frame of reference_from_world, if the case has one.
-    assumptions
-        As in Case.
-    """
-
-    name: str
-    views: list[ViewCheck]
-    pairs: list[PairCheck]
-    world_from_ct: np.ndarray
-    placed: bool
-    structure: bool
-    corners: np.ndarray
-    isocentre: np.ndarray
-    search: dict[str, float]
-    points: list[PointsCheck]
-    tracker: np.ndarray | None
-    assumptions: dict[str, tuple[str, ...]]
-
-
-def check_case(case: Case) -> CaseCheck:
-    """The numbers of a case that has been loaded."""
-    meeting = meeting_point([view.camera for view in case.views])
+    cameras = [view.camera for view in case.views]
+    isocentre = meeting_point(cameras)
+    if isocentre is None:
+        isocentre = np.zeros(3)
+        if cameras[0].depth(isocentre) <= 0:
+            middle = cameras[0].ray_directions((np.array(cameras[0].size) - 1) / 2)
+            isocentre = cameras[0].source + BEFORE_SOURCE_MM * middle
     world_from_ct = case.world_from_ct
     if world_from_ct is None:
-        world_from_ct = rigid.from_rotation_translation(np.eye(3), _place(case, meeting) - case.ct.centroid())
+        world_from_ct = rigid.from_rotation_translation(np.eye(3), isocentre - case.ct.centroid())
     low, high = ct_box(case.ct)
-    ct_from_index = case.ct.volume.ct_from_index
+    world_from_index = world_from_ct @ case.ct.volume.ct_from_index
     unit = np.stack(np.meshgrid(*[(np.arange(SAMPLES) + 0.5) / SAMPLES] * 3, indexing="ij"), -1).reshape(-1, 3)
     bits = (np.arange(8)[:, None] >> np.arange(3)) & 1
-    box, corners = (
-        rigid.transform_points(world_from_ct, rigid.transform_points(ct_from_index, low + (high - low) * part))
-        for part in (unit, bits)
-    )
-    isocentre = _place(case, meeting)
-    return CaseCheck(
-        name=case.name,
-        views=[
-            _view(view, case.views[:nth], world_from_ct, box, corners, isocentre) for nth, view in enumerate(case.views)
+    box, corners = (rigid.transform_points(world_from_index, low + (high - low) * part) for part in (unit, bits))
+    tracker = None if case.reference_from_world is None else rigid.inverse(case.reference_from_world)[:3, 3].tolist()
+    return {
+        "name": case.name,
+        "views": [
+            {
+                **_view(view, world_from_ct, box, corners, isocentre),
+                "same_image_as": _same_image(view, case.views[:nth]),
+            }
+            for nth, view in enumerate(case.views)
         ],
-        pairs=[_pair(a, b) for a, b in combinations(case.views, 2)],
-        world_from_ct=world_from_ct,
-        placed=case.world_from_ct is not None,
-        structure=case.ct.mask is not None,
-        corners=corners,
-        isocentre=isocentre,
-        search=case.search,
-        points=_points(case),
-        tracker=None if case.reference_from_world is None else rigid.inverse(case.reference_from_world)[:3, 3],
-        assumptions=case.assumptions,
-    )
-
-
-def _points(case: Case) -> list[PointsCheck]:
-    given = {
-        "targets": case.targets,
-        "landmarks": np.array([landmark.ct for landmark in case.landmarks]).reshape(-1, 3),
+        "pairs": [_pair(a, b) for a, b in combinations(case.views, 2)],
+        "world_from_ct": world_from_ct.tolist(),
+        "start_pose": "assumed" if case.world_from_ct is None else "given",
+        "structure": case.ct.mask is not None,
+        "ct_corners_world": corners.tolist(),
+        "isocentre": isocentre.tolist(),
+        "search": case.search,
+        "points": _points(case),
+        "tracker": tracker,
+        "assumptions": {name: list(assumed) for name, assumed in case.assumptions.items()},
     }
+
+
+def case_report(check: dict[str, Any]) -> dict[str, Any]:
+    """All that `mvreg case check --json` and `mvreg case show --json` print."""
+    return {**check, "lines": summary_lines(check), "findings": findings(check)}
+
+
+def _points(case: Case) -> list[dict[str, Any]]:
+    given = {"targets": case.targets, "landmarks": np.array([landmark.ct for landmark in case.landmarks])}
     index_from_ct = np.linalg.inv(case.ct.volume.ct_from_index)
     low, high = ct_box(replace(case.ct, mask=None))
     checked = []
     for what, points in given.items():
         if points is not None and len(points):
             index = rigid.transform_points(index_from_ct, points)
-            checked.append(PointsCheck(what, len(points), int(((low <= index) & (index <= high)).all(1).sum())))
+            inside = int(((low <= index) & (index <= high)).all(1).sum())
+            checked.append({"what": what, "count": len(points), "inside": inside})
     return checked
 
 
-def _place(case: Case, meeting: np.ndarray | None) -> np.ndarray:
-    """Where a CT without start pose is put: where the views meet, or else at the world's origin, if that lies before the first source."""
-    camera = case.views[0].camera
-    if meeting is not None:
-        return meeting
-    if camera.depth(np.zeros(3)) > 0:
-        return np.zeros(3)
-    return camera.source + BEFORE_SOURCE_MM * camera.ray_directions((np.array(camera.size) - 1) / 2)
-
-
 def _view(
-    view: View,
-    before: list[View],
-    world_from_ct: np.ndarray,
-    box: np.ndarray,
-    corners: np.ndarray,
-    isocentre: np.ndarray,
-) -> ViewCheck:
-    """before: the views before this one.   box: (N, 3) points that fill the CT's box, world mm; the rest as in CaseCheck."""
+    view: View, world_from_ct: np.ndarray, box: np.ndarray, corners: np.ndarray, isocentre: np.ndarray
+) -> dict[str, Any]:
+    """What a view's camera means.
+
+    Parameters
+    ----------
+    box
+        (N, 3) points that fill the CT's box, world mm; the rest as in `check_case`.
+
+    Returns
+    -------
+    Among others `source_to_detector_mm`, None where the size of a pixel is not known; `isocentre_depth_mm` and `field_mm`, of the plane
+    through the isocentre that is parallel to the detector: its distance from the source, and (width, height) of what the image shows of
+    it; `anatomy_depth_mm` and `pixel_at_anatomy_mm` at the middle of the CT's box: its distance from the source along the camera's axis,
+    and what a column is wide there; `ct_corner_depths_mm`, negative behind the source; `ct_inside`, the share of the box that falls on the
+    image; `toward`: where the patient's left ("L"), back ("P") and head ("S") lie from the middle of the box, (columns, rows, depth) of a
+    unit step; `mirrored`: stored as seen from the detector.
+    """
     camera = view.camera
     focal = np.abs(np.diag(camera.intrinsics)[:2])
-    middle = corners.mean(0)
-    depth, anatomy_depth = float(camera.depth(isocentre)), float(camera.depth(middle))
-    columns, rows = camera.size
-    pixels, depths = camera.project(box), camera.depth(box)
-    inside = (depths > 0) & (pixels >= -0.5).all(1) & (pixels <= np.array([columns, rows]) - 0.5).all(1)
+    depth, anatomy_depth = float(camera.depth(isocentre)), float(camera.depth(corners.mean(0)))
+    pixels, size = camera.project(box), np.array(camera.size)
+    inside = (camera.depth(box) > 0) & (pixels >= -0.5).all(1) & (pixels <= size - 0.5).all(1)
     turn = camera.camera_from_world[:3, :3] @ world_from_ct[:3, :3]
     turn = turn * np.array([[np.sign(camera.intrinsics[0, 0])], [1], [1]])
-    return ViewCheck(
-        name=view.name,
-        camera=camera,
-        source_to_detector_mm=view.xray.pixel_mm and float(np.sqrt(np.prod(focal * view.xray.pixel_mm))),
-        isocentre_depth_mm=depth,
-        field_mm=(columns * depth / focal[0], rows * depth / focal[1]),
-        anatomy_depth_mm=anatomy_depth,
-        pixel_at_anatomy_mm=anatomy_depth / focal[0],
-        ct_corners=camera.project(corners),
-        ct_depths=camera.depth(corners),
-        inside=float(inside.mean()),
-        toward={letter: turn[:, axis] for axis, letter in enumerate("LPS")},
-        mirrored=bool(camera.intrinsics[0, 0] < 0),
-        rotation_sd_deg=view.rotation_sd_deg,
-        translation_sd_mm=view.translation_sd_mm,
-        same_image_as=next(
-            (o.name for o in before if np.array_equal(o.xray.line_integrals, view.xray.line_integrals)), None
-        ),
-    )
+    pixel_mm = view.xray.pixel_mm
+    return {
+        "name": view.name,
+        "projection_matrix": camera.projection_matrix.tolist(),
+        "camera": camera_entry(camera),
+        "size": list(camera.size),
+        "source": camera.source.tolist(),
+        "source_to_detector_mm": pixel_mm and float(np.sqrt(np.prod(focal * pixel_mm))),
+        "mirrored": bool(camera.intrinsics[0, 0] < 0),
+        "rotation_sd_deg": view.rotation_sd_deg,
+        "translation_sd_mm": view.translation_sd_mm,
+        "isocentre_depth_mm": depth,
+        "field_mm": (size * depth / focal).tolist(),
+        "anatomy_depth_mm": anatomy_depth,
+        "pixel_at_anatomy_mm": float(anatomy_depth / focal[0]),
+        "ct_corners": camera.project(corners).tolist(),
+        "ct_corner_depths_mm": camera.depth(corners).tolist(),
+        "ct_inside": float(inside.mean()),
+        "toward": {letter: turn[:, axis].tolist() for axis, letter in enumerate("LPS")},
+    }
 
 
-def _pair(first: View, second: View) -> PairCheck:
+def _same_image(view: View, before: list[View]) -> str | None:
+    """The name of an earlier view with the same pixels."""
+    pixels = view.xray.line_integrals
+    return next((other.name for other in before if np.array_equal(other.xray.line_integrals, pixels)), None)
+
+
+def _pair(first: View, second: View) -> dict[str, Any]:
     a, b = (view.camera.ray_directions((np.array(view.camera.size) - 1) / 2) for view in (first, second))
     between = second.camera.source - first.camera.source
     across = np.cross(a, b)
     angle = float(np.degrees(np.arctan2(np.linalg.norm(across), a @ b)))
     parallel = np.linalg.norm(across) < 1e-9
     gap = np.linalg.norm(between - between @ a * a) if parallel else abs(between @ across) / np.linalg.norm(across)
-    return PairCheck(first.name, second.name, angle, float(gap))
+    return {"views": [first.name, second.name], "angle_deg": angle, "gap_mm": float(gap)}
+
+
+def summary_lines(check: dict[str, Any]) -> list[str]:
+    """What the geometry means, lines for each view, pair and the CT."""
+    structure, placed = check["structure"], check["start_pose"] == "given"
+    sentences = [line for view in check["views"] for line in _view_lines(view, "structure" if structure else "CT")]
+    for pair in check["pairs"]:
+        first, second = pair["views"]
+        meet = "meet" if pair["gap_mm"] < 0.05 else f"pass {pair['gap_mm']:.1f} mm apart"
+        sentences.append(
+            f"{first} and {second}: {pair['angle_deg']:.1f} degrees between them; the rays through the middle of the images {meet}."
+        )
+    sentences += [f"{name}, assumed: {each}" for name, assumed in check["assumptions"].items() for each in assumed]
+    corners = np.array(check["ct_corners_world"])
+    size = np.linalg.norm(corners[[1, 2, 4]] - corners[0], axis=1)
+    middle = _point(corners.mean(0))
+    where = (
+        f"at the start pose its middle is at {middle} in the world"
+        if placed
+        else f"it has no start pose, and is taken here with its axes along the world's, its middle at {middle}"
+    )
+    what = "The structure that the mask selects" if structure else "The CT"
+    search = check["search"]
+    sentences += [
+        f"{what}: {size[0]:.0f} x {size[1]:.0f} x {size[2]:.0f} mm; {where}.",
+        f"A search goes {search['rotation_deg']:g} degrees and {search['translation_mm']:g} mm about "
+        f"{'the start pose' if placed else 'that place'}.",
+    ]
+    for points in check["points"]:
+        inside = "all" if points["inside"] == points["count"] else f"{points['inside']} of them"
+        sentences.append(f"The case has {points['count']} {points['what']}, {inside} within the box of the CT.")
+    if check["tracker"] is not None:
+        sentences.append(f"The tracker's frame has its origin at {_point(check['tracker'])} in the world.")
+    return sentences
+
+
+def _view_lines(view: dict[str, Any], what: str) -> list[str]:
+    name, to_detector = view["name"], view["source_to_detector_mm"]
+    detector = "not known (the image has no pixel size)" if to_detector is None else f"{to_detector:.0f} mm"
+    width, height = view["field_mm"]
+    corners, (columns, rows) = np.array(view["ct_corners"]), view["size"]
+    (left, top), (right, bottom) = corners.min(0), corners.max(0)
+    box = (
+        f"falls on columns {left:.0f} to {right:.0f}, rows {top:.0f} to {bottom:.0f} of {columns} x {rows}"
+        if min(view["ct_corner_depths_mm"]) > 0
+        else "is partly behind the source"
+    )
+    deviations = view["rotation_sd_deg"], view["translation_sd_mm"]
+    known = (
+        "not known"
+        if None in deviations
+        else "known to {:g} degrees and {:g} mm".format(*deviations)
+        if any(deviations)
+        else "taken as exact"
+    )
+    stored = "mirrored, as seen from the detector" if view["mirrored"] else "as the source sees it, not mirrored"
+    return [
+        f"{name}: source at {_point(view['source'])} in the world; source to detector {detector}; at the isocentre, "
+        f"{view['isocentre_depth_mm']:.0f} mm from the source, the image shows {width:.0f} x {height:.0f} mm.",
+        f"{name}: the box of the {what} {box}, {100 * view['ct_inside']:.0f} % of it inside; a pixel is "
+        f"{view['pixel_at_anatomy_mm']:.3f} mm wide at its middle.",
+        f"{name}: the image is stored {stored}; in it the patient lies with {_patient(view['toward'])}; the camera is {known}.",
+    ]
+
+
+def _patient(toward: dict[str, list[float]]) -> str:
+    """Which way the patient lies in the image."""
+    steps = np.array(list(toward.values()))  # rows: left, back, head
+    sentences = []
+    for row, axis in zip(*linear_sum_assignment(-np.abs(steps))):
+        side = _PATIENT["LPS"[row]][int(steps[row, axis] <= 0)]
+        sentences.append(f"{side} {('to the right', 'downwards', 'towards the detector')[axis]}")
+    return "the " + ", the ".join(sentences)
+
+
+def findings(check: dict[str, Any]) -> list[str]:
+    """What is suspicious, a sentence each."""
+    where = "at the start pose" if check["start_pose"] == "given" else "put where the views meet"
+    sentences = [finding for view in check["views"] for finding in _of_view(view, where)]
+    for pair in check["pairs"]:
+        both, angle = " and ".join(pair["views"]), pair["angle_deg"]
+        if min(angle, 180 - angle) < NEARLY_PARALLEL_DEG:
+            sentences.append(
+                f"{both} are nearly parallel ({angle:.1f} degrees), so depth is hardly seen; check their angles."
+            )
+        elif pair["gap_mm"] > FAR_APART_MM:
+            sentences.append(
+                f"{both} have middle rays that pass {pair['gap_mm']:.0f} mm apart, so they hardly show the same anatomy; check "
+                "that both are given in one world, in mm."
+            )
+    sentences += [
+        f"{points['count'] - points['inside']} of {points['count']} {points['what']} lie outside of the CT; check that they are "
+        "of this CT, in LPS mm."
+        for points in check["points"]
+        if points["inside"] < points["count"]
+    ]
+    mirrored = [view["name"] for view in check["views"] if view["mirrored"]]
+    if 0 < len(mirrored) < len(check["views"]):
+        sentences.append(
+            f"{', '.join(mirrored)} is mirrored and the other views are not, which is rare on one machine; check left and right in "
+            "each image."
+        )
+    return sentences
+
+
+def _of_view(view: dict[str, Any], where: str) -> list[str]:
+    name, detector, anatomy = view["name"], view["source_to_detector_mm"], view["anatomy_depth_mm"]
+    inside, pixel = view["ct_inside"], view["pixel_at_anatomy_mm"]
+    sentences = []
+    if inside < HARDLY_INSIDE:
+        sentences.append(
+            f"{name} hardly shows the CT {where} ({100 * inside:.0f} % of its box is inside the image); check the start "
+            "pose and the view's geometry."
+        )
+    if detector is not None and not DETECTOR_MM[0] <= detector <= DETECTOR_MM[1]:
+        sentences.append(
+            f"{name} has {detector:.4g} mm from source to detector, unlike a C-arm; check the unit of its "
+            "geometry and the pixel size."
+        )
+    if not ANATOMY_MM[0] <= anatomy <= ANATOMY_MM[1]:
+        sentences.append(
+            f"{name} has the anatomy {anatomy:.4g} mm from the source, unlike a C-arm; check that its geometry is in mm."
+        )
+    elif detector is not None and anatomy > detector:
+        sentences.append(f"{name} has the anatomy behind the detector; check the pixel size and the source's distance.")
+    if not PIXEL_MM[0] <= pixel <= PIXEL_MM[1]:
+        sentences.append(
+            f"{name} has pixels of {pixel:.3g} mm at the anatomy, unlike an X-ray image; check the unit "
+            "of its geometry and the size of the image."
+        )
+    if view["same_image_as"] is not None:
+        sentences.append(
+            f"{name} has the same image as {view['same_image_as']}, taken with another camera; check which image is which."
+        )
+    return sentences
+
+
+def _point(point) -> str:
+    return "(" + ", ".join(f"{value + 0.0:.0f}" for value in np.round(point)) + ") mm"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import unicodedata
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ from ..geometry.landmarks import Landmark
 from ..imaging.dicom_file import is_dicom, read_dicom
 from ..imaging.dicom_xray import has_grey_scale
 from ..imaging.view import SharedUnknowns
-from .cameras import GEOMETRIES, Geometry, read_geometry
-from .dicom_views import HeaderView, complete, is_incomplete
+from .cameras import GEOMETRIES, Geometry, c_arm_readings, read_geometry
+from .dicom_geometry import HeaderView, complete, is_incomplete
 from .files import check_within_upload
-from .json_reader import JsonObject, describe, printable, read_json
+from .json_reader import JsonObject, describe, printable
 
 VERSION = 1
 CT_UNITS = ("hu", "relative")
@@ -94,59 +93,83 @@ class CaseFile:
         path = Path(path)
         if os.path.isdir(path):
             path = path / "case.json"
-        content = read_json(path)
-        if not isinstance(content, dict):
-            raise InputError(f"{printable(path)} is {describe(content)}, expected an object; write it as {{...}}.")
-        return cls.from_json(path, content)
+        return cls.from_json(path, JsonObject.read(path).values)
 
     @classmethod
     def from_json(cls, path: Path, content: dict[str, Any]) -> CaseFile:
         """The same for content that is parsed already; files are sought from the folder of `path`."""
-        fields = JsonObject(printable(path), "", content)
-        _check_version(fields)
+        fields, folder = JsonObject(printable(path), "", content), path.parent
+        version = fields.integer("version", f"the number {VERSION}", least=1)
+        if version > VERSION:
+            fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
         fields.has("$schema")  # for editors
-        entries = _with_headers(fields.file, fields.sections("views", "a list of one or more views"), path.parent)
-        views = [_view(view, path.parent) for view in entries]
+        entries = fields.sections("views", "a list of one or more views")
+        _complete_by_headers(fields.file, entries, folder)
+        views = [_view(view, folder) for view in entries]
         _refuse_same_view_twice(fields.file, views)
+        targets = fields.optional("targets", fields.array, (None, 3), "a list of points [x, y, z] in CT LPS mm")
         case = cls(
             path=path,
-            ct=_input_file(fields, "ct", path.parent, kind="file or DICOM folder"),
+            ct=_input_file(fields, "ct", folder, "file or DICOM folder"),
             ct_unit=fields.optional("ct_unit", fields.choice, CT_UNITS, default=CT_UNITS[0]),
-            mask=_input_file(fields, "mask", path.parent) if fields.has("mask") else None,
+            mask=_input_file(fields, "mask", folder) if fields.has("mask") else None,
             views=views,
-            shared_unknowns=_shared_unknowns(fields),
+            shared_unknowns=SharedUnknowns(**_ranges(fields, "shared_unknowns", SHARED_UNKNOWNS)),
             world_from_ct=fields.optional("world_from_ct", fields.rigid),
-            search=_search(fields),
-            training=_training(fields),
-            targets=_targets(fields),
+            search=_ranges(fields, "search", SEARCH, required=True) or dict(DEFAULT_SEARCH),
+            training=_ranges(fields, "training", TRAINING_RANGES),
+            targets=None if targets is None or not len(targets) else targets,
             landmarks=_landmarks(fields, [view.name for view in views]),
             reference_from_world=fields.optional("reference_from_world", fields.rigid),
-            truth_world_from_ct=_truth(fields),
+            truth_world_from_ct=fields.section("truth").rigid("world_from_ct") if fields.has("truth") else None,
             relative_geometry=fields.optional("relative_geometry", fields.choice, RELATIVE_GEOMETRIES),
         )
+        if len(case.training) == len(TRAINING) and not any(case.training.values()):
+            expected = "a range above 0, as a single pose is nothing to learn"
+            fields.refuse("training", "has 0 everywhere", expected, "widen it")
         fields.warn_unread()
         return case
 
 
-def _check_version(fields: JsonObject) -> None:
-    version = fields.integer("version", f"the number {VERSION}", least=1)
-    if version > VERSION:
-        fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
+#: What the numbers of a section must be: a sentence, and their limits as in `JsonObject.number`.
+SEARCH = {
+    "rotation_deg": ("degrees above 0 and up to 180", {"above": 0, "most": 180}),
+    "translation_mm": ("mm above 0", {"above": 0}),
+}
+SHARED_UNKNOWNS = {
+    key: (f"a standard deviation in {unit} above 0; leave out what is known exactly", {"above": 0})
+    for key, unit in (
+        ("source_to_detector_sd_mm", "mm"),
+        ("principal_point_sd_px", "pixels"),
+        ("isocentre_sd_mm", "mm"),
+    )
+}
+TRAINING_RANGES = {
+    key: ("mm, 0 or more", {"least": 0}) if most is None else (f"degrees from 0 to {most}", {"least": 0, "most": most})
+    for key, most in TRAINING.items()
+}
 
 
-def _with_headers(file: str, views: list[JsonObject], folder: Path) -> list[JsonObject]:
-    """The entries, with the geometry of those that leave it to the header of a DICOM image."""
-    by_header = {nth: view for nth, entry in enumerate(views) if (view := _of_header(entry, folder))}
-    readings = dict(zip(by_header, complete(file, list(by_header.values()))))
-    entries = []
-    for nth, entry in enumerate(views):
-        if nth in readings:
-            c_arm, assumed = readings[nth]
-            given = entry.values.get("assumptions", [])
-            assumptions = [*given, *(one for one in assumed if one not in given)] if isinstance(given, list) else given
-            entry = JsonObject(entry.file, entry.name, {**entry.values, "c_arm": c_arm, "assumptions": assumptions})
-        entries.append(entry)
-    return entries
+def _ranges(fields: JsonObject, key: str, ranges: dict, *, required: bool = False) -> dict[str, float]:
+    """The numbers in a section, all of them or those that are given; none without the section."""
+    if not fields.has(key):
+        return {}
+    section = fields.section(key)
+    return {
+        name: section.number(name, expected, **limits)
+        for name, (expected, limits) in ranges.items()
+        if section.has(name) or required
+    }
+
+
+def _complete_by_headers(file: str, entries: list[JsonObject], folder: Path) -> None:
+    """Gives those entries their geometry that leave it to the header of a DICOM image."""
+    by_header = {nth: view for nth, entry in enumerate(entries) if (view := _of_header(entry, folder))}
+    for nth, (c_arm, assumed) in zip(by_header, complete(file, list(by_header.values()))):
+        values = entries[nth].values
+        given = values.get("assumptions", [])
+        assumptions = [*given, *(one for one in assumed if one not in given)] if isinstance(given, list) else given
+        entries[nth].values = {**values, "c_arm": c_arm, "assumptions": assumptions}
 
 
 def _of_header(entry: JsonObject, folder: Path) -> HeaderView | None:
@@ -157,19 +180,14 @@ def _of_header(entry: JsonObject, folder: Path) -> HeaderView | None:
         any(key in values for key in GEOMETRIES if key != "c_arm")
         or not isinstance(c_arm, (dict, type(None)))
         or not is_incomplete(c_arm)
+        or not isinstance(image, str)
+        or not (frame is None or type(frame) is int)
+        or "\0" in image
     ):
         return None
-    if not isinstance(image, str) or not (frame is None or type(frame) is int) or "\0" in image:
-        return None
+    c_arm_readings(JsonObject(entry.file, entry.label("c_arm"), c_arm or {}), whole=False)
     check_within_upload(entry.file, folder, image)
-    path = next(
-        (
-            path
-            for path in (folder / image, folder / image.replace("\\", "/"))
-            if os.path.isfile(path) and is_dicom(path)
-        ),
-        None,
-    )
+    path = next((path for path in _spellings(folder, image) if os.path.isfile(path) and is_dicom(path)), None)
     exact = not {"rotation_sd_deg", "translation_sd_mm"} & values.keys()
     return path and HeaderView(entry.name, str(values.get("name")), path, frame, dict(c_arm or {}), exact)
 
@@ -177,7 +195,11 @@ def _of_header(entry: JsonObject, folder: Path) -> HeaderView | None:
 def _view(fields: JsonObject, folder: Path) -> ViewFile:
     name, image = view_name(fields), _input_file(fields, "image", folder)
     frame = fields.optional("frame", fields.integer, "a frame's number, from 0", least=0)
-    view = ViewFile(
+    expected = "a list of sentences on what is assumed of the geometry"
+    assumptions = fields.optional("assumptions", fields.value, expected, list, default=[])
+    if not all(isinstance(one, str) for one in assumptions):
+        fields.refuse_value("assumptions", expected)
+    return ViewFile(
         field=fields.name,
         name=name,
         image=image,
@@ -189,26 +211,14 @@ def _view(fields: JsonObject, folder: Path) -> ViewFile:
         geometry=read_geometry(fields),
         rotation_sd_deg=_standard_deviation(fields, "rotation_sd_deg"),
         translation_sd_mm=_standard_deviation(fields, "translation_sd_mm"),
-        assumptions=_assumptions(fields),
+        assumptions=tuple(map(printable, assumptions)),
     )
-    fields.warn_unread()
-    return view
 
 
 def _default_intensity(image: Path, frame: int | None) -> str:
     """Linear, unless a DICOM header says otherwise."""
     dicom = read_dicom(image)
     return "auto" if dicom is not None and has_grey_scale(dicom, frame) else INTENSITIES[0]
-
-
-def _assumptions(fields: JsonObject) -> tuple[str, ...]:
-    if not fields.has("assumptions"):
-        return ()
-    expected = "a list of sentences on what is assumed of the geometry"
-    given = fields.value("assumptions", expected)
-    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
-        fields.refuse("assumptions", f"is {describe(given)}", expected)
-    return tuple(map(printable, given))
 
 
 def view_name(fields: JsonObject) -> str:
@@ -222,8 +232,13 @@ def view_name(fields: JsonObject) -> str:
     name = fields.text("name", "a name for the view")
     if set(name) & set(NOT_IN_FILE_NAMES) or name != name.strip(" .") or len(name) > MAX_NAME_LENGTH:
         expected = f"at most {MAX_NAME_LENGTH} characters without {NOT_IN_FILE_NAMES} and no space or dot at an end"
-        fields.refuse("name", f"is {describe(name)}", expected, "rename the view, as files get its name")
+        fields.refuse_value("name", expected, "rename the view, as files get its name")
     return name
+
+
+def _spellings(folder: Path, written: str) -> list[Path]:
+    """The paths that a name in the file may stand for: backslashes as they stand, or as Windows has them."""
+    return [folder / written, folder / written.replace("\\", "/")]
 
 
 def _input_file(fields: JsonObject, key: str, folder: Path, kind: str = "file") -> InputFile:
@@ -231,8 +246,7 @@ def _input_file(fields: JsonObject, key: str, folder: Path, kind: str = "file") 
     expected = f"the path of a {kind}, relative to the case file or absolute"
     written = fields.text(key, expected)
     check_within_upload(fields.file, folder, written)
-    for spelling in (written, written.replace("\\", "/")):  # the second for a case from Windows
-        path = folder / spelling
+    for path in _spellings(folder, written):
         if os.path.isfile(path) or kind != "file" and os.path.isdir(path):
             return InputFile(written, path)
     what = "is no file" if os.path.exists(folder / written) else "does not exist"
@@ -246,90 +260,24 @@ def _standard_deviation(fields: JsonObject, key: str) -> float | None:
     return None if fields.values[key] is None else fields.number(key, "0 or more, or null if unknown", least=0)
 
 
-def _shared_unknowns(fields: JsonObject) -> SharedUnknowns:
-    """All known by default."""
-    if not fields.has("shared_unknowns"):
-        return SharedUnknowns()
-    shared = fields.section("shared_unknowns")
-    deviations = {
-        key: shared.number(key, f"a standard deviation in {unit} above 0; leave out what is known exactly", above=0)
-        for key, unit in (
-            ("source_to_detector_sd_mm", "mm"),
-            ("principal_point_sd_px", "pixels"),
-            ("isocentre_sd_mm", "mm"),
-        )
-        if shared.has(key)
-    }
-    shared.warn_unread()
-    return SharedUnknowns(**deviations)
-
-
-def _search(fields: JsonObject) -> dict[str, float]:
-    if not fields.has("search"):
-        return dict(DEFAULT_SEARCH)
-    search = fields.section("search")
-    ranges = {
-        "rotation_deg": search.number("rotation_deg", "degrees above 0 and up to 180", above=0, most=180),
-        "translation_mm": search.number("translation_mm", "mm above 0", above=0),
-    }
-    search.warn_unread()
-    return ranges
-
-
-def _training(fields: JsonObject) -> dict[str, float]:
-    """The ranges that are given; `search` stands for the others."""
-    if not fields.has("training"):
-        return {}
-    training = fields.section("training")
-    ranges = {}
-    for key, most in TRAINING.items():
-        if training.has(key):
-            expected = "mm, 0 or more" if most is None else f"degrees from 0 to {most}"
-            ranges[key] = training.number(key, expected, least=0, most=math.inf if most is None else most)
-    training.warn_unread()
-    if len(ranges) == len(TRAINING) and not any(ranges.values()):
-        fields.refuse(
-            "training", "has 0 everywhere", "a range above 0, as a single pose is nothing to learn", "widen it"
-        )
-    return ranges
-
-
-def _targets(fields: JsonObject) -> np.ndarray | None:
-    if not fields.has("targets"):
-        return None
-    targets = fields.array("targets", (None, 3), "a list of points [x, y, z] in CT LPS mm")
-    return targets if len(targets) else None
-
-
 def _landmarks(fields: JsonObject, views: list[str]) -> list[Landmark]:
     if not fields.has("landmarks"):
         return []
-    landmarks = fields.sections("landmarks", "a list of one or more landmarks")
-    return [_landmark(landmark, views) for landmark in landmarks]
-
-
-def _landmark(fields: JsonObject, views: list[str]) -> Landmark:
-    seen = fields.section("views", "an object with [column, row] for each view that shows it")
-    for name in seen.values:
-        if name not in views:
-            expected = "one of " + ", ".join(describe(view) for view in views)
-            fields.refuse("views", f"has the key {describe(name)}, which is no view", expected, "correct the name")
-    landmark = Landmark(
-        name=fields.text("name", "a name for the landmark"),
-        ct=fields.array("ct", (3,), "a point [x, y, z] in CT LPS mm"),
-        pixels={name: seen.array(name, (2,), "a pixel [column, row]") for name in seen.values},
-    )
-    fields.warn_unread()
-    return landmark
-
-
-def _truth(fields: JsonObject) -> np.ndarray | None:
-    if not fields.has("truth"):
-        return None
-    truth = fields.section("truth")
-    matrix = truth.rigid("world_from_ct")
-    truth.warn_unread()
-    return matrix
+    landmarks = []
+    for landmark in fields.sections("landmarks", "a list of one or more landmarks"):
+        seen = landmark.section("views", "an object with [column, row] for each view that shows it")
+        for name in seen.values:
+            if name not in views:
+                expected = "one of " + ", ".join(describe(view) for view in views)
+                landmark.refuse("views", f"has the key {describe(name)}, which is no view", expected)
+        landmarks.append(
+            Landmark(
+                name=landmark.text("name", "a name for the landmark"),
+                ct=landmark.array("ct", (3,), "a point [x, y, z] in CT LPS mm"),
+                pixels={name: seen.array(name, (2,), "a pixel [column, row]") for name in seen.values},
+            )
+        )
+    return landmarks
 
 
 def _refuse_same_view_twice(file: str, views: list[ViewFile]) -> None:
@@ -337,10 +285,7 @@ def _refuse_same_view_twice(file: str, views: list[ViewFile]) -> None:
     for view in views:
         status = os.stat(view.image.path)
         image = ("image", status.st_dev, status.st_ino, view.frame or 0)
-        name = (
-            "name",
-            unicodedata.normalize("NFKC", view.name).casefold(),
-        )  # to some file systems it is all one
+        name = ("name", unicodedata.normalize("NFKC", view.name).casefold())  # to some file systems it is all one
         for key in (name, image):
             other = first.setdefault(key, view)
             if other is not view:

@@ -16,10 +16,9 @@ from ..errors import InputError, collect_warnings, warn
 from ..imaging.xray import load_image, recognised
 from .case import Case
 from .case_file import VERSION
-from .dicom_geometry import read_header
-from .dicom_views import HeaderView, complete
-from .files import staged
-from .json_reader import printable
+from .dicom_geometry import HeaderView, complete, read_header
+from .files import relative_path, staged
+from .json_reader import parse_numbers, printable
 
 #: What a C-arm's reading needs, and what each is asked for as. Left and right have no default.
 C_ARM = {
@@ -130,30 +129,21 @@ def parse_reading(text: str) -> tuple[str, Any]:
     InputError
         For an unknown key, or a value that is not of its kind.
     """
-    key, equals, value = (part.strip() for part in text.partition("="))
-    if not equals or key not in C_ARM and key not in C_ARM_OPTIONAL:
+    key, _, value = (part.strip() for part in text.partition("="))
+    if not value or key not in (*C_ARM, *C_ARM_OPTIONAL):
         keys = ", ".join([*C_ARM, *C_ARM_OPTIONAL])
         raise InputError(f'--c-arm: found "{printable(text)}", expected key=value with one of {keys}; correct it.')
+    numbers = parse_numbers(value) or []
+    expected = "two numbers with a comma between" if key in _PAIRS else "a number"
     if key == "mirrored":
-        if value not in ("true", "false"):
-            raise InputError(
-                f'--c-arm: mirrored is "{printable(value)}", expected true (as seen from the detector) or false (as the source '
-                "sees it); choose one."
-            )
-        return key, value == "true"
-    try:
-        numbers = [float(part) for part in value.split(",")]
-    except ValueError:
-        numbers = []
-    most = 2 if key in _PAIRS else 1
-    if key == "pixel_mm" and len(numbers) == 1:
-        numbers *= 2
-    if len(numbers) != most or not np.isfinite(numbers).all():
-        raise InputError(
-            f'--c-arm: {key} is "{printable(value)}", expected {"two numbers with a comma between" if most == 2 else "a number"}; '
-            "correct it."
-        )
-    return key, numbers if most == 2 else numbers[0]
+        expected = "true (as seen from the detector) or false (as the source sees it)"
+        if value in ("true", "false"):
+            return key, value == "true"
+    elif key in _PAIRS and len(numbers) == 2:
+        return key, numbers
+    elif len(numbers) == 1 and (key == "pixel_mm" or key not in _PAIRS):
+        return key, numbers * 2 if key == "pixel_mm" else numbers[0]
+    raise InputError(f'--c-arm: {key} is "{printable(value)}", expected {expected}; correct it.')
 
 
 def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool = False) -> Case:
@@ -205,7 +195,9 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
                 except InputError as error:
                     raise InputError(str(error).replace(printable(probe), printable(path))) from None
             named = (
-                _copied(sources, staging) if copy else {source: _relative(source, path.parent) for source in sources}
+                _copied(sources, staging)
+                if copy
+                else {source: relative_path(source, path.parent) for source in sources}
             )
             taken = [name for name in named.values() if copy and ((path.parent / name).exists() or name == path.name)]
             if taken:
@@ -270,13 +262,6 @@ def _text(new: NewCase, named: Mapping[Path, str | Path]) -> str:
         json.dumps({"version": VERSION, "ct": os.fspath(named[new.ct]), **mask, **new.more, "views": views}, indent=1)
         + "\n"
     )
-
-
-def _relative(source: Path, folder: Path) -> str:
-    try:
-        return Path(os.path.relpath(source.resolve(), folder.resolve())).as_posix()
-    except ValueError:  # on another drive of Windows
-        return str(source.resolve())
 
 
 def _copied(sources: list[Path], folder: Path) -> dict[Path, str]:

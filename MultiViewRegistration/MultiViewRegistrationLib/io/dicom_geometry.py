@@ -1,18 +1,24 @@
-"""The geometry of a C-arm view by its DICOM header: values, missing attributes and assumptions (docs/dicom.md)."""
+"""The geometry of C-arm views by their DICOM headers: values, missing attributes and assumptions (docs/dicom.md).
+
+Several views are one machine's, in whose isocentre the patient lay at the first of them.
+"""
 
 from __future__ import annotations
 
-import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..geometry import c_arm
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.dicom_pixels import frame_count
+from .json_reader import describe
 
 AT_PATIENT = "The isocentre lies at DistanceSourceToPatient from the source."
 BY_MAGNIFICATION = "The isocentre lies where EstimatedRadiographicMagnificationFactor holds."
@@ -74,13 +80,15 @@ class HeaderGeometry:
     table: tuple[str, np.ndarray] | None = None
     machine: str = ""
 
-    def needs(self, key: str) -> bool:
-        """Whether this key is still unknown."""
-        return key not in self.values
-
-    def report_missing(self, key: str, why: str) -> None:
-        if self.needs(key):
-            self.missing[key] = why
+    def put(self, key: str, found: Any, *assumptions: str) -> None:
+        """Set a key that is still unknown: to a value, with what is assumed for it, or as missing for the reason in a text."""
+        if key in self.values:
+            return
+        if isinstance(found, str):
+            self.missing[key] = found
+        else:
+            self.values[key] = found
+            self.assumptions += assumptions
 
 
 GEOMETRY, PROPERTIES, DETECTOR = (
@@ -95,75 +103,57 @@ MIN_MM, MAX_MM = 1.0, 1e4
 
 def find_distances(geometry: HeaderGeometry, frame: DicomFrame) -> None:
     """source_to_detector_mm and source_to_isocentre_mm."""
-    if geometry.needs("source_to_detector_mm"):
-        _length(geometry, frame, "source_to_detector_mm", "DistanceSourceToDetector")
-    if geometry.needs("source_to_isocentre_mm"):
-        _isocentre(geometry, frame)
+    geometry.put("source_to_detector_mm", _length(frame, "DistanceSourceToDetector"))
+    geometry.put("source_to_isocentre_mm", *_isocentre(frame, geometry.values.get("source_to_detector_mm")))
 
 
-def _isocentre(geometry: HeaderGeometry, frame: DicomFrame) -> None:
-    key, to_detector = "source_to_isocentre_mm", geometry.values.get("source_to_detector_mm")
-    if frame.number("DistanceSourceToIsocenter", GEOMETRY):
-        name, assumption = "DistanceSourceToIsocenter", ""
-        _length(geometry, frame, key, name)
-    elif frame.number("DistanceSourceToPatient", GEOMETRY):
-        name, assumption = "DistanceSourceToPatient", AT_PATIENT
-        _length(geometry, frame, key, name)
+def _isocentre(frame: DicomFrame, to_detector: float | None) -> tuple:
+    """As `HeaderGeometry.put` takes it; so below."""
+    depth: float | str
+    name = (
+        "DistanceSourceToIsocenter"
+        if frame.number("DistanceSourceToIsocenter", GEOMETRY)
+        else "DistanceSourceToPatient"
+    )
+    assumed = [AT_PATIENT] if name == "DistanceSourceToPatient" else []
+    if frame.number(name, GEOMETRY):
+        depth = _length(frame, name)
     else:
-        name = "EstimatedRadiographicMagnificationFactor"
-        assumption = BY_MAGNIFICATION
+        name, assumed = "EstimatedRadiographicMagnificationFactor", [BY_MAGNIFICATION]
         factor = frame.number(name)
         if not factor or to_detector is None:
-            geometry.report_missing(key, "DistanceSourceToPatient")
-        elif factor <= 1:
-            geometry.report_missing(key, f"DistanceSourceToPatient; {name} is {factor:g}, which is not above 1")
-        else:
-            geometry.values[key] = to_detector / factor
-    if key in geometry.values:
-        if to_detector is not None and geometry.values[key] >= to_detector:
-            geometry.missing[key] = (
-                f"{name} is {geometry.values.pop(key):g} mm, not less than the {to_detector:g} mm from source to detector"
-            )
-        elif assumption:
-            geometry.assumptions.append(assumption)
+            return ("DistanceSourceToPatient",)
+        if factor <= 1:
+            return (f"DistanceSourceToPatient; {name} is {factor:g}, which is not above 1",)
+        depth = to_detector / factor
+    if to_detector is not None and not isinstance(depth, str) and depth >= to_detector:
+        return (f"{name} is {depth:g} mm, not less than the {to_detector:g} mm from source to detector",)
+    return depth, *assumed
 
 
-def _length(geometry: HeaderGeometry, frame: DicomFrame, key: str, name: str) -> None:
+def _length(frame: DicomFrame, name: str) -> float | str:
     length = frame.number(name, GEOMETRY)
     if not length:
-        geometry.report_missing(key, name)
-    elif not MIN_MM <= length <= MAX_MM:
-        geometry.report_missing(key, f"{name} is {length:g} mm")
-    else:
-        geometry.values[key] = length
+        return name
+    return length if MIN_MM <= length <= MAX_MM else f"{name} is {length:g} mm"
 
 
-def find_pixel(geometry: HeaderGeometry, frame: DicomFrame) -> None:
-    """pixel_mm, at the detector."""
-    if not geometry.needs("pixel_mm"):
-        return
-    imager, element = frame.numbers("ImagerPixelSpacing", PROPERTIES), elements_per_pixel_mm(frame)
+def _pixel_mm(frame: DicomFrame, values: dict[str, Any]) -> tuple:
+    """At the detector."""
+    imager, element = frame.numbers("ImagerPixelSpacing", PROPERTIES), _elements_per_pixel_mm(frame)
     if len(imager):
-        why = _contradiction(frame, imager, element)
-        if why:
-            geometry.report_missing("pixel_mm", why)
-        else:
-            geometry.values["pixel_mm"] = imager[::-1].tolist()
-        return
+        return (_contradiction(frame, imager, element) or imager[::-1].tolist(),)
     spacing = frame.numbers("PixelSpacing")
-    distances = [geometry.values.get(key) for key in ("source_to_detector_mm", "source_to_isocentre_mm")]
+    distances = [values.get(key) for key in ("source_to_detector_mm", "source_to_isocentre_mm")]
     if _are_sizes(spacing) and frame.text("PixelSpacingCalibrationType") == "GEOMETRY" and all(distances):
-        geometry.values["pixel_mm"] = (spacing[::-1] * distances[0] / distances[1]).tolist()
-        geometry.assumptions.append(SPACING_AT_ISOCENTRE)
-    elif element is not None:
-        geometry.values["pixel_mm"] = element[::-1].tolist()
-        geometry.assumptions.append(BY_BINNING)
-    else:
-        at_unknown = "; PixelSpacing does not say at which distance from the source it holds" if len(spacing) else ""
-        geometry.report_missing("pixel_mm", f"ImagerPixelSpacing{at_unknown}")
+        return (spacing[::-1] * distances[0] / distances[1]).tolist(), SPACING_AT_ISOCENTRE
+    if element is not None:
+        return element[::-1].tolist(), BY_BINNING
+    at_unknown = "; PixelSpacing does not say at which distance from the source it holds" if len(spacing) else ""
+    return (f"ImagerPixelSpacing{at_unknown}",)
 
 
-def elements_per_pixel_mm(frame: DicomFrame) -> np.ndarray | None:
+def _elements_per_pixel_mm(frame: DicomFrame) -> np.ndarray | None:
     """(rows, columns): what DetectorBinning elements measure; None where the header does not say it."""
     element, binning = frame.numbers("DetectorElementSpacing"), frame.numbers("DetectorBinning", DETECTOR)
     return element * binning if _are_sizes(element) and _are_sizes(binning) else None
@@ -225,26 +215,15 @@ def find_patient(geometry: HeaderGeometry, frame: DicomFrame) -> None:
 def find_angles(geometry: HeaderGeometry, frame: DicomFrame) -> float | None:
     """rao_lao_deg and cra_cau_deg: the patient's. How far the detector is turned about the beam as it stands, as roll_deg; None where the
     header does not say it."""
-    angles = [
-        frame.number(name, ISOCENTRE)
-        for name in (
-            "PositionerIsocenterPrimaryAngle",
-            "PositionerIsocenterSecondaryAngle",
-            "PositionerIsocenterDetectorRotationAngle",
-        )
-    ]
-    in_isocentre = None not in angles
-    if (
-        in_isocentre
-        and geometry.patient_from_isocentre is not None
-        and geometry.needs("rao_lao_deg")
-        and geometry.needs("cra_cau_deg")
-    ):
-        primary, secondary, rotation = angles
+    names = ("PrimaryAngle", "SecondaryAngle", "DetectorRotationAngle")
+    in_isocentre = [frame.number(f"PositionerIsocenter{name}", ISOCENTRE) for name in names]
+    complete = None not in in_isocentre
+    if complete and geometry.patient_from_isocentre is not None and not ANGLES.keys() & geometry.values.keys():
+        primary, secondary, rotation = in_isocentre
         if abs(primary) > 180 or abs(secondary) > 90 or abs(rotation) > 180:
             why = f"its isocentre's angles of {primary:g}, {secondary:g} and {rotation:g} degrees are out of range"
-            geometry.report_missing("rao_lao_deg", why)
-            geometry.report_missing("cra_cau_deg", why)
+            for key in ANGLES:
+                geometry.put(key, why)
             return None
         turned = c_arm.rotation(primary, secondary) @ c_arm.about_axis(2, rotation)
         geometry.values["rao_lao_deg"], geometry.values["cra_cau_deg"], roll = c_arm.angles(
@@ -252,44 +231,30 @@ def find_angles(geometry: HeaderGeometry, frame: DicomFrame) -> float | None:
         )
         return float(roll)
     for key, (name, largest) in ANGLES.items():
-        if not geometry.needs(key):
-            continue
-        start = frame.number(name, POSITIONER)
-        if start is None:
-            geometry.report_missing(
-                key,
-                f"{name}, or PatientPosition for {name.replace('Positioner', 'PositionerIsocenter')}"
-                if in_isocentre
-                else name,
-            )
-        elif abs(start) > largest:
-            geometry.report_missing(key, f"{name} is {start:g} degrees, beyond {largest:g}")
-        else:
-            _add_increment(geometry, frame, key, start)
+        geometry.put(key, _angle(frame, name, largest, complete))
     return None
 
 
-def _add_increment(geometry: HeaderGeometry, frame: DicomFrame, key: str, start: float) -> None:
-    """The angle of the frame in a run that turns: one step for all frames, or a list of how far each is from the start."""
-    name, largest = ANGLES[key]
+def _angle(frame: DicomFrame, name: str, largest: float, in_isocentre: bool) -> float | str:
+    """The angle of the frame. In a run that turns there is one step for all frames, or a list of how far each is from the start."""
+    angle = frame.number(name, POSITIONER)
+    if angle is None:
+        isocentre = name.replace("Positioner", "PositionerIsocenter")
+        return f"{name}, or PatientPosition for {isocentre}" if in_isocentre else name
+    if abs(angle) > largest:
+        return f"{name} is {angle:g} degrees, beyond {largest:g}"
     increments, count = frame.numbers(f"{name}Increment"), frame_count(frame.file)
-    angle = start
     if len(increments) == count > 1:
         angle += increments[frame.index]
     elif len(increments) == 1:
         angle += frame.index * increments[0]
     elif len(increments):
-        geometry.report_missing(key, f"{name}Increment has {len(increments)} values for {count} frames")
-        return
+        return f"{name}Increment has {len(increments)} values for {count} frames"
     elif frame.index and frame.text("PositionerMotion") == "DYNAMIC" and frame.group(POSITIONER) is None:
-        geometry.report_missing(key, f"{name}Increment, as the positioner moves")
-        return
-    if largest == 180:
-        angle = (angle + 180) % 360 - 180 if abs(angle) > 180 else angle
-    if abs(angle) > largest:
-        geometry.report_missing(key, f"{name} with {name}Increment is {angle:g} degrees, beyond {largest:g}")
-        return
-    geometry.values[key] = float(angle)
+        return f"{name}Increment, as the positioner moves"
+    if largest == 180 and abs(angle) > 180:
+        angle = (angle + 180) % 360 - 180
+    return float(angle) if abs(angle) <= largest else f"{name} with {name}Increment is {angle:g} degrees, beyond 90"
 
 
 FIELD = "FieldOfViewSequence"
@@ -298,7 +263,7 @@ LETTERS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "H"
 MIN_FIT, MIN_FIT_MARGIN = 1.2, 0.4
 
 
-def field_of_view(frame: DicomFrame) -> tuple[int, bool | None]:
+def _field_of_view(frame: DicomFrame) -> tuple[int, bool | None]:
     """Clockwise degrees and horizontal flip of the stored image against the detector, None where the header does not say it."""
     flip = {"YES": True, "NO": False}.get(frame.text("FieldOfViewHorizontalFlip", FIELD))
     turn = frame.number("FieldOfViewRotation", FIELD) or 0.0
@@ -321,32 +286,28 @@ def find_orientation(geometry: HeaderGeometry, frame: DicomFrame, detector_roll:
         How the detector is turned about the beam, as `find_angles` says it.
     """
     letters = _letters(frame.texts("PatientOrientation", "PatientOrientationInFrameSequence"))
-    turn, flip = field_of_view(frame)
-    angles = [geometry.values.get(key) for key in ("rao_lao_deg", "cra_cau_deg")]
+    turn, flip = _field_of_view(frame)
+    angles = [geometry.values.get(key) for key in ANGLES]
     if letters is not None and None in angles:
         return  # they will tell once there are angles
     fitting = None if letters is None else _fitting(letters, *angles, geometry.values.get("mirrored"))
-    by_field = None if flip is None else not flip
-    contradicted = fitting is not None and by_field is not None and fitting[1] != by_field
-    if geometry.needs("mirrored"):
-        if letters is not None and fitting is None:
-            geometry.report_missing("mirrored", "PatientOrientation does not fit the angles")
-        elif fitting is not None:
-            geometry.assumptions += [BY_LETTERS] if contradicted else []
-            geometry.values["mirrored"] = fitting[1]
-        elif by_field is not None:
-            geometry.values["mirrored"] = by_field
-        else:
-            geometry.report_missing("mirrored", "PatientOrientation or FieldOfViewHorizontalFlip")
-    if not geometry.needs("roll_deg"):
+    contradicted = fitting is not None and flip is not None and fitting[1] == flip
+    if fitting is not None:
+        geometry.put("mirrored", fitting[1], *([BY_LETTERS] if contradicted else []))
+    elif letters is not None:
+        geometry.put("mirrored", "PatientOrientation does not fit the angles")
+    else:
+        geometry.put("mirrored", "PatientOrientation or FieldOfViewHorizontalFlip" if flip is None else not flip)
+    if "roll_deg" in geometry.values:
         return
     if detector_roll is not None and flip is not None and not contradicted:
-        roll, assumption = detector_roll - turn, ""
+        roll = detector_roll - turn
     elif fitting is not None:
-        roll, assumption = fitting[0], QUARTERS
+        roll = fitting[0]
+        geometry.assumptions.append(QUARTERS)
     else:
-        roll, assumption = (detector_roll or 0.0) - turn, HEAD_UP if detector_roll is None else ""
-    geometry.assumptions += [assumption] if assumption else []
+        roll = (detector_roll or 0.0) - turn
+        geometry.assumptions += [HEAD_UP] if detector_roll is None else []
     roll = (roll + 180) % 360 - 180
     if abs(roll) > 1e-9:
         geometry.values["roll_deg"] = float(roll)
@@ -377,47 +338,31 @@ def _fitting(letters: np.ndarray, rao_lao: float, cra_cau: float, mirrored: bool
     return best if fits[best] >= MIN_FIT and fits[best] - other >= MIN_FIT_MARGIN else None
 
 
-def find_principal_point(geometry: HeaderGeometry, frame: DicomFrame) -> None:
-    """principal_point, where the header says what part of the detector is stored; else it is left to be the middle."""
-    if not geometry.needs("principal_point"):
-        return
+def _principal_point(frame: DicomFrame, values: dict[str, Any]) -> tuple[list[float] | None, str]:
+    """Where the header says what part of the detector is stored, and what is assumed then; else it is left to be the middle."""
     origin, element = frame.numbers("FieldOfViewOrigin", FIELD), frame.numbers("DetectorElementSpacing")
-    projection, size = frame.numbers("PositionOfIsocenterProjection"), frame.numbers("PhysicalDetectorSize")
-    per_pixel = _elements_per_pixel(geometry, frame, element)
-    if len(origin) == 2 and per_pixel is not None:
-        if len(projection) == 2:
-            geometry.values["principal_point"] = _in_image(geometry, frame, projection, origin, per_pixel)
-            return
-        if len(size) == 2 and len(element) == 2 and size.min() > 0:
-            geometry.values["principal_point"] = _in_image(geometry, frame, size / element / 2 - 0.5, origin, per_pixel)
-            geometry.assumptions.append(ON_DETECTOR)
-            return
-    geometry.assumptions.append(IN_IMAGE)
-
-
-def _elements_per_pixel(geometry: HeaderGeometry, frame: DicomFrame, element: np.ndarray) -> np.ndarray | None:
-    """(rows, columns) of the detector for a pixel of the field of view, before it is turned."""
-    if "pixel_mm" in geometry.values and len(element) == 2 and element.min() > 0:
-        pixel = np.array(geometry.values["pixel_mm"])[::-1]
-        return (pixel[::-1] if field_of_view(frame)[0] % 180 else pixel) / element
-    binning = frame.numbers("DetectorBinning", DETECTOR)
-    return binning if len(binning) == 2 and binning.min() > 0 else None
-
-
-def _in_image(
-    geometry: HeaderGeometry, frame: DicomFrame, at: np.ndarray, origin: np.ndarray, per_pixel: np.ndarray
-) -> list[float]:
-    """[column, row] of the stored image for a place (row, column) on the detector, counted from the centre of its first element."""
-    row, column = (at - origin + 0.5) / per_pixel - 0.5
-    columns, rows = geometry.values["size"]
-    turn, flip = field_of_view(frame)
+    at, size = frame.numbers("PositionOfIsocenterProjection"), frame.numbers("PhysicalDetectorSize")
+    known, binning = len(element) == 2 and element.min() > 0, frame.numbers("DetectorBinning", DETECTOR)
+    turn, flip = _field_of_view(frame)
+    per_pixel = binning if len(binning) == 2 and binning.min() > 0 else None  # (rows, columns), before it is turned
+    if known and "pixel_mm" in values:
+        per_pixel = np.array(values["pixel_mm"])[:: 1 if turn % 180 else -1] / element
+    assumed = ""
+    if len(at) != 2 and known and len(size) == 2 and size.min() > 0:
+        at, assumed = size / element / 2 - 0.5, ON_DETECTOR
+    if len(origin) != 2 or per_pixel is None or len(at) != 2:
+        return None, IN_IMAGE
+    row, column = (
+        at - origin + 0.5
+    ) / per_pixel - 0.5  # from the centre of the detector's first element to that of the first pixel
+    columns, rows = values["size"]
     if turn == 90:  # to the right: what was at the bottom is at the left
         column, row = columns - 1 - row, column
     elif turn == 180:
         column, row = columns - 1 - column, rows - 1 - row
     elif turn == 270:
         column, row = row, rows - 1 - column
-    return [float(columns - 1 - column if flip else column), float(row)]
+    return [float(columns - 1 - column if flip else column), float(row)], assumed
 
 
 POSITION = "TablePositionSequence"
@@ -450,8 +395,11 @@ def _increment(frame: DicomFrame, name: str) -> float | None:
 
 #: What a view needs to be placed, in the order of its report.
 NEEDED = ("source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "rao_lao_deg", "cra_cau_deg", "mirrored")
-PAIRS = ("pixel_mm", "size", "principal_point", "isocentre_offset_mm")
-NUMBERS = ("source_to_detector_mm", "source_to_isocentre_mm", "rao_lao_deg", "cra_cau_deg", "roll_deg")
+
+
+def is_incomplete(c_arm: dict[str, Any] | None) -> bool:
+    """Whether a c_arm leaves something to a header to say; `mirrored` may be left out where all else is given."""
+    return c_arm is None or any(key not in c_arm for key in (*NEEDED[:-1], "size"))
 
 
 def read_header(
@@ -464,8 +412,7 @@ def read_header(
     Parameters
     ----------
     given
-        What is known better, by the keys of a case.json's c_arm; of these, what is no such value is left to its
-        reader to refuse.
+        What is known better, by the keys of a case.json's c_arm.
 
     Raises
     ------
@@ -475,36 +422,157 @@ def read_header(
     file = read_dicom(path)
     if file is None:
         return None
-    given = {key: value for key, value in (given or {}).items() if _is_value(key, value)}
     count, index = frame_count(file), frame or 0
     if not 0 <= index < count:
         file.refuse(f"frame {index} is asked for, but it has {count}; give a frame from 0 to {count - 1}.")
     header = DicomFrame(file, index)
-    geometry = HeaderGeometry(dict(given), machine=str(file.value("DeviceSerialNumber") or "").strip())
+    geometry = HeaderGeometry(dict(given or {}), machine=str(file.value("DeviceSerialNumber") or "").strip())
     geometry.values.setdefault("size", [file.whole("Columns", 0), file.whole("Rows", 0)])
     find_patient(geometry, header)
     find_distances(geometry, header)
-    find_pixel(geometry, header)
+    geometry.put("pixel_mm", *_pixel_mm(header, geometry.values))
     roll = find_angles(geometry, header)
     find_orientation(geometry, header, roll)
-    find_principal_point(geometry, header)
+    if "principal_point" not in geometry.values:
+        point, assumed = _principal_point(header, geometry.values)
+        geometry.values.update({} if point is None else {"principal_point": point})
+        geometry.assumptions += [assumed] if assumed else []
     find_table(geometry, header)
     geometry.missing = {key: geometry.missing[key] for key in NEEDED if key in geometry.missing}
     return geometry
 
 
-def _is_value(key: str, value: Any) -> bool:
-    if key == "mirrored":
-        return isinstance(value, bool)
-    if key in PAIRS:
-        return (
-            isinstance(value, (list, tuple, np.ndarray))
-            and len(value) == 2
-            and all(_is_number(part) for part in value)
-            and (key not in ("pixel_mm", "size") or min(value) > 0)
+HOW_TO_ADD = (
+    "add them to its c_arm in the case.json (or mvreg case new ... --c-arm KEY=VALUE), or give its projection_matrix or camera "
+    "instead (or mvreg case new ... --projection-matrix FILE)"
+)
+#: Below which a table stands where it did.
+STILL_MM = 1e-6
+
+
+@dataclass(eq=False)
+class HeaderView:
+    """A view whose geometry comes from its header, but for what is given.
+
+    Attributes
+    ----------
+    field
+        Its name in messages.
+    given
+        Keys of a case.json's c_arm.
+    exact
+        Whether the certainty of its geometry is unspecified.
+    """
+
+    field: str
+    name: str
+    image: Path
+    frame: int | None = None
+    given: dict[str, Any] = field(default_factory=dict)
+    exact: bool = True
+
+
+def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, Any], list[str]]]:
+    """The c_arm of each view, complete, and what was assumed for it.
+
+    Parameters
+    ----------
+    where
+        What messages begin with.
+
+    Raises
+    ------
+    InputError
+        Names all readings that are missing in the headers, the attributes that would provide them, and how to give
+        them; or says why views do not share one isocentre.
+    """
+    geometries = [read_header(view.image, view.frame, view.given) for view in views]
+    incomplete = [
+        f"{view.field} ({describe(view.name)}) lacks "
+        + ", ".join(f"{key} ({why})" for key, why in geometry.missing.items())
+        for view, geometry in zip(views, geometries)
+        if geometry.missing
+    ]
+    if incomplete:
+        raise InputError(
+            f"{where}: {'; '.join(incomplete)} in its DICOM header, expected all readings of a C-arm; {HOW_TO_ADD}."
         )
-    return key in NUMBERS and _is_number(value)
+    readings = []
+    for view, geometry in zip(views, geometries):
+        values, assumptions = {**geometry.values, **view.given}, list(geometry.assumptions)
+        if geometry is not geometries[0] and "isocentre_offset_mm" in view.given:
+            _check_machine(where, (views[0].field, view.field), geometries[0], geometry)
+        elif geometry is not geometries[0]:
+            assumptions += share_isocentre(
+                where, (views[0].field, view.field), geometries[0], geometry, values, HOW_TO_ADD
+            )
+        if view.exact:
+            assumptions.append(EXACT)
+        readings.append(({key: value for key, value in values.items() if value is not None}, assumptions))
+    return readings
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e9 and math.isfinite(value)
+def share_isocentre(
+    where: str, names: tuple[str, str], first: HeaderGeometry, other: HeaderGeometry, values: dict[str, Any], how: str
+) -> list[str]:
+    """Carries a complete reading (`values`) to the patient as he lay at another view, the first. What is assumed for it, a sentence each.
+
+    Parameters
+    ----------
+    where
+        What messages begin with.
+    names
+        Of the first view and of this one.
+    how
+        What is to be done where it cannot be.
+
+    Raises
+    ------
+    InputError
+        Where they are not of one machine, or the table moved and the position of the patient on it is unknown.
+    """
+    _check_machine(where, names, first, other)
+    if _moved(first, other) is None:
+        return [SAME_TABLE]
+    if not moved_mm(first, other):
+        return []
+    if other.patient_from_isocentre is None:
+        raise InputError(
+            f"{where}: the table moved between {names[0]} and {names[1]}, but the header lacks PatientPosition, expected "
+            f"how the patient lies on it; {how}."
+        )
+    _carry(values, other.patient_from_isocentre @ _moved(first, other))
+    return [TABLE_MOVED]
+
+
+def moved_mm(first: HeaderGeometry, other: HeaderGeometry) -> float:
+    """How far the table has moved from one view to another; 0 where the headers do not tell."""
+    by = _moved(first, other)
+    distance = 0.0 if by is None else float(np.linalg.norm(by))
+    return distance if distance > STILL_MM else 0.0
+
+
+def _moved(first: HeaderGeometry, other: HeaderGeometry) -> np.ndarray | None:
+    """(3,) mm along the machine's axes by which the table has moved since the first view; None where the headers do not tell."""
+    if first.table is None or other.table is None or first.table[0] != other.table[0]:
+        return None
+    return other.table[1] - first.table[1]
+
+
+def _carry(values: dict, patient_moved: np.ndarray) -> None:
+    """Make a complete reading that of a world which the patient, moved by (3,) mm along his own axes (LPS), took with him."""
+    camera_from_world = c_arm.rotation(values["rao_lao_deg"], values["cra_cau_deg"]) @ c_arm.about_axis(
+        2, -values.get("roll_deg", 0.0)
+    )
+    x, y, depth = camera_from_world.T @ patient_moved
+    offset = values.get("isocentre_offset_mm", (0.0, 0.0))
+    values["isocentre_offset_mm"] = [float(offset[0] + x), float(offset[1] + y)]
+    values["source_to_isocentre_mm"] = float(values["source_to_isocentre_mm"] + depth)
+
+
+def _check_machine(where: str, names: tuple[str, str], first: HeaderGeometry, other: HeaderGeometry) -> None:
+    if first.machine and other.machine and first.machine != other.machine:
+        raise InputError(
+            f"{where}: {names[1]} and {names[0]} were taken by different machines (DeviceSerialNumber), which share no "
+            "isocentre, expected views of one; give a projection_matrix or camera to each, in one world."
+        )

@@ -76,6 +76,14 @@ def sha256(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
+def relative_path(path: Path, folder: Path) -> str:
+    """A path as a file in `folder` names it, with slashes; absolute where it is on another drive."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:
+        return path.resolve().as_posix()
+
+
 _HOMES: set[Path] = set()
 #: What came without a folder of its own is called.
 NAMELESS = "Dropped files"

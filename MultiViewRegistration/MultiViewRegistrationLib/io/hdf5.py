@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..errors import InputError
+from ..geometry.rigid import check_rigid
 from ..imaging.image_source import check_room
 from .json_reader import MAX_NUMBER, printable
 
@@ -25,20 +26,7 @@ DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py 
 
 
 def refuse_other_files(path: str | os.PathLike, what: str) -> None:
-    """Check a file for a reader that follows all links.
-
-    Parameters
-    ----------
-    path
-        Of the HDF5 file.
-    what
-        It should be, for messages.
-
-    Raises
-    ------
-    InputError
-        Where any part of it lies in another file, or claims more than there is.
-    """
+    """Check a file, of which `what` it should be, for a reader that follows all links; see `Hdf5.check_all`."""
     with opened(path, what) as file:
         file.check_all()
 
@@ -160,6 +148,10 @@ class Hdf5:
             self.refuse(path, f"has the shape {_shape(values)}", expected)
         return values
 
+    def rigid(self, path: str) -> np.ndarray:
+        """A rigid transform (4, 4)."""
+        return check_rigid(self.matrix(path, (4, 4), "a rigid 4 x 4 matrix"), f"{self.name}: {path}")
+
     def vector(self, path: str, length: int, expected: str) -> np.ndarray:
         """(length,) finite numbers, float64, from a row, a column or a plain list of them."""
         values = self._finite(path, expected)
@@ -183,27 +175,25 @@ class Hdf5:
         return value.decode("utf-8", "replace")
 
     def check_all(self) -> None:
-        """Check every part of the file.
+        """Check every part of the file, for a reader that follows all links.
 
         Raises
         ------
         InputError
             For links, values kept elsewhere, and values that are claimed but not there.
         """
-        waiting, seen = [""], 0
-        while waiting:
-            group = waiting.pop()
+        waiting = [""]
+        for seen, group in enumerate(waiting):  # which grows meanwhile
+            node = self._node(group) if group else self._file
+            if group and not hasattr(node, "keys"):
+                self._check(group, "values")
+                continue
             names = self.names(group)
-            if len(names) != len(self._node(group) if group else self._file):
+            if len(names) != len(node):
                 self.refuse(group or "/", "has a part whose name is no text", "plain names")
-            for name in names:
-                path, seen = f"{group}/{name}".lstrip("/"), seen + 1
-                if seen > MAX_OBJECTS or path.count("/") > MAX_DEPTH:
-                    self.refuse(group or "/", "has parts without end", "a few")
-                if hasattr(self._node(path), "keys"):
-                    waiting.append(path)
-                else:
-                    self._check(path, "values")
+            if seen > MAX_OBJECTS or group.count("/") > MAX_DEPTH:
+                self.refuse(group, "has parts without end", "a few")
+            waiting += [f"{group}/{name}".lstrip("/") for name in names]
 
     def _finite(self, path: str, expected: str) -> np.ndarray:
         values = self._read(path, expected).astype(np.float64)

@@ -6,6 +6,7 @@ import difflib
 import json
 import math
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
@@ -85,6 +86,20 @@ def read_text(path: str | os.PathLike, expected: str) -> str:
     return decode(read_bytes(path, expected), printable(path), expected)
 
 
+def parse_numbers(text: str, count: int | None = None, limit: float = MAX_NUMBER) -> list[float] | None:
+    """The numbers in a text, between spaces, commas or semicolons.
+
+    Returns
+    -------
+    None for anything else, for another count, and for numbers beyond the limit or not finite.
+    """
+    try:
+        numbers = [float(word) for word in re.split(r"[\s,;]+", text.strip(" \t\r\n,;"))]
+    except ValueError:
+        return None
+    return numbers if count in (None, len(numbers)) and all(abs(number) <= limit for number in numbers) else None
+
+
 def read_json(path: str | os.PathLike) -> Any:
     """Read a JSON file in UTF-8. Stricter than json.loads: NaN or a key given twice is an InputError."""
 
@@ -118,20 +133,41 @@ class JsonObject:
     """One JSON object. Its methods read a key each, as one type, or raise InputError.
 
     Ask `has` first where a key may be missing. `warn_unread` at the end finds the keys that nobody asked for.
+
+    Parameters
+    ----------
+    file
+        As it is to be shown.
+    name
+        Of the object in the file, as in "views[1]"; "" is the whole.
+    values
+        As JSON has them.
     """
 
     def __init__(self, file: str, name: str, values: dict[str, Any]) -> None:
-        """`file` as it is to be shown, `name` of the object in it, as in "views[1]"; "" is the whole."""
         self.file = file
         self.name = name
         self.values = values
         self.asked: set[str] = set()
+        self._parts: list[JsonObject] = []
+
+    @classmethod
+    def read(cls, path: str | os.PathLike, expected: str = "an object") -> JsonObject:
+        """The object that a file holds."""
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise InputError(f"{printable(path)} is {describe(content)}, expected {expected}; choose another file.")
+        return cls(printable(path), "", content)
 
     def label(self, key: str) -> str:
         return f"{self.name}.{key}" if self.name else key
 
     def refuse(self, key: str, what: str, expected: str, remedy: str = "correct it") -> NoReturn:
         raise InputError(f"{self.file}: {self.label(key)} {what}, expected {expected}; {remedy}.")
+
+    def refuse_value(self, key: str, expected: str, remedy: str = "correct it") -> NoReturn:
+        """Refuse the key for the value that it has."""
+        self.refuse(key, f"is {describe(self.values[key])}", expected, remedy)
 
     def has(self, key: str) -> bool:
         self.asked.add(key)
@@ -141,65 +177,51 @@ class JsonObject:
         """What `read` (a method of this object, or one alike) makes of the key, or the default where it is missing."""
         return read(key, *arguments, **named) if self.has(key) else default
 
-    def value(self, key: str, expected: str) -> Any:
-        """The value as JSON has it."""
+    def value(self, key: str, expected: str, kind: type = object) -> Any:
+        """The value as JSON has it, of one type."""
         if not self.has(key):
             similar = _similar(key, [other for other in self.values if other not in self.asked])
             if similar:
                 self.refuse(key, f"is missing, but there is {describe(similar)}", expected, "rename that key")
             self.refuse(key, "is missing", expected, "add it")
+        if not isinstance(self.values[key], kind):
+            self.refuse_value(key, expected)
         return self.values[key]
 
     def text(self, key: str, expected: str) -> str:
         """Text that is not blank and has no control characters or line breaks."""
-        value = self.value(key, expected)
-        if not isinstance(value, str) or not value.strip():
-            self.refuse(key, f"is {describe(value)}", expected)
+        value = self.value(key, expected, str)
+        if not value.strip():
+            self.refuse_value(key, expected)
         if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in value):
             self.refuse(key, f"is {describe(value)}, with a control character", expected, "remove that")
         return value
 
     def texts(self, key: str, expected: str) -> list[str]:
         """A list of texts as `text` takes them; it may be empty."""
-        values = self.value(key, expected)
-        if not isinstance(values, list):
-            self.refuse(key, f"is {describe(values)}", expected)
-        return [
-            JsonObject(self.file, self.name, {f"{key}[{n}]": value}).text(f"{key}[{n}]", "text")
-            for n, value in enumerate(values)
-        ]
+        entries = {f"{key}[{n}]": value for n, value in enumerate(self.value(key, expected, list))}
+        return [JsonObject(self.file, self.name, entries).text(entry, "text") for entry in entries]
 
     def choice(self, key: str, options: tuple[str, ...]) -> str:
         expected = " or ".join(describe(option) for option in options)
         value = self.value(key, expected)
         if not isinstance(value, str) or value not in options:
-            self.refuse(key, f"is {describe(value)}", expected, "choose one of these")
-        return value
-
-    def boolean(self, key: str) -> bool:
-        value = self.value(key, "true or false")
-        if not isinstance(value, bool):
-            self.refuse(key, f"is {describe(value)}", "true or false")
+            self.refuse_value(key, expected, "choose one of these")
         return value
 
     def number(
-        self,
-        key: str,
-        expected: str,
-        least: float = -math.inf,
-        above: float = -math.inf,
-        most: float = math.inf,
+        self, key: str, expected: str, least: float = -math.inf, above: float = -math.inf, most: float = math.inf
     ) -> float:
         """A number >= `least`, > `above` and <= `most`."""
         number = self._number(key, self.value(key, expected), expected, MAX_NUMBER)
         if not (least <= number <= most and number > above):
-            self.refuse(key, f"is {describe(self.values[key])}", expected)
+            self.refuse_value(key, expected)
         return number
 
     def integer(self, key: str, expected: str, least: int) -> int:
         number = self.number(key, expected, least)
         if number % 1:
-            self.refuse(key, f"is {describe(self.values[key])}", expected)
+            self.refuse_value(key, expected)
         return int(number)
 
     def array(self, key: str, shape: tuple[int | None, ...], expected: str, limit: float = MAX_NUMBER) -> np.ndarray:
@@ -214,29 +236,33 @@ class JsonObject:
         return check_rigid(matrix, f"{self.file}: {self.label(key)}")
 
     def section(self, key: str, expected: str = "an object") -> JsonObject:
-        value = self.value(key, expected)
-        if not isinstance(value, dict):
-            self.refuse(key, f"is {describe(value)}", expected)
-        return JsonObject(self.file, self.label(key), value)
+        return self._part(key, self.value(key, expected, dict))
 
     def sections(self, key: str, expected: str) -> list[JsonObject]:
         """The objects of a list that has at least one."""
-        values = self.value(key, expected)
-        if not isinstance(values, list) or not values:
-            self.refuse(key, f"is {describe(values)}", expected)
+        values = self.value(key, expected, list)
+        if not values:
+            self.refuse_value(key, expected)
         for i, value in enumerate(values):
             if not isinstance(value, dict):
                 self.refuse(f"{key}[{i}]", f"is {describe(value)}", "an object")
-        return [JsonObject(self.file, f"{self.label(key)}[{i}]", value) for i, value in enumerate(values)]
+        return [self._part(f"{key}[{i}]", value) for i, value in enumerate(values)]
+
+    def _part(self, key: str, values: dict[str, Any]) -> JsonObject:
+        part = JsonObject(self.file, self.label(key), values)
+        self._parts.append(part)
+        return part
 
     def warn_unread(self) -> None:
-        """One warning for each key that was never asked for."""
+        """One warning for each key, here and in the sections that were read, that was never asked for."""
         for key in self.values:
             if key not in self.asked:
                 similar = _similar(key, sorted(self.asked - set(self.values)))
                 where = f" in {self.name}" if self.name else ""
                 advice = f"did you mean {describe(similar)}?" if similar else "correct or remove it."
                 warn(f"{self.file}: the key {describe(key)}{where} is not known and was ignored; {advice}")
+        for part in self._parts:
+            part.warn_unread()
 
     def _number(self, key: str, value: Any, expected: str, limit: float) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
-from .json_reader import MAX_NUMBER, JsonObject, describe, printable, read_json, read_text
+from .json_reader import JsonObject, describe, parse_numbers, printable, read_text
 from .transforms import AXES
 
 #: By the words of all versions: before Slicer 4.11 a number was written.
@@ -91,33 +91,28 @@ def _from_fcsv(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
             f"{file}: has the columns {describe(', '.join(columns))}, expected label, x, y and z among them; save it again with "
             "Slicer."
         ) from None
-    return [
-        _fcsv_point(file, number, row, places, signs)
-        for number, row in enumerate(_fcsv_rows(file, lines), start=1)
-        if any(cell.strip() for cell in row)
-    ]
+    points = []
+    rows = [row for row in _csv_rows(file, lines) if any(cell.strip() for cell in row)]
+    for number, row in enumerate(rows, start=1):
+        label, *words = (row[place].strip() if place < len(row) else "" for place in places)
+        point = parse_numbers(" ".join(words), 3)
+        if point is None:
+            raise InputError(
+                f"{file}: point {number} is {describe(','.join(row))}, expected a label and finite numbers for x, y and z; "
+                "correct it."
+            )
+        points.append((label, signs * point))
+    return points
 
 
-def _fcsv_rows(file: str, lines: list[str]) -> list[list[str]]:
+def _csv_rows(file: str, lines: list[str]) -> list[list[str]]:
+    """The cells of each line that is neither empty nor a comment."""
     try:
         return list(csv.reader(line for line in lines if line.strip() and not line.startswith("#")))
     except csv.Error as error:
         raise InputError(
-            f"{file}: is not a list of fiducials ({error}), expected values between commas; save it again with Slicer."
+            f"{file}: is not a list of points ({error}), expected values between commas; correct it."
         ) from None
-
-
-def _fcsv_point(file: str, number: int, row: list[str], places: list[int], signs: np.ndarray) -> tuple[str, np.ndarray]:
-    try:
-        label, *words = [row[place].strip() for place in places]
-        point = np.array([float(word) for word in words])
-    except (IndexError, ValueError):
-        raise InputError(
-            f"{file}: point {number} is {describe(','.join(row))}, expected a label and numbers for x, y and z; correct it."
-        ) from None
-    if not np.all(np.abs(point) <= MAX_NUMBER):
-        raise InputError(f"{file}: point {number} is {describe(','.join(row))}, expected finite numbers; correct it.")
-    return label, signs * point
 
 
 def _signs(file: str, system: str) -> np.ndarray:
@@ -129,11 +124,9 @@ def _signs(file: str, system: str) -> np.ndarray:
 
 
 def _from_json(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise InputError(f"{printable(path)}: is {describe(content)}, expected Slicer's markups; choose another file.")
     points = []
-    for markup in JsonObject(printable(path), "", content).sections("markups", "a list of markups, as Slicer saves it"):
+    content = JsonObject.read(path, "Slicer's markups")
+    for markup in content.sections("markups", "a list of markups, as Slicer saves it"):
         signs = _signs(f"{markup.file}: {markup.name}", str(markup.value("coordinateSystem", '"LPS" or "RAS"')))
         if markup.has("coordinateUnits") and markup.values["coordinateUnits"] not in ("mm", ["mm", "mm", "mm"]):
             markup.refuse(
@@ -150,10 +143,6 @@ def _from_json(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
 
 EXPECTED = "a list of points"
 MARKUPS = (".fcsv", ".json")
-
-_COMMENT = re.compile(r"(#|%).*")
-_BETWEEN = re.compile(r"[\s,;]+")
-_SIGNS = {"lps": (1.0, 1.0, 1.0), "ras": (-1.0, -1.0, 1.0)}
 
 
 def read_targets(path: str | os.PathLike, axes: str | None = None) -> np.ndarray:
@@ -185,7 +174,7 @@ def read_targets(path: str | os.PathLike, axes: str | None = None) -> np.ndarray
             raise InputError(
                 f"--targets: {printable(path)} {what}, and a wrong guess would not show; add lps or ras behind the file."
             )
-        points = _point_rows(path) * _SIGNS[axes]
+        points = _point_rows(path) * _signs(printable(path), axes)
     if not len(points):
         raise InputError(f"{printable(path)}: has no points, expected targets in the CT; choose another file.")
     return points
@@ -200,48 +189,23 @@ def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
         For anything else.
     """
     pixels: dict[str, np.ndarray] = {}
-    try:
-        rows = list(
-            csv.reader(
-                line for line in read_text(path, EXPECTED).splitlines() if line.strip() and not line.startswith("#")
-            )
-        )
-    except csv.Error as error:
-        raise InputError(
-            f"{printable(path)}: is no list of pixels ({error}), expected lines of name, column, row; correct it."
-        ) from None
-    for number, row in enumerate(rows, start=1):
-        try:
-            name, *words = (word.strip() for word in row)
-            column, line = (float(word) for word in words)
-        except ValueError:
+    for number, row in enumerate(_csv_rows(printable(path), read_text(path, EXPECTED).splitlines()), start=1):
+        name, *words = (word.strip() for word in row)
+        pixel = parse_numbers(" ".join(words), 2)
+        if pixel is None or not name or name in pixels:
             raise InputError(
-                f"{printable(path)}: line {number} is {printable(','.join(row))[:60]}, expected name, column, row; correct it."
-            ) from None
-        if not name or name in pixels or not max(abs(column), abs(line)) <= MAX_NUMBER:
-            raise InputError(
-                f"{printable(path)}: line {number} is {printable(','.join(row))[:60]}, expected a name of its own and two pixels that "
-                "are finite; correct it."
+                f"{printable(path)}: line {number} is {printable(','.join(row))[:60]}, expected name, column, row, with a name of "
+                "its own and finite numbers; correct it."
             )
-        pixels[name] = np.array([column, line])
+        pixels[name] = np.array(pixel)
     return pixels
 
 
 def _point_rows(path: str | os.PathLike) -> np.ndarray:
-    rows = [
-        [word for word in _BETWEEN.split(_COMMENT.sub(" ", line)) if word]
-        for line in read_text(path, EXPECTED).splitlines()
-    ]
-    try:
-        points = (
-            np.array([row for row in rows if row], float).reshape(-1, 3)
-            if all(len(row) in (0, 3) for row in rows)
-            else None
-        )
-    except ValueError:
-        points = None
-    if points is None or not (np.abs(points) <= MAX_NUMBER).all():
+    lines = [re.sub("[#%].*", "", line).strip(" \t,;") for line in read_text(path, EXPECTED).splitlines()]
+    rows = [parse_numbers(line, 3) for line in lines if line]
+    if None in rows:
         raise InputError(
             f"{printable(path)}: is no list of points, expected x, y and z in mm a line, finite; correct it."
         )
-    return points
+    return np.array(rows).reshape(-1, 3)

@@ -16,8 +16,8 @@ from ..imaging.view import View
 from ..imaging.xray import count_frames
 from .case import Case, in_field, views_of, xray_of
 from .case_file import CaseFile
-from .files import check_within_upload, sha256
-from .json_reader import JsonObject, describe, printable, read_json
+from .files import check_within_upload, relative_path, sha256
+from .json_reader import JsonObject, printable, read_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +92,12 @@ class FrameFiles:
 
     def written(self, folder: Path | None) -> dict[str, Any]:
         """As `read` takes it from a file in this folder: paths relative to that, where they can be; absolute for a file that will move."""
-        where = {"cases": [_relative(path, folder) for path in self.cases]}
-        images = {name: [_relative(path, folder) for path in files] for name, files in self.images.items()}
-        return {**where, "images": images} if images else where
+
+        def names(paths: Sequence[Path]) -> list[str]:
+            return [path.resolve().as_posix() if folder is None else relative_path(path, folder) for path in paths]
+
+        images = {name: names(files) for name, files in self.images.items()}
+        return {"cases": names(self.cases), **({"images": images} if images else {})}
 
     @classmethod
     def read(cls, fields: JsonObject, folder: Path, homes: Sequence[Path] = ()) -> FrameFiles:
@@ -121,30 +124,15 @@ class FrameFiles:
 
 def _paths(fields: JsonObject, key: str, folder: Path, homes: Sequence[Path]) -> list[Path]:
     """The files of a list of names. InputError where one is not there."""
-    names = fields.value(key, "a list of paths")
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
-        fields.refuse(key, f"is {describe(names)}", "a list of paths")
+    names = fields.texts(key, "a list of paths")
+    if not names:
+        fields.refuse_value(key, "a list of paths")
     for name in names:
         check_within_upload(fields.file, folder, name, homes)
-    paths = [folder / name for name in names]
-    missing = next((path for path in paths if not path.exists()), None)
-    if missing:
-        fields.refuse(
-            key,
-            f"names {printable(missing)}, which is not there",
-            "the files that were tracked",
-            "put them back, or track them again",
-        )
-    return paths
-
-
-def _relative(path: Path, folder: Path | None) -> str:
-    if folder is None:
-        return path.resolve().as_posix()
-    try:
-        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
-    except ValueError:  # on another drive
-        return path.resolve().as_posix()
+        if not (folder / name).exists():
+            what = f"names {printable(folder / name)}, which is not there"
+            fields.refuse(key, what, "the files that were tracked", "put them back, or track them again")
+    return [folder / name for name in names]
 
 
 def _listed(file: CaseFile, images: Mapping[str, Sequence[Path]]) -> dict[str, tuple[Path, ...]]:

@@ -13,7 +13,7 @@ from ..geometry.epipolar import epipolar_line, triangulate
 from .detector import DetectorPlane, detector_of, detectors
 from .frames import ras_from_lps, transform_to_ras
 from .layout import number_of
-from .nodes import cross, draw, lines_node, placed, product, remove_with_products, world_points
+from .nodes import cross, draw, lines_node, placed, product, remove_product, world_points
 from .registration import Registration
 
 CURSOR = "cursor"
@@ -73,7 +73,7 @@ class LinkedCursor:
 
     def update(self) -> bool:
         """Show what the points, or the crosshair that is being moved with Shift, say now; whether anything changed."""
-        self._detectors = detectors(self._registration, self._detectors)
+        self._detectors = detectors(self._registration)
         markups = self._registration.node.GetNodeReference(CURSOR)
         given = world_points(markups) if markups is not None else np.zeros((0, 3))
         hovered = _hovered(self._registration.scene)
@@ -204,11 +204,10 @@ def _cross(reading: Reading, detector: DetectorPlane) -> np.ndarray | None:
 
 def _mark(owner, role: str, thickness: int, lines: np.ndarray | None, slice_id: str | None = None) -> None:
     """Draw lines in the owner's product of that role; None takes it away."""
-    node = owner.GetNodeReference(role)
     if lines is None:
-        if node is not None:
-            remove_with_products(node)
+        remove_product(owner, role)
         return
+    node = owner.GetNodeReference(role)
     if node is None:
         node = lines_node(owner, f"Linked cursor {owner.GetName()}", thickness)
         owner.SetNodeReferenceID(role, node.GetID())
@@ -218,7 +217,7 @@ def _mark(owner, role: str, thickness: int, lines: np.ndarray | None, slice_id: 
 def _ball(owner, ras) -> None:
     """A small ball in 3D, and where the CT's slices cut it."""
     if ras is None:
-        _mark(owner, BALL, 0, None)
+        remove_product(owner, BALL)
         return
     node = product(owner, BALL, "vtkMRMLModelNode", f"Linked cursor {owner.GetName()}", hidden=True)
     sphere = vtkSphereSource()

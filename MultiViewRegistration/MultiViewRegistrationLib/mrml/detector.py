@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError
 from ..geometry.camera import Camera
 from .frames import lps_from_ras, ras_from_lps
 from .layout import tag_of
@@ -64,26 +63,19 @@ class DetectorPlane:
         return abs(off) <= ON_PLANE_MM and bool((np.abs(pixel - (size - 1) / 2) <= (0.5 + BESIDE) * size).all())
 
 
-def detectors(registration: Registration, before: list[DetectorPlane] = ()) -> list[DetectorPlane]:
-    """Those of the X-rays whose geometry is known; an object of `before` again where nothing has changed for it."""
-    known = {detector.stamp: detector for detector in before}
-    found = []
-    for view in registration.xrays:
-        stamp = (view.node.GetID(), view.node.GetAttribute(ATTRIBUTE), view.size, tag_of(view))
-        detector = known.get(stamp) or _detector(view, stamp)
-        if detector is not None:
-            found.append(detector)
-    return found
+def detectors(registration: Registration) -> list[DetectorPlane]:
+    """Those of the X-rays whose geometry is known."""
+    return [_detector(view) for view in registration.xrays if view.placed]
 
 
-def _detector(view: XRayView, stamp: tuple) -> DetectorPlane | None:
-    try:
-        camera, depth_mm = view.camera, view.detector_mm
-    except InputError:
-        return None
-    tag = tag_of(view)
+def _detector(view: XRayView) -> DetectorPlane:
+    camera, tag = view.camera, tag_of(view)
     return DetectorPlane(
-        view, tag and f"vtkMRMLSliceNode{tag}", camera, ras_from_lps(world_from_pixel(camera, depth_mm)), stamp
+        view,
+        tag and f"vtkMRMLSliceNode{tag}",
+        camera,
+        ras_from_lps(world_from_pixel(camera, view.detector_mm)),
+        stamp=(view.node.GetID(), view.node.GetAttribute(ATTRIBUTE), view.size, tag),
     )
 
 

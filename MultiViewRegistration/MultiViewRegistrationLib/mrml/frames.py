@@ -13,12 +13,8 @@ RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse
 
 def ras_from_lps(array) -> np.ndarray:
     """Points (..., 3) in mm, or the place (4, 4) of something in LPS, such as `world_from_index`, in RAS."""
-    return _flipped(array)
-
-
-def lps_from_ras(array) -> np.ndarray:
-    """The way back."""
-    return _flipped(array)
+    array = np.asarray(array, float)
+    return RAS_FROM_LPS @ array if array.shape == (4, 4) else array * RAS_FROM_LPS.diagonal()[:3]
 
 
 def transform_to_ras(target_from_source) -> np.ndarray:
@@ -26,14 +22,7 @@ def transform_to_ras(target_from_source) -> np.ndarray:
     return turned(target_from_source)
 
 
-def transform_to_lps(target_from_source) -> np.ndarray:
-    """The way back."""
-    return turned(target_from_source)
-
-
-def _flipped(array) -> np.ndarray:
-    array = np.asarray(array, float)
-    return RAS_FROM_LPS @ array if array.shape == (4, 4) else array * RAS_FROM_LPS.diagonal()[:3]
+lps_from_ras, transform_to_lps = ras_from_lps, transform_to_ras  # the way back is the same
 
 
 def transform_of(node) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import slicer
 
 from ..geometry.camera import Camera
 from ..imaging.view import View
-from ..imaging.xray import RawImage, XRay, recognised
+from ..imaging.xray import RawImage, recognised
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, ViewFile
 from ..io.dicom_identity import read_identity
@@ -30,18 +31,16 @@ from .xray import XRayView
 SHUTTER = "shutter"
 #: Percentiles of a volume's values that its window goes from and to, as Slicer's own does, and the voxels that are asked.
 SHOWN, THIN = (0.1, 99.9), (slice(None, None, 4),) * 3
-
-
-def load_case(scene, path: str | os.PathLike) -> Registration:
-    """A registration with all that a case.json names. InputError for what is wrong in it; nothing is left in the scene then."""
-    return read_case(path)(scene)
+#: Adds a view that was read to a registration, in the main thread. InputError where there is no room for more.
+AddView = Callable[[Registration], XRayView]
 
 
 def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: object = None) -> ReadCase:
-    """`load_case` in two steps: everything is read and checked now, in any thread; what is returned puts it into a scene, in the main
-    thread.
+    """Read and check all that a case.json names, in any thread; what is returned puts it into a scene, in the main thread.
 
     loaded: the case, where it was loaded from there already.   ready: see `ReadCase`.
+
+    InputError for what is wrong in it.
     """
     return case_of_files(loaded or Case.load(path), CaseFile.read(path), ready)
 
@@ -52,7 +51,7 @@ def case_of_files(case: Case, file: CaseFile, ready: object = None) -> ReadCase:
     return ReadCase(
         case,
         file,
-        _read_views(case, file),
+        read_views(case, file),
         read_identity(file.ct.path),
         whole_numbers(ct.volume.values),
         ct.centroid(),
@@ -70,7 +69,7 @@ class ReadCase:
 
     case: Case
     file: CaseFile
-    entries: list[ViewEntry]
+    views: list[AddView]
     identity: dict[str, str]
     voxels: np.ndarray
     centre: np.ndarray
@@ -93,75 +92,48 @@ class ReadCase:
         keep_extras(registration, case)
         if case.world_from_ct is not None:
             registration.world_from_ct = case.world_from_ct
-        for entry in self.entries:
-            add_entry(registration, entry)
+        for add in self.views:
+            add(registration)
         place_landmarks(registration, case.landmarks)
         return registration
 
 
-@dataclass(frozen=True, eq=False)
-class ViewEntry:
-    """A view of a case.json with its pixels, on the way into a scene.
-
-    content: as `XRayView.content`.   frame: the pixels, with the name of their file, and what was made of them.
-    mask: (rows, columns), with the name of its file.   identity: see `io.identity`.
-    """
-
-    name: str
-    content: dict
-    frame: tuple[str, RawImage, XRay]
-    mask: tuple[str, np.ndarray] | None
-    identity: dict[str, str]
-
-
-def read_views(case: Case, path: str | os.PathLike) -> list[ViewEntry]:
-    """The views of a case that was loaded from this file. InputError for what cannot be read."""
-    return _read_views(case, CaseFile.read(path))
-
-
-def _read_views(case: Case, file: CaseFile) -> list[ViewEntry]:
+def read_views(case: Case, file: CaseFile) -> list[AddView]:
+    """What adds each view of a case that was loaded from this file to a registration. InputError for what cannot be read."""
     return [
         _read_view(*view, dicom_content(case.dicom.views.get(view[0].name)))
         for view in zip(case.views, file.views, strict=True)
     ]
 
 
-def _read_view(view: View, entry: ViewFile, origin: dict) -> ViewEntry:
-    raw = image_of(entry)
+def _read_view(view: View, entry: ViewFile, origin: dict) -> AddView:
+    raw, identity = image_of(entry), read_identity(entry.image.path)
     mask = entry.mask and (name_of(entry.mask.path), mask_of(entry))
     if raw.open is not None:
         mask = (mask[0], mask[1] & raw.open) if mask else (SHUTTER, raw.open)
     c_arm = entry.geometry.c_arm
-    geometry = {"camera": camera_content(view.camera)} if c_arm is None else {"c_arm": c_arm}
-    assumed = {"assumptions": list(entry.assumptions)} if entry.assumptions else {}
-    return ViewEntry(
-        view.name,
-        {
-            **geometry,
-            **assumed,
-            **greys_of(entry, raw),
-            "rotation_sd_deg": view.rotation_sd_deg,
-            "translation_sd_mm": view.translation_sd_mm,
-            "pixel_mm": view.xray.pixel_mm,
-            "from": "case.json",
-            **origin,
-        },
-        (name_of(entry.image.path), raw, view.xray),
-        mask,
-        read_identity(entry.image.path),
-    )
+    content = {
+        **({"camera": camera_content(view.camera)} if c_arm is None else {"c_arm": c_arm}),
+        **({"assumptions": list(entry.assumptions)} if entry.assumptions else {}),
+        **greys_of(entry, raw),
+        "rotation_sd_deg": view.rotation_sd_deg,
+        "translation_sd_mm": view.translation_sd_mm,
+        "pixel_mm": view.xray.pixel_mm,
+        "from": "case.json",
+        **origin,
+    }
 
+    def add(registration: Registration) -> XRayView:
+        added = registration.add_xray(view.name)
+        added.change(**content)
+        remember_identity(added.node, identity)
+        source = source_node(added, name_of(entry.image.path), raw)
+        set_source(added, source, view.xray if mask is None else None)  # that has the mask already
+        if mask is not None:
+            add_mask(added, *mask)
+        return added
 
-def add_entry(registration: Registration, entry: ViewEntry) -> XRayView:
-    """Add a view of a case.json. InputError where there is no room for more."""
-    view = registration.add_xray(entry.name)
-    view.change(**entry.content)
-    remember_identity(view.node, entry.identity)
-    file, raw, xray = entry.frame
-    set_source(view, source_node(view, file, raw), xray if entry.mask is None else None)  # that has the mask already
-    if entry.mask is not None:
-        add_mask(view, *entry.mask)
-    return view
+    return add
 
 
 def greys_of(entry: ViewFile, raw: RawImage) -> dict:

@@ -211,7 +211,6 @@ class Dragging:
     ) -> None:
         self._interactor, self._registration, self._view = interactor, registration, view
         self._begin, self._moved, self._end = begin, moved, end
-        self._detectors = detectors(registration)
         self._last: np.ndarray | None = None
         self._how: Callable[[np.ndarray, np.ndarray], None] = self._shift
         _ = (
@@ -304,8 +303,7 @@ class Dragging:
 
     def _pixel(self, position: np.ndarray) -> np.ndarray:
         """(column, row) of the X-ray under a position (2,) in the view."""
-        self._detectors = detectors(self._registration, self._detectors)
-        detector = next(detector for detector in self._detectors if detector.view == self._view)
+        detector = next(detector for detector in detectors(self._registration) if detector.view == self._view)
         node = self._registration.scene.GetNodeByID(detector.slice_id)
         ras = slicer.util.arrayFromVTKMatrix(node.GetXYToRAS()) @ [*position, 0.0, 1.0]
         return detector.locate(ras[:3])[0]

@@ -37,6 +37,13 @@ def products_of(owner) -> list:
     ]
 
 
+def remove_product(owner, role: str) -> None:
+    """Remove the node that `owner` refers to as `role`, if there is one."""
+    node = owner.GetNodeReference(role)
+    if node is not None:
+        remove_with_products(node)
+
+
 def segmentations(scene) -> list:
     """All segmentations of a scene."""
     return slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene)

@@ -7,6 +7,7 @@ import slicer
 
 from . import slice_view
 from .detector import DetectorPlane
+from .nodes import product, remove_product
 from .registration import Registration
 from .xray import XRayView
 
@@ -117,7 +118,7 @@ def lay(registration: Registration, seconds: float) -> None:
 def remove(view: XRayView, but: str = "off") -> None:
     """Remove the volumes that a mode has no use for, as they no longer tell where the CT is."""
     for role in {DRR, PICTURE} - {_role(but)}:
-        view.remove_product(role)
+        remove_product(view.node, role)
 
 
 def _role(mode: str) -> str | None:
@@ -125,7 +126,7 @@ def _role(mode: str) -> str | None:
 
 
 def _volume(view: XRayView, role: str, class_name: str, suffix: str):
-    node = view.product(role, class_name, f"{view.name} {suffix}")
+    node = product(view.node, role, class_name, f"{view.name} {suffix}")
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
         node.SetSelectable(False)

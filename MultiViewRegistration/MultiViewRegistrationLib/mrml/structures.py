@@ -217,17 +217,15 @@ class Projections:
 
     def __init__(self, registration: Registration) -> None:
         self._registration = registration
-        self._detectors: list[DetectorPlane] = []
         self._shapes: dict[tuple, tuple[tuple, Shape]] = {}
         self._drawn: dict[str, tuple] = {}
 
     def update(self) -> bool:
         """Bring all projections up to date; whether any had to change."""
-        self._detectors = detectors(self._registration, self._detectors)
         parts = [part for node in structures_of(self._registration) for part in parts_of(node)]
         self._shapes = {part.key: self._shape(part) for part in parts}
         places = {part.node.GetID(): ras_from_node(part.node) for part in parts}
-        seen = {detector.view.node.GetID(): detector for detector in self._detectors if detector.slice_id}
+        seen = {detector.view.node.GetID(): detector for detector in detectors(self._registration) if detector.slice_id}
         changed = False
         for view in self._registration.xrays:
             nodes = {_key(node): node for node in _projections(view)}

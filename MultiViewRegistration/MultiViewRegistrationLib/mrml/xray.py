@@ -17,7 +17,7 @@ from ..geometry.distortion import Distortion
 from ..io.cameras import GEOMETRIES, Geometry, read_geometry
 from ..io.json_reader import JsonObject
 from .frames import ras_from_lps
-from .nodes import OWNER, product, remove_with_products
+from .nodes import OWNER
 
 
 def drawn_on(segmentation):
@@ -150,16 +150,6 @@ class XRayView:
         """RAS mm (3,) of a pixel (column, row) in the image as it lies in the scene."""
         place = ras_from_lps(world_from_pixel(self.camera, self.detector_mm))
         return place[:3, 0] * pixel[0] + place[:3, 1] * pixel[1] + place[:3, 3]
-
-    def product(self, role: str, class_name: str, name: str, *, hidden: bool = False):
-        """The node made for this view as `role`."""
-        return product(self.node, role, class_name, name, hidden=hidden)
-
-    def remove_product(self, role: str) -> None:
-        """Remove the node made for this view as `role`, if there is one."""
-        node = self.node.GetNodeReference(role)
-        if node is not None:
-            remove_with_products(node)
 
     def place(self) -> None:
         """Lay the image at its detector plane, and what was drawn on it; where the geometry is missing or wrong both stay."""

@@ -6,9 +6,7 @@ import hashlib
 
 import numpy as np
 import slicer
-from vtkmodules.util.numpy_support import numpy_to_vtk
-from vtkmodules.vtkCommonCore import vtkPoints
-from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+from vtkmodules.vtkCommonDataModel import vtkPolyData
 from vtkmodules.vtkFiltersCore import vtkAppendPolyData
 from vtkmodules.vtkFiltersSources import vtkSphereSource
 
@@ -17,6 +15,7 @@ from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from .frames import ras_from_lps
 from .layout import colour, slice_node, tag_of
+from .nodes import mesh_of, product, remove_product
 from .slice_view import ras_from_slice
 from .xray import XRayView
 
@@ -38,7 +37,7 @@ def show_frustum(view: XRayView) -> bool:
     camera, depth_mm = view.camera, view.detector_mm
     node = view.node.GetNodeReference(FRUSTUM)
     if node is None:
-        node = view.product(FRUSTUM, "vtkMRMLModelNode", f"{view.name} frustum", hidden=True)
+        node = product(view.node, FRUSTUM, "vtkMRMLModelNode", f"{view.name} frustum", hidden=True)
         _style_frustum(node)
     made_of = hashlib.sha256(camera.projection_matrix.tobytes() + repr((camera.size, depth_mm)).encode()).hexdigest()
     if node.GetAttribute(MADE_OF) != made_of or node.GetPolyData() is None:
@@ -50,7 +49,7 @@ def show_frustum(view: XRayView) -> bool:
 
 
 def remove_frustum(view: XRayView) -> None:
-    view.remove_product(FRUSTUM)
+    remove_product(view.node, FRUSTUM)
 
 
 def detector_corners(camera: Camera, depth_mm: float) -> np.ndarray:
@@ -73,18 +72,11 @@ def frustum_polydata(camera: Camera, depth_mm: float) -> vtkPolyData:
         [np.stack([source, edge], axis=1), np.stack([edge, np.roll(edge, -1, axis=0)], axis=1), dashes]
     )
 
-    points, lines = vtkPoints(), vtkCellArray()
-    points.SetData(numpy_to_vtk(ras_from_lps(segments.reshape(-1, 3)).copy(), deep=True))
-    for i in range(len(segments)):
-        lines.InsertNextCell(2, (2 * i, 2 * i + 1))
-    drawn = vtkPolyData()
-    drawn.SetPoints(points)
-    drawn.SetLines(lines)
     ball = vtkSphereSource()
     ball.SetCenter(*ras_from_lps(camera.source))
     ball.SetRadius(SOURCE_RADIUS_MM)
     both = vtkAppendPolyData()
-    both.AddInputData(drawn)
+    both.AddInputData(mesh_of(ras_from_lps(segments)))
     both.AddInputConnection(ball.GetOutputPort())
     both.Update()
     return both.GetOutput()
@@ -120,7 +112,7 @@ def show_labels(view: XRayView) -> None:
     tone = colour(tag_of(view) or "") if view.used else SKIPPED_COLOUR
     node = slice_node(view.node.GetScene(), tag_of(view))
     if node is None or 0 in view.size:
-        view.remove_product(LABEL)
+        remove_product(view.node, LABEL)
     else:
         markups = _label_markups(view, LABEL, f"{view.name} label")
         display = markups.GetDisplayNode()
@@ -130,7 +122,7 @@ def show_labels(view: XRayView) -> None:
         texts = ["\n".join(title(view)), *(sides_of(view) or ())]
         _write_labels(markups, texts, _places(view, node, texts))
     if not view.placed:
-        view.remove_product(LABEL_3D)
+        remove_product(view.node, LABEL_3D)
         return
     markups = _label_markups(view, LABEL_3D, f"{view.name} label 3D")
     display = markups.GetDisplayNode()
@@ -191,8 +183,8 @@ def side_of_direction(direction) -> str:
 
 
 def remove_labels(view: XRayView) -> None:
-    view.remove_product(LABEL)
-    view.remove_product(LABEL_3D)
+    remove_product(view.node, LABEL)
+    remove_product(view.node, LABEL_3D)
 
 
 def _angle(degrees: float, positive: str, negative: str) -> str:
@@ -234,7 +226,7 @@ def _label_markups(view: XRayView, role: str, name: str):
     if node is None:
         selection = view.node.GetScene().GetNodeByID("vtkMRMLSelectionNodeSingleton")
         kind, active = selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID()
-        node = view.product(role, "vtkMRMLMarkupsFiducialNode", name, hidden=True)
+        node = product(view.node, role, "vtkMRMLMarkupsFiducialNode", name, hidden=True)
         node.CreateDefaultDisplayNodes()
         # Slicer takes any new list for the one to place points into.
         selection.SetReferenceActivePlaceNodeClassName(kind)

@@ -36,6 +36,13 @@ CALIBRATED = SharedUnknowns()
 LEVER_MM = 100.0
 
 
+def uncalibrated_view_indices(views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> list[int]:
+    """Indices of the views that nothing ties to the first one: neither a prior on their camera nor an unknown shared by all."""
+    if shared != CALIBRATED:
+        return []
+    return [i for i, view in enumerate(views) if i and view.rotation_sd_deg is None and view.translation_sd_mm is None]
+
+
 class CameraCorrections:
     """The corrections of a case's cameras as one vector: r (3), t (3) of each view, then d, p (2) and o (3).
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -15,10 +14,9 @@ from ..imaging.view import SharedUnknowns, View
 from . import schedule
 from .cameras import CALIBRATED, CameraCorrections
 from .objective import EvaluationPoint, PoseFit, outliers
-from .optimizer import Step
+from .optimizer import Descent, DescentStart, Step, cluster_minima, descend, distance
 from .prepared_ct import PreparedCT, warm_up
-from .schedule import Range
-from .search import Descent, LocalMinimum, SearchResult, cluster_minima, descend, distance, search
+from .schedule import Range, SearchBudget
 
 #: Room about the projection of a structure in which the X-rays are compared with it.
 MARGIN_MM = 15.0
@@ -26,10 +24,10 @@ MARGIN_MM = 15.0
 DISTINCT_MM = 6.0
 #: Nearer to it than this, a start can lead nowhere else.
 SAME_START_MM = 0.5
-
-
-#: A pose that was left behind, and how many times its evidence the best there had, see `AlternativeSolution`.
-Pruned = tuple[np.ndarray, float]
+#: The poses of a search that are refined in one round lie farther apart than this (mm, see `optimizer.distance`).
+APART_MM = 8.0
+#: A search has converged if so many descents led to its best answer, with so many times the evidence of the next one.
+CONVERGED_DESCENTS, CONVERGED_RATIO = 2, 1.25
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ def refine_anywhere(
     shared: SharedUnknowns = CALIBRATED,
     *,
     seed: int = 0,
-    budget: schedule.SearchBudget | None = None,
+    budget: SearchBudget | None = None,
 ) -> Refinement:
     """Register a CT to views when all that is known is that its pose lies within `reach` of `world_from_ct`.
 
@@ -200,214 +198,217 @@ class RegistrationPipeline:
         self._unknowns = CameraCorrections(views, shared)
         self._progress, self._seed = progress, seed
         self._search_seconds, self._n_scored, self._n_refined, self._done = 0.0, 0, 0, 0.0
+        self._traces: list[LevelTrace] = []
+        self._pruned: list[tuple[float, np.ndarray]] = []
+        """How many times the evidence of a pose that was left behind the best one there had, and that pose."""
 
-    def run(self, reach: Range, budget: schedule.SearchBudget, *, with_start: bool = False) -> Refinement | None:
+    def run(self, reach: Range, budget: SearchBudget, *, with_start: bool = False) -> Refinement | None:
         """The best answer within a range at the finest level, None if there is none.
 
         with_start: whether the pose in the middle is refined, too; then a body that looks unlike an X-ray is looked for farther about it.
         """
-        minima, pruned, traces = self._search_coarsest(reach, budget, with_start=with_start)
-        if (
-            with_start
-            and not self.anatomy.structure
-            and not (minima and minima[0].descent.fit.min_similarity >= schedule.MIN_PLAUSIBLE_NCC)
-        ):
-            more, dropped, _ = self._search_coarsest(
-                schedule.FALLBACK_RANGE, schedule.search_budget(schedule.FALLBACK_RANGE, structure=False)
-            )
-            minima, pruned = (
-                cluster_minima(minima, [minimum.descent for minimum in more], self.anatomy.centroid),
-                pruned + dropped,
-            )
-        return self.refine_to_finest(minima, pruned, traces, [self._centre] if with_start else [])
+        minima = self._search_two_levels(reach, budget, with_start=with_start)
+        unlike = not (minima and minima[0].fit.min_similarity >= schedule.MIN_PLAUSIBLE_NCC)
+        if with_start and unlike and not self.anatomy.structure:
+            farther = schedule.FALLBACK_RANGE
+            more = self._search_two_levels(farther, schedule.search_budget(farther, structure=False))
+            minima = self.merge(minima, more)
+        return self.refine_to_finest(minima, [self._centre] if with_start else [])
 
-    def _search_coarsest(
-        self, reach: Range, budget: schedule.SearchBudget, *, with_start: bool = False
-    ) -> tuple[list[LocalMinimum], list[Pruned], list[LevelTrace]]:
-        """The second level's answers within a range, and what was left behind at the coarsest."""
-        found = self.search(0, self._centre, reach, budget, with_start=with_start)
-        kept, pruned = prune(found.minima, *schedule.KEEP_AFTER_COARSEST)
-        minima = self.refine_level(1, kept)
-        if not (found.converged and is_plausible(minima)):
+    def _search_two_levels(self, reach: Range, budget: SearchBudget, *, with_start: bool = False) -> list[Descent]:
+        """The second level's answers within a range."""
+        coarse, converged = self.search(0, self._centre, reach, budget, with_start=with_start)
+        if not self._traces:
+            self.trace(0, coarse)
+        minima = self.descend(1, self.keep(coarse, *schedule.KEEP_AFTER_COARSEST))
+        if not (converged and is_plausible(minima)):
             minima = self.search_second_level(minima, self._centre, reach, with_start=with_start)
-        return minima, pruned, [LevelTrace(self._level_name(0), found.minima[0].descent.steps if found.minima else [])]
+        return minima
 
-    def refine_to_finest(
-        self,
-        minima: list[LocalMinimum],
-        pruned: list[Pruned],
-        traces: list[LevelTrace],
-        near: Sequence[np.ndarray] = (),
-    ) -> Refinement | None:
+    def refine_to_finest(self, minima: list[Descent], near: Sequence[np.ndarray] = ()) -> Refinement | None:
         """The best of the second level's answers, refined on. Others go along as long as they are nearly as good.
 
         near: (4, 4) each, poses that may be right already, so that coarse levels can only lead away from them.
         """
         if minima:
-            traces = [*traces, LevelTrace(self._level_name(1), minima[0].descent.steps)]
+            self.trace(1, minima)
         for number in range(2, len(self._levels)):
-            kept, dropped = prune(minima, *schedule.KEEP_AFTER_FINER)
-            pruned = pruned + dropped
-            minima = self.refine_level(number, kept)
-            traces = [*traces, LevelTrace(self._level_name(number), minima[0].descent.steps if minima else [])]
+            minima = self.descend(number, self.keep(minima, *schedule.KEEP_AFTER_FINER))
+            self.trace(number, minima)
         if not minima:
             return None
         if not is_plausible(minima):
             minima = self._compare_with_starts(minima, near)
-            if undisturbed := self._without_outliers(minima[0].descent):
-                minima[0].descent = undisturbed
-                traces = [*traces, LevelTrace(f"{self._level_name(-1)}, outliers left out", undisturbed.steps)]
-        best = minima[0].descent
-        rival = self._alternative(best.world_from_ct, pruned + prune(minima, 0.0, 1)[1])
+            if undisturbed := self._without_outliers(minima[0]):
+                minima[0] = undisturbed
+                self._traces.append(LevelTrace(f"{self._level_name(-1)}, outliers left out", undisturbed.steps))
+        (best,) = self.keep(minima, 0.0, 1)
         cameras = self._unknowns.cameras(best.corrections, [view.camera for view in self._views])
-        corrected = [replace(view, camera=camera) for view, camera in zip(self._views, cameras, strict=True)]
         return Refinement(
             best.world_from_ct,
             best.fit,
-            traces,
-            corrected,
+            self._traces,
+            [replace(view, camera=camera) for view, camera in zip(self._views, cameras, strict=True)],
             best.corrections[-6:],
             self._n_scored,
             self._n_refined,
-            rival,
+            self._alternative(best.world_from_ct),
             self._search_seconds,
             min(best.origins, default=None),
         )
 
     def search(
-        self, number: int, centre: np.ndarray, reach: Range, budget: schedule.SearchBudget, *, with_start: bool = False
-    ) -> SearchResult:
-        """The distinct minima of a level within a range about a pose, the coarsest being number 0."""
+        self, number: int, centre: np.ndarray, reach: Range, budget: SearchBudget, *, with_start: bool = False
+    ) -> tuple[list[Descent], bool]:
+        """Search a range about a pose at a level, the coarsest being number 0.
+
+        Rounds of quasi-random poses (Sobol, USSR Comput. Math. Math. Phys. 7, 1967), each as many as all before it, are scored, and the
+        most promising of them refined, until one minimum is found again and again and no other is nearly as good, or the budget is spent.
+
+        Parameters
+        ----------
+        centre : (4, 4), the middle of the range.
+        with_start : whether that pose is among the first to be refined.
+
+        Returns
+        -------
+        minima : the distinct ones, most evidence first.
+        converged : whether several descents led to the best one, and no other is nearly as good.
+        """
+        from scipy.stats import qmc  # slow to import, and only a search needs it
+
         began = perf_counter()
-        level, margin_mm = self._levels[number], MARGIN_MM + reach.translation_mm
+        level, centroid, margin_mm = self._levels[number], self.anatomy.centroid, MARGIN_MM + reach.translation_mm
         objective = self.anatomy.objective(self._views, level, centre, margin_mm)
         scorer = self.anatomy.scorer(self._views, level, centre, margin_mm)
-        found = search(
-            objective,
-            scorer,
-            level,
-            self.anatomy.centroid,
-            centre,
-            reach,
-            budget,
-            with_start=with_start,
-            seed=self._seed,
-            report=partial(self._report, number, f"searching at {self._level_name(number)}"),
-        )
+        sequence = qmc.Sobol(6, seed=self._seed)
+        poses, scores = np.empty((0, 4, 4)), np.empty(0)
+        started: list[np.ndarray] = []
+        minima: list[Descent] = []
+        converged = False
+        while len(poses) < budget.max_poses and not converged:
+            fresh = reach.poses(centre, centroid, sequence.random(max(len(poses), budget.poses)))
+            poses, scores = np.concatenate([poses, fresh]), np.concatenate([scores, scorer.scores(fresh).mean(axis=0)])
+            chosen = [centre] if with_start and not started else []
+            for index in np.argsort(-scores, kind="stable"):
+                if len(chosen) == budget.refined or scores[index] <= 0:
+                    break
+                if all(distance(poses[index], other, centroid) > APART_MM for other in [*started, *chosen]):
+                    chosen.append(poses[index])
+            starts = [DescentStart(pose) for pose in chosen]
+            ends = descend(objective, starts, level.iterations, level.tolerance_mm, centroid)
+            ends = [end for end in ends if reach.holds(end.world_from_ct, centre, centroid)]
+            minima = self.merge(minima, ends)
+            started += chosen
+            if minima:
+                stage = f"searching at {self._level_name(number)}"
+                self._report(number, stage, len(poses) / budget.max_poses, minima[0])
+                clear = len(minima) == 1 or minima[0].fit.evidence > CONVERGED_RATIO * minima[1].fit.evidence
+                converged = clear and minima[0].n_descents >= CONVERGED_DESCENTS
         self._search_seconds += perf_counter() - began
-        self._n_scored, self._n_refined = self._n_scored + found.scored, self._n_refined + found.refined
-        return found
+        self._n_scored, self._n_refined = self._n_scored + len(poses), self._n_refined + len(started)
+        return minima, converged
 
     def search_second_level(
-        self, minima: list[LocalMinimum], centre: np.ndarray, reach: Range, *, with_start: bool = False
-    ) -> list[LocalMinimum]:
+        self, minima: list[Descent], centre: np.ndarray, reach: Range, *, with_start: bool = False
+    ) -> list[Descent]:
         """The second level's answers with those that a search there finds; a structure's own windows need none."""
         if self.anatomy.structure:
             return minima
-        found = self.search(1, centre, reach, schedule.SECOND_LEVEL_BUDGET, with_start=with_start)
-        return cluster_minima(minima, [minimum.descent for minimum in found.minima], self.anatomy.centroid)
+        return self.merge(minima, self.search(1, centre, reach, schedule.SECOND_LEVEL_BUDGET, with_start=with_start)[0])
 
-    def refine_level(self, number: int, started: list[LocalMinimum]) -> list[LocalMinimum]:
-        """The answers to which those of the level before lead at a level."""
-        descents = [minimum.descent for minimum in started]
-        return self.descend_from(
-            number,
-            [descent.world_from_ct for descent in descents],
-            [descent.origins for descent in descents],
-            [descent.corrections for descent in descents],
-        )
-
-    def descend_from(
-        self,
-        number: int,
-        poses: Sequence[np.ndarray],
-        origins: list[frozenset[int]] | None = None,
-        corrections: list[np.ndarray] | None = None,
-    ) -> list[LocalMinimum]:
-        """The answers of a level to which poses lead; cameras as given at first, unless there are corrections of them already."""
-        if not len(poses):
+    def descend(self, number: int, starts: Sequence[DescentStart | Descent]) -> list[Descent]:
+        """The answers of a level to which starts lead; cameras as given at first, unless there are corrections of them already."""
+        if not starts:
             return []
-        level, centroid = self._levels[number], self.anatomy.centroid
-        apart = max(distance(pose, poses[0], centroid) for pose in poses)
-        objective = self.anatomy.objective(self._views, level, poses[0], MARGIN_MM + apart)
-        name, steps = self._level_name(number), 0
+        level, centroid, first = self._levels[number], self.anatomy.centroid, starts[0].world_from_ct
+        apart = max(distance(start.world_from_ct, first, centroid) for start in starts)
+        objective = self.anatomy.objective(self._views, level, first, MARGIN_MM + apart)
+        stage, steps = f"refining at {self._level_name(number)}", 0
 
         def on_step(step: Step) -> None:
             nonlocal steps
             steps += 1
-            self._report(number, f"refining at {name}", steps / (level.iterations + 1), step.world_from_ct, step.cost)
+            self._report(number, stage, steps / (level.iterations + 1), step)
 
         unknowns = self._unknowns if number else None
-        minima = cluster_minima(
-            [], descend(objective, level, poses, centroid, on_step, unknowns, corrections, origins), centroid
-        )
-        if len(poses) > 1 and minima:
-            self._report(
-                number, f"refining at {name}", 1.0, minima[0].descent.world_from_ct, minima[0].descent.fit.cost
-            )
+        ends = descend(objective, starts, level.iterations, level.tolerance_mm, centroid, unknowns, on_step)
+        minima = self.merge([], ends)
+        if len(starts) > 1 and minima:
+            self._report(number, stage, 1.0, minima[0])
         return minima
 
-    def _compare_with_starts(self, minima: list[LocalMinimum], near: Sequence[np.ndarray]) -> list[LocalMinimum]:
+    def merge(self, minima: list[Descent], more: list[Descent]) -> list[Descent]:
+        """The distinct answers of both, those left out that show too little of the CT; see `cluster_minima`."""
+        return cluster_minima(minima, [end for end in more if np.isfinite(end.fit.cost)], self.anatomy.centroid)
+
+    def keep(self, minima: list[Descent], limit: float, most: int) -> list[Descent]:
+        """Those that `prune` keeps; the others are remembered as other answers."""
+        kept, pruned = prune(minima, limit, most)
+        self._pruned += pruned
+        return kept
+
+    def trace(self, number: int, minima: list[Descent]) -> None:
+        """Remember the steps to the best answer of a level."""
+        self._traces.append(LevelTrace(self._level_name(number), minima[0].steps if minima else []))
+
+    def _compare_with_starts(self, minima: list[Descent], near: Sequence[np.ndarray]) -> list[Descent]:
         """The finest level's answers, and the one to which `near` leads from there, or from the level before, if it has more evidence:
         metal misleads most where a window holds much of the image."""
-        last, centroid, best = len(self._levels) - 1, self.anatomy.centroid, minima[0].descent
-        other = [n for n, pose in enumerate(near) if distance(pose, best.world_from_ct, centroid) > SAME_START_MM]
-        poses, origins = [near[n] for n in other], [frozenset([n]) for n in other]
-        direct = [
-            *self.descend_from(last, poses, origins),
-            *self.refine_level(last, self.descend_from(last - 1, poses, origins)),
+        last, best = len(self._levels) - 1, minima[0]
+        starts = [
+            DescentStart(pose, frozenset([n]))
+            for n, pose in enumerate(near)
+            if distance(pose, best.world_from_ct, self.anatomy.centroid) > SAME_START_MM
         ]
-        return cluster_minima(
-            minima,
-            [minimum.descent for minimum in direct if minimum.descent.fit.evidence > best.fit.evidence],
-            centroid,
-        )
+        direct = [*self.descend(last, starts), *self.descend(last, self.descend(last - 1, starts))]
+        return self.merge(minima, [each for each in direct if each.fit.evidence > best.fit.evidence])
 
-    def _without_outliers(self, descent: Descent) -> Descent | None:
+    def _without_outliers(self, best: Descent) -> Descent | None:
         """Where the finest level leads on from its answer without what the CT does not hold, with the fit of all pixels there; None where
         there is no such thing, or no telling: a structure by itself shows little but what others overlie.
         """
         if self.anatomy.structure and self.anatomy.world_from_background is None:
             return None
         level = self._levels[-1]
-        objective = self.anatomy.objective(self._views, level, descent.world_from_ct, MARGIN_MM)
+        objective = self.anatomy.objective(self._views, level, best.world_from_ct, MARGIN_MM)
 
         def point_of(descent: Descent) -> EvaluationPoint:
             cameras = self._unknowns.cameras(descent.corrections, [view.camera for view in objective.views])
             return EvaluationPoint(descent.world_from_ct, cameras, self._unknowns.intrinsics)
 
-        projections = objective.project(*point_of(descent)[:2])
+        projections = objective.project(*point_of(best)[:2])
         objective.linearise(projections)
         left_out = outliers(objective, projections)
         if left_out is None:
             return None
-        descents = descend(
+        (end,) = descend(
             objective.excluding(left_out),
-            level,
-            [descent.world_from_ct],
+            [best],
+            level.iterations,
+            level.tolerance_mm,
             self.anatomy.centroid,
-            unknowns=self._unknowns,
-            corrections=[descent.corrections],
-            origins=[descent.origins],
+            self._unknowns,
         )
-        return replace(descents[0], fit=objective.evaluate(point_of(descents[0])).linearise()) if descents else None
+        return replace(end, fit=objective.evaluate(point_of(end)).linearise()) if np.isfinite(end.fit.cost) else None
 
-    def _alternative(self, best: np.ndarray, pruned: list[Pruned]) -> AlternativeSolution | None:
-        """The rival with the least gap that is still another answer than the best."""
-        others = [(gap, pose) for pose, gap in pruned if distance(pose, best, self.anatomy.centroid) > DISTINCT_MM]
+    def _alternative(self, best: np.ndarray) -> AlternativeSolution | None:
+        """The answer left behind with the least evidence ratio that is still another one than the best."""
+        others = [each for each in self._pruned if distance(each[1], best, self.anatomy.centroid) > DISTINCT_MM]
         if not others:
             return None
-        gap, pose = min(others, key=lambda other: other[0])
-        return AlternativeSolution(pose, gap, *pose_difference(pose, best, self.anatomy.centroid))
+        ratio, pose = min(others, key=lambda other: other[0])
+        return AlternativeSolution(pose, ratio, *pose_difference(pose, best, self.anatomy.centroid))
 
     def _level_name(self, number: int) -> str:
         columns, rows = self._views[0].camera.size
         pool = self._levels[number].pool
         return f"{columns // pool} x {rows // pool} px"
 
-    def _report(self, number: int, stage: str, share: float, world_from_ct: np.ndarray, cost: float) -> None:
+    def _report(self, number: int, stage: str, share: float, at: Step | Descent) -> None:
         self._done = max(self._done, (number + share) / len(self._levels))  # a second search goes back
-        if self._progress(Progress(self._done, stage, world_from_ct, cost)) is False:
+        cost = at.cost if isinstance(at, Step) else at.fit.cost
+        if self._progress(Progress(self._done, stage, at.world_from_ct, cost)) is False:
             raise Cancelled
 
 
@@ -417,21 +418,20 @@ def pose_difference(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -
     return float(np.linalg.norm(here - there)), float(np.degrees(rigid.rotation_distance(pose, other)))
 
 
-def is_plausible(minima: list[LocalMinimum]) -> bool:
+def is_plausible(minima: list[Descent]) -> bool:
     """Whether the best minimum of the second level or a finer one looks like every X-ray."""
-    return bool(minima) and min(minima[0].descent.fit.similarity) > schedule.MIN_CONVINCING_NCC
+    return bool(minima) and min(minima[0].fit.similarity) > schedule.MIN_CONVINCING_NCC
 
 
-def prune(minima: list[LocalMinimum], limit: float, most: int) -> tuple[list[LocalMinimum], list[Pruned]]:
+def prune(minima: list[Descent], limit: float, most: int) -> tuple[list[Descent], list[tuple[float, np.ndarray]]]:
     """Keep the best minimum and those with at least 1 / `limit` of its evidence, `most` at the most.
 
     Returns
     -------
     kept : the minima.
-    pruned : the poses of the others, each with its evidence ratio.
+    pruned : the evidence ratio and the pose of each other one.
     """
-    gaps = [minima[0].descent.fit.evidence / max(minimum.descent.fit.evidence, 1e-9) for minimum in minima]
-    kept = [n for n, gap in enumerate(gaps) if n == 0 or (gap <= limit and n < most)]
-    return [minima[n] for n in kept], [
-        (minimum.descent.world_from_ct, gaps[n]) for n, minimum in enumerate(minima) if n not in kept
-    ]
+    ratios = [minima[0].fit.evidence / max(minimum.fit.evidence, 1e-9) for minimum in minima]
+    kept = [n == 0 or (ratio <= limit and n < most) for n, ratio in enumerate(ratios)]
+    pruned = [(ratio, each.world_from_ct) for ratio, each, stays in zip(ratios, minima, kept, strict=True) if not stays]
+    return [each for each, stays in zip(minima, kept, strict=True) if stays], pruned

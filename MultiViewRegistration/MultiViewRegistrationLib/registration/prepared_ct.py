@@ -7,7 +7,7 @@ from copy import copy
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from threading import Lock
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..imaging.ct import BONE_PER_MM, CT, WATER, attenuation
 from ..imaging.view import View
 from ..imaging.volume import Volume, pyramid
 from ..imaging.xray import XRay
-from ..rendering.devices import CPU, ComputeDevice
+from ..rendering.devices import CPU, WARP_CPU, ComputeDevice
 from ..rendering.drr import Projector, cut_ends
 from .objective import Objective, PoseFit, Settings
 from .schedule import (
@@ -29,18 +29,15 @@ from .schedule import (
     resolution_schedule,
     scoring_level,
 )
-from .search import Scorer
+from .scoring import Scorer
+
+if TYPE_CHECKING:
+    from .warp_backend import WarpScorer
 
 Answer = TypeVar("Answer")
 
 _VOLUME_LEVELS = 5
 BONE_STEP_MM = 4.0
-
-
-class NumbaBackend:
-    """Makes objectives and scorers that work on the CPU's threads."""
-
-    objective, scorer = Objective, Scorer
 
 
 class PreparedCT:
@@ -64,33 +61,28 @@ class PreparedCT:
         self._cut = cut_ends(self._volumes[0])
         self.structure = ct.mask is not None or ct.unit == "relative"
         self.centroid = ct.centroid()
-        self._backend = NumbaBackend
+        self._device = ""
+        """By which Warp's kernels work, as torch names it; "" for numba's."""
 
-    def with_backend(self, backend) -> PreparedCT:
-        """The same CT, whose objectives and scorers `backend` makes, see `NumbaBackend` and `warp_backend.WarpBackend`."""
+    def on_device(self, device: str) -> PreparedCT:
+        """The same CT, whose registrations are done on a device, by its name in `ComputeDevice`; "cpu" is this machine's threads."""
+        if device == CPU:
+            return self
         other = copy(self)
-        other._backend = backend
+        other._device = CPU if device == WARP_CPU else device
         if self.full_ct:
-            other.full_ct = self.full_ct.with_backend(backend)
+            other.full_ct = self.full_ct.on_device(device)
         return other
 
-    def on_device(self, device: ComputeDevice) -> PreparedCT:
-        """The same CT, whose registrations are done on a device."""
-        if device.name == CPU:
-            return self
-        from .warp_backend import WarpBackend
-
-        return self.with_backend(WarpBackend(device.torch_device))
-
-    def run_on(self, device: ComputeDevice, work: Callable[[PreparedCT], Answer]) -> Answer:
+    def run_on(self, device: ComputeDevice, work: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer:
         """Call `work` with this CT on a device; on the processor, from then on, where the device has too little memory for one pose."""
         try:
-            return work(self.on_device(device))
+            return work(self.on_device(device.name), *arguments, **options)
         except MemoryError:
             if device.name == CPU:
                 raise
             device.fall_back(f"{device.name} has too little free memory")
-        return work(self)
+        return work(self, *arguments, **options)
 
     @cached_property
     def full_ct(self) -> PreparedCT | None:
@@ -115,7 +107,7 @@ class PreparedCT:
         if world_from_background is None:
             return self
         other = copy(self._above_soft_tissue)
-        other._backend, other.full_ct, other.world_from_background = self._backend, self.full_ct, world_from_background
+        other._device, other.full_ct, other.world_from_background = self._device, self.full_ct, world_from_background
         return other
 
     @cached_property
@@ -199,18 +191,30 @@ class PreparedCT:
         """The objective at one resolution, of a structure only on the parts of the images within `margin_mm` of it."""
         pivot = rigid.transform_points(world_from_ct, self.centroid)
         pooled, rest = self._with_background(self._pooled(views, level, world_from_ct, margin_mm), level)
-        return self._backend.objective(self.projector(level.volume), pooled, level.settings, pivot, rest)
+        arguments = self.projector(level.volume), pooled, level.settings, pivot, rest
+        if not self._device:
+            return Objective(*arguments)
+        from .warp_backend import WarpObjective  # Warp is an extra
+
+        return WarpObjective(*arguments, self._device)
 
     def fit(self, views: list[View], world_from_ct: np.ndarray, start: np.ndarray) -> PoseFit:
         """The fit at a pose (4, 4), compared as at the last level of a refinement from `start` (4, 4)."""
         objective = self.objective(views, self.levels(views, start)[-1], world_from_ct)
         return objective.linearise(objective.project(world_from_ct))
 
-    def scorer(self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, margin_mm: float) -> Scorer:
+    def scorer(
+        self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, margin_mm: float
+    ) -> Scorer | WarpScorer:
         """The scorer of poses for a search at a coarsest level, on the same parts of the images."""
         level = scoring_level(level, len(self._volumes), structure=self.structure)
         pooled, rest = self._with_background(self._pooled(views, level, world_from_ct, margin_mm), level)
-        return self._backend.scorer(self.projector(level.volume), pooled, level.settings, self.centroid, rest)
+        arguments = self.projector(level.volume), pooled, level.settings, self.centroid, rest
+        if not self._device:
+            return Scorer(*arguments)
+        from .warp_backend import WarpScorer
+
+        return WarpScorer(*arguments, self._device)
 
     def _with_background(self, views: list[View], level: ResolutionLevel) -> tuple[list[View], list[np.ndarray] | None]:
         """Views without the rays in which the rest of the CT has a false value, and what it adds to each DRR; None where it is left out."""

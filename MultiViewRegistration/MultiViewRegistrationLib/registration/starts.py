@@ -19,11 +19,10 @@ from ..imaging.view import SharedUnknowns, View
 from . import schedule
 from .cameras import CALIBRATED
 from .objective import EvaluationPoint
-from .optimizer import moved
-from .pipeline import DISTINCT_MM, LevelTrace, Progress, Refinement, RegistrationPipeline, is_plausible, prune
+from .optimizer import RADIUS_MM, Descent, DescentStart, distance, moved
+from .pipeline import CONVERGED_DESCENTS, DISTINCT_MM, Progress, Refinement, RegistrationPipeline, is_plausible
 from .prepared_ct import PreparedCT
 from .schedule import Range
-from .search import CONVERGED_DESCENTS, RADIUS_MM, LocalMinimum, cluster_minima, distance
 
 #: No more starts are refined than this, the first ones; and so many of them at the last levels by themselves, too.
 MAX_STARTS, MAX_NEAR = 8, 3
@@ -65,9 +64,9 @@ def refine_from(
     InputError
         Where from no start the views show enough of the CT, nor at a pose within the range.
     """
-    refinement = _StartsPipeline(
-        anatomy, views, starts[:MAX_STARTS], progress, shared, centre, reach, seed
-    ).refinement()
+    middle = starts[0].world_from_ct if centre is None else centre
+    pipeline = _StartsPipeline(anatomy, views, middle, progress, shared, seed=seed)
+    refinement = pipeline.refinement(starts[:MAX_STARTS], reach)
     if refinement is None:
         raise InputError(
             "start: from none of the poses to start from do the X-rays show enough of the CT, expected one at which they show "
@@ -77,114 +76,70 @@ def refine_from(
 
 
 class _StartsPipeline(RegistrationPipeline):
-    def __init__(
-        self,
-        anatomy: PreparedCT,
-        views: list[View],
-        starts: Sequence[Start],
-        progress: Callable[[Progress], object],
-        shared: SharedUnknowns,
-        centre: np.ndarray | None,
-        reach: Range | None,
-        seed: int,
-    ) -> None:
-        super().__init__(
-            anatomy, views, starts[0].world_from_ct if centre is None else centre, progress, shared, seed=seed
-        )
-        self._starts, self._reach = starts, reach
-        self._near = [n for n, start in enumerate(starts) if start.expected_mm <= schedule.CAPTURE_RADIUS_MM]
-        self._pruned: list = []
+    def refinement(self, starts: Sequence[Start], reach: Range | None) -> Refinement | None:
+        """The best answer from any start, or within `reach` of the centre; None if there is none.
 
-    def refinement(self) -> Refinement | None:
-        minima = self._initial_search()
+        Starts that are expected near begin at the second level, the others at the coarsest. One that is hardly farther off does both, as
+        the coarsest level can mislead: of a CT that is cut off it shows little but the cut.
+        """
+        structure, all_starts = self.anatomy.structure, range(len(starts))
+        near = [n for n in all_starts if starts[n].expected_mm <= schedule.CAPTURE_RADIUS_MM]
+        ranges = [
+            schedule.range_for_error(max(start.expected_mm, 2 * schedule.CAPTURE_RADIUS_MM), structure=structure)
+            for start in starts
+        ]
+
+        def descended(level: int, numbers: Sequence[int]) -> list[Descent]:
+            return self.descend(level, [DescentStart(starts[n].world_from_ct, frozenset([n])) for n in numbers])
+
+        def around(n: int) -> list[Descent]:
+            """The coarsest level's answers about a start."""
+            budget = schedule.local_budget(ranges[n], structure=structure)
+            found, _ = self.search(0, starts[n].world_from_ct, ranges[n], budget, with_start=True)
+            return [replace(minimum, origins=frozenset([n])) for minimum in found]
+
+        minima = descended(1, [n for n in all_starts if starts[n].expected_mm <= 3 * schedule.CAPTURE_RADIUS_MM])
+        coarse = descended(0, [n for n in all_starts if n not in near])
+        if not near:
+            coarse = self.merge(coarse, around(0))
+        if reach:
+            coarse = self.merge(coarse, self.search(0, self._centre, reach, schedule.SIDE_SEARCH_BUDGET)[0])
+        if coarse and not near:
+            self.trace(0, coarse)
+        minima = self._add_coarse(minima, coarse)
         if not self._is_settled(minima):
-            minima = self._widen_search(minima)
-        for centre, reach in self._last_ranges():
+            coarse = []
+            for n in all_starts:
+                if near or n:
+                    coarse = self.merge(coarse, around(n))
+            if reach:
+                budget = schedule.search_budget(reach, structure=structure)
+                coarse = self.merge(coarse, self.search(0, self._centre, reach, budget)[0])
+            minima = self._add_coarse(minima, coarse)
+        for start, about in zip(starts[:2], ranges, strict=False):
             if not self._is_settled(minima):
-                minima = self.search_second_level(minima, centre, reach, with_start=reach is not self._reach)
-        return self.refine_to_finest(
-            minima, self._pruned, self._traces, [start.world_from_ct for start in self._starts[:MAX_NEAR]]
-        )
+                minima = self.search_second_level(minima, start.world_from_ct, about, with_start=True)
+        if reach and not self._is_settled(minima):
+            minima = self.search_second_level(minima, self._centre, reach)
+        return self.refine_to_finest(minima, [start.world_from_ct for start in starts[:MAX_NEAR]])
 
-    def _is_settled(self, minima: list[LocalMinimum]) -> bool:
+    def _is_settled(self, minima: list[Descent]) -> bool:
         """Whether no further search is needed. Of a structure, which others overlie, it says more that several descents ended there."""
         if self.anatomy.structure:
             return bool(minima) and minima[0].n_descents >= CONVERGED_DESCENTS
         return is_plausible(minima)
 
-    def _initial_search(self) -> list[LocalMinimum]:
-        """The second level's answers from every start: those expected near begin there, the others at the coarsest.
-
-        One that is hardly farther off does both, as the coarsest level can mislead: of a CT that is cut off it shows little but the cut.
-        """
-        minima = self._descended(
-            1, [n for n, start in enumerate(self._starts) if start.expected_mm <= 3 * schedule.CAPTURE_RADIUS_MM]
-        )
-        coarse = self._descended(0, [n for n in range(len(self._starts)) if n not in self._near])
-        if not self._near:
-            coarse = self._merge(coarse, self._around(0))
-        if self._reach:
-            coarse = self._merge(coarse, self.search(0, self._centre, self._reach, schedule.SIDE_SEARCH_BUDGET).minima)
-        self._traces = [LevelTrace(self._level_name(0), coarse[0].descent.steps)] if coarse and not self._near else []
-        return self._add_coarse(minima, coarse)
-
-    def _widen_search(self, minima: list[LocalMinimum]) -> list[LocalMinimum]:
-        """The same with what the surroundings of the starts hold, and the whole range where there is one."""
-        coarse: list[LocalMinimum] = []
-        for n in range(len(self._starts)):
-            if self._near or n:
-                coarse = self._merge(coarse, self._around(n))
-        if self._reach:
-            budget = schedule.search_budget(self._reach, structure=self.anatomy.structure)
-            coarse = self._merge(coarse, self.search(0, self._centre, self._reach, budget).minima)
-        return self._add_coarse(minima, coarse)
-
-    def _descended(self, number: int, starts: list[int]) -> list[LocalMinimum]:
-        return self.descend_from(
-            number, [self._starts[n].world_from_ct for n in starts], [frozenset([n]) for n in starts]
-        )
-
-    def _around(self, n: int) -> list[LocalMinimum]:
-        """The coarsest level's answers about a start."""
-        start = self._starts[n]
-        reach = self._range_about(start)
-        found = self.search(
-            0,
-            start.world_from_ct,
-            reach,
-            schedule.local_budget(reach, structure=self.anatomy.structure),
-            with_start=True,
-        )
-        return [replace(minimum, descent=replace(minimum.descent, origins=frozenset([n]))) for minimum in found.minima]
-
-    def _last_ranges(self) -> list[tuple[np.ndarray, Range]]:
-        """The ranges in which the second level is searched: about the two most credible starts, and in the range where there is one."""
-        about = [(start.world_from_ct, self._range_about(start)) for start in self._starts[:2]]
-        return about + ([(self._centre, self._reach)] if self._reach else [])
-
-    def _range_about(self, start: Start) -> Range:
-        return schedule.range_for_error(
-            max(start.expected_mm, 2 * schedule.CAPTURE_RADIUS_MM), structure=self.anatomy.structure
-        )
-
-    def _merge(self, minima: list[LocalMinimum], more: list[LocalMinimum]) -> list[LocalMinimum]:
-        return cluster_minima(minima, [minimum.descent for minimum in more], self.anatomy.centroid)
-
-    def _add_coarse(self, minima: list[LocalMinimum], coarse: list[LocalMinimum]) -> list[LocalMinimum]:
+    def _add_coarse(self, minima: list[Descent], coarse: list[Descent]) -> list[Descent]:
         """The second level's answers with those to which the coarsest level's lead that are no old ones."""
-        new = []
-        for minimum in coarse:
-            old = next((old for old in minima if self._distance_mm(old, minimum) <= DISTINCT_MM), None)
-            if old is None:
-                new.append(minimum)
+        minima, new = list(minima), []
+        for each in coarse:
+            for n, old in enumerate(minima):
+                if distance(old.world_from_ct, each.world_from_ct, self.anatomy.centroid) <= DISTINCT_MM:
+                    minima[n] = replace(old, n_descents=old.n_descents + each.n_descents)
+                    break
             else:
-                old.n_descents += minimum.n_descents
-        kept, pruned = prune(new, *schedule.KEEP_AFTER_COARSEST)
-        self._pruned += pruned
-        return self._merge(minima, self.refine_level(1, kept))
-
-    def _distance_mm(self, minimum: LocalMinimum, other: LocalMinimum) -> float:
-        return distance(minimum.descent.world_from_ct, other.descent.world_from_ct, self.anatomy.centroid)
+                new.append(each)
+        return self.merge(minima, self.descend(1, self.keep(new, *schedule.KEEP_AFTER_COARSEST)))
 
 
 def refine_along_least_certain_axis(

@@ -1,7 +1,7 @@
 """Objectives and scorers whose work a device does: rendering, local normalisation, weights and normal equations, for all views of several
 poses at once. What they compute is told in `objective.py`, `similarity.py` and `search.py`.
 
-    anatomy.with_backend(WarpBackend("cuda"))
+    anatomy.on_device("cuda")
 
 What goes to the device for each pose and view are 33 numbers, what comes back, once for each step, are some sixty. Of a step the cost
 over the pixels selected before and the whole fit over those selected anew are computed together, so that no second answer is waited for.
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -43,70 +44,38 @@ LANE_PIXELS = 64
 PIXELS_AT_ONCE = 2**23
 
 
-class WarpBackend:
-    """Makes objectives and scorers that work on a device, see `PreparedCT.with_backend`. Volumes stay there while their projectors live.
-
-    name: as torch has it: "cuda:1"; "cpu" runs the same kernels there, on one thread, which tests them where no GPU is.
-
-    InputError for one that is not there. A MemoryError comes from it where it cannot hold the work of a single pose.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def objective(
-        self,
-        projector: Projector,
-        views: list[View],
-        settings: Settings,
-        pivot: np.ndarray,
-        rest: Sequence[np.ndarray] | None = None,
-    ) -> WarpObjective:
-        images = _ImageBatch(self._batch(projector), views, settings, BufferPool(self.name, kept=True), rest)
-        return WarpObjective(images, projector, views, settings, pivot, rest)
-
-    def scorer(
-        self,
-        projector: Projector,
-        views: list[View],
-        settings: Settings,
-        centroid: np.ndarray,
-        rest: Sequence[np.ndarray] | None = None,
-    ) -> WarpScorer:
-        return WarpScorer(_ImageBatch(self._batch(projector), views, settings, BufferPool(self.name), rest), centroid)
-
-    def _batch(self, projector: Projector) -> BatchProjector:
-        if self.name not in projector.on_devices:
-            projector.on_devices[self.name] = _within_memory(partial(BatchProjector, projector, self.name))
-        return projector.on_devices[self.name]
-
-
 class WarpObjective(Objective):
-    """An objective that the device evaluates; everything else is done on the CPU, as the caller wants each pixel."""
+    """An objective that the device evaluates; everything else is done on the CPU, as the caller wants each pixel.
+
+    device: as torch has it: "cuda:1"; "cpu" runs the same kernels there, on one thread, which tests them where no GPU is.
+    images: on the device, of another objective that differs in its pivot alone.
+
+    InputError for a device that is not there. A MemoryError where it cannot hold the work of a single pose.
+    """
 
     def __init__(
         self,
-        images: _ImageBatch,
         projector: Projector,
         views: list[View],
         settings: Settings,
         pivot: np.ndarray,
-        rest: Sequence[np.ndarray] | None,
+        rest: Sequence[np.ndarray] | None = None,
+        device: str = "cuda",
+        images: _ImageBatch | None = None,
     ) -> None:
         super().__init__(projector, views, settings, pivot, rest)
-        self._images = images
+        self._device, buffers = device, BufferPool(device, kept=True)
+        self._images = images or _ImageBatch(_batch(projector, device), views, settings, buffers, rest)
         self._kept: Tensor | None = None
         self._linearised: PoseFit | None = None
 
     def with_pivot(self, pivot: np.ndarray) -> WarpObjective:
-        return WarpObjective(self._images, self.projector, self.views, self.settings, pivot, self.rest)
+        arguments = self.projector, self.views, self.settings, pivot, self.rest
+        return WarpObjective(*arguments, self._device, self._images)
 
     def excluding(self, pixels: Sequence[np.ndarray]) -> WarpObjective:
         views = self._views_without(pixels)
-        images = _ImageBatch(
-            self._images.projector, views, self.settings, BufferPool(self._images.device, kept=True), self.rest
-        )
-        return WarpObjective(images, self.projector, views, self.settings, self.pivot, self.rest)
+        return WarpObjective(self.projector, views, self.settings, self.pivot, self.rest, self._device)
 
     def evaluate(self, point: EvaluationPoint) -> TrialEvaluation:
         return self.evaluate_together([self], [point])[0]
@@ -139,8 +108,17 @@ class WarpObjective(Objective):
 class WarpScorer:
     """See `search.Scorer`."""
 
-    def __init__(self, images: _ImageBatch, centroid: np.ndarray) -> None:
-        self._images, self._centroid = images, centroid
+    def __init__(
+        self,
+        projector: Projector,
+        views: list[View],
+        settings: Settings,
+        centroid: np.ndarray,
+        rest: Sequence[np.ndarray] | None = None,
+        device: str = "cuda",
+    ) -> None:
+        self._images = _ImageBatch(_batch(projector, device), views, settings, BufferPool(device), rest)
+        self._centroid = centroid
 
     def scores(self, poses: np.ndarray) -> np.ndarray:
         """See `search.Scorer.scores`."""
@@ -164,13 +142,21 @@ class WarpScorer:
         return list(np.where((share < MIN_SHARE) | (pixels < MIN_PIXELS), 0, scores).astype(np.float32))
 
 
-class _RenderedBatch:
+def _batch(projector: Projector, device: str) -> BatchProjector:
+    """The projector's volume on the device, where it stays while the projector lives."""
+    if device not in projector.on_devices:
+        projector.on_devices[device] = _within_memory(partial(BatchProjector, projector, device))
+    return projector.on_devices[device]
+
+
+class _RenderedBatch(NamedTuple):
     """DRRs of all views at n poses: images (n * views, rows, columns), their derivatives (0, 6 or 9, n * views * rows * columns), and the
     pixels that count, like the images, 1 or 0.
     """
 
-    def __init__(self, image: Tensor, jacobian: Tensor, mask: Tensor) -> None:
-        self.image, self.jacobian, self.mask = image, jacobian, mask
+    image: Tensor
+    jacobian: Tensor
+    mask: Tensor
 
 
 class _ImageBatch:
@@ -310,8 +296,9 @@ class _ImageBatch:
     def _window_sums(self, images: Tensor, radii: Tensor) -> Tensor:
         """Of k terms of all images (k, pixels) over windows of each image's radius; `images` is written over."""
         across = self.buffers.empty("across", *images.shape)
-        self._launch(kernels.sum_across, tuple(images.shape), [images, radii, self._rows, self._columns, across])
-        self._launch(kernels.sum_down, tuple(images.shape), [across, radii, self._rows, self._columns, images])
+        size = self._rows, self._columns
+        self._launch(kernels.sum_along, tuple(images.shape), [images, radii, *size, 1, across])
+        self._launch(kernels.sum_along, tuple(images.shape), [across, radii, *size, self._columns, images])
         return images
 
     def _padded(self, camera: Camera) -> Camera:

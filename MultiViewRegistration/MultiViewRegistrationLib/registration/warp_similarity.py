@@ -8,9 +8,11 @@ so that the same bits come out every time.
 # No annotations from the __future__: Warp reads those of its kernels.
 import warp as wp
 
-from ..rendering import warp_kernels  # noqa: F401 (it sets how Warp is to behave)
+from ..rendering.warp_kernels import Bytes, Floats, Floats2d
 
 wp.set_module_options({"enable_backward": False, "fast_math": True})
+
+Ints = wp.array(dtype=wp.int32)
 
 #: Most derivatives of a pixel: six by the pose, three by the intrinsics.
 MAX_DERIVATIVES = 9
@@ -27,7 +29,7 @@ _slopes = wp.types.vector(length=MAX_DERIVATIVES, dtype=wp.float32)
 
 
 @wp.kernel
-def erode(comparable: wp.array(dtype=wp.uint8), rows: int, columns: int, mask: wp.array(dtype=wp.float32)):
+def erode(comparable: Bytes, rows: int, columns: int, mask: Floats):
     """Keep the pixels whose eight neighbours are all set; the image's border goes."""
     i = wp.tid()
     row = (i // columns) % rows
@@ -43,7 +45,7 @@ def erode(comparable: wp.array(dtype=wp.uint8), rows: int, columns: int, mask: w
 
 
 @wp.kernel
-def add_neighbours(mask: wp.array(dtype=wp.float32), rows: int, columns: int, wanted: wp.array(dtype=wp.uint8)):
+def add_neighbours(mask: Floats, rows: int, columns: int, wanted: Bytes):
     """Set `wanted` where the mask or one of the eight neighbours is set."""
     i = wp.tid()
     row = (i // columns) % rows
@@ -56,7 +58,7 @@ def add_neighbours(mask: wp.array(dtype=wp.float32), rows: int, columns: int, wa
 
 
 @wp.kernel
-def mark_positive(image: wp.array(dtype=wp.float32), marks: wp.array2d(dtype=wp.float32)):
+def mark_positive(image: Floats, marks: Floats2d):
     """1 where the image shows anything."""
     i = wp.tid()
     if image[i] > 0.0:
@@ -66,7 +68,7 @@ def mark_positive(image: wp.array(dtype=wp.float32), marks: wp.array2d(dtype=wp.
 
 
 @wp.kernel
-def keep_where(near: wp.array2d(dtype=wp.float32), mask: wp.array(dtype=wp.float32)):
+def keep_where(near: Floats2d, mask: Floats):
     """Take away the pixels of the mask that have nothing near."""
     i = wp.tid()
     if near[0, i] < 0.5:
@@ -74,45 +76,21 @@ def keep_where(near: wp.array2d(dtype=wp.float32), mask: wp.array(dtype=wp.float
 
 
 @wp.kernel
-def sum_across(
-    images: wp.array2d(dtype=wp.float32),
-    radii: wp.array(dtype=wp.int32),
-    rows: int,
-    columns: int,
-    out: wp.array2d(dtype=wp.float32),
-):
-    """Sums over windows along the rows, cut off at the border; radii by image."""
+def sum_along(images: Floats2d, radii: Ints, rows: int, columns: int, stride: int, out: Floats2d):
+    """Sums over windows along the rows (a stride of 1) or the columns, cut off at the border; radii by image."""
     k, i = wp.tid()
-    column = i % columns
+    place, size = i % columns, columns
+    if stride > 1:
+        place, size = (i // columns) % rows, rows
     radius = radii[i // (rows * columns)]
     total = float(0.0)  # noqa: UP018
-    for c in range(wp.max(-radius, -column), wp.min(radius, columns - 1 - column) + 1):
-        total += images[k, i + c]
+    for step in range(wp.max(-radius, -place), wp.min(radius, size - 1 - place) + 1):
+        total += images[k, i + step * stride]
     out[k, i] = total
 
 
 @wp.kernel
-def sum_down(
-    images: wp.array2d(dtype=wp.float32),
-    radii: wp.array(dtype=wp.int32),
-    rows: int,
-    columns: int,
-    out: wp.array2d(dtype=wp.float32),
-):
-    """Sums over windows along the columns."""
-    k, i = wp.tid()
-    row = (i // columns) % rows
-    radius = radii[i // (rows * columns)]
-    total = float(0.0)  # noqa: UP018
-    for r in range(wp.max(-radius, -row), wp.min(radius, rows - 1 - row) + 1):
-        total += images[k, i + r * columns]
-    out[k, i] = total
-
-
-@wp.kernel
-def slopes_by_intrinsics(
-    cameras: wp.array2d(dtype=wp.float32), rows: int, columns: int, jacobian: wp.array2d(dtype=wp.float32)
-):
+def slopes_by_intrinsics(cameras: Floats2d, rows: int, columns: int, jacobian: Floats2d):
     """Fill the last three of nine derivatives from the first six: see `rendering.drr.intrinsics_jacobian`.
 
     cameras: by image, its directions R^T K^-1 (9), pivot minus source (3) and principal point (2).
@@ -137,12 +115,12 @@ def slopes_by_intrinsics(
 
 @wp.kernel
 def count_pixels(
-    image: wp.array(dtype=wp.float32),
-    mask: wp.array(dtype=wp.float32),
+    image: Floats,
+    mask: Floats,
     shows: float,
     pixels: int,
     lanes: int,
-    sums: wp.array2d(dtype=wp.float32),
+    sums: Floats2d,
 ):
     """Begin the sums of each lane: its pixels, and those of more than `shows`."""
     t = wp.tid()
@@ -188,14 +166,14 @@ def _compared(of_lane: _sums, m: float, f: float) -> _sums:
 
 @wp.kernel
 def intensity_terms(
-    image: wp.array(dtype=wp.float32),
-    jacobian: wp.array2d(dtype=wp.float32),
-    fixed: wp.array(dtype=wp.float32),
-    mask: wp.array(dtype=wp.float32),
+    image: Floats,
+    jacobian: Floats2d,
+    fixed: Floats,
+    mask: Floats,
     pixels: int,
     views: int,
     derivatives: int,
-    terms: wp.array2d(dtype=wp.float32),
+    terms: Floats2d,
 ):
     """What is summed over windows: the mask, DRR and its square, X-ray and its square, each derivative and its product with the DRR."""
     i = wp.tid()
@@ -215,18 +193,18 @@ def intensity_terms(
 
 @wp.kernel
 def add_intensity(
-    image: wp.array(dtype=wp.float32),
-    jacobian: wp.array2d(dtype=wp.float32),
-    fixed: wp.array(dtype=wp.float32),
-    mask: wp.array(dtype=wp.float32),
-    terms: wp.array2d(dtype=wp.float32),
+    image: Floats,
+    jacobian: Floats2d,
+    fixed: Floats,
+    mask: Floats,
+    terms: Floats2d,
     pixels: int,
     views: int,
     derivatives: int,
     floor: float,
     cauchy: float,
     lanes: int,
-    sums: wp.array2d(dtype=wp.float32),
+    sums: Floats2d,
 ):
     """Add the intensities' share in cost, products, gradient and Hessian; see `similarity.intensity_residual`."""
     t = wp.tid()
@@ -256,15 +234,15 @@ def add_intensity(
 
 @wp.kernel
 def gradient_terms(
-    image: wp.array(dtype=wp.float32),
-    jacobian: wp.array2d(dtype=wp.float32),
-    fixed: wp.array(dtype=wp.float32),
-    mask: wp.array(dtype=wp.float32),
+    image: Floats,
+    jacobian: Floats2d,
+    fixed: Floats,
+    mask: Floats,
     pixels: int,
     views: int,
     columns: int,
     derivatives: int,
-    terms: wp.array2d(dtype=wp.float32),
+    terms: Floats2d,
 ):
     """What is summed over windows: the mask, the squared gradients of DRR and X-ray, and how each derivative makes the DRR's grow."""
     i = wp.tid()
@@ -288,11 +266,11 @@ def gradient_terms(
 
 @wp.kernel
 def add_gradient(
-    image: wp.array(dtype=wp.float32),
-    jacobian: wp.array2d(dtype=wp.float32),
-    fixed: wp.array(dtype=wp.float32),
-    mask: wp.array(dtype=wp.float32),
-    terms: wp.array2d(dtype=wp.float32),
+    image: Floats,
+    jacobian: Floats2d,
+    fixed: Floats,
+    mask: Floats,
+    terms: Floats2d,
     pixels: int,
     views: int,
     columns: int,
@@ -300,7 +278,7 @@ def add_gradient(
     floor: float,
     cauchy: float,
     lanes: int,
-    sums: wp.array2d(dtype=wp.float32),
+    sums: Floats2d,
 ):
     """Add the gradients' share in cost, products, gradient and Hessian; see `similarity.gradient_residual`."""
     t = wp.tid()

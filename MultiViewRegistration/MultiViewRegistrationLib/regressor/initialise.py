@@ -15,12 +15,11 @@ from ..imaging.ct import CT
 from ..imaging.view import SharedUnknowns, View
 from ..io.case import Case
 from ..published.methods import RefinementMethod
-from ..registration.cameras import CALIBRATED
+from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.pipeline import Progress, Refinement, refine_anywhere
 from ..registration.prepared_ct import PreparedCT
 from ..registration.schedule import CAPTURE_RADIUS_MM, MAX_EXPECTED_MM, Range
 from ..registration.starts import Start, refine_along_least_certain_axis, refine_from
-from ..registration.uncalibrated_views import uncalibrated_view_indices
 from ..rendering.devices import CPU
 from .fusion import Candidate
 
@@ -129,7 +128,7 @@ class RegressorInitialisation:
         """Of the views that are registered together, the most credible first; none where there is only a search."""
 
     def run(
-        self, method: RefinementMethod, anatomy: PreparedCT, views: list[View], tell: Callable[[Progress], object]
+        self, method: RefinementMethod, anatomy: PreparedCT, views: list[View], progress: Callable[[Progress], object]
     ) -> Refinement:
         """Views registered, those that belong together or one of the others, see `register_views`; a published refinement begins with the
         most credible pose, and without one it is an InputError."""
@@ -138,15 +137,15 @@ class RegressorInitialisation:
         if method.name != "joint":
             if not candidates:
                 raise missing_pose_error(method)
-            return method.run(anatomy, views, candidates[0].world_from_ct, tell, self._shared)
+            return method.run(anatomy, views, candidates[0].world_from_ct, progress, self._shared)
         if not candidates:
-            return refine_anywhere(anatomy, views, self._centre, self._reach, tell, self._shared, seed=self._seed)
+            return refine_anywhere(anatomy, views, self._centre, self._reach, progress, self._shared, seed=self._seed)
         starts = [Start(candidate.world_from_ct, candidate.expected_mm()) for candidate in candidates]
         centre, reach = self._centre, self._reach
         if reach is None and starts[0].expected_mm > MAX_EXPECTED_MM:
             centre, *far = self._model.reach(views, self._nominal)
             reach = Range(*far)
-        return refine_from(anatomy, views, starts, tell, self._shared, centre=centre, reach=reach, seed=self._seed)
+        return refine_from(anatomy, views, starts, progress, self._shared, centre=centre, reach=reach, seed=self._seed)
 
     def report(self, refinement: Refinement, method: RefinementMethod) -> RegressorReport:
         """How the registration began that led here."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
-from ..figures.line_plot import learning_curves
+from ..figures import learning_curves
 from ..io.case import Case
 from ..io.files import write_atomically
 from ..registration.prepared_ct import PreparedCT

@@ -37,7 +37,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT, attenuation
 from ..imaging.volume import Volume
-from ..rendering import autograd
+from ..rendering.autograd import DifferentiableRenderer
 from . import se3
 from .network import Network
 
@@ -87,7 +87,7 @@ class PoseAndImageLoss:
             device
         )
         self._world_from_camera = se3.inverse(self._camera_from_world)
-        self._values, self._ct_from_index = torch.from_numpy(volume.values).to(device), volume.ct_from_index
+        self._renderer = DifferentiableRenderer(volume, device)
 
     def terms(self, predicted: Tensor, true: Tensor, xrays: Tensor | None = None) -> dict[str, Tensor]:
         """Each loss with a weight, (n,), by its name in `Weights`; those across views only where there are several.
@@ -134,7 +134,7 @@ class PoseAndImageLoss:
     def drr(self, view: int, camera_from_ct: Tensor) -> Tensor:
         """(n, rows, columns) of a view, by its number, at camera_from_ct (n, 4, 4)."""
         world_from_ct = self._world_from_camera[view].to(camera_from_ct) @ camera_from_ct
-        return autograd.drr(self._values, self._ct_from_index, self.cameras[view], world_from_ct)
+        return self._renderer(self.cameras[view], world_from_ct)
 
 
 def _of(tensor: Tensor, views: Sequence[int]) -> Tensor:

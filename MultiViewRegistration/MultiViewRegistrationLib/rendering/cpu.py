@@ -107,6 +107,16 @@ def _crossings(shape, source, q):
     return a, b, c, slope_b, slope_c, start_b, start_c, first, count
 
 
+@nb.njit(nogil=True, fastmath=True, inline="always")
+def _product(matrix, v):
+    """The product of a matrix (3, 3) and a vector (3,), as three numbers."""
+    return (
+        matrix[0, 0] * v[0] + matrix[0, 1] * v[1] + matrix[0, 2] * v[2],
+        matrix[1, 0] * v[0] + matrix[1, 1] * v[1] + matrix[1, 2] * v[2],
+        matrix[2, 0] * v[0] + matrix[2, 1] * v[1] + matrix[2, 2] * v[2],
+    )
+
+
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def project_rows(values, shape, source, directions, world_from_index, lever, rows, wanted, image, jacobian):
     """Project the rows `rows[0]:rows[1]` of an image.
@@ -124,7 +134,7 @@ def project_rows(values, shape, source, directions, world_from_index, lever, row
     columns = image.shape[1]
     with_jacobian = jacobian.shape[1] > 0
     stride = (1, shape[0], shape[0] * shape[1])
-    index_from_world = np.linalg.inv(world_from_index)
+    world_from_gradient = np.linalg.inv(world_from_index).T
     q = np.empty(3)
     g = np.empty(3)
     h = np.empty(3)
@@ -146,9 +156,7 @@ def project_rows(values, shape, source, directions, world_from_index, lever, row
                 a, b, c, slope_b, slope_c, start_b, start_c, first, count = _crossings(shape, source, q)
                 if count <= 0:
                     continue
-                qx = world_from_index[0, 0] * q[0] + world_from_index[0, 1] * q[1] + world_from_index[0, 2] * q[2]
-                qy = world_from_index[1, 0] * q[0] + world_from_index[1, 1] * q[1] + world_from_index[1, 2] * q[2]
-                qz = world_from_index[2, 0] * q[0] + world_from_index[2, 1] * q[1] + world_from_index[2, 2] * q[2]
+                qx, qy, qz = _product(world_from_index, q)
                 w = math.sqrt(qx * qx + qy * qy + qz * qz) / abs(q[a])
                 mu, gb, gc, kgb, kgc = _march(
                     values,
@@ -170,25 +178,11 @@ def project_rows(values, shape, source, directions, world_from_index, lever, row
                 h[b], h[c] = z0 * gb + kgb / q[a], z0 * gc + kgc / q[a]
                 g[a] = -(slope_b * g[b] + slope_c * g[c])
                 h[a] = -(mu / q[a] + slope_b * h[b] + slope_c * h[c])
-                # Covariant: world gradient = index_from_world^T g. The CT moves, so every sign turns.
-                gx = -w * (
-                    index_from_world[0, 0] * g[0] + index_from_world[1, 0] * g[1] + index_from_world[2, 0] * g[2]
-                )
-                gy = -w * (
-                    index_from_world[0, 1] * g[0] + index_from_world[1, 1] * g[1] + index_from_world[2, 1] * g[2]
-                )
-                gz = -w * (
-                    index_from_world[0, 2] * g[0] + index_from_world[1, 2] * g[1] + index_from_world[2, 2] * g[2]
-                )
-                hx = -w * (
-                    index_from_world[0, 0] * h[0] + index_from_world[1, 0] * h[1] + index_from_world[2, 0] * h[2]
-                )
-                hy = -w * (
-                    index_from_world[0, 1] * h[0] + index_from_world[1, 1] * h[1] + index_from_world[2, 1] * h[2]
-                )
-                hz = -w * (
-                    index_from_world[0, 2] * h[0] + index_from_world[1, 2] * h[1] + index_from_world[2, 2] * h[2]
-                )
+                # A gradient is covariant: world gradient = index_from_world^T g. The CT moves, so every sign turns.
+                gx, gy, gz = _product(world_from_gradient, g)
+                gx, gy, gz = -w * gx, -w * gy, -w * gz
+                hx, hy, hz = _product(world_from_gradient, h)
+                hx, hy, hz = -w * hx, -w * hy, -w * hz
                 jacobian[0, r, col] = lever[1] * gz - lever[2] * gy + qy * hz - qz * hy
                 jacobian[1, r, col] = lever[2] * gx - lever[0] * gz + qz * hx - qx * hz
                 jacobian[2, r, col] = lever[0] * gy - lever[1] * gx + qx * hy - qy * hx
@@ -203,8 +197,8 @@ def mark_unseen(cut, end_slices, shape, source, directions, world_from_index, de
 
     What lies beyond a cut end is guessed as the end slice repeated: a ray with more than UNSEEN_TISSUE_MM of it has a false value.
 
-    cut: (6,) bool, faces -i, +i, -j, +j, -k, +k through which tissue goes on.   end_slices: 6 uint8 arrays,
-    1 = tissue, indexed by the two other axes as the volume is (the later axis first).   depth: mm to the far end of the beam.
+    cut: (6,) bool, faces -i, +i, -j, +j, -k, +k through which tissue goes on.   end_slices: (6, n, n) uint8,
+    1 = tissue, indexed by the face and the two other axes as the volume is (the later axis first).   depth: mm to the far end of the beam.
     seen: (rows, columns) uint8, in and out.   The others as in `project_rows`.
     """
     q = np.empty(3)
@@ -214,14 +208,8 @@ def mark_unseen(cut, end_slices, shape, source, directions, world_from_index, de
                 continue
             for axis in range(3):
                 q[axis] = directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
-            length = 0.0
-            for axis in range(3):
-                length += (
-                    world_from_index[axis, 0] * q[0]
-                    + world_from_index[axis, 1] * q[1]
-                    + world_from_index[axis, 2] * q[2]
-                ) ** 2
-            length = math.sqrt(length)
+            x, y, z = _product(world_from_index, q)
+            length = math.sqrt(x * x + y * y + z * z)
             step = UNSEEN_TISSUE_MM / (2.5 * length)  # the third sample is too much, after 6 mm on average
             unseen = 0.0
             for side in range(6):
@@ -236,63 +224,9 @@ def mark_unseen(cut, end_slices, shape, source, directions, world_from_index, de
                 low, high = _clip(source[b], q[b], 0.0, shape[b] - 1.0, low, high)
                 low, high = _clip(source[c], q[c], 0.0, shape[c] - 1.0, low, high)
                 z = low + 0.5 * step
-                tissue = end_slices[side]
                 while z < high and unseen <= UNSEEN_TISSUE_MM:
-                    if tissue[int(source[c] + z * q[c] + 0.5), int(source[b] + z * q[b] + 0.5)]:
+                    if end_slices[side, int(source[c] + z * q[c] + 0.5), int(source[b] + z * q[b] + 0.5)]:
                         unseen += step * length
                     z += step
             if unseen > UNSEEN_TISSUE_MM:
                 seen[r, col] = 0
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def back_project_slices(values, shape, source, directions, world_from_index, slices, image):
-    """Add the image, back projected, to the slices `slices[0]:slices[1]` of `values`; the arguments as in `project_rows`.
-
-    The adjoint of `project_rows` with exactly its weights: the image is linear in the volume, I = A mu, and this adds A^T g. Each task owns
-    some slices and follows all rays through them in the same order, so that each voxel's sum has one order for any number of threads.
-    """
-    real = values.dtype.type
-    stride = (1, shape[0], shape[0] * shape[1])
-    bottom, top = slices
-    q = np.empty(3)
-    for r in range(image.shape[0]):
-        for col in range(image.shape[1]):
-            if image[r, col] == 0:
-                continue
-            for axis in range(3):
-                q[axis] = directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
-            a, b, c, slope_b, slope_c, start_b, start_c, first, count = _crossings(shape, source, q)
-            # Only the planes whose samples touch these slices, one more at each end for rounding; the others are looked at in vain.
-            begin, end = 0, count
-            if a == 2:
-                begin = max(begin, int(bottom - first))
-                end = min(end, int(top - first))
-            elif abs(slope_c) > 1e-9:
-                z0 = (bottom - 1 - start_c) / slope_c - first
-                z1 = (top - start_c) / slope_c - first
-                begin = max(begin, math.floor(max(min(z0, z1), -1e9)) - 1)
-                end = min(end, math.ceil(min(max(z0, z1), 1e9)) + 2)
-            if begin >= end:
-                continue
-            x = world_from_index[0, 0] * q[0] + world_from_index[0, 1] * q[1] + world_from_index[0, 2] * q[2]
-            y = world_from_index[1, 0] * q[0] + world_from_index[1, 1] * q[1] + world_from_index[1, 2] * q[2]
-            z = world_from_index[2, 0] * q[0] + world_from_index[2, 1] * q[1] + world_from_index[2, 2] * q[2]
-            share = real(math.sqrt(x * x + y * y + z * z) / abs(q[a]) * image[r, col])
-            pb0, pc0 = real(max(start_b + first * slope_b, 0.0)), real(max(start_c + first * slope_c, 0.0))
-            db, dc = real(slope_b), real(slope_c)
-            for k in range(begin, end):
-                pb = pb0 + real(k) * db
-                pc = pc0 + real(k) * dc
-                ib = i32(pb)
-                ic = i32(pc)
-                wb = pb - real(ib)
-                wc = pc - real(ic)
-                o = (int(first) + k) * stride[a] + ib * stride[b] + ic * stride[c]
-                if c != 2 or bottom <= ic < top:
-                    values[o] += share * (real(1) - wb) * (real(1) - wc)
-                    values[o + stride[b]] += share * wb * (real(1) - wc)
-                # A cell on the last layer of air has its far side, of no weight, in the air of the next row or slice: that is cut away.
-                if c != 2 or bottom <= ic + 1 < top:
-                    values[o + stride[c]] += share * (real(1) - wb) * wc
-                    values[o + stride[b] + stride[c]] += share * wb * wc

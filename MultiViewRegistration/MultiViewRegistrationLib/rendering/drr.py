@@ -131,11 +131,10 @@ class Projector:
         self.grid = grid = Grid.of(volume.values, volume.ct_from_index)
         self.values, self.shape, self.ct_from_index = grid.values, grid.shape, grid.ct_from_index
         self.voxel_mm = float(np.cbrt(abs(np.linalg.det(self.ct_from_index[:3, :3]))))
-        self.end_slices = tuple(
-            (np.moveaxis(grid.padded, axis, 0)[index] > TISSUE_PER_MM).astype(np.uint8, order="C")
-            for axis in (2, 1, 0)
-            for index in (1, -2)
-        )
+        self.end_slices = np.zeros((6, *[max(grid.shape)] * 2), np.uint8)
+        for side, slices in enumerate(self.end_slices):
+            end = np.moveaxis(grid.padded, 2 - side // 2, 0)[-2 if side % 2 else 1]
+            slices[: end.shape[0], : end.shape[1]] = end > TISSUE_PER_MM
         self.cut = cut_ends(volume) if cut is None else cut
         self.on_devices: dict = {}
         """What devices hold of it, see `gpu.BatchProjector`."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
-from ..figures.html_tree import Content, document, tag
-from .overlays import Overlays
+from ..figures import Content, document, tag
+from .overlays import LEGENDS
 
 RESEARCH_USE = "For research use only. Not a medical device: not for diagnosis, planning or guidance of a treatment."
 
@@ -88,11 +88,11 @@ summary { color: var(--accent); cursor: pointer; }
 
 _SWITCHES = "".join(
     f".pick-{kind}:checked ~ .pick-{pose}:checked ~ .views .{kind}.{pose} {{ display: block; }}\n"
-    for kind in Overlays._fields
+    for kind in LEGENDS
     for pose in ("start", "result")
 ) + "".join(
     f".pick-{kind}:checked ~ .legends .{kind}, .pick-{kind}:checked ~ .views .{kind}.alone {{ display: block; }}\n"
-    for kind in Overlays._fields
+    for kind in LEGENDS
 )
 
 _PRINT = """

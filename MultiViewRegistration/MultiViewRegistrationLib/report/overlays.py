@@ -16,17 +16,28 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 
 from ..imaging.xray import XRay
-from .edges import contour, inner_edges, local_moments, normalised
 
 ORANGE = np.array([255, 165, 20], np.float32)
 BLUE = np.array([86, 180, 233], np.float32)
 NEUTRAL = np.array([24, 26, 29], np.float32)
+#: Brightest grey: pure white beside a dark page dazzles.
 WHITE = 235
-"""Brightest grey: pure white beside a dark page dazzles."""
 TILES = 8
 DIMMED = 0.4
+#: Smaller pictures are enlarged first, so that lines stay thin.
 SHORTEST_SIDE = 640
-"""Smaller pictures are enlarged first, so that lines stay thin."""
+#: Half the width of a line in pixels of the picture.
+HALF_WIDTH = 1.0
+#: No line is drawn so near, in pixels, to where the CT ends: that is no edge of the patient.
+FROM_CUT_END = 3
+#: Opacity of the strongest outlier.
+STRONGEST = 0.6
+#: The report's kinds of pictures.
+LEGENDS = {
+    "edges": "Orange: contours of the rendered CT, drawn over the X-ray.",
+    "checkerboard": "Tiles of X-ray and rendered CT by turns: lines of bone must run on from tile to tile.",
+    "difference": "Orange: the X-ray is brighter; blue: the rendered CT is brighter; dark: they agree.",
+}
 
 
 class Tile(NamedTuple):
@@ -38,58 +49,19 @@ class Tile(NamedTuple):
     strength: float
 
 
-class Overlays(NamedTuple):
-    edges: np.ndarray
-    checkerboard: np.ndarray
-    difference: np.ndarray
-
-
-LEGENDS = Overlays(
-    edges="Orange: contours of the rendered CT, drawn over the X-ray.",
-    checkerboard="Tiles of X-ray and rendered CT by turns: lines of bone must run on from tile to tile.",
-    difference="Orange: the X-ray is brighter; blue: the rendered CT is brighter; dark: they agree.",
-)
-
-
-def overlays(xray: XRay, drrs: Sequence[np.ndarray], longest_side: int = 1024) -> list[Overlays]:
-    """The pictures of one view at several poses, e.g. start and result, all of the same part of the image.
-
-    `drrs` (rows, columns) each, on the X-ray's pixels. The part is where any of them has something, with room
-    around it. Pictures are at most `longest_side` pixels long.
-    """
-    drrs = [np.nan_to_num(np.asarray(drr, np.float32), nan=0.0) for drr in drrs]
-    levels = [silhouette_level(drr) for drr in drrs]
-    silhouettes = np.any([drr > level for drr, level in zip(drrs, levels, strict=True)], axis=0)
-    part = _part_to_show(silhouettes, xray.valid)
-    shape = _picture_shape(silhouettes[part].shape, longest_side)
-    film = Film(
-        line_integrals=resized(xray.line_integrals[part], shape),
-        valid=resized(xray.valid[part], shape) > 0.99,
-        bone=resized(silhouettes[part], shape) > 0.5,
-    )
-    return [_at_one_pose(film, resized(drr[part], shape), level) for drr, level in zip(drrs, levels, strict=True)]
-
-
-def picture_files(xray: XRay, drrs: Sequence[np.ndarray]) -> dict[str, tuple[bytes, ...]]:
-    """PNG files of a view at each of several poses, e.g. start and result, by kind ("edges", "checkerboard", "difference")."""
-    shown = overlays(xray, drrs)
-    return {kind: tuple(png(getattr(overlay, kind)) for overlay in shown) for kind in Overlays._fields}
-
-
-def png(image: np.ndarray) -> bytes:
-    """PNG file of an RGB picture; a grey one is stored as grey."""
-    grey = np.all(image == image[..., :1])
-    file = io.BytesIO()
-    Image.fromarray(image[..., 0] if grey else image).save(file, "PNG", compress_level=4)
-    return file.getvalue()
-
-
 class Film:
-    """The X-ray as it is shown."""
+    """The X-ray as it is shown.
+
+    Parameters
+    ----------
+    line_integrals, valid
+        (rows, columns) of the X-ray.
+    bone
+        (rows, columns) bool: brightness is spent on this and its surroundings, not on collimator blades or air.
+    """
 
     def __init__(self, line_integrals: np.ndarray, valid: np.ndarray, bone: np.ndarray) -> None:
         self.line_integrals, self.valid = line_integrals, valid
-        # Brightness is spent on the bone and its surroundings, not on collimator blades or air.
         around = valid & ndimage.binary_dilation(bone, iterations=max(valid.shape) // 30)
         self.window = max(valid.shape) // 7
         # Half of what changes slowly is taken away, as radiography systems do, to leave bone more contrast.
@@ -102,46 +74,161 @@ class Film:
         self.grey = np.where(valid, shown, self.dimmed)
 
 
-def _at_one_pose(film: Film, drr: np.ndarray, level: float) -> Overlays:
-    inside = drr > level
-    both = film.valid & inside
-    alike = normalised(drr, both, film.window)
-    lines = np.maximum(contour(drr, level), inner_edges(drr, inside))
-    return Overlays(lines_over(film, lines), checkerboard(film, alike, both), difference(film, alike, both))
+def film_of(xray: XRay) -> Film:
+    """The whole X-ray."""
+    return Film(xray.line_integrals, xray.valid, xray.valid)
 
 
-def lines_over(film: Film, lines: np.ndarray) -> np.ndarray:
+def overlays(xray: XRay, drrs: Sequence[np.ndarray], longest_side: int = 1024) -> list[dict[str, np.ndarray]]:
+    """The pictures of one view at several poses by kind, of LEGENDS, all of the same part of the image.
+
+    `drrs` (rows, columns) each, on the X-ray's pixels. The part is where any of them has something, with room
+    around it. Pictures are at most `longest_side` pixels long.
+    """
+    drrs = [np.nan_to_num(np.asarray(drr, np.float32), nan=0.0) for drr in drrs]
+    levels = [_silhouette_level(drr) for drr in drrs]
+    silhouettes = np.any([drr > level for drr, level in zip(drrs, levels, strict=True)], axis=0)
+    part = _part_to_show(silhouettes, xray.valid)
+    shape = _picture_shape(silhouettes[part].shape, longest_side)
+    film = Film(
+        line_integrals=_resized(xray.line_integrals[part], shape),
+        valid=_resized(xray.valid[part], shape) > 0.99,
+        bone=_resized(silhouettes[part], shape) > 0.5,
+    )
+    pictures = []
+    for drr, level in zip((_resized(drr[part], shape) for drr in drrs), levels, strict=True):
+        both = film.valid & (drr > level)
+        alike = _normalised(drr, both, film.window)
+        lines = np.maximum(_contour(drr, level), _inner_edges(drr, drr > level))
+        drawn = _lines_over(film, lines), _checkerboard(film, alike, both), _difference(film, alike, both)
+        pictures.append(dict(zip(LEGENDS, drawn, strict=True)))
+    return pictures
+
+
+def picture_files(xray: XRay, drrs: Sequence[np.ndarray]) -> dict[str, tuple[bytes, ...]]:
+    """PNG files of `overlays`: by kind, one for each pose."""
+    shown = overlays(xray, drrs)
+    return {kind: tuple(png(pictures[kind]) for pictures in shown) for kind in LEGENDS}
+
+
+def png(image: np.ndarray) -> bytes:
+    """PNG file of an RGB picture; a grey one is stored as grey."""
+    grey = np.all(image == image[..., :1])
+    file = io.BytesIO()
+    Image.fromarray(image[..., 0] if grey else image).save(file, "PNG", compress_level=4)
+    return file.getvalue()
+
+
+def live_picture(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
+    """A picture of one kind: "checkerboard", "edges", "colours" or "difference".
+
+    drr: (rows, columns), on the film's pixels; for "edges" of bone alone, without its soft tissue.
+    structure: the DRR is of one structure, whose outline is an edge, too.
+    """
+    if kind == "edges":
+        return _lines_over(film, _live_edges(drr, structure=structure))
+    drr, both = _compared(film, drr)
+    draw = {"checkerboard": _checkerboard, "colours": _colours, "difference": _difference}[kind]
+    return draw(film, _normalised(drr, both, film.window), both)
+
+
+def live_layer(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
+    """What of a `live_picture` of "edges", "colours" or "difference" lies over the X-ray: uint8 RGBA (rows, columns, 4), not premultiplied.
+
+    The X-ray itself, left out, can be shown finer than the DRR, and in any window; it is dimmed where the DRR says nothing.
+    """
+    if kind == "edges":
+        opacity = np.where(film.beyond, 0, _live_edges(drr, structure=structure))
+        return _as_uint8(np.dstack([np.broadcast_to(ORANGE, (*drr.shape, 3)), 255 * opacity]))
+    shown, both = live_picture(kind, film, drr, structure=structure), _compared(film, drr)[1][..., None]
+    return _as_uint8(np.concatenate([np.where(both, shown, 0), np.where(both, 255, 255 * (1 - DIMMED))], axis=-1))
+
+
+def tile_map(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
+    """A map of where X-ray and CT agree: orange on outliers, dimmed where nothing was compared.   tiles: the compared ones."""
+    scale = min(SHORTEST_SIDE / max(xray.valid.shape), 1.0)
+    shape = tuple(max(round(size * scale), 1) for size in xray.valid.shape)
+    valid = _resized(xray.valid, shape) > 0.99
+    film = Film(_resized(xray.line_integrals, shape), valid, valid)
+    colour, compared = np.zeros(shape, np.float32), np.zeros(shape, bool)
+    for row, column, side, strength in tiles:
+        place = tuple(slice(round(first * scale), round((first + side) * scale)) for first in (row, column))
+        compared[place] = True
+        colour[place] = STRONGEST * min(strength / 2, 1.0) if strength > 1 else 0.0
+    grey, colour = np.where(compared, film.grey, film.dimmed)[..., None], colour[..., None]
+    return _as_uint8(WHITE * grey * (1 - colour) + ORANGE * colour)
+
+
+def mask_excluding_outliers(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
+    """bool (rows, columns): the valid pixels without the outliers, which may be a tool, a cast, or a wrong pose."""
+    kept = xray.valid.copy()
+    for row, column, side, strength in tiles:
+        if strength > 1:
+            kept[row : row + side, column : column + side] = False
+    return kept
+
+
+def _compared(film: Film, drr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The DRR without NaN, and where both film and DRR show something."""
+    drr = np.nan_to_num(drr, nan=0.0)
+    return drr, film.valid & (drr > _silhouette_level(drr))
+
+
+def _live_edges(drr: np.ndarray, *, structure: bool) -> np.ndarray:
+    """Opacity (rows, columns) of lines along the edges of a DRR of bone, of `structure`'s outline, too; none where the CT ends."""
+    untrue = np.isnan(drr)
+    drr = np.where(untrue, np.float32(0), drr)
+    level = _silhouette_level(drr)
+    lines = (
+        np.maximum(_contour(drr, level), _inner_edges(drr, drr > level)) if structure else _inner_edges(drr, ~untrue)
+    )
+    return np.where(ndimage.binary_dilation(untrue, iterations=FROM_CUT_END), 0, lines)
+
+
+def _lines_over(film: Film, lines: np.ndarray) -> np.ndarray:
     """The X-ray with lines drawn over it, given as opacity (rows, columns)."""
     lines = np.where(film.beyond, 0, lines)[..., None]
-    return as_uint8(WHITE * film.grey[..., None] * (1 - lines) + ORANGE * lines)
+    return _as_uint8(WHITE * film.grey[..., None] * (1 - lines) + ORANGE * lines)
 
 
-def checkerboard(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:
+def _checkerboard(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:
     """The DRR, locally normalised, in the X-ray's local brightness and contrast; where it has nothing, the dimmed X-ray."""
     rows, columns = np.indices(alike.shape)
     tile = max(alike.shape[1] // TILES, 1)
     xray_turn = (rows // tile + columns // tile) % 2 == 0
-    shown = np.where(xray_turn, film.grey, np.where(both, in_greys_of(film, alike, both), film.dimmed))
-    return as_uint8(np.repeat(WHITE * shown[..., None], 3, axis=-1))
+    shown = np.where(xray_turn, film.grey, np.where(both, _in_greys_of(film, alike, both), film.dimmed))
+    return _as_uint8(np.repeat(WHITE * shown[..., None], 3, axis=-1))
 
 
-def in_greys_of(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:
+def _difference(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """Both locally normalised, full colour at two standard deviations; elsewhere the dimmed X-ray."""
+    smooth = ndimage.gaussian_filter(film.line_integrals, max(alike.shape) / 350)
+    unlike = _normalised(smooth, both, film.window) - alike
+    strength = np.clip(np.abs(unlike) / 2, 0, 1)[..., None]
+    colour = np.where(unlike[..., None] > 0, ORANGE, BLUE)
+    background = WHITE * DIMMED * film.grey[..., None]
+    return _as_uint8(np.where(both[..., None], NEUTRAL * (1 - strength) + colour * strength, background))
+
+
+def _colours(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """The X-ray in orange and the DRR, locally normalised, in blue: grey where they agree; elsewhere the X-ray, dimmed.
+
+    The colours are complementary, and add up to white. Where the two differ, they are shown to differ by twice as much.
+    """
+    drr = _in_greys_of(film, alike, both)
+    middle, difference = ((film.grey + drr) / 2)[..., None], (film.grey - drr)[..., None]
+    orange = ORANGE / 255
+    shown = (middle + difference) * orange + (middle - difference) * (1 - orange)
+    return _as_uint8(WHITE * np.where(both[..., None], np.clip(shown, 0, 1), film.dimmed[..., None]))
+
+
+def _in_greys_of(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:
     """A DRR, locally normalised, in the film's local brightness and contrast, from 0 to 1."""
     mean, spread = local_moments(film.grey, both, film.window)
     return np.clip(mean + alike * spread, 0, 1)
 
 
-def difference(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """Both locally normalised, full colour at two standard deviations; elsewhere the dimmed X-ray."""
-    smooth = ndimage.gaussian_filter(film.line_integrals, max(alike.shape) / 350)
-    unlike = normalised(smooth, both, film.window) - alike
-    strength = np.clip(np.abs(unlike) / 2, 0, 1)[..., None]
-    colour = np.where(unlike[..., None] > 0, ORANGE, BLUE)
-    background = WHITE * DIMMED * film.grey[..., None]
-    return as_uint8(np.where(both[..., None], NEUTRAL * (1 - strength) + colour * strength, background))
-
-
-def silhouette_level(drr: np.ndarray) -> float:
+def _silhouette_level(drr: np.ndarray) -> float:
     """Value above which a DRR shows something: half a percent of its bright end, air being not quite 0."""
     lit = drr[drr > 0]
     return 0.005 * float(np.percentile(lit, 99)) if lit.size else 0.0
@@ -163,8 +250,7 @@ def _part_to_show(silhouettes: np.ndarray, valid: np.ndarray) -> tuple[slice, sl
 
 def _box(mask: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns that hold all of a mask, which must not be empty."""
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    return ndimage.find_objects(mask.astype(np.uint8))[0]
 
 
 def hull(mask: np.ndarray) -> np.ndarray:
@@ -190,97 +276,82 @@ def _picture_shape(shape: tuple[int, int], longest_side: int) -> tuple[int, int]
     return max(round(shape[0] * scale), 1), max(round(shape[1] * scale), 1)
 
 
-def resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _resized(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Averages where it shrinks, interpolates where it grows."""
     picture = Image.fromarray(np.ascontiguousarray(image, np.float32))
     return np.asarray(picture.resize(shape[::-1], Image.Resampling.BILINEAR))
 
 
-def as_uint8(colour: np.ndarray) -> np.ndarray:
+def _as_uint8(colour: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(colour), 0, 255).astype(np.uint8)
 
 
-#: No line is drawn so near, in pixels, to where the CT ends: that is no edge of the patient.
-FROM_CUT_END = 3
+def _contour(image: np.ndarray, level: float) -> np.ndarray:
+    """Line where `image` passes `level`."""
+    inside = ndimage.gaussian_filter((image > level).astype(np.float32), 1.0)
+    return _line(inside - 0.5, np.hypot(*np.gradient(inside)))
 
 
-def film_of(xray: XRay) -> Film:
-    """The X-ray as all these pictures show it."""
-    return Film(xray.line_integrals, xray.valid, xray.valid)
+def _inner_edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Lines along the edges within the mask `inside`, of thin bone as of thick.
 
-
-def live_picture(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
-    """A picture of one kind: "checkerboard", "edges", "colours" or "difference".
-
-    drr: (rows, columns), on the film's pixels; for "edges" of bone alone, without its soft tissue.
-    structure: the DRR is of one structure, whose outline is an edge, too.
+    An edge is where the gradient is greatest along its own direction (Canny, PAMI 8:679-698, 1986): there the
+    second derivative in that direction passes zero (Lindeberg, IJCV 30:117-154, 1998). Weak edges count where
+    they continue a strong one.
     """
-    if kind == "edges":
-        return lines_over(film, edges(drr, structure=structure))
-    drr = np.nan_to_num(drr, nan=0.0)
-    both = film.valid & (drr > silhouette_level(drr))
-    alike = normalised(drr, both, film.window)
-    return {"checkerboard": checkerboard, "colours": colours, "difference": difference}[kind](film, alike, both)
+    side = max(image.shape)
+    blur = side / 300
+    within = ndimage.binary_erosion(inside, iterations=round(3 * blur), border_value=1)
+    if not within.any():
+        return np.zeros(image.shape, np.float32)
+    y, x, yy, xy, xx = (
+        ndimage.gaussian_filter(image, blur, order=order) for order in ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
+    )
+    square = np.maximum(x**2 + y**2, 1e-30)
+    second = (x * x * xx + 2 * x * y * xy + y * y * yy) / square
+    row, column = np.gradient(second)
+    # Of a blurred step this is 1; ripples on a slope have far less and are no edges.
+    sharpness = -(x * column + y * row) * blur**2 / square
+
+    strength = np.hypot(x, y) / _local_contrast(local_moments(image, inside, side // 6)[1], inside)
+    weak, strong = np.maximum(np.percentile(strength[within], (75, 93)), 0.05 * strength[within].max())
+    line = _line(second, np.hypot(row, column))
+    candidate = within & (line > 0) & (sharpness > 0.1) & (strength > weak)
+    # Of the connected pieces those count that hold a strong pixel and are no specks.
+    label, count = ndimage.label(candidate, structure=np.ones((3, 3)))
+    strongest = ndimage.maximum(strength, label, np.arange(count + 1))
+    keep = (strongest > strong) & (np.bincount(label.ravel()) >= 2 * HALF_WIDTH * (side // 18))
+    keep[0] = False
+    return np.where(keep[label], line, 0)
 
 
-def live_layer(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
-    """What of a `live_picture` of "edges", "colours" or "difference" lies over the X-ray: uint8 RGBA (rows, columns, 4), not premultiplied.
-
-    The X-ray itself, left out, can be shown finer than the DRR, and in any window; it is dimmed where the DRR says nothing.
-    """
-    if kind == "edges":
-        opacity = np.where(film.beyond, 0, edges(drr, structure=structure))
-        return as_uint8(np.dstack([np.broadcast_to(ORANGE, (*drr.shape, 3)), 255 * opacity]))
-    shown = live_picture(kind, film, drr, structure=structure)
-    drr = np.nan_to_num(drr, nan=0.0)
-    both = (film.valid & (drr > silhouette_level(drr)))[..., None]
-    return as_uint8(np.concatenate([np.where(both, shown, 0), np.where(both, 255, 255 * (1 - DIMMED))], axis=-1))
+def _line(value: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Opacity by the distance from the zero crossing of `value`, which is value / slope to first order."""
+    return np.clip(HALF_WIDTH + 0.5 - np.abs(value) / np.maximum(slope, 1e-9), 0, 1).astype(np.float32)
 
 
-def edges(drr: np.ndarray, *, structure: bool) -> np.ndarray:
-    """Opacity (rows, columns) of lines along the edges of a DRR of bone, of `structure`'s outline, too; none where the CT ends."""
-    untrue = np.isnan(drr)
-    drr = np.where(untrue, np.float32(0), drr)
-    level = silhouette_level(drr)
-    lines = np.maximum(contour(drr, level), inner_edges(drr, drr > level)) if structure else inner_edges(drr, ~untrue)
-    return np.where(ndimage.binary_dilation(untrue, iterations=FROM_CUT_END), 0, lines)
+def local_moments(image: np.ndarray, mask: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (rows, columns) of the masked pixels within about `window` pixels."""
+    half = max(window // 2, 1)
+
+    def blurred(values: np.ndarray) -> np.ndarray:
+        """Two box filters: nearly a Gaussian, at a cost that does not grow with the window."""
+        return ndimage.uniform_filter(ndimage.uniform_filter(values, half, mode="constant"), half, mode="constant")
+
+    share = np.maximum(blurred(mask.astype(np.float32)), 1e-3)
+    # Without its overall mean first, float32 loses the variance of a bright image.
+    offset = np.float32(image[mask].mean()) if mask.any() else np.float32(0)
+    centred = np.where(mask, image - offset, np.float32(0))
+    mean = blurred(centred) / share
+    return mean + offset, np.sqrt(np.maximum(blurred(centred**2) / share - mean**2, 0))
 
 
-def colours(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """The X-ray in orange and the DRR, locally normalised, in blue: grey where they agree; elsewhere the X-ray, dimmed.
-
-    The colours are complementary, and add up to white. Where the two differ, they are shown to differ by twice as much.
-    """
-    drr = in_greys_of(film, alike, both)
-    middle, difference = ((film.grey + drr) / 2)[..., None], (film.grey - drr)[..., None]
-    orange = ORANGE / 255
-    shown = (middle + difference) * orange + (middle - difference) * (1 - orange)
-    return as_uint8(WHITE * np.where(both[..., None], np.clip(shown, 0, 1), film.dimmed[..., None]))
+def _local_contrast(spread: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The local standard deviation (rows, columns), at least a quarter of the typical: flat areas are noise."""
+    return np.maximum(spread, max(0.25 * float(np.median(spread[mask])), 1e-6) if mask.any() else 1.0)
 
 
-#: Opacity of the strongest outlier.
-STRONGEST = 0.6
-
-
-def tile_map(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
-    """A map of where X-ray and CT agree: orange on outliers, dimmed where nothing was compared.   tiles: the compared ones."""
-    scale = min(SHORTEST_SIDE / max(xray.valid.shape), 1.0)
-    shape = tuple(max(round(size * scale), 1) for size in xray.valid.shape)
-    valid = resized(xray.valid, shape) > 0.99
-    film = Film(resized(xray.line_integrals, shape), valid, valid)
-    colour, compared = np.zeros(shape, np.float32), np.zeros(shape, bool)
-    for row, column, side, strength in tiles:
-        place = tuple(slice(round(first * scale), round((first + side) * scale)) for first in (row, column))
-        compared[place] = True
-        colour[place] = STRONGEST * min(strength / 2, 1.0) if strength > 1 else 0.0
-    grey, colour = np.where(compared, film.grey, film.dimmed)[..., None], colour[..., None]
-    return as_uint8(WHITE * grey * (1 - colour) + ORANGE * colour)
-
-
-def mask_excluding_outliers(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
-    """bool (rows, columns): the valid pixels without the outliers, which may be a tool, a cast, or a wrong pose."""
-    kept = xray.valid.copy()
-    for row, column, side, strength in tiles:
-        if strength > 1:
-            kept[row : row + side, column : column + side] = False
-    return kept
+def _normalised(image: np.ndarray, mask: np.ndarray, window: int) -> np.ndarray:
+    """(image - local mean) / local contrast, zero off the mask."""
+    mean, spread = local_moments(image, mask, window)
+    return np.where(mask, (image - mean) / _local_contrast(spread, mask), 0)

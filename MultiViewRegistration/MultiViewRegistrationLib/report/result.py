@@ -1,42 +1,31 @@
-"""The result of a registration, and the files that hold it (docs/frames.md)."""
+"""The result of a registration as data; `result_page` writes its files (docs/frames.md)."""
 
 from __future__ import annotations
 
-import json
 import platform
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
-from functools import cached_property, partial
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
 from .. import __version__
 from ..assessment import metrics
-from ..assessment.verdict import AMBIGUOUS_RATIO, Assessment
-from ..geometry import rigid
+from ..assessment.verdict import AMBIGUOUS_RATIO, Assessment, ViewSplit
 from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit
 from ..imaging.view import View
+from ..imaging.xray import XRay
 from ..io.case import Case
 from ..io.dicom_identity import new_uid
-from ..io.files import write_atomically
-from ..io.transforms import write_slicer_transform, write_transform
+from ..registration.cameras import uncalibrated_view_indices
 from ..registration.objective import MIN_PIXELS
 from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
-from ..registration.uncalibrated_views import uncalibrated_view_indices
 from ..regressor.initialise import RegressorReport
 from ..rendering import threads
 from ..rendering.devices import ComputeDevice
-from .case_report import CaseReport, Level, ViewReport, correction, summarise
-from .overlays import mask_excluding_outliers, picture_files, png, tile_map
-from .sections import report
+from .overlays import Tile, mask_excluding_outliers
 
 VERSION = 2
-#: An axis within this angle of an anatomical one is named after it.
-NAMED_AXIS_DEG = 30.0
-PATIENT_AXES = ("left-right", "front-back", "head-feet")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,13 +87,23 @@ class Result:
     @property
     def errors(self) -> metrics.Errors | None:
         """Against the case's truth, if it has one."""
-        return self._errors(self.world_from_ct, self.views)
+        return self.errors_at(self.world_from_ct, self.views)
+
+    @property
+    def start_errors(self) -> metrics.Errors | None:
+        """The same of the start, with the cameras as given; None where nothing was refined."""
+        return self.errors_at(self.start_world_from_ct, self.case.views) if self.refined else None
+
+    @property
+    def refined(self) -> bool:
+        """Whether there is a start to compare the pose with."""
+        return self.refined_by is not None
 
     @property
     def reasons(self) -> list[str]:
         """What to know before trusting the pose, a sentence each."""
-        case, rival, refined = self.case, self.refinement.alternative, self.refined_by is not None
-        reasons = [] if refined else [f"The pose was not refined; it is as given ({self.method})."]
+        case, rival = self.case, self.refinement.alternative
+        reasons = [] if self.refined else [f"The pose was not refined; it is as given ({self.method})."]
         if len(case.views) > 1 and case.relative_geometry == "truth":
             reasons.append(
                 "The geometry of the views comes from the true poses (relative_geometry of the case), which makes the error "
@@ -115,7 +114,7 @@ class Result:
         ]
         alone = (
             "it was registered alone and does not support the pose; its camera was fitted to the pose"
-            if refined
+            if self.refined
             else "its camera was not corrected, and its similarity means little"
         )
         reasons += [
@@ -161,12 +160,12 @@ class Result:
 
     def suggested_masks(self) -> dict[str, np.ndarray]:
         """Masks without the outliers, bool (rows, columns), True = use, by the name of each view that has outliers."""
-        masks = {name: mask_excluding_outliers(xray, tiles) for name, xray, tiles, _ in self._assessed()}
+        masks = {name: mask_excluding_outliers(xray, tiles) for name, (xray, tiles, _) in self.assessed_views().items()}
         valid = {view.name: view.xray.valid for view in self.views}
         return {name: kept for name, kept in masks.items() if kept.any() and (kept != valid[name]).any()}
 
     def to_json(self, override: str | None = None) -> dict:
-        """The content of result.json.   override: see `save`."""
+        """The content of result.json.   override: see `result_page.save_result`."""
         case, rival, fit = self.case, self.refinement.alternative, self.refinement.fit
         cause = self.assessment and self.assessment.cause
         content = {
@@ -232,132 +231,16 @@ class Result:
         mm, degrees = pose_difference(self.world_from_ct, world_from_background, self.anatomy.centroid)
         return {"world_from_ct": world_from_background.tolist(), "distance_mm": mm, "rotation_deg": degrees}
 
-    def save(self, folder: str | Path, override: str | None = None) -> None:
-        """Write result.json, the transforms, the overlays and report.html; each appears whole or not at all.
-
-        Parameters
-        ----------
-        folder
-            Made where it is missing.
-        override
-            Why a result that should not be used (rejected, or with changed inputs) is written all the same; every file but the pictures
-            carries it.
-        """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        content = replace(self.report, override=override)
-        comment = None if override is None else f"Override: {override}"
-        for view in content.views:
-            for kind, pictures in view.pictures.items():
-                for when, picture in zip(("after", "before"), reversed(pictures)):
-                    write_atomically(folder / f"{view.name}_{kind}_{when}.png", picture)
-        for name, kept in self.suggested_masks().items():
-            write_atomically(folder / f"{name}_mask.png", png(255 * kept[..., None].astype(np.uint8)))
-        write_transform(folder / "world_from_ct.tfm", self.world_from_ct, comment)
-        write_slicer_transform(folder / "world_from_ct.slicer.tfm", self.world_from_ct, comment)
-        write_report(folder / "report.html", [content])
-        write_atomically(folder / "result.json", json.dumps(self.to_json(override), indent=1) + "\n")
-
-    @cached_property
-    def report(self) -> CaseReport:
-        """The content of report.html, with its pictures."""
-        case, refined, prediction = (
-            self.case,
-            self.refined_by is not None,
-            self.assessment and self.assessment.prediction,
-        )
-        fit, pictures = self.refinement.fit, self._pictures()
-        start_similarity = self.similarity(self.start_world_from_ct) if refined else [None] * len(case.views)
-        assessed = {
-            name: {
-                "depth_mm": split.depth_mm,
-                "in_plane_mm": split.in_plane_mm,
-                "agreement": png(tile_map(xray, tiles)),
-            }
-            for name, xray, tiles, split in self._assessed()
-        }
-        return CaseReport(
-            name=case.name,
-            views=[
-                ViewReport(
-                    name=view.name,
-                    camera=summarise(view.camera, self.views[0].camera, view.xray.pixel_mm),
-                    pictures=pictures[i],
-                    similarity=fit.similarity[i],
-                    start_similarity=start_similarity[i],
-                    rotation_sd_deg=view.rotation_sd_deg,
-                    translation_sd_mm=view.translation_sd_mm,
-                    correction=correction(given.camera, view.camera),
-                    **assessed.get(view.name, {}),
-                )
-                for i, (given, view) in enumerate(zip(case.views, self.views, strict=True))
-            ],
-            verdict=self.verdict,
-            reasons=self.reasons,
-            predicted_tre_mm=self.predicted_tre_mm,
-            predicted_error=str(prediction) if prediction else "",
-            least_certain_rotation=self._least_certain_rotation(),
-            world_from_ct=self.world_from_ct,
-            start_world_from_ct=self.start_world_from_ct if refined else None,
-            centre_ct=self.anatomy.centroid,
-            method=f"{self.method}: {self.regressor}" if self.regressor else self.method,
-            landmarks=self.landmark_fit.residuals if self.landmark_fit else (),
-            errors=self.errors,
-            start_errors=self._errors(self.start_world_from_ct, case.views) if refined else None,
-            levels=[
-                Level(level.name, [step.cost for step in level.steps], [step.moved_mm for step in level.steps])
-                for level in self.refinement.levels
-            ],
-            seconds=self.seconds,
-            inputs=case.inputs,
-            software={
-                "MultiViewRegistration": __version__,
-                "refinement": self.refined_by or "none",
-                "device": self.device,
-                **({"fallback": self.compute_device.fallback_message} if self.compute_device.fallback_message else {}),
-            },
-        )
-
-    def _assessed(self) -> list[tuple]:
-        """Name, X-ray, compared tiles and error bounds of each view that was assessed."""
+    def assessed_views(self) -> dict[str, tuple[XRay, list[Tile], ViewSplit]]:
+        """X-ray, compared tiles and error bounds of each view that was assessed, by its name."""
         if self.assessment is None or self.assessment.features is None:
-            return []
+            return {}
         xrays = {view.name: view.xray for view in self.views}
         features, splits = self.assessment.features, self.assessment.splits
-        return [(split.name, xrays[split.name], features.tiles(nth), split) for nth, split in enumerate(splits)]
+        return {split.name: (xrays[split.name], features.tiles(nth), split) for nth, split in enumerate(splits)}
 
-    def _least_certain_rotation(self) -> str:
-        """ "rotation about the bone's long axis, below 1.20 degrees in 95 % of cases"; "" without an assessment."""
-        if self.assessment is None or self.assessment.least_certain_rotation is None:
-            return ""
-        degrees, axis = self.assessment.least_certain_rotation
-        axes = dict(zip(PATIENT_AXES, np.eye(3), strict=True))
-        names = {f"the patient's {name} axis": direction for name, direction in axes.items()}
-        if self.anatomy.structure:
-            points = self.anatomy.bone_points()
-            names = {
-                "the bone's long axis": np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2][0]
-            } | names
-        in_ct = rigid.inverse(self.world_from_ct)[:3, :3] @ axis
-        near = [name for name, each in names.items() if abs(each @ in_ct) >= np.cos(np.radians(NAMED_AXIS_DEG))]
-        return f"rotation about {near[0] if near else 'an oblique axis'}, below {degrees:.2f}\u00b0 in 95 % of cases."
-
-    def _pictures(self) -> list[dict[str, tuple[bytes, ...]]]:
-        """The picture files of each view, see `picture_files`; a thread for each."""
-        self.anatomy.projector(0)  # before threads would make it at the same time
-        pictures = [{} for _ in self.views]
-
-        def draw(nth: int) -> None:
-            given, corrected = self.case.views[nth], self.views[nth]
-            drrs = [self.anatomy.drr(corrected.camera, self.world_from_ct)]
-            if self.refined_by is not None:
-                drrs.insert(0, self.anatomy.drr(given.camera, self.start_world_from_ct))
-            pictures[nth] = picture_files(given.xray, drrs)
-
-        threads.run([partial(draw, nth) for nth in range(len(pictures))])
-        return pictures
-
-    def _errors(self, world_from_ct: np.ndarray, views: list[View]) -> metrics.Errors | None:
+    def errors_at(self, world_from_ct: np.ndarray, views: list[View]) -> metrics.Errors | None:
+        """Of a pose (4, 4) seen by these cameras, against the case's truth; None without one."""
         case = self.case
         if case.truth_world_from_ct is None:
             return None
@@ -380,11 +263,6 @@ def _origin(case: Case, view: View) -> dict[str, dict]:
     """The UIDs of a view's image, if it is DICOM."""
     image = case.dicom.views.get(view.name)
     return {"dicom": asdict(image)} if image else {}
-
-
-def write_report(path: Path, cases: list[CaseReport]) -> None:
-    """Write one HTML file about one or several registrations."""
-    write_atomically(path, report(cases, created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")))
 
 
 def software(compute_device: ComputeDevice) -> dict[str, str]:

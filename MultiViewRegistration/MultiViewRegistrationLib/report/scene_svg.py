@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ..figures.html_tree import tag
+from ..figures import tag
 from ..imaging.view import View
 from .html import STYLE, page
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..figures.html_tree import tag
-from ..figures.line_plot import Axis, Line, legend, line_plot
+from ..figures import Axis, Line, legend, line_plot, tag
 from ..geometry import rigid
 from ..io.files import staged
 from ..io.json_reader import printable

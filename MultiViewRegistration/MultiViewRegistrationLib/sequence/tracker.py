@@ -178,7 +178,8 @@ class Tracker:
                 pose, fit = _finished(objective, level, pose, self._pace.tolerance_mm)
             else:
                 tolerance_mm = level.tolerance_mm if self._anatomy.structure else COARSE_TOLERANCE_MM
-                pose, _, fit = minimise(objective, pose, iterations=level.iterations, tolerance_mm=tolerance_mm)
+                found = minimise(objective, pose, level.iterations, tolerance_mm)
+                pose, fit = found.world_from_ct, found.fit
             if not np.isfinite(fit.cost):
                 return None
         return Refinement(pose, fit, [], views, np.zeros(6), world_from_background=self._compared.world_from_background)
@@ -231,8 +232,8 @@ def _finished(
         step = -np.linalg.solve(fit.hessian + 1e-12 * np.eye(6), fit.gradient)
         if np.linalg.norm(step[3:]) + LEVER_MM * np.linalg.norm(step[:3]) <= tolerance_mm:
             return moved(pose, step, objective.pivot), fit
-    pose, _, fit = minimise(objective, pose, iterations=level.iterations, tolerance_mm=tolerance_mm)
-    return pose, fit
+    found = minimise(objective, pose, level.iterations, tolerance_mm)
+    return found.world_from_ct, found.fit
 
 
 def _tracked(number: int, how: str, found: Refinement, assessment: Assessment) -> Tracked:

@@ -12,11 +12,12 @@ from ..errors import InputError
 from ..imaging.view import SharedUnknowns
 from ..imaging.xray import RawImage, load_frames, recognised
 from ..io.case import Case
+from ..io.case_file import CaseFile
 from ..io.dicom_identity import image_origin, read_identity
 from ..mrml.case import frame_of, set_shared_unknowns, shared_unknowns_of
 from ..mrml.dicom import dicom_content, remember_identity
 from ..mrml.image import add_mask, set_source
-from ..mrml.loading import SHUTTER, ViewEntry, add_entry, name_of, read_views, source_node, white_of
+from ..mrml.loading import SHUTTER, AddView, name_of, read_views, source_node, white_of
 from ..mrml.registration import MAX_VIEWS, Registration
 from ..mrml.xray import ATTRIBUTE, XRayView
 from .geometry import header_content
@@ -63,8 +64,8 @@ def read(path: str | os.PathLike) -> Callable[[Registration], list[XRayView]]:
     path = Path(path)
     if path.suffix.lower() == ".json":
         case = Case.load(path)
-        entries = read_views(case, path)
-        return lambda registration: _add_entries(registration, entries, case.shared_unknowns)
+        views = read_views(case, CaseFile.read(path))
+        return lambda registration: _add_views(registration, views, case.shared_unknowns)
     frames = load_frames(path)
     content = {
         **_grey_values(frames[0]),
@@ -88,14 +89,14 @@ def _add_frames(
     return view
 
 
-def _add_entries(registration: Registration, entries: list[ViewEntry], shared: SharedUnknowns) -> list[XRayView]:
+def _add_views(registration: Registration, added: list[AddView], shared: SharedUnknowns) -> list[XRayView]:
     there = len(registration.xrays)
-    if there + len(entries) > MAX_VIEWS:
+    if there + len(added) > MAX_VIEWS:
         raise InputError(
-            f"X-rays: the case has {len(entries)} views, but with the {there} that are there no more than {MAX_VIEWS} can be "
+            f"X-rays: the case has {len(added)} views, but with the {there} that are there no more than {MAX_VIEWS} can be "
             "shown; remove some first."
         )
-    views = [add_entry(registration, entry) for entry in entries]
+    views = [add(registration) for add in added]
     known = {key: value for key, value in asdict(shared_unknowns_of(registration)).items() if value is not None}
     set_shared_unknowns(registration, SharedUnknowns(**{**asdict(shared), **known}))
     return views

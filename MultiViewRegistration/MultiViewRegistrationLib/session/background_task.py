@@ -1,4 +1,4 @@
-"""One piece of work in a thread of its own, watched from the main thread, which alone touches the scene."""
+"""Work in threads, watched from the main thread, which alone touches the scene."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from ..errors import InputError, collect_warnings
 from ..io.files import as_sent
+from .translation import _
 
 #: Seconds that a poll may wait. Slicer's event loop holds Python's lock, so that a thread gets on only while the main thread waits here.
 POLL_WAIT_S = 0.02
@@ -19,11 +21,33 @@ class Stopped(Exception):
     """The work was cancelled while it waited."""
 
 
-class Worker:
-    """Runs `work(tell)` in a thread. `tell(progress)` keeps the newest progress of each stage and returns False once `cancel` was called.
+_at_work: set[Worker] = set()
 
-    state: "running", "done", "failed" or "cancelled".   result: what the work returned.   message: why it failed, in a sentence.
-    warnings: what it warned of.
+
+def let_threads_run(seconds: float) -> bool:
+    """Wait so long for threads to get on, if there are any; whether there were."""
+    worker = next(iter(tuple(_at_work)), None)
+    if worker is not None:
+        worker.wait(seconds)
+    return worker is not None
+
+
+def await_threads(seconds: float) -> None:
+    """Give all threads so many seconds to end."""
+    until = monotonic() + seconds
+    for worker in tuple(_at_work):
+        worker.wait(max(0.0, until - monotonic()))
+
+
+class Worker:
+    """Runs `work(tell)` in a thread. `tell(progress)` keeps the newest of each stage and returns False once `cancel` was called.
+
+    Attributes
+    ----------
+    state : "running", "done", "failed" or "cancelled".
+    result : what the work returned.
+    message : why it failed, in a sentence.
+    warnings : what it warned of.
     """
 
     def __init__(self, work: Callable[[Callable[[Any], bool]], Any]) -> None:
@@ -32,17 +56,18 @@ class Worker:
         self._cancelled = False
         self._finished, self._lock = threading.Event(), threading.Lock()
         self._outcome: tuple[str, Any] = ("failed", "")
+        _at_work.add(self)
         threading.Thread(target=self._run, args=(work,), name="MultiViewRegistration", daemon=True).start()
 
     def poll(self, wait: float = POLL_WAIT_S):
-        """The newest progress of the first stage that was not taken yet, if any. It has not ended before all stages are taken.
+        """The newest progress of the first stage that was not taken yet, if any. The state is up to date after it.
 
-        A person sees each of them so, even where the work is done before the next poll. The state is up to date after it.
+        It has not ended before all stages are taken: a person sees each of them, however fast it was.
         """
         finished = self._finished.wait(wait)
         with self._lock:
             progress = self._told.popleft() if self._told else None
-        if finished and self.state == "running" and not self._told:
+        if finished and not self._told and self.state == "running":
             self.state, outcome = self._outcome
             if self.state == "done":
                 self.result = outcome
@@ -58,17 +83,20 @@ class Worker:
         """Whether it has ended, after so many seconds at most; None waits for good."""
         return self._finished.wait(seconds)
 
-    def result_for(self, tell: Callable[[Any], bool], progress: Any = None) -> Any:
-        """The result, for another worker's thread, which waits for it and tells `progress` meanwhile.
+    def result_for(self, tell: Callable[[Any], bool]) -> Any:
+        """The result, for another worker's thread, which waits for it.
 
-        InputError where this work failed; Stopped where the other is cancelled.
+        Raises
+        ------
+        InputError : where this work failed.
+        Stopped : where the other is cancelled.
         """
         while not self._finished.wait(0.1):
-            if tell(progress) is False:
+            if tell(None) is False:
                 raise Stopped
         state, outcome = self._outcome
         if state != "done":
-            raise InputError(outcome or "What this work needs was cancelled; begin it once more.")
+            raise InputError(outcome or _("What this work needs was cancelled; begin it once more."))
         return outcome
 
     def _tell(self, progress) -> bool:
@@ -87,34 +115,80 @@ class Worker:
                 finally:
                     self.warnings = [as_sent(sentence) for sentence in told]
             self._outcome = "done", result
-        except InputError as error:
-            self._outcome = "failed", as_sent(str(error))
-        except ModuleNotFoundError as error:
-            self._outcome = (
-                "failed",
-                (
-                    f"The Python package {error.name} is not installed, but this work needs it; begin it once more, and "
-                    "agree to its being installed."
-                ),
-            )
-        except MemoryError:
-            self._outcome = (
-                "failed",
-                "There is not enough memory for this work; close what is not needed, or crop the CT.",
-            )
-        except Exception as error:  # also Cancelled, which is known only where numba is
-            if not self._cancelled:  # a mistake of ours: a message, not the end of the host
-                logging.exception("MultiViewRegistration")
-                self._outcome = (
-                    "failed",
-                    f"The work ended with an error of the program, {type(error).__name__}: {as_sent(str(error))}",
-                )
+        except Exception as error:
+            if not self._cancelled:  # an interrupted library may raise anything
+                self._outcome = "failed", _failure(error)
         finally:
             if self._cancelled:
                 self._outcome = "cancelled", ""
                 self._told.clear()
+            _at_work.discard(self)
             self._finished.set()
 
 
 def _stage(progress) -> str:
     return getattr(progress, "stage", "")
+
+
+def _failure(error: Exception) -> str:
+    """What a person is told of an error; a mistake of ours is logged."""
+    if isinstance(error, InputError):
+        return as_sent(str(error))
+    if isinstance(error, ModuleNotFoundError):
+        return _(
+            "The Python package {name} is not installed, but this work needs it; begin it once more, and agree to its "
+            "being installed."
+        ).format(name=error.name)
+    if isinstance(error, MemoryError):
+        return _("There is not enough memory for this work; close what is not needed, or crop the CT.")
+    logging.error("MultiViewRegistration", exc_info=error)
+    return _("The work ended with an error of the program, {kind}: {error}").format(
+        kind=type(error).__name__, error=as_sent(str(error))
+    )
+
+
+class BackgroundValue:
+    """A value made in a thread, again whenever what it depends on has changed.
+
+    Attributes
+    ----------
+    value : the newest; None before the first, and where it cannot be made.
+    made_of : what that depends on.
+    """
+
+    def __init__(self) -> None:
+        self.value: Any = None
+        self.made_of: Any = None
+        self._begun_of: Any = None
+        self._worker: Worker | None = None
+
+    def update(self, of: Any, begin: Callable[[], Callable[[], Any] | None]) -> bool:
+        """Call it from a timer.
+
+        Parameters
+        ----------
+        of : what the value depends on now.
+        begin : called on the main thread; gives what the thread is to do, or None to try again later. An InputError means
+            that there is no value.
+
+        Returns
+        -------
+        Whether there is another value now.
+        """
+        if self._worker is not None:
+            self._worker.poll(0)
+            if self._worker.state == "running":
+                return False
+            self.value, self.made_of, self._worker = self._worker.result, self._begun_of, None
+            return True
+        if of == self._begun_of:
+            return False
+        try:
+            work = begin()
+        except InputError:
+            had = self.value is not None
+            self.value, self.made_of, self._begun_of = None, of, of
+            return had
+        if work is not None:
+            self._begun_of, self._worker = of, Worker(lambda tell: work())
+        return False

@@ -12,7 +12,7 @@ from ..geometry import rigid
 from ..mrml.fingerprint import fingerprint
 from ..mrml.registration import Registration
 from ..mrml.xray import ATTRIBUTE
-from .background_task import POLL_WAIT_S, Worker
+from .background_task import BackgroundValue
 from .history import Entry, History
 from .session import Session
 from .translation import _
@@ -22,42 +22,20 @@ class SimilarityUpdater:
     """Keeps `values`, the local NCC by the name of each used X-ray; empty before the first are found, or where none can be."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
-        self._of: tuple | None = None
-        self._worker: Worker | None = None
-        self.values: dict[str, float] = {}
+        self._session, self._measured = session, BackgroundValue()
 
-    def update(self, wait: float = POLL_WAIT_S) -> bool:
-        """Call it from a timer; whether there are new values.   wait: as `Worker.poll`, so that the thread gets on."""
-        if self._worker is None:
-            return self._begin()
-        self._worker.poll(wait)
-        if self._worker.state == "running":
-            return False
-        self.values, self._worker = self._worker.result or {}, None
-        return True
+    @property
+    def values(self) -> dict[str, float]:
+        return self._measured.value or {}
 
-    def _begin(self) -> bool:
-        """Measure where something has changed since; whether there is nothing to measure any more, so that there are no values."""
-        session = self._session
-        of = self._inputs()
-        if session.running or not session.drawing.at_rest or of == self._of:
-            return False
-        try:
-            find = session.find_similarity()
-        except InputError:  # an input is missing, or the CT is in no view; the sections of those say so
-            self._of, had, self.values = of, bool(self.values), {}
-            return had
-        if find is not None:
-            self._of, self._worker = of, Worker(lambda tell: find())
-        return False
-
-    def _inputs(self) -> tuple:
-        registration = self._session.registration
-        views = [
-            view.node.GetAttribute(ATTRIBUTE) for view in registration.xrays
-        ]  # cameras as they were corrected, too
-        return registration.world_from_ct.tobytes(), fingerprint(registration), *views
+    def update(self) -> bool:
+        """Call it from a timer; whether there are new values."""
+        session, registration = self._session, self._session.registration
+        cameras = [view.node.GetAttribute(ATTRIBUTE) for view in registration.xrays]  # as they were corrected, too
+        return self._measured.update(
+            (registration.world_from_ct.tobytes(), fingerprint(registration), *cameras),
+            lambda: None if session.running or not session.drawing.at_rest else session.find_similarity(),
+        )
 
 
 def result_similarity(registration: Registration) -> dict[str, float]:

@@ -17,7 +17,7 @@ def movement(result) -> list[tuple[str, list[tuple[int, float]]]]:
 
 def similarity(result) -> list[tuple[str, list[tuple[int, float]]]]:
     """Of each view its name and, by the step's number, its similarity; each level has its own, with its own resolution and windows."""
-    from ..registration.uncalibrated_views import uncalibrated_view_indices
+    from ..registration.cameras import uncalibrated_view_indices
 
     steps, alone = _steps(result), uncalibrated_view_indices(result.case.views, result.case.shared_unknowns)
     names = [

@@ -82,7 +82,7 @@ class Drawing:
         if anatomy is None or self.mode == "off":
             self._drawn, self._sharpening = {}, None
             return False
-        self._detectors = detectors(self._registration, self._detectors)
+        self._detectors = detectors(self._registration)
         wanted = {_name(detector): (detector, self._wanted(detector, anatomy)) for detector in self._detectors}
         self._drawn = {name: drawn for name, drawn in self._drawn.items() if name in wanted}
         stale = {name: (detector, of) for name, (detector, of) in wanted.items() if self._is_stale(name, detector, of)}

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..io.calibration.calibrated import CalibratedView
 from ..io.points import read_markups
-from ..io.pose_files import read_start_pose
+from ..io.transforms import read_start_pose
 from ..mrml.frames import lps_from_ras, ras_from_lps
 from ..mrml.landmarks import landmark_list
 from ..mrml.registration import Registration
@@ -198,7 +198,7 @@ PLACE_QUESTION = Question(
 
 
 def read_pose(path: str | os.PathLike, answers: dict[str, str]) -> Asked:
-    """world_from_ct (4, 4), LPS, from a file of `io.pose_files.read_start_pose`, as far as the answers to what it leaves open go."""
+    """world_from_ct (4, 4), LPS, from a file of `io.transforms.read_start_pose`, as far as the answers to what it leaves open go."""
     return ask(partial(read_start_pose, path), POSE_QUESTIONS, answers)
 
 

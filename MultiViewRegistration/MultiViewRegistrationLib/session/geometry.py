@@ -13,8 +13,7 @@ from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
 from ..io.cameras import Geometry, meeting_point, read_geometry, sees, settle
-from ..io.dicom_geometry import TABLE_MOVED, HeaderGeometry, read_header
-from ..io.dicom_views import moved_mm, share_isocentre
+from ..io.dicom_geometry import TABLE_MOVED, HeaderGeometry, moved_mm, read_header, share_isocentre
 from ..io.json_reader import JsonObject
 from ..mrml.frames import lps_from_ras
 from ..mrml.image import refresh

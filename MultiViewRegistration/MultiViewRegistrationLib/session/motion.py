@@ -14,7 +14,7 @@ from ..io.json_reader import printable
 from ..mrml import ct_3d
 from ..mrml.detector import DetectorPlane
 from ..mrml.frames import set_transform, transform_to_ras
-from ..mrml.nodes import product, remove_with_products
+from ..mrml.nodes import product, remove_product
 from ..mrml.registration import Registration
 from ..mrml.structures import OTHER, Shape, outlined, shape_of
 from .background_task import Worker
@@ -129,9 +129,7 @@ class OtherStructure:
     def remove(self) -> None:
         """Take it out of the scene."""
         for role in (OTHER, OTHER_TRANSFORM):
-            node = self._registration.node.GetNodeReference(role)
-            if node is not None:
-                remove_with_products(node)
+            remove_product(self._registration.node, role)
 
     def _look(self) -> bool:
         """Take the surface as soon as it is made; whether that is now."""

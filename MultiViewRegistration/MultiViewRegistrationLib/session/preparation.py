@@ -10,11 +10,11 @@ from pathlib import Path
 from threading import Lock, get_ident
 
 from ..errors import InputError
-from ..jobs.child_process import HIDDEN, python
+from ..jobs import HIDDEN, python
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
 from ..mrml.fingerprint import of_ct
 from ..mrml.registration import Registration
-from .background_task import POLL_WAIT_S, Worker
+from .background_task import BackgroundValue, Worker
 from .inputs import Inputs
 
 #: Seconds that a child process may compile.
@@ -106,14 +106,9 @@ class Preparation:
         self.message, self.stage = "", PREPARING
 
     @property
-    def under_way(self) -> bool:
-        """Whether the CT is not ready for DRRs yet."""
-        return self.worker is not None and self.worker.state == "running"
-
-    @property
-    def working(self) -> list[Worker]:
-        """The workers at work."""
-        return [worker for worker in (self.worker, self._rest) if worker is not None and worker.state == "running"]
+    def working(self) -> bool:
+        """Whether a CT is being made ready."""
+        return any(worker is not None and worker.state == "running" for worker in (self.worker, self._rest))
 
     def anatomy(self):
         """The `registration.prepared_ct.PreparedCT` of the CT as it is now; None where there is none yet."""
@@ -136,48 +131,39 @@ class Preparation:
         self.worker, self._of, self.message = worker, of_ct(self._inputs.registration), ""
         self._rest = Worker(lambda tell: prepare_for_registration(worker.result_for(tell), tell))
 
-    def begin(self, *, again: bool) -> list[Worker]:
-        """Have the CT made ready as it is now, where it is not. Returns the workers at another CT. InputError as `Inputs.ct`.
+    def begin(self, *, again: bool) -> None:
+        """Have the CT made ready as it is now, where it is not. InputError as `Inputs.ct`.
 
         again: also where that has failed before.
         """
         of, ct = of_ct(self._inputs.registration), self._inputs.ct()
-        if self.worker is not None and self._of == of and not (again and self.worker.state == "failed"):
-            return []
-        before, self.stage = self.working, PREPARING
-        self.follow(Worker(lambda tell: prepare_for_drr(ct, tell)))
-        return before
+        if self.worker is None or self._of != of or (again and self.worker.state == "failed"):
+            self.stage = PREPARING
+            self.follow(Worker(lambda tell: prepare_for_drr(ct, tell)))
 
     def look(self) -> bool:
         """Whether the CT has just become ready for DRRs, or failed to."""
-        before = self.under_way
-        for worker in self.working:
+        if self.worker is None:
+            return False
+        before = self.worker.state
+        for worker in (self.worker, self._rest):
             self.stage = worker.poll(0) or self.stage
-        self.message = self.worker.message if self.worker is not None else ""
-        return before and not self.under_way
+        self.message = self.worker.message
+        return before == "running" != self.worker.state
 
 
 class BoneSurfaceUpdater:
     """Has the surface of a registration's CT made, in a thread, where there is none of the CT as it is."""
 
     def __init__(self) -> None:
-        self._making: tuple[Worker, Registration, str] | None = None
-        self._tried = ""
+        self._made = BackgroundValue()
 
-    def follow(self, registration: Registration, wait: float = POLL_WAIT_S) -> None:
-        """Call it from a timer.   wait: as `Worker.poll`."""
-        of = of_ct(registration)
-        if self._making is not None:
-            worker, whose, made_of = self._making
-            worker.poll(wait)
-            if worker.state != "running":
-                self._making = None
-            if worker.state == "done" and (whose, made_of) == (registration, of):
-                put_surface(registration, worker.result)
-        elif registration.ct is not None and of != self._tried and not surface_is_current(registration):
-            self._tried = of  # whatever becomes of it
-            make = take_surface(registration)
-            self._making = Worker(lambda tell: make()), registration, of
+    def follow(self, registration: Registration) -> None:
+        """Call it from a timer."""
+        of = registration.node.GetID(), of_ct(registration)
+        made = self._made.update(of, lambda: None if surface_is_current(registration) else take_surface(registration))
+        if made and self._made.value is not None and self._made.made_of == of:
+            put_surface(registration, self._made.value)
 
 
 #: What a worker tells where the kernels have to be compiled.

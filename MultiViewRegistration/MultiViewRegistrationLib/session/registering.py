@@ -13,7 +13,7 @@ from time import monotonic, sleep
 import numpy as np
 
 from ..errors import InputError
-from ..jobs.progress import TimeLeft, left_in_words
+from ..jobs import TimeLeft, left_in_words
 from ..mrml.fingerprint import fingerprint, of_geometry
 from ..mrml.registration import CT_TRANSFORM, Registration
 from .background_task import Stopped, Worker
@@ -54,7 +54,7 @@ def by_baseline(case, anatomy, start: str, refinement: str, model: Path | None, 
     """
     from ..api import assess
     from ..geometry.landmarks import locate
-    from ..jobs.child_process import Job
+    from ..jobs import Job
 
     fit = locate(case.landmarks, case.cameras) if start == "landmarks" else None
     begun = (

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import InputError
-from ..jobs.child_process import Job
-from ..jobs.progress import ProgressRecord
+from ..jobs import Job, ProgressRecord
 from ..mrml import manual_pose
 from ..mrml.case import take_ct
 from ..mrml.fingerprint import of_ct
 from ..rendering.devices import AUTO
-from .background_task import POLL_WAIT_S, Worker
+from .background_task import BackgroundValue, Worker
 from .inputs import Inputs
 from .registering import write_child_case
+from .translation import _
 
 
 class RegressorTraining:
@@ -43,7 +43,9 @@ class RegressorTraining:
     @property
     def stage(self) -> str:
         """What is being done, in a few words."""
-        return "stopping" if self.ending else self.progress.stage if self.progress else "preparing the training"
+        if self.ending:
+            return _("stopping")
+        return self.progress.stage if self.progress else _("preparing the training")
 
     def poll(self) -> bool:
         """See how far it is; whether it has just ended. Takes milliseconds. On the main thread."""
@@ -89,44 +91,35 @@ DEFAULT_MINUTES = 2.0
 class Regressors:
     """What there is for one registration. `poll` follows a training, `look` the store; both take milliseconds.
 
-    models: `regressor.model_store.StoredModel` of the CT, the newest first, as the last look found them.
     training: the last `Training`, None before the first.
     """
 
     def __init__(self, inputs: Inputs) -> None:
         self._inputs, self._registration = inputs, inputs.registration
-        self.models: list = []
         self.training: RegressorTraining | None = None
-        self._of, self._again, self._look, self._then = "", True, None, self._find
+        self._found, self._looks = BackgroundValue(), 0
         self._trained_for = ""
 
     # The models
 
-    def look(self, wait: float = POLL_WAIT_S) -> bool:
-        """Look into the store, in a thread, whenever the CT is another one; whether the models are others now.   wait: as `Worker.poll`."""
-        of = of_ct(self._registration)
-        if of != self._of or self._again:
-            others = of != self._of and bool(self.models)
-            self.models = [] if others else self.models
-            self._of, self._again, self._look, self._then = of, False, Worker(lambda tell: _of_any_ct()), self._find
-            return others
-        if self._look is None:
-            return False
-        self._look.poll(wait)
-        if self._look.state == "running":
-            return False
-        done, self._look = self._look, None
-        self._then(done.result or [])
-        return self._look is None
+    @property
+    def models(self) -> list:
+        """`regressor.model_store.StoredModel` of the CT, the newest first, as the last look found them."""
+        made_of = self._found.made_of
+        return self._found.value or [] if made_of and made_of[0] == of_ct(self._registration) else []
+
+    def look(self) -> bool:
+        """Look into the store, in a thread, whenever the CT is another one; whether the models are others now."""
+        return self._found.update((of_ct(self._registration), self._looks), self._take)
 
     def look_again(self) -> None:
         """Have the next `look` look into the store anew."""
-        self._again = True
+        self._looks += 1
 
     @property
     def looked(self) -> bool:
         """Whether `models` are those of the CT as it is."""
-        return self._of == of_ct(self._registration) and not self._again and self._look is None
+        return self._found.made_of == (of_ct(self._registration), self._looks)
 
     @property
     def model(self) -> Path | None:
@@ -154,14 +147,16 @@ class Regressors:
 
         if self._chosen is None or model_store.is_in_store(self._chosen):
             return ""
-        return f"The regressor that was chosen, {self._chosen.name}, is not there any more: choose another one, or train one."
+        return _(
+            "The regressor that was chosen, {name}, is not there any more: choose another one, or train one."
+        ).format(name=self._chosen.name)
 
     def missing(self) -> str:
         """Why a registration cannot begin with a regressor, a sentence; "" where it can, as far as can be known."""
         if self.gone:
             return self.gone
         if self.model is None and self.looked:
-            return "There is no regressor for this CT: train one, or choose another start."
+            return _("There is no regressor for this CT: train one, or choose another start.")
         return ""
 
     # The training
@@ -171,18 +166,13 @@ class Regressors:
         """Whether a training is."""
         return self.training is not None and self.training.state == "running"
 
-    @property
-    def worker(self) -> Worker | None:
-        """The thread that prepares it, as long as that does."""
-        return self.training.worker if self.is_training and self.training.worker.state == "running" else None
-
     def train(self, minutes: float = DEFAULT_MINUTES, unfinished=None) -> None:
         """Begin to train a network for the CT and these X-rays. InputError as `Inputs.case`, and while a training is under way.
 
         unfinished: a `StoredModel` to go on with, for as long as it was to be trained.
         """
         if self.is_training:
-            raise InputError("Regressor: a training is under way, expected none; wait for it, or cancel it.")
+            raise InputError(_("Regressor: a training is under way, expected none; wait for it, or cancel it."))
         case = self._inputs.case(placed=manual_pose.ct_is_seen(self._registration))
         self.training = RegressorTraining(case, minutes, unfinished and unfinished.folder)
         self._trained_for = of_ct(self._registration)
@@ -215,29 +205,13 @@ class Regressors:
             else None
         )
 
-    def _find(self, of_any_ct: list) -> None:
-        """Find those of this CT, which is taken, and costs time and memory, only where there are some of any."""
-        self.models = []
-        if not of_any_ct or self._registration.ct is None:
-            return
-        try:
-            take = take_ct(self._registration)
-        except InputError:  # section CT tells
-            return
-        self._look, self._then = Worker(lambda tell: _of_ct(take)), self._keep
+    def _take(self) -> Callable[[], list]:
+        """What finds those of this CT, which costs time and memory only where there are some of any."""
+        take = take_ct(self._registration)
 
-    def _keep(self, models: list) -> None:
-        self.models = models
+        def find() -> list:
+            from ..regressor import model_store
 
+            return model_store.models_of(model_store.ct_sha256(take())) if model_store.all_models() else []
 
-def _of_any_ct() -> list:
-    from ..regressor import model_store
-
-    return model_store.all_models()
-
-
-def _of_ct(take: Callable) -> list:
-    from ..regressor import model_store
-    from ..regressor.model_store import ct_sha256
-
-    return model_store.models_of(ct_sha256(take()))
+        return find

@@ -73,8 +73,10 @@ def write_result(
     case = session.case() if set(kinds) & set(CASE_KINDS) else None
 
     def write() -> list[Path]:
+        from ..report.result_page import save_result  # it needs Pillow
+
         try:
-            finding().save(folder, override=stale_reason or None)
+            save_result(finding(), folder, override=stale_reason or None)
         except OSError as error:
             raise InputError(
                 f"{folder}: the result cannot be written there ({error.strerror or error}), expected a folder with room that "
@@ -104,8 +106,10 @@ def take_messages(session: Session, *, override: bool = False) -> Callable[[], t
     stale_reason, finding = require_settled(session, override), session.find_result()
 
     def make() -> tuple[RegistrationExport, Messages]:
+        from ..report.result_page import save_result
+
         with tempfile.TemporaryDirectory(prefix="mvreg-link-", ignore_cleanup_errors=True) as folder:
-            finding().save(folder, override=stale_reason or None)
+            save_result(finding(), folder, override=stale_reason or None)
             exported = RegistrationExport.read(folder)
             return exported, messages_of(exported)
 

@@ -241,17 +241,6 @@ class Sequence:
             self._keep()
         self.player.show_newest()
 
-    @property
-    def workers(self) -> list[Worker]:
-        """Those at work."""
-        at_work = [
-            self.tracking and self.tracking.worker,
-            self.player and self.player.under_way,
-            self.other and self.other.worker,
-            self.seeking and self.seeking[1],
-        ]
-        return [worker for worker in at_work if worker is not None]
-
 
 def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadTrack:
     """Reads a track.json, or the one in a folder, with its case, in any thread. InputError for what is wrong in either.

@@ -17,7 +17,7 @@ from ..mrml.fingerprint import fingerprint
 from ..mrml.loading import camera_content
 from ..mrml.registration import Registration
 from . import preparation, registering
-from .background_task import POLL_WAIT_S, Worker
+from .background_task import POLL_WAIT_S, Worker, await_threads, let_threads_run
 from .drawing import Drawing
 from .history import Entry, History
 from .igtl_connection import IgtlConnection
@@ -63,7 +63,6 @@ class Session(Inputs):
         self._run: RunningRegistration | None = None
         self._background_task: tuple[Worker, Callable[[Any], object]] | None = None
         self._preparation = Preparation(self)
-        self._ending: list[Worker] = []
         self.drawing = Drawing(registration, lambda: self._preparation.anatomy(), self.xray)
         self._results: dict[str, object] = {}
 
@@ -147,13 +146,13 @@ class Session(Inputs):
 
     def ready(self) -> Callable[[Callable], Any]:
         """Begin to make the CT ready; what gives its `registration.prepared_ct.PreparedCT` to a worker's thread. InputError as `ct`."""
-        self._begin_to_prepare(again=True)
+        self._preparation.begin(again=True)
         return self._preparation.all_ready()
 
     def prepare(self) -> bool:
         """Whether the CT is ready for DRRs; if not, begin to make it ready, once the packages for it are installed. InputError as `ct`."""
         if self._preparation.anatomy() is None and find_spec("numba"):
-            self._begin_to_prepare(again=False)
+            self._preparation.begin(again=False)
         return self._preparation.anatomy() is not None
 
     def poll(self, wait: float = POLL_WAIT_S) -> bool:
@@ -161,7 +160,8 @@ class Session(Inputs):
 
         Never raises: `message` tells what went wrong. Where the registration has left its scene, all work is cancelled and forgotten.
         """
-        self._let_threads_run(wait)
+        if not let_threads_run(wait) and self.igtl.open:
+            sleep(min(wait, IGTL_SLEEP_S))
         if self.registration.scene is None:
             return self._reset()
         self._check_igtl()
@@ -170,24 +170,17 @@ class Session(Inputs):
 
     def cancel(self) -> None:
         """Make an end of the work under way, at once; the CT goes back to where it was, unless it was moved meanwhile."""
-        if self._background_task is not None:
-            self._ending.append(self._background_task[0])
-            self._background_task = None
-        self._ending += self.sequence.workers
+        self._background_task = None
         self.sequence.cancel()
-        run = self._run
-        if run is not None:
-            run.worker.cancel()
-            run.put_back()
-            self._ending.append(run.worker)
+        if self._run is not None:
+            self._run.worker.cancel()
+            self._run.put_back()
             self._run, self.ended = None, "cancelled"
 
     def stop(self, patience: float = STOP_TIMEOUT_S) -> None:
         """Cancel, and give threads so many seconds to end: when the panel is left. A training takes minutes, and goes on."""
         self.cancel()
-        until = monotonic() + patience
-        for worker in self._ending:
-            worker.wait(max(0.0, until - monotonic()))
+        await_threads(patience)
 
     def finish(self) -> None:
         """Poll until the work under way has ended. InputError where it failed."""
@@ -272,9 +265,6 @@ class Session(Inputs):
 
     # Within
 
-    def _begin_to_prepare(self, *, again: bool) -> None:
-        self._ending += self._preparation.begin(again=again)
-
     def _check_preparation(self) -> bool:
         """Whether it has just ended."""
         ended = self._preparation.look()
@@ -333,29 +323,12 @@ class Session(Inputs):
                 f"The result could not be taken because of an error of the program, {type(error).__name__}: {error}"
             )
 
-    def _let_threads_run(self, wait: float) -> None:
-        """Let the threads get on for so many seconds, if there are any: Python's lock is free only while this waits."""
-        asked = [
-            self._run and self._run.worker,
-            self._background_task and self._background_task[0],
-            *self._preparation.working,
-            self.regressors.worker,
-            *self.sequence.workers,
-        ]
-        working = [*filter(None, asked), *self._ending]
-        if working:
-            working[0].wait(wait)
-        elif self.igtl.open:
-            sleep(min(wait, IGTL_SLEEP_S))
-        self._ending = [worker for worker in self._ending if not worker.wait(0)]
-
     def _reset(self) -> bool:
         """Cancel all work; whether there was any."""
         working = self.running or bool(self.preparing) or self.regressors.is_training
         self.cancel()
         self.regressors.cancel()
         self.igtl.close()
-        self._ending += self._preparation.working
         self._preparation, self._results, self.sequence = Preparation(self), {}, Sequence(self)
         return working
 

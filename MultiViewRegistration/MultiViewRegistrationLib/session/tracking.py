@@ -14,7 +14,7 @@ from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, ViewFile
 from ..io.json_reader import printable
 from ..io.sequence import FrameFiles
-from ..jobs.progress import TimeLeft, left_in_words
+from ..jobs import TimeLeft, left_in_words
 from ..mrml.case import any_voxels, raw_of
 from ..mrml.image import show_frame
 from ..mrml.loading import greys_of, name_of

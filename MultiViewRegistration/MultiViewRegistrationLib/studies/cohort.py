@@ -2,8 +2,15 @@
 
     evaluation = evaluate_cohort(paths, EvaluationSetup(starts=20), scheduler="tcp://127.0.0.1:8786", folder=Path("cohort"))
 
-The record of each case is in a folder that all processes see (`cohort_worker`). A recorded case is not registered again, so that a
-stopped evaluation resumes where it was. The tables do not depend on which process did what, or when.
+The record of each case is in a folder that all processes see. A recorded case is not registered again, so that a stopped evaluation
+resumes where it was. The tables do not depend on which process did what, or when.
+
+    <folder>/plan-<hash>.json       the cases' paths and how they are evaluated
+    <folder>/<hash>.json            the record of one case evaluated in one way
+    <folder>/models/<hash>          a regressor that was trained for the cohort, and <hash>.json the record of its training
+
+All that is sent to a worker is a task's name, this folder, the name of the plan in it, and numbers of cases; all that it sends back is a
+word. Names are hashes, so that neither they nor what is sent between processes tells anything of a patient.
 """
 
 from __future__ import annotations
@@ -12,27 +19,44 @@ import base64
 import logging
 import os
 import secrets
+import shutil
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .. import __version__
 from ..errors import InputError
-from ..regressor.model_store import data_folder
+from ..io.case import Case, hashes
+from ..io.case_file import CaseFile
+from ..io.files import sha256
+from ..registration.prepared_ct import warm_up
+from ..regressor.learning import train
+from ..regressor.model_store import Card, all_models, ct_sha256, data_folder
 from ..rendering.threads import available_threads
-from . import cohort_worker
-from .cohort_worker import Plan, Record, regressor_group
-from .evaluation import MAX_PICTURES, CaseOutcome, Evaluation, EvaluationSetup, FailedCase, MotionOutcome, check
-from .motion_check import Motion
+from .evaluation import (
+    MAX_PICTURES,
+    EvaluatedCase,
+    Evaluation,
+    EvaluationSetup,
+    Progress,
+    Row,
+    check,
+    evaluate_case,
+    motions,
+)
+from .records import digest, read_record, write_record
 from .tables import grouped
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
 #: The scheduler that is none: a cluster of processes on this computer, as long as the evaluation takes.
 LOCAL = "local"
@@ -40,12 +64,94 @@ HOST = "127.0.0.1"
 #: Of a case during which one worker after another ended.
 ENDED = "the worker that had it ended unexpectedly, again and again, perhaps for want of memory; use fewer workers."
 _CONNECT_SECONDS = 10.0
+#: How a task ended: done now, kept from before, failed; or not begun, as the worker does not see the folder or has another version.
+DONE, KEPT, FAILED, UNSEEN, OTHER_VERSION = "done", "kept", "failed", "unseen", "other version"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which cases are evaluated, and how.
+
+    Parameters
+    ----------
+    cases : absolute paths.
+    setup : fields of the `EvaluationSetup`.
+    minutes : of training a regressor for each group of cases, None for no training.
+    groups : the `regressor_group` of each case, "" of one that cannot be read; none where no regressors are trained.
+    version : of the program.
+    """
+
+    cases: list[str]
+    setup: Row
+    minutes: float | None
+    groups: list[str]
+    version: str = __version__
+
+    def write(self, folder: Path) -> str:
+        """Write it into the cohort's folder; returns its name there, the same for the same plan."""
+        name = f"plan-{digest(asdict(self))}.json"
+        write_record(folder / name, asdict(self))
+        return name
+
+    def evaluation(self, number: int, folder: Path) -> EvaluationSetup:
+        """How a case is registered, with the regressor that was trained for it. InputError where that failed, with the reason."""
+        setup = EvaluationSetup(**self.setup)
+        if not self.groups:
+            return setup
+        training = Record.read(self.training(folder, number))
+        if training is None or training.error:
+            reason = training.error if training else "its worker ended."
+            raise InputError(f"no regressor could be trained for it: {reason}")
+        return replace(setup, model=self.model(folder, number))
+
+    def record(self, folder: Path, number: int) -> Path:
+        """The file with the record of a case."""
+        return folder / f"{digest([self.cases[number], self.setup, self.minutes])}.json"
+
+    def model(self, folder: Path, number: int) -> Path:
+        """The folder of the regressor that is trained for a case, and others of its group."""
+        return folder / "models" / digest([self.groups[number], self.minutes, self.setup["seed"], self.setup["device"]])
+
+    def training(self, folder: Path, number: int) -> Path:
+        """The file with the record of that training."""
+        return self.model(folder, number).with_suffix(".json")
+
+
+@dataclass(frozen=True)
+class Record:
+    """The result of a task, as plain data.
+
+    Parameters
+    ----------
+    fingerprint : of all that it depends on: files, setup, the program's version; "" where it failed.
+    outcome : of a case, see `evaluation`, or the steps of a training; None where it failed.
+    pictures : JPEG files as base64, by name.
+    world_from_ct, anatomy : of a case without truth, the pose and the hash of its CT, for the motion from one image to the next.
+    error : why it failed, in a sentence.
+    warnings : that were given on the way.
+    """
+
+    fingerprint: str = ""
+    outcome: Row | None = None
+    pictures: dict[str, str] = field(default_factory=dict)
+    world_from_ct: list[list[float]] | None = None
+    anatomy: str = ""
+    error: str = ""
+    warnings: Sequence[str] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> Record | None:
+        """None where there is none, or what is there is none."""
+        try:
+            return cls(**read_record(path))
+        except (OSError, InputError, TypeError):
+            return None
 
 
 def evaluate_cohort(
     paths: Sequence[Path],
     setup: EvaluationSetup,
-    progress: Callable[[float, str], object] = lambda fraction, stage: None,
+    progress: Progress = lambda fraction, stage: None,
     *,
     scheduler: str = LOCAL,
     workers: int | None = None,
@@ -77,32 +183,23 @@ def evaluate_cohort(
             f"--minutes: found {minutes:g}, expected more than 0 and less than 10000, a start by a regressor, and no --model; "
             "correct it, or leave it out."
         )
-    setup = replace(setup, model=setup.model and str(Path(setup.model).resolve()))
+    setup = replace(setup, model=setup.model and str(Path(str(setup.model)).resolve()))
     folder = (folder or data_folder() / "cohorts").resolve()
     cases = [str(Path(path).resolve()) for path in paths]
     plan = Plan(cases, setup.to_json(), minutes, list(map(_group, cases)) if minutes else [])
-    name = plan.write(folder)
-    trainings, every = _alike(plan.groups), [[number] for number in range(len(cases))]
-    total = len(trainings) + len(cases)
+    tasks = {"train": ("regressors", _alike(plan.groups)), "evaluate": ("cases", [[n] for n in range(len(cases))])}
+    done, total = 0, sum(len(numbers) for _, numbers in tasks.values())
+    lost: set[int] = set()
     with _client(scheduler, workers, total) as client:
-
-        def run(task: str, numbers: Sequence[Sequence[int]], before: int, what: str) -> set[int]:
-            def tell(done: int) -> None:
-                progress((before + done) / total, f"{done} of {len(numbers)} {what}")
-
-            return _run(client, task, numbers, folder, name, tell)
-
         progress(0.0, "waiting for workers")
-        run("train", trainings, 0, "regressors")
-        lost = run("evaluate", every, len(trainings), "cases")
-        records = [None if number in lost else _read(plan, folder, number) for number in range(len(cases))]
-        outcomes, failed, pictures = _gathered(plan, records)
-        groups = _alike([record.anatomy if record and record.world_from_ct else "" for record in records])
-        groups = [group for group in groups if len(group) > 1]
-        run("compare", groups, total - len(groups), "motions")
-    if not outcomes:
-        raise InputError(f"evaluate: none of {len(cases)} cases could be evaluated; of the first: {failed[0].error}")
-    return Evaluation(outcomes, _motions(plan, folder, groups), setup, pictures, True, failed)
+        for task, (what, numbers) in tasks.items():
+
+            def tell(here: int, before: int = done, of: int = len(numbers), what: str = what) -> None:
+                progress((before + here) / total, f"{here} of {of} {what}")
+
+            lost = _run(client, task, numbers, folder, plan.write(folder), tell)
+            done += len(numbers)
+    return _gathered(plan, folder, setup, lost)
 
 
 def _group(path: str) -> str:
@@ -121,48 +218,44 @@ def _alike(keys: Sequence[str]) -> list[list[int]]:
     return [group for _, group in grouped(places, lambda place: (keys[place],))]
 
 
-def _read(plan: Plan, folder: Path, number: int) -> Record:
-    record = Record.read(plan.record(folder, number))
-    if record is None:
-        raise InputError(
-            f"{folder}: a worker's record is missing, expected a folder that this computer and all workers share; "
-            "name one with --records."
-        )
-    return record
-
-
-def _gathered(
-    plan: Plan, records: Sequence[Record | None]
-) -> tuple[list[CaseOutcome], list[FailedCase], dict[str, bytes]]:
-    """Outcomes, failures and pictures of the cases, in their order; repeats the workers' warnings. A lost case has no record."""
-    outcomes, failed, pictures = [], [], {}
-    for case, found in zip(plan.cases, records, strict=True):
-        record = found or Record(error=ENDED)
+def _gathered(plan: Plan, folder: Path, setup: EvaluationSetup, lost: set[int]) -> Evaluation:
+    """What is in the records of the cases, in their order; repeats the workers' warnings. A lost case has no record."""
+    found, poses = Evaluation([], [], setup, shared=True), {}
+    for number, case in enumerate(plan.cases):
+        record = Record(error=ENDED) if number in lost else Record.read(plan.record(folder, number))
+        if record is None:
+            raise InputError(
+                f"{folder}: a worker's record is missing, expected a folder that this computer and all workers share; "
+                "name one with --records."
+            )
         for warning in (*record.warnings, *filter(None, [record.error])):
             warnings.warn(f"{case}: {warning}", stacklevel=3)
-        if record.error:
-            failed.append(FailedCase(case, record.error))
+        if record.outcome is None:
+            found.failed.append({"case": case, "error": record.error})
             continue
-        kept = list(record.pictures)[: MAX_PICTURES - len(pictures)]
-        pictures |= {name: base64.b64decode(record.pictures[name]) for name in kept}
-        outcomes.append(CaseOutcome.from_json(record.outcome, kept))
-    return outcomes, failed, pictures
+        kept = list(record.pictures)[: MAX_PICTURES - len(found.pictures)]
+        found.pictures.update((name, base64.b64decode(record.pictures[name])) for name in kept)
+        for run in record.outcome["runs"]:
+            run["picture"] = run["picture"] if run["picture"] in kept else None
+        found.cases.append(record.outcome)
+        if record.world_from_ct:
+            poses.setdefault(record.anatomy, []).append((case, np.array(record.world_from_ct)))
+    if not found.cases:
+        raise InputError(
+            f"evaluate: none of {len(plan.cases)} cases could be evaluated; of the first: {found.failed[0]['error']}"
+        )
+    return replace(found, motions=[motion for group in poses.values() for motion in _motions(group)])
 
 
-def _motions(plan: Plan, folder: Path, groups: Sequence[Sequence[int]]) -> list[MotionOutcome]:
-    """From one image of a structure to another, for the cases without truth."""
-    found = []
-    for group in groups:
-        record = Record.read(plan.motion(folder, group))
-        if record is None or record.error:
-            reason = record.error if record else "its worker ended."
-            warnings.warn(f"The motion from image to image was not found: {reason}", stacklevel=3)
-        else:
-            found += record.outcome["motions"]
-    return [
-        MotionOutcome(**{**content, "motion": Motion(**content["motion"])})
-        for *_, content in sorted(found, key=lambda each: each[:2])
-    ]
+def _motions(group: Sequence[tuple[str, np.ndarray]]) -> list[Row]:
+    """From one image of a structure to another, of cases without truth and their poses."""
+    registered: list[tuple[Case, np.ndarray]] = []
+    if len(group) > 1:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # repeated from the worker's record
+            for path, pose in group:
+                registered.append((Case.load(path, registered[-1][0] if registered else None), pose))
+    return motions(registered)
 
 
 @contextmanager
@@ -195,27 +288,27 @@ def _client(scheduler: str, workers: int | None, tasks: int) -> Iterator[Client]
             memory_limit=None,
             silence_logs=logging.CRITICAL,
             env={"MVREG_THREADS": str(max(1, threads // count))},
-            preload=[cohort_worker.__name__],
+            preload=[__name__],
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
         try:
             yield client
         except BaseException:
-            _end(cluster)
+            for nanny in cluster.workers.values():  # end the workers at once: what they are at is not waited for
+                nanny.auto_restart = False
+                with suppress(OSError, TypeError):  # it has just ended, or not begun
+                    os.kill(nanny.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
             raise
 
 
-def _end(cluster: LocalCluster) -> None:
-    """End the workers at once: what they are at is not waited for."""
-    for nanny in cluster.workers.values():
-        nanny.auto_restart = False
-        with suppress(OSError, TypeError):  # it has just ended, or not begun
-            os.kill(nanny.pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+def dask_setup(worker: object) -> None:
+    """Dask calls it in each process that the program itself starts: Ctrl-C is for the program, which ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _run(
-    client: Client, task: str, numbers: Sequence[Sequence[int]], folder: Path, plan: str, tell: Callable[[int], None]
+    client: Client, task: str, numbers: Sequence[list[int]], folder: Path, plan: str, tell: Callable[[int], None]
 ) -> set[int]:
     """Have workers do a task for each group of cases; which of them, by their places, ended their workers again and again.
 
@@ -225,8 +318,7 @@ def _run(
 
     token = secrets.token_hex(8)  # other cohorts may be with the same scheduler
     keys = [f"mvreg-{token}-{place}" for place in range(len(numbers))]
-    more = {"task": task, "folder": str(folder), "plan": plan}
-    futures = client.map(cohort_worker.work, list(map(list, numbers)), key=keys, pure=False, **more)
+    futures = client.map(work, numbers, key=keys, pure=False, task=task, folder=str(folder), plan=plan)
     lost = set()
     for done, future in enumerate(as_completed(futures, loop=client.loop), start=1):
         error = future.exception()
@@ -239,15 +331,139 @@ def _run(
                 f"--scheduler: its workers cannot run this program ({type(error).__name__}: {error}); install it there, in "
                 f"version {__version__}."
             )
-        elif future.result() == cohort_worker.UNSEEN:
+        elif future.result() == UNSEEN:
             raise InputError(
                 f"{folder}: a worker does not see this folder, expected one that this computer and all workers share; name one "
                 "with --records."
             )
-        elif future.result() == cohort_worker.OTHER_VERSION:
+        elif future.result() == OTHER_VERSION:
             raise InputError(
                 f"--scheduler: found another version of this program on a worker, expected {__version__} as here; install that "
                 "there."
             )
         tell(done)
     return lost
+
+
+#: A worker does one thing at a time, on all its threads, and keeps the CT for the next case.
+_busy = Lock()
+_last: EvaluatedCase | None = None
+
+
+def work(numbers: Sequence[int], task: str, folder: str, plan: str) -> str:
+    """Do a task of a plan, unless that was done before with the same files, setup and version; returns how it ended.
+
+    What is wrong with a case is written down, not raised: Dask logs what is raised, and messages name files.
+
+    Parameters
+    ----------
+    numbers : of the cases.
+    task : "evaluate" the case; or "train" the regressor that the cases share, with the first of them that can be loaded.
+    folder, plan : of the cohort, and the name of its plan there.
+    """
+    try:
+        read = Plan(**read_record(Path(folder, plan)))
+    except OSError:
+        return UNSEEN
+    if read.version != __version__:
+        return OTHER_VERSION
+    with _busy:
+        return {"evaluate": _evaluate, "train": _train}[task](read, numbers, Path(folder))
+
+
+def _kept(path: Path, fingerprint: Callable[[], str], make: Callable[[], Record]) -> str:
+    """Have a record made and written, unless it is there and its fingerprint is the same."""
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("default")
+        try:
+            now, before = fingerprint(), Record.read(path)
+            if before and before.outcome and before.fingerprint == now:
+                return KEPT
+            record = replace(make(), fingerprint=now)
+        except InputError as error:
+            record = Record(error=str(error))
+        except MemoryError:
+            record = Record(error="not enough memory; use fewer workers, or crop the CT to what the X-rays show.")
+        except Exception as error:  # of one case of hundreds: the others go on
+            record = Record(error=f"{type(error).__name__}: {error}")
+    messages = dict.fromkeys(str(each.message) for each in given if issubclass(each.category, UserWarning))
+    write_record(path, asdict(replace(record, warnings=list(messages))))
+    return DONE if record.outcome else FAILED
+
+
+def _evaluate(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
+    (number,) = numbers
+    path = plan.cases[number]
+
+    def fingerprint() -> str:
+        inputs, _ = hashes(check(path))
+        return digest([plan.version, plan.setup, inputs, _weights(plan.evaluation(number, folder))])
+
+    def make() -> Record:
+        global _last
+        warm_up()
+        last, _last = _last, None  # what a case leaves half done is not kept
+        done = _last = evaluate_case(path, plan.evaluation(number, folder), last=last)
+        pictures = {name: base64.b64encode(data).decode() for name, data in done.pictures.items()}
+        pose = None if done.world_from_ct is None else done.world_from_ct.tolist()
+        return Record("", done.outcome, pictures, pose, digest(done.case.anatomy_key))
+
+    return _kept(plan.record(folder, number), fingerprint, make)
+
+
+def _weights(setup: EvaluationSetup) -> list[str]:
+    """Hashes of the regressors on which a case's outcome depends: the one that is given or was trained for it, or any in the store."""
+    if setup.start not in ("regressor", "auto"):
+        return []
+    if setup.model:
+        return [Card.read(Path(str(setup.model))).weights_sha256]
+    return sorted(each.card.weights_sha256 for each in all_models() if each.finished)
+
+
+def _train(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
+    path = plan.training(folder, numbers[0])
+    before = Record.read(path)
+    for number in numbers if before and before.outcome else ():
+        with suppress(InputError, OSError):
+            if before.fingerprint == _ct_fingerprint(plan, number):
+                return KEPT
+    for number in numbers:
+        came = _kept(path, lambda n=number: _ct_fingerprint(plan, n), lambda n=number: _trained(plan, n, folder))
+        if came != FAILED:
+            return came
+    return FAILED
+
+
+def _ct_fingerprint(plan: Plan, number: int) -> str:
+    """Of the files on which a case's regressor depends. InputError for a case that cannot be read."""
+    file = CaseFile.read(plan.cases[number])
+    return digest([sha256(part.path) for part in (file.ct, file.mask) if part])
+
+
+def _trained(plan: Plan, number: int, folder: Path) -> Record:
+    """Train a case's regressor, or resume its training; returns the record. InputError where that cannot be."""
+    case, model = Case.load(plan.cases[number]), plan.model(folder, number)
+    setup = EvaluationSetup(**plan.setup)
+    card: Any = None
+    with suppress(InputError):
+        card = Card.read(model)
+    begun = card is not None and card.ct_sha256 == ct_sha256(case.ct)
+    if not begun:  # it was stopped before anything was saved, or is of what the CT was before
+        shutil.rmtree(model, ignore_errors=True)
+    if not begun or not card.finished:
+        more = {"minutes": plan.minutes, "seed": setup.seed, "resume": begun, "device": setup.method.trains_on}
+        card = train(case, model, **more).card
+    return Record("", {"steps": card.done, "error_mm": card.error_mm, "device": card.device})
+
+
+def regressor_group(file: CaseFile) -> str:
+    """The same for cases that share a regressor: those with the same file of the CT, cameras, nominal pose and range."""
+    cameras = [
+        [g.projection_matrix.tolist(), None]
+        if g.camera is None
+        else [g.camera.projection_matrix.tolist(), g.camera.size]
+        for g in (view.geometry for view in file.views)
+    ]
+    mask = file.mask and str(file.mask.path.resolve())
+    pose = file.world_from_ct is not None and file.world_from_ct.tolist()
+    return digest([str(file.ct.path.resolve()), file.ct_unit, mask, cameras, pose, file.search, file.training])

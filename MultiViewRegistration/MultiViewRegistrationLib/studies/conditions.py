@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
+
+from ..geometry import rigid
+from ..imaging.view import View
+from ..imaging.xray import XRay
+from .statistics import perturbed
 
 #: At least so many registrations, however many CTs there are.
 MIN_REGISTRATIONS = 2000
@@ -16,22 +22,8 @@ PARTS = ("body", "bone")
 #: Views and the angle between the first and the others, degrees.
 GEOMETRIES = ((1, 0), (2, 15), (2, 30), (2, 45), (2, 60), (2, 90), (3, 30), (3, 60), (3, 90))
 NUISANCES = (
-    "blades",
-    "shutters",
-    "round field",
-    "saturated",
-    "text",
-    "tools",
-    "wires",
-    "rods",
-    "prosthesis",
-    "contrast",
-    "cast",
-    "table",
-    "scatter",
-    "weak",
-    "motion",
-    "neighbours",
+    *("blades", "shutters", "round field", "saturated", "text", "tools", "wires", "rods"),
+    *("prosthesis", "contrast", "cast", "table", "scatter", "weak", "motion", "neighbours"),
 )
 #: One of each of these at once.
 TOGETHER = (
@@ -43,15 +35,72 @@ TOGETHER = (
     ("scatter", "weak"),
     ("motion", "neighbours"),
 )
-#: See `geometry_errors.GEOMETRY_ERRORS`.
-ERRORS = ("encoder 1", "encoder 2", "turned", "scaled", "flipped")
+
+Views = list[View]
+GeometryError = Callable[[np.random.Generator, Views], Views]
+
+
+def turned(rng: np.random.Generator, views: Views) -> Views:
+    """The last view's angle about the isocentre, the world origin, and its place are wrong by 0.5 to 10 degrees and mm, taken as exact."""
+    camera, amounts = views[-1].camera, 10 ** rng.uniform(-0.3, 1, 2)
+    wrong = camera.camera_from_world @ perturbed(np.eye(4), np.zeros(3), *amounts, 1, rng)[0]
+    return [*views[:-1], replace(views[-1], camera=replace(camera, camera_from_world=wrong))]
+
+
+def scaled(rng: np.random.Generator, views: Views) -> Views:
+    """The distance from source to detector is wrong by up to 10 % in all views."""
+    scale = 1 + rng.choice([-1, 1]) * rng.uniform(0.01, 0.1)
+    wrong = []
+    for view in views:
+        intrinsics = view.camera.intrinsics.copy()
+        intrinsics[:2, :2] *= scale
+        wrong.append(replace(view, camera=replace(view.camera, intrinsics=intrinsics)))
+    return wrong
+
+
+def flipped(rng: np.random.Generator, views: Views) -> Views:
+    """One of the images is mirrored, or all are."""
+    which = rng.integers(len(views) + 1)
+    return [restored(view, np.fliplr) if which in (i, len(views)) else view for i, view in enumerate(views)]
+
+
+def restored(view: View, turn: Callable[[np.ndarray], np.ndarray]) -> View:
+    """The view with its image stored otherwise than it was taken."""
+    image, valid = (np.ascontiguousarray(turn(each)) for each in (view.xray.line_integrals, view.xray.valid))
+    return replace(view, xray=XRay(image, valid, view.xray.pixel_mm))
+
+
+def encoder(rng: np.random.Generator, views: Views, degrees: float = 1.0, mm: float = 3.0) -> Views:
+    """The further views' cameras are as wrong as the case says they may be."""
+    wrong = []
+    for view in views[1:]:
+        turn, shift = np.radians(degrees) * rng.normal(size=3), mm * rng.normal(size=3)
+        pose = view.camera.camera_from_world @ rigid.from_rotation_translation(rigid.exp_so3(turn), shift)
+        camera = replace(view.camera, camera_from_world=pose)
+        wrong.append(replace(view, camera=camera, rotation_sd_deg=degrees, translation_sd_mm=mm))
+    return [views[0], *wrong]
+
+
+#: Geometry that is given wrong; what is true of the cameras is known from the simulation.
+GEOMETRY_ERRORS: dict[str, GeometryError] = {
+    "encoder 1": partial(encoder, degrees=1.0, mm=2.0),
+    "encoder 2": partial(encoder, degrees=2.0, mm=5.0),
+    "turned": turned,
+    "scaled": scaled,
+    "flipped": flipped,
+}
 
 
 @dataclass(frozen=True)
 class Condition:
-    """part: the whole body is registered, or one bone of it among the others.   apart_deg: angle between the first view and the others.
+    """What is special about some registrations.
 
-    together: one of each of TOGETHER, drawn for each registration, beside the nuisances.   error: of the geometry, one of ERRORS.
+    Parameters
+    ----------
+    part : the whole body is registered, or one bone of it among the others.
+    apart_deg : angle between the first view and the others.
+    together : one of each of TOGETHER, drawn for each registration, beside the nuisances.
+    error : of the geometry, one of GEOMETRY_ERRORS.
     """
 
     name: str
@@ -70,8 +119,14 @@ class Condition:
 
 @dataclass(frozen=True)
 class Trial:
-    """One registration of the list.   ct: number of the CT.   interval: of INTERVALS, from which its start is drawn.   repeat: how many
-    of this condition and CT come before it."""
+    """One registration of the list.
+
+    Parameters
+    ----------
+    ct : number of the CT.
+    interval : of the starts' mTRE, of which its own is drawn.
+    repeat : how many of this condition and CT come before it.
+    """
 
     number: int
     condition: Condition
@@ -81,24 +136,20 @@ class Trial:
 
 
 def _of(part: str) -> list[Condition]:
-    geometries = [
-        Condition(f"{views} view{'s' * (views > 1)}" + (f", {apart} degrees" if views > 1 else ""), part, views, apart)
-        for views, apart in GEOMETRIES
-    ]
-    alone = [Condition(name, part, nuisances=(name,)) for name in NUISANCES if name != "neighbours" or part == "bone"]
-    together = [
-        Condition(f"all at once, {views} views, {apart} degrees", part, views, apart, together=True)
-        for views, apart in ((2, 90), (2, 45), (3, 90))
-    ]
-    errors = [Condition(name, part, error=name) for name in ERRORS]
-    with_tools = Condition("encoder 1, tools", part, nuisances=("tools",), error="encoder 1")
+    def named(views: int, apart: float) -> str:
+        return "1 view" if views == 1 else f"{views} views, {apart} degrees"
+
+    tools = {"nuisances": ("tools",), "error": "encoder 1"}
     return [
-        *geometries,
-        *alone,
-        *together,
-        *errors,
+        *(Condition(named(*geometry), part, *geometry) for geometry in GEOMETRIES),
+        *(Condition(name, part, nuisances=(name,)) for name in NUISANCES if name != "neighbours" or part == "bone"),
+        *(
+            Condition(f"all at once, {named(*geometry)}", part, *geometry, together=True)
+            for geometry in ((2, 90), (2, 45), (3, 90))
+        ),
+        *(Condition(name, part, error=name) for name in GEOMETRY_ERRORS),
         Condition("encoder 1, 3 views", part, 3, 60, error="encoder 1"),
-        with_tools,
+        Condition("encoder 1, tools", part, **tools),
     ]
 
 
@@ -117,8 +168,7 @@ def trials(
     each = [(n, condition, ct) for n, condition in enumerate(conditions) for ct in range(cts)]
     listed: list[Trial] = []
     for repeat in range(-(-least // len(each))):
-        order = np.random.default_rng([seed, repeat]).permutation(len(each))
-        for n, condition, ct in (each[index] for index in order):
+        for n, condition, ct in (each[at] for at in np.random.default_rng([seed, repeat]).permutation(len(each))):
             interval = (n + (INTERVALS // 2) * ct + 3 * repeat) % INTERVALS  # 3 and 8 have no common divisor
             listed.append(Trial(len(listed), condition, ct, interval, repeat))
     return listed

@@ -3,6 +3,16 @@
 Cases with truth follow van de Kraats et al. (IEEE TMI 2005): starts of every size up to a maximum. Cases without truth, real
 radiographs, are asked whether all starts lead to one pose, and, where one camera took several images of the structure, whether
 the poses predict the motion that is tracked in the images.
+
+What was measured is plain data, the same in `--json`, in the records of a cohort and on the page. The outcome of a case:
+
+    name, views, relative_geometry     of the case; the number of its views
+    runs                               of a case with truth, a row for each registration
+    agreement                          of a case without, rotation_deg, distance_mm and seconds of each start; None with truth
+
+A row: start_mtre_mm, errors (of `metrics.Errors`) and seconds, both None without an answer, candidates (poses that were scored),
+evidence_ratio (see `AlternativeSolution`), picture (of a miss, its name). Where a regressor was used also initial_mtre_mm, the error of
+its most credible pose before any refinement, expected_mm, the error that it expected itself, selected_start, and regressor_seconds.
 """
 
 from __future__ import annotations
@@ -11,7 +21,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +37,9 @@ from ..registration.prepared_ct import PreparedCT, warm_up
 from ..registration.schedule import Range
 from ..regressor.initialise import Regressor, missing_pose_error, model_for
 from .failure_figure import failure_figure
-from .motion_check import Motion, check_motion
+from .motion_check import check_motion
 from .statistics import SUCCESS_MM, consensus, perturbed, starting_poses
+from .tables import grouped
 
 STARTS = ("given", "search", "regressor", "auto")
 #: What goes through a range about a pose, and does not begin with that pose.
@@ -38,6 +49,9 @@ INTERVAL_MM = 2.0
 WITHIN_DEG, WITHIN_MM = 1.5, 0.3
 #: Misses beyond this many have no picture.
 MAX_PICTURES = 20
+
+Row = dict[str, Any]
+Progress = Callable[[float, str], object]
 
 
 @dataclass(frozen=True)
@@ -85,15 +99,11 @@ class EvaluationSetup:
         return refinement_method(self.refinement, self.device)
 
     @property
-    def searched(self) -> bool:
-        return self.start in SEARCH_STARTS
-
-    @property
     def runs(self) -> int:
         """How often each case is registered."""
         return 1 if self.start == "regressor" else self.starts
 
-    def to_json(self) -> dict:
+    def to_json(self) -> Row:
         """Plain data."""
         return asdict(replace(self, model=self.model and str(getattr(self.model, "folder", self.model))))
 
@@ -105,7 +115,7 @@ class EvaluationSetup:
         truth = case.truth_world_from_ct
         if self.start == "regressor":
             return truth[None]  # it starts from its own
-        if self.searched:
+        if self.start in SEARCH_STARTS:
             random = np.random.default_rng(self.seed).random((self.starts, 6))
             return self.range(case).poses(truth, anatomy.centroid, random)
         intervals = max(1, round(self.max_start_error_mm / INTERVAL_MM))
@@ -131,145 +141,50 @@ class EvaluationSetup:
 
 
 @dataclass(frozen=True)
-class RegistrationRecord:
-    """One registration of a case with truth; errors and seconds are None where it gave no answer.
-
-    Parameters
-    ----------
-    candidates : how many poses were scored.
-    evidence_ratio : see `AlternativeSolution`, None without one.
-    picture : of a miss, its name in `Evaluation.pictures`.
-    initial_mtre_mm, expected_mm, selected_start : the error of the regressor's most credible pose before any refinement, the error that it
-        expected itself, and from which of its poses the answer came; None where none was asked.
-    regressor_seconds : that the regressor took.
-    """
-
-    start_mtre_mm: float
-    errors: metrics.Errors | None
-    seconds: float | None
-    candidates: int = 0
-    evidence_ratio: float | None = None
-    picture: str | None = None
-    initial_mtre_mm: float | None = None
-    expected_mm: float | None = None
-    selected_start: str | None = None
-    regressor_seconds: float = 0.0
-
-    @property
-    def mtre_mm(self) -> float:
-        """The final mTRE, infinite without an answer."""
-        return self.errors.mtre_mm if self.errors else float("inf")
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Registrations of a case without truth: each start's rotation and distance from their consensus."""
-
-    rotation_deg: list[float]
-    distance_mm: list[float]
-    seconds: list[float]
-
-    @property
-    def agreeing(self) -> np.ndarray:
-        """(n,) bool, the starts that ended near the consensus."""
-        return (np.array(self.rotation_deg) <= WITHIN_DEG) & (np.array(self.distance_mm) <= WITHIN_MM)
-
-
-@dataclass(frozen=True)
-class CaseOutcome:
-    """The outcome of a case: either `runs` (with truth) or `agreement` (without). relative_geometry: see `Case`."""
-
-    name: str
-    views: int
-    runs: list[RegistrationRecord]
-    agreement: Agreement | None
-    relative_geometry: str | None = None
-
-    @property
-    def group(self) -> str:
-        """The name without a running number at its end."""
-        return re.sub(r"[-_ ]*\d+$", "", self.name) or self.name
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any], pictures: Sequence[str]) -> CaseOutcome:
-        """An outcome from plain data; a run's picture is named only where it is among the pictures."""
-        runs = [
-            RegistrationRecord(
-                **{
-                    **run,
-                    "errors": run["errors"] and metrics.Errors(**run["errors"]),
-                    "picture": run["picture"] if run["picture"] in pictures else None,
-                }
-            )
-            for run in content["runs"]
-        ]
-        agreement = content["agreement"] and Agreement(**content["agreement"])
-        return cls(**{**content, "runs": runs, "agreement": agreement})
-
-
-@dataclass(frozen=True)
-class MotionOutcome:
-    """Tracked against predicted motion between two cases of one structure, in one view."""
-
-    first: str
-    second: str
-    view: str
-    motion: Motion
-
-
-@dataclass(frozen=True)
-class FailedCase:
-    """A case that could not be evaluated, and why, in a sentence."""
-
-    case: str
-    error: str
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """All that was measured, and how.
 
     Parameters
     ----------
+    cases : the outcomes, see above.
+    motions : tracked against predicted motion between two cases of one structure: first, second, view, and motion, a `Motion`.
     pictures : JPEG files of misses, by name.
     shared : whether processes shared the cases, see `cohort`.
-    failed : the cases of which nothing was measured.
+    failed : case and error, a sentence, of those of which nothing was measured.
     """
 
-    cases: list[CaseOutcome]
-    motions: list[MotionOutcome]
+    cases: list[Row]
+    motions: list[Row]
     setup: EvaluationSetup
     pictures: dict[str, bytes] = field(default_factory=dict)
     shared: bool = False
-    failed: list[FailedCase] = field(default_factory=list)
+    failed: list[Row] = field(default_factory=list)
 
-    def to_json(self) -> dict:
+    def to_json(self) -> Row:
         """Everything but the pictures, as plain data."""
-        lists = {key: [asdict(each) for each in getattr(self, key)] for key in ("cases", "motions", "failed")}
-        return {**lists, **self.setup.to_json(), "shared": self.shared}
+        measured = {"cases": self.cases, "motions": self.motions, "failed": self.failed}
+        return {**measured, **self.setup.to_json(), "shared": self.shared}
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluatedCase:
-    """A case that was evaluated, with what the next one may share.
+    """A case with its outcome, and what the next one may share.
 
     Parameters
     ----------
     pictures : of misses, by name.
-    world_from_ct : (4, 4), on which its starts agreed; without truth.
+    world_from_ct : (4, 4), on which its starts agreed; None with truth.
     """
 
     case: Case
     anatomy: PreparedCT
-    outcome: CaseOutcome
+    outcome: Row
     pictures: dict[str, bytes]
     world_from_ct: np.ndarray | None
 
 
 def evaluate(
-    paths: Sequence[str | Path],
-    setup: EvaluationSetup,
-    progress: Callable[[float, str], object] = lambda fraction, stage: None,
+    paths: Sequence[str | Path], setup: EvaluationSetup, progress: Progress = lambda fraction, stage: None
 ) -> Evaluation:
     """Register every case from all starts.
 
@@ -282,19 +197,18 @@ def evaluate(
     for path in paths:
         check(path)
     warm_up()
-    pictures: dict[str, bytes] = {}
-    outcomes, without_truth, last = [], [], None
+    evaluation, without_truth, last = Evaluation([], [], setup), [], None
     for number, path in enumerate(paths):
 
         def tell(fraction: float, name: str, number: int = number) -> None:
             progress((number + fraction) / len(paths), name)
 
-        last = evaluate_case(path, setup, tell, last, MAX_PICTURES - len(pictures))
-        outcomes.append(last.outcome)
-        pictures |= last.pictures
+        last = evaluate_case(path, setup, tell, last, MAX_PICTURES - len(evaluation.pictures))
+        evaluation.cases.append(last.outcome)
+        evaluation.pictures.update(last.pictures)
         if last.world_from_ct is not None:
             without_truth.append((last.case, last.world_from_ct))
-    return Evaluation(outcomes, motions(without_truth), setup, pictures)
+    return replace(evaluation, motions=motions(without_truth))
 
 
 def check(path: str | Path) -> CaseFile:
@@ -310,7 +224,7 @@ def check(path: str | Path) -> CaseFile:
 def evaluate_case(
     path: str | Path,
     setup: EvaluationSetup,
-    tell: Callable[[float, str], object] = lambda fraction, name: None,
+    progress: Progress = lambda fraction, name: None,
     last: EvaluatedCase | None = None,
     max_pictures: int = MAX_PICTURES,
 ) -> EvaluatedCase:
@@ -318,79 +232,81 @@ def evaluate_case(
 
     Parameters
     ----------
-    tell : called with the fraction done, and the case's name.
+    progress : called with the fraction done, and the case's name.
     last : whose CT is taken if it is the same.
     max_pictures : of misses.
     """
     case = Case.load(path, last and last.case)
     anatomy = last.anatomy if last and last.case.anatomy_key == case.anatomy_key else PreparedCT(case.ct)
 
-    def tell_run(done: int) -> None:
-        tell(done / setup.runs, case.name)
+    def tell(done: int) -> None:
+        progress(done / setup.runs, case.name)
 
+    outcome = {"name": case.name, "views": len(case.views), "runs": [], "agreement": None}
     pictures: dict[str, bytes] = {}
-    runs, agreement, pose = [], None, None
+    pose = None
     if case.truth_world_from_ct is not None and case.targets is not None:
-        runs = _with_truth(case, anatomy, setup, tell_run, pictures, max_pictures)
+        outcome["runs"] = _with_truth(case, anatomy, setup, tell, pictures, max_pictures)
     else:
-        agreement, pose = _without_truth(case, anatomy, setup, tell_run)
-    outcome = CaseOutcome(case.name, len(case.views), runs, agreement, case.relative_geometry)
-    return EvaluatedCase(case, anatomy, outcome, pictures, pose)
+        outcome["agreement"], pose = _without_truth(case, anatomy, setup, tell)
+    return EvaluatedCase(case, anatomy, {**outcome, "relative_geometry": case.relative_geometry}, pictures, pose)
 
 
 def _with_truth(
     case: Case,
     anatomy: PreparedCT,
     setup: EvaluationSetup,
-    tell: Callable,
+    tell: Callable[[int], None],
     pictures: dict[str, bytes],
     max_pictures: int,
-) -> list[RegistrationRecord]:
-    truth, model, runs = case.truth_world_from_ct, setup.regressor(case), []
+) -> list[Row]:
+    truth, model, rows = case.truth_world_from_ct, setup.regressor(case), []
     name = setup.method.name if setup.start in ("given", "search") else f"{setup.method.name}-{setup.start}"
     for start in setup.starts_about_truth(case, anatomy):
-        run = RegistrationRecord(metrics.mtre(start, truth, case.targets), None, None)
+        row: Row = {"start_mtre_mm": metrics.mtre(start, truth, case.targets), "errors": None, "seconds": None}
+        row |= {"candidates": 0, "evidence_ratio": None, "picture": None, "initial_mtre_mm": None}
+        row |= {"expected_mm": None, "selected_start": None, "regressor_seconds": 0.0}
         try:
-            done = setup.register(case, anatomy, start, len(runs), model)
+            done = setup.register(case, anatomy, start, len(rows), model)
         except InputError:  # this start shows too little of the CT
             pass
         else:
-            run = _record(case, setup, run.start_mtre_mm, done)
-            if not run.mtre_mm < SUCCESS_MM and len(pictures) < max_pictures:
-                run = replace(run, picture=f"{case.name}-{name}-from-{run.start_mtre_mm:.1f}mm.jpg")
+            row |= _measured(case, setup, done)
+            if not is_right(row) and len(pictures) < max_pictures:
+                row["picture"] = f"{case.name}-{name}-from-{row['start_mtre_mm']:.1f}mm.jpg"
                 found = done.refinement
-                pictures[run.picture] = failure_figure(anatomy, found.views, found.world_from_ct, truth)
-        runs.append(run)
-        tell(len(runs))
-    return runs
+                pictures[row["picture"]] = failure_figure(anatomy, found.views, found.world_from_ct, truth)
+        rows.append(row)
+        tell(len(rows))
+    return rows
 
 
-def _record(case: Case, setup: EvaluationSetup, start_mtre_mm: float, done: TimedRegistration) -> RegistrationRecord:
+def _measured(case: Case, setup: EvaluationSetup, done: TimedRegistration) -> Row:
     found, truth, report = done.refinement, case.truth_world_from_ct, done.regressor
     cameras, pixels = [view.camera for view in found.views], [view.xray.pixel_mm for view in case.views]
-    by_regressor = {}
+    row: Row = {
+        "errors": asdict(metrics.errors(cameras, found.world_from_ct, truth, case.targets, pixels)),
+        "seconds": done.seconds,
+        "candidates": found.candidates,
+        "evidence_ratio": found.alternative and found.alternative.evidence_ratio,
+    }
     if report and report.candidates:
-        initial_mtre_mm = metrics.mtre(np.array(report.candidates[0].world_from_ct), truth, case.targets)
-        start_mtre_mm = start_mtre_mm if setup.start == "auto" else initial_mtre_mm
-        by_regressor = {
-            "initial_mtre_mm": initial_mtre_mm,
-            "expected_mm": report.expected_mm,
-            "selected_start": report.selected_start,
-            "regressor_seconds": done.regressor_seconds,
-        }
-    return RegistrationRecord(
-        start_mtre_mm,
-        metrics.errors(cameras, found.world_from_ct, truth, case.targets, pixels),
-        done.seconds,
-        found.candidates,
-        found.alternative and found.alternative.evidence_ratio,
-        **by_regressor,
-    )
+        first = metrics.mtre(np.array(report.candidates[0].world_from_ct), truth, case.targets)
+        row |= {"initial_mtre_mm": first, "expected_mm": report.expected_mm}
+        row |= {"selected_start": report.selected_start, "regressor_seconds": done.regressor_seconds}
+        if setup.start != "auto":
+            row["start_mtre_mm"] = first
+    return row
+
+
+def is_right(row: Row) -> bool:
+    """Whether a registration succeeded."""
+    return row["errors"] is not None and row["errors"]["mtre_mm"] < SUCCESS_MM
 
 
 def _without_truth(
-    case: Case, anatomy: PreparedCT, setup: EvaluationSetup, tell: Callable
-) -> tuple[Agreement, np.ndarray]:
+    case: Case, anatomy: PreparedCT, setup: EvaluationSetup, tell: Callable[[int], None]
+) -> tuple[Row, np.ndarray]:
     reference = replace(setup, start="given").register(case, anatomy, case.world_from_ct).refinement.world_from_ct
     model, found, seconds = setup.regressor(case), [], []
     for start in perturbed(reference, anatomy.centroid, *setup.perturb, setup.runs, setup.seed):
@@ -400,20 +316,33 @@ def _without_truth(
         tell(len(found))
     if setup.start == "regressor":  # once, so that there are no others to agree with
         apart = metrics.geodesics(found[0], reference, anatomy.centroid, 50.0)
-        return Agreement([apart.rotation_deg], [apart.translation_mm], seconds), found[0]
-    agreed = consensus(np.stack(found), anatomy.centroid, WITHIN_DEG, WITHIN_MM)
-    return Agreement(agreed.rotation_deg.tolist(), agreed.distance_mm.tolist(), seconds), agreed.world_from_ct
+        pose, degrees, mm = found[0], [apart.rotation_deg], [apart.translation_mm]
+    else:
+        agreed = consensus(np.stack(found), anatomy.centroid, WITHIN_DEG, WITHIN_MM)
+        pose, degrees, mm = agreed.world_from_ct, agreed.rotation_deg.tolist(), agreed.distance_mm.tolist()
+    return {"rotation_deg": degrees, "distance_mm": mm, "seconds": seconds}, pose
 
 
-def motions(registered: Sequence[tuple[Case, np.ndarray]]) -> list[MotionOutcome]:
+def agreeing(agreement: Row) -> np.ndarray:
+    """(n,) bool, the starts that ended near the consensus."""
+    degrees, mm = np.array(agreement["rotation_deg"]), np.array(agreement["distance_mm"])
+    return (degrees <= WITHIN_DEG) & (mm <= WITHIN_MM)
+
+
+def group_name(case: Row) -> str:
+    """A case's name without a running number at its end."""
+    return re.sub(r"[-_ ]*\d+$", "", case["name"]) or case["name"]
+
+
+def motions(registered: Sequence[tuple[Case, np.ndarray]]) -> list[Row]:
     """The motion check for every two cases of one structure and each camera that they share."""
-    outcomes = []
-    for (first, pose), (second, other_pose) in combinations(registered, 2):
-        if first.anatomy_key != second.anatomy_key:
-            continue
+    found = []
+    structures = [group for _, group in grouped(registered, lambda each: (each[0].anatomy_key,))]
+    for (first, pose), (second, other_pose) in chain.from_iterable(combinations(group, 2) for group in structures):
         for view, other in zip(first.views, second.views, strict=False):
             if np.allclose(view.camera.projection_matrix, other.camera.projection_matrix):
                 motion = check_motion(first.ct, view, other, pose, other_pose)
                 if motion.patches:
-                    outcomes.append(MotionOutcome(first.name, second.name, view.name, motion))
-    return outcomes
+                    names = {"first": first.name, "second": second.name, "view": view.name}
+                    found.append({**names, "motion": asdict(motion)})
+    return found

@@ -26,7 +26,7 @@ def failure_figure(anatomy: PreparedCT, views: Sequence[View], found: np.ndarray
     columns = []
     for view in views:
         drrs = [anatomy.drr(view.camera, pose) for pose in (found, truth)]
-        pictures = [pair.edges for pair in overlays(view.xray, drrs, longest_side=_SIDE)]
+        pictures = [pair["edges"] for pair in overlays(view.xray, drrs, longest_side=_SIDE)]
         columns.append(_joined([_squared(picture) for picture in pictures], axis=0))
     file = io.BytesIO()
     Image.fromarray(_joined(columns, axis=1)).save(file, "JPEG", quality=80)

@@ -12,10 +12,10 @@ import numpy as np
 
 from .. import __version__
 from ..assessment.prediction import WRONG_MM
-from ..figures.line_plot import Axis, Line, line_plot, svg_file
+from ..figures import Axis, Line, line_plot, svg_file
 from ..rendering.threads import available_threads
 from ..simulation.surfaces import LEVELS_HU
-from . import bone_insertion, protocol_tables
+from . import protocol_cases, protocol_tables
 from .conditions import INTERVALS, MAX_START_ERROR_MM
 from .failure_figure import contact_sheet
 from .protocol import Outcome
@@ -29,7 +29,7 @@ FIGURE = "reliability.svg"
 STYLES = dict(zip(VERDICTS, (("#009e73", "circle"), ("#e69f00", "square"), ("#d55e00", "diamond")), strict=True))
 #: Ends of the reliability plot: probabilities, and mm.
 SHARES, LIMITS_MM = (0.001, 0.999), (0.01, 100.0)
-#: Whose X-rays, by `Outcome.simulator`.
+#: Whose X-rays, by `Outcome.kind`.
 BY = {
     "rtk": "RTK, as those of the cases of `mvreg demo`, not by this program's own renderer",
     "gvxr": "gVirtualXray, a simulator on which no prediction was fitted: rays through the isosurfaces of the CT at "
@@ -45,7 +45,7 @@ def page(
     rows = [row for row in done.rows if "skipped" not in row]
     if not rows:
         return f"{_head(done, title)}\n\n{description}\n\nNo registration is done yet.\n", {}
-    name = "real" if done.real else "protocol" if done.simulator == "rtk" else done.simulator
+    name = "protocol" if done.kind == "rtk" else done.kind
     sheets = _sheets(done, rows, name)
     figure = f"{name}-{FIGURE}"
     plotted = {figure: reliability_plot(rows).encode()} if predicted(rows) else {}
@@ -117,25 +117,25 @@ def _at_most(mm: np.ndarray) -> list[float]:
 
 
 def _head(done: Outcome, title: str) -> str:
-    option = " --real" if done.real else "" if done.simulator == "rtk" else f" --simulator {done.simulator}"
+    option = {"real": " --real", "rtk": ""}.get(done.kind, f" --simulator {done.kind}")
     return (
         f"# {title}\n\n"
         f"Written by `mvreg evaluate --protocol{option}`; do not edit by hand. {date.today().isoformat()}, version {__version__}, "
         f"{platform.machine()} with {available_threads()} threads, Python {platform.python_version()}, numba {version('numba')}. "
         f"**{len(done.rows)} of {done.planned} registrations are done**"
-        + (_real(done.rows) if done.real else _simulated(done))
+        + (_real(done.rows) if done.kind == "real" else _simulated(done))
     )
 
 
 def _simulated(done: Outcome) -> str:
     bones = (
         "Bones: the largest ones, thresholded and divided at their necks, each picked out by a mask, among all others"
-        if done.simulator == "rtk"
+        if done.kind == "rtk"
         else "No single bones"
     )
     return (
         ", in an order of which any beginning is spread over all conditions. "
-        f"X-rays are by {BY[done.simulator]}; what else is in the images is put "
+        f"X-rays are by {BY[done.kind]}; what else is in the images is put "
         f"on them. Starts are given, with an mTRE drawn evenly from {INTERVALS} intervals up to {MAX_START_ERROR_MM:g} mm. Each is "
         "registered and assessed as `mvreg register` does it; what is predicted is by a model that was not fitted to its CT. Bodies: the "
         f"whole CT is registered. {bones}{_skipped(done.rows)}. Pose and cameras are the same for all conditions of one geometry, so that "
@@ -144,13 +144,13 @@ def _simulated(done: Outcome) -> str:
 
 
 def _real(rows: Rows) -> str:
-    (near, far), turned = bone_insertion.APART_MM, bone_insertion.TURNED_DEG
+    (near, far), turned = protocol_cases.APART_MM, protocol_cases.TURNED_DEG
     return (
         ". X-rays are real. To each, one more projection of the bone is added, by RTK, not by this program's own renderer, as dense as the "
         f"bone itself shows in these images, {near:g} to {far:g} mm beside it and turned against it by up to {turned:g} degrees: that pose "
         "is the truth, and the bone itself is one of the neighbours. Starts are given, with an mTRE drawn evenly from "
-        f"{bone_insertion.INTERVALS} intervals up to {bone_insertion.MAX_START_ERROR_MM:g} mm. Each is registered and assessed as "
-        f"`mvreg register` does it{_skipped(rows)}. Results of one image are not independent, so that intervals are somewhat too narrow."
+        f"{protocol_cases.REAL_INTERVALS} intervals up to {protocol_cases.REAL_MAX_START_ERROR_MM:g} mm. Each is registered and assessed "
+        f"as `mvreg register` does it{_skipped(rows)}. Results of one image are not independent, so that intervals are somewhat too narrow."
     )
 
 

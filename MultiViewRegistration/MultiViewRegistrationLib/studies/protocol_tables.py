@@ -173,7 +173,7 @@ def verdicts_by_condition(rows: Rows) -> str:
 
     def counts(low: float, high: float) -> Callable[[Rows], str]:
         def cell(group: Rows) -> str:
-            band = (mtre(group) >= low) & (mtre(group) < high)
+            band = (mtre(group) >= low) & ((mtre(group) < high) | (high == np.inf))
             return " / ".join(str(int((band & verdict_is(group, verdict)).sum())) for verdict in VERDICTS)
 
         return cell

@@ -117,7 +117,7 @@ class Views:
             cell.refresh()
         self._follow_others()
         if not self.opening:
-            self._bones.follow(self._application.registration, 0)
+            self._bones.follow(self._application.registration)
         if not self._application.moving.under_way():
             self._slices_follow.follow(
                 self._application.registration.ct, [view.get_view_node() for view in self.slices]

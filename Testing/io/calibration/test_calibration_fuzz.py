@@ -112,6 +112,7 @@ def read_or_refuse(path, data):
         assert views and all(np.isfinite(view.projection_matrix).all() for view in views)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(spoilt())
 def test_spoilt_files(tmp_path_factory, data):
@@ -120,6 +121,7 @@ def test_spoilt_files(tmp_path_factory, data):
         read_or_refuse(tmp_path_factory.getbasetemp() / "spoilt.tfm", data)  # as ITK tells its transforms by that
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.text("[]{}:-, \n\"'#a1.e&*!|>?%", max_size=60))
 def test_any_text(tmp_path_factory, text):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -26,11 +23,8 @@ LPS = {"unit": "mm", "axes": "lps", "first_pixel": 0}
         (rows(P), 1),
         (rows(P) + "\n\n" + rows(P), 2),
         (rows(np.vstack([P, [0, 0, 0, 1]])), 1),
-        (rows(P.reshape(1, 12), ", "), 1),
-        (rows(np.stack([P.ravel()] * 5)), 5),
         (rows(np.vstack([P] * 4)), 4),
         (rows(np.vstack([P, [0, 0, 0, 1]] * 3)), 3),
-        (str(P.tolist()), 1),
         ("# c-arm\n" + rows(P, "; "), 1),
     ],
 )
@@ -44,11 +38,6 @@ def test_text(tmp_path, text, count):
 def test_text_of_another_unit_and_axes(tmp_path):
     (view,) = read_text(tmp_path, rows(P), unit="m", axes="ras", first_pixel=1)
     check(view, 1000 * POINTS @ LPS_FROM_RAS.T, pinhole(POINTS) - 1)
-
-
-@pytest.mark.parametrize("key", LPS)
-def test_what_a_text_does_not_say_is_asked_for(tmp_path, key):
-    assert f"set {key} to" in refusal(read_text, tmp_path, rows(P), **{**LPS, key: None})
 
 
 def test_numpy(tmp_path):
@@ -67,28 +56,6 @@ def test_numpy(tmp_path):
         for view in views:
             check(view, POINTS, pinhole(POINTS))
     assert views[0].camera.size == SIZE
-
-
-def test_a_pickle_is_refused(tmp_path):
-    np.save(tmp_path / "a.npy", np.array([{"P": P}], object), allow_pickle=True)
-    np.savez(tmp_path / "a.npz", P=np.array([{"P": P}], object))
-    for name in ("a.npy", "a.npz"):
-        assert "Python objects" in refusal(read_calibration, tmp_path / name, **LPS)
-
-
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_claim_of_many_gigabytes_is_not_believed(tmp_path, packed):
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "<f8", "fortran_order": False, "shape": (100_000, 3, 4, 10_000)}
-    )
-    path = tmp_path / ("a.npz" if packed else "a.npy")
-    if packed:
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("P.npy", header.getvalue())
-    else:
-        path.write_bytes(header.getvalue())
-    assert "claims 12000000000 numbers" in refusal(read_calibration, path, **LPS)
 
 
 def test_opengl_by_vtk(tmp_path):
@@ -143,8 +110,7 @@ def test_a_tracked_c_arm(tmp_path):
     same = tracked_view(
         "C-arm",
         "AP",
-        WORLD_FROM_CARM,
-        CARM_FROM_CAMERA,
+        WORLD_FROM_CARM @ CARM_FROM_CAMERA,
         CalibrationOptions(**{**FRAMES, "camera_frame": None, "world_frame": None}),
     )
     check(same, POINTS, pinhole(POINTS))
@@ -176,17 +142,14 @@ def test_a_recording_of_a_tracked_c_arm(tmp_path, name):
     check(first, POINTS, pinhole(POINTS))
     check(last, POINTS + [10, 0, 0], pinhole(POINTS))  # the C-arm moved along x, and what it sees with it
     assert "set fixed_transforms to" in refusal(read_calibration, tmp_path / name, **FRAMES)
-    assert 'to "Tracker"' in refusal(read_calibration, tmp_path / name, **{**given, "world_frame": "Tracker"})
+    assert 'world_frame "Tracker"' in refusal(read_calibration, tmp_path / name, **{**given, "world_frame": "Tracker"})
 
 
 @pytest.mark.parametrize(
     "text, given, word",
     [
-        (plus(), {"world_frame": "Tip"}, 'no chain of transforms from "Camera" to "Tip"'),
+        (plus(), {"world_frame": "Tip"}, 'to world_frame "Tip"'),
         (plus(), {"camera_frame": "Probe"}, 'camera_frame "Probe"'),
-        (plus(), {"intrinsics": None}, "set intrinsics to"),
-        (plus(), {"unit": None}, "set unit to"),
-        (plus(), {"camera_frame": None}, "set camera_frame"),
         (plus().replace('Matrix="1 0 0 0 0', 'Matrix="2 0 0 0 0'), {}, "from Stylus to Tip"),
         (plus().replace('Matrix="1 0', 'Matrix="1'), {}, "16 numbers"),
     ],

@@ -122,16 +122,10 @@ def test_the_wrists_cameras_are_those_of_its_cases(tmp_path, shared_data, i):
     [
         (text_of().replace("rotation", "turn"), '"turn" where "rotation" belongs'),
         (text_of().partition("translation")[0], "end of the file"),
-        (text_of().replace("640,480", "640"), "image size is not 1 line of 2"),
         (text_of().replace("640,", "640.5,"), "640.5, 480"),
         (text_of() + "image size\n1,1", "goes on"),
-        (text_of().replace("1500.0", "nan"), "camera matrix is not 3 lines"),
         (text_of().replace(repr(R[0, 0].item()), "3.0"), "camera_from_world"),
     ],
 )
 def test_what_is_none(tmp_path, text, word):
     assert word in refusal(read_text, tmp_path, text, unit="mm")
-
-
-def test_the_unit_is_asked_for(tmp_path):
-    assert 'set unit to "mm", "cm" or "m"' in refusal(read_text, tmp_path, text_of())

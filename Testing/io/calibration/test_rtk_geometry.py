@@ -9,8 +9,8 @@ import pytest
 from known_points import POINTS, check, read_text
 from tiny_case import refusal
 
+from MultiViewRegistrationLib.io.calibration.projections import matrix_of
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
-from MultiViewRegistrationLib.io.calibration.rtk import matrix_of
 
 SPACING, ORIGIN, SIZE = (0.8, 0.9), (-150.5, -120.25), (400, 300)
 DETECTOR = {"detector_spacing_mm": SPACING, "detector_origin_mm": ORIGIN, "size": SIZE}
@@ -98,14 +98,11 @@ def test_a_projection_with_parameters_or_a_matrix_alone(tmp_path):
     "change, word",
     [
         (("<GantryAngle>10", f"<Matrix>{MATRIX}</Matrix><GantryAngle>11"), "do not give"),
-        (("10<", "ten<"), "GantryAngle is not 1"),
         (("1000<", "0<"), "no source at a finite"),
         (("<Projection>", "<RadiusCylindricalDetector>9</RadiusCylindricalDetector><Projection>"), "cylind"),
         (("<Projection><GantryAngle>10</GantryAngle></Projection>", ""), "no projection"),
         (("<Projection>", "<Projection><Matrix>1 2</Matrix>"), "Matrix is not 12"),
-        (("</RTKThreeDCircularGeometry>", ""), "is not XML"),
         (('"1.0"?>', '"1.0"?><!DOCTYPE a [<!ENTITY b "c">]>'), "declares entities"),
-        (('"1.0"?>', '"1.0"?><!DOCTYPE a SYSTEM "b">'), "declares"),
     ],
 )
 def test_what_is_none(tmp_path, change, word):

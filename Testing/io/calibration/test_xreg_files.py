@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from known_points import POINTS, SIZE, K, R, check
 from tiny_case import refusal
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
 
 h5py = pytest.importorskip("h5py")
@@ -69,42 +66,12 @@ def _spoil(path, key, value):
     [
         ("intrinsic", None, "cam/intrinsic is missing"),
         ("intrinsic", np.eye(4), "shape 4 x 4, expected 3x3"),
-        ("num-rows", "many", "num-rows holds values of type object"),
         ("extrinsic", 2 * np.eye(4), "extrinsic"),
         ("cam-coord-frame-type", "origin-on-det", '"origin-on-det"'),
         ("num-cols", 0, "num-cols is 0, expected"),
-        ("cam-coord-frame-type", np.zeros((300, 300)), "holds values of type float64"),
-        ("cam-coord-frame-type", np.bytes_(b"x" * 2000), "no short text"),
-        ("intrinsic", h5py.ExternalLink("other.h5", "/k"), "a link to another place"),
-        ("intrinsic", np.full((3, 3), np.nan), "not finite"),
     ],
 )
 def test_what_is_none(tmp_path, key, value, word):
     path = write(tmp_path / "a.h5", count=1)
     _spoil(path, key, value)
     assert word in refusal(read_calibration, path)
-
-
-def test_a_huge_data_set_is_not_read(tmp_path):
-    path = write(tmp_path / "a.h5", count=1)
-    with h5py.File(path, "a") as file:
-        del file["proj-000/cam/intrinsic"]
-        file["proj-000/cam"].create_dataset("intrinsic", (100_000, 100_000), "f8", chunks=(100, 100))
-    assert path.stat().st_size < 100_000
-    assert "expected 3x3" in refusal(read_calibration, path)
-
-
-@settings(max_examples=50, deadline=None, derandomize=True)  # HDF5's own library reads these bytes: no surprises
-@given(st.data())
-def test_a_damaged_file(tmp_path_factory, data):
-    folder = tmp_path_factory.getbasetemp()
-    whole = bytearray(write(folder / "whole.h5", count=1).read_bytes())
-    for _ in range(data.draw(st.integers(1, 5))):
-        whole[data.draw(st.integers(8, len(whole) - 1))] = data.draw(st.integers(0, 255))
-    (folder / "damaged.h5").write_bytes(whole)
-    try:
-        (view,) = read_calibration(folder / "damaged.h5")
-    except InputError as error:
-        assert "damaged.h5" in str(error) and len(str(error).splitlines()) == 1
-    else:
-        assert np.isfinite(view.projection_matrix).all()

@@ -49,8 +49,8 @@ def test_the_truth_is_no_identity_from_which_a_search_would_begin(case):
 
 
 def test_a_cut_image_shows_the_same_points(written):
-    camera = read_ljubljana(written.path, 3, ["lat"], crop=7).content["views"][0]["camera"]
     content = read_ljubljana(written.path, 3, ["lat"], crop=7).content
+    camera = {key: np.array(value) for key, value in content["views"][0]["camera"].items()}
     assert "relative_geometry" not in content
     pixels = projected(
         camera["intrinsics"], camera["camera_from_world"] @ content["truth"]["world_from_ct"], written.points
@@ -68,16 +68,13 @@ def test_voxels_below_a_threshold_are_nothing(written, case):
 @pytest.mark.parametrize(
     "path, value, parts",
     [
-        ("volume/pixels", np.zeros((40, 48, 44), np.int16) - 500, ["volume/pixels"]),
         ("volume/pixels", np.ones((4, 4, 4)), ["subject03/points", "in the volume"]),  # too small for the points
         ("volume/spacing", [2.0, 2], ["volume/spacing", "3 numbers"]),
-        ("points", np.zeros((5, 2)), ["subject03/points", "5, 2"]),
         ("proj-ap/extrinsic", np.diag([1.0, 1, 1, 2]), ["proj-ap/extrinsic"]),
         ("proj-ap/extrinsic", np.eye(4), ["proj-ap/extrinsic", "no point on the image"]),
         ("proj-ap/extrinsic", np.diag([1.0, -1, -1, 1]), ["proj-ap/extrinsic", "z = -"]),
-        ("proj-ap/intrinsic", np.diag([-700.0, -700, 1]), ["proj-ap/intrinsic", "mm from the source"]),
+        ("proj-ap/intrinsic", np.diag([-700.0, -700, 1]), ["proj-ap/intrinsic", "fy = -700"]),
         ("proj-ap/col-spacing", 154.0, ["proj-ap/col-spacing", "is 154"]),
-        ("proj-ap/pixels", np.zeros((2, 100, 120)), ["proj-ap/pixels", "2 x 100 x 120"]),
     ],
 )
 def test_what_differs_from_the_layout_is_named_by_its_path(written, tmp_path, path, value, parts):

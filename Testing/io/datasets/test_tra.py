@@ -104,14 +104,11 @@ def test_a_trial_gets_its_start_and_truth_from_tracked_poses(trial, tmp_path, ca
     "text, word",
     [
         ("1,2,3,4,5,6", "as matrices"),
-        ("1,2,3", "3 numbers"),
-        (",".join(["x"] * 16), "something else"),
+        (",".join(["x"] * 16), "something that is no number"),
         (",".join(["NaN"] * 16), "not tracked"),
-        (",".join(["1e30"] * 16), "beyond 1e+09"),
+        (",".join(["1e30"] * 16), "up to 1e+09"),
         (",".join(map(str, np.eye(4).ravel())), "by rows or by columns"),
-        (",".join(map(str, (2 * POSE - np.diag([0, 0, 0, 1])).ravel())), "line 1"),
         ("", "has 0 lines"),
-        ("\xff", "16 numbers"),
     ],
 )
 def test_what_is_none(tmp_path, text, word):
@@ -119,6 +116,7 @@ def test_what_is_none(tmp_path, text, word):
     assert word in refusal(read_tra, tmp_path / "a.tra", 0, 0, 1, 1.0)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.floats() | st.sampled_from([0, 1, "NaN", "", "a"]), max_size=34).map(

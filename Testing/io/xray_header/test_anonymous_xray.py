@@ -40,9 +40,7 @@ def detected(seed: int) -> np.ndarray:
     "tags",
     [
         {},
-        ROUND,
         {**ROUND, "PhotometricInterpretation": "MONOCHROME1", "PixelIntensityRelationshipSign": 1},
-        {**ROUND, "PixelIntensityRelationshipSign": -1},
         {**ROUND, "PixelIntensityRelationship": "LOG", "PixelIntensityRelationshipSign": 1},
         {**ROUND, "RescaleSlope": "0.25", "RescaleIntercept": "10"},
         {

@@ -99,15 +99,6 @@ def test_a_tagged_pair_gives_its_cameras_back(write_pair, tmp_path, capsys):
     )
 
 
-def test_a_pair_in_float32_gives_its_cameras_back(tmp_path):
-    """From single precision, to a hundredth of a pixel."""
-    frames = [enhanced(-31.7, 12.3, 4.2), enhanced(58.3, -7.1, -11.9)]
-    path = write_enhanced(tmp_path / "enhanced.dcm", frames)
-    for index, (primary, secondary, rotation) in enumerate(((-31.7, 12.3, 4.2), (58.3, -7.1, -11.9))):
-        expected = c_arm(primary, secondary, roll_deg=-rotation).camera()
-        np.testing.assert_allclose(camera_of(path, index).project(POINTS), expected.project(POINTS), atol=1e-2)
-
-
 @pytest.mark.parametrize("position, mirrored", [*product(PATIENT_FROM_TABLE, (True, False))])
 def test_anatomical_angles_are_the_patients_however_he_lies(tmp_path, position, mirrored):
     """Detector before the patient: his left is on the image's right as seen from the detector, his head is up; at his left: his back is."""
@@ -327,15 +318,13 @@ def test_what_is_given_stands_and_completes_the_header(write_pair, tmp_path):
     ):
         np.testing.assert_allclose(view.camera.projection_matrix, expected.camera().projection_matrix, rtol=1e-12)
     wrong = write_pair(first, second, AP={"c_arm": {"pixel_mm": "small"}}, LAT={"c_arm": {"mirrored": False}})
-    assert "lacks pixel_mm" in refusal(Case.load, wrong)
+    assert 'c_arm.pixel_mm is "small"' in refusal(Case.load, wrong)
 
 
 @pytest.mark.parametrize(
     "tags, key, said",
     [
         ({"PositionerPrimaryAngle": "200"}, "rao_lao_deg", "PositionerPrimaryAngle is 200 degrees, beyond 180"),
-        ({"PositionerSecondaryAngle": "-95"}, "cra_cau_deg", "PositionerSecondaryAngle is -95 degrees, beyond 90"),
-        ({"DistanceSourceToDetector": "0"}, "source_to_detector_mm", "DistanceSourceToDetector"),
         ({"DistanceSourceToDetector": "-1000"}, "source_to_detector_mm", "DistanceSourceToDetector is -1000 mm"),
         (
             {"DistanceSourceToPatient": "1200"},
@@ -348,7 +337,6 @@ def test_what_is_given_stands_and_completes_the_header(write_pair, tmp_path):
             "ImagerPixelSpacing is 0 x 0.3 mm, expected two sizes above 0",
         ),
         ({"PixelSpacing": ["0.4", "0.4"]}, "pixel_mm", "but PixelSpacing, nearer to the source, is 0.4 x 0.4 mm"),
-        ({"PixelAspectRatio": ["1", "2"]}, "pixel_mm", "but PixelAspectRatio is 1:2"),
         (
             {"DetectorElementSpacing": ["0.1", "0.1"], "DetectorBinning": ["2", "2"]},
             "pixel_mm",

@@ -21,8 +21,7 @@ from pydicom import encaps
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.xray import load_image
-from MultiViewRegistrationLib.io.dicom_geometry import read_header
-from MultiViewRegistrationLib.io.dicom_views import HeaderView, complete
+from MultiViewRegistrationLib.io.dicom_geometry import HeaderView, complete, read_header
 
 EXAMPLES = int(os.environ.get("MVREG_FUZZ", "40"))
 quickly = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -143,6 +142,7 @@ def _check_sentence(said: str) -> None:
     assert "\n" not in said and said.rstrip().endswith(".") and "Secret" not in said, said
 
 
+@pytest.mark.slow
 @quickly
 @given(data=st.data())
 def test_files_with_other_bytes_or_cut_short(whole, data):
@@ -155,47 +155,19 @@ def test_files_with_other_bytes_or_cut_short(whole, data):
     check(bytes(content[:cut]), data.draw(st.integers(0, 2)))
 
 
-KEYWORDS = [
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "NumberOfFrames",
-    "PixelRepresentation",
-    "SamplesPerPixel",
-    "DistanceSourceToDetector",
-    "DistanceSourceToPatient",
-    "ImagerPixelSpacing",
-    "PixelSpacing",
-    "PixelAspectRatio",
-    "PositionerPrimaryAngle",
-    "PositionerSecondaryAngle",
-    "PositionerPrimaryAngleIncrement",
-    "PositionerSecondaryAngleIncrement",
-    "FieldOfViewRotation",
-    "FieldOfViewOrigin",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "PositionOfIsocenterProjection",
-    "DetectorElementSpacing",
-    "RadiusOfCircularShutter",
-    "CenterOfCircularShutter",
-    "VerticesOfThePolygonalShutter",
-    "ShutterLeftVerticalEdge",
-    "TableVerticalIncrement",
-    "DetectorBinning",
-    "PhysicalDetectorSize",
-]
-WORDS = [
-    "PatientPosition",
-    "PatientOrientation",
-    "FieldOfViewHorizontalFlip",
-    "PhotometricInterpretation",
-    "PixelIntensityRelationship",
-    "ShutterShape",
-    "PositionerMotion",
-]
+KEYWORDS = (
+    "Rows Columns BitsAllocated BitsStored HighBit NumberOfFrames PixelRepresentation SamplesPerPixel "
+    "DistanceSourceToDetector DistanceSourceToPatient ImagerPixelSpacing PixelSpacing PixelAspectRatio "
+    "PositionerPrimaryAngle PositionerSecondaryAngle PositionerPrimaryAngleIncrement "
+    "PositionerSecondaryAngleIncrement FieldOfViewRotation FieldOfViewOrigin RescaleSlope "
+    "RescaleIntercept PositionOfIsocenterProjection DetectorElementSpacing RadiusOfCircularShutter "
+    "CenterOfCircularShutter VerticesOfThePolygonalShutter ShutterLeftVerticalEdge TableVerticalIncrement "
+    "DetectorBinning PhysicalDetectorSize"
+).split()
+WORDS = (
+    "PatientPosition PatientOrientation FieldOfViewHorizontalFlip PhotometricInterpretation "
+    "PixelIntensityRelationship ShutterShape PositionerMotion"
+).split()
 numbers = (
     st.integers(-5, 70000)
     | st.floats(allow_nan=True, allow_infinity=True)
@@ -206,6 +178,7 @@ words = st.text("LRPAHFXS\\", max_size=5) | st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @quickly
 @given(data=st.data())
 def test_attributes_with_other_values(whole, data):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from ...errors import InputError, MissingInformation
 from ...geometry import rigid
 from ...geometry.camera import Camera, check_size
 from ...geometry.distortion import Distortion
-from ..json_reader import MAX_NUMBER, printable
+from ..cameras import camera_entry
+from ..json_reader import MAX_NUMBER, parse_numbers, printable
 from ..transforms import DIRECTIONS
 
 UNITS = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
@@ -126,6 +127,29 @@ class CalibrationOptions:
         """mm in a unit of length of the file."""
         return UNITS[self.require("unit", file)]
 
+    def pixels_at_0(self, file: str) -> np.ndarray:
+        """(3, 3): pixels with integer centres from those of the file. Asks for `first_pixel`."""
+        first = float(self.require("first_pixel", file))
+        return np.array([[1, 0, -first], [0, 1, -first], [0, 0, 1]])
+
+    def file_from_lps(self, file: str) -> np.ndarray:
+        """(4, 4): the file's world, in its unit, from LPS mm. Asks for `axes` and `unit`."""
+        matrix = np.eye(4)
+        matrix[:3, :3] = AXES[self.require("axes", file)] / self.scale(file)
+        return matrix
+
+    def in_lps_mm(self, P: np.ndarray, file: str) -> np.ndarray:
+        """A matrix (3, 4) of the file's unit, axes and pixels as one of mm, LPS and integer pixel centres. Asks for all three."""
+        check_magnitude(P, f"{file}: projection_matrix", MAX_MATRIX_ENTRY)
+        return self.pixels_at_0(file) @ P @ self.file_from_lps(file)
+
+    def pose_in_lps_mm(self, camera_from_world: np.ndarray, file: str) -> np.ndarray:
+        """camera_from_world (4, 4), rigid, from the file's axes and unit to LPS and mm."""
+        pose = np.array(camera_from_world, float)
+        pose[:3, :3] = pose[:3, :3] @ AXES[self.require("axes", file)]
+        pose[:3, 3] *= self.scale(file)
+        return pose
+
 
 @dataclass(frozen=True, eq=False)
 class CalibratedView:
@@ -159,13 +183,8 @@ class CalibratedView:
         """What a view of a case.json says of it: "camera" with "distortion", if any, or "projection_matrix"."""
         if self.camera is None:
             return {"projection_matrix": self.projection_matrix.tolist()}
-        camera = {
-            "intrinsics": self.camera.intrinsics.tolist(),
-            "camera_from_world": self.camera.camera_from_world.tolist(),
-            "size": list(self.camera.size),
-        }
         distortion = {} if self.distortion is None else {"distortion": self.distortion.coefficients.tolist()}
-        return {"camera": camera, **distortion}
+        return {"camera": camera_entry(self.camera), **distortion}
 
 
 def from_matrix(file: str, name: str, P, size=None, *, signed: bool, notes: tuple[str, ...] = ()) -> CalibratedView:
@@ -239,42 +258,6 @@ def check_magnitude(numbers, name: str, largest: float = MAX_NUMBER) -> None:
         )
 
 
-def in_lps_mm(P: np.ndarray, options: CalibrationOptions, file: str) -> np.ndarray:
-    """A matrix (3, 4) of the file's unit, axes and pixels as one of mm, LPS and integer pixel centres. Asks for all three."""
-    check_magnitude(P, f"{file}: projection_matrix", MAX_MATRIX_ENTRY)
-    return with_first_pixel_at_0(options, file) @ P @ file_from_lps(options, file)
-
-
-def with_first_pixel_at_0(options: CalibrationOptions, file: str) -> np.ndarray:
-    """(3, 3): pixels with integer centres from those of the file."""
-    first = float(options.require("first_pixel", file))
-    return np.array([[1, 0, -first], [0, 1, -first], [0, 0, 1]])
-
-
-def file_from_lps(options: CalibrationOptions, file: str) -> np.ndarray:
-    """(4, 4): the file's world, in its unit, from LPS mm."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = AXES[options.require("axes", file)] / options.scale(file)
-    return matrix
-
-
-def pose_in_lps_mm(camera_from_world: np.ndarray, options: CalibrationOptions, file: str) -> np.ndarray:
-    """camera_from_world (4, 4), rigid, from the file's axes and unit to LPS and mm."""
-    pose = np.array(camera_from_world, float)
-    pose[:3, :3] = pose[:3, :3] @ AXES[options.require("axes", file)]
-    pose[:3, 3] *= options.scale(file)
-    return pose
-
-
-def with_unique_names(views: list[CalibratedView]) -> list[CalibratedView]:
-    """The views, those of a name that others have too with their number behind."""
-    names = [view.name for view in views]
-    return [
-        replace(view, name=f"{view.name} {i}") if names.count(view.name) > 1 else view
-        for i, view in enumerate(views, start=1)
-    ]
-
-
 #: How many numbers, with commas between.
 _NUMBERS = {"first_pixel": 1, "size": 2, "detector_spacing_mm": 2, "detector_origin_mm": 2, "intrinsics": 9}
 
@@ -287,25 +270,20 @@ def parse_option(text: str) -> tuple[str, Any]:
     InputError
         For a key that is not in QUESTIONS, and for a value that is not of its kind.
     """
-    key, equals, value = (part.strip() for part in text.partition("="))
-    if not equals or key not in QUESTIONS:
+    key, _, value = (part.strip() for part in text.partition("="))
+    if not value or key not in QUESTIONS:
         raise InputError(
             f'--given: found "{printable(text)}", expected key=value with one of {", ".join(QUESTIONS)}; correct it.'
         )
-    if key not in _NUMBERS:
-        if not value or key in CHOICES and value not in CHOICES[key]:
+    parsed: Any = value
+    if key in _NUMBERS:
+        numbers = parse_numbers(value, _NUMBERS[key])
+        if numbers is None:
             raise InputError(
-                f'--given: {key} is "{printable(value)}", expected {QUESTIONS[key][1]}; choose one of these.'
+                f'--given: {key} is "{printable(value)}", expected {_NUMBERS[key]} numbers with commas between: '
+                f"{QUESTIONS[key][1]}; correct it."
             )
-        return key, value
-    try:
-        numbers = [float(part) for part in value.split(",")]
-    except ValueError:
-        numbers = []
-    count = _NUMBERS[key]
-    if len(numbers) != count or not np.isfinite(numbers).all() or key in CHOICES and numbers[0] not in CHOICES[key]:
-        how = f"{count} numbers with commas between: " if count > 1 else ""
-        raise InputError(f'--given: {key} is "{printable(value)}", expected {how}{QUESTIONS[key][1]}; correct it.')
-    if key == "intrinsics":
-        return key, np.reshape(numbers, (3, 3))
-    return key, numbers[0] if count == 1 else tuple(numbers)
+        parsed = np.reshape(numbers, (3, 3)) if key == "intrinsics" else tuple(numbers)
+        parsed = numbers[0] if len(numbers) == 1 else parsed
+    CalibrationOptions(**{key: parsed})
+    return key, parsed

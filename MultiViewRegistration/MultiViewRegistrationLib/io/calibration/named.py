@@ -1,10 +1,9 @@
-"""Views from named numbers: JSON, YAML, OpenCV FileStorage, .npz, and OpenGL matrices."""
+"""Views from named numbers (JSON, YAML, OpenCV FileStorage, .npz) and from bare or OpenGL matrices."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
-from xml.etree.ElementTree import Element
 
 import numpy as np
 
@@ -12,108 +11,7 @@ from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.distortion import Distortion
 from ..json_reader import printable
-from .calibrated import (
-    MAX_MATRIX_ENTRY,
-    CalibratedView,
-    CalibrationOptions,
-    check_magnitude,
-    file_from_lps,
-    from_matrix,
-    from_parts,
-    in_lps_mm,
-    pose_in_lps_mm,
-    with_first_pixel_at_0,
-)
-
-
-def view_of_opengl(matrix: np.ndarray, file: str, name: str, options: CalibrationOptions) -> CalibratedView:
-    """The view of a matrix (4, 4), projection @ modelview, that takes world to clip space.
-
-    x / w runs from -1 at the image's left edge to 1 at its right, y / w from -1 at the bottom edge to 1 at the top, and w is positive
-    before the source (OpenGL 4.6, 13.6 to 13.8). Edges are half a pixel beyond the centres of the outer pixels, so `size` is asked for,
-    with `unit` and `axes`, and `projects_to`, as other programs end a 4x4 matrix in other ways.
-    """
-    options.require("projects_to", file)
-    columns, rows = options.require("size", file)
-    check_magnitude(matrix, f"{file}: {name}", MAX_MATRIX_ENTRY)
-    pixels = np.array([[columns / 2, 0, (columns - 1) / 2], [0, -rows / 2, (rows - 1) / 2], [0, 0, 1]])
-    P = pixels @ matrix[[0, 1, 3]] @ file_from_lps(options, file)
-    return from_matrix(file, name, P, (columns, rows), signed=True)
-
-
-ROOT = "opencv_storage"
-MATRIX = {"rows", "cols", "data"}
-MAX_DEPTH = 20
-
-
-def is_opencv(tree: Any, depth: int = 0) -> bool:
-    """Whether there is a matrix as OpenCV and ROS write it: rows, cols, data."""
-    if depth > MAX_DEPTH or not isinstance(tree, (dict, list)):
-        return False
-    if isinstance(tree, dict) and tree.keys() >= MATRIX:
-        return True
-    return any(is_opencv(value, depth + 1) for value in (tree.values() if isinstance(tree, dict) else tree))
-
-
-def with_arrays(tree: Any, file: str, depth: int = 0) -> Any:
-    """The tree with an array (rows, cols) in place of each matrix.
-
-    Raises
-    ------
-    InputError
-        Where one has not as many numbers as it claims.
-    """
-    if depth > MAX_DEPTH:
-        raise InputError(f"{file} is nested more than {MAX_DEPTH} deep, expected a calibration; choose another file.")
-    if isinstance(tree, list):
-        return [with_arrays(value, file, depth + 1) for value in tree]
-    if not isinstance(tree, dict):
-        return tree
-    if not tree.keys() >= MATRIX:
-        return {key: with_arrays(value, file, depth + 1) for key, value in tree.items()}
-    try:
-        data = np.asarray(tree["data"], float)
-        rows, columns = float(tree["rows"]), float(tree["cols"])
-    except (TypeError, ValueError):
-        raise InputError(
-            f"{file} has a matrix without numbers in its rows, cols or data, expected them; save it again."
-        ) from None
-    if data.ndim != 1 or data.size != rows * columns:
-        raise InputError(
-            f"{file} has a matrix of {rows:g} rows and {columns:g} columns with {data.size} numbers, expected rows * cols of "
-            "them; save it again."
-        )
-    return data.reshape(int(rows), int(columns))
-
-
-def tree_of_xml(element: Element, file: str, depth: int = 0) -> Any:
-    """What an element of FileStorage's XML holds; `_` elements are those of a list."""
-    if depth > MAX_DEPTH:
-        raise InputError(f"{file} is nested more than {MAX_DEPTH} deep, expected a calibration; choose another file.")
-    children = list(element)
-    if not children:
-        return _words((element.text or "").strip())
-    if all(child.tag == "_" for child in children):
-        return [tree_of_xml(child, file, depth + 1) for child in children]
-    tree: dict[str, Any] = {}
-    for child in children:
-        if child.tag in tree:
-            tag, parent = printable(child.tag)[:40], printable(element.tag)[:40]
-            raise InputError(f"{file} has <{tag}> twice in <{parent}>, expected it once; keep one of the two.")
-        tree[child.tag] = tree_of_xml(child, file, depth + 1)
-    if isinstance(tree.get("data"), float):  # a matrix of one
-        tree["data"] = [tree["data"]]
-    return tree
-
-
-def _words(text: str) -> Any:
-    """A number, a list of them, or text."""
-    try:
-        numbers = [float(word) for word in text.split()]
-    except ValueError:
-        return text.strip('"')
-    return numbers[0] if len(numbers) == 1 else numbers
-
+from .calibrated import MAX_MATRIX_ENTRY, CalibratedView, CalibrationOptions, check_magnitude, from_matrix, from_parts
 
 #: Each meaning, and its names in lower case without _, - and spaces.
 NAMES = {
@@ -132,13 +30,6 @@ NAMES = {
 MEANING = {name: meaning for meaning, names in NAMES.items() for name in names}
 LISTS = ("views", "cameras", "images", "projections")
 MAX_VIEWS = 10_000
-
-
-def read_opencv(content: Any, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
-    """The views of a FileStorage, its tree or XML's root element. OpenCV's first pixel has its centre at (0, 0)."""
-    tree = content if isinstance(content, (dict, list)) else tree_of_xml(content, file)
-    first_pixel = 0 if options.first_pixel is None else options.first_pixel
-    return views_of_named(with_arrays(tree, file), file, name, replace(options, first_pixel=first_pixel))
 
 
 def views_of_named(tree: Any, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
@@ -200,8 +91,23 @@ def views_of_arrays(matrices: np.ndarray, file: str, name: str, options: Calibra
             for view in views_of_arrays(matrix, file, f"{name} {i}", options)
         ]
     if len(matrices) == 4 and not np.allclose(matrices[3], (0, 0, 0, 1)):
-        return [view_of_opengl(matrices, file, name, options)]
-    return [from_matrix(file, name, in_lps_mm(matrices[:3], options, file), options.size, signed=False)]
+        return [_view_of_opengl(matrices, file, name, options)]
+    return [from_matrix(file, name, options.in_lps_mm(matrices[:3], file), options.size, signed=False)]
+
+
+def _view_of_opengl(matrix: np.ndarray, file: str, name: str, options: CalibrationOptions) -> CalibratedView:
+    """The view of a matrix (4, 4), projection @ modelview, that takes world to clip space.
+
+    x / w runs from -1 at the image's left edge to 1 at its right, y / w from -1 at the bottom edge to 1 at the top, and w is positive
+    before the source (OpenGL 4.6, 13.6 to 13.8). Edges are half a pixel beyond the centres of the outer pixels, so `size` is asked for,
+    with `unit` and `axes`, and `projects_to`, as other programs end a 4x4 matrix in other ways.
+    """
+    options.require("projects_to", file)
+    columns, rows = options.require("size", file)
+    check_magnitude(matrix, f"{file}: {name}", MAX_MATRIX_ENTRY)
+    pixels = np.array([[columns / 2, 0, (columns - 1) / 2], [0, -rows / 2, (rows - 1) / 2], [0, 0, 1]])
+    P = pixels @ matrix[[0, 1, 3]] @ options.file_from_lps(file)
+    return from_matrix(file, name, P, (columns, rows), signed=True)
 
 
 def _matrix(value: Any) -> np.ndarray | None:
@@ -251,9 +157,12 @@ def _views(tree: dict, file: str, name: str, options: CalibrationOptions) -> lis
             )
         matrix = _array(parts["matrix"], where, "projection_matrix")
         return views_of_arrays(matrix.reshape(-1, 4) if matrix.shape in ((12,), (16,)) else matrix, file, name, options)
-    intrinsics = with_first_pixel_at_0(options, where) @ _array(parts["intrinsics"], where, "camera_matrix", (3, 3))
-    distortion = _distortion(parts, where)
-    poses = [pose_in_lps_mm(pose, options, where) for pose in _poses(parts, where)]
+    intrinsics = _array(parts["intrinsics"], where, "camera_matrix")
+    intrinsics = rigid.check_numbers(
+        intrinsics.reshape(3, 3) if intrinsics.size == 9 else intrinsics, (3, 3), f"{where}: camera_matrix"
+    )
+    intrinsics, distortion = options.pixels_at_0(where) @ intrinsics, _distortion(parts, where)
+    poses = [options.pose_in_lps_mm(pose, where) for pose in _poses(parts, where)]
     names = [name] if len(poses) == 1 else [f"{name} {i}" for i in range(1, len(poses) + 1)]
     return [
         from_parts(file, printable(view), intrinsics, pose, options.size, distortion)
@@ -272,9 +181,7 @@ def _size(parts: dict[str, Any], where: str) -> tuple[int, int] | None:
 
 
 def _distortion(parts: dict[str, Any], where: str) -> Distortion | None:
-    if "distortion" not in parts:
-        return None
-    coefficients = _array(parts["distortion"], where, "distortion_coefficients").ravel()
+    coefficients = _array(parts.get("distortion", 0.0), where, "distortion_coefficients").ravel()
     try:
         return Distortion(coefficients) if coefficients.any() else None
     except InputError as error:
@@ -285,11 +192,11 @@ def _poses(parts: dict[str, Any], where: str) -> list[np.ndarray]:
     """camera_from_world (4, 4) of each pose, in the file's unit."""
     if "pose" in parts:
         pose = _array(parts["pose"], where, "camera_from_world")
-        rows = np.vstack([pose.reshape(-1, 4), [0, 0, 0, 1]]) if pose.size == 12 else pose.reshape(-1)
-        return [rigid.check_rigid(_shaped(rows, where, "camera_from_world", (4, 4)), f"{where}: camera_from_world")]
+        pose = pose.reshape(-1, 4) if pose.size in (12, 16) else pose
+        pose = np.vstack([pose, [0, 0, 0, 1]]) if pose.size == 12 else pose
+        return [rigid.check_rigid(pose, f"{where}: camera_from_world")]
     if "poses" in parts:  # OpenCV's calibration sample: a row for each image, rvec and tvec
-        rows = _array(parts["poses"], where, "extrinsic_parameters")
-        rows = _shaped(rows, where, "extrinsic_parameters", (len(rows) if rows.ndim == 2 else 1, 6))
+        rows = np.atleast_2d(_array(parts["poses"], where, "extrinsic_parameters"))
         rotations, translations = rows[:, :3], rows[:, 3:]
     elif {"rotation", "translation"} <= parts.keys():
         rotations, translations = _array(parts["rotation"], where, "R"), _array(parts["translation"], where, "t")
@@ -309,21 +216,12 @@ def _poses(parts: dict[str, Any], where: str) -> list[np.ndarray]:
     return [rigid.check_rigid(pose, f"{where}: R and t") for pose in poses]
 
 
-def _array(values: Any, where: str, what: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
-    """The values as finite float64, in a shape if one is given."""
+def _array(values: Any, where: str, what: str) -> np.ndarray:
+    """The values as finite float64."""
     try:
         array = np.asarray(values, float)
     except (TypeError, ValueError):
         array = np.array(np.nan)
     if not (np.abs(array) <= MAX_MATRIX_ENTRY).all():
         raise InputError(f"{where}: {what} is no list of finite numbers, expected those; correct it.")
-    return array if shape is None else _shaped(array, where, what, shape)
-
-
-def _shaped(array: np.ndarray, where: str, what: str, shape: tuple[int, ...]) -> np.ndarray:
-    if array.size != np.prod(shape):
-        rows, columns = shape
-        raise InputError(
-            f"{where}: {what} has {array.size} numbers, expected {rows} row{'s' * (rows > 1)} of {columns}; correct it."
-        )
-    return array.reshape(shape)
+    return array

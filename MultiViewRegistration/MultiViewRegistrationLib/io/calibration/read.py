@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ from ...errors import InputError
 from ..cameras import read_geometry
 from ..hdf5 import MAGIC
 from ..json_reader import JsonObject, decode, printable, read_bytes, read_json
-from ..pose_files import MAGIC as NUMPY
-from ..pose_files import ZIP, numbers, read_numpy
-from . import mayacam, named, rtk, tracked, xreg
-from .calibrated import CalibratedView, CalibrationOptions, from_matrix, with_unique_names
+from ..transforms import NUMPY, ZIP, read_numpy
+from . import mayacam, named, projections, tracked
+from .calibrated import CalibratedView, CalibrationOptions, from_matrix
 from .matrix_text import read_matrices
-from .text_files import CALIBRATION, parse_yaml, xml_root
+from .text_files import CALIBRATION, has_opencv_matrix, tree_of_xml, tree_of_yaml, with_arrays, xml_root
 
 FORMATS = ("case", "json", "mayacam", "numpy", "opencv", "plus", "rtk", "text", "transform", "xreg", "yaml")
+XML_ROOTS = {projections.RTK_ROOT: "rtk", "opencv_storage": "opencv", tracked.PLUS_ROOT: "plus"}
 
 
 def read_calibration(path: str | os.PathLike, format: str | None = None, **options: Any) -> list[CalibratedView]:
@@ -50,7 +51,12 @@ def read_calibration(path: str | os.PathLike, format: str | None = None, **optio
         raise InputError(
             f"{printable(path)} is of the format {recognised}, expected {format}; leave the format out, or choose another file."
         )
-    return with_unique_names(_views(recognised, content, path, known))
+    views = _views(recognised, content, path, known)
+    names = [view.name for view in views]
+    return [
+        replace(view, name=f"{view.name} {i}") if names.count(view.name) > 1 else view
+        for i, view in enumerate(views, start=1)
+    ]
 
 
 def _recognise(path: Path) -> tuple[str, Any]:
@@ -66,7 +72,7 @@ def _recognise(path: Path) -> tuple[str, Any]:
     if not data:
         raise InputError(f"{file} is empty, expected a calibration; export it again.")
     if data.startswith((NUMPY, ZIP)):
-        return "numpy", data
+        return "numpy", None
     if tracked.is_sequence(data):
         return "plus", data
     if tracked.is_transform(data):
@@ -74,22 +80,22 @@ def _recognise(path: Path) -> tuple[str, Any]:
     text = decode(data, file, CALIBRATION)
     if text.lstrip().startswith("<"):
         root = xml_root(text, file)
-        formats = {rtk.ROOT: "rtk", named.ROOT: "opencv", tracked.ROOT: "plus"}
-        if root.tag not in formats:
+        if root.tag not in XML_ROOTS:
             raise InputError(
-                f"{file} is XML of <{printable(root.tag)[:40]}>, expected <{'>, <'.join(formats)}>; choose another file."
+                f"{file} is XML of <{printable(root.tag)[:40]}>, expected <{'>, <'.join(XML_ROOTS)}>; choose another file."
             )
-        return formats[root.tag], root
+        recognised = XML_ROOTS[root.tag]
+        return recognised, tree_of_xml(root, file) if recognised == "opencv" else root
     if _is_json(text):
         content = read_json(path)
         if isinstance(content, dict) and "version" in content and isinstance(content.get("views"), list):
             return "case", content
-        return ("opencv" if named.is_opencv(content) else "json"), content
+        return ("opencv" if has_opencv_matrix(content) else "json"), content
     if mayacam.is_mayacam(text):
         return "mayacam", text
     if _is_yaml(text):
-        tree = parse_yaml(text, file)
-        return ("opencv" if named.is_opencv(tree) else "yaml"), tree
+        tree = tree_of_yaml(text, file)
+        return ("opencv" if has_opencv_matrix(tree) else "yaml"), tree
     return "text", text
 
 
@@ -117,29 +123,35 @@ def _is_yaml(text: str) -> bool:
 
 def _views(recognised: str, content: Any, path: Path, options: CalibrationOptions) -> list[CalibratedView]:
     file, name = printable(path), printable(path.stem)
-    readers = {
-        "xreg": lambda: xreg.read_xreg(path),
-        "transform": lambda: tracked.read_tracked(path, options),
-        "rtk": lambda: rtk.read_rtk(content, file, options),
-        "plus": lambda: tracked.read_plus(content, file, options),
-        "mayacam": lambda: mayacam.read_mayacam(content, file, name, options),
-        "case": lambda: _views_of_case(content, file),
-        "text": lambda: read_matrices(content, file, name, options),
-        "opencv": lambda: named.read_opencv(content, file, name, options),
-        "numpy": lambda: _views_of_numpy(content, path, file, name, options),
-    }
-    if recognised in readers:
-        return readers[recognised]()
-    if isinstance(content, list):
-        return named.views_of_arrays(_bare(content, file), file, name, options)
+    match recognised:
+        case "xreg":
+            return projections.read_xreg(path)
+        case "rtk":
+            return projections.read_rtk(content, file, options)
+        case "transform":
+            return tracked.read_tracked(path, options)
+        case "plus":
+            return tracked.read_plus(content, file, options)
+        case "mayacam":
+            return mayacam.read_mayacam(content, file, name, options)
+        case "case":
+            return _views_of_case(content, file)
+        case "text":
+            return read_matrices(content, file, name, options)
+        case "numpy":
+            content = read_numpy(path)
+            content = content.get(path.stem, content) if len(content) == 1 else content
+        case "opencv":
+            first_pixel = 0 if options.first_pixel is None else options.first_pixel  # as OpenCV has it
+            content, options = with_arrays(content, file), replace(options, first_pixel=first_pixel)
+        case "yaml":
+            content = with_arrays(content, file)
+        case _:
+            if isinstance(content, list):
+                content = _bare(content, file)
+    if isinstance(content, np.ndarray):
+        return named.views_of_arrays(content, file, name, options)
     return named.views_of_named(content, file, name, options)
-
-
-def _views_of_numpy(data: bytes, path: Path, file: str, name: str, options: CalibrationOptions) -> list[CalibratedView]:
-    arrays = {key: numbers(array, f"{file}: {printable(key)}") for key, array in read_numpy(path).items()}
-    if data.startswith(NUMPY):
-        return named.views_of_arrays(arrays[path.stem], file, name, options)
-    return named.views_of_named(arrays, file, name, options)
 
 
 def _bare(content: list, file: str) -> np.ndarray:

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import InputError
 from ...geometry.camera import Camera
 from ...imaging.ct import CT
-from ...imaging.xray import RawImage
+from ...imaging.xray import RawImage, raw_image
+from ..cameras import camera_entry
 from ..case_writer import write_case
+from ..hdf5 import Hdf5
 
 #: Said where `relative_geometry` is "truth".
 LEAKS = (
@@ -53,15 +56,38 @@ class Imported:
 
 def view_entry(name: str, camera: Camera, intensity: str) -> dict[str, Any]:
     """An entry of "views" with this camera, without its files."""
-    return {
-        "name": name,
-        "intensity": intensity,
-        "camera": {
-            "intrinsics": camera.intrinsics,
-            "camera_from_world": camera.camera_from_world,
-            "size": list(camera.size),
-        },
-    }
+    return {"name": name, "intensity": intensity, "camera": camera_entry(camera)}
+
+
+def read_pixel_mm(file: Hdf5, paths: list[str], focal_px: float) -> tuple[float, float]:
+    """(between columns, between rows) of a flat detector, in reach of a source with this focal length of the rows."""
+    columns, rows = (file.number(path, "a pixel's mm on the detector, 0.01 to 10", 0.01, 10) for path in paths)
+    if not 200 <= abs(focal_px) * rows <= 5000:
+        file.refuse(
+            paths[1],
+            f"and the intrinsic matrix have the detector {abs(focal_px) * rows:g} mm from the source",
+            "200 to 5000 mm",
+        )
+    return columns, rows
+
+
+def read_spacing(file: Hdf5, path: str, length: int) -> np.ndarray:
+    """(length,) mm between voxels or pixels."""
+    spacing = file.vector(path, length, f"{length} numbers of mm")
+    if not ((spacing > 0.01) & (spacing < 20)).all():
+        file.refuse(path, f"is {spacing.tolist()}", "mm between 0.01 and 20")
+    return spacing
+
+
+def cropped(values: np.ndarray, pixel_mm: tuple[float, float], camera: Camera, crop: int) -> tuple[RawImage, Camera]:
+    """An image (rows, columns) and its camera without `crop` pixels at each side."""
+    columns, rows = camera.size
+    if crop < 0 or 2 * crop > min(camera.size) - 8:
+        raise InputError(
+            f"crop: found {crop}, expected pixels from 0 that leave an image of {columns} x {rows}; choose less."
+        )
+    values = np.ascontiguousarray(values[crop : rows - crop, crop : columns - crop])
+    return raw_image(values, pixel_mm), camera.cropped(crop, crop, columns - 2 * crop, rows - 2 * crop)
 
 
 def in_any_view(points: np.ndarray, cameras: list[Camera]) -> np.ndarray:

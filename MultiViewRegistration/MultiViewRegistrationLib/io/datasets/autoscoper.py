@@ -21,10 +21,9 @@ from ...imaging.xray import RawImage, load_image
 from ..calibration.calibrated import CalibrationOptions
 from ..calibration.mayacam import read_mayacam
 from ..files import write_atomically
-from ..json_reader import MAX_NUMBER, printable, read_text
+from ..json_reader import MAX_NUMBER, parse_numbers, printable, read_text
 from . import Imported, view_entry
 
-_BETWEEN = re.compile(r"[,\s]+")
 EXPECTED = "16 numbers a volume in each line, a matrix by rows or by columns"
 
 
@@ -55,31 +54,23 @@ def read_tra(path: str | os.PathLike, frame: int, volume: int, volumes: int, uni
             f"{name}: frame {frame} is asked for, but the file has {len(lines)} lines, expected one for each frame; give the "
             "tracking of this trial."
         )
-    words = [word for word in _BETWEEN.split(lines[frame].strip()) if word]
+    words = lines[frame].replace(",", " ").split()
     if len(words) in (6, 6 * volumes):
         raise InputError(
             f"{name}: has x, y, z and angles, of which it does not say the unit, expected {EXPECTED}; save the tracking as "
             "matrices."
         )
-    if len(words) not in (16, 16 * volumes):
-        raise InputError(
-            f"{name}: line {frame + 1} has {len(words)} numbers, expected {EXPECTED}; save the tracking again."
-        )
     first = 16 * volume if len(words) > 16 else 0
-    try:
-        numbers = np.array(words[first : first + 16], float)
-    except ValueError:
-        raise InputError(
-            f"{name}: line {frame + 1} has something else than numbers, expected {EXPECTED}; save the tracking again."
-        ) from None
-    if np.isnan(numbers).all():
+    own = " ".join(words[first : first + 16])
+    if len(words) in (16, 16 * volumes) and set(own.lower().split()) == {"nan"}:
         raise InputError(f"{name}: frame {frame} was not tracked, expected a pose; choose another frame.")
-    if not (np.abs(numbers) <= MAX_NUMBER).all():
+    numbers = parse_numbers(own, 16)
+    if len(words) not in (16, 16 * volumes) or numbers is None:
         raise InputError(
-            f"{name}: line {frame + 1} has numbers that are not finite or beyond {MAX_NUMBER:g}, expected {EXPECTED}; "
-            "save the tracking again."
+            f"{name}: line {frame + 1} has {len(words)} numbers, or something that is no number up to {MAX_NUMBER:g}, expected "
+            f"{EXPECTED}; save the tracking again."
         )
-    pose = _by_rows(numbers.reshape(4, 4), name)
+    pose = _by_rows(np.reshape(numbers, (4, 4)), name)
     pose[:3, 3] *= unit_mm
     return rigid.check_rigid(pose, f"{name}: line {frame + 1}")
 
@@ -301,11 +292,8 @@ def _path(trial: Path, written: str) -> Path:
 
 
 def _three(name: str, key: str, text: str, least: float, most: float) -> list[float]:
-    try:
-        values = [float(word) for word in text.split()]
-    except ValueError:
-        values = []
-    if len(values) != 3 or not all(least <= value <= most for value in values):
+    values = parse_numbers(text, 3)
+    if values is None or not all(least <= value <= most for value in values):
         raise InputError(
             f'{name}: has {key} "{printable(text[:40])}", expected three numbers from {least:g} to {most:g}; correct it.'
         )

@@ -16,7 +16,7 @@ import zipfile
 from pathlib import Path
 
 from ...errors import InputError
-from ...jobs.child_process import python
+from ...jobs import python
 from ..files import sha256, write_atomically
 
 SAMPLE = json.loads(Path(__file__).with_name("sample-data.json").read_text(encoding="utf-8"))["chest"]

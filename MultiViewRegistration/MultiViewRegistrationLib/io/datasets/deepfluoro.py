@@ -1,8 +1,8 @@
-"""The down-sampled files of DeepFluoro: pictures to train networks on, of which no registration can be made.
+"""DeepFluoro: six cadaver pelves with 366 X-rays and true poses (Grupp et al., IJCARS 2020), in full resolution and down-sampled.
 
-They hold X-rays as line integrals, 50 pixels cut off each side, upright, at 1/2 to 1/16 of the resolution; the labels of what each pixel
-shows; and landmarks in the image. They hold no CT, no intrinsics and no pose, and how their pixels lie on the full image's to a part of a
-pixel is not written anywhere. So they make images, labels and landmarks, but no case.
+The down-sampled files hold X-rays as line integrals, 50 pixels cut off each side, upright, at 1/2 to 1/16 of the resolution; the labels of
+what each pixel shows; and landmarks in the image. They hold no CT, no intrinsics and no pose, and how their pixels lie on the full image's
+to a part of a pixel is not written anywhere. So they make images, labels and landmarks to train networks on, but no case.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 from PIL import Image
@@ -21,11 +20,10 @@ from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import CT, ct_from_array, masked
-from ...imaging.xray import RawImage, raw_image
 from ..case_writer import metaimage
 from ..files import staged
 from ..hdf5 import Hdf5, opened
-from . import LEAKS, Imported, in_any_view, view_entry
+from . import LEAKS, Imported, cropped, in_any_view, read_pixel_mm, read_spacing, view_entry
 
 SMALL_LAYOUT = "a down-sampled file of DeepFluoro"
 #: Groups of the down-sampled files, by the names in the full one.
@@ -33,43 +31,19 @@ GROUPS = {"17-1882": "01", "18-1109": "02", "18-0725": "03", "18-2799": "04", "1
 MAX_LANDMARKS = 100
 
 
-@dataclass(frozen=True, eq=False)
-class SmallProjection:
-    """An X-ray of a down-sampled file.
-
-    Attributes
-    ----------
-    line_integrals
-        float32 (rows, columns), bone bright.
-    labels
-        uint8 of the same shape, 0 = background.
-    landmarks
-        [column, row] by name; they may lie outside the image.
-    """
-
-    line_integrals: np.ndarray
-    labels: np.ndarray
-    landmarks: dict[str, list[float]]
-
-
-def refuse_down_sampled(file: Hdf5) -> NoReturn:
-    """The InputError for a file without geometry where the full one is needed."""
-    if file.has("land-names"):
-        raise InputError(
-            f"{file.name}: is {LAYOUT}, which has X-rays, their segmentation and landmarks but neither CT, intrinsics nor "
-            "poses, so that no case can be made of it; give the full-resolution file, or use mvreg import deepfluoro-small "
-            "for its images."
-        )
-    file.refuse("proj-params", "is missing", f"it in {file.layout}")
-
-
-def read_small(path: str | os.PathLike, specimen: str, views: Sequence[int]) -> dict[int, SmallProjection]:
-    """The X-rays with these numbers of a specimen, by the number.
+def convert_small(
+    path: str | os.PathLike, specimen: str, views: Sequence[int], folder: str | os.PathLike
+) -> list[Path]:
+    """Write the X-rays with these numbers of a down-sampled file: NNN.mha (line integrals, bone bright), NNN_labels.png and landmarks.json.
 
     Parameters
     ----------
     specimen
         As in the full-resolution file ("17-1882"), or as here ("01").
+
+    Returns
+    -------
+    The files; all appear, or none.
 
     Raises
     ------
@@ -80,9 +54,7 @@ def read_small(path: str | os.PathLike, specimen: str, views: Sequence[int]) -> 
     if group not in GROUPS.values():
         raise InputError(f'specimen: found "{specimen}", expected one of {", ".join(GROUPS)}; choose one of these.')
     with opened(path, SMALL_LAYOUT) as file:
-        count = int(
-            file.number("land-names/num-lands", f"a number of landmarks, 1 to {MAX_LANDMARKS}", 1, MAX_LANDMARKS)
-        )
+        count = int(file.number("land-names/num-lands", f"1 to {MAX_LANDMARKS} landmarks", 1, MAX_LANDMARKS))
         names = [file.text(f"land-names/land-{number:02d}", "a landmark's name") for number in range(count)]
         images = file.pixels(f"{group}/projs", 3, "X-rays x rows x columns")
         labels = file.pixels(f"{group}/segs", 3, "X-rays x rows x columns of labels")
@@ -92,30 +64,15 @@ def read_small(path: str | os.PathLike, specimen: str, views: Sequence[int]) -> 
         if landmarks.shape != (len(images), 2, count):
             file.refuse(f"{group}/lands", f"has the shape {landmarks.shape}", f"{(len(images), 2, count)}")
         if not views or not all(0 <= number < len(images) for number in views):
-            file.refuse(
-                f"{group}/projs",
-                f"has {len(images)} X-rays",
-                f"numbers from 0 to {len(images) - 1}",
-                "correct the views",
-            )
-    return {
-        number: SmallProjection(
-            images[number].astype(np.float32),
-            labels[number].astype(np.uint8),
-            dict(zip(names, landmarks[number].T.astype(float).tolist(), strict=True)),
-        )
-        for number in views
-    }
-
-
-def write_small(folder: str | os.PathLike, projections: dict[int, SmallProjection]) -> list[Path]:
-    """Writes NNN.mha (line integrals), NNN_labels.png and landmarks.json; returns their paths. All appear, or none."""
-    landmarks = {f"{number:03d}": projection.landmarks for number, projection in projections.items()}
+            expected = f"numbers from 0 to {len(images) - 1}"
+            file.refuse(f"{group}/projs", f"has {len(images)} X-rays", expected, "correct the views")
     with staged(folder, last="landmarks.json") as staging:
-        for number, projection in projections.items():
-            (staging / f"{number:03d}.mha").write_bytes(metaimage(projection.line_integrals, np.eye(3)))
-            Image.fromarray(projection.labels).save(staging / f"{number:03d}_labels.png")
-        (staging / "landmarks.json").write_text(json.dumps(landmarks, indent=1) + "\n", encoding="utf-8")
+        for number in views:
+            line_integrals = images[number].astype(np.float32)
+            (staging / f"{number:03d}.mha").write_bytes(metaimage(line_integrals, np.eye(3)))
+            Image.fromarray(labels[number].astype(np.uint8)).save(staging / f"{number:03d}_labels.png")
+        by_view = {f"{n:03d}": dict(zip(names, landmarks[n].T.astype(float).tolist(), strict=True)) for n in views}
+        (staging / "landmarks.json").write_text(json.dumps(by_view, indent=1) + "\n", encoding="utf-8")
         written = sorted(path.name for path in staging.iterdir())
     return [Path(folder) / name for name in written]
 
@@ -189,24 +146,6 @@ class Detector:
         return x[:, :2] / x[:, 2:]
 
 
-@dataclass(frozen=True, eq=False)
-class Projection:
-    """One X-ray.
-
-    Attributes
-    ----------
-    world_from_ct
-        (4, 4), to the frame that the file calls the camera's world.
-    turned
-        As rot-180-for-up says.
-    """
-
-    number: int
-    image: RawImage
-    world_from_ct: np.ndarray
-    turned: bool
-
-
 def read_deepfluoro(
     path: str | os.PathLike,
     specimen: str,
@@ -244,8 +183,12 @@ def read_deepfluoro(
     if not views or len(set(views)) < len(views) or min(views) < 0:
         raise InputError("views: expected numbers of X-rays from 0, each once; correct them.")
     with opened(path, LAYOUT) as file:
-        if not file.has(PARAMETERS):
-            refuse_down_sampled(file)
+        if not file.has(PARAMETERS) and file.has("land-names"):
+            raise InputError(
+                f"{file.name}: is {SMALL_LAYOUT}, which has X-rays, their segmentation and landmarks but neither CT, intrinsics "
+                "nor poses, so that no case can be made of it; give the full-resolution file, or use mvreg import "
+                "deepfluoro-small for its images."
+            )
         detector = _detector(file)
         file.require(specimen, "specimen", sorted(set(file.names("")) - {PARAMETERS}))
         ct = _ct(file, specimen, bone)
@@ -253,49 +196,68 @@ def read_deepfluoro(
             name: file.vector(f"{specimen}/vol-landmarks/{name}", 3, "a point of 3 mm in LPS")
             for name in file.names(f"{specimen}/vol-landmarks")
         }
-        projections = [_projection(file, specimen, number, detector, bone, landmarks) for number in views]
+        entries, images, cameras, poses, turns = [], {}, [], [], []
+        for number in views:
+            group, name = f"{specimen}/projections/{number:03d}", f"{number:03d}"
+            pixels, pose = _pixels(file, group, detector), _pose(file, group, detector, bone, landmarks)
+            poses.append(pose)
+            turns.append(bool(file.number(f"{group}/rot-180-for-up", "0 or 1", 0, 1)))
+            turn = upright and turns[-1]
+            columns, rows = detector.size
+            stored = np.array([[-1.0, 0, columns - 1], [0, -1, rows - 1], [0, 0, 1]]) if turn else np.eye(3)
+            camera_from_world = detector.extrinsic @ pose @ rigid.inverse(poses[0])
+            camera = Camera.from_projection_matrix(
+                stored @ detector.intrinsic @ camera_from_world[:3],
+                detector.size,
+                in_front=rigid.transform_points(poses[0], ct.centroid()),
+            )
+            pixels = pixels[::-1, ::-1] if turn else pixels
+            images[name], camera = cropped(pixels, detector.pixel_mm, camera, crop)
+            cameras.append(camera)
+            entries.append(view_entry(name, camera, "linear"))
     only = bone and BONES[bone].landmark
-    points = [point for name, point in landmarks.items() if only in (None, name)]
-    return _case(ct, detector, projections, np.reshape(points, (-1, 3)), crop, upright, all_targets)
+    points = np.reshape([point for name, point in landmarks.items() if only in (None, name)], (-1, 3))
+    seen = all_targets | in_any_view(rigid.transform_points(poses[0], points), cameras)
+    what = "." if all_targets else ": those that fall on an image."
+    notes = [f"{seen.sum()} of {len(points)} landmarks are targets{what}"]
+    content = {
+        "views": entries,
+        "world_from_ct": _nominal(ct, detector, turns[0]),
+        "search": SEARCH,
+        "targets": points[seen],
+        "truth": {"world_from_ct": poses[0]},
+    }
+    if len(views) > 1:
+        content["relative_geometry"] = "truth"
+        notes.append(LEAKS)
+    return Imported(content, ct, images, notes)
 
 
 def _detector(file: Hdf5) -> Detector:
-    def number(name: str, expected: str, least: float, most: float) -> float:
-        return file.number(f"{PARAMETERS}/{name}", expected, least, most)
-
-    intrinsic = file.matrix(f"{PARAMETERS}/intrinsic", (3, 3), "a 3 x 3 matrix")
+    path = f"{PARAMETERS}/intrinsic"
+    intrinsic = file.matrix(path, (3, 3), "a 3 x 3 matrix")
     if not (
         intrinsic[0, 0] < 0 and intrinsic[1, 1] < 0 and np.allclose(intrinsic[[1, 2, 2, 2], [0, 0, 1, 2]], (0, 0, 0, 1))
     ):
         file.refuse(
-            f"{PARAMETERS}/intrinsic",
+            path,
             f"has fx = {intrinsic[0, 0]:g} and fy = {intrinsic[1, 1]:g}",
             "an upper triangular matrix with fx and fy below 0, as z is toward the source",
         )
-    extrinsic = rigid.check_rigid(
-        file.matrix(f"{PARAMETERS}/extrinsic", (4, 4), "a rigid 4 x 4 matrix"), f"{file.name}: {PARAMETERS}/extrinsic"
+    columns, rows = (
+        int(file.number(f"{PARAMETERS}/num-{axis}", "8 to 20000 pixels", 8, 20000)) for axis in ("cols", "rows")
     )
-    size = tuple(int(number(f"num-{axis}", "a number of pixels", 8, 20000)) for axis in ("cols", "rows"))
-    pixel_mm = tuple(
-        number(f"pixel-{axis}-spacing", "a pixel's mm on the detector, 0.01 to 10", 0.01, 10) for axis in ("col", "row")
-    )
-    detector = Detector(intrinsic, extrinsic, size, pixel_mm)
-    if not 200 <= detector.source_to_detector_mm <= 5000:
-        file.refuse(
-            f"{PARAMETERS}/intrinsic",
-            f"and the pixel size have the detector {detector.source_to_detector_mm:g} mm from the source",
-            "200 to 5000 mm",
-        )
-    return detector
+    spacings = [f"{PARAMETERS}/pixel-{axis}-spacing" for axis in ("col", "row")]
+    pixel_mm = read_pixel_mm(file, spacings, intrinsic[1, 1])
+    return Detector(intrinsic, file.rigid(f"{PARAMETERS}/extrinsic"), (columns, rows), pixel_mm)
 
 
 def _ct(file: Hdf5, specimen: str, bone: str | None) -> CT:
     group = f"{specimen}/vol"
     values = file.pixels(f"{group}/pixels", 3, "slices x rows x columns in HU")
+    directions = file.matrix(f"{group}/dir-mat", (3, 3), "a 3 x 3 matrix")
     ct_from_index = np.eye(4)
-    ct_from_index[:3, :3] = file.matrix(f"{group}/dir-mat", (3, 3), "a 3 x 3 matrix") * _spacing(
-        file, f"{group}/spacing", 3
-    )
+    ct_from_index[:3, :3] = directions * read_spacing(file, f"{group}/spacing", 3)
     ct_from_index[:3, 3] = file.vector(f"{group}/origin", 3, "a point of 3 mm in LPS")
     ct = ct_from_array(values, ct_from_index, "hu", name=f"{file.name}: {group}/pixels")
     if bone is None:
@@ -304,22 +266,8 @@ def _ct(file: Hdf5, specimen: str, bone: str | None) -> CT:
     return masked(ct, np.isin(labels, BONES[bone].labels), f"{file.name}: {specimen}/vol-seg/image/pixels")
 
 
-def _spacing(file: Hdf5, path: str, length: int) -> np.ndarray:
-    spacing = file.vector(path, length, f"{length} numbers of mm")
-    if not ((spacing > 0.01) & (spacing < 20)).all():
-        file.refuse(path, f"is {spacing.tolist()}", "mm between 0.01 and 20")
-    return spacing
-
-
-def _projection(
-    file: Hdf5,
-    specimen: str,
-    number: int,
-    detector: Detector,
-    bone: str | None,
-    landmarks: dict[str, np.ndarray],
-) -> Projection:
-    group = f"{specimen}/projections/{number:03d}"
+def _pixels(file: Hdf5, group: str, detector: Detector) -> np.ndarray:
+    """The X-ray as it is stored, (rows, columns)."""
     pixels = file.pixels(f"{group}/image/pixels", 2, "rows x columns")
     if pixels.shape != detector.size[::-1]:
         file.refuse(
@@ -327,108 +275,46 @@ def _projection(
             f"has {pixels.shape[0]} rows and {pixels.shape[1]} columns",
             f"{detector.size[1]} and {detector.size[0]}, as {PARAMETERS} says",
         )
-    if not np.allclose(_spacing(file, f"{group}/image/spacing", 2), detector.pixel_mm, rtol=1e-3):
+    if not np.allclose(read_spacing(file, f"{group}/image/spacing", 2), detector.pixel_mm, rtol=1e-3):
         file.refuse(f"{group}/image/spacing", "is another one", f"that of {PARAMETERS}, {list(detector.pixel_mm)} mm")
-    _check_landmarks(file, group, detector, _world_from_ct(file, f"{group}/gt-poses/{PELVIS_POSE}"), landmarks)
-    chosen = BONES[bone or "pelvis"]
-    if chosen.good and not file.number(f"{group}/gt-poses/{chosen.good}", "0 or 1", 0, 1):
-        file.refuse(
-            f"{group}/gt-poses/{chosen.good}",
-            "is 0: too little of the femur is seen for a true pose",
-            "1",
-            "choose other views",
-        )
-    turned = bool(file.number(f"{group}/rot-180-for-up", "0 or 1", 0, 1))
-    return Projection(
-        number, raw_image(pixels, detector.pixel_mm), _world_from_ct(file, f"{group}/gt-poses/{chosen.pose}"), turned
-    )
+    return pixels
 
 
-def _world_from_ct(file: Hdf5, path: str) -> np.ndarray:
-    return rigid.inverse(rigid.check_rigid(file.matrix(path, (4, 4), "a rigid 4 x 4 matrix"), f"{file.name}: {path}"))
+def _pose(file: Hdf5, group: str, detector: Detector, bone: str | None, landmarks: dict[str, np.ndarray]) -> np.ndarray:
+    """world_from_ct (4, 4) of the bone, to the frame that the file calls the camera's world.
 
-
-def _check_landmarks(
-    file: Hdf5, group: str, detector: Detector, world_from_ct: np.ndarray, landmarks: dict[str, np.ndarray]
-) -> None:
-    """The file holds each landmark twice, in the CT and in the image: what it is read as must bring the two together."""
+    The file holds each landmark twice, in the CT and in the image: what it is read as must bring the two together.
+    """
     names = [name for name in file.names(f"{group}/gt-landmarks") if name in landmarks]
     if not names:
         file.refuse(f"{group}/gt-landmarks", "has none of the landmarks of vol-landmarks", "the same names")
+    pelvis = rigid.inverse(file.rigid(f"{group}/gt-poses/{PELVIS_POSE}"))
     points = np.array([landmarks[name] for name in names])
-    depths = rigid.transform_points(detector.extrinsic @ world_from_ct, points)[:, 2]
-    if np.median(depths) >= 0:
+    depth = np.median(rigid.transform_points(detector.extrinsic @ pelvis, points)[:, 2])
+    if depth >= 0:
         file.refuse(
-            f"{group}/gt-poses/cam-to-pelvis-vol",
-            f"has the landmarks at z = {np.median(depths):.0f} mm of the camera",
+            f"{group}/gt-poses/{PELVIS_POSE}",
+            f"has the landmarks at z = {depth:.0f} mm of the camera",
             "z below 0, as z is toward the source",
         )
     pixels = [file.vector(f"{group}/gt-landmarks/{name}", 2, "a pixel of 2 numbers, column and row") for name in names]
-    apart = np.median(np.linalg.norm(detector.project(world_from_ct, points) - pixels, axis=1))
+    apart = np.median(np.linalg.norm(detector.project(pelvis, points) - pixels, axis=1))
     if not apart <= MAX_LANDMARK_DISTANCE_PX:
         file.refuse(
             f"{group}/gt-landmarks",
             f"lie {apart:.1f} pixels (median) from where pose and intrinsic put vol-landmarks",
             f"at most {MAX_LANDMARK_DISTANCE_PX:g}",
         )
+    chosen = BONES[bone or "pelvis"]
+    if chosen.good and not file.number(f"{group}/gt-poses/{chosen.good}", "0 or 1", 0, 1):
+        what = "is 0: too little of the femur is seen for a true pose"
+        file.refuse(f"{group}/gt-poses/{chosen.good}", what, "1", "choose other views")
+    return rigid.inverse(file.rigid(f"{group}/gt-poses/{chosen.pose}"))
 
 
-def _case(
-    ct: CT,
-    detector: Detector,
-    projections: list[Projection],
-    landmarks: np.ndarray,
-    crop: int,
-    upright: bool,
-    all_targets: bool,
-) -> Imported:
-    first, several = projections[0], len(projections) > 1
-    columns, rows = detector.size
-    if crop < 0 or 2 * crop > min(detector.size) - 8:
-        raise InputError(
-            f"crop: found {crop}, expected pixels from 0 that leave an image of {columns} x {rows}; choose less."
-        )
-    entries, images, cameras = [], {}, []
-    middle = rigid.transform_points(first.world_from_ct, ct.centroid())
-    for projection in projections:
-        name = f"{projection.number:03d}"
-        turn = upright and projection.turned
-        camera_from_world = detector.extrinsic @ projection.world_from_ct @ rigid.inverse(first.world_from_ct)
-        pixels = np.array([[-1.0, 0, columns - 1], [0, -1, rows - 1], [0, 0, 1]]) if turn else np.eye(3)
-        camera = Camera.from_projection_matrix(
-            pixels @ detector.intrinsic @ camera_from_world[:3], detector.size, in_front=middle
-        )
-        cameras.append(camera.cropped(crop, crop, columns - 2 * crop, rows - 2 * crop))
-        entries.append(view_entry(name, cameras[-1], "linear"))
-        images[name] = _cut(projection.image, turn, crop)
-    seen = all_targets | in_any_view(rigid.transform_points(first.world_from_ct, landmarks), cameras)
-    notes = [
-        f"{seen.sum()} of {len(landmarks)} landmarks are targets"
-        + ("." if all_targets else ": those that fall on an image.")
-    ]
-    if several:
-        notes.append(LEAKS)
-    content = {
-        "views": entries,
-        **({"relative_geometry": "truth"} if several else {}),
-        "world_from_ct": _nominal(ct, detector, first),
-        "search": SEARCH,
-        "targets": landmarks[seen],
-        "truth": {"world_from_ct": first.world_from_ct},
-    }
-    return Imported(content, ct, images, notes)
-
-
-def _cut(image: RawImage, turn: bool, crop: int) -> RawImage:
-    values = image.values[::-1, ::-1] if turn else image.values
-    rows, columns = values.shape
-    values = np.ascontiguousarray(values[crop : rows - crop, crop : columns - crop])
-    return RawImage(values, image.step, image.white, image.curve, image.pixel_mm)
-
-
-def _nominal(ct: CT, detector: Detector, first: Projection) -> np.ndarray:
+def _nominal(ct: CT, detector: Detector, turned: bool) -> np.ndarray:
     """world_from_ct of a plain AP image with the CT's middle on the central ray; of the truth it knows rot-180-for-up only."""
-    axes = TURNED @ AP if first.turned else AP
+    axes = TURNED @ AP if turned else AP
     nk, nj, ni = ct.volume.values.shape
     middle = rigid.transform_points(ct.volume.ct_from_index, (np.array([ni, nj, nk]) - 1) / 2)
     at = np.array([0, 0, -START_DEPTH * detector.source_to_detector_mm])

@@ -21,10 +21,10 @@ from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import CT, ct_from_array
-from ...imaging.xray import RawImage, raw_image
+from ...imaging.xray import RawImage
 from ..hdf5 import Hdf5, opened
 from ..json_reader import MAX_NUMBER
-from . import LEAKS, Imported, in_any_view, view_entry
+from . import LEAKS, Imported, cropped, in_any_view, read_pixel_mm, read_spacing, view_entry
 
 LAYOUT = "Ljubljana's data as DiffPose packs it (ljubljana.h5)"
 VIEWS = ("ap", "lat", "ap-max", "lat-max")
@@ -62,9 +62,9 @@ def read_ljubljana(
         points = file.pixels(f"{group}/points", 2, "points x 3 mm").astype(np.float64)
         _check_points(file, f"{group}/points", points, ct)
         read = [_view(file, f"{group}/proj-{view}", points, crop) for view in views]
-    world_from_ct = read[0][0].camera_from_world  # as long as the world is the volume
+    world_from_ct = read[0][1].camera_from_world  # as long as the world is the volume
     cameras = [
-        replace(camera, camera_from_world=camera.camera_from_world @ rigid.inverse(world_from_ct)) for camera, _ in read
+        replace(camera, camera_from_world=camera.camera_from_world @ rigid.inverse(world_from_ct)) for _, camera in read
     ]
     seen = in_any_view(rigid.transform_points(world_from_ct, points), cameras)
     notes = [
@@ -79,16 +79,14 @@ def read_ljubljana(
         "targets": points[seen],
         "truth": {"world_from_ct": world_from_ct},
     }
-    return Imported(content, ct, {name: image for name, (_, image) in zip(views, read)}, notes)
+    return Imported(content, ct, {name: image for name, (image, _) in zip(views, read)}, notes)
 
 
 def _volume(file: Hdf5, group: str, threshold: float) -> CT:
     values = file.pixels(f"{group}/pixels", 3, "a volume [x, y, z] with 0 for nothing")
     if threshold > 0:
         values = np.where(values < threshold, 0, values)
-    spacing = file.vector(f"{group}/spacing", 3, "3 numbers of mm")
-    if not ((spacing > 0.01) & (spacing < 20)).all():
-        file.refuse(f"{group}/spacing", f"is {spacing.tolist()}", "mm between 0.01 and 20")
+    spacing = read_spacing(file, f"{group}/spacing", 3)
     return ct_from_array(
         values.transpose(2, 1, 0), np.diag([*spacing, 1.0]), "relative", name=f"{file.name}: {group}/pixels"
     )
@@ -107,37 +105,24 @@ def _check_points(file: Hdf5, path: str, points: np.ndarray, ct: CT) -> None:
         )
 
 
-def _view(file: Hdf5, group: str, points: np.ndarray, crop: int) -> tuple[Camera, RawImage]:
-    """The camera, with the volume as its world, and the image."""
+def _view(file: Hdf5, group: str, points: np.ndarray, crop: int) -> tuple[RawImage, Camera]:
+    """The image, and the camera, with the volume as its world."""
     pixels = file.pixels(f"{group}/pixels", 2, "rows x columns")
-    rows, columns = pixels.shape
     intrinsic = file.matrix(f"{group}/intrinsic", (3, 3), "a 3 x 3 matrix")
-    extrinsic = file.matrix(f"{group}/extrinsic", (4, 4), "a rigid 4 x 4 matrix")
-    camera_from_volume = rigid.check_rigid(extrinsic, f"{file.name}: {group}/extrinsic")
-    pixel_mm = tuple(
-        file.number(f"{group}/{axis}-spacing", "a pixel's mm, 0.01 to 10", 0.01, 10) for axis in ("col", "row")
-    )
+    camera_from_volume = file.rigid(f"{group}/extrinsic")
+    pixel_mm = read_pixel_mm(file, [f"{group}/col-spacing", f"{group}/row-spacing"], intrinsic[1, 1])
     middle = points.mean(0)
     depth = (camera_from_volume @ [*middle, 1])[2]
     source_to_detector_mm = intrinsic[1, 1] * pixel_mm[1]
-    if not (200 <= source_to_detector_mm <= 5000 and intrinsic[2, 2] == 1):
-        file.refuse(
-            f"{group}/intrinsic",
-            f"and the pixel size have the detector {source_to_detector_mm:g} mm from the source",
-            "200 to 5000 mm",
-        )
+    if source_to_detector_mm <= 0 or intrinsic[2, 2] != 1:
+        file.refuse(f"{group}/intrinsic", f"has fy = {intrinsic[1, 1]:g}", "a focal length above 0 and a last 1")
     if not 0 < depth < source_to_detector_mm:
         file.refuse(
             f"{group}/extrinsic",
             f"has the points at z = {depth:.0f} mm of the camera",
             f"them between the source and the detector at {source_to_detector_mm:.0f} mm",
         )
-    camera = Camera.from_projection_matrix(intrinsic @ camera_from_volume[:3], (columns, rows), middle)
+    camera = Camera.from_projection_matrix(intrinsic @ camera_from_volume[:3], pixels.shape[::-1], middle)
     if not in_any_view(points, [camera]).any():
         file.refuse(f"{group}/extrinsic", "has no point on the image", "a camera that sees them")
-    if crop < 0 or 2 * crop > min(rows, columns) - 8:
-        raise InputError(
-            f"crop: found {crop}, expected pixels from 0 that leave an image of {columns} x {rows}; choose less."
-        )
-    values = np.ascontiguousarray(pixels[crop : rows - crop, crop : columns - crop])
-    return camera.cropped(crop, crop, columns - 2 * crop, rows - 2 * crop), raw_image(values, pixel_mm)
+    return cropped(pixels, pixel_mm, camera, crop)

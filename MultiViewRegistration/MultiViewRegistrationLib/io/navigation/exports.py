@@ -15,8 +15,16 @@ from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.camera import Camera
 from ..files import staged, write_atomically
-from ..pose_files import NamedMatrix, write_json, write_npy, write_text
-from ..transforms import AXES, DIRECTIONS, write_h5_transform, write_transform
+from ..transforms import (
+    AXES,
+    DIRECTIONS,
+    NamedMatrix,
+    write_h5_transform,
+    write_json,
+    write_npy,
+    write_text,
+    write_transform,
+)
 from . import KINDS
 from .registration_export import RegistrationExport
 
@@ -158,12 +166,7 @@ def write_exports(
 
 
 def _matrices(
-    name: str,
-    pose: np.ndarray,
-    kind: str,
-    directions: Sequence[str],
-    axes: Sequence[str],
-    warning: str | None,
+    name: str, pose: np.ndarray, kind: str, directions: Sequence[str], axes: Sequence[str], warning: str | None
 ) -> dict[str, partial]:
     jobs = {}
     for direction in directions:

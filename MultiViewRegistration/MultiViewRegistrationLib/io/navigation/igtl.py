@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import socketserver
 import struct
 import threading
 from collections.abc import Callable
@@ -182,43 +184,32 @@ def serve(
     InputError
         Where the port is taken.
     """
+
+    class Client(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            tell("a client connected")
+            with suppress(OSError):  # it is gone, and may come back
+                _feed(self.request, messages, stop, interval_s)
+            if not stop.is_set():
+                tell("a client is gone")
+
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address = os.name != "nt"  # where it would share the port with another program
+        daemon_threads = True
+        block_on_close = False
+
     try:
-        listening = socket.create_server((LOCAL, port))
+        server = Server((LOCAL, port), Client)
     except (OSError, OverflowError) as error:
         raise InputError(
             f"--igtl-server: port {port} cannot be opened ({getattr(error, 'strerror', None) or error}), expected a free one; "
             "choose another."
         ) from None
-    clients: list[threading.Thread] = []
-    with listening:
-        listening.settimeout(0.2)
-        tell(f"waiting for clients at {LOCAL}:{listening.getsockname()[1]}")
+    with server:
+        tell(f"waiting for clients at {LOCAL}:{server.server_address[1]}")
+        server.timeout = 0.2
         while not stop.is_set():
-            try:
-                connection, _ = listening.accept()
-            except TimeoutError:
-                continue
-            clients = [client for client in clients if client.is_alive()]
-            clients.append(
-                threading.Thread(target=_serve_one, args=(connection, messages, stop, tell, interval_s), daemon=True)
-            )
-            clients[-1].start()
-    for client in clients:
-        client.join(2.0)
-
-
-def _serve_one(
-    connection: socket.socket,
-    messages: Messages,
-    stop: threading.Event,
-    tell: Callable[[str], object],
-    interval_s: float,
-) -> None:
-    tell("a client connected")
-    with connection, suppress(OSError):  # it is gone, and may come back
-        _feed(connection, messages, stop, interval_s)
-    if not stop.is_set():
-        tell("a client is gone")
+            server.handle_request()
 
 
 def _feed(connection: socket.socket, messages: Messages, stop: threading.Event, interval_s: float) -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import InputError
 from ...geometry.camera import Camera
 from ..case import hashes
 from ..case_file import CaseFile
 from ..dicom_identity import DicomImage, new_uid
 from ..files import write_atomically
-from ..json_reader import JsonObject, describe, printable, read_json
+from ..json_reader import JsonObject, read_json
 
 VERSION = 2
 VERDICTS = ("accept", "check", "reject")
@@ -85,14 +84,12 @@ class RegistrationExport:
         """
         path = Path(path)
         path = path / "result.json" if path.is_dir() else path
-        content = read_json(path)
-        if not isinstance(content, dict):
-            raise InputError(f"{printable(path)} is {describe(content)}, expected a result.json; choose another file.")
-        fields = JsonObject(printable(path), "", content)
+        fields = JsonObject.read(path, "a result.json")
         version = fields.integer("version", f"the number {VERSION}", least=1)
         if version > VERSION:
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
         verdict = None if fields.value("verdict", "a verdict or null") is None else fields.choice("verdict", VERDICTS)
+        uids = fields.optional("frame_of_reference_uid", fields.section)
         override = fields.optional("override", fields.text, "a sentence")
         return cls(
             path=path,
@@ -101,7 +98,7 @@ class RegistrationExport:
             verdict=verdict,
             warning=override or (REJECTED if verdict == "reject" else None),
             overridden=override is not None,
-            uids=_uids(fields),
+            uids={frame: _uid(uids, frame) for frame in ("world", "ct", "reference") if uids and uids.has(frame)},
             views=[_view(view, path.parent) for view in fields.sections("views", "the views of the result")],
             inputs=fields.section("inputs").values if fields.has("inputs") else {},
         )
@@ -110,12 +107,12 @@ class RegistrationExport:
         """The same, with a warning where files of the case it was found from are others now."""
         file = CaseFile.read(case)
         by_name, by_path = hashes(file)
-        changed = {
-            path
-            for path, (name, digest) in zip(by_path, by_name.items(), strict=True)
-            if self.inputs.get(name) != digest
-        }
-        others = [role for role, path in _roles(file) if path in changed]
+        changed = [path for path, (name, digest) in zip(by_path, by_name.items()) if self.inputs.get(name) != digest]
+        # what a case names, without its names, which may be those of patients
+        roles = [("case", file), ("CT", file.ct), ("mask", file.mask)]
+        for number, view in enumerate(file.views, start=1):
+            roles += [(f"X-ray {number}", view.image), (f"mask of X-ray {number}", view.mask)]
+        others = [role for role, part in roles if part is not None and part.path in changed]
         if not others:
             return self
         stale = f"An input has changed since the registration: {', '.join(others)}."
@@ -143,41 +140,26 @@ class RegistrationExport:
         return replace(self, uids=uids)
 
 
-def _roles(file: CaseFile) -> list[tuple[str, Path]]:
-    """What a case names, without its names, which may be those of patients."""
-    parts = [("mask", file.mask)]
-    for number, view in enumerate(file.views, start=1):
-        parts += [(f"X-ray {number}", view.image), (f"mask of X-ray {number}", view.mask)]
-    return [("case", file.path), ("CT", file.ct.path), *((role, part.path) for role, part in parts if part)]
-
-
-def _uids(fields: JsonObject) -> dict[str, str]:
-    if not fields.has("frame_of_reference_uid"):
-        return {}
-    given = fields.section("frame_of_reference_uid")
-    return {frame: _uid(given, frame) for frame in ("world", "ct", "reference") if given.has(frame)}
-
-
 def _uid(fields: JsonObject, key: str) -> str:
     uid = fields.text(key, "a DICOM UID")
     if len(uid) > 64 or not all(part.isdecimal() and part.isascii() for part in uid.split(".")):
-        fields.refuse(key, f"is {describe(uid)}", "a DICOM UID, numbers with dots between")
+        fields.refuse_value(key, "a DICOM UID, numbers with dots between")
     return uid
 
 
 def _view(fields: JsonObject, folder: Path) -> ExportedView:
     name = fields.text("name", "the view's name")
     picture = folder / f"{Path(name).name}_edges_after.png"
+    image = None
+    if fields.has("dicom"):
+        dicom = fields.section("dicom")
+        uids = [_uid(dicom, key) for key in ("study_uid", "series_uid", "sop_class_uid", "sop_instance_uid")]
+        has_frame = dicom.has("frame") and dicom.values["frame"] is not None
+        image = DicomImage(*uids, dicom.integer("frame", "a frame's number, from 0", 0) if has_frame else None)
     return ExportedView(
         name=name,
-        image=_image(fields.section("dicom")) if fields.has("dicom") else None,
+        image=image,
         picture=picture if picture.is_file() else None,
         camera_from_world=fields.optional("camera_from_world", fields.rigid),
         intrinsics=fields.optional("intrinsics", fields.array, (3, 3), "3 rows of 3 numbers"),
     )
-
-
-def _image(fields: JsonObject) -> DicomImage:
-    uids = [_uid(fields, key) for key in ("study_uid", "series_uid", "sop_class_uid", "sop_instance_uid")]
-    has_frame = fields.has("frame") and fields.values["frame"] is not None
-    return DicomImage(*uids, frame=fields.integer("frame", "a frame's number, from 0", least=0) if has_frame else None)

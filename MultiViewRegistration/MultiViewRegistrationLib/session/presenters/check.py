@@ -150,7 +150,7 @@ class CheckPresenter(Presenter):
 
     def tick(self) -> bool:
         """Take what was measured and drawn; whether there is something new to show."""
-        measured = self._similarity.update(self.host.turn_s)
+        measured = self._similarity.update()
         if self._drawing is None:
             return measured
         self._drawing.poll(0)

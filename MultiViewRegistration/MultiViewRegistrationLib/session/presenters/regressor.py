@@ -106,7 +106,7 @@ class RegressorPresenter(Presenter):
 
     def tick(self) -> bool:
         """Follow the store; whether there is something new in it."""
-        return self.learning.look(self.host.turn_s)
+        return self.learning.look()
 
     def _models(self) -> list:
         """Without the one that is being trained."""

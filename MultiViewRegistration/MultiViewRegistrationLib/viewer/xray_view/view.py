@@ -138,7 +138,7 @@ class XRayView:
         if node is None:
             return
         registration, layer = self._session.registration, self._layer()
-        self._detectors = detectors(registration, self._detectors)
+        self._detectors = detectors(registration)
         handles = handles_of(registration, node) if layer is not None else NO_HANDLES
         told = {
             **self._labels_of(node),

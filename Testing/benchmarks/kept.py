@@ -1,4 +1,4 @@
-"""Measurements that are kept as they are made: a line of JSON each, so that a run that was broken off goes on where it was."""
+"""What benchmarks keep: measurements as they are made, and parts of a Markdown page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Rows:
-    """A file of measurements, each by its key of words and numbers."""
+    """A file of measurements, a line of JSON each by its key of words and numbers: a run that was broken off goes on where it was."""
 
     def __init__(self, path: Path) -> None:
         """path: is made, with its folder, when the first measurement is."""
@@ -35,3 +35,20 @@ class Rows:
                 stream.write(json.dumps({"key": name, **row}, allow_nan=False) + "\n")
             self._rows[name] = row
         return self._rows[name]
+
+
+def put(page: Path, name: str, text: str) -> None:
+    """Write a part of a page between the marks of this name, at its end where they are not there yet; all else is a person's."""
+    first, last = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before = page.read_text(encoding="utf-8") if page.exists() else ""
+    part = f"{first}\n{text.strip()}\n{last}"
+    if first in before:
+        head, _, rest = before.partition(first)
+        _, found, tail = rest.partition(last)
+        if not found:
+            raise ValueError(f"{page}: has {first} and not {last}")
+        after = head + part + tail
+    else:
+        after = "\n\n".join(filter(None, [before.rstrip(), part])) + "\n"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(after, encoding="utf-8")

@@ -1,0 +1,79 @@
+"""What is packaged: every file that Slicer needs, what Slicer's index of extensions reads, and that it runs without the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cmake_lists
+import pytest
+from cmake_lists import MODULE
+from configured import configure
+
+ROOT = MODULE.parent
+CMAKE = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+#: What Slicer 5.10.0, the oldest that the module is for, brings of what the project depends on.
+SLICER_5_10 = {"numpy": "2.0.2", "scipy": "1.13.1", "simpleitk": "2.5.2", "pydicom": "2.4.4", "pillow": "11.2.1"}
+
+
+def test_the_lists_name_every_file():
+    text = cmake_lists.CMAKE_FILE.read_text(encoding="utf-8")
+    assert not cmake_lists.differences(text, cmake_lists.on_disk()), "run `make cmake-lists`"
+
+
+def test_the_entry_of_slicers_index_agrees_with_cmake():
+    entry = json.loads((ROOT / "Resources" / f"{MODULE.name}.json").read_text(encoding="utf-8"))
+    found = dict(re.findall(r'^set\(EXTENSION_(\w+) "([^"]*)"\)', CMAKE, re.MULTILINE))
+    assert entry["$schema"].endswith("/slicer-extension-catalog-entry-schema-v1.0.2.json#")
+    assert found["HOMEPAGE"] == entry["scm_url"] and found["DEPENDS"].split() == entry["build_dependencies"]
+    assert "CATEGORY" not in found and entry["category"] == "Registration"  # in CMake it would be ignored
+    for address in f"{found['ICONURL']} {found['SCREENSHOTURLS']}".split():
+        assert (ROOT / address.partition(f"/{entry['scm_revision']}/")[2]).is_file()
+
+
+def bounds(requirements: list[str]) -> dict[str, list[int]]:
+    """Least version by name; fails where a requirement says anything else."""
+    matches = [re.fullmatch(r"([\w-]+)>=([\d.]+)", line) for line in requirements]
+    return {match[1].lower(): [int(part) for part in match[2].split(".")] for match in matches}
+
+
+def test_slicer_is_asked_for_what_it_lacks_and_brings_the_rest_new_enough():
+    tomllib = pytest.importorskip("tomllib", reason="reading pyproject.toml needs Python 3.11")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed, there = bounds(project["dependencies"]), bounds([f"{n}>={v}" for n, v in SLICER_5_10.items()])
+    files = [MODULE / "Resources" / name for name in ("requirements.txt", "requirements_yaml.txt")]
+    lines = [line for path in files for line in path.read_text(encoding="utf-8").splitlines()]
+    asked = bounds([line for line in lines if line and not line.startswith("#")])
+    assert asked == {name: bound for name, bound in needed.items() if name not in there}
+    assert not [name for name, version in there.items() if version < needed[name]]
+
+
+@pytest.mark.slow
+def test_cmake_tells_slicer_what_to_package(tmp_path, require_program):
+    done = configure(require_program("cmake", package="cmake"), tmp_path)
+    assert done.returncode == 0 and "Warning" not in done.stderr, done.stderr
+    recorded = (tmp_path / "recorded.txt").read_text().splitlines()
+    told, files = dict(line.split("=", 1) for line in recorded), cmake_lists.on_disk()
+    assert told["project"] == told["NAME"] == "MultiViewRegistration" and told["EXTENSION_DEPENDS"] == "PyTorch"
+    assert told["SCRIPTS"].split(";") == files[cmake_lists.SCRIPTS]
+    assert told["RESOURCES"].split(";") == files[cmake_lists.RESOURCES]
+    tests = {Path(line.partition("=")[2]) for line in recorded if line.startswith("unittest=")}
+    assert tests == {MODULE / "MultiViewRegistration.py", *(MODULE / "Testing" / "Python").glob("*.py")}
+    assert recorded[-2:] == ["generate config=yes", "cpack=yes"]
+
+
+@pytest.mark.slow
+def test_what_is_packaged_works_without_the_rest(tmp_path):
+    for name in [name for names in cmake_lists.on_disk().values() for name in names]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(MODULE / name, tmp_path / name)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    for arguments, status in ((["register", "--help"], 0), (["export", "--help"], 0), (["demo"], 2), (["view"], 2)):
+        command = [sys.executable, "-m", "MultiViewRegistrationLib.cli.main", *arguments]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == status and ("is not part of Slicer's extension" in done.stderr) == bool(status)

@@ -246,15 +246,15 @@ class ComparisonPresenter(Presenter):
                     *(Picture(f"picture{number}{of}", f"{name}: {of}", rgb=rgb) for of, rgb in pair),
                 )
             )
+        compare = Choice(
+            "compare",
+            _("Compare with"),
+            self.compare,
+            options=tuple(options),
+            tip=_("Show where the CT is now and another pose of the history side by side."),
+        )
         return [
-            Choice(
-                "compare",
-                _("Compare with"),
-                self.compare,
-                options=tuple(options),
-                enabled=len(options) > 1,
-                tip=_("Show where the CT is now and another pose of the history side by side."),
-            ),
+            *([compare] if len(options) > 1 else []),
             Text("compared", self._text),
             *pictures,
             *([Button("close", _("Close the comparison"), self.reset)] if self._text else []),

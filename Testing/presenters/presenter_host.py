@@ -9,13 +9,17 @@ from types import SimpleNamespace
 
 
 class PresenterHost:
-    """Holds a registration and its session.   told: sentences that a person was told."""
+    """Holds a registration and its session.   told: sentences that a person was told.   drawn: the X-rays whose mask is drawn.
+
+    presenters: made by `open`, which forget what belongs to a registration where another is chosen.
+    """
 
     turn_s, patience_s = 0.02, 10.0
+    in_slicer, missing = True, ""
     installs_packages, register_keys, hand = True, "Ctrl+Return", None
 
     def __init__(self, scene, registration=None) -> None:
-        self.scene, self.told = scene, []
+        self.scene, self.told, self.drawn, self.presenters = scene, [], [], []
         self.views = SimpleNamespace(show_ct_slices=lambda: None)
         self.registration = self.session = None
         if registration is not None:
@@ -24,7 +28,14 @@ class PresenterHost:
     def choose(self, registration) -> None:
         from MultiViewRegistrationLib.session.session import Session
 
-        self.registration, self.session = registration, Session(registration)
+        self.registration, self.session = registration, registration and Session(registration)
+        for presenter in self.presenters:
+            presenter.reset()
+
+    def open(self, kind):
+        """A presenter of this kind."""
+        self.presenters.append(kind(self))
+        return self.presenters[-1]
 
     def begin(self) -> None:
         from MultiViewRegistrationLib.mrml.registration import Registration
@@ -42,6 +53,12 @@ class PresenterHost:
     def invalidate(self) -> None:
         """Forms are made whenever a test looks."""
 
+    def missing_packages(self) -> str:
+        return self.missing
+
+    def draw_mask(self, view) -> None:
+        self.drawn.append(view.name)
+
     def stop_moving(self) -> None:
         """Nothing moves."""
 
@@ -50,8 +67,9 @@ class PresenterHost:
         end = monotonic() + seconds
         while not until():
             assert monotonic() < end, "it did not happen"
-            self.session.poll(0.01)
-            presenter.tick()
+            if self.session is not None:
+                self.session.poll(0.01)
+                presenter.tick()
             sleep(0.001)
 
 

@@ -92,6 +92,15 @@ def _black_out_blades(display, xray) -> None:
         display.SetThreshold(float(darkest) - 1, float(brightest + RIM * (blade - brightest)))
 
 
+def thumbnail(view: XRayView, side: int) -> np.ndarray:
+    """A small picture of a view as its slice view shows it, uint8 (rows, columns, 3).   side: pixels, about, of its longer side."""
+    display, step = view.node.GetDisplayNode(), max(1, max(view.size) // side)
+    values = slicer.util.arrayFromVolume(view.node)[0, ::step, ::step]
+    low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
+    grey = (255 * np.clip((values - low) / max(high - low, 1e-6), 0, 1)).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, 2)
+
+
 FILL_OPACITY = 0.2
 
 

@@ -44,6 +44,15 @@ def remove_product(owner, role: str) -> None:
         remove_with_products(node)
 
 
+def volumes(scene) -> list:
+    """The volumes with grey values that a person can choose from."""
+    return [
+        node
+        for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene)
+        if not node.GetHideFromEditors() and not node.IsA("vtkMRMLLabelMapVolumeNode")
+    ]
+
+
 def segmentations(scene) -> list:
     """All segmentations of a scene."""
     return slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene)

@@ -18,7 +18,8 @@ from . import packages
 from .looks import ERROR, PLAIN, QUIET, set_tone
 from .pictures import pixmap
 
-PICTURE_PX = (320, 240)
+#: Width of a picture, in heights, at most.
+PICTURE_WIDTH = 4 / 3
 #: Pixels above and below the text of a table's row, together; rows that are seen without scrolling.
 ROW_PADDING_PX, MAX_ROWS = 8, 8
 #: Options beside each other, where all are seen at once.
@@ -543,7 +544,9 @@ class _Picture(_Drawn):
     def show(self, control) -> None:
         if control.rgb is not None and control.rgb is not self._rgb:
             self._rgb = control.rgb
-            self.picture.setPixmap(pixmap(control.rgb, *PICTURE_PX, control.aspect))
+            self.picture.setPixmap(
+                pixmap(control.rgb, round(PICTURE_WIDTH * control.height), control.height, control.aspect)
+            )
         elif control.svg and (self.control is None or control.svg != self.control.svg):
             picture = qt.QPixmap()
             picture.loadFromData(qt.QByteArray(control.svg.encode()), "SVG")

@@ -16,6 +16,7 @@ from ..mrml.registration import MODULE, Registration
 from ..session.background_task import POLL_WAIT_S
 from ..session.session import Session
 from ..session.translation import _
+from . import packages
 from .form_section import FormSection
 from .hand import Hand
 from .looks import Looks
@@ -38,7 +39,7 @@ class Panel(slicer.util.VTKObservationMixin):
     """
 
     turn_s, patience_s = POLL_WAIT_S, PATIENCE_S
-    installs_packages, register_keys = True, "Ctrl+Return"
+    in_slicer, installs_packages, register_keys = True, True, "Ctrl+Return"
 
     def __init__(self, ui, logic, resource_path: Callable[[str], str]) -> None:
         super().__init__()
@@ -154,6 +155,11 @@ class Panel(slicer.util.VTKObservationMixin):
         self.refresh()
 
     @property
+    def scene(self):
+        """Slicer's scene."""
+        return slicer.mrmlScene
+
+    @property
     def shown(self) -> bool:
         """Whether the module is open."""
         return self._shown
@@ -170,6 +176,14 @@ class Panel(slicer.util.VTKObservationMixin):
 
     def stop_moving(self) -> None:
         """Handles and keys that move the CT stay as they are: whatever moves it otherwise goes into the history."""
+
+    def missing_packages(self) -> str:
+        """What needs which packages for DRRs that are not installed, a sentence; "" where all are."""
+        return packages.lacking(self.resource_path("requirements.txt"))
+
+    def draw_mask(self, view) -> None:
+        """Draw the mask of an `mrml.xray.XRayView` in Slicer's Segment Editor."""
+        self.views.draw_mask(view)
 
     def problems(self) -> list[str]:
         """What is wrong in what was typed in any section, a sentence each."""
@@ -201,6 +215,8 @@ class Panel(slicer.util.VTKObservationMixin):
                     self.tell(self.session.message)
             self._stale |= self.views.out_of_date
             self.session.drawing.step()
+            if self._shown:
+                self.views.tick()
         for section in self.sections.values():
             with suppress(InputError):
                 section.follow()

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from functools import partial
 
+from ..session.presenters.ct import CTPresenter
 from ..session.presenters.register import RegisterPresenter
 from ..session.presenters.start import StartPresenter
+from ..session.presenters.xrays import XRaysPresenter
 from .check import CheckSection
-from .ct import CTSection
 from .export import ExportSection
 from .form_section import FormSection
 from .sequence import SequenceSection
-from .xrays import XRaysSection
 
 #: By the names of their headers: <name>Section in MultiViewRegistration.ui.
 SECTIONS = {
-    "ct": CTSection,
-    "xrays": XRaysSection,
+    "ct": partial(FormSection, CTPresenter),
+    "xrays": partial(FormSection, XRaysPresenter),
     "start": partial(FormSection, StartPresenter),
     "register": partial(FormSection, RegisterPresenter),
     "check": CheckSection,

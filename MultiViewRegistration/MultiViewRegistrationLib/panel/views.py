@@ -5,7 +5,9 @@ from __future__ import annotations
 import qt
 import slicer
 
-from ..mrml import display, layout
+from ..mrml import display, image, layout
+from ..mrml.xray import drawn_on
+from ..session.preparation import BoneSurfaceUpdater
 from . import three_d
 
 
@@ -17,6 +19,7 @@ class Views:
 
     def __init__(self, panel) -> None:
         self._panel, self._ui = panel, panel.ui
+        self._bones = BoneSurfaceUpdater()
         self._ui.layoutButton.toggled.connect(self._on_views)
         self._ui.ctSlicesBox.toggled.connect(self._on_ct_slices)
 
@@ -44,6 +47,24 @@ class Views:
             _show_in_slices(registration.ct)
         if not before:
             self.stand_back()
+
+    def tick(self) -> None:
+        """Keep the surface of the CT's bone that of the CT as it is, where the views are shown."""
+        if layout.shows(self._panel.registration):
+            self._bones.follow(self._panel.registration)
+
+    def draw_mask(self, view) -> None:
+        """Draw the mask of an `XRayView`, in its own slice view, in the Segment Editor, where there is that module."""
+        segmentation = view.mask or image.draw_mask(view)[0]
+        self._ui.layoutButton.checked = True
+        if not hasattr(slicer.modules, "segmenteditor"):
+            return
+        slicer.util.selectModule("SegmentEditor")
+        editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+        editor.setSegmentationNode(segmentation)
+        editor.setSourceVolumeNode(drawn_on(segmentation) or view.node)
+        if not self._panel.shown:
+            image.show_mask(view, filled=True)
 
     def follow(self) -> None:
         """Have all views show the registration at work, and nothing of another one."""

@@ -48,7 +48,7 @@ class Application:
 
     #: Seconds that a poll of a thread waits, and that the page waits for a small file before it is said to be being read.
     turn_s, patience_s = 0.0, 0.05
-    installs_packages, register_keys = False, "Ctrl+Enter"
+    in_slicer, installs_packages, register_keys = False, False, "Ctrl+Enter"
     #: The CT can be dragged in the X-rays at any time.
     hand = None
 
@@ -76,12 +76,8 @@ class Application:
         server.controller.trigger("mvreg_download")(lambda section, key: self.sections[section].download(key))
         self._unmade = [*self.sections.values()]
         self.cursor = self.sections["check"].presenter.cursor
-        ct, xrays, sequence = (self.sections[name] for name in ("ct", "xrays", "sequence"))
         self.takers = {
-            "ct": ct.take,
-            "xrays": xrays.take,
-            "calibration": xrays.geometry.take,
-            "motion": sequence.motion.take,
+            "motion": self.sections["sequence"].motion.take,
         }
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):
             self.scene.AddObserver(event, self._on_changed)
@@ -175,6 +171,10 @@ class Application:
             self.sections[name].take(key, folder)
         else:
             self.opening.take(target, folder)
+
+    def missing_packages(self) -> str:
+        """Nothing: the program was installed with them."""
+        return ""
 
     def understood(self) -> None:
         """What the page told of images that may not belong together has been read."""

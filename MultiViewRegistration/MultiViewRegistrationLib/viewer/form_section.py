@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,19 @@ import numpy as np
 from trame_client.widgets.core import AbstractElement
 
 from ..errors import InputError
-from ..session.presenters.form import Control, Download, Files, Group, Picture, Row, Table, plain_data, visible, walk
+from ..session.presenters.form import (
+    Choice,
+    Control,
+    Download,
+    Files,
+    Group,
+    Picture,
+    Row,
+    Table,
+    plain_data,
+    visible,
+    walk,
+)
 from ..session.presenters.section import TODO, Presenter, State
 from ..session.translation import _
 from .downloads import packed
@@ -84,6 +97,8 @@ class FormSection:
     def act(self, key: str, *args) -> None:
         """Do what a person asks for at a control."""
         control = self._enabled(key)
+        if isinstance(control, Choice) and args[0] not in [option.value for option in control.options]:
+            raise InputError(_("This cannot be chosen now; look at the page again."))
         with self.application.acting():
             if isinstance(control, Table) and len(args) == 2 and isinstance(args[1], bool):
                 control.switch(*args)
@@ -109,7 +124,11 @@ class FormSection:
                 )
             )
         with self.application.acting():
-            control.action(files, folder)
+            try:
+                control.action(files, folder)
+            except InputError:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
 
     async def download(self, key: str) -> str:
         """Write files; the address of an archive of them, "" where they could not be written."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from functools import partial
 
+from ..session.presenters.ct import CTPresenter
 from ..session.presenters.register import RegisterPresenter
 from ..session.presenters.start import StartPresenter
+from ..session.presenters.xrays import XRaysPresenter
 from .check_section import CheckSection
-from .ct_card import CTCard
 from .export_section import ExportSection
 from .form_section import FormSection
 from .sequence_section import SequenceSection
-from .xrays_card import XRaysCard
 
 SECTIONS = {
-    "ct": CTCard,
-    "xrays": XRaysCard,
+    "ct": partial(FormSection, "ct", CTPresenter),
+    "xrays": partial(FormSection, "xrays", XRaysPresenter),
     "start": partial(FormSection, "start", StartPresenter),
     "register": partial(FormSection, "register", RegisterPresenter),
     "check": CheckSection,

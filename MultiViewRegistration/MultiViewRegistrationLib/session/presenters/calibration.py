@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,11 +15,13 @@ from ..background_task import Worker
 from ..external_files import camera_of, describe_camera, read_cameras
 from ..questions import Asked, Question
 from ..translation import _
-from .options import OpenQuestion, open_questions, unanswered
+from .form import Choice, Control, Files, Option, Text
+from .options import question_controls, unanswered
 
 #: The question that a further file answers. Of files that a page sent only one that came with the first is ever read.
 BESIDE = "fixed_transforms"
 NONE = "none"
+SUFFIXES = tuple(".txt .csv .dat .json .yaml .yml .xml .npy .npz .h5 .hdf5 .mha .mhd .nrrd .tfm".split())
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class CalibrationFile:
     path
         None before a file is chosen.
     folder, files
-        Of what a page sent: the folder and the files in it. None and empty for a file of this computer.
+        All that were chosen, and the folder that they were sent into; None for files of this computer.
     answers
         By the questions' keys.
     camera
@@ -67,19 +69,6 @@ class CalibrationFile:
         )
 
 
-@dataclass(frozen=True)
-class CalibrationShown:
-    """file: its name.   path: its path, for a tool tip.   files: names of those that were sent.   told: what was read."""
-
-    file: str = ""
-    path: str = ""
-    files: list[str] = field(default_factory=list)
-    questions: list[OpenQuestion] = field(default_factory=list)
-    cameras: list[str] = field(default_factory=list)
-    camera: str | None = None
-    told: str = ""
-
-
 class CalibrationPresenter:
     """One file at a time, read in a thread; the last one, with its answers, is proposed for the next X-ray.
 
@@ -109,18 +98,42 @@ class CalibrationPresenter:
         self._reading: Worker | None = None
         self._asked_last = Asked([])
 
-    def shown(self, view: XRayView, file: CalibrationFile) -> CalibrationShown:
-        """What the widgets show, for one X-ray."""
+    def form(self, view: XRayView, file: CalibrationFile) -> list[Control]:
+        """What is shown of it, for one X-ray."""
         asked, known = self._asked(view, file), self._camera(view, file)
-        return CalibrationShown(
-            file=file.name(file.path) if file.path else "",
-            path=str(file.path) if file.path and file.folder is None else "",
-            files=[file.name(path) for path in file.files],
-            questions=open_questions([file.question(question) for question in asked.questions], file.answers),
-            cameras=[camera.name for camera in asked.found or []],
-            camera=known.name if known else None,
-            told=describe_camera(known) if known else "",
+        questions = [file.question(question) for question in asked.questions]
+        names = [file.name(path) for path in file.files]
+        cameras = ["", *(camera.name for camera in asked.found or [])]
+        name = file.name(file.path) if file.path else _("none yet")
+        path = str(file.path) if file.path and file.folder is None else ""
+        which = Choice("calibration_name", _("File"), self.choose_file, value=name, options=_options(names))
+        camera = Choice(
+            "camera",
+            _("Camera"),
+            self.choose_camera,
+            value=known.name if known else "",
+            options=_options(cameras),
+            tip=_("Which of the file's cameras took this X-ray."),
         )
+        return [
+            Files(
+                "calibration",
+                _("Choose a calibration file..."),
+                self.open,
+                hint=_("a calibration: OpenCV, MayaCam, RTK, xReg, Plus, matrices"),
+                suffixes=SUFFIXES,
+                several=True,
+                tip=_("What a file does not say is asked for."),
+            ),
+            which if len(names) > 1 else Text("calibration_name", _("File: {name}").format(name=name), tip=path),
+            *question_controls("calibration", questions, file.answers, self.answer),
+            *([camera] if len(cameras) > 2 else []),
+        ]
+
+    def told(self, view: XRayView, file: CalibrationFile) -> str:
+        """What was read, in a sentence; "" before there is a camera."""
+        known = self._camera(view, file)
+        return describe_camera(known) if known else ""
 
     def camera(self, view: XRayView, file: CalibrationFile) -> CalibratedView:
         """The camera that is chosen for an X-ray. InputError for what hinders it."""
@@ -151,9 +164,10 @@ class CalibrationPresenter:
 
     # What a person does
 
-    def open(self, path: Path, folder: Path | None = None, files: tuple[Path, ...] = ()) -> None:
-        """Read a file; folder and files: see `CalibrationFile`."""
-        self._change(CalibrationFile(path, folder, files))
+    def open(self, paths: Iterable[Path], folder: Path | None = None) -> None:
+        """Read the largest of these files.   folder: see `CalibrationFile`."""
+        files = sorted(paths, key=lambda path: (-path.stat().st_size, path.name))
+        self._change(CalibrationFile(files[0], folder, tuple(files)))
 
     def choose_file(self, name: str) -> None:
         """Read another one of those that were sent."""
@@ -165,11 +179,11 @@ class CalibrationPresenter:
     def answer(self, key: str, answer: str) -> None:
         """Answer a question, by its key."""
         file = self._current()
-        self._change(replace(file, answers={**file.answers, str(key): str(answer or "")}))
+        self._change(replace(file, answers={**file.answers, key: answer}))
 
     def choose_camera(self, name: str) -> None:
         """Take the camera with this name."""
-        self._change(replace(self._current(), camera=str(name)))
+        self._change(replace(self._current(), camera=name))
 
     # Within
 
@@ -207,3 +221,7 @@ def _changed_at(path: Path) -> float:
         return os.path.getmtime(path)
     except OSError:
         return 0.0
+
+
+def _options(names: Iterable[str]) -> tuple[Option, ...]:
+    return tuple(Option(name, name or _("choose...")) for name in names)

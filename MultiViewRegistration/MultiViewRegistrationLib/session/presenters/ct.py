@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError, UnitMismatch
 from ...imaging.ct import load_ct
 from ...imaging.image_source import without_data_files
-from ...io.case_file import CT_UNITS
 from ...io.files import as_sent
 from ...mrml import ct_3d
 from ...mrml.dicom import header_of_ct, keep_header
 from ...mrml.loading import name_of, volume_node
-from ...mrml.nodes import OWNER, segmentations
+from ...mrml.nodes import OWNER, segmentations, volumes
 from ...mrml.registration import CT_UNIT
+from ...mrml.xray import ATTRIBUTE
 from ..background_task import Worker
 from ..ct_preview import CTPreview, facts, seen_in, take_preview
 from ..translation import _
-from .options import Option
+from .form import ERROR, QUIET, RENDERING, Button, Choice, Control, Files, Option, Picture, Text, row
+from .options import node_options
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State
 
-UNITS = {"hu": _("Hounsfield units"), "relative": _("Relative (0 is nothing, larger is denser)")}
+UNITS = {"hu": _("Hounsfield units (HU)"), "relative": _("Relative (0 is nothing, larger is denser)")}
 WHOLE = ""
+PICTURE_HEIGHT_PX = 136
 
 
 @dataclass(frozen=True)
@@ -47,24 +49,6 @@ class SentCT:
             return mismatch
 
 
-@dataclass(frozen=True)
-class CTShown:
-    """name: of the CT.   reading: what is read.   looking: whether its preview is made.   mismatch, instead: values that do not fit the
-    unit, and what they may be.   structure: of `structures`, WHOLE for the whole CT."""
-
-    name: str = ""
-    reading: str = ""
-    looking: bool = False
-    mismatch: str = ""
-    instead: str = ""
-    facts: list[str] = field(default_factory=list)
-    problem: str = ""
-    unit: str = "hu"
-    units: list[Option] = field(default_factory=lambda: [Option(*item) for item in UNITS.items()])
-    structure: str = WHOLE
-    structures: list[Option] = field(default_factory=lambda: [Option(WHOLE, _("the whole CT"))])
-
-
 class CTPresenter(Presenter):
     """Files are read, and the picture of what the registration sees is made, in a thread; `tick` takes what has come of it.
 
@@ -72,16 +56,17 @@ class CTPresenter(Presenter):
     """
 
     TITLE = _("CT")
+    BEGINS = True
 
     def __init__(self, host) -> None:
         self._sent: SentCT | None = None
         super().__init__(host)
 
     def reset(self) -> None:
-        self.stop_reading()
+        self.leave()
         self._forget_look()
 
-    def stop_reading(self) -> None:
+    def leave(self) -> None:
         """Forget a CT that is being read, or whose unit is asked for."""
         if self._sent is not None:
             self._sent.forget()
@@ -108,26 +93,113 @@ class CTPresenter(Presenter):
 
     @property
     def unit(self) -> str:
-        """What the values of the CT are, one of CT_UNITS."""
+        """What the values of the CT are, one of UNITS."""
         return self.registration.parameter(CT_UNIT, "hu") if self.registration is not None else "hu"
 
-    def shown(self) -> CTShown:
-        registration, ct = self.registration, self.registration and self.registration.ct
+    def form(self) -> list[Control]:
         self._look_again()
-        if registration is None:
-            return CTShown(reading=self.reading)
-        return CTShown(
-            name=ct.GetName() if ct else "",
-            reading=self.reading,
-            looking=self.looking,
-            mismatch=as_sent(str(self.mismatch or "")),
-            instead=UNITS[self.mismatch.unit] if self.mismatch else "",
-            facts=facts(self.preview, self.unit) if self.preview else [],
-            problem=self._problem,
-            unit=self.unit,
-            structure=_key(registration.segmentation, registration.segment_id),
-            structures=[Option(WHOLE, _("the whole CT")), *_structures(registration.scene)],
+        ct = self.registration and self.registration.ct
+        found = [node for node in volumes(self.host.scene) if not node.GetAttribute(ATTRIBUTE)]
+        choice = Choice(
+            "ct",
+            _("CT"),
+            self.choose,
+            value=ct.GetID() if ct else "",
+            options=node_options(_("none"), found),
+            tip=_("The CT to register. It moves with the registration from now on: its transform is the result."),
         )
+        return [
+            *([choice] if found else []),
+            Files(
+                "files",
+                _("CT from files..."),
+                self.read,
+                hint=_("a CT: DICOM folder, NIfTI, NRRD, MHA"),
+                several=True,
+                folders=True,
+                drop=True,
+                enabled=not self.reading,
+            ),
+            Text("told", self._told(), tone=QUIET),
+            Text("problem", self._problem, tone=ERROR),
+            *self._unit_question(),
+            *(self._of_ct() if ct else []),
+        ]
+
+    def _told(self) -> str:
+        if self.reading:
+            return _("Reading {name}\u2026").format(name=self.reading)
+        if self.looking:
+            return _("Looking at the CT\u2026")
+        there = self.registration is not None and self.registration.ct is not None
+        return "" if there else _("Drop a CT here: a DICOM folder or a file.")
+
+    def _unit_question(self) -> list[Control]:
+        if self.mismatch is None:
+            return []
+        return [
+            Text("mismatch", as_sent(str(self.mismatch)), tone=ERROR),
+            row(
+                "instead",
+                Button(
+                    "read_instead",
+                    _("Read as: {unit}").format(unit=UNITS[self.mismatch.unit]),
+                    lambda: self._read(self.mismatch.unit),
+                    enabled=not self.reading,
+                ),
+                Button("forget", _("Cancel"), self.leave, enabled=not self.reading),
+            ),
+        ]
+
+    def _of_ct(self) -> list[Control]:
+        """What is found in the CT that is chosen, and how it is taken."""
+        registration, preview = self.registration, self.preview
+        seen: list[Control] = []
+        if preview is not None:
+            tip = _("As the registration sees it, from the front; a structure that is registered alone is tinted.")
+            picture = Picture(
+                "preview", "", rgb=preview.picture, aspect=preview.aspect, height=PICTURE_HEIGHT_PX, tip=tip
+            )
+            seen = [row("seen", picture, Text("facts", "\n".join(facts(preview, self.unit)), tone=QUIET))]
+            if missing := self.host.missing_packages():
+                seen += [
+                    Text("packages", missing),
+                    Button("install", _("Install..."), lambda: None, needs=(RENDERING,)),
+                ]
+        structures = [Option(WHOLE, _("the whole CT")), *_structures(registration.scene)]
+        return [
+            *seen,
+            Choice(
+                "unit",
+                _("Values"),
+                self.set_unit,
+                value=self.unit,
+                options=tuple(Option(*item) for item in UNITS.items()),
+                tip=_("What the CT's values mean. Bone models and masked volumes without air are relative."),
+            ),
+            Choice(
+                "structure",
+                _("Register"),
+                self.set_structure,
+                value=_key(registration.segmentation, registration.segment_id),
+                options=tuple(structures),
+                enabled=len(structures) > 1,
+                tip=_("One bone or vertebra, a segment, can be registered alone."),
+            ),
+            *(
+                [
+                    Button(
+                        "in_3d",
+                        _("Show in 3D"),
+                        self.show_in_3d,
+                        on=ct_3d.volume_is_shown(registration),
+                        tip=_("Show the CT's bone in the 3D view, by Slicer's volume rendering."),
+                    )
+                ]
+                if self.host.in_slicer and ct_3d.can_show_volume(registration)
+                else []
+            ),
+        ]
 
     def state(self) -> State:
         if self.reading:
@@ -175,10 +247,11 @@ class CTPresenter(Presenter):
 
     # What a person does
 
-    def read(self, path: Path, folder: Path | None = None) -> None:
+    def read(self, paths: Iterable[Path], folder: Path | None = None) -> None:
         """Read a CT, and begin a registration where there is none.   folder: is removed once it is read."""
+        path = one_ct(paths)
         self.host.begin()
-        self.stop_reading()
+        self.leave()
         self._sent = SentCT(path, path.name if path != folder else _("CT"), folder)
         self._read(self.unit)
 
@@ -193,40 +266,35 @@ class CTPresenter(Presenter):
                 self.mismatch = reading.result
                 return
             name = self._sent.name
-            self.stop_reading()
+            self.leave()
             if reading.state != "done":
                 raise InputError(reading.message)
             ct, header = reading.result
-            self.registration.node.SetParameter(CT_UNIT, unit)
+            self.set_unit(unit)
             node = volume_node(self.registration.scene, name_of(Path(name)), ct.volume.values, ct.volume.ct_from_index)
             keep_header(node, header)
-            self.choose(node)
+            self.choose(node.GetID())
 
-    def read_instead(self) -> None:
-        """Read the CT as what its values may be."""
-        if self.mismatch is not None:
-            self._read(self.mismatch.unit)
-
-    def forget_sent(self) -> None:
-        """Do not read the CT whose values do not fit the unit."""
-        if self._reading is None:
-            self.stop_reading()
-
-    def choose(self, volume) -> None:
-        """Register this volume of the scene; None for none. InputError where it cannot be."""
+    def choose(self, node_id: str) -> None:
+        """Register this volume of the scene; "" for none. InputError where it cannot be."""
         self.host.begin()
-        self.registration.ct = volume
+        self.registration.ct = self.host.scene.GetNodeByID(node_id) if node_id else None
         ct_3d.update_volume(self.registration)
 
     def set_unit(self, unit: str) -> None:
-        """What the values of the CT are, one of CT_UNITS."""
-        if unit in CT_UNITS:
-            self.registration.node.SetParameter(CT_UNIT, unit)
+        """What the values of the CT are, one of UNITS."""
+        self.registration.node.SetParameter(CT_UNIT, unit)
 
     def set_structure(self, key: str) -> None:
-        """Register a segment alone, by its value in `structures`; WHOLE for the whole CT."""
+        """Register a segment alone, by its value among the structures; WHOLE for the whole CT."""
         node_id, _slash, segment_id = key.partition("/")
-        self.registration.choose_segment(self.registration.scene.GetNodeByID(node_id) if node_id else None, segment_id)
+        self.registration.choose_segment(self.host.scene.GetNodeByID(node_id) if node_id else None, segment_id)
+
+    def show_in_3d(self) -> None:
+        """Show the CT by volume rendering instead of the surface of its bone, or no more."""
+        on = not ct_3d.volume_is_shown(self.registration)
+        ct_3d.show_volume(self.registration, on)
+        ct_3d.show_surface(self.registration, not on)
 
 
 def one_ct(files: Iterable[Path]) -> Path:

@@ -215,11 +215,15 @@ class Download(Control):
 
 @dataclass(frozen=True)
 class Picture(Control):
-    """`label` stands below it.   rgb: uint8 (rows, columns, 3); or svg.   aspect: height of a pixel over its width."""
+    """`label` stands below it.   rgb: uint8 (rows, columns, 3); or svg.
+
+    aspect: height of a pixel over its width.   height: at which it is shown, pixels, about.
+    """
 
     rgb: np.ndarray | None = field(default=None, kw_only=True, compare=False)
     svg: str = field(default="", kw_only=True)
     aspect: float = field(default=1.0, kw_only=True)
+    height: int = field(default=240, kw_only=True)
 
 
 @dataclass(frozen=True)

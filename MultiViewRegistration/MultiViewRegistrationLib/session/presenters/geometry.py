@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from ...errors import InputError
-from ...io.calibration.matrix_text import MatrixText, read_matrix, read_number
+from ...io.calibration.matrix_text import MatrixText, read_matrix
 from ...mrml.frames import RAS_FROM_LPS
 from ...mrml.xray import XRayView
 from ..external_files import use_camera
 from ..geometry import (
-    ANGLES,
     DEG,
     READINGS,
     check_reading,
@@ -24,17 +25,30 @@ from ..geometry import (
     use_reading,
 )
 from ..translation import _
-from .calibration import CalibrationFile, CalibrationPresenter, CalibrationShown
-from .editor import EditorPresenter
+from .calibration import CalibrationFile, CalibrationPresenter
+from .form import ERROR, QUIET, Button, Choice, Control, Entry, Option, Text, group, row
 from .number import Number
-from .options import Option
+from .options import node_options
+from .xray_editors import EditorPresenter
 
-C_ARM, MATRIX, FILE = MODES = ("c_arm", "matrix", "file")
-LPS, RAS = AXES = ("LPS", "RAS")
-#: The side from which the image is seen, and what a case.json's "mirrored" says of it.
+C_ARM, MATRIX, FILE = "c_arm", "matrix", "file"
+MODES = (
+    Option(C_ARM, _("C-arm angles and distances")),
+    Option(MATRIX, _("Projection matrix")),
+    Option(FILE, _("Calibration file")),
+)
+LPS, RAS = "LPS", "RAS"
+AXES = (Option(LPS, _("LPS (DICOM, ITK, case.json)")), Option(RAS, _("RAS (3D Slicer)")))
+#: What a case.json's "mirrored" says of the side from which the image is seen.
 SEEN = {"": None, "source": False, "detector": True}
+SIDES = (
+    Option("", _("choose...")),
+    Option("source", _("the source")),
+    Option("detector", _("the detector (facing the patient)")),
+)
 
 _DISTANCE = {"unit": " mm", "blank": "?", "nothing": 0.0}
+_OFFSET = {"unit": " mm", "blank": "0", "nothing": 0.0}
 #: The fields of a C-arm's reading, by the keys of a case.json's c_arm; those of a pair end in 0 (columns) and 1 (rows).
 NUMBERS = {
     "rao_lao_deg": Number(READINGS["rao_lao_deg"], -180, 180, DEG, blank="?"),
@@ -43,13 +57,43 @@ NUMBERS = {
     "source_to_isocentre_mm": Number(_("Source to isocentre"), 0, 10000, **_DISTANCE),
     "pixel_mm0": Number(_("Pixel size, columns"), 0, 10, **_DISTANCE),
     "pixel_mm1": Number(_("Pixel size, rows"), 0, 10, **_DISTANCE),
-    "roll_deg": Number(_("Roll"), -360, 360, DEG),
-    "isocentre_offset_mm0": Number(_("Isocentre off axis, columns"), -1000, 1000, " mm"),
-    "isocentre_offset_mm1": Number(_("Isocentre off axis, rows"), -1000, 1000, " mm"),
-    "principal_point0": Number(_("Principal point, columns"), -100000, 100000),
-    "principal_point1": Number(_("Principal point, rows"), -100000, 100000),
+    "principal_point0": Number(_("Principal point, columns"), -100000, 100000, " px", blank=_("middle")),
+    "principal_point1": Number(_("Principal point, rows"), -100000, 100000, " px", blank=_("middle")),
+    "roll_deg": Number(_("Roll"), -360, 360, DEG, blank="0", nothing=0.0),
+    "isocentre_offset_mm0": Number(_("Isocentre off axis, columns"), -1000, 1000, **_OFFSET),
+    "isocentre_offset_mm1": Number(_("Isocentre off axis, rows"), -1000, 1000, **_OFFSET),
 }
-PAIRS = ("pixel_mm", "isocentre_offset_mm", "principal_point")
+#: What a person reads of them, and more of it.
+LABELS = {
+    "rao_lao_deg": (
+        _("LAO (+) / RAO (\u2212)"),
+        _("Primary angle: how far the detector is turned to the patient's left (LAO) or right (RAO)."),
+    ),
+    "cra_cau_deg": (
+        _("CRA (+) / CAU (\u2212)"),
+        _("Secondary angle: how far the detector is tilted towards the head (CRA) or the feet (CAU)."),
+    ),
+    "source_to_detector_mm": (_("Source to detector"), _("SID or SDD, along the central ray.")),
+    "source_to_isocentre_mm": (
+        _("Source to isocentre"),
+        _("SOD: to the point about which the C-arm turns; the world's origin lies there."),
+    ),
+    "pixel_mm0": (_("Pixel size, columns"), _("Distance between columns, on the detector itself.")),
+    "pixel_mm1": (_("Pixel size, rows"), _("Distance between rows, on the detector itself.")),
+}
+FURTHER_LABELS = {
+    "principal_point0": (_("Principal point, column"), _("Of the pixel that the central ray meets; the first is 0.")),
+    "principal_point1": (_("Principal point, row"), _("Of the pixel that the central ray meets; the first is 0.")),
+    "roll_deg": (_("Roll"), _("Turn of the image about the central ray, clockwise as the source sees it.")),
+    "isocentre_offset_mm0": (
+        _("Isocentre off axis, columns"),
+        _("How far the central ray misses the isocentre, along the columns."),
+    ),
+    "isocentre_offset_mm1": (
+        _("Isocentre off axis, rows"),
+        _("How far the central ray misses the isocentre, along the rows."),
+    ),
+}
 #: Pixels of X-ray detectors are smaller than this, mm, and sources are farther away.
 MAX_USUAL_PIXEL_MM, MIN_USUAL_DISTANCE_MM = 1.0, 300.0
 
@@ -61,10 +105,9 @@ class Draft:
     Attributes
     ----------
     mode
-        One of MODES.
+        Of MODES.
     fields
-        Texts by the keys of NUMBERS, and "middle" (whether the principal point is the image's middle, "yes" or ""), "seen" (of SEEN),
-        "matrix" (rows of cells with tabs between, or any text with a matrix), "axes" (of AXES).
+        Texts by the keys of NUMBERS, and "seen" (of SEEN), "matrix" (any text with a matrix), "axes" (of AXES).
     size
         (columns, rows) of the image that the matrix is for, where that is known.
     origin
@@ -76,24 +119,6 @@ class Draft:
     calibration: CalibrationFile
     size: tuple[int, int] | None = None
     origin: str = _("entered")
-
-
-@dataclass(frozen=True)
-class GeometryShown:
-    """told: what the geometry comes to, or what is to be checked.   problem: why it cannot be applied.
-
-    unusual: what hardly any C-arm has, and a slip of the keyboard gives.   others: X-rays whose geometry can be copied.
-    """
-
-    mode: str = C_ARM
-    fields: dict[str, str] = field(default_factory=dict)
-    calibration: CalibrationShown = field(default_factory=CalibrationShown)
-    changed: bool = False
-    can_apply: bool = False
-    told: str = ""
-    problem: str = ""
-    unusual: str = ""
-    others: list[Option] = field(default_factory=list)
 
 
 class GeometryPresenter(EditorPresenter):
@@ -116,35 +141,103 @@ class GeometryPresenter(EditorPresenter):
         self._drafts: dict[str, Draft] = {}
         self.calibration.reset()
 
-    def shown(self) -> GeometryShown:
-        view = self.view
-        if view is None:
-            return GeometryShown()
-        draft, changed = self._draft, self.changed
-        pending = changed or not view.placed
+    # What is shown
+
+    def form(self) -> list[Control]:
+        view, draft = self.view, self._draft
+        pending = self.changed or not view.placed
         problem = self._problem(draft) if pending else ""
-        return GeometryShown(
-            mode=draft.mode,
-            fields=draft.fields,
-            calibration=self.calibration.shown(view, draft.calibration) if draft.mode == FILE else CalibrationShown(),
-            changed=changed,
-            can_apply=pending and not problem,
-            told="\n".join(self._pending(draft, problem)) if pending else summary(self.registration, view),
-            problem=problem,
-            unusual=self._unusual(draft) if pending and not problem and draft.mode == C_ARM else "",
-            others=[Option(other.node.GetID(), other.name) for other in self._others()],
+        unusual = self._unusual(draft) if pending and not problem and draft.mode == C_ARM else ""
+        fields = {C_ARM: self._c_arm, MATRIX: self._matrix, FILE: self._file}[draft.mode](draft)
+        others = [other.node for other in self._others()]
+        copy = Choice(
+            "copy",
+            _("Copy from"),
+            self.copy,
+            options=node_options(_("choose..."), others),
+            tip=_(
+                "Fill in the geometry of another X-ray, to change what is different, such as the angle, and apply it."
+            ),
         )
+        return [
+            Choice("mode", _("Given as"), self.set_mode, value=draft.mode, options=MODES),
+            *fields,
+            Text("geometry_told", "\n".join(self._told(draft, pending, problem)), tone=QUIET),
+            Text("geometry_problem", problem, tone=ERROR),
+            row(
+                "applying",
+                Button(
+                    "apply",
+                    _("Apply"),
+                    self.apply,
+                    enabled=pending and not problem,
+                    question=_("{unusual} Apply it all the same?").format(unusual=unusual) if unusual else "",
+                    tip=_("Give the X-ray this geometry."),
+                ),
+                Button(
+                    "reset",
+                    _("Reset"),
+                    self.revert,
+                    enabled=self.changed,
+                    tip=_("Show the geometry that the X-ray has, and forget what was changed here."),
+                ),
+            ),
+            *([copy] if others else []),
+        ]
+
+    def _c_arm(self, draft: Draft) -> list[Control]:
+        seen = Choice(
+            "seen",
+            _("Image seen from"),
+            partial(self.edit, "seen"),
+            value=draft.fields["seen"],
+            options=SIDES,
+            tip=_(
+                "With the detector before the patient (LAO 0, CRA 0), an image as seen from the source has the patient's "
+                "right on its right, one as seen from the detector has it on its left."
+            ),
+        )
+        further = self._numbers(draft, FURTHER_LABELS)
+        return [
+            *self._numbers(draft, LABELS),
+            seen,
+            group("further", _("Principal point, roll, isocentre"), *further, open=False),
+        ]
+
+    def _numbers(self, draft: Draft, labels: dict[str, tuple[str, str]]) -> list[Control]:
+        return [self._entry(key, *told, draft, number=NUMBERS[key]) for key, told in labels.items()]
+
+    def _matrix(self, draft: Draft) -> list[Control]:
+        tip = _(
+            "From world mm to pixels, at any scale and sign; (0, 0) is the centre of the top left pixel. 12 numbers; or 9 of the "
+            "intrinsics and then 12 or 16 of camera_from_world; or JSON with either."
+        )
+        set_axes = partial(self.edit, "axes")
+        return [
+            self._entry("matrix", _("Projection matrix, 3 \u00d7 4"), tip, draft, rows=4),
+            Choice("axes", _("Axes of the world"), set_axes, value=draft.fields["axes"], options=AXES),
+        ]
+
+    def _file(self, draft: Draft) -> list[Control]:
+        return self.calibration.form(self.view, draft.calibration)
+
+    def _entry(self, key: str, label: str, tip: str, draft: Draft, **more) -> Entry:
+        of = self.view.node.GetID()
+        return Entry(key, label, partial(self.edit, key), text=draft.fields[key], tip=tip, live=True, of=of, **more)
 
     @property
     def changed(self) -> bool:
         """Whether something was changed and not applied."""
         return self.view.node.GetID() in self._drafts
 
-    def _pending(self, draft: Draft, problem: str) -> list[str]:
+    def _told(self, draft: Draft, pending: bool, problem: str) -> list[str]:
+        """What the geometry comes to, or what is to be checked, sentences."""
+        if not pending:
+            return [summary(self.registration, self.view)]
         told = header_proposals(self.registration, self.view) if not self.view.placed and draft.mode == C_ARM else []
         if problem:
             return told
-        described = [self.calibration.shown(self.view, draft.calibration).told] if draft.mode == FILE else []
+        described = [self.calibration.told(self.view, draft.calibration)] if draft.mode == FILE else []
         return [*told, " ".join([*described, _("Changed, not applied yet.")])]
 
     def _others(self) -> list[XRayView]:
@@ -165,28 +258,22 @@ class GeometryPresenter(EditorPresenter):
         )
 
     def _reading_fields(self, reading: dict) -> dict[str, str]:
-        middle = [(n - 1) / 2 for n in self.view.size]
-        defaults = {"principal_point": middle, **dict.fromkeys(ANGLES)}
-        values = {}
-        for key in dict.fromkeys(name.rstrip("01") for name in NUMBERS):
-            if key in PAIRS:
-                pair = reading.get(key) or defaults.get(key, (0.0, 0.0))
-                values |= {f"{key}{i}": value for i, value in enumerate(pair)}
-            else:
-                values[key] = reading.get(key, defaults.get(key, 0.0))
-        point = reading.get("principal_point")
-        return {
-            **{key: number.write_bare(values[key]) for key, number in NUMBERS.items()},
-            "middle": "yes" if not point or list(point) == middle else "",
-            "seen": next(name for name, mirrored in SEEN.items() if mirrored is reading.get("mirrored")),
-        }
+        fields = {"seen": next(name for name, mirrored in SEEN.items() if mirrored is reading.get("mirrored"))}
+        for key, number in NUMBERS.items():
+            value = reading.get(key.rstrip("01"))
+            if value is not None and key[-1] in "01":
+                value = value[int(key[-1])]
+            if key.startswith("principal_point") and value == _middle(self.view.size)[int(key[-1])]:
+                value = None
+            fields[key] = number.write_bare(value)
+        return fields
 
     # What the fields say
 
     def _problem(self, draft: Draft) -> str:
         try:
             if draft.mode == C_ARM:
-                check_reading(_reading(draft.fields))
+                check_reading(self._reading(draft))
             elif draft.mode == MATRIX:
                 _matrix(draft.fields)
             else:
@@ -196,7 +283,8 @@ class GeometryPresenter(EditorPresenter):
         return ""
 
     def _unusual(self, draft: Draft) -> str:
-        reading = _reading(draft.fields)
+        """What hardly any C-arm has, and a slip of the keyboard gives."""
+        reading = self._reading(draft)
         pixel_mm, distance_mm = max(reading["pixel_mm"]), reading["source_to_detector_mm"]
         if pixel_mm > MAX_USUAL_PIXEL_MM:
             return _("Pixel size: {found:g} mm is more than X-ray detectors have, which is 0.1 to 0.6 mm.").format(
@@ -208,20 +296,34 @@ class GeometryPresenter(EditorPresenter):
             )
         return ""
 
+    def _reading(self, draft: Draft) -> dict:
+        """A case.json's c_arm; an angle is None where none is given, "mirrored" where nothing is chosen. InputError for what is wrong."""
+        reading: dict = {"mirrored": SEEN.get(draft.fields["seen"])}
+        for key, number in NUMBERS.items():
+            value = number.read(draft.fields[key])
+            if key[-1] in "01":
+                reading.setdefault(key[:-1], []).append(value)
+            else:
+                reading[key] = value
+        point = reading.pop("principal_point")
+        if point != [None, None]:
+            pairs = zip(point, _middle(self.view.size), strict=True)
+            reading["principal_point"] = [middle if value is None else value for value, middle in pairs]
+        return reading
+
     # What a person does
 
+    def set_mode(self, mode: str) -> None:
+        """How the geometry is given, of MODES; back to that which is applied drops what was changed."""
+        if mode == self._as_applied().mode and self.view.placed:
+            self.revert()
+        else:
+            self._keep(replace(self._draft, mode=mode))
+
     def edit(self, key: str, value: str) -> None:
-        """Change a field, or the "mode", one of MODES; back to the applied mode drops a draft."""
+        """Change a field."""
         draft = self._draft
-        if key == "mode":
-            mode = value if value in MODES else C_ARM
-            if mode == self._as_applied().mode and self.view.placed:
-                self.revert()
-            else:
-                self._keep(replace(draft, mode=mode))
-        elif key in draft.fields:
-            middle = {"middle": ""} if key.startswith("principal_point") else {}
-            self._keep(replace(draft, fields={**draft.fields, **middle, key: str(value)}))
+        self._keep(replace(draft, fields={**draft.fields, key: value}))
 
     def copy(self, node_id: str) -> None:
         """Fill the fields as another X-ray has them, by the ID of its node."""
@@ -235,17 +337,11 @@ class GeometryPresenter(EditorPresenter):
                     fields, mode, size = self._reading_fields(reading_of(other)), C_ARM, draft.size
                 self._keep(replace(draft, mode=mode, fields={**draft.fields, **fields}, size=size, origin=origin))
 
-    def paste(self, text: str) -> None:
-        """Fill in the matrix in a text. InputError where there is none."""
-        given, draft = read_matrix(text, _("The clipboard")), self._draft
-        fields = {**draft.fields, "matrix": _matrix_text(given.projection_matrix)}
-        self._keep(replace(draft, fields=fields, size=given.size, origin=_("pasted")))
-
     def apply(self) -> None:
         """Give the X-ray the geometry that the fields say. InputError for what is wrong in them."""
         view, draft = self.view, self._draft
         if draft.mode == C_ARM:
-            use_reading(self.registration, view, _reading(draft.fields), draft.origin)
+            use_reading(self.registration, view, self._reading(draft), draft.origin)
         elif draft.mode == FILE:
             use_camera(
                 self.registration, view, self.calibration.camera(view, draft.calibration), draft.calibration.path
@@ -263,22 +359,12 @@ class GeometryPresenter(EditorPresenter):
         self._drafts[self.view.node.GetID()] = draft
 
 
-def _reading(fields: dict[str, str]) -> dict:
-    """A case.json's c_arm; an angle is None where none is given, "mirrored" where nothing is chosen. InputError for what is wrong."""
-    reading: dict = {"mirrored": SEEN.get(fields["seen"])}
-    for key, number in NUMBERS.items():
-        if key.startswith("principal_point") and fields["middle"]:
-            continue
-        value = number.read(fields[key])
-        if key[-1] in "01":
-            reading.setdefault(key[:-1], []).append(value)
-        else:
-            reading[key] = value
-    return reading
+def _middle(size: Sequence[int]) -> list[float]:
+    return [(n - 1) / 2 for n in size]
 
 
 def _matrix_text(matrix: np.ndarray) -> str:
-    return "\n".join("\t".join(f"{value:.8g}" for value in row) for row in matrix)
+    return "\n".join("  ".join(f"{value:.8g}" for value in row) for row in matrix)
 
 
 def _matrix(fields: dict[str, str]) -> MatrixText:
@@ -286,18 +372,5 @@ def _matrix(fields: dict[str, str]) -> MatrixText:
     text = fields["matrix"]
     if not text.strip():
         raise InputError(_("Matrix: none is given, expected 12 numbers; enter or paste them, or choose a file."))
-    cells = [line.split("\t") for line in text.split("\n")]
-    if [len(row) for row in cells] == [4, 4, 4]:
-        given = MatrixText(
-            np.array([[_cell(cells[row][column], row, column) for column in range(4)] for row in range(3)])
-        )
-    else:
-        given = read_matrix(text, _("Matrix"))
+    given = read_matrix(text, _("Matrix"))
     return MatrixText(given.projection_matrix @ RAS_FROM_LPS, given.size) if fields["axes"] == RAS else given
-
-
-def _cell(text: str, row: int, column: int) -> float:
-    cell = _("Matrix: row {row}, column {column}").format(row=row + 1, column=column + 1)
-    if not text.strip():
-        raise InputError(_("{cell} holds nothing, expected a number; enter all 12, or paste them.").format(cell=cell))
-    return read_number(text, cell)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from ..questions import Question
@@ -11,29 +10,9 @@ from ..translation import _
 from .form import Choice, Control, Entry, Option
 
 
-@dataclass(frozen=True)
-class OpenQuestion:
-    """A question with its answer so far; without `choices` the answer is typed."""
-
-    key: str
-    label: str
-    tip: str
-    answer: str
-    choices: list[Option] = field(default_factory=list)
-
-
-def open_questions(questions: list[Question], answers: dict[str, str]) -> list[OpenQuestion]:
-    """The questions with the answers so far, by their keys; "" is none, and the first choice."""
-    return [
-        OpenQuestion(
-            question.key,
-            question.label,
-            question.tip,
-            answers.get(question.key, ""),
-            [Option("", _("choose...")), *(Option(*choice) for choice in question.choices)] if question.choices else [],
-        )
-        for question in questions
-    ]
+def node_options(first: str, nodes: Iterable) -> tuple[Option, ...]:
+    """Nodes to choose from, by their IDs, after an option for none of them, "".   first: its title."""
+    return (Option("", first), *(Option(node.GetID(), node.GetName()) for node in nodes))
 
 
 def unanswered(questions: list[Question], answers: dict[str, str]) -> list[str]:

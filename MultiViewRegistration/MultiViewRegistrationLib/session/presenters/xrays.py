@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import astuple, dataclass, field
+from collections.abc import Iterable
+from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 
 from ...errors import InputError
+from ...imaging.image_source import without_data_files
 from ...imaging.view import SharedUnknowns
 from ...mrml.case import set_shared_unknowns, shared_unknowns_of
 from ...mrml.layout import colour, tag_of
+from ...mrml.nodes import volumes
 from ...mrml.xray import XRayView
 from .. import adding
 from ..background_task import Worker
@@ -18,57 +22,43 @@ from ..geometry import certainty, describe, reference_of
 from ..naming import rename
 from ..readiness import Readiness
 from ..translation import _
-from .certainty import CertaintyPresenter, CertaintyShown
-from .geometry import GeometryPresenter, GeometryShown
-from .image import ImagePresenter, ImageShown
+from .form import (
+    CAUTION,
+    ERROR,
+    PLAIN,
+    QUIET,
+    Button,
+    Cell,
+    Choice,
+    Control,
+    Entry,
+    Files,
+    Line,
+    Table,
+    Text,
+    group,
+    row,
+)
+from .geometry import GeometryPresenter
 from .number import Number
+from .options import node_options
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State
+from .xray_editors import CertaintyPresenter, ImagePresenter
 
+SUFFIXES = tuple(".dcm .ima .png .tif .tiff .mha .mhd .raw .zraw .nrrd .nhdr .nii .nii.gz .gz .jpg .bmp .json".split())
 #: What is uncertain in all X-rays alike, in the order of `SharedUnknowns`.
 SHARED = (
-    Number(_("Uncertain source to detector"), 0, 500, " mm", "\u00b1 ", _("known"), 0.0),
-    Number(_("Uncertain principal point"), 0, 1000, " px", "\u00b1 ", _("known"), 0.0),
-    Number(_("Uncertain isocentre"), 0, 500, " mm", "\u00b1 ", _("known"), 0.0),
+    Number(_("Uncertain source to detector"), 0, 500, " mm", blank=_("known"), nothing=0.0),
+    Number(_("Uncertain principal point"), 0, 1000, " px", blank=_("known"), nothing=0.0),
+    Number(_("Uncertain isocentre"), 0, 500, " mm", blank=_("known"), nothing=0.0),
 )
-
-
-@dataclass(frozen=True)
-class XRayRow:
-    """id: of the X-ray's node.   image: what it was made from.   trouble: why it cannot be used.   colour: CSS."""
-
-    id: str
-    name: str
-    used: bool
-    geometry: str
-    origin: str
-    certainty: str
-    trouble: str
-    similarity: str
-    image: str
-    colour: str
-
-
-@dataclass(frozen=True)
-class XRaysShown:
-    """selected, name: the node's ID and the name of the X-ray that is edited.   reading: the file that is read."""
-
-    rows: list[XRayRow] = field(default_factory=list)
-    selected: str = ""
-    name: str = ""
-    can_up: bool = False
-    can_down: bool = False
-    problem: str = ""
-    reading: str = ""
-    shared: list[str] = field(default_factory=lambda: [""] * len(SHARED))
-    geometry: GeometryShown = field(default_factory=GeometryShown)
-    image: ImageShown = field(default_factory=ImageShown)
-    certainty: CertaintyShown = field(default_factory=CertaintyShown)
 
 
 class XRaysPresenter(Presenter):
     """Files are read in a thread, one after the other; `tick` takes what has come of it, and watches images that change."""
 
     TITLE = _("X-rays")
+    BEGINS = True
 
     def __init__(self, host) -> None:
         self.host, self._waiting = host, []
@@ -82,10 +72,10 @@ class XRaysPresenter(Presenter):
     def reset(self) -> None:
         self.readiness = self.session and Readiness(self.session)
         self._selected = ""
-        self.stop_reading()
+        self.leave()
         self.geometry.reset()
 
-    def stop_reading(self) -> None:
+    def leave(self) -> None:
         """Forget the files that are being read."""
         for folder in {folder for _path, folder in self._waiting if folder is not None}:
             shutil.rmtree(folder, ignore_errors=True)
@@ -103,52 +93,107 @@ class XRaysPresenter(Presenter):
 
     @property
     def selected(self) -> XRayView | None:
-        """The X-ray that the editors are about."""
-        return next((view for view in self.views if view.node.GetID() == self._selected), None)
+        """The X-ray that the editors are about: the first where none was chosen, None without any."""
+        views = self.views
+        return next((view for view in views if view.node.GetID() == self._selected), views[0] if views else None)
 
     @property
     def reading(self) -> str:
         """The name of the file that is being read, "" for none."""
         return self._waiting[0][0].name if self._reading is not None else ""
 
-    def shown(self) -> XRaysShown:
-        registration, views, selected = self.registration, self.views, self.selected
-        if registration is None:
-            return XRaysShown()
-        if selected is None:
-            self._selected = ""
-        number = views.index(selected) if selected is not None else -1
-        similarity = result_similarity(registration)
-        return XRaysShown(
-            rows=[self._row(view, similarity.get(view.name)) for view in views],
-            selected=self._selected,
-            name=selected.name if selected is not None else "",
-            can_up=number > 0,
-            can_down=0 <= number < len(views) - 1,
-            problem=self._problem(),
-            reading=self.reading,
-            shared=[
-                number.write_bare(deviation or 0.0)
-                for number, deviation in zip(SHARED, astuple(shared_unknowns_of(registration)), strict=True)
-            ],
-            geometry=self.geometry.shown(),
-            image=self.image.shown(),
-            certainty=self.certainty.shown(),
+    def form(self) -> list[Control]:
+        ct = self.registration and self.registration.ct
+        found = [node for node in volumes(self.host.scene) if node is not ct]
+        add = Choice(
+            "volume",
+            _("From the scene"),
+            self.add_volume,
+            options=node_options(_("choose a volume to add"), found),
+            tip=_(
+                "An image, a run of frames, or what a sequence shows now, that is loaded already. It stays as it is."
+            ),
         )
+        return [
+            Files(
+                "files",
+                _("Add X-rays from files..."),
+                self.read,
+                hint=_("X-rays: DICOM, PNG, TIFF, MHA, NRRD; or a case.json with its files"),
+                suffixes=SUFFIXES,
+                several=True,
+                folders=True,
+                drop=True,
+            ),
+            *([add] if found else []),
+            Text("told", _("Reading {name}\u2026").format(name=self.reading) if self.reading else "", tone=QUIET),
+            *(self._of_xrays() if self.views else []),
+        ]
 
-    def _row(self, view: XRayView, similarity: float | None) -> XRayRow:
+    def _of_xrays(self) -> list[Control]:
+        views, selected, similarity = self.views, self.selected, result_similarity(self.registration)
+        name = selected.name
+        return [
+            Table(
+                "xrays",
+                _("X-rays"),
+                lambda node_id, _column: self.select(node_id),
+                columns=(_("Name"), _("Geometry"), _("Certainty"), _("Similarity")),
+                lines=tuple(self._line(view, similarity.get(view.name)) for view in views),
+                selected=selected.node.GetID(),
+                switch=self.use,
+                tip=_("Those that are checked are used. The settings of the selected one are below."),
+            ),
+            Text("problem", self._problem(), tone=ERROR),
+            row(
+                "selected",
+                Entry("name", _("Name"), self.rename, text=name, of=selected.node.GetID()),
+                Button(
+                    "up",
+                    _("Earlier"),
+                    partial(self.move, -1),
+                    icon="up",
+                    enabled=selected != views[0],
+                    tip=_("Earlier: the first X-ray is the one that the others' geometry is relative to."),
+                ),
+                Button("down", _("Later"), partial(self.move, 1), icon="down", enabled=selected != views[-1]),
+                Button(
+                    "remove",
+                    _("Remove this X-ray"),
+                    self.remove,
+                    icon="remove",
+                    question=_("Remove the X-ray {name}, with its geometry and mask?").format(name=name),
+                ),
+            ),
+            *(
+                group(key, _("{what} of {name}").format(what=editor.TITLE, name=name), *editor.form(), open=unfolded)
+                for key, editor, unfolded in (
+                    ("geometry", self.geometry, True),
+                    ("image", self.image, False),
+                    ("certainty", self.certainty, False),
+                )
+            ),
+            group("shared", _("Uncertain, and the same in all X-rays"), *self._shared(), open=False),
+        ]
+
+    def _line(self, view: XRayView, similarity: float | None) -> Line:
         known = _("reference") if view == reference_of(self.registration) else certainty(view)
-        source = view.source
-        return XRayRow(
-            id=view.node.GetID(),
-            name=view.name,
-            used=view.used,
-            geometry=describe(view),
-            origin=view.content.get("from", ""),
-            certainty=known if view.placed else "",
-            trouble=self.readiness.of(view),
-            similarity="" if similarity is None else f"{similarity:.3f}",
-            image=_("made from {volume}").format(volume=source.GetName()) if source else _("its volume is gone"),
+        source, origin, trouble = view.source, view.content.get("from", ""), self.readiness.of(view)
+        image = _("made from {volume}").format(volume=source.GetName()) if source else _("its volume is gone")
+        geometry = describe(view)
+        return Line(
+            view.node.GetID(),
+            (
+                Cell(view.name, f"{view.name}, {image}"),
+                Cell(
+                    geometry,
+                    trouble or (f"{geometry} ({origin})" if origin else geometry),
+                    CAUTION if trouble else PLAIN,
+                ),
+                Cell(known if view.placed else ""),
+                Cell("" if similarity is None else f"{similarity:.3f}"),
+            ),
+            on=view.used,
             colour="rgb(" + ", ".join(str(round(255 * part)) for part in colour(tag_of(view) or "")) + ")",
         )
 
@@ -159,7 +204,25 @@ class XRaysPresenter(Presenter):
             return _(
                 "{a} and {b} have the same geometry, expected another for each; correct that of one, or skip it."
             ).format(a=twins[0].name, b=twins[1].name)
-        return self.readiness.of(view) if view is not None and describe(view) != "needs geometry" else ""
+        return self.readiness.of(view) if describe(view) != "needs geometry" else ""
+
+    def _shared(self) -> list[Control]:
+        deviations = astuple(shared_unknowns_of(self.registration))
+        told = _("Standard deviations of what one C-arm has in all its images; empty for what is known.")
+        return [
+            Text("shared_told", told, tone=QUIET),
+            *(
+                Entry(
+                    f"shared{i}",
+                    number.name,
+                    partial(self.share, i),
+                    text=number.write_bare(deviation or 0.0),
+                    number=number,
+                    of=self.registration.node.GetID(),
+                )
+                for i, (number, deviation) in enumerate(zip(SHARED, deviations, strict=True))
+            ),
+        ]
 
     def state(self) -> State:
         if self.reading:
@@ -178,10 +241,16 @@ class XRaysPresenter(Presenter):
 
     # Files
 
-    def read(self, paths: list[Path], folder: Path | None = None) -> None:
-        """Read files, and begin a registration where there is none.   folder: is removed once they are read."""
+    def read(self, paths: Iterable[Path], folder: Path | None = None) -> None:
+        """Read files, those in folders, or of a case.json its views; begin a registration where there is none.
+
+        folder: is removed once they are read.
+        """
+        files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+        files = [file for file in files if not file.is_dir()]
+        cases = [file for file in files if file.suffix.lower() == ".json"]
         self.host.begin()
-        self._waiting += [(path, folder) for path in paths]
+        self._waiting += [(path, folder) for path in cases or without_data_files(files)]
         self._read_next()
 
     def tick(self) -> bool:
@@ -217,10 +286,11 @@ class XRaysPresenter(Presenter):
                 failures, self._failures = self._failures, []
                 raise InputError("\n".join(failures))
 
-    def add_volume(self, volume) -> None:
+    def add_volume(self, node_id: str) -> None:
         """Add an X-ray from a volume of the scene. InputError where it is none."""
-        self.host.begin()
-        self._selected = adding.add_volume(self.registration, volume).node.GetID()
+        if node_id:
+            self.host.begin()
+            self._selected = adding.add_volume(self.registration, self.host.scene.GetNodeByID(node_id)).node.GetID()
 
     # What a person does in the table
 
@@ -232,32 +302,32 @@ class XRaysPresenter(Presenter):
         return found[0]
 
     def select(self, node_id: str) -> None:
-        """Edit this X-ray; none for ""."""
-        self._selected = node_id and self.view(node_id).node.GetID()
+        """Edit this X-ray."""
+        self._selected = self.view(node_id).node.GetID()
 
     def use(self, node_id: str, on: bool) -> None:
         """Use an X-ray, or skip it."""
         self.view(node_id).change(use=bool(on))
 
-    def rename(self, node_id: str, name: str) -> None:
-        """Give an X-ray another name. InputError for one that cannot be."""
-        rename(self.registration, self.view(node_id), str(name))
+    def rename(self, name: str) -> None:
+        """Give the selected X-ray another name. InputError for one that cannot be."""
+        rename(self.registration, self.selected, name)
 
     def move(self, by: int) -> None:
         """Put the selected X-ray earlier or later."""
-        if self.selected is not None:
-            self.registration.move_xray(self.selected, max(0, self.views.index(self.selected) + int(by)))
+        selected = self.selected
+        self._selected = selected.node.GetID()
+        self.registration.move_xray(selected, self.views.index(selected) + by)
 
     def remove(self) -> None:
         """Remove the selected X-ray, and select its neighbour."""
-        if self.selected is not None:
-            row = self.views.index(self.selected)
-            self.registration.remove_xray(self.selected)
-            left = self.views
-            self._selected = left[min(row, len(left) - 1)].node.GetID() if left else ""
+        place = self.views.index(self.selected)
+        self.registration.remove_xray(self.selected)
+        left = self.views
+        self._selected = left[min(place, len(left) - 1)].node.GetID() if left else ""
 
     def share(self, number: int, text: str) -> None:
         """How uncertain something is that is the same in all X-rays, by its place in SHARED. InputError for what is wrong in it."""
         values = list(astuple(shared_unknowns_of(self.registration)))
-        values[int(number)] = SHARED[int(number)].read(text) or None
+        values[number] = SHARED[number].read(text) or None
         set_shared_unknowns(self.registration, SharedUnknowns(*values))

@@ -67,7 +67,8 @@
         <v-btn v-else-if="c.kind === 'Download'" prepend-icon="mdi-download" variant="tonal" size="small" :title="c.tip"
           :disabled="!c.enabled" :loading="fetching === c.key" @click="fetch(c)">{{ c.label }}</v-btn>
         <figure v-else-if="c.kind === 'Picture'" class="mv-picture" :title="c.tip">
-          <img :src="c.url || 'data:image/svg+xml,' + encodeURIComponent(c.svg)" :alt="c.label" />
+          <img :src="c.url || 'data:image/svg+xml,' + encodeURIComponent(c.svg)" :alt="c.label || c.tip"
+            :style="{ maxHeight: c.height + 'px' }" />
           <figcaption class="mv-fact">{{ c.label }}</figcaption></figure>
         <div v-else-if="c.kind === 'Row'" class="mv-row"><mv-form :controls="c.children" :section="section" /></div>
         <details v-else-if="c.kind === 'Group' && c.open !== null" class="mv-details" :open="c.open"><summary>{{ c.label }}</summary>

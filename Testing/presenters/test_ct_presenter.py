@@ -1,0 +1,199 @@
+"""The CT: chosen in the scene or read from files, looked at, its unit and structure."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from phantom import make_ct
+from presenter_host import PresenterHost, act, control, text
+
+from MultiViewRegistrationLib.errors import InputError
+
+
+@pytest.fixture
+def host(scene, slicer_app, monkeypatch) -> PresenterHost:
+    """Without a registration, in a Slicer with volume rendering."""
+    import slicer
+
+    logic = slicer_app.app_logic.GetModuleLogic("VolumeRendering")
+    module = SimpleNamespace(logic=lambda: logic)
+    monkeypatch.setattr(slicer, "modules", SimpleNamespace(volumerendering=module), raising=False)
+    return PresenterHost(scene)
+
+
+@pytest.fixture
+def section(host):
+    from MultiViewRegistrationLib.session.presenters.ct import CTPresenter
+
+    return host.open(CTPresenter)
+
+
+@pytest.fixture
+def phantom(host):
+    from MultiViewRegistrationLib.mrml.loading import volume_node
+
+    ct = make_ct()
+    return volume_node(host.scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
+
+
+def settled(section) -> None:
+    """Until the CT is read and looked at."""
+    section.host.wait(section, lambda: not section.reading and section.form() and not section.looking)
+
+
+def choose(section, node) -> None:
+    act(section, "ct", node.GetID())
+    settled(section)
+
+
+def written(path: Path, add: float = 0.0) -> Path:
+    """The phantom in a file."""
+    image = sitk.GetImageFromArray((make_ct().volume.values + add).astype(np.int16))
+    image.SetSpacing((2, 2, 2))
+    image.SetOrigin((-47, -47, -47))
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def test_it_is_chosen_and_looked_at_once_in_a_thread(host, section, phantom, monkeypatch):
+    from MultiViewRegistrationLib.session import ct_preview
+
+    threads, look = [], ct_preview.preview
+    monkeypatch.setattr(ct_preview, "preview", lambda ct: threads.append(threading.current_thread()) or look(ct))
+    assert "Drop a CT here" in text(section, "told") and control(section, "unit") is None
+    assert [option.title for option in control(section, "ct").options] == ["none", "Phantom"]
+    choose(section, phantom)  # nobody asked for a registration: it begins with the CT
+    assert host.registration.ct is phantom and phantom.GetParentTransformNode() is host.registration.ct_transform
+    assert (section.state().kind, section.state().text) == ("ready", "Phantom")
+    bone = np.count_nonzero(make_ct().volume.values > 200) * 8 / 1000
+    facts = text(section, "facts")
+    assert "Voxels: 48 \u00d7 48 \u00d7 48" in facts and "Spacing: 2.00" in facts and f"Bone: {bone:.0f} ml" in facts
+    assert control(section, "preview").rgb.shape[2] == 3 and text(section, "told") == text(section, "problem") == ""
+    settled(section)
+    assert len(threads) == 1 and threads[0] is not threading.main_thread()
+    act(section, "ct", "")
+    assert host.registration.ct is None and phantom.GetParentTransformNode() is None
+    assert section.state().text == "choose the CT" and control(section, "facts") is None
+
+
+def test_values_that_are_no_hounsfield_units(host, section, phantom):
+    import slicer
+
+    slicer.util.updateVolumeFromArray(phantom, (make_ct().volume.values + 1000).astype(np.int16))
+    choose(section, phantom)
+    assert "no voxel below 0" in text(section, "problem")
+    assert (section.state().kind, section.state().text) == ("problem", "cannot be used")
+    act(section, "unit", "relative")
+    settled(section)
+    assert host.registration.parameter("ctUnit") == "relative" and text(section, "problem") == ""
+    assert section.state().kind == "ready" and "HU" not in text(section, "facts")
+
+
+@pytest.mark.parametrize("kind, word", [("NaN", "not finite"), ("flat", "three-dimensional"), ("colours", "a voxel")])
+def test_volumes_that_cannot_be_used(host, section, phantom, kind, word):
+    import slicer
+
+    values = make_ct().volume.values.copy()
+    if kind == "NaN":
+        values[3, 4, 5] = np.nan
+    elif kind == "flat":
+        values = values[:1]
+    else:
+        phantom = host.scene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "Colours")
+        values = np.zeros((4, 4, 4, 3), np.uint8)
+    slicer.util.updateVolumeFromArray(phantom, values)
+    choose(section, phantom)
+    assert word in text(section, "problem") and text(section, "problem").startswith(f"{phantom.GetName()}: ")
+
+
+def test_under_a_transform_that_is_not_linear(host, section, phantom):
+    phantom.SetAndObserveTransformNodeID(host.scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "warp").GetID())
+    with pytest.raises(InputError, match="lies under the transform warp, which is not linear"):
+        act(section, "ct", phantom.GetID())
+    assert host.registration.ct is None and control(section, "ct").value == ""
+
+
+def test_a_structure_and_what_becomes_of_removed_nodes(host, section, phantom, watch):
+    from MultiViewRegistrationLib.mrml.image import segmentation_node
+
+    mask = make_ct().volume.values > 300
+    mask[:, :, 20:] = False
+    segmentation, segment = segmentation_node(host.scene, "Blobs", mask, phantom)
+    segmentation.GetSegmentation().AddEmptySegment("second", "Second")
+    choose(section, phantom)
+    values = {option.title: option.value for option in control(section, "structure").options}
+    assert list(values) == ["the whole CT", "Blobs", "Second"]
+    act(section, "structure", values["Blobs"])
+    settled(section)
+    registration = host.registration
+    assert (registration.segmentation, registration.segment_id) == (segmentation, segment)
+    assert f"Structure: {mask.sum() * 8 / 1000:.0f} ml" in text(section, "facts")
+    assert section.state().text == "Phantom, Blobs"
+    act(section, "structure", values["Second"])
+    settled(section)
+    assert "the segment Second has no voxel within the CT" in text(section, "problem")
+    act(section, "structure", "")
+    assert registration.segmentation is None and segmentation.GetParentTransformNode() is None
+    act(section, "structure", values["Blobs"])
+    host.scene.RemoveNode(segmentation)
+    assert control(section, "structure").value == "" and not control(section, "structure").enabled
+    host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Another patient's CT")
+    host.scene.RemoveNode(phantom)
+    assert registration.ct is None and control(section, "ct").value == "" and section.state().text == "choose the CT"
+
+
+def test_a_file_is_read_where_another_one_is_not(host, section, tmp_path, shared_data):
+    sent = tmp_path / "sent"
+    sent.mkdir()
+    act(section, "files", [written(sent / "pelvis.nii.gz")], sent)
+    assert section.state().text == "reading pelvis.nii.gz" and not control(section, "files").enabled
+    settled(section)
+    ct, bounds = host.registration.ct, np.zeros(6)
+    ct.GetBounds(bounds)
+    assert ct.GetName() == "pelvis" and "Voxels: 48" in text(section, "facts") and np.allclose(bounds, [-48, 48] * 3)
+    assert not sent.exists()
+    with pytest.raises(InputError, match="2 files of several folders"):
+        act(section, "files", [tmp_path / "a" / "1.dcm", tmp_path / "b" / "2.dcm"])
+    act(section, "files", [shared_data / "dicom" / "ct-gantry-tilt"])
+    with pytest.raises(InputError, match="tilt"):
+        settled(section)
+    act(section, "files", [written(tmp_path / "other.nii.gz")])
+    section.leave()
+    assert section.reading == "" and host.registration.ct is ct
+
+
+@pytest.mark.parametrize("key, unit", [("read_instead", "relative"), ("forget", None)])
+def test_the_unit_of_a_file_is_asked_where_its_values_do_not_fit(host, section, tmp_path, key, unit):
+    act(section, "files", [written(tmp_path / "grey.nrrd", 1000)])
+    settled(section)
+    assert "no voxel below 0" in text(section, "mismatch") and section.state().text == "say what its values are"
+    assert text(section, "read_instead") == "Read as: Relative (0 is nothing, larger is denser)"
+    act(section, key)
+    settled(section)
+    ct = host.registration.ct
+    assert (ct and host.registration.parameter("ctUnit")) == unit and control(section, "mismatch") is None
+
+
+def test_what_a_host_lacks_and_has(host, section, phantom):
+    host.missing = "Rendering needs the Python package numba."
+    choose(section, phantom)
+    assert text(section, "packages") == host.missing and control(section, "install").needs == ("rendering",)
+    host.missing = ""
+    assert control(section, "install") is None
+    for on in (True, False):
+        act(section, "in_3d")
+        assert control(section, "in_3d").on is on
+    host.in_slicer = False
+    assert control(section, "in_3d") is None
+
+
+def test_a_scene_that_was_closed_leaves_nothing(host, section, phantom):
+    choose(section, phantom)
+    host.scene.Clear(False)
+    host.choose(None)
+    assert [each.key for each in section.form()] == ["files", "told", "problem"] and "Drop" in text(section, "told")

@@ -1,0 +1,312 @@
+"""The X-rays: added from files and volumes, their order, image, mask, certainty."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from little_xray import SHAPE, intensity
+from phantom import make_ct
+from planted_dicom import write_xray
+from presenter_host import PresenterHost, act, control, text
+
+from MultiViewRegistrationLib.errors import InputError
+
+ROWS, COLUMNS = SHAPE
+
+
+@pytest.fixture
+def host(scene, watch) -> PresenterHost:
+    return PresenterHost(scene)
+
+
+@pytest.fixture
+def section(host):
+    from MultiViewRegistrationLib.session.presenters.xrays import XRaysPresenter
+
+    return host.open(XRaysPresenter)
+
+
+def volume(host, name: str, seed: int = 0):
+    import slicer
+
+    node = host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    slicer.util.updateVolumeFromArray(node, intensity(seed)[None])
+    return node
+
+
+def add(section, *names: str) -> list:
+    """Add volumes of the scene; returns them."""
+    nodes = [volume(section.host, name, seed) for seed, name in enumerate(names)]
+    for node in nodes:
+        act(section, "volume", node.GetID())
+    return nodes
+
+
+def place(section, *angles: float) -> None:
+    """Give the X-rays these angles, without the controls."""
+    from MultiViewRegistrationLib.session.geometry import set_c_arm
+
+    reading = {"source_to_detector_mm": 1020, "source_to_isocentre_mm": 700, "pixel_mm": [2, 2], "mirrored": False}
+    for view, angle in zip(section.views, angles, strict=True):
+        set_c_arm(view, {**reading, "rao_lao_deg": angle, "cra_cau_deg": 10})
+
+
+def settled(section) -> None:
+    """Until all is read and looked at."""
+    section.host.wait(section, lambda: not section.reading and not section.readiness.step())
+
+
+def cells(section) -> list[list[str]]:
+    return [[cell.text for cell in line.cells] for line in control(section, "xrays").lines]
+
+
+def select(section, number: int) -> None:
+    act(section, "xrays", section.views[number].node.GetID(), 0)
+
+
+def picture(view) -> np.ndarray:
+    import slicer
+
+    return slicer.util.arrayFromVolume(view.node)[0].copy()
+
+
+def test_files_are_read_one_after_the_other_and_told_of_together(host, section, tmp_path):
+    assert [each.key for each in section.form()] == ["files", "told"]
+    sent = tmp_path / "sent"
+    sent.mkdir()
+    for n in range(2):
+        sitk.WriteImage(sitk.GetImageFromArray(intensity(n)), str(sent / f"v{n}.png"))
+    (sent / "text.png").write_text("no image")
+    sitk.WriteImage(sitk.GetImageFromArray(np.full(SHAPE, 9, np.uint8)), str(sent / "flat.png"))
+    act(section, "files", [sent / name for name in ("v0.png", "text.png", "flat.png", "v1.png")], sent)
+    assert section.state().text == "reading v0.png" and text(section, "told") == "Reading v0.png\u2026"
+    with pytest.raises(InputError) as told:
+        settled(section)
+    assert "text.png: cannot be read" in str(told.value) and "flat: has no contrast" in str(told.value)
+    assert [view.name for view in host.registration.xrays] == ["v0", "v1"]
+    assert section.selected.name == "v0" and not sent.exists()  # of several that were sent together the first
+
+
+def test_a_case_in_a_folder(host, section, tmp_path):
+    from MultiViewRegistrationLib.mrml.loading import volume_node
+
+    ct = make_ct()
+    image = sitk.GetImageFromArray(ct.volume.values)
+    image.SetSpacing((2, 2, 2))
+    image.SetOrigin((-47, -47, -47))
+    sitk.WriteImage(image, str(tmp_path / "ct.nrrd"))
+    reading = {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 700, "pixel_mm": [2, 2], "cra_cau_deg": 0}
+    views = []
+    for n, name in enumerate(("AP", "LAT")):
+        sitk.WriteImage(sitk.GetImageFromArray(intensity(n)), str(tmp_path / f"{name}.mha"))
+        c_arm = {**reading, "size": [COLUMNS, ROWS], "rao_lao_deg": 90 * n}
+        views.append({"name": name, "image": f"{name}.mha", "c_arm": c_arm, "rotation_sd_deg": n})
+    content = {"version": 1, "ct": "ct.nrrd", "views": views, "shared_unknowns": {"isocentre_sd_mm": 4}}
+    (tmp_path / "case.json").write_text(json.dumps(content))
+    host.begin()
+    host.registration.ct = volume_node(host.scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
+    act(section, "files", [tmp_path], None)
+    settled(section)
+    assert [row[1:3] for row in cells(section)] == [
+        ["LAO 0\u00b0, CRA 0\u00b0", "reference"],
+        ["LAO 90\u00b0, CRA 0\u00b0", "\u00b11\u00b0, 0 mm"],
+    ]
+    assert control(section, "shared2").text == "4" and section.state().text == "2 views ready"
+    assert host.registration.ct.GetName() == "Phantom"
+
+
+def test_use_name_order_and_remove(host, section):
+    kept = add(section, "a", "b", "c")[2]
+    assert section.selected.name == "c"  # the new one
+    select(section, 1)
+    act(section, "name", "Lateral")
+    with pytest.raises(InputError, match="another view has the name"):
+        act(section, "name", "A")
+    assert [row[0] for row in cells(section)] == ["a", "Lateral", "c"] and control(section, "name").text == "Lateral"
+    control(section, "xrays").switch(section.views[0].node.GetID(), False)
+    assert [view.used for view in section.views] == [False, True, True]
+    select(section, 2)
+    assert not control(section, "down").enabled
+    act(section, "up")
+    act(section, "up")
+    assert [row[0] for row in cells(section)] == ["c", "a", "Lateral"] and not control(section, "up").enabled
+    assert "Remove the X-ray c, with its geometry and mask?" in control(section, "remove").question
+    act(section, "remove")
+    assert [row[0] for row in cells(section)] == ["a", "Lateral"] and section.selected.name == "a"
+    assert host.scene.IsNodePresent(kept)  # the volume that was there before
+    control(section, "xrays").switch(section.views[1].node.GetID(), False)
+    assert section.state().text == "none is used"
+
+
+def test_what_cannot_be_added(host, section):
+    from MultiViewRegistrationLib.mrml.loading import volume_node
+
+    add(section, "AP")
+    ct = volume_node(host.scene, "CT", make_ct().volume.values, np.eye(4))
+    host.registration.ct = ct
+    assert ct.GetID() not in [option.value for option in control(section, "volume").options]
+    for _ in range(7):
+        host.registration.add_xray("more")
+    with pytest.raises(InputError, match="there are 8 views already"):
+        act(section, "volume", volume(host, "LAT").GetID())
+    assert len(cells(section)) == 8
+
+
+def test_the_similarity_of_the_result_where_the_ct_is(host, section):
+    from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
+    from MultiViewRegistrationLib.session.history import Entry
+
+    add(section, "AP")
+    place(section, 30)
+    registration = host.registration
+    told = {"similarity": {"AP": 0.8125}, "fingerprint": fingerprint(registration)}
+    host.session.history.add(Entry.now("search", registration.world_from_ct, **told))
+    assert cells(section)[0][3] == "0.812"
+    place(section, 31)
+    assert cells(section)[0][3] == ""  # that of another geometry
+    place(section, 30)
+    assert cells(section)[0][3] == "0.812"
+    moved = registration.world_from_ct
+    moved[0, 3] += 1
+    registration.world_from_ct = moved
+    assert cells(section)[0][3] == ""
+
+
+def test_nodes_that_are_deleted_and_images_that_change(host, section):
+    import slicer
+
+    a, b = add(section, "a", "b")
+    host.scene.RemoveNode(b)
+    assert "its volume is gone" in control(section, "xrays").lines[1].cells[0].tip
+    assert not control(section, "inverted").enabled and "gone" in text(section, "source")
+    host.scene.RemoveNode(section.views[1].node)
+    assert [row[0] for row in cells(section)] == ["a"] and section.selected.name == "a"
+    place(section, 0)
+    settled(section)
+    assert section.state().text == "1 view ready"
+    slicer.util.updateVolumeFromArray(a, np.full((1, *SHAPE), np.nan, np.float32))
+    settled(section)
+    assert section.state().text == "a cannot be used" and "no contrast" in text(section, "problem")
+    host.scene.Clear(False)
+    host.choose(None)
+    assert [each.key for each in section.form()] == ["files", "told"]
+
+
+def test_the_image(host, section):
+    import slicer
+
+    (node,) = add(section, "AP")
+    assert control(section, "frames") is None and control(section, "mask") is None
+    slicer.util.updateVolumeFromArray(node, np.stack([intensity(0), intensity(3), intensity(5)]))
+    settled(section)
+    view = section.views[0]
+    before, entry = control(section, "picture").rgb, control(section, "frame")
+    assert entry.text == "0" and entry.number.unit == " of 2" and not control(section, "frame_back").enabled
+    assert control(section, "picture").rgb is before  # made again only where it has changed
+    first = picture(view)
+    act(section, "frame", "1")
+    second = picture(view)
+    assert view.content["frame"] == 1 and not np.array_equal(first, second)
+    act(section, "frame_on")
+    assert view.content["frame"] == 2 and not control(section, "frame_on").enabled
+    with pytest.raises(InputError, match="Frame: 12 is outside 0 to 2"):
+        act(section, "frame", "12")
+    act(section, "frame_back")
+    act(section, "flipped", True)
+    np.testing.assert_array_equal(picture(view), second[:, ::-1])
+    act(section, "inverted", True)
+    act(section, "intensity", "log")
+    assert (view.content["inverted"], view.content["flipped"], view.content["intensity"]) == (True, True, "log")
+    assert control(section, "picture").rgb is not before
+
+
+def test_a_mask(host, section):
+    from MultiViewRegistrationLib.mrml.case import xray_of
+    from MultiViewRegistrationLib.mrml.image import segmentation_node
+
+    add(section, "AP")
+    place(section, 30)
+    view = section.views[0]
+    act(section, "draw")
+    assert host.drawn == ["AP"]
+    host.in_slicer = False
+    assert control(section, "draw") is None
+    field, half = xray_of(view).valid, np.zeros(SHAPE, bool)
+    half[:, :40] = True
+    good, _segment = segmentation_node(host.scene, "Half", half[None], view.node)
+    empty, _segment = segmentation_node(host.scene, "Nothing", np.zeros_like(half)[None], view.node)
+    act(section, "mask", good.GetID())
+    np.testing.assert_array_equal(xray_of(view).valid, field & half)
+    with pytest.raises(InputError, match="leaves nothing"):
+        act(section, "mask", empty.GetID())
+    assert control(section, "mask").value == good.GetID()
+    act(section, "mask", "")
+    assert view.mask is None
+
+
+def test_certainty(section):
+    from MultiViewRegistrationLib.mrml.case import shared_unknowns_of
+
+    add(section, "AP", "LAT")
+    place(section, 0, 90)
+    view, key = section.views[1], "rotation_sd_deg"
+    assert control(section, f"{key}_known").value == "about"
+    assert (control(section, key).text, control(section, "translation_sd_mm").text) == ("1", "3")
+    act(section, key, "0,25")
+    act(section, "translation_sd_mm_known", "exactly")
+    assert (view.content[key], view.content["translation_sd_mm"]) == (0.25, 0)
+    assert control(section, "translation_sd_mm") is None and control(section, key).text == "0.25"
+    assert "Certainty of the angles: 200 is outside 0.01 to 180°" in control(section, key).problem("200")
+    for each in ("rotation_sd_deg", "translation_sd_mm"):
+        act(section, f"{each}_known", "unknown")
+    assert cells(section)[1][2] == "unknown" and "registered alone" in text(section, "certainty_told")
+    act(section, "shared0", "12")
+    unknowns = shared_unknowns_of(section.registration)
+    assert unknowns.source_to_detector_sd_mm == 12 and "registered alone" not in text(section, "certainty_told")
+    act(section, "shared1", "2,5")
+    act(section, "shared0", "0")
+    unknowns = shared_unknowns_of(section.registration)
+    assert (unknowns.source_to_detector_sd_mm, unknowns.principal_point_sd_px) == (None, 2.5)
+    assert control(section, "shared0").text == "" and control(section, "shared0").number.blank == "known"
+    select(section, 0)
+    assert control(section, key) is None and "reference" in text(section, "certainty_told")
+
+
+@pytest.mark.parametrize(
+    "tags, proposes, lacks",
+    [
+        (
+            {},
+            False,
+            "LAO/RAO angle, CRA/CAU angle, source to detector, source to isocentre, pixel size, seen from source or detector",
+        ),
+        (
+            {
+                "DistanceSourceToDetector": 1000,
+                "DistanceSourceToPatient": 700,
+                "ImagerPixelSpacing": [1, 1],
+                "PositionerPrimaryAngle": -20,
+            },
+            True,
+            "CRA/CAU angle, seen from source or detector",
+        ),
+    ],
+)
+def test_a_dicom_header_proposes_and_what_it_lacks_is_asked(section, tmp_path, tags, proposes, lacks):
+    write_xray(tmp_path / "ap.dcm", np.random.default_rng(1).integers(2000, 4000, (128, 128)), **tags)
+    act(section, "files", [tmp_path / "ap.dcm"], None)
+    settled(section)
+    told = text(section, "geometry_told")
+    assert f"The header lacks: {lacks}." in told and ("The header proposes" in told) == proposes
+    assert not control(section, "apply").enabled
+    if proposes:
+        act(section, "seen", "detector")
+        keys = ("rao_lao_deg", "cra_cau_deg", "source_to_detector_mm", "pixel_mm0")
+        assert [control(section, key).text for key in keys] == ["-20", "", "1000", "1"]
+        assert "CRA/CAU angle: none is given" in text(section, "geometry_problem")  # not taken for 0
+        act(section, "cra_cau_deg", "0")
+        act(section, "apply")
+        assert section.views[0].content["c_arm"]["cra_cau_deg"] == 0

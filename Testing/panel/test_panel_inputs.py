@@ -1,0 +1,221 @@
+"""The sections CT and X-rays in Qt: what is dropped, chosen, typed and asked reaches the scene."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from dropping import drop
+from little_xray import intensity
+from person import Person
+from phantom import make_ct
+from phantom_scene import phantom_registration
+from planted_dicom import write_xray
+
+
+@pytest.fixture(params=["en_US", "de_DE"])
+def locale(request):
+    """Slicer in this language."""
+    from PySide6 import QtCore
+
+    before = QtCore.QLocale()
+    QtCore.QLocale.setDefault(QtCore.QLocale(request.param))
+    yield
+    QtCore.QLocale.setDefault(before)
+
+
+@pytest.fixture
+def person(host):
+    """At the X-rays of the phantom."""
+    person = Person(host)
+    person.begin("xrays", phantom_registration(host.scene))
+    return person
+
+
+def add_volume(person, name: str = "AP") -> None:
+    import slicer
+
+    node = person.host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    slicer.util.updateVolumeFromArray(node, np.stack([intensity(n) for n in range(3)]))
+    person.host.process(0.1)
+    person.choose("xrays", "volume", name)
+
+
+def test_a_ct_is_dropped_read_and_seen(host, tmp_path):
+    person = Person(host)
+    person.begin("ct")
+    assert "Drop a CT here" in person.text("ct", "told") and person.control("ct", "ct") is None
+    for add in (0, 1000):
+        image = sitk.GetImageFromArray((make_ct().volume.values + add).astype(np.int16))
+        sitk.WriteImage(image, str(tmp_path / f"ct{add}.nii.gz"))
+    drop(person.panel.sections["ct"].button, tmp_path / "ct0.nii.gz")
+    assert "reading ct0.nii.gz" in person.header("ct")
+    person.wait_until_read()
+    ct = person.panel.registration.ct
+    assert ct.GetName() == "ct0" and person.header("ct") == "\u25d0 ct0"
+    assert "Voxels: 48" in person.text("ct", "facts")
+    assert person.drawn("ct", "preview").picture.pixmap.width() > 100
+    person.open_files("ct", "files", tmp_path / "ct1000.nii.gz")
+    person.wait(lambda: person.control("ct", "mismatch") is not None)
+    assert "no voxel below 0" in person.widget("ct", "mismatch").text
+    person.press("ct", "read_instead")
+    person.wait(lambda: person.panel.registration.ct is not ct)
+    person.wait_until_read()
+    assert person.header("ct") == "\u25d0 ct1000" and person.panel.registration.parameter("ctUnit") == "relative"
+    person.choose("ct", "ct", "ct0")
+    assert person.panel.registration.ct is ct
+    drop(person.panel.sections["ct"].button, tmp_path / "ct1000.nii.gz")
+    host.leave(person.module_widget)  # which forgets what is being read
+    host.process(0.3)
+    assert person.panel.registration.ct is ct
+
+
+def test_files_are_chosen_and_two_patients_told_of_until_understood(person, tmp_path):
+    for name, patient in (("a", "P-1"), ("b", "P-2")):
+        pixels = np.random.default_rng(ord(name)).integers(2000, 4000, (128, 128))
+        write_xray(tmp_path / f"{name}.dcm", pixels, PatientID=patient)
+    (tmp_path / "text.png").write_text("no image")
+    person.open_files("xrays", "files", *(tmp_path / name for name in ("a.dcm", "text.png", "b.dcm")))
+    assert person.header("xrays").startswith("\u25b6 reading ")
+    person.wait_until_read()
+    assert [row[0] for row in person.cells("xrays", "xrays")] == ["view1", "view2", "a", "b"]
+    assert "text.png: cannot be read" in person.message
+    ui = person.ui
+    assert ui.noticeLabel.visible and "b and a are of different patients (PatientID)" in ui.noticeLabel.text
+    assert "P-2" not in ui.noticeLabel.text
+    person.host.click(ui.noticeButton)
+    assert not ui.noticeLabel.visible and not ui.noticeButton.visible
+
+
+def test_the_table_and_what_is_asked_before_an_xray_goes(person):
+    person.pick("xrays", "xrays", 1, 1)
+    assert person.text("xrays", "geometry") == "Geometry of view2"
+    person.pick("xrays", "xrays", 0)  # its check mark
+    assert [view.used for view in person.registration.xrays] == [False, True]
+    person.pick("xrays", "xrays", 1, 1)
+    person.type("xrays", "name", "lateral")
+    person.press("xrays", "up")
+    assert [view.name for view in person.registration.xrays] == ["lateral", "view1"] and person.message == ""
+    for yes, left in ((False, 2), (True, 1)):
+        person.host.answers.yes = yes
+        person.press("xrays", "remove")
+        assert "with its geometry and mask?" in person.host.told("question")[-1]
+        assert len(person.registration.xrays) == left
+
+
+def test_a_c_arm_is_typed_with_points_or_commas(person, locale):
+    add_volume(person)
+    view, edit = person.registration.xrays[2], person.drawn("xrays", "rao_lao_deg").edit
+    fields = {
+        "rao_lao_deg": "12,5",
+        "cra_cau_deg": "-10",
+        "source_to_detector_mm": "102,9",
+        "source_to_isocentre_mm": "60.25 mm",
+        "pixel_mm0": "0,58",
+        "pixel_mm1": "0.58",
+    }
+    for key, text in fields.items():
+        person.type("xrays", key, text)
+    person.choose("xrays", "seen", "the source")
+    plain = edit.palette.color(edit.foregroundRole()).name()
+    person.type("xrays", "rao_lao_deg", "500")
+    person.host.process(0.1)
+    assert edit.text == "500" and "500 is outside -180 to 180" in person.text("xrays", "geometry_problem")
+    assert edit.palette.color(edit.foregroundRole()).name() != plain and not person.widget("xrays", "apply").enabled
+    person.type("xrays", "rao_lao_deg", "12,5")
+    assert edit.palette.color(edit.foregroundRole()).name() == plain
+    for yes in (False, True):
+        person.host.answers.yes = yes
+        person.press("xrays", "apply")
+        assert "Source to detector: 102.9 mm is less than" in person.host.told("question")[-1]
+        assert view.placed is yes
+    told = view.content["c_arm"]
+    assert (told["pixel_mm"], told["source_to_detector_mm"], told["rao_lao_deg"]) == ([0.58, 0.58], 102.9, 12.5)
+    assert edit.text == "12.5" and person.message == ""
+
+
+def test_what_is_being_typed_is_not_taken_away(person):
+    """What is looked at in the background has the panel shown anew at any moment, also between two keys."""
+    from PySide6 import QtCore, QtTest
+
+    from MultiViewRegistrationLib.mrml.case import shared_unknowns_of
+
+    add_volume(person)
+    person.host.click(person.widget("xrays", "shared"))
+    for key, text in (("shared0", "12"), ("source_to_detector_mm", "1012.5")):
+        edit = person.drawn("xrays", key).edit
+        edit.selectAll()
+        for letter in text:
+            QtTest.QTest.keyClicks(edit, letter)
+            person.panel.invalidate()
+            person.panel.tick()
+        person.host.key(edit, QtCore.Qt.Key_Return)
+        assert edit.text == text
+    assert shared_unknowns_of(person.registration).source_to_detector_sd_mm == 12
+    person.choose("xrays", "mode", "Projection matrix")
+    area = person.drawn("xrays", "matrix").edit
+    for letter in "1 2 ":
+        QtTest.QTest.keyClicks(area, letter)
+        person.panel.tick()
+    assert area.toPlainText() == "1 2 " and "Matrix has 2 numbers" in person.text("xrays", "geometry_problem")
+
+
+def test_a_calibration_is_read_once_its_package_is_there(person, tmp_path, monkeypatch):
+    from MultiViewRegistrationLib.panel import packages
+
+    person.choose("xrays", "mode", "Calibration file")
+    (tmp_path / "x.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 100)
+    with monkeypatch.context() as patched:
+        patched.setattr(packages, "find_spec", lambda name: None)
+        person.host.answers.yes = False
+        person.open_files("xrays", "calibration", tmp_path / "x.h5")
+    assert person.host.told("question")[-1].startswith("Reading an HDF5 file needs the Python package h5py")
+    assert "h5py is not installed, expected your consent" in person.message
+    assert person.text("xrays", "calibration_name") == "File: none yet"
+    matrix = person.registration.xrays[1].camera.projection_matrix
+    np.savetxt(tmp_path / "view.txt", matrix)
+    person.open_files("xrays", "calibration", tmp_path / "view.txt")
+    for key, answer in (("first_pixel", "0 (OpenCV)"), ("axes", "LPS (DICOM, ITK)"), ("unit", "mm")):
+        person.choose("xrays", f"calibration.{key}", answer)
+    person.press("xrays", "apply")
+    found = person.registration.xrays[0].camera.projection_matrix
+    np.testing.assert_allclose(found / found[2, 3], matrix / matrix[2, 3], rtol=1e-6, atol=1e-9)
+
+
+def test_frames_are_gone_through_and_a_mask_is_drawn(person):
+    add_volume(person)
+    view = person.registration.xrays[2]
+    person.give_views(200, 160)
+    person.host.click(person.widget("xrays", "image"))
+    assert person.drawn("xrays", "picture").picture.pixmap.width() > 100
+    person.press("xrays", "frame_on")
+    person.type("xrays", "frame", "12")
+    assert person.drawn("xrays", "frame").edit.text == "12" and "Frame: 12 is outside 0 to 2" in person.message
+    assert view.content["frame"] == 1
+    person.switch("xrays", "flipped")
+    assert view.content["flipped"] is True
+    person.press("xrays", "draw")
+    assert view.mask.GetName() == "AP mask" and person.ui.layoutButton.checked
+    assert person.control("xrays", "mask").value == view.mask.GetID()
+
+
+def test_a_wrong_number_anywhere_hinders_a_registration(person):
+    """Ctrl+Return leaves the focus in the field, and so does a click on macOS."""
+    from PySide6 import QtTest
+
+    person.choose("start", "start", "As placed")
+    person.pick("xrays", "xrays", 1, 1)
+    person.host.click(person.widget("xrays", "certainty"))
+    person.choose("xrays", "rotation_sd_deg_known", "about")
+    edit, register = person.drawn("xrays", "rotation_sd_deg").edit, person.widget("register", "register")
+    edit.window().activateWindow()
+    for text, begins in (("200", False), ("0,25", True)):
+        edit.setFocus()
+        person.host.process(1, until=edit.hasFocus)
+        edit.selectAll()
+        QtTest.QTest.keyClicks(edit, text)
+        register.click()
+        assert person.panel.session.running is begins
+        assert ("Certainty of the angles: 200 is outside 0.01 to 180" in person.message) is not begins
+    assert person.registration.xrays[1].content["rotation_sd_deg"] == 0.25
+    person.wait_for_work()

@@ -14,7 +14,7 @@ class PresenterHost:
     presenters: made by `open`, which forget what belongs to a registration where another is chosen.
     """
 
-    turn_s, patience_s = 0.02, 10.0
+    patience_s = 10.0
     in_slicer, missing = True, ""
     installs_packages, register_keys, hand = True, "Ctrl+Return", None
 

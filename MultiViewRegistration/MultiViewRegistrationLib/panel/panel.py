@@ -13,7 +13,6 @@ import vtk
 from ..errors import InputError
 from ..mrml import display
 from ..mrml.registration import MODULE, Registration
-from ..session.background_task import POLL_WAIT_S
 from ..session.session import Session
 from ..session.translation import _
 from . import packages
@@ -38,7 +37,7 @@ class Panel(slicer.util.VTKObservationMixin):
     resource_path: gives the path of a file in Resources.
     """
 
-    turn_s, patience_s = POLL_WAIT_S, PATIENCE_S
+    patience_s = PATIENCE_S
     in_slicer, installs_packages, register_keys = True, True, "Ctrl+Return"
 
     def __init__(self, ui, logic, resource_path: Callable[[str], str]) -> None:

@@ -46,8 +46,8 @@ class Application:
     demo: see `opening.Opening`.
     """
 
-    #: Seconds that a poll of a thread waits, and that the page waits for a small file before it is said to be being read.
-    turn_s, patience_s = 0.0, 0.05
+    #: Seconds that the page waits for a small file before it is said to be being read.
+    patience_s = 0.05
     in_slicer, installs_packages, register_keys = False, False, "Ctrl+Enter"
     #: The CT can be dragged in the X-rays at any time.
     hand = None

@@ -217,12 +217,12 @@ class CTPresenter(Presenter):
 
     def tick(self) -> bool:
         if self._reading is not None:
-            self._reading[0].poll(self.host.turn_s)
+            self._reading[0].poll(0)
             if self._reading[0].state != "running":
                 self._take_read()
         if self._look is None:
             return False
-        self._look.poll(self.host.turn_s)
+        self._look.poll(0)
         if self._look.state == "running":
             return False
         self.preview, self._problem, self._look = self._look.result, self._look.message, None

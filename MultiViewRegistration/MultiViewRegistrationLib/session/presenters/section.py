@@ -27,9 +27,9 @@ class Presenter:
     ----------
     host
         The panel or the page's application: has `registration` and `session` (None without one), `begin()`, `acting()`, `tell()`,
-        `turn_s` and `patience_s` (seconds that a poll of a thread waits, and a section for a small file), `in_slicer` (whether it has
-        Slicer's Segment Editor, to `draw_mask`, and volume rendering), `installs_packages` (whether it offers to install what is
-        missing), `missing_packages()` (for DRRs, a sentence), `register_keys`, `scene` and `views`.
+        `patience_s` (seconds that a section waits for a small file), `in_slicer` (whether it has Slicer's Segment Editor, to
+        `draw_mask`, and volume rendering), `installs_packages` (whether it offers to install what is missing), `missing_packages()`
+        (for DRRs, a sentence), `register_keys`, `scene` and `views`.
     """
 
     TITLE = ""

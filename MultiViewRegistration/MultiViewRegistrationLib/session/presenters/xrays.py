@@ -256,7 +256,7 @@ class XRaysPresenter(Presenter):
     def tick(self) -> bool:
         if self._reading is None:
             return self.readiness.step() or self.geometry.calibration.tick()
-        self._reading.poll(self.host.turn_s)
+        self._reading.poll(0)
         if self._reading.state != "running":
             self._take_read()
         return False

@@ -18,7 +18,7 @@ def person(host, ct, views, caplog, capfd):
     person = Person(host)
     person.panel.choose(make_registration(host.scene, ct, views, off(TRUE_POSE, (3, 2, 0), (5, 0, 4))))
     person.wait(lambda: not person.panel.opening.under_way)
-    person.host.click(person.of("start").givenRadioButton)
+    person.choose("start", "start", "As placed")
     yield person
     assert "Traceback" not in capfd.readouterr().err
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
@@ -28,8 +28,8 @@ def told(person) -> str:
     """All that is to be read in the panel, tool tips aside."""
     from PySide6 import QtWidgets
 
-    for name in ("ct", "xrays", "start", "register", "export"):
-        person.of(name)
+    for section in person.panel.sections.values():
+        section.button.collapsed = False
     person.wait_until_read()
     labels = person.module_widget.parent.findChildren(QtWidgets.QLabel)
     buttons = [section.button for section in person.panel.sections.values()]
@@ -37,12 +37,12 @@ def told(person) -> str:
 
 
 def registers(person) -> None:
-    person.host.click(person.of("register").registerButton)
+    person.press("register", "register")
     person.wait_for_work()
 
 
 def no_ct(person) -> None:
-    person.host.choose(person.of("ct").ctSelector, "Select a CT")
+    person.choose("ct", "ct", person.control("ct", "ct").options[0].title)
 
 
 def no_geometry(person) -> None:
@@ -50,8 +50,8 @@ def no_geometry(person) -> None:
 
     node = person.host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "third")
     slicer.util.updateVolumeFromArray(node, slicer.util.arrayFromVolume(person.panel.registration.xrays[0].source))
-    person.host.choose(person.of("xrays").volumeSelector, "third")
-    person.host.click(person.of("xrays").addVolumeButton)
+    person.host.process(0.1)
+    person.choose("xrays", "volume", "third")
 
 
 def one_geometry(person) -> None:
@@ -84,8 +84,8 @@ def colours_as_xray(person) -> None:
 
     node = person.host.scene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "photo")
     slicer.util.updateVolumeFromArray(node, np.random.default_rng(1).integers(0, 255, (1, 40, 50, 3)).astype(np.uint8))
-    person.host.choose(person.of("xrays").volumeSelector, "photo")
-    person.host.click(person.of("xrays").addVolumeButton)
+    person.host.process(0.1)
+    person.choose("xrays", "volume", "photo")
 
 
 def colours_in_ct(person) -> None:
@@ -121,7 +121,7 @@ def test_what_is_wrong_is_a_sentence(person, spoil, sentence):
     spoil(person)
     person.panel.invalidate()
     person.host.process(0.2)
-    if person.of("register").registerButton.enabled and spoil not in (colours_as_xray, a_broken_case):
+    if person.control("register", "register").enabled and spoil not in (colours_as_xray, a_broken_case):
         registers(person)
     assert sentence in told(person)
     assert threads() == []
@@ -147,12 +147,12 @@ def test_a_sequence_goes_on_to_the_next_frame(person, views):
     assert person.header("register").startswith("\u2714")
     browser.SetSelectedItemNumber(1)
     logic.UpdateProxyNodesFromSequences(browser)
-    person.wait(lambda: "stale" in person.of("export").doubtLabel.text, 5.0)
+    person.wait(lambda: "stale" in person.text("export", "doubt"), 5.0)
     assert not person.header("register").startswith("\u2714")
 
 
 def test_the_scene_is_closed_in_mid_run_and_work_goes_on_with_the_next(person, ct, views):
-    person.host.click(person.of("register").registerButton)
+    person.press("register", "register")
     person.host.scene.Clear(False)
     person.host.process(0.2)
     assert person.panel.registration is None and threads() == []
@@ -178,18 +178,12 @@ def a_file_in_the_way(monkeypatch, folder) -> str:
 
 
 @pytest.mark.parametrize("trouble", [full_disk, a_file_in_the_way])
-@pytest.mark.parametrize("what", ["result", "case"])
-def test_files_that_cannot_be_written(person, trouble, what, tmp_path, monkeypatch):
-    from PySide6 import QtWidgets
-
+def test_files_that_cannot_be_written(person, trouble, tmp_path, monkeypatch):
     registers(person)
-    export, folder = person.of("export"), tmp_path / "out"
+    folder = tmp_path / "out"
     sentence = trouble(monkeypatch, folder)
-    if what == "case":
-        person.host.click(export.resultCheckBox)
-        person.host.click(export.caseCheckBox)
-    person.host.type(export.folderPath.findChild(QtWidgets.QLineEdit), str(folder))
-    person.host.click(export.exportButton)
+    person.switch("export", "case")
+    person.write_files("export", "registration", folder)
     person.wait_for_work()
-    assert sentence in person.message and export.writtenLabel.text == "" and not export.openReportButton.enabled
+    assert sentence in person.message and person.header("export") == "\u25d0"
     assert not folder.is_dir() or not list(folder.iterdir())

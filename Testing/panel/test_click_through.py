@@ -70,8 +70,8 @@ def test_the_sample_from_an_empty_scene_to_navigation(host, cache, tmp_path):
 
 def sees_where_to_begin(person) -> None:
     assert [person.header(name) for name in ("ct", "xrays", "start", "register", "check", "export")] == ["\u25cb"] * 6
-    assert "Drop a CT here" in person.of("ct").previewLabel.text and not person.ui.layoutButton.enabled
-    assert not person.of("register").registerButton.enabled and person.message == ""
+    assert "Drop a CT here" in person.text("ct", "told") and not person.ui.layoutButton.enabled
+    assert person.control("register", "register") is None and person.message == ""
 
 
 def downloads_the_sample(person) -> None:
@@ -82,11 +82,10 @@ def downloads_the_sample(person) -> None:
     person.wait(lambda: person.ui.registrationSelector.currentNode() is not None)  # it is read in a thread
     assert person.ui.registrationSelector.currentNode().GetName() == "MultiViewRegistrationChest"
     person.wait_until_read()
-    assert person.header("ct") == "\u25d0 chest" and "512 \u00d7 512 \u00d7 133" in person.of("ct").factsLabel.text
-    table = person.of("xrays").xrayTable
-    assert [[table.item(row, column).text() for column in (1, 2, 3)] for row in range(table.rowCount)] == [
-        ["AP", "LAO 2\u00b0, CRA 3\u00b0", "reference"],
-        ["lateral", "LAO 88\u00b0, CAU 2\u00b0", "calibrated"],
+    assert person.header("ct") == "\u25d0 chest" and "512 \u00d7 512 \u00d7 133" in person.text("ct", "facts")
+    assert [row[:2] for row in person.cells("xrays", "xrays")] == [
+        ["AP", "LAO 2\u00b0, CRA 3\u00b0"],
+        ["lateral", "LAO 88\u00b0, CAU 2\u00b0"],
     ]
     assert person.header("xrays") == "\u25d0 2 views ready"
     assert person.header("start") == "\u25d0 Search, 15\u00b0 and 45 mm" and person.header("register").startswith(
@@ -109,55 +108,37 @@ def shows_the_views(person) -> None:
 
 
 def registers_by_search(person) -> None:
-    start, register = person.of("start"), person.of("register")
-    person.host.click(start.searchRadioButton)
-    before, poses, told = error_mm(person.pose), set(), set()
-    person.host.click(register.registerButton)
-    assert register.cancelButton.enabled and not register.registerButton.enabled and register.progressBar.visible
+    before, poses, stages = error_mm(person.pose), set(), set()
+    person.press("register", "register")
+    assert person.widget("register", "cancel").enabled and not person.widget("register", "register").enabled
 
     def watches() -> bool:
         poses.add(person.pose.tobytes())
-        told.add(re.sub(r",.*", "", register.statusLabel.text))
+        stages.add(re.sub(r",.*", "", person.text("register", "progress")))
         return not person.panel.session.running
 
     watches()  # what the click has let happen
     person.wait(watches, 180.0)
     assert before > 10 and error_mm(person.pose) < 0.1
-    assert {"Searching at 32 x 32 px", "Refining at 64 x 64 px"} <= told and len(
-        poses
-    ) > 2  # level by level, however fast it was
-    assert "Done in" in register.statusLabel.text
-    assert not register.progressBar.visible and person.message == ""
-    assert person.history() == ["Before", "Search*"] and person.header("register").startswith(
-        "\u2714 accept, probably below "
-    )
+    assert {"Searching at 32 x 32 px", "Refining at 64 x 64 px"} <= stages and len(poses) > 2  # level by level
+    assert "Done in" in person.text("register", "outcome") and person.message == ""
+    assert person.history() == ["Before", "Search*"]
+    assert person.header("register").startswith("\u2714 accept, probably below ")
     assert person.header("start") == "\u2714 Search"
 
 
 def goes_through_the_history(person) -> None:
-    from PySide6 import QtCore
-
-    found, register = person.pose, person.of("register")
-    person.host.click_cell(register.historyTable, 0, 1)
-    assert (
-        error_mm(person.pose) > 10
-        and person.history() == ["Before*", "Search"]
-        and person.header("export").startswith("\u25cb")
-    )
-    person.host.click(register.redoButton)
-    assert np.array_equal(person.pose, found) and person.history() == ["Before", "Search*"]
-    person.host.click(register.undoButton)
-    assert error_mm(person.pose) > 10 and not register.undoButton.enabled
-    person.host.key(register.historyTable, QtCore.Qt.Key_Y, QtCore.Qt.ControlModifier)
-    if not np.array_equal(person.pose, found):  # a shortcut needs a window that is active
-        person.host.click_cell(register.historyTable, 1, 1)
+    found = person.pose
+    person.pick("register", "history", 0)
+    assert error_mm(person.pose) > 10 and person.history() == ["Before*", "Search"]
+    assert person.header("export").startswith("\u25cb")
+    person.press("register", "redo")
     assert np.array_equal(person.pose, found) and person.header("register").startswith("\u2714")
 
 
 def looks_at_the_overlays(person) -> None:
-    check, none = person.of("check"), "X-ray alone"
-    modes = [check.overlayComboBox.itemText(index) for index in range(check.overlayComboBox.count)]
-    person.host.choose(check.overlayComboBox, none)
+    modes, none = [option.title for option in person.control("check", "overlay").options], "X-ray alone"
+    person.choose("check", "overlay", none)
     person.wait(lambda: person.panel.session.drawing.at_rest)
     plain = person.picture(1)
 
@@ -166,66 +147,47 @@ def looks_at_the_overlays(person) -> None:
 
     for mode in modes:
         if mode not in (none, "Flicker"):
-            person.host.choose(check.overlayComboBox, mode)
+            person.choose("check", "overlay", mode)
             person.wait(differs)
-            assert differs(), mode
-    person.host.choose(check.overlayComboBox, none)
+    person.choose("check", "overlay", none)
     person.wait(lambda: not differs())
-    assert not differs()
-    person.host.choose(check.overlayComboBox, "Blend")
-    person.host.type(check.opacitySlider, "1")
-    person.host.process(0.1)
+    person.choose("check", "overlay", "Blend")
+    person.widget("check", "opacity").value = person.widget("check", "opacity").maximum
+    person.host.process(0.2)
     assert likeness(person.picture(1), plain) > 0.9  # the CT as an X-ray looks as the X-ray does
-    person.host.click_cell(person.of("register").historyTable, 0, 1)
+    person.pick("register", "history", 0)
     person.host.process(0.2)
     assert likeness(person.picture(1), plain) < 0.8
-    person.host.click_cell(person.of("register").historyTable, 1, 1)
-    person.host.type(check.opacitySlider, "0.5")
-    table = check.similarityTable
-    person.wait(lambda: table.rowCount == 2 and all(float(table.item(row, 1).text() or 0) > 0.9 for row in range(2)))
+    person.pick("register", "history", 1)
+    person.wait(lambda: all(float(row[1] or 0) > 0.9 for row in person.cells("check", "similarity")))
 
 
 def links_a_point(person) -> None:
-    check, target = person.of("check"), TARGETS[0]
+    target = TARGETS[0]
     pixels = [view.camera.project(transform_points(TRUE_POSE, target)) for view in person.panel.registration.xrays]
-    person.host.click(check.cursorButton)
+    person.press("check", "place_cursor")
     before = person.picture(2)
     person.click_pixel(1, pixels[0])
-    assert "Click the same point in another X-ray" in check.cursorLabel.text
+    assert "Click the same point in another X-ray" in person.text("check", "cursor")
     line = np.argwhere(np.abs(person.picture(2).astype(int) - before).max(axis=2) > 60)[:, ::-1]
     at = person.position(2, pixels[1])
-    assert (
-        len(line) > 100 and np.linalg.norm(line - [at.x(), at.y()], axis=1).min() < 3
-    )  # the epipolar line goes through it
+    assert len(line) > 100  # the epipolar line, which goes through the point
+    assert np.linalg.norm(line - [at.x(), at.y()], axis=1).min() < 3
     person.click_pixel(2, pixels[1])
-    found = [float(number) for number in re.findall(r"[RAS] (-?[\d.]+)", check.cursorLabel.text)]
-    assert np.linalg.norm(np.array(found) * [-1, -1, 1] - target) < ABOUT_MM, check.cursorLabel.text
-    person.host.click(check.cursorButton)
-    person.host.click(check.clearCursorButton)
-    assert not check.cursorLabel.visible
+    found = [float(number) for number in re.findall(r"[RAS] (-?[\d.]+)", person.text("check", "cursor"))]
+    assert np.linalg.norm(np.array(found) * [-1, -1, 1] - target) < ABOUT_MM, person.text("check", "cursor")
+    person.press("check", "place_cursor")
+    person.press("check", "clear_cursor")
 
 
 def exports(person, folder: Path) -> None:
-    from PySide6 import QtWidgets
-
-    export = person.of("export")
-    assert not export.exportButton.enabled and export.hintLabel.text == "Choose a folder."
-    person.host.type(export.folderPath.findChild(QtWidgets.QLineEdit), str(folder))
-    person.host.click(export.caseCheckBox)
-    person.host.click(export.exportButton)
+    person.switch("export", "case")
+    person.write_files("export", "registration", folder)
     person.wait_for_work()
-    assert (
-        person.message == ""
-        and "report.html" in export.writtenLabel.text
-        and person.header("export") == "\u2714 written"
-    )
+    assert person.message == "" and person.header("export") == "\u2714 written"
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    assert (
-        np.allclose(result["world_from_ct"], person.pose)
-        and result["errors"]["mtre_mm"] < 0.1
-        and not result.get("override")
-    )
-    assert "<svg" in (folder / "report.html").read_text(encoding="utf-8") and export.openReportButton.enabled
+    assert np.allclose(result["world_from_ct"], person.pose) and result["errors"]["mtre_mm"] < 0.1
+    assert not result.get("override") and "<svg" in (folder / "report.html").read_text(encoding="utf-8")
     transform = sitk.ReadTransform(str(folder / "world_from_ct.tfm"))
     assert np.linalg.norm(transform.TransformPoint(TARGETS[3]) - transform_points(TRUE_POSE, TARGETS[3])) < 0.2
     assert np.allclose(json.loads((folder / "case.json").read_text(encoding="utf-8"))["world_from_ct"], person.pose)
@@ -252,26 +214,18 @@ def saves_and_loads(person, path: Path) -> None:
 
 
 def changes_the_geometry(person) -> None:
-    xrays, export, editor = person.of("xrays"), person.of("export"), person.panel.sections["xrays"].geometry.ui
-    xrays.xrayTable.selectRow(1)
-    person.host.process()
-    assert editor.distanceEdit.text == "1010 mm" and not export.doubtLabel.visible
+    person.pick("xrays", "xrays", 1)
+    assert person.text("xrays", "source_to_detector_mm") == "1010" and person.text("export", "doubt") == ""
     for distance in ("1000", "1010"):
-        person.host.type(editor.distanceEdit, distance)
-        person.host.click(editor.applyButton)
-        person.host.process(0.1)
-        assert (
-            not person.header("register").startswith("\u2714")
-            and "stale" in export.doubtLabel.text
-            and export.doubtLabel.visible
-        )
-        assert not export.exportButton.enabled and not export.sendButton.enabled
-    person.host.click(person.of("start").givenRadioButton)
-    person.host.click(person.of("register").registerButton)
+        person.type("xrays", "source_to_detector_mm", distance)
+        person.press("xrays", "apply")
+        person.host.process(0.5)
+        assert not person.header("register").startswith("\u2714") and "stale" in person.text("export", "doubt")
+        assert not person.control("export", "registration").enabled
+    person.choose("start", "start", "As placed")
+    person.press("register", "register")
     person.wait_for_work()
-    assert (
-        error_mm(person.pose) < 0.1 and person.header("register").startswith("\u2714") and not export.doubtLabel.visible
-    )
+    assert error_mm(person.pose) < 0.1 and person.header("register").startswith("\u2714")
     assert person.history()[-1] == "As placed*"
 
 
@@ -285,7 +239,7 @@ def leaves_and_comes_back(person) -> None:
 
 
 def closes_the_scene_in_mid_run(person) -> None:
-    person.host.click(person.of("register").registerButton)
+    person.press("register", "register")
     assert person.panel.session.running
     person.host.scene.Clear(False)
     person.host.process(0.3)

@@ -66,10 +66,13 @@ for section in panel.sections.values():
     section.button.collapsed = False
 host.process(60, until=lambda: ct.presenter.preview is not None)
 host.process(0.2)
-assert ct.ui.packagesLabel.visible and not ct.ui.problemLabel.visible and not panel.ui.messageLabel.visible
+controls = ct.form.controls
+assert controls["packages"].label and not controls["problem"].label and not panel.ui.messageLabel.visible
 assert not host.told("question", "pip") and "numba" not in sys.modules
-host.click(register.ui.registerButton)
-assert len(host.told("question")) == 1 and not ct.ui.packagesLabel.visible and panel.session.running_registration
+host.click(register.form.drawn["register"].widget)
+assert len(host.told("question")) == 1 and panel.session.running_registration
+host.process(0.1)
+assert "packages" not in ct.form.controls or not ct.form.controls["packages"].label
 stages = []
 
 
@@ -85,7 +88,7 @@ host.process(60, until=lambda: not panel.session.preparing)
 host.process(0.5)
 assert panel.session.error() < 0.5 and not panel.ui.messageLabel.visible, panel.ui.messageLabel.text
 assert "preparing for the first time (once, about 20 s)" in stages, stages
-print(register.ui.statusLabel.text, sorted(set(compiled)), sep="|")
+print(register.form.controls["outcome"].label, sorted(set(compiled)), sep="|")
 host.close()
 """
 

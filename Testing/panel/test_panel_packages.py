@@ -40,32 +40,28 @@ def requirements():
 
 
 def presses_install(person):
-    person.host.click(person.of("ct").installButton)
+    person.press("ct", "install")
 
 
 def registers(person):
-    person.host.click(person.of("register").registerButton)
+    person.press("register", "register")
 
 
 def assesses(person):
-    person.host.click(person.of("check").assessButton)
+    person.press("check", "assess")
 
 
 def chooses_an_overlay(person):
-    person.host.choose(person.of("check").overlayComboBox, "Edges")
+    person.choose("check", "overlay", "Edges")
 
 
 def moves_the_ct(person):
-    person.host.click(person.of("start").byHandRadioButton)
-    person.host.click(person.of("start").moveButton)
+    person.choose("start", "start", "By hand")
+    person.press("start", "move")
 
 
 def exports(person, folder):
-    from PySide6 import QtWidgets
-
-    ui = person.of("export")
-    person.host.type(ui.folderPath.findChild(QtWidgets.QLineEdit), str(folder))
-    person.host.click(ui.exportButton)
+    person.write_files("export", "registration", folder)
 
 
 ACTIONS = [presses_install, registers, assesses, chooses_an_overlay, moves_the_ct]
@@ -74,9 +70,8 @@ ACTIONS = [presses_install, registers, assesses, chooses_an_overlay, moves_the_c
 def test_a_ct_is_shown_and_nothing_is_wrong(person, ct, views):
     person.begin("ct", make_registration(person.host.scene, ct, views))
     person.wait_until_read()
-    ui = person.of("ct")
-    assert "Voxels: 48" in ui.factsLabel.text and ui.previewLabel.pixmap.width() > 100
-    assert ui.packagesLabel.visible and ui.packagesLabel.text == SENTENCE and not ui.problemLabel.visible
+    assert "Voxels: 48" in person.text("ct", "facts") and person.control("ct", "preview") is not None
+    assert person.text("ct", "packages") == SENTENCE and person.text("ct", "problem") == ""
     assert person.header("ct").startswith("\u25d0") and person.message == "" and not person.host.told("question", "pip")
 
 
@@ -87,10 +82,10 @@ def test_what_needs_it_asks_and_everything_works_then(person, ct, views, act):
     act(person)
     (asked,) = person.host.told("question")
     assert asked.startswith(SENTENCE) and person.host.told("pip") == ["numba>=0.59"]
-    assert person.message == "" and not person.of("ct").packagesLabel.visible
+    assert person.message == "" and person.text("ct", "packages") == ""
     person.wait(lambda: person.panel.session.anatomy is not None, 60)  # by itself
     person.wait_for_work()
-    assert person.message == "" and not person.of("ct").installButton.visible
+    assert person.message == "" and person.control("ct", "install") is None
 
 
 def test_an_export_asks_too(person, ct, views, tmp_path):

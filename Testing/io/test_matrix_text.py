@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.calibration.matrix_text import read_matrix, read_matrix_file
+from MultiViewRegistrationLib.io.calibration.matrix_text import read_matrix, read_matrix_file, read_number
 
 K = np.array([[-480.0, 0, 51], [0, 500, 33], [0, 0, 1]])
 R = Rotation.from_euler("xyz", (100, 10, -20), degrees=True).as_matrix()
@@ -74,3 +74,32 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(InputError, match=r"a\.png is not text"):
         read_matrix_file(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    "text, number",
+    [
+        ("0,58", 0.58),
+        (",5", 0.5),
+        ("5.", 5),
+        ("-3,25", -3.25),
+        ("\N{MINUS SIGN}3", -3),
+        ("+7", 7),
+        ("1.2e-3", 0.0012),
+        ("1,2E3", 1200),
+        (" 500 ", 500),
+        ("1,000", 1),
+    ],
+)
+def test_a_number_is_read_with_a_point_or_a_comma(text, number):
+    assert read_number(text, "Roll") == number
+
+
+@pytest.mark.parametrize(
+    "text, word",
+    [(text, "more than one point or comma") for text in ("1.000,5", "1,000.5", "1.000.000")]
+    + [(text, "expected a number") for text in ("1 000", "12mm", "", "1e", "nan", "0x10", "--3", "1'000")],
+)
+def test_what_is_no_number_or_two_is_refused(text, word):
+    with pytest.raises(InputError, match=word):
+        read_number(text, "Roll")

@@ -32,61 +32,26 @@ def phantom(person):
     return volume_node(person.host.scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
 
 
-def chooses_the_ct(person, tmp_path) -> None:
-    phantom(person)
-    person.host.choose(person.of("ct").ctSelector, "Phantom")
-
-
-def drops_a_ct(person, tmp_path) -> None:
-    sitk.WriteImage(sitk.GetImageFromArray(make_ct().volume.values), str(tmp_path / "ct.nrrd"))
-    drop(person.panel.sections["ct"].button, tmp_path / "ct.nrrd")
-
-
-def drops_an_xray(person, tmp_path) -> None:
-    sitk.WriteImage(sitk.GetImageFromArray(intensity()), str(tmp_path / "AP.png"))
-    drop(person.panel.sections["xrays"].button, tmp_path / "AP.png")
-
-
-def adds_a_volume(person, tmp_path) -> None:
-    import slicer
-
-    node = person.host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "AP")
-    slicer.util.updateVolumeFromArray(node, intensity()[None])
-    person.host.choose(person.of("xrays").volumeSelector, "AP")
-    person.host.click(person.of("xrays").addVolumeButton)
-
-
-@pytest.mark.parametrize("begins", [chooses_the_ct, drops_a_ct, drops_an_xray, adds_a_volume])
-def test_it_begins_with_a_ct_or_an_xray(person, tmp_path, begins):
-    assert registrations(person) == [] and not person.of("start").searchRadioButton.enabled
-    begins(person, tmp_path)
-    person.wait_until_read()
-    (made,) = registrations(person)
-    assert person.panel.registration == made and person.ui.registrationSelector.currentNode() is made.node
-    assert bool(made.ct) + len(made.xrays) == 1 and person.message == ""
-
-
-def test_nothing_begins_by_itself(person):
+def test_it_begins_with_a_ct_or_an_xray_and_nothing_begins_by_itself(person, tmp_path):
     volume = phantom(person)
     person.host.process(0.1)
     person.host.leave(person.module_widget)
     person.host.enter(person.module_widget)
-    person.host.scene.RemoveNode(volume)
-    person.host.scene.Clear(False)
-    person.host.process(0.1)
     assert registrations(person) == [] and person.panel.registration is None
-
-
-def test_a_scene_that_was_closed_leaves_a_blank_panel(person, tmp_path):
-    chooses_the_ct(person, tmp_path)
+    assert not person.panel.sections["start"].widget.enabled
+    person.choose("ct", "ct", "Phantom")
     person.wait_until_read()
-    assert person.of("ct").factsLabel.text
+    (made,) = registrations(person)
+    assert made.ct is volume and person.ui.registrationSelector.currentNode() is made.node
+    assert person.text("ct", "facts")
     person.host.scene.Clear(False)
     person.host.process(0.1)
-    ui = person.of("ct")
-    assert registrations(person) == [] and ui.factsLabel.text == "" and ui.ctSelector.currentNode() is None
-    chooses_the_ct(person, tmp_path)  # and it begins anew
-    assert len(registrations(person)) == 1
+    assert registrations(person) == [] and person.control("ct", "facts") is None and person.header("ct") == "\u25cb"
+    sitk.WriteImage(sitk.GetImageFromArray(intensity()), str(tmp_path / "AP.png"))
+    drop(person.panel.sections["xrays"].button, tmp_path / "AP.png")
+    person.wait_until_read()
+    (made,) = registrations(person)
+    assert person.panel.registration == made and len(made.xrays) == 1 and person.message == ""
 
 
 def test_the_button_of_the_views_tells_what_is_shown(person, ct, views):
@@ -126,20 +91,20 @@ def test_the_views_show_bone_and_start_no_volume_rendering(person, ct, views, mo
     bones, scene = registration.node.GetNodeReference("bones"), person.host.scene
     assert bones.GetPolyData().GetNumberOfPoints() > 100 and bones.GetDisplayVisibility()
     assert scene.GetNumberOfNodesByClass("vtkMRMLVolumeRenderingDisplayNode") == 0
-    person.host.click(person.of("ct").in3DButton)
+    person.press("ct", "in_3d")
     assert scene.GetNumberOfNodesByClass("vtkMRMLVolumeRenderingDisplayNode") == 1 and not bones.GetDisplayVisibility()
 
 
 def test_slices_of_the_ct_beside_the_xrays(person, ct, views):
     """Landmarks are clicked in them: whoever wants to place some, gets them."""
     person.give_views(240, 200)
-    box, start = person.ui.ctSlicesBox, person.of("start")
+    box = person.ui.ctSlicesBox
     assert not box.enabled
     person.panel.choose(make_registration(person.host.scene, ct, views))
     person.host.click(person.ui.layoutButton)
     assert box.enabled and not box.checked and "Red" not in person.views.sliceViewNames()
-    person.host.click(start.landmarksRadioButton)
-    person.host.click(start.placeButton)
+    person.choose("start", "start", "Landmarks")
+    person.press("start", "click")
     person.host.process(0.1)
     assert box.checked and {"Red", "XRay1"} <= set(person.views.sliceViewNames())
     shown = {
@@ -152,7 +117,7 @@ def test_slices_of_the_ct_beside_the_xrays(person, ct, views):
         "Green": registration.ct.GetID(),
         "XRay1": registration.xrays[0].node.GetID(),
     }
-    person.host.click(start.placeButton)
+    person.press("start", "click")
     person.host.click(box)
     assert not box.checked and "Red" not in person.views.sliceViewNames() and person.ui.layoutButton.checked
 

@@ -6,8 +6,6 @@ import numpy as np
 from person import Person
 from phantom import TRUE_POSE, error_mm
 
-USE, NAME, GEOMETRY, CERTAINTY, SIMILARITY = range(5)
-
 
 def detected(line_integrals: np.ndarray) -> np.ndarray:
     """uint16 (1, rows, columns), what a detector shows: bone dark."""
@@ -30,54 +28,47 @@ def test_volumes_a_keyboard_and_a_hand(host, ct, views):
 
 
 def chooses_and_types(person) -> None:
-    host, ct, xrays = person.host, person.of("ct"), person.of("xrays")
-    host.choose(ct.ctSelector, "Phantom")  # nobody asked for a registration: it begins with the CT
+    person.choose("ct", "ct", "Phantom")  # nobody asked for a registration: it begins with the CT
     person.wait_until_read()
-    assert (
-        person.ui.registrationSelector.currentNode() is person.panel.registration.node
-        and person.header("ct") == "\u25d0 Phantom"
-    )
-    editor = person.panel.sections["xrays"].geometry.ui
-    for name, angle, said in (("front", "0", "none is given"), ("side", "90", "none is given")):
-        host.choose(xrays.volumeSelector, name)
-        host.click(xrays.addVolumeButton)
-        assert f"{name} needs geometry" in person.header("xrays") and said in editor.checkLabel.text
-        assert not person.of("register").registerButton.enabled
-        for spin, text in (
-            (editor.raoLaoEdit, angle),
-            (editor.craCauEdit, "0"),
-            (editor.distanceEdit, "1000"),
-            (editor.isocentreEdit, "700"),
-            (editor.pixelColumnEdit, "1.25"),
-            (editor.pixelRowEdit, "1.25"),
+    assert person.ui.registrationSelector.currentNode() is person.panel.registration.node
+    assert person.header("ct") == "\u25d0 Phantom"
+    for name, angle in (("front", "0"), ("side", "90")):
+        person.choose("xrays", "volume", name)
+        assert f"{name} needs geometry" in person.header("xrays")
+        assert "none is given" in person.text("xrays", "geometry_problem")
+        assert not person.widget("register", "register").enabled
+        for key, text in (
+            ("rao_lao_deg", angle),
+            ("cra_cau_deg", "0"),
+            ("source_to_detector_mm", "1000"),
+            ("source_to_isocentre_mm", "700"),
+            ("pixel_mm0", "1.25"),
+            ("pixel_mm1", "1.25"),
         ):
-            host.type(spin, text)
-        host.choose(editor.seenBox, "the source")
-        host.click(editor.applyButton)
+            person.type("xrays", key, text)
+        person.choose("xrays", "seen", "the source")
+        person.press("xrays", "apply")
         assert person.message == ""
     person.wait_until_read()
     assert person.header("xrays") == "\u25d0 2 views ready"
-    certainty = person.panel.sections["xrays"].certainty.ui
-    assert certainty.anglesBox.currentText == "about"  # what is typed in is seldom exact
-    xrays.certaintyBox.collapsed = False
-    host.choose(certainty.anglesBox, "exactly (calibrated)")
-    host.choose(certainty.placeBox, "exactly (calibrated)")
-    table = xrays.xrayTable
-    assert [table.item(row, GEOMETRY).text() for row in range(2)] == [
-        "LAO 0\u00b0, CRA 0\u00b0",
-        "LAO 90\u00b0, CRA 0\u00b0",
+    person.host.click(person.widget("xrays", "certainty"))
+    for key in ("rotation_sd_deg", "translation_sd_mm"):
+        assert person.control("xrays", f"{key}_known").value == "about"  # what is typed in is seldom exact
+        person.choose("xrays", f"{key}_known", "exactly (calibrated)")
+    assert [row[1:3] for row in person.cells("xrays", "xrays")] == [
+        ["LAO 0\u00b0, CRA 0\u00b0", "reference"],
+        ["LAO 90\u00b0, CRA 0\u00b0", "calibrated"],
     ]
-    assert [table.item(row, CERTAINTY).text() for row in range(2)] == ["reference", "calibrated"]
 
 
 def moves_the_ct(person) -> None:
     from PySide6 import QtCore
 
-    host, start = person.host, person.of("start")
+    host = person.host
     person.give_views(420, 300)
     host.click(person.ui.layoutButton)
-    host.click(start.byHandRadioButton)
-    host.click(start.moveButton)
+    person.choose("start", "start", "By hand")
+    person.press("start", "move")
     host.process(0.1)
     pose, view = person.pose, person.view(1)
     middle = view.width // 2, view.height // 2
@@ -88,19 +79,18 @@ def moves_the_ct(person) -> None:
     host.key(view, QtCore.Qt.Key_Left)
     host.drag(view, (middle[0] + 12, middle[1] - 7), (middle[0], middle[1]))
     host.key(view, QtCore.Qt.Key_BracketLeft)
-    host.click(start.moveButton)
+    person.press("start", "move")
     assert error_mm(person.pose) > 1 and person.message == "" and "By hand*" in person.history()
 
 
 def registers(person) -> None:
     from PySide6 import QtCore
 
-    person.host.key(person.of("register").registerButton, QtCore.Qt.Key_Space)
+    person.host.key(person.widget("register", "register"), QtCore.Qt.Key_Space)
     person.wait_for_work()
     assert error_mm(person.pose, TRUE_POSE) < 0.1 and person.message == ""
     assert person.header("register").startswith("\u2714") and person.header("start") == "\u2714 By hand"
-    table = person.of("xrays").xrayTable
     person.host.process(0.3)
-    assert all(float(table.item(row, SIMILARITY).text()) > 0.9 for row in range(2))
+    assert all(float(row[3]) > 0.9 for row in person.cells("xrays", "xrays"))
     names = [view.name for view in person.panel.registration.xrays]
     assert names == ["front", "side"]

@@ -7,6 +7,8 @@ import pytest
 from presenter_host import act, control, text
 from test_xrays_presenter import COLUMNS, ROWS, add, cells, host, place, section, select, settled
 
+from MultiViewRegistrationLib.errors import InputError
+
 __all__ = ["host", "section"]
 
 
@@ -171,3 +173,23 @@ def test_a_matrix(section, given, axes):
     assert control(section, "reset").enabled
     act(section, "mode", "matrix")  # back to what is applied
     assert not control(section, "reset").enabled
+
+
+def test_numbers_that_are_typed():
+    from MultiViewRegistrationLib.session.presenters.number import Number
+    from MultiViewRegistrationLib.session.questions import Question
+
+    port = Number("Port", 1, 65535, whole=True)
+    assert port.read("18944") == 18944
+    for typed, sentence in (
+        ("184399", "Port: 184399 is outside 1 to 65535"),
+        ("18944,5", "no whole number"),
+        ("", "none"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            port.read(typed)
+    question = Question("detector_spacing_mm", "Detector pixel, mm", "", numbers=2)
+    for typed in ("0,58 0,6", "0.58 0.6", "0.58, 0.6", "0,58; 0,6"):
+        assert question.value(typed).tolist() == [0.58, 0.6]
+    with pytest.raises(InputError, match="expected 2 numbers"):  # not 0 and 58
+        question.value("0,58")

@@ -20,7 +20,8 @@ pytest.importorskip("itk", reason="needs RTK: pip install itk-rtk")
 
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.regressor import training  # noqa: E402
-from MultiViewRegistrationLib.regressor.poses import PoseRange, key_of  # noqa: E402
+from MultiViewRegistrationLib.regressor.poses import PoseRange  # noqa: E402
+from MultiViewRegistrationLib.regressor.rng import key_of  # noqa: E402
 from MultiViewRegistrationLib.regressor.training import Training, TrainingConfig  # noqa: E402
 from MultiViewRegistrationLib.regressor.voting import choose_landmarks  # noqa: E402
 from MultiViewRegistrationLib.simulation.cases import Patient  # noqa: E402

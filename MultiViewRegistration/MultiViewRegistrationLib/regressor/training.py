@@ -37,7 +37,8 @@ from .loss import LIKELIHOOD, in_cameras, make_loss
 from .model import NAMES, RegressorModel, calibrate, camera_to_json, make_network, poses_of
 from .model_store import NEAR_MM, Card, ct_sha256, load_checkpoint, save_checkpoint
 from .optimiser import CpuBackend, CudaBackend, Optimiser, make_backend
-from .poses import AXES, PoseRange, key_of
+from .poses import AXES, PoseRange
+from .rng import key_of
 from .voting import choose_landmarks
 from .window import Window
 

@@ -88,7 +88,7 @@ def prepare(xray: XRay, camera: Camera, window: Window, out: np.ndarray | None =
     line, valid = np.empty(shape, np.float32), np.empty(shape, np.uint8)
     _resample(xray.line_integrals, xray.valid.view(np.uint8), pixels_from_grid, line, valid)
     out = np.empty((2, *shape), np.float32) if out is None else out
-    standardise(line, valid, np.empty((4, *shape), np.float32), out[0])
+    standardise(line, valid, out[0])
     out[1] = valid
     return out
 
@@ -137,24 +137,18 @@ CUT = 2.5
 LARGEST = 4.0
 
 
-@nb.njit(nogil=True, cache=True)
-def radius_of(rows):
-    """Of the window in an image of so many rows, in pixels."""
-    return max(1, (WINDOW * rows + 32) // 64)
-
-
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def standardise(line, valid, work, out):
+def standardise(line, valid, out):
     """Locally normalised log image: gain, offset, slow shading, scatter and the scale of its logarithm do not count.
 
         x = (line - mean) / sd over the valid pixels, cut off at +-2.5 and again;   out = (x - mean_w x) / sqrt(var_w x + FLOOR^2)
 
     over the valid pixels of a square window w; 0, the neutral value, where not valid.
 
-    line: (rows, columns) float32.   valid: (rows, columns) uint8.   work: (4, rows, columns) float32.   out: (rows, columns) float32.
+    line: (rows, columns) float32.   valid: (rows, columns) uint8.   out: (rows, columns) float32.
     """
     rows, columns = line.shape
-    radius = radius_of(rows)
+    radius = max(1, (WINDOW * rows + 32) // 64)
     low, high = -1e30, 1e30
     mean, inverse_sd = 0.0, 0.0
     for _ in range(2):
@@ -169,22 +163,20 @@ def standardise(line, valid, work, out):
         sd = math.sqrt(max(squares / max(count, 1) - mean * mean, 1e-12))
         inverse_sd = 1.0 / sd
         low, high = mean - CUT * sd, mean + CUT * sd
-    values, weights, firsts, seconds = work[0], work[1], work[2], work[3]
+    weights = valid.astype(np.float32)
+    values, squares_of = np.empty_like(weights), np.empty_like(weights)
     for r in range(rows):
         for c in range(columns):
-            weight = np.float32(valid[r, c])
-            value = np.float32((min(max(line[r, c], low), high) - mean) * inverse_sd) * weight
-            values[r, c] = value
-            weights[r, c] = weight
-            firsts[r, c] = value
-            seconds[r, c] = value * value
+            values[r, c] = np.float32((min(max(line[r, c], low), high) - mean) * inverse_sd) * weights[r, c]
+            squares_of[r, c] = values[r, c] * values[r, c]
+    sums = values.copy()
     box_sum(weights, radius, weights)
-    box_sum(firsts, radius, firsts)
-    box_sum(seconds, radius, seconds)
+    box_sum(sums, radius, sums)
+    box_sum(squares_of, radius, squares_of)
     for r in range(rows):
         for c in range(columns):
             share = 1.0 / max(weights[r, c], 1.0)
-            local = firsts[r, c] * share
-            variance = max(seconds[r, c] * share - local * local, 0.0)
+            local = sums[r, c] * share
+            variance = max(squares_of[r, c] * share - local * local, 0.0)
             value = (values[r, c] - local) / math.sqrt(variance + FLOOR * FLOOR)
             out[r, c] = min(max(value, -LARGEST), LARGEST) * valid[r, c]

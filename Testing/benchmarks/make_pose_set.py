@@ -47,8 +47,9 @@ class PoseSet:
         self._cameras = random_cameras(rng, VIEWS, (90, 90))
         nominal = random_pose(self._patient, rng)
         whole = PreparedCT(load_ct(ct))
-        self._range = PoseRange(camera=self._cameras[0], world_from_ct=nominal, centroid=whole.centroid, **TRAINING)
-        self._range.check_field({f"view{n + 1}": camera for n, camera in enumerate(self._cameras)}, whole.corners())
+        cameras = {f"view{n + 1}": camera for n, camera in enumerate(self._cameras)}
+        none = {"rotation_deg": 0.0, "translation_mm": 0.0}
+        self._range = PoseRange.of_case(cameras, nominal, whole.centroid, whole.corners(), none, TRAINING)
         self._nominal = Nominal(nominal, _search_of(self._range), TRAINING)
 
     def write(self, kind: str, number: int) -> Path:

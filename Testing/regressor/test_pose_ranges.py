@@ -32,7 +32,8 @@ def at_the_isocentre():
 
 def some_range(camera=None, **widths):
     camera = camera or c_arm(20, 10, roll_deg=15, isocentre_offset_mm=(5, -8))
-    return PoseRange(**WIDTHS | widths, camera=camera, world_from_ct=at_the_isocentre(), centroid=CENTROID)
+    half_widths = np.array([(WIDTHS | widths)[axis] for axis in AXES])
+    return PoseRange(camera, at_the_isocentre(), CENTROID, half_widths)
 
 
 values = st.tuples(*[st.floats(-width, width) for width in (179, 89, 179, 300, 300, 300)]).map(np.array)
@@ -115,7 +116,7 @@ CAMERAS = {"AP": c_arm(0), "lateral": c_arm(90)}
 def of_case(training=None, search=(15.0, 45.0), world_from_ct=None):
     world_from_ct = at_the_isocentre() if world_from_ct is None else world_from_ct
     search = dict(zip(("rotation_deg", "translation_mm"), search))
-    return PoseRange.of_case(CAMERAS, world_from_ct, CENTROID, CORNERS, search, training)
+    return PoseRange.of_case(CAMERAS, world_from_ct, CENTROID, CORNERS, search, training or {})
 
 
 def test_a_case_without_training_is_trained_on_what_is_searched():
@@ -138,7 +139,7 @@ def test_training_takes_the_place_of_the_search_axis_by_axis():
 def test_a_wide_search_is_narrowed_to_what_the_field_allows():
     reach = of_case(search=(180, 400))
     np.testing.assert_array_equal(reach.half_widths[:3], [180, 90, 180])
-    assert 50 < reach.columns_mm < 300 and reach.columns_mm == reach.rows_mm == reach.beam_mm
+    assert 50 < reach.half_widths[3] < 300 and len(set(reach.half_widths[3:])) == 1
 
 
 @pytest.mark.parametrize(

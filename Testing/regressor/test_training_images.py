@@ -79,7 +79,7 @@ def test_a_clean_image_is_the_prepared_drr(ct, windows):
     clean = TrainingImages(ct, 1.75, CLEAN, variants=1)
     straight = clean.batch(np.stack([TRUE_POSE, *poses(1)]), windows, key_of(0))
     for view, window, image in zip(make_views(ct, noise=0.0), windows, straight[0], strict=True):
-        expected = prepare(view.xray, view.camera, window)
+        expected = prepare(view.xray, view.camera, window.camera)
         assert np.corrcoef(image[0].ravel(), expected[0].ravel())[0, 1] > 0.98
     crossed = clean.batch(np.stack([TRUE_POSE, *poses(1)])[None], windows, key_of(0))
     np.testing.assert_array_equal(crossed[0], [straight[0, 0], straight[1, 1]])
@@ -187,7 +187,7 @@ def test_x_rays_of_another_simulator_look_like_the_clean_images(pelvis, shared_d
     windows = [Window.of(view.camera) for view in case.views]
     right, wrong = pelvis.batch(np.stack([truth, near]), windows, key_of(0))
     for view, window, at_truth, beside in zip(case.views, windows, right, wrong, strict=True):
-        image, valid = prepare(view.xray, view.camera, window)
+        image, valid = prepare(view.xray, view.camera, window.camera)
         used = valid > 0
         used[:8] = used[56:] = False  # above and below, the body goes on otherwise
         likeness = np.corrcoef(image[used], at_truth[0][used])[0, 1]

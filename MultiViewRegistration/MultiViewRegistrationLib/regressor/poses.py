@@ -1,14 +1,10 @@
-"""Poses to train on: random ones within ranges in the terms of a C-arm.
-
-A batch is drawn from one word, its key. Each of its poses has a key of its own, and from that one everything about it, so that any part of
-a batch can be drawn by itself.
-"""
+"""Poses to train on: random ones within ranges in the terms of a C-arm."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -18,35 +14,36 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from .rng import POSE, sixes
 
+#: The six axes of a `PoseRange`, and the largest half-width of each.
 AXES = ("orbital_deg", "tilt_deg", "roll_deg", "columns_mm", "rows_mm", "beam_mm")
-"""The six axes of a `PoseRange`, in the order of its values."""
 LARGEST = (180.0, 90.0, 180.0, np.inf, np.inf, np.inf)
 #: The CT is in a view's field where this share of its outline (of the image, if that is smaller) lies in the image.
 IN_FIELD = 0.1
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PoseRange:
     """All poses up to so far from a nominal pose, in the terms of a C-arm: half-widths of six axes, evenly filled.
 
     The axes are those of the first view's camera. The anatomy's centroid stays where it is under turns, and goes where shifts take it.
 
-    camera: of the first view.   world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.
     orbital_deg, tilt_deg, roll_deg: as if the C-arm turned about the centroid, with the signs of RAO/LAO, CRA/CAU and roll in `CArm`;
-        they are these very angles if the first view is the C-arm's at 0/0. At most 180, 90, 180.
+        they are these very angles if the first view is the C-arm's at 0/0.
     columns_mm, rows_mm: the anatomy's shift along the camera's x and y, at its own depth. In a mirrored image x runs against the columns.
     beam_mm: its shift from source to detector, along z: the source's distance.
+
+    Parameters
+    ----------
+    camera : of the first view.
+    world_from_ct : (4, 4), the nominal pose.
+    centroid : (3,) CT mm.
+    half_widths : (6,) degrees and mm, in the order of AXES.
     """
 
     camera: Camera
     world_from_ct: np.ndarray
     centroid: np.ndarray
-    orbital_deg: float
-    tilt_deg: float
-    roll_deg: float
-    columns_mm: float
-    rows_mm: float
-    beam_mm: float
+    half_widths: np.ndarray
 
     @classmethod
     def of_case(
@@ -56,41 +53,35 @@ class PoseRange:
         centroid: np.ndarray,
         corners: np.ndarray,
         search: Mapping[str, float],
-        training: Mapping[str, float] | None = None,
+        training: Mapping[str, float],
     ) -> PoseRange:
         """The range of a case.
 
-        cameras: by the names of the views, the first one first.   corners: (8, 3) CT mm, of the box around all that attenuates.
-        search: "rotation_deg" and "translation_mm", as in case.json. Each angle and each shift may be as large: that holds all poses of
+        Parameters
+        ----------
+        cameras : by the names of the views, the first one first.
+        world_from_ct, centroid : as of a range.
+        corners : (8, 3) CT mm, of the box around all that attenuates.
+        search : "rotation_deg" and "translation_mm", as in case.json. Each angle and each shift may be as large: that holds all poses of
             the search, for turns of up to 90 degrees. The shifts are made smaller, in proportion, where they would take the CT out of
             a view's field.
-        training: half-widths by the names of AXES, in place of those; these stay as they are.
+        training : half-widths by the names of AXES, in place of those; these stay as they are.
 
-        InputError for ranges or a nominal pose that put the CT out of a view's field.
+        Raises
+        ------
+        InputError
+            Ranges or a nominal pose put the CT out of a view's field.
         """
-        turn, shift = search["rotation_deg"], search["translation_mm"]
-        widths = {
-            axis: min(turn, largest) if axis.endswith("_deg") else shift
-            for axis, largest in zip(AXES, LARGEST, strict=True)
-        }
-        given = dict(training or {})
-        whole = cls(
-            camera=next(iter(cameras.values())), world_from_ct=world_from_ct, centroid=centroid, **(widths | given)
-        )
-        ranges = [
-            replace(whole, **{axis: tenths / 10 * widths[axis] for axis in AXES[3:] if axis not in given})
-            for tenths in range(10, 0, -1)
-        ]
-        found = next((narrowed for narrowed in ranges if narrowed._fault(cameras, corners) is None), whole)
-        fault = found._fault(cameras, corners)
-        if fault is not None:
-            raise InputError(fault)
-        return found
-
-    @property
-    def half_widths(self) -> np.ndarray:
-        """(6,) degrees and mm, in the order of AXES."""
-        return np.array([getattr(self, axis) for axis in AXES])
+        widths = np.minimum(np.repeat([search["rotation_deg"], search["translation_mm"]], 3), LARGEST)
+        given = np.array([training.get(axis, np.nan) for axis in AXES])
+        faults = []
+        for tenths in range(10, 0, -1):
+            half_widths = np.where(np.isnan(given), widths * np.repeat([1, tenths / 10], 3), given)
+            narrowed = cls(cameras[next(iter(cameras))], world_from_ct, centroid, half_widths)
+            faults.append(narrowed._fault(cameras, corners))
+            if not faults[-1]:
+                return narrowed
+        raise InputError(faults[0])
 
     @property
     def centre(self) -> np.ndarray:
@@ -124,11 +115,10 @@ class PoseRange:
     def _centre_in_camera(self) -> np.ndarray:
         return rigid.transform_points(self.camera.camera_from_world, self.centre)
 
-    def _fault(self, cameras: Mapping[str, Camera], corners: np.ndarray) -> str | None:
-        """What is wrong with the range in a view's field; of all ends of it, and what lies between two, the worst is told."""
-        steps = np.array(
-            sorted(itertools.product((0, -1, 1), repeat=6), key=np.count_nonzero)
-        )  # the nominal pose first
+    def _fault(self, cameras: Mapping[str, Camera], corners: np.ndarray) -> str:
+        """What is wrong with the range in a view's field, of all ends of it, and what lies between two, the worst; "" if nothing is."""
+        # The nominal pose first.
+        steps = np.array(sorted(itertools.product((0, -1, 1), repeat=6), key=np.count_nonzero))
         poses = self.poses(steps * self.half_widths)
         for name, camera in cameras.items():
             shown = _shown(camera, poses, corners)
@@ -138,14 +128,13 @@ class PoseRange:
                     "correct the pose or the geometry of the view."
                 )
             if shown.min() < IN_FIELD:
-                where = ", ".join(
-                    f"{axis} {value:g}" for axis, value in zip(AXES, steps[shown.argmin()] * self.half_widths) if value
-                )
+                worst = zip(AXES, steps[shown.argmin()] * self.half_widths, strict=True)
+                where = ", ".join(f"{axis} {value:g}" for axis, value in worst if value)
                 return (
                     f'training: at {where} the CT is out of the field of view "{name}", expected ranges at whose ends all views '
                     "show it; narrow them, or correct world_from_ct."
                 )
-        return None
+        return ""
 
 
 def _shown(camera: Camera, poses: np.ndarray, corners: np.ndarray) -> np.ndarray:
@@ -155,9 +144,8 @@ def _shown(camera: Camera, poses: np.ndarray, corners: np.ndarray) -> np.ndarray
     """
     points = rigid.transform_points(poses[:, None], corners)
     before = (camera.depth(points) > 0).all(axis=1)
-    pixels = camera.project(
-        np.where(before[:, None, None], points, camera.world_from_camera[:3, 3] + camera.world_from_camera[:3, 2])
-    )
+    on_the_axis = camera.source + camera.camera_from_world[2, :3]
+    pixels = camera.project(np.where(before[:, None, None], points, on_the_axis))
     low, high = pixels.min(axis=1), pixels.max(axis=1)
     size = np.array(camera.size)
     inside = (np.minimum(high, size - 0.5) - np.maximum(low, -0.5)).clip(min=0).prod(axis=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,24 +62,54 @@ class ViewFile:
     assumptions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class CaseFile:
-    """What case.schema.json and docs/frames.md describe. The arrays and defaults are those of a Case."""
+@dataclass(eq=False, kw_only=True)
+class CaseSettings:
+    """What a case says beside its CT and views.
+
+    Attributes
+    ----------
+    shared_unknowns
+        What is uncertain in the geometry and the same in all views.
+    world_from_ct
+        (4, 4) the start pose, if there is one.
+    search
+        rotation_deg, translation_mm: how far a search goes from the start.
+    training
+        Half-widths of the poses that a regressor learns, by the names of regressor.poses.AXES; `search` stands for
+        those left out.
+    targets
+        (N, 3) CT LPS mm, if any.
+    landmarks
+        Points of the anatomy and where the views show them, for a start from landmarks.
+    reference_from_world
+        (4, 4) to the frame of a navigation tracker.
+    truth_world_from_ct
+        (4, 4) only ever read to report errors.
+    relative_geometry
+        How the views' cameras came to be known relative to each other, one of RELATIVE_GEOMETRIES; None where
+        unknown.
+    """
+
+    shared_unknowns: SharedUnknowns = field(default_factory=SharedUnknowns)
+    world_from_ct: np.ndarray | None = None
+    search: dict[str, float] = field(default_factory=DEFAULT_SEARCH.copy)
+    training: dict[str, float] = field(default_factory=dict)
+    targets: np.ndarray | None = None
+    landmarks: list[Landmark] = field(default_factory=list)
+    reference_from_world: np.ndarray | None = None
+    truth_world_from_ct: np.ndarray | None = None
+    relative_geometry: str | None = None
+
+
+@dataclass(eq=False, kw_only=True)
+class CaseFile(CaseSettings):
+    """What case.schema.json and docs/frames.md describe."""
 
     path: Path
     ct: InputFile
     ct_unit: str
     mask: InputFile | None
     views: list[ViewFile]
-    shared_unknowns: SharedUnknowns
-    world_from_ct: np.ndarray | None
-    search: dict[str, float]
-    training: dict[str, float]
-    targets: np.ndarray | None
-    landmarks: list[Landmark]
-    reference_from_world: np.ndarray | None
-    truth_world_from_ct: np.ndarray | None
-    relative_geometry: str | None
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> CaseFile:

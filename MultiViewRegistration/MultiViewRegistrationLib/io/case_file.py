@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
 from ..imaging.dicom_file import is_dicom, read_dicom
-from ..imaging.dicom_xray import has_grey_scale
+from ..imaging.dicom_image import has_grey_scale
 from ..imaging.view import SharedUnknowns
 from .cameras import GEOMETRIES, Geometry, c_arm_readings, read_geometry
 from .dicom_geometry import HeaderView, complete, is_incomplete

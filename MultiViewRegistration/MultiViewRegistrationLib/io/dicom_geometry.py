@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import c_arm
 from ..imaging.dicom_file import DicomFrame, read_dicom
-from ..imaging.dicom_pixels import frame_count
+from ..imaging.dicom_image import frame_count
 from .json_reader import describe
 
 AT_PATIENT = "The isocentre lies at DistanceSourceToPatient from the source."

@@ -100,8 +100,8 @@ class Case(CaseSettings):
         xrays = [xray_of(file, view) for view in file.views]
         inputs, by_path = hashes(file)
         anatomy_key = by_path[file.ct.path], file.ct_unit, file.mask and by_path[file.mask.path]
-        same = last is not None and last.anatomy_key == anatomy_key
-        ct = last.ct if same else read_ct() if read_ct else ct_of(file)
+        known = last.ct if last is not None and last.anatomy_key == anatomy_key else None
+        ct = known or (read_ct() if read_ct else ct_of(file))
         settings = {setting.name: getattr(file, setting.name) for setting in fields(CaseSettings)}
         case = cls(
             **{**settings, "landmarks": _undistorted_landmarks(file)},
@@ -176,7 +176,7 @@ def in_field(view: ViewFile, valid: np.ndarray | None = None) -> XRay:
             )
         xray = to_line_integrals(image, view.intensity, valid=valid)
     except InputError as error:
-        raise InputError(f"{view.image.path}: {error}") from None
+        raise InputError(f"{view.image_path}: {error}") from None
     if view.geometry.pixel_mm is not None:  # rather than what the image's header says
         xray = replace(xray, pixel_mm=view.geometry.pixel_mm)
     return xray
@@ -190,21 +190,20 @@ def image_of(view: ViewFile) -> RawImage:
     InputError
         Beginning with the path of the file.
     """
-    raw, geometry = load_image(view.image.path, view.frame), view.geometry
+    raw, geometry = load_image(view.image_path, view.frame), view.geometry
     if geometry.distortion is None:
         return raw
     try:
-        return undistorted(raw, geometry.camera.intrinsics, geometry.distortion)
+        return undistorted(raw, geometry.intrinsics, geometry.distortion)
     except InputError as error:
-        raise InputError(f"{view.image.path}: {error}") from None
+        raise InputError(f"{view.image_path}: {error}") from None
 
 
 def mask_of(view: ViewFile) -> np.ndarray:
     """The mask (rows, columns) that a view names, True = use; as it is drawn on the stored image, it loses the distortion with that."""
+    assert view.mask is not None
     used, geometry = load_image(view.mask.path).values != 0, view.geometry
-    return (
-        used if geometry.distortion is None else undistorted_mask(used, geometry.camera.intrinsics, geometry.distortion)
-    )
+    return used if geometry.distortion is None else undistorted_mask(used, geometry.intrinsics, geometry.distortion)
 
 
 def views_of(
@@ -250,11 +249,11 @@ def _name(path: Path) -> str:
 
 def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:
     """The landmarks, at pixels of the undistorted images: in the file they are those of the stored ones."""
-    bent = {view.name: view.geometry for view in file.views if view.geometry.distortion is not None}
+    geometries = {view.name: view.geometry for view in file.views}
 
     def straight(name: str, pixel: np.ndarray) -> np.ndarray:
-        geometry = bent.get(name)
-        return pixel if geometry is None else geometry.distortion.undistort_pixels(geometry.camera.intrinsics, pixel)
+        lens = geometries[name].distortion
+        return pixel if lens is None else lens.undistort_pixels(geometries[name].intrinsics, pixel)
 
     try:
         return [

@@ -61,6 +61,12 @@ class ViewFile:
     translation_sd_mm: float | None
     assumptions: tuple[str, ...] = ()
 
+    @property
+    def image_path(self) -> Path:
+        """Of the image, which every view of a case.json has."""
+        assert self.image is not None
+        return self.image.path
+
 
 @dataclass(eq=False, kw_only=True)
 class CaseSettings:
@@ -219,7 +225,9 @@ def _of_header(entry: JsonObject, folder: Path) -> HeaderView | None:
     check_within_upload(entry.file, folder, image)
     path = next((path for path in _spellings(folder, image) if os.path.isfile(path) and is_dicom(path)), None)
     exact = not {"rotation_sd_deg", "translation_sd_mm"} & values.keys()
-    return path and HeaderView(entry.name, str(values.get("name")), path, frame, dict(c_arm or {}), exact)
+    if path is None:
+        return None
+    return HeaderView(entry.name, str(values.get("name")), path, frame, dict(c_arm or {}), exact)
 
 
 def _view(fields: JsonObject, folder: Path) -> ViewFile:
@@ -313,7 +321,7 @@ def _landmarks(fields: JsonObject, views: list[str]) -> list[Landmark]:
 def _refuse_same_view_twice(file: str, views: list[ViewFile]) -> None:
     first: dict[tuple, ViewFile] = {}
     for view in views:
-        status = os.stat(view.image.path)
+        status = os.stat(view.image_path)
         image = ("image", status.st_dev, status.st_ino, view.frame or 0)
         name = ("name", unicodedata.normalize("NFKC", view.name).casefold())  # to some file systems it is all one
         for key in (name, image):

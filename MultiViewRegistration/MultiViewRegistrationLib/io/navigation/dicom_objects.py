@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
 from ... import __version__
@@ -22,7 +22,7 @@ from ..files import written_atomically
 from .registration_export import RegistrationExport
 
 MANUFACTURER = "MultiViewRegistration"
-IMPLEMENTATION = "2.25.219471036128305411250126714012365720118"  # of this writer, from a UUID (PS3.5 B.2)
+IMPLEMENTATION = UID("2.25.219471036128305411250126714012365720118")  # of this writer, from a UUID (PS3.5 B.2)
 MAX_LENGTH = 64  # characters of a DICOM LO
 #: Of the patient and the study (PS3.3 C.7.1.1, C.7.2.1), empty by default.
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
@@ -149,7 +149,9 @@ def write_spatial_registration(
     checked = "To be checked by a person: accuracy not assessed" if unassessed else "Rigid registration, accepted"
     items = [_item(exported.uids[target], np.eye(4), target, images if target == "world" else [])]
     if target == "reference":
-        items.append(_item(exported.uids["world"], exported.reference_from_world, "reference_from_world", images))
+        items.append(
+            _item(exported.uids["world"], np.asarray(exported.reference_from_world), "reference_from_world", images)
+        )
     name = f"{target}_from_ct"
     items.append(_item(exported.uids["ct"], exported.poses[name], name, []))
     data = new_object(

@@ -199,6 +199,7 @@ def test_a_full_or_forbidden_output_folder_is_told(mvreg, case_file, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_partial_file(case_file, tmp_path):
     for delay in (0.3, 1.2, 1.8, 2.4):
         out = tmp_path / f"out{delay}"
@@ -219,6 +220,7 @@ def test_ctrl_c_leaves_no_partial_file(case_file, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX terminal")
+@pytest.mark.slow
 def test_on_a_terminal_progress_is_one_line_that_goes_away(case_file, tmp_path):
     import pty
 

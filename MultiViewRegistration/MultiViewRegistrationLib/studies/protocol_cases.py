@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..assessment.targets import in_field
+from ..assessment.metrics import in_field
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera

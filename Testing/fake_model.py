@@ -46,7 +46,7 @@ class FakeModel:
         said = [(tuple(range(len(views))), self.together_mm, self.expects_mm)] if len(views) > 1 else []
         said += [(group, self.alone_mm, 2 * self.expects_mm) for group in groups]
         return [
-            Candidate(missed(self.truth, self.centroid, off_mm, random), covariance(expects_mm), group, True, 1.0)
+            Candidate(missed(self.truth, self.centroid, off_mm, random), covariance(expects_mm), group)
             for group, off_mm, expects_mm in said
         ]
 

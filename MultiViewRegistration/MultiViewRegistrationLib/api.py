@@ -17,6 +17,7 @@ from time import perf_counter
 import numpy as np
 
 from .assessment import verdict
+from .assessment.diagnosis import CauseSearch
 from .errors import InputError, warn
 from .geometry import rigid
 from .geometry.landmarks import LandmarkFit, locate
@@ -111,7 +112,8 @@ def register(
         arguments = anatomy, case.views, found.refinement, pose
         assessment = verdict.assess(*arguments, case.targets, case.shared_unknowns, assumed=bool(case.assumptions))
         left = math.inf if diagnose else found.seconds - (perf_counter() - assessed)
-        assessment = verdict.find_cause(assessment, *arguments, case.shared_unknowns, progress, left)
+        search = CauseSearch(*arguments, case.shared_unknowns, progress, left)
+        assessment = verdict.find_cause(assessment, search)
     seconds = {
         "load": case.seconds + loaded + found.prepare_seconds,
         "initialise": located + found.initialise_seconds,
@@ -262,15 +264,10 @@ def diagnose_misfit(result: Result, progress: Report = lambda _: None) -> Result
     if result.assessment is None or not result.assessment.diagnosis_incomplete:
         return result
     began, case = perf_counter(), result.case
-    assessment = verdict.find_cause(
-        result.assessment,
-        result.anatomy,
-        case.views,
-        result.refinement,
-        result.start_world_from_ct,
-        case.shared_unknowns,
-        progress,
+    search = CauseSearch(
+        result.anatomy, case.views, result.refinement, result.start_world_from_ct, case.shared_unknowns, progress
     )
+    assessment = verdict.find_cause(result.assessment, search)
     spent = perf_counter() - began
     seconds = {name: value + spent * (name in ("assess", "total")) for name, value in result.seconds.items()}
     return replace(result, assessment=assessment, seconds=seconds)

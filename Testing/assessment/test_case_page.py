@@ -38,24 +38,19 @@ def test_the_box_in_an_image_is_where_the_camera_projects_it(scene):
 
 
 def test_an_edge_ends_before_the_source(views):
+    """Of a box through the source four edges are cut, and the four behind it are not drawn."""
     camera = views[0].camera
-    behind = camera.source - 60 * camera.world_from_camera[:3, 2]
-    box = CORNERS + (behind + camera.source + 400 * camera.world_from_camera[:3, 2]) / 2
-    stretched = Scene(
-        views[:1],
-        [1000.0],
-        box + np.outer(np.sign(camera.depth(box) - camera.depth(box).mean()), 300 * camera.world_from_camera[:3, 2]),
-        np.eye(4),
-    )
-    assert (camera.depth(stretched.corners) < 0).sum() == 4
-    drawn = lines(xray_svg(stretched, 0), BOX)
-    assert len(drawn) == 8 and np.isfinite(drawn).all()  # four edges lie behind the source, four are cut
+    beam = camera.world_from_camera[:3, 2]
+    box = CORNERS + camera.source + 170 * beam
+    stretched = box + np.outer(np.sign(camera.depth(box) - camera.depth(box).mean()), 300 * beam)
+    assert (camera.depth(stretched) < 0).sum() == 4
+    drawn = lines(xray_svg(Scene(views[:1], [1000.0], stretched, np.eye(4)), 0), BOX)
+    assert len(drawn) == 8 and np.isfinite(drawn).all()
 
 
-@pytest.mark.parametrize("azimuth_deg", [40.0, 130.0])
-def test_the_image_lies_on_its_detector_in_the_scene(scene, azimuth_deg):
+def test_the_image_lies_on_its_detector_in_the_scene(scene):
     """The affine map of each picture takes the image's corners to where the edges of the beam end."""
-    svg = scene_svg(scene, azimuth_deg, 22.0)
+    svg = scene_svg(scene, 130.0, 22.0)
     sources = [np.array([float(circle.get("cx")), float(circle.get("cy"))]) for circle in svg.iter("circle")]
     for image, source, circle in zip(svg.iter("image"), sources, svg.iter("circle"), strict=True):
         a, b, c, d, e, f = map(float, re.findall(r"[-+\d.e]+", image.get("transform").removeprefix("matrix")))
@@ -81,11 +76,6 @@ def test_head_is_up_and_the_letters_stand_on_the_right_sides(scene):
         texts["S"][1] < texts["I"][1]
         and {"x", "y", "z", "world, 100 mm", "view1 source", "view2 detector"} <= texts.keys()
     )
-
-
-def test_a_single_view_is_drawn_too(scene):
-    alone = Scene(scene.views[:1], scene.detector_mm[:1], scene.corners, scene.world_from_ct)
-    assert len(list(scene_svg(alone, 40.0, 22.0).iter("image"))) == 1
 
 
 def test_the_page_is_one_file_with_everything_escaped(scene):

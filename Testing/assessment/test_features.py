@@ -1,4 +1,4 @@
-"""What a pose tells of itself: little where it is right, much where it is an accident or a camera is wrong."""
+"""The reliability features: small where a pose is right, large where it is an accident or a camera is wrong; and the map of the tiles."""
 
 from __future__ import annotations
 
@@ -6,67 +6,53 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, error_mm, make_views, off
+from phantom import TRUE_POSE, error_mm, off
 
 from MultiViewRegistrationLib.assessment.features import compute_features, split_half_mm
-from MultiViewRegistrationLib.assessment.targets import default_targets, in_field
+from MultiViewRegistrationLib.assessment.metrics import default_targets, in_field
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.pipeline import Refinement, refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.tiles import Tiles
+from MultiViewRegistrationLib.report.overlays import mask_excluding_outliers, tile_map
 
 
-def told(anatomy, views, pose, found=None):
+def features_of(anatomy, views, found=None, pose=TRUE_POSE):
     found = found or Refinement(pose, None, [], views, np.zeros(6))
+    pose = found.world_from_ct
     return compute_features(anatomy, found.views, found, pose, default_targets(anatomy, views, pose))
 
 
-@pytest.fixture(scope="module")
-def right(anatomy, views):
-    found = refine(anatomy, views, off(TRUE_POSE, [1, 1, 1], [2, 1, 2]))
-    assert error_mm(found.world_from_ct) < 0.1
-    return found, told(anatomy, views, found.world_from_ct, found)
-
-
-def test_a_right_pose_agrees_with_itself(right):
-    found, features = right
-    assert max(features.wider_mm, features.split_half_mm, *features.single_view_shift_mm) < 0.5
-    assert features.noise_mm < 0.1 and features.outlier_fraction == 0.0
-    assert features.basin_shift_mm == 0
+def test_a_right_pose_agrees_with_itself(anatomy, views, found):
+    features = features_of(anatomy, views, found)
+    assert max(features.split_half_mm, *features.single_view_shift_mm) < 0.5
+    assert features.noise_mm < 0.1 and features.outlier_fraction == features.basin_shift_mm == 0
     assert features.similarity == min(found.fit.similarity)
-    assert features.compared > 0.3
 
 
-def test_a_pose_beside_the_right_one_moves_on(anatomy, views):
-    features = told(anatomy, views, off(TRUE_POSE, [1, 0, 1], [3, 0, 0]))
-    assert features.wider_mm > 1 and features.basin_shift_mm > 1
-    assert (
-        features.outlier_fraction > 0.01 and max(features.single_view_shift_mm) < 0.5
-    )  # the views agree on where to go
+def test_a_pose_beside_the_right_one_moves_on_and_the_views_agree_on_where_to_go(anatomy, views):
+    features = features_of(anatomy, views, pose=off(TRUE_POSE, [1, 0, 1], [3, 0, 0]))
+    assert features.basin_shift_mm > 1 and features.outlier_fraction > 0.01
+    assert max(features.single_view_shift_mm) < 0.5
 
 
 def test_a_wrong_camera_makes_the_views_disagree(anatomy, views):
-    camera = replace(
-        views[1].camera, camera_from_world=views[1].camera.camera_from_world @ off(np.eye(4), [4, 3, -4], [0, 3, 6])
-    )
-    wrong = [views[0], replace(views[1], camera=camera)]
-    found = refine(anatomy, wrong, TRUE_POSE)
-    features = told(anatomy, wrong, found.world_from_ct, found)
+    wrong = views[1].camera.camera_from_world @ off(np.eye(4), [4, 3, -4], [0, 3, 6])
+    views = [views[0], replace(views[1], camera=replace(views[1].camera, camera_from_world=wrong))]
+    found = refine(anatomy, views, TRUE_POSE)
     assert error_mm(found.world_from_ct) > 1
-    assert max(features.single_view_shift_mm) > 1
+    assert max(features_of(anatomy, views, found).single_view_shift_mm) > 1
 
 
-def test_one_view_has_nobody_to_disagree_with(anatomy, views):
-    assert told(anatomy, views[:1], TRUE_POSE).single_view_shift_mm.size == 0
-
-
-def test_a_view_that_shows_nothing_has_no_pose_of_its_own(anatomy, views):
+def test_a_view_that_is_alone_or_shows_nothing_has_no_shift_of_its_own(anatomy, views):
+    assert features_of(anatomy, views[:1]).single_view_shift_mm.size == 0
     blind = replace(views[1], xray=XRay(views[1].xray.line_integrals, np.zeros(views[1].xray.valid.shape, bool)))
+    both = [views[0], blind]
     targets = default_targets(anatomy, views, TRUE_POSE)
-    features = compute_features(
-        anatomy, [views[0], blind], Refinement(TRUE_POSE, None, [], [views[0], blind], np.zeros(6)), TRUE_POSE, targets
-    )
-    assert np.isinf(features.single_view_shift_mm[1]) and np.isfinite(features.single_view_shift_mm[0])
+    unrefined = Refinement(TRUE_POSE, None, [], both, np.zeros(6))
+    shifts = compute_features(anatomy, both, unrefined, TRUE_POSE, targets).single_view_shift_mm
+    assert np.isfinite(shifts).tolist() == [True, False]
 
 
 def test_halves_that_ask_for_other_poses_are_apart():
@@ -75,29 +61,59 @@ def test_halves_that_ask_for_other_poses_are_apart():
     pull = np.where(places[:, :1] < 2, 1.0, -1.0) * np.array([[0, 0, 0, 0.2, 0, 0]])
     hessian, ones = np.diag([100.0, 100, 100, 1, 1, 1]), np.ones(16)
     split = Tiles(np.zeros(16, int), places, 256 * ones, pull, np.broadcast_to(hessian, (16, 6, 6)), ones, ones)
-    points = np.array([[0, 0, 0], [10.0, 0, 0]])
-    assert split_half_mm(split, points, np.zeros(3), [np.eye(6)], 16 * hessian) == pytest.approx(0.4)
     swapped = replace(split, gradients=np.where((places.sum(axis=1) % 2 == 0)[:, None], 1.0, -1.0) * np.abs(pull))
-    assert split_half_mm(swapped, points, np.zeros(3), [np.eye(6)], 16 * hessian) == pytest.approx(0.4)
+    points = np.array([[0, 0, 0], [10.0, 0, 0]])
+    for each in (split, swapped):
+        assert split_half_mm(each, points, np.zeros(3), [np.eye(6)], 16 * hessian) == pytest.approx(0.4)
 
 
 def test_targets_are_the_bone_that_all_views_show(anatomy, ct, views):
     targets = default_targets(anatomy, views, TRUE_POSE)
-    assert len(targets) > 50
     index = np.rint(rigid.transform_points(ct.volume.index_from_ct, targets)).astype(int)[:, ::-1]
-    assert np.mean(ct.volume.values[tuple(index.T)] > 100) > 0.8
+    assert len(targets) > 50 and np.mean(ct.volume.values[tuple(index.T)] > 100) > 0.8
     half = views[1].xray.valid.copy()
     half[:, :64] = False
     narrow = [views[0], replace(views[1], xray=XRay(views[1].xray.line_integrals, half))]
-    fewer = default_targets(anatomy, narrow, TRUE_POSE)
-    assert len(fewer) > 10
-    world = rigid.transform_points(TRUE_POSE, fewer)
-    assert (views[1].camera.project(world)[:, 0] > 63).all()
-    np.testing.assert_array_equal(in_field(narrow, world), True)
-
-
-def test_without_bone_in_the_fields_there_are_no_targets(anatomy, ct):
-    views = make_views(ct, ((0, 0), (90, 0)), size=32)
+    world = rigid.transform_points(TRUE_POSE, default_targets(anatomy, narrow, TRUE_POSE))
+    assert len(world) > 10 and (views[1].camera.project(world)[:, 0] > 63).all()
+    assert in_field(narrow, world).all()
     assert len(default_targets(anatomy, views, off(TRUE_POSE, [0, 0, 0], [0, 0, 400]))) == 0
     behind = rigid.from_rotation_translation(np.eye(3), 5 * views[0].camera.source)
     assert not in_field(views[:1], rigid.transform_points(behind, anatomy.bone_points())).any()
+
+
+def with_tool(view, column: int, row: int):
+    """The view with a rod of metal about a pixel, 16 pixels long."""
+    image = view.xray.line_integrals.copy()
+    image[row - 8 : row + 8, column - 3 : column + 3] += 2.0
+    image[row - 2 : row + 2, column - 8 : column + 8] += 2.0
+    return replace(view, xray=XRay(image, view.xray.valid))
+
+
+def marked(features, views, view: int) -> np.ndarray:
+    """(rows, columns) bool on the X-ray's pixels: what the map of a view marks."""
+    picture = tile_map(views[view].xray, features.tiles(view)).astype(int)
+    assert picture.shape == (*views[view].xray.valid.shape, 3)
+    return picture[..., 0] - picture[..., 2] > 40
+
+
+def test_a_tool_is_marked_and_left_out_and_nothing_else(anatomy, views):
+    spoilt = [views[0], with_tool(views[1], 56, 72)]
+    features = features_of(anatomy, spoilt)
+    assert not marked(features, spoilt, 0).any() and marked(features, spoilt, 1)[72, 56]
+    rows, columns = np.nonzero(marked(features, spoilt, 1))
+    assert np.abs(rows - 72).max() < 32 and np.abs(columns - 56).max() < 32
+    kept = [mask_excluding_outliers(view.xray, features.tiles(n)) for n, view in enumerate(spoilt)]
+    assert kept[0].all() and not kept[1][66:78, 52:60].any() and kept[1].mean() > 0.9
+
+
+def test_of_a_structure_the_map_lies_where_it_is(ct, views):
+    """A corner of the body, off the middle of the images, of which only the surroundings are compared."""
+    k, j, i = np.indices(ct.volume.values.shape)
+    structure = PreparedCT(replace(ct, mask=(k > 26) & (j > 22) & (i > 22) & (ct.volume.values > 300)))
+    column, row = views[0].camera.project(rigid.transform_points(TRUE_POSE, structure.centroid)).round().astype(int)
+    spoilt = [with_tool(views[0], column, row), views[1]]
+    features = features_of(structure, spoilt)
+    shown = marked(features, spoilt, 0)
+    assert max(features.corners[0]) > 0 and shown[row - 12 : row + 12, column - 12 : column + 12].mean() > 0.4
+    assert not shown[:, :8].any() and not shown[:8].any()

@@ -1,4 +1,4 @@
-"""Pictures of a bright disc, of which everything is known."""
+"""Pictures of a bright disc, of which everything is known: those of the report, and live ones under a moving DRR."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from scipy import ndimage
 
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.report import overlays as pictures
+from MultiViewRegistrationLib.report.overlays import film_of, live_layer, live_picture
 
-SIZE = 640
+SIZE = 256
 ROWS, COLUMNS = np.indices((SIZE, SIZE))
-CENTRE = (340, 300)
-RADIUS = 160
+CENTRE, RADIUS = (136, 120), 64
 
 
-def texture(shift: tuple[float, float] = (0, 0)) -> np.ndarray:
+def texture(shift: int = 0) -> np.ndarray:
     """Smooth random bone, about 1 +- 0.2, everywhere."""
-    noise = np.random.default_rng(0).normal(size=(SIZE, SIZE))
-    smooth = ndimage.gaussian_filter(noise, 12, mode="wrap")
-    return (1 + 0.2 * np.roll(smooth / smooth.std(), shift, (0, 1))).astype(np.float32)
+    smooth = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(SIZE, SIZE)), 8, mode="wrap")
+    return (1 + 0.2 * np.roll(smooth / smooth.std(), shift, 0)).astype(np.float32)
 
 
-def disc(centre=CENTRE, radius=RADIUS) -> np.ndarray:
+def disc(radius: float = RADIUS, centre=CENTRE) -> np.ndarray:
     return np.hypot(ROWS - centre[0], COLUMNS - centre[1]) < radius
 
 
@@ -34,134 +33,118 @@ def xray_of(image: np.ndarray, valid: np.ndarray | None = None) -> XRay:
     return XRay((0.7 * image + 2).astype(np.float32), np.ones_like(image, bool) if valid is None else valid)
 
 
-def is_orange(image: np.ndarray) -> np.ndarray:
+def orange(image: np.ndarray) -> np.ndarray:
     return image[..., 0].astype(int) - image[..., 2] > 40
 
 
-def is_blue(image: np.ndarray) -> np.ndarray:
+def blue(image: np.ndarray) -> np.ndarray:
     return image[..., 2].astype(int) - image[..., 0] > 40
 
 
-def one(xray: XRay, drr: np.ndarray) -> dict[str, np.ndarray]:
-    return pictures.overlays(xray, [drr])[0]
+@pytest.fixture
+def report(monkeypatch):
+    """A function: the report's pictures of an X-ray and a DRR, as large as they are."""
+    monkeypatch.setattr(pictures, "SHORTEST_SIDE", 1)
+    return lambda xray, drr: pictures.overlays(xray, [drr.astype(np.float32)])[0]
 
 
-def test_outline_is_drawn_thin_and_where_it_is():
-    drr = np.where(disc(), 1, 0).astype(np.float32)
-    drawn = is_orange(one(xray_of(texture()), drr)["edges"])
-    # The part shown is the disc with two thirds of its radius around it, enlarged.
-    zoom = max(drawn.shape) / (2 * RADIUS + 2 * (2 * RADIUS // 3))
-    middle = (np.array(drawn.shape) - 1) / 2
-    distance = np.hypot(*(np.indices(drawn.shape) - middle[:, None, None])) / zoom
-    assert drawn.any()
-    assert np.abs(distance[drawn] - RADIUS).max() < 3
-    angles = np.degrees(np.arctan2(*(np.argwhere(drawn) - middle).T))
+def draw(kind: str, drr: np.ndarray, over=None, *, structure: bool = False) -> np.ndarray:
+    over = film_of(xray_of(texture())) if over is None else over
+    return live_picture(kind, over, drr.astype(np.float32), structure=structure).astype(int)
+
+
+def test_an_outline_is_drawn_thin_and_where_it_is():
+    """The part shown is the disc with two thirds of its radius around it, enlarged, at start and result the same."""
+    start, result = pictures.overlays(xray_of(texture()), [1.0 * disc(), 1.0 * disc(centre=(146, 126))])
+    drawn = orange(start["edges"])
+    assert drawn.shape == result["edges"].shape[:2] and max(drawn.shape) == pictures.SHORTEST_SIDE
+    zoom = pictures.SHORTEST_SIDE / (2 * RADIUS + 10 + 2 * ((2 * RADIUS + 9) // 3))
+    places = [np.argwhere(orange(each["edges"])) for each in (start, result)]
+    middles = [(place.min(axis=0) + place.max(axis=0)) / 2 for place in places]
+    np.testing.assert_allclose((middles[1] - middles[0]) / zoom, (10, 6), atol=1)
+    distance = np.hypot(*(places[0] - middles[0]).T) / zoom
+    assert np.abs(distance - RADIUS).max() < 3 and drawn.sum() < 8 * np.pi * RADIUS * zoom
+    angles = np.degrees(np.arctan2(*(places[0] - middles[0]).T))
     assert np.histogram(angles, 90, (-180, 180))[0].min() > 0, "all around"
-    assert drawn.sum() < 4 * 2 * np.pi * RADIUS, "thin"
 
 
-def test_inner_edges_are_drawn():
-    drr = texture() * 0 + 1 + 0.5 * disc()
-    drawn = is_orange(one(xray_of(texture()), drr.astype(np.float32))["edges"])
-    found = np.argwhere(drawn)
-    distance = np.hypot(*(found - CENTRE).T)
-    assert np.mean(np.abs(distance - RADIUS) < 3) > 0.95
-    assert len(found) > 2 * np.pi * RADIUS
+def test_the_checkerboard_of_the_right_pose_is_seamless_and_of_a_wrong_one_is_not(report):
+    image, tile = texture(), SIZE // pictures.TILES
+    right, wrong = (report(xray_of(image), 3 * drr)["checkerboard"].astype(int) for drr in (image, texture(20)))
+    steps = [np.abs(each[:, tile::tile, 0] - each[:, tile - 1 : -1 : tile, 0]).mean() for each in (right, wrong)]
+    assert steps[0] < 8 and steps[1] > 20
 
 
-def test_checkerboard_of_the_right_pose_is_seamless_and_of_a_wrong_one_is_not():
+@pytest.mark.parametrize("kind", ["difference", "colours"])
+def test_it_is_grey_at_the_right_pose_and_else_tells_which_is_brighter(kind):
     image = texture()
-    xray = xray_of(image)
-    reference = one(xray, np.zeros_like(image))["checkerboard"]  # tiles of X-ray and dimmed X-ray
-    right = one(xray, image * 3)["checkerboard"].astype(int)
-    wrong = one(xray, texture((30, 0)) * 3)["checkerboard"].astype(int)
-    tile = SIZE // pictures.TILES
-    xray_tiles = (ROWS // tile + COLUMNS // tile) % 2 == 0
-    np.testing.assert_array_equal(right[xray_tiles], reference[xray_tiles])
-
-    def steps(picture: np.ndarray) -> float:
-        return np.abs(picture[:, tile::tile, 0] - picture[:, tile - 1 : -1 : tile, 0]).mean()
-
-    assert steps(right) < 4
-    assert steps(wrong) > 20
-
-
-def test_difference_is_dark_at_the_right_pose_and_tells_which_is_brighter():
-    image = texture()
-    right = one(xray_of(image), image * 3)["difference"]
-    assert (is_orange(right) | is_blue(right)).mean() < 1e-4
+    right = draw(kind, 3 * image)
+    assert np.ptp(right, axis=2).mean() < 8 and (orange(right) | blue(right)).mean() < 1e-3
     # A spot that only the X-ray has, and one that only the DRR has.
-    spot, other = disc((160, 160), 16), disc((480, 480), 16)
-    shown = one(xray_of(image + spot), image + other)["difference"]
-    assert is_orange(shown)[spot].mean() > 0.9
-    assert is_blue(shown)[other].mean() > 0.9
+    spot, other = disc(10, (70, 70)), disc(10, (190, 190))
+    shown = draw(kind, image + 0.5 * other, film_of(xray_of(image + 0.5 * spot)))
+    assert orange(shown)[spot].mean() > 0.5 and blue(shown)[other].mean() > 0.5
 
 
-def test_what_cannot_be_used_is_shown_dimmed_and_uncoloured():
-    wire = np.abs(ROWS - COLUMNS) < 6
-    field = disc((320, 320), 380)
-    image = texture() + 3 * wire
-    shown = one(xray_of(image, field & ~wire), texture())
+def test_what_cannot_be_used_is_shown_dimmed_and_uncoloured(report):
+    wire, field = np.abs(ROWS - COLUMNS) < 4, disc(150, (128, 128))
+    shown = report(xray_of(texture() + 3 * wire, field & ~wire), texture())
     unused = ndimage.binary_erosion(~field | wire, iterations=2)
-    assert not (is_orange(shown["difference"]) | is_blue(shown["difference"]))[unused].any()
-    assert 40 < shown["edges"][unused & field & ~is_orange(shown["edges"])].mean() < 120
+    assert not (orange(shown["difference"]) | blue(shown["difference"]))[unused].any()
+    assert 40 < shown["edges"][unused & field & ~orange(shown["edges"])].mean() < 120
     assert shown["edges"][unused & ~field].max() == 0
 
 
-def test_a_bone_is_shown_large_with_the_same_part_of_the_image_at_start_and_result():
-    first, second = disc((300, 300), 60), disc((330, 320), 60)
-    start, result = pictures.overlays(xray_of(texture()), [texture() * first, texture() * second])
-    assert start["edges"].shape == result["edges"].shape
-    assert max(start["edges"].shape) == pictures.SHORTEST_SIDE
-    zoom = pictures.SHORTEST_SIDE / (150 + 2 * 50)
-    moved = [np.argwhere(is_orange(p["edges"])).mean(axis=0) / zoom for p in (start, result)]
-    np.testing.assert_allclose(moved[1] - moved[0], (30, 20), atol=4)
-
-
-def test_large_images_come_down_to_the_longest_side():
-    large = np.ones((1760, 1760), np.float32)
-    shown = pictures.overlays(XRay(large, large > 0), [large], longest_side=512)[0]
-    assert {picture.shape for picture in shown.values()} == {(512, 512, 3)}
-    assert {picture.dtype for picture in shown.values()} == {np.dtype(np.uint8)}
+def test_edges_are_those_of_bone_and_not_where_the_ct_ends():
+    bone = np.where(disc(60), 1 + 0.5 * disc(30), 0)
+    bone[:100] = np.nan
+    lines = orange(draw("edges", bone))
+    assert not lines[:103].any()
+    distance = np.hypot(*(np.argwhere(lines) - CENTRE).T)
+    assert (np.minimum(np.abs(distance - 60), np.abs(distance - 30)) < 3).mean() > 0.95
+    assert (np.abs(distance - 30) < 3).sum() > 60
+    structure = 1.0 * disc(60)
+    structure[:136] = np.nan
+    lines = orange(draw("edges", structure, structure=True))
+    assert not lines[:139].any() and lines[143:].sum() > 150
+    assert np.abs(np.hypot(*(np.argwhere(lines) - CENTRE).T) - 60).max() < 4
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, 1.0])
-@pytest.mark.parametrize("usable", [True, False])
-def test_images_that_show_nothing_make_pictures_all_the_same(value, usable):
-    blank = np.full((60, 90), value, np.float32)
-    xray = XRay(np.zeros((60, 90), np.float32), np.full((60, 90), usable))
-    for picture in one(xray, blank).values():
-        assert picture.shape == (427, 640, 3)
+def test_images_that_show_nothing_make_pictures_all_the_same(value):
+    blank, empty = np.full((60, 90), value, np.float32), np.zeros((60, 90), np.float32)
+    for usable in (True, False):
+        (shown,) = pictures.overlays(XRay(empty, np.full((60, 90), usable)), [blank])
+        assert {picture.shape for picture in shown.values()} == {(427, 640, 3)}
+    for kind in ("checkerboard", "edges", "colours", "difference"):
+        shown = draw(kind, np.full((SIZE, SIZE), value), film_of(xray_of(texture(), disc(100))))
+        assert shown.shape == (SIZE, SIZE, 3) and shown[~disc(104)].max() == 0  # beyond the field
 
 
-def test_nan_says_nothing():
-    image = texture()
-    holes = np.where(disc(), np.nan, image)
-    zeros = np.where(disc(), 0, image)
-    a, b = one(xray_of(image), holes), one(xray_of(image), zeros)
-    for kind in pictures.LEGENDS:
-        np.testing.assert_array_equal(a[kind], b[kind])
-
-
-def test_png_files_decode_to_the_pictures():
-    xray, drr = xray_of(texture()), texture((9, 0))
-    expected = pictures.overlays(xray, [drr, texture()])
-    files = pictures.picture_files(xray, [drr, texture()])
-    assert list(files) == ["edges", "checkerboard", "difference"]
+def test_files_are_the_pictures_at_most_so_large():
+    xray, drrs = xray_of(texture()), [texture(9), texture()]
+    expected, files = pictures.overlays(xray, drrs), pictures.picture_files(xray, drrs)
     for kind, pair in files.items():
         for file, picture in zip(pair, expected, strict=True):
-            decoded = Image.open(io.BytesIO(file))
-            assert decoded.format == "PNG"
-            np.testing.assert_array_equal(np.asarray(decoded.convert("RGB")), picture[kind])
+            np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(file)).convert("RGB")), picture[kind])
+    small = pictures.overlays(xray, drrs[:1], longest_side=100)[0]
+    assert {(picture.shape, picture.dtype.name) for picture in small.values()} == {((100, 100, 3), "uint8")}
 
 
-def test_real_radiograph(shared_data):
-    """A real round field, 1760 x 1760: the picture shows the wrist, not the blades."""
+@pytest.mark.parametrize("kind", ["edges", "colours", "difference"])
+def test_a_layer_over_the_x_ray_is_the_picture(kind):
+    over = film_of(xray_of(texture() + 0.5 * disc(10, (70, 70)), disc(100)))
+    drr = np.where(disc(110), 2 * texture(3) + disc(40), np.nan).astype(np.float32)
+    rgba = live_layer(kind, over, drr, structure=False).astype(float)
+    alpha, grey = rgba[..., 3:] / 255, 235 * over.grey[..., None]
+    flattened = alpha * rgba[..., :3] + (1 - alpha) * grey
+    assert np.abs(flattened - draw(kind, drr, over))[over.valid].max() <= 2
+    assert rgba[..., 3].max() == 255 and (rgba[..., 3] == 0).any() == (kind == "edges")
+
+
+def test_of_a_real_radiograph_the_wrist_is_shown_and_not_the_blades(shared_data):
     raw = np.asarray(Image.open(shared_data / "wrist" / "camera1_0099.png"), np.float32)
-    xray = XRay(-np.log((raw + 0.5) / raw.max()), raw > 8)
-    bone = np.zeros_like(raw)
+    xray, bone = XRay(-np.log((raw + 0.5) / raw.max()), raw > 8), np.zeros_like(raw)
     bone[1200:1500, 800:1000] = 1
-    shown = one(xray, bone)["edges"]
-    grey = shown[~is_orange(shown)][:, 0]
-    assert max(shown.shape) == pictures.SHORTEST_SIDE
-    assert grey.std() > 30, "contrast"
+    shown = pictures.overlays(xray, [bone])[0]["edges"]
+    assert max(shown.shape) == pictures.SHORTEST_SIDE and shown[~orange(shown)][:, 0].std() > 30

@@ -71,45 +71,20 @@ def test_the_models_of_the_program_tell_good_from_bad(kind):
     assert good.failure_probability < model.accept < model.reject < bad.failure_probability
     assert good.mean_mm < good.upper95_mm < 1 < prediction.WRONG_MM < bad.mean_mm < bad.upper95_mm
     assert good.bounded
+    for name in COLUMNS:  # nothing bad makes it more certain
+        told = [model.predict({**GOOD, name: value}) for value in np.linspace(GOOD[name], BAD[name], 5)]
+        for a, b in pairwise(told):
+            assert b.failure_probability >= a.failure_probability and b.upper95_mm >= a.upper95_mm - 1e-9
 
 
-@pytest.mark.parametrize("kind", prediction.KINDS)
-@pytest.mark.parametrize("name", COLUMNS)
-def test_nothing_bad_makes_it_more_certain(name, kind):
-    model = calibrated(kind)
-    told = [model.predict({**GOOD, name: value}) for value in np.linspace(GOOD[name], BAD[name], 7)]
-    assert all(
-        b.failure_probability >= a.failure_probability and b.upper95_mm >= a.upper95_mm - 1e-9
-        for a, b in pairwise(told)
-    )
+def test_the_worst_features_are_named_and_what_lies_beyond_the_fit(model):
+    assert model.worse_than_usual(GOOD) == [] and set(model.worse_than_usual(BAD)) == set(COLUMNS)
+    worse = {**GOOD, "single_view_shift_sds": 5.0, "similarity": 0.85}
+    assert model.worse_than_usual(worse) == ["single_view_shift_sds", "similarity"]
+    assert model.predict(BAD).bounded and not replace(model, limits=columns(GOOD) + 0.1).predict(BAD).bounded
 
 
-def test_the_worst_features_are_named(model):
-    assert model.worse_than_usual(GOOD) == []
-    assert set(model.worse_than_usual(BAD)) == set(COLUMNS)
-    assert model.worse_than_usual({**GOOD, "single_view_shift_sds": 5.0, "similarity": 0.85}) == [
-        "single_view_shift_sds",
-        "similarity",
-    ]
-
-
-def test_beyond_what_was_fitted_it_says_so(model):
-    assert model.predict(BAD).bounded
-    assert not replace(model, limits=columns(GOOD) + 0.1).predict(BAD).bounded
-
-
-def test_a_model_that_was_written_is_the_same(model, tmp_path, monkeypatch):
-    other, third = replace(model, intercept=-5.0), replace(model, intercept=-4.0)
-    models, without = {"body": model, "structure": third}, {"body": {"abc": other}, "structure": {}}
-    prediction.write(models, without, tmp_path / "prediction.json", {"results": 3})
-    monkeypatch.setattr(prediction, "__file__", str(tmp_path / "prediction.py"))
-    read = calibrated.__wrapped__
-    assert read().predict(BAD) == read(apart_from="another CT").predict(BAD) == model.predict(BAD)
-    assert read(apart_from="abc").predict(BAD) == other.predict(BAD) != model.predict(BAD)
-    assert read("structure", "abc").predict(BAD) == third.predict(BAD) != other.predict(BAD)
-
-
-@pytest.mark.parametrize("mm", [0.0, 0.3, 1.9, 2.5, 40.0])
+@pytest.mark.parametrize("mm", [0.3, 1.9, 40.0])
 def test_what_a_cause_says_of_the_error_is_that_of_a_sampled_mixture(model, mm):
     told = model.predict(BAD)
     random = np.random.default_rng(0)

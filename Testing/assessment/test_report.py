@@ -69,7 +69,13 @@ def case(ct, views) -> Case:
     start = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
     inputs = {"case.json": "ab" * 32}
     return Case(
-        ct, [sized, uncertain], start, targets=corners, truth_world_from_ct=TRUE_POSE, inputs=inputs, name="phantom"
+        ct,
+        [sized, uncertain],
+        world_from_ct=start,
+        targets=corners,
+        truth_world_from_ct=TRUE_POSE,
+        inputs=inputs,
+        name="phantom",
     )
 
 

@@ -12,10 +12,9 @@ from MultiViewRegistrationLib.assessment.prediction import COLUMNS, calibrated
 from MultiViewRegistrationLib.assessment.verdict import assess, model_inputs
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns
-from MultiViewRegistrationLib.registration.pipeline import AlternativeSolution, Refinement, refine
+from MultiViewRegistrationLib.registration.pipeline import AlternativeSolution, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
-NEAR = off(TRUE_POSE, [1.0, -1.0, 0.5], [2.0, 1.0, -2.0])
 CORNERS = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
 
 
@@ -23,10 +22,9 @@ CORNERS = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
 def generous():
     """Accepts whatever may be accepted at all, and has no doubts of its own."""
     k = len(COLUMNS)
-    usual = {name: -1.0 if "similarity" in name else 1e6 for name in COLUMNS}
     return replace(
         calibrated(),
-        usual=usual,
+        usual={name: -1.0 if "similarity" in name else 1e6 for name in COLUMNS},
         accept=1.0,
         reject=2.0,
         near=np.array([-3.0] + [0.0] * k),
@@ -36,157 +34,97 @@ def generous():
     )
 
 
-@pytest.fixture(scope="module")
-def found(anatomy, views):
-    return refine(anatomy, views, NEAR)
+@pytest.fixture
+def lenient(anatomy, views, found, near, generous):
+    """A function: the verdict and reasons of the generous model on the registration, something of it being otherwise."""
+
+    def told(anatomy=anatomy, views=views, found=found, targets=CORNERS, **options):
+        assessment = assess(anatomy, views, found, near, targets, model=generous, **options)
+        return assessment.verdict, assessment.reasons
+
+    return told
 
 
-def test_a_right_answer_is_not_rejected_and_its_bound_holds(anatomy, views, found):
-    told = assess(anatomy, views, found, NEAR, CORNERS)
-    assert told.verdict in ("accept", "check")
+def test_a_right_answer_is_not_rejected_and_its_bounds_hold(anatomy, views, found, near):
+    """Far from the anatomy the bound is wider, as rotations count there; all targets together are the whole."""
+    told = assess(anatomy, views, found, near, CORNERS)
+    assert told.verdict in ("accept", "check") and [split.name for split in told.splits] == ["view1", "view2"]
     assert error_mm(found.world_from_ct) <= told.prediction.upper95_mm < 1
-    assert [split.name for split in told.splits] == ["view1", "view2"]
-
-
-def test_the_prediction_is_shared_out_over_the_targets(anatomy, views, found):
-    """Each bound holds, and is above what is expected; far from the anatomy more is, as turns count there; all together are the whole."""
-    told = assess(anatomy, views, found, NEAR, CORNERS)
-    each = np.array(told.at_targets(rigid.transform_points(found.world_from_ct, CORNERS)))
-    apart = np.linalg.norm(
-        rigid.transform_points(found.world_from_ct, CORNERS) - rigid.transform_points(TRUE_POSE, CORNERS), axis=1
-    )
-    assert (each[:, 0] < each[:, 1]).all() and (apart <= each[:, 1]).all()
+    world, true = (rigid.transform_points(pose, CORNERS) for pose in (found.world_from_ct, TRUE_POSE))
+    each = np.array(told.at_targets(world))
+    assert (each[:, 0] < each[:, 1]).all() and (np.linalg.norm(world - true, axis=1) <= each[:, 1]).all()
     assert each[:, 0].max() < told.prediction.upper95_mm < 2 * each[:, 1].max()
     far = told.at_targets(rigid.transform_points(found.world_from_ct, CORNERS + [0, 0, 400]))
-    assert far[0][1] > each[0, 1]
-    assert replace(told, features=None).at_targets(CORNERS) == []
+    assert far[0][1] > each[0, 1] and replace(told, features=None).at_targets(CORNERS) == []
 
 
-def test_what_may_be_accepted_is_without_reasons(anatomy, views, found, generous):
-    told = assess(anatomy, views, found, NEAR, CORNERS, model=generous)
-    assert told.verdict == "accept" and told.reasons == []
+def test_an_accept_has_no_reasons_and_what_was_not_measured_is_to_be_checked(lenient, found, near, views):
+    assert lenient() == ("accept", [])
+    rivals = [replace(found, alternative=AlternativeSolution(near, ratio, 8.0, 3.0)) for ratio in (1.2, 1.5)]
+    assert [lenient(found=rival)[0] for rival in rivals] == ["check", "accept"]
+    verdict, reasons = lenient(assumed=True)
+    assert verdict == "check" and "is assumed" in reasons[0]
+    nothing = "No X-ray shows a target: nothing was compared where the error counts."
+    assert lenient(targets=CORNERS + [0, 0, 400]) == ("check", [nothing])
+    unknown = [views[0], replace(views[1], rotation_sd_deg=None, translation_sd_mm=None)]
+    assert lenient(views=unknown, found=replace(found, views=unknown))[0] == "check"
 
 
-def test_an_ambiguous_answer_is_to_be_checked(anatomy, views, found, generous):
-    rival = replace(found, alternative=AlternativeSolution(NEAR, 1.2, 8.0, 3.0))
-    assert assess(anatomy, views, rival, NEAR, CORNERS, model=generous).verdict == "check"
-    assert (
-        assess(
-            anatomy,
-            views,
-            replace(found, alternative=AlternativeSolution(NEAR, 1.5, 8.0, 3.0)),
-            NEAR,
-            CORNERS,
-            model=generous,
-        ).verdict
-        == "accept"
-    )
-
-
-def test_what_is_assumed_is_to_be_checked(anatomy, views, found, generous):
-    told = assess(anatomy, views, found, NEAR, CORNERS, model=generous, assumed=True)
-    assert told.verdict == "check" and "is assumed" in told.reasons[0]
-
-
-def test_a_pose_beside_the_right_one_is_rejected(anatomy, views):
+def test_a_pose_beside_the_right_one_is_rejected(anatomy, views, unrefined):
     beside = off(TRUE_POSE, [2, 1, -3], [5, -4, 3])
-    told = assess(
-        anatomy, views, Refinement(beside, anatomy.fit(views, beside, beside), [], views, np.zeros(6)), beside
-    )
-    assert told.verdict == "reject"
-    assert told.reasons[0].startswith("Most likely wrong: ")
-    assert len(told.reasons) > 1
+    told = assess(anatomy, views, unrefined(anatomy, views, beside), beside)
+    assert told.verdict == "reject" and told.reasons[0].startswith("Most likely wrong: ") and len(told.reasons) > 1
+    outside = off(TRUE_POSE, [0, 0, 0], [0, 0, 300])
+    told = assess(anatomy, views, unrefined(anatomy, views, outside), outside)
+    assert told.verdict == "reject" and told.prediction is None and told.to_json() is None
+    assert told.reasons == ["At this pose no X-ray shows enough of the CT to compare them."]
 
 
-def test_a_wrong_camera_is_not_accepted_and_is_asked_after(anatomy, views):
-    camera = replace(
-        views[1].camera, camera_from_world=views[1].camera.camera_from_world @ off(np.eye(4), [4, 3, -4], [0, 3, 6])
-    )
-    wrong = [views[0], replace(views[1], camera=camera)]
-    told = assess(anatomy, wrong, refine(anatomy, wrong, NEAR), NEAR)
+def test_a_wrong_camera_is_not_accepted_and_is_asked_after(anatomy, views, near):
+    wrong = views[1].camera.camera_from_world @ off(np.eye(4), [4, 3, -4], [0, 3, 6])
+    views = [views[0], replace(views[1], camera=replace(views[1].camera, camera_from_world=wrong))]
+    told = assess(anatomy, views, refine(anatomy, views, near), near)
     assert told.verdict != "accept"
-    assert any("disagrees with the other X-ray" in reason and "Check its geometry" in reason for reason in told.reasons)
+    assert any("disagrees with the other X-ray" in each and "Check its geometry" in each for each in told.reasons)
 
 
-def test_one_view_is_to_be_checked_and_its_depth_is_uncertain(anatomy, views, generous):
+def test_one_view_is_to_be_checked_and_its_depth_is_uncertain(anatomy, views, near, lenient):
     one = views[:1]
-    found = refine(anatomy, one, NEAR)
+    found = refine(anatomy, one, near)
     alone = "Only one X-ray determines the pose: the depth along its beam is uncertain."
-    assert assess(anatomy, one, found, NEAR, CORNERS, model=generous).reasons == [alone]
-    told = assess(anatomy, one, found, NEAR, CORNERS)
+    assert lenient(views=one, found=found) == ("check", [alone])
+    told = assess(anatomy, one, found, near, CORNERS)
     assert told.verdict == "check" and alone in told.reasons
     assert told.splits[0].depth_mm > 3 * told.splits[0].in_plane_mm
-    assert (
-        told.prediction.upper95_mm
-        >= 1.6 * told.features.uncertainty.at(rigid.transform_points(found.world_from_ct, CORNERS)).bound_mm()
-    )
+    noise = told.features.uncertainty.at(rigid.transform_points(found.world_from_ct, CORNERS))
+    assert told.prediction.upper95_mm >= 1.6 * noise.bound_mm()
 
 
-def test_two_views_in_one_direction_are_to_be_checked(anatomy, ct, generous):
-    same = make_views(ct, ((0, 0), (6, 0)))
-    told = assess(anatomy, same, refine(anatomy, same, NEAR), NEAR, model=generous)
-    assert told.verdict == "check"
-    assert told.reasons == [
-        "The X-rays look in nearly the same direction (6 degrees apart): the depth along their beams is uncertain."
-    ]
-    opposite = make_views(ct, ((0, 0), (176, 0)))
-    assert (
-        "4 degrees apart" in assess(anatomy, opposite, refine(anatomy, opposite, NEAR), NEAR, model=generous).reasons[0]
-    )
-
-
-def test_targets_that_no_view_shows_are_to_be_checked(anatomy, views, found, generous):
-    told = assess(anatomy, views, found, NEAR, CORNERS + [0, 0, 400], model=generous)
-    assert told.verdict == "check"
-    assert told.reasons == ["No X-ray shows a target: nothing was compared where the error counts."]
-    there = assess(anatomy, views, found, NEAR, CORNERS, model=generous)
-    assert told.features.noise_mm > 2 * there.features.noise_mm  # what turns a little here is far off there
-
-
-def test_a_ct_without_bone_is_to_be_checked(ct, generous):
-    soft = replace(
-        ct, volume=replace(ct.volume, values=np.where(ct.volume.values > 0, ct.volume.values / 8, ct.volume.values))
-    )
-    views = make_views(soft)
-    anatomy = PreparedCT(soft)
-    assert len(anatomy.bone_points()) == 0
-    told = assess(anatomy, views, refine(anatomy, views, NEAR), NEAR, model=generous)
-    assert told.verdict == "check" and told.reasons[0].startswith("The CT shows no bone")
-
-
-def test_without_overlap_it_is_rejected(anatomy, views):
-    beside = off(TRUE_POSE, [0, 0, 0], [0, 0, 300])
-    told = assess(
-        anatomy, views, Refinement(beside, anatomy.fit(views, beside, beside), [], views, np.zeros(6)), beside
-    )
-    assert told.verdict == "reject"
-    assert told.reasons == ["At this pose no X-ray shows enough of the CT to compare them."]
-    assert told.prediction is None and told.to_json() is None
-
-
-def test_one_structure_is_judged_by_what_was_measured_on_structures_and_never_accepted(ct, views, generous):
-    structure = replace(ct, mask=(np.indices(ct.volume.values.shape)[0] > 16) & (ct.volume.values > 300))
-    anatomy = PreparedCT(structure)
-    found = refine(anatomy, views, NEAR)
-    told = assess(anatomy, views, found, NEAR)
-    expected = calibrated("structure").predict(model_inputs(told.features))
-    assert (
-        told.prediction.failure_probability
-        == expected.failure_probability
-        != calibrated().predict(model_inputs(told.features)).failure_probability
-    )
-    assert told.verdict != "accept" and told.to_json()["failure_probability"] == expected.failure_probability
-    sure = assess(anatomy, views, found, NEAR, model=generous)
-    assert sure.verdict == "check" and sure.reasons[0].startswith("Only one structure of the CT was registered")
-
-
-def test_cameras_that_share_what_is_unknown_are_to_be_checked(anatomy, views, generous):
+def test_views_in_one_direction_or_with_shared_unknowns_are_to_be_checked(anatomy, ct, views, near, lenient):
+    for degrees, apart in ((6, 6), (176, 4)):
+        same = make_views(ct, ((0, 0), (degrees, 0)))
+        verdict, reasons = lenient(views=same, found=refine(anatomy, same, near))
+        assert verdict == "check" and f"nearly the same direction ({apart} degrees apart)" in reasons[0]
     shared = SharedUnknowns(principal_point_sd_px=3.0)
-    told = assess(anatomy, views, refine(anatomy, views, NEAR, shared=shared), NEAR, shared=shared, model=generous)
-    assert told.verdict == "check" and "share an unknown" in told.reasons[-1]
+    verdict, reasons = lenient(found=refine(anatomy, views, near, shared=shared), shared=shared)
+    assert verdict == "check" and "share an unknown" in reasons[-1]
 
 
-def test_a_view_of_unknown_geometry_speaks_for_nothing(anatomy, views, found, generous):
-    unknown = [views[0], replace(views[1], rotation_sd_deg=None, translation_sd_mm=None)]
-    told = assess(anatomy, unknown, replace(found, views=unknown), NEAR, model=generous)
-    assert told.verdict == "check" and [split.name for split in told.splits] == ["view1"]
+def test_a_ct_without_bone_is_to_be_checked(ct, near, lenient):
+    values = np.where(ct.volume.values > 0, ct.volume.values / 8, ct.volume.values)
+    soft = replace(ct, volume=replace(ct.volume, values=values))
+    anatomy, views = PreparedCT(soft), make_views(soft)
+    verdict, reasons = lenient(anatomy, views, refine(anatomy, views, near), None)
+    assert verdict == "check" and reasons[0].startswith("The CT shows no bone")
+
+
+def test_one_structure_is_assessed_by_its_own_model_and_never_accepted(ct, views, near, lenient):
+    mask = (np.indices(ct.volume.values.shape)[0] > 16) & (ct.volume.values > 300)
+    anatomy = PreparedCT(replace(ct, mask=mask))
+    found = refine(anatomy, views, near)
+    told = assess(anatomy, views, found, near)
+    own, other = (calibrated(kind).predict(model_inputs(told.features)) for kind in ("structure", "body"))
+    assert told.prediction.failure_probability == own.failure_probability != other.failure_probability
+    assert told.verdict != "accept" and told.to_json()["failure_probability"] == own.failure_probability
+    verdict, reasons = lenient(anatomy, found=found)
+    assert verdict == "check" and reasons[0].startswith("Only one structure of the CT was registered")

@@ -79,6 +79,7 @@ def test_images_agree_and_rows_are_whole(setting, peers):
     assert {points[0][0] for points in measured.curves[rendering.FIGURE].values()} == {256}
 
 
+@pytest.mark.slow
 def test_images_that_differ_are_noticed(setting, peers):
     wrong = Setting(setting.case)
     flipped = type(wrong.volume)(wrong.volume.values[::-1].copy(), wrong.volume.ct_from_index)

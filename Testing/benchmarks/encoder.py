@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
 
 import numpy as np  # noqa: E402
 
-from MultiViewRegistrationLib.assessment import metrics  # noqa: E402
+from MultiViewRegistrationLib.assessment.metrics import mtre  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns, View  # noqa: E402
@@ -29,65 +29,64 @@ from MultiViewRegistrationLib.io.case import Case  # noqa: E402
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED  # noqa: E402
 from MultiViewRegistrationLib.registration.pipeline import refine  # noqa: E402
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT, warm_up  # noqa: E402
-from MultiViewRegistrationLib.studies import statistics as protocol  # noqa: E402
+from MultiViewRegistrationLib.studies import conditions  # noqa: E402
+from MultiViewRegistrationLib.studies.statistics import perturbed, starting_poses  # noqa: E402
+from MultiViewRegistrationLib.studies.tables import table  # noqa: E402
 
 Random = np.random.Generator
+Spoil = Callable[[Random, list[View]], list[View]]
 
 
-def _unit(random: Random, n: int = 3) -> np.ndarray:
+def encoder(degrees: float, mm: float) -> Spoil:
+    """Every view but the first off by exactly this."""
+
+    def off(random: Random, view: View) -> View:
+        moved = view.camera.camera_from_world @ perturbed(np.eye(4), np.zeros(3), degrees, mm, 1, random)[0]
+        return replace(view, camera=replace(view.camera, camera_from_world=moved))
+
+    return lambda random, views: [views[0], *(off(random, view) for view in views[1:])]
+
+
+def intrinsics(draw: Callable[[Random], Callable[[View], np.ndarray]]) -> Spoil:
+    """All views with other intrinsics, by one draw."""
+
+    def spoil(random: Random, views: list[View]) -> list[View]:
+        wrong = draw(random)
+        return [replace(view, camera=replace(view.camera, intrinsics=wrong(view))) for view in views]
+
+    return spoil
+
+
+def farther(random: Random) -> Callable[[View], np.ndarray]:
+    """10 mm from source to detector."""
+    mm = 10 * random.choice([-1, 1])
+
+    def wrong(view: View) -> np.ndarray:
+        matrix = view.camera.intrinsics.copy()
+        matrix[:2, :2] *= 1 + mm / (matrix[1, 1] * view.xray.pixel_mm[1])
+        return matrix
+
+    return wrong
+
+
+def aside(random: Random) -> Callable[[View], np.ndarray]:
+    """10 px of the principal point."""
+    shift = np.zeros((3, 3))
+    shift[:2, 2] = 10 * unit(random, 2)
+    return lambda view: view.camera.intrinsics + shift
+
+
+def isocentre(random: Random, views: list[View]) -> list[View]:
+    """5 mm off."""
+    shift = rigid.from_rotation_translation(np.eye(3), 5 * unit(random, 3))
+    moved = [shift @ view.camera.camera_from_world for view in views]
+    cameras = [replace(view.camera, camera_from_world=pose) for view, pose in zip(views, moved, strict=True)]
+    return [replace(view, camera=camera) for view, camera in zip(views, cameras, strict=True)]
+
+
+def unit(random: Random, n: int) -> np.ndarray:
     vector = random.normal(size=n)
     return vector / np.linalg.norm(vector)
-
-
-def _turned(view: View, rotation_deg: np.ndarray, shift_mm: np.ndarray) -> View:
-    """Its camera off by a rotation vector about the world origin and a shift."""
-    off = rigid.from_rotation_translation(rigid.exp_so3(np.radians(rotation_deg)), shift_mm)
-    return replace(view, camera=replace(view.camera, camera_from_world=view.camera.camera_from_world @ off))
-
-
-def encoder(degrees: float, mm: float, gaussian: bool = False) -> Callable[[list[View], Random], list[View]]:
-    """Every view but the first off by exactly this, or by normal errors with this deviation along each axis."""
-
-    def spoil(views: list[View], random: Random) -> list[View]:
-        def vector(size: float) -> np.ndarray:
-            return size * (random.normal(size=3) if gaussian else _unit(random))
-
-        return [views[0], *(_turned(view, vector(degrees), vector(mm)) for view in views[1:])]
-
-    return spoil
-
-
-def source_to_detector(mm: float) -> Callable[[list[View], Random], list[View]]:
-    def spoil(views: list[View], random: Random) -> list[View]:
-        sign = random.choice([-1, 1])
-        spoilt = []
-        for view in views:
-            intrinsics = view.camera.intrinsics.copy()
-            intrinsics[:2, :2] *= 1 + sign * mm / (intrinsics[1, 1] * view.xray.pixel_mm[1])
-            spoilt.append(replace(view, camera=replace(view.camera, intrinsics=intrinsics)))
-        return spoilt
-
-    return spoil
-
-
-def principal_point(px: float) -> Callable[[list[View], Random], list[View]]:
-    def spoil(views: list[View], random: Random) -> list[View]:
-        shift = np.zeros((3, 3))
-        shift[:2, 2] = px * _unit(random, 2)
-        return [replace(view, camera=replace(view.camera, intrinsics=view.camera.intrinsics + shift)) for view in views]
-
-    return spoil
-
-
-def isocentre(mm: float) -> Callable[[list[View], Random], list[View]]:
-    def spoil(views: list[View], random: Random) -> list[View]:
-        shift = rigid.from_rotation_translation(np.eye(3), mm * _unit(random))
-        return [
-            replace(view, camera=replace(view.camera, camera_from_world=shift @ view.camera.camera_from_world))
-            for view in views
-        ]
-
-    return spoil
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Fault:
     """What is wrong with the cameras, and what the correction is told of it."""
 
     name: str
-    spoil: Callable[[list[View], Random], list[View]]
+    spoil: Spoil
     rotation_sd_deg: float = 0.0
     translation_sd_mm: float = 0.0
     shared: SharedUnknowns = CALIBRATED
@@ -104,13 +103,11 @@ class Fault:
 FAULTS = (
     Fault("none, told 1°, 3 mm", encoder(0, 0), 1.0, 3.0),
     Fault("1°, 3 mm", encoder(1, 3), 1.0, 3.0),
-    Fault("normal, 1°, 3 mm along each axis", encoder(1, 3, gaussian=True), 1.0, 3.0),
+    Fault("normal, 1°, 3 mm along each axis", conditions.encoder, 1.0, 3.0),
     Fault("0.2°, 0.5 mm", encoder(0.2, 0.5), 0.2, 0.5),
-    Fault(
-        "shared source to detector, 10 mm", source_to_detector(10), shared=SharedUnknowns(source_to_detector_sd_mm=10)
-    ),
-    Fault("shared principal point, 10 px", principal_point(10), shared=SharedUnknowns(principal_point_sd_px=10)),
-    Fault("shared isocentre, 5 mm", isocentre(5), shared=SharedUnknowns(isocentre_sd_mm=5)),
+    Fault("shared source to detector, 10 mm", intrinsics(farther), shared=SharedUnknowns(source_to_detector_sd_mm=10)),
+    Fault("shared principal point, 10 px", intrinsics(aside), shared=SharedUnknowns(principal_point_sd_px=10)),
+    Fault("shared isocentre, 5 mm", isocentre, shared=SharedUnknowns(isocentre_sd_mm=5)),
 )
 
 
@@ -118,60 +115,28 @@ def measure(case: Case, anatomy: PreparedCT, fault: Fault, draws: int, reach_mm:
     """(draws, 2, 3): mTRE mm, the same as the first camera sees it, and seconds; cameras taken as exact, and corrected."""
     random = np.random.default_rng(seed)
     truth, targets = case.truth_world_from_ct, case.targets
-    starts = protocol.starting_poses(truth, targets, (0.0, reach_mm), draws, seed).world_from_ct
+    true_in_camera = case.views[0].camera.camera_from_world @ truth
     rows = []
-    for start in starts:
-        views = fault.spoil(case.views, random)
-        soft = [
-            replace(view, rotation_sd_deg=fault.rotation_sd_deg, translation_sd_mm=fault.translation_sd_mm)
-            for view in views
-        ]
+    for start in starting_poses(truth, targets, (0.0, reach_mm), draws, seed).world_from_ct:
+        views = fault.spoil(random, case.views)
         row = []
-        for some, shared in ((views, CALIBRATED), (soft, fault.shared)):
+        for rotation, translation, shared in (
+            (0.0, 0.0, CALIBRATED),
+            (fault.rotation_sd_deg, fault.translation_sd_mm, fault.shared),
+        ):
+            told = [replace(view, rotation_sd_deg=rotation, translation_sd_mm=translation) for view in views]
             began = perf_counter()
-            found = refine(anatomy, some, start, shared=shared)
+            found = refine(anatomy, told, start, shared=shared)
             spent = perf_counter() - began
             in_camera = found.views[0].camera.camera_from_world @ found.world_from_ct
-            true_in_camera = case.views[0].camera.camera_from_world @ truth
-            row.append(
-                (
-                    metrics.mtre(found.world_from_ct, truth, targets),
-                    metrics.mtre(in_camera, true_in_camera, targets),
-                    spent,
-                )
-            )
+            errors = mtre(found.world_from_ct, truth, targets), mtre(in_camera, true_in_camera, targets)
+            row.append((*errors, spent))
         rows.append(row)
     return np.array(rows)
 
 
-def table(results: dict[str, np.ndarray]) -> str:
-    """results: by fault, (runs, 2, 3) as `measure` gives them."""
-    lines = [
-        "| cameras wrong by | runs | mTRE mm, taken as exact | corrected | ratio of medians | in the first camera, exact | corrected "
-        "| s, exact | s, corrected |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for name, runs in results.items():
-
-        def told(which: int, column: int = 0, runs: np.ndarray = runs) -> str:
-            values = runs[:, which, column]
-            return f"{np.median(values):.3f} / {np.percentile(values, 95):.3f} / {values.max():.3f}"
-
-        exact, corrected = np.median(runs[:, :, 0], axis=0)
-        seconds = np.median(runs[:, :, 2], axis=0)
-        lines.append(
-            f"| {name} | {len(runs)} | {told(0)} | {told(1)} | {corrected / exact:.2f} | {told(0, 1)} | {told(1, 1)} "
-            f"| {seconds[0]:.2f} | {seconds[1]:.2f} |"
-        )
-    return (
-        "\n".join(lines)
-        + "\n\n"
-        + (
-            "Median / 95th percentile / worst. In the first camera: the error of the CT as that camera sees it, "
-            "without where the world lies,\n"
-            "which images tell in part only where isocentre or principal point are unknown."
-        )
-    )
+def told(values: np.ndarray) -> str:
+    return f"{np.median(values):.3f} / {np.percentile(values, 95):.3f} / {values.max():.3f}"
 
 
 def main() -> int:
@@ -185,27 +150,31 @@ def main() -> int:
     parser.add_argument("--only", default="", help="faults whose name has this text")
     args = parser.parse_args()
     warm_up()
-    results: dict[str, list[np.ndarray]] = {}
+    results: dict[str, list[np.ndarray]] = {fault.name: [] for fault in FAULTS if args.only in fault.name}
     anatomies: dict[tuple, PreparedCT] = {}
     for number, path in enumerate(args.cases):
         case = Case.load(path)
         if case.truth_world_from_ct is None or case.targets is None or len(case.views) < 2:
             raise InputError(f"{path}: expected truth, targets and two or more views; take another case.")
-        anatomy = anatomies.setdefault(case.anatomy_key, None) or PreparedCT(case.ct)
-        anatomies[case.anatomy_key] = anatomy
-        for fault in FAULTS:
-            if args.only in fault.name:
-                runs = measure(case, anatomy, fault, args.draws, args.reach, args.seed + number)
-                results.setdefault(fault.name, []).append(runs)
-                print(
-                    case.name,
-                    fault.name,
-                    np.median(runs[:, :, 0], axis=0).round(3),
-                    runs[:, :, 0].max(axis=0).round(3),
-                    file=sys.stderr,
-                    flush=True,
-                )
-    print(table({name: np.concatenate(runs) for name, runs in results.items()}))
+        if case.anatomy_key not in anatomies:
+            anatomies[case.anatomy_key] = PreparedCT(case.ct)
+        for fault in (fault for fault in FAULTS if fault.name in results):
+            runs = measure(case, anatomies[case.anatomy_key], fault, args.draws, args.reach, args.seed + number)
+            results[fault.name].append(runs)
+            print(case.name, fault.name, np.median(runs[:, :, 0], axis=0).round(3), file=sys.stderr, flush=True)
+    lines = []
+    for name, each in results.items():
+        runs = np.concatenate(each)
+        exact, corrected = np.median(runs[:, :, 0], axis=0)
+        errors = [told(runs[:, which, column]) for column in (0, 1) for which in (0, 1)]
+        seconds = [f"{value:.2f}" for value in np.median(runs[:, :, 2], axis=0)]
+        lines.append((name, len(runs), *errors[:2], f"{corrected / exact:.2f}", *errors[2:], *seconds))
+    head = ["cameras wrong by", "runs", "mTRE mm, taken as exact", "corrected", "ratio of medians"]
+    print(table([*head, "in the first camera, exact", "corrected", "s, exact", "s, corrected"], lines))
+    print(
+        "\nMedian / 95th percentile / worst. In the first camera: the error of the CT as that camera sees it, without where the world "
+        "lies,\nwhich images tell in part only where isocentre or principal point are unknown."
+    )
     return 0
 
 

@@ -29,9 +29,9 @@ import numpy as np  # noqa: E402
 from kept import Rows  # noqa: E402
 
 from MultiViewRegistrationLib.assessment import metrics  # noqa: E402
-from MultiViewRegistrationLib.assessment.diagnosis import candidate_causes  # noqa: E402
+from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch  # noqa: E402
 from MultiViewRegistrationLib.assessment.features import compute_features  # noqa: E402
-from MultiViewRegistrationLib.assessment.targets import default_targets  # noqa: E402
+from MultiViewRegistrationLib.assessment.metrics import default_targets  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
@@ -144,8 +144,8 @@ def _trust(anatomy, views, found: Refinement, start, truth, targets: np.ndarray 
     depth, in_plane = at.split(camera)
     sd, axis = told.uncertainty.least_certain_rotation()
     turn = rigid.log_so3(found.world_from_ct[:3, :3] @ truth[:3, :3].T) @ axis
-    names = ("noise_mm", "wider_mm", "basin_shift_mm", "single_view_shift_mm", "single_view_shift_sds", "tension")
-    names += ("split_half_mm", "gap", "similarity", "wider_similarity", "compared", "outlier_fraction")
+    names = ("noise_mm", "basin_shift_mm", "single_view_shift_mm", "single_view_shift_sds", "tension")
+    names += ("split_half_mm", "gap", "similarity", "wider_similarity", "outlier_fraction")
     return {
         "mtre_mm": metrics.mtre(found.world_from_ct, truth, targets) if known else None,
         "world_from_ct": found.world_from_ct.round(6).tolist(),
@@ -172,7 +172,7 @@ def _finite(value):
 
 def _diagnosis(anatomy, views, found: Refinement, start, truth, targets) -> dict:
     """What is said to be the cause."""
-    heard = list(candidate_causes(anatomy, views, found, start))
+    heard = list(CauseSearch(anatomy, views, found, start).causes())
     named = next((each for each in heard if each.holds), None)
     return {
         "error_mm": metrics.mtre(found.world_from_ct, truth, anatomy.corners()),

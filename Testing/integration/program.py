@@ -1,8 +1,10 @@
-"""How the tests run the program, and judge a pose that it wrote."""
+"""How the tests run the program, change its case, and judge a pose that it wrote."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,16 +15,6 @@ from MultiViewRegistrationLib.geometry import rigid
 MVREG = [sys.executable, "-c", "import sys; from MultiViewRegistrationLib.cli.main import main; sys.exit(main())"]
 LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIBRARY), os.environ.get("PYTHONPATH", "")])}
-
-
-def mtre_mm(world_from_ct, case: dict) -> float:
-    """mTRE against the truth of a parsed case.json."""
-    targets = np.array(case["targets"])
-    true = np.array(case["truth"]["world_from_ct"])
-    difference = rigid.transform_points(np.array(world_from_ct), targets) - rigid.transform_points(true, targets)
-    return float(np.linalg.norm(difference, axis=1).mean())
-
-
 #: The program, for `python -c`, where a package cannot be found; to be formatted with its name.
 WITHOUT = """
 import sys
@@ -36,3 +28,30 @@ sys.meta_path.insert(0, Missing())
 from MultiViewRegistrationLib.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
+
+
+def run(*arguments, without: str = "") -> subprocess.CompletedProcess:
+    """The program in a process of its own.   without: a package that cannot be found there."""
+    command = [sys.executable, "-c", WITHOUT.format(without)] if without else MVREG
+    return subprocess.run(
+        [*command, *map(str, arguments)], env=ENVIRONMENT, capture_output=True, text=True, timeout=300
+    )
+
+
+def mtre_mm(world_from_ct, case: dict) -> float:
+    """mTRE against the truth of a parsed case.json."""
+    targets = np.array(case["targets"])
+    true = np.array(case["truth"]["world_from_ct"])
+    difference = rigid.transform_points(np.array(world_from_ct), targets) - rigid.transform_points(true, targets)
+    return float(np.linalg.norm(difference, axis=1).mean())
+
+
+def changed(case_file: Path, folder: Path, **changes) -> Path:
+    """The case elsewhere, with other fields; None takes a field away."""
+    case = json.loads(case_file.read_text())
+    case["ct"] = str(case_file.parent / case["ct"])
+    for view in case["views"]:
+        view["image"] = str(case_file.parent / view["image"])
+    case = {key: value for key, value in (case | changes).items() if value is not None}
+    (folder / "case.json").write_text(json.dumps(case))
+    return folder / "case.json"

@@ -36,8 +36,11 @@ def test_a_registered_pose_is_as_alike_as_its_registration_says(case, prepared):
     np.testing.assert_allclose(assessed.refinement.fit.similarity, registered.refinement.fit.similarity, atol=1e-6)
     np.testing.assert_allclose(assessed.world_from_ct, registered.world_from_ct, atol=1e-12)
     assert assessed.errors.mtre_mm == pytest.approx(registered.errors.mtre_mm, abs=1e-9)
-    worse = assess(case, NEARBY, prepared)
+    assumed = replace(case, assumptions={"view2": ("The central axis meets the middle of the image.",)})
+    worse = assess(assumed, NEARBY, prepared)
     assert max(worse.refinement.fit.similarity) < min(assessed.refinement.fit.similarity) - 0.1
+    assert "view2, assumed: The central axis meets the middle of the image." in worse.reasons
+    assert assess(case, phantom.TRUE_POSE, prepared).verdict == "check"  # at best
 
 
 def test_it_says_that_nothing_was_refined(case, case_file, prepared, tmp_path):
@@ -50,23 +53,10 @@ def test_it_says_that_nothing_was_refined(case, case_file, prepared, tmp_path):
     assert told["verdict"] in ("check", "reject") and any("set, not registered" in reason for reason in told["reasons"])
     assert told["predicted_tre_mm"]["upper95"] > told["errors"]["mtre_mm"]
     assert told["errors"]["mtre_mm"] == pytest.approx(mtre_mm(NEARBY, json.loads(case_file.read_text())), abs=1e-9)
-    seconds = told["seconds"]
-    assert seconds["refine"] == 0 < seconds["assess"]
-    assert seconds["total"] == pytest.approx(sum(seconds[key] for key in ("load", "initialise", "refine", "assess")))
+    assert told["seconds"]["refine"] == 0 < told["seconds"]["assess"] < told["seconds"]["total"]
     pictures = {f"view{n}_{kind}_after.png" for n in (1, 2) for kind in ("edges", "checkerboard", "difference")}
     others = {"result.json", "report.html", "world_from_ct.tfm", "world_from_ct.slicer.tfm"}
     assert {file.name for file in tmp_path.iterdir()} == pictures | others
-    report = (tmp_path / "report.html").read_text()
-    # Three overlays and the tile map of each view.
-    assert "The pose was not refined" in report and "Convergence" not in report and report.count("<img") == 8
-
-
-def test_a_right_pose_that_was_set_is_to_be_checked_at_best(case, prepared):
-    result = assess(case, phantom.TRUE_POSE, prepared)
-    assert result.verdict == "check" and result.errors.mtre_mm < 1e-9 < result.predicted_tre_mm["upper95"] < 1
-    assert (
-        "The pose was set, not registered: the failure probability was not measured for such poses." in result.reasons
-    )
 
 
 def test_a_suggested_mask_can_be_named_by_the_case(case, case_file, prepared, tmp_path):
@@ -81,13 +71,6 @@ def test_a_suggested_mask_can_be_named_by_the_case(case, case_file, prepared, tm
     named.write_text(json.dumps(content))
     valid = Case.load(named).views[1].xray.valid
     assert not valid[58:70, 54:66].any() and valid.mean() > 0.8 * case.views[1].xray.valid.mean()
-
-
-def test_what_is_assumed_of_the_geometry_is_told(case, prepared):
-    assumed = replace(case, assumptions={"view2": ("The central axis meets the middle of the image.",)})
-    assert (
-        "view2, assumed: The central axis meets the middle of the image." in assess(assumed, NEARBY, prepared).reasons
-    )
 
 
 def test_an_override_is_in_every_file_that_is_used(case, prepared, tmp_path):
@@ -111,16 +94,11 @@ def test_a_view_that_does_not_show_the_ct_is_told(case, prepared):
     result = assess(replace(case, views=[case.views[0], moved]), phantom.TRUE_POSE, prepared)
     assert [reason.split(" was not used")[0] for reason in result.reasons if "was not used" in reason] == ["view2"]
     assert result.refinement.fit.similarity[0] > 0.9
-
-
-def test_the_camera_of_a_view_of_unknown_geometry_stays_as_it_is(case, prepared):
-    unknown = replace(case.views[1], rotation_sd_deg=None, translation_sd_mm=None)
+    unknown = replace(second, rotation_sd_deg=None, translation_sd_mm=None)
     result = assess(replace(case, views=[case.views[0], unknown]), phantom.TRUE_POSE, prepared)
-    assert result.views[1].camera is case.views[1].camera
-    assert (
-        "The geometry of view2 is unknown: its camera was not corrected, and its similarity means little."
-        in result.reasons
-    )
+    assert result.views[1].camera is second.camera  # it stays as it is
+    sentence = "The geometry of view2 is unknown: its camera was not corrected, and its similarity means little."
+    assert sentence in result.reasons
 
 
 @pytest.mark.parametrize(

@@ -25,12 +25,14 @@ def real(shared_data):
     return cases
 
 
+@pytest.mark.slow
 def test_the_bone_is_found_where_it_was_added(real):
     row, _ = measured(real.trials[0], real)
     assert row["start_mm"] > 1 and row["mtre_mm"] < 0.2
     assert row["depth_mm"] <= row["depth95_mm"] < 1 and row["in_plane_mm"] <= row["in_plane95_mm"] < 1
 
 
+@pytest.mark.slow
 def test_what_is_added_is_beside_the_bone_and_as_dense(real):
     _, real = real._last
     case = real.with_bone(np.random.default_rng(3), 1)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import html
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from moving import swing, write_moving_case
 from phantom import error_mm
-from phantom_case import write_phantom_case
-from program import ENVIRONMENT, MVREG, WITHOUT
+from program import run
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment.metrics import mtre
@@ -28,11 +25,6 @@ torch = pytest.importorskip("torch", reason="a device needs torch: pip install t
 warp = pytest.importorskip("warp", reason="a device needs Warp: pip install warp-lang")
 
 DONE = "; the processor does the work."
-
-
-@pytest.fixture(scope="module")
-def case_file(tmp_path_factory):
-    return write_phantom_case(tmp_path_factory.mktemp("case"))
 
 
 @pytest.fixture
@@ -72,26 +64,16 @@ def test_by_warp_it_ends_where_it_does_by_numba_and_the_result_says_what_it_ran_
 @pytest.mark.parametrize(
     "error, why",
     [
+        ("Found no NVIDIA driver on your system.", "there is no NVIDIA driver"),
         (
-            RuntimeError(
-                "Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver."
-            ),
-            "there is no NVIDIA driver",
-        ),
-        (
-            RuntimeError(
-                "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver."
-            ),
+            "The NVIDIA driver on your system is too old (found version 11040).",
             "the NVIDIA driver is too old for this PyTorch",
         ),
-        (
-            RuntimeError("Unexpected error from cudaGetDeviceCount().\nSomething else"),
-            "CUDA does not start (Unexpected error from cudaGetDeviceCount().)",
-        ),
+        ("Unexpected error.\nSomething else", "CUDA does not start (Unexpected error.)"),
     ],
 )
 def test_a_driver_that_is_missing_or_too_old_is_told(built, error, why):
-    built(error)
+    built(RuntimeError(error))
     assert lack("cuda") == f"device cuda: {why}{DONE}"
 
 
@@ -111,25 +93,10 @@ def test_a_device_that_is_there_but_does_not_work_is_told(built, monkeypatch):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing, told", [("torch", "PyTorch"), ("warp", "NVIDIA Warp")])
 def test_without_torch_or_warp_the_program_registers_all_the_same_and_says_so(case_file, tmp_path, missing, told):
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            WITHOUT.format(missing),
-            "register",
-            str(case_file),
-            "--device",
-            "cuda",
-            "--out",
-            str(tmp_path),
-        ],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = run("register", case_file, "--device", "cuda", "--out", tmp_path, without=missing)
     assert done.returncode == 0, done.stderr
     sentence = f'device cuda: {told} is not installed (pip install "multiview-registration[gpu]"){DONE}'
     assert f"mvreg: warning: {sentence}" in done.stderr
@@ -163,22 +130,14 @@ def test_too_little_memory_ends_on_the_processor_and_the_result_says_so(case_fil
     assert "too little free memory" in result.to_json()["software"]["fallback_reason"]
 
 
-def test_another_word_is_one_sentence():
+def test_another_word_is_one_sentence(mvreg, case_file, tmp_path):
     with pytest.raises(InputError, match='device: found "mps", expected auto, cpu, cuda or cuda:N'):
         ComputeDevice("mps")
-
-
-def test_the_program_refuses_another_word(case_file, tmp_path):
-    done = subprocess.run(
-        [*MVREG, "register", case_file, "--device", "tpu", "--out", tmp_path / "out"],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = mvreg("register", case_file, "--device", "tpu", "--out", tmp_path / "out")
     assert done.returncode == 2 and 'device: found "tpu"' in done.stderr and not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_tracking_by_warp_follows_as_by_numba_and_says_so(tmp_path):
     case, tracks = write_moving_case(tmp_path, swing(3)), []
     for device in ("cpu", "warp-cpu"):
@@ -190,6 +149,7 @@ def test_tracking_by_warp_follows_as_by_numba_and_says_so(tmp_path):
     assert "Warp" not in tracks[0]["software"]["device"] and tracks[1]["software"]["device"].endswith("by NVIDIA Warp")
 
 
+@pytest.mark.slow
 def test_x_rays_of_another_simulator_end_within_a_fiftieth_of_a_millimetre_of_numba(shared_data):
     """Cut ends, round fields, scatter and noise: a case like the demo's."""
     case = Case.load(shared_data / "sim" / "pelvis-oblique-1")
@@ -198,6 +158,7 @@ def test_x_rays_of_another_simulator_end_within_a_fiftieth_of_a_millimetre_of_nu
     assert by_warp.errors.mtre_mm < 0.1 and by_warp.verdict == by_numba.verdict
 
 
+@pytest.mark.slow
 def test_an_evaluation_and_its_page_tell_the_device(case_file):
     evaluations = [
         evaluate([case_file], EvaluationSetup(starts=2, max_start_error_mm=8, device=device))

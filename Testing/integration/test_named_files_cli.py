@@ -41,6 +41,7 @@ def came_out(tmp_path, capfd, *arguments) -> str:
     return " ".join(found)
 
 
+@pytest.mark.slow
 def test_no_command_reads_another_file(case, tmp_path, capfd):
     target, folder = planted_file.plant(tmp_path / "elsewhere"), case.parent
     content, found, dice = json.loads(case.read_text()), [], random.Random(21)

@@ -31,6 +31,7 @@ def singles(shared_data):
     return rows
 
 
+@pytest.mark.slow
 def test_no_single_view_is_accepted(singles):
     assert len(singles) == 6
     for _, told, *_ in singles:
@@ -38,6 +39,7 @@ def test_no_single_view_is_accepted(singles):
         assert "Only one X-ray determines the pose: the depth along its beam is uncertain." in told.reasons
 
 
+@pytest.mark.slow
 def test_the_depth_is_within_its_interval(singles):
     held = [depth <= told.splits[0].depth_mm for _, told, depth, _ in singles]
     assert sum(held) >= 5, [(depth, told.splits[0].depth_mm) for _, told, depth, _ in singles]

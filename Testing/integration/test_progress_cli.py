@@ -37,6 +37,7 @@ def test_a_job_registers_and_shows_how_it_goes(case_file, tmp_path):
     assert told[-1].world_from_ct == job.result["world_from_ct"] and told[-1].cost > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["preparing", "case"])
 def test_a_cancelled_job_ends_soon_and_leaves_nothing(case_file, tmp_path, stage):
     """While it prepares, where no progress is told for long, and in the midst of registrations that tell none."""
@@ -49,6 +50,7 @@ def test_a_cancelled_job_ends_soon_and_leaves_nothing(case_file, tmp_path, stage
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refinement, stage", [("joint", "writing"), ("xvr", "xvr at")])
 def test_a_cancelled_registration_leaves_no_part_of_a_file(case_file, tmp_path, refinement, stage):
     if refinement != "joint":

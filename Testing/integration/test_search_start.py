@@ -6,25 +6,14 @@ import json
 
 import numpy as np
 import pytest
-from program import mtre_mm
+from program import changed, mtre_mm
 
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.pipeline import refine, refine_anywhere
+from MultiViewRegistrationLib.registration.pipeline import pose_difference, refine, refine_anywhere
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.schedule import Range
 from MultiViewRegistrationLib.studies import statistics as protocol
-
-
-def changed(case_file, folder, **changes):
-    """The case elsewhere, with other fields; None takes a field away."""
-    case = json.loads(case_file.read_text()) | changes
-    case = {key: value for key, value in case.items() if value is not None}
-    case["ct"] = str(case_file.parent / case["ct"])
-    for view in case["views"]:
-        view["image"] = str(case_file.parent / view["image"])
-    (folder / "case.json").write_text(json.dumps(case))
-    return folder / "case.json"
 
 
 def test_a_search_needs_no_start_and_tells_what_else_it_found(mvreg, case_file, tmp_path):
@@ -37,11 +26,6 @@ def test_a_search_needs_no_start_and_tells_what_else_it_found(mvreg, case_file, 
     assert result["start"]["range"] == {"rotation_deg": 20, "translation_mm": 30}
     assert result["alternative"] is None or result["alternative"]["evidence_ratio"] > 1.3
     assert done.stderr.count("warning") == 1 and "the search starts with the CT's axes along the world's" in done.stderr
-
-
-def test_a_given_start_is_asked_for_where_there_is_none(mvreg, case_file, tmp_path):
-    done = mvreg("register", changed(case_file, tmp_path, world_from_ct=None), "--out", tmp_path / "out")
-    assert done.returncode == 2 and "--start search" in done.stderr and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -61,45 +45,32 @@ def test_a_bad_search_is_refused_in_one_sentence(mvreg, case_file, tmp_path, arg
 
 
 def test_a_range_that_never_shows_the_ct_in_one_view_names_it(mvreg, case_file, tmp_path):
-    case = json.loads(case_file.read_text())
+    views = json.loads(changed(case_file, tmp_path).read_text())["views"]
     shift = np.eye(3)
     shift[0, 2] = 5000  # the second image is taken to lie far beside what it shows
-    case["views"][1]["projection_matrix"] = (shift @ case["views"][1]["projection_matrix"]).tolist()
-    done = mvreg(
-        "register",
-        changed(case_file, tmp_path, views=case["views"], world_from_ct=None),
-        "--start",
-        "search",
-        "--out",
-        tmp_path / "out",
-    )
-    assert (
-        done.returncode == 2 and "does view2 show enough of the CT" in done.stderr and not (tmp_path / "out").exists()
-    )
+    views[1]["projection_matrix"] = (shift @ views[1]["projection_matrix"]).tolist()
+    path = changed(case_file, tmp_path, views=views, world_from_ct=None)
+    done = mvreg("register", path, "--start", "search", "--out", tmp_path / "out")
+    assert done.returncode == 2 and "does view2 show enough of the CT" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_evaluate_searches_too(mvreg, case_file, tmp_path):
     page = tmp_path / "page.md"
+    command = ["evaluate", case_file, "--search", "20", "30", "--starts", "2", "--page", page, "--title", "Searches"]
     for append in ([], ["--append"]):
-        done = mvreg(
-            "evaluate",
-            case_file,
-            "--search",
-            "20",
-            "30",
-            "--starts",
-            "3",
-            "--page",
-            page,
-            "--title",
-            "Searches",
-            *append,
-        )
-        assert done.returncode == 0, done.stderr
-    assert page.read_text().count("# Searches") == 2 and "3 of 3 under 1 mm" in page.read_text()
+        assert mvreg(*command, *append).returncode == 0
+    assert page.read_text().count("# Searches") == 2 and "2 of 2 under 1 mm" in page.read_text()
 
 
-@pytest.mark.parametrize("name", ["pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires"])
+SLOW = pytest.mark.slow
+SIM = [
+    "pelvis-oblique-1",
+    *(pytest.param(f"pelvis-{name}", marks=SLOW) for name in ("lateral", "oblique-2", "three-views-wires")),
+]
+
+
+@pytest.mark.parametrize("name", SIM)
 def test_the_search_finds_pelves_of_another_simulator(shared_data, name):
     case = Case.load(shared_data / "sim" / name)
     anatomy, random = PreparedCT(case.ct), np.random.default_rng(11)
@@ -109,6 +80,7 @@ def test_the_search_finds_pelves_of_another_simulator(shared_data, name):
             assert metrics.mtre(found.world_from_ct, case.truth_world_from_ct, case.targets) < 0.2
 
 
+@SLOW
 @pytest.mark.parametrize("name", ["radius_0099", "ulna_0158"])
 def test_long_bones_are_not_lost_along_their_shaft(shared_data, name):
     case = Case.load(shared_data / "wrist" / f"{name}.json")
@@ -117,6 +89,5 @@ def test_long_bones_are_not_lost_along_their_shaft(shared_data, name):
     arrived = 0
     for seed, centre in enumerate(protocol.perturbed(expected, anatomy.centroid, 16, 16, 3, 5)):
         pose = refine_anywhere(anatomy, case.views, centre, Range(16, 16), seed=seed).world_from_ct
-        away = metrics.geodesics(pose, expected, anatomy.centroid, 30.0)
-        arrived += away.translation_mm < 0.5
+        arrived += pose_difference(pose, expected, anatomy.centroid)[0] < 0.5
     assert arrived >= 2

@@ -31,6 +31,7 @@ def subject(tmp_path_factory):
     return Subject(write_bony_ct(tmp_path_factory.mktemp("bony") / "phantom.nii.gz"), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["given", "search"])
 def test_a_bone_that_moved_among_its_neighbours_is_found(subject, start):
     case = simulated(Trial(3, Condition("neighbours", "bone", nuisances=("neighbours",)), 0, 1, 0), subject, 0, 0).case
@@ -63,7 +64,7 @@ def of_one_bone(folder, poses):
     return FrameSequence.of_images(path)
 
 
-@pytest.mark.parametrize("pace", ["thorough", "quick"])
+@pytest.mark.parametrize("pace", [pytest.param("thorough", marks=pytest.mark.slow), "quick"])
 def test_frames_after_one_that_was_registered_before_the_rest_are_followed_before_it(tmp_path, pace):
     sequence = of_one_bone(tmp_path, swing(4))
     found = list(follow(sequence, PreparedCT(sequence.first.ct), pace=pace))
@@ -73,6 +74,7 @@ def test_frames_after_one_that_was_registered_before_the_rest_are_followed_befor
         assert phantom.error_mm(each.background.world_from_ct, pose) < 0.3
 
 
+@pytest.mark.slow
 def test_a_frame_in_which_the_rest_is_lost_is_lost_and_the_next_one_is_not(tmp_path):
     poses = swing(4)
     poses[2] = phantom.off(poses[2], [0, 0, 0], [0, 0, 400])

@@ -59,6 +59,7 @@ def test_without_tools_nothing_is_left_out(sample, anatomy):
     assert left_out(anatomy, sample.views, sample.truth_world_from_ct) is None
 
 
+@pytest.mark.slow
 def test_tools_cost_little(sample, anatomy, monkeypatch):
     def error(views):
         found = pipeline.refine(anatomy, views, sample.truth_world_from_ct)

@@ -158,6 +158,7 @@ def test_what_stops_it_keeps_the_frames_that_are_done(mvreg, moving, tmp_path, m
     assert len((tmp_path / "track.tra").read_text().splitlines()) == COUNT
 
 
+@pytest.mark.slow
 def test_a_process_that_is_interrupted_leaves_whole_files_or_none(moving, tmp_path):
     for delay in (1.0, 2.5):
         out = tmp_path / f"out{delay}"

@@ -13,6 +13,7 @@ from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
 from MultiViewRegistrationLib.studies import statistics as protocol
 from MultiViewRegistrationLib.studies.motion_check import check_motion
 
+pytestmark = pytest.mark.slow
 STARTS = 4
 
 
@@ -28,7 +29,7 @@ def registered(shared_data):
     return found
 
 
-@pytest.mark.parametrize("name", ["radius_0002", "radius_0099", "radius_0158", "ulna_0099", "ulna_0158"])
+@pytest.mark.parametrize("name", ["radius_0002", "radius_0158", "ulna_0099"])
 def test_starts_8_degrees_and_8_mm_off_lead_to_one_pose(registered, name):
     case, anatomy, pose = registered[name]
     starts = protocol.perturbed(pose, anatomy.centroid, 8.0, 8.0, STARTS, seed=11)
@@ -44,6 +45,9 @@ def test_the_poses_predict_the_motion_that_is_tracked_in_the_images(registered, 
     assert motion.patches >= 30
     assert np.hypot(*motion.tracked_px) > 5
     assert np.hypot(*motion.error_px) < 0.5
+    wrong = other.copy()
+    wrong[:3, 3] += [0.5, -0.5, 0.5]
+    assert np.hypot(*check_motion(first.ct, first.views[1], second.views[1], pose, wrong).error_px) > 1
 
 
 def test_a_bone_is_followed_through_the_instants_to_the_poses_that_their_own_starts_lead_to(registered):
@@ -63,11 +67,3 @@ def test_a_bone_is_followed_through_the_instants_to_the_poses_that_their_own_sta
             ).share
             == 1.0
         )
-
-
-def test_wrong_poses_do_not_predict_the_motion(registered):
-    first, anatomy, pose = registered["radius_0099"]
-    second, _, other = registered["radius_0158"]
-    wrong = other.copy()
-    wrong[:3, 3] += [0.5, -0.5, 0.5]
-    assert np.hypot(*check_motion(first.ct, first.views[1], second.views[1], pose, wrong).error_px) > 1

@@ -20,7 +20,7 @@ from types import CodeType, FrameType
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from speed import SIM, command_line
+from speed import SIM
 
 PACKAGE = "MultiViewRegistrationLib"
 INLINE = ("<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>", "<module>", "<lambda>")
@@ -39,7 +39,8 @@ def main() -> int:
     options = parser.parse_args()
     tree = options.tree.resolve()
     sys.path.insert(0, str(tree / "MultiViewRegistration"))
-    program = command_line(tree)
+    from MultiViewRegistrationLib.cli.main import main as program
+
     more = [word for each in options.options for word in f"--{each}".split("=", 1)]
     counts = Trail(tree / "MultiViewRegistration" / PACKAGE)
     with tempfile.TemporaryDirectory() as folder, counts.counting(), contextlib.redirect_stdout(io.StringIO()):

@@ -17,7 +17,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(Path(__file__).parent))
 
-import recorded  # noqa: E402
 from record_cases import CASES  # noqa: E402
 from recorded import RECORD, fingerprint, outcome  # noqa: E402
 
@@ -28,8 +27,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=RECORD, help="the record (default: %(default)s)")
     parser.add_argument("--tree", type=Path, default=ROOT, help="a checkout with the program (default: this one)")
     options = parser.parse_args()
-    recorded.ROOT = options.tree.resolve()
-    sys.path.insert(0, str(recorded.ROOT / "MultiViewRegistration"))
+    sys.path.insert(0, str(options.tree.resolve() / "MultiViewRegistration"))
     if unknown := sorted(set(options.cases) - set(CASES)):
         parser.error(f"no case is called {', '.join(unknown)}")
     made = {}

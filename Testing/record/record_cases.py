@@ -20,26 +20,20 @@ REGISTER = ["register", "case.json", "--out", "out"]
 
 @dataclass(frozen=True)
 class RecordCase:
-    """make: takes a folder; returns commands as lists of words.   needs: a file or folder of the shared data.
-
-    slow: left to the slow half, for its time or because a quick case is much alike.
-    """
+    """make: takes a folder; returns commands as lists of words.   needs: a file or folder of the shared data."""
 
     name: str
     make: Callable[[Path], list[list[str]]]
     needs: Path | None = None
-    slow: bool = False
 
 
 CASES: dict[str, RecordCase] = {}
 
 
-def case(function=None, **more):
+def case(function):
     """Puts a function among the cases."""
-    if function is None:
-        return lambda each: case(each, **more)
     name = function.__name__.replace("_", "-")
-    CASES[name] = RecordCase(name, function, **more)
+    CASES[name] = RecordCase(name, function)
     return function
 
 
@@ -112,7 +106,7 @@ def uncalibrated_view(folder):
     return [REGISTER]
 
 
-@case(slow=True)
+@case
 def uncalibrated_third_view(folder):
     content = write_body(folder, (CArm(), CArm(90), CArm(45, 10)), geometry="camera")
     save(folder, off_camera(content, 2, rotation_sd_deg=None, translation_sd_mm=None))
@@ -125,13 +119,13 @@ def camera_known_to_one_degree(folder):
     return [REGISTER]
 
 
-@case(slow=True)
+@case
 def camera_off_and_said_to_be_exact(folder):
     save(folder, off_camera(write_body(folder, geometry="camera")))
-    return [[*REGISTER, "--causes"]]
+    return [[*REGISTER, "--diagnose"]]
 
 
-@case(slow=True)
+@case
 def angles_free_about_one_isocentre(folder):
     content = write_body(folder, geometry="c_arm")
     content["views"][1]["c_arm"]["rao_lao_deg"] += 2
@@ -149,7 +143,7 @@ def principal_point_unknown(folder):
     return [REGISTER]
 
 
-@case(slow=True)
+@case
 def source_to_detector_unknown(folder):
     content = write_body(folder, geometry="c_arm")
     for view in content["views"]:
@@ -158,7 +152,7 @@ def source_to_detector_unknown(folder):
     return [REGISTER]
 
 
-@case(slow=True)
+@case
 def distorted(folder):
     content = write_body(folder, geometry="camera")
     content["views"][0]["distortion"] = [0.4, 0.1, 0.002, -0.001]
@@ -189,14 +183,14 @@ def structure_moved_among_the_rest(folder):
     return [REGISTER]
 
 
-@case(slow=True)
+@case
 def structure_by_search(folder):
     content = with_mask(folder, write_body(folder, structure_at=MOVED)) | {"truth": {"world_from_ct": MOVED.tolist()}}
     save(folder, content)
     return [[*REGISTER, "--start", "search", "--range", "10", "15"]]
 
 
-@case(slow=True)
+@case
 def search_of_another_seed(folder):
     save(folder, write_body(folder))
     return [[*REGISTER, "--start", "search", "--range", "25", "20", "--seed", "5"]]
@@ -208,20 +202,20 @@ def search_with_one_view(folder):
     return [[*REGISTER, "--start", "search"]]
 
 
-@case(slow=True)
+@case
 def search_with_an_uncertain_camera(folder):
     content = off_camera(write_body(folder, geometry="camera"), rotation_sd_deg=1, translation_sd_mm=3)
     save(folder, content | {"search": {"rotation_deg": 10, "translation_mm": 15}})
     return [[*REGISTER, "--start", "search"]]
 
 
-@case(slow=True)
+@case
 def auto_start_without_a_regressor(folder):
     save(folder, write_body(folder) | {"search": {"rotation_deg": 15, "translation_mm": 20}})
     return [[*REGISTER, "--start", "auto"]]
 
 
-@case(slow=True)
+@case
 def by_landmarks_of_slicer(folder):
     placed = landmarks(body.TWO_VIEWS)
     rows = [f"{n},{','.join(map(str, each['ct']))},0,0,0,1,1,1,0,{each['name']},," for n, each in enumerate(placed)]
@@ -248,7 +242,7 @@ def start_pose_of_itk(folder):
     return [[*REGISTER, "--start-pose", "start.tfm", "--frame", "lps", "--direction", "resampling"]]
 
 
-@case(slow=True)
+@case
 def start_pose_as_text_in_ras(folder):
     save(folder, write_body(folder))
     flip = np.diag([-1.0, -1, 1, 1])
@@ -256,13 +250,13 @@ def start_pose_as_text_in_ras(folder):
     return [[*REGISTER, "--start-pose", "start.txt", "--frame", "ras", "--direction", "forward"]]
 
 
-@case(slow=True)
+@case
 def start_60_mm_away(folder):
     save(folder, write_body(folder) | {"world_from_ct": (body.pose([25, 0, 10], [40, 30, -30]) @ body.TRUTH).tolist()})
-    return [[*REGISTER, "--causes"]]
+    return [[*REGISTER, "--diagnose"]]
 
 
-@case(slow=True)
+@case
 def view_mask(folder):
     content = write_body(folder)
     image, mask = body.xray(CArm()), np.full((128, 128), 255, np.uint8)
@@ -274,14 +268,14 @@ def view_mask(folder):
     return [REGISTER]
 
 
-@case(slow=True)
+@case
 def metal_without_a_mask(folder):
     content = write_body(folder)
     image = body.xray(CArm())
     image[40:60, 70:90] = 900
     body.write_image(folder / "view1.mha", image, [1.25, 1.25])
     save(folder, content)
-    return [[*REGISTER, "--causes"]]
+    return [[*REGISTER, "--diagnose"]]
 
 
 @case
@@ -296,7 +290,7 @@ def logarithmic(folder):
     return [REGISTER, ["register", "auto.json", "--out", "auto"]]
 
 
-@case(slow=True)
+@case
 def nifti_png_tiff(folder):
     content = write_body(folder, ct="ct.nii.gz", image="{}.tif")
     body.write_image(folder / "view2.png", (body.xray(CArm(90), number=1) >> 8).astype(np.uint8))
@@ -319,7 +313,7 @@ def turned_nrrd_cut_off_at_its_ends(folder):
     return [REGISTER]
 
 
-@case(slow=True)
+@case
 def coarse_voxels(folder):
     content = write_body(folder)
     image = sitk.GetImageFromArray(body.ct_values()[::2, :, :])
@@ -330,7 +324,7 @@ def coarse_voxels(folder):
     return [REGISTER]
 
 
-@case(slow=True)
+@case
 def relative_intensities(folder):
     content = write_body(folder)
     body.write_ct(folder / "ct.mha", np.clip(body.ct_values().astype(int) - 200, 0, None).astype(np.uint16))
@@ -393,7 +387,7 @@ def dicom_files(folder):
     write_dicom_body(folder)
     return [
         REGISTER,
-        ["export", "out", "--as", "dicom", "drr", "--identity", "--case", "case.json", "--out", "of-patient"],
+        "export out --as dicom drr --identity --case case.json --out of-patient".split(),
     ]  # fmt: skip
 
 
@@ -406,8 +400,8 @@ def one_frame_of_several(folder):
     return [REGISTER]
 
 
-# Faults put in. The search for their causes is cut short by a clock unless --causes asks for all of it, and with it the verdict may
-# change: without --causes these are not the same twice.
+# Faults put in. The search for their causes is cut short by a clock unless --diagnose asks for all of it, and with it the verdict may
+# change: without --diagnose these are not the same twice.
 
 
 @case
@@ -415,24 +409,24 @@ def fault_image_mirrored(folder):
     content = write_body(folder)
     body.write_image(folder / "view2.mha", np.ascontiguousarray(body.xray(CArm(90), number=1)[:, ::-1]))
     save(folder, content)
-    return [[*REGISTER, "--causes"]]
+    return [[*REGISTER, "--diagnose"]]
 
 
-@case(slow=True)
+@case
 def fault_images_exchanged(folder):
     content = write_body(folder, (CArm(), CArm(70, 10)))
     first, second = content["views"]
     first["image"], second["image"] = second["image"], first["image"]
     save(folder, content)
-    return [[*REGISTER, "--causes"]]
+    return [[*REGISTER, "--diagnose"]]
 
 
-@case(slow=True)
+@case
 def fault_image_upside_down(folder):
     content = write_body(folder)
     body.write_image(folder / "view1.mha", np.ascontiguousarray(body.xray(CArm())[::-1, ::-1]))
     save(folder, content)
-    return [[*REGISTER, "--causes"]]
+    return [[*REGISTER, "--diagnose"]]
 
 
 def wrong_reading(**changes):
@@ -445,7 +439,7 @@ def wrong_reading(**changes):
                 if key != "views":
                     view["c_arm"][key] = change(view["c_arm"][key])
         save(folder, content)
-        return [[*REGISTER, "--causes"]]
+        return [[*REGISTER, "--diagnose"]]
 
     return make
 
@@ -457,31 +451,31 @@ for name, changes in {
     "fault-sign-of-the-angle": {"views": slice(1, None), "rao_lao_deg": lambda x: -x},
     "fault-said-to-be-mirrored": {"mirrored": lambda x: not x},
 }.items():
-    CASES[name] = RecordCase(name, wrong_reading(**changes), slow=True)
+    CASES[name] = RecordCase(name, wrong_reading(**changes))
 
 
-@case(slow=True)
+@case
 def fault_other_patient(folder):
     save(folder, write_body(folder, ellipsoids=body.OTHER))
-    return [[*REGISTER, "--causes"], ["export", "out", "--as", "tfm", "--out", "refused"],
-            ["export", "out", "--as", "tfm", "txt", "--direction", "forward", "--override", "--out", "all-the-same"]]  # fmt: skip
+    return [[*REGISTER, "--diagnose"], "export out --as tfm --out refused".split(),
+            "export out --as tfm txt --direction forward --override --out all-the-same".split()]  # fmt: skip
 
 
-@case(slow=True)
+@case
 def fault_one_image_of_another_patient(folder):
     content = write_body(folder)
     body.write_image(folder / "view2.mha", body.xray(CArm(90), ellipsoids=body.OTHER))
     save(folder, content)
-    return [[*REGISTER, "--causes"]]
+    return [[*REGISTER, "--diagnose"]]
 
 
-@case(slow=True)
+@case
 def fault_bright_and_dark_exchanged(folder):
     content = write_body(folder)
     for number, c_arm in enumerate(body.TWO_VIEWS):
         body.write_image(folder / f"view{number + 1}.mha", 60000 - body.xray(c_arm, number=number))
     save(folder, content)
-    return [[*REGISTER, "--causes"]]
+    return [[*REGISTER, "--diagnose"]]
 
 
 @case
@@ -489,7 +483,7 @@ def fault_blank_image(folder):
     content = write_body(folder)
     body.write_image(folder / "view2.mha", np.full((128, 128), 700, np.uint16))
     save(folder, content)
-    return [[*REGISTER, "--causes"]]
+    return [[*REGISTER, "--diagnose"]]
 
 
 # What is refused: exit code 2, one line, and no file.
@@ -529,7 +523,7 @@ def refused_cases(folder):
     start = {"few-landmarks": ["--start", "landmarks"]}
     return [
         ["register", f"{name}.json", *start.get(name, []), "--out", "out"] for name in (*wrong, "broken", "nowhere")
-    ] + [["register", "scaled.json", "--start", "search", "--range", "200", "10", "--out", "out"]]
+    ] + ["register scaled.json --start search --range 200 10 --out out".split()]
 
 
 @case
@@ -537,7 +531,7 @@ def tracked(folder):
     moving(folder)
     return [
         ["track", "case.json", "--out", "out"],
-        ["track", "case.json", "--pace", "quick", "--out", "quick"],
+        "track case.json --pace quick --out quick".split(),
     ]
 
 
@@ -558,21 +552,8 @@ def exported(folder):
     save(folder, write_body(folder) | {"reference_from_world": body.pose([5, 10, 15], [40, 50, 60]).tolist()})
     return [
         REGISTER,
-        ["export", "out", "--as", "all", "--case", "case.json", "--out", "all"],
-        [
-            "export",
-            "out",
-            "--as",
-            "resampled-ct",
-            "drr",
-            "cameras",
-            "--volume",
-            "mha",
-            "--case",
-            "case.json",
-            "--out",
-            "seen",
-        ],
+        "export out --as all --case case.json --out all".split(),
+        "export out --as resampled-ct drr cameras --volume mha --case case.json --out seen".split(),
     ]
 
 
@@ -580,10 +561,10 @@ def exported(folder):
 def evaluated(folder):
     save(folder, write_body(folder))
     (folder / "page").mkdir()
-    return [["evaluate", "case.json", "--starts", "4", "--json", "--page", "page/page.md"]]
+    return ["evaluate case.json --starts 4 --json --page page/page.md".split()]
 
 
-@case(slow=True)
+@case
 def evaluated_otherwise(folder):
     """By a search, without a truth, and two cases together."""
     content = write_body(folder)
@@ -592,14 +573,14 @@ def evaluated_otherwise(folder):
         views = [view | {"image": f"../{view['image']}"} for view in more.pop("views", content["views"])]
         save(folder / name, content | {"ct": "../ct.mha", "views": views} | more)
     return [
-        ["evaluate", "one", "--search", "15", "20", "--starts", "2", "--json"],
-        ["evaluate", "three", "--off", "5", "5", "--starts", "3", "--seed", "4", "--json"],
-        ["evaluate", "one", "two", "--starts", "2", "--reach", "12", "--json"],
+        "evaluate one --search 15 20 --starts 2 --json".split(),
+        "evaluate three --perturb 5 5 --starts 3 --seed 4 --json".split(),
+        "evaluate one two --starts 2 --max-start-error 12 --json".split(),
         ["evaluate", "nowhere", "--json"],
     ]
 
 
-@case(slow=True)
+@case
 def tracked_in_other_ways(folder):
     """By a case for each frame, by lists of images, one structure; and how one track moves against another."""
     content = moving(folder)
@@ -618,48 +599,22 @@ def tracked_in_other_ways(folder):
     save(folder, content | {"mask": "mask.mha"}, "structure.json")
     images = [word for name, files in lists.items() for word in ("--images", name, *files)]
     return [
-        ["track", "frame0", "frame1", "frame2", "--pace", "quick", "--out", "cases"],
+        "track frame0 frame1 frame2 --pace quick --out cases".split(),
         ["track", "case.json", *images, "--start", "search", "--pace", "quick", "--overlays", "--out", "lists"],
-        ["track", "structure.json", "--pace", "quick", "--tra-unit", "cm", "--out", "structure"],
-        ["motion", "lists/track.json", "cases/track.json", "--out", "motion"],
+        "track structure.json --pace quick --tra-unit cm --out structure".split(),
+        "motion lists/track.json cases/track.json --out motion".split(),
         ["track", "frame0", "--out", "refused"],
     ]
 
 
-@case(slow=True)
+@case
 def exported_with_a_mask(folder):
     save(folder, with_mask(folder, write_body(folder)))
     return [
         REGISTER,
-        [
-            "export",
-            "out",
-            "--as",
-            "resampled-mask",
-            "resampled-ct",
-            "--volume",
-            "nrrd",
-            "--case",
-            "case.json",
-            "--override",
-            "--out",
-            "volumes",
-        ],
-        [
-            "export",
-            "out",
-            "--as",
-            "npy",
-            "json",
-            "--frame",
-            "ras",
-            "--direction",
-            "resampling",
-            "--override",
-            "--out",
-            "matrices",
-        ],
-        ["export", "out", "--as", "dicom", "--direction", "resampling", "--override", "--out", "refused"],
+        "export out --as resampled-mask resampled-ct --volume nrrd --case case.json --override --out volumes".split(),
+        "export out --as npy json --frame ras --direction resampling --override --out matrices".split(),
+        "export out --as dicom --direction resampling --override --out refused".split(),
         ["render", "case.json", "--out", "drawn"],
     ]
 
@@ -668,14 +623,12 @@ def exported_with_a_mask(folder):
 # a regressor that is trained on the way is as good as the minutes of the clock allow.
 
 
-def shared(name: str, case: Path, *more: str, slow: bool = False) -> None:
-    CASES[name] = RecordCase(
-        name, lambda folder: [["register", str(case), *more, "--out", "out"]], needs=case, slow=slow
-    )
+def shared(name: str, case: Path, *more: str) -> None:
+    CASES[name] = RecordCase(name, lambda folder: [["register", str(case), *more, "--out", "out"]], needs=case)
 
 
 for name in ("pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires"):
     shared(name, SHARED / "sim" / name)
-    shared(f"{name}-by-search", SHARED / "sim" / name, "--start", "search", slow=True)
+    shared(f"{name}-by-search", SHARED / "sim" / name, "--start", "search")
 for name in ("radius_0099", "ulna_0158", "metacarpal3_0002"):
-    shared(f"wrist-{name}", SHARED / "wrist" / f"{name}.json", "--causes", slow=True)
+    shared(f"wrist-{name}", SHARED / "wrist" / f"{name}.json", "--diagnose")

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import functools
-import importlib
 import io
 import json
 import os
 import platform
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-ROOT = Path(__file__).resolve().parents[2]
 RECORD = Path(__file__).with_name("record.json")
-#: Options and fields that this record was made with, and what they may be called by now.
-RENAMED = {
-    "--causes": "--diagnose", "--off": "--perturb", "--reach": "--max-start-error", "wrong_probability": "failure_probability",
-}  # fmt: skip
 #: Of processors, what decides how compiled code rounds.
 FLAGS = ("avx2", "fma", "avx512f")
 
@@ -41,43 +34,26 @@ def fingerprint() -> dict:
     }  # fmt: skip
 
 
-@functools.cache
-def program() -> Callable[[list[str]], int]:
-    """The function that `mvreg` calls, by pyproject.toml: modules move."""
-    module, function = re.search(
-        r'^mvreg = "([\w.]+):(\w+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M
-    ).groups()
-    return getattr(importlib.import_module(module), function)
-
-
 def mvreg(*arguments: str) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of the program, run in this process."""
+    from MultiViewRegistrationLib.cli.main import main  # of the tree that `make_record` names
+
     out, err = io.StringIO(), io.StringIO()
     with warnings.catch_warnings(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         warnings.resetwarnings()  # to what Python begins with, not pytest
         for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
             warnings.simplefilter("ignore", kind)
         try:
-            status = program()(list(arguments))
+            status = main(list(arguments))
         except SystemExit as end:  # of the parser
             status = end.code
     return status, out.getvalue(), err.getvalue()
 
 
-@functools.cache
-def _help(command: str) -> str:
-    return mvreg(command, "--help")[1]
-
-
-def by_its_name(command: str, option: str) -> str:
-    """An option as the program calls it now."""
-    return RENAMED[option] if option in RENAMED and not re.search(rf"{option}\b", _help(command)) else option
-
-
 def outcome(folder: Path, commands: list[list[str]]) -> list[dict]:
     """What came of each command, one after the other in a folder."""
     with _in_folder(folder):
-        return [_outcome(folder, command, [by_its_name(command, word) for word in more]) for command, *more in commands]
+        return [_outcome(folder, command, more) for command, *more in commands]
 
 
 def _outcome(folder: Path, command: str, arguments: list[str]) -> dict:
@@ -104,16 +80,11 @@ def _outcome(folder: Path, command: str, arguments: list[str]) -> dict:
     return told
 
 
-def field(content: dict, name: str):
-    """A field by the name that it had, or has now."""
-    return content[name if name in content else RENAMED[name]]
-
-
 def _of_result(result: dict) -> dict:
     # The sentences are free to change, and the identifiers of frames and the seconds are new each time.
     return {
         "world_from_ct": result["world_from_ct"], "verdict": result["verdict"], "has reasons": bool(result["reasons"]),
-        "failure_probability": field(result["uncertainty"] or {"wrong_probability": None}, "wrong_probability"),
+        "failure_probability": (result["uncertainty"] or {"failure_probability": None})["failure_probability"],
         "predicted_tre_mm": result["predicted_tre_mm"], "errors": result.get("errors"),
         "similarity": [view["similarity"] for view in result["views"]],
         "camera_from_world": [view["camera_from_world"] for view in result["views"]],

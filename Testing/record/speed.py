@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import io
 import json
 import os
@@ -157,9 +156,10 @@ class Worker:
 
 def work(tree: Path) -> int:
     """In a worker: a case for each line of stdin, its seconds as a line of stdout."""
-    program = command_line(tree)
-    if not Path(sys.modules[program.__module__].__file__).resolve().is_relative_to(tree):
-        raise SystemExit(f"speed.py: {program.__module__} is not that of {tree}")
+    from MultiViewRegistrationLib.cli import main as program
+
+    if not Path(program.__file__).resolve().is_relative_to(tree):
+        raise SystemExit(f"speed.py: {program.__name__} is not that of {tree}")
     for line in sys.stdin:
         if line.strip() == "end":
             import resource
@@ -175,21 +175,13 @@ def work(tree: Path) -> int:
             contextlib.redirect_stderr(io.StringIO()),
         ):
             begun = time.perf_counter()
-            status = program(["register", line.strip(), "--out", f"{folder}/out"])
+            status = program.main(["register", line.strip(), "--out", f"{folder}/out"])
             command = time.perf_counter() - begun
             seconds = json.loads(Path(folder, "out", "result.json").read_text())["seconds"]
         if status != 0:
             raise SystemExit(f"speed.py: mvreg register {line.strip()} ended with {status}")
         print(json.dumps({"command": command, "registration": seconds["total"] - seconds["load"]}), flush=True)
     return 0
-
-
-def command_line(tree: Path):
-    """The function that a tree's `mvreg` calls, by its pyproject.toml: modules move."""
-    module, function = re.search(
-        r'^mvreg = "([\w.]+):(\w+)"', (tree / "pyproject.toml").read_text(encoding="utf-8"), re.M
-    ).groups()
-    return getattr(importlib.import_module(module), function)
 
 
 def commit(tree: Path) -> str:

@@ -14,6 +14,17 @@ import pytest
 from record_cases import CASES
 from recorded import RECORD, differences, fingerprint, outcome
 
+#: What the fast tests run; the others are slow, or much like one of these.
+FAST = {
+    "two-views",
+    "one-view",
+    "by-landmarks",
+    "structure",
+    "refused-cases",
+    "tracked",
+    "exported",
+    "pelvis-oblique-1",
+}
 #: mm of a pose, and of other numbers their own unit; of numbers above 1 relative to them.
 SAME, LOOSE = 1e-9, 1e-3
 
@@ -25,7 +36,7 @@ def record():
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(each.name, marks=[pytest.mark.slow] if each.slow else []) for each in CASES.values()],
+    [pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow]) for name in CASES],
 )
 def test_nothing_has_changed(name, record, tmp_path):
     case = CASES[name]

@@ -1,56 +1,43 @@
-"""The four losses: 0 at the perfect answer, their formulas by numpy, gradients, descent, symmetry, and what one view cannot see."""
+"""The four losses: 0 at the perfect answer, their formulas by numpy, gradients, descent, and what one view cannot see."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+import reference_renderer
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from phantom import TRUE_POSE, make_ct
+from phantom import TRUE_POSE
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import attenuation
-from MultiViewRegistrationLib.rendering.drr import render
-
-torch = pytest.importorskip("torch", reason="the regressor needs torch: pip install torch")
-import reference_renderer  # noqa: E402
-
-from MultiViewRegistrationLib.regressor import se3  # noqa: E402
-from MultiViewRegistrationLib.regressor.loss import (  # noqa: E402
+from MultiViewRegistrationLib.regressor import se3
+from MultiViewRegistrationLib.regressor.loss import (
     PRESETS,
     PoseAndImageLoss,
-    Weights,
     image_loss,
     in_cameras,
     pose_loss,
     through,
 )
+from MultiViewRegistrationLib.rendering.drr import render
 
 NAMES = ("pose", "image", "cross_pose", "cross_image")
-ALL = Weights(1.0, 1.0, 1.0, 1.0)
+ALL = dict.fromkeys(NAMES, 1.0)
+ONLY_POSES = {"pose": 1.0, "cross_pose": 1.0}
 RADIUS = 700.0
 shifts = st.tuples(*3 * [st.floats(-300, 300)]).map(np.array)
 turns = st.tuples(*3 * [st.floats(-1.5, 1.5)]).map(np.array)
 poses = st.builds(lambda w, v: torch.from_numpy(rigid.exp_se3(np.concatenate([w, v]))), turns, shifts)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small images are no work for several threads, which only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
-def volume():
-    return attenuation(make_ct()).pooled((2, 2, 2))
+def volume(ct):
+    return attenuation(ct).pooled((2, 2, 2))
 
 
 def c_arm(primary_deg, secondary_deg=0.0, pixels=32):
@@ -78,34 +65,29 @@ def truth(cameras=CAMERAS, count=1):
 
 def xrays_of(volume, cameras=CAMERAS, gain=1.0, offset=0.0):
     """(1, views, rows, columns): by the renderer that knows no gradient."""
-    return torch.from_numpy(
-        gain * np.stack([render(volume, camera, TRUE_POSE).image for camera in cameras])[None] + np.float32(offset)
-    )
+    images = np.stack([render(volume, camera, TRUE_POSE).image for camera in cameras])
+    return torch.from_numpy(gain * images[None] + np.float32(offset))
 
 
 def off(twists, cameras=CAMERAS):
-    """The truth, each view's prediction off by a twist (views, 6) of the CT about itself, with a gradient by the twists."""
-    return truth(cameras) @ se3.exp(twists)
+    """The truth, each view's prediction off by a turn and a shift (views, 6) of the CT about itself, with a gradient by these."""
+    return truth(cameras) @ se3.pose(se3.exp_so3(twists[:, :3]), twists[:, 3:])
 
 
 def some_twists(scale=1.0, views=2, seed=3):
     return torch.from_numpy(scale * np.random.default_rng(seed).normal(size=(views, 6)) * [0.05, 0.05, 0.05, 4, 4, 4])
 
 
-def test_all_four_are_0_at_the_perfect_answer_whatever_the_gain(volume):
-    terms = losses(volume).terms(truth(), truth(), xrays_of(volume, gain=1.3, offset=0.4))
+def test_all_are_0_at_the_perfect_answer_and_above_as_soon_as_a_view_is_wrong(volume):
+    xrays = xrays_of(volume, gain=1.3, offset=0.4)
+    terms = losses(volume).terms(truth(), truth(), xrays)
     assert tuple(terms) == NAMES
     for name, term in terms.items():
         assert term.shape == (1,) and abs(term.item()) < 1e-5, name
-
-
-def test_each_is_above_0_as_soon_as_a_view_is_wrong(volume):
-    xrays = xrays_of(volume)
     for view in (0, 1):
         twists = some_twists()
         twists[1 - view] = 0
-        for name, term in losses(volume).terms(off(twists), truth(), xrays).items():
-            assert term.item() > 1e-3, name
+        assert min(term.item() for term in losses(volume).terms(off(twists), truth(), xrays).values()) > 1e-3
 
 
 def own_formula(camera_b, predicted_b, camera_a, true_a, xray_a, volume):
@@ -113,89 +95,59 @@ def own_formula(camera_b, predicted_b, camera_a, true_a, xray_a, volume):
     predicted = camera_a.camera_from_world @ camera_b.world_from_camera @ predicted_b
     isocentre = rigid.from_rotation_translation(np.eye(3), [0, 0, RADIUS])
     a, b = (rigid.inverse(pose) @ isocentre for pose in (predicted, true_a))
-    pose = np.linalg.norm(rigid.log_se3(rigid.inverse(a) @ b), axis=-1) + rigid.geodesic_distance(a, b, RADIUS)
+    pose = np.linalg.norm(rigid.log_se3(rigid.inverse(a) @ b)) + rigid.geodesic_distance(a, b, RADIUS)
     drr = render(volume, camera_a, camera_a.world_from_camera @ predicted).image
     return pose, 1 - np.corrcoef(xray_a.ravel(), drr.ravel())[0, 1]
 
 
-@pytest.mark.parametrize("cameras", [CAMERAS, [*CAMERAS, c_arm(-40, -10)]], ids=["two views", "three views"])
+@pytest.mark.parametrize("cameras", [CAMERAS[:1], CAMERAS, [*CAMERAS, c_arm(-40, -10)]], ids=lambda some: len(some))
 def test_their_formulas_by_numpy(volume, cameras):
-    predicted, true, xrays = (
-        off(some_twists(views=len(cameras)), cameras),
-        truth(cameras),
-        xrays_of(volume, cameras, 0.8, 0.1),
-    )
+    predicted, true = off(some_twists(views=len(cameras)), cameras), truth(cameras)
+    xrays, n = xrays_of(volume, cameras, 0.8, 0.1), range(len(cameras))
+    of_a = [(cameras[a], true[0, a].numpy(), xrays[0, a].numpy()) for a in n]
     table = np.array(
-        [
-            [
-                own_formula(
-                    cameras[b], predicted[0, b].numpy(), cameras[a], true[0, a].numpy(), xrays[0, a].numpy(), volume
-                )
-                for b in range(len(cameras))
-            ]
-            for a in range(len(cameras))
-        ]
+        [[own_formula(cameras[b], predicted[0, b].numpy(), *of_a[a], volume) for b in n] for a in n]
     )  # (a, b, 2)
     own = np.eye(len(cameras), dtype=bool)
-    expected = [*table[own].mean(0), *table[~own].mean(0)]
+    expected = dict(zip(NAMES, [*table[own].mean(0), *(table[~own].mean(0) if len(cameras) > 1 else [])]))
     terms = losses(volume, cameras=cameras).terms(predicted, true, xrays)
-    np.testing.assert_allclose([terms[name].item() for name in NAMES], expected, rtol=1e-5, atol=1e-6)
+    assert {name: term.item() for name, term in terms.items()} == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    if len(cameras) == 2:  # cui2025: a quarter of the sum over four
+        total = (0.25 * table[..., 1] + 0.0025 * table[..., 0]).sum()
+        assert losses(volume, PRESETS["cui2025"])(predicted, true, xrays).item() == pytest.approx(total, rel=1e-5)
+    if len(cameras) == 1:
+        total = table[0, 0, 1] + 0.01 * table[0, 0, 0]
+        of_one = losses(volume, PRESETS["diffpose"], cameras)
+        assert of_one(predicted, true, xrays).item() == pytest.approx(total, rel=1e-5)
 
 
-def test_cui2025_is_a_quarter_of_the_sum_over_four(volume):
-    predicted, true, xrays = off(some_twists()), truth(), xrays_of(volume)
-    expected = 0
-    for a, b in ((0, 0), (1, 1), (0, 1), (1, 0)):
-        pose, image = own_formula(
-            CAMERAS[b], predicted[0, b].numpy(), CAMERAS[a], true[0, a].numpy(), xrays[0, a].numpy(), volume
-        )
-        expected += 0.25 * (image + 0.01 * pose)
-    assert losses(volume, PRESETS["cui2025"])(predicted, true, xrays).item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_diffpose_is_one_view_by_itself(volume):
-    camera = CAMERAS[:1]
-    predicted, true, xrays = off(some_twists(views=1), camera), truth(camera), xrays_of(volume, camera)
-    pose, image = own_formula(
-        camera[0], predicted[0, 0].numpy(), camera[0], true[0, 0].numpy(), xrays[0, 0].numpy(), volume
-    )
-    of_one = losses(volume, PRESETS["diffpose"], camera)
-    assert of_one(predicted, true, xrays).item() == pytest.approx(image + 0.01 * pose, rel=1e-5)
-    assert set(losses(volume, cameras=camera).terms(predicted, true, xrays)) == {"pose", "image"}
-
-
-def test_only_what_counts_is_computed():
-    """No volume and no X-ray is looked at where only poses count."""
-    with_poses = losses(attenuation(make_ct()), Weights(pose=2.0, cross_pose=1.0))
+def test_only_what_counts_is_computed(volume):
+    """No X-ray is looked at where only poses count."""
+    with_poses = losses(volume, {"pose": 2.0, "cross_pose": 1.0})
     terms = with_poses.terms(off(some_twists()), truth())
     assert set(terms) == {"pose", "cross_pose"}
-    assert with_poses.total(terms).item() == pytest.approx(2 * terms["pose"].item() + terms["cross_pose"].item())
-
-
-def test_the_two_views_can_change_places(volume):
-    predicted, true, xrays = off(some_twists()), truth(), xrays_of(volume)
-    there = losses(volume).terms(predicted, true, xrays)
-    back = losses(volume, cameras=CAMERAS[::-1]).terms(predicted.flip(1), true.flip(1), xrays.flip(1))
-    for name in NAMES:
-        assert back[name].item() == pytest.approx(there[name].item(), rel=1e-5), name
+    total = 2 * terms["pose"].item() + terms["cross_pose"].item()
+    assert with_poses(off(some_twists()), truth()).item() == pytest.approx(total)
 
 
 def test_a_batch_is_its_members_one_by_one(volume):
     predicted = torch.cat([off(some_twists(seed=seed)) for seed in range(3)])
     xrays = xrays_of(volume).repeat(3, 1, 1, 1)
     together = losses(volume)(predicted, truth(count=3), xrays)
-    assert together.shape == (3,)
     one = losses(volume)(predicted[2:], truth(), xrays[:1])
-    assert one.item() == pytest.approx(together[2].item(), rel=1e-6)
+    assert together.shape == (3,) and one.item() == pytest.approx(together[2].item(), rel=1e-6)
     assert losses(volume)(predicted.float(), truth(count=3).float(), xrays).dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_are_finite_differences(volume, name):
     """Of each loss by itself, by the six numbers of both views' predictions; the differences are of images in double precision."""
-    loss = losses(volume, replace(Weights(), **{name: 1.0}))
+    loss = losses(volume, {name: 1.0})
     xrays, twists = xrays_of(volume), some_twists(0.5).requires_grad_()
     (ours,) = torch.autograd.grad(loss(off(twists), truth(), xrays).sum(), twists)
+    at_truth = torch.zeros(2, 6, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(loss(off(at_truth), truth(), xrays).sum(), at_truth)
+    assert torch.isfinite(gradient).all()
     values, xrays = torch.from_numpy(volume.values).double(), xrays.double()
     loss._renderer = lambda camera, poses: torch.stack(
         [reference_renderer.render(values, volume.ct_from_index, camera, pose) for pose in poses]
@@ -211,17 +163,10 @@ def test_gradients_are_finite_differences(volume, name):
     for part in (slice(0, 3), slice(3, 6)):
         scale = measured[:, part].abs().max()
         assert scale > 1e-4
-        np.testing.assert_allclose(ours[:, part], measured[:, part], atol=0.003 * float(scale))
+        np.testing.assert_allclose(ours[:, part], measured[:, part], atol=0.006 * float(scale))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_gradients_are_finite_at_the_perfect_answer(volume, name):
-    twists = torch.zeros(2, 6, dtype=torch.float64, requires_grad=True)
-    value = losses(volume, replace(Weights(), **{name: 1.0}))(off(twists), truth(), xrays_of(volume)).sum()
-    (gradient,) = torch.autograd.grad(value, twists)
-    assert torch.isfinite(gradient).all()
-
-
+@pytest.mark.slow
 def test_descent_finds_the_poses_from_a_disturbed_start(volume):
     cui2025, xrays = losses(volume, PRESETS["cui2025"]), xrays_of(volume)
     scale = torch.tensor([0.01] * 3 + [1.0] * 3, dtype=torch.float64)
@@ -251,44 +196,32 @@ def test_the_other_views_image_sees_the_depth_that_a_view_itself_does_not(volume
 
 
 def test_across_views_of_one_isocentre_the_pose_loss_is_that_of_the_views(volume):
-    """So it has nothing to teach there; where isocentres lie apart, it differs."""
-    only_poses, predicted = Weights(pose=1.0, cross_pose=1.0), off(some_twists())
-    terms = losses(volume, only_poses).terms(predicted, truth())
+    """So it has nothing to teach there; where isocentres lie apart, or cameras elsewhere than they are said to, it differs."""
+    terms = losses(volume, ONLY_POSES).terms(off(some_twists()), truth())
     assert terms["cross_pose"].item() == pytest.approx(terms["pose"].item(), rel=1e-9)
 
     moved = rigid.from_rotation_translation(np.eye(3), [0, 0, 200]) @ CAMERAS[1].camera_from_world
     apart = [CAMERAS[0], Camera(CAMERAS[1].intrinsics, moved, CAMERAS[1].size)]
-    terms = losses(volume, only_poses, apart).terms(off(some_twists(), apart), truth(apart))
+    terms = losses(volume, ONLY_POSES, apart).terms(off(some_twists(), apart), truth(apart))
     assert abs(terms["cross_pose"].item() / terms["pose"].item() - 1) > 0.01
 
-
-def test_cameras_that_are_not_where_they_are_said_to_be_show_across_views_only(volume):
-    """Each view's own prediction is perfect; through the known cameras they contradict each other."""
     true = truth()
     true[:, 1] = torch.from_numpy(rigid.exp_se3([0.02, 0, 0.01, 0, 0, 0])) @ true[:, 1]
-    terms = losses(volume, Weights(pose=1.0, cross_pose=1.0)).terms(true, true)
+    terms = losses(volume, ONLY_POSES).terms(true, true)
     assert terms["pose"].item() < 1e-9 and terms["cross_pose"].item() > 1
-
-
-@given(poses, poses)
-@settings(deadline=None, max_examples=40)
-def test_a_perfect_prediction_of_one_view_is_perfect_through_any_other(a, b):
-    """Composed, not subtracted: however far the views are turned against each other."""
-    cameras = torch.stack([a, b])
-    world_from_ct = torch.from_numpy(TRUE_POSE)
-    seen = cameras @ world_from_ct
-    found = through(seen[None], cameras)
-    assert found.shape == (1, 2, 2, 4, 4)
-    np.testing.assert_allclose(found[0], seen[:, None].expand(2, 2, 4, 4), atol=1e-9)
 
 
 @given(poses, poses, poses, turns)
 @settings(deadline=None, max_examples=40)
-def test_the_pose_loss_does_not_depend_on_the_cts_frame_nor_on_turns_about_the_isocentre(a, b, ct_from_other, turn):
+def test_poses_are_compared_whatever_the_frame(a, b, ct_from_other, turn):
+    """A perfect prediction of one view is so through any other; the CT's frame and turns about the isocentre do not count."""
+    seen = torch.stack([a, b]) @ torch.from_numpy(TRUE_POSE)
+    found = through(seen[None], torch.stack([a, b]))
+    np.testing.assert_allclose(found[0], seen[:, None].expand(2, 2, 4, 4), atol=1e-9)
     expected = pose_loss(a, b, RADIUS)
     np.testing.assert_allclose(pose_loss(a @ ct_from_other, b @ ct_from_other, RADIUS), expected, rtol=1e-6, atol=1e-6)
-    isocentre = torch.tensor([0, 0, RADIUS], dtype=torch.float64)
-    about = torch.from_numpy(rigid.about(isocentre.numpy(), rigid.exp_se3(np.concatenate([turn, np.zeros(3)]))))
+    about = rigid.about([0, 0, RADIUS], rigid.exp_se3(np.concatenate([turn, np.zeros(3)])))
+    about = torch.from_numpy(about)
     np.testing.assert_allclose(pose_loss(about @ a, about @ b, RADIUS), expected, rtol=1e-6, atol=1e-6)
 
 
@@ -298,16 +231,12 @@ def test_the_image_loss_is_one_less_the_correlation_whatever_gain_and_offset(gai
     a, b = torch.from_numpy(np.random.default_rng(seed).normal(size=(2, 3, 9, 8)) + [[[[1.0]]], [[[-2.0]]]])
     expected = [1 - np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in zip(a.numpy(), b.numpy())]
     np.testing.assert_allclose(image_loss(gain * a + offset, b), expected, atol=1e-9)
-    np.testing.assert_allclose(image_loss(gain * a + offset, a), 0, atol=1e-9)
 
 
-def test_an_empty_drr_costs_1_and_pulls_nowhere(volume):
+def test_an_empty_drr_costs_1_and_pulls_nowhere_and_no_pose_is_an_error(volume):
     away = torch.tensor([[0, 0, 0, 5e3, 0, 0]] * 2, dtype=torch.float64, requires_grad=True)
-    value = losses(volume, Weights(image=1.0, cross_image=1.0))(off(away), truth(), xrays_of(volume))
+    value = losses(volume, {"image": 1.0, "cross_image": 1.0})(off(away), truth(), xrays_of(volume))
     (gradient,) = torch.autograd.grad(value.sum(), away)
     assert value.item() == pytest.approx(2) and not gradient.any()
-
-
-def test_a_pose_that_is_not_finite_is_told(volume):
     with pytest.raises(InputError, match="not finite"):
         losses(volume)(truth() * float("nan"), truth(), xrays_of(volume))

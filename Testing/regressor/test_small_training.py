@@ -14,17 +14,16 @@ from MultiViewRegistrationLib.imaging.view import View
 from MultiViewRegistrationLib.imaging.xray import raw_image, to_line_integrals
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("safetensors")
 pytest.importorskip("itk", reason="needs RTK: pip install itk-rtk")
 
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
-from MultiViewRegistrationLib.regressor import training  # noqa: E402
-from MultiViewRegistrationLib.regressor.poses import PoseRange, key_of  # noqa: E402
-from MultiViewRegistrationLib.regressor.training import Training, TrainingConfig  # noqa: E402
-from MultiViewRegistrationLib.regressor.voting import choose_landmarks  # noqa: E402
-from MultiViewRegistrationLib.simulation.cases import Patient  # noqa: E402
-from MultiViewRegistrationLib.simulation.simulator import SimulatedXRay  # noqa: E402
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct
+from MultiViewRegistrationLib.regressor import training
+from MultiViewRegistrationLib.regressor.network import choose_landmarks
+from MultiViewRegistrationLib.regressor.poses import PoseRange
+from MultiViewRegistrationLib.regressor.rng import key_of
+from MultiViewRegistrationLib.regressor.training import Training
+from MultiViewRegistrationLib.simulation.cases import Patient
+from MultiViewRegistrationLib.simulation.simulator import SimulatedXRay
 
 SIZE, PIXEL_MM = 128, 2.32
 
@@ -48,18 +47,9 @@ def test_half_a_minute_finds_a_chest_within_centimetres(tmp_path, monkeypatch):
         ).camera()
         for angle in (0, 90)
     ]
-    poses = PoseRange(
-        camera=cameras[0],
-        world_from_ct=rigid.from_rotation_translation(np.eye(3), -centroid),
-        centroid=centroid,
-        orbital_deg=15,
-        tilt_deg=15,
-        roll_deg=30,
-        columns_mm=50,
-        rows_mm=75,
-        beam_mm=50,
-    )
-    begun = Training.begin(ct, cameras, poses, corners, TrainingConfig(), tmp_path / "model")
+    nominal = rigid.from_rotation_translation(np.eye(3), -centroid)
+    poses = PoseRange(cameras[0], nominal, centroid, np.array([15.0, 15, 30, 50, 75, 50]))
+    begun = Training.begin(ct, cameras, poses, corners, tmp_path / "model")
     begun.card = replace(begun.card, steps=320, every=1000)
     model = begun.run()
 

@@ -54,7 +54,7 @@ def test_the_same_seed_gives_the_same_list_and_another_another_order():
 def test_all_that_is_named_is_there():
     names = {condition.name for condition in CONDITIONS}
     assert set(NUISANCES) | set(GEOMETRY_ERRORS) <= names
-    known = TAKEN.keys() | OVERLAYS.keys() | {"motion", "neighbours"}
+    known = {*TAKEN, *OVERLAYS, "motion", "neighbours"}
     assert set(NUISANCES) <= known and {name for choices in TOGETHER for name in choices} <= known
     assert len({(condition.part, condition.name) for condition in CONDITIONS}) == len(CONDITIONS)
     geometries = {(each.part, each.views, each.apart_deg) for each in CONDITIONS if each.group == "geometry"}

@@ -13,6 +13,7 @@ from MultiViewRegistrationLib.studies.protocol_tables import column, mtre
 from MultiViewRegistrationLib.studies.statistics import auroc
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,7 @@ def pelvis(shared_data) -> Pelvis:
     return Pelvis.swinging(shared_data / "pelvis" / "pelvis_2mm.nii.gz", 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pace, bound_mm", [("quick", 0.2), ("thorough", 0.1)])
 def test_a_swing_in_x_rays_of_another_simulator_is_followed(pelvis, pace, bound_mm):
     found = followed(begun(PreparedCT(pelvis.ct), pelvis.frames[0], pelvis.poses[0], pace), pelvis.frames[1:])

@@ -10,20 +10,20 @@ This takes longer than a quick registration, so the likeliest kinds go first, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from itertools import combinations
 from time import perf_counter
 
 import numpy as np
 
 from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
+from ..imaging.xray import XRay
 from ..registration import schedule
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.optimizer import Descent, DescentStart, cluster_minima
-from ..registration.pipeline import Progress, Refinement, RegistrationPipeline, prune
+from ..registration.pipeline import Progress, Refinement, RegistrationPipeline, pose_difference, prune
 from ..registration.prepared_ct import PreparedCT
-from .hypotheses import Hypothesis, geometries, hypotheses
 
 #: A cause holds if the evidence grows by this factor and the least similar view has this local NCC at the second resolution.
 #: Measured by Testing/benchmarks/fault_runs.py, see docs/trust.md.
@@ -32,6 +32,10 @@ CLEARER, SIMILAR = 1.2, 0.7
 NEARLY = 0.97
 #: A distance or an angle that comes out nearer to what was given was no fault.
 LEAST_SHARE, LEAST_DEG, LEAST_MM = 0.01, 0.5, 1.5
+#: What an angle and the place of a C-arm may be wrong by, where it is asked whether they are: standard deviations.
+ANGLE_SD_DEG, PLACE_SD_MM = 5.0, 15.0
+#: The same of the distance from source to detector, as a share of it.
+DISTANCE_SD = 0.05
 #: Of images, in which order they are tried, the likeliest first. Of what the same symmetry makes alike the best is named.
 KINDS = (("mirrored",), ("inverted",), ("swapped",), ("upside down", "turned 180"), ("turned 90", "turned 270"))
 #: Around the start, where all images may be at fault and no view knows where the CT is.
@@ -46,6 +50,14 @@ FAR_MM = (60.0, 90.0, 120.0, 150.0, 180.0)
 MOST_BEYOND = 0.5
 #: A shift along the body of at least this is another level, if turned by no more; its evidence at least this share of the pose's own.
 LEAST_LEVEL_MM, MOST_TURN_DEG, AS_GOOD = 10.0, 10.0, 0.85
+#: How an image may have been turned when it was stored: what is said of it, and how it is turned back.
+TURNS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+    "mirrored": ("mirrored left to right", np.fliplr),
+    "upside down": ("mirrored top to bottom", np.flipud),
+    "turned 180": ("turned by 180 degrees", lambda image: np.rot90(image, 2)),
+    "turned 90": ("turned by 90 degrees clockwise", np.rot90),
+    "turned 270": ("turned by 90 degrees counterclockwise", lambda image: np.rot90(image, 3)),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,16 +124,92 @@ class OutOfTime(Exception):
     """The time ran out before every hypothesis was tested."""
 
 
-def diagnose(
-    anatomy: PreparedCT,
-    views: Sequence[View],
-    found: Refinement,
-    start: np.ndarray,
-    shared: SharedUnknowns = CALIBRATED,
-    progress: Callable[[Progress], object] = lambda _: None,
-    seconds: float = np.inf,
-) -> Cause | None:
-    """The likely cause of a poor fit; None if no hypothesis explains it.
+@dataclass(frozen=True, eq=False)
+class Hypothesis:
+    """One fault that a case may have.
+
+    Attributes
+    ----------
+    cause, about
+        As `Cause.cause` and `Cause.views`.
+    views
+        As they would be without the fault, or with what it leaves unknown.
+    sentence
+        What to say where it holds.
+    shared
+        What would be unknown in all views.
+    """
+
+    cause: str
+    about: tuple[str, ...]
+    views: list[View]
+    sentence: str
+    shared: SharedUnknowns = CALIBRATED
+
+
+def image_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
+    """Faults of the images that these views allow, the simplest first."""
+    names = [view.name for view in views]
+    for cause, (words, back) in TURNS.items():
+        turned = [_turned(view, back) for view in views]
+        one = f"{{}} seems to be {words}: turned back, it fits. Check how it was loaded."
+        every = f"All X-rays seem to be {words}: turned back, they fit. Check how they were loaded."
+        yield from _of_one_or_all(cause, views, turned, one, every)
+    inverted = [replace(view, xray=replace(view.xray, line_integrals=-view.xray.line_integrals)) for view in views]
+    one = "The grey scale of {} seems to be the wrong way round: inverted, it fits. Check its intensity."
+    every = "The grey scale of all X-rays seems to be the wrong way round: inverted, they fit. Check their intensity."
+    yield from _of_one_or_all("inverted", views, inverted, one, every)
+    for i, j in combinations(range(len(views)), 2):
+        if views[i].xray.valid.shape == views[j].xray.valid.shape:
+            swapped = list(views)
+            swapped[i], swapped[j] = replace(views[i], xray=views[j].xray), replace(views[j], xray=views[i].xray)
+            sentence = (
+                f"The images of {names[i]} and {names[j]} seem to be exchanged: the other way round, they fit. "
+                "Check which file belongs to which view."
+            )
+            yield Hypothesis("swapped", (names[i], names[j]), swapped, sentence)
+
+
+def _of_one_or_all(
+    cause: str, views: Sequence[View], changed: Sequence[View | None], one: str, every: str
+) -> Iterator[Hypothesis]:
+    """That each view, or all of them, should be changed.   changed: None of a view that cannot be."""
+    for i, view in enumerate(changed):
+        if view is not None:
+            yield Hypothesis(cause, (view.name,), [*views[:i], view, *views[i + 1 :]], one.format(view.name))
+    possible = [view for view in changed if view is not None]
+    if len(possible) == len(views) > 1:
+        yield Hypothesis(cause, (), possible, every)
+
+
+def _turned(view: View, back: Callable[[np.ndarray], np.ndarray]) -> View | None:
+    """The view with its image turned; None where that has another size."""
+    image, valid = (np.ascontiguousarray(back(each)) for each in (view.xray.line_integrals, view.xray.valid))
+    return replace(view, xray=XRay(image, valid, view.xray.pixel_mm)) if image.shape == view.xray.valid.shape else None
+
+
+def camera_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
+    """Faults of cameras that can be found together with the pose; of one view alone none can."""
+    if len(views) < 2:
+        return
+    # Only a share of the distance counts.
+    scaled = [replace(view, xray=replace(view.xray, pixel_mm=(1.0, 1.0))) for view in views]
+    shared = SharedUnknowns(source_to_detector_sd_mm=DISTANCE_SD * float(views[0].camera.intrinsics[1, 1]))
+    sentence = "The distance from source to detector seems to be wrong: {found}."
+    yield Hypothesis("distance", (), scaled, sentence, shared)
+    # Of two views nobody can say which of them is off. Cameras are told against the first view's, so the one in doubt goes last.
+    for i in range(len(views)) if len(views) > 2 else (1,):
+        freed = replace(views[i], rotation_sd_deg=ANGLE_SD_DEG, translation_sd_mm=PLACE_SD_MM)
+        others = [*views[:i], *views[i + 1 :]]
+        about = (freed.name,) if len(others) > 1 else (others[0].name, freed.name)
+        against = "the other X-rays" if len(others) > 1 else others[0].name
+        sentence = f"The angle or the place of {freed.name} against {against} seems to be wrong: {{found}}."
+        yield Hypothesis("angle", about, [*others, freed], sentence)
+
+
+@dataclass(eq=False)
+class CauseSearch:
+    """Searches for the likely cause of a poor fit.
 
     Parameters
     ----------
@@ -134,52 +222,54 @@ def diagnose(
     progress
         Called between hypotheses; returning False cancels.
     seconds
-        Time limit.
-
-    Raises
-    ------
-    OutOfTime
-        The time is over and no cause has been found.
-    Cancelled
-        `progress` returned False.
+        Time limit, from now on.
     """
-    causes = candidate_causes(anatomy, views, found, start, shared, progress, seconds)
-    return next((cause for cause in causes if cause.holds), None)
 
+    anatomy: PreparedCT
+    views: Sequence[View]
+    found: Refinement
+    start: np.ndarray
+    shared: SharedUnknowns = CALIBRATED
+    progress: Callable[[Progress], object] = lambda _: None
+    seconds: float = np.inf
 
-def candidate_causes(
-    anatomy: PreparedCT,
-    views: Sequence[View],
-    found: Refinement,
-    start: np.ndarray,
-    shared: SharedUnknowns = CALIBRATED,
-    progress: Callable[[Progress], object] = lambda _: None,
-    seconds: float = np.inf,
-) -> Iterator[Cause]:
-    """The likeliest cause of each kind, whether it holds or not: of the images (KINDS), the cameras, the level. Arguments as `diagnose`."""
-    alone = uncalibrated_view_indices(views, shared)
-    tied = [view for i, view in enumerate(views) if i not in alone]
-    return _Diagnosis(anatomy, tied, found, start, shared, progress, perf_counter() + seconds).causes()
-
-
-class _Diagnosis:
-    def __init__(
-        self,
-        anatomy: PreparedCT,
-        views: list[View],
-        found: Refinement,
-        start: np.ndarray,
-        shared: SharedUnknowns,
-        progress: Callable[[Progress], object],
-        until: float,
-    ) -> None:
-        self._anatomy, self._views, self._start, self._shared = anatomy, views, start, shared
-        self._pose, self._until = found.world_from_ct, until
-        self._similarity = found.fit.similarity
+    def __post_init__(self) -> None:
+        alone = uncalibrated_view_indices(self.views, self.shared)
+        self._views = [view for i, view in enumerate(self.views) if i not in alone]
+        self._pose = self.found.world_from_ct
         self._last, self._longest = perf_counter(), 0.0
-        self._progress = lambda: progress(
-            Progress(1.0, "searching for the cause of the poor fit", self._pose, found.fit.cost)
-        )
+        self._until = self._last + self.seconds
+
+    def cause(self) -> Cause | None:
+        """The first cause that holds; None if no hypothesis explains the fit. Raises as `causes`."""
+        return next((cause for cause in self.causes() if cause.holds), None)
+
+    def causes(self) -> Iterator[Cause]:
+        """The likeliest cause of each kind, whether it holds or not: of the images (KINDS), the cameras, the level, the part.
+
+        Raises
+        ------
+        OutOfTime
+            The time is over.
+        Cancelled
+            `progress` returned False.
+        """
+        if self._last >= self._until:
+            raise OutOfTime
+        alone = self._alone()
+        coarse = self._coarse(self._views, [self._pose, self.start, *alone.values()])
+        here = self._best_refined(self._views, coarse)
+        evidence = here.fit.evidence if here else 0.0
+        if here is None or min(here.fit.similarity) < SIMILAR:  # a turned image resembles no CT
+            least = coarse[0].fit.evidence if coarse else 0.0
+            every = list(image_hypotheses(self._views))
+            for kinds in KINDS:
+                yield from self._of_images([each for each in every if each.cause in kinds], alone, least, evidence)
+        yield from self._of_cameras(alone, evidence)
+        if here:
+            yield from self._other_level(here)
+        yield from self._other_part(evidence)
+        yield from self._short()
 
     def _report(self, _: Progress) -> object:
         """Stops if a piece of work twice as long as the longest so far would not end in time."""
@@ -187,185 +277,155 @@ class _Diagnosis:
         self._longest, self._last = max(self._longest, now - self._last), now
         if now + 2 * self._longest > self._until:
             raise OutOfTime
-        return self._progress()
+        stage = "searching for the cause of the poor fit"
+        return self.progress(Progress(1.0, stage, self._pose, self.found.fit.cost))
 
-    def causes(self) -> Iterator[Cause]:
-        if self._last > self._until:
-            raise OutOfTime
-        alone = self._alone()
-        poses = [self._pose, self._start, *alone.values()]
-        coarse = self._coarse(self._views, poses)
-        here = best(self._refined(self._views, coarse))
-        evidence = here.fit.evidence if here else 0.0
-        asked: list[Callable[[], Cause | None]] = []
-        if here is None or min(here.fit.similarity) < SIMILAR:  # a turned image resembles no CT
-            least = coarse[0].fit.evidence if coarse else 0.0
-            every = list(hypotheses(self._views))
-            asked += [
-                partial(self._of_images, [each for each in every if each.cause in kinds], alone, least, evidence)
-                for kinds in KINDS
-            ]
-        asked.append(partial(self._of_cameras, alone, evidence))
-        if here:
-            asked.append(partial(self._other_level, here))
-        asked += [partial(self._other_part, evidence), self._short]
-        for ask in asked:
-            cause = ask()
-            if cause:
-                yield cause
-
-    def _registration(self, views: list[View], shared: SharedUnknowns) -> RegistrationPipeline:
-        return RegistrationPipeline(self._anatomy, views, self._start, self._report, shared)
+    def _registration(self, views: list[View], shared: SharedUnknowns = CALIBRATED) -> RegistrationPipeline:
+        return RegistrationPipeline(self.anatomy, views, self.start, self._report, shared)
 
     def _alone(self) -> dict[str, np.ndarray]:
         """The pose of each view alone, by its name."""
         if len(self._views) < 2:
             return {}
-        runs = {view.name: best(self._coarse([view], [self._pose, self._start])) for view in self._views}
-        return {name: run.world_from_ct for name, run in runs.items() if run}
+        runs = {view.name: self._coarse([view], [self._pose, self.start]) for view in self._views}
+        return {name: run[0].world_from_ct for name, run in runs.items() if run}
 
-    def _coarse(self, views: list[View], poses: list[np.ndarray], look: bool = False) -> list[Descent]:
-        registration = self._registration(views, CALIBRATED)
-        answers = registration.descend(0, [DescentStart(pose) for pose in poses])
-        if look:
-            answers = registration.merge(answers, registration.search(0, self._start, schedule.LOCAL_RANGE, LOOK)[0])
-        return answers
+    def _coarse(self, views: list[View], poses: Sequence[np.ndarray], *, search: bool = False) -> list[Descent]:
+        """The minima at the coarsest resolution, most evidence first.   search: also of a small search about the start."""
+        registration = self._registration(views)
+        minima = registration.descend(0, [DescentStart(pose) for pose in poses])
+        if search:
+            minima = registration.merge(minima, registration.search(0, self.start, schedule.LOCAL_RANGE, LOOK)[0])
+        return minima
 
-    def _refined(self, views: list[View], answers: list[Descent]) -> list[Descent]:
-        return (
-            self._registration(views, CALIBRATED).descend(1, prune(answers, *schedule.KEEP_AFTER_FINER)[0])
-            if answers
-            else []
-        )
+    def _best_refined(self, views: list[View], minima: list[Descent]) -> Descent | None:
+        """The best of them at the second resolution."""
+        kept = prune(minima, *schedule.KEEP_AFTER_FINER)[0] if minima else []
+        return next(iter(self._registration(views).descend(1, kept)), None)
 
     def _of_images(
         self, group: list[Hypothesis], alone: dict[str, np.ndarray], least: float, evidence: float
-    ) -> Cause | None:
+    ) -> Iterator[Cause]:
         """The likeliest of a group, if at the coarsest resolution it tells more than `least`, the evidence there as things are."""
         tried = []
         for each in group:
             unharmed = [pose for name, pose in alone.items() if each.about and name not in each.about]
-            tried.append((self._coarse(each.views, [self._start, *unharmed], look=not unharmed), each))
-        tried = [(answers, each) for answers, each in tried if answers and answers[0].fit.evidence > least]
-        runs = [(best(self._refined(each.views, answers)), each) for answers, each in tried]
-        runs = [(run, each) for run, each in runs if run]
-        if not runs:
-            return None
-        run, each = max(runs, key=lambda pair: pair[0].fit.evidence)
-        return Cause(each.cause, each.about, each.sentence, _gain(run, evidence), run.fit.similarity, run.world_from_ct)
+            tried.append((self._coarse(each.views, [self.start, *unharmed], search=not unharmed), each))
+        better = [(minima, each) for minima, each in tried if minima and minima[0].fit.evidence > least]
+        runs = [(self._best_refined(each.views, minima), each) for minima, each in better]
+        refined = [(run, each) for run, each in runs if run]
+        if refined:
+            run, each = max(refined, key=lambda pair: pair[0].fit.evidence)
+            yield _cause(each.cause, each.about, each.sentence, run, evidence)
 
-    def _of_cameras(self, alone: dict[str, np.ndarray], evidence: float) -> Cause | None:
-        if self._shared != CALIBRATED or any(
-            view.rotation_sd_deg or view.translation_sd_mm for view in self._views[1:]
-        ):
-            return None  # they were looked for already
+    def _of_cameras(self, alone: dict[str, np.ndarray], evidence: float) -> Iterator[Cause]:
+        """One wrong distance or angle, unless cameras were corrected already."""
+        if self.shared != CALIBRATED or any(v.rotation_sd_deg or v.translation_sd_mm for v in self._views[1:]):
+            return
         runs: list[tuple[Descent, Hypothesis]] = []
-        for each in geometries(self._views):
+        for each in camera_hypotheses(self._views):
             registration = self._registration(each.views, each.shared)
-            poses = [self._pose] if each.cause == "angle" else [self._pose, self._start]
-            begun = [(pose, np.zeros(6 * len(each.views) + 6)) for pose in poses]
+            nothing = np.zeros(6 * len(each.views) + 6)
+            starts = [DescentStart(self._pose, corrections=nothing)]
             if each.cause == "angle":
-                begun += _where_each_has_it(each.views, alone)
-            answers = registration.descend(1, [DescentStart(pose, corrections=own) for pose, own in begun])
+                starts += _where_each_view_has_it(each.views, alone)
+            else:
+                starts.append(DescentStart(self.start, corrections=nothing))
+            minima = registration.descend(1, starts)
             for _ in range(ROUNDS - 1):
-                answers = registration.descend(1, prune(answers, *schedule.KEEP_AFTER_FINER)[0]) if answers else []
-            if answers:
-                runs.append((answers[0], each))
-        if not runs:
-            return None
-        most = max(run.fit.evidence for run, _ in runs)
-        run, each = next((run, each) for run, each in runs if run.fit.evidence >= NEARLY * most)
-        words = _camera_in_words(each, run)
-        if not words:
-            return None
-        sentence = each.sentence.format(found=words)
-        return Cause(each.cause, each.about, sentence, _gain(run, evidence), run.fit.similarity, run.world_from_ct)
+                minima = registration.descend(1, prune(minima, *schedule.KEEP_AFTER_FINER)[0]) if minima else []
+            if minima:
+                runs.append((minima[0], each))
+        most = max((run.fit.evidence for run, _ in runs), default=0.0)
+        likely = [(run, each) for run, each in runs if run.fit.evidence >= NEARLY * most]
+        for run, each in likely[:1]:
+            words = _camera_in_words(each, run)
+            if words:
+                yield _cause(each.cause, each.about, each.sentence.format(found=words), run, evidence)
 
-    def _other_level(self, here: Descent) -> Cause | None:
+    def _other_level(self, here: Descent) -> Iterator[Cause]:
         """A pose shifted along the CT's long axis, by about a vertebra, that fits as well."""
-        axis = self._pose[:3, 2]
-        registration, answers = self._registration(self._views, CALIBRATED), []
+        registration, minima = self._registration(self._views), []
         for mm in LEVELS_MM:
-            poses = [rigid.from_rotation_translation(np.eye(3), side * mm * axis) @ self._pose for side in (1, -1)]
-            runs = registration.descend(1, [DescentStart(pose) for pose in poses])
-            answers = cluster_minima(answers, runs, self._anatomy.centroid)
-        for run in answers:
-            length, along, turned = self._away(run, self._pose)
-            gain = _gain(run, here.fit.evidence)
-            if length >= LEAST_LEVEL_MM and abs(along) >= ALONG * length and turned <= MOST_TURN_DEG:
-                fits = "better" if gain > CLEARER else "about as well"
+            starts = [DescentStart(_shifted(self._pose, side * mm)) for side in (1, -1)]
+            minima = cluster_minima(minima, registration.descend(1, starts), self.anatomy.centroid)
+        for run in minima:
+            length, along, degrees = self._distance(run, self._pose)
+            if length >= LEAST_LEVEL_MM and abs(along) >= ALONG * length and degrees <= MOST_TURN_DEG:
+                fits = "better" if _gain(run, here.fit.evidence) > CLEARER else "about as well"
                 sentence = (
                     f"The CT may be registered to the wrong vertebra: moved by {length:.0f} mm towards the {_end(along)}, it fits "
                     f"{fits}. Count the levels."
                 )
-                return Cause("level", (), sentence, gain, run.fit.similarity, run.world_from_ct)
-        return None
+                yield _cause("level", (), sentence, run, here.fit.evidence)
+                return
 
-    def _other_part(self, evidence: float) -> Cause | None:
+    def _other_part(self, evidence: float) -> Iterator[Cause]:
         """The best pose farther along the CT's long axis, from the start: where nothing fits the answer may be turned any way."""
-        ends = self._anatomy.corners()[:, 2]
-        shifts = [side * mm for mm in FAR_MM if mm < np.ptp(ends) for side in (1, -1)]
-        poses = [rigid.from_rotation_translation(np.eye(3), mm * self._start[:3, 2]) @ self._start for mm in shifts]
-        run = best(self._refined(self._views, self._coarse(self._views, poses)))
+        length_mm = np.ptp(self.anatomy.corners()[:, 2])
+        poses = [_shifted(self.start, side * mm) for mm in FAR_MM if mm < length_mm for side in (1, -1)]
+        run = self._best_refined(self._views, self._coarse(self._views, poses))
         if run is None:
-            return None
-        length, along, _ = self._away(run, self._start)
-        if abs(along) < max(ALONG * length, FAR_MM[0] / 2):
-            return None
-        sentence = (
-            f"The X-rays show another part of the CT than the start says: moved by {length:.0f} mm towards the {_end(along)}, the "
-            "CT fits. Check the start."
-        )
-        return Cause("part", (), sentence, _gain(run, evidence), run.fit.similarity, run.world_from_ct)
+            return
+        length, along, _ = self._distance(run, self.start)
+        if abs(along) >= max(ALONG * length, FAR_MM[0] / 2):
+            sentence = (
+                f"The X-rays show another part of the CT than the start says: moved by {length:.0f} mm towards the {_end(along)}, the "
+                "CT fits. Check the start."
+            )
+            yield _cause("part", (), sentence, run, evidence)
 
-    def _short(self) -> Cause | None:
+    def _short(self) -> Iterator[Cause]:
         """The view with the largest share beyond the cut ends of the CT, if that is most of it."""
-        beyond = [
-            float(np.mean(self._anatomy.projector(0).seen(view.camera, self._pose)[view.xray.valid] == 0))
-            if view.xray.valid.any()
-            else 0.0
+        projector = self.anatomy.projector(0)
+        beyond = {
+            view.name: float(np.mean(projector.seen(view.camera, self._pose)[view.xray.valid] == 0))
             for view in self._views
-        ]
-        view, share = self._views[int(np.argmax(beyond))].name, max(beyond)
-        if share < MOST_BEYOND:
-            return None
-        sentence = (
-            f"The CT is too short, or {view} shows another part of the body: {100 * share:.0f} % of this X-ray lies beyond the "
-            "ends of the CT."
-        )
-        return Cause("short", (view,), sentence, 1.0, tuple(self._similarity), self._pose)
+            if view.xray.valid.any()
+        }
+        name = max(beyond, key=beyond.__getitem__, default="")
+        if name and beyond[name] >= MOST_BEYOND:
+            sentence = (
+                f"The CT is too short, or {name} shows another part of the body: {100 * beyond[name]:.0f} % of this X-ray lies beyond "
+                "the ends of the CT."
+            )
+            yield Cause("short", (name,), sentence, 1.0, tuple(self.found.fit.similarity), self._pose)
 
-    def _away(self, run: Descent, pose: np.ndarray) -> tuple[float, float, float]:
+    def _distance(self, run: Descent, pose: np.ndarray) -> tuple[float, float, float]:
         """Distance of a pose from another one (4, 4): mm, mm along the CT's long axis towards the head, degrees."""
-        centres = [rigid.transform_points(each, self._anatomy.centroid) for each in (run.world_from_ct, pose)]
-        pose_difference = centres[0] - centres[1]
-        turned = float(np.degrees(rigid.rotation_distance(run.world_from_ct, pose)))
-        return float(np.linalg.norm(pose_difference)), float(pose_difference @ pose[:3, 2]), turned
+        mm, degrees = pose_difference(run.world_from_ct, pose, self.anatomy.centroid)
+        here, there = (rigid.transform_points(each, self.anatomy.centroid) for each in (run.world_from_ct, pose))
+        return mm, float((here - there) @ pose[:3, 2]), degrees
+
+
+def _cause(cause: str, about: tuple[str, ...], sentence: str, run: Descent, evidence: float) -> Cause:
+    return Cause(cause, about, sentence, _gain(run, evidence), run.fit.similarity, run.world_from_ct)
+
+
+def _gain(run: Descent, evidence: float) -> float:
+    return run.fit.evidence / max(evidence, 1e-9)
+
+
+def _shifted(pose: np.ndarray, mm: float) -> np.ndarray:
+    """A pose (4, 4) moved along the CT's long axis."""
+    return rigid.from_rotation_translation(np.eye(3), mm * pose[:3, 2]) @ pose
 
 
 def _end(along: float) -> str:
     return "head" if along > 0 else "feet"
 
 
-def best(answers: list[Descent]) -> Descent | None:
-    """That with the most evidence."""
-    return answers[0] if answers else None
-
-
-def _where_each_has_it(views: list[View], alone: dict[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+def _where_each_view_has_it(views: list[View], alone: dict[str, np.ndarray]) -> list[DescentStart]:
     """The pose of each other view alone, with the corrections that give the last view the same pose."""
-    last = alone.get(views[-1].name)
-    begun = []
-    for view in views[:-1] if last is not None else ():
-        if view.name in alone:
-            motion = last @ rigid.inverse(alone[view.name])
-            own = np.concatenate([rigid.log_so3(motion[:3, :3]), motion[:3, 3]])
-            begun.append((alone[view.name], np.concatenate([np.zeros(6 * (len(views) - 1)), own, np.zeros(6)])))
-    return begun
-
-
-def _gain(run: Descent, evidence: float) -> float:
-    return run.fit.evidence / max(evidence, 1e-9)
+    *others, last = (alone.get(view.name) for view in views)
+    starts = []
+    for pose in others:
+        if pose is not None and last is not None:
+            motion = last @ rigid.inverse(pose)
+            own = [*rigid.log_so3(motion[:3, :3]), *motion[:3, 3]]
+            corrections = np.array([0.0] * 6 * len(others) + own + [0.0] * 6)
+            starts.append(DescentStart(pose, corrections=corrections))
+    return starts
 
 
 def _camera_in_words(each: Hypothesis, run: Descent) -> str:
@@ -375,7 +435,6 @@ def _camera_in_words(each: Hypothesis, run: Descent) -> str:
         longer = "longer" if share > 0 else "shorter"
         return f"{100 * abs(share):.1f} % {longer}, the X-rays fit" if abs(share) >= LEAST_SHARE else ""
     own = run.corrections[6 * (len(each.views) - 1) :][:6]
-    turn, shift = float(np.degrees(np.linalg.norm(own[:3]))), float(np.linalg.norm(own[3:]))
-    if turn < LEAST_DEG and shift < LEAST_MM:
+    if np.degrees(np.linalg.norm(own[:3])) < LEAST_DEG and np.linalg.norm(own[3:]) < LEAST_MM:
         return ""
     return "refined with the pose, the X-rays fit. Check its geometry, and whether the patient moved between the X-rays"

@@ -55,10 +55,9 @@ class ReliabilityFeatures:
         Column and row, in pooled pixels, where the compared part of each view begins.
     fit
         At the finest level.
-    wider_mm
-        How far the pose moves at the level before the finest, with its wider windows.
     basin_shift_mm
-        Where that is more than MOVED_MM: how far from the pose a refinement from there ends at the finest level; else 0.
+        Where the pose moves by more than MOVED_MM at the level before the finest, with its wider windows: how far from it a refinement
+        from there ends at the finest level; else 0.
     single_view_shift_mm
         How far each view alone moves the CT across its rays, at the level before the finest; (0,) for one view.
     single_view_shift_sds
@@ -74,8 +73,6 @@ class ReliabilityFeatures:
         Evidence ratio to the next minimum; None if there is none.
     similarity, wider_similarity
         Of the least similar view that shows the CT, at the finest level and at the one before.
-    compared
-        Share of the valid pixels in which the CT is compared.
     outlier_fraction
         Share of the compared pixels in tiles that differ by more than noise explains.
     """
@@ -85,7 +82,6 @@ class ReliabilityFeatures:
     pooled: int
     corners: list[tuple[int, int]]
     fit: PoseFit
-    wider_mm: float
     basin_shift_mm: float
     single_view_shift_mm: np.ndarray
     single_view_shift_sds: np.ndarray
@@ -95,7 +91,6 @@ class ReliabilityFeatures:
     gap: float | None
     similarity: float
     wider_similarity: float
-    compared: float
     outlier_fraction: float
 
     def tiles(self, view: int) -> list[tuple[int, int, int, float]]:
@@ -146,7 +141,6 @@ def compute_features(
         levels[-1].pool,
         [_corner(*each, levels[-1].pool) for each in zip(views, objective.views, strict=True)],
         fit,
-        wider_mm=wider_mm,
         basin_shift_mm=_rms(target_errors(back, pose, targets)),
         single_view_shift_mm=np.array(alone),
         single_view_shift_sds=np.array(alone) / np.hypot(across_mm, RESOLUTION_MM)[: len(alone)],
@@ -162,7 +156,6 @@ def compute_features(
         gap=found.alternative.evidence_ratio if found.alternative else None,
         similarity=fit.min_similarity,
         wider_similarity=moved.fit.min_similarity,
-        compared=float(sum(fit.shown) / max(sum(int(view.xray.valid.sum()) for view in objective.views), 1)),
         outlier_fraction=float(
             split.pixels[split.comparable & outliers].sum() / max(split.pixels[split.comparable].sum(), 1)
         ),

@@ -1,4 +1,4 @@
-"""Registration errors, each under the name and by the definition of the literature.
+"""Registration errors, each under the name and by the definition of the literature, and the targets at which they are taken.
 
 Throughout, `estimated` and `true` are poses `world_from_ct` (4, 4) and `targets` are points (N, 3) in CT mm.
 
@@ -16,19 +16,45 @@ import numpy as np
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..imaging.view import View
+from ..registration.pipeline import pose_difference
+from ..registration.prepared_ct import PreparedCT
 
 PixelSize = tuple[float, float]
 """Size of a pixel on the detector in mm, (column, row). A camera matrix does not tell it."""
+#: So many points stand for all bone; with fewer than MIN_TARGETS in the fields of all views there is none to speak of.
+MAX_TARGETS, MIN_TARGETS = 300, 10
 
 
-def target_error_vectors(estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def default_targets(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray) -> np.ndarray:
+    """(N, 3) CT mm: points of bone that lie in the fields of all views at a pose; (0, 3) where there are hardly any."""
+    points = anatomy.bone_points()
+    points = points[in_field(views, rigid.transform_points(world_from_ct, points)).all(axis=0)]
+    if len(points) < MIN_TARGETS:
+        return points[:0]
+    return points[np.linspace(0, len(points) - 1, min(MAX_TARGETS, len(points))).astype(int)]
+
+
+def in_field(views: Sequence[View], points: np.ndarray) -> np.ndarray:
+    """(views, N) bool: which world points (N, 3) fall on a valid pixel of each view."""
+    inside = np.zeros((len(views), len(points)), bool)
+    for i, view in enumerate(views):
+        columns, rows = view.camera.size
+        before = np.flatnonzero(view.camera.depth(points) > 0)
+        column, row = np.rint(view.camera.project(points[before])).T
+        within = (column >= 0) & (row >= 0) & (column < columns) & (row < rows)
+        inside[i, before[within]] = view.xray.valid[row[within].astype(int), column[within].astype(int)]
+    return inside
+
+
+def _displacements(estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Estimated minus true position of each target in world mm, (N, 3)."""
     return rigid.transform_points(estimated, targets) - rigid.transform_points(true, targets)
 
 
 def target_errors(estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """TRE: 3D distance in mm between estimated and true position of each target, (N,)."""
-    return np.linalg.norm(target_error_vectors(estimated, true, targets), axis=-1)
+    return np.linalg.norm(_displacements(estimated, true, targets), axis=-1)
 
 
 def mtre(estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> float:
@@ -36,22 +62,12 @@ def mtre(estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> float:
     return float(target_errors(estimated, true, targets).mean())
 
 
-def projection_distances_px(camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Estimated minus true projection of each target in pixels, (N, 2) as (column, row)."""
-    return camera.project(rigid.transform_points(estimated, targets)) - camera.project(
-        rigid.transform_points(true, targets)
-    )
-
-
-def mpd_px(camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> float:
-    """Mean projection distance in pixels, for images whose pixel size nobody knows."""
-    return float(np.linalg.norm(projection_distances_px(camera, estimated, true, targets), axis=-1).mean())
-
-
-def mpd(camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray, pixel_mm: PixelSize) -> float:
-    """mPD: mean distance on the detector between estimated and true projection of the targets, mm."""
-    distances = projection_distances_px(camera, estimated, true, targets) * np.asarray(pixel_mm)
-    return float(np.linalg.norm(distances, axis=-1).mean())
+def mpd(
+    camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray, pixel_mm: PixelSize = (1.0, 1.0)
+) -> float:
+    """mPD: mean distance on the detector between estimated and true projection of the targets, mm; by default pixels."""
+    here, there = (camera.project(rigid.transform_points(pose, targets)) for pose in (estimated, true))
+    return float(np.linalg.norm((here - there) * np.asarray(pixel_mm), axis=-1).mean())
 
 
 def mrpd(camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> float:
@@ -63,33 +79,6 @@ def mrpd(camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.nd
     rays = camera.ray_directions(camera.project(rigid.transform_points(estimated, targets)))
     from_source = rigid.transform_points(true, targets) - camera.source
     return float(np.linalg.norm(np.cross(from_source, rays), axis=-1).mean())
-
-
-class Geodesics(NamedTuple):
-    """How far apart two poses are, without targets."""
-
-    rotation_deg: float
-    """Angle of the rotation between them."""
-    translation_mm: float
-    """Distance between the two positions of the centre."""
-    double_mm: float
-    """sqrt((radius * angle)^2 + translation^2), the double geodesic of DiffPose (arXiv 2312.06358)."""
-
-
-def geodesics(estimated: np.ndarray, true: np.ndarray, centre_ct: np.ndarray, radius_mm: float) -> Geodesics:
-    """Distances between two poses.
-
-    `centre_ct` (3,): the point in CT mm whose displacement counts. A CT's own origin often lies far outside
-    the body, and there a small rotation is a large translation. `radius_mm` turns the angle into mm;
-    DiffPose takes half the source-detector distance.
-    """
-    to_centre = rigid.from_rotation_translation(np.eye(3), np.asarray(centre_ct, float))
-    a, b = estimated @ to_centre, true @ to_centre
-    return Geodesics(
-        float(np.degrees(rigid.rotation_distance(a, b))),
-        float(rigid.translation_distance(a, b)),
-        float(rigid.geodesic_distance(a, b, radius_mm)),
-    )
 
 
 def diffpose_score(
@@ -125,7 +114,7 @@ class ErrorSplit(NamedTuple):
 
 def split_by_view(camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> ErrorSplit:
     """Split each target's error vector into the view's depth and in-plane parts."""
-    error = target_error_vectors(estimated, true, targets)
+    error = _displacements(estimated, true, targets)
     from_source = rigid.transform_points(true, targets) - camera.source
     ray = from_source / np.linalg.norm(from_source, axis=-1, keepdims=True)
     depth = np.sum(error * ray, axis=-1)
@@ -168,12 +157,12 @@ def errors(
     tre = target_errors(*pose)
     known = [(camera, size) for camera, size in zip(cameras, pixels_mm, strict=True) if size is not None]
     complete = len(known) == len(cameras)
-    distance = geodesics(estimated, true, targets.mean(axis=0), radius_mm=0.0)
+    translation_mm, rotation_deg = pose_difference(estimated, true, targets.mean(axis=0))
     split = split_by_view(cameras[0], *pose)
     return Errors(
         mtre_mm=float(tre.mean()),
         max_tre_mm=float(tre.max()),
-        mpd_px=float(np.mean([mpd_px(camera, *pose) for camera in cameras])),
+        mpd_px=float(np.mean([mpd(camera, *pose) for camera in cameras])),
         mpd_mm=float(np.mean([mpd(camera, *pose, size) for camera, size in known])) if complete else None,
         mrpd_mm=float(np.mean([mrpd(camera, *pose) for camera in cameras])),
         diffpose_score=(
@@ -181,6 +170,6 @@ def errors(
         ),
         depth_mm=float(np.abs(split.depth_mm).mean()),
         in_plane_mm=float(split.in_plane_mm.mean()),
-        rotation_deg=distance.rotation_deg,
-        translation_mm=distance.translation_mm,
+        rotation_deg=rotation_deg,
+        translation_mm=translation_mm,
     )

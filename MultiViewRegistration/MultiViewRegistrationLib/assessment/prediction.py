@@ -145,21 +145,6 @@ def columns(numbers: Mapping[str, float]) -> np.ndarray:
     return np.array([float(into(numbers[name])) for name, into in COLUMNS.items()])
 
 
-def write(models: Mapping[str, Model], without: Mapping[str, Mapping[str, Model]], path: Path, about: dict) -> None:
-    """As JSON.
-
-    models: of each of KINDS.   without: of each kind, by the SHA-256 of a CT's file, what was fitted to all other anatomies.
-    about: on what they were fitted, for whoever reads it.
-    """
-    content = {
-        kind: {**_to_json(model), "without": {sha256: _to_json(each) for sha256, each in without[kind].items()}}
-        for kind, model in models.items()
-    }
-    path.write_text(
-        json.dumps({"about": about, "columns": list(COLUMNS), **content}, indent=1) + "\n", encoding="utf-8"
-    )
-
-
 @lru_cache
 def calibrated(kind: str = "body", apart_from: str = "") -> Model:
     """The model of a kind, one of KINDS, that comes with the program.
@@ -173,12 +158,6 @@ def calibrated(kind: str = "body", apart_from: str = "") -> Model:
     content = content[kind]["without"].get(apart_from, content[kind])
     values = {part.name: content[part.name] for part in fields(Model)}
     return Model(**{name: np.array(value) if isinstance(value, list) else value for name, value in values.items()})
-
-
-def _to_json(model: Model) -> dict:
-    return {
-        key: value.round(4).tolist() if isinstance(value, np.ndarray) else value for key, value in vars(model).items()
-    }
 
 
 def percent(share: float) -> str:

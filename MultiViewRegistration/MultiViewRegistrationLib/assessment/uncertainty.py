@@ -51,11 +51,6 @@ class PoseUncertainty:
         variances, axes = np.linalg.eigh(self.covariance[:3, :3])
         return float(np.sqrt(max(variances[-1], 0.0))), axes[:, -1]
 
-    def rotation_sd(self, axis: np.ndarray) -> float:
-        """Standard deviation in rad of the rotation about an axis (3,) in the world, as of a shaft."""
-        axis = np.asarray(axis, float) / np.linalg.norm(axis)
-        return float(np.sqrt(axis @ self.covariance[:3, :3] @ axis))
-
 
 @dataclass(frozen=True, eq=False)
 class TargetUncertainty:

@@ -6,7 +6,7 @@ Accept needs a small failure probability, and a case of the kind that the probab
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 
@@ -16,13 +16,12 @@ from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.objective import MIN_PIXELS
-from ..registration.pipeline import Progress, Refinement, pose_difference
+from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
-from .diagnosis import CLEARER, Cause, OutOfTime, diagnose
+from .diagnosis import CLEARER, Cause, CauseSearch, OutOfTime
 from .features import ReliabilityFeatures, compute_features
-from .metrics import mtre
+from .metrics import MIN_TARGETS, default_targets, in_field, mtre
 from .prediction import COLUMNS, WRONG_MM, Model, Prediction, calibrated, percent
-from .targets import FEWEST, default_targets, in_field
 
 #: Views whose directions differ by less show little of the depth.
 SAME_DIRECTION_DEG = 15.0
@@ -187,34 +186,18 @@ def decide(prediction: Prediction, model: Model, measured: bool, moved_mm: float
     return "accept" if safe and measured else "check"
 
 
-def find_cause(
-    assessment: Assessment,
-    anatomy: PreparedCT,
-    views: Sequence[View],
-    found: Refinement,
-    start: np.ndarray,
-    shared: SharedUnknowns = CALIBRATED,
-    progress: Callable[[Progress], object] = lambda _: None,
-    seconds: float = np.inf,
-) -> Assessment:
+def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
     """The assessment with the likely cause of a poor fit as its first reason.
 
     Nothing is searched for where the failure probability is low enough for an accept, nor for one structure, for which no causes were
-    measured. With a cause, the predicted error is how far correcting it moves the targets, and the verdict is never "accept".
-
-    Parameters
-    ----------
-    assessment
-        Of `assess`.
-    anatomy, views, found, start, shared, progress
-        As of `diagnosis.diagnose`.
-    seconds
-        When they are over, the last reason says how to finish the search.
+    measured. With a cause, the predicted error is how far correcting it moves the targets, and the verdict is never "accept". Where the
+    search's time is over, the last reason says how to finish it.
     """
-    if anatomy.structure or assessment.prediction and assessment.prediction.failure_probability <= calibrated().accept:
+    prediction, pose = assessment.prediction, search.found.world_from_ct
+    if search.anatomy.structure or prediction and prediction.failure_probability <= calibrated().accept:
         return assessment
     try:
-        cause = diagnose(anatomy, views, found, start, shared, progress, seconds)
+        cause = search.cause()
     except OutOfTime:
         return replace(assessment, diagnosis_incomplete=True, reasons=[*assessment.reasons, DIAGNOSIS_STOPPED])
     reasons = [reason for reason in assessment.reasons if reason != DIAGNOSIS_STOPPED]
@@ -222,8 +205,8 @@ def find_cause(
     if cause is None:
         return assessment
     if assessment.targets is not None:
-        cause = replace(cause, moved_mm=mtre(found.world_from_ct, cause.world_from_ct, assessment.targets))
-    return with_cause(assessment, cause, found.world_from_ct)
+        cause = replace(cause, moved_mm=mtre(pose, cause.world_from_ct, assessment.targets))
+    return with_cause(assessment, cause, pose)
 
 
 def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assessment:
@@ -262,7 +245,7 @@ def _targets(
         shown = in_field(views, rigid.transform_points(pose, given)).any(axis=0)
         return given, [] if shown.any() else ["No X-ray shows a target: nothing was compared where the error counts."]
     bone = anatomy.bone_points()
-    if len(bone) < FEWEST:
+    if len(bone) < MIN_TARGETS:
         return anatomy.corners(), [
             "The CT shows no bone: the error is given at the corners of the body, and soft tissue may have moved."
         ]

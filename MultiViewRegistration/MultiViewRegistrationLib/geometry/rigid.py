@@ -38,13 +38,12 @@ def exp_so3(w):
 def log_so3(R):
     """Rotation vectors (..., 3), of length 0 to pi, of rotations R (..., 3, 3).
 
-    By the unit quaternion, from its largest component (Shepperd 1978), so that angles near 0 and near pi are
-    as accurate as any. At exactly pi w and -w are one rotation and either may come back.
+    At exactly pi w and -w are one rotation and either may come back.
     """
-    q = _quaternion(R)
-    length = np.linalg.norm(q[..., 1:], axis=-1, keepdims=True)
-    angle = 2 * np.arctan2(length, q[..., :1])
-    return q[..., 1:] * np.divide(angle, length, out=np.full_like(length, 2.0), where=length > 0)
+    from scipy.spatial.transform import Rotation  # slow to import
+
+    R = np.asarray(R, float)
+    return Rotation.from_matrix(R.reshape(-1, 3, 3)).as_rotvec().reshape(R.shape[:-1])
 
 
 def exp_se3(twist):
@@ -273,26 +272,6 @@ def _log_curvature(angle):
     small, a = angle < 0.1, np.maximum(angle, 0.1)
     series = np.polynomial.polynomial.polyval(angle**2 * small, (1 / 12, 1 / 720, 1 / 30240, 1 / 1209600))
     return np.where(small, series, (1 - a / 2 / np.tan(a / 2)) / a**2)
-
-
-def _quaternion(R):
-    """Unit quaternions (..., 4), scalar first and not negative, of rotations (..., 3, 3).
-
-    Every row of 4 q q^T is q times one of its components; the largest one loses no digits.
-    """
-    (a, b, c), (d, e, f), (g, h, i) = np.moveaxis(np.asarray(R, float), (-2, -1), (0, 1))
-    outer = np.array(
-        [
-            [1 + a + e + i, h - f, c - g, d - b],
-            [h - f, 1 + a - e - i, b + d, c + g],
-            [c - g, b + d, 1 - a + e - i, f + h],
-            [d - b, c + g, f + h, 1 - a - e + i],
-        ]
-    )
-    outer = np.moveaxis(outer, (0, 1), (-2, -1))
-    largest = np.argmax(np.diagonal(outer, axis1=-2, axis2=-1), axis=-1)[..., None, None]
-    q = np.take_along_axis(outer, largest, axis=-2)[..., 0, :]
-    return q * np.where(q[..., :1] < 0, -1, 1) / np.linalg.norm(q, axis=-1, keepdims=True)
 
 
 def _nearest_rotation(M):

@@ -10,8 +10,7 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from .dicom_file import DicomFile, read_dicom
-from .dicom_pixels import check_claimed_size, frame_count
-from .dicom_xray import dicom_image, is_grey
+from .dicom_image import check_claimed_size, dicom_image, frame_count, is_grey
 from .field import bone_is_bright, find_annotations, find_field
 from .image_source import check_room
 from .raw_image import RawImage, raw_image

@@ -36,6 +36,12 @@ class Geometry:
     distortion: Distortion | None = None
     c_arm: dict[str, Any] | None = None
 
+    @property
+    def intrinsics(self) -> np.ndarray:
+        """(3, 3), of a geometry that has a camera."""
+        assert self.camera is not None
+        return self.camera.intrinsics
+
     def plain_camera(self, size: tuple[int, int]) -> Camera:
         """The camera of an image of `size` (columns, rows). A projection matrix is taken as not mirrored.
 

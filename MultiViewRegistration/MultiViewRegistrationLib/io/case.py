@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import combinations
 from pathlib import Path
 from time import perf_counter
@@ -17,72 +17,43 @@ from ..geometry.camera import Camera
 from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, load_ct
 from ..imaging.raw_image import undistorted, undistorted_mask
-from ..imaging.view import SharedUnknowns, View
+from ..imaging.view import View
 from ..imaging.xray import RawImage, XRay, load_image, to_line_integrals
 from .cameras import sees, settle
-from .case_file import DEFAULT_SEARCH, CaseFile, InputFile, ViewFile
+from .case_file import CaseFile, CaseSettings, InputFile, ViewFile
 from .dicom_identity import DicomOrigin, dicom_origin, differences
 from .files import NAMELESS, home_of, sha256
 from .json_reader import describe, printable
 
 
 @dataclass(eq=False)
-class Case:
+class Case(CaseSettings):
     """What there is to register.
 
     Attributes
     ----------
-    shared_unknowns
-        What is uncertain in the geometry and the same in all views.
-    world_from_ct
-        (4, 4) the start pose, if there is one.
-    search
-        rotation_deg, translation_mm: how far a search goes from the start.
-    training
-        Half-widths of the poses that a regressor learns, by the names of regressor.poses.AXES; `search` stands for
-        those left out.
-    targets
-        (N, 3) CT LPS mm, if any.
-    landmarks
-        Points of the anatomy and where the views show them, for a start from landmarks.
-    truth_world_from_ct
-        (4, 4) only ever read to report errors.
-    reference_from_world
-        (4, 4) to the frame of a navigation tracker.
     inputs
         SHA-256 of each file or DICOM folder, by its path as written in the case (its name if absolute).
     anatomy_key
         The same for cases with the same CT, unit and mask.
-    dicom
-        By which UIDs the CT and the X-rays are known, for an export to name them.
-    relative_geometry
-        How the views' cameras came to be known relative to each other, one of RELATIVE_GEOMETRIES; None where
-        unknown.
-    assumptions
-        What is assumed of the views' geometry, sentences by the view's name.
     name
         Of the file, or of the folder of a case.json.
     seconds
         That loading took.
+    dicom
+        By which UIDs the CT and the X-rays are known, for an export to name them.
+    assumptions
+        What is assumed of the views' geometry, sentences by the view's name.
     """
 
     ct: CT
     views: list[View]
-    world_from_ct: np.ndarray | None = None
-    search: dict[str, float] = field(default_factory=DEFAULT_SEARCH.copy)
-    targets: np.ndarray | None = None
-    landmarks: list[Landmark] = field(default_factory=list)
-    truth_world_from_ct: np.ndarray | None = None
-    reference_from_world: np.ndarray | None = None
     inputs: dict[str, str] = field(default_factory=dict)
     path: Path | None = None
     anatomy_key: tuple = ()
     name: str = "case"
     seconds: float = 0.0
-    shared_unknowns: SharedUnknowns = field(default_factory=SharedUnknowns)
-    training: dict[str, float] = field(default_factory=dict)
     dicom: DicomOrigin = field(default_factory=DicomOrigin)
-    relative_geometry: str | None = None
     assumptions: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -129,20 +100,13 @@ class Case:
         xrays = [xray_of(file, view) for view in file.views]
         inputs, by_path = hashes(file)
         anatomy_key = by_path[file.ct.path], file.ct_unit, file.mask and by_path[file.mask.path]
-        same = last is not None and last.anatomy_key == anatomy_key
-        ct = last.ct if same else read_ct() if read_ct else ct_of(file)
+        known = last.ct if last is not None and last.anatomy_key == anatomy_key else None
+        ct = known or (read_ct() if read_ct else ct_of(file))
+        settings = {setting.name: getattr(file, setting.name) for setting in fields(CaseSettings)}
         case = cls(
+            **{**settings, "landmarks": _undistorted_landmarks(file)},
             ct=ct,
             views=views_of(printable(file.path), file.views, xrays, ct, file.world_from_ct),
-            shared_unknowns=file.shared_unknowns,
-            world_from_ct=file.world_from_ct,
-            search=file.search,
-            training=file.training,
-            targets=file.targets,
-            landmarks=_undistorted_landmarks(file),
-            truth_world_from_ct=file.truth_world_from_ct,
-            reference_from_world=file.reference_from_world,
-            relative_geometry=file.relative_geometry,
             assumptions={view.name: view.assumptions for view in file.views if view.assumptions},
             inputs=inputs,
             path=file.path,
@@ -212,7 +176,7 @@ def in_field(view: ViewFile, valid: np.ndarray | None = None) -> XRay:
             )
         xray = to_line_integrals(image, view.intensity, valid=valid)
     except InputError as error:
-        raise InputError(f"{view.image.path}: {error}") from None
+        raise InputError(f"{view.image_path}: {error}") from None
     if view.geometry.pixel_mm is not None:  # rather than what the image's header says
         xray = replace(xray, pixel_mm=view.geometry.pixel_mm)
     return xray
@@ -226,21 +190,20 @@ def image_of(view: ViewFile) -> RawImage:
     InputError
         Beginning with the path of the file.
     """
-    raw, geometry = load_image(view.image.path, view.frame), view.geometry
+    raw, geometry = load_image(view.image_path, view.frame), view.geometry
     if geometry.distortion is None:
         return raw
     try:
-        return undistorted(raw, geometry.camera.intrinsics, geometry.distortion)
+        return undistorted(raw, geometry.intrinsics, geometry.distortion)
     except InputError as error:
-        raise InputError(f"{view.image.path}: {error}") from None
+        raise InputError(f"{view.image_path}: {error}") from None
 
 
 def mask_of(view: ViewFile) -> np.ndarray:
     """The mask (rows, columns) that a view names, True = use; as it is drawn on the stored image, it loses the distortion with that."""
+    assert view.mask is not None
     used, geometry = load_image(view.mask.path).values != 0, view.geometry
-    return (
-        used if geometry.distortion is None else undistorted_mask(used, geometry.camera.intrinsics, geometry.distortion)
-    )
+    return used if geometry.distortion is None else undistorted_mask(used, geometry.intrinsics, geometry.distortion)
 
 
 def views_of(
@@ -286,18 +249,15 @@ def _name(path: Path) -> str:
 
 def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:
     """The landmarks, at pixels of the undistorted images: in the file they are those of the stored ones."""
-    bent = {view.name: view.geometry for view in file.views if view.geometry.distortion is not None}
+    geometries = {view.name: view.geometry for view in file.views}
+
+    def straight(name: str, pixel: np.ndarray) -> np.ndarray:
+        lens = geometries[name].distortion
+        return pixel if lens is None else lens.undistort_pixels(geometries[name].intrinsics, pixel)
+
     try:
         return [
-            replace(
-                landmark,
-                pixels={
-                    name: bent[name].distortion.undistort_pixels(bent[name].camera.intrinsics, pixel)
-                    if name in bent
-                    else pixel
-                    for name, pixel in landmark.pixels.items()
-                },
-            )
+            replace(landmark, pixels={name: straight(name, pixel) for name, pixel in landmark.pixels.items()})
             for landmark in file.landmarks
         ]
     except InputError as error:

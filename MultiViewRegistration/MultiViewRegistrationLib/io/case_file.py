@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
 from ..imaging.dicom_file import is_dicom, read_dicom
-from ..imaging.dicom_xray import has_grey_scale
+from ..imaging.dicom_image import has_grey_scale
 from ..imaging.view import SharedUnknowns
 from .cameras import GEOMETRIES, Geometry, c_arm_readings, read_geometry
 from .dicom_geometry import HeaderView, complete, is_incomplete
@@ -61,25 +61,61 @@ class ViewFile:
     translation_sd_mm: float | None
     assumptions: tuple[str, ...] = ()
 
+    @property
+    def image_path(self) -> Path:
+        """Of the image, which every view of a case.json has."""
+        assert self.image is not None
+        return self.image.path
 
-@dataclass(frozen=True, eq=False)
-class CaseFile:
-    """What case.schema.json and docs/frames.md describe. The arrays and defaults are those of a Case."""
+
+@dataclass(eq=False, kw_only=True)
+class CaseSettings:
+    """What a case says beside its CT and views.
+
+    Attributes
+    ----------
+    shared_unknowns
+        What is uncertain in the geometry and the same in all views.
+    world_from_ct
+        (4, 4) the start pose, if there is one.
+    search
+        rotation_deg, translation_mm: how far a search goes from the start.
+    training
+        Half-widths of the poses that a regressor learns, by the names of regressor.poses.AXES; `search` stands for
+        those left out.
+    targets
+        (N, 3) CT LPS mm, if any.
+    landmarks
+        Points of the anatomy and where the views show them, for a start from landmarks.
+    reference_from_world
+        (4, 4) to the frame of a navigation tracker.
+    truth_world_from_ct
+        (4, 4) only ever read to report errors.
+    relative_geometry
+        How the views' cameras came to be known relative to each other, one of RELATIVE_GEOMETRIES; None where
+        unknown.
+    """
+
+    shared_unknowns: SharedUnknowns = field(default_factory=SharedUnknowns)
+    world_from_ct: np.ndarray | None = None
+    search: dict[str, float] = field(default_factory=DEFAULT_SEARCH.copy)
+    training: dict[str, float] = field(default_factory=dict)
+    targets: np.ndarray | None = None
+    landmarks: list[Landmark] = field(default_factory=list)
+    reference_from_world: np.ndarray | None = None
+    truth_world_from_ct: np.ndarray | None = None
+    relative_geometry: str | None = None
+
+
+@dataclass(eq=False, kw_only=True)
+class CaseFile(CaseSettings):
+    """What case.schema.json and docs/frames.md describe."""
 
     path: Path
     ct: InputFile
     ct_unit: str
     mask: InputFile | None
     views: list[ViewFile]
-    shared_unknowns: SharedUnknowns
-    world_from_ct: np.ndarray | None
-    search: dict[str, float]
-    training: dict[str, float]
-    targets: np.ndarray | None
-    landmarks: list[Landmark]
-    reference_from_world: np.ndarray | None
-    truth_world_from_ct: np.ndarray | None
-    relative_geometry: str | None
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> CaseFile:
@@ -189,7 +225,9 @@ def _of_header(entry: JsonObject, folder: Path) -> HeaderView | None:
     check_within_upload(entry.file, folder, image)
     path = next((path for path in _spellings(folder, image) if os.path.isfile(path) and is_dicom(path)), None)
     exact = not {"rotation_sd_deg", "translation_sd_mm"} & values.keys()
-    return path and HeaderView(entry.name, str(values.get("name")), path, frame, dict(c_arm or {}), exact)
+    if path is None:
+        return None
+    return HeaderView(entry.name, str(values.get("name")), path, frame, dict(c_arm or {}), exact)
 
 
 def _view(fields: JsonObject, folder: Path) -> ViewFile:
@@ -283,7 +321,7 @@ def _landmarks(fields: JsonObject, views: list[str]) -> list[Landmark]:
 def _refuse_same_view_twice(file: str, views: list[ViewFile]) -> None:
     first: dict[tuple, ViewFile] = {}
     for view in views:
-        status = os.stat(view.image.path)
+        status = os.stat(view.image_path)
         image = ("image", status.st_dev, status.st_ino, view.frame or 0)
         name = ("name", unicodedata.normalize("NFKC", view.name).casefold())  # to some file systems it is all one
         for key in (name, image):

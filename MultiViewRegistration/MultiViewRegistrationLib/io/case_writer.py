@@ -36,7 +36,7 @@ def metaimage(values: np.ndarray, world_from_index: np.ndarray) -> bytes:
         (n + 1, n + 1) with orthogonal axes, takes (i, j, ..., 1) to LPS mm.
     """
     kind = _TYPES[values.dtype.str[1:]]
-    data = zlib.compress(np.ascontiguousarray(values, values.dtype.newbyteorder("<")), COMPRESSION)
+    data = zlib.compress(values.astype(values.dtype.newbyteorder("<")).tobytes(), COMPRESSION)
     n = values.ndim
     spacing = np.linalg.norm(world_from_index[:n, :n], axis=0)
     fields = {

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import c_arm
 from ..imaging.dicom_file import DicomFrame, read_dicom
-from ..imaging.dicom_pixels import frame_count
+from ..imaging.dicom_image import frame_count
 from .json_reader import describe
 
 AT_PATIENT = "The isocentre lies at DistanceSourceToPatient from the source."
@@ -218,8 +218,9 @@ def find_angles(geometry: HeaderGeometry, frame: DicomFrame) -> float | None:
     names = ("PrimaryAngle", "SecondaryAngle", "DetectorRotationAngle")
     in_isocentre = [frame.number(f"PositionerIsocenter{name}", ISOCENTRE) for name in names]
     complete = None not in in_isocentre
+    known = [angle for angle in in_isocentre if angle is not None]
     if complete and geometry.patient_from_isocentre is not None and not ANGLES.keys() & geometry.values.keys():
-        primary, secondary, rotation = in_isocentre
+        primary, secondary, rotation = known
         if abs(primary) > 180 or abs(secondary) > 90 or abs(rotation) > 180:
             why = f"its isocentre's angles of {primary:g}, {secondary:g} and {rotation:g} degrees are out of range"
             for key in ANGLES:
@@ -287,10 +288,10 @@ def find_orientation(geometry: HeaderGeometry, frame: DicomFrame, detector_roll:
     """
     letters = _letters(frame.texts("PatientOrientation", "PatientOrientationInFrameSequence"))
     turn, flip = _field_of_view(frame)
-    angles = [geometry.values.get(key) for key in ANGLES]
-    if letters is not None and None in angles:
+    angles = [geometry.values[key] for key in ANGLES if key in geometry.values]
+    if letters is not None and len(angles) < len(ANGLES):
         return  # they will tell once there are angles
-    fitting = None if letters is None else _fitting(letters, *angles, geometry.values.get("mirrored"))
+    fitting = None if letters is None else _fitting(letters, angles, geometry.values.get("mirrored"))
     contradicted = fitting is not None and flip is not None and fitting[1] == flip
     if fitting is not None:
         geometry.put("mirrored", fitting[1], *([BY_LETTERS] if contradicted else []))
@@ -324,16 +325,16 @@ def _letters(texts: list[str]) -> np.ndarray | None:
     return None if lengths.min() < 0.5 else ways / lengths[:, None]
 
 
-def _fitting(letters: np.ndarray, rao_lao: float, cra_cau: float, mirrored: bool | None) -> tuple[float, bool] | None:
+def _fitting(letters: np.ndarray, angles: list[float], mirrored: bool | None) -> tuple[float, bool] | None:
     """The quarter turns, as roll_deg, and whether mirrored, with which rows and columns run by the letters; None where nothing does."""
     fits = {}
     for roll, mirror in product((0.0, 90.0, 180.0, -90.0), (False, True)):
-        axes = (c_arm.rotation(rao_lao, cra_cau) @ c_arm.about_axis(2, -roll)).T[:2]
+        axes = (c_arm.rotation(*angles) @ c_arm.about_axis(2, -roll)).T[:2]
         axes[0] *= -1 if mirror else 1
         fits[roll, mirror] = float((axes * letters).sum())
     if mirrored is not None:
-        return max((key for key in fits if key[1] == mirrored), key=fits.get)
-    best = max(fits, key=fits.get)
+        return max((key for key in fits if key[1] == mirrored), key=lambda key: fits[key])
+    best = max(fits, key=lambda key: fits[key])
     other = max(fit for key, fit in fits.items() if key[1] != best[1])
     return best if fits[best] >= MIN_FIT and fits[best] - other >= MIN_FIT_MARGIN else None
 
@@ -468,7 +469,7 @@ class HeaderView:
     name: str
     image: Path
     frame: int | None = None
-    given: dict[str, Any] = field(default_factory=dict)
+    given: dict[str, Any] | None = None
     exact: bool = True
 
 
@@ -486,7 +487,7 @@ def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, An
         Names all readings that are missing in the headers, the attributes that would provide them, and how to give
         them; or says why views do not share one isocentre.
     """
-    geometries = [read_header(view.image, view.frame, view.given) for view in views]
+    geometries = [read_header(view.image, view.frame, view.given) or HeaderGeometry() for view in views]
     incomplete = [
         f"{view.field} ({describe(view.name)}) lacks "
         + ", ".join(f"{key} ({why})" for key, why in geometry.missing.items())
@@ -499,8 +500,8 @@ def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, An
         )
     readings = []
     for view, geometry in zip(views, geometries):
-        values, assumptions = {**geometry.values, **view.given}, list(geometry.assumptions)
-        if geometry is not geometries[0] and "isocentre_offset_mm" in view.given:
+        values, assumptions = dict(geometry.values), list(geometry.assumptions)
+        if geometry is not geometries[0] and "isocentre_offset_mm" in (view.given or {}):
             _check_machine(where, (views[0].field, view.field), geometries[0], geometry)
         elif geometry is not geometries[0]:
             assumptions += share_isocentre(

@@ -121,7 +121,7 @@ class DicomOrigin:
 
 def dicom_origin(file: CaseFile, ct_sha256: str) -> DicomOrigin:
     """Of the files that a case names."""
-    images = {view.name: image for view in file.views if (image := image_origin(view.image.path, view.frame))}
+    images = {view.name: image for view in file.views if (image := image_origin(view.image_path, view.frame))}
     return DicomOrigin(frame_of_reference(file.ct.path) or uid_of(ct_sha256), images)
 
 
@@ -135,13 +135,16 @@ def frame_of_reference(ct: Path) -> str | None:
 def image_origin(path: Path, frame: int | None) -> DicomImage | None:
     """By which UIDs an X-ray's file is known; None for what is no DICOM."""
     dicom = _header(path)
+    if dicom is None:
+        return None
     try:
-        uids = [_uid(dicom, key) for key in UIDS] if dicom else []
-        if uids and all(uids):
-            return DicomImage(*uids, frame=(frame or 0) if dicom.whole("NumberOfFrames", 1) > 1 else None)
+        study, series, sop_class, instance = (_uid(dicom, key) for key in UIDS)
+        several = dicom.whole("NumberOfFrames", 1) > 1
     except InputError:  # as in _header
-        pass
-    return None
+        return None
+    if not (study and series and sop_class and instance):
+        return None
+    return DicomImage(study, series, sop_class, instance, (frame or 0) if several else None)
 
 
 def _uid(dicom: DicomFile, key: str) -> str | None:

@@ -168,8 +168,8 @@ class Hdf5:
 
     def text(self, path: str, expected: str) -> str:
         """A short text, of fixed or variable length."""
-        value = self._read(path, expected, kinds="SO")
-        value = value.reshape(-1)[0] if value.size == 1 else None
+        values = self._read(path, expected, kinds="SO")
+        value = values.reshape(-1)[0] if values.size == 1 else None
         if not isinstance(value, bytes) or not 0 < len(value) <= MAX_TEXT_LENGTH:
             self.refuse(path, "is no short text", expected)
         return value.decode("utf-8", "replace")

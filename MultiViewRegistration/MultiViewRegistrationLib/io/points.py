@@ -75,7 +75,7 @@ def with_ct_points(landmarks: list[Landmark], path: str | os.PathLike) -> list[L
 def _from_fcsv(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
     file = printable(path)
     lines = read_text(path, MARKUPS_EXPECTED).splitlines()
-    heads = dict(match.groups() for match in map(_HEAD.match, lines) if match)
+    heads = {match[1]: match[2] for match in map(_HEAD.match, lines) if match}
     system = heads.get("CoordinateSystem", heads.get("coordinateSystem"))
     if system is None and not any(line.startswith("# Fiducial List file") for line in lines):
         raise InputError(

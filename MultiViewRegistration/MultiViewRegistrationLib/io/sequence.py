@@ -157,10 +157,10 @@ def _listed(file: CaseFile, images: Mapping[str, Sequence[Path]]) -> dict[str, t
 
 def _multiframe(file: CaseFile) -> list[list[dict[str, Any]]]:
     """Of each view what its entry says in each frame; as many as the shortest image has."""
-    counts = {view.name: count_frames(view.image.path) - (view.frame or 0) for view in file.views}
+    counts = {view.name: count_frames(view.image_path) - (view.frame or 0) for view in file.views}
     count = min(counts.values())
     if count < 2:
-        name = min(counts, key=counts.get)
+        name = min(counts, key=lambda name: counts[name])
         raise InputError(
             f'{printable(file.path)}: the image of view "{name}" has no frame after the case\'s own, expected multi-frame images; '
             "give a case for each frame, or the images with --images."

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -207,8 +208,8 @@ class NamedMatrix:
     @property
     def meaning(self) -> str:
         """A line for people, and for `read_named_matrix`."""
-        target, source = self.name.split("_from_")
-        return f"{self.name}: x_{target} = matrix @ x_{source}, mm, axes {self.axes.upper()}"
+        target, source = str(self.name).split("_from_")
+        return f"{self.name}: x_{target} = matrix @ x_{source}, mm, axes {str(self.axes).upper()}"
 
 
 def write_text(path: str | os.PathLike, named: NamedMatrix, warning: str | None = None) -> None:
@@ -229,8 +230,8 @@ def write_npy(path: str | os.PathLike, named: NamedMatrix, warning: str | None =
 
     With a `warning` it has a second field, "override".
     """
-    fields = [(f"{named.name}_{named.axes}_mm", "<f8", (4, 4))]
-    values = [named.matrix]
+    fields: list[tuple] = [(f"{named.name}_{named.axes}_mm", "<f8", (4, 4))]
+    values: list[Any] = [named.matrix]
     if warning is not None:
         fields.append(("override", f"<U{len(warning)}"))
         values.append(warning)
@@ -242,8 +243,8 @@ def write_npy(path: str | os.PathLike, named: NamedMatrix, warning: str | None =
 def write_json(path: str | os.PathLike, named: NamedMatrix, warning: str | None = None) -> None:
     """An object with the matrix under the name of its frames, "axes", "unit" and "meaning"; with a `warning` "override", too."""
     content = {
-        named.name: named.matrix.tolist(),
-        "axes": named.axes.upper(),
+        str(named.name): named.matrix.tolist(),
+        "axes": str(named.axes).upper(),
         "unit": "mm",
         "meaning": named.meaning,
         **({} if warning is None else {"override": warning}),
@@ -279,7 +280,8 @@ def _from_text(path: str | os.PathLike) -> NamedMatrix:
 
 
 def _from_npy(path: str | os.PathLike) -> NamedMatrix:
-    array, name, axes = next(iter(read_numpy(path).values()), np.empty(0)), None, None
+    array: Any = next(iter(read_numpy(path).values()), np.empty(0))
+    name, axes = None, None
     if array.dtype.names and array.size == 1:
         matches = [match for match in map(_NPY_FIELD.fullmatch, array.dtype.names) if match]
         name, axes = matches[0].groups() if len(matches) == 1 else (None, None)
@@ -384,7 +386,7 @@ def _read(path: str | os.PathLike, name: str) -> tuple[NamedMatrix, str | None]:
         raise InputError(
             f"{printable(path)}: holds {named.name}, expected {' or '.join(directions)}; choose another file."
         )
-    return named, directions.get(named.name)
+    return named, directions.get(str(named.name))
 
 
 def _is_itk(path: str | os.PathLike) -> bool:
@@ -425,4 +427,4 @@ def _agreed(
             f"{printable(path)}: says {in_file} itself, expected the same as {option} {given}; leave out {option}, or choose another "
             "file."
         )
-    return in_file or given
+    return str(in_file or given)

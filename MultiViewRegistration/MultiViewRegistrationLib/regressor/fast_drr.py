@@ -97,19 +97,20 @@ def project(stacks, rays, n, out):
 
     Parameters
     ----------
-    stacks : PackedStacks
+    stacks : Stacks
     rays : Rays
     out : (3, rows, columns) float32.
     """
     stack = rays.stack[n]
     words, shape, stored, steps = stacks.words[stack], stacks.shapes[stack], stacks.stored[stack], stacks.steps[stack]
-    source, directions, world_from_index = rays.source[n], rays.directions[n], rays.world_from_index[n]
+    source, directions = rays.source[n], rays.directions[n]
+    plane = stored[0] * stored[1]
+    out[:] = 0.0
     q = np.empty(3)
     for r in range(out.shape[1]):
         for col in range(out.shape[2]):
             for axis in range(3):
                 q[axis] = directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
-            out[0, r, col], out[1, r, col], out[2, r, col] = 0.0, 0.0, 0.0
             if abs(q[2]) < 1e-9:
                 continue
             per_plane = 1.0 / q[2]
@@ -127,26 +128,11 @@ def project(stacks, rays, n, out):
             count = int(math.floor(high) - first) + 1
             if count <= 0:
                 continue
-            x = world_from_index[0, 0] * q[0] + world_from_index[0, 1] * q[1] + world_from_index[0, 2] * q[2]
-            y = world_from_index[1, 0] * q[0] + world_from_index[1, 1] * q[1] + world_from_index[1, 2] * q[2]
-            z = world_from_index[2, 0] * q[0] + world_from_index[2, 1] * q[1] + world_from_index[2, 2] * q[2]
-            mm = math.sqrt(x * x + y * y + z * z) * abs(per_plane) / _WEIGHTS
-            plane = stored[0] * stored[1]
-            sums = _march(
-                words,
-                int(first) * plane,
-                1,
-                stored[0],
-                plane,
-                count,
-                max(start_0 + first * slope_0, 0.0),
-                max(start_1 + first * slope_1, 0.0),
-                slope_0,
-                slope_1,
-            )
-            out[0, r, col] = mm * steps[0] * sums[0]
-            out[1, r, col] = mm * steps[1] * sums[1]
-            out[2, r, col] = mm * steps[2] * sums[2]
+            b, c = max(start_0 + first * slope_0, 0.0), max(start_1 + first * slope_1, 0.0)
+            sums = _march(words, int(first) * plane, 1, stored[0], plane, count, b, c, slope_0, slope_1)
+            mm = rays.mm_per_depth[r, col] * abs(per_plane) / _WEIGHTS
+            for lane in range(BASES):
+                out[lane, r, col] = mm * steps[lane] * sums[lane]
 
 
 #: 1/mm, what `imaging.ct.attenuation` makes of 100 and of 500 HU.
@@ -274,52 +260,43 @@ def varied(bases: Bases, cut: np.ndarray, rng: np.random.Generator, *, structure
     return bases
 
 
-class PackedStacks(NamedTuple):
-    """Six stacks of slices, of single ones across i, j, k, then of double ones, as `project` takes them.
+class Rays(NamedTuple):
+    """The rays of n images of a camera.
+
+    stack: (n,) which of the stacks each takes.   source (n, 3), directions (n, 3, 3): its rays there, as in `rendering.drr.Rays`.
+    mm_per_depth: (rows, columns), of the way along a ray.
+    """
+
+    stack: np.ndarray
+    source: np.ndarray
+    directions: np.ndarray
+    mm_per_depth: np.ndarray
+
+
+class Stacks(NamedTuple):
+    """Bases packed into words, as six stacks of slices across i, j, k: once as thick as the voxels are wide, once twice as thick.
 
     words: six flat arrays uint32.   shapes, stored: (6, 3), of their grids.   steps: (6, 3) 1/mm, of each stack's lanes.
+    ct_from_index: (6, 4, 4), of (i, j, k, 1) in each.
     """
 
     words: tuple[np.ndarray, ...]
     shapes: np.ndarray
     stored: np.ndarray
     steps: np.ndarray
+    ct_from_index: np.ndarray
 
-
-class Rays(NamedTuple):
-    """The rays of n images.
-
-    stack: (n,) which of the stacks each takes.
-    source (n, 3), directions (n, 3, 3), world_from_index (n, 3, 3): its rays there, as in `rendering.drr.Rays`.
-    """
-
-    stack: np.ndarray
-    source: np.ndarray
-    directions: np.ndarray
-    world_from_index: np.ndarray
-
-    def part(self, images: slice) -> Rays:
-        """Those of some of the images."""
-        return Rays(*(array[images] for array in self))
-
-
-class Stacks:
-    """Bases made ready for `project`: packed into words, as stacks of slices across each axis, once as thick as the voxels are wide and
-    once twice as thick.
-
-    packed: the stacks.   ct_from_index, index_from_ct: (6, 4, 4), of (i, j, k, 1) in each.
-    """
-
-    def __init__(self, bases: Bases) -> None:
+    @classmethod
+    def of(cls, bases: Bases) -> Stacks:
+        """Bases made ready for `project`."""
         grids, steps = zip(*(_stack(bases, axis, factor) for factor in (1, 2) for axis in range(3)))
-        self.packed = PackedStacks(
+        return cls(
             tuple(grid.values for grid in grids),
             np.array([grid.shape for grid in grids]),
             np.array([grid.stored for grid in grids]),
             np.stack(steps),
+            np.stack([grid.ct_from_index for grid in grids]),
         )
-        self.ct_from_index = np.stack([grid.ct_from_index for grid in grids])
-        self.index_from_ct = np.linalg.inv(self.ct_from_index)
 
     def rays(self, camera: Camera, world_from_ct: np.ndarray) -> Rays:
         """The rays of a camera at poses (n, 4, 4).
@@ -328,21 +305,19 @@ class Stacks:
         the next it would skip voxels.
         """
         columns, rows = camera.size
-        middle = [(columns - 1) / 2, (rows - 1) / 2, 1.0]
-        index_from_world = self.index_from_ct[:, None] @ rigid.inverse(world_from_ct)  # (6, n, 4, 4)
+        index_from_world = np.linalg.inv(self.ct_from_index)[:, None] @ rigid.inverse(world_from_ct)  # (6, n, 4, 4)
         directions = np.swapaxes(index_from_world[..., :3, :3] @ camera.ray_matrix, -1, -2)
+        middle = [(columns - 1) / 2, (rows - 1) / 2, 1.0]
         along = np.abs(np.einsum("snij,i->snj", directions, middle))  # (6, n, 3) voxels, slices last
         oblique = along[..., :2].max(axis=-1) / np.maximum(along[..., 2], 1e-12)
-        axis = np.argmin(oblique[:3], axis=0)
-        each = np.arange(len(axis))
+        axis, each = np.argmin(oblique[:3], axis=0), np.arange(len(world_from_ct))
         stack = np.where(oblique[3 + axis, each] <= MAX_OBLIQUE, 3 + axis, axis)
-        source = rigid.transform_points(index_from_world[stack, each], camera.source)
-        world_from_index = world_from_ct @ self.ct_from_index[stack]
+        pixels = np.stack(np.broadcast_arrays(*np.ogrid[:rows, :columns][::-1], 1), axis=-1)
         return Rays(
             stack,
-            source,
+            rigid.transform_points(index_from_world[stack, each], camera.source),
             np.ascontiguousarray(directions[stack, each]),
-            np.ascontiguousarray(world_from_index[:, :3, :3]),
+            np.linalg.norm(pixels @ camera.ray_matrix.T, axis=-1),
         )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -23,6 +22,18 @@ NEAR = 0.2
 MIN_DEPTH_MM = 10.0
 #: A pose farther than this from another, in standard deviations, loses weight with the distance (Huber, Ann. Math. Stat. 35, 1964).
 HUBER_DISTANCE = 3.5
+#: A view agrees with a pose within this squared distance of six normal numbers, made so wide as predictions have heavier tails.
+MAX_AGREEING_DISTANCE = 3 * float(chi2.ppf(0.999, 6))
+#: Two poses nearer than this, an angle counting at RADIUS_MM, are one candidate.
+SAME_MM, RADIUS_MM = 3.0, 60.0
+#: The starts of a view alone: the nominal pose, and that turned by so much either way about each axis of the world.
+TURN_DEG = 30.0
+#: Iterations from all starts, and then from the best ones; and the step that ends them, an angle counting at RADIUS_MM.
+FIRST_ITERATIONS, MAX_STARTS, ITERATIONS, TOLERANCE_MM = 5, 2, 40, 0.05
+#: The matrix of the equations gets this share of its diagonal more, ten times as much after a step that led up, a tenth after one down.
+DAMPING = 1e-3
+#: A direction is taken to be known no better and no worse than this, in rad and in mm.
+MIN_SD, MAX_SD = np.repeat([1e-4, 1e-2], 3), np.repeat([3.0, 1e3], 3)
 
 
 class NormalEquations(NamedTuple):
@@ -50,7 +61,7 @@ class LandmarkVotes:
     which is minimised by iteratively reweighted least squares (Weiszfeld, Tohoku Math. J. 43, 1937). One wrong vote in three does little.
 
     camera: of the image.   landmarks: (K, 3) CT mm.   centroid: (3,) CT mm, of the anatomy.
-    positions: (K, observers, 2) pixels, in the image or not.   scales: (K, observers) pixels, above 0.
+    positions: (2, K, observers) pixels, in the image or not.   scales: (K, observers) pixels, above 0.
     worth: how many votes that err independently tell as much. The votes of a network on one image err together.
     """
 
@@ -63,38 +74,29 @@ class LandmarkVotes:
 
     def at(self, poses: np.ndarray) -> NormalEquations:
         pixels, by_motion = self._projected(poses)
-        x, y = (
-            here - there[..., None]
-            for here, there in zip(self._positions, np.moveaxis(pixels.astype(np.float32), -1, 0), strict=True)
-        )
-        distance = np.sqrt(x * x + y * y)
-        weight = self._inverse_scales / np.maximum(distance, self._least)
-        cost = np.einsum("sko,ko->s", distance, self._inverse_scales)
-        pull = np.stack([(weight * x).sum(axis=-1), (weight * y).sum(axis=-1)], axis=-1)
+        scales = np.float32(self.scales)
+        off = np.float32(self.positions) - np.float32(np.moveaxis(pixels, -1, 1))[..., None]  # (S, 2, K, observers)
+        distance = np.sqrt(off[:, 0] ** 2 + off[:, 1] ** 2)
+        weight = 1 / (scales * np.maximum(distance, np.float32(NEAR) * scales))
+        pull = np.moveaxis((weight[:, None] * off).sum(axis=-1), 1, -1).reshape(len(poses), 1, -1)
         rows = by_motion.reshape(len(poses), -1, 6)
         matrix = np.swapaxes(rows, -1, -2) @ (np.repeat(weight.sum(axis=-1), 2, axis=-1)[..., None] * rows)
-        share = self.worth / (
-            2 * self.scales.size
-        )  # 2: what a median in the plane knows less than a mean, of Laplace's distribution
-        return NormalEquations(share * cost, share * matrix, share * (pull.reshape(len(poses), 1, -1) @ rows)[:, 0])
+        # 2: what a median in the plane knows less than a mean, of Laplace's distribution
+        share = self.worth / (2 * self.scales.size)
+        return NormalEquations(
+            share * (distance / scales).sum(axis=(1, 2)), share * matrix, share * (pull @ rows)[:, 0]
+        )
 
     def joined(self, others: Sequence[LandmarkVotes]) -> LandmarkVotes:
         """With the votes of other looks at the same X-ray, by cameras of the same source: they err together, and tell no more than one."""
-        carried = [other._carried(self.camera) for other in others]
-        return replace(
-            self,
-            positions=np.concatenate([self.positions, *(positions for positions, _ in carried)], axis=1),
-            scales=np.concatenate([self.scales, *(scales for _, scales in carried)], axis=1),
-        )
-
-    def _carried(self, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-        """Positions and scales in the image of another camera of the same source."""
-        turn = camera.camera_from_world[:3, :3] @ self.camera.camera_from_world[:3, :3].T
-        there_from_here = camera.intrinsics @ turn @ np.linalg.inv(self.camera.intrinsics)
-        there = rigid.rotate(
-            there_from_here, np.concatenate([self.positions, np.ones_like(self.positions[..., :1])], axis=-1)
-        )
-        return there[..., :2] / there[..., 2:], self.scales * camera.intrinsics[1, 1] / self.camera.intrinsics[1, 1]
+        positions, scales = [self.positions], [self.scales]
+        for other in others:
+            turn = self.camera.camera_from_world[:3, :3] @ other.camera.camera_from_world[:3, :3].T
+            here_from_there = self.camera.intrinsics @ turn @ np.linalg.inv(other.camera.intrinsics)
+            here = np.tensordot(here_from_there, [*other.positions, np.ones_like(other.scales)], 1)
+            positions.append(here[:2] / here[2])
+            scales.append(other.scales * self.camera.intrinsics[1, 1] / other.camera.intrinsics[1, 1])
+        return replace(self, positions=np.concatenate(positions, axis=-1), scales=np.concatenate(scales, axis=-1))
 
     def _projected(self, poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (S, K, 2) of the landmarks, and their derivatives (S, K, 2, 6) by the motion."""
@@ -107,19 +109,6 @@ class LandmarkVotes:
         by_point = (K[:, :2] @ R[:2] - (ray[..., :2] @ K[:, :2].T)[..., None] * R[2]) / depth[..., None]
         lever = world - rigid.transform_points(poses, self.centroid)[:, None]
         return ray @ K.T, np.concatenate([-by_point @ rigid.hat(lever), by_point], axis=-1)
-
-    @cached_property
-    def _positions(self) -> np.ndarray:
-        """(2, K, observers): of each coordinate, as they lie together."""
-        return np.ascontiguousarray(np.moveaxis(self.positions, -1, 0), np.float32)
-
-    @cached_property
-    def _inverse_scales(self) -> np.ndarray:
-        return np.asarray(1 / self.scales, np.float32)
-
-    @cached_property
-    def _least(self) -> np.ndarray:
-        return np.asarray(NEAR * self.scales, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +147,11 @@ def moved(poses: np.ndarray, motions: np.ndarray, centroid: np.ndarray) -> np.nd
     return rigid.about(rigid.transform_points(poses, centroid), step) @ poses
 
 
+def _size_mm(motions: np.ndarray) -> np.ndarray:
+    """How large motions (..., 6) are, an angle counting at RADIUS_MM."""
+    return np.linalg.norm(motions * np.repeat([RADIUS_MM, 1.0], 3), axis=-1)
+
+
 def _difference_by_motion(delta: np.ndarray) -> np.ndarray:
     """(S, 6, 6): minus the derivative of `motion(poses, others)` by a motion of the poses.
 
@@ -166,24 +160,9 @@ def _difference_by_motion(delta: np.ndarray) -> np.ndarray:
     phi = delta[:, :3]
     angle = np.maximum(np.linalg.norm(phi, axis=1), 1e-4)[:, None, None]
     W = rigid.hat(phi)
-    result = np.zeros((len(delta), 6, 6))
-    result[:, :3, :3] = np.eye(3) + W / 2 + (1 - angle / 2 / np.tan(angle / 2)) / angle**2 * (W @ W)
-    result[:, 3:, 3:] = np.eye(3)
+    result = np.tile(np.eye(6), (len(delta), 1, 1))
+    result[:, :3, :3] += W / 2 + (1 - angle / 2 / np.tan(angle / 2)) / angle**2 * (W @ W)
     return result
-
-
-#: A view agrees with a pose within this squared distance of six normal numbers, made so wide as predictions have heavier tails.
-MAX_AGREEING_DISTANCE = 3 * float(chi2.ppf(0.999, 6))
-#: Two poses nearer than this, an angle counting at RADIUS_MM, are one candidate.
-SAME_MM, RADIUS_MM = 3.0, 60.0
-#: The starts of a view alone: the nominal pose, and that turned by so much either way about each axis of the world.
-TURN_DEG = 30.0
-#: Iterations from all starts, and then from the best ones; and the step that ends them, an angle counting at RADIUS_MM.
-FIRST_ITERATIONS, MAX_STARTS, ITERATIONS, TOLERANCE_MM = 5, 2, 40, 0.05
-#: The matrix of the equations gets this share of its diagonal more, ten times as much after a step that led up, a tenth after one down.
-DAMPING = 1e-3
-#: A direction is taken to be known no better and no worse than this, in rad and in mm.
-MIN_SD, MAX_SD = np.repeat([1e-4, 1e-2], 3), np.repeat([3.0, 1e3], 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,19 +170,18 @@ class Candidate:
     """A pose world_from_ct (4, 4), and what is known of it.
 
     covariance: (6, 6) of the motion (omega, v) from it to the truth about the anatomy's centroid, rad and mm, world axes.
-    views: which views it is from.   agree: whether no two of them contradict each other.   cost: of those views together.
+    views: which views it is from.   agree: whether no two of them contradict each other.
     """
 
     world_from_ct: np.ndarray
     covariance: np.ndarray
     views: tuple[int, ...]
-    agree: bool
-    cost: float
+    agree: bool = True
 
-    def expected_mm(self, radius_mm: float = RADIUS_MM) -> float:
-        """Root mean square error of points on a sphere about the centroid, as the covariance has it."""
+    def expected_mm(self) -> float:
+        """Root mean square error of points on a sphere of RADIUS_MM about the centroid, as the covariance has it."""
         turn, shift = np.trace(self.covariance[:3, :3]), np.trace(self.covariance[3:, 3:])
-        return float(np.sqrt(2 / 3 * radius_mm**2 * turn + shift))
+        return float(np.sqrt(2 / 3 * RADIUS_MM**2 * turn + shift))
 
     def squared_error(self, true: np.ndarray, centroid: np.ndarray) -> float:
         """Squared distance of the true pose (4, 4) in standard deviations, chi squared with 6 degrees of freedom; centroid: (3,) CT mm."""
@@ -215,30 +193,29 @@ def fuse(
     views: Sequence[Evidence],
     centroid: np.ndarray,
     world_from_ct: np.ndarray,
-    slack: Sequence[np.ndarray | None] | None = None,
+    slack: Sequence[np.ndarray | None] = (),
 ) -> list[Candidate]:
     """Distinct poses for a refinement to start from, the most credible one first.
 
-    views: what each says, one or more.   centroid: (3,) CT mm.   world_from_ct: (4, 4), the nominal pose, from which to start.
-    slack: for each view the covariance (6, 6) that `geometry_covariance` gives, where its camera is not known exactly against that of the
-        first one; None for a view whose camera is. Such a view counts as its own answer, made that much less certain.
-
     First comes what the views that agree say together; then, where some do not, what all say together; then each view's own answer, the
     most certain first.
+
+    Parameters
+    ----------
+    views : what each says, one or more.
+    centroid : (3,) CT mm.
+    world_from_ct : (4, 4), the nominal pose, from which to start.
+    slack : for each view the covariance (6, 6) that `geometry_covariance` gives, where its camera is not known exactly against that of
+        the first one; None for a view whose camera is. Such a view counts as its own answer, made that much less certain.
     """
-    starts = _starts(world_from_ct, centroid)
+    views, starts = list(views), _starts(world_from_ct, centroid)
     alone = [_best([view], starts, centroid, (number,)) for number, view in enumerate(views)]
     if len(views) == 1:
         return alone
-    slack = slack or [None] * len(views)
-    views = [
-        view if more is None else PoseEstimate(own.world_from_ct, own.covariance + more, centroid)
-        for view, own, more in zip(views, alone, slack, strict=True)
-    ]
-    alone = [
-        own if more is None else replace(own, covariance=own.covariance + more)
-        for own, more in zip(alone, slack, strict=True)
-    ]
+    for n, more in enumerate(slack):
+        if more is not None:
+            alone[n] = replace(alone[n], covariance=alone[n].covariance + more)
+            views[n] = PoseEstimate(alone[n].world_from_ct, alone[n].covariance, centroid)
     starts = np.stack([world_from_ct] + [own.world_from_ct for own in alone])
 
     def together(numbers: tuple[int, ...]) -> tuple[float, Candidate]:
@@ -254,11 +231,12 @@ def fuse(
     return distinct(found + sorted(alone, key=Candidate.expected_mm), centroid)
 
 
-def distinct(candidates: Sequence[Candidate], centroid: np.ndarray, same_mm: float = SAME_MM) -> list[Candidate]:
+def distinct(candidates: Sequence[Candidate], centroid: np.ndarray) -> list[Candidate]:
     """The candidates in their order, without those that are nearly the same as an earlier one."""
     kept: list[Candidate] = []
     for candidate in candidates:
-        if all(_apart_mm(candidate.world_from_ct, other.world_from_ct, centroid) > same_mm for other in kept):
+        apart = (_size_mm(motion(candidate.world_from_ct, other.world_from_ct, centroid)) for other in kept)
+        if all(mm > SAME_MM for mm in apart):
             kept.append(candidate)
     return kept
 
@@ -285,55 +263,43 @@ def geometry_covariance(
 
 
 def descend(
-    views: Sequence[Evidence],
-    poses: np.ndarray,
-    centroid: np.ndarray,
-    iterations: int = ITERATIONS,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The minima of the summed cost that the method of Levenberg and Marquardt reaches from poses (S, 4, 4).
-
-    Returns poses (S, 4, 4), costs (S,) and the matrices (S, 6, 6) of the equations there.
-    """
-    damping = np.full(len(poses), DAMPING)
-    now = _summed(views, poses)
+    views: Sequence[Evidence], poses: np.ndarray, centroid: np.ndarray, iterations: int = ITERATIONS
+) -> tuple[np.ndarray, NormalEquations]:
+    """The minima (S, 4, 4) of the summed cost that the method of Levenberg and Marquardt reaches from poses (S, 4, 4)."""
+    damping, now = np.full(len(poses), DAMPING), _summed(views, poses)
     for _ in range(iterations):
-        diagonal = np.einsum("sii->si", now[1])
-        step = np.linalg.solve(now[1] + (damping[:, None] * diagonal)[:, None] * np.eye(6), now[2][..., None])[..., 0]
+        diagonal = np.einsum("sii->si", now.matrix)
+        damped = now.matrix + (damping[:, None] * diagonal)[:, None] * np.eye(6)
+        step = np.linalg.solve(damped, now.right[..., None])[..., 0]
         tried = moved(poses, step, centroid)
         there = _summed(views, tried)
-        down = there[0] <= now[0]
+        down = there.cost <= now.cost
         damping = np.where(down, np.maximum(damping / 10, 1e-9), damping * 10)
         poses = np.where(down[:, None, None], tried, poses)
-        now = tuple(np.where(down.reshape(-1, *[1] * (b.ndim - 1)), a, b) for a, b in zip(there, now, strict=True))
-        if (np.linalg.norm(step * np.repeat([RADIUS_MM, 1], 3), axis=1) < TOLERANCE_MM).all():
+        now = NormalEquations(
+            *(np.where(down.reshape(-1, *[1] * (b.ndim - 1)), a, b) for a, b in zip(there, now, strict=True))
+        )
+        if (_size_mm(step) < TOLERANCE_MM).all():
             break
-    return poses, now[0], now[1]
+    return poses, now
 
 
-def _summed(views: Sequence[Evidence], poses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    said = [view.at(poses) for view in views]
-    floor = np.diag(MAX_SD**-2.0)
-    return sum(n.cost for n in said), sum(n.matrix for n in said) + floor, sum(n.right for n in said)
+def _summed(views: Sequence[Evidence], poses: np.ndarray) -> NormalEquations:
+    cost, matrix, right = (sum(parts) for parts in zip(*(view.at(poses) for view in views), strict=True))
+    return NormalEquations(cost, matrix + np.diag(MAX_SD**-2.0), right)
 
 
 def _best(views: Sequence[Evidence], starts: np.ndarray, centroid: np.ndarray, numbers: tuple[int, ...]) -> Candidate:
     if len(starts) > MAX_STARTS:
-        poses, costs, _ = descend(views, starts, centroid, FIRST_ITERATIONS)
-        starts = poses[np.argsort(costs)[:MAX_STARTS]]
-    poses, costs, matrices = descend(views, starts, centroid)
-    best = int(np.argmin(costs))
-    covariance = np.linalg.inv(matrices[best]) + np.diag(MIN_SD**2)
-    return Candidate(poses[best], covariance, numbers, agree=True, cost=float(costs[best]))
+        poses, equations = descend(views, starts, centroid, FIRST_ITERATIONS)
+        starts = poses[np.argsort(equations.cost)[:MAX_STARTS]]
+    poses, equations = descend(views, starts, centroid)
+    best = int(np.argmin(equations.cost))
+    return Candidate(poses[best], np.linalg.inv(equations.matrix[best]) + np.diag(MIN_SD**2), numbers)
 
 
 def _starts(world_from_ct: np.ndarray, centroid: np.ndarray) -> np.ndarray:
     """(7, 4, 4)."""
-    turns = [np.zeros(6)] + [
-        sign * np.radians(TURN_DEG) * np.eye(6)[axis] for axis, sign in itertools.product(range(3), (1, -1))
-    ]
-    return moved(np.broadcast_to(world_from_ct, (7, 4, 4)), np.stack(turns), centroid)
-
-
-def _apart_mm(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> float:
-    delta = motion(pose, other, centroid)
-    return float(np.hypot(RADIUS_MM * np.linalg.norm(delta[:3]), np.linalg.norm(delta[3:])))
+    turns = np.radians(TURN_DEG) * np.eye(6)[:3]
+    turns = np.concatenate([np.zeros((1, 6)), np.stack([turns, -turns], axis=1).reshape(6, 6)])
+    return moved(np.broadcast_to(world_from_ct, (7, 4, 4)), turns, centroid)

@@ -48,8 +48,12 @@ def train(
     ----------
     folder
         Of the model, new or empty; by default one in this user's store.
-    minutes, network, loss, seed
-        See `regressor.training.TrainingConfig`.
+    minutes
+        Of training, on this machine.
+    network, loss
+        Of `network.NAMES` and `loss.NAMES`.
+    seed
+        Of all that is drawn.
     resume
         Go on with what is in the folder, as it was begun and where; the arguments before are ignored.
     progress
@@ -71,7 +75,7 @@ def train(
         The model cannot be written.
     """
     _require_torch()
-    from .training import Training, TrainingConfig
+    from .training import Training
 
     if resume and folder is None:
         raise InputError("resume: found no folder, expected that of the model whose training is to go on; name it.")
@@ -83,8 +87,8 @@ def train(
     else:
         pose = nominal_pose(case, anatomy)
         poses = PoseRange.of_case(cameras, pose, anatomy.centroid, corners, case.search, case.training)
-        config = TrainingConfig(minutes, network, loss, seed, device)
-        training = Training.begin(case.ct, list(cameras.values()), poses, corners, config, folder)
+        how = {"minutes": minutes, "network": network, "loss": loss, "seed": seed, "device": device}
+        training = Training.begin(case.ct, list(cameras.values()), poses, corners, folder, **how)
     try:
         return training.run(progress)
     finally:
@@ -108,7 +112,7 @@ def find_model(case: Case, model: RegressorModel | str | Path | None = None) -> 
         if stored.finished:
             try:
                 found = load_model(stored.folder)
-                found.check_views(case.views, case.world_from_ct)
+                found.reach(case.views, case.world_from_ct)
             except InputError:
                 continue
             return found

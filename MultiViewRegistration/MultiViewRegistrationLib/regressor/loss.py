@@ -25,8 +25,7 @@ if the views turn about one isocentre, on which of them it is seen from: then ||
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -41,34 +40,34 @@ from ..rendering.autograd import DifferentiableRenderer
 from . import se3
 from .network import Network
 
-
-@dataclass(frozen=True)
-class Weights:
-    """What each loss counts. One that counts 0 is not computed."""
-
-    pose: float = 0.0
-    image: float = 0.0
-    cross_pose: float = 0.0
-    cross_image: float = 0.0
-
-
-#: diffpose: (1 - NCC) + 0.01 (geodesic + double geodesic), experiments/deepfluoro/train.py of github.com/eigenvivek/DiffPose.
-#: cui2025: for two views A and B a quarter of the sum of the same over A, B, A through B, B through A; the two quarters for own views
-#: are half of their mean.
+#: What each loss counts, by its name. diffpose: (1 - NCC) + 0.01 (geodesic + double geodesic), experiments/deepfluoro/train.py of
+#: github.com/eigenvivek/DiffPose. cui2025: for two views A and B a quarter of the sum of the same over A, B, A through B, B through A; the
+#: two quarters for own views are half of their mean.
 PRESETS = {
-    "diffpose": Weights(pose=0.01, image=1.0),
-    "diffpose+cross-pose": Weights(pose=0.005, image=1.0, cross_pose=0.005),
-    "diffpose+cross-image": Weights(pose=0.01, image=0.5, cross_image=0.5),
-    "cui2025": Weights(pose=0.005, image=0.5, cross_pose=0.005, cross_image=0.5),
+    "diffpose": {"pose": 0.01, "image": 1.0},
+    "diffpose+cross-pose": {"pose": 0.005, "image": 1.0, "cross_pose": 0.005},
+    "diffpose+cross-image": {"pose": 0.01, "image": 0.5, "cross_image": 0.5},
+    "cui2025": {"pose": 0.005, "image": 0.5, "cross_pose": 0.005, "cross_image": 0.5},
 }
+LIKELIHOOD = "likelihood"
+NAMES = (LIKELIHOOD, *PRESETS)
+#: Size of a voxel in pixels for the images that a loss compares.
+_VOXEL = 1.25
+
+LossFunction = Callable[[Network, Tensor, Tensor], Tensor]
+"""(network, images (n, views, 2, rows, columns), camera_from_ct (n, views, 4, 4)) -> the loss, a number."""
 
 
 class PoseAndImageLoss:
     """The losses of a CT's predicted poses in a number of views.
 
-    cameras: of the views, with the size and intrinsics of the images that are compared, e.g. 64 x 64 pixels.
-    source_to_isocentre_mm: for each view, along the beam; where nobody knows an isocentre, to the anatomy at the nominal pose.
-    volume: attenuation, 1/mm, of a resolution that fits these images.   device: on which the DRRs of it are made.
+    Parameters
+    ----------
+    cameras : of the views, with the size and intrinsics of the images that are compared, e.g. 64 x 64 pixels.
+    source_to_isocentre_mm : for each view, along the beam; where nobody knows an isocentre, to the anatomy at the nominal pose.
+    volume : attenuation, 1/mm, of a resolution that fits these images.
+    weights : a row of PRESETS. What counts nothing is not computed.
+    device : on which the DRRs are made.
     """
 
     def __init__(
@@ -76,70 +75,50 @@ class PoseAndImageLoss:
         cameras: Sequence[Camera],
         source_to_isocentre_mm: Sequence[float],
         volume: Volume,
-        weights: Weights,
+        weights: Mapping[str, float],
         device: str = "cpu",
     ) -> None:
-        self.cameras, self.weights = tuple(cameras), weights
-        self._radius_mm = torch.tensor(
-            [float(distance) for distance in source_to_isocentre_mm], dtype=torch.float64, device=device
-        )
-        self._camera_from_world = torch.from_numpy(np.stack([camera.camera_from_world for camera in self.cameras])).to(
-            device
-        )
+        self._cameras, self._weights, self._radius_mm = tuple(cameras), weights, source_to_isocentre_mm
+        camera_from_world = np.stack([camera.camera_from_world for camera in cameras])
+        self._camera_from_world = torch.from_numpy(camera_from_world).to(device)
         self._world_from_camera = se3.inverse(self._camera_from_world)
         self._renderer = DifferentiableRenderer(volume, device)
 
     def terms(self, predicted: Tensor, true: Tensor, xrays: Tensor | None = None) -> dict[str, Tensor]:
-        """Each loss with a weight, (n,), by its name in `Weights`; those across views only where there are several.
+        """Each loss with a weight, (n,), by its name; those across views only where there are several.
 
-        predicted, true: camera_from_ct (n, views, 4, 4), mm.   xrays: (n, views, rows, columns), any scale and offset, bone bright;
-        may be missing where no image counts.
+        Parameters
+        ----------
+        predicted, true : camera_from_ct (n, views, 4, 4), mm.
+        xrays : (n, views, rows, columns), any scale and offset, bone bright; may be missing where no image counts.
 
-        InputError for a pose that is not finite, where an image counts.
+        Raises
+        ------
+        InputError
+            A pose is not finite, where an image counts.
         """
-        views = range(len(self.cameras))
-        own, cross = [(a, a) for a in views], [(a, b) for a in views for b in views if a != b]
-        poses = through(predicted, self._camera_from_world)
+        poses, views = through(predicted, self._camera_from_world), range(len(self._cameras))
+        pairs = {"": [(a, a) for a in views], "cross_": [(a, b) for a in views for b in views if a != b]}
         found = {}
-        for name, loss, pairs in (
-            ("pose", self._pose, own),
-            ("image", self._image, own),
-            ("cross_pose", self._pose, cross),
-            ("cross_image", self._image, cross),
-        ):
-            if getattr(self.weights, name) and pairs:
-                found[name] = loss(
-                    [a for a, _ in pairs], torch.stack([poses[:, a, b] for a, b in pairs], dim=1), true, xrays
-                ).mean(-1)
+        for prefix, of in pairs.items():
+            if of and prefix + "pose" in self._weights:
+                found[prefix + "pose"] = sum(
+                    pose_loss(poses[:, a, b], true[:, a], self._radius_mm[a]) for a, b in of
+                ) / len(of)
+            if of and prefix + "image" in self._weights:
+                found[prefix + "image"] = sum(
+                    image_loss(xrays[:, a], self.drr(a, poses[:, a, b])) for a, b in of
+                ) / len(of)
         return found
 
-    def total(self, terms: dict[str, Tensor]) -> Tensor:
-        """(n,): the weighted sum of `terms`."""
-        return sum(getattr(self.weights, name) * term for name, term in terms.items())
-
     def __call__(self, predicted: Tensor, true: Tensor, xrays: Tensor | None = None) -> Tensor:
-        """(n,): the weighted sum of all `terms`."""
-        return self.total(self.terms(predicted, true, xrays))
-
-    def _pose(self, views: list[int], predicted: Tensor, true: Tensor, xrays: Tensor | None) -> Tensor:
-        """(n, len(views)) of predicted camera_from_ct (n, len(views), 4, 4), each in its view."""
-        return pose_loss(predicted, _of(true, views), _of(self._radius_mm[None], views).to(predicted))
-
-    def _image(self, views: list[int], predicted: Tensor, true: Tensor, xrays: Tensor) -> Tensor:
-        """(n, len(views)) of predicted camera_from_ct (n, len(views), 4, 4), each in its view."""
-        return image_loss(
-            _of(xrays, views), torch.stack([self.drr(a, predicted[:, n]) for n, a in enumerate(views)], dim=1)
-        )
+        """(n,): the weighted sum of `terms`."""
+        return sum(self._weights[name] * term for name, term in self.terms(predicted, true, xrays).items())
 
     def drr(self, view: int, camera_from_ct: Tensor) -> Tensor:
         """(n, rows, columns) of a view, by its number, at camera_from_ct (n, 4, 4)."""
         world_from_ct = self._world_from_camera[view].to(camera_from_ct) @ camera_from_ct
-        return self._renderer(self.cameras[view], world_from_ct)
-
-
-def _of(tensor: Tensor, views: Sequence[int]) -> Tensor:
-    """(n, len(views), ...) of (n, views, ...); a list as an index would be sent to the device."""
-    return torch.stack([tensor[:, view] for view in views], dim=1)
+        return self._renderer(self._cameras[view], world_from_ct)
 
 
 def in_cameras(cameras: Sequence[Camera], world_from_ct: Tensor) -> Tensor:
@@ -157,12 +136,18 @@ def through(predicted: Tensor, camera_from_world: Tensor) -> Tensor:
     return a_from_b.to(predicted) @ predicted[..., None, :, :, :]
 
 
-def pose_loss(predicted: Tensor, true: Tensor, radius_mm: Tensor | float) -> Tensor:
+def pose_loss(predicted: Tensor, true: Tensor, radius_mm: float) -> Tensor:
     """Geodesic + double geodesic (...) of camera_from_ct (..., 4, 4), as places of the C-arm about the CT; see the module.
 
-    radius_mm: (...) or a number, from the source to the isocentre.
+    radius_mm: from the source to the isocentre.
     """
-    a, b = (_ct_from_isocentre(pose, radius_mm) for pose in (predicted, true))
+
+    def ct_from_isocentre(camera_from_ct: Tensor) -> Tensor:
+        ct_from_camera = se3.inverse(camera_from_ct)
+        R = ct_from_camera[..., :3, :3]
+        return se3.pose(R, ct_from_camera[..., :3, 3] + radius_mm * R[..., 2])
+
+    a, b = ct_from_isocentre(predicted), ct_from_isocentre(true)
     return se3.geodesic(a, b) + se3.double_geodesic(a, b, radius_mm)
 
 
@@ -176,21 +161,6 @@ def image_loss(xray: Tensor, image: Tensor) -> Tensor:
     return 1 - (a * b).mean(-1) / spread
 
 
-def _ct_from_isocentre(camera_from_ct: Tensor, radius_mm: Tensor | float) -> Tensor:
-    ct_from_camera = se3.inverse(camera_from_ct)
-    R, source = ct_from_camera[..., :3, :3], ct_from_camera[..., :3, 3]
-    return se3.pose(R, source + torch.as_tensor(radius_mm)[..., None] * R[..., 2])
-
-
-LIKELIHOOD = "likelihood"
-NAMES = (LIKELIHOOD, *PRESETS)
-#: Size of a voxel in pixels for the images that a loss compares.
-_VOXEL = 1.25
-
-LossFunction = Callable[[Network, Tensor, Tensor], Tensor]
-"""(network, images (n, views, 2, rows, columns), camera_from_ct (n, views, 4, 4)) -> the loss, a number."""
-
-
 def make_loss(
     name: str,
     network: str,
@@ -199,12 +169,19 @@ def make_loss(
     world_from_ct: np.ndarray,
     device: str = "cpu",
 ) -> LossFunction:
-    """The loss of that name: "likelihood", each view by itself, or a preset of `losses.PRESETS`.
+    """The loss of that name: "likelihood", each view by itself, or a row of PRESETS.
 
-    network: its name.   cameras: of the images.   world_from_ct: (4, 4), the nominal pose.
-    device: on which DRRs are made for it.
+    Parameters
+    ----------
+    network : its name.
+    cameras : of the images.
+    world_from_ct : (4, 4), the nominal pose.
+    device : on which DRRs are made for it.
 
-    InputError for a name that is not known, and for a loss of poses with a network that says none.
+    Raises
+    ------
+    InputError
+        A name that is not known, or a loss of poses with a network that says none.
     """
     if name not in NAMES:
         raise InputError(f'the loss "{name}" is not known, expected one of {", ".join(NAMES)}; correct its name.')
@@ -215,43 +192,37 @@ def make_loss(
             f'the loss "{name}" is one of poses, which the network "{network}" does not say; use the network "pose", or the '
             f'loss "{LIKELIHOOD}".'
         )
-    return _PublishedLoss(name, ct, cameras, world_from_ct, device)
+    centre = rigid.transform_points(world_from_ct, ct.centroid())
+    depths = [float(camera.depth(centre)) for camera in cameras]
+    focal = [np.abs(np.diag(camera.intrinsics)[:2]).mean() for camera in cameras]
+    volume = attenuation(ct)
+    factors = np.rint(_VOXEL * np.mean(np.divide(depths, focal)) / volume.spacing_mm)
+    volume = volume.pooled(tuple(np.maximum(1, factors).astype(int)))
+    losses = PoseAndImageLoss(cameras, depths, volume, PRESETS[name], device)
+
+    def published(network: Network, images: Tensor, camera_from_ct: Tensor) -> Tensor:
+        """The preset, with a loss of the scales alone, which the papers' networks lack and fusion needs.
+
+        Predictions are compared with the image at the true pose as a DRR shows it: what was drawn at random for the network's image no
+        prediction can show.
+        """
+        predicted, _ = _predicted(network, images)
+        poses = predicted.camera_from_ct.unflatten(0, images.shape[:2])
+        if not torch.isfinite(poses).all():
+            return poses.sum()
+        with torch.no_grad():
+            xrays = torch.stack([losses.drr(n, camera_from_ct[:, n]) for n in range(len(cameras))], dim=1)
+        fixed = predicted._replace(camera_from_ct=predicted.camera_from_ct.detach())
+        scales = network.loss(fixed, camera_from_ct.flatten(0, 1), None)
+        return losses(poses, camera_from_ct, xrays).mean() + scales.mean()
+
+    return published
 
 
 def likelihood(network: Network, images: Tensor, camera_from_ct: Tensor) -> Tensor:
     """Mean negative log-likelihood of the truth, of all views alike."""
     predicted, view = _predicted(network, images)
     return network.loss(predicted, camera_from_ct.flatten(0, 1), view).mean()
-
-
-class _PublishedLoss:
-    """A preset of `losses`, and beside it a loss of the scales alone, which the papers' networks lack and fusion needs.
-
-    Predictions are compared with the image at the true pose as a DRR shows it: what was drawn at random for the network's image no
-    prediction can show.
-    """
-
-    def __init__(self, name: str, ct: CT, cameras: Sequence[Camera], world_from_ct: np.ndarray, device: str) -> None:
-        centre = rigid.transform_points(world_from_ct, ct.centroid())
-        depths = [float(camera.depth(centre)) for camera in cameras]
-        pixel_mm = float(
-            np.mean([d / np.abs(np.diag(c.intrinsics)[:2]).mean() for d, c in zip(depths, cameras, strict=True)])
-        )
-        volume = attenuation(ct)
-        volume = volume.pooled(tuple(np.maximum(1, np.rint(_VOXEL * pixel_mm / volume.spacing_mm)).astype(int)))
-        self._losses = PoseAndImageLoss(cameras, depths, volume, PRESETS[name], device)
-
-    def __call__(self, network: Network, images: Tensor, camera_from_ct: Tensor) -> Tensor:
-        predicted, view = _predicted(network, images)
-        poses = predicted.camera_from_ct.unflatten(0, images.shape[:2])
-        if not torch.isfinite(poses).all():
-            return poses.sum()
-        with torch.no_grad():
-            xrays = torch.stack(
-                [self._losses.drr(view, camera_from_ct[:, view]) for view in range(images.shape[1])], dim=1
-            )
-        scales = network.scale_loss(predicted, camera_from_ct.flatten(0, 1))
-        return self._losses(poses, camera_from_ct, xrays).mean() + scales.mean()
 
 
 def _predicted(network: Network, images: Tensor):

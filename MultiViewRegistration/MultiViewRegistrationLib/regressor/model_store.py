@@ -133,7 +133,7 @@ class Card:
     ct_sha256: of the CT it is for, see `ct_sha256`.
     cameras: of the images it was trained on, one a view: intrinsics (3, 3), camera_from_world (4, 4) and size, as in case.json.
     world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.   half_widths: by the names of `poses.AXES`, the poses about it.
-    poses: how they are drawn: "range", evenly within the half-widths.   network, loss, seed: see `training.TrainingConfig`.
+    poses: how they are drawn: "range", evenly within the half-widths, the only way.   network, loss, seed: see `learning.train`.
     device: where it was trained: "cpu", or a CUDA device.
     minutes: asked for, which became `steps`, once.   every: steps from one validation to the next.
     hardness: of the images, which grows with the steps, see `training.hardness_of`.
@@ -152,7 +152,6 @@ class Card:
     world_from_ct: list
     centroid: list
     half_widths: dict
-    poses: str
     network: str
     loss: str
     seed: int
@@ -161,6 +160,7 @@ class Card:
     every: int
     created: str
     versions: dict
+    poses: str = "range"
     device: str = "cpu"
     hardness: float = 0.0
     done: int = 0
@@ -208,8 +208,6 @@ class Card:
             raise InputError(f"{path}: is no card of a trained model; choose the folder of one.")
         if content.pop("version", None) != VERSION:
             raise InputError(f"{path}: was written by another version of this program; train the model anew.")
-        for name, before in (("device", "cpu"), ("hardness", 0.0)):  # cards from before there was a choice
-            content.setdefault(name, before)
         wrong = _fault(content)
         if wrong:
             raise InputError(f"{path}: {wrong}, so it was changed or damaged; train the model anew.")
@@ -227,33 +225,35 @@ def _fault(content: dict) -> str:
         "list | None": (list, type(None)),
     }
     known = {field.name: kinds[field.type] for field in fields(Card)}
-    for name, kind in known.items():
-        if name not in content or not isinstance(content[name], kind) or isinstance(content[name], bool):
-            return f'"{name}" is missing or of another kind'
-    if content.keys() - known.keys():
-        return f'"{min(content.keys() - known.keys())}" is not known'
-    cameras = [camera for camera in content["cameras"] if isinstance(camera, dict)]
-    matrices = [content["world_from_ct"], *(camera.get("camera_from_world") for camera in cameras)]
-    complete = 0 < len(cameras) == len(content["cameras"])
-    if not complete or not all(_is_array(matrix, 4, 4) for matrix in matrices):
-        return "a matrix is not 4 rows of 4 numbers"
-    if not all(_is_array(camera.get("intrinsics"), 3, 3) and _is_array(camera.get("size"), 2) for camera in cameras):
-        return "a camera is not as in case.json"
-    if not _is_array(content["centroid"], 3) or not _is_array(list(content["half_widths"].values()), 6):
-        return '"centroid" or "half_widths" are no numbers'
-    if not all(_is_array(row, len(row)) for row in content["losses"] + content["validation"] if isinstance(row, list)):
-        return "a learning curve holds what is no number"
-    if not 0 <= content["hardness"] <= 1:
-        return '"hardness" is not between 0 and 1'
+    wrong = [name for name in content.keys() | known if not isinstance(content.get(name, ...), known.get(name, ()))]
+    if wrong:
+        return f'"{min(wrong)}" is missing, not known, or of another kind'
+    arrays = [
+        (content["world_from_ct"], (4, 4)),
+        (content["centroid"], (3,)),
+        (list(content["half_widths"].values()), (6,)),
+        ([content[name] for name in ("minutes", "seconds", "hardness")], (3,)),
+    ]
+    for camera in content["cameras"]:
+        values = camera if isinstance(camera, dict) else {}
+        arrays += [
+            (values.get("intrinsics"), (3, 3)),
+            (values.get("camera_from_world"), (4, 4)),
+            (values.get("size"), (2,)),
+        ]
+    curves = content["losses"] + content["validation"]
+    arrays += [(row, (len(row) if isinstance(row, list) else 0,)) for row in curves]
+    if not content["cameras"] or not all(_is_array(values, shape) for values, shape in arrays):
+        return "a matrix, a camera or a learning curve is not as it was written"
     if Path(content["weights"]).name != content["weights"]:
         return '"weights" is no file beside it'
     return ""
 
 
-def _is_array(value: object, *shape: int) -> bool:
+def _is_array(values: object, shape: tuple[int, ...]) -> bool:
     """Whether nested lists hold finite numbers, and so many."""
     try:
-        array = np.array(value)
+        array = np.array(values)
     except (ValueError, OverflowError):
         return False
     return array.shape == shape and array.dtype.kind in "iuf" and bool(np.isfinite(array).all())

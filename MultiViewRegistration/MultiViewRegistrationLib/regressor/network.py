@@ -1,57 +1,145 @@
-"""What both networks have in common: how they are called, and residual blocks.
+"""The two networks that look at single views: one whose image cells vote for landmarks, and the papers', which says the pose itself.
 
+    network = make_network("voting", cameras, world_from_ct, centroid, landmarks)
     predicted = network(images, view)                        # images of any views and any poses, (n, 2, 64, 64)
     loss = network.loss(predicted, camera_from_ct, view)     # (n,)
     poses = fuse(network.evidence(predicted, cameras), centroid, world_from_ct)      # of images of one pose
 
-The blocks are those of ResNet (He et al., CVPR 2016) with group normalisation (Wu and He, ECCV 2018), which does not mind small batches.
+Their blocks are those of ResNet (He et al., CVPR 2016) with group normalisation (Wu and He, ECCV 2018), which does not mind small batches.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from scipy.stats import chi2
 from torch import Tensor, nn
 
+from ..errors import InputError
+from ..geometry import rigid
 from ..geometry.camera import Camera
-from .fusion import Evidence
-from .test_time_augmentation import Augmentation
+from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT, attenuation
+from . import se3
+from .fusion import Evidence, LandmarkVotes, PoseEstimate
 
+#: The first is the default: docs/regressor.md has what it was seen to do.
+NAMES = ("voting", "pose")
 #: Channels that are normalised together.
 GROUP = 16
 
+LANDMARKS = 24
+#: Landmarks lie within this distance of the anatomy's centroid, in mm: what an image of it shows, or nearly.
+REACH_MM = 130.0
+#: About the distance in mm of the voxels among which landmarks are chosen.
+COARSE_MM = 4.0
+#: Least and largest scale that a vote may claim, and that at first, in widths of the image.
+MIN_VOTE_SCALE, MAX_VOTE_SCALE, FIRST_VOTE_SCALE = 0.003, 2.7, 0.3
+#: How many independent votes an image's votes are worth, as measured.
+WORTH = 3.0
+#: Kept before the source so far, in mm.
+MIN_DEPTH_MM = 10.0
 
-def norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(max(1, channels // GROUP), channels)
+#: What a pose head's output of 1 means: rad and mm.
+UNIT = (0.2, 30.0)
+#: The features are averaged over so many parts of the image along either side, not over all of it: where things are is what is asked for.
+POOLED = 2
+#: Least and largest scale of a pose's error that a network may claim, in these units.
+MIN_SCALE, MAX_SCALE = 0.003, 3.0
 
 
-class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; the second one's normalisation begins at 0, so that a new block changes nothing."""
+class Augmentation(NamedTuple):
+    """A slightly transformed image: shifted by shares of its width and height, turned about the beam and scaled."""
 
-    def __init__(self, channels_in: int, channels: int, stride: int = 1) -> None:
+    right: float = 0.0
+    down: float = 0.0
+    roll_deg: float = 0.0
+    scale: float = 1.0
+
+    def camera(self, window: Camera, camera: Camera) -> Camera:
+        """Whose image that is: of a detector behind the source of `camera`, like that of `window` but for the augmentation."""
+        intrinsics = np.diag([self.scale, self.scale, 1.0]) @ window.intrinsics
+        intrinsics[:2, 2] = window.intrinsics[:2, 2] + np.array([self.right, self.down]) * window.size
+        roll = rigid.from_rotation_translation(rigid.exp_so3(np.radians([0, 0, self.roll_deg])), np.zeros(3))
+        return Camera(intrinsics, roll @ camera.camera_from_world, window.size)
+
+
+#: Towards each corner.
+CORNER_AUGMENTATIONS = (
+    Augmentation(0.06, 0.06, 12.0, 1.05),
+    Augmentation(-0.06, 0.06, -12.0, 0.95),
+    Augmentation(0.06, -0.06, -6.0, 0.95),
+    Augmentation(-0.06, -0.06, 6.0, 1.05),
+)
+
+
+class Network(nn.Module):
+    """A network that looks at single views. All it knows of the CT and the training's geometry is in its state_dict.
+
+    constants: kept there in single precision.   AUGMENTATIONS: how it is shown an X-ray again that leaves doubt.
+    stem, body: its first layers; the convolutions of the body learn by `Muon`.
+    certainty: by how much more its evidence knows than was thought before `calibrate`, as an inverse variance.
+    """
+
+    AUGMENTATIONS: Sequence[Augmentation] = ()
+    stem: nn.Module
+    body: nn.Module
+    certainty: Tensor
+
+    def __init__(self, **constants: np.ndarray) -> None:
         super().__init__()
-        self.path = nn.Sequential(
-            nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False),
-            norm(channels),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
-            norm(channels),
-        )
-        nn.init.zeros_(self.path[-1].weight)
-        shortcut = [nn.AvgPool2d(stride)] if stride > 1 else []
-        if channels != channels_in:
-            shortcut.append(nn.Conv2d(channels_in, channels, 1, bias=False))
-        self.shortcut = nn.Sequential(*shortcut)
+        for name, values in {**constants, "certainty": 1.0}.items():
+            self.register_buffer(name, torch.tensor(np.asarray(values), dtype=torch.float32))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.relu(self.path(x) + self.shortcut(x), inplace=True)
+    def features(self, images: Tensor) -> Tensor:
+        """In single precision, the body's in that of the device: what the heads say of positions needs more than 8 bits."""
+        x = self.stem(images.contiguous(memory_format=torch.channels_last))
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=precision_on(x.device) is torch.bfloat16):
+            return self.body(x).float()
+
+    def loss(self, predicted: Any, camera_from_ct: Tensor, view: Tensor) -> Tensor:
+        """(n,) negative log-likelihood, up to a constant, of the true poses (n, 4, 4) of images that view (n,) int64 took."""
+        raise NotImplementedError
+
+    def evidence(self, predicted: Any, cameras: Sequence[Camera]) -> list[Evidence]:
+        """What images of one pose of the CT say of it: image n was taken by camera n, of the image's size in pixels."""
+        raise NotImplementedError
+
+    def calibrate(self, squared_errors: np.ndarray) -> None:
+        """Make the evidence as certain as it was right.
+
+        squared_errors: (n,) of fused poses, see `Candidate.squared_error`. By their median, not to follow a few misses.
+        """
+        self.certainty *= chi2.median(6) / max(float(np.median(squared_errors)), 1e-6)
 
 
-def stage(channels_in: int, channels: int, blocks: int, stride: int) -> nn.Sequential:
-    """Blocks of which the first one changes channels and resolution."""
-    return nn.Sequential(Block(channels_in, channels, stride), *(Block(channels, channels) for _ in range(blocks - 1)))
+def make_network(
+    name: str,
+    cameras: Sequence[Camera],
+    world_from_ct: np.ndarray,
+    centroid: np.ndarray,
+    landmarks: np.ndarray,
+    seed: int = 0,
+) -> Network:
+    """A network with random weights, the same for the same seed.
+
+    Parameters
+    ----------
+    name : of NAMES, else InputError.
+    cameras : of the windows, one a view.
+    world_from_ct : (4, 4), the nominal pose.
+    centroid, landmarks : (3,), (K, 3) CT mm, see `choose_landmarks`.
+    """
+    if name not in NAMES:
+        raise InputError(f'the network "{name}" is not known, expected one of {", ".join(NAMES)}; correct its name.')
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        kind, geometry = (VotingNetwork, landmarks) if name == "voting" else (PoseNetwork, world_from_ct)
+        network = kind(cameras, geometry, centroid)
+    return network.to(memory_format=torch.channels_last)
 
 
 def precision_on(device: torch.device) -> torch.dtype:
@@ -61,35 +149,222 @@ def precision_on(device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-def features_of(body: nn.Module, x: Tensor) -> Tensor:
-    """body(x) in single precision, its convolutions in that of the device: what the heads say of positions needs more than 8 bits."""
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=precision_on(x.device) is torch.bfloat16):
-        return body(x).float()
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(max(1, channels // GROUP), channels)
 
 
-class Network(Protocol):
-    """A network that looks at single views. All it knows of the CT and the training's geometry is in its state_dict.
+class _Block(nn.Module):
+    """Two 3x3 convolutions beside a shortcut; the second one's normalisation begins at 0, so that a new block changes nothing."""
 
-    AUGMENTATIONS: how it is shown an X-ray again that leaves doubt; its evidence can be `joined` where there are any.
-    body: the part whose kernels `Optimiser` treats as matrices.
-    certainty: by how much more its evidence knows than was thought before `calibrate`, as an inverse variance.
+    def __init__(self, channels_in: int, channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.path = nn.Sequential(
+            nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False),
+            _norm(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            _norm(channels),
+        )
+        nn.init.zeros_(self.path[-1].weight)
+        shortcut: list[nn.Module] = [nn.AvgPool2d(stride)] if stride > 1 else []
+        if channels != channels_in:
+            shortcut.append(nn.Conv2d(channels_in, channels, 1, bias=False))
+        self.shortcut = nn.Sequential(*shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.relu(self.path(x) + self.shortcut(x), inplace=True)
+
+
+def _stage(channels_in: int, channels: int, stride: int) -> nn.Sequential:
+    """Two blocks of which the first one changes channels and resolution."""
+    return nn.Sequential(_Block(channels_in, channels, stride), _Block(channels, channels))
+
+
+class CellVotes(NamedTuple):
+    """What n images show, in widths (heights) of the image from its middle.
+
+    positions: (n, 2, K, cells), of each landmark as each cell has it.   log_scales: (n, K, cells), of its Laplace distribution.
     """
 
-    AUGMENTATIONS: Sequence[Augmentation]
-    body: nn.Module
-    certainty: Tensor
+    positions: Tensor
+    log_scales: Tensor
 
-    def __call__(self, images: Tensor, view: Tensor) -> Any:
-        """What each of n images shows.
 
-        images: (n, 2, rows, columns) float32: standardised, and 1 where valid, else 0.   view: (n,) int64, which camera took each.
-        """
-        ...
+class VotingNetwork(Network):
+    """Each cell, 8 pixels wide, sees the whole image and votes where fixed points of the CT are in it, and how sure it is.
 
-    def loss(self, predicted: Any, camera_from_ct: Tensor, view: Tensor) -> Tensor:
-        """(n,) negative log-likelihood, up to a constant, of the true poses (n, 4, 4)."""
-        ...
+    Every part of an image has its own word on the pose, so tools, shutters and what lies beyond the CT take some votes and leave the
+    others; points outside the image are voted for like those within. The pose is then that of the camera by which the points fall where
+    they are said to be (`fuse`), of one view or of several together, and the cameras need not be those of the training. After Peng et
+    al., "PVNet" (CVPR 2019), where pixels vote for directions, with the scales of Kendall and Gal (NeurIPS 2017).
 
-    def evidence(self, predicted: Any, cameras: Sequence[Camera]) -> list[Evidence]:
-        """What images of one pose of the CT say of it: image n was taken by camera n."""
-        ...
+    cameras: of the views as they are trained, of one size.   landmarks: (K, 3) CT mm.   centroid: (3,) CT mm, of the anatomy.
+    width: channels of the finest features; the time goes with its square.
+    """
+
+    AUGMENTATIONS = CORNER_AUGMENTATIONS
+    widths_from_camera: Tensor
+    landmarks: Tensor
+    centroid: Tensor
+
+    def __init__(self, cameras: Sequence[Camera], landmarks: np.ndarray, centroid: np.ndarray, width: int = 16) -> None:
+        size = np.array(cameras[0].size)
+        widths_from_pixels = np.diag([*1 / size, 1.0])
+        widths_from_pixels[:2, 2] = 0.5 / size - 0.5
+        widths_from_camera = np.stack([widths_from_pixels @ camera.intrinsics for camera in cameras])
+        super().__init__(widths_from_camera=widths_from_camera, landmarks=landmarks, centroid=centroid)
+        self.stem = nn.Sequential(nn.Conv2d(2, width, 5, 2, 2, bias=False), _norm(width), nn.ReLU(inplace=True))
+        self.body = _TwoScales(width)
+        self.head = nn.Conv2d(8 * width, 3 * len(landmarks), 1)
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)
+        nn.init.constant_(self.head.bias[2 * len(landmarks) :], math.log(FIRST_VOTE_SCALE))
+
+    def forward(self, images: Tensor, view: Tensor) -> CellVotes:
+        """images: (n, 2, rows, columns), multiples of 16: standardised, and 1 where valid.   view: (n,) int64; not used."""
+        said = self.head(self.features(images))
+        n, _, rows, columns = said.shape
+        said = said.reshape(n, 3, -1, rows * columns)
+        middles = [(torch.arange(size, device=said.device) + 0.5) / size - 0.5 for size in (rows, columns)]
+        cells = torch.stack(torch.meshgrid(*middles, indexing="ij")[::-1]).flatten(1)
+        log_scales = said[:, 2].clamp(math.log(MIN_VOTE_SCALE), math.log(MAX_VOTE_SCALE))
+        return CellVotes(said[:, :2] + cells[:, None], log_scales)
+
+    def loss(self, predicted: CellVotes, camera_from_ct: Tensor, view: Tensor) -> Tensor:
+        """A vote's mean of distance / scale + 2 log scale."""
+        off = self.project(camera_from_ct, view)[..., None] - predicted.positions
+        distance = (off.square().sum(dim=1) + 1e-8).sqrt()
+        return (distance * torch.exp(-predicted.log_scales) + 2 * predicted.log_scales).mean(dim=(1, 2))
+
+    def project(self, camera_from_ct: Tensor, view: Tensor) -> Tensor:
+        """(n, 2, K): where poses (n, 4, 4) put the landmarks, in widths of the image from its middle."""
+        x = self.widths_from_camera[view] @ (camera_from_ct[:, :3, :3] @ self.landmarks.T + camera_from_ct[:, :3, 3:])
+        return x[:, :2] / x[:, 2:].clamp(min=MIN_DEPTH_MM)
+
+    def evidence(self, predicted: CellVotes, cameras: Sequence[Camera]) -> list[Evidence]:
+        landmarks, centroid, worth = _numpy(self.landmarks), _numpy(self.centroid), WORTH * self.certainty.item()
+        votes: list[Evidence] = []
+        for camera, where, scale in zip(
+            cameras, _numpy(predicted.positions), np.exp(_numpy(predicted.log_scales)), strict=True
+        ):
+            size = np.array(camera.size)[:, None, None]
+            scale_px = scale * math.sqrt(size.prod())
+            votes.append(LandmarkVotes(camera, landmarks, centroid, (where + 0.5) * size - 0.5, scale_px, worth))
+        return votes
+
+
+class _TwoScales(nn.Module):
+    """Features (n, 8 width, rows / 8, columns / 8) from the stem's (n, width, rows / 2, columns / 2).
+
+    Three stages; the last one's features, at half the resolution, see the whole image and are added to those of the second.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.near = nn.Sequential(_stage(width, 2 * width, 2), _stage(2 * width, 4 * width, 2))
+        self.far = _stage(4 * width, 8 * width, 2)
+        self.across = nn.Conv2d(4 * width, 8 * width, 1, bias=False)
+        self.after = nn.Sequential(_norm(8 * width), nn.ReLU(inplace=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        near = self.near(x)
+        return self.after(self.across(near) + nn.functional.interpolate(self.far(near), scale_factor=2, mode="nearest"))
+
+
+class Poses(NamedTuple):
+    """What n images show.
+
+    camera_from_ct: (n, 4, 4).   log_scales: (n, 6), of the error's Laplace distribution along each axis of the motion from here to the
+    truth: turn about the anatomy's centroid and its shift, camera axes, in UNIT.
+    """
+
+    camera_from_ct: Tensor
+    log_scales: Tensor
+
+
+class PoseNetwork(Network):
+    """ResNet-18 (He et al., CVPR 2016) with group normalisation and two heads, as in DiffPose (Gopalakrishnan et al., CVPR 2024).
+
+    Otherwise than there, the features of the image's quarters are kept apart. The heads say a motion (omega, v) of the CT from its nominal
+    pose: camera_from_ct = exp of it, about the anatomy's centroid in the axes of the camera, after the nominal one; at first it is 0. A
+    third head, which the papers' lack, says how far off that is along each axis.
+
+    cameras: of the views.   world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.
+    width: channels of the first stage, 64 in ResNet-18: a quarter takes a tenth of the time, and learns more in the same minutes on a CPU.
+    """
+
+    nominal: Tensor
+    centroid: Tensor
+
+    def __init__(
+        self, cameras: Sequence[Camera], world_from_ct: np.ndarray, centroid: np.ndarray, width: int = 16
+    ) -> None:
+        nominal = np.stack([camera.camera_from_world @ world_from_ct for camera in cameras])
+        super().__init__(nominal=nominal, centroid=centroid)
+        self.stem = nn.Sequential(
+            nn.Conv2d(2, width, 7, 2, 3, bias=False), _norm(width), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
+        )
+        self.body = nn.Sequential(*(_stage(width * max(1, 2**n // 2), width * 2**n, min(n, 1) + 1) for n in range(4)))
+        self.rotation, self.translation, self.spread = (nn.Linear(8 * width * POOLED**2, size) for size in (3, 3, 6))
+        for head in (self.rotation, self.translation, self.spread):
+            nn.init.normal_(head.weight, std=1e-3)
+            nn.init.zeros_(head.bias)
+
+    def forward(self, images: Tensor, view: Tensor) -> Poses:
+        """images: (n, 2, rows, columns), standardised, and 1 where valid.   view: (n,) int64, which camera took each."""
+        features = nn.functional.adaptive_avg_pool2d(self.features(images), POOLED).flatten(1)
+        turn, shift = UNIT[0] * self.rotation(features), UNIT[1] * self.translation(features)
+        nominal = self.nominal[view]
+        centre = self._centre(nominal)
+        R = se3.exp_so3(turn)
+        t = (R @ (nominal[:, :3, 3] - centre)[..., None])[..., 0] + centre + shift
+        log_scales = self.spread(features).clamp(np.log(MIN_SCALE), np.log(MAX_SCALE))
+        return Poses(se3.pose(R @ nominal[:, :3, :3], t), log_scales)
+
+    def loss(self, predicted: Poses, camera_from_ct: Tensor, view: Tensor | None = None) -> Tensor:
+        """Per axis: mean of |error| / scale + log scale."""
+        there, true = predicted.camera_from_ct, camera_from_ct
+        turn = se3.log_so3(true[:, :3, :3] @ there[:, :3, :3].mT)
+        error = torch.cat([turn / UNIT[0], (self._centre(true) - self._centre(there)) / UNIT[1]], dim=1)
+        return (error.abs() * torch.exp(-predicted.log_scales) + predicted.log_scales).mean(dim=1)
+
+    def evidence(self, predicted: Poses, cameras: Sequence[Camera]) -> list[Evidence]:
+        centroid, poses = _numpy(self.centroid), _numpy(predicted.camera_from_ct)
+        sds = np.repeat(UNIT, 3) * np.exp(_numpy(predicted.log_scales)) * math.sqrt(2 / self.certainty.item())
+        guesses: list[Evidence] = []
+        for camera, pose, sd in zip(cameras, poses, sds, strict=True):
+            world_from_ct = camera.world_from_camera @ rigid.check_rigid(pose, "camera_from_ct")
+            axes = np.kron(np.eye(2), camera.world_from_camera[:3, :3])
+            guesses.append(PoseEstimate(world_from_ct, axes * sd**2 @ axes.T, centroid))
+        return guesses
+
+    def _centre(self, camera_from_ct: Tensor) -> Tensor:
+        """(n, 3): the centroid in the camera."""
+        return (camera_from_ct[:, :3, :3] @ self.centroid) + camera_from_ct[:, :3, 3]
+
+
+def _numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().double().cpu().numpy()
+
+
+def choose_landmarks(ct: CT, count: int = LANDMARKS, reach_mm: float = REACH_MM) -> np.ndarray:
+    """Points (count, 3) in CT mm on the bone about the anatomy's centroid (on the structure, if there is a mask), far from each other.
+
+    Each is the one farthest from those before it (Gonzalez, Theor. Comput. Sci. 38, 1985). What counts is that they are spread: they are
+    nothing that has to be recognised. Where there is no bone within reach all tissue serves.
+    """
+    centroid, values = ct.centroid(), ct.volume.values
+    bone = values > (BONE_HU if ct.unit == "hu" else BONE_SHARE_OF_LARGEST * values.max())
+    step = tuple(max(1, round(COARSE_MM / mm)) for mm in ct.volume.spacing_mm)
+    for selected in (bone if ct.mask is None else ct.mask, attenuation(ct).values > 0):
+        index = np.argwhere(selected[:: step[2], :: step[1], :: step[0]])[:, ::-1] * step
+        points = rigid.transform_points(ct.volume.ct_from_index, index)
+        points = points[np.linalg.norm(points - centroid, axis=1) <= reach_mm]
+        if len(points) >= count:
+            break
+    chosen = [int(np.argmax(np.linalg.norm(points - centroid, axis=1)))]
+    apart = np.full(len(points), np.inf)
+    while len(chosen) < count:
+        apart = np.minimum(apart, np.linalg.norm(points - points[chosen[-1]], axis=1))
+        chosen.append(int(np.argmax(apart)))
+    return points[chosen]

@@ -1,4 +1,4 @@
-"""How the networks learn: Muon for the convolutions within a network, Adam for its ends.
+"""How the networks learn: Muon for the convolutions within a network, Adam for its ends; on the processor or on a CUDA device.
 
 Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024, kellerjordan.github.io/posts/muon) takes the momentum
 of a kernel's gradient as a matrix (channels out, all else), and steps along the nearest matrix with orthogonal rows: all directions are
@@ -7,7 +7,6 @@ learnt at one pace. PyTorch's own Muon takes matrices only, and iterates in bflo
 
 from __future__ import annotations
 
-import gc
 import math
 from collections.abc import Mapping
 from functools import partial
@@ -16,9 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import warn
 from ..rendering import threads
-from ..rendering.devices import CPU, ComputeDevice
 from .loss import LossFunction
 from .network import Network
 
@@ -26,6 +23,10 @@ from .network import Network
 ITERATIONS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
 #: Share of the training in which the rate rises to its full.
 WARM_UP = 0.05
+#: Largest norm of a gradient; it is scaled down to this.
+LARGEST_GRADIENT = 1.0
+#: The processor always takes a batch in this many parts, so that the result does not depend on the number of cores.
+_PARTS = 2
 
 
 def rate(progress: float) -> float:
@@ -36,25 +37,22 @@ def rate(progress: float) -> float:
 class Optimiser:
     """Muon for the kernels of `network.body`, AdamW for all other parameters."""
 
-    KERNEL_RATE, RATE, DECAY, MOMENTUM, LARGEST_GRADIENT = 0.02, 4e-3, 0.02, 0.95, 1.0
-
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Network) -> None:
         self._all = list(network.parameters())
         kernels = [p for p in network.body.parameters() if p.ndim == 4]
         chosen = {id(p) for p in kernels}
-        self._kernels = Muon(kernels, self.KERNEL_RATE, self.MOMENTUM, self.DECAY)
-        self._rest = torch.optim.AdamW(
-            [p for p in self._all if id(p) not in chosen], self.RATE, (0.9, 0.99), weight_decay=0.0
-        )
-        self._parts = {"kernels": self._kernels, "rest": self._rest}
+        rest = [p for p in self._all if id(p) not in chosen]
+        self._parts = {
+            "kernels": Muon(kernels, lr=0.02, momentum=0.95, decay=0.02),
+            "rest": torch.optim.AdamW(rest, 4e-3, (0.9, 0.99), weight_decay=0.0),
+        }
 
     def step(self, progress: float) -> float:
         """One step down the gradients, at this share of the training; returns their norm. A norm that is not finite changes nothing."""
-        norm = nn.utils.clip_grad_norm_(self._all, self.LARGEST_GRADIENT).item()
+        norm = nn.utils.clip_grad_norm_(self._all, LARGEST_GRADIENT).item()
         if math.isfinite(norm):
-            for optimiser, full in ((self._kernels, self.KERNEL_RATE), (self._rest, self.RATE)):
-                for group in optimiser.param_groups:
-                    group["lr"] = full * rate(progress)
+            for optimiser in self._parts.values():
+                optimiser.param_groups[0]["lr"] = optimiser.defaults["lr"] * rate(progress)
                 optimiser.step()
         for parameter in self._all:
             parameter.grad = None
@@ -71,15 +69,15 @@ class Optimiser:
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Remember what `tensors` said; names that are not its own are ignored. KeyError where there is none of them."""
+        states: dict[str, dict[int, dict[str, Tensor]]] = {part: {} for part in self._parts}
+        for name, tensor in tensors.items():
+            part, *rest = name.split(".")
+            if part in states:
+                states[part].setdefault(int(rest[0]), {})[rest[1]] = tensor
         for part, optimiser in self._parts.items():
-            state: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in tensors.items():
-                if name.startswith(f"{part}."):
-                    _, number, what = name.split(".")
-                    state.setdefault(int(number), {})[what] = tensor
-            if not state:
+            if not states[part]:
                 raise KeyError(part)
-            optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": states[part]})
 
 
 class Muon(torch.optim.Optimizer):
@@ -89,21 +87,21 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "decay": decay})
 
     def step(self) -> None:
-        kernels = [(kernel, group) for group in self.param_groups for kernel in group["params"]]
-        for kernel, _ in kernels:
+        (group,) = self.param_groups
+        for kernel in group["params"]:
             if not self.state[kernel]:
                 self.state[kernel]["momentum"] = torch.zeros_like(kernel)
-        largest_first = sorted(kernels, key=lambda pair: -pair[0].numel())
-        steps = [partial(self._step, kernel, self.state[kernel]["momentum"], group) for kernel, group in largest_first]
-        if kernels[0][0].is_cuda:  # one thread feeds a device
+        largest_first = sorted(group["params"], key=lambda kernel: -kernel.numel())
+        steps = [partial(self._step, kernel, group) for kernel in largest_first]
+        if largest_first[0].is_cuda:  # one thread feeds a device
             for step in steps:
                 step()
         else:
             threads.run(steps)
 
-    @staticmethod
     @torch.no_grad()
-    def _step(kernel: nn.Parameter, momentum: Tensor, group: dict) -> None:
+    def _step(self, kernel: nn.Parameter, group: dict) -> None:
+        momentum = self.state[kernel]["momentum"]
         momentum.lerp_(kernel.grad, 1 - group["momentum"])
         ahead = kernel.grad.lerp(momentum, group["momentum"])  # Nesterov's
         matrix = orthogonal(ahead.flatten(1))
@@ -130,84 +128,37 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return product @ matrix
 
 
-#: The processor always takes a batch in this many parts, so that the result does not depend on the number of cores.
-_PARTS = 2
+def learn_on_cpu(network: Network, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor) -> float:
+    """Compute the loss of a batch and write its gradients into the parameters, the parts of the batch side by side.
 
+    Each part runs in a thread in which PyTorch starts no others: those would wait for each other many times a step.
 
-def make_backend(device: str) -> CpuBackend | CudaBackend:
-    """The backend for "cpu", "auto", "cuda" or "cuda:N". Warns where that device cannot be used and the processor does the work."""
-    compute_device = ComputeDevice(device)
-    return CpuBackend() if compute_device.name == CPU else CudaBackend(compute_device)
-
-
-class CpuBackend:
-    """On the processor: the parts of a batch side by side."""
-
-    compute_device = ComputeDevice()
-
-    def learn(self, network: Network, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor) -> float:
-        """Compute the loss of a batch and write its gradients into the parameters.
-
-        Each part runs in a thread in which PyTorch starts no others: those would wait for each other many times a step.
-
-        Parameters
-        ----------
-        images : (n, views, 2, rows, columns) float32.
-        camera_from_ct : (n, views, 4, 4) float32, the true poses.
-        """
-        parameters = list(network.parameters())
-        ends = np.linspace(0, len(images), _PARTS + 1).round().astype(int).tolist()
-        results: list = [None] * _PARTS
-
-        def go(n: int) -> None:
-            torch.set_num_threads(1)
-            part = slice(ends[n], ends[n + 1])
-            share = (part.stop - part.start) / len(images)
-            loss = share * loss_function(network, images[part], camera_from_ct[part])
-            results[n] = loss.item(), torch.autograd.grad(loss, parameters)
-
-        threads.run([partial(go, n) for n in range(_PARTS)])
-        for number, parameter in enumerate(parameters):
-            parameter.grad = sum(gradients[number] for _, gradients in results)
-        return sum(loss for loss, _ in results)
-
-
-class CudaBackend:
-    """On a CUDA device: the whole batch at once, or as much of it as its memory holds.
-
-    A batch that is learnt from in pieces gives the same gradients but for rounding.
+    Parameters
+    ----------
+    images : (n, views, 2, rows, columns) float32.
+    camera_from_ct : (n, views, 4, 4) float32, the true poses.
     """
+    parameters = list(network.parameters())
+    ends = np.linspace(0, len(images), _PARTS + 1).round().astype(int).tolist()
+    results: list = [None] * _PARTS
 
-    def __init__(self, compute_device: ComputeDevice) -> None:
-        self.compute_device, self._at_once = compute_device, None
+    def go(n: int) -> None:
+        torch.set_num_threads(1)
+        part = slice(ends[n], ends[n + 1])
+        share = (part.stop - part.start) / len(images)
+        loss = share * loss_function(network, images[part], camera_from_ct[part])
+        results[n] = loss.item(), torch.autograd.grad(loss, parameters)
 
-    def learn(self, network: Network, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor) -> float:
-        """See `CpuBackend`. Raises OutOfMemoryError where there is no room for a single pose."""
-        images, camera_from_ct = (each.to(self.compute_device.torch_device) for each in (images, camera_from_ct))
-        while True:
-            at_once = min(self._at_once or len(images), len(images))
-            try:
-                return _learn_in_pieces(network, loss_function, images, camera_from_ct, at_once)
-            except torch.OutOfMemoryError:
-                if at_once == 1:
-                    raise
-            self._at_once = (at_once + 1) // 2  # not within the except: the exception holds on to the memory
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            warn(
-                f"{self.compute_device.name} has too little free memory to learn from {at_once} poses at a time; from here on it takes "
-                f"{self._at_once} at a time, which teaches the same."
-            )
+    threads.run([partial(go, n) for n in range(_PARTS)])
+    for number, parameter in enumerate(parameters):
+        parameter.grad = sum(gradients[number] for _, gradients in results)
+    return sum(loss for loss, _ in results)
 
 
-def _learn_in_pieces(
-    network: Network, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor, at_once: int
-) -> float:
+def learn_on_device(network: Network, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor) -> float:
+    """The same for the whole batch at once, on the network's device."""
+    device = next(network.parameters()).device
     network.zero_grad(set_to_none=True)
-    total = torch.zeros((), device=images.device)
-    for piece, poses in zip(images.split(at_once), camera_from_ct.split(at_once), strict=True):
-        loss = len(piece) / len(images) * loss_function(network, piece, poses)
-        loss.backward()
-        total += loss.detach()
-    return float(total)
+    loss = loss_function(network, images.to(device), camera_from_ct.to(device))
+    loss.backward()
+    return loss.item()

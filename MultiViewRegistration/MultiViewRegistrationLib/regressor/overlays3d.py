@@ -1,91 +1,135 @@
 """What lies in an X-ray and not in the CT, drawn at random: metal, markers, other bones, soft tissue.
 
 All is made of capsules: wires, rods, screws, stems, balls; with a hollow inside the shafts of long bones. Positions and lengths are in mm
-at the anatomy's depth, amounts in nepers a mm; `half` is half the image's height in mm. Each function adds to a `Sample`, and draws from a
-state (see `rng`).
+at the anatomy's depth, from the image's middle; amounts in nepers a mm.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
-from . import sample_layout
+import numba as nb
+import numpy as np
+
 from .rng import FULL_TURN, chance, compiled, integer, log_uniform, sometimes, uniform
 
 #: nepers in a mm of titanium and of steel, at C-arm energies.
 _TITANIUM, _STEEL = 0.15, 0.7
+#: Thinner than this many pixels a capsule is drawn as wide as this, and as much fainter.
+_MIN_RADIUS = 0.7
+
+
+class Canvas(NamedTuple):
+    """What is drawn on, and from: an image (rows, columns) of nepers, a pixel's and half its height's mm, a state (see `rng`)."""
+
+    image: np.ndarray
+    mm: float
+    half: float
+    state: np.ndarray
+
+
+@nb.njit(nogil=True, fastmath=True)
+def capsule(canvas, x0, y0, x1, y1, r0, r1, hollow, amount):
+    """Add `amount` (nepers in a mm) times the length that a beam runs in a capsule of radius r0 to r1 (mm).
+
+    hollow: radius of the empty inside as a share of the outer one, 0 for none.
+    """
+    image, mm = canvas.image, canvas.mm
+    rows, columns = image.shape
+    x0, x1 = x0 / mm + 0.5 * (columns - 1), x1 / mm + 0.5 * (columns - 1)
+    y0, y1 = y0 / mm + 0.5 * (rows - 1), y1 / mm + 0.5 * (rows - 1)
+    r0, r1 = r0 / mm, r1 / mm
+    reach = max(r0, r1, _MIN_RADIUS)
+    dx, dy = x1 - x0, y1 - y0
+    length_2 = max(dx * dx + dy * dy, 1e-9)
+    top, bottom = max(0, math.ceil(min(y0, y1) - reach)), min(rows - 1, math.floor(max(y0, y1) + reach))
+    left, right = max(0, math.ceil(min(x0, x1) - reach)), min(columns - 1, math.floor(max(x0, x1) + reach))
+    for r in range(int(top), int(bottom) + 1):
+        for c in range(int(left), int(right) + 1):
+            t = min(max(((c - x0) * dx + (r - y0) * dy) / length_2, 0.0), 1.0)
+            off_x, off_y = c - x0 - t * dx, r - y0 - t * dy
+            true = r0 + t * (r1 - r0)
+            radius = max(true, _MIN_RADIUS)
+            inside = radius * radius - off_x * off_x - off_y * off_y
+            if inside <= 0.0:
+                continue
+            chord = math.sqrt(inside)
+            if hollow > 0.0:
+                chord -= math.sqrt(max(inside - (1.0 - hollow * hollow) * radius * radius, 0.0))
+            image[r, c] += amount * mm * 2.0 * chord * (true / radius) ** 2
 
 
 @compiled
-def _put(sample, x0, y0, x1, y1, r0, r1, hollow, amount):
-    """Add a capsule; see `sample_layout`."""
-    n = int(sample.numbers[sample_layout.METAL_END])
-    if n < len(sample.capsules):
-        sample.capsules[n] = (x0, y0, x1, y1, r0, r1, hollow, amount, 0.0, 0.0, 0.0)
-        sample.numbers[sample_layout.METAL_END] = n + 1
-
-
-@compiled
-def _put_along(sample, x, y, angle, length, r0, r1, hollow, amount):
+def _from(canvas, x, y, angle, length, r0, r1, hollow, amount):
     """Add a capsule that begins at x, y; returns where it ends."""
     end_x, end_y = x + length * math.cos(angle), y + length * math.sin(angle)
-    _put(sample, x, y, end_x, end_y, r0, r1, hollow, amount)
+    capsule(canvas, x, y, end_x, end_y, r0, r1, hollow, amount)
     return end_x, end_y
 
 
 @compiled
-def _put_about(sample, x, y, dx, dy, radius, amount):
+def _about(canvas, x, y, dx, dy, radius, amount):
     """Add a capsule whose middle is x, y and whose half is dx, dy."""
-    _put(sample, x - dx, y - dy, x + dx, y + dy, radius, radius, 0.0, amount)
+    capsule(canvas, x - dx, y - dy, x + dx, y + dy, radius, radius, 0.0, amount)
 
 
 @compiled
-def add_metal(sample, half, state):
-    """One of what is found in and on patients: wires, screws, rods with screws, a prosthesis, a plate, markers, an instrument."""
-    x, y = uniform(state, -half, half), uniform(state, -half, half)
-    angle = uniform(state, 0.0, FULL_TURN)
+def _anywhere(canvas):
+    """A place and a direction: x, y, angle."""
+    x, y = uniform(canvas.state, -canvas.half, canvas.half), uniform(canvas.state, -canvas.half, canvas.half)
+    return x, y, uniform(canvas.state, 0.0, FULL_TURN)
+
+
+@compiled
+def add_metal(canvas):
+    """One of what is found in and on patients: wires, screws, rods with screws, a prosthesis, a plate, markers, an instrument, a cable."""
+    state = canvas.state
+    x, y, angle = _anywhere(canvas)
     steel = log_uniform(state, _TITANIUM, _STEEL)
     kind = integer(state, 0, 7)
     if kind == 0:
         for _ in range(integer(state, 1, 4)):
-            x, y = uniform(state, -half, half), uniform(state, -half, half)
-            _wire(sample, state, x, y, uniform(state, 0.0, FULL_TURN), steel)
+            x, y, angle = _anywhere(canvas)
+            _wire(canvas, x, y, angle, steel)
     elif kind == 1:
         for _ in range(integer(state, 1, 3)):
-            x, y = uniform(state, -half, half), uniform(state, -half, half)
-            _screw(sample, state, x, y, uniform(state, 0.0, FULL_TURN), steel)
+            x, y, angle = _anywhere(canvas)
+            _screw(canvas, x, y, angle, steel)
     elif kind == 2:
-        _rods_and_screws(sample, state, x, y, angle, steel)
+        _rods_and_screws(canvas, x, y, angle, steel)
     elif kind == 3:
-        _prosthesis(sample, state, x, y, angle, steel)
+        _prosthesis(canvas, x, y, angle, steel)
     elif kind == 4:
-        _plate(sample, state, x, y, angle, steel)
+        _plate(canvas, x, y, angle, steel)
     elif kind == 5:
-        _markers(sample, state, x, y, angle, steel)
+        _markers(canvas, x, y, angle, steel)
     elif kind == 6:  # an instrument that reaches in from the border
         near, far = uniform(state, 0.5, 5.0), uniform(state, 3.0, 14.0)
-        _put_along(sample, x, y, angle, 2.0 * half, near, far, sometimes(state, 0.4, 0.0, 0.9), 0.6 * steel)
+        _from(canvas, x, y, angle, 2.0 * canvas.half, near, far, sometimes(state, 0.4, 0.0, 0.9), 0.6 * steel)
     else:
-        _cable(sample, state, x, y, angle, steel)
+        _cable(canvas, x, y, angle, steel)
 
 
 @compiled
-def _wire(sample, state, x, y, angle, amount):
+def _wire(canvas, x, y, angle, amount):
     """A rod seen under some angle: the shorter it looks, the longer the beam's way in it."""
+    state = canvas.state
     length, radius, seen = uniform(state, 40.0, 160.0), uniform(state, 0.4, 1.5), uniform(state, 0.35, 1.0)
     dx, dy = 0.5 * seen * length * math.cos(angle), 0.5 * seen * length * math.sin(angle)
-    _put_about(sample, x, y, dx, dy, radius, amount / seen)
+    _about(canvas, x, y, dx, dy, radius, amount / seen)
 
 
 @compiled
-def _screw(sample, state, x, y, angle, amount):
-    length, radius = uniform(state, 15.0, 70.0), uniform(state, 1.2, 3.5)
-    _put_along(sample, x, y, angle, length, radius, 0.7 * radius, 0.0, amount)
-    _put_along(sample, x, y, angle, 1.0, 1.8 * radius, 1.8 * radius, 0.0, amount)
+def _screw(canvas, x, y, angle, amount):
+    length, radius = uniform(canvas.state, 15.0, 70.0), uniform(canvas.state, 1.2, 3.5)
+    _from(canvas, x, y, angle, length, radius, 0.7 * radius, 0.0, amount)
+    _from(canvas, x, y, angle, 1.0, 1.8 * radius, 1.8 * radius, 0.0, amount)
 
 
 @compiled
-def _rods_and_screws(sample, state, x, y, angle, amount):
+def _rods_and_screws(canvas, x, y, angle, amount):
+    state = canvas.state
     ux, uy = math.cos(angle), math.sin(angle)
     apart, length = uniform(state, 5.0, 55.0), uniform(state, 60.0, 180.0)
     rod, head, radius = uniform(state, 2.2, 3.5), uniform(state, 4.5, 8.0), uniform(state, 2.0, 3.5)
@@ -93,40 +137,43 @@ def _rods_and_screws(sample, state, x, y, angle, amount):
     turn, reach = angle + uniform(state, 0.6, 2.5), uniform(state, 5.0, 50.0)
     for side in (-0.5, 0.5):
         sx, sy = x - side * apart * uy, y + side * apart * ux
-        _put_about(sample, sx, sy, 0.5 * length * ux, 0.5 * length * uy, rod, amount)
+        _about(canvas, sx, sy, 0.5 * length * ux, 0.5 * length * uy, rod, amount)
         for n in range(pairs):
             along = length * ((n + 0.5) / pairs - 0.5)
             hx, hy = sx + along * ux, sy + along * uy
-            _put_about(sample, hx, hy, 0.0, 0.0, head, amount)
-            _put_along(sample, hx, hy, turn, reach, radius, radius, 0.0, amount)
+            _about(canvas, hx, hy, 0.0, 0.0, head, amount)
+            _from(canvas, hx, hy, turn, reach, radius, radius, 0.0, amount)
     for _ in range(integer(state, 0, 2)):
         along = uniform(state, -0.45, 0.45) * length
-        _put_about(sample, x + along * ux, y + along * uy, -0.5 * apart * uy, 0.5 * apart * ux, 2.5, amount)
+        _about(canvas, x + along * ux, y + along * uy, -0.5 * apart * uy, 0.5 * apart * ux, 2.5, amount)
 
 
 @compiled
-def _prosthesis(sample, state, x, y, angle, amount):
+def _prosthesis(canvas, x, y, angle, amount):
+    state = canvas.state
     ball = uniform(state, 11.0, 28.0)
-    _put(sample, x, y, x, y, ball, ball, sometimes(state, 0.3, 0.7, 0.95), amount)
+    capsule(canvas, x, y, x, y, ball, ball, sometimes(state, 0.3, 0.7, 0.95), amount)
     bend = angle + uniform(state, 0.3, 1.0) * (1.0 if chance(state, 0.5) else -1.0)
     neck, stem, wide = uniform(state, 30.0, 50.0), uniform(state, 80.0, 150.0), uniform(state, 7.0, 12.0)
-    x, y = _put_along(sample, x, y, angle, neck, 0.7 * wide, wide, 0.0, amount)
-    _put_along(sample, x, y, bend, stem, wide, 0.5 * wide, 0.0, amount)
+    x, y = _from(canvas, x, y, angle, neck, 0.7 * wide, wide, 0.0, amount)
+    _from(canvas, x, y, bend, stem, wide, 0.5 * wide, 0.0, amount)
 
 
 @compiled
-def _plate(sample, state, x, y, angle, amount):
+def _plate(canvas, x, y, angle, amount):
+    state = canvas.state
     length, radius = uniform(state, 30.0, 160.0), uniform(state, 3.0, 8.0)
     dx, dy = 0.5 * length * math.cos(angle), 0.5 * length * math.sin(angle)
-    _put_about(sample, x, y, dx, dy, radius, 0.3 * amount)
+    _about(canvas, x, y, dx, dy, radius, 0.3 * amount)
     for _ in range(integer(state, 2, 6)):
         along = uniform(state, -1.0, 1.0)
-        _screw(sample, state, x + along * dx, y + along * dy, angle + uniform(state, 1.0, 2.2), amount)
+        _screw(canvas, x + along * dx, y + along * dy, angle + uniform(state, 1.0, 2.2), amount)
 
 
 @compiled
-def _markers(sample, state, x, y, angle, amount):
+def _markers(canvas, x, y, angle, amount):
     """Beads in a row, in a field, or anywhere."""
+    state = canvas.state
     apart, radius = uniform(state, 5.0, 25.0), uniform(state, 0.7, 3.5)
     ux, uy = apart * math.cos(angle), apart * math.sin(angle)
     across = integer(state, 1, 3)
@@ -136,70 +183,71 @@ def _markers(sample, state, x, y, angle, amount):
             bx, by = x + down * ux - right * uy, y + down * uy + right * ux
             if scattered:
                 bx, by = x + uniform(state, -4.0, 4.0) * apart, y + uniform(state, -4.0, 4.0) * apart
-            _put_about(sample, bx, by, 0.0, 0.0, radius, amount)
+            _about(canvas, bx, by, 0.0, 0.0, radius, amount)
 
 
 @compiled
-def _cable(sample, state, x, y, angle, amount):
+def _cable(canvas, x, y, angle, amount):
+    state = canvas.state
     radius, step = uniform(state, 0.5, 1.5), uniform(state, 8.0, 30.0)
     bend = uniform(state, -0.5, 0.5)
     for _ in range(integer(state, 4, 14)):
-        x, y = _put_along(sample, x, y, angle, step, radius, radius, 0.0, 0.5 * amount)
+        x, y = _from(canvas, x, y, angle, step, radius, radius, 0.0, 0.5 * amount)
         angle = angle + bend + uniform(state, -0.3, 0.3)
 
 
 @compiled
-def add_bone(sample, half, state):
+def add_bone(canvas):
     """A shaft with a marrow, a fan of rows of small bones as of a hand, or a handful of round ones as of a wrist."""
-    x, y = uniform(state, -half, half), uniform(state, -half, half)
-    angle = uniform(state, 0.0, FULL_TURN)
+    state = canvas.state
+    x, y, angle = _anywhere(canvas)
     amount = log_uniform(state, 0.01, 0.06)
     kind = integer(state, 0, 2)
     hollow = uniform(state, 0.5, 0.85)
     if kind == 0:
-        length, radius = uniform(state, 0.5, 2.5) * half, uniform(state, 4.0, 12.0)
-        dx, dy = length * math.cos(angle), length * math.sin(angle)
-        _put(sample, x, y, x + dx, y + dy, radius, radius * uniform(state, 0.6, 1.4), hollow, amount)
-        _put(sample, x, y, x + 0.1 * dx, y + 0.1 * dy, 1.4 * radius, radius, 0.85, 0.7 * amount)
+        length, radius = uniform(state, 0.5, 2.5) * canvas.half, uniform(state, 4.0, 12.0)
+        _from(canvas, x, y, angle, length, radius, radius * uniform(state, 0.6, 1.4), hollow, amount)
+        _from(canvas, x, y, angle, 0.1 * length, 1.4 * radius, radius, 0.85, 0.7 * amount)
     elif kind == 1:
         apart, spread = uniform(state, 9.0, 18.0), uniform(state, 0.0, 0.25)
         rays = integer(state, 1, 5)
         for n in range(rays):
             off = n - 0.5 * (rays - 1)
             fx, fy = x - off * apart * math.sin(angle), y + off * apart * math.cos(angle)
-            _finger(sample, state, fx, fy, angle + off * spread, hollow, amount)
+            _finger(canvas, fx, fy, angle + off * spread, hollow, amount)
     else:
         for _ in range(integer(state, 2, 8)):
             cx, cy = x + uniform(state, -22.0, 22.0), y + uniform(state, -22.0, 22.0)
             turn, length, radius = uniform(state, 0.0, math.pi), uniform(state, 0.0, 10.0), uniform(state, 3.0, 9.0)
             other = uniform(state, 0.6, 1.2) * radius
-            _put_along(sample, cx, cy, turn, length, radius, other, 0.85 if chance(state, 0.5) else 0.0, amount)
+            _from(canvas, cx, cy, turn, length, radius, other, 0.85 if chance(state, 0.5) else 0.0, amount)
 
 
 @compiled
-def _finger(sample, state, x, y, angle, hollow, amount):
+def _finger(canvas, x, y, angle, hollow, amount):
     """A row of ever shorter bones with joints between them."""
+    state = canvas.state
     radius, length = uniform(state, 3.0, 6.0), uniform(state, 30.0, 60.0)
     for _ in range(integer(state, 1, 4)):
-        x, y = _put_along(sample, x, y, angle, length, radius, 0.9 * radius, hollow, amount)
+        x, y = _from(canvas, x, y, angle, length, radius, 0.9 * radius, hollow, amount)
         x, y = x + 2.0 * radius * math.cos(angle), y + 2.0 * radius * math.sin(angle)
         length, radius, angle = 0.65 * length, 0.9 * radius, angle + uniform(state, -0.2, 0.2)
 
 
 @compiled
-def add_soft_tissue(sample, half, state):
-    """An arm or leg about the middle of the image, along the bone within it, and folds of tissue, or holes in it, anywhere."""
+def add_soft_tissue(canvas, along):
+    """An arm or leg about the middle of the image, along the anatomy's direction (rad), and folds of tissue, or holes in it, anywhere."""
+    state, half = canvas.state, canvas.half
     amount = uniform(state, 0.004, 0.02)
     if chance(state, 0.8):
-        angle = uniform(state, -0.3, 0.3)
+        angle = along + uniform(state, -0.3, 0.3)
         x, y = uniform(state, -0.3, 0.3) * half, uniform(state, -0.3, 0.3) * half
         dx, dy = 3.0 * half * math.cos(angle), 3.0 * half * math.sin(angle)
         back, radius = uniform(state, 0.2, 1.0), uniform(state, 12.0, 40.0)
         r0 = radius * uniform(state, 0.6, 1.2)
-        _put(sample, x - back * dx, y - back * dy, x + dx, y + dy, r0, radius, 0.0, amount)
-        sample.capsules[int(sample.numbers[sample_layout.METAL_END]) - 1, 8:] = (1.0, x, y)
+        capsule(canvas, x - back * dx, y - back * dy, x + dx, y + dy, r0, radius, 0.0, amount)
     for _ in range(integer(state, 0, 3)):
         x, y, angle = uniform(state, -half, half), uniform(state, -half, half), uniform(state, 0.0, math.pi)
         length, radius = uniform(state, 0.0, 1.5) * half, uniform(state, 6.0, 25.0)
         share = uniform(state, -0.3, 0.7)
-        _put_along(sample, x, y, angle, length, radius, radius * uniform(state, 0.5, 1.5), 0.0, share * amount)
+        _from(canvas, x, y, angle, length, radius, radius * uniform(state, 0.5, 1.5), 0.0, share * amount)

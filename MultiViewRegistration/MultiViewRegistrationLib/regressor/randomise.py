@@ -1,23 +1,33 @@
-"""Domain randomisation: what is drawn for an image, to make it an X-ray as any device might have taken it of any patient."""
+"""Domain randomisation: from line integrals of a CT an X-ray as any device might have taken it of any patient.
+
+Tissue, spectrum, scatter, detector and field are drawn anew for each image. Amounts are in nepers, positions in pixels.
+"""
 
 from __future__ import annotations
 
 import math
 from typing import NamedTuple
 
+import numba as nb
 import numpy as np
 
-from . import sample_layout
-from .overlays3d import add_bone, add_metal, add_soft_tissue
+from .overlays3d import Canvas, add_bone, add_metal, add_soft_tissue
 from .rng import FULL_TURN, bits, chance, compiled, integer, log_uniform, quick_normal, sometimes, uniform
 
 Range = tuple[float, float]
+# Attenuation of (soft tissue, bone, metal) in the softer and in the harder part of the spectrum, by that at its mean: NIST's tables at 45
+# and 90 keV against 70.
+_SOFTER_BY_MEAN, _HARDER_BY_MEAN = (1.25, 1.9, 2.6), (0.92, 0.78, 0.6)
+#: Pixels of the grid on which scatter and shading, which change slowly, are computed.
+_COARSE = 4
+#: Of a ghost for each pixel from the border of what it is copied from.
+_FADE = 0.1
 #: Least share of the image that blades leave open.
 _MIN_OPEN = 0.3
 
 
 class Randomisation(NamedTuple):
-    """What is drawn anew for each image: evenly between two ends, or with a probability (`..._share`).
+    """What is drawn anew for each image: evenly between two ends, or with a probability (`..._share`). All numbers are floats.
 
     soft, bone, dense: factors of soft tissue, of all bone, and of dense bone besides.   soft_removed_share: nearly without soft tissue.
     all_bone: 1 where the volume is but one bone, 0 otherwise; what counts as soft tissue there then also has bone's factor.
@@ -27,8 +37,8 @@ class Randomisation(NamedTuple):
     blur: share of a 3 x 3 binomial filter; below 0 it sharpens.
     metal_share, bones_share, tissue_share: images with metal, with other bones, with soft tissue that is not the CT's.
     ghost_share: images with mirrored, turned and scaled copies of the anatomy: bones of its own kind.
-    straight_share, round_share, text_share: fields, see `close_field`.   border_share: of these, images in which the border was
-        not recognised and stays, dense, in the image.
+    straight_share, round_share, text_share: images with blades, a round field, text.   border_share: of these, images in which the border
+        was not recognised and stays, dense, in the image.
     neighbour_deg, neighbour_mm: standard deviations by which what lies around a structure (a mask) moves against it.
     """
 
@@ -61,11 +71,8 @@ class Randomisation(NamedTuple):
 
 #: A body as the CT shows it, or a structure with its surroundings.
 BODY = Randomisation()
-#: What a body's network can learn from besides where it has the time; a short training ends further off with it.
-HARD_BODY = BODY._replace(bone=(0.35, 1.5), scatter=(0.0, 2.5), metal_share=0.5, straight_share=0.5)
 #: One bone, and the CT has nothing else: what surrounds it in the X-ray is made up.
 BONE = BODY._replace(
-    soft=(0.6, 1.2),
     bone=(0.5, 2.5),
     soft_removed_share=0.0,
     all_bone=1.0,
@@ -77,133 +84,270 @@ BONE = BODY._replace(
     tissue_share=0.85,
     ghost_share=0.6,
 )
-#: The CT as it is, without any chance.
-CLEAN = Randomisation(
-    *(
-        (1.0, 1.0) if name in ("soft", "bone", "dense") else (0.0, 0.0) if isinstance(value, tuple) else 0.0
-        for name, value in BODY._asdict().items()
-    )
-)
 
 
-def hardened(how: Randomisation, hardness: float) -> Randomisation:
-    """So far, 0 to 1, from BODY to HARD_BODY; any other as it is."""
-    if how != BODY:
-        return how
-    return Randomisation(
-        *(
-            tuple(np.add(easy, hardness * np.subtract(hard, easy)).tolist())
-            if isinstance(easy, tuple)
-            else easy + hardness * (hard - easy)
-            for easy, hard in zip(BODY, HARD_BODY, strict=True)
-        )
+def hardened_body(hardness: float) -> Randomisation:
+    """BODY (0) to what its network can also learn from where it has the time (1); a short training ends further off with that."""
+    return BODY._replace(
+        bone=(0.45 - 0.1 * hardness, 1.5),
+        scatter=(0.0, 1.5 + hardness),
+        metal_share=0.4 + 0.1 * hardness,
+        straight_share=0.35 + 0.15 * hardness,
     )
 
 
-@compiled
-def draw(how, rows, columns, mm, state, sample):
-    """Draw an image's sample, and the state from which the noise of its pixels is drawn, one after the other.
+fast = nb.njit(nogil=True, fastmath=True)
+
+
+@fast
+def random_xray(how, bases, others, mm, state, line, valid):
+    """Draw an X-ray of one image's line integrals.
 
     Parameters
     ----------
     how : Randomisation
+    bases : (3, rows, columns) float32, of soft tissue, bone and dense bone.
+    others : the same of what moved by itself, or (0, 0, 0).
     mm : of a pixel, at the anatomy's depth.
     state : (1,) uint64, see `rng`.
-    sample : Sample, out.
-
-    Returns
-    -------
-    uint64
+    line : (rows, columns) float32, out: the log image, 0 at its typical value.
+    valid : (rows, columns) uint8, in and out: pixels with meaning.
     """
-    numbers = sample.numbers
-    numbers[:] = 0.0
-    _draw_tissue(how, 0.5 * mm * rows, state, sample)
-    numbers[sample_layout.SOFTER] = uniform(state, *how.hardening)
-    numbers[sample_layout.SCATTER] = uniform(state, *how.scatter)
-    numbers[sample_layout.GLARE] = uniform(state, *how.glare)
-    if numbers[sample_layout.SCATTER] > 0.0:
-        numbers[sample_layout.BLURS] = integer(state, 4, sample_layout.MAX_BLURS)
-    for n in range(5):
-        numbers[sample_layout.SHADE + n] = how.shading * quick_normal(bits(state))
-    if how.photons[1] > 0.0:
-        numbers[sample_layout.PHOTONS] = log_uniform(state, *how.photons)
+    rows, columns = line.shape
+    soft, bone, metal = _tissue(how, bases, others, mm, state)
+    _transmit(uniform(state, *how.hardening), soft, bone, metal, line)
+    typical, scatter = _scattered(line, how, state)
+    shade = _shading(how.shading, scatter.shape, state)
+    photons = log_uniform(state, *how.photons) if how.photons[1] > 0.0 else 0.0
     bright = chance(state, how.saturation_share)
-    numbers[sample_layout.BRIGHTEST] = math.exp(uniform(state, *how.saturation)) if bright else 1e30
+    brightest = typical * (math.exp(uniform(state, *how.saturation)) if bright else 1e30)
     dark = chance(state, how.darkest_share)
-    numbers[sample_layout.DARKEST] = math.exp(-uniform(state, *how.darkest)) if dark else 1e-9
+    darkest = typical * (math.exp(-uniform(state, *how.darkest)) if dark else 1e-9)
     if chance(state, how.straight_share):
-        numbers[sample_layout.BLADES : sample_layout.BLADES + 5] = _draw_blades(state)
+        _close_blades(valid, state)
     if chance(state, how.round_share):
-        numbers[sample_layout.ROUND : sample_layout.ROUND + 3] = _draw_round(state)
+        _close_round(valid, state)
     if chance(state, how.text_share):
-        for n in range(integer(state, 1, sample_layout.MAX_BOXES)):
+        for _ in range(integer(state, 1, 3)):
             height, width = integer(state, 2, rows // 12), integer(state, 2, columns // 4)
             top, left = integer(state, 0, rows - height), integer(state, 0, columns - width)
-            first = sample_layout.BOXES + 4 * n
-            numbers[first : first + 4] = (top, left, height, width)
-    numbers[sample_layout.BORDER] = sometimes(state, how.border_share, 1.0, 4.0)
-    numbers[sample_layout.BLUR] = uniform(state, *how.blur)
-    return bits(state)
+            valid[top : top + height, left : left + width] = 0
+    border, blur = sometimes(state, how.border_share, 1.0, 4.0), uniform(state, *how.blur)
+    state[0] = bits(state)  # the noise's own
+    deviation = math.sqrt(typical / photons) if photons > 0.0 else 0.0
+    for r in range(rows):
+        y = min(max((r + 0.5) / _COARSE - 0.5, 0.0), scatter.shape[0] - 1.001)
+        for c in range(columns):
+            x = min(max((c + 0.5) / _COARSE - 0.5, 0.0), scatter.shape[1] - 1.001)
+            signal = (line[r, c] + _bilinear(scatter, x, y)) * _bilinear(shade, x, y)
+            if photons > 0.0:
+                signal += deviation * math.sqrt(signal) * quick_normal(bits(state))
+            line[r, c] = -math.log(min(max(signal, darkest), brightest) / typical)
+    if border > 0.0:
+        for r in range(rows):
+            for c in range(columns):
+                if valid[r, c] == 0:
+                    line[r, c] = border
+        # Not in the loop: with both stores under one condition LLVM's code for AVX-512 is wrong (numba 0.62 to 0.68).
+        valid[:] = 1
+    _binomial(line, blur)
 
 
-@compiled
-def _draw_tissue(how, half, state, sample):
-    """half: of the image's height, mm."""
-    numbers = sample.numbers
-    soft = uniform(state, *how.soft)
+@fast
+def _tissue(how, bases, others, mm, state):
+    """Nepers (rows, columns) float32 of soft tissue, of bone and of metal, at the spectrum's mean energy."""
+    soft_factor = uniform(state, *how.soft)
     if chance(state, how.soft_removed_share):
-        soft = soft * uniform(state, 0.0, 0.3)
-    bone = uniform(state, *how.bone)
-    numbers[sample_layout.SOFT] = soft * (1.0 + how.all_bone * (bone - 1.0))
-    numbers[sample_layout.OTHERS_SOFT] = soft
-    numbers[sample_layout.BONE] = bone
-    numbers[sample_layout.DENSE] = bone * uniform(state, *how.dense)
+        soft_factor *= uniform(state, 0.0, 0.3)
+    bone_factor = uniform(state, *how.bone)
+    dense_factor = bone_factor * uniform(state, *how.dense)
+    own_factor = soft_factor * (1.0 + how.all_bone * (bone_factor - 1.0))
+    soft, bone, metal = np.zeros_like(bases)
+    for r in range(soft.shape[0]):
+        for c in range(soft.shape[1]):
+            soft[r, c] = own_factor * bases[0, r, c]
+            bone[r, c] = bone_factor * bases[1, r, c] + dense_factor * bases[2, r, c]
+    if others.size:
+        for r in range(soft.shape[0]):
+            for c in range(soft.shape[1]):
+                soft[r, c] += soft_factor * others[0, r, c]
+                bone[r, c] += bone_factor * others[1, r, c] + dense_factor * others[2, r, c]
+    along, half = _direction(bases), 0.5 * mm * len(soft)
     if chance(state, how.ghost_share):
-        for n in range(integer(state, 1, sample_layout.MAX_GHOSTS)):
-            first = sample_layout.GHOSTS + n * sample_layout.GHOST
-            numbers[first : first + sample_layout.GHOST] = _draw_ghost(soft, bone, state)
+        for _ in range(integer(state, 1, 3)):
+            _add_ghost(bases, along, soft_factor, bone_factor, state, soft, bone)
     if chance(state, how.tissue_share):
-        add_soft_tissue(sample, half, state)
-    numbers[sample_layout.SOFT_END] = numbers[sample_layout.METAL_END]
+        add_soft_tissue(Canvas(soft, mm, half, state), along)
     if chance(state, how.bones_share):
         for _ in range(integer(state, 1, 4)):
-            add_bone(sample, half, state)
-    numbers[sample_layout.BONE_END] = numbers[sample_layout.METAL_END]
+            add_bone(Canvas(bone, mm, half, state))
     if chance(state, how.metal_share):
         for _ in range(integer(state, 1, 2)):
-            add_metal(sample, half, state)
+            add_metal(Canvas(metal, mm, half, state))
+    return soft, bone, metal
 
 
-@compiled
-def _draw_ghost(soft, bone, state):
-    """The anatomy once more, mirrored so that nothing is there twice, turned, scaled and shifted."""
-    angle, beside, scale = uniform(state, 0.0, FULL_TURN), 0.0, uniform(state, 0.8, 2.0)
+@fast
+def _direction(bases):
+    """Direction (rad, columns to rows) of the longest extent of what is seen."""
+    rows, columns = bases.shape[1:]
+    total, x, y, xx, yy, xy = 1e-9, 0.0, 0.0, 0.0, 0.0, 0.0
+    for r in range(0, rows, 2):
+        for c in range(0, columns, 2):
+            m = bases[0, r, c] + bases[1, r, c]
+            total += m
+            x += m * c
+            y += m * r
+            xx += m * c * c
+            yy += m * r * r
+            xy += m * c * r
+    x, y = x / total, y / total
+    return 0.5 * math.atan2(2.0 * (xy / total - x * y), (xx - yy) / total - x * x + y * y)
+
+
+@fast
+def _add_ghost(bases, along, soft_factor, bone_factor, state, soft, bone):
+    """Add the anatomy once more, mirrored so that nothing is there twice, turned, scaled and shifted."""
+    rows, columns = soft.shape
+    angle, scale = uniform(state, 0.0, FULL_TURN), uniform(state, 0.8, 2.0)
     if chance(state, 0.5):  # side by side, as radius and ulna
-        angle, beside = uniform(state, -0.2, 0.2), 1.0
-    x, y = uniform(state, -0.5, 0.5), uniform(state, -0.5, 0.5)
-    of_soft, of_bone = soft * uniform(state, 0.4, 1.2) / scale, bone * uniform(state, 0.4, 1.2) / scale
-    return angle, beside, scale, x, y, of_soft, of_bone
+        angle = uniform(state, -0.2, 0.2) + 2.0 * along
+    x, y = uniform(state, -0.5, 0.5) * columns, uniform(state, -0.5, 0.5) * rows
+    of_soft = soft_factor * uniform(state, 0.4, 1.2) / scale
+    of_bone = bone_factor * uniform(state, 0.4, 1.2) / scale
+    a, b = scale * math.cos(angle), scale * math.sin(angle)
+    for r in range(rows):
+        for c in range(columns):
+            dx, dy = c - x - 0.5 * columns, r - y - 0.5 * rows
+            u, v = a * dx + b * dy + 0.5 * columns, b * dx - a * dy + 0.5 * rows  # a reflection
+            if 0.0 <= u < columns - 1 and 0.0 <= v < rows - 1:
+                faded = min(1.0, _FADE * min(u, v, columns - 1 - u, rows - 1 - v))  # it may go on beyond the image
+                soft[r, c] += faded * of_soft * _bilinear(bases[0], u, v)
+                bone[r, c] += faded * of_bone * (_bilinear(bases[1], u, v) + _bilinear(bases[2], u, v))
+
+
+@fast
+def _transmit(softer, soft, bone, metal, through):
+    """What quanta get `through`, of which a share is softer."""
+    for r in range(through.shape[0]):
+        for c in range(through.shape[1]):
+            s, b, m = soft[r, c], bone[r, c], metal[r, c]
+            if softer > 0.0:
+                share = softer * math.exp(
+                    -(_SOFTER_BY_MEAN[0] * s + _SOFTER_BY_MEAN[1] * b + _SOFTER_BY_MEAN[2] * m)
+                ) + (1.0 - softer) * math.exp(
+                    -(_HARDER_BY_MEAN[0] * s + _HARDER_BY_MEAN[1] * b + _HARDER_BY_MEAN[2] * m)
+                )
+            else:
+                share = math.exp(-(s + b + m))
+            through[r, c] = min(share, 1.0)
+
+
+@fast
+def _scattered(through, how, state):
+    """Typical primary intensity (the geometric mean), and the scatter, on the coarse grid.
+
+    Blurred -p ln p (Ohnesorge et al., Eur Radiol 9, 1999), on average a drawn share of the typical intensity, and an even glare.
+    """
+    to_primary, glare = uniform(state, *how.scatter), uniform(state, *how.glare)
+    rows, columns = through.shape[0] // _COARSE, through.shape[1] // _COARSE
+    scatter = np.empty((rows, columns), np.float32)
+    mean, mean_log = 0.0, 0.0
+    for r in range(rows):
+        for c in range(columns):
+            total = 0.0
+            for i in range(_COARSE):
+                for j in range(_COARSE):
+                    total += through[_COARSE * r + i, _COARSE * c + j]
+            total = max(total / _COARSE**2, 1e-7)
+            nepers = -math.log(total)
+            scatter[r, c] = total * nepers
+            mean += total * nepers / (rows * columns)
+            mean_log -= nepers / (rows * columns)
+    typical = math.exp(mean_log)
+    if to_primary > 0.0:
+        for _ in range(integer(state, 4, 16)):
+            _binomial(scatter, 1.0)
+    scatter *= np.float32(to_primary * typical / max(mean, 0.02 * typical))
+    scatter += np.float32(glare * typical)
+    return typical, scatter
+
+
+@fast
+def _shading(deviation, shape, state):
+    """Factors of a brightness that changes slowly over the image: a random paraboloid in its logarithm."""
+    shade, of = np.empty(shape, np.float32), np.empty(5)
+    for n in range(5):
+        of[n] = deviation * quick_normal(bits(state))
+    for r in range(shape[0]):
+        y = 2.0 * (r + 0.5) / shape[0] - 1.0
+        for c in range(shape[1]):
+            x = 2.0 * (c + 0.5) / shape[1] - 1.0
+            shade[r, c] = math.exp(of[0] * x + of[1] * y + of[2] * x * x + of[3] * x * y + of[4] * y * y)
+    return shade
+
+
+@nb.njit(nogil=True, fastmath=True, inline="always")
+def _bilinear(image, x, y):
+    """The image between its pixels; 0 <= x, y and less than the last pixel's place."""
+    i, j = int(y), int(x)
+    wy, wx = y - i, x - j
+    above = image[i, j] + wx * (image[i, j + 1] - image[i, j])
+    below = image[i + 1, j] + wx * (image[i + 1, j + 1] - image[i + 1, j])
+    return above + wy * (below - above)
+
+
+@fast
+def _binomial(image, share):
+    """Replace `share` of the image by what a binomial filter of 3 x 3 makes of it, in place; the border is repeated."""
+    rows, columns = image.shape
+    spare = np.empty_like(image)
+    for r in range(rows):
+        for c in range(columns):
+            spare[r, c] = 0.25 * (image[r, max(c - 1, 0)] + image[r, min(c + 1, columns - 1)]) + 0.5 * image[r, c]
+    for r in range(rows):
+        above, below = max(r - 1, 0), min(r + 1, rows - 1)
+        for c in range(columns):
+            smooth = 0.25 * (spare[above, c] + spare[below, c]) + 0.5 * spare[r, c]
+            image[r, c] += share * (smooth - image[r, c])
 
 
 @compiled
-def _draw_blades(state):
-    """Up to four straight edges, square to each other, mostly along the image's own."""
+def _close_blades(valid, state):
+    """Set `valid` to 0 beyond up to four straight edges, square to each other, mostly along the image's own."""
+    rows, columns = valid.shape
     turn = 0.8 if chance(state, 0.15) else 0.04
     turn = uniform(state, -turn, turn)
     largest = uniform(state, 0.0, 0.5)
-    while True:  # as far in as leaves enough of the image open
+    left, right, top, bottom = 1.0, 1.0, 1.0, 1.0
+    while (1.0 - left - right) * (1.0 - top - bottom) < _MIN_OPEN or left + right >= 0.9:
         left, right = sometimes(state, 0.7, 0.0, largest), sometimes(state, 0.7, 0.0, largest)
         top, bottom = sometimes(state, 0.7, 0.0, largest), sometimes(state, 0.7, 0.0, largest)
-        if (1.0 - left - right) * (1.0 - top - bottom) >= _MIN_OPEN and left + right < 0.9:
-            return turn, left, right, top, bottom
+    ux, uy = math.cos(turn), math.sin(turn)
+    reach = 0.5 if abs(turn) < 0.1 else 0.6
+    for r in range(rows):
+        for c in range(columns):
+            x, y = (c + 0.5) / columns - 0.5, (r + 0.5) / rows - 0.5
+            a, b = x * ux + y * uy, y * ux - x * uy
+            if (
+                (left > 0 and a < left - reach)
+                or (right > 0 and a > reach - right)
+                or (top > 0 and b < top - reach)
+                or (bottom > 0 and b > reach - bottom)
+            ):
+                valid[r, c] = 0
 
 
 @compiled
-def _draw_round(state):
-    """The circle of an intensifier, mostly about the image's middle, else one of which the image is a part: radius, x, y."""
+def _close_round(valid, state):
+    """Set `valid` to 0 outside an intensifier's circle, mostly about the image's middle, else one of which the image is a part."""
+    rows, columns = valid.shape
     radius, x, y = uniform(state, 0.43, 0.56), uniform(state, -0.04, 0.04), uniform(state, -0.04, 0.04)
     if chance(state, 0.3):
         radius = uniform(state, 0.5, 2.0)
         angle, off = uniform(state, 0.0, FULL_TURN), uniform(state, 0.0, 1.0) * max(radius - 0.1, 0.0)
         x, y = off * math.cos(angle), off * math.sin(angle)
-    return radius, x, y
+    for r in range(rows):
+        for c in range(columns):
+            if ((c + 0.5) / columns - 0.5 - x) ** 2 + ((r + 0.5) / rows - 0.5 - y) ** 2 > radius * radius:
+                valid[r, c] = 0

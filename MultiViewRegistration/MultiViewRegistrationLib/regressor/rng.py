@@ -1,7 +1,8 @@
-"""Random numbers within kernels: a state of one word for each image, so that an image is the same on any number of threads.
+"""Random numbers within kernels, the same on any number of threads.
 
-SplitMix64: Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014. All that is drawn for a batch follows from one
-word, its key, and a number, so that any part of it can be drawn by itself. A state is an array (1,) uint64.
+SplitMix64: Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014. A state is an array (1,) uint64. A batch is
+drawn from one word, its key. Each of its poses has a key of its own, and from that one everything about it, so that any part of a batch
+can be drawn by itself.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import math
 import numba as nb
 import numpy as np
 
-#: From one state to the next.
-STRIDE = np.uint64(0x9E3779B97F4A7C15)
+_STRIDE = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _1, _11, _16, _27, _30, _31, _32, _48 = (np.uint64(n) for n in (1, 11, 16, 27, 30, 31, 32, 48))
 _LOW_16 = np.uint64(0xFFFF)
 FULL_TURN = 2.0 * math.pi
 _BY_2_TO_53, _BY_2_TO_16, _ROOT_OF_3 = 2.0**-53, 2.0**-16, math.sqrt(3.0)
+
+#: What is drawn from a pose's key: the pose, how its neighbours move, and from there on the image of each view.
+POSE, NEIGHBOURS, IMAGES = np.uint64(0), np.uint64(1), np.uint64(2)
 
 compiled = nb.njit(nogil=True)
 
@@ -33,13 +36,13 @@ def _mixed(word):
 @compiled
 def derived(key, number):
     """The n-th state, or other key, that a key leads to; all of them uint64."""
-    return _mixed(key + STRIDE * (number + _1))
+    return _mixed(key + _STRIDE * (number + _1))
 
 
 @nb.njit(nogil=True, inline="always")
 def bits(state):
     """The next 64 random bits."""
-    state[0] = state[0] + STRIDE
+    state[0] = state[0] + _STRIDE
     return _mixed(state[0])
 
 
@@ -81,7 +84,45 @@ def quick_normal(word):
 
 
 @compiled
-def normal(state):
+def _normal(state):
     """A number of a Gaussian of mean 0 and deviation 1 (Box, Muller, Ann. Math. Statist. 29, 1958)."""
     far = math.sqrt(-2.0 * math.log(1.0 - uniform(state, 0.0, 1.0)))
     return far * math.cos(uniform(state, 0.0, FULL_TURN))
+
+
+def key_of(*numbers: int) -> np.uint64:
+    """The key of a batch by some whole numbers: seed, what it is for, step."""
+    key = np.uint64(0)
+    for number in numbers:
+        key = np.uint64(derived(key, np.uint64(number % 2**64)))
+    return key
+
+
+@compiled
+def _state_of(key, number, what):
+    """What is drawn for a pose of a batch, by its number, begins here."""
+    return derived(derived(key, np.uint64(number) + _1), what)
+
+
+@nb.njit(nogil=True, cache=True)
+def states_of_images(key, first, count, views):
+    """(views, count) uint64: where the images of a batch begin to be drawn, from pose `first` on."""
+    states = np.empty((views, count), np.uint64)
+    for n in range(count):
+        for view in range(views):
+            states[view, n] = _state_of(key, first + n, IMAGES + np.uint64(view))
+    return states
+
+
+@nb.njit(nogil=True, cache=True)
+def sixes(key, first, count, what):
+    """(count, 6) numbers of the poses of a batch, from pose `first` on.
+
+    Evenly distributed over [0, 1) where `what` is POSE; of mean 0 and deviation 1 where it is NEIGHBOURS.
+    """
+    six, state = np.empty((count, 6)), np.empty(1, np.uint64)
+    for n in range(count):
+        state[0] = _state_of(key, first + n, what)
+        for i in range(6):
+            six[n, i] = uniform(state, 0.0, 1.0) if what == POSE else _normal(state)
+    return six

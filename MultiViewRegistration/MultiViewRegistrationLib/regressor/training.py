@@ -1,6 +1,6 @@
 """Training a network for one CT and one geometry, in as many minutes as one has.
 
-    training = Training.begin(ct, cameras, poses, corners, TrainingConfig(minutes=2), folder)
+    training = Training.begin(ct, cameras, poses, corners, folder, minutes=2)
     model = training.run()                                      # cancelled, it goes on later, from Training.resume(folder, ...)
 
 Minutes become a number of steps once, by the pace of this machine, and all that is drawn for a step follows from the seed and the step's
@@ -13,10 +13,10 @@ import copy
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -30,15 +30,16 @@ from ..errors import Cancelled, InputError, warn
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
-from ..rendering.devices import CPU
+from ..rendering.devices import CPU, ComputeDevice
 from .fusion import fuse
 from .images import TrainingImages
 from .loss import LIKELIHOOD, in_cameras, make_loss
-from .model import NAMES, RegressorModel, calibrate, camera_to_json, make_network, poses_of
+from .model import RegressorModel, load_weights, poses_of
 from .model_store import NEAR_MM, Card, ct_sha256, load_checkpoint, save_checkpoint
-from .optimiser import CpuBackend, CudaBackend, Optimiser, make_backend
-from .poses import AXES, PoseRange, key_of
-from .voting import choose_landmarks
+from .network import NAMES, choose_landmarks, make_network
+from .optimiser import Optimiser, learn_on_cpu, learn_on_device
+from .poses import AXES, PoseRange
+from .rng import key_of
 from .window import Window
 
 #: Images in a step.
@@ -53,7 +54,7 @@ _STALLED_OVER, _STALLED = 3, 0.03
 _HURRIED = 0.2
 #: A network is of use where it is right within NEAR_MM for at least this share of the images.
 _ENOUGH = 0.9
-#: Steps of trainings whose images are as hard as a short training's (0), and as hard as they get (1), see `randomise.hardened`.
+#: Steps of trainings whose images are as hard as a short training's (0), and as hard as they get (1), see `randomise.hardened_body`.
 _EASY, _HARD = 1000, 2400
 _SAVE_SECONDS = 20.0
 _PACED_STEPS = 6
@@ -62,33 +63,21 @@ _CURVE_POINTS = 100
 _CORNER_POSES = 200
 #: Keys of what is drawn, beside the seed: for steps, for validations.
 _STEPS, _VALIDATION = 0, 1
-#: How poses are drawn, as the card has it.
-_POSES = "range"
 
 Answer = TypeVar("Answer")
 Batch = tuple[torch.Tensor, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How to train.
-
-    minutes: on this machine.   network: of `model.NAMES`.   loss: of `loss.NAMES`.   seed: of all that is drawn.
-    device: where the network learns, see `rendering.devices.ComputeDevice`.
-    """
-
-    minutes: float = 2.0
-    network: str = NAMES[0]
-    loss: str = LIKELIHOOD
-    seed: int = 0
-    device: str = CPU
 
 
 class Training:
     """A network being trained. Its state is in its folder whenever `run` is not at work, and at least every 20 seconds."""
 
     def __init__(
-        self, ct: CT, windows: Sequence[Window], card: Card, folder: Path, tensors: dict | None = None
+        self,
+        ct: CT,
+        windows: Sequence[Window],
+        card: Card,
+        folder: Path,
+        tensors: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         self.card, self.folder, self._ct = card, folder, ct
         self._windows = tuple(windows)
@@ -101,21 +90,24 @@ class Training:
         pixel_mm = float(np.mean([window.pixel_mm_at(self._poses.centre) for window in self._windows]))
         self._images = TrainingImages(ct, pixel_mm, seed=card.seed)
         self._images.harden(card.hardness)
-        self._use(make_backend(card.device.partition(",")[0]))
+        self._device = ComputeDevice(card.device.partition(",")[0])
+        self._use_device()
         if tensors is not None:
-            self._restore(tensors)
-        self._loss_sum, self._loss_count, self._saved, self._whole = 0.0, 0, time.monotonic(), True
+            load_weights(self._network, tensors, folder)
+            self._optimiser.load_tensors(tensors)
+        self._losses: list[float] = []  # since the learning curve's last point
+        self._saved, self._whole = time.monotonic(), True
 
-    def _use(self, backend: CpuBackend | CudaBackend) -> None:
-        """Move what learns to the device of a backend."""
-        card, device = self.card, backend.compute_device.torch_device
-        self._backend = backend
+    def _use_device(self) -> None:
+        """Move what learns to the device."""
+        card, torch_device = self.card, self._device.torch_device
+        self._learn = learn_on_cpu if self._device.name == CPU else learn_on_device
         self._loss_function = make_loss(
-            card.loss, card.network, self._ct, self._cameras, self._poses.world_from_ct, device
+            card.loss, card.network, self._ct, self._cameras, self._poses.world_from_ct, torch_device
         )
-        self._network.to(device)
+        self._network.to(torch_device)
         self._optimiser = Optimiser(self._network)
-        self.card = replace(card, device=str(backend.compute_device))
+        self.card = replace(card, device=str(self._device))
 
     @classmethod
     def begin(
@@ -124,41 +116,52 @@ class Training:
         cameras: Sequence[Camera],
         poses: PoseRange,
         corners: np.ndarray,
-        config: TrainingConfig,
         folder: Path,
+        *,
+        minutes: float = 2.0,
+        network: str = NAMES[0],
+        loss: str = LIKELIHOOD,
+        seed: int = 0,
+        device: str = CPU,
     ) -> Training:
         """A new training.
 
-        cameras: of the X-rays, one a view.   corners: (8, 3) CT mm, of the box around all that attenuates.
-        folder: of the model, new or empty.
+        Parameters
+        ----------
+        cameras : of the X-rays, one a view.
+        corners : (8, 3) CT mm, of the box around all that attenuates.
+        folder : of the model, new or empty.
+        minutes, network, loss, seed, device : see `learning.train`.
 
-        InputError for a config that cannot be, and where the folder holds a model.
+        Raises
+        ------
+        InputError
+            An argument cannot be, or the folder holds a model.
         """
-        if not 0 < config.minutes < 1e4:
-            raise InputError(
-                f"minutes: found {config.minutes:g}, expected more than 0 and less than 10000; correct it."
-            )
+        if not 0 < minutes < 1e4:
+            raise InputError(f"minutes: found {minutes:g}, expected more than 0 and less than 10000; correct it.")
         if folder.exists() and any(folder.iterdir()):
             raise InputError(
                 f"{folder}: is not empty, expected a new folder for the model; choose another one, or resume its training."
             )
+        windows = _windows(cameras, poses, corners)
         card = Card(
             ct_sha256=ct_sha256(ct),
-            cameras=[],
+            cameras=_cameras_json(windows),
             world_from_ct=np.asarray(poses.world_from_ct).tolist(),
             centroid=np.asarray(poses.centroid).tolist(),
-            half_widths={axis: getattr(poses, axis) for axis in AXES},
-            poses=_POSES,
+            half_widths=dict(zip(AXES, poses.half_widths.tolist(), strict=True)),
             steps=1,
             every=1,
-            **vars(config),
+            minutes=minutes,
+            network=network,
+            loss=loss,
+            seed=seed,
+            device=device,
             created=datetime.now().isoformat(timespec="seconds"),
             versions={"multiview-registration": __version__, "torch": torch.__version__},
         )
-        windows = _windows(cameras, poses, corners)
-        training = cls(
-            ct, windows, replace(card, cameras=[camera_to_json(window.camera) for window in windows]), folder
-        )
+        training = cls(ct, windows, card, folder)
         training._or_on_cpu(training._set_pace)
         return training
 
@@ -174,14 +177,10 @@ class Training:
                 f"{folder}: this training is at its end after {card.done} steps, expected one that was stopped before; train "
                 "a new model for longer instead."
             )
-        if card.poses != _POSES:
-            raise InputError(
-                f'{folder}: this training draws poses by "{card.poses}", which is gone; train a new model.'
-            )
         if ct_sha256(ct) != card.ct_sha256:
             raise InputError(f"{folder}: this training is of another CT; expected the case that it began with.")
         windows = _windows(cameras, poses_of(card), corners)
-        if [camera_to_json(window.camera) for window in windows] != card.cameras:
+        if _cameras_json(windows) != card.cameras:
             raise InputError(
                 f"{folder}: this training is of other views or cameras; expected the case that it began with."
             )
@@ -195,7 +194,7 @@ class Training:
 
         Warns, and ends with the last good state, where the loss is no number any more. OSError where the state cannot be saved.
         """
-        with _one_thread(), _same_every_time(), closing(self._batches(self.card.done)) as batches:
+        with _torch_settings(), closing(self._batches(self.card.done)) as batches:
             try:
                 while self.card.done < self.card.steps and not self.card.fault:
                     if self.card.done % self.card.every == 0 and not self.card.validated:
@@ -238,7 +237,7 @@ class Training:
 
     def _batches(self, step: int) -> Iterator[Batch]:
         """Make the batches from a step on. While a device learns from one, the cores make the next."""
-        if self._backend.compute_device.name == CPU:
+        if self._device.name == CPU:
             yield from map(self._batch, itertools.count(step))
         with ThreadPoolExecutor(1) as ahead:
             made = ahead.submit(self._batch, step)
@@ -247,42 +246,36 @@ class Training:
                 yield batch
 
     def _or_on_cpu(self, work: Callable[[], Answer]) -> Answer:
-        """What `work` gives; on this machine's cores, from then on, where the device has too little memory for a single pose."""
+        """What `work` gives; on this machine's cores, from then on, where the device runs out of memory."""
         try:
             return work()
         except torch.OutOfMemoryError:
-            warn(
-                f"{self._backend.compute_device.name} has too little free memory for a single pose; the training goes on on the CPU."
-            )
+            self._device.fall_back("it has too little free memory")
         tensors = {name: tensor.cpu() for name, tensor in self._optimiser.tensors().items()}
-        self._use(CpuBackend())
+        self._use_device()
         if tensors:
             self._optimiser.load_tensors(tensors)
         return work()
 
     def _step(self, batches: Iterator[Batch]) -> None:
-        began, card = time.perf_counter(), self.card
-        batch = next(batches)
-        loss = self._or_on_cpu(lambda: self._backend.learn(self._network, self._loss_function, *batch))
-        card = self.card
-        with self._changing():
-            if not math.isfinite(loss) or not math.isfinite(self._optimiser.step(self._progress())):
-                self.card = replace(card, fault=f"The loss was no number at step {card.done + 1}")
-                return
-            self.card = replace(card, done=card.done + 1)
-        self._loss_sum, self._loss_count = self._loss_sum + loss, self._loss_count + 1
-        losses = list(card.losses)
-        if self.card.done % max(1, card.steps // _CURVE_POINTS) == 0:
-            losses.append([self.card.done, self._loss_sum / self._loss_count])
-            self._loss_sum, self._loss_count = 0.0, 0
-        self.card = replace(self.card, losses=losses, seconds=card.seconds + time.perf_counter() - began)
-
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """In here network and card do not fit together: an interruption leaves the state as it was saved last."""
-        self._whole = False
-        yield
+        began, batch = time.perf_counter(), next(batches)
+        loss = self._or_on_cpu(lambda: self._learn(self._network, self._loss_function, *batch))
+        self._whole = (
+            False  # network and card do not fit together: an interruption leaves the state as it was saved last
+        )
+        if math.isfinite(loss) and math.isfinite(self._optimiser.step(self._progress())):
+            self.card = replace(self.card, done=self.card.done + 1)
+        else:
+            self.card = replace(self.card, fault=f"The loss was no number at step {self.card.done + 1}")
         self._whole = True
+        card, losses = self.card, list(self.card.losses)
+        if card.fault:
+            return
+        self._losses.append(loss)
+        if card.done % max(1, card.steps // _CURVE_POINTS) == 0:
+            losses.append([card.done, sum(self._losses) / len(self._losses)])
+            self._losses.clear()
+        self.card = replace(card, losses=losses, seconds=card.seconds + time.perf_counter() - began)
 
     def _progress(self) -> float:
         """0 to 1: where the schedule of the learning rates stands."""
@@ -300,38 +293,26 @@ class Training:
             float(np.percentile(together, 95)),
             float(np.mean(together < NEAR_MM)),
         ]
-        with self._changing():
-            calibrate(self._network, squared)
-            self.card = replace(
-                self.card,
-                validation=[*self.card.validation, row],
-                expected=expected,
-                seconds=self.card.seconds + time.perf_counter() - began,
-            )
+        seconds = self.card.seconds + time.perf_counter() - began
+        self._whole = False
+        self._network.calibrate(squared)
+        self.card = replace(self.card, validation=[*self.card.validation, row], expected=expected, seconds=seconds)
+        self._whole = True
 
     def _errors(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """(count, 1 + views) mTRE in mm at the landmarks, of all views together and of each; (count,) squared errors of the former."""
         key = key_of(self.card.seed, _VALIDATION, 0)
         truth = self._poses.sample(key, range(count))
-        images = torch.from_numpy(self._images.batch(truth, self._windows, key)).to(
-            self._backend.compute_device.torch_device
-        )
-        view, centroid = torch.arange(len(self._windows), device=images.device), self._poses.centroid
+        images = torch.from_numpy(self._images.batch(truth, self._windows, key)).to(self._device.torch_device)
+        view, nominal, centroid = torch.arange(len(self._windows)), self._poses.world_from_ct, self._poses.centroid
         errors, squared = [], []
         for true, image in zip(truth, images, strict=True):
             with torch.no_grad():
-                evidence = self._network.evidence(self._network(image, view), self._cameras)
-            found = [
-                fuse(views, centroid, self._poses.world_from_ct)[0]
-                for views in (evidence, *([one] for one in evidence))
-            ]
-            where = rigid.transform_points(true, self._landmarks)
-            errors.append(
-                [
-                    np.linalg.norm(rigid.transform_points(each.world_from_ct, self._landmarks) - where, axis=1).mean()
-                    for each in found
-                ]
-            )
+                said = self._network.evidence(self._network(image, view.to(image.device)), self._cameras)
+            found = [fuse(views, centroid, nominal)[0] for views in (said, *([one] for one in said))]
+            poses = np.stack([true] + [each.world_from_ct for each in found])
+            points = rigid.transform_points(poses[:, None], self._landmarks)
+            errors.append(np.linalg.norm(points[1:] - points[0], axis=-1).mean(axis=1))
             squared.append(found[0].squared_error(true, centroid))
         return np.array(errors), np.array(squared)
 
@@ -348,12 +329,12 @@ class Training:
 
     def _set_pace(self) -> None:
         """Minutes become steps, by some steps of a copy."""
-        with _one_thread(), _same_every_time(), closing(self._batches(0)) as batches:
+        with _torch_settings(), closing(self._batches(0)) as batches:
             copied = copy.deepcopy(self._network)
             optimiser = Optimiser(copied)
 
             def step() -> None:
-                self._backend.learn(copied, self._loss_function, *next(batches))
+                self._learn(copied, self._loss_function, *next(batches))
                 optimiser.step(1.0)
 
             for _ in range(2):  # compiles, and finds its memory
@@ -375,15 +356,6 @@ class Training:
         self.card = save_checkpoint(self.folder, self.card, tensors)
         self._saved = time.monotonic()
 
-    def _restore(self, tensors: dict) -> None:
-        try:
-            self._network.load_state_dict(
-                {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
-            )
-            self._optimiser.load_tensors(tensors)
-        except (RuntimeError, KeyError):
-            raise InputError(f"{self.folder}: its weights do not fit its card; train the model anew.") from None
-
 
 def hardness_of(steps: int) -> float:
     """How hard the images are of a training of so many steps, 0 to 1: a long one can learn from what would only hinder a short one."""
@@ -397,22 +369,28 @@ def _windows(cameras: Sequence[Camera], poses: PoseRange, corners: np.ndarray) -
     return [Window.of(camera, points) for camera in cameras]
 
 
+def _cameras_json(windows: Sequence[Window]) -> list[dict]:
+    """As case.json has them."""
+    return [
+        {
+            "intrinsics": window.camera.intrinsics.tolist(),
+            "camera_from_world": window.camera.camera_from_world.tolist(),
+            "size": list(window.camera.size),
+        }
+        for window in windows
+    ]
+
+
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Of PyTorch's: what is worth several goes through `rendering.threads`."""
-    before = torch.get_num_threads()
+def _torch_settings() -> Iterator[None]:
+    """One thread: what is worth several goes through `rendering.threads`. On a CUDA device the same bits every time."""
+    before, cudnn = torch.get_num_threads(), torch.backends.cudnn
     torch.set_num_threads(1)
     try:
-        yield
+        with cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=True):
+            yield
     finally:
         torch.set_num_threads(before)
-
-
-def _same_every_time() -> AbstractContextManager:
-    """Convolutions on a CUDA device by algorithms that give the same bits every time."""
-    return torch.backends.cudnn.flags(
-        enabled=torch.backends.cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=True
-    )
 
 
 def _least_seconds(work: Callable[[], object], repeats: int) -> float:

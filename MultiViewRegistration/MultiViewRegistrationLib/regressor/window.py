@@ -18,8 +18,6 @@ SIZE = 64
 _MIN_VALID = 0.5
 #: Samples along either side of a pixel, at most.
 _MAX_SAMPLES = 16
-#: Farther apart than this two cameras' sources are not one.
-_SAME_SOURCE_MM = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +36,9 @@ class Window:
 
         points: (n, 3) world mm; only as much of the image as shows them, where that is less.
         """
-        columns, rows = camera.size
-        mm = np.abs(np.diag(camera.intrinsics)[:2]).mean() / np.abs(
-            np.diag(camera.intrinsics)[:2]
-        )  # of a pixel, up to one scale
-        extent = np.array([columns, rows]) * mm
+        focal = np.abs(np.diag(camera.intrinsics)[:2])
+        mm = focal.mean() / focal  # of a pixel, up to one scale
+        extent = np.array(camera.size) * mm
         middle, side = (extent - mm) / 2, extent.max()
         if points is not None:
             pixels = camera.project(points) * mm
@@ -51,22 +47,12 @@ class Window:
                 side = (high - low).max()
                 room = np.maximum(extent - side, 0) / 2  # what is off the image shows nothing
                 middle = np.clip((low + high) / 2, middle - room, middle + room)
-        scale = size / side * mm
-        grid_from_pixels = np.array(
-            [
-                [scale[0], 0, (size - 1) / 2 - size / side * middle[0]],
-                [0, scale[1], (size - 1) / 2 - size / side * middle[1]],
-                [0, 0, 1],
-            ]
-        )
+        grid_from_pixels = np.diag([*(size / side * mm), 1.0])
+        grid_from_pixels[:2, 2] = (size - 1) / 2 - size / side * middle
         grid = Camera(grid_from_pixels @ camera.intrinsics, camera.camera_from_world, (size, size))
-        u, v = _carried(np.linalg.inv(grid_from_pixels), size)
-        return cls(grid, (u >= -0.5) & (u <= columns - 0.5) & (v >= -0.5) & (v <= rows - 0.5))
-
-    @classmethod
-    def whole(cls, camera: Camera) -> Window:
-        """All of a camera's own grid."""
-        return cls(camera, np.ones(camera.size[::-1], bool))
+        pixels = (np.arange(size)[:, None] - grid_from_pixels[:2, 2]) / np.diag(grid_from_pixels)[:2]
+        columns, rows = ((pixels >= -0.5) & (pixels <= np.array(camera.size) - 0.5)).T
+        return cls(grid, rows[:, None] & columns)
 
     def pixel_mm_at(self, points: np.ndarray) -> np.ndarray:
         """(...) mm: how far apart neighbouring pixels' rays are at world points (..., 3)."""
@@ -74,30 +60,21 @@ class Window:
         return self.camera.depth(points) / math.sqrt(fx * fy)
 
 
-def prepare(xray: XRay, camera: Camera, window: Window, out: np.ndarray | None = None) -> np.ndarray:
+def prepare(xray: XRay, camera: Camera, grid: Camera, out: np.ndarray | None = None) -> np.ndarray:
     """An X-ray as a network sees it: (2, rows, columns) float32, standardised, and 1 where valid, else 0; in `out` if that is given.
 
-    camera: that took it. It may be turned, and have other intrinsics, than the window's: another detector behind the same source shows
-    the same rays.   Raises ValueError where their sources are apart.
+    camera, grid: that took it, and that of the network's image, with the same source. They may be turned against each other, and have
+    different intrinsics: another detector behind the same source shows the same rays.
     """
-    if np.linalg.norm(camera.source - window.camera.source) > _SAME_SOURCE_MM:
-        raise ValueError("the camera's X-ray source is not where that of the window's is")
-    turn = camera.camera_from_world[:3, :3] @ window.camera.camera_from_world[:3, :3].T
-    pixels_from_grid = camera.intrinsics @ turn @ np.linalg.inv(window.camera.intrinsics)
-    shape = window.inside.shape
+    turn = camera.camera_from_world[:3, :3] @ grid.camera_from_world[:3, :3].T
+    pixels_from_grid = camera.intrinsics @ turn @ np.linalg.inv(grid.intrinsics)
+    shape = grid.size[::-1]
     line, valid = np.empty(shape, np.float32), np.empty(shape, np.uint8)
     _resample(xray.line_integrals, xray.valid.view(np.uint8), pixels_from_grid, line, valid)
     out = np.empty((2, *shape), np.float32) if out is None else out
-    standardise(line, valid, np.empty((4, *shape), np.float32), out[0])
+    standardise(line, valid, out[0])
     out[1] = valid
     return out
-
-
-def _carried(matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """(size, size) each: columns and rows of the pixels of a square grid carried by a homography (3, 3)."""
-    columns, rows = np.meshgrid(np.arange(size), np.arange(size))
-    u, v, w = np.moveaxis(np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ matrix.T, -1, 0)
-    return u / w, v / w
 
 
 @nb.njit(nogil=True, cache=True)
@@ -137,24 +114,18 @@ CUT = 2.5
 LARGEST = 4.0
 
 
-@nb.njit(nogil=True, cache=True)
-def radius_of(rows):
-    """Of the window in an image of so many rows, in pixels."""
-    return max(1, (WINDOW * rows + 32) // 64)
-
-
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def standardise(line, valid, work, out):
+def standardise(line, valid, out):
     """Locally normalised log image: gain, offset, slow shading, scatter and the scale of its logarithm do not count.
 
         x = (line - mean) / sd over the valid pixels, cut off at +-2.5 and again;   out = (x - mean_w x) / sqrt(var_w x + FLOOR^2)
 
     over the valid pixels of a square window w; 0, the neutral value, where not valid.
 
-    line: (rows, columns) float32.   valid: (rows, columns) uint8.   work: (4, rows, columns) float32.   out: (rows, columns) float32.
+    line: (rows, columns) float32.   valid: (rows, columns) uint8.   out: (rows, columns) float32.
     """
     rows, columns = line.shape
-    radius = radius_of(rows)
+    radius = max(1, (WINDOW * rows + 32) // 64)
     low, high = -1e30, 1e30
     mean, inverse_sd = 0.0, 0.0
     for _ in range(2):
@@ -169,22 +140,20 @@ def standardise(line, valid, work, out):
         sd = math.sqrt(max(squares / max(count, 1) - mean * mean, 1e-12))
         inverse_sd = 1.0 / sd
         low, high = mean - CUT * sd, mean + CUT * sd
-    values, weights, firsts, seconds = work[0], work[1], work[2], work[3]
+    weights = valid.astype(np.float32)
+    values, squares_of = np.empty_like(weights), np.empty_like(weights)
     for r in range(rows):
         for c in range(columns):
-            weight = np.float32(valid[r, c])
-            value = np.float32((min(max(line[r, c], low), high) - mean) * inverse_sd) * weight
-            values[r, c] = value
-            weights[r, c] = weight
-            firsts[r, c] = value
-            seconds[r, c] = value * value
+            values[r, c] = np.float32((min(max(line[r, c], low), high) - mean) * inverse_sd) * weights[r, c]
+            squares_of[r, c] = values[r, c] * values[r, c]
+    sums = values.copy()
     box_sum(weights, radius, weights)
-    box_sum(firsts, radius, firsts)
-    box_sum(seconds, radius, seconds)
+    box_sum(sums, radius, sums)
+    box_sum(squares_of, radius, squares_of)
     for r in range(rows):
         for c in range(columns):
             share = 1.0 / max(weights[r, c], 1.0)
-            local = firsts[r, c] * share
-            variance = max(seconds[r, c] * share - local * local, 0.0)
+            local = sums[r, c] * share
+            variance = max(squares_of[r, c] * share - local * local, 0.0)
             value = (values[r, c] - local) / math.sqrt(variance + FLOOR * FLOOR)
             out[r, c] = min(max(value, -LARGEST), LARGEST) * valid[r, c]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -35,15 +35,6 @@ SIMULATORS: dict[str, Callable[..., Projector | SurfaceProjector]] = {
     "rtk": lambda *ct: Projector(Body.from_hu(*ct)),
     "gvxr": lambda *ct: SurfaceProjector(continued(*ct)),
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Nominal:
-    """What is said of many cases alike, whose true poses lie about one: that pose (4, 4), and how far, by the keys of a case.json."""
-
-    world_from_ct: np.ndarray
-    search: dict[str, float]
-    training: dict[str, float]
 
 
 class Patient:
@@ -89,27 +80,21 @@ def write_case(
     seed: int | np.random.Generator,
     xrays: Sequence[SimulatedXRay] = 3 * (DEFAULT_XRAY,),
     names: Sequence[str] = ("view1", "view2", "view3"),
-    nominal: Nominal | None = None,
+    about: dict[str, Any] | None = None,
 ) -> Path:
     """Writes the X-rays, each by its view's name, and case.json into `folder`; path of case.json.
 
-    The start in it is the nominal pose. Without one there is a starts.json, too, and the start is the farthest of those, 20 to 22 mm from
-    the truth at the targets.
+    about: start pose, search and training of the case.json, for many cases alike. Without it there is a starts.json, too, and the start is
+    the farthest of those, 20 to 22 mm from the truth at the targets.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     targets = targets_of(patient, cameras, xrays, world_from_ct, rng)
-    if nominal is None:
+    if about is None:
         starts = start_poses(world_from_ct, targets, rng)
         write_atomically(folder / "starts.json", json_text({"starts": starts.tolist()}))
         about = {"world_from_ct": starts[-1].tolist(), "search": SEARCH}
-    else:
-        about = {
-            "world_from_ct": nominal.world_from_ct.tolist(),
-            "search": nominal.search,
-            "training": nominal.training,
-        }
     views = []
     for name, camera, xray in zip(names, cameras, xrays):
         image = sitk.GetImageFromArray(xray.take(patient.projector, camera, world_from_ct, rng))

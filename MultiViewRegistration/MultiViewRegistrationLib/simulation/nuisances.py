@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -22,67 +23,36 @@ from .simulator import (
     rods_and_screws,
 )
 
-
-def plain_xray(rng: np.random.Generator) -> SimulatedXRay:
-    """An open field, noise and scatter as they vary."""
-    return SimulatedXRay(PIXEL_MM, photons=rng.uniform(500, 3000), scatter_to_primary=rng.uniform(0.3, 1.0))
-
-
-def hard_xrays(rng: np.random.Generator, kind: str, views: int) -> list[SimulatedXRay]:
-    """One for each view, hard in one of KINDS; or "mixed": metal, a narrow field, scatter and weak bone all at once."""
-    xrays = [plain_xray(rng)] * views
-    if kind != "mixed":
-        return KINDS[kind](rng, xrays)
-    for choices in (("wires", "rods", "prosthesis"), ("blades", "shutters"), ("scatter",), ("weak",)):
-        xrays = KINDS[choices[rng.integers(len(choices))]](rng, xrays)
-    return xrays
-
-
-def _all_alike(xrays: list[SimulatedXRay], **changes) -> list[SimulatedXRay]:
-    return [replace(xray, **changes) for xray in xrays]
-
-
-def _wires(rng: np.random.Generator, xrays: list[SimulatedXRay]) -> list[SimulatedXRay]:
-    return _all_alike(xrays, metal=random_wires(rng))
-
-
-def _rods(rng: np.random.Generator, xrays: list[SimulatedXRay]) -> list[SimulatedXRay]:
-    return _all_alike(xrays, metal=random_implant(rng, rods_and_screws))
-
-
-def _prosthesis(rng: np.random.Generator, xrays: list[SimulatedXRay]) -> list[SimulatedXRay]:
-    return _all_alike(xrays, metal=random_implant(rng, hip_prosthesis))
-
-
-def _blades(rng: np.random.Generator, xrays: list[SimulatedXRay]) -> list[SimulatedXRay]:
-    """The same narrow field in all views, a third to two thirds of the image."""
-    return _all_alike(xrays, collimation=tuple(rng.integers(60, 120, 4).tolist()))
-
-
-def _shutters(rng: np.random.Generator, xrays: list[SimulatedXRay]) -> list[SimulatedXRay]:
-    """Of its own in each view, asymmetrical, over 25 to 45 % of the image."""
-    return [replace(xray, collimation=random_shutters(rng), blade_sd_mm=rng.uniform(1, 2.5)) for xray in xrays]
-
-
-def _scatter(rng: np.random.Generator, xrays: list[SimulatedXRay]) -> list[SimulatedXRay]:
-    """Two to four times the primary, and few photons."""
-    return _all_alike(xrays, scatter_to_primary=rng.uniform(2, 4), photons=rng.uniform(150, 500))
-
-
-def _weak(rng: np.random.Generator, xrays: list[SimulatedXRay]) -> list[SimulatedXRay]:
-    """Bone that has lost a third to two thirds of its mineral since the CT was taken."""
-    return _all_alike(xrays, mineral=rng.uniform(0.35, 0.65))
-
-
-KINDS: dict[str, Callable[[np.random.Generator, list[SimulatedXRay]], list[SimulatedXRay]]] = {
-    "wires": _wires,
-    "rods": _rods,
-    "prosthesis": _prosthesis,
-    "blades": _blades,
-    "shutters": _shutters,
-    "scatter": _scatter,
-    "weak": _weak,
+Changes = Callable[[np.random.Generator], dict[str, Any]]
+#: How X-rays are taken, by fields of `SimulatedXRay`: the same in all views, or drawn for each. Blades are a third to two thirds of the
+#: image, shutters asymmetrical, over 25 to 45 %; scatter is two to four times the primary, with few photons; weak bone has lost a third to
+#: two thirds of its mineral since the CT was taken.
+ALIKE: dict[str, Changes] = {
+    "wires": lambda rng: {"metal": random_wires(rng)},
+    "rods": lambda rng: {"metal": random_implant(rng, rods_and_screws)},
+    "prosthesis": lambda rng: {"metal": random_implant(rng, hip_prosthesis)},
+    "blades": lambda rng: {"collimation": tuple(rng.integers(60, 120, 4).tolist())},
+    "scatter": lambda rng: {"scatter_to_primary": rng.uniform(2, 4), "photons": rng.uniform(150, 500)},
+    "weak": lambda rng: {"mineral": rng.uniform(0.35, 0.65)},
+    "round field": lambda rng: {"round_field": True},
 }
+EACH: dict[str, Changes] = {
+    "shutters": lambda rng: {"collimation": random_shutters(rng), "blade_sd_mm": rng.uniform(1, 2.5)},
+}
+TAKEN = (*ALIKE, *EACH)
+
+
+def xrays_with(rng: np.random.Generator, names: Sequence[str], views: int) -> list[SimulatedXRay]:
+    """How each view is taken: noise and scatter as they vary, an open field, but for those of the names that are in TAKEN."""
+    plain = SimulatedXRay(PIXEL_MM, photons=rng.uniform(500, 3000), scatter_to_primary=rng.uniform(0.3, 1.0))
+    xrays = [plain] * views
+    for name in names:
+        if name in EACH:
+            xrays = [replace(xray, **EACH[name](rng)) for xray in xrays]
+        elif name in ALIKE:
+            changes = ALIKE[name](rng)
+            xrays = [replace(xray, **changes) for xray in xrays]
+    return xrays
 
 
 #: Linear attenuation, 1/mm: diluted iodine (150 mg/ml), plaster, the skins of a carbon table, steel, all near 60 keV.
@@ -94,21 +64,9 @@ TOOLS_COVER = 0.10, 0.25
 Overlay = Callable[[np.ndarray, Camera], np.ndarray]
 
 
-def xrays_with(rng: np.random.Generator, names: Sequence[str], views: int) -> list[SimulatedXRay]:
-    """How each view is taken: plainly, but for those of the names that are in TAKEN."""
-    xrays = [plain_xray(rng)] * views
-    for name in names:
-        xrays = TAKEN[name](rng, xrays) if name in TAKEN else xrays
-    return xrays
-
-
 def overlays_with(rng: np.random.Generator, names: Sequence[str]) -> list[Overlay]:
     """What is put on each view's image afterwards, of the names that are in OVERLAYS; things in space are the same in all views."""
     return [OVERLAYS[name](rng) for name in names if name in OVERLAYS]
-
-
-def _round(rng: np.random.Generator, xrays: list[SimulatedXRay]) -> list[SimulatedXRay]:
-    return [replace(xray, round_field=True) for xray in xrays]
 
 
 def _text(rng: np.random.Generator) -> Overlay:
@@ -204,7 +162,6 @@ def _attenuated(exponent: Callable[[Camera], np.ndarray]) -> Overlay:
     return lambda image, camera: np.rint(image * np.exp(-exponent(camera))).astype(image.dtype)
 
 
-TAKEN = {**KINDS, "round field": _round}
 OVERLAYS: dict[str, Callable[[np.random.Generator], Overlay]] = {
     "text": _text,
     "saturated": _saturated,

@@ -33,6 +33,7 @@ from ..errors import InputError
 from ..io.case import Case
 from ..io.case_file import CaseFile
 from ..published.methods import RefinementMethod, refinement_method
+from ..registration.pipeline import pose_difference
 from ..registration.prepared_ct import PreparedCT, warm_up
 from ..registration.schedule import Range
 from ..regressor.initialise import Regressor, missing_pose_error, model_for
@@ -315,8 +316,8 @@ def _without_truth(
         seconds.append(done.seconds)
         tell(len(found))
     if setup.start == "regressor":  # once, so that there are no others to agree with
-        apart = metrics.geodesics(found[0], reference, anatomy.centroid, 50.0)
-        pose, degrees, mm = found[0], [apart.rotation_deg], [apart.translation_mm]
+        mm, degrees = ([each] for each in pose_difference(found[0], reference, anatomy.centroid))
+        pose = found[0]
     else:
         agreed = consensus(np.stack(found), anatomy.centroid, WITHIN_DEG, WITHIN_MM)
         pose, degrees, mm = agreed.world_from_ct, agreed.rotation_deg.tolist(), agreed.distance_mm.tolist()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..assessment.targets import in_field
+from ..assessment.metrics import in_field
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
@@ -242,7 +242,7 @@ def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Tr
         views = GEOMETRY_ERRORS[condition.error](rng, views)
     start = _start(pose, targets, conditions.MAX_START_ERROR_MM, conditions.INTERVALS, trial.interval, rng)
     truth = {"targets": targets, "truth_world_from_ct": pose}
-    case = Case(part.ct, views, start, name=f"{subject.name}-{trial.number:04d}", **truth)
+    case = Case(part.ct, views, world_from_ct=start, name=f"{subject.name}-{trial.number:04d}", **truth)
     return TrialCase(case, part.anatomy, cameras, names)
 
 

@@ -167,13 +167,11 @@ def test_a_bone_has_its_own_mask_and_pose(written, tmp_path):
 @pytest.mark.parametrize(
     "path, value, parts",
     [
-        ("proj-params/intrinsic", np.diag([700.0, 700, 1]), ["proj-params/intrinsic", "below 0"]),
         ("proj-params/extrinsic", np.diag([1.0, 1, -1, 1]), ["proj-params/extrinsic"]),
         ("proj-params/pixel-row-spacing", 0.00015, ["proj-params/pixel-row-spacing", "mm"]),
         ("proj-params/num-rows", 1536, ["projections/000/image/pixels", "1536"]),
         (f"{SPECIMEN}/vol/spacing", [0.002, 0.002, 0.002], ["vol/spacing", "mm"]),
         (f"{SPECIMEN}/projections/000/gt-poses/cam-to-pelvis-vol", np.eye(4), ["projections/000"]),
-        (f"{SPECIMEN}/projections/000/image/spacing", [0.194, 0.194], ["image/spacing"]),
         (f"{SPECIMEN}/projections/000/rot-180-for-up", 7, ["rot-180-for-up", "0 or 1"]),
     ],
 )

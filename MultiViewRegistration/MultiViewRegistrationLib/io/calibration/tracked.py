@@ -98,7 +98,7 @@ def read_plus(content: Element | bytes, file: str, options: CalibrationOptions) 
     configuration, `fixed_transforms`, which is asked for where the recording does not know `camera_frame`. Frames in which a transform
     that is needed was not tracked are left out; InputError where none is left.
     """
-    recorded = {0: {}}
+    recorded: dict[int, Frames] = {0: {}}
     fixed: Frames = {}
     if isinstance(content, bytes):
         recorded = _recorded(decode(content, file, CALIBRATION), file)

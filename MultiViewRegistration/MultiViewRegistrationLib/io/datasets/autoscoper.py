@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -89,7 +90,7 @@ def write_tra(path: str | os.PathLike, poses: Sequence[np.ndarray | None], unit_
     write_atomically(path, "".join(f"{line}\n" for line in lines))
 
 
-def autoscoper_from_ct(shape: tuple[int, int, int], voxel_mm: Sequence[float]) -> np.ndarray:
+def autoscoper_from_ct(shape: tuple[int, int, int], voxel_mm: Sequence[float] | np.ndarray) -> np.ndarray:
     """(4, 4): Autoscoper's frame of a volume from ours, whose voxel (0, 0, 0) is the origin and whose axes are those of the file.
 
     Its x runs along i, y against j, z against k, and the volume fills 0 to its width, 0 to its height, and minus its depth to 0
@@ -129,8 +130,8 @@ class Volume:
     """A line VolumeFile with its VoxelSize, and by VolumeFlip the axes along which Autoscoper turns it round."""
 
     path: Path
-    voxel: tuple[float, float, float]
-    flip: tuple[bool, bool, bool]
+    voxel: tuple[float, ...]
+    flip: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,7 @@ def read_autoscoper(
             f"{trial.name}: frame {frame} is {', '.join(map(printable, names))}, whose numbers differ; check that they are of one "
             "instant."
         )
-    content = {"views": entries, **({"relative_geometry": "calibrated"} if len(entries) > 1 else {})}
+    content: dict[str, Any] = {"views": entries, **({"relative_geometry": "calibrated"} if len(entries) > 1 else {})}
     notes = [
         f"Frame {frame} is {', '.join(map(printable, names))}.",
         "The volume's values are taken as relative, 0 for nothing.",
@@ -274,6 +275,7 @@ def read_camera(path: str | os.PathLike, size: tuple[int, int], options: Calibra
     """
     name = printable(path)
     camera = read_mayacam(read_text(path, "a MayaCam file"), name, "camera", options)[0].camera
+    assert camera is not None  # as the file says the size
     if sorted(camera.size) != sorted(size):
         raise InputError(
             f"{name}: has the image size {camera.size[0]} x {camera.size[1]}, expected that of the image, {size[0]} x "
@@ -314,7 +316,7 @@ def _chosen(trial: Trial, name: str | None) -> Volume:
 
 def _ct(volume: Volume, unit_mm: float) -> CT:
     values = sitk.GetArrayFromImage(read_image(volume.path))
-    axes = [2 - axis for axis, flip in enumerate(volume.flip) if flip]  # of the array: k, j, i
+    axes = tuple(2 - axis for axis, flip in enumerate(volume.flip) if flip)  # of the array: k, j, i
     return ct_from_array(
         np.flip(values, axes), np.diag([*(unit_mm * np.array(volume.voxel)), 1.0]), "relative", name=volume.path
     )

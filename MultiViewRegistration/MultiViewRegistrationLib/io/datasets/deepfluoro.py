@@ -234,16 +234,7 @@ def read_deepfluoro(
 
 
 def _detector(file: Hdf5) -> Detector:
-    path = f"{PARAMETERS}/intrinsic"
-    intrinsic = file.matrix(path, (3, 3), "a 3 x 3 matrix")
-    if not (
-        intrinsic[0, 0] < 0 and intrinsic[1, 1] < 0 and np.allclose(intrinsic[[1, 2, 2, 2], [0, 0, 1, 2]], (0, 0, 0, 1))
-    ):
-        file.refuse(
-            path,
-            f"has fx = {intrinsic[0, 0]:g} and fy = {intrinsic[1, 1]:g}",
-            "an upper triangular matrix with fx and fy below 0, as z is toward the source",
-        )
+    intrinsic = file.matrix(f"{PARAMETERS}/intrinsic", (3, 3), "a 3 x 3 matrix")
     columns, rows = (
         int(file.number(f"{PARAMETERS}/num-{axis}", "8 to 20000 pixels", 8, 20000)) for axis in ("cols", "rows")
     )
@@ -275,8 +266,6 @@ def _pixels(file: Hdf5, group: str, detector: Detector) -> np.ndarray:
             f"has {pixels.shape[0]} rows and {pixels.shape[1]} columns",
             f"{detector.size[1]} and {detector.size[0]}, as {PARAMETERS} says",
         )
-    if not np.allclose(read_spacing(file, f"{group}/image/spacing", 2), detector.pixel_mm, rtol=1e-3):
-        file.refuse(f"{group}/image/spacing", "is another one", f"that of {PARAMETERS}, {list(detector.pixel_mm)} mm")
     return pixels
 
 
@@ -290,13 +279,6 @@ def _pose(file: Hdf5, group: str, detector: Detector, bone: str | None, landmark
         file.refuse(f"{group}/gt-landmarks", "has none of the landmarks of vol-landmarks", "the same names")
     pelvis = rigid.inverse(file.rigid(f"{group}/gt-poses/{PELVIS_POSE}"))
     points = np.array([landmarks[name] for name in names])
-    depth = np.median(rigid.transform_points(detector.extrinsic @ pelvis, points)[:, 2])
-    if depth >= 0:
-        file.refuse(
-            f"{group}/gt-poses/{PELVIS_POSE}",
-            f"has the landmarks at z = {depth:.0f} mm of the camera",
-            "z below 0, as z is toward the source",
-        )
     pixels = [file.vector(f"{group}/gt-landmarks/{name}", 2, "a pixel of 2 numbers, column and row") for name in names]
     apart = np.median(np.linalg.norm(detector.project(pelvis, points) - pixels, axis=1))
     if not apart <= MAX_LANDMARK_DISTANCE_PX:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
 from ... import __version__
@@ -21,7 +22,7 @@ from ..files import written_atomically
 from .registration_export import RegistrationExport
 
 MANUFACTURER = "MultiViewRegistration"
-IMPLEMENTATION = "2.25.219471036128305411250126714012365720118"  # of this writer, from a UUID (PS3.5 B.2)
+IMPLEMENTATION = UID("2.25.219471036128305411250126714012365720118")  # of this writer, from a UUID (PS3.5 B.2)
 MAX_LENGTH = 64  # characters of a DICOM LO
 #: Of the patient and the study (PS3.3 C.7.1.1, C.7.2.1), empty by default.
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
@@ -29,21 +30,33 @@ STUDY = ("StudyInstanceUID", "StudyID", "StudyDate", "StudyTime", "AccessionNumb
 IDENTITY = ("SpecificCharacterSet", *PATIENT, "IssuerOfPatientID", *STUDY, "StudyDescription")
 
 
-def new_object(sop_class: str, modality: str, identity: Dataset | None = None) -> Dataset:
+def dataset(**attributes: Any) -> Dataset:
+    """A dataset with these attributes, by keyword."""
+    data = Dataset()
+    for keyword, value in attributes.items():
+        setattr(data, keyword, value)
+    return data
+
+
+def new_object(sop_class: str, modality: str, identity: Dataset | None, **attributes: Any) -> Dataset:
     """An object of a new series, made now, of `identity` and its study; without one in a study of its own, of nobody."""
-    now, data = datetime.now(), Dataset()
-    data.SOPClassUID, data.SOPInstanceUID = sop_class, new_uid()
-    data.StudyInstanceUID, data.SeriesInstanceUID = new_uid(), new_uid()
-    for empty in (*PATIENT, "AccessionNumber", "ReferringPhysicianName", "Laterality"):
-        setattr(data, empty, "")
-    data.Manufacturer = MANUFACTURER
-    data.Modality, data.SeriesNumber, data.InstanceNumber = modality, 1, 1
-    data.StudyID = "1"
-    for what in ("Study", "Series", "Content"):
-        setattr(data, f"{what}Date", now.strftime("%Y%m%d"))
-        setattr(data, f"{what}Time", now.strftime("%H%M%S"))
-    if identity is not None:
-        data.update(identity)
+    now = datetime.now()
+    data = dataset(
+        **dict.fromkeys((*PATIENT, "AccessionNumber", "ReferringPhysicianName", "Laterality"), ""),
+        SOPClassUID=sop_class,
+        SOPInstanceUID=new_uid(),
+        StudyInstanceUID=new_uid(),
+        SeriesInstanceUID=new_uid(),
+        Manufacturer=MANUFACTURER,
+        Modality=modality,
+        SeriesNumber=1,
+        InstanceNumber=1,
+        StudyID="1",
+        **{f"{what}Date": now.strftime("%Y%m%d") for what in ("Study", "Series", "Content")},
+        **{f"{what}Time": now.strftime("%H%M%S") for what in ("Study", "Series", "Content")},
+    )
+    data.update(identity or {})
+    data.update(dataset(**attributes))
     return data
 
 
@@ -57,9 +70,7 @@ def identity_of(path: Path) -> Dataset | None:
             return None
     except InputError:  # whether the image can be read, its own reader says
         return None
-    identity = Dataset()
-    for key in (*PATIENT, *STUDY):
-        setattr(identity, key, "")  # rather than what `new_object` says of today's study
+    identity = dataset(**dict.fromkeys((*PATIENT, *STUDY), ""))  # rather than what `new_object` says of today's study
     with quiet():
         for key in IDENTITY:
             if key in file.header:
@@ -85,8 +96,7 @@ def agreed_identity(identities: list[Dataset]) -> Dataset:
 
 def reference_to(image: DicomImage, *, with_frame: bool = True) -> Dataset:
     """An item of a sequence that names an image."""
-    reference = Dataset()
-    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = image.sop_class_uid, image.sop_instance_uid
+    reference = dataset(ReferencedSOPClassUID=image.sop_class_uid, ReferencedSOPInstanceUID=image.sop_instance_uid)
     if with_frame and image.frame is not None:
         reference.ReferencedFrameNumber = image.frame + 1
     return reference
@@ -133,69 +143,65 @@ def write_spatial_registration(
     identity
         Patient and study, see `dicom_objects.identity_of`.
     """
-    data = new_object(SPATIAL_REGISTRATION, "REG", identity)
     images = [view.image for view in exported.views if view.image]
     warning, unassessed = exported.warning, exported.verdict in (None, "check")
-    data.SeriesDescription = line(f"NOT FOR USE: {warning}" if warning else f"{target} from CT")
-    data.ContentLabel = "NOT_FOR_USE" if warning else "REGISTRATION"
-    data.ContentDescription = line(
-        f"NOT FOR USE: {warning}"
-        if warning
-        else "To be checked by a person: accuracy not assessed"
-        if unassessed
-        else "Rigid registration, accepted"
-    )
-    data.ContentCreatorName = ""
-    data.FrameOfReferenceUID = exported.uids[target]
-    data.PositionReferenceIndicator = ""
+    refused = warning and f"NOT FOR USE: {warning}"
+    checked = "To be checked by a person: accuracy not assessed" if unassessed else "Rigid registration, accepted"
     items = [_item(exported.uids[target], np.eye(4), target, images if target == "world" else [])]
     if target == "reference":
-        items.append(_item(exported.uids["world"], exported.reference_from_world, "reference_from_world", images))
+        items.append(
+            _item(exported.uids["world"], np.asarray(exported.reference_from_world), "reference_from_world", images)
+        )
     name = f"{target}_from_ct"
     items.append(_item(exported.uids["ct"], exported.poses[name], name, []))
-    data.RegistrationSequence = items
+    data = new_object(
+        SPATIAL_REGISTRATION,
+        "REG",
+        identity,
+        SeriesDescription=line(refused or f"{target} from CT"),
+        ContentLabel="NOT_FOR_USE" if warning else "REGISTRATION",
+        ContentDescription=line(refused or checked),
+        ContentCreatorName="",
+        FrameOfReferenceUID=exported.uids[target],
+        PositionReferenceIndicator="",
+        RegistrationSequence=items,
+    )
     _refer(data, images)
     save(path, data)
 
 
 def _item(uid: str, matrix: np.ndarray, comment: str, images: Sequence[DicomImage]) -> Dataset:
     """One registered frame; `matrix` (4, 4) takes its points to the object's frame."""
-    rigid = Dataset()
-    rigid.FrameOfReferenceTransformationMatrixType = "RIGID"
     # 16 characters a number: 1e-13 of a rotation, and better than 1e-9 mm up to 10 m
-    rigid.FrameOfReferenceTransformationMatrix = [format_number_as_ds(float(number)) for number in matrix.ravel()]
-    registration = Dataset()
-    registration.FrameOfReferenceTransformationComment = comment
-    registration.RegistrationTypeCodeSequence = []
-    registration.MatrixSequence = [rigid]
-    item = Dataset()
-    item.FrameOfReferenceUID = uid
+    numbers = [format_number_as_ds(float(number)) for number in matrix.ravel()]
+    rigid = dataset(FrameOfReferenceTransformationMatrixType="RIGID", FrameOfReferenceTransformationMatrix=numbers)
+    registration = dataset(
+        FrameOfReferenceTransformationComment=comment, RegistrationTypeCodeSequence=[], MatrixSequence=[rigid]
+    )
+    item = dataset(FrameOfReferenceUID=uid, MatrixRegistrationSequence=[registration])
     if images:
         item.ReferencedImageSequence = [reference_to(image) for image in images]
-    item.MatrixRegistrationSequence = [registration]
     return item
 
 
 def _refer(data: Dataset, images: Sequence[DicomImage]) -> None:
     """The Common Instance Reference (C.12.2) to images: by study and series, each instance once."""
-    tree: dict[str, dict[str, dict[str, DicomImage]]] = {}
+    studies: dict[str, dict[str, dict[str, Dataset]]] = {}
     for image in images:
-        tree.setdefault(image.study_uid, {}).setdefault(image.series_uid, {})[image.sop_instance_uid] = image
-    studies = []
-    for study_uid, several in tree.items():
-        study = Dataset()
-        study.StudyInstanceUID, study.ReferencedSeriesSequence = study_uid, []
-        for series_uid, instances in several.items():
-            series = Dataset()
-            series.SeriesInstanceUID = series_uid
-            series.ReferencedInstanceSequence = [reference_to(image, with_frame=False) for image in instances.values()]
-            study.ReferencedSeriesSequence.append(series)
+        series = studies.setdefault(image.study_uid, {}).setdefault(image.series_uid, {})
+        series[image.sop_instance_uid] = reference_to(image, with_frame=False)
+    others = []
+    for study_uid, study in studies.items():
+        references = [
+            dataset(SeriesInstanceUID=uid, ReferencedInstanceSequence=list(series.values()))
+            for uid, series in study.items()
+        ]
         if study_uid == data.StudyInstanceUID:
-            data.ReferencedSeriesSequence = study.ReferencedSeriesSequence
+            data.ReferencedSeriesSequence = references
         else:
-            studies.append(study)
-    if studies:
-        data.StudiesContainingOtherReferencedInstancesSequence = studies
+            others.append(dataset(StudyInstanceUID=study_uid, ReferencedSeriesSequence=references))
+    if others:
+        data.StudiesContainingOtherReferencedInstancesSequence = others
 
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -245,37 +251,51 @@ def write_secondary_capture(
     warning
         Is the first thing that its descriptions say.
     """
-    data = new_object(SECONDARY_CAPTURE, "OT", drr.identity)
-    data.SeriesInstanceUID, data.InstanceNumber = series_uid, drr.number
+    data = new_object(
+        SECONDARY_CAPTURE,
+        "OT",
+        drr.identity,
+        SeriesInstanceUID=series_uid,
+        InstanceNumber=drr.number,
+        ConversionType="SYN",
+        SecondaryCaptureDeviceManufacturer=MANUFACTURER,
+        SecondaryCaptureDeviceManufacturerModelName=MANUFACTURER,
+        SecondaryCaptureDeviceSoftwareVersions=__version__,
+        ImageType=["DERIVED", "SECONDARY", "DRR"],
+        SeriesDescription=line(f"NOT FOR USE, {SIMULATED}" if warning else SIMULATED),
+        DerivationDescription=f"NOT FOR USE: {warning} {DERIVATION}".replace("\\", "/") if warning else DERIVATION,
+        ImageComments=f"{SIMULATED}, view {drr.number}",
+        PatientOrientation="",
+        BurnedInAnnotation="NO",
+        LossyImageCompression="00",
+    )
     if drr.identity is None:
         data.StudyInstanceUID = study_uid
-    data.ConversionType = "SYN"
-    data.SecondaryCaptureDeviceManufacturer = data.SecondaryCaptureDeviceManufacturerModelName = MANUFACTURER
-    data.SecondaryCaptureDeviceSoftwareVersions = __version__
-    data.ImageType = ["DERIVED", "SECONDARY", "DRR"]
-    data.SeriesDescription = line(f"NOT FOR USE, {SIMULATED}" if warning else SIMULATED)
-    data.DerivationDescription = f"NOT FOR USE: {warning} {DERIVATION}".replace("\\", "/") if warning else DERIVATION
     if warning and not warning.isascii():
         data.SpecificCharacterSet = "ISO_IR 192"
-    data.ImageComments = f"{SIMULATED}, view {drr.number}"
-    data.PatientOrientation = ""
-    data.BurnedInAnnotation, data.LossyImageCompression = "NO", "00"
     if drr.xray is not None:
         data.ReferencedImageSequence = [reference_to(drr.xray)]
     if drr.pixel_mm is not None:
         data.PixelSpacing = [format_number_as_ds(float(mm)) for mm in reversed(drr.pixel_mm)]
-    _add_pixels(data, drr.line_integrals)
-    save(path, data)
-
-
-def _add_pixels(data: Dataset, line_integrals: np.ndarray) -> None:
-    positive = THOUSANDTHS * np.maximum(line_integrals, 0)
+    positive = THOUSANDTHS * np.maximum(drr.line_integrals, 0)
     slope = float(format_number_as_ds(max(float(positive.max()), 1.0) / (2**16 - 1)))
-    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
-    data.Rows, data.Columns = positive.shape
-    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
-    data.RescaleSlope, data.RescaleIntercept, data.RescaleType = format_number_as_ds(slope), 0, "US"
     width = max(float(np.percentile(positive, BRIGHTEST)), 1.0)
-    data.WindowCenter, data.WindowWidth = format_number_as_ds(width / 2), format_number_as_ds(width)
-    stored = np.minimum(np.rint(positive / slope), 2**16 - 1).astype("<u2").tobytes()
-    data.add_new("PixelData", "OW", stored)
+    data.update(
+        dataset(
+            SamplesPerPixel=1,
+            PhotometricInterpretation="MONOCHROME2",
+            Rows=positive.shape[0],
+            Columns=positive.shape[1],
+            BitsAllocated=16,
+            BitsStored=16,
+            HighBit=15,
+            PixelRepresentation=0,
+            RescaleSlope=format_number_as_ds(slope),
+            RescaleIntercept=0,
+            RescaleType="US",
+            WindowCenter=format_number_as_ds(width / 2),
+            WindowWidth=format_number_as_ds(width),
+        )
+    )
+    data.add_new("PixelData", "OW", np.minimum(np.rint(positive / slope), 2**16 - 1).astype("<u2").tobytes())
+    save(path, data)

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -109,7 +110,7 @@ class RegistrationExport:
         by_name, by_path = hashes(file)
         changed = [path for path, (name, digest) in zip(by_path, by_name.items()) if self.inputs.get(name) != digest]
         # what a case names, without its names, which may be those of patients
-        roles = [("case", file), ("CT", file.ct), ("mask", file.mask)]
+        roles: list[tuple[str, Any]] = [("case", file), ("CT", file.ct), ("mask", file.mask)]
         for number, view in enumerate(file.views, start=1):
             roles += [(f"X-ray {number}", view.image), (f"mask of X-ray {number}", view.mask)]
         others = [role for role, part in roles if part is not None and part.path in changed]
@@ -153,9 +154,9 @@ def _view(fields: JsonObject, folder: Path) -> ExportedView:
     image = None
     if fields.has("dicom"):
         dicom = fields.section("dicom")
-        uids = [_uid(dicom, key) for key in ("study_uid", "series_uid", "sop_class_uid", "sop_instance_uid")]
+        uids = {key: _uid(dicom, key) for key in ("study_uid", "series_uid", "sop_class_uid", "sop_instance_uid")}
         has_frame = dicom.has("frame") and dicom.values["frame"] is not None
-        image = DicomImage(*uids, dicom.integer("frame", "a frame's number, from 0", 0) if has_frame else None)
+        image = DicomImage(**uids, frame=dicom.integer("frame", "a frame's number, from 0", 0) if has_frame else None)
     return ExportedView(
         name=name,
         image=image,

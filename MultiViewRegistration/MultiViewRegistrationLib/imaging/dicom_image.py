@@ -1,0 +1,476 @@
+"""DICOM X-rays as raw images: their pixels as they are stored, their grey scale, what it means, and their shutters.
+
+The modality LUT is applied, as it gives the pixel values their meaning; VOI LUTs and windows are for display, and are not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .dicom_file import BIG_ENDIAN, DicomFile, DicomFrame, quiet
+from .raw_image import RawImage
+from .reading import MAX_PIXELS, read_image
+
+if TYPE_CHECKING:
+    import pydicom
+
+J2K_BEGINS = b"\xff\x4f\xff\x51"  # start of codestream, image and tile size (ISO 15444-1, A.4 and A.5)
+JPEG_BEGINS = b"\xff\xd8"
+#: Markers of a frame's header in JPEG (ISO 10918-1, B.1.1.3) and JPEG-LS (ISO 14495-1, C.1.1.1).
+FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+#: Markers without a length behind them.
+ALONE = {0x01, *range(0xD0, 0xDA)}
+MAX_TILES = 1 << 12
+
+
+def size_of(encoded: bytes) -> tuple[int, int, int] | None:
+    """(columns, rows, components) of JPEG, JPEG-LS or JPEG 2000; None for another stream, and for one in so many tiles that it is none."""
+    if encoded[:2] == JPEG_BEGINS:
+        return _jpeg(encoded)
+    at = encoded[:4096].find(J2K_BEGINS)
+    return None if at < 0 else _j2k(encoded[at + 4 : at + 42])
+
+
+def _jpeg(encoded: bytes) -> tuple[int, int, int] | None:
+    at = 2
+    while at + 10 <= len(encoded):
+        if encoded[at] != 0xFF:
+            return None
+        marker = encoded[at + 1]
+        if marker in FRAMES:
+            rows, columns = (int.from_bytes(encoded[start : start + 2], "big") for start in (at + 5, at + 7))
+            return columns, rows, encoded[at + 9]
+        alone = marker in ALONE
+        at += 1 if marker == 0xFF else 2 if alone else 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
+    return None
+
+
+def _j2k(sizes: bytes) -> tuple[int, int, int] | None:
+    if len(sizes) < 38:
+        return None
+    right, bottom, left, top, tile_columns, tile_rows = (
+        int.from_bytes(sizes[at : at + 4], "big") for at in range(4, 28, 4)
+    )
+    components = int.from_bytes(sizes[36:38], "big")
+    if min(tile_columns, tile_rows) < 1 or -(-right // tile_columns) * -(-bottom // tile_rows) > MAX_TILES:
+        return None
+    return right - left, bottom - top, components
+
+
+RLE = "1.2.840.10008.1.2.5"
+#: Pixels for each byte: an X-ray has noise, and compresses far less.
+MAX_COMPRESSION = 5000
+
+
+def frame_count(file: DicomFile) -> int:
+    """How many frames the header says.
+
+    Raises
+    ------
+    InputError
+        For none.
+    """
+    count = file.whole("NumberOfFrames", 1)
+    if count < 1:
+        file.refuse(f"has {count} frames by its header, expected 1 or more; export the file again.")
+    return count
+
+
+def check_claimed_size(file: DicomFile) -> None:
+    """For a reader that makes room for all frames of any kind of image by the header's word.
+
+    Raises
+    ------
+    InputError
+        Where the file is far too small.
+    """
+    rows, columns, samples, allocated = (
+        file.whole(key, 1) for key in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
+    )
+    claimed, there = rows * columns * samples * frame_count(file), file.path.stat().st_size
+    if (
+        min(rows, columns, samples, allocated) < 1
+        or claimed * (1 / MAX_COMPRESSION if file.compressed else allocated / 8) > there
+    ):
+        file.refuse(
+            f"has {columns} x {rows} x {samples} values in each of {frame_count(file)} frames by its header, but {there} bytes, "
+            "expected a whole file; copy or export it again."
+        )
+
+
+def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
+    """The stored values (rows, columns) of a frame, from 0, integers. Only that frame is decoded.
+
+    Raises
+    ------
+    InputError
+        For a file that ends early or claims more than it holds, and for pixels that cannot be decoded.
+    """
+    rows, columns, allocated, stored = (file.whole(key) for key in ("Rows", "Columns", "BitsAllocated", "BitsStored"))
+    if file.pixels_at is None:
+        file.refuse(
+            "has no pixels (PixelData), or ends before them, expected an X-ray image; copy or export the file again."
+        )
+    if min(rows, columns) < 1 or allocated not in (8, 16, 32) or not 0 < stored <= allocated:
+        file.refuse(
+            f"has {columns} x {rows} pixels of {stored} bits in {allocated}, expected an image of 8, 16 or 32 bits; export it "
+            "again."
+        )
+    if rows * columns > MAX_PIXELS:
+        file.refuse(
+            f"has {columns} x {rows} pixels by its header, expected an X-ray image of at most {MAX_PIXELS >> 20} million; check "
+            "that it is the right file."
+        )
+    pixels = _decoded(file, frame, rows, columns) if file.compressed else _plain(file, frame, rows, columns, allocated)
+    return _of_bits_stored(file, pixels, allocated, stored)
+
+
+def _plain(file: DicomFile, frame: int, rows: int, columns: int, allocated: int) -> np.ndarray:
+    size, count = rows * columns * allocated // 8, frame_count(file)
+    with file.opened() as data:
+        there = len(data) - file.pixels_at
+        if min(there, file.pixels_length or there) < size * count:
+            file.refuse(
+                f"ends early: its header claims {size * count} bytes of pixels, but {min(there, file.pixels_length or there)} "
+                "are there, expected a whole file; copy or export it again."
+            )
+        at = file.pixels_at + frame * size
+        bytes_ = data[at : at + size]
+    sign = "i" if file.whole("PixelRepresentation", 0) else "u"
+    order = ">" if file.syntax == BIG_ENDIAN else "<"
+    return (
+        np.frombuffer(bytes_, f"{order}{sign}{allocated // 8}")
+        .reshape(rows, columns)
+        .astype(f"={sign}{allocated // 8}")
+    )
+
+
+def _is_pydicom_2() -> bool:
+    """As Slicer 5.10 has it."""
+    import pydicom
+
+    return pydicom.__version_info__[0] == "2"
+
+
+def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray:
+    """By the decoders in SimpleITK, from a DICOM file of that frame alone, with nothing but what describes its pixels.
+
+    Not by pydicom's plugins: gdcm's ends the whole process where an image is damaged, which that in SimpleITK does not.
+    """
+    import pydicom
+    import SimpleITK as sitk
+
+    with quiet():
+        uid = pydicom.uid.UID(file.syntax)
+    if not uid.is_valid or uid.is_private or uid.type != "Transfer Syntax":
+        shown = file.syntax if uid.is_valid else "no UID"
+        file.refuse(
+            f"is stored in an unknown transfer syntax ({shown}), expected one of DICOM's; export it uncompressed."
+        )
+    try:
+        with file.opened() as data, quiet():
+            data.seek(file.pixels_at or 0)
+            if _is_pydicom_2():
+                every = pydicom.encaps.generate_pixel_data_frame(data.read(), frame_count(file))
+                encoded = next(itertools.islice(every, frame, None))
+            else:
+                encoded = pydicom.encaps.get_frame(data, frame, number_of_frames=frame_count(file))
+    except Exception:
+        file.refuse(
+            f"ends early, or frame {frame} is damaged, expected all of the frames that its header claims; copy or export it "
+            "again."
+        )
+    if rows * columns > MAX_COMPRESSION * len(encoded):
+        file.refuse(
+            f"has {columns} x {rows} pixels by its header, but {len(encoded)} bytes for them, expected a whole file; copy or "
+            "export it again."
+        )
+    if file.syntax != RLE and size_of(encoded) != (columns, rows, 1):
+        file.refuse(
+            f"has {columns} x {rows} pixels by its header, but its compressed pixels ({uid.name}) are damaged or of another size, "
+            "expected one size; copy or export it again."
+        )
+    one = pydicom.Dataset()
+    for key in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"):
+        if (value := file.value(key)) is not None:
+            setattr(one, key, value)
+    one.PhotometricInterpretation, one.SamplesPerPixel = "MONOCHROME2", 1
+    one.PixelRepresentation, one.NumberOfFrames = file.whole("PixelRepresentation", 0), 1
+    one.SOPClassUID, one.SOPInstanceUID = pydicom.uid.SecondaryCaptureImageStorage, pydicom.uid.generate_uid()
+    one.file_meta = pydicom.dataset.FileMetaDataset()
+    one.file_meta.TransferSyntaxUID = file.syntax
+    one.PixelData = pydicom.encaps.encapsulate([encoded])
+    one["PixelData"].VR, one["PixelData"].is_undefined_length = "OB", True
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "frame.dcm")
+        try:
+            with quiet():
+                if _is_pydicom_2():
+                    one.is_little_endian, one.is_implicit_VR = True, False
+                pydicom.dcmwrite(
+                    path,
+                    one,
+                    **{"write_like_original" if _is_pydicom_2() else "enforce_file_format": not _is_pydicom_2()},
+                )
+            values = sitk.GetArrayFromImage(read_image(path))
+        except Exception:
+            file.refuse(
+                f"its pixels ({uid.name}) cannot be decoded: they are damaged, or in a compression that is not read; export the "
+                "file uncompressed."
+            )
+    values = values.reshape(values.shape[-2:]) if values.ndim == 3 and len(values) == 1 else values
+    if values.shape != (rows, columns) or values.dtype.kind not in "iu":
+        file.refuse(
+            f"has {columns} x {rows} pixels by its header, but others within, expected one size; export it again."
+        )
+    return values
+
+
+def stored_range(file: DicomFile) -> tuple[int, int]:
+    """The least and the largest value that can be stored."""
+    bits, signed = file.whole("BitsStored"), file.whole("PixelRepresentation", 0)
+    return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+
+
+def _of_bits_stored(file: DicomFile, pixels: np.ndarray, allocated: int, stored: int) -> np.ndarray:
+    """The values without what else stands in their unused bits, overlays for one (PS3.5, 8.1.1)."""
+    high = file.whole("HighBit", stored - 1)
+    if stored == allocated or not stored - 1 <= high < allocated or file.compressed:
+        return pixels
+    above = allocated - 1 - high
+    return (pixels << above) >> (allocated - stored)
+
+
+PROPERTIES = "FramePixelDataPropertiesSequence"
+#: Pixel Intensity Relationship (PS3.3 C.8.7.1.1.2, C.8.11.3.1.2); DISP, made for display, says nothing that could be computed with.
+CURVES = {"LIN": "linear", "LOG": "log"}
+
+
+def is_grey(file: DicomFile) -> bool:
+    """Whether its pixels have one grey value each, as those of XA, XRF, CR and DX."""
+    return file.whole("SamplesPerPixel", 1) == 1 and file.text("PhotometricInterpretation") in (
+        "MONOCHROME1",
+        "MONOCHROME2",
+    )
+
+
+def has_grey_scale(file: DicomFile, frame: int | None = None) -> bool:
+    """Whether the header says what its grey values are, or that they are not what an image is taken for that says nothing: linear."""
+    header = DicomFrame(file, frame or 0)
+    curve, sign = _relationship(header)
+    return curve == "log" or curve is not None and sign is not None or _to_linear(header, curve) is not None
+
+
+def dicom_image(file: DicomFile, frame: int | None = None) -> RawImage:
+    """One frame of a DICOM X-ray.
+
+    Raises
+    ------
+    InputError
+        For a frame that is not there, and for what `stored_pixels` refuses.
+    """
+    count, index = frame_count(file), frame or 0
+    if not 0 <= index < count:
+        file.refuse(f"frame {index} is asked for, but it has {count}; give a frame from 0 to {count - 1}.")
+    header = DicomFrame(file, index)
+    stored = stored_pixels(file, index)
+    curve, sign = _relationship(header)
+    linear = _to_linear(header, curve)
+    if linear is not None:
+        values, low, high = _looked_up(file, stored, linear)
+        step, curve, sign = 1.0, "linear", 1
+    else:
+        values, low, high, step, curve, turned = _modality(header, stored, curve)
+        sign = None if sign is None else sign * turned
+    values = values.astype(np.float32)
+    if file.text("PhotometricInterpretation") == "MONOCHROME1":
+        values, sign = np.float32(low + high) - values, None if sign is None else -sign
+    return RawImage(
+        values,
+        step,
+        high,
+        curve,
+        _pixel_mm(header),
+        bone_bright=None if sign is None else sign < 0,
+        open=open_pixels(header, stored.shape),
+    )
+
+
+def _relationship(frame: DicomFrame) -> tuple[str | None, int | None]:
+    """The curve, and whether larger stored values are more (1) or less (-1) intensity; None for what the header does not say."""
+    sign = frame.number("PixelIntensityRelationshipSign", PROPERTIES)
+    return CURVES.get(frame.text("PixelIntensityRelationship", PROPERTIES)), int(sign) if sign in (1, -1) else None
+
+
+def _to_linear(frame: DicomFrame, curve: str | None) -> pydicom.Dataset | None:
+    """The table that makes stored values linear in intensity, where they are not (PS3.3 C.7.6.16.2.13)."""
+    tables = frame.items("PixelIntensityRelationshipLUTSequence") if curve != "linear" else []
+    return next((table for table in tables if frame.file.text("LUTFunction", table) == "TO_LINEAR"), None)
+
+
+def _modality(
+    frame: DicomFrame, stored: np.ndarray, curve: str | None
+) -> tuple[np.ndarray, float, float, float, str | None, int]:
+    """Values after the modality LUT, their least and largest, their step, their curve, and -1 where it turned their order round."""
+    file = frame.file
+    tables = file.items("ModalityLUTSequence")
+    if tables:
+        values, low, high = _looked_up(file, stored, tables[0])
+        falls = _table(file, tables[0])[0]
+        turned = -1 if falls[-1] < falls[0] else 1
+        return (
+            values,
+            low,
+            high,
+            1.0,
+            "linear" if curve == "log" and file.text("Modality") in ("XA", "RF") else curve,
+            turned,
+        )
+    slope, intercept = (
+        number if (number := frame.number(key, "PixelValueTransformationSequence")) is not None else default
+        for key, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
+    )
+    if slope == 0:
+        file.refuse("has a RescaleSlope of 0, expected another number; export it again.")
+    low, high = sorted(slope * number + intercept for number in stored_range(file))
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = slope * stored.astype(np.float64) + intercept
+    if not max(abs(low), abs(high), np.abs(values).max()) < float(np.finfo(np.float32).max) / 4:
+        file.refuse("has a RescaleSlope or RescaleIntercept beyond all measure, expected grey values; export it again.")
+    return values, low, high, abs(slope), curve, 1 if slope > 0 else -1
+
+
+def _looked_up(file: DicomFile, stored: np.ndarray, table: pydicom.Dataset) -> tuple[np.ndarray, float, float]:
+    """The values of a table, and the least and largest that it has."""
+    entries, first = _table(file, table)
+    values = entries[np.clip(stored.astype(np.int64) - first, 0, len(entries) - 1)]
+    return values, 0.0, float(entries.max())
+
+
+def _table(file: DicomFile, table: pydicom.Dataset) -> tuple[np.ndarray, int]:
+    """The entries (n,) of a look-up table, and the stored value of the first (PS3.3 C.11.1.1)."""
+    descriptor = file.numbers("LUTDescriptor", table)
+    data = file.value("LUTData", table)
+    if isinstance(data, bytes):
+        data = np.frombuffer(data[: len(data) // 2 * 2], "<u2")
+    entries = np.array([] if data is None else data).ravel()
+    count = int(descriptor[0]) % 65536 or 65536 if len(descriptor) == 3 else -1
+    if len(entries) != count or entries.dtype.kind not in "iu" or np.ptp(entries) == 0:
+        file.refuse(
+            "has a look-up table that does not fit its LUTDescriptor, expected as many entries as that says; "
+            "export it again."
+        )
+    return entries.astype(np.int64) & 0xFFFF, int(descriptor[1])
+
+
+def _pixel_mm(frame: DicomFrame) -> tuple[float, float] | None:
+    """(between columns, between rows) on the detector, where the header says it: PixelSpacing may be that of a plane in the patient."""
+    spacing = frame.numbers("ImagerPixelSpacing", PROPERTIES)
+    return (float(spacing[1]), float(spacing[0])) if len(spacing) == 2 and spacing.min() > 0 else None
+
+
+GROUP = "FrameDisplayShutterSequence"
+EDGES = (
+    "ShutterLeftVerticalEdge",
+    "ShutterRightVerticalEdge",
+    "ShutterUpperHorizontalEdge",
+    "ShutterLowerHorizontalEdge",
+)
+
+
+def open_pixels(frame: DicomFrame, shape: tuple[int, int]) -> np.ndarray | None:
+    """bool (rows, columns), True where no shutter hides the pixel; None without shutters.
+
+    Of several shutters the least is left. Edges count as open; DICOM counts rows and columns from 1.
+
+    Raises
+    ------
+    InputError
+        For a shutter without its numbers, and one that leaves nothing.
+    """
+    shapes = frame.texts("ShutterShape", GROUP)
+    known = [name for name in shapes if name in _SHUTTERS]
+    if not known:
+        return None
+    is_open = np.ones(shape, bool)
+    rows, columns = (np.arange(1, size + 1) for size in shape)
+    for name in known:
+        is_open &= _SHUTTERS[name](frame, rows[:, None], columns)
+    if not is_open.any():
+        frame.file.refuse(
+            "its shutters hide every pixel, expected something to be left; export the image without them."
+        )
+    return is_open
+
+
+def _rectangular(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    left, right, upper, lower = (_numbers(frame, edge, 1)[0] for edge in EDGES)
+    return (columns >= left) & (columns <= right) & (rows >= upper) & (rows <= lower)
+
+
+def _circular(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The radius counts pixels along a row; where pixels are not square it has fewer or more rows."""
+    row, column = _numbers(frame, "CenterOfCircularShutter", 2)
+    (radius,) = _numbers(frame, "RadiusOfCircularShutter", 1)
+    spacing = frame.numbers("ImagerPixelSpacing", "FramePixelDataPropertiesSequence")
+    tall = spacing[0] / spacing[1] if len(spacing) == 2 and spacing.min() > 0 else 1.0
+    return (columns - column) ** 2 + (tall * (rows - row)) ** 2 <= radius**2
+
+
+def _polygonal(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """By how often a ray to the right crosses the polygon's sides."""
+    numbers = frame.numbers("VerticesOfThePolygonalShutter", GROUP)
+    if len(numbers) < 6 or len(numbers) % 2:
+        frame.file.refuse(
+            "its polygonal shutter has no VerticesOfThePolygonalShutter, rows and columns of three or more, expected them; "
+            "export the image again."
+        )
+    vertices = numbers.reshape(-1, 2)
+    inside = np.zeros((len(rows), len(columns)), bool)
+    for (row_a, column_a), (row_b, column_b) in zip(vertices, np.roll(vertices, -1, axis=0)):
+        if row_a == row_b:
+            continue
+        crosses = (rows >= min(row_a, row_b)) & (rows < max(row_a, row_b))
+        inside ^= crosses & (columns <= column_a + (rows - row_a) * (column_b - column_a) / (row_b - row_a))
+    return inside
+
+
+def _bitmap(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """What an overlay has set is hidden (PS3.3 C.9.2 for the overlay)."""
+    header = frame.file.header
+    group = int(_numbers(frame, "ShutterOverlayGroup", 1)[0])
+    try:
+        planes = header.overlay_array(group).astype(bool)
+    except Exception:  # of many kinds where an overlay is missing or damaged
+        frame.file.refuse(
+            "its bitmap shutter names an overlay (ShutterOverlayGroup) that is not there, expected one with OverlayData; export "
+            "the image again."
+        )
+    first = (group, 0x0051)
+    number = frame.index - int(header[first].value if first in header else 1) + 1 if planes.ndim == 3 else 0
+    planes = planes.reshape(-1, *planes.shape[-2:])
+    is_open = np.ones((len(rows), len(columns)), bool)
+    if 0 <= number < len(planes):
+        place = header[group, 0x0050].value if (group, 0x0050) in header else (1, 1)
+        row, column = (int(part) - 1 for part in place)
+        top, left = max(row, 0), max(column, 0)
+        part = planes[number, top - row :, left - column :][: len(rows) - top, : len(columns) - left]
+        is_open[top : top + part.shape[0], left : left + part.shape[1]] = ~part
+    return is_open
+
+
+def _numbers(frame: DicomFrame, keyword: str, count: int) -> np.ndarray:
+    numbers = frame.numbers(keyword, GROUP)
+    if len(numbers) != count:
+        frame.file.refuse(
+            f"its shutter has no usable {keyword}, expected {count} number{'s' * (count > 1)}; export the image again."
+        )
+    return numbers
+
+
+_SHUTTERS = {"RECTANGULAR": _rectangular, "CIRCULAR": _circular, "POLYGONAL": _polygonal, "BITMAP": _bitmap}

@@ -26,6 +26,7 @@ from ..mrml.registration import Registration
 from ..session.result_files import ReadResult
 from ..session.sequence import ReadTrack
 from ..session.session import Session
+from ..session.translation import _
 from .autosave import Autosave
 from .downloads import Downloads
 from .moving import Moving
@@ -141,7 +142,7 @@ class Application:
             fill.play(self.session)
             self.state.open_steps = ["sequence"]
         if registration is None:
-            self.tell("The scene holds no registration of this program; add a CT and X-rays.")
+            self.tell(_("The scene holds no registration of this program; add a CT and X-rays."))
             self.begin()
 
     # What a person does
@@ -167,7 +168,7 @@ class Application:
         name, _slash, key = target.partition("/")
         if key:
             if name not in self.sections:
-                raise InputError("Upload: there is nothing that takes these files; use the page.")
+                raise InputError(_("Upload: there is nothing that takes these files; use the page."))
             self.sections[name].take(key, folder)
         else:
             self.opening.take(target, folder)
@@ -188,7 +189,9 @@ class Application:
     def _tell_unexpected(self, error: Exception) -> None:
         logging.error("MultiViewRegistration", exc_info=error)
         self.tell(
-            f"Something unexpected went wrong ({type(error).__name__}); the terminal of mvreg view has the details."
+            _("Something unexpected went wrong ({error}); the terminal of mvreg view has the details.").format(
+                error=type(error).__name__
+            )
         )
 
     def close(self) -> None:

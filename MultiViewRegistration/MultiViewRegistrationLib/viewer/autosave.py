@@ -17,6 +17,7 @@ import slicer
 from ..errors import InputError
 from ..regressor.model_store import data_folder
 from ..session.background_task import Worker
+from ..session.translation import _
 from . import own_folders
 
 #: Seconds between two, and from what was opened to its first. A minute has room left for a drag that must end, and for the disk.
@@ -191,7 +192,9 @@ class Autosave:
     def _tell(self, why: str) -> None:
         self._digest = ""
         self._application.tell(
-            f"The work is not kept for the case that the server ends ({why.rstrip('.')}); free some space, or save it."
+            _("The work is not kept for the case that the server ends ({why}); free some space, or save it.").format(
+                why=why.rstrip(".")
+            )
         )
 
 

@@ -12,6 +12,7 @@ from ..mrml.loading import read_case
 from ..session.background_task import Worker
 from ..session.result_files import read_result
 from ..session.sequence import read_track
+from ..session.translation import _
 from . import autosave, own_folders
 from .early import Early
 from .scene_files import read_scene
@@ -74,7 +75,7 @@ class Opening:
             self._application.takers[target](folder)
             return
         if self._reading is not None:
-            raise InputError("Open: something is being read already, expected nothing; wait for it.")
+            raise InputError(_("Open: something is being read already, expected nothing; wait for it."))
         self._begin("what was sent", lambda tell: sent(folder), lambda: shutil.rmtree(folder, ignore_errors=True))
 
     def tick(self) -> None:
@@ -109,7 +110,7 @@ class Opening:
         """also: another worker that does a part of the work, and may warn."""
         with self._application.acting():
             if self._reading is not None:
-                raise InputError("Open: something is being read already, expected nothing; wait for it.")
+                raise InputError(_("Open: something is being read already, expected nothing; wait for it."))
             self._reading, self._after, self._also, self.kept = Worker(work), after, also, kept
             self._application.state.opening_another = False
             self._show(what)

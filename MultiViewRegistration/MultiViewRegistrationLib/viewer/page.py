@@ -8,6 +8,7 @@ from trame.widgets import vuetify3 as v
 
 from ..mrml import layout
 from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO
+from ..session.translation import _
 from . import elements, views_bar
 from .starting import THEME, TITLE
 
@@ -35,7 +36,7 @@ def build(application) -> None:
                 _head(application)
                 v.VProgressLinear(v_if="saving", indeterminate=True, height=3)
                 html.Div(
-                    "Reading {{ opening }}…",
+                    _("Reading {{ opening }}…"),
                     v_if="opening && has_registration",
                     classes="mv-fact mv-message",
                     role="status",
@@ -60,10 +61,10 @@ def build(application) -> None:
                     role="alert",
                 ):
                     html.Div("{{ notice }}", v_for="notice in notices", key="notice")
-                    v.VBtn("Understood", click=application.understood, size="small", variant="tonal")
+                    v.VBtn(_("Understood"), click=application.understood, size="small", variant="tonal")
                 with html.Div(classes="mv-list"):
                     _steps(application)
-                html.Div("For research use only.", classes="mv-foot")
+                html.Div(_("For research use only."), classes="mv-foot")
             with html.Main(v_if="has_registration", classes="mv-work"):
                 views_bar.build(application)
                 _views(application)
@@ -78,9 +79,9 @@ def _head(application) -> None:
         elements.Fetch(
             v_if="has_registration",
             trigger="mvreg_save",
-            label="Save",
+            label=_("Save"),
             icon="mdi-content-save",
-            title="Save the scene as a file that 3D Slicer and this page open (.mrb)",
+            title=_("Save the scene as a file that 3D Slicer and this page open (.mrb)"),
         )
 
 
@@ -95,25 +96,25 @@ def _open_another(application) -> None:
                 size="small",
                 variant="tonal",
                 disabled=("!!opening",),
-                title="Open another case, result or scene",
+                title=_("Open another case, result or scene"),
             )
-        with v.VCard(title="Open something else"), v.VCardText():
-            html.P("What is open now will be closed. Save it first if it is to be kept.")
-            _openable(application, "What would you like to open?")
-            v.VBtn("Keep what is open", click="opening_another = false", variant="text")
+        with v.VCard(title=_("Open something else")), v.VCardText():
+            html.P(_("What is open now will be closed. Save it first if it is to be kept."))
+            _openable(application, _("What would you like to open?"))
+            v.VBtn(_("Keep what is open"), click="opening_another = false", variant="text")
 
 
 def _openable(application, drop: str) -> None:
     """Files of a case, a result or a scene, or a case with nothing in it."""
     with elements.Files(
         target="open",
-        hint="case.json, result.json or scene (.mrb), with all its files",
+        hint=_("case.json, result.json or scene (.mrb), with all its files"),
         folder=True,
         disabled=("!!opening",),
         classes="mv-drop",
     ):
         html.H3(drop)
-    v.VBtn("Begin with an empty case", click=application.begin_empty, variant="text", disabled=("!!opening",))
+    v.VBtn(_("Begin with an empty case"), click=application.begin_empty, variant="text", disabled=("!!opening",))
 
 
 def _steps(application) -> None:
@@ -156,7 +157,7 @@ def _views(application) -> None:
         ):
             with html.Div(classes="mv-cell mv-3d", v_show="!views.maximised || views.maximised === 'view_3D'"):
                 client.ServerTemplate(name="view_3D")
-            for name, *_ in layout.CT_SLICES:
+            for name in [each[0] for each in layout.CT_SLICES]:
                 with html.Div(
                     classes="mv-cell", v_show=f"views.slices && !views.maximised || views.maximised === 'view_{name}'"
                 ):
@@ -166,31 +167,31 @@ def _views(application) -> None:
 def _start_page(application) -> None:
     with html.Div(classes="mv-welcome"):
         v.VIcon("mdi-vector-triangle", size="64", color="primary")
-        html.H2("Find where a CT lies in the world of two or more X\u2011rays.")
+        html.H2(_("Find where a CT lies in the world of two or more X\u2011rays."))
         with html.Div(v_for="one in left", key="one.key", classes="mv-row"):
             v.VBtn(
-                "Go on where you were ({{ one.name }}, {{ one.saved }})",
+                _("Go on where you were ({{ one.name }}, {{ one.saved }})"),
                 click=(application.opening.go_on, "[one.key]"),
                 color="primary",
                 disabled=("!!opening",),
                 prepend_icon="mdi-history",
                 classes="mv-as-written",
-                title="As this program kept it before it ended",
+                title=_("As this program kept it before it ended"),
             )
             v.VBtn(
-                "Remove",
+                _("Remove"),
                 click=(application.opening.remove_left, "[one.key]"),
                 variant="text",
                 disabled=("!!opening",),
-                title="Remove it from this computer",
+                title=_("Remove it from this computer"),
             )
         v.VBtn(
-            "Open the demo",
+            _("Open the demo"),
             click=application.opening.open_demo,
             size="x-large",
             color="primary",
             disabled=("!!opening",),
         )
-        html.P("A chest CT and two X-rays of it, with a start that is off.", classes="mv-fact")
-        html.P("Reading {{ opening }}…", v_if="opening", role="status")
-        _openable(application, "Or drop a case here")
+        html.P(_("A chest CT and two X-rays of it, with a start that is off."), classes="mv-fact")
+        html.P(_("Reading {{ opening }}…"), v_if="opening", role="status")
+        _openable(application, _("Or drop a case here"))

@@ -12,6 +12,7 @@ from aiohttp import BodyPartReader, web
 
 from ..errors import InputError
 from ..io.files import as_sent, keep_within
+from ..session.translation import _
 
 LARGEST_BYTES = 4 << 30
 MOST_FILES = 20_000
@@ -45,16 +46,18 @@ class Uploads:
         try:
             target = request.query.get("target", "")
             if self.take is None:
-                raise InputError("Upload: the viewer is still starting; wait a moment.")
+                raise InputError(_("Upload: the viewer is still starting; wait a moment."))
             if not request.content_type.startswith("multipart/"):
-                raise InputError("Upload: found no form with files, expected one; use the page.")
+                raise InputError(_("Upload: found no form with files, expected one; use the page."))
             folder, session = Path(tempfile.mkdtemp(dir=self._folder.name)), self.belongs_to()
             keep_within(folder)
             try:
                 await self._store(request, folder)
                 if target != "open" and self.belongs_to() is not session:
                     raise InputError(
-                        "Upload: what the files were sent for was closed meanwhile; send them again where they belong."
+                        _(
+                            "Upload: what the files were sent for was closed meanwhile; send them again where they belong."
+                        )
                     )
                 self.take(target, folder)
             except BaseException:
@@ -91,7 +94,7 @@ class Uploads:
                         )
                     file.write(chunk)
         if not count:
-            raise InputError("Upload: found no file, expected at least one; choose it.")
+            raise InputError(_("Upload: found no file, expected at least one; choose it."))
 
 
 def safe_path(name: str) -> PurePosixPath:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
+from ..session.translation import _
+
 
 def over_3d(views) -> None:
     """Make those of the 3D view.   views: the `views.Views` that do it."""
     html.Div("{{ views.case }}", classes="mv-case")
     with html.Div(classes="mv-over mv-tools", role="toolbar", aria_label="3D view"):
-        _button("mdi-fit-to-page-outline", "Show all: X-rays, sources and CT", click=views.stand_back)
-        _button("mdi-bone", "Bone surface of the CT", click=(views.show_bones, "[!in_3d.bones]"), active="in_3d.bones")
+        _button("mdi-fit-to-page-outline", _("Show all: X-rays, sources and CT"), click=views.stand_back)
+        _button(
+            "mdi-bone", _("Bone surface of the CT"), click=(views.show_bones, "[!in_3d.bones]"), active="in_3d.bones"
+        )
         _button(
             "mdi-cube-scan",
-            "Volume rendering of the CT (slow without a graphics card)",
+            _("Volume rendering of the CT (slow without a graphics card)"),
             active="in_3d.volume",
             click=(views.show_volume, "[!in_3d.volume]"),
             disabled=("!in_3d.possible",),
@@ -26,12 +30,12 @@ def over_3d(views) -> None:
                     size="x-small",
                     variant="text",
                     v_bind="props",
-                    title="Look from the source of an X-ray",
-                    aria_label="Look from the source of an X-ray",
+                    title=_("Look from the source of an X-ray"),
+                    aria_label=_("Look from the source of an X-ray"),
                     color=("in_3d.along ? 'primary' : ''",),
                 )
             with v.VList(density="compact"):
-                v.VListItem(title="From anywhere", click=(views.look_along, "['']"), active=("!in_3d.along",))
+                v.VListItem(title=_("From anywhere"), click=(views.look_along, "['']"), active=("!in_3d.along",))
                 v.VListItem(
                     v_for="source in in_3d.sources",
                     key="source.value",
@@ -56,8 +60,8 @@ def _maximise(views, template: str) -> None:
         size="x-small",
         variant="text",
         click=(views.maximise, f"['{template}']"),
-        title="This view alone, or all",
-        aria_label="This view alone, or all",
+        title=_("This view alone, or all"),
+        aria_label=_("This view alone, or all"),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
+from ..session.translation import _
+
 
 def over_3d(views) -> None:
     """Make those of the 3D view.   views: the `views.Views` that do it."""
@@ -31,12 +33,11 @@ def over_3d(views) -> None:
                     color=("in_3d.along ? 'primary' : ''",),
                 )
             with v.VList(density="compact"):
-                v.VListItem(title="From anywhere", click=(views.look_along, "['']"), active=("!in_3d.along",))
                 v.VListItem(
                     v_for="source in in_3d.sources",
                     key="source.value",
-                    title=("`From the source of ${source.title}`",),
-                    click=(views.look_along, "[source.value]"),
+                    title=(f"`{_('From')} ${{source.title}}`",),
+                    click=(views.look_from, "[source.value]"),
                     active=("in_3d.along === source.value",),
                 )
         _maximise(views, "view_3D")

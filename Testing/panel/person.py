@@ -131,6 +131,12 @@ class Person:
         else:
             self.host.choose(drawn.widget, title)
 
+    def slide(self, name: str, key: str, value: float) -> None:
+        """Move a slider."""
+        drawn = self.drawn(name, key)
+        drawn.widget.value = round((value - drawn.control.low) / drawn.control.step)
+        self.host.process(0.1)
+
     def type(self, name: str, key: str, text: str) -> None:
         """Replace what a field holds, key by key, and press Enter."""
         edit = self.drawn(name, key).edit

@@ -126,8 +126,8 @@ class Person:
         """Choose one of several by what a person reads."""
         drawn = self.drawn(name, key)
         if drawn.control.spread:
-            titles = [option.title for option in drawn.control.options]
-            self.host.click(drawn._buttons[titles.index(title)])
+            values = {option.title: option.value for option in drawn.control.options}
+            self.host.click(drawn.button(values[title]))
         else:
             self.host.choose(drawn.widget, title)
 

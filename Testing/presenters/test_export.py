@@ -134,7 +134,11 @@ def test_the_link_asks_for_a_host_and_a_port_and_says_what_it_prepares(export, m
     from MultiViewRegistrationLib.session.presenters import export as presenters
 
     assert text(export, "link") == "Not connected." and not control(export, "disconnect").enabled
-    for key, typed, problem in (("host", " ", "found no host"), ("port", "70000", "outside 1 to 65535")):
+    for key, typed, problem in (
+        ("host", " ", "found no host"),
+        ("port", "184399", "Port: 184399 is outside 1 to 65535"),
+        ("port", "18944,5", "no whole number"),
+    ):
         before = control(export, key).text
         act(export, key, typed)
         with pytest.raises(InputError, match=problem):

@@ -261,6 +261,10 @@ class _Choice(_Drawn):
         else:
             self.widget.setCurrentIndex(chosen)
 
+    def button(self, value: str):
+        """Of an option, where all are seen at once."""
+        return self._buttons[self._values.index(value)]
+
     def _list(self, options: Sequence[Option], spread: bool) -> None:
         if not spread:
             self.widget.clear()

@@ -97,7 +97,7 @@ class ExportPresenter(Presenter):
             Text("missing", missing, tone=QUIET),
             Download(
                 "registration",
-                _("Export..."),
+                _("Export"),
                 self.writer,
                 done=self._written,
                 enabled=not missing,

@@ -263,7 +263,7 @@ class SequencePresenter(Presenter):
                 ),
                 Download(
                     "poses",
-                    _("Export poses..."),
+                    _("Export poses"),
                     self.writer,
                     done=self._on_written,
                     enabled=not running,

@@ -162,9 +162,7 @@ class Application:
     def _take(self, target: str, folder: Path) -> None:
         """Files that a page sent.   target: "open", or a section and a control in it, "ct/file"."""
         name, _slash, key = target.partition("/")
-        if key:
-            if name not in self.sections:
-                raise InputError("Upload: there is nothing that takes these files; use the page.")
+        if key and name in self.sections:
             self.sections[name].take(key, folder)
         else:
             self.opening.take(target, folder)

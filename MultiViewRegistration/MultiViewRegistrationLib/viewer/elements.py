@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trame.widgets import vuetify3 as v
 from trame_client.widgets import vue
 from trame_client.widgets.core import AbstractElement
 
@@ -22,13 +21,6 @@ MODULE = {
     "styles": ["__mvreg_page/page.css"],
     "vue_use": ["mvreg_page", "mvreg_form"],
 }
-
-
-class NumberField(v.VTextField):
-    """A field for a number, of which `change` tells once it was typed.   min, max, step: as of an <input>."""
-
-    def __init__(self, **kwargs) -> None:
-        super().__init__(type="number", __properties=["min", "max", "step"], **kwargs)
 
 
 class Files(AbstractElement):

@@ -145,14 +145,14 @@ def open_views(person: Person, width: int, height: int) -> None:
 
 def overlay(person: Person, take: Pictures, mode: str) -> list[Image.Image]:
     """Pictures of both X-rays with an overlay, sharp."""
-    person.host.choose(person.of("check").overlayComboBox, mode)
+    person.choose("check", "overlay", mode)
     person.host.process(0.1)
     person.panel.session.drawing.finish()
     return take.views(1, 2)
 
 
 def register(person: Person) -> None:
-    person.host.click(person.of("register").registerButton)
+    person.press("register", "register")
     person.wait_for_work()
     if person.panel.session.error() > 0.1:
         raise SystemExit("the sample was not registered")
@@ -161,17 +161,16 @@ def register(person: Person) -> None:
 def linked_cursor(person: Person, take: Pictures) -> None:
     from MultiViewRegistrationLib.geometry.rigid import transform_points
 
-    check = person.of("check")
-    person.host.choose(check.overlayComboBox, "X-ray alone")
-    person.host.click(check.cursorButton)
+    person.choose("check", "overlay", "X-ray alone")
+    person.press("check", "place_cursor")
     world = transform_points(person.pose, np.array(POINT))
     pixels = [view.camera.project(world) for view in person.panel.registration.xrays]
     person.click_pixel(1, pixels[0])
     first = take.views(1, 2)
     person.click_pixel(2, pixels[1])
     take.save([first, take.views(1, 2)], "cursor.jpg")
-    person.host.click(check.cursorButton)
-    person.host.click(check.clearCursorButton)
+    person.press("check", "place_cursor")
+    person.press("check", "clear_cursor")
 
 
 def planned_screws(person: Person, take: Pictures) -> None:
@@ -211,9 +210,8 @@ def sequence(person: Person, take: Pictures) -> None:
     """The phantom, tracked through six frames."""
     with tempfile.TemporaryDirectory() as folder:
         track = write_track(write_moving_case(Path(folder), swing(6)), Path(folder, "track"), "thorough")
-        person.host.answers.open_files = [track / "track.json"]
         only(person, "sequence")
-        person.host.click(person.of("sequence").openButton)
+        person.open_files("sequence", "open", track / "track.json")
         person.wait(lambda: not person.panel.opening.under_way)
         for number in (0, 3):
             person.panel.session.sequence.player.go(number)
@@ -223,7 +221,6 @@ def sequence(person: Person, take: Pictures) -> None:
 
 def add_screw(person: Person, name: str, entry: np.ndarray, tip: np.ndarray) -> None:
     """A screw of 5 mm, planned in the CT (RAS mm), as a model under the CT's transform."""
-    import slicer
     import vtk
 
     axis, whole = (tip - entry) / np.linalg.norm(tip - entry), vtk.vtkAppendPolyData()
@@ -243,9 +240,7 @@ def add_screw(person: Person, name: str, entry: np.ndarray, tip: np.ndarray) -> 
     node.SetAndObservePolyData(triangles.GetOutput())
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetColor(0.3, 1.0, 0.4)
-    node.SetAndObserveTransformNodeID(
-        slicer.mrmlScene.GetFirstNodeByName(person.of("export").transformNameLabel.text).GetID()
-    )
+    node.SetAndObserveTransformNodeID(person.panel.registration.ct_transform.GetID())
 
 
 def regressor(person: Person, take: Pictures) -> None:
@@ -278,7 +273,7 @@ def volume_rendering(host: Host) -> None:
 
 
 def scene(person: Person, take: Pictures) -> None:
-    person.host.choose(person.of("check").overlayComboBox, "X-ray alone")
+    person.choose("check", "overlay", "X-ray alone")
     person.host.click(person.of("ct").in3DButton)
     person.views = person.host.open_views(1000, 640)
     person.views.setLayout(ONE_3D)

@@ -280,7 +280,7 @@ def test_what_was_under_way_for_one_patient_does_not_reach_the_next(tab, cases):
     """X-rays that are read, an upload, a download, clicks that place points."""
     tab.open_step("Check")
     tab.button("Click in the slices").click()
-    tab.wait_state("s.check.placing")
+    tab.wait_state("c('check', 'place_cursor').on")
     tab.page.locator(".mv-3d").get_by_label("Look from the source of an X-ray").click()
     tab.page.get_by_text("From the source of view1").click()
     tab.wait_state("!!s.in_3d.along")
@@ -323,5 +323,9 @@ def test_what_was_under_way_for_one_patient_does_not_reach_the_next(tab, cases):
     tab.ready()
     tab.page.wait_for_timeout(2000)
     assert [row["name"] for row in tab.state("xrays.rows")] == list(NAMES["B"])
-    assert not tab.state("xrays.reading") and not tab.state("check.placing") and not tab.state("in_3d.along")
+    assert (
+        not tab.state("xrays.reading")
+        and not tab.control("check", "place_cursor")["on"]
+        and not tab.state("in_3d.along")
+    )
     assert tab.server.ask(address)[0] == 404

@@ -37,7 +37,7 @@ def settle(person) -> None:
 
 
 def choose(person, name: str) -> None:
-    person.host.choose(person.of("check").overlayComboBox, name)
+    person.choose("check", "overlay", name)
     if name == "X-ray alone":
         person.host.process(0.15)
     else:

@@ -126,10 +126,16 @@ class Person:
         """Choose one of several by what a person reads."""
         drawn = self.drawn(name, key)
         if drawn.control.spread:
-            titles = [option.title for option in drawn.control.options]
-            self.host.click(drawn._buttons[titles.index(title)])
+            values = {option.title: option.value for option in drawn.control.options}
+            self.host.click(drawn.button(values[title]))
         else:
             self.host.choose(drawn.widget, title)
+
+    def slide(self, name: str, key: str, value: float) -> None:
+        """Move a slider."""
+        drawn = self.drawn(name, key)
+        drawn.widget.value = round((value - drawn.control.low) / drawn.control.step)
+        self.host.process(0.1)
 
     def type(self, name: str, key: str, text: str) -> None:
         """Replace what a field holds, key by key, and press Enter."""

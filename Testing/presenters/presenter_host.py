@@ -11,7 +11,7 @@ from types import SimpleNamespace
 class PresenterHost:
     """Holds a registration and its session.   told: sentences that a person was told.   drawn: the X-rays whose mask is drawn.
 
-    presenters: made by `open`, which forget what belongs to a registration where another is chosen.
+    presenters: made by `open`, which forget what belongs to a registration where another is chosen.   camera: of a 3D view, if any.
     """
 
     patience_s = 10.0
@@ -19,8 +19,8 @@ class PresenterHost:
     installs_packages, register_keys, hand = True, "Ctrl+Return", None
 
     def __init__(self, scene, registration=None) -> None:
-        self.scene, self.told, self.drawn, self.presenters = scene, [], [], []
-        self.views = SimpleNamespace(show_ct_slices=lambda: None)
+        self.scene, self.told, self.drawn, self.presenters, self.camera = scene, [], [], [], None
+        self.views = SimpleNamespace(camera=lambda: self.camera, size=lambda: (400, 300), show_ct_slices=lambda: None)
         self.registration = self.session = None
         if registration is not None:
             self.choose(registration)
@@ -69,6 +69,7 @@ class PresenterHost:
             assert monotonic() < end, "it did not happen"
             if self.session is not None:
                 self.session.poll(0.01)
+                presenter.follow()
                 presenter.tick()
             sleep(0.001)
 

@@ -169,8 +169,8 @@ def agree(dialog) -> bool:
 def begins_with_an_empty_scene(walk) -> None:
     walk.check(walk.registration is None, "no registration is at work")
     for name in walk.panel.sections:
-        walk.of(name)
-    walk.check(not walk.of("register").registerButton.enabled, "there is nothing to register")
+        walk.unfold(name)
+    walk.check(not walk.drawn("register", "register").widget.enabled, "there is nothing to register")
 
 
 def open_case(walk, path: Path) -> None:
@@ -194,7 +194,7 @@ def loads_a_case(walk) -> None:
     )
     walk.check(walk.registration.ct is not None and walk.registration.xrays, "the CT and the X-rays are there")
     for name in ("ct", "xrays", "start"):
-        walk.of(name)
+        walk.unfold(name)
         walk.check("\u26a0" not in walk.header(name), walk.header(name))
 
 
@@ -206,7 +206,7 @@ def asks_for_packages(walk) -> None:
         return
     if not walk.options.install:
         raise AssertionError("numba is not installed, and --install was not given")
-    button = walk.of("ct").installButton
+    button = walk.drawn("ct", "install").widget
     walk.wait(lambda: button.visible, "the CT's section offers to install it")
     when_asked(agree)
     walk.click(button)
@@ -230,7 +230,7 @@ def adds_slices_of_the_ct(walk) -> None:
 
 def types_numbers(walk) -> None:
     editor = walk.panel.sections["xrays"].geometry
-    walk.of("xrays")
+    walk.unfold("xrays")
     box = editor.ui.modeBox
     before = box.currentIndex
     walk.panel.sections["xrays"].ui.geometryBox.collapsed = False
@@ -286,9 +286,9 @@ def mouse(walk, view, points: list[tuple[int, int]]) -> None:
 def moves_the_ct_by_mouse(walk) -> None:
     if slicer.app.layoutManager() is None:
         return
-    start = walk.of("start")
-    walk.click(start.byHandRadioButton)
-    walk.click(start.moveButton)
+    walk.click(walk.drawn("start", "start").button("by hand"))
+    move = walk.drawn("start", "move").widget
+    walk.click(move)
     walk.process(0.5)
     before, view = walk.registration.world_from_ct, pane(walk, 1)
     middle = view.width // 2, view.height // 2
@@ -297,8 +297,8 @@ def moves_the_ct_by_mouse(walk) -> None:
     walk.check(0.1 < moved < 200, f"dragging in an X-ray moves the CT, by {moved:.1f} mm")
     walk.wait(lambda: walk.panel.session.drawing.at_rest, "the overlay rests", 20)
     press_escape(walk)
-    walk.check(not start.moveButton.checked, "Esc ends Move the CT")
-    walk.click(walk.of("register").undoButton)
+    walk.check(not move.checked, "Esc ends Move the CT")
+    walk.press("register", "undo")
     walk.check(np.allclose(walk.registration.world_from_ct, before, atol=1e-9), "Undo takes it back")
 
 
@@ -313,7 +313,7 @@ def press_escape(walk) -> None:
 def looks_along_a_beam(walk) -> None:
     if slicer.app.layoutManager() is None:
         return
-    box = walk.of("check").beamComboBox
+    box = walk.drawn("check", "source").widget
     walk.choose(box, 1)
     walk.process(0.5)
     walk.check(box.currentIndex == 1, f"3D view from {box.currentText}")
@@ -323,23 +323,23 @@ def looks_along_a_beam(walk) -> None:
 def puts_the_cursor(walk) -> None:
     if slicer.app.layoutManager() is None:
         return
-    check = walk.of("check")
-    walk.click(check.cursorButton)
+    button = walk.drawn("check", "place_cursor").widget
+    walk.click(button)
     view = pane(walk, 1)
     mouse(walk, view, [(view.width // 2, view.height // 2)])
-    walk.wait(lambda: check.cursorLabel.text, "the cursor says where it is", 10)
-    walk.check(True, check.cursorLabel.text)
-    if check.cursorButton.checked:
-        walk.click(check.cursorButton)
-    walk.click(check.clearCursorButton)
+    walk.wait(lambda: "another X-ray" in walk.text("check", "cursor"), "the cursor says where it is", 10)
+    walk.check(True, walk.text("check", "cursor"))
+    if button.checked:
+        walk.click(button)
+    walk.press("check", "clear_cursor")
 
 
 def draws_a_mask(walk) -> None:
     if not hasattr(slicer.modules, "segmenteditor"):
         return
-    xrays = walk.of("xrays")
-    xrays.imageBox.collapsed = False
-    walk.click(walk.panel.sections["xrays"].image.ui.drawButton)
+    draw = walk.drawn("xrays", "draw").widget
+    draw.parentWidget().parentWidget().collapsed = False
+    walk.click(draw)
     walk.process(0.5)
     walk.check(slicer.util.selectedModule() == "SegmentEditor", "the Segment Editor opens on a mask of the X-ray")
     slicer.util.selectModule("MultiViewRegistration")
@@ -353,7 +353,7 @@ def draws_a_mask(walk) -> None:
 def shows_every_section(walk) -> None:
     """Each by itself, as the tutorial has them."""
     for name, section in walk.panel.sections.items():
-        walk.of(name)
+        walk.unfold(name)
         walk.process(0.3)
         section.button.grab().save(str(walk.options.out / f"{name}.png"))
 
@@ -364,7 +364,7 @@ def takes_a_dark_theme(walk) -> None:
     palette = qt.QPalette(light, dark, dark, dark, dark, light, light, qt.QColor(30, 30, 30), dark)
     slicer.app.setPalette(palette)
     for name in walk.panel.sections:
-        walk.of(name)
+        walk.unfold(name)
         walk.process(0.2)
         picture(walk.options.out / f"dark {name}.png")
     slicer.app.setPalette(before)

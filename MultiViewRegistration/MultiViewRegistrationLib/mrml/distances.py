@@ -10,7 +10,7 @@ import slicer
 
 from . import manual_pose
 from .detector import DetectorPlane, detector_of, detectors
-from .nodes import OWNER, placed, world_points
+from .nodes import OWNER, place, placed, world_points
 from .registration import Registration
 
 MOST_POINTS = 6
@@ -50,6 +50,13 @@ def distances(registration: Registration) -> list[Distance]:
     for (one, points), (other, partners) in combinations(named, 2):
         pairs += [(f"{name}: {one} to {other}", points[name], partners[name]) for name in points if name in partners]
     return [_distance(registration, among, *pair) for pair in pairs]
+
+
+def place_line(scene, name: str) -> None:
+    """Have two clicks in a view place a new line."""
+    line = scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", scene.GenerateUniqueName(name))
+    line.CreateDefaultDisplayNodes()
+    place(line)
 
 
 def _distance(

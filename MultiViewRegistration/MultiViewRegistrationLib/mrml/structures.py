@@ -182,6 +182,12 @@ def choose_structures(registration: Registration, nodes: list | None) -> None:
         registration.node.AddNodeReferenceID(STRUCTURE, node.GetID())
 
 
+def candidates(registration: Registration) -> list:
+    """The segmentations, models and markups that a person may choose from."""
+    found = [node for kind in KINDS for node in slicer.util.getNodesByClass(kind, registration.scene)]
+    return [node for node in found if not node.GetHideFromEditors()]
+
+
 def structures_of(registration: Registration) -> list:
     """The nodes that are projected, whether or not they are shown at present."""
     if registration.parameter(STRUCTURES) == "chosen":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import ctk
+import numpy as np
 import qt
 import slicer
 
@@ -20,6 +21,8 @@ from .pictures import pixmap
 
 #: Width of a picture, in heights, at most.
 PICTURE_WIDTH = 4 / 3
+#: Width and height of the bars in a table, and their colours: what is there, and what there may be.
+BAR_PX, BAR_COLOURS = (60, 8), ((86, 140, 190), (150, 158, 165))
 #: Pixels above and below the text of a table's row, together; rows that are seen without scrolling.
 ROW_PADDING_PX, MAX_ROWS = 8, 8
 #: Options beside each other, where all are seen at once.
@@ -73,11 +76,11 @@ class Form:
                 packages.ensure_all(control.needs, self.panel.resource_path)
                 control.action(*args)
 
-    def type(self, key: str, text: str) -> None:
-        """Tell of a text while a person is still typing: what is wrong in it is no message yet."""
+    def act_meanwhile(self, key: str, value) -> None:
+        """Tell of a value while a person is still typing, or moving: what is wrong in it is no message yet."""
         control = self._asked(key)
         if control is not None:
-            control.action(text)
+            control.action(value)
             self.panel.invalidate()
 
     def _asked(self, key: str) -> Control | None:
@@ -85,7 +88,7 @@ class Form:
         control = self.controls.get(key)
         if self.filling or self.panel.filling or control is None or not control.enabled:
             return None
-        return control
+        return control if control.action is not None else None
 
 
 class _Box:
@@ -258,6 +261,10 @@ class _Choice(_Drawn):
         else:
             self.widget.setCurrentIndex(chosen)
 
+    def button(self, value: str):
+        """Of an option, where all are seen at once."""
+        return self._buttons[self._values.index(value)]
+
     def _list(self, options: Sequence[Option], spread: bool) -> None:
         if not spread:
             self.widget.clear()
@@ -328,7 +335,7 @@ class _Entry(_Drawn):
         set_tone(self.edit, ERROR if self.problem else PLAIN)
         control = self.form.controls.get(self.key)
         if control is not None and control.live:
-            self.form.type(self.key, self.text)
+            self.form.act_meanwhile(self.key, self.text)
 
     def _on_finished(self) -> None:
         if not self.edit.modified:
@@ -375,7 +382,7 @@ class _Slider(_Drawn):
     def _on_moved(self, steps: int) -> None:
         control = self.form.controls.get(self.key)
         if control is not None and not self.form.filling:
-            self.act(control.low + steps * control.step)
+            self.form.act_meanwhile(self.key, control.low + steps * control.step)
 
 
 class _Table(_Drawn):
@@ -384,6 +391,7 @@ class _Table(_Drawn):
         table.editTriggers = qt.QAbstractItemView.NoEditTriggers
         table.selectionBehavior = qt.QAbstractItemView.SelectRows
         table.selectionMode = qt.QAbstractItemView.SingleSelection
+        table.iconSize = qt.QSize(*BAR_PX)
         table.verticalHeader().setVisible(False)
         table.horizontalHeader().setHighlightSections(False)
         table.connect("cellClicked(int,int)", lambda row, column: self.act(self._id(row), column))
@@ -414,6 +422,8 @@ class _Table(_Drawn):
     def _item(self, line, column: int, cell):
         item = qt.QTableWidgetItem(cell.text)
         item.setToolTip(cell.tip or cell.text)
+        if cell.share is not None:
+            item.setIcon(qt.QIcon(_bar(cell.share)))
         flags = qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled
         if column == 0 and line.on is not None:
             item.setCheckState(qt.Qt.Checked if line.on else qt.Qt.Unchecked)
@@ -438,6 +448,14 @@ class _Table(_Drawn):
             id, on = self._id(item.row()), item.checkState() == qt.Qt.Checked
             with self.form.panel.acting():
                 self.control.switch(id, on)
+
+
+def _bar(share: float):
+    """A bar that is filled to a share."""
+    width, height = BAR_PX
+    bar = np.full((height, width, 3), BAR_COLOURS[1], np.uint8)
+    bar[:, : round(share * width)] = BAR_COLOURS[0]
+    return pixmap(bar, width, height)
 
 
 class _Progress(_Drawn):
@@ -528,6 +546,25 @@ class _Download(_Drawn):
             self.write(Path(folder))
 
 
+class _Link(_Drawn):
+    def make(self, control):
+        button = qt.QPushButton()
+        button.clicked.connect(lambda *_args: self._on_pressed())
+        return button
+
+    def show(self, control) -> None:
+        self.widget.text = control.label
+
+    def _on_pressed(self) -> None:
+        path = self.control.path
+        if path.is_file():
+            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path)))
+        else:
+            self.form.panel.tell(
+                _("{file}: is no longer there, expected what was written; export again.").format(file=path)
+            )
+
+
 class _Picture(_Drawn):
     def make(self, control):
         self._rgb = None
@@ -589,6 +626,7 @@ KINDS = {
     controls.Progress: _Progress,
     controls.Files: _Files,
     controls.Download: _Download,
+    controls.Link: _Link,
     controls.Picture: _Picture,
     controls.Row: _Row,
     controls.Group: _Group,

@@ -8,10 +8,19 @@ import qt
 
 from ..errors import InputError
 from ..session.presenters.form import Files
-from ..session.presenters.section import TODO, Presenter, State
+from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State
 from .drop import FileDrop
 from .form import Form
-from .section import SYMBOLS
+
+SYMBOLS = {
+    TODO: "\u25cb",
+    READY: "\u25d0",
+    RUNNING: "\u25b6",
+    DONE: "\u2714",
+    PROBLEM: "\u26a0",
+    CHECK: "\u26a0",
+    REJECT: "\u2718",
+}
 
 
 class FormSection:

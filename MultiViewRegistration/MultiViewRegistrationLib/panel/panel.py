@@ -184,6 +184,10 @@ class Panel(slicer.util.VTKObservationMixin):
         """Draw the mask of an `mrml.xray.XRayView` in Slicer's Segment Editor."""
         self.views.draw_mask(view)
 
+    def show_in_module(self, node) -> None:
+        """Open Slicer's own module for a node."""
+        slicer.app.openNodeModule(node)
+
     def problems(self) -> list[str]:
         """What is wrong in what was typed in any section, a sentence each."""
         return [problem for section in self.sections.values() for problem in section.problems()]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
+from ..session.presenters.check import CheckPresenter
 from ..session.presenters.ct import CTPresenter
+from ..session.presenters.export import ExportPresenter
 from ..session.presenters.register import RegisterPresenter
+from ..session.presenters.sequence import SequencePresenter
 from ..session.presenters.start import StartPresenter
 from ..session.presenters.xrays import XRaysPresenter
-from .check import CheckSection
-from .export import ExportSection
 from .form_section import FormSection
-from .sequence import SequenceSection
 
 #: By the names of their headers: <name>Section in MultiViewRegistration.ui.
 SECTIONS = {
@@ -19,7 +19,7 @@ SECTIONS = {
     "xrays": partial(FormSection, XRaysPresenter),
     "start": partial(FormSection, StartPresenter),
     "register": partial(FormSection, RegisterPresenter),
-    "check": CheckSection,
-    "export": ExportSection,
-    "sequence": SequenceSection,
+    "check": partial(FormSection, CheckPresenter),
+    "export": partial(FormSection, ExportPresenter),
+    "sequence": partial(FormSection, SequencePresenter),
 }

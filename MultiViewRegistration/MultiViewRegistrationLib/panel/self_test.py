@@ -98,12 +98,25 @@ class Walk:
             raise AssertionError(f"not so: {what}; the panel says: {self.panel.ui.messageLabel.text}")
         self._say(f"  - {what}")
 
-    def of(self, name: str):
-        """The widgets of a section, which is unfolded, the others folded."""
+    def unfold(self, name: str) -> None:
+        """Unfold a section, and fold the others."""
         for each, section in self.panel.sections.items():
             section.button.collapsed = each != name
         self.process(0.1)
-        return self.panel.sections[name].ui
+
+    def drawn(self, name: str, key: str):
+        """A control of a section, which is unfolded, as `panel.form` drew it."""
+        self.unfold(name)
+        return self.panel.sections[name].form.drawn[key]
+
+    def text(self, name: str, key: str) -> str:
+        """What a text of a section says; "" where it is not seen."""
+        control = self.panel.sections[name].form.controls.get(key)
+        return control.label if control is not None else ""
+
+    def press(self, name: str, key: str) -> None:
+        """Press a button of a section."""
+        self.click(self.drawn(name, key).widget)
 
     def click(self, button) -> None:
         """Press a button that is seen and enabled."""
@@ -153,13 +166,14 @@ def shows_each_xray_in_its_own_pane(walk: Walk) -> None:
 
 
 def registers_by_search(walk: Walk) -> None:
-    walk.click(walk.of("start").searchRadioButton)
-    register = walk.of("register")
-    walk.wait(lambda: register.registerButton.enabled, "Register can be clicked")
-    walk.click(register.registerButton)
-    walk.check(not register.registerButton.enabled and register.cancelButton.enabled, "it runs, and can be cancelled")
+    start = walk.drawn("start", "start")
+    walk.click(start.button("search"))
+    register, cancel = (walk.drawn("register", key).widget for key in ("register", "cancel"))
+    walk.wait(lambda: register.enabled, "Register can be clicked")
+    walk.click(register)
+    walk.check(not register.enabled and cancel.enabled, "it runs, and can be cancelled")
     walk.wait_for_work("the registration")
-    walk.check(walk.panel.session.ended == "done", register.statusLabel.text)
+    walk.check(walk.panel.session.ended == "done", walk.text("register", "outcome"))
     error_mm = walk.panel.session.error()
     if error_mm is not None:
         walk.check(error_mm < 0.5, f"the CT is {error_mm:.2f} mm from the truth")
@@ -167,7 +181,7 @@ def registers_by_search(walk: Walk) -> None:
 
 
 def lays_each_overlay_over_the_xrays(walk: Walk) -> None:
-    box, views = walk.of("check").overlayComboBox, walk.registration.xrays
+    box, views = walk.drawn("check", "overlay").widget, walk.registration.xrays
     for index, mode in enumerate(overlay.MODES):
         walk.choose(box, index)
         if slicer.app.layoutManager() is not None:
@@ -186,24 +200,23 @@ def _is_laid(views: list, mode: str) -> bool:
 
 
 def goes_back_and_forth(walk: Walk) -> None:
-    found, register = walk.registration.world_from_ct, walk.of("register")
-    walk.click(register.undoButton)
+    found = walk.registration.world_from_ct
+    walk.press("register", "undo")
     walk.check(not np.allclose(walk.registration.world_from_ct, found), "Undo takes the CT back")
-    walk.click(register.redoButton)
+    walk.press("register", "redo")
     walk.check(np.allclose(walk.registration.world_from_ct, found, atol=1e-9), "Redo brings it where it was found")
 
 
 def exports_the_transform(walk: Walk) -> None:
-    export = walk.of("export")
+    export = walk.drawn("export", "registration")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        export.folderPath.currentPath = folder
-        walk.wait(lambda: export.exportButton.enabled, "Export can be clicked", 10)
-        walk.click(export.exportButton)
+        walk.wait(lambda: export.widget.enabled, "Export can be clicked", 10)
+        export.write(Path(folder))  # as once the dialog has it
         walk.wait_for_work("the export")
         walk.check(
             {"result.json", "world_from_ct.slicer.tfm", "report.html"}
             <= {file.name for file in Path(folder).iterdir()},
-            export.writtenLabel.text.splitlines()[0],
+            walk.text("export", "written"),
         )
         read, reader = slicer.vtkMRMLLinearTransformNode(), slicer.vtkMRMLTransformStorageNode()
         reader.SetFileName(str(Path(folder, "world_from_ct.slicer.tfm")))

@@ -80,6 +80,14 @@ class Views:
         """Show all of the registration in the 3D view, once that has its size."""
         qt.QTimer.singleShot(0, self._stand_back_now)
 
+    def camera(self):
+        """The vtkMRMLCameraNode of the 3D view; None where the layout has none."""
+        return three_d.camera()
+
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the 3D view in pixels."""
+        return three_d.size()
+
     def show_ct_slices(self) -> None:
         """Have slices of the CT to click in, where there are none."""
         if not (layout.shows(self._panel.registration) and layout.has_ct_slices(slicer.mrmlScene)):

@@ -2,20 +2,65 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
+
 import numpy as np
 
+from ..figures import HEIGHT, LEFT, STYLES, WIDTH, Axis, Line, line_plot, tag
 
-def cost(result) -> list[tuple[str, list[tuple[int, float]]]]:
+#: On a light and on a dark ground alike, and large enough in the width of a section.
+STYLE = "text { font: 15px sans-serif; fill: #757d86; stroke: none } .grid { stroke: #757d86; stroke-opacity: 0.35 }"
+#: Pixels that a plot is wide, of its names' lines, and points from which on they have no markers.
+PLOT_PX, NAME_PX, MANY = 360, 20, 60
+
+Curves = list[tuple[str, list[tuple[int, float]]]]
+
+
+def plot(title: str, across: str, up: str, curves: Curves, *, log: bool = False, here: float | None = None) -> str:
+    """An SVG of curves over steps or frames, with their names below it.
+
+    across, up: what is along the axes, with units.   log: whether what is up goes by its logarithm.   here: where a line is drawn.
+    """
+    styles = [
+        (colour, marker if len(points) < MANY else None, dash)
+        for (_name, points), (colour, marker, dash) in zip(curves, STYLES * len(curves), strict=False)
+    ]
+    lines = [
+        Line(name, *zip(*points, strict=True), style) for (name, points), style in zip(curves, styles, strict=True)
+    ]
+    if here is not None:
+        values = [value for _name, points in curves for _x, value in points]
+        lines.append(Line("", [here, here], [min(values), max(values)], ("#757d86", None, None)))
+    drawn = line_plot(lines, title, Axis(across), Axis(up, "log" if log else "linear"))
+    height = HEIGHT + NAME_PX * len(curves)
+    root = tag(
+        "svg",
+        tag("style", STYLE),
+        *drawn,
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {WIDTH} {height}",
+        width=PLOT_PX,
+        height=round(PLOT_PX * height / WIDTH),
+    )
+    for number, ((name, _points), (colour, _marker, dash)) in enumerate(zip(curves, styles, strict=True), start=1):
+        y = HEIGHT + NAME_PX * number - 6
+        sample = {"x1": LEFT, "x2": LEFT + 34, "y1": y - 5, "y2": y - 5, "stroke": colour, "stroke_dasharray": dash}
+        root.append(tag("line", stroke_width=3, **sample))
+        root.append(tag("text", name, x=LEFT + 42, y=y))
+    return ET.tostring(root, encoding="unicode")
+
+
+def cost(result) -> Curves:
     """Of each level of a `result.Result`'s refinement its name and, by the step's number, the cost in % of the level's first."""
     return _by_level(result, lambda level, step: 100 * step.cost / (level.steps[0].cost or 1.0))
 
 
-def movement(result) -> list[tuple[str, list[tuple[int, float]]]]:
+def movement(result) -> Curves:
     """The same with how far each step moved a point of the anatomy, mm."""
     return _by_level(result, lambda level, step: step.moved_mm)
 
 
-def similarity(result) -> list[tuple[str, list[tuple[int, float]]]]:
+def similarity(result) -> Curves:
     """Of each view its name and, by the step's number, its similarity; each level has its own, with its own resolution and windows."""
     from ..registration.cameras import uncalibrated_view_indices
 
@@ -30,7 +75,7 @@ def similarity(result) -> list[tuple[str, list[tuple[int, float]]]]:
     ]
 
 
-def predicted(result) -> list[tuple[str, list[tuple[int, float]]]]:
+def predicted(result) -> Curves:
     """The error to expect at the targets after each step, mm, root mean square, and what it stays below in 95 of 100 results.
 
     That of the pose found, to which the way that was still to go is added in squares. Nothing where nothing was predicted.
@@ -97,7 +142,7 @@ def _steps(result) -> list:
     return [step for level in result.refinement.levels for step in level.steps]
 
 
-def _by_level(result, value) -> list[tuple[str, list[tuple[int, float]]]]:
+def _by_level(result, value) -> Curves:
     curves, number = [], 0
     for level in result.refinement.levels:
         points = []

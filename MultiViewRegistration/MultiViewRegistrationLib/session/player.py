@@ -86,6 +86,11 @@ class Player:
         return len(self.played.frames) - 1
 
     @property
+    def wanted(self) -> int:
+        """The number of the frame that is asked for, of the one that is shown where none is; 0 before the first."""
+        return (self.number if self._asked is None else self._asked) or 0
+
+    @property
     def frame(self) -> Tracked | None:
         """What was found in the frame that is shown."""
         return None if self.number is None else self.played.frames[self.number]
@@ -104,8 +109,7 @@ class Player:
 
     def step(self, by: int) -> None:
         """Go so many frames on, or back."""
-        here = self._asked if self._asked is not None else self.number
-        self.go((here or 0) + by)
+        self.go(self.wanted + by)
 
     def play(self) -> None:
         """Play from the frame that is shown; from the first one where that is the last."""

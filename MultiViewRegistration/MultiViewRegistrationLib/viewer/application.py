@@ -77,9 +77,6 @@ class Application:
         server.controller.trigger("mvreg_download")(lambda section, key: self.sections[section].download(key))
         self._unmade = [*self.sections.values()]
         self.cursor = self.sections["check"].presenter.cursor
-        self.takers = {
-            "motion": self.sections["sequence"].motion.take,
-        }
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):
             self.scene.AddObserver(event, self._on_changed)
         self.state.open_steps, self.state.opening_another = [], False

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trame.widgets import vuetify3 as v
 from trame_client.widgets import vue
 from trame_client.widgets.core import AbstractElement
-
-from ..errors import InputError
 
 #: What any element may have, and trame would leave out.
 vue.SHARED_ATTRIBUTES += [
@@ -24,13 +21,6 @@ MODULE = {
     "styles": ["__mvreg_page/page.css"],
     "vue_use": ["mvreg_page", "mvreg_form"],
 }
-
-
-class NumberField(v.VTextField):
-    """A field for a number, of which `change` tells once it was typed.   min, max, step: as of an <input>."""
-
-    def __init__(self, **kwargs) -> None:
-        super().__init__(type="number", __properties=["min", "max", "step"], **kwargs)
 
 
 class Files(AbstractElement):
@@ -61,26 +51,3 @@ class Fetch(AbstractElement):
     def __init__(self, **kwargs) -> None:
         super().__init__("mv-fetch", **kwargs)
         self._attr_names += ["trigger", "label", "icon", "disabled"]
-
-
-class Plot(AbstractElement):
-    """Curves over steps.
-
-    title, across, up: what is seen, and what is along the axes, with units.   curves: [{"name", "points": [[x, y], ...]}].
-    log: whether what is up, above 0, goes by its logarithm.   here: a step that is marked.
-    """
-
-    def __init__(self, **kwargs) -> None:
-        super().__init__("mv-plot", **kwargs)
-        self._attr_names += ["title", "across", "up", "curves", "log", "here"]
-
-
-def number(text, what: str) -> float:
-    """The number that a person typed. InputError for anything else."""
-    try:
-        value = float(str(text).strip() or 0)
-    except ValueError:
-        value = float("nan")
-    if not abs(value) < 1e9:
-        raise InputError(f'{what}: found "{str(text)[:20]}", expected a number; enter it.')
-    return value

@@ -18,6 +18,7 @@ from ..session.presenters.form import (
     Download,
     Files,
     Group,
+    Link,
     Picture,
     Row,
     Table,
@@ -54,6 +55,7 @@ class FormSection:
         self.state_name, self.title = f"{name}_form", kind.TITLE
         self._controls: dict[str, Control] = {}
         self._pictures: dict[str, tuple[np.ndarray, str]] = {}
+        self._addresses: dict[Path, str] = {}
 
     def build(self) -> None:
         """Make the element, once."""
@@ -61,10 +63,12 @@ class FormSection:
 
     def adopt(self) -> None:
         """There is another registration at work, or none."""
+        self._addresses.clear()  # what was offered is withdrawn
         self.presenter.reset()
 
     def tick(self) -> None:
         """Called some 20 times a second while there is a registration."""
+        self.presenter.follow()
         if self.presenter.tick():
             self.application.invalidate()
         elif self.presenter.changing:
@@ -87,6 +91,10 @@ class FormSection:
                 if self._pictures.get(control.key, (None, ""))[0] is not control.rgb:
                     self._pictures[control.key] = control.rgb, data_url(control.rgb, control.aspect)
                 data["url"] = self._pictures[control.key][1]
+            if isinstance(control, Link):
+                if control.path not in self._addresses:
+                    self._addresses[control.path] = self.application.downloads.offer(control.path)
+                data["url"] = self._addresses[control.path]
             if isinstance(control, (Row, Group)):
                 data["children"] = self._shown(control.children)
             shown.append(data)

@@ -72,8 +72,7 @@ class Opening:
     def take(self, target: str, folder: Path) -> None:
         """Files that a page sent, in a folder that is removed once they are read. InputError where something is being read already."""
         if target != "open":
-            self._application.takers[target](folder)
-            return
+            raise InputError("Upload: there is nothing that takes these files; use the page.")
         if self._reading is not None:
             raise InputError(_("Open: something is being read already, expected nothing; wait for it."))
         self._begin("what was sent", lambda tell: sent(folder), lambda: shutil.rmtree(folder, ignore_errors=True))

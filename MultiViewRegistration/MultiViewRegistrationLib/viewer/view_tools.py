@@ -35,12 +35,11 @@ def over_3d(views) -> None:
                     color=("in_3d.along ? 'primary' : ''",),
                 )
             with v.VList(density="compact"):
-                v.VListItem(title=_("From anywhere"), click=(views.look_along, "['']"), active=("!in_3d.along",))
                 v.VListItem(
                     v_for="source in in_3d.sources",
                     key="source.value",
-                    title=("`From the source of ${source.title}`",),
-                    click=(views.look_along, "[source.value]"),
+                    title=(f"`{_('From')} ${{source.title}}`",),
+                    click=(views.look_from, "[source.value]"),
                     active=("in_3d.along === source.value",),
                 )
         _maximise(views, "view_3D")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from time import monotonic
 
@@ -122,7 +123,6 @@ class Views:
             self._slices_follow.follow(
                 self._application.registration.ct, [view.get_view_node() for view in self.slices]
             )
-        self._fit_beam()
 
     def _follow_others(self) -> None:
         """Have 3D and slices follow; each comes into the page when the X-rays leave time for it, as it is drawn at once then."""
@@ -134,24 +134,17 @@ class Views:
 
     def stand_back(self) -> None:
         """Show all of the registration in 3D."""
-        source_view.show_overview(
-            self._application.registration, source_view.camera_of(self.three_d.get_view_node()), self._size()
-        )
+        source_view.show_overview(self._application.registration, self.camera(), self.size())
 
     def _show_3d(self) -> None:
         registration = self._application.registration
         there = registration is not None
-        seen = there and source_view.viewed_xray(source_view.camera_of(self.three_d.get_view_node()))
         self._state.in_3d = {
             "bones": there and ct_3d.surface_is_shown(registration),
             "volume": there and ct_3d.volume_is_shown(registration),
             "possible": there and ct_3d.can_show_volume(registration),
-            "along": seen.node.GetID() if seen else "",
-            "sources": [
-                {"value": view.node.GetID(), "title": view.name}
-                for view in (registration.xrays if there else ())
-                if view.placed
-            ],
+            "along": self._overlays.source if there else "",
+            "sources": [asdict(option) for option in self._overlays.sources()] if there else [],
         }
 
     def show_bones(self, shown: bool) -> None:
@@ -164,26 +157,33 @@ class Views:
         with self._application.acting():
             ct_3d.show_volume(self._application.registration, bool(shown))
 
-    def look_along(self, node_id: str) -> None:
+    def look_from(self, node_id: str) -> None:
         """Look from the source of an X-ray, by the ID of its node; "" from anywhere."""
         with self._application.acting():
-            camera = source_view.camera_of(self.three_d.get_view_node())
-            chosen = [view for view in self._application.registration.xrays if view.node.GetID() == node_id]
-            if chosen:
-                source_view.look(chosen[0], camera, self._size())
-            else:
-                source_view.restore(camera)
+            self._overlays.look_from(node_id)
 
-    def _size(self) -> tuple[int, int]:
+    def choose_overlay(self, mode: str) -> None:
+        """Choose what lies over the X-rays."""
+        with self._application.acting():
+            self._overlays.choose(mode)
+
+    def blend(self, opacity: float) -> None:
+        """Blend from 0, the X-ray alone, to 1, the DRR alone."""
+        with self._application.acting():
+            self._overlays.blend(opacity)
+
+    @property
+    def _overlays(self):
+        return self._application.sections["check"].presenter.overlays
+
+    def camera(self):
+        """The vtkMRMLCameraNode of the 3D view."""
+        return source_view.camera_of(self.three_d.get_view_node())
+
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the 3D view in pixels."""
         width, height = self.three_d.render_window().GetSize()
         return (width, height) if min(width, height) > 1 else USUAL_SIZE
-
-    def _fit_beam(self) -> None:
-        """Show all of the detector also in a view of another size."""
-        camera = source_view.camera_of(self.three_d.get_view_node())
-        seen = camera and source_view.viewed_xray(camera)
-        if seen is not None and seen.placed and source_view.size_of(camera) != self._size():
-            source_view.look(seen, camera, self._size())
 
     def _plane(self, tag: str) -> None:
         """What shows an X-ray's image in 3D: the logic of a slice, as the X-ray's slice view has in Slicer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
-from ..session.presenters.check import OVERLAYS
+from ..session.presenters.overlays import OVERLAYS
 from ..session.translation import _
 
 #: Of each overlay mode.
@@ -22,11 +22,11 @@ ICONS = {
 
 def build(application) -> None:
     """Make it."""
-    views, check = application.views, application.sections["check"]
+    views = application.views
     with html.Div(classes="mv-bar", role="toolbar", aria_label=_("Views")):
         with v.VBtnToggle(
             model_value=("overlay.mode",),
-            update_modelValue=(check.acting(check.presenter.choose_overlay), "[$event]"),
+            update_modelValue=(views.choose_overlay, "[$event]"),
             mandatory=True,
             density="compact",
             variant="text",
@@ -45,7 +45,7 @@ def build(application) -> None:
         v.VSlider(
             v_show="overlay.mode === 'blend'",
             model_value=("overlay.opacity",),
-            update_modelValue=(check.acting(check.presenter.set_opacity), "[$event]"),
+            update_modelValue=(views.blend, "[$event]"),
             min=0,
             max=1,
             step=0.05,

@@ -2,140 +2,131 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from contextlib import suppress
 
 import numpy as np
 
-from ...mrml import overlay
+from ...errors import InputError
 from .. import assessment, curves
 from ..background_task import Worker
 from ..comparison import SimilarityUpdater
 from ..translation import _
 from .cursor import CursorPresenter
+from .form import (
+    CAUTION,
+    ERROR,
+    QUIET,
+    RENDERING,
+    STRONG,
+    Button,
+    Cell,
+    Control,
+    Line,
+    Picture,
+    Table,
+    Text,
+    group,
+    row,
+)
+from .overlays import OverlaysPresenter
 from .register import verdict_state
 from .section import PROBLEM, READY, TODO, Presenter, State
 
-#: Each overlay mode's name, and what its colours say.
-OVERLAYS = {
-    "blend": (
-        _("Blend"),
-        _("The CT rendered as an X-ray (DRR), in the X-ray's greys. Where the CT ends, the X-ray alone is seen."),
-    ),
-    "flicker": (_("Flicker"), _("X-ray and DRR by turns: nothing must jump.")),
-    "checkerboard": (
-        _("Checkerboard"),
-        _("Tiles of X-ray and DRR by turns: lines of bone must run on from tile to tile."),
-    ),
-    "edges": (_("Edges"), _("Orange: edges of the CT's bones, or of the structure that is registered.")),
-    "colours": (_("Two colours"), _("X-ray in orange, DRR in blue: grey where they agree.")),
-    "difference": (_("Difference"), _("Orange: the X-ray is brighter; blue: the DRR is brighter; dark: they agree.")),
-    "off": (_("X-ray alone"), ""),
-}
-
-
-@dataclass(frozen=True)
-class SimilarityRow:
-    """share: of the longest bar there may be, from 0 to 1; None for no bar."""
-
-    name: str
-    text: str
-    share: float | None
-
-
-@dataclass(frozen=True)
-class CheckShown:
-    """What the widgets show.
-
-    verdict: with what speaks against the pose, a sentence each.   judged: "accept", "check" or "reject", "" for none.
-    left_out: what the last suggested masks leave out, "" for nothing.
-    """
-
-    verdict: list[str] = field(default_factory=lambda: [assessment.NOT_ASSESSED])
-    judged: str = ""
-    similarity: list[SimilarityRow] = field(default_factory=list)
-    left_out: str = ""
-    can_assess: bool = False
-    can_leave_out: bool = False
-
-
-@dataclass(frozen=True)
-class TargetRow:
-    """An error at a target, and a bound that it stays below.   share, bound: of the longest bar, from 0 to 1."""
-
-    name: str
-    text: str
-    share: float
-    bound: float = 0.0
-
-
-@dataclass(frozen=True)
-class PlotsShown:
-    """How a result was found, and how far off it may be.
-
-    rising: similarity by step; falling: the error to expect; cost, movement: of each level; {"name", "points"} each.
-    predicted: errors to expect at the targets; targets: against the case's truth, with their mean.
-    """
-
-    rising: list[dict] = field(default_factory=list)
-    falling: list[dict] = field(default_factory=list)
-    cost: list[dict] = field(default_factory=list)
-    movement: list[dict] = field(default_factory=list)
-    predicted: list[TargetRow] = field(default_factory=list)
-    targets: list[TargetRow] = field(default_factory=list)
-    mean: str = ""
-
 
 class CheckPresenter(Presenter):
-    """Similarity where the CT is, the verdict, how it was found; `cursor` presents the linked cursor.
-
-    maps: of each X-ray its name, how far off the targets may be as seen from it, and uint8 (rows, columns, 3) of where it disagrees.
-    """
+    """The verdict, similarity where the CT is, how it was found; with `overlays`, and the `cursor`."""
 
     TITLE = _("Check")
 
     def __init__(self, host) -> None:
-        self.cursor = CursorPresenter(host)
+        self.overlays, self.cursor = OverlaysPresenter(host), CursorPresenter(host)
         super().__init__(host)
 
     def reset(self) -> None:
         self._similarity = SimilarityUpdater(self.session) if self.session is not None else None
-        self._left_out, self._plotted, self._plots = "", "", PlotsShown()
+        self._left_out, self._of, self._changed = "", "", False
+        self._found: list[Control] = []
+        self._maps: list[Control] = []
         self._drawing: Worker | None = None
-        self.maps: list[tuple[str, str, np.ndarray]] = []
+        self.overlays.reset()
         self.cursor.reset()
 
     # What is shown
 
-    def shown(self) -> CheckShown:
-        if self.session is None:
-            return CheckShown()
-        judged, idle = assessment.verdict(self.session), not self.session.running
+    @property
+    def changing(self) -> bool:
+        return self._changed
+
+    def form(self) -> list[Control]:
+        self._changed = False
+        self._look_at_result()
+        session, judged = self.session, assessment.verdict(self.session)
         self._left_out = "" if judged else self._left_out  # masks make a result stale
-        return CheckShown(
-            verdict=assessment.describe(self.session),
-            judged=judged,
-            similarity=self.similarity(),
-            left_out=self._left_out,
-            can_assess=idle,
-            can_leave_out=judged in ("accept", "check") and idle,
-        )
+        headline, *reasons = assessment.describe(session)
+        verdict = {"check": CAUTION, "reject": ERROR}.get(judged, STRONG)
+        return [
+            *(self.overlays.form() if self.host.in_slicer else []),
+            Text("verdict", headline, tone=verdict),
+            *(Text(f"reason{number}", reason) for number, reason in enumerate(reasons)),
+            row(
+                "judge",
+                Button(
+                    "assess",
+                    _("Assess this pose"),
+                    self.assess,
+                    enabled=not session.running,
+                    needs=(RENDERING,),
+                    tip=_(
+                        "Say how far the pose as it is can be trusted, without a registration. At best it is to be checked: "
+                        "how often poses set by hand are wrong was not measured."
+                    ),
+                ),
+                Button(
+                    "leave_out",
+                    _("Leave out what does not fit"),
+                    self.leave_out,
+                    enabled=judged in ("accept", "check") and not session.running,
+                    needs=(RENDERING,),
+                    tip=_(
+                        "Give the X-rays masks without the parts that disagree with the CT here, as tools or what moved; they "
+                        "can be edited in X-rays, Image. A registration with them is at best to be checked."
+                    ),
+                ),
+            ),
+            Text("left_out", self._left_out),
+            Table(
+                "similarity",
+                _("Similarity, where the CT is now"),
+                columns=(_("X-ray"), _("Similarity")),
+                lines=tuple(self._similarity_line(view) for view in self.registration.xrays),
+                tip=_("Local NCC of X-ray and DRR, 1 at best. A high value is no proof of a right pose."),
+            ),
+            group("maps", _("Where each X-ray disagrees, and how far off the targets may be"), *self._maps, open=False),
+            *self._found,
+            *self.cursor.form(),
+        ]
 
-    def similarity(self) -> list[SimilarityRow]:
-        """Of each X-ray, where the CT is now."""
-        values = self._similarity.values
-        return [_similarity_row(view, values.get(view.name)) for view in self.registration.xrays]
+    def _similarity_line(self, view) -> Line:
+        value = self._similarity.values.get(view.name)
+        if not view.used:
+            cell = Cell(_("skipped"))
+        elif value is None:
+            cell = Cell("")
+        elif not np.isfinite(value):
+            cell = Cell(_("shows nothing of the CT"))
+        else:
+            cell = Cell(f"{value:.2f}", share=min(max(float(value), 0.0), 1.0))
+        return Line(view.name, (Cell(view.name), cell))
 
-    def plots(self) -> PlotsShown:
-        """Of the result that the CT is at, made once for each; `maps` of it follow."""
-        if self.session is None:
-            return PlotsShown()
-        result = self.session.result if not self.session.history.moved else None
-        key = self._key() if result is not None else ""
-        if key != self._plotted:
-            self._plotted, self.maps = key, []
-            self._plots = _plots_of(result) if result is not None else PlotsShown()
-            self._drawing = Worker(lambda tell: curves.maps(result)) if result is not None else None
-        return self._plots
+    def _look_at_result(self) -> None:
+        """Have what there is to show of the result that the CT is at, made once for each; `_maps` of it follow."""
+        entry, result = self.session.history.current, self.session.result
+        there = entry is not None and result is not None and not self.session.history.moved
+        key = entry.key if there else ""
+        if key != self._of:
+            self._of, self._maps = key, []
+            self._found = [*_errors(result), _refinement(result)] if there else []
+            self._drawing = Worker(lambda tell: curves.maps(result)) if there else None
 
     def state(self) -> State:
         entry = self.session.history.current
@@ -149,20 +140,32 @@ class CheckPresenter(Presenter):
         return State(READY, _("look at every X-ray"))
 
     def tick(self) -> bool:
-        """Take what was measured and drawn; whether there is something new to show."""
-        measured = self._similarity.update()
-        if self._drawing is None:
-            return measured
-        self._drawing.poll(0)
-        if self._drawing.state == "running":
-            return measured
-        self.maps, self._drawing = self._drawing.result or [], None
-        return True
+        """Take what was measured and drawn, which only this section shows."""
+        self._changed |= self._similarity.update()
+        if self._drawing is not None:
+            self._drawing.poll(0)
+            if self._drawing.state != "running":
+                maps, self._drawing, self._changed = self._drawing.result or [], None, True
+                legend = Text(
+                    "map_legend", _("Orange: less alike than noise explains. Dark: not compared."), tone=QUIET
+                )
+                pictures = (Picture(f"map.{name}", f"{name}: {text}", rgb=rgb) for name, text, rgb in maps)
+                self._maps = [legend, *pictures] if maps else []
+        self._changed |= self.cursor.tick()
+        return False
 
-    def _key(self) -> str:
-        """Tells the entry of the history that the CT is at from others."""
-        entry = self.session.history.current
-        return entry.key if entry is not None else ""
+    def follow(self) -> None:
+        with suppress(InputError):  # of a scene that is not complete yet
+            self.overlays.follow()
+        self.cursor.follow()
+
+    def let_go(self) -> None:
+        self.overlays.let_go()
+        if self.registration is not None and self.registration.scene is not None:
+            self.cursor.clear()
+
+    def leave(self) -> None:
+        self.cursor.stop()
 
     # What a person does
 
@@ -174,50 +177,42 @@ class CheckPresenter(Presenter):
         """Give the X-rays masks without what does not fit."""
         self._left_out = assessment.use_suggested_masks(self.session)
 
-    def choose_overlay(self, mode: str) -> None:
-        """Choose one of OVERLAYS."""
-        if mode in overlay.MODES:
-            self.registration.node.SetParameter(overlay.MODE, mode)
 
-    def set_opacity(self, opacity: float) -> None:
-        """Blend from 0, the X-ray alone, to 1, the DRR alone."""
-        self.registration.node.SetParameter(overlay.OPACITY, str(round(min(max(float(opacity), 0.0), 1.0), 3)))
-
-
-def _similarity_row(view, value: float | None) -> SimilarityRow:
-    if not view.used:
-        return SimilarityRow(view.name, _("skipped"), None)
-    if value is None:
-        return SimilarityRow(view.name, "", None)
-    if not np.isfinite(value):
-        return SimilarityRow(view.name, _("shows nothing of the CT"), None)
-    return SimilarityRow(view.name, f"{value:.2f}", min(max(float(value), 0.0), 1.0))
-
-
-def _plots_of(result) -> PlotsShown:
+def _errors(result) -> list[Control]:
+    """Errors at the targets: to be expected, and against the case's truth."""
     errors, predicted = curves.errors_at_targets(result), curves.predicted_at_targets(result)
-    longest, widest = max(errors, default=0.0) or 1.0, max((bound for _mm, bound in predicted), default=0.0) or 1.0
-    return PlotsShown(
-        rising=_lines(curves.similarity(result)),
-        falling=_lines(curves.predicted(result)),
-        cost=_lines(curves.cost(result)),
-        movement=_lines(curves.movement(result)),
-        predicted=[
-            TargetRow(
-                _("target {number}").format(number=number),
-                _("{mm:.2f}, below {bound:.2f} mm").format(mm=mm, bound=bound),
-                mm / widest,
-                bound / widest,
-            )
-            for number, (mm, bound) in enumerate(predicted, start=1)
-        ],
-        targets=[
-            TargetRow(_("target {number}").format(number=number), _("{mm:.2f} mm").format(mm=mm), mm / longest)
-            for number, mm in enumerate(errors, start=1)
-        ],
-        mean=_("{mm:.2f} mm").format(mm=np.mean(errors)) if errors else "",
+    target, widest = _("target {number}"), max((bound for _mm, bound in predicted), default=0.0)
+    expected = [(target.format(number=n), [mm, bound], widest) for n, (mm, bound) in enumerate(predicted, start=1)]
+    true = [(target.format(number=n), [mm], max(errors)) for n, mm in enumerate(errors, start=1)]
+    columns = _("Target"), _("Expected (mm)"), _("In 95 of 100 below (mm)")
+    mean = _("Error at the targets, against the case's truth: mean {mm:.2f} mm").format(mm=np.mean(errors or 0))
+    return [
+        group("predicted", _("Predicted error at the targets"), *_bars("expected", columns, expected), open=False),
+        group("true", mean, *_bars("errors", (_("Target"), _("Error (mm)")), true), open=False),
+    ]
+
+
+def _bars(key: str, columns: tuple[str, ...], rows: list[tuple[str, list[float], float]]) -> list[Control]:
+    """A table of a name and lengths each, which have bars; nothing where there are none."""
+    lines = [
+        Line(name, (Cell(name), *(Cell(f"{mm:.2f}", share=mm / (longest or 1.0)) for mm in lengths)))
+        for name, lengths, longest in rows
+    ]
+    return [Table(key, columns=columns, lines=tuple(lines))] if lines else []
+
+
+def _refinement(result) -> Control:
+    """How the refinement went."""
+    step, mm = _("step"), _("mm, log scale")
+    plots = (
+        (_("Similarity"), _("local NCC"), curves.similarity(result)),
+        (_("Error to expect at the targets, had it ended there"), mm, curves.predicted(result)),
+        (_("Cost, of each level's first"), "%", curves.cost(result)),
+        (_("How far each step moved the CT"), mm, curves.movement(result)),
     )
-
-
-def _lines(found: list[tuple[str, list]]) -> list[dict]:
-    return [{"name": name, "points": points} for name, points in found]
+    pictures = (
+        Picture(f"plot{number}", title, svg=curves.plot(title, step, up, lines, log=up == mm))
+        for number, (title, up, lines) in enumerate(plots)
+        if lines
+    )
+    return group("refinement_plots", _("How the refinement went"), *pictures, open=False)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 from ...mrml.cursor import CURSOR, LinkedCursor
 from ...mrml.detector import detectors
-from ...mrml.distances import Distance, distances
+from ...mrml.distances import Distance, distances, place_line
 from ...mrml.nodes import is_placing, place, stop_placing
 from ...mrml.xray import XRayView
 from ..translation import _
+from .form import QUIET, Button, Cell, Control, Line, Table, Text, group, row
 from .section import Presenter
+
+#: Seconds between two looks at the markups.
+MEASURE_S = 0.3
 
 
 class CursorPresenter(Presenter):
@@ -16,6 +22,7 @@ class CursorPresenter(Presenter):
 
     def reset(self) -> None:
         self.cursor = LinkedCursor(self.registration) if self.registration is not None else None
+        self._moved, self._placing, self._measured, self._distances = False, False, 0.0, []
 
     @property
     def placing(self) -> bool:
@@ -23,10 +30,44 @@ class CursorPresenter(Presenter):
         points = self.registration and self.registration.node.GetNodeReference(CURSOR)
         return points is not None and is_placing(points)
 
-    def lines(self) -> list[str]:
+    def form(self) -> list[Control]:
+        lines, in_slicer = self._lines(), self.host.in_slicer
+        measured = tuple(Line(str(n), (Cell(name), Cell(length))) for n, (name, length) in enumerate(self._distances))
+        return [
+            group(
+                "points",
+                _("Linked cursor"),
+                Text(
+                    "cursor", " ".join(lines) or _("A point clicked in an X-ray is a line in the others."), tone=QUIET
+                ),
+                row(
+                    "place",
+                    Button(
+                        "place_cursor",
+                        _("Click a point") if in_slicer else _("Click in the slices"),
+                        self.place,
+                        on=self.placing,
+                        tip=_(
+                            "Click a point in an X-ray: its epipolar line shows in the others, and a second click there finds "
+                            "the point in the CT. A point clicked in the CT or in 3D shows in all X-rays."
+                        ),
+                    ),
+                    Button("clear_cursor", _("Clear"), self.clear, enabled=bool(lines), tip=_("Take the point away.")),
+                ),
+            ),
+            group(
+                "measure",
+                _("Distances"),
+                *([Table("distances", columns=(_("Between"), _("Distance")), lines=measured)] if measured else []),
+                Button(
+                    "line", _("Measure a distance"), self.place_line, tip=_("Place a markups line with two clicks.")
+                ),
+                open=False,
+            ),
+        ]
+
+    def _lines(self) -> list[str]:
         """What the cursor says, a sentence each."""
-        if self.cursor is None:
-            return []
         reading, lines = self.cursor.reading, []
         if reading.ras is not None:
             r, a, s = self.cursor.ct_ras
@@ -38,19 +79,28 @@ class CursorPresenter(Presenter):
             lines.append(_("Click the same point in another X-ray, on the line."))
         return [*lines, *filter(None, [reading.caution])]
 
-    def distances(self) -> list[tuple[str, str]]:
-        """What is measured, and its length. InputError as `mrml.distances.distances`."""
-        found = distances(self.registration) if self.registration.ct is not None else ()
-        return [(distance.name, _length(distance)) for distance in found]
+    def follow(self) -> None:
+        self._moved |= self.cursor.update()
 
     def tick(self) -> bool:
-        """Follow the point, whoever moves it; whether anything changed."""
-        return self.cursor is not None and self.cursor.update()
+        """Look at the markups; whether there is something new to show."""
+        placing, self._placing = self._placing, self.placing  # ended by Escape, or by another tool
+        changed, self._moved = self._moved or placing != self._placing, False
+        if monotonic() - self._measured > MEASURE_S:
+            self._measured, before = monotonic(), self._distances
+            found = distances(self.registration) if self.registration.ct is not None else ()
+            self._distances = [(distance.name, _length(distance)) for distance in found]
+            changed |= self._distances != before
+        return changed
 
     # What a person does
 
     def place(self) -> None:
-        """Have clicks in the views place the point."""
+        """Have clicks in the views place the point, or end that."""
+        if self.placing:
+            self.stop()
+            return
+        self._show_slices()
         place(self.cursor.points)
 
     def stop(self) -> None:
@@ -63,12 +113,21 @@ class CursorPresenter(Presenter):
         for detector in detectors(self.registration):
             if detector.view == view:
                 self.cursor.points.AddControlPoint(*map(float, detector.on_plane([column, row])))
-        self.cursor.update()
+        self.follow()
 
     def clear(self) -> None:
         """Take the point away."""
         if self.cursor is not None:
             self.cursor.clear()
+
+    def place_line(self) -> None:
+        """Have two clicks in a view place a line to measure."""
+        self._show_slices()
+        place_line(self.registration.scene, _("Distance"))
+
+    def _show_slices(self) -> None:
+        if not self.host.in_slicer:  # where a click in an X-ray places the point at any time, and nothing else
+            self.host.views.show_ct_slices()
 
 
 def _length(distance: Distance) -> str:

@@ -3,48 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
 
-from ...errors import InputError
 from .. import igtl_connection, result_files
 from ..translation import _
+from .form import (
+    CAUTION,
+    NAVIGATION,
+    QUIET,
+    RENDERING,
+    Button,
+    Choice,
+    Control,
+    Download,
+    Entry,
+    Link,
+    Option,
+    Switch,
+    Text,
+    group,
+    row,
+)
+from .number import Number
 from .section import DONE, READY, TODO, Presenter, State
 
-CLIENT, SERVER = "client", "server"
-MAX_PORT = 65535
+MODES = {"client": _("Send to a server"), "server": _("Offer to clients on the same computer")}
+PORT = Number(_("Port"), 1, 65535, whole=True)
+REPORT = "report.html"
+#: What is offered beside the archive of all files.
+SINGLE = ("world_from_ct.tfm", "world_from_ct.slicer.tfm", "result.json", REPORT)
 #: Seconds between two looks at whether the result still stands.
 LOOK_S = 0.3
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What the widgets show.
-
-    doubt: what speaks against the pose, "" for nothing.   missing: what must be done before files can be written, "" for nothing.
-    formats: files for other programs, {"value", "title", "missing"} each.   kinds: those that are chosen.
-    """
-
-    doubt: str
-    override: bool
-    result: bool
-    case: bool
-    missing: str
-    formats: list[dict]
-    kinds: list[str]
-    poses: str
-    link_mode: str
-    link_host: str
-    link_port: int
-    link_missing: str
-    linked: bool
-    link_text: str
-
-    @property
-    def link_ready(self) -> bool:
-        return not self.link_missing
 
 
 class ExportPresenter(Presenter):
@@ -53,47 +44,141 @@ class ExportPresenter(Presenter):
     TITLE = _("Export")
 
     def __init__(self, host) -> None:
-        self.result, self.case = True, False
+        self.chosen = {"result": True, "case": False}
         self._kinds: list[str] = []
-        self.mode, self.address, self.port = CLIENT, "127.0.0.1", igtl_connection.PORT
+        self.mode, self.address, self.port = "client", "127.0.0.1", str(igtl_connection.PORT)
         super().__init__(host)
 
     def reset(self) -> None:
-        self._doubt, self._override, self.written = "", False, False
+        self._doubt, self._override, self._files, self._text = "", False, [], ""
         self._sending, self._link_text, self._looked = False, "", 0.0
 
     def state(self) -> State:
         if self.session.stale_reason():
             return State(TODO)
-        return State(DONE, _("written")) if self.written else State(READY)
+        return State(DONE, _("written")) if self._files else State(READY)
 
-    def shown(self) -> Shown:
-        doubt = self._take_doubt()
-        formats = [] if self.session is None else self._formats()
-        usable = [kind["value"] for kind in formats if not kind["missing"]]
-        return Shown(
-            doubt=doubt,
-            override=self._override,
-            result=self.result,
-            case=self.case,
-            missing=self.missing(),
-            formats=formats,
-            kinds=[kind for kind in self._kinds if kind in usable] if self.result else [],
-            poses=_(" and ").join(result_files.poses_offered(self.session)) if self.session is not None else "",
-            link_mode=self.mode,
-            link_host=self.address,
-            link_port=self.port,
-            link_missing=self._wait_or_override(),
-            linked=self.session is not None and self.session.igtl.open,
-            link_text=self._connection(),
+    def form(self) -> list[Control]:
+        doubt, missing, node = self._take_doubt(), self.missing(), self.registration.ct_transform
+        in_slicer, override = self.host.in_slicer, _("Export it all the same; the files will say so")
+        switches = (
+            (
+                "result",
+                _("Transforms and report"),
+                _("Transforms for ITK and Slicer, result.json, a report with overlays."),
+            ),
+            (
+                "case",
+                _("Case, to register again elsewhere"),
+                _("case.json with the CT, the X-rays, their masks and geometry, from this pose."),
+            ),
+        )
+        transform = row(
+            "transform",
+            Text("transform_name", _("The CT's transform: {name}").format(name=node.GetName())),
+            Button(
+                "show_transform",
+                _("Show in Transforms"),
+                lambda: self.host.show_in_module(node),
+                tip=_("Open the Transforms module with this transform: its matrix, inverse, and hardening."),
+            ),
+        )
+        offered = [file for file in self._files if file.name in (SINGLE if not in_slicer else (REPORT,))]
+        links = (Link(file.name, _("Open report") if file.name == REPORT else file.name, path=file) for file in offered)
+        return [
+            *([transform] if in_slicer else []),
+            Text("doubt", f"\u26a0 {doubt}" if doubt else "", tone=CAUTION),
+            *([Switch("override", override, self._override_doubt, on=self._override)] if doubt else []),
+            *(
+                Switch(what, label, partial(self.chosen.__setitem__, what), on=self.chosen[what], tip=tip)
+                for what, label, tip in switches
+            ),
+            *([self._formats()] if self.chosen["result"] else []),
+            Text("missing", missing, tone=QUIET),
+            Download(
+                "registration",
+                _("Export"),
+                self.writer,
+                done=self._written,
+                enabled=not missing,
+                needs=(RENDERING,),
+                tip=missing or _("Files of the same names are replaced, each whole or not at all."),
+            ),
+            Text("written", self._text if in_slicer and not self.session.message else ""),
+            row("links", *links),
+            self._link(),
+        ]
+
+    def _formats(self) -> Control:
+        """Files for other programs."""
+        poses = _(" and ").join(result_files.poses_offered(self.session))
+        switches = []
+        for kind, title in result_files.formats().items():
+            missing = result_files.missing_for_kind(self.registration, kind)
+            choose, on = partial(self._choose_kind, kind), kind in self.kinds()
+            switches.append(Switch(f"format.{kind}", title, choose, on=on, enabled=not missing, tip=missing))
+        return group(
+            "formats",
+            _("Files for other programs") + (f" ({len(self.kinds())})" if self.kinds() else ""),
+            Text(
+                "poses",
+                _("Of {poses}; transforms in both directions, matrices in LPS and in RAS.").format(poses=poses),
+                tone=QUIET,
+            ),
+            *switches,
+            open=False,
+        )
+
+    def kinds(self) -> list[str]:
+        """The files for other programs that are written."""
+        missing = partial(result_files.missing_for_kind, self.registration)
+        return [kind for kind in self._kinds if not missing(kind)] if self.chosen["result"] else []
+
+    def _link(self) -> Control:
+        """OpenIGTLink."""
+        missing, server = self._wait_or_override(), self.mode == "server"
+        told = (
+            _(
+                "Offer the CT's pose, its verdict and the overlays to clients on this computer, until it is disconnected."
+            )
+            if server
+            else _("Send the CT's pose, its verdict and the overlays to this server, until it is disconnected.")
+        )
+        return group(
+            "igtl",
+            _("OpenIGTLink: the pose, its verdict and the overlays to navigation"),
+            Choice(
+                "mode",
+                _("How"),
+                partial(setattr, self, "mode"),
+                value=self.mode,
+                options=tuple(Option(*item) for item in MODES.items()),
+            ),
+            row(
+                "peer",
+                Entry("host", _("Host"), partial(setattr, self, "address"), text=self.address, enabled=not server),
+                Entry("port", _("Port"), partial(setattr, self, "port"), text=self.port),
+            ),
+            row(
+                "connection",
+                Button(
+                    "send",
+                    _("Offer") if server else _("Send"),
+                    self.connect,
+                    enabled=not missing,
+                    tip=missing or told,
+                    needs=(RENDERING, NAVIGATION),
+                ),
+                Button("disconnect", _("Disconnect"), self.session.igtl.close, enabled=self.session.igtl.open),
+            ),
+            Text("link", self._connection()),
+            open=False,
         )
 
     def missing(self) -> str:
         """What must be done before files can be written; "" for nothing."""
-        if self.session is not None and not self.session.running and not (self.result or self.case):
-            return _("Choose what to write.")
-        if self.session is not None and not self.session.running and not self.result:
-            return ""
+        if not self.session.running and not self.chosen["result"]:
+            return "" if self.chosen["case"] else _("Choose what to write.")
         return self._wait_or_override()
 
     def tick(self) -> bool:
@@ -106,83 +191,48 @@ class ExportPresenter(Presenter):
 
     # What a person does
 
-    def choose(self, what: str, on: bool) -> None:
-        """Switch "override", "result" or "case"."""
-        if what == "override":
-            self._override = bool(on)
-        elif what == "result":
-            self.result = bool(on)
-        elif what == "case":
-            self.case = bool(on)
+    def _override_doubt(self, on: bool) -> None:
+        self._override = on
 
-    def choose_kinds(self, kinds: list[str] | None) -> None:
-        """Choose files for other programs, of `export.formats`."""
-        self._kinds = [kind for kind in result_files.formats() if kind in (kinds or [])]
-
-    def set_link(self, what: str, value) -> None:
-        """Set "mode", "host" or "port" of the connection; InputError for a port that is none."""
-        if what == "mode" and value in (CLIENT, SERVER):
-            self.mode = value
-        elif what == "host":
-            self.address = str(value)
-        elif what == "port":
-            if value % 1 or not 1 <= value <= MAX_PORT:
-                raise InputError(
-                    _("Port: found {port:g}, expected a whole number from 1 to {most}; correct it.").format(
-                        port=value, most=MAX_PORT
-                    )
-                )
-            self.port = int(value)
+    def _choose_kind(self, kind: str, on: bool) -> None:
+        chosen = {*self._kinds, kind} if on else {*self._kinds} - {kind}
+        self._kinds = [each for each in result_files.formats() if each in chosen]
 
     def writer(self, folder: Path) -> Callable[[], list[Path]]:
-        """A function that writes the chosen files into a folder, for a thread; InputError where something is missing."""
-        if self.missing():
-            raise InputError(_("Export: {missing}").format(missing=self.missing()))
-        writers = [result_files.write_case_folder(self.session, folder)] if self.case else []
-        if self.result:
-            writers.append(result_files.write_result(self.session, folder, self.shown().kinds, override=self._override))
+        """A function that writes the chosen files into a folder, for a thread; InputError as of `session.result_files`."""
+        self._files, self._text = [], _("Writing...")
+        writers = [result_files.write_case_folder(self.session, folder)] if self.chosen["case"] else []
+        if self.chosen["result"]:
+            writers.append(result_files.write_result(self.session, folder, self.kinds(), override=self._override))
         return lambda: [file for write in writers for file in write()]
 
+    def _written(self, files: list[Path]) -> None:
+        names = ", ".join(file.name for file in files)
+        self._files, self._text = files, _("Written to {folder}: {files}.").format(folder=files[0].parent, files=names)
+
     def connect(self) -> None:
-        """Send the pose as it is now to a server, or offer it to clients."""
-        peer = self.session.igtl
-        as_server = self.mode == SERVER
-        begin = partial(peer.serve, self.port) if as_server else partial(peer.send_to, *self._server())
+        """Send the pose as it is now to a server, or offer it to clients. InputError for a host or a port that is none."""
+        peer, port = self.session.igtl, PORT.read(self.port)
+        server = None if self.mode == "server" else igtl_connection.address(self.address, port)
+        begin = partial(peer.serve, port) if server is None else partial(peer.send_to, *server)
         making = result_files.take_messages(self.session, override=self._override)
         self.session.run(making, lambda made: begin(*made))
         self._sending = True
 
-    def disconnect(self) -> None:
-        """Close the connection."""
-        self.session.igtl.close()
-
-    def _server(self) -> tuple[str, int]:
-        return igtl_connection.address(self.address, self.port)
-
     def _take_doubt(self) -> str:
         """What speaks against the pose; an override was for the doubt that there was."""
-        doubt = self.session.stale_reason() if self.session is not None else ""
+        doubt = self.session.stale_reason()
         if doubt != self._doubt:
             self._doubt, self._override = doubt, False
         return doubt
 
     def _wait_or_override(self) -> str:
-        if self.session is None:
-            return _("Open a case first.")
         if self.session.running:
             return _("Wait until the work under way is done.")
         return _("Register first, or override the warning above.") if self._take_doubt() and not self._override else ""
 
-    def _formats(self) -> list[dict]:
-        return [
-            {"value": kind, "title": title, "missing": result_files.missing_for_kind(self.registration, kind)}
-            for kind, title in result_files.formats().items()
-        ]
-
     def _connection(self) -> str:
         """How the connection stands, in a sentence."""
-        if self.session is None:
-            return ""
         self._sending = self._sending and self.session.running
         if self._sending:
             return _("Preparing the overlays to send...")

@@ -166,7 +166,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table(Control):
-    """Rows, of which one may be selected.   action(id, column), for a row that was clicked, with `cells` for a cell.
+    """Rows, of which one may be selected.   action(id, column), if any, for a row that was clicked, with `cells` for a cell.
 
     columns: titles.   switch(id, on): called for a check box.   selected: id of a row.
     """
@@ -211,6 +211,13 @@ class Download(Control):
     """
 
     done: Callable[[list[Path]], Any] = field(default=lambda files: None, compare=False, repr=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Link(Control):
+    """A file that was made, to be opened."""
+
+    path: Path = field(default=Path(), kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -286,8 +293,10 @@ def plain_data(control: Control) -> dict:
     data = {"kind": type(control).__name__}
     for each in fields(control):
         value = getattr(control, each.name)
-        if each.name not in ("action", "switch", "done", "rgb", "number", "needs"):
+        if each.name not in ("action", "switch", "done", "rgb", "number", "needs", "path"):
             data[each.name] = _plain(value)
+    if isinstance(control, Table):
+        data["acts"] = control.action is not None
     if isinstance(control, Entry) and control.number is not None:
         data["unit"], data["hint"] = control.number.unit.strip(), control.hint or control.number.blank
     return data

@@ -27,9 +27,10 @@ class Presenter:
     ----------
     host
         The panel or the page's application: has `registration` and `session` (None without one), `begin()`, `acting()`, `tell()`,
-        `patience_s` (seconds that a section waits for a small file), `in_slicer` (whether it has Slicer's Segment Editor, to
-        `draw_mask`, and volume rendering), `installs_packages` (whether it offers to install what is missing), `missing_packages()`
-        (for DRRs, a sentence), `register_keys`, `scene` and `views`.
+        `patience_s` (seconds that a section waits for a small file), `in_slicer` (whether it is a module in Slicer: its views, Segment
+        Editor, for `draw_mask`, and volume rendering are Slicer's, and files are chosen where they are), `installs_packages` (whether it
+        offers to install what is missing), `missing_packages()` (for DRRs, a sentence), `register_keys`, `scene` and `views`, which have
+        `camera()` (the node of the 3D view's, None without one), its `size()` in pixels, and `show_ct_slices()`.
     """
 
     TITLE = ""

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from .. import curves
 from ..motion import StructureMotion
-from ..player import RATE, RATES, Player
+from ..player import RATES, Player
 from ..readiness import missing_at_start, missing_images
+from ..sequence import read_track
 from ..translation import _
+from .form import (
+    CAUTION,
+    ERROR,
+    PLAIN,
+    QUIET,
+    RENDERING,
+    STRONG,
+    Button,
+    Cell,
+    Choice,
+    Control,
+    Download,
+    Files,
+    Line,
+    Option,
+    Picture,
+    Progress,
+    Slider,
+    Switch,
+    Table,
+    Text,
+    group,
+    row,
+)
 from .section import DONE, PROBLEM, READY, RUNNING, TODO, Presenter, State
 
 PACES = {
@@ -20,52 +45,18 @@ PACES = {
     "quick": _("Quick: frames are followed, not assessed"),
 }
 UNITS = ("mm", "cm", "m")
-VERDICTS = ("accept", "check", "reject")
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What the widgets show that does not change while it plays.
-
-    missing: what to do before a sequence can be tracked, "" where it can.   hint: on the button Track.
-    text: how it stands, a sentence, "" for nothing.   message: why tracking failed.
-    """
-
-    pace: str
-    unit: str
-    missing: str
-    hint: str
-    text: str
-    message: str
-    busy: bool
-
-
-@dataclass(frozen=True)
-class ShownFrame:
-    """What changes while it plays or tracks.
-
-    lines: of the frame that is shown, how it was found and what speaks against it.   counted: how many frames have which verdict.
-    """
-
-    there: bool = False
-    tracking: bool = False
-    percent: int | None = None
-    text: str = ""
-    number: int = 0
-    count: int = 1
-    last: int = 0
-    playing: bool = False
-    lines: tuple[str, ...] = ()
-    verdict: str = ""
-    counted: str = ""
-    rate: int = RATE
-    loop: bool = False
+#: Colours of the strip of verdicts; "" of frames that were not tracked.
+COLOURS = {"accept": (127, 209, 174), "check": (255, 192, 77), "reject": (255, 138, 112), "": (87, 98, 108)}
+#: Pixels of the strip.
+STRIP_PX = (8, 320)
+TRACK = (".json",)
 
 
 class SequencePresenter(Presenter):
     """Tracks, plays and hands on."""
 
     TITLE = _("Sequence")
+    BEGINS = True
 
     def __init__(self, host) -> None:
         self.pace, self.unit = "thorough", UNITS[0]
@@ -73,7 +64,11 @@ class SequencePresenter(Presenter):
 
     def reset(self) -> None:
         self._count: int | None = None
-        self._before = ShownFrame()
+        self._before: tuple = ()
+        self._shown: tuple = ()
+        self._written = ""
+        self._strip: tuple[tuple, np.ndarray | None] = ((), None)
+        self._plots: tuple[tuple, list[Control]] = ((), [])
 
     @property
     def player(self) -> Player | None:
@@ -99,22 +94,6 @@ class SequencePresenter(Presenter):
             )
         return missing
 
-    def shown(self) -> Shown:
-        missing = self.missing()
-        if self.session is None:
-            return Shown(self.pace, self.unit, missing, missing, "", "", False)
-        sequence, running = self.session.sequence, self.session.running
-        self._count = sequence.count
-        hint = missing or _("Follow the CT through all frames of the X-rays.")
-        if running:
-            hint = _("Wait until the work under way is done.")
-        elif not missing and sequence.player is not None:
-            hint = _("Close the sequence first.")
-        text = sequence.message or ("" if sequence.player is not None else missing)
-        if sequence.ended == "cancelled" and sequence.player is not None:
-            text = _("Cancelled. The frames that were done are here.")
-        return Shown(self.pace, self.unit, missing, hint, text, sequence.message, running)
-
     def state(self) -> State:
         sequence = self.session.sequence
         if sequence.tracking is not None:
@@ -125,121 +104,295 @@ class SequencePresenter(Presenter):
             return State(DONE, _("{count} frames").format(count=len(sequence.player.played.frames)))
         return State(TODO if self.missing() else READY)
 
-    def frame(self) -> ShownFrame:
+    @property
+    def changing(self) -> bool:
+        return self._frame() != self._shown
+
+    def _frame(self) -> tuple:
         """What changes while it plays or tracks."""
-        if self.session is None:
-            return ShownFrame()
-        told: dict[str, Any] = {}
-        tracking, player = self.session.sequence.tracking, self.player
-        if tracking is not None:
-            text = ", ".join(filter(None, [tracking.step.stage[:1].upper() + tracking.step.stage[1:], tracking.left]))
-            told = {"tracking": True, "percent": round(100 * tracking.step.fraction), "text": text}
-        if player is not None:
-            told |= {
-                "there": True,
-                "number": player.number or 0,
-                "count": player.played.count,
-                "last": max(player.last, 0),
-                "playing": player.playing,
-                "lines": tuple(frame_lines(player)),
-                "verdict": player.frame.verdict if player.frame else "",
-                "counted": counted(player),
-                "rate": player.rate,
-                "loop": player.loop,
-            }
-        return ShownFrame(**told)
+        player, tracking = self.player, self.session.sequence.tracking if self.session is not None else None
+        step = tracking and (tracking.step.stage, tracking.step.fraction, tracking.left)
+        return step, player and (player.wanted, player.number, player.last, player.playing, player.problem)
+
+    def form(self) -> list[Control]:
+        self._shown = self._frame()
+        self._count = self.session.sequence.count if self.session is not None else None
+        tracking = self.session.sequence.tracking if self.session is not None else None
+        player, running = self.player, self.session is not None and self.session.running
+        missing = self.missing()
+        hint = missing or _("Follow the CT through all frames of the X-rays.")
+        if running:
+            hint = _("Wait until the work under way is done.")
+        elif not missing and player is not None:
+            hint = _("Close the sequence first.")
+        track = Button(
+            "track",
+            _("Track"),
+            self.track,
+            primary=True,
+            enabled=not (missing or running or player),
+            tip=hint,
+            needs=(RENDERING,),
+        )
+        cancel = Button(
+            "cancel",
+            _("Cancel"),
+            self.cancel,
+            enabled=tracking is not None,
+            tip=_("Stop; the frames that are done stay."),
+        )
+        pace = Choice(
+            "pace",
+            _("Pace"),
+            self._choose_pace,
+            value=self.pace,
+            options=tuple(Option(*item) for item in PACES.items()),
+            enabled=not running,
+            tip=_("How much is done for each frame. The first one is always registered and assessed."),
+        )
+        # where the page runs is not where its files are: there it is opened with all of them, as a case is
+        opening = Files(
+            "open",
+            _("Open a tracked sequence..."),
+            self._open,
+            hint=_("Tracked sequence"),
+            suffixes=TRACK,
+            enabled=not running,
+            needs=(RENDERING,),
+            tip=_(
+                "Open a track.json, as mvreg track or an export writes it, with its case, as a registration of its own."
+            ),
+        )
+        return [
+            *([row("begin", track, cancel), pace] if tracking is not None or player is None else []),
+            *([opening] if self.host.in_slicer else []),
+            *self._progress(tracking),
+            self._status(missing),
+            *(
+                []
+                if player is None
+                else [*self._player(player), *self._export(running), self._motion(), self._end(running)]
+            ),
+        ]
+
+    def _progress(self, tracking) -> list[Control]:
+        if tracking is None:
+            return []
+        text = ", ".join(filter(None, [tracking.step.stage[:1].upper() + tracking.step.stage[1:], tracking.left]))
+        return [Progress("progress", text, percent=round(100 * tracking.step.fraction))]
+
+    def _status(self, missing: str) -> Control:
+        """How it stands."""
+        if self.session is None or self.session.sequence.tracking is not None:
+            return Text("status")
+        sequence = self.session.sequence
+        text = sequence.message or ("" if sequence.player is not None else missing)
+        if sequence.ended == "cancelled" and sequence.player is not None:
+            text = _("Cancelled. The frames that were done are here.")
+        return Text("status", text, tone=ERROR if sequence.message else PLAIN)
+
+    def _player(self, player: Player) -> list[Control]:
+        frame, first = player.frame, _("No frame of {name} is shown yet.").format(name=player.played.name)
+        headline, *lines = frame_lines(player) if frame is not None else [first]
+        tone = {"check": CAUTION, "reject": ERROR}.get(frame.verdict if frame is not None else "", STRONG)
+        play = (_("Pause"), "pause") if player.playing else (_("Play"), "play")
+        rates = tuple(Option(str(rate), _("{rate} / s").format(rate=rate)) for rate in RATES)
+        return [
+            row(
+                "player",
+                Button("first", _("First frame"), lambda: player.go(0), icon="first"),
+                Button("back", _("One frame back"), lambda: player.step(-1), icon="back"),
+                Button("play", play[0], self.toggle, icon=play[1]),
+                Button("on", _("One frame on"), lambda: player.step(1), icon="on"),
+                Button("last", _("Last frame"), lambda: player.go(player.last), icon="last"),
+                Choice(
+                    "rate",
+                    action=lambda rate: setattr(player, "rate", int(rate)),
+                    value=str(player.rate),
+                    options=rates,
+                    tip=_("Frames a second. A slow machine shows fewer, and leaves none out."),
+                ),
+                Switch(
+                    "loop",
+                    _("Repeat"),
+                    lambda on: setattr(player, "loop", on),
+                    on=player.loop,
+                    tip=_("Begin again at the end."),
+                ),
+            ),
+            Slider(
+                "frame",
+                _("Frame"),
+                player.go,
+                value=player.wanted,
+                high=max(player.played.count - 1, 1),
+                step=1,
+            ),
+            Picture("strip", counted(player), rgb=self._strip_of(player)),
+            Text("headline", headline, tone=tone),
+            *(Text(f"line{number}", line) for number, line in enumerate(lines)),
+        ]
+
+    def _strip_of(self, player: Player) -> np.ndarray:
+        """The verdicts of all frames as colours beside each other, made again when frames have come."""
+        if self._strip[0] != (player, player.last):
+            verdicts = [frame.verdict for frame in player.played.frames]
+            verdicts += [""] * (player.played.count - len(verdicts))
+            rows, columns = STRIP_PX
+            colours = np.array([COLOURS[verdict] for verdict in verdicts], np.uint8)
+            line = colours[np.arange(columns) * len(verdicts) // columns]
+            self._strip = (player, player.last), np.broadcast_to(line, (rows, columns, 3)).copy()
+        return self._strip[1]
+
+    def _export(self, running: bool) -> list[Control]:
+        files = _(
+            "poses.csv, and track.tra for Autoscoper, without rejected frames; track.json where it was tracked here."
+        )
+        return [
+            group(
+                "export",
+                _("Export the poses"),
+                Text("files", " ".join([files, _("With another structure: motion.csv, motion.html.")]), tone=QUIET),
+                Choice(
+                    "unit",
+                    _("Lengths in track.tra"),
+                    self._choose_unit,
+                    value=self.unit,
+                    options=tuple(Option(unit, unit) for unit in UNITS),
+                    tip=_("That of the Autoscoper trial: its files do not say it."),
+                ),
+                Download(
+                    "poses",
+                    _("Export poses"),
+                    self.writer,
+                    done=self._on_written,
+                    enabled=not running,
+                    tip=_("Wait until the work under way is done.") if running else "",
+                ),
+                Text("written", self._written if self.host.in_slicer and not self.session.message else ""),
+                open=False,
+            )
+        ]
+
+    def _motion(self) -> Control:
+        """How another structure moves against this one."""
+        motion, choose = self.motion, _("Choose the track.json of another structure, tracked through the same frames.")
+        found = []
+        if motion is not None:
+            warnings = filter(None, [motion.left_out, self.session.sequence.other.problem])
+            title = _("{title}, since frame {first}, along the axes of this CT.")
+            found = [
+                Text("motion_title", title.format(title=motion.title, first=motion.rows[0][0]), tone=STRONG),
+                *(Text(f"warning{number}", text, tone=CAUTION) for number, text in enumerate(warnings)),
+                *self._motion_plots(motion),
+                Table(
+                    "motion",
+                    _("Motion by frame"),
+                    lambda number, column: self.player.go(int(number)),
+                    columns=(_("Frame"), _("Rotation (\u00b0)"), _("Shift (mm)")),
+                    lines=tuple(
+                        Line(str(number), (Cell(str(number)), Cell(f"{turn:.2f}"), Cell(f"{shift:.2f}")))
+                        for number, turn, shift in motion.rows
+                    ),
+                    selected=str(self.player.number),
+                    tip=_("Click a frame to show it."),
+                ),
+                Button("remove", _("Remove"), self.session.sequence.remove_other),
+            ]
+        return group(
+            "motion_of",
+            _("Motion of another structure against this one"),
+            Files("other", _("Other structure..."), self._compare, hint=choose, suffixes=TRACK, tip=choose),
+            *found,
+            open=False,
+        )
+
+    def _motion_plots(self, motion: StructureMotion) -> list[Control]:
+        """Curves over the frames; the frame that is shown is marked while it does not play."""
+        player = self.player
+        here = None if player.playing else player.number
+        if self._plots[0] != (motion, here):
+            numbers = [each.number for each in motion.motion]
+            pictures: list[Control] = []
+            for name, unit, lines in motion.curves:
+                drawn = [(line, list(zip(numbers, values, strict=True))) for line, values in lines]
+                svg = curves.plot(f"{name}, {unit}", _("frame"), unit, drawn, here=here)
+                pictures.append(Picture(f"motion.{name}", f"{name}, {unit}", svg=svg))
+            self._plots = (motion, here), pictures
+        return self._plots[1]
+
+    def _end(self, running: bool) -> Control:
+        return Button(
+            "close",
+            _("Close the sequence"),
+            self.close,
+            enabled=not running,
+            tip=_("Put X-rays and CT back as they were before; what was tracked here and not exported is lost."),
+        )
 
     def tick(self) -> bool:
-        now, before = self.frame(), self._before
-        self._before = now
-        return (now.there, now.tracking, now.percent) != (before.there, before.tracking, before.percent) or (
-            self.session.sequence.count != self._count
-        )
+        player, tracking = self.player, self.session.sequence.tracking
+        before, self._before = self._before, (player is not None, tracking is not None)
+        return self._before != before or self.session.sequence.count != self._count
+
+    def leave(self) -> None:
+        if self.player is not None:
+            self.player.pause()
 
     # What a person does
 
     def track(self) -> None:
         """Begin to track."""
+        self.host.stop_moving()
         self.session.sequence.track(self.pace)
 
     def cancel(self) -> None:
         """Stop tracking; the frames that are done stay."""
         self.session.sequence.cancel()
 
-    def choose_pace(self, pace: str) -> None:
-        """Choose one of PACES."""
-        self.pace = pace if pace in PACES else self.pace
-
-    def choose_unit(self, unit: str) -> None:
-        """Choose the unit of the lengths in track.tra, one of UNITS."""
-        self.unit = unit if unit in UNITS else self.unit
-
-    def step(self, way: str) -> None:
-        """Go to the frame that is "first", "back", "on" or "last"."""
-        player = self.player
-        if player is not None and way in ("first", "last"):
-            player.go(0 if way == "first" else player.last)
-        elif player is not None:
-            player.step(-1 if way == "back" else 1)
-
-    def go(self, number: int) -> None:
-        """Go to a frame by its number."""
-        if self.player is not None and number != self.player.number and isinstance(number, (int, float)):
-            self.player.go(int(number))
-
     def toggle(self) -> None:
         """Play, or pause."""
-        if self.player is not None and self.player.playing:
+        self.host.stop_moving()
+        if self.player.playing:
             self.player.pause()
-        elif self.player is not None:
+        else:
             self.player.play()
-
-    def set_loop(self, on: bool) -> None:
-        """Whether it begins again at the end."""
-        if self.player is not None:
-            self.player.loop = bool(on)
-
-    def choose_rate(self, rate: int) -> None:
-        """Choose the frames a second, one of RATES."""
-        if self.player is not None and rate in RATES:
-            self.player.rate = rate
 
     def close(self) -> None:
         """Put everything back as it was before the sequence."""
         self.session.require_idle()
         self.session.sequence.close()
 
-    def writer(self, folder: Path, **options) -> Callable[[], list[Path]]:
-        """A function that writes the poses into a folder, for a thread; options as of `Sequence.save`."""
-        return self.session.sequence.save(folder, self.unit, **options)
+    def writer(self, folder: Path) -> Callable[[], list[Path]]:
+        """A function that writes the poses into a folder, for a thread, and the motion where there is one."""
+        motion, self._written = self.motion, _("Writing...")
+        write = self.session.sequence.save(folder, self.unit, moves=not self.host.in_slicer)
+        return lambda: [*write(), *(motion.save(folder) if motion is not None else [])]
 
-    # The motion of another structure
+    def _on_written(self, files: list[Path]) -> None:
+        names = ", ".join(file.name for file in files)
+        self._written = _("Written to {folder}: {files}.").format(folder=files[0].parent, files=names)
 
-    def motion_title(self) -> str:
-        """What moves against what, since which frame."""
-        if self.motion is None:
-            return _("Choose the track.json of another structure, tracked through the same frames.")
-        return _("{title}, since frame {first}, along the axes of this CT.").format(
-            title=self.motion.title, first=self.motion.rows[0][0]
-        )
+    def _choose_pace(self, pace: str) -> None:
+        self.pace = pace if pace in PACES else self.pace
 
-    def motion_warnings(self) -> list[str]:
-        """Frames that are left out, and why the other structure is not seen."""
-        if self.motion is None:
-            return []
-        return [sentence for sentence in (self.motion.left_out, self.session.sequence.other.problem) if sentence]
+    def _choose_unit(self, unit: str) -> None:
+        self.unit = unit if unit in UNITS else self.unit
 
-    def motion_rows(self) -> list[tuple[int, str, str]]:
-        """Of each frame its number, turn in degrees, and shift in mm."""
-        rows = [] if self.motion is None else self.motion.rows
-        return [(number, f"{turn:.2f}", f"{shift:.2f}") for number, turn, shift in rows]
+    def _open(self, paths: list[Path], folder: Path | None) -> None:
+        self.host.opening.read(paths[0], read_track)
+
+    def _compare(self, paths: list[Path], folder: Path | None) -> None:
+        try:
+            self.session.sequence.compare_with(paths[0])
+        finally:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def frame_lines(player: Player) -> list[str]:
     """Of the frame that is shown: which it is, how it was found, its similarity, and what speaks against it."""
     frame, played = player.frame, player.played
-    if frame is None:
-        return [_("No frame of {name} is shown yet.").format(name=played.name)]
     name = played.images.names[frame.number]
     name = "" if name == f"frame {frame.number}" else f" ({name})"
     lines = [
@@ -261,16 +414,10 @@ def frame_lines(player: Player) -> list[str]:
     return [*lines, *(reason for reason in frame.reasons if not player.problem or player.problem not in reason)]
 
 
-def verdict_counts(player: Player) -> dict[str, int]:
-    """How many frames have each verdict, those that none has left out."""
-    verdicts = [frame.verdict for frame in player.played.frames]
-    return {verdict: verdicts.count(verdict) for verdict in VERDICTS if verdict in verdicts}
-
-
 def counted(player: Player) -> str:
     """How many frames have which verdict, and how many were not tracked, in a sentence."""
-    done, count = len(player.played.frames), player.played.count
-    parts = [f"{number} {verdict}" for verdict, number in verdict_counts(player).items()]
-    if done < count:
-        parts.append(_("{count} not tracked").format(count=count - done))
-    return _("{done} of {count} frames: {parts}.").format(done=done, count=count, parts=", ".join(parts))
+    verdicts, count = [frame.verdict for frame in player.played.frames], player.played.count
+    parts = [f"{verdicts.count(verdict)} {verdict}" for verdict in COLOURS if verdict and verdict in verdicts]
+    if len(verdicts) < count:
+        parts.append(_("{count} not tracked").format(count=count - len(verdicts)))
+    return _("{done} of {count} frames: {parts}.").format(done=len(verdicts), count=count, parts=", ".join(parts))

@@ -55,7 +55,7 @@
                 @change="act(c, line.id, $event.target.checked)" />
               <span v-if="n === 0 && line.colour" class="mv-dot" :style="{ background: line.colour }" />
               <div v-if="cell.share !== null" class="mv-bar-out"><div class="mv-bar-in" :style="{ width: 100 * cell.share + '%' }" /></div>
-              <button v-if="c.cells || n === 0" type="button" class="mv-link" :disabled="!c.enabled"
+              <button v-if="c.acts && (c.cells || n === 0)" type="button" class="mv-link" :disabled="!c.enabled"
                 :aria-current="String(line.id === c.selected)" @click="act(c, line.id, n)">{{ cell.text || '\u2013' }}</button>
               <span v-else>{{ cell.text }}</span>
             </td></tr></tbody></table></div>
@@ -66,6 +66,7 @@
           :folder="c.folders" :disabled="!c.enabled"><div class="mv-name">{{ c.label }}</div></mv-files>
         <v-btn v-else-if="c.kind === 'Download'" prepend-icon="mdi-download" variant="tonal" size="small" :title="c.tip"
           :disabled="!c.enabled" :loading="fetching === c.key" @click="fetch(c)">{{ c.label }}</v-btn>
+        <a v-else-if="c.kind === 'Link'" class="mv-open" :href="c.url" target="_blank" :title="c.tip">{{ c.label }}</a>
         <figure v-else-if="c.kind === 'Picture'" class="mv-picture" :title="c.tip">
           <img :src="c.url || 'data:image/svg+xml,' + encodeURIComponent(c.svg)" :alt="c.label || c.tip"
             :style="{ maxHeight: c.height + 'px' }" />

@@ -76,47 +76,6 @@
     template: `<v-btn :prepend-icon="icon" :disabled="disabled" :loading="busy" variant="tonal" size="small" @click="go">{{ label }}</v-btn>`,
   };
 
-  // Curves over steps: what they are of, the unit and the range are written at the axes; a table says the same to who cannot see it.
-  const Plot = {
-    props: { title: String, across: String, up: String, curves: Array, log: Boolean, here: Number },
-    computed: {
-      box() {
-        const all = this.curves.flatMap(c => c.points), xs = all.map(p => p[0]), ys = all.map(p => p[1]);
-        const high = Math.max(...ys, 1e-9), low = this.log ? Math.max(Math.min(...ys), 1e-4) : Math.min(0, ...ys);
-        return { left: Math.min(...xs), right: Math.max(...xs, Math.min(...xs) + 1), low, high };
-      },
-      lines() {
-        const { left, right, low, high } = this.box;
-        const share = this.log ? v => Math.log(Math.max(v, low) / low) / Math.log(high / low || 1) : v => (v - low) / (high - low);
-        const x = v => 44 + 266 * (v - left) / (right - left), y = v => 116 - 104 * (share(v) || 0);
-        return this.curves.map(c => ({ ...c, path: "M" + c.points.map(p => x(p[0]).toFixed(1) + "," + y(p[1]).toFixed(1)).join("L"),
-          at: c.points.map(p => ({ x: x(p[0]), y: y(p[1]) })) }));
-      },
-    },
-    methods: {
-      short: v => Number(v.toPrecision(3)),
-      mark() {
-        const { left, right } = this.box, share = (this.here - left) / (right - left);
-        return share >= 0 && share <= 1 ? 44 + 266 * share : null;
-      },
-    },
-    template: `
-      <figure v-if="curves.length" class="mv-plot">
-        <figcaption>{{ title }}</figcaption>
-        <svg viewBox="0 0 320 146" role="img" :aria-label="title">
-          <path d="M44,8V116H314" class="axis" />
-          <text x="40" y="14" text-anchor="end">{{ short(box.high) }}</text><text x="40" y="119" text-anchor="end">{{ short(box.low) }}</text>
-          <text x="44" y="132" text-anchor="middle">{{ box.left }}</text><text x="310" y="132" text-anchor="middle">{{ box.right }}</text>
-          <text x="178" y="142" text-anchor="middle">{{ across }}</text>
-          <text x="12" y="64" text-anchor="middle" transform="rotate(-90 12 64)">{{ up }}</text>
-          <path v-if="mark() !== null" :d="'M' + mark() + ',8V116'" class="axis" />
-          <g v-for="(line, i) in lines" :class="'curve c' + i % 4"><path :d="line.path" />
-            <circle v-for="p in line.at.length > 80 ? [] : line.at" :cx="p.x" :cy="p.y" r="2.2"><title>{{ line.name }}</title></circle></g>
-        </svg>
-        <div class="mv-legend"><span v-for="(line, i) in lines" :class="'curve c' + i % 4">{{ line.name }}</span></div>
-      </figure>`,
-  };
-
   // In place of the page while the server does not answer. Soon at first, then every ten seconds it is asked; once it is back, so is the page.
   const Closed = {
     data: () => ({ anew: false, wait: Date.now() - (sessionStorage.mvregBack || 0) < 10000 ? 5000 : 500, timer: 0 }),
@@ -169,7 +128,7 @@
     template: `<span />`,
   };
 
-  window.mvreg_page = { install(app) { app.component("mv-files", Files); app.component("mv-keys", Keys); app.component("mv-fetch", Fetch); app.component("mv-plot", Plot);
+  window.mvreg_page = { install(app) { app.component("mv-files", Files); app.component("mv-keys", Keys); app.component("mv-fetch", Fetch);
     app.component("mv-closed", Closed); } };
   document.addEventListener("click", e => { // the step that was opened is seen
     const step = e.target.closest(".mv-step");

@@ -1,0 +1,161 @@
+"""The section Check, without a host's widgets: overlays, verdict, similarity, how a result was found, points."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, off
+from presenter_host import act, cells, control, text
+
+pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+
+
+@pytest.fixture
+def check(host):
+    from MultiViewRegistrationLib.session.presenters.check import CheckPresenter
+
+    return CheckPresenter(host)
+
+
+def similarities(check) -> list[str]:
+    return [similarity for _name, similarity in cells(check, "similarity")]
+
+
+def test_overlays_are_chosen_with_their_legend_and_belong_to_the_registration(check, host):
+    assert control(check, "overlay").value == "blend" and control(check, "opacity").value == 0.5
+    act(check, "opacity", 0.8)
+    act(check, "overlay", "difference")
+    assert control(check, "opacity") is None and text(check, "legend").startswith("Orange: the X-ray is brighter")
+    act(check, "overlay", "off")
+    assert control(check, "legend") is None
+    act(check, "overlay", "blend")
+    assert control(check, "opacity").value == 0.8
+    host.in_slicer = False  # a page has them in the bar above its views
+    assert control(check, "overlay") is None and control(check, "verdict") is not None
+
+
+def test_structures_are_chosen(check, host):
+    from MultiViewRegistrationLib.mrml.structures import structures_of
+
+    line = host.scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", "Screw")
+    line.SetAndObserveTransformNodeID(check.registration.ct_transform.GetID())
+    key = f"structure.{line.GetID()}"
+    assert control(check, key).label == "Screw" and control(check, key).on
+    for on in (False, True):
+        act(check, key, on)
+        assert control(check, key).on == on == (line in structures_of(check.registration))
+
+
+def test_the_3d_view_looks_from_a_source_and_back(check, host):
+    from MultiViewRegistrationLib.mrml.frames import ras_from_lps
+
+    assert not control(check, "source").enabled
+    camera = host.camera = host.scene.AddNewNodeByClass("vtkMRMLCameraNode")
+    before = camera.GetPosition()
+    assert [option.title for option in control(check, "source").options] == [
+        "anywhere",
+        "the source of view1",
+        "the source of view2",
+    ]
+    view = check.registration.xrays[1]
+    act(check, "source", view.node.GetID())
+    assert np.allclose(camera.GetPosition(), ras_from_lps(view.camera.source))
+    assert control(check, "source").value == view.node.GetID()
+    angle = camera.GetViewAngle()
+    host.views.size = lambda: (200, 300)
+    check.follow()
+    assert camera.GetViewAngle() != angle
+    act(check, "source", "")
+    assert np.allclose(camera.GetPosition(), before)
+
+
+def test_similarity_is_measured_where_the_ct_comes_to_rest(check, host, monkeypatch):
+    from MultiViewRegistrationLib.session import drawing
+
+    monkeypatch.setattr(drawing, "REST", 0.02)
+    host.wait(check, host.session.prepare)
+    host.wait(check, lambda: all(similarities(check)))
+    before = [float(each) for each in similarities(check)]
+    check.registration.world_from_ct = TRUE_POSE
+    host.wait(check, lambda: similarities(check)[0] != f"{before[0]:.2f}" and all(similarities(check)))
+    assert min(float(each) for each in similarities(check)) > 0.95 and max(before) < 0.85
+    shares = [line.cells[1].share for line in control(check, "similarity").lines]
+    assert shares == pytest.approx([float(each) for each in similarities(check)], abs=0.006)
+    check.registration.xrays[1].change(use=False)
+    assert similarities(check)[1] == "skipped"
+    check.registration.world_from_ct = off(TRUE_POSE, [0, 0, 0], [0, 0, 900.0])
+    host.wait(check, lambda: similarities(check) == ["", "skipped"])  # no view shows the CT
+
+
+def test_verdict_errors_plots_and_maps_of_a_result(check, host):
+    session = host.session
+    assert text(check, "verdict").startswith("Verdict: not assessed.") and control(check, "plot0") is None
+    session.register("given")
+    host.wait(check, lambda: not session.running, 120)
+    assert text(check, "verdict").startswith("Verdict: accept.") and "in 95 of 100 cases" in text(check, "verdict")
+    assert check.state().kind == "done" and check.state().text.startswith("accept, probably below")
+    host.wait(check, lambda: control(check, "map.view2") is not None)
+    assert control(check, "map.view1").rgb.dtype == np.uint8 and "in 95 of 100 results" in text(check, "map.view1")
+    plots = [control(check, f"plot{number}") for number in range(4)]
+    assert [plot.label for plot in plots][:2] == ["Similarity", "Error to expect at the targets, had it ended there"]
+    assert all(plot.svg.startswith("<svg") for plot in plots) and ">view1<" in plots[0].svg
+    assert control(check, "leave_out").enabled
+    act(check, "assess")
+    host.wait(check, lambda: not session.running)
+    check.registration.world_from_ct = off(TRUE_POSE, [0, 0, 0], [0, 0, 25.0])
+    assert "moved by hand" in text(check, "reason0") and control(check, "plot0") is None
+    assert check.state().text == "assess anew" and not control(check, "leave_out").enabled
+    act(check, "assess")
+    host.wait(check, lambda: not session.running)
+    assert text(check, "verdict").startswith("Verdict: reject.") and control(check, "verdict").tone == "error"
+    check.registration.world_from_ct = TRUE_POSE
+    act(check, "assess")
+    host.wait(check, lambda: not session.running)
+    assert text(check, "verdict").startswith("Verdict: check.")
+    reasons = [control(check, f"reason{number}") for number in range(9)]
+    assert any(reason is not None and "was set, not registered" in reason.label for reason in reasons)
+    with pytest.raises(Exception, match="nothing differs by more than noise explains"):
+        act(check, "leave_out")
+
+
+def test_errors_at_targets_are_bars():
+    from MultiViewRegistrationLib.session.presenters import check
+
+    (table,) = check._bars("true", ("Target", "Error (mm)"), [("target 1", [1.0], 4.0), ("target 2", [4.0], 4.0)])
+    assert [(line.cells[1].text, line.cells[1].share) for line in table.lines] == [("1.00", 0.25), ("4.00", 1.0)]
+
+
+def test_the_linked_cursor_and_distances(check, host):
+    from MultiViewRegistrationLib.geometry.rigid import transform_points
+    from MultiViewRegistrationLib.mrml.nodes import stop_placing
+
+    place = control(check, "place_cursor")
+    assert place.on is False
+    act(check, "place_cursor")
+    assert control(check, "place_cursor").on
+    stop_placing(host.scene)  # as Escape does
+    check.cursor.tick()
+    assert not control(check, "place_cursor").on
+    act(check, "place_cursor")
+    check.leave()
+    assert not control(check, "place_cursor").on
+    point = transform_points(check.registration.world_from_ct, np.array([9.0, -6.0, 12.0]))
+    for number, view in enumerate(check.registration.xrays):
+        check.cursor.put(view, *view.camera.project(point))
+        check.tick()
+        assert check.changing
+        told = text(check, "cursor")
+        assert (told == "Click the same point in another X-ray, on the line.") == (number == 0)
+    assert "In the CT at R -9.0, A 6.0, S 12.0 mm. The rays miss it by up to" in told
+    act(check, "clear_cursor")
+    check.follow()
+    assert not control(check, "clear_cursor").enabled
+
+    act(check, "line")
+    (line,) = (node for node in host.scene.GetNodesByClass("vtkMRMLMarkupsLineNode"))
+    for x in (-25.0, 25.0):
+        line.AddControlPoint(x, 5.0, 3.0)
+    host.wait(check, lambda: control(check, "distances") is not None, 3)
+    assert cells(check, "distances") == [["Distance", "50.0 mm"]]
+    line.SetNthControlPointPosition(1, 5.0, 5.0, 3.0)
+    host.wait(check, lambda: cells(check, "distances") == [["Distance", "30.0 mm"]], 3)

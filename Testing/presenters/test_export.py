@@ -1,0 +1,155 @@
+"""The section Export, without a host's widgets: nothing is handed on that nobody vouches for."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import numpy as np
+import pytest
+from phantom import off
+from phantom_scene import settle
+from presenter_host import act, control, text
+
+from MultiViewRegistrationLib.errors import InputError
+
+pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+
+
+@pytest.fixture
+def export(host):
+    """At a pose that passes for a result."""
+    from MultiViewRegistrationLib.session.presenters.export import ExportPresenter
+
+    settle(host.session)
+    return ExportPresenter(host)
+
+
+def write(export, folder) -> list[str]:
+    """The names of the files."""
+    download = control(export, "registration")
+    assert download.enabled, download.tip
+    export.session.run(download.action(folder), download.done)
+    export.host.wait(export, lambda: not export.session.running)
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def make_stale(export) -> None:
+    export.registration.xrays[0].change(rotation_sd_deg=2.0)
+
+
+def move(export) -> None:
+    pose = export.registration.world_from_ct
+    export.registration.world_from_ct = off(pose, [0, 0, 1.0], [1.0, 0, 0])
+
+
+def test_a_result_and_its_case_go_to_a_folder(export, tmp_path):
+    assert export.state().kind == "ready" and control(export, "override") is None
+    act(export, "case", True)
+    names = write(export, tmp_path / "out")
+    assert {"result.json", "report.html", "world_from_ct.tfm", "world_from_ct.slicer.tfm", "case.json"} <= set(names)
+    assert export.state().text == "written" and "world_from_ct.slicer.tfm" in text(export, "written")
+    assert (
+        control(export, "report.html").path == tmp_path / "out" / "report.html"
+        and control(export, "result.json") is None
+    )
+    export.host.in_slicer = False  # a page offers single files, and says nothing of the server's folders
+    assert control(export, "world_from_ct.tfm") is not None and control(export, "written") is None
+    export.reset()
+    assert export.state().kind == "ready" and control(export, "report.html") is None
+
+
+@pytest.mark.parametrize("change, word", [(make_stale, "stale"), (move, "moved by hand")])
+def test_what_has_changed_since_needs_an_override_which_the_files_carry(export, tmp_path, change, word):
+    change(export)
+    assert word in text(export, "doubt") and export.state().kind == "todo"
+    assert not control(export, "registration").enabled and "override the warning" in text(export, "missing")
+    assert not control(export, "send").enabled and "override" in control(export, "send").tip
+    act(export, "override", True)
+    assert control(export, "send").enabled
+    write(export, tmp_path / "out")
+    assert word in json.loads((tmp_path / "out" / "result.json").read_text())["override"]
+    export.session.history.go(export.session.history.position)
+    if change is move:
+        make_stale(export)
+    else:
+        move(export)
+    assert not control(export, "override").on  # which was for what was said, and for nothing else
+
+
+def test_a_result_that_was_moved_and_put_back_stands_again(export):
+    pose = export.registration.world_from_ct
+    move(export)
+    export.host.wait(export, export.tick, 3)
+    assert not control(export, "registration").enabled
+    export.registration.world_from_ct = pose
+    assert control(export, "registration").enabled and control(export, "doubt") is None
+
+
+def test_a_pose_that_nobody_registered_is_no_result_but_its_case_can_be_written(host, tmp_path):
+    from MultiViewRegistrationLib.session.presenters.export import ExportPresenter
+
+    export = ExportPresenter(host)
+    assert "no result of a registration" in text(export, "doubt")
+    act(export, "result", False)
+    assert text(export, "missing") == "Choose what to write." and control(export, "formats") is None
+    act(export, "case", True)
+    names = write(export, tmp_path / "out")
+    assert "case.json" in names and "result.json" not in names
+
+
+def test_all_that_the_command_line_writes_can_be_chosen(export, tmp_path):
+    from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
+    from MultiViewRegistrationLib.mrml.case import EXTRAS
+
+    kinds = [each.key for each in control(export, "formats").children if each.key.startswith("format.")]
+    assert kinds == [f"format.{kind}" for kind in (*KINDS, *CASE_KINDS)]
+    mask = control(export, "format.resampled-mask")
+    assert not mask.enabled and "Choose a structure" in mask.tip
+    for kind in ("tfm", "json"):
+        act(export, f"format.{kind}", True)
+    assert text(export, "formats") == "Files for other programs (2)"
+    names = write(export, tmp_path / "out")
+    assert {"world_from_ct.forward.tfm", "world_from_ct.ras.json", "ct_from_world.lps.json"} <= set(names)
+    assert text(export, "poses").startswith("Of world_from_ct; transforms in both directions")
+    export.registration.node.SetParameter(EXTRAS, json.dumps({"reference_from_world": np.eye(4).tolist()}))
+    assert "world_from_ct and reference_from_ct" in text(export, "poses")
+
+
+@pytest.mark.parametrize("what", ["result", "case"])
+def test_a_folder_that_cannot_be_made_is_a_message_and_all_waits_meanwhile(export, tmp_path, what):
+    (tmp_path / "file").write_text("not a folder")
+    for each in ("result", "case"):
+        act(export, each, each == what)
+    download = control(export, "registration")
+    export.session.run(download.action(tmp_path / "file" / "out"), download.done)
+    assert text(export, "missing") == "Wait until the work under way is done."
+    assert text(export, "written") == "Writing..."
+    export.host.wait(export, lambda: not export.session.running)
+    assert "cannot be written there" in export.session.message and control(export, "written") is None
+    assert (tmp_path / "file").read_text() == "not a folder"
+
+
+def test_the_link_asks_for_a_host_and_a_port_and_says_what_it_prepares(export, monkeypatch):
+    from MultiViewRegistrationLib.session.presenters import export as presenters
+
+    assert text(export, "link") == "Not connected." and not control(export, "disconnect").enabled
+    for key, typed, problem in (
+        ("host", " ", "found no host"),
+        ("port", "184399", "Port: 184399 is outside 1 to 65535"),
+        ("port", "18944,5", "no whole number"),
+    ):
+        before = control(export, key).text
+        act(export, key, typed)
+        with pytest.raises(InputError, match=problem):
+            act(export, "send")
+        act(export, key, before)
+    act(export, "mode", "server")
+    assert not control(export, "host").enabled and text(export, "send") == "Offer"
+    go = threading.Event()
+    monkeypatch.setattr(presenters.result_files, "take_messages", lambda session, override: lambda: go.wait(20))
+    act(export, "send")
+    assert text(export, "link") == "Preparing the overlays to send..."
+    export.session.cancel()
+    assert text(export, "link") == "Not connected."
+    go.set()

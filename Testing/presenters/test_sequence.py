@@ -1,0 +1,108 @@
+"""The section Sequence, without a host's widgets: a track that is played, exported, and held against another structure's."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+from moving import write_blinking_case
+from presenter_host import PresenterHost, act, cells, control, text
+from tracked import write_track, write_turning
+
+from MultiViewRegistrationLib.errors import InputError
+
+pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+
+COUNT, BLANK = 4, 2
+
+
+@pytest.fixture(scope="module")
+def track(tmp_path_factory):
+    """Of a case whose images have four frames, the third one blank."""
+    folder = tmp_path_factory.mktemp("moving")
+    return write_track(write_blinking_case(folder, COUNT, BLANK), folder / "track")
+
+
+@pytest.fixture
+def sequence(scene, track):
+    """With the track open, at its first frame."""
+    from MultiViewRegistrationLib.session.presenters.sequence import SequencePresenter
+    from MultiViewRegistrationLib.session.sequence import read_track
+
+    read = read_track(track / "track.json")
+    host = PresenterHost(scene, read(scene))
+    read.play(host.session)
+    sequence = SequencePresenter(host)
+    shown(sequence, 0)
+    return sequence
+
+
+def shown(sequence, number: int) -> str:
+    """Wait until a frame is shown; what is said of it."""
+    sequence.host.wait(sequence, lambda: sequence.player.number == number, 20)
+    return text(sequence, "headline")
+
+
+def test_before_there_is_anything_only_open_is_offered(scene, host):
+    from MultiViewRegistrationLib.session.presenters.sequence import SequencePresenter
+
+    sequence = SequencePresenter(PresenterHost(scene))
+    assert control(sequence, "open").enabled and not control(sequence, "track").enabled
+    assert control(sequence, "status") is None and control(sequence, "player") is None
+    still = SequencePresenter(host)
+    assert "have one frame each" in text(still, "status") and still.state().kind == "todo"
+
+
+def test_a_track_is_stepped_through_and_played(sequence):
+    assert sequence.state().text == f"{COUNT} frames" and control(sequence, "track") is None
+    assert text(sequence, "headline") == "Frame 0: registered, accept."
+    assert text(sequence, "strip") == "4 of 4 frames: 1 accept, 2 check, 1 reject."
+    strip = control(sequence, "strip").rgb
+    assert len({tuple(strip[0, 320 * n // COUNT + 40]) for n in range(COUNT)}) == 3
+    act(sequence, "on")
+    assert sequence.changing and control(sequence, "frame").value == 1  # at once, before its images are read
+    assert shown(sequence, 1) == "Frame 1: followed, check." and control(sequence, "headline").tone == "caution"
+    act(sequence, "frame", float(BLANK))
+    assert shown(sequence, BLANK) == "Frame 2: lost, reject."
+    told = text(sequence, "line0")
+    assert "still show another frame" in told and "no contrast" in told
+    act(sequence, "rate", "20")
+    act(sequence, "play")
+    assert (control(sequence, "play").icon, control(sequence, "rate").value) == ("pause", "20")
+    sequence.host.wait(sequence, lambda: not sequence.player.playing)
+    assert control(sequence, "play").icon == "play" and shown(sequence, COUNT - 1).startswith("Frame 3")
+    act(sequence, "loop", True)
+    act(sequence, "play")
+    shown(sequence, 0)
+    sequence.leave()
+    assert not sequence.player.playing
+    act(sequence, "close")
+    assert control(sequence, "player") is None and control(sequence, "track").enabled
+
+
+def test_the_motion_of_another_structure_is_plotted_listed_and_exported(sequence, track, tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        act(sequence, "other", [tmp_path / "nothing.json"], None)
+    sent = write_turning(track, tmp_path / "turning")
+    act(sequence, "other", [sent], sent.parent)
+    assert not sent.exists()  # a page's copy
+    assert "<b>turning</b>" in text(sequence, "motion_title")
+    assert "1 frame is left out" in text(sequence, "warning0")
+    rows = cells(sequence, "motion")
+    assert [(row[0], float(row[1])) for row in rows] == [
+        (str(n), pytest.approx(5.0 * n, abs=0.01)) for n in range(COUNT) if n != BLANK
+    ]
+    pictures = [control(sequence, "motion_of").children[number] for number in (3, 4)]
+    assert [picture.label for picture in pictures] == ["Rotation, degrees", "Shift of the centroid, mm"]
+    act(sequence, "motion", "3", 0)
+    assert shown(sequence, 3).startswith("Frame 3") and control(sequence, "motion").selected == "3"
+    assert control(sequence, "motion_of").children[3].svg != pictures[0].svg  # the frame is marked
+    act(sequence, "unit", "cm")
+    export = control(sequence, "poses")
+    sequence.session.run(export.action(tmp_path / "out"), export.done)
+    sequence.host.wait(sequence, lambda: not sequence.session.running)
+    assert "track.json, motion.csv" in text(sequence, "written")
+    with (tmp_path / "out" / "motion.csv").open(newline="") as stream:
+        assert float(list(csv.DictReader(stream))[3]["angle_deg"]) == pytest.approx(15, abs=1e-3)
+    act(sequence, "remove")
+    assert control(sequence, "motion") is None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from phantom import make_ct, make_views
 
 from MultiViewRegistrationLib.errors import InputError
@@ -16,6 +17,9 @@ from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.view import View
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.simulation.surfaces import gvxr_scene
+
+settings.register_profile("any machine", deadline=None)  # a busy one takes longer
+settings.load_profile("any machine")
 
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 

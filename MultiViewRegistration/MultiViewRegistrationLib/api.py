@@ -158,7 +158,7 @@ class TimedRegistration:
     """
 
     refinement: Refinement
-    start_world_from_ct: np.ndarray | None
+    start_world_from_ct: np.ndarray
     regressor: RegressorReport | None
     prepare_seconds: float
     regressor_seconds: float
@@ -212,17 +212,29 @@ def find_pose(
     InputError
         The views show too little of the CT, or the regressor cannot predict from these views.
     """
-    shared, initialisation, asked = case.shared_unknowns, None, 0.0
+    shared, asked = case.shared_unknowns, 0.0
+    initialisation: RegressorInitialisation | None = None
     if start in ("search", "regressor", "auto"):
-        along = {} if start == "regressor" else {"centre": pose, "reach": search or Range(**case.search), "seed": seed}
-        initialisation = RegressorInitialisation(regressor, anatomy, case.views, case.world_from_ct, shared, **along)
+        searched = start != "regressor"
+        initialisation = RegressorInitialisation(
+            regressor,
+            anatomy,
+            case.views,
+            case.world_from_ct,
+            shared,
+            centre=pose if searched else None,
+            reach=(search or Range(**case.search)) if searched else None,
+            seed=seed if searched else 0,
+        )
         asked = initialisation.seconds
         if initialisation.candidates:
             pose = initialisation.candidates[0].world_from_ct
+    assert pose is not None  # a regressor that predicts nothing is an InputError
     with_background = with_background and method.name == "joint"
     began = perf_counter()
-    for each in filter(None, (anatomy, with_background and anatomy.full_ct)):
-        each.prepare(case.views, pose)
+    anatomy.prepare(case.views, pose)
+    if with_background and anatomy.full_ct:
+        anatomy.full_ct.prepare(case.views, pose)
     prepared = perf_counter()
 
     find: Callable[..., Refinement] = partial(method.run, world_from_ct=pose, shared=shared)
@@ -238,7 +250,7 @@ def find_pose(
     return TimedRegistration(
         refinement,
         pose,
-        initialisation.report(refinement, method) if start in ("regressor", "auto") else None,
+        initialisation.report(refinement, method) if initialisation and start != "search" else None,
         prepare_seconds=prepared - began,
         regressor_seconds=regressor_seconds,
         initialise_seconds=initialise_seconds,
@@ -303,7 +315,7 @@ def assess(case: Case, world_from_ct: np.ndarray, anatomy: PreparedCT | None = N
     background = register_background(
         anatomy, [view.exact() for view in case.views], partial(refine, world_from_ct=pose)
     )
-    world_from_background = background and background.world_from_ct
+    world_from_background = background.world_from_ct if background else None
     fit = anatomy.with_background(world_from_background).fit(case.views, pose, pose)
     if max(fit.shown) < MIN_PIXELS or not np.isfinite(fit.cost):
         raise InputError(

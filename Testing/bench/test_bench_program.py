@@ -11,9 +11,8 @@ import phantom
 import pytest
 from phantom_case import write_phantom_case
 
-from MultiViewRegistrationLib.bench import memory, nanodrr_peer, page, program, registration, rendering
-from MultiViewRegistrationLib.bench.machine import machine
-from MultiViewRegistrationLib.bench.rows import Job, Measured, Record, compared
+from MultiViewRegistrationLib.bench import memory, nanodrr_peer, program, registration, rendering
+from MultiViewRegistrationLib.bench.rows import Job, Measured, compared
 from MultiViewRegistrationLib.bench.setting import Setting
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -36,34 +35,27 @@ def peers():
         pytest.importorskip(package, reason='needs the peers: pip install "multiview-registration[bench]"')
 
 
-def all_jobs(setting):
-    return [*program.jobs_on_processor(setting), *program.jobs_on_card(setting)]
+def test_the_rows_of_the_contract_are_there_and_jobs_are_chosen_by_part_and_by_row():
+    on_processor, on_device = (program.all_jobs(Setting(device=device)) for device in (None, "cpu"))
+    for jobs in (on_processor, on_device):
+        names = [name for job in jobs for name in job.rows]
+        assert {"two-view registration to 1 mm", "two-view registration to 0.1 mm"} <= set(names)
+        assert len(set(names)) == len(names)
+        for part in program.PARTS:
+            assert program.chosen(jobs, part) == [job for job in jobs if job.part == part] != []
+    assert {f"image+jacobian {n}x{n}" for n in (64, 128, 200, 512)} <= {
+        name for job in on_processor for name in job.rows
+    }
 
-
-def test_the_rows_of_the_contract_are_there():
-    jobs = all_jobs(Setting())
-    names = [name for job in jobs for name in job.rows]
-    assert {"image+jacobian 200x200", "two-view registration to 1 mm", "two-view registration to 0.1 mm"} <= set(names)
-    assert {f"image {n}x{n}" for n in (64, 128, 200, 512)} <= set(names)
-    assert len(set(names)) == len(names) and len({job.key for job in jobs}) == len(jobs)
-
-
-def test_jobs_are_chosen_by_part_and_by_row():
     jobs = [
         Job("render", ("image 64x64", "image 64x64, RTK"), 1, None),
         Job("render", ("image 128x128",), 1, None),
         Job("memory", ("peak memory, image 64x64",), 1, None),
     ]
-    assert program.chosen(jobs, "") == jobs
-    assert program.chosen(jobs, "memory") == jobs[2:]
-    assert program.chosen(jobs, "memory,render") == jobs
+    assert program.chosen(jobs, "") == program.chosen(jobs, "memory,render") == jobs
     assert program.chosen(jobs, " 128x128 , RTK") == jobs[:2]
     with pytest.raises(InputError, match='"radiograph", expected render, registration, growth, memory, search'):
         program.chosen(jobs, "render,radiograph")
-    on_card = program.jobs_on_card(Setting())
-    for part in program.PARTS:
-        assert program.chosen(on_card, part) == [job for job in on_card if job.of == part] != []
-    assert program.chosen(on_card, page.CARD) == on_card
 
 
 @pytest.mark.slow
@@ -111,12 +103,6 @@ def test_both_step_equally_far_and_derive_the_same(setting, peers):
     np.testing.assert_allclose(by_twist, jacobian, rtol=0.02, atol=0.02 * np.abs(jacobian).max())
 
 
-def test_fewer_pixels_see_the_same_detector(setting):
-    pooled, scaled = setting.case.views[0].camera.pooled(4), setting.camera(32)
-    assert scaled.size == pooled.size == (32, 32)
-    np.testing.assert_allclose(scaled.projection_matrix, pooled.projection_matrix)
-
-
 def test_a_registration_is_there_once_it_stays_there():
     trace = [(1.0, 5.0), (2.0, 0.9), (3.0, 1.5), (4.0, 0.8), (5.0, 0.2)]
     assert registration.time_to_stay_below(trace, 1.0) == 4.0
@@ -141,8 +127,7 @@ def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
         Job("render", (name,), 1, lambda tell, name=name: Measured([compared(name, "ms", [1.0], [2.0], "peer")]))
         for name in "ab"
     ]
-    monkeypatch.setattr(program, "jobs_on_processor", lambda setting: jobs)
-    monkeypatch.setattr(program, "jobs_on_card", lambda setting: [])
+    monkeypatch.setattr(program, "all_jobs", lambda setting: jobs)
     monkeypatch.setattr(nanodrr_peer, "modules", lambda: None)
     page, told = tmp_path / "docs" / "page.md", []
     assert list(program.run(setting, "a", page, lambda *at: told.append(at))) == ["render: a"]
@@ -158,6 +143,8 @@ def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         program.run(setting, "b", page)
     assert page.read_text() == before
+    assert list(program.run(Setting(setting.case, "cpu"), "a", page)) == ["card: a, on the card"]
+    assert "| a, on the card |" in page.read_text() and "| a |" in page.read_text()
     assert sorted(path.name for path in (tmp_path / "docs").rglob("*")) == ["page", "page.md", "results.json"]
 
 
@@ -167,9 +154,9 @@ def test_on_a_device_both_render_the_same_in_batches(setting, peers, warp, monke
     monkeypatch.setattr(rendering, "COMPILED_AT", 16)
     monkeypatch.setattr(rendering, "BATCHES", ((16, 2),))
     monkeypatch.setattr(rendering, "BATCH_REPEATS", 1)
-    job = program.jobs_on_card(Setting(setting.case, "cpu"))[0]
+    job = program.all_jobs(Setting(setting.case, "cpu"))[0]
     measured = job.run(lambda share: None)
-    rows, lines = measured.rows, measured.curves[rendering.FIGURE + page.ON_CARD]
+    rows, lines = measured.rows, measured.curves[rendering.FIGURE]
     assert lines["ours, image"] == [[256, rows[0].ours]]
     assert lines["nanodrr, forward + backward"] == [[256, rows[1].peer]]
     assert tuple(row.name for row in rows) == job.rows
@@ -221,13 +208,6 @@ def test_what_a_device_renders_at_once_is_what_the_processor_renders_one_by_one(
     assert not np.allclose(at_once[0], at_once[1])
 
 
-def test_growth_without_a_peer_that_works_is_told(setting, peers, warp, small, monkeypatch):
-    monkeypatch.setattr(nanodrr_peer.Renderer, "run_backward", lambda self: 1 / 0)
-    measured = rendering.growth_jobs(Setting(setting.case, "cpu"), "poses")[2].run(lambda share: None)
-    assert [row.failed for row in measured.rows] == 2 * ["nanodrr does not work here (ZeroDivisionError)"]
-    assert not measured.curves
-
-
 @pytest.mark.parametrize("device", [None, "cpu"])
 @pytest.mark.slow
 def test_memory_is_measured_in_a_process_for_each_side(setting, peers, warp, tmp_path, monkeypatch, capsys, device):
@@ -264,33 +244,3 @@ def test_a_cards_memory_is_that_of_torch_and_of_warp(peers, warp, monkeypatch, h
     monkeypatch.setattr(warp, "is_mempool_supported", lambda device: has_pool)
     monkeypatch.setattr(warp, "get_mempool_used_mem_high", counters["get_mempool_used_mem_high"].__getitem__)
     assert memory.peak_mib_on("cuda:1") == (4 if has_pool else 3)
-
-
-def test_the_cards_jobs_run_on_a_device_alone(setting, monkeypatch):
-    ran = []
-    for part in ("processor", "card"):
-        jobs = [Job(part, (part,), 1, lambda tell, part=part: ran.append(part) or Measured([]))]
-        monkeypatch.setattr(program, f"jobs_on_{part}", lambda setting, jobs=jobs: jobs)
-    monkeypatch.setattr(nanodrr_peer, "modules", lambda: None)
-    program.run(Setting(setting.case))
-    program.run(Setting(setting.case, "cpu"))
-    assert ran == ["processor", "card"]
-
-
-def test_what_was_not_measured_on_a_card_is_on_the_page_with_what_measures_it(tmp_path):
-    path, jobs = tmp_path / "page.md", program.jobs_on_card(Setting())
-    names = [name for job in jobs for name in job.rows]
-    page.write_page(path, {}, names)
-    text = path.read_text()
-    assert (
-        "| image+jacobian 200x200, 64 at a time, on the card | not measured |" in text and f"`{page.COMMAND}`" in text
-    )
-    assert "| two-view registration to 1 mm, on the card | not measured |" in text
-    assert "| tracking of two 512x512 views" in text
-    job = next(job for job in jobs if "two-view registration to 1 mm, on the card" in job.rows)
-    done = Record(page.CARD, "now", machine(), [compared(name, "s", [1.0], [2.0], "peer") for name in job.rows], {})
-    path.write_text(text + page.TRACKING[2] + "<!-- end -->")
-    page.write_page(path, {job.key: done}, names)
-    text = path.read_text()
-    assert "two-view registration to 1 mm, on the card | not measured" not in text and "| tracking of" not in text
-    assert "| two-view registration to 1 mm, on the card | 1.00 s |" in text

@@ -9,7 +9,7 @@ import pytest
 from program import ENVIRONMENT, MVREG
 
 
-@pytest.mark.parametrize("missing", ["torch", "nanodrr"])
+@pytest.mark.parametrize("missing", ["torch", pytest.param("nanodrr", marks=pytest.mark.slow)])
 def test_a_missing_peer_is_named_with_the_remedy(missing):
     script = f"""
 import sys

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 
 import pytest
 import tiny_case
@@ -28,3 +29,18 @@ def write_case(case_folder, tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def dciodvfy(require_program):
+    """A function: what dciodvfy says of a file that is of a kind, but that it may not know whose it is, nor of which side."""
+
+    def errors(path, kind):
+        command = [require_program("dciodvfy", package="dicom3tools"), str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        said = (done.stdout + done.stderr).splitlines()
+        assert kind in said
+        unknown = ("needed to build DICOMDIR - Patient ID", "attribute <Laterality>")
+        return [line for line in said if line.startswith(("Error", "Warning")) and not line.endswith(unknown)]
+
+    return errors

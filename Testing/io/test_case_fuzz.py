@@ -6,7 +6,6 @@ import copy
 import json
 import warnings
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -68,27 +67,6 @@ def damaged_cases(draw):
     return case
 
 
-@st.composite
-def bent_cases(draw):
-    """full() with other geometry: matrices scaled, reversed and moved, numbers of any size."""
-    case = json.loads(FULL)
-    factors = st.sampled_from([-1, 0.999, 1.0001, 2.5, -1e-60, 1e60, 0])
-    for view in case["views"][:2]:
-        matrix = np.array(view["projection_matrix"]) * draw(factors)
-        matrix[draw(st.integers(0, 2))] *= draw(factors)
-        view["projection_matrix"] = matrix.tolist()
-    for matrix in (case["world_from_ct"], case["views"][2]["camera"]["camera_from_world"]):
-        for row in range(3):
-            matrix[row][3] *= draw(st.sampled_from([1, -1, 1, -1, 1e-300, 1e6]))
-    c_arm = case["views"][3]["c_arm"]
-    for key in ("source_to_detector_mm", "source_to_isocentre_mm", "rao_lao_deg"):
-        c_arm[key] *= draw(st.sampled_from([1, 1, 1.5, -1, 1e-300, 1e5]))
-    c_arm["pixel_mm"][0] *= draw(st.sampled_from([1, 1, 1, 1e-308, 1e8]))
-    if draw(st.booleans()):
-        del case["world_from_ct"]
-    return case
-
-
 def outcome(function, argument):
     """What the function returns, or None after an InputError. Any warning that is not ours is an error."""
     with warnings.catch_warnings(record=True) as warned:
@@ -114,7 +92,7 @@ def test_damaged_cases(case_folder, content):
 
 @pytest.mark.slow
 @settings(COMMON, max_examples=120)
-@given(damaged_cases() | bent_cases())
+@given(damaged_cases())
 def test_damaged_cases_with_their_pixels(case_folder, content):
     path = case_folder / "damaged.json"
     path.write_text(json.dumps(content))

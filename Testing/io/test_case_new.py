@@ -18,6 +18,7 @@ from tiny_case import SIZE, START, camera, refusal, result_or_refusal
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_new import C_ARM, C_ARM_OPTIONAL, parse_reading
+from MultiViewRegistrationLib.io.dicom_geometry import IN_IMAGE
 from MultiViewRegistrationLib.io.points import read_pixels, read_targets
 from MultiViewRegistrationLib.io.transforms import read_pose, write_transform
 
@@ -209,6 +210,7 @@ def test_a_dicom_header_answers_for_what_is_left_out_and_no_more(files, capsys):
     told = capsys.readouterr().err
     assert "oblique: rao_lao_deg is 30.0 by the DICOM header" in told and "source_to_isocentre_mm" not in told
     assert_cameras(case, AP, LAT, camera(30, cra_cau_deg=-10, pixel_mm=(5, 4), mirrored=True))
+    assert IN_IMAGE in json.loads((files / OUT).read_text())["views"][2]["assumptions"]
 
 
 @given(key=st.sampled_from([*C_ARM, *C_ARM_OPTIONAL, "size", ""]), value=st.text(max_size=12) | st.floats().map(str))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import numpy as np
 import pydicom
@@ -12,9 +11,8 @@ import SimpleITK as sitk
 from handed_result import CT_UID, OVERRIDE, WORLD_UID, XA, dicom_views, pose, write_result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_case import refusal
+from tiny_case import refusal, result_or_refusal
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.dicom_identity import uid_of
 from MultiViewRegistrationLib.io.navigation.exports import write_exports
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
@@ -22,7 +20,7 @@ from MultiViewRegistrationLib.io.transforms import read_start_pose
 
 POSE, REFERENCE = pose(1), pose(2)
 POINTS = np.c_[np.random.default_rng(3).uniform(-1000, 1000, (20, 3)), np.ones(20)]
-PERSON = "Doe"
+TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @pytest.fixture
@@ -52,49 +50,43 @@ def test_simpleitk_applies_each_direction_by_its_name(exported, kind):
         )
 
 
-@pytest.mark.parametrize("kind", ["tfm", "h5"])
-def test_slicer_moves_the_ct_into_the_world_with_the_resampling_file(exported, kind):
+@pytest.fixture
+def transform_file():
+    """A function: a transform node of slicer-core, and the storage node of a file."""
     pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
     import slicer
-    import vtk
+
+    def nodes(path):
+        scene = slicer.vtkMRMLScene()
+        node, storage = slicer.vtkMRMLLinearTransformNode(), slicer.vtkMRMLTransformStorageNode()
+        scene.AddNode(node)
+        scene.AddNode(storage)
+        storage.SetFileName(str(path))
+        return node, storage, scene
+
+    return nodes
+
+
+@pytest.mark.parametrize("kind", ["tfm", "h5"])
+def test_slicer_moves_the_ct_into_the_world_with_the_resampling_file(exported, transform_file, tmp_path, kind):
+    """And what it saves then is read as the resampling direction."""
+    import slicer
 
     file = exported(kind, override=OVERRIDE)[f"world_from_ct.resampling.{kind}"]
-    scene = slicer.vtkMRMLScene()
-    node, storage = slicer.vtkMRMLLinearTransformNode(), slicer.vtkMRMLTransformStorageNode()
-    scene.AddNode(node)
-    scene.AddNode(storage)
-    storage.SetFileName(str(file))
+    node, storage, _scene = transform_file(file)
     assert storage.ReadData(node)
-    matrix = vtk.vtkMatrix4x4()
-    node.GetMatrixTransformToParent(matrix)
-    ras_from_lps = np.diag([-1.0, -1.0, 1.0, 1.0])
-    for point in POINTS:
-        moved = matrix.MultiplyPoint(ras_from_lps @ point)
-        np.testing.assert_allclose(ras_from_lps @ moved, POSE @ point, atol=1e-9)
-
-
-@pytest.mark.parametrize("ending", [".tfm", ".h5"])
-def test_what_slicer_saves_is_read_as_its_resampling_direction(tmp_path, ending):
-    pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
-    import slicer
-
-    scene = slicer.vtkMRMLScene()
-    node, storage = slicer.vtkMRMLLinearTransformNode(), slicer.vtkMRMLTransformStorageNode()
-    scene.AddNode(node)
-    scene.AddNode(storage)
-    turn = np.diag([-1.0, -1.0, 1.0, 1.0])
-    node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(turn @ POSE @ turn))
-    storage.SetFileName(str(tmp_path / f"saved{ending}"))
+    matrix = slicer.util.arrayFromTransformMatrix(node, toWorld=True)
+    np.testing.assert_allclose(TURN @ matrix @ TURN @ POINTS.T, POSE @ POINTS.T, atol=1e-9)
+    storage.SetFileName(str(tmp_path / f"saved.{kind}"))
     assert storage.WriteData(node)
-    found = read_start_pose(tmp_path / f"saved{ending}", "lps", "resampling")
-    np.testing.assert_allclose(POINTS @ found.T, POINTS @ POSE.T, atol=1e-9)
+    found = read_start_pose(tmp_path / f"saved.{kind}", "lps", "resampling")
+    np.testing.assert_allclose(found @ POINTS.T, POSE @ POINTS.T, atol=1e-9)
 
 
 def test_matrices_say_their_frames_and_are_exact(exported):
     files = exported("txt", "npy", "json")
-    turn = np.diag([-1.0, -1.0, 1.0, 1.0])
     for name, lps in (("world_from_ct", POSE), ("ct_from_world", np.linalg.inv(POSE))):
-        for axes, matrix in (("lps", lps), ("ras", turn @ lps @ turn)):
+        for axes, matrix in (("lps", lps), ("ras", TURN @ lps @ TURN)):
             stem = f"{name}.{axes}"
             np.testing.assert_allclose(np.loadtxt(files[f"{stem}.txt"]), matrix, atol=1e-9)
             np.testing.assert_allclose(np.load(files[f"{stem}.npy"])[f"{name}_{axes}_mm"], matrix, atol=1e-9)
@@ -102,14 +94,6 @@ def test_matrices_say_their_frames_and_are_exact(exported):
             np.testing.assert_allclose(content[name], matrix, atol=1e-9)
             assert content["axes"] == axes.upper() and axes.upper() in files[f"{stem}.txt"].read_text().splitlines()[0]
     assert len(files) == 12
-
-
-def test_all_files_come_back_as_the_pose(exported):
-    for name, file in exported().items():
-        if name.endswith((".txt", ".npy", ".json")):
-            np.testing.assert_allclose(read_start_pose(file), POSE, atol=1e-9)
-        elif not name.endswith(".dcm"):
-            np.testing.assert_allclose(read_start_pose(file, "lps", name.split(".")[1]), POSE, atol=1e-9)
 
 
 def test_every_file_carries_what_speaks_against_it_and_none_a_name(exported):
@@ -125,21 +109,8 @@ def test_every_file_carries_what_speaks_against_it_and_none_a_name(exported):
             assert b"NOT FOR USE: An X-ray was replaced" in data
         else:
             assert f"Override: {OVERRIDE}" in data.decode("utf-8", "ignore")
-        assert PERSON.encode() not in data and PERSON not in name
+        assert b"Doe" not in data and "Doe" not in name
     assert not any(OVERRIDE.encode() in file.read_bytes() for file in exported(override=None).values())
-
-
-def verified(require_program, path):
-    """What dciodvfy says of a file, but that it does not know whose it is, nor of which side."""
-    done = subprocess.run(
-        [require_program("dciodvfy", package="dicom3tools"), str(path)], capture_output=True, text=True, timeout=60
-    )
-    said = (done.stdout + done.stderr).splitlines()
-    assert "SpatialRegistration" in said
-    unknown = ("needed to build DICOMDIR - Patient ID", "attribute <Laterality>")
-    return [
-        line for line in said if line.startswith("Error") or line.startswith("Warning") and not line.endswith(unknown)
-    ]
 
 
 @pytest.mark.parametrize(
@@ -152,9 +123,9 @@ def verified(require_program, path):
     ],
     ids=["plain", "xrays", "override", "reference"],
 )
-def test_dciodvfy_finds_no_error_in_the_dicom_file(exported, require_program, changes):
+def test_dciodvfy_finds_no_error_in_the_dicom_file(exported, dciodvfy, changes):
     for file in exported("dicom", **changes).values():
-        assert verified(require_program, file) == []
+        assert dciodvfy(file, "SpatialRegistration") == []
 
 
 def test_pydicom_reads_the_frames_and_matrices(exported):
@@ -220,17 +191,7 @@ def test_what_is_no_result_is_refused(tmp_path, changes, word):
 
 
 KEYS = st.sampled_from(
-    [
-        "version",
-        "world_from_ct",
-        "verdict",
-        "reasons",
-        "override",
-        "frame_of_reference_uid",
-        "reference_from_world",
-        "views",
-        "inputs",
-    ]
+    "version world_from_ct verdict override frame_of_reference_uid reference_from_world views inputs".split()
 )
 VALUES = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=8),
@@ -245,9 +206,5 @@ VALUES = st.recursive(
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=3))
 def test_any_content_is_a_result_or_refused(tmp_path, changes):
-    try:
-        exported = RegistrationExport.read(write_result(tmp_path / "fuzz", **changes))
-    except InputError as error:
-        assert len(str(error).splitlines()) == 1
-    else:
-        assert exported.poses["world_from_ct"].shape == (4, 4)
+    exported = result_or_refusal(RegistrationExport.read, write_result(tmp_path / "fuzz", **changes))
+    assert exported is None or exported.poses["world_from_ct"].shape == (4, 4)

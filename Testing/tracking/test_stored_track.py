@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,10 +13,10 @@ from tracked import write_track
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.json_reader import JsonObject
-from MultiViewRegistrationLib.io.sequence import FrameFiles, FrameSequence
+from MultiViewRegistrationLib.io.sequence import FrameFiles
 from MultiViewRegistrationLib.sequence.track_files import StoredTrack
 
-COUNT, BLANK = 4, 2
+COUNT, BLANK = 3, 1
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +47,8 @@ def test_its_frames_are_found_again_also_where_both_have_moved(study, tmp_path):
     assert told == {"cases": ["../case/case.json"]}  # nothing of where on this computer
     shutil.copytree(study, tmp_path / "elsewhere")
     files = StoredTrack.read(tmp_path / "elsewhere" / "track").files()
-    assert len(files) == COUNT and files.file(3).views[0].frame == 3
-    assert files.file(3).views[0].image.path.resolve() == tmp_path / "elsewhere" / "case" / "view1.mha"
+    assert len(files) == COUNT and files.file(2).views[0].frame == 2
+    assert files.file(2).views[0].image.path.resolve() == tmp_path / "elsewhere" / "case" / "view1.mha"
 
 
 def test_lists_of_images_and_cases_are_written_and_read(study, tmp_path):
@@ -70,22 +69,13 @@ def test_lists_of_images_and_cases_are_written_and_read(study, tmp_path):
     assert files.written(None) == {"cases": [case.as_posix()] * 2}
 
 
-def test_frames_of_a_sequence_that_has_fewer_views(study):
-    """As in a scene in which an X-ray is skipped."""
-    whole = FrameSequence.of_images(study / "case" / "case.json")
-    one = FrameSequence(replace(whole.first, views=whole.first.views[1:]), whole.files)
-    (frame,) = one.load(1).views
-    assert frame.name == "view2"
-    np.testing.assert_allclose(frame.xray.line_integrals, whole.load(1).views[1].xray.line_integrals)
-
-
 @pytest.mark.parametrize(
     "changes, words",
     [
         ({"sequence": None}, "does not tell where its frames are"),
         ({"sequence": {"cases": ["gone/case.json"]}}, "which is not there, expected the files that were tracked"),
         ({"sequence": {"cases": "case.json"}}, "expected a list of paths"),
-        ({"sequence": {"cases": ["../case/case.json"]}, "frames_in_all": 9}, "is of 9 frames, but its files have 4"),
+        ({"sequence": {"cases": ["../case/case.json"]}, "frames_in_all": 9}, "is of 9 frames, but its files have 3"),
     ],
 )
 def test_frames_that_are_not_there_are_told_in_one_sentence(study, tmp_path, changes, words):
@@ -108,7 +98,7 @@ def test_frames_that_are_not_there_are_told_in_one_sentence(study, tmp_path, cha
 )
 def test_a_frame_that_is_wrong_is_refused(study, tmp_path, changes, words):
     told = json.loads((study / "track" / "track.json").read_text())
-    told["frames"][1].update(changes)
+    told["frames"][0].update(changes)
     (tmp_path / "track.json").write_text(json.dumps(told))
     with pytest.raises(InputError, match=words):
         StoredTrack.read(tmp_path)

@@ -345,7 +345,8 @@ class CauseSearch:
 
     def _other_level(self, here: Descent) -> Iterator[Cause]:
         """A pose shifted along the CT's long axis, by about a vertebra, that fits as well."""
-        registration, minima = self._registration(self._views), []
+        registration = self._registration(self._views)
+        minima: list[Descent] = []
         for mm in LEVELS_MM:
             starts = [DescentStart(_shifted(self._pose, side * mm)) for side in (1, -1)]
             minima = cluster_minima(minima, registration.descend(1, starts), self.anatomy.centroid)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,6 +40,15 @@ OUTLIER_NCC_DROP = 0.3
 RESOLUTION_MM = 0.2
 #: A pose that moves less with wider windows is not refined again.
 MOVED_MM = 0.5
+
+
+class Tile(NamedTuple):
+    """A square of an X-ray, in pixels, and by how much it differs more than noise explains: an outlier above 1."""
+
+    row: int
+    column: int
+    side: int
+    strength: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,14 +103,13 @@ class ReliabilityFeatures:
     wider_similarity: float
     outlier_fraction: float
 
-    def tiles(self, view: int) -> list[tuple[int, int, int, float]]:
-        """Row, column and side, in pixels, of each compared tile of an X-ray, and how much its local NCC is below what noise explains, in
-        units of OUTLIER_NCC_DROP."""
+    def tiles(self, view: int) -> list[Tile]:
+        """The compared tiles of an X-ray; their strength is how much their local NCC is below what noise explains, in OUTLIER_NCC_DROP."""
         side, split = SIDE * self.pooled, self.split
         left, top = np.array(self.corners[view]) * self.pooled
         strength = (split.explained - split.similarity) / OUTLIER_NCC_DROP
         return [
-            (int(top + split.places[n][1] * side), int(left + split.places[n][0] * side), side, float(strength[n]))
+            Tile(int(top + split.places[n][1] * side), int(left + split.places[n][0] * side), side, float(strength[n]))
             for n in np.flatnonzero((split.views == view) & split.comparable)
         ]
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import optimize, stats
@@ -157,7 +158,8 @@ def calibrated(kind: str = "body", apart_from: str = "") -> Model:
         raise ValueError("prediction.json was fitted to other columns; run Testing/benchmarks/trust_fit.py.")
     content = content[kind]["without"].get(apart_from, content[kind])
     values = {part.name: content[part.name] for part in fields(Model)}
-    return Model(**{name: np.array(value) if isinstance(value, list) else value for name, value in values.items()})
+    arrays: dict[str, Any] = {k: np.array(value) if isinstance(value, list) else value for k, value in values.items()}
+    return Model(**arrays)
 
 
 def percent(share: float) -> str:

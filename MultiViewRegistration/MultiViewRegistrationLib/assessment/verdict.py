@@ -92,7 +92,7 @@ class Assessment:
 
     def to_json(self) -> dict | None:
         """`uncertainty` of a result.json."""
-        if self.least_certain_rotation is None:
+        if self.least_certain_rotation is None or self.prediction is None or self.features is None:
             return None
         degrees, axis = self.least_certain_rotation
         return {
@@ -211,13 +211,13 @@ def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
 
 def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assessment:
     """The assessment with its likely cause. The cause does not say along which beam the error lies, so each view's bound is the whole."""
-    before = assessment.prediction
-    if before is None or cause.gain < CLEARER:
+    before, features, rotation = assessment.prediction, assessment.features, assessment.least_certain_rotation
+    if before is None or features is None or rotation is None or cause.gain < CLEARER:
         return replace(assessment, cause=cause, reasons=[cause.reason, *assessment.reasons])
-    model, at = calibrated(), assessment.features.uncertainty.at(rigid.transform_points(pose, assessment.targets))
+    model, at = calibrated(), features.uncertainty.at(rigid.transform_points(pose, assessment.targets))
     prediction = before.moved(cause.moved_mm).no_less_than(at.mean_mm, at.bound_mm(), len(assessment.splits))
     verdict = decide(prediction, model, measured=False, moved_mm=cause.moved_mm)
-    wider, (degrees, axis) = prediction.upper95_mm / before.upper95_mm, assessment.least_certain_rotation
+    wider, (degrees, axis) = prediction.upper95_mm / before.upper95_mm, rotation
     others = assessment.reasons[len(_risk(before, model, assessment.verdict)) :]
     return replace(
         assessment,

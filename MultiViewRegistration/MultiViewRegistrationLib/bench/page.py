@@ -16,13 +16,8 @@ from .rows import Record, markdown
 from .setting import START_MTRE_MM
 
 CARD, ON_CARD = "card", ", on the card"
-COMMAND = "mvreg bench --device cuda --page docs/benchmarks.md"
-#: Of what another script measures: the row, its command, and the mark on the page that tells that it was done.
-TRACKING = (
-    "tracking of two 512x512 views" + ON_CARD,
-    "python Testing/benchmarks/tracking.py --device cuda --page docs/benchmarks.md",
-    "<!-- tracking-chest-cuda: begin -->",
-)
+NOT_MEASURED = """Not measured yet: on a machine with a card `mvreg bench --device cuda --page docs/benchmarks.md` does it, and
+`python Testing/benchmarks/tracking.py --device cuda --page docs/benchmarks.md` that of tracking."""
 #: How a part begins that another program has put at the end of the page.
 _OTHERS = "<!-- "
 
@@ -89,10 +84,10 @@ and Triton need for themselves.""",
 }
 
 
-def write_page(path: Path, results: Mapping[str, Record], rows_of_card: Sequence[str] = ()) -> None:
+def write_page(path: Path, results: Mapping[str, Record]) -> None:
     """Write the page at `path`, and its figures in the folder of the same name beside it; each file appears whole or not at all.
 
-    What others have put at the end of the page, between marks, stays. rows_of_card: all that can be measured there.
+    What others have put at the end of the page, between marks, stays.
     """
     _, mark, others = (path.read_text(encoding="utf-8") if path.exists() else "").partition(_OTHERS)
     folder = path.with_suffix("")
@@ -100,30 +95,14 @@ def write_page(path: Path, results: Mapping[str, Record], rows_of_card: Sequence
     sections = [_HEAD]
     for part, about in _PARTS.items():
         records = [record for record in results.values() if record.part == part]
-        rows = [row for record in records for row in record.rows]
-        missing = _not_measured(rows_of_card, {row.name for row in rows}, mark + others) if part == CARD else []
-        if not rows and not missing:
+        if not records:
+            sections += [about, NOT_MEASURED] if part == CARD else []
             continue
-        sections += [about, *([_measured(records), markdown(rows)] if rows else []), *missing]
+        sections += [about, _measured(records), markdown([row for record in records for row in record.rows])]
         for name, (shown, svg) in figures(records).items():
             write_atomically(folder / f"{name}.svg", svg)
             sections.append(f"![{shown}]({folder.name}/{name}.svg)")
     write_atomically(path, "\n\n".join(sections) + "\n" + (f"\n{mark}{others}" if mark else ""))
-
-
-def _not_measured(names: Sequence[str], measured: set[str], others: str) -> list[str]:
-    """A list of the rows that are not among those measured, with what measures them. others: what other programs put on the page."""
-    missing = dict.fromkeys(
-        name.partition(", nanodrr ")[0].removesuffix(ON_CARD) + ON_CARD for name in names if name not in measured
-    )
-    parts = []
-    for rows, command in ((missing, COMMAND), ([] if TRACKING[2] in others else [TRACKING[0]], TRACKING[1])):
-        if names and rows:
-            body = "\n".join(f"| {name} | not measured |" for name in rows)
-            parts.append(
-                f"Not measured yet; `{command}` does it, on a machine with a card:\n\n|  |  |\n| --- | --- |\n{body}"
-            )
-    return parts
 
 
 def _measured(records: Sequence[Record]) -> str:

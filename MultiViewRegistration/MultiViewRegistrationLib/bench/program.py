@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ..errors import InputError
@@ -22,40 +22,23 @@ LARGE = (200, 512)
 VERSION = 1
 
 Results = dict[str, Record]
-"""By the job's key, in the order of the page."""
+"""By the part and the first row's name, in the order of the page."""
 
 
-def jobs_on_processor(setting: Setting) -> list[Job]:
-    """Every job of the processor, in the order of the page."""
+def all_jobs(setting: Setting) -> list[Job]:
+    """Every job, in the order of the page; on a device images are rendered in batches, and rows and figures named as those of the card."""
+    if setting.device is None:
+        images, growth, batches = rendering.jobs(setting), "threads", memory.BATCHES
+    else:
+        images, growth = rendering.jobs_in_batches(setting, rendering.BATCHES), "poses"
+        batches = tuple(batch for batch in rendering.BATCHES if batch[0] in LARGE)
     return [
-        *rendering.jobs(setting),
+        *images,
         *registration.jobs(setting),
-        *rendering.growth_jobs(setting),
-        *memory.jobs(setting),
+        *rendering.growth_jobs(setting, growth),
+        *memory.jobs(setting, batches),
         *registration.search_jobs(setting),
     ]
-
-
-def jobs_on_card(setting: Setting) -> list[Job]:
-    """The same on a device, in batches; rows and figures are named as those of the card."""
-    large = [batch for batch in rendering.BATCHES if batch[0] in LARGE]
-    jobs = [
-        *rendering.jobs_in_batches(setting, rendering.BATCHES),
-        *registration.jobs(setting),
-        *rendering.growth_jobs(setting, "poses"),
-        *memory.jobs(setting, large),
-        *registration.search_jobs(setting),
-    ]
-    return [_on_card(job) for job in jobs]
-
-
-def _on_card(job: Job) -> Job:
-    def run(tell: Callable) -> Measured:
-        measured = job.run(tell)
-        rows = [Row(**{**asdict(row), "name": row.name + ON_CARD}) for row in measured.rows]
-        return Measured(rows, {figure + ON_CARD: lines for figure, lines in measured.curves.items()})
-
-    return Job(CARD, tuple(row + ON_CARD for row in job.rows), job.seconds, run, job.part)
 
 
 def chosen(jobs: Sequence[Job], only: str) -> list[Job]:
@@ -64,12 +47,10 @@ def chosen(jobs: Sequence[Job], only: str) -> list[Job]:
     InputError for a word that names none.
     """
     words = [word.strip() for word in only.split(",") if word.strip()]
-    found, parts = [], {name for job in jobs for name in (job.part, job.of)}
+    found = []
     for word in words:
         matching = [
-            job
-            for job in jobs
-            if word in (job.part, job.of) or (word not in parts and any(word in row for row in job.rows))
+            job for job in jobs if (word == job.part if word in PARTS else any(word in row for row in job.rows))
         ]
         if not matching:
             raise InputError(f'--only: found "{word}", expected {", ".join(PARTS)}, or a piece of a row\'s name.')
@@ -83,7 +64,7 @@ def run(
     page: Path | None = None,
     tell: Callable[[float, str], object] = lambda fraction, stage: None,
 ) -> Results:
-    """Measure, and return what was found in this run: the jobs of the card where the setting has a device, all others where it has none.
+    """Measure, and return what was found in this run.
 
     Parameters
     ----------
@@ -95,10 +76,9 @@ def run(
     ------
     InputError where a peer is missing, or `only` names nothing.
     """
-    sides = [jobs_on_processor(setting), jobs_on_card(setting)]
-    jobs = chosen(sides[setting.device is not None], only)
+    jobs = chosen(all_jobs(setting), only)
     store = page and page.with_suffix("") / "results.json"
-    earlier = load(store) if page else {}
+    earlier = load(store) if store else {}
     nanodrr_peer.modules()
     tell(0.0, "preparing")
     warm_up()
@@ -110,15 +90,21 @@ def run(
             tell((done + fraction * job.seconds) / whole, job.rows[0])
 
         share(0.0)
-        measured = job.run(share)
-        found[job.key] = Record(job.part, now(), machine(setting.device), measured.rows, measured.curves)
+        part, measured = job.part, job.run(share)
+        if setting.device is not None:
+            part, measured = CARD, _on_card(measured)
+        key = f"{part}: {measured.rows[0].name if measured.rows else job.rows[0]}"
+        found[key] = Record(part, now(), machine(setting.device), measured.rows, measured.curves)
         done += job.seconds
-        if page:
-            both = {**earlier, **found}
-            results = {each.key: both[each.key] for each in (*sides[0], *sides[1]) if each.key in both}
-            save(store, results)
-            write_page(page, results, [name for each in sides[1] for name in each.rows])
+        if page and store:
+            save(store, earlier | found)
+            write_page(page, earlier | found)
     return found
+
+
+def _on_card(measured: Measured) -> Measured:
+    rows = [replace(row, name=row.name + ON_CARD) for row in measured.rows]
+    return Measured(rows, {figure + ON_CARD: lines for figure, lines in measured.curves.items()})
 
 
 def load(path: Path) -> Results:

@@ -76,23 +76,16 @@ class Job:
 
     Parameters
     ----------
-    part : "render", ..., or "card".
+    part : "render", ...
     rows : names of the rows that it gives.
     seconds : about how long it takes on two cores.
     run : measures; it is called with a function to which it tells the share that is done.
-    of : on a card the part of the processor that it repeats there.
     """
 
     part: str
     rows: tuple[str, ...]
     seconds: float
     run: Callable[[Callable[[float], object]], Measured]
-    of: str = ""
-
-    @property
-    def key(self) -> str:
-        """Names the job among all others."""
-        return f"{self.part}: {self.rows[0]}"
 
 
 @dataclass(frozen=True)

@@ -100,8 +100,11 @@ def about(pivot, T):
 def inverse(T):
     """Inverse poses (..., 4, 4), by transposing the rotation."""
     T = np.asarray(T, float)
-    R_inverse = np.swapaxes(T[..., :3, :3], -1, -2)
-    return from_rotation_translation(R_inverse, -rotate(R_inverse, T[..., :3, 3]))
+    inverted = np.zeros_like(T)
+    inverted[..., :3, :3] = np.swapaxes(T[..., :3, :3], -1, -2)
+    inverted[..., :3, 3] = -np.einsum("...ji,...j->...i", T[..., :3, :3], T[..., :3, 3])
+    inverted[..., 3, 3] = 1
+    return inverted
 
 
 def rotate(T, vectors):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 
@@ -177,7 +177,7 @@ def _read(path: str, *state: int) -> DicomFile:
                     "uncompressed."
                 )
             data.seek(0)
-            header = pydicom.dcmread(data, stop_before_pixels=True, defer_size=MAX_ELEMENT_BYTES)
+            header = pydicom.dcmread(data, stop_before_pixels=True, defer_size=MAX_ELEMENT_BYTES)  # type: ignore[arg-type]
             header.file_meta = meta
             at, length, explicit = _pixels(data, data.tell(), syntax == BIG_ENDIAN)
     except InputError:
@@ -192,7 +192,7 @@ def _read(path: str, *state: int) -> DicomFile:
 
 def _pixels(data: mmap.mmap, at: int, big_endian: bool) -> tuple[int | None, int | None, bool]:
     """Offset and length of the pixels whose element begins at `at`, and whether its value representation is written."""
-    order = "big" if big_endian else "little"
+    order: Literal["big", "little"] = "big" if big_endian else "little"
     start = data[at : at + 12]
     if len(start) < 8 or int.from_bytes(start[:2], order) << 16 | int.from_bytes(start[2:4], order) != PIXEL_DATA:
         return None, None, start[4:6].isalpha()

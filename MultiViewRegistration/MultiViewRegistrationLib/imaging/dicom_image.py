@@ -131,15 +131,15 @@ def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
 
 
 def _plain(file: DicomFile, frame: int, rows: int, columns: int, allocated: int) -> np.ndarray:
-    size, count = rows * columns * allocated // 8, frame_count(file)
+    size, count, first = rows * columns * allocated // 8, frame_count(file), file.pixels_at or 0
     with file.opened() as data:
-        there = len(data) - file.pixels_at
-        if min(there, file.pixels_length or there) < size * count:
+        there = min(len(data) - first, file.pixels_length or len(data))
+        if there < size * count:
             file.refuse(
-                f"ends early: its header claims {size * count} bytes of pixels, but {min(there, file.pixels_length or there)} "
-                "are there, expected a whole file; copy or export it again."
+                f"ends early: its header claims {size * count} bytes of pixels, but {there} are there, expected a whole file; copy "
+                "or export it again."
             )
-        at = file.pixels_at + frame * size
+        at = first + frame * size
         bytes_ = data[at : at + size]
     sign = "i" if file.whole("PixelRepresentation", 0) else "u"
     order = ">" if file.syntax == BIG_ENDIAN else "<"
@@ -179,7 +179,7 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
                 every = pydicom.encaps.generate_pixel_data_frame(data.read(), frame_count(file))
                 encoded = next(itertools.islice(every, frame, None))
             else:
-                encoded = pydicom.encaps.get_frame(data, frame, number_of_frames=frame_count(file))
+                encoded = pydicom.encaps.get_frame(data, frame, number_of_frames=frame_count(file))  # type: ignore[arg-type]
     except Exception:
         file.refuse(
             f"ends early, or frame {frame} is damaged, expected all of the frames that its header claims; copy or export it "
@@ -203,7 +203,7 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
     one.PixelRepresentation, one.NumberOfFrames = file.whole("PixelRepresentation", 0), 1
     one.SOPClassUID, one.SOPInstanceUID = pydicom.uid.SecondaryCaptureImageStorage, pydicom.uid.generate_uid()
     one.file_meta = pydicom.dataset.FileMetaDataset()
-    one.file_meta.TransferSyntaxUID = file.syntax
+    one.file_meta.TransferSyntaxUID = uid
     one.PixelData = pydicom.encaps.encapsulate([encoded])
     one["PixelData"].VR, one["PixelData"].is_undefined_length = "OB", True
     with tempfile.TemporaryDirectory() as folder:

@@ -86,10 +86,12 @@ def _clearest_border(density: np.ndarray, known: np.ndarray) -> _Border | None:
     known: bool (rows, columns), the field as far as it is known; beyond it, `density` repeats its rim.
     """
     thresholds = np.linspace(density.min(), density.max(), THRESHOLDS + 2)[1:-1]
-    found = [_border_above(density, threshold, known, painted=False) for threshold in thresholds]
     nearly_air = thresholds[:6]
-    found += [_border_above(-density, -threshold, known, painted=True) for threshold in nearly_air]
-    found = [border for border in found if border is not None]
+    borders = [
+        *(_border_above(density, threshold, known, painted=False) for threshold in thresholds),
+        *(_border_above(-density, -threshold, known, painted=True) for threshold in nearly_air),
+    ]
+    found = [border for border in borders if border is not None]
     best = max((border.score for border in found), default=0)
     clear = [border for border in found if border.score > 0.85 * best]
     return min(clear, key=lambda border: border.area, default=None)

@@ -213,17 +213,18 @@ def _several(path: Path) -> InputError:
 
 def _nifti_files(path: Path) -> tuple[Path, ...]:
     """A NIfTI or Analyze image: header and voxels of one name, which the reader finds by that. InputError where one is elsewhere."""
-    head, suffix = _beginning(path), PAIR.search(path.name)[1].lower()
-    if (
-        suffix == "nii" and head[:4] in NIFTI and (head[344:347] == b"n+1" or head[4:7] == b"n+2")
-    ):  # it has its voxels itself
+    head, name = _beginning(path), path.name.lower().removesuffix(".gz")
+    whole = head[:4] in NIFTI and (head[344:347] == b"n+1" or head[4:7] == b"n+2")
+    if name.endswith(".nii") and whole:  # it has its voxels itself
         return (path,)
     stem = PAIR.sub("", path.name).lower()
     others = [
         file for file in path.parent.iterdir() if PAIR.search(file.name) and PAIR.sub("", file.name).lower() == stem
     ]
     for file in others:
-        if (file.name != path.name or suffix == "img") and not file.resolve().is_relative_to(path.parent.resolve()):
+        if (file.name != path.name or name.endswith(".img")) and not file.resolve().is_relative_to(
+            path.parent.resolve()
+        ):
             raise InputError(
                 f"{path}: {file.name}, which belongs to it, is a link to a file outside their folder, which is not read; put "
                 "the file itself there."
@@ -278,11 +279,10 @@ def check_room(path: str | os.PathLike, what: str, needed: int) -> None:
 
 def free_bytes() -> int | None:
     """Bytes that can be taken without swapping, as far as the system tells: on a Mac all that there are; None where unknown."""
-    found = []
-    with suppress(OSError, AttributeError, ValueError, TypeError):
-        found.append(
-            1024 * int(re.search(r"MemAvailable:\s*(\d+)", Path("/proc/meminfo").read_text(encoding="utf-8"))[1])
-        )
+    found: list[int] = []
+    with suppress(OSError):
+        available = re.search(r"MemAvailable:\s*(\d+)", Path("/proc/meminfo").read_text(encoding="utf-8"))
+        found += [1024 * int(available[1])] if available else []
     with suppress(OSError, ValueError):  # "max" without a limit
         found.append(int(LIMIT.read_text(encoding="utf-8")))
     if not found and os.name == "nt":
@@ -296,5 +296,5 @@ def free_bytes() -> int | None:
 def _of_windows() -> int:
     """ullAvailPhys of GlobalMemoryStatusEx."""
     status = (ctypes.c_ulonglong * 8)(64)  # dwLength and dwMemoryLoad share the first
-    ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+    ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # type: ignore[attr-defined]
     return status[2]

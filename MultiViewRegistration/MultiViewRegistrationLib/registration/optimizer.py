@@ -141,7 +141,7 @@ def descend(
 
     def advance(number: int, evaluation: TrialEvaluation | None) -> EvaluationPoint | None:
         try:
-            return descents[number].send(evaluation)
+            return next(descents[number]) if evaluation is None else descents[number].send(evaluation)
         except StopIteration as end:
             ends[number] = end.value
             return None
@@ -151,14 +151,16 @@ def descend(
         while point is not None:
             point = advance(number, objectives[number].evaluate(point))
 
+    if len(starts) == 1:
+        run(0)
+        return ends
     if objective.evaluate_together is None:
         threads.run([partial(run, number) for number in range(len(descents))])
         return ends
-    points = {number: advance(number, None) for number in range(len(descents))}
-    while points:
+    following = {number: advance(number, None) for number in range(len(descents))}
+    while points := {number: point for number, point in following.items() if point is not None}:
         evaluations = objective.evaluate_together([objectives[number] for number in points], list(points.values()))
         following = {number: advance(number, one) for number, one in zip(points, evaluations, strict=True)}
-        points = {number: point for number, point in following.items() if point is not None}
     return ends
 
 

@@ -207,23 +207,22 @@ class RegistrationPipeline:
 
         with_start: whether the pose in the middle is refined, too; then a body that looks unlike an X-ray is looked for farther about it.
         """
-        minima = self._search_two_levels(reach, budget, with_start=with_start)
-        unlike = not (minima and minima[0].fit.min_similarity >= schedule.MIN_PLAUSIBLE_NCC)
-        if with_start and unlike and not self.anatomy.structure:
-            farther = schedule.FALLBACK_RANGE
-            more = self._search_two_levels(farther, schedule.search_budget(farther, structure=False))
-            minima = self.merge(minima, more)
+        ranges = [(reach, budget)]
+        if with_start and not self.anatomy.structure:
+            ranges.append((schedule.FALLBACK_RANGE, schedule.search_budget(schedule.FALLBACK_RANGE, structure=False)))
+        minima: list[Descent] = []
+        for number, (about, effort) in enumerate(ranges):
+            first = number == 0
+            if minima and minima[0].fit.min_similarity >= schedule.MIN_PLAUSIBLE_NCC:
+                break
+            coarse, converged = self.search(0, self._centre, about, effort, with_start=with_start and first)
+            if first:
+                self.trace(0, coarse)
+            found = self.descend(1, self.keep(coarse, *schedule.KEEP_AFTER_COARSEST))
+            if not (converged and is_plausible(found)):
+                found = self.search_second_level(found, self._centre, about, with_start=with_start and first)
+            minima = found if first else self.merge(minima, found)
         return self.refine_to_finest(minima, [self._centre] if with_start else [])
-
-    def _search_two_levels(self, reach: Range, budget: SearchBudget, *, with_start: bool = False) -> list[Descent]:
-        """The second level's answers within a range."""
-        coarse, converged = self.search(0, self._centre, reach, budget, with_start=with_start)
-        if not self._traces:
-            self.trace(0, coarse)
-        minima = self.descend(1, self.keep(coarse, *schedule.KEEP_AFTER_COARSEST))
-        if not (converged and is_plausible(minima)):
-            minima = self.search_second_level(minima, self._centre, reach, with_start=with_start)
-        return minima
 
     def refine_to_finest(self, minima: list[Descent], near: Sequence[np.ndarray] = ()) -> Refinement | None:
         """The best of the second level's answers, refined on. Others go along as long as they are nearly as good.

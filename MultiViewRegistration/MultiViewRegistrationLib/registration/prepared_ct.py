@@ -218,7 +218,7 @@ class PreparedCT:
 
     def _with_background(self, views: list[View], level: ResolutionLevel) -> tuple[list[View], list[np.ndarray] | None]:
         """Views without the rays in which the rest of the CT has a false value, and what it adds to each DRR; None where it is left out."""
-        if self.world_from_background is None:
+        if self.world_from_background is None or self.full_ct is None:
             return views, None
         whole, part = self.full_ct.projector(level.volume), self.projector(level.volume)
         left, rest = [], []

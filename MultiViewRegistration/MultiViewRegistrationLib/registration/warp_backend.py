@@ -81,7 +81,9 @@ class WarpObjective(Objective):
         return self.evaluate_together([self], [point])[0]
 
     @staticmethod
-    def evaluate_together(objectives: list[WarpObjective], points: list[EvaluationPoint]) -> list[TrialEvaluation]:
+    def evaluate_together(  # type: ignore[override]
+        objectives: list[WarpObjective], points: list[EvaluationPoint]
+    ) -> list[TrialEvaluation]:
         """See `Objective.evaluate_together`; they differ in their pivots alone."""
         return _in_smaller_batches(
             _evaluate_batch, list(zip(objectives, points, strict=True)), objectives[0]._images.buffers
@@ -313,9 +315,9 @@ def _evaluate_batch(pairs: list[tuple[WarpObjective, EvaluationPoint]]) -> list[
     """One batch."""
     images, derivatives = pairs[0][0]._images, 9 if pairs[0][1].intrinsics else 6
     cameras = [point.cameras or images._given for _, point in pairs]
-    kept = [own._kept for own, _ in pairs]
+    kept = [own._kept for own, _ in pairs if own._kept is not None]
     before = None
-    if all(mask is not None for mask in kept):
+    if len(kept) == len(pairs):
         before = images.buffers.empty("kept", len(kept), *kept[0].shape)
         torch.stack(kept, out=before)
     rendered = images.rendered(

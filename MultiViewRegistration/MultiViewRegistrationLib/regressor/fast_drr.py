@@ -12,6 +12,7 @@ there is a stack of slices across each of the three axes, and an image takes the
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -227,10 +228,11 @@ class Bases:
         return -np.polyfit(inwards, np.stack(centroids, axis=1), 1)[0]
 
 
-def _layers(mu: np.ndarray):
-    yield np.minimum(mu, np.float32(KNOTS[0]))
-    yield np.clip(mu, *np.float32(KNOTS)) - np.float32(KNOTS[0])
-    yield np.maximum(mu, np.float32(KNOTS[1])) - np.float32(KNOTS[1])
+def _layers(mu: np.ndarray) -> Iterator[np.ndarray]:
+    low, high = np.array(KNOTS, np.float32)
+    yield np.minimum(mu, low)
+    yield np.clip(mu, low, high) - low
+    yield np.maximum(mu, high) - high
 
 
 def varied(bases: Bases, cut: np.ndarray, rng: np.random.Generator, *, structure: bool) -> Bases:
@@ -323,9 +325,8 @@ class Stacks(NamedTuple):
 
 def _stack(bases: Bases, axis: int, factor: int) -> tuple[Grid, np.ndarray]:
     """Slices across an axis, each of `factor` layers of voxels: the slowest axis of the grid, the others in rising order."""
-    factors = [1, 1, 1]
-    factors[axis] = factor
-    layers = [Volume(values, bases.ct_from_index).pooled(tuple(factors)) for values in bases.values]
+    factors = [(factor, 1, 1), (1, factor, 1), (1, 1, factor)][axis]
+    layers = [Volume(values, bases.ct_from_index).pooled(factors) for values in bases.values]
     order = [a for a in range(3) if a != axis] + [axis]
     words, steps = pack(np.stack([layer.values for layer in layers]))
     words = np.ascontiguousarray(words.transpose([2 - a for a in reversed(order)]))

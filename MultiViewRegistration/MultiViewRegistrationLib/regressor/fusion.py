@@ -74,8 +74,9 @@ class LandmarkVotes:
 
     def at(self, poses: np.ndarray) -> NormalEquations:
         pixels, by_motion = self._projected(poses)
-        scales = np.float32(self.scales)
-        off = np.float32(self.positions) - np.float32(np.moveaxis(pixels, -1, 1))[..., None]  # (S, 2, K, observers)
+        scales = self.scales.astype(np.float32)
+        pixels = np.moveaxis(pixels, -1, 1).astype(np.float32)
+        off = self.positions.astype(np.float32) - pixels[..., None]  # (S, 2, K, observers)
         distance = np.sqrt(off[:, 0] ** 2 + off[:, 1] ** 2)
         weight = 1 / (scales * np.maximum(distance, np.float32(NEAR) * scales))
         pull = np.moveaxis((weight[:, None] * off).sum(axis=-1), 1, -1).reshape(len(poses), 1, -1)
@@ -285,7 +286,7 @@ def descend(
 
 
 def _summed(views: Sequence[Evidence], poses: np.ndarray) -> NormalEquations:
-    cost, matrix, right = (sum(parts) for parts in zip(*(view.at(poses) for view in views), strict=True))
+    cost, matrix, right = (np.sum(parts, axis=0) for parts in zip(*(view.at(poses) for view in views), strict=True))
     return NormalEquations(cost, matrix + np.diag(MAX_SD**-2.0), right)
 
 

@@ -6,12 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import InputError, warn
-from ..imaging.ct import CT
 from ..imaging.view import SharedUnknowns, View
 from ..io.case import Case
 from ..published.methods import RefinementMethod
@@ -21,23 +19,12 @@ from ..registration.prepared_ct import PreparedCT
 from ..registration.schedule import CAPTURE_RADIUS_MM, MAX_EXPECTED_MM, Range
 from ..registration.starts import Start, refine_along_least_certain_axis, refine_from
 from ..rendering.devices import CPU
+from . import learning
 from .fusion import Candidate
+from .learning import Regressor
 
 #: Of a model that expects to be farther off the X-rays are asked, too, before anything begins.
 DOUBT_MM = 2 * CAPTURE_RADIUS_MM
-
-
-class Regressor(Protocol):
-    """What a registration needs of a regressor, see `model.RegressorModel`."""
-
-    card: Any
-    folder: Path | None
-
-    def candidates(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> list[Candidate]: ...
-
-    def reach(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> tuple[np.ndarray, float, float]: ...
-
-    def check_ct(self, ct: CT) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -107,18 +94,11 @@ class RegressorInitialisation:
         world_from_ct: np.ndarray | None,
         shared: SharedUnknowns = CALIBRATED,
         *,
-        trained: bool = False,
         centre: np.ndarray | None = None,
         reach: Range | None = None,
         seed: int = 0,
     ) -> None:
-        self._model, self._anatomy, self._nominal, self._shared, self._trained = (
-            model,
-            anatomy,
-            world_from_ct,
-            shared,
-            trained,
-        )
+        self._model, self._anatomy, self._nominal, self._shared = model, anatomy, world_from_ct, shared
         self._centre, self._reach, self._seed = centre, reach, seed
         self.seconds = 0.0
         """That the model took."""
@@ -139,12 +119,13 @@ class RegressorInitialisation:
                 raise missing_pose_error(method)
             return method.run(anatomy, views, candidates[0].world_from_ct, progress, self._shared)
         if not candidates:
+            assert self._centre is not None and self._reach is not None
             return refine_anywhere(anatomy, views, self._centre, self._reach, progress, self._shared, seed=self._seed)
         starts = [Start(candidate.world_from_ct, candidate.expected_mm()) for candidate in candidates]
         centre, reach = self._centre, self._reach
-        if reach is None and starts[0].expected_mm > MAX_EXPECTED_MM:
-            centre, *far = self._model.reach(views, self._nominal)
-            reach = Range(*far)
+        if self._model and reach is None and starts[0].expected_mm > MAX_EXPECTED_MM:
+            centre, degrees, mm = self._model.reach(views, self._nominal)
+            reach = Range(degrees, mm)
         return refine_from(anatomy, views, starts, progress, self._shared, centre=centre, reach=reach, seed=self._seed)
 
     def report(self, refinement: Refinement, method: RefinementMethod) -> RegressorReport:
@@ -159,13 +140,11 @@ class RegressorInitialisation:
             for candidate in self.candidates
         ]
         selected = refinement.selected_start if method.name == "joint" else 0
-        model = self._model
-        of = (
-            (None, None, None)
-            if model is None
-            else (Path(model.folder or "").name, float(model.card.minutes), model.card.device)
-        )
-        return RegressorReport(*of, self._trained, said, "search" if selected is None else said[selected].views)
+        begun = "search" if selected is None else said[selected].views
+        if self._model is None:
+            return RegressorReport(None, None, None, False, said, begun)
+        card, name = self._model.card, Path(self._model.folder or "").name
+        return RegressorReport(name, float(card.minutes), card.device, False, said, begun)
 
     def _ask(self, views: list[View]) -> list[Candidate]:
         if self._model is None:
@@ -201,11 +180,9 @@ def model_for(case: Case, start: str, model: str | Path | Regressor | None) -> R
     """The regressor that a start uses, see `learning.find_model`; None where there is none. What needs none needs no PyTorch, either."""
     if start not in ("regressor", "auto"):
         return None
-    from .learning import find_model, missing_packages
-
-    if start == "auto" and model is None and missing_packages():
+    if start == "auto" and model is None and learning.missing_packages():
         return None
-    return find_model(case, model)
+    return learning.find_model(case, model)
 
 
 def of_views(candidate: Candidate, views: Sequence[View]) -> str:

@@ -7,19 +7,22 @@ result = register(case, start="regressor", model=model)
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ..errors import InputError
 from ..figures import learning_curves
+from ..imaging.ct import CT
+from ..imaging.view import View
 from ..io.case import Case
 from ..io.files import write_atomically
 from ..registration.prepared_ct import PreparedCT
 from ..registration.schedule import default_pose_at_isocentre
+from .fusion import Candidate
 from .model_store import ct_sha256, models_of, new_folder
 from .poses import PoseRange
 
@@ -27,6 +30,19 @@ if TYPE_CHECKING:
     from .model import RegressorModel
 
 CURVES = "curves.svg"
+
+
+class Regressor(Protocol):
+    """What a registration needs of a regressor, see `model.RegressorModel`."""
+
+    card: Any
+    folder: Path | None
+
+    def candidates(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> list[Candidate]: ...
+
+    def reach(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> tuple[np.ndarray, float, float]: ...
+
+    def check_ct(self, ct: CT) -> None: ...
 
 
 def train(
@@ -87,8 +103,18 @@ def train(
     else:
         pose = nominal_pose(case, anatomy)
         poses = PoseRange.of_case(cameras, pose, anatomy.centroid, corners, case.search, case.training)
-        how = {"minutes": minutes, "network": network, "loss": loss, "seed": seed, "device": device}
-        training = Training.begin(case.ct, list(cameras.values()), poses, corners, folder, **how)
+        training = Training.begin(
+            case.ct,
+            list(cameras.values()),
+            poses,
+            corners,
+            folder,
+            minutes=minutes,
+            network=network,
+            loss=loss,
+            seed=seed,
+            device=device,
+        )
     try:
         return training.run(progress)
     finally:
@@ -96,7 +122,7 @@ def train(
             write_atomically(training.folder / CURVES, learning_curves(training.card.losses, training.card.validation))
 
 
-def find_model(case: Case, model: RegressorModel | str | Path | None = None) -> RegressorModel | None:
+def find_model(case: Case, model: Regressor | str | Path | None = None) -> Regressor | None:
     """The model to use for a case: the one given, or the newest one of its CT in the store that fits its views; None where there is none.
 
     InputError where the one given is of another CT, or cannot be loaded.
@@ -105,9 +131,9 @@ def find_model(case: Case, model: RegressorModel | str | Path | None = None) -> 
     from .model import load_model
 
     if model is not None:
-        model = load_model(model) if isinstance(model, (str, Path)) else model
-        model.check_ct(case.ct)
-        return model
+        named: Regressor = load_model(model) if isinstance(model, (str, Path)) else model
+        named.check_ct(case.ct)
+        return named
     for stored in models_of(ct_sha256(case.ct)):
         if stored.finished:
             try:

@@ -102,18 +102,17 @@ class PoseAndImageLoss:
         found = {}
         for prefix, of in pairs.items():
             if of and prefix + "pose" in self._weights:
-                found[prefix + "pose"] = sum(
-                    pose_loss(poses[:, a, b], true[:, a], self._radius_mm[a]) for a, b in of
-                ) / len(of)
-            if of and prefix + "image" in self._weights:
-                found[prefix + "image"] = sum(
-                    image_loss(xrays[:, a], self.drr(a, poses[:, a, b])) for a, b in of
-                ) / len(of)
+                each = [pose_loss(poses[:, a, b], true[:, a], self._radius_mm[a]) for a, b in of]
+                found[prefix + "pose"] = torch.stack(each).mean(0)
+            if of and prefix + "image" in self._weights and xrays is not None:
+                each = [image_loss(xrays[:, a], self.drr(a, poses[:, a, b])) for a, b in of]
+                found[prefix + "image"] = torch.stack(each).mean(0)
         return found
 
     def __call__(self, predicted: Tensor, true: Tensor, xrays: Tensor | None = None) -> Tensor:
         """(n,): the weighted sum of `terms`."""
-        return sum(self._weights[name] * term for name, term in self.terms(predicted, true, xrays).items())
+        terms = self.terms(predicted, true, xrays)
+        return torch.stack([self._weights[name] * term for name, term in terms.items()]).sum(0)
 
     def drr(self, view: int, camera_from_ct: Tensor) -> Tensor:
         """(n, rows, columns) of a view, by its number, at camera_from_ct (n, 4, 4)."""
@@ -206,14 +205,14 @@ def make_loss(
         Predictions are compared with the image at the true pose as a DRR shows it: what was drawn at random for the network's image no
         prediction can show.
         """
-        predicted, _ = _predicted(network, images)
+        predicted, view = _predicted(network, images)
         poses = predicted.camera_from_ct.unflatten(0, images.shape[:2])
         if not torch.isfinite(poses).all():
             return poses.sum()
         with torch.no_grad():
             xrays = torch.stack([losses.drr(n, camera_from_ct[:, n]) for n in range(len(cameras))], dim=1)
         fixed = predicted._replace(camera_from_ct=predicted.camera_from_ct.detach())
-        scales = network.loss(fixed, camera_from_ct.flatten(0, 1), None)
+        scales = network.loss(fixed, camera_from_ct.flatten(0, 1), view)
         return losses(poses, camera_from_ct, xrays).mean() + scales.mean()
 
     return published

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from ..geometry.camera import Camera
 from ..imaging.ct import CT
 from ..imaging.view import View
 from ..rendering import threads
-from .fusion import Candidate, Evidence, fuse, geometry_covariance
+from .fusion import Candidate, fuse, geometry_covariance
 from .model_store import Card, ct_sha256, load_checkpoint
 from .network import LANDMARKS, Augmentation, Network, make_network
 from .poses import PoseRange
@@ -30,7 +31,7 @@ class RegressorModel:
     folder: where it was loaded from or saved to.
     """
 
-    def __init__(self, card: Card, network: Network, folder: Path) -> None:
+    def __init__(self, card: Card, network: Network, folder: Path | None) -> None:
         self.card, self.network, self.folder = card, network, folder
         self._cameras, self._poses, self._centroid = cameras_of(card), poses_of(card), np.array(card.centroid)
 
@@ -69,8 +70,8 @@ class RegressorModel:
 
     def _predict(
         self, views: Sequence[View], trained: Sequence[int], augmentations: Sequence[Augmentation]
-    ) -> list[list[Evidence]]:
-        """What the network says of each X-ray, by augmentation.   trained: which view of the training each is."""
+    ) -> list[list[Any]]:
+        """The evidence of each X-ray, by augmentation.   trained: which view of the training each is."""
         shown = [
             (view, n, augmentation) for view, n in zip(views, trained, strict=True) for augmentation in augmentations
         ]
@@ -155,7 +156,9 @@ def load_model(folder: str | Path) -> RegressorModel:
     card, tensors = load_checkpoint(folder)
     if not card.validation:
         raise InputError(f"{folder}: the training was stopped before it had learnt anything; resume it.")
-    centroid, landmarks = np.array(card.centroid), np.zeros((LANDMARKS, 3))
-    network = make_network(card.network, cameras_of(card), np.array(card.world_from_ct), centroid, landmarks)
+    poses = poses_of(card)
+    network = make_network(
+        card.network, cameras_of(card), poses.world_from_ct, poses.centroid, np.zeros((LANDMARKS, 3))
+    )
     load_weights(network, tensors, folder)
     return RegressorModel(card, network.eval(), folder)

@@ -9,13 +9,14 @@ the old one, and the card that names it replaces the old card last: whatever hap
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,106 @@ if TYPE_CHECKING:
 
 #: Characters of a CT's hash that name its folder; grids that differ by less, in mm, are one.
 _CHARACTERS, _SAME_MM = 16, 1e-3
+
+
+FORMAT = "MultiViewRegistration regressor"
+VERSION = 1
+CARD, SUFFIX = "card.json", ".safetensors"
+#: So near, a refinement is expected to get from there to the answer.
+NEAR_MM = 25.0
+#: No card, and no file of weights, is larger.
+MAX_CARD_BYTES, MAX_WEIGHT_BYTES = 1 << 20, 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """All that is known of a model but its weights. Nothing in it names a patient.
+
+    ct_sha256: of the CT it is for, see `ct_sha256`.
+    cameras: of the images it was trained on, one a view: intrinsics (3, 3), camera_from_world (4, 4) and size, as in case.json.
+    world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.   half_widths: by the names of `poses.AXES`, the poses about it.
+    poses: how they are drawn: "range", evenly within the half-widths, the only way.   network, loss, seed: see `learning.train`.
+    device: where it was trained: "cpu", or a CUDA device.
+    minutes: asked for, which became `steps`, once.   every: steps from one validation to the next.
+    hardness: of the images, which grows with the steps, see `training.hardness_of`.
+    done: steps so far.   seconds: that took.
+    shortened: (step, progress) from which the rest of the training was hurried, as the error had stopped falling; None if it had not.
+    losses: [step, mean loss since the last], about a hundred.
+    validation: [step, seconds, error of all views together, of each view alone, ...], geometric means of the mTRE in mm at the
+        landmarks, of random images.
+    expected: 50th, 95th percentile of the fused error, and the share within NEAR_MM, at the last validation.
+    fault: why training stopped before its end, where it did for a reason of its own; "" otherwise.
+    weights, weights_sha256: the file of the weights, "" if there are none yet.   versions: of the program and of PyTorch.
+    """
+
+    ct_sha256: str
+    cameras: list
+    world_from_ct: list
+    centroid: list
+    half_widths: dict
+    network: str
+    loss: str
+    seed: int
+    minutes: float
+    steps: int
+    every: int
+    created: str
+    versions: dict
+    poses: str = "range"
+    device: str = "cpu"
+    hardness: float = 0.0
+    done: int = 0
+    seconds: float = 0.0
+    shortened: list | None = None
+    losses: Sequence[list] = ()
+    validation: Sequence[list] = ()
+    expected: Sequence[float] = ()
+    fault: str = ""
+    weights: str = ""
+    weights_sha256: str = ""
+
+    @property
+    def validated(self) -> bool:
+        """Whether it is known how well the network does after the steps so far; before the first there is nothing to know."""
+        return self.done == (self.validation[-1][0] if self.validation else 0)
+
+    @property
+    def finished(self) -> bool:
+        return self.validated and (self.done >= self.steps or bool(self.fault))
+
+    @property
+    def error_mm(self) -> float | None:
+        """The error of all views together at the last validation, see `validation`; None before the first."""
+        return self.validation[-1][2] if self.validation else None
+
+    def to_json(self) -> str:
+        return json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}, indent=1)
+
+    @classmethod
+    def read(cls, folder: Path) -> Card:
+        """The card of a model's folder. InputError for one that is missing, damaged, or of another format."""
+        path = Path(folder) / CARD
+        try:
+            with path.open("rb") as stream:
+                text = stream.read(MAX_CARD_BYTES + 1)
+            content = json.loads(text)
+        except FileNotFoundError:
+            raise InputError(
+                f"{folder}: found no {CARD}, expected the folder of a trained model; train one with mvreg train."
+            ) from None
+        except (ValueError, NotADirectoryError):
+            raise InputError(f"{path}: is damaged, expected the card of a trained model; train it anew.") from None
+        if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+            raise InputError(f"{path}: is no card of a trained model; choose the folder of one.")
+        if content.pop("version", None) != VERSION:
+            raise InputError(f"{path}: was written by another version of this program; train the model anew.")
+        try:
+            card = cls(**content)
+        except TypeError:
+            raise InputError(f"{path}: was changed or damaged; train the model anew.") from None
+        if Path(card.weights).name != card.weights:
+            raise InputError(f'{path}: "weights" is no file beside it; train the model anew.')
+        return card
 
 
 @dataclass(frozen=True)
@@ -85,9 +186,9 @@ def new_folder(ct_sha256: str) -> Path:
     """A folder for a new model of a CT; not made yet."""
     parent = data_folder() / "models" / ct_sha256[:_CHARACTERS]
     name = now = datetime.now().strftime("%Y-%m-%d-%H%M%S")
-    number = 1
-    while (parent / name).exists():
-        number += 1
+    for number in itertools.count(2):
+        if not (parent / name).exists():
+            break
         name = f"{now}-{number}"
     return parent / name
 
@@ -109,154 +210,9 @@ def _models(parent: Path) -> list[StoredModel]:
     found = []
     for folder in parent.glob("*/"):
         with suppress(InputError, OSError):
-            found.append(
-                StoredModel(
-                    folder, Card.read(folder), sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-                )
-            )
+            size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+            found.append(StoredModel(folder, Card.read(folder), size))
     return sorted(found, key=lambda stored: (stored.card.created, stored.name), reverse=True)
-
-
-FORMAT = "MultiViewRegistration regressor"
-VERSION = 1
-CARD, SUFFIX = "card.json", ".safetensors"
-#: So near, a refinement is expected to get from there to the answer.
-NEAR_MM = 25.0
-#: No card, and no file of weights, is larger.
-MAX_CARD_BYTES, MAX_WEIGHT_BYTES = 1 << 20, 1 << 30
-
-
-@dataclass(frozen=True, kw_only=True)
-class Card:
-    """All that is known of a model but its weights. Nothing in it names a patient.
-
-    ct_sha256: of the CT it is for, see `ct_sha256`.
-    cameras: of the images it was trained on, one a view: intrinsics (3, 3), camera_from_world (4, 4) and size, as in case.json.
-    world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.   half_widths: by the names of `poses.AXES`, the poses about it.
-    poses: how they are drawn: "range", evenly within the half-widths, the only way.   network, loss, seed: see `learning.train`.
-    device: where it was trained: "cpu", or a CUDA device.
-    minutes: asked for, which became `steps`, once.   every: steps from one validation to the next.
-    hardness: of the images, which grows with the steps, see `training.hardness_of`.
-    done: steps so far.   seconds: that took.
-    shortened: (step, progress) from which the rest of the training was hurried, as the error had stopped falling; None if it had not.
-    losses: [step, mean loss since the last], about a hundred.
-    validation: [step, seconds, error of all views together, of each view alone, ...], geometric means of the mTRE in mm at the
-        landmarks, of random images.
-    expected: 50th, 95th percentile of the fused error, and the share within NEAR_MM, at the last validation.
-    fault: why training stopped before its end, where it did for a reason of its own; "" otherwise.
-    weights, weights_sha256: the file of the weights, "" if there are none yet.   versions: of the program and of PyTorch.
-    """
-
-    ct_sha256: str
-    cameras: list
-    world_from_ct: list
-    centroid: list
-    half_widths: dict
-    network: str
-    loss: str
-    seed: int
-    minutes: float
-    steps: int
-    every: int
-    created: str
-    versions: dict
-    poses: str = "range"
-    device: str = "cpu"
-    hardness: float = 0.0
-    done: int = 0
-    seconds: float = 0.0
-    shortened: list | None = None
-    losses: list = ()
-    validation: list = ()
-    expected: list = ()
-    fault: str = ""
-    weights: str = ""
-    weights_sha256: str = ""
-
-    @property
-    def validated(self) -> bool:
-        """Whether it is known how well the network does after the steps so far; before the first there is nothing to know."""
-        return self.done == (self.validation[-1][0] if self.validation else 0)
-
-    @property
-    def finished(self) -> bool:
-        return self.validated and (self.done >= self.steps or bool(self.fault))
-
-    @property
-    def error_mm(self) -> float | None:
-        """The error of all views together at the last validation, see `validation`; None before the first."""
-        return self.validation[-1][2] if self.validation else None
-
-    def to_json(self) -> str:
-        return json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}, indent=1)
-
-    @classmethod
-    def read(cls, folder: Path) -> Card:
-        """The card of a model's folder. InputError for one that is missing, damaged, or of another format."""
-        path = Path(folder) / CARD
-        try:
-            with path.open("rb") as stream:
-                text = stream.read(MAX_CARD_BYTES + 1)
-            content = json.loads(text)
-        except FileNotFoundError:
-            raise InputError(
-                f"{folder}: found no {CARD}, expected the folder of a trained model; train one with mvreg train."
-            ) from None
-        except (ValueError, NotADirectoryError):
-            raise InputError(f"{path}: is damaged, expected the card of a trained model; train it anew.") from None
-        if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-            raise InputError(f"{path}: is no card of a trained model; choose the folder of one.")
-        if content.pop("version", None) != VERSION:
-            raise InputError(f"{path}: was written by another version of this program; train the model anew.")
-        wrong = _fault(content)
-        if wrong:
-            raise InputError(f"{path}: {wrong}, so it was changed or damaged; train the model anew.")
-        return cls(**content)
-
-
-def _fault(content: dict) -> str:
-    """What is wrong with a card's content, in words; "" if nothing is."""
-    kinds = {
-        "str": str,
-        "int": int,
-        "float": (int, float),
-        "list": list,
-        "dict": dict,
-        "list | None": (list, type(None)),
-    }
-    known = {field.name: kinds[field.type] for field in fields(Card)}
-    wrong = [name for name in content.keys() | known if not isinstance(content.get(name, ...), known.get(name, ()))]
-    if wrong:
-        return f'"{min(wrong)}" is missing, not known, or of another kind'
-    arrays = [
-        (content["world_from_ct"], (4, 4)),
-        (content["centroid"], (3,)),
-        (list(content["half_widths"].values()), (6,)),
-        ([content[name] for name in ("minutes", "seconds", "hardness")], (3,)),
-    ]
-    for camera in content["cameras"]:
-        values = camera if isinstance(camera, dict) else {}
-        arrays += [
-            (values.get("intrinsics"), (3, 3)),
-            (values.get("camera_from_world"), (4, 4)),
-            (values.get("size"), (2,)),
-        ]
-    curves = content["losses"] + content["validation"]
-    arrays += [(row, (len(row) if isinstance(row, list) else 0,)) for row in curves]
-    if not content["cameras"] or not all(_is_array(values, shape) for values, shape in arrays):
-        return "a matrix, a camera or a learning curve is not as it was written"
-    if Path(content["weights"]).name != content["weights"]:
-        return '"weights" is no file beside it'
-    return ""
-
-
-def _is_array(values: object, shape: tuple[int, ...]) -> bool:
-    """Whether nested lists hold finite numbers, and so many."""
-    try:
-        array = np.array(values)
-    except (ValueError, OverflowError):
-        return False
-    return array.shape == shape and array.dtype.kind in "iuf" and bool(np.isfinite(array).all())
 
 
 def save_checkpoint(folder: Path, card: Card, tensors: Mapping[str, Tensor]) -> Card:
@@ -312,7 +268,7 @@ def ct_sha256(ct: CT) -> str:
     digest = hashlib.sha256(ct.unit.encode())
     digest.update(np.array(values.shape, np.int64).tobytes())
     digest.update((np.rint(grid / _SAME_MM) + 0.0).tobytes())
-    digest.update(np.ascontiguousarray(values, np.float32))
+    digest.update(np.ascontiguousarray(values, np.float32).data)
     if mask is not None:
-        digest.update(np.packbits(mask))
+        digest.update(np.packbits(mask).data)
     return digest.hexdigest()

@@ -139,7 +139,7 @@ def make_network(
         torch.manual_seed(seed)
         kind, geometry = (VotingNetwork, landmarks) if name == "voting" else (PoseNetwork, world_from_ct)
         network = kind(cameras, geometry, centroid)
-    return network.to(memory_format=torch.channels_last)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def precision_on(device: torch.device) -> torch.dtype:
@@ -158,14 +158,15 @@ class _Block(nn.Module):
 
     def __init__(self, channels_in: int, channels: int, stride: int = 1) -> None:
         super().__init__()
+        last = _norm(channels)
+        nn.init.zeros_(last.weight)
         self.path = nn.Sequential(
             nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False),
             _norm(channels),
             nn.ReLU(inplace=True),
             nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
-            _norm(channels),
+            last,
         )
-        nn.init.zeros_(self.path[-1].weight)
         shortcut: list[nn.Module] = [nn.AvgPool2d(stride)] if stride > 1 else []
         if channels != channels_in:
             shortcut.append(nn.Conv2d(channels_in, channels, 1, bias=False))
@@ -217,8 +218,8 @@ class VotingNetwork(Network):
         self.body = _TwoScales(width)
         self.head = nn.Conv2d(8 * width, 3 * len(landmarks), 1)
         nn.init.normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
-        nn.init.constant_(self.head.bias[2 * len(landmarks) :], math.log(FIRST_VOTE_SCALE))
+        first = np.repeat([0, 0, math.log(FIRST_VOTE_SCALE)], len(landmarks))
+        self.head.bias = nn.Parameter(torch.from_numpy(first).float())
 
     def forward(self, images: Tensor, view: Tensor) -> CellVotes:
         """images: (n, 2, rows, columns), multiples of 16: standardised, and 1 where valid.   view: (n,) int64; not used."""

@@ -86,7 +86,7 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, params, lr: float, momentum: float, decay: float) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "decay": decay})
 
-    def step(self) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         (group,) = self.param_groups
         for kernel in group["params"]:
             if not self.state[kernel]:
@@ -101,9 +101,10 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def _step(self, kernel: nn.Parameter, group: dict) -> None:
-        momentum = self.state[kernel]["momentum"]
-        momentum.lerp_(kernel.grad, 1 - group["momentum"])
-        ahead = kernel.grad.lerp(momentum, group["momentum"])  # Nesterov's
+        momentum, gradient = self.state[kernel]["momentum"], kernel.grad
+        assert gradient is not None
+        momentum.lerp_(gradient, 1 - group["momentum"])
+        ahead = gradient.lerp(momentum, group["momentum"])  # Nesterov's
         matrix = orthogonal(ahead.flatten(1))
         rows, columns = matrix.shape
         kernel.mul_(1 - group["lr"] * group["decay"])
@@ -119,11 +120,11 @@ def orthogonal(matrix: Tensor) -> Tensor:
         return orthogonal(matrix.T).T
     a, b, c = COEFFICIENTS
     matrix = matrix / (torch.linalg.matrix_norm(matrix) + 1e-7)
-    gram, product = matrix @ matrix.T, None
+    gram, product = matrix @ matrix.T, torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
     for _ in range(ITERATIONS):
         factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
         factor.diagonal().add_(a)
-        product = factor if product is None else factor @ product
+        product = factor @ product
         gram = factor @ gram @ factor
     return product @ matrix
 

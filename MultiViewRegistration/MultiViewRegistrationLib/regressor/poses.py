@@ -143,7 +143,7 @@ def _shown(camera: Camera, poses: np.ndarray, corners: np.ndarray) -> np.ndarray
     Of the image, where that is smaller. 0 where the box reaches behind the source.
     """
     points = rigid.transform_points(poses[:, None], corners)
-    before = (camera.depth(points) > 0).all(axis=1)
+    before = np.all(camera.depth(points) > 0, axis=1)
     on_the_axis = camera.source + camera.camera_from_world[2, :3]
     pixels = camera.project(np.where(before[:, None, None], points, on_the_axis))
     low, high = pixels.min(axis=1), pixels.max(axis=1)

@@ -13,7 +13,7 @@ import copy
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -235,7 +235,7 @@ class Training:
         images = self._images.batch(world_from_ct, self._windows, key)
         return torch.from_numpy(images), in_cameras(self._cameras, torch.from_numpy(world_from_ct)).float()
 
-    def _batches(self, step: int) -> Iterator[Batch]:
+    def _batches(self, step: int) -> Generator[Batch]:
         """Make the batches from a step on. While a device learns from one, the cores make the next."""
         if self._device.name == CPU:
             yield from map(self._batch, itertools.count(step))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import lru_cache
@@ -46,7 +46,7 @@ def by_itself() -> Iterator[None]:
             del _here.in_pool
 
 
-def run(tasks: list[Callable[[], None]]) -> None:
+def run(tasks: Sequence[Callable[[], object]]) -> None:
     """Run all tasks and wait for them; the first error is raised. Within a task it is done by that task's own thread."""
     threads = available_threads()
     if threads == 1 or len(tasks) == 1 or hasattr(_here, "in_pool"):

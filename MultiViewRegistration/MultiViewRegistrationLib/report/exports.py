@@ -74,7 +74,8 @@ def identities_of(case: Path) -> dict[str, Dataset]:
     from ..io.navigation.dicom_objects import agreed_identity, identity_of
 
     file = CaseFile.read(case)
-    identities = {view.name: identity for view in file.views if (identity := identity_of(view.image.path)) is not None}
+    read = {view.name: identity_of(view.image.path) for view in file.views if view.image}
+    identities = {name: identity for name, identity in read.items() if identity is not None}
     if not identities:
         raise InputError(
             f"--identity: no X-ray of {printable(file.path)} is DICOM with a patient and a study, expected one; leave --identity "
@@ -107,7 +108,8 @@ def _drrs(exported: RegistrationExport, case: Case, cameras: list[Camera], ident
 
     projector = Projector(attenuation(case.ct))
     images = {view.name: view.image for view in exported.views}
-    study, series = new_uid(), {}
+    study = new_uid()
+    series: dict[str, str] = {}
 
     def write(path: Path, number: int) -> None:
         view, camera = case.views[number - 1], cameras[number - 1]

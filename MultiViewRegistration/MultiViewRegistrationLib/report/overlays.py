@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
+from ..assessment.features import Tile
 from ..imaging.xray import XRay
 
 ORANGE = np.array([255, 165, 20], np.float32)
@@ -38,15 +38,6 @@ LEGENDS = {
     "checkerboard": "Tiles of X-ray and rendered CT by turns: lines of bone must run on from tile to tile.",
     "difference": "Orange: the X-ray is brighter; blue: the rendered CT is brighter; dark: they agree.",
 }
-
-
-class Tile(NamedTuple):
-    """A square of an X-ray, in pixels, and by how much it differs more than noise explains: an outlier above 1."""
-
-    row: int
-    column: int
-    side: int
-    strength: float
 
 
 class Film:
@@ -147,7 +138,7 @@ def live_layer(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np
 def tile_map(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
     """A map of where X-ray and CT agree: orange on outliers, dimmed where nothing was compared.   tiles: the compared ones."""
     scale = min(SHORTEST_SIDE / max(xray.valid.shape), 1.0)
-    shape = tuple(max(round(size * scale), 1) for size in xray.valid.shape)
+    shape = _scaled(xray.valid.shape, scale)
     valid = _resized(xray.valid, shape) > 0.99
     film = Film(_resized(xray.line_integrals, shape), valid, valid)
     colour, compared = np.zeros(shape, np.float32), np.zeros(shape, bool)
@@ -273,10 +264,14 @@ def hull(mask: np.ndarray) -> np.ndarray:
 def _picture_shape(shape: tuple[int, int], longest_side: int) -> tuple[int, int]:
     longest = max(shape)
     scale = np.clip(longest, min(SHORTEST_SIDE, longest_side), longest_side) / longest
+    return _scaled(shape, scale)
+
+
+def _scaled(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
     return max(round(shape[0] * scale), 1), max(round(shape[1] * scale), 1)
 
 
-def _resized(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Averages where it shrinks, interpolates where it grows."""
     picture = Image.fromarray(np.ascontiguousarray(image, np.float32))
     return np.asarray(picture.resize(shape[::-1], Image.Resampling.BILINEAR))

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import __version__
 from ..assessment import metrics
+from ..assessment.features import Tile
 from ..assessment.verdict import AMBIGUOUS_RATIO, Assessment, ViewSplit
 from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit
@@ -23,7 +24,7 @@ from ..registration.prepared_ct import PreparedCT
 from ..regressor.initialise import RegressorReport
 from ..rendering import threads
 from ..rendering.devices import ComputeDevice
-from .overlays import Tile, mask_excluding_outliers
+from .overlays import mask_excluding_outliers
 
 VERSION = 2
 

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__
-from ..assessment.metrics import Errors
-from ..figures import Axis, Line, legend, line_plot, tag
+from ..figures import Axis, Content, Line, legend, line_plot, tag
 from ..geometry import rigid
 from ..geometry.landmarks import Residual
 from ..imaging.view import View
@@ -142,7 +141,7 @@ def write_report(path: Path, entries: Sequence[Entry]) -> None:
 
 def _index(results: Sequence[Result]) -> ET.Element:
     """Table of all cases with links."""
-    rows = []
+    rows: list[list[Content]] = []
     for nth, result in enumerate(results, start=1):
         errors, start = result.errors, result.start_errors
         mtre = "truth unknown" if errors is None else number(errors.mtre_mm, "mm", 3)
@@ -283,10 +282,9 @@ def _errors(result: Result) -> ET.Element:
     errors = result.errors
     if errors is None:
         return tag("p", "The true pose is unknown, so the error is, too.")
-    columns: dict[str, Errors | None] = {"At this pose": errors}
-    if result.refined:
-        columns = {"Start": result.start_errors, "Result": errors}
-    rows = []
+    start = result.start_errors
+    columns = {"Start": start, "Result": errors} if start else {"At this pose": errors}
+    rows: list[list[Content]] = []
     for key, name, unit, digits, meaning in ERROR_ROWS:
         cells = [number(getattr(each, key), unit, digits) for each in columns.values()]
         if getattr(errors, key) is None:
@@ -314,10 +312,11 @@ def _views(result: Result) -> ET.Element:
     if result.refined:
         rows = {"Local NCC, start": _numbers(result.similarity(result.start_world_from_ct), "", 3), **rows}
     assessed = result.assessed_views()
-    splits = [assessed[view.name][2] if view.name in assessed else None for view in views]
-    if any(splits):
-        rows["Error along the beam, 95 % below"] = _numbers([split and split.depth_mm for split in splits], "mm", 2)
-        rows["Error across it, 95 % below"] = _numbers([split and split.in_plane_mm for split in splits], "mm", 2)
+    splits = {name: split for name, (_, _, split) in assessed.items()}
+    if splits:
+        depth, in_plane = ({n: getattr(s, key) for n, s in splits.items()} for key in ("depth_mm", "in_plane_mm"))
+        rows["Error along the beam, 95 % below"] = _numbers([depth.get(view.name) for view in views], "mm", 2)
+        rows["Error across it, 95 % below"] = _numbers([in_plane.get(view.name) for view in views], "mm", 2)
     corrections = [_correction(*pair) for pair in zip(result.case.views, views, strict=True)]
     if any(corrections):
         rows["Camera corrected by"] = [correction or "\u2013" for correction in corrections]
@@ -429,10 +428,10 @@ def _origin(result: Result) -> ET.Element:
         "device": result.device,
         **({"fallback": result.compute_device.fallback_message} if result.compute_device.fallback_message else {}),
     }
-    tables = {
+    tables: dict[str, list[list[Content]]] = {
         "Time": [[name, f"{value:.3f} s"] for name, value in result.seconds.items()],
         "Inputs, with SHA-256": [[name, tag("code", digest)] for name, digest in result.case.inputs.items()],
-        "Software": list(software.items()),
+        "Software": [[name, value] for name, value in software.items()],
     }
     parts = [part for title, rows in tables.items() for part in (tag("h4", title), table(None, rows))]
     return tag("div", *parts)

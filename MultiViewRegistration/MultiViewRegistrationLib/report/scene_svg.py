@@ -135,7 +135,8 @@ def xray_svg(scene: Scene, nth: int) -> ET.Element:
     for a, b in EDGES:
         cut = _before_source(camera, scene.corners[a], scene.corners[b])
         if cut is not None:
-            svg.append(_line(*camera.project(cut), BOX, em / 9))
+            start, end = camera.project(cut)
+            svg.append(_line(start, end, BOX, em / 9))
     if camera.depth(scene.middle) > NEAREST:
         reach = 0.28 * min(columns, rows) * camera.depth(scene.middle) / abs(camera.intrinsics[0, 0])
         svg.extend(_patient_axes(camera.project, scene, reach, em))

@@ -154,7 +154,7 @@ def motion_table(motion: Sequence[Relative], count: int) -> str:
 
 
 def _line(each: Relative) -> list:
-    screw = [""] * 7 if each.axis is None else [*each.axis, each.along_mm, *each.point]
+    screw = [""] * 7 if each.axis is None or each.point is None else [*each.axis, each.along_mm, *each.point]
     numbers = [
         np.linalg.norm(each.rotation_deg),
         *each.rotation_deg,

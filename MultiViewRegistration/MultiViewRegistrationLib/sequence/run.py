@@ -95,32 +95,19 @@ def _registered(
         return Tracked(number, "lost", None, "reject", [f"Lost: {error}"])
     if result.verdict != "reject":
         geometry.learn(result.views)
-    predicted, pose = result.predicted_tre_mm, result.world_from_ct
-    cameras, world_from_background = (
-        tuple(view.camera for view in result.views),
-        result.refinement.world_from_background,
-    )
-    background = (
-        None
-        if world_from_background is None
-        else Tracked(
-            number,
-            "registered",
-            world_from_background,
-            "check",
-            [],
-            anatomy.full_ct.fit(result.views, world_from_background, world_from_background).similarity,
-            cameras=cameras,
-        )
-    )
+    cameras, found = tuple(view.camera for view in result.views), result.refinement
+    background, there = None, found.world_from_background
+    if there is not None and anatomy.full_ct is not None:
+        similarity = anatomy.full_ct.fit(result.views, there, there).similarity
+        background = Tracked(number, "registered", there, "check", [], similarity, cameras=cameras)
     return Tracked(
         number,
         "registered",
-        pose,
-        result.verdict,
+        found.world_from_ct,
+        result.verdict or "check",
         result.reasons,
-        result.refinement.fit.similarity,
-        predicted and predicted["upper95"],
+        found.fit.similarity,
+        (result.predicted_tre_mm or {}).get("upper95"),
         cameras,
         result.seconds["total"] - result.seconds["load"],
         background,

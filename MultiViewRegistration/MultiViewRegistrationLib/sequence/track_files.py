@@ -60,7 +60,7 @@ class Track:
         return {
             "version": VERSION,
             "case": case.name,
-            **({} if files is None else {"sequence": files.written(folder and Path(folder))}),
+            **({} if files is None else {"sequence": files.written(None if folder is None else Path(folder))}),
             "frames_in_all": len(self.sequence),
             "stopped": self.stopped,
             "centroid_ct": self.anatomy.centroid.tolist(),
@@ -178,7 +178,7 @@ class StoredTrack:
         """The content of a track.json in this folder; of one that will move where there is none.   files: where the frames are."""
         return {
             **self._fields.values,
-            **({} if files is None else {"sequence": files.written(folder and Path(folder))}),
+            **({} if files is None else {"sequence": files.written(None if folder is None else Path(folder))}),
         }
 
     def files(self, folders: Sequence[Path] = ()) -> FrameFiles:
@@ -295,10 +295,10 @@ def _cameras(fields: JsonObject) -> tuple[Camera, ...]:
     content = fields.values.get("cameras") or []
     if not all(isinstance(camera, dict) and "size" in camera for camera in content):
         return ()
-    return tuple(
-        read_geometry(JsonObject(fields.file, f"{fields.name}.cameras[{n}]", {"camera": camera})).camera
-        for n, camera in enumerate(content)
-    )
+    sections = [
+        JsonObject(fields.file, f"{fields.name}.cameras[{n}]", {"camera": camera}) for n, camera in enumerate(content)
+    ]
+    return tuple(camera for camera in (read_geometry(section).camera for section in sections) if camera)
 
 
 def poses_table(frames: Sequence[Tracked]) -> str:

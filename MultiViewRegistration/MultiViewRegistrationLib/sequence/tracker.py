@@ -114,7 +114,8 @@ class Tracker:
         """The same tracker on another device, see `PreparedCT.on`."""
         other = copy(self)
         other._anatomy = other._compared = anatomy
-        other._background = self._background and self._background.on(anatomy.full_ct)
+        if self._background and anatomy.full_ct:
+            other._background = self._background.on(anatomy.full_ct)
         return other
 
     @property
@@ -124,10 +125,10 @@ class Tracker:
 
     def keep(self, found: Tracked) -> None:
         """The next frame may begin from this one."""
-        if found.kept:
+        if found.kept and found.world_from_ct is not None:
             self._kept = [*self._kept[-1:], (found.number, found.world_from_ct)]
             self._similarity = [*self._similarity[1 - MEDIAN_FRAMES :], found.similarity]
-        if found.background:
+        if self._background and found.background:
             self._background.keep(found.background)
 
     def follow(self, number: int, views: list[View], given: np.ndarray | None = None) -> Tracked:
@@ -136,14 +137,15 @@ class Tracker:
         views: with exact cameras.   given: (4, 4) start pose of this frame, used if the structure is lost.
         """
         began = perf_counter()
-        if self._background is None or not self._background.begun:
-            found = self._in_frame(number, views, given)
+        if self._background and self._background.begun:
+            found = self._before_background(self._background.follow(number, views), number, views, given)
         else:
-            found = self._before_background(number, views, given)
+            found = self._in_frame(number, views, given)
         return replace(found, seconds=perf_counter() - began)
 
-    def _before_background(self, number: int, views: list[View], given: np.ndarray | None) -> Tracked:
-        background = self._background.follow(number, views)
+    def _before_background(
+        self, background: Tracked, number: int, views: list[View], given: np.ndarray | None
+    ) -> Tracked:
         if not background.kept:
             return Tracked(number, "lost", None, "reject", [BACKGROUND_LOST], background=background)
         before = copy(self)

@@ -86,7 +86,7 @@ def test_a_cut_and_turned_image_shows_the_same_points(written, tmp_path):
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_the_start_is_frontal_with_left_at_the_right_and_knows_no_truth(written, number, changed):
+def test_the_start_is_frontal_with_left_at_the_right(written, number):
     imported = read_deepfluoro(written.path, SPECIMEN, [number], upright=True)
     start, camera = imported.content["world_from_ct"], imported.content["views"][0]["camera"]
     pixels = projected(np.array(camera["intrinsics"]), np.array(camera["camera_from_world"]) @ start, written.landmarks)
@@ -94,22 +94,6 @@ def test_the_start_is_frontal_with_left_at_the_right_and_knows_no_truth(written,
     assert at["ASIS-l"][0] > at["ASIS-r"][0] and at["IPS-l"][1] > at["ASIS-l"][1]
     truth = imported.content["truth"]["world_from_ct"]
     assert np.degrees(rigid.rotation_distance(start, truth)) < 40
-
-    def move(file):  # the patient and the landmarks in the image, by 20 pixels of a 1.5 mm detector
-        group = file[f"{SPECIMEN}/projections/{number:03d}"]
-        extrinsic = file["proj-params/extrinsic"][:]
-        moved = (
-            rigid.from_rotation_translation(np.eye(3), [20.0, 0, 0])
-            @ extrinsic
-            @ np.linalg.inv(group["gt-poses/cam-to-pelvis-vol"][:])
-        )
-        group["gt-poses/cam-to-pelvis-vol"][...] = np.linalg.inv(moved) @ extrinsic
-        for name, pixel in zip(NAMES, projected(written.intrinsic, moved, written.landmarks), strict=True):
-            group[f"gt-landmarks/{name}"][...] = pixel[:, None]
-
-    np.testing.assert_allclose(
-        read_deepfluoro(changed(move), SPECIMEN, [number]).content["world_from_ct"], start, atol=1e-9
-    )
 
 
 #: What the authors' Readme shows of the real file in figures: 17-1882, X-ray 000, cam-to-left-femur-vol and FH-l; and the nominal camera

@@ -229,32 +229,23 @@ def adds_slices_of_the_ct(walk) -> None:
 
 
 def types_numbers(walk) -> None:
-    editor = walk.panel.sections["xrays"].geometry
-    walk.unfold("xrays")
-    box = editor.ui.modeBox
+    box = walk.drawn("xrays", "mode").widget
     before = box.currentIndex
-    walk.panel.sections["xrays"].ui.geometryBox.collapsed = False
     walk.choose(box, 0)
-    field = editor.ui.pixelColumnEdit
-    for typed, meant in (("0,58", 0.58), ("0.194", 0.194)):
-        type_into(walk, field, typed)
-        walk.check(field.text == f"{meant} mm", f'"{typed}" is read as {field.text}')
-    type_into(walk, editor.ui.raoLaoEdit, "500")
-    walk.check(
-        "500" in editor.ui.checkLabel.text and not editor.ui.applyButton.enabled,
-        editor.ui.checkLabel.text.splitlines()[-1],
-    )
-    walk.click(editor.ui.resetButton)
+    pixel, angle = walk.drawn("xrays", "pixel_mm0").edit, walk.drawn("xrays", "rao_lao_deg").edit
+    for typed in ("0,58", "0.194"):
+        type_into(walk, pixel, typed)
+        said = walk.text("xrays", "geometry_problem")
+        walk.check(pixel.property("tone") != "error" and "Pixel" not in said, f'"{typed}" is a pixel size')
+    type_into(walk, angle, "500")
+    said = walk.text("xrays", "geometry_problem")
+    walk.check("500" in said and not walk.drawn("xrays", "apply").widget.enabled, said)
+    walk.press("xrays", "reset")
     walk.check(box.currentIndex == before, "Reset puts the geometry back")
 
 
-def type_into(walk, field, text: str) -> None:
-    """Key by key, into a field or the line of a spin box, and Enter."""
-    line = (
-        field
-        if field.inherits("QLineEdit")
-        else next(child for child in field.children() if child.inherits("QLineEdit"))
-    )
+def type_into(walk, line, text: str) -> None:
+    """Key by key, into a QLineEdit, and Enter."""
     line.setFocus()
     line.selectAll()
     for key in [*text, "\r"]:
@@ -337,9 +328,8 @@ def puts_the_cursor(walk) -> None:
 def draws_a_mask(walk) -> None:
     if not hasattr(slicer.modules, "segmenteditor"):
         return
-    draw = walk.drawn("xrays", "draw").widget
-    draw.parentWidget().parentWidget().collapsed = False
-    walk.click(draw)
+    walk.drawn("xrays", "image").widget.collapsed = False
+    walk.press("xrays", "draw")
     walk.process(0.5)
     walk.check(slicer.util.selectedModule() == "SegmentEditor", "the Segment Editor opens on a mask of the X-ray")
     slicer.util.selectModule("MultiViewRegistration")

@@ -170,7 +170,7 @@ def begins_with_an_empty_scene(walk) -> None:
     walk.check(walk.registration is None, "no registration is at work")
     for name in walk.panel.sections:
         walk.unfold(name)
-    walk.check(not walk.drawn("register", "register").widget.enabled, "there is nothing to register")
+    walk.check(walk.panel.sections["register"].form.controls.get("register") is None, "there is nothing to register")
 
 
 def open_case(walk, path: Path) -> None:

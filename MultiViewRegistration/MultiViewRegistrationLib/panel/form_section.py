@@ -7,8 +7,9 @@ from contextlib import suppress
 import qt
 
 from ..errors import InputError
-from ..session.presenters.form import Files
+from ..session.presenters.form import Files, Text
 from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State
+from ..session.translation import _
 from .drop import FileDrop
 from .form import Form
 
@@ -45,8 +46,9 @@ class FormSection:
         """Show the scene as it is."""
         there = self.panel.registration is not None or self.presenter.BEGINS
         self.widget.enabled = there
-        if there:
-            self.form.show(self.presenter.form())
+        self.form.show(
+            self.presenter.form() if there else [Text("no registration", _("Choose a CT, or load a case, first."))]
+        )
         self._show_state()
 
     def tick(self) -> None:

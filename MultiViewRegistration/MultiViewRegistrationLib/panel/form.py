@@ -352,6 +352,7 @@ class _Area(_Entry):
 
     def make(self, control):
         self.edit = qt.QPlainTextEdit()
+        self.edit.lineWrapMode = qt.QPlainTextEdit.NoWrap
         self.edit.setFixedHeight(round((control.rows + 1) * self.edit.fontMetrics().lineSpacing()))
         self.edit.connect("textChanged()", self._on_typed)
         return self.edit

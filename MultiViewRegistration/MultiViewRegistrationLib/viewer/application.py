@@ -164,8 +164,10 @@ class Application:
         name, _slash, key = target.partition("/")
         if key and name in self.sections:
             self.sections[name].take(key, folder)
-        else:
+        elif target in ("open", *self.takers):
             self.opening.take(target, folder)
+        else:
+            raise InputError("Upload: there is nothing that takes these files; use the page.")
 
     def missing_packages(self) -> str:
         """Nothing: the program was installed with them."""

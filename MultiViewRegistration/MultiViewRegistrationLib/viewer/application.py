@@ -164,10 +164,8 @@ class Application:
         name, _slash, key = target.partition("/")
         if key and name in self.sections:
             self.sections[name].take(key, folder)
-        elif target in ("open", *self.takers):
-            self.opening.take(target, folder)
         else:
-            raise InputError("Upload: there is nothing that takes these files; use the page.")
+            self.opening.take(target, folder)
 
     def missing_packages(self) -> str:
         """Nothing: the program was installed with them."""

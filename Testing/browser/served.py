@@ -54,6 +54,12 @@ def mtre_mm(transform, case: dict) -> float:
     )
 
 
+#: The names of the X-rays; that of the CT, "" without one; whether files of either are being read.
+XRAYS = "() => ((c('xrays', 'xrays') || {}).lines || []).map(line => line.cells[0].text)"
+CT = (
+    "() => { const ct = c('ct', 'ct'); return ct && ct.value ? ct.options.find(o => o.value === ct.value).title : ''; }"
+)
+READING = "() => ['ct', 'xrays'].some(key => (c(key, 'told') || { label: '' }).label.startsWith('Reading'))"
 #: The texts of the pose's fields.
 NUMBERS = "() => [0, 1, 2, 3, 4, 5].map(i => (c('start', 'number' + i) || {}).text)"
 
@@ -169,11 +175,21 @@ class Tab:
         )
 
     def wait_state(self, expression: str, seconds: float = PATIENCE_S) -> None:
-        """Wait until a JavaScript expression of the state `s`, of controls, `c(section, key)`, or of the pose, `n()`, is true."""
-        self.page.wait_for_function(
-            f"() => {{ const s = window.trame.state.state, c = {CONTROL}, n = {NUMBERS}; return {expression}; }}",
-            timeout=1000 * seconds,
+        """Wait until a JavaScript expression is true.
+
+        Of the state `s`, of controls, `c(section, key)`, of the pose, `n()`, of names, `xrays()` and `ct()`, of `reading()`.
+        """
+        self.page.wait_for_function(f"() => {self._of_state(expression)}", timeout=1000 * seconds)
+
+    def _of_state(self, expression: str) -> str:
+        return (
+            f"{{ const s = window.trame.state.state, c = {CONTROL}, n = {NUMBERS}, xrays = {XRAYS}, ct = {CT}, "
+            f"reading = {READING}; return {expression}; }}"
         )
+
+    def evaluate(self, expression: str):
+        """What such an expression is now."""
+        return self.page.evaluate(f"() => {self._of_state(expression)}")
 
     def control(self, section: str, key: str) -> dict | None:
         """A control as the server shows it in a section's form; None where it is not seen."""

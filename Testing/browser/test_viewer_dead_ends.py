@@ -47,13 +47,13 @@ def test_the_first_click_on_apply_counts_while_a_field_has_the_focus(tab):
         if refused:  # the sentence about it goes when it is mended, and what is below moves up
             field.fill("nothing")
             field.press("Tab")
-            tab.wait_state("s.xrays.geometry.problem", 10)
+            tab.wait_state("c('xrays', 'geometry_problem')", 10)
         scaled = " ".join(f"{float(factor) * float(number):.6g}" for number in given.split())
         field.fill(scaled)
         field.focus()
         assert tab.button("Apply").is_disabled()
         press(tab, tab.button("Apply"))
-        tab.wait_state("!s.xrays.geometry.changed", 10)
+        tab.wait_state("!c('xrays', 'reset').enabled", 10)
     assert not tab.state("message")
 
 
@@ -119,13 +119,13 @@ def test_a_ct_without_hounsfield_units_is_asked_for_its_unit(open_tab, serve, ca
         files.set_input_files(tmp_path / "grey.nii.gz")
         tab.page.get_by_text("grey.nii.gz: has no voxel below 0 (values 0 to 4095)").wait_for()
         tab.shot("asked-for-the-unit")
-        tab.button(RELATIVE if wanted else "Cancel").click()
-        tab.wait_state("!s.ct.mismatch", 10)
-        tab.wait_state("s.ct.state.kind === " + ("'ready' && s.ct.picture" if wanted else "'todo'"), 30)
-    assert (tab.state("ct.name"), tab.state("ct.unit")) == ("grey", "relative") and not tab.state("message")
+        tab.button(f"Read as: {RELATIVE}" if wanted else "Cancel").last.click()
+        tab.wait_state("!c('ct', 'mismatch')", 10)
+        tab.wait_state("s.ct_form.state.kind === " + ("'ready' && c('ct', 'preview')" if wanted else "'todo'"), 30)
+    assert tab.evaluate("[ct(), c('ct', 'unit').value]") == ["grey", "relative"] and not tab.state("message")
     files.set_input_files(case_file.parent / "ct.nii.gz")
-    tab.button("Hounsfield units").click()
-    tab.wait_state("s.ct.name === 'ct' && s.ct.unit === 'hu' && s.ct.picture", 30)
+    tab.button("Read as: Hounsfield units (HU)").click()
+    tab.wait_state("ct() === 'ct' && c('ct', 'unit').value === 'hu' && c('ct', 'preview')", 30)
 
 
 def send_bare(server, target: str, *files: Path) -> tuple[int, str]:
@@ -175,14 +175,14 @@ def test_no_message_title_report_or_file_tells_a_temporary_path(open_tab, serve,
     (tmp_path / "case.json").write_text(case_file.read_text())
     (tmp_path / "two.mrb").write_text("nothing")
     for target, names in (
-        ("ct", ["broken.mha"]),
-        ("ct", ["cut.dcm"]),
-        ("ct", ["flat.png"]),
-        ("ct", ["broken.mha", "flat.png"]),
-        ("xrays", ["broken.mha"]),
-        ("xrays", ["cut.dcm"]),
-        ("xrays", ["ct.mha"]),
-        ("xrays", ["case.json"]),
+        ("ct/files", ["broken.mha"]),
+        ("ct/files", ["cut.dcm"]),
+        ("ct/files", ["flat.png"]),
+        ("ct/files", ["broken.mha", "flat.png"]),
+        ("xrays/files", ["broken.mha"]),
+        ("xrays/files", ["cut.dcm"]),
+        ("xrays/files", ["ct.mha"]),
+        ("xrays/files", ["case.json"]),
         ("open", ["case.json"]),
         ("open", ["two.mrb"]),
         ("open", ["flat.png"]),
@@ -191,7 +191,7 @@ def test_no_message_title_report_or_file_tells_a_temporary_path(open_tab, serve,
         tab.wait_state("s.message === ''")
         status, told = send_bare(server, target, *(tmp_path / name for name in names))
         if status == 200:
-            tab.wait_state("s.message && !s.opening && !s.ct.reading && !s.xrays.reading", 30)
+            tab.wait_state("s.message && !s.opening && !reading()", 30)
             told = tab.state("message")
         assert hides(server, told), told
         assert len(names) > 1 or Path(names[0]).stem in told, told

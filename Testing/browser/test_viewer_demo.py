@@ -47,5 +47,5 @@ def test_the_demo_from_the_start_page_to_a_transform(demo, open_tab, serve, tmp_
     assert len(tab.history()) == entries
     tab.button("Open").click()
     tab.button("Begin with an empty case").click()
-    tab.wait_state("!s.xrays.rows.length && !c('register', 'history').lines.length")
+    tab.wait_state("!xrays().length && !c('register', 'history').lines.length")
     tab.page.get_by_text("What is open now will be closed.").wait_for(state="hidden")

@@ -21,7 +21,7 @@ PATHS = (
     "loading.tpl",
     "__mvreg_page/page.js",
     "download/x/y",
-    "upload?target=ct",
+    "upload?target=ct/files",
     "ws",
     "nothing",
 )
@@ -227,7 +227,7 @@ def test_a_foreign_page_cannot_frame_it_nor_talk_to_it(context, elsewhere, serve
           tell("embed", fetch("{server.root}vue.global.js", {{ credentials: "include", mode: "no-cors" }}));
           tell("socket", new Promise((take, fail) => {{
             const socket = new WebSocket("ws://127.0.0.1:{server.port}/ws"); socket.onopen = take; socket.onerror = fail; }}));
-        </script><form method="post" enctype="multipart/form-data" action="{server.root}upload?target=ct" target="sent">
+        </script><form method="post" enctype="multipart/form-data" action="{server.root}upload?target=ct/files" target="sent">
         <input type="hidden" name="a" value="b"></form><iframe name="sent"></iframe>""")
     )
     page.wait_for_function("Object.keys(told).length === 3")

@@ -54,7 +54,7 @@ def test_geometry_comes_from_a_calibration_file(tab, tmp_path):
     )
     tab.open_step("X-rays")
     tab.page.get_by_role("button", name="view1").first.click()
-    tab.button("File").click()
+    choose(tab, "Given as", "Calibration file")
     tab.page.get_by_text("Calibration file: none is chosen").wait_for()
     send(tab, "a calibration", tmp_path / "<i>rig{{1+1}}.json")
     tab.page.get_by_text("<i>rig{{1+1}}.json").wait_for()
@@ -70,16 +70,16 @@ def test_geometry_comes_from_a_calibration_file(tab, tmp_path):
     tab.page.get_by_text("A camera of 128 × 128 pixels.").wait_for()
     tab.shot("chosen")
     tab.button("Apply").click()
-    tab.wait_state("!s.xrays.geometry.changed && s.xrays.geometry.mode === 'matrix'")
-    found = np.array(tab.state("xrays.geometry.fields.matrix").split(), float).reshape(3, 4)
+    tab.wait_state("!c('xrays', 'reset').enabled && c('xrays', 'mode').value === 'matrix'")
+    found = np.array(tab.control("xrays", "matrix")["text"].split(), float).reshape(3, 4)
     np.testing.assert_allclose(found, cameras["{{3+4}}<b>"].projection_matrix, rtol=1e-5, atol=1e-4)
     tab.page.get_by_role("button", name="view2").first.click()  # the next X-ray begins with the same file
-    tab.button("File").click()
+    choose(tab, "Given as", "Calibration file")
     tab.page.get_by_text("<i>rig{{1+1}}.json").wait_for()
     choose(tab, "Camera", "left")
     tab.page.get_by_text("A camera of 128 × 128 pixels.").wait_for()
     tab.button("Reset").click()
-    tab.wait_state("!s.xrays.geometry.changed")
+    tab.wait_state("!c('xrays', 'reset').enabled")
 
 
 def test_a_case_is_made_of_files_alone(open_tab, serve, case_file, tmp_path):
@@ -88,19 +88,19 @@ def test_a_case_is_made_of_files_alone(open_tab, serve, case_file, tmp_path):
     tab = open_tab(serve())
     tab.button("Begin with an empty case").click()
     send(tab, "a CT", folder / "ct.nii.gz")
-    tab.wait_state("s.ct.state.kind === 'done' || s.ct.state.kind === 'ready'")
+    tab.wait_state("s.ct_form.state.kind === 'ready'")
     send(tab, "X-rays", folder / "view1.mha", folder / "view2.mha")
-    tab.wait_state("s.xrays.rows.length === 2 && s.xrays.name === 'view1'")
+    tab.wait_state("xrays().length === 2 && c('xrays', 'name').text === 'view1'")
     for view in case["views"]:
         np.savetxt(tmp_path / f"{view['name']}.txt", np.array(view["projection_matrix"]))
-        if tab.state("xrays.name") != view["name"]:  # the first one is open already
-            tab.button(view["name"]).click()
-        tab.button("File").click()
+        tab.button(view["name"]).click()
+        tab.wait_state(f"c('xrays', 'name').text === '{view['name']}'")
+        choose(tab, "Given as", "Calibration file")
         send(tab, "a calibration", tmp_path / f"{view['name']}.txt")
         for box, option in (("First pixel at", "0 (OpenCV)"), ("World axes", "LPS (DICOM, ITK)"), ("Lengths in", "mm")):
             choose(tab, box, option)
         tab.button("Apply").click()
-        tab.wait_state("!s.xrays.geometry.changed && s.xrays.geometry.mode === 'matrix'")
+        tab.wait_state("!c('xrays', 'reset').enabled && c('xrays', 'mode').value === 'matrix'")
     tab.ready()
     tab.shot("own-files")
     tab.open_step("Start")
@@ -130,7 +130,7 @@ def test_an_angle_that_a_header_lacks_is_asked_for(open_tab, serve, tmp_path):
     send(tab, "X-rays", tmp_path / "front.dcm", tmp_path / "side.dcm")
     tab.page.get_by_text("are of different patients (PatientID)").wait_for()
     assert "P-2" not in tab.page.content()
-    tab.wait_state("s.xrays.geometry.fields.rao_lao_deg === '30' && s.xrays.geometry.fields.cra_cau_deg === ''")
+    tab.wait_state("c('xrays', 'rao_lao_deg').text === '30' && c('xrays', 'cra_cau_deg').text === ''")
     tab.page.get_by_text("The header lacks: CRA/CAU angle, seen from source or detector.").wait_for()
     choose(tab, "Image seen from", "the source")
     tab.page.get_by_text("CRA/CAU angle: none is given").wait_for()
@@ -140,7 +140,7 @@ def test_an_angle_that_a_header_lacks_is_asked_for(open_tab, serve, tmp_path):
     tab.page.get_by_label("CRA (+) / CAU (−)").press("Enter")
     tab.button("Apply").click()
     tab.wait_state(
-        "!s.xrays.geometry.changed && !s.xrays.geometry.problem && s.xrays.geometry.fields.cra_cau_deg === '0'"
+        "!c('xrays', 'reset').enabled && !c('xrays', 'geometry_problem') && c('xrays', 'cra_cau_deg').text === '0'"
     )
 
 

@@ -40,11 +40,11 @@ def test_header_and_voxels_are_dropped_together_and_no_other_file_is_read(open_t
     tab.button("Begin with an empty case").click()
     tab.open_step("CT")
     drop(tab, "a CT", folder / "ct.mhd", folder / "ct.raw")
-    tab.wait_state("s.ct.state.kind === 'done' || s.ct.state.kind === 'ready' || s.message", 20)
-    assert tab.state("ct.name") == "ct", tab.state("message")
+    tab.wait_state("s.ct_form.state.kind === 'ready' || s.message", 20)
+    assert tab.evaluate("ct()") == "ct", tab.state("message")
     tab.open_step("X-rays")
     drop(tab, "X-rays", *(folder / name for name in ("view1.mhd", "view1.raw", "view2.nhdr", "view2.raw")))
-    tab.wait_state("s.xrays.rows.length === 2 || s.message", 20)
+    tab.wait_state("xrays().length === 2 || s.message", 20)
     assert not tab.state("message")
     for name, content in (
         ("a.mhd", f"{planted_file.META}ElementDataFile = {target}\n"),
@@ -56,11 +56,11 @@ def test_header_and_voxels_are_dropped_together_and_no_other_file_is_read(open_t
         drop(tab, "X-rays", (name, content.encode()))
         told = "several files with the voxels" if "LIST" in content else "outside its own folder"
         tab.wait_state(f"s.message.includes('{name}') && s.message.includes('{told}')", 20)
-        assert tab.state("xrays.rows.length") == 2
+        assert tab.evaluate("xrays().length") == 2
     tab.open_step("CT")
     drop(tab, "a CT", ("d.mhd", f"{planted_file.META}ElementDataFile = {target}\n".encode()))
     tab.wait_state("s.message.includes('d.mhd')", 20)
-    assert tab.state("ct.name") == "ct"
+    assert tab.evaluate("ct()") == "ct"
     with tab.page.expect_download() as download:
         tab.button("Save").click()
     download.value.save_as(tmp_path / "scene.mrb")

@@ -85,7 +85,7 @@ def send_folder(server: Served, folder: Path, target: str = "open") -> int:
 
 def wait_for(tab: Tab, names: tuple[str, ...]) -> None:
     """Until the X-rays with these names are open, and drawn."""
-    tab.wait_state(f"!s.opening && s.xrays && s.xrays.rows.map(row => row.name).join() === '{','.join(names)}'")
+    tab.wait_state(f"!s.opening && xrays().join() === '{','.join(names)}'")
     tab.ready()
 
 
@@ -185,7 +185,7 @@ def test_a_case_over_another(tab, cases, alone, way, named):
     wait_for(tab, NAMES["B"])
     tab.shot(way.__name__)
     assert_shows(tab, cases["B"], alone, named=named, other=cases["A"])
-    assert tab.state("ct.name") == "ctB"
+    assert tab.evaluate("ct()") == "ctB"
 
 
 def test_the_same_names_over_another(tab, cases, tmp_path):
@@ -230,11 +230,11 @@ def test_files_added_to_an_empty_case_over_another(tab, cases, alone):
     assert_shows(tab, cases["A"])
     tab.button("Open").click()
     tab.button("Begin with an empty case").click()
-    tab.wait_state("!s.xrays.rows.length && !s.views.xrays.length && !s.ct.name")
+    tab.wait_state("!xrays().length && !s.views.xrays.length && !ct()")
     assert not tab.page.locator(".mvx").count()
     folder = cases["B"].parent
-    assert send_folder(tab.server, folder, "xrays") == 200
-    tab.wait_state("s.xrays.rows.length === 2 && !s.xrays.reading")
+    assert send_folder(tab.server, folder, "xrays/files") == 200
+    tab.wait_state("xrays().length === 2 && !reading()")
     tab.page.get_by_label("Choose files: a CT").set_input_files(folder / "ctB.nii.gz")
     wait_for(tab, NAMES["B"])
     assert_shows(tab, cases["B"], alone, named="Registration", other=cases["A"])
@@ -309,11 +309,15 @@ def test_what_was_under_way_for_one_patient_does_not_reach_the_next(tab, cases):
     }
     half.sendall(
         "".join(
-            ["POST /upload?target=xrays HTTP/1.1\r\n", *(f"{key}: {value}\r\n" for key, value in head.items()), "\r\n"]
+            [
+                "POST /upload?target=xrays/files HTTP/1.1\r\n",
+                *(f"{key}: {value}\r\n" for key, value in head.items()),
+                "\r\n",
+            ]
         ).encode()
         + many[: len(many) // 2]
     )
-    assert tab.server.ask("upload?target=xrays", many, **form)[0] == 200
+    assert tab.server.ask("upload?target=xrays/files", many, **form)[0] == 200
     send_folder(tab.server, cases["B"].parent)
     tab.wait_state("!s.opening && s.views.case === 'B'")
     half.sendall(many[len(many) // 2 :])
@@ -322,10 +326,7 @@ def test_what_was_under_way_for_one_patient_does_not_reach_the_next(tab, cases):
     assert answer.startswith("HTTP/1.1 400") and "was closed meanwhile" in answer
     tab.ready()
     tab.page.wait_for_timeout(2000)
-    assert [row["name"] for row in tab.state("xrays.rows")] == list(NAMES["B"])
-    assert (
-        not tab.state("xrays.reading")
-        and not tab.control("check", "place_cursor")["on"]
-        and not tab.state("in_3d.along")
-    )
+    assert tab.evaluate("xrays()") == list(NAMES["B"])
+    assert not tab.evaluate("reading()") and not tab.control("check", "place_cursor")["on"]
+    assert not tab.state("in_3d.along")
     assert tab.server.ask(address)[0] == 404

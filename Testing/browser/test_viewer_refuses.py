@@ -40,11 +40,11 @@ def test_files_that_would_leave_their_folder_are_refused(open_tab, server):
     open_tab(server).ready()
     for name in ("../evil.nrrd", "/etc/evil.nrrd", "a/../../evil.nrrd", "C:\\evil.nrrd", "a/..\\evil.nrrd"):
         body, kind = form((name, b"x"))
-        status, text, _ = server.ask("upload?target=ct", body, Content_Type=kind)
+        status, text, _ = server.ask("upload?target=ct/files", body, Content_Type=kind)
         assert status == 400 and "stays in its folder" in text, name
     body, kind = form(("ct.nrrd", b"x"))
     assert server.ask("upload?target=elsewhere", body, Content_Type=kind)[0] == 400
-    assert server.ask("upload?target=ct", b"x", Content_Type="text/plain")[0] == 400
+    assert server.ask("upload?target=ct/files", b"x", Content_Type="text/plain")[0] == 400
 
 
 def test_only_offered_files_are_sent(server):
@@ -98,7 +98,7 @@ def test_a_broken_file_is_told_of_and_the_work_is_kept(open_tab, server, tmp_pat
     tab.page.locator(".mv-files input[type=file]").first.set_input_files(tmp_path / "broken.nii.gz")
     tab.wait_state("s.message.includes('broken.nii.gz')")
     tab.shot("broken")
-    assert tab.state("ct.name").startswith("{{2+3}}")
+    assert tab.evaluate("ct()").startswith("{{2+3}}")
     assert "Traceback" not in server.output
 
 

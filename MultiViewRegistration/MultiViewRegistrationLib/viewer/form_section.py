@@ -103,21 +103,17 @@ class FormSection:
     # What a person does
 
     def act(self, key: str, *args) -> None:
-        """Do what a person asks for at a control."""
-        control = self._enabled(key)
+        """Do what a person asks for at a control; nothing where it has gone, or been disabled, while the click was on its way."""
+        control = self._controls.get(key)
+        if control is None or not control.enabled:
+            return
         if isinstance(control, Choice) and args[0] not in [option.value for option in control.options]:
-            raise InputError(_("This cannot be chosen now; look at the page again."))
+            return
         with self.application.acting():
             if isinstance(control, Table) and len(args) == 2 and isinstance(args[1], bool):
                 control.switch(*args)
             else:
                 control.action(*args)
-
-    def press(self, key: str) -> None:
-        """As a click on a button, where it can be clicked."""
-        control = self._controls.get(key)
-        if control is not None and control.enabled:
-            self.act(key)
 
     def take(self, key: str, folder: Path) -> None:
         """Files that a page sent."""

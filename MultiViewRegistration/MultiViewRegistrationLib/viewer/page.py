@@ -30,7 +30,7 @@ def build(application) -> None:
     server.state.icons = ICONS
     with VAppLayout(server, vuetify_config=THEME):
         register = application.sections["register"]
-        elements.Keys(**{key: (register.press, f"['{key}']") for key in ("undo", "redo", "register")})
+        elements.Keys(**{key: (register.act, f"['{key}']") for key in ("undo", "redo", "register")})
         with html.Div(classes="mv-app"):
             with html.Aside(classes="mv-steps", aria_label="Steps"):
                 _head(application)

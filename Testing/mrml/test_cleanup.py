@@ -12,7 +12,7 @@ from tiny_scene import complete, registration_of
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.mrml import display, layout, source_view
 from MultiViewRegistrationLib.mrml.case import case_of
-from MultiViewRegistrationLib.mrml.cleanup import SceneObserver
+from MultiViewRegistrationLib.mrml.display import SceneObserver
 from MultiViewRegistrationLib.mrml.loading import volume_node
 
 

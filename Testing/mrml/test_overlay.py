@@ -18,7 +18,7 @@ from MultiViewRegistrationLib.mrml.display import show
 from MultiViewRegistrationLib.mrml.layout import composite_node
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.report import overlays
-from MultiViewRegistrationLib.session.tone_matching import ToneMatch
+from MultiViewRegistrationLib.session.drawing import ToneMatch
 
 POINT = np.array([14.0, -9.0, 11.0])  # LPS mm: of the marker in the CT, and in the world
 CAMERAS = {

@@ -9,10 +9,10 @@ import vtk
 from xray_slices import add_xray, click, window_of, window_point
 
 from MultiViewRegistrationLib.mrml.case import landmarks_of
-from MultiViewRegistrationLib.mrml.distances import distances
 from MultiViewRegistrationLib.mrml.landmarks import (
     ClickOrder,
     clicked,
+    distances,
     landmark_list,
     lists,
     missing,

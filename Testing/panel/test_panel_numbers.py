@@ -8,7 +8,7 @@ from xrays_section import add, enter_c_arm, open_module
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.calibration.matrix_text import read_matrix, read_number
-from MultiViewRegistrationLib.session.questions import Question
+from MultiViewRegistrationLib.session.external_files import Question
 
 
 @pytest.fixture(params=["en_US", "de_DE"])

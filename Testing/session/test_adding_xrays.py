@@ -18,10 +18,9 @@ from MultiViewRegistrationLib.mrml.case import set_shared_unknowns, shared_unkno
 from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.registration import Registration
-from MultiViewRegistrationLib.session.adding import _add_views, add_volume, read
+from MultiViewRegistrationLib.session.adding import _add_views, add_volume, read, rename
 from MultiViewRegistrationLib.session.geometry import reading_of, set_c_arm
 from MultiViewRegistrationLib.session.history import Entry, History
-from MultiViewRegistrationLib.session.naming import rename
 
 
 @pytest.fixture

@@ -29,9 +29,8 @@ from MultiViewRegistrationLib.mrml.dicom import (
 from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session import adding
-from MultiViewRegistrationLib.session.notices import Notices
 from MultiViewRegistrationLib.session.result_files import formats, poses_offered, write_result
-from MultiViewRegistrationLib.session.session import Session
+from MultiViewRegistrationLib.session.session import Notices, Session
 
 
 @pytest.fixture

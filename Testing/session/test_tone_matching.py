@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from MultiViewRegistrationLib.session.tone_matching import ToneMatch
+from MultiViewRegistrationLib.session.drawing import ToneMatch
 
 pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
 DRR = np.linspace(1, 5, 4000, dtype=np.float32).reshape(50, 80)

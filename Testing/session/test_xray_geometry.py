@@ -69,7 +69,7 @@ def test_a_c_arm(registration):
     np.testing.assert_allclose(view.ras_of((47.5, 35.5)) * (-1, -1, 1), 300 * towards, atol=1e-9)
     assert view.camera.intrinsics[0, 0] < 0
     assert (describe(view), certainty(view)) == ("LAO 30\u00b0, CAU 10\u00b0", "\u00b11\u00b0, 3 mm")
-    assert "Seen from the detector" in summary(registration, view) and "700 mm before the CT" in summary(
+    assert "Seen from the detector" in summary(registration, view) and "700 mm from the source" in summary(
         registration, view
     )
 

@@ -16,7 +16,7 @@ from ..io.json_reader import printable
 from ..io.sequence import FrameFiles
 from ..mrml.loading import ReadCase, case_of_files
 from ..mrml.registration import Registration
-from . import saved_sequence
+from . import player as saved_sequence
 from .background_task import POLL_WAIT_S, Worker
 from .motion import OtherStructure, StructureMotion, motion_of
 from .player import Played, Player

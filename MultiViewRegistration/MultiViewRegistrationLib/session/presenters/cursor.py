@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...mrml.cursor import CURSOR, LinkedCursor
 from ...mrml.detector import detectors
-from ...mrml.distances import Distance, distances
+from ...mrml.landmarks import Distance, distances
 from ...mrml.nodes import is_placing, place, stop_placing
 from ...mrml.xray import XRayView
 from ..translation import _

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..questions import Question
+from ..external_files import Question
 from ..translation import _
 
 

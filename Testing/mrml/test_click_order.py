@@ -11,7 +11,6 @@ PLACES = ["CT", "AP", "LAT"]
 
 def names_of(clicks, chosen=()):
     """The names that clicks get, each given by where it is and which landmark is meant."""
-
     order, have, named = ClickOrder(), {place: [] for place in PLACES}, []
     for place, name in chosen:
         order.choose(place, name)

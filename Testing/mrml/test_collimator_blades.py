@@ -25,7 +25,6 @@ def body(blades: float = 9.0, metal: float | None = None) -> np.ndarray:
 
 def shown(scene, image) -> tuple[np.ndarray, object]:
     """Which pixels are not transparent, and the display node."""
-
     registration = Registration.create(scene)
     view = add_xray(registration, "AP", camera_content(c_arm(size=(200, 160))), image.astype(np.float32))
     refresh(view)

@@ -15,7 +15,6 @@ CENTRE = np.array([10.0, 20.0, -30.0])
 @pytest.fixture
 def slices(scene):
     """A volume of 100 mm about CENTRE under a transform, an axial slice through it, and what has it follow."""
-
     place = np.diag([2.0, 2.0, 2.0, 1.0])
     place[:3, 3] = CENTRE * [-1, -1, 1] - 49
     ct = volume_node(scene, "ct", np.zeros((50, 50, 50), np.float32), place)

@@ -16,7 +16,6 @@ POINT = np.array([12.0, -7.0, 25.0])  # RAS mm
 
 @pytest.fixture
 def registration(scene):
-
     made = Registration.create(scene)
     add_xray(made, "AP", 5.0)
     add_xray(made, "LAT", 95.0, mirrored=True)
@@ -26,7 +25,6 @@ def registration(scene):
 
 @pytest.fixture
 def cursor(registration):
-
     return LinkedCursor(registration)
 
 
@@ -46,7 +44,6 @@ def see(cursor, view, ras=POINT, off=(0.0, 0.0)):
 
 def mark(view, role):
     """(n, 2) pixels of what is drawn in a view's detector plane."""
-
     node = view.node.GetNodeReference(role)
     return (
         np.zeros((0, 2))
@@ -72,7 +69,6 @@ def mark(view, role):
     ],
 )
 def test_which_points_belong_together(places, expected):
-
     assert kept(places) == expected
 
 
@@ -187,21 +183,6 @@ def test_clear_leaves_no_mark(cursor, registration, scene):
     assert models() == before
     assert cursor.points.GetNumberOfControlPoints() == 0
     assert see(cursor, registration.xrays[0])
-
-
-def test_the_crosshair_is_followed_while_it_is_moved(cursor, registration, scene):
-    ap, lat, _ = registration.xrays
-    crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
-    see(cursor, ap)
-    crosshair.SetCursorPositionRAS(list(POINT))
-    assert not cursor.update()  # the mouse alone
-    crosshair.SetCrosshairRAS(list(POINT))
-    assert cursor.update()
-    assert np.allclose(mark(lat, "cursorCross").mean(axis=0), pixel(lat), atol=1e-3)
-    crosshair.SetCursorPositionRAS([90.0, 0, 0])  # Shift was let go
-    assert cursor.update()
-    assert not len(mark(lat, "cursorCross"))
-    assert len(mark(lat, "cursorLine")) == 2
 
 
 def test_clicks_in_the_views_are_understood_and_seen(cursor, registration, slicer_app):

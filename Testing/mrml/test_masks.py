@@ -21,7 +21,6 @@ USED[12, 22] = False
 
 @pytest.fixture
 def view(scene):
-
     registration = Registration.create(scene)
     image = dot_image(SIZE, (40, 30), sigma=15)
     return add_xray(registration, "AP", camera_content(c_arm(20, 10, size=SIZE)), image)
@@ -29,29 +28,16 @@ def view(scene):
 
 def drawn(view, used=USED, volume=None):
     """A segmentation of `used`, drawn on a volume, the X-ray's picture by default."""
-
     volume = volume or view.node
     frames = volume.GetImageData().GetDimensions()[2]
     return segmentation_node(view.node.GetScene(), "mask", np.repeat(used[None], frames, 0), volume)[0]
 
 
 def valid(view) -> np.ndarray:
-
     return xray_of(view).valid
 
 
-def test_it_says_what_is_used(view):
-
-    field = valid(view)
-    assert field.all()
-    set_mask(view, drawn(view))
-    np.testing.assert_array_equal(valid(view), USED)
-    set_mask(view, None)
-    assert valid(view).all()
-
-
 def test_one_that_leaves_nothing_is_refused(view):
-
     good = drawn(view)
     set_mask(view, good)
     with pytest.raises(InputError, match="^AP: the mask .* leaves nothing"):
@@ -70,7 +56,6 @@ def test_one_that_leaves_nothing_is_refused(view):
     ],
 )
 def test_it_goes_with_the_image(view, geometry):
-
     reading = {
         "source_to_detector_mm": 1000,
         "source_to_isocentre_mm": 700,
@@ -86,7 +71,6 @@ def test_it_goes_with_the_image(view, geometry):
 
 
 def test_it_goes_with_a_camera_that_a_registration_corrected(view):
-
     set_mask(view, drawn(view))
     view.change(corrected=camera_content(c_arm(24, 8, size=SIZE)))
     view.place()
@@ -94,7 +78,6 @@ def test_it_goes_with_a_camera_that_a_registration_corrected(view):
 
 
 def test_it_is_turned_round_with_the_image(view):
-
     set_mask(view, drawn(view))
     change_image(view, flipped=True)
     np.testing.assert_array_equal(valid(view), USED[:, ::-1])
@@ -103,7 +86,6 @@ def test_it_is_turned_round_with_the_image(view):
 
 
 def test_one_drawn_on_the_volume_it_was_made_from(view):
-
     view.source.SetOrigin(50, 60, 70)
     set_mask(view, drawn(view, volume=view.source))
     np.testing.assert_array_equal(valid(view), USED)
@@ -122,7 +104,6 @@ def test_one_drawn_on_the_volume_it_was_made_from(view):
 
 
 def test_a_new_one_covers_what_is_used_and_goes_with_its_view(view):
-
     scene = view.node.GetScene()
     set_mask(view, drawn(view))
     node, segment = draw_mask(view)
@@ -134,7 +115,6 @@ def test_a_new_one_covers_what_is_used_and_goes_with_its_view(view):
 
 
 def test_settings_that_cannot_be_change_nothing(view):
-
     set_mask(view, drawn(view))
     before = view.content
     with pytest.raises(InputError, match="intensity"):

@@ -17,7 +17,6 @@ from MultiViewRegistrationLib.mrml.registration import Registration
 
 
 def xray_of(scene, camera, **content):
-
     view = Registration.create(scene).add_xray("AP")
     view.change(camera=camera_content(camera), **content)
     slicer.util.updateVolumeFromArray(view.node, np.zeros((1, *camera.size[::-1]), np.float32))
@@ -33,7 +32,6 @@ def xray_of(scene, camera, **content):
     ],
 )
 def test_angles_are_told_as_on_the_c_arm(scene, rao_lao, cra_cau, text):
-
     assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau))) == ["AP \u2013 Registration", text]
     assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau), pixel_mm=[2, 2]))[1:] == [text, "SID 1000 mm"]
     assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau), use=False))[0].endswith(" (skipped)")
@@ -41,7 +39,6 @@ def test_angles_are_told_as_on_the_c_arm(scene, rao_lao, cra_cau, text):
 
 @pytest.mark.parametrize("isocentre", [(0, 0, -100), (0, 0, 1300), (400, 0, 700)])
 def test_there_are_no_angles_where_no_isocentre_is_in_the_beam(scene, isocentre):
-
     camera = c_arm(12)
     moved = camera.camera_from_world.copy()
     moved[:3, 3] = isocentre
@@ -50,7 +47,6 @@ def test_there_are_no_angles_where_no_isocentre_is_in_the_beam(scene, isocentre)
 
 
 def test_without_a_geometry_there_is_a_name(scene):
-
     view = xray_of(scene, c_arm())
     view.change(camera=None)
     assert xray_annotations.title(view) == ["AP \u2013 Registration"]
@@ -70,7 +66,6 @@ def test_without_a_geometry_there_is_a_name(scene):
     ],
 )
 def test_sides_are_those_of_the_patient(scene, rao_lao, cra_cau, mirrored, left_right_top_bottom):
-
     view = xray_of(scene, c_arm(rao_lao, cra_cau, mirrored=mirrored))
     sides = xray_annotations.sides_of(view)
     assert tuple("".join(sorted(side)) for side in sides) == tuple(
@@ -86,7 +81,6 @@ def test_sides_are_those_of_the_patient(scene, rao_lao, cra_cau, mirrored, left_
 
 def test_labels_stay_in_the_view_whatever_it_shows(slicer_app, scene, watch):
     """In its corner and at its edges they are drawn at every zoom and size, and nowhere but there."""
-
     view = slice_view(slicer_app)
     registration = registration_of(scene, {"AP": c_arm(12, 5)})
     registration.xrays[0].node.GetDisplayNode().SetWindowLevelMinMax(1e6, 2e6)  # the image is black
@@ -108,7 +102,6 @@ def test_labels_stay_in_the_view_whatever_it_shows(slicer_app, scene, watch):
 
 
 def test_points_are_not_placed_into_labels(slicer_app, scene):
-
     slice_view(slicer_app)
     selection = slicer_app.app_logic.GetSelectionNode()
     registration = registration_of(scene, {"AP": c_arm(12, 5)})
@@ -127,7 +120,6 @@ def test_points_are_not_placed_into_labels(slicer_app, scene):
 
 
 def test_the_label_in_3d_is_at_the_source(scene):
-
     registration = registration_of(scene, {"AP": c_arm(12, 5)})
     display.show(registration)
     label = registration.xrays[0].node.GetNodeReference("label3D")

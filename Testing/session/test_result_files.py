@@ -24,7 +24,6 @@ CASE = "pelvis-lateral"
 
 @pytest.fixture
 def session(scene, shared_data):
-
     session = Session(read_case(shared_data / "sim" / CASE / "case.json")(scene))
     yield session
     remove(session.registration)
@@ -39,7 +38,6 @@ def registered(session):
 
 
 def test_a_result_is_handed_on(registered, tmp_path):
-
     write_result(registered, tmp_path)()
     told = json.loads((tmp_path / "result.json").read_text())
     assert "override" not in told
@@ -68,7 +66,6 @@ def move_by_hand(registration):
     "change, why", [(correct_geometry, "stale"), (skip_a_view, "stale"), (move_by_hand, "moved by hand")]
 )
 def test_what_has_changed_needs_an_override_which_the_files_carry(registered, tmp_path, change, why):
-
     change(registered.registration)
     with pytest.raises(InputError, match=f"{why}.*override"):
         write_result(registered, tmp_path / "refused")
@@ -80,7 +77,6 @@ def test_what_has_changed_needs_an_override_which_the_files_carry(registered, tm
 
 
 def test_a_pose_set_by_hand_is_no_result(session, tmp_path):
-
     session.registration.world_from_ct = session.case().truth_world_from_ct
     with pytest.raises(InputError, match="no result"):
         write_result(session, tmp_path)
@@ -89,7 +85,6 @@ def test_a_pose_set_by_hand_is_no_result(session, tmp_path):
 
 
 def test_a_case_is_written_that_registers_alike(registered, tmp_path):
-
     there = registered.case()
     back = Case.load(write_case_folder(registered, tmp_path)()[0])
     assert np.allclose(back.world_from_ct, registered.registration.world_from_ct, atol=1e-9)
@@ -102,7 +97,6 @@ def test_a_case_is_written_that_registers_alike(registered, tmp_path):
 
 
 def test_a_flipped_and_inverted_image_is_written_as_it_is_used(session, tmp_path):
-
     session.registration.xrays[0].change(flipped=True)
     session.registration.xrays[1].change(inverted=True)
     there, back = session.case(), Case.load(write_case_folder(session, tmp_path)()[0])
@@ -111,7 +105,6 @@ def test_a_flipped_and_inverted_image_is_written_as_it_is_used(session, tmp_path
 
 
 def test_a_full_disk_is_one_sentence(registered, tmp_path, monkeypatch):
-
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -122,7 +115,6 @@ def test_a_full_disk_is_one_sentence(registered, tmp_path, monkeypatch):
 
 
 def test_a_case_is_written_from_the_picture_where_somebody_deleted_the_image(session, tmp_path):
-
     there = session.case()
     for view in session.registration.xrays:
         session.registration.scene.RemoveNode(view.source)

@@ -11,7 +11,7 @@ from held import Held
 from little_store import LittleStore
 from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import make_registration
-from session_at_work import ELSEWHERE, STARTED_AT, hold, look, new_session, no_thread_is_left, poll
+from session_at_work import STARTED_AT, look, new_session, no_thread_is_left, poll
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -71,7 +71,6 @@ def test_other_starts(session, registration, start):
 
 
 def test_landmarks_find_a_ct_that_no_view_shows(session, registration, views):
-
     points = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
     place_landmarks(
         registration,
@@ -141,18 +140,7 @@ def test_a_published_refinement_begins_where_the_regressor_sees_the_ct(session, 
         session.register("auto", refinement="xvr")
 
 
-def test_where_the_ct_is_does_not_matter_to_a_learned_start(session, registration, ct, monkeypatch, tmp_path):
-    store = LittleStore(monkeypatch, tmp_path, ct)
-    store.add(ct, "a")
-    look(session)
-    registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 900))
-    session.register("regressor")
-    session.finish()
-    assert error_mm(registration.world_from_ct) < 0.1
-
-
 def test_what_was_warned_of_becomes_notes_and_reasons(session, registration, views):
-
     away = views[0].camera.camera_from_world.copy()
     away[0, 3] += 2000
     third = registration.add_xray("Away")
@@ -185,14 +173,6 @@ def test_two_views_with_one_geometry_are_refused(session, registration):
         session.register("given")
 
 
-def test_one_registration_at_a_time(session):
-    held = hold(session)
-    with pytest.raises(InputError, match="work is under way"):
-        session.register("given")
-    held.let_go()
-    session.finish()
-
-
 # Making the CT ready
 
 
@@ -205,16 +185,7 @@ def test_a_registration_may_begin_while_the_ct_is_prepared(session, registration
     assert session.prepare() is True
 
 
-def test_preparing_leaves_the_ct_alone(session, registration):
-    session.prepare()
-    registration.world_from_ct = ELSEWHERE
-    poll(session, 5.0, until=lambda: not session.preparing)
-    assert np.allclose(registration.world_from_ct, ELSEWHERE)
-    assert session.history.entries == [] and session.prepare()
-
-
 def test_a_ct_that_changes_is_prepared_anew_and_kept_once(session, registration):
-
     session.prepare()
     poll(session, 5.0, until=lambda: not session.preparing)
     first = session._preparation.worker.result
@@ -229,7 +200,6 @@ def test_a_ct_that_changes_is_prepared_anew_and_kept_once(session, registration)
 
 
 def test_what_goes_wrong_while_preparing_is_told_once(session, monkeypatch):
-
     tries = []
 
     def fail(ct, tell):
@@ -252,14 +222,12 @@ def test_what_goes_wrong_while_preparing_is_told_once(session, monkeypatch):
 
 
 def test_nothing_is_prepared_before_the_packages_are_there(session, monkeypatch):
-
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     assert session.prepare() is False and not session.preparing
 
 
 def test_the_main_thread_compiles_nothing(session, registration):
     """The first DRR and the first similarity find all kernels ready."""
-
     kernels = [kernel for kernel in vars(cpu).values() if hasattr(kernel, "signatures")]
     session.prepare()
     poll(session, 60.0, until=lambda: not session.preparing)

@@ -155,7 +155,6 @@ def test_with_its_transform_gone_a_registration_makes_a_new_one_for_the_ct(scene
 
 
 def test_a_ct_that_changed_meanwhile_makes_the_result_stale_at_once(session, registration):
-
     held = hold(session)
     slicer.util.arrayFromVolume(registration.ct)[20:25] += 10
     slicer.util.arrayFromVolumeModified(registration.ct)
@@ -166,7 +165,6 @@ def test_a_ct_that_changed_meanwhile_makes_the_result_stale_at_once(session, reg
 
 
 def test_a_correction_is_not_put_on_a_geometry_that_came_meanwhile(scene, ct, views):
-
     uncertain = [views[0], replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=2.0)]
     registration = make_registration(scene, ct, uncertain, STARTED_AT)
     session = new_session(registration)

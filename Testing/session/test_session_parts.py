@@ -26,7 +26,6 @@ from MultiViewRegistrationLib.session.session import Session
 
 
 def test_the_bone_surface_lies_where_the_ct_has_that_value_and_moves_with_it(scene):
-
     registration = phantom_registration(scene)
     assert not ct_3d.surface_is_current(registration)
     ct_3d.put_surface(registration, ct_3d.take_surface(registration)())
@@ -45,7 +44,6 @@ def test_the_bone_surface_lies_where_the_ct_has_that_value_and_moves_with_it(sce
 
 @pytest.mark.parametrize("which, value", [(0, 12.5), (2, -30.0), (3, 20.0), (5, -100.0)])
 def test_one_number_of_the_pose_changes_and_the_others_stay(scene, which, value):
-
     registration = phantom_registration(scene)
     wanted = pose_numbers(registration)
     wanted[which] = value
@@ -54,7 +52,6 @@ def test_one_number_of_the_pose_changes_and_the_others_stay(scene, which, value)
 
 
 def test_two_poses_side_by_side(scene):
-
     session = settled_session(scene)
     here, moved = session.registration.world_from_ct, session.registration.world_from_ct.copy()
     moved[0, 3] += 5.0
@@ -71,7 +68,6 @@ def test_two_poses_side_by_side(scene):
 
 
 def test_a_result_is_opened_again_as_it_stood(scene, tmp_path):
-
     case_file = write_phantom_case(tmp_path)
     result = register(Case.load(case_file), "given")
     save_result(result, tmp_path)

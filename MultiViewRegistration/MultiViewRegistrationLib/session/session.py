@@ -388,13 +388,10 @@ class Session(Inputs):
             for given, view in views
             if view.camera is not given.camera
         }
-        similarity = dict(
-            zip((view.name for view in result.views), map(float, result.refinement.fit.similarity), strict=True)
-        )
-        entry = Entry.now(
+        entry = Entry.of_result(
             run.asked.start,
             result.world_from_ct,
-            similarity=similarity,
+            result,
             cameras=corrected,
             fingerprint=run.fingerprint,
             reasons=[*result.reasons, *self.notes],
@@ -402,8 +399,6 @@ class Session(Inputs):
             first_time_s=first_time_s,
             refinement="" if run.asked.refinement == "joint" else run.asked.refinement,
             regressor=registering.regressor_summary(result),
-            verdict=result.verdict,
-            upper95_mm=(result.predicted_tre_mm or {}).get("upper95"),
         )
         self.history.add(entry)
         self.history.put(entry)

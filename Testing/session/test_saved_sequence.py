@@ -275,15 +275,6 @@ def test_an_image_that_was_replaced_meanwhile_stays(slicer_app, scene, study, tm
     assert after[1] == before[1] and [part[1] for part in after[2:]] == [part[1] for part in before[2:]]
 
 
-def test_the_session_of_a_script_leaves_a_sequence_that_is_played_alone(scene, study):
-    session, _ = opened(scene, study / "track")
-    go(session, 2)
-    at_frame = state(session.registration)
-    other = new_session(session.registration)
-    poll(other, 0.3)
-    assert other.sequence.player is None and state(session.registration) == at_frame
-
-
 def test_what_begins_before_the_first_poll_begins_as_before_the_sequence(slicer_app, scene, study, tmp_path):
     session, before = opened(scene, study / "track")
     go(session, 2)

@@ -73,3 +73,11 @@ class ctkCheckableComboBox(QtWidgets.QComboBox):
 
     def noneChecked(self) -> bool:
         return not self.checkedIndexes()
+
+
+@stand_in
+class ctkMessageBox(QtWidgets.QMessageBox):
+    """A message box that can be told not to appear again; what `slicer.util` asks with."""
+
+    dontShowAgainVisible = stored(bool, False)
+    dontShowAgainSettingsKey = stored(str, "")

@@ -9,8 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, ClassVar
-from weakref import WeakSet
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from ..mrml.loading import camera_content
 from ..mrml.nodes import remove_with_products
 from ..mrml.registration import Registration
 from ..mrml.xray import FRAME, SOURCE, STILL, XRayView
-from .background_task import POLL_WAIT_S, Worker
+from .background_task import Worker
 from .inputs import Inputs
 from .tracking import FileImages, FrameImage, SliceImages
 
@@ -229,8 +228,6 @@ class Player:
     begins anew at the end.   problem: why the X-rays do not show it, a sentence; "" where they do.
     """
 
-    _open: ClassVar[WeakSet[Player]] = WeakSet()
-
     def __init__(self, inputs: Inputs, played: Played) -> None:
         self._inputs, self.played = inputs, played
         self.number: int | None = None
@@ -243,12 +240,6 @@ class Player:
             view.node.GetID(): inputs.xray(view) for view in inputs.registration.xrays if view.name in played.views
         }
         keep_before(inputs.registration, played.views)
-        self._open.add(self)
-
-    @classmethod
-    def plays(cls, registration: Registration) -> bool:
-        """Whether any plays in a registration, of whatever session."""
-        return any(player._inputs.registration == registration for player in cls._open)
 
     @property
     def last(self) -> int:
@@ -259,11 +250,6 @@ class Player:
     def frame(self) -> Tracked | None:
         """What was found in the frame that is shown."""
         return None if self.number is None else self.played.frames[self.number]
-
-    @property
-    def under_way(self) -> Worker | None:
-        """What reads images just now."""
-        return self._read[1] if self._read is not None and self._read[1].state == "running" else None
 
     # What a person does
 
@@ -295,16 +281,15 @@ class Player:
     def close(self) -> None:
         """Put X-rays, cameras and CT back as they were before."""
         self.pause()
-        self._open.discard(self)
         put_back(self._inputs, self._before)
         forget(self._inputs.registration)
 
     # What follows
 
-    def tick(self, wait: float = POLL_WAIT_S) -> bool:
-        """Show what is due; whether anything has changed.   wait: as `Worker.poll`."""
+    def tick(self) -> bool:
+        """Show what is due; whether anything has changed."""
         if self._read is not None:
-            self._read[1].poll(wait if self._read[1].state == "running" else 0)
+            self._read[1].poll(0)
         changed = False
         if self.playing and self._put is not None and not self._at(self._put):  # somebody moves the CT
             self.playing, changed = False, True

@@ -201,7 +201,7 @@ class Session(Inputs):
         if self.registration.scene is None:
             return self._reset()
         self._check_igtl()
-        ended = [self._check_preparation(), self._check_task(), self.regressors.poll(), self.sequence.poll(0)]
+        ended = [self._check_preparation(), self._check_task(), self.regressors.poll(), self.sequence.poll()]
         return self._check_registration() or any(ended)
 
     def cancel(self) -> None:

@@ -24,7 +24,7 @@ def nodes(scene):
     return {scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes())}
 
 
-@pytest.mark.parametrize("name", SIM)
+@pytest.mark.parametrize("name", [SIM[0], pytest.param(SIM[1], marks=pytest.mark.slow)])
 def test_a_case_comes_back_as_it_went_in(scene, shared_data, name):
     path = shared_data / "sim" / name / "case.json"
     loaded, back = Case.load(path), case_of(read_case(path)(scene))

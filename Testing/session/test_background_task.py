@@ -187,6 +187,7 @@ def printed(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_they_are_compiled_elsewhere_and_once(printed):
     assert printed() == ["mark_unseen", "compiling"]  # the first was about to be compiled here, and no other
     assert printed() == []

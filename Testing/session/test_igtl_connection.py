@@ -74,6 +74,7 @@ def test_a_client_gets_the_pose_the_overlays_and_the_verdict_and_no_name(session
     assert not session.igtl.open and session.igtl.status == ""
 
 
+@pytest.mark.slow
 def test_peers_are_told_once_the_ct_lies_elsewhere_and_once_it_is_back(session, port):
     serve(session, port)
     peer = client(port)

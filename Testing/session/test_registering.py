@@ -138,6 +138,7 @@ def test_cancel_ends_the_child(session, child, monkeypatch, tmp_path):
     assert np.allclose(session.registration.world_from_ct, STARTED_AT) and os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_real_child_is_cancelled(session, tmp_path):
     pytest.importorskip("torch")
     session.register("given", refinement="xvr")

@@ -69,7 +69,12 @@ def move_by_hand(registration):
 
 
 @pytest.mark.parametrize(
-    "change, why", [(correct_geometry, "stale"), (skip_a_view, "stale"), (move_by_hand, "moved by hand")]
+    "change, why",
+    [
+        pytest.param(correct_geometry, "stale", marks=pytest.mark.slow),
+        pytest.param(skip_a_view, "stale", marks=pytest.mark.slow),
+        (move_by_hand, "moved by hand"),
+    ],
 )
 def test_what_has_changed_needs_an_override_which_the_files_carry(registered, tmp_path, change, why):
     change(registered.registration)
@@ -90,6 +95,7 @@ def test_a_pose_set_by_hand_is_no_result(session, tmp_path):
     assert json.loads((tmp_path / "result.json").read_text())["start"]["method"] == "by hand"
 
 
+@pytest.mark.slow
 def test_a_case_is_written_that_registers_alike(registered, tmp_path):
     there = registered.case()
     back = Case.load(write_case_folder(registered, tmp_path)()[0])
@@ -110,6 +116,7 @@ def test_a_flipped_and_inverted_image_is_written_as_it_is_used(session, tmp_path
         assert np.allclose(a.xray.line_integrals, b.xray.line_integrals, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence(registered, tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -120,6 +127,7 @@ def test_a_full_disk_is_one_sentence(registered, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_case_is_written_from_the_picture_where_somebody_deleted_the_image(session, tmp_path):
     there = session.case()
     for view in session.registration.xrays:

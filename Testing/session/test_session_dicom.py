@@ -43,6 +43,7 @@ def uids(session, folder) -> dict:
     return json.loads((folder / "result.json").read_text())["frame_of_reference_uid"]
 
 
+@pytest.mark.slow
 def test_a_result_keeps_its_frames_over_exports_registrations_and_a_saved_scene(session, tmp_path, scene):
     first = uids(session, tmp_path / "1")
     assert set(first) == {"world", "ct"} and uids(session, tmp_path / "2") == first

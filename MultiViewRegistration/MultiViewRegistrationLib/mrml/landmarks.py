@@ -227,7 +227,7 @@ def distances(registration: Registration) -> list[Distance]:
         for node in _shown("vtkMRMLMarkupsLineNode", registration)
         if len(placed(node)) == 2
     ]
-    named = [(node.GetName(), _points(node)) for node in _shown("vtkMRMLMarkupsFiducialNode", registration)]
+    named = [(node.GetName(), _named_points(node)) for node in _shown("vtkMRMLMarkupsFiducialNode", registration)]
     for _, points in named:
         if len(points) <= MOST_POINTS:
             pairs += [(f"{a} to {b}", points[a], points[b]) for a, b in combinations(points, 2)]
@@ -258,7 +258,7 @@ def _shown(kind: str, registration: Registration) -> list:
     ]
 
 
-def _points(node) -> dict[str, np.ndarray]:
+def _named_points(node) -> dict[str, np.ndarray]:
     """RAS mm (3,) of the points that have been placed, by their names."""
     return {
         node.GetNthControlPointLabel(i) or str(i + 1): np.array(node.GetNthControlPointPositionWorld(i))

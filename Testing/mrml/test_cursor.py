@@ -131,22 +131,6 @@ def test_a_point_in_the_world_shows_in_all_and_the_slices_go_there(cursor, regis
     assert of_ct.GetSliceOffset() == pytest.approx(-3.0)
 
 
-def test_a_point_that_is_moved_takes_the_rest_along(cursor, registration):
-    ap, lat, _ = registration.xrays
-    see(cursor, ap)
-    see(cursor, lat)
-    there = POINT + [3.0, -2.0, 4.0]
-    for i, view in enumerate((ap, lat)):
-        cursor.points.SetNthControlPointPosition(i, *view.ras_of(pixel(view, there)))
-    assert cursor.update()
-    assert np.allclose(cursor.reading.ras, there, atol=1e-4)
-    cursor.points.SetNthControlPointPosition(
-        0, *ap.ras_of([-20, 30])
-    )  # over the edge of the image it is still seen in it
-    cursor.update()
-    assert np.allclose(cursor.reading.seen[ap.node.GetID()], [-20, 30])
-
-
 def test_rays_that_miss_each_other_are_a_caution(cursor, registration):
     ap, lat, _ = registration.xrays
     see(cursor, ap)

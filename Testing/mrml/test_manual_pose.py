@@ -177,13 +177,6 @@ def test_shift_turns_about_the_centre_as_far_as_the_mouse_goes(hand, dragging, r
     assert np.allclose(turned.as_rotvec() / turned.magnitude(), beam / np.linalg.norm(beam), atol=1e-6)
 
 
-def test_ctrl_tilts(hand, dragging, registration, view):
-    before = seen(registration, view)
-    hand.drag([[100, 100], [140, 100]], ctrl=True)
-    assert np.allclose(seen(registration, view), before, atol=1e-9)
-    assert np.degrees(Rotation.from_matrix(registration.world_from_ct[:3, :3]).magnitude()) == pytest.approx(10.0)
-
-
 @pytest.mark.parametrize(
     "key, shift, pixels", [("Right", False, (1, 0)), ("Up", False, (0, -1)), ("Left", True, (-10, 0))]
 )
@@ -193,14 +186,6 @@ def test_arrows_move_by_pixels(hand, dragging, registration, view, key, shift, p
     assert np.allclose(seen(registration, view) - before, pixels, atol=1e-9)
     assert dragging.calls == ["begin", "moved", "end"]
     assert not hand.seen_by_others
-
-
-@pytest.mark.parametrize(
-    "key, shift, degrees", [("bracketleft", False, 0.5), ("bracketright", False, 0.5), ("braceleft", True, 5)]
-)
-def test_brackets_turn(hand, dragging, registration, key, shift, degrees):
-    hand.press(key, shift=shift)
-    assert np.degrees(Rotation.from_matrix(registration.world_from_ct[:3, :3]).magnitude()) == pytest.approx(degrees)
 
 
 def test_other_events_go_to_slicer(hand, dragging, registration):

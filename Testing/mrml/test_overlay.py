@@ -143,16 +143,3 @@ def test_flicker_takes_turns_and_the_other_modes_do_not(registration, marker):
     assert opacities("flicker") == [1, 1, 0, 0, 1]
     assert opacities("blend") == [0.5] * 5
     assert opacities("off") == [None] * 5
-
-
-def test_what_is_no_longer_true_is_not_left_in_the_scene(registration, marker):
-
-    [detector, _] = detectors_of(registration)
-    drr = overlay.rendered(marker, detector.camera, np.eye(4), 0)
-    overlay.show_drr(detector, drr, 1)
-    overlay.show_picture(detector, np.zeros((*drr.shape, 3), np.uint8), 1)
-    overlay.remove(detector.view, "edges")
-    assert overlay.foreground(detector.view, "blend") is None
-    assert overlay.foreground(detector.view, "edges") is not None
-    overlay.remove(detector.view)
-    assert overlay.foreground(detector.view, "edges") is None

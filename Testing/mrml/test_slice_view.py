@@ -9,10 +9,8 @@ from scene_rendering import brightest, pixels, resize, slice_view
 from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import display, xray_annotations
-from MultiViewRegistrationLib.mrml import slice_view as views
 from MultiViewRegistrationLib.mrml.frames import ras_from_lps
 from MultiViewRegistrationLib.mrml.loading import volume_node
-from MultiViewRegistrationLib.mrml.nodes import product
 from MultiViewRegistrationLib.mrml.slice_view import CTSliceFollower
 
 POINT = np.array([30.0, -20.0, 25.0])
@@ -121,20 +119,6 @@ def test_it_is_linked_to_nothing_and_takes_no_other_volume(slicer_app, scene):
     slicer_app.app_logic.PropagateVolumeSelection(0)
     assert red.get_background_volume_id() == other.GetID()
     assert view.get_background_volume_id() == xray.node.GetID()
-
-
-def test_what_lies_over_it_is_its_own_and_stays(slicer_app, scene):
-    view = slice_view(slicer_app)
-    registration = registration_of(scene, {"AP": c_arm()})
-    xray = shown(registration)
-    over = product(xray.node, "drr", "vtkMRMLScalarVolumeNode", "AP DRR")
-    views.lay_over(xray, over, 0.4)
-    display.show(registration)
-    assert view.get_foreground_volume_id() == over.GetID()
-    assert view.get_foreground_opacity() == pytest.approx(0.4)
-    view.set_foreground_volume_id(scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode").GetID())
-    display.show(registration)
-    assert not view.get_foreground_volume_id()
 
 
 def test_nothing_is_done_twice(slicer_app, scene):

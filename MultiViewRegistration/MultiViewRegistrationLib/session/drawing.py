@@ -90,11 +90,10 @@ SOMETHING = 0.02
 
 @dataclass
 class Drawn:
-    """What a view's overlay was made from, and whether it is sharp; failed: there is none, as the X-ray cannot be used."""
+    """What a view's overlay was made from, and whether it is sharp."""
 
     of: tuple
     sharp: bool = False
-    failed: bool = False
 
 
 class Drawing:
@@ -173,11 +172,9 @@ class Drawing:
 
     def _is_stale(self, name: str, detector: DetectorPlane, of: tuple) -> bool:
         drawn = self._drawn.get(name)
-        return (
-            drawn is None
-            or drawn.of != of
-            or (self.onto.foreground(detector.view, self.mode) is None and not drawn.failed)
-        )
+        if drawn is None or drawn.of != of:
+            return True
+        return of[-1] is not None and self.onto.foreground(detector.view, self.mode) is None
 
     # Drawing
 
@@ -192,7 +189,7 @@ class Drawing:
                 anatomy, camera, pose, _level(anatomy, camera, pose, voxels), bones=self.mode == "edges"
             )
             self._show(detector, of, drr, factor)
-            self._drawn[name] = Drawn(of, failed=of[-1] is None)
+            self._drawn[name] = Drawn(of)
         self._moved = perf_counter()
         self._adapt((self._moved - began) / self._cost([detector for detector, _ in stale.values()], self._coarse))
 

@@ -53,7 +53,7 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._frame, inner = QtWidgets.QFrame(self), QtWidgets.QFrame()
         self._label, self._message = QtWidgets.QLabel("Segment: ", inner), QtWidgets.QLabel(inner)
         self._segment_box = QtWidgets.QComboBox(inner)
-        self._segment_box.setObjectName("comboBox_Segment")
+        self._message.setObjectName("label_Message")
         self._grid = QtWidgets.QGridLayout(self)
         row, grid = QtWidgets.QHBoxLayout(self._frame), QtWidgets.QGridLayout(inner)
         for layout, left in ((self._grid, 0), (row, 4), (grid, 0)):

@@ -126,9 +126,9 @@ def _import_deepfluoro(options: argparse.Namespace) -> dict:
 
 
 def _import_small(options: argparse.Namespace) -> dict:
-    from ..io.datasets.deepfluoro import read_small, write_small
+    from ..io.datasets.deepfluoro import convert_small
 
-    files = write_small(options.out, read_small(options.file, options.specimen, options.views))
+    files = convert_small(options.file, options.specimen, options.views, options.out)
     print(
         f"{options.out}: images, labels and landmarks, but no case: a down-sampled file has no geometry and no CT.",
         file=sys.stderr,

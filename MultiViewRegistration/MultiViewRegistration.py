@@ -19,8 +19,7 @@ from slicer.util import VTKObservationMixin
 from vtkmodules.util.misc import calldata_type
 from vtkmodules.vtkCommonCore import VTK_OBJECT
 
-from MultiViewRegistrationLib.mrml.cleanup import SceneObserver
-from MultiViewRegistrationLib.mrml.display import hide, is_shown
+from MultiViewRegistrationLib.mrml.display import SceneObserver, hide, is_shown
 from MultiViewRegistrationLib.mrml.registration import MODULE, Registration
 from MultiViewRegistrationLib.mrml.sample_data import register_sample_data, sample_case
 from MultiViewRegistrationLib.session.session import Session

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Makes the sample of the Slicer extension again: python Testing/make_sample.py
 
-X-rays of the demo's chest CT by RTK's projector, their case.json with start and truth, and a thumbnail. The CT itself is not among
+X-rays of the demo's chest CT by RTK's projector, and their case.json with start and truth. The CT itself is not among
 them: Slicer fetches it (mrml/sample_data.py).
 """
 
@@ -19,15 +19,12 @@ sys.path.insert(0, str(MODULE))
 
 import numpy as np  # noqa: E402
 import SimpleITK as sitk  # noqa: E402
-from PIL import Image, ImageDraw  # noqa: E402
-from scipy.ndimage import gaussian_filter  # noqa: E402
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm  # noqa: E402
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.simulation.cases import PIXEL_MM, SIZE, Patient, json_text, random_pose, write_case  # noqa: E402
 
 SAMPLE = MODULE / "Resources" / "SampleData" / "Chest"
-THUMBNAIL = MODULE / "Resources" / "Icons" / "MultiViewRegistrationChest.png"
 SEED = 3
 DETECTOR = {"pixel_mm": (PIXEL_MM, PIXEL_MM), "size": SIZE, "mirrored": True}
 C_ARMS = {
@@ -61,24 +58,6 @@ def main() -> None:
         image = sitk.GetImageFromArray(pixels[name] >> 4)
         sitk.WriteImage(image, str(SAMPLE / view["image"]), useCompression=True, compressionLevel=9)
     (SAMPLE / "case.json").write_text(json_text(case), encoding="utf-8")
-    thumbnail(pixels).save(THUMBNAIL, optimize=True)
-
-
-def thumbnail(pixels: dict[str, np.ndarray]) -> Image.Image:
-    """Both X-rays, bone bright and its contrast raised, one before the other."""
-    picture = Image.new("RGB", (280, 260), "#0b1928")
-    draw = ImageDraw.Draw(picture)
-    for (name, image), corner, colour in zip(pixels.items(), ((10, 10), (98, 78)), ("#6fd7f7", "#ffc76b"), strict=True):
-        logarithm = -np.log(np.maximum(image, 1) / 65535)
-        logarithm -= 0.7 * gaussian_filter(logarithm, 40)
-        low, high = np.percentile(logarithm, [1, 99.7])
-        grey = np.uint8(255 * np.clip((logarithm - low) / (high - low), 0, 1))
-        picture.paste(Image.fromarray(grey).resize((172, 172), Image.Resampling.LANCZOS), corner)
-        x, y = corner
-        draw.rectangle((x - 2, y - 2, x + 173, y + 173), outline=colour, width=2)
-        draw.rectangle((x, y, x + 10 + draw.textlength(name, font_size=15), y + 22), fill="#0b1928")
-        draw.text((x + 5, y + 2), name, fill=colour, font_size=15)
-    return picture.quantize(128)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def settle(session) -> None:
 
 def remove(registration) -> None:
     """Remove a registration with all that was made for it."""
-    from MultiViewRegistrationLib.mrml.cleanup import take_down
+    from MultiViewRegistrationLib.mrml.display import take_down
 
     scene = registration.scene
     take_down(registration)

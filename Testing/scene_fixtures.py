@@ -32,7 +32,7 @@ def scene(slicer_app):
 @pytest.fixture
 def watch(scene):
     """Looks after the scene, as it does wherever the module is open."""
-    from MultiViewRegistrationLib.mrml.cleanup import SceneObserver
+    from MultiViewRegistrationLib.mrml.display import SceneObserver
 
     watch = SceneObserver(scene)
     yield watch

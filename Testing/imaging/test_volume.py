@@ -9,22 +9,6 @@ import SimpleITK as sitk
 from MultiViewRegistrationLib.imaging.volume import Volume, pyramid
 
 
-def blobs(ct_from_index: np.ndarray, shape=(40, 64, 56)) -> tuple[Volume, np.ndarray]:
-    """A few Gaussian blobs on a grid, and the centre of mass (CT mm) by which they were made."""
-    rng = np.random.default_rng(0)
-    extent = np.array(shape[::-1])
-    centres = extent * rng.uniform(0.35, 0.65, (5, 3))
-    weights = rng.uniform(0.5, 1, 5)
-    k, j, i = np.indices(shape)
-    spacing = np.linalg.norm(ct_from_index[:3, :3], axis=0)
-    values = np.zeros(shape)
-    for centre, weight in zip(centres, weights):
-        distance = (np.stack([i, j, k], -1) - centre) * spacing
-        values += weight * np.exp(-(distance**2).sum(-1) / (2 * 3.0**2))
-    middle = (weights @ centres) / weights.sum()
-    return Volume(values, ct_from_index), (ct_from_index @ [*middle, 1])[:3]
-
-
 def test_pooled_is_simpleitks_bin_shrink(oblique):
     values = np.random.default_rng(1).normal(size=(12, 20, 18)).astype(np.float32)
     image = sitk.GetImageFromArray(values)

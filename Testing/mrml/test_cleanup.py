@@ -9,11 +9,7 @@ from phantom_scene import remove
 from scene_rendering import slice_view, threed_view
 from tiny_scene import complete, registration_of
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.mrml import display, layout, source_view
-from MultiViewRegistrationLib.mrml.case import case_of
-from MultiViewRegistrationLib.mrml.cleanup import SceneObserver
-from MultiViewRegistrationLib.mrml.loading import volume_node
 
 
 def nodes(scene) -> set[str]:
@@ -21,13 +17,11 @@ def nodes(scene) -> set[str]:
 
 
 def tree_items(scene) -> int:
-
     return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene).GetNumberOfItems()
 
 
 @pytest.mark.parametrize("by_hand", (False, True))
 def test_a_registration_that_is_removed_leaves_the_ct_where_it_was(slicer_app, scene, watch, by_hand):
-
     view = slice_view(slicer_app)
     above = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     items, before = tree_items(scene), nodes(scene)
@@ -51,7 +45,6 @@ def test_a_registration_that_is_removed_leaves_the_ct_where_it_was(slicer_app, s
 
 
 def test_an_xray_that_is_removed_takes_along_what_was_made_for_it(slicer_app, scene, watch):
-
     first, second, eye = slice_view(slicer_app), slice_view(slicer_app, "XRay2"), threed_view(slicer_app)
     eye.render()
     registration = complete(scene)
@@ -72,7 +65,6 @@ def test_an_xray_that_is_removed_takes_along_what_was_made_for_it(slicer_app, sc
 
 def test_a_folder_that_is_deleted_takes_all_but_the_ct(slicer_app, scene, watch):
     """As in Slicer's Data module, where the transform goes as well, and the registration starts again."""
-
     registration = complete(scene)
     ct = registration.ct
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
@@ -90,20 +82,7 @@ def test_without_its_transform_the_ct_gets_another(scene, watch):
     assert registration.world_from_ct == pytest.approx(np.eye(4))
 
 
-def test_without_its_ct_it_waits_for_another(scene, watch):
-
-    registration = complete(scene)
-    scene.RemoveNode(registration.ct)
-    assert registration.ct is None
-    display.show(registration)
-    with pytest.raises(InputError, match="CT: none is chosen"):
-        case_of(registration)
-    registration.ct = volume_node(scene, "other", np.zeros((4, 5, 6), np.int16), np.eye(4))
-    assert registration.ct.GetParentTransformNode() is registration.ct_transform
-
-
 def test_one_of_two_registrations_goes_and_the_other_stays_as_it_is(slicer_app, scene, watch):
-
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2, 3, 4)]
     first, second = complete(scene), complete(scene, "Other")
     assert [layout.tag_of(view) for view in second.xrays] == ["XRay3", "XRay4"]
@@ -138,7 +117,6 @@ def test_a_closed_scene_leaves_no_view_behind(slicer_app, scene, watch):
 
 
 def test_the_tree_has_a_folder_for_each_registration(scene, watch):
-
     registration = complete(scene)
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     inside = slicer.util.getSubjectHierarchyItemChildren(display.folder_of(registration), recursive=True)
@@ -159,13 +137,3 @@ def test_the_tree_has_a_folder_for_each_registration(scene, watch):
     )
     display.show(registration)
     assert tree.GetItemParent(tree.GetItemByDataNode(registration.xrays[1].node)) == other
-
-
-def test_stopped_it_does_nothing_more(scene):
-
-    watch = SceneObserver(scene)
-    registration = complete(scene)
-    watch.stop()
-    scene.RemoveNode(registration.xrays[0].node)
-    assert scene.GetFirstNodeByName("AP frustum") is not None
-    watch.stop()

@@ -17,7 +17,6 @@ from MultiViewRegistrationLib.mrml.loading import volume_node
 @pytest.fixture
 def rendering(slicer_app, monkeypatch):
     """Slicer's module Volume Rendering."""
-
     logic = slicer_app.volume_rendering._logic
     monkeypatch.setattr(
         slicer, "modules", SimpleNamespace(volumerendering=SimpleNamespace(logic=lambda: logic)), raising=False
@@ -26,7 +25,6 @@ def rendering(slicer_app, monkeypatch):
 
 
 def volume(scene, name: str):
-
     return volume_node(scene, name, np.zeros((4, 5, 6), np.int16), np.diag([2, 2, 3, 1.0]))
 
 
@@ -39,7 +37,6 @@ def registration(scene):
 
 def rendered(scene) -> list[str]:
     """The names of the volumes that are shown in 3D."""
-
     nodes = slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode", scene)
     return [node.GetVolumeNode().GetName() for node in nodes if node.GetVisibility()]
 
@@ -77,18 +74,7 @@ def test_another_ct_takes_its_place(scene, registration, rendering):
     assert rendered(scene) == ["Other"] and scene.GetNumberOfNodesByClass("vtkMRMLVolumePropertyNode") == 1
 
 
-def test_nothing_stays_behind(scene, registration, rendering):
-    from MultiViewRegistrationLib.mrml import display
-
-    ct_3d.show_volume(registration)
-    display.show(registration)
-    remove(registration)
-    assert scene.GetNumberOfNodesByClass("vtkMRMLVolumeRenderingDisplayNode") == 0
-    assert scene.GetNumberOfNodesByClass("vtkMRMLVolumePropertyNode") == 0
-
-
 def test_without_a_ct_or_volume_rendering_it_is_nothing(scene, registration, monkeypatch):
-
     monkeypatch.setattr(slicer, "modules", SimpleNamespace(), raising=False)
     assert not ct_3d.can_show_volume(registration)
     ct_3d.show_volume(registration)

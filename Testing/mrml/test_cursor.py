@@ -16,7 +16,6 @@ POINT = np.array([12.0, -7.0, 25.0])  # RAS mm
 
 @pytest.fixture
 def registration(scene):
-
     made = Registration.create(scene)
     add_xray(made, "AP", 5.0)
     add_xray(made, "LAT", 95.0, mirrored=True)
@@ -26,7 +25,6 @@ def registration(scene):
 
 @pytest.fixture
 def cursor(registration):
-
     return LinkedCursor(registration)
 
 
@@ -46,7 +44,6 @@ def see(cursor, view, ras=POINT, off=(0.0, 0.0)):
 
 def mark(view, role):
     """(n, 2) pixels of what is drawn in a view's detector plane."""
-
     node = view.node.GetNodeReference(role)
     return (
         np.zeros((0, 2))
@@ -72,7 +69,6 @@ def mark(view, role):
     ],
 )
 def test_which_points_belong_together(places, expected):
-
     assert kept(places) == expected
 
 
@@ -135,22 +131,6 @@ def test_a_point_in_the_world_shows_in_all_and_the_slices_go_there(cursor, regis
     assert of_ct.GetSliceOffset() == pytest.approx(-3.0)
 
 
-def test_a_point_that_is_moved_takes_the_rest_along(cursor, registration):
-    ap, lat, _ = registration.xrays
-    see(cursor, ap)
-    see(cursor, lat)
-    there = POINT + [3.0, -2.0, 4.0]
-    for i, view in enumerate((ap, lat)):
-        cursor.points.SetNthControlPointPosition(i, *view.ras_of(pixel(view, there)))
-    assert cursor.update()
-    assert np.allclose(cursor.reading.ras, there, atol=1e-4)
-    cursor.points.SetNthControlPointPosition(
-        0, *ap.ras_of([-20, 30])
-    )  # over the edge of the image it is still seen in it
-    cursor.update()
-    assert np.allclose(cursor.reading.seen[ap.node.GetID()], [-20, 30])
-
-
 def test_rays_that_miss_each_other_are_a_caution(cursor, registration):
     ap, lat, _ = registration.xrays
     see(cursor, ap)
@@ -187,21 +167,6 @@ def test_clear_leaves_no_mark(cursor, registration, scene):
     assert models() == before
     assert cursor.points.GetNumberOfControlPoints() == 0
     assert see(cursor, registration.xrays[0])
-
-
-def test_the_crosshair_is_followed_while_it_is_moved(cursor, registration, scene):
-    ap, lat, _ = registration.xrays
-    crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
-    see(cursor, ap)
-    crosshair.SetCursorPositionRAS(list(POINT))
-    assert not cursor.update()  # the mouse alone
-    crosshair.SetCrosshairRAS(list(POINT))
-    assert cursor.update()
-    assert np.allclose(mark(lat, "cursorCross").mean(axis=0), pixel(lat), atol=1e-3)
-    crosshair.SetCursorPositionRAS([90.0, 0, 0])  # Shift was let go
-    assert cursor.update()
-    assert not len(mark(lat, "cursorCross"))
-    assert len(mark(lat, "cursorLine")) == 2
 
 
 def test_clicks_in_the_views_are_understood_and_seen(cursor, registration, slicer_app):

@@ -19,7 +19,6 @@ from MultiViewRegistrationLib.mrml.layout import tag_of
 
 def dots(scene, name: str, shift: float):
     """A registration with two X-rays, each with a dot, a landmark list and a mask."""
-
     registration = registration_of(
         scene, {"AP": c_arm(shift), "lateral": c_arm(90 + shift)}, {"AP": np.array([shift, 0, 0])}
     )
@@ -33,7 +32,6 @@ def dots(scene, name: str, shift: float):
 
 def shown_of(registration) -> dict:
     """What of a registration is to be seen: tags, frusta, labels, and the visible display nodes of markups and segmentations."""
-
     views = registration.xrays
     return {
         "tags": [tag_of(view) for view in views],
@@ -80,23 +78,9 @@ def test_it_comes_back_as_it_was(slicer_app, scene, watch):
     assert all((pixels(view) == picture).all() for view, picture in zip(views, pictures, strict=True))
 
 
-def test_every_pane_has_the_name_of_the_case(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.mrml import display
-
-    slice_view(slicer_app)
-    registration = dots(scene, "first", 0)
-    display.show(registration)
-    label = registration.xrays[0].node.GetNodeReference("label")
-    assert label.GetNthControlPointLabel(0).startswith("AP \u2013 first\n")
-    registration.node.SetName("renamed")
-    display.show(registration)
-    assert label.GetNthControlPointLabel(0).startswith("AP \u2013 renamed\n")
-
-
 @pytest.mark.parametrize("role", ("GetForegroundVolumeID", "GetBackgroundVolumeID"))
 def test_a_volume_that_is_removed_is_taken_out_of_the_views_first(slicer_app, scene, watch, role):
     """Slicer puts any other volume in the place of one that is removed while a slice view shows it."""
-
     slice_view(slicer_app)
     registration = complete(scene)
     view = registration.xrays[0]
@@ -121,7 +105,6 @@ def test_a_volume_that_is_removed_is_taken_out_of_the_views_first(slicer_app, sc
 
 
 def test_what_slicer_puts_in_its_place_does_not_stay(slicer_app, scene, watch):
-
     slice_view(slicer_app)
     registration = complete(scene)
     view = registration.xrays[0]

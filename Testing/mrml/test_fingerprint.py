@@ -22,7 +22,6 @@ def registration(scene, ct, views):
 
 
 def told(registration):
-
     return fingerprint(registration)
 
 
@@ -33,14 +32,12 @@ def blob(shape):
 
 
 def with_structure(scene, registration):
-
     node, segment = segmentation_node(scene, "Bone", blob((48, 48, 48)), registration.ct)
     registration.choose_segment(node, segment)
     return node.GetSegmentation().GetSegment(segment)
 
 
 def with_mask(scene, registration):
-
     view = registration.xrays[0]
     node, segment = segmentation_node(scene, "Mask", blob((1, 128, 128)) | True, view.node)
     view.node.SetNodeReferenceID(MASK, node.GetID())
@@ -48,7 +45,6 @@ def with_mask(scene, registration):
 
 
 def paint(segment):
-
     labelmap = segment.GetRepresentation(
         slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     )
@@ -58,7 +54,6 @@ def paint(segment):
 
 
 def shift(segment):
-
     labelmap = segment.GetRepresentation(
         slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     )
@@ -66,7 +61,6 @@ def shift(segment):
 
 
 def raise_voxels(node):
-
     slicer.util.arrayFromVolume(node)[...] += 1
     slicer.util.arrayFromVolumeModified(node)
 
@@ -145,7 +139,6 @@ def test_what_does_not(scene, registration, change):
     ids=["as DICOM", "left-handed", "left-handed, from the side"],
 )
 def test_it_is_the_same_in_a_scene_that_was_saved(slicer_app, scene, registration, tmp_path, directions):
-
     registration.world_from_ct = np.eye(4)
     registration.ct.SetIJKToRASDirections(*directions.ravel())
     with_structure(scene, registration)

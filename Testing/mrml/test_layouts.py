@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import slicer
 from tiny_scene import c_arm, registration_of
-from trame_slicer.views import slicer_layout_to_vue
 
 from MultiViewRegistrationLib.mrml import display, layout
 from MultiViewRegistrationLib.mrml.nodes import remove_with_products
@@ -15,7 +14,6 @@ from MultiViewRegistrationLib.mrml.registration import Registration
 @pytest.fixture
 def layout_logic(slicer_app, scene):
     """What looks after layouts in Slicer."""
-
     before = set(slicer.util.getNodesByClass("vtkMRMLAbstractViewNode", scene))
     logic = slicer.vtkMRMLLayoutLogic()
     logic.SetMRMLScene(scene)
@@ -34,7 +32,6 @@ def views_of(logic) -> list[str]:
 
 @pytest.mark.parametrize("number", range(1, 9))
 def test_there_is_a_view_for_each_xray_and_one_in_3d(scene, layout_logic, number):
-
     registration = Registration.create(scene)
     for _ in range(number):
         registration.add_xray("X-ray")
@@ -46,7 +43,6 @@ def test_there_is_a_view_for_each_xray_and_one_in_3d(scene, layout_logic, number
 
 
 def test_a_new_view_is_labelled_coloured_and_on_its_own(scene, layout_logic):
-
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     for view, tag in zip(registration.xrays, ("XRay21", "XRay22")):  # that no other test has made
         view.node.SetAttribute(layout.SHOWN_IN, tag)
@@ -59,7 +55,6 @@ def test_a_new_view_is_labelled_coloured_and_on_its_own(scene, layout_logic):
 
 
 def test_it_goes_back_to_the_layout_from_before(scene, layout_logic):
-
     node = layout_logic.GetLayoutNode()
     registration = registration_of(scene, {"AP": c_arm()})
     layout.show(registration)
@@ -72,7 +67,6 @@ def test_it_goes_back_to_the_layout_from_before(scene, layout_logic):
 
 
 def test_it_follows_the_number_of_xrays_only_while_it_is_on(scene, layout_logic):
-
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     display.show(registration)
     assert not layout.shown(scene)
@@ -83,7 +77,6 @@ def test_it_follows_the_number_of_xrays_only_while_it_is_on(scene, layout_logic)
 
 
 def test_two_registrations_have_views_of_their_own(scene, layout_logic):
-
     first = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     second = registration_of(scene, {"AP": c_arm(10)})
     for registration in (first, second):
@@ -97,18 +90,9 @@ def test_two_registrations_have_views_of_their_own(scene, layout_logic):
 
 
 def test_no_layout_to_change_is_no_failure(scene):
-
     registration = registration_of(scene, {"AP": c_arm()})
     layout.register(scene)
     assert not layout.show(registration)
     display.show(registration)
     layout.back(scene)
     display.hide(registration)
-
-
-def test_the_web_viewer_reads_it(scene):
-
-    for number in range(1, 9):
-        tags = [f"XRay{i + 1}" for i in range(number)]
-        views = slicer_layout_to_vue(layout.description(tags, ct_slices=True)).get_views(is_recursive=True)
-        assert sorted(view.singleton_tag for view in views) == sorted(["1", "Red", "Green", "Yellow", *tags])

@@ -8,7 +8,6 @@ import slicer
 from scipy.spatial.transform import Rotation
 from xray_slices import add_xray, window_of, window_point
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.mrml import manual_pose
 from MultiViewRegistrationLib.mrml.image import segmentation_node
 from MultiViewRegistrationLib.mrml.manual_pose import Dragging
@@ -20,7 +19,6 @@ LUMP = np.array([10.0, 6.0, -4.0])  # LPS mm in the CT: the middle of the bone
 
 @pytest.fixture
 def registration(scene):
-
     ct = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
     values = np.full((20, 24, 28), -1000, np.int16)
     values[6:11, 8:13, 10:15] = 800
@@ -47,13 +45,11 @@ def seen(registration, view, in_ct=LUMP):
 
 
 def test_the_centre_is_that_of_the_bone(registration):
-
     assert np.allclose(manual_pose.centre_in_ct(registration), LUMP)
     assert np.allclose(manual_pose.centre(registration), LUMP + START[:3, 3])
 
 
 def test_the_centre_is_that_of_the_segment_once_one_is_chosen(registration):
-
     manual_pose.centre_in_ct(registration)
     selected = np.zeros((20, 24, 28), bool)
     selected[7, 9, 14] = True
@@ -61,14 +57,7 @@ def test_the_centre_is_that_of_the_segment_once_one_is_chosen(registration):
     assert np.allclose(manual_pose.centre_in_ct(registration), LUMP + 2 * np.array([14 - 12, 9 - 10, 7 - 8]))
 
 
-def test_without_a_ct_it_says_so(scene):
-
-    with pytest.raises(InputError, match="CT"):
-        manual_pose.centre_in_ct(Registration.create(scene))
-
-
 def test_shift_is_in_pixels_and_parallel_to_the_image(registration, view):
-
     before, depth = seen(registration, view), view.camera.depth(manual_pose.centre(registration))
     manual_pose.shift(registration, view, 7.0, -3.0)
     assert np.allclose(seen(registration, view) - before, [7, -3], atol=1e-9)
@@ -77,7 +66,6 @@ def test_shift_is_in_pixels_and_parallel_to_the_image(registration, view):
 
 
 def test_turn_is_counter_clockwise_in_the_image(registration, view):
-
     centre, right = seen(registration, view), 10 * view.camera.ray_matrix @ [1, 0, 0] * 100
     beside = LUMP + right
     before = seen(registration, view, beside) - centre
@@ -91,7 +79,6 @@ def test_turn_is_counter_clockwise_in_the_image(registration, view):
 
 
 def test_tilt_takes_the_near_side_along(registration, view):
-
     mirrored = np.sign(view.camera.intrinsics[0, 0])  # a mirrored image is looked at from the detector
     near = LUMP - 10 * mirrored * view.camera.camera_from_world[2, :3]
     for amount, expected in (((4.0, 0.0), (1, 0)), ((0.0, 4.0), (0, 1))):
@@ -105,7 +92,6 @@ def test_tilt_takes_the_near_side_along(registration, view):
 
 
 def test_along_the_beam_the_centre_stays_and_looks_smaller(registration, view):
-
     before, source = seen(registration, view), view.camera.source
     distance = np.linalg.norm(manual_pose.centre(registration) - source)
     manual_pose.along_beam(registration, view, 30.0)
@@ -114,7 +100,6 @@ def test_along_the_beam_the_centre_stays_and_looks_smaller(registration, view):
 
 
 def test_handles_turn_about_the_centre(registration):
-
     manual_pose.show_handles(registration, True)
     display = registration.ct_transform.GetDisplayNode()
     assert display.GetEditorVisibility()
@@ -155,7 +140,6 @@ def hand(slicer_app, registration, view):
 
 @pytest.fixture
 def dragging(hand, registration, view):
-
     calls = []
     made = Dragging(
         hand.interactor,
@@ -193,13 +177,6 @@ def test_shift_turns_about_the_centre_as_far_as_the_mouse_goes(hand, dragging, r
     assert np.allclose(turned.as_rotvec() / turned.magnitude(), beam / np.linalg.norm(beam), atol=1e-6)
 
 
-def test_ctrl_tilts(hand, dragging, registration, view):
-    before = seen(registration, view)
-    hand.drag([[100, 100], [140, 100]], ctrl=True)
-    assert np.allclose(seen(registration, view), before, atol=1e-9)
-    assert np.degrees(Rotation.from_matrix(registration.world_from_ct[:3, :3]).magnitude()) == pytest.approx(10.0)
-
-
 @pytest.mark.parametrize(
     "key, shift, pixels", [("Right", False, (1, 0)), ("Up", False, (0, -1)), ("Left", True, (-10, 0))]
 )
@@ -211,24 +188,8 @@ def test_arrows_move_by_pixels(hand, dragging, registration, view, key, shift, p
     assert not hand.seen_by_others
 
 
-@pytest.mark.parametrize(
-    "key, shift, degrees", [("bracketleft", False, 0.5), ("bracketright", False, 0.5), ("braceleft", True, 5)]
-)
-def test_brackets_turn(hand, dragging, registration, key, shift, degrees):
-    hand.press(key, shift=shift)
-    assert np.degrees(Rotation.from_matrix(registration.world_from_ct[:3, :3]).magnitude()) == pytest.approx(degrees)
-
-
 def test_other_events_go_to_slicer(hand, dragging, registration):
     hand.press("r")
     hand.interactor.InvokeEvent("MouseMoveEvent")
     assert hand.seen_by_others == ["KeyPressEvent", "MouseMoveEvent"]
     assert not dragging.calls
-
-
-def test_once_stopped_nothing_moves(hand, dragging, registration):
-    dragging.stop()
-    hand.drag([[100, 100], [140, 100]])
-    hand.press("Left")
-    assert np.array_equal(registration.world_from_ct, START)
-    assert len(hand.seen_by_others) == 4

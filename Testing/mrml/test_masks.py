@@ -1,27 +1,33 @@
-"""A mask stays on what it was drawn on, wherever its X-ray goes and whichever way round it is."""
+"""A mask stays on what it was drawn on; collimator blades are not shown as the brightest bone of all."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
 from tiny_scene import add_xray, c_arm, dot_image
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.mrml.case import xray_of
-from MultiViewRegistrationLib.mrml.image import change_image, draw_mask, segmentation_node, set_mask
+from MultiViewRegistrationLib.mrml.image import change_image, draw_mask, refresh, segmentation_node, set_mask
 from MultiViewRegistrationLib.mrml.loading import camera_content
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.geometry import set_c_arm
 
 SIZE = (96, 72)
+
+
 USED = np.zeros((72, 96), bool)
+
+
 USED[10:40, 20:70] = True
+
+
 USED[12, 22] = False
 
 
 @pytest.fixture
 def view(scene):
-
     registration = Registration.create(scene)
     image = dot_image(SIZE, (40, 30), sigma=15)
     return add_xray(registration, "AP", camera_content(c_arm(20, 10, size=SIZE)), image)
@@ -29,29 +35,16 @@ def view(scene):
 
 def drawn(view, used=USED, volume=None):
     """A segmentation of `used`, drawn on a volume, the X-ray's picture by default."""
-
     volume = volume or view.node
     frames = volume.GetImageData().GetDimensions()[2]
     return segmentation_node(view.node.GetScene(), "mask", np.repeat(used[None], frames, 0), volume)[0]
 
 
 def valid(view) -> np.ndarray:
-
     return xray_of(view).valid
 
 
-def test_it_says_what_is_used(view):
-
-    field = valid(view)
-    assert field.all()
-    set_mask(view, drawn(view))
-    np.testing.assert_array_equal(valid(view), USED)
-    set_mask(view, None)
-    assert valid(view).all()
-
-
 def test_one_that_leaves_nothing_is_refused(view):
-
     good = drawn(view)
     set_mask(view, good)
     with pytest.raises(InputError, match="^AP: the mask .* leaves nothing"):
@@ -70,7 +63,6 @@ def test_one_that_leaves_nothing_is_refused(view):
     ],
 )
 def test_it_goes_with_the_image(view, geometry):
-
     reading = {
         "source_to_detector_mm": 1000,
         "source_to_isocentre_mm": 700,
@@ -86,7 +78,6 @@ def test_it_goes_with_the_image(view, geometry):
 
 
 def test_it_goes_with_a_camera_that_a_registration_corrected(view):
-
     set_mask(view, drawn(view))
     view.change(corrected=camera_content(c_arm(24, 8, size=SIZE)))
     view.place()
@@ -94,7 +85,6 @@ def test_it_goes_with_a_camera_that_a_registration_corrected(view):
 
 
 def test_it_is_turned_round_with_the_image(view):
-
     set_mask(view, drawn(view))
     change_image(view, flipped=True)
     np.testing.assert_array_equal(valid(view), USED[:, ::-1])
@@ -103,7 +93,6 @@ def test_it_is_turned_round_with_the_image(view):
 
 
 def test_one_drawn_on_the_volume_it_was_made_from(view):
-
     view.source.SetOrigin(50, 60, 70)
     set_mask(view, drawn(view, volume=view.source))
     np.testing.assert_array_equal(valid(view), USED)
@@ -122,7 +111,6 @@ def test_one_drawn_on_the_volume_it_was_made_from(view):
 
 
 def test_a_new_one_covers_what_is_used_and_goes_with_its_view(view):
-
     scene = view.node.GetScene()
     set_mask(view, drawn(view))
     node, segment = draw_mask(view)
@@ -134,10 +122,64 @@ def test_a_new_one_covers_what_is_used_and_goes_with_its_view(view):
 
 
 def test_settings_that_cannot_be_change_nothing(view):
-
     set_mask(view, drawn(view))
     before = view.content
     with pytest.raises(InputError, match="intensity"):
         change_image(view, intensity="loud", flipped=True)
     assert view.content == before
     np.testing.assert_array_equal(valid(view), USED)
+
+
+ROWS, COLUMNS = np.indices((160, 200))
+
+
+FIELD = np.hypot(ROWS - 80, COLUMNS - 100) < 75
+
+
+def body(blades: float = 9.0, metal: float | None = None) -> np.ndarray:
+    """Line integrals of 0.5 to 3 in a round field."""
+    image = np.where(FIELD, 1.75 + 1.25 * np.sin(COLUMNS / 15) * np.cos(ROWS / 11), blades)
+    if metal is not None:
+        image[60:64, 60:70] = metal
+    return image + 0.01 * np.random.default_rng(0).normal(size=image.shape)
+
+
+def shown(scene, image) -> tuple[np.ndarray, object]:
+    """Which pixels are not transparent, and the display node."""
+    registration = Registration.create(scene)
+    view = add_xray(registration, "AP", camera_content(c_arm(size=(200, 160))), image.astype(np.float32))
+    refresh(view)
+    display = view.node.GetDisplayNode()
+    if not display.GetApplyThreshold():
+        return np.ones(image.shape, bool), display
+    return (image >= display.GetLowerThreshold()) & (image <= display.GetUpperThreshold()), display
+
+
+def test_blades_are_black_and_the_field_is_all_there(scene):
+    seen, _ = shown(scene, body())
+    assert seen[np.hypot(ROWS - 80, COLUMNS - 100) < 72].all()
+    assert not seen[np.hypot(ROWS - 80, COLUMNS - 100) > 77].any()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.where(True, body(), 0)[35:125, 45:155],  # without blades
+        body(blades=3.2),  # hardly told apart from bone
+        body(metal=9.0),  # as dense as they are
+    ],
+)
+def test_where_they_cannot_be_told_apart_all_is_shown(scene, image):
+    seen, _ = shown(scene, image)
+    assert seen.all()
+
+
+def test_an_image_without_them_after_one_with_them_is_shown_as_a_whole(scene):
+
+    _, display = shown(scene, body())
+    [registration] = Registration.all(scene)
+    view = registration.xrays[0]
+    slicer.util.updateVolumeFromArray(view.source, body()[None, 35:125, 45:155].astype(np.float32))
+    assert display.GetApplyThreshold()
+    refresh(view)
+    assert not display.GetApplyThreshold()

@@ -5,20 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
-from phantom_scene import remove
 from scene_rendering import brightest, pixels, slice_view
 from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.volume import Volume
-from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.mrml import display, overlay
 from MultiViewRegistrationLib.mrml.detector import detectors
 from MultiViewRegistrationLib.mrml.display import show
 from MultiViewRegistrationLib.mrml.layout import composite_node
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.report import overlays
-from MultiViewRegistrationLib.session.tone_matching import ToneMatch
+from MultiViewRegistrationLib.session.drawing import ToneMatch
 
 POINT = np.array([14.0, -9.0, 11.0])  # LPS mm: of the marker in the CT, and in the world
 CAMERAS = {
@@ -61,13 +58,11 @@ def registration(scene):
 
 
 def detectors_of(registration):
-
     return detectors(registration)
 
 
 def centre_ras(node) -> np.ndarray:
     """RAS mm of the middle of what a volume's voxels have above 0, weighted by them."""
-
     values = np.clip(slicer.util.arrayFromVolume(node)[0], 0, None)
     rows, columns = np.indices(values.shape)
     column, row = (values * columns).sum() / values.sum(), (values * rows).sum() / values.sum()
@@ -80,7 +75,6 @@ def centre_ras(node) -> np.ndarray:
 @pytest.mark.parametrize("level", [0, 1])
 def test_a_drr_lies_over_its_x_ray_at_every_pooling(registration, marker, factor, level):
     """97 x 73 pixels: the last blocks are incomplete, and left out."""
-
     for detector in detectors_of(registration):
         drr = overlay.rendered(marker, detector.camera.pooled(factor), np.eye(4), level)
         overlay.show_drr(detector, drr, factor)
@@ -93,7 +87,6 @@ def test_a_drr_lies_over_its_x_ray_at_every_pooling(registration, marker, factor
 
 @pytest.mark.parametrize("factor", [1, 3])
 def test_it_is_seen_over_its_x_ray(registration, marker, slicer_app, factor):
-
     shown = {tag: slice_view(slicer_app, tag, (388, 292)) for tag in ("XRay1", "XRay2")}  # four pixels wide each
     display.show(registration)
     for detector, view in zip(detectors_of(registration), shown.values()):
@@ -112,7 +105,6 @@ def test_it_is_seen_over_its_x_ray(registration, marker, slicer_app, factor):
 
 
 def test_where_the_ct_ends_the_x_ray_is_seen(registration, leg, slicer_app):
-
     view = slice_view(slicer_app, "XRay1", (388, 292))
     detector = detectors_of(registration)[0]
     display.show(registration)
@@ -135,7 +127,6 @@ def test_where_the_ct_ends_the_x_ray_is_seen(registration, leg, slicer_app):
 
 
 def test_flicker_takes_turns_and_the_other_modes_do_not(registration, marker):
-
     show(registration)
     for detector in detectors_of(registration):
         overlay.show_drr(detector, overlay.rendered(marker, detector.camera, np.eye(4), 0), 1)
@@ -152,35 +143,3 @@ def test_flicker_takes_turns_and_the_other_modes_do_not(registration, marker):
     assert opacities("flicker") == [1, 1, 0, 0, 1]
     assert opacities("blend") == [0.5] * 5
     assert opacities("off") == [None] * 5
-
-
-def test_what_is_no_longer_true_is_not_left_in_the_scene(registration, marker):
-
-    [detector, _] = detectors_of(registration)
-    drr = overlay.rendered(marker, detector.camera, np.eye(4), 0)
-    overlay.show_drr(detector, drr, 1)
-    overlay.show_picture(detector, np.zeros((*drr.shape, 3), np.uint8), 1)
-    overlay.remove(detector.view, "edges")
-    assert overlay.foreground(detector.view, "blend") is None
-    assert overlay.foreground(detector.view, "edges") is not None
-    overlay.remove(detector.view)
-    assert overlay.foreground(detector.view, "edges") is None
-
-
-def test_two_registrations_have_an_overlay_each(registration, scene, marker):
-
-    other = registration_of(scene, {"AP": CAMERAS["AP"]})
-    for one in (registration, other):
-        for detector in detectors_of(one):
-            overlay.show_drr(detector, overlay.rendered(marker, detector.camera, np.eye(4), 0), 1)
-    assert overlay.foreground(registration.xrays[0], "blend") is not overlay.foreground(other.xrays[0], "blend")
-    remove(other)
-    assert overlay.foreground(registration.xrays[0], "blend") is not None
-
-
-def test_the_modes_that_draw_pictures_are_those_there_are():
-
-    image = np.random.default_rng(0).normal(size=(40, 50)).astype(np.float32) + 3
-    film = overlays.film_of(XRay(image, np.ones(image.shape, bool)))
-    for mode in overlay.PICTURES:
-        assert overlays.live_picture(mode, film, image, structure=False).shape == (40, 50, 3)

@@ -25,7 +25,6 @@ POINT = np.array([30.0, -20.0, 25.0])
 
 def full(scene):
     """Two views, one with its principal point off centre and mirrored, DRR over it, a CT with a segment, landmarks, a mask."""
-
     from MultiViewRegistrationLib.mrml import slice_view as views
 
     cameras = {"AP": c_arm(12, 5, principal_point=(70.3, 20.2), mirrored=True), "lateral": c_arm(90)}
@@ -54,7 +53,6 @@ def full(scene):
 
 def told(registration) -> dict:
     """All that is to come back."""
-
     ct = ct_of(registration)
     views = {}
     for view in registration.xrays:
@@ -93,7 +91,6 @@ def told(registration) -> dict:
 
 
 def _ijk_to_ras(node):
-
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     return matrix
@@ -106,7 +103,6 @@ def changed(picture, before) -> float:
 
 @pytest.mark.parametrize("suffix", (".mrb", ".mrml"))
 def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
-
     first, eye = slice_view(slicer_app), threed_view(slicer_app)
     slice_view(slicer_app, "XRay2")
     eye.render()
@@ -136,7 +132,6 @@ def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
 
 def test_it_comes_into_a_scene_that_has_one(slicer_app, scene, watch, tmp_path):
     """The one that was there keeps its views, and only one is shown at a time; each keeps what is its own."""
-
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2, 3, 4)]
     coming = told(full(scene))
     save(slicer_app, tmp_path / "scene.mrb")

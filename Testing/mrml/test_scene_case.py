@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from phantom_scene import remove
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
@@ -25,9 +24,8 @@ def nodes(scene):
     return {scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes())}
 
 
-@pytest.mark.parametrize("name", SIM)
+@pytest.mark.parametrize("name", [SIM[0], pytest.param(SIM[1], marks=pytest.mark.slow)])
 def test_a_case_comes_back_as_it_went_in(scene, shared_data, name):
-
     path = shared_data / "sim" / name / "case.json"
     loaded, back = Case.load(path), case_of(read_case(path)(scene))
     assert np.array_equal(loaded.ct.volume.values, back.ct.volume.values)
@@ -43,7 +41,6 @@ def test_a_case_comes_back_as_it_went_in(scene, shared_data, name):
 
 
 def test_what_a_scene_was_filled_from_is_not_made_again_until_it_changes(scene, shared_data):
-
     read = read_case(shared_data / "sim" / SIM[0] / "case.json")
     session = Session(read(scene))
     session.cache_case(read.case)
@@ -54,7 +51,6 @@ def test_what_a_scene_was_filled_from_is_not_made_again_until_it_changes(scene, 
 
 
 def test_a_ct_that_is_being_made_ready_already_is_waited_for_until_it_changes(scene, shared_data):
-
     begun = early.begin(shared_data / "sim" / SIM[0])
     case = shared_data / "sim" / SIM[0] / "case.json"
     read = read_case(case, begun.case.result_for(lambda progress: True), begun.ready)
@@ -68,7 +64,6 @@ def test_a_ct_that_is_being_made_ready_already_is_waited_for_until_it_changes(sc
 
 
 def test_ranges_to_train_on_are_kept_and_exported(scene, shared_data, tmp_path):
-
     folder = shared_data / "sim" / SIM[0]
     content = json.loads((folder / "case.json").read_text())
     content["ct"] = str((folder / content["ct"]).resolve())
@@ -82,19 +77,7 @@ def test_ranges_to_train_on_are_kept_and_exported(scene, shared_data, tmp_path):
     assert session.case().relative_geometry == "truth" == case_content(session)["relative_geometry"]
 
 
-def test_nothing_stays_behind_but_the_ct(scene, shared_data):
-
-    before = nodes(scene)
-    registration = read_case(shared_data / "sim" / SIM[0] / "case.json")(scene)
-    ct = registration.ct
-    remove(registration)
-    left = nodes(scene) - before
-    assert left == {ct.GetID(), ct.GetDisplayNodeID()}
-    assert ct.GetParentTransformNode() is None
-
-
 def test_a_case_that_cannot_be_loaded_leaves_nothing_behind(scene, shared_data, tmp_path):
-
     content = json.loads((shared_data / "sim" / SIM[0] / "case.json").read_text())
     content["views"][0]["image"] = "missing.mha"
     (tmp_path / "case.json").write_text(json.dumps(content))

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from xray_slices import add_xray, click, window_of, window_point
+from xray_slices import add_xray
 
 from MultiViewRegistrationLib.mrml.case import landmarks_of
-from MultiViewRegistrationLib.mrml.distances import distances
 from MultiViewRegistrationLib.mrml.landmarks import (
     ClickOrder,
     clicked,
+    distances,
     landmark_list,
     lists,
     missing,
@@ -20,7 +20,7 @@ from MultiViewRegistrationLib.mrml.landmarks import (
     remove,
     tidy,
 )
-from MultiViewRegistrationLib.mrml.nodes import place, placed, stop_placing
+from MultiViewRegistrationLib.mrml.nodes import placed
 from MultiViewRegistrationLib.mrml.registration import Registration
 
 CT_POINTS = np.array([[30.0, 10, 20], [-25, 15, -10], [5, -30, 25], [10, 25, -30]])  # RAS mm in the CT
@@ -28,7 +28,6 @@ CT_POINTS = np.array([[30.0, 10, 20], [-25, 15, -10], [5, -30, 25], [10, 25, -30
 
 @pytest.fixture
 def registration(scene):
-
     made = Registration.create(scene)
     add_xray(made, "AP", 5.0)
     add_xray(made, "LAT", 95.0, mirrored=True)
@@ -43,7 +42,6 @@ def world(point):
 
 def put(markups, ras):
     """As a click does it: without a name."""
-
     markups.AddControlPointWorld(vtk.vtkVector3d(*ras))
 
 
@@ -52,7 +50,6 @@ def shown_at(view, point):
 
 
 def content(markups):
-
     return (
         {}
         if markups is None
@@ -64,7 +61,6 @@ def content(markups):
 
 
 def test_points_find_their_list_and_their_partners(registration):
-
     ap, lat = registration.xrays
     active = landmark_list(registration)  # one list for all clicks
     for point in CT_POINTS[:2]:
@@ -81,7 +77,6 @@ def test_points_find_their_list_and_their_partners(registration):
 
 
 def test_the_next_point_gets_the_first_name_that_waits_for_it(registration):
-
     ap, lat = registration.xrays
     in_ct, in_ap = landmark_list(registration), landmark_list(registration, ap)
     for name, point in zip(("ASIS left", "ASIS right"), CT_POINTS):
@@ -106,7 +101,6 @@ def test_the_next_point_gets_the_first_name_that_waits_for_it(registration):
 
 
 def test_a_named_point_stays_in_its_list_wherever_the_ct_goes(registration):
-
     ap = registration.xrays[0]
     in_ct, in_ap = landmark_list(registration), landmark_list(registration, ap)
     put(in_ct, world(CT_POINTS[0]))
@@ -122,7 +116,6 @@ def test_a_named_point_stays_in_its_list_wherever_the_ct_goes(registration):
 
 
 def test_points_of_an_x_ray_stay_on_its_plane_and_on_their_pixels(registration):
-
     ap = registration.xrays[0]
     in_ap = landmark_list(registration, ap)
     put(in_ap, ap.ras_of([40.25, 33.5]))
@@ -145,7 +138,6 @@ def test_points_of_an_x_ray_stay_on_its_plane_and_on_their_pixels(registration):
 
 
 def test_nothing_happens_where_all_is_in_order(registration):
-
     tidy(registration)
     assert not lists(registration)
     put(landmark_list(registration), world(CT_POINTS[0]))
@@ -156,20 +148,7 @@ def test_nothing_happens_where_all_is_in_order(registration):
     assert [markups.GetMTime() for markups in lists(registration)] == before
 
 
-def test_clicks_in_two_views_make_one_landmark(registration, slicer_app):
-
-    shown = [window_of(slicer_app, view, (240, 180)) for view in registration.xrays]
-    place(landmark_list(registration))
-    for view, window in zip(registration.xrays, shown):
-        x, y = window_point(window, shown_at(view, CT_POINTS[0]))
-        click(window, round(x), round(180 - y))
-        tidy(registration)
-    stop_placing(registration.scene)
-    assert missing(registration) == {"1": ["CT"]}
-
-
 def test_distances(registration):
-
     def markups(kind, name, points):
         node = registration.scene.AddNewNodeByClass(f"vtkMRMLMarkups{kind}Node", name)
         node.CreateDefaultDisplayNodes()
@@ -191,7 +170,6 @@ def test_distances(registration):
 
 
 def test_a_distance_on_a_detector_says_what_it_is_at_the_ct(registration):
-
     ct = registration.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
     ct.SetOrigin(-2, -2, -2)
     values = np.full((5, 5, 5), -1000, np.int16)
@@ -211,7 +189,6 @@ def test_a_distance_on_a_detector_says_what_it_is_at_the_ct(registration):
 
 
 def test_a_person_says_which_landmark_comes_next_where(registration):
-
     ap, lat = registration.xrays
     active = landmark_list(registration)
     for point in CT_POINTS[:3]:
@@ -227,3 +204,40 @@ def test_a_person_says_which_landmark_comes_next_where(registration):
     remove(registration, "2")
     lat.change(use=False)
     assert clicked(registration) == {"CT": ["1", "3"], "AP": ["1"]}
+
+
+PLACES = ["CT", "AP", "LAT"]
+
+
+def names_of(clicks, chosen=()):
+    """The names that clicks get, each given by where it is and which landmark is meant."""
+    order, have, named = ClickOrder(), {place: [] for place in PLACES}, []
+    for place, name in chosen:
+        order.choose(place, name)
+    for place in clicks:
+        others = [name for where in PLACES for name in have[where]]
+        lacking = [order.next(place), *others, *map(str, range(1, 20))]  # as landmarks.next_name has it
+        name = next(name for name in lacking if name and name not in have[place])
+        have[place].append(name)
+        named.append(name)
+        order.clicked(place, name)
+    return "".join(named)
+
+
+@pytest.mark.parametrize(
+    "clicks, names",
+    [
+        ("CT CT CT AP AP AP LAT LAT LAT", "123123123"),  # image by image
+        ("CT AP LAT CT AP LAT CT AP LAT", "111222333"),  # landmark by landmark
+        ("AP LAT CT LAT AP CT", "111222"),
+        ("CT AP CT AP LAT CT AP LAT", "11222333"),  # the first is not seen in LAT
+        ("CT AP LAT CT LAT CT AP LAT", "11122333"),  # the second is not seen in AP
+        ("CT CT CT AP AP AP", "123123"),
+    ],
+)
+def test_both_ways_of_clicking(clicks, names):
+    assert names_of(clicks.split()) == names
+
+
+def test_what_a_person_says_comes_first_and_once():
+    assert names_of("CT CT CT AP AP".split(), chosen=[("AP", "3")]) == "12331"

@@ -1,25 +1,23 @@
-"""An X-ray's slice view shows the image as it is stored, in full, where the camera projects to."""
+"""An X-ray's slice view shows the image as it is stored, in full, where the camera projects to; slices of the CT go after it."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
 from scene_rendering import brightest, pixels, resize, slice_view
-from tiny_scene import add_xray, c_arm, dot_image, registration_of
+from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import display, xray_annotations
-from MultiViewRegistrationLib.mrml import slice_view as views
 from MultiViewRegistrationLib.mrml.frames import ras_from_lps
-from MultiViewRegistrationLib.mrml.loading import camera_content
-from MultiViewRegistrationLib.mrml.nodes import product
-from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.mrml.loading import volume_node
+from MultiViewRegistrationLib.mrml.slice_view import CTSliceFollower
 
 POINT = np.array([30.0, -20.0, 25.0])
 
 
 def shown(registration):
     """Its first X-ray in its slice view, without labels."""
-
     display.show(registration)
     view = registration.xrays[0]
     xray_annotations.remove_labels(view)
@@ -69,20 +67,7 @@ def test_a_point_is_seen_where_the_camera_projects_it(
 
 
 @pytest.mark.parametrize("mirrored", (False, True))
-def test_left_stays_left_and_up_stays_up(slicer_app, scene, mirrored):
-
-    camera = c_arm(80, -15, mirrored=mirrored)
-    view = slice_view(slicer_app)
-    registration = Registration.create(scene)
-    add_xray(registration, "lateral", camera_content(camera), dot_image(camera.size, (12, 9)))
-    shown(registration)
-    column, row = brightest(pixels(view))
-    assert column < 80 and row < 60  # the top left quarter of the picture, as of the image
-
-
-@pytest.mark.parametrize("mirrored", (False, True))
 def test_the_slice_looks_along_the_beam(slicer_app, scene, mirrored):
-
     camera = c_arm(25, 10, mirrored=mirrored)
     view = slice_view(slicer_app)
     shown(registration_of(scene, {"AP": camera}))
@@ -123,18 +108,6 @@ def test_it_stays_on_the_image(slicer_app, scene, watch):
     assert (pixels(view) == there).all()
 
 
-def test_it_follows_its_image_when_the_geometry_changes(slicer_app, scene):
-
-    view = slice_view(slicer_app)
-    registration = registration_of(scene, {"AP": c_arm()}, {"AP": POINT})
-    xray = shown(registration)
-    there = brightest(pixels(view))
-    xray.change(camera=camera_content(c_arm(90)))
-    xray.place()
-    shown(registration)
-    assert brightest(pixels(view)) == pytest.approx(there, abs=0.1)
-
-
 def test_it_is_linked_to_nothing_and_takes_no_other_volume(slicer_app, scene):
     view, red = slice_view(slicer_app), slice_view(slicer_app, "Red")
     xray = shown(registration_of(scene, {"AP": c_arm()}))
@@ -148,23 +121,7 @@ def test_it_is_linked_to_nothing_and_takes_no_other_volume(slicer_app, scene):
     assert view.get_background_volume_id() == xray.node.GetID()
 
 
-def test_what_lies_over_it_is_its_own_and_stays(slicer_app, scene):
-
-    view = slice_view(slicer_app)
-    registration = registration_of(scene, {"AP": c_arm()})
-    xray = shown(registration)
-    over = product(xray.node, "drr", "vtkMRMLScalarVolumeNode", "AP DRR")
-    views.lay_over(xray, over, 0.4)
-    display.show(registration)
-    assert view.get_foreground_volume_id() == over.GetID()
-    assert view.get_foreground_opacity() == pytest.approx(0.4)
-    view.set_foreground_volume_id(scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode").GetID())
-    display.show(registration)
-    assert not view.get_foreground_volume_id()
-
-
 def test_nothing_is_done_twice(slicer_app, scene):
-
     view = slice_view(slicer_app)
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     display.show(registration)
@@ -184,7 +141,6 @@ def test_nothing_is_done_twice(slicer_app, scene):
 
 
 def test_hidden_it_is_a_view_like_any_other(slicer_app, scene):
-
     view = slice_view(slicer_app)
     registration = registration_of(scene, {"AP": c_arm()})
     nodes = scene.GetNumberOfNodes()
@@ -198,3 +154,57 @@ def test_hidden_it_is_a_view_like_any_other(slicer_app, scene):
     assert scene.GetNumberOfNodes() == nodes
     display.show(registration)
     assert view.get_background_volume_id() == registration.xrays[0].node.GetID()
+
+
+CENTRE = np.array([10.0, 20.0, -30.0])
+
+
+@pytest.fixture
+def slices(scene):
+    """A volume of 100 mm about CENTRE under a transform, an axial slice through it, and what has it follow."""
+    place = np.diag([2.0, 2.0, 2.0, 1.0])
+    place[:3, 3] = CENTRE * [-1, -1, 1] - 49
+    ct = volume_node(scene, "ct", np.zeros((50, 50, 50), np.float32), place)
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    ct.SetAndObserveTransformNodeID(transform.GetID())
+    node = slicer.vtkMRMLSliceNode()
+    node.SetLayoutName("followed")  # no view of another test
+    node = scene.AddNode(node)
+    node.SetOrientation("Axial")
+    node.SetFieldOfView(150, 150, 1)
+    node.JumpSliceByCentering(*CENTRE)
+    follower = CTSliceFollower()
+
+    def follow(*moved) -> np.ndarray:
+        if moved:
+            place = np.eye(4)
+            place[:3, 3] = moved
+            transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(place))
+        follower.follow(ct, [node])
+        return slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())[:3, 3]
+
+    follow()
+    yield node, follow
+    scene.RemoveNode(node)
+
+
+@pytest.mark.parametrize("moved", [(0, 0, 300), (0, 0, 48), (400, 0, 0), (0, -160, 10)])
+def test_a_slice_that_has_lost_the_ct_jumps_to_its_middle(slices, moved):
+    _node, follow = slices
+    np.testing.assert_allclose(follow(*moved), CENTRE + moved, atol=1e-6)
+
+
+@pytest.mark.parametrize("moved", [(0, 0, 30), (60, 0, 0)])
+def test_a_slice_that_still_shows_it_stays(slices, moved):
+    _node, follow = slices
+    np.testing.assert_allclose(follow(*moved), CENTRE, atol=1e-6)
+
+
+def test_where_a_person_has_scrolled_to_stays_while_the_ct_rests(slices):
+    node, follow = slices
+    for z in (45, 500):  # at the CT's edge, and beside it
+        node.JumpSliceByCentering(*(CENTRE + [0, 0, z]))
+        np.testing.assert_allclose(follow(), CENTRE + [0, 0, z], atol=1e-6)
+    node.JumpSliceByCentering(*(CENTRE + [0, 0, 45]))
+    follow()
+    np.testing.assert_allclose(follow(0, 0, 1), CENTRE + [0, 0, 45], atol=1e-6)

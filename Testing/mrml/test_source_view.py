@@ -9,8 +9,7 @@ from scene_rendering import brightest, pixels, resize, slice_view, threed_view
 from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import display, source_view, xray_annotations
-from MultiViewRegistrationLib.mrml.frames import lps_from_ras, ras_from_lps
-from MultiViewRegistrationLib.mrml.loading import camera_content
+from MultiViewRegistrationLib.mrml.frames import ras_from_lps
 
 POINT = np.array([30.0, -20.0, 25.0])
 
@@ -18,7 +17,6 @@ POINT = np.array([30.0, -20.0, 25.0])
 @pytest.fixture
 def eye(slicer_app, scene):
     """A 3D view on black, with a small bright ball at POINT and nothing else."""
-
     view = threed_view(slicer_app)
     view.set_background_color([0, 0, 0])
     ball = vtk.vtkSphereSource()
@@ -50,7 +48,6 @@ def in_view(pixel, camera, size):
     "principal_point, size", [(None, (320, 240)), ((70.3, 20.2), (200, 300)), ((40.0, 60.0), (333, 211))]
 )
 def test_a_ball_is_seen_where_the_camera_projects_it(eye, scene, mirrored, principal_point, size):
-
     camera = c_arm(25, 10, mirrored=mirrored, principal_point=principal_point, pixel_mm=(2.0, 1.4))
     registration = registration_of(scene, {"AP": camera}, {"AP": POINT}, (2.0, 1.4))
     resize(eye, *size)
@@ -60,7 +57,6 @@ def test_a_ball_is_seen_where_the_camera_projects_it(eye, scene, mirrored, princ
 
 def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
     """The X-ray's dot, at the detector in 3D, is hidden by the ball; the ball taken away, it is seen at the same pixel."""
-
     camera = c_arm(25, 10, principal_point=(70.3, 20.2))
     slice_view(slicer_app)
     registration = registration_of(scene, {"AP": camera}, {"AP": POINT})
@@ -74,22 +70,7 @@ def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
     assert brightest(pixels(eye), above=120) == pytest.approx(ball, abs=0.5 * 320 / 96)
 
 
-def test_the_source_is_not_in_its_own_way(eye, scene):
-    """The frustum's lines end in the corners, and the ball at the source is not seen from within."""
-
-    registration = registration_of(scene, {"AP": c_arm(25, 10)}, {"AP": POINT})
-    xray_annotations.show_frustum(registration.xrays[0])
-    source_view.look(registration.xrays[0], eye.get_camera_node(), (320, 240))
-    drawn = pixels(eye).max(axis=2) > 80
-    drawn[:4], drawn[-4:], drawn[:, :4], drawn[:, -4:] = (False,) * 4
-    rows, columns = np.nonzero(drawn)
-    centre = in_view(c_arm(25, 10).project(POINT), c_arm(25, 10), (320, 240))
-    middle = np.hypot(columns - 159.5, rows - 119.5) < 8  # the central ray, end on
-    assert (np.hypot(columns - centre[0], rows - centre[1])[~middle] < 16).all()
-
-
 def test_off_again_it_is_where_it_was(eye, scene):
-
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90, principal_point=(80, 60))})
     node = eye.get_camera_node()
     node.SetPosition(100, 900, 200)
@@ -104,18 +85,7 @@ def test_off_again_it_is_where_it_was(eye, scene):
     assert node.GetPosition() == before[0]
 
 
-def test_it_follows_a_new_geometry(eye, scene):
-
-    registration = registration_of(scene, {"AP": c_arm()})
-    view, node = registration.xrays[0], eye.get_camera_node()
-    source_view.look(view, node, (320, 240))
-    view.change(camera=camera_content(c_arm(30)))
-    display.show(registration)
-    assert lps_from_ras(node.GetPosition()) == pytest.approx(c_arm(30).source)
-
-
 def test_the_overview_shows_all_of_it(eye, scene):
-
     registration = registration_of(scene, {"AP": c_arm(0, 20), "oblique": c_arm(60), "PA": c_arm(180)})
     scene.GetFirstNodeByName("Model").GetDisplayNode().SetVisibility(False)
     for view in registration.xrays:
@@ -131,7 +101,6 @@ def test_the_overview_shows_all_of_it(eye, scene):
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_the_overview_shows_the_images_as_they_are_stored(eye, scene, mirrored):
     """From the source's side, or the detector's: left in an image is left in the 3D view."""
-
     registration = registration_of(scene, {"AP": c_arm(0, mirrored=mirrored), "lateral": c_arm(90, mirrored=mirrored)})
     assert source_view.show_overview(registration, eye.get_camera_node(), (320, 240))
     camera = eye.get_camera_node().GetCamera()

@@ -9,7 +9,6 @@ import pytest
 from phantom import TRUE_POSE, off
 from phantom_scene import make_registration
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml.manual_pose import centre, centre_ct, xrays_without_ct
 from MultiViewRegistrationLib.mrml.registration import Registration
@@ -33,20 +32,11 @@ def registration(scene, ct, views):
     ],
 )
 def test_which_xrays_do_not_show_the_ct(registration, shift, names):
-
     registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), shift)
     assert xrays_without_ct(registration) == names
 
 
-def test_an_xray_that_is_skipped_has_no_say(registration):
-
-    registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 150))
-    registration.xrays[0].change(use=False)
-    assert xrays_without_ct(registration) == ["view2"]
-
-
 def test_a_ct_is_centred_where_the_beams_meet(registration, views):
-
     middle = np.array([12.0, -7.0, 30.0])
     for view, given in zip(registration.xrays, views, strict=True):
         back = rigid.from_rotation_translation(np.eye(3), -middle)
@@ -63,16 +53,7 @@ def test_a_ct_is_centred_where_the_beams_meet(registration, views):
     assert np.allclose(registration.world_from_ct[:3, :3], np.eye(3))
 
 
-def test_without_a_geometry_there_is_no_centre(registration):
-
-    for view in registration.xrays:
-        view.change(camera=None)
-    with pytest.raises(InputError, match="none that is used has a geometry"):
-        centre_ct(registration)
-
-
 def test_what_is_lacking(scene, registration):
-
     session = Session(registration)
 
     def lacks(start: str, refinement: str = "joint") -> str:

@@ -15,7 +15,6 @@ from xray_slices import add_xray, window_of, window_point
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml.frames import lps_from_ras
 from MultiViewRegistrationLib.mrml.image import segmentation_node
-from MultiViewRegistrationLib.mrml.layout import claim, give_up
 from MultiViewRegistrationLib.mrml.nodes import products_of
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.structures import Projections, choose_structures, structures_of
@@ -25,7 +24,6 @@ RADIUS, CENTRE = 20.0, np.array([8.0, -14.0, 11.0])  # RAS mm, in the CT's frame
 
 @pytest.fixture
 def registration(scene):
-
     made = Registration.create(scene)
     add_xray(made, "AP", 5.0)
     add_xray(made, "LAT", 95.0, mirrored=True)
@@ -36,7 +34,6 @@ def registration(scene):
 
 
 def sphere_model(registration, name="Ball", resolution=96):
-
     source = vtk.vtkSphereSource()
     source.SetRadius(RADIUS)
     source.SetCenter(*CENTRE)
@@ -61,7 +58,6 @@ def line_markups(registration, ends, name="Screw"):
 
 
 def projections(registration):
-
     made = Projections(registration)
     made.update()
     return made
@@ -69,7 +65,6 @@ def projections(registration):
 
 def products(registration):
     """{(X-ray, structure): model node}"""
-
     return {
         (view.name, node.GetNodeReference("structure").GetName()): node
         for view in registration.xrays
@@ -80,7 +75,6 @@ def products(registration):
 
 def drawn_pixels(view, model):
     """Where the points of a model in an X-ray's detector plane are in its image, and that they are in that plane."""
-
     points = lps_from_ras(vtk_to_numpy(model.GetPolyData().GetPoints().GetData()))
     assert np.allclose(view.camera.depth(points), view.detector_mm, atol=1e-3)
     return view.camera.project(points)
@@ -88,7 +82,6 @@ def drawn_pixels(view, model):
 
 def in_world(registration, ras_in_ct):
     """LPS mm in the world of a point, RAS mm, in the CT's frame."""
-
     return rigid.transform_points(registration.world_from_ct, np.asarray(ras_in_ct) * [-1, -1, 1])
 
 
@@ -114,7 +107,6 @@ def test_a_sphere_is_drawn_as_its_conic(registration):
 
 
 def test_a_segment_is_drawn_as_its_conic(registration):
-
     ct = registration.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
     ct.SetOrigin(*(CENTRE - 30))
     slicer.util.updateVolumeFromArray(ct, np.zeros((61, 61, 61), np.int16))
@@ -127,15 +119,6 @@ def test_a_segment_is_drawn_as_its_conic(registration):
         off = off_conic(view.camera, in_world(registration, CENTRE), drawn)
         assert np.percentile(off, 90) < 0.5  # of pixels that are 1.3 voxels wide
     assert not segmentation.GetSegmentation().ContainsRepresentation("Closed surface")  # the user's node is as it was
-
-
-def test_a_line_ends_where_its_ends_fall(registration):
-    ends = np.array([[20.0, 5, -15], [-30, 8, 22]])
-    line_markups(registration, ends)
-    projections(registration)
-    for view in registration.xrays:
-        drawn = drawn_pixels(view, products(registration)[view.name, "Screw"])
-        assert np.allclose(drawn[:2], view.camera.project(in_world(registration, ends)), atol=1e-3)
 
 
 def test_lines_are_seen_in_their_own_view_at_their_pixels(registration, slicer_app):
@@ -207,7 +190,6 @@ def test_what_is_hidden_or_gone_is_not_drawn(registration):
 
 
 def test_chosen_structures_are_drawn_wherever_they_are(registration):
-
     model, line = sphere_model(registration), line_markups(registration, [[0, 0, 0], [10, 0, 0]])
     model.SetAndObserveTransformNodeID(None)
     kept = projections(registration)
@@ -222,18 +204,6 @@ def test_chosen_structures_are_drawn_wherever_they_are(registration):
     choose_structures(registration, None)
     kept.update()
     assert structures_of(registration) == [line]
-
-
-def test_an_x_ray_that_is_not_shown_is_not_drawn_on(registration):
-
-    sphere_model(registration)
-    kept = projections(registration)
-    give_up(registration.xrays[0])
-    assert kept.update()
-    assert set(products(registration)) == {("LAT", "Ball")}
-    claim(registration.xrays[0])
-    assert kept.update()
-    assert products(registration)["AP", "Ball"].GetDisplayNode().GetViewNodeIDs() == ("vtkMRMLSliceNodeXRay1",)
 
 
 def test_nothing_is_left_when_the_registration_goes(registration, scene):
@@ -252,7 +222,6 @@ def test_nothing_is_left_when_the_registration_goes(registration, scene):
 
 
 def test_a_saved_scene_comes_back_with_its_projections(registration, scene, tmp_path):
-
     sphere_model(registration, resolution=24)
     projections(registration)
     assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
@@ -281,7 +250,6 @@ def test_other_markups_are_drawn_too(registration, kind, lines):
 
 def test_a_model_of_loose_or_flipped_triangles_is_mended(registration):
     """As files in the STL format have them: no two triangles share a point, and some go round the other way."""
-
     model = sphere_model(registration)
     mesh = model.GetPolyData()
     points = vtk_to_numpy(mesh.GetPoints().GetData())

@@ -1,4 +1,4 @@
-"""Names, angles and the patient's sides, as a person at the C-arm knows them."""
+"""What is drawn at an X-ray: its frustum, its name and angles, and the patient's sides, as a person at the C-arm knows them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 import slicer
 from scene_rendering import pixels, resize, slice_view
 from tiny_scene import c_arm, registration_of
+from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.mrml import display, xray_annotations
@@ -17,7 +18,6 @@ from MultiViewRegistrationLib.mrml.registration import Registration
 
 
 def xray_of(scene, camera, **content):
-
     view = Registration.create(scene).add_xray("AP")
     view.change(camera=camera_content(camera), **content)
     slicer.util.updateVolumeFromArray(view.node, np.zeros((1, *camera.size[::-1]), np.float32))
@@ -33,7 +33,6 @@ def xray_of(scene, camera, **content):
     ],
 )
 def test_angles_are_told_as_on_the_c_arm(scene, rao_lao, cra_cau, text):
-
     assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau))) == ["AP \u2013 Registration", text]
     assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau), pixel_mm=[2, 2]))[1:] == [text, "SID 1000 mm"]
     assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau), use=False))[0].endswith(" (skipped)")
@@ -41,7 +40,6 @@ def test_angles_are_told_as_on_the_c_arm(scene, rao_lao, cra_cau, text):
 
 @pytest.mark.parametrize("isocentre", [(0, 0, -100), (0, 0, 1300), (400, 0, 700)])
 def test_there_are_no_angles_where_no_isocentre_is_in_the_beam(scene, isocentre):
-
     camera = c_arm(12)
     moved = camera.camera_from_world.copy()
     moved[:3, 3] = isocentre
@@ -50,7 +48,6 @@ def test_there_are_no_angles_where_no_isocentre_is_in_the_beam(scene, isocentre)
 
 
 def test_without_a_geometry_there_is_a_name(scene):
-
     view = xray_of(scene, c_arm())
     view.change(camera=None)
     assert xray_annotations.title(view) == ["AP \u2013 Registration"]
@@ -70,7 +67,6 @@ def test_without_a_geometry_there_is_a_name(scene):
     ],
 )
 def test_sides_are_those_of_the_patient(scene, rao_lao, cra_cau, mirrored, left_right_top_bottom):
-
     view = xray_of(scene, c_arm(rao_lao, cra_cau, mirrored=mirrored))
     sides = xray_annotations.sides_of(view)
     assert tuple("".join(sorted(side)) for side in sides) == tuple(
@@ -86,7 +82,6 @@ def test_sides_are_those_of_the_patient(scene, rao_lao, cra_cau, mirrored, left_
 
 def test_labels_stay_in_the_view_whatever_it_shows(slicer_app, scene, watch):
     """In its corner and at its edges they are drawn at every zoom and size, and nowhere but there."""
-
     view = slice_view(slicer_app)
     registration = registration_of(scene, {"AP": c_arm(12, 5)})
     registration.xrays[0].node.GetDisplayNode().SetWindowLevelMinMax(1e6, 2e6)  # the image is black
@@ -108,7 +103,6 @@ def test_labels_stay_in_the_view_whatever_it_shows(slicer_app, scene, watch):
 
 
 def test_points_are_not_placed_into_labels(slicer_app, scene):
-
     slice_view(slicer_app)
     selection = slicer_app.app_logic.GetSelectionNode()
     registration = registration_of(scene, {"AP": c_arm(12, 5)})
@@ -127,7 +121,6 @@ def test_points_are_not_placed_into_labels(slicer_app, scene):
 
 
 def test_the_label_in_3d_is_at_the_source(scene):
-
     registration = registration_of(scene, {"AP": c_arm(12, 5)})
     display.show(registration)
     label = registration.xrays[0].node.GetNodeReference("label3D")
@@ -136,3 +129,28 @@ def test_the_label_in_3d_is_at_the_source(scene):
     camera = c_arm(12, 5)
     assert -50 < camera.depth(point) < 0 and np.linalg.norm(point - camera.source) < 50
     assert label.GetLocked() and label.GetHideFromEditors() and not label.GetDisplayNode().GetVisibility2D()
+
+
+def lines_of(node) -> np.ndarray:
+    """(lines, 2, 3), world LPS mm."""
+    data = node.GetPolyData()
+    points = vtk_to_numpy(data.GetPoints().GetData())
+    ends = vtk_to_numpy(data.GetLines().GetConnectivityArray()).reshape(-1, 2)
+    return lps_from_ras(points[ends])
+
+
+@pytest.mark.parametrize("mirrored", (False, True))
+def test_it_runs_from_the_source_to_the_corners(scene, mirrored):
+    camera = c_arm(25, 10, principal_point=(70.3, 20.2), mirrored=mirrored)
+    registration = registration_of(scene, {"AP": camera})
+    display.show(registration)
+    node = registration.xrays[0].node.GetNodeReference("frustum")
+    lines = lines_of(node)
+    edges, dashes = lines[:8], lines[8:]
+    assert edges[:4, 0] == pytest.approx(np.tile(camera.source, (4, 1)), abs=1e-3)
+    corners = np.array([(-0.5, -0.5), (95.5, -0.5), (95.5, 71.5), (-0.5, 71.5)])
+    assert camera.project(edges[:4, 1]) == pytest.approx(corners, abs=1e-3)
+    assert camera.depth(edges[4:]) == pytest.approx(np.full((4, 2), 1000.0), abs=1e-2)
+    on_axis = camera.project(dashes[1:].reshape(-1, 3))
+    assert on_axis == pytest.approx(np.tile((70.3, 20.2), (len(on_axis), 1)), abs=1e-2)
+    assert node.GetHideFromEditors() and not node.GetSelectable() and not node.GetDisplayNode().GetVisibility2D()

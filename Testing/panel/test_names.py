@@ -29,39 +29,6 @@ def test_classes_of_mrml_exist():
     assert not [name for name in sorted(names) if not hasattr(slicer, name)]
 
 
-# the tables and the stand-ins ------------------------------------------------------------------------------------------
-
-
-def test_the_tables_agree_with_qts_own_meta_objects():
-    """Of what Qt 5.15 and Qt 6 both have; those that are only in one are few."""
-    widgets = pytest.importorskip("PySide6.QtWidgets", reason='needs PySide6: pip install "PySide6-Essentials>=6.8"')
-    for name in (
-        "QWidget",
-        "QComboBox",
-        "QSpinBox",
-        "QTableWidget",
-        "QPushButton",
-        "QSlider",
-        "QLineEdit",
-        "QTabWidget",
-    ):
-        meta = getattr(widgets, name).staticMetaObject
-        for index in range(meta.propertyOffset(), meta.propertyCount()):
-            prop = meta.property(index)
-            if prop.name() not in ("accessibleIdentifier", "labelDrawingMode", "supportedDragActions"):  # new in Qt 6
-                assert api().kind(name, prop.name()) == ("property" if prop.isWritable() else "readonly"), (
-                    name,
-                    prop.name(),
-                )
-        for index in range(meta.methodOffset(), meta.methodCount()):
-            method = meta.method(index)
-            if method.methodType() == method.MethodType.Signal:
-                assert api().has_signal(name, bytes(method.methodSignature()).decode()), (
-                    name,
-                    method.methodSignature(),
-                )
-
-
 def test_stand_ins_offer_nothing_that_the_real_classes_lack(host):
     from PySide6 import QtCore
     from slicer_host.stand_in import stand_ins

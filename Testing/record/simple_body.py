@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import json
 from collections.abc import Sequence
@@ -14,35 +15,17 @@ from scipy.spatial.transform import Rotation
 
 #: Of water, per mm; line integrals are of this times 1 + HU / 1000.
 ATTENUATION = 0.02
-#: Centre, half axes (mm), rotation vector (degrees), HU more than what is there already. The last three are one bone, the structure.
-SOFT = [((0, 0, 0), (44, 34, 46), (0, 0, 0), 1000)]
-REST = [
-    ((-24, 8, 22), (9, 7, 13), (20, 10, 0), 800),
-    ((-12, -14, -24), (12, 5, 7), (0, 30, 20), 700),
-    ((20, 16, -16), (6, 9, 14), (0, -25, 10), 900),
-    ((2, 20, 2), (5, 5, 9), (35, 0, 0), 1000),
-    ((-26, -4, -8), (5, 8, 6), (0, 0, 40), 850),
-    ((12, -18, 30), (8, 4, 5), (10, 0, 25), 750),
-    ((-4, 6, -34), (7, 7, 3), (0, 15, 0), 900),
-    # Small ones, for detail.
-    ((-30, 12, 4), (3, 2, 4), (0, 20, 0), 900),
-    ((-18, 20, -10), (2, 4, 3), (30, 0, 0), 900),
-    ((-6, -22, 10), (3, 3, 5), (0, 0, 15), 1000),
-    ((6, -8, -18), (4, 2, 3), (0, 40, 0), 950),
-    ((8, 10, 22), (2, 3, 6), (20, 0, 30), 900),
-    ((28, 4, -28), (3, 4, 2), (0, 0, 0), 1000),
-    ((-10, 2, 36), (4, 3, 2), (0, 10, 0), 900),
-    ((0, 26, -18), (3, 2, 3), (15, 0, 0), 950),
-    ((30, 14, 10), (2, 5, 3), (0, 0, 20), 900),
-    ((-20, -18, 18), (3, 3, 3), (0, 0, 0), 1000),
-    ((14, -20, -30), (5, 2, 2), (0, 0, 50), 900),
-    ((-32, -2, -22), (2, 3, 4), (0, 0, 0), 900),
-]
-STRUCTURE = [
-    ((18, -6, 8), (7, 7, 20), (0, 18, 0), 850),
-    ((23, -9, 26), (9, 6, 6), (0, 0, 30), 400),
-    ((12, -1, -8), (6, 10, 5), (25, 0, 0), 450),
-]
+
+
+def _ellipsoids(part: str) -> list[tuple]:
+    """Of a part of the body: centre, half axes (mm), rotation vector (degrees), HU more than what is there already."""
+    with Path(__file__).with_name("ellipsoids.csv").open(encoding="utf-8") as file:
+        rows = [list(map(int, numbers)) for name, *numbers in csv.reader(file) if name == part]
+    return [(tuple(row[:3]), tuple(row[3:6]), tuple(row[6:9]), row[9]) for row in rows]
+
+
+#: Soft tissue, its bones but one, and that one, the structure.
+SOFT, REST, STRUCTURE = map(_ellipsoids, ("soft", "rest", "structure"))
 ELLIPSOIDS = SOFT + REST + STRUCTURE
 #: An other patient's bones.
 OTHER = SOFT + [((y, -x, -z), (b, a, c), (0, 15, 0), hu) for (x, y, z), (a, b, c), _, hu in REST + STRUCTURE]

@@ -49,31 +49,6 @@ def test_gradient_is_that_of_finite_differences(scene, name):
         assert (ahead - behind) / (4 * step) == pytest.approx(here.gradient[p], rel=0.05, abs=0.02 * largest)
 
 
-def test_what_is_added_to_the_drr_is_compared_with_it(scene):
-    """Of two overlapping bodies in the X-rays the second is known: with it the first fits, and the gradient knows that it is there."""
-    projector, views = scene
-    rest = [projector.render(view.camera, off(TRUE_POSE, [0, 40, 0], [8, 0, 5])).image for view in views]
-    both = [
-        replace(view, xray=replace(view.xray, line_integrals=view.xray.line_integrals + 1.3 * more))
-        for view, more in zip(views, rest, strict=True)
-    ]
-    settings = Settings(intensity_radius=5, gradient_radius=7, silhouette_mm=4.0)
-    alone, before = (Objective(projector, both, settings, np.zeros(3), added) for added in (None, rest))
-    assert min(before.linearise(before.project(TRUE_POSE)).similarity) > 0.95
-    assert max(alone.linearise(alone.project(TRUE_POSE)).similarity) < 0.9
-    pose = off(TRUE_POSE, [0, 0, 0], [1.5, -1.0, 1.0])
-    here = before.linearise(before.project(pose))
-    for p in range(3, 6):
-        ahead, behind = (
-            before.cost(before.project(moved(pose, sign * 0.1 * np.eye(6)[p], before.pivot))) for sign in (1, -1)
-        )
-        assert (ahead - behind) / 0.4 == pytest.approx(
-            here.gradient[p], rel=0.05, abs=0.02 * np.abs(here.gradient[3:]).max()
-        )
-    again = before.with_pivot(np.ones(3))
-    assert again.linearise(again.project(pose)).cost == here.cost
-
-
 def test_what_lies_outside_the_xrays_mask_does_not_matter(scene):
     projector, views = scene
     valid = views[0].xray.valid.copy()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scenes import random_scene
-from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.camera import Camera
@@ -56,24 +55,6 @@ def test_images_and_jacobians_are_those_of_numba(gpu, device, seed):
         close(images[n].cpu(), expected.image, 1e-5)
         for mine, theirs in zip(jacobians[:, n].cpu(), expected.jacobian, strict=True):
             close(mine, theirs, 1e-4)
-
-
-def test_cameras_of_a_batch_may_stand_anywhere_and_each_has_its_pivot(gpu):
-    scenes = [scene_of(seed) for seed in (1, 2)]
-    projector = Projector(scenes[0].volume)
-    middle = scenes[0].world_from_ct @ scenes[0].volume.ct_from_index @ [17, 20, 14, 1]
-    other = scenes[0].camera.camera_from_world.copy()
-    other[:3, :3] = Rotation.from_rotvec([0.3, 0.2, 0.1]).as_matrix() @ other[:3, :3]
-    other[:3, 3] = [0, 0, 300] - other[:3, :3] @ middle[:3]
-    cameras = [scenes[0].camera, Camera(scenes[1].camera.intrinsics, other, scenes[0].camera.size)]
-    pivots = np.array([middle[:3], middle[:3] + 20])
-    images, jacobians = gpu.BatchProjector(projector, "cpu").render(
-        cameras, [scenes[0].world_from_ct] * 2, jacobian=True, pivot=pivots
-    )
-    for n, (camera, pivot) in enumerate(zip(cameras, pivots, strict=True)):
-        expected = projector.render(camera, scenes[0].world_from_ct, jacobian=True, pivot=pivot)
-        close(images[n], expected.image, 1e-5)
-        close(jacobians[:, n], expected.jacobian, 1e-4)
 
 
 @pytest.mark.parametrize("axis", range(3))

@@ -41,7 +41,6 @@ FLIP = np.diag([-1.0, -1, 1])
 @pytest.fixture
 def view(scene):
     """An X-ray without a geometry, in a registration with a CT."""
-
     registration, ct = Registration.create(scene, "Test"), make_ct()
     registration.ct = volume_node(scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
     view = registration.add_xray("LAT")
@@ -77,7 +76,6 @@ def opencv(*cameras, distortion=None):
 
 
 def test_what_a_matrix_does_not_say_is_asked_for_and_told_apart(view, tmp_path):
-
     registration, xray = view
     P, path = camera().projection_matrix.copy(), tmp_path / "m.txt"
     P[:, :3] = P[:, :3] @ FLIP  # RAS
@@ -100,7 +98,6 @@ def test_what_a_matrix_does_not_say_is_asked_for_and_told_apart(view, tmp_path):
 
 
 def test_a_camera_is_chosen_by_name_or_by_a_person(view, tmp_path):
-
     path = tmp_path / "c.json"
     answers = {"unit": "mm", "axes": "own", "first_pixel": "0"}
     path.write_text(json.dumps(opencv(("AP", camera(0)), ("lat", camera(90)))))
@@ -111,7 +108,6 @@ def test_a_camera_is_chosen_by_name_or_by_a_person(view, tmp_path):
 
 
 def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_path):
-
     registration, xray = view
     before, unbent = fingerprint(registration), xray_of(xray)
     path = tmp_path / "c.json"
@@ -144,7 +140,6 @@ def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_
 
 
 def test_a_case_of_an_undistorted_image_holds_that_image(view, tmp_path):
-
     registration, xray = view
     (tmp_path / "c.json").write_text(json.dumps(opencv(("LAT", camera()), distortion=LENS)))
     (found,) = read_cameras(tmp_path / "c.json", SIZE, {"unit": "mm", "axes": "lps", "first_pixel": "0"}).found
@@ -164,7 +159,6 @@ def test_a_case_of_an_undistorted_image_holds_that_image(view, tmp_path):
     ],
 )
 def test_a_camera_that_cannot_be_this_one_is_refused_and_nothing_changes(view, tmp_path, change, word):
-
     registration, xray = view
     content = opencv(("LAT", camera(0)))
     content["LAT"] |= change
@@ -197,5 +191,4 @@ def test_a_file_that_is_none_and_an_answer_that_is_none_are_told(tmp_path):
 
 
 def test_all_that_a_reader_may_ask_is_asked_in_words():
-
     assert set(external_files.CALIBRATION_QUESTIONS) == set(calibrated.QUESTIONS) - {"size"}

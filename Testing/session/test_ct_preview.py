@@ -37,7 +37,6 @@ def ct_with_a_spot(axes, signs) -> CT:
 @pytest.mark.parametrize("axes", list(permutations(range(3))))
 @pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, -1), (1, -1, -1)])
 def test_head_up_and_right_on_the_left(slicer_app, axes, signs):
-
     found = preview(ct_with_a_spot(axes, signs))
     grey = found.picture.astype(float).mean(2)
     rows, columns = grey.shape
@@ -50,7 +49,6 @@ def test_head_up_and_right_on_the_left(slicer_app, axes, signs):
 
 
 def test_numbers(slicer_app):
-
     ct = ct_with_a_spot((0, 1, 2), (1, 1, 1))
     bone = ct.volume.values == 1500
     found = preview(ct)
@@ -66,16 +64,7 @@ def test_numbers(slicer_app):
     assert np.array_equal(found.picture[..., 0], found.picture[..., 2])
 
 
-def test_a_large_ct_is_thinned(slicer_app):
-
-    values = np.full((40, 400, 600), -1000, np.float32)
-    values[10:30, 100:300, 200:400] = 0
-    found = preview(CT(Volume(values, np.diag([1.0, 1, 5, 1]))))
-    assert max(found.picture.shape) <= 384 and found.size == (600, 400, 40)
-
-
 def in_scene(scene, values):
-
     registration = Registration.create(scene)
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Body")
     slicer.util.updateVolumeFromArray(node, values)
@@ -93,13 +82,11 @@ def in_scene(scene, values):
     ],
 )
 def test_a_sentence_where_it_cannot_be_used(scene, values, word):
-
     with pytest.raises(InputError, match=f"^Body: .*{word}"):
         take_preview(in_scene(scene, values))()
 
 
 def test_no_ct_and_one_without_voxels(scene):
-
     registration = Registration.create(scene)
     with pytest.raises(InputError, match="^CT: none is chosen"):
         take_preview(registration)
@@ -109,7 +96,6 @@ def test_no_ct_and_one_without_voxels(scene):
 
 
 def test_under_a_transform_that_is_not_linear(scene):
-
     registration = in_scene(scene, np.linspace(-1000, 500, 216).reshape(6, 6, 6).astype(np.float32))
     assert take_preview(registration)().bone_ml > 0
     registration.ct_transform.SetAndObserveTransformNodeID(

@@ -16,7 +16,6 @@ from MultiViewRegistrationLib.session.geometry import header_proposals, matrix_o
 
 @pytest.fixture
 def registration(scene):
-
     return Registration.create(scene)
 
 
@@ -28,7 +27,6 @@ def add(registration, path, frame=0):
 
 
 def use(registration, view, **changes):
-
     use_reading(registration, view, {**reading_of(view), **changes})
 
 
@@ -42,7 +40,6 @@ def two_frames(tmp_path, **tags):
 
 
 def test_a_view_is_carried_after_the_patient_as_in_a_case(scene, registration, tmp_path):
-
     path = two_frames(tmp_path, PatientPosition="FFS")
     first, second = (add(registration, path, frame) for frame in (0, 1))
     assert not any(TABLE_MOVED in told for told in header_proposals(registration, second))
@@ -81,7 +78,6 @@ def test_a_moved_table_without_the_patient_position_is_refused(scene, registrati
 
 def test_what_headers_do_not_tell_is_told_as_assumed(scene, registration, tmp_path):
     """That the table stood still; no more once a matrix is given."""
-
     paths = [
         write_xa(tmp_path / f"{n}.dcm", 90 * n, 0, pixels(n + 1), PatientOrientation=["PL"[n == 0], "F"])
         for n in (0, 1)

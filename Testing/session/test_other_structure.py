@@ -52,7 +52,6 @@ def go(session, number: int) -> None:
 
 
 def test_it_moves_with_the_frames_and_is_not_seen_where_it_was_lost(session, track, tmp_path):
-
     path = write_turning(track, tmp_path / "turning")
     node, poses = held(session, path), [frame["world_from_ct"] for frame in json.loads(path.read_text())["frames"]]
     for number in (0, 3, BLANK, 1):
@@ -65,7 +64,6 @@ def test_it_moves_with_the_frames_and_is_not_seen_where_it_was_lost(session, tra
 
 
 def test_it_is_drawn_in_the_x_rays_too(session, track, tmp_path):
-
     node = held(session, write_turning(track, tmp_path / "turning"))
     seen = detectors(session.registration)
     for number in (0, 1):
@@ -88,7 +86,6 @@ def test_it_is_drawn_in_the_x_rays_too(session, track, tmp_path):
 
 
 def test_of_a_masked_ct_its_bone_alone_is_seen():
-
     ct = make_ct()
     mask = np.indices(ct.volume.values.shape)[2] >= ct.volume.values.shape[2] // 2
     whole, half = (

@@ -36,7 +36,6 @@ def moving(tmp_path_factory):
 
 
 def loaded(scene, path):
-
     read = read_case(path)
     session = new_session(read(scene))
     session.cache_case(read.case)
@@ -46,7 +45,6 @@ def loaded(scene, path):
 @pytest.fixture(scope="module")
 def tracked(moving, tmp_path_factory):
     """The folder of a track that the library itself made of it."""
-
     from MultiViewRegistrationLib.sequence.run import follow
 
     out: Path = tmp_path_factory.mktemp("out") / "track"
@@ -64,7 +62,6 @@ def session(scene, tracked):
 
 
 def picture(view):
-
     return slicer.util.arrayFromVolume(view.node)[0].copy()
 
 
@@ -76,7 +73,6 @@ def shown(session, number):
 
 
 def test_a_frame_shows_its_x_rays_and_the_ct_where_it_was_found(session, moving):
-
     sequence, registration = FrameSequence.of_images(moving), session.registration
     for number in (0, 2, 1, 4):
         frame = shown(session, number)
@@ -146,7 +142,6 @@ def test_steps_end_where_the_sequence_does(session):
 
 def test_what_looks_after_the_x_rays_leaves_a_frame_as_it_is(session, monkeypatch):
     """It would seek its field again, which takes longer than to show it, and have the brightness jump."""
-
     readiness = Readiness(session)
     while readiness.step():
         pass
@@ -177,7 +172,6 @@ def test_the_drr_follows(session):
 
 
 def test_a_pose_of_the_sequence_is_no_result_and_closing_puts_all_back(scene, tracked):
-
     read = read_track(tracked)
     session = new_session(read(scene))
     session.cache_case(read.case)
@@ -210,7 +204,6 @@ def test_a_pose_that_is_left_for_one_of_the_history_is_noted_as_the_sequences(se
 
 
 def test_tracking_from_the_scene_shows_each_frame_and_gives_what_the_library_gives(scene, moving, tracked, monkeypatch):
-
     numbers, follow, end = set(), Tracker.follow, time.monotonic() + 60
 
     def when_the_last_is_seen(self, number, *given):
@@ -244,7 +237,6 @@ def test_tracking_from_the_scene_shows_each_frame_and_gives_what_the_library_giv
 
 
 def test_what_is_cancelled_keeps_its_frames(scene, moving, monkeypatch):
-
     follow = Tracker.follow
     monkeypatch.setattr(
         Tracker, "follow", lambda self, number, *given: (time.sleep(0.5), follow(self, number, *given))[1]
@@ -258,34 +250,7 @@ def test_what_is_cancelled_keeps_its_frames(scene, moving, monkeypatch):
     assert session.sequence.player.played.count == COUNT and no_thread_is_left()
 
 
-def test_frames_that_the_scene_has_are_tracked(scene, moving):
-    """Somebody has added multi-frame X-rays, and entered their geometry."""
-    from MultiViewRegistrationLib.session.adding import read
-
-    session = loaded(scene, moving)
-    registration = session.registration
-    contents = {view.name: view.content["camera"] for view in registration.xrays}
-    for view in registration.xrays:
-        registration.remove_xray(view)
-    for name, camera in contents.items():
-        (view,) = read(moving.parent / f"{name}.mha")(registration)
-        view.change(camera=camera)
-        view.place()
-    session.case_path = None
-    session.sequence.track("quick", "given")
-    poll(session, 60, lambda: not session.running)
-    assert session.sequence.message == "" and session.sequence.ended == "done"
-    player = session.sequence.player
-    for frame, pose in zip(player.played.frames, swing(COUNT), strict=True):
-        assert frame.world_from_ct is None if frame.number == BLANK else error_mm(frame.world_from_ct, pose) < 0.3
-    shown(session, 2)
-    assert [view.content["frame"] for view in registration.xrays] == [2, 2]
-    session.sequence.close()
-    assert [view.content.get("frame") or 0 for view in registration.xrays] == [0, 0]
-
-
 def test_still_x_rays_and_changed_ones_are_refused_in_one_sentence(scene, moving, ct, views):
-
     still = new_session(make_registration(scene, ct, views))
     with pytest.raises(InputError, match="expected multi-frame images"):
         still.sequence.track()

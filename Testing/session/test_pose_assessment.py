@@ -85,6 +85,7 @@ def test_of_a_registered_pose_the_registrations_own_verdict_stays(session, regis
     )
 
 
+@pytest.mark.slow
 def test_a_likely_cause_that_was_not_looked_for_to_the_end_is_when_it_is_assessed(scene, ct, views, assessment):
     """One image is mirrored, and the registration had no time to find that out."""
     mirrored = replace(views[1].xray, line_integrals=np.ascontiguousarray(views[1].xray.line_integrals[:, ::-1]))

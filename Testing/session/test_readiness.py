@@ -19,7 +19,6 @@ def registration(scene):
 
 @pytest.fixture
 def readiness(registration):
-
     return Readiness(Session(registration))
 
 
@@ -29,7 +28,6 @@ def test_nothing_is_wrong_and_then_rests(registration, readiness):
 
 
 def test_what_is_wrong(registration, readiness):
-
     ap, lat = registration.xrays
     ap.content = {"intensity": "log"}
     assert "AP: has no geometry" in readiness.of(ap)
@@ -54,7 +52,6 @@ def test_what_is_wrong(registration, readiness):
 
 
 def registration_camera():
-
     return camera_content(c_arm(0))
 
 
@@ -67,7 +64,6 @@ def test_twins(registration, readiness):
 
 
 def test_the_picture_follows_a_sequence(registration, readiness):
-
     while readiness.step():
         pass
     view = registration.xrays[0]

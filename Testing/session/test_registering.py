@@ -25,7 +25,6 @@ STARTED_AT = off(TRUE_POSE, (3, 2, 0), (5, 0, 4))
 
 @pytest.fixture
 def session(scene, ct, views, tmp_path, monkeypatch):
-
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return Session(make_registration(scene, ct, views, STARTED_AT))
 
@@ -103,7 +102,6 @@ def test_a_baseline_is_given_the_case_and_its_pose_is_a_result(session, child, v
 
 
 def test_landmarks_are_where_a_baseline_begins(session, child, views):
-
     points = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
     place_landmarks(
         session.registration,
@@ -140,6 +138,7 @@ def test_cancel_ends_the_child(session, child, monkeypatch, tmp_path):
     assert np.allclose(session.registration.world_from_ct, STARTED_AT) and os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_real_child_is_cancelled(session, tmp_path):
     pytest.importorskip("torch")
     session.register("given", refinement="xvr")

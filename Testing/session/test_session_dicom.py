@@ -29,9 +29,8 @@ from MultiViewRegistrationLib.mrml.dicom import (
 from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session import adding
-from MultiViewRegistrationLib.session.notices import Notices
 from MultiViewRegistrationLib.session.result_files import formats, poses_offered, write_result
-from MultiViewRegistrationLib.session.session import Session
+from MultiViewRegistrationLib.session.session import Notices, Session
 
 
 @pytest.fixture
@@ -40,13 +39,12 @@ def session(scene):
 
 
 def uids(session, folder) -> dict:
-
     write_result(session, folder)()
     return json.loads((folder / "result.json").read_text())["frame_of_reference_uid"]
 
 
+@pytest.mark.slow
 def test_a_result_keeps_its_frames_over_exports_registrations_and_a_saved_scene(session, tmp_path, scene):
-
     first = uids(session, tmp_path / "1")
     assert set(first) == {"world", "ct"} and uids(session, tmp_path / "2") == first
     session.register("given")
@@ -66,7 +64,6 @@ def test_a_result_keeps_its_frames_over_exports_registrations_and_a_saved_scene(
 
 
 def test_another_geometry_is_another_world_and_the_first_again_the_first(session):
-
     registration, view = session.registration, session.registration.xrays[0]
     before, camera = world_uid(registration), view.content["camera"]
     moved = json.loads(json.dumps(camera))
@@ -97,7 +94,6 @@ def loaded(scene, tmp_path):
 
 
 def test_different_patients_are_told_without_a_value_until_understood(loaded):
-
     registration = loaded(ap={"PatientID": "OTHER-1", "ImageLaterality": "R"})
     notices = Notices(registration)
     assert notices.told == [
@@ -109,7 +105,6 @@ def test_different_patients_are_told_without_a_value_until_understood(loaded):
 
 
 def test_nothing_that_tells_a_person_is_in_the_scene(loaded, scene, tmp_path):
-
     registration = loaded(ct={"PatientID": "OTHER-1"})
     assert Notices(registration).told
     scene.SetURL(str(tmp_path / "scene.mrml"))
@@ -122,7 +117,6 @@ def test_nothing_that_tells_a_person_is_in_the_scene(loaded, scene, tmp_path):
 
 
 def test_the_files_uids_go_into_the_result(loaded, tmp_path):
-
     origin = origin_of(loaded())
     header = pydicom.dcmread(tmp_path / "ap.dcm")
     assert origin.ct_uid == "1.2.3.4" and origin.views["ap"].sop_instance_uid == header.SOPInstanceUID
@@ -130,7 +124,6 @@ def test_the_files_uids_go_into_the_result(loaded, tmp_path):
 
 
 def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, tmp_path, monkeypatch):
-
     class Database:
         def fileForInstance(self, uid: str) -> str:
             return {"1.1": str(tmp_path / "ct" / "slice000.dcm"), "2.2": str(tmp_path / "ap.dcm")}.get(uid, "")
@@ -153,7 +146,6 @@ def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, t
 
 
 def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
-
     hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
     affine = np.diag([4.0, 4, 4, 1])
     affine[:3, 3] = -22
@@ -185,7 +177,6 @@ def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
 
 
 def test_formats_are_those_of_the_command_line(session, tmp_path):
-
     assert list(formats()) == [*KINDS, *CASE_KINDS]
     session.registration.node.SetParameter(
         EXTRAS, json.dumps({"reference_from_world": np.diag([-1.0, -1, 1, 1]).tolist()})

@@ -9,7 +9,6 @@ from phantom import TRUE_POSE, off
 from phantom_scene import make_registration
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.session import Session
 
 
@@ -25,7 +24,6 @@ def registration(scene, store, ct, views):
 
 def session_of(registration):
     """A session that has looked for models."""
-
     session = Session(registration)
     look(session)
     return session
@@ -50,20 +48,7 @@ def test_the_newest_that_is_finished_is_used_until_one_is_chosen(registration, s
     assert learning.model == old and learning.missing() == ""
 
 
-def test_the_choice_is_saved_with_the_scene(registration, store, ct, scene, tmp_path, slicer_app):
-
-    old = store.add(ct, "2026-11-19-101500")
-    store.add(ct, "2026-11-20-101501")
-    session_of(registration).regressors.choose(old)
-    assert slicer_app.io_manager.write_scene(tmp_path / "scene.mrb")
-    scene.Clear(False)
-    slicer_app.io_manager.load_scene(tmp_path / "scene.mrb")
-    (loaded,) = Registration.all(scene)
-    assert session_of(loaded).regressors.model == old
-
-
 def test_a_choice_is_for_its_ct(registration, store, ct):
-
     folder = store.add(ct, "2026-11-19-101500")
     session = session_of(registration)
     session.regressors.choose(folder)
@@ -98,7 +83,6 @@ def test_the_child_gets_the_pose_if_it_means_anything(registration, store, ct, s
 
 
 def test_a_training_that_is_for_another_ct_by_now_changes_nothing(registration, store, ct):
-
     session = session_of(registration)
     session.regressors.train()
     slicer.util.arrayFromVolume(registration.ct)[20:25] += 10

@@ -28,7 +28,6 @@ def registration(scene):
 
 
 def test_a_transform_file_is_asked_for_axes_and_direction_and_its_centre_counts(tmp_path):
-
     transform, inverse = sitk.AffineTransform(3), rigid.inverse(TRUE_POSE)
     transform.SetCenter(CENTRE.tolist())
     transform.SetMatrix(inverse[:3, :3].ravel().tolist())
@@ -58,7 +57,6 @@ def test_a_file_that_says_all_is_not_asked_about(tmp_path):
 
 
 def test_what_is_no_rigid_transform_is_told_once_all_is_said(tmp_path):
-
     np.savetxt(tmp_path / "scaled.txt", np.diag([2.0, 2, 2, 1]))
     assert read_pose(tmp_path / "scaled.txt", {}).problem == ""
     assert "scaled.txt" in read_pose(tmp_path / "scaled.txt", {"frame": "lps", "direction": "forward"}).problem
@@ -81,7 +79,6 @@ def markups(path, points, system="LPS"):
 
 
 def test_landmarks_of_the_ct_are_put_where_the_file_has_them(registration, tmp_path):
-
     points = {"a": (1, 2, 3), "b": (-10, 5, 0)}
     assert landmarks_to_ct(registration, markups(tmp_path / "p.mrk.json", points)) == 2
     assert clicked(registration)[CT] == ["a", "b"]
@@ -96,7 +93,6 @@ def test_landmarks_of_the_ct_are_put_where_the_file_has_them(registration, tmp_p
 
 @pytest.mark.parametrize("flipped", [False, True])
 def test_landmarks_of_an_xray_as_it_lies_in_the_scene_or_on_its_volume(registration, tmp_path, flipped):
-
     view, pixel = registration.xrays[0], np.array([40.25, 90.5])
     landmarks_to_ct(registration, markups(tmp_path / "ct.mrk.json", {"a": (0, 0, 0), "b": (1, 0, 0)}))
     landmarks_to_xray(
@@ -111,7 +107,6 @@ def test_landmarks_of_an_xray_as_it_lies_in_the_scene_or_on_its_volume(registrat
 
 
 def test_what_does_not_fit_is_refused_and_puts_nothing(registration, tmp_path):
-
     view = registration.xrays[0]
     path = markups(tmp_path / "far.mrk.json", {"a": (500, 10, 0)})
     with pytest.raises(InputError, match="falls beside the image of view1"):

@@ -29,7 +29,6 @@ def session(scene, ct, views):
 
 
 def test_a_tool_is_left_out_and_the_result_is_never_an_accept(session):
-
     with pytest.raises(InputError, match="no result of a registration, expected a pose that was"):
         use_suggested_masks(session)
     session.register("given")
@@ -54,7 +53,6 @@ def test_a_tool_is_left_out_and_the_result_is_never_an_accept(session):
 
 
 def test_nothing_is_left_out_where_the_pose_was_moved_or_all_fits(scene, ct, views):
-
     session = new_session(make_registration(scene, ct, views, TRUE_POSE))
     session.register("given")
     session.finish()

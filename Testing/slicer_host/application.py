@@ -46,27 +46,19 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
     categories = stored("QStringList", ())
     dependencies = stored("QStringList", ())
     contributors = stored("QStringList", ())
-    associatedNodeTypes = stored("QStringList", ())
     helpText = stored(str, "")
     acknowledgementText = stored(str, "")
     icon = stored(QtGui.QIcon, QtGui.QIcon())
     index = stored(int, -1)
     hidden = stored(bool, False)
-    widgetRepresentationCreationEnabled = stored(bool, True)
 
 
 @stand_in
 class qSlicerModuleManager(QtCore.QObject):
-    moduleLoaded = Signal(str)
     moduleAboutToBeUnloaded = Signal(str)
 
     def module(self, name: str) -> qSlicerScriptedLoadableModule | None:
         return getattr(slicer.modules, name.lower(), None)
-
-    def modulesNames(self) -> tuple:
-        return tuple(
-            module.name for module in vars(slicer.modules).values() if isinstance(module, qSlicerScriptedLoadableModule)
-        )
 
 
 @stand_in
@@ -98,13 +90,7 @@ class qSlicerApplication(QtWidgets.QApplication):
     temporaryPath = stored(str, "")
     cachePath = stored(str, "")
     defaultScenePath = stored(str, "")
-    slicerHome = Property(str, lambda self: self._home)
-    majorVersion = Property(int, lambda self: 5)
-    minorVersion = Property(int, lambda self: 10)
-    revision = Property(str, lambda self: "34045")
     os = Property(str, lambda self: "linux")
-    arch = Property(str, lambda self: "amd64")
-    documentationBaseUrl = Property(str, lambda self: "https://slicer.readthedocs.io/en/latest/")
 
     def testingEnabled(self) -> bool:
         return self._testing
@@ -126,9 +112,6 @@ class qSlicerApplication(QtWidgets.QApplication):
 
     settings = revisionUserSettings = userSettings
 
-    def moduleDocumentationUrl(self, module: str) -> str:
-        return f"{self.documentationBaseUrl}user_guide/modules/{module.lower()}.html"
-
     def openNodeModule(self, node, role: str = "", context: str = "") -> None:
         record("module", f"module of {node.GetName()}")
 
@@ -136,9 +119,6 @@ class qSlicerApplication(QtWidgets.QApplication):
         pass
 
     resumeRender = pauseRender
-
-    def setRenderPaused(self, paused: bool) -> None:
-        pass
 
 
 def select_module(module) -> None:

@@ -50,6 +50,3 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
 
     def check(self, node) -> None:
         self.setCheckState(node, QtCore.Qt.Checked)
-
-    def uncheck(self, node) -> None:
-        self.setCheckState(node, QtCore.Qt.Unchecked)

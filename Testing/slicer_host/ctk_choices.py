@@ -13,19 +13,7 @@ Qt, Signal, Slot, Property = QtCore.Qt, QtCore.Signal, QtCore.Slot, QtCore.Prope
 class ctkComboBox(QtWidgets.QComboBox):
     """A combo box that shows `defaultText` while nothing is chosen."""
 
-    NeverScroll, AlwaysScroll, ScrollWithFocus, ScrollWithNoVScrollBar = range(4)
-
     defaultText = stored(str, "", lambda self, text: self.setPlaceholderText(text))
-    defaultIcon = stored(object, None)
-    forceDefault = stored(bool, False)
-    elideMode = stored(object, Qt.ElideNone)
-    scrollWheelEffect = stored(int, AlwaysScroll)
-
-    @Slot(str)
-    def setCurrentUserDataAsString(self, data: str) -> None:
-        self.setCurrentIndex(next((i for i in range(self.count) if str(self.itemData(i)) == data), -1))
-
-    currentUserDataAsString = Property(str, lambda self: str(self.currentData or ""), setCurrentUserDataAsString)
 
 
 @stand_in
@@ -71,9 +59,6 @@ class ctkCheckableComboBox(QtWidgets.QComboBox):
     def _indexes(self) -> list:
         return [self.model().index(number, 0) for number in range(self.count)]
 
-    def checkableModel(self):
-        return self.model()
-
     def checkState(self, index):
         return Qt.CheckState(index.data(Qt.CheckStateRole) or 0)
 
@@ -92,9 +77,7 @@ class ctkCheckableComboBox(QtWidgets.QComboBox):
 
 @stand_in
 class ctkMessageBox(QtWidgets.QMessageBox):
-    """A message box that can be told not to appear again."""
+    """A message box that can be told not to appear again; what `slicer.util` asks with."""
 
-    dontShowAgain = stored(bool, False)
     dontShowAgainVisible = stored(bool, False)
     dontShowAgainSettingsKey = stored(str, "")
-    dontShowAgainButtonRoles = stored(object, ())

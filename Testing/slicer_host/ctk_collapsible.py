@@ -16,6 +16,7 @@ class _Folding:
     """
 
     _folded = _forcing = _created = False
+    collapsed = QtCore.Property(bool, lambda self: self._folded, lambda self, collapsed: self.setChecked(not collapsed))
 
     def _fold(self, folded: bool) -> None:
         self._folded = folded
@@ -72,11 +73,7 @@ class ctkCollapsibleButton(_Folding, QtWidgets.QAbstractButton):
     collapsedHeight = stored(int, 14)
     flat = stored(bool, False, lambda self, value: self.update())
     contentsFrameShape = stored(object, QtWidgets.QFrame.NoFrame, lambda self, value: self.update())
-    contentsFrameShadow = stored(object, QtWidgets.QFrame.Plain)
-    contentsLineWidth = stored(int, 1)
-    contentsMidLineWidth = stored(int, 0)
     buttonTextAlignment = stored(object, QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter)
-    indicatorAlignment = stored(object, QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter)
 
     def __init__(self, parent=None):
         super().__init__(parent)
@@ -89,11 +86,6 @@ class ctkCollapsibleButton(_Folding, QtWidgets.QAbstractButton):
     def _on_toggled(self, checked: bool) -> None:
         self._fold(not checked)
         self.contentsCollapsed.emit(not checked)
-
-    def _set_collapsed(self, collapsed: bool) -> None:
-        self.setChecked(not collapsed)
-
-    collapsed = QtCore.Property(bool, lambda self: self._folded, _set_collapsed)
 
     def _bar_height(self) -> int:
         return max(self.fontMetrics().height() + 8, 24)
@@ -144,11 +136,6 @@ class ctkCollapsibleGroupBox(_Folding, QtWidgets.QGroupBox):
         self.setCheckable(True)
         self.setChecked(True)
         self.toggled.connect(lambda checked: self._fold(not checked))
-
-    def _set_collapsed(self, collapsed: bool) -> None:
-        self.setChecked(not collapsed)
-
-    collapsed = QtCore.Property(bool, lambda self: self._folded, _set_collapsed)
 
     def sizeHint(self):
         size = QtWidgets.QGroupBox.sizeHint(self)

@@ -13,22 +13,8 @@ Signal, Slot, Property = QtCore.Signal, QtCore.Slot, QtCore.Property
 class ctkPathLineEdit(QtWidgets.QWidget):
     """An editable combo box with earlier paths, and a button that asks for a file or folder."""
 
-    Dirs, Files, Drives, NoSymLinks, AllEntries, Readable, Writable, Executable = 1, 2, 4, 8, 7, 0x10, 0x20, 0x40
-    Modified, Hidden, System, AllDirs, CaseSensitive = 0x80, 0x100, 0x200, 0x400, 0x800
-    NoDotAndDotDot, NoDot, NoDotDot = 0x1000, 0x2000, 0x4000
-    NoFilter = -1
-    (
-        ShowDirsOnly,
-        DontResolveSymlinks,
-        DontConfirmOverwrite,
-        DontUseSheet,
-        DontUseNativeDialog,
-        ReadOnly,
-        HideNameFilterDetails,
-    ) = (1, 2, 4, 8, 16, 32, 64)
-    AdjustToContents, AdjustToContentsOnFirstShow, AdjustToMinimumContentsLength = range(3)
+    Dirs, Files, Writable = 1, 2, 0x20
 
-    validInputChanged = Signal(bool)
     currentPathChanged = Signal(str)
 
     def __init__(self, parent=None):
@@ -66,25 +52,10 @@ class ctkPathLineEdit(QtWidgets.QWidget):
         if path:
             self.setCurrentPath(path)
 
-    @Slot()
-    def addCurrentPathToHistory(self) -> None:
-        if self._path and self._combo_box.findText(self._path) < 0:
-            self._combo_box.insertItem(0, self._path)
-
-    @Slot()
-    def retrieveHistory(self) -> None:
-        pass
-
-    def comboBox(self) -> QtWidgets.QComboBox:
-        return self._combo_box
-
     currentPath = Property(str, lambda self: self._path, setCurrentPath)
-    filters = stored(int, AllEntries)
+    filters = stored(int, 7)
     options = stored(int, 0)
     nameFilters = stored("QStringList", ())
     label = stored(str, "")
-    settingKey = stored(str, "")
     minimumContentsLength = stored(int, 0)
-    sizeAdjustPolicy = stored(int, AdjustToMinimumContentsLength)
-    showBrowseButton = stored(bool, True, lambda self, value: self._button.setVisible(value))
-    showHistoryButton = stored(bool, True)
+    sizeAdjustPolicy = stored(int, 2)

@@ -92,9 +92,6 @@ class qSlicerLayoutManager(QtCore.QObject):
         nodes = self._logic.GetViewNodes()
         return [node for node in map(nodes.GetItemAsObject, range(nodes.GetNumberOfItems())) if node.IsA(kind)]
 
-    def layoutLogic(self):
-        return self._logic
-
     def mrmlScene(self):
         return self._core.scene
 
@@ -122,17 +119,3 @@ class qSlicerLayoutManager(QtCore.QObject):
         return next((self._widget(node) for node in nodes if which in (node, node.GetLayoutName())), None)
 
     threeDViewCount = QtCore.Property(int, lambda self: len(self._nodes("vtkMRMLViewNode")))
-
-    def mrmlSliceLogics(self):
-        return self._core.app_logic.GetSliceLogics()
-
-    @QtCore.Slot()
-    def resetThreeDViews(self) -> None:
-        for number in range(self.threeDViewCount):
-            self.threeDWidget(number).threeDView().resetCamera()
-            self.threeDWidget(number).threeDView().resetFocalPoint()
-
-    @QtCore.Slot()
-    def resetSliceViews(self) -> None:
-        for name in self.sliceViewNames():
-            self.sliceWidget(name).fitSliceToBackground()

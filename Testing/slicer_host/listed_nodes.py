@@ -96,11 +96,6 @@ class ListsNodes(SceneWidget):
             self._attributes[node_type] = (name, None if value is None else str(value))
             self._follow_anew()
 
-    def removeAttribute(self, node_type: str, name: str) -> None:
-        if self._attributes.get(node_type, ("",))[0] == name:
-            del self._attributes[node_type]
-            self._follow_anew()
-
     def _follow_anew(self, *unused) -> None:
         for node_id in list(self._followed):
             self._followed.pop(node_id).stop()

@@ -37,12 +37,6 @@ class ScriptedLoadableModule:
     def resourcePath(self, filename: str) -> str:
         return str(Path(self.parent.path).parent / "Resources" / filename)
 
-    def getDefaultModuleDocumentationLink(self, docPage=None) -> str:
-        url = (
-            slicer.app.documentationBaseUrl + docPage if docPage else slicer.app.moduleDocumentationUrl(self.moduleName)
-        )
-        return f'<p>For more information, see the <a href="{url}">online documentation</a>.</p>'
-
     def runTest(self, msec=100, **kwargs):
         case = getattr(importlib.import_module(type(self).__module__), f"{self.moduleName}Test")()
         case.messageDelay = msec

@@ -10,7 +10,7 @@ from trame_slicer.views.render_scheduler import ScheduledRenderStrategy
 from vtk.util.numpy_support import vtk_to_numpy
 
 from .slice_controller import qMRMLSliceControllerWidget
-from .stand_in import stand_in, stored
+from .stand_in import stand_in
 
 Qt = QtCore.Qt
 _BUTTONS = {Qt.LeftButton: "Left", Qt.RightButton: "Right", Qt.MiddleButton: "Middle"}
@@ -82,23 +82,8 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
         self.setFocusPolicy(Qt.StrongFocus)
         self.setMouseTracking(True)
 
-    def renderWindow(self):
-        return self._view.render_window()
-
     def interactor(self):
         return self._view.interactor()
-
-    def interactorStyle(self):
-        return self._view.interactor_style()
-
-    @QtCore.Slot()
-    def scheduleRender(self) -> None:
-        self.update()
-
-    @QtCore.Slot()
-    def forceRender(self) -> None:
-        self._view.render_window().Render()
-        self.update()
 
     def _displayable_manager(self, name: str):
         group = self._view._displayable_manager_group
@@ -184,19 +169,7 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
 
 
 @stand_in
-class ctkVTKSliceView(ctkVTKAbstractView):
-    pass
-
-
-@stand_in
-class ctkVTKRenderView(ctkVTKAbstractView):
-    @QtCore.Slot()
-    def resetFocalPoint(self) -> None:
-        self._view.reset_focal_point()
-
-
-@stand_in
-class qMRMLSliceView(ctkVTKSliceView):
+class qMRMLSliceView(ctkVTKAbstractView):
     def __init__(self, core, node):
         super().__init__(_SliceView, core, node)
 
@@ -214,12 +187,9 @@ class qMRMLSliceView(ctkVTKSliceView):
         vtk.vtkMatrix4x4.Invert(self.mrmlSliceNode().GetXYToRAS(), inverse)
         return inverse.MultiplyPoint([*ras, 1.0])[:3]
 
-    def convertXYZToRAS(self, xyz):
-        return self.mrmlSliceNode().GetXYToRAS().MultiplyPoint([*xyz, 1.0])[:3]
-
 
 @stand_in
-class qMRMLThreeDView(ctkVTKRenderView):
+class qMRMLThreeDView(ctkVTKAbstractView):
     def __init__(self, core, node):
         super().__init__(_ThreeDView, core, node)
 
@@ -231,10 +201,6 @@ class qMRMLThreeDView(ctkVTKRenderView):
 
     def displayableManagerByClassName(self, name: str):
         return self._displayable_manager(name)
-
-    @QtCore.Slot()
-    def resetCamera(self, *unused) -> None:
-        self._view.reset_camera()
 
 
 class _Framed(QtWidgets.QWidget):
@@ -259,9 +225,6 @@ class qMRMLSliceWidget(_Framed):
         super().__init__(qMRMLSliceView(core, node), node)
         self._controller = qMRMLSliceControllerWidget(self.sliceLogic(), self)
 
-    def sliceController(self) -> qMRMLSliceControllerWidget:
-        return self._controller
-
     def sliceView(self) -> qMRMLSliceView:
         return self._view
 
@@ -280,9 +243,6 @@ class qMRMLSliceWidget(_Framed):
     def fitSliceToBackground(self) -> None:
         self.sliceLogic().FitSliceToBackground()
 
-    sliceViewName = QtCore.Property(str, lambda self: self._node.GetLayoutName())
-    sliceViewLabel = stored(str, "")
-
 
 @stand_in
 class qMRMLThreeDWidget(_Framed):
@@ -293,9 +253,6 @@ class qMRMLThreeDWidget(_Framed):
         return self._view
 
     viewWidget = threeDView
-
-    def viewLogic(self):
-        return self._view._view._logic
 
     def mrmlViewNode(self):
         return self._node

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,10 @@ from .terminal import add_json
 if TYPE_CHECKING:
     from ..io.case_new import NewView
 
-INTENSITIES = ("linear", "log", "auto")
 _UNKNOWN = "unknown"
+_GEOMETRIES = ("projection_matrix", "calibration", "c_arm")
+#: Asks a question until the answer is understood: the question, and what makes a value of the answer, or an InputError.
+Ask = Callable[..., Any]
 
 
 class _View(argparse.Action):
@@ -47,59 +48,53 @@ def add_new(parts: argparse._SubParsersAction) -> None:
         "itself.",
     )
     add_json(part)
-    part.add_argument("--ct", type=Path, metavar="CT", help="file that SimpleITK reads, or a folder of DICOM slices")
-    part.add_argument(
-        "--ct-unit", choices=["hu", "relative"], default="hu", help="relative: 0 is nothing (default: %(default)s)"
-    )
-    part.add_argument("--ct-mask", type=Path, metavar="FILE", help="register only this structure of the CT")
-    words = "[lps|ras] [forward|resampling]"
-    part.add_argument(
+    add, words = part.add_argument, "[lps|ras] [forward|resampling]"
+    add("--ct", type=Path, metavar="CT", help="file that SimpleITK reads, or a folder of DICOM slices")
+    add("--ct-unit", choices=["hu", "relative"], default="hu", help="relative: 0 is nothing (default: %(default)s)")
+    add("--ct-mask", type=Path, metavar="FILE", help="register only this structure of the CT")
+    add(
         "--world-from-ct",
         nargs="+",
         metavar=("FILE", words),
         help="start pose: a transform that takes points of the CT to the world (resampling: of the world to the CT); axes "
         "are LPS in files of ITK, and must be named for text, .npy and .json that do not say them",
     )
-    part.add_argument(
+    add(
         "--reference-from-world",
         nargs="+",
         metavar=("FILE", words),
         help="to the frame of a tracker, likewise; ras of a matrix from Slicer or Plus",
     )
-    part.add_argument(
+    add(
         "--search",
         nargs=2,
         type=float,
         metavar=("DEG", "MM"),
         help="how far the CT may be from its start (default: 15 45)",
     )
-    part.add_argument(
+    add(
         "--targets",
         nargs="+",
         metavar=("FILE", "lps|ras"),
         help="points of the CT at which errors count: Slicer's .fcsv or .mrk.json, or a text of x, y, z in mm a line, with "
         "its axes",
     )
-    part.add_argument(
+    add(
         "--landmarks",
         metavar="FILE",
         help="points of the CT by name, for --start landmarks: Slicer's .fcsv or .mrk.json",
     )
-    part.add_argument("--out", type=Path, metavar="case.json", help="the new file, or its folder")
-    part.add_argument("--force", action="store_true", help="replace an existing file")
-    part.add_argument("--copy", action="store_true", help="copy CT and images beside it")
+    add("--out", type=Path, metavar="case.json", help="the new file, or its folder")
+    add("--force", action="store_true", help="replace an existing file")
+    add("--copy", action="store_true", help="copy CT and images beside it")
     views = part.add_argument_group("views, each --view followed by its own options")
     views.add_argument("--view", nargs=2, action=_View, dest="views", metavar=("NAME", "IMAGE"))
 
     def of_view(option: str, help: str | None = None, **settings: Any) -> None:
         views.add_argument(option, action=_OfView, default=argparse.SUPPRESS, help=help, **settings)
 
-    of_view(
-        "--projection-matrix",
-        "3x4, world LPS mm to pixels; or intrinsics 3x3 and camera_from_world: text, or JSON",
-        type=Path,
-        metavar="FILE",
-    )
+    matrix = "3x4, world LPS mm to pixels; or intrinsics 3x3 and camera_from_world: text, or JSON"
+    of_view("--projection-matrix", matrix, type=Path, metavar="FILE")
     of_view(
         "--calibration",
         "file of another program (docs/calibration.md), and the name of the camera in a file of several; the image is "
@@ -107,12 +102,8 @@ def add_new(parts: argparse._SubParsersAction) -> None:
         nargs="+",
         metavar=("FILE", "CAMERA"),
     )
-    of_view(
-        "--given",
-        "values that the calibration lacks, as unit=mm axes=lps first_pixel=0",
-        nargs="+",
-        metavar="KEY=VALUE",
-    )
+    lacks = "values that the calibration lacks, as unit=mm axes=lps first_pixel=0"
+    of_view("--given", lacks, nargs="+", metavar="KEY=VALUE")
     of_view(
         "--c-arm",
         "source_to_detector_mm, source_to_isocentre_mm, pixel_mm, rao_lao_deg, cra_cau_deg, mirrored, and, if needed, "
@@ -121,25 +112,14 @@ def add_new(parts: argparse._SubParsersAction) -> None:
         metavar="KEY=VALUE",
     )
     of_view("--frame", "of a multi-frame image, from 0", type=int)
-    of_view(
-        "--intensity",
-        "linear: bone dark; log: line integrals, bone bright; auto (default): as the image looks",
-        choices=INTENSITIES,
-    )
+    looks = "linear: bone dark; log: line integrals, bone bright; auto (default): as the image looks"
+    of_view("--intensity", looks, choices=("linear", "log", "auto"))
     of_view("--mask", "pixels to use", type=Path, metavar="FILE")
-    of_view(
-        "--rotation-sd",
-        f"of its geometry, against the first view, or {_UNKNOWN} (default: 0, calibrated)",
-        type=_deviation,
-        metavar="DEG",
-    )
+    deviation = f"of its geometry, against the first view, or {_UNKNOWN} (default: 0, calibrated)"
+    of_view("--rotation-sd", deviation, type=_deviation, metavar="DEG")
     of_view("--translation-sd", type=_deviation, metavar="MM")
-    of_view(
-        "--landmark-pixels",
-        'where the view shows the points of --landmarks: "name, column, row" a line',
-        type=Path,
-        metavar="FILE",
-    )
+    pixels = 'where the view shows the points of --landmarks: "name, column, row" a line'
+    of_view("--landmark-pixels", pixels, type=Path, metavar="FILE")
     part.set_defaults(run=_new)
 
 
@@ -160,7 +140,7 @@ def _new(options: argparse.Namespace) -> dict:
         views = _asked_views(ask)
     out = options.out or Path(_need(ask, "--out", "write the case to", "case.json"))
     out = out / "case.json" if out.is_dir() or not out.suffix else out
-    more = {"ct_unit": options.ct_unit, **_parts(options, options.views or [])}
+    more = {"ct_unit": options.ct_unit, **_parts(options)}
     case = write_new_case(out, NewCase(ct, views, options.ct_mask, more), force=options.force, copy=options.copy)
     report = case_report(check_case(case))
     if not options.json:
@@ -171,22 +151,19 @@ def _new(options: argparse.Namespace) -> dict:
     return {"case": str(out), **report}
 
 
-def _view(given: dict, ask: Callable[[str], str] | None) -> NewView:
+def _view(given: dict, ask: Ask | None) -> NewView:
     """A view from its options and its image, and from the answers to what is missing."""
-    from ..imaging.xray import load_image
-    from ..io.calibration.matrix_text import read_matrix_file
     from ..io.case_new import C_ARM, DEFAULT_INTENSITY, NewView, parse_reading, tells_its_intensity
 
-    name, image = given["view"]
+    (name, image), frame = given["view"], given.get("frame")
     intensity = given.get("intensity", DEFAULT_INTENSITY)
-    if intensity == "auto" and ask and not tells_its_intensity(Path(image), given.get("frame")):
-        intensity = _until(
-            ask, f"{name}: is bone dark (linear) or bright, as in line integrals (log): ", _linear_or_log
-        )
-    geometries = [option for option in ("projection_matrix", "calibration", "c_arm") if option in given]
+    if intensity == "auto" and ask and not tells_its_intensity(Path(image), frame):
+        intensity = ask(f"{name}: is bone dark (linear) or bright, as in line integrals (log): ", _linear_or_log)
+    geometries = [f"--{option.replace('_', '-')}" for option in _GEOMETRIES if option in given]
     if len(geometries) > 1:
-        first, second = (f"--{option.replace('_', '-')}" for option in geometries[:2])
-        raise InputError(f"view {name}: has {first} and {second}, expected one of them; keep the one that is right.")
+        raise InputError(
+            f"view {name}: has {geometries[0]} and {geometries[1]}, expected one of them; keep the one that is right."
+        )
     if "given" in given and "calibration" not in given:
         raise InputError(
             f"view {name}: has --given without --calibration, expected the file that it is about; add it, or leave it out."
@@ -195,48 +172,95 @@ def _view(given: dict, ask: Callable[[str], str] | None) -> NewView:
     more = {key: given[option] for option, key in keys.items() if option in given}
     view = NewView(name, Path(image), given.get("mask"), more={**more, "intensity": intensity})
     if "projection_matrix" in given:
-        view.projection_matrix = read_matrix_file(given["projection_matrix"]).projection_matrix
-        return view
-    if "calibration" in given:
-        rows, columns = load_image(image, given.get("frame")).values.shape
-        view.calibrated = _calibrated_geometry(
-            name, given["calibration"], given.get("given", []), (columns, rows), ask and partial(_until, ask)
-        )
-        return view
-    view.c_arm = dict(parse_reading(reading) for reading in given.get("c_arm", []))
-    if ask and not view.c_arm:
-        view.calibrated = _until(
-            ask,
+        view.calibrated = _matrix(given["projection_matrix"])
+    elif "calibration" in given:
+        view.calibrated = _calibration(given, given["calibration"], ask)
+    elif "c_arm" in given:
+        view.c_arm = dict(map(parse_reading, given["c_arm"]))
+    elif ask:
+        view.calibrated = ask(
             f"{name}: file of its projection matrix, or calibration (empty for the readings of a C-arm): ",
-            lambda file: _geometry_in(file, name, image, given.get("frame"), ask) if file else None,
+            lambda file: _geometry_in(file, given, ask) if file else None,
         )
     for key, reading in view.from_header().items():
         print(f"mvreg: {name}: {key} is {reading} by the DICOM header", file=sys.stderr)
-    if ask:
-        while missing := view.missing():
-            key = next(iter(missing))
-            view.c_arm[key] = _until(
-                ask, f"{name}: {C_ARM[key]}: ", lambda value, key=key: parse_reading(f"{key}={value}")[1]
-            )
+    while ask and (missing := view.missing()):
+        key = next(iter(missing))
+        view.c_arm[key] = ask(f"{name}: {C_ARM[key]}: ", lambda value, key=key: parse_reading(f"{key}={value}")[1])
     return view
 
 
-def _geometry_in(file: str, name: str, image: str, frame: int | None, ask: Callable[[str], str]) -> dict[str, Any]:
-    """What a file says of a view's geometry: a matrix that needs no question, or else a calibration."""
-    from ..imaging.xray import load_image
+def _matrix(file: str | Path) -> dict[str, Any]:
     from ..io.calibration.matrix_text import read_matrix_file
 
+    return {"projection_matrix": read_matrix_file(file).projection_matrix.tolist()}
+
+
+def _geometry_in(file: str, given: dict, ask: Ask) -> dict[str, Any]:
+    """What a file says of a view's geometry: a matrix that needs no question, or else a calibration."""
     try:
-        return {"projection_matrix": read_matrix_file(file).projection_matrix.tolist()}
+        return _matrix(file)
     except InputError:
-        rows, columns = load_image(image, frame).values.shape
-        return _calibrated_geometry(name, [file], [], (columns, rows), partial(_until, ask))
+        return _calibration(given, [file], ask)
 
 
-def _asked_views(ask: Callable[[str], str]) -> list[NewView]:
-    views = []
+def _calibration(given: dict, calibration: Sequence[str], ask: Ask | None) -> dict[str, Any]:
+    """What the view's entry of a case.json says of its geometry: "camera", with "distortion" if there is one, or "projection_matrix".
+
+    given: the view's options.   calibration: the file, and the camera in it that is meant where it has several.
+
+    Tells on stderr what the reader has to say. InputError where the file or an answer is wrong or missing.
+    """
+    from ..imaging.xray import load_image
+    from ..io.calibration.calibrated import QUESTIONS, MissingInformation, parse_option
+    from ..io.calibration.read import read_calibration
+
+    name, image = given["view"]
+    rows, columns = load_image(image, given.get("frame")).values.shape
+    if len(calibration) > 2:
+        raise InputError(
+            f"view {name}: found {len(calibration)} words behind --calibration, expected a file and the name of a camera in "
+            "it; put names with spaces in quotes."
+        )
+    values = dict(map(parse_option, given.get("given", [])))
+    while True:
+        try:
+            cameras = read_calibration(calibration[0], **values)
+            break
+        except MissingInformation as error:
+            key = error.key
+            if key == "size":
+                values[key] = (columns, rows)
+            elif ask is None:
+                raise InputError(f"view {name}: {str(error).rstrip('.')}, as --given {key}=VALUE.") from None
+            else:
+                what, choices = QUESTIONS[key]
+                values[key] = ask(
+                    f"{name}: {Path(calibration[0]).name} does not say {what}: {choices}: ",
+                    lambda answer, key=key: parse_option(f"{key}={answer}")[1],
+                )
+    camera = _chosen(name, cameras, calibration)
+    for note in camera.notes:
+        print(f"mvreg: {name}: {note}", file=sys.stderr)
+    return camera.content()
+
+
+def _chosen(view: str, cameras: list, calibration: Sequence[str]):
+    by_name = {camera.name: camera for camera in cameras}
+    wanted = calibration[1] if len(calibration) > 1 else view if view in by_name else None
+    if wanted is None and len(cameras) == 1:
+        return cameras[0]
+    if wanted not in by_name:
+        what = "has several cameras" if wanted is None else f'has no camera "{wanted}"'
+        names = ", ".join([*by_name][:12]) + (", ..." if len(by_name) > 12 else "")
+        raise InputError(f"view {view}: {calibration[0]} {what}, expected one of {names}; name it behind the file.")
+    return by_name[wanted]
+
+
+def _asked_views(ask: Ask) -> list[NewView]:
+    views: list[NewView] = []
     while name := ask(f"name of X-ray {len(views) + 1}" + (" (empty when that is all): " if views else ": ")):
-        views.append(_view({"view": (name, _until(ask, f"{name}: image file: ", _image_file))}, ask))
+        views.append(_view({"view": (name, ask(f"{name}: image file: ", _image_file))}, ask))
     if not views:
         raise InputError("the case: has no X-ray, expected at least one; name one.")
     return views
@@ -255,16 +279,18 @@ def _linear_or_log(answer: str) -> str:
     return answer
 
 
-def _until(ask: Callable[[str], str], question: str, understood: Callable[[str], Any]) -> Any:
+def _asked(question: str, understood: Callable[[str], Any] = str) -> Any:
     """The first answer to a question that is understood; what is wrong with others is told."""
     while True:
         try:
-            return understood(ask(question))
-        except InputError as error:  # noqa: PERF203
+            return understood(input(question).strip())
+        except EOFError:  # noqa: PERF203
+            raise KeyboardInterrupt from None
+        except InputError as error:
             print(f"  {error}", file=sys.stderr)
 
 
-def _need(ask: Callable[[str], str] | None, option: str, what: str, default: str = "") -> str:
+def _need(ask: Ask | None, option: str, what: str, default: str = "") -> str:
     """The answer to a question, where there is somebody to ask."""
     answer = ask(f"{what}{f' [{default}]' if default else ''}: ") or default if ask else ""
     if not answer:
@@ -272,75 +298,8 @@ def _need(ask: Callable[[str], str] | None, option: str, what: str, default: str
     return answer
 
 
-def _asked(question: str) -> str:
-    try:
-        return input(question).strip()
-    except EOFError:
-        raise KeyboardInterrupt from None
-
-
-def _calibrated_geometry(
-    view: str,
-    calibration: Sequence[str],
-    readings: Sequence[str],
-    size: tuple[int, int],
-    until: Callable[..., Any] | None,
-) -> dict[str, Any]:
-    """What the view's entry of a case.json says of its geometry: "camera", with "distortion" if there is one, or "projection_matrix".
-
-    view: its name.   calibration: the file, and the camera in it that is meant where it has several.   readings: of `--given`.
-    size: (columns, rows) of the image, for files that do not say it.
-    until: asks a question until the answer is understood; None where there is nobody to ask.
-
-    Tells on stderr what the reader has to say. InputError where the file or an answer is wrong or missing.
-    """
-    from ..io.calibration.calibrated import QUESTIONS, MissingInformation, parse_option
-    from ..io.calibration.read import read_calibration
-
-    if len(calibration) > 2:
-        raise InputError(
-            f"view {view}: found {len(calibration)} words behind --calibration, expected a file and the name of a camera in "
-            "it; put names with spaces in quotes."
-        )
-    given = dict(map(parse_option, readings))
-    while True:
-        try:
-            cameras = read_calibration(calibration[0], **given)
-            break
-        except MissingInformation as error:
-            key = error.key
-            if key == "size":
-                given[key] = size
-            elif until is None:
-                raise InputError(f"view {view}: {str(error).rstrip('.')}, as --given {key}=VALUE.") from None
-            else:
-                what, choices = QUESTIONS[key]
-                given[key] = until(
-                    f"{view}: {Path(calibration[0]).name} does not say {what}: {choices}: ",
-                    lambda answer, key=key: parse_option(f"{key}={answer}")[1],
-                )
-    camera = _chosen(view, cameras, calibration)
-    for note in camera.notes:
-        print(f"mvreg: {view}: {note}", file=sys.stderr)
-    return camera.content()
-
-
-def _chosen(view: str, cameras: list, calibration: Sequence[str]):
-    names = [camera.name for camera in cameras]
-    wanted = calibration[1] if len(calibration) > 1 else view if view in names else None
-    if wanted is None and len(cameras) == 1:
-        return cameras[0]
-    if wanted not in names:
-        what = "has several cameras" if wanted is None else f'has no camera "{wanted}"'
-        more = ", ..." if len(names) > 12 else ""
-        raise InputError(
-            f"view {view}: {calibration[0]} {what}, expected one of {', '.join(names[:12])}{more}; name it behind the file."
-        )
-    return cameras[names.index(wanted)]
-
-
-def _parts(options: argparse.Namespace, views: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the case.json says of them.   views: the options of each. InputError for what is wrong."""
+def _parts(options: argparse.Namespace) -> dict[str, Any]:
+    """What the case.json says of poses, search, targets and landmarks. InputError for what is wrong."""
     from ..io.points import read_targets
     from ..io.transforms import read_pose
 
@@ -356,7 +315,7 @@ def _parts(options: argparse.Namespace, views: list[dict[str, Any]]) -> dict[str
                 f"--targets: found {len(options.targets)} words, expected a file and lps or ras; correct it."
             )
         more["targets"] = read_targets(*options.targets).tolist()
-    if landmarks := _landmarks(options.landmarks, views):
+    if landmarks := _landmarks(options.landmarks, options.views or []):
         more["landmarks"] = landmarks
     return more
 
@@ -379,11 +338,5 @@ def _landmarks(file: str | None, views: list[dict[str, Any]]) -> list[dict[str, 
                 f'--landmark-pixels: view {view} has "{unknown[0]}", which {file} has not, expected names of its points '
                 f"({', '.join(list(points)[:6])}); rename it."
             )
-    return [
-        {
-            "name": name,
-            "ct": point.tolist(),
-            "views": {view: seen[name].tolist() for view, seen in pixels.items() if name in seen},
-        }
-        for name, point in points.items()
-    ]
+    shown = {name: {view: seen[name].tolist() for view, seen in pixels.items() if name in seen} for name in points}
+    return [{"name": name, "ct": point.tolist(), "views": shown[name]} for name, point in points.items()]

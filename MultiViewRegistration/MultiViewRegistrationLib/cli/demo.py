@@ -34,12 +34,11 @@ MINUTES, TRAINING_SHARE = 1.0, 0.75
 
 def add_demo(command: argparse.ArgumentParser) -> None:
     """Add the options of `mvreg demo`."""
+    add = command.add_argument
     add_json(command)
     add_progress(command)
-    command.add_argument(
-        "--out", type=Path, default=Path("demo-result"), help="folder of the results (default: %(default)s)"
-    )
-    command.add_argument("--open", action="store_true", help="open the report in a browser")
+    add("--out", type=Path, default=Path("demo-result"), help="folder of the results (default: %(default)s)")
+    add("--open", action="store_true", help="open the report in a browser")
     command.set_defaults(run=_demo)
 
 

@@ -21,9 +21,10 @@ MATRICES = ("txt", "npy", "json")
 
 def add_export(command: argparse.ArgumentParser) -> None:
     """Add the options of `mvreg export`."""
+    add = command.add_argument
     add_json(command)
-    command.add_argument("result", type=Path, help="result.json, or a folder that holds one")
-    command.add_argument(
+    add("result", type=Path, help="result.json, or a folder that holds one")
+    add(
         "--as",
         dest="kinds",
         nargs="+",
@@ -32,38 +33,30 @@ def add_export(command: argparse.ArgumentParser) -> None:
         help=f"what to write of the pose: {', '.join(KINDS)} or all of these; of the case at this pose, with --case: "
         f"{', '.join(CASE_KINDS)}",
     )
-    command.add_argument("--out", type=Path, help="folder of the files")
-    command.add_argument(
+    add("--out", type=Path, help="folder of the files")
+    add(
         "--direction",
         choices=DIRECTIONS,
         help="forward: takes points of the CT to the world; resampling: the inverse, which Slicer wants of an ITK file "
         "(default: both, each by its name)",
     )
-    command.add_argument(
-        "--frame", choices=AXES, help="axes of the matrices in txt, npy and json (default: both, each by its name)"
-    )
-    command.add_argument(
+    add("--frame", choices=AXES, help="axes of the matrices in txt, npy and json (default: both, each by its name)")
+    add(
         "--case",
         type=Path,
         help="the case of this result: to check whether its files have changed, and for its CT and views",
     )
-    command.add_argument(
-        "--volume", choices=VOLUME_FORMATS, help=f"file of a resampled CT or mask (default: {VOLUME_FORMATS[0]})"
-    )
-    command.add_argument(
+    add("--volume", choices=VOLUME_FORMATS, help=f"file of a resampled CT or mask (default: {VOLUME_FORMATS[0]})")
+    add(
         "--identity",
         action="store_true",
         help="put patient and study of the X-rays into the DICOM files; files carry no patient identity without this; needs "
         "--case",
     )
-    command.add_argument(
-        "--override", action="store_true", help="export a rejected or stale result; every file then says so"
-    )
-    command.add_argument("--igtl", metavar="HOST:PORT", help="send it to an OpenIGTLink server, until Ctrl-C")
-    command.add_argument(
-        "--igtl-server", type=int, metavar="PORT", help="offer it as an OpenIGTLink server on 127.0.0.1, until Ctrl-C"
-    )
-    command.add_argument("--seconds", type=float, help="of --igtl and --igtl-server, rather than until Ctrl-C")
+    add("--override", action="store_true", help="export a rejected or stale result; every file then says so")
+    add("--igtl", metavar="HOST:PORT", help="send it to an OpenIGTLink server, until Ctrl-C")
+    add("--igtl-server", type=int, metavar="PORT", help="offer it as an OpenIGTLink server on 127.0.0.1, until Ctrl-C")
+    add("--seconds", type=float, help="of --igtl and --igtl-server, rather than until Ctrl-C")
     command.set_defaults(run=run)
 
 

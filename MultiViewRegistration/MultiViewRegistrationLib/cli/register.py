@@ -27,11 +27,12 @@ from .terminal import PREPARING, add_json, add_progress, add_refinement, progres
 
 def add_register(command: argparse.ArgumentParser) -> None:
     """Add the options of `mvreg register`."""
+    add = command.add_argument
     add_json(command)
     add_progress(command)
     add_refinement(command)
-    command.add_argument("case", type=Path, help="case.json, or a folder that holds one")
-    command.add_argument(
+    add("case", type=Path, help="case.json, or a folder that holds one")
+    add(
         "--start",
         choices=["given", "search", "landmarks", "regressor", "auto"],
         default="given",
@@ -39,47 +40,41 @@ def add_register(command: argparse.ArgumentParser) -> None:
         "regressor: a regressor of this CT, trained first if there is none; auto: a regressor if there is one, and a "
         "search (default: %(default)s)",
     )
-    command.add_argument(
-        "--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of this CT)"
-    )
-    command.add_argument(
+    add("--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of this CT)")
+    add(
         "--minutes",
         type=float,
         default=2.0,
         help="of training, if --start regressor finds no model (default: %(default)g)",
     )
-    command.add_argument(
-        "--range", type=float, nargs=2, metavar=("DEG", "MM"), help="range of the search (default: the case's)"
-    )
-    command.add_argument(
+    add("--range", type=float, nargs=2, metavar=("DEG", "MM"), help="range of the search (default: the case's)")
+    add(
         "--start-pose",
         type=Path,
         metavar="FILE",
         help="a transform in place of the case's world_from_ct: ITK or Slicer (.tfm, .txt, .h5), or a 4x4 matrix (text, "
         ".npy, .json), with --frame and --direction unless the file defines them",
     )
-    command.add_argument("--frame", choices=AXES, help="axes of the --start-pose; ITK's and Slicer's own files are lps")
-    command.add_argument(
+    add("--frame", choices=AXES, help="axes of the --start-pose; ITK's and Slicer's own files are lps")
+    add(
         "--direction",
         choices=DIRECTIONS,
         help="of the --start-pose. forward: it takes points of the CT to the world; resampling: the inverse, as Slicer "
         "saves transforms",
     )
-    command.add_argument(
+    add(
         "--ct-landmarks",
         type=Path,
         metavar="FILE",
         help="Slicer's .fcsv or .mrk.json: the CT points of the case's landmarks, by name",
     )
-    command.add_argument("--seed", type=int, default=0, help="of the search (default: %(default)s)")
-    command.add_argument(
+    add("--seed", type=int, default=0, help="of the search (default: %(default)s)")
+    add(
         "--diagnose",
         action="store_true",
         help="finish the search for the cause of a poor fit, which otherwise lasts as long as the registration",
     )
-    command.add_argument(
-        "--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html"
-    )
+    add("--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html")
     command.set_defaults(run=_register)
 
 
@@ -158,17 +153,16 @@ def _landmark_table(residuals: Sequence[Residual]) -> str:
 
 def add_render(command: argparse.ArgumentParser) -> None:
     """Add the options of `mvreg render`."""
+    add = command.add_argument
     add_json(command)
-    command.add_argument("case", type=Path, help="case.json, or a folder that holds one")
-    command.add_argument(
+    add("case", type=Path, help="case.json, or a folder that holds one")
+    add(
         "--pose",
         default="start",
         metavar="start|truth|FILE.tfm",
         help="pose of the CT: the case's start or truth, or a transform file (default: %(default)s)",
     )
-    command.add_argument(
-        "--out", type=Path, required=True, help="folder of NAME_drr.mha (line integrals) and NAME_drr.png"
-    )
+    add("--out", type=Path, required=True, help="folder of NAME_drr.mha (line integrals) and NAME_drr.png")
     command.set_defaults(run=_render)
 
 

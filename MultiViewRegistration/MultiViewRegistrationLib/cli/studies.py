@@ -19,50 +19,47 @@ LOCAL = "local"
 
 def add_evaluate(command: argparse.ArgumentParser) -> None:
     """Add the options of `mvreg evaluate`."""
+    add = command.add_argument
     add_json(command)
     add_progress(command)
     add_refinement(command)
-    command.add_argument(
-        "cases", type=Path, nargs="+", help="case.json files, or folders that hold one; with --protocol, files of CTs"
-    )
-    command.add_argument(
+    add("cases", type=Path, nargs="+", help="case.json files, or folders that hold one; with --protocol, files of CTs")
+    add(
         "--protocol",
         action="store_true",
         help="instead of cases, simulate thousands of registrations of these CTs (Hounsfield units, head first, supine), "
         "as docs/accuracy.md says; it can be stopped at any time and goes on where it was",
     )
-    command.add_argument(
+    add(
         "--real",
         action="store_true",
         help="of --protocol: the cases are of real X-rays, to which another projection of the bone is added as a truth",
     )
-    command.add_argument(
+    add(
         "--simulator",
         choices=["rtk", "gvxr"],
         default="rtk",
         help="of --protocol: whose X-rays; gVirtualXray, the extra gvxr, knows bodies alone (default: %(default)s)",
     )
-    command.add_argument(
+    add(
         "--out", type=Path, metavar="DIR", help="of --protocol: a small file for each registration, tables and pictures"
     )
-    command.add_argument(
+    add(
         "--limit",
         type=int,
         metavar="N",
         help="of --protocol: only the first N registrations, which are spread over all conditions; the page tells of all "
         "that are done (default: all)",
     )
-    command.add_argument(
-        "--starts", type=int, default=20, metavar="N", help="starts of each case (default: %(default)s)"
-    )
-    command.add_argument(
+    add("--starts", type=int, default=20, metavar="N", help="starts of each case (default: %(default)s)")
+    add(
         "--max-start-error",
         type=float,
         default=22.0,
         metavar="MM",
         help="with truth: starts have an mTRE from 0 up to this, uniformly (default: %(default)s)",
     )
-    command.add_argument(
+    add(
         "--perturb",
         type=float,
         nargs=2,
@@ -70,7 +67,7 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
         metavar=("DEG", "MM"),
         help="without truth: starts are turned and moved by this from where the case's own start leads (default: 8 8)",
     )
-    command.add_argument(
+    add(
         "--search",
         type=float,
         nargs=2,
@@ -78,28 +75,26 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
         help="range of a search (default: each case's), and by itself --start search; with truth, centres are spread "
         "evenly about it",
     )
-    command.add_argument(
+    add(
         "--start",
         choices=["given", "search", "regressor", "auto"],
         nargs="+",
         help="where to start, see register --start; several are tabulated side by side "
         "(default: given, or search where there is a --search)",
     )
-    command.add_argument(
-        "--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of each case's CT)"
-    )
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument(
+    add("--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of each case's CT)")
+    add("--seed", type=int, default=0)
+    add(
         "--page",
         type=Path,
         metavar="FILE.md",
         help="also write the tables as a Markdown page, and pictures in a folder of the same name (default with "
         "--protocol: DIR/protocol.md)",
     )
-    command.add_argument("--append", action="store_true", help="add to that page instead of replacing it")
-    command.add_argument("--title", help="of that page (default: Accuracy, or Protocol)")
-    command.add_argument("--description", default="", metavar="TEXT", help="what the cases are, for that page")
-    command.add_argument(
+    add("--append", action="store_true", help="add to that page instead of replacing it")
+    add("--title", help="of that page (default: Accuracy, or Protocol)")
+    add("--description", default="", metavar="TEXT", help="what the cases are, for that page")
+    add(
         "--scheduler",
         nargs="?",
         const=LOCAL,
@@ -107,16 +102,14 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
         help="share the cases among processes, by Dask: those of the scheduler at this address, such as "
         "tcp://127.0.0.1:8786, or, without one, processes on this computer; what is done already is not done again",
     )
-    command.add_argument(
-        "--workers", type=int, metavar="N", help="processes on this computer, for --scheduler (default: one a core)"
-    )
-    command.add_argument(
+    add("--workers", type=int, metavar="N", help="processes on this computer, for --scheduler (default: one a core)")
+    add(
         "--records",
         type=Path,
         metavar="DIR",
         help="folder of what came of each case, for --scheduler; one that all workers see (default: in your store)",
     )
-    command.add_argument(
+    add(
         "--minutes",
         type=float,
         metavar="N",
@@ -128,21 +121,22 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
 
 def add_bench(command: argparse.ArgumentParser) -> None:
     """Add the options of `mvreg bench`."""
+    add = command.add_argument
     add_json(command)
     add_progress(command)
-    command.add_argument(
+    add(
         "--only",
         default="",
         metavar="PART,...",
         help="render, registration, growth, memory, search, or a piece of a row's name (default: all, half an hour)",
     )
-    command.add_argument(
+    add(
         "--device",
         metavar="cuda[:N]",
         help="measure on this CUDA device, beside nanodrr there: rendering in batches, registration, "
         "growth, memory, search (default: everything on the processor)",
     )
-    command.add_argument(
+    add(
         "--page",
         type=Path,
         metavar="FILE.md",

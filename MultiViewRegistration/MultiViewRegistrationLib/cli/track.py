@@ -18,54 +18,56 @@ if TYPE_CHECKING:
 
 def add_track(command: argparse.ArgumentParser) -> None:
     """Add the options of `mvreg track`."""
+    add = command.add_argument
     add_json(command)
     add_progress(command)
     add_device(command)
-    command.add_argument(
+    add(
         "cases",
         type=Path,
         nargs="+",
         metavar="CASE",
         help="one case with multi-frame images or --images; or a case for each frame, in order",
     )
-    command.add_argument(
+    add(
         "--images",
         nargs="+",
         action="append",
         metavar=("VIEW", "FILE"),
         help="images of a view of the one case, in order; once for each view",
     )
-    command.add_argument(
+    add(
         "--start",
         choices=["given", "search", "landmarks", "regressor", "auto"],
         default="given",
         help="of the first frame, see mvreg register (default: %(default)s)",
     )
-    command.add_argument(
+    add(
         "--pace",
         choices=["thorough", "quick"],
         default="thorough",
         help="quick: fewer steps, and no assessment of tracked frames, whose verdict is then at best check "
         "(default: %(default)s)",
     )
-    command.add_argument("--seed", type=int, default=0, help="of the searches (default: %(default)s)")
-    command.add_argument(
+    add("--seed", type=int, default=0, help="of the searches (default: %(default)s)")
+    add(
         "--tra-unit",
         choices=["mm", "cm", "m"],
         default="mm",
         help="unit of the Autoscoper trial, for track.tra (default: %(default)s)",
     )
-    command.add_argument("--overlays", action="store_true", help="also draw the edges of the CT over each frame")
-    command.add_argument("--out", type=Path, required=True, help="folder of track.json, poses.csv and track.tra")
+    add("--overlays", action="store_true", help="also draw the edges of the CT over each frame")
+    add("--out", type=Path, required=True, help="folder of track.json, poses.csv and track.tra")
     command.set_defaults(run=_track)
 
 
 def add_motion(command: argparse.ArgumentParser) -> None:
     """Add the options of `mvreg motion`."""
+    add = command.add_argument
     add_json(command)
-    command.add_argument("fixed", type=Path, help="track.json of the reference structure, or its folder")
-    command.add_argument("moving", type=Path, help="track.json of the other structure, of the same frames")
-    command.add_argument("--out", type=Path, required=True, help="folder of motion.csv and motion.html")
+    add("fixed", type=Path, help="track.json of the reference structure, or its folder")
+    add("moving", type=Path, help="track.json of the other structure, of the same frames")
+    add("--out", type=Path, required=True, help="folder of motion.csv and motion.html")
     command.set_defaults(run=_motion)
 
 

@@ -15,30 +15,27 @@ from .terminal import PREPARING, add_device, add_json, add_progress, progress_of
 
 def add_train(command: argparse.ArgumentParser) -> None:
     """Add the options of `mvreg train`."""
+    add = command.add_argument
     add_json(command)
     add_progress(command)
     add_device(command)
-    command.add_argument(
-        "case", type=Path, help="case.json, or a folder that holds one; only the geometry of its X-rays is used"
-    )
-    command.add_argument(
-        "--out", type=Path, help="folder of the model (default: a new one in your store, see mvreg models)"
-    )
-    command.add_argument("--minutes", type=float, default=2.0, help="of training (default: %(default)g)")
-    command.add_argument(
+    add("case", type=Path, help="case.json, or a folder that holds one; only the geometry of its X-rays is used")
+    add("--out", type=Path, help="folder of the model (default: a new one in your store, see mvreg models)")
+    add("--minutes", type=float, default=2.0, help="of training (default: %(default)g)")
+    add(
         "--network",
         default="voting",
         metavar="voting|pose",
         help="landmark votes, or the papers' (default: %(default)s)",
     )
-    command.add_argument(
+    add(
         "--loss",
         default="likelihood",
         metavar="likelihood|diffpose|cui2025|...",
         help="the papers' losses need their network (default: %(default)s)",
     )
-    command.add_argument("--seed", type=int, default=0, help="of the random images (default: %(default)s)")
-    command.add_argument("--resume", action="store_true", help="continue the training in --out with its settings")
+    add("--seed", type=int, default=0, help="of the random images (default: %(default)s)")
+    add("--resume", action="store_true", help="continue the training in --out with its settings")
     command.set_defaults(run=_train)
 
 

@@ -12,8 +12,9 @@ from .terminal import add_json
 
 def add_view(command: argparse.ArgumentParser) -> None:
     """Add the options of `mvreg view`."""
+    add = command.add_argument
     add_json(command)
-    command.add_argument(
+    add(
         "path",
         type=Path,
         nargs="?",
@@ -21,19 +22,19 @@ def add_view(command: argparse.ArgumentParser) -> None:
         help="case.json, result.json, track.json, or a folder that holds one, or a scene of Slicer (default: the start "
         "page)",
     )
-    command.add_argument(
+    add(
         "--case",
         type=Path,
         help="the case of a RESULT (default: the case.json beside it) or of a TRACK (default: the one that was tracked)",
     )
-    command.add_argument(
+    add(
         "--host",
         default="127.0.0.1",
         metavar="ADDRESS",
         help="address to serve on; on another than this computer's own nothing is encrypted (default: %(default)s)",
     )
-    command.add_argument("--port", type=int, default=0, help="default: any that is free")
-    command.add_argument("--no-browser", action="store_true", help="only print the page's address")
+    add("--port", type=int, default=0, help="default: any that is free")
+    add("--no-browser", action="store_true", help="only print the page's address")
     command.set_defaults(run=_view)
 
 

@@ -114,7 +114,8 @@ def rotate(T, vectors):
 
 def transform_points(T, points):
     """Points (..., 3) carried by poses T (..., 4, 4); leading dims broadcast, T[:, None] for two lists."""
-    return rotate(T, points) + np.asarray(T, float)[..., :3, 3]
+    T = np.asarray(T, float)
+    return np.einsum("...ij,...j->...i", T[..., :3, :3], np.asarray(points, float)) + T[..., :3, 3]
 
 
 def rotation_angle(R):

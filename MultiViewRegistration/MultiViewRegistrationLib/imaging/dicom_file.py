@@ -249,10 +249,7 @@ class DicomFrame:
 
     def group(self, name: str) -> pydicom.Dataset | None:
         """The first item of a functional group."""
-        for macros in self._macros:
-            if items := self.file.items(name, macros):
-                return items[0]
-        return None
+        return next(iter(self.items(name)), None)
 
     def items(self, name: str) -> list[pydicom.Dataset]:
         """All items of a functional group."""

@@ -81,28 +81,6 @@ def frame_count(file: DicomFile) -> int:
     return count
 
 
-def check_claimed_size(file: DicomFile) -> None:
-    """For a reader that makes room for all frames of any kind of image by the header's word.
-
-    Raises
-    ------
-    InputError
-        Where the file is far too small.
-    """
-    rows, columns, samples, allocated = (
-        file.whole(key, 1) for key in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
-    )
-    claimed, there = rows * columns * samples * frame_count(file), file.path.stat().st_size
-    if (
-        min(rows, columns, samples, allocated) < 1
-        or claimed * (1 / MAX_COMPRESSION if file.compressed else allocated / 8) > there
-    ):
-        file.refuse(
-            f"has {columns} x {rows} x {samples} values in each of {frame_count(file)} frames by its header, but {there} bytes, "
-            "expected a whole file; copy or export it again."
-        )
-
-
 def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
     """The stored values (rows, columns) of a frame, from 0, integers. Only that frame is decoded.
 

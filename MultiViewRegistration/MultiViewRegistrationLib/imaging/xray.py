@@ -9,8 +9,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
-from .dicom_file import DicomFile, read_dicom
-from .dicom_image import check_claimed_size, dicom_image, frame_count, is_grey
+from .dicom_file import read_dicom
+from .dicom_image import dicom_image, frame_count, is_grey
 from .field import bone_is_bright, find_annotations, find_field
 from .image_source import check_room
 from .raw_image import RawImage, raw_image
@@ -98,7 +98,7 @@ def load_image(path: str | Path, frame: int | None = None) -> RawImage:
     if dicom is not None and is_grey(dicom):
         return dicom_image(dicom, frame)
     index = frame or 0
-    image, count = _other_slice(path, dicom, index)
+    image, count = read_slice(path, index)
     frames = _frames(path, image)
     if not 0 <= index < count:
         raise InputError(f"{path}: frame {index} is asked for, but it has {count}; give a frame from 0 to {count - 1}.")
@@ -120,7 +120,7 @@ def load_frames(path: str | Path) -> list[RawImage]:
             path, f"{count} frames", 8 * count * dicom.whole("Rows") * dicom.whole("Columns")
         )  # as float32, and what they come from
         return [dicom_image(dicom, frame) for frame in range(count)]
-    image = _other_image(path, dicom)
+    image = read_image(path)
     return [_raw_frame(path, image, values) for values in _frames(path, image)]
 
 
@@ -135,23 +135,9 @@ def count_frames(path: str | Path) -> int:
     dicom = read_dicom(path)
     if dicom is not None and is_grey(dicom):
         return frame_count(dicom)
-    image, count = _other_slice(path, dicom, 0)
+    image, count = read_slice(path, 0)
     _frames(path, image)
     return count
-
-
-def _other_image(path: str | Path, dicom: DicomFile | None) -> sitk.Image:
-    """What is no grey DICOM image, by SimpleITK."""
-    if dicom is not None:
-        check_claimed_size(dicom)
-    return read_image(path)
-
-
-def _other_slice(path: str | Path, dicom: DicomFile | None, number: int) -> tuple[sitk.Image, int]:
-    """One frame of that, and how many it has."""
-    if dicom is not None:
-        check_claimed_size(dicom)
-    return read_slice(path, number)
 
 
 def _frames(path: str | Path, image: sitk.Image) -> np.ndarray:

@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import InputError, collect_warnings, warn
 from ..imaging.xray import load_image, recognised
 from .case import Case
-from .case_file import VERSION
-from .dicom_geometry import HeaderView, complete, read_header
+from .case_file import VERSION, CaseFile
+from .dicom_geometry import read_header
 from .files import relative_path, staged
 from .json_reader import parse_numbers, printable
 
@@ -41,8 +39,6 @@ class NewView:
 
     Attributes
     ----------
-    projection_matrix
-        (3, 4).
     calibrated
         "camera", with its "distortion", or "projection_matrix", as `CalibratedView.content` has them.
     c_arm
@@ -54,7 +50,6 @@ class NewView:
     name: str
     image: Path
     mask: Path | None = None
-    projection_matrix: np.ndarray | None = None
     calibrated: dict[str, Any] | None = None
     c_arm: dict[str, Any] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
@@ -62,8 +57,6 @@ class NewView:
     @property
     def geometry(self) -> dict[str, Any]:
         """What its entry says of it."""
-        if self.projection_matrix is not None:
-            return {"projection_matrix": self.projection_matrix.tolist()}
         return {"c_arm": self.c_arm} if self.calibrated is None else self.calibrated
 
     def from_header(self) -> dict[str, Any]:
@@ -175,7 +168,6 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
             f"{printable(path)}: exists already, expected the name of a new file; choose another, or replace it with --force."
         )
     _refuse_gaps(new)
-    _with_headers(new)
     sources = [
         source
         for source in (new.ct, new.mask, *(part for view in new.views for part in (view.image, view.mask)))
@@ -191,9 +183,14 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
             probe.write_text(_text(new, whole))
             with collect_warnings() as caught:
                 try:
-                    case = Case.load(probe)
+                    file = CaseFile.read(probe)
+                    case = Case.of(file)
                 except InputError as error:
                     raise InputError(str(error).replace(printable(probe), printable(path))) from None
+            for view, read in zip(new.views, file.views, strict=True):
+                if "c_arm" in view.geometry:  # of which some may come from a header
+                    view.c_arm = read.geometry.c_arm or {}
+                    view.more |= {"assumptions": list(read.assumptions)} if read.assumptions else {}
             named = (
                 _copied(sources, staging)
                 if copy
@@ -229,26 +226,6 @@ def _refuse_gaps(new: NewCase) -> None:
             f"{'; '.join(missing)}, expected a projection matrix or all readings of a C-arm; give --projection-matrix FILE, "
             "or --c-arm with these keys."
         )
-
-
-def _with_headers(new: NewCase) -> None:
-    """Completes the views that leave something to their headers, and writes into their entries what is assumed then."""
-    views = {
-        view.name: HeaderView(
-            f"view {printable(view.name)}",
-            view.name,
-            view.image,
-            view.more.get("frame"),
-            view.c_arm,
-            not {"rotation_sd_deg", "translation_sd_mm"} & view.more.keys(),
-        )
-        for view in new.views
-        if view.from_header()
-    }
-    completed = dict(zip(views, complete("mvreg case new", list(views.values()))))
-    for view in new.views:
-        if view.name in completed:
-            view.c_arm, view.more["assumptions"] = completed[view.name]
 
 
 def _text(new: NewCase, named: Mapping[Path, str | Path]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,24 +51,24 @@ def contradictions(entries: list[tuple[str, dict[str, str]]]) -> list[str]:
 def read_identity(path: Path) -> dict[str, str]:
     """What is compared, as far as the header of a file or a folder's CT says it; nothing for files that are not DICOM. To be kept in memory
     alone."""
-    for file in _files(path):
-        try:
-            dicom = read_dicom(file)
-            if dicom is None or path.is_dir() and dicom.text("Modality") != "CT":
-                continue
+    for dicom in _headers(path):
+        if path.is_dir() and dicom.text("Modality") != "CT":
+            continue
+        with suppress(InputError):  # as in _headers
             values = {
                 what: next(filter(None, (str(dicom.value(tag) or "").strip() for tag in tags)), "")
                 for what, tags in COMPARED.items()
             }
-        except InputError:  # a damaged header is reported where the image is read
-            continue
-        return {what: value for what, value in values.items() if value and value not in BOTH_SIDES}
+            return {what: value for what, value in values.items() if value and value not in BOTH_SIDES}
     return {}
 
 
-def _files(path: Path) -> list[Path]:
-    """A file, or the files of a folder."""
-    return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+def _headers(path: Path) -> Iterator[DicomFile]:
+    """Of a DICOM file, or of those in a folder; one that is damaged is reported where the image is read."""
+    for file in sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]:
+        with suppress(InputError):
+            if (dicom := read_dicom(file)) is not None:
+                yield dicom
 
 
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
@@ -127,24 +129,18 @@ def dicom_origin(file: CaseFile, ct_sha256: str) -> DicomOrigin:
 
 def frame_of_reference(ct: Path) -> str | None:
     """FrameOfReferenceUID of a CT's file, or of the first in its folder that has one; None for what has none."""
-    slices = sorted(path for path in ct.iterdir() if path.is_file()) if ct.is_dir() else [ct]
-    found = (_uid(dicom, "FrameOfReferenceUID") for dicom in map(_header, slices) if dicom)
-    return next(filter(None, found), None)
+    return next(filter(None, (_uid(dicom, "FrameOfReferenceUID") for dicom in _headers(ct))), None)
 
 
 def image_origin(path: Path, frame: int | None) -> DicomImage | None:
     """By which UIDs an X-ray's file is known; None for what is no DICOM."""
-    dicom = _header(path)
-    if dicom is None:
-        return None
-    try:
-        study, series, sop_class, instance = (_uid(dicom, key) for key in UIDS)
-        several = dicom.whole("NumberOfFrames", 1) > 1
-    except InputError:  # as in _header
-        return None
-    if not (study and series and sop_class and instance):
-        return None
-    return DicomImage(study, series, sop_class, instance, (frame or 0) if several else None)
+    for dicom in _headers(path):
+        with suppress(InputError):
+            study, series, sop_class, instance = (_uid(dicom, key) for key in UIDS)
+            several = dicom.whole("NumberOfFrames", 1) > 1
+            if study and series and sop_class and instance:
+                return DicomImage(study, series, sop_class, instance, (frame or 0) if several else None)
+    return None
 
 
 def _uid(dicom: DicomFile, key: str) -> str | None:
@@ -154,10 +150,3 @@ def _uid(dicom: DicomFile, key: str) -> str | None:
     with quiet():
         uid = UID(str(dicom.value(key) or ""))
     return str(uid) if uid.is_valid else None
-
-
-def _header(path: Path) -> DicomFile | None:
-    try:
-        return read_dicom(path)
-    except InputError:  # whether the image is broken, its own reader says
-        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import slicer
@@ -146,20 +147,42 @@ def centre_ct(registration: Registration) -> None:
     registration.world_from_ct = default_pose_at_isocentre(cameras, centre_in_ct(registration))
 
 
-def xrays_without_ct(registration: Registration) -> list[str]:
-    """The names of the X-rays, of those that are used and have a geometry, that do not show the CT where it is now."""
+@dataclass(frozen=True, eq=False)
+class CTBox:
+    """The box of the CT's voxels: world_from_index (4, 4), LPS, and the lowest and highest (i, j, k), at their outer faces."""
+
+    world_from_index: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @property
+    def centre(self) -> np.ndarray:
+        """World LPS mm (3,)."""
+        return rigid.transform_points(self.world_from_index, (self.low + self.high) / 2)
+
+
+def ct_box(registration: Registration) -> CTBox | None:
+    """Where the CT is now; None without voxels."""
     ct = registration.ct
     if ct is None or ct.GetImageData() is None:
-        return []
+        return None
     world_from_index = registration.world_from_ct @ lps_from_ras(place_of(ct))
-    low, high = np.full(3, -0.5), np.array(ct.GetImageData().GetDimensions()) - 0.5
-    centre = rigid.transform_points(world_from_index, (low + high) / 2)
+    return CTBox(world_from_index, np.full(3, -0.5), np.array(ct.GetImageData().GetDimensions()) - 0.5)
+
+
+def xrays_without_ct(registration: Registration) -> list[str]:
+    """The names of the X-rays, of those that are used and have a geometry, that do not show the CT where it is now."""
+    box = ct_box(registration)
+    if box is None:
+        return []
     views = [view for view in registration.xrays if view.used and view.placed]
     return [
         view.name
         for view in views
-        if not (_is_on_image(view.camera, centre) or sees(view.camera, world_from_index, low, high))
-    ]  # the latter takes milliseconds
+        if not (
+            _is_on_image(view.camera, box.centre) or sees(view.camera, box.world_from_index, box.low, box.high)
+        )  # the latter takes milliseconds
+    ]
 
 
 def ct_is_seen(registration: Registration) -> bool:

@@ -43,7 +43,7 @@ def rendered(anatomy, camera, world_from_ct: np.ndarray, level: int, *, bones: b
     bones: of bone alone, for edges, which are smoothed anyhow, so that they need no second volume of the finest level.
     """
     seen = anatomy.projector(level).seen(camera, world_from_ct)
-    projector = anatomy.bones(max(level, 1)) if bones else anatomy.projector(level)
+    projector = anatomy.projector(max(level, 1) if bones else level, bones=bones)
     image = projector.render(camera, world_from_ct, wanted=seen).image
     image[seen == 0] = np.nan
     return image

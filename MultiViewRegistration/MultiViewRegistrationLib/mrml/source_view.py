@@ -17,6 +17,7 @@ from .xray_annotations import detector_corners
 BEAM = "MultiViewRegistration.beam"
 #: What the camera was before, and the size of the view.
 BEFORE = "MultiViewRegistration.beforeBeam"
+STATE = ("Position", "FocalPoint", "ViewUp", "ViewAngle", "ParallelProjection")
 
 
 def look(view: XRayView, camera_node, size: tuple[int, int]) -> None:
@@ -28,7 +29,9 @@ def look(view: XRayView, camera_node, size: tuple[int, int]) -> None:
     """
     camera = view.camera
     angle_deg, centre = view_window(camera, size)
-    before = json.loads(camera_node.GetAttribute(BEFORE) or "{}").get("before") or _state(camera_node)
+    before = json.loads(camera_node.GetAttribute(BEFORE) or "{}").get("before") or {
+        key: getattr(camera_node, f"Get{key}")() for key in STATE
+    }
     with slicer.util.NodeModify(camera_node):
         camera_node.SetAttribute(BEFORE, json.dumps({"before": before, "size": list(size)}))
         camera_node.SetNodeReferenceID(BEAM, view.node.GetID())
@@ -63,11 +66,8 @@ def restore(camera_node) -> None:
     with slicer.util.NodeModify(camera_node):
         camera_node.RemoveAttribute(BEFORE)
         camera_node.SetNodeReferenceID(BEAM, None)
-        camera_node.SetParallelProjection(before["parallel"])
-        camera_node.SetPosition(*before["position"])
-        camera_node.SetFocalPoint(*before["focal_point"])
-        camera_node.SetViewUp(*before["view_up"])
-        camera_node.SetViewAngle(before["view_angle"])
+        for key in STATE:
+            getattr(camera_node, f"Set{key}")(before[key])
         camera_node.GetCamera().SetWindowCenter(0, 0)
     camera_node.ResetClippingRange()
 
@@ -112,16 +112,6 @@ def _pivot_mm(view: XRayView) -> float:
     """How far from the source a view that is turned from there turns about: at the isocentre, where it is in the beam."""
     isocentre_mm = float(view.camera.depth(np.zeros(3)))
     return isocentre_mm if 0 < isocentre_mm < view.detector_mm else view.detector_mm
-
-
-def _state(camera_node) -> dict:
-    return {
-        "position": camera_node.GetPosition(),
-        "focal_point": camera_node.GetFocalPoint(),
-        "view_up": camera_node.GetViewUp(),
-        "view_angle": camera_node.GetViewAngle(),
-        "parallel": camera_node.GetParallelProjection(),
-    }
 
 
 #: The eye's height, and how far it is from a single beam, both in degrees about the patient.

@@ -55,9 +55,8 @@ class PreparedCT:
     def __init__(self, ct: CT) -> None:
         self._ct = ct
         self._volumes = pyramid(attenuation(ct), _VOLUME_LEVELS)
-        self._projectors: dict[int, Projector] = {}
+        self._projectors: dict[tuple[int, bool], Projector] = {}
         self._making = Lock()
-        self._bones: dict[int, Projector] = {}
         self._cut = cut_ends(self._volumes[0])
         self.structure = ct.mask is not None or ct.unit == "relative"
         self.centroid = ct.centroid()
@@ -120,28 +119,24 @@ class PreparedCT:
         other._projectors, other._making = {}, Lock()
         return other
 
-    def projector(self, level: int) -> Projector:
-        """The projector of one level of the volume pyramid, 0 being the CT's own resolution; made when first asked for."""
+    def projector(self, level: int, *, bones: bool = False) -> Projector:
+        """The projector of one level of the volume pyramid, 0 being the CT's own resolution; made when first asked for.
+
+        bones: of what attenuates more than soft tissue does, by how much it does; of a structure, of all of it.
+        """
+        key = level, bones and not self.structure
         with self._making:  # by one thread; another waits for it
-            if level not in self._projectors:
-                self._projectors[level] = Projector(self._volumes[level], self._cut)
-            return self._projectors[level]
+            if key not in self._projectors:
+                volume = self._volumes[level]
+                if key[1]:
+                    volume = Volume(np.maximum(volume.values - BONE_PER_MM, 0), volume.ct_from_index)
+                self._projectors[key] = Projector(volume, self._cut)
+            return self._projectors[key]
 
     def level(self, voxel_mm: float) -> int:
         """The coarsest level with voxels of this size at most; 0 where even its own are larger."""
         sizes = [float(np.cbrt(np.prod(volume.spacing_mm))) for volume in self._volumes]
         return max((level for level, size in enumerate(sizes) if size <= voxel_mm), default=0)
-
-    def bones(self, level: int) -> Projector:
-        """The projector of what attenuates more than soft tissue does, by how much it does; of a structure, of all of it."""
-        if self.structure:
-            return self.projector(level)
-        if level not in self._bones:
-            volume = self._volumes[level]
-            self._bones[level] = Projector(
-                Volume(np.maximum(volume.values - BONE_PER_MM, 0), volume.ct_from_index), self._cut
-            )
-        return self._bones[level]
 
     def drr(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
         """The DRR at the CT's own resolution, NaN for rays through a cut end of the CT."""

@@ -1,4 +1,4 @@
-"""X-rays into a registration: from a volume in the scene, from files, from a case.json."""
+"""X-rays into a registration: from a volume in the scene, from files, from a case.json; their names."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from ..errors import InputError
 from ..imaging.view import SharedUnknowns
 from ..imaging.xray import RawImage, load_frames, recognised
 from ..io.case import Case
-from ..io.case_file import CaseFile
+from ..io.case_file import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES, CaseFile, view_name
 from ..io.dicom_identity import image_origin, read_identity
+from ..io.json_reader import JsonObject
 from ..mrml.case import frame_of, set_shared_unknowns, shared_unknowns_of
 from ..mrml.dicom import dicom_content, remember_identity
 from ..mrml.image import add_mask, set_source
 from ..mrml.loading import SHUTTER, AddView, name_of, read_views, source_node, white_of
+from ..mrml.nodes import products_of
 from ..mrml.registration import MAX_VIEWS, Registration
 from ..mrml.xray import ATTRIBUTE, XRayView
 from .geometry import header_content
-from .naming import clean_name
+from .history import History
+from .translation import _
 
 
 def add_volume(registration: Registration, volume) -> XRayView:
@@ -33,7 +36,9 @@ def add_volume(registration: Registration, volume) -> XRayView:
     """
     if volume is registration.ct:
         raise InputError(
-            f"{volume.GetName()}: is the CT of this registration, expected an X-ray; choose another volume."
+            _("{name}: is the CT of this registration, expected an X-ray; choose another volume.").format(
+                name=volume.GetName()
+            )
         )
     copied = XRayView(volume) if volume.GetAttribute(ATTRIBUTE) else None
     with _new_view(registration, volume.GetName()) as view:
@@ -93,8 +98,10 @@ def _add_views(registration: Registration, added: list[AddView], shared: SharedU
     there = len(registration.xrays)
     if there + len(added) > MAX_VIEWS:
         raise InputError(
-            f"X-rays: the case has {len(added)} views, but with the {there} that are there no more than {MAX_VIEWS} can be "
-            "shown; remove some first."
+            _(
+                "X-rays: the case has {count} views, but with the {there} that are there no more than {most} can be shown; "
+                "remove some first."
+            ).format(count=len(added), there=there, most=MAX_VIEWS)
         )
     views = [add(registration) for add in added]
     known = {key: value for key, value in asdict(shared_unknowns_of(registration)).items() if value is not None}
@@ -120,3 +127,28 @@ def _grey_values(raw: RawImage) -> dict:
     except InputError:
         intensity, inverted = "linear", False
     return {"intensity": intensity, "inverted": inverted, **white_of(raw, inverted)}
+
+
+def rename(registration: Registration, view: XRayView, name: str) -> None:
+    """Give a view another name, in its products and in the history, too.
+
+    InputError where another view has it, or it could not be part of a file's name.
+    """
+    before, name = view.name, view_name(JsonObject("X-rays", "", {"name": name.strip()}))
+    if any(other != view and other.name.casefold() == name.casefold() for other in registration.xrays):
+        raise InputError(
+            _('X-rays: another view has the name "{name}", expected one of its own for each; choose another.').format(
+                name=name
+            )
+        )
+    for made in products_of(view.node):
+        if made.GetName().startswith(f"{before} "):  # "AP DRR"
+            made.SetName(name + made.GetName().removeprefix(before))
+    view.node.SetName(name)
+    History(registration).rename_view(before, name)
+
+
+def clean_name(name: str) -> str:
+    """The nearest name to this one that a view may have: "2: AP/lat" becomes "2 AP lat"."""
+    words = "".join(" " if c in NOT_IN_FILE_NAMES or not c.isprintable() else c for c in name).split()
+    return " ".join(words)[:MAX_NAME_LENGTH].strip(" .") or _("X-ray")

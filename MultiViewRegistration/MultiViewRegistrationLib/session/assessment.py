@@ -51,19 +51,13 @@ def assess(session: Session) -> None:
                 session.remember(session.history.amend(reasons=list(result.reasons), seconds=seconds), result)
             return
         session.history.note(session.history.unnoted if session.history.entries else "by hand")
-        cameras = session.history.current.cameras
-        similarity = {
-            view.name: float(value) for view, value in zip(result.views, result.refinement.fit.similarity, strict=True)
-        }
-        entry = Entry.now(
+        entry = Entry.of_result(
             session.history.current.method,
             pose,
-            cameras=cameras,
-            similarity=similarity,
+            result,
+            cameras=session.history.current.cameras,
             reasons=list(result.reasons),
             seconds=result.seconds["total"],
-            verdict=result.verdict,
-            upper95_mm=(result.predicted_tre_mm or {}).get("upper95"),
             assessed=inputs,
         )
         session.history.add(entry)

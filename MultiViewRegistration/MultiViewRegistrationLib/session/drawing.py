@@ -13,7 +13,58 @@ from ..mrml import overlay
 from ..mrml.detector import DetectorPlane, detectors
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
-from .tone_matching import ToneMatch
+
+#: Of the values that are compared: less than all, so that a screw or a speck decides nothing.
+PERCENTILES = (1.0, 99.0)
+MIN_PIXELS = 100
+#: By what share of a window's width it may be off before other greys are better.
+TOLERANCE = 0.2
+
+
+@dataclass(frozen=True)
+class ToneMatch:
+    """Two values of a DRR, and those of the X-ray that look like them; both are line integrals, of unlike gain and offset."""
+
+    drr: tuple[float, float]
+    xray: tuple[float, float]
+
+    @classmethod
+    def of(cls, line_integrals: np.ndarray, valid: np.ndarray, drr: np.ndarray) -> ToneMatch | None:
+        """From an X-ray and a DRR of the same shape, NaN where it says nothing; None where they have hardly anything in common."""
+        both = valid & np.isfinite(drr)
+        if np.count_nonzero(both) < MIN_PIXELS:
+            return None
+        return cls(_spread(drr[both]), _spread(line_integrals[both]))
+
+    @classmethod
+    def alone(cls, drr: np.ndarray, window: tuple[float, float]) -> ToneMatch:
+        """Of a DRR that fills a window (low, high) of the X-ray by itself."""
+        shown = drr[np.isfinite(drr)]
+        return cls(_spread(shown) if shown.size else (0.0, 1.0), window)
+
+    def window(self, low: float, high: float) -> tuple[float, float]:
+        """The DRR's window that goes with the X-ray's."""
+        return self.drr[0] + (low - self.xray[0]) * self._gain, self.drr[0] + (high - self.xray[0]) * self._gain
+
+    def as_xray(self, drr: np.ndarray) -> np.ndarray:
+        """A DRR in the line integrals of the X-ray that look like it."""
+        return self.xray[0] + (drr - self.drr[0]) / self._gain
+
+    def suits(self, other: ToneMatch, low: float, high: float) -> bool:
+        """Whether the other's window is much like this one's, for an X-ray's window."""
+        here, there = np.array(self.window(low, high)), np.array(other.window(low, high))
+        return bool(np.abs(here - there).max() <= TOLERANCE * (there[1] - there[0]))
+
+    @property
+    def _gain(self) -> float:
+        """By how much more the DRR changes than the X-ray."""
+        return (self.drr[1] - self.drr[0]) / (self.xray[1] - self.xray[0])
+
+
+def _spread(values: np.ndarray) -> tuple[float, float]:
+    low, high = map(float, np.percentile(values, PERCENTILES))
+    return low, max(high, low + 1e-3)
+
 
 #: How an image is drawn while the CT moves, the finest first: the longest side that it may have in pixels, and how many of its pixels,
 #: as large as they are at the patient, a voxel may be wide.
@@ -39,11 +90,10 @@ SOMETHING = 0.02
 
 @dataclass
 class Drawn:
-    """What a view's overlay was made from, and whether it is sharp; failed: there is none, as the X-ray cannot be used."""
+    """What a view's overlay was made from, and whether it is sharp."""
 
     of: tuple
     sharp: bool = False
-    failed: bool = False
 
 
 class Drawing:
@@ -122,11 +172,9 @@ class Drawing:
 
     def _is_stale(self, name: str, detector: DetectorPlane, of: tuple) -> bool:
         drawn = self._drawn.get(name)
-        return (
-            drawn is None
-            or drawn.of != of
-            or (self.onto.foreground(detector.view, self.mode) is None and not drawn.failed)
-        )
+        if drawn is None or drawn.of != of:
+            return True
+        return of[-1] is not None and self.onto.foreground(detector.view, self.mode) is None
 
     # Drawing
 
@@ -141,7 +189,7 @@ class Drawing:
                 anatomy, camera, pose, _level(anatomy, camera, pose, voxels), bones=self.mode == "edges"
             )
             self._show(detector, of, drr, factor)
-            self._drawn[name] = Drawn(of, failed=of[-1] is None)
+            self._drawn[name] = Drawn(of)
         self._moved = perf_counter()
         self._adapt((self._moved - began) / self._cost([detector for detector, _ in stale.values()], self._coarse))
 

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
-from ..geometry import rigid
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
 from ..io.cameras import Geometry, meeting_point, read_geometry, sees, settle
 from ..io.dicom_geometry import TABLE_MOVED, HeaderGeometry, moved_mm, read_header, share_isocentre
 from ..io.json_reader import JsonObject
-from ..mrml.frames import lps_from_ras
 from ..mrml.image import refresh
 from ..mrml.loading import camera_content
+from ..mrml.manual_pose import ct_box
 from ..mrml.registration import Registration
-from ..mrml.xray import XRayView, place_of
+from ..mrml.xray import XRayView
+from .translation import _
 
 #: The readings of a C-arm that a registration needs, as a person knows them.
 READINGS = {
-    "rao_lao_deg": "LAO/RAO angle",
-    "cra_cau_deg": "CRA/CAU angle",
-    "source_to_detector_mm": "source to detector",
-    "source_to_isocentre_mm": "source to isocentre",
-    "pixel_mm": "pixel size",
-    "mirrored": "seen from source or detector",
+    "rao_lao_deg": _("LAO/RAO angle"),
+    "cra_cau_deg": _("CRA/CAU angle"),
+    "source_to_detector_mm": _("source to detector"),
+    "source_to_isocentre_mm": _("source to isocentre"),
+    "pixel_mm": _("pixel size"),
+    "mirrored": _("seen from source or detector"),
 }
 ANGLES = ("rao_lao_deg", "cra_cau_deg")
 #: Angles read off a C-arm, where nobody says how well they are known: (degrees, mm).
@@ -55,23 +56,30 @@ def check_reading(reading: dict) -> None:
     """
     for key in ANGLES:
         if reading[key] is None:
-            raise InputError(f"{READINGS[key]}: none is given, expected the degrees that the C-arm shows; enter it.")
-    if not reading["source_to_detector_mm"] > 0:
-        raise InputError("Source to detector: none is given, expected the distance in mm; enter it.")
-    if not reading["source_to_isocentre_mm"] > 0:
-        raise InputError("Source to isocentre: none is given, expected the distance in mm; enter it.")
-    if not reading["source_to_isocentre_mm"] < reading["source_to_detector_mm"]:
+            raise InputError(
+                _("{angle}: none is given, expected the degrees that the C-arm shows; enter it.").format(
+                    angle=READINGS[key]
+                )
+            )
+    detector, isocentre = reading["source_to_detector_mm"], reading["source_to_isocentre_mm"]
+    if not detector > 0:
+        raise InputError(_("Source to detector: none is given, expected the distance in mm; enter it."))
+    if not isocentre > 0:
+        raise InputError(_("Source to isocentre: none is given, expected the distance in mm; enter it."))
+    if not isocentre < detector:
         raise InputError(
-            f"Source to isocentre: {reading['source_to_isocentre_mm']:g} mm, expected less than source to detector, "
-            f"{reading['source_to_detector_mm']:g} mm; correct one of them."
+            _(
+                "Source to isocentre: {isocentre:g} mm, expected less than source to detector, {detector:g} mm; correct one "
+                "of them."
+            ).format(isocentre=isocentre, detector=detector)
         )
     if not min(reading["pixel_mm"]) > 0:
         raise InputError(
-            "Pixel size: none is given, expected the distances of columns and of rows on the detector; enter them."
+            _("Pixel size: none is given, expected the distances of columns and of rows on the detector; enter them.")
         )
     if reading["mirrored"] is None:
         raise InputError(
-            "Seen from: nothing is chosen, and left and right depend on it; choose the source or the detector."
+            _("Seen from: nothing is chosen, and left and right depend on it; choose the source or the detector.")
         )
 
 
@@ -84,7 +92,7 @@ def set_matrix(
 
     InputError where it is no camera's, is for another size, or has what the image shows behind the source.
     """
-    _check_size(view, size, "matrix")
+    _check_size(view, size)
     geometry = read_geometry(
         JsonObject(view.name, "", {"projection_matrix": np.asarray(projection_matrix, float).tolist()})
     )
@@ -94,13 +102,17 @@ def set_matrix(
     except InputError:
         if point is None:
             raise InputError(
-                f"{view.name}: the matrix has a negative determinant, and is either that of an image stored mirrored or has "
-                "the wrong sign, expected a way to tell; move the CT to where this X-ray shows it, or multiply the matrix by "
-                "-1 if the image is not mirrored."
+                _(
+                    "{name}: the matrix has a negative determinant, and is either that of an image stored mirrored or has "
+                    "the wrong sign, expected a way to tell; move the CT to where this X-ray shows it, or multiply the "
+                    "matrix by -1 if the image is not mirrored."
+                ).format(name=view.name)
             ) from None
         raise InputError(
-            f"{view.name}: the matrix has what the image shows behind the X-ray source, expected it before the source; "
-            "correct it, or multiply that of an image stored mirrored by -1."
+            _(
+                "{name}: the matrix has what the image shows behind the X-ray source, expected it before the source; "
+                "correct it, or multiply that of an image stored mirrored by -1."
+            ).format(name=view.name)
         ) from None
     _give(view, camera=camera_content(camera), **{"from": origin})
 
@@ -116,23 +128,27 @@ def set_camera(
 
     InputError where it is for another size, has what the image shows behind the source, or cannot be undistorted.
     """
-    _check_size(view, camera.size, "camera")
+    _check_size(view, camera.size)
     geometry = Geometry(view.name, camera=camera)
     point = _point_shown(registration, view, geometry)
     if point is not None and camera.depth(point) <= 0:
         raise InputError(
-            f"{view.name}: the camera has what the image shows behind the X-ray source, expected it before the source; check "
-            "the unit and the axes, or choose another camera."
+            _(
+                "{name}: the camera has what the image shows behind the X-ray source, expected it before the source; check "
+                "the unit and the axes, or choose another camera."
+            ).format(name=view.name)
         )
     bent = {} if distortion is None else {"distortion": distortion.coefficients.tolist()}
     _give(view, camera=camera_content(camera), **bent, **{"from": origin})
 
 
-def _check_size(view: XRayView, size, what: str) -> None:
+def _check_size(view: XRayView, size) -> None:
     if size is not None and tuple(size) != view.size:
         raise InputError(
-            f"{view.name}: the {what} is for an image of {size[0]} x {size[1]} pixels, but this one has {view.size[0]} x "
-            f"{view.size[1]}; give that of the image as it is stored."
+            _(
+                "{name}: the geometry is for an image of {size[0]} x {size[1]} pixels, but this one has {own[0]} x "
+                "{own[1]}; give that of the image as it is stored."
+            ).format(name=view.name, size=size, own=view.size)
         )
 
 
@@ -163,19 +179,11 @@ def reading_of(view: XRayView) -> dict:
     pixel_mm = content.get("pixel_mm")
     if view.placed and pixel_mm:
         try:
-            reading = CArm.from_camera(view.geometry.plain_camera(view.size), pixel_mm)
+            reading = asdict(CArm.from_camera(view.geometry.plain_camera(view.size), pixel_mm))
         except InputError:  # a world whose origin is no isocentre
             return {"pixel_mm": pixel_mm}
         return {
-            "source_to_detector_mm": reading.source_to_detector_mm,
-            "source_to_isocentre_mm": reading.source_to_isocentre_mm,
-            "pixel_mm": list(reading.pixel_mm),
-            "principal_point": list(reading.principal_point),
-            "rao_lao_deg": reading.rao_lao_deg,
-            "cra_cau_deg": reading.cra_cau_deg,
-            "roll_deg": reading.roll_deg,
-            "isocentre_offset_mm": list(reading.isocentre_offset_mm),
-            "mirrored": reading.mirrored,
+            key: list(value) if isinstance(value, tuple) else value for key, value in reading.items() if key != "size"
         }
     of_frames, frame = content.get("header_of_frames", []), content.get("frame") or 0
     return {
@@ -192,14 +200,21 @@ def matrix_of(view: XRayView) -> np.ndarray | None:
 
 def describe(view: XRayView) -> str:
     """A view's geometry in a few words: "LAO 30, CRA 10 degrees", "matrix", or what is missing."""
-    content = view.content
     if view.size == (0, 0):
-        return "no image"
+        return _("no image")
+    if needs_geometry(view):
+        return _("needs geometry")
     if not view.placed:
-        return "needs geometry" if "c_arm" not in content and "camera" not in content else "does not fit"
-    if "c_arm" in content:
-        return f"{angle(content['c_arm']['rao_lao_deg'], 'LAO', 'RAO')}, {angle(content['c_arm']['cra_cau_deg'], 'CRA', 'CAU')}"
-    return "matrix"
+        return _("does not fit")
+    c_arm = view.content.get("c_arm")
+    if c_arm is None:
+        return _("matrix")
+    return f"{angle(c_arm['rao_lao_deg'], 'LAO', 'RAO')}, {angle(c_arm['cra_cau_deg'], 'CRA', 'CAU')}"
+
+
+def needs_geometry(view: XRayView) -> bool:
+    """Whether nobody has said yet how an image was taken."""
+    return view.size != (0, 0) and not view.placed and not {"c_arm", "camera"} & view.content.keys()
 
 
 def angle(degrees: float, positive: str, negative: str) -> str:
@@ -217,11 +232,11 @@ def certainty(view: XRayView) -> str:
     content = view.content
     turn, shift = content.get("rotation_sd_deg", 0.0), content.get("translation_sd_mm", 0.0)
     if turn == shift == 0:
-        return "calibrated"
+        return _("calibrated")
     if turn is None and shift is None:
-        return "unknown"
-    turn = "angles unknown" if turn is None else f"\u00b1{turn:g}{DEG}"
-    shift = "place unknown" if shift is None else f"{shift:g} mm"
+        return _("unknown")
+    turn = _("angles unknown") if turn is None else f"\u00b1{turn:g}{DEG}"
+    shift = _("place unknown") if shift is None else f"{shift:g} mm"
     return f"{turn}, {shift}"
 
 
@@ -230,26 +245,20 @@ def summary(registration: Registration, view: XRayView) -> str:
     if not view.placed:
         return ""
     camera = view.camera
-    seen = "the detector (mirrored)" if camera.intrinsics[0, 0] < 0 else "the source"
-    text = f"Seen from {seen}; source {np.linalg.norm(camera.source):.0f} mm from the world's origin"
-    if _has_ct(registration):
-        world_from_index, low, high = _ct_box(registration)
-        centre = rigid.transform_points(world_from_index, (low + high) / 2)
-        text += f", {camera.depth(centre):.0f} mm before the CT's centre"
-        if not sees(camera, world_from_index, low, high):
-            text += "; the CT is outside the image where it is now"
-    return text + (". The image is undistorted." if "distortion" in view.content else ".")
-
-
-def _has_ct(registration: Registration) -> bool:
-    return registration.ct is not None and registration.ct.GetImageData() is not None
-
-
-def _ct_box(registration: Registration) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """world_from_index (4, 4), LPS, and the lowest and highest (i, j, k) of the CT, at its voxels' outer faces."""
-    world_from_index = registration.world_from_ct @ lps_from_ras(place_of(registration.ct))
-    high = np.array(registration.ct.GetImageData().GetDimensions(), float) - 0.5
-    return world_from_index, np.full(3, -0.5), high
+    seen = _("the detector (mirrored)") if camera.intrinsics[0, 0] < 0 else _("the source")
+    sentences = [
+        _("Seen from {seen}; source {mm:.0f} mm from the world's origin.").format(
+            seen=seen, mm=np.linalg.norm(camera.source)
+        )
+    ]
+    box = ct_box(registration)
+    if box is not None:
+        sentences.append(_("The CT's centre is {mm:.0f} mm from the source.").format(mm=camera.depth(box.centre)))
+        if not sees(camera, box.world_from_index, box.low, box.high):
+            sentences.append(_("The CT is outside the image where it is now."))
+    if "distortion" in view.content:
+        sentences.append(_("The image is undistorted."))
+    return " ".join(sentences)
 
 
 def _point_shown(registration: Registration, view: XRayView, geometry: Geometry) -> np.ndarray | None:
@@ -258,16 +267,16 @@ def _point_shown(registration: Registration, view: XRayView, geometry: Geometry)
     Whether it falls on the image does not depend on the matrix's sign.
     """
     camera = geometry.plain_camera(view.size)
-    if _has_ct(registration):
-        world_from_index, low, high = _ct_box(registration)
-        centre = rigid.transform_points(world_from_index, (low + high) / 2)
-        if (np.abs(camera.project(centre) - (np.array(view.size) - 1) / 2) <= np.array(view.size) / 2).all():
-            return centre
+    box = ct_box(registration)
+    if box is not None:
+        size = np.array(view.size)
+        if (np.abs(camera.project(box.centre) - (size - 1) / 2) <= size / 2).all():
+            return box.centre
     others = [other.camera for other in registration.xrays if other != view and other.placed]
     return meeting_point([*others, camera])
 
 
-_HOW = "enter by how much the isocentre is off, or give a matrix"
+_HOW = _("enter by how much the isocentre is off, or give a matrix")
 
 
 def header_content(path: Path, frames: int) -> dict:
@@ -295,14 +304,16 @@ def header_proposals(registration: Registration, view: XRayView) -> list[str]:
     if "header" not in content:
         return []
     lacking = ", ".join(name for key, name in READINGS.items() if key in content["header_lacks"])
-    told = ["The header proposes what is filled in: check it."] if content["header"] else []
-    told += [f"The header lacks: {lacking}."] if lacking else []
+    told = [_("The header proposes what is filled in: check it.")] if content["header"] else []
+    told += [_("The header lacks: {names}.").format(names=lacking)] if lacking else []
     assumptions = list(content["assumptions"])
     if (other := _of_same_world(registration, view)) and moved_mm(_world_of(other), _stand_of(view)):
         assumptions.append(
-            f"{TABLE_MOVED} What is applied here is carried after the patient, to where he lay for {other.name}."
+            _("{moved} What is applied here is carried after the patient, to where he lay for {name}.").format(
+                moved=TABLE_MOVED, name=other.name
+            )
         )
-    return told + ([f"Assumed: {' '.join(assumptions)}"] if assumptions else [])
+    return told + ([_("Assumed: {sentences}").format(sentences=" ".join(assumptions))] if assumptions else [])
 
 
 def use_reading(registration: Registration, view: XRayView, reading: dict, origin: str = "entered") -> None:

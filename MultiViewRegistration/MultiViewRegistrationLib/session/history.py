@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from time import monotonic
 
@@ -74,9 +74,19 @@ class Entry:
         )
 
     @classmethod
-    def of(cls, content: dict) -> Entry:
-        """As it was saved; what a later version added is left out."""
-        return cls(**{known.name: content[known.name] for known in fields(cls) if known.name in content})
+    def of_result(cls, method: str, world_from_ct: np.ndarray, result, **more) -> Entry:
+        """With what a `result.Result` says of a pose."""
+        similarity = zip(
+            (view.name for view in result.views), map(float, result.refinement.fit.similarity), strict=True
+        )
+        return cls.now(
+            method,
+            world_from_ct,
+            similarity=dict(similarity),
+            verdict=result.verdict,
+            upper95_mm=(result.predicted_tre_mm or {}).get("upper95"),
+            **more,
+        )
 
     @property
     def key(self) -> str:
@@ -102,7 +112,7 @@ class History:
     @property
     def entries(self) -> list[Entry]:
         """The oldest first."""
-        return [Entry.of(entry) for entry in json.loads(self._registration.parameter(PARAMETER, "[]"))]
+        return [Entry(**entry) for entry in json.loads(self._registration.parameter(PARAMETER, "[]"))]
 
     @property
     def position(self) -> int:
@@ -122,14 +132,14 @@ class History:
     def add(self, entry: Entry) -> None:
         """Add an entry after all others, and be there."""
         entries = [*self.entries, replace(entry, after=self.position if self.position >= 0 else None)]
-        self._registration.node.SetParameter(PARAMETER, json.dumps([asdict(other) for other in entries]))
+        self._keep(entries)
         self._move(len(entries) - 1)
 
     def amend(self, **changes) -> Entry:
         """Change what the current entry says, and be at the changed one."""
         entries = self.entries
         entries[self.position] = replace(entries[self.position], **changes)
-        self._registration.node.SetParameter(PARAMETER, json.dumps([asdict(entry) for entry in entries]))
+        self._keep(entries)
         return entries[self.position]
 
     def note(self, method: str) -> None:
@@ -165,13 +175,8 @@ class History:
                 view.change(corrected=corrected)
                 view.place()
 
-    @property
-    def can_undo(self) -> bool:
-        return self._before is not None
-
-    @property
-    def can_redo(self) -> bool:
-        return self._after is not None
+    can_undo = property(lambda self: self._before is not None)
+    can_redo = property(lambda self: self._after is not None)
 
     @property
     def _before(self) -> int | None:
@@ -194,12 +199,15 @@ class History:
 
     def rename_view(self, before: str, after: str) -> None:
         """What was kept under a view's name from now on has another."""
-        entries = json.loads(self._registration.parameter(PARAMETER, "[]"))
+        entries = self.entries
         for entry in entries:
-            for kept in (entry["similarity"], entry["cameras"]):
+            for kept in (entry.similarity, entry.cameras):
                 if before in kept:
                     kept[after] = kept.pop(before)
-        self._registration.node.SetParameter(PARAMETER, json.dumps(entries))
+        self._keep(entries)
+
+    def _keep(self, entries: list[Entry]) -> None:
+        self._registration.node.SetParameter(PARAMETER, json.dumps([asdict(entry) for entry in entries]))
 
     def _move(self, position: int) -> None:
         self._registration.node.SetParameter(POSITION, str(position))

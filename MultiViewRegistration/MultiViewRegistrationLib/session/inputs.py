@@ -15,6 +15,7 @@ from ..mrml.dicom import origin_of
 from ..mrml.fingerprint import of_ct, of_view
 from ..mrml.registration import Registration, refuse_nonlinear
 from ..mrml.xray import XRayView
+from .translation import _
 
 
 class Inputs:
@@ -57,12 +58,13 @@ class Inputs:
         placed: see `mrml.case.case_of`.
         """
         case = case_of(self.registration, self.xray, self.ct(), placed=placed)
-        for a, b in combinations(case.views, 2):
-            if np.allclose(a.camera.projection_matrix, b.camera.projection_matrix):
-                raise InputError(
-                    f"X-rays: {a.name} and {b.name} have the same geometry, expected another for each; correct that of one, "
-                    "or skip it."
-                )
+        if same := twins(case.views):
+            raise InputError(
+                _(
+                    "X-rays: {one} and {other} have the same geometry, expected another for each; correct that of one, or "
+                    "skip it."
+                ).format(one=same[0].name, other=same[1].name)
+            )
         case.dicom = origin_of(self.registration)
         case.inputs = {
             "ct": of_ct(self.registration),
@@ -97,3 +99,10 @@ class Inputs:
         if isinstance(made, InputError):
             raise made
         return made
+
+
+def twins(views: list) -> tuple | None:
+    """Two X-rays with the same geometry, if there are any. InputError for one without a geometry."""
+    matrices = [view.camera.projection_matrix for view in views]
+    pairs = combinations(range(len(views)), 2)
+    return next(((views[i], views[j]) for i, j in pairs if np.allclose(matrices[i], matrices[j])), None)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import combinations
-
-import numpy as np
 
 from ..errors import InputError
 from ..mrml import landmarks, manual_pose
@@ -13,7 +10,7 @@ from ..mrml.fingerprint import of_view
 from ..mrml.image import refresh
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
-from .inputs import Inputs
+from .inputs import Inputs, twins
 from .session import POSELESS_STARTS, REGRESSOR_STARTS, SEARCH_STARTS, Session
 from .translation import _
 
@@ -49,7 +46,7 @@ class Readiness:
     def of(self, view: XRayView) -> str:
         """What is wrong with a view, a sentence; "" where nothing is, or nobody has looked yet."""
         if view.size == (0, 0):
-            return f"{view.name}: has no image, expected an X-ray; remove it, or add it again."
+            return _("{name}: has no image, expected an X-ray; remove it, or add it again.").format(name=view.name)
         try:
             view.camera  # noqa: B018
         except InputError as error:
@@ -58,7 +55,7 @@ class Readiness:
 
     def twins(self) -> tuple[XRayView, XRayView] | None:
         """Two views that are used and have the same geometry, if there are any."""
-        return _twins([view for view in self._registration.xrays if view.used and view.placed])
+        return twins([view for view in self._registration.xrays if view.used and view.placed])
 
     def _source_changed(self, view: XRayView) -> bool:
         """Whether the volume that a picture was made from is another one now; what it was is remembered from the first look on."""
@@ -92,12 +89,12 @@ def missing_images(registration: Registration) -> str:
     if not views:
         return _("Add an X-ray first, better two, or use one that is skipped.")
     try:
-        twins = _twins(views)
+        same = twins(views)
     except InputError as error:
         return str(error)
-    if twins:
+    if same:
         return _("{one} and {other} have the same geometry: correct that of one, or skip it.").format(
-            one=twins[0].name, other=twins[1].name
+            one=same[0].name, other=same[1].name
         )
     return ""
 
@@ -137,10 +134,3 @@ def _missing_landmarks(registration: Registration) -> str:
     return _(
         "Click four landmarks in the CT and in an X-ray, or three of which one is in two X-rays; {so_far}."
     ).format(so_far=so_far)
-
-
-def _twins(views: list[XRayView]) -> tuple[XRayView, XRayView] | None:
-    """Two views with the same geometry, if there are any. InputError for one without a geometry."""
-    matrices = [view.camera.projection_matrix for view in views]
-    pairs = combinations(range(len(views)), 2)
-    return next(((views[i], views[j]) for i, j in pairs if np.allclose(matrices[i], matrices[j])), None)

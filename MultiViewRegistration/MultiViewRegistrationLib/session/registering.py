@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -18,6 +17,7 @@ from ..mrml.fingerprint import fingerprint, of_geometry
 from ..mrml.registration import CT_TRANSFORM, Registration
 from .background_task import Stopped, Worker
 from .preparation import PREPARING
+from .translation import _
 
 #: The start that `api.register` knows, for each that the panel offers and no regressor tells: a pose that a person set is a given one.
 API_START = {"given": "given", "by hand": "given", "search": "search", "landmarks": "landmarks"}
@@ -182,7 +182,12 @@ class RunningRegistration:
         self.geometry = {view.name: of_geometry(view) for view in registration.xrays}
         self.progress, self.left, self._time_left = None, "", TimeLeft()
         self._before = self._shown = registration.world_from_ct
-        self._nodes = self._inputs()
+        #: The nodes without which there is nothing to register, or nothing to show it on, by what they are.
+        self._needed = {
+            _("the CT"): registration.ct,
+            _("the CT's transform"): registration.node.GetNodeReference(CT_TRANSFORM),
+            **{view.name: view.node for view in registration.xrays if view.used},
+        }
         self._began = monotonic()
 
     @property
@@ -203,12 +208,13 @@ class RunningRegistration:
 
     def obstacle(self) -> str:
         """Why it makes no sense to go on, a sentence; "" while it does."""
-        for what, node, now in self._nodes:
-            if now() is not node:
-                return f"The registration was stopped, as {what} was removed or replaced."
-        if self._moved():
-            return "The registration was stopped, as the CT was moved."
-        return ""
+        registration = self._registration
+        there = [registration.ct, registration.node.GetNodeReference(CT_TRANSFORM)]
+        there += [view.node for view in registration.xrays]
+        lost = next((what for what, node in self._needed.items() if not any(node is other for other in there)), None)
+        if lost:
+            return _("The registration was stopped, as {what} was removed or replaced.").format(what=lost)
+        return _("The registration was stopped, as the CT was moved.") if self._moved() else ""
 
     def put_back(self) -> None:
         """Take the CT back to where it was, unless somebody else moved it, or it is there no more."""
@@ -229,18 +235,3 @@ class RunningRegistration:
 
     def _moved(self) -> bool:
         return not np.allclose(self._shown, self._registration.world_from_ct, rtol=0, atol=1e-6)
-
-    def _inputs(self) -> list:
-        """Without which there is nothing to register, or nothing to show it on: what it is, the node, and a look at what is there."""
-        registration = self._registration
-        looks = [
-            ("the CT", lambda: registration.ct),
-            ("the CT's transform", lambda: registration.node.GetNodeReference(CT_TRANSFORM)),
-        ]
-        looks += [(view.name, partial(_still, registration, view.node)) for view in registration.xrays if view.used]
-        return [(what, look(), look) for what, look in looks]
-
-
-def _still(registration: Registration, node):
-    """An X-ray's node, None once it is no X-ray of the registration."""
-    return node if any(view.node is node for view in registration.xrays) else None

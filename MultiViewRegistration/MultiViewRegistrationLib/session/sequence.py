@@ -16,8 +16,8 @@ from ..io.json_reader import printable
 from ..io.sequence import FrameFiles
 from ..mrml.loading import ReadCase, case_of_files
 from ..mrml.registration import Registration
-from . import saved_sequence
-from .background_task import POLL_WAIT_S, Worker
+from . import player as saved_sequence
+from .background_task import Worker
 from .motion import OtherStructure, StructureMotion, motion_of
 from .player import Played, Player
 from .tracking import PACES, FileImages, Tracking, frames_in, frames_of, how_many
@@ -58,9 +58,8 @@ class Sequence:
         if self._looked or registration.scene is None or registration.scene.IsImporting():
             return None
         self._looked, saved = True, saved_sequence.saved(registration)
-        if saved is None or Player.plays(registration):
-            return None
-        saved_sequence.put_back(self._session, {})
+        if saved is not None:
+            saved_sequence.put_back(self._session, {})
         return saved
 
     @property
@@ -180,14 +179,14 @@ class Sequence:
 
         return write
 
-    def poll(self, wait: float = POLL_WAIT_S) -> bool:
+    def poll(self) -> bool:
         """Take the frames that have come, and show what is due; whether a tracking has ended, or another frame is shown that stays."""
         saved = self.put_away()
         if saved is not None:
             self.seeking = saved[0], Worker(lambda tell: saved[1]())
         ended = self._look_for_saved()
         ended |= self.tracking is not None and self._look_at_tracking()
-        changed = self.player is not None and self._session.running_registration is None and self.player.tick(wait)
+        changed = self.player is not None and self._session.running_registration is None and self.player.tick()
         ended |= self.other is not None and self.player is not None and self.other.follow(self.player.number)
         return ended or (changed and not self.player.playing and self.tracking is None)
 

@@ -11,8 +11,9 @@ from time import monotonic, sleep
 from typing import Any
 
 from ..errors import InputError, collect_warnings
+from ..io.dicom_identity import BY_HEADERS
 from ..mrml import manual_pose
-from ..mrml.dicom import world_uid
+from ..mrml.dicom import identity_mismatches, world_uid
 from ..mrml.fingerprint import fingerprint
 from ..mrml.loading import camera_content
 from ..mrml.registration import Registration
@@ -22,11 +23,42 @@ from .drawing import Drawing
 from .history import Entry, History
 from .igtl_connection import IgtlConnection
 from .inputs import Inputs
-from .notices import Notices
 from .preparation import Preparation
 from .registering import RegistrationRequest, RunningRegistration
 from .regressors import Regressors
 from .sequence import Sequence
+from .translation import _
+
+
+class Notices:
+    """Sentences that are told until somebody has understood them."""
+
+    def __init__(self, registration: Registration) -> None:
+        self._registration = registration
+        self._warned: list[str] = []
+        self._understood: set[str] = set()
+
+    def loaded(self, warnings: list[str]) -> None:
+        """The registration was loaded from a case.json with these warnings. Headers that differ are told by the names of the X-rays."""
+        self._warned = [sentence for sentence in warnings if not sentence.endswith(BY_HEADERS)]
+
+    def warn(self, sentence: str) -> None:
+        """Tell this, too."""
+        self._warned.append(sentence)
+
+    @property
+    def told(self) -> list[str]:
+        """What is to be told now."""
+        return [
+            sentence
+            for sentence in [*identity_mismatches(self._registration), *self._warned]
+            if sentence not in self._understood
+        ]
+
+    def understood(self) -> None:
+        """Tell these no more."""
+        self._understood.update(self.told)
+
 
 #: Where a registration may begin: the pose as it is ("given", or set "by hand"), or one that is found; "auto" is regressor and search.
 STARTS = ("given", "search", "landmarks", "by hand", "regressor", "auto")
@@ -100,14 +132,18 @@ class Session(Inputs):
         start: one of STARTS.   refinement: see `refinement_method`; the published ones run in a child process.   seed: of a search.
         """
         if start not in STARTS:
-            raise InputError(f'Start: found "{start}", expected one of {", ".join(STARTS)}.')
+            raise InputError(
+                _('Start: found "{start}", expected one of {starts}.').format(start=start, starts=", ".join(STARTS))
+            )
         self.require_idle()
         if start in REGRESSOR_STARTS and self.regressors.missing():
             raise InputError(self.regressors.missing())
         if start in SEARCH_STARTS and refinement != "joint":
             raise InputError(
-                f'Register: the refinement "{refinement}" cannot search, expected a start at a pose; choose another start, or '
-                'the refinement "joint".'
+                _(
+                    'Register: the refinement "{refinement}" cannot search, expected a start at a pose; choose another start, '
+                    'or the refinement "joint".'
+                ).format(refinement=refinement)
             )
         with collect_warnings() as told:
             case = self.case(placed=self.is_placed(start))
@@ -138,7 +174,7 @@ class Session(Inputs):
         """InputError while work is under way. What begins before the first poll begins without the sequence of a saved scene."""
         self.sequence.put_away()
         if self.running:
-            raise InputError("Register: work is under way, expected none; wait for it, or cancel it.")
+            raise InputError(_("Register: work is under way, expected none; wait for it, or cancel it."))
 
     def is_placed(self, start: str) -> bool:
         """Whether for a start, one of STARTS, the pose as it is means anything."""
@@ -165,7 +201,7 @@ class Session(Inputs):
         if self.registration.scene is None:
             return self._reset()
         self._check_igtl()
-        ended = [self._check_preparation(), self._check_task(), self.regressors.poll(), self.sequence.poll(0)]
+        ended = [self._check_preparation(), self._check_task(), self.regressors.poll(), self.sequence.poll()]
         return self._check_registration() or any(ended)
 
     def cancel(self) -> None:
@@ -253,14 +289,16 @@ class Session(Inputs):
     def stale_reason(self) -> str:
         """Why the pose should not be handed on as the result of a registration, in a sentence; "" where nothing speaks against it."""
         if self.sequence.player is not None and self.sequence.player.at_frame:
-            return "The CT lies where a frame of a sequence has it, which is no result of a registration: export it from the step Sequence."
+            return _(
+                "The CT lies where a frame of a sequence has it, which is no result of a registration: export it from the step Sequence."
+            )
         entry = self.history.current
         if entry is None or not entry.fingerprint:
-            return "This pose is no result of a registration."
+            return _("This pose is no result of a registration.")
         if self.history.moved:
-            return "The CT was moved by hand since the registration."
+            return _("The CT was moved by hand since the registration.")
         if entry.fingerprint != fingerprint(self.registration):
-            return "The result is stale: the CT, an X-ray or its geometry has changed since the registration."
+            return _("The result is stale: the CT, an X-ray or its geometry has changed since the registration.")
         return ""
 
     # Within
@@ -319,9 +357,9 @@ class Session(Inputs):
         except Exception as error:
             logging.exception("MultiViewRegistration")
             self.ended = "failed"
-            self.message = (
-                f"The result could not be taken because of an error of the program, {type(error).__name__}: {error}"
-            )
+            self.message = _(
+                "The result could not be taken because of an error of the program, {kind}: {error}"
+            ).format(kind=type(error).__name__, error=error)
 
     def _reset(self) -> bool:
         """Cancel all work; whether there was any."""
@@ -350,13 +388,10 @@ class Session(Inputs):
             for given, view in views
             if view.camera is not given.camera
         }
-        similarity = dict(
-            zip((view.name for view in result.views), map(float, result.refinement.fit.similarity), strict=True)
-        )
-        entry = Entry.now(
+        entry = Entry.of_result(
             run.asked.start,
             result.world_from_ct,
-            similarity=similarity,
+            result,
             cameras=corrected,
             fingerprint=run.fingerprint,
             reasons=[*result.reasons, *self.notes],
@@ -364,8 +399,6 @@ class Session(Inputs):
             first_time_s=first_time_s,
             refinement="" if run.asked.refinement == "joint" else run.asked.refinement,
             regressor=registering.regressor_summary(result),
-            verdict=result.verdict,
-            upper95_mm=(result.predicted_tre_mm or {}).get("upper95"),
         )
         self.history.add(entry)
         self.history.put(entry)

@@ -20,7 +20,7 @@ from vtkmodules.vtkCommonCore import vtkCommand, vtkLogger, vtkOutputWindow
 from ..errors import InputError
 from ..io.files import as_sent
 from ..mrml import display, nodes
-from ..mrml.cleanup import SceneObserver
+from ..mrml.display import SceneObserver
 from ..mrml.loading import ReadCase
 from ..mrml.registration import Registration
 from ..session.result_files import ReadResult

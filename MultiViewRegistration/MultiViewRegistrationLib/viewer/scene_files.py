@@ -15,7 +15,7 @@ import slicer
 from ..errors import InputError
 from ..io.files import home_of
 from ..mrml.registration import Registration
-from ..session import saved_sequence
+from ..session.player import forget_files
 from .scene_check import check_scene
 from .uploads import LARGEST_BYTES, MOST_FILES, safe_path
 
@@ -53,7 +53,7 @@ def read_scene(path: Path) -> Callable[[Any], Registration | None]:
                 shutil.rmtree(folder, ignore_errors=True)
         registrations = Registration.all(scene)
         for registration in registrations if home_of(path) else ():
-            saved_sequence.forget_files(registration)
+            forget_files(registration)
         return registrations[0] if registrations else None
 
     return load

@@ -140,18 +140,25 @@ def write_exports(
         exported = exported.with_uids()
     jobs: dict[str, Callable[[Path], object]] = {}
     for name, pose in exported.poses.items():
+        target, source = name.split("_from_")
+        ways = {"forward": (target, source, pose), "resampling": (source, target, rigid.inverse(pose))}
         for kind in kinds:
-            if kind in _MATRIX_WRITERS:
-                jobs |= _matrices(name, pose, kind, directions, axes, exported.warning)
-            elif kind == "dicom":
-                jobs[f"{name}.dcm"] = partial(_dicom, exported=exported, target=name.split("_")[0], identity=identity)
-            else:
-                jobs |= {
-                    f"{name}.{direction}.{kind}": partial(
-                        _itk, kind=kind, name=name, pose=pose, direction=direction, warning=exported.warning
-                    )
-                    for direction in directions
-                }
+            if kind == "dicom":
+                jobs[f"{name}.dcm"] = partial(_dicom, exported=exported, target=target, identity=identity)
+                continue
+            for direction in directions:
+                to, of, matrix = ways[direction]
+                if kind in _MATRIX_WRITERS:
+                    named = NamedMatrix(matrix, f"{to}_from_{of}", "lps")
+                    for each in axes:
+                        jobs[f"{named.name}.{each}.{kind}"] = partial(
+                            _MATRIX_WRITERS[kind], named=named.in_axes(each), warning=exported.warning
+                        )
+                else:
+                    meaning = f"{name}, {direction}: TransformPoint takes {of} LPS mm to {to} LPS mm."
+                    comment = f"Override: {exported.warning} {meaning}" if exported.warning else meaning
+                    write_itk = write_transform if kind == "tfm" else write_h5_transform
+                    jobs[f"{name}.{direction}.{kind}"] = partial(_itk, write=write_itk, matrix=matrix, comment=comment)
     jobs |= further or {}
     try:
         with staged(folder, last=list(jobs)[-1]) as staging:
@@ -165,28 +172,8 @@ def write_exports(
     return [Path(folder) / file for file in jobs]
 
 
-def _matrices(
-    name: str, pose: np.ndarray, kind: str, directions: Sequence[str], axes: Sequence[str], warning: str | None
-) -> dict[str, partial]:
-    jobs = {}
-    for direction in directions:
-        named = NamedMatrix(pose, name, "lps")
-        if direction == "resampling":
-            named = NamedMatrix(rigid.inverse(pose), "_from_".join(reversed(name.split("_from_"))), "lps")
-        for each in axes:
-            jobs[f"{named.name}.{each}.{kind}"] = partial(
-                _MATRIX_WRITERS[kind], named=named.in_axes(each), warning=warning
-            )
-    return jobs
-
-
-def _itk(path: Path, kind: str, name: str, pose: np.ndarray, direction: str, warning: str | None) -> None:
-    target, source = name.split("_from_")
-    if direction == "resampling":
-        pose, target, source = rigid.inverse(pose), source, target
-    meaning = f"{name}, {direction}: TransformPoint takes {source} LPS mm to {target} LPS mm."
-    comment = f"Override: {warning} {meaning}" if warning else meaning
-    (write_transform if kind == "tfm" else write_h5_transform)(path, pose, comment)
+def _itk(path: Path, write: Callable, matrix: np.ndarray, comment: str) -> None:
+    write(path, matrix, comment)
 
 
 def _dicom(path: Path, exported: RegistrationExport, target: str, identity: Dataset | None) -> None:

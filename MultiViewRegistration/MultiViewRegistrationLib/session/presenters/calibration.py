@@ -12,8 +12,7 @@ from ...io.calibration.calibrated import CalibratedView
 from ...io.files import as_sent
 from ...mrml.xray import XRayView
 from ..background_task import Worker
-from ..external_files import camera_of, describe_camera, read_cameras
-from ..questions import Asked, Question
+from ..external_files import Asked, Question, camera_of, describe_camera, read_cameras
 from ..translation import _
 from .form import Choice, Control, Files, Option, Text
 from .options import question_controls, unanswered

@@ -6,7 +6,7 @@ from time import monotonic
 
 from ...mrml.cursor import CURSOR, LinkedCursor
 from ...mrml.detector import detectors
-from ...mrml.distances import Distance, distances, place_line
+from ...mrml.landmarks import Distance, distances, place_line
 from ...mrml.nodes import is_placing, place, stop_placing
 from ...mrml.xray import XRayView
 from ..translation import _

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from ..questions import Question
+from ..external_files import Question
 from ..translation import _
 from .form import Choice, Control, Entry, Option
 

@@ -10,8 +10,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...io.files import as_sent
-from ..external_files import read_pose
-from ..questions import Asked
+from ..external_files import Asked, read_pose
 from ..translation import _
 from .form import ERROR, QUIET, Button, Control, Files, Text, group
 from .options import question_controls

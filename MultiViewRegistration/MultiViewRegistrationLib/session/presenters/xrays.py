@@ -16,10 +16,10 @@ from ...mrml.layout import colour, tag_of
 from ...mrml.nodes import volumes
 from ...mrml.xray import XRayView
 from .. import adding
+from ..adding import rename
 from ..background_task import Worker
 from ..comparison import result_similarity
-from ..geometry import certainty, describe, reference_of
-from ..naming import rename
+from ..geometry import certainty, describe, needs_geometry, reference_of
 from ..readiness import Readiness
 from ..translation import _
 from .form import (
@@ -204,7 +204,7 @@ class XRaysPresenter(Presenter):
             return _(
                 "{a} and {b} have the same geometry, expected another for each; correct that of one, or skip it."
             ).format(a=twins[0].name, b=twins[1].name)
-        return self.readiness.of(view) if describe(view) != "needs geometry" else ""
+        return self.readiness.of(view) if not needs_geometry(view) else ""
 
     def _shared(self) -> list[Control]:
         deviations = astuple(shared_unknowns_of(self.registration))
@@ -233,7 +233,7 @@ class XRaysPresenter(Presenter):
         if twins is not None:
             return State(PROBLEM, _("{a} and {b} have the same geometry").format(a=twins[0].name, b=twins[1].name))
         for view in used:
-            if describe(view) == "needs geometry":
+            if needs_geometry(view):
                 return State(TODO, _("{name} needs geometry").format(name=view.name))
             if self.readiness.of(view):
                 return State(PROBLEM, _("{name} cannot be used").format(name=view.name))

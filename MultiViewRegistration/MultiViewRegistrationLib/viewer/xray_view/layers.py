@@ -13,7 +13,7 @@ import numpy as np
 from ...mrml import overlay
 from ...mrml.detector import DetectorPlane
 from ...mrml.xray import XRayView
-from ...session.tone_matching import ToneMatch
+from ...session.drawing import ToneMatch
 
 _stamps = count(1)
 

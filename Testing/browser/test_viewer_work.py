@@ -153,7 +153,9 @@ def test_two_poses_are_compared(tab):
     tab.register()
     tab.page.get_by_role("combobox", name="Compare with").click(force=True)
     tab.page.get_by_role("option").first.click()
-    tab.wait_state("(c('register', 'compared') || {label: ''}).label.includes('mm apart') && c('register', 'pictures1')")
+    tab.wait_state(
+        "(c('register', 'compared') || {label: ''}).label.includes('mm apart') && c('register', 'pictures1')"
+    )
     tab.shot("compared")
     tab.button("Close the comparison").click()
     tab.wait_state("!c('register', 'compared')")

@@ -39,7 +39,7 @@ class CursorPresenter(Presenter):
         return [*lines, *filter(None, [reading.caution])]
 
     def distances(self) -> list[tuple[str, str]]:
-        """What is measured, and its length. InputError as `mrml.distances.distances`."""
+        """What is measured, and its length. InputError as `mrml.landmarks.distances`."""
         found = distances(self.registration) if self.registration.ct is not None else ()
         return [(distance.name, _length(distance)) for distance in found]
 

@@ -18,8 +18,6 @@ from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.rendering.devices import ComputeDevice
-from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, evaluate
-from MultiViewRegistrationLib.studies.evaluation_page import page
 
 torch = pytest.importorskip("torch", reason="a device needs torch: pip install torch")
 warp = pytest.importorskip("warp", reason="a device needs Warp: pip install warp-lang")
@@ -156,17 +154,3 @@ def test_x_rays_of_another_simulator_end_within_a_fiftieth_of_a_millimetre_of_nu
     by_numba, by_warp = (register(case, device=device) for device in ("cpu", "warp-cpu"))
     assert mtre(by_warp.world_from_ct, by_numba.world_from_ct, case.targets) < 0.02
     assert by_warp.errors.mtre_mm < 0.1 and by_warp.verdict == by_numba.verdict
-
-
-@pytest.mark.slow
-def test_an_evaluation_and_its_page_tell_the_device(case_file):
-    evaluations = [
-        evaluate([case_file], EvaluationSetup(starts=2, max_start_error_mm=8, device=device))
-        for device in ("cpu", "warp-cpu")
-    ]
-    by_numba, by_warp = (
-        [run["errors"]["mtre_mm"] for run in evaluation.cases[0]["runs"]] for evaluation in evaluations
-    )
-    assert by_warp != by_numba and by_warp == pytest.approx(by_numba, abs=0.02)
-    assert "Refinement: `joint`." in page(evaluations[0])
-    assert "Refinement: `joint` on one thread of the processor by NVIDIA Warp." in page(evaluations[1])

@@ -97,10 +97,6 @@ def test_the_program_tells_how_each_landmark_fits(mvreg, landmark_case, tmp_path
             lambda landmarks: landmarks[0]["views"].update(view1=[500, 10]),
             'case.json: landmarks: "L0" is at column 500',
         ),
-        (
-            lambda landmarks: landmarks[0]["views"].update(view3=[50, 10]),
-            'landmarks[0].views has the key "view3", which is no view',
-        ),
         (lambda landmarks: landmarks[0].update(name="L1"), '"L1" is given twice'),
         (
             lambda landmarks: [each["views"].update(landmarks[n - 2]["views"]) for n, each in enumerate(landmarks)],

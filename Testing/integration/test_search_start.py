@@ -55,14 +55,6 @@ def test_a_range_that_never_shows_the_ct_in_one_view_names_it(mvreg, case_file, 
     assert not (tmp_path / "out").exists()
 
 
-def test_evaluate_searches_too(mvreg, case_file, tmp_path):
-    page = tmp_path / "page.md"
-    command = ["evaluate", case_file, "--search", "20", "30", "--starts", "2", "--page", page, "--title", "Searches"]
-    for append in ([], ["--append"]):
-        assert mvreg(*command, *append).returncode == 0
-    assert page.read_text().count("# Searches") == 2 and "2 of 2 under 1 mm" in page.read_text()
-
-
 SLOW = pytest.mark.slow
 SIM = [
     "pelvis-oblique-1",

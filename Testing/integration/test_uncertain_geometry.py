@@ -103,18 +103,6 @@ def test_result_and_report_tell_given_and_corrected_cameras(unsure, certainty):
     assert told["errors"]["mrpd_mm"] == pytest.approx(of_cameras[0], rel=1e-12) != of_cameras[1]
 
 
-@pytest.mark.slow
-def test_cameras_are_corrected_after_a_search_as_well(case_file):
-    case = Case.load(case_file)
-    given = wrong(case.views, np.random.default_rng(1))
-    case.search = {"rotation_deg": 10.0, "translation_mm": 15.0}
-    exact = register(replace(case, views=given), start="search")
-    told = register(
-        replace(case, views=[given[0], replace(given[1], rotation_sd_deg=1.0, translation_sd_mm=3.0)]), start="search"
-    )
-    assert told.errors.mtre_mm < 0.5 * exact.errors.mtre_mm
-
-
 def test_shared_unknowns_reach_the_registration(case_file, tmp_path):
     views = json.loads(changed(case_file, tmp_path).read_text())["views"]
     for view in views:

@@ -14,7 +14,6 @@ from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.regressor.fusion import (
     LandmarkVotes,
     PoseEstimate,
-    descend,
     distinct,
     fuse,
     geometry_covariance,
@@ -97,9 +96,10 @@ def test_perfect_votes_give_the_pose_and_a_third_may_be_wrong(views):
 
 
 def test_the_minimum_is_that_of_scipy():
-    """The same cost, as a sum of squares of square roots, projected by the camera's own method."""
+    """The same cost, as a sum of squares of square roots, projected by the camera's own method; some votes are surer than others."""
     rng, points, true = drawn(2)
     views = [votes(view, points, true, rng, noise_px=1.5, wrong=0.1) for view in VIEWS["two mirrored views"]]
+    views = [replace(view, scales=view.scales * rng.uniform(0.5, 2, view.scales.shape)) for view in views]
 
     def roots(twist: np.ndarray) -> np.ndarray:
         world = rigid.transform_points(moved(true, twist * SPREAD, CENTROID), points)
@@ -113,17 +113,6 @@ def test_the_minimum_is_that_of_scipy():
     found = fuse(views, CENTROID, NOMINAL)[0]
     assert error_mm(found.world_from_ct, expected, points) < 0.05
     assert error_mm(expected, true, points) > 0.06, "the votes' noise must move the minimum, or this test is idle"
-
-
-def test_surer_votes_count_for_more():
-    rng, points, true = drawn(3)
-    view, good = (votes(camera(0), points, true, rng, noise_px=noise_px) for noise_px in (6.0, 0.3))
-    sure = np.arange(OBSERVERS) < OBSERVERS // 4
-    scales = np.broadcast_to(np.where(sure, 0.3, 6.0), view.scales.shape)
-    mixed = replace(view, positions=np.where(sure, good.positions, view.positions), scales=scales)
-    blind = replace(mixed, scales=np.ones_like(mixed.scales))
-    knowing, unknowing = (error_mm(fuse([v], CENTROID, NOMINAL)[0].world_from_ct, true, points) for v in (mixed, blind))
-    assert knowing < 0.5 * unknowing
 
 
 def test_the_covariance_is_that_of_the_answers():
@@ -162,19 +151,6 @@ def test_augmentations_of_one_x_ray_are_joined_where_they_show_the_same(views):
     assert error_mm(found.world_from_ct, true, points) < 0.02
     alone = fuse([votes(view, points, true, rng) for view in views], CENTROID, NOMINAL)[0]
     np.testing.assert_allclose(found.covariance, alone.covariance, rtol=0.1, err_msg="five tell no more than one")
-
-
-def test_what_augmentations_err_in_one_by_one_is_less_in_all():
-    alone, together = [], []
-    for seed in range(12):
-        rng, points, true = drawn(seed)
-        said = []
-        for each in (Augmentation(), *CORNER_AUGMENTATIONS):
-            wrong = moved(true, rng.normal(size=6) * [0.02, 0.02, 0.02, 4, 4, 4], CENTROID)
-            said.append(votes(each.camera(camera(0), camera(0)), points, wrong, rng, noise_px=0.5))
-        alone.append(error_mm(fuse(said[:1], CENTROID, NOMINAL)[0].world_from_ct, true, points))
-        together.append(error_mm(fuse([said[0].joined(said[1:])], CENTROID, NOMINAL)[0].world_from_ct, true, points))
-    assert np.mean(together) < 0.7 * np.mean(alone)
 
 
 @pytest.mark.parametrize("outlier", range(3))
@@ -239,16 +215,6 @@ def test_the_mean_of_guesses_is_that_of_scipy():
     np.testing.assert_allclose(found.covariance / np.outer(sd, sd), expected / np.outer(sd, sd), atol=0.03)
 
 
-def test_a_wrong_guess_among_three_is_thrown_out():
-    rng, _, true = drawn(11)
-    sd = np.repeat([0.02, 3.0], 3)
-    views = [guess(true, rng.normal(size=6) * sd, np.diag(sd**2)) for _ in range(2)]
-    views.insert(1, guess(true, np.array([0.5, 0, -0.3, 60, 0, 0]), np.diag(sd**2)))
-    first = fuse(views, CENTROID, NOMINAL)[0]
-    assert first.agree and first.views == (0, 2)
-    assert np.abs(motion(first.world_from_ct, true, CENTROID) / sd).max() < 3
-
-
 def test_derivatives_are_those_of_finite_differences():
     rng, points, true = drawn(12)
     for evidence in (
@@ -289,15 +255,6 @@ def test_slack_is_the_covariance_of_cameras_that_are_off():
     expected = geometry_covariance(2.0, 5.0, CENTROID, NOMINAL)
     sd = np.sqrt(np.diag(expected))
     np.testing.assert_allclose(found / np.outer(sd, sd), expected / np.outer(sd, sd), atol=0.08)
-
-
-def test_far_starts_arrive():
-    rng, points, true = drawn(15)
-    evidence = [votes(view, points, true, rng, noise_px=0.5) for view in VIEWS["two views"]]
-    starts = np.stack([moved(true, rng.uniform(-1, 1, 6) * np.repeat([0.6, 80], 3), CENTROID) for _ in range(20)])
-    poses, equations = descend(evidence, starts, CENTROID)
-    assert max(error_mm(pose, true, points) for pose in poses) < 0.5
-    assert np.ptp(equations.cost) < 0.01 * equations.cost.min()
 
 
 def test_candidates_are_distinct():

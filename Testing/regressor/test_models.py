@@ -75,15 +75,9 @@ class Oracle:
 
     def evidence(self, predicted, cameras):
         projected = [camera.project(rigid.transform_points(self.truth, self.landmarks)) for camera in cameras]
+        scales = np.full((len(self.landmarks), 1), self.scale_px)
         return [
-            LandmarkVotes(
-                camera,
-                self.landmarks,
-                self.centroid,
-                points.T[..., None],
-                np.full((len(points), 1), self.scale_px),
-                3.0,
-            )
+            LandmarkVotes(camera, self.landmarks, self.centroid, points.T[..., None], scales, 3.0)
             for camera, points in zip(cameras, projected, strict=True)
         ]
 
@@ -138,13 +132,10 @@ def test_files_that_are_no_model(folder, tmp_path):
         load_model(folder)
 
 
-def test_weights_that_were_cut_short_or_changed(folder):
+@pytest.mark.parametrize("spoil", [lambda data: data[: len(data) // 2], lambda data: data[:-1] + bytes([data[-1] ^ 1])])
+def test_weights_that_were_cut_short_or_changed(folder, spoil):
     path = next(folder.glob("*.safetensors"))
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(InputError, match="cut short, damaged or changed"):
-        load_model(folder)
-    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(InputError, match="cut short, damaged or changed"):
         load_model(folder)
 
@@ -166,8 +157,7 @@ def test_pickles_are_refused(folder, suffix):
 
 
 def test_weights_that_are_no_numbers(folder, card):
-    model = load_model(folder)
-    state = {f"network.{name}": tensor.clone() for name, tensor in model.network.state_dict().items()}
+    state = {f"network.{name}": tensor for name, tensor in load_model(folder).network.state_dict().items()}
     state["network.head.bias"][0] = float("nan")
     save_checkpoint(folder, card, state)
     with pytest.raises(InputError, match="do not fit its card"):
@@ -215,19 +205,13 @@ def test_what_leaves_doubt_is_looked_at_again(card, ct, views):
 def test_the_same_arm_in_another_world(card, ct, views):
     """As a tracker's, of which the case's start tells; without it these cameras see the CT from behind."""
     moved = off(np.eye(4), (0, 150, 20), (300, -200, 40))
+    cameras = [view.camera.camera_from_world @ rigid.inverse(moved) for view in views]
     there = [
-        replace(
-            view, camera=replace(view.camera, camera_from_world=view.camera.camera_from_world @ rigid.inverse(moved))
-        )
-        for view in views
+        replace(view, camera=replace(view.camera, camera_from_world=camera)) for view, camera in zip(views, cameras)
     ]
     model = oracle(card, ct, moved @ TRUE_POSE)
-    assert (
-        error_mm(
-            model.candidates(there, moved @ off(np.eye(4), (3, 4, 2), (4, 5, 6)))[0].world_from_ct, moved @ TRUE_POSE
-        )
-        < 0.2
-    )
+    found = model.candidates(there, moved @ off(np.eye(4), (3, 4, 2), (4, 5, 6)))[0]
+    assert error_mm(found.world_from_ct, moved @ TRUE_POSE) < 0.2
     with pytest.raises(InputError, match='view "view[12]": its camera sees the CT otherwise than any that the model'):
         model.candidates(there)
 
@@ -245,19 +229,14 @@ def test_the_store(monkeypatch, tmp_path, card):
     monkeypatch.setenv("MVREG_DATA", str(tmp_path / "data"))
     assert model_store.all_models() == [] and model_store.models_of("ab" * 32) == []
     made = []
-    for sha, created in (
-        ("ab" * 32, "2026-01-02T00:00:00"),
-        ("ab" * 32, "2026-01-03T00:00:00"),
-        ("cd" * 32, "2026-01-01T00:00:00"),
-    ):
-        where = model_store.new_folder(sha)
-        save_checkpoint(where, replace(card, ct_sha256=sha, created=created), {"network.x": torch.zeros(100)})
-        made.append(where)
+    for sha, day in (("ab" * 32, 2), ("ab" * 32, 3), ("cd" * 32, 1)):
+        made.append(model_store.new_folder(sha))
+        begun = replace(card, ct_sha256=sha, created=f"2026-01-0{day}T00:00:00")
+        save_checkpoint(made[-1], begun, {"network.x": torch.zeros(100)})
     (made[0].parent / "not-a-model").mkdir()
     assert len(set(made)) == 3
     assert [each.folder for each in model_store.models_of("ab" * 32)] == [made[1], made[0]]
-    assert len(model_store.all_models()) == 3 and all(
-        each.finished and each.bytes > 400 for each in model_store.all_models()
-    )
+    models = model_store.all_models()
+    assert len(models) == 3 and all(each.finished and each.bytes > 400 for each in models)
     model_store.remove_model(model_store.models_of("cd" * 32)[0])
     assert model_store.models_of("cd" * 32) == [] and not made[2].parent.exists() and made[0].exists()

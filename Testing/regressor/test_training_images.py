@@ -19,13 +19,10 @@ from MultiViewRegistrationLib.regressor.randomise import BODY, BONE, Randomisati
 from MultiViewRegistrationLib.regressor.rng import key_of
 from MultiViewRegistrationLib.regressor.window import Window, prepare
 
-#: The CT as it is, without any chance.
+#: The CT as it is, without any chance; the attenuation of half the quanta is about that at their mean.
 CLEAN = Randomisation(
-    *(
-        (1.0, 1.0) if name in ("soft", "bone", "dense") else (0.0, 0.0) if isinstance(value, tuple) else 0.0
-        for name, value in BODY._asdict().items()
-    )
-)
+    *((0.0, 0.0) if isinstance(value, tuple) else 0.0 for value in BODY),
+)._replace(soft=(1.0, 1.0), bone=(1.0, 1.0), dense=(1.0, 1.0), hardening=(0.4, 0.4), photons=(1e12, 1e12))
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +79,7 @@ def test_a_clean_image_is_the_prepared_drr(ct, windows):
         expected = prepare(view.xray, view.camera, window.camera)
         assert np.corrcoef(image[0].ravel(), expected[0].ravel())[0, 1] > 0.98
     crossed = clean.batch(np.stack([TRUE_POSE, *poses(1)])[None], windows, key_of(0))
-    np.testing.assert_array_equal(crossed[0], [straight[0, 0], straight[1, 1]])
+    np.testing.assert_allclose(crossed[0], [straight[0, 0], straight[1, 1]], atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -139,11 +136,6 @@ def test_fields_leave_out_pixels(field, made):
     image, all_valid = np.moveaxis(made(CLEAN._replace(**{field: 1.0}, border_share=1.0), count=200), 1, 0)
     assert all_valid.all()
     assert np.median(image[valid == 0]) > 0.3
-
-
-def test_shares_are_kept(made):
-    how = BODY._replace(straight_share=0.0, round_share=0.25, text_share=0.0, border_share=0.0)
-    assert 0.17 < (made(how, count=400)[:, 1].min(axis=(1, 2)) == 0).mean() < 0.33
 
 
 @pytest.mark.parametrize("radius", [0.2, 1.0, 4.0])

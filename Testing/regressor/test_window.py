@@ -15,39 +15,40 @@ from MultiViewRegistrationLib.regressor.window import Window, prepare
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 
-def camera_of(columns=200, rows=200, fx=900.0, fy=900.0, turn=(0, 0, 0)) -> Camera:
-    return Camera(
-        [[fx, 0, columns / 2 + 3], [0, fy, rows / 2 - 5], [0, 0, 1]],
-        rigid.from_rotation_translation(rigid.exp_so3(turn), [0, 0, 600]),
-        (columns, rows),
-    )
+def camera_of(columns=200, rows=200, fx=900.0, fy=900.0) -> Camera:
+    before = rigid.from_rotation_translation(np.eye(3), [0, 0, 600])
+    return Camera([[fx, 0, columns / 2 + 3], [0, fy, rows / 2 - 5], [0, 0, 1]], before, (columns, rows))
 
 
-def xray_of(values: np.ndarray, valid=None) -> XRay:
-    return XRay(values.astype(np.float32), np.ones(values.shape, bool) if valid is None else valid)
+def xray_of(values: np.ndarray) -> XRay:
+    return XRay(values.astype(np.float32), np.ones(values.shape, bool))
 
 
-def test_a_square_image_is_pooled():
-    rng = np.random.default_rng(0)
+def likeness(a: np.ndarray, b: np.ndarray) -> float:
+    return np.corrcoef(a.ravel(), b.ravel())[0, 1]
+
+
+def test_a_square_image_is_pooled_and_pixels_are_measured_at_the_anatomy():
     camera = camera_of(256, 256)
     window = Window.of(camera)
     assert window.inside.all() and window.camera.size == (64, 64)
     np.testing.assert_allclose(window.camera.intrinsics, camera.pooled(4).intrinsics)
-    values = gaussian_filter(rng.normal(size=(256, 256)), 6)
-    blocks = xray_of(values).pooled(4).line_integrals
-    small = prepare(xray_of(blocks), window.camera, window.camera)
-    np.testing.assert_allclose(prepare(xray_of(values), camera, window.camera), small, atol=1e-4)
+    values = xray_of(gaussian_filter(np.random.default_rng(0).normal(size=(256, 256)), 6))
+    small = prepare(xray_of(values.pooled(4).line_integrals), window.camera, window.camera)
+    np.testing.assert_allclose(prepare(values, camera, window.camera), small, atol=1e-4)
+    near, far = window.camera.project(np.array([[0, 0, 0], [5.0, 0, 0]]))
+    assert window.pixel_mm_at(np.zeros(3)) == pytest.approx(5 / abs(far - near)[0])
 
 
 def test_beyond_the_image_nothing_is_valid():
     window = Window.of(camera_of(200, 100, fx=900, fy=450))  # pixels twice as high as wide: square in mm
     assert window.inside.all()
-    window = Window.of(camera_of(200, 100))
+    camera = camera_of(200, 100)
+    window = Window.of(camera)
     np.testing.assert_array_equal(window.inside.sum(axis=0), 32)
     assert window.inside[16:48].all()
-    image, valid = prepare(
-        xray_of(np.random.default_rng(0).normal(size=(100, 200))), camera_of(200, 100), window.camera
-    )
+    noise = xray_of(np.random.default_rng(0).normal(size=(100, 200)))
+    image, valid = prepare(noise, camera, window.camera)
     np.testing.assert_array_equal(valid, window.inside)
     assert not image[~window.inside].any()
 
@@ -64,77 +65,56 @@ def test_points_choose_the_part_that_shows_them():
     assert off.inside.all() and off.camera.project(np.array([[85, 0, 0.0]]))[0, 0] > 40
 
 
-def test_pixels_are_measured_at_the_anatomy():
-    window = Window.of(camera_of(256, 256))
-    near, far = window.camera.project(np.array([[0, 0, 0], [5.0, 0, 0]]))
-    assert window.pixel_mm_at(np.zeros(3)) == pytest.approx(5 / abs(far - near)[0])
-
-
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_another_detector_behind_the_same_source_shows_the_same(ct, mirrored):
     """Turned by some degrees, shifted, with finer pixels, stored mirrored: on the window's grid it is the same image."""
-    projector = Projector(attenuation(ct))
-    camera = camera_of(256, 256, fx=1500, fy=1500)
-    window = Window.of(camera)
-    turn = rigid.exp_so3([0.05, -0.04, 0.3])
-    other = Camera(
-        [[-2400.0 if mirrored else 2400.0, 0, 390], [0, 2400, 410], [0, 0, 1]],
-        rigid.from_rotation_translation(turn, turn @ [0, 0, 600]),
-        (800, 800),
-    )
-    image, again = (
-        prepare(xray_of(projector.render(c, TRUE_POSE).image), c, window.camera)[0] for c in (camera, other)
-    )
-    assert image.std() > 0.4
-    assert np.corrcoef(image.ravel(), again.ravel())[0, 1] > 0.998
+    projector, camera = Projector(attenuation(ct)), camera_of(256, 256, fx=1500, fy=1500)
+    grid, turn = Window.of(camera).camera, rigid.exp_so3([0.05, -0.04, 0.3])
+    intrinsics = [[-2400.0 if mirrored else 2400.0, 0, 390], [0, 2400, 410], [0, 0, 1]]
+    other = Camera(intrinsics, rigid.from_rotation_translation(turn, turn @ [0, 0, 600]), (800, 800))
+    image, again = (prepare(xray_of(projector.render(c, TRUE_POSE).image), c, grid)[0] for c in (camera, other))
+    assert image.std() > 0.4 and likeness(image, again) > 0.998
 
 
 @pytest.fixture
 def seen(views):
     """An X-ray, its camera, the network's."""
-    view = views[0]
-    return view.xray, view.camera, Window.of(view.camera).camera
+    return views[0].xray, views[0].camera, Window.of(views[0].camera).camera
 
 
-def test_gain_offset_and_the_logarithms_scale_do_not_count(seen):
+def shaded(line):
+    rows, columns = np.indices(line.shape) / 64 - 1
+    return line + 0.3 * columns - 0.2 * rows * columns
+
+
+def with_metal(line):
+    """Above, that does not decide about the contrast below."""
+    metal = line.copy()
+    metal[20:26, 10:110] += 6.0
+    return metal
+
+
+@pytest.mark.parametrize(
+    "change, least", [(lambda line: 0.3 * line - 4, 0.9999), (shaded, 0.95), (with_metal, 0.97)], ids=range(3)
+)
+def test_gain_offset_the_logarithms_scale_shading_and_metal_elsewhere_count_little(seen, change, least):
     xray, camera, grid = seen
-    image = prepare(xray, camera, grid)
-    np.testing.assert_allclose(prepare(xray_of(0.3 * xray.line_integrals - 4), camera, grid), image, atol=1e-3)
-
-
-def test_slow_shading_counts_little(seen):
-    xray, camera, grid = seen
-    rows, columns = np.indices(xray.valid.shape) / 64 - 1
-    shaded = xray_of(xray.line_integrals + 0.3 * columns - 0.2 * rows * columns)
-    image, other = prepare(xray, camera, grid)[0], prepare(shaded, camera, grid)[0]
-    assert np.corrcoef(image.ravel(), other.ravel())[0, 1] > 0.95
+    image, other = (prepare(each, camera, grid)[0, 32:] for each in (xray, xray_of(change(xray.line_integrals))))
+    assert likeness(image, other) > least and 0.6 < other.std() / image.std() < 1.5
 
 
 def test_what_lies_where_nothing_is_valid_does_not_count(seen):
     xray, camera, grid = seen
     valid = np.hypot(*(np.indices(xray.valid.shape) - 63.5)) < 55
-    one = prepare(XRay(xray.line_integrals, valid), camera, grid)
     line = np.where(valid, xray.line_integrals, 11.0).astype(np.float32)
-    other = prepare(XRay(line, valid), camera, grid)
+    one, other = (prepare(XRay(values, valid), camera, grid) for values in (xray.line_integrals, line))
     np.testing.assert_array_equal(one, other)
     assert not one[0][one[1] == 0].any()
     assert 0.45 < one[1].mean() < 0.62
-    # Well within the field the image is as without it.
-    inner = np.hypot(*(np.indices((64, 64)) - 31.5)) < 12
-    assert np.corrcoef(one[0][inner], prepare(xray, camera, grid)[0][inner])[0, 1] > 0.99
-
-
-def test_metal_does_not_decide_about_the_contrast_of_all_else(seen):
-    xray, camera, grid = seen
-    line = xray.line_integrals.copy()
-    line[20:26, 10:110] += 6.0
-    image, other = prepare(xray, camera, grid)[0], prepare(xray_of(line), camera, grid)[0]
-    away = np.s_[32:]
-    assert np.corrcoef(image[away].ravel(), other[away].ravel())[0, 1] > 0.97
-    assert 0.6 < other[away].std() / image[away].std() < 1.5
+    inner = np.hypot(*(np.indices((64, 64)) - 31.5)) < 12  # well within the field the image is as without it
+    assert likeness(one[0][inner], prepare(xray, camera, grid)[0][inner]) > 0.99
 
 
 def test_an_image_without_contrast_is_neutral(seen):
     _, camera, grid = seen
-    flat = prepare(xray_of(np.full((128, 128), 2.0)), camera, grid)
-    np.testing.assert_allclose(flat[0], 0, atol=1e-3)
+    np.testing.assert_allclose(prepare(xray_of(np.full((128, 128), 2.0)), camera, grid)[0], 0, atol=1e-3)

@@ -63,7 +63,7 @@ def case_of_files(case: Case, file: CaseFile, ready: object = None) -> ReadCase:
 class ReadCase:
     """A case.json with all that it names, on the way into a scene.
 
-    identity: of the CT, see `io.identity`.   voxels: of the CT, as the scene will have them.   centre: (3,) CT mm, see `by_hand`.
+    identity: of the CT, see `io.dicom_identity`.   voxels: of the CT, as the scene will have them.   centre: (3,) CT mm, see `manual_pose`.
     ready: the background task that prepares the CT meanwhile, if any, see `Session.cache_case`.
     """
 

@@ -6,7 +6,7 @@ MARK = "\u26a0 "
 
 
 class Notices:
-    """A label with what the `session.notices.Notices` of the registration at work tell, and a button after which they do not.
+    """A label with what the `session.session.Notices` of the registration at work tell, and a button after which they do not.
 
     panel: the `panel.Panel` whose widgets they are.
     """

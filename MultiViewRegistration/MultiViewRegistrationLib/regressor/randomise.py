@@ -118,7 +118,7 @@ def random_xray(how, bases, others, mm, state, line, valid):
     _transmit(uniform(state, *how.hardening), soft, bone, metal, line)
     typical, scatter = _scattered(line, how, state)
     shade = _shading(how.shading, scatter.shape, state)
-    photons = log_uniform(state, *how.photons) if how.photons[1] > 0.0 else 0.0
+    photons = log_uniform(state, *how.photons)
     bright = chance(state, how.saturation_share)
     brightest = typical * (math.exp(uniform(state, *how.saturation)) if bright else 1e30)
     dark = chance(state, how.darkest_share)
@@ -134,14 +134,13 @@ def random_xray(how, bases, others, mm, state, line, valid):
             valid[top : top + height, left : left + width] = 0
     border, blur = sometimes(state, how.border_share, 1.0, 4.0), uniform(state, *how.blur)
     state[0] = bits(state)  # the noise's own
-    deviation = math.sqrt(typical / photons) if photons > 0.0 else 0.0
+    deviation = math.sqrt(typical / photons)
     for r in range(rows):
         y = min(max((r + 0.5) / _COARSE - 0.5, 0.0), scatter.shape[0] - 1.001)
         for c in range(columns):
             x = min(max((c + 0.5) / _COARSE - 0.5, 0.0), scatter.shape[1] - 1.001)
             signal = (line[r, c] + _bilinear(scatter, x, y)) * _bilinear(shade, x, y)
-            if photons > 0.0:
-                signal += deviation * math.sqrt(signal) * quick_normal(bits(state))
+            signal += deviation * math.sqrt(signal) * quick_normal(bits(state))
             line[r, c] = -math.log(min(max(signal, darkest), brightest) / typical)
     if border > 0.0:
         for r in range(rows):
@@ -232,15 +231,9 @@ def _transmit(softer, soft, bone, metal, through):
     for r in range(through.shape[0]):
         for c in range(through.shape[1]):
             s, b, m = soft[r, c], bone[r, c], metal[r, c]
-            if softer > 0.0:
-                share = softer * math.exp(
-                    -(_SOFTER_BY_MEAN[0] * s + _SOFTER_BY_MEAN[1] * b + _SOFTER_BY_MEAN[2] * m)
-                ) + (1.0 - softer) * math.exp(
-                    -(_HARDER_BY_MEAN[0] * s + _HARDER_BY_MEAN[1] * b + _HARDER_BY_MEAN[2] * m)
-                )
-            else:
-                share = math.exp(-(s + b + m))
-            through[r, c] = min(share, 1.0)
+            in_softer = math.exp(-(_SOFTER_BY_MEAN[0] * s + _SOFTER_BY_MEAN[1] * b + _SOFTER_BY_MEAN[2] * m))
+            in_harder = math.exp(-(_HARDER_BY_MEAN[0] * s + _HARDER_BY_MEAN[1] * b + _HARDER_BY_MEAN[2] * m))
+            through[r, c] = min(softer * in_softer + (1.0 - softer) * in_harder, 1.0)
 
 
 @fast
@@ -265,9 +258,8 @@ def _scattered(through, how, state):
             mean += total * nepers / (rows * columns)
             mean_log -= nepers / (rows * columns)
     typical = math.exp(mean_log)
-    if to_primary > 0.0:
-        for _ in range(integer(state, 4, 16)):
-            _binomial(scatter, 1.0)
+    for _ in range(integer(state, 4, 16)):
+        _binomial(scatter, 1.0)
     scatter *= np.float32(to_primary * typical / max(mean, 0.02 * typical))
     scatter += np.float32(glare * typical)
     return typical, scatter

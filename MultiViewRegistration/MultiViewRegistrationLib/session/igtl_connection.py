@@ -23,7 +23,7 @@ POSE_TOLERANCE = 1e-6
 
 
 def address(host: str, port: int) -> tuple[str, int]:
-    """What `Link.send_to` takes. InputError for a host that is none."""
+    """What `IgtlConnection.send_to` takes. InputError for a host that is none."""
     if not host.strip():
         raise InputError(
             "OpenIGTLink: found no host, expected the name or address of the computer with the server; enter it."

@@ -121,7 +121,7 @@ class Session(Inputs):
         return self._preparation.stage if self._preparation.working else ""
 
     def cache_case(self, case, ready: Worker | None = None) -> None:
-        """As `Inputs.cache_case`.   ready: the worker that does `work.make_ready` with the case's CT, where one has begun to."""
+        """As `Inputs.cache_case`.   ready: the worker that does `prepare_for_drr` with the case's CT, where one has begun to."""
         super().cache_case(case)
         if ready is not None:
             self._preparation.follow(ready)

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from dataset_layouts import NAMES, SIZE, SPECIMEN, projected, rigid_matrix, write_deepfluoro
 from tiny_case import refusal
 
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.datasets.deepfluoro import AP, START_DEPTH, Detector, convert_small, read_deepfluoro
@@ -208,10 +209,12 @@ def test_a_down_sampled_file_makes_images_labels_and_landmarks_but_no_case(small
     path, images, labels, landmarks = small
     message = refusal(lambda: read_deepfluoro(path, SPECIMEN, [0]))
     assert "neither CT, intrinsics nor poses" in message and "no case" in message
-    files = convert_small(path, SPECIMEN, [2], tmp_path / "out")
+    words = ["import", "deepfluoro-small", path, "--specimen", SPECIMEN, "--views", "2", "--out", tmp_path / "out"]
+    assert main([str(word) for word in words]) == 0
+    files = sorted((tmp_path / "out").iterdir())
     written = json.loads((tmp_path / "out" / "landmarks.json").read_text())
     assert written["002"]["FH-r"] == landmarks[2, :, 3].astype(float).tolist()
-    assert sorted(file.name for file in files) == ["002.mha", "002_labels.png", "landmarks.json"]
+    assert [file.name for file in files] == ["002.mha", "002_labels.png", "landmarks.json"]
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(files[0]))), images[2])
     np.testing.assert_array_equal(
         sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "002_labels.png"))), labels[2]

@@ -589,6 +589,7 @@ class _Picture(_Drawn):
             picture = qt.QPixmap()
             picture.loadFromData(qt.QByteArray(control.svg.encode()), "SVG")
             self.picture.setPixmap(picture)
+            self.picture.minimumHeight = picture.height()  # its layout would cut it off
         self.text.text = control.label
         self.text.setVisible(bool(control.label))
 

@@ -136,7 +136,7 @@ def open_views(person: Person, width: int, height: int) -> None:
     """The X-rays' views at a good size, beside a 3D view that is quick, without the box about the scene."""
     person.give_views(width, height)
     person.host.click(person.ui.layoutButton)
-    person.host.click(person.of("ct").in3DButton)  # off
+    person.press("ct", "in_3d")  # off
     view = person.views.threeDWidget(0).threeDView().mrmlViewNode()
     view.SetBoxVisible(False)
     view.SetAxisLabelsVisible(False)
@@ -274,7 +274,7 @@ def volume_rendering(host: Host) -> None:
 
 def scene(person: Person, take: Pictures) -> None:
     person.choose("check", "overlay", "X-ray alone")
-    person.host.click(person.of("ct").in3DButton)
+    person.press("ct", "in_3d")
     person.views = person.host.open_views(1000, 640)
     person.views.setLayout(ONE_3D)
     person.host.process(0.1)

@@ -589,6 +589,8 @@ class _Picture(_Drawn):
             picture = qt.QPixmap()
             picture.loadFromData(qt.QByteArray(control.svg.encode()), "SVG")
             self.picture.setPixmap(picture)
+            # a form's layout does not see how high a text below a picture is
+            self.widget.minimumHeight = picture.height() + 2 * self.text.fontMetrics().lineSpacing()
         self.text.text = control.label
         self.text.setVisible(bool(control.label))
 

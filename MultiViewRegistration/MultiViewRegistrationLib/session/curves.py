@@ -9,7 +9,7 @@ import numpy as np
 from ..figures import HEIGHT, LEFT, STYLES, WIDTH, Axis, Line, line_plot, tag
 
 #: On a light and on a dark ground alike, and large enough in the width of a section.
-STYLE = "text { font: 15px sans-serif; fill: #757d86; stroke: none } .grid { stroke: #757d86; stroke-opacity: 0.35 }"
+STYLE = "text { font-size: 15px; font-family: sans-serif; fill: #757d86; stroke: none } .grid { stroke: #757d86; stroke-opacity: 0.35 }"
 #: Pixels that a plot is wide, of its names' lines, and points from which on they have no markers.
 PLOT_PX, NAME_PX, MANY = 360, 20, 60
 

@@ -112,17 +112,3 @@ def safe_path(name: str) -> PurePosixPath:
             f'Upload: found a file named "{name[:80]}", expected a name that stays in its folder; rename it.'
         )
     return path
-
-
-def all_of(folder: Path) -> list[Path]:
-    """The files, the largest first."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return sorted(files, key=lambda path: (-path.stat().st_size, path.name))
-
-
-def only_one(folder: Path, what: str) -> Path:
-    """The only file. InputError for several; what: begins its sentence."""
-    files = all_of(folder)
-    if len(files) != 1:
-        raise InputError(f"{what}: {len(files)} files were sent, expected one; choose one.")
-    return files[0]

@@ -55,7 +55,6 @@ def compiled():
         for name, thing in vars(module).items()
         if isinstance(thing, numba.core.dispatcher.Dispatcher)
         and not name.startswith("_")
-        and name != "back_project_slices"
     }
 
 

@@ -241,7 +241,7 @@ def test_too_little_memory_goes_on_on_the_cores(begin, device):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
     begun._loss_function = short_of_memory
-    with pytest.warns(UserWarning, match="it has too little free memory; the processor does the work"):
+    with pytest.warns(UserWarning, match="has too little free memory; the training goes on on the CPU"):
         model = begun.run()
     assert model.card.done == 4 and Card.read(model.folder).device == "cpu"
     unbroken = begin("cores", steps=4).run()

@@ -53,14 +53,25 @@ def refine(
 ) -> Refinement:
     """Register a CT to calibrated views from a start pose by a published optimisation.
 
-    world_from_ct: (4, 4) rigid, mm.   seed: of the random patches.
-    progress: called after each iteration; where it returns False, `Cancelled` is raised.
-
     The fit is told by the last level of the program's own refinement, so that its similarities compare with any other refinement's. The
     steps are the iterations, each with the pose after it and the cost, 1 - similarity, before it, by which it was chosen.
 
-    The same input, seed and device give the same result, on a GPU but for rounding. InputError where the views show too little of the CT
-    from the start.
+    The same input, seed and device give the same result, on a GPU but for rounding.
+
+    Parameters
+    ----------
+    world_from_ct : (4, 4) rigid, mm.
+    preset : of `presets.PRESETS`.
+    device : of torch.
+    progress : called after each iteration.
+    seed : of the random patches.
+
+    Raises
+    ------
+    InputError
+        The views show too little of the CT from the start.
+    Cancelled
+        `progress` returned False.
     """
     grid = anatomy.projector(0).grid  # without the air around the CT
     volume = TorchVolume.of(Volume(grid.padded, grid.ct_from_index), device)

@@ -248,10 +248,15 @@ def geometry_covariance(
     centroid: np.ndarray,
     world_from_ct: np.ndarray,
 ) -> np.ndarray | None:
-    """Covariance (6, 6) of where the CT seems to be through a camera that is known so well: see `View`; None for one known exactly.
+    """Covariance (6, 6) of where the CT seems to be through a camera that is known so well; None for one known exactly.
 
-    centroid: (3,) CT mm, at the pose world_from_ct (4, 4). The camera turns about the world's origin. Where nobody knows (None) the view
-    says next to nothing.
+    The camera turns about the world's origin.
+
+    Parameters
+    ----------
+    rotation_sd_deg, translation_sd_mm : see `View`. Where nobody knows (None) the view says next to nothing.
+    centroid : (3,) CT mm.
+    world_from_ct : (4, 4), where the CT is.
     """
     if rotation_sd_deg == 0 and translation_sd_mm == 0:
         return None

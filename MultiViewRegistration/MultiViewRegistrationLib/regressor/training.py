@@ -189,10 +189,19 @@ class Training:
     def run(self, progress: Callable[[float, str, float | None], object] = lambda *_: None) -> RegressorModel:
         """Train to the end, or until the error has stopped falling.
 
-        progress: called with the fraction of the training that is done, what it does, and the error so far in mm, None before the first
-        validation; where it returns False `Cancelled` is raised; what was reached is in the folder.
+        Warns, and ends with the last good state, where the loss is no number any more.
 
-        Warns, and ends with the last good state, where the loss is no number any more. OSError where the state cannot be saved.
+        Parameters
+        ----------
+        progress : called with the fraction of the training that is done, what it does, and the error so far in mm, None before the first
+            validation.
+
+        Raises
+        ------
+        Cancelled
+            `progress` returned False; what was reached is in the folder.
+        OSError
+            The state cannot be saved.
         """
         with _torch_settings(), closing(self._batches(self.card.done)) as batches:
             try:
@@ -250,7 +259,8 @@ class Training:
         try:
             return work()
         except torch.OutOfMemoryError:
-            self._device.fall_back("it has too little free memory")
+            warn(f"{self._device.name} has too little free memory; the training goes on on the CPU.")
+        self._device = ComputeDevice()
         tensors = {name: tensor.cpu() for name, tensor in self._optimiser.tensors().items()}
         self._use_device()
         if tensors:

@@ -34,7 +34,11 @@ class Window:
     def of(cls, camera: Camera, points: np.ndarray | None = None, size: int = SIZE) -> Window:
         """The whole image of a camera, in the middle of the square.
 
-        points: (n, 3) world mm; only as much of the image as shows them, where that is less.
+        Parameters
+        ----------
+        camera : of the X-ray.
+        points : (n, 3) world mm; only as much of the image as shows them, where that is less.
+        size : pixels to a side.
         """
         focal = np.abs(np.diag(camera.intrinsics)[:2])
         mm = focal.mean() / focal  # of a pixel, up to one scale
@@ -63,8 +67,11 @@ class Window:
 def prepare(xray: XRay, camera: Camera, grid: Camera, out: np.ndarray | None = None) -> np.ndarray:
     """An X-ray as a network sees it: (2, rows, columns) float32, standardised, and 1 where valid, else 0; in `out` if that is given.
 
-    camera, grid: that took it, and that of the network's image, with the same source. They may be turned against each other, and have
-    different intrinsics: another detector behind the same source shows the same rays.
+    Parameters
+    ----------
+    camera : that took it.
+    grid : that of the network's image, with the same source. The two may be turned against each other, and have different intrinsics:
+        another detector behind the same source shows the same rays.
     """
     turn = camera.camera_from_world[:3, :3] @ grid.camera_from_world[:3, :3].T
     pixels_from_grid = camera.intrinsics @ turn @ np.linalg.inv(grid.intrinsics)

@@ -48,7 +48,7 @@ class Pictures:
 
     def section_image(self, name: str) -> Image.Image:
         """The same, not saved, without what is empty below."""
-        self.person.of(name)
+        self.person.panel.sections[name].button.collapsed = False
         self.host.process(0.2)
         image = self._image(self.person.panel.sections[name].button, 1.5)
         pixels = np.asarray(image)
@@ -245,23 +245,23 @@ def add_screw(person: Person, name: str, entry: np.ndarray, tip: np.ndarray) -> 
 
 def regressor(person: Person, take: Pictures) -> None:
     """The box of section Start before a network is trained, while it is, for a minute, and after that."""
-    start = person.of("start")
-    start.regressorGroupBox.collapsed = False
+    box = person.drawn("start", "regressor").widget
+    box.collapsed = False
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MVREG_DATA"] = folder
         learning = person.panel.session.regressors
         learning.look_again()
         person.wait(lambda: learning.looked)
-        before = take.box(start.regressorGroupBox)
-        person.host.type(start.minutesEdit, "1")
-        person.host.click(start.trainButton)
+        before = take.box(box)
+        person.type("start", "minutes", "1")
+        person.press("start", "train")
         person.wait(lambda: learning.training.progress is not None and learning.training.progress.fraction > 0.4, 900)
-        during = take.box(start.regressorGroupBox)
+        during = take.box(box)
         person.wait(lambda: not learning.is_training, 900)
         person.wait(lambda: learning.looked)
-        take.save([[before], [during], [take.box(start.regressorGroupBox)]], "regressor.png")
+        take.save([[before], [during], [take.box(box)]], "regressor.png")
         del os.environ["MVREG_DATA"]
-    start.regressorGroupBox.collapsed = True
+    box.collapsed = True
 
 
 def volume_rendering(host: Host) -> None:

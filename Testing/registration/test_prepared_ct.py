@@ -53,8 +53,7 @@ def compiled():
         name: thing
         for module in (cpu, similarity)
         for name, thing in vars(module).items()
-        if isinstance(thing, numba.core.dispatcher.Dispatcher)
-        and not name.startswith("_")
+        if isinstance(thing, numba.core.dispatcher.Dispatcher) and not name.startswith("_")
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .terminal import add_json
 
@@ -27,8 +27,8 @@ def add_import(command: argparse.ArgumentParser) -> None:
         part.set_defaults(run=run)
         return part
 
-    numbers = {"required": True, "type": _numbers, "metavar": "N,..."}
-    crop = {"type": int, "default": 0, "metavar": "PX"}
+    numbers: dict[str, Any] = {"required": True, "type": _numbers, "metavar": "N,..."}
+    crop: dict[str, Any] = {"type": int, "default": 0, "metavar": "PX"}
 
     part = dataset(
         "deepfluoro", "DeepFluoro's full-resolution HDF5 file", "ipcai_2020_full_res_data.h5", _import_deepfluoro

@@ -196,6 +196,7 @@ def _pose(case: Case, pose: str) -> np.ndarray:
     known = {"start": case.world_from_ct, "truth": case.truth_world_from_ct}
     if pose not in known:
         return read_transform(pose)
-    if known[pose] is None:
+    found = known[pose]
+    if found is None:
         raise InputError(f'--pose: found "{pose}", but the case holds none; give the other one, or a transform file.')
-    return known[pose]
+    return found

@@ -15,7 +15,7 @@ from scipy.ndimage import (
 from ..geometry.camera import Camera
 from ..imaging.volume import Volume
 from .body import base_materials
-from .projector import Joseph, Projector
+from .projector import Joseph, MaterialProjector
 
 BONE_HU = 250.0
 SOFT_HU = 40.0
@@ -71,7 +71,7 @@ def _finer(mask: np.ndarray, factors: np.ndarray, shape: tuple[int, ...]) -> np.
 class MovedBone:
     """Projects a body in which one bone has moved: used as a `Projector`, with the pose of the bone; all else stays behind by `rest`."""
 
-    def __init__(self, whole: Projector, ct: Volume, mask: np.ndarray) -> None:
+    def __init__(self, whole: MaterialProjector, ct: Volume, mask: np.ndarray) -> None:
         """whole: of the CT's body.   mask: bool (k, j, i), of the bone. Where it was there is soft tissue."""
         box = tuple(
             slice(max(low - 1, 0), high + 2) for low, high in ((each.min(), each.max()) for each in np.nonzero(mask))

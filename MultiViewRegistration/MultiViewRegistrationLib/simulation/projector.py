@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Protocol
 
 import numpy as np
 
@@ -24,6 +25,12 @@ def without_skew(camera: Camera) -> None:
     skew = camera.intrinsics[0, 1]
     if abs(skew) > 1e-6:  # what is less is rounding of a projection matrix that was taken apart
         raise InputError(f"intrinsics: found a skew of {skew:g}, expected 0 for a simulated X-ray; set it to 0.")
+
+
+class MaterialProjector(Protocol):
+    """What gives the two base materials of a body along the rays to a camera's pixels, see `Projector.project`."""
+
+    def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray: ...
 
 
 class Projector:

@@ -10,8 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from ..geometry.camera import Camera
 from .body import BONE_DENSITY, IRON_DENSITY, transmission
-from .projector import Projector
-from .surfaces import SurfaceProjector
+from .projector import MaterialProjector
 
 FULL_SCALE = 65535
 IN_TISSUE = 5.0  # g/cm^2 of water and bone: the exposure is set for what lies behind at least this much
@@ -74,7 +73,7 @@ class SimulatedXRay:
 
     def take(
         self,
-        projector: Projector | SurfaceProjector,
+        projector: MaterialProjector,
         camera: Camera,
         world_from_ct: np.ndarray,
         rng: np.random.Generator,

@@ -25,6 +25,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -220,7 +221,8 @@ def _alike(keys: Sequence[str]) -> list[list[int]]:
 
 def _gathered(plan: Plan, folder: Path, setup: EvaluationSetup, lost: set[int]) -> Evaluation:
     """What is in the records of the cases, in their order; repeats the workers' warnings. A lost case has no record."""
-    found, poses = Evaluation([], [], setup, shared=True), {}
+    found = Evaluation([], [], setup, shared=True)
+    poses: dict[str, list[tuple[str, np.ndarray]]] = {}
     for number, case in enumerate(plan.cases):
         record = Record(error=ENDED) if number in lost else Record.read(plan.record(folder, number))
         if record is None:
@@ -423,12 +425,13 @@ def _weights(setup: EvaluationSetup) -> list[str]:
 def _train(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
     path = plan.training(folder, numbers[0])
     before = Record.read(path)
-    for number in numbers if before and before.outcome else ():
+    kept = before.fingerprint if before and before.outcome else None
+    for number in numbers if kept is not None else ():
         with suppress(InputError, OSError):
-            if before.fingerprint == _ct_fingerprint(plan, number):
+            if kept == _ct_fingerprint(plan, number):
                 return KEPT
     for number in numbers:
-        came = _kept(path, lambda n=number: _ct_fingerprint(plan, n), lambda n=number: _trained(plan, n, folder))
+        came = _kept(path, partial(_ct_fingerprint, plan, number), partial(_trained, plan, number, folder))
         if came != FAILED:
             return came
     return FAILED
@@ -451,19 +454,17 @@ def _trained(plan: Plan, number: int, folder: Path) -> Record:
     if not begun:  # it was stopped before anything was saved, or is of what the CT was before
         shutil.rmtree(model, ignore_errors=True)
     if not begun or not card.finished:
-        more = {"minutes": plan.minutes, "seed": setup.seed, "resume": begun, "device": setup.method.trains_on}
+        more: Row = {"minutes": plan.minutes, "seed": setup.seed, "resume": begun, "device": setup.method.trains_on}
         card = train(case, model, **more).card
     return Record("", {"steps": card.done, "error_mm": card.error_mm, "device": card.device})
 
 
 def regressor_group(file: CaseFile) -> str:
     """The same for cases that share a regressor: those with the same file of the CT, cameras, nominal pose and range."""
-    cameras = [
-        [g.projection_matrix.tolist(), None]
-        if g.camera is None
-        else [g.camera.projection_matrix.tolist(), g.camera.size]
-        for g in (view.geometry for view in file.views)
-    ]
+    cameras: list = []
+    for geometry in (view.geometry for view in file.views):
+        matrix = geometry.projection_matrix if geometry.camera is None else geometry.camera.projection_matrix
+        cameras.append([None if matrix is None else matrix.tolist(), geometry.camera and geometry.camera.size])
     mask = file.mask and str(file.mask.path.resolve())
     pose = file.world_from_ct is not None and file.world_from_ct.tolist()
     return digest([str(file.ct.path.resolve()), file.ct_unit, mask, cameras, pose, file.search, file.training])

@@ -42,8 +42,8 @@ GeometryError = Callable[[np.random.Generator, Views], Views]
 
 def turned(rng: np.random.Generator, views: Views) -> Views:
     """The last view's angle about the isocentre, the world origin, and its place are wrong by 0.5 to 10 degrees and mm, taken as exact."""
-    camera, amounts = views[-1].camera, 10 ** rng.uniform(-0.3, 1, 2)
-    wrong = camera.camera_from_world @ perturbed(np.eye(4), np.zeros(3), *amounts, 1, rng)[0]
+    camera, (degrees, mm) = views[-1].camera, 10 ** rng.uniform(-0.3, 1, 2)
+    wrong = camera.camera_from_world @ perturbed(np.eye(4), np.zeros(3), degrees, mm, 1, rng)[0]
     return [*views[:-1], replace(views[-1], camera=replace(camera, camera_from_world=wrong))]
 
 
@@ -139,7 +139,6 @@ def _of(part: str) -> list[Condition]:
     def named(views: int, apart: float) -> str:
         return "1 view" if views == 1 else f"{views} views, {apart} degrees"
 
-    tools = {"nuisances": ("tools",), "error": "encoder 1"}
     return [
         *(Condition(named(*geometry), part, *geometry) for geometry in GEOMETRIES),
         *(Condition(name, part, nuisances=(name,)) for name in NUISANCES if name != "neighbours" or part == "bone"),
@@ -149,7 +148,7 @@ def _of(part: str) -> list[Condition]:
         ),
         *(Condition(name, part, error=name) for name in GEOMETRY_ERRORS),
         Condition("encoder 1, 3 views", part, 3, 60, error="encoder 1"),
-        Condition("encoder 1, tools", part, **tools),
+        Condition("encoder 1, tools", part, nuisances=("tools",), error="encoder 1"),
     ]
 
 

@@ -74,11 +74,11 @@ class EvaluationSetup:
 
     starts: int = 20
     max_start_error_mm: float = 22.0
-    perturb: Sequence[float] = (8.0, 8.0)
+    perturb: tuple[float, float] = (8.0, 8.0)
     seed: int = 0
     refinement: str = "joint"
     device: str = "cpu"
-    search: Sequence[float] | None = None
+    search: tuple[float, float] | None = None
     start: str = "given"
     model: str | Path | Regressor | None = None
 
@@ -113,7 +113,7 @@ class EvaluationSetup:
 
     def starts_about_truth(self, case: Case, anatomy: PreparedCT) -> np.ndarray:
         """(runs, 4, 4): with an mTRE uniform up to the maximum, or from which a search finds the truth within its range."""
-        truth = case.truth_world_from_ct
+        truth, targets = truth_of(case)
         if self.start == "regressor":
             return truth[None]  # it starts from its own
         if self.start in SEARCH_STARTS:
@@ -121,7 +121,7 @@ class EvaluationSetup:
             return self.range(case).poses(truth, anatomy.centroid, random)
         intervals = max(1, round(self.max_start_error_mm / INTERVAL_MM))
         edges = np.linspace(0, self.max_start_error_mm, intervals + 1)
-        poses = starting_poses(truth, case.targets, edges, -(-self.starts // intervals), self.seed)
+        poses = starting_poses(truth, targets, edges, -(-self.starts // intervals), self.seed)
         return poses.world_from_ct[np.unique(np.linspace(len(poses.mtre_mm) - 1, 0, self.starts).round().astype(int))]
 
     def regressor(self, case: Case) -> Regressor | None:
@@ -134,11 +134,23 @@ class EvaluationSetup:
         return found
 
     def register(
-        self, case: Case, anatomy: PreparedCT, start: np.ndarray, number: int = 0, model: Regressor | None = None
+        self, case: Case, anatomy: PreparedCT, start: np.ndarray | None, number: int = 0, model: Regressor | None = None
     ) -> TimedRegistration:
         """The registration from a start (4, 4), the centre of a search."""
-        more = {"regressor": model, "search": self.range(case), "seed": self.seed + number, "with_background": False}
+        more: Row = {
+            "regressor": model,
+            "search": self.range(case),
+            "seed": self.seed + number,
+            "with_background": False,
+        }
         return find_pose(case, anatomy, self.method, self.start, start, **more)
+
+
+def truth_of(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """(4, 4) and (n, 3): pose and targets of a case with truth. ValueError for another."""
+    if case.truth_world_from_ct is None or case.targets is None:
+        raise ValueError(f"{case.name} has no truth with targets")
+    return case.truth_world_from_ct, case.targets
 
 
 @dataclass(frozen=True)
@@ -198,7 +210,8 @@ def evaluate(
     for path in paths:
         check(path)
     warm_up()
-    evaluation, without_truth, last = Evaluation([], [], setup), [], None
+    evaluation, without_truth = Evaluation([], [], setup), []
+    last: EvaluatedCase | None = None
     for number, path in enumerate(paths):
 
         def tell(fraction: float, name: str, number: int = number) -> None:
@@ -237,13 +250,13 @@ def evaluate_case(
     last : whose CT is taken if it is the same.
     max_pictures : of misses.
     """
-    case = Case.load(path, last and last.case)
+    case = Case.load(path, last.case if last else None)
     anatomy = last.anatomy if last and last.case.anatomy_key == case.anatomy_key else PreparedCT(case.ct)
 
     def tell(done: int) -> None:
         progress(done / setup.runs, case.name)
 
-    outcome = {"name": case.name, "views": len(case.views), "runs": [], "agreement": None}
+    outcome: Row = {"name": case.name, "views": len(case.views), "runs": [], "agreement": None}
     pictures: dict[str, bytes] = {}
     pose = None
     if case.truth_world_from_ct is not None and case.targets is not None:
@@ -261,10 +274,11 @@ def _with_truth(
     pictures: dict[str, bytes],
     max_pictures: int,
 ) -> list[Row]:
-    truth, model, rows = case.truth_world_from_ct, setup.regressor(case), []
+    (truth, targets), model = truth_of(case), setup.regressor(case)
+    rows: list[Row] = []
     name = setup.method.name if setup.start in ("given", "search") else f"{setup.method.name}-{setup.start}"
     for start in setup.starts_about_truth(case, anatomy):
-        row: Row = {"start_mtre_mm": metrics.mtre(start, truth, case.targets), "errors": None, "seconds": None}
+        row: Row = {"start_mtre_mm": metrics.mtre(start, truth, targets), "errors": None, "seconds": None}
         row |= {"candidates": 0, "evidence_ratio": None, "picture": None, "initial_mtre_mm": None}
         row |= {"expected_mm": None, "selected_start": None, "regressor_seconds": 0.0}
         try:
@@ -283,16 +297,16 @@ def _with_truth(
 
 
 def _measured(case: Case, setup: EvaluationSetup, done: TimedRegistration) -> Row:
-    found, truth, report = done.refinement, case.truth_world_from_ct, done.regressor
+    found, report, (truth, targets) = done.refinement, done.regressor, truth_of(case)
     cameras, pixels = [view.camera for view in found.views], [view.xray.pixel_mm for view in case.views]
     row: Row = {
-        "errors": asdict(metrics.errors(cameras, found.world_from_ct, truth, case.targets, pixels)),
+        "errors": asdict(metrics.errors(cameras, found.world_from_ct, truth, targets, pixels)),
         "seconds": done.seconds,
         "candidates": found.candidates,
         "evidence_ratio": found.alternative and found.alternative.evidence_ratio,
     }
     if report and report.candidates:
-        first = metrics.mtre(np.array(report.candidates[0].world_from_ct), truth, case.targets)
+        first = metrics.mtre(np.array(report.candidates[0].world_from_ct), truth, targets)
         row |= {"initial_mtre_mm": first, "expected_mm": report.expected_mm}
         row |= {"selected_start": report.selected_start, "regressor_seconds": done.regressor_seconds}
         if setup.start != "auto":
@@ -309,7 +323,8 @@ def _without_truth(
     case: Case, anatomy: PreparedCT, setup: EvaluationSetup, tell: Callable[[int], None]
 ) -> tuple[Row, np.ndarray]:
     reference = replace(setup, start="given").register(case, anatomy, case.world_from_ct).refinement.world_from_ct
-    model, found, seconds = setup.regressor(case), [], []
+    model, seconds = setup.regressor(case), []
+    found: list[np.ndarray] = []
     for start in perturbed(reference, anatomy.centroid, *setup.perturb, setup.runs, setup.seed):
         done = setup.register(case, anatomy, start, len(found), model)
         found.append(done.refinement.world_from_ct)

@@ -119,7 +119,7 @@ def _accuracy(cases: Rows, evaluation: Evaluation) -> str:
         return f"{capture_range([run['start_mtre_mm'] for run in runs], final, edges):.0f}"
 
     if setup.start == "given":
-        third = {"capture range mm": captured}
+        third: dict[str, Callable] = {"capture range mm": captured}
     else:
         third = {"poses": lambda group: _median([run["candidates"] for run in _answered(group)], 0)}
     columns = {
@@ -347,7 +347,7 @@ def _seconds(cases: Rows) -> str:
     return f"{np.median(seconds):.2f} ({np.percentile(seconds, 95):.2f})" if seconds else "none"
 
 
-def _median(values: Sequence[float], digits: int) -> str:
+def _median(values: Sequence[float] | np.ndarray, digits: int) -> str:
     return f"{np.median(values):.{digits}f}" if len(values) else "none"
 
 

@@ -54,9 +54,9 @@ def check_motion(
     for at, predicted in zip(start, end - start, strict=True):
         if np.abs(predicted).max() > SEARCH_PX:
             continue
-        there = _track(*images, at)
-        back = there and _track(*images[::-1], at + there[0])
-        if back and np.linalg.norm(there[0] + back[0]) < _RETURNS_WITHIN_PX:
+        there = _track(images[0], images[1], at)
+        back = there and _track(images[1], images[0], at + there[0])
+        if there and back and np.linalg.norm(there[0] + back[0]) < _RETURNS_WITHIN_PX:
             found.append((there[1], *there[0], *(predicted - there[0])))
     table = np.array(found).reshape(-1, 5)
     if len(table):

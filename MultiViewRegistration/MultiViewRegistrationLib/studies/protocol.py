@@ -25,6 +25,7 @@ from ..io.files import sha256, write_atomically
 from ..registration.prepared_ct import warm_up
 from ..report.result import Result
 from .conditions import Trial
+from .evaluation import truth_of
 from .failure_figure import failure_figure
 from .protocol_cases import RealCases, SimulatedCases, TrialCase, ct_name
 from .records import read_record, write_record
@@ -133,17 +134,18 @@ def measured(trial: Trial, cases: SimulatedCases | RealCases) -> tuple[dict, byt
     row, made = cases.case(trial)
     if made is None:
         return row, None
-    case, truth = made.case, made.case.truth_world_from_ct
+    case, (truth, targets) = made.case, truth_of(made.case)
+    start = truth if case.world_from_ct is None else case.world_from_ct
 
     def picture(views: Sequence[View], found: np.ndarray) -> bytes:
         """At half the X-rays' resolution, which is enough to see what was taken for what, and quick."""
         return failure_figure(made.anatomy, [view.pooled(2) for view in views], found, truth)
 
-    row |= {"nuisances": list(made.nuisances), "start_mm": metrics.mtre(case.world_from_ct, truth, case.targets)}
+    row |= {"nuisances": list(made.nuisances), "start_mm": metrics.mtre(start, truth, targets)}
     try:
         result = register(case, anatomy=made.anatomy, seed=trial.number)
     except InputError as error:
-        return row | {"failed": str(error)}, picture(case.views, case.world_from_ct)
+        return row | {"failed": str(error)}, picture(case.views, start)
     row |= {"failed": None, **_row_of(result, made)}
     wrong = not row["mtre_mm"] <= WRONG_MM
     return row, picture(result.views, result.world_from_ct) if wrong else None
@@ -151,9 +153,11 @@ def measured(trial: Trial, cases: SimulatedCases | RealCases) -> tuple[dict, byt
 
 def _row_of(result: Result, made: TrialCase) -> dict:
     """What a registration says of itself, beside what is true."""
-    errors, assessment, prediction = result.errors, result.assessment, result.assessment.prediction
-    case, first = result.case, result.views[0].camera
-    split = metrics.split_by_view(first, result.world_from_ct, case.truth_world_from_ct, case.targets)
+    errors, assessment, case = result.errors, result.assessment, result.case
+    if errors is None or assessment is None:
+        raise ValueError(f"{case.name} was not assessed, or has no truth")
+    prediction = assessment.prediction
+    split = metrics.split_by_view(result.views[0].camera, result.world_from_ct, *truth_of(case))
     split95 = assessment.splits[0] if assessment.splits else None
     noise = assessment.features and assessment.features.uncertainty.at(
         rigid.transform_points(result.world_from_ct, assessment.targets)

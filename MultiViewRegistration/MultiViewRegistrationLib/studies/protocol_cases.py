@@ -25,7 +25,7 @@ from ..report.overlays import local_moments
 from ..simulation.bones import MovedBone, single_bones
 from ..simulation.cases import PIXEL_MM, Patient, random_cameras, random_pose, targets_of
 from ..simulation.nuisances import overlays_with, xrays_with
-from ..simulation.projector import Joseph, Projector
+from ..simulation.projector import Joseph, MaterialProjector
 from ..simulation.simulator import SimulatedXRay
 from . import conditions
 from .conditions import GEOMETRY_ERRORS, PARTS, TOGETHER, Condition, Trial, trials
@@ -86,7 +86,7 @@ def ct_name(path: Path) -> str:
 class CachedProjector:
     """A projector that keeps what it projected last: what varies between registrations of one scene is put on afterwards."""
 
-    def __init__(self, projector: Projector) -> None:
+    def __init__(self, projector: MaterialProjector) -> None:
         self._projector = projector
         self._kept: dict[tuple[bytes, bytes], np.ndarray] = {}
 
@@ -123,7 +123,9 @@ class Part:
 
     @cached_property
     def moved(self) -> MovedBone:
-        """The projector of a body in which the bone moves."""
+        """The projector of a body in which the bone moves. ValueError for the body itself."""
+        if self._mask is None:
+            raise ValueError("the body has no bone that moves in it")
         return MovedBone(self._body.projector, self._whole.volume, self._mask)
 
 
@@ -225,7 +227,7 @@ def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Tr
     if bone is None:
         names = tuple(name for name in names if name != "neighbours")
     part = subject.body if bone is None else subject.bones[bone]
-    where = [PARTS.index(condition.part), condition.views, condition.apart_deg, trial.repeat]
+    where: list = [PARTS.index(condition.part), condition.views, condition.apart_deg, trial.repeat]
     scene = np.random.default_rng([seed, trial.ct, *where])
     cameras = random_cameras(scene, condition.views, (condition.apart_deg, condition.apart_deg))
     pose = random_pose(part.patient, scene)
@@ -241,8 +243,8 @@ def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Tr
     if condition.error:
         views = GEOMETRY_ERRORS[condition.error](rng, views)
     start = _start(pose, targets, conditions.MAX_START_ERROR_MM, conditions.INTERVALS, trial.interval, rng)
-    truth = {"targets": targets, "truth_world_from_ct": pose}
-    case = Case(part.ct, views, world_from_ct=start, name=f"{subject.name}-{trial.number:04d}", **truth)
+    name = f"{subject.name}-{trial.number:04d}"
+    case = Case(part.ct, views, world_from_ct=start, targets=targets, truth_world_from_ct=pose, name=name)
     return TrialCase(case, part.anatomy, cameras, names)
 
 
@@ -257,10 +259,11 @@ def _taken(
 ) -> list[View]:
     """The views, with all that is put on their images afterwards, or moves."""
     overlays = overlays_with(rng, names)
-    centre, projector = part.patient.centre, subject.projector
+    centre = part.patient.centre
+    projector: MaterialProjector = subject.projector
     if "neighbours" in names:
         projector = part.moved
-        projector.rest_from_bone = _moved(rng, np.eye(4), centre, NEIGHBOURS_DEG, NEIGHBOURS_MM)
+        part.moved.rest_from_bone = _moved(rng, np.eye(4), centre, NEIGHBOURS_DEG, NEIGHBOURS_MM)
     views = []
     for nth, (camera, xray) in enumerate(zip(cameras, xrays, strict=True)):
         at = _moved(rng, pose, centre, MOTION_DEG, MOTION_MM) if nth and "motion" in names else pose
@@ -345,7 +348,7 @@ class RealCase:
 
     def _in_all_fields(self, world_from_ct: np.ndarray, points: np.ndarray) -> np.ndarray:
         """(n,) bool of points (n, 3), CT mm."""
-        return in_field(self.case.views, rigid.transform_points(world_from_ct, points)).all(axis=0)
+        return np.all(in_field(self.case.views, rigid.transform_points(world_from_ct, points)), axis=0)
 
     def _with_projection(self, view: View, pose: np.ndarray) -> View:
         added = self.density * self._joseph.project(view.camera, pose)[0]

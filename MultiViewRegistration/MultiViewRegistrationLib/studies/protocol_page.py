@@ -94,8 +94,8 @@ def reliability_plot(rows: Rows) -> str:
     diagonal = ("#1a1a1a", None, None)
     lines = [Line("", SHARES, SHARES, diagonal)]
     lines += [Line("", [mean, mean], found.interval, ("#666666", None, None)) for _, _, mean, found in bands]
-    shares = [[mean for _, _, mean, _ in bands], [found.rate for *_, found in bands]]
-    lines.append(Line("share found wrong", *shares, ("#0072b2", "circle", None), joined=False))
+    means, shares = [mean for _, _, mean, _ in bands], [found.rate for *_, found in bands]
+    lines.append(Line("share found wrong", means, shares, ("#0072b2", "circle", None), joined=False))
     axes = (
         Axis(label, "logit", SHARES, share_ticks)
         for label in (f"predicted probability of an error above {WRONG_MM:g} mm", "found")

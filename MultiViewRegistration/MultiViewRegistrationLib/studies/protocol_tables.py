@@ -252,8 +252,17 @@ def corrections(rows: Rows) -> str:
             (given, given_mm), (left, left_mm) = np.median([row["camera_off"] for row in right], axis=0)
             cells = len(group), len(right), f"{given:.2f} / {given_mm:.1f}", f"{left:.3f} / {left_mm:.2f}"
             body.append((*key, *cells))
-    right = f"within {WRONG_MM:g} mm"
-    return table(("registered", "condition", "runs", right, "given off by degrees / mm", "corrected, off by"), body)
+    return table(
+        (
+            "registered",
+            "condition",
+            "runs",
+            f"within {WRONG_MM:g} mm",
+            "given off by degrees / mm",
+            "corrected, off by",
+        ),
+        body,
+    )
 
 
 def _kinds(rows: Rows) -> list[tuple[tuple[str], Rows]]:
@@ -285,5 +294,5 @@ def _views(count: int) -> str:
     return f"{count} view{'s' * (count > 1)}"
 
 
-def _median(values: Sequence[float], digits: int) -> str:
+def _median(values: Sequence[float] | np.ndarray, digits: int) -> str:
     return f"{np.median(values):.{digits}f}" if len(values) else "none"

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.stats import mannwhitneyu
 
@@ -37,7 +38,7 @@ class Starts(NamedTuple):
 def starting_poses(
     world_from_ct_true: np.ndarray,
     targets: np.ndarray,
-    edges_mm: Sequence[float],
+    edges_mm: ArrayLike,
     per_interval: int,
     seed: int,
 ) -> Starts:
@@ -84,7 +85,7 @@ def perturbed(
     rotation_deg: float,
     translation_mm: float,
     n: int,
-    seed: int,
+    seed: int | np.random.Generator,
 ) -> np.ndarray:
     """`n` poses (n, 4, 4), each exactly `rotation_deg` and `translation_mm` away.
 
@@ -115,7 +116,7 @@ class SuccessRate:
     total: int
 
     @classmethod
-    def of(cls, hits: np.ndarray, among: np.ndarray | None = None) -> SuccessRate:
+    def of(cls, hits: ArrayLike, among: np.ndarray | None = None) -> SuccessRate:
         """Of those in `among` (n,) bool, by default all, how many are in `hits` (n,) bool."""
         hits = np.asarray(hits, bool)
         among = np.ones(len(hits), bool) if among is None else among
@@ -137,7 +138,7 @@ class SuccessRate:
         return float(max(centre - half, 0.0)), float(min(centre + half, 1.0))
 
 
-def success_rate(final_mm: np.ndarray, threshold_mm: float = SUCCESS_MM) -> SuccessRate:
+def success_rate(final_mm: ArrayLike, threshold_mm: float = SUCCESS_MM) -> SuccessRate:
     """Share of final errors (n,) below the threshold. NaN, a registration that gave no answer, is a failure.
 
     The error is mTRE; for a single view van de Kraats et al. take mRPD.
@@ -147,7 +148,7 @@ def success_rate(final_mm: np.ndarray, threshold_mm: float = SUCCESS_MM) -> Succ
 
 
 def success_by_interval(
-    start_mm: np.ndarray, final_mm: np.ndarray, edges_mm: Sequence[float], threshold_mm: float = SUCCESS_MM
+    start_mm: ArrayLike, final_mm: ArrayLike, edges_mm: Sequence[float] | np.ndarray, threshold_mm: float = SUCCESS_MM
 ) -> list[SuccessRate]:
     """Success rate of the registrations that started in each interval [edge, next edge)."""
     start_mm, final_mm = np.asarray(start_mm, float), np.asarray(final_mm, float)
@@ -157,7 +158,7 @@ def success_by_interval(
 
 
 def capture_range(
-    start_mm: np.ndarray, final_mm: np.ndarray, edges_mm: Sequence[float], threshold_mm: float = SUCCESS_MM
+    start_mm: ArrayLike, final_mm: ArrayLike, edges_mm: Sequence[float] | np.ndarray, threshold_mm: float = SUCCESS_MM
 ) -> float:
     """Largest start error in mm up to which every interval succeeds in at least 95 % of its registrations.
 
@@ -172,7 +173,7 @@ def capture_range(
     return reached
 
 
-def auroc(score: np.ndarray, positive: np.ndarray) -> float:
+def auroc(score: ArrayLike, positive: ArrayLike) -> float:
     """Probability that a positive has the higher score, ties counting half; NaN where all or none are positive.
 
     score, positive: (n,), bool the latter. The area under the ROC curve is Mann and Whitney's U by the number of pairs (Hanley and McNeil,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .statistics import SuccessRate
 
@@ -46,7 +47,7 @@ def percent(rate: SuccessRate) -> str:
     return f"{100 * rate.rate:.1f} % ({100 * low:.1f} to {100 * high:.1f})" if rate.total else "none"
 
 
-def share(hits: np.ndarray, of: np.ndarray | None = None) -> str:
+def share(hits: ArrayLike, of: np.ndarray | None = None) -> str:
     """ "3 of 200 (1.5 %, 0.5 to 4.3)": of those in `of` (n,) bool, by default all, how many are in `hits` (n,) bool."""
     rate = SuccessRate.of(hits, of)
     if not rate.total:

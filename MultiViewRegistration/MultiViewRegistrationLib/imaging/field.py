@@ -320,3 +320,20 @@ def bone_is_bright(values: np.ndarray) -> bool | None:
     detail = detail[inside]
     skewness = float(np.mean(detail**3) / np.mean(detail**2) ** 1.5)
     return None if abs(skewness) < MIN_SKEWNESS else skewness > 0
+
+
+def hull(mask: np.ndarray) -> np.ndarray:
+    """The convex hull (rows, columns) of a mask, e.g. of a field; everything, if the mask is empty."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not rows.size:
+        return np.ones_like(mask)
+    first, last = mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
+    # A little beyond the pixels' centres: points on one line would have no hull.
+    corners = [(first - 0.2, rows), (first, rows - 0.2), (last + 0.2, rows), (last, rows + 0.2)]
+    hull = ConvexHull(np.concatenate([np.stack(corner, axis=1) for corner in corners]))
+    across, down, offset = hull.equations[np.abs(hull.equations[:, 0]) > 1e-9].T[..., None]
+    limit = -(down * np.arange(len(mask)) + offset) / across
+    left = np.max(limit, axis=0, where=across < 0, initial=-np.inf)[:, None]
+    right = np.min(limit, axis=0, where=across > 0, initial=np.inf)[:, None]
+    row, column = np.ogrid[: mask.shape[0], : mask.shape[1]]
+    return (row >= rows[0]) & (row <= rows[-1]) & (column >= left) & (column <= right)

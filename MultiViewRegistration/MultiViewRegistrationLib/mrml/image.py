@@ -8,6 +8,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonCore import VTK_UNSIGNED_CHAR
 
 from ..errors import InputError
+from ..imaging.field import hull
 from ..imaging.xray import RawImage, XRay
 from .case import grid_of, xray_of
 from .layout import number_of, tag_of
@@ -80,8 +81,6 @@ def _black_out_blades(display, xray) -> None:
 
     Not where metal within the field is as dense.
     """
-    from ..report.overlays import hull
-
     within = hull(xray.valid)
     field, blades = xray.line_integrals[within], xray.line_integrals[~within]
     darkest, brightest, white = field.min(), field.max(), np.percentile(field, 99.5)

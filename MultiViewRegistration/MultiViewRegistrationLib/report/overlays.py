@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 from scipy import ndimage
-from scipy.spatial import ConvexHull
 
 from ..assessment.features import Tile
+from ..imaging.field import hull
 from ..imaging.xray import XRay
 
 ORANGE = np.array([255, 165, 20], np.float32)
@@ -242,23 +242,6 @@ def _part_to_show(silhouettes: np.ndarray, valid: np.ndarray) -> tuple[slice, sl
 def _box(mask: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns that hold all of a mask, which must not be empty."""
     return ndimage.find_objects(mask.astype(np.uint8))[0]
-
-
-def hull(mask: np.ndarray) -> np.ndarray:
-    """The convex hull (rows, columns) of a mask, e.g. of a field; everything, if the mask is empty."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    if not rows.size:
-        return np.ones_like(mask)
-    first, last = mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
-    # A little beyond the pixels' centres: points on one line would have no hull.
-    corners = [(first - 0.2, rows), (first, rows - 0.2), (last + 0.2, rows), (last, rows + 0.2)]
-    hull = ConvexHull(np.concatenate([np.stack(corner, axis=1) for corner in corners]))
-    across, down, offset = hull.equations[np.abs(hull.equations[:, 0]) > 1e-9].T[..., None]
-    limit = -(down * np.arange(len(mask)) + offset) / across
-    left = np.max(limit, axis=0, where=across < 0, initial=-np.inf)[:, None]
-    right = np.min(limit, axis=0, where=across > 0, initial=np.inf)[:, None]
-    row, column = np.ogrid[: mask.shape[0], : mask.shape[1]]
-    return (row >= rows[0]) & (row <= rows[-1]) & (column >= left) & (column <= right)
 
 
 def _picture_shape(shape: tuple[int, int], longest_side: int) -> tuple[int, int]:

@@ -214,7 +214,7 @@ def saves_and_loads(person, path: Path) -> None:
 
 
 def changes_the_geometry(person) -> None:
-    person.pick("xrays", "xrays", 1)
+    person.pick("xrays", "xrays", 1, 1)
     assert person.text("xrays", "source_to_detector_mm") == "1010" and person.text("export", "doubt") == ""
     for distance in ("1000", "1010"):
         person.type("xrays", "source_to_detector_mm", distance)

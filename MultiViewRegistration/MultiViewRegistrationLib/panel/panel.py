@@ -16,7 +16,6 @@ from ..mrml.registration import MODULE, Registration
 from ..session.session import Session
 from ..session.translation import _
 from . import packages
-from .form_section import FormSection
 from .hand import Hand
 from .looks import Looks
 from .notices import Notices
@@ -238,10 +237,7 @@ class Panel(slicer.util.VTKObservationMixin):
             self.views.refresh()
             self.notices.refresh()
             for section in self.sections.values():
-                if self.registration is not None or isinstance(section, FormSection):
-                    section.refresh()
-                if not isinstance(section, FormSection):
-                    section.show_state()
+                section.refresh()
         finally:
             self._busy = False
 

@@ -70,7 +70,7 @@ def test_files_for_other_programs_and_a_link_to_navigation(tab, tmp_path):
         told = json.loads(packed.read("registration/result.json"))
     np.testing.assert_allclose(matrix, told["world_from_ct"], atol=1e-9)
 
-    tab.page.get_by_text("OpenIGTLink: the pose").click()
+    tab.page.get_by_text("OpenIGTLink, to navigation").click()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

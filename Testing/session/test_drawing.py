@@ -150,7 +150,7 @@ class Nothing:
     def level(self, voxel_mm: float) -> int:
         return 0
 
-    def projector(self, level: int) -> Nothing:
+    def projector(self, level: int, *, bones: bool = False) -> Nothing:
         return self
 
     def seen(self, camera, world_from_ct) -> np.ndarray:

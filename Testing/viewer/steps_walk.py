@@ -70,7 +70,7 @@ async def walk(case: Path, log) -> None:
             while session.running:
                 await asyncio.sleep(0.05)
         elif step == "undo":
-            application.sections["register"].press("undo")
+            application.sections["register"].act("undo")
         elif step == "landmark":
             point = [dice.uniform(-20, 20) for _ in range(3)]
             landmark_list(application.registration).AddControlPoint(point, f"{number}")

@@ -170,6 +170,7 @@ class _Text(_Drawn):
     def make(self, control):
         label = qt.QLabel()
         label.wordWrap = True
+        label.minimumWidth = 1  # a long name, which cannot be wrapped, must not widen the panel
         label.textInteractionFlags = qt.Qt.TextSelectableByMouse
         return label
 

@@ -146,7 +146,7 @@ class ExportPresenter(Presenter):
         )
         return group(
             "igtl",
-            _("OpenIGTLink: the pose, its verdict and the overlays to navigation"),
+            _("OpenIGTLink, to navigation"),
             Choice(
                 "mode",
                 _("How"),

@@ -23,18 +23,41 @@ settings.load_profile("any machine")
 
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 
-#: Folders and files whose tests all are slow: `make test` leaves them to `make test-slow`.
-SLOW = ("browser/test_viewer_", "browser/test_xray_moving")
+#: Files, and tests in them, that are slow: `make test` leaves them to `make test-slow`.
+SLOW = (
+    "assessment/test_diagnosis.py::test_what_is_wrong_is_named",
+    "bench/test_bench_program",
+    "browser/",
+    "demo/test_bones",
+    "demo/test_surfaces",
+    "integration/test_cohort",
+    "integration/test_progress_cli",
+    "integration/test_protocol_run",
+    "integration/test_refinements",
+    "integration/test_train_cli",
+    "panel/test_by_hand",
+    "panel/test_first_start",
+    "panel/test_panel_bare",
+    "panel/test_panel_check",
+    "panel/test_panel_one_patient",
+    "panel/test_panel_packages",
+    "panel/test_panel_sequence",
+    "panel/test_self_tests",
+    "panel/test_typed_case",
+    "published/test_published_refine",
+    "viewer/test_autosave.py::test_killed",
+)
 #: Of these, what `make test` runs: one page, from opening a case to the export.
-NOT_SLOW = ("browser/test_viewer_work",)
+NOT_SLOW = ("browser/test_viewer_work.py::test_from_a_case_to_a_transform",)
 
 
 def pytest_collection_modifyitems(items) -> None:
     here = Path(__file__).parent
     for item in items:
-        name = item.path.relative_to(here).as_posix() if item.path.is_relative_to(here) else ""
-        if name.startswith(SLOW) and not name.startswith(NOT_SLOW):
-            item.add_marker(pytest.mark.slow)
+        if item.path.is_relative_to(here):
+            name = f"{item.path.relative_to(here).as_posix()}::{item.name}"
+            if name.startswith(SLOW) and not name.startswith(NOT_SLOW):
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

@@ -59,7 +59,7 @@ XRAYS = "() => ((c('xrays', 'xrays') || {}).lines || []).map(line => line.cells[
 CT = (
     "() => { const ct = c('ct', 'ct'); return ct && ct.value ? ct.options.find(o => o.value === ct.value).title : ''; }"
 )
-READING = "() => ['ct', 'xrays'].some(key => (c(key, 'told') || { label: '' }).label.startsWith('Reading'))"
+READING = "() => ['ct', 'xrays'].some(key => (c(key, 'status') || { label: '' }).label.startsWith('Reading'))"
 #: The texts of the pose's fields.
 NUMBERS = "() => [0, 1, 2, 3, 4, 5].map(i => (c('start', 'number' + i) || {}).text)"
 

@@ -70,7 +70,7 @@ def test_the_sample_from_an_empty_scene_to_navigation(host, cache, tmp_path):
 
 def sees_where_to_begin(person) -> None:
     assert [person.header(name) for name in ("ct", "xrays", "start", "register", "check", "export")] == ["\u25cb"] * 6
-    assert "Drop a CT here" in person.text("ct", "told") and not person.ui.layoutButton.enabled
+    assert "Drop a CT here" in person.text("ct", "status") and not person.ui.layoutButton.enabled
     assert person.control("register", "register") is None and person.message == ""
 
 

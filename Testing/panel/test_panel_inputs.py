@@ -44,7 +44,7 @@ def add_volume(person, name: str = "AP") -> None:
 def test_a_ct_is_dropped_read_and_seen(host, tmp_path):
     person = Person(host)
     person.begin("ct")
-    assert "Drop a CT here" in person.text("ct", "told") and person.control("ct", "ct") is None
+    assert "Drop a CT here" in person.text("ct", "status") and person.control("ct", "ct") is None
     for add in (0, 1000):
         image = sitk.GetImageFromArray((make_ct().volume.values + add).astype(np.int16))
         sitk.WriteImage(image, str(tmp_path / f"ct{add}.nii.gz"))

@@ -75,11 +75,13 @@ def test_what_the_file_does_not_say_is_asked_and_a_camera_chosen(section, tmp_pa
     assert not control(section, "apply").enabled and view.content == before
     act(section, "camera", "right")
     told = "A camera of 128 \u00d7 128 pixels, with distortion (4 coefficients): the image will be undistorted."
-    assert told in text(section, "geometry_told")
+    assert told in text(section, "geometry_summary")
     act(section, "apply")
     np.testing.assert_allclose(view.camera.projection_matrix, camera(100).projection_matrix, atol=1e-9)
     assert view.content["distortion"] == [-5, 1, 0, 0] and view.content["from"] == "rig.json"
-    assert "The image is undistorted." in text(section, "geometry_told") and control(section, "mode").value == "matrix"
+    assert (
+        "The image is undistorted." in text(section, "geometry_summary") and control(section, "mode").value == "matrix"
+    )
 
 
 def test_the_next_xray_begins_with_the_same_file(section, tmp_path):
@@ -111,7 +113,7 @@ def test_numbers_are_typed_and_what_is_wrong_in_the_file_is_told(section, tmp_pa
     assert 'found "wide", expected 2 numbers' in text(section, "geometry_problem")
     act(section, pixel, "1.25 1.25")
     act(section, origin, "-79.375 -79.375")
-    assert "RTK's fixed frame" in text(section, "geometry_told") and control(section, "apply").enabled
+    assert "RTK's fixed frame" in text(section, "geometry_summary") and control(section, "apply").enabled
     act(section, "reset")
     assert not control(section, "reset").enabled and control(section, "mode").value == "matrix"
 
@@ -135,7 +137,7 @@ def test_a_camera_of_a_mirrored_image_and_one_of_another_size(section, tmp_path)
     answer(section, first_pixel="0", axes="lps", unit="mm")
     act(section, "apply")
     np.testing.assert_allclose(view.camera.intrinsics, content["intrinsics"], atol=1e-5)
-    assert "Seen from the detector (mirrored)" in text(section, "geometry_told")
+    assert "Seen from the detector (mirrored)" in text(section, "geometry_summary")
     (tmp_path / "cam.json").write_text(json.dumps({**content, "size": [5, 5]}))
     act(section, "mode", "file")
     with pytest.raises(InputError, match="is for an image of 5 x 5 pixels"):
@@ -195,8 +197,8 @@ def test_a_second_file_is_read_only_where_it_was_sent_beside_the_first(tmp_path)
     assert [choice.value for choice in asked[f"calibration.{BESIDE}"].options] == ["", "none", "camera.tfm"]
     assert [choice.value for choice in asked["calibration_name"].options] == ["camera.tfm", "carm.tfm"]
     for beside in ("camera.tfm", "none"):
-        assert presenter.told(view, given(beside)).startswith("A camera of 128 \u00d7 128 pixels")
+        assert presenter.description(view, given(beside)).startswith("A camera of 128 \u00d7 128 pixels")
     for path in (tmp_path / "elsewhere.tfm", "../elsewhere.tfm", "/etc/hostname"):
-        assert presenter.told(view, given(str(path))) == ""
+        assert presenter.description(view, given(str(path))) == ""
         with pytest.raises(InputError, match="nothing is assumed"):
             presenter.camera(view, given(str(path)))

@@ -65,7 +65,7 @@ def test_it_is_chosen_and_looked_at_once_in_a_thread(host, section, phantom, mon
 
     threads, look = [], ct_preview.preview
     monkeypatch.setattr(ct_preview, "preview", lambda ct: threads.append(threading.current_thread()) or look(ct))
-    assert "Drop a CT here" in text(section, "told") and control(section, "unit") is None
+    assert "Drop a CT here" in text(section, "status") and control(section, "unit") is None
     assert [option.title for option in control(section, "ct").options] == ["none", "Phantom"]
     choose(section, phantom)  # nobody asked for a registration: it begins with the CT
     assert host.registration.ct is phantom and phantom.GetParentTransformNode() is host.registration.ct_transform
@@ -73,7 +73,7 @@ def test_it_is_chosen_and_looked_at_once_in_a_thread(host, section, phantom, mon
     bone = np.count_nonzero(make_ct().volume.values > 200) * 8 / 1000
     facts = text(section, "facts")
     assert "Voxels: 48 \u00d7 48 \u00d7 48" in facts and "Spacing: 2.00" in facts and f"Bone: {bone:.0f} ml" in facts
-    assert control(section, "preview").rgb.shape[2] == 3 and text(section, "told") == text(section, "problem") == ""
+    assert control(section, "preview").rgb.shape[2] == 3 and text(section, "status") == text(section, "problem") == ""
     settled(section)
     assert len(threads) == 1 and threads[0] is not threading.main_thread()
     act(section, "ct", "")
@@ -196,4 +196,4 @@ def test_a_scene_that_was_closed_leaves_nothing(host, section, phantom):
     choose(section, phantom)
     host.scene.Clear(False)
     host.choose(None)
-    assert [each.key for each in section.form()] == ["files", "told", "problem"] and "Drop" in text(section, "told")
+    assert [each.key for each in section.form()] == ["files", "status", "problem"] and "Drop" in text(section, "status")

@@ -51,14 +51,14 @@ def test_a_c_arm_field_by_field(section):
         act(section, key, value)
         assert sentence in problem(section) and not control(section, "apply").enabled
     act(section, "seen", "source")
-    assert text(section, "geometry_told") == "Changed, not applied yet." and not view.placed
+    assert text(section, "geometry_summary") == "Changed, not applied yet." and not view.placed
     assert control(section, "apply").question == ""
     act(section, "apply")
     told = view.content["c_arm"]
     assert (told["rao_lao_deg"], told["mirrored"], told["pixel_mm"]) == (-30, False, [0.58, 0.58])
     assert told["source_to_isocentre_mm"] == 600.25 and "principal_point" not in told
     assert cells(section)[0][1:3] == ["RAO 30\u00b0, CRA 0\u00b0", "reference"]
-    assert "Seen from the source" in text(section, "geometry_told") and not control(section, "apply").enabled
+    assert "Seen from the source" in text(section, "geometry_summary") and not control(section, "apply").enabled
     settled(section)
     assert (section.state().kind, section.state().text) == ("ready", "1 view ready")
 

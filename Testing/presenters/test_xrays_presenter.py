@@ -74,7 +74,7 @@ def picture(view) -> np.ndarray:
 
 
 def test_files_are_read_one_after_the_other_and_told_of_together(host, section, tmp_path):
-    assert [each.key for each in section.form()] == ["files", "told"]
+    assert [each.key for each in section.form()] == ["files", "status"]
     sent = tmp_path / "sent"
     sent.mkdir()
     for n in range(2):
@@ -82,7 +82,7 @@ def test_files_are_read_one_after_the_other_and_told_of_together(host, section, 
     (sent / "text.png").write_text("no image")
     sitk.WriteImage(sitk.GetImageFromArray(np.full(SHAPE, 9, np.uint8)), str(sent / "flat.png"))
     act(section, "files", [sent / name for name in ("v0.png", "text.png", "flat.png", "v1.png")], sent)
-    assert section.state().text == "reading v0.png" and text(section, "told") == "Reading v0.png\u2026"
+    assert section.state().text == "reading v0.png" and text(section, "status") == "Reading v0.png\u2026"
     with pytest.raises(InputError) as told:
         settled(section)
     assert "text.png: cannot be read" in str(told.value) and "flat: has no contrast" in str(told.value)
@@ -192,7 +192,7 @@ def test_nodes_that_are_deleted_and_images_that_change(host, section):
     assert section.state().text == "a cannot be used" and "no contrast" in text(section, "problem")
     host.scene.Clear(False)
     host.choose(None)
-    assert [each.key for each in section.form()] == ["files", "told"]
+    assert [each.key for each in section.form()] == ["files", "status"]
 
 
 def test_the_image(host, section):
@@ -262,17 +262,17 @@ def test_certainty(section):
     assert "Certainty of the angles: 200 is outside 0.01 to 180°" in control(section, key).problem("200")
     for each in ("rotation_sd_deg", "translation_sd_mm"):
         act(section, f"{each}_known", "unknown")
-    assert cells(section)[1][2] == "unknown" and "registered alone" in text(section, "certainty_told")
+    assert cells(section)[1][2] == "unknown" and "registered alone" in text(section, "certainty_hint")
     act(section, "shared0", "12")
     unknowns = shared_unknowns_of(section.registration)
-    assert unknowns.source_to_detector_sd_mm == 12 and "registered alone" not in text(section, "certainty_told")
+    assert unknowns.source_to_detector_sd_mm == 12 and "registered alone" not in text(section, "certainty_hint")
     act(section, "shared1", "2,5")
     act(section, "shared0", "0")
     unknowns = shared_unknowns_of(section.registration)
     assert (unknowns.source_to_detector_sd_mm, unknowns.principal_point_sd_px) == (None, 2.5)
     assert control(section, "shared0").text == "" and control(section, "shared0").number.blank == "known"
     select(section, 0)
-    assert control(section, key) is None and "reference" in text(section, "certainty_told")
+    assert control(section, key) is None and "reference" in text(section, "certainty_hint")
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_a_dicom_header_proposes_and_what_it_lacks_is_asked(section, tmp_path, t
     write_xray(tmp_path / "ap.dcm", np.random.default_rng(1).integers(2000, 4000, (128, 128)), **tags)
     act(section, "files", [tmp_path / "ap.dcm"], None)
     settled(section)
-    told = text(section, "geometry_told")
+    told = text(section, "geometry_summary")
     assert f"The header lacks: {lacks}." in told and ("The header proposes" in told) == proposes
     assert not control(section, "apply").enabled
     if proposes:

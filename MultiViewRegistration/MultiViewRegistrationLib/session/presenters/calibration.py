@@ -129,7 +129,7 @@ class CalibrationPresenter:
             *([camera] if len(cameras) > 2 else []),
         ]
 
-    def told(self, view: XRayView, file: CalibrationFile) -> str:
+    def description(self, view: XRayView, file: CalibrationFile) -> str:
         """What was read, in a sentence; "" before there is a camera."""
         known = self._camera(view, file)
         return describe_camera(known) if known else ""

@@ -120,13 +120,13 @@ class CTPresenter(Presenter):
                 drop=True,
                 enabled=not self.reading,
             ),
-            Text("told", self._told(), tone=QUIET),
+            Text("status", self._status(), tone=QUIET),
             Text("problem", self._problem, tone=ERROR),
             *self._unit_question(),
             *(self._of_ct() if ct else []),
         ]
 
-    def _told(self) -> str:
+    def _status(self) -> str:
         if self.reading:
             return _("Reading {name}\u2026").format(name=self.reading)
         if self.looking:

@@ -137,7 +137,7 @@ class ExportPresenter(Presenter):
     def _link(self) -> Control:
         """OpenIGTLink."""
         missing, server = self._wait_or_override(), self.mode == "server"
-        told = (
+        hint = (
             _(
                 "Offer the CT's pose, its verdict and the overlays to clients on this computer, until it is disconnected."
             )
@@ -166,7 +166,7 @@ class ExportPresenter(Presenter):
                     _("Offer") if server else _("Send"),
                     self.connect,
                     enabled=not missing,
-                    tip=missing or told,
+                    tip=missing or hint,
                     needs=(RENDERING, NAVIGATION),
                 ),
                 Button("disconnect", _("Disconnect"), self.session.igtl.close, enabled=self.session.igtl.open),

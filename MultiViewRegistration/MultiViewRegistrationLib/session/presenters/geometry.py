@@ -162,7 +162,7 @@ class GeometryPresenter(EditorPresenter):
         return [
             Choice("mode", _("Given as"), self.set_mode, value=draft.mode, options=MODES),
             *fields,
-            Text("geometry_told", "\n".join(self._told(draft, pending, problem)), tone=QUIET),
+            Text("geometry_summary", "\n".join(self._summary(draft, pending, problem)), tone=QUIET),
             Text("geometry_problem", problem, tone=ERROR),
             row(
                 "applying",
@@ -205,7 +205,7 @@ class GeometryPresenter(EditorPresenter):
         ]
 
     def _numbers(self, draft: Draft, labels: dict[str, tuple[str, str]]) -> list[Control]:
-        return [self._entry(key, *told, draft, number=NUMBERS[key]) for key, told in labels.items()]
+        return [self._entry(key, *texts, draft, number=NUMBERS[key]) for key, texts in labels.items()]
 
     def _matrix(self, draft: Draft) -> list[Control]:
         tip = _(
@@ -230,15 +230,17 @@ class GeometryPresenter(EditorPresenter):
         """Whether something was changed and not applied."""
         return self.view.node.GetID() in self._drafts
 
-    def _told(self, draft: Draft, pending: bool, problem: str) -> list[str]:
+    def _summary(self, draft: Draft, pending: bool, problem: str) -> list[str]:
         """What the geometry comes to, or what is to be checked, sentences."""
         if not pending:
             return [summary(self.registration, self.view)]
-        told = header_proposals(self.registration, self.view) if not self.view.placed and draft.mode == C_ARM else []
+        proposals = (
+            header_proposals(self.registration, self.view) if not self.view.placed and draft.mode == C_ARM else []
+        )
         if problem:
-            return told
-        described = [self.calibration.told(self.view, draft.calibration)] if draft.mode == FILE else []
-        return [*told, " ".join([*described, _("Changed, not applied yet.")])]
+            return proposals
+        described = [self.calibration.description(self.view, draft.calibration)] if draft.mode == FILE else []
+        return [*proposals, " ".join([*described, _("Changed, not applied yet.")])]
 
     def _others(self) -> list[XRayView]:
         return [other for other in self.registration.xrays if other != self.view and other.placed]

@@ -168,15 +168,15 @@ def _describe_fit(fit) -> str:
     if fit is None:
         return _("Click an empty cell to say which landmark comes next there.")
     used = sum(residual.used for residual in fit.residuals)
-    told = _("The landmarks fit their pose within {mm:.1f} mm (root mean square of {used} positions).").format(
+    text = _("The landmarks fit their pose within {mm:.1f} mm (root mean square of {used} positions).").format(
         mm=fit.rms_mm, used=used
     )
     if used == len(fit.residuals):
-        return told
+        return text
     left_out = _("Those with {mark} do not fit and were left out: {count}.").format(
         mark=MISFIT, count=len(fit.residuals) - used
     )
-    return f"{told} {left_out}"
+    return f"{text} {left_out}"
 
 
 class LandmarkFilePresenter(Presenter):
@@ -191,9 +191,9 @@ class LandmarkFilePresenter(Presenter):
         owners = (Option(OF_CT, _("the CT")), *(Option(other.node.GetID(), other.name) for other in self._views()))
         questions = [PLACE_QUESTION] if view is not None else []
         if ready:
-            told = _("Reads .mrk.json or .fcsv, as Slicer saves them; points of a name that is there are moved.")
+            text = _("Reads .mrk.json or .fcsv, as Slicer saves them; points of a name that is there are moved.")
         else:
-            told = _("Choose a CT first.") if view is None else _("Say first where the points lie.")
+            text = _("Choose a CT first.") if view is None else _("Say first where the points lie.")
         return [
             group(
                 "landmark_file",
@@ -214,7 +214,7 @@ class LandmarkFilePresenter(Presenter):
                     suffixes=(".json", ".fcsv"),
                     enabled=ready,
                 ),
-                Text("file_hint", told, tone=QUIET),
+                Text("file_hint", text, tone=QUIET),
                 open=False,
             )
         ]

@@ -222,7 +222,7 @@ class StartPresenter(Presenter):
         return {key: float(self.registration.parameter(key, str(usual))) for key, usual in DEFAULT_SEARCH.items()}
 
     def _hint(self) -> str:
-        if self.start == "landmarks":  # told below their table
+        if self.start == "landmarks":  # said below their table
             return ""
         missing = missing_at_start(self.session, self.start)
         blind = manual_pose.xrays_without_ct(self.registration) if self.start in PLACED and not missing else []

@@ -46,7 +46,7 @@ class ImagePresenter(EditorPresenter):
     def form(self) -> list[Control]:
         view, source, masks = self.view, self.view.source, segmentations(self.registration.scene)
         content, there = view.content, source is not None
-        told = _("{name}, {columns} \u00d7 {rows} pixels").format(
+        hint = _("{name}, {columns} \u00d7 {rows} pixels").format(
             name=source.GetName() if there else _("(its volume is gone)"), columns=view.size[0], rows=view.size[1]
         )
         mask = Choice(
@@ -64,7 +64,7 @@ class ImagePresenter(EditorPresenter):
             tip=_("Open a mask of what is used now in the Segment Editor: erase what is not to be used."),
         )
         return [
-            Text("source", told, tone=QUIET),
+            Text("source", hint, tone=QUIET),
             *([Picture("picture", rgb=self._picture(), height=PICTURE_HEIGHT_PX)] if self.host.in_slicer else []),
             *self._frames(),
             Choice(
@@ -160,8 +160,8 @@ class CertaintyPresenter(EditorPresenter):
     def form(self) -> list[Control]:
         view, reference = self.view, reference_of(self.registration)
         if reference is None or reference == view:
-            told = _("This X-ray is the reference: the certainty of every other X-ray is relative to it.")
-            return [Text("certainty_told", told, tone=QUIET)]
+            hint = _("This X-ray is the reference: the certainty of every other X-ray is relative to it.")
+            return [Text("certainty_hint", hint, tone=QUIET)]
         deviations, controls = [view.content.get(key, 0.0) for key, *_rest in DEVIATIONS], []
         for (key, label, usual, number), deviation in zip(DEVIATIONS, deviations, strict=True):
             known = UNKNOWN if deviation is None else ABOUT if deviation > 0 else EXACTLY
@@ -171,12 +171,12 @@ class CertaintyPresenter(EditorPresenter):
                 action, text = partial(self.set_deviation, key, number), number.write_bare(deviation)
                 controls.append(Entry(key, "\u00b1", action, text=text, number=number, of=view.node.GetID()))
         alone = deviations == [None, None] and shared_unknowns_of(self.registration) == SharedUnknowns()
-        told = (
+        hint = (
             _("This X-ray is registered alone; its geometry relative to {reference} is found with it.")
             if alone
             else _("Relative to {reference}, the first X-ray that is used.")
         )
-        return [*controls, Text("certainty_told", told.format(reference=reference.name), tone=QUIET)]
+        return [*controls, Text("certainty_hint", hint.format(reference=reference.name), tone=QUIET)]
 
     def set_known(self, key: str, usual: float, known: str) -> None:
         """How well angles or place are known.   usual: the deviation of what is known about."""

@@ -126,7 +126,7 @@ class XRaysPresenter(Presenter):
                 drop=True,
             ),
             *([add] if found else []),
-            Text("told", _("Reading {name}\u2026").format(name=self.reading) if self.reading else "", tone=QUIET),
+            Text("status", _("Reading {name}\u2026").format(name=self.reading) if self.reading else "", tone=QUIET),
             *(self._of_xrays() if self.views else []),
         ]
 
@@ -208,9 +208,9 @@ class XRaysPresenter(Presenter):
 
     def _shared(self) -> list[Control]:
         deviations = astuple(shared_unknowns_of(self.registration))
-        told = _("Standard deviations of what one C-arm has in all its images; empty for what is known.")
+        hint = _("Standard deviations of what one C-arm has in all its images; empty for what is known.")
         return [
-            Text("shared_told", told, tone=QUIET),
+            Text("shared_hint", hint, tone=QUIET),
             *(
                 Entry(
                     f"shared{i}",
@@ -267,7 +267,7 @@ class XRaysPresenter(Presenter):
             self._reading = Worker(lambda tell: adding.read(path))
 
     def _take_read(self) -> None:
-        """Add what was read, and read on; what went wrong is told once all are read."""
+        """Add what was read, and read on; what went wrong is said once all are read."""
         reading, self._reading = self._reading, None
         _path, folder = self._waiting.pop(0)
         if folder is not None and all(other != folder for _path, other in self._waiting):

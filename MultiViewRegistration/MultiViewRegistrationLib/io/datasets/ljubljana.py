@@ -111,6 +111,20 @@ def _view(file: Hdf5, group: str, points: np.ndarray, crop: int) -> tuple[RawIma
     intrinsic = file.matrix(f"{group}/intrinsic", (3, 3), "a 3 x 3 matrix")
     camera_from_volume = file.rigid(f"{group}/extrinsic")
     pixel_mm = read_pixel_mm(file, [f"{group}/col-spacing", f"{group}/row-spacing"], intrinsic[1, 1])
+    source_to_detector_mm = intrinsic[1, 1] * pixel_mm[1]
+    if source_to_detector_mm < 0 or intrinsic[2, 2] != 1:
+        file.refuse(
+            f"{group}/intrinsic",
+            f"and the pixel size have the detector {source_to_detector_mm:g} mm from the source",
+            "200 to 5000 mm",
+        )
+    depth = (camera_from_volume @ [*points.mean(0), 1])[2]
+    if not 0 < depth < source_to_detector_mm:
+        file.refuse(
+            f"{group}/extrinsic",
+            f"has the points at z = {depth:.0f} mm of the camera",
+            f"them between the source and the detector at {source_to_detector_mm:.0f} mm",
+        )
     camera = Camera.from_projection_matrix(intrinsic @ camera_from_volume[:3], pixels.shape[::-1], points.mean(0))
     if not in_any_view(points, [camera]).any():
         file.refuse(f"{group}/extrinsic", "has no point on the image", "a camera that sees them")

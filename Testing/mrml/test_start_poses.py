@@ -12,8 +12,7 @@ from phantom_scene import make_registration
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml.manual_pose import centre, centre_ct, xrays_without_ct
 from MultiViewRegistrationLib.mrml.registration import Registration
-from MultiViewRegistrationLib.session.readiness import missing_inputs
-from MultiViewRegistrationLib.session.session import Session
+from MultiViewRegistrationLib.session.session import Session, missing_inputs
 
 
 @pytest.fixture

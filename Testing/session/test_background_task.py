@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from MultiViewRegistrationLib.errors import InputError, collect_warnings, warn
-from MultiViewRegistrationLib.session import preparation
+from MultiViewRegistrationLib.session import inputs
 from MultiViewRegistrationLib.session.background_task import Stopped, Worker
 
 
@@ -151,14 +151,14 @@ def test_work_that_fails_is_heard_too():
     assert (worker.state, worker.message, worker.warnings) == ("failed", "no", ["first"])
 
 
-LIBRARY = Path(preparation.__file__).parents[2]
+LIBRARY = Path(inputs.__file__).parents[2]
 
 
 CHILD = """
 import threading
 from numba.core import event
 from MultiViewRegistrationLib.registration.prepared_ct import warm_up_drr
-from MultiViewRegistrationLib.session.preparation import load_kernels
+from MultiViewRegistrationLib.session.inputs import load_kernels
 
 class Compiled(event.Listener):
     def on_start(self, event): pass
@@ -197,13 +197,13 @@ def test_without_a_child_process_they_are_compiled_here(monkeypatch):
     def fail(*command, **how):
         raise OSError
 
-    monkeypatch.setattr(preparation.subprocess, "run", fail)
+    monkeypatch.setattr(inputs.subprocess, "run", fail)
     told = []
 
     def prepare():
         told.append("prepare")
         if len(told) == 1:
-            raise preparation.NotCached
+            raise inputs.NotCached
 
-    preparation.load_kernels(prepare, lambda: told.append("compiling"))
+    inputs.load_kernels(prepare, lambda: told.append("compiling"))
     assert told == ["prepare", "compiling", "prepare"]

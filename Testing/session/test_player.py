@@ -23,7 +23,7 @@ from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.sequence.track_files import Track
 from MultiViewRegistrationLib.sequence.tracker import Tracker
-from MultiViewRegistrationLib.session.readiness import Readiness
+from MultiViewRegistrationLib.session.inputs import Readiness
 from MultiViewRegistrationLib.session.sequence import read_track
 
 COUNT, BLANK = 5, 3

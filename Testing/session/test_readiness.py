@@ -8,7 +8,7 @@ import slicer
 from tiny_scene import c_arm, dot_image, registration_of
 
 from MultiViewRegistrationLib.mrml.loading import camera_content
-from MultiViewRegistrationLib.session.readiness import Readiness
+from MultiViewRegistrationLib.session.inputs import Readiness
 from MultiViewRegistrationLib.session.session import Session
 
 

@@ -21,7 +21,7 @@ from MultiViewRegistrationLib.mrml.image import set_source
 from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
 from MultiViewRegistrationLib.mrml.loading import camera_content
 from MultiViewRegistrationLib.rendering import cpu
-from MultiViewRegistrationLib.session import preparation, registering
+from MultiViewRegistrationLib.session import inputs, registering
 from MultiViewRegistrationLib.session import session as module
 
 
@@ -201,7 +201,7 @@ def test_what_goes_wrong_while_preparing_is_told_once(session, monkeypatch):
         tries.append(ct)
         raise InputError("CT: is too large.")
 
-    monkeypatch.setattr(preparation, "prepare_for_drr", fail)
+    monkeypatch.setattr(inputs, "prepare_for_drr", fail)
     session.prepare()
     poll(session, 5.0, until=lambda: session.message)
     assert session.message == "CT: is too large."

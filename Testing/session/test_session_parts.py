@@ -19,8 +19,8 @@ from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.mrml import ct_3d
 from MultiViewRegistrationLib.mrml.structures import structures_of
 from MultiViewRegistrationLib.report.result_page import save_result
-from MultiViewRegistrationLib.session import comparison
-from MultiViewRegistrationLib.session.comparison import SimilarityUpdater
+from MultiViewRegistrationLib.session import assessment
+from MultiViewRegistrationLib.session.assessment import SimilarityUpdater
 from MultiViewRegistrationLib.session.history import Entry
 from MultiViewRegistrationLib.session.presenters.start import pose_numbers, set_pose_number
 from MultiViewRegistrationLib.session.result_files import read_result
@@ -58,11 +58,11 @@ def test_two_poses_side_by_side(scene):
     here, moved = session.registration.world_from_ct, session.registration.world_from_ct.copy()
     moved[0, 3] += 5.0
     with pytest.raises(InputError, match="not ready"):
-        comparison.compare_poses(session, Entry.now("a", here), Entry.now("b", moved))
+        assessment.compare_poses(session, Entry.now("a", here), Entry.now("b", moved))
     session.prepare()
     while session.preparing:
         session.poll()
-    found = comparison.compare_poses(session, Entry.now("a", here), Entry.now("b", moved))()
+    found = assessment.compare_poses(session, Entry.now("a", here), Entry.now("b", moved))()
     assert found.mm == pytest.approx(5.0) and found.degrees == pytest.approx(0.0, abs=1e-6)
     assert [name for name, *_ in found.pictures] == ["view1", "view2"]
     _, one, other = found.pictures[0]

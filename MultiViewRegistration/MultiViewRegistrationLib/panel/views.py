@@ -7,7 +7,7 @@ import slicer
 
 from ..mrml import display, image, layout
 from ..mrml.xray import drawn_on
-from ..session.preparation import BoneSurfaceUpdater
+from ..session.inputs import BoneSurfaceUpdater
 from . import three_d
 
 

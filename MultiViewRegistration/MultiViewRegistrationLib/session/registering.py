@@ -16,7 +16,7 @@ from ..jobs import TimeLeft, left_in_words
 from ..mrml.fingerprint import fingerprint, of_geometry
 from ..mrml.registration import CT_TRANSFORM, Registration
 from .background_task import Stopped, Worker
-from .preparation import PREPARING
+from .inputs import PREPARING
 from .translation import _
 
 #: The start that `api.register` knows, for each that the panel offers and no regressor tells: a pose that a person set is a given one.

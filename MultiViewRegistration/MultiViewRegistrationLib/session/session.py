@@ -12,18 +12,17 @@ from typing import Any
 
 from ..errors import InputError, collect_warnings
 from ..io.dicom_identity import BY_HEADERS
-from ..mrml import manual_pose
+from ..mrml import landmarks, manual_pose
 from ..mrml.dicom import identity_mismatches, world_uid
 from ..mrml.fingerprint import fingerprint
 from ..mrml.loading import camera_content
 from ..mrml.registration import Registration
-from . import preparation, registering
+from . import registering
 from .background_task import POLL_WAIT_S, Worker, await_threads, let_threads_run
 from .drawing import Drawing
 from .history import Entry, History
 from .igtl_connection import IgtlConnection
-from .inputs import Inputs
-from .preparation import Preparation
+from .inputs import FIRST_TIME, Inputs, Preparation, twins
 from .registering import RegistrationRequest, RunningRegistration
 from .regressors import Regressors
 from .sequence import Sequence
@@ -152,7 +151,7 @@ class Session(Inputs):
         def find(tell):
             began = monotonic()
             anatomy = ready(tell)
-            first_time_s = monotonic() - began if self._preparation.stage == preparation.FIRST_TIME else 0.0
+            first_time_s = monotonic() - began if self._preparation.stage == FIRST_TIME else 0.0
             return registering.register_case(case, anatomy, start, refinement, seed, model, tell), first_time_s
 
         self.registration.world_from_ct = (
@@ -403,3 +402,68 @@ class Session(Inputs):
         self.history.add(entry)
         self.history.put(entry)
         self.remember(entry, result)
+
+
+#: Landmarks that a start from them needs, and positions of them in the X-rays.
+MIN_LANDMARKS, MIN_POSITIONS = 3, 4
+
+
+def missing_inputs(session: Session) -> str:
+    """What to do before a registration can begin, in a sentence; "" where it can, as far as can be seen without looking at voxels."""
+    registration = session.registration
+    return missing_images(registration) or missing_at_start(session, registration.start, registration.refinement)
+
+
+def missing_images(registration: Registration) -> str:
+    """Of that, what concerns the CT and the X-rays, whatever the start; a regressor is trained for them, too."""
+    if registration.ct is None:
+        return _("Choose a CT first.")
+    views = [view for view in registration.xrays if view.used]
+    if not views:
+        return _("Add an X-ray first, better two, or use one that is skipped.")
+    try:
+        same = twins(views)
+    except InputError as error:
+        return str(error)
+    if same:
+        return _("{one} and {other} have the same geometry: correct that of one, or skip it.").format(
+            one=same[0].name, other=same[1].name
+        )
+    return ""
+
+
+def missing_at_start(session: Session, start: str, refinement: str = "joint") -> str:
+    """Of that, what concerns the start alone."""
+    registration = session.registration
+    if start in REGRESSOR_STARTS and session.regressors.missing():
+        return session.regressors.missing()
+    if start in SEARCH_STARTS and refinement != "joint":
+        return _(
+            'The refinement "{refinement}" needs a pose to begin with: choose a start that does not search, or the refinement "joint".'
+        ).format(refinement=refinement)
+    if start == "landmarks":
+        return _missing_landmarks(registration)
+    if (
+        start not in POSELESS_STARTS
+        and any(view.used and view.placed for view in registration.xrays)
+        and not manual_pose.ct_is_seen(registration)
+    ):
+        return _("The CT lies outside all X-rays: centre it there, or move it.")
+    return ""
+
+
+def _missing_landmarks(registration: Registration) -> str:
+    """A landmark in the CT counts once for each X-ray that shows it."""
+    in_ct, *in_xrays = landmarks.clicked(registration).values()
+    pairs = [label for labels in in_xrays for label in labels if label in in_ct]
+    count = len(set(pairs))
+    if count >= MIN_LANDMARKS and len(pairs) >= MIN_POSITIONS:
+        return ""
+    so_far = _("none so far")
+    if len(pairs) == 1:
+        so_far = _("1 so far, with 1 position")
+    elif pairs:
+        so_far = _("{count} so far, with {positions} positions").format(count=count, positions=len(pairs))
+    return _(
+        "Click four landmarks in the CT and in an X-ray, or three of which one is in two X-rays; {so_far}."
+    ).format(so_far=so_far)

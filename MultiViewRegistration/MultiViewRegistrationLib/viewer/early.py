@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..session.background_task import Worker
-from ..session.preparation import prepare_for_drr
+from ..session.inputs import prepare_for_drr
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewP
 
 from ..mrml import ct_3d, layout, overlay, slice_view, source_view
 from ..mrml.layout import colour, slice_node, tag_of
-from ..session import preparation
+from ..session.inputs import BoneSurfaceUpdater
 from . import view_tools, xray_cell
 from .remote_view import RemoteView
 from .xray_view.view import XRayView
@@ -88,7 +88,7 @@ class Views:
             view.draw_anew()
         self._opened = monotonic()
         self._ct_shown, self._stand_back = None, True
-        self._bones, self._slices_follow = preparation.BoneSurfaceUpdater(), slice_view.CTSliceFollower()
+        self._bones, self._slices_follow = BoneSurfaceUpdater(), slice_view.CTSliceFollower()
 
     def refresh(self) -> None:
         """Have a cell for each X-ray, and the CT in its slices."""

@@ -8,8 +8,8 @@ import numpy as np
 
 from ...errors import InputError
 from .. import assessment, curves
+from ..assessment import SimilarityUpdater
 from ..background_task import Worker
-from ..comparison import SimilarityUpdater
 from ..translation import _
 from .cursor import CursorPresenter
 from .form import (

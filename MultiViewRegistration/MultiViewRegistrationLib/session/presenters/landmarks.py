@@ -10,7 +10,7 @@ from ...mrml.landmarks import ClickOrder, landmark_list
 from ...mrml.nodes import is_placing, place, stop_placing
 from ...mrml.xray import XRayView
 from ..external_files import PLACE_QUESTION, landmarks_to_ct, landmarks_to_xray
-from ..readiness import missing_at_start
+from ..session import missing_at_start
 from ..translation import _
 from .form import CAUTION, QUIET, Button, Cell, Choice, Control, Files, Line, Option, Table, Text, group, row
 from .options import question_controls

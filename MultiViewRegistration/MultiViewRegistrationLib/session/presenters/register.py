@@ -8,11 +8,10 @@ import numpy as np
 
 from ...errors import InputError
 from .. import assessment
+from ..assessment import compare_poses
 from ..background_task import Worker
-from ..comparison import compare_poses
 from ..history import Entry, describe_method
-from ..readiness import missing_inputs
-from ..session import REGRESSOR_STARTS, Session
+from ..session import REGRESSOR_STARTS, Session, missing_inputs
 from ..translation import _
 from .form import (
     CAUTION,

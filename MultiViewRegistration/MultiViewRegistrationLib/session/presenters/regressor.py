@@ -5,8 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from ...errors import InputError
-from ..readiness import missing_images
-from ..session import REGRESSOR_STARTS
+from ..session import REGRESSOR_STARTS, missing_images
 from ..translation import _
 from .form import ERROR, NETWORK, QUIET, Button, Cell, Control, Entry, Line, Progress, Table, Text, group, row
 from .number import Number

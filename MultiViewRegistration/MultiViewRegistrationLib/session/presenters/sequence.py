@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from .. import curves
-from ..motion import StructureMotion
 from ..player import RATES, Player
-from ..readiness import missing_at_start, missing_images
-from ..sequence import read_track
+from ..sequence import StructureMotion, read_track
+from ..session import missing_at_start, missing_images
 from ..translation import _
 from .form import (
     CAUTION,

@@ -15,8 +15,7 @@ from ...mrml import manual_pose
 from ...mrml.registration import Registration
 from ..geometry import DEG
 from ..history import METHODS
-from ..readiness import missing_at_start
-from ..session import REGRESSOR_STARTS, STARTS
+from ..session import REGRESSOR_STARTS, STARTS, missing_at_start
 from ..translation import _
 from .form import QUIET, RENDERING, Button, Choice, Control, Entry, Option, Text, group, row
 from .landmarks import LandmarksPresenter

@@ -17,10 +17,10 @@ from ...mrml.nodes import volumes
 from ...mrml.xray import XRayView
 from .. import adding
 from ..adding import rename
+from ..assessment import result_similarity
 from ..background_task import Worker
-from ..comparison import result_similarity
 from ..geometry import certainty, describe, needs_geometry, reference_of
-from ..readiness import Readiness
+from ..inputs import Readiness
 from ..translation import _
 from .form import (
     CAUTION,

@@ -1,6 +1,6 @@
 """What the Slicer extension packages, in MultiViewRegistration/CMakeLists.txt, where Slicer wants each file named.
 
-    python Testing/cmake_lists.py            says what the lists lack or have too much
+    python Testing/cmake_lists.py            lists what is missing or superfluous
     python Testing/cmake_lists.py --write    brings them up to date; `make cmake-lists` is the same
 
 What Slicer does not need is not packaged: the page, studies, benchmarks, the simulator and their commands.
@@ -9,6 +9,7 @@ What Slicer does not need is not packaged: the page, studies, benchmarks, the si
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -53,6 +54,23 @@ def differences(text: str, files: dict[str, list[str]]) -> list[str]:
         wrong += [f"{key} lacks {name}" for name in wanted if name not in listed]
         wrong += [f"{key} names {name}, which is not there" for name in listed if name not in wanted]
     return wrong
+
+
+def configure(cmake: str, build: Path) -> subprocess.CompletedProcess:
+    """Configure the extension, with stand-ins for Slicer and for compilers, which scripts do not need."""
+    settings = [f"CMAKE_{name}={sys.executable}" for name in ("C_COMPILER", "CXX_COMPILER", "MAKE_PROGRAM")]
+    settings += ["CMAKE_C_COMPILER_FORCED=ON", "CMAKE_CXX_COMPILER_FORCED=ON", "BUILD_TESTING=ON"]
+    settings.append(f"Slicer_DIR={MODULE.parent / 'Testing' / 'slicer_stand_in'}")
+    command = [cmake, "-S", str(MODULE.parent), "-B", str(build), "-G", "Unix Makefiles", "--warn-uninitialized"]
+    command += [f"-D{setting}" for setting in settings]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def install(cmake: str, build: Path, folder: Path) -> Path:
+    """Install what was configured into a folder; the module file there."""
+    command = [cmake, "--install", str(build), "--prefix", str(folder)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return folder / "qt-scripted-modules" / "MultiViewRegistration.py"
 
 
 def main(arguments: list[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,3 +117,16 @@ def anatomy(ct: CT) -> PreparedCT:
 @pytest.fixture(scope="session")
 def views(ct: CT) -> list[View]:
     return make_views(ct)
+
+
+@pytest.fixture
+def igtl_status(monkeypatch) -> None:
+    """OpenIGTLink's STATUS for pyigtl, which has none: by the protocol's page."""
+    messages = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install -e .[navigation]").messages
+
+    class StatusMessage(messages.MessageBase):
+        def _unpack_content(self, content):
+            self.code, self.subcode, name = struct.unpack("> H q 20s", content[:30])
+            self.name, self.text = name.rstrip(b"\0").decode(), content[30:].rstrip(b"\0").decode()
+
+    monkeypatch.setitem(messages.message_type_to_class_constructor, "STATUS", StatusMessage)

@@ -15,11 +15,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from moving import swing, write_moving_case
+from moving import swing, write_moving_case, write_track
 from person import Person
 from PIL import Image
 from slicer_host import Host
-from tracked import write_track
 
 ROOT = Path(__file__).resolve().parents[1]
 JPEG = {"quality": 84, "optimize": True, "progressive": True}

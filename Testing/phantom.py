@@ -1,8 +1,12 @@
-"""A small body with blobs of bone, and views of it, for tests of the mechanics (accuracy is tested on other simulators' images)."""
+"""A small body with blobs of bone and its X-rays, in memory and as a case on disk; a CT of two bones. For tests of the mechanics."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
+import SimpleITK as sitk
 from scipy import ndimage
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -61,3 +65,59 @@ def error_mm(pose: np.ndarray, true: np.ndarray = TRUE_POSE) -> float:
     return float(
         np.linalg.norm(rigid.transform_points(pose, corners) - rigid.transform_points(true, corners), axis=1).mean()
     )
+
+
+def write_phantom_case(folder: Path, names: tuple[str, ...] = ("view1", "view2"), ct_name: str = "ct") -> Path:
+    """A case.json of the phantom with truth, its start 9 mm off; its path.
+
+    names: of the views.   ct_name: of the CT's file.
+    """
+    ct = make_ct()
+    image = sitk.GetImageFromArray(ct.volume.values.astype(np.int16))
+    image.SetSpacing(ct.volume.spacing_mm.tolist())
+    image.SetOrigin(ct.volume.ct_from_index[:3, 3].tolist())
+    sitk.WriteImage(image, str(folder / f"{ct_name}.nii.gz"))
+    views = []
+    for name, view in zip(names, make_views(ct), strict=True):
+        xray = sitk.GetImageFromArray((60000 * np.exp(-view.xray.line_integrals)).astype(np.uint16))
+        xray.SetSpacing((1.25, 1.25))
+        sitk.WriteImage(xray, str(folder / f"{view.name}.mha"))
+        views.append(
+            {"name": name, "image": f"{view.name}.mha", "projection_matrix": view.camera.projection_matrix.tolist()}
+        )
+    corners = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
+    case = {
+        "version": 1,
+        "ct": f"{ct_name}.nii.gz",
+        "views": views,
+        "world_from_ct": off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0]).tolist(),
+        "targets": corners.tolist(),
+        "truth": {"world_from_ct": TRUE_POSE.tolist()},
+    }
+    (folder / "case.json").write_text(json.dumps(case), encoding="utf-8")
+    return folder / "case.json"
+
+
+SPACING = (2.5, 2.5, 3.0)
+#: Centres (i, j, k) and half axes of the bones, voxels.
+BONES = ((30, 36, 32), (14, 11, 12)), ((63, 40, 28), (11, 12, 12))
+
+
+def write_bony_ct(path: Path) -> Path:
+    k, j, i = np.indices((60, 70, 92))
+    hu = np.where(np.hypot((i - 46) / 42, (j - 35) / 30) < 1, 40, -1000).astype(np.int16)
+
+    def within(centre, axes):
+        return sum(((each - c) / a) ** 2 for each, c, a in zip((i, j, k), centre, axes, strict=True)) < 1
+
+    for centre, axes in BONES:
+        hu[within(centre, axes)] = 900
+        hu[within(centre, np.array(axes) - 2)] = 180  # marrow
+        hu[within(np.array(centre) + (4, -2, 3), (3, 5, 4))] = 1100  # so that no turn leaves it as it is
+    hu[np.hypot(i - 46, j - 52) < 3] = 700
+    hu[within((46, 20, 30), (9, 8, 12))] = 300  # evenly filled
+    image = sitk.GetImageFromArray(hu)
+    image.SetSpacing(SPACING)
+    image.SetOrigin((-110.0, 60.0, 400.0))
+    sitk.WriteImage(image, str(path))
+    return path

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import cmake_lists
 import pytest
-from cmake_lists import MODULE
-from configured import configure
+from cmake_lists import MODULE, configure
 
 ROOT = MODULE.parent
 CMAKE = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")

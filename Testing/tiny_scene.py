@@ -1,11 +1,57 @@
-"""A registration whose X-rays are a few bright dots, at chosen pixels, from chosen cameras."""
+"""A real MRML scene of slicer-core for each test; in it a registration whose X-rays are a few bright dots, from chosen cameras."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
+
+pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+
+
+@pytest.fixture(scope="session")
+def slicer_app():
+    """One for each folder that imports this: tests of the panel, which come between, have an application of their own."""
+    import slicer
+    from trame_slicer.core import SlicerApp
+
+    app = SlicerApp()
+    slicer.mrmlScene = app.scene
+    return app
+
+
+@pytest.fixture
+def scene(slicer_app):
+    """Empty, but for what Slicer itself keeps in it."""
+    import slicer
+
+    slicer_app.scene.Clear(False)
+    slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer_app.scene)
+    yield slicer_app.scene
+    slicer_app.scene.Clear(False)
+
+
+@pytest.fixture
+def watch(scene):
+    """Looks after the scene, as it does wherever the module is open."""
+    from MultiViewRegistrationLib.mrml.display import SceneObserver
+
+    watch = SceneObserver(scene)
+    yield watch
+    watch.stop()
+
+
+SHAPE = (60, 80)
+
+
+def intensity(seed: int = 0) -> np.ndarray:
+    """uint16 SHAPE: detected intensity behind a soft body with a few thin bones, which are dark."""
+    rows, columns = np.indices(SHAPE)
+    body = 2 * np.exp(-((rows - 30) ** 2 / 500 + (columns - 40) ** 2 / 900))
+    bones = sum(0.7 * np.exp(-((columns - column) ** 2) / 2.0) for column in (15, 30, 47 + seed, 62))
+    return (40_000 * np.exp(-body - bones) + 200 * np.random.default_rng(seed).normal(size=SHAPE)).astype(np.uint16)
 
 
 def c_arm(

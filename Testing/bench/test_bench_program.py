@@ -9,7 +9,7 @@ from dataclasses import asdict
 import numpy as np
 import phantom
 import pytest
-from phantom_case import write_phantom_case
+from phantom import write_phantom_case
 
 from MultiViewRegistrationLib.bench import memory, nanodrr_peer, program, registration, rendering
 from MultiViewRegistrationLib.bench.rows import Job, Measured, compared

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from phantom_case import write_phantom_case
+from phantom import write_phantom_case
 from served import Served, Tab
 
 #: Pictures of each step, to be looked at.

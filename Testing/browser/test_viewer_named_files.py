@@ -9,7 +9,7 @@ from pathlib import Path
 import planted_file
 import pytest
 import SimpleITK as sitk
-from phantom_case import write_phantom_case
+from phantom import write_phantom_case
 
 DROP = """([hint, files]) => { const data = new DataTransfer();
     for (const [name, content] of files) data.items.add(new File([Uint8Array.from(atob(content), c => c.charCodeAt(0))], name));

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from phantom_case import write_phantom_case
+from phantom import write_phantom_case
 from served import Served, Tab
 
 from MultiViewRegistrationLib.cli.main import main

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from phantom_case import write_phantom_case
+from phantom import write_phantom_case
 from served import MVREG
 
 

@@ -8,8 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from moving import write_blinking_case
-from tracked import write_track, write_turning
+from moving import write_blinking_case, write_track, write_turning
 
 COUNT, BLANK = 6, 4
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bony_phantom import BONES, SPACING, write_bony_ct
+from phantom import BONES, SPACING, write_bony_ct
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import load_ct

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from phantom_case import write_phantom_case
+from phantom import write_phantom_case
 
 from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli.main import main

@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from bony_phantom import write_bony_ct
+from phantom import write_bony_ct
 from program import ENVIRONMENT, MVREG
 
 from MultiViewRegistrationLib.assessment.prediction import calibrated

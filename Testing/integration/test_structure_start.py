@@ -8,8 +8,8 @@ import numpy as np
 import phantom
 import pytest
 import SimpleITK as sitk
-from bony_phantom import write_bony_ct
 from moving import swing, write_moving_case
+from phantom import write_bony_ct
 from scipy import ndimage
 
 from MultiViewRegistrationLib.api import assess, register

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from handed_result import OVERRIDE, pose, write_result
-from igtl_status import with_status  # noqa: F401
 from tiny_case import refusal
 
 pyigtl = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install -e .[navigation]")
+pytestmark = pytest.mark.usefixtures("igtl_status")
 
 from MultiViewRegistrationLib.io.navigation import igtl  # noqa: E402
 from MultiViewRegistrationLib.io.navigation.igtl import messages_of  # noqa: E402

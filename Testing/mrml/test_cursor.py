@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scene_rendering import pixels, slice_view
+from scene_rendering import add_xray, click, pixels, slice_view, window_of, window_point
 from vtk.util.numpy_support import vtk_to_numpy
-from xray_slices import add_xray, click, window_of, window_point
 
 from MultiViewRegistrationLib.mrml.cursor import LinkedCursor, kept
 from MultiViewRegistrationLib.mrml.registration import Registration

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
+from scene_rendering import add_xray, window_of, window_point
 from scipy.spatial.transform import Rotation
-from xray_slices import add_xray, window_of, window_point
 
 from MultiViewRegistrationLib.mrml import manual_pose
 from MultiViewRegistrationLib.mrml.image import segmentation_node

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from xray_slices import add_xray
+from scene_rendering import add_xray
 
 from MultiViewRegistrationLib.mrml.case import landmarks_of
 from MultiViewRegistrationLib.mrml.landmarks import (

@@ -7,10 +7,9 @@ import pytest
 import slicer
 import vtk
 from phantom_scene import remove
-from scene_rendering import pixels, slice_view
+from scene_rendering import add_xray, pixels, slice_view, window_of, window_point
 from scipy.spatial.transform import Rotation
 from vtk.util.numpy_support import vtk_to_numpy
-from xray_slices import add_xray, window_of, window_point
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml.frames import lps_from_ras

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from driven_panel import STARTED_AT, Driven
-from held import Held
 from phantom import error_mm, off
+from running_session import PausedRegistration
 
 
 @pytest.fixture
@@ -68,15 +68,15 @@ def test_without_views_the_handles_are_there_and_the_history_follows(driven):
 
 
 def test_a_registration_ends_moving_by_hand(driven):
-    held = Held()
+    held = PausedRegistration()
     driven.press("start", "move")
     assert driven.panel.hand.on
     driven.press_register()
     driven.host.process(0.1)
     assert not driven.panel.hand.on and not driven.widget("start", "move").enabled
-    held.let_go()
+    held.resume()
     driven.finish()
-    Held.release_all()
+    PausedRegistration.release_all()
     assert driven.history() == ["Before", "By hand*"] and error_mm(driven.pose) < 0.1
 
 

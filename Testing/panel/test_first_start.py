@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from configured import configure, install
-from phantom_case import write_phantom_case
+from cmake_lists import configure, install
+from phantom import write_phantom_case
 
 TESTING = Path(__file__).resolve().parents[1]
 CHILD = """

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from dropping import drop
-from little_xray import intensity
 from person import Person
 from phantom import make_ct
 from phantom_scene import make_registration
+from tiny_scene import intensity
 
 
 @pytest.fixture

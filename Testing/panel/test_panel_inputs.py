@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from dropping import drop
-from little_xray import intensity
 from person import Person
 from phantom import make_ct
 from phantom_scene import phantom_registration
 from planted_dicom import write_xray
+from tiny_scene import intensity
 
 
 @pytest.fixture(params=["en_US", "de_DE"])

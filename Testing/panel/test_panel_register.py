@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from driven_panel import STARTED_AT, Driven, no_thread_is_left
-from held import Held
 from person import Person
 from phantom import TRUE_POSE, error_mm, off
+from running_session import PausedRegistration
 
 from MultiViewRegistrationLib.errors import InputError
 
@@ -20,12 +20,12 @@ def driven(host, ct, views):
 @pytest.fixture
 def held(driven):
     """A registration that is under way until it is let go."""
-    held = Held(off(TRUE_POSE, (1, 0, 0), (0, 2, 0)))
+    held = PausedRegistration(off(TRUE_POSE, (1, 0, 0), (0, 2, 0)))
     driven.choose_start("given")
     driven.press_register()
     assert driven.session.running_registration
     yield held
-    Held.release_all()
+    PausedRegistration.release_all()
 
 
 def nodes(scene):
@@ -96,7 +96,7 @@ def test_a_node_that_is_removed_ends_it(driven, held, remove, told, caplog):
     driven.host.process(0.3)
     assert not driven.session.running
     assert driven.message == f"The registration was stopped, as {told} was removed or replaced."
-    held.let_go()
+    held.resume()
     driven.host.process(0.3)
     assert not any(
         other.GetName() == name
@@ -120,7 +120,7 @@ def test_without_its_registration_nothing_is_left(driven, held, end, caplog, cap
     left = nodes(driven.host.scene)
     assert not session.running and driven.panel.registration is None
     assert not driven.panel.sections["register"].widget.enabled and driven.header("register") == "\u25cb"
-    held.let_go()
+    held.resume()
     driven.host.process(0.3)
     assert nodes(driven.host.scene) == left and no_thread_is_left()
     assert not caplog.records and "Traceback" not in capfd.readouterr().err
@@ -129,7 +129,7 @@ def test_without_its_registration_nothing_is_left(driven, held, end, caplog, cap
 def test_leaving_the_module_ends_it_and_coming_back_is_fine(driven, held, caplog, capfd):
     driven.host.leave(driven.module_widget)
     assert not driven.session.running and driven.is_at(STARTED_AT)
-    held.let_go()
+    held.resume()
     assert no_thread_is_left() and not caplog.records
     driven.host.enter(driven.module_widget)
     driven.choose_start("search")

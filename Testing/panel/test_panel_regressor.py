@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 from driven_panel import Driven
-from little_store import LittleStore
 from phantom_scene import make_registration
+from tiny_store import TinyStore
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def driven(host, ct, views, monkeypatch, tmp_path):
-    LittleStore(monkeypatch, tmp_path, ct).behave("waits")
+    TinyStore(monkeypatch, tmp_path, ct).behave("waits")
     driven = Driven(host, ct, views)
     driven.drawn("start", "regressor").widget.collapsed = False
     driven.wait(lambda: driven.session.regressors.looked)

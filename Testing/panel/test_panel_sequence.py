@@ -7,10 +7,9 @@ import time
 
 import numpy as np
 import pytest
-from moving import swing, write_blinking_case
+from moving import swing, write_blinking_case, write_track, write_turning
 from person import Person, threads
 from phantom import error_mm
-from tracked import write_track, write_turning
 
 COUNT, BLANK = 5, 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from phantom_scene import START, phantom_registration
 from presenter_host import PresenterHost
-from scene_fixtures import scene, slicer_app, watch
+from tiny_scene import scene, slicer_app, watch
 
 __all__ = ["host", "scene", "slicer_app", "watch"]
 

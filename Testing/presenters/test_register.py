@@ -6,10 +6,10 @@ import re
 
 import numpy as np
 import pytest
-from held import Held
 from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import START
 from presenter_host import act, cells, control, text
+from running_session import PausedRegistration
 
 from MultiViewRegistrationLib.errors import InputError
 
@@ -19,7 +19,7 @@ def register(host):
     from MultiViewRegistrationLib.session.presenters.register import RegisterPresenter
 
     yield RegisterPresenter(host)
-    Held.release_all()
+    PausedRegistration.release_all()
     host.session.stop()
 
 
@@ -56,7 +56,7 @@ def test_it_registers_and_goes_back_and_forth(host, register):
 def test_progress_and_cancel(host, register):
     from MultiViewRegistrationLib.registration.pipeline import Progress
 
-    held = Held(off(TRUE_POSE, (1, 0, 0), (0, 2, 0)))
+    held = PausedRegistration(off(TRUE_POSE, (1, 0, 0), (0, 2, 0)))
     host.registration.node.SetParameter("start", "given")
     act(register, "register")
     assert control(register, "progress").percent is None and "reparing the CT" in text(register, "progress")
@@ -68,7 +68,7 @@ def test_progress_and_cancel(host, register):
     act(register, "cancel")
     assert text(register, "outcome") == "Cancelled. The CT is where it was before."
     assert np.allclose(host.registration.world_from_ct, START) and control(register, "register").enabled
-    held.let_go()
+    held.resume()
 
 
 def test_the_button_says_what_is_missing(host, register):

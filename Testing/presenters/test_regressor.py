@@ -5,17 +5,17 @@ from __future__ import annotations
 from shutil import rmtree
 
 import pytest
-from little_store import LittleStore
 from phantom import error_mm
 from phantom_scene import phantom
 from presenter_host import act, cells, control, text
+from tiny_store import TinyStore
 
 pytestmark = pytest.mark.slow  # each training is a process
 
 
 @pytest.fixture
 def store(monkeypatch, tmp_path):
-    return LittleStore(monkeypatch, tmp_path, phantom()[0])
+    return TinyStore(monkeypatch, tmp_path, phantom()[0])
 
 
 @pytest.fixture

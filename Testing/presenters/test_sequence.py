@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 
 import pytest
-from moving import write_blinking_case
+from moving import write_blinking_case, write_track, write_turning
 from presenter_host import PresenterHost, act, cells, control, text
-from tracked import write_track, write_turning
 
 from MultiViewRegistrationLib.errors import InputError
 

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from little_xray import SHAPE, intensity
 from phantom import make_ct
 from planted_dicom import write_xray
 from presenter_host import PresenterHost, act, control, text
+from tiny_scene import SHAPE, intensity
 
 from MultiViewRegistrationLib.errors import InputError
 

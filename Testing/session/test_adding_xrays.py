@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 import slicer
 from imaging.dicom_files import XA_IMAGE, write_dicom
-from little_xray import SHAPE, intensity
+from tiny_scene import SHAPE, intensity
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns

@@ -8,10 +8,9 @@ import time
 
 import numpy as np
 import pytest
-from igtl_status import with_status  # noqa: F401
 from phantom import TRUE_POSE
 from phantom_scene import remove, settle, settled_session
-from session_at_work import ELSEWHERE
+from running_session import ELSEWHERE
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.mrml.case import EXTRAS
@@ -19,6 +18,7 @@ from MultiViewRegistrationLib.session.igtl_connection import address
 from MultiViewRegistrationLib.session.result_files import take_messages
 
 pyigtl = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install -e .[navigation]")
+pytestmark = pytest.mark.usefixtures("igtl_status")
 
 FLIP = np.diag([-1.0, -1, 1, 1])
 SOON_S = 20.0

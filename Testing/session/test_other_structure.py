@@ -8,10 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import slicer
-from moving import write_blinking_case
+from moving import write_blinking_case, write_track, write_turning
 from phantom import make_ct
-from session_at_work import no_thread_is_left, playing, poll
-from tracked import write_track, write_turning
+from running_session import no_thread_is_left, playing, poll
 from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.imaging.ct import BONE_HU

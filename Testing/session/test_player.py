@@ -12,7 +12,7 @@ import slicer
 from moving import swing, write_blinking_case
 from phantom import error_mm
 from phantom_scene import make_registration
-from session_at_work import new_session, no_thread_is_left, playing, poll
+from running_session import new_session, no_thread_is_left, playing, poll
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging import xray as module

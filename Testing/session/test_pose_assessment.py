@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from phantom import TRUE_POSE
 from phantom_scene import make_registration
-from session_at_work import ELSEWHERE, new_session
+from running_session import ELSEWHERE, new_session
 
 from MultiViewRegistrationLib.assessment.verdict import DIAGNOSIS_STOPPED
 from MultiViewRegistrationLib.errors import InputError

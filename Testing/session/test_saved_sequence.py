@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
-from moving import swing, write_blinking_case
-from session_at_work import new_session, no_thread_is_left, poll
+from moving import swing, write_blinking_case, write_track
+from running_session import new_session, no_thread_is_left, poll
 from tiny_scene import save
-from tracked import write_track
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.mrml.case import drawn

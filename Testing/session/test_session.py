@@ -8,11 +8,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import slicer
-from held import Held
-from little_store import LittleStore
 from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import make_registration, remove
-from session_at_work import ELSEWHERE, STARTED_AT, hold, look, new_session, no_thread_is_left, nodes, poll
+from running_session import (
+    ELSEWHERE,
+    STARTED_AT,
+    PausedRegistration,
+    hold,
+    look,
+    new_session,
+    no_thread_is_left,
+    nodes,
+    poll,
+)
+from tiny_store import TinyStore
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -38,7 +47,7 @@ def session(registration):
 @pytest.fixture(autouse=True)
 def nothing_held():
     yield
-    Held.release_all()
+    PausedRegistration.release_all()
 
 
 def test_a_registration_shows_its_way_and_is_remembered(session, registration):
@@ -92,7 +101,7 @@ def test_landmarks_find_a_ct_that_no_view_shows(session, registration, views):
 
 @pytest.mark.parametrize("start", ["regressor", "auto"])
 def test_a_learned_start_asks_the_model_of_this_ct(session, registration, ct, monkeypatch, tmp_path, start):
-    store = LittleStore(monkeypatch, tmp_path, ct)
+    store = TinyStore(monkeypatch, tmp_path, ct)
     store.add(replace(ct, volume=replace(ct.volume, values=ct.volume.values + 1)), "of another CT")
     look(session)
     with pytest.raises(InputError, match="There is no regressor for this CT"):
@@ -115,7 +124,7 @@ def test_a_learned_start_asks_the_model_of_this_ct(session, registration, ct, mo
 
 def test_a_published_refinement_begins_where_the_regressor_sees_the_ct(session, ct, monkeypatch, tmp_path):
 
-    LittleStore(monkeypatch, tmp_path, ct).add(ct, "2026-11-20-101500")
+    TinyStore(monkeypatch, tmp_path, ct).add(ct, "2026-11-20-101500")
     look(session)
     begun = []
     monkeypatch.setattr("MultiViewRegistrationLib.jobs.Job", lambda arguments: None)
@@ -237,7 +246,7 @@ def test_cancel_is_at_once_and_takes_the_ct_back(session, registration):
     session.cancel()
     assert not session.running and session.ended == "cancelled" and session.message == ""
     assert np.allclose(registration.world_from_ct, STARTED_AT)
-    held.let_go()
+    held.resume()
     session.register("given")  # need not wait for the thread
     session.finish()
     assert error_mm(registration.world_from_ct) < 0.1
@@ -261,7 +270,7 @@ def test_a_ct_that_was_moved_meanwhile_stays_where_it_was_put(session, registrat
     held = hold(session)
     poll(session, 0.1)
     registration.world_from_ct = ELSEWHERE
-    held.let_go()
+    held.resume()
     getattr(session, end)()
     poll(session, 0.2)
     assert np.allclose(registration.world_from_ct, ELSEWHERE)
@@ -275,7 +284,7 @@ def test_stop_waits_for_the_thread_but_not_for_long(session):
     began = time.monotonic()
     session.stop(patience=0.3)
     assert 0.2 < time.monotonic() - began < 1.0
-    held.let_go()
+    held.resume()
     assert no_thread_is_left()
 
 
@@ -309,7 +318,7 @@ def test_without_its_nodes_it_stops_and_they_do_not_come_back(scene, session, re
     poll(session, 0.1)
     assert not session.running and session.ended == "cancelled"
     assert session.message == f"The registration was stopped, as {what} was removed or replaced."
-    held.let_go()
+    held.resume()
     poll(session, 0.2)
     assert nodes(scene) == left and not caplog.records
     assert no_thread_is_left()
@@ -330,7 +339,7 @@ def test_without_its_registration_it_is_forgotten(scene, session, registration, 
     left = nodes(scene)
     assert session.poll() is True
     assert not session.running and not session.preparing
-    held.let_go()
+    held.resume()
     poll(session, 0.2)
     session.finish()
     assert nodes(scene) == left and not caplog.records
@@ -350,7 +359,7 @@ def test_a_ct_that_changed_meanwhile_makes_the_result_stale_at_once(session, reg
     held = hold(session)
     slicer.util.arrayFromVolume(registration.ct)[20:25] += 10
     slicer.util.arrayFromVolumeModified(registration.ct)
-    held.let_go()
+    held.resume()
     session.finish()
     assert session.ended == "done" and session.stale_reason().startswith("The result is stale")
     assert session._preparation.anatomy() is None  # of the CT from before
@@ -369,7 +378,7 @@ def test_a_correction_is_not_put_on_a_geometry_that_came_meanwhile(scene, ct, vi
     moved[2, 3] += 3.0
     new = camera_content(replace(views[1].camera, camera_from_world=moved))
     second.change(camera=new)
-    held.let_go()
+    held.resume()
     session.finish()
     assert not second.content.get("corrected")
     assert np.allclose(second.camera.camera_from_world, moved)

@@ -7,8 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, error_mm, off
-from phantom_case import write_phantom_case
+from phantom import TRUE_POSE, error_mm, off, write_phantom_case
 from phantom_scene import phantom, phantom_registration, settled_session
 from vtk.util.numpy_support import vtk_to_numpy
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import slicer
-from little_store import LittleStore, sha_of
 from phantom import TRUE_POSE, off
 from phantom_scene import make_registration
+from tiny_store import TinyStore, sha_of
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.session.session import Session
@@ -14,7 +14,7 @@ from MultiViewRegistrationLib.session.session import Session
 
 @pytest.fixture
 def store(monkeypatch, tmp_path, ct):
-    return LittleStore(monkeypatch, tmp_path, ct)
+    return TinyStore(monkeypatch, tmp_path, ct)
 
 
 @pytest.fixture

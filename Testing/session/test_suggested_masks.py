@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import make_registration
-from session_at_work import ELSEWHERE, new_session
+from running_session import ELSEWHERE, new_session
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.xray import XRay

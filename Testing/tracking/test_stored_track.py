@@ -8,8 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from moving import write_blinking_case
-from tracked import write_track
+from moving import write_blinking_case, write_track
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.json_reader import JsonObject

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from phantom_case import write_phantom_case
+from phantom import write_phantom_case
 
 from MultiViewRegistrationLib.errors import InputError
 

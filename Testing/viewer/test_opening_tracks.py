@@ -6,8 +6,7 @@ import json
 import shutil
 
 import pytest
-from moving import swing, write_moving_case
-from tracked import write_track
+from moving import swing, write_moving_case, write_track
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.files import keep_within

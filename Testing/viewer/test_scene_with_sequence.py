@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from moving import swing, write_moving_case
-from tracked import write_track
+from moving import swing, write_moving_case, write_track
 
 from MultiViewRegistrationLib.io.files import keep_within
 

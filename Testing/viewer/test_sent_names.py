@@ -11,7 +11,7 @@ import numpy as np
 import planted_file
 import pytest
 import SimpleITK as sitk
-from phantom_case import write_phantom_case
+from phantom import write_phantom_case
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging import image_source

@@ -17,7 +17,7 @@ sha, behaviour, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
 import json, time
 from MultiViewRegistrationLib.jobs import ProgressRecord, stopped_by_end_of_stdin
 from MultiViewRegistrationLib.regressor import model_store
-from little_store import write_model
+from tiny_store import write_model
 told = {"arguments": arguments}
 if behaviour == "reads its case":
     from MultiViewRegistrationLib.io.case import Case
@@ -87,7 +87,7 @@ def write_model(
     (folder / CARD).write_text(card.to_json())
 
 
-class LittleStore:
+class TinyStore:
     """Takes the place of the user's store, of what is trained, and of what a registration asks: a model that knows the phantom's pose.
 
     ct: that which is trained for.   asked: the folders of the models that registrations asked for.

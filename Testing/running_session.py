@@ -1,12 +1,47 @@
-"""A session with work under way, and what is looked at of it."""
+"""A session with a registration or a sequence under way."""
 
 from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
+from typing import ClassVar
 
-from held import Held
+import pytest
 from phantom import TRUE_POSE, off
+
+
+class PausedRegistration:
+    """The next registration waits until `resume`, and then begins at a pose (4, 4), if there is one.   asked: the cases so far."""
+
+    made: ClassVar[list[PausedRegistration]] = []
+
+    def __init__(self, pose=None) -> None:
+        from MultiViewRegistrationLib import api
+
+        self._go, self._pose, self._real, self.asked = threading.Event(), pose, api.register, []
+        self._patch = pytest.MonkeyPatch()
+        self._patch.setattr(api, "register", self._register)
+        self.made.append(self)
+
+    def resume(self) -> None:
+        self._go.set()
+
+    @classmethod
+    def release_all(cls) -> None:
+        """At the end of a test: as it was before any."""
+        while cls.made:
+            held = cls.made.pop()
+            held.resume()
+            held._patch.undo()
+
+    def _register(self, case, *arguments, **options):
+        self.asked.append(case)
+        assert self._go.wait(20.0)
+        return self._real(
+            case if self._pose is None else replace(case, world_from_ct=self._pose), *arguments, **options
+        )
+
 
 STARTED_AT = off(TRUE_POSE, (3, 2, 0), (5, 0, 4))
 ELSEWHERE = off(TRUE_POSE, (0, 0, 10), (20, 0, 0))
@@ -18,9 +53,9 @@ def new_session(registration):
     return Session(registration)
 
 
-def hold(session) -> Held:
+def hold(session) -> PausedRegistration:
     """Has a registration under way until it is let go."""
-    held = Held()
+    held = PausedRegistration()
     session.register("given")
     return held
 

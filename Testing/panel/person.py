@@ -78,7 +78,7 @@ class Person:
                 not ct.presenter.looking
                 and not ct.presenter.reading
                 and not xrays.presenter.reading
-                and not xrays.presenter.readiness.step()
+                and not xrays.presenter.session.check_next()
             )
         )
 

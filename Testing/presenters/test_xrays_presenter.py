@@ -56,7 +56,7 @@ def place(section, *angles: float) -> None:
 
 def settled(section) -> None:
     """Until all is read and looked at."""
-    section.host.wait(section, lambda: not section.reading and not section.readiness.step())
+    section.host.wait(section, lambda: not section.reading and not section.session.check_next())
 
 
 def cells(section) -> list[list[str]]:

@@ -23,7 +23,6 @@ from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.sequence.track_files import Track
 from MultiViewRegistrationLib.sequence.tracker import Tracker
-from MultiViewRegistrationLib.session.inputs import Readiness
 from MultiViewRegistrationLib.session.sequence import read_track
 
 COUNT, BLANK = 5, 3
@@ -142,8 +141,7 @@ def test_steps_end_where_the_sequence_does(session):
 
 def test_what_looks_after_the_x_rays_leaves_a_frame_as_it_is(session, monkeypatch):
     """It would seek its field again, which takes longer than to show it, and have the brightness jump."""
-    readiness = Readiness(session)
-    while readiness.step():
+    while session.check_next():
         pass
     monkeypatch.setattr(module, "find_field", lambda *unused: pytest.fail("the field was sought again"))
     displays = [view.node.GetDisplayNode() for view in session.registration.xrays]
@@ -151,7 +149,7 @@ def test_what_looks_after_the_x_rays_leaves_a_frame_as_it_is(session, monkeypatc
     for number in (2, 1):
         shown(session, number)
         pictures = [picture(view) for view in session.registration.xrays]
-        assert not readiness.step()
+        assert not session.check_next()
         assert all(
             np.array_equal(a, picture(view)) for a, view in zip(pictures, session.registration.xrays, strict=True)
         )

@@ -8,7 +8,6 @@ import slicer
 from tiny_scene import c_arm, dot_image, registration_of
 
 from MultiViewRegistrationLib.mrml.loading import camera_content
-from MultiViewRegistrationLib.session.inputs import Readiness
 from MultiViewRegistrationLib.session.session import Session
 
 
@@ -18,19 +17,19 @@ def registration(scene):
 
 
 @pytest.fixture
-def readiness(registration):
-    return Readiness(Session(registration))
+def session(registration):
+    return Session(registration)
 
 
-def test_nothing_is_wrong_and_then_rests(registration, readiness):
-    assert [readiness.step() for _ in range(4)] == [True, True, False, False]
-    assert [readiness.of(view) for view in registration.xrays] == ["", ""] and readiness.twins() is None
+def test_nothing_is_wrong_and_then_rests(registration, session):
+    assert [session.check_next() for _ in range(4)] == [True, True, False, False]
+    assert [session.problem(view) for view in registration.xrays] == ["", ""] and session.twins() is None
 
 
-def test_what_is_wrong(registration, readiness):
+def test_what_is_wrong(registration, session):
     ap, lat = registration.xrays
     ap.content = {"intensity": "log"}
-    assert "AP: has no geometry" in readiness.of(ap)
+    assert "AP: has no geometry" in session.problem(ap)
     lat.change(
         c_arm={
             "source_to_detector_mm": 1000,
@@ -41,36 +40,36 @@ def test_what_is_wrong(registration, readiness):
             "cra_cau_deg": 0,
         }
     )
-    assert "the image has 96 columns" in readiness.of(lat)
+    assert "the image has 96 columns" in session.problem(lat)
     empty = registration.add_xray("empty")
-    assert readiness.of(empty).startswith("empty: has no image")
+    assert session.problem(empty).startswith("empty: has no image")
     slicer.util.updateVolumeFromArray(ap.source, np.full((1, 72, 96), np.nan, np.float32))
     ap.change(camera=lat.content.get("camera") or registration_camera())
-    while readiness.step():
+    while session.check_next():
         pass
-    assert "no contrast" in readiness.of(ap)
+    assert "no contrast" in session.problem(ap)
 
 
 def registration_camera():
     return camera_content(c_arm(0))
 
 
-def test_twins(registration, readiness):
+def test_twins(registration, session):
     ap, lat = registration.xrays
     lat.change(camera=ap.content["camera"])
-    assert readiness.twins() == (ap, lat)
+    assert session.twins() == (ap, lat)
     lat.change(use=False)
-    assert readiness.twins() is None
+    assert session.twins() is None
 
 
-def test_the_picture_follows_a_sequence(registration, readiness):
-    while readiness.step():
+def test_the_picture_follows_a_sequence(registration, session):
+    while session.check_next():
         pass
     view = registration.xrays[0]
     after = dot_image((96, 72), (10, 12))
     slicer.util.updateVolumeFromArray(view.source, after[None])
-    assert readiness.step()
+    assert session.check_next()
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(view.node)[0], after)
-    while readiness.step():
+    while session.check_next():
         pass
-    assert readiness.of(view) == ""
+    assert session.problem(view) == ""

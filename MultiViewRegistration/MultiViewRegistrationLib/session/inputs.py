@@ -1,11 +1,11 @@
-"""What a scene holds, as the backend takes it, kept and prepared; what is wrong with it."""
+"""What a scene holds, as the backend takes it: made once, checked, and prepared in threads for DRRs and registrations."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -29,36 +29,28 @@ from .translation import _
 class Inputs:
     """The CT, the X-rays and the case of a registration; only read on the main thread.
 
-    case_path: of the case.json that the scene was filled from, None where it was not, or nobody told.
+    case_path: of the case.json that the scene was filled from, None where it was not, or that is not known.
     """
 
     def __init__(self, registration: Registration) -> None:
         self.registration = registration
         self.case_path: Path | None = None
-        self._made: dict[str, tuple[str, object]] = {}
-        self._shown: dict[str, str] = {}
+        self._made: dict[str, tuple[str, object]] = {}  # fingerprint, and what was made or the InputError, by node
+        self._sources: dict[str, tuple[str, int]] = {}  # source and the time of its last change, by the view's node
 
     def cache_case(self, case) -> None:
-        """The `io.case.Case` that the scene has just been filled from, of which nothing need be made again."""
+        """Keep the parts of the `io.case.Case` that the scene has just been filled from."""
         self.case_path = case.path
         xrays = {view.name: view.xray for view in case.views}
         self._made[""] = of_ct(self.registration), case.ct
-        self._made.update(
-            {
-                view.node.GetID(): (of_view(view), xrays[view.name])
-                for view in self.registration.xrays
-                if view.name in xrays
-            }
-        )
+        for view in self.registration.xrays:
+            if view.name in xrays:
+                self._made[view.node.GetID()] = of_view(view), xrays[view.name]
 
     def cache_xray(self, view: XRayView, xray) -> None:
-        """The `imaging.xray.XRay` that a view has just been given, with its picture."""
-        self._shown[view.node.GetID()] = of = of_view(view)
-        self._made[view.node.GetID()] = of, xray
-
-    def is_shown(self, view: XRayView) -> bool:
-        """Whether a view still has the image, and the picture, that `cache_xray` took."""
-        return self._shown.get(view.node.GetID()) == of_view(view)
+        """Keep the `imaging.xray.XRay` that a view has just been given, with its picture."""
+        self._made[view.node.GetID()] = of_view(view), xray
+        self._source_changed(view)
 
     def case(self, *, placed: bool = True):
         """The `io.case.Case` of the scene as it is. InputError for what is missing or wrong, and for two views with one geometry.
@@ -74,10 +66,8 @@ class Inputs:
                 ).format(one=same[0].name, other=same[1].name)
             )
         case.dicom = origin_of(self.registration)
-        case.inputs = {
-            "ct": of_ct(self.registration),
-            **{view.name: of_view(view) for view in self.registration.xrays if view.used},
-        }
+        used = [view for view in self.registration.xrays if view.used]
+        case.inputs = {"ct": of_ct(self.registration), **{view.name: of_view(view) for view in used}}
         return case
 
     def corrected_case(self):
@@ -89,12 +79,48 @@ class Inputs:
     def ct(self):
         """The `imaging.ct.CT`. InputError as `mrml.case.ct_of`."""
         if self.registration.ct is not None:
-            refuse_nonlinear(self.registration.ct)  # of which its fingerprint knows nothing
+            refuse_nonlinear(self.registration.ct)  # which its fingerprint does not include
         return self._kept("", of_ct(self.registration), lambda: ct_of(self.registration))
 
     def xray(self, view: XRayView):
         """The view's `imaging.xray.XRay`. InputError as `mrml.case.xray_of`."""
         return self._kept(view.node.GetID(), of_view(view), lambda: xray_of(view))
+
+    def check_next(self) -> bool:
+        """Check one X-ray that has changed, and show it where its volume has; whether there was one. Call it from a timer."""
+        for view in self.registration.xrays:
+            changed = self._source_changed(view)
+            if changed or self._made.get(view.node.GetID(), ("",))[0] != of_view(view):
+                with suppress(InputError):  # `problem` has it
+                    xray = self.xray(view)
+                    if changed:
+                        refresh(view, xray)
+                return True
+        return False
+
+    def problem(self, view: XRayView) -> str:
+        """What is wrong with an X-ray, a sentence; "" where nothing is, or it was not checked yet."""
+        if view.size == (0, 0):
+            return _("{name}: has no image, expected an X-ray; remove it, or add it again.").format(name=view.name)
+        try:
+            view.camera  # noqa: B018
+        except InputError as error:
+            return str(error)
+        made = self._made.get(view.node.GetID(), ("", None))[1]
+        return str(made) if isinstance(made, InputError) else ""
+
+    def twins(self) -> tuple[XRayView, XRayView] | None:
+        """Two views that are used and have the same geometry, if there are any."""
+        return twins([view for view in self.registration.xrays if view.used and view.placed])
+
+    def _source_changed(self, view: XRayView) -> bool:
+        """Whether the volume that a picture was made from is another one than at the last call."""
+        source = view.source
+        if source is None or source.GetImageData() is None:
+            return False
+        now, before = (source.GetID(), source.GetImageData().GetMTime()), self._sources.get(view.node.GetID())
+        self._sources[view.node.GetID()] = now
+        return before is not None and before != now
 
     def _kept(self, name: str, key: str, make: Callable[[], object]):
         """What was made when the key was the same, also where that was an error: a timer asks for it again and again."""
@@ -116,65 +142,9 @@ def twins(views: list) -> tuple | None:
     return next(((views[i], views[j]) for i, j in pairs if np.allclose(matrices[i], matrices[j])), None)
 
 
-class Readiness:
-    """What is wrong with the X-rays of one registration.
-
-    `step`, called from a timer, has one look at one image at a time; what a sequence shows now becomes the picture.
-
-    inputs: of the registration, which make a view's `imaging.xray.XRay`, and know of frames that were shown whole.
-    """
-
-    def __init__(self, inputs: Inputs) -> None:
-        self._registration, self._inputs = inputs.registration, inputs
-        self._made_from: dict[str, tuple[str, int]] = {}  # source and the time of its last change, by the view's node
-        self._looked: dict[str, tuple[str, str]] = {}  # fingerprint and what was found, by the view's node
-
-    def step(self) -> bool:
-        """Look at one view that has changed; whether there was one."""
-        for view in self._registration.xrays:
-            changed = self._source_changed(view)
-            if not changed and self._looked.get(view.node.GetID(), ("",))[0] == of_view(view):
-                continue
-            if not self._inputs.is_shown(view):
-                self._look_at(view, refresh if changed else self._inputs.xray)
-                return True
-            self._looked[view.node.GetID()] = of_view(view), ""
-        return False
-
-    def of(self, view: XRayView) -> str:
-        """What is wrong with a view, a sentence; "" where nothing is, or nobody has looked yet."""
-        if view.size == (0, 0):
-            return _("{name}: has no image, expected an X-ray; remove it, or add it again.").format(name=view.name)
-        try:
-            view.camera  # noqa: B018
-        except InputError as error:
-            return str(error)
-        return self._looked.get(view.node.GetID(), ("", ""))[1]
-
-    def twins(self) -> tuple[XRayView, XRayView] | None:
-        """Two views that are used and have the same geometry, if there are any."""
-        return twins([view for view in self._registration.xrays if view.used and view.placed])
-
-    def _source_changed(self, view: XRayView) -> bool:
-        """Whether the volume that a picture was made from is another one now; what it was is remembered from the first look on."""
-        source = view.source
-        if source is None or source.GetImageData() is None:
-            return False
-        now, before = (source.GetID(), source.GetImageData().GetMTime()), self._made_from.get(view.node.GetID())
-        self._made_from[view.node.GetID()] = now
-        return before is not None and before != now
-
-    def _look_at(self, view: XRayView, look: Callable[[XRayView], object]) -> None:
-        try:
-            look(view)
-            trouble = ""
-        except InputError as error:
-            trouble = str(error)
-        self._looked[view.node.GetID()] = of_view(view), trouble
-
-
 #: Seconds that a child process may compile.
 COMPILE_TIMEOUT_S = 300.0
+PREPARING, FIRST_TIME = _("preparing the CT"), _("preparing for the first time (once, about 20 s)")
 _loading = Lock()
 
 
@@ -183,7 +153,7 @@ class NotCached(Exception):
 
 
 def load_kernels(prepare: Callable, compiling: Callable[[], object]) -> None:
-    """Call `prepare`, a function of `registration.prepared_ct`, in this thread; where the cache lacks a kernel, in a child process before.
+    """Call `prepare`, a function of `registration.prepared_ct`, in this thread; first in a child process where a kernel is not cached.
 
     compiling: called before that.
     """
@@ -219,37 +189,44 @@ def _nothing_compiled() -> Iterator[None]:
 
 
 def _fill_cache(prepare: Callable) -> None:
-    """Have a child process call `prepare`; whatever becomes of it, this one goes on."""
-    low = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)  # the window comes first; elsewhere `nice` does that
-    library = (
-        Path(__file__).absolute().parents[2]
-    )  # not resolved: the cache goes by the path that a module was imported by
+    """Have a child process of low priority call `prepare`; its failure does not matter here."""
+    library = Path(__file__).absolute().parents[2]  # not resolved: the cache goes by the path of the import
     path = os.pathsep.join(filter(None, [str(library), os.environ.get("PYTHONPATH")]))
-    try:
-        command = [
-            python(),
-            "-c",
-            "import os; getattr(os, 'nice', id)(5); "
-            f"from {prepare.__module__} import {prepare.__name__}; {prepare.__name__}()",
-        ]
+    module, name, quiet = prepare.__module__, prepare.__name__, subprocess.DEVNULL
+    script = f"import os; getattr(os, 'nice', id)(5); from {module} import {name}; {name}()"
+    with suppress(InputError, OSError, subprocess.TimeoutExpired):  # there is no interpreter, say
         subprocess.run(
-            command,
+            [python(), "-c", script],
             env={**os.environ, "PYTHONPATH": path},
-            creationflags=HIDDEN | low,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            creationflags=HIDDEN | getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
+            stdin=quiet,
+            stdout=quiet,
+            stderr=quiet,
             timeout=COMPILE_TIMEOUT_S,
         )
-    except (InputError, OSError, subprocess.TimeoutExpired):  # there is no interpreter, say
-        pass
 
 
-PREPARING = "preparing the CT"
+def prepare_for_drr(ct, tell: Callable) -> object:
+    """The `registration.prepared_ct.PreparedCT` of a CT, with all that a DRR which follows the CT would have to wait for."""
+    from ..registration.prepared_ct import PreparedCT, warm_up_drr
+
+    load_kernels(warm_up_drr, lambda: tell(FIRST_TIME))
+    anatomy = PreparedCT(ct)
+    for level in (1, 2):
+        anatomy.projector(level)
+    return anatomy
+
+
+def prepare_for_registration(anatomy, tell: Callable) -> None:
+    """What the first sharp DRR, and the first registration, would have to wait for."""
+    from ..registration.prepared_ct import warm_up
+
+    anatomy.projector(0)
+    load_kernels(warm_up, lambda: tell(FIRST_TIME))
 
 
 class Preparation:
-    """What prepares the CT of a registration, first for DRRs, then for a registration.
+    """Prepares the CT of a registration, first for DRRs, then for a registration; again whenever it has changed.
 
     message: why the last one failed, a sentence.   stage: what is being done, in a few words.
     """
@@ -263,7 +240,6 @@ class Preparation:
 
     @property
     def working(self) -> bool:
-        """Whether a CT is being made ready."""
         return any(worker is not None and worker.state == "running" for worker in (self.worker, self._rest))
 
     def anatomy(self):
@@ -288,16 +264,13 @@ class Preparation:
         self._rest = Worker(lambda tell: prepare_for_registration(worker.result_for(tell), tell))
 
     def begin(self, *, again: bool) -> None:
-        """Have the CT made ready as it is now, where it is not. InputError as `Inputs.ct`.
-
-        again: also where that has failed before.
-        """
+        """Prepare the CT as it is now, where it is not. InputError as `Inputs.ct`.   again: also where that has failed before."""
         of, ct = of_ct(self._inputs.registration), self._inputs.ct()
         if self.worker is None or self._of != of or (again and self.worker.state == "failed"):
             self.stage = PREPARING
             self.follow(Worker(lambda tell: prepare_for_drr(ct, tell)))
 
-    def look(self) -> bool:
+    def poll(self) -> bool:
         """Whether the CT has just become ready for DRRs, or failed to."""
         if self.worker is None:
             return False
@@ -320,26 +293,3 @@ class BoneSurfaceUpdater:
         made = self._made.update(of, lambda: None if surface_is_current(registration) else take_surface(registration))
         if made and self._made.value is not None and self._made.made_of == of:
             put_surface(registration, self._made.value)
-
-
-#: What a worker tells where the kernels have to be compiled.
-FIRST_TIME = "preparing for the first time (once, about 20 s)"
-
-
-def prepare_for_drr(ct, tell: Callable) -> object:
-    """The `registration.prepared_ct.PreparedCT` of a CT, and all that a DRR which follows the CT would have to wait for."""
-    from ..registration.prepared_ct import PreparedCT, warm_up_drr
-
-    load_kernels(warm_up_drr, lambda: tell(FIRST_TIME))
-    anatomy = PreparedCT(ct)
-    for level in (1, 2):
-        anatomy.projector(level)
-    return anatomy
-
-
-def prepare_for_registration(anatomy, tell: Callable) -> None:
-    """What the first sharp DRR, and the first registration, would have to wait for."""
-    from ..registration.prepared_ct import warm_up
-
-    anatomy.projector(0)
-    load_kernels(warm_up, lambda: tell(FIRST_TIME))

@@ -304,7 +304,7 @@ class Session(Inputs):
 
     def _check_preparation(self) -> bool:
         """Whether it has just ended."""
-        ended = self._preparation.look()
+        ended = self._preparation.poll()
         if ended and self._preparation.message and self._run is None:
             self.message = self._preparation.message
         return ended

@@ -20,7 +20,6 @@ from ..adding import rename
 from ..assessment import result_similarity
 from ..background_task import Worker
 from ..geometry import certainty, describe, needs_geometry, reference_of
-from ..inputs import Readiness
 from ..translation import _
 from .form import (
     CAUTION,
@@ -70,7 +69,6 @@ class XRaysPresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
-        self.readiness = self.session and Readiness(self.session)
         self._selected = ""
         self.leave()
         self.geometry.reset()
@@ -178,7 +176,7 @@ class XRaysPresenter(Presenter):
 
     def _line(self, view: XRayView, similarity: float | None) -> Line:
         known = _("reference") if view == reference_of(self.registration) else certainty(view)
-        source, origin, trouble = view.source, view.content.get("from", ""), self.readiness.of(view)
+        source, origin, trouble = view.source, view.content.get("from", ""), self.session.problem(view)
         image = _("made from {volume}").format(volume=source.GetName()) if source else _("its volume is gone")
         geometry = describe(view)
         return Line(
@@ -199,12 +197,12 @@ class XRaysPresenter(Presenter):
 
     def _problem(self) -> str:
         """What a person should know first: of two that are the same, of the selected X-ray."""
-        twins, view = self.readiness.twins(), self.selected
+        twins, view = self.session.twins(), self.selected
         if twins is not None:
             return _(
                 "{a} and {b} have the same geometry, expected another for each; correct that of one, or skip it."
             ).format(a=twins[0].name, b=twins[1].name)
-        return self.readiness.of(view) if not needs_geometry(view) else ""
+        return self.session.problem(view) if not needs_geometry(view) else ""
 
     def _shared(self) -> list[Control]:
         deviations = astuple(shared_unknowns_of(self.registration))
@@ -227,7 +225,7 @@ class XRaysPresenter(Presenter):
     def state(self) -> State:
         if self.reading:
             return State(RUNNING, _("reading {name}").format(name=self.reading))
-        used, twins = [view for view in self.views if view.used], self.readiness.twins()
+        used, twins = [view for view in self.views if view.used], self.session.twins()
         if not used:
             return State(TODO, _("none is used") if self.views else _("add X-rays"))
         if twins is not None:
@@ -235,7 +233,7 @@ class XRaysPresenter(Presenter):
         for view in used:
             if needs_geometry(view):
                 return State(TODO, _("{name} needs geometry").format(name=view.name))
-            if self.readiness.of(view):
+            if self.session.problem(view):
                 return State(PROBLEM, _("{name} cannot be used").format(name=view.name))
         return State(READY, _("1 view ready") if len(used) == 1 else _("{count} views ready").format(count=len(used)))
 
@@ -255,7 +253,7 @@ class XRaysPresenter(Presenter):
 
     def tick(self) -> bool:
         if self._reading is None:
-            return self.readiness.step() or self.geometry.calibration.tick()
+            return self.session.check_next() or self.geometry.calibration.tick()
         self._reading.poll(0)
         if self._reading.state != "running":
             self._take_read()

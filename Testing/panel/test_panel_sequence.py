@@ -195,4 +195,4 @@ def test_without_its_files_a_saved_scene_is_as_before_the_sequence(person, movin
     assert person.control("sequence", "player") is None and person.header("sequence").startswith("\u26a0")
     assert [view.source.GetName() for view in person.panel.registration.xrays] == ["view1", "view2"]
     person.host.process(0.2)
-    assert any("case.json is not there" in sentence for sentence in person.panel.session.notices.told)
+    assert any("case.json is not there" in sentence for sentence in person.panel.session.notices.sentences)

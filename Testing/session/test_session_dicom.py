@@ -96,24 +96,24 @@ def loaded(scene, tmp_path):
 def test_different_patients_are_told_without_a_value_until_understood(loaded):
     registration = loaded(ap={"PatientID": "OTHER-1", "ImageLaterality": "R"})
     notices = Notices(registration)
-    assert notices.told == [
+    assert notices.sentences == [
         "ap and CT are of different patients (PatientID) by their DICOM headers; check that they belong together.",
         "ap and CT are of different sides of the body (laterality) by their DICOM headers; check that they belong together.",
     ]
-    notices.understood()
-    assert notices.told == []
+    notices.acknowledge()
+    assert notices.sentences == []
 
 
 def test_nothing_that_tells_a_person_is_in_the_scene(loaded, scene, tmp_path):
     registration = loaded(ct={"PatientID": "OTHER-1"})
-    assert Notices(registration).told
+    assert Notices(registration).sentences
     scene.SetURL(str(tmp_path / "scene.mrml"))
     scene.Commit()
     saved = (tmp_path / "scene.mrml").read_text()
     assert "1.2.3.4" in saved and not any(secret in saved for secret in [*SECRETS, "OTHER-1"])
     (view,) = registration.xrays
     view.change(use=False)
-    assert Notices(registration).told == []
+    assert Notices(registration).sentences == []
 
 
 def test_the_files_uids_go_into_the_result(loaded, tmp_path):
@@ -172,7 +172,7 @@ def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
     with collect_warnings() as told:
         session = Session(read_case(tmp_path / "case.json")(scene))
     session.notices.loaded(told)
-    patients, unknown = session.notices.told
+    patients, unknown = session.notices.sentences
     assert patients.startswith("AP and LAT and CT are of different patients") and '"colour"' in unknown
 
 

@@ -16,12 +16,12 @@ class Notices:
         self._ui.noticeButton.clicked.connect(self._on_understood)
 
     def refresh(self) -> None:
-        """Show what is to be told."""
-        told = self._panel.session.notices.told if self._panel.session else []
-        self._ui.noticeLabel.text = "\n".join(MARK + sentence for sentence in told)
+        """Show what is not yet acknowledged."""
+        sentences = self._panel.session.notices.sentences if self._panel.session else []
+        self._ui.noticeLabel.text = "\n".join(MARK + sentence for sentence in sentences)
         for widget in (self._ui.noticeLabel, self._ui.noticeButton):
-            widget.setVisible(bool(told))
+            widget.setVisible(bool(sentences))
 
     def _on_understood(self) -> None:
         with self._panel.acting():
-            self._panel.session.notices.understood()
+            self._panel.session.notices.acknowledge()

@@ -29,18 +29,18 @@ SENTENCES = {
     "reject": _("Verdict: reject. The pose must not be used."),
 }
 NOT_ASSESSED = _("Verdict: not assessed. Look at the overlays of every X-ray.")
-#: Said where the pose was dragged or typed since, or never assessed.
-MOVED_SINCE = _("The CT was moved since the pose was assessed; assess it anew.")
+#: Shown where the pose was dragged or typed since, or never assessed.
+MOVED_SINCE = _("The CT was moved since the pose was assessed; assess it again.")
 
 
 def assess(session: Session) -> None:
     """Begin to assess the pose as it is, without a registration; it becomes an entry of the history with its verdict.
 
-    Of a registration the verdict is there; where its likely cause was not looked for to the end, that is done now.
+    Of a registration the verdict is there; where the search for its likely cause stopped early, that is finished now.
 
     InputError as `Session.find_result`, and while other work is under way.
     """
-    registration, finding = session.registration, session.find_result(anew=bool(outdated_reason(session)))
+    registration, finding = session.registration, session.find_result(again=bool(outdated_reason(session)))
     pose, inputs = registration.world_from_ct, fingerprint(registration)
 
     known = session.result
@@ -82,7 +82,7 @@ def outdated_reason(session: Session) -> str:
     if session.history.moved:
         return MOVED_SINCE
     if entry.assessed != fingerprint(session.registration):
-        return _("The assessment is stale: the CT, an X-ray or its geometry has changed since; assess the pose anew.")
+        return _("The assessment is stale: the CT, an X-ray or its geometry has changed since; assess the pose again.")
     return ""
 
 

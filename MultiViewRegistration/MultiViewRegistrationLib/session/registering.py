@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -19,9 +19,9 @@ from .background_task import Stopped, Worker
 from .inputs import PREPARING
 from .translation import _
 
-#: The start that `api.register` knows, for each that the panel offers and no regressor tells: a pose that a person set is a given one.
+#: The start of `api.register` for each that the panel offers without a regressor: a pose that a person set is a given one.
 API_START = {"given": "given", "by hand": "given", "search": "search", "landmarks": "landmarks"}
-#: Seconds between two looks at a child process.
+#: Seconds between two polls of a child process.
 POLL_S = 0.1
 
 
@@ -41,10 +41,10 @@ def register_case(case, anatomy, start: str, refinement: str, seed: int, model: 
 
 def regressor_summary(result) -> dict:
     """What a history keeps of how the start of a `result.Result` was found by a regressor; empty where none was asked."""
-    told = result.regressor
-    if told is None:
+    report = result.regressor
+    if report is None:
         return {}
-    return {"model": told.model or "", "expected_mm": told.expected_mm, "selected_start": told.selected_start}
+    return {"model": report.model or "", "expected_mm": report.expected_mm, "selected_start": report.selected_start}
 
 
 def by_baseline(case, anatomy, start: str, refinement: str, model: Path | None, tell: Callable) -> object:
@@ -57,36 +57,22 @@ def by_baseline(case, anatomy, start: str, refinement: str, model: Path | None, 
     from ..jobs import Job
 
     fit = locate(case.landmarks, case.cameras) if start == "landmarks" else None
-    begun = (
-        fit.world_from_ct
-        if fit
-        else regressor_pose(model, case, anatomy)
-        if start == "regressor"
-        else case.world_from_ct
-    )
+    begun = fit.world_from_ct if fit else case.world_from_ct
+    if start == "regressor":
+        begun = regressor_pose(model, case, anatomy)
     with tempfile.TemporaryDirectory(prefix="mvreg-case-", ignore_cleanup_errors=True) as folder:
-        job = Job(
-            [
-                "register",
-                write_child_case(case, begun, folder),
-                "--refine",
-                refinement,
-                "--device",
-                "auto",
-                "--out",
-                Path(folder, "result"),
-            ]
-        )
-        told = await_job(job, begun, tell)
-    result = assess(case, np.array(told["world_from_ct"]), anatomy, start)
+        path, out = write_child_case(case, begun, folder), Path(folder, "result")
+        job = Job(["register", path, "--refine", refinement, "--device", "auto", "--out", out])
+        found = await_job(job, begun, tell)
+    result = assess(case, np.array(found["world_from_ct"]), anatomy, start)
     return replace(
         result,
         start_world_from_ct=begun,
-        seconds=told["seconds"],
+        seconds=found["seconds"],
         landmark_fit=fit,
         refined_by=refinement,
         assessment=None,
-        torch_device=told["software"]["device"].rpartition(" on ")[2],
+        torch_device=found["software"]["device"].rpartition(" on ")[2],
     )
 
 
@@ -98,7 +84,7 @@ def regressor_pose(model: Path | None, case, anatomy) -> np.ndarray:
     found = find_model(case, model)
     if found is None:
         raise InputError(
-            "Start: there is no regressor for this CT, expected a trained one; train one, or choose another start."
+            _("Start: there is no regressor for this CT, expected a trained one; train one, or choose another start.")
         )
     return predict_poses(found, anatomy, case.views, case.world_from_ct)[0].world_from_ct
 
@@ -151,19 +137,11 @@ def await_job(job, world_from_ct: np.ndarray, tell: Callable) -> dict:
     return job.result
 
 
-@dataclass(frozen=True)
-class RegistrationRequest:
-    """What was asked for.   start: one of session.STARTS.   refinement: "joint" or a published one.   seed: of a search."""
-
-    start: str
-    refinement: str
-    seed: int
-
-
 class RunningRegistration:
     """One registration from the pose and the inputs that the scene has now.
 
-    worker: does it.   preparing: gives what the CT is being made ready by, in words.   told: what was warned of before it began.
+    start: one of session.STARTS.   refinement: "joint" or a published one.   worker: does it.
+    preparing: gives what the CT is being made ready by, in words.   warnings: from before it began.
     fingerprint, geometry: of the inputs; the latter by the view's name.
     progress: the last `registration.pipeline.Progress`, None before the first.   left: the time, in words.
     """
@@ -171,13 +149,14 @@ class RunningRegistration:
     def __init__(
         self,
         registration: Registration,
-        asked: RegistrationRequest,
+        start: str,
+        refinement: str,
         worker: Worker,
         preparing: Callable[[], str],
-        told: list[str],
+        warnings: list[str],
     ) -> None:
-        self._registration, self.asked, self.worker, self.told = registration, asked, worker, told
-        self._preparing = preparing
+        self._registration, self.start, self.refinement = registration, start, refinement
+        self.worker, self._preparing, self.warnings = worker, preparing, warnings
         self.fingerprint = fingerprint(registration)
         self.geometry = {view.name: of_geometry(view) for view in registration.xrays}
         self.progress, self.left, self._time_left = None, "", TimeLeft()
@@ -201,7 +180,7 @@ class RunningRegistration:
         return self.progress.stage if self.progress else self._preparing() or PREPARING
 
     def show(self, progress) -> None:
-        """Take the CT to the pose that a `registration.pipeline.Progress` tells."""
+        """Take the CT to the pose of a `registration.pipeline.Progress`."""
         self.progress = progress
         self.left = left_in_words(self._time_left.seconds(progress.fraction))
         self._registration.world_from_ct = self._shown = progress.world_from_ct
@@ -217,13 +196,13 @@ class RunningRegistration:
         return _("The registration was stopped, as the CT was moved.") if self._moved() else ""
 
     def put_back(self) -> None:
-        """Take the CT back to where it was, unless somebody else moved it, or it is there no more."""
+        """Take the CT back to where it was, unless it was moved by others, or is there no more."""
         if self._registration.scene is not None and not self.obstacle():
             self._registration.world_from_ct = self._before
 
     @contextmanager
     def as_before(self) -> Iterator[None]:
-        """The CT lies where it was meanwhile, unless somebody else moved it."""
+        """The CT lies where it was meanwhile, unless it was moved by others."""
         if self.obstacle():
             yield
             return

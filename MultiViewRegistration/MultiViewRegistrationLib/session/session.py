@@ -23,51 +23,48 @@ from .drawing import Drawing
 from .history import Entry, History
 from .igtl_connection import IgtlConnection
 from .inputs import FIRST_TIME, Inputs, Preparation, twins
-from .registering import RegistrationRequest, RunningRegistration
+from .registering import RunningRegistration
 from .regressors import Regressors
 from .sequence import Sequence
 from .translation import _
 
 
 class Notices:
-    """Sentences that are told until somebody has understood them."""
+    """Warnings shown until the user acknowledges them."""
 
     def __init__(self, registration: Registration) -> None:
         self._registration = registration
-        self._warned: list[str] = []
-        self._understood: set[str] = set()
+        self._warnings: list[str] = []
+        self._acknowledged: set[str] = set()
 
     def loaded(self, warnings: list[str]) -> None:
-        """The registration was loaded from a case.json with these warnings. Headers that differ are told by the names of the X-rays."""
-        self._warned = [sentence for sentence in warnings if not sentence.endswith(BY_HEADERS)]
+        """The registration was loaded from a case.json with these warnings. Headers that differ are reported by the X-rays' names."""
+        self._warnings = [sentence for sentence in warnings if not sentence.endswith(BY_HEADERS)]
 
     def warn(self, sentence: str) -> None:
-        """Tell this, too."""
-        self._warned.append(sentence)
+        """Show this, too."""
+        self._warnings.append(sentence)
 
     @property
-    def told(self) -> list[str]:
-        """What is to be told now."""
-        return [
-            sentence
-            for sentence in [*identity_mismatches(self._registration), *self._warned]
-            if sentence not in self._understood
-        ]
+    def sentences(self) -> list[str]:
+        """What is to be shown now."""
+        every = [*identity_mismatches(self._registration), *self._warnings]
+        return [sentence for sentence in every if sentence not in self._acknowledged]
 
-    def understood(self) -> None:
-        """Tell these no more."""
-        self._understood.update(self.told)
+    def acknowledge(self) -> None:
+        """Show these no more."""
+        self._acknowledged.update(self.sentences)
 
 
 #: Where a registration may begin: the pose as it is ("given", or set "by hand"), or one that is found; "auto" is regressor and search.
 STARTS = ("given", "search", "landmarks", "by hand", "regressor", "auto")
-#: Of these the pose as it is need not mean anything; those that a network finds, and those that are searched for.
+#: Of these the pose as it is need not mean anything; a network finds the pose; the pose is searched for.
 POSELESS_STARTS, REGRESSOR_STARTS, SEARCH_STARTS = (
     ("landmarks", "regressor", "auto"),
     ("regressor", "auto"),
     ("search", "auto"),
 )
-#: Seconds between two looks at whether what goes out to navigation still stands; that the thread which sends it gets at each poll.
+#: Seconds between two checks of whether what goes out to navigation still stands; that the thread which sends it gets at each poll.
 IGTL_CHECK_S, IGTL_SLEEP_S = 0.3, 0.005
 #: Seconds that `stop` waits for threads to end, after which they end by themselves.
 STOP_TIMEOUT_S = 1.0
@@ -111,7 +108,7 @@ class Session(Inputs):
 
     @property
     def running_registration(self) -> RunningRegistration | None:
-        """The registration under way, which tells how far it is; None without one."""
+        """The registration under way; None without one."""
         return self._run
 
     @property
@@ -135,16 +132,9 @@ class Session(Inputs):
                 _('Start: found "{start}", expected one of {starts}.').format(start=start, starts=", ".join(STARTS))
             )
         self.require_idle()
-        if start in REGRESSOR_STARTS and self.regressors.missing():
-            raise InputError(self.regressors.missing())
-        if start in SEARCH_STARTS and refinement != "joint":
-            raise InputError(
-                _(
-                    'Register: the refinement "{refinement}" cannot search, expected a start at a pose; choose another start, '
-                    'or the refinement "joint".'
-                ).format(refinement=refinement)
-            )
-        with collect_warnings() as told:
+        if refused := self.refused(start, refinement):
+            raise InputError(refused)
+        with collect_warnings() as warnings:
             case = self.case(placed=self.is_placed(start))
         ready, model = self.ready(), self.regressors.model if start in REGRESSOR_STARTS else None
 
@@ -154,14 +144,21 @@ class Session(Inputs):
             first_time_s = monotonic() - began if self._preparation.stage == FIRST_TIME else 0.0
             return registering.register_case(case, anatomy, start, refinement, seed, model, tell), first_time_s
 
-        self.registration.world_from_ct = (
-            self.registration.world_from_ct
-        )  # under its transform, should somebody have removed that
+        pose = self.registration.world_from_ct
+        self.registration.world_from_ct = pose  # under its transform again, if that was removed
         self.history.note(self.history.unnoted if self.history.entries else "before")
         self.message, self.notes, self.ended = "", [], ""
         self._run = RunningRegistration(
-            self.registration, RegistrationRequest(start, refinement, seed), Worker(find), lambda: self.preparing, told
+            self.registration, start, refinement, Worker(find), lambda: self.preparing, warnings
         )
+
+    def refused(self, start: str, refinement: str = "joint") -> str:
+        """Why a registration cannot begin so, whatever the images and the pose, in a sentence; "" where it can."""
+        if start in SEARCH_STARTS and refinement != "joint":
+            return _(
+                'The refinement "{refinement}" cannot search: choose a start that does not search, or the refinement "joint".'
+            ).format(refinement=refinement)
+        return self.regressors.missing() if start in REGRESSOR_STARTS else ""
 
     def run(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
         """Have a thread do some work, and the poll that finds it done hand its result to `then`. InputError while another is under way."""
@@ -193,7 +190,7 @@ class Session(Inputs):
     def poll(self, wait: float = POLL_WAIT_S) -> bool:
         """Take what the work under way has come to; whether the CT has moved, or any work has ended, a training included.
 
-        Never raises: `message` tells what went wrong. Where the registration has left its scene, all work is cancelled and forgotten.
+        Never raises: `message` says what went wrong. Where the registration has left its scene, all work is cancelled and forgotten.
         """
         if not let_threads_run(wait) and self.igtl.open:
             sleep(min(wait, IGTL_SLEEP_S))
@@ -233,10 +230,8 @@ class Session(Inputs):
         return self._results.get(entry.key) if entry else None
 
     def remember(self, entry: Entry, result) -> None:
-        """Keep the `result.Result` that an entry of the history tells of, for as long as the session lasts."""
-        same = {
-            key: other for key, other in self._results.items() if other.anatomy is result.anatomy
-        }  # others hold a CT each
+        """Keep the `result.Result` of an entry of the history for as long as the session lasts; not those of another CT."""
+        same = {key: other for key, other in self._results.items() if other.anatomy is result.anatomy}
         self._results = {**same, entry.key: result}
 
     def error(self) -> float | None:
@@ -265,15 +260,15 @@ class Session(Inputs):
 
         return find
 
-    def find_result(self, *, anew: bool = False) -> Callable[[], object]:
+    def find_result(self, *, again: bool = False) -> Callable[[], object]:
         """What finds the `result.Result` of the pose as it is, for a thread: the one that is known, or what can be said of it.
 
-        anew: also where one is known, of inputs that have changed since.
+        again: also where one is known, of inputs that have changed since.
 
         InputError, now, as `case`; later, where the X-rays show too little of the CT.
         """
         entry, known = self.history.current, self.result
-        if known is not None and not self.history.moved and not anew:
+        if known is not None and not self.history.moved and not again:
             return lambda: known
         case, ready, method = self.corrected_case(), self.ready(), "by hand" if entry is None else entry.method
         uid = world_uid(self.registration)
@@ -305,8 +300,8 @@ class Session(Inputs):
     def _check_preparation(self) -> bool:
         """Whether it has just ended."""
         ended = self._preparation.poll()
-        if ended and self._preparation.message and self._run is None:
-            self.message = self._preparation.message
+        if ended and self._run is None:
+            self.message = self._preparation.message or self.message
         return ended
 
     def _check_igtl(self) -> None:
@@ -371,7 +366,7 @@ class Session(Inputs):
 
     def _end(self, run: RunningRegistration) -> None:
         worker, self._run = run.worker, None
-        self.notes, self.ended, self.message = [*run.told, *worker.warnings], worker.state, worker.message
+        self.notes, self.ended, self.message = [*run.warnings, *worker.warnings], worker.state, worker.message
         if worker.state != "done":
             run.put_back()
             return
@@ -388,7 +383,7 @@ class Session(Inputs):
             if view.camera is not given.camera
         }
         entry = Entry.of_result(
-            run.asked.start,
+            run.start,
             result.world_from_ct,
             result,
             cameras=corrected,
@@ -396,7 +391,7 @@ class Session(Inputs):
             reasons=[*result.reasons, *self.notes],
             seconds=run.seconds,
             first_time_s=first_time_s,
-            refinement="" if run.asked.refinement == "joint" else run.asked.refinement,
+            refinement="" if run.refinement == "joint" else run.refinement,
             regressor=registering.regressor_summary(result),
         )
         self.history.add(entry)
@@ -435,19 +430,12 @@ def missing_images(registration: Registration) -> str:
 def missing_at_start(session: Session, start: str, refinement: str = "joint") -> str:
     """Of that, what concerns the start alone."""
     registration = session.registration
-    if start in REGRESSOR_STARTS and session.regressors.missing():
-        return session.regressors.missing()
-    if start in SEARCH_STARTS and refinement != "joint":
-        return _(
-            'The refinement "{refinement}" needs a pose to begin with: choose a start that does not search, or the refinement "joint".'
-        ).format(refinement=refinement)
+    if refused := session.refused(start, refinement):
+        return refused
     if start == "landmarks":
         return _missing_landmarks(registration)
-    if (
-        start not in POSELESS_STARTS
-        and any(view.used and view.placed for view in registration.xrays)
-        and not manual_pose.ct_is_seen(registration)
-    ):
+    placed = any(view.used and view.placed for view in registration.xrays)
+    if start not in POSELESS_STARTS and placed and not manual_pose.ct_is_seen(registration):
         return _("The CT lies outside all X-rays: centre it there, or move it.")
     return ""
 

@@ -175,9 +175,9 @@ class Application:
         return ""
 
     def understood(self) -> None:
-        """What the page told of images that may not belong together has been read."""
+        """Acknowledge the warnings that are shown."""
         with self.acting():
-            self.session.notices.understood()
+            self.session.notices.acknowledge()
 
     def tell(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
@@ -258,7 +258,7 @@ class Application:
         if self.registration is not None:
             display.show(self.registration)
         self.state.has_registration = self.registration is not None
-        self.state.notices = self.session.notices.told if self.session is not None else []
+        self.state.notices = self.session.notices.sentences if self.session is not None else []
         self.views.refresh()
         for section in self.sections.values():
             section.refresh()

@@ -131,7 +131,7 @@ def test_an_angle_that_a_header_lacks_is_asked_for(open_tab, serve, tmp_path):
     tab.page.get_by_text("are of different patients (PatientID)").wait_for()
     assert "P-2" not in tab.page.content()
     tab.wait_state("c('xrays', 'rao_lao_deg').text === '30' && c('xrays', 'cra_cau_deg').text === ''")
-    tab.page.get_by_text("The header lacks: CRA/CAU angle, seen from source or detector.").wait_for()
+    tab.page.get_by_text("Not in the header: CRA/CAU angle, seen from source or detector.").wait_for()
     choose(tab, "Image seen from", "the source")
     tab.page.get_by_text("CRA/CAU angle: none is given").wait_for()
     tab.shot("lacking")

@@ -74,7 +74,7 @@ def test_what_the_file_does_not_say_is_asked_and_a_camera_chosen(section, tmp_pa
     assert "The file has 2 cameras: choose that of view1." in text(section, "geometry_problem")
     assert not control(section, "apply").enabled and view.content == before
     act(section, "camera", "right")
-    told = "A camera of 128 \u00d7 128 pixels, with distortion (4 coefficients): the image will be undistorted."
+    told = "A camera of 128 \u00d7 128 pixels. The image will be undistorted (4 coefficients)."
     assert told in text(section, "geometry_summary")
     act(section, "apply")
     np.testing.assert_allclose(view.camera.projection_matrix, camera(100).projection_matrix, atol=1e-9)

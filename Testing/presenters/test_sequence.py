@@ -86,7 +86,7 @@ def test_the_motion_of_another_structure_is_plotted_listed_and_exported(sequence
     act(sequence, "other", [sent], sent.parent)
     assert not sent.exists()  # a page's copy
     assert "<b>turning</b>" in text(sequence, "motion_title")
-    assert "1 frame is left out" in text(sequence, "warning0")
+    assert "Left out: 1 of" in text(sequence, "warning0")
     rows = cells(sequence, "motion")
     assert [(row[0], float(row[1])) for row in rows] == [
         (str(n), pytest.approx(5.0 * n, abs=0.01)) for n in range(COUNT) if n != BLANK

@@ -300,7 +300,7 @@ def test_a_dicom_header_proposes_and_what_it_lacks_is_asked(section, tmp_path, t
     act(section, "files", [tmp_path / "ap.dcm"], None)
     settled(section)
     told = text(section, "geometry_summary")
-    assert f"The header lacks: {lacks}." in told and ("The header proposes" in told) == proposes
+    assert f"Not in the header: {lacks}." in told and ("The header proposes" in told) == proposes
     assert not control(section, "apply").enabled
     if proposes:
         act(section, "seen", "detector")

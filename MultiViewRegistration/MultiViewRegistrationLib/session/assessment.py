@@ -15,7 +15,7 @@ from ..mrml.fingerprint import fingerprint
 from ..mrml.image import add_mask
 from ..mrml.registration import Registration
 from ..mrml.xray import ATTRIBUTE
-from .background_task import BackgroundValue
+from .background_task import BackgroundValue, within_sentence
 from .history import Entry, History
 from .session import Session
 from .translation import _
@@ -129,7 +129,7 @@ def use_suggested_masks(session: Session) -> str:
     if why or result is None or result.assessment is None:
         raise InputError(
             _("Mask: {why}, expected a pose that was assessed; register, or assess this pose.").format(
-                why=_lower(why or _("This pose was not assessed."))
+                why=within_sentence(why or _("This pose was not assessed."))
             )
         )
     if result.verdict == "reject":
@@ -153,10 +153,6 @@ def use_suggested_masks(session: Session) -> str:
         percent = 100 * (1 - masks[view.name].sum() / valid[view.name].sum())
         shares.append(_("{percent:.0f} % of {name}").format(percent=percent, name=view.name))
     return _("Left out: {shares}. Look at the masks, then register again.").format(shares=", ".join(shares))
-
-
-def _lower(sentence: str) -> str:
-    return sentence[0].lower() + sentence[1:].rstrip(".")
 
 
 class SimilarityUpdater:

@@ -52,7 +52,7 @@ class Worker:
 
     def __init__(self, work: Callable[[Callable[[Any], bool]], Any]) -> None:
         self.state, self.result, self.message, self.warnings = "running", None, "", []
-        self._told: deque = deque()
+        self._progress: deque = deque()
         self._cancelled = False
         self._finished, self._lock = threading.Event(), threading.Lock()
         self._outcome: tuple[str, Any] = ("failed", "")
@@ -66,8 +66,8 @@ class Worker:
         """
         finished = self._finished.wait(wait)
         with self._lock:
-            progress = self._told.popleft() if self._told else None
-        if finished and not self._told and self.state == "running":
+            progress = self._progress.popleft() if self._progress else None
+        if finished and not self._progress and self.state == "running":
             self.state, outcome = self._outcome
             if self.state == "done":
                 self.result = outcome
@@ -102,18 +102,18 @@ class Worker:
     def _tell(self, progress) -> bool:
         if progress is not None:
             with self._lock:
-                if self._told and _stage(self._told[-1]) == _stage(progress):
-                    self._told.pop()
-                self._told.append(progress)
+                if self._progress and _stage(self._progress[-1]) == _stage(progress):
+                    self._progress.pop()
+                self._progress.append(progress)
         return not self._cancelled
 
     def _run(self, work) -> None:
         try:
-            with collect_warnings() as told:
+            with collect_warnings() as warnings:
                 try:
                     result = work(self._tell)
                 finally:
-                    self.warnings = [as_sent(sentence) for sentence in told]
+                    self.warnings = [as_sent(sentence) for sentence in warnings]
             self._outcome = "done", result
         except Exception as error:
             if not self._cancelled:  # an interrupted library may raise anything
@@ -121,7 +121,7 @@ class Worker:
         finally:
             if self._cancelled:
                 self._outcome = "cancelled", ""
-                self._told.clear()
+                self._progress.clear()
             _at_work.discard(self)
             self._finished.set()
 
@@ -131,7 +131,7 @@ def _stage(progress) -> str:
 
 
 def _failure(error: Exception) -> str:
-    """What a person is told of an error; a mistake of ours is logged."""
+    """The sentence of an error; one of the program's own is logged."""
     if isinstance(error, InputError):
         return as_sent(str(error))
     if isinstance(error, ModuleNotFoundError):
@@ -192,3 +192,8 @@ class BackgroundValue:
         if work is not None:
             self._begun_of, self._worker = of, Worker(lambda tell: work())
         return False
+
+
+def within_sentence(sentence: str) -> str:
+    """A sentence as a part of another one: "The CT was moved." becomes "the CT was moved"."""
+    return sentence[0].lower() + sentence[1:].rstrip(".")

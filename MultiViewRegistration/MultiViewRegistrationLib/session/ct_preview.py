@@ -12,6 +12,7 @@ from ..imaging.volume import Volume
 from ..mrml.case import take_ct
 from ..mrml.fingerprint import of_ct
 from ..mrml.registration import Registration
+from .translation import _
 
 #: About the longest side of the picture, in voxels of the CT taken for it.
 PICTURE = 256
@@ -74,13 +75,20 @@ def facts(found: CTPreview, unit: str) -> list[str]:
     size = " \u00d7 ".join(str(n) for n in found.size)
     spacing = " \u00d7 ".join(f"{mm:.2f}" for mm in found.spacing_mm)
     extent = " \u00d7 ".join(f"{n * mm:.0f}" for n, mm in zip(found.size, found.spacing_mm, strict=True))
-    lines = [f"Voxels: {size}", f"Spacing: {spacing} mm", f"Extent: {extent} mm"]
+    lines = [
+        _("Voxels: {size}").format(size=size),
+        _("Spacing: {spacing} mm").format(spacing=spacing),
+        _("Extent: {extent} mm").format(extent=extent),
+    ]
     if found.structure_ml is not None:
-        lines.append(f"Structure: {found.structure_ml:.0f} ml")
-    if unit == "hu" and found.bone_ml > 0:
-        lines.append(f"Bone: {found.bone_ml:.0f} ml (above {BONE_HU:.0f} HU)")
-    elif unit == "hu":
-        lines.append(f"No bone above {BONE_HU:.0f} HU: are the values right?")
+        lines.append(_("Structure: {ml:.0f} ml").format(ml=found.structure_ml))
+    if unit == "hu":
+        bone = (
+            _("Bone: {ml:.0f} ml (above {hu:.0f} HU)")
+            if found.bone_ml
+            else _("No bone above {hu:.0f} HU: are the values right?")
+        )
+        lines.append(bone.format(ml=found.bone_ml, hu=BONE_HU))
     return lines
 
 

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 
 from ..figures import HEIGHT, LEFT, STYLES, WIDTH, Axis, Line, line_plot, tag
+from .translation import _
 
 #: On a light and on a dark ground alike, and large enough in the width of a section.
 STYLE = "text { font-size: 15px; font-family: sans-serif; fill: #757d86; stroke: none } .grid { stroke: #757d86; stroke-opacity: 0.35 }"
@@ -82,26 +83,24 @@ def predicted(result) -> Curves:
     """
     from ..geometry import rigid
 
-    told = result.assessment
-    if told is None or told.prediction is None:
+    assessment, steps = result.assessment, _steps(result)
+    if assessment is None or assessment.prediction is None or not steps:
         return []
-    end = rigid.transform_points(result.world_from_ct, told.targets)
-    poses = [step.world_from_ct for step in _steps(result)]
-    to_go = [
-        np.sqrt(np.mean(np.sum((rigid.transform_points(pose, told.targets) - end) ** 2, axis=1))) for pose in poses
-    ]
+    targets, prediction = assessment.targets, assessment.prediction
+    end = rigid.transform_points(result.world_from_ct, targets)
+    ways = [rigid.transform_points(step.world_from_ct, targets) - end for step in steps]
+    to_go = [np.sqrt(np.mean(np.sum(way**2, axis=1))) for way in ways]
     return [
         (name, [(number, float(np.hypot(mm, further))) for number, mm in enumerate(to_go, start=1)])
         for name, further in (
-            ("expected", told.prediction.mean_mm),
-            ("below, in 95 of 100", told.prediction.upper95_mm),
+            (_("expected"), prediction.mean_mm),
+            (_("below, in 95 of 100"), prediction.upper95_mm),
         )
-        if to_go
     ]
 
 
 def errors_at_targets(result) -> list[float]:
-    """mm at each of the case's targets against its truth; empty where it lacks either."""
+    """mm at each of the case's targets against its truth; empty where either is missing."""
     from ..assessment.metrics import target_errors
 
     case = result.case
@@ -131,7 +130,9 @@ def maps(result) -> list[tuple[str, str, np.ndarray]]:
     return [
         (
             split.name,
-            f"targets within {split.in_plane_mm:.1f} mm across the beam and {split.depth_mm:.1f} mm along it, in 95 of 100 results",
+            _(
+                "targets within {across:.1f} mm across the beam and {along:.1f} mm along it, in 95 of 100 results"
+            ).format(across=split.in_plane_mm, along=split.depth_mm),
             tile_map(xrays[split.name], assessment.features.tiles(nth)),
         )
         for nth, split in enumerate(assessment.splits)

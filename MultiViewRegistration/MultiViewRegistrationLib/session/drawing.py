@@ -30,7 +30,7 @@ class ToneMatch:
 
     @classmethod
     def of(cls, line_integrals: np.ndarray, valid: np.ndarray, drr: np.ndarray) -> ToneMatch | None:
-        """From an X-ray and a DRR of the same shape, NaN where it says nothing; None where they have hardly anything in common."""
+        """From an X-ray and a DRR of the same shape, NaN where it says nothing; None where they have little in common."""
         both = valid & np.isfinite(drr)
         if np.count_nonzero(both) < MIN_PIXELS:
             return None
@@ -76,7 +76,7 @@ FIRST = 3
 SHARP = (768, 1.0)
 #: Seconds without a move after which overlays are drawn sharp.
 REST = 0.25
-#: For so many seconds after somebody looked at one view the others are drawn so many steps more coarsely.
+#: For so many seconds after one view was looked at the others are drawn so many steps more coarsely.
 LOOKED_AT, BESIDE = 1.0, 2
 #: Seconds that the pictures of all views may take: more than ten a second. Finer ones are only tried where they should take less than ROOM.
 FRAME, ROOM = 0.08, 0.06
@@ -122,7 +122,7 @@ class Drawing:
     def step(self, first: XRayView | None = None) -> bool:
         """Draw what is out of date, all views coarsely or a part of one sharply; whether there was anything to draw.
 
-        first: a view that somebody looks at just now; if it is out of date it is drawn alone, the others more coarsely in the next step.
+        first: a view that is looked at just now; if it is out of date it is drawn alone, the others more coarsely in the next step.
         """
         anatomy = self._anatomy()
         if first is not None or perf_counter() - self._looked_at[1] > LOOKED_AT:

@@ -50,8 +50,9 @@ class Question:
             numbers = []
         if len(numbers) != self.numbers:
             raise InputError(
-                f'{self.label}: found "{text}", expected {self.numbers} number{"s" * (self.numbers > 1)} with spaces between; '
-                "correct it."
+                _('{label}: found "{text}", expected {count} numbers, with spaces between; correct it.').format(
+                    label=self.label, text=text, count=self.numbers
+                )
             )
         return numbers[0] if self.numbers == 1 else np.array(numbers)
 
@@ -73,13 +74,13 @@ def ask(read: Callable[..., Any], questions: dict[str, Question], answers: dict[
     """Read something with the answers so far.
 
     read: takes them as keywords; MissingInformation where one is missing.   questions: by their keys.   answers: as they were typed or
-    chosen, by their keys; "" is none. Only what the file asks for is told it.
+    chosen, by their keys; "" is none. The reader gets only what the file asks for.
     """
     asked: list[Question] = []
-    told: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     open_ = False
     try:
-        key, found = _tried(read, told)
+        key, found = _tried(read, given)
         while key is not None:
             question = questions[key]
             asked.append(question)
@@ -87,17 +88,17 @@ def ask(read: Callable[..., Any], questions: dict[str, Question], answers: dict[
             open_ = open_ or not answer
             if not (answer or question.stand_in):
                 return Asked(asked)
-            told[key] = question.value(answer or question.stand_in)
-            key, found = _tried(read, told)
+            given[key] = question.value(answer or question.stand_in)
+            key, found = _tried(read, given)
     except InputError as error:  # which may be that of a stand-in
         return Asked(asked, problem="" if open_ else str(error))
     return Asked(asked, None if open_ else found)
 
 
-def _tried(read: Callable[..., Any], told: dict[str, Any]) -> tuple[str | None, Any]:
+def _tried(read: Callable[..., Any], given: dict[str, Any]) -> tuple[str | None, Any]:
     """What is asked for next, and what was read where nothing is."""
     try:
-        return None, read(**told)
+        return None, read(**given)
     except MissingInformation as error:
         return error.key, None
 
@@ -224,14 +225,13 @@ def use_camera(registration: Registration, view: XRayView, camera: CalibratedVie
 
 def describe_camera(camera: CalibratedView) -> str:
     """What was read, in a sentence or two."""
-    told = (
-        "A projection matrix"
-        if camera.camera is None
-        else f"A camera of {camera.size[0]} \u00d7 {camera.size[1]} pixels"
-    )
+    words = _("A projection matrix.")
+    if camera.camera is not None:
+        words = _("A camera of {size[0]} \u00d7 {size[1]} pixels.").format(size=camera.size)
     if camera.distortion is not None:
-        told += f", with distortion ({len(camera.distortion.coefficients)} coefficients): the image will be undistorted"
-    return " ".join([f"{told}.", *camera.notes])
+        count = len(camera.distortion.coefficients)
+        words += " " + _("The image will be undistorted ({count} coefficients).").format(count=count)
+    return " ".join([words, *camera.notes])
 
 
 def requirements_of(path: str | os.PathLike) -> str | None:
@@ -287,7 +287,7 @@ def landmarks_to_ct(registration: Registration, path: str | os.PathLike) -> int:
     """Put the points of a .fcsv or .mrk.json, LPS or RAS of the CT's own frame, into the CT's landmarks; those of a name that is there
     are moved. Returns their number. InputError as `read_markups`, and without a CT."""
     if registration.ct is None:
-        raise InputError("CT: none is chosen, expected the one whose landmarks these are; choose it first.")
+        raise InputError(_("CT: none is chosen, expected the one whose landmarks these are; choose it first."))
     points = read_markups(path)
     _put(landmark_list(registration), {name: ras_from_lps(point) for name, point in points.items()}, world=False)
     return len(points)
@@ -304,7 +304,9 @@ def landmarks_to_xray(registration: Registration, view: XRayView, path: str | os
     """
     if place not in dict(PLACE_QUESTION.choices):
         raise InputError(
-            f"{PLACE_QUESTION.label}: nothing is chosen, expected where the points in the file lie; choose it."
+            _("{label}: nothing is chosen, expected where the points in the file lie; choose it.").format(
+                label=PLACE_QUESTION.label
+            )
         )
     camera = view.camera
     pixel_of = camera.project if place == "scene" else _pixel_on_volume(view)
@@ -313,8 +315,10 @@ def landmarks_to_xray(registration: Registration, view: XRayView, path: str | os
     beside = [name for name, pixel in pixels.items() if not (np.abs(pixel - (size - 1) / 2) <= size / 2).all()]
     if beside:
         raise InputError(
-            f'{os.fspath(path)}: the landmark "{beside[0]}" falls beside the image of {view.name}, expected it to be shown '
-            "there; say otherwise where the points lie, or choose another file."
+            _(
+                '{path}: the landmark "{landmark}" falls beside the image of {name}, expected it to be shown there; say otherwise '
+                "where the points lie, or choose another file."
+            ).format(path=os.fspath(path), landmark=beside[0], name=view.name)
         )
     _put(landmark_list(registration, view), {name: view.ras_of(pixel) for name, pixel in pixels.items()}, world=True)
     return len(pixels)
@@ -324,7 +328,9 @@ def _pixel_on_volume(view: XRayView) -> Callable[[np.ndarray], np.ndarray]:
     """Takes points of the volume, LPS mm, to pixels of the image that was made from it: flipped, and undistorted, as that is."""
     if view.source is None:
         raise InputError(
-            f"{view.name}: its volume is gone, expected the one that the points lie on; say that they lie in the scene."
+            _(
+                "{name}: its volume is gone, expected the one that the points lie on; say that they lie in the scene."
+            ).format(name=view.name)
         )
     index_from_lps = np.linalg.inv(lps_from_ras(place_of(view.source)))
     content = view.content

@@ -32,7 +32,7 @@ READINGS = {
     "mirrored": _("seen from source or detector"),
 }
 ANGLES = ("rao_lao_deg", "cra_cau_deg")
-#: Angles read off a C-arm, where nobody says how well they are known: (degrees, mm).
+#: Angles read off a C-arm, where it is not said how well they are known: (degrees, mm).
 READ_OFF = (1.0, 3.0)
 DEG = "\u00b0"
 
@@ -52,7 +52,7 @@ def set_c_arm(view: XRayView, reading: dict, origin: str = "entered") -> None:
 def check_reading(reading: dict) -> None:
     """InputError for what is missing in a C-arm's angles and distances, or does not fit together.
 
-    An angle is None where nobody gave it, as is "mirrored"; a distance 0.
+    An angle is None where it was not given, as is "mirrored"; a distance 0.
     """
     for key in ANGLES:
         if reading[key] is None:
@@ -153,7 +153,7 @@ def _check_size(view: XRayView, size) -> None:
 
 
 def _give(view: XRayView, **content) -> None:
-    """A new geometry; the image lies there, made anew where its distortion was undone or is to be.
+    """A new geometry; the image lies there, made again where its distortion was undone or is to be.
 
     What was assumed of a header's geometry does not hold for a camera from elsewhere.
     """
@@ -213,7 +213,7 @@ def describe(view: XRayView) -> str:
 
 
 def needs_geometry(view: XRayView) -> bool:
-    """Whether nobody has said yet how an image was taken."""
+    """Whether it is not known yet how an image was taken."""
     return view.size != (0, 0) and not view.placed and not {"c_arm", "camera"} & view.content.keys()
 
 
@@ -299,13 +299,13 @@ def header_content(path: Path, frames: int) -> dict:
 
 
 def header_proposals(registration: Registration, view: XRayView) -> list[str]:
-    """What the DICOM header of a view proposes for a C-arm, lacks, and leaves to be assumed, a sentence each; none without a header."""
+    """What a view's DICOM header proposes for a C-arm, does not have and leaves to be assumed, a sentence each; none without one."""
     content = view.content
     if "header" not in content:
         return []
-    lacking = ", ".join(name for key, name in READINGS.items() if key in content["header_lacks"])
-    told = [_("The header proposes what is filled in: check it.")] if content["header"] else []
-    told += [_("The header lacks: {names}.").format(names=lacking)] if lacking else []
+    missing = ", ".join(name for key, name in READINGS.items() if key in content["header_lacks"])
+    sentences = [_("The header proposes what is filled in: check it.")] if content["header"] else []
+    sentences += [_("Not in the header: {names}.").format(names=missing)] if missing else []
     assumptions = list(content["assumptions"])
     if (other := _of_same_world(registration, view)) and moved_mm(_world_of(other), _stand_of(view)):
         assumptions.append(
@@ -313,7 +313,7 @@ def header_proposals(registration: Registration, view: XRayView) -> list[str]:
                 moved=TABLE_MOVED, name=other.name
             )
         )
-    return told + ([_("Assumed: {sentences}").format(sentences=" ".join(assumptions))] if assumptions else [])
+    return sentences + ([_("Assumed: {sentences}").format(sentences=" ".join(assumptions))] if assumptions else [])
 
 
 def use_reading(registration: Registration, view: XRayView, reading: dict, origin: str = "entered") -> None:
@@ -323,7 +323,7 @@ def use_reading(registration: Registration, view: XRayView, reading: dict, origi
     reading that is the view's first, and whose isocentre is not said to be off, is carried after him where the table has moved since. What
     is assumed for this is kept with the header's assumptions.
 
-    InputError for what is wrong in the reading, for views of two machines, and where nobody says how the patient lay on a moved table.
+    InputError for what is wrong in the reading, for views of two machines, and where it is not known how the patient lay on a moved table.
     """
     check_reading(reading)
     reading, stand, other = dict(reading), _stand_of(view), _of_same_world(registration, view)

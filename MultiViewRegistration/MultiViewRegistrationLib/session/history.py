@@ -41,7 +41,7 @@ class Entry:
     cameras: those that were corrected, by the view's name, as `XRayView` keeps them.
     fingerprint: of the inputs that a registration had; "" where the pose is no result of one.
     reasons: what a person must know before trusting the pose.   refinement: the published one, if one was used.
-    regressor: of a start that a regressor told: "model", its folder's name; "expected_mm"; "selected_start", what the pose came from.
+    regressor: of a start by a regressor: "model", its folder's name; "expected_mm"; "selected_start", what the pose came from.
     verdict, upper95_mm: whether it can be trusted, "accept", "check" or "reject", and what its error stays below in 95 of 100 results; None
         where that was not assessed.
     assessed: fingerprint of the inputs with which a pose was assessed that is no result of a registration; "" where it was not.
@@ -102,7 +102,7 @@ class Entry:
 class History:
     """The entries of one registration, and at which of them it is.
 
-    unnoted: what a pose is called that nobody has noted by the time that it is left.
+    unnoted: the method of a pose that was not noted before it is left.
     """
 
     def __init__(self, registration: Registration) -> None:
@@ -148,7 +148,7 @@ class History:
             self.add(Entry.now(method, self._registration.world_from_ct, cameras=self._cameras()))
 
     def go(self, position: int) -> Entry:
-        """Put the CT and the cameras back as they were then; a pose that nobody noted yet is, before it is left."""
+        """Put the CT and the cameras back as they were then; a pose that was not noted yet is noted first."""
         if self.position >= 0:
             self.note(self.unnoted)
         entry = self.entries[position]

@@ -1,4 +1,4 @@
-"""A result handed on to navigation through OpenIGTLink, for as long as a person wants, and with a word once it does not stand any more."""
+"""A result sent to navigation through OpenIGTLink for as long as a person wants, marked once it is stale."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from ..errors import InputError
 from ..io.navigation import igtl
 from ..io.navigation.igtl import PORT, Messages, messages_of
 from ..io.navigation.registration_export import RegistrationExport
+from .translation import _
 
 __all__ = ["PORT", "IgtlConnection", "address"]
 
-#: Said of a pose that was sent, once the CT lies elsewhere.
-MOVED_SINCE_SENT = "The CT lies elsewhere than when this was sent."
+#: The warning of a pose that was sent, once the CT lies elsewhere.
+MOVED_SINCE_SENT = _("The CT lies elsewhere than when this was sent.")
 #: The largest difference of two matrices of one pose.
 POSE_TOLERANCE = 1e-6
 
@@ -26,7 +27,7 @@ def address(host: str, port: int) -> tuple[str, int]:
     """What `IgtlConnection.send_to` takes. InputError for a host that is none."""
     if not host.strip():
         raise InputError(
-            "OpenIGTLink: found no host, expected the name or address of the computer with the server; enter it."
+            _("OpenIGTLink: found no host, expected the name or address of the computer with the server; enter it.")
         )
     return igtl.address(f"{host.strip()}:{port}")
 
@@ -59,7 +60,7 @@ class IgtlConnection:
         self._begin(partial(igtl.serve, port), exported, messages)
 
     def mark_stale(self, world_from_ct: np.ndarray, reason: str) -> None:
-        """Have the peers know, with the next message, whether what was sent still stands.
+        """Have the next message say whether what was sent still stands.
 
         world_from_ct: (4, 4), where the CT is now.   reason: what speaks against the pose there, "" for nothing.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,13 +24,14 @@ from ..mrml.xray import FRAME, SOURCE, STILL, XRayView
 from .background_task import Worker
 from .inputs import Inputs
 from .tracking import FileImages, FrameImage, SliceImages
+from .translation import _
 
 #: Parameters of the registration: the content of a track.json, the number of the frame that is shown, and the pose from before.
 TRACK, NUMBER, POSE = "sequence", "sequenceFrame", "poseBeforeSequence"
 #: Attribute of an X-ray: its content from before.
 BEFORE = "MultiViewRegistration.beforeSequence"
-OTHER_FILES = "Sequence: its files are not those that were tracked, expected the same; the poses may not fit them."
-PUT_BACK = "The X-rays and CT are as they were before the sequence."
+OTHER_FILES = _("Sequence: its files are not those that were tracked, expected the same; the poses may not fit them.")
+PUT_BACK = _("The X-rays and CT are as they were before the sequence.")
 
 
 def refuse_lost(registration: Registration) -> None:
@@ -38,8 +39,10 @@ def refuse_lost(registration: Registration) -> None:
     lost = next((view.name for view in registration.xrays if view.used and view.source is None), None)
     if lost:
         raise InputError(
-            f"{lost}: the volume of its image was removed, expected it while frames are shown in its place; add the X-ray "
-            "again."
+            _(
+                "{name}: the volume of its image was removed, expected it while frames are shown in its place; add the X-ray "
+                "again."
+            ).format(name=lost)
         )
 
 
@@ -55,14 +58,14 @@ def keep_before(registration: Registration, names: list[str]) -> None:
 def put_back(inputs: Inputs, known: Mapping[str, XRay]) -> None:
     """Put X-rays, cameras and CT back as `keep_before` found them; an image that has been replaced since stays.
 
-    known: the `XRay` that an X-ray had then, by its node's ID; made anew where it is missing.
+    known: the `XRay` that an X-ray had then, by its node's ID; made again where it is missing.
     """
     registration = inputs.registration
     for view in registration.xrays:
         before = view.node.GetAttribute(BEFORE)
         if before is not None:
             its_own = _put_back(view, json.loads(before))
-            with suppress(InputError):  # its file is gone: that is told of the X-ray itself
+            with suppress(InputError):  # its file is gone, which the X-ray's own status says
                 xray = known.get(view.node.GetID()) if its_own else None
                 FrameImage(xray or inputs.xray(view), {}).show(view, inputs)
             view.place()
@@ -105,7 +108,7 @@ def forget(registration: Registration) -> None:
 
 
 def forget_files(registration: Registration) -> None:
-    """Have the sequence name no files: the scene was sent by somebody, and would have this computer read its own."""
+    """Have the sequence name no files: the scene was sent from elsewhere, and would have this computer read its own."""
     content = json.loads(registration.parameter(TRACK, "{}"))
     if "sequence" in content:
         keep_track(registration, {**content, "sequence": None})
@@ -114,8 +117,7 @@ def forget_files(registration: Registration) -> None:
 def saved(registration: Registration) -> tuple[int, Callable[[], tuple]] | None:
     """The number of the frame that is to be shown, and what finds the sequence, in any thread; None where there is none.
 
-    That gives the `track_files.StoredTrack`, its `FrameFiles` or None, and what is to be told, "" or a sentence. InputError where the files
-    are not there.
+    That gives the `track_files.StoredTrack`, its `FrameFiles` or None, and a warning or "". InputError where the files are not there.
     """
     text, url = registration.parameter(TRACK), registration.scene.GetURL()
     beside = Path(url).absolute().parent if url else None
@@ -129,7 +131,9 @@ def images_of(inputs: Inputs, track, files) -> FileImages | SliceImages:
         return FileImages(files, {name: xray.valid for name, (_, xray) in xrays.items()})
     if not xrays or len(SliceImages(xrays)) < track.count:
         raise InputError(
-            "Sequence: its X-rays are not those that were tracked, expected the same; add them again, and track them."
+            _(
+                "Sequence: its X-rays are not those that were tracked, expected the same; add them again, and track them."
+            )
         )
     return SliceImages(xrays)
 
@@ -143,45 +147,39 @@ def _find(content: dict, beside: Path | None) -> tuple:
     where = content["sequence"]
     if where is None:
         raise InputError(
-            "Sequence: the scene was sent without the files of its frames, expected them on this computer; start mvreg view "
-            "with the path of the scene, or open its track.json."
+            _(
+                "Sequence: the scene was sent without the files of its frames, expected them on this computer; start mvreg "
+                "view with the path of the scene, or open its track.json."
+            )
         )
     names = [*where["cases"], *(name for files in where.get("images", {}).values() for name in files)]
-    for moved, there in _homes(names, beside):
-        if all(path.exists() for path in there.values()):
-            track = StoredTrack.of({**content, "sequence": _at(where, there)}, "Sequence", Path())
+    home = posixpath.commonpath([posixpath.dirname(name) for name in names])
+    own = posixpath.basename(home)
+    folders = [Path(home)]
+    if beside is not None:  # moved with the scene, into its folder or one of their own in it or beside it
+        folders += [beside, beside / own, beside.parent / own]
+    for folder in folders:
+        there = {name: str(folder / posixpath.relpath(name, home)) for name in names}
+        if all(Path(path).exists() for path in there.values()):
+            moved = {"cases": [there[name] for name in where["cases"]]}
+            if "images" in where:
+                moved["images"] = {view: [there[name] for name in files] for view, files in where["images"].items()}
+            track = StoredTrack.of({**content, "sequence": moved}, "Sequence", Path())
             files = track.files()
             same = not track.inputs or hashes(files.file(0))[0] == track.inputs
-            if same or not moved:
+            if same or folder is folders[0]:
                 return track, files, "" if same else OTHER_FILES
     lost = next((name for name in names if not Path(name).exists()), names[0])
     raise InputError(
-        f"Sequence: {printable(lost)} is not there, expected the files that were tracked; put them back and open the scene again, "
-        "or open its track.json."
+        _(
+            "Sequence: {path} is not there, expected the files that were tracked; put them back and open the scene again, or "
+            "open its track.json."
+        ).format(path=printable(lost))
     )
 
 
-def _at(where: dict, there: dict[str, Path]) -> dict:
-    """The section "sequence" of a track.json whose files are there."""
-    images = {view: [str(there[name]) for name in names] for view, names in where.get("images", {}).items()}
-    return {"cases": [str(there[name]) for name in where["cases"]], **({"images": images} if images else {})}
-
-
-def _homes(names: list[str], beside: Path | None) -> Iterator[tuple[bool, dict[str, Path]]]:
-    """Where each file may be, and whether it was moved there: with the scene, into its folder or one of their own in it or beside it."""
-    yield False, {name: Path(name) for name in names}
-    with suppress(ValueError):  # of several drives
-        home = posixpath.commonpath([posixpath.dirname(name) for name in names])
-        for folder in (
-            ()
-            if beside is None
-            else (beside, beside / posixpath.basename(home), beside.parent / posixpath.basename(home))
-        ):
-            yield True, {name: folder / posixpath.relpath(name, home) for name in names}
-
-
 def _set_quietly(registration: Registration, parameter: str, value: str) -> None:
-    """Set a parameter of which nobody need hear, many times a second."""
+    """Set a parameter, many times a second, without an event."""
     node = registration.node
     was = node.GetDisableModifiedEvent()
     node.SetDisableModifiedEvent(1)
@@ -225,7 +223,7 @@ class Player:
     """Goes to frames, and plays them. `tick` is called from a timer; images are read in a thread, one frame ahead.
 
     number: of the frame that is shown, None before the first.   playing, rate, loop: whether, at how many frames a second, and whether it
-    begins anew at the end.   problem: why the X-rays do not show it, a sentence; "" where they do.
+    begins again at the end.   problem: why the X-rays do not show it, a sentence; "" where they do.
     """
 
     def __init__(self, inputs: Inputs, played: Played) -> None:
@@ -295,7 +293,7 @@ class Player:
         if self._read is not None:
             self._read[1].poll(0)
         changed = False
-        if self.playing and self._put is not None and not self._at(self._put):  # somebody moves the CT
+        if self.playing and self._put is not None and not self._at(self._put):  # the CT is moved by hand
             self.playing, changed = False, True
         wanted = self._asked
         if wanted is None and self.playing and monotonic() >= self._due:

@@ -19,7 +19,7 @@ from .translation import _
 
 
 class RegressorTraining:
-    """One training. It ends with `cancel`, or once nobody holds this any more; what was learnt until then stays in the store of models.
+    """One training. It ends with `cancel`, or once this is deleted; what was learnt until then stays in the store of models.
 
     state: "running", "done", "failed" or "cancelled", as the last `poll` found it.   message: why it failed, a sentence.
     progress: the last `ProgressRecord`, None before the first; its stage has the error so far in mm.
@@ -113,7 +113,7 @@ class Regressors:
         return self._found.update((of_ct(self._registration), self._looks), self._take)
 
     def look_again(self) -> None:
-        """Have the next `look` look into the store anew."""
+        """Have the next `look` look into the store again."""
         self._looks += 1
 
     @property

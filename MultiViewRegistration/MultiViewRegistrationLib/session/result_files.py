@@ -24,21 +24,23 @@ from ..mrml.fingerprint import fingerprint, of_geometry
 from ..mrml.loading import ReadCase, camera_content, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
+from .background_task import within_sentence
 from .history import Entry, History
 from .session import Session
+from .translation import _
 
 #: What the kinds of files for other programs are, in a few words; a kind that is not here stands for itself.
 KIND_NAMES = {
-    "tfm": "ITK transform, text (.tfm)",
-    "h5": "ITK transform, HDF5 (.h5)",
-    "txt": "4\u00d74 matrix, text (.txt)",
-    "npy": "4\u00d74 matrix, NumPy (.npy)",
-    "json": "4\u00d74 matrix, JSON (.json)",
-    "dicom": "DICOM Spatial Registration (.dcm)",
-    "resampled-ct": f"CT, resampled where it lies (.{VOLUME_FORMATS[0]})",
-    "resampled-mask": f"Structure, resampled where it lies (.{VOLUME_FORMATS[0]})",
-    "drr": "DRRs, DICOM Secondary Capture (.dcm)",
-    "cameras": "Cameras of the X-rays for Slicer (.mrml)",
+    "tfm": _("ITK transform, text (.tfm)"),
+    "h5": _("ITK transform, HDF5 (.h5)"),
+    "txt": _("4\u00d74 matrix, text (.txt)"),
+    "npy": _("4\u00d74 matrix, NumPy (.npy)"),
+    "json": _("4\u00d74 matrix, JSON (.json)"),
+    "dicom": _("DICOM Spatial Registration (.dcm)"),
+    "resampled-ct": _("CT, resampled where it lies (.{ending})").format(ending=VOLUME_FORMATS[0]),
+    "resampled-mask": _("Structure, resampled where it lies (.{ending})").format(ending=VOLUME_FORMATS[0]),
+    "drr": _("DRRs, DICOM Secondary Capture (.dcm)"),
+    "cameras": _("Cameras of the X-rays for Slicer (.mrml)"),
 }
 
 
@@ -49,11 +51,8 @@ def formats() -> dict[str, str]:
 
 def missing_for_kind(registration: Registration, kind: str) -> str:
     """What a kind of file needs that the registration does not have, in a sentence; "" for nothing."""
-    return (
-        "Choose a structure in section 1. CT first."
-        if kind == "resampled-mask" and registration.segmentation is None
-        else ""
-    )
+    missing = kind == "resampled-mask" and registration.segmentation is None
+    return _("Choose a structure in section 1. CT first.") if missing else ""
 
 
 def write_result(
@@ -79,8 +78,10 @@ def write_result(
             save_result(finding(), folder, override=stale_reason or None)
         except OSError as error:
             raise InputError(
-                f"{folder}: the result cannot be written there ({error.strerror or error}), expected a folder with room that "
-                "may be written to; free some space, or choose another folder."
+                _(
+                    "{folder}: the result cannot be written there ({reason}), expected a folder with room that may be written "
+                    "to; free some space, or choose another folder."
+                ).format(folder=folder, reason=error.strerror or error)
             ) from None
         written = [
             Path(folder, name)
@@ -164,19 +165,20 @@ def case_content(session: Session) -> dict:
 def _view_content(view: XRayView) -> dict:
     content = view.content
     kept = (*GEOMETRIES, "rotation_sd_deg", "translation_sd_mm", "intensity")
-    told = {"name": view.name, **{key: content[key] for key in kept if key in content}}
+    written = {"name": view.name, **{key: content[key] for key in kept if key in content}}
     if assumed := assumptions_of(view):
-        told["assumptions"] = list(assumed)
-    return told if view.source is not None else {**told, "intensity": "log"}
+        written["assumptions"] = list(assumed)
+    return written if view.source is not None else {**written, "intensity": "log"}
 
 
 def require_settled(session: Session, override: bool) -> str:
-    """What speaks against handing the pose on; InputError where something does that nobody has overridden."""
+    """What speaks against handing the pose on; InputError where something does and is not overridden."""
     stale_reason = session.stale_reason()
     if stale_reason and not override:
         raise InputError(
-            f"Export: {stale_reason[0].lower()}{stale_reason[1:].rstrip('.')}, expected a result that stands; register again, or override "
-            "this."
+            _("Export: {reason}, expected a result that stands; register again, or override this.").format(
+                reason=within_sentence(stale_reason)
+            )
         )
     return stale_reason
 
@@ -190,23 +192,25 @@ def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) 
     """
     path = Path(path)
     path = path / "result.json" if path.is_dir() else path
-    exported, told = RegistrationExport.read(path), read_json(path)
+    exported, content = RegistrationExport.read(path), read_json(path)
     case = Path(case) if case is not None else path.with_name("case.json")
     if not case.exists():
         raise InputError(
-            f"{path.name}: found no case.json beside it, expected the case that the result was found from; name it "
-            "(--case CASE), or put both into one folder."
+            _(
+                "{path}: found no case.json beside it, expected the case that the result was found from; name it (--case CASE), "
+                "or put both into one folder."
+            ).format(path=path.name)
         )
-    return ReadResult(read_case(case), exported, told, exported.beside(case).warning)
+    return ReadResult(read_case(case), exported, content, exported.beside(case).warning)
 
 
 @dataclass(frozen=True, eq=False)
 class ReadResult:
-    """A result.json and its case on the way into a scene.   told: its content.   warning: why it should not be used, or None."""
+    """A result.json and its case on the way into a scene.   content: of the result.json.   warning: why it should not be used, or None."""
 
     load: ReadCase
     exported: RegistrationExport
-    told: dict
+    content: dict
     warning: str | None
 
     @property
@@ -218,22 +222,24 @@ class ReadResult:
         registration = self.load(scene)
         history = History(registration)
         history.note("before")
-        entry = _entry(registration, self.exported, self.told, self.warning)
+        entry = _entry(registration, self.exported, self.content, self.warning)
         history.add(entry)
         history.put(entry)
         return registration
 
 
-def _entry(registration: Registration, exported: RegistrationExport, told: dict, warning: str | None) -> Entry:
+def _entry(registration: Registration, exported: RegistrationExport, content: dict, warning: str | None) -> Entry:
     """The history's entry; one with a warning does not count as a result of the scene's inputs."""
     views = {view.name: view for view in registration.xrays}
     cameras, similarity = {}, {}
-    for of_view in told["views"]:
+    for of_view in content["views"]:
         view = views.get(of_view["name"])
         if view is None:
             raise InputError(
-                "result.json: tells of views that its case does not have, expected the case that it was found from; name "
-                "that one."
+                _(
+                    "result.json: has views that its case does not have, expected the case that it was found from; name that "
+                    "one."
+                )
             )
         if isinstance(of_view.get("similarity"), (int, float)):
             similarity[view.name] = float(of_view["similarity"])
@@ -242,15 +248,15 @@ def _entry(registration: Registration, exported: RegistrationExport, told: dict,
             intrinsics = np.array(of_view.get("intrinsics", camera.intrinsics), float)
             corrected = Camera(intrinsics, np.array(of_view["camera_from_world"], float), camera.size)
             cameras[view.name] = {**camera_content(corrected), "of": of_geometry(view)}
-    reasons = [str(reason) for reason in told.get("reasons", [])]
+    reasons = [str(reason) for reason in content.get("reasons", [])]
     return Entry.now(
-        str(told.get("start", {}).get("method", "given")),
+        str(content.get("start", {}).get("method", "given")),
         exported.world_from_ct,
         similarity=similarity,
         cameras=cameras,
         fingerprint="" if warning else fingerprint(registration),
         reasons=[*([warning] if warning else []), *reasons],
-        seconds=told.get("seconds", {}).get("total"),
+        seconds=content.get("seconds", {}).get("total"),
         verdict=exported.verdict,
-        upper95_mm=(told.get("predicted_tre_mm") or {}).get("upper95"),
+        upper95_mm=(content.get("predicted_tre_mm") or {}).get("upper95"),
     )

@@ -28,6 +28,7 @@ from . import player as saved_sequence
 from .background_task import Worker
 from .player import Played, Player
 from .tracking import PACES, FileImages, Tracking, frames_in, frames_of, how_many
+from .translation import _
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class StructureMotion:
 
     @property
     def title(self) -> str:
-        return f"{self.moving} against {self.fixed}"
+        return _("{moving} against {fixed}").format(moving=self.moving, fixed=self.fixed)
 
     @property
     def rows(self) -> list[tuple[int, float, float]]:
@@ -63,8 +64,11 @@ class StructureMotion:
     def left_out(self) -> str:
         """How many frames are in neither, a sentence; "" for none."""
         missing = self.count - len(self.motion)
-        told = "1 frame is" if missing == 1 else f"{missing} frames are"
-        return f"{told} left out: one of the two was lost or rejected there, or was not tracked." if missing else ""
+        if not missing:
+            return ""
+        return _(
+            "Left out: {missing} of {count} frames, where one of the two was lost, rejected or not tracked."
+        ).format(missing=missing, count=self.count)
 
     def save(self, folder: str | os.PathLike) -> list[Path]:
         """Write motion.csv and motion.html."""
@@ -86,7 +90,9 @@ def motion_of(path: str | os.PathLike, played: Played) -> StructureMotion:
     fixed = [None] * played.count
     for frame in played.frames:
         fixed[frame.number] = frame.world_from_ct if frame.kept else None
-    motion = motion_against(fixed, moving, f"{played.name}, which is played", printable(Path(path).name))
+    motion = motion_against(
+        fixed, moving, _("{name}, which is played").format(name=played.name), printable(Path(path).name)
+    )
     stored = isinstance(played.track, StoredTrack)
     beside = [played.track.folder, *(case.resolve().parent for case in played.images.files.cases)] if stored else []
     return StructureMotion(
@@ -95,7 +101,7 @@ def motion_of(path: str | os.PathLike, played: Played) -> StructureMotion:
 
 
 OTHER_TRANSFORM = "otherStructurePlace"
-#: Sky blue, of Okabe and Ito's colours, which are told apart by everybody: also from the other bone's.
+#: Sky blue, of Okabe and Ito's colours, which colour-blind people can tell apart.
 OTHER_COLOUR = (0.34, 0.71, 0.91)
 
 
@@ -152,7 +158,7 @@ class OtherStructure:
             mesh, self._shape = worker.result
             self._put(mesh)
         else:
-            self.problem = f"Its bone is not shown: {worker.message}"
+            self.problem = _("Its bone is not shown: {reason}").format(reason=worker.message)
         return True
 
     def _put(self, made) -> None:
@@ -172,7 +178,7 @@ def _structure_shape(motion: StructureMotion) -> tuple[object, Shape]:
     return mesh, shape_of(mesh)
 
 
-#: Seconds between two times that frames which come are kept in the scene: all of them are written anew.
+#: Seconds between two times that the frames so far are kept in the scene: all of them are written each time.
 KEEP_S = 2.0
 
 
@@ -181,10 +187,10 @@ class Sequence:
 
     player: None without a sequence.   message: why the tracking failed, or the scene's own sequence is not here; "" else.
 
-    other: the structure that is held against the one that is played, in the scene; None without one.
+    other: the structure that is compared with the one that is played, in the scene; None without one.
     ended: how the last tracking ended, "done", "failed" or "cancelled"; "" before it has.
     seeking: the frame to be shown, and what seeks the files of the scene's own sequence; None where nothing does.
-    count: how many frames the X-rays have, from the one that is shown on; None as long as nobody knows.
+    count: how many frames the X-rays have, from the one that is shown on; None as long as that is not known.
     """
 
     def __init__(self, session) -> None:
@@ -228,7 +234,7 @@ class Sequence:
             return in_scene
         if self._counted is None or self._counted[0] != session.case_path:
             if session.anatomy is None:
-                return None  # whoever opens a case waits for other things first
+                return None  # opening a case waits for other things first
             path = session.case_path
             self._counted = path, Worker(lambda tell: how_many(path))
         worker = self._counted[1]
@@ -241,7 +247,9 @@ class Sequence:
         pace: one of PACES.   start: of the first frame, one of `session.STARTS`; by default `self.start`.
         """
         if pace not in PACES:
-            raise InputError(f'Track: found the pace "{pace}", expected one of {", ".join(PACES)}.')
+            raise InputError(
+                _('Track: found the pace "{pace}", expected one of {paces}.').format(pace=pace, paces=", ".join(PACES))
+            )
         session = self._session
         session.require_idle()
         saved_sequence.refuse_lost(session.registration)
@@ -285,7 +293,7 @@ class Sequence:
         """
         if self.player is None:
             raise InputError(
-                "Motion: no sequence is open, expected the one against which the other moves; track it, or open it."
+                _("Motion: no sequence is open, expected the one against which the other moves; track it, or open it.")
             )
         motion = motion_of(path, self.player.played)
         self.remove_other()
@@ -314,7 +322,7 @@ class Sequence:
         unit, moves: see `track_files.Track.save`.   InputError without a sequence, and as `Inputs.ct`.
         """
         if self.player is None:
-            raise InputError("Sequence: there is none, expected one that was tracked; track it, or open one.")
+            raise InputError(_("Sequence: there is none, expected one that was tracked; track it, or open one."))
         ct, played = self._session.ct(), self.player.played
         played = replace(played, frames=list(played.frames))
 
@@ -350,12 +358,12 @@ class Sequence:
             return False
         self.seeking, self.message = None, worker.message
         if worker.state == "done":
-            track, files, told = worker.result
+            track, files, warning = worker.result
             try:
                 images = saved_sequence.images_of(self._session, track, files)
                 self.open(Played(track.name, track.frames, track.count, track.views, images, track))
                 self.player.go(number)
-                self.message = told
+                self.message = warning
             except InputError as error:
                 self.message = str(error)
         if self.player is None:
@@ -412,11 +420,16 @@ def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -
     names = [view.name for view in first.views]
     if track.views and not set(track.views) <= set(names):
         raise InputError(
-            f"{printable(Path(path).name)}: has the views {', '.join(map(printable, track.views))}, but its case has "
-            f"{', '.join(names)}, expected the same; put the case back, or track it again."
+            _(
+                "{path}: has the views {views}, but its case has {names}, expected the same; put the case back, or track it again."
+            ).format(
+                path=printable(Path(path).name), views=", ".join(map(printable, track.views)), names=", ".join(names)
+            )
         )
     if track.inputs and first.inputs != track.inputs:
-        warn(f"{first.name}: its files are not those that were tracked; the poses may not fit them.")
+        warn(
+            _("{name}: its files are not those that were tracked; the poses may not fit them.").format(name=first.name)
+        )
     return ReadTrack(track, files, case_of_files(first, files.file(0)))
 
 

@@ -21,8 +21,9 @@ from ..mrml.loading import greys_of, name_of
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from .background_task import Worker
-from .inputs import Inputs
+from .inputs import PREPARING, Inputs
 from .registering import API_START
+from .translation import _
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,9 @@ class FileImages:
         lost = next((name for name in self._valid if name not in entries), None)
         if lost:
             raise InputError(
-                f"{self.names[number]}: has no view {lost}, expected the views of the first frame; correct its case."
+                _("{frame}: has no view {view}, expected the views of the first frame; correct its case.").format(
+                    frame=self.names[number], view=lost
+                )
             )
         return {name: self._image(entries[name], valid) for name, valid in self._valid.items()}
 
@@ -69,10 +72,10 @@ class FileImages:
         raw = image_of(entry)
         try:
             if raw.values.shape != valid.shape:
-                (rows, columns), (expected_rows, expected_columns) = raw.values.shape, valid.shape
                 raise InputError(
-                    f"has {columns} columns and {rows} rows, expected {expected_columns} and {expected_rows} as in the first "
-                    "frame."
+                    _(
+                        "has {size[1]} columns and {size[0]} rows, expected {first[1]} and {first[0]} as in the first frame."
+                    ).format(size=raw.values.shape, first=valid.shape)
                 )
             settings = greys_of(entry, raw)
             xray = to_line_integrals(
@@ -175,32 +178,40 @@ class Tracking:
         """
         self._case, self._ready, self._start, self._pace = case, ready, API_START.get(start, start), pace
         self._given = images
-        self.track, self.images, self.step = None, None, TrackingProgress(0.0, "preparing")
+        self.track, self.images, self.step = None, None, TrackingProgress(0.0, _("preparing"))
         self._time_left = TimeLeft()
         self.left = ""
         self.worker = Worker(self._run)
 
     def poll(self) -> None:
         """Take how far it is."""
-        told = self.worker.poll(0)
-        if told is not None:
-            self.step, self.left = told, left_in_words(self._time_left.seconds(told.fraction))
+        progress = self.worker.poll(0)
+        if progress is not None:
+            self.step, self.left = progress, left_in_words(self._time_left.seconds(progress.fraction))
 
     def _run(self, tell: Callable) -> None:
         from ..sequence.run import follow
         from ..sequence.track_files import Track
 
-        anatomy = self._ready(lambda _: tell(TrackingProgress(0.0, "preparing the CT")))
+        anatomy = self._ready(lambda progress: tell(TrackingProgress(0.0, PREPARING)))
         sequence, self.images = self._sequence()
         track = self.track = Track(sequence, anatomy, self._pace, self._start)
         frames, count = track.frames, len(sequence)
 
-        def registering(told) -> bool:
-            return tell(TrackingProgress((len(frames) + told.fraction) / count, told.stage))
+        def registering(progress) -> bool:
+            return tell(TrackingProgress((len(frames) + progress.fraction) / count, progress.stage))
 
         for frame in follow(sequence, anatomy, self._start, self._pace, progress=registering):
             frames.append(frame)
-            if tell(TrackingProgress(len(frames) / count, f"{len(frames)} of {count} frames are done")) is False:
+            if (
+                tell(
+                    TrackingProgress(
+                        len(frames) / count,
+                        _("{done} of {count} frames are done").format(done=len(frames), count=count),
+                    )
+                )
+                is False
+            ):
                 return
 
     def _sequence(self) -> tuple:
@@ -218,8 +229,10 @@ class Tracking:
                 here.camera.projection_matrix, there.camera.projection_matrix
             ):
                 raise InputError(
-                    f"{here.name}: its image or geometry is not that of {printable(files.cases[0].name)} any more, expected the "
-                    "same, as the other frames have them from there; open the case again."
+                    _(
+                        "{name}: its image or geometry is not that of {case} any more, expected the same, as the other frames "
+                        "have them from there; open the case again."
+                    ).format(name=here.name, case=printable(files.cases[0].name))
                 )
         return sequence, FileImages(files, {view.name: view.xray.valid for view in case.views})
 
@@ -231,14 +244,18 @@ def frames_of(inputs: Inputs) -> SliceImages | Path:
         turning = next((view.name for view in views if view.content.get("header_of_frames")), None)
         if turning:
             raise InputError(
-                f"Track: the C-arm of {turning} turns from frame to frame, expected one geometry for all frames; make a "
-                "case.json, and open that."
+                _(
+                    "Track: the C-arm of {name} turns from frame to frame, expected one geometry for all frames; make a "
+                    "case.json, and open that."
+                ).format(name=turning)
             )
         return SliceImages({view.name: (view, inputs.xray(view)) for view in views})
     if inputs.case_path is None:
         raise InputError(
-            "Track: the X-rays have one frame each, expected multi-frame images; add such X-rays, or open a case.json that "
-            "names them."
+            _(
+                "Track: the X-rays have one frame each, expected multi-frame images; add such X-rays, or open a case.json that "
+                "names them."
+            )
         )
     return inputs.case_path
 

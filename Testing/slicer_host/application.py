@@ -5,10 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from .dialogs import record
+from .dialogs import record, run_message_box
 from .mrml_widgets import qSlicerScriptedLoadableModuleWidget
 from .stand_in import stand_in, stored
 
@@ -23,6 +22,13 @@ class qSlicerMainWindow(QtWidgets.QMainWindow):
         super().__init__()
         self.setObjectName("qSlicerMainWindow")
         self.statusBar().messageChanged.connect(lambda text: text and record("status", text))
+
+
+@stand_in
+class ctkMessageBox(QtWidgets.QMessageBox):
+    """What `slicer.util` asks with."""
+
+    exec_ = run_message_box
 
 
 @stand_in
@@ -49,21 +55,16 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
     helpText = stored(str, "")
     acknowledgementText = stored(str, "")
     icon = stored(QtGui.QIcon, QtGui.QIcon())
-    index = stored(int, -1)
-    hidden = stored(bool, False)
 
 
 @stand_in
 class qSlicerModuleManager(QtCore.QObject):
     moduleAboutToBeUnloaded = Signal(str)
 
-    def module(self, name: str) -> qSlicerScriptedLoadableModule | None:
-        return getattr(slicer.modules, name.lower(), None)
-
 
 @stand_in
 class qSlicerApplication(QtWidgets.QApplication):
-    """The application; its files lie in a temporary folder."""
+    """The application; its settings lie in a temporary folder."""
 
     startupCompleted = Signal()
 
@@ -74,26 +75,14 @@ class qSlicerApplication(QtWidgets.QApplication):
         self.setOrganizationName("slicer.org")
         self.setStyle("Fusion")
         self.setFont(QtGui.QFont("DejaVu Sans", 9))
-        self._core, self._testing, self._layout_manager = core, False, None
+        self._core, self._layout_manager = core, None
         self._modules = qSlicerModuleManager(self)
         self._temporary = tempfile.TemporaryDirectory(prefix="slicer_host_")
-        folder = Path(self._temporary.name)
-        for name in ("temporary", "home", "cache", "scenes"):
-            (folder / name).mkdir()
-        self.temporaryPath, self.cachePath, self.defaultScenePath = (
-            str(folder / name) for name in ("temporary", "cache", "scenes")
-        )
-        self._home = str(folder / "home")
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
-        QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, str(folder / "settings"))
-
-    temporaryPath = stored(str, "")
-    cachePath = stored(str, "")
-    defaultScenePath = stored(str, "")
-    os = Property(str, lambda self: "linux")
+        QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, self._temporary.name)
 
     def testingEnabled(self) -> bool:
-        return self._testing
+        return False
 
     def layoutManager(self):
         return self._layout_manager
@@ -104,21 +93,8 @@ class qSlicerApplication(QtWidgets.QApplication):
     def applicationLogic(self):
         return self._core.app_logic
 
-    def mrmlScene(self):
-        return slicer.mrmlScene
-
-    def userSettings(self) -> QtCore.QSettings:
-        return QtCore.QSettings()
-
-    settings = revisionUserSettings = userSettings
-
     def openNodeModule(self, node, role: str = "", context: str = "") -> None:
         record("module", f"module of {node.GetName()}")
-
-    def pauseRender(self) -> None:
-        pass
-
-    resumeRender = pauseRender
 
 
 def select_module(module) -> None:

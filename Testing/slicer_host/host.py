@@ -8,7 +8,6 @@ import time
 import traceback
 from pathlib import Path
 
-from . import small_modules
 from .dialogs import Answers, Message, answers, messages, reset
 from .installation import install
 
@@ -33,22 +32,11 @@ class Host:
         reset()
         vars(slicer.modules).clear()
         slicer.modules.sampleDataSources, slicer.selfTests = {}, {}
-        slicer.modules.plots = small_modules.make_plots(self.app._core)
         self._scene_before, slicer.mrmlScene = getattr(slicer, "mrmlScene", None), self.scene
         self._empty_scene()
         self.main_window = qSlicerMainWindow()
-        self.testing = False
         self._loaded: list[str] = []
         self._hook, sys.excepthook = sys.excepthook, self._on_exception
-
-    @property
-    def testing(self) -> bool:
-        """Is Slicer running its self-tests, when no message box appears?"""
-        return self.app._testing
-
-    @testing.setter
-    def testing(self, on: bool) -> None:
-        self.app._testing = on
 
     def _empty_scene(self) -> None:
         """Only what Slicer itself keeps in a scene stays: colours, the selection, views."""
@@ -96,31 +84,17 @@ class Host:
         widget.parent.exit()
         self.process()
 
-    def open_views(self, width: int = 640, height: int = 480, panel=None):
+    def open_views(self, width: int = 640, height: int = 480):
         """Give Slicer views, which it has none of else, in a window of this size; returns the layout manager.
 
-        They are slow without a graphics card: use small windows, and only where a test needs them. panel: a module's Widget, to be
-        shown left of the views, as in Slicer; then `grab(host.main_window)` is a picture of it all.
+        They are slow without a graphics card: use small windows, and only where a test needs them.
         """
-        from PySide6 import QtCore, QtWidgets
-
         from .layout_manager import qSlicerLayoutManager
 
         if self.app.layoutManager() is not None:
             self.app.layoutManager()._close()
         manager = self.app._layout_manager = qSlicerLayoutManager(self.app._core)
         self.main_window.setCentralWidget(manager.viewport())
-        if panel is not None:
-            dock, area = (
-                QtWidgets.QDockWidget(self.slicer.util.getModule(panel.moduleName).title),
-                QtWidgets.QScrollArea(),
-            )
-            area.setWidgetResizable(True)
-            area.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
-            area.setMinimumWidth(panel.parent.width)
-            area.setWidget(panel.parent)
-            dock.setWidget(area)
-            self.main_window.addDockWidget(QtCore.Qt.LeftDockWidgetArea, dock)
         self.main_window.resize(width, height)
         self.main_window.show()
         self.process()
@@ -150,8 +124,8 @@ class Host:
         if until is not None:
             raise TimeoutError(f"it did not happen in {seconds} s")
 
-    def click(self, widget, position=None, button=None, modifiers=None) -> None:
-        """Press and release a mouse button on a widget (left, in its middle); what is hidden or disabled cannot be clicked."""
+    def click(self, widget, position=None) -> None:
+        """Press and release the left mouse button on a widget, in its middle; what is hidden or disabled cannot be clicked."""
         from PySide6 import QtCore, QtTest, QtWidgets
 
         if not widget.visible or not widget.enabled:
@@ -162,26 +136,23 @@ class Host:
                 position.setX(10)  # these are wider than what can be clicked
             elif isinstance(widget, QtWidgets.QGroupBox) or hasattr(widget, "contentsCollapsed"):
                 position = QtCore.QPoint(10, 10)
-        left = QtCore.Qt.LeftButton if button is None else button
-        self._do(QtTest.QTest.mouseClick, widget, left, modifiers or QtCore.Qt.NoModifier, position)
+        self._do(QtTest.QTest.mouseClick, widget, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, position)
 
-    def drag(
-        self, widget, start: tuple[int, int], end: tuple[int, int], button=None, modifiers=None, steps: int = 5
-    ) -> None:
-        """Press a mouse button on a widget at `start` (pixels from its top left), move to `end`, release."""
+    def drag(self, widget, start: tuple[int, int], end: tuple[int, int], modifiers=None, steps: int = 5) -> None:
+        """Press the left mouse button on a widget at `start` (pixels from its top left), move to `end`, release."""
         from PySide6 import QtCore, QtTest
 
-        button, modifiers = button or QtCore.Qt.LeftButton, modifiers or QtCore.Qt.NoModifier
+        held = QtCore.Qt.LeftButton, modifiers or QtCore.Qt.NoModifier
         points = [
             QtCore.QPoint(*(round(a + (b - a) * i / steps) for a, b in zip(start, end))) for i in range(steps + 1)
         ]
         self._do(QtTest.QTest.mouseMove, widget, points[0])
-        self._do(QtTest.QTest.mousePress, widget, button, modifiers, points[0])
+        self._do(QtTest.QTest.mousePress, widget, *held, points[0])
         for point in points[1:]:
             self._do(QtTest.QTest.mouseMove, widget, point)
-        self._do(QtTest.QTest.mouseRelease, widget, button, modifiers, points[-1])
+        self._do(QtTest.QTest.mouseRelease, widget, *held, points[-1])
 
-    def click_cell(self, table, row: int, column: int, button=None) -> None:
+    def click_cell(self, table, row: int, column: int) -> None:
         """Click a cell of a table, or its check mark where it has one."""
         from PySide6 import QtCore
 
@@ -189,22 +160,7 @@ class Host:
         area = table.visualRect(table.model().index(row, column))
         has_mark = table.model().index(row, column).data(QtCore.Qt.CheckStateRole) is not None
         position = QtCore.QPoint(area.left() + 10, area.center().y()) if has_mark else area.center()
-        self.click(table.viewport(), position, button)
-
-    def drop(self, widget, *paths: str | Path) -> bool:
-        """Drag files or folders from the desktop onto a widget and drop them; whether it takes them."""
-        from PySide6 import QtCore, QtGui
-
-        if not widget.acceptDrops or not widget.enabled:
-            return False
-        data, place = QtCore.QMimeData(), widget.rect.center()
-        data.setUrls([QtCore.QUrl.fromLocalFile(str(path)) for path in paths])
-        details = QtCore.Qt.CopyAction, data, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier
-        enter = QtGui.QDragEnterEvent(place, *details)
-        self._do(self.app.sendEvent, widget, enter)
-        if enter.isAccepted():
-            self._do(self.app.sendEvent, widget, QtGui.QDropEvent(QtCore.QPointF(place), *details))
-        return enter.isAccepted()
+        self.click(table.viewport(), position)
 
     def key(self, widget, key, modifiers=None) -> None:
         from PySide6 import QtCore, QtTest
@@ -222,18 +178,14 @@ class Host:
 
     def choose(self, widget, text: str) -> None:
         """Choose the entry of a combo box or node selector that has this text."""
-        from PySide6 import QtCore, QtWidgets
+        from PySide6 import QtWidgets
 
         box = widget if isinstance(widget, QtWidgets.QComboBox) else widget.findChild(QtWidgets.QComboBox)
         number = box.findText(text)
         if number < 0:
             raise AssertionError(f"{text!r} is not among {[box.itemText(i) for i in range(box.count)]}")
-        index = box.model().index(number, 0)
-        if index.flags() & QtCore.Qt.ItemIsSelectable:
-            self._do(box.setCurrentIndex, number)
-            self._do(box.activated.emit, number)
-        else:
-            self._do(box.view().clicked.emit, index)  # what Slicer's selectors do besides choosing a node
+        self._do(box.setCurrentIndex, number)
+        self._do(box.activated.emit, number)
 
     def _do(self, function, *arguments) -> None:
         try:

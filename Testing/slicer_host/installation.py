@@ -7,15 +7,26 @@ import os
 import sys
 import types
 from importlib import import_module
+from pathlib import Path
 
 _done: list = []
+#: What belongs to PySide6 and not to Qt.
+_NOT_QT = {
+    "Signal",
+    "Slot",
+    "Property",
+    "ClassInfo",
+    "SignalInstance",
+    "MetaSignal",
+    "MetaFunction",
+    "QEnum",
+    "QFlag",
+    "Object",
+}
 
 
-def install(app=None):
-    """Make `slicer`, `qt`, `ctk` and the rest importable as in Slicer; returns the application (`slicer.app`).
-
-    app: a trame_slicer.core.SlicerApp whose scene is to be Slicer's; by default one is made. Done once per process.
-    """
+def install():
+    """Make `slicer`, `qt`, `ctk` and the rest importable as in Slicer; returns the application (`slicer.app`). Done once per process."""
     if _done:
         return _done[0]
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -23,33 +34,20 @@ def install(app=None):
     import slicer
     import slicer.util
     from PySide6 import QtCore
+    from trame_slicer.core import SlicerApp
 
-    from . import dialogs, pythonqt, qt_module, small_modules
-
-    if app is None:
-        from trame_slicer.core import SlicerApp
-
-        app = SlicerApp()
-    slicer.mrmlScene = app.scene
+    core = SlicerApp()
+    slicer.mrmlScene = core.scene
     slicer.modules = types.SimpleNamespace(sampleDataSources={})
+    from . import dialogs, pythonqt
+
     pythonqt.see_as_pythonqt()
     QtCore.qInstallMessageHandler(_say)
     dialogs.make_dialogs_answer()
-    qt = sys.modules["qt"] = qt_module.make_qt()
+    qt = sys.modules["qt"] = _qt()
 
     ctk = sys.modules["ctk"] = types.ModuleType("ctk", "CTK's widgets: stand-ins")
-    for name in (
-        "ctk_collapsible",
-        "ctk_numbers",
-        "ctk_paths",
-        "ctk_choices",
-        "mrml_widgets",
-        "node_selector",
-        "checkable_node_selector",
-        "segment_widgets",
-        "view_widgets",
-        "layout_manager",
-    ):
+    for name in ("ctk_collapsible", "mrml_widgets", "node_selector", "view_widgets", "layout_manager"):
         import_module(f".{name}", __package__)
     from .application import qSlicerApplication, select_module
     from .load_ui import UiLoader
@@ -58,19 +56,63 @@ def install(app=None):
     for name, cls in stand_ins.items():
         setattr(ctk if name.startswith("ctk") else slicer, name, cls)
     qt.QUiLoader = UiLoader
-    slicer.app = qSlicerApplication(app)
+    slicer.app = qSlicerApplication(core)
 
     # slicer-core has Slicer's slicer.util, which is used as it is, and nothing else of Slicer's Python.
-    _offer(slicer, "i18n", small_modules.make_i18n())
-    _offer(slicer, "packaging", small_modules.make_packaging())
+    i18n = types.SimpleNamespace(
+        tr=lambda text: text, translate=lambda context, text: text, getContext=lambda path: Path(path).stem
+    )
+    packaging = types.SimpleNamespace(load_requirements=_load_requirements, pip_ensure=_pip_ensure)
+    for name, module in {
+        "i18n": i18n,
+        "packaging": packaging,
+        "ScriptedLoadableModule": import_module(".scripted_module", __package__),
+        "parameterNodeWrapper": import_module(".parameter_node", __package__),
+    }.items():
+        setattr(slicer, name, module)
+        sys.modules[f"slicer.{name}"] = module
     sys.modules["SampleData"] = import_module("sample_data_module")
-    _offer(slicer, "ScriptedLoadableModule", import_module(".scripted_module", __package__))
-    _offer(slicer, "parameterNodeWrapper", import_module(".parameter_node", __package__))
-    slicer.util.pip_install = small_modules.pip_install
-    slicer.util.selectModule = select_module
+    slicer.util.pip_install, slicer.util.selectModule = _pip_install, select_module
     slicer.selfTests = {}
     _done.append(slicer.app)
     return slicer.app
+
+
+def _qt() -> types.ModuleType:
+    """The module `qt`: all of Qt's names in one place, as PythonQt has them."""
+    from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
+
+    from .dialogs import record
+
+    def open_url(url) -> bool:
+        record("url", url.toString() if isinstance(url, QtCore.QUrl) else url)
+        return True
+
+    qt = types.ModuleType("qt", "Qt as PythonQt shows it")
+    for module in (QtCore, QtGui, QtWidgets, QtUiTools):
+        for name in dir(module):
+            if not name.startswith("_") and name not in _NOT_QT:
+                setattr(qt, name, getattr(module, name))
+    qt.Qt = QtCore.Qt  # QtGui has a smaller one
+    qt.QDesktopServices = type("QDesktopServices", (QtGui.QDesktopServices,), {"openUrl": staticmethod(open_url)})
+    return qt
+
+
+def _load_requirements(path) -> list[str]:
+    lines = (line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line and not line.startswith(("#", "-"))]
+
+
+def _pip_ensure(requirements, requester="", prompt_install=True) -> None:
+    """Nothing is installed here."""
+    from .dialogs import record
+
+    record("pip", " ".join(requirements), requester)
+
+
+def _pip_install(arguments) -> None:
+    """What Slicer 5.10 has instead."""
+    _pip_ensure(map(str, arguments))
 
 
 def _hold_constants() -> None:
@@ -85,8 +127,3 @@ def _say(kind, context, text: str) -> None:
     """Qt's own messages, but for what every offscreen window says."""
     if "propagateSizeHints" not in text:
         print(f"Qt: {text}", file=sys.stderr)
-
-
-def _offer(package, name: str, module: types.ModuleType) -> None:
-    setattr(package, name, module)
-    sys.modules[f"{package.__name__}.{name}"] = module

@@ -20,8 +20,6 @@ _widgets: dict[str, QtWidgets.QWidget] = {}
 class qSlicerLayoutManager(QtCore.QObject):
     """Follows the scene's layout node. Before that is told a layout, it has none of Slicer's default ones."""
 
-    layoutChanged = QtCore.Signal(int)
-
     def __init__(self, core):
         super().__init__()
         self._core, self._viewport = core, QtWidgets.QWidget()
@@ -57,7 +55,6 @@ class qSlicerLayoutManager(QtCore.QObject):
             old.widget().deleteLater()
         if now[1]:
             self._viewport.layout().addWidget(self._make(ET.fromstring(now[1])))
-        self.layoutChanged.emit(now[0])
 
     def _make(self, element: ET.Element) -> QtWidgets.QWidget:
         """The widget of a <view> or <layout>."""
@@ -92,17 +89,12 @@ class qSlicerLayoutManager(QtCore.QObject):
         nodes = self._logic.GetViewNodes()
         return [node for node in map(nodes.GetItemAsObject, range(nodes.GetNumberOfItems())) if node.IsA(kind)]
 
-    def mrmlScene(self):
-        return self._core.scene
-
     def viewport(self) -> QtWidgets.QWidget:
         return self._viewport
 
     @QtCore.Slot(int)
     def setLayout(self, number: int) -> None:
-        self._logic.GetLayoutNode().SetViewArrangement(int(number))
-
-    layout = QtCore.Property(int, lambda self: self._logic.GetLayoutNode().GetViewArrangement(), setLayout)
+        self._logic.GetLayoutNode().SetViewArrangement(number)
 
     def sliceViewNames(self) -> tuple:
         return tuple(node.GetLayoutName() for node in self._nodes("vtkMRMLSliceNode"))
@@ -112,10 +104,8 @@ class qSlicerLayoutManager(QtCore.QObject):
             (self._widget(node) for node in self._nodes("vtkMRMLSliceNode") if node.GetLayoutName() == name), None
         )
 
-    def threeDWidget(self, which) -> qMRMLThreeDWidget | None:
+    def threeDWidget(self, which: int) -> qMRMLThreeDWidget | None:
         nodes = self._nodes("vtkMRMLViewNode")
-        if isinstance(which, int):
-            return self._widget(nodes[which]) if 0 <= which < len(nodes) else None
-        return next((self._widget(node) for node in nodes if which in (node, node.GetLayoutName())), None)
+        return self._widget(nodes[which]) if which < len(nodes) else None
 
     threeDViewCount = QtCore.Property(int, lambda self: len(self._nodes("vtkMRMLViewNode")))

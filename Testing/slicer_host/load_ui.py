@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 
 from PySide6 import QtCore, QtUiTools
@@ -12,8 +11,7 @@ from .stand_in import stand_ins
 
 
 class UiLoader(QtUiTools.QUiLoader):
-    """Qt's loader, with three things done here, for Qt cannot do them to classes written in Python: making the stand-ins, their
-    properties of an enumeration, and the connections."""
+    """Qt's loader, which cannot make classes written in Python, nor connect them: both are done here."""
 
     def __init__(self, parent=None):
         super().__init__(parent)
@@ -34,7 +32,6 @@ class UiLoader(QtUiTools.QUiLoader):
     def load(self, source, parent=None):
         path = source.fileName() if isinstance(source, QtCore.QFile) else str(source)
         root = ET.parse(path).getroot()
-        later = list(_enumerations(root))
         connections = root.find("connections")
         pairs = (
             []
@@ -49,35 +46,10 @@ class UiLoader(QtUiTools.QUiLoader):
         top = super().load(buffer, parent)
         if top is None:
             raise RuntimeError(f"{path}: {self.errorString()}")
-        for name, prop, values in later:
-            setattr(_named(top, name), prop, values)
         for sender, signal, receiver, slot in pairs:
             connect(_named(top, sender), signal, _named(top, receiver), slot)
         top._made_by = self  # keeps what was made here
         return top
-
-
-def _enumerations(root: ET.Element):
-    """Take the enumerations of stand-ins out of the file: (widget, property, value) of each."""
-    for widget in root.iter("widget"):
-        cls = stand_ins.get(widget.get("class"))
-        if cls is None:
-            continue
-        for entry in widget.findall("property"):
-            kind = entry[0]
-            if kind.tag in ("enum", "set") and isinstance(cls.__dict__.get(entry.get("name")), QtCore.Property):
-                widget.remove(entry)
-                value = None
-                for flag in kind.text.split("|"):
-                    value = _value(flag) if value is None else value | _value(flag)
-                yield widget.get("name"), entry.get("name"), value
-
-
-def _value(text: str):
-    from PySide6 import QtWidgets
-
-    owner, name = re.fullmatch(r"\s*(\w+)::(?:\w+::)*(\w+)\s*", text).groups()
-    return getattr(stand_ins.get(owner) or getattr(QtCore, owner, None) or getattr(QtWidgets, owner), name)
 
 
 def _named(top, name: str):

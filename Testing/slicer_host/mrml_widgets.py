@@ -64,35 +64,14 @@ class qMRMLWidget(SceneWidget, QtWidgets.QWidget):
 
 
 @stand_in
-class qSlicerWidget(SceneWidget, QtWidgets.QWidget):
-    mrmlSceneChanged = Signal(object)  # but Python cannot ask it for its scene
-
-
-@stand_in
-class qSlicerAbstractModuleWidget(qSlicerWidget):
-    """What Slicer hands to a scripted module as `parent`: the inside of the module panel."""
-
-    def __init__(self, parent=None):
-        super().__init__(parent)
-        self.setLayout(QtWidgets.QVBoxLayout())
-        self._entered = False
-
-    def enter(self) -> None:
-        self._entered = True
-
-    def exit(self) -> None:
-        self._entered = False
-
-    isEntered = QtCore.Property(bool, lambda self: self._entered)
-
-
-@stand_in
-class qSlicerScriptedLoadableModuleWidget(qSlicerAbstractModuleWidget):
-    """Holds the module's Widget, and hands `enter` and `exit` on to it."""
+class qSlicerScriptedLoadableModuleWidget(SceneWidget, QtWidgets.QWidget):
+    """What Slicer hands to a scripted module as `parent`, the inside of the module panel: holds the module's Widget, and hands `enter` and
+    `exit` on to it."""
 
     def __init__(self, name: str):
         super().__init__()
-        self._name, self._python = name, None
+        self.setLayout(QtWidgets.QVBoxLayout())
+        self._entered, self._name, self._python = False, name, None
         self.reload()
         self.setMRMLScene(slicer.mrmlScene)
 
@@ -106,13 +85,11 @@ class qSlicerScriptedLoadableModuleWidget(qSlicerAbstractModuleWidget):
         return self._python
 
     def enter(self) -> None:
-        super().enter()
-        if hasattr(self._python, "enter"):
-            self._python.enter()
+        self._entered = True
+        self._python.enter()
 
     def exit(self) -> None:
-        super().exit()
-        if hasattr(self._python, "exit"):
-            self._python.exit()
+        self._entered = False
+        self._python.exit()
 
-    moduleName = QtCore.Property(str, lambda self: self._name)
+    isEntered = QtCore.Property(bool, lambda self: self._entered)

@@ -17,21 +17,11 @@ __all__ = [
 ]
 
 
-def _without(name: str, ending: str) -> str:
-    return name.removesuffix(ending) if name != ending else name
-
-
 class ScriptedLoadableModule:
     def __init__(self, parent):
         self.parent = parent
         self.moduleName = type(self).__name__
-        for suffix in (".svg", ".png"):
-            icon = Path(self.resourcePath("Icons")) / f"{self.moduleName}{suffix}"
-            if icon.is_file():
-                parent.icon = qt.QIcon(str(icon))
-                break
-        if not hasattr(slicer, "selfTests"):
-            slicer.selfTests = {}
+        parent.icon = qt.QIcon(self.resourcePath(f"Icons/{self.moduleName}.png"))
         slicer.selfTests[self.moduleName] = self.runTest
 
     def resourcePath(self, filename: str) -> str:
@@ -44,18 +34,10 @@ class ScriptedLoadableModule:
 
 
 class ScriptedLoadableModuleWidget:
-    def __init__(self, parent=None):
-        self.moduleName = _without(type(self).__name__, "Widget")
-        self.developerMode = slicer.util.settingsValue("Developer/DeveloperMode", False, converter=slicer.util.toBool)
+    def __init__(self, parent):
+        self.moduleName = type(self).__name__.removesuffix("Widget")
         self.parent = parent
-        if parent is None:
-            self.parent = slicer.qMRMLWidget()
-            self.parent.setLayout(qt.QVBoxLayout())
-            self.parent.setMRMLScene(slicer.mrmlScene)
         self.layout = self.parent.layout()
-        if parent is None:
-            self.setup()
-            self.parent.show()
         slicer.app.moduleManager().connect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
 
     def resourcePath(self, filename: str) -> str:
@@ -75,33 +57,7 @@ class ScriptedLoadableModuleWidget:
 
 class ScriptedLoadableModuleLogic:
     def __init__(self, parent=None):
-        self.moduleName = _without(type(self).__name__, "Logic")
-        self.isSingletonParameterNode = True
-
-    def getParameterNode(self):
-        if self.isSingletonParameterNode:
-            node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
-            if node is not None:
-                if node.GetAttribute("ModuleName") is None:  # a scene from an old Slicer
-                    node.SetAttribute("ModuleName", self.moduleName)
-                return node
-        else:
-            for node in self.getAllParameterNodes():
-                return node
-        return slicer.mrmlScene.AddNode(self.createParameterNode())
-
-    def getAllParameterNodes(self) -> list:
-        nodes = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
-        return [node for node in nodes if node.GetAttribute("ModuleName") == self.moduleName]
-
-    def createParameterNode(self):
-        node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScriptedModuleNode")
-        node.UnRegister(None)
-        if self.isSingletonParameterNode:
-            node.SetSingletonTag(self.moduleName)
-        node.SetAttribute("ModuleName", self.moduleName)
-        node.SetName(slicer.mrmlScene.GenerateUniqueName(self.moduleName))
-        return node
+        self.moduleName = type(self).__name__.removesuffix("Logic")
 
 
 class ScriptedLoadableModuleTest(unittest.TestCase):
@@ -111,9 +67,6 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
 
     def delayDisplay(self, message: str, requestedDelay=None, msec=None):
         slicer.app.processEvents()
-
-    def setUp(self):
-        pass
 
     def runTest(self, **kwargs):
         self.setUp()

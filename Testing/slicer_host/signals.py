@@ -86,7 +86,7 @@ def _signal(sender: QtCore.QObject, name: str, types_: list[str]) -> QtCore.Sign
     signal = getattr(sender, name, None)
     if not isinstance(signal, QtCore.SignalInstance):
         raise ValueError(f"{sender.className()} has no signal {name!r}")
-    return signal["bool"] if types_ == ["bool"] and name == "currentNodeChanged" else signal
+    return signal
 
 
 def _connections(sender: QtCore.QObject) -> dict:

@@ -10,7 +10,7 @@ import itertools
 import types
 from collections.abc import Callable
 
-from PySide6 import QtCore, QtWidgets
+from PySide6 import QtCore
 
 from .pythonqt import cpp_classes
 
@@ -47,19 +47,6 @@ def stored(kind, default=None, apply: Callable | None = None) -> QtCore.Property
     return QtCore.Property(kind, read, write)
 
 
-def part(kind, path: str) -> QtCore.Property:
-    """A Qt property that is a property of a child widget: `part(str, "_spin_box.suffix")`."""
-    child, name = path.split(".")
-
-    def read(self):
-        return getattr(getattr(self, child), name)
-
-    def write(self, value):
-        setattr(getattr(self, child), name, _converted(kind, value))
-
-    return QtCore.Property(kind, read, write)
-
-
 def _converted(kind, value):
     if kind == "QStringList":
         if isinstance(value, str):
@@ -70,13 +57,3 @@ def _converted(kind, value):
             raise TypeError(f"{kind.__name__} is needed, not {value!r}")
         return kind(value)
     return value
-
-
-def row(widget: QtWidgets.QWidget, *children: QtWidgets.QWidget, stretch: int = 0) -> QtWidgets.QHBoxLayout:
-    """Lay the children out side by side without margins; the one numbered `stretch` takes what room is left."""
-    layout = QtWidgets.QHBoxLayout(widget)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(4)
-    for number, child in enumerate(children):
-        layout.addWidget(child, int(number == stretch))
-    return layout

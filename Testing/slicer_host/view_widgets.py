@@ -9,10 +9,12 @@ from trame_slicer.views import AbstractView, SliceView, ThreeDView
 from trame_slicer.views.render_scheduler import ScheduledRenderStrategy
 from vtk.util.numpy_support import vtk_to_numpy
 
-from .slice_controller import qMRMLSliceControllerWidget
+from .mrml_widgets import Follower, qMRMLWidget
+from .node_selector import qMRMLNodeComboBox
 from .stand_in import stand_in
 
 Qt = QtCore.Qt
+_LAYERS = {"LabelMap": "Label", "Foreground": "Foreground", "Background": "Background"}
 _BUTTONS = {Qt.LeftButton: "Left", Qt.RightButton: "Right", Qt.MiddleButton: "Middle"}
 _KEYS = {
     Qt.Key_Left: "Left",
@@ -20,13 +22,9 @@ _KEYS = {
     Qt.Key_Up: "Up",
     Qt.Key_Down: "Down",
     Qt.Key_Escape: "Escape",
-    Qt.Key_Return: "Return",
     Qt.Key_Space: "space",
-    Qt.Key_Delete: "Delete",
     Qt.Key_PageUp: "Prior",
     Qt.Key_PageDown: "Next",
-    Qt.Key_Shift: "Shift_L",
-    Qt.Key_Control: "Control_L",
 }
 
 
@@ -85,21 +83,14 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
     def interactor(self):
         return self._view.interactor()
 
-    def _displayable_manager(self, name: str):
-        group = self._view._displayable_manager_group
-        managers = (group.GetNthDisplayableManager(i) for i in range(group.GetDisplayableManagerCount()))
-        return next((manager for manager in managers if manager.IsA(name)), None)
-
     # drawing -----------------------------------------------------------------------------------------------------------
 
     def resizeEvent(self, event):
         window = self._view.render_window()
         window.SetSize(max(self.width, 1), max(self.height, 1))
         self.interactor().UpdateSize(max(self.width, 1), max(self.height, 1))
-        self._on_resized()
-
-    def _on_resized(self) -> None:
-        pass
+        if self._node.IsA("vtkMRMLSliceNode"):
+            self._view._logic.ResizeSliceNode(max(self.width, 1), max(self.height, 1))
 
     def _pixels(self) -> np.ndarray:
         """The view as it is now, uint8 (rows, columns, 3), the top row first."""
@@ -124,24 +115,15 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
     # mouse and keys ----------------------------------------------------------------------------------------------------
 
     def _tell(self, event, name: str, repeat: int = 0) -> None:
-        position, modifiers = event.position() if hasattr(event, "position") else None, event.modifiers()
-        x, y = self.interactor().GetEventPosition()
-        if position is not None:
-            x, y = int(position.x()), self.height - 1 - int(position.y())
+        modifiers, (x, y) = event.modifiers(), self.interactor().GetEventPosition()
         key, symbol = chr(0), ""
         if isinstance(event, QtGui.QKeyEvent):
             symbol = _KEYS.get(Qt.Key(event.key()), event.text())
-            key = event.text()[:1] or chr(0)
-        self.interactor().SetEventInformation(
-            x,
-            y,
-            int(bool(modifiers & Qt.ControlModifier)),
-            int(bool(modifiers & Qt.ShiftModifier)),
-            key,
-            repeat,
-            symbol,
-        )
-        self.interactor().SetAltKey(int(bool(modifiers & Qt.AltModifier)))
+            key = event.text()[:1] or key
+        else:
+            x, y = int(event.position().x()), self.height - 1 - int(event.position().y())
+        ctrl, shift = (int(bool(modifiers & held)) for held in (Qt.ControlModifier, Qt.ShiftModifier))
+        self.interactor().SetEventInformation(x, y, ctrl, shift, key, repeat, symbol)
         self.interactor().InvokeEvent(name)
         if name == "KeyPressEvent":
             self.interactor().InvokeEvent("CharEvent")
@@ -158,9 +140,6 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
     def mouseMoveEvent(self, event):
         self._tell(event, "MouseMoveEvent")
 
-    def wheelEvent(self, event):
-        self._tell(event, "MouseWheelForwardEvent" if event.angleDelta().y() > 0 else "MouseWheelBackwardEvent")
-
     def keyPressEvent(self, event):
         self._tell(event, "KeyPressEvent")
 
@@ -173,14 +152,8 @@ class qMRMLSliceView(ctkVTKAbstractView):
     def __init__(self, core, node):
         super().__init__(_SliceView, core, node)
 
-    def _on_resized(self) -> None:
-        self._view._logic.ResizeSliceNode(max(self.width, 1), max(self.height, 1))
-
     def mrmlSliceNode(self):
         return self._node
-
-    def displayableManagerByClassName(self, name: str):
-        return self._displayable_manager(name)
 
     def convertRASToXYZ(self, ras):
         inverse = vtk.vtkMatrix4x4()
@@ -197,10 +170,7 @@ class qMRMLThreeDView(ctkVTKAbstractView):
         return self._node
 
     def cameraNode(self):
-        return self._displayable_manager("vtkMRMLCameraDisplayableManager").GetCameraNode()
-
-    def displayableManagerByClassName(self, name: str):
-        return self._displayable_manager(name)
+        return self._view.get_camera_node()
 
 
 class _Framed(QtWidgets.QWidget):
@@ -220,6 +190,47 @@ class _Framed(QtWidgets.QWidget):
 
 
 @stand_in
+class qMRMLSliceControllerWidget(qMRMLWidget):
+    """The bar over a slice view, as far as it changes the scene: its three selectors of volumes.
+
+    They hold what the view shows, and what they hold the view shows. So where a volume that is shown leaves the scene, its selector takes
+    another one, and the view shows that, with the opacity it had.
+    """
+
+    def __init__(self, logic, parent=None):
+        super().__init__(parent)
+        self._logic, self._follower = logic, Follower(self)
+        self._boxes = {}
+        for name, layer in _LAYERS.items():
+            box = self._boxes[layer] = qMRMLNodeComboBox(self)
+            box.setObjectName(f"{name}ComboBox")
+            box.nodeTypes = ["vtkMRMLLabelMapVolumeNode" if layer == "Label" else "vtkMRMLVolumeNode"]
+            box.noneEnabled = True
+            box.setMRMLScene(logic.GetMRMLScene())
+            for signal in (box.currentNodeChanged, box.nodeActivated):
+                signal.connect(lambda node, layer=layer: self._on_chosen(layer, node))
+        self._follower.start(self._logic.GetSliceCompositeNode(), "ModifiedEvent", "_from_composite_node")
+        self._follower.start(logic.GetMRMLScene(), logic.GetMRMLScene().EndBatchProcessEvent, "_from_composite_node")
+        self._from_composite_node()
+        self.hide()
+
+    def _on_chosen(self, layer: str, node) -> None:
+        composite = self._logic.GetSliceCompositeNode()
+        self._logic.StartSliceCompositeNodeInteraction(getattr(composite, f"{layer}VolumeFlag"))
+        getattr(composite, f"Set{layer}VolumeID")(node.GetID() if node is not None else None)
+        self._logic.EndSliceCompositeNodeInteraction()
+
+    def _from_composite_node(self, *unused) -> None:
+        scene, composite = self._logic.GetMRMLScene(), self._logic.GetSliceCompositeNode()
+        if scene is None or scene.IsBatchProcessing() or composite is None:
+            return
+        for layer, box in self._boxes.items():
+            box.blockSignals(True)
+            box.setCurrentNodeID(getattr(composite, f"Get{layer}VolumeID")() or "")
+            box.blockSignals(False)
+
+
+@stand_in
 class qMRMLSliceWidget(_Framed):
     def __init__(self, core, node):
         super().__init__(qMRMLSliceView(core, node), node)
@@ -228,13 +239,8 @@ class qMRMLSliceWidget(_Framed):
     def sliceView(self) -> qMRMLSliceView:
         return self._view
 
-    viewWidget = sliceView
-
     def sliceLogic(self):
         return self._view._view._logic
-
-    def mrmlSliceNode(self):
-        return self._node
 
     def mrmlSliceCompositeNode(self):
         return self.sliceLogic().GetSliceCompositeNode()
@@ -251,8 +257,3 @@ class qMRMLThreeDWidget(_Framed):
 
     def threeDView(self) -> qMRMLThreeDView:
         return self._view
-
-    viewWidget = threeDView
-
-    def mrmlViewNode(self):
-        return self._node

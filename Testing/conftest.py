@@ -17,7 +17,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.view import View
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.simulation.surfaces import gvxr_scene
+from MultiViewRegistrationLib.simulation.projector import gvxr_scene
 
 settings.register_profile("any machine", deadline=None)  # a busy one takes longer
 settings.load_profile("any machine")

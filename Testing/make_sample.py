@@ -22,7 +22,8 @@ import SimpleITK as sitk  # noqa: E402
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm  # noqa: E402
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
-from MultiViewRegistrationLib.simulation.cases import PIXEL_MM, SIZE, Patient, json_text, random_pose, write_case  # noqa: E402
+from MultiViewRegistrationLib.simulation.cases import Patient, json_text, random_pose, write_case  # noqa: E402
+from MultiViewRegistrationLib.simulation.simulator import PIXEL_MM, SIZE  # noqa: E402
 
 SAMPLE = MODULE / "Resources" / "SampleData" / "Chest"
 SEED = 3

@@ -11,14 +11,18 @@ import SimpleITK as sitk
 
 from MultiViewRegistrationLib.io.files import written_atomically
 from MultiViewRegistrationLib.simulation.cases import (
-    PIXEL_MM,
     Patient,
     random_cameras,
     random_pose,
-    random_shutters,
     write_case,
 )
-from MultiViewRegistrationLib.simulation.simulator import SimulatedXRay, random_implant, random_wires
+from MultiViewRegistrationLib.simulation.simulator import (
+    PIXEL_MM,
+    SimulatedXRay,
+    random_implant,
+    random_shutters,
+    random_wires,
+)
 
 
 def random_case(

@@ -77,7 +77,7 @@ def as_it_is(rng: np.random.Generator, views: list[View]) -> list[View]:
     return views
 
 
-#: "near", "far", "miss" and "single", the first view alone, are no faults; "stranger" is the CT of another patient.
+#: "stranger" is the CT of another patient.
 TRUST: dict[str, Fault] = {
     "turned": turned,
     "encoder": encoder,
@@ -99,7 +99,13 @@ DIAGNOSIS: dict[str, Fault] = {
     "distance": scaled,
     "stranger": as_it_is,
 }
-SINGLE = {"single": lambda rng, views: views[:1]}
+#: How else a case is registered: from these starts (see `measure`), or by its first view alone.
+NO_FAULT: dict[str, Fault] = {
+    "near": as_it_is,
+    "far": as_it_is,
+    "miss": as_it_is,
+    "single": lambda rng, views: views[:1],
+}
 
 
 def accidental(anatomy: PreparedCT, views: list[View], start: np.ndarray) -> Refinement:
@@ -121,7 +127,7 @@ def measure(task: str, how: str, rng: np.random.Generator, case: Case, anatomy: 
     start = perturbed(truth, anatomy.centroid, *(rng.uniform(*ends) for ends in largest), 1, rng)[0]
     began = perf_counter()
     try:
-        views = {**TRUST, **DIAGNOSIS, **SINGLE}.get(how, as_it_is)(rng, list(case.views))
+        views = {**NO_FAULT, **TRUST, **DIAGNOSIS}[how](rng, list(case.views))
         found = accidental(anatomy, views, start) if how == "miss" else refine(anatomy, views, start)
     except InputError:
         return {"how": how, "failed": True}
@@ -193,7 +199,7 @@ def main() -> int:
     parser.add_argument("task", choices=("trust", "diagnosis"))
     parser.add_argument("out", type=Path)
     parser.add_argument("cases", type=Path, nargs="+")
-    parser.add_argument("--only", nargs="+", choices=list({**TRUST, **DIAGNOSIS, **SINGLE}))
+    parser.add_argument("--only", nargs="+", choices=list({**NO_FAULT, **TRUST, **DIAGNOSIS}))
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     warm_up()

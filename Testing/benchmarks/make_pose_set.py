@@ -26,7 +26,7 @@ from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT  # noqa: E402
 from MultiViewRegistrationLib.regressor.poses import AXES, PoseRange  # noqa: E402
 from MultiViewRegistrationLib.simulation.cases import Patient, random_cameras, random_pose, write_case  # noqa: E402
-from MultiViewRegistrationLib.simulation.nuisances import xrays_with  # noqa: E402
+from MultiViewRegistrationLib.simulation.simulator import xrays_with  # noqa: E402
 
 ANATOMIES = ("chest", "pelvis")
 PELVIS = ROOT.parent / "shared" / "data" / "pelvis" / "pelvis.nii.gz"

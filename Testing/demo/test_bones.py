@@ -9,10 +9,9 @@ from phantom import BONES, SPACING, write_bony_ct
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.volume import Volume
-from MultiViewRegistrationLib.simulation.body import Body
-from MultiViewRegistrationLib.simulation.bones import MovedBone, single_bones
+from MultiViewRegistrationLib.simulation.body import Body, single_bones
 from MultiViewRegistrationLib.simulation.cases import random_cameras
-from MultiViewRegistrationLib.simulation.projector import Projector
+from MultiViewRegistrationLib.simulation.projector import MovedBone, Projector
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,10 @@ from MultiViewRegistrationLib.simulation.cases import (
     Patient,
     random_cameras,
     random_pose,
-    random_shutters,
     start_poses,
     write_case,
 )
-from MultiViewRegistrationLib.simulation.simulator import chord_lengths, random_implant
+from MultiViewRegistrationLib.simulation.simulator import chord_lengths, random_implant, random_shutters
 
 
 def test_starts_have_errors_in_equal_steps_and_lie_in_the_search_range():

@@ -7,10 +7,18 @@ import pytest
 
 from MultiViewRegistrationLib.imaging.raw_image import raw_image
 from MultiViewRegistrationLib.imaging.xray import to_line_integrals
-from MultiViewRegistrationLib.simulation import nuisances
-from MultiViewRegistrationLib.simulation.cases import SIZE, random_cameras
-from MultiViewRegistrationLib.simulation.nuisances import OVERLAYS, TAKEN, overlays_with, xrays_with
-from MultiViewRegistrationLib.simulation.simulator import FULL_SCALE, Ball, Wire
+from MultiViewRegistrationLib.simulation import simulator
+from MultiViewRegistrationLib.simulation.cases import random_cameras
+from MultiViewRegistrationLib.simulation.simulator import (
+    FULL_SCALE,
+    OVERLAYS,
+    SIZE,
+    TAKEN,
+    Ball,
+    Wire,
+    overlays_with,
+    xrays_with,
+)
 
 PIXELS = 128
 CAMERAS = [camera.pooled(4) for camera in random_cameras(np.random.default_rng(1), 3, (60, 60))]
@@ -40,7 +48,7 @@ def test_tools_cover_a_tenth_to_a_quarter_and_let_little_through(seed):
     (put,) = overlays_with(np.random.default_rng(seed), ["tools"])
     for camera in CAMERAS:
         after = put(FLAT, camera)
-        least, most = nuisances.TOOLS_COVER
+        least, most = simulator.TOOLS_COVER
         assert least <= (after < FLAT).mean() <= most + 0.1  # the last tool may go beyond
         assert after[after < FLAT].max() <= 0.2 * 30000
 

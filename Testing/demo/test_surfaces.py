@@ -9,9 +9,8 @@ from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.simulation.body import ENERGIES_KEV, SIGNAL_SHARE, WATER, Body, transmission
-from MultiViewRegistrationLib.simulation.projector import Projector
+from MultiViewRegistrationLib.simulation.projector import Projector, SurfaceProjector, gvxr_scene
 from MultiViewRegistrationLib.simulation.simulator import SimulatedXRay
-from MultiViewRegistrationLib.simulation.surfaces import SurfaceProjector, gvxr_scene
 
 pytestmark = pytest.mark.usefixtures("gvxr")
 

@@ -15,7 +15,7 @@ from MultiViewRegistrationLib.assessment.prediction import calibrated
 from MultiViewRegistrationLib.assessment.verdict import DIAGNOSIS_STOPPED
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.simulation.surfaces import gvxr_scene
+from MultiViewRegistrationLib.simulation.projector import gvxr_scene
 from MultiViewRegistrationLib.studies import protocol
 from MultiViewRegistrationLib.studies.conditions import Condition
 from MultiViewRegistrationLib.studies.protocol import Records, reevaluate, run

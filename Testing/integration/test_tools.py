@@ -11,8 +11,7 @@ from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.registration import pipeline
 from MultiViewRegistrationLib.registration.objective import outliers
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.simulation.nuisances import OVERLAYS
-from MultiViewRegistrationLib.simulation.simulator import FULL_SCALE
+from MultiViewRegistrationLib.simulation.simulator import FULL_SCALE, OVERLAYS
 
 
 @pytest.fixture(scope="module")

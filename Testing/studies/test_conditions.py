@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from MultiViewRegistrationLib.simulation.nuisances import OVERLAYS, TAKEN
+from MultiViewRegistrationLib.simulation.simulator import OVERLAYS, TAKEN
 from MultiViewRegistrationLib.studies.conditions import (
     CONDITIONS,
     GEOMETRY_ERRORS,

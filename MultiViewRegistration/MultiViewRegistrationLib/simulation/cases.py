@@ -19,12 +19,9 @@ from ..imaging.ct import load_ct
 from ..io.datasets.chest import cache_folder, chest_ct
 from ..io.files import write_atomically, written_atomically
 from .body import Body, bone_points, continued, middle, without_couch
-from .projector import MaterialProjector, Projector
-from .simulator import SimulatedXRay
-from .surfaces import SurfaceProjector
+from .projector import MaterialProjector, Projector, SurfaceProjector
+from .simulator import PIXEL_MM, SIZE, SimulatedXRay
 
-SIZE = 512, 512
-PIXEL_MM = 0.58
 SEARCH = {"rotation_deg": 15, "translation_mm": 45}
 TARGETS = 30
 DEFAULT_XRAY = SimulatedXRay(PIXEL_MM)
@@ -136,16 +133,6 @@ def random_cameras(rng: np.random.Generator, views: int, separation_deg: tuple[f
         cameras.append(_c_arm(rng, primary + side * np.degrees(turn), np.degrees(other), mirrored))
         side = -side
     return cameras
-
-
-def random_shutters(rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """Columns and rows (left, top, right, bottom) behind blades that cover 25 to 45 % of the image, unevenly."""
-    sides = rng.uniform(0, 1, 4) ** 2
-    across, down = np.add(*sides.reshape(2, 2))
-    covered = rng.uniform(0.25, 0.45)
-    # (1 - s across) (1 - s down) = 1 - covered, by its smaller root
-    s = ((across + down) - np.sqrt((across + down) ** 2 - 4 * across * down * covered)) / (2 * across * down)
-    return tuple(np.rint(s * sides * [*SIZE, *SIZE]).astype(int).tolist())
 
 
 def random_pose(patient: Patient, rng: np.random.Generator) -> np.ndarray:

@@ -22,11 +22,10 @@ from ..io.case import Case
 from ..registration.pipeline import refine
 from ..registration.prepared_ct import PreparedCT
 from ..report.overlays import local_moments
-from ..simulation.bones import MovedBone, single_bones
-from ..simulation.cases import PIXEL_MM, Patient, random_cameras, random_pose, targets_of
-from ..simulation.nuisances import overlays_with, xrays_with
-from ..simulation.projector import Joseph, MaterialProjector
-from ..simulation.simulator import SimulatedXRay
+from ..simulation.body import single_bones
+from ..simulation.cases import Patient, random_cameras, random_pose, targets_of
+from ..simulation.projector import Joseph, MaterialProjector, MovedBone
+from ..simulation.simulator import PIXEL_MM, SimulatedXRay, overlays_with, xrays_with
 from . import conditions
 from .conditions import GEOMETRY_ERRORS, PARTS, TOGETHER, Condition, Trial, trials
 from .statistics import perturbed, starting_poses

@@ -14,7 +14,7 @@ from .. import __version__
 from ..assessment.prediction import WRONG_MM
 from ..figures import Axis, Line, line_plot, svg_file
 from ..rendering.threads import available_threads
-from ..simulation.surfaces import LEVELS_HU
+from ..simulation.projector import LEVELS_HU
 from . import protocol_cases, protocol_tables
 from .conditions import INTERVALS, MAX_START_ERROR_MM
 from .failure_figure import contact_sheet

@@ -85,16 +85,3 @@ def threads():
 
 def nodes(scene):
     return {scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes())}
-
-
-def playing(scene, track):
-    """A session with a track.json open at its first frame, for a fixture; it ends with the test."""
-    from MultiViewRegistrationLib.session.sequence import read_track
-
-    read = read_track(track)
-    session = new_session(read(scene))
-    session.cache_case(read.case)
-    read.play(session)
-    poll(session, 5, lambda: session.sequence.player.number == 0)
-    yield session
-    session.stop()

@@ -1,0 +1,195 @@
+"""Geometry, start poses and landmarks from files of other programs: asked for where the file is silent, and placed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from phantom import TRUE_POSE, make_ct
+from phantom_scene import phantom, phantom_registration
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.imaging.xray import raw_image
+from MultiViewRegistrationLib.io.calibration import calibrated
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.mrml.case import _points, landmarks_of, xray_of
+from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
+from MultiViewRegistrationLib.mrml.frames import lps_from_ras
+from MultiViewRegistrationLib.mrml.image import change_image, draw_mask, set_source
+from MultiViewRegistrationLib.mrml.landmarks import CT, clicked
+from MultiViewRegistrationLib.mrml.loading import source_node, volume_node
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session import external_files
+from MultiViewRegistrationLib.session.external_files import (
+    camera_of,
+    describe_camera,
+    landmarks_to_ct,
+    landmarks_to_xray,
+    read_cameras,
+    read_pose,
+    use_camera,
+)
+from MultiViewRegistrationLib.session.geometry import set_matrix, summary
+from MultiViewRegistrationLib.session.result_files import write_case_folder
+from MultiViewRegistrationLib.session.session import Session
+
+SIZE = (128, 128)
+LENS = [-9.0, 4, 0.1, -0.08, 1]
+ALL = {"unit": "m", "axes": "ras", "first_pixel": "1"}
+FLIP = np.diag([-1.0, -1, 1, 1])
+CENTRE = np.array([30.0, -20, 10])
+
+
+@pytest.fixture
+def view(scene):
+    """An X-ray without a geometry, in a registration with a CT."""
+    registration, ct = Registration.create(scene, "Test"), make_ct()
+    registration.ct = volume_node(scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
+    view = registration.add_xray("LAT")
+    view.change(intensity="log", pixel_mm=[1.25, 1.25])
+    set_source(view, source_node(view, "image", raw_image(phantom()[1][0].xray.line_integrals)))
+    return registration, view
+
+
+def camera(angle=20):
+    return CArm(
+        source_to_detector_mm=1000,
+        source_to_isocentre_mm=700,
+        pixel_mm=(1.25, 1.25),
+        size=SIZE,
+        rao_lao_deg=angle,
+        cra_cau_deg=5,
+    ).camera()
+
+
+def test_what_a_matrix_does_not_say_is_asked_for(view, tmp_path):
+    registration, xray = view
+    P, path = camera().projection_matrix.copy(), tmp_path / "m.txt"
+    P[:, :3] = P[:, :3] @ FLIP[:3, :3]  # RAS
+    P[:, :3] *= 1000  # m
+    P = np.array([[1, 0, 1], [0, 1, 1], [0, 0, 1]]) @ P  # MATLAB's pixels
+    np.savetxt(path, P)
+    asked = read_cameras(path, SIZE, {})
+    assert [question.key for question in asked.questions] == ["first_pixel", "axes", "unit"]
+    assert asked.found is None and asked.problem == ""
+    assert read_cameras(path, SIZE, {**ALL, "unit": " "}).found is None
+    found = read_cameras(path, SIZE, ALL).found
+    assert camera_of(xray, found) == 0
+    use_camera(registration, xray, found[0], path)
+    np.testing.assert_allclose(
+        xray.camera.projection_matrix / xray.camera.projection_matrix[2, 3],
+        camera().projection_matrix / camera().projection_matrix[2, 3],
+        atol=1e-9,
+    )
+    assert xray.content["from"] == "m.txt"
+
+
+def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_path):
+    registration, xray = view
+    before, raw, path = fingerprint(registration), xray_of(xray), tmp_path / "c.json"
+    entry = {"camera_matrix": camera().intrinsics.tolist(), "R": camera().camera_from_world[:3, :3].tolist()}
+    entry |= {"t": camera().camera_from_world[:3, 3].tolist(), "image_width": 128, "image_height": 128}
+    path.write_text(json.dumps({"LAT": {**entry, "distortion_coefficients": LENS}}))
+    (found,) = read_cameras(path, SIZE, {"unit": "mm", "axes": "lps", "first_pixel": "0"}).found
+    assert "5 coefficients" in describe_camera(found)
+    use_camera(registration, xray, found, path)
+    sitk.WriteImage(sitk.GetImageFromArray(phantom()[1][0].xray.line_integrals), str(tmp_path / "LAT.mha"))
+    sitk.WriteImage(sitk.GetImageFromArray(make_ct().volume.values), str(tmp_path / "ct.nrrd"))
+    views = [{"name": "LAT", "image": "LAT.mha", "intensity": "log", **found.content()}]
+    (tmp_path / "case.json").write_text(json.dumps({"version": 1, "ct": "ct.nrrd", "views": views}))
+    (expected,), here = Case.load(tmp_path / "case.json").views, xray_of(xray)
+    np.testing.assert_array_equal(here.line_integrals, expected.xray.line_integrals)
+    np.testing.assert_array_equal(here.valid, expected.xray.valid)
+    assert np.abs(here.line_integrals - raw.line_integrals).max() > 0.1 and fingerprint(registration) != before
+    assert summary(registration, xray).endswith("The image is undistorted.")
+    (written,) = write_case_folder(Session(registration), tmp_path / "out")()
+    (back,) = Case.load(written).views  # a case of it holds the undistorted image
+    np.testing.assert_allclose(back.xray.line_integrals[back.xray.valid], here.line_integrals[here.valid], atol=1e-6)
+    np.testing.assert_array_equal(back.xray.valid, here.valid)
+    draw_mask(xray)
+    np.testing.assert_array_equal(xray_of(xray).valid, here.valid)  # drawn on the undistorted image
+    set_matrix(registration, xray, camera().projection_matrix)  # which knows of none
+    assert "distortion" not in xray.content
+    np.testing.assert_array_equal(xray_of(xray).line_integrals, raw.line_integrals)
+
+
+def test_all_that_a_reader_may_ask_is_asked_in_words():
+    assert set(external_files.CALIBRATION_QUESTIONS) == set(calibrated.QUESTIONS) - {"size"}
+
+
+@pytest.fixture
+def registration(scene):
+    return phantom_registration(scene)
+
+
+def test_a_transform_file_is_asked_for_axes_and_direction_and_its_centre_counts(tmp_path):
+    transform, inverse = sitk.AffineTransform(3), rigid.inverse(TRUE_POSE)
+    transform.SetCenter(CENTRE.tolist())
+    transform.SetMatrix(inverse[:3, :3].ravel().tolist())
+    transform.SetTranslation((inverse[:3, 3] + inverse[:3, :3] @ CENTRE - CENTRE).tolist())
+    sitk.WriteTransform(transform, str(tmp_path / "slicer.tfm"))
+    asked = read_pose(tmp_path / "slicer.tfm", {})
+    assert (
+        [question.key for question in asked.questions] == ["frame", "direction"]
+        and asked.found is None
+        and asked.problem == ""
+    )
+    assert read_pose(tmp_path / "slicer.tfm", {"frame": "lps"}).found is None
+    pose = read_pose(tmp_path / "slicer.tfm", {"frame": "lps", "direction": "resampling"}).found
+    np.testing.assert_allclose(pose, TRUE_POSE, atol=1e-9)
+    np.savetxt(tmp_path / "console.txt", FLIP @ TRUE_POSE @ FLIP)
+    np.testing.assert_allclose(
+        read_pose(tmp_path / "console.txt", {"frame": "ras", "direction": "forward"}).found, TRUE_POSE, atol=1e-9
+    )
+
+
+def markups(path, points):
+    points = [{"label": name, "position": list(map(float, point))} for name, point in points.items()]
+    content = {"markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": points}]}
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_landmarks_of_the_ct_are_put_where_the_file_has_them(registration, tmp_path):
+    points = {"a": (1, 2, 3), "b": (-10, 5, 0)}
+    assert landmarks_to_ct(registration, markups(tmp_path / "p.mrk.json", points)) == 2
+    assert clicked(registration)[CT] == ["a", "b"]
+    (tmp_path / "q.fcsv").write_text(
+        "# Markups fiducial file version = 4.10\n# CoordinateSystem = RAS\n"
+        "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label\nf,-7,-8,9,0,0,0,1,1,1,0,b\n"
+    )
+    assert landmarks_to_ct(registration, tmp_path / "q.fcsv") == 1  # moves b
+    placed = dict(_points(registration.node.GetNodeReference("landmarks"), world=False))
+    np.testing.assert_allclose([placed["a"], placed["b"]], [[-1, -2, 3], [-7, -8, 9]])
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_landmarks_of_an_xray_as_it_lies_in_the_scene_or_on_its_volume(registration, tmp_path, flipped):
+    view, pixel = registration.xrays[0], np.array([40.25, 90.5])
+    landmarks_to_ct(registration, markups(tmp_path / "ct.mrk.json", {"a": (0, 0, 0), "b": (1, 0, 0)}))
+    landmarks_to_xray(
+        registration, view, markups(tmp_path / "s.mrk.json", {"a": lps_from_ras(view.ras_of(pixel))}), "scene"
+    )
+    change_image(view, flipped=flipped)
+    column = 127 - pixel[0] if flipped else pixel[0]
+    landmarks_to_xray(registration, view, markups(tmp_path / "i.mrk.json", {"b": (column, pixel[1], 0)}), "image")
+    a, b = landmarks_of(registration, registration.xrays)
+    for mark in (a, b):
+        np.testing.assert_allclose(mark.pixels[view.name], pixel, atol=1e-6)
+
+
+def test_what_does_not_fit_is_refused_and_puts_nothing(registration, tmp_path):
+    view = registration.xrays[0]
+    path = markups(tmp_path / "far.mrk.json", {"a": (500, 10, 0)})
+    with pytest.raises(InputError, match="falls beside the image of view1"):
+        landmarks_to_xray(registration, view, path, "image")
+    with pytest.raises(InputError, match="nothing is chosen"):
+        landmarks_to_xray(registration, view, path, "")
+    assert view.node.GetNodeReference("landmarks") is None
+    registration.ct = None
+    with pytest.raises(InputError, match="CT: none is chosen"):
+        landmarks_to_ct(registration, path)

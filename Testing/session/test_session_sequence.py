@@ -1,0 +1,436 @@
+"""A sequence in the scene: tracked, opened, played, compared, put away; and a scene that is saved while it is played."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+from moving import swing, write_blinking_case, write_track, write_turning
+from phantom import error_mm
+from phantom_scene import make_registration
+from running_session import new_session, no_thread_is_left, poll
+from tiny_scene import save
+from vtk.util.numpy_support import vtk_to_numpy
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging import xray as imaging_xray
+from MultiViewRegistrationLib.io.sequence import FrameSequence
+from MultiViewRegistrationLib.mrml import ct_3d
+from MultiViewRegistrationLib.mrml.case import drawn
+from MultiViewRegistrationLib.mrml.detector import detectors
+from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
+from MultiViewRegistrationLib.mrml.frames import transform_of
+from MultiViewRegistrationLib.mrml.image import segmentation_node, set_source
+from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.mrml.structures import structures_of
+from MultiViewRegistrationLib.mrml.xray import MASK
+from MultiViewRegistrationLib.sequence.tracker import Tracker
+from MultiViewRegistrationLib.session.adding import read
+from MultiViewRegistrationLib.session.sequence import read_track
+
+COUNT, BLANK = 5, 3
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A folder with a case whose images have five frames, the fourth one blank, and its track. Not to be changed by a test."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "case").mkdir()
+    write_track(write_blinking_case(folder / "case", COUNT, BLANK), folder / "track")
+    return folder
+
+
+@pytest.fixture
+def copy(study, tmp_path):
+    """A copy of it, which a test may move."""
+    return Path(shutil.copytree(study, tmp_path / "study"))
+
+
+def loaded(scene, reading):
+    """A session of a case or a track."""
+    session = new_session(reading(scene))
+    session.cache_case(reading.case)
+    return session
+
+
+def opened(scene, track):
+    """A session that plays a track.json at its first frame, and what the scene had before."""
+    reading = read_track(track)
+    session = loaded(scene, reading)
+    before = state(session.registration)
+    reading.play(session)
+    go(session, 0)
+    return session, before
+
+
+@pytest.fixture
+def session(scene, study):
+    session, _ = opened(scene, study / "track")
+    yield session
+    session.stop()
+
+
+def state(registration) -> tuple:
+    """All that a sequence changes."""
+    views = registration.xrays
+    return (
+        fingerprint(registration),
+        registration.world_from_ct.round(9).tolist(),
+        [view.content for view in views],
+        [slicer.util.arrayFromVolume(view.source).tolist() for view in views],
+        [view.source.GetName() for view in views],
+    )
+
+
+def pictures(registration) -> list[np.ndarray]:
+    return [slicer.util.arrayFromVolume(view.node)[0].copy() for view in registration.xrays]
+
+
+def go(session, number: int):
+    """What was found in a frame, once it is shown."""
+    player = session.sequence.player
+    player.go(number)
+    poll(session, 10, lambda: player.number == number)
+    session.poll()
+    assert player.number == number
+    return player.frame
+
+
+def reopened(app, path):
+    """The session of the one registration of a scene that was saved, when its sequence is there, or there is a message."""
+    app.scene.Clear(False)
+    assert app.io_manager.load_scene(path)
+    (registration,) = Registration.all(app.scene)
+    session = new_session(registration)
+    sequence = session.sequence
+    poll(session, 20, lambda: sequence.message or (sequence.player is not None and sequence.player.number is not None))
+    assert no_thread_is_left()
+    return session
+
+
+def test_a_frame_shows_its_x_rays_and_the_ct_where_it_was_found(session, study):
+    sequence, registration = FrameSequence.of_images(study / "case" / "case.json"), session.registration
+    for number in (2, 1, 4):
+        frame = go(session, number)
+        assert np.array_equal(registration.world_from_ct, frame.world_from_ct)
+        assert error_mm(frame.world_from_ct, swing(COUNT)[number]) < 0.3
+        for view, shown, there in zip(
+            registration.xrays, pictures(registration), sequence.load(number).views, strict=True
+        ):
+            for image in (shown, session.xray(view).line_integrals):
+                assert np.ptp(image - there.xray.line_integrals) < 1e-4  # but for a constant, by the mask
+    session.history.undo()
+    assert session.history.entries[-1].method == "tracked" and not session.sequence.player.at_frame
+
+
+def test_it_plays_past_a_frame_that_cannot_be_read_and_loops(session):
+    player, seen, before = session.sequence.player, [0], session.registration.world_from_ct
+    player.rate, player.loop = 10, True
+    player.play()
+    began = time.monotonic()
+    while len(seen) < 9:
+        session.poll()
+        if player.number != seen[-1]:
+            seen.append(player.number)
+            assert ("no contrast" in player.problem) == (player.number == BLANK)
+            if player.number == BLANK:
+                assert np.array_equal(session.registration.world_from_ct, before)  # lost: the CT stays
+            before = session.registration.world_from_ct
+    assert seen == [0, 1, 2, 3, 4, 0, 1, 2, 3]
+    assert time.monotonic() - began > 0.7  # eight frames at ten a second, the first of which is shown at once
+    player.pause()
+    player.go(99)
+    poll(session, 5, lambda: player.number == COUNT - 1)
+    assert player.number == COUNT - 1 and not player.playing
+
+
+def test_checking_the_x_rays_leaves_a_frame_as_it_is(session, monkeypatch):
+    """To seek its field again would take longer than to show it, and the brightness would jump."""
+    while session.check_next():
+        pass
+    monkeypatch.setattr(imaging_xray, "find_field", lambda *unused: pytest.fail("the field was sought again"))
+    displays = [view.node.GetDisplayNode() for view in session.registration.xrays]
+    windows = [(display.GetWindowLevelMin(), display.GetWindowLevelMax()) for display in displays]
+    for number in (2, 1):
+        go(session, number)
+        shown = pictures(session.registration)
+        assert not session.check_next()
+        assert all(np.array_equal(*pair) for pair in zip(shown, pictures(session.registration), strict=True))
+    assert windows == [(display.GetWindowLevelMin(), display.GetWindowLevelMax()) for display in displays]
+
+
+def test_tracking_shows_each_frame_and_gives_what_the_library_gives(scene, study, monkeypatch):
+    numbers, follow, end = set(), Tracker.follow, time.monotonic() + 60
+
+    def when_the_last_is_seen(self, number, *given):
+        while number - 1 not in numbers and time.monotonic() < end:
+            time.sleep(0.01)
+        return follow(self, number, *given)
+
+    monkeypatch.setattr(Tracker, "follow", when_the_last_is_seen)
+    session = loaded(scene, read_case(study / "case" / "case.json"))
+    session.sequence.track("quick", "given")
+    with pytest.raises(InputError, match="under way"):
+        session.register("given")
+    while session.running and time.monotonic() < end:
+        session.poll()
+        if session.sequence.player is not None:
+            numbers.add(session.sequence.player.number)
+    assert numbers >= {0, 1, BLANK}  # the one after it is not followed, and comes at once
+    assert (session.sequence.ended, session.sequence.message) == ("done", "")
+    poll(session, 5, lambda: session.sequence.player.number == COUNT - 1)
+    stored = json.loads((study / "track" / "track.json").read_text())["frames"]
+    frames = session.sequence.player.played.frames
+    assert [frame.how for frame in frames] == [frame["how"] for frame in stored]
+    for frame, like in zip(frames, stored, strict=True):
+        if like["world_from_ct"] is not None:
+            assert error_mm(frame.world_from_ct, np.array(like["world_from_ct"])) < 0.02
+    assert session.sequence.player.number == COUNT - 1 and no_thread_is_left()
+
+
+def test_x_rays_that_cannot_be_tracked_are_refused_in_one_sentence(scene, study, ct, views):
+    still = new_session(make_registration(scene, ct, views))
+    with pytest.raises(InputError, match="expected multi-frame images"):
+        still.sequence.track()
+    session = loaded(scene, read_case(study / "case" / "case.json"))
+    view = session.registration.xrays[0]
+    camera = view.content["camera"]
+    camera["intrinsics"][0][2] += 2.0
+    view.change(camera=camera)
+    session.sequence.track()
+    poll(session, 60, lambda: not session.running)
+    assert "is not that of case.json any more" in session.sequence.message and session.sequence.ended == "failed"
+    reading = read_track(study / "track")
+    session = new_session(reading(scene))
+    scene.RemoveNode(session.registration.xrays[1].source)
+    with pytest.raises(InputError, match="view2: the volume of its image was removed"):
+        reading.play(session)
+
+
+# A scene that is saved
+
+
+@pytest.mark.parametrize("suffix", (".mrb", ".mrml"))
+def test_it_comes_back_at_its_frame_plays_on_and_can_be_closed(slicer_app, scene, study, tmp_path, suffix):
+    session, before = opened(scene, study / "track")
+    go(session, 2)
+    at_frame, shown = state(session.registration), pictures(session.registration)
+    assert at_frame[0] != before[0] and at_frame[4] == ["view1, frame 2", "view2, frame 2"]
+    save(slicer_app, tmp_path / f"scene{suffix}")
+    session = reopened(slicer_app, tmp_path / f"scene{suffix}")
+    player, registration = session.sequence.player, session.registration
+    assert session.sequence.message == "" and player.number == 2
+    assert len(player.played.frames) == player.played.count == COUNT
+    assert np.allclose(state(registration)[1], at_frame[1]) and state(registration)[2:] == at_frame[2:]
+    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(pictures(registration), shown, strict=True))
+    assert "frame of a sequence" in session.stale_reason()
+    assert [entry.method for entry in session.history.entries] == ["before"]
+    go(session, 4)
+    assert state(registration)[4] == ["view1, frame 4", "view2, frame 4"]
+    session.sequence.close()
+    assert state(registration) == before and session.sequence.player is None and "frame" not in session.stale_reason()
+    assert not registration.parameter("sequence") and scene.GetNodesByName("view1, frame 4").GetNumberOfItems() == 0
+
+
+def test_without_its_files_all_is_as_before_and_one_sentence_says_so(slicer_app, scene, copy, tmp_path):
+    session, before = opened(scene, copy / "track")
+    go(session, 2)
+    save(slicer_app, tmp_path / "scene.mrml")
+    (copy / "case").rename(copy / "elsewhere")
+    session = reopened(slicer_app, tmp_path / "scene.mrml")
+    assert session.sequence.player is None and not session.running and state(session.registration) == before
+    assert "case.json is not there" in session.sequence.message and "as they were before" in session.sequence.message
+    save(slicer_app, tmp_path / "again.mrml")  # what was tracked is not lost
+    (copy / "elsewhere").rename(copy / "case")
+    session = reopened(slicer_app, tmp_path / "again.mrml")
+    assert session.sequence.message == "" and session.sequence.player.number == 2
+
+
+def test_it_is_found_where_the_scene_was_moved_with_it_and_other_files_are_not_taken_for_it(
+    slicer_app, scene, copy, tmp_path
+):
+    session, _ = opened(scene, copy / "track")
+    go(session, 1)
+    (copy / "scene").mkdir()
+    save(slicer_app, copy / "scene" / "scene.mrml")
+    case = copy / "case" / "case.json"
+    content = case.read_text()
+    case.write_text(content.replace('"version": 1', '"version":  1'))
+    session = reopened(slicer_app, copy / "scene" / "scene.mrml")
+    assert "not those that were tracked" in session.sequence.message
+    case.write_text(content)
+    copy.rename(tmp_path / "moved")
+    session = reopened(slicer_app, tmp_path / "moved" / "scene" / "scene.mrml")
+    assert session.sequence.message == "" and session.sequence.player.number == 1
+    assert tmp_path / "moved" in session.sequence.player.played.images.files.cases[0].parents
+
+
+def test_frames_that_are_in_the_scene_need_no_files(slicer_app, scene, copy, tmp_path):
+    session = new_session(read_case(copy / "case" / "case.json")(scene))
+    registration = session.registration
+    cameras = {view.name: view.content["camera"] for view in registration.xrays}
+    for view in registration.xrays:
+        registration.remove_xray(view)
+    for name, camera in cameras.items():
+        (view,) = read(copy / "case" / f"{name}.mha")(registration)
+        view.change(camera=camera)
+        view.place()
+    before = state(registration)
+    session.sequence.track("quick", "given")
+    poll(session, 60, lambda: not session.running)
+    found = [frame.world_from_ct for frame in session.sequence.player.played.frames]
+    go(session, 2)
+    save(slicer_app, tmp_path / "scene.mrb")
+    shutil.rmtree(copy)
+    session = reopened(slicer_app, tmp_path / "scene.mrb")
+    player, registration = session.sequence.player, session.registration
+    assert player.number == 2 and [view.content["frame"] for view in registration.xrays] == [2, 2]
+    assert "cases" not in registration.parameter("sequence")
+    for frame, pose in zip(player.played.frames, found, strict=True):
+        assert frame.world_from_ct is None if pose is None else np.allclose(frame.world_from_ct, pose, atol=1e-12)
+    go(session, 1)
+    assert [view.content["frame"] for view in registration.xrays] == [1, 1]
+    session.sequence.close()
+    assert state(registration)[1:] == before[1:]
+
+
+def test_a_scene_saved_while_it_is_tracked_has_the_frames_so_far(slicer_app, scene, study, tmp_path, monkeypatch):
+    follow = Tracker.follow
+    slowly = lambda self, number, *given: (time.sleep(0.5), follow(self, number, *given))[1]  # noqa: E731
+    monkeypatch.setattr(Tracker, "follow", slowly)
+    session = loaded(scene, read_case(study / "case" / "case.json"))
+    session.sequence.track("quick", "given")
+    poll(session, 60, lambda: session.sequence.player is not None and session.sequence.player.number is not None)
+    session.cancel()
+    poll(session, 20, lambda: not session.running)
+    done = len(session.sequence.player.played.frames)
+    assert session.sequence.ended == "cancelled" and 1 <= done < COUNT and no_thread_is_left()
+    save(slicer_app, tmp_path / "scene.mrml")
+    session = reopened(slicer_app, tmp_path / "scene.mrml")
+    played = session.sequence.player.played
+    assert len(played.frames) == done and played.count == session.sequence.count == COUNT
+
+
+def test_the_volume_of_an_x_ray_and_its_mask_stay_as_they_are(slicer_app, scene, study, tmp_path):
+    """It may be a person's own, and Slicer would save a frame over the file; a mask drawn on it counts for each frame."""
+    reading = read_track(study / "track")
+    session = loaded(scene, reading)
+    view = session.registration.xrays[0]
+    source, used = view.source, np.zeros((1, *view.size[::-1]), bool)
+    before, voxels = source.GetImageData().GetMTime(), slicer.util.arrayFromVolume(source).copy()
+    used[0, 20:-20, 30:-10] = True
+    mask, _ = segmentation_node(scene, "field", used, source)
+    view.node.SetNodeReferenceID(MASK, mask.GetID())
+    reading.play(session)
+    go(session, 2)
+    assert source.GetImageData().GetMTime() == before and np.array_equal(slicer.util.arrayFromVolume(source), voxels)
+    assert view.mask_on_source and np.array_equal(drawn(view), used[0])
+    save(slicer_app, tmp_path / "scene.mrml")
+    session.sequence.close()
+    assert view.source is source
+    session = reopened(slicer_app, tmp_path / "scene.mrml")
+    view = session.registration.xrays[0]
+    assert session.sequence.player.number == 2 and np.array_equal(drawn(view), used[0])
+    session.sequence.close()
+    assert view.mask_on_source and np.array_equal(drawn(view), used[0])
+
+
+def test_an_image_that_was_replaced_meanwhile_stays(scene, study):
+    session, before = opened(scene, study / "track")
+    go(session, 1)
+    first = session.registration.xrays[0]
+    voxels = slicer.util.arrayFromVolume(first.source)[:, ::-1].copy()
+    set_source(first, volume_node(scene, "another", voxels, np.eye(4)))
+    go(session, 2)
+    shown = pictures(session.registration)[0]
+    session.sequence.close()
+    assert np.array_equal(pictures(session.registration)[0], shown)
+    assert first.source.GetName() == "another" and np.array_equal(slicer.util.arrayFromVolume(first.source), voxels)
+    after = state(session.registration)
+    assert after[1] == before[1] and [part[1] for part in after[2:]] == [part[1] for part in before[2:]]
+
+
+def test_what_begins_before_the_first_poll_begins_as_before_the_sequence(slicer_app, scene, study, tmp_path):
+    session, before = opened(scene, study / "track")
+    go(session, 2)
+    save(slicer_app, tmp_path / "scene.mrml")
+    scene.Clear(False)
+    assert slicer_app.io_manager.load_scene(tmp_path / "scene.mrml")
+    session = new_session(Registration.all(scene)[0])
+    session.register("given")
+    session.finish()
+    assert state(session.registration)[0] == before[0] and session.sequence.player is None
+    assert session.stale_reason() == "" and error_mm(session.registration.world_from_ct, swing(COUNT)[0]) < 1
+
+
+# The bone of another structure
+
+
+def compared(session, path):
+    """The node of the other's bone, once it is made."""
+    motion = session.sequence.compare_with(path)
+    assert motion is session.sequence.other.motion
+    poll(session, 20, lambda: session.sequence.other.worker is None)
+    return session.registration.node.GetNodeReference("otherStructure")
+
+
+def test_another_structure_moves_with_the_frames_and_is_drawn_in_the_x_rays(session, study, tmp_path):
+    path = write_turning(study / "track", tmp_path / "turning")
+    node, poses = compared(session, path), [frame["world_from_ct"] for frame in json.loads(path.read_text())["frames"]]
+    seen, other = detectors(session.registration), session.sequence.other
+    for number in (0, 4, BLANK, 1):
+        go(session, number)
+        assert node.GetDisplayVisibility() == (number != BLANK)
+        if number == BLANK:
+            assert len(other.outline(seen[0])) == 0
+            continue
+        np.testing.assert_allclose(transform_of(node.GetParentTransformNode()), poses[number], atol=1e-9)
+        points = vtk_to_numpy(node.GetPolyData().GetPoints().GetData())
+        matrix = slicer.util.arrayFromTransformMatrix(node.GetParentTransformNode())
+        for detector in seen:
+            fallen = detector.pixels(points @ matrix[:3, :3].T + matrix[:3, 3])
+            lines = other.outline(detector).reshape(-1, 2)
+            assert len(lines) > 40  # of its outermost points, none of a speck, nothing lies outside
+            np.testing.assert_allclose(
+                [lines.min(axis=0), lines.max(axis=0)], [fallen.min(axis=0), fallen.max(axis=0)], atol=0.5
+            )
+    assert other.problem == "" and structures_of(session.registration) == [node]
+
+
+def test_it_goes_with_the_sequence_and_is_not_saved(session, scene, study, tmp_path, slicer_app):
+    path = write_turning(study / "track", tmp_path / "turning")
+    node = compared(session, path)
+    again = compared(session, path)
+    assert again is not node and not scene.IsNodePresent(node)
+    assert slicer_app.io_manager.write_scene(tmp_path / "scene.mrb")
+    session.sequence.close()
+    assert session.sequence.other is None and not scene.IsNodePresent(again)
+    scene.Clear(False)
+    slicer_app.io_manager.load_scene(tmp_path / "scene.mrb")
+    names = [scene.GetNthNode(n).GetName() or "" for n in range(scene.GetNumberOfNodes())]
+    assert not [name for name in names if "turning" in name]
+
+
+def test_where_its_ct_is_not_there_the_motion_is_plotted_all_the_same(session, study, tmp_path):
+    path = write_turning(study / "track", tmp_path / "turning")
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "inputs": dict.fromkeys(content["inputs"], "0" * 64)}))
+    assert compared(session, path) is None
+    assert "Its bone is not shown: " in session.sequence.other.problem
+    assert "is not what was tracked" in session.sequence.other.problem
+    path.write_text(json.dumps({**content, "sequence": {"cases": ["nowhere/case.json"]}}))
+    assert compared(session, path) is None and "nowhere/case.json, which is not there" in session.sequence.other.problem
+
+
+def test_of_a_masked_ct_its_bone_alone_is_made(ct):
+    right = np.indices(ct.volume.values.shape)[2] >= ct.volume.values.shape[2] // 2
+    surfaces = [ct_3d.structure_surface(each) for each in (ct, replace(ct, mask=right))]
+    whole, half = (vtk_to_numpy(surface.GetPoints().GetData())[:, 0] for surface in surfaces)  # RAS: x to the left
+    assert whole.min() < half.min() and whole.max() > 10 and half.max() < 4

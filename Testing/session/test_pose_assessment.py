@@ -1,24 +1,26 @@
-"""The verdict on a pose that was set by hand: asked for, and stale once the pose or an image changes."""
+"""What is said of a pose: its verdict, masks without what does not fit, its similarity, and how another one differs."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE
-from phantom_scene import make_registration
+from phantom import TRUE_POSE, error_mm, off
+from phantom_scene import make_registration, phantom_registration
 from running_session import ELSEWHERE, new_session
 
 from MultiViewRegistrationLib.assessment.verdict import DIAGNOSIS_STOPPED
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.dicom_geometry import LEFT_OUT
+from MultiViewRegistrationLib.session import assessment
+from MultiViewRegistrationLib.session.assessment import SimilarityUpdater, compare_poses, use_suggested_masks
+from MultiViewRegistrationLib.session.history import Entry
+from MultiViewRegistrationLib.session.result_files import case_content
 
-
-@pytest.fixture
-def assessment():
-    from MultiViewRegistrationLib.session import assessment
-
-    return assessment
+#: (rows, columns) of a plate with a sharp edge in the first X-ray.
+TOOL = (slice(50, 82), slice(44, 76))
 
 
 @pytest.fixture
@@ -31,62 +33,36 @@ def session(registration):
     return new_session(registration)
 
 
-def assessed(session, assessment):
+def assessed(session):
     assessment.assess(session)
     session.finish()
     return session.history.current
 
 
-def test_a_pose_that_was_set_is_assessed_where_it_is(session, registration, assessment):
+def test_a_verdict_is_stale_once_the_ct_or_an_image_changes(session, registration):
     assert assessment.describe(session) == ["Verdict: not assessed. Look at the overlays of every X-ray."]
-    entry = assessed(session, assessment)
+    entry = assessed(session)
     assert entry.verdict == "check" == assessment.verdict(session) and entry.assessed and not entry.fingerprint
     lines = assessment.describe(session)
     assert lines[0].startswith("Verdict: check.") and "Predicted error: below" in lines[0]
     assert "The pose was set, not registered: the failure probability was not measured for such poses." in lines
-    assert (
-        session.stale_reason() == "This pose is no result of a registration."
-    )  # an export needs an override, as before
-
-
-def test_it_is_stale_once_the_ct_moves(session, registration, assessment):
-    assessed(session, assessment)
-    registration.world_from_ct = ELSEWHERE
-    assert assessment.describe(session)[:2] == [
-        "Verdict: not assessed. Look at the overlays of every X-ray.",
-        assessment.MOVED_SINCE,
-    ]
-    assert assessment.verdict(session) == ""
-    entry = assessed(session, assessment)
-    assert entry.verdict == "reject" == assessment.verdict(session)
-
-
-def test_it_is_stale_once_an_image_changes(session, registration, assessment):
-    assessed(session, assessment)
+    assert session.stale_reason() == "This pose is no result of a registration."  # an export needs an override
     registration.xrays[0].change(rotation_sd_deg=2.0)
     assert "stale" in assessment.outdated_reason(session) and assessment.verdict(session) == ""
     before = session.result
-    assessed(session, assessment)
-    assert (
-        session.result is not before
-        and assessment.outdated_reason(session) == ""
-        and assessment.verdict(session) == "check"
-    )
-
-
-def test_of_a_registered_pose_the_registrations_own_verdict_stays(session, registration, assessment):
-    session.register("given")
-    session.finish()
-    before = session.history.current
-    assert assessed(session, assessment) == before
-    assert (
-        assessment.verdict(session) == before.verdict
-        and assessment.outdated_reason(session) == session.stale_reason() == ""
-    )
+    assert assessed(session).verdict == "check" and session.result is not before
+    assert assessment.outdated_reason(session) == ""
+    registration.world_from_ct = ELSEWHERE
+    assert assessment.describe(session)[1] == assessment.MOVED_SINCE and assessment.verdict(session) == ""
+    assert assessed(session).verdict == "reject" == assessment.verdict(session)
+    registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 300))
+    with pytest.raises(InputError, match="outside every view"):
+        assessment.assess(session)
+    assert not session.running and assessment.verdict(session) == ""
 
 
 @pytest.mark.slow
-def test_a_likely_cause_that_was_not_looked_for_to_the_end_is_when_it_is_assessed(scene, ct, views, assessment):
+def test_a_search_for_the_cause_that_stopped_early_is_finished(scene, ct, views):
     """One image is mirrored, and the registration had no time to find that out."""
     mirrored = replace(views[1].xray, line_integrals=np.ascontiguousarray(views[1].xray.line_integrals[:, ::-1]))
     session = new_session(make_registration(scene, ct, [views[0], replace(views[1], xray=mirrored)], TRUE_POSE))
@@ -96,18 +72,82 @@ def test_a_likely_cause_that_was_not_looked_for_to_the_end_is_when_it_is_assesse
     entries = len(session.history.entries)
     left = replace(known.assessment, cause=None, diagnosis_incomplete=True, reasons=[DIAGNOSIS_STOPPED])
     session.remember(session.history.amend(reasons=[DIAGNOSIS_STOPPED]), replace(known, assessment=left))
-    amended = assessed(session, assessment)
+    amended = assessed(session)
     assert amended.key == entry.key and len(session.history.entries) == entries
-    assert (
-        amended.reasons[0].startswith("view2 seems to be mirrored left to right")
-        and DIAGNOSIS_STOPPED not in amended.reasons
-    )
-    assert session.result.assessment.cause.cause == "mirrored"
-    assert assessed(session, assessment) == amended  # there is nothing left to look for
+    assert amended.reasons[0].startswith("view2 seems to be mirrored left to right")
+    assert DIAGNOSIS_STOPPED not in amended.reasons and session.result.assessment.cause.cause == "mirrored"
+    assert assessed(session) == amended  # there is nothing left to look for
 
 
-def test_a_pose_at_which_no_x_ray_shows_the_ct_is_refused_in_words(session, registration, assessment):
-    registration.world_from_ct = TRUE_POSE + [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 300], [0, 0, 0, 0]]
-    with pytest.raises(InputError, match="outside every view"):
-        assessment.assess(session)
-    assert not session.running and assessment.verdict(session) == ""
+def test_a_tool_is_left_out_and_the_result_is_never_an_accept(scene, ct, views):
+    covered = views[0].xray.line_integrals.copy()
+    covered[TOOL] += 1.5 * (np.indices(covered[TOOL].shape).sum(axis=0) % 16 < 8)
+    views = [replace(views[0], xray=replace(views[0].xray, line_integrals=covered)), views[1]]
+    session = new_session(make_registration(scene, ct, views, off(TRUE_POSE, (1, 0, -1), (2, -1, 1))))
+    with pytest.raises(InputError, match="no result of a registration, expected a pose that was"):
+        use_suggested_masks(session)
+    session.register("given")
+    session.finish()
+    assert error_mm(session.history.current.pose) < 0.3
+    sentence = use_suggested_masks(session)
+    first, second = session.registration.xrays
+    assert "% of view1" in sentence and "view2" not in sentence and second.mask is None
+    assert first.mask.GetName() == "view1 without what does not fit" and "stale" in session.stale_reason()
+    used = session.xray(first).valid
+    assert used[TOOL].mean() < 0.5 and used.mean() > 0.8
+
+    session.register("given")
+    session.finish()
+    entry = session.history.current
+    assert error_mm(entry.pose) < 0.3 and entry.verdict == "check" and f"view1, assumed: {LEFT_OUT}" in entry.reasons
+    assert [view.get("assumptions") for view in case_content(session)["views"]] == [[LEFT_OUT], None]
+    assert assessed(session) == entry and assessment.verdict(session) == "check"  # the registration's own verdict stays
+    session.registration.world_from_ct = ELSEWHERE
+    with pytest.raises(InputError, match="moved by hand"):
+        use_suggested_masks(session)
+
+
+@pytest.fixture
+def ready(scene):
+    """A session whose CT is ready for DRRs."""
+    session = new_session(phantom_registration(scene))
+    with pytest.raises(InputError, match="not ready"):
+        compare_poses(session, Entry.now("a", TRUE_POSE), Entry.now("b", TRUE_POSE))
+    until = time.monotonic() + 30
+    while not session.prepare() and time.monotonic() < until:
+        session.poll()
+    return session
+
+
+def test_two_poses_side_by_side(ready):
+    here = ready.registration.world_from_ct
+    moved = off(here, (0, 0, 0), (5, 0, 0))
+    found = compare_poses(ready, Entry.now("a", here), Entry.now("b", moved))()
+    assert found.mm == pytest.approx(5.0) and found.degrees == pytest.approx(0.0, abs=1e-6)
+    assert [name for name, *_ in found.pictures] == ["view1", "view2"]
+    _, one, other = found.pictures[0]
+    assert one.shape == other.shape and (one != other).any()
+
+
+def measured(similarity, seconds: float = 60.0) -> bool:
+    """Whether something new was measured, while a timer polls, as in panel and page."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        similarity._session.poll()
+        if similarity.update():
+            return True
+    return False
+
+
+def test_similarity_is_measured_once_for_a_pose_and_again_for_another(ready):
+    similarity, registration = SimilarityUpdater(ready), ready.registration
+    ready.drawing.step()  # while the CT moves nothing is measured
+    assert not ready.drawing.at_rest and not similarity.update() and similarity._measured._worker is None
+    assert measured(similarity)
+    before = dict(similarity.values)
+    assert set(before) == {"view1", "view2"} and not measured(similarity, 0.2)
+    for pose in (off(TRUE_POSE, (0, 0, 0), (0, 0, 900)), TRUE_POSE):
+        registration.world_from_ct = pose
+        assert measured(similarity)
+        assert bool(similarity.values) == (pose is TRUE_POSE)  # a CT in no view has none
+    assert all(similarity.values[name] > before[name] + 0.1 for name in before)

@@ -1,141 +1,124 @@
-"""What is handed on says what it is, reads back, and is refused where it should be; what is plotted of a registration."""
+"""What is handed on says what it is and reads back; what is plotted of a registration."""
 
 from __future__ import annotations
 
 import errno
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
-from phantom import TRUE_POSE, make_views, off
-from phantom_scene import remove
+from phantom import TRUE_POSE, error_mm, make_views, off, write_phantom_case
+from phantom_scene import settled_session
 
+from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io import files
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.mrml.loading import read_case
+from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
+from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
+from MultiViewRegistrationLib.mrml.case import EXTRAS
+from MultiViewRegistrationLib.mrml.image import change_image
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.report.result_page import save_result
 from MultiViewRegistrationLib.session import curves
-from MultiViewRegistrationLib.session.result_files import write_case_folder, write_result
+from MultiViewRegistrationLib.session.result_files import (
+    formats,
+    poses_offered,
+    read_result,
+    write_case_folder,
+    write_result,
+)
 from MultiViewRegistrationLib.session.session import Session
 
-CASE = "pelvis-lateral"
-
 
 @pytest.fixture
-def session(scene, shared_data):
-    session = Session(read_case(shared_data / "sim" / CASE / "case.json")(scene))
-    yield session
-    remove(session.registration)
+def session(scene):
+    return settled_session(scene)
 
 
-@pytest.fixture
-def registered(session):
-    session.registration.world_from_ct = off(session.case(placed=False).truth_world_from_ct, [1, -1, 0.5], [2, 1, -3])
-    session.register("by hand")
-    session.finish()
-    return session
+def reference(session, matrix):
+    session.registration.node.SetParameter(EXTRAS, json.dumps({"reference_from_world": np.asarray(matrix).tolist()}))
 
 
-def test_a_result_is_handed_on(registered, tmp_path):
-    write_result(registered, tmp_path)()
-    told = json.loads((tmp_path / "result.json").read_text())
-    assert "override" not in told
-    assert told["errors"]["mtre_mm"] < 0.1
-    assert set(told["inputs"]) == {"ct", "view1", "view2"}
-    transform = sitk.ReadTransform(str(tmp_path / "world_from_ct.tfm"))
-    point = np.array([10.0, -20.0, 30.0])
-    expected = (registered.registration.world_from_ct @ [*point, 1.0])[:3]
+def test_a_result_is_handed_on_in_all_formats_with_the_reason_for_its_override(session, tmp_path):
+    assert list(formats()) == [*KINDS, *CASE_KINDS]
+    reference(session, np.diag([-1.0, -1, 1, 1]))  # the case has changed since
+    with pytest.raises(InputError, match=r"the result is stale.*override"):
+        write_result(session, tmp_path / "refused")
+    assert poses_offered(session) == ["world_from_ct", "reference_from_ct"] and not (tmp_path / "refused").exists()
+    written = {path.name for path in write_result(session, tmp_path, [*KINDS, "cameras"], override=True)()}
+    assert written <= {path.name for path in tmp_path.iterdir()}
+    assert written >= {"world_from_ct.forward.tfm", "reference_from_ct.resampling.h5", "ct_from_reference.ras.txt"}
+    assert written >= {"world_from_ct.lps.npy", "reference_from_ct.lps.json", "reference_from_ct.dcm"}
+    transform, point = sitk.ReadTransform(str(tmp_path / "world_from_ct.tfm")), np.array([10.0, -20.0, 30.0])
+    expected = rigid.transform_points(session.registration.world_from_ct, point)
     assert np.allclose(transform.TransformPoint(point.tolist()), expected, atol=1e-6)
-    assert "Override" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+    exported, header = RegistrationExport.read(tmp_path), pydicom.dcmread(tmp_path / "reference_from_ct.dcm")
+    assert header.FrameOfReferenceUID == exported.uids["reference"]
+    assert exported.uids["reference"] == session.registration.node.GetParameter("referenceUID")
+    assert "NOT FOR USE" in header.SeriesDescription
+    for name in ("world_from_ct.lps.txt", "report.html", "result.json"):
+        assert "stale" in Path(tmp_path, name).read_text(encoding="utf-8")
 
 
-def correct_geometry(registration):
-    registration.xrays[0].change(rotation_sd_deg=1.0)
-
-
-def skip_a_view(registration):
-    registration.xrays[1].change(use=False)
-
-
-def move_by_hand(registration):
-    registration.world_from_ct = rigid.from_rotation_translation(np.eye(3), [1.0, 0, 0]) @ registration.world_from_ct
-
-
-@pytest.mark.parametrize(
-    "change, why",
-    [
-        pytest.param(correct_geometry, "stale", marks=pytest.mark.slow),
-        pytest.param(skip_a_view, "stale", marks=pytest.mark.slow),
-        (move_by_hand, "moved by hand"),
-    ],
-)
-def test_what_has_changed_needs_an_override_which_the_files_carry(registered, tmp_path, change, why):
-    change(registered.registration)
-    with pytest.raises(InputError, match=f"{why}.*override"):
-        write_result(registered, tmp_path / "refused")
-    assert not (tmp_path / "refused").exists()
-    write_result(registered, tmp_path, override=True)()
-    assert why in json.loads((tmp_path / "result.json").read_text())["override"]
-    assert why in (tmp_path / "world_from_ct.tfm").read_text()
-    assert why in (tmp_path / "report.html").read_text(encoding="utf-8")
-
-
-def test_a_pose_set_by_hand_is_no_result(session, tmp_path):
-    session.registration.world_from_ct = session.case().truth_world_from_ct
-    with pytest.raises(InputError, match="no result"):
-        write_result(session, tmp_path)
-    write_result(session, tmp_path, override=True)()
-    assert json.loads((tmp_path / "result.json").read_text())["start"]["method"] == "by hand"
-
-
-@pytest.mark.slow
-def test_a_case_is_written_that_registers_alike(registered, tmp_path):
-    there = registered.case()
-    back = Case.load(write_case_folder(registered, tmp_path)()[0])
-    assert np.allclose(back.world_from_ct, registered.registration.world_from_ct, atol=1e-9)
-    assert np.array_equal(back.ct.volume.values, there.ct.volume.values)
-    assert np.allclose(back.truth_world_from_ct, there.truth_world_from_ct)
-    for a, b in zip(there.views, back.views, strict=True):
-        assert np.allclose(a.camera.projection_matrix, b.camera.projection_matrix, rtol=1e-9)
-        assert np.array_equal(a.xray.line_integrals, b.xray.line_integrals)
-        assert np.array_equal(a.xray.valid, b.xray.valid)
-
-
-def test_a_flipped_and_inverted_image_is_written_as_it_is_used(session, tmp_path):
-    session.registration.xrays[0].change(flipped=True)
-    session.registration.xrays[1].change(inverted=True)
-    there, back = session.case(), Case.load(write_case_folder(session, tmp_path)()[0])
-    for a, b in zip(there.views, back.views, strict=True):
-        assert np.allclose(a.xray.line_integrals, b.xray.line_integrals, atol=1e-5)
-
-
-@pytest.mark.slow
-def test_a_full_disk_is_one_sentence(registered, tmp_path, monkeypatch):
+def test_a_full_disk_is_one_sentence(session, tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(InputError, match="No space left on device.*choose another folder"):
-        write_result(registered, tmp_path)()
+        write_result(session, tmp_path)()
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
-def test_a_case_is_written_from_the_picture_where_somebody_deleted_the_image(session, tmp_path):
+@pytest.mark.parametrize("change", ["none", "flipped and inverted", "image deleted"])
+def test_a_case_is_written_that_is_the_same(session, tmp_path, change):
+    first, second = session.registration.xrays
+    if change == "flipped and inverted":
+        change_image(first, flipped=True)
+        change_image(second, inverted=True, intensity="linear")
     there = session.case()
-    for view in session.registration.xrays:
-        session.registration.scene.RemoveNode(view.source)
+    if change == "image deleted":  # the picture has its line integrals
+        for view in (first, second):
+            session.registration.scene.RemoveNode(view.source)
     back = Case.load(write_case_folder(session, tmp_path)()[0])
+    assert np.allclose(back.world_from_ct, session.registration.world_from_ct, atol=1e-9)
+    assert np.array_equal(back.ct.volume.values, there.ct.volume.values)
     for a, b in zip(there.views, back.views, strict=True):
+        assert np.allclose(a.camera.projection_matrix, b.camera.projection_matrix, rtol=1e-9)
         assert np.allclose(a.xray.line_integrals, b.xray.line_integrals, atol=1e-5)
+        assert np.array_equal(a.xray.valid, b.xray.valid)
 
+
+def test_a_result_is_opened_again_as_it_stood(scene, tmp_path):
+    case_file = write_phantom_case(tmp_path)
+    result = register(Case.load(case_file), "given")
+    save_result(result, tmp_path)
+    session = Session(read_result(tmp_path)(scene))
+    assert error_mm(session.registration.world_from_ct) < 0.2
+    assert session.history.current.verdict == result.verdict and session.stale_reason() == ""
+    session.history.undo()
+    assert error_mm(session.registration.world_from_ct) > 5
+
+    case = json.loads(case_file.read_text())
+    case["search"] = {"rotation_deg": 10, "translation_mm": 10}
+    case_file.write_text(json.dumps(case))
+    stale = Session(read_result(tmp_path)(scene))
+    assert "has changed since" in " ".join(stale.history.current.reasons) and stale.stale_reason()
+    case_file.unlink()
+    with pytest.raises(InputError, match="found no case.json beside it"):
+        read_result(tmp_path)
+
+
+# Curves
 
 NEAR = off(TRUE_POSE, [1.0, -1.0, 0.5], [4.0, 2.0, -3.0])
 
@@ -144,12 +127,11 @@ NEAR = off(TRUE_POSE, [1.0, -1.0, 0.5], [4.0, 2.0, -3.0])
 def result(ct, anatomy):
     views = make_views(ct)
     found = refine(anatomy, views, NEAR)
-    told = assess(anatomy, views, found, NEAR)
     return SimpleNamespace(
         case=SimpleNamespace(views=views, shared_unknowns=CALIBRATED),
         views=found.views,
         refinement=found,
-        assessment=told,
+        assessment=assess(anatomy, views, found, NEAR),
         world_from_ct=found.world_from_ct,
     )
 
@@ -164,19 +146,11 @@ def test_similarity_ends_at_what_the_result_has(result):
 
 def test_the_predicted_error_falls_to_that_of_the_result(result):
     expected, bound = (np.array(points)[:, 1] for _, points in curves.predicted(result))
-    prediction = result.assessment.prediction
-    last = result.refinement.levels[-1].steps[-1].world_from_ct
-    assert np.allclose(last, result.world_from_ct)
+    prediction, targets = result.assessment.prediction, result.assessment.targets
     assert (expected[-1], bound[-1]) == (prediction.mean_mm, prediction.upper95_mm)
     first = result.refinement.levels[0].steps[0].world_from_ct
-    way = np.linalg.norm(
-        rigid.transform_points(first, result.assessment.targets)
-        - rigid.transform_points(result.world_from_ct, result.assessment.targets),
-        axis=1,
-    )
+    moved = rigid.transform_points(first, targets) - rigid.transform_points(result.world_from_ct, targets)
+    way = np.linalg.norm(moved, axis=1)
     assert way.min() < expected[0] < np.hypot(way.max(), prediction.mean_mm) and (expected <= bound).all()
-
-
-def test_nothing_is_told_of_what_was_not_assessed(result):
-    result = SimpleNamespace(**{**vars(result), "assessment": replace(result.assessment, prediction=None)})
-    assert curves.predicted(result) == []
+    unassessed = SimpleNamespace(**{**vars(result), "assessment": replace(result.assessment, prediction=None)})
+    assert curves.predicted(unassessed) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -14,8 +13,6 @@ from planted_dicom import SECRETS, write_ct, write_xray
 
 from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.imaging.ct import load_ct
-from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
-from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
 from MultiViewRegistrationLib.mrml.case import EXTRAS
 from MultiViewRegistrationLib.mrml.dicom import (
     FRAME_UID,
@@ -29,7 +26,7 @@ from MultiViewRegistrationLib.mrml.dicom import (
 from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session import adding
-from MultiViewRegistrationLib.session.result_files import formats, poses_offered, write_result
+from MultiViewRegistrationLib.session.result_files import write_result
 from MultiViewRegistrationLib.session.session import Notices, Session
 
 
@@ -174,28 +171,3 @@ def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
     session.notices.loaded(told)
     patients, unknown = session.notices.sentences
     assert patients.startswith("AP and LAT and CT are of different patients") and '"colour"' in unknown
-
-
-def test_formats_are_those_of_the_command_line(session, tmp_path):
-    assert list(formats()) == [*KINDS, *CASE_KINDS]
-    session.registration.node.SetParameter(
-        EXTRAS, json.dumps({"reference_from_world": np.diag([-1.0, -1, 1, 1]).tolist()})
-    )
-    assert poses_offered(session) == ["world_from_ct", "reference_from_ct"]
-    files = write_result(session, tmp_path, [*KINDS, "cameras"], override=True)()
-    assert {path.name for path in files} <= {path.name for path in tmp_path.iterdir()}
-    for name in (
-        "world_from_ct.forward.tfm",
-        "reference_from_ct.resampling.h5",
-        "ct_from_reference.ras.txt",
-        "world_from_ct.lps.npy",
-        "reference_from_ct.lps.json",
-        "reference_from_ct.dcm",
-    ):
-        assert tmp_path / name in files
-    exported, ds = RegistrationExport.read(tmp_path), pydicom.dcmread(tmp_path / "reference_from_ct.dcm")
-    assert (
-        ds.FrameOfReferenceUID == exported.uids["reference"] == session.registration.node.GetParameter("referenceUID")
-    )
-    assert "NOT FOR USE" in ds.SeriesDescription  # the case changed since
-    assert "Override" in Path(tmp_path, "world_from_ct.lps.txt").read_text()

@@ -46,7 +46,6 @@ SLOW = (
     "panel/test_self_tests",
     "panel/test_typed_case",
     "published/test_published_refine",
-    "viewer/test_autosave.py::test_killed",
 )
 #: Of these, what `make test` runs: one page, from opening a case to the export.
 NOT_SLOW = ("browser/test_viewer_work.py::test_from_a_case_to_a_transform",)

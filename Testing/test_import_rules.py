@@ -29,7 +29,7 @@ SLICER_ROOMS = {"mrml", "session", "panel", "viewer"}
 #: Where an optional package may be imported: rooms or single modules.
 HOME_OF = {
     "slicer": {"mrml", "panel", "viewer", "session.translation"},
-    "vtk": {"panel", "simulation.projector", "viewer.vtk_on_demand"},
+    "vtk": {"panel", "simulation.projector"},
     "vtkmodules": {"mrml", "viewer"},  # of VTK only what is used: all of it takes most of a second
     "gvxrPython3": {"simulation.projector"},
     "trame": {"viewer"},

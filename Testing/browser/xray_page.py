@@ -74,12 +74,11 @@ async def xray_page(session, chromium: str, size=(1280, 640), cursor=None):
     """A page of a session's X-rays in a browser."""
     global _count
     os.environ["TRAME_ARGS"] = ""
+    from MultiViewRegistrationLib.viewer.xray_view.view import XRayView
     from playwright.async_api import async_playwright
     from trame.app import get_server
     from trame.ui.html import DivLayout
     from trame.widgets import html
-
-    from MultiViewRegistrationLib.viewer.xray_view.view import XRayView
 
     _count += 1
     server = get_server(f"xrays{_count}", client_type="vue3")

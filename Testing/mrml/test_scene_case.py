@@ -15,7 +15,7 @@ from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.mrml.registration import CT_UNIT
 from MultiViewRegistrationLib.session.result_files import case_content
 from MultiViewRegistrationLib.session.session import Session
-from MultiViewRegistrationLib.viewer import early
+from MultiViewRegistrationLib.viewer.serving import preload_case
 
 SIM = ("pelvis-lateral", "pelvis-three-views-wires")
 
@@ -51,14 +51,14 @@ def test_what_a_scene_was_filled_from_is_not_made_again_until_it_changes(scene, 
 
 
 def test_a_ct_that_is_being_made_ready_already_is_waited_for_until_it_changes(scene, shared_data):
-    begun = early.begin(shared_data / "sim" / SIM[0])
+    loading, prepared = preload_case(shared_data / "sim" / SIM[0])
     case = shared_data / "sim" / SIM[0] / "case.json"
-    read = read_case(case, begun.case.result_for(lambda progress: True), begun.ready)
+    read = read_case(case, loading.result_for(lambda progress: True), prepared)
     session = Session(read(scene))
     session.cache_case(read.case, read.ready)
-    begun.ready.wait()
+    prepared.wait()
     session.poll()
-    assert session.prepare() and session.anatomy is begun.ready.result
+    assert session.prepare() and session.anatomy is prepared.result
     session.registration.node.SetParameter(CT_UNIT, "relative")
     assert session.anatomy is None
 

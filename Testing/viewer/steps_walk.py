@@ -17,8 +17,7 @@ import numpy as np
 from trame.app import get_server
 
 from MultiViewRegistrationLib.viewer import autosave, own_folders
-from MultiViewRegistrationLib.viewer.downloads import Downloads
-from MultiViewRegistrationLib.viewer.uploads import Uploads
+from MultiViewRegistrationLib.viewer.transfers import Downloads, Uploads
 
 #: The parameter of the registration with the state's number.
 NUMBER = "walk"
@@ -32,10 +31,10 @@ async def walk(case: Path, log) -> None:
     application = Application(server, Uploads(), Downloads(), lambda: case)
     following, waited = asyncio.ensure_future(application.run()), [0.0]
     watching = asyncio.ensure_future(watch(waited))
-    application.opening.open(case)
+    application.opener.open(case)
     while application.registration is None:
         await asyncio.sleep(0.05)
-    dice, number = random.Random(), 0
+    rng, number = random.Random(), 0
 
     def reached() -> None:
         nonlocal number
@@ -50,21 +49,21 @@ async def walk(case: Path, log) -> None:
     while True:
         assert not following.done() and not watching.done()
         session = application.session
-        step = dice.choice(["move", "move", "register", "cancel", "undo", "landmark", "rename"])
+        step = rng.choice(["move", "move", "register", "cancel", "undo", "landmark", "rename"])
         if step == "move":
             moved = np.array(application.registration.world_from_ct)
-            application.moving.begin()
+            application.begin_move()
             for _ in range(4):
-                moved[:3, 3] += [dice.uniform(-1, 1) for _ in range(3)]
+                moved[:3, 3] += [rng.uniform(-1, 1) for _ in range(3)]
                 application.registration.world_from_ct = moved
-                application.moving.moved()
+                application.moved()
                 await asyncio.sleep(0.05)
-            application.moving.end()
+            application.end_move()
             await asyncio.sleep(0.1)
         elif step in ("register", "cancel"):
             with application.acting():
                 session.register("given")
-            await asyncio.sleep(dice.uniform(0, 0.5))
+            await asyncio.sleep(rng.uniform(0, 0.5))
             if step == "cancel":
                 session.cancel()
             while session.running:
@@ -72,12 +71,12 @@ async def walk(case: Path, log) -> None:
         elif step == "undo":
             application.sections["register"].act("undo")
         elif step == "landmark":
-            point = [dice.uniform(-20, 20) for _ in range(3)]
+            point = [rng.uniform(-20, 20) for _ in range(3)]
             landmark_list(application.registration).AddControlPoint(point, f"{number}")
         else:
-            application.registration.xrays[0].change(rotation_sd_deg=dice.uniform(0.1, 2))
+            application.registration.xrays[0].change(rotation_sd_deg=rng.uniform(0.1, 2))
         reached()
-        await asyncio.sleep(dice.uniform(0, 0.2))
+        await asyncio.sleep(rng.uniform(0, 0.2))
 
 
 async def watch(waited: list[float]) -> None:

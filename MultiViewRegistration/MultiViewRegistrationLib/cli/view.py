@@ -53,9 +53,6 @@ def _view(options: argparse.Namespace) -> dict:
             'mvreg view: found no trame-slicer, expected the extra "viewer"; install it: pip install '
             '"multiview-registration[viewer]", or pip install -e ".[viewer]" in a copy of the source.'
         )
-    from ..viewer import vtk_on_demand
-
-    vtk_on_demand.put_off()
     from ..viewer.serving import serve
 
     serve(

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 from types import SimpleNamespace
 
 import slicer
 from trame_slicer.core import SlicerApp
-from trame_slicer.views import ViewLayout
 from vtkmodules.vtkCommonCore import vtkCommand, vtkLogger, vtkOutputWindow
 
 from ..errors import InputError
@@ -23,38 +24,62 @@ from ..mrml import display, nodes
 from ..mrml.display import SceneObserver
 from ..mrml.loading import ReadCase
 from ..mrml.registration import Registration
+from ..session.background_task import Worker
+from ..session.history import ManualMoveRecorder
+from ..session.presenters.check import CheckPresenter
+from ..session.presenters.ct import CTPresenter
+from ..session.presenters.export import ExportPresenter
+from ..session.presenters.register import RegisterPresenter
+from ..session.presenters.sequence import SequencePresenter
+from ..session.presenters.start import StartPresenter
+from ..session.presenters.xrays import XRaysPresenter
 from ..session.result_files import ReadResult
 from ..session.sequence import ReadTrack
 from ..session.session import Session
 from ..session.translation import _
 from .autosave import Autosave
-from .downloads import Downloads
-from .moving import Moving
-from .opening import Opening
-from .saving import Saving
-from .sections import SECTIONS
-from .uploads import Uploads
-from .views import Views
+from .opening import Opener
+from .page_section import PageSection
+from .page_views import PageViews
+from .scene_files import save_scene
+from .transfers import Downloads, Uploads
 
+#: The steps of the page, in the order of the work.
+PRESENTERS = {
+    "ct": CTPresenter,
+    "xrays": XRaysPresenter,
+    "start": StartPresenter,
+    "register": RegisterPresenter,
+    "check": CheckPresenter,
+    "export": ExportPresenter,
+    "sequence": SequencePresenter,
+}
 #: Seconds between polls.
 TICK_S = 0.05
+#: Seconds after the last movement by hand for which the CT counts as being moved, while the button is down, and after that.
+DRAG_PAUSE_S, AFTER_DRAG_S = 1.0, 0.3
 
 
 class Application:
-    """All steps over one registration.
+    """All steps over one registration; the host of the presenters, see `session.presenters.section.Presenter`.
 
-    server: the trame server, running, whose state the page shows.   uploads, downloads: files that come and go.
-    demo: see `opening.Opening`.
+    Parameters
+    ----------
+    server
+        The trame server, running, whose state the page shows.
+    uploads, downloads
+        Files that the page sends and gets.
+    demo
+        See `opening.Opener`.
     """
 
-    #: Seconds that the page waits for a small file before it is said to be being read.
     patience_s = 0.05
     in_slicer, installs_packages, register_keys = False, False, "Ctrl+Enter"
     #: The CT can be dragged in the X-rays at any time.
     hand = None
 
     def __init__(self, server, uploads: Uploads, downloads: Downloads, demo: Callable[[], Path]) -> None:
-        _quieten()
+        vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
         self.server, self.state = server, server.state
         self.slicer_app = SlicerApp()
         vtkOutputWindow.GetInstance().SetDisplayModeToNever()  # the log has it
@@ -65,21 +90,21 @@ class Application:
         )  # where Slicer has it
         self.registration: Registration | None = None
         self.session: Session | None = None
-        self._watch = SceneObserver(self.scene)
+        self._observer = SceneObserver(self.scene)
         self._stale, self._observed = True, None
+        self._moves: ManualMoveRecorder | None = None
+        self._dragging, self._moved_at = False, 0.0
         self.downloads = downloads
-        self.opening, self.saving = Opening(self, demo), Saving(self, self.downloads)
         uploads.take, uploads.belongs_to = self._take, lambda: self.session
-        self.moving, self.autosave = Moving(self), Autosave(self)
-        self.views = Views(self)
-        self.sections = {name: make(self) for name, make in SECTIONS.items()}
-        server.controller.trigger("mvreg_act")(lambda section, key, *args: self.sections[section].act(key, *args))
-        server.controller.trigger("mvreg_download")(lambda section, key: self.sections[section].download(key))
-        self._unmade = [*self.sections.values()]
-        self.cursor = self.sections["check"].presenter.cursor
+        self.opener, self.autosave, self.views = Opener(self, demo), Autosave(self), PageViews(self)
+        self.sections = {name: PageSection(name, kind, self) for name, kind in PRESENTERS.items()}
+        trigger = server.controller.trigger
+        trigger("mvreg_act")(lambda section, key, *args: self.sections[section].act(key, *args))
+        trigger("mvreg_download")(lambda section, key: self.sections[section].download(key))
+        trigger("mvreg_save")(self.save)
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):
-            self.scene.AddObserver(event, self._on_changed)
-        self.state.open_steps, self.state.opening_another = [], False
+            self.scene.AddObserver(event, self.invalidate)
+        self.state.open_steps, self.state.opening_another, self.state.saving = [], False, False
         self.choose(None)
         self.tell("")
 
@@ -87,7 +112,7 @@ class Application:
 
     def choose(self, registration: Registration | None) -> None:
         """Work on another registration."""
-        self.moving.stop()
+        self.stop_moving()
         if self.session is not None:
             self.session.stop(0)
             self.session.regressors.cancel()
@@ -97,17 +122,15 @@ class Application:
             self._observed[0].RemoveObserver(self._observed[1])
         self.registration = registration
         self.session = registration and Session(registration)
-        self._observed = None
-        if registration is not None:
-            self._observed = (
-                registration.node,
-                registration.node.AddObserver(vtkCommand.ModifiedEvent, self._on_changed),
-            )
+        self._observed = registration and (
+            registration.node,
+            registration.node.AddObserver(vtkCommand.ModifiedEvent, self.invalidate),
+        )
         display.show_alone(self.scene, registration)
-        self.views.adopt()
+        self.views.reset()
         for section in self.sections.values():
-            section.adopt()
-        self._stale = True
+            section.reset()
+        self.invalidate()
 
     def begin(self) -> None:
         """Have a registration to work on: a new one where there is none yet."""
@@ -123,13 +146,21 @@ class Application:
             self.begin()
             self.state.open_steps = ["ct", "xrays"]
 
-    def replace(self, fill) -> None:
-        """Close the scene, and have `fill(scene)` put another content into it, which returns a registration, if it has one."""
+    def replace(self, fill, autosaved: Path | None = None) -> None:
+        """Close the scene and open another content.
+
+        Parameters
+        ----------
+        fill
+            Puts the content into a scene; returns a registration, None without one.
+        autosaved
+            The folder of an `autosave.SavedScene` that this content is.
+        """
         self.choose(None)
         self.scene.Clear(False)
         registration = fill(self.scene)
         self.choose(registration)
-        self.autosave.opened(self.opening.kept)
+        self.autosave.opened(autosaved)
         if isinstance(fill, ReadCase):
             self.session.cache_case(fill.case, fill.ready)
         elif isinstance(fill, (ReadResult, ReadTrack)):
@@ -146,7 +177,7 @@ class Application:
 
     @contextmanager
     def acting(self):
-        """What a person asked for is done in here: what goes wrong becomes a message, and the page shows what came of it."""
+        """Do what a person asked for: what goes wrong becomes a message, and the page shows what came of it."""
         self.tell("")
         try:
             yield
@@ -156,26 +187,43 @@ class Application:
             self._tell_unexpected(error)
         self.refresh()
 
-    def stop_moving(self) -> None:
-        """Moving the CT by hand ends."""
-        self.moving.stop()
-
     def _take(self, target: str, folder: Path) -> None:
-        """Files that a page sent.   target: "open", or a section and a control in it, "ct/file"."""
+        """Take files that a page sent, for "open", or for a control in a section, "ct/file"."""
         name, _slash, key = target.partition("/")
-        if key:
-            if name not in self.sections:
-                raise InputError(_("Upload: there is nothing that takes these files; use the page."))
+        if target == "open":
+            self.opener.open_sent(folder)
+        elif key and name in self.sections:
             self.sections[name].take(key, folder)
         else:
-            self.opening.take(target, folder)
+            raise InputError(_("Upload: there is nothing that takes these files; use the page."))
+
+    async def save(self) -> str:
+        """Save the scene as an .mrb; its address, "" where it could not be written."""
+        if self.state.saving or self.registration is None:
+            return ""
+        address = ""
+        self.state.saving = True
+        self.state.flush()
+        await asyncio.sleep(TICK_S)  # the page shows it before the scene is busy
+        with self.acting():
+            name = re.sub(r"[^\w.-]+", "_", self.registration.name).strip("_.") or "scene"
+            pack = save_scene(self.scene, self.downloads.new_folder() / f"{name}.mrb")
+            worker = Worker(lambda tell: pack())
+            while worker.state == "running":
+                await asyncio.sleep(TICK_S)
+                worker.poll(0)
+            if worker.state != "done":
+                raise InputError(worker.message)
+            address = self.downloads.offer(worker.result)
+        self.state.saving = False
+        return address
 
     def missing_packages(self) -> str:
         """Nothing: the program was installed with them."""
         return ""
 
-    def understood(self) -> None:
-        """Acknowledge the warnings that are shown."""
+    def acknowledge_warnings(self) -> None:
+        """Hide the warnings shown now."""
         with self.acting():
             self.session.notices.acknowledge()
 
@@ -191,6 +239,59 @@ class Application:
             )
         )
 
+    # The X-ray panes: the CT is moved by hand, points are clicked
+
+    def may_move(self) -> bool:
+        """Whether the CT may be moved now."""
+        return self.session is not None and not self.session.running and self.registration.ct is not None
+
+    @property
+    def moving(self) -> bool:
+        """Whether the CT is being moved by hand: what takes long to draw waits."""
+        pause = DRAG_PAUSE_S if self._dragging else AFTER_DRAG_S
+        return self._moves is not None and monotonic() - self._moved_at < pause
+
+    def begin_move(self) -> None:
+        """A drag or a key begins to move the CT."""
+        if self._moves is None:
+            self._moves = ManualMoveRecorder(self.registration, self.session.history)
+        self._dragging = True
+        self.moved()
+        self._moves.begin()
+
+    def moved(self) -> None:
+        """The CT has been moved, and drawn."""
+        self._moved_at = monotonic()
+
+    def end_move(self) -> None:
+        """The drag has ended, or the key has moved the CT."""
+        self._dragging = False
+        if self._moves is not None:
+            self._moves.end()
+
+    def stop_moving(self) -> None:
+        """Record the last movement: others move the CT from now on."""
+        moves, self._moves = self._moves, None
+        if moves is not None:
+            moves.stop()
+
+    def put_point(self, view, column: float, row: float) -> None:
+        """Place a landmark while those are placed, else the linked cursor."""
+        landmarks = self.sections["start"].presenter.landmarks
+        with self.acting():
+            (landmarks if landmarks.placing else self._cursor).put(view, column, row)
+
+    @property
+    def cursor(self):
+        """The `mrml.cursor.LinkedCursor` to show, None without one."""
+        return self._cursor.cursor
+
+    @property
+    def _cursor(self):
+        return self.sections["check"].presenter.cursor
+
+    # What follows the scene
+
     def close(self) -> None:
         """The server ends."""
         try:
@@ -198,23 +299,21 @@ class Application:
         finally:
             self.choose(None)
 
-    def invalidate(self) -> None:
-        """Have the page show the scene anew at the next tick."""
+    def invalidate(self, caller=None, event=None) -> None:
+        """Have the page show the scene as it is at the next tick."""
         self._stale = True
 
-    # What follows the scene
-
     async def run(self) -> None:
-        """Follow the work until the server ends. What goes wrong again and again is told once."""
-        told = ""
+        """Follow the work until the server ends; the same error is shown once."""
+        shown = ""
         while True:
             await asyncio.sleep(TICK_S)
             try:
                 with self.state:
                     self.tick()
             except Exception as error:  # the work goes on
-                if repr(error) != told:
-                    told = repr(error)
+                if repr(error) != shown:
+                    shown = repr(error)
                     with self.state:
                         self._tell_unexpected(error)
 
@@ -225,32 +324,20 @@ class Application:
         if self.registration is not None:
             with suppress(InputError):  # of a scene that is not complete yet
                 if self.session.poll(0) and self.session.running_registration is None:
-                    self._stale = True
+                    self.invalidate()
                     if self.session.message:
                         self.tell(self.session.message)
-            self.moving.tick()
+            if self._moves is not None and self._moves.step():
+                self.stop_moving()
+                self.invalidate()
             for section in self.sections.values():
                 with suppress(InputError):
                     section.tick()
             self.views.tick()
-        self.opening.tick()
-        self._make_steps()
+        self.opener.tick()
         if self._stale:
             self.refresh()
         self.autosave.tick()
-
-    def _make_steps(self) -> None:
-        """Make the widgets of the steps that are open, and of the others one at a time, once the X-rays that were opened are seen.
-
-        Open ones do not wait for the CT to be ready, which may take long.
-        """
-        if self.state.opening or self.views.awaited(("film",)):
-            return
-        opened = [section for section in self._unmade if section.name in self.state.open_steps]
-        for section in opened or self._unmade[: not self.views.opening]:
-            self._unmade.remove(section)
-            with ViewLayout(self.server, template_name=f"step_{section.name}"):
-                section.build()
 
     def refresh(self) -> None:
         """Show the scene as it is."""
@@ -262,11 +349,3 @@ class Application:
         self.views.refresh()
         for section in self.sections.values():
             section.refresh()
-
-    def _on_changed(self, caller=None, event=None) -> None:
-        self._stale = True
-
-
-def _quieten() -> None:
-    """Of what VTK says, only errors are for a person in a terminal."""
-    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)

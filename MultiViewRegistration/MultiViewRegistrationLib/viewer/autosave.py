@@ -1,14 +1,13 @@
-"""The scene as it was at most a minute ago, in the user's data folder: for whoever comes back after the server was killed."""
+"""The scene as it was at most a minute ago, in the user's data folder: for when the server was killed."""
 
 from __future__ import annotations
 
 import json
 import os
 import secrets
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 
@@ -26,24 +25,22 @@ EVERY_S, FIRST_S = 45.0, 5.0
 PATIENCE_S = 20.0
 #: The kind of folder, the file that says what is in it, and the version of that.
 KIND, STATE, VERSION = "scene", "state.json", 1
-#: Of servers that are dead so many are kept, the newest.
-MOST_KEPT = 3
+#: Of servers that have ended so many are kept, the newest.
+MAX_KEPT = 3
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What a server that is dead has left.   name: of the registration.   saved: when.   scene: its .mrml."""
+class SavedScene:
+    """What a server that has ended left.   name: of the registration.   saved: when.   scene: its .mrml."""
 
     folder: Path
     name: str
     saved: datetime
     scene: Path
 
-    def told(self, now: datetime) -> str:
-        """When it was saved, as a person says it."""
-        return (
-            f"{self.saved:%H:%M}" if self.saved.date() == now.date() else f"{self.saved.day} {self.saved:%B %Y, %H:%M}"
-        )
+    def when(self, now: datetime) -> str:
+        """The time at which it was saved, with the date where that is another day."""
+        return f"{self.saved:%H:%M}" if self.saved.date() == now.date() else f"{self.saved:%Y-%m-%d %H:%M}"
 
 
 def place() -> Path:
@@ -51,22 +48,21 @@ def place() -> Path:
     return data_folder() / "autosave"
 
 
-def all_kept() -> list[Kept]:
-    """The newest first. Folders with nothing that could be gone on with are removed, and those that are too many."""
+def saved_scenes() -> list[SavedScene]:
+    """The newest first. Folders without a scene are removed, and those that are too many."""
     kept = [one for one in map(_read, own_folders.abandoned(KIND, place())) if one is not None]
     kept.sort(key=lambda one: one.saved, reverse=True)
-    for one in kept[MOST_KEPT:]:
+    for one in kept[MAX_KEPT:]:
         own_folders.remove(one.folder)
-    return kept[:MOST_KEPT]
+    return kept[:MAX_KEPT]
 
 
-def _read(folder: Path) -> Kept | None:
+def _read(folder: Path) -> SavedScene | None:
     try:
-        told = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        if told["version"] == VERSION:
-            return Kept(
-                folder, str(told["name"]), datetime.fromisoformat(told["saved"]), folder / Path(told["scene"]).name
-            )
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        if state["version"] == VERSION:
+            saved = datetime.fromisoformat(state["saved"])
+            return SavedScene(folder, str(state["name"]), saved, folder / Path(state["scene"]).name)
     except FileNotFoundError:
         own_folders.remove(folder)
     except (OSError, ValueError, KeyError, TypeError):
@@ -75,32 +71,36 @@ def _read(folder: Path) -> Kept | None:
 
 
 class Autosave:
-    """Saves the scene of the application when something has changed, but not while a hand moves the CT.
+    """Saves the scene of the application when something has changed, but not while the CT is moved by hand.
 
-    The files of nodes are written in between two ticks, of volumes and segmentations only where they changed; a thread sees to it that they
-    are on the disk, and only then a file that is renamed makes them the state.
+    The files of nodes that have changed are written between two ticks; a thread makes sure that they are on the disk, and only then a file
+    that is renamed makes them the state.
     """
 
     def __init__(self, application) -> None:
         self._application = application
-        self._folder: Path | None = None
-        self._large: dict[str, tuple[int, str]] = {}  # by the node's ID: when it was changed, and its file
-        self._digest = ""
         self._due = monotonic() + FIRST_S
         self._writing: Worker | None = None
+        self._begin(None)
+
+    def _begin(self, folder: Path | None) -> None:
+        """Save into another folder, where nothing is known to be saved yet."""
+        self._folder = folder
+        self._files: dict[str, tuple[int, str]] = {}  # by the node's ID: when it was written, and its file
+        self._saved = ""  # the text of the .mrml
 
     def opened(self, folder: Path | None = None) -> None:
-        """Something else is open now.   folder: of the `Kept` that it is, which is this server's from now on."""
+        """Another content is open now.   folder: of the `SavedScene` that it is, which is this server's from now on."""
         self._due = min(self._due, monotonic() + FIRST_S)
         if folder is None:
             return
         self._wait()
-        own, self._folder = self._folder, folder.with_name(own_folders.new_name(KIND))
-        self._large, self._digest = {}, ""
+        own, new = self._folder, folder.with_name(own_folders.new_name(KIND))
         try:
-            folder.rename(self._folder)
+            folder.rename(new)
         except OSError:  # another server has it; this one begins its own
-            self._folder = None
+            new = None
+        self._begin(new)
         if own is not None:
             own_folders.remove(own)
 
@@ -108,23 +108,19 @@ class Autosave:
         """Save, where it is time to."""
         self._take_written()
         application = self._application
-        if (
-            monotonic() < self._due
-            or self._writing is not None
-            or application.registration is None
-            or application.moving.under_way()
-        ):
+        if monotonic() < self._due or self._writing or application.registration is None or application.moving:
             return
         self._due = monotonic() + EVERY_S
         self.save()
 
     def save(self) -> None:
-        """Save now, where anything has changed. What goes wrong is told, and tried again the next time."""
+        """Save now, where anything has changed. What goes wrong is shown, and tried again the next time."""
+        run = self._application.session.running_registration
         try:
-            with _as_before_the_run(self._application.session):
+            with run.as_before() if run is not None else nullcontext():  # a registration under way has not begun
                 self._save()
         except (InputError, OSError) as error:
-            self._tell(getattr(error, "strerror", None) or str(error))
+            self._show_failure(getattr(error, "strerror", None) or str(error))
 
     def close(self) -> None:
         """Save what has changed since the last time: the server ends."""
@@ -136,45 +132,41 @@ class Autosave:
     def _save(self) -> None:
         if self._folder is None or not self._folder.is_dir():
             place().mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._folder, self._large, self._digest = own_folders.new_folder(KIND, place()), {}, ""
-        folder, scene = self._folder, self._application.scene
-        large, small, digest = dict(self._large), [], sha256()
-        mrml = folder / f"{secrets.token_hex(4)}.mrml"
-        with _storing(scene, folder) as storing:
-            for node in _storable(scene):
-                changed = _changed(node)
-                if changed and large.get(node.GetID(), (0, ""))[0] == changed:
-                    storing.keep(node, large[node.GetID()][1])
-                    continue
-                file = storing.write(node)
-                if changed:
-                    large[node.GetID()] = _changed(node), file  # its first storage node counts as a change
+            self._begin(own_folders.new_folder(KIND, place()))
+        folder, mrml = self._folder, self._folder / f"{secrets.token_hex(4)}.mrml"
+        files: dict[str, tuple[int, str]] = {}
+        with _storing(self._application.scene, folder) as storages:
+            for node in _storable(self._application.scene):
+                storage, before = node.GetStorageNode(), self._files.get(node.GetID())
+                storages.append((storage, storage.GetFileName()))
+                if before is None or node.GetModifiedSinceRead() or before[0] != _stored(storage):
+                    files[node.GetID()] = self._write(node, storage)
                 else:
-                    small.append(file)
-            if not scene.Commit(os.fspath(mrml)):
-                raise InputError("the scene could not be written")
-        named = {storing.plain(file): f"{number}" for number, file in enumerate(small)}
-        text = mrml.read_text(encoding="utf-8")
-        for name, number in named.items():  # they are new each time
-            text = text.replace(name, number)
-        digest.update(text.encode())
-        for file in small:
-            digest.update((folder / file).read_bytes())
-        if digest.hexdigest() == self._digest:
-            for file in (*small, mrml.name):
-                (folder / file).unlink()
+                    files[node.GetID()] = before
+                    storage.SetFileName(os.fspath(folder / before[1]))
+            if not self._application.scene.Commit(os.fspath(mrml)):
+                raise InputError(_("the scene could not be written"))
+        self._files, text = files, mrml.read_text(encoding="utf-8")
+        if text == self._saved:
+            mrml.unlink()
             return
-        self._digest = digest.hexdigest()
-        present = {node.GetID() for node in _storable(scene)}
-        self._large = {key: value for key, value in large.items() if key in present}
-        files = [mrml.name, *small, *(file for _, file in self._large.values())]
+        self._saved = text
         state = {
             "version": VERSION,
             "name": self._application.registration.name,
             "saved": datetime.now().isoformat(timespec="seconds"),
             "scene": mrml.name,
         }
-        self._writing = Worker(lambda tell: commit(folder, state, files))
+        self._writing = Worker(lambda tell: commit(folder, state, [mrml.name, *(file for _, file in files.values())]))
+
+    def _write(self, node, storage) -> tuple[int, str]:
+        """Write a node into a new file; when, and its name."""
+        file = f"{secrets.token_hex(8)}.{storage.GetDefaultWriteFileExtension()}"
+        storage.SetFileName(os.fspath(self._folder / file))
+        storage.SetUseCompression(False)
+        if not storage.WriteData(node):
+            raise InputError(_("there may be no space left"))
+        return _stored(storage), file
 
     def _take_written(self) -> None:
         if self._writing is not None:
@@ -182,15 +174,14 @@ class Autosave:
             if self._writing.state != "running":
                 writing, self._writing = self._writing, None
                 if writing.state != "done":
-                    self._digest = ""
-                    self._tell(writing.message)
+                    self._show_failure(writing.message)
 
     def _wait(self) -> None:
         if self._writing is not None and self._writing.wait(PATIENCE_S):
             self._take_written()
 
-    def _tell(self, why: str) -> None:
-        self._digest = ""
+    def _show_failure(self, why: str) -> None:
+        self._saved, self._files = "", {}
         self._application.tell(
             _("The work is not kept for the case that the server ends ({why}); free some space, or save it.").format(
                 why=why.rstrip(".")
@@ -226,59 +217,18 @@ def _commit(folder: Path, state: dict, files: list[str]) -> None:
             other.unlink(missing_ok=True)
 
 
-class _Storing:
-    """Gives nodes files of a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._before = folder, []
-
-    @staticmethod
-    def plain(file: str) -> str:
-        return file.partition(".")[0]
-
-    def keep(self, node, file: str) -> None:
-        """Have the scene name a file that is there."""
-        storage = node.GetStorageNode()
-        self._before.append((storage, storage.GetFileName()))
-        storage.SetFileName(os.fspath(self._folder / file))
-
-    def write(self, node) -> str:
-        """The name of a new file of a node."""
-        storage = node.GetStorageNode()
-        file = f"{secrets.token_hex(8)}.{storage.GetDefaultWriteFileExtension()}"
-        self.keep(node, file)
-        storage.SetUseCompression(False)
-        if not storage.WriteData(node):
-            raise InputError("there may be no space left")
-        return file
-
-    def restore(self) -> None:
-        for storage, file in self._before:
-            storage.SetFileName(file)
-
-
 @contextmanager
 def _storing(scene, folder: Path):
-    """The scene's files are named as before afterwards."""
-    root, url, storing = scene.GetRootDirectory(), scene.GetURL(), _Storing(folder)
+    """The scene's files are named as before afterwards, those of the storage nodes that are put into the list too."""
+    root, url, storages = scene.GetRootDirectory(), scene.GetURL(), []
     scene.SetRootDirectory(os.fspath(folder))
     try:
-        yield storing
+        yield storages
     finally:
-        storing.restore()
+        for storage, file in storages:
+            storage.SetFileName(file)
         scene.SetRootDirectory(root)
         scene.SetURL(url)
-
-
-@contextmanager
-def _as_before_the_run(session):
-    """A registration under way, which shows the poses that it tries, has not begun."""
-    run = session.running_registration
-    if run is None:
-        yield
-        return
-    with run.as_before():
-        yield
 
 
 def _storable(scene) -> list:
@@ -296,12 +246,6 @@ def _has_content(node) -> bool:
     return node.GetStorageNode() is not None
 
 
-def _changed(node) -> int:
-    """When what takes long to write was last changed; 0 of what is written each time."""
-    if node.IsA("vtkMRMLVolumeNode"):
-        return max(node.GetImageData().GetMTime(), node.GetMTime())
-    if node.IsA("vtkMRMLSegmentationNode"):
-        return max(node.GetSegmentation().GetMTime(), node.GetMTime())
-    if node.IsA("vtkMRMLModelNode"):
-        return max(node.GetMesh().GetMTime(), node.GetMTime())
-    return 0
+def _stored(storage) -> int:
+    """When its file was last written, also by others, as an .mrb."""
+    return storage.GetStoredTime().GetMTime()

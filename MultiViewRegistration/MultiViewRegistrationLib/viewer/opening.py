@@ -14,7 +14,6 @@ from ..session.result_files import read_result
 from ..session.sequence import read_track
 from ..session.translation import _
 from . import autosave, own_folders
-from .early import Early
 from .scene_files import read_scene
 
 SCENES = (".mrb", ".mrml")
@@ -22,60 +21,60 @@ SCENES = (".mrb", ".mrml")
 NAMED = ("result.json", "track.json", "case.json")
 
 
-class Opening:
+class Opener:
     """Reads one thing at a time in a thread, and puts what was read into the scene, in place of what was there.
 
     demo: makes the demo's case, in any thread; returns the path of its case.json.
-    kept: the folder of what is being opened, where that is what another server has left.
     """
 
     def __init__(self, application, demo: Callable[[], Path]) -> None:
         self._application, self._demo = application, demo
         self._reading: Worker | None = None
-        self._after: Callable[[], object] = lambda: None
-        self._also: Worker | None = None
-        self.kept: Path | None = None
-        self._left = autosave.all_kept()
-        self._show("")
-        self._show_left()
+        self._preloading: Worker | None = None
+        self._sent: Path | None = None
+        self._autosaved: Path | None = None
+        application.state.opening = ""
+        self._show_autosaved()
 
-    def open(self, path: Path, case: Path | None = None, early: Early | None = None) -> None:
-        """A case.json, a result.json, a track.json, a folder that holds one, or a scene.
+    def open(self, path: Path, case: Path | None = None, preloaded: tuple[Worker, Worker] | None = None) -> None:
+        """Open a case.json, a result.json, a track.json, a folder that holds one, or a scene.
 
-        case: of a result or a track, see `read_result`.   early: what has begun with the path already.
+        Parameters
+        ----------
+        path
+            Of it.
+        case
+            Of a result or a track, see `read_result`.
+        preloaded
+            `serving.preload_case` of the path.
         """
-        if early is not None:
-            self._begin(
-                path.name, lambda tell: read_case(path, early.case.result_for(tell), early.ready), also=early.case
-            )
-        else:
+        if preloaded is None:
             self._begin(path.name, lambda tell: reader(path, case))
+        else:
+            loading, prepared = preloaded
+            self._begin(path.name, lambda tell: read_case(path, loading.result_for(tell), prepared), preloading=loading)
 
     def open_demo(self) -> None:
-        """The demo's case; its CT is downloaded where it is not there yet."""
-        self._begin("the demo; its CT is downloaded the first time", lambda tell: read_case(self._demo()))
+        """Open the demo's case; its CT is downloaded where it is not there yet."""
+        self._begin(_("the demo; its CT is downloaded the first time"), lambda tell: read_case(self._demo()))
 
-    def go_on(self, folder: str) -> None:
-        """What a server that is dead has left, by its folder's name; this one keeps it from now on."""
-        found = next((one for one in self._left if one.folder.name == folder), None)
+    def open_autosaved(self, folder: str) -> None:
+        """Open what a server that has ended left, by its folder's name; this one keeps it from now on."""
+        found = next((one for one in self._autosaved_scenes if one.folder.name == folder), None)
         if found is not None:
-            self._begin(found.name, lambda tell: read_scene(found.scene), kept=found.folder)
+            self._begin(found.name, lambda tell: read_scene(found.scene), autosaved=found.folder)
 
-    def remove_left(self, folder: str) -> None:
+    def remove_autosaved(self, folder: str) -> None:
         """Remove it."""
-        for one in self._left:
+        for one in self._autosaved_scenes:
             if one.folder.name == folder:
                 own_folders.remove(one.folder)
-        self._left = autosave.all_kept()
-        self._show_left()
+        self._show_autosaved()
 
-    def take(self, target: str, folder: Path) -> None:
-        """Files that a page sent, in a folder that is removed once they are read. InputError where something is being read already."""
-        if target != "open":
-            raise InputError("Upload: there is nothing that takes these files; use the page.")
-        if self._reading is not None:
-            raise InputError(_("Open: something is being read already, expected nothing; wait for it."))
-        self._begin("what was sent", lambda tell: sent(folder), lambda: shutil.rmtree(folder, ignore_errors=True))
+    def open_sent(self, folder: Path) -> None:
+        """Open files that a page sent, and remove them once they are read. InputError where something is being read already."""
+        self._refuse_second()
+        self._begin(_("what was sent"), lambda tell: sent(folder), sent=folder)
 
     def tick(self) -> None:
         """Take what was read."""
@@ -85,60 +84,67 @@ class Opening:
         if self._reading.state == "running":
             return
         reading, self._reading = self._reading, None
-        self._show("")
-        with self._application.acting():
+        application = self._application
+        application.state.opening = ""
+        with application.acting():
             try:
                 if reading.state != "done":
                     raise InputError(reading.message)
-                self._application.replace(reading.result)
-                if self._application.session is not None:
-                    self._application.session.notices.loaded(
-                        [*(self._also.warnings if self._also else []), *reading.warnings]
-                    )
+                application.replace(reading.result, self._autosaved)
+                if application.session is not None:
+                    warnings = self._preloading.warnings if self._preloading else []
+                    application.session.notices.loaded([*warnings, *reading.warnings])
             finally:
-                self._after()
+                if self._sent is not None:
+                    shutil.rmtree(self._sent, ignore_errors=True)
 
     def _begin(
         self,
-        what: str,
+        name: str,
         work,
-        after: Callable[[], object] = lambda: None,
-        also: Worker | None = None,
-        kept: Path | None = None,
+        preloading: Worker | None = None,
+        sent: Path | None = None,
+        autosaved: Path | None = None,
     ) -> None:
-        """also: another worker that does a part of the work, and may warn."""
         with self._application.acting():
-            if self._reading is not None:
-                raise InputError(_("Open: something is being read already, expected nothing; wait for it."))
-            self._reading, self._after, self._also, self.kept = Worker(work), after, also, kept
+            self._refuse_second()
+            self._reading, self._preloading, self._sent, self._autosaved = Worker(work), preloading, sent, autosaved
             self._application.state.opening_another = False
-            self._show(what)
+            self._application.state.opening = _("Reading {name}…").format(name=name)
 
-    def _show(self, what: str) -> None:
-        self._application.state.opening = what
+    def _refuse_second(self) -> None:
+        if self._reading is not None:
+            raise InputError(_("Open: something is being read already, expected nothing; wait for it."))
 
-    def _show_left(self) -> None:
-        now = datetime.now()
-        self._application.state.left = [
-            {"key": one.folder.name, "name": one.name, "saved": one.told(now)} for one in self._left
+    def _show_autosaved(self) -> None:
+        self._autosaved_scenes = autosave.saved_scenes()
+        now, offer = datetime.now(), _("Go on where you were ({name}, {when})")
+        self._application.state.autosaved = [
+            {"key": one.folder.name, "offer": offer.format(name=one.name, when=one.when(now))}
+            for one in self._autosaved_scenes
         ]
 
 
 def reader(path: Path, case: Path | None = None):
     """What puts the content of a path into a scene. InputError for what is none of those that can be opened, or is wrong."""
+    named = ", ".join(NAMED)
     if path.is_dir():
         inside = [name for name in NAMED if (path / name).is_file()]
         if not inside:
             raise InputError(
-                f"{path.name}: holds none of {', '.join(NAMED)}, expected one of them; choose another folder."
+                _("{folder}: holds none of {names}, expected one of them; choose another folder.").format(
+                    folder=path.name, names=named
+                )
             )
         path = path / inside[0]
     if path.suffix.lower() in SCENES:
         return read_scene(path)
     if path.suffix.lower() != ".json":
         raise InputError(
-            f"{path.name}: cannot be opened as a whole, expected one of {', '.join(NAMED)}, or a scene (.mrb); a CT or X-ray "
-            "goes to the step of that name."
+            _(
+                "{file}: cannot be opened as a whole, expected one of {names}, or a scene (.mrb); a CT or X-ray goes to the "
+                "step of that name."
+            ).format(file=path.name, names=named)
         )
     if path.name == "track.json":
         return read_track(path, case)

@@ -12,15 +12,15 @@ from trame_slicer.rca_view.rca_view_factory import RcaRenderStrategy, RcaWindow
 from trame_slicer.views import ViewLayout
 
 #: Pictures a second while the mouse is in the view, and else: the X-rays come first then.
-FPS, FPS_BESIDE = 20.0, 5.0
+FPS, BACKGROUND_FPS = 20.0, 5.0
 #: Quality of JPEG while things move.
 MOVING_QUALITY = 60
 #: The picture in a page of another size than it was made for: all of it, in its own proportions.
 WHOLE = "{ width: '100%', height: '100%', objectFit: 'contain' }"
 
 
-class Patience(RcaRenderStrategy):
-    """Renders when the scene changes, but while `hold` says so not before it no longer does: pictures here take the server's whole time."""
+class DeferredRendering(RcaRenderStrategy):
+    """Renders when the scene changes, but not while `hold()` is true: pictures here take the server's whole time."""
 
     def __init__(self, scheduler, hold: Callable[[], bool]) -> None:
         super().__init__(scheduler)
@@ -32,7 +32,7 @@ class Patience(RcaRenderStrategy):
             super().schedule_render()
 
     def render_now(self) -> None:
-        """Render, whatever says that it must wait."""
+        """Render at once."""
         self._due = False
         super().schedule_render()
 
@@ -42,7 +42,7 @@ class Patience(RcaRenderStrategy):
             self.schedule_render()
 
 
-class LastPage(RcaViewAdapter):
+class LastPageSize(RcaViewAdapter):
     """Of several pages the one in which the mouse was last decides on the size of the picture: its places mean pixels there."""
 
     def on_interaction(self, origin, event: dict) -> None:
@@ -56,15 +56,15 @@ class LastPage(RcaViewAdapter):
 class RemoteView:
     """Makes the page's element for a view, in a template of its own: `template` is the name to include it by.
 
-    view: a trame_slicer `SliceView` or `ThreeDView`.   hold: whether it must wait.   beside: makes what lies over the picture.
+    view: a trame_slicer `SliceView` or `ThreeDView`.   hold: whether it must wait.   tools: makes what lies over the picture.
     """
 
-    def __init__(self, server, name: str, view, hold: Callable[[], bool], beside=lambda: None) -> None:
+    def __init__(self, server, name: str, view, hold: Callable[[], bool], tools) -> None:
         self.view, self.template = view, f"view_{name}"
         cursor = f"{self.template}_cursor"
         window = RcaWindow(view.render_window(), state=server.state, active_view_cursor=cursor)
         self._scheduler = RcaImageRenderScheduler(
-            window, interactive_quality=MOVING_QUALITY, rca_encoder=RcaImageEncoder.JPEG, target_fps=FPS_BESIDE
+            window, interactive_quality=MOVING_QUALITY, rca_encoder=RcaImageEncoder.JPEG, target_fps=BACKGROUND_FPS
         )
         server.state.setdefault(cursor, "default")
         with (
@@ -80,11 +80,11 @@ class RemoteView:
                 style=(f"{{ cursor: {cursor} }}",),
                 classes="mv-fill",
             )
-            beside()
-        adapter = LastPage(
+            tools()
+        adapter = LastPageSize(
             window=window, name=self.template, scheduler=self._scheduler, do_schedule_render_on_interaction=False
         )
-        self._strategy = Patience(self._scheduler, hold)
+        self._strategy = DeferredRendering(self._scheduler, hold)
         view.set_scheduled_render(self._strategy)
         server.controller.rc_area_register(adapter)  # the server is running
 
@@ -92,9 +92,9 @@ class RemoteView:
         """Show what has had to wait."""
         self._strategy.tick()
 
-    def draw_anew(self) -> None:
+    def render_now(self) -> None:
         """Show the scene as it is at once: the page must not keep a picture of another patient."""
         self._strategy.render_now()
 
     def _pace(self, inside: bool) -> None:
-        self._scheduler.target_fps = FPS if inside else FPS_BESIDE
+        self._scheduler.target_fps = FPS if inside else BACKGROUND_FPS

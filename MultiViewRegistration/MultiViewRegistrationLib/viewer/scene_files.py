@@ -1,4 +1,4 @@
-"""Scenes of Slicer: opened from .mrb or .mrml, saved as .mrb."""
+"""Scenes of Slicer: checked and opened from .mrb or .mrml, saved as .mrb."""
 
 from __future__ import annotations
 
@@ -6,28 +6,41 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import slicer
 
 from ..errors import InputError
+from ..imaging.image_source import image_source, inside
+from ..imaging.reading import check_image
 from ..io.files import home_of
+from ..io.hdf5 import is_hdf5, refuse_other_files
 from ..mrml.registration import Registration
 from ..session.player import forget_files
-from .scene_check import check_scene
-from .uploads import LARGEST_BYTES, MOST_FILES, safe_path
+from ..session.translation import _
+from .transfers import MAX_BYTES, MAX_FILES, packed, safe_path
 
-#: How hard files are packed: a CT takes a second so, and is hardly larger than with the usual 6.
-PACKING = 1
+#: Formats of images that a scene may name.
+IMAGES = tuple(".nrrd .nhdr .nii .gz .mha .mhd .hdr .img .png .jpg .jpeg .tif .tiff .bmp .dcm".split())
+#: Of models, points, transforms, tables, colours, texts: the readers of these open nothing but the file itself.
+OTHERS = tuple(".vtk .vtp .stl .ply .obj .json .fcsv .acsv .tfm .h5 .txt .xml .tsv .csv .ctbl .vp".split())
 
 
 def read_scene(path: Path) -> Callable[[Any], Registration | None]:
-    """Unpacks a scene, in any thread; the function returned loads it into an empty scene, in the main thread, and returns its first
-    registration, if it has any.
+    """Unpack and check a scene, in any thread.
 
-    InputError, from both, for what is no scene, and for files that it must not name, see `check_scene`.
+    Returns
+    -------
+    Loads the scene into an empty one, in the main thread, and returns its first registration, None without one.
+
+    Raises
+    ------
+    InputError
+        Also when it is loaded: for what is no scene, and for files that it must not name, see `check_scene`.
     """
     folder = None
     if path.suffix.lower() == ".mrb":
@@ -47,7 +60,11 @@ def read_scene(path: Path) -> Callable[[Any], Registration | None]:
             scene.SetURL(os.fspath(mrml))
             scene.SetRootDirectory(os.fspath(mrml.parent))
             if not scene.Import(None):
-                raise InputError(f"{path.name}: cannot be read as a scene, expected one of 3D Slicer; save it again.")
+                raise InputError(
+                    _("{file}: cannot be read as a scene, expected one of 3D Slicer; save it again.").format(
+                        file=path.name
+                    )
+                )
         finally:
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -60,7 +77,7 @@ def read_scene(path: Path) -> Callable[[Any], Registration | None]:
 
 
 def save_scene(scene, path: Path) -> Callable[[], Path]:
-    """Writes the scene's files, now; the function returned packs them into `path`, an .mrb, in any thread. InputError where one cannot."""
+    """Write the scene's files; the function returned packs them into `path`, an .mrb, in any thread. InputError where either cannot."""
     folder = Path(tempfile.mkdtemp(prefix="mvreg-scene-"))
     for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode", scene):
         node.AddDefaultStorageNode()
@@ -70,20 +87,22 @@ def save_scene(scene, path: Path) -> Callable[[], Path]:
     if not scene.SaveSceneToSlicerDataBundleDirectory(os.fspath(folder / path.stem), None):
         shutil.rmtree(folder, ignore_errors=True)
         raise InputError(
-            f"{path.name}: the scene could not be written, expected room in the folder for temporary files; free some."
+            _(
+                "{file}: the scene could not be written, expected room in the folder for temporary files; free some."
+            ).format(file=path.name)
         )
 
     def pack() -> Path:
         try:
-            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=PACKING) as archive:
-                for file in sorted(folder.rglob("*")):
-                    if file.is_file():
-                        archive.write(file, file.relative_to(folder))
+            return packed(folder / path.stem, path)
         except OSError as error:
-            raise InputError(f"{path.name}: cannot be written ({error.strerror or error}); free some space.") from None
+            raise InputError(
+                _("{file}: cannot be written ({why}); free some space.").format(
+                    file=path.name, why=error.strerror or error
+                )
+            ) from None
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        return path
 
     return pack
 
@@ -93,15 +112,19 @@ def _unpacked(path: Path, folder: Path) -> Path:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
-            if len(members) > MOST_FILES:
+            if len(members) > MAX_FILES:
                 raise InputError(
-                    f"{path.name}: holds {len(members)} files, expected a scene of at most {MOST_FILES}; choose another file."
+                    _("{file}: holds {count} files, expected a scene of at most {most}; choose another file.").format(
+                        file=path.name, count=len(members), most=MAX_FILES
+                    )
                 )
-            room = min(LARGEST_BYTES, shutil.disk_usage(folder).free)
+            room = min(MAX_BYTES, shutil.disk_usage(folder).free)
             if sum(member.file_size for member in members) > room:
                 raise InputError(
-                    f"{path.name}: would take more than {room / 2**30:.3g} GB unpacked, which is all that is taken, or free "
-                    "on the disk for temporary files; save it with less in it, or free some space."
+                    _(
+                        "{file}: would take more than {room:.3g} GB unpacked, which is all that is taken, or free on the "
+                        "disk for temporary files; save it with less in it, or free some space."
+                    ).format(file=path.name, room=room / 2**30)
                 )
             for member in members:
                 target = folder / safe_path(member.filename)
@@ -110,9 +133,109 @@ def _unpacked(path: Path, folder: Path) -> Path:
                     shutil.copyfileobj(source, file)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise InputError(
-            f"{path.name}: cannot be unpacked ({error}), expected a scene of 3D Slicer (.mrb); save it again."
+            _("{file}: cannot be unpacked ({why}), expected a scene of 3D Slicer (.mrb); save it again.").format(
+                file=path.name, why=error
+            )
         ) from None
     scenes = sorted(folder.rglob("*.mrml"), key=lambda file: len(file.parts))
     if not scenes:
-        raise InputError(f"{path.name}: holds no .mrml, expected a scene of 3D Slicer (.mrb); choose another file.")
+        raise InputError(
+            _("{file}: holds no .mrml, expected a scene of 3D Slicer (.mrb); choose another file.").format(
+                file=path.name
+            )
+        )
     return scenes[0]
+
+
+# What a scene may name: files of formats that name no others, or only others in their own folder
+
+
+def check_scene(mrml: Path, home: Path | None) -> None:
+    """Refuse a scene that names files which must not be read; nothing is ever fetched from a network.
+
+    Parameters
+    ----------
+    mrml
+        The scene.
+    home
+        The folder that came with the scene, in which all of its files must lie. None where the user of this computer has named the
+        scene, which may then name files anywhere; what those name must lie in their own folder in any case.
+
+    Raises
+    ------
+    InputError
+        For such a file, for what is no scene, and for definitions that XML would blow up.
+    """
+    try:
+        _check_all(mrml, home)
+    except InputError as error:  # without the folder for temporary files
+        raise InputError(str(error).replace(f"{mrml.parent}/", "")) from None
+
+
+def _check_all(mrml: Path, home: Path | None) -> None:
+    for name in _names(mrml):
+        path = _path(mrml, name, home)
+        if not path.is_file():  # loading reports it
+            continue
+        if path.suffix.lower() not in (*IMAGES, *OTHERS):
+            raise InputError(
+                _(
+                    "{scene}: names {file}, which is of none of the formats that are read in a scene; remove it there, or save "
+                    "it in another format."
+                ).format(scene=mrml.name, file=path.name)
+            )
+        _check(path)
+        if path.suffix.lower() in IMAGES:
+            check_image(path)
+    for path in home.rglob("*") if home else ():  # a reader may take what lies beside a file for its further slices
+        if path.is_file():
+            _check(path)
+
+
+def _names(mrml: Path) -> Iterator[str]:
+    """The files that its nodes name, those of its scene views included."""
+    try:
+        data = mrml.read_bytes()
+        root = None if b"<!ENTITY" in data or b"<!DOCTYPE" in data else ElementTree.fromstring(data)
+    except OSError as error:
+        raise InputError(
+            _("{scene}: cannot be read ({why}).").format(scene=mrml.name, why=error.strerror or error)
+        ) from None
+    except (ElementTree.ParseError, ValueError, LookupError):
+        root = None
+    if root is None or root.tag != "MRML":
+        raise InputError(
+            _("{scene}: is no scene, expected one of 3D Slicer; choose another file.").format(scene=mrml.name)
+        )
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            if key.lower().startswith("uri") and value.strip():
+                raise InputError(
+                    _(
+                        "{scene}: names a file on a network, which is not fetched; load the scene in 3D Slicer, and save it "
+                        "with its data, as .mrb."
+                    ).format(scene=mrml.name)
+                )
+            if key.lower().startswith(("filename", "filelistmember")) and value.strip():
+                yield from {value, unquote(value)}  # some spaces and signs are written as %20 and the like, and read so
+
+
+def _path(mrml: Path, name: str, home: Path | None) -> Path:
+    if home is None and "://" not in name:
+        return mrml.parent / name
+    found = inside(name, mrml.parent) if home is not None else None
+    if found is None:
+        raise InputError(
+            _("{scene}: names a file outside its own folder, expected a scene that is whole; save it as .mrb.").format(
+                scene=mrml.name
+            )
+        )
+    return found
+
+
+def _check(path: Path) -> None:
+    """InputError where a file's own header leads elsewhere, whatever its name says that it is."""
+    if is_hdf5(path):
+        refuse_other_files(path, "a transform")
+    else:
+        image_source(path)

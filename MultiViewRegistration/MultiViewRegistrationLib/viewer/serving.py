@@ -17,7 +17,9 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..session.background_task import Worker
-from . import early, own_folders
+from ..session.inputs import prepare_for_drr
+from ..session.translation import _
+from . import own_folders
 
 LOCAL = "127.0.0.1"
 #: The names by which a browser on this computer may call it.
@@ -38,7 +40,7 @@ def serve(
 ) -> None:
     """Serve the page until Ctrl-C. InputError where the address is taken, or is none of this computer's.
 
-    path, case: what to open at once, see `opening.Opening.open`.   demo: makes the demo's case, returns its path.
+    path, case: what to open at once, see `opening.Opener.open`.   demo: makes the demo's case, returns its path.
     port: 0 for any free one.   tell: gets the page's address; on stderr it could be lost, which is silenced while an image is read.
     """
     os.environ["TRAME_ARGS"] = ""  # else trame would read our own command line
@@ -53,15 +55,14 @@ def serve(
 
 
 async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
-    """Has the page come up at once, in which it can be read that the rest is on its way: importing that takes seconds."""
+    """Serve the page at once, which says that the rest is on its way: importing that takes seconds."""
     gc.disable()  # what is made until the page is whole stays: going through it again and again would take a tenth of the time
-    begun = early.begin(path)
+    preloaded = preload_case(path)
     from trame.app import get_server
 
-    from . import starting
-    from .downloads import Downloads
-    from .guard import protect
-    from .uploads import Uploads
+    from .access import protect
+    from .elements import build_starting_page, loading_route
+    from .transfers import Downloads, Uploads
 
     server = get_server("mvreg", client_type="vue3")
     token, name = secrets.token_urlsafe(32), f"[{host}]" if ":" in host else host
@@ -70,7 +71,7 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
 
     def bound(web) -> None:
         protect(web.app, token, LOCAL_NAMES if name in LOCAL_NAMES else None)
-        web.app.add_routes([uploads.route(), downloads.route(), starting.route()])
+        web.app.add_routes([uploads.route(), downloads.route(), loading_route()])
 
     def ready(**_) -> None:
         address = f"http://{name}:{server.port}/?token={token}"
@@ -80,7 +81,7 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
 
     server.controller.on_server_bind.add(bound)
     server.controller.on_server_ready.add(ready)
-    starting.build(server)
+    build_starting_page(server)
     serving = asyncio.ensure_future(
         server.start(
             port=port,
@@ -93,7 +94,7 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
             thread=True,
         )
     )  # thread: Ctrl-C is ours
-    following = asyncio.ensure_future(_work(server, uploads, downloads, path, case, demo, begun))
+    following = asyncio.ensure_future(_work(server, uploads, downloads, path, case, demo, preloaded))
     try:
         await asyncio.wait([serving, following], return_when=asyncio.FIRST_COMPLETED)
         for ended in (serving, following):
@@ -101,8 +102,10 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
                 ended.result()
     except OSError as error:
         raise InputError(
-            f"{host}:{port}: cannot be served on ({error.strerror or error}), expected an address of this computer and a port "
-            "that is free; choose another one, or leave --port out."
+            _(
+                "{address}: cannot be served on ({why}), expected an address of this computer and a port that is free; choose "
+                "another one, or leave --port out."
+            ).format(address=f"{host}:{port}", why=error.strerror or error)
         ) from None
     finally:
         following.cancel()
@@ -134,12 +137,38 @@ def _open_browser(address: str) -> Callable[[], object]:
     return lambda: own_folders.remove(folder)
 
 
-async def _work(server, uploads, downloads, path, case, demo, begun) -> None:
+def preload_case(path: Path | None) -> tuple[Worker, Worker] | None:
+    """Begin to load a case.json, or that of a folder with nothing else, while the program is still being imported.
+
+    Returns
+    -------
+    Background tasks: one loads the `io.case.Case`, the other prepares its CT (see `Session.cache_case`). None for any other path.
+    """
+    others = ("result.json", "track.json")
+    if path is not None and path.is_dir() and not any((path / name).exists() for name in others):
+        path = path / "case.json"
+    if path is None or path.suffix.lower() != ".json" or path.name in others or not path.is_file():
+        return None
+
+    def read(tell):
+        from ..io.case import CaseFile, ct_of
+
+        return ct_of(CaseFile.read(path))
+
+    def load(tell):
+        from ..io.case import Case  # takes a second, too
+
+        return Case.load(path, read_ct=lambda: ct.result_for(tell))
+
+    ct = Worker(read)
+    return Worker(load), Worker(lambda tell: prepare_for_drr(ct.result_for(tell), tell))
+
+
+async def _work(server, uploads, downloads, path, case, demo, preloaded) -> None:
     """All but the serving, from the imports to the end."""
     try:
         await server.ready
         for name in (
-            "slicer",
             "trame_slicer.core",
             ".page",
             ".application",
@@ -155,11 +184,11 @@ async def _work(server, uploads, downloads, path, case, demo, begun) -> None:
             page.build(application)
             application.refresh()  # a page is only whole with all that it shows
             if path is not None:
-                application.opening.open(path, case, begun)
+                application.opener.open(path, case, preloaded)
     finally:
         gc.freeze()
         gc.enable()
-    if begun is None:
+    if preloaded is None:
         Worker(lambda tell: warm_up())  # they are needed as soon as there is a CT
     try:
         await application.run()

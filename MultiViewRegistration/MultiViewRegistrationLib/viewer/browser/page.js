@@ -1,5 +1,12 @@
 // What trame has no widget for: files that are dropped or picked, and keys that work anywhere in the page.
 (() => {
+  // Mixed into every element: the sentences of elements.py, which are translated.   fill: puts values into the {names} of one.
+  window.mvregWords = {
+    inject: ["trame"],
+    computed: { words() { return this.trame.state.get("words"); } },
+    methods: { fill: (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]) },
+  };
+
   async function entriesOf(item) { // of a dropped file or folder: [path, File], ...
     if (item.isFile) return new Promise((take, fail) => item.file(f => take([[item.fullPath.slice(1), f]]), fail));
     const reader = item.createReader(), found = [];
@@ -10,7 +17,7 @@
     }
   }
 
-  function send(files, target, tell) {
+  function send(files, target, failed, tell) { // failed: what is said where the connection breaks off
     const form = new FormData();
     for (const [path, file] of files) form.append("file", file, encodeURIComponent(path));
     return new Promise(done => {
@@ -18,12 +25,13 @@
       request.open("POST", `upload?target=${encodeURIComponent(target)}`);
       request.upload.onprogress = e => tell(e.lengthComputable ? Math.round(100 * e.loaded / e.total) : null, "");
       request.onload = () => { tell(-1, request.status < 300 ? "" : request.responseText); done(); };
-      request.onerror = () => { tell(-1, "The upload was broken off: the server ended the connection, or is not there any more."); done(); };
+      request.onerror = () => { tell(-1, failed); done(); };
       request.send(form);
     });
   }
 
-  const Files = {
+  const FileDrop = {
+    mixins: [window.mvregWords],
     props: { target: String, hint: String, accept: String, folder: Boolean, disabled: Boolean },
     data: () => ({ over: false, percent: -1, problem: "" }),
     methods: {
@@ -31,7 +39,7 @@
         if (!files.length || this.disabled || this.percent !== -1) return;
         this.percent = 0;
         this.problem = "";
-        await send(files, this.target, (percent, problem) => { this.percent = percent; this.problem = problem; });
+        await send(files, this.target, this.words.upload_failed, (percent, problem) => { this.percent = percent; this.problem = problem; });
       },
       async drop(event) {
         this.over = false;
@@ -50,9 +58,9 @@
         <slot />
         <div class="mv-row">
           <label class="mv-pick" :class="{ disabled }"><input type="file" multiple :accept="accept" :disabled="disabled" @change="picked"
-            class="mv-hidden" :aria-label="'Choose files: ' + hint">Files…</label>
+            class="mv-hidden" :aria-label="fill(words.choose_files, { hint })">{{ words.files }}</label>
           <label v-if="folder" class="mv-pick" :class="{ disabled }"><input type="file" webkitdirectory :disabled="disabled" @change="picked"
-            class="mv-hidden" :aria-label="'Choose a folder: ' + hint">Folder…</label>
+            class="mv-hidden" :aria-label="fill(words.choose_folder, { hint })">{{ words.folder }}</label>
           <span class="mv-fact">{{ hint }}</span>
         </div>
         <v-progress-linear v-if="percent !== -1" :model-value="percent" :indeterminate="percent === null" height="4" />
@@ -60,7 +68,7 @@
       </div>`,
   };
 
-  const Fetch = {
+  const DownloadButton = {
     inject: ["trame"],
     props: { trigger: String, label: String, icon: String, disabled: Boolean },
     data: () => ({ busy: false }),
@@ -78,7 +86,8 @@
 
   // In place of the page while the server does not answer. Soon at first, then every ten seconds it is asked; once it is back, so is the page.
   const Closed = {
-    data: () => ({ anew: false, wait: Date.now() - (sessionStorage.mvregBack || 0) < 10000 ? 5000 : 500, timer: 0 }),
+    mixins: [window.mvregWords],
+    data: () => ({ restarted: false, wait: Date.now() - (sessionStorage.mvregBack || 0) < 10000 ? 5000 : 500, timer: 0 }),
     mounted() { this.again(); window.addEventListener("online", this.ask); document.addEventListener("visibilitychange", this.ask); },
     unmounted() { clearTimeout(this.timer); window.removeEventListener("online", this.ask); document.removeEventListener("visibilitychange", this.ask); },
     methods: {
@@ -93,25 +102,22 @@
           sessionStorage.mvregBack = Date.now(); // where only this answers, the page must not be loaded again and again
           return location.reload();
         }
-        this.anew = !!answer && answer.status === 403;
+        this.restarted = !!answer && answer.status === 403;
         this.again();
       },
     },
     template: `
       <div class="mv-closed" role="alert">
-        <h2>The connection to the server is closed.</h2>
-        <p v-if="anew">The server was started anew. Open the whole address that mvreg view printed, or use the page that it opened.</p>
-        <template v-else>
-          <p>If the computer was asleep or the network was gone, wait: this page comes back by itself, and the work is where it was.</p>
-          <p>If mvreg view has ended, start it again: its start page offers to go on where you were.</p>
-        </template>
-        <button type="button" class="mv-pick" @click="ask">Try now</button>
+        <h2>{{ words.closed }}</h2>
+        <p v-if="restarted">{{ words.restarted }}</p>
+        <template v-else><p>{{ words.wait }}</p><p>{{ words.start_again }}</p></template>
+        <button type="button" class="mv-pick" @click="ask">{{ words.try_now }}</button>
       </div>`,
   };
 
   const typing = e => /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) && !/^(checkbox|radio|button|range)$/.test(e.target.type);
 
-  const Keys = {
+  const Shortcuts = {
     emits: ["undo", "redo", "register"],
     mounted() { window.addEventListener("keydown", this.react); },
     unmounted() { window.removeEventListener("keydown", this.react); },
@@ -128,7 +134,7 @@
     template: `<span />`,
   };
 
-  window.mvreg_page = { install(app) { app.component("mv-files", Files); app.component("mv-keys", Keys); app.component("mv-fetch", Fetch);
+  window.mvreg_page = { install(app) { app.component("mv-files", FileDrop); app.component("mv-keys", Shortcuts); app.component("mv-fetch", DownloadButton);
     app.component("mv-closed", Closed); } };
   document.addEventListener("click", e => { // the step that was opened is seen
     const step = e.target.closest(".mv-step");

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from trame_client.widgets.core import AbstractElement
 
 from ..errors import InputError
 from ..session.presenters.form import (
@@ -28,22 +29,14 @@ from ..session.presenters.form import (
 )
 from ..session.presenters.section import TODO, Presenter, State
 from ..session.translation import _
-from .downloads import packed
-from .picture import data_url
+from .elements import Form
+from .transfers import packed
 
 #: Seconds between two looks at whether files are written.
-LOOK_S = 0.05
+POLL_S = 0.05
 
 
-class FormElement(AbstractElement):
-    """shown: the name in the page of what a section shows.   section: its name, to which a person's acts go."""
-
-    def __init__(self, shown: str, section: str) -> None:
-        super().__init__("mv-form", controls=(f"{shown}.controls",), section=section)
-        self._attr_names += ["controls", "section"]
-
-
-class FormSection:
+class PageSection:
     """Shows one presenter.
 
     `state[state_name]` of the server has the controls as plain data, and never the other way round: what a person does calls `act`, which
@@ -58,10 +51,10 @@ class FormSection:
         self._addresses: dict[Path, str] = {}
 
     def build(self) -> None:
-        """Make the element, once."""
-        FormElement(self.state_name, self.name)
+        """Put the form into the layout that is being made."""
+        Form(controls=(f"{self.state_name}.controls",), section=self.name)
 
-    def adopt(self) -> None:
+    def reset(self) -> None:
         """There is another registration at work, or none."""
         self._addresses.clear()  # what was offered is withdrawn
         self.presenter.reset()
@@ -89,7 +82,7 @@ class FormSection:
             data = plain_data(control)
             if isinstance(control, Picture) and control.rgb is not None:
                 if self._pictures.get(control.key, (None, ""))[0] is not control.rgb:
-                    self._pictures[control.key] = control.rgb, data_url(control.rgb, control.aspect)
+                    self._pictures[control.key] = control.rgb, _data_url(control.rgb, control.aspect)
                 data["url"] = self._pictures[control.key][1]
             if isinstance(control, Link):
                 if control.path not in self._addresses:
@@ -116,7 +109,7 @@ class FormSection:
                 control.action(*args)
 
     def take(self, key: str, folder: Path) -> None:
-        """Files that a page sent."""
+        """Take files that a page sent."""
         control = self._enabled(key)
         if not isinstance(control, Files):
             raise InputError(_("Upload: this takes no files; use the page."))
@@ -142,12 +135,12 @@ class FormSection:
         with self.application.acting():
             folder = self.application.downloads.new_folder() / key
             write = control.action(folder)
-            session.run(lambda: _pack(write, folder), written.append)
+            session.run(lambda: (write(), packed(folder)), written.append)
         while session is not None and session.running and not written:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
         if not written or session is not self.application.session:
             return ""
-        archive, files = written[0]
+        files, archive = written[0]
         with self.application.acting():
             control.done(files)
         return self.application.downloads.offer(archive)
@@ -160,6 +153,13 @@ class FormSection:
         return control
 
 
-def _pack(write, folder: Path) -> tuple[Path, list[Path]]:
-    files = write()
-    return packed(sorted(path for path in folder.rglob("*") if path.is_file()), folder), files
+def _data_url(picture: np.ndarray, aspect: float) -> str:
+    """A picture, uint8 (rows, columns) or (rows, columns, 3), as the address of a PNG.   aspect: height of its pixels over their width."""
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    if aspect != 1.0:
+        image = image.resize((image.width, max(1, round(image.height * aspect))))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

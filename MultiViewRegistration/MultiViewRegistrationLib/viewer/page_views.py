@@ -2,65 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import partial
 from time import monotonic
 
 import slicer
-from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewProps
+from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewLayout, ViewProps
 
 from ..mrml import ct_3d, layout, overlay, slice_view, source_view
-from ..mrml.layout import colour, slice_node, tag_of
+from ..mrml.layout import slice_node, tag_of
 from ..session.inputs import BoneSurfaceUpdater
-from . import view_tools, xray_cell
+from ..session.translation import _
+from . import page
 from .remote_view import RemoteView
-from .xray_view.view import XRayView
+from .xray_pane import XRayPane
+from .xray_state import css_colour
 
 THREE_D = "1"
 BACKGROUND = ("#0c0f13", "#1a2129")
 #: Seconds that the X-rays are given for themselves at most when they are opened: until a page shows them, and the CT over them.
-LONGEST_S = 20.0
+MAX_OPENING_S = 20.0
 #: While a sequence is played, 3D and slices are drawn only in the first so many seconds of every so many.
-BESIDE_S, EVERY_S = 0.1, 1.0
+REMOTE_S, EVERY_S = 0.1, 1.0
 #: X-rays beside each other, at most.
-COLUMNS = 4
-#: Width and height of the 3D view before the page has told its own.
-USUAL_SIZE = (640, 480)
+MAX_COLUMNS = 4
+#: Width and height of the 3D view before the page has one.
+DEFAULT_SIZE = (640, 480)
 
 
-class Views:
+class PageViews:
     """The 3D view, the three slices of the CT, and a cell for each X-ray of the registration at work."""
 
     def __init__(self, application) -> None:
         self._application, self._state = application, application.state
         self._opened = monotonic()
         self._planes: dict[str, object] = {}
-        self._cells: dict[object, XRayView] = {}
+        self._panes: dict[object, XRayPane] = {}
         self._stand_back = False
         app = application.slicer_app
         self.three_d = ThreeDView(application.scene, app.app_logic, THREE_D, NoScheduleRendering())  # until it is seen
         self.three_d.set_view_properties(ViewProps(background_color=BACKGROUND, box_visible=False))
         self._remote, self.slices = [], []
-        self._to_come = [("3D", self.three_d, lambda: view_tools.over_3d(self))]
+        self._unbuilt = [("3D", self.three_d, lambda: page.build_3d_tools(self))]
         for name, orientation, label, tone in layout.CT_SLICES:
             view = SliceView(application.scene, app.app_logic, name, NoScheduleRendering())
             view.set_view_properties(
                 ViewProps(label=label, orientation=orientation, color=tone, background_color="#000000")
             )
             self.slices.append(view)
-            self._to_come.append((name, view, partial(view_tools.over_slice, self, name, orientation, tone)))
+            self._unbuilt.append((name, view, partial(page.build_slice_tools, self, name, orientation, tone)))
         self._state.views = {"case": "", "xrays": [], "columns": 1, "slices": True, "maximised": ""}
         self._state.overlay = {"mode": overlay.MODES[0], "opacity": 0.5}
         self._ct_shown = None
 
-    def _others_first(self) -> bool:
+    def _remote_waits(self) -> bool:
         """Whether 3D and slices wait, which take the server's whole time: the X-rays come first, when they are opened, under a hand, and
         for the most part while a sequence is played."""
-        return (
-            self._application.moving.under_way()
-            or self.opening
-            or (self._playing() and monotonic() % EVERY_S > BESIDE_S)
-        )
+        return self._application.moving or self.opening or (self._playing() and monotonic() % EVERY_S > REMOTE_S)
 
     def _playing(self) -> bool:
         session = self._application.session
@@ -73,19 +70,15 @@ class Views:
         session = self._application.session
         return (
             session is not None
-            and monotonic() - self._opened < LONGEST_S
-            and (session.preparing and session.anatomy is None or self.awaited(("film", "layer")))
+            and monotonic() - self._opened < MAX_OPENING_S
+            and (session.preparing and session.anatomy is None or not all(pane.given for pane in self._panes.values()))
         )
 
-    def awaited(self, parts: tuple[str, ...]) -> bool:
-        """Whether no page has asked yet for these parts of all X-rays."""
-        return not all(cell.given(part) for cell in self._cells.values() for part in parts)
-
-    def adopt(self) -> None:
-        """There is another registration at work: what showed the one before goes, or is drawn anew at once."""
-        self._show_cells([])
+    def reset(self) -> None:
+        """There is another registration at work: what showed the one before goes, or is drawn again at once."""
+        self._show_panes([])
         for view in self._remote:
-            view.draw_anew()
+            view.render_now()
         self._opened = monotonic()
         self._ct_shown, self._stand_back = None, True
         self._bones, self._slices_follow = BoneSurfaceUpdater(), slice_view.CTSliceFollower()
@@ -99,7 +92,7 @@ class Views:
         views = registration.xrays if registration is not None else []
         for view in views:
             self._plane(tag_of(view))
-        self._show_cells(views)
+        self._show_panes(views)
         self._show_3d()
         ct = registration and registration.ct
         if ct is not self._ct_shown:
@@ -114,23 +107,23 @@ class Views:
 
     def tick(self) -> None:
         """Have the X-rays' cells follow the CT."""
-        for cell in self._cells.values():
-            cell.refresh()
-        self._follow_others()
+        for pane in self._panes.values():
+            pane.refresh()
+        self._follow_remote()
         if not self.opening:
             self._bones.follow(self._application.registration)
-        if not self._application.moving.under_way():
+        if not self._application.moving:
             self._slices_follow.follow(
                 self._application.registration.ct, [view.get_view_node() for view in self.slices]
             )
 
-    def _follow_others(self) -> None:
+    def _follow_remote(self) -> None:
         """Have 3D and slices follow; each comes into the page when the X-rays leave time for it, as it is drawn at once then."""
         for view in self._remote:
             view.tick()
-        if self._to_come and not self._others_first():
-            name, view, beside = self._to_come.pop(0)
-            self._remote.append(RemoteView(self._application.server, name, view, self._others_first, beside))
+        if self._unbuilt and not self._remote_waits():
+            name, view, tools = self._unbuilt.pop(0)
+            self._remote.append(RemoteView(self._application.server, name, view, self._remote_waits, tools))
 
     def stand_back(self) -> None:
         """Show all of the registration in 3D."""
@@ -144,7 +137,10 @@ class Views:
             "volume": there and ct_3d.volume_is_shown(registration),
             "possible": there and ct_3d.can_show_volume(registration),
             "along": self._overlays.source if there else "",
-            "sources": [asdict(option) for option in self._overlays.sources()] if there else [],
+            "sources": [
+                {"value": option.value, "title": _("From {source}").format(source=option.title)}
+                for option in (self._overlays.sources() if there else ())
+            ],
         }
 
     def show_bones(self, shown: bool) -> None:
@@ -183,7 +179,7 @@ class Views:
     def size(self) -> tuple[int, int]:
         """(width, height) of the 3D view in pixels."""
         width, height = self.three_d.render_window().GetSize()
-        return (width, height) if min(width, height) > 1 else USUAL_SIZE
+        return (width, height) if min(width, height) > 1 else DEFAULT_SIZE
 
     def _plane(self, tag: str) -> None:
         """What shows an X-ray's image in 3D: the logic of a slice, as the X-ray's slice view has in Slicer."""
@@ -203,22 +199,26 @@ class Views:
         self._planes[tag] = logic
         self._application.invalidate()
 
-    def _show_cells(self, views) -> None:
+    def _show_panes(self, views) -> None:
         nodes = [view.node for view in views]
-        for node in [node for node in self._cells if node not in nodes]:
-            self._cells.pop(node).close()
+        for node in [node for node in self._panes if node not in nodes]:
+            self._panes.pop(node).close()
         for view in views:
-            if view.node not in self._cells:
-                self._cells[view.node] = xray_cell.build(self._application, view)
+            if view.node not in self._panes:
+                application = self._application
+                pane = XRayPane(application.server, application.session, view, application)
+                with ViewLayout(application.server, template_name=pane.template):
+                    pane.build()
+                self._panes[view.node] = pane
         self._state.views = {
             **self._state.views,
-            "columns": min(len(views), COLUMNS) or 1,
+            "columns": min(len(views), MAX_COLUMNS) or 1,
             "xrays": [
                 {
-                    "template": xray_cell.template_of(self._cells[view.node]),
+                    "template": self._panes[view.node].template,
                     "name": view.name,
                     "used": view.used,
-                    "colour": "rgb(" + ", ".join(str(round(255 * part)) for part in colour(tag_of(view) or "")) + ")",
+                    "colour": css_colour(view),
                 }
                 for view in views
             ],

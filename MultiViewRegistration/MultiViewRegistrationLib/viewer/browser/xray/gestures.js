@@ -37,7 +37,7 @@ export class Gestures {
     const far = this[drag.what](drag.last, now, drag);
     if (far) {
       drag.sum = far.map((number, i) => number + (drag.sum ? drag.sum[i] : 0));
-      this.host.tellFar(drag.what, drag.sum);
+      this.host.showFar(drag.what, drag.sum);
     }
     drag.last = now;
   }
@@ -100,7 +100,7 @@ export class Gestures {
       this.host.mark(event);
       const far = this.host.move("beam", (-turned / WHEEL) * (event.ctrlKey ? FINE : COARSE));
       this.wheeled = far.map((mm) => mm + (this.wheeled || 0))[0];
-      this.host.tellFar("beam", [this.wheeled]);
+      this.host.showFar("beam", [this.wheeled]);
       this.host.endSoon();
     } else {
       this.host.frame.zoomAt(ZOOM ** (-turned / WHEEL), this.host.at(event));
@@ -114,11 +114,10 @@ export class Gestures {
     if (event.altKey || event.metaKey) return false;
     if (key in ARROWS) {
       const by = ARROWS[key].map((direction) => step * direction);
-      if (event.ctrlKey) this.keyMove("tilt", "tilted", by, "°");
-      else this.keyMove("shift_mm", "moved", by, "mm");
+      this.keyMove(event.ctrlKey ? "tilt" : "shift_mm", by);
     } else if (event.ctrlKey) return false;
-    else if (key in TURNS) this.keyMove("turn", "turned", [step * TURNS[key]], "°");
-    else if (key in BEAM) this.keyMove("beam", "moved along the beam", [step * BEAM[key]], "mm");
+    else if (key in TURNS) this.keyMove("turn", [step * TURNS[key]]);
+    else if (key in BEAM) this.keyMove("beam", [step * BEAM[key]]);
     else if (key in PANS) {
       host.frame.pan(...PANS[key].map((direction) => PAN * direction));
       host.repaint();
@@ -134,10 +133,9 @@ export class Gestures {
     return true;
   }
 
-  keyMove(kind, what, by, unit) {
+  keyMove(kind, by) {
     if (!this.host.movable) return;
     this.host.move(kind, ...by);
-    const told = by.map((number) => number.toFixed(1)).join(", ");
-    this.host.tell(`CT ${what} by ${told} ${unit}`);
+    this.host.announce(this.host.far(kind, by));
   }
 }

@@ -1,4 +1,4 @@
-"""Who may talk to the server: a browser that has opened the address with the token, by a name of this server, from its own pages."""
+"""Access to the server: only for a browser that has opened the address with the token, by a name of this server, from its own pages."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from trame_client.module.vue3 import www
 
+from ..session.translation import _
+
 #: Where the token may stand in the address.
 ENTRY = ("/", "/index.html")
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[\w.-]+)(:(?P<port>\d+))?", re.ASCII | re.IGNORECASE)
-#: Of every answer that does not say otherwise: nobody frames it, embeds it, keeps it, or learns the address that it came from.
+#: Of every answer that does not say otherwise: no site frames or embeds it, no cache keeps it, and no site learns its address.
 HEADERS = {
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
@@ -32,7 +34,7 @@ POLICY = (
 #: Sets the cookie, and goes on from a page of this site: after a redirect from elsewhere a browser would keep a strict cookie back.
 ENTERED = (
     '<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,"><title>Multi-view 2D/3D registration</title>'
-    '<meta http-equiv="refresh" content="0; url=index.html"><a href="index.html">Go on</a>'
+    '<meta http-equiv="refresh" content="0; url=index.html"><a href="index.html">{link}</a>'
 )
 
 
@@ -47,17 +49,17 @@ def protect(app: web.Application, token: str, names: tuple[str, ...] | None) -> 
     async def check(request: web.Request, handler):
         host = HOST.fullmatch(request.host)
         if host is None or (names is not None and host["name"].lower() not in names):
-            return _refused("This server answers only by its own name, as 127.0.0.1.")
+            return _refused(_("This server answers only by its own name, as 127.0.0.1."))
         origin = request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != request.host:
-            return _refused("This request comes from another site.")
+            return _refused(_("This request comes from another site."))
         cookie = f"mvreg_{host['port'] or 80}"  # browsers send a cookie to all ports
         if request.path in ENTRY and "token" in request.query:
             if _same(request.query["token"], token):
                 return _entered(cookie, token)
         elif _same(request.cookies.get(cookie, ""), token):
             return await handler(request)
-        return _refused("The token is missing or wrong: use the whole address that mvreg view printed.")
+        return _refused(_("The token is missing or wrong: use the whole address that mvreg view printed."))
 
     async def harden(request: web.Request, response: web.StreamResponse) -> None:
         host = request.host if HOST.fullmatch(request.host) else ""
@@ -79,10 +81,10 @@ def _same(given: str, token: str) -> bool:
 
 
 def _entered(cookie: str, token: str) -> web.Response:
-    response = web.Response(text=ENTERED, content_type="text/html")
+    response = web.Response(text=ENTERED.format(link=_("Open the page")), content_type="text/html")
     response.set_cookie(cookie, token, path="/", httponly=True, samesite="Strict")  # not Secure: this is HTTP
     return response
 
 
 def _refused(reason: str) -> web.Response:
-    return web.Response(status=403, text=f"Refused. {reason}\n")
+    return web.Response(status=403, text=_("Refused. {reason}").format(reason=reason) + "\n")

@@ -1,4 +1,4 @@
-// <mvreg-xray>: an X-ray with the CT over it. The server says what there is to see (`view`, see told.py and view.py); pixels are fetched.
+// <mvreg-xray>: an X-ray with the CT over it. The server says what there is to see (`view`, see xray_pane.py); pixels are fetched.
 
 import { Frame } from "./frame.js";
 import { Gestures } from "./gestures.js";
@@ -13,11 +13,10 @@ const REST_MS = 300; // after the last notch of a wheel
 const XRay = {
   template,
   props: { view: Object },
-  inject: ["trame"],
 
   data: () => ({
     drawn: { sides: [], lines: [], seen: "", point: "", landmarks: [], outline: "", ring: null, scale: null }, greys: [0, 1], percent: 100, hovered: null, open: "", handles: true,
-    dragged: "", far: "", full: false, announced: "", problem: "",
+    dragged: "", dragText: "", full: false, announced: "", problem: "",
   }),
 
   computed: {
@@ -25,8 +24,8 @@ const XRay = {
       return Boolean(this.view && this.view.movable);
     },
     spoken() {
-      const { label, title, mode } = this.view;
-      return `X-ray ${label}, ${title.slice(1).join(", ")}; overlay: ${mode}${this.movable ? "; keys move the CT" : ""}. ? lists the keys.`;
+      const { label, title, mode_name } = this.view, text = this.movable ? this.words.about_movable : this.words.about;
+      return this.fill(text, { name: label, title: title.slice(1).join(", "), mode: mode_name });
     },
   },
 
@@ -103,7 +102,7 @@ const XRay = {
           else this.takeLayer(await this.ask("layer", this.have.layer));
         }
       } catch (error) {
-        console.error(error); // the connection is gone; what comes back tells anew
+        console.error(error); // the connection is gone; what comes back says again what is new
       } finally {
         this.fetching = false;
       }
@@ -136,14 +135,20 @@ const XRay = {
       return numbers;
     },
 
-    // How far the CT was moved since the mouse went down.
-    tellFar(what, [first, second]) {
-      const way = (number, [more, less], unit) => `${Math.abs(number).toFixed(1)} ${unit} ${number < 0 ? less : more}`;
-      const [mmX, mmY] = this.view.mm_per_pixel;
-      if (what === "shift") this.far = `CT ${way(first * mmX, ["right", "left"], "mm")}, ${way(second * mmY, ["down", "up"], "mm")}`;
-      else if (what === "turn") this.far = `CT turned ${way(first, ["counter-clockwise", "clockwise"], "°")}`;
-      else if (what === "beam") this.far = `CT ${way(first, ["away from the source", "towards the source"], "mm")}`;
-      else this.far = `CT tilted ${way(first, ["right", "left"], "°")}, ${way(second, ["down", "up"], "°")}`;
+    // How far the CT was moved.   kind: as xray_state.NUMBERS has it, or a grip.
+    far(kind, [first, second]) {
+      const part = (number, more, less) => this.fill(this.words[number < 0 ? less : more], { n: Math.abs(number).toFixed(1) });
+      if (kind === "turn") return part(first, "turn_counter", "turn_clockwise");
+      if (kind === "beam") return part(first, "beam_away", "beam_towards");
+      const [mmX, mmY] = kind === "shift" ? this.view.mm_per_pixel : [1, 1];
+      if (kind.startsWith("shift"))
+        return this.fill(this.words.shift, { across: part(first * mmX, "mm_right", "mm_left"), along: part(second * mmY, "mm_down", "mm_up") });
+      return this.fill(this.words.tilt, { across: part(first, "deg_right", "deg_left"), along: part(second, "deg_down", "deg_up") });
+    },
+
+    // What is written while the CT is moved: how far since the mouse went down.
+    showFar(kind, numbers) {
+      this.dragText = this.far(kind, numbers);
     },
 
     moved(answer, sequence) {
@@ -175,7 +180,7 @@ const XRay = {
       this.gestures.move(event);
       const pixel = this.frame.toImage(this.at(event)), value = this.picture && this.picture.valueAt(pixel);
       this.hovered = value === null || value === undefined ? null
-        : `column ${Math.round(pixel[0])}, row ${Math.round(pixel[1])} px; line integral ${this.number(value)}`;
+        : this.fill(this.words.value, { column: Math.round(pixel[0]), row: Math.round(pixel[1]), value: this.number(value) });
     },
 
     release(event) {
@@ -195,7 +200,7 @@ const XRay = {
     ended() {
       this.mover.end();
       this.gestures.wheeled = 0;
-      if (!this.gestures.drag) this.far = "";
+      if (!this.gestures.drag) this.dragText = "";
     },
 
     endSoon() {
@@ -207,7 +212,8 @@ const XRay = {
       this.ask("point", ...pixel);
     },
 
-    tell(text) {
+    // For a screen reader.
+    announce(text) {
       this.announced = text;
     },
 
@@ -223,7 +229,7 @@ const XRay = {
       this.repaint();
     },
 
-    // done: the server is told, too
+    // done: the server gets it, too
     setWindow(low, high, done) {
       if (!(high > low)) return;
       this.greys = [low, high];
@@ -321,4 +327,4 @@ function bytes(pixels) {
   return new Uint8ClampedArray(pixels.slice().buffer);
 }
 
-window.mvreg_xray = { install: (app) => app.component("mvreg-xray", XRay) };
+window.mvreg_xray = { install: (app) => app.component("mvreg-xray", { ...XRay, mixins: [window.mvregWords] }) };

@@ -1,49 +1,56 @@
-"""What the page is told of an X-ray, but for its pixels."""
+"""What the page gets about an X-ray, but for its pixels, and movements of the CT that it asks for."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from ...errors import InputError
-from ...geometry.epipolar import epipolar_line
-from ...mrml import landmarks, manual_pose, xray_annotations
-from ...mrml.cursor import Reading
-from ...mrml.detector import DetectorPlane
-from ...mrml.layout import colour, tag_of
-from ...mrml.registration import Registration
-from ...mrml.xray import XRayView
-from ...session.session import Session
+from ..errors import InputError
+from ..geometry.epipolar import epipolar_line
+from ..mrml import landmarks, manual_pose, xray_annotations
+from ..mrml.cursor import Reading
+from ..mrml.detector import DetectorPlane
+from ..mrml.layout import colour, tag_of
+from ..mrml.registration import Registration
+from ..mrml.xray import XRayView
+from ..session.session import Session
 
 #: Where bright is shown as black.
 INVERTED = "vtkMRMLColorTableNodeInvertedGrey"
 #: And as it is.
 PLAIN = "vtkMRMLColorTableNodeGrey"
 NO_HANDLES = {"centre": None, "mm_per_pixel": None}
+#: What moves the CT, by how many numbers: pixels of the X-ray (columns, rows), mm along these, degrees counter-clockwise, degrees (right,
+#: down), mm away from the source.
+NUMBERS = {"shift": 2, "shift_mm": 2, "turn": 1, "tilt": 2, "beam": 1}
+#: No single movement is larger.
+MAX_MOVE = 1e5
+
+
+def css_colour(view: XRayView) -> str:
+    """The colour of an X-ray."""
+    return "rgb(" + ", ".join(str(round(255 * part)) for part in colour(tag_of(view) or "")) + ")"
 
 
 def labels_of(view: XRayView) -> dict:
     """Its name and the C-arm's angles, the patient's sides at its edges, and the colour in which these are written."""
-    red, green, blue = (round(255 * part) for part in colour(tag_of(view) or ""))
     return {
         "label": view.name,
         "title": xray_annotations.title(view),
         "sides": xray_annotations.sides_of(view),
-        "colour": f"rgb({red}, {green}, {blue})",
+        "colour": css_colour(view),
     }
 
 
 def image_of(view: XRayView) -> dict:
     """Its size, the shape of its pixels, and how it is shown; a size of 0 without an image."""
     spacing, display = view.node.GetSpacing(), view.node.GetDisplayNode()
-    shown = (
-        {}
-        if display is None
-        else {
-            "window": [display.GetWindowLevelMin(), display.GetWindowLevelMax()],
-            "inverted": display.GetColorNodeID() == INVERTED,
-        }
-    )
-    return {"size": list(view.size), "tall": spacing[1] / spacing[0], "window": [0.0, 1.0], "inverted": False, **shown}
+    window, inverted = [0.0, 1.0], False
+    if display is not None:
+        window = [display.GetWindowLevelMin(), display.GetWindowLevelMax()]
+        inverted = display.GetColorNodeID() == INVERTED
+    return {"size": list(view.size), "tall": spacing[1] / spacing[0], "window": window, "inverted": inverted}
 
 
 def handles_of(registration: Registration, view: XRayView) -> dict:
@@ -84,7 +91,7 @@ def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
     """What of the patient is marked in an X-ray, in its pixels.
 
     landmarks: where they were clicked there ("clicked"), and where those of the CT fall on it now ("ct").
-    outline: lines (k, 2, 2) of another structure that is held against the one of a sequence.
+    outline: lines (k, 2, 2) of another structure that a sequence is compared with.
     """
     of_ct, here = landmarks.in_xray(session.registration, detector)
     marks = [
@@ -99,3 +106,43 @@ def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
 def rounded(numbers, decimals: int = 3) -> list:
     """Numbers as the page gets them."""
     return np.round(numbers, decimals).tolist()
+
+
+def move(registration: Registration, view: XRayView, movement: dict) -> None:
+    """Move the CT as seen in a view, by `checked` numbers of some of NUMBERS. InputError as `mrml.manual_pose`."""
+    moves = {
+        "shift": manual_pose.shift,
+        "turn": manual_pose.turn,
+        "tilt": manual_pose.tilt,
+        "beam": manual_pose.along_beam,
+    }
+    for kind, numbers in movement.items():
+        if kind == "shift_mm":
+            kind, numbers = "shift", np.divide(numbers, manual_pose.mm_per_pixel(registration, view))
+        moves[kind](registration, view, *numbers)
+
+
+def checked(movement) -> dict[str, list[float]]:
+    """A movement from the page. InputError for any that is none."""
+    if not isinstance(movement, dict) or not all(
+        kind in NUMBERS and are_numbers(numbers, NUMBERS[kind]) for kind, numbers in movement.items()
+    ):
+        raise InputError(
+            f"Movement: expected some of {', '.join(NUMBERS)}, each with finite numbers up to {MAX_MOVE:g}; found others."
+        )
+    return movement
+
+
+def are_numbers(values, how_many: int) -> bool:
+    """Whether this is a list of so many finite numbers of a size that occurs."""
+    return (
+        isinstance(values, list)
+        and len(values) == how_many
+        and all(
+            isinstance(value, (int, float))
+            and not isinstance(value, bool)
+            and math.isfinite(value)
+            and abs(value) <= MAX_MOVE
+            for value in values
+        )
+    )

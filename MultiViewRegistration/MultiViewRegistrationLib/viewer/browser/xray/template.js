@@ -1,0 +1,70 @@
+// All text from the scene goes through {{ }}, which escapes it.
+
+// An icon of 16 x 16, of lines and of what is filled.
+function icon(lines, filled = "") {
+  return `<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${lines}" /><path class="filled" d="${filled}" /></svg>`;
+}
+
+export const template = `
+<section class="mvx" ref="root" v-if="view" :aria-label="fill(words.xray, { name: view.label })">
+  <div class="mvx-surface" ref="surface" tabindex="0" role="application" :aria-label="spoken" :aria-describedby="view.name + '_keys'"
+    :class="{ movable, moving: dragText }"
+    @pointerdown="press" @pointermove="pointer" @pointerup="release" @pointercancel="release" @pointerleave="hovered = null"
+    @wheel.prevent="gestures.wheel($event)" @contextmenu.prevent @keydown="keydown" @keyup="ended" @blur="ended">
+    <canvas ref="canvas"></canvas>
+    <svg :style="{ color: view.colour }" aria-hidden="true">
+      <text v-for="side in drawn.sides" class="side" :x="side.x" :y="side.y">{{ side.letter }}</text>
+      <g v-if="drawn.scale" class="scale"><path class="under" :d="drawn.scale.path" /><path :d="drawn.scale.path" />
+        <text :x="drawn.scale.x" :y="drawn.scale.y">{{ fill(words.scale, { length: drawn.scale.mm }) }}</text></g>
+      <template v-if="drawn.outline"><path class="under" :d="drawn.outline" /><path class="outline" :d="drawn.outline" /></template>
+      <template v-for="line in drawn.lines"><line class="under" v-bind="line" /><line class="epipolar" v-bind="line" /></template>
+      <template v-if="drawn.seen"><path class="under" :d="drawn.seen" /><path class="seen" :d="drawn.seen" /></template>
+      <template v-if="drawn.point"><path class="under" :d="drawn.point" /><path class="point" :d="drawn.point" /></template>
+      <g v-for="one in drawn.landmarks" :class="['landmark', one.of]"><path class="under" :d="one.path" /><path :d="one.path" />
+        <text :x="one.x" :y="one.y">{{ one.name }}</text></g>
+      <g v-if="drawn.ring && handles" class="ring">
+        <circle class="under" :cx="drawn.ring.x" :cy="drawn.ring.y" :r="drawn.ring.radius" />
+        <circle class="line" :cx="drawn.ring.x" :cy="drawn.ring.y" :r="drawn.ring.radius" />
+        <circle class="grab" :cx="drawn.ring.x" :cy="drawn.ring.y" :r="drawn.ring.radius" @pointerdown.stop="press($event, 'turn')">
+          <title>{{ words.ring }}</title></circle>
+        <g v-for="grip in drawn.ring.grips" class="grip" :transform="'translate(' + grip.x + ',' + grip.y + ') rotate(' + grip.angle + ')'"
+          @pointerdown.stop="press($event, grip.handle)">
+          <title>{{ words.grip }}</title>
+          <rect x="-13" y="-13" width="26" height="26" rx="13" /><path d="M-8,0L8,0M-4,-4L-8,0L-4,4M4,-4L8,0L4,4" /></g>
+        <path class="line" :d="'M' + (drawn.ring.x - 5) + ',' + drawn.ring.y + 'h10M' + drawn.ring.x + ',' + (drawn.ring.y - 5) + 'v10'" />
+      </g>
+    </svg>
+  </div>
+  <div class="mvx-title" :style="{ color: view.colour }"><div v-for="text in view.title">{{ text }}</div></div>
+  <div v-if="!view.film" class="mvx-empty">{{ words.no_image }}</div>
+  <div class="mvx-text">
+    <div v-if="dragText">{{ dragText }}</div>
+    <div v-else-if="hovered">{{ hovered }}</div>
+    <div v-else>{{ fill(words.window_level, { width: number(greys[1] - greys[0]), level: number((greys[0] + greys[1]) / 2) }) }}</div>
+  </div>
+  <div v-if="problem" class="mvx-problem" role="alert">{{ problem }}</div>
+  <div class="mvx-tools" role="toolbar" :aria-label="fill(words.xray, { name: view.label })">
+    <button type="button" class="wide" @click="zoom(1 / 1.2)" :aria-label="words.zoom_out" :title="words.zoom_out_tip">${icon("M3,8h10")}</button>
+    <button type="button" class="wide" @click="fit" :aria-label="words.fit" :title="words.fit_tip">{{ percent }} %</button>
+    <button type="button" class="wide" @click="zoom(1.2)" :aria-label="words.zoom_in" :title="words.zoom_in_tip">${icon("M3,8h10M8,3v10")}</button>
+    <button type="button" @click="open = open === 'window' ? '' : 'window'" :aria-expanded="open === 'window'" :aria-label="words.window"
+      :title="words.window_tip">${icon("M8,2a6,6 0 0 1 0,12a6,6 0 0 1 0,-12", "M8,2a6,6 0 0 1 0,12z")}</button>
+    <button type="button" @click="handles = !handles" :aria-pressed="handles" :disabled="!movable" :aria-label="words.handles"
+      :title="words.handles">${icon("M13,8a5,5 0 1 1 -2,-4M11,1v3.4h-3.4")}</button>
+    <button type="button" @click="toggleHelp" :aria-expanded="open === 'help'" :aria-label="words.help" :title="words.help_tip">?</button>
+    <button type="button" @click="toggleFull" :aria-pressed="full" :aria-label="words.full" :title="words.full_tip">${
+      icon("M2,6v-4h4M10,2h4v4M14,10v4h-4M6,14h-4v-4")}</button>
+  </div>
+  <form v-if="open === 'window'" class="mvx-panel" @submit.prevent @keydown.esc="close">
+    <label>{{ words.black }} <input type="number" step="0.05" :value="number(greys[0])" @change="typed(0, $event)" :aria-label="words.black_name"></label>
+    <label>{{ words.white }} <input type="number" step="0.05" :value="number(greys[1])" @change="typed(1, $event)" :aria-label="words.white_name"></label>
+    <span>{{ words.unit }}</span>
+    <label class="check"><input type="checkbox" :checked="view.inverted" @change="invert"> {{ words.inverted }}</label>
+    <button type="button" @click="resetWindow">{{ words.reset }}</button>
+  </form>
+  <table v-show="open === 'help'" class="mvx-panel" :id="view.name + '_keys'">
+    <tr v-for="[what, means] in words.keys"><th v-if="!means" colspan="2">{{ what }}</th>
+      <template v-else><td>{{ what }}</td><td>{{ means }}</td></template></tr>
+  </table>
+  <div class="mvx-spoken" aria-live="polite">{{ announced }}</div>
+</section>`;

@@ -1,0 +1,300 @@
+"""One X-ray in the page: what the page shows of it, and what is done there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import count
+from time import monotonic
+
+from ..errors import InputError
+from ..mrml import overlay
+from ..mrml.cursor import Reading
+from ..mrml.detector import detectors
+from ..mrml.xray import XRayView
+from ..session.presenters.overlays import OVERLAYS
+from ..session.session import Session
+from .elements import XRayCanvas
+from .xray_pixels import EncodedXRay, OverlayLayers, encoded
+from .xray_state import (
+    INVERTED,
+    NO_HANDLES,
+    PLAIN,
+    anatomy_of,
+    are_numbers,
+    checked,
+    handles_of,
+    image_of,
+    labels_of,
+    marks_of,
+    move,
+)
+
+#: Seconds in which an answer is on its way, and between pictures of the X-rays that follow another.
+ANSWER_S, FOLLOW_S = 0.001, 0.1
+#: Seconds without a movement after which a drag has ended.
+DRAG_TIMEOUT_S = 5.0
+_numbers = count(1)
+#: The X-rays on the page, of whatever session.
+_open: list[XRayPane] = []
+
+
+class XRayPane:
+    """An X-ray of a session in the page; `build` puts it into a layout, `refresh`, from a timer, follows the scene.
+
+    Pixels go to the page when it asks for them, the newest and no others: a slow one misses pictures, and is never late.
+
+    Parameters
+    ----------
+    server
+        The trame server.
+    session
+        Of the X-ray, and not another that has one of its name or ID later.
+    xray
+        The X-ray.
+    host
+        `Application`, of which it uses `may_move()`, `begin_move()`, `moved()` once a movement was drawn, `end_move()`,
+        `put_point(xray, column, row)`, `cursor`.
+    """
+
+    def __init__(self, server, session: Session, xray: XRayView, host) -> None:
+        self._server, self._session, self._xray, self._host = server, session, xray, host
+        number = next(
+            _numbers
+        )  # another for each that there has ever been, so that no page keeps anything of the one before
+        self.name, self.template = f"mvreg_xray_{number}", f"view_xray_{number}"
+        self._encoded: tuple[tuple, EncodedXRay] | None = None
+        self._film = 0
+        self._labels, self._detectors = (None, {}), []
+        self._shown: dict | None = None
+        self._following, self._followed = None, 0.0
+        self._moved_at: float | None = None
+        self._given: set[str] = set()
+        for what, do in self._answers().items():
+            server.controller.trigger(f"{self.name}_{what}")(do)
+        if not isinstance(session.drawing.onto, OverlayLayers):
+            session.drawing.onto = OverlayLayers()
+        _open.append(self)
+        self._show()
+
+    def build(self) -> None:
+        """Put it into the layout that is being made; it fills what it is put into."""
+        XRayCanvas(view=(self.name,))
+
+    @property
+    def given(self) -> bool:
+        """Whether a page has asked for all that there is: the X-ray, and what lies over it."""
+        return self._shown is None or all(part in self._given or not self._shown[part] for part in ("film", "layer"))
+
+    def refresh(self) -> None:
+        """Have the page follow the scene."""
+        if self._moved_at is not None and monotonic() - self._moved_at > DRAG_TIMEOUT_S:
+            self._end()  # the page may be gone; a drag that goes on begins again
+        if self is self._together()[0] and self._following is None:
+            self._draw()
+        self._show()
+
+    def close(self) -> None:
+        """The page no longer shows it."""
+        if self in _open:
+            self._end()
+            _open.remove(self)
+            for what in self._answers():
+                self._server.controller.trigger_unregister(f"{self.name}_{what}")
+            self._server.state[self.name] = None
+
+    # What is drawn
+
+    def _together(self) -> list[XRayPane]:
+        """The open X-rays of this session."""
+        return [pane for pane in _open if pane._session is self._session]
+
+    def _draw(self, first: XRayView | None = None) -> None:
+        """Draw what is out of date of all X-rays of the session, as `session.drawing.Drawing.step`."""
+        drawing = self._session.drawing
+        drawing.mode = overlay.mode_of(self._session.registration)
+        drawing.step(first)
+
+    def _follow_soon(self) -> None:
+        """Have all X-rays of the session follow one of them: once its picture is on its way, and not so often that they slow it down."""
+        if self._following is None:
+            wait = max(ANSWER_S, self._followed + FOLLOW_S - monotonic())
+            self._following = asyncio.get_running_loop().call_later(wait, self._follow)
+
+    def _follow(self) -> None:
+        self._following, self._followed = None, monotonic()
+        if self in _open and self._session.registration.scene is not None:
+            with self._server.state:
+                self._draw()
+                for pane in self._together():
+                    pane._show()
+
+    def _view(self) -> XRayView | None:
+        """The X-ray; None once it has left the scene, or its registration has."""
+        registration = self._session.registration
+        views = registration.xrays if registration.scene is not None else []
+        return next((view for view in views if view == self._xray), None)
+
+    def _layer(self):
+        view = self._view()
+        return view and self._session.drawing.onto.foreground(view, overlay.mode_of(self._session.registration))
+
+    def _show(self) -> None:
+        view = self._view()
+        if view is None:
+            return
+        registration, layer = self._session.registration, self._layer()
+        self._detectors, mode = detectors(registration), overlay.mode_of(registration)
+        shown = {
+            **self._labels_of(view),
+            **image_of(view),
+            **(handles_of(registration, view) if layer is not None else NO_HANDLES),
+            **self._marks_of(view),
+            "name": self.name,
+            "film": self._film_of(view),
+            "layer": layer.stamp if layer is not None else 0,
+            "mode": mode,
+            "mode_name": OVERLAYS[mode][0],
+            "opacity": overlay.opacity_of(registration),
+            "movable": layer is not None and self._host.may_move(),
+        }
+        if self._shown != shown:
+            self._shown = self._server.state[self.name] = shown
+
+    def _detector_of(self, view: XRayView):
+        return next((detector for detector in self._detectors if detector.view == view), None)
+
+    def _labels_of(self, view: XRayView) -> dict:
+        detector = self._detector_of(view)
+        key = view.name, view.case_name, view.used, detector and detector.stamp
+        if self._labels[0] != key:
+            self._labels = key, labels_of(view)
+        return self._labels[1]
+
+    def _film_of(self, view: XRayView) -> int:
+        """The number of the encoded X-ray; another once the image, or what of it is shown, has changed. 0 without an image."""
+        image, display = view.node.GetImageData(), view.node.GetDisplayNode()
+        if image is None or display is None:
+            return 0
+        key = image.GetMTime(), display.GetApplyThreshold(), display.GetLowerThreshold(), display.GetUpperThreshold()
+        if self._encoded is None or self._encoded[0] != key:
+            self._encoded, self._film = (key, EncodedXRay.of(view)), self._film + 1
+        return self._film
+
+    def _marks_of(self, view: XRayView) -> dict:
+        cursor, detector = self._host.cursor, self._detector_of(view)
+        if detector is None:
+            return {"seen": None, "lines": [], "point": None, "landmarks": [], "outline": []}
+        return {
+            **marks_of(Reading() if cursor is None else cursor.reading, detector, self._detectors),
+            **anatomy_of(self._session, detector),
+        }
+
+    # What the page asks for
+
+    def _answers(self) -> dict[str, Callable]:
+        return {
+            "film": self._give_film,
+            "layer": self._give_layer,
+            "move": self._move,
+            "window": self._set_window,
+            "inverted": self._set_inverted,
+            "point": self._point,
+        }
+
+    def _give_film(self) -> dict:
+        view = self._view()
+        if view is None or not self._film_of(view):
+            return {}
+        self._given.add("film")
+        xray = self._encoded[1]
+        return {
+            "stamp": self._film,
+            "columns": xray.codes.shape[1],
+            "rows": xray.codes.shape[0],
+            "pooled": xray.pooled,
+            "low": xray.low,
+            "high": xray.high,
+            "pixels": xray.codes.tobytes(),
+        }
+
+    def _give_layer(self, have: int = 0) -> dict:
+        """The newest layer, unless the page has that."""
+        layer = self._layer()
+        if layer is None:
+            return {"stamp": 0}
+        if layer.stamp == have:
+            return {"stamp": have}
+        self._given.add("layer")
+        xray, shown = self._encoded[1], layer.image
+        if layer.greys is not None:
+            shown = encoded(layer.greys.as_xray(layer.image), xray.low, xray.high)
+        return {
+            "stamp": layer.stamp,
+            "kind": layer.kind,
+            "columns": shown.shape[1],
+            "rows": shown.shape[0],
+            "factor": layer.factor,
+            "pixels": shown.tobytes(),
+        }
+
+    def _move(self, movement: dict, last: bool) -> dict:
+        """Move the CT, and draw it there at once; in the other X-rays once this picture is on its way.
+
+        last: whether this ends the drag; the movement may then be empty.
+        """
+        view, refused = self._view(), ""
+        if view is None or not self._host.may_move():
+            self._end()
+            return self._give_layer()
+        if movement:
+            refused = self._do(view, movement)
+        if last:
+            self._end()
+        return {**self._give_layer(), "refused": refused}
+
+    def _do(self, view: XRayView, movement: dict) -> str:
+        """Move the CT, and draw it; a sentence where that cannot be."""
+        try:
+            movement = checked(movement)
+            if self._moved_at is None:
+                self._host.begin_move()
+            self._moved_at = monotonic()
+            move(self._session.registration, view, movement)
+        except InputError as error:
+            return str(error)
+        self._draw(view)
+        self._show()
+        self._host.moved()
+        self._together()[0]._follow_soon()
+        return ""
+
+    def _end(self) -> None:
+        """Of a drag, if there is one."""
+        if self._moved_at is not None:
+            self._moved_at = None
+            self._host.end_move()
+
+    def _display(self):
+        view = self._view()
+        return view and view.node.GetDisplayNode()
+
+    def _set_window(self, low: float, high: float) -> None:
+        """Show the X-ray between these line integrals."""
+        display = self._display()
+        if display is not None and are_numbers([low, high], 2) and low < high:
+            display.SetWindowLevelMinMax(low, high)
+            self._show()
+
+    def _set_inverted(self, inverted: bool) -> None:
+        """Show bone dark, or bright."""
+        display = self._display()
+        if display is not None:
+            display.SetAndObserveColorNodeID(INVERTED if inverted else PLAIN)
+            self._show()
+
+    def _point(self, column: float, row: float) -> None:
+        if are_numbers([column, row], 2):
+            self._host.put_point(self._xray, float(column), float(row))
+            for pane in self._together():
+                pane._show()

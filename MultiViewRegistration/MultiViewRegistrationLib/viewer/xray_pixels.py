@@ -1,0 +1,120 @@
+"""The pixels of an X-ray pane: the X-ray, 16 bits a pixel, so that the page sets brightness and contrast itself, and what lies over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+import slicer
+
+from ..mrml import overlay
+from ..mrml.detector import DetectorPlane
+from ..mrml.xray import XRayView
+from ..session.drawing import ToneMatch
+
+#: Pixels along the longest side from which on the page gets blocks of pixels instead.
+MAX_SIDE = 2048
+#: Codes of values; 0 is left for what shows nothing.
+FIRST, LAST = 1, 65535
+_stamps = count(1)
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedXRay:
+    """An X-ray and its scale.
+
+    codes: uint16 (rows, columns), each for `pooled` x `pooled` pixels of the X-ray; 0 where it is black whatever the window.
+    low, high: the line integrals of the codes FIRST and LAST.
+    """
+
+    codes: np.ndarray
+    pooled: int
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, view: XRayView) -> EncodedXRay:
+        """Of an X-ray with an image."""
+        values, display = slicer.util.arrayFromVolume(view.node)[0], view.node.GetDisplayNode()
+        pooled = -(-max(values.shape) // MAX_SIDE)
+        if pooled > 1:
+            rows, columns = (side // pooled for side in values.shape)
+            values = (
+                values[: rows * pooled, : columns * pooled].reshape(rows, pooled, columns, pooled).mean(axis=(1, 3))
+            )
+        shown = np.ones(values.shape, bool)
+        if display.GetApplyThreshold():  # collimator blades
+            shown = (values >= display.GetLowerThreshold()) & (values <= display.GetUpperThreshold())
+        low, high = (float(values[shown].min()), float(values[shown].max())) if shown.any() else (0.0, 1.0)
+        return cls(encoded(np.where(shown, values, np.nan), low, high), pooled, low, max(high, low + 1e-3))
+
+
+def encoded(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Line integrals as codes, uint16 of the same shape; 0 where they are NaN, the first or the last code beyond the ends of the scale."""
+    scaled = FIRST + (values - low) * ((LAST - FIRST) / max(high - low, 1e-3))
+    return np.where(np.isnan(scaled), 0, np.clip(np.rint(scaled), FIRST, LAST)).astype(np.uint16)
+
+
+@dataclass(eq=False)
+class Layer:
+    """A DRR (rows, columns), NaN where it says nothing, and its greys; or a picture (rows, columns, 4), and None.
+
+    factor: how many pixels of the X-ray one of these is wide.   stamp: another for whatever else is shown.
+    """
+
+    kind: str
+    image: np.ndarray
+    factor: int
+    stamp: int
+    greys: ToneMatch | None = None
+
+
+class OverlayLayers:
+    """What lies over a session's X-rays; `session.drawing.Drawing` draws onto it as it does onto the scene's volumes."""
+
+    #: The page lays tiles of a DRR itself: both then have the greys that a person has chosen.
+    BLENDS = ("blend", "flicker", "checkerboard")
+    PICTURES = ("edges", "colours", "difference")
+    xray_window = staticmethod(overlay.xray_window)
+
+    def __init__(self) -> None:
+        self._shown: dict[str, Layer] = {}
+
+    def foreground(self, view: XRayView, mode: str) -> Layer | None:
+        """The layer of an X-ray in this mode; None where there is none (yet)."""
+        layer = self._shown.get(view.node.GetID())
+        return layer if layer is not None and layer.kind == self._kind(mode) else None
+
+    def remove(self, view: XRayView, but: str = "off") -> None:
+        """Forget a layer that a mode has no use for, as it no longer shows where the CT is."""
+        if self.foreground(view, but) is None:
+            self._shown.pop(view.node.GetID(), None)
+
+    def show_drr(self, detector: DetectorPlane, drr: np.ndarray, factor: int) -> None:
+        """Lay a DRR over its X-ray."""
+        before = self.foreground(detector.view, "blend")
+        self._show(detector, "drr", drr, factor, before and before.greys)
+
+    def shade(self, view: XRayView, greys: ToneMatch) -> None:
+        """Set which values of the X-ray those of its DRR look like."""
+        layer = self.foreground(view, "blend")
+        if layer is not None and layer.greys != greys:
+            layer.greys, layer.stamp = greys, next(_stamps)
+
+    @staticmethod
+    def picture_of(mode: str, film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
+        """The picture of one of PICTURES, as `report.overlays.live_layer`."""
+        from ..report.overlays import live_layer
+
+        return live_layer(mode, film, drr, structure=structure)
+
+    def show_picture(self, detector: DetectorPlane, picture: np.ndarray, factor: int) -> None:
+        """Lay a picture over its X-ray."""
+        self._show(detector, "picture", picture, factor)
+
+    def _show(self, detector: DetectorPlane, kind: str, image: np.ndarray, factor: int, greys=None) -> None:
+        self._shown[detector.view.node.GetID()] = Layer(kind, image, factor, next(_stamps), greys)
+
+    def _kind(self, mode: str) -> str | None:
+        return None if mode == "off" else "drr" if mode in self.BLENDS else "picture"

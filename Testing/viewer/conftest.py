@@ -1,0 +1,34 @@
+"""A scene of slicer-core, and folders of servers that have ended."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+
+
+@pytest.fixture(scope="session")
+def scene():
+    import slicer
+    from trame_slicer.core import SlicerApp
+
+    slicer.mrmlScene = SlicerApp().scene
+    yield slicer.mrmlScene
+    slicer.mrmlScene.Clear(False)
+
+
+@pytest.fixture(scope="session")
+def end_process():
+    """Renames a folder of `own_folders` as one of a process that has ended."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+
+    def rename(folder: Path) -> Path:
+        own = next(part for part in folder.name.split("-") if part.isdigit())
+        return folder.rename(folder.with_name(folder.name.replace(f"-{own}-", f"-{ended.pid}-", 1)))
+
+    return rename

@@ -77,21 +77,3 @@ def tab(open_tab, server) -> Tab:
     tab = open_tab(server)
     tab.ready()
     return tab
-
-
-@pytest.fixture(scope="module")
-def world(chromium):
-    """X-rays of the phantom in a page, see `xray_world.World`."""
-    from xray_world import World
-
-    world = World(chromium)
-    yield world
-    world.close()
-
-
-@pytest.fixture
-def shown(world):
-    """Its `XRayPage`, as it was at first; fails where the page has an error."""
-    world(world.reset())
-    yield world.shown
-    assert not [error for error in world.shown.errors if "405" not in error]  # trame asks for what it does not offer

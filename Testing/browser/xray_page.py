@@ -1,33 +1,133 @@
-"""A page that shows the X-rays of a session and nothing else, and a browser that looks at it; all in one event loop, with the scene."""
+"""X-rays of the phantom in a page, and a browser that looks at it, all in one event loop with the scene, so that a test sees all of them."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from base64 import b64decode
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack
 from io import BytesIO
 
 import numpy as np
+from phantom_scene import START, phantom_registration
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
-#: A server for each page, as trame keeps those it has by name.
-_count = 0
 TICK_S = 0.05
+SIZE = 128
+MIDDLE = (63.5, 63.5)
 
 
 class XRayPage:
-    """X-rays of a session side by side in a page; what was called of the application is counted."""
+    """Panes side by side in a page, whose `host` this is; `page(coroutine)` runs one in the event loop.
 
-    def __init__(self, session, page, views) -> None:
-        self.session, self.page, self.views = session, page, views
-        self.called: list = []
-        self.may_move = True
-        self.errors: list[str] = []
+    called: what the panes have called of the host.   allowed: whether the CT may be moved.   errors: of the page.
+    """
 
-    @property
-    def registration(self):
-        return self.session.registration
+    def __init__(self, chromium: str) -> None:
+        import slicer
+        from trame_slicer.core import SlicerApp
+
+        from MultiViewRegistrationLib.mrml import display
+        from MultiViewRegistrationLib.mrml.cursor import LinkedCursor
+        from MultiViewRegistrationLib.session.session import Session
+
+        slicer.mrmlScene = SlicerApp().scene
+        self.session = Session(phantom_registration(slicer.mrmlScene, "<b>Phantom</b>"))
+        self.registration = self.session.registration
+        self.registration.xrays[1].node.SetName("<img src=x onerror=alert(1)>")
+        display.show(self.registration)
+        while not self.session.prepare():
+            self.session.poll()
+        self.cursor = LinkedCursor(self.registration)
+        self.called, self.allowed, self.errors = [], True, []
+        self._loop, self._closing = asyncio.new_event_loop(), AsyncExitStack()
+        self._loop.run_until_complete(self._open(chromium))
+
+    def __call__(self, coroutine):
+        return self._loop.run_until_complete(asyncio.wait_for(coroutine, 60))
+
+    def close(self) -> None:
+        self._loop.run_until_complete(self._closing.aclose())
+        self._loop.close()
+
+    # The host of the panes
+
+    def may_move(self) -> bool:
+        return self.allowed
+
+    def begin_move(self) -> None:
+        self.called.append("begin")
+
+    def moved(self) -> None:
+        self.called.append("moved")
+
+    def end_move(self) -> None:
+        self.called.append("end")
+
+    def put_point(self, view, column: float, row: float) -> None:
+        self.called.append((view.name, column, row))
+
+    async def _open(self, chromium: str) -> None:
+        os.environ["TRAME_ARGS"] = ""
+        from playwright.async_api import async_playwright
+        from trame.app import get_server
+        from trame.ui.html import DivLayout
+        from trame.widgets import html
+
+        from MultiViewRegistrationLib.viewer.xray_pane import XRayPane
+
+        server, panes = get_server("xrays", client_type="vue3"), []
+        with DivLayout(server) as layout:
+            layout.root.style = "position: fixed; inset: 0; display: flex; gap: 4px; background: #0c0f13"
+            for view in self.registration.xrays:
+                panes.append(XRayPane(server, self.session, view, self))
+                self._closing.callback(panes[-1].close)
+                with html.Div(style="flex: 1; min-width: 0; height: 100%"):
+                    panes[-1].build()
+
+        async def tick():
+            while True:
+                await asyncio.sleep(TICK_S)
+                with server.state:
+                    self.session.poll(0)
+                    for pane in panes:
+                        pane.refresh()
+
+        quiet = dict(open_browser=False, show_connection_info=False, disable_logging=True)
+        serving = asyncio.ensure_future(
+            server.start(port=0, host="127.0.0.1", exec_mode="coroutine", timeout=0, **quiet)
+        )
+        self._closing.callback(serving.cancel)
+        self._closing.push_async_callback(server.stop)
+        await server.ready
+        self._closing.callback(asyncio.ensure_future(tick()).cancel)
+        playwright = await self._closing.enter_async_context(async_playwright())
+        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        self._closing.push_async_callback(browser.close)
+        self.page = await browser.new_page(viewport={"width": 1280, "height": 640})
+        self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        await self.page.goto(f"http://127.0.0.1:{server.port}/")
+
+    # What a person does and sees
+
+    async def reset(self) -> None:
+        """The page as it was at first."""
+        self.registration.world_from_ct = START
+        self.show("blend")
+        self.allowed = True
+        self.cursor.clear()
+        for view in self.registration.xrays:
+            view.node.GetDisplayNode().SetWindowLevelMinMax(0.0, 3.0)
+            view.node.GetDisplayNode().SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
+        await self.js("() => xrays.forEach((x) => { x.fit(); x.open = ''; x.handles = true; })")
+        await self.settled()
+        self.called.clear()
+
+    def show(self, mode: str, opacity: float = 0.5) -> None:
+        self.registration.node.SetParameter("overlay", mode)
+        self.registration.node.SetParameter("opacity", str(opacity))
 
     def surface(self, number: int = 0):
         return self.page.locator(".mvx-surface").nth(number)
@@ -35,10 +135,8 @@ class XRayPage:
     async def place(self, pixel, number: int = 0) -> tuple[float, float]:
         """Where a pixel of an X-ray is in the window."""
         box = await self.surface(number).bounding_box()
-        frame = await self.js(
-            "([n, u]) => { const f = xrays[n].frame; return f.toView(u); }", [number, list(map(float, pixel))]
-        )
-        return box["x"] + frame[0], box["y"] + frame[1]
+        x, y = await self.js("([n, u]) => xrays[n].frame.toView(u)", [number, list(map(float, pixel))])
+        return box["x"] + x, box["y"] + y
 
     async def js(self, function: str, argument=None):
         """A JavaScript function's result; it knows the components as `xrays`."""
@@ -68,82 +166,64 @@ class XRayPage:
         )
         return np.asarray(Image.open(BytesIO(b64decode(png.partition(",")[2]))).convert("RGB")).astype(int)
 
+    async def seen(self, mode: str, number: int = 0, opacity: float = 0.5) -> np.ndarray:
+        """The picture in a mode, on the X-ray's pixels: (128, 128, 3)."""
+        self.show(mode, opacity)
+        await asyncio.sleep(0.15)
+        await self.settled()
+        picture = await self.colours(number)
+        places = await self.js("(n) => [xrays[n].frame.toView([0, 0]), xrays[n].frame.scale * xrays[n].ratio]", number)
+        (left, top), scale = np.array(places[0]), places[1]
+        rows, columns = (np.rint(begin + scale * np.arange(SIZE)).astype(int) for begin in (top, left))
+        return picture[rows][:, columns]
 
-@asynccontextmanager
-async def xray_page(session, chromium: str, size=(1280, 640), cursor=None):
-    """A page of a session's X-rays in a browser."""
-    global _count
-    os.environ["TRAME_ARGS"] = ""
-    from MultiViewRegistrationLib.viewer.xray_view.view import XRayView
-    from playwright.async_api import async_playwright
-    from trame.app import get_server
-    from trame.ui.html import DivLayout
-    from trame.widgets import html
+    async def pull(self, begin, end, button: str = "left", steps: int = 7) -> None:
+        """Drag from one place in the window to another."""
+        mouse = self.page.mouse
+        await mouse.move(*begin)
+        await mouse.down(button=button)
+        await mouse.move(*end, steps=steps)
+        await mouse.up(button=button)
+        await self.settled()
 
-    _count += 1
-    server = get_server(f"xrays{_count}", client_type="vue3")
-    shown = XRayPage(session, None, [])
+    async def drag(self, begin, end, number: int = 0) -> None:
+        """Drag from one pixel of an X-ray to another, as it lies at the beginning."""
+        await self.pull(await self.place(begin, number), await self.place(end, number))
 
-    def told(what):
-        return lambda *values: shown.called.append((what, *values))
+    async def press(self, *keys) -> None:
+        await self.surface().focus()
+        for key in keys:
+            await self.page.keyboard.press(key)
+        await self.settled()
 
-    with DivLayout(server) as layout:
-        layout.root.style = "position: fixed; inset: 0; display: flex; gap: 4px; background: #0c0f13"
-        for node in session.registration.xrays:
-            view = XRayView(
-                server,
-                session,
-                node,
-                may_move=lambda: shown.may_move,
-                on_begin=told("begin"),
-                on_moved=told("moved"),
-                on_end=told("end"),
-                on_point=told("point"),
-                cursor=lambda: cursor,
-            )
-            shown.views.append(view)
-            with html.Div(style="flex: 1; min-width: 0; height: 100%"):
-                view.build()
+    # Where the CT is
 
-    async def tick():
-        while True:
-            await asyncio.sleep(TICK_S)
-            try:
-                with server.state:
-                    session.poll(0)
-                    for view in shown.views:
-                        view.refresh()
-            except Exception as error:
-                shown.errors.append(repr(error))
-                raise
+    @property
+    def pose(self) -> np.ndarray:
+        return self.registration.world_from_ct
 
-    serving = asyncio.ensure_future(
-        server.start(
-            port=0,
-            host="127.0.0.1",
-            open_browser=False,
-            show_connection_info=False,
-            disable_logging=True,
-            exec_mode="coroutine",
-            timeout=0,
-        )
-    )
-    await server.ready
-    ticking = asyncio.ensure_future(tick())
-    try:
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            shown.page = await browser.new_page(viewport={"width": size[0], "height": size[1]})
-            shown.page.on(
-                "console", lambda message: shown.errors.append(message.text) if message.type == "error" else None
-            )
-            shown.page.on("pageerror", lambda error: shown.errors.append(str(error)))
-            await shown.page.goto(f"http://127.0.0.1:{server.port}/")
-            yield shown
-            await browser.close()
-    finally:
-        for view in shown.views:
-            view.close()
-        ticking.cancel()
-        await server.stop()
-        serving.cancel()
+    @property
+    def centre(self) -> np.ndarray:
+        """(3,) of the CT, at the start."""
+        return (START @ self._centre_in_ct)[:3]
+
+    @property
+    def moved_by(self) -> np.ndarray:
+        """(3,) how the CT's centre moved since the start, mm."""
+        return ((self.pose - START) @ self._centre_in_ct)[:3]
+
+    @property
+    def rotated_by(self) -> np.ndarray:
+        """(3,) by what rotation vector, degrees."""
+        return np.degrees(Rotation.from_matrix(self.pose[:3, :3] @ START[:3, :3].T).as_rotvec())
+
+    @property
+    def _centre_in_ct(self) -> np.ndarray:
+        from MultiViewRegistrationLib.mrml import manual_pose
+
+        return np.append(manual_pose.centre_in_ct(self.registration), 1)
+
+
+def projected(camera, point) -> np.ndarray:
+    u, v, w = camera.projection_matrix @ np.append(point, 1)
+    return np.array([u / w, v / w])

@@ -121,6 +121,7 @@ def test_only_what_has_changed_is_written(application, autosave, tmp_path):
     assert {file for file in files() if file.suffix == ".h5"} != {file for file in second if file.suffix == ".h5"}
 
 
+@pytest.mark.slow
 def test_a_registration_under_way_has_not_begun(application, autosave, scene, end_server):
     registration, session = application.registration, application.session
     before = np.array(registration.world_from_ct)

@@ -1,0 +1,268 @@
+"""What is opened: scenes, cases, tracks; and what was sent names nothing outside, neither scenes nor cases, nor what these name."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import stat
+import tempfile
+import zipfile
+from time import monotonic
+
+import numpy as np
+import planted_file
+import pytest
+import SimpleITK as sitk
+from moving import swing, write_moving_case, write_track
+from phantom import write_phantom_case
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.files import as_sent, keep_within
+
+pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+
+import slicer
+
+from MultiViewRegistrationLib.session import adding
+from MultiViewRegistrationLib.session.sequence import read_track
+from MultiViewRegistrationLib.session.session import Session
+from MultiViewRegistrationLib.viewer import scene_files
+from MultiViewRegistrationLib.viewer.opening import reader, sent
+from MultiViewRegistrationLib.viewer.scene_files import read_scene, save_scene
+
+VOLUME = (
+    '<VolumeArchetypeStorage id="vtkMRMLVolumeArchetypeStorageNode1" name="s" {}></VolumeArchetypeStorage><Volume '
+    'id="vtkMRMLScalarVolumeNode1" name="v" storageNodeRef="vtkMRMLVolumeArchetypeStorageNode1"></Volume>'
+)
+TEXT = (
+    '<TextStorage id="vtkMRMLTextStorageNode1" name="s" {}></TextStorage><Text id="vtkMRMLTextNode1" name="t" '
+    'storageNodeRef="vtkMRMLTextStorageNode1"></Text>'
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """What was sent."""
+    (tmp_path / "sent").mkdir()
+    keep_within(tmp_path / "sent")
+    return tmp_path / "sent"
+
+
+@pytest.fixture
+def target(tmp_path):
+    return planted_file.plant(tmp_path / "elsewhere")
+
+
+def scene_of(nodes: str) -> str:
+    return f'<MRML version="Slicer4.4.0" userTags="">{nodes}</MRML>'
+
+
+def pack(path, **files) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
+@pytest.fixture
+def leak(scene, tmp_path):
+    """Where of the scene that a path becomes, or of the files that this is saved to, the planted file is; "" for nowhere."""
+
+    def find(path) -> str:
+        word = planted_file.WORD
+        scene.Clear(True)
+        try:
+            sent(path)(scene)
+        except InputError as error:
+            return "message" if word.decode() in str(error) else ""
+        text, volume = (scene.GetFirstNodeByClass(f"vtkMRML{kind}Node") for kind in ("Text", "Volume"))
+        if text is not None and word.decode() in (text.GetText() or ""):
+            return "text"
+        if volume is not None and volume.GetImageData() and word in slicer.util.arrayFromVolume(volume).tobytes():
+            return "volume"
+        with zipfile.ZipFile(save_scene(scene, tmp_path / "saved.mrb")()) as archive:
+            return "saved" if any(word in archive.read(name) for name in archive.namelist()) else ""
+
+    return find
+
+
+@pytest.mark.slow
+def test_no_scene_that_was_sent_reads_another_file(folder, target, leak, capfd):
+    found = []
+    (folder / "a").mkdir()
+    for spelling, name in planted_file.spellings(target, folder / "a").items():
+        for key in ("fileName", "fileListMember0", "uri", "uriListMember0", "filename"):
+            plain = "" if key == "fileName" else 'fileName="a.txt" '
+            for nodes in (TEXT, VOLUME, f'<SceneView id="vtkMRMLSceneViewNode1" name="x">{TEXT}</SceneView>'):
+                for spelled in (name, name.replace("/", "&#47;"), name.replace("..", "&#x2e;.")):
+                    (folder / "a" / "a.mrml").write_text(scene_of(nodes.format(f'{plain}{key}="{spelled}"')))
+                    found += [f"{key} {spelling} {where}" for where in [leak(folder)] if where]
+    assert not found
+    assert planted_file.WORD.decode() not in "".join(capfd.readouterr())
+
+
+def test_no_header_in_a_scene_reads_another_file(folder, target, leak):
+    (folder / "a").mkdir()
+    found, rng = [], random.Random(21)
+    for what, path in planted_file.headers(folder / "a", target):
+        if rng.random() < 0.85:
+            continue
+        (folder / "sent.mrb").unlink(missing_ok=True)
+        mrml = scene_of(VOLUME.format(f'fileName="{path.name}"'))
+        pack(folder / "sent.mrb", **{"a/a.mrml": mrml, f"a/{path.name}": path.read_bytes()})
+        found += [f"{what} {where}" for where in [leak(folder)] if where]
+    for what, path in planted_file.others(folder / "a", target):
+        (folder / "a" / "a.mrml").write_text(scene_of(VOLUME.format(f'fileName="{path.name}"')))
+        found += [f"{what} {where}" for where in [leak(folder / "a")] if where]
+        (folder / "a" / "a.mrml").unlink()
+    assert not found
+
+
+def test_what_an_archive_holds_becomes_plain_files(folder, target, leak):
+    link = zipfile.ZipInfo("a/secret.txt")
+    link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(folder / "a.mrb", "w") as archive:
+        archive.writestr(link, str(target))
+        archive.writestr("a/a.mrml", scene_of(TEXT.format('fileName="secret.txt"')))
+    assert not leak(folder)
+
+
+@pytest.mark.parametrize(
+    "files, message",
+    [
+        ({"a/s.mrml": TEXT.format('fileName="a.seq.mrb"'), "a/a.seq.mrb": "x"}, "of none of the formats"),
+        ({"a/s.mrml": TEXT.format('fileName="a.vtm"'), "a/a.vtm": "x"}, "of none of the formats"),
+        ({"a/s.mrml": TEXT.format('fileName="b.mrml"'), "a/b.mrml": "x", "a/b/c.txt": ""}, "of none of the formats"),
+        ({"../../evil.txt": "x", "a/a.mrml": ""}, "stays in its folder"),
+        ({"a/a.mrml": '<!DOCTYPE x [<!ENTITY a "b">]>'}, "is no scene"),
+        ({"a.txt": "x"}, r"holds no \.mrml"),
+        ({"a/a.mrml": "", "a/zeros.txt": "0" * (3 << 20)}, r"would take more than 0\.00195 GB unpacked"),
+        ({f"{n}.txt": "" for n in range(8)}, "holds 8 files"),
+    ],
+)
+def test_a_scene_is_refused(folder, monkeypatch, files, message):
+    monkeypatch.setattr(scene_files.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 2 << 20}))
+    monkeypatch.setattr(scene_files, "MAX_FILES", 7)
+    wrapped = {
+        name: text if text.startswith("<!") or not name.endswith(".mrml") else scene_of(text)
+        for name, text in files.items()
+    }
+    pack(folder / "s.mrb", **wrapped)
+    with pytest.raises(InputError, match=message):
+        sent(folder)
+    assert not (folder.parents[1] / "evil.txt").exists()
+
+
+def test_a_whole_scene_is_read(scene, folder):
+    sitk.WriteImage(sitk.GetImageFromArray(np.full((4, 5, 6), 7, "u1")), str(folder / "v.mhd"))
+    sitk.WriteTransform(sitk.Euler3DTransform(), str(folder / "t.h5"))
+    transform = '<TransformStorage id="vtkMRMLTransformStorageNode1" name="s" fileName="t.h5"></TransformStorage>'
+    nodes = VOLUME.format('fileName="v.mhd"') + TEXT.format('fileName="t%20.txt"') + transform
+    (folder / "s.mrml").write_text(scene_of(nodes))
+    (folder / "t .txt").write_text("Hello.")
+    scene.Clear(True)
+    sent(folder)(scene)
+    assert slicer.util.arrayFromVolume(scene.GetFirstNodeByClass("vtkMRMLVolumeNode")).mean() == 7
+    assert scene.GetFirstNodeByClass("vtkMRMLTextNode").GetText() == "Hello."
+
+
+def test_no_case_that_was_sent_reads_another_file(folder, target):
+    case = json.loads(write_phantom_case(folder).read_text())
+    sent(folder)
+    for name in planted_file.spellings(target, folder).values():
+        for key in ("ct", "mask", "image", "view mask"):
+            changed = json.loads(json.dumps(case))
+            (changed if key in ("ct", "mask") else changed["views"][1])[key.split()[-1]] = name
+            (folder / "case.json").write_text(json.dumps(changed))
+            for read in (lambda: sent(folder), lambda: adding.read(folder / "case.json")):
+                with pytest.raises(InputError, match=r"outside the folder that was sent|does not exist"):
+                    read()
+
+
+def test_a_sentence_names_files_as_they_were_sent(folder):
+    home, temporary = folder.resolve(), tempfile.gettempdir()
+    assert as_sent(f"{home}/a/x.mha: is broken, and so is {home}/y.mha.") == "a/x.mha: is broken, and so is y.mha."
+    assert as_sent(f"{home}: holds nothing.") == "Dropped files: holds nothing."
+    assert as_sent(f"{temporary}/mvreg-case-1_x/case.json: ct is missing.") == "case.json: ct is missing."
+    assert as_sent("/data/x.mha: is broken.") == "/data/x.mha: is broken."
+
+
+# Tracked sequences
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A folder with a case and its track. Not to be changed by a test."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "case").mkdir()
+    write_track(write_moving_case(folder / "case", swing(3)), folder / "track")
+    return folder
+
+
+def test_a_folder_is_opened_by_its_track_and_brings_its_case(study, tmp_path):
+    for read in (reader(study / "track"), reader(study / "track" / "track.json"), sent(study)):
+        assert len(read.track.frames) == 3 and [view.name for view in read.case.views] == ["view1", "view2"]
+    shutil.copytree(study / "track", tmp_path / "track")
+    with pytest.raises(InputError, match="which is not there"):
+        reader(tmp_path / "track")
+    assert len(reader(tmp_path / "track", study / "case" / "case.json").files) == 3
+
+
+def test_other_files_than_those_that_were_tracked_are_reported(study, tmp_path):
+    shutil.copytree(study, tmp_path / "study")
+    case = tmp_path / "study" / "case" / "case.json"
+    case.write_text(case.read_text().replace('"version": 1', '"version":  1'))
+    with pytest.warns(UserWarning, match="are not those that were tracked"):
+        reader(tmp_path / "study" / "track")
+
+
+@pytest.mark.parametrize(
+    "file, change",
+    [
+        ("track/track.json", {"sequence": {"cases": ["../../elsewhere/case.json"]}}),
+        ("track/track.json", {"sequence": {"cases": ["/etc/passwd"]}}),
+        (
+            "track/track.json",
+            {"sequence": {"cases": ["../case/case.json"], "images": {"view1": ["/etc/passwd", "/etc/passwd"]}}},
+        ),
+        ("case/case.json", {"ct": "/etc/passwd"}),
+    ],
+)
+def test_a_track_that_was_sent_names_no_file_outside(study, tmp_path, file, change):
+    folder = tmp_path / "study"
+    shutil.copytree(study, folder)
+    (folder / file).write_text(json.dumps({**json.loads((folder / file).read_text()), **change}))
+    keep_within(folder)
+    with pytest.raises(InputError, match="names a file outside the folder that was sent"):
+        sent(folder)
+
+
+def poll(session, until) -> None:
+    end = monotonic() + 20
+    while not until() and monotonic() < end:
+        session.poll()
+
+
+def test_a_scene_saved_at_a_frame_brings_the_sequence_only_where_it_was_not_sent(scene, study, tmp_path):
+    read = read_track(study / "track" / "track.json")
+    scene.Clear(False)
+    session = Session(read(scene))
+    session.cache_case(read.case)
+    read.play(session)
+    session.sequence.player.go(2)
+    poll(session, lambda: session.sequence.player.number == 2)
+    saved = save_scene(scene, tmp_path / "scene.mrb")()
+    (tmp_path / "sent").mkdir()
+    keep_within(tmp_path / "sent")
+    sequences = []
+    for path in (saved, shutil.copy(saved, tmp_path / "sent" / "scene.mrb")):
+        load = read_scene(path)
+        scene.Clear(False)
+        session = Session(load(scene))
+        sequence = session.sequence
+        poll(session, lambda s=sequence: s.message or (s.player is not None and s.player.number is not None))
+        sequences.append(sequence)
+    assert sequences[0].message == "" and sequences[0].player.number == 2
+    assert sequences[1].player is None and "sent without the files of its frames" in sequences[1].message
+    assert [view.source.GetName() for view in session.registration.xrays] == ["view1", "view2"]
+    assert str(study) not in session.registration.parameter("sequence")

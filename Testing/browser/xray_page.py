@@ -1,4 +1,4 @@
-"""X-rays of the phantom in a page, and a browser that looks at it, all in one event loop with the scene, so that a test sees all of them."""
+"""X-rays of the phantom in a page and a browser that looks at it, in one event loop with the scene, so that a test sees them all."""
 
 from __future__ import annotations
 

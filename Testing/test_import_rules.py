@@ -52,7 +52,7 @@ HOME_OF = {
         "rendering.warp_kernels",
         "rendering.devices",
         "registration.warp_similarity",
-        "bench.memory",
+        "bench.registration",
     },
     "itk": {"simulation", "bench"},
     "h5py": {"io"},

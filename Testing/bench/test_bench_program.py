@@ -11,9 +11,8 @@ import phantom
 import pytest
 from phantom import write_phantom_case
 
-from MultiViewRegistrationLib.bench import memory, nanodrr_peer, program, registration, rendering
-from MultiViewRegistrationLib.bench.rows import Job, Measured, compared
-from MultiViewRegistrationLib.bench.setting import Setting
+from MultiViewRegistrationLib.bench import nanodrr_peer, program, registration, rendering
+from MultiViewRegistrationLib.bench.measurement import Job, Measured, Setting, compared
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
@@ -61,7 +60,7 @@ def test_the_rows_of_the_contract_are_there_and_jobs_are_chosen_by_part_and_by_r
 @pytest.mark.slow
 def test_images_agree_and_rows_are_whole(setting, peers):
     (job,) = rendering.jobs(setting, {16: 1})
-    measured = job.run(lambda share: None)
+    measured = job.run()
     assert [row.name for row in measured.rows] == list(job.rows)
     for row in measured.rows:
         assert row.failed == "" and "images agree" in row.note
@@ -77,7 +76,7 @@ def test_images_that_differ_are_noticed(setting, peers):
     flipped = type(wrong.volume)(wrong.volume.values[::-1].copy(), wrong.volume.ct_from_index)
     wrong.subject = nanodrr_peer.subject_of(flipped)
     (job,) = rendering.jobs(wrong, {16: 1})
-    rows = job.run(lambda share: None).rows
+    rows = job.run().rows
     assert "do not agree" in rows[0].failed and "do not agree" in rows[1].failed
     assert rows[2].failed == rows[3].failed == ""
 
@@ -124,7 +123,7 @@ def test_the_peers_loop_goes_to_the_true_pose(setting, peers):
 
 def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
     jobs = [
-        Job("render", (name,), 1, lambda tell, name=name: Measured([compared(name, "ms", [1.0], [2.0], "peer")]))
+        Job("render", (name,), 1, lambda name=name: Measured([compared(name, "ms", [1.0], [2.0], "peer")]))
         for name in "ab"
     ]
     monkeypatch.setattr(program, "all_jobs", lambda setting: jobs)
@@ -135,7 +134,7 @@ def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
     assert "| a |" in page.read_text() and "| b |" in page.read_text()
     assert told[-1] == (0.0, "a")
 
-    def stopped(tell):
+    def stopped():
         raise KeyboardInterrupt
 
     jobs[1] = Job("render", ("b",), 1, stopped)
@@ -155,7 +154,7 @@ def test_on_a_device_both_render_the_same_in_batches(setting, peers, warp, monke
     monkeypatch.setattr(rendering, "BATCHES", ((16, 2),))
     monkeypatch.setattr(rendering, "BATCH_REPEATS", 1)
     job = program.all_jobs(Setting(setting.case, "cpu"))[0]
-    measured = job.run(lambda share: None)
+    measured = job.run()
     rows, lines = measured.rows, measured.curves[rendering.FIGURE]
     assert lines["ours, image"] == [[256, rows[0].ours]]
     assert lines["nanodrr, forward + backward"] == [[256, rows[1].peer]]
@@ -188,7 +187,7 @@ def small(monkeypatch):
 def test_growth_is_measured_on_the_processor_and_on_a_device(setting, peers, warp, small, device, last):
     jobs = rendering.growth_jobs(Setting(setting.case, device), last)
     for job, variable in zip(jobs, ["voxels", "views", last], strict=True):
-        measured = job.run(lambda share: None)
+        measured = job.run()
         assert tuple(row.name for row in measured.rows) == job.rows
         assert all(row.failed == "" and row.ratio > 0 for row in measured.rows)
         ((figure, lines),) = measured.curves.items()
@@ -214,18 +213,18 @@ def test_memory_is_measured_in_a_process_for_each_side(setting, peers, warp, tmp
     """Done here in place of the processes: what each is asked for, and that it can be done."""
 
     def done_here(command, **how):
-        assert command[1:3] == ["-m", "MultiViewRegistrationLib.bench.memory"]
+        assert command[1:3] == ["-m", "MultiViewRegistrationLib.bench.registration"]
         monkeypatch.setattr(Setting, "starts", lambda self: self.pose[None])
-        memory.main(*command[3:])
+        registration.main(*command[3:])
         told.append(command[3:])
         return subprocess.CompletedProcess(command, 0, capsys.readouterr().out, "")
 
     told: list[list[str]] = []
-    monkeypatch.setattr(memory.subprocess, "run", done_here)
+    monkeypatch.setattr(registration.subprocess, "run", done_here)
     path = write_phantom_case(tmp_path)
-    render_one, render_two, register = memory.jobs(Setting(Case.load(path), device), ((16, 1), (16, 2)))
+    render_one, render_two, register = registration.memory_jobs(Setting(Case.load(path), device), ((16, 1), (16, 2)))
     for job in (render_one, render_two, register):
-        (row,) = job.run(lambda share: None).rows
+        (row,) = job.run().rows
         assert (row.name,) == job.rows and row.failed == "" and min(row.ours, row.peer) > 50
     asked = [*(["16", count] for count in "12"), ["0", "0"]]
     assert [words[3:] for words in told] == [[*words, *filter(None, [device])] for words in asked for _ in range(2)]
@@ -243,4 +242,4 @@ def test_a_cards_memory_is_that_of_torch_and_of_warp(peers, warp, monkeypatch, h
     )
     monkeypatch.setattr(warp, "is_mempool_supported", lambda device: has_pool)
     monkeypatch.setattr(warp, "get_mempool_used_mem_high", counters["get_mempool_used_mem_high"].__getitem__)
-    assert memory.peak_mib_on("cuda:1") == (4 if has_pool else 3)
+    assert registration.peak_mib_on("cuda:1") == (4 if has_pool else 3)

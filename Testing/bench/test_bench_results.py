@@ -8,9 +8,18 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from MultiViewRegistrationLib.bench import registration, rendering
-from MultiViewRegistrationLib.bench.page import CARD, ON_CARD, write_page
-from MultiViewRegistrationLib.bench.program import load, save
-from MultiViewRegistrationLib.bench.rows import Record, compared, markdown, number, terminal
+from MultiViewRegistrationLib.bench.measurement import Record, compared
+from MultiViewRegistrationLib.bench.program import (
+    CARD,
+    ON_CARD,
+    cells,
+    load,
+    markdown,
+    number,
+    save,
+    terminal,
+    write_page,
+)
 from MultiViewRegistrationLib.errors import InputError
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -151,8 +160,8 @@ def test_numbers_have_three_digits(value, text):
 
 def test_a_lower_bound_and_a_failure_are_told():
     bound = compared("to 0.1 mm", "s", [0.5], [300.0], "peer", peer_at_least=True)
-    assert bound.cells()[2:5] == ("≥ 300 s", "peer", "≥ 600")
+    assert cells(bound)[2:5] == ("≥ 300 s", "peer", "≥ 600")
     wrong = compared("image", "ms", [1.0], [2.0], "peer", failed="the images do not agree")
-    assert wrong.cells()[4] == "failed" and "image: the images do not agree." in terminal([bound, wrong])
+    assert cells(wrong)[4] == "failed" and "image: the images do not agree." in terminal([bound, wrong])
     lines = markdown([wrong, compared("other", "ms", [], [], "peer")]).splitlines()
     assert "the images do not agree" in lines[2] and len({line.count("|") for line in lines}) == 1

@@ -28,7 +28,7 @@ from make_cases import PELVIS  # noqa: E402
 
 from MultiViewRegistrationLib.api import register  # noqa: E402
 from MultiViewRegistrationLib.assessment import metrics  # noqa: E402
-from MultiViewRegistrationLib.bench.machine import described, machine, now  # noqa: E402
+from MultiViewRegistrationLib.bench.measurement import described, machine, now  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import View  # noqa: E402

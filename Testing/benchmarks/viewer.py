@@ -31,7 +31,7 @@ from kept import put  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 from served import Served, Tab  # noqa: E402
 
-from MultiViewRegistrationLib.bench.machine import described, machine, now  # noqa: E402
+from MultiViewRegistrationLib.bench.measurement import described, machine, now  # noqa: E402
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.studies.tables import table  # noqa: E402
 

@@ -14,7 +14,7 @@ next scale the second time, 500 steps at most; images stretched to 0..1, resized
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from time import perf_counter
 from types import SimpleNamespace
@@ -93,7 +93,7 @@ class Renderer:
         subject,
         volume: Volume,
         cameras: Sequence[Camera],
-        poses: Sequence[np.ndarray],
+        poses: Sequence[np.ndarray] | np.ndarray,
         samples: int,
         *,
         compiled: bool = False,
@@ -169,7 +169,6 @@ def register(
     views: Sequence[View],
     world_from_ct: np.ndarray,
     limit_s: float,
-    tell: Callable[[float], object] = lambda seconds: None,
     iterations: int = ITERATIONS,
 ) -> tuple[list[tuple[float, np.ndarray]], bool]:
     """Seconds since the start and pose (4, 4) `world_from_ct` after each step, and whether the schedule came to its end in `limit_s`.
@@ -211,7 +210,6 @@ def register(
             optimiser.step()
             schedule.step(score.detach())
             trace.append((perf_counter() - began, pose.world_from_ct(world_from_ct)))
-            tell(trace[-1][0])
             if trace[-1][0] > limit_s:
                 return trace, False
             lowest = min(schedule.get_last_lr())

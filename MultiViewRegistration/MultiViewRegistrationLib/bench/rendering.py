@@ -16,8 +16,7 @@ from ..imaging.volume import Volume, pyramid
 from ..rendering.drr import Projector
 from ..rendering.threads import available_threads
 from . import nanodrr_peer
-from .rows import Job, Measured, Row, alternated, compared
-from .setting import Setting
+from .measurement import Job, Measured, Poses, Row, Setting, alternated, compared
 
 #: Pixels a side, and how often each is measured.
 SIZES = {64: 15, 128: 9, 200: 9, 512: 3}
@@ -78,7 +77,7 @@ def jobs_in_batches(setting: Setting, batches: Sequence[tuple[int, int]] = BATCH
 def growth_jobs(setting: Setting, last: str = "threads") -> list[Job]:
     """A job for each of voxels, views, and "threads" or "poses"; a device renders all poses at once."""
     counts, points = {"threads": (_thread_counts(), _by_threads), "poses": (POSES, _by_poses)}[last]
-    variables = {
+    variables: dict[str, tuple[str, list[str], Callable]] = {
         "voxels": (f"{PIXELS}x{PIXELS}", [f"volume at 1/{2**level}" for level in range(LEVELS)], _by_voxels),
         "views": (f"{VIEW_PIXELS}x{VIEW_PIXELS}", [_counted(count, "view") for count in VIEWS], _by_views),
         last: (
@@ -98,7 +97,7 @@ def measure(
     setting: Setting,
     names: tuple[str | None, str],
     cameras: Sequence[Camera],
-    poses: Sequence[np.ndarray],
+    poses: Poses,
     repeats: int,
     *,
     peer: str = "nanodrr",
@@ -140,26 +139,29 @@ def measure(
         return [compared(name, "ms", [], [], peers[name], failed=failed) for name in names if name], {}
     images = ours(False)
     agreement = min(ncc(np.asarray(_on_cpu(images[n])), theirs[n]) for n in (0, -1))
-    told = {
-        "failed": "" if agreement > MIN_NCC else f"the images do not agree, NCC {agreement:.3f}",
-        "note": f"images agree, NCC {agreement:.5f}; mean step {our_step:.3f} mm, nanodrr {peer_step:.3f} mm "
-        f"({samples:.0f} samples a ray)",
+    failed = "" if agreement > MIN_NCC else f"the images do not agree, NCC {agreement:.3f}"
+    note = (
+        f"images agree, NCC {agreement:.5f}; mean step {our_step:.3f} mm, nanodrr {peer_step:.3f} mm "
+        f"({samples:.0f} samples a ray)"
+    )
+    works: dict[str, Callable[[], object]] = {
+        OURS_JACOBIAN: setting.finished(ours, True),
+        BACKWARD: setting.finished(nanodrr.run_backward),
     }
-    works = {OURS_JACOBIAN: setting.finished(ours, True), BACKWARD: setting.finished(nanodrr.run_backward)}
     if names[0]:
         works |= {OURS: setting.finished(ours, False), FORWARD: setting.finished(nanodrr.run)}
     works |= others or {}
     times = dict(zip(works, alternated(list(works.values()), repeats, factor), strict=True))
     lines = {names[0]: (OURS, FORWARD), names[1]: (OURS_JACOBIAN, BACKWARD)}
-    rows = [
-        compared(name, "ms", *(times[line] for line in lines[name]), peers[name], paired=True, **told)
-        for name in names
-        if name
-    ]
+    rows = []
+    for name in filter(None, names):
+        ours_line, peer_line = lines[name]
+        found = times[ours_line], times[peer_line]
+        rows.append(compared(name, "ms", *found, peers[name], paired=True, failed=failed, note=note))
     return rows, times
 
 
-def _size(setting: Setting, pixels: int, repeats: int, names: tuple[str, ...], tell: Callable) -> Measured:
+def _size(setting: Setting, pixels: int, repeats: int, names: tuple[str, ...]) -> Measured:
     camera, pose, rtk = setting.camera(pixels), setting.pose, setting.joseph
     projection = rtk.prepared(camera, pose)
     projection.InPlaceOff()  # in place, a second run would find its input gone
@@ -168,7 +170,7 @@ def _size(setting: Setting, pixels: int, repeats: int, names: tuple[str, ...], t
         projection.Modified()
         projection.Update()
 
-    rows, times = measure(setting, names[:2], [camera], [pose], repeats, others={"RTK, image": joseph})
+    rows, times = measure(setting, (names[0], names[1]), [camera], [pose], repeats, others={"RTK, image": joseph})
     differences = f"RTK, image x {IMAGES_FOR_A_JACOBIAN}"
     times[differences] = [IMAGES_FOR_A_JACOBIAN * time for time in times["RTK, image"]]
     agreement = ncc(setting.projector.render(camera, pose).image, rtk.project(camera, pose)[0])
@@ -182,22 +184,21 @@ def _size(setting: Setting, pixels: int, repeats: int, names: tuple[str, ...], t
     return Measured(rows, {FIGURE: _points(pixels**2, times)})
 
 
-def _compiled(setting: Setting, name: str, tell: Callable) -> Measured:
+def _compiled(setting: Setting, name: str) -> Measured:
     """nanodrr names torch.compile as its fastest mode."""
     camera = setting.camera(COMPILED_AT)
     rows, _ = measure(setting, (None, name), [camera], [setting.pose], 7, peer="nanodrr, torch.compile,", compiled=True)
     return Measured(rows)
 
 
-def _batch(
-    setting: Setting, pixels: int, batch: int, names: tuple[str, ...], variants: Sequence[tuple], tell: Callable
-) -> Measured:
+def _batch(setting: Setting, pixels: int, batch: int, names: tuple[str, ...], variants: Sequence[tuple]) -> Measured:
     cameras, poses = [setting.camera(pixels)] * batch, setting.poses(batch)
-    rows, first = [], {}
+    rows: list[Row] = []
+    first: Times = {}
     for number, (variant, half, compiled) in enumerate(variants):
         found, times = measure(
             setting,
-            names[2 * number : 2 * number + 2],
+            (names[2 * number], names[2 * number + 1]),
             cameras,
             poses,
             BATCH_REPEATS,
@@ -208,15 +209,14 @@ def _batch(
         )
         rows += [replace(row, note=f"{_pace(row)}; {row.note}") if times else row for row in found]
         first = first or times
-        tell((number + 1) / len(variants))
     return Measured(rows, {FIGURE: _points(pixels**2, first)} if batch > 1 else {})
 
 
 def _pace(row: Row) -> str:
-    return f"{1e3 / row.ours:,.0f} a second, the peer {1e3 / row.peer:,.0f}"
+    return f"{1e3 / (row.ours or np.nan):,.0f} a second, the peer {1e3 / (row.peer or np.nan):,.0f}"
 
 
-def _growth(setting: Setting, figure: str, names: tuple[str, ...], points: Callable, tell: Callable) -> Measured:
+def _growth(setting: Setting, figure: str, names: tuple[str, ...], points: Callable) -> Measured:
     rows: list[Row] = []
     curve: dict[str, list] = {}
     for name, (x, cameras, poses, more) in zip(names, points(setting), strict=True):
@@ -224,7 +224,6 @@ def _growth(setting: Setting, figure: str, names: tuple[str, ...], points: Calla
         rows += found
         for line, spent in times.items():
             curve.setdefault(line, []).append([x, float(np.median(spent))])
-        tell(len(rows) / len(names))
     return Measured(rows, {figure: curve} if curve else {})
 
 

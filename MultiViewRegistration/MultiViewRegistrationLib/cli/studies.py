@@ -250,10 +250,8 @@ def _write_page(page: Path, text: str, pictures: dict[str, bytes], append: bool)
 
 
 def _bench(options: argparse.Namespace) -> dict:
-    from ..bench.machine import machine
-    from ..bench.program import run
-    from ..bench.rows import terminal
-    from ..bench.setting import Setting
+    from ..bench.measurement import Setting, machine
+    from ..bench.program import run, terminal
     from ..rendering.devices import cuda_device
 
     device = None if options.device is None else cuda_device(options.device)

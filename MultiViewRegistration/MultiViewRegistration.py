@@ -20,8 +20,8 @@ from vtkmodules.util.misc import calldata_type
 from vtkmodules.vtkCommonCore import VTK_OBJECT
 
 from MultiViewRegistrationLib.mrml.display import SceneObserver, hide, is_shown
+from MultiViewRegistrationLib.mrml.loading import register_sample_data, sample_case
 from MultiViewRegistrationLib.mrml.registration import MODULE, Registration
-from MultiViewRegistrationLib.mrml.sample_data import register_sample_data, sample_case
 from MultiViewRegistrationLib.session.session import Session
 
 TUTORIAL = "https://github.com/MultiViewRegistration/SlicerMultiViewRegistration/blob/main/docs/slicer.md"

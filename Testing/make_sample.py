@@ -2,7 +2,7 @@
 """Makes the sample of the Slicer extension again: python Testing/make_sample.py
 
 X-rays of the demo's chest CT by RTK's projector, and their case.json with start and truth. The CT itself is not among
-them: Slicer fetches it (mrml/sample_data.py).
+them: Slicer fetches it (mrml/loading.py).
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def settled_session(scene, name: str = "Phantom"):
 
 def settle(session) -> None:
     """Have the pose as it is pass for the result of a registration."""
-    from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
+    from MultiViewRegistrationLib.mrml.identity import fingerprint
     from MultiViewRegistrationLib.session.history import Entry
 
     registration = session.registration

@@ -11,9 +11,9 @@ from tiny_scene import c_arm, registration_of
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.mrml import display, overlay
-from MultiViewRegistrationLib.mrml.detector import detectors
 from MultiViewRegistrationLib.mrml.display import show
 from MultiViewRegistrationLib.mrml.layout import composite_node
+from MultiViewRegistrationLib.mrml.xray import detectors
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.session.drawing import ToneMatch
 

@@ -12,7 +12,7 @@ import slicer
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.datasets import chest
-from MultiViewRegistrationLib.mrml.sample_data import CATEGORY, SAMPLE_NAME, register_sample_data
+from MultiViewRegistrationLib.mrml.loading import CATEGORY, SAMPLE_NAME, register_sample_data
 
 MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
 CT = b"a chest"

@@ -12,7 +12,7 @@ from tiny_scene import c_arm, complete, registration_of, save
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
 from MultiViewRegistrationLib.mrml import display, layout, source_view, xray_annotations
 from MultiViewRegistrationLib.mrml.case import ct_of, landmarks_of
-from MultiViewRegistrationLib.mrml.dicom import origin_of, world_uid
+from MultiViewRegistrationLib.mrml.identity import origin_of, world_uid
 from MultiViewRegistrationLib.mrml.image import segmentation_node
 from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
 from MultiViewRegistrationLib.mrml.loading import volume_node

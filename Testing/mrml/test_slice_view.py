@@ -9,8 +9,8 @@ from scene_rendering import brightest, pixels, resize, slice_view
 from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import display, xray_annotations
-from MultiViewRegistrationLib.mrml.frames import ras_from_lps
 from MultiViewRegistrationLib.mrml.loading import volume_node
+from MultiViewRegistrationLib.mrml.nodes import ras_from_lps
 from MultiViewRegistrationLib.mrml.slice_view import CTSliceFollower
 
 POINT = np.array([30.0, -20.0, 25.0])

@@ -9,7 +9,7 @@ from scene_rendering import brightest, pixels, resize, slice_view, threed_view
 from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import display, source_view, xray_annotations
-from MultiViewRegistrationLib.mrml.frames import ras_from_lps
+from MultiViewRegistrationLib.mrml.nodes import ras_from_lps
 
 POINT = np.array([30.0, -20.0, 25.0])
 

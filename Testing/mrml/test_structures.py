@@ -12,9 +12,8 @@ from scipy.spatial.transform import Rotation
 from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.mrml.frames import lps_from_ras
 from MultiViewRegistrationLib.mrml.image import segmentation_node
-from MultiViewRegistrationLib.mrml.nodes import products_of
+from MultiViewRegistrationLib.mrml.nodes import lps_from_ras, products_of
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.structures import Projections, choose_structures, structures_of
 

@@ -11,9 +11,8 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.mrml import display, xray_annotations
-from MultiViewRegistrationLib.mrml.frames import lps_from_ras
 from MultiViewRegistrationLib.mrml.loading import camera_content
-from MultiViewRegistrationLib.mrml.nodes import OWNER
+from MultiViewRegistrationLib.mrml.nodes import OWNER, lps_from_ras
 from MultiViewRegistrationLib.mrml.registration import Registration
 
 

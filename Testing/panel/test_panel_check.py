@@ -116,7 +116,7 @@ def test_it_follows_the_ct_also_while_another_module_is_open_and_leaves_nothing_
 
 def test_the_3d_view_looks_along_a_beam_and_back(viewer):
     from MultiViewRegistrationLib.mrml import source_view
-    from MultiViewRegistrationLib.mrml.frames import ras_from_lps
+    from MultiViewRegistrationLib.mrml.nodes import ras_from_lps
 
     view = viewer.views.threeDWidget(0).threeDView()
     camera = source_view.camera_of(view.mrmlViewNode())
@@ -243,7 +243,7 @@ def test_a_segment_and_a_planned_screw_are_seen_on_the_x_rays_where_they_are_and
 
 
 def test_the_linked_cursor_and_a_distance_by_clicks(viewer):
-    from MultiViewRegistrationLib.mrml.frames import ras_from_lps
+    from MultiViewRegistrationLib.mrml.nodes import ras_from_lps
 
     views = viewer.registration.xrays
     choose(viewer, "X-ray alone")

@@ -47,7 +47,7 @@ def test_structures_are_chosen(check, host):
 
 
 def test_the_3d_view_looks_from_a_source_and_back(check, host):
-    from MultiViewRegistrationLib.mrml.frames import ras_from_lps
+    from MultiViewRegistrationLib.mrml.nodes import ras_from_lps
 
     assert not control(check, "source").enabled
     camera = host.camera = host.scene.AddNewNodeByClass("vtkMRMLCameraNode")

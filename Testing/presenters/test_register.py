@@ -123,7 +123,7 @@ def test_a_failure_is_a_sentence(host, register, monkeypatch):
     ],
 )
 def test_the_state_is_the_verdict_and_a_stale_result_says_so(host, register, verdict, upper95_mm, state):
-    from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
+    from MultiViewRegistrationLib.mrml.identity import fingerprint
     from MultiViewRegistrationLib.session.history import Entry
 
     entry = Entry.now(

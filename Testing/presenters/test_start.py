@@ -72,7 +72,7 @@ def test_a_ct_outside_all_xrays_is_said_and_centred(host, start):
 
 
 def transform(scene, name, matrix, parent=None):
-    from MultiViewRegistrationLib.mrml.frames import set_transform
+    from MultiViewRegistrationLib.mrml.nodes import set_transform
 
     node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", name)
     set_transform(node, matrix)
@@ -130,8 +130,8 @@ def click(host, start, points, view=None):
     """Points of the CT, LPS mm, clicked in the CT or in a view; as a click does it: without a name."""
     import vtk
 
-    from MultiViewRegistrationLib.mrml.frames import ras_from_lps
     from MultiViewRegistrationLib.mrml.landmarks import landmark_list
+    from MultiViewRegistrationLib.mrml.nodes import ras_from_lps
 
     for point in points:
         if view is None:

@@ -156,7 +156,7 @@ def test_what_cannot_be_added(host, section):
 
 
 def test_the_similarity_of_the_result_where_the_ct_is(host, section):
-    from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
+    from MultiViewRegistrationLib.mrml.identity import fingerprint
     from MultiViewRegistrationLib.session.history import Entry
 
     add(section, "AP")

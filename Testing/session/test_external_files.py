@@ -17,11 +17,11 @@ from MultiViewRegistrationLib.imaging.xray import raw_image
 from MultiViewRegistrationLib.io.calibration import calibrated
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.mrml.case import _points, landmarks_of, xray_of
-from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
-from MultiViewRegistrationLib.mrml.frames import lps_from_ras
+from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.image import change_image, draw_mask, set_source
 from MultiViewRegistrationLib.mrml.landmarks import CT, clicked
 from MultiViewRegistrationLib.mrml.loading import source_node, volume_node
+from MultiViewRegistrationLib.mrml.nodes import lps_from_ras
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session import external_files
 from MultiViewRegistrationLib.session.external_files import (

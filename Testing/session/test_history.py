@@ -7,7 +7,7 @@ import pytest
 from phantom import TRUE_POSE, off
 from phantom_scene import make_registration
 
-from MultiViewRegistrationLib.mrml.fingerprint import of_geometry
+from MultiViewRegistrationLib.mrml.identity import of_geometry
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.history import History
 

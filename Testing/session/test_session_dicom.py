@@ -14,7 +14,7 @@ from planted_dicom import SECRETS, write_ct, write_xray
 from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.mrml.case import EXTRAS
-from MultiViewRegistrationLib.mrml.dicom import (
+from MultiViewRegistrationLib.mrml.identity import (
     FRAME_UID,
     IDENTITY_KEY,
     header_of_ct,

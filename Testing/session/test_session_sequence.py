@@ -23,14 +23,13 @@ from MultiViewRegistrationLib.imaging import xray as imaging_xray
 from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.mrml import ct_3d
 from MultiViewRegistrationLib.mrml.case import drawn
-from MultiViewRegistrationLib.mrml.detector import detectors
-from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
-from MultiViewRegistrationLib.mrml.frames import transform_of
+from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.image import segmentation_node, set_source
 from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
+from MultiViewRegistrationLib.mrml.nodes import transform_of
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.structures import structures_of
-from MultiViewRegistrationLib.mrml.xray import MASK
+from MultiViewRegistrationLib.mrml.xray import MASK, detectors
 from MultiViewRegistrationLib.sequence.tracker import Tracker
 from MultiViewRegistrationLib.session.adding import read
 from MultiViewRegistrationLib.session.sequence import read_track

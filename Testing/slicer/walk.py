@@ -183,7 +183,7 @@ def open_case(walk, path: Path) -> None:
 def loads_a_case(walk) -> None:
     path = walk.options.case
     if path is None:
-        from MultiViewRegistrationLib.mrml.sample_data import sample_case
+        from MultiViewRegistrationLib.mrml.loading import sample_case
 
         path = sample_case(Path(slicer.util.modulePath("MultiViewRegistration")).parent)
     walk.options.case = path

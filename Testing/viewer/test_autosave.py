@@ -22,7 +22,7 @@ from MultiViewRegistrationLib.errors import InputError
 
 pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
 
-from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
+from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.landmarks import lists
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.session.session import Session

@@ -20,8 +20,7 @@ from ..imaging.xray import RawImage, XRay, raw_image, to_line_integrals
 from ..io.case import Case, views_of
 from ..io.case_file import DEFAULT_SEARCH, ViewFile
 from ..io.dicom_geometry import LEFT_OUT
-from .frames import lps_from_ras
-from .nodes import placed
+from .nodes import lps_from_ras, placed
 from .registration import CT_UNIT, Registration, refuse_nonlinear
 from .xray import XRayView, lens_of, place_of
 

@@ -16,9 +16,8 @@ from vtkmodules.vtkImagingCore import vtkImageShrink3D
 
 from ..errors import InputError
 from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT
-from .fingerprint import of_ct
-from .frames import ras_from_lps
-from .nodes import OWNER, product, products_of, remove_with_products
+from .identity import of_ct
+from .nodes import OWNER, product, products_of, ras_from_lps, remove_with_products
 from .registration import CT_UNIT, Registration
 
 BONES = "bones"

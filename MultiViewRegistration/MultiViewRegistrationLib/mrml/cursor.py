@@ -10,11 +10,20 @@ from vtkmodules.vtkFiltersSources import vtkSphereSource
 
 from ..errors import InputError
 from ..geometry.epipolar import epipolar_line, triangulate
-from .detector import DetectorPlane, detector_of, detectors
-from .frames import ras_from_lps, transform_to_ras
 from .layout import number_of
-from .nodes import cross, draw, lines_node, placed, product, remove_product, world_points
+from .nodes import (
+    cross,
+    draw,
+    lines_node,
+    placed,
+    product,
+    ras_from_lps,
+    remove_product,
+    transform_to_ras,
+    world_points,
+)
 from .registration import Registration
+from .xray import DetectorPlane, detector_of, detectors
 
 CURSOR = "cursor"
 CROSS, LINE, RAY, BALL = "cursorCross", "cursorLine", "cursorRay", "cursorBall"

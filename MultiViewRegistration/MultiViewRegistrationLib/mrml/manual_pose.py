@@ -13,10 +13,9 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..io.cameras import sees
 from .case import ct_of
-from .detector import detectors
-from .frames import lps_from_ras, ras_from_lps, transform_to_lps
+from .nodes import lps_from_ras, ras_from_lps, transform_to_lps
 from .registration import Registration
-from .xray import XRayView, place_of
+from .xray import XRayView, detectors, place_of
 
 CENTRE = "centre"
 

@@ -6,10 +6,9 @@ import numpy as np
 import slicer
 
 from . import slice_view
-from .detector import DetectorPlane
 from .nodes import product, remove_product
 from .registration import Registration
-from .xray import XRayView
+from .xray import DetectorPlane, XRayView
 
 DRR = "drr"
 PICTURE = "picture"

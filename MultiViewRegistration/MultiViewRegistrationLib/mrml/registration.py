@@ -6,7 +6,7 @@ import numpy as np
 import slicer
 
 from ..errors import InputError
-from . import frames
+from . import nodes
 from .nodes import OWNER, product, remove_with_products
 from .xray import XRayView
 
@@ -75,12 +75,12 @@ class Registration:
             return
         if volume is not None:
             refuse_nonlinear(volume)
-            world_from_ct = frames.world_from_node(volume)
+            world_from_ct = nodes.world_from_node(volume)
         if self.ct is not None:
             self._release(self.ct)
         self.node.SetNodeReferenceID(CT, volume and volume.GetID())
         if volume is not None:
-            frames.set_transform(self.ct_transform, world_from_ct)
+            nodes.set_transform(self.ct_transform, world_from_ct)
             self._adopt(volume)
 
     @property
@@ -93,13 +93,13 @@ class Registration:
         """(4, 4), LPS mm: where the CT is now. Where somebody removed its transform, setting it makes a new one."""
         transform = self.node.GetNodeReference(CT_TRANSFORM)
         if transform is not None:
-            return frames.transform_of(transform)
-        return frames.world_from_node(self.ct) if self.ct is not None else np.eye(4)
+            return nodes.transform_of(transform)
+        return nodes.world_from_node(self.ct) if self.ct is not None else np.eye(4)
 
     @world_from_ct.setter
     def world_from_ct(self, pose) -> None:
         removed = self.node.GetNodeReference(CT_TRANSFORM) is None
-        frames.set_transform(self.ct_transform, pose)
+        nodes.set_transform(self.ct_transform, pose)
         if removed:
             for node in filter(None, (self.ct, self.segmentation)):
                 node.SetAndObserveTransformNodeID(self.ct_transform.GetID())

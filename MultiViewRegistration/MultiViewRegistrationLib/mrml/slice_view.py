@@ -8,9 +8,8 @@ import numpy as np
 import slicer
 from vtkmodules.vtkCommonMath import vtkMatrix3x3
 
-from .frames import ras_from_node
 from .layout import colour, composite_node, group, number_of, slice_node, tag_of
-from .nodes import OWNER
+from .nodes import OWNER, ras_from_node
 from .xray import XRayView, place_of
 
 #: What Slicer's list of orientations says of the plane of an X-ray, and what it goes back to.

@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 
 from ..geometry.camera import Camera
-from .frames import ras_from_lps
+from .nodes import ras_from_lps
 from .registration import Registration
 from .xray import XRayView
 from .xray_annotations import detector_corners

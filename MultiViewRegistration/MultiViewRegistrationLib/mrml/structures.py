@@ -13,10 +13,9 @@ from vtkmodules.vtkCommonDataModel import vtkPolyData
 from vtkmodules.vtkFiltersCore import vtkCleanPolyData, vtkPolyDataNormals, vtkTriangleFilter
 
 from ..geometry.silhouette import Surface
-from .detector import DetectorPlane, detectors
-from .frames import ras_from_node
-from .nodes import cross, draw, lines_node, placed, polyline, remove_with_products
+from .nodes import cross, draw, lines_node, placed, polyline, ras_from_node, remove_with_products
 from .registration import Registration
+from .xray import DetectorPlane, detectors
 
 SURFACE = "Closed surface"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -16,8 +17,7 @@ from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
 from ..io.cameras import GEOMETRIES, Geometry, read_geometry
 from ..io.json_reader import JsonObject
-from .frames import ras_from_lps
-from .nodes import OWNER
+from .nodes import OWNER, lps_from_ras, ras_from_lps
 
 
 def drawn_on(segmentation):
@@ -35,6 +35,8 @@ def move_segments(segmentation, after_from_before: np.ndarray) -> None:
 
 
 ATTRIBUTE = "MultiViewRegistration.view"
+#: The attribute with the tag of the slice view that shows an X-ray.
+SHOWN_IN = "MultiViewRegistration.sliceView"
 SOURCE = "source"
 MASK = "mask"
 #: While a frame of a sequence stands in for the source: the volume of the frame, and the source from before.
@@ -193,6 +195,11 @@ class XRayView:
         return content.get("pixel_mm") or content.get("c_arm", {}).get("pixel_mm")
 
 
+def tag_of(view: XRayView) -> str | None:
+    """The tag of the slice view that shows an X-ray, or is to show it once it is there; None where none is."""
+    return view.node.GetAttribute(SHOWN_IN)
+
+
 @lru_cache(maxsize=64)  # it is asked for many times a second
 def _geometry(name: str, attribute: str) -> Geometry:
     content = {key: value for key, value in json.loads(attribute).items() if key in GEOMETRIES}
@@ -235,3 +242,80 @@ def place(node, camera: Camera, depth_mm: float) -> None:
     world_from_index = world_from_pixel(camera, depth_mm)
     world_from_index[:3, 2] *= np.sign(np.linalg.det(world_from_index[:3, :3]))
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ras_from_lps(world_from_index)))
+
+
+ON_PLANE_MM = 0.6
+"""A point is on a detector's plane if it is no farther off than this: half the slice of the image, which is 1 mm thick."""
+BESIDE = 0.5
+"""And if it is no farther beside the image than this share of its size, so that a point may be dragged over the edge."""
+
+
+@dataclass(frozen=True, eq=False)
+class DetectorPlane:
+    """An X-ray, where it lies.
+
+    slice_id: the ID that the node of its slice view has, or will have once there is one; None for an X-ray that is not shown.
+    ras_from_pixel: (4, 4), takes (column, row, mm off the plane along the beam, 1) to RAS.
+    stamp: equal for equal detectors of one view.
+    """
+
+    view: XRayView
+    slice_id: str | None
+    camera: Camera
+    ras_from_pixel: np.ndarray
+    stamp: tuple
+
+    @property
+    def source(self) -> np.ndarray:
+        """RAS mm (3,)."""
+        return ras_from_lps(self.camera.source)
+
+    def pixels(self, points) -> np.ndarray:
+        """Pixels (..., 2) on which points (..., 3), RAS mm, fall."""
+        return self.camera.project(lps_from_ras(points))
+
+    def depth(self, points) -> np.ndarray:
+        """Distances (...) of points (..., 3), RAS mm, from the source along the beam; negative behind it."""
+        return self.camera.depth(lps_from_ras(points))
+
+    def on_plane(self, pixels) -> np.ndarray:
+        """RAS mm (..., 3) of pixels (..., 2)."""
+        place = self.ras_from_pixel
+        return np.asarray(pixels, float) @ place[:3, :2].T + place[:3, 3]
+
+    def locate(self, point) -> tuple[np.ndarray, float]:
+        """The pixel (2,) that is square under a point (3,), RAS mm, and how far off the plane the point is, mm along the beam."""
+        column, row, off, _ = np.linalg.solve(self.ras_from_pixel, [*point, 1.0])
+        return np.array([column, row]), float(off)
+
+    def holds(self, point) -> bool:
+        """Whether a point (3,), RAS mm, lies on the image or beside it."""
+        pixel, off = self.locate(point)
+        size = np.array(self.camera.size)
+        return abs(off) <= ON_PLANE_MM and bool((np.abs(pixel - (size - 1) / 2) <= (0.5 + BESIDE) * size).all())
+
+
+def detectors(registration) -> list[DetectorPlane]:
+    """Those of the X-rays of a `registration.Registration` whose geometry is known."""
+    return [_detector(view) for view in registration.xrays if view.placed]
+
+
+def _detector(view: XRayView) -> DetectorPlane:
+    camera, tag = view.camera, tag_of(view)
+    return DetectorPlane(
+        view,
+        tag and f"vtkMRMLSliceNode{tag}",
+        camera,
+        ras_from_lps(world_from_pixel(camera, view.detector_mm)),
+        stamp=(view.node.GetID(), view.node.GetAttribute(ATTRIBUTE), view.size, tag),
+    )
+
+
+def detector_of(point, among: list[DetectorPlane]) -> DetectorPlane | None:
+    """The one on whose plane a point (3,), RAS mm, lies; of several the nearest plane, of one plane the image nearest to its middle."""
+
+    def order(detector: DetectorPlane) -> tuple[float, float]:
+        pixel, off = detector.locate(point)
+        return round(abs(off), 2), float(np.abs((pixel + 0.5) / detector.camera.size - 0.5).max())
+
+    return min((detector for detector in among if detector.holds(point)), key=order, default=None)

@@ -13,9 +13,8 @@ from vtkmodules.vtkFiltersSources import vtkSphereSource
 from ..errors import InputError
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
-from .frames import ras_from_lps
 from .layout import colour, slice_node, tag_of
-from .nodes import mesh_of, product, remove_product
+from .nodes import mesh_of, product, ras_from_lps, remove_product
 from .slice_view import ras_from_slice
 from .xray import XRayView
 

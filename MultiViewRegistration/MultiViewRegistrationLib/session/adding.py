@@ -16,7 +16,7 @@ from ..io.case_file import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES, CaseFile, view_na
 from ..io.dicom_identity import image_origin, read_identity
 from ..io.json_reader import JsonObject
 from ..mrml.case import frame_of, set_shared_unknowns, shared_unknowns_of
-from ..mrml.dicom import dicom_content, remember_identity
+from ..mrml.identity import dicom_content, remember_identity
 from ..mrml.image import add_mask, set_source
 from ..mrml.loading import SHUTTER, AddView, name_of, read_views, source_node, white_of
 from ..mrml.nodes import products_of

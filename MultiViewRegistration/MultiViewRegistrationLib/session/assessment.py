@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..mrml.case import SUGGESTED
-from ..mrml.fingerprint import fingerprint
+from ..mrml.identity import fingerprint
 from ..mrml.image import add_mask
 from ..mrml.registration import Registration
 from ..mrml.xray import ATTRIBUTE

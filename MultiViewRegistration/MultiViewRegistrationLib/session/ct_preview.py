@@ -10,7 +10,7 @@ import numpy as np
 from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT, attenuation
 from ..imaging.volume import Volume
 from ..mrml.case import take_ct
-from ..mrml.fingerprint import of_ct
+from ..mrml.identity import of_ct
 from ..mrml.registration import Registration
 from .translation import _
 

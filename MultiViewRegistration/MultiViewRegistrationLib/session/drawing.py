@@ -10,9 +10,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..mrml import overlay
-from ..mrml.detector import DetectorPlane, detectors
 from ..mrml.registration import Registration
-from ..mrml.xray import XRayView
+from ..mrml.xray import DetectorPlane, XRayView, detectors
 
 #: Of the values that are compared: less than all, so that a screw or a speck decides nothing.
 PERCENTILES = (1.0, 99.0)

@@ -17,8 +17,8 @@ from ..io.calibration.calibrated import CalibratedView
 from ..io.calibration.matrix_text import read_number
 from ..io.points import read_markups
 from ..io.transforms import read_start_pose
-from ..mrml.frames import lps_from_ras, ras_from_lps
 from ..mrml.landmarks import landmark_list
+from ..mrml.nodes import lps_from_ras, ras_from_lps
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView, lens_of, place_of
 from .geometry import set_camera, set_matrix

@@ -9,7 +9,7 @@ from time import monotonic
 
 import numpy as np
 
-from ..mrml.fingerprint import of_geometry
+from ..mrml.identity import of_geometry
 from ..mrml.registration import Registration
 from .translation import _
 

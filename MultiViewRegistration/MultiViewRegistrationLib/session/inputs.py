@@ -17,8 +17,7 @@ from ..errors import InputError
 from ..jobs import HIDDEN, python
 from ..mrml.case import case_of, ct_of, xray_of
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
-from ..mrml.dicom import origin_of
-from ..mrml.fingerprint import of_ct, of_view
+from ..mrml.identity import of_ct, of_view, origin_of
 from ..mrml.image import refresh
 from ..mrml.registration import Registration, refuse_nonlinear
 from ..mrml.xray import XRayView

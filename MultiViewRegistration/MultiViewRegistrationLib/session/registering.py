@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..jobs import TimeLeft, left_in_words
-from ..mrml.fingerprint import fingerprint, of_geometry
+from ..mrml.identity import fingerprint, of_geometry
 from ..mrml.registration import CT_TRANSFORM, Registration
 from .background_task import Stopped, Worker
 from .inputs import PREPARING

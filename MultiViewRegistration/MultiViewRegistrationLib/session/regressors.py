@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..jobs import Job, ProgressRecord
 from ..mrml import manual_pose
 from ..mrml.case import take_ct
-from ..mrml.fingerprint import of_ct
+from ..mrml.identity import of_ct
 from ..rendering.devices import AUTO
 from .background_task import BackgroundValue, Worker
 from .inputs import Inputs

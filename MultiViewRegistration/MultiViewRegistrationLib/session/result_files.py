@@ -20,7 +20,7 @@ from ..io.navigation.exports import write_exports
 from ..io.navigation.igtl import Messages, messages_of
 from ..io.navigation.registration_export import RegistrationExport
 from ..mrml.case import assumptions_of, drawn, image_for_file, reference_from_world_of
-from ..mrml.fingerprint import fingerprint, of_geometry
+from ..mrml.identity import fingerprint, of_geometry
 from ..mrml.loading import ReadCase, camera_content, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView

@@ -18,12 +18,11 @@ from ..io.files import staged
 from ..io.json_reader import printable
 from ..io.sequence import FrameFiles
 from ..mrml import ct_3d
-from ..mrml.detector import DetectorPlane
-from ..mrml.frames import set_transform, transform_to_ras
 from ..mrml.loading import ReadCase, case_of_files
-from ..mrml.nodes import product, remove_product
+from ..mrml.nodes import product, remove_product, set_transform, transform_to_ras
 from ..mrml.registration import Registration
 from ..mrml.structures import OTHER, Shape, outlined, shape_of
+from ..mrml.xray import DetectorPlane
 from . import player as saved_sequence
 from .background_task import Worker
 from .player import Played, Player

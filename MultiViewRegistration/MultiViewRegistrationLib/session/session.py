@@ -13,8 +13,7 @@ from typing import Any
 from ..errors import InputError, collect_warnings
 from ..io.dicom_identity import BY_HEADERS
 from ..mrml import landmarks, manual_pose
-from ..mrml.dicom import identity_mismatches, world_uid
-from ..mrml.fingerprint import fingerprint
+from ..mrml.identity import fingerprint, identity_mismatches, world_uid
 from ..mrml.loading import camera_content
 from ..mrml.registration import Registration
 from . import registering

@@ -10,8 +10,7 @@ from time import monotonic
 from ..errors import InputError
 from ..mrml import overlay
 from ..mrml.cursor import Reading
-from ..mrml.detector import detectors
-from ..mrml.xray import XRayView
+from ..mrml.xray import XRayView, detectors
 from ..session.presenters.overlays import OVERLAYS
 from ..session.session import Session
 from .elements import XRayCanvas

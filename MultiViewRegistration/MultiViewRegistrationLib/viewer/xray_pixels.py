@@ -9,8 +9,7 @@ import numpy as np
 import slicer
 
 from ..mrml import overlay
-from ..mrml.detector import DetectorPlane
-from ..mrml.xray import XRayView
+from ..mrml.xray import DetectorPlane, XRayView
 from ..session.drawing import ToneMatch
 
 #: Pixels along the longest side from which on the page gets blocks of pixels instead.

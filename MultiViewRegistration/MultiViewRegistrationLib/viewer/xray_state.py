@@ -10,10 +10,9 @@ from ..errors import InputError
 from ..geometry.epipolar import epipolar_line
 from ..mrml import landmarks, manual_pose, xray_annotations
 from ..mrml.cursor import Reading
-from ..mrml.detector import DetectorPlane
 from ..mrml.layout import colour, tag_of
 from ..mrml.registration import Registration
-from ..mrml.xray import XRayView
+from ..mrml.xray import DetectorPlane, XRayView
 from ..session.session import Session
 
 #: Where bright is shown as black.

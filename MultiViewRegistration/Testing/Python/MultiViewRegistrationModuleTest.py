@@ -10,7 +10,7 @@ import slicer
 
 from MultiViewRegistration import MultiViewRegistrationLogic
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.mrml.sample_data import sample_case
+from MultiViewRegistrationLib.mrml.loading import sample_case
 
 
 def distances_mm(case, transform_node):

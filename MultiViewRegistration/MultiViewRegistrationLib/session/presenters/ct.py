@@ -12,7 +12,7 @@ from ...imaging.ct import load_ct
 from ...imaging.image_source import without_data_files
 from ...io.files import as_sent
 from ...mrml import ct_3d
-from ...mrml.dicom import header_of_ct, keep_header
+from ...mrml.identity import header_of_ct, keep_header
 from ...mrml.loading import name_of, volume_node
 from ...mrml.nodes import OWNER, segmentations, volumes
 from ...mrml.registration import CT_UNIT

@@ -5,10 +5,9 @@ from __future__ import annotations
 from time import monotonic
 
 from ...mrml.cursor import CURSOR, LinkedCursor
-from ...mrml.detector import detectors
 from ...mrml.landmarks import Distance, distances, place_line
 from ...mrml.nodes import is_placing, place, stop_placing
-from ...mrml.xray import XRayView
+from ...mrml.xray import XRayView, detectors
 from ..translation import _
 from .form import QUIET, Button, Cell, Control, Line, Table, Text, group, row
 from .section import Presenter

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...io.calibration.matrix_text import MatrixText, read_matrix
-from ...mrml.frames import RAS_FROM_LPS
+from ...mrml.nodes import RAS_FROM_LPS
 from ...mrml.xray import XRayView
 from ..external_files import use_camera
 from ..geometry import (

@@ -10,7 +10,7 @@ from phantom import TRUE_POSE, off
 from phantom_scene import make_registration
 from vtk.util.numpy_support import vtk_to_numpy
 
-from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
+from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.image import segmentation_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray import MASK

@@ -55,13 +55,8 @@ def test_back_and_forth(registration, history, move):
         (2, True, False),
         (2, True, False),
     ]
-
-
-def test_undo_after_a_new_branch_leads_to_where_it_began(registration, history, move):
-    for number in (0, 1, 2):
-        move(number)
     history.go(0)
-    move(3)
+    move(3)  # a new branch
     assert [entry.after for entry in history.entries] == [None, 0, 1, 0]
     history.undo()
     assert at(registration) == 0
@@ -72,7 +67,7 @@ def test_undo_after_a_new_branch_leads_to_where_it_began(registration, history, 
     assert at(registration) == 1
 
 
-def test_a_pose_that_nobody_noted_is_not_lost(registration, history, move):
+def test_a_pose_that_was_not_noted_is_not_lost(registration, history, move):
     move(0)
     move(1)
     registration.world_from_ct = POSES[4]

@@ -72,6 +72,17 @@ def test_a_client_gets_the_pose_the_overlays_and_the_verdict_and_no_name(session
         peer.stop()
     session.igtl.close()
     assert not session.igtl.open and session.igtl.status == ""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        serve(session, taken.getsockname()[1])
+        end = time.monotonic() + SOON_S
+        while "cannot be opened" not in session.igtl.status and time.monotonic() < end:
+            time.sleep(0.02)
+    assert "cannot be opened" in session.igtl.status and not session.igtl.open
+    serve(session, port)
+    assert session.igtl.open
+    remove(session.registration)
+    session.poll()
+    assert not session.igtl.open
 
 
 @pytest.mark.slow
@@ -114,21 +125,3 @@ def test_a_server_gets_it_and_a_tracker_in_its_own_frame(session, port):
 def test_a_host_that_is_none_is_refused(host):
     with pytest.raises(InputError, match=r"expected (the name|host:port)"):
         address(host, 18944)
-
-
-def test_a_port_that_is_taken_is_told(session):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        serve(session, taken.getsockname()[1])
-        end = time.monotonic() + SOON_S
-        while "cannot be opened" not in session.igtl.status:
-            assert time.monotonic() < end
-            time.sleep(0.02)
-    assert not session.igtl.open
-
-
-def test_with_its_registration_the_connection_ends(session, port):
-    serve(session, port)
-    assert session.igtl.open
-    remove(session.registration)
-    session.poll()
-    assert not session.igtl.open

@@ -11,13 +11,11 @@ import numpy as np
 import pytest
 from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import make_registration
+from tiny_store import TinyStore
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.landmarks import Landmark
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.jobs import ProgressRecord
-from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
 from MultiViewRegistrationLib.session.session import Session
 
 STARTED_AT = off(TRUE_POSE, (3, 2, 0), (5, 0, 4))
@@ -101,34 +99,15 @@ def test_a_baseline_is_given_the_case_and_its_pose_is_a_result(session, child, v
     assert os.listdir(tmp_path) == []
 
 
-def test_landmarks_are_where_a_baseline_begins(session, child, views):
-    points = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
-    place_landmarks(
-        session.registration,
-        [
-            Landmark(
-                f"L{i}",
-                point,
-                {view.name: view.camera.project(rigid.transform_points(TRUE_POSE, point)) for view in views},
-            )
-            for i, point in enumerate(points)
-        ],
-    )
-    session.register("landmarks", refinement="xvr")
-    session.finish()
-    assert error_mm(child.made[0].case.world_from_ct) < 1e-3 and session.result.landmark_fit.rms_mm < 1e-3
-
-
-def test_a_baseline_that_fails_is_a_message(session, child, monkeypatch, tmp_path):
+def test_a_baseline_that_fails_is_a_message_and_cancel_ends_the_child(session, child, monkeypatch, tmp_path):
     monkeypatch.setattr(child, "fails", True)
     session.register("given", refinement="xvr")
     with pytest.raises(InputError, match="found no patch"):
         session.finish()
     assert np.allclose(session.registration.world_from_ct, STARTED_AT) and os.listdir(tmp_path) == []
-
-
-def test_cancel_ends_the_child(session, child, monkeypatch, tmp_path):
+    monkeypatch.setattr(child, "fails", False)
     monkeypatch.setattr(child, "waits", True)
+    child.made.clear()
     session.register("given", refinement="xvr")
     while not child.made:
         session.poll()
@@ -147,3 +126,13 @@ def test_a_real_child_is_cancelled(session, tmp_path):
     session.poll(0.5)
     session.stop(15.0)
     assert not session.running and os.listdir(tmp_path) == []
+
+
+def test_a_baseline_begins_where_the_regressor_sees_the_ct(session, child, ct, monkeypatch, tmp_path):
+    TinyStore(monkeypatch, tmp_path / "store", ct).add(ct, "2026-11-20-101500")
+    while not session.regressors.looked:
+        session.regressors.look()
+    session.register("regressor", refinement="xvr")
+    session.finish()
+    assert 0.1 < error_mm(child.made[0].case.world_from_ct) < 5
+    assert error_mm(session.registration.world_from_ct) < 1e-9

@@ -35,19 +35,6 @@ def look(session) -> None:
         session.regressors.look()
 
 
-def test_the_newest_that_is_finished_is_used_until_one_is_chosen(registration, store, ct):
-    learning = session_of(registration).regressors
-    assert (
-        learning.models == [] and learning.model is None and "There is no regressor for this CT" in learning.missing()
-    )
-    old, new = store.add(ct, "2026-11-19-101500"), store.add(ct, "2026-11-20-101501")
-    store.add(ct, "2026-11-20-101502", finished=False)
-    learning = session_of(registration).regressors
-    assert [model.finished for model in learning.models] == [False, True, True] and learning.model == new
-    learning.choose(old)
-    assert learning.model == old and learning.missing() == ""
-
-
 def test_a_choice_is_for_its_ct(registration, store, ct):
     folder = store.add(ct, "2026-11-19-101500")
     session = session_of(registration)

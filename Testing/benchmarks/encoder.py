@@ -30,8 +30,11 @@ from MultiViewRegistrationLib.registration.cameras import CALIBRATED  # noqa: E4
 from MultiViewRegistrationLib.registration.pipeline import refine  # noqa: E402
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT, warm_up  # noqa: E402
 from MultiViewRegistrationLib.studies import conditions  # noqa: E402
-from MultiViewRegistrationLib.studies.statistics import perturbed, starting_poses  # noqa: E402
-from MultiViewRegistrationLib.studies.tables import table  # noqa: E402
+from MultiViewRegistrationLib.studies.statistics import (  # noqa: E402
+    perturbed,
+    starting_poses,
+    table,
+)
 
 Random = np.random.Generator
 Spoil = Callable[[Random, list[View]], list[View]]

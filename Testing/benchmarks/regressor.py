@@ -42,8 +42,7 @@ from MultiViewRegistrationLib.io.case import Case  # noqa: E402
 from MultiViewRegistrationLib.regressor.model import RegressorModel  # noqa: E402
 from MultiViewRegistrationLib.regressor.model_store import NEAR_MM  # noqa: E402
 from MultiViewRegistrationLib.rendering.threads import available_threads  # noqa: E402
-from MultiViewRegistrationLib.studies.statistics import perturbed, success_rate  # noqa: E402
-from MultiViewRegistrationLib.studies.tables import percent, table  # noqa: E402
+from MultiViewRegistrationLib.studies.statistics import percent, perturbed, success_rate, table  # noqa: E402  # noqa: E402
 
 STARTS = ("search", "regressor", "auto")
 HARD_MINUTES, PLAIN_MINUTES, ONE_VIEW_MINUTES, WRIST_MINUTES, ABLATION_MINUTES = 10.0, 2.0, 4.0, 10.0, 4.0

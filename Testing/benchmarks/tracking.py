@@ -39,7 +39,7 @@ from MultiViewRegistrationLib.registration.schedule import Range  # noqa: E402
 from MultiViewRegistrationLib.rendering.devices import ComputeDevice  # noqa: E402
 from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker  # noqa: E402
 from MultiViewRegistrationLib.simulation.cases import DEFAULT_XRAY, Patient, random_cameras, random_pose, write_case  # noqa: E402
-from MultiViewRegistrationLib.studies.tables import table  # noqa: E402
+from MultiViewRegistrationLib.studies.statistics import table  # noqa: E402
 
 #: The motion is a swing to and fro along a twist of this length in degrees and mm, a period in so many frames.
 SWING_DEG, SWING_MM, PERIOD = 6.0, 10.0, 30

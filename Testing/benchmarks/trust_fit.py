@@ -23,12 +23,16 @@ from scipy import optimize  # noqa: E402
 from MultiViewRegistrationLib.assessment import prediction  # noqa: E402
 from MultiViewRegistrationLib.assessment.prediction import COLUMNS, WRONG_MM, Model, columns  # noqa: E402
 from MultiViewRegistrationLib.assessment.verdict import AMBIGUOUS_RATIO  # noqa: E402
-from MultiViewRegistrationLib.studies import protocol_tables  # noqa: E402
+from MultiViewRegistrationLib.studies import protocol_page  # noqa: E402
 from MultiViewRegistrationLib.studies.protocol import reevaluate  # noqa: E402
 from MultiViewRegistrationLib.studies.protocol_cases import ct_name  # noqa: E402
-from MultiViewRegistrationLib.studies.protocol_tables import column, is_sound, mtre  # noqa: E402
-from MultiViewRegistrationLib.studies.statistics import auroc  # noqa: E402
-from MultiViewRegistrationLib.studies.tables import share, table, table_of  # noqa: E402
+from MultiViewRegistrationLib.studies.protocol_page import column, is_sound, mtre  # noqa: E402
+from MultiViewRegistrationLib.studies.statistics import (  # noqa: E402
+    auroc,
+    share,
+    table,
+    table_of,
+)
 
 #: Ridge on the scaled weights, in rows.
 RIDGE = 1.0
@@ -178,14 +182,14 @@ def main() -> int:
         "its bones": as_judged(bones, of_bones),
     }
     for name, rows in sets.items():
-        tables = (protocol_tables.predictions, protocol_tables.verdicts_by_kind, protocol_tables.reliability_table)
+        tables = (protocol_page.predictions, protocol_page.verdicts_by_kind, protocol_page.reliability_table)
         print(f"{name}\n\n" + "\n\n".join(make(rows) for make in tables) + "\n")
     model = fitted(every)
     alone = [(kind, [row for row in runs if row["kind"] == kind]) for kind in ("one view", "a view with too little")]
     for name, rows in alone:
         right = [reevaluate(row, model) for row in rows if row["in_plane_mm"] < WRONG_MM and row["error"] is None]
-        print(f"{name} speaks\n\n{protocol_tables.predictions(right)}\n\n{protocol_tables.along_the_beam(right)}\n")
-    print(protocol_tables.verdicts_by_condition(sets["these"]), "\n\n" + noise_alone(sets["these"]), "\n")
+        print(f"{name} speaks\n\n{protocol_page.predictions(right)}\n\n{protocol_page.along_the_beam(right)}\n")
+    print(protocol_page.verdicts_by_condition(sets["these"]), "\n\n" + noise_alone(sets["these"]), "\n")
     x, wrong = inputs(every), mtre(every) > WRONG_MM
     weights = [(name, f"{auroc(x[:, i], wrong):.3f}", f"{model.weights[i]:.2f}") for i, name in enumerate(COLUMNS)]
     print(table(["feature", "AUROC > 2 mm by itself", "weight"], weights))

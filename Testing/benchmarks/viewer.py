@@ -33,7 +33,7 @@ from served import Served, Tab  # noqa: E402
 
 from MultiViewRegistrationLib.bench.measurement import described, machine, now  # noqa: E402
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
-from MultiViewRegistrationLib.studies.tables import table  # noqa: E402
+from MultiViewRegistrationLib.studies.statistics import table  # noqa: E402
 
 #: For the page.
 ABOUT = """How soon a picture in the page of `mvreg view` follows the mouse that drags the CT, by `Testing/benchmarks/viewer.py`:

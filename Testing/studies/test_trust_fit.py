@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from MultiViewRegistrationLib.assessment.prediction import KINDS, calibrated
-from MultiViewRegistrationLib.studies.protocol_tables import column, mtre
+from MultiViewRegistrationLib.studies.protocol_page import column, mtre
 from MultiViewRegistrationLib.studies.statistics import auroc
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..figures import Axis, Line, line_plot, svg_file
 from ..io.files import write_atomically
 from ..registration.prepared_ct import warm_up
-from ..studies.tables import grouped, table
+from ..studies.statistics import grouped, table
 from . import nanodrr_peer, registration, rendering
 from .measurement import START_MTRE_MM, Job, Measured, Record, Row, Setting, described, machine, now
 

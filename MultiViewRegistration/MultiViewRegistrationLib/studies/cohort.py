@@ -54,7 +54,7 @@ from .evaluation import (
     motions,
 )
 from .records import digest, read_record, write_record
-from .tables import grouped
+from .statistics import grouped
 
 if TYPE_CHECKING:
     from distributed import Client

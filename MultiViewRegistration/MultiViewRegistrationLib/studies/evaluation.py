@@ -37,10 +37,9 @@ from ..registration.pipeline import pose_difference
 from ..registration.prepared_ct import PreparedCT, warm_up
 from ..registration.schedule import Range
 from ..regressor.initialise import Regressor, missing_pose_error, model_for
-from .failure_figure import failure_figure
 from .motion_check import check_motion
-from .statistics import SUCCESS_MM, consensus, perturbed, starting_poses
-from .tables import grouped
+from .records import failure_figure
+from .statistics import SUCCESS_MM, consensus, grouped, perturbed, starting_poses
 
 STARTS = ("given", "search", "regressor", "auto")
 #: What goes through a range about a pose, and does not begin with that pose.

@@ -24,8 +24,7 @@ from .evaluation import (
     group_name,
     is_right,
 )
-from .statistics import SUCCESS_MM, SuccessRate, capture_range
-from .tables import grouped, percent, table, table_of
+from .statistics import SUCCESS_MM, SuccessRate, capture_range, grouped, percent, table, table_of
 
 #: What was timed before the refinement.
 _BEFORE = {

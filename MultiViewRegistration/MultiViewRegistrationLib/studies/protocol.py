@@ -26,9 +26,8 @@ from ..registration.prepared_ct import warm_up
 from ..report.result import Result
 from .conditions import Trial
 from .evaluation import truth_of
-from .failure_figure import failure_figure
 from .protocol_cases import RealCases, SimulatedCases, TrialCase, ct_name
-from .records import read_record, write_record
+from .records import failure_figure, read_record, write_record
 
 VERSION = 1
 

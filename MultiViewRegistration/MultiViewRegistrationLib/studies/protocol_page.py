@@ -1,12 +1,17 @@
-"""The protocol's tables and pictures as a Markdown page."""
+"""The protocol's page: how often, from how far and how exactly registrations succeed, and what verdicts and predictions are worth.
+
+Rows are those of `protocol.measured`; every table is Markdown.
+"""
 
 from __future__ import annotations
 
 import platform
 import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import date
 from importlib.metadata import version
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,13 +20,35 @@ from ..assessment.prediction import WRONG_MM
 from ..figures import Axis, Line, line_plot, svg_file
 from ..rendering.threads import available_threads
 from ..simulation.projector import LEVELS_HU
-from . import protocol_cases, protocol_tables
-from .conditions import INTERVALS, MAX_START_ERROR_MM
-from .failure_figure import contact_sheet
+from . import protocol_cases, statistics
+from .conditions import CONDITIONS, INTERVALS, MAX_START_ERROR_MM
 from .protocol import Outcome
-from .protocol_tables import VERDICTS, Rows, column, grouped, is_sound, mtre, predicted, reliability, verdict_is
-from .statistics import SUCCESS_MM
-from .tables import table
+from .records import contact_sheet
+from .statistics import (
+    SUCCESS_MM,
+    SuccessRate,
+    auroc,
+    capture_range,
+    percent,
+    quantile,
+    share,
+    success_by_interval,
+    table,
+    table_of,
+)
+
+#: Capture ranges are in steps of this; each step needs so many registrations.
+STEP_MM, MIN_PER_STEP = 10.0, 5
+#: What the nuisances are held against.
+CLEAN = "2 views, 90 degrees"
+#: Bands of the probability of a wrong answer.
+BANDS = (0, 0.005, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98, 1)
+VERDICTS = ("accept", "check", "reject")
+UNDER, ABOVE = f"under {SUCCESS_MM:g} mm", f"above {WRONG_MM:g} mm"
+
+Rows = Sequence[dict]
+
+_ORDER = {(each.part, each.name): number for number, each in enumerate(CONDITIONS)}
 
 #: The plot, after what the page's pictures are called.
 FIGURE = "reliability.svg"
@@ -53,32 +80,32 @@ def page(
         _head(done, title),
         description,
         "## Against what it is to reach",
-        protocol_tables.goals(rows),
+        goals(rows),
         "## Success and errors",
         f"Under {SUCCESS_MM:g} mm: share of registrations whose final mTRE is, with its 95 % Wilson interval; one "
-        f"without an answer is a failure. Capture range: up to where each {protocol_tables.STEP_MM:g} mm of the start's mTRE succeed in at "
-        f"least 95 %, where each has {protocol_tables.MIN_PER_STEP} starts or more. Seconds: of the registration, median, on a machine "
+        f"without an answer is a failure. Capture range: up to where each {STEP_MM:g} mm of the start's mTRE succeed in at "
+        f"least 95 %, where each has {MIN_PER_STEP} starts or more. Seconds: of the registration, median, on a machine "
         "that does other things, too.",
-        protocol_tables.success_by_condition(rows),
+        success_by_condition(rows),
         f"Under {SUCCESS_MM:g} mm by the start's mTRE:",
-        protocol_tables.success_by_start(rows),
+        success_by_start(rows),
         "What a nuisance costs, beside the same pose and cameras without it, where both answers are within "
         f"{WRONG_MM:g} mm:",
-        protocol_tables.cost_of_nuisances(rows) or "No pairs yet.",
+        cost_of_nuisances(rows) or "No pairs yet.",
         "## Verdicts",
         f"Wrong is an mTRE above {WRONG_MM:g} mm.",
-        protocol_tables.verdicts_by_kind(rows),
-        protocol_tables.verdicts_by_condition(rows),
+        verdicts_by_kind(rows),
+        verdicts_by_condition(rows),
         "## Predicted error",
-        protocol_tables.predictions(rows) if plotted else "None yet.",
-        protocol_tables.reliability_table(rows) if plotted else "",
+        predictions(rows) if plotted else "None yet.",
+        reliability_table(rows) if plotted else "",
         f"![predicted against found]({pictures}/{figure})" if plotted else "",
         "Along the first view's beam and across it, of answers that are right across it, by the 95 % intervals of each result:",
-        protocol_tables.along_the_beam(rows),
+        along_the_beam(rows),
         "## Uncertain geometry",
         "How far further cameras are off against the first, about and at the "
         "isocentre, as they were given and as they were corrected: medians of the right answers.",
-        protocol_tables.corrections(rows),
+        corrections(rows),
         _failures(rows, {key: f"{pictures}/{file}" for key, (file, _) in sheets.items()}),
     ]
     return "\n\n".join(part for part in parts if part) + "\n", {**plotted, **dict(sheets.values())}
@@ -204,3 +231,271 @@ def _outcome(row: dict) -> tuple[str, str, str]:
     """Start mTRE, final mTRE, or why there is none, and verdict."""
     start = f"{row['start_mm']:.1f}" if "start_mm" in row else "none"
     return (start, row["failed"], "none") if row["failed"] else (start, f"{row['mtre_mm']:.2f}", row["verdict"])
+
+
+def mtre(rows: Rows) -> np.ndarray:
+    """(n,) mm; infinite where there was no answer."""
+    return np.array([row["mtre_mm"] if row["failed"] is None else np.inf for row in rows], float)
+
+
+def column(rows: Rows, key: str) -> np.ndarray:
+    """(n,) numbers; NaN where there is none."""
+    return np.array([np.nan if row.get(key) is None else row[key] for row in rows], float)
+
+
+def verdict_is(rows: Rows, verdict: str) -> np.ndarray:
+    """(n,) bool"""
+    return np.array([row.get("verdict") == verdict for row in rows], bool)
+
+
+def is_sound(row: dict) -> bool:
+    """Whether the geometry is as given, or as uncertain as given."""
+    return row["error"] is None or row["error"].startswith("encoder")
+
+
+def predicted(rows: Rows) -> list[dict]:
+    """Those with a predicted error."""
+    return [row for row in rows if row.get("failure_probability") is not None]
+
+
+def grouped(rows: Rows, *keys: str) -> list[tuple[tuple, list[dict]]]:
+    """Rows with the same values of these keys, by the order of the conditions."""
+    ordered = sorted(rows, key=lambda row: (_ORDER.get((row["part"], row["condition"]), len(_ORDER)), row["number"]))
+    return statistics.grouped(ordered, lambda row: tuple(row[key] for key in keys))
+
+
+def success_by_condition(rows: Rows) -> str:
+    """Success, capture range and errors of each condition, all CTs together."""
+
+    def near(group: Rows) -> list[dict]:
+        return [row for row in group if row.get("start_mm", np.inf) <= STEP_MM]
+
+    return table_of(
+        grouped(rows, "part", "condition"),
+        ("registered", "condition"),
+        {
+            "runs": len,
+            UNDER: lambda group: share(mtre(group) < SUCCESS_MM),
+            f"of starts up to {STEP_MM:g} mm": lambda group: share(mtre(near(group)) < SUCCESS_MM),
+            "capture range mm": capture,
+            "median mTRE mm": lambda group: quantile(mtre(group), 0.5),
+            "95th percentile": lambda group: quantile(mtre(group), 0.95),
+            f"median, starts up to {STEP_MM:g} mm": lambda group: quantile(mtre(near(group)), 0.5),
+            "their 95th percentile": lambda group: quantile(mtre(near(group)), 0.95),
+            "s": lambda group: _median([row["register_s"] for row in group if row["failed"] is None], 2),
+        },
+    )
+
+
+def success_by_start(rows: Rows) -> str:
+    """Success by the start's mTRE, of what has no error in its geometry."""
+    edges = np.linspace(0, MAX_START_ERROR_MM, INTERVALS + 1)
+    sound = [row for row in rows if row["error"] is None and "start_mm" in row]
+    body = []
+    for (part, group, views), each in grouped(sound, "part", "group", "views"):
+        rates = success_by_interval(column(each, "start_mm"), mtre(each), edges)
+        kind = "plain" if group == "geometry" else "with nuisances"
+        cells = (f"{rate.successes} of {rate.total}" if rate.total else "" for rate in rates)
+        body.append((f"{part}, {kind}, {_views(views)}", len(each), *cells))
+    return table(("registered", "runs", *(f"{low:g} to {high:g} mm" for low, high in pairwise(edges))), body)
+
+
+def cost_of_nuisances(rows: Rows) -> str:
+    """What each nuisance alone costs: its registrations beside those of the same pose and cameras without it."""
+    alone = [row for row in rows if row["group"] == "nuisance" and len(row.get("nuisances", ())) == 1]
+    pairs = [(key, beside_clean(group, rows)) for key, group in grouped(alone, "part", "condition")]
+    columns = {
+        "pairs": lambda pair: len(pair[0]),
+        "median mTRE without mm": lambda pair: _median(pair[1], 3),
+        "with mm": lambda pair: _median(pair[0], 3),
+        "ratio": lambda pair: f"{np.median(pair[0]) / np.median(pair[1]):.2f}",
+    }
+    pairs = [(key, pair) for key, pair in pairs if len(pair[0])]
+    return table_of(pairs, ("registered", "nuisance"), columns) if pairs else ""
+
+
+def beside_clean(chosen: Rows, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """The mTREs of the chosen and of what is CLEAN at the same pose with the same cameras, of the pairs in which both found the answer."""
+
+    def scene(row: dict) -> tuple:
+        return row["ct"], row["part"], row["views"], row["apart_deg"], row["repeat"]
+
+    plain = {scene(row): row for row in rows if row["condition"] == CLEAN}
+    pairs = [(row, plain[scene(row)]) for row in chosen if scene(row) in plain]
+    mm = np.array([mtre(pair) for pair in pairs]).reshape(-1, 2)
+    return tuple(mm[(mm <= WRONG_MM).all(axis=1)].T)
+
+
+def capture(rows: Rows) -> str:
+    """Of a condition, mm, or that there are too few starts to tell."""
+    edges = np.arange(0, MAX_START_ERROR_MM + STEP_MM / 2, STEP_MM)
+    started = [row for row in rows if "start_mm" in row]
+    starts = column(started, "start_mm")
+    if not len(starts) or min(np.histogram(starts, edges)[0]) < MIN_PER_STEP:
+        return "too few starts"
+    return f"{capture_range(starts, mtre(started), edges):.0f}"
+
+
+def goals(rows: Rows) -> str:
+    """What is to be reached, beside what was found."""
+    mm, with_prediction = mtre(rows), predicted(rows)
+    tools, plain = beside_clean([row for row in rows if row["condition"] == "tools"], rows)
+    seconds, assessed = column(rows, "register_s"), column(rows, "assess_s")
+    area = f"{_auroc(with_prediction, WRONG_MM)} of {len(with_prediction)}"
+    ratio = f"{np.median(tools) / np.median(plain):.2f} of {len(tools)} pairs" if len(tools) else "none"
+    body = [
+        (f"AUROC for errors {ABOVE}", "0.99", area),
+        ("wrong of the accepted", "at most 0.2 %", _wrong_of_accepted(rows)),
+        (f"accepted of those {ABOVE}", "at most 2 %", _accepted_of_wrong(rows)),
+        (f"rejected of those {UNDER}", "at most 5 %", share(verdict_is(rows, "reject"), mm < SUCCESS_MM)),
+        (
+            "mTRE within its 95 % bound",
+            "93 to 98 %",
+            share(mtre(with_prediction) <= column(with_prediction, "upper95_mm")),
+        ),
+        ("median mTRE with tools over a tenth of the image and more, by that without", "at most 1.5", ratio),
+        ("assessment quicker than registration", "always", share(assessed < seconds, np.isfinite(seconds))),
+    ]
+    return table(("of all results", "to be", "found"), body)
+
+
+def verdicts_by_kind(rows: Rows) -> str:
+    """Wrong accepts and wrong rejects."""
+    columns = {
+        "number": len,
+        "wrong of the accepted": _wrong_of_accepted,
+        "accepted of the wrong": _accepted_of_wrong,
+        f"rejected of those {UNDER}": lambda group: share(verdict_is(group, "reject"), mtre(group) < SUCCESS_MM),
+        f"accepted of those {UNDER}": lambda group: share(verdict_is(group, "accept"), mtre(group) < SUCCESS_MM),
+    }
+    return table_of(_kinds(rows), ("results",), columns)
+
+
+def verdicts_by_condition(rows: Rows) -> str:
+    """How many of each condition were accepted, to be checked and rejected, by their errors."""
+
+    def counts(low: float, high: float) -> Callable[[Rows], str]:
+        def cell(group: Rows) -> str:
+            band = (mtre(group) >= low) & ((mtre(group) < high) | (high == np.inf))
+            return " / ".join(str(int((band & verdict_is(group, verdict)).sum())) for verdict in VERDICTS)
+
+        return cell
+
+    above = np.nextafter(WRONG_MM, np.inf)
+    columns = {
+        f"{UNDER}: {' / '.join(VERDICTS)}": counts(0, SUCCESS_MM),
+        f"to {WRONG_MM:g} mm": counts(SUCCESS_MM, above),
+        ABOVE: counts(above, np.inf),
+    }
+    return table_of(grouped(rows, "part", "condition"), ("registered", "condition"), columns)
+
+
+def predictions(rows: Rows) -> str:
+    """How well the probability tells wrong answers, and how often the bound holds, where the model says any."""
+
+    def within(group: Rows) -> np.ndarray:
+        return mtre(group) <= column(group, "upper95_mm")
+
+    columns = {
+        "number": len,
+        ABOVE: lambda group: int((mtre(group) > WRONG_MM).sum()),
+        f"AUROC > {WRONG_MM:g} mm": lambda group: _auroc(group, WRONG_MM),
+        f"AUROC > {SUCCESS_MM:g} mm": lambda group: _auroc(group, SUCCESS_MM),
+        "mTRE within the 95 % bound": lambda group: share(within(group)),
+        "the same of the right": lambda group: share(within(group), mtre(group) <= WRONG_MM),
+    }
+    return table_of(_kinds(predicted(rows)), ("results",), columns)
+
+
+def reliability(rows: Rows) -> list[tuple[float, float, float, SuccessRate]]:
+    """(least, largest, mean predicted, share found wrong) of each band of BANDS that has results."""
+    rows = predicted(rows)
+    probability, wrong = column(rows, "failure_probability"), mtre(rows) > WRONG_MM
+    bands = []
+    for low, high in pairwise(BANDS):
+        held = (probability >= low) & ((probability < high) | (high == 1))
+        if held.any():
+            bands.append((low, high, float(probability[held].mean()), SuccessRate.of(wrong, held)))
+    return bands
+
+
+def reliability_table(rows: Rows) -> str:
+    body = [
+        (f"{100 * low:g} to {100 * high:g} %", f"{100 * mean:.1f} %", found.total, percent(found))
+        for low, high, mean, found in reliability(rows)
+    ]
+    return table(("predicted", "mean", "results", "wrong"), body)
+
+
+def along_the_beam(rows: Rows) -> str:
+    """The intervals along and across the first view's beam, by the number of views, of answers that are right across it."""
+    answered = [row for row in rows if row["failed"] is None and row.get("depth95_mm") is not None]
+    right = [row for row in answered if is_sound(row) and row["in_plane_mm"] <= WRONG_MM]
+
+    def within(name: str) -> Callable[[Rows], str]:
+        return lambda group: share(column(group, f"{name}_mm") <= column(group, f"{name}95_mm"))
+
+    columns = {
+        "results": len,
+        "depth error, median mm": lambda group: _median(column(group, "depth_mm"), 2),
+        "within its interval": within("depth"),
+        "across, median mm": lambda group: _median(column(group, "in_plane_mm"), 2),
+        "across within its interval": within("in_plane"),
+    }
+    return table_of(grouped(right, "part", "views"), ("registered", "views"), columns)
+
+
+def corrections(rows: Rows) -> str:
+    """How far the cameras were off against the first view, as they were given and as they were corrected, of right answers."""
+    body = []
+    uncertain = [row for row in rows if (row["error"] or "").startswith("encoder")]
+    for key, group in grouped(uncertain, "part", "condition"):
+        right = [row for row, mm in zip(group, mtre(group), strict=True) if mm <= WRONG_MM]
+        if right:
+            (given, given_mm), (left, left_mm) = np.median([row["camera_off"] for row in right], axis=0)
+            cells = len(group), len(right), f"{given:.2f} / {given_mm:.1f}", f"{left:.3f} / {left_mm:.2f}"
+            body.append((*key, *cells))
+    return table(
+        (
+            "registered",
+            "condition",
+            "runs",
+            f"within {WRONG_MM:g} mm",
+            "given off by degrees / mm",
+            "corrected, off by",
+        ),
+        body,
+    )
+
+
+def _kinds(rows: Rows) -> list[tuple[tuple[str], Rows]]:
+    sound = [row for row in rows if is_sound(row)]
+    kinds = [("all", rows), ("geometry right, or as uncertain as it is said to be", sound)]
+    kinds += [
+        (f"the same, {part}, {_views(count)}", [row for row in sound if (row["part"], row["views"]) == (part, count)])
+        for part in ("body", "bone")
+        for count in (1, 2, 3)
+    ]
+    kinds += [("geometry wrong and taken as exact", [row for row in rows if not is_sound(row)])]
+    return [((name,), group) for name, group in kinds if group]
+
+
+def _wrong_of_accepted(rows: Rows) -> str:
+    return share(mtre(rows) > WRONG_MM, verdict_is(rows, "accept"))
+
+
+def _accepted_of_wrong(rows: Rows) -> str:
+    return share(verdict_is(rows, "accept"), mtre(rows) > WRONG_MM)
+
+
+def _auroc(rows: Rows, limit_mm: float) -> str:
+    area = auroc(column(rows, "failure_probability"), mtre(rows) > limit_mm)
+    return f"{area:.3f}" if np.isfinite(area) else "no two kinds"
+
+
+def _views(count: int) -> str:
+    return f"{count} view{'s' * (count > 1)}"
+
+
+def _median(values: Sequence[float] | np.ndarray, digits: int) -> str:
+    return f"{np.median(values):.{digits}f}" if len(values) else "none"

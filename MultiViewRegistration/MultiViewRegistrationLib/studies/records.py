@@ -1,17 +1,29 @@
-"""Records of what a study did: JSON files that appear whole or not at all, so that it can be stopped anywhere and goes on."""
+"""What studies keep: records as JSON files, each whole or not there, so that a study can be stopped anywhere; and pictures of misses."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
 from ..errors import InputError
+from ..imaging.view import View
 from ..io.files import write_atomically
+from ..registration.prepared_ct import PreparedCT
+from ..report.overlays import overlays
 
 _CHARACTERS = 32
+_SIDE = 420
+_GAP = 8
+#: Of a contact sheet: height of a figure in pixels, room for its caption, how many are side by side, and the gap between them.
+SIDE, CAPTION, ACROSS, GAP = 256, 14, 4, 3
 
 
 def digest(content: object) -> str:
@@ -39,3 +51,54 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def failure_figure(anatomy: PreparedCT, views: Sequence[View], found: np.ndarray, truth: np.ndarray) -> bytes:
+    """JPEG: a column for each view, contours of the CT over the X-ray, above at the pose that was found, below at the true one.
+
+    found, truth: (4, 4) world_from_ct.
+    """
+    columns = []
+    for view in views:
+        drrs = [anatomy.drr(view.camera, pose) for pose in (found, truth)]
+        pictures = [pair["edges"] for pair in overlays(view.xray, drrs, longest_side=_SIDE)]
+        columns.append(_joined([_squared(picture) for picture in pictures], axis=0))
+    file = io.BytesIO()
+    Image.fromarray(_joined(columns, axis=1)).save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+def contact_sheet(figures: Sequence[tuple[str, bytes]]) -> bytes:
+    """JPEG: (caption, failure figure) each, in rows, large enough to show which bones were taken for which."""
+    small = []
+    for caption, figure in figures:
+        image = Image.open(io.BytesIO(figure)).convert("RGB")
+        size = (max(round(image.width * SIDE / image.height), 1), SIDE)
+        small.append((caption, image.resize(size, Image.Resampling.LANCZOS)))
+    width, height = max(image.width for _, image in small) + GAP, SIDE + CAPTION + GAP
+    sheet = Image.new("RGB", (width * min(len(small), ACROSS), height * -(-len(small) // ACROSS)), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.font = ImageFont.load_default(CAPTION - 1)
+    for n, (caption, image) in enumerate(small):
+        left, top = width * (n % ACROSS), height * (n // ACROSS)
+        draw.text((left, top), caption, fill="black")
+        sheet.paste(image, (left, top + CAPTION))
+    file = io.BytesIO()
+    sheet.save(file, "JPEG", quality=45, optimize=True)
+    return file.getvalue()
+
+
+def _squared(picture: np.ndarray) -> np.ndarray:
+    square = np.zeros((_SIDE, _SIDE, 3), np.uint8)
+    rows, columns = (min(size, _SIDE) for size in picture.shape[:2])
+    top, left = (_SIDE - rows) // 2, (_SIDE - columns) // 2
+    square[top : top + rows, left : left + columns] = picture[:rows, :columns]
+    return square
+
+
+def _joined(pictures: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    """Side by side, with a white gap."""
+    shape = list(pictures[0].shape)
+    shape[axis] = _GAP
+    parts = [part for picture in pictures for part in (np.full(shape, 255, np.uint8), picture)]
+    return np.concatenate(parts[1:], axis=axis)

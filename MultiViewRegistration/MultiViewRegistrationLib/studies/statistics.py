@@ -1,4 +1,4 @@
-"""How registrations are judged in bulk: where they start, what is a success, from how far they succeed.
+"""How registrations are judged in bulk: where they start, what is a success, from how far they succeed; and their Markdown tables.
 
 van de Kraats et al., Standardized evaluation methodology for 2-D-3-D registration, IEEE TMI 24(9):1177-1189,
 2005.
@@ -6,10 +6,10 @@ van de Kraats et al., Standardized evaluation methodology for 2-D-3-D registrati
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,6 +24,9 @@ SUCCESS_MM = 1.0
 """Success is a final error below this; van de Kraats et al. take 2 mm."""
 CAPTURE_SHARE = 0.95
 """An interval of start errors counts as captured where at least this share of its registrations succeeds."""
+
+
+Item = TypeVar("Item")
 
 
 class Starts(NamedTuple):
@@ -219,3 +222,54 @@ def consensus(
     distance = rigid.translation_distance(centred, mean)
     share = np.mean((rotation <= within_deg) & (distance <= within_mm))
     return Consensus(mean @ rigid.inverse(to_centre), rotation, distance, float(share))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence], right: Sequence[int] = ()) -> str:
+    """A table in Markdown.
+
+    Parameters
+    ----------
+    head : names of the columns.
+    rows : cells of each row.
+    right : indices of the columns that are aligned to the right.
+    """
+    line = ["---:" if column in right else "---" for column in range(len(head))]
+    cells = ([" ".join(str(cell).replace("|", "\\|").split()) for cell in row] for row in (head, line, *rows))
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def table_of(groups: Iterable[tuple[Sequence, Any]], keys: Sequence[str], columns: dict[str, Callable]) -> str:
+    """A table with a row for each group: the values of its keys, and what each column's function says of it."""
+    rows = [[*values, *(cell(group) for cell in columns.values())] for values, group in groups]
+    return table([*keys, *columns], rows)
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], tuple]) -> list[tuple[tuple, list[Item]]]:
+    """The items of each key, in the order of their first."""
+    groups: dict[tuple, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return list(groups.items())
+
+
+def percent(rate: SuccessRate) -> str:
+    """ "1.5 % (0.5 to 4.3)", with Wilson's 95 % interval."""
+    low, high = rate.interval
+    return f"{100 * rate.rate:.1f} % ({100 * low:.1f} to {100 * high:.1f})" if rate.total else "none"
+
+
+def share(hits: ArrayLike, of: np.ndarray | None = None) -> str:
+    """ "3 of 200 (1.5 %, 0.5 to 4.3)": of those in `of` (n,) bool, by default all, how many are in `hits` (n,) bool."""
+    rate = SuccessRate.of(hits, of)
+    if not rate.total:
+        return "none"
+    low, high = rate.interval
+    return f"{rate.successes} of {rate.total} ({100 * rate.rate:.1f} %, {100 * low:.1f} to {100 * high:.1f})"
+
+
+def quantile(values: np.ndarray, q: float, digits: int = 3) -> str:
+    """A quantile that is one of the values; registrations without a result, infinite, lie beyond all others."""
+    if not len(values):
+        return "none"
+    value = float(np.quantile(values, q, method="higher"))
+    return f"{value:.{digits}f}" if np.isfinite(value) else "no answer"

@@ -23,11 +23,12 @@ from .geometry import rigid
 from .geometry.landmarks import LandmarkFit, locate
 from .io.case import Case
 from .published.methods import RefinementMethod, refinement_method
-from .registration.objective import MIN_PIXELS
-from .registration.parts import register_background, register_structure, register_views
+from .registration.cameras import uncalibrated_view_indices
 from .registration.pipeline import Progress, Refinement, refine
 from .registration.prepared_ct import PreparedCT, warm_up
 from .registration.schedule import Range, default_pose_at_isocentre
+from .registration.similarity import MIN_PIXELS
+from .registration.variants import register_background, register_structure, register_views
 from .regressor.initialise import Regressor, RegressorInitialisation, RegressorReport, missing_pose_error, model_for
 from .rendering.devices import ComputeDevice
 from .report.result import Result
@@ -240,10 +241,12 @@ def find_pose(
     find: Callable[..., Refinement] = partial(method.run, world_from_ct=pose, shared=shared)
     if initialisation:
         find = partial(initialisation.run, method)
-    if with_background:
+    if with_background and anatomy.full_ct:
         find = partial(register_structure, find=find, starts=[] if start == "search" else [pose])
-    find_on_device = partial(anatomy.run_on, method.compute_device, find)
-    refinement = register_views(case.views, find_on_device, progress, shared)
+    find = partial(anatomy.run_on, method.compute_device, find)
+    if uncalibrated_view_indices(case.views, shared):
+        find = partial(register_views, find=find, shared=shared)
+    refinement = find(case.views, progress=progress)
     registered = perf_counter() - prepared
     regressor_seconds = initialisation.seconds if initialisation else 0.0  # also of views that are registered alone
     initialise_seconds = regressor_seconds + refinement.search_seconds

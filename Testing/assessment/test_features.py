@@ -12,9 +12,9 @@ from MultiViewRegistrationLib.assessment.features import compute_features, split
 from MultiViewRegistrationLib.assessment.metrics import default_targets, in_field
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.registration.objective import Tiles
 from MultiViewRegistrationLib.registration.pipeline import Refinement, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.tiles import Tiles
 from MultiViewRegistrationLib.report.overlays import mask_excluding_outliers, tile_map
 
 

@@ -23,9 +23,9 @@ from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.cameras import CameraCorrections
-from MultiViewRegistrationLib.registration.objective import Objective, Settings
+from MultiViewRegistrationLib.registration.objective import Objective, tiles
 from MultiViewRegistrationLib.registration.optimizer import minimise, moved
-from MultiViewRegistrationLib.registration.tiles import tiles
+from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 PIVOT = np.array([10.0, -20.0, 30.0])

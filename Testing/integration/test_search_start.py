@@ -10,7 +10,7 @@ from program import changed, mtre_mm
 
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.pipeline import pose_difference, refine, refine_anywhere
+from MultiViewRegistrationLib.registration.pipeline import pose_difference, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.schedule import Range
 from MultiViewRegistrationLib.studies import statistics as protocol
@@ -68,7 +68,7 @@ def test_the_search_finds_pelves_of_another_simulator(shared_data, name):
     anatomy, random = PreparedCT(case.ct), np.random.default_rng(11)
     for reach in (Range(18, 55), Range(35, 100)):
         for seed, centre in enumerate(reach.poses(case.truth_world_from_ct, anatomy.centroid, random.random((2, 6)))):
-            found = refine_anywhere(anatomy, case.views, centre, reach, seed=seed)
+            found = refine(anatomy, case.views, centre, reach=reach, seed=seed)
             assert metrics.mtre(found.world_from_ct, case.truth_world_from_ct, case.targets) < 0.2
 
 
@@ -80,6 +80,6 @@ def test_long_bones_are_not_lost_along_their_shaft(shared_data, name):
     expected = refine(anatomy, case.views, case.world_from_ct).world_from_ct
     arrived = 0
     for seed, centre in enumerate(protocol.perturbed(expected, anatomy.centroid, 16, 16, 3, 5)):
-        pose = refine_anywhere(anatomy, case.views, centre, Range(16, 16), seed=seed).world_from_ct
+        pose = refine(anatomy, case.views, centre, reach=Range(16, 16), seed=seed).world_from_ct
         arrived += pose_difference(pose, expected, anatomy.centroid)[0] < 0.5
     assert arrived >= 2

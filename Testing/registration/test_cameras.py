@@ -14,9 +14,10 @@ from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.cameras import CameraCorrections, independent_residuals
-from MultiViewRegistrationLib.registration.objective import Objective, Settings
+from MultiViewRegistrationLib.registration.objective import Objective
 from MultiViewRegistrationLib.registration.optimizer import moved
 from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 SHARED = SharedUnknowns(10.0, 5.0, 4.0)

@@ -11,8 +11,9 @@ from scipy.stats import multivariate_normal
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.registration.objective import Objective, PoseFit, Settings
+from MultiViewRegistrationLib.registration.objective import Objective, PoseFit
 from MultiViewRegistrationLib.registration.optimizer import moved
+from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 SETTINGS = {

@@ -10,8 +10,8 @@ from phantom import TRUE_POSE, make_ct, make_views, off
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.registration.objective import Objective, Settings
-from MultiViewRegistrationLib.registration.scoring import Scorer
+from MultiViewRegistrationLib.registration.objective import Objective
+from MultiViewRegistrationLib.registration.similarity import Scorer, Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 CT = make_ct()

@@ -15,7 +15,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.registration import schedule
-from MultiViewRegistrationLib.registration.pipeline import refine_anywhere
+from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.schedule import Range, SearchBudget
 
@@ -25,33 +25,33 @@ FAR = off(TRUE_POSE, [20, -15, 20], [25, -30, 25])
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_pose_is_found_from_far_away(anatomy, views, seed):
-    found = refine_anywhere(anatomy, views, FAR, REACH, seed=seed)
+    found = refine(anatomy, views, FAR, reach=REACH, seed=seed)
     assert error_mm(found.world_from_ct) < 0.1
     assert found.search_seconds > 0 and found.refined < found.candidates
 
 
 def test_it_stops_early_when_sure_and_goes_on_when_not(anatomy, views):
-    sure = refine_anywhere(anatomy, views, TRUE_POSE, Range(10, 10), budget=SearchBudget(64, 4096, 4))
+    sure = refine(anatomy, views, TRUE_POSE, reach=Range(10, 10), budget=SearchBudget(64, 4096, 4))
     assert sure.candidates == 64
     # One descent alone never finds the same answer twice in a round: it takes at least two rounds to be sure.
-    assert refine_anywhere(anatomy, views, TRUE_POSE, Range(10, 10), budget=SearchBudget(64, 4096, 1)).candidates > 64
+    assert refine(anatomy, views, TRUE_POSE, reach=Range(10, 10), budget=SearchBudget(64, 4096, 1)).candidates > 64
 
 
 @pytest.mark.slow
 def test_what_is_not_alike_gets_a_second_look(anatomy, views, monkeypatch):
-    once = refine_anywhere(anatomy, views, FAR, REACH)
+    once = refine(anatomy, views, FAR, reach=REACH)
     monkeypatch.setattr(schedule, "MIN_CONVINCING_NCC", 1.1)
     fractions = []
-    again = refine_anywhere(anatomy, views, FAR, REACH, lambda progress: fractions.append(progress.fraction))
+    again = refine(anatomy, views, FAR, lambda progress: fractions.append(progress.fraction), reach=REACH)
     assert again.candidates == once.candidates + schedule.SECOND_LEVEL_BUDGET.poses and again.refined > once.refined
     np.testing.assert_allclose(again.world_from_ct, once.world_from_ct, atol=0.05)
     assert fractions == sorted(fractions)
 
 
 def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(anatomy, views, monkeypatch):
-    once = refine_anywhere(anatomy, views, FAR, REACH, seed=3).world_from_ct
+    once = refine(anatomy, views, FAR, reach=REACH, seed=3).world_from_ct
     monkeypatch.setenv("MVREG_THREADS", "1")
-    np.testing.assert_array_equal(refine_anywhere(anatomy, views, FAR, REACH, seed=3).world_from_ct, once)
+    np.testing.assert_array_equal(refine(anatomy, views, FAR, reach=REACH, seed=3).world_from_ct, once)
 
 
 def spine() -> CT:
@@ -74,24 +74,24 @@ def spine() -> CT:
 def test_a_neighbouring_vertebra_is_reported_as_the_next_answer():
     vertebrae = spine()
     views = make_views(replace(vertebrae, mask=None), ((10, 5), (80, 0)))
-    found = refine_anywhere(PreparedCT(vertebrae), views, off(TRUE_POSE, [0, 0, 0], [0, 0, 12]), Range(12, 40))
+    found = refine(PreparedCT(vertebrae), views, off(TRUE_POSE, [0, 0, 0], [0, 0, 12]), reach=Range(12, 40))
     assert found.alternative is not None
     assert found.alternative.evidence_ratio < 1.3 and 27 < found.alternative.distance_mm < 63
 
 
 def test_progress_is_told_on_the_callers_thread_and_can_cancel(anatomy, views):
     told = []
-    refine_anywhere(anatomy, views, FAR, REACH, lambda progress: told.append((progress, threading.current_thread())))
+    refine(anatomy, views, FAR, lambda progress: told.append((progress, threading.current_thread())), reach=REACH)
     assert {thread for _, thread in told} == {threading.current_thread()}
     fractions = [progress.fraction for progress, _ in told]
     assert fractions == sorted(fractions) and "searching" in told[0][0].stage
     with pytest.raises(Cancelled):
-        refine_anywhere(anatomy, views, FAR, REACH, lambda progress: False)
+        refine(anatomy, views, FAR, lambda progress: False, reach=REACH)
 
 
 def test_a_range_that_never_shows_the_ct_is_refused(anatomy, views):
     with pytest.raises(InputError, match="at no pose within 5 degrees and 20 mm .* view1, view2 show enough of the CT"):
-        refine_anywhere(anatomy, views, off(TRUE_POSE, [0, 0, 0], [0, 0, 400]), Range(5, 20))
+        refine(anatomy, views, off(TRUE_POSE, [0, 0, 0], [0, 0, 400]), reach=Range(5, 20))
 
 
 def test_a_view_that_never_shows_the_ct_is_named(anatomy, views):
@@ -100,4 +100,4 @@ def test_a_view_that_never_shows_the_ct_is_named(anatomy, views):
         camera, camera_from_world=rigid.from_rotation_translation(np.eye(3), [0, 600, 0]) @ camera.camera_from_world
     )
     with pytest.raises(InputError, match="does view2 show enough of the CT"):
-        refine_anywhere(anatomy, [views[0], replace(views[1], camera=aside)], TRUE_POSE, Range(5, 20))
+        refine(anatomy, [views[0], replace(views[1], camera=aside)], TRUE_POSE, reach=Range(5, 20))

@@ -12,14 +12,14 @@ from phantom import TRUE_POSE, error_mm, make_views, off
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration import schedule
-from MultiViewRegistrationLib.registration.parts import register_views
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.schedule import Range
-from MultiViewRegistrationLib.registration.starts import (
+from MultiViewRegistrationLib.registration.variants import (
     REMAINING_DEVIATION,
     Start,
     refine_along_least_certain_axis,
     refine_from,
+    register_views,
 )
 from MultiViewRegistrationLib.regressor.initialise import DOUBT_MM, predict_poses
 

@@ -14,9 +14,9 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, attenuation, masked
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.registration.parts import register_structure
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.variants import register_structure
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 #: Where the largest blob lies against all others.

@@ -11,10 +11,10 @@ from scipy import ndimage
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.registration import tiles as module
-from MultiViewRegistrationLib.registration.objective import Objective, Settings
+from MultiViewRegistrationLib.registration import objective as module
+from MultiViewRegistrationLib.registration.objective import TILE_SIDE, Objective, tiles
 from MultiViewRegistrationLib.registration.optimizer import minimise, moved
-from MultiViewRegistrationLib.registration.tiles import SIDE, tiles
+from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 ROBUST = Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5)
@@ -40,7 +40,7 @@ def test_the_tiles_add_up_to_the_whole(ct, views):
             parts.gradients[of_view].sum(axis=0) / count, fit.by_view[view][0], rtol=2e-3, atol=1e-6
         )
         rows, columns = views[view].xray.valid.shape
-        assert (parts.places[of_view] < [-(-columns // SIDE), -(-rows // SIDE)]).all()
+        assert (parts.places[of_view] < [-(-columns // TILE_SIDE), -(-rows // TILE_SIDE)]).all()
 
 
 def sharpness(ct, views, settings):

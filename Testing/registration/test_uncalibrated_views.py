@@ -12,8 +12,8 @@ from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED, uncalibrated_view_indices
-from MultiViewRegistrationLib.registration.parts import register_views
 from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.variants import register_views
 
 START = off(TRUE_POSE, [1.0, -2.0, 2.0], [3.0, 2.0, -2.0])
 

@@ -14,11 +14,11 @@ from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.cameras import CameraCorrections
-from MultiViewRegistrationLib.registration.objective import EvaluationPoint, Objective, Settings
+from MultiViewRegistrationLib.registration.objective import EvaluationPoint, Objective
 from MultiViewRegistrationLib.registration.optimizer import DescentStart, descend, minimise
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.scoring import Scorer
+from MultiViewRegistrationLib.registration.similarity import Scorer, Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 torch = pytest.importorskip("torch", reason="the kernels need torch: pip install torch")

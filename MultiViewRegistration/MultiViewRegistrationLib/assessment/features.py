@@ -16,12 +16,11 @@ import numpy as np
 from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
 from ..registration.cameras import CALIBRATED, CameraCorrections
-from ..registration.objective import Objective, PoseFit
+from ..registration.objective import TILE_SIDE, Objective, PoseFit, Tiles, tiles
 from ..registration.optimizer import Descent, minimise
 from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT
 from ..registration.schedule import ResolutionLevel
-from ..registration.tiles import SIDE, Tiles, tiles
 from .metrics import split_by_view, target_errors
 from .uncertainty import (
     PoseUncertainty,
@@ -105,7 +104,7 @@ class ReliabilityFeatures:
 
     def tiles(self, view: int) -> list[Tile]:
         """The compared tiles of an X-ray; their strength is how much their local NCC is below what noise explains, in OUTLIER_NCC_DROP."""
-        side, split = SIDE * self.pooled, self.split
+        side, split = TILE_SIDE * self.pooled, self.split
         left, top = np.array(self.corners[view]) * self.pooled
         strength = (split.explained - split.similarity) / OUTLIER_NCC_DROP
         return [

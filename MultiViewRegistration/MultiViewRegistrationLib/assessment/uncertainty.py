@@ -24,8 +24,7 @@ from scipy import linalg, special, stats
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..registration.cameras import CameraCorrections
-from ..registration.objective import Objective, PoseFit
-from ..registration.tiles import Tiles
+from ..registration.objective import Objective, PoseFit, Tiles
 
 #: Directions in which nothing at all is seen get this standard deviation (rad, mm) instead of none.
 UNSEEN_SD = 1e3

@@ -15,9 +15,9 @@ import numpy as np
 from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
-from ..registration.objective import MIN_PIXELS
 from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
+from ..registration.similarity import MIN_PIXELS
 from .diagnosis import CLEARER, Cause, CauseSearch, OutOfTime
 from .features import ReliabilityFeatures, compute_features
 from .metrics import MIN_TARGETS, default_targets, in_field, mtre

@@ -23,7 +23,7 @@ import numpy as np
 from ..assessment.metrics import mtre
 from ..errors import InputError
 from ..io.case import Case
-from ..registration.pipeline import refine, refine_anywhere
+from ..registration.pipeline import refine
 from ..registration.prepared_ct import PreparedCT, warm_up
 from ..registration.schedule import Range, SearchBudget
 from ..studies.statistics import SUCCESS_MM
@@ -173,7 +173,7 @@ def _search(setting: Setting, centre: np.ndarray, reach: Range, budget: SearchBu
     """Seconds, and the final mTRE in mm, infinite where no answer was given."""
     began = perf_counter()
     try:
-        pose = refine_anywhere(setting.anatomy, setting.case.views, centre, reach, budget=budget).world_from_ct
+        pose = refine(setting.anatomy, setting.case.views, centre, reach=reach, budget=budget).world_from_ct
     except InputError:  # no pose that was tried shows enough of the CT
         return perf_counter() - began, np.inf
     return perf_counter() - began, mtre(pose, setting.pose, setting.targets)

@@ -39,16 +39,12 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
-        return _run(sys.argv[1:] if arguments is None else list(map(str, arguments)))
-
-
-def _run(arguments: list[str]) -> int:
     try:
-        options = _options(arguments)
-        with stopped_by_end_of_stdin() if options.progress == "json" else nullcontext():
-            answer = options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            options = _options(sys.argv[1:] if arguments is None else list(map(str, arguments)))
+            with stopped_by_end_of_stdin() if options.progress == "json" else nullcontext():
+                answer = options.run(options)
         if options.json:
             print(json.dumps(answer, indent=1))
         sys.stdout.flush()

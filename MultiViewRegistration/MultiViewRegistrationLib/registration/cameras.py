@@ -28,7 +28,8 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.view import SharedUnknowns, View
-from .objective import Objective, PoseFit, Settings
+from .objective import Objective, PoseFit
+from .similarity import Settings
 
 CALIBRATED = SharedUnknowns()
 

@@ -151,15 +151,16 @@ def descend(
         while point is not None:
             point = advance(number, objectives[number].evaluate(point))
 
-    if len(starts) == 1:
-        run(0)
-        return ends
-    if objective.evaluate_together is None:
+    together = objective.evaluate_together
+    if together is None and len(starts) > 1:
         threads.run([partial(run, number) for number in range(len(descents))])
         return ends
     following = {number: advance(number, None) for number in range(len(descents))}
     while points := {number: point for number, point in following.items() if point is not None}:
-        evaluations = objective.evaluate_together([objectives[number] for number in points], list(points.values()))
+        if together is None:
+            evaluations = [objectives[number].evaluate(point) for number, point in points.items()]
+        else:
+            evaluations = together([objectives[number] for number in points], list(points.values()))
         following = {number: advance(number, one) for number, one in zip(points, evaluations, strict=True)}
     return ends
 

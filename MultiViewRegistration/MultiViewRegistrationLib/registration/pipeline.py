@@ -76,7 +76,7 @@ class Refinement:
     search_seconds: seconds spent at the coarsest level, looking for candidates.
     selected_start: which of several starts led here, the first of them; None where none did. See `starts.refine_from`.
     views: with their cameras as they were corrected.   shared: (6,) the corrections that all views share, see `CameraCorrections`.
-    world_from_background: (4, 4) where the rest of the CT lies before which a structure was registered, see `structure`; None without it.
+    world_from_background: (4, 4) where the rest of the CT lies before which a structure was registered; None without it.
     """
 
     world_from_ct: np.ndarray
@@ -98,78 +98,77 @@ def refine(
     world_from_ct: np.ndarray,
     progress: Callable[[Progress], object] = lambda _: None,
     shared: SharedUnknowns = CALIBRATED,
-) -> Refinement:
-    """Register a CT to views from a start pose, all views sharing the one pose; cameras are corrected within their uncertainty.
-
-    A start far off can slide away, and a bone among others has near minima all along its shaft: so the surroundings
-    of the start are searched,
-    too; of a body that then looks unlike an X-ray, more of them. The same input gives the same result on any number of threads.
-
-    Parameters
-    ----------
-    world_from_ct : (4, 4) rigid, mm.
-    progress : called as the pose gets better; `Cancelled` is raised where it returns False.
-    shared : what is unknown and the same in all views.
-
-    Raises
-    ------
-    InputError
-        Where the views show too little of the CT.
-    """
-    if anatomy.structure:
-        reach, budget = schedule.STRUCTURE_LOCAL_RANGE, schedule.STRUCTURE_LOCAL_BUDGET
-    else:
-        reach, budget = schedule.LOCAL_RANGE, schedule.LOCAL_BUDGET
-    refinement = RegistrationPipeline(anatomy, views, world_from_ct, progress, shared).run(
-        reach, budget, with_start=True
-    )
-    if refinement is None:
-        raise InputError(
-            "world_from_ct: from this start pose the X-rays show too little of the CT, expected a start "
-            "at which they show most of it; correct the start or the geometry of the views."
-        )
-    return refinement
-
-
-def refine_anywhere(
-    anatomy: PreparedCT,
-    views: list[View],
-    world_from_ct: np.ndarray,
-    reach: Range,
-    progress: Callable[[Progress], object] = lambda _: None,
-    shared: SharedUnknowns = CALIBRATED,
     *,
+    reach: Range | None = None,
     seed: int = 0,
     budget: SearchBudget | None = None,
 ) -> Refinement:
-    """Register a CT to views when all that is known is that its pose lies within `reach` of `world_from_ct`.
+    """Register a CT to views from a start pose, or within a range of it; cameras are corrected within their uncertainty.
+
+    A start far off can slide away, and a bone among others has near minima all along its shaft: so the surroundings of the start are
+    searched, too; of a body that then looks unlike an X-ray, more of them. The same input gives the same result on any number of threads.
 
     Parameters
     ----------
-    world_from_ct : (4, 4) rigid, mm, the middle of the range.
-    progress, shared : as in `refine`.
-    seed : of the quasi-random poses; the same seed gives the same result.
-    budget : by default what the range needs.
+    world_from_ct : (4, 4) rigid, mm: the start, or the middle of the range.
+    progress : called as the pose gets better; `Cancelled` is raised where it returns False.
+    shared : what is unknown and the same in all views.
+    reach : all that is known of the pose is that it lies within this range; None for a start pose.
+    seed : of the quasi-random poses.
+    budget : of the search through `reach`; by default what the range needs.
 
     Raises
     ------
     InputError
-        Where no pose within the range shows enough of the CT.
+        The views show too little of the CT, from the start or at every pose within the range.
     """
     registration = RegistrationPipeline(anatomy, views, world_from_ct, progress, shared, seed=seed)
-    blind = [
-        view.name for view in views if not reach.shown(view.camera, world_from_ct, anatomy.centroid, anatomy.corners())
-    ]
-    refinement = (
-        None if blind else registration.run(reach, budget or schedule.search_budget(reach, structure=anatomy.structure))
+    given, structure = reach is None, anatomy.structure
+    if reach is not None:
+        _check_shown(anatomy, views, world_from_ct, reach)
+        ranges = [(reach, budget or schedule.search_budget(reach, structure=structure))]
+    elif structure:
+        ranges = [(schedule.STRUCTURE_LOCAL_RANGE, schedule.STRUCTURE_LOCAL_BUDGET)]
+    else:
+        farther = schedule.FALLBACK_RANGE, schedule.search_budget(schedule.FALLBACK_RANGE, structure=False)
+        ranges = [(schedule.LOCAL_RANGE, schedule.LOCAL_BUDGET), farther]
+    minima: list[Descent] = []
+    for number, (about, effort) in enumerate(ranges):
+        if minima and minima[0].fit.min_similarity >= schedule.MIN_PLAUSIBLE_NCC:
+            break
+        with_start = given and number == 0
+        coarse, converged = registration.search(0, world_from_ct, about, effort, with_start=with_start)
+        if number == 0:
+            registration.trace(0, coarse)
+        found = registration.descend(1, registration.keep(coarse, *schedule.KEEP_AFTER_COARSEST))
+        if not (converged and is_plausible(found)):
+            found = registration.search_second_level(found, world_from_ct, about, with_start=with_start)
+        minima = found if number == 0 else registration.merge(minima, found)
+    refinement = registration.refine_to_finest(minima, [world_from_ct] if given else [])
+    if refinement is not None:
+        return refinement
+    if reach is not None:
+        raise _not_shown(reach, "any view")
+    raise InputError(
+        "world_from_ct: from this start pose the X-rays show too little of the CT, expected a start "
+        "at which they show most of it; correct the start or the geometry of the views."
     )
-    if refinement is None:
-        raise InputError(
-            f"search: at no pose within {reach.rotation_deg:g} degrees and {reach.translation_mm:g} mm of its centre does "
-            f"{', '.join(blind) or 'any view'} show enough of the CT, expected a range that holds its pose; correct the centre "
-            "(world_from_ct), the range, or the geometry of the views."
-        )
-    return refinement
+
+
+def _check_shown(anatomy: PreparedCT, views: list[View], world_from_ct: np.ndarray, reach: Range) -> None:
+    """InputError for views that show nothing of the CT at any pose within the range."""
+    corners = anatomy.corners()
+    blind = [view.name for view in views if not reach.shown(view.camera, world_from_ct, anatomy.centroid, corners)]
+    if blind:
+        raise _not_shown(reach, ", ".join(blind))
+
+
+def _not_shown(reach: Range, views: str) -> InputError:
+    return InputError(
+        f"search: at no pose within {reach.rotation_deg:g} degrees and {reach.translation_mm:g} mm of its centre does "
+        f"{views} show enough of the CT, expected a range that holds its pose; correct the centre "
+        "(world_from_ct), the range, or the geometry of the views."
+    )
 
 
 class RegistrationPipeline:
@@ -201,28 +200,6 @@ class RegistrationPipeline:
         self._traces: list[LevelTrace] = []
         self._pruned: list[tuple[float, np.ndarray]] = []
         """How many times the evidence of a pose that was left behind the best one there had, and that pose."""
-
-    def run(self, reach: Range, budget: SearchBudget, *, with_start: bool = False) -> Refinement | None:
-        """The best answer within a range at the finest level, None if there is none.
-
-        with_start: whether the pose in the middle is refined, too; then a body that looks unlike an X-ray is looked for farther about it.
-        """
-        ranges = [(reach, budget)]
-        if with_start and not self.anatomy.structure:
-            ranges.append((schedule.FALLBACK_RANGE, schedule.search_budget(schedule.FALLBACK_RANGE, structure=False)))
-        minima: list[Descent] = []
-        for number, (about, effort) in enumerate(ranges):
-            first = number == 0
-            if minima and minima[0].fit.min_similarity >= schedule.MIN_PLAUSIBLE_NCC:
-                break
-            coarse, converged = self.search(0, self._centre, about, effort, with_start=with_start and first)
-            if first:
-                self.trace(0, coarse)
-            found = self.descend(1, self.keep(coarse, *schedule.KEEP_AFTER_COARSEST))
-            if not (converged and is_plausible(found)):
-                found = self.search_second_level(found, self._centre, about, with_start=with_start and first)
-            minima = found if first else self.merge(minima, found)
-        return self.refine_to_finest(minima, [self._centre] if with_start else [])
 
     def refine_to_finest(self, minima: list[Descent], near: Sequence[np.ndarray] = ()) -> Refinement | None:
         """The best of the second level's answers, refined on. Others go along as long as they are nearly as good.

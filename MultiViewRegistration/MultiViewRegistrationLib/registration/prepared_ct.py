@@ -19,7 +19,7 @@ from ..imaging.volume import Volume, pyramid
 from ..imaging.xray import XRay
 from ..rendering.devices import CPU, WARP_CPU, ComputeDevice
 from ..rendering.drr import Projector, cut_ends
-from .objective import Objective, PoseFit, Settings
+from .objective import Objective, PoseFit
 from .schedule import (
     BODY,
     STRUCTURE,
@@ -29,7 +29,7 @@ from .schedule import (
     resolution_schedule,
     scoring_level,
 )
-from .scoring import Scorer
+from .similarity import Scorer, Settings
 
 if TYPE_CHECKING:
     from .warp_backend import WarpScorer

@@ -18,7 +18,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..geometry.epipolar import closest_point
 from ..imaging.view import View
-from .objective import Settings
+from .similarity import Settings
 
 
 @dataclass(frozen=True)

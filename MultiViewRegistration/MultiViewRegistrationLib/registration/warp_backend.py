@@ -1,5 +1,5 @@
 """Objectives and scorers whose work a device does: rendering, local normalisation, weights and normal equations, for all views of several
-poses at once. What they compute is told in `objective.py`, `similarity.py` and `search.py`.
+poses at once. What they compute is told in `objective.py`, and `similarity.py`.
 
     anatomy.on_device("cuda")
 
@@ -26,17 +26,8 @@ from ..imaging.view import View
 from ..rendering.drr import Projector
 from ..rendering.gpu import BatchProjector, BufferPool, launch, sent
 from . import warp_similarity as kernels
-from .objective import (
-    MIN_PIXELS,
-    MIN_SHARE,
-    EvaluationPoint,
-    Objective,
-    PoseFit,
-    Settings,
-    TrialEvaluation,
-    local_ncc,
-    silhouette_margin,
-)
+from .objective import EvaluationPoint, Objective, PoseFit, TrialEvaluation, local_ncc
+from .similarity import MIN_PIXELS, MIN_SHARE, Settings, silhouette_margin
 
 #: Pixels of an image that are added up one after the other, before the lanes are.
 LANE_PIXELS = 64
@@ -108,7 +99,7 @@ class WarpObjective(Objective):
 
 
 class WarpScorer:
-    """See `search.Scorer`."""
+    """See `similarity.Scorer`."""
 
     def __init__(
         self,
@@ -123,7 +114,7 @@ class WarpScorer:
         self._centroid = centroid
 
     def scores(self, poses: np.ndarray) -> np.ndarray:
-        """See `search.Scorer.scores`."""
+        """See `similarity.Scorer.scores`."""
         most = max(1, PIXELS_AT_ONCE // self._images.pixels)
         found = [
             _in_smaller_batches(self._of, list(poses[first : first + most]), self._images.buffers)

@@ -14,10 +14,10 @@ from ..imaging.view import SharedUnknowns, View
 from ..io.case import Case
 from ..published.methods import RefinementMethod
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
-from ..registration.pipeline import Progress, Refinement, refine_anywhere
+from ..registration.pipeline import Progress, Refinement, refine
 from ..registration.prepared_ct import PreparedCT
 from ..registration.schedule import CAPTURE_RADIUS_MM, MAX_EXPECTED_MM, Range
-from ..registration.starts import Start, refine_along_least_certain_axis, refine_from
+from ..registration.variants import Start, refine_along_least_certain_axis, refine_from
 from ..rendering.devices import CPU
 from . import learning
 from .fusion import Candidate
@@ -120,7 +120,7 @@ class RegressorInitialisation:
             return method.run(anatomy, views, candidates[0].world_from_ct, progress, self._shared)
         if not candidates:
             assert self._centre is not None and self._reach is not None
-            return refine_anywhere(anatomy, views, self._centre, self._reach, progress, self._shared, seed=self._seed)
+            return refine(anatomy, views, self._centre, progress, self._shared, reach=self._reach, seed=self._seed)
         starts = [Start(candidate.world_from_ct, candidate.expected_mm()) for candidate in candidates]
         centre, reach = self._centre, self._reach
         if self._model and reach is None and starts[0].expected_mm > MAX_EXPECTED_MM:

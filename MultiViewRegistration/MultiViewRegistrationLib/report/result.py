@@ -18,9 +18,9 @@ from ..imaging.xray import XRay
 from ..io.case import Case
 from ..io.dicom_identity import new_uid
 from ..registration.cameras import uncalibrated_view_indices
-from ..registration.objective import MIN_PIXELS
 from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
+from ..registration.similarity import MIN_PIXELS
 from ..regressor.initialise import RegressorReport
 from ..rendering import threads
 from ..rendering.devices import ComputeDevice

@@ -28,7 +28,7 @@ from ..registration.optimizer import minimise, moved
 from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT
 from ..registration.schedule import MAX_EXPECTED_MM, Range, ResolutionLevel
-from ..registration.starts import Start, refine_from
+from ..registration.variants import Start, refine_from
 
 #: A view's local NCC may drop this much from the frames before, as the tissue over a moving bone changes. Of 96 descents from up to 18 mm
 #: and 18 degrees off, in X-rays of a pelvis and a real wrist, the 27 correct ones dropped by at most 0.004, the 69 wrong ones by 0.19.

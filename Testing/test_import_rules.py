@@ -65,7 +65,7 @@ HOME_OF = {
 NEEDS_MORE = (
     SLICER_ROOMS
     | (HOME_OF["warp"] | HOME_OF["torch"]) - {"published", "bench", "rendering.devices"}
-    | {f"published.{name}" for name in ("comparison", "refine", "renderer")}
+    | {f"published.{name}" for name in ("refine", "renderer")}
 )
 
 

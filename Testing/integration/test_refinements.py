@@ -12,7 +12,6 @@ from program import run
 from MultiViewRegistrationLib import Case, register, save_result
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.published import methods as refinements
-from MultiViewRegistrationLib.published.presets import DIFFPOSE, PRESETS, Stage
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, evaluate
 from MultiViewRegistrationLib.studies.evaluation_page import page
 
@@ -21,6 +20,8 @@ from MultiViewRegistrationLib.studies.evaluation_page import page
 def quick(monkeypatch):
     """DiffPose's preset, a few iterations at low resolution."""
     pytest.importorskip("torch", reason="the published refinements need torch: pip install torch")
+    from MultiViewRegistrationLib.published.refine import DIFFPOSE, PRESETS, Stage
+
     monkeypatch.setitem(PRESETS, "diffpose", replace(DIFFPOSE, stages=(Stage(32, 1, 15),), patch=7, patches=20))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,8 +13,7 @@ from phantom import TRUE_POSE, error_mm, make_views, off
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.published.presets import CUI2025, DIFFPOSE, XVR, Stage
-from MultiViewRegistrationLib.published.refine import choose_device, refine
+from MultiViewRegistrationLib.published.refine import CUI2025, DIFFPOSE, XVR, Stage, choose_device, refine
 
 START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
 QUICK = replace(DIFFPOSE, stages=(Stage(32, 1, 3),), patch=5, patches=10)
@@ -38,14 +38,14 @@ def test_they_come_near_the_true_pose(anatomy, views, preset, reached_mm):
 
 def test_a_plateau_ends_a_stage(anatomy, views):
     eager = replace(
-        XVR, stages=(Stage(32, 1, 40),), gradient_patch=None, schedule=replace(XVR.schedule, patience=0, threshold=10.0)
+        XVR, stages=(Stage(32, 1, 40),), gradient_patch=None, schedule=partial(XVR.schedule, patience=0, threshold=10.0)
     )
     found = refine(anatomy, views, START, eager)
     assert len(found.levels[0].steps) == 3  # the first sets the mark, the next two fail it
 
 
 def test_learning_rates_decay_as_published(anatomy, views):
-    frozen = replace(QUICK, stages=(Stage(32, 1, 6),), schedule=replace(DIFFPOSE.schedule, every=2, factor=0.0))
+    frozen = replace(QUICK, stages=(Stage(32, 1, 6),), schedule=partial(DIFFPOSE.schedule, step_size=2, gamma=0.0))
     moved = [step.moved_mm for step in refine(anatomy, views, START, frozen).levels[0].steps]
     assert min(moved[:2]) > 1 and max(moved[2:]) < 1e-6
     # Adam's first step is its learning rate along each of the six.

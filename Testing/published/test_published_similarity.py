@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from MultiViewRegistrationLib.published import comparison
+from MultiViewRegistrationLib.published import refine
 
 
 def images(seed, shape=(24, 31)):
@@ -36,17 +36,17 @@ def ncc_by_hand(a, b, valid, size, floor):
 @pytest.mark.parametrize("size, floor", [(3, 1e-5), (9, 0.3)])
 def test_patch_ncc_is_the_mean_over_whole_patches(size, floor):
     a, b = images(1)
-    ours = comparison.patch_ncc(a[None], b[None], VALID, size, floor)
+    ours = refine.patch_ncc(a[None], b[None], VALID, size, floor)
     assert ours.item() == pytest.approx(ncc_by_hand(a.numpy(), b.numpy(), VALID.numpy(), size, floor), rel=1e-9)
-    single = comparison.patch_ncc(a[None].float(), b[None].float(), VALID, size, floor)
+    single = refine.patch_ncc(a[None].float(), b[None].float(), VALID, size, floor)
     assert single.item() == pytest.approx(ours.item(), abs=1e-4)
 
 
 def test_what_invalid_pixels_hold_does_not_matter():
     a, b = images(2)
     for compare in (
-        lambda x: comparison.patch_ncc(x[None], b[None], VALID, 5),
-        lambda x: comparison.gradient_ncc(x, b, VALID, 5),
+        lambda x: refine.patch_ncc(x[None], b[None], VALID, 5),
+        lambda x: refine.gradient_ncc(x, b, VALID, 5),
     ):
         assert compare(torch.where(VALID, a, 1e3)).item() == pytest.approx(compare(a).item(), rel=1e-9)
 
@@ -56,23 +56,23 @@ def test_nanodrr_gives_the_same(size):
     metrics = pytest.importorskip("nanodrr.metrics.ncc", reason="needs nanodrr: pip install nanodrr")
     a, b = images(3)
     theirs = metrics.NormalizedCrossCorrelation2d(size, eps=1e-4)(a[None, None], b[None, None]).item()
-    ours = comparison.ncc(a.ravel(), b.ravel(), 1e-4)
+    ours = refine.ncc(a.ravel(), b.ravel(), 1e-4)
     if size:
-        ours = comparison.patch_ncc(a[None], b[None], torch.ones_like(VALID), size, 1e-4)
+        ours = refine.patch_ncc(a[None], b[None], torch.ones_like(VALID), size, 1e-4)
     assert ours.item() == pytest.approx(theirs, rel=1e-9)
 
 
 def test_gradients_are_sobels():
     a, b = images(4)
     derivatives = [[ndimage.sobel(x.numpy(), axis=axis, mode="constant") for axis in (1, 0)] for x in (a, b)]
-    np.testing.assert_allclose(comparison.sobel(a), derivatives[0], atol=1e-12)
+    np.testing.assert_allclose(refine.sobel(a), derivatives[0], atol=1e-12)
     inner = ndimage.binary_erosion(VALID.numpy(), np.ones((3, 3)))
     expected = np.mean([ncc_by_hand(x, y, inner, 7, 1e-5) for x, y in zip(*derivatives)])
-    assert comparison.gradient_ncc(a, b, VALID, 7).item() == pytest.approx(expected, rel=1e-9)
+    assert refine.gradient_ncc(a, b, VALID, 7).item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_standardised_images_lie_between_0_and_1_before_their_mean_and_deviation():
-    scaled = 0.1 * comparison.standardised(images(6)[0], 0.15, 0.1) + 0.15
+    scaled = 0.1 * refine.standardised(images(6)[0], 0.15, 0.1) + 0.15
     assert scaled.min().item() == pytest.approx(0) and scaled.max().item() == pytest.approx(1, abs=1e-5)
 
 
@@ -80,5 +80,5 @@ def test_gradients_go_through():
     a, b = images(7, (14, 15))
     valid = VALID[:14, :15]
     a.requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: comparison.gradient_ncc(x, b, valid, 5), a)
-    assert torch.autograd.gradcheck(lambda x: comparison.patch_ncc(x[None], b[None], valid, 5), a)
+    assert torch.autograd.gradcheck(lambda x: refine.gradient_ncc(x, b, valid, 5), a)
+    assert torch.autograd.gradcheck(lambda x: refine.patch_ncc(x[None], b[None], valid, 5), a)

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..jobs import JsonProgress, TimeLeft, left_in_words
-from ..published.presets import PRESETS
+from ..published.methods import NAMES as REFINEMENTS
 
 if TYPE_CHECKING:
     from ..registration.pipeline import Progress
@@ -67,7 +67,7 @@ def add_progress(command: argparse.ArgumentParser) -> None:
 def add_refinement(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--refine",
-        choices=["joint", *PRESETS],
+        choices=REFINEMENTS,
         default="joint",
         help="joint: all views together, second order (default); the others are published ones, which need PyTorch",
     )

@@ -174,7 +174,7 @@ class Registration:
 
     @property
     def refinement(self) -> str:
-        """How it goes on, "joint" or one of published.presets.PRESETS."""
+        """How it goes on, one of `published.methods.NAMES`."""
         return self.parameter("refinement", "joint")
 
     def release(self) -> None:

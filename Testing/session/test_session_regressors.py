@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import slicer
-from phantom import TRUE_POSE, off
+from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import make_registration
 from tiny_store import TinyStore, sha_of
 
@@ -36,8 +36,13 @@ def look(session) -> None:
 
 
 def test_a_choice_is_for_its_ct(registration, store, ct):
-    folder = store.add(ct, "2026-11-19-101500")
     session = session_of(registration)
+    with pytest.raises(InputError, match="There is no regressor for this CT"):
+        session.register("auto")
+    folder, newer = (store.add(ct, f"2026-11-{day}-101500") for day in (19, 20))
+    session.regressors.look_again()
+    look(session)
+    assert session.regressors.model == newer
     session.regressors.choose(folder)
     voxels = slicer.util.arrayFromVolume(registration.ct)
     before = voxels.copy()
@@ -48,7 +53,12 @@ def test_a_choice_is_for_its_ct(registration, store, ct):
     voxels[:] = before
     slicer.util.arrayFromVolumeModified(registration.ct)
     look(session)
-    assert session.regressors.model == folder
+    assert session.regressors.model == folder and session.regressors.missing() == ""
+    session.register("auto")
+    session.finish()
+    assert store.asked == [folder] and error_mm(registration.world_from_ct) < 0.1
+    entry = session.history.current
+    assert entry.method == session.result.method == "auto" and entry.regressor["model"] == folder.name
 
 
 @pytest.mark.parametrize("seen", [True, False])

@@ -1,0 +1,385 @@
+"""X-rays of a registration: taken from volumes and files, checked, and their geometry from C-arm angles, matrices and headers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import slicer
+from imaging.dicom_files import XA_IMAGE, write_dicom
+from imaging.xray_files import enhanced, item, pixels, write_enhanced, write_xa
+from scipy.spatial.transform import Rotation
+from tiny_scene import SHAPE, add_xray, c_arm, dot_image, intensity, registration_of
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging.view import SharedUnknowns
+from MultiViewRegistrationLib.imaging.xray import raw_image, to_line_integrals
+from MultiViewRegistrationLib.io.dicom_geometry import SAME_TABLE, TABLE_MOVED, HeaderView, complete
+from MultiViewRegistrationLib.mrml.case import set_shared_unknowns, shared_unknowns_of, xray_of
+from MultiViewRegistrationLib.mrml.image import change_image
+from MultiViewRegistrationLib.mrml.loading import camera_content, volume_node
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session.adding import _add_views, add_volume, read, rename
+from MultiViewRegistrationLib.session.geometry import (
+    certainty,
+    describe,
+    header_proposals,
+    matrix_of,
+    reading_of,
+    set_c_arm,
+    set_matrix,
+    summary,
+    use_reading,
+)
+from MultiViewRegistrationLib.session.history import Entry, History
+from MultiViewRegistrationLib.session.session import Session
+
+
+@pytest.fixture
+def registration(scene):
+    return Registration.create(scene)
+
+
+def volume(scene, values: np.ndarray, name: str = "AP", kind: str = "vtkMRMLScalarVolumeNode"):
+    node = scene.AddNewNodeByClass(kind, name)
+    slicer.util.updateVolumeFromArray(node, values)
+    return node
+
+
+def picture(view) -> np.ndarray:
+    return slicer.util.arrayFromVolume(view.node)[0]
+
+
+def nodes(scene) -> set[str]:
+    return {scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes())}
+
+
+def test_a_volume_is_taken_and_left_as_it_is(scene, registration):
+    node = volume(scene, intensity()[None], "2: AP/1")
+    node.SetSpacing(0.3, 0.2, 1)
+    view = add_volume(registration, node)
+    assert (view.name, view.content["pixel_mm"], view.placed) == ("2 AP 1", [0.3, 0.2], False)
+    np.testing.assert_array_equal(picture(view), to_line_integrals(raw_image(intensity())).line_integrals)
+    second = add_volume(Registration.create(scene), view.node)  # an X-ray serves two registrations
+    assert second.content == view.content and second.source is view.source
+    np.testing.assert_array_equal(picture(second), picture(view))
+    registration.remove_xray(view)
+    assert registration.xrays == []
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(node)[0], intensity())
+
+
+def test_files_are_taken_with_all_their_frames(scene, registration, tmp_path):
+    for name, values in (("ap.png", intensity()), ("lat.nrrd", intensity().astype(np.float32))):
+        sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / name))
+        (view,) = read(tmp_path / name)(registration)
+        assert view.name == name.partition(".")[0] and view.source.GetHideFromEditors()
+        np.testing.assert_array_equal(picture(view), to_line_integrals(raw_image(values)).line_integrals)
+    frames = np.stack([intensity(seed) for seed in range(3)])
+    sitk.WriteImage(sitk.GetImageFromArray(frames), str(tmp_path / "run.mha"))
+    (view,) = read(tmp_path / "run.mha")(registration)
+    change_image(view, frame=2, intensity="linear", inverted=False)
+    np.testing.assert_array_equal(picture(view), to_line_integrals(raw_image(frames[2])).line_integrals)
+    with pytest.raises(InputError, match="has 3; choose one from 0 to 2"):
+        change_image(view, frame=3)
+    assert view.content["frame"] == 2
+
+
+def test_a_run_that_turns_and_its_shutter(scene, registration, tmp_path):
+    """Each frame has its angles; the shutter is a mask that goes with the X-ray."""
+    frames = np.stack([intensity(seed) for seed in range(3)])
+    write_dicom(
+        tmp_path / "run.dcm",
+        frames,
+        XA_IMAGE,
+        Modality="XA",
+        PositionerPrimaryAngle="10",
+        PositionerSecondaryAngle="0",
+        PositionerPrimaryAngleIncrement=["0", "5", "9"],
+        PositionerMotion="DYNAMIC",
+        ShutterShape="RECTANGULAR",
+        ShutterLeftVerticalEdge="6",
+        ShutterRightVerticalEdge="50",
+        ShutterUpperHorizontalEdge="1",
+        ShutterLowerHorizontalEdge="50",
+    )
+    (view,) = read(tmp_path / "run.dcm")(registration)
+    assert view.content["header_lacks"] == ["source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "mirrored"]
+    assert any("principal point" in sentence for sentence in view.content["assumptions"])
+    assert reading_of(view)["rao_lao_deg"] == 10
+    change_image(view, frame=2)
+    assert reading_of(view)["rao_lao_deg"] == 19
+    valid = xray_of(view).valid
+    assert view.mask.GetName() == "shutter" and not valid[:, :5].any() and valid.any()
+
+
+def test_unknowns_of_a_case_count_beside_those_that_are_there(scene, registration):
+    set_shared_unknowns(registration, SharedUnknowns(isocentre_sd_mm=2))
+    _add_views(registration, [], SharedUnknowns(source_to_detector_sd_mm=10, isocentre_sd_mm=5))
+    assert shared_unknowns_of(registration) == SharedUnknowns(source_to_detector_sd_mm=10, isocentre_sd_mm=2)
+
+
+@pytest.mark.parametrize(
+    "values, kind, word",
+    [
+        (np.full((1, *SHAPE), 7, np.uint16), "vtkMRMLScalarVolumeNode", "no contrast"),
+        (np.full((1, *SHAPE), np.nan, np.float32), "vtkMRMLScalarVolumeNode", "no contrast"),
+        (
+            np.stack([intensity() // n for n in (256, 300, 256)], -1)[None].astype(np.uint8),
+            "vtkMRMLVectorVolumeNode",
+            "colour",
+        ),
+        (None, "vtkMRMLScalarVolumeNode", "has no voxels"),
+    ],
+)
+def test_what_is_no_xray_leaves_nothing(scene, registration, values, kind, word):
+    node = scene.AddNewNodeByClass(kind, "AP") if values is None else volume(scene, values, kind=kind)
+    before = nodes(scene)
+    with pytest.raises(InputError, match=rf"^AP: .*{word}"):
+        add_volume(registration, node)
+    assert nodes(scene) == before and registration.xrays == []
+
+
+def test_order_and_names(scene, registration):
+    b, c = (registration.add_xray(name) for name in ("b", "c"))
+    registration.move_xray(c, 0)
+    assert registration.xrays == [c, b]
+    History(registration).add(Entry.now("search", np.eye(4), similarity={"b": 0.5, "c": 0.4}, cameras={"b": {"k": 1}}))
+    rename(registration, b, " Lateral ")
+    entry = History(registration).current
+    assert (b.name, entry.similarity, entry.cameras) == ("Lateral", {"Lateral": 0.5, "c": 0.4}, {"Lateral": {"k": 1}})
+    for wrong, word in (("C", "another view"), ("a/b", "without"), ("", "is")):
+        with pytest.raises(InputError, match=word):
+            rename(registration, b, wrong)
+    rename(registration, b, "lateral")  # it is its own name
+    assert b.name == "lateral"
+
+
+@pytest.fixture
+def two_views(scene):
+    return registration_of(scene, {"AP": c_arm(0), "LAT": c_arm(90)})
+
+
+@pytest.fixture
+def checking(two_views):
+    return Session(two_views)
+
+
+def test_nothing_is_wrong_and_then_rests(two_views, checking):
+    assert [checking.check_next() for _ in range(4)] == [True, True, False, False]
+    assert [checking.problem(view) for view in two_views.xrays] == ["", ""] and checking.twins() is None
+
+
+def test_what_is_wrong(two_views, checking):
+    ap, lat = two_views.xrays
+    ap.content = {"intensity": "log"}
+    assert "AP: has no geometry" in checking.problem(ap)
+    lat.change(
+        c_arm={
+            "source_to_detector_mm": 1000,
+            "source_to_isocentre_mm": 700,
+            "pixel_mm": [1, 1],
+            "size": [5, 5],
+            "rao_lao_deg": 0,
+            "cra_cau_deg": 0,
+        }
+    )
+    assert "the image has 96 columns" in checking.problem(lat)
+    empty = two_views.add_xray("empty")
+    assert checking.problem(empty).startswith("empty: has no image")
+    slicer.util.updateVolumeFromArray(ap.source, np.full((1, 72, 96), np.nan, np.float32))
+    ap.change(camera=camera_content(c_arm(0)))
+    while checking.check_next():
+        pass
+    assert "no contrast" in checking.problem(ap)
+
+
+def test_twins(two_views, checking):
+    ap, lat = two_views.xrays
+    lat.change(camera=ap.content["camera"])
+    assert checking.twins() == (ap, lat)
+    lat.change(use=False)
+    assert checking.twins() is None
+
+
+def test_the_picture_follows_a_sequence(two_views, checking):
+    while checking.check_next():
+        pass
+    view = two_views.xrays[0]
+    after = dot_image((96, 72), (10, 12))
+    slicer.util.updateVolumeFromArray(view.source, after[None])
+    assert checking.check_next()
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(view.node)[0], after)
+    while checking.check_next():
+        pass
+    assert checking.problem(view) == ""
+
+
+READING = {
+    "source_to_detector_mm": 1000,
+    "source_to_isocentre_mm": 700,
+    "pixel_mm": [2, 2],
+    "rao_lao_deg": 30,
+    "cra_cau_deg": -10,
+}
+POINTS = np.random.default_rng(3).uniform(-60, 60, (20, 3))
+
+
+@pytest.fixture
+def with_ct(scene):
+    """With a CT of 100 mm around the world's origin, and one X-ray without geometry."""
+    with_ct = Registration.create(scene)
+    place = np.diag([10.0, 10, 10, 1])
+    place[:3, 3] = -45
+    with_ct.ct = volume_node(slicer.mrmlScene, "CT", np.zeros((10, 10, 10), np.float32), place)
+    add_xray(with_ct, "AP", None, dot_image((96, 72), (40, 30)))
+    with_ct.xrays[0].content = {"intensity": "log"}
+    return with_ct
+
+
+def matrix(mirrored: bool = False) -> np.ndarray:
+    """(3, 4) of a camera that looks at the origin from 700 mm, turned by scipy, principal point off the middle."""
+    R = Rotation.from_euler("xyz", (100, 10, -20), degrees=True).as_matrix()
+    K = np.array([[-480.0 if mirrored else 480, 0, 51], [0, 500, 33], [0, 0, 1]])
+    return K @ np.c_[R, R @ [0, 0, 0] + [5, -3, 700]]
+
+
+def projected(P: np.ndarray) -> np.ndarray:
+    homogeneous = np.c_[POINTS, np.ones(len(POINTS))] @ P.T
+    return homogeneous[:, :2] / homogeneous[:, 2:]
+
+
+def test_a_c_arm(with_ct):
+    view = with_ct.xrays[0]
+    assert describe(view) == "needs geometry"
+    set_c_arm(view, {**READING, "mirrored": True})
+    # by hand: the detector 300 mm beyond the isocentre, 30 degrees to the left of the front and 10 degrees to the feet
+    p, s = np.radians(30), np.radians(-10)
+    towards = np.array([np.sin(p) * np.cos(s), -np.cos(p) * np.cos(s), np.sin(s)])
+    np.testing.assert_allclose(view.camera.source, -700 * towards, atol=1e-9)
+    np.testing.assert_allclose(view.ras_of((47.5, 35.5)) * (-1, -1, 1), 300 * towards, atol=1e-9)
+    assert view.camera.intrinsics[0, 0] < 0
+    assert (describe(view), certainty(view)) == ("LAO 30\u00b0, CAU 10\u00b0", "\u00b11\u00b0, 3 mm")
+    assert "Seen from the detector" in summary(with_ct, view) and "700 mm from the source" in summary(with_ct, view)
+
+
+@pytest.mark.parametrize("factor", [1, -1, 0.01, -30])
+def test_a_matrix_at_any_scale_and_sign(with_ct, factor):
+    view = with_ct.xrays[0]
+    set_matrix(with_ct, view, factor * matrix())
+    np.testing.assert_allclose(view.camera.project(POINTS), projected(matrix()), atol=1e-8)
+    assert view.camera.intrinsics[0, 0] > 0 and (view.camera.depth(POINTS) > 0).all()
+    np.testing.assert_allclose(matrix_of(view), matrix(), atol=1e-8)
+    assert "projection_matrix" not in view.content and view.content["camera"]["size"] == [96, 72]
+
+
+def test_a_mirrored_image_is_told_by_the_point_in_front(with_ct):
+    view = with_ct.xrays[0]
+    set_matrix(with_ct, view, 3 * matrix(mirrored=True))
+    np.testing.assert_allclose(view.camera.project(POINTS), projected(matrix(mirrored=True)), atol=1e-8)
+    assert view.camera.intrinsics[0, 0] < 0 and (view.camera.depth(POINTS) > 0).all()
+    with pytest.raises(InputError, match="behind the X-ray source"):
+        set_matrix(with_ct, view, -matrix(mirrored=True))
+
+
+def test_a_ct_that_no_image_shows_decides_nothing(with_ct):
+    view = with_ct.xrays[0]
+    away = np.eye(4)
+    away[:3, 3] = 0, 900, 0  # beside the beam and behind the source
+    with_ct.world_from_ct = away
+    set_matrix(with_ct, view, matrix())
+    with pytest.raises(InputError, match="move the CT"):
+        set_matrix(with_ct, view, matrix(mirrored=True))
+    other = add_xray(with_ct, "LAT", None, dot_image((96, 72), (40, 30)))
+
+    other.change(camera=camera_content(c_arm(90)))
+    set_matrix(with_ct, view, matrix(mirrored=True))  # where the two views meet is before both
+    assert view.camera.intrinsics[0, 0] < 0
+
+
+def test_a_camera_read_as_a_c_arm_and_back(with_ct):
+    view = with_ct.xrays[0]
+    given = c_arm(-25, 15, principal_point=(44, 30), mirrored=True)
+    set_matrix(with_ct, view, given.projection_matrix)
+    assert reading_of(view) == {}  # nothing says how large its pixels are
+    view.change(pixel_mm=[2.0, 2.0])
+    reading = reading_of(view)
+    assert (round(reading["rao_lao_deg"], 6), round(reading["cra_cau_deg"], 6), reading["mirrored"]) == (-25, 15, True)
+    set_c_arm(view, reading)
+    np.testing.assert_allclose(view.camera.project(POINTS), given.project(POINTS), atol=1e-6)
+
+
+def add(registration, path, frame=0):
+
+    (view,) = read(path)(registration)
+    change_image(view, frame=frame)
+    return view
+
+
+def use(registration, view, **changes):
+    use_reading(registration, view, {**reading_of(view), **changes})
+
+
+def two_frames(tmp_path, **tags):
+    """A run during which the table moved by 9 mm left, 6 down, 3 to its head."""
+    names = ("TableTopVerticalPosition", "TableTopLongitudinalPosition", "TableTopLateralPosition")
+    before, after = (
+        {"TablePositionSequence": item(**dict(zip(names, place, strict=True)))} for place in ("000", "693")
+    )
+    return write_enhanced(tmp_path / "run.dcm", [{**enhanced(0, 0), **before}, {**enhanced(90, 10), **after}], **tags)
+
+
+def test_a_view_is_carried_after_the_patient_as_in_a_case(scene, registration, tmp_path):
+    path = two_frames(tmp_path, PatientPosition="FFS")
+    first, second = (add(registration, path, frame) for frame in (0, 1))
+    assert not any(TABLE_MOVED in told for told in header_proposals(registration, second))
+    use(registration, first)
+    assert any(TABLE_MOVED in told and first.name in told for told in header_proposals(registration, second))
+    use(registration, second)
+    expected = complete("case.json", [HeaderView(f"views[{n}]", f"{n}", path, n) for n in (0, 1)])
+    for view, (reading, _) in zip((first, second), expected, strict=True):
+        kept = view.content["c_arm"]
+        for key in ("isocentre_offset_mm", "source_to_isocentre_mm", "rao_lao_deg", "principal_point"):
+            np.testing.assert_allclose(kept.get(key, 0), reading.get(key, 0), atol=1e-9)
+    assert TABLE_MOVED in second.content["assumptions"] and TABLE_MOVED not in first.content["assumptions"]
+    use(registration, second, cra_cau_deg=11.0)  # it was carried once
+    assert second.content["c_arm"]["isocentre_offset_mm"] == kept["isocentre_offset_mm"]
+    third = add(registration, path, 1)
+    use(registration, third, isocentre_offset_mm=[1.0, 2.0])  # a person says that it is off
+    assert third.content["c_arm"]["isocentre_offset_mm"] == [1.0, 2.0]
+    assert TABLE_MOVED not in third.content["assumptions"]
+
+
+def test_a_moved_table_without_the_patient_position_is_refused(scene, registration, tmp_path):
+    path = two_frames(tmp_path, PatientPosition="")
+    first, second = (add(registration, path, frame) for frame in (0, 1))
+    use(registration, first)
+    with pytest.raises(InputError, match="the table moved between .* lacks PatientPosition"):
+        use(registration, second)
+    assert not second.placed
+
+
+@pytest.mark.parametrize("other", [False, True], ids=["one machine", "two machines"])
+def test_that_the_table_stood_still_is_assumed_of_one_machine_alone(scene, registration, tmp_path, other):
+    """Until a matrix is given."""
+    paths = [
+        write_xa(
+            tmp_path / f"{n}.dcm",
+            90 * n,
+            0,
+            pixels(n + 1),
+            PatientOrientation=["PL"[n == 0], "F"],
+            **({"DeviceSerialNumber": f"SECRET-{n}"} if other else {}),
+        )
+        for n in (0, 1)
+    ]
+    first, second = (add(registration, path) for path in paths)
+    use(registration, first)
+    if other:
+        with pytest.raises(InputError, match="taken by different machines") as caught:
+            use(registration, second)
+        assert "SECRET" not in str(caught.value) + first.node.GetAttribute("MultiViewRegistration.view")
+        return
+    use(registration, second)
+    assert SAME_TABLE in second.content["assumptions"] and SAME_TABLE not in first.content["assumptions"]
+    set_matrix(registration, second, matrix_of(second))
+    assert "assumptions" not in second.content

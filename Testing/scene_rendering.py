@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import vtk
 from tiny_scene import c_arm
@@ -56,14 +54,6 @@ def brightest(picture: np.ndarray, above: int = 80) -> np.ndarray:
     weight = np.clip(picture.max(axis=2).astype(float) - above, 0, None)
     rows, columns = np.indices(weight.shape)
     return np.array([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
-
-
-def save_png(view, path: Path | str) -> None:
-    """To look at."""
-    from PIL import Image
-
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels(view)).save(path)
 
 
 def _view(app, kind, tag: str, size: tuple[int, int]):

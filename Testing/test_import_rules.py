@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,7 @@ def imports_of(source: str, module: str, *, is_package: bool = False) -> set[str
     return {name.removeprefix(PACKAGE) if f"{name}.".startswith(f"{PACKAGE}.") else name for name in found}
 
 
+@lru_cache(maxsize=1)
 def library() -> dict[str, set[str]]:
     """What each module of the library imports."""
     return {
@@ -164,18 +166,6 @@ def test_imports_go_one_way():
 
 def test_no_module_imports_itself_through_others():
     assert cycles(library()) == []
-
-
-def test_a_broken_rule_and_a_cycle_are_noticed():
-    lazy = "def f():\n    from ..rendering import drr"
-    assert len(broken_rules("imaging.ct", imports_of(lazy, "imaging.ct"))) == 1
-    assert len(broken_rules("rendering.drr", imports_of("import torch", "rendering.drr"))) == 1
-    assert (
-        broken_rules("rendering.autograd", imports_of("import torch\nfrom ..errors import x", "rendering.autograd"))
-        == []
-    )
-    imports = {name: imports_of(f"from ..{other} import f", name) for name, other in (("a.x", "b.y"), ("b.y", "a.x"))}
-    assert cycles(imports) == [{"a.x", "b.y"}]
 
 
 @pytest.mark.slow

@@ -249,15 +249,15 @@ def regressor(person: Person, take: Pictures) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MVREG_DATA"] = folder
         learning = person.panel.session.regressors
-        learning.look_again()
-        person.wait(lambda: learning.looked)
+        learning.reload()
+        person.wait(lambda: learning.up_to_date)
         before = take.box(box)
         person.type("start", "minutes", "1")
         person.press("start", "train")
         person.wait(lambda: learning.training.progress is not None and learning.training.progress.fraction > 0.4, 900)
         during = take.box(box)
         person.wait(lambda: not learning.is_training, 900)
-        person.wait(lambda: learning.looked)
+        person.wait(lambda: learning.up_to_date)
         take.save([[before], [during], [take.box(box)]], "regressor.png")
         del os.environ["MVREG_DATA"]
     box.collapsed = True

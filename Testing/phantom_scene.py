@@ -59,10 +59,10 @@ def settled_session(scene, name: str = "Phantom"):
 def settle(session) -> None:
     """Have the pose as it is pass for the result of a registration."""
     from MultiViewRegistrationLib.mrml.identity import fingerprint
-    from MultiViewRegistrationLib.session.history import Entry
+    from MultiViewRegistrationLib.session.history import HistoryEntry
 
     registration = session.registration
-    session.history.add(Entry.now("given", registration.world_from_ct, fingerprint=fingerprint(registration)))
+    session.history.add(HistoryEntry.now("given", registration.world_from_ct, fingerprint=fingerprint(registration)))
 
 
 def remove(registration) -> None:

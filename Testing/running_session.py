@@ -61,8 +61,8 @@ def hold(session) -> PausedRegistration:
 
 
 def look(session):
-    while not session.regressors.looked:
-        session.regressors.look()
+    while not session.regressors.up_to_date:
+        session.regressors.update()
         session.poll()
 
 

@@ -15,7 +15,7 @@ def driven(host, ct, views, monkeypatch, tmp_path):
     TinyStore(monkeypatch, tmp_path, ct).behave("waits")
     driven = Driven(host, ct, views)
     driven.drawn("start", "regressor").widget.collapsed = False
-    driven.wait(lambda: driven.session.regressors.looked)
+    driven.wait(lambda: driven.session.regressors.up_to_date)
     driven.press("start", "train")
     driven.wait(lambda: driven.session.regressors.training.progress is not None)
     yield driven

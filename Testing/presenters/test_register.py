@@ -124,9 +124,9 @@ def test_a_failure_is_a_sentence(host, register, monkeypatch):
 )
 def test_the_state_is_the_verdict_and_a_stale_result_says_so(host, register, verdict, upper95_mm, state):
     from MultiViewRegistrationLib.mrml.identity import fingerprint
-    from MultiViewRegistrationLib.session.history import Entry
+    from MultiViewRegistrationLib.session.history import HistoryEntry
 
-    entry = Entry.now(
+    entry = HistoryEntry.now(
         "search",
         host.registration.world_from_ct,
         similarity={"view1": 0.97, "view2": 0.07},

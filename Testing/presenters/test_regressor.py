@@ -30,7 +30,7 @@ def start(store, host):
 
 
 def looked(host, start) -> None:
-    host.wait(start, lambda: host.session.regressors.looked)
+    host.wait(start, lambda: host.session.regressors.up_to_date)
 
 
 def begin(host, start) -> None:
@@ -66,7 +66,7 @@ def test_one_of_several_is_chosen_and_another_removed(host, start, store):
     ct = phantom()[0]
     first, second = store.add(ct, "a", 2, 4.2), store.add(ct, "b", 10, 1.5)
     store.add(ct, "c", finished=False)
-    host.session.regressors.look_again()
+    host.session.regressors.reload()
     looked(host, start)
     assert [(row[0], row[-1]) for row in cells(start, "models")] == [("c", "unfinished"), ("b", "in use"), ("a", "")]
     assert host.session.regressors.model == second and control(start, "resume") is None

@@ -16,7 +16,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.dicom_geometry import LEFT_OUT
 from MultiViewRegistrationLib.session import assessment
 from MultiViewRegistrationLib.session.assessment import SimilarityUpdater, compare_poses, use_suggested_masks
-from MultiViewRegistrationLib.session.history import Entry
+from MultiViewRegistrationLib.session.history import HistoryEntry
 from MultiViewRegistrationLib.session.result_files import case_content
 
 #: (rows, columns) of a plate with a sharp edge in the first X-ray.
@@ -112,7 +112,7 @@ def ready(scene):
     """A session whose CT is ready for DRRs."""
     session = new_session(phantom_registration(scene))
     with pytest.raises(InputError, match="not ready"):
-        compare_poses(session, Entry.now("a", TRUE_POSE), Entry.now("b", TRUE_POSE))
+        compare_poses(session, HistoryEntry.now("a", TRUE_POSE), HistoryEntry.now("b", TRUE_POSE))
     until = time.monotonic() + 30
     while not session.prepare() and time.monotonic() < until:
         session.poll()
@@ -122,7 +122,7 @@ def ready(scene):
 def test_two_poses_side_by_side(ready):
     here = ready.registration.world_from_ct
     moved = off(here, (0, 0, 0), (5, 0, 0))
-    found = compare_poses(ready, Entry.now("a", here), Entry.now("b", moved))()
+    found = compare_poses(ready, HistoryEntry.now("a", here), HistoryEntry.now("b", moved))()
     assert found.mm == pytest.approx(5.0) and found.degrees == pytest.approx(0.0, abs=1e-6)
     assert [name for name, *_ in found.pictures] == ["view1", "view2"]
     _, one, other = found.pictures[0]

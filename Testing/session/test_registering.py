@@ -130,8 +130,8 @@ def test_a_real_child_is_cancelled(session, tmp_path):
 
 def test_a_baseline_begins_where_the_regressor_sees_the_ct(session, child, ct, monkeypatch, tmp_path):
     TinyStore(monkeypatch, tmp_path / "store", ct).add(ct, "2026-11-20-101500")
-    while not session.regressors.looked:
-        session.regressors.look()
+    while not session.regressors.up_to_date:
+        session.regressors.update()
     session.register("regressor", refinement="xvr")
     session.finish()
     assert 0.1 < error_mm(child.made[0].case.world_from_ct) < 5

@@ -26,7 +26,7 @@ from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session import adding
 from MultiViewRegistrationLib.session.result_files import write_result
-from MultiViewRegistrationLib.session.session import Notices, Session
+from MultiViewRegistrationLib.session.session import Session, UnreadNotices
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def loaded(scene, tmp_path):
 
 def test_different_patients_are_told_without_a_value_until_understood(loaded):
     registration = loaded(ap={"PatientID": "OTHER-1", "ImageLaterality": "R"})
-    notices = Notices(registration)
+    notices = UnreadNotices(registration)
     assert notices.sentences == [
         "ap and CT are of different patients (PatientID) by their DICOM headers; check that they belong together.",
         "ap and CT are of different sides of the body (laterality) by their DICOM headers; check that they belong together.",
@@ -102,14 +102,14 @@ def test_different_patients_are_told_without_a_value_until_understood(loaded):
 
 def test_nothing_that_tells_a_person_is_in_the_scene(loaded, scene, tmp_path):
     registration = loaded(ct={"PatientID": "OTHER-1"})
-    assert Notices(registration).sentences
+    assert UnreadNotices(registration).sentences
     scene.SetURL(str(tmp_path / "scene.mrml"))
     scene.Commit()
     saved = (tmp_path / "scene.mrml").read_text()
     assert "1.2.3.4" in saved and not any(secret in saved for secret in [*SECRETS, "OTHER-1"])
     (view,) = registration.xrays
     view.change(use=False)
-    assert Notices(registration).sentences == []
+    assert UnreadNotices(registration).sentences == []
 
 
 def test_the_files_uids_go_into_the_result(loaded, tmp_path):

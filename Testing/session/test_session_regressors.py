@@ -30,9 +30,9 @@ def session_of(registration):
 
 
 def look(session) -> None:
-    session.regressors.look()
-    while not session.regressors.looked:
-        session.regressors.look()
+    session.regressors.update()
+    while not session.regressors.up_to_date:
+        session.regressors.update()
 
 
 def test_a_choice_is_for_its_ct(registration, store, ct):
@@ -40,7 +40,7 @@ def test_a_choice_is_for_its_ct(registration, store, ct):
     with pytest.raises(InputError, match="There is no regressor for this CT"):
         session.register("auto")
     folder, newer = (store.add(ct, f"2026-11-{day}-101500") for day in (19, 20))
-    session.regressors.look_again()
+    session.regressors.reload()
     look(session)
     assert session.regressors.model == newer
     session.regressors.choose(folder)

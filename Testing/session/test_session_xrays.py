@@ -31,7 +31,7 @@ from MultiViewRegistrationLib.session.geometry import (
     summary,
     use_reading,
 )
-from MultiViewRegistrationLib.session.history import Entry, History
+from MultiViewRegistrationLib.session.history import History, HistoryEntry
 from MultiViewRegistrationLib.session.session import Session
 
 
@@ -143,7 +143,9 @@ def test_order_and_names(scene, registration):
     b, c = (registration.add_xray(name) for name in ("b", "c"))
     registration.move_xray(c, 0)
     assert registration.xrays == [c, b]
-    History(registration).add(Entry.now("search", np.eye(4), similarity={"b": 0.5, "c": 0.4}, cameras={"b": {"k": 1}}))
+    History(registration).add(
+        HistoryEntry.now("search", np.eye(4), similarity={"b": 0.5, "c": 0.4}, cameras={"b": {"k": 1}})
+    )
     rename(registration, b, " Lateral ")
     entry = History(registration).current
     assert (b.name, entry.similarity, entry.cameras) == ("Lateral", {"Lateral": 0.5, "c": 0.4}, {"Lateral": {"k": 1}})

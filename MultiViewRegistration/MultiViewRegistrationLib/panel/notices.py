@@ -6,7 +6,7 @@ MARK = "\u26a0 "
 
 
 class Notices:
-    """A label with what the `session.session.Notices` of the registration at work tell, and a button after which they do not.
+    """A label with the `session.session.UnreadNotices` of the registration at work, and a button that acknowledges them.
 
     panel: the `panel.Panel` whose widgets they are.
     """

@@ -16,7 +16,7 @@ from ..mrml.image import add_mask
 from ..mrml.registration import Registration
 from ..mrml.xray import ATTRIBUTE
 from .background_task import BackgroundValue, within_sentence
-from .history import Entry, History
+from .history import History, HistoryEntry
 from .session import Session
 from .translation import _
 
@@ -59,7 +59,7 @@ def assess(session: Session) -> None:
                 session.remember(session.history.amend(reasons=list(result.reasons), seconds=seconds), result)
             return
         session.history.note(session.history.unnoted if session.history.entries else "by hand")
-        entry = Entry.of_result(
+        entry = HistoryEntry.of_result(
             session.history.current.method,
             pose,
             result,
@@ -92,7 +92,7 @@ def verdict(session: Session) -> str:
     return entry.verdict if entry is not None and entry.verdict and not outdated_reason(session) else ""
 
 
-def headline(entry: Entry) -> str:
+def headline(entry: HistoryEntry) -> str:
     """The verdict of an entry that has one, in a few words: "accept, probably below 0.3 mm"."""
     if entry.verdict == "reject" or entry.upper95_mm is None:
         return entry.verdict
@@ -108,7 +108,7 @@ def describe(session: Session) -> list[str]:
     return list(filter(None, [_sentence(entry, why), why, *entry.reasons]))
 
 
-def _sentence(entry: Entry, why: str) -> str:
+def _sentence(entry: HistoryEntry, why: str) -> str:
     """The verdict of an entry; why: it does not hold any more, "" where it does."""
     if entry.verdict is None or why:
         return NOT_ASSESSED
@@ -200,7 +200,7 @@ class PoseComparison:
     pictures: list[tuple[str, np.ndarray, np.ndarray]]
 
 
-def compare_poses(session: Session, one: Entry, other: Entry) -> Callable[[], PoseComparison]:
+def compare_poses(session: Session, one: HistoryEntry, other: HistoryEntry) -> Callable[[], PoseComparison]:
     """The comparison in two steps: what needs the scene is done now, what takes long in the function returned, in any thread.
 
     InputError as `Session.case`, and before the CT is ready for DRRs.

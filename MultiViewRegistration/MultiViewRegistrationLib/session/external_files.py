@@ -58,8 +58,8 @@ class Question:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """What has become of a file so far.
+class FileReading:
+    """What a file holds, as far as it was read.
 
     questions: that it leaves open, those that were answered among them.   found: what it holds, None before all are answered, or where
     there is a problem.   problem: what is wrong, in a sentence; "" for nothing, questions that are still open included.
@@ -70,7 +70,7 @@ class Asked:
     problem: str = ""
 
 
-def ask(read: Callable[..., Any], questions: dict[str, Question], answers: dict[str, str]) -> Asked:
+def read_with_answers(read: Callable[..., Any], questions: dict[str, Question], answers: dict[str, str]) -> FileReading:
     """Read something with the answers so far.
 
     read: takes them as keywords; MissingInformation where one is missing.   questions: by their keys.   answers: as they were typed or
@@ -87,12 +87,12 @@ def ask(read: Callable[..., Any], questions: dict[str, Question], answers: dict[
             answer = answers.get(key, "").strip()
             open_ = open_ or not answer
             if not (answer or question.stand_in):
-                return Asked(asked)
+                return FileReading(asked)
             given[key] = question.value(answer or question.stand_in)
             key, found = _tried(read, given)
     except InputError as error:  # which may be that of a stand-in
-        return Asked(asked, problem="" if open_ else str(error))
-    return Asked(asked, None if open_ else found)
+        return FileReading(asked, problem="" if open_ else str(error))
+    return FileReading(asked, None if open_ else found)
 
 
 def _tried(read: Callable[..., Any], given: dict[str, Any]) -> tuple[str | None, Any]:
@@ -188,7 +188,7 @@ CALIBRATION_QUESTIONS = {
 }
 
 
-def read_cameras(path: str | os.PathLike, size: tuple[int, int], answers: dict[str, str]) -> Asked:
+def read_cameras(path: str | os.PathLike, size: tuple[int, int], answers: dict[str, str]) -> FileReading:
     """The `CalibratedView` cameras of a file, as far as the answers to what it leaves open go.
 
     size: (columns, rows) of the X-ray's image, for a file that does not say it.
@@ -200,7 +200,7 @@ def read_cameras(path: str | os.PathLike, size: tuple[int, int], answers: dict[s
             given["intrinsics"] = given["intrinsics"].reshape(3, 3)
         return read_calibration(path, size=size, **given)
 
-    return ask(read, CALIBRATION_QUESTIONS, answers)
+    return read_with_answers(read, CALIBRATION_QUESTIONS, answers)
 
 
 def camera_of(view: XRayView, cameras: list[CalibratedView]) -> int | None:
@@ -278,9 +278,9 @@ PLACE_QUESTION = Question(
 )
 
 
-def read_pose(path: str | os.PathLike, answers: dict[str, str]) -> Asked:
+def read_pose(path: str | os.PathLike, answers: dict[str, str]) -> FileReading:
     """world_from_ct (4, 4), LPS, from a file of `io.transforms.read_start_pose`, as far as the answers to what it leaves open go."""
-    return ask(partial(read_start_pose, path), POSE_QUESTIONS, answers)
+    return read_with_answers(partial(read_start_pose, path), POSE_QUESTIONS, answers)
 
 
 def landmarks_to_ct(registration: Registration, path: str | os.PathLike) -> int:

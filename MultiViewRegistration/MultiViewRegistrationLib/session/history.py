@@ -32,7 +32,7 @@ POSITION = "historyPosition"
 
 
 @dataclass(frozen=True)
-class Entry:
+class HistoryEntry:
     """A pose and how it came about.
 
     time: ISO 8601, local.   method: "given", "search", "landmarks", "by hand", "transform", ...
@@ -65,7 +65,7 @@ class Entry:
     after: int | None = None
 
     @classmethod
-    def now(cls, method: str, world_from_ct: np.ndarray, **more) -> Entry:
+    def now(cls, method: str, world_from_ct: np.ndarray, **more) -> HistoryEntry:
         return cls(
             datetime.now().astimezone().isoformat(timespec="seconds"),
             method,
@@ -74,7 +74,7 @@ class Entry:
         )
 
     @classmethod
-    def of_result(cls, method: str, world_from_ct: np.ndarray, result, **more) -> Entry:
+    def of_result(cls, method: str, world_from_ct: np.ndarray, result, **more) -> HistoryEntry:
         """With what a `result.Result` says of a pose."""
         similarity = zip(
             (view.name for view in result.views), map(float, result.refinement.fit.similarity), strict=True
@@ -110,9 +110,9 @@ class History:
         self.unnoted = "moved"
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[HistoryEntry]:
         """The oldest first."""
-        return [Entry(**entry) for entry in json.loads(self._registration.parameter(PARAMETER, "[]"))]
+        return [HistoryEntry(**entry) for entry in json.loads(self._registration.parameter(PARAMETER, "[]"))]
 
     @property
     def position(self) -> int:
@@ -120,7 +120,7 @@ class History:
         return int(self._registration.parameter(POSITION, "-1"))
 
     @property
-    def current(self) -> Entry | None:
+    def current(self) -> HistoryEntry | None:
         return self.entries[self.position] if self.position >= 0 else None
 
     @property
@@ -129,13 +129,13 @@ class History:
         current = self.current
         return current is None or not np.allclose(current.pose, self._registration.world_from_ct, rtol=0, atol=1e-6)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: HistoryEntry) -> None:
         """Add an entry after all others, and be there."""
         entries = [*self.entries, replace(entry, after=self.position if self.position >= 0 else None)]
         self._keep(entries)
         self._move(len(entries) - 1)
 
-    def amend(self, **changes) -> Entry:
+    def amend(self, **changes) -> HistoryEntry:
         """Change what the current entry says, and be at the changed one."""
         entries = self.entries
         entries[self.position] = replace(entries[self.position], **changes)
@@ -145,9 +145,9 @@ class History:
     def note(self, method: str) -> None:
         """Add the pose and the cameras as they are now, unless the CT is where the entry says."""
         if self.moved:
-            self.add(Entry.now(method, self._registration.world_from_ct, cameras=self._cameras()))
+            self.add(HistoryEntry.now(method, self._registration.world_from_ct, cameras=self._cameras()))
 
-    def go(self, position: int) -> Entry:
+    def go(self, position: int) -> HistoryEntry:
         """Put the CT and the cameras back as they were then; a pose that was not noted yet is noted first."""
         if self.position >= 0:
             self.note(self.unnoted)
@@ -156,15 +156,15 @@ class History:
         self._move(position)
         return entry
 
-    def undo(self) -> Entry | None:
+    def undo(self) -> HistoryEntry | None:
         """To where the registration was before, if it was anywhere."""
         return self.go(self._before) if self._before is not None else None
 
-    def redo(self) -> Entry | None:
+    def redo(self) -> HistoryEntry | None:
         """To what came last after this entry, if anything did."""
         return self.go(self._after) if self._after is not None else None
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: HistoryEntry) -> None:
         """Put the CT and the cameras as an entry has them; a camera whose geometry was changed since is taken as given."""
         self._registration.world_from_ct = entry.pose
         for view in self._registration.xrays:
@@ -206,7 +206,7 @@ class History:
                     kept[after] = kept.pop(before)
         self._keep(entries)
 
-    def _keep(self, entries: list[Entry]) -> None:
+    def _keep(self, entries: list[HistoryEntry]) -> None:
         self._registration.node.SetParameter(PARAMETER, json.dumps([asdict(entry) for entry in entries]))
 
     def _move(self, position: int) -> None:
@@ -258,7 +258,7 @@ class ManualMoveRecorder:
         self._history.unnoted = "moved"
 
 
-def describe_method(entry: Entry) -> str:
+def describe_method(entry: HistoryEntry) -> str:
     """How a pose came about, and by which published refinement, if by one."""
     method = METHODS.get(entry.method, entry.method)
     return f"{method}, {entry.refinement}" if entry.refinement else method

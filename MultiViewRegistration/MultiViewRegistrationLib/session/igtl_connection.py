@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class IgtlConnection:
         self._stop: threading.Event | None = None
         self._thread: threading.Thread | None = None
         self._exported: RegistrationExport | None = None
-        self._messages: _MutableMessages | None = None
+        self._messages: SimpleNamespace | None = None
         self._stale_reason = ""
 
     @property
@@ -83,7 +84,7 @@ class IgtlConnection:
     def _begin(self, run: Callable, exported: RegistrationExport, messages: Messages) -> None:
         self.close()
         before, stop = self._thread, threading.Event()
-        live = _MutableMessages(messages)
+        live = SimpleNamespace(small=messages.small, images=messages.images)  # may change while it is sent
         self._stop, self._exported, self._messages, self._stale_reason = stop, exported, live, ""
 
         def tell(text: str) -> None:
@@ -100,10 +101,3 @@ class IgtlConnection:
 
         self._thread = threading.Thread(target=work, name="MultiViewRegistration link", daemon=True)
         self._thread.start()
-
-
-class _MutableMessages:
-    """`Messages` of which the small ones may change while they are sent."""
-
-    def __init__(self, messages: Messages) -> None:
-        self.small, self.images = messages.small, messages.images

@@ -52,7 +52,7 @@ class RegressorTraining:
         if self.state != "running":
             return False
         try:
-            self._look_at_job() if self._job is not None else self._look_at_case()
+            self._poll_job() if self._job is not None else self._poll_case()
         except InputError as error:
             self.state, self.message = "failed", str(error)
         if self.state != "running":
@@ -65,7 +65,7 @@ class RegressorTraining:
         if self._job is not None:
             self._job.cancel()
 
-    def _look_at_case(self) -> None:
+    def _poll_case(self) -> None:
         self.worker.poll(0)
         if self.worker.state == "failed":
             raise InputError(self.worker.message)
@@ -76,7 +76,7 @@ class RegressorTraining:
         else:
             self._job = Job(["train", self.worker.result.parent, *self._how])
 
-    def _look_at_job(self) -> None:
+    def _poll_job(self) -> None:
         self.progress = self._job.poll() or self.progress
         self.state, self.message, self.warnings = self._job.state, self._job.message, list(self._job.warnings)
         if self.state == "done":
@@ -89,7 +89,7 @@ DEFAULT_MINUTES = 2.0
 
 
 class Regressors:
-    """What there is for one registration. `poll` follows a training, `look` the store; both take milliseconds.
+    """What there is for one registration. `poll` follows a training, `update` the store; both take milliseconds.
 
     training: the last `Training`, None before the first.
     """
@@ -97,29 +97,29 @@ class Regressors:
     def __init__(self, inputs: Inputs) -> None:
         self._inputs, self._registration = inputs, inputs.registration
         self.training: RegressorTraining | None = None
-        self._found, self._looks = BackgroundValue(), 0
+        self._found, self._reloads = BackgroundValue(), 0
         self._trained_for = ""
 
     # The models
 
     @property
     def models(self) -> list:
-        """`regressor.model_store.StoredModel` of the CT, the newest first, as the last look found them."""
+        """`regressor.model_store.StoredModel` of the CT, the newest first, as the last `update` found them."""
         made_of = self._found.made_of
         return self._found.value or [] if made_of and made_of[0] == of_ct(self._registration) else []
 
-    def look(self) -> bool:
+    def update(self) -> bool:
         """Look into the store, in a thread, whenever the CT is another one; whether the models are others now."""
-        return self._found.update((of_ct(self._registration), self._looks), self._take)
+        return self._found.update((of_ct(self._registration), self._reloads), self._take)
 
-    def look_again(self) -> None:
-        """Have the next `look` look into the store again."""
-        self._looks += 1
+    def reload(self) -> None:
+        """Have the next `update` look into the store again."""
+        self._reloads += 1
 
     @property
-    def looked(self) -> bool:
+    def up_to_date(self) -> bool:
         """Whether `models` are those of the CT as it is."""
-        return self._found.made_of == (of_ct(self._registration), self._looks)
+        return self._found.made_of == (of_ct(self._registration), self._reloads)
 
     @property
     def model(self) -> Path | None:
@@ -138,7 +138,7 @@ class Regressors:
         model_store.remove_model(model)
         if self._chosen == model.folder:
             self._registration.node.SetParameter(MODEL, "")
-        self.look_again()
+        self.reload()
 
     @property
     def gone(self) -> str:
@@ -155,7 +155,7 @@ class Regressors:
         """Why a registration cannot begin with a regressor, a sentence; "" where it can, as far as can be known."""
         if self.gone:
             return self.gone
-        if self.model is None and self.looked:
+        if self.model is None and self.up_to_date:
             return _("There is no regressor for this CT: train one, or choose another start.")
         return ""
 
@@ -186,7 +186,7 @@ class Regressors:
         """Follow the training; whether it has just ended. Then its model is chosen, and a search becomes "auto"."""
         if self.training is None or not self.training.poll():
             return False
-        self.look_again()
+        self.reload()
         if self.training.state == "done" and self._trained_for == of_ct(self._registration):
             self.choose(self.training.folder)
             if self._registration.start == "search":

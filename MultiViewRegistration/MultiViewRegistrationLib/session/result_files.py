@@ -25,7 +25,7 @@ from ..mrml.loading import ReadCase, camera_content, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from .background_task import within_sentence
-from .history import Entry, History
+from .history import History, HistoryEntry
 from .session import Session
 from .translation import _
 
@@ -228,7 +228,9 @@ class ReadResult:
         return registration
 
 
-def _entry(registration: Registration, exported: RegistrationExport, content: dict, warning: str | None) -> Entry:
+def _entry(
+    registration: Registration, exported: RegistrationExport, content: dict, warning: str | None
+) -> HistoryEntry:
     """The history's entry; one with a warning does not count as a result of the scene's inputs."""
     views = {view.name: view for view in registration.xrays}
     cameras, similarity = {}, {}
@@ -249,7 +251,7 @@ def _entry(registration: Registration, exported: RegistrationExport, content: di
             corrected = Camera(intrinsics, np.array(of_view["camera_from_world"], float), camera.size)
             cameras[view.name] = {**camera_content(corrected), "of": of_geometry(view)}
     reasons = [str(reason) for reason in content.get("reasons", [])]
-    return Entry.now(
+    return HistoryEntry.now(
         str(content.get("start", {}).get("method", "given")),
         exported.world_from_ct,
         similarity=similarity,

@@ -200,7 +200,7 @@ class Sequence:
         self.message, self.ended = "", ""
         self._counted: tuple[object, Worker] | None = None
         self._files: FrameFiles | None = None
-        self._looked = False
+        self._restored = False
         self.seeking: tuple[int, Worker] | None = None
         self._kept = 0.0
 
@@ -210,9 +210,9 @@ class Sequence:
         What `saved_sequence.saved` has of it.
         """
         registration = self._session.registration
-        if self._looked or registration.scene is None or registration.scene.IsImporting():
+        if self._restored or registration.scene is None or registration.scene.IsImporting():
             return None
-        self._looked, saved = True, saved_sequence.saved(registration)
+        self._restored, saved = True, saved_sequence.saved(registration)
         if saved is not None:
             saved_sequence.put_back(self._session, {})
         return saved

@@ -19,7 +19,7 @@ from ..mrml.registration import Registration
 from . import registering
 from .background_task import POLL_WAIT_S, Worker, await_threads, let_threads_run
 from .drawing import Drawing
-from .history import Entry, History
+from .history import History, HistoryEntry
 from .igtl_connection import IgtlConnection
 from .inputs import FIRST_TIME, Inputs, Preparation, twins
 from .registering import RunningRegistration
@@ -28,7 +28,7 @@ from .sequence import Sequence
 from .translation import _
 
 
-class Notices:
+class UnreadNotices:
     """Warnings shown until the user acknowledges them."""
 
     def __init__(self, registration: Registration) -> None:
@@ -86,7 +86,7 @@ class Session(Inputs):
         self.regressors = Regressors(self)
         self.sequence = Sequence(self)
         self.igtl, self._igtl_checked = IgtlConnection(), 0.0
-        self.notices = Notices(registration)
+        self.notices = UnreadNotices(registration)
         self._run: RunningRegistration | None = None
         self._background_task: tuple[Worker, Callable[[Any], object]] | None = None
         self._preparation = Preparation(self)
@@ -228,7 +228,7 @@ class Session(Inputs):
         entry = self.history.current
         return self._results.get(entry.key) if entry else None
 
-    def remember(self, entry: Entry, result) -> None:
+    def remember(self, entry: HistoryEntry, result) -> None:
         """Keep the `result.Result` of an entry of the history for as long as the session lasts; not those of another CT."""
         same = {key: other for key, other in self._results.items() if other.anatomy is result.anatomy}
         self._results = {**same, entry.key: result}
@@ -381,7 +381,7 @@ class Session(Inputs):
             for given, view in views
             if view.camera is not given.camera
         }
-        entry = Entry.of_result(
+        entry = HistoryEntry.of_result(
             run.start,
             result.world_from_ct,
             result,

@@ -12,7 +12,7 @@ from ...io.calibration.calibrated import CalibratedView
 from ...io.files import as_sent
 from ...mrml.xray import XRayView
 from ..background_task import Worker
-from ..external_files import Asked, Question, camera_of, describe_camera, read_cameras
+from ..external_files import FileReading, Question, camera_of, describe_camera, read_cameras
 from ..translation import _
 from .form import Choice, Control, Files, Option, Text
 from .options import question_controls, unanswered
@@ -95,7 +95,7 @@ class CalibrationPresenter:
         self.last = CalibrationFile()
         self._key: tuple = ()
         self._reading: Worker | None = None
-        self._asked_last = Asked([])
+        self._asked_last = FileReading([])
 
     def form(self, view: XRayView, file: CalibrationFile) -> list[Control]:
         """What is shown of it, for one X-ray."""
@@ -158,7 +158,7 @@ class CalibrationPresenter:
         if self._reading.state == "running":
             return False
         reading, self._reading = self._reading, None
-        self._asked_last = reading.result if reading.state == "done" else Asked([], problem=reading.message)
+        self._asked_last = reading.result if reading.state == "done" else FileReading([], problem=reading.message)
         return True
 
     # What a person does
@@ -196,17 +196,17 @@ class CalibrationPresenter:
         known = camera_of(view, cameras)
         return named[0] if named else None if known is None else cameras[known]
 
-    def _asked(self, view: XRayView, file: CalibrationFile) -> Asked:
+    def _asked(self, view: XRayView, file: CalibrationFile) -> FileReading:
         """What has become of the file; it is read again where it, or an answer, has changed.
 
         Its questions stay meanwhile: a box that is open while an answer to another one is taken would close under the person's hand.
         """
         if file.path is None:
-            return Asked([])
+            return FileReading([])
         path, answers, size = file.path, file.reader_answers(), view.size
         key = path, _changed_at(path), size, tuple(sorted(answers.items()))
         if key != self._key:
-            self._asked_last = Asked(
+            self._asked_last = FileReading(
                 self._asked_last.questions if self._key[:1] == key[:1] else [], problem=_("The file is being read.")
             )
             self._key, self._reading = key, Worker(lambda tell: read_cameras(path, size, answers))

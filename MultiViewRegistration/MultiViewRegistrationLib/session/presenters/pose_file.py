@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...io.files import as_sent
-from ..external_files import Asked, read_pose
+from ..external_files import FileReading, read_pose
 from ..translation import _
 from .form import ERROR, QUIET, Button, Control, Files, Text, group
 from .options import question_controls
@@ -40,7 +40,7 @@ class PoseFilePresenter(Presenter):
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self.path: Path | None = None
-        self._folder, self._answers, self._asked = None, {}, Asked([])
+        self._folder, self._answers, self._asked = None, {}, FileReading([])
 
     def form(self) -> list[Control]:
         asked, ready = self._asked, self._asked.found is not None

@@ -10,7 +10,7 @@ from ...errors import InputError
 from .. import assessment
 from ..assessment import compare_poses
 from ..background_task import Worker
-from ..history import Entry, describe_method
+from ..history import HistoryEntry, describe_method
 from ..session import REGRESSOR_STARTS, Session, missing_inputs
 from ..translation import _
 from .form import (
@@ -281,12 +281,12 @@ class ComparisonPresenter(Presenter):
         if not 0 <= int(number) < len(entries):
             raise InputError(_("Compare: this pose is not there, expected one of the history; choose another."))
         other = entries[int(number)]
-        work = compare_poses(self.session, Entry.now("now", self.registration.world_from_ct), other)
+        work = compare_poses(self.session, HistoryEntry.now("now", self.registration.world_from_ct), other)
         self._worker, self._pictures = Worker(lambda tell: work()), []
         self._text, self._names = _("Drawing..."), (_("now"), _pose_name(other))
 
 
-def _pose_name(entry: Entry) -> str:
+def _pose_name(entry: HistoryEntry) -> str:
     return f"{describe_method(entry)}, {entry.time[11:19]}"
 
 
@@ -297,7 +297,7 @@ def verdict_state(session: Session) -> State | None:
     return State(kinds[verdict], assessment.headline(session.history.current)) if verdict else None
 
 
-def _line(number: int, entry: Entry) -> Line:
+def _line(number: int, entry: HistoryEntry) -> Line:
     """A pose of the history; its similarity is that of the X-ray that fits worst."""
     when = datetime.fromisoformat(entry.time)
     compared = [value for value in entry.similarity.values() if np.isfinite(value)]
@@ -315,7 +315,7 @@ def _line(number: int, entry: Entry) -> Line:
     )
 
 
-def _began_with(entry: Entry) -> str:
+def _began_with(entry: HistoryEntry) -> str:
     """What a start by a regressor came from, a sentence; "" for other starts."""
     if not entry.regressor:
         return ""
@@ -328,7 +328,7 @@ def _began_with(entry: Entry) -> str:
     return ", ".join(parts) + "."
 
 
-def _took(entry: Entry) -> str:
+def _took(entry: HistoryEntry) -> str:
     """How long a registration took, for a person who waited for it; "" where nobody measured it."""
     if entry.seconds is None:
         return ""

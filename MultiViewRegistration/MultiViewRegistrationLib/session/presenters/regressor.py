@@ -105,7 +105,7 @@ class RegressorPresenter(Presenter):
 
     def tick(self) -> bool:
         """Follow the store; whether there is something new in it."""
-        return self.learning.look()
+        return self.learning.update()
 
     def _models(self) -> list:
         """Without the one that is being trained."""
@@ -137,7 +137,7 @@ class RegressorPresenter(Presenter):
             return _("It trains in the background; you can go on with other work.")
         if self._is_gone():
             return learning.gone
-        if not learning.looked:
+        if not learning.up_to_date:
             return _("Looking for regressors of this CT...")
         if [model.folder for model in learning.models] == [learning.model]:
             return _("Regressor and Automatic, above, use this one.")
@@ -150,7 +150,7 @@ class RegressorPresenter(Presenter):
     def _title(self) -> str:
         if self.learning.is_training:
             state = _("training {percent}").format(percent=self.percent()).strip()
-        elif self.learning.looked and not self.learning.models and self.registration.ct is not None:
+        elif self.learning.up_to_date and not self.learning.models and self.registration.ct is not None:
             state = _("none for this CT yet")
         else:
             return _("Regressor")

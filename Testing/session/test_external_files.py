@@ -16,12 +16,12 @@ from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.xray import raw_image
 from MultiViewRegistrationLib.io.calibration import calibrated
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.mrml.case import _points, landmarks_of, xray_of
+from MultiViewRegistrationLib.mrml.case import landmarks_of, xray_of
 from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.image import change_image, draw_mask, set_source
 from MultiViewRegistrationLib.mrml.landmarks import CT, clicked
 from MultiViewRegistrationLib.mrml.loading import source_node, volume_node
-from MultiViewRegistrationLib.mrml.nodes import lps_from_ras
+from MultiViewRegistrationLib.mrml.nodes import control_points, lps_from_ras
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session import external_files
 from MultiViewRegistrationLib.session.external_files import (
@@ -163,7 +163,7 @@ def test_landmarks_of_the_ct_are_put_where_the_file_has_them(registration, tmp_p
         "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label\nf,-7,-8,9,0,0,0,1,1,1,0,b\n"
     )
     assert landmarks_to_ct(registration, tmp_path / "q.fcsv") == 1  # moves b
-    placed = dict(_points(registration.node.GetNodeReference("landmarks"), world=False))
+    placed = dict(control_points(registration.node.GetNodeReference("landmarks"), world=False))
     np.testing.assert_allclose([placed["a"], placed["b"]], [[-1, -2, 3], [-7, -8, 9]])
 
 

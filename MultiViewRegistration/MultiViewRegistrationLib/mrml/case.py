@@ -20,7 +20,7 @@ from ..imaging.xray import RawImage, XRay, raw_image, to_line_integrals
 from ..io.case import Case, views_of
 from ..io.case_file import DEFAULT_SEARCH, ViewFile
 from ..io.dicom_geometry import LEFT_OUT
-from .nodes import lps_from_ras, placed
+from .nodes import control_points, lps_from_ras
 from .registration import CT_UNIT, Registration, refuse_nonlinear
 from .xray import XRayView, lens_of, place_of
 
@@ -43,18 +43,21 @@ def keep_extras(registration: Registration, case: Case) -> None:
 
 def shared_unknowns_of(registration: Registration) -> SharedUnknowns:
     """What is uncertain in the geometry and the same in all views."""
-    return SharedUnknowns(**json.loads(registration.parameter(EXTRAS, "{}")).get("shared_unknowns", {}))
+    return SharedUnknowns(**_extras(registration).get("shared_unknowns", {}))
+
+
+def _extras(registration: Registration) -> dict:
+    return json.loads(registration.parameter(EXTRAS, "{}"))
 
 
 def set_shared_unknowns(registration: Registration, unknowns: SharedUnknowns) -> None:
     """Keep what is uncertain and the same in all views, beside the other extras."""
-    extras = json.loads(registration.parameter(EXTRAS, "{}"))
-    registration.node.SetParameter(EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(unknowns)}))
+    registration.node.SetParameter(EXTRAS, json.dumps({**_extras(registration), "shared_unknowns": asdict(unknowns)}))
 
 
 def reference_from_world_of(registration: Registration) -> np.ndarray | None:
     """(4, 4), LPS, to the frame of a navigation tracker, where the case had it."""
-    given = json.loads(registration.parameter(EXTRAS, "{}")).get("reference_from_world")
+    given = _extras(registration).get("reference_from_world")
     return None if given is None else np.array(given, float)
 
 
@@ -78,9 +81,15 @@ def case_of(
         raise InputError(
             "X-rays: there is none to use, expected at least one, better two; add an X-ray, or use one that is skipped."
         )
-    files = [_entry(view) for view in views]
+    files = []
+    for view in views:
+        content = view.content
+        sd = content.get("rotation_sd_deg", 0.0), content.get("translation_sd_mm", 0.0)
+        files.append(
+            ViewFile(view.name, view.name, None, None, content.get("intensity", "linear"), None, view.geometry, *sd)
+        )
     world_from_ct = registration.world_from_ct if placed else None
-    extras = json.loads(registration.parameter(EXTRAS, "{}"))
+    extras = _extras(registration)
     return Case(
         ct=ct,
         views=views_of("X-rays", files, [(image_of or xray_of)(view) for view in views], ct, world_from_ct),
@@ -117,16 +126,13 @@ def take_ct(registration: Registration) -> Callable[[], CT]:
     if node is None:
         raise InputError("CT: none is chosen, expected a volume; select or load one.")
     refuse_nonlinear(node)
-    voxels, place, unit, name = (
-        _voxels(node),
-        lps_from_ras(place_of(node)),
+    voxels, place, name = _voxels(node), lps_from_ras(place_of(node)), node.GetName()
+    unit, structure, segmentation = (
         registration.parameter(CT_UNIT, "hu"),
-        node.GetName(),
-    )
-    structure, structure_name = (
         _structure(registration),
-        registration.segmentation and registration.segmentation.GetName(),
+        registration.segmentation,
     )
+    structure_name = segmentation and segmentation.GetName()
 
     def work() -> CT:
         ct = ct_from_array(voxels, place, unit, name=name)
@@ -143,8 +149,8 @@ def xray_of(view: XRayView) -> XRay:
             xray = to_line_integrals(
                 frame_of(view.source, content), content.get("intensity", "linear"), content.get("inverted", False)
             )
-        else:  # somebody deleted it; the picture has its line integrals
-            xray = to_line_integrals(raw_image(_voxels(view.node)[0], content.get("pixel_mm")), "log")
+        else:
+            xray = to_line_integrals(_picture(view), "log")
     except InputError as error:
         raise InputError(f"{view.name}: {error}") from None
     used = drawn(view)
@@ -161,44 +167,19 @@ def xray_of(view: XRayView) -> XRay:
 def landmarks_of(registration: Registration, views: list[XRayView]) -> list[Landmark]:
     """The points with the same label in the CT's list and in those of the X-rays; the others wait for their partner."""
     in_ct = registration.node.GetNodeReference(LANDMARKS)
-    if in_ct is None:
-        return []
     seen = {
         view.name: {
             label: view.camera.project(lps_from_ras(point))
-            for label, point in _points(view.node.GetNodeReference(LANDMARKS), world=True)
+            for label, point in control_points(view.node.GetNodeReference(LANDMARKS))
         }
         for view in views
     }
     landmarks = []
-    for label, point in _points(in_ct, world=False):
+    for label, point in control_points(in_ct, world=False):
         pixels = {name: points[label] for name, points in seen.items() if label in points}
         if pixels:
             landmarks.append(Landmark(label, lps_from_ras(point), pixels))
     return landmarks
-
-
-def _points(markups, *, world: bool) -> list[tuple[str, np.ndarray]]:
-    """Label and position, RAS, of the control points that have been placed."""
-    if markups is None:
-        return []
-    position = markups.GetNthControlPointPositionWorld if world else markups.GetNthControlPointPosition
-    return [(markups.GetNthControlPointLabel(i), np.array(position(i))) for i in placed(markups)]
-
-
-def _entry(view: XRayView) -> ViewFile:
-    content = view.content
-    return ViewFile(
-        view.name,
-        view.name,
-        None,
-        None,
-        content.get("intensity", "linear"),
-        None,
-        view.geometry,
-        content.get("rotation_sd_deg", 0.0),
-        content.get("translation_sd_mm", 0.0),
-    )
 
 
 def frame_of(volume, content: dict) -> RawImage:
@@ -215,10 +196,15 @@ def frame_of(volume, content: dict) -> RawImage:
 def image_for_file(view: XRayView) -> RawImage:
     """The image as a case.json can name it. That has no word for an inverted grey scale: it is inverted back."""
     content = view.content
-    if view.source is None:  # somebody deleted it; the picture has its line integrals
-        return raw_image(_voxels(view.node)[0], content.get("pixel_mm"))
+    if view.source is None:
+        return _picture(view)
     raw = frame_of(view.source, content)
     return replace(raw, values=raw.white - raw.values) if content.get("inverted", False) else raw
+
+
+def _picture(view: XRayView) -> RawImage:
+    """The line integrals that the view shows, where its source was deleted."""
+    return raw_image(_voxels(view.node)[0], view.content.get("pixel_mm"))
 
 
 def raw_of(values: np.ndarray, content: dict) -> RawImage:

@@ -17,7 +17,7 @@ from vtkmodules.vtkImagingCore import vtkImageShrink3D
 from ..errors import InputError
 from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT
 from .identity import of_ct
-from .nodes import OWNER, product, products_of, ras_from_lps, remove_with_products
+from .nodes import OWNER, configure, product, products_of, ras_from_lps, remove_with_products
 from .registration import CT_UNIT, Registration
 
 BONES = "bones"
@@ -70,32 +70,24 @@ def structure_surface(ct: CT) -> vtkPolyData:
 
 def isosurface(image, level: float, steps, to_ras) -> vtkPolyData:
     """Where an image (vtkImageData) reaches a level, of every few voxels along i, j, k, in the frame that `to_ras` takes its indices to."""
-    thin, edges, smooth, place, transform = (
-        vtkImageShrink3D(),
-        vtkFlyingEdges3D(),
-        vtkWindowedSincPolyDataFilter(),
-        vtkTransformPolyDataFilter(),
-        vtkTransform(),
-    )
+    thin, transform = vtkImageShrink3D(), vtkTransform()
     thin.SetInputData(image)
-    thin.SetShrinkFactors(*map(int, steps))
-    thin.MeanOn()
-    edges.SetInputConnection(thin.GetOutputPort())
-    edges.SetValue(0, level)
-    edges.ComputeNormalsOff()
-    edges.ComputeScalarsOff()
-    smooth.SetInputConnection(edges.GetOutputPort())
-    smooth.SetNumberOfIterations(SMOOTHING)
-    smooth.SetPassBand(PASS_BAND)
-    smooth.NormalizeCoordinatesOn()
+    configure(thin, ShrinkFactors=tuple(map(int, steps)), Mean=True)
     transform.SetMatrix(to_ras)
-    place.SetInputConnection(smooth.GetOutputPort())
-    place.SetTransform(transform)
-    normals = vtkPolyDataNormals()
-    normals.SetInputConnection(place.GetOutputPort())
-    normals.SplittingOff()
-    normals.Update()
-    return normals.GetOutput()
+    last = thin
+    for following, values in (
+        (vtkFlyingEdges3D(), {"Value": (0, level), "ComputeNormals": False, "ComputeScalars": False}),
+        (
+            vtkWindowedSincPolyDataFilter(),
+            {"NumberOfIterations": SMOOTHING, "PassBand": PASS_BAND, "NormalizeCoordinates": True},
+        ),
+        (vtkTransformPolyDataFilter(), {"Transform": transform}),
+        (vtkPolyDataNormals(), {"Splitting": False}),
+    ):
+        configure(following, InputConnection=last.GetOutputPort(), **values)
+        last = following
+    last.Update()
+    return last.GetOutput()
 
 
 def _steps(spacing_mm, grain_mm: float = GRAIN_MM) -> np.ndarray:
@@ -104,21 +96,18 @@ def _steps(spacing_mm, grain_mm: float = GRAIN_MM) -> np.ndarray:
 
 def put_surface(registration: Registration, made: vtkPolyData) -> None:
     """Show a surface of the CT as it is; hidden, should a person have hidden the one before."""
-    node = product(registration.node, BONES, "vtkMRMLModelNode", f"{registration.name} bones", hidden=True)
+    name = f"{registration.name} bones"
+    node = put_model(registration.node, BONES, name, made, registration.ct_transform, SURFACE_COLOUR, hidden=True)
     node.SetAttribute(MADE_OF, of_ct(registration))
-    fill_model(node, made, registration.ct_transform, SURFACE_COLOUR)
 
 
-def fill_model(node, made: vtkPolyData, transform, colour: tuple[float, float, float]) -> None:
-    """Have a vtkMRMLModelNode show a surface in 3D, under a transform node; in this colour, if it was not shown before."""
+def put_model(owner, role: str, name: str, made: vtkPolyData, transform, colour: tuple, *, hidden: bool = False):
+    """Show a surface in 3D, under a transform node, in the owner's model of that role; in this colour, if it was not shown before."""
+    style = {"Color": colour, "Visibility2D": False, "Specular": 0.2}
+    node = product(owner, role, "vtkMRMLModelNode", name, hidden=hidden, **style)
     node.SetAndObservePolyData(made)
     node.SetAndObserveTransformNodeID(transform.GetID())
-    if node.GetDisplayNode() is None:
-        node.CreateDefaultDisplayNodes()
-        display = node.GetDisplayNode()
-        display.SetColor(*colour)
-        display.SetVisibility2D(False)
-        display.SetSpecular(0.2)
+    return node
 
 
 def surface_is_shown(registration: Registration) -> bool:

@@ -12,15 +12,16 @@ from ..errors import InputError
 from ..geometry.epipolar import epipolar_line, triangulate
 from .layout import number_of
 from .nodes import (
+    configure,
     cross,
     draw,
     lines_node,
     placed,
+    positions,
     product,
     ras_from_lps,
     remove_product,
     transform_to_ras,
-    world_points,
 )
 from .registration import Registration
 from .xray import DetectorPlane, detector_of, detectors
@@ -70,7 +71,20 @@ class LinkedCursor:
     @property
     def points(self):
         """The vtkMRMLMarkupsFiducialNode to place points in (`markups.place`)."""
-        return self._registration.node.GetNodeReference(CURSOR) or _new_points(self._registration)
+        display = slicer.vtkMRMLMarkupsDisplayNode
+        return product(
+            self._registration.node,
+            CURSOR,
+            "vtkMRMLMarkupsFiducialNode",
+            "Linked cursor",
+            PointLabelsVisibility=False,
+            GlyphType=display.CrossDot2D,
+            UseGlyphScale=True,
+            GlyphScale=2.5,
+            Color=COLOUR,
+            SelectedColor=COLOUR,
+            SnapMode=display.SnapModeUnconstrained,  # else in 3D it would stick to any surface
+        )
 
     @property
     def ct_ras(self) -> np.ndarray | None:
@@ -84,7 +98,7 @@ class LinkedCursor:
         """Show what the points, or the crosshair that is being moved with Shift, say now; whether anything changed."""
         self._detectors = detectors(self._registration)
         markups = self._registration.node.GetNodeReference(CURSOR)
-        given = world_points(markups) if markups is not None else np.zeros((0, 3))
+        given = positions(markups)
         hovered = _hovered(self._registration.scene)
         stamp = (given.tobytes(), hovered, *[detector.stamp for detector in self._detectors])
         if stamp == self._shown:
@@ -132,14 +146,11 @@ class LinkedCursor:
         for detector in self._detectors:
             shown = detector.slice_id is not None
             lines = [
-                line
-                for line in (
-                    _epipolar(other, reading.seen.get(other.view.node.GetID()), detector)
-                    for other in self._detectors
-                    if other is not detector
-                )
-                if line is not None
+                epipolar_line(other.camera, detector.camera, reading.seen[other.view.node.GetID()])
+                for other in self._detectors
+                if other is not detector and other.view.node.GetID() in reading.seen
             ]
+            lines = [line for line in lines if line is not None]
             _mark(detector.view.node, LINE, 2, detector.on_plane(lines) if shown and lines else None, detector.slice_id)
             _mark(detector.view.node, CROSS, 3, _cross(reading, detector) if shown else None, detector.slice_id)
         rays = [
@@ -200,10 +211,6 @@ def _hovered(scene) -> tuple | None:
     return tuple(mouse) if np.abs(np.subtract(crosshair.GetCrosshairRAS(), mouse)).max() < HOVERING_MM else None
 
 
-def _epipolar(seen_by: DetectorPlane, pixel, detector: DetectorPlane) -> np.ndarray | None:
-    return None if pixel is None else epipolar_line(seen_by.camera, detector.camera, pixel)
-
-
 def _cross(reading: Reading, detector: DetectorPlane) -> np.ndarray | None:
     if reading.ras is None or detector.depth(reading.ras) <= 0:
         return None
@@ -228,31 +235,17 @@ def _ball(owner, ras) -> None:
     if ras is None:
         remove_product(owner, BALL)
         return
-    node = product(owner, BALL, "vtkMRMLModelNode", f"Linked cursor {owner.GetName()}", hidden=True)
+    node = product(
+        owner,
+        BALL,
+        "vtkMRMLModelNode",
+        f"Linked cursor {owner.GetName()}",
+        hidden=True,
+        Color=COLOUR,
+        Visibility2D=True,
+        SliceIntersectionThickness=2,
+    )
     sphere = vtkSphereSource()
-    sphere.SetRadius(BALL_MM)
-    sphere.SetCenter(*ras)
-    sphere.SetThetaResolution(16)
-    sphere.SetPhiResolution(16)
+    configure(sphere, Radius=BALL_MM, Center=tuple(ras), ThetaResolution=16, PhiResolution=16)
     sphere.Update()
     node.SetAndObservePolyData(sphere.GetOutput())
-    if node.GetDisplayNode() is None:
-        node.CreateDefaultDisplayNodes()
-        node.GetDisplayNode().SetColor(*COLOUR)
-        node.GetDisplayNode().SetVisibility2D(True)
-        node.GetDisplayNode().SetSliceIntersectionThickness(2)
-
-
-def _new_points(registration: Registration):
-    node = product(registration.node, CURSOR, "vtkMRMLMarkupsFiducialNode", "Linked cursor")
-    node.SetControlPointLabelFormat("")
-    node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
-    display.SetPointLabelsVisibility(False)
-    display.SetGlyphTypeFromString("CrossDot2D")
-    display.SetUseGlyphScale(True)
-    display.SetGlyphScale(2.5)
-    display.SetColor(*COLOUR)
-    display.SetSelectedColor(*COLOUR)
-    display.SetSnapMode(display.SnapModeUnconstrained)  # else in 3D it would stick to any surface
-    return node

@@ -12,7 +12,7 @@ import slicer
 from ..geometry.landmarks import Landmark
 from . import manual_pose
 from .case import LANDMARKS
-from .nodes import OWNER, place, placed, product, ras_from_lps, world_points
+from .nodes import OWNER, control_points, place, placed, positions, product, ras_from_lps
 from .registration import Registration
 from .xray import DetectorPlane, XRayView, detector_of, detectors
 
@@ -123,10 +123,9 @@ def _labels(markups) -> list[str]:
     return [name for name, _ in _points(markups)]
 
 
-def _points(markups) -> list[tuple[str, tuple[float, float, float]]]:
+def _points(markups) -> list[tuple[str, np.ndarray]]:
     """Name and place, RAS mm, of the points that have a name."""
-    named = [] if markups is None else [(markups.GetNthControlPointLabel(i), i) for i in placed(markups)]
-    return [(name, markups.GetNthControlPointPositionWorld(i)) for name, i in named if name]
+    return [(name, point) for name, point in control_points(markups) if name]
 
 
 def _settle(registration: Registration, markups, among: list[DetectorPlane], order: ClickOrder) -> None:
@@ -169,10 +168,11 @@ LANDMARK_COLOURS = ((1.0, 0.4, 0.9), (1.0, 0.9, 0.2))
 def place_landmarks(registration: Registration, landmarks: list[Landmark]) -> None:
     """Markups for landmarks: a list in the CT, and one at each X-ray that shows any."""
     for landmark in landmarks:
-        _add_point(landmark_list(registration), landmark.name, ras_from_lps(landmark.ct))
+        landmark_list(registration).AddControlPoint(*ras_from_lps(landmark.ct), landmark.name)
         for view in registration.xrays:
             if view.name in landmark.pixels:
-                _add_point(landmark_list(registration, view), landmark.name, view.ras_of(landmark.pixels[view.name]))
+                place = view.ras_of(landmark.pixels[view.name])
+                landmark_list(registration, view).AddControlPoint(*place, landmark.name)
 
 
 def landmark_list(registration: Registration, view: XRayView | None = None):
@@ -180,19 +180,18 @@ def landmark_list(registration: Registration, view: XRayView | None = None):
     owner, where = (registration.node, "CT") if view is None else (view.node, view.name)
     node = owner.GetNodeReference(LANDMARKS)
     if node is None:
-        node = product(owner, LANDMARKS, "vtkMRMLMarkupsFiducialNode", f"Landmarks {where}")
-        node.CreateDefaultDisplayNodes()
+        node = product(
+            owner,
+            LANDMARKS,
+            "vtkMRMLMarkupsFiducialNode",
+            f"Landmarks {where}",
+            GlyphType=slicer.vtkMRMLMarkupsDisplayNode.CrossDot2D,  # what lies under it stays in sight
+            SelectedColor=LANDMARK_COLOURS[view is not None],
+        )
         node.SetControlPointLabelFormat("")  # a new point has no name until it is known where it belongs
-        display = node.GetDisplayNode()
-        display.SetGlyphTypeFromString("CrossDot2D")  # what lies under it stays in sight
-        display.SetSelectedColor(*LANDMARK_COLOURS[view is not None])
         if view is None:
             node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
     return node
-
-
-def _add_point(markups, label: str, position) -> None:
-    markups.AddControlPoint(*position, label)
 
 
 MOST_POINTS = 6
@@ -221,7 +220,7 @@ def distances(registration: Registration) -> list[Distance]:
     """
     among = detectors(registration)
     pairs = [
-        (node.GetName(), *world_points(node))
+        (node.GetName(), *positions(node))
         for node in _shown("vtkMRMLMarkupsLineNode", registration)
         if len(placed(node)) == 2
     ]
@@ -265,7 +264,4 @@ def _shown(kind: str, registration: Registration) -> list:
 
 def _named_points(node) -> dict[str, np.ndarray]:
     """RAS mm (3,) of the points that have been placed, by their names."""
-    return {
-        node.GetNthControlPointLabel(i) or str(i + 1): np.array(node.GetNthControlPointPositionWorld(i))
-        for i in placed(node)
-    }
+    return {name or str(i + 1): point for i, (name, point) in enumerate(control_points(node))}

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..io.cameras import sees
 from .case import ct_of
-from .nodes import lps_from_ras, ras_from_lps, transform_to_lps
+from .nodes import configure, lps_from_ras, ras_from_lps, transform_to_lps
 from .registration import Registration
 from .xray import XRayView, detectors, place_of
 
@@ -89,12 +89,15 @@ def show_handles(registration: Registration, shown: bool) -> None:
             transform.CreateDefaultDisplayNodes()
     display = transform.GetDisplayNode()
     if display is not None:
-        display.SetEditorVisibility(shown)
-        display.SetEditorVisibility3D(True)
-        display.SetEditorSliceIntersectionVisibility(False)  # an X-ray is no slice of the CT
-        display.SetEditorTranslationEnabled(True)
-        display.SetEditorRotationEnabled(True)
-        display.SetEditorScalingEnabled(False)
+        configure(
+            display,
+            EditorVisibility=shown,
+            EditorVisibility3D=True,
+            EditorSliceIntersectionVisibility=False,  # an X-ray is no slice of the CT
+            EditorTranslationEnabled=True,
+            EditorRotationEnabled=True,
+            EditorScalingEnabled=False,
+        )
 
 
 def _beam(registration: Registration, view: XRayView) -> np.ndarray:
@@ -235,10 +238,7 @@ class Dragging:
         self._begin, self._moved, self._end = begin, moved, end
         self._last: np.ndarray | None = None
         self._how: Callable[[np.ndarray, np.ndarray], None] = self._shift
-        _ = (
-            centre_in_ct(registration),
-            view.camera,
-        )  # what is missing is told now, not while the mouse moves
+        _ = centre_in_ct(registration), view.camera  # what is missing is said now, not while the mouse moves
         reactions = {
             "LeftButtonPressEvent": self._press,
             "LeftButtonDoubleClickEvent": self._press,

@@ -53,20 +53,49 @@ def ras_from_node(node) -> np.ndarray:
 OWNER = "MultiViewRegistration.owner"
 
 
-def product(owner, role: str, class_name: str, name: str, *, hidden: bool = False):
-    """The node that `owner` refers to as `role`; made, with that name, where there is none.
+def configure(target, **values) -> None:
+    """Set properties of a node or a filter by their names: `Color=(1, 0, 0)` calls SetColor(1, 0, 0)."""
+    for name, value in values.items():
+        getattr(target, f"Set{name}")(*(value if isinstance(value, tuple) else (value,)))
 
-    hidden: it is in no list of nodes, nor in the tree of Slicer's Data module.
+
+def make(owner, class_name: str, name: str, *, hidden: bool = False, **display):
+    """A node made for another, see `products_of`.
+
+    hidden: it is in no list of nodes, nor in the tree of Slicer's Data module.   display: properties of its display node, see `configure`.
     """
+    node = getattr(slicer, class_name)()
+    node.SetName(name)
+    node.SetHideFromEditors(hidden)  # Slicer asks for this only when the node comes into the scene
+    node = owner.GetScene().AddNode(node)
+    node.SetNodeReferenceID(OWNER, owner.GetID())
+    if display:
+        node.CreateDefaultDisplayNodes()
+        configure(node.GetDisplayNode(), **display)
+    return node
+
+
+def product(owner, role: str, class_name: str, name: str, **how):
+    """The node that `owner` refers to as `role`; made, with that name, where there is none.   how: see `make`."""
     node = owner.GetNodeReference(role)
     if node is None:
-        node = getattr(slicer, class_name)()
-        node.SetName(name)
-        node.SetHideFromEditors(hidden)  # Slicer asks for this only when the node comes into the scene
-        node = owner.GetScene().AddNode(node)
-        node.SetNodeReferenceID(OWNER, owner.GetID())
+        node = make(owner, class_name, name, **how)
         owner.SetNodeReferenceID(role, node.GetID())
     return node
+
+
+def references(node, role: str) -> list:
+    """The nodes that a node refers to in a role, in their order."""
+    found = (node.GetNthNodeReference(role, i) for i in range(node.GetNumberOfNodeReferences(role)))
+    return [other for other in found if other is not None]
+
+
+def set_references(node, role: str, others) -> None:
+    """Have a node refer to these in a role, and to no others."""
+    node_ids = [other.GetID() for other in others]
+    node.RemoveNodeReferenceIDs(role)
+    for node_id in node_ids:
+        node.AddNodeReferenceID(role, node_id)
 
 
 def products_of(owner) -> list:
@@ -131,18 +160,18 @@ def take_out_of_views(node) -> None:
 
 def lines_node(owner, name: str, thickness: int = 2):
     """A vtkMRMLModelNode, made for `owner`, to `draw` lines in."""
-    node = slicer.vtkMRMLModelNode()
-    node.SetName(name)
-    node.SetHideFromEditors(True)  # it is part of a view, like a ruler
+    node = make(
+        owner,
+        "vtkMRMLModelNode",
+        name,
+        hidden=True,  # it is part of a view, like a ruler
+        # A line that lies in the slice has no intersection with it.
+        SliceDisplayMode=slicer.vtkMRMLModelDisplayNode.SliceDisplayProjection,
+        SliceIntersectionThickness=thickness,
+        LineWidth=thickness,
+        Lighting=False,
+    )
     node.SetSelectable(False)
-    node = owner.GetScene().AddNode(node)
-    node.SetNodeReferenceID(OWNER, owner.GetID())
-    node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
-    display.SetSliceDisplayModeToProjection()  # a line that lies in the slice has no intersection with it
-    display.SetSliceIntersectionThickness(thickness)
-    display.SetLineWidth(thickness)
-    display.SetLighting(False)
     return node
 
 
@@ -183,17 +212,23 @@ def polyline(points: np.ndarray, closed: bool = False) -> np.ndarray:
 
 
 def placed(markups) -> list[int]:
-    """The control points that have been placed; the others wait for it, or follow the mouse."""
+    """The control points that have been placed; the others wait for it, or follow the mouse. None without markups."""
     return [
         i
-        for i in range(markups.GetNumberOfControlPoints())
+        for i in range(0 if markups is None else markups.GetNumberOfControlPoints())
         if markups.GetNthControlPointPositionStatus(i) == slicer.vtkMRMLMarkupsNode.PositionDefined
     ]
 
 
-def world_points(markups) -> np.ndarray:
-    """(n, 3) RAS mm of those."""
-    return np.array([markups.GetNthControlPointPositionWorld(i) for i in placed(markups)], float).reshape(-1, 3)
+def control_points(markups, *, world: bool = True) -> list[tuple[str, np.ndarray]]:
+    """Label and position (3,), RAS mm, of those; in the world, or in the frame of the markups."""
+    position = markups and (markups.GetNthControlPointPositionWorld if world else markups.GetNthControlPointPosition)
+    return [(markups.GetNthControlPointLabel(i), np.array(position(i))) for i in placed(markups)]
+
+
+def positions(markups, *, world: bool = True) -> np.ndarray:
+    """(n, 3) the positions of those."""
+    return np.array([point for _, point in control_points(markups, world=world)], float).reshape(-1, 3)
 
 
 def place(markups) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import slicer
 
 from . import slice_view
-from .nodes import product, remove_product
+from .nodes import configure, product, remove_product
 from .registration import Registration
 from .xray import DetectorPlane, XRayView
 
@@ -80,13 +80,15 @@ def shade(view: XRayView, tones) -> None:
     low, high = tones.window(like.GetWindowLevelMin(), like.GetWindowLevelMax())
     display = node.GetDisplayNode()
     with slicer.util.NodeModify(display):
-        display.SetAutoWindowLevel(False)
-        display.SetWindowLevelMinMax(low, high)
-        display.SetInterpolate(like.GetInterpolate())
-        display.SetAndObserveColorNodeID(like.GetColorNodeID())
-        display.SetLowerThreshold(0.0)
-        display.SetUpperThreshold(1e6)
-        display.SetApplyThreshold(True)
+        configure(
+            display,
+            AutoWindowLevel=False,
+            WindowLevelMinMax=(low, high),
+            Interpolate=like.GetInterpolate(),
+            AndObserveColorNodeID=like.GetColorNodeID(),
+            Threshold=(0.0, 1e6),
+            ApplyThreshold=True,
+        )
 
 
 def xray_window(view: XRayView) -> tuple[float, float]:

@@ -41,16 +41,15 @@ class Registration:
         node.SetName(scene.GenerateUniqueName(name))
         node.SetAttribute("ModuleName", MODULE)
         node.SetModuleName(MODULE)
-        node.SetHideFromEditors(
-            False
-        )  # it is born hidden, and Slicer's selectors look only at nodes that are visible when they are added
+        # It is born hidden, and Slicer's selectors look only at nodes that are visible when they are added.
+        node.SetHideFromEditors(False)
         return cls(scene.AddNode(node))
 
     @classmethod
     def all(cls, scene) -> list[Registration]:
         """Those of a scene."""
-        nodes = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode", scene)
-        return [cls(node) for node in nodes if node.GetAttribute("ModuleName") == MODULE]
+        found = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode", scene)
+        return [cls(node) for node in found if node.GetAttribute("ModuleName") == MODULE]
 
     @property
     def scene(self):
@@ -131,8 +130,7 @@ class Registration:
     @property
     def xrays(self) -> list[XRayView]:
         """In their order."""
-        nodes = (self.node.GetNthNodeReference(XRAY, i) for i in range(self.node.GetNumberOfNodeReferences(XRAY)))
-        return [XRayView(node) for node in nodes if node is not None]
+        return [XRayView(node) for node in nodes.references(self.node, XRAY)]
 
     def add_xray(self, name: str) -> XRayView:
         """A further view, with a name of its own."""
@@ -145,19 +143,15 @@ class Registration:
 
     def move_xray(self, view: XRayView, to: int) -> None:
         """Put a view at another place in the order; the first is the one that the others' geometry is held against."""
-        nodes = [other.node for other in self.xrays if other != view]
-        nodes.insert(to, view.node)
-        self.node.RemoveNodeReferenceIDs(XRAY)
-        for node in nodes:
-            self.node.AddNodeReferenceID(XRAY, node.GetID())
+        order = [other.node for other in self.xrays if other != view]
+        order.insert(to, view.node)
+        nodes.set_references(self.node, XRAY, order)
 
     def remove_xray(self, view: XRayView) -> None:
         """Remove a view and all that was made for it; a volume that it was made from stays, if it was there before."""
-        left = [other.node.GetID() for other in self.xrays if other != view]
+        left = [other.node for other in self.xrays if other != view]
         remove_with_products(view.node)
-        self.node.RemoveNodeReferenceIDs(XRAY)
-        for node_id in left:
-            self.node.AddNodeReferenceID(XRAY, node_id)
+        nodes.set_references(self.node, XRAY, left)
 
     def _free_name(self, name: str) -> str:
         taken = {view.name.casefold() for view in self.xrays}
@@ -179,9 +173,8 @@ class Registration:
 
     def release(self) -> None:
         """Put CT and segmentation back under what they were under before they came under the transform."""
-        for node in (self.ct, self.segmentation):
-            if node is not None:
-                self._release(node)
+        for node in filter(None, (self.ct, self.segmentation)):
+            self._release(node)
 
     def reclaim(self, removed_transform_id: str) -> None:
         """Put CT and segmentation under a new transform where the one with this ID was theirs, and is gone; they lie as in their files."""

@@ -9,7 +9,7 @@ import slicer
 from vtkmodules.vtkCommonMath import vtkMatrix3x3
 
 from .layout import colour, composite_node, group, number_of, slice_node, tag_of
-from .nodes import OWNER, ras_from_node
+from .nodes import OWNER, configure, ras_from_node
 from .xray import XRayView, place_of
 
 #: What Slicer's list of orientations says of the plane of an X-ray, and what it goes back to.
@@ -40,11 +40,14 @@ def fill(view: XRayView) -> None:
     if composite is None:
         return
     with slicer.util.NodeModify(composite):
-        composite.SetLinkedControl(False)
-        composite.SetHotLinkedControl(False)
-        composite.SetDoPropagateVolumeSelection(False)  # a volume that is loaded is shown in the other views only
-        composite.SetBackgroundVolumeID(view.node.GetID())
-        composite.SetLabelVolumeID(None)
+        configure(
+            composite,
+            LinkedControl=False,
+            HotLinkedControl=False,
+            DoPropagateVolumeSelection=False,  # a volume that is loaded is shown in the other views only
+            BackgroundVolumeID=view.node.GetID(),
+            LabelVolumeID=None,
+        )
         over = composite.GetForegroundVolumeID() and view.node.GetScene().GetNodeByID(composite.GetForegroundVolumeID())
         if over is None or over.GetNodeReferenceID(OWNER) != view.node.GetID():
             composite.SetForegroundVolumeID(None)
@@ -104,13 +107,8 @@ def release(scene, tag: str) -> None:
     node, composite = slice_node(scene, tag), composite_node(scene, tag)
     if composite is not None:
         with slicer.util.NodeModify(composite):
-            for choose in (
-                composite.SetBackgroundVolumeID,
-                composite.SetForegroundVolumeID,
-                composite.SetLabelVolumeID,
-            ):
-                choose(None)
-            composite.SetDoPropagateVolumeSelection(True)
+            volumes = dict.fromkeys(("BackgroundVolumeID", "ForegroundVolumeID", "LabelVolumeID"))
+            configure(composite, **volumes, DoPropagateVolumeSelection=True)
     if node is not None and node.HasSliceOrientationPreset(ORIENTATION):
         with slicer.util.NodeModify(node):
             node.SetSliceVisible(False)
@@ -142,13 +140,16 @@ def _lay(node, plane: np.ndarray) -> None:
 
 
 def _style(node, tag: str) -> None:
-    node.SetDefaultOrientation(ORIENTATION)  # where Slicer resets a view, it resets it to this
-    node.SetLayoutLabel(f"X{number_of(tag)}")
-    node.SetLayoutColor(*colour(tag))
-    node.SetViewGroup(group(tag))  # a saved scene says of the group only whether there is one
-    # All of the image is shown in 3D, not the part that the slice view is zoomed to; its edge is part of the frustum.
-    node.SetSliceResolutionMode(node.SliceResolutionMatchVolumes)
-    node.SetSliceEdgeVisibility3D(False)
+    configure(
+        node,
+        DefaultOrientation=ORIENTATION,  # where Slicer resets a view, it resets it to this
+        LayoutLabel=f"X{number_of(tag)}",
+        LayoutColor=colour(tag),
+        ViewGroup=group(tag),  # a saved scene says of the group only whether there is one
+        # All of the image is shown in 3D, not the part that the slice view is zoomed to; its edge is part of the frustum.
+        SliceResolutionMode=node.SliceResolutionMatchVolumes,
+        SliceEdgeVisibility3D=False,
+    )
 
 
 #: The part of the CT's box, about its middle, that a slice is to show at least something of where it did before: beyond lies air.

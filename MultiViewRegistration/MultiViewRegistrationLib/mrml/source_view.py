@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 
 from ..geometry.camera import Camera
-from .nodes import ras_from_lps
+from .nodes import configure, ras_from_lps
 from .registration import Registration
 from .xray import XRayView
 from .xray_annotations import detector_corners
@@ -36,11 +36,14 @@ def look(view: XRayView, camera_node, size: tuple[int, int]) -> None:
         camera_node.SetAttribute(BEFORE, json.dumps({"before": before, "size": list(size)}))
         camera_node.SetNodeReferenceID(BEAM, view.node.GetID())
         forward, down = camera.world_from_camera[:3, 2], camera.world_from_camera[:3, 1]
-        camera_node.SetParallelProjection(False)
-        camera_node.SetPosition(*ras_from_lps(camera.source))
-        camera_node.SetFocalPoint(*ras_from_lps(camera.source + _pivot_mm(view) * forward))
-        camera_node.SetViewUp(*ras_from_lps(-down))
-        camera_node.SetViewAngle(angle_deg)
+        configure(
+            camera_node,
+            ParallelProjection=False,
+            Position=tuple(ras_from_lps(camera.source)),
+            FocalPoint=tuple(ras_from_lps(camera.source + _pivot_mm(view) * forward)),
+            ViewUp=tuple(ras_from_lps(-down)),
+            ViewAngle=angle_deg,
+        )
         camera_node.GetCamera().SetWindowCenter(*centre)
     camera_node.ResetClippingRange()
 

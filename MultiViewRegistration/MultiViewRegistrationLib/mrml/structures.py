@@ -13,7 +13,17 @@ from vtkmodules.vtkCommonDataModel import vtkPolyData
 from vtkmodules.vtkFiltersCore import vtkCleanPolyData, vtkPolyDataNormals, vtkTriangleFilter
 
 from ..geometry.silhouette import Surface
-from .nodes import cross, draw, lines_node, placed, polyline, ras_from_node, remove_with_products
+from .nodes import (
+    cross,
+    draw,
+    lines_node,
+    polyline,
+    positions,
+    ras_from_node,
+    references,
+    remove_with_products,
+    set_references,
+)
 from .registration import Registration
 from .xray import DetectorPlane, detectors
 
@@ -149,7 +159,7 @@ def _markups_points(node) -> np.ndarray:
     """The control points that have been placed, of point lists, lines and angles."""
     if node.IsA("vtkMRMLMarkupsPlaneNode") or node.IsA("vtkMRMLMarkupsROINode") or node.IsA("vtkMRMLMarkupsCurveNode"):
         return np.zeros((0, 3))
-    return np.array([node.GetNthControlPointPosition(i) for i in placed(node)], float).reshape(-1, 3)
+    return positions(node, world=False)
 
 
 def _array(points) -> np.ndarray:
@@ -175,32 +185,27 @@ GAP, REACH = 0.004, 0.015
 def choose_structures(registration: Registration, nodes: list | None) -> None:
     """Project these segmentations (the segments shown), models and markups, wherever they are; None: all that moves with the CT, or was
     tracked beside it."""
-    registration.node.RemoveNodeReferenceIDs(STRUCTURE)
     registration.node.SetParameter(STRUCTURES, "" if nodes is None else "chosen")
-    for node in nodes or ():
-        registration.node.AddNodeReferenceID(STRUCTURE, node.GetID())
+    set_references(registration.node, STRUCTURE, nodes or ())
 
 
 def candidates(registration: Registration) -> list:
     """The segmentations, models and markups that a person may choose from."""
-    found = [node for kind in KINDS for node in slicer.util.getNodesByClass(kind, registration.scene)]
-    return [node for node in found if not node.GetHideFromEditors()]
+    return [node for node in _all(registration) if not node.GetHideFromEditors()]
+
+
+def _all(registration: Registration) -> list:
+    return [node for kind in KINDS for node in slicer.util.getNodesByClass(kind, registration.scene)]
 
 
 def structures_of(registration: Registration) -> list:
     """The nodes that are projected, whether or not they are shown at present."""
     if registration.parameter(STRUCTURES) == "chosen":
-        count = registration.node.GetNumberOfNodeReferences(STRUCTURE)
-        return [
-            node
-            for node in (registration.node.GetNthNodeReference(STRUCTURE, i) for i in range(count))
-            if node is not None
-        ]
+        return references(registration.node, STRUCTURE)
     other = registration.node.GetNodeReference(OTHER)
     return [
         node
-        for kind in KINDS
-        for node in slicer.util.getNodesByClass(kind, registration.scene)
+        for node in _all(registration)
         if node is other or (_moves_with_ct(node, registration) and not node.GetHideFromEditors())
     ]  # of the CT's own surface there is the DRR
 
@@ -233,7 +238,7 @@ class Projections:
         seen = {detector.view.node.GetID(): detector for detector in detectors(self._registration) if detector.slice_id}
         changed = False
         for view in self._registration.xrays:
-            nodes = {_key(node): node for node in _projections(view)}
+            nodes = {_key(node): node for node in references(view.node, PROJECTION)}
             if view.node.GetID() in seen:
                 for part in parts:
                     node = nodes.pop(part.key, None) or _new(view, part)
@@ -246,7 +251,7 @@ class Projections:
     def remove(self) -> None:
         """Take all projections away; `update` brings them back."""
         for view in self._registration.xrays:
-            for node in _projections(view):
+            for node in references(view.node, PROJECTION):
                 remove_with_products(node)
 
     def _shape(self, part: StructurePart) -> tuple[tuple, Shape]:
@@ -282,11 +287,6 @@ def outlined(shape: Shape, ras_from_shape: np.ndarray, detector: DetectorPlane) 
 def before_source(lines: np.ndarray, detector: DetectorPlane) -> np.ndarray:
     """Those of the lines (k, 2, 3), RAS mm, that lie before the source with both ends: only they are in the beam."""
     return lines[(detector.depth(lines) > 0).all(axis=1)]
-
-
-def _projections(view) -> list:
-    count = view.node.GetNumberOfNodeReferences(PROJECTION)
-    return [node for node in (view.node.GetNthNodeReference(PROJECTION, i) for i in range(count)) if node is not None]
 
 
 def _key(node) -> tuple[str | None, str]:

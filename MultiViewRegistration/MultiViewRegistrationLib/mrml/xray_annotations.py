@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from .layout import colour, slice_node, tag_of
-from .nodes import mesh_of, product, ras_from_lps, remove_product
+from .nodes import configure, mesh_of, polyline, product, ras_from_lps, remove_product
 from .slice_view import ras_from_slice
 from .xray import XRayView
 
@@ -34,10 +34,18 @@ def show_frustum(view: XRayView) -> bool:
         remove_frustum(view)
         return False
     camera, depth_mm = view.camera, view.detector_mm
-    node = view.node.GetNodeReference(FRUSTUM)
-    if node is None:
-        node = product(view.node, FRUSTUM, "vtkMRMLModelNode", f"{view.name} frustum", hidden=True)
-        _style_frustum(node)
+    node = product(
+        view.node,
+        FRUSTUM,
+        "vtkMRMLModelNode",
+        f"{view.name} frustum",
+        hidden=True,
+        Visibility2D=False,
+        LineWidth=LINE_WIDTH,
+        Lighting=False,
+        BackfaceCulling=True,  # the ball is not in the way of an eye at the source
+    )
+    node.SetSelectable(False)  # points are placed on what lies behind it
     made_of = hashlib.sha256(camera.projection_matrix.tobytes() + repr((camera.size, depth_mm)).encode()).hexdigest()
     if node.GetAttribute(MADE_OF) != made_of or node.GetPolyData() is None:
         node.SetAndObservePolyData(frustum_polydata(camera, depth_mm))
@@ -53,11 +61,8 @@ def remove_frustum(view: XRayView) -> None:
 
 def detector_corners(camera: Camera, depth_mm: float) -> np.ndarray:
     """(4, 3) where the outer corners of the image lie at this depth, world LPS mm; clockwise from the top left one."""
-    columns, rows = camera.size
-    pixels = [
-        (u, v, 1) for u, v in ((-0.5, -0.5), (columns - 0.5, -0.5), (columns - 0.5, rows - 0.5), (-0.5, rows - 0.5))
-    ]
-    return camera.source + depth_mm * np.array(pixels) @ camera.ray_matrix.T
+    pixels = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * camera.size - 0.5
+    return camera.source + depth_mm * np.insert(pixels, 2, 1, axis=1) @ camera.ray_matrix.T
 
 
 def frustum_polydata(camera: Camera, depth_mm: float) -> vtkPolyData:
@@ -67,28 +72,15 @@ def frustum_polydata(camera: Camera, depth_mm: float) -> vtkPolyData:
     dashes = np.arange(0, depth_mm, DASH_MM)[: int(depth_mm / DASH_MM) // 2 * 2].reshape(-1, 2) / depth_mm
     dashes = camera.source + dashes[..., None] * (foot - camera.source)
     source = np.broadcast_to(camera.source, (4, 3))
-    segments = np.concatenate(
-        [np.stack([source, edge], axis=1), np.stack([edge, np.roll(edge, -1, axis=0)], axis=1), dashes]
-    )
+    segments = np.concatenate([np.stack([source, edge], axis=1), polyline(edge, closed=True), dashes])
 
     ball = vtkSphereSource()
-    ball.SetCenter(*ras_from_lps(camera.source))
-    ball.SetRadius(SOURCE_RADIUS_MM)
+    configure(ball, Center=tuple(ras_from_lps(camera.source)), Radius=SOURCE_RADIUS_MM)
     both = vtkAppendPolyData()
     both.AddInputData(mesh_of(ras_from_lps(segments)))
     both.AddInputConnection(ball.GetOutputPort())
     both.Update()
     return both.GetOutput()
-
-
-def _style_frustum(node) -> None:
-    node.CreateDefaultDisplayNodes()
-    node.SetSelectable(False)  # points are placed on what lies behind it
-    display = node.GetDisplayNode()
-    display.SetVisibility2D(False)
-    display.SetLineWidth(LINE_WIDTH)
-    display.SetLighting(False)
-    display.SetBackfaceCulling(True)  # the ball is not in the way of an eye at the source
 
 
 #: The label in the slice view, and that at the source in 3D.
@@ -113,21 +105,17 @@ def show_labels(view: XRayView) -> None:
     if node is None or 0 in view.size:
         remove_product(view.node, LABEL)
     else:
-        markups = _label_markups(view, LABEL, f"{view.name} label")
-        display = markups.GetDisplayNode()
+        markups, display = _label_markups(view, LABEL, f"{view.name} label", tone)
         if list(display.GetViewNodeIDs()) != [node.GetID()]:
             display.SetViewNodeIDs([node.GetID()])
-        _paint(display, tone)
         texts = ["\n".join(title(view)), *(sides_of(view) or ())]
         _write_labels(markups, texts, _places(view, node, texts))
     if not view.placed:
         remove_product(view.node, LABEL_3D)
         return
-    markups = _label_markups(view, LABEL_3D, f"{view.name} label 3D")
-    display = markups.GetDisplayNode()
+    markups, display = _label_markups(view, LABEL_3D, f"{view.name} label 3D", tone)
     display.SetVisibility2D(False)
     display.GetTextProperty().SetJustificationToCentered()
-    _paint(display, tone)
     camera = view.camera
     _write_labels(markups, [view.name], [ras_from_lps(camera.source - BEYOND_MM * camera.world_from_camera[:3, 2])])
 
@@ -220,34 +208,35 @@ def _image_in(view: XRayView, ras_from_xy: np.ndarray) -> np.ndarray:
     return np.linalg.solve(ras_from_xy, ras.T)[:2].T
 
 
-def _label_markups(view: XRayView, role: str, name: str):
+def _label_markups(view: XRayView, role: str, name: str, tone) -> tuple:
+    """The list of labels in this colour, and its display node."""
     node = view.node.GetNodeReference(role)
     if node is None:
         selection = view.node.GetScene().GetNodeByID("vtkMRMLSelectionNodeSingleton")
         kind, active = selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID()
-        node = product(view.node, role, "vtkMRMLMarkupsFiducialNode", name, hidden=True)
-        node.CreateDefaultDisplayNodes()
+        node = product(
+            view.node,
+            role,
+            "vtkMRMLMarkupsFiducialNode",
+            name,
+            hidden=True,
+            PointLabelsVisibility=True,
+            PropertiesLabelVisibility=False,
+            UseGlyphScale=False,
+            GlyphSize=GLYPH_MM,
+            TextScale=TEXT_SCALE,
+            OccludedVisibility=True,
+            OccludedOpacity=1.0,
+        )
+        node.SetLocked(True)
         # Slicer takes any new list for the one to place points into.
         selection.SetReferenceActivePlaceNodeClassName(kind)
         selection.SetReferenceActivePlaceNodeID(active)
     node.SetName(name)
-    node.SetLocked(True)
     display = node.GetDisplayNode()
-    display.SetPointLabelsVisibility(True)
-    display.SetPropertiesLabelVisibility(False)
-    display.SetUseGlyphScale(False)
-    display.SetGlyphSize(GLYPH_MM)
-    display.SetTextScale(TEXT_SCALE)
-    display.SetOccludedVisibility(True)
-    display.SetOccludedOpacity(1.0)
-    display.GetTextProperty().SetShadow(True)
-    display.GetTextProperty().SetLineSpacing(LINE_SPACING)  # no scene file has this
-    return node
-
-
-def _paint(display, tone) -> None:
-    display.SetColor(*tone)
-    display.SetSelectedColor(*tone)
+    configure(display, Color=tone, SelectedColor=tone)
+    configure(display.GetTextProperty(), Shadow=True, LineSpacing=LINE_SPACING)  # no scene file has these
+    return node, display
 
 
 def _write_labels(markups, texts: list[str], positions) -> None:

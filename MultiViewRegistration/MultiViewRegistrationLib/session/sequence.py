@@ -165,8 +165,7 @@ class OtherStructure:
         place = product(
             owner, OTHER_TRANSFORM, "vtkMRMLLinearTransformNode", f"{self.motion.moving} to world", hidden=True
         )
-        node = product(owner, OTHER, "vtkMRMLModelNode", f"{self.motion.moving} bone")
-        ct_3d.fill_model(node, made, place, OTHER_COLOUR)
+        node = ct_3d.put_model(owner, OTHER, f"{self.motion.moving} bone", made, place, OTHER_COLOUR)
         for each in (place, node, node.GetDisplayNode()):
             each.SetSaveWithScene(False)  # its track.json is opened again
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from phantom import TRUE_POSE, error_mm, off
-from phantom_scene import make_registration, phantom_registration
+from phantom_scene import make_registration
 from running_session import ELSEWHERE, new_session
 
 from MultiViewRegistrationLib.assessment.verdict import DIAGNOSIS_STOPPED
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.dicom_geometry import LEFT_OUT
 from MultiViewRegistrationLib.session import assessment
-from MultiViewRegistrationLib.session.assessment import SimilarityUpdater, compare_poses, use_suggested_masks
-from MultiViewRegistrationLib.session.history import HistoryEntry
+from MultiViewRegistrationLib.session.assessment import use_suggested_masks
 from MultiViewRegistrationLib.session.result_files import case_content
 
 #: (rows, columns) of a plate with a sharp edge in the first X-ray.
@@ -105,49 +103,3 @@ def test_a_tool_is_left_out_and_the_result_is_never_an_accept(scene, ct, views):
     session.registration.world_from_ct = ELSEWHERE
     with pytest.raises(InputError, match="moved by hand"):
         use_suggested_masks(session)
-
-
-@pytest.fixture
-def ready(scene):
-    """A session whose CT is ready for DRRs."""
-    session = new_session(phantom_registration(scene))
-    with pytest.raises(InputError, match="not ready"):
-        compare_poses(session, HistoryEntry.now("a", TRUE_POSE), HistoryEntry.now("b", TRUE_POSE))
-    until = time.monotonic() + 30
-    while not session.prepare() and time.monotonic() < until:
-        session.poll()
-    return session
-
-
-def test_two_poses_side_by_side(ready):
-    here = ready.registration.world_from_ct
-    moved = off(here, (0, 0, 0), (5, 0, 0))
-    found = compare_poses(ready, HistoryEntry.now("a", here), HistoryEntry.now("b", moved))()
-    assert found.mm == pytest.approx(5.0) and found.degrees == pytest.approx(0.0, abs=1e-6)
-    assert [name for name, *_ in found.pictures] == ["view1", "view2"]
-    _, one, other = found.pictures[0]
-    assert one.shape == other.shape and (one != other).any()
-
-
-def measured(similarity, seconds: float = 60.0) -> bool:
-    """Whether something new was measured, while a timer polls, as in panel and page."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        similarity._session.poll()
-        if similarity.update():
-            return True
-    return False
-
-
-def test_similarity_is_measured_once_for_a_pose_and_again_for_another(ready):
-    similarity, registration = SimilarityUpdater(ready), ready.registration
-    ready.drawing.step()  # while the CT moves nothing is measured
-    assert not ready.drawing.at_rest and not similarity.update() and similarity._measured._worker is None
-    assert measured(similarity)
-    before = dict(similarity.values)
-    assert set(before) == {"view1", "view2"} and not measured(similarity, 0.2)
-    for pose in (off(TRUE_POSE, (0, 0, 0), (0, 0, 900)), TRUE_POSE):
-        registration.world_from_ct = pose
-        assert measured(similarity)
-        assert bool(similarity.values) == (pose is TRUE_POSE)  # a CT in no view has none
-    assert all(similarity.values[name] > before[name] + 0.1 for name in before)

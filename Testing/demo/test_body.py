@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from phantom import BONES, write_bony_ct
 
+from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.simulation.body import (
     BONE,
@@ -10,6 +12,7 @@ from MultiViewRegistrationLib.simulation.body import (
     base_materials,
     bone_points,
     middle,
+    single_bones,
     transmission,
     without_couch,
 )
@@ -81,3 +84,16 @@ def test_beams_harden():
     assert left[0] == pytest.approx(1)
     first, second = -np.diff(np.log(left)) / 10
     assert WATER.min() < second < first < WATER.max()
+
+
+def test_bones_are_found_the_largest_first_and_contrast_agent_is_none(tmp_path):
+    ct = load_ct(write_bony_ct(tmp_path / "ct.nii.gz")).volume
+    masks = single_bones(ct)
+    assert len(masks) == 2
+    for mask, (centre, axes) in zip(masks, BONES, strict=True):
+        np.testing.assert_allclose(np.argwhere(mask).mean(axis=0)[::-1], centre, atol=0.7)
+        volume = 4 / 3 * np.pi * np.prod(axes)
+        assert mask.sum() == pytest.approx(volume, rel=0.15)
+    assert not (masks[0] & masks[1]).any()
+    assert len(single_bones(ct, most=1)) == 1
+    assert single_bones(Volume(np.minimum(ct.values, 100), ct.ct_from_index)) == []

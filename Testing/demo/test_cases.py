@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from random_case import crop_sideways, random_case
+from random_case import random_case
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -121,21 +121,6 @@ def test_the_bead_is_dark_where_the_truth_puts_it(patient, tmp_path):
         assert np.hypot(dark_u, dark_v) < 2
 
 
-def test_a_truncated_ct_is_a_part_of_the_ct_that_ends_within_the_body(patient, tmp_path):
-    whole = sitk.ReadImage(str(patient.ct_path))
-    kinds = set()
-    for seed in range(12):
-        crop_sideways(patient.ct_path, tmp_path / "part.nii.gz", patient.centre, np.random.default_rng(seed))
-        part = sitk.ReadImage(str(tmp_path / "part.nii.gz"))
-        first = whole.TransformPhysicalPointToIndex(part.GetOrigin())
-        same = sitk.RegionOfInterest(whole, part.GetSize(), first)
-        np.testing.assert_array_equal(sitk.GetArrayViewFromImage(part), sitk.GetArrayViewFromImage(same))
-        kinds.add(tuple(whole_size != size for whole_size, size in zip(whole.GetSize(), part.GetSize())))
-        faces = [sitk.GetArrayViewFromImage(part).take(end, axis) for axis in (1, 2) for end in (0, -1)]
-        assert max((face > -200).mean() for face in faces) > 0.3
-    assert kinds == {(True, False, False), (True, True, False)}
-
-
 def test_the_xrays_of_a_truncated_case_show_the_whole_body(patient, tmp_path):
     case = json.loads(random_case(tmp_path / "part", patient, 3, truncated=True, views=1).read_text())
     random_case(tmp_path / "whole", patient, 3, views=1)
@@ -159,7 +144,7 @@ def test_shutters_cover_a_quarter_to_nearly_a_half_unevenly():
     assert (drawn >= 0).all() and (np.abs(left - right) + np.abs(top - bottom) > 0.1).mean() > 0.7
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(2))
 def test_an_implant_is_cm_thick_and_within_the_first_views_field(seed):
     rng = np.random.default_rng(seed)
     (camera,) = random_cameras(rng, 1, (90, 90))

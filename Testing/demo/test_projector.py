@@ -1,18 +1,29 @@
-"""RTK's geometry is ours: a ball lands where the camera says, a box is as thick as its faces cut the rays."""
+"""The simulators' geometry is ours: a ball lands where the camera says, a box is as thick as its faces cut the rays, edges coincide."""
 
 import json
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from phantom import SPACING, write_bony_ct
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import load_ct
-from MultiViewRegistrationLib.simulation.body import Body
-from MultiViewRegistrationLib.simulation.projector import Projector
+from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.simulation.body import (
+    ENERGIES_KEV,
+    SIGNAL_SHARE,
+    WATER,
+    Body,
+    single_bones,
+    transmission,
+)
+from MultiViewRegistrationLib.simulation.cases import random_cameras
+from MultiViewRegistrationLib.simulation.projector import MovedBone, Projector, SurfaceProjector, gvxr_scene
 from MultiViewRegistrationLib.simulation.simulator import SimulatedXRay
 
 pytest.importorskip(
@@ -49,54 +60,92 @@ def grid(rng, mirrored_index):
     return ct_from_index
 
 
+@pytest.fixture(params=["rtk", "gvxr"])
+def simulator(request):
+    """ "rtk" or "gvxr", skipped where it is not installed."""
+    if request.param == "gvxr":
+        request.getfixturevalue("gvxr")
+    return request.param
+
+
+def cut_by(camera, world_from_ct, low, high):
+    """(rows, columns) mm of each pixel's ray in a box of the CT from corner to corner, mm."""
+    ct_from_world = np.linalg.inv(world_from_ct)
+    v, u = np.indices(camera.size[::-1])
+    rays = camera.ray_directions(np.stack([u, v], -1)) @ ct_from_world[:3, :3].T
+    source = ct_from_world[:3, :3] @ camera.source + ct_from_world[:3, 3]
+    a, b = (np.array(low) - source) / rays, (np.array(high) - source) / rays
+    return np.maximum(np.maximum(a, b).min(-1) - np.minimum(a, b).max(-1), 0)
+
+
 @pytest.mark.parametrize(
     "seed, mirrored, mirrored_index", [(0, False, False), (1, True, False), (2, False, True), (3, True, True)]
 )
-def test_a_ball_lands_where_the_camera_says(seed, mirrored, mirrored_index):
+def test_a_ball_lands_where_the_camera_says(simulator, seed, mirrored, mirrored_index):
     rng = np.random.default_rng(seed)
     ct_from_index = grid(rng, mirrored_index)
     indices = np.moveaxis(np.indices((40, 60, 70))[::-1], 0, -1)
-    points = indices @ ct_from_index[:3, :3].T + ct_from_index[:3, 3]
-    ball = ct_from_index[:3, :3] @ [44.3, 17.8, 24.6] + ct_from_index[:3, 3]
-    density = np.clip(5.5 - np.linalg.norm(points - ball, axis=-1), 0, 1)
-    middle = ct_from_index[:3, :3] @ [35, 30, 20] + ct_from_index[:3, 3]
-    camera, world_from_ct = posed(rng, mirrored, middle, depth_mm=(700, 700, 1500, 700)[seed])
+    ball, middle = (rigid.transform_points(ct_from_index, np.array(at)) for at in ([44.3, 17.8, 24.6], [35, 30, 20]))
+    away = np.linalg.norm(rigid.transform_points(ct_from_index, indices) - ball, axis=-1)
+    camera, world_from_ct = posed(rng, mirrored, middle, depth_mm=(700, 1500)[seed % 2])
+    if simulator == "rtk":
+        density, thickness = np.clip(5.5 - away, 0, 1), 1.0  # g/cm^2: 10 mm of 1 g/cm^3
+        projector = Projector(Body(density, 2 * density, ct_from_index))
+    else:
+        thickness = 1.8
+        projector = SurfaceProjector(Volume(-1000 + 1050 * np.clip((9 + 1 - away) / 2, 0, 1), ct_from_index))
 
-    water, bone = Projector(Body(density, 2 * density, ct_from_index)).project(camera, world_from_ct)
+    water, bone = projector.project(camera, world_from_ct)
 
     v, u = np.indices(water.shape)
     landed = np.array([(water * u).sum(), (water * v).sum()]) / water.sum()
-    expected = camera.project(world_from_ct[:3, :3] @ ball + world_from_ct[:3, 3])
-    np.testing.assert_allclose(landed, expected, atol=0.05)
-    assert water.max() == pytest.approx(1.0, rel=0.05)  # 10 mm of 1 g/cm^3
-    np.testing.assert_allclose(bone, 2 * water, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(landed, camera.project(rigid.transform_points(world_from_ct, ball)), atol=0.05)
+    if simulator == "rtk":
+        np.testing.assert_allclose(bone, 2 * water, rtol=1e-4, atol=1e-6)
+        assert water.max() == pytest.approx(thickness, rel=0.05)
+    else:
+        assert (water + bone).max() == pytest.approx(thickness, rel=0.05)
 
 
 def test_a_box_has_the_thickness_that_the_rays_cut():
-    rng = np.random.default_rng(7)
-    ct_from_index = np.diag([1.0, 1.0, 1.0, 1.0])
     density = np.zeros((50, 60, 70))
     density[10:40, 15:45, 20:50] = 0.5
-    camera, world_from_ct = posed(rng, False, [34.5, 29.5, 24.5])
-    water, _ = Projector(Body(density, 0 * density, ct_from_index)).project(camera, world_from_ct)
-
-    ct_from_world = np.linalg.inv(world_from_ct)
-    v, u = np.indices(water.shape)
-    rays = camera.ray_directions(np.stack([u, v], -1)) @ ct_from_world[:3, :3].T
-    source = ct_from_world[:3, :3] @ camera.source + ct_from_world[:3, 3]
-    low, high = (np.array([19.5, 14.5, 9.5]) - source) / rays, (np.array([49.5, 44.5, 39.5]) - source) / rays
-    thickness = np.minimum(low, high).max(-1), np.maximum(low, high).min(-1)
-    exact = np.maximum(thickness[1] - thickness[0], 0) * 0.5 / 10
+    camera, world_from_ct = posed(np.random.default_rng(7), False, [34.5, 29.5, 24.5])
+    water, _ = Projector(Body(density, 0 * density, np.eye(4))).project(camera, world_from_ct)
+    exact = cut_by(camera, world_from_ct, [19.5, 14.5, 9.5], [49.5, 44.5, 39.5]) * 0.5 / 10
     inside = exact > 1
     assert inside.sum() > 1000
     np.testing.assert_allclose(water[inside], exact[inside], atol=0.05)  # 1 mm of 0.5 g/cm^3: the voxels at the faces
     assert np.mean(water[inside] - exact[inside]) == pytest.approx(0, abs=0.003)
 
 
-def test_a_camera_with_skew_is_refused():
-    body = Body(np.ones((4, 4, 4)), np.ones((4, 4, 4)), np.eye(4))
+@pytest.mark.parametrize("tissue_hu", [0.0, -100.0])
+def test_a_box_attenuates_by_the_law_of_beer_and_lambert(gvxr, tissue_hu):
+    """By the chords of the rays in it and what gVirtualXray holds for its tissue, at each energy; that of 0 HU is much like water."""
+    hu = np.full((70, 70, 70), -1000.0)
+    hu[10:60, 10:60, 10:60] = tissue_hu
+    camera, world_from_ct = posed(np.random.default_rng(7), False, [34.5, 34.5, 34.5])
+    water, bone = SurfaceProjector(Volume(hu, np.eye(4))).project(camera, world_from_ct)
+    chord_cm = cut_by(camera, world_from_ct, [9.5] * 3, [59.5] * 3) / 10
+    deep = chord_cm > 4
+    assert deep.sum() > 1000
+    per_cm = np.array([gvxr_scene().getMuFromHU(tissue_hu, float(energy), "keV") for energy in ENERGIES_KEV])
+    if tissue_hu == 0:
+        np.testing.assert_allclose(per_cm, WATER, rtol=0.1)
+    expected = -np.log(SIGNAL_SHARE @ np.exp(-per_cm[:, None] * chord_cm[deep]))
+    found = -np.log(transmission(water, bone, 0 * water))[deep]
+    assert np.median(found / expected) == pytest.approx(1, abs=0.01)
+    assert np.quantile(np.abs(found / expected - 1), 0.99) < 0.03  # along its edges the box is rounded
+    assert np.quantile(np.abs(water[chord_cm == 0]), 0.99) < 1e-3
+
+
+def test_a_camera_with_skew_is_refused(simulator):
+    if simulator == "rtk":
+        projector = Projector(Body(np.ones((4, 4, 4)), np.ones((4, 4, 4)), np.eye(4)))
+    else:
+        projector = SurfaceProjector(Volume(np.pad(np.zeros((4, 4, 4)), 3, constant_values=-1000), np.eye(4)))
     with pytest.raises(InputError, match="skew of 2"):
-        Projector(body).project(Camera([[100, 2, 5], [0, 100, 5], [0, 0, 1]], np.eye(4), (10, 10)), np.eye(4))
+        projector.project(Camera([[100, 2, 5], [0, 100, 5], [0, 0, 1]], np.eye(4), (10, 10)), np.eye(4))
 
 
 @pytest.mark.slow
@@ -113,6 +162,46 @@ def test_edges_coincide_with_those_of_another_simulation(shared_data):
         shift, correlation = shift_px(details(ours), details(theirs))
         assert np.abs(shift).max() < 0.05
         assert correlation > 0.6
+
+
+def test_edges_by_surfaces_coincide_with_rtks(gvxr, shared_data):
+    """A pelvis, from voxels by RTK and from surfaces."""
+    whole = load_ct(shared_data / "pelvis" / "pelvis_2mm.nii.gz").volume
+    projectors = Projector(Body.from_hu(whole, 0)), SurfaceProjector(whole)
+    middle = whole.ct_from_index @ [*(np.array(whole.values.shape[::-1]) / 2), 1]
+    for mirrored in (False, True):
+        camera, world_from_ct = posed(np.random.default_rng(3), mirrored, middle[:3])
+        rtk, surfaces = (
+            details(SimulatedXRay(photons=1e6).take(each, camera, world_from_ct, np.random.default_rng(0)))
+            for each in projectors
+        )
+        shift, correlation = shift_px(rtk, surfaces)
+        assert np.abs(shift).max() < 0.1  # 0.04 mm, of voxels of 2 mm
+        assert correlation > 0.9
+
+
+def test_a_bone_that_moves_is_projected_where_it_went(tmp_path):
+    """By whole voxels, so that the same can be done to the CT itself."""
+    ct = load_ct(write_bony_ct(tmp_path / "ct.nii.gz")).volume
+    mask = single_bones(ct)[0]
+    camera = random_cameras(np.random.default_rng(0), 1, (0, 0))[0]
+    pose = rigid.from_rotation_translation(
+        np.eye(3), -rigid.transform_points(ct.ct_from_index, np.array([46.0, 35, 30]))
+    )
+    moved = MovedBone(Projector(Body.from_hu(ct, 0)), ct, mask)
+    whole = Projector(Body.from_hu(ct, 0)).project(camera, pose)
+    np.testing.assert_allclose(moved.project(camera, pose), whole, atol=1e-4)
+
+    # All else goes two voxels to the patient's left; seen from there, the bone has gone two to the right.
+    moved.rest_from_bone = rigid.from_rotation_translation(np.eye(3), np.array([2 * SPACING[0], 0, 0]))
+    soft = np.where(mask, np.float32(40), ct.values)
+    soft = np.roll(soft, 2, axis=2)
+    soft[mask] = ct.values[mask] + soft[mask] - 40  # one over the other where they overlap, as line integrals add up
+    expected = Projector(Body.from_hu(Volume(soft, ct.ct_from_index), 0)).project(camera, pose)
+    shown = moved.project(camera, pose)
+    assert np.abs(shown - whole).max() > 1
+    # Attenuation is made of HU by a line with a corner: where bones overlap the sum is not quite that of the summed HU.
+    assert np.percentile(np.abs(shown - expected), 99) < 0.1 * np.percentile(np.abs(shown - whole), 99)
 
 
 def details(image):

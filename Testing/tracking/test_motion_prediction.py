@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import expm
 from scipy.spatial.transform import Rotation
@@ -52,6 +52,7 @@ def test_frames_with_one_pose_only_are_left_out_and_the_first_with_both_is_what_
 POSE = rigid.from_rotation_translation(rigid.exp_so3([0.3, -0.2, 0.5]), [10.0, -20.0, 30.0])
 
 
+@settings(max_examples=30)
 @given(
     st.lists(st.floats(-0.2, 0.2), min_size=3, max_size=3),
     st.lists(st.floats(-20, 20), min_size=3, max_size=3),

@@ -77,6 +77,7 @@ def test_a_swing_in_x_rays_of_another_simulator_is_followed(pelvis, pace, bound_
         assert sum(error < each.upper95_mm for error, each in zip(errors, found, strict=True)) >= 8
 
 
+@pytest.mark.slow
 def test_a_lost_frame_is_told_and_the_next_one_is_found_from_the_last_that_was_kept(anatomy, spoiled, monkeypatch):
     poses, begins = swing(6), []
     descended = Tracker._descended

@@ -17,7 +17,7 @@ from phantom import TRUE_POSE, off
 from MultiViewRegistrationLib.api import assess, register
 from MultiViewRegistrationLib.geometry.landmarks import LandmarkFit, Residual
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.report.html import RESEARCH_USE
+from MultiViewRegistrationLib.io.html import RESEARCH_USE
 from MultiViewRegistrationLib.report.result_page import Entry, write_report
 
 VOID = {"meta", "img", "input", "br", "hr", "link"}

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..figures import Axis, Line, line_plot, svg_file
 from ..io.files import write_atomically
+from ..io.html import Axis, Line, line_plot, svg_file
 from ..registration.prepared_ct import warm_up
 from ..studies.statistics import grouped, table
 from . import nanodrr_peer, registration, rendering

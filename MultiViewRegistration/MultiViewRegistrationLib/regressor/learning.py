@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..errors import InputError
-from ..figures import learning_curves
 from ..imaging.ct import CT
 from ..imaging.view import View
 from ..io.case import Case
 from ..io.files import write_atomically
+from ..io.html import learning_curves
 from ..registration.prepared_ct import PreparedCT
 from ..registration.schedule import default_pose_at_isocentre
 from .fusion import Candidate

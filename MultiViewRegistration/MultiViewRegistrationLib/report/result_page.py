@@ -14,15 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__
-from ..figures import Axis, Content, Line, legend, line_plot, tag
 from ..geometry import rigid
 from ..geometry.landmarks import Residual
 from ..imaging.view import View
 from ..io.files import write_atomically
+from ..io.html import Axis, Content, Line, legend, line_plot, number, page, table, tag
 from ..io.transforms import write_slicer_transform, write_transform
 from ..registration.pipeline import LevelTrace
 from ..rendering import threads
-from .html import number, page, table
 from .overlays import LEGENDS, picture_files, png, tile_map
 from .result import Result
 
@@ -67,6 +66,16 @@ AGREEMENT = (
 #: An axis within this angle of an anatomical one is named after it.
 NAMED_AXIS_DEG = 30.0
 PATIENT_AXES = ("left-right", "front-back", "head-feet")
+
+#: Which pictures the radio buttons show.
+_SWITCHES = "".join(
+    f".pick-{kind}:checked ~ .pick-{pose}:checked ~ .views .{kind}.{pose} {{ display: block; }}\n"
+    for kind in LEGENDS
+    for pose in ("start", "result")
+) + "".join(
+    f".pick-{kind}:checked ~ .legends .{kind}, .pick-{kind}:checked ~ .views .{kind}.alone {{ display: block; }}\n"
+    for kind in LEGENDS
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +145,7 @@ def write_report(path: Path, entries: Sequence[Entry]) -> None:
     introduction = f"Written {created}. Lengths are in mm, angles in degrees, coordinates in LPS."
     sections = [_case_section(entry, f"case-{nth}") for nth, entry in enumerate(entries, start=1)]
     index = [_index([entry.result for entry in entries])] if len(entries) > 1 else []
-    write_atomically(path, page("Registration report", [introduction], [*index, *sections]))
+    write_atomically(path, page("Registration report", [introduction], [*index, *sections], _SWITCHES))
 
 
 def _index(results: Sequence[Result]) -> ET.Element:

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ..figures import tag
 from ..imaging.view import View
-from .html import STYLE, page
+from ..io.html import page, tag
 
 COLOURS = ("#56b4e9", "#cc79a7", "#2bbd8e", "#e8703a", "#b9a7ff")
 """Of the views: distinguishable with any colour vision, and named beside what they colour."""
@@ -31,14 +30,11 @@ NEAREST = 1.0  # mm before the source: lines are cut there
 
 
 SIDES = (("From one side", 40.0, 22.0), ("A quarter turn further", 130.0, 22.0))
-_STYLE = (
-    STYLE
-    + """
+_STYLE = """
 svg.scene, svg.xray { display: block; width: 100%; height: auto; max-height: 88vh; background: #000; border-radius: 6px; }
 svg text { paint-order: stroke; stroke: #000; stroke-width: .18em; stroke-linejoin: round; }
 .finding { border-left: 3px solid #f0c244; padding-left: 10px; }
 """
-)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from ..figures import HEIGHT, LEFT, STYLES, WIDTH, Axis, Line, line_plot, tag
+from ..io.html import HEIGHT, LEFT, STYLES, WIDTH, Axis, Line, line_plot, tag
 from .translation import _
 
 #: On a light and on a dark ground alike, and large enough in the width of a section.

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import __version__
 from ..assessment.prediction import WRONG_MM
-from ..figures import Axis, Line, line_plot, svg_file
+from ..io.html import Axis, Line, line_plot, svg_file
 from ..rendering.threads import available_threads
 from ..simulation.projector import LEVELS_HU
 from . import protocol_cases, statistics

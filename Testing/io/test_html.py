@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from MultiViewRegistrationLib.figures import HEIGHT, NAMES_WIDTH, WIDTH, Axis, Line, line_plot, svg_file
+from MultiViewRegistrationLib.io.html import HEIGHT, NAMES_WIDTH, WIDTH, Axis, Line, line_plot, svg_file
 
 LOG = Axis("x", "log"), Axis("y", "log")
 

@@ -1,5 +1,19 @@
 """A real MRML scene, of slicer-core, for each test."""
 
+import pytest
 from tiny_scene import scene, slicer_app, watch
 
-__all__ = ["scene", "slicer_app", "watch"]
+__all__ = ["scene", "slicer_app", "two_xrays", "watch"]
+
+
+@pytest.fixture
+def two_xrays(scene):
+    """A registration with an X-ray AP, and one LAT that is mirrored."""
+    from scene_rendering import add_xray
+
+    from MultiViewRegistrationLib.mrml.registration import Registration
+
+    made = Registration.create(scene)
+    add_xray(made, "AP", 5.0)
+    add_xray(made, "LAT", 95.0, mirrored=True)
+    return made

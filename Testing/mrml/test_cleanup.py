@@ -87,11 +87,11 @@ def test_one_of_two_registrations_goes_and_the_other_stays_as_it_is(slicer_app, 
     first, second = complete(scene), complete(scene, "Other")
     assert [layout.tag_of(view) for view in second.xrays] == ["XRay3", "XRay4"]
     shown = [view.node.GetID() for view in second.xrays]
-    plane = [views[2].get_view_node().GetSliceToRAS().GetElement(i, j) for i in range(4) for j in range(4)]
+    plane = slicer.util.arrayFromVTKMatrix(views[2].get_view_node().GetSliceToRAS())
     there = nodes(scene)
     remove(first)
     assert [view.get_background_volume_id() for view in views] == [None, None, *shown]
-    assert [views[2].get_view_node().GetSliceToRAS().GetElement(i, j) for i in range(4) for j in range(4)] == plane
+    assert (slicer.util.arrayFromVTKMatrix(views[2].get_view_node().GetSliceToRAS()) == plane).all()
     assert second.ct.GetParentTransformNode() is second.ct_transform
     gone = there - nodes(scene)
     assert len(second.xrays) == 2 and all(view.node.GetNodeReference("frustum") for view in second.xrays)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import vtk
-from phantom_scene import remove
-from scene_rendering import pixels, slice_view, threed_view
+from scene_rendering import pixels, slice_view
 from tiny_scene import add_xray, c_arm, complete, dot_image, registration_of
 
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
@@ -40,26 +39,6 @@ def shown_of(registration) -> dict:
         ],
         "visible": sum(display.GetVisibility() for display in _displays(registration)),
     }
-
-
-def test_another_registration_takes_the_place_of_the_one_before(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.mrml import display
-
-    views, eye = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2)], threed_view(slicer_app)
-    first = dots(scene, "first", 0)
-    display.show_alone(scene, first)
-    of_first = shown_of(first), [pixels(view) for view in views]
-    second = dots(scene, "second", 20)
-    display.show_alone(scene, second)
-    assert shown_of(first) == {"tags": [None, None], "drawn": [False] * 6, "visible": 0}
-    assert shown_of(second) == of_first[0]
-    assert [view.get_background_volume_id() for view in views] == [view.node.GetID() for view in second.xrays]
-    of_second = [pixels(view) for view in [*views, eye]]
-    assert all((one != other).any() for one, other in zip(of_first[1], of_second, strict=False))
-    remove(first)
-    assert all(
-        (pixels(view) == picture).all() for view, picture in zip([*views, eye], of_second, strict=True)
-    )  # there was nothing of it
 
 
 def test_it_comes_back_as_it_was(slicer_app, scene, watch):

@@ -76,19 +76,6 @@ def test_it_follows_the_number_of_xrays_only_while_it_is_on(scene, layout_logic)
     assert sorted(views_of(layout_logic)) == ["1", "XRay2"]
 
 
-def test_two_registrations_have_views_of_their_own(scene, layout_logic):
-    first = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
-    second = registration_of(scene, {"AP": c_arm(10)})
-    for registration in (first, second):
-        layout.show(registration)
-        display.show(registration)
-    assert [layout.tag_of(view) for view in first.xrays] == ["XRay1", "XRay2"]
-    assert sorted(views_of(layout_logic)) == ["1", "XRay3"]
-    display.hide(first)
-    assert sorted(views_of(layout_logic)) == ["1", "XRay3"]
-    assert layout.tag_of(second.xrays[0]) == "XRay3"
-
-
 def test_no_layout_to_change_is_no_failure(scene):
     registration = registration_of(scene, {"AP": c_arm()})
     layout.register(scene)

@@ -18,12 +18,15 @@ SIZE = (96, 72)
 
 
 USED = np.zeros((72, 96), bool)
-
-
 USED[10:40, 20:70] = True
-
-
 USED[12, 22] = False
+READING = {
+    "source_to_detector_mm": 1000,
+    "source_to_isocentre_mm": 700,
+    "pixel_mm": [2, 2],
+    "rao_lao_deg": 0,
+    "cra_cau_deg": 5,
+}
 
 
 @pytest.fixture
@@ -63,17 +66,10 @@ def test_one_that_leaves_nothing_is_refused(view):
     ],
 )
 def test_it_goes_with_the_image(view, geometry):
-    reading = {
-        "source_to_detector_mm": 1000,
-        "source_to_isocentre_mm": 700,
-        "pixel_mm": [2, 2],
-        "rao_lao_deg": 0,
-        "cra_cau_deg": 5,
-    }
     set_mask(view, drawn(view))
-    set_c_arm(view, {**reading, **geometry})
+    set_c_arm(view, {**READING, **geometry})
     np.testing.assert_array_equal(valid(view), USED)
-    set_c_arm(view, reading)
+    set_c_arm(view, READING)
     np.testing.assert_array_equal(valid(view), USED)
 
 
@@ -96,16 +92,7 @@ def test_one_drawn_on_the_volume_it_was_made_from(view):
     view.source.SetOrigin(50, 60, 70)
     set_mask(view, drawn(view, volume=view.source))
     np.testing.assert_array_equal(valid(view), USED)
-    set_c_arm(
-        view,
-        {
-            "source_to_detector_mm": 1000,
-            "source_to_isocentre_mm": 700,
-            "pixel_mm": [2, 2],
-            "rao_lao_deg": 0,
-            "cra_cau_deg": 5,
-        },
-    )
+    set_c_arm(view, READING)
     change_image(view, flipped=True)
     np.testing.assert_array_equal(valid(view), USED[:, ::-1])
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
-import vtk
 from scene_rendering import pixels, slice_view, threed_view
-from tiny_scene import c_arm, complete, registration_of, save
+from tiny_scene import c_arm, registration_of, save
 
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
-from MultiViewRegistrationLib.mrml import display, layout, source_view, xray_annotations
+from MultiViewRegistrationLib.mrml import display, source_view, xray_annotations
 from MultiViewRegistrationLib.mrml.case import ct_of, landmarks_of
 from MultiViewRegistrationLib.mrml.identity import origin_of, world_uid
 from MultiViewRegistrationLib.mrml.image import segmentation_node
@@ -18,7 +17,7 @@ from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.nodes import product
 from MultiViewRegistrationLib.mrml.registration import Registration
-from MultiViewRegistrationLib.mrml.xray import MASK, place
+from MultiViewRegistrationLib.mrml.xray import MASK, place, place_of
 
 POINT = np.array([30.0, -20.0, 25.0])
 
@@ -62,8 +61,7 @@ def told(registration) -> dict:
             "content": view.content,
             "image": slicer.util.arrayFromVolume(view.node).tolist(),
             "source": slicer.util.arrayFromVolume(view.source).tolist(),
-            "corner": view.ras_of((0, 0)).round(4).tolist(),
-            "plane": np.round(slicer.util.arrayFromVTKMatrix(_ijk_to_ras(view.node)), 4).tolist(),
+            "plane": place_of(view.node).round(4).tolist(),
             "title": xray_annotations.title(view),
             "sides": xray_annotations.sides_of(view),
             "frustum": (np.round(frustum.GetPolyData().GetBounds(), 2).tolist(), frustum.GetDisplayNode().GetColor()),
@@ -88,12 +86,6 @@ def told(registration) -> dict:
         ],
         "views": views,
     }
-
-
-def _ijk_to_ras(node):
-    matrix = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
-    return matrix
 
 
 def changed(picture, before) -> float:
@@ -128,37 +120,6 @@ def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
     # The detector's frame fills the view: rounding of the camera puts it inside or outside of the outermost pixels.
     assert changed(pixels(eye)[2:-2, 2:-2], seen[2:-2, 2:-2]) < 0.002
     assert source_view.viewed_xray(eye.get_camera_node()) == registration.xrays[0]
-
-
-def test_it_comes_into_a_scene_that_has_one(slicer_app, scene, watch, tmp_path):
-    """The one that was there keeps its views, and only one is shown at a time; each keeps what is its own."""
-    views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2, 3, 4)]
-    coming = told(full(scene))
-    save(slicer_app, tmp_path / "scene.mrb")
-    scene.Clear(False)
-    there = complete(scene, "There")
-    kept = [view.node.GetID() for view in there.xrays]
-    picture = pixels(views[1])
-    assert slicer_app.io_manager.load_scene(tmp_path / "scene.mrb")
-    first, second = Registration.all(scene)
-    assert first == there
-    assert [layout.tag_of(view) for registration in (first, second) for view in registration.xrays] == [
-        "XRay1",
-        "XRay2",
-        None,
-        None,
-    ]
-    assert [view.get_background_volume_id() for view in views] == [*kept, None, None]
-    assert (pixels(views[1]) == picture).all()
-    display.show_alone(scene, second)
-    assert [view.get_background_volume_id() for view in views[:2]] == [view.node.GetID() for view in second.xrays]
-    assert not (pixels(views[1]) == picture).all()
-    assert told(second)["ct"] == coming["ct"]
-    assert {name: view["content"] for name, view in told(second)["views"].items()} == {
-        name: view["content"] for name, view in coming["views"].items()
-    }
-    display.show_alone(scene, first)
-    assert (pixels(views[1]) == picture).all()
 
 
 def test_without_the_module_it_is_seen_all_the_same(slicer_app, scene, tmp_path):

@@ -21,10 +21,6 @@ def registration(scene, ct, views):
     return make_registration(scene, ct, views)
 
 
-def told(registration):
-    return fingerprint(registration)
-
-
 def blob(shape):
     selected = np.zeros(shape, bool)
     selected[tuple(slice(size // 4, size // 2) for size in shape)] = True
@@ -45,18 +41,14 @@ def with_mask(scene, registration):
 
 
 def paint(segment):
-    labelmap = segment.GetRepresentation(
-        slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    )
+    labelmap = segment.GetRepresentation("Binary labelmap")
     voxels = vtk_to_numpy(labelmap.GetPointData().GetScalars())
     voxels[len(voxels) // 3 :: 7] ^= 1
     labelmap.GetPointData().GetScalars().Modified()
 
 
 def shift(segment):
-    labelmap = segment.GetRepresentation(
-        slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    )
+    labelmap = segment.GetRepresentation("Binary labelmap")
     labelmap.SetOrigin(*(x + 1 for x in labelmap.GetOrigin()))
 
 
@@ -89,18 +81,18 @@ def change_geometry(view):
     ],
 )
 def test_what_makes_a_result_stale(scene, registration, change):
-    before = told(registration)
+    before = fingerprint(registration)
     change(scene, registration)
-    assert told(registration) != before
+    assert fingerprint(registration) != before
 
 
 @pytest.mark.parametrize("make", [with_structure, with_mask])
 @pytest.mark.parametrize("change", [paint, shift])
 def test_a_segment_that_is_painted_or_moved(scene, registration, make, change):
     segment = make(scene, registration)
-    before = told(registration)
+    before = fingerprint(registration)
     change(segment)
-    assert told(registration) != before
+    assert fingerprint(registration) != before
 
 
 def move(scene, registration):
@@ -128,9 +120,9 @@ def add_unused(scene, registration):
 
 @pytest.mark.parametrize("change", [move, rename, correct, look, add_unused])
 def test_what_does_not(scene, registration, change):
-    before = told(registration)
+    before = fingerprint(registration)
     change(scene, registration)
-    assert told(registration) == before
+    assert fingerprint(registration) == before
 
 
 @pytest.mark.parametrize(
@@ -153,9 +145,9 @@ def test_it_is_the_same_in_a_scene_that_was_saved(slicer_app, scene, registratio
     beside.GetPointData().GetScalars().Fill(1)
     registration.segmentation.AddSegmentFromBinaryLabelmapRepresentation(beside, "Beside")
     with_mask(scene, registration)
-    before = told(registration)
+    before = fingerprint(registration)
     path = tmp_path / "scene.mrb"
     assert scene.WriteToMRB(str(path))
     scene.Clear(False)
     slicer_app.io_manager.load_scene(str(path))
-    assert told(Registration.all(scene)[0]) == before
+    assert fingerprint(Registration.all(scene)[0]) == before

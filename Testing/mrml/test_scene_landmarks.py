@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from scene_rendering import add_xray
 
 from MultiViewRegistrationLib.mrml.case import landmarks_of
 from MultiViewRegistrationLib.mrml.landmarks import (
@@ -21,18 +20,14 @@ from MultiViewRegistrationLib.mrml.landmarks import (
     tidy,
 )
 from MultiViewRegistrationLib.mrml.nodes import placed
-from MultiViewRegistrationLib.mrml.registration import Registration
 
 CT_POINTS = np.array([[30.0, 10, 20], [-25, 15, -10], [5, -30, 25], [10, 25, -30]])  # RAS mm in the CT
 
 
 @pytest.fixture
-def registration(scene):
-    made = Registration.create(scene)
-    add_xray(made, "AP", 5.0)
-    add_xray(made, "LAT", 95.0, mirrored=True)
-    made.world_from_ct = [[1, 0, 0, 4], [0, 1, 0, 5], [0, 0, 1, 6], [0, 0, 0, 1]]
-    return made
+def registration(two_xrays):
+    two_xrays.world_from_ct = [[1, 0, 0, 4], [0, 1, 0, 5], [0, 0, 1, 6], [0, 0, 0, 1]]
+    return two_xrays
 
 
 def world(point):
@@ -206,24 +201,6 @@ def test_a_person_says_which_landmark_comes_next_where(registration):
     assert clicked(registration) == {"CT": ["1", "3"], "AP": ["1"]}
 
 
-PLACES = ["CT", "AP", "LAT"]
-
-
-def names_of(clicks, chosen=()):
-    """The names that clicks get, each given by where it is and which landmark is meant."""
-    order, have, named = ClickOrder(), {place: [] for place in PLACES}, []
-    for place, name in chosen:
-        order.choose(place, name)
-    for place in clicks:
-        others = [name for where in PLACES for name in have[where]]
-        lacking = [order.next(place), *others, *map(str, range(1, 20))]  # as landmarks.next_name has it
-        name = next(name for name in lacking if name and name not in have[place])
-        have[place].append(name)
-        named.append(name)
-        order.clicked(place, name)
-    return "".join(named)
-
-
 @pytest.mark.parametrize(
     "clicks, names",
     [
@@ -235,9 +212,12 @@ def names_of(clicks, chosen=()):
         ("CT CT CT AP AP AP", "123123"),
     ],
 )
-def test_both_ways_of_clicking(clicks, names):
-    assert names_of(clicks.split()) == names
-
-
-def test_what_a_person_says_comes_first_and_once():
-    assert names_of("CT CT CT AP AP".split(), chosen=[("AP", "3")]) == "12331"
+def test_both_ways_of_clicking(registration, clicks, names):
+    views, order, named = {view.name: view for view in registration.xrays}, ClickOrder(), ""
+    active = landmark_list(registration)
+    for number, place in enumerate(clicks.split()):
+        point = CT_POINTS[0] + [0, 0, number]
+        put(active, shown_at(views[place], point) if place in views else world(point))
+        tidy(registration, order)
+        named += clicked(registration)[place][-1]
+    assert named == names

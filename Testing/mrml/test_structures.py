@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from phantom_scene import remove
-from scene_rendering import add_xray, pixels, slice_view, window_of, window_point
+from scene_rendering import pixels, slice_view, window_of, window_point
 from scipy.spatial.transform import Rotation
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -21,14 +20,11 @@ RADIUS, CENTRE = 20.0, np.array([8.0, -14.0, 11.0])  # RAS mm, in the CT's frame
 
 
 @pytest.fixture
-def registration(scene):
-    made = Registration.create(scene)
-    add_xray(made, "AP", 5.0)
-    add_xray(made, "LAT", 95.0, mirrored=True)
-    made.world_from_ct = rigid.from_rotation_translation(
+def registration(two_xrays):
+    two_xrays.world_from_ct = rigid.from_rotation_translation(
         Rotation.from_euler("xyz", [10, -20, 15], degrees=True).as_matrix(), [6.0, -9, 4]
     )
-    return made
+    return two_xrays
 
 
 def sphere_model(registration, name="Ball", resolution=96):
@@ -202,21 +198,6 @@ def test_chosen_structures_are_drawn_wherever_they_are(registration):
     choose_structures(registration, None)
     kept.update()
     assert structures_of(registration) == [line]
-
-
-def test_nothing_is_left_when_the_registration_goes(registration, scene):
-    model = sphere_model(registration)
-    kept = projections(registration)
-    kept.remove()
-    assert not products(registration)
-    assert kept.update()
-    remove(registration)
-    left = [
-        node.GetName()
-        for node in map(scene.GetNthNode, range(scene.GetNumberOfNodes()))
-        if node.IsA("vtkMRMLModelNode")
-    ]
-    assert [name for name in left if "Volume Slice" not in name] == [model.GetName()]
 
 
 def test_a_saved_scene_comes_back_with_its_projections(registration, scene, tmp_path):

@@ -54,28 +54,22 @@ def check_reading(reading: dict) -> None:
 
     An angle is None where it was not given, as is "mirrored"; a distance 0.
     """
-    for key in ANGLES:
-        if reading[key] is None:
-            raise InputError(
-                _("{angle}: none is given, expected the degrees that the C-arm shows; enter it.").format(
-                    angle=READINGS[key]
-                )
-            )
     detector, isocentre = reading["source_to_detector_mm"], reading["source_to_isocentre_mm"]
-    if not detector > 0:
-        raise InputError(_("Source to detector: none is given, expected the distance in mm; enter it."))
-    if not isocentre > 0:
-        raise InputError(_("Source to isocentre: none is given, expected the distance in mm; enter it."))
-    if not isocentre < detector:
+    if 0 < detector <= isocentre:
         raise InputError(
             _(
                 "Source to isocentre: {isocentre:g} mm, expected less than source to detector, {detector:g} mm; correct one "
                 "of them."
             ).format(isocentre=isocentre, detector=detector)
         )
-    if not min(reading["pixel_mm"]) > 0:
+    given = {key: reading[key] is not None for key in ANGLES}
+    given |= {"source_to_detector_mm": detector > 0, "source_to_isocentre_mm": isocentre > 0}
+    given["pixel_mm"] = min(reading["pixel_mm"]) > 0
+    if missing := next((READINGS[key] for key, there in given.items() if not there), ""):
         raise InputError(
-            _("Pixel size: none is given, expected the distances of columns and of rows on the detector; enter them.")
+            _("{reading}: none is given, expected that of the C-arm; enter it.").format(
+                reading=missing[0].upper() + missing[1:]
+            )
         )
     if reading["mirrored"] is None:
         raise InputError(

@@ -112,7 +112,7 @@ class Session(Inputs):
 
     @property
     def preparing(self) -> str:
-        """What a CT is being made ready by, in a few words; "" where it is not."""
+        """The stage of the CT's preparation, in a few words; "" where none is under way."""
         return self._preparation.stage if self._preparation.working else ""
 
     def cache_case(self, case, ready: Worker | None = None) -> None:

@@ -14,7 +14,7 @@ from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, ViewFile
 from ..io.json_reader import printable
 from ..io.sequence import FrameFiles
-from ..jobs import TimeLeft, left_in_words
+from ..jobs import ProgressRecord, TimeLeft, left_in_words
 from ..mrml.case import any_voxels, raw_of
 from ..mrml.image import show_frame
 from ..mrml.loading import greys_of, name_of
@@ -129,14 +129,6 @@ PACES = ("thorough", "quick")
 IMAGE_TOLERANCE = 1e-3
 
 
-@dataclass(frozen=True)
-class TrackingProgress:
-    """How far it is: a share of all frames, and what is being done, a few words."""
-
-    fraction: float
-    stage: str
-
-
 @dataclass(frozen=True, eq=False)
 class SceneSequence:
     """As `io.sequence.FrameSequence`, of images in the scene; the cameras are those of the first frame."""
@@ -178,7 +170,7 @@ class Tracking:
         """
         self._case, self._ready, self._start, self._pace = case, ready, API_START.get(start, start), pace
         self._given = images
-        self.track, self.images, self.step = None, None, TrackingProgress(0.0, _("preparing"))
+        self.track, self.images, self.step = None, None, ProgressRecord(0.0, _("preparing"))
         self._time_left = TimeLeft()
         self.left = ""
         self.worker = Worker(self._run)
@@ -193,19 +185,19 @@ class Tracking:
         from ..sequence.run import follow
         from ..sequence.track_files import Track
 
-        anatomy = self._ready(lambda progress: tell(TrackingProgress(0.0, PREPARING)))
+        anatomy = self._ready(lambda progress: tell(ProgressRecord(0.0, PREPARING)))
         sequence, self.images = self._sequence()
         track = self.track = Track(sequence, anatomy, self._pace, self._start)
         frames, count = track.frames, len(sequence)
 
         def registering(progress) -> bool:
-            return tell(TrackingProgress((len(frames) + progress.fraction) / count, progress.stage))
+            return tell(ProgressRecord((len(frames) + progress.fraction) / count, progress.stage))
 
         for frame in follow(sequence, anatomy, self._start, self._pace, progress=registering):
             frames.append(frame)
             if (
                 tell(
-                    TrackingProgress(
+                    ProgressRecord(
                         len(frames) / count,
                         _("{done} of {count} frames are done").format(done=len(frames), count=count),
                     )

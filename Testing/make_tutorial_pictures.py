@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/slicer.md that Testing/slicer/walk.py does not make in Slicer itself:
+"""Makes the pictures of docs/slicer.md that Testing/slicer_tests/walk.py does not make in Slicer itself:
 
     PYTHONPATH=MultiViewRegistration:Testing:Testing/panel python Testing/make_tutorial_pictures.py [folder]
 

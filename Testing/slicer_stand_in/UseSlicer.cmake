@@ -22,5 +22,6 @@ endmacro()
 
 macro(slicer_add_python_unittest)
   cmake_parse_arguments(GIVEN "" "TESTNAME_PREFIX;SCRIPT" "SLICER_ARGS" ${ARGN})
-  file(APPEND ${recorded} "unittest=${CMAKE_CURRENT_SOURCE_DIR}/${GIVEN_SCRIPT}\n")
+  get_filename_component(script ${GIVEN_SCRIPT} ABSOLUTE)
+  file(APPEND ${recorded} "unittest=${script}\n")
 endmacro()

@@ -1,4 +1,4 @@
-"""A walk through the panel by its own widgets: Slicer's self-test of the module, and what Testing/slicer/walk.py goes on from."""
+"""A walk through the panel by its own widgets: Slicer's self-test of the module, and what Testing/slicer_tests/walk.py goes on from."""
 
 from __future__ import annotations
 

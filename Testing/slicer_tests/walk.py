@@ -1,6 +1,6 @@
 """Walks the panel in Slicer itself, by its own widgets, from an empty scene to an exported transform and beyond:
 
-    Slicer --no-splash --additional-module-paths MultiViewRegistration --python-script Testing/slicer/walk.py [--out FOLDER]
+    Slicer --no-splash --additional-module-paths MultiViewRegistration --python-script Testing/slicer_tests/walk.py [--out FOLDER]
         [--case CASE.json] [--other OTHER.json] [--install]
 
 It says what it checked, and writes that and a picture of the window after every step into FOLDER (walk-pictures). It ends Slicer with 0. An
@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import qt
 import slicer
 
 WINDOW, NARROW_WINDOW = (1580, 960), (1280, 800)
@@ -48,9 +49,6 @@ class Printed:
 
 def main() -> int:
     """The exit status."""
-    global qt  # not at file scope: slicer-core's package slicer imports every file of a folder that is named like it
-    import qt
-
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / RECORD).unlink(missing_ok=True)

@@ -38,7 +38,7 @@ class MultiViewRegistrationModuleTest(unittest.TestCase):
         ):
             self.assertTrue((resources / name).is_file(), name)
 
-    def test_a_case_that_is_not_there_is_told_and_leaves_nothing(self):
+    def test_a_missing_case_is_an_error_and_leaves_nothing(self):
         logic = MultiViewRegistrationLogic()
         nodes = slicer.mrmlScene.GetNumberOfNodes()
         with self.assertRaises(InputError):

@@ -5,8 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 
 import pytest
+import SimpleITK as sitk
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct
+from MultiViewRegistrationLib.io.files import sha256
 
 #: What the host imports, and where it comes from.
 NEEDED = {
@@ -39,3 +45,28 @@ def host() -> Iterator:
     host = Host()
     yield host
     host.close()
+
+
+@pytest.fixture(scope="session")
+def coarse_chest(tmp_path_factory) -> Path:
+    """The sample's CT with a 32nd of its voxels, which is read and registered in a second."""
+    path = tmp_path_factory.mktemp("chest") / "chest.nii.gz"
+    try:
+        sitk.WriteImage(sitk.BinShrink(sitk.ReadImage(str(chest_ct())), [4, 4, 2]), str(path))
+    except InputError as error:
+        pytest.skip(str(error))
+    return path
+
+
+@pytest.fixture
+def sample(host, coarse_chest, tmp_path, monkeypatch) -> Iterator:
+    """Slicer's cache is empty, and the sample's CT, once it is downloaded, the coarse one."""
+    from MultiViewRegistrationLib.mrml import sample_data
+
+    manager = host.scene.GetCacheManager()
+    before = manager.GetRemoteCacheDirectory()
+    manager.SetRemoteCacheDirectory(str(tmp_path / "cache"))
+    monkeypatch.setattr(sample_data, "SAMPLE", {**sample_data.SAMPLE, "sha256": sha256(coarse_chest)})
+    monkeypatch.setattr(sample_data, "chest_ct", lambda: coarse_chest)
+    yield
+    manager.SetRemoteCacheDirectory(before)

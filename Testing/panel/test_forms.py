@@ -142,8 +142,7 @@ def test_what_a_person_does_calls_the_action(at, tmp_path):
 
 
 def test_what_is_typed_stays_and_what_is_wrong_in_it_is_said(at):
-    from MultiViewRegistrationLib.session.presenters.form import Button, Entry
-    from MultiViewRegistrationLib.session.presenters.number import Number
+    from MultiViewRegistrationLib.session.presenters.form import Button, Entry, Number
 
     number, host = Number("Angle", -90, 90, "\u00b0"), at.host
 

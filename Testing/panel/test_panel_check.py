@@ -35,7 +35,7 @@ def viewer(person):
 
 
 def test_every_overlay_changes_the_x_ray_as_it_says(viewer, monkeypatch):
-    from MultiViewRegistrationLib.session.presenters import overlays
+    from MultiViewRegistrationLib.session.presenters import check
 
     pictures, colours = {}, {}
     for name in ("Blend", "Checkerboard", "Edges", "Two colours", "Difference", "X-ray alone"):
@@ -65,7 +65,7 @@ def test_every_overlay_changes_the_x_ray_as_it_says(viewer, monkeypatch):
     assert np.abs(inside(seen[1]) - (inside(seen[0]) + inside(seen[2])) / 2).mean() < 1
 
     now = [0.1]
-    monkeypatch.setattr(overlays, "monotonic", lambda: now[0])
+    monkeypatch.setattr(check, "monotonic", lambda: now[0])
     choose(viewer, "Flicker")
     seen = []
     for now[0] in (0.1, 0.6, 1.1):

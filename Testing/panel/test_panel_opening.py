@@ -33,9 +33,9 @@ def case(person, ct, views, tmp_path) -> Path:
 @pytest.fixture
 def reading(monkeypatch):
     """Reading begins, in which threads is noted, and lasts until it is let go."""
-    from MultiViewRegistrationLib.panel import opening
+    from MultiViewRegistrationLib.panel import panel
 
-    read, held = opening.read_case, threading.Event()
+    read, held = panel.read_case, threading.Event()
     held.threads = []
 
     def slowly(path):
@@ -43,7 +43,7 @@ def reading(monkeypatch):
         held.wait(20)
         return read(path)
 
-    monkeypatch.setattr(opening, "read_case", slowly)
+    monkeypatch.setattr(panel, "read_case", slowly)
     yield held
     held.set()
 

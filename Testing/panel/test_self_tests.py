@@ -1,35 +1,15 @@
 """Slicer's own tests of the module, those that ctest runs, on Slicer's stand-in."""
 
 import importlib.util
-import shutil
 import unittest
 from pathlib import Path
 
 import pytest
 
-from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct
-
 MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
 
 
-@pytest.fixture
-def cache(host, tmp_path) -> Path:
-    """Slicer's cache, into which the sample's CT has been downloaded."""
-    manager = host.scene.GetCacheManager()
-    before = manager.GetRemoteCacheDirectory()
-    manager.SetRemoteCacheDirectory(str(tmp_path))
-    folder = tmp_path / "MultiViewRegistrationChest"
-    folder.mkdir()
-    try:
-        shutil.copy(chest_ct(), folder / "chest.nii.gz")
-    except InputError as error:
-        pytest.skip(str(error))
-    yield tmp_path
-    manager.SetRemoteCacheDirectory(before)
-
-
-def test_slicers_own_tests_pass(host, cache):
+def test_slicers_own_tests_pass(host, sample):
     path = MODULE.parent / "Testing" / "slicer_tests" / "MultiViewRegistrationModuleTest.py"
     host.load_module(MODULE / "MultiViewRegistration.py")
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -42,7 +22,7 @@ def test_slicers_own_tests_pass(host, cache):
 
 
 @pytest.mark.parametrize("views", (False, True))
-def test_reload_and_test_passes(host, cache, views):
+def test_reload_and_test_passes(host, sample, views):
     """views: without them, as where Slicer has no main window, the panel's own are not looked for."""
     module = host.load_module(MODULE / "MultiViewRegistration.py")
     host.open_module()

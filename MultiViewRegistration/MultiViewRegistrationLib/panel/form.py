@@ -17,7 +17,6 @@ from ..session.presenters.form import Control, Option, visible, walk
 from ..session.translation import _
 from . import packages
 from .looks import ERROR, PLAIN, QUIET, set_tone
-from .pictures import pixmap
 
 #: Width of a picture, in heights, at most.
 PICTURE_WIDTH = 4 / 3
@@ -639,3 +638,16 @@ KINDS = {
 
 def _kind(control: Control) -> type[_Drawn]:
     return _Area if isinstance(control, controls.Entry) and control.rows > 1 else KINDS[type(control)]
+
+
+def pixmap(picture: np.ndarray, width: int, height: int, aspect: float = 1.0):
+    """A qt.QPixmap as large as fits into `width` x `height` pixels.
+
+    picture: uint8 (rows, columns, 3).   aspect: height of its pixels over their width.
+    """
+    rows, columns, _ = picture.shape
+    whole = qt.QPixmap()
+    whole.loadFromData(qt.QByteArray(b"P6 %d %d 255\n" % (columns, rows) + picture.tobytes()), "PPM")
+    scale = min(width / columns, height / (rows * aspect))
+    size = qt.QSize(max(round(columns * scale), 1), max(round(rows * aspect * scale), 1))
+    return whole.scaled(size, qt.Qt.IgnoreAspectRatio, qt.Qt.SmoothTransformation)

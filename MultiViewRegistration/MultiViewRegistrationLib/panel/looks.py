@@ -1,8 +1,9 @@
-"""Colours of text that stands out, readable in a light and in a dark theme; the width of the panel."""
+"""Colours of text that stands out, readable in a light and in a dark theme; the width of the panel; the cursor that asks for patience."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import qt
 
@@ -60,3 +61,13 @@ class Looks(qt.QObject):
 
     def _fit(self) -> None:
         self._widget.minimumWidth = WIDTH_IN_CHARACTERS * self._widget.fontMetrics().averageCharWidth()
+
+
+@contextmanager
+def busy() -> Iterator[None]:
+    """With the cursor that asks for patience: for what only the main thread can do, and takes it a while."""
+    qt.QApplication.setOverrideCursor(qt.Qt.WaitCursor)
+    try:
+        yield
+    finally:
+        qt.QApplication.restoreOverrideCursor()

@@ -18,7 +18,7 @@ from slicer.i18n import tr as _
 
 from ..errors import InputError
 from ..session.presenters.form import NAVIGATION, NETWORK, RENDERING, TORCH
-from .opening import busy
+from .looks import busy
 
 TORCH_VERSION = ">=2"
 REQUESTER = _("Multi-view 2D/3D Registration")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import qt
 import slicer
@@ -12,15 +13,15 @@ import vtk
 
 from ..errors import InputError
 from ..mrml import display
+from ..mrml.loading import read_case
 from ..mrml.registration import MODULE, Registration
+from ..session.background_task import Worker
 from ..session.session import Session
 from ..session.translation import _
 from . import packages
 from .hand import Hand
-from .looks import Looks
-from .notices import Notices
-from .opening import Opening
-from .sections import SECTIONS
+from .looks import Looks, busy
+from .section import SECTIONS, PanelSection
 from .views import Views
 
 #: Milliseconds between polls.
@@ -48,13 +49,14 @@ class Panel(slicer.util.VTKObservationMixin):
         self.widget = ui.messageLabel.parentWidget()
         self.hand, self.views = Hand(self), Views(self)
         self.sections = {
-            name: make(self, getattr(ui, f"{name}Section"), number)
-            for number, (name, make) in enumerate(SECTIONS.items(), start=1)
+            name: PanelSection(presenter, self, getattr(ui, f"{name}Section"), number)
+            for number, (name, presenter) in enumerate(SECTIONS.items(), start=1)
         }
         ui.registrationSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", MODULE)
         ui.registrationSelector.currentNodeIDChanged.connect(self._on_registration_selected)
         ui.loadCaseButton.clicked.connect(self._on_load_case)
-        self.notices, self.opening = Notices(self), Opening(self)
+        ui.noticeButton.clicked.connect(self._on_notices_understood)
+        self.opening = FileOpening(self)
         self._looks = Looks(self.widget, self.invalidate)
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MS)
@@ -235,11 +237,22 @@ class Panel(slicer.util.VTKObservationMixin):
             if self.registration is not None:
                 display.show(self.registration)
             self.views.refresh()
-            self.notices.refresh()
+            self._show_notices()
             for section in self.sections.values():
                 section.refresh()
         finally:
             self._busy = False
+
+    def _show_notices(self) -> None:
+        """Show what a person should read once, above the sections."""
+        sentences = self.session.notices.sentences if self.session else []
+        self.ui.noticeLabel.text = "\n".join(f"\u26a0 {sentence}" for sentence in sentences)
+        for widget in (self.ui.noticeLabel, self.ui.noticeButton):
+            widget.setVisible(bool(sentences))
+
+    def _on_notices_understood(self) -> None:
+        with self.acting():
+            self.session.notices.acknowledge()
 
     def _on_changed(self, caller=None, event=None) -> None:
         self._stale = True
@@ -254,3 +267,62 @@ class Panel(slicer.util.VTKObservationMixin):
         path = qt.QFileDialog.getOpenFileName(None, _("Load case"), "", _("Case (*.json)"))
         if path:
             self.opening.read(path)
+
+
+class FileOpening:
+    """A case.json, or a track.json, on its way into the scene: read in a thread, while the panel goes on.
+
+    At most one at a time: another file, or another registration that is chosen meanwhile, takes its place.
+
+    panel: the `panel.Panel` that works on it then.
+    """
+
+    def __init__(self, panel) -> None:
+        self._panel, self._before = panel, None
+        self._reading: Worker | None = None
+        self._timer = qt.QTimer()
+        self._timer.setInterval(TICK_MS)
+        self._timer.timeout.connect(self._look)
+        self._show("")
+
+    @property
+    def under_way(self) -> bool:
+        return self._reading is not None
+
+    def read(self, path: str | Path, reader: Callable | None = None) -> None:
+        """Begin to read a file.   reader: of what the module's logic takes; `read_case` by default."""
+        path, reader = Path(path), reader or read_case
+        self._panel.tell("")
+        self._before, self._reading = self._panel.registration, Worker(lambda tell: reader(path))
+        self._show(
+            _("Reading {name}...").format(name=path.parent.name if path.stem in ("case", "track") else path.stem)
+        )
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Forget what is being read."""
+        self._timer.stop()
+        self._reading = None
+
+    def _look(self) -> None:
+        reading = self._reading
+        reading.poll()
+        chosen = self._panel.registration != self._before
+        if reading.state == "running" and not chosen:
+            return
+        self.stop()
+        self._show("")
+        if not chosen:
+            with self._panel.acting(), busy():
+                self._take(reading)
+
+    def _take(self, reading: Worker) -> None:
+        if reading.state != "done":
+            raise InputError(reading.message)
+        self._panel.choose(self._panel.logic.take(reading.result))
+        self._panel.session.notices.loaded(reading.warnings)
+
+    def _show(self, words: str) -> None:
+        label = self._panel.ui.readingLabel
+        label.text = words
+        label.setVisible(bool(words))

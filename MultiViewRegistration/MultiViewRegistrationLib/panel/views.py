@@ -5,10 +5,9 @@ from __future__ import annotations
 import qt
 import slicer
 
-from ..mrml import display, image, layout
+from ..mrml import display, image, layout, source_view
 from ..mrml.xray import drawn_on
 from ..session.inputs import BoneSurfaceUpdater
-from . import three_d
 
 
 class Views:
@@ -74,7 +73,7 @@ class Views:
         display.show_alone(scene, registration)
         if layout.has_ct_slices(scene):
             _show_in_slices(registration.ct)
-        qt.QTimer.singleShot(0, three_d.reset_clipping)  # once the 3D view has what there is now
+        qt.QTimer.singleShot(0, self._reset_clipping)  # once the 3D view has what there is now
 
     def stand_back(self) -> None:
         """Show all of the registration in the 3D view, once that has its size."""
@@ -82,11 +81,13 @@ class Views:
 
     def camera(self):
         """The vtkMRMLCameraNode of the 3D view; None where the layout has none."""
-        return three_d.camera()
+        view = _three_d_view()
+        return view and source_view.camera_of(view.mrmlViewNode())
 
     def size(self) -> tuple[int, int]:
-        """(width, height) of the 3D view in pixels."""
-        return three_d.size()
+        """(width, height) of the 3D view in pixels; only to be called where there is one."""
+        view = _three_d_view()
+        return view.width, view.height
 
     def show_ct_slices(self) -> None:
         """Have slices of the CT to click in, where there are none."""
@@ -110,8 +111,12 @@ class Views:
 
     def _stand_back_now(self) -> None:
         registration = self._panel.registration
-        if registration is not None and registration.scene is not None:
-            three_d.stand_back(registration)
+        if registration is not None and registration.scene is not None and self.camera() is not None:
+            source_view.show_overview(registration, self.camera(), self.size())
+
+    def _reset_clipping(self) -> None:
+        if self.camera() is not None:
+            self.camera().ResetClippingRange()
 
 
 def _is_narrow() -> bool:
@@ -129,3 +134,10 @@ def _show_in_slices(ct) -> None:
     logic = slicer.app.applicationLogic()
     logic.GetSelectionNode().SetActiveVolumeID(ct and ct.GetID())
     logic.PropagateVolumeSelection()
+
+
+def _three_d_view():
+    """The first 3D view of the layout; None where there is none."""
+    manager = slicer.app.layoutManager()
+    widget = manager.threeDWidget(0) if manager is not None and manager.threeDViewCount else None
+    return widget and widget.threeDView()

@@ -7,7 +7,7 @@ from trame.widgets import client, html
 from trame.widgets import vuetify3 as v
 
 from ..mrml import layout
-from ..session.presenters.overlays import OVERLAYS
+from ..session.presenters.check import OVERLAYS
 from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO
 from ..session.translation import _
 from . import elements

@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..mrml import overlay
 from ..mrml.cursor import Reading
 from ..mrml.xray import XRayView, detectors
-from ..session.presenters.overlays import OVERLAYS
+from ..session.presenters.check import OVERLAYS
 from ..session.session import Session
 from .elements import XRayCanvas
 from .xray_pixels import EncodedXRay, OverlayLayers, encoded

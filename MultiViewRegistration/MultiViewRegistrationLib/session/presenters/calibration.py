@@ -15,7 +15,7 @@ from ..background_task import Worker
 from ..external_files import FileReading, Question, camera_of, describe_camera, read_cameras
 from ..translation import _
 from .form import Choice, Control, Files, Option, Text
-from .options import question_controls, unanswered
+from .section import question_controls, unanswered
 
 #: The question that a further file answers. Of files that a page sent only one that came with the first is ever read.
 BESIDE = "fixed_transforms"

@@ -21,8 +21,7 @@ from ..background_task import Worker
 from ..ct_preview import CTPreview, facts, seen_in, take_preview
 from ..translation import _
 from .form import ERROR, QUIET, RENDERING, Button, Choice, Control, Files, Option, Picture, Text, row
-from .options import node_options
-from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State
+from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, node_options
 
 UNITS = {"hu": _("Hounsfield units (HU)"), "relative": _("Relative (0 is nothing, larger is denser)")}
 WHOLE = ""

@@ -20,13 +20,13 @@ from .form import (
     Download,
     Entry,
     Link,
+    Number,
     Option,
     Switch,
     Text,
     group,
     row,
 )
-from .number import Number
 from .section import DONE, READY, TODO, Presenter, State
 
 MODES = {"client": _("Send to a server"), "server": _("Offer to clients on the same computer")}

@@ -1,4 +1,4 @@
-"""How an X-ray was taken: C-arm angles and distances, a projection matrix, or a calibration file."""
+"""How an X-ray was taken: C-arm angles and distances, a projection matrix, or a calibration file; and how well that is known."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from functools import partial
 import numpy as np
 
 from ...errors import InputError
+from ...imaging.view import SharedUnknowns
 from ...io.calibration.matrix_text import MatrixText, read_matrix
+from ...mrml.case import shared_unknowns_of
 from ...mrml.nodes import RAS_FROM_LPS
 from ...mrml.xray import XRayView
 from ..external_files import use_camera
 from ..geometry import (
     DEG,
+    READ_OFF,
     READINGS,
     check_reading,
     header_proposals,
     matrix_of,
     reading_of,
+    reference_of,
     set_matrix,
     summary,
     use_reading,
 )
 from ..translation import _
 from .calibration import CalibrationFile, CalibrationPresenter
-from .form import ERROR, QUIET, Button, Choice, Control, Entry, Option, Text, group, row
-from .number import Number
-from .options import node_options
-from .xray_editors import EditorPresenter
+from .form import ERROR, QUIET, Button, Choice, Control, Entry, Number, Option, Text, group, row
+from .section import Presenter, node_options
 
 C_ARM, MATRIX, FILE = "c_arm", "matrix", "file"
 MODES = (
@@ -119,6 +121,19 @@ class Draft:
     calibration: CalibrationFile
     size: tuple[int, int] | None = None
     origin: str = _("entered")
+
+
+class EditorPresenter(Presenter):
+    """Edits the X-ray that is selected in the `XRaysPresenter` it belongs to; `form()` is only called with one."""
+
+    def __init__(self, xrays) -> None:
+        self._xrays = xrays
+        super().__init__(xrays.host)
+
+    @property
+    def view(self) -> XRayView | None:
+        """The X-ray that is selected, None without one."""
+        return self._xrays.selected
 
 
 class GeometryPresenter(EditorPresenter):
@@ -376,3 +391,47 @@ def _matrix(fields: dict[str, str]) -> MatrixText:
         raise InputError(_("Matrix: none is given, expected 12 numbers; enter or paste them, or choose a file."))
     given = read_matrix(text, _("Matrix"))
     return MatrixText(given.projection_matrix @ RAS_FROM_LPS, given.size) if fields["axes"] == RAS else given
+
+
+EXACTLY, ABOUT, UNKNOWN = "exactly", "about", "unknown"
+KNOWN = (Option(EXACTLY, _("exactly (calibrated)")), Option(ABOUT, _("about")), Option(UNKNOWN, _("not at all")))
+#: What of the geometry is known exactly, about or not at all: key in a view's content, labels, the usual deviation, range and unit.
+DEVIATIONS = (
+    ("rotation_sd_deg", _("Angles known"), READ_OFF[0], Number(_("Certainty of the angles"), 0.01, 180, DEG)),
+    ("translation_sd_mm", _("Place known"), READ_OFF[1], Number(_("Certainty of the place"), 0.01, 1000, " mm")),
+)
+
+
+class CertaintyPresenter(EditorPresenter):
+    """Angles and place of an X-ray relative to the first one: known exactly, about, or not at all."""
+
+    TITLE = _("Certainty")
+
+    def form(self) -> list[Control]:
+        view, reference = self.view, reference_of(self.registration)
+        if reference is None or reference == view:
+            hint = _("This X-ray is the reference: the certainty of every other X-ray is relative to it.")
+            return [Text("certainty_hint", hint, tone=QUIET)]
+        deviations, controls = [view.content.get(key, 0.0) for key, *_rest in DEVIATIONS], []
+        for (key, label, usual, number), deviation in zip(DEVIATIONS, deviations, strict=True):
+            known = UNKNOWN if deviation is None else ABOUT if deviation > 0 else EXACTLY
+            set_known = partial(self.set_known, key, usual)
+            controls.append(Choice(f"{key}_known", label, set_known, value=known, options=KNOWN))
+            if known == ABOUT:
+                action, text = partial(self.set_deviation, key, number), number.write_bare(deviation)
+                controls.append(Entry(key, "\u00b1", action, text=text, number=number, of=view.node.GetID()))
+        alone = deviations == [None, None] and shared_unknowns_of(self.registration) == SharedUnknowns()
+        hint = (
+            _("This X-ray is registered alone; its geometry relative to {reference} is found with it.")
+            if alone
+            else _("Relative to {reference}, the first X-ray that is used.")
+        )
+        return [*controls, Text("certainty_hint", hint.format(reference=reference.name), tone=QUIET)]
+
+    def set_known(self, key: str, usual: float, known: str) -> None:
+        """How well angles or place are known.   usual: the deviation of what is known about."""
+        self.view.change(**{key: {EXACTLY: 0.0, ABOUT: usual, UNKNOWN: None}[known]})
+
+    def set_deviation(self, key: str, number: Number, text: str) -> None:
+        """The standard deviation of what is known about. InputError for what is wrong in it."""
+        self.view.change(**{key: number.read(text)})

@@ -13,8 +13,7 @@ from ..external_files import PLACE_QUESTION, landmarks_to_ct, landmarks_to_xray
 from ..session import missing_at_start
 from ..translation import _
 from .form import CAUTION, QUIET, Button, Cell, Choice, Control, Files, Line, Option, Table, Text, group, row
-from .options import question_controls
-from .section import Presenter
+from .section import Presenter, question_controls
 
 CLICKED, MISFIT = "\u2714", "\u26a0"
 #: Instead of the ID of an X-ray's node.

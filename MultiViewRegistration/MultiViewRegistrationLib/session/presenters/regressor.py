@@ -7,8 +7,7 @@ from importlib.util import find_spec
 from ...errors import InputError
 from ..session import REGRESSOR_STARTS, missing_images
 from ..translation import _
-from .form import ERROR, NETWORK, QUIET, Button, Cell, Control, Entry, Line, Progress, Table, Text, group, row
-from .number import Number
+from .form import ERROR, NETWORK, QUIET, Button, Cell, Control, Entry, Line, Number, Progress, Table, Text, group, row
 from .section import Presenter
 
 MINUTES = Number(_("Minutes of training"), 0.1, 600, _(" min"))

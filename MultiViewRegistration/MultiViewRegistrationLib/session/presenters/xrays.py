@@ -8,12 +8,15 @@ from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from ...errors import InputError
 from ...imaging.image_source import without_data_files
 from ...imaging.view import SharedUnknowns
 from ...mrml.case import set_shared_unknowns, shared_unknowns_of
+from ...mrml.image import change_image, set_mask, thumbnail
 from ...mrml.layout import colour, tag_of
-from ...mrml.nodes import volumes
+from ...mrml.nodes import segmentations, volumes
 from ...mrml.xray import XRayView
 from .. import adding
 from ..adding import rename
@@ -33,16 +36,17 @@ from .form import (
     Entry,
     Files,
     Line,
+    Number,
+    Option,
+    Picture,
+    Switch,
     Table,
     Text,
     group,
     row,
 )
-from .geometry import GeometryPresenter
-from .number import Number
-from .options import node_options
-from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State
-from .xray_editors import CertaintyPresenter, ImagePresenter
+from .geometry import CertaintyPresenter, EditorPresenter, GeometryPresenter
+from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, node_options
 
 SUFFIXES = tuple(".dcm .ima .png .tif .tiff .mha .mhd .raw .zraw .nrrd .nhdr .nii .nii.gz .gz .jpg .bmp .json".split())
 #: What is uncertain in all X-rays alike, in the order of `SharedUnknowns`.
@@ -51,6 +55,10 @@ SHARED = (
     Number(_("Uncertain principal point"), 0, 1000, " px", blank=_("known"), nothing=0.0),
     Number(_("Uncertain isocentre"), 0, 500, " mm", blank=_("known"), nothing=0.0),
 )
+
+
+INTENSITIES = {"linear": _("detected intensity (bone dark)"), "log": _("line integrals (bone bright)")}
+PICTURE_HEIGHT_PX = 120
 
 
 class XRaysPresenter(Presenter):
@@ -329,3 +337,111 @@ class XRaysPresenter(Presenter):
         values = list(astuple(shared_unknowns_of(self.registration)))
         values[number] = SHARED[number].read(text) or None
         set_shared_unknowns(self.registration, SharedUnknowns(*values))
+
+
+class ImagePresenter(EditorPresenter):
+    """How the picture of an X-ray is made from the image that it came as, and what part of it is used."""
+
+    TITLE = _("Image")
+
+    def reset(self) -> None:
+        self._pictured: tuple[object, np.ndarray | None] = (None, None)
+
+    def form(self) -> list[Control]:
+        view, source, masks = self.view, self.view.source, segmentations(self.registration.scene)
+        content, there = view.content, source is not None
+        hint = _("{name}, {columns} \u00d7 {rows} pixels").format(
+            name=source.GetName() if there else _("(its volume is gone)"), columns=view.size[0], rows=view.size[1]
+        )
+        mask = Choice(
+            "mask",
+            _("Mask"),
+            self.set_mask,
+            value=view.mask.GetID() if view.mask is not None else "",
+            options=node_options(_("none: the X-ray's field"), masks),
+            tip=_("Use only what the segments of a segmentation cover."),
+        )
+        draw = Button(
+            "draw",
+            _("Draw mask..."),
+            lambda: self.host.draw_mask(self.view),
+            tip=_("Open a mask of what is used now in the Segment Editor: erase what is not to be used."),
+        )
+        return [
+            Text("source", hint, tone=QUIET),
+            *([Picture("picture", rgb=self._picture(), height=PICTURE_HEIGHT_PX)] if self.host.in_slicer else []),
+            *self._frames(),
+            Choice(
+                "intensity",
+                _("Values"),
+                lambda value: change_image(self.view, intensity=value),
+                value=content.get("intensity", "linear"),
+                options=tuple(Option(*item) for item in INTENSITIES.items()),
+                enabled=there,
+                tip=_("What the grey values of the stored image are."),
+            ),
+            Switch(
+                "inverted",
+                _("Inverted grey scale"),
+                lambda on: change_image(self.view, inverted=bool(on)),
+                on=bool(content.get("inverted")),
+                enabled=there,
+                tip=_("The stored grey scale has been turned round: bone must be bright in the picture."),
+            ),
+            Switch(
+                "flipped",
+                _("Mirror left and right"),
+                lambda on: change_image(self.view, flipped=bool(on)),
+                on=bool(content.get("flipped")),
+                enabled=there,
+                tip=_("Where the image is stored the other way round than the geometry says."),
+            ),
+            *([mask] if masks else []),
+            *([draw] if self.host.in_slicer else []),
+        ]
+
+    def _picture(self) -> np.ndarray | None:
+        """A small picture, as the X-ray's view shows it, made again only where that has changed."""
+        node = self.view.node
+        parts = [node.GetImageData(), node.GetDisplayNode()]
+        key = node.GetID(), *(part and part.GetMTime() for part in parts)
+        if key != self._pictured[0]:
+            self._pictured = key, thumbnail(self.view, 2 * PICTURE_HEIGHT_PX) if all(parts) else None
+        return self._pictured[1]
+
+    def _frames(self) -> list[Control]:
+        """Of a run which frame is registered."""
+        view = self.view
+        image = view.source and view.source.GetImageData()
+        last, frame = image.GetDimensions()[2] - 1 if image else 0, view.content.get("frame") or 0
+        number = Number(_("Frame"), 0, last, _(" of {last}").format(last=last), whole=True)
+
+        if last <= 0:
+            return []
+        return [
+            row(
+                "frames",
+                Entry(
+                    "frame",
+                    _("Frame"),
+                    lambda text: self.show_frame(number.read(text)),
+                    text=str(frame),
+                    number=number,
+                    of=view.node.GetID(),
+                ),
+                Button(
+                    "frame_back", _("Frame before"), partial(self.show_frame, frame - 1), icon="back", enabled=frame > 0
+                ),
+                Button(
+                    "frame_on", _("Next frame"), partial(self.show_frame, frame + 1), icon="on", enabled=frame < last
+                ),
+            )
+        ]
+
+    def show_frame(self, frame: int) -> None:
+        """Register another frame, counted from 0."""
+        change_image(self.view, frame=frame)
+
+    def set_mask(self, node_id: str) -> None:
+        """Use only what a segmentation covers, by the ID of its node."""
+        set_mask(self.view, self.registration.scene.GetNodeByID(node_id) if node_id else None)

@@ -1,18 +1,36 @@
-"""A section of the panel: a collapsible header that says how far the work has come, over the form of a presenter."""
+"""The sections of the panel, each a collapsible header that says how far the work has come, over the form of a presenter."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import qt
 
 from ..errors import InputError
+from ..session.presenters.check import CheckPresenter
+from ..session.presenters.ct import CTPresenter
+from ..session.presenters.export import ExportPresenter
 from ..session.presenters.form import Files, Text
+from ..session.presenters.register import RegisterPresenter
 from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State
+from ..session.presenters.sequence import SequencePresenter
+from ..session.presenters.start import StartPresenter
+from ..session.presenters.xrays import XRaysPresenter
 from ..session.translation import _
-from .drop import FileDrop
 from .form import Form
 
+#: The sections in the order of the work, by the names of their headers: <name>Section in MultiViewRegistration.ui.
+SECTIONS: dict[str, type[Presenter]] = {
+    "ct": CTPresenter,
+    "xrays": XRaysPresenter,
+    "start": StartPresenter,
+    "register": RegisterPresenter,
+    "check": CheckPresenter,
+    "export": ExportPresenter,
+    "sequence": SequencePresenter,
+}
 SYMBOLS = {
     TODO: "\u25cb",
     READY: "\u25d0",
@@ -24,7 +42,7 @@ SYMBOLS = {
 }
 
 
-class FormSection:
+class PanelSection:
     """Shows one presenter.
 
     kind: of the presenter.   panel: the `panel.Panel`.   button: the header, a ctkCollapsibleButton.   number: of the section.
@@ -85,3 +103,26 @@ class FormSection:
             if isinstance(control, Files) and control.drop and control.enabled:
                 self.form.drawn[key].take(paths)
                 return
+
+
+class FileDrop(qt.QObject):
+    """Lets files and folders be dropped onto a widget, and hands their paths on. To be kept as long as the widget."""
+
+    def __init__(self, widget, then: Callable[[list[Path]], None]) -> None:
+        super().__init__()
+        self._then = then
+        widget.acceptDrops = True
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched, event) -> bool:
+        """Qt's: True where the event has been dealt with."""
+        kind = event.type()
+        if kind not in (qt.QEvent.DragEnter, qt.QEvent.DragMove, qt.QEvent.Drop):
+            return False
+        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.toLocalFile()]
+        if not paths:
+            return False
+        event.acceptProposedAction()
+        if kind == qt.QEvent.Drop:
+            self._then(paths)
+        return True

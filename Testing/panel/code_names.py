@@ -1,58 +1,60 @@
-"""The static check of Python code of a panel: every name that it uses of Qt, CTK, Slicer's widgets and its .ui files exists.
+"""The static check of Python code of a panel: every name that it uses of Qt, CTK, Slicer's widgets and its .ui file exists.
 
-Only what is certain is followed: widgets of a .ui file, objects made or annotated by their class, and what their methods return.
+Only what is certain is followed: widgets of the .ui file, objects made or annotated by their class, and what their methods return.
+
+The tables in api/ come from the headers of Qt 5.15, CTK and Slicer, by the rules by which PythonQt shows them to Python: of every class
+properties, signals, public slots, Q_INVOKABLE methods and values of enumerations; of Qt's own classes all public methods besides; of the
+classes of CTK and Slicer what their headers *PythonQtDecorators.h add. They hold names, space-separated, of each class: its bases, the
+properties that can be written, those that can only be read, the signatures of signals, what can be called, and enumerations with their
+values. "horizontalHeader>QHeaderView" is a method that returns an object of a class in the tables. A class that is missing there is added
+from its header by hand.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 
-from api_names import api
+TABLES = Path(__file__).with_name("api")
+#: What PythonQt adds to every QObject.
+_PYTHONQT = {"name": "property", "className": "call", "delete": "call", "help": "call"}
 
 _MODULES = {"qt": "qt", "ctk": "ctk", "slicer": "slicer"}
 _APP = "qSlicerApplication"
 _ON_SIGNALS = {"connect", "disconnect", "emit"}
-_OWN = re.compile(r"[\w]+\.ui\b")
 
 
-def problems_in_code(source: str, uis: Mapping[str, Mapping[str, str]], main: str = "") -> list[str]:
-    """What is wrong with the names in Python code, in words with line numbers.
-
-    uis: name -> class of the widgets of each .ui file, by file name.   main: the file that `ui` means where a class names none (in
-    a constant, a call or its docstring); "" for any of them.
-    """
+def problems_in_code(source: str, widgets: Mapping[str, str]) -> list[str]:
+    """What is wrong with the names in Python code, in words with line numbers.   widgets: of the .ui file, the class by name."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         for child in ast.iter_child_nodes(node):
             child.parent = node
-    module = _Scope(uis, main or _single(_OWN.findall(source)))
+    module = _Scope(widgets)
     module.visit(tree)
     return module.problems
-
-
-def _single(names: list[str]) -> str:
-    return names[0] if len(set(names)) == 1 else ""
 
 
 class _Scope(ast.NodeVisitor):
     """Walks a module; `types` knows the classes of `self.x` of the class at hand and of local names."""
 
-    def __init__(self, uis, ui: str):
-        self.uis, self.ui, self.problems = uis, ui, []
+    def __init__(self, widgets: Mapping[str, str]):
+        self.ui, self.problems = widgets, []
         self.types: dict[str, str] = {}
 
     # where we are ------------------------------------------------------------------------------------------------------
 
     def visit_ClassDef(self, node):
-        own = _single([name for name in _OWN.findall(ast.unparse(node)) if name in self.uis])
-        outside, self.ui, before = self.ui, own or self.ui, dict(self.types)
+        before = dict(self.types)
         for assignment in ast.walk(node):  # attributes are known in all methods
             if isinstance(assignment, (ast.Assign, ast.AnnAssign)):
                 self._learn(assignment, only_self=True)
         self.generic_visit(node)
-        self.ui, self.types = outside, before
+        self.types = before
 
     def visit_FunctionDef(self, node):
         before = dict(self.types)
@@ -97,14 +99,8 @@ class _Scope(ast.NodeVisitor):
 
     def widgets(self, node) -> Mapping[str, str] | None:
         """The widgets that an expression means, if it is `ui`, `self.ui` or ends so."""
-        if isinstance(node, ast.Name) and node.id == "ui" or isinstance(node, ast.Attribute) and node.attr == "ui":
-            of_another = isinstance(node, ast.Attribute) and not (
-                isinstance(node.value, ast.Name) and node.value.id == "self"
-            )
-            if self.ui in self.uis and not of_another:
-                return self.uis[self.ui]
-            return {name: cls for widgets in self.uis.values() for name, cls in widgets.items()}
-        return None
+        is_ui = isinstance(node, ast.Name) and node.id == "ui" or isinstance(node, ast.Attribute) and node.attr == "ui"
+        return self.ui if is_ui else None
 
     def type_of(self, node) -> str | None:
         if isinstance(node, ast.Call):
@@ -145,7 +141,7 @@ class _Scope(ast.NodeVisitor):
         widgets = self.widgets(value)
         if widgets is not None:
             if node.attr not in widgets and isinstance(node.ctx, ast.Load):
-                self.say(node, f"no such widget in {self.ui if self.ui in self.uis else 'any .ui file'}")
+                self.say(node, "no such widget in the .ui file")
             return
         cls = self.type_of(value)
         if cls in api():
@@ -154,9 +150,9 @@ class _Scope(ast.NodeVisitor):
     def _check_module(self, node, module: str) -> None:
         known = api().modules[module]
         if module != "slicer" and node.attr not in known:
-            self.say(node, f"not in the tables of names; if {module} has it, add it to api/make_api.py")
+            self.say(node, f"not in the tables of names; if {module} has it, add it to api/{module}.json")
         elif re.match(r"q(MRML|Slicer)", node.attr) and node.attr not in known:
-            self.say(node, "not in the tables of names; if Slicer has it, add it to api/make_api.py")
+            self.say(node, "not in the tables of names; if Slicer has it, add it to api/slicer.json")
 
     def _check_class(self, node, cls: str) -> None:
         kind = api().kind(cls, node.attr)
@@ -223,3 +219,74 @@ def _is_used_as_value(node) -> bool:
     return isinstance(
         parent, (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.FormattedValue, ast.Subscript, ast.Attribute)
     ) or (isinstance(parent, (ast.If, ast.While, ast.IfExp)) and parent.test is node)
+
+
+@cache
+def api() -> Api:
+    return Api(
+        {name: json.loads((TABLES / f"{name}.json").read_text(encoding="utf-8")) for name in ("qt", "ctk", "slicer")}
+    )
+
+
+class Api:
+    """Names of the classes of Qt, CTK and Slicer. A name is a "property", a "readonly" property, "signal", "call" or "enum"."""
+
+    def __init__(self, tables: dict[str, dict[str, dict[str, str]]]):
+        self.modules = {module: set(table) for module, table in tables.items()}
+        self._classes = {name: entry for table in tables.values() for name, entry in table.items()}
+
+    def __contains__(self, cls: str) -> bool:
+        return cls in self._classes
+
+    def ancestry(self, cls: str) -> list[str]:
+        """The class and its bases, as far as they are in the tables."""
+        found = [cls]
+        for name in found:
+            found += [
+                base
+                for base in self._classes[name].get("bases", "").split()
+                if base in self._classes and base not in found
+            ]
+        return found
+
+    def is_complete(self, cls: str) -> bool:
+        """Are all bases in the tables, or of no interest?"""
+        return all(
+            base in self._classes
+            for name in self.ancestry(cls)
+            for base in self._classes[name].get("bases", "").split()
+        )
+
+    def kind(self, cls: str, name: str) -> str | None:
+        """What a name is in a class; a property hides a method of its name, as it does in PythonQt. None: there is no such name."""
+        found = {kind for ancestor in self.ancestry(cls) for kind in self._kinds(ancestor, name)}
+        found |= {_PYTHONQT[name]} if name in _PYTHONQT and "QObject" in self.ancestry(cls) else set()
+        return next((kind for kind in ("property", "readonly", "signal", "call", "enum") if kind in found), None)
+
+    def _kinds(self, cls: str, name: str) -> set[str]:
+        entry = self._classes[cls]
+        plain = name.removesuffix("_")  # exec_ is exec
+        kinds = {
+            kind
+            for key, kind in (("properties", "property"), ("readonly", "readonly"), ("enums", "enum"))
+            if name in entry.get(key, "").split()
+        }
+        kinds |= (
+            {"call"} if {name, plain} & {call.partition(">")[0] for call in entry.get("calls", "").split()} else set()
+        )
+        return kinds | (
+            {"signal"} if any(s.startswith(f"{name}(") for s in entry.get("signals", "").split()) else set()
+        )
+
+    def returned(self, cls: str, name: str) -> str | None:
+        """The class of what a method returns, where the tables know it."""
+        for ancestor in self.ancestry(cls):
+            for call in self._classes[ancestor].get("calls", "").split():
+                plain, _, returned = call.partition(">")
+                if plain == name:
+                    return returned or None
+        return None
+
+    def has_signal(self, cls: str, signature: str) -> bool:
+        wanted = signature.replace(" ", "").replace("const", "").replace("&", "")
+        return any(wanted in self._classes[ancestor].get("signals", "").split() for ancestor in self.ancestry(cls))

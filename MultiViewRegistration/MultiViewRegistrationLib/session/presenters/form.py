@@ -8,7 +8,7 @@ control becomes a call of its `action`, within the host's `acting()`, which show
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,23 +121,24 @@ class Control:
     key: str
     label: str = ""
     action: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
-    tip: str = field(default="", kw_only=True)
-    enabled: bool = field(default=True, kw_only=True)
-    needs: tuple[str, ...] = field(default=(), kw_only=True)
+    _: KW_ONLY
+    tip: str = ""
+    enabled: bool = True
+    needs: tuple[str, ...] = ()
 
 
 #: What an action may need: packages for DRRs; for a network; for OpenIGTLink.
 RENDERING, NETWORK, TORCH, NAVIGATION = NEEDS = ("rendering", "network", "torch", "navigation")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Text(Control):
     """A sentence or more, `label`; nothing is seen where it is "".   tone: of PLAIN, ERROR, CAUTION, QUIET, STRONG."""
 
-    tone: str = field(default=PLAIN, kw_only=True)
+    tone: str = PLAIN
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Button(Control):
     """action().
 
@@ -145,38 +146,38 @@ class Button(Control):
     question: asked before, "" for none.   on: whether it is down, None for a button that does not stay down.
     """
 
-    primary: bool = field(default=False, kw_only=True)
-    icon: str = field(default="", kw_only=True)
-    keys: tuple[str, ...] = field(default=(), kw_only=True)
-    question: str = field(default="", kw_only=True)
-    on: bool | None = field(default=None, kw_only=True)
+    primary: bool = False
+    icon: str = ""
+    keys: tuple[str, ...] = ()
+    question: str = ""
+    on: bool | None = None
 
 
 #: Icons of a button, by their names here.
 ICONS = ("up", "down", "remove", "first", "back", "on", "last", "play", "pause")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Switch(Control):
     """A check box.   action(on)"""
 
-    on: bool = field(default=False, kw_only=True)
+    on: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Choice(Control):
     """One of several.   action(value)
 
     value: of the option that is chosen.   spread: whether all options are seen at once.   refused: values that cannot be chosen.
     """
 
-    value: str = field(default="", kw_only=True)
-    options: tuple[Option, ...] = field(default=(), kw_only=True)
-    spread: bool = field(default=False, kw_only=True)
-    refused: tuple[str, ...] = field(default=(), kw_only=True)
+    value: str = ""
+    options: tuple[Option, ...] = ()
+    spread: bool = False
+    refused: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry(Control):
     """A text that a person types.   action(text), once it is typed; with `live` also at every key, and without `acting`.
 
@@ -184,12 +185,12 @@ class Entry(Control):
     another, what was typed and not taken is dropped.   rows: more than 1 for a text of several lines.
     """
 
-    text: str = field(default="", kw_only=True)
-    number: Number | None = field(default=None, kw_only=True)
-    hint: str = field(default="", kw_only=True)
-    live: bool = field(default=False, kw_only=True)
-    of: str = field(default="", kw_only=True)
-    rows: int = field(default=1, kw_only=True)
+    text: str = ""
+    number: Number | None = None
+    hint: str = ""
+    live: bool = False
+    of: str = ""
+    rows: int = 1
 
     def problem(self, text: str) -> str:
         """What is wrong in a text, a sentence; "" for nothing, and while it does not count."""
@@ -202,14 +203,14 @@ class Entry(Control):
         return ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Slider(Control):
     """action(value), while it is moved.   low, high, step: of its values."""
 
-    value: float = field(default=0.0, kw_only=True)
-    low: float = field(default=0.0, kw_only=True)
-    high: float = field(default=1.0, kw_only=True)
-    step: float = field(default=0.01, kw_only=True)
+    value: float = 0.0
+    low: float = 0.0
+    high: float = 1.0
+    step: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -232,28 +233,28 @@ class Line:
     colour: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Table(Control):
     """Rows, of which one may be selected.   action(id, column), if any, for a row that was clicked, with `cells` for a cell.
 
     columns: titles.   switch(id, on): called for a check box.   selected: id of a row.
     """
 
-    columns: tuple[str, ...] = field(default=(), kw_only=True)
-    lines: tuple[Line, ...] = field(default=(), kw_only=True)
-    selected: str = field(default="", kw_only=True)
-    cells: bool = field(default=False, kw_only=True)
-    switch: Callable[[str, bool], Any] | None = field(default=None, compare=False, repr=False, kw_only=True)
+    columns: tuple[str, ...] = ()
+    lines: tuple[Line, ...] = ()
+    selected: str = ""
+    cells: bool = False
+    switch: Callable[[str, bool], Any] | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Progress(Control):
     """A bar with the text `label`.   percent: None where nobody knows."""
 
-    percent: int | None = field(default=None, kw_only=True)
+    percent: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Files(Control):
     """Files that a person chooses, or drops on the section.   action(paths, folder)
 
@@ -263,14 +264,14 @@ class Files(Control):
     one.   folders: whether a folder will do.   drop: whether files that are dropped on the section are for this.
     """
 
-    hint: str = field(default="", kw_only=True)
-    suffixes: tuple[str, ...] = field(default=(), kw_only=True)
-    several: bool = field(default=False, kw_only=True)
-    folders: bool = field(default=False, kw_only=True)
-    drop: bool = field(default=False, kw_only=True)
+    hint: str = ""
+    suffixes: tuple[str, ...] = ()
+    several: bool = False
+    folders: bool = False
+    drop: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Download(Control):
     """Files that are made: written into a folder that a person chooses, or downloaded.
 
@@ -278,42 +279,42 @@ class Download(Control):
     done(files): called once they are there.
     """
 
-    done: Callable[[list[Path]], Any] = field(default=lambda files: None, compare=False, repr=False, kw_only=True)
+    done: Callable[[list[Path]], Any] = field(default=lambda files: None, compare=False, repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Link(Control):
     """A file that was made, to be opened."""
 
-    path: Path = field(default=Path(), kw_only=True)
+    path: Path = Path()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Picture(Control):
     """`label` stands below it.   rgb: uint8 (rows, columns, 3); or svg.
 
     aspect: height of a pixel over its width.   height: at which it is shown, pixels, about.
     """
 
-    rgb: np.ndarray | None = field(default=None, kw_only=True, compare=False)
-    svg: str = field(default="", kw_only=True)
-    aspect: float = field(default=1.0, kw_only=True)
-    height: int = field(default=240, kw_only=True)
+    rgb: np.ndarray | None = field(default=None, compare=False)
+    svg: str = ""
+    aspect: float = 1.0
+    height: int = 240
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row(Control):
     """Controls beside each other."""
 
-    children: tuple[Control, ...] = field(default=(), kw_only=True)
+    children: tuple[Control, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Group(Control):
     """Controls below a title, `label`.   open: whether they are seen at first; None where they cannot be folded."""
 
-    children: tuple[Control, ...] = field(default=(), kw_only=True)
-    open: bool | None = field(default=None, kw_only=True)
+    children: tuple[Control, ...] = ()
+    open: bool | None = None
 
 
 def row(key: str, *children: Control) -> Row:

@@ -59,42 +59,30 @@ NUMBERS = {
     "source_to_isocentre_mm": Number(_("Source to isocentre"), 0, 10000, **_DISTANCE),
     "pixel_mm0": Number(_("Pixel size, columns"), 0, 10, **_DISTANCE),
     "pixel_mm1": Number(_("Pixel size, rows"), 0, 10, **_DISTANCE),
-    "principal_point0": Number(_("Principal point, columns"), -100000, 100000, " px", blank=_("middle")),
-    "principal_point1": Number(_("Principal point, rows"), -100000, 100000, " px", blank=_("middle")),
+    "principal_point0": Number(_("Principal point, column"), -100000, 100000, " px", blank=_("middle")),
+    "principal_point1": Number(_("Principal point, row"), -100000, 100000, " px", blank=_("middle")),
     "roll_deg": Number(_("Roll"), -360, 360, DEG, blank="0", nothing=0.0),
     "isocentre_offset_mm0": Number(_("Isocentre off axis, columns"), -1000, 1000, **_OFFSET),
     "isocentre_offset_mm1": Number(_("Isocentre off axis, rows"), -1000, 1000, **_OFFSET),
 }
-#: What a person reads of them, and more of it.
-LABELS = {
-    "rao_lao_deg": (
-        _("LAO (+) / RAO (\u2212)"),
-        _("Primary angle: how far the detector is turned to the patient's left (LAO) or right (RAO)."),
-    ),
-    "cra_cau_deg": (
-        _("CRA (+) / CAU (\u2212)"),
-        _("Secondary angle: how far the detector is tilted towards the head (CRA) or the feet (CAU)."),
-    ),
-    "source_to_detector_mm": (_("Source to detector"), _("SID or SDD, along the central ray.")),
-    "source_to_isocentre_mm": (
-        _("Source to isocentre"),
-        _("SOD: to the point about which the C-arm turns; the world's origin lies there."),
-    ),
-    "pixel_mm0": (_("Pixel size, columns"), _("Distance between columns, on the detector itself.")),
-    "pixel_mm1": (_("Pixel size, rows"), _("Distance between rows, on the detector itself.")),
+#: What a person reads of the angles instead of their names.
+ANGLE_LABELS = {"rao_lao_deg": _("LAO (+) / RAO (\u2212)"), "cra_cau_deg": _("CRA (+) / CAU (\u2212)")}
+_CENTRAL = _("Of the pixel that the central ray meets; the first is 0.")
+#: Tool tips of the fields in their order; those in FURTHER_TIPS are folded away at first.
+TIPS = {
+    "rao_lao_deg": _("Primary angle: how far the detector is turned to the patient's left (LAO) or right (RAO)."),
+    "cra_cau_deg": _("Secondary angle: how far the detector is tilted towards the head (CRA) or the feet (CAU)."),
+    "source_to_detector_mm": _("SID or SDD, along the central ray."),
+    "source_to_isocentre_mm": _("SOD: to the point about which the C-arm turns; the world's origin lies there."),
+    "pixel_mm0": _("Distance between columns, on the detector itself."),
+    "pixel_mm1": _("Distance between rows, on the detector itself."),
 }
-FURTHER_LABELS = {
-    "principal_point0": (_("Principal point, column"), _("Of the pixel that the central ray meets; the first is 0.")),
-    "principal_point1": (_("Principal point, row"), _("Of the pixel that the central ray meets; the first is 0.")),
-    "roll_deg": (_("Roll"), _("Turn of the image about the central ray, clockwise as the source sees it.")),
-    "isocentre_offset_mm0": (
-        _("Isocentre off axis, columns"),
-        _("How far the central ray misses the isocentre, along the columns."),
-    ),
-    "isocentre_offset_mm1": (
-        _("Isocentre off axis, rows"),
-        _("How far the central ray misses the isocentre, along the rows."),
-    ),
+FURTHER_TIPS = {
+    "principal_point0": _CENTRAL,
+    "principal_point1": _CENTRAL,
+    "roll_deg": _("Turn of the image about the central ray, clockwise as the source sees it."),
+    "isocentre_offset_mm0": _("How far the central ray misses the isocentre, along the columns."),
+    "isocentre_offset_mm1": _("How far the central ray misses the isocentre, along the rows."),
 }
 #: Pixels of X-ray detectors are smaller than this, mm, and sources are farther away.
 MAX_USUAL_PIXEL_MM, MIN_USUAL_DISTANCE_MM = 1.0, 300.0
@@ -212,15 +200,18 @@ class GeometryPresenter(EditorPresenter):
                 "right on its right, one as seen from the detector has it on its left."
             ),
         )
-        further = self._numbers(draft, FURTHER_LABELS)
+        further = self._numbers(draft, FURTHER_TIPS)
         return [
-            *self._numbers(draft, LABELS),
+            *self._numbers(draft, TIPS),
             seen,
             group("further", _("Principal point, roll, isocentre"), *further, open=False),
         ]
 
-    def _numbers(self, draft: Draft, labels: dict[str, tuple[str, str]]) -> list[Control]:
-        return [self._entry(key, *texts, draft, number=NUMBERS[key]) for key, texts in labels.items()]
+    def _numbers(self, draft: Draft, tips: dict[str, str]) -> list[Control]:
+        return [
+            self._entry(key, ANGLE_LABELS.get(key, NUMBERS[key].name), tip, draft, number=NUMBERS[key])
+            for key, tip in tips.items()
+        ]
 
     def _matrix(self, draft: Draft) -> list[Control]:
         tip = _(

@@ -46,14 +46,6 @@ class Person:
             section.button.collapsed = each != name
         self.host.process(0.1)
 
-    def of(self, name: str):
-        """The widgets of a section, which is unfolded."""
-        section = self.panel.sections[name]
-        if section.button.collapsed:
-            section.button.collapsed = False
-            self.host.process()
-        return section.ui
-
     def header(self, name: str) -> str:
         """What the header of a section says of its state, without its title."""
         symbol, _, rest = self.panel.sections[name].button.text.partition("  ")

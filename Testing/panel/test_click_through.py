@@ -189,6 +189,7 @@ def saves_and_loads(person, path: Path) -> None:
     assert person.ui.registrationSelector.currentNode().GetName() == "MultiViewRegistrationChest"
     assert np.allclose(person.pose, found, atol=1e-9) and person.history() == history
     assert person.ui.layoutButton.checked
+    person.views.threeDWidget(0).hide()
     person.wait(lambda: not person.panel.session.preparing)
     assert [
         person.header(name) for name in ("ct", "xrays", "start", "register", "check")

@@ -63,24 +63,3 @@ def test_pyigtl_is_installed_if_the_user_agrees(person, monkeypatch):
     assert asked.startswith("OpenIGTLink needs the Python package pyigtl")
     assert "pyigtl is not installed, expected your consent" in person.message and person.host.told("pip") == []
     assert not person.panel.session.igtl.open
-
-
-def test_each_registration_has_a_connection(person):
-    import socket
-
-    pytest.importorskip("pyigtl", reason="needs pyigtl: pip install -e .[navigation]")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    first = person.registration
-    person.drawn("export", "igtl").widget.collapsed = False
-    person.host.process(0.1)
-    person.type("export", "port", str(port))
-    person.press("export", "send")
-    person.wait(lambda: "Waiting for" in person.text("export", "link"), 20)
-    person.panel.choose(phantom_registration(person.host.scene, "Other"))
-    assert person.text("export", "link") == "Not connected."
-    person.panel.choose(first)
-    person.wait(lambda: "Waiting for" in person.text("export", "link"), 3)
-    person.press("export", "disconnect")
-    assert person.text("export", "link") == "Not connected."

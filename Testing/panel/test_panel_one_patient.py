@@ -101,59 +101,28 @@ def visible(scene) -> list:
     ]
 
 
-def chooses_in_the_selector(person) -> object:
-    person.ui.registrationSelector.setCurrentNode(person.b.node)
-    return person.b
-
-
-def opens_a_case(person, tmp_path) -> object:
-    from MultiViewRegistrationLib.session.result_files import write_case_folder
-
-    person.panel.choose(person.b)
-    write_case_folder(person.panel.session, tmp_path)()
-    person.panel.choose(person.a)
-    person.host.answers.open_files = [next(tmp_path.rglob("case.json"))]
-    person.host.click(person.ui.loadCaseButton)
-    person.wait(lambda: person.panel.registration not in (person.a, person.b))
-    return person.panel.registration
-
-
 def test_another_registration_is_chosen(person):
     sees_only(person, person.a)
     before = person.picture(1)
-    sees_only(person, chooses_in_the_selector(person))
+    person.ui.registrationSelector.setCurrentNode(person.b.node)
+    sees_only(person, person.b)
     assert (person.picture(1) != before).mean() > 0.1
     person.ui.registrationSelector.setCurrentNode(person.a.node)
     sees_only(person, person.a)
 
 
-def test_a_case_is_opened(person, tmp_path):
-    sees_only(person, opens_a_case(person, tmp_path))
-
-
-def test_none_is_chosen(person):
-    person.ui.registrationSelector.setCurrentNode(None)
-    person.host.process(0.2)
-    assert not [name for name in person.views.sliceViewNames() if name.startswith("XRay")] and not visible(
-        person.host.scene
-    )
-
-
-def test_a_registration_without_xrays_is_chosen(person):
+def test_none_an_empty_one_and_another_after_one_was_removed(person):
     from MultiViewRegistrationLib.mrml.registration import Registration
 
-    person.panel.choose(Registration.create(person.host.scene, "Empty"))
-    person.host.process(0.2)
-    assert not [name for name in person.views.sliceViewNames() if name.startswith("XRay")] and not visible(
-        person.host.scene
-    )
-
-
-def test_the_registration_at_work_is_removed(person):
+    for node in (None, Registration.create(person.host.scene, "Empty").node):
+        person.ui.registrationSelector.setCurrentNode(node)
+        person.host.process(0.2)
+        assert not panes(person) and not visible(person.host.scene)
+    person.ui.registrationSelector.setCurrentNode(person.a.node)
     person.host.scene.RemoveNode(person.a.node)
     person.host.process(0.2)
     assert person.panel.registration is None
-    chooses_in_the_selector(person)
+    person.ui.registrationSelector.setCurrentNode(person.b.node)
     person.host.click(person.ui.layoutButton)
     sees_only(person, person.b)
 

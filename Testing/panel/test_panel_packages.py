@@ -39,32 +39,19 @@ def requirements():
     return str(Path(__file__).resolve().parents[2] / "MultiViewRegistration" / "Resources" / "requirements.txt")
 
 
-def presses_install(person):
-    person.press("ct", "install")
-
-
 def registers(person):
     person.press("register", "register")
-
-
-def assesses(person):
-    person.press("check", "assess")
 
 
 def chooses_an_overlay(person):
     person.choose("check", "overlay", "Edges")
 
 
-def moves_the_ct(person):
-    person.choose("start", "start", "By hand")
-    person.press("start", "move")
-
-
 def exports(person, folder):
     person.write_files("export", "registration", folder)
 
 
-ACTIONS = [presses_install, registers, assesses, chooses_an_overlay, moves_the_ct]
+ACTIONS = [registers, chooses_an_overlay]
 
 
 def test_a_ct_is_shown_and_nothing_is_wrong(person, ct, views):
@@ -106,10 +93,10 @@ def test_declining_is_a_message(person, ct, views, packaging, monkeypatch):
     person.begin("ct", make_registration(person.host.scene, ct, views))
     person.wait_until_read()
     person.host.answers.yes = False
-    presses_install(person)
+    person.press("ct", "install")
     assert "numba is not installed, expected your consent" in person.message and person.host.told("pip") == []
     person.host.answers.yes = True
-    presses_install(person)
+    person.press("ct", "install")
     assert person.message == "" and "requirements.txt" in person.host.told("pip")[0] or packaging
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from driven_panel import STARTED_AT, Driven, no_thread_is_left
 from person import Person
 from phantom import TRUE_POSE, error_mm, off
 from running_session import PausedRegistration
-
-from MultiViewRegistrationLib.errors import InputError
 
 
 @pytest.fixture
@@ -44,6 +41,7 @@ def test_one_button_registers_and_says_what_it_came_to(driven):
     assert driven.message == "" and no_thread_is_left()
 
 
+@pytest.mark.slow
 def test_a_simulated_pelvis_from_its_case(host, shared_data):
     person = Person(host, width=450)
     host.answers.open_files = [shared_data / "sim" / "pelvis-three-views-wires" / "case.json"]
@@ -67,43 +65,6 @@ def test_the_overlay_follows_level_by_level(driven, held):
         host.process(0.2)
         seen.add(host.slicer.util.arrayFromVolume(view.node.GetNodeReference("drr")).tobytes())
     assert len(seen) == 3
-
-
-def test_a_ct_with_numbers_that_are_none_is_a_message(driven):
-    import slicer
-
-    driven.registration.ct.GetImageData().AllocateScalars(11, 1)
-    slicer.util.arrayFromVolume(driven.registration.ct)[...] = np.nan
-    slicer.util.arrayFromVolumeModified(driven.registration.ct)
-    driven.host.process(0.1)
-    driven.press_register()
-    assert "not finite" in driven.message and not driven.session.running
-
-
-@pytest.mark.parametrize(
-    "remove, told",
-    [
-        (lambda registration: registration.ct, "the CT"),
-        (lambda registration: registration.ct_transform, "the CT's transform"),
-        (lambda registration: registration.xrays[1].node, "view2"),
-    ],
-    ids=["CT", "transform", "X-ray"],
-)
-def test_a_node_that_is_removed_ends_it(driven, held, remove, told, caplog):
-    node = remove(driven.registration)
-    name = node.GetName()
-    driven.host.scene.RemoveNode(node)
-    driven.host.process(0.3)
-    assert not driven.session.running
-    assert driven.message == f"The registration was stopped, as {told} was removed or replaced."
-    held.resume()
-    driven.host.process(0.3)
-    assert not any(
-        other.GetName() == name
-        for other in driven.host.slicer.util.getNodesByClass(node.GetClassName())
-        if told != "the CT's transform"
-    )  # the CT has a new one then
-    assert no_thread_is_left() and not caplog.records
 
 
 @pytest.mark.parametrize(
@@ -193,27 +154,3 @@ def test_a_baseline_needs_the_extension_for_torch(driven, monkeypatch):
     monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "torch" else object())
     driven.press_register()
     assert "extension PyTorch is not installed" in driven.message and not driven.session.running
-
-
-@pytest.mark.parametrize("agrees", [True, False])
-def test_torch_comes_by_its_extension(host, monkeypatch, agrees):
-    import sys
-    import types
-
-    from MultiViewRegistrationLib.panel import packages
-
-    asked = []
-
-    class Logic:
-        def installTorch(self, **how):
-            asked.append(how)
-            return object() if agrees else None
-
-    monkeypatch.setitem(sys.modules, "PyTorchUtils", types.SimpleNamespace(PyTorchUtilsLogic=Logic))
-    monkeypatch.setattr(packages, "find_spec", lambda name: None)
-    if agrees:
-        packages.ensure_torch("choose another start")
-    else:
-        with pytest.raises(InputError, match="consent"):
-            packages.ensure_torch("choose another start")
-    assert asked == [{"askConfirmation": True, "torchVersionRequirement": ">=2"}]

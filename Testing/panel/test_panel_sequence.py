@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 
 import numpy as np
@@ -73,7 +72,7 @@ def test_a_tracked_sequence_is_opened_played_and_put_away(playing, track, tmp_pa
     person.drawn("sequence", "motion_of").widget.collapsed = False
     person.host.process(0.1)
     person.open_files("sequence", "other", write_turning(track, tmp_path / "turning"))
-    assert person.message == "" and "Left out: 1 of" in person.text("sequence", "warning0")
+    assert person.message == "" and "1 frame is left out" in person.text("sequence", "warning0")
     plot = person.drawn("sequence", "motion.Rotation")
     assert plot.picture.pixmap.width() == 360 and plot.picture.pixmap.height() > 200
     person.pick("sequence", "motion", 1)
@@ -150,49 +149,3 @@ def test_a_sequence_goes_with_its_registration(playing):
     person.host.scene.RemoveNode(person.panel.registration.node)
     person.host.process(0.3)
     assert person.panel.registration is None and threads() == []
-
-
-def reload(person, path) -> None:
-    """Save the scene, close it, and load it, as Slicer does."""
-    assert person.host.app._core.io_manager.write_scene(path)
-    person.host.scene.Clear(False)
-    person.host.process(0.3)
-    assert person.panel.registration is None and threads() == []
-    assert person.host.app._core.io_manager.load_scene(path)
-    person.wait(lambda: person.panel.registration is not None and not person.panel.session.sequence.seeking)
-
-
-def test_a_scene_that_is_saved_meanwhile_brings_the_sequence_back(playing, tmp_path):
-    person = playing
-    first, pose = images(person), person.pose
-    person.press("sequence", "on")
-    told, there = shown(person, 1), images(person)
-    reload(person, tmp_path / "scene.mrb")
-    assert shown(person, 1) == told and person.message == "" and person.header("sequence") == "\u2714 5 frames"
-    assert person.widget("sequence", "frame").value == 1 and error_mm(person.pose, swing(COUNT)[1]) < 0.3
-    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(there, images(person), strict=True))
-    assert [view.source.GetName() for view in person.panel.registration.xrays] == ["view1, frame 1", "view2, frame 1"]
-    person.press("sequence", "on")
-    shown(person, 2)
-    person.press("sequence", "close")
-    person.host.process(0.2)
-    assert person.control("sequence", "player") is None and not np.allclose(pose, swing(COUNT)[2])
-    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(first, images(person), strict=True))
-
-
-def test_without_its_files_a_saved_scene_is_as_before_the_sequence(person, moving, tmp_path):
-    study = tmp_path / "study"
-    shutil.copytree(moving.parent, study / "case")
-    write_track(study / "case" / "case.json", study / "track")
-    person.open_files("sequence", "open", study / "track" / "track.json")
-    shown(person, 0)
-    person.press("sequence", "last")
-    shown(person, COUNT - 1)
-    shutil.rmtree(study)
-    reload(person, tmp_path / "scene.mrml")
-    text = person.text("sequence", "status")
-    assert "case.json is not there" in text and "as they were before the sequence" in text
-    assert person.control("sequence", "player") is None and person.header("sequence").startswith("\u26a0")
-    assert [view.source.GetName() for view in person.panel.registration.xrays] == ["view1", "view2"]
-    person.host.process(0.2)
-    assert any("case.json is not there" in sentence for sentence in person.panel.session.notices.sentences)

@@ -580,6 +580,9 @@ class _Picture(_Drawn):
         return widget
 
     def show(self, control) -> None:
+        if control.wide:
+            self.picture.scaledContents = True
+            self.picture.setFixedHeight(control.height)
         if control.rgb is not None and control.rgb is not self._rgb:
             self._rgb = control.rgb
             self.picture.setPixmap(
@@ -590,7 +593,8 @@ class _Picture(_Drawn):
             picture.loadFromData(qt.QByteArray(control.svg.encode()), "SVG")
             self.picture.setPixmap(picture)
             # a form's layout does not see how high a text below a picture is
-            self.widget.minimumHeight = picture.height() + 2 * self.text.fontMetrics().lineSpacing()
+            text = 2 * self.text.fontMetrics().lineSpacing() + self.widget.layout().spacing
+            self.widget.minimumHeight = picture.height() + text
         self.text.text = control.label
         self.text.setVisible(bool(control.label))
 

@@ -293,13 +293,14 @@ class Link(Control):
 class Picture(Control):
     """`label` stands below it.   rgb: uint8 (rows, columns, 3); or svg.
 
-    aspect: height of a pixel over its width.   height: at which it is shown, pixels, about.
+    aspect: height of a pixel over its width.   height: at which it is shown, pixels, about.   wide: whether it is as wide as the form.
     """
 
     rgb: np.ndarray | None = field(default=None, compare=False)
     svg: str = ""
     aspect: float = 1.0
     height: int = 240
+    wide: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -227,7 +227,7 @@ class SequencePresenter(Presenter):
                 high=max(player.played.count - 1, 1),
                 step=1,
             ),
-            Picture("strip", counted(player), rgb=self._strip_of(player)),
+            Picture("strip", counted(player), rgb=self._strip_of(player), height=12, wide=True),
             Text("headline", headline, tone=tone),
             *(Text(f"line{number}", line) for number, line in enumerate(lines)),
         ]

@@ -61,12 +61,12 @@ def coarse_chest(tmp_path_factory) -> Path:
 @pytest.fixture
 def sample(host, coarse_chest, tmp_path, monkeypatch) -> Iterator:
     """Slicer's cache is empty, and the sample's CT, once it is downloaded, the coarse one."""
-    from MultiViewRegistrationLib.mrml import sample_data
+    from MultiViewRegistrationLib.mrml import loading
 
     manager = host.scene.GetCacheManager()
     before = manager.GetRemoteCacheDirectory()
     manager.SetRemoteCacheDirectory(str(tmp_path / "cache"))
-    monkeypatch.setattr(sample_data, "SAMPLE", {**sample_data.SAMPLE, "sha256": sha256(coarse_chest)})
-    monkeypatch.setattr(sample_data, "chest_ct", lambda: coarse_chest)
+    monkeypatch.setattr(loading, "SAMPLE", {**loading.SAMPLE, "sha256": sha256(coarse_chest)})
+    monkeypatch.setattr(loading, "chest_ct", lambda: coarse_chest)
     yield
     manager.SetRemoteCacheDirectory(before)

@@ -72,7 +72,7 @@ def test_a_tracked_sequence_is_opened_played_and_put_away(playing, track, tmp_pa
     person.drawn("sequence", "motion_of").widget.collapsed = False
     person.host.process(0.1)
     person.open_files("sequence", "other", write_turning(track, tmp_path / "turning"))
-    assert person.message == "" and "1 frame is left out" in person.text("sequence", "warning0")
+    assert person.message == "" and "Left out: 1 of" in person.text("sequence", "warning0")
     plot = person.drawn("sequence", "motion.Rotation")
     assert plot.picture.pixmap.width() == 360 and plot.picture.pixmap.height() > 200
     person.pick("sequence", "motion", 1)

@@ -21,12 +21,12 @@ class AtForm:
     def __init__(self, host) -> None:
         import qt
 
-        from MultiViewRegistrationLib.panel.form import Form
+        from MultiViewRegistrationLib.panel.form import QtForm
 
         self.host, self.person, self.did = host, Person(host), []
         self.person.begin("register")
         window = qt.QWidget()
-        self.form, self._window = Form(self.person.panel, window), window
+        self.form, self._window = QtForm(self.person.panel, window), window
         window.resize(400, 300)
         window.show()
 
@@ -71,15 +71,15 @@ def test_what_a_person_does_calls_the_action(at, tmp_path):
         Cell,
         Choice,
         Files,
-        Line,
         Option,
         Slider,
         Switch,
         Table,
+        TableRow,
     )
 
     options = (Option("a", "A"), Option("b", "B", "Better."))
-    lines = tuple(Line(name, (Cell(name), Cell("x", "More.")), on=name == "one") for name in ("one", "two"))
+    lines = tuple(TableRow(name, (Cell(name), Cell("x", "More.")), on=name == "one") for name in ("one", "two"))
 
     def form(**changes):
         return (
@@ -142,15 +142,15 @@ def test_what_a_person_does_calls_the_action(at, tmp_path):
 
 
 def test_what_is_typed_stays_and_what_is_wrong_in_it_is_said(at):
-    from MultiViewRegistrationLib.session.presenters.form import Button, Entry, Number
+    from MultiViewRegistrationLib.session.presenters.form import Button, Number, TextField
 
     number, host = Number("Angle", -90, 90, "\u00b0"), at.host
 
     def form(text="10", of="one"):
         return (
-            Entry("entry", "Angle", lambda text: at.done(text), text=text, number=number, of=of),
-            Entry("live", "Live", lambda text: at.done("live", text), text="", live=True),
-            Entry("area", "Matrix", lambda text: at.done("area", text), rows=3, live=True),
+            TextField("entry", "Angle", lambda text: at.done(text), text=text, number=number, of=of),
+            TextField("live", "Live", lambda text: at.done("live", text), text="", live=True),
+            TextField("area", "Matrix", lambda text: at.done("area", text), rows=3, live=True),
             Button("go", "Go", lambda: at.done("gone"), primary=True),
         )
 
@@ -189,19 +189,19 @@ def test_an_action_that_fails_is_a_message(at):
 
 
 def test_pictures_progress_and_downloads(at, tmp_path):
-    from MultiViewRegistrationLib.session.presenters.form import Download, Picture, Progress
+    from MultiViewRegistrationLib.session.presenters.form import Download, Picture, ProgressBar
 
     svg = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><rect width="40" height="20"/></svg>'
     at.show(
         Picture("picture", "Below", rgb=np.zeros((40, 20, 3), np.uint8), aspect=0.5),
         Picture("svg", svg=svg),
-        Progress("progress", "Half", percent=50),
+        ProgressBar("progress", "Half", percent=50),
     )
     drawn = at.form.drawn
     assert (drawn["picture"].picture.pixmap.width(), drawn["picture"].picture.pixmap.height()) == (240, 240)
     assert drawn["picture"].text.text == "Below" and drawn["svg"].picture.pixmap.width() == 40
     assert (drawn["progress"].bar.value, drawn["progress"].bar.maximum) == (50, 100)
-    at.show(Progress("progress", "Unknown"))
+    at.show(ProgressBar("progress", "Unknown"))
     assert drawn["progress"].bar.maximum == 0
     at.person.panel.begin()
     written: list[Path] = []

@@ -40,7 +40,7 @@ ICONS = {
 }
 
 
-class Form:
+class QtForm:
     """The widgets of one form; what a person does at them becomes a call of the control's action, within `panel.acting()`.
 
     panel: the `panel.Panel`.   widget: an empty widget that gets them.
@@ -93,7 +93,7 @@ class Form:
 class _Box:
     """Controls below each other, labels in a column; or beside each other."""
 
-    def __init__(self, form: Form, widget, horizontal: bool = False) -> None:
+    def __init__(self, form: QtForm, widget, horizontal: bool = False) -> None:
         self._form, self._horizontal = form, horizontal
         self._layout = qt.QHBoxLayout(widget) if horizontal else qt.QFormLayout(widget)
         if not isinstance(widget, qt.QGroupBox):
@@ -133,7 +133,7 @@ class _Drawn:
 
     LABELLED = False
 
-    def __init__(self, form: Form, control: Control) -> None:
+    def __init__(self, form: QtForm, control: Control) -> None:
         self.form, self.key, self.control = form, control.key, None
         self.label = qt.QLabel() if self.LABELLED else None
         self.widget = self.make(control)
@@ -627,21 +627,21 @@ KINDS = {
     controls.Button: _Button,
     controls.Switch: _Switch,
     controls.Choice: _Choice,
-    controls.Entry: _Entry,
+    controls.TextField: _Entry,
     controls.Slider: _Slider,
     controls.Table: _Table,
-    controls.Progress: _Progress,
+    controls.ProgressBar: _Progress,
     controls.Files: _Files,
     controls.Download: _Download,
     controls.Link: _Link,
     controls.Picture: _Picture,
-    controls.Row: _Row,
+    controls.SideBySide: _Row,
     controls.Group: _Group,
 }
 
 
 def _kind(control: Control) -> type[_Drawn]:
-    return _Area if isinstance(control, controls.Entry) and control.rows > 1 else KINDS[type(control)]
+    return _Area if isinstance(control, controls.TextField) and control.rows > 1 else KINDS[type(control)]
 
 
 def pixmap(picture: np.ndarray, width: int, height: int, aspect: float = 1.0):

@@ -19,7 +19,7 @@ from ..session.presenters.sequence import SequencePresenter
 from ..session.presenters.start import StartPresenter
 from ..session.presenters.xrays import XRaysPresenter
 from ..session.translation import _
-from .form import Form
+from .form import QtForm
 
 #: The sections in the order of the work, by the names of their headers: <name>Section in MultiViewRegistration.ui.
 SECTIONS: dict[str, type[Presenter]] = {
@@ -53,8 +53,8 @@ class PanelSection:
         self.title = f"{number}. {kind.TITLE}"
         self.widget = qt.QWidget()
         button.layout().addWidget(self.widget)
-        self.form = Form(panel, self.widget)
-        self._drop = FileDrop(button, self._on_dropped)
+        self.form = QtForm(panel, self.widget)
+        self._drop = DropFilter(button, self._on_dropped)
 
     def problems(self) -> list[str]:
         """What is wrong in what was typed here."""
@@ -105,7 +105,7 @@ class PanelSection:
                 return
 
 
-class FileDrop(qt.QObject):
+class DropFilter(qt.QObject):
     """Lets files and folders be dropped onto a widget, and hands their paths on. To be kept as long as the widget."""
 
     def __init__(self, widget, then: Callable[[list[Path]], None]) -> None:

@@ -21,7 +21,7 @@ from ..session.presenters.form import (
     Group,
     Link,
     Picture,
-    Row,
+    SideBySide,
     Table,
     plain_data,
     visible,
@@ -88,7 +88,7 @@ class PageSection:
                 if control.path not in self._addresses:
                     self._addresses[control.path] = self.application.downloads.offer(control.path)
                 data["url"] = self._addresses[control.path]
-            if isinstance(control, (Row, Group)):
+            if isinstance(control, (SideBySide, Group)):
                 data["children"] = self._shown(control.children)
             shown.append(data)
         return shown

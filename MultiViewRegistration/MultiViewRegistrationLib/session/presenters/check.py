@@ -26,12 +26,12 @@ from .form import (
     Cell,
     Choice,
     Control,
-    Line,
     Option,
     Picture,
     Slider,
     Switch,
     Table,
+    TableRow,
     Text,
     group,
     row,
@@ -113,7 +113,7 @@ class CheckPresenter(Presenter):
             *self.cursor.form(),
         ]
 
-    def _similarity_line(self, view) -> Line:
+    def _similarity_line(self, view) -> TableRow:
         value = self._similarity.values.get(view.name)
         if not view.used:
             cell = Cell(_("skipped"))
@@ -123,7 +123,7 @@ class CheckPresenter(Presenter):
             cell = Cell(_("shows nothing of the CT"))
         else:
             cell = Cell(f"{value:.2f}", share=min(max(float(value), 0.0), 1.0))
-        return Line(view.name, (Cell(view.name), cell))
+        return TableRow(view.name, (Cell(view.name), cell))
 
     def _look_at_result(self) -> None:
         """Have what there is to show of the result that the CT is at, made once for each; `_maps` of it follow."""
@@ -202,7 +202,7 @@ def _errors(result) -> list[Control]:
 def _bars(key: str, columns: tuple[str, ...], rows: list[tuple[str, list[float], float]]) -> list[Control]:
     """A table of a name and lengths each, which have bars; nothing where there are none."""
     lines = [
-        Line(name, (Cell(name), *(Cell(f"{mm:.2f}", share=mm / (longest or 1.0)) for mm in lengths)))
+        TableRow(name, (Cell(name), *(Cell(f"{mm:.2f}", share=mm / (longest or 1.0)) for mm in lengths)))
         for name, lengths, longest in rows
     ]
     return [Table(key, columns=columns, lines=tuple(lines))] if lines else []

@@ -9,7 +9,7 @@ from ...mrml.landmarks import Distance, distances, place_line
 from ...mrml.nodes import is_placing, place, stop_placing
 from ...mrml.xray import XRayView, detectors
 from ..translation import _
-from .form import QUIET, Button, Cell, Control, Line, Table, Text, group, row
+from .form import QUIET, Button, Cell, Control, Table, TableRow, Text, group, row
 from .section import Presenter
 
 #: Seconds between two looks at the markups.
@@ -31,7 +31,9 @@ class CursorPresenter(Presenter):
 
     def form(self) -> list[Control]:
         lines, in_slicer = self._lines(), self.host.in_slicer
-        measured = tuple(Line(str(n), (Cell(name), Cell(length))) for n, (name, length) in enumerate(self._distances))
+        measured = tuple(
+            TableRow(str(n), (Cell(name), Cell(length))) for n, (name, length) in enumerate(self._distances)
+        )
         return [
             group(
                 "points",

@@ -18,12 +18,12 @@ from .form import (
     Choice,
     Control,
     Download,
-    Entry,
     Link,
     Number,
     Option,
     Switch,
     Text,
+    TextField,
     group,
     row,
 )
@@ -156,8 +156,8 @@ class ExportPresenter(Presenter):
             ),
             row(
                 "peer",
-                Entry("host", _("Host"), partial(setattr, self, "address"), text=self.address, enabled=not server),
-                Entry("port", _("Port"), partial(setattr, self, "port"), text=self.port),
+                TextField("host", _("Host"), partial(setattr, self, "address"), text=self.address, enabled=not server),
+                TextField("port", _("Port"), partial(setattr, self, "port"), text=self.port),
             ),
             row(
                 "connection",

@@ -178,7 +178,7 @@ class Choice(Control):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry(Control):
+class TextField(Control):
     """A text that a person types.   action(text), once it is typed; with `live` also at every key, and without `acting`.
 
     number: what it is read as; a text that it refuses is marked, and hinders primary buttons.   of: what the text is about: once that is
@@ -224,7 +224,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class TableRow:
     """A row of a table.   on: of its check box, None for none.   colour: of a dot before it, CSS."""
 
     id: str
@@ -241,14 +241,14 @@ class Table(Control):
     """
 
     columns: tuple[str, ...] = ()
-    lines: tuple[Line, ...] = ()
+    lines: tuple[TableRow, ...] = ()
     selected: str = ""
     cells: bool = False
     switch: Callable[[str, bool], Any] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress(Control):
+class ProgressBar(Control):
     """A bar with the text `label`.   percent: None where nobody knows."""
 
     percent: int | None = None
@@ -304,7 +304,7 @@ class Picture(Control):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row(Control):
+class SideBySide(Control):
     """Controls beside each other."""
 
     children: tuple[Control, ...] = ()
@@ -318,9 +318,9 @@ class Group(Control):
     open: bool | None = None
 
 
-def row(key: str, *children: Control) -> Row:
+def row(key: str, *children: Control) -> SideBySide:
     """These beside each other."""
-    return Row(key, children=children)
+    return SideBySide(key, children=children)
 
 
 def group(key: str, label: str, *children: Control, open: bool | None = None) -> Group:
@@ -334,7 +334,7 @@ def visible(controls: Sequence[Control]) -> list[Control]:
         control
         for control in controls
         if not (isinstance(control, Text) and not control.label)
-        and not (isinstance(control, (Row, Group)) and not visible(control.children))
+        and not (isinstance(control, (SideBySide, Group)) and not visible(control.children))
     ]
 
 
@@ -343,7 +343,7 @@ def walk(controls: Sequence[Control]) -> dict[str, Control]:
     found: dict[str, Control] = {}
     for control in controls:
         found[control.key] = control
-        if isinstance(control, (Row, Group)):
+        if isinstance(control, (SideBySide, Group)):
             found |= walk(control.children)
     return found
 
@@ -352,7 +352,7 @@ def within(prefix: str, controls: Sequence[Control]) -> list[Control]:
     """The controls with a prefix to their keys: for a part that a form may have twice."""
     return [
         replace(control, key=f"{prefix}.{control.key}")
-        if not isinstance(control, (Row, Group))
+        if not isinstance(control, (SideBySide, Group))
         else replace(control, key=f"{prefix}.{control.key}", children=tuple(within(prefix, control.children)))
         for control in controls
     ]
@@ -367,7 +367,7 @@ def plain_data(control: Control) -> dict:
             data[each.name] = _plain(value)
     if isinstance(control, Table):
         data["acts"] = control.action is not None
-    if isinstance(control, Entry) and control.number is not None:
+    if isinstance(control, TextField) and control.number is not None:
         data["unit"], data["hint"] = control.number.unit.strip(), control.hint or control.number.blank
     return data
 
@@ -375,6 +375,6 @@ def plain_data(control: Control) -> dict:
 def _plain(value):
     if isinstance(value, Control):
         return plain_data(value)
-    if isinstance(value, (Option, Cell, Line)):
+    if isinstance(value, (Option, Cell, TableRow)):
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value

@@ -30,7 +30,7 @@ from ..geometry import (
 )
 from ..translation import _
 from .calibration import CalibrationFile, CalibrationPresenter
-from .form import ERROR, QUIET, Button, Choice, Control, Entry, Number, Option, Text, group, row
+from .form import ERROR, QUIET, Button, Choice, Control, Number, Option, Text, TextField, group, row
 from .section import Presenter, node_options
 
 C_ARM, MATRIX, FILE = "c_arm", "matrix", "file"
@@ -227,9 +227,9 @@ class GeometryPresenter(EditorPresenter):
     def _file(self, draft: Draft) -> list[Control]:
         return self.calibration.form(self.view, draft.calibration)
 
-    def _entry(self, key: str, label: str, tip: str, draft: Draft, **more) -> Entry:
+    def _entry(self, key: str, label: str, tip: str, draft: Draft, **more) -> TextField:
         of = self.view.node.GetID()
-        return Entry(key, label, partial(self.edit, key), text=draft.fields[key], tip=tip, live=True, of=of, **more)
+        return TextField(key, label, partial(self.edit, key), text=draft.fields[key], tip=tip, live=True, of=of, **more)
 
     @property
     def changed(self) -> bool:
@@ -410,7 +410,7 @@ class CertaintyPresenter(EditorPresenter):
             controls.append(Choice(f"{key}_known", label, set_known, value=known, options=KNOWN))
             if known == ABOUT:
                 action, text = partial(self.set_deviation, key, number), number.write_bare(deviation)
-                controls.append(Entry(key, "\u00b1", action, text=text, number=number, of=view.node.GetID()))
+                controls.append(TextField(key, "\u00b1", action, text=text, number=number, of=view.node.GetID()))
         alone = deviations == [None, None] and shared_unknowns_of(self.registration) == SharedUnknowns()
         hint = (
             _("This X-ray is registered alone; its geometry relative to {reference} is found with it.")

@@ -12,7 +12,7 @@ from ...mrml.xray import XRayView
 from ..external_files import PLACE_QUESTION, landmarks_to_ct, landmarks_to_xray
 from ..session import missing_at_start
 from ..translation import _
-from .form import CAUTION, QUIET, Button, Cell, Choice, Control, Files, Line, Option, Table, Text, group, row
+from .form import CAUTION, QUIET, Button, Cell, Choice, Control, Files, Option, Table, TableRow, Text, group, row
 from .section import Presenter, question_controls
 
 CLICKED, MISFIT = "\u2714", "\u26a0"
@@ -51,7 +51,7 @@ class LandmarksPresenter(Presenter):
         coming = {where: self._next(where) for where in clicked}
         named = list(dict.fromkeys(name for names in clicked.values() for name in names))
         lines = [
-            Line(
+            TableRow(
                 name,
                 (
                     Cell(name),

@@ -24,11 +24,11 @@ from .form import (
     Cell,
     Choice,
     Control,
-    Line,
     Option,
     Picture,
-    Progress,
+    ProgressBar,
     Table,
+    TableRow,
     Text,
     row,
 )
@@ -122,7 +122,7 @@ class RegisterPresenter(Presenter):
             return []
         stage = run.stage[:1].upper() + run.stage[1:]
         seconds = _("{seconds:.1f} s").format(seconds=run.seconds)
-        return [Progress("progress", ", ".join(filter(None, [stage, seconds, run.left])), percent=self._percent())]
+        return [ProgressBar("progress", ", ".join(filter(None, [stage, seconds, run.left])), percent=self._percent())]
 
     def state(self) -> State:
         session = self.session
@@ -297,11 +297,11 @@ def verdict_state(session: Session) -> State | None:
     return State(kinds[verdict], assessment.headline(session.history.current)) if verdict else None
 
 
-def _line(number: int, entry: HistoryEntry) -> Line:
+def _line(number: int, entry: HistoryEntry) -> TableRow:
     """A pose of the history; its similarity is that of the X-ray that fits worst."""
     when = datetime.fromisoformat(entry.time)
     compared = [value for value in entry.similarity.values() if np.isfinite(value)]
-    return Line(
+    return TableRow(
         str(number),
         (
             Cell(when.strftime("%H:%M:%S"), when.strftime("%Y-%m-%d %H:%M:%S")),

@@ -7,7 +7,22 @@ from importlib.util import find_spec
 from ...errors import InputError
 from ..session import REGRESSOR_STARTS, missing_images
 from ..translation import _
-from .form import ERROR, NETWORK, QUIET, Button, Cell, Control, Entry, Line, Number, Progress, Table, Text, group, row
+from .form import (
+    ERROR,
+    NETWORK,
+    QUIET,
+    Button,
+    Cell,
+    Control,
+    Number,
+    ProgressBar,
+    Table,
+    TableRow,
+    Text,
+    TextField,
+    group,
+    row,
+)
 from .section import Presenter
 
 MINUTES = Number(_("Minutes of training"), 0.1, 600, _(" min"))
@@ -71,7 +86,7 @@ class RegressorPresenter(Presenter):
                 "Train a network for this CT and these X-rays, in the background. You can go on with other work meanwhile."
             ),
         )
-        minutes = Entry(
+        minutes = TextField(
             "minutes",
             _("Train for"),
             self.type_minutes,
@@ -165,7 +180,7 @@ class RegressorPresenter(Presenter):
             left = progress.left if progress and not training.ending else ""
             stage = training.stage[:1].upper() + training.stage[1:]
             return [
-                Progress(
+                ProgressBar(
                     "training",
                     ", ".join(filter(None, [stage, left])),
                     percent=round(100 * progress.fraction) if progress else None,
@@ -224,12 +239,12 @@ class RegressorPresenter(Presenter):
         return found[0]
 
 
-def _line(model, used: bool) -> Line:
+def _line(model, used: bool) -> TableRow:
     card = model.card
     tip = "" if model.finished else _("Resume goes on with its training.")
     if card.fault:
         tip = _("Its training ended early, at the last good state: {fault}").format(fault=card.fault)
-    return Line(
+    return TableRow(
         str(model.folder),
         (
             Cell(model.name, str(model.folder)),

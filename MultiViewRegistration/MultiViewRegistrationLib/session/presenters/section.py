@@ -8,7 +8,7 @@ from functools import partial
 
 from ..external_files import Question
 from ..translation import _
-from .form import Choice, Control, Entry, Option
+from .form import Choice, Control, Option, TextField
 
 TODO, READY, RUNNING, DONE, PROBLEM = "todo", "ready", "running", "done", "problem"
 CHECK, REJECT = "check", "reject"
@@ -106,5 +106,5 @@ def question_controls(
             options = (Option("", _("choose...")), *(Option(*choice) for choice in question.choices))
             found.append(Choice(key, question.label, act, value=given, options=options, tip=question.tip))
         else:
-            found.append(Entry(key, question.label, act, text=given, hint=question.tip, tip=question.tip))
+            found.append(TextField(key, question.label, act, text=given, hint=question.tip, tip=question.tip))
     return found

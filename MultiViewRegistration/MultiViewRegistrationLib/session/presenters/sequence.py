@@ -26,13 +26,13 @@ from .form import (
     Control,
     Download,
     Files,
-    Line,
     Option,
     Picture,
-    Progress,
+    ProgressBar,
     Slider,
     Switch,
     Table,
+    TableRow,
     Text,
     group,
     row,
@@ -178,7 +178,7 @@ class SequencePresenter(Presenter):
         if tracking is None:
             return []
         text = ", ".join(filter(None, [tracking.step.stage[:1].upper() + tracking.step.stage[1:], tracking.left]))
-        return [Progress("progress", text, percent=round(100 * tracking.step.fraction))]
+        return [ProgressBar("progress", text, percent=round(100 * tracking.step.fraction))]
 
     def _status(self, missing: str) -> Control:
         """How it stands."""
@@ -290,7 +290,7 @@ class SequencePresenter(Presenter):
                     lambda number, column: self.player.go(int(number)),
                     columns=(_("Frame"), _("Rotation (\u00b0)"), _("Shift (mm)")),
                     lines=tuple(
-                        Line(str(number), (Cell(str(number)), Cell(f"{turn:.2f}"), Cell(f"{shift:.2f}")))
+                        TableRow(str(number), (Cell(str(number)), Cell(f"{turn:.2f}"), Cell(f"{shift:.2f}")))
                         for number, turn, shift in motion.rows
                     ),
                     selected=str(self.player.number),

@@ -21,7 +21,7 @@ from ..geometry import DEG
 from ..history import METHODS
 from ..session import REGRESSOR_STARTS, STARTS, missing_at_start
 from ..translation import _
-from .form import ERROR, QUIET, RENDERING, Button, Choice, Control, Entry, Files, Number, Option, Text, group, row
+from .form import ERROR, QUIET, RENDERING, Button, Choice, Control, Files, Number, Option, Text, TextField, group, row
 from .landmarks import LandmarksPresenter
 from .regressor import RegressorPresenter
 from .section import DONE, PROBLEM, READY, RUNNING, TODO, Presenter, State, question_controls
@@ -132,7 +132,7 @@ class StartPresenter(Presenter):
             row(
                 "ranges",
                 *(
-                    Entry(
+                    TextField(
                         key,
                         number.name,
                         partial(self.type_range, key),
@@ -156,7 +156,7 @@ class StartPresenter(Presenter):
     def _place(self, numbers: list[str]) -> list[Control]:
         idle = not self.session.running
         fields = [
-            Entry(
+            TextField(
                 f"number{which}",
                 number.name,
                 partial(self.type_number, which),

@@ -33,15 +33,15 @@ from .form import (
     Cell,
     Choice,
     Control,
-    Entry,
     Files,
-    Line,
     Number,
     Option,
     Picture,
     Switch,
     Table,
+    TableRow,
     Text,
+    TextField,
     group,
     row,
 )
@@ -153,7 +153,7 @@ class XRaysPresenter(Presenter):
             Text("problem", self._problem(), tone=ERROR),
             row(
                 "selected",
-                Entry("name", _("Name"), self.rename, text=name, of=selected.node.GetID()),
+                TextField("name", _("Name"), self.rename, text=name, of=selected.node.GetID()),
                 Button(
                     "up",
                     _("Earlier"),
@@ -182,12 +182,12 @@ class XRaysPresenter(Presenter):
             group("shared", _("Uncertain, and the same in all X-rays"), *self._shared(), open=False),
         ]
 
-    def _line(self, view: XRayView, similarity: float | None) -> Line:
+    def _line(self, view: XRayView, similarity: float | None) -> TableRow:
         known = _("reference") if view == reference_of(self.registration) else certainty(view)
         source, origin, trouble = view.source, view.content.get("from", ""), self.session.problem(view)
         image = _("made from {volume}").format(volume=source.GetName()) if source else _("its volume is gone")
         geometry = describe(view)
-        return Line(
+        return TableRow(
             view.node.GetID(),
             (
                 Cell(view.name, f"{view.name}, {image}"),
@@ -218,7 +218,7 @@ class XRaysPresenter(Presenter):
         return [
             Text("shared_hint", hint, tone=QUIET),
             *(
-                Entry(
+                TextField(
                     f"shared{i}",
                     number.name,
                     partial(self.share, i),
@@ -421,7 +421,7 @@ class ImagePresenter(EditorPresenter):
         return [
             row(
                 "frames",
-                Entry(
+                TextField(
                     "frame",
                     _("Frame"),
                     lambda text: self.show_frame(number.read(text)),

@@ -40,10 +40,10 @@
         </v-radio-group>
         <v-select v-else-if="c.kind === 'Choice'" class="mt-2" :label="c.label" :title="c.tip" :disabled="!c.enabled" :items="items(c)"
           :model-value="c.value" @update:model-value="act(c, $event)" />
-        <v-textarea v-else-if="c.kind === 'Entry' && c.rows > 1" class="mt-2 mv-mono" variant="outlined" density="compact" hide-details
+        <v-textarea v-else-if="c.kind === 'TextField' && c.rows > 1" class="mt-2 mv-mono" variant="outlined" density="compact" hide-details
           :rows="c.rows" :label="c.label" :title="c.tip" :disabled="!c.enabled" :placeholder="c.hint" :model-value="c.text"
           @change="act(c, $event.target.value)" />
-        <v-text-field v-else-if="c.kind === 'Entry'" class="mt-2" :label="c.label" :title="c.tip" :disabled="!c.enabled"
+        <v-text-field v-else-if="c.kind === 'TextField'" class="mt-2" :label="c.label" :title="c.tip" :disabled="!c.enabled"
           :placeholder="c.hint" :suffix="c.unit" :model-value="c.text" @change="act(c, $event.target.value)" />
         <v-slider v-else-if="c.kind === 'Slider'" class="mt-2" :label="c.label" :aria-label="c.label" :title="c.tip" :disabled="!c.enabled"
           :min="c.low" :max="c.high" :step="c.step" :model-value="c.value" @update:model-value="act(c, $event)" />
@@ -59,7 +59,7 @@
                 :aria-current="String(line.id === c.selected)" @click="act(c, line.id, n)">{{ cell.text || '\u2013' }}</button>
               <span v-else>{{ cell.text }}</span>
             </td></tr></tbody></table></div>
-        <div v-else-if="c.kind === 'Progress'" role="status" class="mt-2">
+        <div v-else-if="c.kind === 'ProgressBar'" role="status" class="mt-2">
           <v-progress-linear :model-value="c.percent" :indeterminate="c.percent === null" height="6" color="primary" />
           <div class="mv-fact">{{ c.label }}</div></div>
         <mv-files v-else-if="c.kind === 'Files'" :target="section + '/' + c.key" :hint="c.hint" :accept="c.suffixes.join()"
@@ -71,7 +71,7 @@
           <img :src="c.url || 'data:image/svg+xml,' + encodeURIComponent(c.svg)" :alt="c.label || c.tip"
             :style="{ maxHeight: c.height + 'px' }" />
           <figcaption class="mv-fact">{{ c.label }}</figcaption></figure>
-        <div v-else-if="c.kind === 'Row'" class="mv-row"><mv-form :controls="c.children" :section="section" /></div>
+        <div v-else-if="c.kind === 'SideBySide'" class="mv-row"><mv-form :controls="c.children" :section="section" /></div>
         <details v-else-if="c.kind === 'Group' && c.open !== null" class="mv-details" :open="c.open"><summary>{{ c.label }}</summary>
           <mv-form :controls="c.children" :section="section" /></details>
         <section v-else-if="c.kind === 'Group'"><h4 class="mv-sub">{{ c.label }}</h4>

@@ -34,18 +34,6 @@ def test_overlays_are_chosen_with_their_legend_and_belong_to_the_registration(ch
     assert control(check, "overlay") is None and control(check, "verdict") is not None
 
 
-def test_structures_are_chosen(check, host):
-    from MultiViewRegistrationLib.mrml.structures import structures_of
-
-    line = host.scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", "Screw")
-    line.SetAndObserveTransformNodeID(check.registration.ct_transform.GetID())
-    key = f"structure.{line.GetID()}"
-    assert control(check, key).label == "Screw" and control(check, key).on
-    for on in (False, True):
-        act(check, key, on)
-        assert control(check, key).on == on == (line in structures_of(check.registration))
-
-
 def test_the_3d_view_looks_from_a_source_and_back(check, host):
     from MultiViewRegistrationLib.mrml.nodes import ras_from_lps
 
@@ -116,13 +104,6 @@ def test_verdict_errors_plots_and_maps_of_a_result(check, host):
     assert any(reason is not None and "was set, not registered" in reason.label for reason in reasons)
     with pytest.raises(Exception, match="nothing differs by more than noise explains"):
         act(check, "leave_out")
-
-
-def test_errors_at_targets_are_bars():
-    from MultiViewRegistrationLib.session.presenters import check
-
-    (table,) = check._bars("true", ("Target", "Error (mm)"), [("target 1", [1.0], 4.0), ("target 2", [4.0], 4.0)])
-    assert [(line.cells[1].text, line.cells[1].share) for line in table.lines] == [("1.00", 0.25), ("4.00", 1.0)]
 
 
 def test_the_linked_cursor_and_distances(check, host):

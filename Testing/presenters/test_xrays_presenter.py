@@ -175,26 +175,6 @@ def test_the_similarity_of_the_result_where_the_ct_is(host, section):
     assert cells(section)[0][3] == ""
 
 
-def test_nodes_that_are_deleted_and_images_that_change(host, section):
-    import slicer
-
-    a, b = add(section, "a", "b")
-    host.scene.RemoveNode(b)
-    assert "its volume is gone" in control(section, "xrays").lines[1].cells[0].tip
-    assert not control(section, "inverted").enabled and "gone" in text(section, "source")
-    host.scene.RemoveNode(section.views[1].node)
-    assert [row[0] for row in cells(section)] == ["a"] and section.selected.name == "a"
-    place(section, 0)
-    settled(section)
-    assert section.state().text == "1 view ready"
-    slicer.util.updateVolumeFromArray(a, np.full((1, *SHAPE), np.nan, np.float32))
-    settled(section)
-    assert section.state().text == "a cannot be used" and "no contrast" in text(section, "problem")
-    host.scene.Clear(False)
-    host.choose(None)
-    assert [each.key for each in section.form()] == ["files", "status"]
-
-
 def test_the_image(host, section):
     import slicer
 

@@ -105,7 +105,7 @@ def test_a_case_is_made_of_files_alone(open_tab, serve, case_file, tmp_path):
     tab.shot("own-files")
     tab.open_step("Start")
     tab.button("Centre the CT in the X-rays").click()
-    choose(tab, "How far", "Hardly known (45°, 100 mm)")
+    choose(tab, "How far", "Poorly known (45°, 100 mm)")
     tab.open_step("Register")
     tab.register()
     assert tab.registered(), tab.state("message")

@@ -50,8 +50,8 @@ class Person:
         """What the header of a section says of its state, without its title."""
         symbol, _, rest = self.panel.sections[name].button.text.partition("  ")
         assert rest.startswith(TITLES[name])
-        told = rest[len(TITLES[name]) :].lstrip(" \u2013")
-        return f"{symbol} {told}".strip()
+        text = rest[len(TITLES[name]) :].lstrip(" \u2013")
+        return f"{symbol} {text}".strip()
 
     def wait(self, until, seconds: float = 60.0) -> None:
         self.host.process(seconds, until=until)

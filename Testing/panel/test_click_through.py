@@ -46,7 +46,7 @@ def test_the_sample_from_an_empty_scene_to_navigation(host, sample, tmp_path):
     changes_the_geometry(person)
     leaves_and_comes_back(person)
     closes_the_scene_in_mid_run(person)
-    assert not host.told("critical", "warning")
+    assert not host.shown("critical", "warning")
 
 
 def sees_where_to_begin(person) -> None:

@@ -68,9 +68,9 @@ host.process(60, until=lambda: ct.presenter.preview is not None)
 host.process(0.2)
 controls = ct.form.controls
 assert controls["packages"].label and not controls["problem"].label and not panel.ui.messageLabel.visible
-assert not host.told("question", "pip") and "numba" not in sys.modules
+assert not host.shown("question", "pip") and "numba" not in sys.modules
 host.click(register.form.drawn["register"].widget)
-assert len(host.told("question")) == 1 and panel.session.running_registration
+assert len(host.shown("question")) == 1 and panel.session.running_registration
 host.process(0.1)
 assert "packages" not in ct.form.controls or not ct.form.controls["packages"].label
 stages = []
@@ -113,8 +113,8 @@ def test_it_registers_without_a_restart(host, installed, tmp_path):
         env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
     )
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    told, _, compiled = done.stdout.strip().splitlines()[-1].partition("|")
-    assert told.startswith("Done in ") and " s, of which " in told and "the first-time preparation" in told
+    text, _, compiled = done.stdout.strip().splitlines()[-1].partition("|")
+    assert text.startswith("Done in ") and " s, of which " in text and "the first-time preparation" in text
     assert (
         compiled == "['box_sum', 'mark_unseen']"
     )  # the first of each half was about to be compiled in this process, and was not

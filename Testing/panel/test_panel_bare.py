@@ -28,7 +28,7 @@ host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
 host.process(0.2)
 host.choose(widget.panel.sections["ct"].form.drawn["ct"].widget, "CT")
 host.process(0.2)
-assert widget.panel.registration is not None and not host.told("critical", "warning", "pip")
+assert widget.panel.registration is not None and not host.shown("critical", "warning", "pip")
 print("opened", [name for name in absent if sys.modules[name]])
 host.close()
 """

@@ -40,12 +40,12 @@ def test_a_result_and_its_case_go_to_a_folder(person, tmp_path):
     assert np.allclose(point, (person.pose @ [10, -20, 5, 1])[:3], atol=1e-6)
     assert np.allclose(Case.load(out / "case.json").world_from_ct, person.pose)
     person.press("export", "report.html")
-    assert person.host.told("url") == [(out / "report.html").as_uri()]
+    assert person.host.shown("url") == [(out / "report.html").as_uri()]
     (out / "report.html").unlink()
     person.press("export", "report.html")
     assert "is no longer there" in person.message
     person.press("export", "show_transform")
-    assert person.host.told("module") == [f"module of {person.registration.ct_transform.GetName()}"]
+    assert person.host.shown("module") == [f"module of {person.registration.ct_transform.GetName()}"]
     person.panel.choose(phantom_registration(person.host.scene, "Other", TRUE_POSE))
     assert person.text("export", "written") == "" and "no result" in person.text("export", "doubt")
 
@@ -59,7 +59,7 @@ def test_pyigtl_is_installed_if_the_user_agrees(person, monkeypatch):
     person.drawn("export", "igtl").widget.collapsed = False
     person.host.process(0.1)
     person.press("export", "send")
-    (asked,) = person.host.told("question")
+    (asked,) = person.host.shown("question")
     assert asked.startswith("OpenIGTLink needs the Python package pyigtl")
-    assert "pyigtl is not installed, expected your consent" in person.message and person.host.told("pip") == []
+    assert "pyigtl is not installed, expected your consent" in person.message and person.host.shown("pip") == []
     assert not person.panel.session.igtl.open

@@ -99,7 +99,7 @@ def test_the_table_and_what_is_asked_before_an_xray_goes(person):
     for yes, left in ((False, 2), (True, 1)):
         person.host.answers.yes = yes
         person.press("xrays", "remove")
-        assert "with its geometry and mask?" in person.host.told("question")[-1]
+        assert "with its geometry and mask?" in person.host.shown("question")[-1]
         assert len(person.registration.xrays) == left
 
 
@@ -127,7 +127,7 @@ def test_a_c_arm_is_typed_with_points_or_commas(person, locale):
     for yes in (False, True):
         person.host.answers.yes = yes
         person.press("xrays", "apply")
-        assert "Source to detector: 102.9 mm is less than" in person.host.told("question")[-1]
+        assert "Source to detector: 102.9 mm is less than" in person.host.shown("question")[-1]
         assert view.placed is yes
     told = view.content["c_arm"]
     assert (told["pixel_mm"], told["source_to_detector_mm"], told["rao_lao_deg"]) == ([0.58, 0.58], 102.9, 12.5)
@@ -169,7 +169,7 @@ def test_a_calibration_is_read_once_its_package_is_there(person, tmp_path, monke
         patched.setattr(packages, "find_spec", lambda name: None)
         person.host.answers.yes = False
         person.open_files("xrays", "calibration", tmp_path / "x.h5")
-    assert person.host.told("question")[-1].startswith("Reading an HDF5 file needs the Python package h5py")
+    assert person.host.shown("question")[-1].startswith("Reading an HDF5 file needs the Python package h5py")
     assert "h5py is not installed, expected your consent" in person.message
     assert person.text("xrays", "calibration_name") == "File: none yet"
     matrix = person.registration.xrays[1].camera.projection_matrix

@@ -29,7 +29,7 @@ def person(host, monkeypatch):
     person, find_spec = Person(host), packages.find_spec
     for module in (packages, session):
         monkeypatch.setattr(
-            module, "find_spec", lambda name: find_spec(name) if name != "numba" or host.told("pip") else None
+            module, "find_spec", lambda name: find_spec(name) if name != "numba" or host.shown("pip") else None
         )
     return person
 
@@ -59,7 +59,9 @@ def test_a_ct_is_shown_and_nothing_is_wrong(person, ct, views):
     person.wait_until_read()
     assert "Voxels: 48" in person.text("ct", "facts") and person.control("ct", "preview") is not None
     assert person.text("ct", "packages") == SENTENCE and person.text("ct", "problem") == ""
-    assert person.header("ct").startswith("\u25d0") and person.message == "" and not person.host.told("question", "pip")
+    assert (
+        person.header("ct").startswith("\u25d0") and person.message == "" and not person.host.shown("question", "pip")
+    )
 
 
 @pytest.mark.parametrize("act", ACTIONS)
@@ -67,8 +69,8 @@ def test_what_needs_it_asks_and_everything_works_then(person, ct, views, act):
     person.begin("ct", make_registration(person.host.scene, ct, views))
     person.wait_until_read()
     act(person)
-    (asked,) = person.host.told("question")
-    assert asked.startswith(SENTENCE) and person.host.told("pip") == ["numba>=0.59"]
+    (asked,) = person.host.shown("question")
+    assert asked.startswith(SENTENCE) and person.host.shown("pip") == ["numba>=0.59"]
     assert person.message == "" and person.text("ct", "packages") == ""
     person.wait(lambda: person.panel.session.anatomy is not None, 60)  # by itself
     person.wait_for_work()
@@ -80,7 +82,7 @@ def test_an_export_asks_too(person, ct, views, tmp_path):
     settle(person.panel.session)
     person.host.process(0.1)
     exports(person, tmp_path)
-    assert person.host.told("question")[0].startswith(SENTENCE)
+    assert person.host.shown("question")[0].startswith(SENTENCE)
     person.wait_for_work()
     assert (tmp_path / "result.json").exists() and person.message == ""
 
@@ -94,10 +96,10 @@ def test_declining_is_a_message(person, ct, views, packaging, monkeypatch):
     person.wait_until_read()
     person.host.answers.yes = False
     person.press("ct", "install")
-    assert "numba is not installed, expected your consent" in person.message and person.host.told("pip") == []
+    assert "numba is not installed, expected your consent" in person.message and person.host.shown("pip") == []
     person.host.answers.yes = True
     person.press("ct", "install")
-    assert person.message == "" and "requirements.txt" in person.host.told("pip")[0] or packaging
+    assert person.message == "" and "requirements.txt" in person.host.shown("pip")[0] or packaging
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,7 @@ def test_why_it_cannot_be_installed(host, requirements, monkeypatch, capsys, fai
 def test_another_numpy_needs_a_restart(host, requirements, monkeypatch):
     from MultiViewRegistrationLib.panel import packages
 
-    monkeypatch.setattr(packages, "find_spec", lambda name: object() if host.told("pip") else None)
+    monkeypatch.setattr(packages, "find_spec", lambda name: object() if host.shown("pip") else None)
     monkeypatch.setattr(packages, "version", lambda name: "1.0")
     with pytest.raises(InputError, match="restart Slicer"):
         packages.ensure(requirements)

@@ -92,7 +92,7 @@ def test_verdict_errors_plots_and_maps_of_a_result(check, host):
     host.wait(check, lambda: not session.running)
     check.registration.world_from_ct = off(TRUE_POSE, [0, 0, 0], [0, 0, 25.0])
     assert "moved by hand" in text(check, "reason0") and control(check, "plot0") is None
-    assert check.state().text == "assess anew" and not control(check, "leave_out").enabled
+    assert check.state().text == "assess again" and not control(check, "leave_out").enabled
     act(check, "assess")
     host.wait(check, lambda: not session.running)
     assert text(check, "verdict").startswith("Verdict: reject.") and control(check, "verdict").tone == "error"

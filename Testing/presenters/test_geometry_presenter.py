@@ -54,9 +54,9 @@ def test_a_c_arm_field_by_field(section):
     assert text(section, "geometry_summary") == "Changed, not applied yet." and not view.placed
     assert control(section, "apply").question == ""
     act(section, "apply")
-    told = view.content["c_arm"]
-    assert (told["rao_lao_deg"], told["mirrored"], told["pixel_mm"]) == (-30, False, [0.58, 0.58])
-    assert told["source_to_isocentre_mm"] == 600.25 and "principal_point" not in told
+    reading = view.content["c_arm"]
+    assert (reading["rao_lao_deg"], reading["mirrored"], reading["pixel_mm"]) == (-30, False, [0.58, 0.58])
+    assert reading["source_to_isocentre_mm"] == 600.25 and "principal_point" not in reading
     assert cells(section)[0][1:3] == ["RAO 30\u00b0, CRA 0\u00b0", "reference"]
     assert "Seen from the source" in text(section, "geometry_summary") and not control(section, "apply").enabled
     settled(section)
@@ -67,9 +67,9 @@ def test_the_rest_of_a_c_arm(section):
     add(section, "AP")
     enter_c_arm(section, principal_point0="41", roll_deg="3", isocentre_offset_mm0="1.5", seen="detector")
     act(section, "apply")
-    told = section.views[0].content["c_arm"]
-    assert (told["principal_point"], told["roll_deg"]) == ([41, (ROWS - 1) / 2], 3)
-    assert (told["isocentre_offset_mm"], told["mirrored"]) == ([1.5, 0], True)
+    reading = section.views[0].content["c_arm"]
+    assert (reading["principal_point"], reading["roll_deg"]) == ([41, (ROWS - 1) / 2], 3)
+    assert (reading["isocentre_offset_mm"], reading["mirrored"]) == ([1.5, 0], True)
     assert [control(section, f"principal_point{i}").text for i in range(2)] == ["41", ""]  # the image's middle
     act(section, "principal_point0", f"{(COLUMNS - 1) / 2}")
     act(section, "apply")

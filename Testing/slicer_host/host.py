@@ -194,7 +194,7 @@ class Host:
             self._on_exception(type(error), error, error.__traceback__)
         self.process()
 
-    def told(self, *kinds: str) -> list[str]:
+    def shown(self, *kinds: str) -> list[str]:
         """Texts of what the user was told or asked, of these kinds (all kinds by default), in order."""
         return [message.text for message in self.messages if not kinds or message.kind in kinds]
 

@@ -471,7 +471,7 @@ class _Progress(_Drawn):
         return widget
 
     def show(self, control) -> None:
-        self.bar.setMaximum(0 if control.percent is None else 100)  # 0: nobody knows, the bar goes to and fro
+        self.bar.setMaximum(0 if control.percent is None else 100)  # 0: unknown, the bar goes to and fro
         self.bar.value = control.percent or 0
         self.text.text = control.label
 

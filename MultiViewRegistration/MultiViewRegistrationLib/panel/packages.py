@@ -14,10 +14,10 @@ from subprocess import CalledProcessError
 
 import numpy as np
 import slicer
-from slicer.i18n import tr as _
 
 from ..errors import InputError
 from ..session.presenters.form import NAVIGATION, NETWORK, RENDERING, TORCH
+from ..session.translation import _
 from .looks import busy
 
 TORCH_VERSION = ">=2"

@@ -194,7 +194,7 @@ class Panel(slicer.util.VTKObservationMixin):
         return [problem for section in self.sections.values() for problem in section.problems()]
 
     def invalidate(self) -> None:
-        """Have the panel show the scene anew at the next tick."""
+        """Have the panel show the scene again at the next tick."""
         self._stale = True
 
     # What follows the scene

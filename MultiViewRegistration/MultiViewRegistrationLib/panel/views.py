@@ -24,7 +24,7 @@ class Views:
 
     @property
     def out_of_date(self) -> bool:
-        """Whether somebody has chosen another layout meanwhile."""
+        """Whether another layout was chosen meanwhile."""
         return self._ui.layoutButton.checked != layout.shows(self._panel.registration)
 
     def refresh(self) -> None:

@@ -143,7 +143,7 @@ class CheckPresenter(Presenter):
         if judged:
             return judged
         if assessment.outdated_reason(self.session):
-            return State(PROBLEM, _("assess anew"))
+            return State(PROBLEM, _("assess again"))
         return State(READY, _("look at every X-ray"))
 
     def tick(self) -> bool:

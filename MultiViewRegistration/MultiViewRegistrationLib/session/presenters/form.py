@@ -249,7 +249,7 @@ class Table(Control):
 
 @dataclass(frozen=True, kw_only=True)
 class ProgressBar(Control):
-    """A bar with the text `label`.   percent: None where nobody knows."""
+    """A bar with the text `label`.   percent: None where it is unknown."""
 
     percent: int | None = None
 

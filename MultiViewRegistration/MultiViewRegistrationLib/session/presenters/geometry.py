@@ -291,7 +291,7 @@ class GeometryPresenter(EditorPresenter):
         return ""
 
     def _unusual(self, draft: Draft) -> str:
-        """What hardly any C-arm has, and a slip of the keyboard gives."""
+        """A value that C-arms do not have, such as a slip of the keyboard gives."""
         reading = self._reading(draft)
         pixel_mm, distance_mm = max(reading["pixel_mm"]), reading["source_to_detector_mm"]
         if pixel_mm > MAX_USUAL_PIXEL_MM:
@@ -360,7 +360,7 @@ class GeometryPresenter(EditorPresenter):
         self.revert()
 
     def revert(self) -> None:
-        """Fill the fields anew from the X-ray."""
+        """Fill the fields from the X-ray again."""
         self._drafts.pop(self.view.node.GetID(), None)
 
     def _keep(self, draft: Draft) -> None:

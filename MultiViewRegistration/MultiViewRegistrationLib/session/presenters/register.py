@@ -329,7 +329,7 @@ def _began_with(entry: HistoryEntry) -> str:
 
 
 def _took(entry: HistoryEntry) -> str:
-    """How long a registration took, for a person who waited for it; "" where nobody measured it."""
+    """How long a registration took, for a person who waited for it; "" where it was not measured."""
     if entry.seconds is None:
         return ""
     if entry.first_time_s < 1:

@@ -30,7 +30,7 @@ from .section import DONE, PROBLEM, READY, RUNNING, TODO, Presenter, State, ques
 RANGES = {
     _("Known well (5°, 15 mm)"): (5, 15),
     _("As usual (15°, 45 mm)"): (15, 45),
-    _("Hardly known (45°, 100 mm)"): (45, 100),
+    _("Poorly known (45°, 100 mm)"): (45, 100),
     _("Anywhere (90°, 150 mm)"): (90, 150),
 }
 CUSTOM = _("Custom")

@@ -183,10 +183,23 @@ class _Text(_Drawn):
         self.widget.text = control.label
 
 
-class _Button(_Drawn):
+class _PushButton(_Drawn):
     def make(self, control):
         button = qt.QPushButton()
         button.clicked.connect(lambda *_args: self.press())
+        return button
+
+    def show(self, control) -> None:
+        self.widget.text = control.label
+
+    def press(self) -> None:
+        """As a click."""
+        raise NotImplementedError
+
+
+class _Button(_PushButton):
+    def make(self, control):
+        button = super().make(control)
         if control.icon:
             button.icon = button.style().standardIcon(ICONS[control.icon])
         self._shortcuts = [self._shortcut(keys, button) for keys in control.keys]
@@ -205,7 +218,6 @@ class _Button(_Drawn):
         self.widget.checked = bool(control.on)
 
     def press(self) -> None:
-        """As a click."""
         self.widget.setFocus()  # what is being typed takes effect
         control = self.form.controls.get(self.key)
         if control is None or not control.enabled:
@@ -522,15 +534,8 @@ class _Files(_Drawn):
         self.take([Path(path)] if path else [])
 
 
-class _Download(_Drawn):
-    def make(self, control):
-        self._last = ""
-        button = qt.QPushButton()
-        button.clicked.connect(lambda *_args: self._on_pressed())
-        return button
-
-    def show(self, control) -> None:
-        self.widget.text = control.label
+class _Download(_PushButton):
+    _last = ""
 
     def write(self, folder: Path) -> None:
         """Have the files written into a folder."""
@@ -540,23 +545,15 @@ class _Download(_Drawn):
             packages.ensure_all(control.needs, self.form.panel.resource_path)
             self.form.panel.session.run(control.action(folder), control.done)
 
-    def _on_pressed(self) -> None:
+    def press(self) -> None:
         self.widget.setFocus()
         folder = qt.QFileDialog.getExistingDirectory(self.widget, self.control.label, self._last)
         if folder:
             self.write(Path(folder))
 
 
-class _Link(_Drawn):
-    def make(self, control):
-        button = qt.QPushButton()
-        button.clicked.connect(lambda *_args: self._on_pressed())
-        return button
-
-    def show(self, control) -> None:
-        self.widget.text = control.label
-
-    def _on_pressed(self) -> None:
+class _Link(_PushButton):
+    def press(self) -> None:
         path = self.control.path
         if path.is_file():
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path)))

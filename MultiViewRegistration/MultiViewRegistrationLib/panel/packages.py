@@ -80,30 +80,16 @@ def ensure_all(needs: Iterable[str], resource_path: Callable[[str], str]) -> Non
     """Have what an action needs installed, see `presenters.form.NEEDS`.   resource_path: see `Panel`.   InputError as the others."""
     for need in needs:
         if need == NETWORK:
-            ensure_for_regressor(resource_path)
-        elif need == TORCH:
-            ensure_torch(_('use the refinement "joint"'))
+            ensure(resource_path("requirements_regressor.txt"))
+        if need in (NETWORK, TORCH):
+            ensure_torch()
         else:
             ensure(resource_path({RENDERING: "requirements.txt", NAVIGATION: "requirements_navigation.txt"}[need]))
 
 
-def ensure_for_regressor(resource_path: Callable[[str], str]) -> None:
-    """Have what a regressor needs installed, to train and to ask it.   resource_path: see `Panel`.   InputError as the others."""
-    ensure(resource_path("requirements_regressor.txt"))
-    ensure_torch(_("choose another start"))
-
-
-def has_torch() -> bool:
-    """Whether PyTorch is installed."""
-    return find_spec("torch") is not None
-
-
-def ensure_torch(instead: str) -> None:
-    """Have PyTorch installed by its extension. InputError where that is missing, the user declines, or it cannot be installed.
-
-    instead: what to do without it, a few words.
-    """
-    if has_torch():
+def ensure_torch() -> None:
+    """Have PyTorch installed by its extension. InputError where that is missing, the user declines, or it cannot be installed."""
+    if find_spec("torch") is not None:
         return
     try:
         import PyTorchUtils
@@ -121,8 +107,8 @@ def ensure_torch(instead: str) -> None:
         raise InputError(
             _(
                 "PyTorch: torch is not installed, expected your consent to install it; press the button once more, and agree, "
-                "or {instead}."
-            ).format(instead=instead)
+                "or choose another start or the joint refinement."
+            )
         )
 
 

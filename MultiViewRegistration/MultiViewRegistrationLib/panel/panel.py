@@ -85,7 +85,7 @@ class Panel(slicer.util.VTKObservationMixin):
         self.opening.stop()
         for section in self.sections.values():
             with suppress(ValueError, RuntimeError):  # what PythonQt, and PySide, say of a widget that is gone
-                section.leave()
+                section.presenter.leave()
         self.sections = {}
         self.exit()
         for session in self.logic.sessions:
@@ -98,7 +98,7 @@ class Panel(slicer.util.VTKObservationMixin):
             return
         self._leave()
         for section in self.sections.values():
-            section.let_go()
+            section.presenter.let_go()
         self.registration = registration
         self.session = registration and self.logic.session(registration)
         for section in self.sections.values():
@@ -123,7 +123,7 @@ class Panel(slicer.util.VTKObservationMixin):
 
     def _leave(self) -> None:
         for section in self.sections.values():
-            section.leave()
+            section.presenter.leave()
         if self.registration is not None:
             self.session.stop()
             if self.hasObserver(self.registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed):

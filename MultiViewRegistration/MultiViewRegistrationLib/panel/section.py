@@ -81,14 +81,6 @@ class PanelSection:
         with suppress(InputError):  # of a scene that is not complete yet
             self.presenter.follow()
 
-    def let_go(self) -> None:
-        """Another registration is about to be chosen."""
-        self.presenter.let_go()
-
-    def leave(self) -> None:
-        """The module is left, or another registration chosen."""
-        self.presenter.leave()
-
     def _show_state(self) -> None:
         """Write the state into the header."""
         state = self.presenter.state() if self.panel.registration else State(TODO)

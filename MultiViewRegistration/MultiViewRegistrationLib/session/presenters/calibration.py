@@ -15,7 +15,7 @@ from ..background_task import Worker
 from ..external_files import FileReading, Question, camera_of, describe_camera, read_cameras
 from ..translation import _
 from .form import Choice, Control, Files, Option, Text
-from .section import question_controls, unanswered
+from .section import has_ended, question_controls, unanswered
 
 #: The question that a further file answers. Of files that a page sent only one that came with the first is ever read.
 BESIDE = "fixed_transforms"
@@ -152,10 +152,7 @@ class CalibrationPresenter:
 
     def tick(self) -> bool:
         """Take what was read; whether there was anything."""
-        if self._reading is None:
-            return False
-        self._reading.poll(0)
-        if self._reading.state == "running":
+        if not has_ended(self._reading):
             return False
         reading, self._reading = self._reading, None
         self._asked_last = reading.result if reading.state == "done" else FileReading([], problem=reading.message)

@@ -37,7 +37,7 @@ from .form import (
     row,
 )
 from .register import verdict_state
-from .section import PROBLEM, READY, TODO, Presenter, State
+from .section import PROBLEM, READY, TODO, Presenter, State, has_ended
 
 
 class CheckPresenter(Presenter):
@@ -149,15 +149,11 @@ class CheckPresenter(Presenter):
     def tick(self) -> bool:
         """Take what was measured and drawn, which only this section shows."""
         self._changed |= self._similarity.update()
-        if self._drawing is not None:
-            self._drawing.poll(0)
-            if self._drawing.state != "running":
-                maps, self._drawing, self._changed = self._drawing.result or [], None, True
-                legend = Text(
-                    "map_legend", _("Orange: less alike than noise explains. Dark: not compared."), tone=QUIET
-                )
-                pictures = (Picture(f"map.{name}", f"{name}: {text}", rgb=rgb) for name, text, rgb in maps)
-                self._maps = [legend, *pictures] if maps else []
+        if has_ended(self._drawing):
+            maps, self._drawing, self._changed = self._drawing.result or [], None, True
+            legend = Text("map_legend", _("Orange: less alike than noise explains. Dark: not compared."), tone=QUIET)
+            pictures = (Picture(f"map.{name}", f"{name}: {text}", rgb=rgb) for name, text, rgb in maps)
+            self._maps = [legend, *pictures] if maps else []
         self._changed |= self.cursor.tick()
         return False
 

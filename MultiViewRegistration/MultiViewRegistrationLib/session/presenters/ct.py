@@ -20,8 +20,8 @@ from ...mrml.xray import ATTRIBUTE
 from ..background_task import Worker
 from ..ct_preview import CTPreview, facts, seen_in, take_preview
 from ..translation import _
-from .form import ERROR, QUIET, RENDERING, Button, Choice, Control, Files, Option, Picture, Text, row
-from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, node_options
+from .form import ERROR, QUIET, RENDERING, Button, Choice, Control, Files, Option, Picture, Text, options_of, row
+from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, has_ended, node_options
 
 UNITS = {"hu": _("Hounsfield units (HU)"), "relative": _("Relative (0 is nothing, larger is denser)")}
 WHOLE = ""
@@ -173,7 +173,7 @@ class CTPresenter(Presenter):
                 _("Values"),
                 self.set_unit,
                 value=self.unit,
-                options=tuple(Option(*item) for item in UNITS.items()),
+                options=options_of(UNITS),
                 tip=_("What the CT's values mean. Bone models and masked volumes without air are relative."),
             ),
             Choice(
@@ -215,14 +215,9 @@ class CTPresenter(Presenter):
         return State(READY, f"{ct.GetName()}, {segment.GetName()}" if segment else ct.GetName())
 
     def tick(self) -> bool:
-        if self._reading is not None:
-            self._reading[0].poll(0)
-            if self._reading[0].state != "running":
-                self._take_read()
-        if self._look is None:
-            return False
-        self._look.poll(0)
-        if self._look.state == "running":
+        if self._reading is not None and has_ended(self._reading[0]):
+            self._take_read()
+        if not has_ended(self._look):
             return False
         self.preview, self._problem, self._look = self._look.result, self._look.message, None
         return True

@@ -20,11 +20,11 @@ from .form import (
     Download,
     Link,
     Number,
-    Option,
     Switch,
     Text,
     TextField,
     group,
+    options_of,
     row,
 )
 from .section import DONE, READY, TODO, Presenter, State
@@ -152,7 +152,7 @@ class ExportPresenter(Presenter):
                 _("How"),
                 partial(setattr, self, "mode"),
                 value=self.mode,
-                options=tuple(Option(*item) for item in MODES.items()),
+                options=options_of(MODES),
             ),
             row(
                 "peer",

@@ -98,6 +98,11 @@ class Option:
     tip: str = ""
 
 
+def options_of(titles: dict[str, str]) -> tuple[Option, ...]:
+    """Options by their values and titles."""
+    return tuple(Option(*item) for item in titles.items())
+
+
 @dataclass(frozen=True)
 class Control:
     """What all controls have.

@@ -30,9 +30,10 @@ from .form import (
     Table,
     TableRow,
     Text,
+    options_of,
     row,
 )
-from .section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State
+from .section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State, has_ended
 
 REFINEMENTS = {
     "joint": _("Joint, all X-rays together"),
@@ -74,7 +75,7 @@ class RegisterPresenter(Presenter):
             keys=(self.host.register_keys,),
             needs=self._needs(),
         )
-        refinements = tuple(Option(*item) for item in REFINEMENTS.items())
+        refinements = options_of(REFINEMENTS)
         return [
             row("begin", button, Button("cancel", _("Cancel"), self.cancel, enabled=running)),
             *self._progress(),
@@ -261,10 +262,7 @@ class ComparisonPresenter(Presenter):
 
     def tick(self) -> bool:
         """Take what was drawn; whether there is something new to show."""
-        if self._worker is None:
-            return False
-        self._worker.poll(0)
-        if self._worker.state == "running":
+        if not has_ended(self._worker):
             return False
         worker, self._worker = self._worker, None
         if worker.state != "done":

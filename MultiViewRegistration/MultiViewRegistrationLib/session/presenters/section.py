@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
+from ..background_task import Worker
 from ..external_files import Question
 from ..translation import _
 from .form import Choice, Control, Option, TextField
@@ -80,6 +81,13 @@ class Presenter:
 
     def leave(self) -> None:
         """The host is not seen any more, or another registration chosen: end what only makes sense while it is."""
+
+
+def has_ended(worker: Worker | None) -> bool:
+    """Whether there is work in a thread, and it has ended."""
+    if worker is not None:
+        worker.poll(0)
+    return worker is not None and worker.state != "running"
 
 
 def node_options(first: str, nodes: Iterable) -> tuple[Option, ...]:

@@ -35,6 +35,7 @@ from .form import (
     TableRow,
     Text,
     group,
+    options_of,
     row,
 )
 from .section import DONE, PROBLEM, READY, RUNNING, TODO, Presenter, State
@@ -145,7 +146,7 @@ class SequencePresenter(Presenter):
             _("Pace"),
             self._choose_pace,
             value=self.pace,
-            options=tuple(Option(*item) for item in PACES.items()),
+            options=options_of(PACES),
             enabled=not running,
             tip=_("How much is done for each frame. The first one is always registered and assessed."),
         )

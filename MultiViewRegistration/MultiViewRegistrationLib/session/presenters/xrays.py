@@ -35,7 +35,6 @@ from .form import (
     Control,
     Files,
     Number,
-    Option,
     Picture,
     Switch,
     Table,
@@ -43,10 +42,11 @@ from .form import (
     Text,
     TextField,
     group,
+    options_of,
     row,
 )
 from .geometry import CertaintyPresenter, EditorPresenter, GeometryPresenter
-from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, node_options
+from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, has_ended, node_options
 
 SUFFIXES = tuple(".dcm .ima .png .tif .tiff .mha .mhd .raw .zraw .nrrd .nhdr .nii .nii.gz .gz .jpg .bmp .json".split())
 #: What is uncertain in all X-rays alike, in the order of `SharedUnknowns`.
@@ -262,8 +262,7 @@ class XRaysPresenter(Presenter):
     def tick(self) -> bool:
         if self._reading is None:
             return self.session.check_next() or self.geometry.calibration.tick()
-        self._reading.poll(0)
-        if self._reading.state != "running":
+        if has_ended(self._reading):
             self._take_read()
         return False
 
@@ -376,7 +375,7 @@ class ImagePresenter(EditorPresenter):
                 _("Values"),
                 lambda value: change_image(self.view, intensity=value),
                 value=content.get("intensity", "linear"),
-                options=tuple(Option(*item) for item in INTENSITIES.items()),
+                options=options_of(INTENSITIES),
                 enabled=there,
                 tip=_("What the grey values of the stored image are."),
             ),

@@ -120,7 +120,7 @@ def measure(case: Case, anatomy: PreparedCT, fault: Fault, draws: int, reach_mm:
     truth, targets = case.truth_world_from_ct, case.targets
     true_in_camera = case.views[0].camera.camera_from_world @ truth
     rows = []
-    for start in starting_poses(truth, targets, (0.0, reach_mm), draws, seed).world_from_ct:
+    for start in starting_poses(truth, targets, (0.0, reach_mm), draws, seed):
         views = fault.spoil(random, case.views)
         row = []
         for rotation, translation, shared in (

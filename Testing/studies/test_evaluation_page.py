@@ -89,7 +89,7 @@ def test_errors_have_their_names_and_geometry_that_leaks_is_told():
     ]
     text = page(Evaluation(cases, [], SETUP))
     assert "leaks: errors are smaller than they could be without the truth (hip-01)" in text
-    assert "estimated without the truth (knee-01)" in text and "not told by 1 case." in text
+    assert "estimated without the truth (knee-01)" in text and "not stated by 1 case." in text
     mm = [known["errors"][name] for name in ("mpd_mm", "mrpd_mm", "diffpose_score")]
     assert "| {:.3f} | {:.3f} | {:.3f} |".format(*mm) in text
     assert "relative to each other" not in page(Evaluation(cases[2:], [], SETUP))

@@ -71,7 +71,7 @@ def test_lists_of_images_and_cases_are_written_and_read(study, tmp_path):
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"sequence": None}, "does not tell where its frames are"),
+        ({"sequence": None}, "does not say where its frames are"),
         ({"sequence": {"cases": ["gone/case.json"]}}, "which is not there, expected the files that were tracked"),
         ({"sequence": {"cases": "case.json"}}, "expected a list of paths"),
         ({"sequence": {"cases": ["../case/case.json"]}, "frames_in_all": 9}, "is of 9 frames, but its files have 3"),

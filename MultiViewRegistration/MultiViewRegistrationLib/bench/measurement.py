@@ -283,7 +283,7 @@ class Setting:
     def starts(self) -> np.ndarray:
         """(STARTS, 4, 4) poses with an mTRE of START_MTRE_MM."""
         edges = (START_MTRE_MM, START_MTRE_MM)
-        return starting_poses(self.pose, self.targets, edges, STARTS, seed=0).world_from_ct
+        return starting_poses(self.pose, self.targets, edges, STARTS, seed=0)
 
 
 def machine(device: str | None = None) -> dict:

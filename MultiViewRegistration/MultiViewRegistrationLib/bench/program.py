@@ -48,9 +48,9 @@ none, it is 13 images: central differences. A row counts only if the images agre
 
 A registration of two 512x512 X-rays from 24 mm away, beside the peers' loop.
 
-The clock starts with the images loaded and the CT made ready for rendering (its own row tells what that takes). Each side reports its
+The clock starts with the images loaded and the CT made ready for rendering (a row of its own says what that takes). Each side reports its
 pose and the time after each of its steps; errors against the truth are computed afterwards. A registration is at 1 mm from the first
-step after which its mTRE stays below 1 mm. Ours tells each step of each candidate, also of those that it gives up later.""",
+step after which its mTRE stays below 1 mm. Ours reports each step of each candidate, also of those that it gives up later.""",
     "growth": """## Growth
 
 How the time of an image with its Jacobian grows with voxels, views and threads. (With pixels: see the images above.)
@@ -62,7 +62,7 @@ with the voxels. Several views are one batch for nanodrr.""",
 Peak memory, each measured in a process of its own that does this one thing.
 
 The figure is the process's largest resident size, nothing subtracted: interpreter, libraries, CT and images are in it, as they are when
-somebody works with it.""",
+the program is used.""",
     "search": """## Search without a start
 
 The search without a start, against the number of poses that it scores. No peer has one.
@@ -131,7 +131,7 @@ def run(
     setting: Setting,
     only: str = "",
     page: Path | None = None,
-    tell: Callable[[float, str], object] = lambda fraction, stage: None,
+    progress: Callable[[float, str], object] = lambda fraction, stage: None,
 ) -> Results:
     """Measure, and return what was found in this run.
 
@@ -139,7 +139,7 @@ def run(
     ----------
     only : see `chosen`.
     page : also write it there with the earlier results of all that was not run again, which are kept beside it. It is written after
-        each job, so that nothing is lost where somebody stops the run.
+        each job, so that nothing is lost where the run is stopped.
 
     Raises
     ------
@@ -149,12 +149,12 @@ def run(
     store = page and page.with_suffix("") / "results.json"
     earlier = load(store) if store else {}
     nanodrr_peer.modules()
-    tell(0.0, "preparing")
+    progress(0.0, "preparing")
     warm_up()
     found: Results = {}
     done, whole = 0.0, sum(job.seconds for job in jobs)
     for job in jobs:
-        tell(done / whole, job.rows[0])
+        progress(done / whole, job.rows[0])
         part, measured = job.part, job.run()
         if setting.device is not None:
             part, measured = CARD, _on_card(measured)

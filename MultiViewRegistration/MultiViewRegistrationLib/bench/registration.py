@@ -112,10 +112,10 @@ def _making_ready(setting: Setting, repeats: int = 3) -> tuple[list[float], list
 def _ours(setting: Setting, start: np.ndarray) -> Trace:
     steps, began = [], perf_counter()
 
-    def tell(progress) -> None:
+    def note(progress) -> None:
         steps.append((perf_counter() - began, progress.world_from_ct))
 
-    found = refine(setting.anatomy, setting.case.views, start, tell)
+    found = refine(setting.anatomy, setting.case.views, start, note)
     return _errors(setting, [*steps, (perf_counter() - began, found.world_from_ct)])
 
 
@@ -197,10 +197,10 @@ def _memory(setting: Setting, name: str, peer_name: str, what: str, batch: tuple
 def _peak_mib(setting: Setting, side: str, what: str, batch: tuple[int, int]) -> tuple[list[float], str]:
     """[peak] and "", or [] and why there is none."""
     path = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]))
-    asked = [side, what, str(setting.case.path), *map(str, batch), *filter(None, [setting.device])]
+    arguments = [side, what, str(setting.case.path), *map(str, batch), *filter(None, [setting.device])]
     # A stdin of its own: with `--progress json` this process waits at the other one, and on Windows so would the child as it starts.
     done = subprocess.run(
-        [sys.executable, "-m", __name__, *asked],
+        [sys.executable, "-m", __name__, *arguments],
         env={**os.environ, "PYTHONPATH": path},
         stdin=subprocess.DEVNULL,
         capture_output=True,

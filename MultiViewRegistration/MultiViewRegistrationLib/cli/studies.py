@@ -48,7 +48,7 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
         "--limit",
         type=int,
         metavar="N",
-        help="of --protocol: only the first N registrations, which are spread over all conditions; the page tells of all "
+        help="of --protocol: only the first N registrations, which are spread over all conditions; the page shows all "
         "that are done (default: all)",
     )
     add("--starts", type=int, default=20, metavar="N", help="starts of each case (default: %(default)s)")
@@ -256,7 +256,7 @@ def _bench(options: argparse.Namespace) -> dict:
 
     device = None if options.device is None else cuda_device(options.device)
     with progress_of(options, "Measuring") as line:
-        results = run(Setting(device=device), options.only, options.page, tell=line.show)
+        results = run(Setting(device=device), options.only, options.page, progress=line.show)
     rows = [row for record in results.values() for row in record.rows]
     if not options.json:
         print(terminal(rows))

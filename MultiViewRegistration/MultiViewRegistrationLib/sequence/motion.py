@@ -97,7 +97,7 @@ HEADER = (
 
 
 def write_motion(fixed: str | os.PathLike, moving: str | os.PathLike, folder: str | os.PathLike) -> dict:
-    """Write motion.csv and motion.html; returns what they tell as plain data.
+    """Write motion.csv and motion.html; returns their content as plain data.
 
     fixed, moving: track.json or its folder, of the same frames.
 

@@ -42,7 +42,7 @@ def follow(
     followed. A frame that cannot be read, or in which nothing is found, is lost, and says why.
 
     anatomy: of the sequence's CT.   start, seed: of the frames that are registered, see `api.register`.   pace: one of PACES.
-    progress: of a frame that is registered, see `api.register`.   device: see there, or a `ComputeDevice`, which tells where it was done.
+    progress: of a frame that is registered, see `api.register`.   device: see there, or a `ComputeDevice`, which says where it was done.
 
     Raises InputError where the first frame cannot be registered; where a camera that is not known exactly is another one in a later
     frame; and for a pace that is not there.
@@ -126,7 +126,7 @@ class _Geometry:
         self._corrected = {view.name: view for view in views}
 
     def corrected(self, views: list[View], name: str) -> list[View]:
-        """The views of a later frame, with exact cameras. InputError where another camera would have to be corrected anew."""
+        """The views of a later frame, with exact cameras. InputError where another camera would have to be corrected again."""
         if self._exact:
             return views
         for view in views:

@@ -98,14 +98,14 @@ class Track:
             content["mtre_mm"] = metrics.mtre(pose, truth, self.anatomy.corners() if targets is None else targets)
         return content
 
-    def overlays(self, tell: Callable[[float, str], object] = lambda fraction, stage: None) -> dict[str, bytes]:
+    def overlays(self, progress: Callable[[float, str], object] = lambda fraction, stage: None) -> dict[str, bytes]:
         """Each view of each frame with the edges of the CT at its pose, rejected ones included: PNG files by their names.
 
-        tell: learns the fraction that is done.
+        progress: called with the fraction that is done, and the stage.
         """
         pictures = {}
         for done, frame in enumerate(self.frames):
-            tell(done / len(self.frames), "drawing the overlays")
+            progress(done / len(self.frames), "drawing the overlays")
             if frame.world_from_ct is None:
                 continue
             for view, camera in zip(self.sequence.load(frame.number).views, frame.cameras, strict=True):
@@ -182,14 +182,14 @@ class StoredTrack:
         }
 
     def files(self, folders: Sequence[Path] = ()) -> FrameFiles:
-        """Where the frames are. InputError where that is not told, or they are not there any more.
+        """Where the frames are. InputError where that is not recorded, or they are not there any more.
 
         folders: the first is the one to which their paths are relative, by default that of the file; a file that a page sent may name
             files in any of them.
         """
         if not self._fields.has("sequence"):
             raise InputError(
-                f"{self._fields.file}: does not tell where its frames are, expected a sequence that was tracked from files; "
+                f"{self._fields.file}: does not say where its frames are, expected a sequence that was tracked from files; "
                 "track it from its case.json."
             )
         homes = folders if home_of(self.folder) else ()

@@ -56,7 +56,7 @@ def transmission(water: np.ndarray, bone: np.ndarray, iron: np.ndarray) -> np.nd
 CT_ENERGY_KEV = 70.0  # mean energy of a CT at 120 kV, to which the Hounsfield units refer
 SOFT_TISSUE_HU = 100.0  # denser is bone mineral, or contrast agent, which attenuates in much the same way
 AIR_HU = -900.0
-COARSE_MM = 3.0  # voxel size that is fine enough to tell bone, vessels and couch apart
+COARSE_MM = 3.0  # voxel size that is fine enough to separate bone, vessels and couch
 BEYOND_SD_MM = 3.0  # smooths the repeated end slices: noise drawn out over centimetres would be streaks
 
 
@@ -170,7 +170,7 @@ def _moved(ct_from_index: np.ndarray, first: list[int]) -> np.ndarray:
 
 BONE_HU = 250.0
 SOFT_HU = 40.0
-#: Voxel size at which bones are told apart; how much narrower than the bones a joint must be to divide them, and what is thinner than
+#: Voxel size at which bones are separated; how much narrower than the bones a joint must be to divide them, and what is thinner than
 #: twice the last is no part of a bone (ribs at the spine, noise).
 SINGLE_BONE_VOXEL_MM, NECK_MM, THIN_MM = 2.0, 3.0, 3.5
 #: Smaller pieces are hands and fragments.

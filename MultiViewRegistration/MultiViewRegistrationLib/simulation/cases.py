@@ -54,7 +54,7 @@ class Patient:
         volume = without_couch(ct.volume) if couch else ct.volume
         self.projector = SIMULATORS[simulator](volume, beyond_mm, drift)
         self.bone_points = bone_points(volume)
-        # Looked at: where the bone is along the body, and half-way through it.
+        # The middle of the images: where the bone is along the body, and half-way through it.
         self.centre = np.array([*middle(volume)[:2], self.bone_points[:, 2].mean()])
 
 

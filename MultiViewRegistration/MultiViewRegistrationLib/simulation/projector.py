@@ -65,7 +65,7 @@ class Joseph:
 
     RTK gets a frame of its own, right-handed and parallel to the voxel axes: x along i, y along k, z along -+j.
     So oblique CTs need no resampling, and RTK's Euler angles stay away from their singular direction, its
-    y axis, along which nobody points a C-arm.
+    y axis, along which no C-arm points.
     """
 
     def __init__(self, volumes: tuple[np.ndarray, ...], ct_from_index: np.ndarray) -> None:
@@ -263,7 +263,7 @@ class SurfaceProjector:
 
 @cache
 def gvxr_scene():
-    """gVirtualXray, which has one scene for all; which surface is looked at is told by its label.
+    """gVirtualXray, which has one scene for all; surfaces are chosen by their labels.
 
     Raises InputError where gvxr, VTK or what they need is missing.
     """

@@ -350,7 +350,7 @@ def _table(rng: np.random.Generator) -> Overlay:
 
 
 def _attenuated(exponent: Callable[[Camera], np.ndarray]) -> Overlay:
-    """The image behind something more: what is written in it is weakened, and no quantum noise is drawn anew."""
+    """The image behind something more: what is written in it is weakened, and no further quantum noise is drawn."""
     return lambda image, camera: np.rint(image * np.exp(-exponent(camera))).astype(image.dtype)
 
 

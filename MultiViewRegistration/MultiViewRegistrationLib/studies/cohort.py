@@ -10,7 +10,7 @@ resumes where it was. The tables do not depend on which process did what, or whe
     <folder>/models/<hash>          a regressor that was trained for the cohort, and <hash>.json the record of its training
 
 All that is sent to a worker is a task's name, this folder, the name of the plan in it, and numbers of cases; all that it sends back is a
-word. Names are hashes, so that neither they nor what is sent between processes tells anything of a patient.
+word. Names are hashes, so that neither they nor what is sent between processes says anything of a patient.
 """
 
 from __future__ import annotations
@@ -195,10 +195,10 @@ def evaluate_cohort(
         progress(0.0, "waiting for workers")
         for task, (what, numbers) in tasks.items():
 
-            def tell(here: int, before: int = done, of: int = len(numbers), what: str = what) -> None:
+            def show(here: int, before: int = done, of: int = len(numbers), what: str = what) -> None:
                 progress((before + here) / total, f"{here} of {of} {what}")
 
-            lost = _run(client, task, numbers, folder, plan.write(folder), tell)
+            lost = _run(client, task, numbers, folder, plan.write(folder), show)
             done += len(numbers)
     return _gathered(plan, folder, setup, lost)
 
@@ -310,11 +310,11 @@ def dask_setup(worker: object) -> None:
 
 
 def _run(
-    client: Client, task: str, numbers: Sequence[list[int]], folder: Path, plan: str, tell: Callable[[int], None]
+    client: Client, task: str, numbers: Sequence[list[int]], folder: Path, plan: str, progress: Callable[[int], None]
 ) -> set[int]:
     """Have workers do a task for each group of cases; which of them, by their places, ended their workers again and again.
 
-    tell: called with how many are done.
+    progress: called with how many are done.
     """
     from distributed import KilledWorker, as_completed
 
@@ -343,7 +343,7 @@ def _run(
                 f"--scheduler: found another version of this program on a worker, expected {__version__} as here; install that "
                 "there."
             )
-        tell(done)
+        progress(done)
     return lost
 
 

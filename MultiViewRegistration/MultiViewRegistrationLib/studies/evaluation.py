@@ -1,7 +1,7 @@
 """Registering many cases from many starts: how often it succeeds, how exact it is, how long it takes.
 
 Cases with truth follow van de Kraats et al. (IEEE TMI 2005): starts of every size up to a maximum. Cases without truth, real
-radiographs, are asked whether all starts lead to one pose, and, where one camera took several images of the structure, whether
+radiographs, show whether all starts lead to one pose, and, where one camera took several images of the structure, whether
 the poses predict the motion that is tracked in the images.
 
 What was measured is plain data, the same in `--json`, in the records of a cohort and on the page. The outcome of a case:
@@ -121,7 +121,7 @@ class EvaluationSetup:
         intervals = max(1, round(self.max_start_error_mm / INTERVAL_MM))
         edges = np.linspace(0, self.max_start_error_mm, intervals + 1)
         poses = starting_poses(truth, targets, edges, -(-self.starts // intervals), self.seed)
-        return poses.world_from_ct[np.unique(np.linspace(len(poses.mtre_mm) - 1, 0, self.starts).round().astype(int))]
+        return poses[np.unique(np.linspace(len(poses) - 1, 0, self.starts).round().astype(int))]
 
     def regressor(self, case: Case) -> Regressor | None:
         """The case's, where one is used. InputError where one is needed and there is none."""
@@ -213,10 +213,10 @@ def evaluate(
     last: EvaluatedCase | None = None
     for number, path in enumerate(paths):
 
-        def tell(fraction: float, name: str, number: int = number) -> None:
+        def show(fraction: float, name: str, number: int = number) -> None:
             progress((number + fraction) / len(paths), name)
 
-        last = evaluate_case(path, setup, tell, last, MAX_PICTURES - len(evaluation.pictures))
+        last = evaluate_case(path, setup, show, last, MAX_PICTURES - len(evaluation.pictures))
         evaluation.cases.append(last.outcome)
         evaluation.pictures.update(last.pictures)
         if last.world_from_ct is not None:
@@ -252,16 +252,16 @@ def evaluate_case(
     case = Case.load(path, last.case if last else None)
     anatomy = last.anatomy if last and last.case.anatomy_key == case.anatomy_key else PreparedCT(case.ct)
 
-    def tell(done: int) -> None:
+    def show(done: int) -> None:
         progress(done / setup.runs, case.name)
 
     outcome: Row = {"name": case.name, "views": len(case.views), "runs": [], "agreement": None}
     pictures: dict[str, bytes] = {}
     pose = None
     if case.truth_world_from_ct is not None and case.targets is not None:
-        outcome["runs"] = _with_truth(case, anatomy, setup, tell, pictures, max_pictures)
+        outcome["runs"] = _with_truth(case, anatomy, setup, show, pictures, max_pictures)
     else:
-        outcome["agreement"], pose = _without_truth(case, anatomy, setup, tell)
+        outcome["agreement"], pose = _without_truth(case, anatomy, setup, show)
     return EvaluatedCase(case, anatomy, {**outcome, "relative_geometry": case.relative_geometry}, pictures, pose)
 
 
@@ -269,7 +269,7 @@ def _with_truth(
     case: Case,
     anatomy: PreparedCT,
     setup: EvaluationSetup,
-    tell: Callable[[int], None],
+    progress: Callable[[int], None],
     pictures: dict[str, bytes],
     max_pictures: int,
 ) -> list[Row]:
@@ -291,7 +291,7 @@ def _with_truth(
                 found = done.refinement
                 pictures[row["picture"]] = failure_figure(anatomy, found.views, found.world_from_ct, truth)
         rows.append(row)
-        tell(len(rows))
+        progress(len(rows))
     return rows
 
 
@@ -319,7 +319,7 @@ def is_right(row: Row) -> bool:
 
 
 def _without_truth(
-    case: Case, anatomy: PreparedCT, setup: EvaluationSetup, tell: Callable[[int], None]
+    case: Case, anatomy: PreparedCT, setup: EvaluationSetup, progress: Callable[[int], None]
 ) -> tuple[Row, np.ndarray]:
     reference = replace(setup, start="given").register(case, anatomy, case.world_from_ct).refinement.world_from_ct
     model, seconds = setup.regressor(case), []
@@ -328,7 +328,7 @@ def _without_truth(
         done = setup.register(case, anatomy, start, len(found), model)
         found.append(done.refinement.world_from_ct)
         seconds.append(done.seconds)
-        tell(len(found))
+        progress(len(found))
     if setup.start == "regressor":  # once, so that there are no others to agree with
         mm, degrees = ([each] for each in pose_difference(found[0], reference, anatomy.centroid))
         pose = found[0]

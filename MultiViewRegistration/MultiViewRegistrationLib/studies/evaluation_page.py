@@ -24,7 +24,7 @@ from .evaluation import (
     group_name,
     is_right,
 )
-from .statistics import SUCCESS_MM, SuccessRate, capture_range, grouped, percent, table, table_of
+from .statistics import SUCCESS_MM, SuccessRate, capture_range, grouped, median, percent, table, table_of
 
 #: What was timed before the refinement.
 _BEFORE = {
@@ -102,7 +102,7 @@ def _relative_geometry(cases: Rows) -> str:
         return ""
     silent = len(several) - sum(map(len, names.values()))
     intro = [f"{_GEOMETRY[kind]} ({', '.join(each)})" for kind, each in names.items() if each]
-    intro += [f"not told by {silent} case{'s' * (silent != 1)}"] if silent else []
+    intro += [f"not stated by {silent} case{'s' * (silent != 1)}"] if silent else []
     return f"How the views are known relative to each other: {'; '.join(intro)}."
 
 
@@ -120,7 +120,7 @@ def _accuracy(cases: Rows, evaluation: Evaluation) -> str:
     if setup.start == "given":
         third: dict[str, Callable] = {"capture range mm": captured}
     else:
-        third = {"poses": lambda group: _median([run["candidates"] for run in _answered(group)], 0)}
+        third = {"poses": lambda group: median([run["candidates"] for run in _answered(group)], 0)}
     columns = {
         "cases": len,
         **_SUCCESS,
@@ -147,7 +147,7 @@ def _how(evaluation: Evaluation) -> str:
     """How registrations start."""
     setup = evaluation.setup
     if setup.start in SEARCH_STARTS:
-        beside = "A regressor was asked, and beside it searched" if setup.start == "auto" else "Searched for"
+        beside = "A regressor predicted, and beside it searched" if setup.start == "auto" else "Searched for"
         return (
             f"{beside} within {_range(evaluation)} (total angle, and distance of the centroid of the bone) of poses that are spread "
             "evenly over the same range about the truth. Poses: how many were scored (median)."
@@ -172,7 +172,7 @@ def _several_views(cases: Rows) -> str:
     return (
         f"\n\nTwo or more views, all groups together: {rate.successes} of {rate.total} under {SUCCESS_MM:g} mm, {percent(rate)}, "
         f"median {_of_errors('mtre_mm')(cases)} mm, worst {_of_errors('mtre_mm', np.max)(cases)} mm; "
-        f"{_median([run['seconds'] for run in _answered(cases)], 2)} s (median)."
+        f"{median([run['seconds'] for run in _answered(cases)], 2)} s (median)."
     )
 
 
@@ -192,18 +192,18 @@ def _side_by_side(evaluations: Sequence[Evaluation]) -> str:
 
 
 def _regressor(cases: Rows) -> str:
-    """What the regressor predicted before any refinement, and which of its poses won; "" where none was asked."""
+    """What the regressor predicted before any refinement, and which of its poses won; "" where there is none."""
 
     def of(group: Rows, name: str) -> np.ndarray:
         return np.array([run[name] for run in _runs(group) if run["initial_mtre_mm"] is not None])
 
     columns = {
         "runs": lambda group: len(of(group, "initial_mtre_mm")),
-        "median mTRE mm": lambda group: _median(of(group, "initial_mtre_mm"), 2),
+        "median mTRE mm": lambda group: median(of(group, "initial_mtre_mm"), 2),
         "95th percentile mm": lambda group: f"{np.percentile(of(group, 'initial_mtre_mm'), 95):.2f}",
         f"within {NEAR_MM:g} mm": lambda group: f"{100 * np.mean(of(group, 'initial_mtre_mm') <= NEAR_MM):.1f} %",
-        "expected mm": lambda group: _median(of(group, "expected_mm"), 1),
-        "ms": lambda group: _median(1000 * of(group, "regressor_seconds"), 0),
+        "expected mm": lambda group: median(of(group, "expected_mm"), 1),
+        "ms": lambda group: median(1000 * of(group, "regressor_seconds"), 0),
         "selected": lambda group: ", ".join(
             f"{name} {count}" for name, count in Counter(of(group, "selected_start").tolist()).most_common()
         ),
@@ -228,7 +228,7 @@ def _one_view(cases: Rows) -> str:
     }
     groups = _by_group(case for case in cases if case["views"] == 1)
     intro = (
-        "## One view alone\n\nOne view hardly sees how far away the bone is: most of its error lies along the beam. "
+        "## One view alone\n\nOne view shows little of how far away the bone is: most of its error lies along the beam. "
         "Median over the runs, and the worst.\n\n"
     )
     return intro + table_of(groups, ["group"], columns) if groups else ""
@@ -243,7 +243,7 @@ def _gaps(runs: Rows) -> str:
         rows.append((name, len(group), len(group) - len(gaps), *least))
     return (
         "## Gap to the next answer\n\nThe evidence of the chosen answer over that of the next different one: near 1 the two cannot be "
-        "told apart.\n\n"
+        "distinguished.\n\n"
         + table(("answers", "number", "no other found", "least gap", "5th percentile", "median"), rows)
     )
 
@@ -273,7 +273,7 @@ def _agreement(cases: Rows, evaluation: Evaluation) -> str:
     for case in cases:
         agreement, near = case["agreement"], agreeing(case["agreement"])
         mm, degrees = (np.max(np.array(agreement[key])[near], initial=0) for key in ("distance_mm", "rotation_deg"))
-        seconds = _median(agreement["seconds"], 2)
+        seconds = median(agreement["seconds"], 2)
         rows.append((case["name"], f"{near.sum()} of {near.size}", f"{mm:.3f}", f"{degrees:.2f}", seconds))
     setup = evaluation.setup
     begun = {
@@ -344,10 +344,6 @@ def _of_errors(name: str, statistic: Callable = np.median) -> Callable[[Rows], s
 def _seconds(cases: Rows) -> str:
     seconds = [run["seconds"] for run in _answered(cases)]
     return f"{np.median(seconds):.2f} ({np.percentile(seconds, 95):.2f})" if seconds else "none"
-
-
-def _median(values: Sequence[float] | np.ndarray, digits: int) -> str:
-    return f"{np.median(values):.{digits}f}" if len(values) else "none"
 
 
 _SUCCESS: dict[str, Callable] = {

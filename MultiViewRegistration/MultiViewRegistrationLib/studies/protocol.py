@@ -1,4 +1,4 @@
-"""The protocol: thousands of registrations over all that is thought to matter, each done and kept once, however often it is asked for.
+"""The protocol: thousands of registrations over all that is thought to matter, each done and kept once, however often it is run.
 
 X-rays are simulated, or real ones to which a bone is added; they are registered and assessed as for any case, and held against the truth.
 A folder holds what was done: protocol.json says of which protocol, rows/0007.json is the registration 7, pictures/ has its misses.

@@ -69,7 +69,7 @@ class TrialCase:
 def _start(truth: np.ndarray, targets: np.ndarray, largest_mm: float, of: int, interval: int, rng) -> np.ndarray:
     """(4, 4) a start with an mTRE from one of so many intervals up to the largest."""
     edges = [largest_mm / of * (interval + end) for end in (0, 1)]
-    return starting_poses(truth, targets, edges, 1, int(rng.integers(2**31))).world_from_ct[0]
+    return starting_poses(truth, targets, edges, 1, int(rng.integers(2**31)))[0]
 
 
 def _moved(rng: np.random.Generator, pose: np.ndarray, centre: np.ndarray, degrees: tuple, mm: tuple) -> np.ndarray:
@@ -181,9 +181,7 @@ class SimulatedCases:
                     f"{path}: found a folder, expected a file with a CT in Hounsfield units; write the series as one file."
                 )
         if len({path.name for path in cts}) < len(cts):
-            raise InputError(
-                "--protocol: found two CTs with one file name, expected names that tell them apart; rename one."
-            )
+            raise InputError("--protocol: found two CTs with one file name, expected different names; rename one.")
         self.files, self.seed, self.kind = cts, seed, simulator
         listed = listed or (conditions.CONDITIONS if simulator == "rtk" else conditions.BODIES)
         self.trials = trials(len(cts), listed, least, seed)
@@ -219,7 +217,7 @@ def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Tr
     """The case of a trial. InputError where no draw shows enough bone in all views.
 
     Cameras and pose are the same for all conditions of one geometry, so that what is put on is held against the same case without it; all
-    else is drawn anew.
+    else is drawn for each trial.
     """
     condition, rng = trial.condition, np.random.default_rng([seed, trial.number])
     names = (*condition.nuisances, *(choices[rng.integers(len(choices))] for choices in TOGETHER if condition.together))

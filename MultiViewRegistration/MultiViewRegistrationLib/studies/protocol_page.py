@@ -29,6 +29,7 @@ from .statistics import (
     SuccessRate,
     auroc,
     capture_range,
+    median,
     percent,
     quantile,
     share,
@@ -282,7 +283,7 @@ def success_by_condition(rows: Rows) -> str:
             "95th percentile": lambda group: quantile(mtre(group), 0.95),
             f"median, starts up to {STEP_MM:g} mm": lambda group: quantile(mtre(near(group)), 0.5),
             "their 95th percentile": lambda group: quantile(mtre(near(group)), 0.95),
-            "s": lambda group: _median([row["register_s"] for row in group if row["failed"] is None], 2),
+            "s": lambda group: median([row["register_s"] for row in group if row["failed"] is None], 2),
         },
     )
 
@@ -306,8 +307,8 @@ def cost_of_nuisances(rows: Rows) -> str:
     pairs = [(key, beside_clean(group, rows)) for key, group in grouped(alone, "part", "condition")]
     columns = {
         "pairs": lambda pair: len(pair[0]),
-        "median mTRE without mm": lambda pair: _median(pair[1], 3),
-        "with mm": lambda pair: _median(pair[0], 3),
+        "median mTRE without mm": lambda pair: median(pair[1], 3),
+        "with mm": lambda pair: median(pair[0], 3),
         "ratio": lambda pair: f"{np.median(pair[0]) / np.median(pair[1]):.2f}",
     }
     pairs = [(key, pair) for key, pair in pairs if len(pair[0])]
@@ -327,7 +328,7 @@ def beside_clean(chosen: Rows, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def capture(rows: Rows) -> str:
-    """Of a condition, mm, or that there are too few starts to tell."""
+    """Of a condition, mm, or that there are too few starts."""
     edges = np.arange(0, MAX_START_ERROR_MM + STEP_MM / 2, STEP_MM)
     started = [row for row in rows if "start_mm" in row]
     starts = column(started, "start_mm")
@@ -391,7 +392,7 @@ def verdicts_by_condition(rows: Rows) -> str:
 
 
 def predictions(rows: Rows) -> str:
-    """How well the probability tells wrong answers, and how often the bound holds, where the model says any."""
+    """How well the probability detects wrong answers, and how often the bound holds, where the model says any."""
 
     def within(group: Rows) -> np.ndarray:
         return mtre(group) <= column(group, "upper95_mm")
@@ -437,9 +438,9 @@ def along_the_beam(rows: Rows) -> str:
 
     columns = {
         "results": len,
-        "depth error, median mm": lambda group: _median(column(group, "depth_mm"), 2),
+        "depth error, median mm": lambda group: median(column(group, "depth_mm"), 2),
         "within its interval": within("depth"),
-        "across, median mm": lambda group: _median(column(group, "in_plane_mm"), 2),
+        "across, median mm": lambda group: median(column(group, "in_plane_mm"), 2),
         "across within its interval": within("in_plane"),
     }
     return table_of(grouped(right, "part", "views"), ("registered", "views"), columns)
@@ -495,7 +496,3 @@ def _auroc(rows: Rows, limit_mm: float) -> str:
 
 def _views(count: int) -> str:
     return f"{count} view{'s' * (count > 1)}"
-
-
-def _median(values: Sequence[float] | np.ndarray, digits: int) -> str:
-    return f"{np.median(values):.{digits}f}" if len(values) else "none"

@@ -29,23 +29,14 @@ CAPTURE_SHARE = 0.95
 Item = TypeVar("Item")
 
 
-class Starts(NamedTuple):
-    """Start poses with their initial error."""
-
-    world_from_ct: np.ndarray
-    """(n, 4, 4)."""
-    mtre_mm: np.ndarray
-    """(n,)."""
-
-
 def starting_poses(
     world_from_ct_true: np.ndarray,
     targets: np.ndarray,
     edges_mm: ArrayLike,
     per_interval: int,
     seed: int,
-) -> Starts:
-    """Start poses whose mTRE is uniform within each interval between neighbouring `edges_mm`, e.g. (0, 2, 4).
+) -> np.ndarray:
+    """(n, 4, 4) start poses whose mTRE is uniform within each interval between neighbouring `edges_mm`, e.g. (0, 2, 4).
 
     Rotation (about the centroid of `targets` (N, 3), CT mm) and translation are drawn together: their six
     numbers, angles times the targets' rms distance from the centroid, have a uniformly random direction,
@@ -79,7 +70,7 @@ def starting_poses(
             far *= 1.5
         return moved(brentq(excess, 0.0, far, xtol=1e-9))
 
-    return Starts(np.stack([start(error) for error in wanted]), wanted)
+    return np.stack([start(error) for error in wanted])
 
 
 def perturbed(
@@ -189,7 +180,7 @@ def auroc(score: ArrayLike, positive: ArrayLike) -> float:
 
 
 class Consensus(NamedTuple):
-    """Agreement of several answers to one question, where nobody knows the truth."""
+    """Agreement of several answers to one question whose truth is unknown."""
 
     world_from_ct: np.ndarray
     """(4, 4) their robust mean."""
@@ -250,6 +241,12 @@ def grouped(items: Iterable[Item], key: Callable[[Item], tuple]) -> list[tuple[t
     for item in items:
         groups.setdefault(key(item), []).append(item)
     return list(groups.items())
+
+
+def median(values: ArrayLike, digits: int) -> str:
+    """The median, "none" of no values."""
+    values = np.asarray(values, float)
+    return f"{np.median(values):.{digits}f}" if values.size else "none"
 
 
 def percent(rate: SuccessRate) -> str:

@@ -33,7 +33,8 @@ from .regressor.initialise import Regressor, RegressorInitialisation, RegressorR
 from .rendering.devices import ComputeDevice
 from .report.result import Result
 
-STARTS = ("given", "search", "landmarks", "regressor", "auto")
+REGRESSOR_STARTS = ("regressor", "auto")
+STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)
 #: Share of the progress bar that a training takes before its registration.
 TRAINING_SHARE = 0.95
 
@@ -93,7 +94,7 @@ def register(
     _check_start(case, start)
     method = refinement_method(refinement, device)
     began = perf_counter()
-    regressor, training = model_for(case, start, model), 0.0
+    regressor, training = model_for(case, start, model) if start in REGRESSOR_STARTS else None, 0.0
     if method.name != "joint" and regressor is None and start in ("search", "auto"):
         raise missing_pose_error(method)
     warm_up()
@@ -215,17 +216,17 @@ def find_pose(
     """
     shared, asked = case.shared_unknowns, 0.0
     initialisation: RegressorInitialisation | None = None
-    if start in ("search", "regressor", "auto"):
-        searched = start != "regressor"
+    reach = (search or Range(**case.search)) if start in ("search", "auto") else None
+    if start in REGRESSOR_STARTS:
         initialisation = RegressorInitialisation(
             regressor,
             anatomy,
             case.views,
             case.world_from_ct,
             shared,
-            centre=pose if searched else None,
-            reach=(search or Range(**case.search)) if searched else None,
-            seed=seed if searched else 0,
+            centre=pose if reach else None,
+            reach=reach,
+            seed=seed if reach else 0,
         )
         asked = initialisation.seconds
         if initialisation.candidates:
@@ -239,6 +240,8 @@ def find_pose(
     prepared = perf_counter()
 
     find: Callable[..., Refinement] = partial(method.run, world_from_ct=pose, shared=shared)
+    if start == "search":
+        find = partial(find, reach=reach, seed=seed)
     if initialisation:
         find = partial(initialisation.run, method)
     if with_background and anatomy.full_ct:
@@ -253,7 +256,7 @@ def find_pose(
     return TimedRegistration(
         refinement,
         pose,
-        initialisation.report(refinement, method) if initialisation and start != "search" else None,
+        initialisation.report(refinement, method) if initialisation else None,
         prepare_seconds=prepared - began,
         regressor_seconds=regressor_seconds,
         initialise_seconds=initialise_seconds,

@@ -18,12 +18,12 @@ from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.regressor import model_store
 from MultiViewRegistrationLib.regressor.fusion import LandmarkVotes
+from MultiViewRegistrationLib.regressor.images import Window
 from MultiViewRegistrationLib.regressor.model import MAX_CERTAIN_MM, RegressorModel, cameras_of, load_model
 from MultiViewRegistrationLib.regressor.model_store import CARD, Card, ct_sha256, save_checkpoint
 from MultiViewRegistrationLib.regressor.network import CORNER_AUGMENTATIONS, choose_landmarks, make_network
 from MultiViewRegistrationLib.regressor.poses import AXES
 from MultiViewRegistrationLib.regressor.training import _cameras_json
-from MultiViewRegistrationLib.regressor.window import Window
 
 
 @pytest.fixture(scope="module")

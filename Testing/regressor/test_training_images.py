@@ -13,11 +13,10 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, load_ct
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.regressor.images import TrainingImages
+from MultiViewRegistrationLib.regressor.images import TrainingImages, Window, prepare
 from MultiViewRegistrationLib.regressor.overlays3d import Canvas, capsule
 from MultiViewRegistrationLib.regressor.randomise import BODY, BONE, Randomisation, hardened_body
 from MultiViewRegistrationLib.regressor.rng import key_of
-from MultiViewRegistrationLib.regressor.window import Window, prepare
 
 #: The CT as it is, without any chance; the attenuation of half the quanta is about that at their mean.
 CLEAN = Randomisation(

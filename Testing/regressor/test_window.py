@@ -11,7 +11,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.regressor.window import Window, prepare
+from MultiViewRegistrationLib.regressor.images import Window, prepare
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 

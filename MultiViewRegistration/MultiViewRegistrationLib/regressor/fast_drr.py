@@ -1,8 +1,8 @@
-"""Line integrals of three attenuation bases at once: one march along each ray, in integers.
+"""Line integrals of three attenuation bases at once: one walk along each ray, in integers.
 
 The three values of a voxel, of 7 bits each, lie in one word of 32 bits, in lanes of 10. Bilinear weights in eighths are whole numbers,
 so a weighted sum of words is that of each lane, as long as none overflows: between two neighbours none does. From there on the lanes
-have 21 bits of 64, room for the other weight and 256 samples, after which they are emptied. So three volumes are marched with the
+have 21 bits of 64, room for the other weight and 256 samples, after which they are emptied. So three volumes are summed with the
 loads and the arithmetic of one, and the cache holds more of them: it is memory that limits the speed.
 
 As in rendering.cpu a ray is sampled where it crosses planes of voxels (Joseph, IEEE TMI 1982), but always those of the slowest axis:
@@ -63,7 +63,7 @@ def _widened(word):
 
 
 @nb.njit(nogil=True, fastmath=True, inline="always")
-def _march(words, offset, stride_b, stride_c, stride_a, count, b, c, slope_b, slope_c):
+def _sums_along(words, offset, stride_b, stride_c, stride_a, count, b, c, slope_b, slope_c):
     """Sums of the three lanes over `count` planes, times _WEIGHTS."""
     near, right = words, words[stride_b:]
     below, across = words[stride_c:], words[stride_b + stride_c :]
@@ -82,7 +82,7 @@ def _march(words, offset, stride_b, stride_c, stride_a, count, b, c, slope_b, sl
             total += (low << _3) + wc * (high - low)
             if (
                 total == _NEVER
-            ):  # a way out of the loop that is never taken: without it LLVM gathers voxels by AVX-512, which is slower
+            ):  # never so: without a way out of the loop LLVM gathers voxels by AVX-512, which is slower
                 break
             at += to_a
             place += move
@@ -130,7 +130,7 @@ def project(stacks, rays, n, out):
             if count <= 0:
                 continue
             b, c = max(start_0 + first * slope_0, 0.0), max(start_1 + first * slope_1, 0.0)
-            sums = _march(words, int(first) * plane, 1, stored[0], plane, count, b, c, slope_0, slope_1)
+            sums = _sums_along(words, int(first) * plane, 1, stored[0], plane, count, b, c, slope_0, slope_1)
             mm = rays.mm_per_depth[r, col] * abs(per_plane) / _WEIGHTS
             for lane in range(BASES):
                 out[lane, r, col] = mm * steps[lane] * sums[lane]
@@ -236,7 +236,7 @@ def _layers(mu: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def varied(bases: Bases, cut: np.ndarray, rng: np.random.Generator, *, structure: bool) -> Bases:
-    """The bases as they may go on where the CT ends, drawn from `rng`: no two patients do so alike, and the X-rays show it.
+    """The bases as they may go on where the CT ends, by chance from `rng`: no two patients do so alike, and the X-rays show it.
 
     cut: (6,) bool, `rendering.drr.cut_ends` of the CT.
     structure: it is a bone, whose shaft runs on as it ran; otherwise a body, of which every other one has lost what lies apart from it.

@@ -78,7 +78,7 @@ class RegressorReport:
 class RegressorInitialisation:
     """The registration of a case's views from what a model says of them, and how it began.
 
-    model: None for a plain search.   anatomy, views: the case's.
+    model: None where there is none, and only a search is done.   anatomy, views: the case's.
     world_from_ct: (4, 4) its nominal pose, None where it has none.   centre, reach: with them a search goes along, see `refine_from`;
         as one does, through the range of the training, where the model itself knows the pose no better than by MAX_EXPECTED_MM.
 
@@ -177,9 +177,7 @@ def predict_poses(
 
 
 def model_for(case: Case, start: str, model: str | Path | Regressor | None) -> Regressor | None:
-    """The regressor that a start uses, see `learning.find_model`; None where there is none. What needs none needs no PyTorch, either."""
-    if start not in ("regressor", "auto"):
-        return None
+    """The regressor that "regressor" or "auto" uses, see `learning.find_model`; None where there is none."""
     if start == "auto" and model is None and learning.missing_packages():
         return None
     return learning.find_model(case, model)

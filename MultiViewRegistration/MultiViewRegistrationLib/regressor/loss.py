@@ -202,8 +202,8 @@ def make_loss(
     def published(network: Network, images: Tensor, camera_from_ct: Tensor) -> Tensor:
         """The preset, with a loss of the scales alone, which the papers' networks lack and fusion needs.
 
-        Predictions are compared with the image at the true pose as a DRR shows it: what was drawn at random for the network's image no
-        prediction can show.
+        Predictions are compared with the image at the true pose as a DRR shows it: no prediction can show the random nuisances of the
+        network's image.
         """
         predicted, view = _predicted(network, images)
         poses = predicted.camera_from_ct.unflatten(0, images.shape[:2])

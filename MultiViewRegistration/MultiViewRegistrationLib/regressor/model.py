@@ -16,10 +16,10 @@ from ..imaging.ct import CT
 from ..imaging.view import View
 from ..rendering import threads
 from .fusion import Candidate, fuse, geometry_covariance
+from .images import prepare
 from .model_store import Card, ct_sha256, load_checkpoint
 from .network import LANDMARKS, Augmentation, Network, make_network
 from .poses import PoseRange
-from .window import prepare
 
 #: A network that expects to be farther off than this sees the X-rays again, augmented.
 MAX_CERTAIN_MM = 8.0

@@ -51,7 +51,7 @@ class Card:
     ct_sha256: of the CT it is for, see `ct_sha256`.
     cameras: of the images it was trained on, one a view: intrinsics (3, 3), camera_from_world (4, 4) and size, as in case.json.
     world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.   half_widths: by the names of `poses.AXES`, the poses about it.
-    poses: how they are drawn: "range", evenly within the half-widths, the only way.   network, loss, seed: see `learning.train`.
+    poses: their distribution: "range", even within the half-widths, the only one.   network, loss, seed: see `learning.train`.
     device: where it was trained: "cpu", or a CUDA device.
     minutes: asked for, which became `steps`, once.   every: steps from one validation to the next.
     hardness: of the images, which grows with the steps, see `training.hardness_of`.

@@ -129,8 +129,8 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return product @ matrix
 
 
-def learn_on_cpu(network: Network, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor) -> float:
-    """Compute the loss of a batch and write its gradients into the parameters, the parts of the batch side by side.
+def learn(network: Network, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor) -> float:
+    """Compute the loss of a batch and write its gradients into the parameters: on a CUDA device at once, on the CPU in parts side by side.
 
     Each part runs in a thread in which PyTorch starts no others: those would wait for each other many times a step.
 
@@ -140,26 +140,19 @@ def learn_on_cpu(network: Network, loss_function: LossFunction, images: Tensor, 
     camera_from_ct : (n, views, 4, 4) float32, the true poses.
     """
     parameters = list(network.parameters())
-    ends = np.linspace(0, len(images), _PARTS + 1).round().astype(int).tolist()
-    results: list = [None] * _PARTS
+    device = parameters[0].device
+    count = 1 if device.type == "cuda" else _PARTS
+    ends = np.linspace(0, len(images), count + 1).round().astype(int).tolist()
+    results: list = [None] * count
 
-    def go(n: int) -> None:
+    def learn_part(n: int) -> None:
         torch.set_num_threads(1)
         part = slice(ends[n], ends[n + 1])
         share = (part.stop - part.start) / len(images)
-        loss = share * loss_function(network, images[part], camera_from_ct[part])
+        loss = share * loss_function(network, images[part].to(device), camera_from_ct[part].to(device))
         results[n] = loss.item(), torch.autograd.grad(loss, parameters)
 
-    threads.run([partial(go, n) for n in range(_PARTS)])
+    threads.run([partial(learn_part, n) for n in range(count)])
     for number, parameter in enumerate(parameters):
         parameter.grad = sum(gradients[number] for _, gradients in results)
     return sum(loss for loss, _ in results)
-
-
-def learn_on_device(network: Network, loss_function: LossFunction, images: Tensor, camera_from_ct: Tensor) -> float:
-    """The same for the whole batch at once, on the network's device."""
-    device = next(network.parameters()).device
-    network.zero_grad(set_to_none=True)
-    loss = loss_function(network, images.to(device), camera_from_ct.to(device))
-    loss.backward()
-    return loss.item()

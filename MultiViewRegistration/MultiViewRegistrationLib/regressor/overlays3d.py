@@ -1,4 +1,4 @@
-"""What lies in an X-ray and not in the CT, drawn at random: metal, markers, other bones, soft tissue.
+"""What lies in an X-ray and not in the CT, at random: metal, markers, other bones, soft tissue.
 
 All is made of capsules: wires, rods, screws, stems, balls; with a hollow inside the shafts of long bones. Positions and lengths are in mm
 at the anatomy's depth, from the image's middle; amounts in nepers a mm.
@@ -16,12 +16,12 @@ from .rng import FULL_TURN, chance, compiled, integer, log_uniform, sometimes, u
 
 #: nepers in a mm of titanium and of steel, at C-arm energies.
 _TITANIUM, _STEEL = 0.15, 0.7
-#: Thinner than this many pixels a capsule is drawn as wide as this, and as much fainter.
+#: Thinner than this many pixels a capsule is rendered as wide as this, and as much fainter.
 _MIN_RADIUS = 0.7
 
 
 class Canvas(NamedTuple):
-    """What is drawn on, and from: an image (rows, columns) of nepers, a pixel's and half its height's mm, a state (see `rng`)."""
+    """Where overlays are added: an image (rows, columns) of nepers, a pixel's and half its height's mm, a random state (see `rng`)."""
 
     image: np.ndarray
     mm: float

@@ -1,6 +1,6 @@
 """Domain randomisation: from line integrals of a CT an X-ray as any device might have taken it of any patient.
 
-Tissue, spectrum, scatter, detector and field are drawn anew for each image. Amounts are in nepers, positions in pixels.
+Tissue, spectrum, scatter, detector and field are random for each image. Amounts are in nepers, positions in pixels.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _MIN_OPEN = 0.3
 
 
 class Randomisation(NamedTuple):
-    """What is drawn anew for each image: evenly between two ends, or with a probability (`..._share`). All numbers are floats.
+    """The nuisances of an image: each even between two ends, or with a probability (`..._share`). All numbers are floats.
 
     soft, bone, dense: factors of soft tissue, of all bone, and of dense bone besides.   soft_removed_share: nearly without soft tissue.
     all_bone: 1 where the volume is but one bone, 0 otherwise; what counts as soft tissue there then also has bone's factor.
     hardening: share of the softer quanta.   scatter, glare: relative to the image's typical (geometric mean) primary intensity.
-    photons: in a pixel at that intensity; the logarithm is drawn.   saturation, darkest: nepers brighter, darker than it at which the
+    photons: in a pixel at that intensity; evenly in its logarithm.   saturation, darkest: nepers brighter, darker than it at which the
         detector, or the picture's grey levels, end.   shading: standard deviation, nepers, of slow changes of brightness.
     blur: share of a 3 x 3 binomial filter; below 0 it sharpens.
     metal_share, bones_share, tissue_share: images with metal, with other bones, with soft tissue that is not the CT's.
@@ -101,7 +101,7 @@ fast = nb.njit(nogil=True, fastmath=True)
 
 @fast
 def random_xray(how, bases, others, mm, state, line, valid):
-    """Draw an X-ray of one image's line integrals.
+    """Make an X-ray from one image's line integrals.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ def _transmit(softer, soft, bone, metal, through):
 def _scattered(through, how, state):
     """Typical primary intensity (the geometric mean), and the scatter, on the coarse grid.
 
-    Blurred -p ln p (Ohnesorge et al., Eur Radiol 9, 1999), on average a drawn share of the typical intensity, and an even glare.
+    Blurred -p ln p (Ohnesorge et al., Eur Radiol 9, 1999), on average a random share of the typical intensity, and an even glare.
     """
     to_primary, glare = uniform(state, *how.scatter), uniform(state, *how.glare)
     rows, columns = through.shape[0] // _COARSE, through.shape[1] // _COARSE

@@ -1,8 +1,8 @@
 """Random numbers within kernels, the same on any number of threads.
 
-SplitMix64: Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014. A state is an array (1,) uint64. A batch is
-drawn from one word, its key. Each of its poses has a key of its own, and from that one everything about it, so that any part of a batch
-can be drawn by itself.
+SplitMix64: Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014. A state is an array (1,) uint64. A batch
+follows from one word, its key. Each of its poses has a key of its own, from which all about it follows, so that any part of a batch can be
+made by itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LOW_16 = np.uint64(0xFFFF)
 FULL_TURN = 2.0 * math.pi
 _BY_2_TO_53, _BY_2_TO_16, _ROOT_OF_3 = 2.0**-53, 2.0**-16, math.sqrt(3.0)
 
-#: What is drawn from a pose's key: the pose, how its neighbours move, and from there on the image of each view.
+#: What a pose's key is for: the pose, how its neighbours move, and from there on the image of each view.
 POSE, NEIGHBOURS, IMAGES = np.uint64(0), np.uint64(1), np.uint64(2)
 
 compiled = nb.njit(nogil=True)
@@ -100,13 +100,13 @@ def key_of(*numbers: int) -> np.uint64:
 
 @compiled
 def _state_of(key, number, what):
-    """What is drawn for a pose of a batch, by its number, begins here."""
+    """The state from which a pose of a batch is made, by its number."""
     return derived(derived(key, np.uint64(number) + _1), what)
 
 
 @nb.njit(nogil=True, cache=True)
 def states_of_images(key, first, count, views):
-    """(views, count) uint64: where the images of a batch begin to be drawn, from pose `first` on."""
+    """(views, count) uint64: the states of the images of a batch, from pose `first` on."""
     states = np.empty((views, count), np.uint64)
     for n in range(count):
         for view in range(views):

@@ -13,16 +13,9 @@ first there.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
-
-#: Below this square of an angle power series take the place of formulas that would cancel or divide by 0.
-_SMALL = 0.01
-_SINC = tuple((-1) ** n / math.factorial(2 * n + 1) for n in range(5))
-_LOG_CURVATURE = (1 / 12, 1 / 720, 1 / 30240, 1 / 1209600, 1 / 47900160)
+from torch.nn import functional
 
 
 def hat(w: Tensor) -> Tensor:
@@ -33,10 +26,8 @@ def hat(w: Tensor) -> Tensor:
 
 
 def exp_so3(w: Tensor) -> Tensor:
-    """Rotations (..., 3, 3) of rotation vectors w (..., 3) in radians, by Rodrigues' formula I + sin(a)/a W + (1 - cos a)/a^2 W^2."""
-    W, square = hat(w), _square(w)
-    versine = _sinc(square / 4).square() / 2
-    return torch.eye(3, dtype=w.dtype, device=w.device) + _sinc(square) * W + versine * (W @ W)
+    """Rotations (..., 3, 3) of rotation vectors w (..., 3) in radians."""
+    return torch.linalg.matrix_exp(hat(w))
 
 
 def log_so3(R: Tensor) -> Tensor:
@@ -56,13 +47,12 @@ def log_so3(R: Tensor) -> Tensor:
 def log(T: Tensor) -> Tensor:
     """Twists (..., 6) of poses T (..., 4, 4), for angles up to pi.
 
-    v = V^-1 t with V^-1 = I - W/2 + (1 - a/2 cot(a/2))/a^2 W^2.
+    v = V^-1 t, where exp of [[W, 1], [0, 0]] is [[R, V], [0, 1]].
     """
     w = log_so3(T[..., :3, :3])
-    W = hat(w)
-    curvature = _by_angle(_square(w), _LOG_CURVATURE, lambda a: (1 - a / 2 / (a / 2).tan()) / a**2)
-    V_inverse = torch.eye(3, dtype=w.dtype, device=w.device) - W / 2 + curvature * (W @ W)
-    return torch.cat([w, (V_inverse @ T[..., :3, 3:])[..., 0]], -1)
+    eye = torch.eye(3, dtype=w.dtype, device=w.device).expand(*w.shape[:-1], 3, 3)
+    V = torch.linalg.matrix_exp(functional.pad(torch.cat([hat(w), eye], -1), (0, 0, 0, 3)))[..., :3, 3:]
+    return torch.cat([w, torch.linalg.solve(V, T[..., :3, 3])], -1)
 
 
 def pose(R: Tensor, t: Tensor) -> Tensor:
@@ -96,24 +86,6 @@ def double_geodesic(a: Tensor, b: Tensor, radius_mm: float) -> Tensor:
     """
     arc = radius_mm * log_so3(a[..., :3, :3].mT @ b[..., :3, :3])
     return torch.linalg.vector_norm(torch.cat([arc, b[..., :3, 3] - a[..., :3, 3]], -1), dim=-1)
-
-
-def _square(w: Tensor) -> Tensor:
-    """a^2 (..., 1, 1) of rotation vectors (..., 3)."""
-    return w.square().sum(-1)[..., None, None]
-
-
-def _by_angle(square: Tensor, series: tuple[float, ...], formula: Callable[[Tensor], Tensor]) -> Tensor:
-    """A formula of the angle, or its power series in the square where that is small; neither spoils the other's gradient."""
-    small, total = square < _SMALL, torch.zeros_like(square)
-    for coefficient in reversed(series):
-        total = total * square + coefficient
-    return torch.where(small, total, formula(torch.where(small, 1.0, square).sqrt()))
-
-
-def _sinc(square: Tensor) -> Tensor:
-    """sin(a) / a."""
-    return _by_angle(square, _SINC, lambda a: a.sin() / a)
 
 
 def _quaternion(R: Tensor) -> Tensor:

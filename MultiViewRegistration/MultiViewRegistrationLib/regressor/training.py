@@ -3,7 +3,7 @@
     training = Training.begin(ct, cameras, poses, corners, folder, minutes=2)
     model = training.run()                                      # cancelled, it goes on later, from Training.resume(folder, ...)
 
-Minutes become a number of steps once, by the pace of this machine, and all that is drawn for a step follows from the seed and the step's
+Minutes become a number of steps once, by the pace of this machine, and all random numbers of a step follow from the seed and the step's
 number: a training that was cancelled and resumed ends as an unbroken one.
 """
 
@@ -32,15 +32,14 @@ from ..geometry.camera import Camera
 from ..imaging.ct import CT
 from ..rendering.devices import CPU, ComputeDevice
 from .fusion import fuse
-from .images import TrainingImages
+from .images import TrainingImages, Window
 from .loss import LIKELIHOOD, in_cameras, make_loss
 from .model import RegressorModel, load_weights, poses_of
 from .model_store import NEAR_MM, Card, ct_sha256, load_checkpoint, save_checkpoint
 from .network import NAMES, choose_landmarks, make_network
-from .optimiser import Optimiser, learn_on_cpu, learn_on_device
+from .optimiser import Optimiser, learn
 from .poses import AXES, PoseRange
 from .rng import key_of
-from .window import Window
 
 #: Images in a step.
 BATCH = 32
@@ -51,7 +50,7 @@ _VALIDATING, _MIN_VALIDATIONS, _MAX_VALIDATIONS = 0.06, 3, 12
 #: The error has stopped falling where the mean of its logarithm over so many validations fell by less than this share.
 _STALLED_OVER, _STALLED = 3, 0.03
 #: Then the rest of the schedule takes this share of the steps done.
-_HURRIED = 0.2
+_SHORTENED = 0.2
 #: A network is of use where it is right within NEAR_MM for at least this share of the images.
 _ENOUGH = 0.9
 #: Steps of trainings whose images are as hard as a short training's (0), and as hard as they get (1), see `randomise.hardened_body`.
@@ -61,7 +60,7 @@ _PACED_STEPS = 6
 _CURVE_POINTS = 100
 #: Poses by which a window is made that shows the anatomy at all of them.
 _CORNER_POSES = 200
-#: Keys of what is drawn, beside the seed: for steps, for validations.
+#: Keys of the random numbers, beside the seed: of steps, of validations.
 _STEPS, _VALIDATION = 0, 1
 
 Answer = TypeVar("Answer")
@@ -101,7 +100,6 @@ class Training:
     def _use_device(self) -> None:
         """Move what learns to the device."""
         card, torch_device = self.card, self._device.torch_device
-        self._learn = learn_on_cpu if self._device.name == CPU else learn_on_device
         self._loss_function = make_loss(
             card.loss, card.network, self._ct, self._cameras, self._poses.world_from_ct, torch_device
         )
@@ -207,11 +205,11 @@ class Training:
             try:
                 while self.card.done < self.card.steps and not self.card.fault:
                     if self.card.done % self.card.every == 0 and not self.card.validated:
-                        self._tell(progress, "looking how well it does")
+                        self._report(progress, "measuring the error")
                         self._or_on_cpu(partial(self._validate, VALIDATED))
-                        self._hurry_if_stalled()
+                        self._shorten_if_stalled()
                     self._step(batches)
-                    self._tell(progress)
+                    self._report(progress)
                     if time.monotonic() - self._saved > _SAVE_SECONDS:
                         self._save()
                 self._or_on_cpu(partial(self._validate, LAST_VALIDATED))
@@ -230,7 +228,7 @@ class Training:
             )
         return RegressorModel(self.card, self._network.cpu().eval(), self.folder)
 
-    def _tell(self, progress: Callable, what: str = "") -> None:
+    def _report(self, progress: Callable, what: str = "") -> None:
         card, error = self.card, self.card.error_mm
         so_far = f"{error:.1f} mm" if error is not None else "learning"
         stage = f"{what or f'training, {so_far}'}, step {card.done} of {card.steps}"
@@ -238,7 +236,7 @@ class Training:
             raise Cancelled
 
     def _batch(self, step: int) -> Batch:
-        """Make the images (n, views, 2, rows, columns) of a step and their camera_from_ct (n, views, 4, 4)."""
+        """The images (n, views, 2, rows, columns) of a step and their camera_from_ct (n, views, 4, 4)."""
         key = key_of(self.card.seed, _STEPS, step)
         world_from_ct = self._poses.sample(key, range(max(2, BATCH // len(self._windows))))
         images = self._images.batch(world_from_ct, self._windows, key)
@@ -269,7 +267,7 @@ class Training:
 
     def _step(self, batches: Iterator[Batch]) -> None:
         began, batch = time.perf_counter(), next(batches)
-        loss = self._or_on_cpu(lambda: self._learn(self._network, self._loss_function, *batch))
+        loss = self._or_on_cpu(lambda: learn(self._network, self._loss_function, *batch))
         self._whole = (
             False  # network and card do not fit together: an interruption leaves the state as it was saved last
         )
@@ -326,14 +324,14 @@ class Training:
             squared.append(found[0].squared_error(true, centroid))
         return np.array(errors), np.array(squared)
 
-    def _hurry_if_stalled(self) -> None:
+    def _shorten_if_stalled(self) -> None:
         """Ends the training soon, with the learning rates falling to 0, where the error has stopped falling."""
         card, n = self.card, _STALLED_OVER
         if card.shortened or len(card.validation) < 2 * n:
             return
         errors = np.log([row[2] for row in card.validation[-2 * n :]])
         if errors[:n].mean() - errors[n:].mean() < _STALLED:
-            steps = card.done + max(1, round(_HURRIED * card.done))
+            steps = card.done + max(1, round(_SHORTENED * card.done))
             if steps < card.steps:
                 self.card = replace(card, shortened=[card.done, self._progress()], steps=steps)
 
@@ -344,7 +342,7 @@ class Training:
             optimiser = Optimiser(copied)
 
             def step() -> None:
-                self._learn(copied, self._loss_function, *next(batches))
+                learn(copied, self._loss_function, *next(batches))
                 optimiser.step(1.0)
 
             for _ in range(2):  # compiles, and finds its memory

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from ..api import TimedRegistration, find_pose
+from ..api import REGRESSOR_STARTS, TimedRegistration, find_pose
 from ..assessment import metrics
 from ..errors import InputError
 from ..io.case import Case
@@ -125,6 +125,8 @@ class EvaluationSetup:
 
     def regressor(self, case: Case) -> Regressor | None:
         """The case's, where one is used. InputError where one is needed and there is none."""
+        if self.start not in REGRESSOR_STARTS:
+            return None
         found = model_for(case, self.start, self.model)
         if found is None and self.start == "regressor":
             raise InputError(

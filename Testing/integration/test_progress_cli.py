@@ -65,6 +65,7 @@ def test_a_cancelled_registration_leaves_no_part_of_a_file(case_file, tmp_path, 
     assert not (tmp_path / "out" / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_the_end_of_stdin_is_one_sentence_and_130(case_file, tmp_path):
     done = subprocess.run(
         [*MVREG, "evaluate", case_file, "--starts", "3000", "--progress", "json"],

@@ -172,6 +172,7 @@ def test_wrong_use_ends_in_a_sentence_and_nothing_is_begun(arguments, sentence, 
     assert not list((tmp_path / "out").glob("rows/*.json"))
 
 
+@pytest.mark.slow
 def test_with_another_simulator_it_registers_as_well(ct, tmp_path, gvxr):
     plain = [Condition("2 views, 90 degrees", "body")]
     done = run(SimulatedCases([ct], 0, "gvxr", plain, 1), tmp_path / "out")
@@ -191,6 +192,7 @@ def test_without_gvxr_it_says_what_to_install(ct, tmp_path, monkeypatch, capsys)
     assert "multiview-registration[gvxr]" in told.err and "libxcb-res0" in told.err and not told.out
 
 
+@pytest.mark.slow
 def test_without_rtk_it_says_what_to_install(ct, tmp_path):
     script = (
         "import sys\n"

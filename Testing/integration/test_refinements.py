@@ -42,6 +42,7 @@ def test_a_published_refinement_registers_and_the_result_says_so(quick, case_fil
     assert refinements.NAMES == ("joint", "diffpose", "cui2025", "xvr")
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_by_the_refinement_that_was_asked_for(quick, case_file):
     mtre_mm = {}
     for name in ("joint", "diffpose"):

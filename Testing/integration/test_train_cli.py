@@ -62,6 +62,7 @@ def test_a_model_is_trained_listed_found_and_removed(few_steps, case_file, capsy
     assert main(["models", "--remove", listed["name"]]) == 0 and learning.find_model(Case.load(case_file)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only")
 def test_without_a_model_one_is_trained(few_steps, case_file, capsys, tmp_path):
     assert main(["register", str(case_file), "--start", "regressor", "--out", str(tmp_path / "out"), "--json"]) == 0
@@ -70,6 +71,7 @@ def test_without_a_model_one_is_trained(few_steps, case_file, capsys, tmp_path):
     assert main(["models", "--json"]) == 0 and len(told(capsys)["models"]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only")
 def test_a_training_that_is_stopped_can_be_resumed(case_file, tmp_path, few_steps, capsys):
     folder = tmp_path / "model"
@@ -89,6 +91,7 @@ def test_a_training_that_is_stopped_can_be_resumed(case_file, tmp_path, few_step
     assert told(capsys)["card"]["done"] == card.done + 2
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only", "default:device cuda")
 def test_where_a_device_cannot_be_used_the_cpu_does_it_and_says_so(case_file, tmp_path, few_steps, capsys, monkeypatch):
     monkeypatch.setattr(devices, "_why_unusable", lambda number: "there is no NVIDIA driver")
@@ -105,13 +108,7 @@ def test_where_a_device_cannot_be_used_the_cpu_does_it_and_says_so(case_file, tm
     )  # and a warning would be an error
 
 
-@pytest.mark.filterwarnings("ignore:Only")
-def test_a_device_is_said_in_the_card(case_file, tmp_path, few_steps, capsys):
-    pytest.importorskip("warp")
-    assert main(["train", str(case_file), "--out", str(tmp_path / "model"), "--device", "warp-cpu", "--json"]) == 0
-    assert told(capsys)["card"]["device"] == "warp-cpu"
-
-
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only")
 def test_a_training_for_a_registration_is_done_where_that_is(case_file, tmp_path, few_steps, anatomy):
     pytest.importorskip("warp")
@@ -121,6 +118,7 @@ def test_a_training_for_a_registration_is_done_where_that_is(case_file, tmp_path
     assert " of 2 minutes on warp-cpu, trained for this" in str(result.regressor)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only", "ignore:device cuda")
 def test_a_training_for_a_registration_falls_back_with_it(case_file, tmp_path, few_steps, capsys, monkeypatch):
     monkeypatch.setattr(devices, "_why_unusable", lambda number: "there is no NVIDIA driver")

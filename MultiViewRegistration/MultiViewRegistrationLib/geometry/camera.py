@@ -95,7 +95,7 @@ class Camera:
     @cached_property
     def source(self) -> np.ndarray:
         """X-ray source (3,) in world mm."""
-        return self.world_from_camera[:3, 3]
+        return rigid.inverse(self.camera_from_world)[:3, 3]
 
     @cached_property
     def ray_matrix(self) -> np.ndarray:

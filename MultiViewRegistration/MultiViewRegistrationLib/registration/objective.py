@@ -252,15 +252,13 @@ class Objective:
 
     def _evaluate(self, projections: list[Projection], *, derivative: bool) -> PoseFit:
         parts: list = [None] * len(self.views)
-
-        def compare(index: int) -> None:
-            parts[index] = self._compare(index, projections[index], derivative)
-
-        threads.run([partial(compare, index) for index in range(len(parts))])
+        threads.run(
+            [partial(self._compare, index, projections[index], derivative, parts) for index in range(len(parts))]
+        )
         return self._fit(parts, tuple(int(mask.sum()) for mask in self._masks), tuple(self._shown))
 
     def _fit(self, parts: list[tuple], pixels: tuple[int, ...], shown: tuple[int, ...]) -> PoseFit:
-        """From each view's sum of robust squares, gradient, Hessian and local NCC."""
+        """The fit over all views, from the parts that `_compare` fills."""
         count = max(sum(pixels), 1)
         share = 1.0 if self.settings.silhouette_mm is not None else count / max(self._usable, 1)
         enough = count >= MIN_PIXELS and share >= MIN_SHARE and any(shown)
@@ -294,9 +292,8 @@ class Objective:
                     *residual_of(image, jacobian, self.views[index].xray.line_integrals, mask, weight, radius, floor)
                 )
 
-    def _compare(
-        self, index: int, projection: Projection, derivative: bool
-    ) -> tuple[float, np.ndarray, np.ndarray, float]:
+    def _compare(self, index: int, projection: Projection, derivative: bool, parts: list) -> None:
+        """Fill a view's place in `parts`: sum of robust squares, gradient, Hessian and local NCC."""
         settings, mask = self.settings, self._masks[index]
         derivatives = len(projection.jacobian)
         gradient, hessian, products, cost = (
@@ -308,7 +305,7 @@ class Objective:
         for residual, change, sums in self.residuals(index, projection, derivative=derivative):
             cost += similarity.normal_equations(residual, change, mask, settings.cauchy, gradient, hessian)
             products += sums
-        return cost, gradient, hessian, local_ncc(products)
+        parts[index] = cost, gradient, hessian, local_ncc(products)
 
 
 def outliers(objective: Objective, projections: Sequence[Projection]) -> list[np.ndarray] | None:

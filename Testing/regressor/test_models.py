@@ -195,7 +195,7 @@ def test_views_in_another_order_and_alone(card, ct, views):
         assert model.network.seen.pop() == trained and not model.network.seen
 
 
-def test_what_leaves_doubt_is_looked_at_again(card, ct, views):
+def test_a_doubtful_x_ray_is_augmented(card, ct, views):
     sure, unsure = oracle(card, ct, TRUE_POSE), oracle(card, ct, TRUE_POSE, 20.0)
     assert sure.candidates(views)[0].expected_mm() < MAX_CERTAIN_MM < unsure.candidates(views)[0].expected_mm()
     assert sure.network.seen == [[0, 1]] and unsure.network.seen == [[0, 1], [0] * 4 + [1] * 4]

@@ -21,7 +21,7 @@ from MultiViewRegistrationLib.regressor.network import (
     choose_landmarks,
     make_network,
 )
-from MultiViewRegistrationLib.regressor.optimiser import Optimiser, orthogonal, rate
+from MultiViewRegistrationLib.regressor.optimiser import Optimiser, orthogonal
 
 CENTROID = np.array([5.0, -12.0, 30.0])
 NOMINAL = rigid.from_rotation_translation(np.eye(3), -CENTROID)
@@ -192,12 +192,6 @@ def test_a_gradient_that_is_not_finite_changes_nothing():
     network.loss(network(images * torch.nan, views), camera_from_ct, views).mean().backward()
     assert not np.isfinite(optimiser.step(0.5))
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
-
-
-def test_the_rate_rises_and_falls():
-    rates = np.array([rate(progress) for progress in np.linspace(0, 1, 101)])
-    assert rates[0] == 0 and rates[-1] == pytest.approx(0) and 0.98 < rates.max() <= 1
-    assert (np.diff(rates[:6]) > 0).all() and (np.diff(rates[6:]) < 0).all()
 
 
 def nearest_mm(points: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Poses to train on: what is drawn lies in the range and fills it, axes move the image as they say, refusals."""
+"""Poses to train on: random poses lie in the range and fills it, axes move the image as they say, refusals."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def some_range(camera=None, **widths):
 values = st.tuples(*[st.floats(-width, width) for width in (179, 89, 179, 300, 300, 300)]).map(np.array)
 
 
-def test_what_is_drawn_lies_in_the_range_and_fills_it_evenly():
+def test_random_poses_lie_in_the_range_and_fills_it_evenly():
     reach = some_range(rows_mm=0.0)
     poses = reach.sample(key_of(0), range(4000))
     shares = reach.values(poses) / np.maximum(reach.half_widths, 1)

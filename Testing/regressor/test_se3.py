@@ -100,14 +100,3 @@ def test_single_precision_is_enough(angle):
         gradients.append(torch.autograd.grad(se3.log(exp(twist)).sum(), twist)[0])
         assert gradients[-1].dtype == dtype
     np.testing.assert_allclose(gradients[1], gradients[0], atol=2e-4)
-
-
-def test_batches_broadcast():
-    many = tensor(np.random.default_rng(0).normal(size=(5, 3, 6)) * [1, 1, 1, 50, 50, 50])
-    together = exp(many)
-    assert together.shape == (5, 3, 4, 4) and se3.log(together).shape == (5, 3, 6)
-    # A batch may be computed by other instructions.
-    np.testing.assert_allclose(together[4, 1], exp(many[4, 1]), rtol=1e-14, atol=1e-14)
-    assert se3.geodesic(together, together[:, :1]).shape == (5, 3)
-    assert se3.double_geodesic(together, together[0, 0], 500).shape == (5, 3)
-    assert exp(torch.empty(0, 6)).shape == (0, 4, 4) and se3.log(torch.empty(0, 4, 4)).shape == (0, 6)

@@ -15,7 +15,7 @@ from phantom import make_ct, make_views
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.ct import CT
-from MultiViewRegistrationLib.imaging.view import View
+from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.simulation.projector import gvxr_scene
 

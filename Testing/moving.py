@@ -15,8 +15,7 @@ from phantom import write_phantom_case
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import CT, load_ct
-from MultiViewRegistrationLib.imaging.view import View
-from MultiViewRegistrationLib.imaging.xray import raw_image, to_line_integrals
+from MultiViewRegistrationLib.imaging.xray import View, raw_image, to_line_integrals
 
 #: Of a swing to and fro: degrees and mm at its end, and how many frames it takes.
 SWING_DEG, SWING_MM, PERIOD = (4.0, -2.0, 3.0), (5.0, -4.0, 6.0), 24

@@ -11,10 +11,8 @@ from scipy import ndimage
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.imaging.ct import CT, attenuation
-from MultiViewRegistrationLib.imaging.view import View
-from MultiViewRegistrationLib.imaging.volume import Volume
-from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
+from MultiViewRegistrationLib.imaging.xray import View, XRay
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 TRUE_POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.1, 0.08]), [3.0, -4.0, 2.0])

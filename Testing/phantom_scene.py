@@ -8,7 +8,7 @@ import numpy as np
 from phantom import TRUE_POSE, make_ct, make_views, off
 
 from MultiViewRegistrationLib.imaging.ct import CT
-from MultiViewRegistrationLib.imaging.view import View
+from MultiViewRegistrationLib.imaging.xray import View
 
 #: As a person leaves a CT who set it about right.
 START = off(TRUE_POSE, [2.0, -3.0, 2.0], [4.0, -3.0, 5.0])

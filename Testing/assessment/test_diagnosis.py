@@ -15,10 +15,8 @@ from MultiViewRegistrationLib.assessment.diagnosis import TURNS, Cause, CauseSea
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.assessment.verdict import DIAGNOSIS_STOPPED, assess, find_cause
 from MultiViewRegistrationLib.errors import Cancelled
-from MultiViewRegistrationLib.imaging.ct import CT
-from MultiViewRegistrationLib.imaging.view import View
-from MultiViewRegistrationLib.imaging.volume import Volume
-from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.imaging.ct import CT, Volume
+from MultiViewRegistrationLib.imaging.xray import View, XRay
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT

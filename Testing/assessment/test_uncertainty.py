@@ -20,8 +20,7 @@ from MultiViewRegistrationLib.assessment.uncertainty import (
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import attenuation
-from MultiViewRegistrationLib.imaging.view import SharedUnknowns
-from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, XRay
 from MultiViewRegistrationLib.registration.cameras import CameraCorrections
 from MultiViewRegistrationLib.registration.objective import Objective, tiles
 from MultiViewRegistrationLib.registration.optimizer import minimise, moved

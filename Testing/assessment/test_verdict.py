@@ -11,7 +11,7 @@ from phantom import TRUE_POSE, error_mm, make_views, off
 from MultiViewRegistrationLib.assessment.prediction import COLUMNS, calibrated
 from MultiViewRegistrationLib.assessment.verdict import assess, model_inputs
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.view import SharedUnknowns
+from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.registration.pipeline import AlternativeSolution, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 

@@ -24,7 +24,7 @@ import numpy as np  # noqa: E402
 from MultiViewRegistrationLib.assessment.metrics import mtre  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
-from MultiViewRegistrationLib.imaging.view import SharedUnknowns, View  # noqa: E402
+from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, View  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED  # noqa: E402
 from MultiViewRegistrationLib.registration.pipeline import refine  # noqa: E402

@@ -34,7 +34,7 @@ from MultiViewRegistrationLib.assessment.features import compute_features  # noq
 from MultiViewRegistrationLib.assessment.metrics import default_targets  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
-from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
+from MultiViewRegistrationLib.imaging.xray import View  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
 from MultiViewRegistrationLib.registration.optimizer import minimise  # noqa: E402
 from MultiViewRegistrationLib.registration.pipeline import Refinement, refine  # noqa: E402

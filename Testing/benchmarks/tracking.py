@@ -31,7 +31,7 @@ from MultiViewRegistrationLib.assessment import metrics  # noqa: E402
 from MultiViewRegistrationLib.bench.measurement import described, machine, now  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
-from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
+from MultiViewRegistrationLib.imaging.xray import View  # noqa: E402
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.io.sequence import FrameSequence  # noqa: E402
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT  # noqa: E402

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from phantom import BONES, write_bony_ct
 
-from MultiViewRegistrationLib.imaging.ct import load_ct
-from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.ct import Volume, load_ct
 from MultiViewRegistrationLib.simulation.body import (
     BONE,
     WATER,

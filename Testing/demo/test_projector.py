@@ -12,8 +12,7 @@ from scipy.spatial.transform import Rotation
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.ct import load_ct
-from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.ct import Volume, load_ct
 from MultiViewRegistrationLib.simulation.body import (
     ENERGIES_KEV,
     SIGNAL_SHARE,

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.raw_image import raw_image
+from MultiViewRegistrationLib.imaging.reading import raw_image
 from MultiViewRegistrationLib.imaging.xray import to_line_integrals
 from MultiViewRegistrationLib.simulation.body import BONE, BONE_DENSITY, WATER, at_energy
 from MultiViewRegistrationLib.simulation.cases import random_cameras

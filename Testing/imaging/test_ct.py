@@ -10,8 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.imaging.ct import CT, attenuation, load_ct
-from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation, load_ct
 
 
 def body(shape=(12, 16, 20)) -> np.ndarray:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.distortion import Distortion
-from MultiViewRegistrationLib.imaging.raw_image import undistorted
+from MultiViewRegistrationLib.imaging.reading import undistorted
 from MultiViewRegistrationLib.imaging.xray import raw_image
 
 K = np.array([[60.0, 0, 31], [0, 62, 23.5], [0, 0, 1]])

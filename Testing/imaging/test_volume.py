@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MultiViewRegistrationLib.imaging.volume import Volume, pyramid
+from MultiViewRegistrationLib.imaging.ct import Volume, pyramid
 
 
 def test_pooled_is_simpleitks_bin_shrink(oblique):

@@ -11,8 +11,7 @@ from radiographs import FIELDS, SIZE, collimated, exposed, limb, trunk
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.view import View
-from MultiViewRegistrationLib.imaging.xray import RawImage, XRay, load_image, load_xray, to_line_integrals
+from MultiViewRegistrationLib.imaging.xray import RawImage, View, XRay, load_image, load_xray, to_line_integrals
 
 LINE_INTEGRALS = limb(200, 110)
 

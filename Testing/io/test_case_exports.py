@@ -16,14 +16,12 @@ from scipy.spatial.transform import Rotation
 from tiny_case import refusal
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.imaging.ct import CT
-from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.navigation import CASE_KINDS, VOLUME_FORMATS
 from MultiViewRegistrationLib.io.navigation.dicom_objects import Drr, identity_of, write_secondary_capture
-from MultiViewRegistrationLib.io.navigation.exports import write_exports
+from MultiViewRegistrationLib.io.navigation.exports import resampled_ct, resampled_mask, write_exports
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
-from MultiViewRegistrationLib.io.navigation.resampled import resampled_ct, resampled_mask
 from MultiViewRegistrationLib.report.exports import case_files, identities_of
 
 REFERENCE = pose(2)

@@ -12,7 +12,7 @@ import pytest
 from tiny_case import SIZE, START, changed, full, minimal, refusal
 from wrong_cases import WRONG_MEANING, WRONG_STRUCTURE
 
-from MultiViewRegistrationLib.imaging.view import SharedUnknowns
+from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.io.case_file import CaseFile
 
 

@@ -17,7 +17,7 @@ from tiny_case import SIZE, START, camera, refusal, result_or_refusal
 
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.case_new import C_ARM, C_ARM_OPTIONAL, parse_reading
+from MultiViewRegistrationLib.io.case_writer import C_ARM, C_ARM_OPTIONAL, parse_reading
 from MultiViewRegistrationLib.io.dicom_geometry import IN_IMAGE
 from MultiViewRegistrationLib.io.points import read_pixels, read_targets
 from MultiViewRegistrationLib.io.transforms import read_pose, write_transform

@@ -11,7 +11,7 @@ import pytest
 from tiny_case import changed, full, minimal
 from wrong_cases import WRONG_MEANING, WRONG_STRUCTURE
 
-from MultiViewRegistrationLib.io import case_file, json_reader
+from MultiViewRegistrationLib.io import case_file, files
 from MultiViewRegistrationLib.regressor.poses import AXES, LARGEST
 
 SCHEMA = json.loads((Path(case_file.__file__).parent / "case.schema.json").read_text())
@@ -41,7 +41,7 @@ def test_what_is_wrong_in_meaning_fits_the_schema(keys, value, parts):
 def test_the_loader_asks_for_the_keys_of_the_schema(case_folder, monkeypatch):
     asked = {}
 
-    class Recorder(json_reader.JsonObject):
+    class Recorder(files.JsonObject):
         def has(self, key):
             kind = self.name.split(".")[-1].partition("[")[0]
             if self.name.startswith("landmarks[") and kind == "views":
@@ -49,7 +49,7 @@ def test_the_loader_asks_for_the_keys_of_the_schema(case_folder, monkeypatch):
             asked.setdefault(kind, set()).add(key)
             return super().has(key)
 
-    monkeypatch.setattr(json_reader, "JsonObject", Recorder)
+    monkeypatch.setattr(files, "JsonObject", Recorder)
     monkeypatch.setattr(case_file, "JsonObject", Recorder)
     case_file.CaseFile.from_json(case_folder / "case.json", full())
     view = SCHEMA["$defs"]["view"]["properties"]

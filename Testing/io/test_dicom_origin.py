@@ -8,8 +8,8 @@ import tiny_case
 from imaging.dicom_files import XA_IMAGE, write_dicom, write_series
 
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.case_file import CaseFile
-from MultiViewRegistrationLib.io.dicom_identity import dicom_origin, uid_of
+from MultiViewRegistrationLib.io.case_file import CaseFile, uid_of
+from MultiViewRegistrationLib.io.dicom_identity import dicom_origin
 from MultiViewRegistrationLib.io.files import sha256
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_case import refusal, result_or_refusal
 
-from MultiViewRegistrationLib.io.dicom_identity import uid_of
+from MultiViewRegistrationLib.io.case_file import uid_of
 from MultiViewRegistrationLib.io.navigation.exports import write_exports
 from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
 from MultiViewRegistrationLib.io.transforms import read_start_pose

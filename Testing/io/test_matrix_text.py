@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.calibration.matrix_text import read_matrix, read_matrix_file, read_number
+from MultiViewRegistrationLib.io.calibration.matrices import read_matrix, read_matrix_file, read_number
 
 K = np.array([[-480.0, 0, 51], [0, 500, 33], [0, 0, 1]])
 R = Rotation.from_euler("xyz", (100, 10, -20), degrees=True).as_matrix()

@@ -8,8 +8,7 @@ import slicer
 from scene_rendering import pixels, slice_view
 from tiny_scene import c_arm, registration_of
 
-from MultiViewRegistrationLib.imaging.ct import CT
-from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.mrml import display, overlay
 from MultiViewRegistrationLib.mrml.display import show
 from MultiViewRegistrationLib.mrml.layout import composite_node

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.ct import Volume
 
 if find_spec("torch") is None:
     collect_ignore_glob = ["test_*.py"]

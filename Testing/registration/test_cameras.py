@@ -11,8 +11,7 @@ from phantom import TRUE_POSE, error_mm, make_views, off
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import attenuation
-from MultiViewRegistrationLib.imaging.view import SharedUnknowns
-from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, XRay
 from MultiViewRegistrationLib.registration.cameras import CameraCorrections, independent_residuals
 from MultiViewRegistrationLib.registration.objective import Objective
 from MultiViewRegistrationLib.registration.optimizer import moved

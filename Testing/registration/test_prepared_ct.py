@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from phantom import TRUE_POSE, make_ct, make_views, off
 
-from MultiViewRegistrationLib.imaging.ct import BONE_PER_MM, CT, attenuation
-from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.ct import BONE_PER_MM, CT, Volume, attenuation
 from MultiViewRegistrationLib.registration import similarity
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT, warm_up

@@ -10,7 +10,7 @@ from phantom import TRUE_POSE, make_views, off
 
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.view import SharedUnknowns
+from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED, uncalibrated_view_indices
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.variants import register_views

@@ -11,8 +11,7 @@ import pytest
 from phantom import TRUE_POSE, error_mm, make_ct, make_views, off
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
-from MultiViewRegistrationLib.imaging.view import SharedUnknowns
-from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, XRay
 from MultiViewRegistrationLib.registration.cameras import CameraCorrections
 from MultiViewRegistrationLib.registration.objective import EvaluationPoint, Objective
 from MultiViewRegistrationLib.registration.optimizer import DescentStart, descend, minimise

@@ -9,8 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.ct import attenuation, ct_from_array
-from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.ct import Volume, attenuation, ct_from_array
 from MultiViewRegistrationLib.regressor.fast_drr import BASES, KNOTS, LARGEST, Bases, Stacks, project, varied
 from MultiViewRegistrationLib.rendering.drr import Grid, render
 

@@ -14,8 +14,7 @@ from phantom import TRUE_POSE, error_mm, make_views, off
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.ct import CT
-from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.regressor import model_store
 from MultiViewRegistrationLib.regressor.fusion import LandmarkVotes
 from MultiViewRegistrationLib.regressor.images import Window

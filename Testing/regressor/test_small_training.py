@@ -10,8 +10,7 @@ import pytest
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import load_ct
-from MultiViewRegistrationLib.imaging.view import View
-from MultiViewRegistrationLib.imaging.xray import raw_image, to_line_integrals
+from MultiViewRegistrationLib.imaging.xray import View, raw_image, to_line_integrals
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 pytest.importorskip("itk", reason="needs RTK: pip install itk-rtk")

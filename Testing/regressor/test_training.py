@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from MultiViewRegistrationLib.errors import Cancelled, InputError
-from MultiViewRegistrationLib.imaging.ct import CT
-from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.regressor import model_store, network, training
 from MultiViewRegistrationLib.regressor.model import load_model
 from MultiViewRegistrationLib.regressor.model_store import Card

@@ -10,8 +10,7 @@ from phantom import TRUE_POSE, make_views, off
 from scipy import stats
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.ct import CT, load_ct
-from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.ct import CT, Volume, load_ct
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.regressor.images import TrainingImages, Window, prepare
 from MultiViewRegistrationLib.regressor.overlays3d import Canvas, capsule

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.ct import Volume
 from MultiViewRegistrationLib.rendering.drr import Projector, cut_ends
 
 MU = 0.02

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from scenes import ct_from_index, smooth_values
 
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.ct import Volume
 from MultiViewRegistrationLib.rendering.drr import render
 
 HEIGHT, WIDTH = 48, 60

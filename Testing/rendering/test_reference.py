@@ -7,7 +7,7 @@ import pytest
 from scenes import random_scene
 
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.ct import Volume
 from MultiViewRegistrationLib.rendering.drr import render
 
 SCENES = [

@@ -15,7 +15,7 @@ import pytest
 from scenes import ct_from_index
 
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.ct import Volume
 from MultiViewRegistrationLib.rendering.drr import render
 
 COLUMNS, ROWS, PIXEL_MM = 60, 50, np.array([1.3, 1.7])

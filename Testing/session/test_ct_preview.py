@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.imaging.ct import CT
-from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session.ct_preview import preview, take_preview
 

@@ -12,8 +12,7 @@ from scipy.spatial.transform import Rotation
 from tiny_scene import SHAPE, add_xray, c_arm, dot_image, intensity, registration_of
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.imaging.view import SharedUnknowns
-from MultiViewRegistrationLib.imaging.xray import raw_image, to_line_integrals
+from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, raw_image, to_line_integrals
 from MultiViewRegistrationLib.io.dicom_geometry import SAME_TABLE, TABLE_MOVED, HeaderView, complete
 from MultiViewRegistrationLib.mrml.case import set_shared_unknowns, shared_unknowns_of, xray_of
 from MultiViewRegistrationLib.mrml.image import change_image

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from moving import write_blinking_case, write_track
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.json_reader import JsonObject
+from MultiViewRegistrationLib.io.files import JsonObject
 from MultiViewRegistrationLib.io.sequence import FrameFiles
 from MultiViewRegistrationLib.sequence.track_files import StoredTrack
 

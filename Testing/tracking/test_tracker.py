@@ -10,8 +10,7 @@ import pytest
 from moving import Pelvis, swing
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
-from MultiViewRegistrationLib.imaging.view import View
-from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.imaging.xray import View, XRay
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.schedule import Range

@@ -17,8 +17,7 @@ from time import perf_counter
 import numpy as np
 
 from ..geometry import rigid
-from ..imaging.view import SharedUnknowns, View
-from ..imaging.xray import XRay
+from ..imaging.xray import SharedUnknowns, View, XRay
 from ..registration import schedule
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.optimizer import Descent, DescentStart, cluster_minima

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.view import View
+from ..imaging.xray import View
 from ..registration.pipeline import pose_difference
 from ..registration.prepared_ct import PreparedCT
 

@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from ..geometry import rigid
-from ..imaging.view import SharedUnknowns, View
+from ..imaging.xray import SharedUnknowns, View
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT

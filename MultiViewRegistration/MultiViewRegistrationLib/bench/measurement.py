@@ -19,8 +19,7 @@ from .. import __version__
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.ct import attenuation
-from ..imaging.volume import Volume
+from ..imaging.ct import Volume, attenuation
 from ..io.case import Case
 from ..io.datasets.chest import cache_folder, chest_ct
 from ..registration.prepared_ct import PreparedCT

@@ -24,8 +24,8 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.view import View
-from ..imaging.volume import Volume
+from ..imaging.ct import Volume
+from ..imaging.xray import View
 from ..rendering.threads import available_threads
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.volume import Volume, pyramid
+from ..imaging.ct import Volume, pyramid
 from ..rendering.drr import Projector
 from ..rendering.threads import available_threads
 from . import nanodrr_peer

@@ -12,7 +12,7 @@ from ..errors import InputError
 from .terminal import add_json
 
 if TYPE_CHECKING:
-    from ..io.case_new import NewView
+    from ..io.case_writer import NewView
 
 _UNKNOWN = "unknown"
 _GEOMETRIES = ("projection_matrix", "calibration", "c_arm")
@@ -129,7 +129,7 @@ def _deviation(text: str) -> float | None:
 
 def _new(options: argparse.Namespace) -> dict:
     from ..io.case_check import case_report, check_case
-    from ..io.case_new import NewCase, write_new_case
+    from ..io.case_writer import NewCase, write_new_case
 
     ask = _asked if sys.stdin.isatty() and not options.json else None
     ct = options.ct or Path(_need(ask, "--ct", "CT (a file, or a folder of DICOM slices)"))
@@ -153,7 +153,7 @@ def _new(options: argparse.Namespace) -> dict:
 
 def _view(given: dict, ask: Ask | None) -> NewView:
     """A view from its options and its image, and from the answers to what is missing."""
-    from ..io.case_new import C_ARM, DEFAULT_INTENSITY, NewView, parse_reading, tells_its_intensity
+    from ..io.case_writer import C_ARM, DEFAULT_INTENSITY, NewView, parse_reading, tells_its_intensity
 
     (name, image), frame = given["view"], given.get("frame")
     intensity = given.get("intensity", DEFAULT_INTENSITY)
@@ -191,7 +191,7 @@ def _view(given: dict, ask: Ask | None) -> NewView:
 
 
 def _matrix(file: str | Path) -> dict[str, Any]:
-    from ..io.calibration.matrix_text import read_matrix_file
+    from ..io.calibration.matrices import read_matrix_file
 
     return {"projection_matrix": read_matrix_file(file).projection_matrix.tolist()}
 

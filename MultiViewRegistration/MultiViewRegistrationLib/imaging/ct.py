@@ -1,14 +1,7 @@
-"""The CT: reading it, and turning it into linear attenuation.
-
-Of the slices in a DICOM folder SimpleITK stacks whatever it is given: it straightens a tilted gantry into a sheared patient,
-closes the gap of a missing slice, and before 2.5.4 (Slicer 5.10 has 2.5.2) makes up the end of a slice that was cut short, all without
-an error. So the headers are checked here, before a pixel is read.
-Source: DICOM PS3.3, C.7.6.2 (image plane) and C.8.2 (CT image).
-"""
+"""The CT: a regular grid of values that knows where it lies, reading it, and turning it into linear attenuation."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +10,100 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError, UnitMismatch
-from .dicom_file import DicomFile, read_dicom
+from .dicom_file import ct_slices
 from .reading import affine_of, check_right_angles, read_image, read_series
-from .volume import Volume
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """Voxel values and their place.
+
+    Attributes
+    ----------
+    values
+        float32, C-contiguous, shape (nk, nj, ni): k is the slowest axis (slices), i the fastest (columns).
+    ct_from_index
+        (4, 4) float64, takes (i, j, k, 1) to CT LPS mm; voxel centres are at integer indices. Its axes are
+        orthogonal, in any direction and of either handedness, with any spacing.
+    """
+
+    values: np.ndarray
+    ct_from_index: np.ndarray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", np.ascontiguousarray(self.values, dtype=np.float32))
+        object.__setattr__(self, "ct_from_index", np.array(self.ct_from_index, dtype=np.float64))
+        if self.values.ndim != 3 or self.ct_from_index.shape != (4, 4):
+            raise ValueError(f"a volume is (k, j, i) and 4x4, not {self.values.shape} and {self.ct_from_index.shape}")
+
+    @property
+    def index_from_ct(self) -> np.ndarray:
+        """(4, 4): CT LPS mm to voxel index (i, j, k)."""
+        return np.linalg.inv(self.ct_from_index)
+
+    @property
+    def spacing_mm(self) -> np.ndarray:
+        """(3,): distance of neighbouring voxel centres along i, j, k."""
+        return np.linalg.norm(self.ct_from_index[:3, :3], axis=0)
+
+    def pooled(self, factors: tuple[int, int, int]) -> Volume:
+        """Means over blocks of (fi, fj, fk) voxels; the new centres are the centres of the blocks.
+
+        Where the grid ends inside a block, the mean is over the voxels that exist: the body is taken to go on
+        as it ends. Nothing is cut off, and tissue at a cut end keeps its density, by which the renderer knows
+        a cut end.
+        """
+        fi, fj, fk = factors
+        values = np.empty(
+            [-(-size // factor) for size, factor in zip(self.values.shape, (fk, fj, fi), strict=True)], np.float32
+        )
+        for k, slab in enumerate(values):  # one at a time: they fit the cache, and no second volume is needed
+            slab[:] = _block_mean(_block_mean(_block_mean(self.values[k * fk : (k + 1) * fk], fk, 0), fj, 1), fi, 2)[0]
+        index_from_pooled = np.diag([fi, fj, fk, 1.0])
+        index_from_pooled[:3, 3] = (np.array(factors) - 1) / 2
+        return Volume(values, self.ct_from_index @ index_from_pooled)
+
+
+def pyramid(volume: Volume, levels: int) -> list[Volume]:
+    """The volume, then `levels` - 1 coarser ones, each with about twice the voxel size of the one before.
+
+    The target size of level n is 2^n times the median spacing (the pixel size, for a CT with square pixels), and
+    each axis is pooled by the whole number that comes nearest: a thick slice waits until the pixels have caught up.
+    Every level is as if pooled from the finest, so no error adds up: from another only where each block is made of whole ones of its.
+    """
+    spacing, size = volume.spacing_mm, np.array(volume.values.shape[::-1])
+    made = [(np.ones(3, int), volume)]
+    for level in range(1, levels):
+        factors = np.maximum(1, np.rint(np.median(spacing) * 2.0**level / spacing)).astype(int)
+        by, source = next(
+            (factors // of, source)
+            for of, source in reversed(made)
+            if not (factors % of).any() and not (size % of)[factors > of].any()
+        )
+        made.append((factors, source.pooled((int(by[0]), int(by[1]), int(by[2])))))
+    return [pooled for _, pooled in made]
+
+
+def _block_mean(values: np.ndarray, factor: int, axis: int) -> np.ndarray:
+    """Means over blocks of `factor` along one axis; the last block may be shorter."""
+    if factor == 1:
+        return values
+    n = values.shape[axis]
+    index: list[slice] = [slice(None)] * values.ndim
+    index[axis] = slice(0, n, factor)
+    total = values[tuple(index)].astype(np.float32, order="C")
+    for offset in range(1, min(factor, n)):
+        index[axis] = slice(offset, n, factor)
+        part = values[tuple(index)]
+        index[axis] = slice(0, part.shape[axis])
+        total[tuple(index)] += part
+    shape = [1] * values.ndim
+    shape[axis] = -1
+    blocks = total.shape[axis]
+    counts = np.minimum(factor, n - factor * np.arange(blocks)).astype(np.float32)
+    total /= counts.reshape(shape)
+    return total
+
 
 # Linear attenuation in 1/mm. Water: NIST (XCOM; Hubbell and Seltzer) gives 0.0206 at 60 keV and 0.0184 at 80
 # keV, so 0.0192 is about 70 keV, the effective energy of a C-arm behind a patient. Bone at 1000 HU: 0.0573,
@@ -34,17 +118,6 @@ BONE_HU = 200.0
 BONE_SHARE_OF_LARGEST = 0.25
 #: Linear attenuation at BONE_HU, 1/mm.
 BONE_PER_MM = WATER + BONE_HU / 1000 * (DENSE_BONE - WATER)
-
-TILT_TOLERANCE_DEG = 0.1
-POSITION_TOLERANCE_MM = 0.1  # headers round positions to 0.1 mm at worst
-#: What places a slice: how many numbers, and how far those of two slices of a volume may differ; None for any.
-_GRID = {
-    "ImagePositionPatient": (3, None),
-    "ImageOrientationPatient": (6, 1e-3),
-    "PixelSpacing": (2, 1e-3),
-    "Rows": (1, 0),
-    "Columns": (1, 0),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,119 +364,3 @@ def _load_mask(path: Path, ct_image: sitk.Image) -> np.ndarray:
             f"{path}: the mask lies wholly outside the CT, but it must overlap it; export the mask in the CT's own space."
         )
     return mask
-
-
-def ct_slices(folder: str | Path) -> list[Path]:
-    """Files of the one CT series in a folder (not in its subfolders), ordered along the slice normal.
-
-    Localizers and other modalities are passed over.
-
-    Raises
-    ------
-    InputError
-        For no CT slices, several series, multi-frame files, missing or differing geometry, gantry tilt (by its tag
-        or by the slices' positions), two slices at one position, and missing or unevenly spaced slices.
-    """
-    folder = Path(folder)
-    slices, others = [], 0
-    for path in sorted(p for p in folder.iterdir() if p.is_file()):
-        file = read_dicom(path)
-        if file is None or file.text("Modality") != "CT" or "LOCALIZER" in file.texts("ImageType"):
-            others += 1
-            continue
-        if file.whole("NumberOfFrames", 1) > 1:
-            file.refuse(
-                "a multi-frame DICOM CT, but one file for each slice is expected; export the series as single slices, or "
-                "convert it to NIfTI or NRRD."
-            )
-        _check_slice(file)
-        slices.append(file)
-    if not slices:
-        raise InputError(
-            f"{folder}: found no DICOM CT slices ({others} other files); name the folder that holds the slices themselves, "
-            "subfolders are not searched."
-        )
-    _check_one_series(folder, slices)
-    return _stacked(folder, slices)
-
-
-def _check_slice(file: DicomFile) -> None:
-    for keyword, (count, _) in _GRID.items():
-        if len(file.numbers(keyword)) != count:
-            file.refuse(
-                f"the DICOM slice has no usable {keyword}, without which it has no place in the patient; export the series again "
-                "with its geometry."
-            )
-    if not file.compressed:
-        expected = file.whole("Rows") * file.whole("Columns") * file.whole("BitsAllocated") // 8
-        rest = file.path.stat().st_size - file.pixels_at if file.pixels_at else 0
-        if rest < expected:
-            file.refuse(
-                f"the DICOM slice is cut short and cannot be read, its pixels need {expected} bytes and {rest} are there; copy or "
-                "export the series again."
-            )
-
-
-def _check_one_series(folder: Path, slices: list[DicomFile]) -> None:
-    series = defaultdict(list)
-    for file in slices:
-        series[file.value("SeriesInstanceUID")].append(file.value("SeriesNumber"))
-    if len(series) > 1:
-        found = sorted(series.values(), key=len, reverse=True)
-        listed = ", ".join(f"number {numbers[0]} with {len(numbers)} slices" for numbers in found)
-        raise InputError(
-            f"{folder}: found {len(series)} CT series ({listed}), but one is expected; put the slices of the one to "
-            "register into a folder of their own."
-        )
-    first = slices[0]
-    if len(slices) == 1:
-        raise InputError(f"{folder}: found a single CT slice, but a volume is expected; give all slices of the series.")
-    for file in slices:
-        for keyword, (_, tolerance) in _GRID.items():
-            same = tolerance is None or np.abs(file.numbers(keyword) - first.numbers(keyword)).max() <= tolerance
-            if not same:
-                raise InputError(
-                    f"{folder}: the slices {first.path.name} and {file.path.name} of one series differ in {keyword}, but a "
-                    "volume needs it the same for all; leave out the slices that do not belong."
-                )
-        tilt = file.numbers("GantryDetectorTilt")
-        if len(tilt) and abs(tilt[0]) > TILT_TOLERANCE_DEG:
-            raise _tilted(folder, f"{abs(tilt[0]):.1f} degrees by the header of {file.path.name}")
-
-
-def _tilted(folder: Path, how_much: str) -> InputError:
-    return InputError(
-        f"{folder}: the CT was taken with a tilted gantry ({how_much}), but slices stacked at right angles are expected; "
-        "convert it with a program that resamples tilted CTs (such as dcm2niix) and give that volume."
-    )
-
-
-def _stacked(folder: Path, slices: list[DicomFile]) -> list[Path]:
-    """The slices' files by growing depth along their normal, if they are evenly spaced on a line along it."""
-    normal = np.cross(*slices[0].numbers("ImageOrientationPatient").reshape(2, 3))
-    slices = sorted(slices, key=lambda item: item.numbers("ImagePositionPatient") @ normal)
-    positions = np.array([item.numbers("ImagePositionPatient") for item in slices])
-    depth = positions @ normal
-    gaps = np.diff(depth)
-    spacing = float(np.median(gaps))
-    length = depth[-1] - depth[0]
-
-    narrowest = int(np.argmin(gaps))
-    if gaps[narrowest] < 0.01:
-        raise InputError(
-            f"{folder}: the slices {slices[narrowest].path.name} and {slices[narrowest + 1].path.name} lie at the same "
-            "position, but one slice for each is expected; keep one copy, or one phase, of the series."
-        )
-    aside = np.linalg.norm(positions - positions[0] - np.outer(depth - depth[0], normal), axis=1).max()
-    if aside > POSITION_TOLERANCE_MM + np.tan(np.radians(TILT_TOLERANCE_DEG)) * length:
-        raise _tilted(folder, f"{np.degrees(np.arctan2(aside, length)):.1f} degrees by the positions of its slices")
-    index = np.arange(len(depth))
-    uneven = np.abs(depth - np.polyval(np.polyfit(index, depth, 1), index)).max()
-    if uneven > min(POSITION_TOLERANCE_MM, 0.2 * spacing):
-        widest = int(np.argmax(np.abs(gaps - spacing)))
-        raise InputError(
-            f"{folder}: the slices are not evenly spaced ({gaps[widest]:.2f} mm between {slices[widest].path.name} and "
-            f"{slices[widest + 1].path.name}, {spacing:.2f} mm elsewhere), so slices are missing or of several series; give "
-            "a complete series."
-        )
-    return [item.path for item in slices]

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .dicom_file import BIG_ENDIAN, DicomFile, DicomFrame, quiet
-from .raw_image import RawImage
-from .reading import MAX_PIXELS, read_image
+from .reading import MAX_PIXELS, RawImage, read_image
 
 if TYPE_CHECKING:
     import pydicom

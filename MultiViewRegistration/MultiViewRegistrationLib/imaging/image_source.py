@@ -86,6 +86,15 @@ def inside(name: str, folder: Path, home: Path | None = None) -> Path | None:
     return found
 
 
+def is_dicom(path: str | os.PathLike) -> bool:
+    """By the prefix of PS3.10, 7.1."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:  # reported where the image is read
+        return False
+
+
 def image_source(path: Path) -> ImageSource:
     """What reads an image, and from which files.
 

@@ -1,20 +1,20 @@
-"""X-ray images: reading them, and turning them into line integrals with a mask of the pixels to use."""
+"""X-ray images: reading them, line integrals with a mask of the pixels to use, and views (X-rays with their cameras)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
-from .dicom_file import read_dicom
+from ..geometry.camera import Camera
+from .dicom_file import DicomFile, read_dicom
 from .dicom_image import dicom_image, frame_count, is_grey
 from .field import bone_is_bright, find_annotations, find_field
-from .image_source import check_room
-from .raw_image import RawImage, raw_image
-from .reading import read_image, read_slice
+from .image_source import check_room, is_dicom
+from .reading import RawImage, raw_image, read_image, read_slice
 
 MIN_VALID_SHARE = 0.7  # of a block of pixels, for their mean to stand for it
 DIRECT_EXPOSURE_PERCENTILE = 99.5
@@ -94,8 +94,8 @@ def load_image(path: str | Path, frame: int | None = None) -> RawImage:
     InputError
         As `load_xray`.
     """
-    dicom = read_dicom(path)
-    if dicom is not None and is_grey(dicom):
+    dicom = _grey_dicom(path)
+    if dicom is not None:
         return dicom_image(dicom, frame)
     index = frame or 0
     image, count = read_slice(path, index)
@@ -113,8 +113,8 @@ def load_frames(path: str | Path) -> list[RawImage]:
     InputError
         As `load_image`.
     """
-    dicom = read_dicom(path)
-    if dicom is not None and is_grey(dicom):
+    dicom = _grey_dicom(path)
+    if dicom is not None:
         count = frame_count(dicom)
         check_room(
             path, f"{count} frames", 8 * count * dicom.whole("Rows") * dicom.whole("Columns")
@@ -132,12 +132,18 @@ def count_frames(path: str | Path) -> int:
     InputError
         As `load_image`.
     """
-    dicom = read_dicom(path)
-    if dicom is not None and is_grey(dicom):
+    dicom = _grey_dicom(path)
+    if dicom is not None:
         return frame_count(dicom)
     image, count = read_slice(path, 0)
     _frames(path, image)
     return count
+
+
+def _grey_dicom(path: str | Path) -> DicomFile | None:
+    """The DICOM file with one value for each pixel; None for what SimpleITK reads."""
+    dicom = read_dicom(path) if is_dicom(path) else None
+    return dicom if dicom is not None and is_grey(dicom) else None
 
 
 def _frames(path: str | Path, image: sitk.Image) -> np.ndarray:
@@ -266,3 +272,67 @@ def _pixel_mm(path: str | Path, image: sitk.Image) -> tuple[float, float] | None
     """The file's spacing, if any: ITK says 1 mm for want of one, and pictures tell dots per inch of paper."""
     spacing = image.GetSpacing()[:2]
     return None if spacing == (1.0, 1.0) or Path(path).suffix.lower() in PICTURES else spacing
+
+
+@dataclass(frozen=True)
+class SharedUnknowns:
+    """What is not exactly known of a geometry and the same in all its views: standard deviations, None = known exactly.
+
+    Attributes
+    ----------
+    source_to_detector_sd_mm
+        Of the distance from source to detector; the scale of the images follows it.
+    principal_point_sd_px
+        Of the principal point, in pixels of the images as they are stored, along either axis.
+    isocentre_sd_mm
+        Of the place of the world origin in the cameras' frame, along each axis.
+    """
+
+    source_to_detector_sd_mm: float | None = None
+    principal_point_sd_px: float | None = None
+    isocentre_sd_mm: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """An X-ray, the camera that took it, and the camera's uncertainty.
+
+    Attributes
+    ----------
+    rotation_sd_deg, translation_sd_mm
+        Standard deviation of `camera_from_world` against the first view, rotation about the world origin. 0 =
+        calibrated, None = unknown.
+
+    Raises
+    ------
+    InputError
+        Where the image has another size than the camera.
+    """
+
+    name: str
+    xray: XRay
+    camera: Camera
+    rotation_sd_deg: float | None = 0.0
+    translation_sd_mm: float | None = 0.0
+
+    def __post_init__(self) -> None:
+        rows, columns = self.xray.valid.shape
+        if tuple(self.camera.size) != (columns, rows):
+            raise InputError(
+                f'view "{self.name}": the image has {columns} x {rows} pixels, its camera {self.camera.size[0]} x '
+                f"{self.camera.size[1]}; give the camera for the image as it is stored."
+            )
+
+    def exact(self) -> View:
+        """The view with its camera taken as exact."""
+        return replace(self, rotation_sd_deg=0.0, translation_sd_mm=0.0)
+
+    def pooled(self, factor: int) -> View:
+        """The view with image and camera at 1 / `factor` of the resolution."""
+        return replace(self, xray=self.xray.pooled(factor), camera=self.camera.pooled(factor))
+
+    def cropped(self, left: int, top: int, columns: int, rows: int) -> View:
+        """The part of the view whose top-left pixel is (left, top)."""
+        part = np.s_[top : top + rows, left : left + columns]
+        xray = XRay(np.ascontiguousarray(self.xray.line_integrals[part]), self.xray.valid[part], self.xray.pixel_mm)
+        return replace(self, xray=xray, camera=self.camera.cropped(left, top, columns, rows))

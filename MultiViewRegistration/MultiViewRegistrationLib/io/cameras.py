@@ -13,7 +13,7 @@ from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
 from ..geometry.epipolar import closest_point
-from .json_reader import JsonObject
+from .files import JsonObject
 
 GEOMETRIES = ("projection_matrix", "camera", "c_arm")
 PARALLEL = 0.015  # 1 - cos(10 degrees): nearer to parallel than that, where two rays meet means nothing

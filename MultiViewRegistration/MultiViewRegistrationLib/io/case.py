@@ -16,14 +16,13 @@ from ..geometry import landmarks, rigid
 from ..geometry.camera import Camera
 from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, load_ct
-from ..imaging.raw_image import undistorted, undistorted_mask
-from ..imaging.view import View
-from ..imaging.xray import RawImage, XRay, load_image, to_line_integrals
+from ..imaging.image_source import is_dicom
+from ..imaging.reading import undistorted, undistorted_mask
+from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
 from .cameras import sees, settle
-from .case_file import CaseFile, CaseSettings, InputFile, ViewFile
-from .dicom_identity import DicomOrigin, dicom_origin, differences
-from .files import NAMELESS, home_of, sha256
-from .json_reader import describe, printable
+from .case_file import CaseFile, CaseSettings, DicomOrigin, InputFile, ViewFile, uid_of
+from .dicom_identity import dicom_origin, differences
+from .files import NAMELESS, describe, home_of, printable, sha256
 
 
 @dataclass(eq=False)
@@ -95,11 +94,14 @@ class Case(CaseSettings):
     @classmethod
     def of(cls, file: CaseFile, last: Case | None = None, read_ct: Callable[[], CT] | None = None) -> Case:
         """The same of what a case.json says."""
-        for difference in differences(file):
+        images = [file.ct.path, *(view.image_path for view in file.views)]
+        has_dicom = any(path.is_dir() or is_dicom(path) for path in images)
+        for difference in differences(file) if has_dicom else ():
             warn(difference)
         xrays = [xray_of(file, view) for view in file.views]
         inputs, by_path = hashes(file)
-        anatomy_key = by_path[file.ct.path], file.ct_unit, file.mask and by_path[file.mask.path]
+        ct_sha256 = by_path[file.ct.path]
+        anatomy_key = ct_sha256, file.ct_unit, file.mask and by_path[file.mask.path]
         known = last.ct if last is not None and last.anatomy_key == anatomy_key else None
         ct = known or (read_ct() if read_ct else ct_of(file))
         settings = {setting.name: getattr(file, setting.name) for setting in fields(CaseSettings)}
@@ -111,7 +113,7 @@ class Case(CaseSettings):
             inputs=inputs,
             path=file.path,
             anatomy_key=anatomy_key,
-            dicom=dicom_origin(file, by_path[file.ct.path]),
+            dicom=dicom_origin(file, ct_sha256) if has_dicom else DicomOrigin(uid_of(ct_sha256)),
             name=_name(file.path.resolve()),
         )
         try:

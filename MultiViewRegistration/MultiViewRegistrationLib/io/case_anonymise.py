@@ -17,7 +17,7 @@ from .case import Case, image_of
 from .case_file import CaseFile, ViewFile
 from .case_writer import write_case
 from .dicom_geometry import ASSUMPTIONS
-from .json_reader import printable, read_json
+from .files import printable, read_json
 
 SCHEMA = Path(__file__).with_name("case.schema.json")
 #: A view's name that is made of these alone tells nothing of a person.

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from ..geometry import rigid
-from ..imaging.view import View
+from ..imaging.xray import View
 from .cameras import camera_entry, meeting_point
 from .case import Case, ct_box
 

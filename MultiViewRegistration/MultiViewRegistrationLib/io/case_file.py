@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
-from ..imaging.dicom_file import is_dicom, read_dicom
+from ..imaging.dicom_file import read_dicom
 from ..imaging.dicom_image import has_grey_scale
-from ..imaging.view import SharedUnknowns
+from ..imaging.image_source import is_dicom
+from ..imaging.xray import SharedUnknowns
 from .cameras import GEOMETRIES, Geometry, c_arm_readings, read_geometry
 from .dicom_geometry import HeaderView, complete, is_incomplete
-from .files import check_within_upload
-from .json_reader import JsonObject, describe, printable
+from .files import JsonObject, check_within_upload, describe, printable
 
 VERSION = 1
 CT_UNITS = ("hu", "relative")
@@ -201,6 +202,8 @@ def _ranges(fields: JsonObject, key: str, ranges: dict, *, required: bool = Fals
 def _complete_by_headers(file: str, entries: list[JsonObject], folder: Path) -> None:
     """Gives those entries their geometry that leave it to the header of a DICOM image."""
     by_header = {nth: view for nth, entry in enumerate(entries) if (view := _of_header(entry, folder))}
+    if not by_header:
+        return
     for nth, (c_arm, assumed) in zip(by_header, complete(file, list(by_header.values()))):
         values = entries[nth].values
         given = values.get("assumptions", [])
@@ -215,18 +218,17 @@ def _of_header(entry: JsonObject, folder: Path) -> HeaderView | None:
     if (
         any(key in values for key in GEOMETRIES if key != "c_arm")
         or not isinstance(c_arm, (dict, type(None)))
-        or not is_incomplete(c_arm)
         or not isinstance(image, str)
         or not (frame is None or type(frame) is int)
         or "\0" in image
     ):
         return None
-    c_arm_readings(JsonObject(entry.file, entry.label("c_arm"), c_arm or {}), whole=False)
     check_within_upload(entry.file, folder, image)
     path = next((path for path in _spellings(folder, image) if os.path.isfile(path) and is_dicom(path)), None)
-    exact = not {"rotation_sd_deg", "translation_sd_mm"} & values.keys()
-    if path is None:
+    if path is None or not is_incomplete(c_arm):
         return None
+    c_arm_readings(JsonObject(entry.file, entry.label("c_arm"), c_arm or {}), whole=False)
+    exact = not {"rotation_sd_deg", "translation_sd_mm"} & values.keys()
     return HeaderView(entry.name, str(values.get("name")), path, frame, dict(c_arm or {}), exact)
 
 
@@ -255,7 +257,7 @@ def _view(fields: JsonObject, folder: Path) -> ViewFile:
 
 def _default_intensity(image: Path, frame: int | None) -> str:
     """Linear, unless a DICOM header says otherwise."""
-    dicom = read_dicom(image)
+    dicom = read_dicom(image) if is_dicom(image) else None
     return "auto" if dicom is not None and has_grey_scale(dicom, frame) else INTENSITIES[0]
 
 
@@ -331,3 +333,50 @@ def _refuse_same_view_twice(file: str, views: list[ViewFile]) -> None:
                     f"{file}: {view.field} has the same {key[0]} as {other.field}, expected different views; "
                     "correct it or remove one of the two."
                 )
+
+
+@dataclass(frozen=True)
+class DicomImage:
+    """The UIDs by which a DICOM image is known.
+
+    Attributes
+    ----------
+    frame
+        From 0, of a multi-frame image.
+    """
+
+    study_uid: str
+    series_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    frame: int | None = None
+
+
+def new_uid() -> str:
+    """A UID from a random UUID (PS3.5 B.2)."""
+    return f"2.25.{uuid.uuid4().int}"
+
+
+def uid_of(sha256: str) -> str:
+    """The UID of a frame that has none of its own: always the same for the same file (PS3.5 B.2, a UUID of version 8)."""
+    number = int(sha256[:32], 16) & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62
+    return f"2.25.{number}"
+
+
+@dataclass(frozen=True)
+class DicomOrigin:
+    """The UIDs by which a case's CT and X-rays are known.
+
+    Attributes
+    ----------
+    ct_uid
+        FrameOfReferenceUID of the CT, or one of its own where it was no DICOM.
+    views
+        By the view's name, those that were.
+    reference_uid
+        Of a tracker's frame, where it has one already.
+    """
+
+    ct_uid: str = field(default_factory=new_uid)
+    views: dict[str, DicomImage] = field(default_factory=dict)
+    reference_uid: str | None = None

@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..geometry import c_arm
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.dicom_image import frame_count
-from .json_reader import describe
+from .files import describe
 
 AT_PATIENT = "The isocentre lies at DistanceSourceToPatient from the source."
 BY_MAGNIFICATION = "The isocentre lies where EstimatedRadiographicMagnificationFactor holds."

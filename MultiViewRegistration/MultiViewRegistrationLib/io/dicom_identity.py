@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
 from ..imaging.dicom_file import DicomFile, quiet, read_dicom
-from .case_file import CaseFile
-from .json_reader import printable
+from .case_file import CaseFile, DicomImage, DicomOrigin, uid_of
+from .files import printable
 
 #: By what is compared: its tags (PS3.3 C.7.1.1, C.7.3.1, C.8.7.1, C.7.2.1), of which the first with a value counts.
 COMPARED = {
@@ -72,53 +70,6 @@ def _headers(path: Path) -> Iterator[DicomFile]:
 
 
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
-
-
-@dataclass(frozen=True)
-class DicomImage:
-    """The UIDs by which a DICOM image is known.
-
-    Attributes
-    ----------
-    frame
-        From 0, of a multi-frame image.
-    """
-
-    study_uid: str
-    series_uid: str
-    sop_class_uid: str
-    sop_instance_uid: str
-    frame: int | None = None
-
-
-def new_uid() -> str:
-    """A UID from a random UUID (PS3.5 B.2)."""
-    return f"2.25.{uuid.uuid4().int}"
-
-
-def uid_of(sha256: str) -> str:
-    """The UID of a frame that has none of its own: always the same for the same file (PS3.5 B.2, a UUID of version 8)."""
-    number = int(sha256[:32], 16) & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62
-    return f"2.25.{number}"
-
-
-@dataclass(frozen=True)
-class DicomOrigin:
-    """The UIDs by which a case's CT and X-rays are known.
-
-    Attributes
-    ----------
-    ct_uid
-        FrameOfReferenceUID of the CT, or one of its own where it was no DICOM.
-    views
-        By the view's name, those that were.
-    reference_uid
-        Of a tracker's frame, where it has one already.
-    """
-
-    ct_uid: str = field(default_factory=new_uid)
-    views: dict[str, DicomImage] = field(default_factory=dict)
-    reference_uid: str | None = None
 
 
 def dicom_origin(file: CaseFile, ct_sha256: str) -> DicomOrigin:

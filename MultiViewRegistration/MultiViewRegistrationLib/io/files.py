@@ -1,18 +1,30 @@
-"""Files that appear whole or not at all, their fingerprints, and folders that a browser uploaded."""
+"""Files that appear whole or not at all, their fingerprints, folders that a browser uploaded, and typed reading of JSON.
+
+Every error is one sentence that names the file and the field.
+"""
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+import json
+import math
 import os
 import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, NoReturn
 
-from ..errors import InputError
+import numpy as np
+
+from ..errors import InputError, warn
+from ..geometry.rigid import check_rigid
 from ..imaging.image_source import inside
 
 
@@ -142,3 +154,271 @@ def _lies_in(home: Path, folder: Path, name: str) -> bool:
     if path.is_absolute() and path.is_relative_to(home):  # as a sequence has made it of a name that was checked
         return path.resolve().is_relative_to(home.resolve())
     return inside(name, folder, home) is not None
+
+
+MAX_FILE_BYTES = 16 << 20  # a case file has some thousand
+MAX_NUMBER = 1e9  # mm, pixels, degrees: what is larger is a slip, and would overflow later on
+
+
+def printable(path: str | os.PathLike) -> str:
+    """A path or other text for a message: on one line, whatever is in it."""
+    return "".join(c if c.isprintable() else "?" for c in os.fspath(path))
+
+
+def describe(value: Any) -> str:
+    """What a JSON value is, for a message."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return f"a list of {len(value)}" if value else "an empty list"
+    text = printable(json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def read_bytes(path: str | os.PathLike, expected: str) -> bytes:
+    """Read a file of at most MAX_FILE_BYTES.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    expected
+        What it should be, for messages: "a list of points".
+
+    Raises
+    ------
+    InputError
+        Where there is no such file, or it is too large.
+    """
+    file = printable(path)
+    if not os.path.isfile(path):
+        what = "is not a file" if os.path.exists(path) else "does not exist"
+        raise InputError(f"{file} {what} and cannot be read, expected {expected}; check the path.")
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise InputError(
+            f"{file} cannot be read ({error.strerror}), expected {expected}; check its permissions."
+        ) from None
+    if len(data) > MAX_FILE_BYTES:
+        raise InputError(f"{file} is larger than {MAX_FILE_BYTES >> 20} MB, expected {expected}; choose another file.")
+    return data
+
+
+def decode(data: bytes, file: str, expected: str) -> str:
+    """The text in UTF-8.
+
+    Raises
+    ------
+    InputError
+        Beginning with `file`, for anything else.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{file} is not text in UTF-8, expected {expected}; choose another file.") from None
+
+
+def read_text(path: str | os.PathLike, expected: str) -> str:
+    """The text of a file in UTF-8; parameters and errors as in `read_bytes`."""
+    return decode(read_bytes(path, expected), printable(path), expected)
+
+
+def parse_numbers(text: str, count: int | None = None, limit: float = MAX_NUMBER) -> list[float] | None:
+    """The numbers in a text, between spaces, commas or semicolons.
+
+    Returns
+    -------
+    None for anything else, for another count, and for numbers beyond the limit or not finite.
+    """
+    try:
+        numbers = [float(word) for word in re.split(r"[\s,;]+", text.strip(" \t\r\n,;"))]
+    except ValueError:
+        return None
+    return numbers if count in (None, len(numbers)) and all(abs(number) <= limit for number in numbers) else None
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Read a JSON file in UTF-8. Stricter than json.loads: NaN or a key given twice is an InputError."""
+
+    def refuse(what: str, remedy: str) -> NoReturn:
+        raise InputError(f"{printable(path)} {what}, expected JSON text in UTF-8; {remedy}.") from None
+
+    def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            key, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+            refuse(f"has the key {describe(key)} twice in one object", "keep one of the two")
+        return values
+
+    def refuse_constant(name: str) -> NoReturn:
+        refuse(f"holds {name}, which JSON does not know", "write a finite number")
+
+    text = read_text(path, "JSON text in UTF-8")
+    if not text.strip():
+        refuse("is empty", "write or export it again")
+    try:
+        return json.loads(text, object_pairs_hook=unique_keys, parse_constant=refuse_constant)
+    except json.JSONDecodeError as error:
+        refuse(f"is not JSON (line {error.lineno}, column {error.colno}: {error.msg})", "correct it there")
+    except InputError:
+        raise
+    except (RecursionError, ValueError):  # brackets without end; an integer of thousands of digits
+        refuse("is nested too deeply or has a number too long", "check that it is the right file")
+
+
+class JsonObject:
+    """One JSON object. Its methods read a key each, as one type, or raise InputError.
+
+    Ask `has` first where a key may be missing. `warn_unread` at the end finds the keys that nobody asked for.
+
+    Parameters
+    ----------
+    file
+        As it is to be shown.
+    name
+        Of the object in the file, as in "views[1]"; "" is the whole.
+    values
+        As JSON has them.
+    """
+
+    def __init__(self, file: str, name: str, values: dict[str, Any]) -> None:
+        self.file = file
+        self.name = name
+        self.values = values
+        self.asked: set[str] = set()
+        self._parts: list[JsonObject] = []
+
+    @classmethod
+    def read(cls, path: str | os.PathLike, expected: str = "an object") -> JsonObject:
+        """The object that a file holds."""
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise InputError(f"{printable(path)} is {describe(content)}, expected {expected}; choose another file.")
+        return cls(printable(path), "", content)
+
+    def label(self, key: str) -> str:
+        return f"{self.name}.{key}" if self.name else key
+
+    def refuse(self, key: str, what: str, expected: str, remedy: str = "correct it") -> NoReturn:
+        raise InputError(f"{self.file}: {self.label(key)} {what}, expected {expected}; {remedy}.")
+
+    def refuse_value(self, key: str, expected: str, remedy: str = "correct it") -> NoReturn:
+        """Refuse the key for the value that it has."""
+        self.refuse(key, f"is {describe(self.values[key])}", expected, remedy)
+
+    def has(self, key: str) -> bool:
+        self.asked.add(key)
+        return key in self.values
+
+    def optional(self, key: str, read: Callable, *arguments: Any, default: Any = None, **named: Any) -> Any:
+        """What `read` (a method of this object, or one alike) makes of the key, or the default where it is missing."""
+        return read(key, *arguments, **named) if self.has(key) else default
+
+    def value(self, key: str, expected: str, kind: type = object) -> Any:
+        """The value as JSON has it, of one type."""
+        if not self.has(key):
+            similar = _similar(key, [other for other in self.values if other not in self.asked])
+            if similar:
+                self.refuse(key, f"is missing, but there is {describe(similar)}", expected, "rename that key")
+            self.refuse(key, "is missing", expected, "add it")
+        if not isinstance(self.values[key], kind):
+            self.refuse_value(key, expected)
+        return self.values[key]
+
+    def text(self, key: str, expected: str) -> str:
+        """Text that is not blank and has no control characters or line breaks."""
+        value = self.value(key, expected, str)
+        if not value.strip():
+            self.refuse_value(key, expected)
+        if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in value):
+            self.refuse(key, f"is {describe(value)}, with a control character", expected, "remove that")
+        return value
+
+    def texts(self, key: str, expected: str) -> list[str]:
+        """A list of texts as `text` takes them; it may be empty."""
+        entries = {f"{key}[{n}]": value for n, value in enumerate(self.value(key, expected, list))}
+        return [JsonObject(self.file, self.name, entries).text(entry, "text") for entry in entries]
+
+    def choice(self, key: str, options: tuple[str, ...]) -> str:
+        expected = " or ".join(describe(option) for option in options)
+        value = self.value(key, expected)
+        if not isinstance(value, str) or value not in options:
+            self.refuse_value(key, expected, "choose one of these")
+        return value
+
+    def number(
+        self, key: str, expected: str, least: float = -math.inf, above: float = -math.inf, most: float = math.inf
+    ) -> float:
+        """A number >= `least`, > `above` and <= `most`."""
+        number = self._number(key, self.value(key, expected), expected, MAX_NUMBER)
+        if not (least <= number <= most and number > above):
+            self.refuse_value(key, expected)
+        return number
+
+    def integer(self, key: str, expected: str, least: int) -> int:
+        number = self.number(key, expected, least)
+        if number % 1:
+            self.refuse_value(key, expected)
+        return int(number)
+
+    def array(self, key: str, shape: tuple[int | None, ...], expected: str, limit: float = MAX_NUMBER) -> np.ndarray:
+        """Nested lists of numbers as float64 of `shape`, where None is any length."""
+        value = self.value(key, expected)
+        lists = self._list(key, value, shape, expected, limit)
+        return np.array(lists, np.float64).reshape([len(value) if n is None else n for n in shape])
+
+    def rigid(self, key: str) -> np.ndarray:
+        """A rigid transform (4, 4)."""
+        matrix = self.array(key, (4, 4), "a rigid 4x4 matrix, as 4 rows of 4 numbers")
+        return check_rigid(matrix, f"{self.file}: {self.label(key)}")
+
+    def section(self, key: str, expected: str = "an object") -> JsonObject:
+        return self._part(key, self.value(key, expected, dict))
+
+    def sections(self, key: str, expected: str) -> list[JsonObject]:
+        """The objects of a list that has at least one."""
+        values = self.value(key, expected, list)
+        if not values:
+            self.refuse_value(key, expected)
+        for i, value in enumerate(values):
+            if not isinstance(value, dict):
+                self.refuse(f"{key}[{i}]", f"is {describe(value)}", "an object")
+        return [self._part(f"{key}[{i}]", value) for i, value in enumerate(values)]
+
+    def _part(self, key: str, values: dict[str, Any]) -> JsonObject:
+        part = JsonObject(self.file, self.label(key), values)
+        self._parts.append(part)
+        return part
+
+    def warn_unread(self) -> None:
+        """One warning for each key, here and in the sections that were read, that was never asked for."""
+        for key in self.values:
+            if key not in self.asked:
+                similar = _similar(key, sorted(self.asked - set(self.values)))
+                where = f" in {self.name}" if self.name else ""
+                advice = f"did you mean {describe(similar)}?" if similar else "correct or remove it."
+                warn(f"{self.file}: the key {describe(key)}{where} is not known and was ignored; {advice}")
+        for part in self._parts:
+            part.warn_unread()
+
+    def _number(self, key: str, value: Any, expected: str, limit: float) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            self.refuse(key, f"is {describe(value)}", expected)
+        if not abs(value) <= limit:
+            self.refuse(key, f"is {describe(value)}", f"a number from {-limit:g} to {limit:g}")
+        return float(value)
+
+    def _list(self, key: str, value: Any, shape: tuple[int | None, ...], expected: str, limit: float) -> Any:
+        if not shape:
+            return self._number(key, value, "a number", limit)
+        if not isinstance(value, list) or shape[0] not in (None, len(value)):
+            self.refuse(key, f"is {describe(value)}", expected)
+        return [self._list(f"{key}[{i}]", item, shape[1:], expected, limit) for i, item in enumerate(value)]
+
+
+def _similar(key: str, others: list[str]) -> str | None:
+    by_lower_case = {other.lower(): other for other in others}
+    matches = difflib.get_close_matches(key.lower(), by_lower_case, n=1, cutoff=0.75)
+    return by_lower_case[matches[0]] if matches else None

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.rigid import check_rigid
 from ..imaging.image_source import check_room
-from .json_reader import MAX_NUMBER, printable
+from .files import MAX_NUMBER, printable
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 MAX_OBJECTS = 10_000

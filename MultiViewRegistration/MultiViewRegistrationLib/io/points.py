@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
-from .json_reader import JsonObject, describe, parse_numbers, printable, read_text
+from .files import JsonObject, describe, parse_numbers, printable, read_text
 from .transforms import AXES
 
 #: By the words of all versions: before Slicer 4.11 a number was written.

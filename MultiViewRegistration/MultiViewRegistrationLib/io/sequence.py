@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, collect_warnings, warn
-from ..imaging.view import View
-from ..imaging.xray import count_frames
+from ..imaging.xray import View, count_frames
 from .case import Case, in_field, views_of, xray_of
 from .case_file import CaseFile
-from .files import check_within_upload, relative_path, sha256
-from .json_reader import JsonObject, printable, read_json
+from .files import JsonObject, check_within_upload, printable, read_json, relative_path, sha256
 
 
 @dataclass(frozen=True, eq=False)

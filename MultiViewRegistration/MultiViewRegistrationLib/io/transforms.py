@@ -16,9 +16,17 @@ import numpy as np
 
 from ..errors import InputError, MissingInformation
 from ..geometry import rigid
-from .files import write_atomically, written_atomically
+from .files import (
+    JsonObject,
+    describe,
+    printable,
+    read_bytes,
+    read_json,
+    read_text,
+    write_atomically,
+    written_atomically,
+)
 from .hdf5 import is_hdf5, refuse_other_files
-from .json_reader import JsonObject, describe, printable, read_bytes, read_json, read_text
 
 AXES = ("lps", "ras")
 DIRECTIONS = ("forward", "resampling")

@@ -14,9 +14,8 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, ct_from_array, masked
-from ..imaging.raw_image import undistorted, undistorted_mask
-from ..imaging.view import SharedUnknowns
-from ..imaging.xray import RawImage, XRay, raw_image, to_line_integrals
+from ..imaging.reading import undistorted, undistorted_mask
+from ..imaging.xray import RawImage, SharedUnknowns, XRay, raw_image, to_line_integrals
 from ..io.case import Case, views_of
 from ..io.case_file import DEFAULT_SEARCH, ViewFile
 from ..io.dicom_geometry import LEFT_OUT

@@ -16,18 +16,10 @@ import slicer
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
-from ..imaging.dicom_file import is_dicom
+from ..imaging.image_source import is_dicom
 from ..io.cameras import GEOMETRIES
-from ..io.dicom_identity import (
-    DicomImage,
-    DicomOrigin,
-    contradictions,
-    frame_of_reference,
-    image_origin,
-    new_uid,
-    read_identity,
-    uid_of,
-)
+from ..io.case_file import DicomImage, DicomOrigin, new_uid, uid_of
+from ..io.dicom_identity import contradictions, frame_of_reference, image_origin, read_identity
 from .case import EXTRAS, reference_from_world_of
 from .registration import CT_UNIT, Registration
 from .xray import XRayView, place_of

@@ -20,8 +20,7 @@ import slicer
 
 from ..errors import InputError
 from ..geometry.camera import Camera
-from ..imaging.view import View
-from ..imaging.xray import RawImage, recognised
+from ..imaging.xray import RawImage, View, recognised
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, ViewFile
 from ..io.datasets.chest import SAMPLE, chest_ct

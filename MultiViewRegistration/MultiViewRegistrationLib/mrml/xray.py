@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
 from ..io.cameras import GEOMETRIES, Geometry, read_geometry
-from ..io.json_reader import JsonObject
+from ..io.files import JsonObject
 from .nodes import OWNER, lps_from_ras, ras_from_lps
 
 
@@ -56,7 +56,7 @@ class XRayView:
     stands, world (how table and patient lay to the machine in each frame, and where the world is that the geometry is in, see `header`),
     white (about which the grey scale is turned round where `inverted`, by default by the values),
     distortion (of the volume that the image was made from: it is undone in the image),
-    dicom (the UIDs of its file, as `io.dicom_identity.DicomImage`),
+    dicom (the UIDs of its file, as `io.case_file.DicomImage`),
     use (true), inverted (false), flipped (false: columns as they are stored), from (where the geometry came from, for people),
     corrected ({"intrinsics", "camera_from_world"}, or null: the camera as a registration corrected it).
     """

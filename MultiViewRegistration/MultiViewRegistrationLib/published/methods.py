@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import InputError, warn
-from ..imaging.view import SharedUnknowns, View
+from ..imaging.xray import SharedUnknowns, View
 from ..registration.cameras import CALIBRATED
 from ..registration.pipeline import Refinement, refine
 from ..registration.prepared_ct import PreparedCT

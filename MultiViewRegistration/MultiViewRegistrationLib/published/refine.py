@@ -29,8 +29,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
 from ..errors import Cancelled, InputError
 from ..geometry import rigid
-from ..imaging.view import View
-from ..imaging.volume import Volume
+from ..imaging.ct import Volume
+from ..imaging.xray import View
 from ..registration.optimizer import LEVER_MM, Step
 from ..registration.pipeline import LevelTrace, Progress, Refinement
 from ..registration.prepared_ct import PreparedCT

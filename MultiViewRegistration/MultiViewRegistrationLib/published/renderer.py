@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..geometry.camera import Camera
-from ..imaging.volume import Volume
+from ..imaging.ct import Volume
 
 #: torch samples the items of a batch of volumes side by side on a CPU, but never one item: so the rays are dealt out to as many.
 _PORTIONS = 16

@@ -27,7 +27,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.view import SharedUnknowns, View
+from ..imaging.xray import SharedUnknowns, View
 from .objective import Objective, PoseFit
 from .similarity import Settings
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..geometry.camera import Camera
-from ..imaging.view import View
+from ..imaging.xray import View
 from ..rendering import threads
 from ..rendering.drr import Projector, intrinsics_jacobian
 from . import similarity

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import Cancelled, InputError
 from ..geometry import rigid
-from ..imaging.view import SharedUnknowns, View
+from ..imaging.xray import SharedUnknowns, View
 from . import schedule
 from .cameras import CALIBRATED, CameraCorrections
 from .objective import EvaluationPoint, PoseFit, outliers

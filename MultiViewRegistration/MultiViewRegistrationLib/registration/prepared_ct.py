@@ -13,10 +13,8 @@ import numpy as np
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.ct import BONE_PER_MM, CT, WATER, attenuation
-from ..imaging.view import View
-from ..imaging.volume import Volume, pyramid
-from ..imaging.xray import XRay
+from ..imaging.ct import BONE_PER_MM, CT, WATER, Volume, attenuation, pyramid
+from ..imaging.xray import View, XRay
 from ..rendering.devices import CPU, WARP_CPU, ComputeDevice
 from ..rendering.drr import Projector, cut_ends
 from .objective import Objective, PoseFit

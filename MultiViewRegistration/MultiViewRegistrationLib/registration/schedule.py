@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..geometry.epipolar import closest_point
-from ..imaging.view import View
+from ..imaging.xray import View
 from .similarity import Settings
 
 

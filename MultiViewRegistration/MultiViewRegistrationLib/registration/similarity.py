@@ -19,7 +19,7 @@ import numpy as np
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.view import View
+from ..imaging.xray import View
 from ..rendering import cpu, threads
 from ..rendering.drr import Projector
 

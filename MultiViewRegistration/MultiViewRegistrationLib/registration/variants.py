@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry import rigid
-from ..imaging.view import SharedUnknowns, View
+from ..imaging.xray import SharedUnknowns, View
 from . import schedule
 from .cameras import CALIBRATED, uncalibrated_view_indices
 from .objective import EvaluationPoint

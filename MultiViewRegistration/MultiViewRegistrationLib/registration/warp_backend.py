@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.view import View
+from ..imaging.xray import View
 from ..rendering.drr import Projector
 from ..rendering.gpu import BatchProjector, BufferPool, launch, sent
 from . import warp_similarity as kernels

@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.volume import Volume
+from ..imaging.ct import Volume
 from ..rendering.cpu import _clip
 from ..rendering.drr import Grid
 

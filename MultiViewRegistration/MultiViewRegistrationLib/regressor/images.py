@@ -12,8 +12,7 @@ import numpy as np
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.ct import CT, attenuation
-from ..imaging.volume import Volume
+from ..imaging.ct import CT, Volume, attenuation
 from ..imaging.xray import XRay
 from ..registration.similarity import box_sum
 from ..rendering import threads

@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 
 from ..errors import InputError, warn
-from ..imaging.view import SharedUnknowns, View
+from ..imaging.xray import SharedUnknowns, View
 from ..io.case import Case
 from ..published.methods import RefinementMethod
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..imaging.ct import CT
-from ..imaging.view import View
+from ..imaging.xray import View
 from ..io.case import Case
 from ..io.files import write_atomically
 from ..io.html import learning_curves

@@ -34,8 +34,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.ct import CT, attenuation
-from ..imaging.volume import Volume
+from ..imaging.ct import CT, Volume, attenuation
 from ..rendering.autograd import DifferentiableRenderer
 from . import se3
 from .network import Network

@@ -13,7 +13,7 @@ import torch
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
-from ..imaging.view import View
+from ..imaging.xray import View
 from ..rendering import threads
 from .fusion import Candidate, fuse, geometry_covariance
 from .images import prepare

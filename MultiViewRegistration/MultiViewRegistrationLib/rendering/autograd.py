@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ..geometry.camera import Camera
-from ..imaging.volume import Volume
+from ..imaging.ct import Volume
 from . import threads
 from .drr import Projector
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.volume import Volume
+from ..imaging.ct import Volume
 from . import cpu, threads
 
 #: Attenuation (1/mm) from which a voxel counts as tissue: about a quarter of water.

@@ -14,9 +14,8 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import attenuation
 from ..io.case import Case, ct_box
-from ..io.case_file import CaseFile
-from ..io.dicom_identity import new_uid
-from ..io.json_reader import describe, printable
+from ..io.case_file import CaseFile, new_uid
+from ..io.files import describe, printable
 from ..io.navigation.registration_export import RegistrationExport
 from ..rendering.drr import Projector
 
@@ -86,7 +85,7 @@ def identities_of(case: Path) -> dict[str, Dataset]:
 
 
 def _volumes(what: str, exported: RegistrationExport, case: Case, volume_format: str) -> Writers:
-    from ..io.navigation.resampled import resampled_ct, resampled_mask, write_volume
+    from ..io.navigation.exports import resampled_ct, resampled_mask, write_volume
 
     make = resampled_ct if what == "ct" else resampled_mask
     if what == "mask" and case.ct.mask is None:

@@ -13,10 +13,9 @@ from ..assessment.features import Tile
 from ..assessment.verdict import AMBIGUOUS_RATIO, Assessment, ViewSplit
 from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit
-from ..imaging.view import View
-from ..imaging.xray import XRay
+from ..imaging.xray import View, XRay
 from ..io.case import Case
-from ..io.dicom_identity import new_uid
+from ..io.case_file import new_uid
 from ..registration.cameras import uncalibrated_view_indices
 from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT

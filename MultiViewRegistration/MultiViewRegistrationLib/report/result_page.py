@@ -16,7 +16,7 @@ import numpy as np
 from .. import __version__
 from ..geometry import rigid
 from ..geometry.landmarks import Residual
-from ..imaging.view import View
+from ..imaging.xray import View
 from ..io.files import write_atomically
 from ..io.html import Axis, Content, Line, legend, line_plot, number, page, table, tag
 from ..io.transforms import write_slicer_transform, write_transform

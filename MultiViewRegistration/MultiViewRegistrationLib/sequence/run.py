@@ -16,7 +16,7 @@ import numpy as np
 
 from ..api import register
 from ..errors import InputError
-from ..imaging.view import View
+from ..imaging.xray import View
 from ..io.case import Case
 from ..io.sequence import Frame, FrameSequence
 from ..registration.cameras import CameraCorrections

@@ -20,8 +20,7 @@ from ..imaging.ct import CT, load_ct
 from ..io.calibration.calibrated import UNITS
 from ..io.cameras import read_geometry
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
-from ..io.files import home_of, sha256, staged
-from ..io.json_reader import JsonObject, describe, printable, read_json
+from ..io.files import JsonObject, describe, home_of, printable, read_json, sha256, staged
 from ..io.sequence import FrameFiles, FrameSequence
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice

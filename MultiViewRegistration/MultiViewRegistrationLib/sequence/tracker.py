@@ -21,7 +21,7 @@ from ..assessment.verdict import Assessment
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.view import View
+from ..imaging.xray import View
 from ..registration.cameras import LEVER_MM
 from ..registration.objective import EvaluationPoint, Objective, PoseFit
 from ..registration.optimizer import minimise, moved

@@ -9,12 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..errors import InputError
-from ..imaging.view import SharedUnknowns
-from ..imaging.xray import RawImage, load_frames, recognised
+from ..imaging.xray import RawImage, SharedUnknowns, load_frames, recognised
 from ..io.case import Case
 from ..io.case_file import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES, CaseFile, view_name
 from ..io.dicom_identity import image_origin, read_identity
-from ..io.json_reader import JsonObject
+from ..io.files import JsonObject
 from ..mrml.case import frame_of, set_shared_unknowns, shared_unknowns_of
 from ..mrml.identity import dicom_content, remember_identity
 from ..mrml.image import add_mask, set_source

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT, attenuation
-from ..imaging.volume import Volume
+from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT, Volume, attenuation
 from ..mrml.case import take_ct
 from ..mrml.identity import of_ct
 from ..mrml.registration import Registration

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import InputError, MissingInformation
 from ..io.calibration.calibrated import CalibratedView
-from ..io.calibration.matrix_text import read_number
+from ..io.calibration.matrices import read_number
 from ..io.points import read_markups
 from ..io.transforms import read_start_pose
 from ..mrml.landmarks import landmark_list

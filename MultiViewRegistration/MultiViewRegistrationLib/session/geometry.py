@@ -14,7 +14,7 @@ from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
 from ..io.cameras import Geometry, meeting_point, read_geometry, sees, settle
 from ..io.dicom_geometry import TABLE_MOVED, HeaderGeometry, moved_mm, read_header, share_isocentre
-from ..io.json_reader import JsonObject
+from ..io.files import JsonObject
 from ..mrml.image import refresh
 from ..mrml.loading import camera_content
 from ..mrml.manual_pose import ct_box

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..imaging.xray import XRay
-from ..io.json_reader import printable
+from ..io.files import printable
 from ..mrml.identity import of_geometry
 from ..mrml.loading import camera_content
 from ..mrml.nodes import remove_with_products

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from ..io.cameras import GEOMETRIES
 from ..io.case import Case
-from ..io.json_reader import read_json
+from ..io.files import read_json
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import write_exports
 from ..io.navigation.igtl import Messages, messages_of

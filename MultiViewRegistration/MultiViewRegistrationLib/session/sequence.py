@@ -14,8 +14,7 @@ import numpy as np
 from ..errors import InputError, warn
 from ..imaging.ct import CT
 from ..io.case import Case
-from ..io.files import staged
-from ..io.json_reader import printable
+from ..io.files import printable, staged
 from ..io.sequence import FrameFiles
 from ..mrml import ct_3d
 from ..mrml.loading import ReadCase, case_of_files

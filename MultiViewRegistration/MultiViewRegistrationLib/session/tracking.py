@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..imaging.xray import RawImage, XRay, count_frames, to_line_integrals
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, ViewFile
-from ..io.json_reader import printable
+from ..io.files import printable
 from ..io.sequence import FrameFiles
 from ..jobs import ProgressRecord, TimeLeft, left_in_words
 from ..mrml.case import any_voxels, raw_of

@@ -23,7 +23,7 @@ from scipy.ndimage import (
 )
 
 from ..geometry.rigid import transform_points
-from ..imaging.volume import Volume
+from ..imaging.ct import Volume
 
 ENERGIES_KEV = np.array([30.0, 40.0, 50.0, 60.0, 80.0, 100.0])
 

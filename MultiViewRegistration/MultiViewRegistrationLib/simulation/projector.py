@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.rigid import transform_points
-from ..imaging.volume import Volume
+from ..imaging.ct import Volume
 from .body import BONE, ENERGIES_KEV, SIGNAL_SHARE, SOFT_HU, WATER, Body, base_materials
 
 #: Source to the detector plane, at least. Pixels are scaled to it; all that counts is that the body lies before it.

@@ -9,8 +9,7 @@ from functools import partial
 import numpy as np
 
 from ..geometry import rigid
-from ..imaging.view import View
-from ..imaging.xray import XRay
+from ..imaging.xray import View, XRay
 from .statistics import perturbed
 
 #: At least so many registrations, however many CTs there are.

@@ -14,7 +14,7 @@ from scipy.signal import fftconvolve
 
 from ..geometry import rigid
 from ..imaging.ct import CT, attenuation
-from ..imaging.view import View
+from ..imaging.xray import View
 from ..rendering.drr import cut_ends
 
 HALF_PATCH_PX = 40

@@ -20,7 +20,7 @@ from ..assessment.verdict import decide
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.view import View
+from ..imaging.xray import View
 from ..io.files import sha256, write_atomically
 from ..registration.prepared_ct import warm_up
 from ..report.result import Result

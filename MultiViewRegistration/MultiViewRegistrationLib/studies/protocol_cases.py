@@ -15,9 +15,8 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import BONE_HU, CT, load_ct, masked
-from ..imaging.raw_image import raw_image
-from ..imaging.view import View
-from ..imaging.xray import to_line_integrals
+from ..imaging.reading import raw_image
+from ..imaging.xray import View, to_line_integrals
 from ..io.case import Case
 from ..registration.pipeline import refine
 from ..registration.prepared_ct import PreparedCT

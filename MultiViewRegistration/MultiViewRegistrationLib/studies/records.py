@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import InputError
-from ..imaging.view import View
+from ..imaging.xray import View
 from ..io.files import write_atomically
 from ..registration.prepared_ct import PreparedCT
 from ..report.overlays import overlays

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -13,8 +15,11 @@ from ...geometry import rigid
 from ...geometry.camera import Camera, check_size
 from ...geometry.distortion import Distortion
 from ..cameras import camera_entry
-from ..json_reader import MAX_NUMBER, parse_numbers, printable
+from ..files import MAX_NUMBER, parse_numbers, printable
 from ..transforms import DIRECTIONS
+
+CALIBRATION = "a calibration file"  # for messages
+_DOCTYPE = re.compile(r"<!DOCTYPE\s+\w+\s*>")  # names the root element and nothing else, as RTK writes it
 
 UNITS = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 #: The file's world axes from LPS, (3, 3): all of them rotations.
@@ -287,3 +292,21 @@ def parse_option(text: str) -> tuple[str, Any]:
         parsed = numbers[0] if len(numbers) == 1 else parsed
     CalibrationOptions(**{key: parsed})
     return key, parsed
+
+
+def xml_root(text: str, file: str) -> ElementTree.Element:
+    """The root element.
+
+    Raises
+    ------
+    InputError
+        For what is no XML, and for any declaration of a document type that does more than name the root.
+    """
+    if "<!ENTITY" in text or "<!DOCTYPE" in _DOCTYPE.sub("", text, count=1):
+        raise InputError(
+            f"{file} declares entities or a document type, expected plain XML; export it again without them."
+        )
+    try:
+        return ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise InputError(f"{file} is not XML ({error}), expected a whole file; export it again.") from None

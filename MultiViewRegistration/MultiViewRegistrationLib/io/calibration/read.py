@@ -1,4 +1,4 @@
-"""One way to read a calibration, whatever wrote it."""
+"""One way to read a calibration, whatever wrote it. Malicious XML or YAML is refused."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 
 from ...errors import InputError
 from ..cameras import read_geometry
+from ..files import JsonObject, decode, printable, read_bytes, read_json
 from ..hdf5 import MAGIC
-from ..json_reader import JsonObject, decode, printable, read_bytes, read_json
 from ..transforms import NUMPY, ZIP, read_numpy
-from . import mayacam, named, projections, tracked
-from .calibrated import CalibratedView, CalibrationOptions, from_matrix
-from .matrix_text import read_matrices
-from .text_files import CALIBRATION, has_opencv_matrix, tree_of_xml, tree_of_yaml, with_arrays, xml_root
+from . import matrices, projections, tracked
+from .calibrated import CALIBRATION, CalibratedView, CalibrationOptions, from_matrix, xml_root
 
 FORMATS = ("case", "json", "mayacam", "numpy", "opencv", "plus", "rtk", "text", "transform", "xreg", "yaml")
 XML_ROOTS = {projections.RTK_ROOT: "rtk", "opencv_storage": "opencv", tracked.PLUS_ROOT: "plus"}
@@ -91,7 +90,7 @@ def _recognise(path: Path) -> tuple[str, Any]:
         if isinstance(content, dict) and "version" in content and isinstance(content.get("views"), list):
             return "case", content
         return ("opencv" if has_opencv_matrix(content) else "json"), content
-    if mayacam.is_mayacam(text):
+    if projections.is_mayacam(text):
         return "mayacam", text
     if _is_yaml(text):
         tree = tree_of_yaml(text, file)
@@ -112,7 +111,7 @@ def _is_json(text: str) -> bool:
 
 
 def _is_yaml(text: str) -> bool:
-    """Whether a line has a name and a colon, and more names than matrix_text's "P:" before a block of numbers."""
+    """Whether a line has a name and a colon, and more names than a matrix's "P:" before a block of numbers."""
     if text.startswith(("%YAML", "---")):
         return True
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("#", "%"))]
@@ -133,11 +132,11 @@ def _views(recognised: str, content: Any, path: Path, options: CalibrationOption
         case "plus":
             return tracked.read_plus(content, file, options)
         case "mayacam":
-            return mayacam.read_mayacam(content, file, name, options)
+            return projections.read_mayacam(content, file, name, options)
         case "case":
             return _views_of_case(content, file)
         case "text":
-            return read_matrices(content, file, name, options)
+            return matrices.read_matrices(content, file, name, options)
         case "numpy":
             content = read_numpy(path)
             content = content.get(path.stem, content) if len(content) == 1 else content
@@ -150,8 +149,8 @@ def _views(recognised: str, content: Any, path: Path, options: CalibrationOption
             if isinstance(content, list):
                 content = _bare(content, file)
     if isinstance(content, np.ndarray):
-        return named.views_of_arrays(content, file, name, options)
-    return named.views_of_named(content, file, name, options)
+        return matrices.views_of_arrays(content, file, name, options)
+    return matrices.views_of_named(content, file, name, options)
 
 
 def _bare(content: list, file: str) -> np.ndarray:
@@ -174,3 +173,120 @@ def _views_of_case(content: dict, file: str) -> list[CalibratedView]:
             camera = geometry.camera
             views.append(CalibratedView(name, camera.projection_matrix, camera.size, camera, geometry.distortion))
     return views
+
+
+MAX_DEPTH = 20
+OPENCV_MATRIX = {"rows", "cols", "data"}
+
+
+def tree_of_xml(element: ElementTree.Element, file: str, depth: int = 0) -> Any:
+    """What an element of OpenCV's FileStorage holds, as `with_arrays` takes it; `_` elements are those of a list."""
+    _check_depth(depth, file)
+    children = [(child.tag, tree_of_xml(child, file, depth + 1)) for child in element]
+    if not children:
+        return (element.text or "").strip().strip('"')
+    if all(tag == "_" for tag, _ in children):
+        return [child for _, child in children]
+    tree = dict(children)
+    if len(tree) < len(children):
+        raise InputError(f"{file} has a name twice in <{printable(element.tag)[:40]}>, expected it once; keep one.")
+    return tree
+
+
+def tree_of_yaml(text: str, file: str) -> Any:
+    """YAML, and OpenCV's FileStorage, whose first line (%YAML:1.0) is no YAML, as `with_arrays` takes it.
+
+    Tags are ignored and nothing is constructed: the result has dictionaries, lists and texts.
+
+    Raises
+    ------
+    InputError
+        For text that is no YAML, for aliases, a key given twice, and where PyYAML is missing.
+    """
+    try:
+        import yaml
+    except ImportError:
+        raise InputError(f"{file}: to read YAML needs the package PyYAML, which is missing; install PyYAML.") from None
+
+    class Loader(yaml.BaseLoader):
+        def compose_node(self, parent, index):
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.MarkedYAMLError(problem="has an alias", problem_mark=self.peek_event().start_mark)
+            return super().compose_node(parent, index)
+
+        def construct_mapping(self, node, deep=False):
+            mapping = super().construct_mapping(node, deep=True)
+            if len(mapping) < len(node.value):
+                raise yaml.MarkedYAMLError(problem="has a name twice", problem_mark=node.start_mark)
+            return mapping
+
+    lines = text.splitlines()
+    body = "\n".join(["", *lines[1:]] if lines and lines[0].startswith("%YAML") else lines)
+    try:
+        tree = yaml.load(body, Loader)  # which makes texts alone
+    except (yaml.YAMLError, RecursionError) as error:
+        mark, problem = getattr(error, "problem_mark", None), str(getattr(error, "problem", ""))
+        where = "" if mark is None else f" in line {mark.line + 1}"
+        what = problem if problem.startswith("has ") else "cannot be read as YAML"
+        raise InputError(f"{file} {what}{where}, expected plain YAML; correct it there.") from None
+    if not tree:
+        raise InputError(f"{file} is empty, expected a calibration; export it again.")
+    return tree
+
+
+def with_arrays(tree: Any, file: str, depth: int = 0) -> Any:
+    """The tree with numbers in place of texts that are, None for nothing, and arrays in place of OpenCV's matrices.
+
+    Raises
+    ------
+    InputError
+        Where a matrix has not as many numbers as it claims, or the tree is deeper than MAX_DEPTH.
+    """
+    _check_depth(depth, file)
+    if isinstance(tree, str):
+        return _value(tree)
+    if isinstance(tree, list):
+        return [with_arrays(value, file, depth + 1) for value in tree]
+    if not isinstance(tree, dict):
+        return tree
+    tree = {key: with_arrays(value, file, depth + 1) for key, value in tree.items()}
+    if not tree.keys() >= OPENCV_MATRIX:
+        return tree
+    try:
+        data = np.atleast_1d(np.asarray(tree["data"], float))
+        rows, columns = float(tree["rows"]), float(tree["cols"])
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{file} has a matrix without numbers in its rows, cols or data, expected them; save it again."
+        ) from None
+    if data.ndim != 1 or data.size != rows * columns:
+        raise InputError(
+            f"{file} has a matrix of {rows:g} rows and {columns:g} columns with {data.size} numbers, expected rows * cols of "
+            "them; save it again."
+        )
+    return data.reshape(int(rows), int(columns))
+
+
+def has_opencv_matrix(tree: Any, depth: int = 0) -> bool:
+    """Whether there is a matrix as OpenCV and ROS write it: rows, cols, data."""
+    if depth > MAX_DEPTH or not isinstance(tree, (dict, list)):
+        return False
+    if isinstance(tree, dict) and tree.keys() >= OPENCV_MATRIX:
+        return True
+    return any(has_opencv_matrix(value, depth + 1) for value in (tree.values() if isinstance(tree, dict) else tree))
+
+
+def _value(text: str) -> Any:
+    """A number, a list of them, None or text."""
+    if text in ("null", "~", ""):
+        return None
+    try:
+        numbers = [float(word) for word in text.split()]
+    except ValueError:
+        return text
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _check_depth(depth: int, file: str) -> None:
+    if depth > MAX_DEPTH:
+        raise InputError(f"{file} is nested more than {MAX_DEPTH} deep, expected a calibration; choose another file.")

@@ -13,10 +13,9 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry import rigid
-from ..json_reader import decode, parse_numbers, printable, read_text
+from ..files import decode, parse_numbers, printable, read_text
 from ..transforms import read_transform, turned
-from .calibrated import CalibratedView, CalibrationOptions, from_parts
-from .text_files import CALIBRATION, xml_root
+from .calibrated import CALIBRATION, CalibratedView, CalibrationOptions, from_parts, xml_root
 
 TRANSFORM_TEXT = b"#Insight Transform File"
 GROUP, HEAD = b"TransformGroup", 1 << 16  # of ITK's HDF5, and where it stands

@@ -20,9 +20,8 @@ from ...imaging.image_source import inside
 from ...imaging.reading import read_image
 from ...imaging.xray import RawImage, load_image
 from ..calibration.calibrated import CalibrationOptions
-from ..calibration.mayacam import read_mayacam
-from ..files import write_atomically
-from ..json_reader import MAX_NUMBER, parse_numbers, printable, read_text
+from ..calibration.projections import read_mayacam
+from ..files import MAX_NUMBER, parse_numbers, printable, read_text, write_atomically
 from . import Imported, view_entry
 
 EXPECTED = "16 numbers a volume in each line, a matrix by rows or by columns"

@@ -22,8 +22,8 @@ from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import CT, ct_from_array
 from ...imaging.xray import RawImage
+from ..files import MAX_NUMBER
 from ..hdf5 import Hdf5, opened
-from ..json_reader import MAX_NUMBER
 from . import LEAKS, Imported, cropped, in_any_view, read_pixel_mm, read_spacing, view_entry
 
 LAYOUT = "Ljubljana's data as DiffPose packs it (ljubljana.h5)"

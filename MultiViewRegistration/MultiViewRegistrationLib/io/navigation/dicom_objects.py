@@ -17,7 +17,7 @@ from pydicom.valuerep import format_number_as_ds
 from ... import __version__
 from ...errors import InputError
 from ...imaging.dicom_file import quiet, read_dicom
-from ..dicom_identity import DicomImage, new_uid
+from ..case_file import DicomImage, new_uid
 from ..files import written_atomically
 from .registration_export import RegistrationExport
 

@@ -12,10 +12,8 @@ import numpy as np
 
 from ...geometry.camera import Camera
 from ..case import hashes
-from ..case_file import CaseFile
-from ..dicom_identity import DicomImage, new_uid
-from ..files import write_atomically
-from ..json_reader import JsonObject, read_json
+from ..case_file import CaseFile, DicomImage, new_uid
+from ..files import JsonObject, read_json, write_atomically
 
 VERSION = 2
 VERDICTS = ("accept", "check", "reject")

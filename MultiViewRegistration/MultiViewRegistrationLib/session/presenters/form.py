@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...io.calibration.matrix_text import read_number
+from ...io.calibration.matrices import read_number
 from ..translation import _
 
 

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 
 from ...errors import InputError
-from ...imaging.view import SharedUnknowns
-from ...io.calibration.matrix_text import MatrixText, read_matrix
+from ...imaging.xray import SharedUnknowns
+from ...io.calibration.matrices import MatrixText, read_matrix
 from ...mrml.case import shared_unknowns_of
 from ...mrml.nodes import RAS_FROM_LPS
 from ...mrml.xray import XRayView

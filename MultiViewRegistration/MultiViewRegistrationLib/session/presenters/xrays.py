@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...imaging.image_source import without_data_files
-from ...imaging.view import SharedUnknowns
+from ...imaging.xray import SharedUnknowns
 from ...mrml.case import set_shared_unknowns, shared_unknowns_of
 from ...mrml.image import change_image, set_mask, thumbnail
 from ...mrml.layout import colour, tag_of

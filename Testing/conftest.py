@@ -47,8 +47,8 @@ SLOW = (
     "panel/test_typed_case",
     "published/test_published_refine",
 )
-#: Of these, what `make test` runs: one page, from opening a case to the export.
-NOT_SLOW = ("browser/test_viewer_work.py::test_from_a_case_to_a_transform",)
+#: Of these, what `make test` runs: one page, from a case to the export, and its token.
+NOT_SLOW = ("browser/test_page.py::test_from_a_case", "browser/test_page.py::test_nothing_is_answered")
 
 
 def pytest_collection_modifyitems(items) -> None:

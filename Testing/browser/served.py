@@ -11,8 +11,9 @@ import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 import SimpleITK as sitk
@@ -43,6 +44,20 @@ HANDSHAKE = {
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
 }
+
+
+FORM = "multipart/form-data; boundary=xyz"
+
+
+def form(files: list[tuple[str, bytes]], folder: str = "") -> bytes:
+    """A form with files by their names, written as the page does."""
+    parts = [
+        f'--xyz\r\nContent-Disposition: form-data; name="file"; filename="{quote(folder + name, safe="")}"\r\n\r\n'.encode()
+        + content
+        + b"\r\n"
+        for name, content in files
+    ]
+    return b"".join([*parts, b"--xyz--\r\n"])
 
 
 def mtre_mm(transform, case: dict) -> float:
@@ -121,6 +136,11 @@ class Served:
             return answer.status, text, {name.title(): value for name, value in answer.getheaders()}
         finally:
             connection.close()
+
+    def send(self, target: str, *files: Path | tuple[str, bytes], folder: str = "") -> tuple[int, str]:
+        """Send files, or names and contents, as a page does, and a folder's as it is dropped; status and text of the answer."""
+        named = [(file.name, file.read_bytes()) if isinstance(file, Path) else file for file in files]
+        return self.ask(f"upload?target={target}", form(named, folder), Content_Type=FORM)[:2]
 
     def end(self) -> int:
         """Ctrl-C; the exit status."""
@@ -255,15 +275,30 @@ class Tab:
             title.click()
             self.page.wait_for_timeout(300)
 
-    def exported(self, folder: Path) -> sitk.Transform:
-        """The transform that the step Export gives, read from a file in `folder` by SimpleITK."""
-        self.open_step("Export")
-        with self.page.expect_download():
-            self.button("Export").click()
+    def download(self, button: str, folder: Path) -> Path:
+        """Press a button that downloads a file; its path in a folder."""
         with self.page.expect_download() as download:
-            self.page.get_by_role("link", name="world_from_ct.tfm").click()
-        download.value.save_as(folder / "world_from_ct.tfm")
-        return sitk.ReadTransform(str(folder / "world_from_ct.tfm"))
+            self.button(button).click()
+        path = folder / download.value.suggested_filename
+        download.value.save_as(path)
+        return path
+
+    def exported(self, folder: Path) -> sitk.Transform:
+        """The transform that the step Export gives, read by SimpleITK."""
+        self.open_step("Export")
+        archive = self.download("Export", folder)
+        zipfile.ZipFile(archive).extractall(folder)
+        return sitk.ReadTransform(str(folder / "registration" / "world_from_ct.tfm"))
+
+    def choose(self, box: str, option: str) -> None:
+        """Choose from a box by its label."""
+        self.page.get_by_label(box, exact=True).first.click(force=True)
+        self.page.get_by_role("option", name=option).click()
+        self.page.get_by_role("option", name=option).wait_for(state="hidden")
+
+    def pick(self, hint: str, *paths: Path, kind: str = "files") -> None:
+        """Pick files, or "a folder", where the page asks for these."""
+        self.page.get_by_label(f"Choose {kind}: {hint}").set_input_files(list(paths))
 
     def register(self) -> None:
         """Register, and wait until that has ended."""

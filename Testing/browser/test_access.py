@@ -1,4 +1,4 @@
-"""Who can open the page: nobody without the token, no other site, no other name of the computer."""
+"""Who can open the page: only a browser with the token; no other user, no other site, no other name of the computer."""
 
 from __future__ import annotations
 
@@ -11,20 +11,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from served import HANDSHAKE, Served, Tab
+from served import HANDSHAKE, Served
 
-#: Of every kind of answer: the page, scripts, files that come and go, the websocket, what is not there.
-PATHS = (
-    "",
-    "index.html",
-    "vue.global.js",
-    "loading.tpl",
-    "__mvreg_page/page.js",
-    "download/x/y",
-    "upload?target=ct/files",
-    "ws",
-    "nothing",
-)
+SHAKE = {name.replace("-", "_"): value for name, value in HANDSHAKE.items()}
 #: What another user of the computer can do: connect to every port that listens, and try what the arguments of any program say.
 OTHER_USER = r"""
 import glob, re, sys, urllib.error, urllib.request
@@ -80,35 +69,13 @@ def context(browser):
     context.close()
 
 
-def handshake(path: str) -> dict[str, str]:
-    return {name.replace("-", "_"): value for name, value in HANDSHAKE.items()} if path.startswith("ws") else {}
-
-
-def test_nothing_is_answered_without_the_token(server):
-    wrong = (
-        "",
-        f"mvreg_{server.port}=wrong",
-        f"mvreg_{server.port}=",
-        f"mvreg_{server.port + 1}={server.token}",
-        f"mvreg_token={server.token}",
-        f"mvreg_{server.port}=".encode() + b"\xff\xfe",
-    )
-    for path in PATHS:
-        for cookie in wrong:
-            for data in (None, b"x") if path.startswith("upload") else (None,):
-                status, text, _ = server.ask(path, data, cookie=cookie, **handshake(path))
-                assert status == 403 and "The token is missing or wrong" in text, (path, cookie)
-    for query in ("token=", "token=wrong", f"token={server.token}x", f"token=x&token={server.token}", "token=%ff"):
-        assert server.ask(f"index.html?{query}", cookie="")[0] == 403, query
-    for path in (
-        "vue.global.js",
-        "ws",
-        "upload",
-        "download/x/y",
-    ):  # an address with the token leads to the page, and nowhere else
-        assert server.ask(f"{path}?token={server.token}", cookie="", **handshake(path))[0] == 403, path
-    assert server.ask("index.html")[0] == 200
-    assert server.ask("ws", **handshake("ws"))[0] == 101
+@pytest.fixture
+def page(context, server):
+    """A page of the server."""
+    page = context.new_page()
+    page.goto(server.address)
+    page.wait_for_selector(".mv-app")
+    return page
 
 
 def test_another_address_asks_for_the_token_too(serve):
@@ -136,7 +103,7 @@ def test_another_user_of_the_computer_gets_nothing(server):
     assert set(done.stdout.split()) == {"403"}
 
 
-def test_the_browser_is_opened_without_telling_the_token_to_all_users(tmp_path, browser, require_program):
+def test_the_browser_is_opened_without_showing_the_token_to_all_users(tmp_path, browser, require_program):
     """Arguments of programs can be listed by all; the file that they name cannot be read by all."""
     require_program("sh", package="dash")
     script = tmp_path / "browser"
@@ -160,11 +127,7 @@ def test_the_browser_is_opened_without_telling_the_token_to_all_users(tmp_path, 
     assert not any(home.glob("mvreg*"))
 
 
-def test_the_token_leaves_the_address_and_stays_in_a_cookie(context, server):
-    page = context.new_page()
-    page.goto("about:blank")
-    page.goto(server.address)
-    page.wait_for_selector(".mv-app")
+def test_the_token_leaves_the_address_and_stays_in_a_cookie(context, page, server):
     assert page.url == f"{server.root}index.html"
     assert page.evaluate("document.cookie") == ""
     (cookie,) = context.cookies()
@@ -174,13 +137,16 @@ def test_the_token_leaves_the_address_and_stays_in_a_cookie(context, server):
     assert server.token not in page.url
 
 
-def test_several_tabs_and_browsers_open_it(browser, context, server):
-    """The address goes on to be good until the server ends: in another tab, again, and in another browser. Without it that has nothing."""
-    for address in (server.address, server.root, server.address):
+def test_several_tabs_browsers_and_servers(browser, context, page, serve, server):
+    """The address is good until the server ends, also in another browser, which has nothing without it; cookies are of one port each."""
+    second = serve()
+    for address, seen in ((server.root, ".mv-app"), (second.address, ".mv-welcome"), (server.root, ".mv-app")):
         page = context.new_page()
         page.goto(address)
-        page.wait_for_selector(".mv-app")
-        assert page.url == f"{server.root}index.html"
+        page.wait_for_selector(seen)
+    assert {cookie["name"] for cookie in context.cookies()} == {f"mvreg_{one.port}" for one in (server, second)}
+    assert second.ask("index.html", cookie=server.cookie)[0] == 403
+    assert second.ask("index.html", cookie=f"{server.cookie}; {second.cookie}")[0] == 200
     other = browser.new_context()
     page = other.new_page()
     assert page.goto(server.root).status == 403
@@ -190,48 +156,29 @@ def test_several_tabs_and_browsers_open_it(browser, context, server):
     other.close()
 
 
-def test_two_servers_are_open_in_one_browser(context, serve, server):
-    """Browsers send the cookies of one port to all."""
-    second = serve()
-    for one, seen in ((server, ".mv-app"), (second, ".mv-welcome"), (server, ".mv-app")):
-        page = context.new_page()
-        page.goto(one.root if one is server and len(context.cookies()) > 1 else one.address)
-        page.wait_for_selector(seen)
-    assert {cookie["name"] for cookie in context.cookies()} == {f"mvreg_{one.port}" for one in (server, second)}
-    assert second.ask("index.html", cookie=server.cookie)[0] == 403
-    assert second.ask("index.html", cookie=f"{server.cookie}; {second.cookie}")[0] == 200
-
-
 def test_a_link_of_another_site_leads_in_only_with_the_token(context, elsewhere, server):
     page = context.new_page()
-    page.goto(
-        elsewhere(f'<a href="{server.address}">in</a>', host="localhost")
-    )  # another site than 127.0.0.1, as browsers see it
-    page.get_by_text("in").click()
-    page.wait_for_selector(".mv-app")
-    page.goto(elsewhere(f'<a href="{server.root}">in</a>', host="localhost"))
-    page.get_by_text("in").click()
-    page.get_by_text("The token is missing or wrong").wait_for()
+    for address, seen in ((server.address, ".mv-app"), (server.root, "text=The token is missing or wrong")):
+        page.goto(elsewhere(f'<a href="{address}">in</a>', host="localhost"))  # another site, as browsers see it
+        page.get_by_text("in").click()
+        page.wait_for_selector(seen)
 
 
-def test_a_foreign_page_cannot_frame_it_nor_talk_to_it(context, elsewhere, server):
+def test_a_foreign_page_cannot_frame_it_nor_talk_to_it(page, elsewhere, server):
     """One of another port of this computer: to a browser that is the same site, so that it sends the cookie along."""
-    page = context.new_page()
-    page.goto(server.address)
-    page.wait_for_selector(".mv-app")
     page.goto(
         elsewhere(f"""<iframe src="{server.root}index.html"></iframe><iframe src="{server.root}nothing"></iframe>
         <script>
-          const told = {{}}, tell = (what, promise) => promise.then(() => told[what] = true, () => told[what] = false);
-          tell("read", fetch("{server.root}index.html", {{ credentials: "include" }}).then(r => r.text()));
-          tell("embed", fetch("{server.root}vue.global.js", {{ credentials: "include", mode: "no-cors" }}));
-          tell("socket", new Promise((take, fail) => {{
+          const done = {{}}, note = (what, promise) => promise.then(() => done[what] = true, () => done[what] = false);
+          note("read", fetch("{server.root}index.html", {{ credentials: "include" }}).then(r => r.text()));
+          note("embed", fetch("{server.root}vue.global.js", {{ credentials: "include", mode: "no-cors" }}));
+          note("socket", new Promise((take, fail) => {{
             const socket = new WebSocket("ws://127.0.0.1:{server.port}/ws"); socket.onopen = take; socket.onerror = fail; }}));
         </script><form method="post" enctype="multipart/form-data" action="{server.root}upload?target=ct/files" target="sent">
         <input type="hidden" name="a" value="b"></form><iframe name="sent"></iframe>""")
     )
-    page.wait_for_function("Object.keys(told).length === 3")
-    assert page.evaluate("told") == {"read": False, "embed": False, "socket": False}
+    page.wait_for_function("Object.keys(done).length === 3")
+    assert page.evaluate("done") == {"read": False, "embed": False, "socket": False}
     assert all(not frame.locator(".mv-app, .mv-steps").count() for frame in page.frames)
     with page.expect_response(lambda answer: "upload" in answer.url) as answer:
         page.evaluate("document.forms[0].submit()")
@@ -242,96 +189,71 @@ def test_a_foreign_page_cannot_frame_it_nor_talk_to_it(context, elsewhere, serve
 
 def test_a_name_that_was_bound_to_this_computer_gets_nothing(chromium, server):
     """DNS rebinding: a site whose name leads to 127.0.0.1 has been opened, even with the token."""
+    port = server.port
     for name in (
-        "evil.example",
-        f"evil.example:{server.port}",
+        f"evil.example:{port}",
         "127.0.0.1.evil.example",
-        "localhost.evil.example",
         "[::2]",
         "2130706433",
         "127.0.0.1; evil.example",
         "127.0.0.1@evil.example",
         "",
     ):
-        for path, more in (("index.html", {}), ("ws", handshake("ws")), (f"index.html?token={server.token}", {})):
+        for path, more in (("index.html", {}), ("ws", SHAKE), (f"index.html?token={server.token}", {})):
             status, text, _ = server.ask(path, Host=name, **more)
             assert status in (400, 403) and "mv-" not in text, (name, path)
-    for origin in (
-        "http://evil.example",
-        f"http://evil.example:{server.port}",
-        "null",
-        "file://",
-        f"http://127.0.0.1:{server.port + 1}",
-        f"http://localhost:{server.port}",
-        f"http://127.0.0.1:{server.port}@evil.example",
-    ):
+    others = ("evil.example", f"127.0.0.1:{port + 1}", f"localhost:{port}", f"127.0.0.1:{port}@evil.example")
+    for origin in ("null", "file://", *(f"http://{other}" for other in others)):
         for path in ("ws", "index.html"):
-            status, text, _ = server.ask(path, Origin=origin, **handshake(path))
+            status, text, _ = server.ask(path, Origin=origin, **(SHAKE if path == "ws" else {}))
             assert status == 403 and "another site" in text, origin
-    for name in ("127.0.0.1", "localhost", "LOCALHOST", "[::1]"):
-        host = f"{name}:{server.port}"
-        assert server.ask("ws", Host=host, Origin=f"http://{host}", **handshake("ws"))[0] == 101, name
-    from_name = subprocess.run(
-        [
-            chromium,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--host-resolver-rules=MAP evil.example 127.0.0.1",
-            "--dump-dom",
-            f"http://evil.example:{server.port}/?token={server.token}",
-        ],
+    for name in ("127.0.0.1", "LOCALHOST", "[::1]"):
+        host = f"{name}:{port}"
+        assert server.ask("ws", Host=host, Origin=f"http://{host}", **SHAKE)[0] == 101, name
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP evil.example 127.0.0.1"]
+    seen = subprocess.run(
+        [chromium, *options, "--dump-dom", f"http://evil.example:{port}/?token={server.token}"],
         capture_output=True,
         text=True,
         timeout=90,
     )
-    assert "answers only by its own name" in from_name.stdout and "mv-" not in from_name.stdout
+    assert "answers only by its own name" in seen.stdout and "mv-" not in seen.stdout
 
 
 def test_every_answer_says_how_it_may_be_used(server):
-    for path in PATHS:
+    for path in ("", "vue.global.js", "download/x/y", "upload?target=ct/files", "nothing"):
         for cookie in (None, ""):
-            if path == "ws" and cookie is None:
-                continue
             headers = server.ask(path, cookie=cookie)[2]
             assert headers["X-Frame-Options"] == "DENY" and headers["X-Content-Type-Options"] == "nosniff", path
             assert headers["Referrer-Policy"] == "no-referrer" and headers["Cache-Control"] == "no-store", path
-            policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
+            written = headers["Content-Security-Policy"]
+            policy = dict(part.strip().split(" ", 1) for part in written.split(";"))
             assert policy["frame-ancestors"] == policy["default-src"] == "'none'", path
             assert policy["connect-src"] == f"'self' ws://127.0.0.1:{server.port}", path
-            assert "'unsafe-inline'" not in policy["script-src"] and "http" not in headers["Content-Security-Policy"], (
-                path
-            )
+            assert "'unsafe-inline'" not in policy["script-src"] and "http" not in written, path
 
 
-def test_the_page_passes_its_own_policy_in_all_steps(open_tab, server):
-    tab = open_tab(server)  # which fails where the console tells of an error
+REFUSED = "window.refused = []; addEventListener('securitypolicyviolation', e => refused.push(e.effectiveDirective))"
+
+
+def test_the_page_passes_its_own_policy_in_all_steps(open_tab, server, tmp_path):
+    tab = open_tab(server)  # which fails where the console shows an error
     tab.ready()
     page = tab.page
-    page.evaluate(
-        "window.refused = []; addEventListener('securitypolicyviolation', e => refused.push(e.violatedDirective))"
-    )
+    page.evaluate(REFUSED)
     for step in ("1. CT", "2. X-rays", "3. Start", "4. Register", "5. Check", "6. Export", "7. Sequence"):
         tab.open_step(step)
         page.wait_for_timeout(500)  # it scrolls there
-    for overlay in ("Flicker", "Checkerboard", "Edges", "Two colours", "Difference", "X-ray", "Blend"):
-        page.get_by_role("button", name=f"Overlay: {overlay}").click()
-        tab.drawn()
     tab.shot("steps")
     tab.register()
     page.wait_for_function("() => document.querySelector('.mv-3d img')")
-    with page.expect_download():
-        tab.button("Save").click()
+    tab.download("Save", tmp_path)
     assert page.evaluate("refused") == []
 
 
-def test_what_a_file_smuggles_into_the_page_cannot_run_nor_leave(browser, elsewhere, server, tmp_path):
-    tab = Tab(browser, server, tmp_path)
+def test_what_a_file_smuggles_into_the_page_cannot_run_nor_leave(page, elsewhere):
     other = elsewhere("")
-    page = tab.page
-    page.evaluate(
-        "window.refused = []; addEventListener('securitypolicyviolation', e => refused.push(e.effectiveDirective))"
-    )
+    page.evaluate(REFUSED)
     page.evaluate(
         """(other) => {
         document.body.insertAdjacentHTML('beforeend', `<img src="x" onerror="window.evil = 1"><img src="${other}?stolen">`);
@@ -343,7 +265,5 @@ def test_what_a_file_smuggles_into_the_page_cannot_run_nor_leave(browser, elsewh
     )
     page.wait_for_function("refused.length >= 6")
     assert page.evaluate("window.evil") is None
-    assert {"img-src", "connect-src", "frame-src", "script-src-elem", "script-src-attr"} <= set(
-        page.evaluate("refused")
-    )
-    tab.close()
+    refused = set(page.evaluate("refused"))
+    assert {"img-src", "connect-src", "frame-src", "script-src-elem", "script-src-attr"} <= refused

@@ -55,7 +55,6 @@ def test_landmarks_are_clicked_in_slices_and_x_rays(tab, case_file, tmp_path):
             tab.wait_state(
                 f"c('start', 'landmarks').lines.find(line => line.id === '{name}').cells[{number + 2}].text === '\u2714'"
             )
-    tab.shot("landmarks")
     tab.button("Stop clicking").click()
     tab.register()
     assert tab.registered()
@@ -97,12 +96,10 @@ def test_a_regressor_is_trained_stopped_resumed_and_used(own_store, open_tab, se
     before = tab.picture(0).astype(int)
     tab.drag(0, (0.5, 0.45), (0.6, 0.52))  # the page is alive meanwhile
     assert np.abs(tab.picture(0).astype(int) - before).mean() > 1.0
-    tab.shot("training")
     tab.wait_state("!c('start', 'training') && c('start', 'models').lines.length === 1")
     assert tab.control("start", "models")["lines"][0]["cells"][4]["text"] == "in use"
     tab.page.get_by_label("Automatic", exact=True).check(force=True)
     tab.register()
-    tab.shot("automatic")
     assert tab.registered() and tab.history()[-1][1] == "Automatic"
     assert mtre_mm(tab.exported(tmp_path), case) < 1.0
     tab.page.once("dialog", lambda dialog: dialog.accept())

@@ -1,18 +1,34 @@
-"""The server is killed: the next one offers the work, and the page that is open finds it by itself."""
+"""The server ends: the next one offers the work, the page that is open finds it by itself, and no temporary file stays."""
 
 from __future__ import annotations
 
+import os
+import signal
+import zipfile
+from time import monotonic, sleep
+
 import numpy as np
 import pytest
-from served import Served
+from served import PATIENCE_S, Served
 
 #: Keeps the websockets of a page, to be closed as a network closes them.
 SOCKETS = """window.sockets = []; window.WebSocket = class extends window.WebSocket {
   constructor(...given) { super(...given); window.sockets.push(this); } };"""
+MRML = '<MRML version="Slicer4.4.0" userTags="">{}</MRML>'
+#: Scenes that are refused: where they are read, and where they are put into the scene.
+REFUSED = {
+    "outside": MRML.format('<TextStorage id="vtkMRMLTextStorageNode1" name="s" fileName="/etc/passwd"></TextStorage>'),
+    "none": "not a scene",
+    "missing": MRML.format(
+        '<VolumeArchetypeStorage id="vtkMRMLVolumeArchetypeStorageNode1" name="s" fileName="no.nrrd">'
+        '</VolumeArchetypeStorage><Volume id="vtkMRMLScalarVolumeNode1" name="v" '
+        'storageNodeRef="vtkMRMLVolumeArchetypeStorageNode1"></Volume>'
+    ),
+}
 
 
 def leave(tab) -> None:
-    """Close a page whose server is gone, which it tells the console, too."""
+    """Close a page whose server is gone, which the console has shown, too."""
     tab.page.close()
     tab.errors.clear()
 
@@ -23,7 +39,7 @@ def own_data(tmp_path, monkeypatch):
     return tmp_path / "data" / "autosave"
 
 
-def test_the_work_is_offered_gone_on_with_and_removed(own_data, open_tab, case_file, tmp_path):
+def test_the_work_is_offered_opened_and_removed(own_data, open_tab, case_file, tmp_path):
     server = Served(str(case_file), folder=tmp_path)
     tab = open_tab(server)
     tab.ready()
@@ -46,9 +62,10 @@ def test_the_work_is_offered_gone_on_with_and_removed(own_data, open_tab, case_f
 
     third = Served(folder=tmp_path)
     tab = open_tab(third)
-    tab.page.get_by_role("button", name="Go on where you were").wait_for()
+    offer = tab.page.get_by_role("button", name="Go on where you were")
+    offer.wait_for()
     tab.button("Remove").click()
-    tab.wait_state("!s.left.length")
+    offer.wait_for(state="hidden")
     assert not list(own_data.iterdir())
     third.end()
     leave(tab)
@@ -68,7 +85,7 @@ def test_a_page_says_that_the_server_is_gone_and_comes_back_by_itself(own_data, 
     tab.shot("closed")
 
     second = Served("--port", str(server.port), folder=tmp_path)
-    tab.page.get_by_text("The server was started anew.").wait_for()  # it has another token
+    tab.page.get_by_text("The server was started again.").wait_for()  # it has another token
     other = tab.page.context.new_page()
     other.goto(second.address)
     tab.page.get_by_role("button", name="Go on where you were").wait_for()
@@ -89,3 +106,28 @@ def test_a_connection_that_breaks_off_comes_back_where_the_work_is(open_tab, ser
     tab.page.wait_for_selector(".mv-app")
     tab.ready()
     leave(tab)
+
+
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"])
+def test_no_temporary_file_stays(tmp_path, ending):
+    pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+    server = Served(folder=tmp_path)
+    for name, text in REFUSED.items():
+        file = tmp_path.parent / f"{name}.mrb"
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("s/s.mrml", text)
+        until = monotonic() + PATIENCE_S
+        while server.send("open", file)[0] != 200:
+            assert monotonic() < until
+            sleep(0.2)  # it is starting, or reads the one before
+    until = monotonic() + PATIENCE_S
+    while (left := [path for path in tmp_path.rglob("*") if path.is_file()]) and monotonic() < until:
+        sleep(0.1)
+    assert not left  # while it still runs
+    os.kill(server.process.pid, getattr(signal, ending))
+    status = server.process.wait(30)
+    assert "Traceback" not in server.output and (status == 0) == (ending != "SIGKILL")
+    if ending == "SIGKILL":
+        assert list(tmp_path.iterdir())
+        Served(folder=tmp_path).end()
+    assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""A sequence in the page: a tracked one is opened, played and stepped through; one is tracked; two are held against each other."""
+"""A sequence in the page: a tracked one is opened, played and stepped through; one is tracked; two are compared."""
 
 from __future__ import annotations
 
@@ -57,7 +57,6 @@ def test_a_tracked_sequence_is_opened_played_and_stepped_through(open_tab, serve
     tab = open_tab(server, width=1280, height=800)
     tab.ready()
     shown(tab, 0)
-    tab.shot("1-opened")
     pictures, drrs = [picture(tab)], [layers(tab)]
     tab.button("One frame on").click()
     shown(tab, 1)
@@ -71,12 +70,10 @@ def test_a_tracked_sequence_is_opened_played_and_stepped_through(open_tab, serve
     tab.wait_state("c('sequence', 'play').icon === 'pause'")
     tab.wait_state("c('sequence', 'play').icon === 'play'")
     shown(tab, COUNT - 1)
-    tab.shot("2-played")
     tab.button("One frame back").click()
     tab.page.get_by_text("no contrast").first.wait_for()
     assert tab.control("sequence", "headline")["tone"] == "error"
     assert "still show another frame" in tab.control("sequence", "line0")["label"]
-    tab.shot("3-lost")
     tab.button("First frame").click()
     shown(tab, 0)
     assert np.abs(picture(tab) - pictures[0]).max() <= 2
@@ -97,18 +94,13 @@ def test_a_scene_that_is_saved_meanwhile_brings_it_back(open_tab, server, serve,
     shown(tab, 0)
     tab.button("One frame on").click()
     shown(tab, 1)
-    told, seen = tab.control("sequence", "line0"), picture(tab)
-    with tab.page.expect_download() as download:
-        tab.button("Save").click()
-    saved = tmp_path / download.value.suggested_filename
-    download.value.save_as(saved)
-    again = open_tab(serve(saved), width=1280, height=800)
+    line, seen = tab.control("sequence", "line0"), picture(tab)
+    again = open_tab(serve(tab.download("Save", tmp_path)), width=1280, height=800)
     again.ready()
     shown(again, 1)
-    assert again.control("sequence", "line0") == told and again.control("sequence", "status") is None
+    assert again.control("sequence", "line0") == line and again.control("sequence", "status") is None
     assert again.state("notices") == []
     assert np.abs(picture(again) - seen).mean() < 2
-    again.shot("3-reopened")
 
 
 def test_the_motion_of_another_structure_is_curves_and_a_table(open_tab, server, track, tmp_path):
@@ -136,11 +128,8 @@ def test_the_motion_of_another_structure_is_curves_and_a_table(open_tab, server,
     shown(tab, 3)
     after = [path.get_attribute("d") for path in outlines.all()]
     assert len(before) == 2 and all(a.count("M") > 20 and a != b for a, b in zip(before, after, strict=True))
-    tab.shot("4-motion")
-    with tab.page.expect_download() as download:
-        tab.page.get_by_text("Export the poses").click()
-        tab.button("Export poses").click()
-    with zipfile.ZipFile(download.value.path()) as archive:
+    tab.page.get_by_text("Export the poses").click()
+    with zipfile.ZipFile(tab.download("Export poses", tmp_path)) as archive:
         lines = list(csv.DictReader(io.StringIO(archive.read("poses/motion.csv").decode())))
     assert float(lines[5]["angle_deg"]) == pytest.approx(25, abs=1e-3) and lines[BLANK]["angle_deg"] == ""
     tab.button("Remove").click()
@@ -148,7 +137,7 @@ def test_the_motion_of_another_structure_is_curves_and_a_table(open_tab, server,
     outlines.nth(0).wait_for(state="detached")
 
 
-def test_a_case_is_tracked_in_the_page_and_handed_on(open_tab, serve, moving, track):
+def test_a_case_is_tracked_in_the_page_and_exported(open_tab, serve, moving, track, tmp_path):
     tab = open_tab(serve(moving), width=1280, height=800)
     tab.ready()
     tab.open_step("Sequence")
@@ -161,14 +150,10 @@ def test_a_case_is_tracked_in_the_page_and_handed_on(open_tab, serve, moving, tr
     tab.button("Track").click()
     tab.wait_state("c('sequence', 'progress')")
     tab.wait_state("c('sequence', 'player')")
-    tab.shot("5-tracking")
     tab.wait_state("!c('sequence', 'progress')")
     shown(tab, COUNT - 1)
-    tab.shot("6-tracked")
     tab.page.get_by_text("Export the poses").click()
-    with tab.page.expect_download() as download:
-        tab.button("Export poses").click()
-    with zipfile.ZipFile(download.value.path()) as archive:
+    with zipfile.ZipFile(tab.download("Export poses", tmp_path)) as archive:
         assert set(archive.namelist()) == {"poses/poses.csv", "poses/track.tra", "poses/track.json"}
         tra = archive.read("poses/track.tra").decode().splitlines()
     there = (track / "track.tra").read_text().splitlines()

@@ -1,0 +1,260 @@
+"""A case from the start to an exported transform in the page, and who is let in; what a person does there beside."""
+
+from __future__ import annotations
+
+import json
+import socket
+import zipfile
+
+import numpy as np
+import pyigtl
+import pytest
+from served import HANDSHAKE, mtre_mm
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io.navigation.igtl import DEVICES
+
+MODES = ("Flicker", "Checkerboard", "Edges", "Two colours", "Difference", "X-ray", "Blend")
+#: Of every kind of answer: the page, scripts, files that come and go, the websocket, what is not there.
+PATHS = ("", "index.html", "vue.global.js", "loading.tpl", "download/x/y", "upload?target=ct/files", "ws", "nothing")
+
+
+@pytest.fixture
+def fresh(tab):
+    """The page at the case's own start, whatever the tests before did."""
+    if len(tab.history()):
+        tab.page.get_by_role("table", name="Poses so far").get_by_role("button").first.click()
+        tab.wait_state("c('register', 'history').selected === '0'")
+        tab.drawn()
+    return tab
+
+
+def test_from_a_case_to_a_transform(tab, case_file, tmp_path):
+    tab.register()
+    assert tab.registered()
+    assert mtre_mm(tab.exported(tmp_path), json.loads(case_file.read_text())) < 1.0
+    assert (tmp_path / "registration" / "report.html").exists()
+
+
+def test_nothing_is_answered_without_the_token(server):
+    shake = {name.replace("-", "_"): value for name, value in HANDSHAKE.items()}
+    wrong = (
+        "",
+        f"mvreg_{server.port}=wrong",
+        f"mvreg_{server.port}=",
+        f"mvreg_{server.port + 1}={server.token}",
+        f"mvreg_token={server.token}",
+        f"mvreg_{server.port}=".encode() + b"\xff\xfe",
+    )
+    for path in PATHS:
+        for cookie in wrong:
+            for data in (None, b"x") if path.startswith("upload") else (None,):
+                status, text, headers = server.ask(path, data, cookie=cookie, **(shake if path == "ws" else {}))
+                assert status == 403 and "The token is missing or wrong" in text, (path, cookie)
+                assert headers["X-Frame-Options"] == "DENY" and headers["Cache-Control"] == "no-store"
+    for query in ("token=", "token=wrong", f"token={server.token}x", f"token=x&token={server.token}", "token=%ff"):
+        assert server.ask(f"index.html?{query}", cookie="")[0] == 403, query
+    for path in ("vue.global.js", "ws", "upload", "download/x/y"):  # the token in the address opens the page alone
+        assert server.ask(f"{path}?token={server.token}", cookie="", **(shake if path == "ws" else {}))[0] == 403, path
+    assert server.ask("index.html")[0] == 200
+    assert server.ask("ws", **shake)[0] == 101
+    for path in ("download/x/y", "download/..%2f..%2fetc%2fpasswd/passwd", "../etc/passwd"):
+        assert server.ask(path)[0] in (403, 404), path
+
+
+def test_the_result_is_explained(fresh):
+    fresh.register()
+    fresh.open_step("Check")
+    fresh.page.get_by_text("Predicted error at the targets", exact=True).click()
+    fresh.page.get_by_role("cell", name="target 1").first.scroll_into_view_if_needed()
+    fresh.shot("predicted")
+    _name, expected, bound = (cell["text"] for cell in fresh.control("check", "expected")["lines"][0]["cells"])
+    assert 0 < float(expected) < float(bound) < 1
+    fresh.page.get_by_text("How the refinement went").click()
+    plot = fresh.page.get_by_role("img", name="How far each step moved the CT")
+    plot.scroll_into_view_if_needed()
+    fresh.shot("curves")
+    assert plot.evaluate("e => e.naturalWidth") == 360 and ">view2<" in fresh.control("check", "plot0")["svg"]
+    fresh.page.get_by_role("combobox", name="Compare with").click(force=True)
+    fresh.page.get_by_role("option").first.click()
+    fresh.wait_state(
+        "(c('register', 'compared') || {label: ''}).label.includes('mm apart') && c('register', 'pictures1')"
+    )
+    fresh.button("Close the comparison").click()
+    fresh.wait_state("!c('register', 'compared')")
+
+
+def test_files_for_other_programs_and_a_link_to_navigation(tab, tmp_path):
+    """The last pose goes into a matrix that NumPy reads, and to a client of OpenIGTLink that is not ours."""
+    if tab.control("export", "doubt"):
+        tab.register()
+    tab.open_step("Export")
+    tab.page.get_by_text("Files for other programs").click()
+    tab.page.get_by_label("4×4 matrix, text (.txt)").click()
+    tab.wait_state("c('export', 'format.txt').on")
+    with zipfile.ZipFile(tab.download("Export", tmp_path)) as packed:
+        matrix = np.loadtxt(packed.open("registration/world_from_ct.lps.txt"))
+        result = json.loads(packed.read("registration/result.json"))
+    np.testing.assert_allclose(matrix, result["world_from_ct"], atol=1e-9)
+
+    tab.page.get_by_text("OpenIGTLink, to navigation").click()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    field = tab.page.get_by_label("Port", exact=True)
+    field.fill(str(port))
+    field.press("Enter")
+    tab.wait_state(f"c('export', 'port').text === '{port}'")
+    tab.page.get_by_role("combobox", name="How", exact=True).click(force=True)
+    tab.page.get_by_role("option", name="Offer to clients").click()
+    tab.button("Offer").click()
+    tab.wait_state("c('export', 'disconnect').enabled")
+    client = pyigtl.OpenIGTLinkClient("127.0.0.1", port)
+    try:
+        message = client.wait_for_message(DEVICES["world_from_ct"], timeout=20)
+        assert message is not None
+        turn = np.diag([-1.0, -1, 1, 1])
+        np.testing.assert_allclose(message.matrix, turn @ matrix @ turn, atol=1e-3)
+    finally:
+        client.stop()
+    tab.button("Disconnect").click()
+    tab.wait_state("!c('export', 'disconnect').enabled")
+
+
+def test_the_ct_is_moved_by_mouse_and_brought_back(fresh):
+    before, picture = fresh.numbers(), fresh.picture(0)
+    fresh.drag(0, (0.5, 0.45), (0.56, 0.5))
+    assert np.abs(fresh.picture(0).astype(int) - picture.astype(int)).mean() > 1.0
+    fresh.wait_state("c('register', 'history').lines.at(-1).cells[1].text === 'By hand'")
+    moved = fresh.numbers()
+    assert moved != before
+    for key, numbers in (("Control+z", before), ("Control+y", moved)):
+        fresh.page.keyboard.press(key)
+        fresh.wait_state(f"n().join() === '{','.join(numbers)}'")
+
+
+def test_a_pose_by_hand_is_assessed_and_where_it_does_not_fit_is_shown(fresh):
+    fresh.register()
+    fresh.page.get_by_label("L", exact=True).fill("14")
+    fresh.page.keyboard.press("Tab")
+    fresh.wait_state(
+        "c('register', 'history').lines.at(-1).cells[1].text === 'By hand' && c('check', 'verdict').label.includes('not assessed')"
+    )
+    fresh.open_step("Check")
+    fresh.button("Assess this pose").click()
+    fresh.wait_state("c('check', 'verdict').label.startsWith('Verdict: reject') && c('check', 'map.view2')")
+    assert not fresh.control("check", "leave_out")["enabled"]
+    fresh.page.get_by_text("Where each X-ray disagrees, and how far off the targets may be").click()
+    fresh.page.get_by_role("img", name="view2: targets within").scroll_into_view_if_needed()
+    fresh.shot("assessed")
+
+
+def test_every_overlay_is_another_picture(fresh):
+    pictures = {}
+    for mode in MODES:
+        fresh.page.get_by_role("button", name=f"Overlay: {mode}").click()
+        fresh.page.wait_for_timeout(400)
+        fresh.drawn()
+        pictures[mode] = fresh.picture(0).astype(int)
+        fresh.shot(f"overlay-{mode}")
+    for one, other in (
+        ("Blend", "X-ray"),
+        ("Edges", "X-ray"),
+        ("Checkerboard", "Blend"),
+        ("Difference", "Two colours"),
+    ):
+        assert np.abs(pictures[one] - pictures[other]).mean() > 0.3, (one, other)
+
+
+def test_the_page_fits_into_1280_pixels_and_has_names_for_all_buttons(open_tab, server):
+    tab = open_tab(server, width=1280, height=720)
+    tab.ready()
+    tab.shot("narrow")
+    assert tab.page.evaluate(
+        "document.documentElement.scrollWidth <= innerWidth && document.body.scrollWidth <= innerWidth"
+    )
+    hidden = tab.page.evaluate("""() => [...document.querySelectorAll('button, input:not([type=file])')].filter(e => e.offsetParent
+        && !(e.textContent.trim() || e.title || e.getAttribute('aria-label') || e.labels?.length)).map(e => e.outerHTML.slice(0, 200))""")
+    assert not hidden
+
+
+# Pages come and go, and the work in the server goes on
+
+
+def begin_long_search(tab) -> None:
+    """A registration that takes some seconds."""
+    tab.choose("How far", "Anywhere (90°, 150 mm)")
+    tab.wait_state("(c('start', 'rotation_deg') || {}).text === '90'")
+    tab.button("Register").click()
+    tab.wait_state("(c('register', 'progress') || { percent: null }).percent !== null")
+
+
+ENDED = "c('register', 'register').enabled && ['done', 'check', 'reject'].includes(s.register_form.state.kind)"
+
+
+def test_a_run_is_cancelled_and_the_ct_is_where_it_was(fresh):
+    before = fresh.numbers()
+    begin_long_search(fresh)
+    fresh.button("Cancel").click()
+    fresh.wait_state("c('register', 'register').enabled && c('register', 'outcome').label.startsWith('Cancelled')")
+    fresh.wait_state(f"n().join() === '{','.join(before)}'")
+
+
+def test_two_pages_show_the_same_and_one_may_be_reloaded_or_closed(tab, open_tab, server):
+    other = open_tab(server)
+    other.ready()
+    other.page.get_by_role("button", name="Overlay: Edges").click()
+    tab.wait_state("s.overlay.mode === 'edges'")
+    begin_long_search(other)
+    tab.wait_state("c('register', 'progress')")
+    tab.page.reload()
+    tab.page.wait_for_selector(".mv-app")
+    other.close()
+    tab.wait_state(f"c('register', 'progress') || {ENDED}")
+    tab.wait_state(ENDED)
+    tab.page.get_by_role("button", name="Overlay: Blend").click()
+    tab.wait_state("s.overlay.mode === 'blend'")
+
+
+def test_a_saved_scene_is_opened_again_where_it_was(tab, open_tab, serve, tmp_path):
+    tab.register()
+    outcome = tab.control("register", "outcome")["label"]
+    saved = tab.download("Save", tmp_path)
+    assert saved.suffix == ".mrb" and outcome
+    again = open_tab(serve(saved))
+    again.ready()
+    again.shot("reopened")
+    assert again.control("register", "outcome")["label"] == outcome
+    assert again.control("register", "undo")["enabled"]
+    assert [view["name"] for view in again.state("views.xrays")] == ["view1", "view2"]
+
+
+def test_the_demo_from_the_start_page_to_a_transform(open_tab, serve, tmp_path):
+    from MultiViewRegistrationLib.simulation.cases import demo_at_hand
+
+    try:
+        demo = json.loads(demo_at_hand().read_text())
+    except InputError as error:
+        pytest.skip(f"needs the demo's CT: {error}")
+    tab = open_tab(serve())
+    tab.shot("start")
+    tab.button("Open the demo").click()
+    tab.ready()
+    tab.register()
+    assert tab.registered()
+    transform, truth = tab.exported(tmp_path), np.array(demo["truth"]["world_from_ct"])
+    corners = rigid.inverse(truth)[:3, 3] + 100 * (np.indices((2, 2, 2)).reshape(3, -1).T - 0.5)
+    found = np.array([transform.TransformPoint(corner.tolist()) for corner in corners])
+    assert np.linalg.norm(found - rigid.transform_points(truth, corners), axis=1).max() < 1.0
+
+    entries, warning = len(tab.history()), tab.page.get_by_text("What is open now will be closed.")
+    tab.button("Open").click()
+    warning.wait_for()
+    tab.button("Keep what is open").click()
+    warning.wait_for(state="hidden")
+    assert len(tab.history()) == entries
+    tab.button("Open").click()
+    tab.button("Begin with an empty case").click()
+    tab.wait_state("!xrays().length && !c('register', 'history').lines.length")
+    warning.wait_for(state="hidden")

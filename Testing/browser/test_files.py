@@ -1,4 +1,4 @@
-"""Files that a page sends: what they do not say is asked for, what is wrong is refused in plain words, and names in them are text."""
+"""Files that a page sends: a case is made of them, what is wrong is refused in plain words, and names in them are text."""
 
 from __future__ import annotations
 
@@ -9,19 +9,12 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import phantom
 import planted_file
 import pytest
 import SimpleITK as sitk
 from phantom import write_phantom_case
-from planted_dicom import write_xray
-from scipy.spatial.transform import Rotation
 from served import MVREG, mtre_mm
 
-from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.c_arm import CArm
-
-RELATIVE = "Relative (0 is nothing, larger is denser)"
 DROP = """([hint, files]) => { const data = new DataTransfer();
     for (const [name, content] of files) data.items.add(new File([Uint8Array.from(atob(content), c => c.charCodeAt(0))], name));
     const place = [...document.querySelectorAll('.mv-files')].find(e => e.innerText.includes(hint));
@@ -38,53 +31,6 @@ def begin_empty(open_tab, serve):
     tab = open_tab(serve())
     tab.button("Begin with an empty case").click()
     return tab
-
-
-# What files do not say is asked for
-
-
-def test_geometry_comes_from_a_calibration_file(tab, tmp_path):
-    given = {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 700, "pixel_mm": (1.25, 1.25), "size": (128, 128)}
-    cameras = {
-        name: CArm(**given, rao_lao_deg=angle, cra_cau_deg=5).camera()
-        for name, angle in (("left", 10), ("{{3+4}}<b>", 100))
-    }
-    rig = {
-        name: {
-            "camera_matrix": camera.intrinsics.tolist(),
-            "R": camera.camera_from_world[:3, :3].tolist(),
-            "t": (camera.camera_from_world[:3, 3] / 10).tolist(),
-            "image_size": [128, 128],
-        }
-        for name, camera in cameras.items()
-    }
-    (tmp_path / "<i>rig{{1+1}}.json").write_text(json.dumps(rig))
-    seen = tab.page.get_by_text
-    tab.open_step("X-rays")
-    tab.page.get_by_role("button", name="view1").first.click()
-    tab.choose("Given as", "Calibration file")
-    seen("Calibration file: none is chosen").wait_for()
-    tab.pick("a calibration", tmp_path / "<i>rig{{1+1}}.json")
-    seen("<i>rig{{1+1}}.json").wait_for()
-    seen("The file does not say, and nothing is assumed: First pixel at, World axes, Lengths in.").wait_for()
-    assert tab.button("Apply").is_disabled()
-    for box, option in (("First pixel at", "0 (OpenCV)"), ("World axes", "LPS (DICOM, ITK)"), ("Lengths in", "cm")):
-        tab.choose(box, option)
-    seen("The file has 2 cameras: choose that of view1.").wait_for()
-    tab.choose("Camera", "{{3+4}}<b>")
-    seen("A camera of 128 × 128 pixels.").wait_for()
-    tab.shot("chosen")
-    tab.button("Apply").click()
-    tab.wait_state("!c('xrays', 'reset').enabled && c('xrays', 'mode').value === 'matrix'")
-    found = np.array(tab.control("xrays", "matrix")["text"].split(), float).reshape(3, 4)
-    np.testing.assert_allclose(found, cameras["{{3+4}}<b>"].projection_matrix, rtol=1e-5, atol=1e-4)
-    tab.page.get_by_role("button", name="view2").first.click()  # the next X-ray begins with the same file
-    tab.choose("Given as", "Calibration file")
-    seen("<i>rig{{1+1}}.json").wait_for()
-    tab.choose("Camera", "left")
-    seen("A camera of 128 × 128 pixels.").wait_for()
-    tab.button("Reset").click()
-    tab.wait_state("!c('xrays', 'reset').enabled")
 
 
 def test_a_case_is_made_of_files_alone(open_tab, serve, case_file, tmp_path):
@@ -114,113 +60,6 @@ def test_a_case_is_made_of_files_alone(open_tab, serve, case_file, tmp_path):
     assert tab.registered(), tab.state("message")
     tab.shot("own-registered")
     assert mtre_mm(tab.exported(tmp_path), case) < 1.0
-
-
-def test_a_missing_angle_is_asked_for_and_two_patients_are_reported(open_tab, serve, tmp_path):
-    for name, patient in (("front", "P-1"), ("side", "P-2")):
-        write_xray(
-            tmp_path / f"{name}.dcm",
-            np.random.default_rng(1).integers(2000, 4000, (64, 64)),
-            DistanceSourceToDetector=1000,
-            DistanceSourceToPatient=700,
-            ImagerPixelSpacing=[1, 1],
-            PositionerPrimaryAngle=30,
-            PatientID=patient,
-        )
-    tab = begin_empty(open_tab, serve)
-    tab.pick("X-rays", tmp_path / "front.dcm", tmp_path / "side.dcm")
-    tab.page.get_by_text("are of different patients (PatientID)").wait_for()
-    assert "P-2" not in tab.page.content()
-    tab.wait_state("c('xrays', 'rao_lao_deg').text === '30' && c('xrays', 'cra_cau_deg').text === ''")
-    tab.page.get_by_text("Not in the header: CRA/CAU angle, seen from source or detector.").wait_for()
-    tab.choose("Image seen from", "the source")
-    tab.page.get_by_text("CRA/CAU angle: none is given").wait_for()
-    assert tab.button("Apply").is_disabled()
-    tab.page.get_by_label("CRA (+) / CAU (−)").fill("0")
-    tab.page.get_by_label("CRA (+) / CAU (−)").press("Enter")
-    tab.button("Apply").click()
-    tab.wait_state(
-        "!c('xrays', 'reset').enabled && !c('xrays', 'geometry_problem') && c('xrays', 'cra_cau_deg').text === '0'"
-    )
-
-
-def test_the_ct_is_put_where_a_file_has_it_and_back(tab, case_file, tmp_path):
-    ras_from_lps, pose = np.diag([-1.0, -1, 1, 1]), rigid.inverse(phantom.TRUE_POSE)
-    np.savetxt(tmp_path / "resampling.txt", ras_from_lps @ pose @ ras_from_lps)
-    np.savetxt(tmp_path / "scaled.txt", np.diag([2.0, 2, 2, 1]))
-    before = tab.numbers()
-    tab.page.get_by_text("A pose from a file").click()
-    for name, axes, problem in (("scaled.txt", "LPS", True), ("resampling.txt", "RAS", False)):
-        tab.pick("an ITK", tmp_path / name)
-        tab.page.get_by_text(name).wait_for()
-        assert tab.button("Put the CT there").is_disabled()
-        tab.choose("Axes", axes)
-        tab.choose("Direction", "the world to the CT")
-        tab.wait_state(
-            f"!!c('start', 'pose_problem') === {json.dumps(problem)} && !!(c('start', 'put') || {{}}).enabled === {json.dumps(not problem)}"
-        )
-        assert "/" not in (tab.control("start", "pose_problem") or {"label": ""})["label"]
-    tab.button("Put the CT there").click()
-    tab.wait_state(f"n().join() !== '{','.join(before)}'")
-    start = np.array(json.loads(case_file.read_text())["world_from_ct"])
-    centre = rigid.inverse(start) @ [*map(float, before[:3]), 1]
-    turned = Rotation.from_matrix(phantom.TRUE_POSE[:3, :3]).as_euler("xyz", degrees=True)
-    np.testing.assert_allclose(np.array(tab.numbers(), float), [*(phantom.TRUE_POSE @ centre)[:3], *turned], atol=0.016)
-    tab.page.keyboard.press("Control+z")
-    tab.wait_state(f"n().join() === '{','.join(before)}'")
-
-
-def write_markups(path, points: dict) -> Path:
-    placed = [{"label": name, "position": list(map(float, point))} for name, point in points.items()]
-    markup = {"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": placed}
-    path.write_text(json.dumps({"markups": [markup]}))
-    return path
-
-
-def test_landmarks_of_the_ct_and_of_an_xray_come_from_files(tab, tmp_path):
-    name = "{{5+5}}<i>tip"
-    tab.page.get_by_label("Landmarks", exact=True).check(force=True)
-    tab.page.get_by_text("Landmarks from a file").click()
-    tab.pick("landmarks", write_markups(tmp_path / "ct.mrk.json", {name: (1, 2, 3), "b": (-10, 5, 0)}))
-    tab.page.locator("td", has_text=name).wait_for()
-    tab.choose("Landmarks of", "view1")
-    tab.page.get_by_text("Say first where the points lie.").wait_for()
-    tab.choose("Points lie", "on the image's own volume")
-    tab.wait_state("c('start', 'markups').enabled")
-    tab.pick("landmarks", write_markups(tmp_path / "beside.mrk.json", {"b": (-500, 5, 0)}))
-    tab.wait_state("s.message.includes('falls beside the image of view1')")
-    assert tab.state("message").startswith("beside.mrk.json: ")
-    tab.pick("landmarks", write_markups(tmp_path / "view1.mrk.json", {"b": (20, 30, 0)}))
-    of_b = "c('start', 'landmarks').lines.find(line => line.id === 'b').cells"
-    tab.wait_state(f"!s.message && {of_b}.slice(1, 3).map(cell => cell.text).join() === '✔,✔'")
-    for each in ("b", name):
-        tab.button(each).click()
-        tab.button("Remove").first.click()
-    tab.wait_state("c('start', 'landmarks').lines.length === 1")
-    tab.page.get_by_label("Search", exact=True).check(force=True)
-    tab.wait_state("c('start', 'start').value === 'search'")
-
-
-def test_a_ct_without_hounsfield_units_is_asked_for_its_unit(open_tab, serve, case_file, tmp_path):
-    image = sitk.ReadImage(str(case_file.parent / "ct.nii.gz"))
-    values = sitk.GetArrayFromImage(image).astype(float)
-    other = sitk.GetImageFromArray(np.interp(values, (values.min(), values.max()), (0, 4095)).astype(np.uint16))
-    other.CopyInformation(image)
-    sitk.WriteImage(other, str(tmp_path / "grey.nii.gz"))
-    tab = begin_empty(open_tab, serve)
-    for wanted in (False, True):
-        tab.pick("a CT", tmp_path / "grey.nii.gz")
-        tab.page.get_by_text("grey.nii.gz: has no voxel below 0 (values 0 to 4095)").wait_for()
-        tab.button(f"Read as: {RELATIVE}" if wanted else "Cancel").last.click()
-        tab.wait_state("!c('ct', 'mismatch')", 10)
-        tab.wait_state("s.ct_form.state.kind === " + ("'ready' && c('ct', 'preview')" if wanted else "'todo'"), 30)
-    assert tab.evaluate("[ct(), c('ct', 'unit').value]") == ["grey", "relative"] and not tab.state("message")
-    tab.pick("a CT", case_file.parent / "ct.nii.gz")
-    tab.button("Read as: Hounsfield units (HU)").click()
-    tab.wait_state("ct() === 'ct' && c('ct', 'unit').value === 'hu' && c('ct', 'preview')", 30)
-
-
-# What is refused
 
 
 @pytest.fixture(scope="module")

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
-import zipfile
 
 import numpy as np
-import pyigtl
 import pytest
 from served import HANDSHAKE, mtre_mm
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.io.navigation.igtl import DEVICES
 
 MODES = ("Flicker", "Checkerboard", "Edges", "Two colours", "Difference", "X-ray", "Blend")
 #: Of every kind of answer: the page, scripts, files that come and go, the websocket, what is not there.
@@ -83,43 +79,6 @@ def test_the_result_is_explained(fresh):
     )
     fresh.button("Close the comparison").click()
     fresh.wait_state("!c('register', 'compared')")
-
-
-def test_files_for_other_programs_and_a_link_to_navigation(tab, tmp_path):
-    """The last pose goes into a matrix that NumPy reads, and to a client of OpenIGTLink that is not ours."""
-    if tab.control("export", "doubt"):
-        tab.register()
-    tab.open_step("Export")
-    tab.page.get_by_text("Files for other programs").click()
-    tab.page.get_by_label("4×4 matrix, text (.txt)").click()
-    tab.wait_state("c('export', 'format.txt').on")
-    with zipfile.ZipFile(tab.download("Export", tmp_path)) as packed:
-        matrix = np.loadtxt(packed.open("registration/world_from_ct.lps.txt"))
-        result = json.loads(packed.read("registration/result.json"))
-    np.testing.assert_allclose(matrix, result["world_from_ct"], atol=1e-9)
-
-    tab.page.get_by_text("OpenIGTLink, to navigation").click()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    field = tab.page.get_by_label("Port", exact=True)
-    field.fill(str(port))
-    field.press("Enter")
-    tab.wait_state(f"c('export', 'port').text === '{port}'")
-    tab.page.get_by_role("combobox", name="How", exact=True).click(force=True)
-    tab.page.get_by_role("option", name="Offer to clients").click()
-    tab.button("Offer").click()
-    tab.wait_state("c('export', 'disconnect').enabled")
-    client = pyigtl.OpenIGTLinkClient("127.0.0.1", port)
-    try:
-        message = client.wait_for_message(DEVICES["world_from_ct"], timeout=20)
-        assert message is not None
-        turn = np.diag([-1.0, -1, 1, 1])
-        np.testing.assert_allclose(message.matrix, turn @ matrix @ turn, atol=1e-3)
-    finally:
-        client.stop()
-    tab.button("Disconnect").click()
-    tab.wait_state("!c('export', 'disconnect').enabled")
 
 
 def test_the_ct_is_moved_by_mouse_and_brought_back(fresh):

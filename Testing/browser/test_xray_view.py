@@ -145,7 +145,7 @@ def test_the_window_is_typed_and_the_greys_are_inverted(shown):
         page, pane = shown.page, shown.page.locator(".mvx").first
         await pane.get_by_role("button", name="Brightness and contrast").click()
         for value in ("2.5", "-4"):  # below black: refused
-            await pane.get_by_label("White at, line integral").fill(value)
+            await pane.get_by_label("White at").fill(value)
             await page.keyboard.press("Tab")
             await asyncio.sleep(0.2)
         await pane.get_by_label("Bone dark").check()
@@ -390,25 +390,12 @@ def test_what_is_written_and_announced(shown):
     assert shown(shown.page.locator("img").count()) == 0
     assert "line integral" in text and spoken == "CT 0.1 mm right, 0.0 mm down"
     assert names == [
-        "Zoom out",
-        "Show all of the X-ray",
-        "Zoom in",
-        "Brightness and contrast",
+        "Zoom out (wheel, -)",
+        "All of the X-ray (0)",
+        "Zoom in (wheel, +)",
+        "Brightness and contrast (drag with the right button)",
         "Handles to turn and tilt the CT",
-        "Mouse and keys",
-        "Full screen",
+        "Mouse and keys (?)",
+        "Full screen (f)",
     ]
     assert "X-ray view1" in shown(shown.surface().get_attribute("aria-label"))
-
-
-def test_full_screen_and_back(shown):
-    async def toggle():
-        states = []
-        await shown.surface().focus()
-        for _ in range(2):
-            await shown.page.keyboard.press("f")
-            await asyncio.sleep(0.5)
-            states.append(await shown.js("() => [document.fullscreenElement === xrays[0].$refs.root, xrays[0].full]"))
-        return states
-
-    assert shown(toggle()) == [[True, True], [False, False]]

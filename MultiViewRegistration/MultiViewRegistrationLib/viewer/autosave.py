@@ -192,29 +192,25 @@ class Autosave:
 def commit(folder: Path, state: dict, files: list[str]) -> None:
     """Make files of a folder its state, once they are on the disk; others go. InputError where the disk does not take them."""
     try:
-        _commit(folder, state, files)
+        for file in files:
+            with (folder / file).open("rb+") as opened:
+                os.chmod(folder / file, 0o600)
+                os.fsync(opened.fileno())
+        new = folder / f"{STATE}.new"
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
+            json.dump(state, opened)
+            opened.flush()
+            os.fsync(opened.fileno())
+        new.replace(folder / STATE)
+        with suppress(OSError):  # Windows opens no folders
+            directory = os.open(folder, os.O_RDONLY)
+            os.fsync(directory)
+            os.close(directory)
+        for other in folder.iterdir():
+            if other.name not in (*files, STATE):
+                other.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(error.strerror or str(error)) from None
-
-
-def _commit(folder: Path, state: dict, files: list[str]) -> None:
-    for file in files:
-        with (folder / file).open("rb+") as opened:
-            os.chmod(folder / file, 0o600)
-            os.fsync(opened.fileno())
-    new = folder / f"{STATE}.new"
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
-        json.dump(state, opened)
-        opened.flush()
-        os.fsync(opened.fileno())
-    new.replace(folder / STATE)
-    with suppress(OSError):  # Windows opens no folders
-        directory = os.open(folder, os.O_RDONLY)
-        os.fsync(directory)
-        os.close(directory)
-    for other in folder.iterdir():
-        if other.name not in (*files, STATE):
-            other.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -130,7 +130,7 @@ def _bar(views) -> None:
     with html.Div(classes="mv-bar", role="toolbar", aria_label=_("Views")):
         with v.VBtnToggle(
             model_value=("overlay.mode",),
-            update_modelValue=(views.choose_overlay, "[$event]"),
+            update_modelValue=(views.act, "['overlay', $event]"),
             mandatory=True,
             density="compact",
             variant="text",
@@ -149,7 +149,7 @@ def _bar(views) -> None:
         v.VSlider(
             v_show="overlay.mode === 'blend'",
             model_value=("overlay.opacity",),
-            update_modelValue=(views.blend, "[$event]"),
+            update_modelValue=(views.act, "['opacity', $event]"),
             min=0,
             max=1,
             step=0.05,
@@ -161,40 +161,40 @@ def _bar(views) -> None:
         v.VBtn(
             _("Slices"),
             prepend_icon="mdi-view-week-outline",
-            click=views.toggle_slices,
+            click="slices = !slices",
             size="small",
             variant="text",
-            color=("views.slices ? 'primary' : ''",),
+            color=("slices ? 'primary' : ''",),
             title=_("Show slices of the CT beside the 3D view"),
         )
 
 
 def _views() -> None:
-    with html.Div(classes=("'mv-views' + (views.maximised ? ' one' : '')",)):
+    with html.Div(classes=("'mv-views' + (maximised ? ' one' : '')",)):
         with (
             html.Div(
                 classes="mv-xrays",
-                v_show="!views.maximised || views.xrays.some(x => x.template === views.maximised)",
-                style=("{ gridTemplateColumns: `repeat(${views.maximised ? 1 : views.columns}, minmax(0, 1fr))` }",),
+                v_show="!maximised || views.xrays.some(x => x.template === maximised)",
+                style=("{ gridTemplateColumns: `repeat(${maximised ? 1 : views.columns}, minmax(0, 1fr))` }",),
             ),
             html.Div(
                 v_for="xray in views.xrays",
                 key="xray.template",
                 classes="mv-cell",
-                v_show="!views.maximised || views.maximised === xray.template",
+                v_show="!maximised || maximised === xray.template",
                 style=("{ borderTopColor: xray.colour }",),
             ),
         ):
             client.ServerTemplate(name=("xray.template",))
         with html.Div(
             classes="mv-scene",
-            v_show="!views.maximised || !views.xrays.some(x => x.template === views.maximised)",
+            v_show="!maximised || !views.xrays.some(x => x.template === maximised)",
         ):
             for name in ("3D", *(each[0] for each in layout.CT_SLICES)):
-                seen = "" if name == "3D" else "views.slices && "
+                seen = "" if name == "3D" else "slices && "
                 with html.Div(
                     classes="mv-cell mv-3d" if name == "3D" else "mv-cell",
-                    v_show=f"{seen}!views.maximised || views.maximised === 'view_{name}'",
+                    v_show=f"{seen}!maximised || maximised === 'view_{name}'",
                 ):
                     client.ServerTemplate(name=f"view_{name}")
 
@@ -205,13 +205,16 @@ def build_3d_tools(views) -> None:
     with html.Div(classes="mv-over mv-tools", role="toolbar", aria_label=_("3D view")):
         _button("mdi-fit-to-page-outline", _("Show all: X-rays, sources and CT"), click=views.stand_back)
         _button(
-            "mdi-bone", _("Bone surface of the CT"), click=(views.show_bones, "[!in_3d.bones]"), active="in_3d.bones"
+            "mdi-bone",
+            _("Bone surface of the CT"),
+            active="in_3d.bones",
+            click=(views.act, "['bones', !in_3d.bones]"),
         )
         _button(
             "mdi-cube-scan",
             _("Volume rendering of the CT (slow without a graphics card)"),
             active="in_3d.volume",
-            click=(views.show_volume, "[!in_3d.volume]"),
+            click=(views.act, "['volume', !in_3d.volume]"),
             disabled=("!in_3d.possible",),
         )
         with v.VMenu():
@@ -222,25 +225,25 @@ def build_3d_tools(views) -> None:
                     v_for="source in in_3d.sources",
                     key="source.value",
                     title=("source.title",),
-                    click=(views.look_from, "[source.value]"),
+                    click=(views.act, "['source', source.value]"),
                     active=("in_3d.along === source.value",),
                 )
-        _maximise(views, "view_3D")
+        _maximise("view_3D")
 
 
-def build_slice_tools(views, name: str, orientation: str, colour: str) -> None:
+def build_slice_tools(name: str, orientation: str, colour: str) -> None:
     """Make the buttons over a slice of the CT."""
     html.Div("{{ views.case }}", classes="mv-case")
     with html.Div(classes="mv-over", style=f"color: {colour}"):
         html.Span(orientation)
-        _maximise(views, f"view_{name}")
+        _maximise(f"view_{name}")
 
 
-def _maximise(views, template: str) -> None:
+def _maximise(template: str) -> None:
     title = _("This view alone, or all")
     v.VBtn(
-        icon=(f"views.maximised === '{template}' ? 'mdi-arrow-collapse' : 'mdi-arrow-expand'",),
-        click=(views.maximise, f"['{template}']"),
+        icon=(f"maximised === '{template}' ? 'mdi-arrow-collapse' : 'mdi-arrow-expand'",),
+        click=f"maximised = maximised === '{template}' ? '' : '{template}'",
         title=title,
         aria_label=title,
         **SMALL_ICON,

@@ -49,8 +49,8 @@ class PageViews:
                 ViewProps(label=label, orientation=orientation, color=tone, background_color="#000000")
             )
             self.slices.append(view)
-            self._unbuilt.append((name, view, partial(page.build_slice_tools, self, name, orientation, tone)))
-        self._state.views = {"case": "", "xrays": [], "columns": 1, "slices": True, "maximised": ""}
+            self._unbuilt.append((name, view, partial(page.build_slice_tools, name, orientation, tone)))
+        self._state.slices, self._state.maximised = True, ""  # the page sets them
         self._state.overlay = {"mode": overlay.MODES[0], "opacity": 0.5}
         self._ct_shown = None
 
@@ -86,7 +86,6 @@ class PageViews:
     def refresh(self) -> None:
         """Have a cell for each X-ray, and the CT in its slices."""
         registration = self._application.registration
-        self._state.views = {**self._state.views, "case": registration.name if registration is not None else ""}
         if registration is not None:
             self._state.overlay = {"mode": overlay.mode_of(registration), "opacity": overlay.opacity_of(registration)}
         views = registration.xrays if registration is not None else []
@@ -143,30 +142,18 @@ class PageViews:
             ],
         }
 
-    def show_bones(self, shown: bool) -> None:
-        """Show the surface of the CT's bone in 3D, or hide it."""
+    def act(self, what: str, value) -> None:
+        """Show "bones" or the "volume" in 3D or hide them, look from a "source", choose the "overlay" or its "opacity"."""
+        registration = self._application.registration
+        actions = {
+            "bones": partial(ct_3d.show_surface, registration),
+            "volume": partial(ct_3d.show_volume, registration),
+            "source": self._overlays.look_from,
+            "overlay": self._overlays.choose,
+            "opacity": self._overlays.blend,
+        }
         with self._application.acting():
-            ct_3d.show_surface(self._application.registration, bool(shown))
-
-    def show_volume(self, shown: bool) -> None:
-        """Show the CT in 3D by volume rendering, which needs a graphics card to be quick, or hide it."""
-        with self._application.acting():
-            ct_3d.show_volume(self._application.registration, bool(shown))
-
-    def look_from(self, node_id: str) -> None:
-        """Look from the source of an X-ray, by the ID of its node; "" from anywhere."""
-        with self._application.acting():
-            self._overlays.look_from(node_id)
-
-    def choose_overlay(self, mode: str) -> None:
-        """Choose what lies over the X-rays."""
-        with self._application.acting():
-            self._overlays.choose(mode)
-
-    def blend(self, opacity: float) -> None:
-        """Blend from 0, the X-ray alone, to 1, the DRR alone."""
-        with self._application.acting():
-            self._overlays.blend(opacity)
+            actions[what](value)
 
     @property
     def _overlays(self):
@@ -210,8 +197,9 @@ class PageViews:
                 with ViewLayout(application.server, template_name=pane.template):
                     pane.build()
                 self._panes[view.node] = pane
+        registration = self._application.registration
         self._state.views = {
-            **self._state.views,
+            "case": registration.name if registration is not None else "",
             "columns": min(len(views), MAX_COLUMNS) or 1,
             "xrays": [
                 {
@@ -226,13 +214,4 @@ class PageViews:
 
     def show_ct_slices(self) -> None:
         """Have slices of the CT to click in."""
-        self._state.views = {**self._state.views, "slices": True}
-
-    def toggle_slices(self) -> None:
-        """Show the CT's slices, or hide them."""
-        self._state.views = {**self._state.views, "slices": not self._state.views["slices"]}
-
-    def maximise(self, template: str) -> None:
-        """Show one view alone; all of them again where it is."""
-        alone = "" if self._state.views["maximised"] == template else template
-        self._state.views = {**self._state.views, "maximised": alone}
+        self._state.slices = True

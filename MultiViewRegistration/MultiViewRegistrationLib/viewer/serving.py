@@ -67,7 +67,7 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
     server = get_server("mvreg", client_type="vue3")
     token, name = secrets.token_urlsafe(32), f"[{host}]" if ":" in host else host
     uploads, downloads = Uploads(), Downloads()
-    closing = [uploads.close, downloads.close]
+    closing: list[Callable[[], object]] = []
 
     def bound(web) -> None:
         protect(web.app, token, LOCAL_NAMES if name in LOCAL_NAMES else None)

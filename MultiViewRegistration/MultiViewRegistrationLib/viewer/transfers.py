@@ -1,4 +1,4 @@
-"""Files that a page sends, and that it downloads, in folders that go with the server; nothing sent is trusted before it was checked."""
+"""Files that a page sends and downloads, in temporary folders (`own_folders.temporary`); nothing sent is trusted unchecked."""
 
 from __future__ import annotations
 
@@ -32,16 +32,10 @@ class Uploads:
     def __init__(self) -> None:
         self.take: Callable[[str, Path], object] | None = None
         self.belongs_to: Callable[[], object] = lambda: None
-        place = Path(tempfile.gettempdir()).resolve()  # by which `as_sent` knows it
-        self._folder = tempfile.TemporaryDirectory(prefix="mvreg-view-", dir=place, ignore_cleanup_errors=True)
 
     def route(self) -> web.RouteDef:
         """Of the POST."""
         return web.post("/upload", self._receive)
-
-    def close(self) -> None:
-        """Remove all that was sent."""
-        self._folder.cleanup()
 
     async def _receive(self, request: web.Request) -> web.Response:
         try:
@@ -50,7 +44,8 @@ class Uploads:
                 raise InputError(_("Upload: the viewer is still starting; wait a moment."))
             if not request.content_type.startswith("multipart/"):
                 raise InputError(_("Upload: found no form with files, expected one; use the page."))
-            folder, session = Path(tempfile.mkdtemp(dir=self._folder.name)), self.belongs_to()
+            session, parent = self.belongs_to(), Path(tempfile.gettempdir()).resolve()  # by which `as_sent` knows it
+            folder = Path(tempfile.mkdtemp(prefix="mvreg-sent-", dir=parent))
             keep_within(folder)
             try:
                 await self._store(request, folder)
@@ -104,12 +99,11 @@ class Downloads:
     """Offers files that were made for the page, by addresses that cannot be guessed."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="mvreg-out-", ignore_cleanup_errors=True)
         self._offered: dict[str, Path] = {}
 
     def new_folder(self) -> Path:
         """An empty folder to write files in; it goes when the server ends."""
-        return Path(tempfile.mkdtemp(dir=self._folder.name))
+        return Path(tempfile.mkdtemp(prefix="mvreg-out-"))
 
     def offer(self, path: Path) -> str:
         """The address of a file, from the page's own."""
@@ -127,10 +121,6 @@ class Downloads:
     def route(self) -> web.RouteDef:
         """Of the addresses."""
         return web.get("/download/{key}/{name}", self._send)
-
-    def close(self) -> None:
-        """Remove all files."""
-        self._folder.cleanup()
 
     async def _send(self, request: web.Request) -> web.StreamResponse:
         path = self._offered.get(request.match_info["key"])

@@ -44,20 +44,20 @@ export const template = `
   </div>
   <div v-if="problem" class="mvx-problem" role="alert">{{ problem }}</div>
   <div class="mvx-tools" role="toolbar" :aria-label="fill(words.xray, { name: view.label })">
-    <button type="button" class="wide" @click="zoom(1 / 1.2)" :aria-label="words.zoom_out" :title="words.zoom_out_tip">${icon("M3,8h10")}</button>
-    <button type="button" class="wide" @click="fit" :aria-label="words.fit" :title="words.fit_tip">{{ percent }} %</button>
-    <button type="button" class="wide" @click="zoom(1.2)" :aria-label="words.zoom_in" :title="words.zoom_in_tip">${icon("M3,8h10M8,3v10")}</button>
+    <button type="button" class="wide" @click="zoom(1 / 1.2)" :aria-label="words.zoom_out" :title="words.zoom_out">${icon("M3,8h10")}</button>
+    <button type="button" class="wide" @click="fit" :aria-label="words.fit" :title="words.fit">{{ percent }} %</button>
+    <button type="button" class="wide" @click="zoom(1.2)" :aria-label="words.zoom_in" :title="words.zoom_in">${icon("M3,8h10M8,3v10")}</button>
     <button type="button" @click="open = open === 'window' ? '' : 'window'" :aria-expanded="open === 'window'" :aria-label="words.window"
-      :title="words.window_tip">${icon("M8,2a6,6 0 0 1 0,12a6,6 0 0 1 0,-12", "M8,2a6,6 0 0 1 0,12z")}</button>
+      :title="words.window">${icon("M8,2a6,6 0 0 1 0,12a6,6 0 0 1 0,-12", "M8,2a6,6 0 0 1 0,12z")}</button>
     <button type="button" @click="handles = !handles" :aria-pressed="handles" :disabled="!movable" :aria-label="words.handles"
       :title="words.handles">${icon("M13,8a5,5 0 1 1 -2,-4M11,1v3.4h-3.4")}</button>
-    <button type="button" @click="toggleHelp" :aria-expanded="open === 'help'" :aria-label="words.help" :title="words.help_tip">?</button>
-    <button type="button" @click="toggleFull" :aria-pressed="full" :aria-label="words.full" :title="words.full_tip">${
+    <button type="button" @click="toggleHelp" :aria-expanded="open === 'help'" :aria-label="words.help" :title="words.help">?</button>
+    <button type="button" @click="toggleFull" :aria-pressed="full" :aria-label="words.full" :title="words.full">${
       icon("M2,6v-4h4M10,2h4v4M14,10v4h-4M6,14h-4v-4")}</button>
   </div>
   <form v-if="open === 'window'" class="mvx-panel" @submit.prevent @keydown.esc="close">
-    <label>{{ words.black }} <input type="number" step="0.05" :value="number(greys[0])" @change="typed(0, $event)" :aria-label="words.black_name"></label>
-    <label>{{ words.white }} <input type="number" step="0.05" :value="number(greys[1])" @change="typed(1, $event)" :aria-label="words.white_name"></label>
+    <label>{{ words.black }} <input type="number" step="0.05" :value="number(greys[0])" @change="typed(0, $event)"></label>
+    <label>{{ words.white }} <input type="number" step="0.05" :value="number(greys[1])" @change="typed(1, $event)"></label>
     <span>{{ words.unit }}</span>
     <label class="check"><input type="checkbox" :checked="view.inverted" @change="invert"> {{ words.inverted }}</label>
     <button type="button" @click="resetWindow">{{ words.reset }}</button>

@@ -48,7 +48,7 @@ SLOW = (
     "published/test_published_refine",
 )
 #: Of these, what `make test` runs: one page, from a case to the export, and its token.
-NOT_SLOW = ("browser/test_page.py::test_from_a_case", "browser/test_page.py::test_nothing_is_answered")
+NOT_SLOW = ("browser/test_page_work.py::test_from_a_case", "browser/test_page_work.py::test_nothing_is_answered")
 
 
 def pytest_collection_modifyitems(items) -> None:

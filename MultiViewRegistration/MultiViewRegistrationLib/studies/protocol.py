@@ -1,7 +1,18 @@
 """The protocol: thousands of registrations over all that is thought to matter, each done and kept once, however often it is run.
 
 X-rays are simulated, or real ones to which a bone is added; they are registered and assessed as for any case, and held against the truth.
-A folder holds what was done: protocol.json says of which protocol, rows/0007.json is the registration 7, pictures/ has its misses.
+A folder holds what was done: protocol.json says of which protocol, rows/0007.json is the registration 7, pictures/ has its misses. A row:
+
+    number, repeat, condition, part, group, ct, bone, views, apart_deg, error, nuisances; density of a real X-ray
+                                                     the trial, see `conditions`
+    skipped; failed                                  why there were no X-rays; why there was no answer, None where there is one. With one:
+    start_mm, mtre_mm, mpd_mm, depth_mm, in_plane_mm, camera_off, world_from_ct
+                                                     true errors; cameras, as given and as corrected, against the true ones
+    verdict, reasons, cause, failure_probability, mean_mm, upper95_mm, bounded, depth95_mm, in_plane95_mm
+                                                     the assessment, made again by `reevaluate` from features, measured, noise_mm, ...
+    register_s, assess_s                             seconds
+
+A new condition is a `Condition` in `conditions.CONDITIONS`; a new error of the geometry a function in `conditions.GEOMETRY_ERRORS`.
 """
 
 from __future__ import annotations

@@ -105,10 +105,10 @@ def case_of(
 
 
 def assumptions_of(view: XRayView) -> tuple[str, ...]:
-    """What nobody has said of a view, a sentence each."""
+    """What is assumed of a view, a sentence each."""
     left_out = view.mask is not None and view.mask.GetAttribute(SUGGESTED)
-    told = tuple(view.content.get("assumptions", ()))
-    return (*told, LEFT_OUT) if left_out and LEFT_OUT not in told else told
+    assumed = tuple(view.content.get("assumptions", ()))
+    return (*assumed, LEFT_OUT) if left_out and LEFT_OUT not in assumed else assumed
 
 
 def ct_of(registration: Registration) -> CT:

@@ -21,7 +21,7 @@ from .nodes import OWNER, configure, product, products_of, ras_from_lps, remove_
 from .registration import CT_UNIT, Registration
 
 BONES = "bones"
-#: Of what it was made, so that it is made anew only where that has changed.
+#: Of what it was made, so that it is made again only where that has changed.
 MADE_OF = "MultiViewRegistration.madeOf"
 SURFACE_COLOUR = (0.90, 0.85, 0.74)
 #: About the size of its triangles, at most; of a small bone by itself they are this share of its length.

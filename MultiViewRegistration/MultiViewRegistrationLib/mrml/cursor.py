@@ -57,7 +57,7 @@ class LinkedCursor:
     """Follows a list of points, which is a product of the registration, and shows in all views what they say.
 
     A point on the detector plane of an X-ray is what is seen there, and any other a place in the world. Points of several X-rays
-    are one point of the patient; one more in the same X-ray, or in the world, begins anew. All that others see is in the scene;
+    are one point of the patient; one more in the same X-ray, or in the world, starts a new one. All that others see is in the scene;
     `update` finds out what has changed: call it from a timer.
     """
 

@@ -63,7 +63,7 @@ def remove_folder(registration: Registration) -> None:
 
 
 def _put_item(tree, node, parent: int) -> None:
-    """Below `parent`, unless somebody has put it elsewhere."""
+    """Below `parent`, unless a user has put it elsewhere."""
     if node.GetHideFromEditors():
         return
     item = tree.GetItemByDataNode(node)
@@ -88,7 +88,7 @@ HIDDEN = "MultiViewRegistration.hidden"
 
 
 def show_alone(scene, registration: Registration | None) -> None:
-    """Show this registration and no other, so that nobody sees one patient's X-rays while working on another; None: no registration.
+    """Show this registration and no other, so that one patient's X-rays are never seen while working on another; None: no registration.
 
     A layout of X-rays that is on becomes that of this registration; without X-rays it becomes the one from before.
     """
@@ -178,7 +178,7 @@ def take_down(registration: Registration) -> None:
 
 
 class SceneObserver:
-    """Looks after all registrations of a scene until it is told to `stop`.
+    """Looks after all registrations of a scene until `stop` is called.
 
     - An X-ray that is removed takes along what was made for it, a registration its X-rays and its transform; the CT stays, under what it
       was under before.

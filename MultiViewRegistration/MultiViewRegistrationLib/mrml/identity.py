@@ -75,8 +75,8 @@ def _distortion(content: dict) -> dict:
     return {key: content[key] for key in ("distortion",) if key in content}
 
 
-def _digest(told) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+def _digest(content) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _volume(node) -> list | None:

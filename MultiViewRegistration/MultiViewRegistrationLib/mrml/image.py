@@ -60,7 +60,7 @@ def _flip_mask(view: XRayView) -> None:
 
 
 def refresh(view: XRayView, xray: XRay | None = None) -> None:
-    """Make the picture anew: line integrals, bone bright, at the detector plane. InputError where the image cannot be used.
+    """Make the picture again: line integrals, bone bright, at the detector plane. InputError where the image cannot be used.
 
     xray: as in `set_source`.
     """

@@ -58,7 +58,7 @@ def tidy(registration: Registration, order: ClickOrder | None = None) -> None:
     placed in: so one list can be active while a landmark is clicked in the CT and in each X-ray. It gets a name by `next_name`. Points
     of an X-ray stay on its plane, and go with it where its geometry is corrected.
 
-    order: the clicks so far, where they say which landmark comes next; those that are new are told to it.
+    order: the clicks so far, where they say which landmark comes next; those that are new are added to it.
     """
     among, order = detectors(registration), order or ClickOrder()
     for markups in lists(registration):
@@ -215,7 +215,7 @@ class Distance:
 def distances(registration: Registration) -> list[Distance]:
     """The lengths of the scene's markups lines, then the distances between points of one list, then between those of one name in two.
 
-    Only of markups that are shown, and that somebody placed to measure: no landmarks, labels, nor the linked cursor. InputError without a
+    Only of markups that are shown, and that a user placed to measure: no landmarks, labels, nor the linked cursor. InputError without a
     usable CT where a distance in an X-ray asks for it.
     """
     among = detectors(registration)

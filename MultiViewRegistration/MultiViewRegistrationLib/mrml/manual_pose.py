@@ -34,7 +34,7 @@ def centre_in_ct(registration: Registration) -> np.ndarray:
 
 
 def keep_centre(registration: Registration, centre: np.ndarray) -> None:
-    """What `centre_in_ct` finds for the CT and segment that are chosen, (3,) LPS mm, where somebody knows it."""
+    """What `centre_in_ct` finds for the CT and segment that are chosen, (3,) LPS mm, where it is known already."""
     registration.node.SetParameter(CENTRE, json.dumps({"of": _chosen(registration), "at": centre.tolist()}))
 
 

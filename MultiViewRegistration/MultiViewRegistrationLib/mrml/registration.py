@@ -89,7 +89,7 @@ class Registration:
 
     @property
     def world_from_ct(self):
-        """(4, 4), LPS mm: where the CT is now. Where somebody removed its transform, setting it makes a new one."""
+        """(4, 4), LPS mm: where the CT is now. Where a user removed its transform, setting it makes a new one."""
         transform = self.node.GetNodeReference(CT_TRANSFORM)
         if transform is not None:
             return nodes.transform_of(transform)

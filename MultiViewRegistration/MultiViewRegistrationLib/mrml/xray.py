@@ -21,7 +21,7 @@ from .nodes import OWNER, lps_from_ras, ras_from_lps
 
 
 def drawn_on(segmentation):
-    """The volume node whose grid a segmentation was drawn on, None where nobody knows."""
+    """The volume node whose grid a segmentation was drawn on, None where that is unknown."""
     return segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
 
 
@@ -41,7 +41,7 @@ SOURCE = "source"
 MASK = "mask"
 #: While a frame of a sequence stands in for the source: the volume of the frame, and the source from before.
 FRAME, STILL = "frameOfSequence", "sourceBeforeSequence"
-#: Beyond how many times the isocentre's depth the image is shown where nobody says how far off the detector is.
+#: Beyond how many times the isocentre's depth the image is shown where the distance of the detector is unknown.
 DETECTOR_BEHIND_ISOCENTRE = 1.5
 DETECTOR_MM = 1000.0
 

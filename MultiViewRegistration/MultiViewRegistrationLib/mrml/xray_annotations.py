@@ -19,7 +19,7 @@ from .slice_view import ras_from_slice
 from .xray import XRayView
 
 FRUSTUM = "frustum"
-#: Of what a frustum was made, so that it is made anew only where that has changed.
+#: Of what a frustum was made, so that it is made again only where that has changed.
 MADE_OF = "MultiViewRegistration.madeOf"
 LINE_WIDTH = 2.0
 SOURCE_RADIUS_MM = 6.0
@@ -29,7 +29,7 @@ SKIPPED_COLOUR = (0.55, 0.55, 0.58)
 
 
 def show_frustum(view: XRayView) -> bool:
-    """Draw the view's frustum, or draw it anew where its camera has changed; whether it has a camera."""
+    """Draw the view's frustum, or draw it again where its camera has changed; whether it has a camera."""
     if not view.placed:
         remove_frustum(view)
         return False
@@ -99,7 +99,7 @@ SECOND_LETTER = 0.5
 
 
 def show_labels(view: XRayView) -> None:
-    """Write the labels, or write anew what has changed; without a slice view only that in 3D."""
+    """Write the labels, or write again what has changed; without a slice view only that in 3D."""
     tone = colour(tag_of(view) or "") if view.used else SKIPPED_COLOUR
     node = slice_node(view.node.GetScene(), tag_of(view))
     if node is None or 0 in view.size:

@@ -1,4 +1,4 @@
-"""DICOM headers that tell of different patients, sides or days warn, and no value is told."""
+"""DICOM headers of different patients, sides or days warn, and no value is shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATIENTS, SIDES, DAYS = "patients (PatientID)", "sides of the body (laterality)"
 
 
 @pytest.fixture
-def told(tmp_path):
+def header_warnings(tmp_path):
     """A function: what loading a case warns of whose headers have these tags, after the usual ones."""
 
     def load(ct: dict | None = None, ap: dict | None = None, lateral: dict | None = None) -> list[str]:
@@ -49,8 +49,8 @@ def told(tmp_path):
         ({"ct": {"PatientID": ""}, "ap": {"PatientID": "OTHER-1"}}, PATIENTS, "views[1].image and views[0].image"),
     ],
 )
-def test_a_difference_is_one_sentence_without_a_value(told, tags, what, entries):
-    (sentence,) = told(**tags)
+def test_a_difference_is_one_sentence_without_a_value(header_warnings, tags, what, entries):
+    (sentence,) = header_warnings(**tags)
     assert sentence.endswith(
         f": {entries} are of different {what} by their DICOM headers; check that they belong together."
     )
@@ -70,5 +70,5 @@ def test_a_difference_is_one_sentence_without_a_value(told, tags, what, entries)
         {"ct": {"PatientID": "", "StudyDate": "", "Laterality": ""}},
     ],
 )
-def test_what_agrees_or_is_not_said_is_left_alone(told, tags):
-    assert told(**tags) == []
+def test_what_agrees_or_is_not_said_is_left_alone(header_warnings, tags):
+    assert header_warnings(**tags) == []

@@ -46,9 +46,14 @@ SLOW = (
     "panel/test_self_tests",
     "panel/test_typed_case",
     "published/test_published_refine",
+    "regressor/test_training",
 )
-#: Of these, what `make test` runs: one page, from a case to the export, and its token.
-NOT_SLOW = ("browser/test_page_work.py::test_from_a_case", "browser/test_page_work.py::test_nothing_is_answered")
+#: Of these, what `make test` runs: one page, from a case to the export, and its token; what a training refuses.
+NOT_SLOW = (
+    "browser/test_page_work.py::test_from_a_case",
+    "browser/test_page_work.py::test_nothing_is_answered",
+    "regressor/test_training.py::test_arguments",
+)
 
 
 def pytest_collection_modifyitems(items) -> None:

@@ -108,15 +108,6 @@ def test_a_new_one_covers_what_is_used_and_goes_with_its_view(view):
     assert scene.GetNodeByID(node_id) is None
 
 
-def test_settings_that_cannot_be_change_nothing(view):
-    set_mask(view, drawn(view))
-    before = view.content
-    with pytest.raises(InputError, match="intensity"):
-        change_image(view, intensity="loud", flipped=True)
-    assert view.content == before
-    np.testing.assert_array_equal(valid(view), USED)
-
-
 ROWS, COLUMNS = np.indices((160, 200))
 
 

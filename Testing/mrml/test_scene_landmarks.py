@@ -16,7 +16,6 @@ from MultiViewRegistrationLib.mrml.landmarks import (
     lists,
     missing,
     next_name,
-    remove,
     tidy,
 )
 from MultiViewRegistrationLib.mrml.nodes import placed
@@ -181,24 +180,6 @@ def test_a_distance_on_a_detector_says_what_it_is_at_the_ct(registration):
     assert (found.name, found.view) == ("Width", "AP")
     assert found.mm == pytest.approx(100.0, rel=1e-3)  # 50 pixels of 2 mm
     assert found.at_ct_mm == pytest.approx(70.0, rel=1e-3)  # 700 of 1000 mm
-
-
-def test_a_person_says_which_landmark_comes_next_where(registration):
-    ap, lat = registration.xrays
-    active = landmark_list(registration)
-    for point in CT_POINTS[:3]:
-        put(active, world(point))
-    tidy(registration)
-    order = ClickOrder()
-    order.choose("AP", "2")
-    put(active, shown_at(ap, CT_POINTS[1]))
-    put(active, shown_at(ap, CT_POINTS[0]))
-    put(active, shown_at(lat, CT_POINTS[0]))
-    tidy(registration, order)
-    assert clicked(registration) == {"CT": ["1", "2", "3"], "AP": ["2", "1"], "LAT": ["1"]}
-    remove(registration, "2")
-    lat.change(use=False)
-    assert clicked(registration) == {"CT": ["1", "3"], "AP": ["1"]}
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,6 @@ from phantom_scene import make_registration
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.mrml.manual_pose import centre, centre_ct, xrays_without_ct
-from MultiViewRegistrationLib.mrml.registration import Registration
-from MultiViewRegistrationLib.session.session import Session, missing_inputs
 
 
 @pytest.fixture
@@ -50,25 +48,3 @@ def test_a_ct_is_centred_where_the_beams_meet(registration, views):
     centre_ct(registration)
     assert np.allclose(centre(registration), middle, atol=1e-3)
     assert np.allclose(registration.world_from_ct[:3, :3], np.eye(3))
-
-
-def test_what_is_lacking(scene, registration):
-    session = Session(registration)
-
-    def lacks(start: str, refinement: str = "joint") -> str:
-        registration.node.SetParameter("start", start)
-        registration.node.SetParameter("refinement", refinement)
-        return missing_inputs(session)
-
-    assert missing_inputs(session) == "" and (registration.start, registration.refinement) == ("search", "joint")
-    assert {start: lacks(start) for start in ("given", "search", "by hand")} == dict.fromkeys(
-        ("given", "search", "by hand"), ""
-    )
-    assert "Click four landmarks" in lacks("landmarks")
-    assert lacks("regressor") == ""  # nobody has looked into the store yet
-    assert "a start that does not search" in lacks("search", "xvr") == lacks("auto", "xvr")
-    assert lacks("given", "xvr") == ""
-    registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 150))
-    assert "outside all X-rays" in lacks("search")
-    assert "outside" not in lacks("landmarks")
-    assert missing_inputs(Session(Registration.create(scene))) == "Choose a CT first."

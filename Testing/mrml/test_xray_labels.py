@@ -12,7 +12,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.mrml import display, xray_annotations
 from MultiViewRegistrationLib.mrml.loading import camera_content
-from MultiViewRegistrationLib.mrml.nodes import OWNER, lps_from_ras
+from MultiViewRegistrationLib.mrml.nodes import lps_from_ras
 from MultiViewRegistrationLib.mrml.registration import Registration
 
 
@@ -44,14 +44,6 @@ def test_there_are_no_angles_where_no_isocentre_is_in_the_beam(scene, isocentre)
     moved[:3, 3] = isocentre
     view = xray_of(scene, Camera(camera.intrinsics, moved, camera.size), pixel_mm=[2, 2])
     assert len(xray_annotations.title(view)) == 1 and xray_annotations.sides_of(view) is None
-
-
-def test_without_a_geometry_there_is_a_name(scene):
-    view = xray_of(scene, c_arm())
-    view.change(camera=None)
-    assert xray_annotations.title(view) == ["AP \u2013 Registration"]
-    display.show(Registration(view.node.GetNodeReference(OWNER)))
-    assert view.node.GetNodeReference("frustum") is None and view.node.GetNodeReference("label3D") is None
 
 
 @pytest.mark.parametrize(
@@ -117,17 +109,6 @@ def test_points_are_not_placed_into_labels(slicer_app, scene):
             active.GetClassName(),
             active.GetID(),
         )
-
-
-def test_the_label_in_3d_is_at_the_source(scene):
-    registration = registration_of(scene, {"AP": c_arm(12, 5)})
-    display.show(registration)
-    label = registration.xrays[0].node.GetNodeReference("label3D")
-    assert label.GetNthControlPointLabel(0) == "AP"
-    point = lps_from_ras(np.array(label.GetNthControlPointPosition(0)))
-    camera = c_arm(12, 5)
-    assert -50 < camera.depth(point) < 0 and np.linalg.norm(point - camera.source) < 50
-    assert label.GetLocked() and label.GetHideFromEditors() and not label.GetDisplayNode().GetVisibility2D()
 
 
 def lines_of(node) -> np.ndarray:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
+from phantom import TRUE_POSE, off
+from phantom_scene import make_registration
 
 MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
+#: Where the CT of the phantom lies before a registration.
+STARTED_AT = off(TRUE_POSE, (3, 2, 0), (5, 0, 4))
 TITLES = {
     "ct": "1. CT",
     "xrays": "2. X-rays",
@@ -45,6 +50,35 @@ class Person:
         for each, section in self.panel.sections.items():
             section.button.collapsed = each != name
         self.host.process(0.1)
+
+    def open_phantom(self, ct, views) -> Person:
+        """Choose a registration of the phantom, with the sections Start and Register unfolded."""
+        self.begin("register", make_registration(self.host.scene, ct, views, STARTED_AT))
+        self.panel.sections["start"].button.collapsed = False
+        self.host.process()
+        return self
+
+    def drop(self, section: str, *paths: Path) -> None:
+        """Drag files onto a section's header and drop them there; they must be accepted."""
+        from PySide6 import QtCore, QtGui, QtWidgets
+
+        mime = QtCore.QMimeData()
+        mime.setUrls([QtCore.QUrl.fromLocalFile(str(path)) for path in paths])
+        rest = QtCore.Qt.CopyAction, mime, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            events = QtGui.QDragEnterEvent(QtCore.QPoint(5, 5), *rest), QtGui.QDropEvent(QtCore.QPointF(5, 5), *rest)
+        for event in events:
+            event.ignore()
+            QtWidgets.QApplication.sendEvent(self.panel.sections[section].button, event)
+            assert event.isAccepted()
+
+    @property
+    def session(self):
+        return self.panel.session
+
+    def is_at(self, pose) -> bool:
+        return np.allclose(self.registration.world_from_ct, pose, atol=1e-9)
 
     def header(self, name: str) -> str:
         """What the header of a section says of its state, without its title."""

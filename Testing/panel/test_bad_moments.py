@@ -7,15 +7,12 @@ import logging
 import numpy as np
 import pytest
 from person import Person, threads
-from phantom import TRUE_POSE, off
-from phantom_scene import make_registration
 
 
 @pytest.fixture
 def person(host, ct, views, caplog, capfd):
     """At the panel with a registration that is ready; at the end nothing may have been printed that is for programmers."""
-    person = Person(host)
-    person.panel.choose(make_registration(host.scene, ct, views, off(TRUE_POSE, (3, 2, 0), (5, 0, 4))))
+    person = Person(host).open_phantom(ct, views)
     person.wait(lambda: not person.panel.opening.under_way)
     person.choose("start", "start", "As placed")
     yield person
@@ -23,7 +20,7 @@ def person(host, ct, views, caplog, capfd):
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def told(person) -> str:
+def visible_text(person) -> str:
     """All that is to be read in the panel, tool tips aside."""
     from PySide6 import QtWidgets
 
@@ -73,29 +70,5 @@ def test_what_is_wrong_is_a_sentence(person, spoil, sentence):
     person.host.process(0.2)
     if person.control("register", "register").enabled and spoil is not a_broken_case:
         registers(person)
-    assert sentence in told(person)
+    assert sentence in visible_text(person)
     assert threads() == []
-
-
-def test_a_sequence_goes_on_to_the_next_frame(person, views):
-    """The X-ray's volume is the proxy of a sequence: what it shows now counts, and the result of another frame is stale."""
-    import slicer
-
-    scene, source = person.host.scene, person.panel.registration.xrays[1].source
-    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "run")
-    for n in range(2):
-        slicer.util.updateVolumeFromArray(source, views[1].xray.line_integrals[None] * (1 + 0.5 * n))
-        sequence.SetDataNodeAtValue(source, str(n))
-    browser = scene.AddNode(slicer.vtkMRMLSequenceBrowserNode())
-    browser.AddProxyNode(source, sequence, False)
-    logic = slicer.vtkSlicerSequencesLogic()
-    logic.SetMRMLScene(scene)
-    browser.SetSelectedItemNumber(0)
-    logic.UpdateProxyNodesFromSequences(browser)
-    person.wait_until_read()
-    registers(person)
-    assert person.header("register").startswith("\u2714")
-    browser.SetSelectedItemNumber(1)
-    logic.UpdateProxyNodesFromSequences(browser)
-    person.wait(lambda: "stale" in person.text("export", "doubt"), 5.0)
-    assert not person.header("register").startswith("\u2714")

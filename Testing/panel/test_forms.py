@@ -65,7 +65,7 @@ def test_controls_come_go_and_keep_their_place(at):
     assert at.widget("second") is before and before.visible and not at.widget("box").visible
 
 
-def test_what_a_person_does_calls_the_action(at, tmp_path):
+def test_every_control_calls_its_action(at, tmp_path):
     from MultiViewRegistrationLib.session.presenters.form import (
         Button,
         Cell,
@@ -141,7 +141,7 @@ def test_what_a_person_does_calls_the_action(at, tmp_path):
     assert host.messages[-1].text == "Really?" and not at.did
 
 
-def test_what_is_typed_stays_and_what_is_wrong_in_it_is_said(at):
+def test_typed_text_stays_and_a_wrong_number_is_a_message(at):
     from MultiViewRegistrationLib.session.presenters.form import Button, Number, TextField
 
     number, host = Number("Angle", -90, 90, "\u00b0"), at.host

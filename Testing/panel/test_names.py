@@ -28,7 +28,7 @@ def test_classes_of_mrml_exist():
     assert not [name for name in sorted(names) if not hasattr(slicer, name)]
 
 
-def test_stand_ins_offer_nothing_that_the_real_classes_lack(host):
+def test_stand_ins_offer_only_what_the_real_classes_have(host):
     from PySide6 import QtCore
     from slicer_host.stand_in import stand_ins
 

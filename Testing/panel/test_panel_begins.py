@@ -1,4 +1,4 @@
-"""Where the work begins: nobody has to make a registration first, and none is made that nobody asked for."""
+"""Where the work begins: a CT or an X-ray makes a registration, and nothing else does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from dropping import drop
 from person import Person
 from phantom import make_ct
 from phantom_scene import make_registration
@@ -32,7 +31,7 @@ def phantom(person):
     return volume_node(person.host.scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
 
 
-def test_it_begins_with_a_ct_or_an_xray_and_nothing_begins_by_itself(person, tmp_path):
+def test_a_registration_begins_with_a_ct_or_an_xray_only(person, tmp_path):
     volume = phantom(person)
     person.host.process(0.1)
     person.host.leave(person.module_widget)
@@ -48,13 +47,13 @@ def test_it_begins_with_a_ct_or_an_xray_and_nothing_begins_by_itself(person, tmp
     person.host.process(0.1)
     assert registrations(person) == [] and person.control("ct", "facts") is None and person.header("ct") == "\u25cb"
     sitk.WriteImage(sitk.GetImageFromArray(intensity()), str(tmp_path / "AP.png"))
-    drop(person.panel.sections["xrays"].button, tmp_path / "AP.png")
+    person.drop("xrays", tmp_path / "AP.png")
     person.wait_until_read()
     (made,) = registrations(person)
     assert person.panel.registration == made and len(made.xrays) == 1 and person.message == ""
 
 
-def test_the_button_of_the_views_tells_what_is_shown(person, ct, views):
+def test_the_views_button_shows_the_layout(person, ct, views):
     from MultiViewRegistrationLib.mrml.layout import layout_node, shown
 
     button = person.ui.layoutButton
@@ -96,7 +95,7 @@ def test_the_views_show_bone_and_start_no_volume_rendering(person, ct, views, mo
 
 
 def test_slices_of_the_ct_beside_the_xrays(person, ct, views):
-    """Landmarks are clicked in them: whoever wants to place some, gets them."""
+    """Landmarks are clicked in them, so placing some opens them."""
     person.give_views(240, 200)
     box = person.ui.ctSlicesBox
     assert not box.enabled

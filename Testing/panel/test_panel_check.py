@@ -8,8 +8,6 @@ from person import Person
 from phantom import TRUE_POSE, off
 from phantom_scene import START, phantom_registration
 
-from MultiViewRegistrationLib.geometry.rigid import transform_points
-
 POINT = np.array([9.0, -6.0, 12.0])  # LPS mm in the CT's frame
 
 
@@ -127,9 +125,7 @@ def viewer(person):
     return with_views(person)
 
 
-def test_every_overlay_changes_the_x_ray_as_it_says(viewer, monkeypatch):
-    from MultiViewRegistrationLib.session.presenters import check
-
+def test_every_overlay_changes_the_x_ray_as_its_legend_says(viewer):
     pictures, colours = {}, {}
     for name in ("Blend", "Checkerboard", "Edges", "Two colours", "Difference", "X-ray alone"):
         choose(viewer, name)
@@ -148,24 +144,6 @@ def test_every_overlay_changes_the_x_ray_as_it_says(viewer, monkeypatch):
         assert min(share for shares in colours[name] for share in shares) > 0.003, name
     assert max(share for name in ("Checkerboard", "Blend") for shares in colours[name] for share in shares) == 0
 
-    choose(viewer, "Blend")
-    seen = []
-    for share in (0, 0.5, 1):
-        viewer.slide("check", "opacity", share)
-        seen.append(viewer.picture(1))
-    alone = pictures["X-ray alone"][0]
-    assert unlike(seen[0], alone) < 0.5 and unlike(seen[1], alone) > 2
-    assert np.abs(inside(seen[1]) - (inside(seen[0]) + inside(seen[2])) / 2).mean() < 1
-
-    now = [0.1]
-    monkeypatch.setattr(check, "monotonic", lambda: now[0])
-    choose(viewer, "Flicker")
-    seen = []
-    for now[0] in (0.1, 0.6, 1.1):
-        viewer.host.process(0.12)
-        seen.append(viewer.picture(1))
-    assert unlike(seen[0], seen[1]) > 2 and unlike(seen[0], seen[2]) < 0.1
-
     choose(viewer, "Difference")
     before = sum(coloured(viewer, 1))
     viewer.registration.world_from_ct = TRUE_POSE
@@ -173,7 +151,7 @@ def test_every_overlay_changes_the_x_ray_as_it_says(viewer, monkeypatch):
     assert sum(coloured(viewer, 1)) < before / 5  # X-ray and DRR agree
 
 
-def test_it_follows_the_ct_also_while_another_module_is_open_and_leaves_nothing_untrue_behind(viewer):
+def test_overlays_follow_the_ct_while_another_module_is_open_and_go_with_their_registration(viewer):
     from MultiViewRegistrationLib.mrml import overlay
 
     host, before = viewer.host, viewer.picture(1)
@@ -237,46 +215,6 @@ def test_without_a_ct_or_geometry_nothing_is_drawn_and_nothing_breaks(person):
 
 
 # Structures and points --------------------------------------------------------------------------------------------------
-
-
-def pure(picture: np.ndarray, channel: int) -> np.ndarray:
-    """(n, 2) columns and rows of what is of one colour alone."""
-    others = np.delete(picture.astype(int), channel, axis=2).max(axis=2)
-    return np.argwhere((picture[..., channel] > 150) & (others < 80))[:, ::-1]
-
-
-def test_a_segment_and_a_planned_screw_are_seen_on_the_x_rays_where_they_are_and_follow_the_ct(viewer):
-    model, line = ball(viewer), screw(viewer)
-    choose(viewer, "X-ray alone")
-    viewer.host.process(0.2)
-    world, tumour = viewer.registration.world_from_ct, f"structure.{model.GetID()}"
-    assert viewer.control("check", tumour).on and viewer.control("check", f"structure.{line.GetID()}").on
-    for number, view in enumerate(viewer.registration.xrays, 1):
-        red, green = pure(viewer.picture(number), 0), pure(viewer.picture(number), 1)
-        at = viewer.position(number, view.camera.project(transform_points(world, POINT)))
-        assert np.linalg.norm((red.min(axis=0) + red.max(axis=0)) / 2 - [at.x(), at.y()]) < 3
-        assert len(green) > 10
-    assert len(pure(viewer.picture(1), 1)) > 40  # across; in the lateral view it is seen from its end
-    before = pure(viewer.picture(1), 0).mean(axis=0)
-    viewer.registration.world_from_ct = off(START, [0, 0, 0], [0, 0, 10.0])
-    viewer.host.process(0.2)
-    here, there = (
-        viewer.registration.xrays[0].camera.project(transform_points(pose, POINT))
-        for pose in (START, viewer.registration.world_from_ct)
-    )
-    scale = viewer.position(1, (100, 64)).x() - viewer.position(1, (0, 64)).x()
-    assert np.abs((pure(viewer.picture(1), 0).mean(axis=0) - before) - (there - here) * scale / 100).max() < 2
-    viewer.drawn("check", "structures").widget.collapsed = False
-    viewer.host.process(0.1)
-    viewer.switch("check", tumour)
-    viewer.host.process(0.2)
-    assert not len(pure(viewer.picture(1), 0))
-    assert len(pure(viewer.picture(1), 1)) > 40
-    viewer.switch("check", tumour)
-    model.GetDisplayNode().SetVisibility(False)
-    viewer.host.scene.RemoveNode(line)
-    viewer.host.process(0.2)
-    assert not len(pure(viewer.picture(1), 0)) + len(pure(viewer.picture(1), 1))
 
 
 def test_a_distance_by_clicks(viewer):

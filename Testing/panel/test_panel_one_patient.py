@@ -1,4 +1,4 @@
-"""Whatever is chosen, loaded or reopened: the panes, the 3D view and the slices show the patient that the panel names, and nobody else."""
+"""Whatever is chosen, loaded or reopened: the panes, the 3D view and the slices show the patient that the panel names, and no other."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_a_scene_with_two_is_reopened(person, tmp_path, elsewhere):
 
 
 def test_the_program_loads_another_case_while_one_is_shown(person, tmp_path):
-    """By a script; nobody has chosen it."""
+    """By a script, without a choice in the panel."""
     from MultiViewRegistrationLib.session.result_files import write_case_folder
 
     person.panel.choose(person.b)

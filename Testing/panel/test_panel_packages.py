@@ -1,4 +1,4 @@
-"""Packages that Slicer lacks: nothing is wrong without them, every action that needs one asks, and works once it is there."""
+"""Packages that do not come with Slicer: the panel opens without them, and every action that needs one asks and then works."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ERROR: Could not install packages due to an OSError: [Errno 28] No space left on
 
 @pytest.fixture
 def person(host, monkeypatch):
-    """In a Slicer without numba, as far as anybody looks for it before it is imported; pip brings it."""
+    """In a Slicer without numba, as far as find_spec says; pip brings it."""
     from MultiViewRegistrationLib.panel import packages
     from MultiViewRegistrationLib.session import session
 
@@ -65,7 +65,7 @@ def test_a_ct_is_shown_and_nothing_is_wrong(person, ct, views):
 
 
 @pytest.mark.parametrize("act", ACTIONS)
-def test_what_needs_it_asks_and_everything_works_then(person, ct, views, act):
+def test_an_action_that_needs_a_package_asks_and_works_then(person, ct, views, act):
     person.begin("ct", make_registration(person.host.scene, ct, views))
     person.wait_until_read()
     act(person)
@@ -132,9 +132,9 @@ def test_why_it_cannot_be_installed(host, requirements, monkeypatch, capsys, fai
 
     monkeypatch.setattr(packages, "find_spec", lambda name: None)
     monkeypatch.setattr(slicer.packaging, "pip_ensure", install)
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         packages.ensure(requirements)
-    assert str(told.value) == f"Packages: numba could not be installed: {why}"
+    assert str(raised.value) == f"Packages: numba could not be installed: {why}"
     assert printed in capsys.readouterr().out  # the console has it, too
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from driven_panel import Driven
+from person import Person
 from phantom_scene import make_registration
 from tiny_store import TinyStore
 
@@ -11,33 +11,33 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def driven(host, ct, views, monkeypatch, tmp_path):
+def person(host, ct, views, monkeypatch, tmp_path):
     TinyStore(monkeypatch, tmp_path, ct).behave("waits")
-    driven = Driven(host, ct, views)
-    driven.drawn("start", "regressor").widget.collapsed = False
-    driven.wait(lambda: driven.session.regressors.up_to_date)
-    driven.press("start", "train")
-    driven.wait(lambda: driven.session.regressors.training.progress is not None)
-    yield driven
-    driven.panel.close()
+    person = Person(host, width=450).open_phantom(ct, views)
+    person.drawn("start", "regressor").widget.collapsed = False
+    person.wait(lambda: person.session.regressors.up_to_date)
+    person.press("start", "train")
+    person.wait(lambda: person.session.regressors.training.progress is not None)
+    yield person
+    person.panel.close()
 
 
-def test_it_goes_on_while_another_registration_or_module_is_shown_and_ends_with_its_own(driven, ct, views):
-    assert driven.header("start").startswith("\u25b6 training") and driven.widget("register", "register").enabled
-    first, session = driven.registration, driven.session
-    driven.host.leave(driven.module_widget)
-    driven.host.process(0.2)
+def test_it_goes_on_while_another_registration_or_module_is_shown_and_ends_with_its_own(person, ct, views):
+    assert person.header("start").startswith("\u25b6 training") and person.widget("register", "register").enabled
+    first, session = person.registration, person.session
+    person.host.leave(person.module_widget)
+    person.host.process(0.2)
     assert session.regressors.is_training
-    driven.host.enter(driven.module_widget)
-    driven.panel.choose(make_registration(driven.host.scene, ct, views, name="Another"))
-    driven.host.process(0.2)
-    assert session.regressors.is_training and driven.control("start", "training") is None
+    person.host.enter(person.module_widget)
+    person.panel.choose(make_registration(person.host.scene, ct, views, name="Another"))
+    person.host.process(0.2)
+    assert session.regressors.is_training and person.control("start", "training") is None
     child = session.regressors.training._job._process
-    driven.host.scene.RemoveNode(first.node)
-    driven.host.process(60, until=lambda: child.poll() is not None)
+    person.host.scene.RemoveNode(first.node)
+    person.host.process(60, until=lambda: child.poll() is not None)
 
 
-def test_the_end_of_the_panel_ends_the_child(driven):
-    child = driven.session.regressors.training._job._process
-    driven.panel.close()
+def test_the_end_of_the_panel_ends_the_child(person):
+    child = person.session.regressors.training._job._process
+    person.panel.close()
     assert child.wait(5.0) == 130

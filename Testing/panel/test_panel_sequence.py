@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from moving import swing, write_blinking_case, write_track, write_turning
@@ -88,59 +86,6 @@ def test_a_tracked_sequence_is_opened_played_and_put_away(playing, track, tmp_pa
     person.host.process(0.2)
     assert person.control("sequence", "player") is None and person.widget("sequence", "track").enabled
     assert all(np.array_equal(a, b) for a, b in zip(first, images(person), strict=True))
-
-
-def follow_when_seen(monkeypatch, seen: set) -> None:
-    """However busy the machine is, a frame is followed when the number of the one before has been seen."""
-    from MultiViewRegistrationLib.sequence import run as sequences
-
-    real = sequences.follow
-
-    def follow(*arguments, **options):
-        for number, frame in enumerate(real(*arguments, **options)):
-            yield frame
-            end = time.monotonic() + 60.0
-            while number not in seen and time.monotonic() < end:
-                time.sleep(0.01)
-
-    monkeypatch.setattr(sequences, "follow", follow)
-
-
-@pytest.mark.slow
-def test_frames_are_tracked_shown_as_they_come_and_exported(person, moving, tmp_path, monkeypatch):
-    from MultiViewRegistrationLib.mrml.registration import Registration
-
-    numbers = set()
-    follow_when_seen(monkeypatch, numbers)
-    person.host.answers.open_files = [moving]
-    person.host.click(person.ui.loadCaseButton)
-    person.wait_until_read()
-    person.panel.registration.node.SetParameter("start", "given")
-    person.choose("sequence", "pace", "Quick: frames are followed, not assessed")
-    person.wait(lambda: person.widget("sequence", "track").enabled, 20)
-    person.press("sequence", "track")
-    assert person.widget("sequence", "progress").visible and person.widget("sequence", "cancel").enabled
-    assert person.header("sequence").startswith("\u25b6") and not person.control("register", "register").enabled
-
-    def ended() -> bool:
-        player = person.panel.session.sequence.player
-        numbers.add(player and player.number)
-        return not person.panel.session.running
-
-    person.wait(ended, 180)
-    assert person.message == "" and shown(person, COUNT - 1).startswith("Frame 4: followed, check.")
-    assert numbers >= set(range(COUNT))
-    person.wait(lambda: not person.widget("sequence", "progress").visible and threads() == [])
-    person.drawn("sequence", "export").widget.collapsed = False
-    person.host.process(0.1)
-    person.write_files("sequence", "poses", tmp_path / "out")
-    person.wait_for_work()
-    assert "track.json" in person.text("sequence", "written")
-    lines = (tmp_path / "out" / "track.tra").read_text().splitlines()
-    assert len(lines) == COUNT and lines[BLANK] == ",".join(["NaN"] * 16)
-    person.open_files("sequence", "open", tmp_path / "out" / "track.json")
-    shown(person, 0)
-    assert len(Registration.all(person.host.scene)) == 2
 
 
 def test_a_sequence_goes_with_its_registration(playing):

@@ -17,8 +17,8 @@ def test_slicers_own_tests_pass(host, sample):
     spec.loader.exec_module(tests)
     result = unittest.TestResult()
     unittest.TestLoader().loadTestsFromModule(tests).run(result)
-    told = [trace for _, trace in result.failures + result.errors]
-    assert result.testsRun and not told and not result.skipped, "\n".join(told)
+    failures = [trace for _, trace in result.failures + result.errors]
+    assert result.testsRun and not failures and not result.skipped, "\n".join(failures)
 
 
 @pytest.mark.parametrize("views", (False, True))

@@ -66,26 +66,6 @@ def test_they_are_those_of_the_renderer_and_each_lane_is_its_own(seed, mirrored)
     assert not np.array_equal(found[seed - 1], among_others[seed - 1])
 
 
-@pytest.mark.parametrize("axis", range(3))
-def test_a_box_gives_the_chords_through_it(axis):
-    """Within one of the doubled slices, over whose thickness its faces are smeared."""
-    size = np.array([40, 44, 48])
-    bases = Bases(np.stack([np.full(size, mu, np.float32) for mu in (0.02, 0.01, 0.0)]), np.eye(4))
-    direction = np.full(3, 0.15)
-    direction[axis] = 1.0
-    camera = camera_before(middle(bases), direction, 0.3)
-    rays = camera.ray_directions(np.stack(np.meshgrid(np.arange(64), np.arange(48)), axis=-1))
-    to_faces = np.stack([-0.5 - camera.source, np.array(size[::-1]) - 0.5 - camera.source])[:, None, None] / rays
-    chord = np.maximum(to_faces.max(axis=0).min(axis=-1) - to_faces.min(axis=0).max(axis=-1), 0)
-    soft, bone, dense = line_integrals(bases, camera, np.eye(4))
-    through = chord > 25
-    assert through.sum() > 300
-    np.testing.assert_allclose(soft[through] / 0.02, chord[through], atol=2.0)
-    assert abs(soft[through].mean() / 0.02 - chord[through].mean()) < 0.1
-    np.testing.assert_allclose(2 * bone, soft, atol=1e-6)
-    assert not dense.any()
-
-
 def test_a_lane_does_not_run_over_into_the_next():
     """Along 700 planes of the largest value, more than a lane can hold at a time."""
     words = np.zeros((704, 4, 4), np.uint32)

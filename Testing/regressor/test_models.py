@@ -89,11 +89,6 @@ def test_the_same_model_is_read_again(folder, card, views):
     assert sorted(path.name for path in folder.iterdir()) == sorted([CARD, model.card.weights])
 
 
-def test_a_new_state_replaces_the_old_one(folder, card):
-    save_checkpoint(folder, replace(card, done=11), {"network.x": torch.zeros(3)})
-    assert Card.read(folder).done == 11 and len(list(folder.glob("*.safetensors"))) == 1
-
-
 def rewritten(folder, **changes):
     content = json.loads((folder / CARD).read_text())
     content.update(changes)

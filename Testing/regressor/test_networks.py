@@ -93,17 +93,6 @@ def test_a_seed_decides_and_the_state_is_all_there_is(name):
         np.testing.assert_array_equal(ours.at(NOMINAL[None]).right, theirs.at(NOMINAL[None]).right)
 
 
-@both
-def test_every_parameter_is_reached_by_a_gradient(name):
-    network = small(name)
-    optimiser = Optimiser(network)
-    for step in range(2):  # at first the blocks' second halves count 0, so that their first ones have none
-        learn(network, optimiser, 0, (step + 1) / 10)
-    _, images, views, camera_from_ct = batch(0, 4)
-    network.loss(network(images, views), camera_from_ct, views).mean().backward()
-    assert [key for key, p in network.named_parameters() if p.grad is None or not p.grad.abs().max() > 0] == []
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name, limit_mm", [("voting", 8.0), ("pose", 10.0)])
 def test_it_learns_where_a_constellation_of_balls_is(name, limit_mm):
@@ -205,12 +194,7 @@ def test_landmarks_are_on_the_bone_and_far_apart(ct):
     assert np.linalg.norm(chosen - ct.centroid(), axis=1).max() <= 60
     near = bone[np.linalg.norm(bone - ct.centroid(), axis=1) <= 60]
     assert nearest_mm(chosen) > 2 * nearest_mm(np.random.default_rng(0).choice(near, 16, replace=False))
-
-
-def test_landmarks_of_a_structure_are_on_it(ct):
     mask = np.zeros(ct.volume.values.shape, bool)
-    middle = np.array(mask.shape) // 2
-    mask[tuple(slice(m - 6, m + 6) for m in middle)] = True
-    structure = masked(CT(ct.volume, ct.unit), mask)
-    index = rigid.transform_points(ct.volume.index_from_ct, choose_landmarks(structure, 12))
-    assert (np.abs(index[:, ::-1] - (middle - 0.5)) < 6).all()
+    mask[18:30, 18:30, 18:30] = True
+    index = rigid.transform_points(ct.volume.index_from_ct, choose_landmarks(masked(CT(ct.volume, ct.unit), mask), 12))
+    assert (np.abs(index - 23.5) < 6).all()

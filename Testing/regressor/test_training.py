@@ -73,7 +73,7 @@ def constant(mm: float):
     return lambda count: (np.full((count, 3), mm), np.full(count, 5.0))
 
 
-def test_a_resumed_training_ends_as_an_unbroken_one(begin, case):
+def test_a_resumed_training_equals_an_uninterrupted_one(begin, case):
     unbroken = begin("unbroken", hardness=0.5).run()
     folder = stopped(begin("resumed", hardness=0.5), 4)
     assert Card.read(folder).done == 4 and not Card.read(folder).finished
@@ -85,7 +85,7 @@ def test_a_resumed_training_ends_as_an_unbroken_one(begin, case):
     assert unbroken.card.losses == resumed.card.losses
 
 
-def test_a_training_that_is_interrupted_keeps_what_it_learnt(begin, case, monkeypatch):
+def test_an_interrupted_training_keeps_its_state(begin, case, monkeypatch):
     begun = begin()
     with pytest.raises(KeyboardInterrupt):
         begun.run(lambda fraction, stage, error_mm: interrupt() if "step 5 of" in stage else None)
@@ -104,14 +104,14 @@ def test_a_training_that_is_interrupted_keeps_what_it_learnt(begin, case, monkey
     assert Training.resume(begun.folder, *case).run().card.validation[-1][0] == 6
 
 
-@pytest.mark.parametrize("loss", ["likelihood", "diffpose", pytest.param("cui2025", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("loss", ["likelihood", "diffpose", "cui2025"])
 def test_the_papers_network_and_losses(begin, views, loss):
     model = begin(steps=2, every=5, network="pose", loss=loss).run()
     assert load_model(model.folder).candidates(views)[0].world_from_ct.shape == (4, 4)
     assert model.card.loss == loss and np.isfinite(model.card.losses[-1][1])
 
 
-def test_a_loss_that_is_no_number_ends_it_with_the_last_good_state(begin, views):
+def test_a_loss_of_nan_ends_it_with_the_last_good_state(begin, views):
     begun = begin(steps=9, every=4)
     good = begun._loss_function
     begun._loss_function = lambda *given: good(*given) * (float("nan") if begun.card.done == 5 else 1.0)
@@ -157,7 +157,7 @@ def test_minutes_become_steps_and_hard_images(begin, monkeypatch):
     assert [training.hardness_of(steps) for steps in (1, 1000, 1700, 2400, 10**6)] == [0, 0, 0.5, 1, 1]
 
 
-def test_arguments_that_are_none(begin, tmp_path):
+def test_arguments_out_of_range_are_refused(begin, tmp_path):
     with pytest.raises(InputError, match="minutes: found 0, expected more than 0"):
         begin(minutes=0)
     with pytest.raises(InputError, match='the network "vote" is not known, expected one of voting, pose'):
@@ -172,7 +172,7 @@ def test_arguments_that_are_none(begin, tmp_path):
         begin()
 
 
-def test_resuming_what_cannot_go_on(begin, case):
+def test_resuming_is_refused_for_other_inputs(begin, case):
     ct, cameras, corners = case
     finished = begin(steps=1, every=5).run()
     with pytest.raises(InputError, match="is at its end after 1 steps"):
@@ -212,12 +212,8 @@ def device(request):
     return request.param
 
 
-@pytest.mark.parametrize(
-    "how",
-    [{}, pytest.param({"network": "pose", "loss": "cui2025"}, marks=pytest.mark.slow)],
-    ids=["voting", "cui2025"],
-)
-def test_a_device_learns_as_the_cores_do(begin, device, case, how):
+@pytest.mark.parametrize("how", [{}, {"network": "pose", "loss": "cui2025"}], ids=["voting", "cui2025"])
+def test_a_device_learns_as_the_cpu_does(begin, device, case, how):
     mine, theirs = begin("device", device=device, **how), begin("cores", **how)
     tolerance = 1e-3 if device == WARP_CPU else 0.05  # bfloat16
     expected = gradient(theirs)
@@ -230,7 +226,7 @@ def test_a_device_learns_as_the_cores_do(begin, device, case, how):
     assert next(mine.network.parameters()).device.type == "cpu"
 
 
-def test_too_little_memory_goes_on_on_the_cores(begin, device):
+def test_with_too_little_memory_it_continues_on_the_cpu(begin, device):
     begun = begin(steps=4, device=device)
     stopped(begun, 2)
     plenty = begun._loss_function
@@ -247,7 +243,7 @@ def test_too_little_memory_goes_on_on_the_cores(begin, device):
     assert model.card.losses[-1] == pytest.approx(unbroken.card.losses[-1], rel=0.01)
 
 
-def test_half_precision_stays_in_the_body(begin, device, monkeypatch):
+def test_only_the_body_is_in_half_precision(begin, device, monkeypatch):
     """As on a CUDA device, by the processor's own bfloat16."""
     assert network.precision_on(torch.device("cpu")) is torch.float32
     begun = begin(device=device)

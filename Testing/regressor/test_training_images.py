@@ -7,14 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from phantom import TRUE_POSE, make_views, off
-from scipy import stats
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.ct import CT, Volume, load_ct
+from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.regressor.images import TrainingImages, Window, prepare
 from MultiViewRegistrationLib.regressor.overlays3d import Canvas, capsule
-from MultiViewRegistrationLib.regressor.randomise import BODY, BONE, Randomisation, hardened_body
+from MultiViewRegistrationLib.regressor.randomise import BODY, Randomisation
 from MultiViewRegistrationLib.regressor.rng import key_of
 
 #: The CT as it is, without any chance; the attenuation of half the quanta is about that at their mean.
@@ -106,19 +105,6 @@ def test_all_that_may_change_an_image_does(changes, made):
     assert (np.abs(images[1:, 0] - images[:-1, 0]).max(axis=(1, 2)) > 0.003).mean() > 0.8
 
 
-def test_the_images_of_a_body_can_be_hardened(ct):
-    """Half of the way is halfway; one bone is as hard as it is."""
-    half = hardened_body(0.5)
-    assert half.scatter == (0.0, 2.0) and half.bone == pytest.approx((0.4, 1.5)) and half.soft == BODY.soft
-    assert hardened_body(0.0) == BODY
-    relative = CT(Volume(np.maximum(ct.volume.values, 0), ct.volume.ct_from_index), "relative")
-    for volume, before, after in ((ct, BODY, hardened_body(1.0)), (relative, BONE, BONE)):
-        images = TrainingImages(volume, 1.75, variants=1)
-        assert images.how == before
-        images.harden(1.0)
-        assert images.how == after
-
-
 @pytest.mark.parametrize("field", ["straight_share", "round_share", "text_share"])
 def test_fields_leave_out_pixels(field, made):
     image, valid = np.moveaxis(made(CLEAN._replace(**{field: 1.0}), count=200), 1, 0)
@@ -152,15 +138,6 @@ def test_only_the_neighbours_of_a_structure_move(ct, made):
     top, bottom = spread[:18].mean(), spread[40:].mean()  # the head is up
     assert bottom > 0.1 and top < 0.3 * bottom
     assert made(CLEAN, count=1, of=masked)[0, 0][40:].std() > 0.1  # what surrounds it is there at all
-
-
-def test_what_lies_around_a_structure_turns_about_its_centroid_and_shifts(maker):
-    motions = maker.neighbours(key_of(1), 0, 4000)
-    shifts = rigid.transform_points(motions, maker.centroid) - maker.centroid
-    turns = np.degrees(rigid.log_so3(motions[:, :3, :3]))
-    for numbers, sd in ((turns, 8.0), (shifts, 4.0)):
-        assert all(stats.kstest(number, stats.norm(0, sd).cdf).pvalue > 1e-3 for number in numbers.T)
-    assert np.abs(np.corrcoef(np.concatenate([turns, shifts], axis=1).T) - np.eye(6)).max() < 0.06
 
 
 @pytest.mark.parametrize("name", ["pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires"])

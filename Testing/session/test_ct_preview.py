@@ -7,10 +7,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
-from MultiViewRegistrationLib.mrml.registration import Registration
-from MultiViewRegistrationLib.session.ct_preview import preview, take_preview
+from MultiViewRegistrationLib.session.ct_preview import preview
 
 SPACING = (2.0, 3.0, 4.0)
 
@@ -60,16 +58,3 @@ def test_numbers(slicer_app):
     assert chosen.bone_ml == pytest.approx((mask & bone).sum() * 24 / 1000)
     assert not np.array_equal(chosen.picture[..., 0], chosen.picture[..., 2])  # the structure is tinted
     assert np.array_equal(found.picture[..., 0], found.picture[..., 2])
-
-
-def test_a_segmentation_under_a_transform_that_is_not_linear_is_not_chosen(scene):
-    registration = Registration.create(scene)
-    registration.ct = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Body")
-    with pytest.raises(InputError, match="^Body: has no voxels"):
-        take_preview(registration)
-    good, warped = (scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name) for name in ("good", "warped"))
-    registration.choose_segment(good, "a")
-    warped.SetAndObserveTransformNodeID(scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "warp").GetID())
-    with pytest.raises(InputError, match="^warped: lies under"):
-        registration.choose_segment(warped, "a")
-    assert registration.segmentation is good and good.GetParentTransformNode() is registration.ct_transform

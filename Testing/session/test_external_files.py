@@ -19,13 +19,11 @@ from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.mrml.case import landmarks_of, xray_of
 from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.image import change_image, draw_mask, set_source
-from MultiViewRegistrationLib.mrml.landmarks import CT, clicked
 from MultiViewRegistrationLib.mrml.loading import source_node, volume_node
-from MultiViewRegistrationLib.mrml.nodes import control_points, lps_from_ras
+from MultiViewRegistrationLib.mrml.nodes import lps_from_ras
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session import external_files
 from MultiViewRegistrationLib.session.external_files import (
-    camera_of,
     describe_camera,
     landmarks_to_ct,
     landmarks_to_xray,
@@ -39,7 +37,6 @@ from MultiViewRegistrationLib.session.session import Session
 
 SIZE = (128, 128)
 LENS = [-9.0, 4, 0.1, -0.08, 1]
-ALL = {"unit": "m", "axes": "ras", "first_pixel": "1"}
 FLIP = np.diag([-1.0, -1, 1, 1])
 CENTRE = np.array([30.0, -20, 10])
 
@@ -64,28 +61,6 @@ def camera(angle=20):
         rao_lao_deg=angle,
         cra_cau_deg=5,
     ).camera()
-
-
-def test_what_a_matrix_does_not_say_is_asked_for(view, tmp_path):
-    registration, xray = view
-    P, path = camera().projection_matrix.copy(), tmp_path / "m.txt"
-    P[:, :3] = P[:, :3] @ FLIP[:3, :3]  # RAS
-    P[:, :3] *= 1000  # m
-    P = np.array([[1, 0, 1], [0, 1, 1], [0, 0, 1]]) @ P  # MATLAB's pixels
-    np.savetxt(path, P)
-    asked = read_cameras(path, SIZE, {})
-    assert [question.key for question in asked.questions] == ["first_pixel", "axes", "unit"]
-    assert asked.found is None and asked.problem == ""
-    assert read_cameras(path, SIZE, {**ALL, "unit": " "}).found is None
-    found = read_cameras(path, SIZE, ALL).found
-    assert camera_of(xray, found) == 0
-    use_camera(registration, xray, found[0], path)
-    np.testing.assert_allclose(
-        xray.camera.projection_matrix / xray.camera.projection_matrix[2, 3],
-        camera().projection_matrix / camera().projection_matrix[2, 3],
-        atol=1e-9,
-    )
-    assert xray.content["from"] == "m.txt"
 
 
 def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_path):
@@ -152,19 +127,6 @@ def markups(path, points):
     content = {"markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": points}]}
     path.write_text(json.dumps(content))
     return path
-
-
-def test_landmarks_of_the_ct_are_put_where_the_file_has_them(registration, tmp_path):
-    points = {"a": (1, 2, 3), "b": (-10, 5, 0)}
-    assert landmarks_to_ct(registration, markups(tmp_path / "p.mrk.json", points)) == 2
-    assert clicked(registration)[CT] == ["a", "b"]
-    (tmp_path / "q.fcsv").write_text(
-        "# Markups fiducial file version = 4.10\n# CoordinateSystem = RAS\n"
-        "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label\nf,-7,-8,9,0,0,0,1,1,1,0,b\n"
-    )
-    assert landmarks_to_ct(registration, tmp_path / "q.fcsv") == 1  # moves b
-    placed = dict(control_points(registration.node.GetNodeReference("landmarks"), world=False))
-    np.testing.assert_allclose([placed["a"], placed["b"]], [[-1, -2, 3], [-7, -8, 9]])
 
 
 @pytest.mark.parametrize("flipped", [False, True])

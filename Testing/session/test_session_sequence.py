@@ -356,19 +356,6 @@ def test_an_image_that_was_replaced_meanwhile_stays(scene, study):
     assert after[1] == before[1] and [part[1] for part in after[2:]] == [part[1] for part in before[2:]]
 
 
-def test_what_begins_before_the_first_poll_begins_as_before_the_sequence(slicer_app, scene, study, tmp_path):
-    session, before = opened(scene, study / "track")
-    go(session, 2)
-    save(slicer_app, tmp_path / "scene.mrml")
-    scene.Clear(False)
-    assert slicer_app.io_manager.load_scene(tmp_path / "scene.mrml")
-    session = new_session(Registration.all(scene)[0])
-    session.register("given")
-    session.finish()
-    assert state(session.registration)[0] == before[0] and session.sequence.player is None
-    assert session.stale_reason() == "" and error_mm(session.registration.world_from_ct, swing(COUNT)[0]) < 1
-
-
 # The bone of another structure
 
 

@@ -9,9 +9,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from handed_result import CT_UID, OVERRIDE, WORLD_UID, XA, dicom_views, pose, write_result
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from tiny_case import refusal, result_or_refusal
+from tiny_case import refusal
 
 from MultiViewRegistrationLib.io.case_file import uid_of
 from MultiViewRegistrationLib.io.navigation.exports import write_exports
@@ -188,23 +186,3 @@ def test_a_uid_made_of_a_hash_is_one_and_stays_the_same():
 )
 def test_what_is_no_result_is_refused(tmp_path, changes, word):
     assert word in refusal(RegistrationExport.read, write_result(tmp_path, **changes))
-
-
-KEYS = st.sampled_from(
-    "version world_from_ct verdict override frame_of_reference_uid reference_from_world views inputs".split()
-)
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from("name dicom world ct study_uid frame".split()), inner, max_size=3)
-    ),
-)
-
-
-@pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=3))
-def test_any_content_is_a_result_or_refused(tmp_path, changes):
-    exported = result_or_refusal(RegistrationExport.read, write_result(tmp_path / "fuzz", **changes))
-    assert exported is None or exported.poses["world_from_ct"].shape == (4, 4)

@@ -6,9 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from tiny_case import refusal, result_or_refusal
+from tiny_case import refusal
 
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
 from MultiViewRegistrationLib.io.points import read_markups, with_ct_points
@@ -124,26 +122,3 @@ def test_points_go_to_the_landmarks_of_their_names(tmp_path):
     np.testing.assert_allclose(tip.ct, LPS["tip"])
     assert "AP" in tip.pixels and np.array_equal(heel.ct, np.ones(3))
     assert "none of the case's landmarks" in refusal(with_ct_points, landmarks[1:], tmp_path / "a.fcsv")
-
-
-PIECES = ["# CoordinateSystem = LPS", "# CoordinateSystem = 0", "# columns = label,x,y,z", "# columns = id"]
-PIECES += ["a,1,2,3", 'b,"1,2', "c,nan,1,2", ",,,", "é"]
-KEYS = st.sampled_from("markups coordinateSystem controlPoints label position".split())
-TREES = st.recursive(
-    st.none() | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner),
-)
-
-
-@pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.sampled_from(["a.fcsv", "a.json"]),
-    st.binary(max_size=200)
-    | st.lists(st.sampled_from(PIECES)).map(lambda lines: "\n".join(lines).encode())
-    | TREES.map(lambda value: json.dumps(value).encode()),
-)
-def test_any_bytes_are_landmarks_or_refused(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    for point in (result_or_refusal(read_markups, tmp_path / name) or {}).values():
-        assert np.isfinite(point).all() and point.shape == (3,)

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tiny_case import refusal
 from wrist_mayacam import WRIST
 
-from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.calibration.calibrated import CalibrationOptions
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.datasets.autoscoper import read_autoscoper, read_camera, read_trial
+from MultiViewRegistrationLib.io.datasets.autoscoper import read_autoscoper, read_trial
 
-MM = CalibrationOptions(unit="mm")
 TRIAL = """# a comment
 Version 1.1
 mayaCam_csv cam1.txt
@@ -106,22 +99,3 @@ def test_frames_of_other_numbers_and_unknown_keys_warn(trial, tmp_path):
     trial.write_text(TRIAL + "VoxelSise 1 1 1\n")
     with pytest.warns(UserWarning, match='"VoxelSise" is not known'):
         read_trial(trial)
-
-
-LINES = (TRIAL + WRIST[0]).splitlines()
-
-
-@pytest.mark.slow
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
-@given(st.lists(st.sampled_from(LINES) | st.text(max_size=12), max_size=20))
-def test_random_lines_are_refused(tmp_path_factory, lines):
-    path = tmp_path_factory.mktemp("fuzz") / "file.txt"
-    path.write_text("\n".join(lines), encoding="utf-8", errors="replace")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of unknown keys
-        with pytest.raises(InputError) as trial:
-            read_autoscoper(path, 0, "linear", "mm")
-        assert len(str(trial.value).splitlines()) == 1
-    with pytest.raises(InputError) as calibration:
-        read_camera(path, (1760, 1760), MM)
-    assert len(str(calibration.value).splitlines()) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import warnings
 
@@ -132,27 +131,6 @@ def test_only_the_masked_part_has_to_be_seen(write_case):
         Case.load(write_case(content))
     with pytest.warns(UserWarning, match=r"views\[0\] does not show the CT at the start pose"):
         assert len(Case.load(write_case({**content, "mask": "bone.mha"})).views) == 2
-
-
-@pytest.mark.slow
-def test_the_cases_beside_the_project_load(shared_data):
-    """With their CT before every source, and the true targets on every image where the truth is known."""
-    paths = sorted([*shared_data.glob("sim/*/case.json"), *shared_data.glob("wrist/*.json")])
-    assert len(paths) == 13
-    for path in paths:
-        with warnings.catch_warnings(action="error"):
-            case = Case.load(path)
-        content = json.loads(path.read_text())
-        assert len(case.views) == len(content["views"]) and len(case.inputs) == 2 + len(case.views)
-        for view, described in zip(case.views, content["views"]):
-            matrix = np.array(described["projection_matrix"])
-            atol = 1e-6 * np.abs(matrix).max()
-            np.testing.assert_allclose(view.camera.projection_matrix, matrix, rtol=1e-6, atol=atol)
-            assert view.camera.depth((case.world_from_ct @ [*case.ct.centroid(), 1])[:3]) > 0
-            truth = case.truth_world_from_ct
-            if truth is not None:
-                pixels = view.camera.project(case.targets @ truth[:3, :3].T + truth[:3, 3])
-                assert (pixels > 0).all() and (pixels < np.array(view.camera.size)).all()
 
 
 def test_a_distorted_view_is_loaded_without_its_distortion(write_case, tmp_path):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-import warnings
 
-import numpy as np
 import pytest
-from tiny_case import SIZE, START, changed, full, minimal, refusal
+from tiny_case import changed, full, minimal, refusal
 from wrong_cases import WRONG_MEANING, WRONG_STRUCTURE
 
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
@@ -18,33 +16,6 @@ from MultiViewRegistrationLib.io.case_file import CaseFile
 
 def read(folder, content):
     return CaseFile.from_json(folder / "case.json", content)
-
-
-def test_a_full_case_is_read_without_a_warning(case_folder):
-    with warnings.catch_warnings(action="error"):
-        case = read(case_folder, full())
-    assert case.ct.path == case_folder / "ct.mha" and case.mask.written == "bone.mha"
-    assert case.search == {"rotation_deg": 10, "translation_mm": 20.5}
-    assert case.training == {
-        "orbital_deg": 15,
-        "tilt_deg": 7.5,
-        "roll_deg": 30,
-        "columns_mm": 50,
-        "rows_mm": 0,
-        "beam_mm": 20.5,
-    }
-    assert case.shared_unknowns == SharedUnknowns(10, 20.5, 5)
-    np.testing.assert_array_equal(case.targets, [[1, 2, 3], [-4.5, 0, 0]])
-    np.testing.assert_array_equal(case.truth_world_from_ct, START)
-    tip, forehead, heel = case.landmarks
-    np.testing.assert_array_equal(tip.ct, [1, 2, 3])
-    assert {view: list(pixel) for view, pixel in tip.pixels.items()} == {"AP": [9.5, 7], "LAT": [10, 7.5]}
-    assert forehead.name == "Stirn" and list(forehead.pixels) == ["C-arm 30°"] and heel.pixels == {}
-    ap, lateral, oblique, c_arm = case.views
-    assert (ap.frame, ap.intensity, ap.mask.path) == (0, "linear", case_folder / "ap_mask.mha")
-    assert (lateral.rotation_sd_deg, lateral.translation_sd_mm, lateral.intensity) == (None, 2.5, "log")
-    assert oblique.geometry.camera.size == c_arm.geometry.camera.size == SIZE
-    assert c_arm.geometry.field.endswith("case.json: views[3].c_arm")
 
 
 def test_what_a_minimal_case_leaves_out(case_folder):

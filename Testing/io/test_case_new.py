@@ -11,14 +11,13 @@ import pytest
 import SimpleITK as sitk
 from planted_dicom import write_xray
 from scipy.ndimage import map_coordinates
-from tiny_case import SIZE, START, camera, refusal
+from tiny_case import SIZE, START, camera
 
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_writer import C_ARM
 from MultiViewRegistrationLib.io.dicom_geometry import IN_IMAGE
-from MultiViewRegistrationLib.io.points import read_targets
-from MultiViewRegistrationLib.io.transforms import read_pose, write_transform
+from MultiViewRegistrationLib.io.transforms import write_transform
 
 AP, LAT = camera(0), camera(90)
 RAS = np.diag([-1.0, -1, 1, 1])
@@ -173,13 +172,6 @@ def test_what_is_wrong_in_other_files_is_named(files, capsys, old, new, said):
     assert_refused(CALIBRATED.replace(old, new, 1 if old == "--calibration cameras.json" else -1), said, capsys)
 
 
-@pytest.mark.parametrize("wrong", ["--frame 0", "--view A b --frame 0 --frame 1"])
-def test_an_option_belongs_to_one_view_once(wrong, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["case", "new", *wrong.split()])
-    assert stop.value.code == 2 and "--frame" in capsys.readouterr().err
-
-
 def test_what_is_missing_is_asked_for_at_a_terminal(files, at_terminal):
     readings = "1000 700 4 90 0 maybe false".split()
     asked = at_terminal(*"ct.mha AP ap.mha linear ap.txt LAT lat.mha log".split(), "", *readings, "", "new/case.json")
@@ -242,38 +234,7 @@ def test_the_parts_of_a_case_come_from_their_files(files):
     assert list(heel.pixels["AP"]) == [8, 6.5]
 
 
-def test_targets_come_from_slicers_files_with_their_own_axes(files):
-    np.testing.assert_array_equal(read_targets("marks.fcsv"), [[1, 2, 3], [0, 0, -3]])
-    points = [{"label": "same", "position": [1, 2, 3]}, {"label": "same", "position": [4, 5, 6]}]
-    markups = {"markups": [{"type": "Fiducial", "coordinateSystem": "RAS", "controlPoints": points}]}
-    (files / "points.mrk.json").write_text(json.dumps(markups))
-    np.testing.assert_array_equal(read_targets("points.mrk.json"), [[-1, -2, 3], [-4, -5, 6]])
-    np.testing.assert_array_equal(read_targets("targets.txt", "lps"), [[1, 2, 3], [-4, 5, 6]])
-
-
 def test_what_a_calibration_leaves_open_is_asked_for_at_a_terminal(files, at_terminal):
     asked = at_terminal("up", "lps", "cm")
     assert_cameras(made(CALIBRATED.replace("--given unit=cm axes=lps", "", 1)), AP, LAT)
     assert len(asked) == 3 and "axes" in asked[0] and asked[1] == asked[0] and "unit" in asked[2]
-
-
-def test_a_calibration_may_be_the_answer_to_what_is_asked(files, at_terminal):
-    cameras = json.loads((files / "cameras.json").read_text())
-    (files / "cameras.json").write_text(json.dumps({"LAT": cameras["side"]}))
-    asked = at_terminal("ap.txt", "cameras.json", "lps", "cm", "")
-    views = "--view AP ap.mha --intensity log --view LAT lat.mha --intensity log"
-    assert_cameras(made(f"case new --ct ct.mha --out {OUT} --world-from-ct start.tfm {views}"), AP, LAT)
-    assert len(asked) == 4
-
-
-def test_poses_are_read_in_all_four_ways(files):
-    for frame, turn in (("lps", np.eye(4)), ("ras", RAS)):
-        for direction, pose in (("forward", START), ("resampling", np.linalg.inv(START))):
-            np.savetxt("pose.txt", turn @ pose @ turn)
-            for words in ([frame, direction], [direction, frame]):
-                np.testing.assert_allclose(read_pose("pose.txt", "world_from_ct", words), START, atol=1e-12)
-    write_transform("back.tfm", np.linalg.inv(START))
-    np.testing.assert_allclose(read_pose("back.tfm", "world_from_ct", ["resampling"]), START, atol=1e-9)
-    np.savetxt("named.txt", REFERENCE, header="reference_from_world: x_reference = matrix @ x_world, mm, axes LPS")
-    np.testing.assert_allclose(read_pose("named.txt", "reference_from_world"), REFERENCE)
-    assert "holds reference_from_world" in refusal(read_pose, "named.txt", "world_from_ct")

@@ -180,13 +180,6 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_case(tmp_path, monk
     assert folder.exists() == older and before == {file.name: file.read_bytes() for file in folder.glob("*")}
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
-    (tmp_path / "file").write_text("no folder")
-    for folder in (tmp_path / "file", tmp_path / "file" / "case"):
-        message = refusal(lambda folder=folder: write_case(folder, **memory()))
-        assert message.startswith(f"{folder}: the case cannot be written there (") and "another folder" in message
-
-
 @pytest.mark.parametrize(
     "keys, value, found",
     [

@@ -46,11 +46,3 @@ def test_dicom_files_are_known_by_their_uids(origin, tmp_path):
 def test_other_files_have_no_uids_but_the_ct_a_lasting_one(write_case, tmp_path):
     case = Case.load(write_case(tiny_case.minimal()))
     assert case.dicom.views == {} and case.dicom.ct_uid == uid_of(sha256(tmp_path / "ct.mha"))
-
-
-def test_a_start_pose_stands_in_for_the_cases_own(write_case):
-    content = tiny_case.changed(tiny_case.minimal(), ["world_from_ct"], tiny_case.REMOVED)
-    pose = np.eye(4)
-    pose[:3, 3] = 1, 2, 3
-    np.testing.assert_array_equal(Case.load(write_case(content), world_from_ct=pose).world_from_ct, pose)
-    np.testing.assert_array_equal(Case.load(write_case(tiny_case.minimal()), world_from_ct=pose).world_from_ct, pose)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import xml.etree.ElementTree as ET
 from itertools import pairwise
 
 import pytest
 
-from MultiViewRegistrationLib.io.html import HEIGHT, NAMES_WIDTH, WIDTH, Axis, Line, line_plot, svg_file
+from MultiViewRegistrationLib.io.html import HEIGHT, WIDTH, Axis, Line, line_plot
 
 LOG = Axis("x", "log"), Axis("y", "log")
 
@@ -37,13 +36,3 @@ def test_values_beyond_the_limits_lie_on_the_edge():
     (line,) = points(svg)
     assert line[0][0] == line[1][0] and line[2][0] == pytest.approx((line[1][0] + line[3][0]) / 2, abs=0.1)
     assert [each.text for each in svg.iter("text")].count("half") == 2
-
-
-def test_a_file_names_the_lines_that_have_a_name():
-    lines = [Line("one", (1, 2), (1, 2)), Line("", (1, 2), (2, 1)), Line("three", (1, 2), (3, 1), joined=False)]
-    root = ET.fromstring(svg_file([line_plot(lines, "title", Axis("x"), Axis("y"))] * 2, lines))
-    svg = "{http://www.w3.org/2000/svg}"
-    names = [text for text in root.iter(f"{svg}text") if text.text in ("one", "", "three")]
-    assert [text.text for text in names] == ["one", "three"] and len(root.findall(f".//{svg}polyline")) == 4
-    assert all(float(text.get("x")) > 2 * WIDTH for text in names)
-    assert int(root.get("width")) == 2 * (WIDTH + 20) + NAMES_WIDTH

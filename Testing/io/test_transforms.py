@@ -141,8 +141,11 @@ def test_a_matrix_takes_a_point_where_its_frame_and_direction_say(tmp_path, endi
     to_frame = RAS_FROM_LPS if frame == "ras" else np.eye(4)
     matrix = to_frame @ POSE @ to_frame
     WRITERS[ending](tmp_path / f"pose{ending}", matrix if direction == "forward" else np.linalg.inv(matrix))
-    found = read_start_pose(tmp_path / f"pose{ending}", frame, direction)
-    np.testing.assert_allclose(found @ POINT, POSE @ POINT, atol=1e-9)
+    path = tmp_path / f"pose{ending}"
+    found = [read_start_pose(path, frame, direction)]
+    found += [read_pose(path, "world_from_ct", words) for words in ([frame, direction], [direction, frame])]
+    for each in found:
+        np.testing.assert_allclose(each @ POINT, POSE @ POINT, atol=1e-9)
 
 
 def test_what_a_file_does_not_say_is_asked_for(tmp_path):

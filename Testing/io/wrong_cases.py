@@ -6,7 +6,7 @@ from tiny_case import REMOVED, START
 
 from MultiViewRegistrationLib.regressor.poses import AXES
 
-MIRRORED, TURNED = START.copy(), START.T
+MIRRORED = START.copy()
 MIRRORED[:3, 2] *= -1
 AP, CAMERA, C_ARM = ["views", 0], ["views", 2, "camera"], ["views", 3, "c_arm"]
 TIP = ["landmarks", 0]
@@ -14,20 +14,16 @@ TIP = ["landmarks", 0]
 WRONG_STRUCTURE = [  # a JSON schema can tell
     (["version"], REMOVED, ["version is missing"]),
     (["version"], 2, ["version is 2", "update"]),
-    (["version"], 0, ["version is 0"]),
     (["ct"], REMOVED, ["ct is missing", "DICOM folder"]),
     (["ct_unit"], "HU", ['ct_unit is "HU"', '"hu" or "relative"']),
     (["relative_geometry"], "guessed", ['relative_geometry is "guessed"', '"truth"']),
     (["views"], [], ["views is an empty list"]),
     (["views", 1], "lat.mha", ["views[1] is", "an object"]),
-    ([*AP, "name"], REMOVED, ["views[0].name is missing"]),
-    ([*AP, "name"], " ", ["views[0].name"]),
     ([*AP, "name"], "../AP", ["views[0].name", "without /"]),
     ([*AP, "name"], "x" * 81, ["views[0].name", "at most 80 characters"]),
     ([*AP, "frame"], -1, ["views[0].frame is -1"]),
     ([*AP, "intensity"], "bright", ['views[0].intensity is "bright"', '"linear" or "log" or "auto"']),
     ([*AP, "rotation_sd_deg"], -0.1, ["views[0].rotation_sd_deg is -0.1", "null if unknown"]),
-    (["views", 2, "distortion"], 0.1, ["views[2].distortion is 0.1", "k1, k2, p1, p2"]),
     (["views", 2, "distortion"], [0.1, 0], ["views[2].distortion: found 2 coefficients"]),
     (
         [*AP, "distortion"],
@@ -36,11 +32,7 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
     ),
     ([*AP, "camera"], {}, ["views[0] has projection_matrix and camera", "keep one"]),
     ([*AP, "projection_matrix"], [[1, 2, 3, 4]] * 2, ["views[0].projection_matrix is a list of 2", "3 rows of 4"]),
-    ([*AP, "projection_matrix", 1, 2], "7", ['views[0].projection_matrix[1][2] is "7", expected a number']),
     ([*AP, "projection_matrix", 1, 2], 10**400, ["views[0].projection_matrix[1][2] is 1000", "from -1e+100 to 1e+100"]),
-    (["world_from_ct"], START[:3].tolist(), ["world_from_ct is a list of 3"]),
-    (["truth"], {}, ["truth.world_from_ct is missing"]),
-    (["search"], {"rotation_deg": 10}, ["search.translation_mm is missing"]),
     (["search"], {"rotation_deg": 10, "translation_mm": 0}, ["search.translation_mm is 0"]),
     (
         ["shared_unknowns", "source_to_detector_sd_mm"],
@@ -48,14 +40,9 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
         ["shared_unknowns.source_to_detector_sd_mm is 0", "above 0", "leave out"],
     ),
     (["training", "orbital_deg"], -1, ["training.orbital_deg is -1", "degrees from 0 to 180"]),
-    (["targets"], [[1, 2]], ["targets[0] is a list of 2", "[x, y, z]"]),
     (["targets"], [[1, 2, 1e12]], ["targets[0][2] is 1000000000000.0", "to 1e+09"]),
-    ([*TIP, "name"], REMOVED, ["landmarks[0].name is missing"]),
     ([*TIP, "views"], [10, 12], ["landmarks[0].views is a list of 2", "[column, row] for each view"]),
-    ([*TIP, "views", "AP"], [10], ["landmarks[0].views.AP is a list of 1", "[column, row]"]),
-    ([*CAMERA, "intrinsics"], REMOVED, ["camera.intrinsics is missing"]),
     ([*C_ARM, "pixel_mm"], [0.2, 0], ["c_arm.pixel_mm"]),
-    ([*C_ARM, "cra_cau_deg"], 91, ["c_arm.cra_cau_deg"]),
     ([*C_ARM, "mirrored"], "no", ["c_arm.mirrored", "true or false"]),
 ]
 WRONG_MEANING = [  # it cannot
@@ -67,10 +54,8 @@ WRONG_MEANING = [  # it cannot
     ),
     (["ct"], "nowhere.nii", ['ct is "nowhere.nii"', "does not exist"]),
     (["ct"], "a\nb", [r'ct is "a\nb"', "control character"]),
-    ([*AP, "name"], "a\tb", ["views[0].name", "control character"]),
     ([*AP, "name"], "LAT", ["views[1] has the same name as views[0]"]),
     ([*AP, "image"], "lat.mha", ["views[1] has the same image as views[0]"]),
-    ([*AP, "mask"], "nowhere.png", ["views[0].mask"]),
     ([*AP, "projection_matrix"], [[1, 2, 3, 4]] * 3, ["views[0].projection_matrix", "singular"]),
     ([*TIP, "views", "ap"], [10, 7], ['landmarks[0].views has the key "ap", which is no view', 'one of "AP", "LAT"']),
     (["world_from_ct"], MIRRORED.tolist(), ["case.json: world_from_ct", "mirror"]),

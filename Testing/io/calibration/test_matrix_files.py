@@ -35,11 +35,6 @@ def test_text(tmp_path, text, count):
         check(view, POINTS, pinhole(POINTS))
 
 
-def test_text_of_another_unit_and_axes(tmp_path):
-    (view,) = read_text(tmp_path, rows(P), unit="m", axes="ras", first_pixel=1)
-    check(view, 1000 * POINTS @ LPS_FROM_RAS.T, pinhole(POINTS) - 1)
-
-
 def test_numpy(tmp_path):
     np.save(tmp_path / "one.npy", np.asfortranarray(P))
     np.save(tmp_path / "many.npy", np.stack([P, 2 * P]))

@@ -14,6 +14,7 @@ from tiny_case import refusal
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.case_file import CaseFile
 from MultiViewRegistrationLib.io.datasets.deepfluoro import AP, START_DEPTH, Detector, convert_small, read_deepfluoro
 
 
@@ -190,6 +191,23 @@ def test_names_that_are_not_there(written):
     assert "projections/007 is missing" in refusal(lambda: read_deepfluoro(written.path, SPECIMEN, [7]))
     assert "each once" in refusal(lambda: read_deepfluoro(written.path, SPECIMEN, [0, 0]))
     assert "crop" in refusal(lambda: read_deepfluoro(written.path, SPECIMEN, [0], crop=50))
+
+
+@pytest.fixture
+def imported(tmp_path):
+    """A function: exit status of `mvreg import deepfluoro` of a file, into the folder case."""
+    words = ["--specimen", SPECIMEN, "--views", "0,1", "--crop", "5", "--upright", "--json", "--out", tmp_path / "case"]
+    return lambda path: main(["import", "deepfluoro", str(path), *map(str, words)])
+
+
+def test_the_program_writes_a_case_or_nothing(written, changed, imported, tmp_path, capsys):
+    assert imported(changed(lambda file: file.pop(f"{SPECIMEN}/vol/spacing"))) == 2
+    assert f"{SPECIMEN}/vol/spacing is missing" in capsys.readouterr().err and not (tmp_path / "case").exists()
+    assert imported(written.path) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["relative_geometry"] == "truth" and "true poses" in output.err
+    file = CaseFile.read(tmp_path / "case")
+    assert file.relative_geometry == "truth" and [view.name for view in file.views] == ["000", "001"]
 
 
 @pytest.fixture

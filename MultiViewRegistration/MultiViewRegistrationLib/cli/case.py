@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError, collect_warnings
 from .case_new import add_new
-from .terminal import add_json
+from .main import add_json
 
 if TYPE_CHECKING:
     from ..io.case import Case

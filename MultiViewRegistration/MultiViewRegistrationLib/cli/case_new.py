@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .terminal import add_json
+from .main import add_json
 
 if TYPE_CHECKING:
     from ..io.case_writer import NewView

@@ -16,8 +16,8 @@ from ..regressor.learning import missing_packages, train
 from ..report.result import Result
 from ..report.result_page import Entry, save_result, write_report
 from ..simulation.cases import demo_case
+from .main import add_json, add_progress, progress_of
 from .register import summarise
-from .terminal import add_json, add_progress, progress_of
 
 CHEST_NOTE = (
     "A real chest CT. RTK's projector, not this program's own, made its X-rays, with a polychromatic beam, scatter, noise, an unknown "

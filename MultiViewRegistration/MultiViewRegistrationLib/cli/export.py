@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.transforms import AXES, DIRECTIONS
-from .terminal import add_json
+from .main import add_json
 
 if TYPE_CHECKING:
     from ..io.navigation.registration_export import RegistrationExport

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .terminal import add_json
+from .main import add_json
 
 if TYPE_CHECKING:
     from ..io.datasets import Imported

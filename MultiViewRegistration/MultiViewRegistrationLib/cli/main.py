@@ -1,4 +1,4 @@
-"""`mvreg`: the program.
+"""`mvreg`: the program, and what its commands share: options, and one progress line on stderr, rewritten in place.
 
 Results go to stdout, messages and progress to stderr. Exit status: 0 done, 2 wrong use or bad input, 1 failed, 130 stopped by Ctrl-C, or
 by the end of stdin where another program reads the progress, 141 when nobody reads what it prints.
@@ -14,10 +14,14 @@ import warnings
 from contextlib import nullcontext
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..errors import InputError
-from ..jobs import stopped_by_end_of_stdin
+from ..jobs import JsonProgress, TimeLeft, left_in_words, stopped_by_end_of_stdin
+
+if TYPE_CHECKING:
+    from ..registration.pipeline import Progress
 
 #: Commands, each with its module, which has a function `add_COMMAND`, and its line in the help.
 COMMANDS = {
@@ -35,6 +39,8 @@ COMMANDS = {
     "import": ("import_dataset", "make cases of DeepFluoro, Ljubljana or an Autoscoper trial"),
     "bench": ("studies", "measure speed, memory and accuracy beside other programs"),
 }
+_WIDTH = 30
+PREPARING = "preparing (ten seconds longer the first time after installation)"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,6 +103,74 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         if arguments[:1] == [name]:
             getattr(_module(name, module), f"add_{name}")(command)
     return parser.parse_args(arguments)
+
+
+class ProgressLine:
+    """Called with each `Progress`; silent where stderr is no terminal. Used as a context manager, it clears its line at the end."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.left = TimeLeft() if sys.stderr.isatty() else None
+
+    def __call__(self, progress: Progress) -> None:
+        self.show(progress.fraction, progress.stage)
+
+    def show(self, fraction: float, stage: str) -> None:
+        """Show the fraction done, the stage, and the time left once it is known."""
+        if self.left is None:
+            return
+        what = ", ".join(filter(None, [stage, left_in_words(self.left.seconds(fraction))]))
+        bar = ("#" * round(_WIDTH * fraction)).ljust(_WIDTH, ".")
+        print(f"\r\x1b[K{self.title} [{bar}] {100 * fraction:3.0f} %  {what}", end="", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.left is not None:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def progress_of(options: argparse.Namespace, title: str) -> ProgressLine | JsonProgress:
+    """What shows the progress, as --progress asks."""
+    return JsonProgress() if options.progress == "json" else ProgressLine(title)
+
+
+def add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--json", action="store_true", help="print machine-readable output on stdout, and nothing else there"
+    )
+
+
+def add_progress(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--progress",
+        choices=["line", "json"],
+        default="line",
+        help="progress on stderr; json: an object a line, for another program; then the end of stdin stops the work "
+        "(default: %(default)s)",
+    )
+
+
+def add_refinement(command: argparse.ArgumentParser) -> None:
+    from ..published.methods import NAMES  # takes a second, and not every command refines
+
+    command.add_argument(
+        "--refine",
+        choices=NAMES,
+        default="joint",
+        help="joint: all views together, second order (default); the others are published ones, which need PyTorch",
+    )
+    add_device(command, "; a published refinement also runs on PyTorch's other devices, such as mps")
+
+
+def add_device(command: argparse.ArgumentParser, more: str = "") -> None:
+    command.add_argument(
+        "--device",
+        default="cpu",
+        metavar="auto|cpu|cuda[:N]",
+        help=f"where to compute; auto: a CUDA device if one can be used{more} (default: %(default)s)",
+    )
 
 
 if __name__ == "__main__":

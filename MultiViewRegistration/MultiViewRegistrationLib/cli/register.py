@@ -22,7 +22,7 @@ from ..io.transforms import AXES, DIRECTIONS, read_start_pose, read_transform
 from ..rendering.drr import Projector
 from ..report.result import Result
 from ..report.result_page import save_result
-from .terminal import PREPARING, add_json, add_progress, add_refinement, progress_of
+from .main import PREPARING, add_json, add_progress, add_refinement, progress_of
 
 
 def add_register(command: argparse.ArgumentParser) -> None:

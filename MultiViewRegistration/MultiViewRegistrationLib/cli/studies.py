@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..io.files import write_atomically
 from ..studies.evaluation import Evaluation, EvaluationSetup, evaluate
 from ..studies.evaluation_page import pages
-from .terminal import PREPARING, add_json, add_progress, add_refinement, progress_of
+from .main import PREPARING, add_json, add_progress, add_refinement, progress_of
 
 LOCAL = "local"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .terminal import PREPARING, add_device, add_json, add_progress, progress_of
+from .main import PREPARING, add_device, add_json, add_progress, progress_of
 
 if TYPE_CHECKING:
     from ..io.sequence import FrameSequence

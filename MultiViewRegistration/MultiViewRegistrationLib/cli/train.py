@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..io.case import Case
 from ..regressor.learning import card_json, train
 from ..regressor.model_store import all_models, data_folder, remove_model
-from .terminal import PREPARING, add_device, add_json, add_progress, progress_of
+from .main import PREPARING, add_device, add_json, add_progress, progress_of
 
 
 def add_train(command: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import InputError
-from .terminal import add_json
+from .main import add_json
 
 
 def add_view(command: argparse.ArgumentParser) -> None:

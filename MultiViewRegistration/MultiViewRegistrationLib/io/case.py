@@ -117,7 +117,8 @@ class Case(CaseSettings):
             name=_name(file.path.resolve()),
         )
         try:
-            landmarks.check(case.landmarks, case.cameras)
+            if case.landmarks:
+                landmarks.check(case.landmarks, case.cameras)
         except InputError as error:
             raise InputError(f"{printable(file.path)}: {error}") from None
         return case

@@ -20,13 +20,14 @@ from .assessment import verdict
 from .assessment.diagnosis import CauseSearch
 from .errors import InputError, warn
 from .geometry import rigid
+from .geometry.epipolar import default_pose_at_isocentre
 from .geometry.landmarks import LandmarkFit, locate
 from .io.case import Case
 from .published.methods import RefinementMethod, refinement_method
 from .registration.cameras import uncalibrated_view_indices
+from .registration.optimizer import Range
 from .registration.pipeline import Progress, Refinement, refine
 from .registration.prepared_ct import PreparedCT, warm_up
-from .registration.schedule import Range, default_pose_at_isocentre
 from .registration.similarity import MIN_PIXELS
 from .registration.variants import register_background, register_structure, register_views
 from .regressor.initialise import Regressor, RegressorInitialisation, RegressorReport, missing_pose_error, model_for

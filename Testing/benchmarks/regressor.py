@@ -41,7 +41,7 @@ from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
 from MultiViewRegistrationLib.regressor.model import RegressorModel  # noqa: E402
 from MultiViewRegistrationLib.regressor.model_store import NEAR_MM  # noqa: E402
-from MultiViewRegistrationLib.rendering.threads import available_threads  # noqa: E402
+from MultiViewRegistrationLib.rendering.devices import available_threads  # noqa: E402
 from MultiViewRegistrationLib.studies.statistics import percent, perturbed, success_rate, table  # noqa: E402  # noqa: E402
 
 STARTS = ("search", "regressor", "auto")

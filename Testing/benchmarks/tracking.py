@@ -34,8 +34,8 @@ from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.xray import View  # noqa: E402
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.io.sequence import FrameSequence  # noqa: E402
+from MultiViewRegistrationLib.registration.optimizer import Range  # noqa: E402
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT  # noqa: E402
-from MultiViewRegistrationLib.registration.schedule import Range  # noqa: E402
 from MultiViewRegistrationLib.rendering.devices import ComputeDevice  # noqa: E402
 from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker  # noqa: E402
 from MultiViewRegistrationLib.simulation.cases import DEFAULT_XRAY, Patient, random_cameras, random_pose, write_case  # noqa: E402

@@ -10,9 +10,9 @@ from program import changed, mtre_mm
 
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.pipeline import pose_difference, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.schedule import Range
 from MultiViewRegistrationLib.studies import statistics as protocol
 
 

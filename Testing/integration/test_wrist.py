@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.schedule import Range
 from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
 from MultiViewRegistrationLib.studies import statistics as protocol
 from MultiViewRegistrationLib.studies.motion_check import check_motion

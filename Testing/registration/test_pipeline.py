@@ -11,10 +11,9 @@ from phantom import TRUE_POSE, error_mm, off
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
-from MultiViewRegistrationLib.registration.optimizer import DescentStart
+from MultiViewRegistrationLib.registration.optimizer import MIN_CONVINCING_NCC, DescentStart
 from MultiViewRegistrationLib.registration.pipeline import Progress, RegistrationPipeline, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.schedule import MIN_CONVINCING_NCC
 
 START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
 

@@ -13,10 +13,10 @@ from scipy import ndimage
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
-from MultiViewRegistrationLib.registration import schedule
+from MultiViewRegistrationLib.registration import pipeline
+from MultiViewRegistrationLib.registration.optimizer import SECOND_LEVEL_BUDGET, Range, SearchBudget
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.schedule import Range, SearchBudget
 
 REACH = Range(35, 60)
 FAR = off(TRUE_POSE, [20, -15, 20], [25, -30, 25])
@@ -39,10 +39,10 @@ def test_it_stops_early_when_sure_and_goes_on_when_not(anatomy, views):
 @pytest.mark.slow
 def test_what_is_not_alike_gets_a_second_look(anatomy, views, monkeypatch):
     once = refine(anatomy, views, FAR, reach=REACH)
-    monkeypatch.setattr(schedule, "MIN_CONVINCING_NCC", 1.1)
+    monkeypatch.setattr(pipeline, "MIN_CONVINCING_NCC", 1.1)
     fractions = []
     again = refine(anatomy, views, FAR, lambda progress: fractions.append(progress.fraction), reach=REACH)
-    assert again.candidates == once.candidates + schedule.SECOND_LEVEL_BUDGET.poses and again.refined > once.refined
+    assert again.candidates == once.candidates + SECOND_LEVEL_BUDGET.poses and again.refined > once.refined
     np.testing.assert_allclose(again.world_from_ct, once.world_from_ct, atol=0.05)
     assert fractions == sorted(fractions)
 

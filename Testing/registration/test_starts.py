@@ -11,9 +11,12 @@ from phantom import TRUE_POSE, error_mm, make_views, off
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.registration import schedule
+from MultiViewRegistrationLib.registration.optimizer import (
+    SIDE_SEARCH_BUDGET,
+    Range,
+    range_for_error,
+)
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.schedule import Range
 from MultiViewRegistrationLib.registration.variants import (
     REMAINING_DEVIATION,
     Start,
@@ -61,7 +64,7 @@ def test_where_all_are_wrong_the_search_finds_it(anatomy, views):
     assert (
         error_mm(found.world_from_ct) < 0.1
         and found.selected_start is None
-        and found.candidates >= schedule.SIDE_SEARCH_BUDGET.poses
+        and found.candidates >= SIDE_SEARCH_BUDGET.poses
     )
     assert found.alternative is None or found.alternative.evidence_ratio > 1.3
 
@@ -100,7 +103,7 @@ def test_starts_that_show_nothing_are_refused(anatomy, views):
 
 def test_the_range_about_a_start_holds_what_it_is_expected_to_be_off():
     random = np.random.default_rng(0)
-    reach = schedule.range_for_error(10.0, structure=False)
+    reach = range_for_error(10.0, structure=False)
     inside = [
         reach.holds(
             missed(TRUE_POSE, np.zeros(3), 10 * np.sqrt(random.chisquare(6) / 6), random), TRUE_POSE, np.zeros(3)
@@ -108,7 +111,7 @@ def test_the_range_about_a_start_holds_what_it_is_expected_to_be_off():
         for _ in range(200)
     ]
     assert np.mean(inside) > 0.98
-    assert schedule.range_for_error(20.0, structure=False).translation_mm == pytest.approx(2 * reach.translation_mm)
+    assert range_for_error(20.0, structure=False).translation_mm == pytest.approx(2 * reach.translation_mm)
 
 
 def astray(view, anatomy, mm):

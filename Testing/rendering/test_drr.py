@@ -9,7 +9,7 @@ from scenes import random_scene
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import Volume
-from MultiViewRegistrationLib.rendering import drr, threads
+from MultiViewRegistrationLib.rendering import devices, drr
 from MultiViewRegistrationLib.rendering.drr import Projector, render
 
 
@@ -36,7 +36,7 @@ def test_wanted_rays_are_those_of_the_whole_and_the_others_are_0(as_type):
 
 
 def test_the_same_bits_on_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr(threads, "SAMPLES_PER_TASK", 100)
+    monkeypatch.setattr(devices, "SAMPLES_PER_TASK", 100)
     scene = random_scene(2)
     results = []
     for count in (1, 2, 3, 8):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from MultiViewRegistrationLib.rendering import threads
+from MultiViewRegistrationLib.rendering.devices import SAMPLES_PER_TASK, row_blocks, run_tasks
 
 
 @pytest.fixture(params=["1", "2", "5"], autouse=True)
@@ -24,7 +24,7 @@ def test_every_task_runs_once(thread_count):
         names.add(threading.current_thread().name)
         done.append(number)
 
-    threads.run([lambda n=n: task(n) for n in range(50)])
+    run_tasks([lambda n=n: task(n) for n in range(50)])
     assert sorted(done) == list(range(50))
     assert len(names) <= thread_count
 
@@ -35,9 +35,9 @@ def test_tasks_within_a_task_are_done_by_its_own_thread(thread_count):
 
     def outer():
         mine = threading.current_thread().name
-        threads.run([lambda: pairs.append((mine, threading.current_thread().name))] * 3)
+        run_tasks([lambda: pairs.append((mine, threading.current_thread().name))] * 3)
 
-    threads.run([outer] * (2 * thread_count))
+    run_tasks([outer] * (2 * thread_count))
     assert len(pairs) == 6 * thread_count and all(mine == its for mine, its in pairs)
 
 
@@ -52,21 +52,21 @@ def test_an_error_is_raised_after_the_others_are_done(thread_count):
         raise ZeroDivisionError("on purpose")
 
     with pytest.raises(ZeroDivisionError, match="on purpose"):
-        threads.run([slow, slow, wrong, slow])
+        run_tasks([slow, slow, wrong, slow])
     count = len(done)
     time.sleep(0.05)
     assert len(done) == count >= 2  # nothing writes on behind the caller's back
-    threads.run([slow, slow])  # and the pool still works
+    run_tasks([slow, slow])  # and the pool still works
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_process_has_threads_of_its_own():
-    threads.run([lambda: None] * 4)
+    run_tasks([lambda: None] * 4)
     child = os.fork()
     if child == 0:
         try:
-            threads.run([lambda: None] * 4)
+            run_tasks([lambda: None] * 4)
             os._exit(0)
         finally:
             os._exit(1)
@@ -84,8 +84,8 @@ def test_a_forked_process_has_threads_of_its_own():
 @pytest.mark.parametrize("samples", [0, 1, 39_999, 100_000, 10**9])
 @pytest.mark.parametrize("rows", [1, 2, 3, 7, 32, 513])
 def test_row_blocks_cover_all_rows_once(rows, samples, thread_count):
-    blocks = threads.row_blocks(rows, samples)
+    blocks = row_blocks(rows, samples)
     assert [row for first, end in blocks for row in range(first, end)] == list(range(rows))
     assert all(first < end for first, end in blocks)
     assert len(blocks) <= 2 * thread_count
-    assert len(blocks) == 1 or samples >= len(blocks) * threads.SAMPLES_PER_TASK
+    assert len(blocks) == 1 or samples >= len(blocks) * SAMPLES_PER_TASK

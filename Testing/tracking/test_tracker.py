@@ -11,9 +11,9 @@ from moving import Pelvis, swing
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.imaging.xray import View, XRay
+from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
-from MultiViewRegistrationLib.registration.schedule import Range
 from MultiViewRegistrationLib.sequence import tracker as module
 from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
 

@@ -18,9 +18,8 @@ import numpy as np
 
 from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View, XRay
-from ..registration import schedule
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
-from ..registration.optimizer import Descent, DescentStart, cluster_minima
+from ..registration.optimizer import KEEP_AFTER_FINER, LOCAL_RANGE, Descent, DescentStart, SearchBudget, cluster_minima
 from ..registration.pipeline import Progress, Refinement, RegistrationPipeline, pose_difference, prune
 from ..registration.prepared_ct import PreparedCT
 
@@ -38,7 +37,7 @@ DISTANCE_SD = 0.05
 #: Of images, in which order they are tried, the likeliest first. Of what the same symmetry makes alike the best is named.
 KINDS = (("mirrored",), ("inverted",), ("swapped",), ("upside down", "turned 180"), ("turned 90", "turned 270"))
 #: Around the start, where all images may be at fault and no view knows where the CT is.
-LOOK = schedule.SearchBudget(poses=128, max_poses=128, refined=2)
+LOOK = SearchBudget(poses=128, max_poses=128, refined=2)
 #: Rounds at the second resolution in which cameras are found.
 ROUNDS = 3
 #: Spacings of vertebrae, and how far from the CT's axis a shift by one may point.
@@ -294,12 +293,12 @@ class CauseSearch:
         registration = self._registration(views)
         minima = registration.descend(0, [DescentStart(pose) for pose in poses])
         if search:
-            minima = registration.merge(minima, registration.search(0, self.start, schedule.LOCAL_RANGE, LOOK)[0])
+            minima = registration.merge(minima, registration.search(0, self.start, LOCAL_RANGE, LOOK)[0])
         return minima
 
     def _best_refined(self, views: list[View], minima: list[Descent]) -> Descent | None:
         """The best of them at the second resolution."""
-        kept = prune(minima, *schedule.KEEP_AFTER_FINER)[0] if minima else []
+        kept = prune(minima, *KEEP_AFTER_FINER)[0] if minima else []
         return next(iter(self._registration(views).descend(1, kept)), None)
 
     def _of_images(
@@ -332,7 +331,7 @@ class CauseSearch:
                 starts.append(DescentStart(self.start, corrections=nothing))
             minima = registration.descend(1, starts)
             for _ in range(ROUNDS - 1):
-                minima = registration.descend(1, prune(minima, *schedule.KEEP_AFTER_FINER)[0]) if minima else []
+                minima = registration.descend(1, prune(minima, *KEEP_AFTER_FINER)[0]) if minima else []
             if minima:
                 runs.append((minima[0], each))
         most = max((run.fit.evidence for run, _ in runs), default=0.0)

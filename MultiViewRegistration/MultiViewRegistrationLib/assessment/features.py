@@ -19,8 +19,7 @@ from ..registration.cameras import CALIBRATED, CameraCorrections
 from ..registration.objective import TILE_SIDE, Objective, PoseFit, Tiles, tiles
 from ..registration.optimizer import Descent, minimise
 from ..registration.pipeline import Refinement
-from ..registration.prepared_ct import PreparedCT
-from ..registration.schedule import ResolutionLevel
+from ..registration.prepared_ct import PreparedCT, ResolutionLevel
 from .metrics import split_by_view, target_errors
 from .uncertainty import (
     PoseUncertainty,

@@ -23,8 +23,8 @@ from ..imaging.ct import Volume, attenuation
 from ..io.case import Case
 from ..io.datasets.chest import cache_folder, chest_ct
 from ..registration.prepared_ct import PreparedCT
+from ..rendering.devices import available_threads
 from ..rendering.drr import Projector
-from ..rendering.threads import available_threads
 from ..simulation.cases import demo_case
 from ..simulation.projector import Joseph
 from ..studies.evaluation import truth_of

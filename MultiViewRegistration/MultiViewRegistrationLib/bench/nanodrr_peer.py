@@ -26,7 +26,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import Volume
 from ..imaging.xray import View
-from ..rendering.threads import available_threads
+from ..rendering.devices import available_threads
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SCALES = (8, 4, 2)

@@ -23,9 +23,9 @@ import numpy as np
 from ..assessment.metrics import mtre
 from ..errors import InputError
 from ..io.case import Case
+from ..registration.optimizer import Range, SearchBudget
 from ..registration.pipeline import refine
 from ..registration.prepared_ct import PreparedCT, warm_up
-from ..registration.schedule import Range, SearchBudget
 from ..studies.statistics import SUCCESS_MM
 from . import nanodrr_peer
 from .measurement import START_MTRE_MM, Job, Measured, Row, Setting, compared

@@ -13,8 +13,8 @@ import numpy as np
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import Volume, pyramid
+from ..rendering.devices import available_threads
 from ..rendering.drr import Projector
-from ..rendering.threads import available_threads
 from . import nanodrr_peer
 from .measurement import Job, Measured, Poses, Row, Setting, alternated, compared
 

@@ -126,3 +126,15 @@ def triangulate(cameras: Sequence[Camera], pixels) -> Triangulation:
     distances = np.linalg.norm(np.einsum("nij,nj->ni", across, point - sources), axis=1)
     projected = np.stack([camera.project(point) for camera in cameras])
     return Triangulation(point, float(distances.max()), float(np.linalg.norm(projected - pixels, axis=1).max()))
+
+
+def default_pose_at_isocentre(cameras: list[Camera], centroid: np.ndarray) -> np.ndarray:
+    """A pose (4, 4) for a CT of which nothing is known: its axes along the world's, its centroid where the central rays meet.
+
+    centroid: (3,) CT mm. Of one view alone, where its central ray passes the world's origin, the isocentre of a C-arm.
+    """
+    # The origin, with little weight, decides what the rays leave open.
+    sources = np.stack([camera.source for camera in cameras])
+    axes = np.stack([camera.camera_from_world[2, :3] for camera in cameras])
+    meeting, _ = closest_point(sources, axes, origin_weight=1e-6)
+    return rigid.from_rotation_translation(np.eye(3), meeting - centroid)

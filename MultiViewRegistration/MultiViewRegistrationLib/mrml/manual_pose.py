@@ -139,7 +139,7 @@ def centre_ct(registration: Registration) -> None:
 
     InputError without a usable CT, or an X-ray with a geometry.
     """
-    from ..registration.schedule import default_pose_at_isocentre
+    from ..geometry.epipolar import default_pose_at_isocentre
 
     cameras = [view.camera for view in registration.xrays if view.used and view.placed]
     if not cameras:

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from ..geometry.camera import Camera
 from ..imaging.xray import View
-from ..rendering import threads
+from ..rendering.devices import run_tasks
 from ..rendering.drr import Projector, intrinsics_jacobian
 from . import similarity
 from .similarity import MIN_PIXELS, MIN_SHARE, Settings, box_sum, silhouette_margin
@@ -179,7 +179,7 @@ class Objective:
             )
             for valid, rays in zip(self._valid, seen, strict=True)
         ]
-        threads.run(
+        run_tasks(
             [
                 task
                 for camera, projection, mask in zip(cameras, projections, self._masks, strict=True)
@@ -224,7 +224,7 @@ class Objective:
 
     def linearise(self, projections: list[Projection]) -> PoseFit:
         """Cost, gradient and Hessian over the pixels that can be compared at this pose."""
-        threads.run([partial(self._select_pixels, i, projection) for i, projection in enumerate(projections)])
+        run_tasks([partial(self._select_pixels, i, projection) for i, projection in enumerate(projections)])
         return self._evaluate(projections, derivative=True)
 
     def cost(self, projections: list[Projection]) -> float:
@@ -252,9 +252,7 @@ class Objective:
 
     def _evaluate(self, projections: list[Projection], *, derivative: bool) -> PoseFit:
         parts: list = [None] * len(self.views)
-        threads.run(
-            [partial(self._compare, index, projections[index], derivative, parts) for index in range(len(parts))]
-        )
+        run_tasks([partial(self._compare, index, projections[index], derivative, parts) for index in range(len(parts))])
         return self._fit(parts, tuple(int(mask.sum()) for mask in self._masks), tuple(self._shown))
 
     def _fit(self, parts: list[tuple], pixels: tuple[int, ...], shown: tuple[int, ...]) -> PoseFit:

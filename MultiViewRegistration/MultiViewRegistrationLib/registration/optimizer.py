@@ -1,7 +1,11 @@
-"""Levenberg-Marquardt on the pose of the CT, and on what is not known of the cameras; the distinct minima of several descents."""
+"""How far and how hard is searched, and Levenberg-Marquardt on the pose of the CT and on what is not known of the cameras.
+
+The ranges and budgets were chosen on simulated radiographs and on real ones of a wrist (docs/method.md).
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,13 +13,144 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import InputError
 from ..geometry import rigid
-from ..rendering import threads
+from ..geometry.camera import Camera
+from ..rendering.devices import run_tasks
 from .cameras import LEVER_MM, CameraCorrections
 from .objective import EvaluationPoint, Objective, PoseFit, TrialEvaluation
 
 #: Two poses are one answer if they lie nearer than SAME_MM, an angle counting at RADIUS_MM.
 SAME_MM, RADIUS_MM = 3.0, 60.0
+
+
+@dataclass(frozen=True)
+class Range:
+    """All poses turned by up to rotation_deg about the centroid of the anatomy, whose centre moves by up to translation_mm.
+
+    InputError for an empty range, or a turn by more than 180 degrees.
+    """
+
+    rotation_deg: float
+    translation_mm: float
+
+    def __post_init__(self) -> None:
+        turn, shift = self.rotation_deg, self.translation_mm
+        if not (0 <= turn <= 180 and 0 <= shift < np.inf and turn + shift > 0):
+            raise InputError(
+                f"search: found a range of {turn:g} degrees and {shift:g} mm, expected 0 to 180 degrees and 0 mm or more, "
+                "not both 0; widen it."
+            )
+
+    def poses(self, world_from_ct: np.ndarray, centroid: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """The poses (N, 4, 4) at points (N, 6) of the unit cube, evenly spread in rotation and translation about a pose.
+
+        Turns are uniform in the Haar measure: the angle has the density 1 - cos (Miles, Biometrika 52, 1965).
+        """
+        grid = np.linspace(0, np.radians(self.rotation_deg), 1000)
+        below = grid - np.sin(grid)
+        angle = np.interp(points[:, 0] * below[-1], below, grid)
+        distance = self.translation_mm * np.cbrt(points[:, 3])
+        motion = rigid.from_rotation_translation(
+            rigid.exp_so3(angle[:, None] * _directions(points[:, 1:3])), distance[:, None] * _directions(points[:, 4:6])
+        )
+        return rigid.about(rigid.transform_points(world_from_ct, centroid), motion) @ world_from_ct
+
+    def holds(self, pose: np.ndarray, world_from_ct: np.ndarray, centroid: np.ndarray) -> bool:
+        """Whether a pose lies within the range about a pose, or beyond it by not more than half and 10 degrees or mm."""
+        moved = rigid.transform_points(pose, centroid) - rigid.transform_points(world_from_ct, centroid)
+        turned = np.degrees(rigid.rotation_distance(pose, world_from_ct))
+        return bool(np.linalg.norm(moved) <= 1.5 * self.translation_mm + 10 and turned <= 1.5 * self.rotation_deg + 10)
+
+    def shown(self, camera: Camera, world_from_ct: np.ndarray, centroid: np.ndarray, corners: np.ndarray) -> bool:
+        """Whether a camera sees anything of a CT's box, with `corners` (8, 3) CT mm, at any of the poses about a pose."""
+        from scipy.stats import qmc  # slow to import, and only a search needs it
+
+        poses = self.poses(world_from_ct, centroid, qmc.Sobol(6, seed=0).random(256))
+        points = rigid.transform_points(poses[:, None], corners)
+        pixels = np.where(camera.depth(points)[..., None] > 0, camera.project(points), np.nan)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a box behind the source
+            low, high = np.nanmin(pixels, axis=1), np.nanmax(pixels, axis=1)
+        return bool(((low < camera.size) & (high > 0)).all(axis=1).any())
+
+
+def _directions(points: np.ndarray) -> np.ndarray:
+    """Unit vectors (N, 3), evenly spread, at points (N, 2) of the unit square."""
+    z, turn = 2 * points[:, 0] - 1, 2 * np.pi * points[:, 1]
+    ring = np.sqrt(1 - z * z)
+    return np.stack([ring * np.cos(turn), ring * np.sin(turn), z], axis=1)
+
+
+@dataclass(frozen=True)
+class SearchBudget:
+    """How many poses a search scores and refines: `poses` in the first round, `max_poses` in all, `refined` of them in each round."""
+
+    poses: int
+    max_poses: int
+    refined: int
+
+
+#: Searched about a given start.
+LOCAL_RANGE = Range(15.0, 25.0)
+LOCAL_BUDGET = SearchBudget(poses=128, max_poses=512, refined=2)
+STRUCTURE_LOCAL_RANGE = Range(10.0, 12.0)
+STRUCTURE_LOCAL_BUDGET = SearchBudget(poses=128, max_poses=128, refined=8)
+
+#: Where the coarsest level's search does not converge, or its answer has a smaller NCC at the second level, that level is searched, too:
+#: metal, or a CT that is cut off, mislead most where a window holds much of the image.
+SECOND_LEVEL_BUDGET = SearchBudget(poses=1024, max_poses=1024, refined=12)
+MIN_CONVINCING_NCC = 0.75
+
+#: A pose of a body is plausible if every X-ray has at least this NCC: 612 of 626 such registrations were within 2 mm, the others had a
+#: wrong geometry or had moved between the X-rays; of 201 with a smaller NCC 27 were.
+MIN_PLAUSIBLE_NCC = 0.5
+#: Searched about a given start where the second level's answer is not plausible.
+FALLBACK_RANGE = Range(30.0, 50.0)
+
+#: A start that is expected to be off by no more (root mean square, of points 60 mm from the anatomy's centre) is refined from the second
+#: level on: there all starts up to twice as far off arrived, and three of four up to three times as far (docs/method.md).
+CAPTURE_RADIUS_MM = 4.0
+#: A start that is expected to be farther off gains nothing from a search about it.
+MAX_EXPECTED_MM = 25.0
+#: A search that goes along with starts, in case all of them are wrong.
+SIDE_SEARCH_BUDGET = SearchBudget(poses=256, max_poses=256, refined=4)
+
+#: Answers go on to the next level of which the best there has up to so many times the evidence, and at most so many: first from the
+#: coarsest level, where a bone's minima are hard to tell apart, then from each finer one.
+KEEP_AFTER_COARSEST = (1.6, 12)
+KEEP_AFTER_FINER = (1.3, 3)
+#: The same from the coarsest level, of a structure before the rest of its CT.
+KEEP_WITH_BACKGROUND = (1.3, 6)
+
+
+def search_budget(reach: Range, *, structure: bool) -> SearchBudget:
+    """What a search through a range needs: more poses for more room, up to some seconds of work."""
+    room = (reach.rotation_deg / 18) ** 3 * (reach.translation_mm / 55) ** 3
+    most = 2 ** int(np.clip(np.ceil(np.log2(1024 * max(room, 1e-9))), 10, 15))
+    return SearchBudget(512, most, 16) if structure else SearchBudget(256, most, 4)
+
+
+def range_for_error(expected_mm: float, *, structure: bool) -> Range:
+    """Where the CT is to be looked for about a pose that is expected to be off by so much (root mean square, as `CAPTURE_RADIUS_MM`).
+
+    Turn and shift have equal shares in it, and each goes to twice its own root mean square. A structure has like neighbours and minima all
+    along its shaft: farther about it than usual, the wrong ones are more than the right one.
+    """
+    expected_mm = min(expected_mm, MAX_EXPECTED_MM)
+    turn_deg, shift_mm = np.degrees(np.sqrt(3) * expected_mm / 60), np.sqrt(2) * expected_mm
+    if structure:
+        turn_deg, shift_mm = min(turn_deg, LOCAL_RANGE.rotation_deg), min(shift_mm, LOCAL_RANGE.translation_mm)
+    return Range(float(turn_deg), float(shift_mm))
+
+
+def local_budget(reach: Range, *, structure: bool) -> SearchBudget:
+    """What a look around a start through a range needs: less than a search, as the start is likely near."""
+    if structure:
+        return STRUCTURE_LOCAL_BUDGET
+    return replace(
+        LOCAL_BUDGET, max_poses=max(LOCAL_BUDGET.max_poses, search_budget(reach, structure=False).max_poses // 2)
+    )
 
 
 @dataclass(frozen=True)
@@ -153,7 +288,7 @@ def descend(
 
     together = objective.evaluate_together
     if together is None and len(starts) > 1:
-        threads.run([partial(run, number) for number in range(len(descents))])
+        run_tasks([partial(run, number) for number in range(len(descents))])
         return ends
     following = {number: advance(number, None) for number in range(len(descents))}
     while points := {number: point for number, point in following.items() if point is not None}:

@@ -11,12 +11,30 @@ import numpy as np
 from ..errors import Cancelled, InputError
 from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
-from . import schedule
 from .cameras import CALIBRATED, CameraCorrections
 from .objective import EvaluationPoint, PoseFit, outliers
-from .optimizer import Descent, DescentStart, Step, cluster_minima, descend, distance
+from .optimizer import (
+    FALLBACK_RANGE,
+    KEEP_AFTER_COARSEST,
+    KEEP_AFTER_FINER,
+    LOCAL_BUDGET,
+    LOCAL_RANGE,
+    MIN_CONVINCING_NCC,
+    MIN_PLAUSIBLE_NCC,
+    SECOND_LEVEL_BUDGET,
+    STRUCTURE_LOCAL_BUDGET,
+    STRUCTURE_LOCAL_RANGE,
+    Descent,
+    DescentStart,
+    Range,
+    SearchBudget,
+    Step,
+    cluster_minima,
+    descend,
+    distance,
+    search_budget,
+)
 from .prepared_ct import PreparedCT, warm_up
-from .schedule import Range, SearchBudget
 
 #: Room about the projection of a structure in which the X-rays are compared with it.
 MARGIN_MM = 15.0
@@ -126,21 +144,21 @@ def refine(
     given, structure = reach is None, anatomy.structure
     if reach is not None:
         _check_shown(anatomy, views, world_from_ct, reach)
-        ranges = [(reach, budget or schedule.search_budget(reach, structure=structure))]
+        ranges = [(reach, budget or search_budget(reach, structure=structure))]
     elif structure:
-        ranges = [(schedule.STRUCTURE_LOCAL_RANGE, schedule.STRUCTURE_LOCAL_BUDGET)]
+        ranges = [(STRUCTURE_LOCAL_RANGE, STRUCTURE_LOCAL_BUDGET)]
     else:
-        farther = schedule.FALLBACK_RANGE, schedule.search_budget(schedule.FALLBACK_RANGE, structure=False)
-        ranges = [(schedule.LOCAL_RANGE, schedule.LOCAL_BUDGET), farther]
+        farther = FALLBACK_RANGE, search_budget(FALLBACK_RANGE, structure=False)
+        ranges = [(LOCAL_RANGE, LOCAL_BUDGET), farther]
     minima: list[Descent] = []
     for number, (about, effort) in enumerate(ranges):
-        if minima and minima[0].fit.min_similarity >= schedule.MIN_PLAUSIBLE_NCC:
+        if minima and minima[0].fit.min_similarity >= MIN_PLAUSIBLE_NCC:
             break
         with_start = given and number == 0
         coarse, converged = registration.search(0, world_from_ct, about, effort, with_start=with_start)
         if number == 0:
             registration.trace(0, coarse)
-        found = registration.descend(1, registration.keep(coarse, *schedule.KEEP_AFTER_COARSEST))
+        found = registration.descend(1, registration.keep(coarse, *KEEP_AFTER_COARSEST))
         if not (converged and is_plausible(found)):
             found = registration.search_second_level(found, world_from_ct, about, with_start=with_start)
         minima = found if number == 0 else registration.merge(minima, found)
@@ -209,7 +227,7 @@ class RegistrationPipeline:
         if minima:
             self.trace(1, minima)
         for number in range(2, len(self._levels)):
-            minima = self.descend(number, self.keep(minima, *schedule.KEEP_AFTER_FINER))
+            minima = self.descend(number, self.keep(minima, *KEEP_AFTER_FINER))
             self.trace(number, minima)
         if not minima:
             return None
@@ -291,7 +309,7 @@ class RegistrationPipeline:
         """The second level's answers with those that a search there finds; a structure's own windows need none."""
         if self.anatomy.structure:
             return minima
-        return self.merge(minima, self.search(1, centre, reach, schedule.SECOND_LEVEL_BUDGET, with_start=with_start)[0])
+        return self.merge(minima, self.search(1, centre, reach, SECOND_LEVEL_BUDGET, with_start=with_start)[0])
 
     def descend(self, number: int, starts: Sequence[DescentStart | Descent]) -> list[Descent]:
         """The answers of a level to which starts lead; cameras as given at first, unless there are corrections of them already."""
@@ -396,7 +414,7 @@ def pose_difference(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -
 
 def is_plausible(minima: list[Descent]) -> bool:
     """Whether the best minimum of the second level or a finer one looks like every X-ray."""
-    return bool(minima) and min(minima[0].fit.similarity) > schedule.MIN_CONVINCING_NCC
+    return bool(minima) and min(minima[0].fit.similarity) > MIN_CONVINCING_NCC
 
 
 def prune(minima: list[Descent], limit: float, most: int) -> tuple[list[Descent], list[tuple[float, np.ndarray]]]:

@@ -1,16 +1,22 @@
-"""A CT made ready for registration."""
+"""A CT made ready for registration, and the resolutions at which it is compared with X-rays.
+
+All sizes follow from the anatomy: the coarsest image has about 32 pixels across what is imaged, each next one twice as many, and the volume
+is taken at the level of its pyramid whose voxels are about as large as a pixel at the depth of the anatomy. The windows were chosen on
+simulated radiographs and on real ones of a wrist (docs/method.md).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import BONE_PER_MM, CT, WATER, Volume, attenuation, pyramid
@@ -18,15 +24,6 @@ from ..imaging.xray import View, XRay
 from ..rendering.devices import CPU, WARP_CPU, ComputeDevice
 from ..rendering.drr import Projector, cut_ends
 from .objective import Objective, PoseFit
-from .schedule import (
-    BODY,
-    STRUCTURE,
-    STRUCTURE_WITH_BACKGROUND,
-    ResolutionLevel,
-    pixel_size_mm,
-    resolution_schedule,
-    scoring_level,
-)
 from .similarity import Scorer, Settings
 
 if TYPE_CHECKING:
@@ -36,6 +33,46 @@ Answer = TypeVar("Answer")
 
 _VOLUME_LEVELS = 5
 BONE_STEP_MM = 4.0
+COARSEST_PIXELS = 32
+
+
+@dataclass(frozen=True)
+class ResolutionLevel:
+    """One resolution: images pooled by `pool`, level `volume` of the volume pyramid, and how long to stay."""
+
+    pool: int
+    volume: int
+    settings: Settings
+    iterations: int
+    tolerance_mm: float
+
+
+#: CT and X-ray show the same body: intensities capture far, and both residuals together end most precise.
+BODY = (
+    (Settings(intensity_radius=12), 30, 0.5),
+    (Settings(intensity_radius=6), 12, 0.1),
+    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5), 20, 0.005),
+)
+
+#: Poses of a body are scored at half the coarsest resolution, with windows to match.
+SCORING = Settings(intensity_radius=3)
+
+#: One bone among others: its gradients within its own silhouette hold, and intensities are good for the last step only.
+STRUCTURE = (
+    (Settings(gradient_radius=6, silhouette_mm=6), 30, 0.2),
+    (Settings(gradient_radius=6, silhouette_mm=6), 20, 0.05),
+    (Settings(gradient_radius=8, silhouette_mm=5), 15, 0.02),
+    (Settings(intensity_radius=4, cauchy=0.5, silhouette_mm=4), 10, 0.02),
+)
+
+
+#: One bone before the rest of its CT, which is compared with it.
+STRUCTURE_WITH_BACKGROUND = (
+    (Settings(gradient_radius=6, silhouette_mm=6), 30, 0.2),
+    (Settings(gradient_radius=6, silhouette_mm=6), 20, 0.05),
+    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5), 15, 0.02),
+    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=4), 15, 0.01),
+)
 
 
 class PreparedCT:
@@ -246,6 +283,51 @@ def _cropped(view: View, corners: np.ndarray, margin_mm: float, multiple: int) -
     low = np.maximum(np.floor((pixels.min(axis=0) - room) / multiple), 0).astype(int) * multiple
     high = np.minimum(np.ceil((pixels.max(axis=0) + room) / multiple) * multiple, view.camera.size).astype(int)
     return view.cropped(*low, *(high - low)) if (high - low >= 8 * multiple).all() else view
+
+
+def scoring_level(coarsest: ResolutionLevel, volumes: int, *, structure: bool) -> ResolutionLevel:
+    """The resolution at which poses are scored; of a structure the coarsest, as it is small in the images."""
+    if structure:
+        return coarsest
+    return replace(coarsest, pool=2 * coarsest.pool, volume=min(coarsest.volume + 1, volumes - 1), settings=SCORING)
+
+
+def pixel_size_mm(view: View, point: np.ndarray) -> float:
+    """Size in mm of a pixel at the depth of a world point."""
+    return float(view.camera.depth(point)) / abs(float(view.camera.intrinsics[1, 1]))
+
+
+def resolution_schedule(
+    views: list[View],
+    centre: np.ndarray,
+    extent_mm: float,
+    voxel_mm: float,
+    volumes: int,
+    compared: Sequence[tuple[Settings, int, float]],
+) -> list[ResolutionLevel]:
+    """The levels, coarse to fine.
+
+    centre: (3,) world mm, of the anatomy.   extent_mm: its longest side.
+    voxel_mm: side of the finest voxels.   volumes: number of levels of the volume pyramid.
+    compared: BODY, STRUCTURE or STRUCTURE_WITH_BACKGROUND.
+
+    A view with the anatomy behind its source has no say. InputError where all have.
+    """
+    before = [view for view in views if view.camera.depth(centre) > 0]
+    if not before:
+        raise InputError(
+            "world_from_ct: has the CT behind the source of every view, expected a pose at which the X-rays show it; correct "
+            "the pose or the geometry of the views."
+        )
+    pixel_mm = float(np.mean([pixel_size_mm(view, centre) for view in before]))
+    field_mm = min(min(view.camera.size) * pixel_size_mm(view, centre) for view in before)
+    coarsest = max(0, round(np.log2(min(extent_mm, field_mm) / COARSEST_PIXELS / pixel_mm)))
+    levels = []
+    for number, (settings, iterations, tolerance_mm) in enumerate(compared):
+        pool = 2 ** max(coarsest - number, 0)
+        volume = round(np.log2(1.1 * pool * pixel_mm / voxel_mm))
+        levels.append(ResolutionLevel(pool, int(np.clip(volume, 0, volumes - 1)), settings, iterations, tolerance_mm))
+    return levels
 
 
 @lru_cache(maxsize=1)

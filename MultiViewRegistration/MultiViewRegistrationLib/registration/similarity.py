@@ -20,7 +20,8 @@ import numpy as np
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.xray import View
-from ..rendering import cpu, threads
+from ..rendering import cpu
+from ..rendering.devices import run_tasks
 from ..rendering.drr import Projector
 
 #: With fewer pixels, or a smaller share of what the X-rays show, there is nothing to compare: the cost is infinite.
@@ -311,7 +312,7 @@ class Scorer:
         """(views, N) the scores of the poses world_from_ct (N, 4, 4); 0 where a view shows nothing of the CT."""
         found = np.empty((len(self._views), len(poses)), np.float32)
         blocks = [slice(first, first + _BLOCK) for first in range(0, len(poses), _BLOCK)]
-        threads.run(
+        run_tasks(
             [
                 partial(self._score, view, rest, poses[block], out[block])
                 for view, rest, out in zip(self._views, self._rest, found, strict=True)

@@ -20,13 +20,28 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
-from . import schedule
 from .cameras import CALIBRATED, uncalibrated_view_indices
 from .objective import EvaluationPoint
-from .optimizer import RADIUS_MM, Descent, DescentStart, distance, moved
+from .optimizer import (
+    CAPTURE_RADIUS_MM,
+    KEEP_AFTER_COARSEST,
+    KEEP_WITH_BACKGROUND,
+    MIN_PLAUSIBLE_NCC,
+    RADIUS_MM,
+    SIDE_SEARCH_BUDGET,
+    STRUCTURE_LOCAL_BUDGET,
+    STRUCTURE_LOCAL_RANGE,
+    Descent,
+    DescentStart,
+    Range,
+    distance,
+    local_budget,
+    moved,
+    range_for_error,
+    search_budget,
+)
 from .pipeline import CONVERGED_DESCENTS, DISTINCT_MM, Progress, Refinement, RegistrationPipeline, is_plausible
 from .prepared_ct import PreparedCT
-from .schedule import Range
 
 #: The share of the time that the whole CT takes.
 FULL_CT_SHARE = 0.4
@@ -155,7 +170,7 @@ def register_background(
         background = find(anatomy.full_ct, views, progress=progress)
     except InputError:
         return None
-    return background if background.fit.min_similarity >= schedule.MIN_PLAUSIBLE_NCC else None
+    return background if background.fit.min_similarity >= MIN_PLAUSIBLE_NCC else None
 
 
 class _StructurePipeline(RegistrationPipeline):
@@ -164,13 +179,11 @@ class _StructurePipeline(RegistrationPipeline):
     def refinement(self, others: Sequence[np.ndarray]) -> Refinement | None:
         """The best answer about where the rest has the structure, and from other poses (4, 4); None if there is none."""
         starts = [DescentStart(pose) for pose in others]
-        found, _ = self.search(
-            0, self._centre, schedule.STRUCTURE_LOCAL_RANGE, schedule.STRUCTURE_LOCAL_BUDGET, with_start=True
-        )
+        found, _ = self.search(0, self._centre, STRUCTURE_LOCAL_RANGE, STRUCTURE_LOCAL_BUDGET, with_start=True)
         coarse = self.merge(found, self.descend(0, starts))
         if coarse:
             self.trace(0, coarse)
-        fine = self.descend(1, self.keep(coarse, *schedule.KEEP_WITH_BACKGROUND))
+        fine = self.descend(1, self.keep(coarse, *KEEP_WITH_BACKGROUND))
         return self.refine_to_finest(self.merge(fine, self.descend(1, starts)), [self._centre])
 
 
@@ -226,10 +239,9 @@ class _StartsPipeline(RegistrationPipeline):
         the coarsest level can mislead: of a CT that is cut off it shows little but the cut.
         """
         structure, all_starts = self.anatomy.structure, range(len(starts))
-        near = [n for n in all_starts if starts[n].expected_mm <= schedule.CAPTURE_RADIUS_MM]
+        near = [n for n in all_starts if starts[n].expected_mm <= CAPTURE_RADIUS_MM]
         ranges = [
-            schedule.range_for_error(max(start.expected_mm, 2 * schedule.CAPTURE_RADIUS_MM), structure=structure)
-            for start in starts
+            range_for_error(max(start.expected_mm, 2 * CAPTURE_RADIUS_MM), structure=structure) for start in starts
         ]
 
         def descended(level: int, numbers: Sequence[int]) -> list[Descent]:
@@ -237,16 +249,16 @@ class _StartsPipeline(RegistrationPipeline):
 
         def around(n: int) -> list[Descent]:
             """The coarsest level's answers about a start."""
-            budget = schedule.local_budget(ranges[n], structure=structure)
+            budget = local_budget(ranges[n], structure=structure)
             found, _ = self.search(0, starts[n].world_from_ct, ranges[n], budget, with_start=True)
             return [replace(minimum, origins=frozenset([n])) for minimum in found]
 
-        minima = descended(1, [n for n in all_starts if starts[n].expected_mm <= 3 * schedule.CAPTURE_RADIUS_MM])
+        minima = descended(1, [n for n in all_starts if starts[n].expected_mm <= 3 * CAPTURE_RADIUS_MM])
         coarse = descended(0, [n for n in all_starts if n not in near])
         if not near:
             coarse = self.merge(coarse, around(0))
         if reach:
-            coarse = self.merge(coarse, self.search(0, self._centre, reach, schedule.SIDE_SEARCH_BUDGET)[0])
+            coarse = self.merge(coarse, self.search(0, self._centre, reach, SIDE_SEARCH_BUDGET)[0])
         if coarse and not near:
             self.trace(0, coarse)
         minima = self._add_coarse(minima, coarse)
@@ -256,7 +268,7 @@ class _StartsPipeline(RegistrationPipeline):
                 if near or n:
                     coarse = self.merge(coarse, around(n))
             if reach:
-                budget = schedule.search_budget(reach, structure=structure)
+                budget = search_budget(reach, structure=structure)
                 coarse = self.merge(coarse, self.search(0, self._centre, reach, budget)[0])
             minima = self._add_coarse(minima, coarse)
         for start, about in zip(starts[:2], ranges, strict=False):
@@ -282,7 +294,7 @@ class _StartsPipeline(RegistrationPipeline):
                     break
             else:
                 new.append(each)
-        return self.merge(minima, self.descend(1, self.keep(new, *schedule.KEEP_AFTER_COARSEST)))
+        return self.merge(minima, self.descend(1, self.keep(new, *KEEP_AFTER_COARSEST)))
 
 
 def refine_along_least_certain_axis(

@@ -15,7 +15,7 @@ from ..geometry.camera import Camera
 from ..imaging.ct import CT, Volume, attenuation
 from ..imaging.xray import XRay
 from ..registration.similarity import box_sum
-from ..rendering import threads
+from ..rendering.devices import run_tasks
 from ..rendering.drr import TISSUE_PER_MM, cut_ends
 from .fast_drr import BASES, Bases, Stacks, project, varied
 from .randomise import BODY, BONE, Randomisation, hardened_body, random_xray
@@ -248,7 +248,7 @@ class TrainingImages:
                 partial(_make_images, *arguments, start, min(start + _BLOCK, len(out)))
                 for start in range(0, len(out), _BLOCK)
             ]
-        threads.run(tasks)
+        run_tasks(tasks)
         return out
 
     def neighbours(self, key: np.uint64, first: int, count: int) -> np.ndarray:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..errors import InputError
+from ..geometry.epipolar import default_pose_at_isocentre
 from ..imaging.ct import CT
 from ..imaging.xray import View
 from ..io.case import Case
 from ..io.files import write_atomically
 from ..io.html import learning_curves
 from ..registration.prepared_ct import PreparedCT
-from ..registration.schedule import default_pose_at_isocentre
 from .fusion import Candidate
 from .model_store import ct_sha256, models_of, new_folder
 from .poses import PoseRange

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
 from ..imaging.xray import View
-from ..rendering import threads
+from ..rendering.devices import run_tasks
 from .fusion import Candidate, fuse, geometry_covariance
 from .images import prepare
 from .model_store import Card, ct_sha256, load_checkpoint
@@ -77,7 +77,7 @@ class RegressorModel:
         ]
         cameras = [augmentation.camera(self._cameras[n], view.camera) for view, n, augmentation in shown]
         images = np.empty((len(cameras), 2, *cameras[0].size[::-1]), np.float32)
-        threads.run(
+        run_tasks(
             [
                 partial(prepare, view.xray, view.camera, camera, image)
                 for (view, _, _), camera, image in zip(shown, cameras, images, strict=True)

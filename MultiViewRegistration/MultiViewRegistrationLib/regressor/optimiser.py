@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..rendering import threads
+from ..rendering.devices import run_tasks
 from .loss import LossFunction
 from .network import Network
 
@@ -97,7 +97,7 @@ class Muon(torch.optim.Optimizer):
             for step in steps:
                 step()
         else:
-            threads.run(steps)
+            run_tasks(steps)
 
     @torch.no_grad()
     def _step(self, kernel: nn.Parameter, group: dict) -> None:
@@ -152,7 +152,7 @@ def learn(network: Network, loss_function: LossFunction, images: Tensor, camera_
         loss = share * loss_function(network, images[part].to(device), camera_from_ct[part].to(device))
         results[n] = loss.item(), torch.autograd.grad(loss, parameters)
 
-    threads.run([partial(learn_part, n) for n in range(count)])
+    run_tasks([partial(learn_part, n) for n in range(count)])
     for number, parameter in enumerate(parameters):
         parameter.grad = sum(gradients[number] for _, gradients in results)
     return sum(loss for loss, _ in results)

@@ -391,7 +391,7 @@ def _cameras_json(windows: Sequence[Window]) -> list[dict]:
 
 @contextmanager
 def _torch_settings() -> Iterator[None]:
-    """One thread: what is worth several goes through `rendering.threads`. On a CUDA device the same bits every time."""
+    """One thread: what is worth several goes through `devices.run_tasks`. On a CUDA device the same bits every time."""
     before, cudnn = torch.get_num_threads(), torch.backends.cudnn
     torch.set_num_threads(1)
     try:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ..geometry.camera import Camera
 from ..imaging.ct import Volume
-from . import threads
+from .devices import run_tasks
 from .drr import Projector
 
 
@@ -69,7 +69,7 @@ class DifferentiableRenderer:
             return images, images.new_empty(0) if jacobians is None else jacobians
         shape = len(poses), *camera.size[::-1]
         found = np.empty(shape, np.float32), np.empty((6, *(shape if jacobian else (len(poses), 0, 0))), np.float32)
-        threads.run(
+        run_tasks(
             [
                 task
                 for n, (pose, pivot) in enumerate(zip(poses, pivots, strict=True))

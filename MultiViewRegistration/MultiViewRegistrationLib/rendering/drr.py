@@ -14,7 +14,8 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import Volume
-from . import cpu, threads
+from . import cpu
+from .devices import row_blocks, run_tasks
 
 #: Attenuation (1/mm) from which a voxel counts as tissue: about a quarter of water.
 TISSUE_PER_MM = 0.005
@@ -146,7 +147,7 @@ class Projector:
         columns, rows = camera.size
         image = np.empty((rows, columns), np.float32)
         derivative = np.empty((6, rows, columns) if jacobian else (6, 0, 0), np.float32)
-        threads.run(self.tasks(camera, world_from_ct, image, derivative, pivot=pivot, wanted=wanted))
+        run_tasks(self.tasks(camera, world_from_ct, image, derivative, pivot=pivot, wanted=wanted))
         return Rendering(image, derivative if jacobian else None)
 
     def tasks(self, camera: Camera, world_from_ct, image, jacobian, *, pivot=(0.0, 0.0, 0.0), wanted=None) -> list:
@@ -170,7 +171,7 @@ class Projector:
                 image,
                 jacobian,
             )
-            for block in threads.row_blocks(image.shape[0], samples)
+            for block in row_blocks(image.shape[0], samples)
         ]
 
     def seen(self, camera: Camera, world_from_ct) -> np.ndarray:

@@ -21,8 +21,7 @@ from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from ..regressor.initialise import RegressorReport
-from ..rendering import threads
-from ..rendering.devices import ComputeDevice
+from ..rendering.devices import ComputeDevice, available_threads
 from .overlays import mask_excluding_outliers
 
 VERSION = 2
@@ -273,4 +272,4 @@ def software(compute_device: ComputeDevice) -> dict[str, str]:
 
 def processor() -> str:
     """This machine's processor."""
-    return f"CPU, {threads.available_threads()} threads, {platform.machine()}"
+    return f"CPU, {available_threads()} threads, {platform.machine()}"

@@ -21,7 +21,7 @@ from ..io.files import write_atomically
 from ..io.html import Axis, Content, Line, legend, line_plot, number, page, table, tag
 from ..io.transforms import write_slicer_transform, write_transform
 from ..registration.pipeline import LevelTrace
-from ..rendering import threads
+from ..rendering.devices import run_tasks
 from .overlays import LEGENDS, picture_files, png, tile_map
 from .result import Result
 
@@ -108,7 +108,7 @@ class Entry:
                 drrs.insert(0, result.anatomy.drr(given.camera, result.start_world_from_ct))
             pictures[nth] = picture_files(given.xray, drrs)
 
-        threads.run([partial(draw, nth) for nth in range(len(pictures))])
+        run_tasks([partial(draw, nth) for nth in range(len(pictures))])
         return pictures
 
 

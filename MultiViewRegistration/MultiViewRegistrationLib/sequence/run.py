@@ -20,9 +20,9 @@ from ..imaging.xray import View
 from ..io.case import Case
 from ..io.sequence import Frame, FrameSequence
 from ..registration.cameras import CameraCorrections
+from ..registration.optimizer import Range
 from ..registration.pipeline import Progress
 from ..registration.prepared_ct import PreparedCT, warm_up
-from ..registration.schedule import Range
 from ..rendering.devices import ComputeDevice
 from .tracker import PACES, Tracked, Tracker
 

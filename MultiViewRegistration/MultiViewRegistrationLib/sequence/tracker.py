@@ -24,10 +24,9 @@ from ..geometry.camera import Camera
 from ..imaging.xray import View
 from ..registration.cameras import LEVER_MM
 from ..registration.objective import EvaluationPoint, Objective, PoseFit
-from ..registration.optimizer import minimise, moved
+from ..registration.optimizer import MAX_EXPECTED_MM, Range, minimise, moved
 from ..registration.pipeline import Refinement
-from ..registration.prepared_ct import PreparedCT
-from ..registration.schedule import MAX_EXPECTED_MM, Range, ResolutionLevel
+from ..registration.prepared_ct import PreparedCT, ResolutionLevel
 from ..registration.variants import Start, refine_from
 
 #: A view's local NCC may drop this much from the frames before, as the tissue over a moving bone changes. Of 96 descents from up to 18 mm

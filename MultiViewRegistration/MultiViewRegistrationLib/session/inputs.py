@@ -156,9 +156,9 @@ def load_kernels(prepare: Callable, compiling: Callable[[], object]) -> None:
 
     compiling: called before that.
     """
-    from ..rendering import threads
+    from ..rendering.devices import without_pool
 
-    with _loading, threads.by_itself():
+    with _loading, without_pool():
         try:
             with _nothing_compiled():
                 prepare()

@@ -41,7 +41,7 @@ from ..io.files import sha256
 from ..registration.prepared_ct import warm_up
 from ..regressor.learning import train
 from ..regressor.model_store import Card, all_models, ct_sha256, data_folder
-from ..rendering.threads import available_threads
+from ..rendering.devices import available_threads
 from .evaluation import (
     MAX_PICTURES,
     EvaluatedCase,

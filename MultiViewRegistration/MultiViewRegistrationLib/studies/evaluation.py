@@ -33,9 +33,9 @@ from ..errors import InputError
 from ..io.case import Case
 from ..io.case_file import CaseFile
 from ..published.methods import RefinementMethod, refinement_method
+from ..registration.optimizer import Range
 from ..registration.pipeline import pose_difference
 from ..registration.prepared_ct import PreparedCT, warm_up
-from ..registration.schedule import Range
 from ..regressor.initialise import Regressor, missing_pose_error, model_for
 from .motion_check import check_motion
 from .records import failure_figure

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import __version__
 from ..regressor.model_store import NEAR_MM
-from ..rendering.threads import available_threads
+from ..rendering.devices import available_threads
 from .evaluation import (
     INTERVAL_MM,
     SEARCH_STARTS,

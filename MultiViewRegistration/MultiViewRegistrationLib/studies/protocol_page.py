@@ -18,7 +18,7 @@ import numpy as np
 from .. import __version__
 from ..assessment.prediction import WRONG_MM
 from ..io.html import Axis, Line, line_plot, svg_file
-from ..rendering.threads import available_threads
+from ..rendering.devices import available_threads
 from ..simulation.projector import LEVELS_HU
 from . import protocol_cases, statistics
 from .conditions import CONDITIONS, INTERVALS, MAX_START_ERROR_MM

@@ -10,7 +10,8 @@ from scipy.spatial.transform import Rotation
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.registration.schedule import Range, default_pose_at_isocentre
+from MultiViewRegistrationLib.geometry.epipolar import default_pose_at_isocentre
+from MultiViewRegistrationLib.registration.optimizer import Range
 
 CENTROID = np.array([20.0, -30.0, 55.0])
 CENTRE = rigid.from_rotation_translation(rigid.exp_so3([0.4, -0.8, 0.2]), [5.0, 60.0, -10.0])

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -14,6 +15,14 @@ XA_IMAGE = "1.2.840.10008.5.1.4.1.1.12.1"
 SERIES = "1.2.3.4.5"
 #: The same, as pydicom 3 and as pydicom 2 call it.
 WITH_FILE_META = {"enforce_file_format": True} if pydicom.__version_info__[0] != "2" else {"write_like_original": False}
+
+
+def item(**tags) -> Sequence:
+    """A sequence of one item."""
+    dataset = Dataset()
+    for tag, value in tags.items():
+        setattr(dataset, tag, value)
+    return Sequence([dataset])
 
 
 def write_dicom(path: Path, pixels: np.ndarray, sop_class: str, **tags) -> None:

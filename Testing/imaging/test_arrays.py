@@ -35,25 +35,24 @@ def written(path, values: np.ndarray, affine: np.ndarray | None = None, *, vecto
 
 
 @pytest.mark.parametrize(
-    "dtype, largest",
+    "dtype, largest, white",
     [
-        (np.uint8, 200),
-        (np.uint8, 255),
-        (np.int16, 255),
-        (np.int16, 256),
-        (np.int16, 4095),
-        (np.uint16, 4096),
-        (np.uint16, 60_000),
-        (np.int32, 70_000),
-        (np.float32, 800),
-        (np.float64, 4095),
+        (np.uint8, 200, 255),
+        (np.int16, 256, 1023),
+        (np.int16, 4095, 4095),
+        (np.uint16, 4096, 16_383),
+        (np.uint16, 60_000, 65_535),
+        (np.int32, 70_000, None),
+        (np.float32, 800, None),
+        (np.float64, 4095, None),
     ],
 )
-def test_an_array_is_the_image_that_its_file_is(tmp_path, dtype, largest):
+def test_an_array_is_the_image_that_its_file_is(tmp_path, dtype, largest, white):
     values = np.linspace(0, largest, 30 * 20).reshape(30, 20).astype(dtype)
     array, file = raw_image(values), load_image(written(tmp_path / "a.mha", values))
     np.testing.assert_array_equal(array.values, file.values)
     assert array.values.dtype == np.float32 and array.values.flags.owndata
+    assert white in (None, array.white)
     assert (array.step, array.white, array.curve, array.pixel_mm) == (file.step, file.white, None, None)
 
 

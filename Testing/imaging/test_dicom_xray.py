@@ -6,7 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from dicom_files import WITH_FILE_META, XA_IMAGE, write_dicom
+from dicom_files import WITH_FILE_META, XA_IMAGE, item, write_dicom
 from pydicom import encaps
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -35,13 +35,6 @@ def body(frames: int = 0) -> np.ndarray:
     return values.clip(0, 4095).astype(np.uint16) if frames else values[0].clip(0, 4095).astype(np.uint16)
 
 
-def item(**tags) -> Sequence:
-    dataset = Dataset()
-    for tag, value in tags.items():
-        setattr(dataset, tag, value)
-    return Sequence([dataset])
-
-
 def twelve_bits(path, pixels, sop_class=XA_IMAGE, **tags):
     write_dicom(path, pixels, sop_class, **{"Modality": "XA", "BitsStored": 12, "HighBit": 11, **tags})
     return path
@@ -54,8 +47,9 @@ def refused(path, *arguments) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("sop_class", [XA_IMAGE, RF_IMAGE, DX_IMAGE, CR_IMAGE])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
+@pytest.mark.parametrize(
+    "sop_class, dtype", [(XA_IMAGE, np.uint8), (RF_IMAGE, np.uint16), (DX_IMAGE, np.int16), (CR_IMAGE, np.uint16)]
+)
 def test_plain_pixels_are_those_of_simpleitk(tmp_path, sop_class, dtype):
     pixels = (body() // (16 if dtype == np.uint8 else 1)).astype(dtype) - (800 if dtype == np.int16 else 0)
     write_dicom(tmp_path / "a.dcm", pixels, sop_class)
@@ -128,8 +122,8 @@ def test_only_the_frame_that_is_asked_for_is_decoded(tmp_path, monkeypatch):
     assert "frame 5 is asked for, but it has 5" in refused(path, 5)
 
 
-def test_a_modality_table_is_applied_and_makes_log_linear(tmp_path):
-    """In XA a LOG image has a table to what is linear in intensity (PS3.3 A.14.4)."""
+def test_a_modality_table_or_slope_is_applied(tmp_path):
+    """In XA a LOG image has a table to what is linear in intensity (PS3.3 A.14.4); a slope makes larger steps."""
     entries = (60000 * np.exp((np.arange(4096) - 4095) / 800)).astype(int)
     stored = np.interp(body().astype(float), entries, np.arange(4096)).astype(np.uint16)
     table = item(LUTDescriptor=[4096, 0, 16], LUTData=entries.astype("<u2").tobytes(), ModalityLUTType="US")
@@ -137,6 +131,10 @@ def test_a_modality_table_is_applied_and_makes_log_linear(tmp_path):
     image = load_image(tmp_path / "a.dcm")
     np.testing.assert_array_equal(image.values, entries[stored])
     assert image.curve == "linear" and image.step == 1
+    twelve_bits(tmp_path / "b.dcm", body(), RescaleSlope="0.5", RescaleIntercept="3", RescaleType="US")
+    image = load_image(tmp_path / "b.dcm")
+    np.testing.assert_array_equal(image.values, 0.5 * body() + 3)
+    assert (image.step, image.white) == (0.5, 0.5 * 4095 + 3)
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
@@ -193,6 +191,9 @@ def test_shutters_leave_what_lies_in_all_of_them(tmp_path):
     assert (polygon != in_corners).sum() < 100 and not (polygon & ~in_corners).any()
     both = seen(tmp_path, ShutterShape=["CIRCULAR", "RECTANGULAR"], **edges, **circle)
     np.testing.assert_array_equal(both, in_edges & in_circle)
+    centred = {"CenterOfCircularShutter": ["24", "32"], "RadiusOfCircularShutter": "20"}
+    tall = seen(tmp_path, ShutterShape="CIRCULAR", ImagerPixelSpacing=["0.4", "0.2"], **centred)
+    assert tall[23].sum() == 41 and tall[:, 31].sum() == 21  # round where pixels are not square
 
 
 def test_a_bitmap_shutter_hides_what_its_overlay_has_set(tmp_path):
@@ -254,6 +255,10 @@ def rewritten(path, syntax: str, pixel_data: bytes, **tags):
 
 @WRITES_SYNTAX
 def test_pixels_that_cannot_be_decoded(tmp_path, capfd):
+    data = pydicom.dcmread(twelve_bits(tmp_path / "plain.dcm", body()))
+    data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
+    data.save_as(tmp_path / "deflated.dcm", **WITH_FILE_META)
+    assert "deflated" in refused(tmp_path / "deflated.dcm")
     assert "unknown transfer syntax (1.2.3.4.5)" in refused(rewritten(tmp_path / "a.dcm", "1.2.3.4.5", b"\0" * 2000))
     frame = b"\xff\xd8\xff\xc3\0\x0b\x0c" + SHAPE[0].to_bytes(2, "big") + SHAPE[1].to_bytes(2, "big") + b"\1\1\x11\0"
     said = refused(rewritten(tmp_path / "b.dcm", "1.2.840.10008.1.2.4.70", frame + b"\0" * 2000))
@@ -273,13 +278,6 @@ def test_pixels_that_cannot_be_decoded(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_a_slope_makes_larger_steps(tmp_path):
-    twelve_bits(tmp_path / "a.dcm", body(), RescaleSlope="0.5", RescaleIntercept="3", RescaleType="US")
-    image = load_image(tmp_path / "a.dcm")
-    np.testing.assert_array_equal(image.values, 0.5 * body() + 3)
-    assert (image.step, image.white) == (0.5, 0.5 * 4095 + 3)
-
-
 def test_an_enhanced_table_to_linear_stands_in_for_a_display_scale(tmp_path):
     roots = np.sqrt(body() * 16.0).astype(np.uint16)
     table = item(
@@ -292,25 +290,6 @@ def test_an_enhanced_table_to_linear_stands_in_for_a_display_scale(tmp_path):
     image = load_image(tmp_path / "a.dcm")
     np.testing.assert_array_equal(image.values, np.float32(roots) ** 2)
     assert recognised(image) == ("linear", False)
-
-
-def test_a_round_shutter_stays_round_where_pixels_are_not_square(tmp_path):
-    tall = seen(
-        tmp_path,
-        ShutterShape="CIRCULAR",
-        CenterOfCircularShutter=["24", "32"],
-        RadiusOfCircularShutter="20",
-        ImagerPixelSpacing=["0.4", "0.2"],
-    )
-    assert tall[23].sum() == 41 and tall[:, 31].sum() == 21
-
-
-@WRITES_SYNTAX
-def test_a_deflated_file_is_refused(tmp_path):
-    data = pydicom.dcmread(twelve_bits(tmp_path / "a.dcm", body()))
-    data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
-    data.save_as(tmp_path / "b.dcm", **WITH_FILE_META)
-    assert "deflated" in refused(tmp_path / "b.dcm")
 
 
 def test_grey_in_three_colours_is_grey_still(tmp_path):

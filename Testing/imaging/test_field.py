@@ -42,6 +42,13 @@ def test_borders(shape, style):
     assert_is_field(valid_of(collimated(exposed(trunk(seed)), FIELDS[shape], style)), FIELDS[shape])
 
 
+@pytest.mark.parametrize("encoding", ["8 bit", "inverted 8 bit", "log"])
+@pytest.mark.parametrize("style", STYLES)
+def test_borders_in_other_encodings(style, encoding):
+    inside = FIELDS["turned rectangle"]
+    assert_is_field(valid_of(collimated(exposed(trunk(3)), inside, style), encoding), inside)
+
+
 @pytest.mark.parametrize("encoding", ["16 bit", "8 bit", "inverted 8 bit", "log"])
 @pytest.mark.parametrize("seed", range(2))
 def test_without_a_border_all_is_valid(seed, encoding):
@@ -145,10 +152,3 @@ def test_angiograms(shared_data, name, frame):
     depth = ndimage.distance_transform_edt(np.pad(shown, 1, mode="edge"))[1:-1, 1:-1]
     assert np.mean(valid[~shown]) < 0.003
     assert np.mean(valid[depth > 0.04 * len(image)]) > 0.99
-
-
-@pytest.mark.parametrize("encoding", ["8 bit", "inverted 8 bit", "log"])
-@pytest.mark.parametrize("style", STYLES)
-def test_borders_in_other_encodings(style, encoding):
-    inside = FIELDS["turned rectangle"]
-    assert_is_field(valid_of(collimated(exposed(trunk(3)), inside, style), encoding), inside)

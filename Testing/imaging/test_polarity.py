@@ -1,4 +1,4 @@
-"""Whether bone is bright or dark, told from the image."""
+"""Whether bone is bright or dark, recognised from the image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_bone(name):
 
 
 @pytest.mark.slow
-def test_auto_comes_to_the_same_as_the_right_word():
+def test_auto_is_the_same_as_the_right_word():
     image = IMAGES["round field"].astype(np.float32)
     for values, word, curve, inverted in (
         (image, "linear", None, False),
@@ -35,9 +35,9 @@ def test_auto_comes_to_the_same_as_the_right_word():
         (7 + np.log((image + 60) / 65_535), "log", "log", True),
     ):
         raw = RawImage(values, 0, 7 if word == "log" else 65_535, curve)
-        told, recognised = to_line_integrals(raw, word, inverted), to_line_integrals(raw, "auto")
-        np.testing.assert_array_equal(recognised.line_integrals, told.line_integrals)
-        np.testing.assert_array_equal(recognised.valid, told.valid)
+        given, recognised = to_line_integrals(raw, word, inverted), to_line_integrals(raw, "auto")
+        np.testing.assert_array_equal(recognised.line_integrals, given.line_integrals)
+        np.testing.assert_array_equal(recognised.valid, given.valid)
 
 
 @pytest.mark.slow
@@ -57,7 +57,7 @@ def test_real_and_simulated_radiographs(shared_data):
     assert silent <= 0.2 * 2 * len(paths)
 
 
-def test_noise_tells_nothing():
+def test_noise_has_no_polarity():
     noise = np.random.default_rng(0).normal(30_000, 500, (400, 400)).astype(np.float32)
     assert bone_is_bright(noise) is None
     assert bone_is_bright(np.zeros((64, 64))) is None

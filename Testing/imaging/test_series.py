@@ -109,14 +109,11 @@ def test_several_series_are_listed_by_size(tmp_path, oblique):
     assert "2 CT series (number 5 with 7 slices, number 2 with 3 slices)" in refused(tmp_path)
 
 
-def test_a_folder_without_ct_slices(tmp_path):
+def test_a_folder_with_no_or_one_ct_slice(tmp_path, oblique):
     assert "no DICOM CT slices (0 other files)" in refused(tmp_path)
     (tmp_path / "notes.txt").write_text("x")
     write_dicom(tmp_path / "mr.dcm", PIXELS[0], "1.2.840.10008.5.1.4.1.1.4", Modality="MR")
     assert "no DICOM CT slices (2 other files)" in refused(tmp_path)
-
-
-def test_a_single_slice(tmp_path, oblique):
     file = write_series(tmp_path, PIXELS[:1], oblique)[0]
     assert "single CT slice" in refused(tmp_path)
     assert "name the folder" in refused(file)

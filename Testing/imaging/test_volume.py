@@ -25,12 +25,6 @@ def test_pooled_is_simpleitks_bin_shrink(oblique):
         )
 
 
-def test_a_block_cut_by_the_end_is_the_mean_of_what_is_there():
-    volume = Volume(np.arange(7.0).reshape(7, 1, 1), np.eye(4)).pooled((2, 1, 3))
-    np.testing.assert_allclose(volume.values.ravel(), [1, 4, 6])
-    np.testing.assert_allclose(volume.ct_from_index @ [0, 0, 2, 1], [0.5, 0, 7, 1])
-
-
 @pytest.mark.parametrize(
     "spacing, expected",
     [

@@ -175,9 +175,3 @@ def test_a_view_whose_camera_has_another_size():
     camera = Camera(np.diag([900.0, 900, 1]), np.eye(4), (70, 45))
     with pytest.raises(InputError, match='view "lateral": the image has 45 x 70 pixels, its camera 70 x 45'):
         View("lateral", XRay(np.zeros((70, 45), np.float32), np.ones((70, 45), bool)), camera)
-
-
-@pytest.mark.parametrize("largest, white", [(200, 255), (800, 1023), (3000, 4095), (16_000, 16_383), (50_000, 65_535)])
-def test_the_largest_value_a_file_could_hold(tmp_path, largest, white):
-    values = np.linspace(0, largest, 400).reshape(20, 20).astype(np.uint16)
-    assert load_image(written(tmp_path / "a.mha", values)).white == white

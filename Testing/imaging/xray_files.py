@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from imaging.dicom_files import XA_IMAGE, write_dicom
-from pydicom.dataset import Dataset
+from imaging.dicom_files import XA_IMAGE, item, write_dicom
 from pydicom.sequence import Sequence
 
 ENHANCED_XA_IMAGE = "1.2.840.10008.5.1.4.1.1.12.1.1"
@@ -33,23 +32,9 @@ def write_xa(path: Path, primary: float | str, secondary: float | str, image: np
     return path
 
 
-def item(**tags) -> Sequence:
-    """A sequence of one item."""
-    dataset = Dataset()
-    for tag, value in tags.items():
-        setattr(dataset, tag, value)
-    return Sequence([dataset])
-
-
 def groups(*frames: dict[str, Sequence]) -> Sequence:
     """Functional groups, a frame each."""
-    datasets = []
-    for frame in frames:
-        dataset = Dataset()
-        for name, sequence in frame.items():
-            setattr(dataset, name, sequence)
-        datasets.append(dataset)
-    return Sequence(datasets)
+    return Sequence([item(**frame)[0] for frame in frames])
 
 
 def enhanced(primary: float, secondary: float, rotation: float | None = None, **isocentre) -> dict[str, Sequence]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -15,6 +16,7 @@ from MultiViewRegistrationLib.geometry import rigid
 MVREG = [sys.executable, "-c", "import sys; from MultiViewRegistrationLib.cli.main import main; sys.exit(main())"]
 LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIBRARY), os.environ.get("PYTHONPATH", "")])}
+RESULT_SCHEMA = json.loads((LIBRARY / "MultiViewRegistrationLib" / "io" / "result.schema.json").read_text())
 #: The program, for `python -c`, where a package cannot be found; to be formatted with its name.
 WITHOUT = """
 import sys
@@ -36,6 +38,12 @@ def run(*arguments, without: str = "") -> subprocess.CompletedProcess:
     return subprocess.run(
         [*command, *map(str, arguments)], env=ENVIRONMENT, capture_output=True, text=True, timeout=300
     )
+
+
+def assert_fits_schema(result: dict) -> None:
+    """A result.json as it was written: the schema allows it, and names all its keys."""
+    jsonschema.validate(result, RESULT_SCHEMA)
+    assert result.keys() <= RESULT_SCHEMA["properties"].keys()
 
 
 def mtre_mm(world_from_ct, case: dict) -> float:

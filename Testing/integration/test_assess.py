@@ -30,7 +30,7 @@ def prepared(case) -> PreparedCT:
     return PreparedCT(case.ct)
 
 
-def test_a_registered_pose_is_as_alike_as_its_registration_says(case, prepared):
+def test_a_registered_pose_has_the_similarity_of_its_registration(case, prepared):
     registered = register(case, anatomy=prepared)
     assessed = assess(case, registered.world_from_ct, prepared, method="kept from an earlier session")
     np.testing.assert_allclose(assessed.refinement.fit.similarity, registered.refinement.fit.similarity, atol=1e-6)
@@ -43,23 +43,33 @@ def test_a_registered_pose_is_as_alike_as_its_registration_says(case, prepared):
     assert assess(case, phantom.TRUE_POSE, prepared).verdict == "check"  # at best
 
 
-def test_it_says_that_nothing_was_refined(case, case_file, prepared, tmp_path):
-    save_result(assess(case, NEARBY, prepared), tmp_path)
-    told = json.loads((tmp_path / "result.json").read_text())
-    np.testing.assert_allclose(told["world_from_ct"], NEARBY, atol=1e-12)
-    assert told["refinement"] is None and told["alternative"] is None and told["start"]["method"] == "by hand"
-    assert told["start"]["candidates"] == 1 and told["start"]["refined"] == 0
-    assert told["reasons"][0] == "The pose was not refined; it is as given (by hand)."
-    assert told["verdict"] in ("check", "reject") and any("set, not registered" in reason for reason in told["reasons"])
-    assert told["predicted_tre_mm"]["upper95"] > told["errors"]["mtre_mm"]
-    assert told["errors"]["mtre_mm"] == pytest.approx(mtre_mm(NEARBY, json.loads(case_file.read_text())), abs=1e-9)
-    assert told["seconds"]["refine"] == 0 < told["seconds"]["assess"] < told["seconds"]["total"]
+def test_a_saved_result_says_that_nothing_was_refined_and_carries_an_override(case, case_file, prepared, tmp_path):
+    result, sentence = assess(case, NEARBY, prepared), "The X-ray <LAT> was replaced after this result."
+    save_result(result, tmp_path, override=sentence)
+    assert json.loads((tmp_path / "result.json").read_text())["override"] == sentence
+    assert "The X-ray &lt;LAT&gt; was replaced after this result." in (tmp_path / "report.html").read_text()
+    for name in ("world_from_ct.tfm", "world_from_ct.slicer.tfm"):
+        assert (tmp_path / name).read_text().splitlines()[1] == f"# Override: {sentence}"
+    np.testing.assert_allclose(read_transform(tmp_path / "world_from_ct.tfm"), NEARBY, atol=1e-9)
+    save_result(result, tmp_path)
+    assert not [file for file in tmp_path.glob("*.*") if file.suffix != ".png" and "verride:" in file.read_text()]
+    saved = json.loads((tmp_path / "result.json").read_text())
+    np.testing.assert_allclose(saved["world_from_ct"], NEARBY, atol=1e-12)
+    assert saved["refinement"] is None and saved["alternative"] is None and "override" not in saved
+    assert (saved["start"]["method"], saved["start"]["candidates"], saved["start"]["refined"]) == ("by hand", 1, 0)
+    assert saved["reasons"][0] == "The pose was not refined; it is as given (by hand)."
+    assert saved["verdict"] in ("check", "reject") and any(
+        "set, not registered" in reason for reason in saved["reasons"]
+    )
+    assert saved["predicted_tre_mm"]["upper95"] > saved["errors"]["mtre_mm"]
+    assert saved["errors"]["mtre_mm"] == pytest.approx(mtre_mm(NEARBY, json.loads(case_file.read_text())), abs=1e-9)
+    assert saved["seconds"]["refine"] == 0 < saved["seconds"]["assess"] < saved["seconds"]["total"]
     pictures = {f"view{n}_{kind}_after.png" for n in (1, 2) for kind in ("edges", "checkerboard", "difference")}
     others = {"result.json", "report.html", "world_from_ct.tfm", "world_from_ct.slicer.tfm"}
     assert {file.name for file in tmp_path.iterdir()} == pictures | others
 
 
-def test_a_suggested_mask_can_be_named_by_the_case(case, case_file, prepared, tmp_path):
+def test_a_case_reads_a_suggested_mask(case, case_file, prepared, tmp_path):
     spoilt = case.views[1].xray.line_integrals.copy()
     spoilt[56:72, 52:68] += 3.0
     views = [case.views[0], replace(case.views[1], xray=replace(case.views[1].xray, line_integrals=spoilt))]
@@ -73,21 +83,7 @@ def test_a_suggested_mask_can_be_named_by_the_case(case, case_file, prepared, tm
     assert not valid[58:70, 54:66].any() and valid.mean() > 0.8 * case.views[1].xray.valid.mean()
 
 
-def test_an_override_is_in_every_file_that_is_used(case, prepared, tmp_path):
-    result = assess(case, NEARBY, prepared)
-    sentence = "The X-ray <LAT> was replaced after this result."
-    save_result(result, tmp_path, override=sentence)
-    assert json.loads((tmp_path / "result.json").read_text())["override"] == sentence
-    assert "The X-ray &lt;LAT&gt; was replaced after this result." in (tmp_path / "report.html").read_text()
-    for name in ("world_from_ct.tfm", "world_from_ct.slicer.tfm"):
-        assert (tmp_path / name).read_text().splitlines()[1] == f"# Override: {sentence}"
-    np.testing.assert_allclose(read_transform(tmp_path / "world_from_ct.tfm"), NEARBY, atol=1e-9)
-    save_result(result, tmp_path)
-    assert not [file for file in tmp_path.glob("*.*") if file.suffix != ".png" and "verride:" in file.read_text()]
-    assert "override" not in json.loads((tmp_path / "result.json").read_text())
-
-
-def test_a_view_that_does_not_show_the_ct_is_told(case, prepared):
+def test_an_unusable_view_is_named(case, prepared):
     aside = rigid.from_rotation_translation(np.eye(3), [0, 300, 0])
     second = case.views[1]
     moved = replace(second, camera=replace(second.camera, camera_from_world=aside @ second.camera.camera_from_world))

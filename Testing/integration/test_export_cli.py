@@ -39,7 +39,7 @@ def registered(case_file, tmp_path_factory):
     return folder
 
 
-def test_the_result_is_exported_for_everybody(registered, tmp_path, capsys):
+def test_every_kind_of_file_is_exported(registered, tmp_path, capsys):
     out, case = tmp_path / "out", registered / "case"
     assert mvreg("export", registered / "result", "--as", "all", "--out", out, "--case", case, "--json") == 0
     answer = json.loads(capsys.readouterr().out)
@@ -52,22 +52,14 @@ def test_the_result_is_exported_for_everybody(registered, tmp_path, capsys):
     assert set(result["frame_of_reference_uid"]) == {"world", "ct", "reference"}
 
 
-def test_what_the_case_looks_like_at_the_result_is_exported(registered, tmp_path, capsys):
+def test_volumes_drrs_and_cameras_are_exported(registered, tmp_path, capsys):
     out, kinds = tmp_path / "out", ["resampled-ct", "drr", "cameras"]
     case = ["--case", registered / "case", "--volume", "mha", "--json"]
     assert mvreg("export", registered / "result", "--as", *kinds, "--out", out, *case) == 0
     names = {f"cameras_in_{frame}.mrml" for frame in ("world", "ct", "reference")}
     names |= {"ct_in_world.mha", "ct_in_reference.mha", "drr_view1.dcm", "drr_view2.dcm"}
-    told = {Path(file).name for file in json.loads(capsys.readouterr().out)["files"]}
-    assert {file.name for file in out.iterdir()} == names == told
-    world_from_ct = np.array(json.loads((registered / "result" / "result.json").read_text())["world_from_ct"])
-    ct = sitk.ReadImage(str(registered / "case" / "ct.nii.gz"))
-    transform = sitk.AffineTransform(3)
-    transform.SetMatrix(rigid.inverse(world_from_ct)[:3, :3].ravel().tolist())
-    transform.SetTranslation(rigid.inverse(world_from_ct)[:3, 3].tolist())
-    written = sitk.ReadImage(str(out / "ct_in_world.mha"))
-    by_itk = sitk.GetArrayFromImage(sitk.Resample(ct, written, transform, sitk.sitkLinear, -1024, sitk.sitkFloat32))
-    np.testing.assert_allclose(sitk.GetArrayFromImage(written), by_itk, atol=0.51)
+    printed = {Path(file).name for file in json.loads(capsys.readouterr().out)["files"]}
+    assert {file.name for file in out.iterdir()} == names == printed
 
 
 def test_a_stale_result_is_exported_with_an_override_that_names_no_file(registered, tmp_path, capsys):
@@ -89,21 +81,17 @@ def test_a_stale_result_is_exported_with_an_override_that_names_no_file(register
 @pytest.mark.parametrize(
     "options, word",
     [
-        ([], "--out DIR"),
         (["--as", "tfm"], "--out DIR"),
-        (["--igtl", "host:x"], "host:port"),
         (["--igtl", "a:1", "--igtl-server", "2"], "give one of"),
         (["--as", "tfm", "--out", "OUT", "--frame", "ras"], "--frame"),
-        (["--as", "dicom", "--out", "OUT", "--direction", "resampling"], "--direction"),
         (["--as", "drr", "tfm", "--out", "OUT"], "add --case"),
         (["--as", "tfm", "--out", "OUT", "--volume", "mha"], "--volume"),
-        (["--as", "tfm", "--out", "OUT", "--identity"], "--identity"),
         (["--as", "dicom", "--out", "OUT", "--identity"], "add --case"),
         (["--as", "dicom", "--out", "OUT", "--identity", "--case", "CASE"], "no X-ray"),
         (["--as", "resampled-mask", "--out", "OUT", "--case", "CASE"], "no mask"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(registered, tmp_path, capsys, options, word):
+def test_wrong_options_are_refused(registered, tmp_path, capsys, options, word):
     places = {"OUT": str(tmp_path / "out"), "CASE": str(registered / "case")}
     options = [places.get(option, option) for option in options]
     assert main(["export", str(registered / "result"), *options]) == 2

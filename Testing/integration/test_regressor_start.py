@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from fake_model import FakeModel
 from phantom import TRUE_POSE, error_mm, off
-from program import changed
+from program import assert_fits_schema, changed
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.regressor import initialise, learning
+from MultiViewRegistrationLib.regressor import learning
 from MultiViewRegistrationLib.report.result_page import save_result
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, agreeing, evaluate
 from MultiViewRegistrationLib.studies.evaluation_page import pages
@@ -50,6 +49,7 @@ def test_a_regressor_needs_no_start_and_the_result_tells_what_it_said(case, anat
     assert [progress.fraction for progress in told] == sorted(progress.fraction for progress in told)
     save_result(result, tmp_path)
     saved = json.loads((tmp_path / "result.json").read_text())
+    assert_fits_schema(saved)
     assert saved["regressor"]["selected_start"] == "both views together"
     assert saved["regressor"]["expected_mm"] == pytest.approx(3.0, abs=1e-6)
     named = [said["views"] for said in saved["regressor"]["candidates"]]
@@ -144,12 +144,6 @@ def test_a_view_of_unknown_geometry_is_asked_about_alone(case, anatomy, model):
     result = register(replace(case, views=[case.views[0], lost]), "regressor", anatomy=anatomy, model=model)
     assert model.asked == [["view1"], ["view2"]] and result.regressor.selected_start == "view1 alone"
     assert min(result.refinement.fit.similarity) > 0.9
-
-
-def test_views_in_words():
-    views = [SimpleNamespace(name=name) for name in ("AP", "lateral", "oblique")]
-    told = [initialise.of_views(SimpleNamespace(views=numbers), views) for numbers in ((1,), (0, 2), (0, 1, 2))]
-    assert told == ["lateral alone", "AP and oblique together", "all 3 views together"]
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from program import changed, mtre_mm
+from program import assert_fits_schema, changed, mtre_mm
 
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.io.case import Case
@@ -21,6 +21,7 @@ def test_a_search_needs_no_start_and_tells_what_else_it_found(mvreg, case_file, 
     done = mvreg("register", path, "--start", "search", "--out", tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
+    assert_fits_schema(result)
     assert mtre_mm(result["world_from_ct"], json.loads(case_file.read_text())) < 0.1
     assert result["start"]["method"] == "search" and result["start"]["candidates"] >= 100
     assert result["start"]["range"] == {"rotation_deg": 20, "translation_mm": 30}

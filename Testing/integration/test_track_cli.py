@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import subprocess
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 from moving import swing, write_blinking_case
 from PIL import Image
-from program import ENVIRONMENT, MVREG, changed, run
+from program import changed, run
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
@@ -138,25 +136,6 @@ def test_what_stops_it_keeps_the_frames_that_are_done(mvreg, moving, tmp_path, m
     track = json.loads((tmp_path / "track.json").read_text())
     assert track["stopped"] and [frame["number"] for frame in track["frames"]] == [0, 1]
     assert len((tmp_path / "track.tra").read_text().splitlines()) == COUNT
-
-
-@pytest.mark.slow
-def test_a_process_that_is_interrupted_leaves_whole_files_or_none(moving, tmp_path):
-    for delay in (1.0, 2.5):
-        out = tmp_path / f"out{delay}"
-        process = subprocess.Popen(
-            [*MVREG, "track", moving, "--progress", "json", "--out", out],
-            env=ENVIRONMENT,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.PIPE,
-            text=True,
-        )
-        time.sleep(delay)
-        process.communicate(timeout=60)  # ends its stdin
-        assert process.returncode in (0, 130)
-        assert not [path for path in out.glob("*") if path.name.startswith(".")]
-        for path in out.glob("track.json"):
-            assert len(table(out / "poses.csv")) == len(json.loads(path.read_text())["frames"]) > 0
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,15 @@ def test_two_inputs_of_one_name_both_have_their_hash(write_case, tmp_path):
     assert len(case.inputs) == 4 and len(set(case.inputs.values())) == 4
 
 
+def test_a_case_names_files_anywhere(write_case, tmp_path):
+    content = changed(minimal(), ["ct"], str(tmp_path / "ct.mha"))
+    for view in content["views"]:
+        view["image"] = f"../{view['image']}"
+    path = write_case(content)
+    (tmp_path / "case").mkdir()
+    assert len(Case.load(path.rename(tmp_path / "case" / "case.json")).views) == 2
+
+
 def test_frames_of_one_file_are_different_views(write_case, tmp_path):
     frames = np.random.default_rng(2).integers(2000, 4000, (3, *SIZE[::-1])).astype(np.uint16)
     write_image(tmp_path / "run.mha", frames)

@@ -213,6 +213,17 @@ def test_what_is_no_matrix_is_refused_in_a_sentence(tmp_path, name, content):
     assert name in refusal(read_start_pose, tmp_path / name, "lps", "forward")
 
 
+def test_a_pose_stored_in_another_file_is_not_read(tmp_path):
+    h5py = pytest.importorskip("h5py", reason="needs h5py: pip install -e .[hdf5]")
+    (tmp_path / "elsewhere").write_bytes(bytes(96))
+    sitk.WriteTransform(sitk.AffineTransform(3), str(tmp_path / "a.h5"))
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        name = "TransformGroup/0/TransformParameters"
+        del file[name]
+        file.create_dataset(name, (12,), "f8", external=[(str(tmp_path / "elsewhere"), 0, 96)])
+    assert "a.h5" in refusal(read_start_pose, tmp_path / "a.h5", "lps", "forward")
+
+
 SHEAR, PERSPECTIVE = np.eye(4), START.copy()
 SHEAR[0, 1], PERSPECTIVE[3, 0] = 0.05, 0.1
 BAD = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import unicodedata
 import xml.etree.ElementTree as ET
@@ -132,12 +133,14 @@ _PRINT = """
 def tag(name: str, /, *contents: Content, **attributes: object) -> ET.Element:
     """An element with its contents in order; None is left out.
 
-    As attributes, `class_` gives class, `aria_label` aria-label, True a bare attribute, None and False none.
+    As attributes, `class_` gives class, `aria_label` aria-label, True a bare attribute, None and False none; floats are rounded to two
+    digits.
     """
     element = ET.Element(name)
     for key, value in attributes.items():
         if value is not None and value is not False:
-            element.set(key.rstrip("_").replace("_", "-"), key if value is True else _clean(value))
+            text = key if value is True else f"{value:.2f}" if isinstance(value, float) else _clean(value)
+            element.set(key.rstrip("_").replace("_", "-"), text)
     for content in contents:
         if isinstance(content, ET.Element):
             element.append(content)
@@ -146,6 +149,11 @@ def tag(name: str, /, *contents: Content, **attributes: object) -> ET.Element:
         elif content is not None:
             element.text = (element.text or "") + _clean(content)
     return element
+
+
+def embedded_png(file: bytes) -> str:
+    """The address of a picture that is part of the page."""
+    return "data:image/png;base64," + base64.b64encode(file).decode("ascii")
 
 
 def document(root: ET.Element) -> str:
@@ -284,11 +292,11 @@ def line_plot(lines: Sequence[Line], title: str, x: Axis, y: Axis) -> ET.Element
     svg = tag("svg", tag("title", title), viewBox=box, role="img", aria_label=title, class_="plot")
     for value, text in y.tick_labels(y_ends).items():
         height = y.place(value, y_ends, HEIGHT - BOTTOM, TOP)
-        svg.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=f"{height:.1f}", y2=f"{height:.1f}", class_="grid"))
-        svg.append(tag("text", text, x=LEFT - 6, y=f"{height + 4:.1f}", text_anchor="end"))
+        svg.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=height, y2=height, class_="grid"))
+        svg.append(tag("text", text, x=LEFT - 6, y=height + 4, text_anchor="end"))
     for value, text in x.tick_labels(x_ends, whole=True).items():
         across = x.place(value, x_ends, LEFT, WIDTH - RIGHT)
-        svg.append(tag("text", text, x=f"{across:.1f}", y=HEIGHT - BOTTOM + 16, text_anchor="middle"))
+        svg.append(tag("text", text, x=across, y=HEIGHT - BOTTOM + 16, text_anchor="middle"))
     centre, middle = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
     svg.append(tag("text", x.label, x=centre, y=HEIGHT - 6, text_anchor="middle", class_="axis"))
     upright = {"x": 12, "y": middle, "transform": f"rotate(-90 12 {middle})"}
@@ -341,9 +349,9 @@ def _style(line: Line, number: int) -> tuple[str, str | None, str | None]:
 
 def _marker(kind: str, x: float, y: float) -> ET.Element:
     if kind == "circle":
-        return tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=3)
+        return tag("circle", cx=x, cy=y, r=3)
     rotation = f"rotate(45 {x:.1f} {y:.1f})" if kind == "diamond" else None
-    return tag("rect", x=f"{x - 2.7:.1f}", y=f"{y - 2.7:.1f}", width=5.4, height=5.4, transform=rotation)
+    return tag("rect", x=x - 2.7, y=y - 2.7, width=5.4, height=5.4, transform=rotation)
 
 
 def _ticks(low: float, high: float, whole: bool) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from ..geometry import rigid
 from ..geometry.landmarks import Residual
 from ..imaging.xray import View
 from ..io.files import write_atomically
-from ..io.html import Axis, Content, Line, legend, line_plot, number, page, table, tag
+from ..io.html import Axis, Content, Line, embedded_png, legend, line_plot, number, page, table, tag
 from ..io.transforms import write_slicer_transform, write_transform
 from ..registration.pipeline import LevelTrace
 from ..rendering.devices import run_tasks
@@ -272,7 +271,7 @@ def _figure(name: str, pictures: dict[str, tuple[bytes, ...]], anchor: str) -> E
 
 
 def _image(file: bytes, alt: str) -> ET.Element:
-    return tag("img", src="data:image/png;base64," + base64.b64encode(file).decode("ascii"), alt=alt, decoding="async")
+    return tag("img", src=embedded_png(file), alt=alt, decoding="async")
 
 
 def _agreement(result: Result) -> list[ET.Element]:

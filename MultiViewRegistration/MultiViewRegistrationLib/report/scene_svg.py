@@ -7,7 +7,6 @@ The scene is an orthographic projection, in which a flat image is mapped by an a
 
 from __future__ import annotations
 
-import base64
 import io
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from ..imaging.xray import View
-from ..io.html import page, tag
+from ..io.html import embedded_png, page, tag
 
 COLOURS = ("#56b4e9", "#cc79a7", "#2bbd8e", "#e8703a", "#b9a7ff")
 """Of the views: distinguishable with any colour vision, and named beside what they colour."""
@@ -89,7 +88,7 @@ def scene_svg(scene: Scene, azimuth_deg: float, elevation_deg: float) -> ET.Elem
     origin_shown = bool((basis[:2] @ np.zeros(3) > low).all() and (basis[:2] @ np.zeros(3) < high).all())
     low, high, em = low - 0.12 * extent, high + 0.12 * extent, extent / 38
     box = f"{low[0]:.1f} {low[1]:.1f} {high[0] - low[0]:.1f} {high[1] - low[1]:.1f}"
-    svg = tag("svg", tag("title", "The scene in 3D"), viewBox=box, role="img", class_="scene", font_size=f"{em:.1f}")
+    svg = tag("svg", tag("title", "The scene in 3D"), viewBox=box, role="img", class_="scene", font_size=em)
     for nth in sorted(range(len(scene.views)), key=lambda nth: -float(basis[2] @ _detector(scene, nth).mean(0))):
         svg.extend(_frustum(scene, nth, basis, em))
     svg.extend(_line(basis[:2] @ scene.corners[a], basis[:2] @ scene.corners[b], BOX, em / 9) for a, b in EDGES)
@@ -113,7 +112,7 @@ def xray_svg(scene: Scene, nth: int) -> ET.Element:
         viewBox=box,
         role="img",
         class_="xray",
-        font_size=f"{em:.1f}",
+        font_size=em,
     )
     svg.append(_picture(view, 900, None))
     svg.append(
@@ -125,7 +124,7 @@ def xray_svg(scene: Scene, nth: int) -> ET.Element:
             height=rows,
             fill="none",
             stroke=COLOURS[nth % len(COLOURS)],
-            stroke_width=f"{em / 8:.2f}",
+            stroke_width=em / 8,
         )
     )
     for a, b in EDGES:
@@ -181,12 +180,12 @@ def _frustum(scene: Scene, nth: int, basis: np.ndarray, em: float) -> list[ET.El
     parts += [_line(detector[n - 1], detector[n], colour, em / 8) for n in range(4)]
     parts += [_line(source, corner, colour, em / 16) for corner in detector]
     parts.append(_line(source, centre, colour, em / 12, dash=em))
-    parts.append(tag("circle", cx=f"{source[0]:.1f}", cy=f"{source[1]:.1f}", r=f"{em / 2.2:.1f}", fill=colour))
+    parts.append(tag("circle", cx=source[0], cy=source[1], r=em / 2.2, fill=colour))
     at_right = source[0] > (flat @ scene.middle)[0]  # there the picture ends
     anchor, aside = ("end", 0) if at_right else (None, 0.8 * em)
     parts.append(_text(f"{view.name} source", source + [aside, -0.9 * em], colour, anchor))
     lowest = detector[np.argmax(detector[:, 1])]
-    parts.append(_text(f"{view.name} detector", lowest + [0, 1.3 * em], colour, anchor="middle"))
+    parts.append(_text(f"{view.name} detector", lowest + [0, 1.3 * em], colour))
     return parts
 
 
@@ -203,7 +202,7 @@ def _patient_axes(place, scene: Scene, reach: float, em: float) -> list[ET.Eleme
             continue
         for name, end in ends.items():
             out = along / length * (1 if name == letter else -1)
-            parts.append(_text(name, end + 0.8 * em * out + [0, 0.35 * em], colour, anchor="middle", bold=True))
+            parts.append(_text(name, end + 0.8 * em * out + [0, 0.35 * em], colour, font_weight="700"))
     return parts
 
 
@@ -214,17 +213,13 @@ def _world_axes(basis: np.ndarray, at: np.ndarray, em: float, origin_shown: bool
         end = basis[:2] @ (at + AXIS_MM * axis)
         parts.append(_line(start, end, "#ffffff", em / 8))
         out = end - start
-        parts.append(
-            _text(
-                name, end + 0.7 * em * out / max(np.linalg.norm(out), em) + [0, 0.35 * em], "#ffffff", anchor="middle"
-            )
-        )
+        parts.append(_text(name, end + 0.7 * em * out / max(np.linalg.norm(out), em) + [0, 0.35 * em], "#ffffff"))
     label = (
         f"world, {AXIS_MM:.0f} mm"
         if origin_shown
         else f"world's axes, {AXIS_MM:.0f} mm (its origin is outside the picture)"
     )
-    parts.append(_text(label, start + [0, 1.7 * em], "#ffffff", anchor="middle" if origin_shown else None))
+    parts.append(_text(label, start + [0, 1.7 * em], "#ffffff", "middle" if origin_shown else None))
     return parts
 
 
@@ -258,30 +253,14 @@ def _picture(view: View, longest: int, affine: np.ndarray | None) -> ET.Element:
         height=rows,
         preserveAspectRatio="none",
         transform=matrix,
-        href="data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii"),
+        href=embedded_png(file.getvalue()),
     )
 
 
 def _line(a: np.ndarray, b: np.ndarray, colour: str, width: float, dash: float | None = None) -> ET.Element:
-    return tag(
-        "line",
-        x1=f"{a[0]:.1f}",
-        y1=f"{a[1]:.1f}",
-        x2=f"{b[0]:.1f}",
-        y2=f"{b[1]:.1f}",
-        stroke=colour,
-        stroke_width=f"{width:.2f}",
-        stroke_dasharray=None if dash is None else f"{dash:.1f}",
-    )
+    ends = {"x1": a[0], "y1": a[1], "x2": b[0], "y2": b[1]}
+    return tag("line", **ends, stroke=colour, stroke_width=width, stroke_dasharray=dash)
 
 
-def _text(text: str, at: np.ndarray, colour: str, anchor: str | None = None, bold: bool = False) -> ET.Element:
-    return tag(
-        "text",
-        text,
-        x=f"{at[0]:.1f}",
-        y=f"{at[1]:.1f}",
-        fill=colour,
-        text_anchor=anchor,
-        font_weight="700" if bold else None,
-    )
+def _text(text: str, at: np.ndarray, colour: str, anchor: str | None = "middle", **style: str) -> ET.Element:
+    return tag("text", text, x=at[0], y=at[1], fill=colour, text_anchor=anchor, **style)

@@ -19,7 +19,7 @@ from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.simulation.projector import gvxr_scene
 
-settings.register_profile("any machine", deadline=None)  # a busy one takes longer
+settings.register_profile("any machine", deadline=None, max_examples=50)  # a busy one takes longer
 settings.load_profile("any machine")
 
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"

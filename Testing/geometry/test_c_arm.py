@@ -135,9 +135,7 @@ def moved(z):
     "build, fault",
     [
         (lambda: c_arm(source_to_isocentre_mm=1200), "source_to_isocentre_mm: found 1200"),
-        (lambda: c_arm(source_to_isocentre_mm=-5), "source_to_isocentre_mm: found -5"),
         (lambda: c_arm(source_to_detector_mm=float("nan")), "source_to_detector_mm: found NaN"),
-        (lambda: c_arm(pixel_mm=(0.5, 0)), "pixel_mm: found 0.5, 0"),
         (lambda: c_arm(pixel_mm=0.5), "pixel_mm: found one number, expected 2"),
         (lambda: c_arm(size=(512, 0)), "size: found 512 columns, 0 rows"),
         (lambda: c_arm(rao_lao_deg="LAO 30"), "rao_lao_deg: found something that is not a number"),

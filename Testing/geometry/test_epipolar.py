@@ -68,9 +68,9 @@ def inside(points: np.ndarray, slack: float = 0.0) -> np.ndarray:
     return ((points >= EDGES[0] - slack) & (points <= EDGES[1] + slack)).all(axis=-1)
 
 
-@settings(max_examples=300)  # one in four has a line
+@settings(max_examples=120)  # one in four has a line
 @given(cameras(), cameras(), pixels)
-def test_all_of_the_ray_that_the_other_view_sees_is_on_the_line_and_nothing_else(camera_from, camera_to, pixel):
+def test_the_line_is_the_part_of_the_ray_that_the_other_view_sees(camera_from, camera_to, pixel):
     assume(np.linalg.norm(camera_from.source - camera_to.source) > 1)
     ends = epipolar_line(camera_from, camera_to, pixel)
     ray = camera_from.source + np.geomspace(0.01, 1e7, 4000)[:, None] * camera_from.ray_directions(pixel)
@@ -125,7 +125,7 @@ def test_the_projections_of_a_point_give_it_back(one, other, pixel, depth):
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("views", [2, 3, 4])
-def test_of_rays_that_miss_each_other_it_is_the_least_squares_point(views, mirrored):
+def test_skew_rays_give_the_least_squares_point(views, mirrored):
     random = np.random.default_rng(views)
     cameras = [c_arm(angle, mirrored=mirrored) for angle in (0, 40, 90, -60)[:views]]
     pixels = np.array([camera.project([10, -20, 30]) for camera in cameras]) + random.normal(0, 5, (views, 2))
@@ -152,7 +152,7 @@ def test_of_rays_that_miss_each_other_it_is_the_least_squares_point(views, mirro
         ([c_arm(0), c_arm(90)], [[320, 240]], "pixels"),
     ],
 )
-def test_rays_that_tell_no_point(cameras, pixels, found):
+def test_rays_without_a_common_point_are_refused(cameras, pixels, found):
     with pytest.raises(InputError, match=found) as caught:
         triangulate(cameras, pixels)
     assert str(caught.value).endswith(".") and ". " not in str(caught.value)

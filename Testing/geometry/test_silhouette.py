@@ -52,16 +52,6 @@ def test_a_convex_body_has_the_outline_of_its_hull(seed, count):
     assert np.allclose(corners, np.unique(hull.round(9), axis=0))
 
 
-def test_a_sphere_is_seen_as_the_cone_that_touches_it():
-    points, triangles = sphere()
-    outline = Surface(points, triangles).outline(SOURCE)
-    rays = outline.reshape(-1, 3) - SOURCE
-    angles = np.arccos(rays @ -SOURCE / np.linalg.norm(rays, axis=1) / np.linalg.norm(SOURCE))
-    assert np.degrees(np.abs(angles - np.arcsin(40 / np.linalg.norm(SOURCE)))).max() < 0.01
-    flat = seen_flat(outline).mean(axis=1)
-    assert np.diff(np.sort(np.arctan2(*flat.T))).max() < np.radians(6)  # all the way round
-
-
 def test_a_fold_inwards_is_no_outline():
     """Two roofs side by side, seen from the front: the valley between them shows in no X-ray, the ridges do."""
     profile = np.array([[0, 0], [30, 0], [60, 0], [45, 30], [30, 10], [15, 30]], float)

@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 import slicer
 from phantom_scene import remove
+from running_session import nodes
 from scene_rendering import slice_view, threed_view
 from tiny_scene import complete, registration_of
 
 from MultiViewRegistrationLib.mrml import display, layout, source_view
-
-
-def nodes(scene) -> set[str]:
-    return {scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes())}
 
 
 def tree_items(scene) -> int:

@@ -100,7 +100,7 @@ def test_a_second_x_ray_makes_it_a_point_of_the_ct(cursor, registration):
     assert len(mark(oblique, "cursorLine")) == 4  # one from each
     assert see(cursor, oblique)  # a third one joins
     assert len(cursor.reading.seen) == 3
-    assert see(cursor, oblique, POINT + 5)  # one more in the same X-ray begins anew
+    assert see(cursor, oblique, POINT + 5)  # one more in the same X-ray begins again
     assert len(cursor.reading.seen) == 1
     assert cursor.points.GetNumberOfControlPoints() == 1
     assert registration.node.GetNodeReference("cursorBall") is None
@@ -126,7 +126,7 @@ def test_a_point_in_the_world_shows_in_all_and_the_slices_go_there(cursor, regis
     assert of_ct.GetSliceOffset() == pytest.approx(-3.0)
 
 
-def test_rays_that_miss_each_other_are_a_caution(cursor, registration):
+def test_rays_that_miss_each_other_are_a_warning(cursor, registration):
     ap, lat, _ = registration.xrays
     see(cursor, ap)
     see(cursor, lat, off=(0, 5))
@@ -137,7 +137,7 @@ def test_rays_that_miss_each_other_are_a_caution(cursor, registration):
     assert cursor.reading.residual_px == pytest.approx(2.5, rel=0.15)
 
 
-def test_views_that_leave_the_depth_open_are_a_caution(registration, cursor):
+def test_views_from_one_direction_are_a_warning(registration, cursor):
     ap = registration.xrays[0]
     twin = add_xray(registration, "AP again", 5.5)  # its plane is within a millimetre of the other's
     see(cursor, ap)

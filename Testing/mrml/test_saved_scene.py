@@ -50,7 +50,7 @@ def full(scene):
     return registration
 
 
-def told(registration) -> dict:
+def restored(registration) -> dict:
     """All that is to come back."""
     ct = ct_of(registration)
     views = {}
@@ -101,14 +101,14 @@ def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
     registration = full(scene)
     source_view.look(registration.xrays[0], eye.get_camera_node(), (320, 240))
     centre = eye.get_camera_node().GetCamera().GetWindowCenter()
-    before, picture, seen = told(registration), pixels(first), pixels(eye)
+    before, picture, seen = restored(registration), pixels(first), pixels(eye)
     save(slicer_app, tmp_path / f"scene{suffix}")
 
     scene.Clear(False)
     assert pixels(first).max() == 0
     assert slicer_app.io_manager.load_scene(tmp_path / f"scene{suffix}")
     (registration,) = Registration.all(scene)
-    after = told(registration)
+    after = restored(registration)
     for name, view in before.pop("views").items():
         assert {key: value for key, value in after["views"][name].items() if value != view[key]} == {}
     assert {key: value for key, value in after.items() if key != "views"} == before

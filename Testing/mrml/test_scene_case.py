@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from running_session import nodes
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
@@ -18,10 +19,6 @@ from MultiViewRegistrationLib.session.session import Session
 from MultiViewRegistrationLib.viewer.serving import preload_case
 
 SIM = ("pelvis-lateral", "pelvis-three-views-wires")
-
-
-def nodes(scene):
-    return {scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes())}
 
 
 @pytest.mark.parametrize("name", [SIM[0], pytest.param(SIM[1], marks=pytest.mark.slow)])

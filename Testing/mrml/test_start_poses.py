@@ -1,4 +1,4 @@
-"""Where the CT is put before a registration, which X-rays show it there, and what is lacking."""
+"""Where the CT is put before a registration, and which X-rays show it there."""
 
 from __future__ import annotations
 

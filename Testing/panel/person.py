@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-import time
 import warnings
 from pathlib import Path
 
 import numpy as np
-from phantom import TRUE_POSE, off
 from phantom_scene import make_registration
+from running_session import STARTED_AT
 
 MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
-#: Where the CT of the phantom lies before a registration.
-STARTED_AT = off(TRUE_POSE, (3, 2, 0), (5, 0, 4))
 TITLES = {
     "ct": "1. CT",
     "xrays": "2. X-rays",
@@ -218,16 +214,6 @@ class Person:
         at = self.position(number, pixel)
         self.host.drag(self.view(number), (at.x(), at.y()), (at.x(), at.y()), steps=1)
         self.host.process(0.1)
-
-
-def threads() -> list:
-    """The module's threads that are still at work, after a while."""
-    end = time.monotonic() + 5.0
-    while True:
-        alive = [thread for thread in threading.enumerate() if thread.name == "MultiViewRegistration"]
-        if not alive or time.monotonic() > end:
-            return alive
-        time.sleep(0.01)
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> float:

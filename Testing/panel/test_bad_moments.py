@@ -6,7 +6,8 @@ import logging
 
 import numpy as np
 import pytest
-from person import Person, threads
+from person import Person
+from running_session import no_thread_is_left
 
 
 @pytest.fixture
@@ -71,4 +72,4 @@ def test_what_is_wrong_is_a_sentence(person, spoil, sentence):
     if person.control("register", "register").enabled and spoil is not a_broken_case:
         registers(person)
     assert sentence in visible_text(person)
-    assert threads() == []
+    assert no_thread_is_left()

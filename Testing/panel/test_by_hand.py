@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from person import STARTED_AT, Person
+from person import Person
 from phantom import error_mm, off
-from running_session import PausedRegistration
+from running_session import STARTED_AT, PausedRegistration
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from person import Person, likeness, threads
+from person import Person, likeness
+from running_session import no_thread_is_left
 
 from MultiViewRegistrationLib.geometry.rigid import transform_points
 
@@ -221,5 +222,5 @@ def closes_the_scene_in_mid_run(person) -> None:
     assert person.panel.session.running
     person.host.scene.Clear(False)
     person.host.process(0.3)
-    assert person.panel.registration is None and person.message == "" and threads() == []
+    assert person.panel.registration is None and person.message == "" and no_thread_is_left()
     assert [person.header(name) for name in ("ct", "xrays", "start", "register", "check", "export")] == ["\u25cb"] * 6

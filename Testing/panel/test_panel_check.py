@@ -215,17 +215,3 @@ def test_without_a_ct_or_geometry_nothing_is_drawn_and_nothing_breaks(person):
 
 
 # Structures and points --------------------------------------------------------------------------------------------------
-
-
-def test_a_distance_by_clicks(viewer):
-    viewer.drawn("check", "measure").widget.collapsed = False
-    viewer.host.process(0.1)
-    viewer.press("check", "line")
-    viewer.click_pixel(1, (40, 64))
-    viewer.click_pixel(1, (88, 64))
-    viewer.wait(lambda: viewer.control("check", "distances") is not None, 3)
-    ((_name, text),) = viewer.cells("check", "distances")
-    at_ct, on_detector = (float(part.split()[-1]) for part in text.replace("(", " ").split(" mm")[:2])
-    assert "at the CT's depth" in text
-    assert at_ct == pytest.approx(48 * 160 / 128 * 0.7, rel=0.05)
-    assert on_detector > at_ct

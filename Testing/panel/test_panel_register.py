@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from person import STARTED_AT, Person, threads
+from person import Person
 from phantom import TRUE_POSE, error_mm, off
-from running_session import PausedRegistration
+from running_session import STARTED_AT, PausedRegistration, no_thread_is_left
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_leaving_the_module_ends_it_and_coming_back_is_fine(person, held, caplog
     person.host.leave(person.module_widget)
     assert not person.session.running and person.is_at(STARTED_AT)
     held.resume()
-    assert threads() == [] and not caplog.records
+    assert no_thread_is_left() and not caplog.records
     person.host.enter(person.module_widget)
     person.choose("start", "start", "Search")
     person.press("register", "register")

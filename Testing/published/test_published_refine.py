@@ -73,16 +73,16 @@ def test_the_same_seed_gives_the_same_pose_and_another_another(anatomy, views):
 
 def test_progress_counts_pixels_and_ends_with_the_result(anatomy, views):
     """So that the time left is no fiction: a larger image takes longer, and of 500 iterations a plateau leaves a few dozen."""
-    told = []
+    reports = []
     two_stages = replace(QUICK, stages=(Stage(32, 1, 3), Stage(64, 2, 1)))
-    found = refine(anatomy, views, START, two_stages, progress=told.append)
-    assert [progress.fraction for progress in told] == pytest.approx([0.05, 0.1, 0.15, 0.6])
-    np.testing.assert_array_equal(told[-1].world_from_ct, found.world_from_ct)
+    found = refine(anatomy, views, START, two_stages, progress=reports.append)
+    assert [progress.fraction for progress in reports] == pytest.approx([0.05, 0.1, 0.15, 0.6])
+    np.testing.assert_array_equal(reports[-1].world_from_ct, found.world_from_ct)
     assert [(level.name, len(level.steps)) for level in found.levels] == [("32 x 32 px", 3), ("64 x 64 px", 1)]
-    assert "diffpose" in told[0].stage and 0 < told[0].cost < 2
-    told.clear()
-    refine(anatomy, views, START, replace(XVR, stages=(Stage(32, 1, 5),), gradient_patch=None), progress=told.append)
-    assert [progress.fraction for progress in told] == pytest.approx([1 - 0.5 ** (n / 25) for n in range(1, 6)])
+    assert "diffpose" in reports[0].stage and 0 < reports[0].cost < 2
+    reports.clear()
+    refine(anatomy, views, START, replace(XVR, stages=(Stage(32, 1, 5),), gradient_patch=None), progress=reports.append)
+    assert [progress.fraction for progress in reports] == pytest.approx([1 - 0.5 ** (n / 25) for n in range(1, 6)])
 
 
 def test_progress_that_returns_false_cancels(anatomy, views):

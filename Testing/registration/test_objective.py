@@ -76,13 +76,13 @@ def evidence(similarity, shown) -> float:
     return PoseFit(0.3, *nothing, shown, shown, similarity, (nothing, nothing)).evidence
 
 
-def test_one_view_tells_as_much_as_a_gaussian_variable_of_another():
+def test_the_evidence_of_a_view_is_the_mutual_information_of_gaussians():
     alone = multivariate_normal(0).entropy()
     together = multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]]).entropy()
     assert evidence((0.6,), (1000,)) == pytest.approx(1000 * (2 * alone - together))
     assert evidence((0.6, 0.6), (700, 300)) == pytest.approx(evidence((0.6,), (1000,)))
 
 
-def test_a_pose_that_looks_like_one_xray_has_less_than_one_that_looks_like_both():
+def test_a_pose_that_fits_both_views_has_more_evidence_than_one_that_fits_one():
     assert evidence((0.9, 0.1), (1000, 1000)) < evidence((0.5, 0.5), (1000, 1000))
     assert evidence((0.24, 0.53), (8000, 16000)) < evidence((0.69, 0.69), (8300, 10))

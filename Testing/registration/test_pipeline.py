@@ -35,15 +35,15 @@ def test_a_masked_structure_among_others_is_found(ct, views):
 
 
 def test_progress_grows_and_ends_with_the_result(anatomy, views):
-    told: list[Progress] = []
-    found = refine(anatomy, views, START, told.append)
-    fractions = [progress.fraction for progress in told]
+    reports: list[Progress] = []
+    found = refine(anatomy, views, START, reports.append)
+    fractions = [progress.fraction for progress in reports]
     assert fractions == sorted(fractions)
     assert 0 < fractions[0] < fractions[-1] < 1
-    np.testing.assert_array_equal(told[-1].world_from_ct, found.world_from_ct)
-    assert "%" in str(told[0])
+    np.testing.assert_array_equal(reports[-1].world_from_ct, found.world_from_ct)
+    assert "%" in str(reports[0])
     last = [step.cost for step in found.levels[-1].steps]
-    assert [progress.cost for progress in told][-len(last) :] == last
+    assert [progress.cost for progress in reports][-len(last) :] == last
 
 
 @pytest.mark.slow
@@ -66,7 +66,7 @@ def test_a_right_start_behind_tools_is_kept(anatomy, views):
     start = off(TRUE_POSE, [0.3, -0.2, 0.3], [0.4, 0.3, -0.4])
     found = refine(anatomy, barred, start)
     assert found.fit.min_similarity < MIN_CONVINCING_NCC and error_mm(found.world_from_ct) < 0.5
-    registration = RegistrationPipeline(anatomy, barred, start, lambda told: None, CALIBRATED)
+    registration = RegistrationPipeline(anatomy, barred, start, lambda report: None, CALIBRATED)
     coarse = registration.refine_to_finest(registration.descend(1, registration.descend(0, [DescentStart(start)])))
     assert coarse.fit.evidence < found.fit.evidence
 

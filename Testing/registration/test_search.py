@@ -37,7 +37,7 @@ def test_it_stops_early_when_sure_and_goes_on_when_not(anatomy, views):
 
 
 @pytest.mark.slow
-def test_what_is_not_alike_gets_a_second_look(anatomy, views, monkeypatch):
+def test_an_unconvincing_result_is_searched_at_a_second_level(anatomy, views, monkeypatch):
     once = refine(anatomy, views, FAR, reach=REACH)
     monkeypatch.setattr(pipeline, "MIN_CONVINCING_NCC", 1.1)
     fractions = []
@@ -70,7 +70,7 @@ def spine() -> CT:
 
 
 @pytest.mark.slow
-def test_a_neighbouring_vertebra_is_reported_as_the_next_answer():
+def test_a_neighbouring_vertebra_is_reported_as_the_alternative():
     vertebrae = spine()
     views = make_views(replace(vertebrae, mask=None), ((10, 5), (80, 0)))
     found = refine(PreparedCT(vertebrae), views, off(TRUE_POSE, [0, 0, 0], [0, 0, 12]), reach=Range(12, 40))
@@ -78,12 +78,12 @@ def test_a_neighbouring_vertebra_is_reported_as_the_next_answer():
     assert found.alternative.evidence_ratio < 1.3 and 27 < found.alternative.distance_mm < 63
 
 
-def test_progress_is_told_on_the_callers_thread_and_can_cancel(anatomy, views):
-    told = []
-    refine(anatomy, views, FAR, lambda progress: told.append((progress, threading.current_thread())), reach=REACH)
-    assert {thread for _, thread in told} == {threading.current_thread()}
-    fractions = [progress.fraction for progress, _ in told]
-    assert fractions == sorted(fractions) and "searching" in told[0][0].stage
+def test_progress_comes_on_the_callers_thread_and_can_cancel(anatomy, views):
+    reports = []
+    refine(anatomy, views, FAR, lambda progress: reports.append((progress, threading.current_thread())), reach=REACH)
+    assert {thread for _, thread in reports} == {threading.current_thread()}
+    fractions = [progress.fraction for progress, _ in reports]
+    assert fractions == sorted(fractions) and "searching" in reports[0][0].stage
     with pytest.raises(Cancelled):
         refine(anatomy, views, FAR, lambda progress: False, reach=REACH)
 

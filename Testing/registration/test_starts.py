@@ -1,4 +1,4 @@
-"""From several poses, right and wrong ones: which wins, how far it is looked about, and what cannot mislead."""
+"""From several poses, right and wrong ones: which wins, and how far around it is searched."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def start(off_mm, expected_mm, seed=0):
     return Start(missed(TRUE_POSE, np.zeros(3), off_mm, np.random.default_rng(seed)), expected_mm)
 
 
-def test_what_is_near_needs_no_coarse_level(anatomy, views):
+def test_a_near_start_needs_no_coarse_level(anatomy, views):
     near = refine_from(anatomy, views, [start(4, 3)])
     assert error_mm(near.world_from_ct) < 0.1 and near.selected_start == 0
     assert near.search_seconds == 0 and near.candidates == 0
@@ -41,14 +41,14 @@ def test_what_is_near_needs_no_coarse_level(anatomy, views):
 
 
 @pytest.mark.parametrize("off_mm", [8, 16, 24])
-def test_what_is_farther_off_is_looked_about_as_far_as_it_may_be_off(anatomy, views, off_mm):
+def test_a_farther_start_is_searched_within_its_expected_error(anatomy, views, off_mm):
     found = refine_from(anatomy, views, [start(off_mm, off_mm, seed=off_mm)])
     assert error_mm(found.world_from_ct) < 0.1 and found.selected_start == 0
     assert found.candidates >= 128 and found.levels[0].name == "32 x 32 px"
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
-def test_wrong_ones_do_not_prevent_the_right_one(anatomy, views, order):
+def test_wrong_starts_do_not_hide_the_right_one(anatomy, views, order):
     """The first two are sure of themselves, and wrong."""
     starts = [start(60, 1, seed=1), start(50, 3, seed=2), start(6, 6, seed=3)]
     found = refine_from(anatomy, views, [starts[n] for n in order])
@@ -57,7 +57,7 @@ def test_wrong_ones_do_not_prevent_the_right_one(anatomy, views, order):
 
 
 @pytest.mark.slow
-def test_where_all_are_wrong_the_search_finds_it(anatomy, views):
+def test_with_wrong_starts_only_the_search_finds_the_pose(anatomy, views):
     starts = [start(60, 2, seed=1), start(70, 5, seed=2)]
     centre = missed(TRUE_POSE, np.zeros(3), 30, np.random.default_rng(4))
     found = refine_from(anatomy, views, starts, centre=centre, reach=REACH)
@@ -70,7 +70,7 @@ def test_where_all_are_wrong_the_search_finds_it(anatomy, views):
 
 
 def test_uncertain_and_unknown_cameras(anatomy, ct):
-    """The second camera is a little off and said to be, the third is nobody knows where: it is registered by itself."""
+    """The second camera is a little off and said to be, the third is uncalibrated and registered by itself."""
     first, second, third = make_views(ct, ((0, 0), (90, 0), (40, 20)))
 
     def moved(view, off_mm, **sd):
@@ -125,7 +125,7 @@ def astray(view, anatomy, mm):
 
 @pytest.mark.parametrize("mm", [-20.0, 12.0, 30.0])
 @pytest.mark.parametrize("alone", [True, False])
-def test_it_finds_the_place_along_the_beam(anatomy, views, mm, alone):
+def test_the_depth_along_the_beam_is_found(anatomy, views, mm, alone):
     shown = views[:1] if alone else views
     pose, covariance = astray(views[0], anatomy, mm)
     found, left = refine_along_least_certain_axis(anatomy, shown, pose, covariance)
@@ -136,7 +136,7 @@ def test_it_finds_the_place_along_the_beam(anatomy, views, mm, alone):
     assert np.linalg.eigvalsh(left)[0] > 0
 
 
-def test_only_a_body_of_which_the_model_is_unsure_is_moved(anatomy, views, ct):
+def test_only_an_uncertain_pose_of_a_body_is_moved_along_its_axis(anatomy, views, ct):
     def said(expects_mm, of):
         model = FakeModel(TRUE_POSE, anatomy.centroid, together_mm=expects_mm, expects_mm=expects_mm)
         return model.candidates(views, None), predict_poses(model, of, views, None)
@@ -152,7 +152,7 @@ def test_only_a_body_of_which_the_model_is_unsure_is_moved(anatomy, views, ct):
     assert [each.world_from_ct.tolist() for each in asked[1:]] == [each.world_from_ct.tolist() for each in plain]
 
 
-def test_where_nothing_of_the_ct_is_shown_the_pose_stays(anatomy, views):
+def test_a_pose_outside_the_images_stays(anatomy, views):
     beside, covariance = off(TRUE_POSE, [0, 0, 0], [0, 0, 400]), np.diag([1e-6] * 3 + [4.0, 1.0, 1.0])
     found, left = refine_along_least_certain_axis(anatomy, views, beside, covariance)
     assert np.array_equal(found, beside) and np.array_equal(left, covariance)

@@ -100,11 +100,11 @@ def test_what_noise_explains_is_what_it_leaves_of_the_correlation(sd):
     rows, columns = np.indices((96, 96))
     clean = (1.5 * np.sin(rows / 5) * np.cos(columns / 6)).astype(np.float32)
     noisy = clean + sd * random.normal(size=clean.shape).astype(np.float32)
-    told = module._explained(noisy, np.ones(clean.shape, np.float32), 0.0)
+    found = module._explained(noisy, np.ones(clean.shape, np.float32), 0.0)
     local, local_clean = (image - ndimage.uniform_filter(image, 9) for image in (noisy, clean))
     true = [
         np.corrcoef(local[r : r + 16, c : c + 16].ravel(), local_clean[r : r + 16, c : c + 16].ravel())[0, 1]
         for r in range(0, 96, 16)
         for c in range(0, 96, 16)
     ]
-    assert np.median(told) == pytest.approx(np.median(true), abs=0.1)
+    assert np.median(found) == pytest.approx(np.median(true), abs=0.1)

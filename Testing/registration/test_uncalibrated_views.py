@@ -18,7 +18,7 @@ from MultiViewRegistrationLib.registration.variants import register_views
 START = off(TRUE_POSE, [1.0, -2.0, 2.0], [3.0, 2.0, -2.0])
 
 
-def register(anatomy, views, progress=lambda told: None, shared=CALIBRATED):
+def register(anatomy, views, progress=lambda report: None, shared=CALIBRATED):
     return register_views(
         views, lambda some, progress: refine(anatomy, some, START, progress, shared), progress, shared
     )
@@ -26,7 +26,7 @@ def register(anatomy, views, progress=lambda told: None, shared=CALIBRATED):
 
 @pytest.fixture(scope="module")
 def three(ct):
-    """The second view's camera is nobody knows where, 4 degrees and 9 mm off; the two others are exact."""
+    """The second camera is uncalibrated, 4 degrees and 9 mm off; the two others are exact."""
     first, second, third = make_views(ct, ((0, 0), (90, 0), (40, 20)))
     wrong = second.camera.camera_from_world @ off(np.eye(4), [2.0, 3.0, -1.5], [5.0, -6.0, 4.0])
     lost = replace(
@@ -35,7 +35,7 @@ def three(ct):
     return [first, lost, third], second.camera
 
 
-def test_a_view_is_untied_where_nothing_is_known(three):
+def test_views_without_any_calibration_are_uncalibrated(three):
     views, _ = three
     assert uncalibrated_view_indices(views) == [1]
     assert uncalibrated_view_indices([views[1], *views[1:]]) == [1], "the first view is what the others are tied to"
@@ -46,8 +46,8 @@ def test_a_view_is_untied_where_nothing_is_known(three):
 
 def test_an_unknown_camera_is_found_and_does_not_move_the_pose(anatomy, three):
     views, true_camera = three
-    told = []
-    found = register(anatomy, views, told.append)
+    reports = []
+    found = register(anatomy, views, reports.append)
     alone = refine(anatomy, [views[0], views[2]], START)
     np.testing.assert_array_equal(found.world_from_ct, alone.world_from_ct)
     assert [view.name for view in found.views] == [view.name for view in views]
@@ -60,12 +60,12 @@ def test_an_unknown_camera_is_found_and_does_not_move_the_pose(anatomy, three):
     assert rigid.rotation_distance(found.views[1].camera.camera_from_world, true_camera.camera_from_world) < np.radians(
         0.3
     )
-    fractions = [progress.fraction for progress in told]
+    fractions = [progress.fraction for progress in reports]
     assert fractions == sorted(fractions) and fractions[-1] < 1
-    np.testing.assert_array_equal(told[-1].world_from_ct, found.world_from_ct)
+    np.testing.assert_array_equal(reports[-1].world_from_ct, found.world_from_ct)
 
 
-def test_cancelling_reaches_the_view_that_is_alone(anatomy, three):
+def test_cancelling_reaches_the_uncalibrated_view(anatomy, three):
     views, _ = three
     with pytest.raises(Cancelled):
         register(anatomy, views, lambda progress: progress.fraction < 0.6)

@@ -11,10 +11,9 @@ import pytest
 from phantom import TRUE_POSE, error_mm, make_ct, make_views, off
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
-from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, XRay
-from MultiViewRegistrationLib.registration.cameras import CameraCorrections
+from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.objective import EvaluationPoint, Objective
-from MultiViewRegistrationLib.registration.optimizer import DescentStart, descend, minimise
+from MultiViewRegistrationLib.registration.optimizer import DescentStart, descend
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.similarity import Scorer, Settings
@@ -181,21 +180,6 @@ def test_too_little_memory_makes_smaller_batches_and_at_last_a_memory_error(devi
     most = 0
     with pytest.raises(MemoryError):
         first.evaluate_together([first.with_pivot(PIVOT) for _ in STARTS], asked)
-
-
-@pytest.mark.slow
-def test_unknown_cameras_are_corrected_as_by_numba(device, projector, views):
-    """An angle of the second view's own, and a principal point that both share: nine derivatives."""
-    unsure = [views[0], replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=2.0)]
-    unknowns = CameraCorrections(unsure, SharedUnknowns(principal_point_sd_px=2.0))
-    how = {"iterations": 10, "tolerance_mm": 0.01, "unknowns": unknowns}
-    ends = [
-        minimise(maker(projector, unsure, SETTINGS["both, robust"], PIVOT), STARTS[0], **how)
-        for maker in (Objective, device.objective)
-    ]
-    assert np.abs(ends[0].corrections).max() > 1e-3
-    np.testing.assert_allclose(ends[1].corrections, ends[0].corrections, atol=0.02)
-    assert error_mm(ends[1].world_from_ct, ends[0].world_from_ct) < 0.02
 
 
 @pytest.mark.slow

@@ -92,7 +92,7 @@ def test_the_torch_function_on_a_device_has_the_gradients_of_that_on_the_cpu(gpu
         close(mine, theirs.numpy(), 1e-4)
 
 
-def test_a_device_that_is_not_there_is_told(gpu):
+def test_a_missing_device_is_refused(gpu):
     with pytest.raises(InputError, match='the device is "cuda:7", but one of cpu.* is expected; choose one of them'):
         gpu.BatchProjector(Projector(scene_of(0).volume), "cuda:7")
 

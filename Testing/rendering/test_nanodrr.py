@@ -62,9 +62,6 @@ def test_nanodrr_gives_the_same_image(nanodrr, tmp_path, orientation, left_hande
     assert theirs.max() > 0.5 and 0.1 < np.mean(theirs == 0) < 0.6
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-3 * theirs.max())
     assert np.sqrt(np.mean((ours - theirs) ** 2)) < 1e-3 * theirs.max()
-    shift, gain = fitted(theirs, ours)
-    assert np.abs(shift).max() < 0.02  # pixels
-    assert gain == pytest.approx(1, abs=3e-3)
 
     # The renderer of the published refinements samples as nanodrr does, and so comes nearer.
     pixels = np.stack(np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT)), axis=-1).reshape(-1, 2)
@@ -76,11 +73,3 @@ def test_nanodrr_gives_the_same_image(nanodrr, tmp_path, orientation, left_hande
     )
     np.testing.assert_allclose(plain, theirs, rtol=0, atol=5e-3 * theirs.max())
     assert np.sqrt(np.mean((plain - theirs) ** 2)) < 1e-3 * theirs.max()
-
-
-def fitted(reference, image):
-    """The shift (u, v) in pixels and the gain that take `reference` nearest to `image`."""
-    by_row, by_column = np.gradient(reference)
-    columns = np.stack([by_column.ravel(), by_row.ravel(), reference.ravel()], axis=1)
-    u, v, gain = np.linalg.lstsq(columns, image.ravel(), rcond=None)[0]
-    return -np.array([u, v]) / gain, gain

@@ -67,36 +67,3 @@ def test_a_box_is_as_thick_as_its_faces_are_apart(axis):
     exact = MU * (far - near)[..., axis]
     image = render(volume, camera, world_from_ct).image
     np.testing.assert_allclose(image[through & leads], exact[through & leads], rtol=2e-6)
-
-
-def ball(voxel_mm, radius_mm, centre_mm, supersampling=4):
-    """A ball in a cube of 48 mm; each voxel holds its part of the ball, found by sampling it."""
-    size = round(48 / voxel_mm)
-    fine = (np.arange(size * supersampling) + 0.5) * voxel_mm / supersampling
-    z, y, x = np.ix_(*(fine - c for c in centre_mm[::-1]))
-    inside = (x * x + y * y + z * z < radius_mm**2).reshape(
-        size, supersampling, size, supersampling, size, supersampling
-    )
-    affine = np.diag([voxel_mm, voxel_mm, voxel_mm, 1.0])
-    affine[:3, 3] = voxel_mm / 2
-    return Volume(MU * inside.mean(axis=(1, 3, 5)), affine)
-
-
-@pytest.mark.slow
-def test_chords_of_a_ball_are_better_the_smaller_the_voxels():
-    centre, radius = np.array([24.3, 23.6, 24.1]), 17.0
-    camera = looking_at(centre, Rotation.from_euler("xyz", [35, 20, 50], degrees=True).as_matrix(), 700, 900, (56, 52))
-    offset = np.linalg.norm(np.cross(centre - camera.source, rays(camera)), axis=-1)
-    exact = MU * 2 * np.sqrt(np.maximum(radius**2 - offset**2, 0))
-    inside, outside = offset < 0.9 * radius, offset > radius + 2 * np.sqrt(3)
-    assert inside.sum() > 800 and outside.sum() > 500
-    spread_mm = []
-    for voxel_mm in (2.0, 1.0, 0.5):
-        image = render(ball(voxel_mm, radius, centre), camera, np.eye(4)).image
-        assert not image[outside].any()
-        error_mm = (image - exact)[inside] / MU
-        # Voxel and interpolation blur the chords by a variance of voxel^2 / 4, so the bias is of second order.
-        assert abs(error_mm.mean()) < 0.08 * voxel_mm**2
-        spread_mm.append(np.sqrt(np.mean(error_mm**2)))
-    assert spread_mm[0] < 0.25 * 2.0
-    assert spread_mm[1] < spread_mm[0] / 1.8 and spread_mm[2] < spread_mm[1] / 1.8

@@ -35,11 +35,11 @@ def two_cards(monkeypatch):
 
 
 def resolved(requested: str) -> tuple[str, str, str]:
-    """Name, card and reason, the last also told by a warning."""
-    with warnings.catch_warnings(record=True) as told:
+    """Name, card and reason, which is also a warning."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         device = ComputeDevice(requested)
-    assert [str(one.message) for one in told] == [device.fallback_message] * bool(
+    assert [str(one.message) for one in caught] == [device.fallback_message] * bool(
         device.fallback_reason and requested != "auto"
     )
     return device.name, device.card, device.fallback_reason
@@ -95,10 +95,10 @@ def test_where_there_are_devices(two_cards):
     ],
     ids=["no driver", "old driver", "other", "silent", "no device", "little memory", "no kernels"],
 )
-def test_what_is_lacking_is_told(two_cards, monkeypatch, name, value, why):
+def test_a_fallback_says_why(two_cards, monkeypatch, name, value, why):
     monkeypatch.setattr(torch.cuda, name, value)
     assert resolved("cuda") == (CPU, "", why)
-    for card in (True, False):  # where there is no card, nobody who left it to the program need hear of it
+    for card in (True, False):  # without a card, an automatic choice is silent
         monkeypatch.setattr(devices, "has_card", lambda card=card: card)
         assert resolved("auto") == (CPU, "", why if card else "")
 

@@ -1,4 +1,4 @@
-"""Work in a thread: what it came to, what it warned of, and how it ends; kernels are compiled in a child process, once."""
+"""Work in a thread: its result, its warnings, and how it ends; kernels are compiled in a child process, once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def ended(worker: Worker) -> Worker:
     return worker
 
 
-def test_what_it_returns_and_what_it_told_last():
+def test_its_result_and_last_progress():
     def work(tell):
         tell(1)
         tell(2)
@@ -155,12 +155,12 @@ def test_without_a_child_process_they_are_compiled_here(monkeypatch):
         raise OSError
 
     monkeypatch.setattr(inputs.subprocess, "run", fail)
-    told = []
+    calls = []
 
     def prepare():
-        told.append("prepare")
-        if len(told) == 1:
+        calls.append("prepare")
+        if len(calls) == 1:
             raise inputs.NotCached
 
-    inputs.load_kernels(prepare, lambda: told.append("compiling"))
-    assert told == ["prepare", "compiling", "prepare"]
+    inputs.load_kernels(prepare, lambda: calls.append("compiling"))
+    assert calls == ["prepare", "compiling", "prepare"]

@@ -14,7 +14,7 @@ SPACING = (2.0, 3.0, 4.0)
 
 
 def ct_with_a_spot(axes, signs) -> CT:
-    """Water with a bone at the patient's right and the head's end, at low x and high z; its grid's axes lie as they are told."""
+    """Water with a bone at the patient's right and the head's end, at low x and high z; with this orientation of its grid."""
     rotation = np.zeros((3, 3))
     rotation[list(axes), range(3)] = signs
     place = np.eye(4)

@@ -21,7 +21,7 @@ def anatomy():
 
 
 class Clock:
-    """A clock that only goes on when it is told to, or looked at, by `tick` seconds."""
+    """A clock that advances by `tick` seconds whenever it is read."""
 
     def __init__(self):
         self.now, self.tick = 100.0, 0.0
@@ -219,7 +219,7 @@ def test_its_greys_are_those_of_the_x_ray(drawing, registration, clock):
     )
 
 
-def test_greys_that_were_far_off_are_mended_at_rest_and_do_not_change_before(drawing, registration, clock):
+def test_wrong_greys_are_corrected_at_rest_only(drawing, registration, clock):
     registration.world_from_ct = off(TRUE_POSE, [0, 0, 0], [70.0, 0, 0])  # for the most part outside view1
     drawing.step()
     before = window(registration)

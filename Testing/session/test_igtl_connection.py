@@ -1,4 +1,4 @@
-"""The pose through OpenIGTLink, to real peers of pyigtl: what they get, and what they are told once it does not stand any more."""
+"""The pose through OpenIGTLink, to real peers of pyigtl: the pose, and a status when it no longer holds."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_client_gets_the_pose_the_overlays_and_the_verdict_and_no_name(session
         np.testing.assert_allclose(world.matrix, FLIP @ session.registration.world_from_ct @ FLIP, atol=1e-5)
         assert world.metadata["TransformStatus"] == "OK" and "Jane" not in str(vars(world))
         assert peer.wait_for_message("Overlay2", SOON_S).image.ndim == 4
-        assert peer.wait_for_message("MultiViewReg", SOON_S).code == 13  # to be checked: nobody registered it
+        assert peer.wait_for_message("MultiViewReg", SOON_S).code == 13  # to be checked: it was not registered
     finally:
         peer.stop()
     session.igtl.close()
@@ -86,7 +86,7 @@ def test_a_client_gets_the_pose_the_overlays_and_the_verdict_and_no_name(session
 
 
 @pytest.mark.slow
-def test_peers_are_told_once_the_ct_lies_elsewhere_and_once_it_is_back(session, port):
+def test_a_status_says_that_the_ct_was_moved_and_put_back(session, port):
     serve(session, port)
     peer = client(port)
     try:
@@ -122,6 +122,6 @@ def test_a_server_gets_it_and_a_tracker_in_its_own_frame(session, port):
 
 
 @pytest.mark.parametrize("host", ["", "  ", "a..b"])
-def test_a_host_that_is_none_is_refused(host):
+def test_an_invalid_host_is_refused(host):
     with pytest.raises(InputError, match=r"expected (the name|host:port)"):
         address(host, 18944)

@@ -61,8 +61,8 @@ def test_a_choice_is_for_its_ct(registration, store, ct):
     assert entry.method == session.result.method == "auto" and entry.regressor["model"] == folder.name
 
 
-@pytest.mark.parametrize("seen", [True, False])
-def test_the_child_gets_the_pose_if_it_means_anything(registration, store, ct, seen):
+@pytest.mark.parametrize("seen", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_the_child_gets_the_pose_where_it_shows_the_ct(registration, store, ct, seen):
     registration.node.SetParameter("rotation_deg", "25")
     registration.world_from_ct = TRUE_POSE if seen else off(TRUE_POSE, (0, 0, 0), (0, 0, 900))
     session = session_of(registration)

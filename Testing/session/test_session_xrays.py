@@ -8,6 +8,7 @@ import SimpleITK as sitk
 import slicer
 from imaging.dicom_files import XA_IMAGE, write_dicom
 from imaging.xray_files import enhanced, item, pixels, write_enhanced, write_xa
+from running_session import nodes
 from scipy.spatial.transform import Rotation
 from tiny_scene import SHAPE, add_xray, c_arm, dot_image, intensity, registration_of
 
@@ -47,10 +48,6 @@ def volume(scene, values: np.ndarray, name: str = "AP", kind: str = "vtkMRMLScal
 
 def picture(view) -> np.ndarray:
     return slicer.util.arrayFromVolume(view.node)[0]
-
-
-def nodes(scene) -> set[str]:
-    return {scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes())}
 
 
 def test_a_volume_is_taken_and_left_as_it_is(scene, registration):
@@ -165,13 +162,16 @@ def checking(two_views):
     return Session(two_views)
 
 
-def test_nothing_is_wrong_and_then_rests(two_views, checking):
+def test_x_rays_are_checked_one_at_a_time(two_views, checking):
     assert [checking.check_next() for _ in range(4)] == [True, True, False, False]
-    assert [checking.problem(view) for view in two_views.xrays] == ["", ""] and checking.twins() is None
-
-
-def test_what_is_wrong(two_views, checking):
     ap, lat = two_views.xrays
+    assert [checking.problem(view) for view in (ap, lat)] == ["", ""] and checking.twins() is None
+    camera = lat.content["camera"]
+    lat.change(camera=ap.content["camera"])
+    assert checking.twins() == (ap, lat)
+    lat.change(use=False)
+    assert checking.twins() is None
+    lat.change(use=True, camera=camera)
     ap.content = {"intensity": "log"}
     assert "AP: has no geometry" in checking.problem(ap)
     lat.change(
@@ -192,14 +192,6 @@ def test_what_is_wrong(two_views, checking):
     while checking.check_next():
         pass
     assert "no contrast" in checking.problem(ap)
-
-
-def test_twins(two_views, checking):
-    ap, lat = two_views.xrays
-    lat.change(camera=ap.content["camera"])
-    assert checking.twins() == (ap, lat)
-    lat.change(use=False)
-    assert checking.twins() is None
 
 
 def test_the_picture_follows_a_sequence(two_views, checking):
@@ -263,18 +255,12 @@ def test_a_c_arm(with_ct):
     assert "Seen from the detector" in summary(with_ct, view) and "700 mm from the source" in summary(with_ct, view)
 
 
-@pytest.mark.parametrize("factor", [1, -1, 0.01, -30])
-def test_a_matrix_at_any_scale_and_sign(with_ct, factor):
+def test_a_matrix_of_either_sign_may_be_of_a_mirrored_image(with_ct):
     view = with_ct.xrays[0]
-    set_matrix(with_ct, view, factor * matrix())
+    set_matrix(with_ct, view, -30 * matrix())
     np.testing.assert_allclose(view.camera.project(POINTS), projected(matrix()), atol=1e-8)
-    assert view.camera.intrinsics[0, 0] > 0 and (view.camera.depth(POINTS) > 0).all()
     np.testing.assert_allclose(matrix_of(view), matrix(), atol=1e-8)
     assert "projection_matrix" not in view.content and view.content["camera"]["size"] == [96, 72]
-
-
-def test_a_mirrored_image_is_told_by_the_point_in_front(with_ct):
-    view = with_ct.xrays[0]
     set_matrix(with_ct, view, 3 * matrix(mirrored=True))
     np.testing.assert_allclose(view.camera.project(POINTS), projected(matrix(mirrored=True)), atol=1e-8)
     assert view.camera.intrinsics[0, 0] < 0 and (view.camera.depth(POINTS) > 0).all()
@@ -320,9 +306,9 @@ def two_frames(tmp_path, **tags):
 def test_a_view_is_carried_after_the_patient_as_in_a_case(scene, registration, tmp_path):
     path = two_frames(tmp_path, PatientPosition="FFS")
     first, second = (add(registration, path, frame) for frame in (0, 1))
-    assert not any(TABLE_MOVED in told for told in header_proposals(registration, second))
+    assert not any(TABLE_MOVED in each for each in header_proposals(registration, second))
     use(registration, first)
-    assert any(TABLE_MOVED in told and first.name in told for told in header_proposals(registration, second))
+    assert any(TABLE_MOVED in each and first.name in each for each in header_proposals(registration, second))
     use(registration, second)
     expected = complete("case.json", [HeaderView(f"views[{n}]", f"{n}", path, n) for n in (0, 1)])
     for view, (reading, _) in zip((first, second), expected, strict=True):
@@ -338,27 +324,13 @@ def test_a_view_is_carried_after_the_patient_as_in_a_case(scene, registration, t
     assert TABLE_MOVED not in third.content["assumptions"]
 
 
-@pytest.mark.parametrize("other", [False, True], ids=["one machine", "two machines"])
-def test_that_the_table_stood_still_is_assumed_of_one_machine_alone(scene, registration, tmp_path, other):
-    """Until a matrix is given."""
+def test_a_resting_table_is_an_assumption_until_a_matrix_is_given(scene, registration, tmp_path):
     paths = [
-        write_xa(
-            tmp_path / f"{n}.dcm",
-            90 * n,
-            0,
-            pixels(n + 1),
-            PatientOrientation=["PL"[n == 0], "F"],
-            **({"DeviceSerialNumber": f"SECRET-{n}"} if other else {}),
-        )
+        write_xa(tmp_path / f"{n}.dcm", 90 * n, 0, pixels(n + 1), PatientOrientation=["PL"[n == 0], "F"])
         for n in (0, 1)
     ]
     first, second = (add(registration, path) for path in paths)
     use(registration, first)
-    if other:
-        with pytest.raises(InputError, match="taken by different machines") as caught:
-            use(registration, second)
-        assert "SECRET" not in str(caught.value) + first.node.GetAttribute("MultiViewRegistration.view")
-        return
     use(registration, second)
     assert SAME_TABLE in second.content["assumptions"] and SAME_TABLE not in first.content["assumptions"]
     set_matrix(registration, second, matrix_of(second))

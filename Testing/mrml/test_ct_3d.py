@@ -41,7 +41,7 @@ def rendered(scene) -> list[str]:
     return [node.GetVolumeNode().GetName() for node in nodes if node.GetVisibility()]
 
 
-def test_bone_is_shown_hidden_and_shown_again(scene, registration, rendering):
+def test_bone_is_shown_and_hidden(scene, registration, rendering):
     assert ct_3d.can_show_volume(registration) and not ct_3d.volume_is_shown(registration)
     ct_3d.show_volume(registration, False)
     assert rendered(scene) == []

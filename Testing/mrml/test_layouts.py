@@ -76,7 +76,7 @@ def test_it_follows_the_number_of_xrays_only_while_it_is_on(scene, layout_logic)
     assert sorted(views_of(layout_logic)) == ["1", "XRay2"]
 
 
-def test_no_layout_to_change_is_no_failure(scene):
+def test_a_scene_without_a_layout_is_no_failure(scene):
     registration = registration_of(scene, {"AP": c_arm()})
     layout.register(scene)
     assert not layout.show(registration)

@@ -47,7 +47,7 @@ def valid(view) -> np.ndarray:
     return xray_of(view).valid
 
 
-def test_one_that_leaves_nothing_is_refused(view):
+def test_a_mask_without_pixels_is_refused(view):
     good = drawn(view)
     set_mask(view, good)
     with pytest.raises(InputError, match="^AP: the mask .* leaves nothing"):
@@ -73,28 +73,18 @@ def test_it_goes_with_the_image(view, geometry):
     np.testing.assert_array_equal(valid(view), USED)
 
 
-def test_it_goes_with_a_camera_that_a_registration_corrected(view):
-    set_mask(view, drawn(view))
+@pytest.mark.parametrize("on_source", [False, True], ids=["drawn on the picture", "drawn on the source volume"])
+def test_it_goes_with_a_corrected_camera_and_a_flipped_image(view, on_source):
+    view.source.SetOrigin(50, 60, 70)
+    set_mask(view, drawn(view, volume=view.source if on_source else view.node))
+    np.testing.assert_array_equal(valid(view), USED)
     view.change(corrected=camera_content(c_arm(24, 8, size=SIZE)))
     view.place()
     np.testing.assert_array_equal(valid(view), USED)
-
-
-def test_it_is_turned_round_with_the_image(view):
-    set_mask(view, drawn(view))
     change_image(view, flipped=True)
     np.testing.assert_array_equal(valid(view), USED[:, ::-1])
     change_image(view, flipped=False)
     np.testing.assert_array_equal(valid(view), USED)
-
-
-def test_one_drawn_on_the_volume_it_was_made_from(view):
-    view.source.SetOrigin(50, 60, 70)
-    set_mask(view, drawn(view, volume=view.source))
-    np.testing.assert_array_equal(valid(view), USED)
-    set_c_arm(view, READING)
-    change_image(view, flipped=True)
-    np.testing.assert_array_equal(valid(view), USED[:, ::-1])
 
 
 def test_a_new_one_covers_what_is_used_and_goes_with_its_view(view):

@@ -122,7 +122,7 @@ def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
     assert source_view.viewed_xray(eye.get_camera_node()) == registration.xrays[0]
 
 
-def test_without_the_module_it_is_seen_all_the_same(slicer_app, scene, tmp_path):
+def test_a_saved_scene_is_shown_without_the_module(slicer_app, scene, tmp_path):
     """Nobody looks after the scene, as where the module is not installed: the image is still upright in its view."""
     view = slice_view(slicer_app)
     full(scene)

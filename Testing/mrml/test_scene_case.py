@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from phantom import write_phantom_case
 from running_session import nodes
 
 from MultiViewRegistrationLib.errors import InputError
@@ -18,12 +19,18 @@ from MultiViewRegistrationLib.session.result_files import case_content
 from MultiViewRegistrationLib.session.session import Session
 from MultiViewRegistrationLib.viewer.serving import preload_case
 
-SIM = ("pelvis-lateral", "pelvis-three-views-wires")
+
+@pytest.fixture
+def case_file(tmp_path):
+    """A case of the phantom."""
+    return write_phantom_case(tmp_path)
 
 
-@pytest.mark.parametrize("name", [SIM[0], pytest.param(SIM[1], marks=pytest.mark.slow)])
-def test_a_case_comes_back_as_it_went_in(scene, shared_data, name):
-    path = shared_data / "sim" / name / "case.json"
+@pytest.mark.parametrize("name", ["phantom", pytest.param("pelvis-three-views-wires", marks=pytest.mark.slow)])
+def test_a_case_is_the_same_in_the_scene(scene, name, request):
+    path = request.getfixturevalue("case_file")
+    if name != "phantom":
+        path = request.getfixturevalue("shared_data") / "sim" / name / "case.json"
     loaded, back = Case.load(path), case_of(read_case(path)(scene))
     assert np.array_equal(loaded.ct.volume.values, back.ct.volume.values)
     assert np.allclose(loaded.ct.volume.ct_from_index, back.ct.volume.ct_from_index, atol=1e-9)
@@ -37,8 +44,8 @@ def test_a_case_comes_back_as_it_went_in(scene, shared_data, name):
         assert np.array_equal(a.xray.valid, b.xray.valid)
 
 
-def test_what_a_scene_was_filled_from_is_not_made_again_until_it_changes(scene, shared_data):
-    read = read_case(shared_data / "sim" / SIM[0] / "case.json")
+def test_the_case_of_a_scene_is_reused_until_it_changes(scene, case_file):
+    read = read_case(case_file)
     session = Session(read(scene))
     session.cache_case(read.case)
     view = session.registration.xrays[0]
@@ -47,10 +54,9 @@ def test_what_a_scene_was_filled_from_is_not_made_again_until_it_changes(scene, 
     assert session.xray(view) is not read.case.views[0].xray
 
 
-def test_a_ct_that_is_being_made_ready_already_is_waited_for_until_it_changes(scene, shared_data):
-    loading, prepared = preload_case(shared_data / "sim" / SIM[0])
-    case = shared_data / "sim" / SIM[0] / "case.json"
-    read = read_case(case, loading.result_for(lambda progress: True), prepared)
+def test_a_ct_that_is_already_being_prepared_is_used(scene, case_file):
+    loading, prepared = preload_case(case_file.parent)
+    read = read_case(case_file, loading.result_for(lambda progress: True), prepared)
     session = Session(read(scene))
     session.cache_case(read.case, read.ready)
     prepared.wait()
@@ -60,25 +66,18 @@ def test_a_ct_that_is_being_made_ready_already_is_waited_for_until_it_changes(sc
     assert session.anatomy is None
 
 
-def test_ranges_to_train_on_are_kept_and_exported(scene, shared_data, tmp_path):
-    folder = shared_data / "sim" / SIM[0]
-    content = json.loads((folder / "case.json").read_text())
-    content["ct"] = str((folder / content["ct"]).resolve())
-    for view in content["views"]:
-        view["image"] = str(folder / view["image"])
-    content["training"] = {"roll_deg": 30.5, "beam_mm": 0}
-    content["relative_geometry"] = "truth"
-    (tmp_path / "case.json").write_text(json.dumps(content))
-    session = Session(read_case(tmp_path)(scene))
+def test_ranges_to_train_on_are_kept_and_exported(scene, case_file):
+    content = json.loads(case_file.read_text())
+    content |= {"training": {"roll_deg": 30.5, "beam_mm": 0}, "relative_geometry": "truth"}
+    case_file.write_text(json.dumps(content))
+    session = Session(read_case(case_file)(scene))
     assert session.case().training == content["training"] == case_content(session)["training"]
     assert session.case().relative_geometry == "truth" == case_content(session)["relative_geometry"]
 
 
-def test_a_case_that_cannot_be_loaded_leaves_nothing_behind(scene, shared_data, tmp_path):
-    content = json.loads((shared_data / "sim" / SIM[0] / "case.json").read_text())
-    content["views"][0]["image"] = "missing.mha"
-    (tmp_path / "case.json").write_text(json.dumps(content))
+def test_a_case_that_cannot_be_loaded_leaves_nothing_behind(scene, case_file):
+    case_file.write_text(case_file.read_text().replace("view1.mha", "missing.mha"))
     before = nodes(scene)
     with pytest.raises(InputError):
-        read_case(tmp_path)(scene)
+        read_case(case_file)(scene)
     assert nodes(scene) == before

@@ -119,7 +119,7 @@ def add_unused(scene, registration):
 
 
 @pytest.mark.parametrize("change", [move, rename, correct, look, add_unused])
-def test_what_does_not(scene, registration, change):
+def test_what_leaves_a_result_valid(scene, registration, change):
     before = fingerprint(registration)
     change(scene, registration)
     assert fingerprint(registration) == before

@@ -70,7 +70,7 @@ def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
     assert brightest(pixels(eye), above=120) == pytest.approx(ball, abs=0.5 * 320 / 96)
 
 
-def test_off_again_it_is_where_it_was(eye, scene):
+def test_leaving_the_source_view_restores_the_camera(eye, scene):
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90, principal_point=(80, 60))})
     node = eye.get_camera_node()
     node.SetPosition(100, 900, 200)

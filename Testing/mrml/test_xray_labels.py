@@ -31,7 +31,7 @@ def xray_of(scene, camera, **content):
         (-0.01, 0.01, "LAO 0.0°  CRA 0.0°"),
     ],
 )
-def test_angles_are_told_as_on_the_c_arm(scene, rao_lao, cra_cau, text):
+def test_angles_are_those_of_the_c_arm(scene, rao_lao, cra_cau, text):
     assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau))) == ["AP \u2013 Registration", text]
     assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau), pixel_mm=[2, 2]))[1:] == [text, "SID 1000 mm"]
     assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau), use=False))[0].endswith(" (skipped)")

@@ -65,7 +65,7 @@ def a_broken_case(person) -> None:
         (a_broken_case, "test_bad_moments.py"),
     ],
 )
-def test_what_is_wrong_is_a_sentence(person, spoil, sentence):
+def test_errors_are_one_sentence(person, spoil, sentence):
     spoil(person)
     person.panel.invalidate()
     person.host.process(0.2)

@@ -65,7 +65,7 @@ def test_pixels_outside_the_mask_do_not_matter(anatomy, views):
         np.testing.assert_array_equal(once, again)
 
 
-def test_the_same_seed_gives_the_same_pose_and_another_another(anatomy, views):
+def test_a_seed_determines_the_pose(anatomy, views):
     poses = [refine(anatomy, views, START, QUICK, seed=seed).world_from_ct for seed in (1, 1, 2)]
     np.testing.assert_array_equal(poses[0], poses[1])
     assert not np.array_equal(poses[0], poses[2])
@@ -111,7 +111,7 @@ def test_an_xray_without_room_for_a_patch_is_refused(anatomy, views):
         refine(anatomy, broken, START, replace(QUICK, stages=(Stage(128, 1, 3),), patch=13))
 
 
-def test_a_device_that_is_not_there_is_refused():
+def test_a_missing_device_is_refused():
     assert choose_device("cpu").type == "cpu"
     assert choose_device("auto").type in ("cpu", "cuda", "mps")
     with pytest.raises(InputError, match="device"):

@@ -42,7 +42,7 @@ def test_patch_ncc_is_the_mean_over_whole_patches(size, floor):
     assert single.item() == pytest.approx(ours.item(), abs=1e-4)
 
 
-def test_what_invalid_pixels_hold_does_not_matter():
+def test_invalid_pixels_do_not_matter():
     a, b = images(2)
     for compare in (
         lambda x: refine.patch_ncc(x[None], b[None], VALID, 5),

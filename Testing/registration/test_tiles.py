@@ -68,7 +68,7 @@ def test_the_hessian_is_that_of_finite_differences_where_gauss_and_newton_see_a_
     assert np.abs(off).max() < 0.15
 
 
-def test_before_what_is_not_modelled_a_minimum_is_flat(ct, views):
+def test_unmodelled_structures_flatten_the_minimum(ct, views):
     """Structures as large as those of the CT, and of more contrast: what one bone among others sees."""
     random, cluttered = np.random.default_rng(4), []
     for view in views:
@@ -95,7 +95,7 @@ def test_similarity_of_a_tile_is_that_of_its_pixels(ct, views):
 
 
 @pytest.mark.parametrize("sd", [0.02, 0.1])
-def test_what_noise_explains_is_what_it_leaves_of_the_correlation(sd):
+def test_the_share_explained_by_noise_is_the_lost_correlation(sd):
     random = np.random.default_rng(1)
     rows, columns = np.indices((96, 96))
     clean = (1.5 * np.sin(rows / 5) * np.cos(columns / 6)).astype(np.float32)

@@ -46,7 +46,7 @@ def middle(bases: Bases) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed, mirrored", [(0, False), (1, True), (2, False)])
-def test_they_are_those_of_the_renderer_and_each_lane_is_its_own(seed, mirrored):
+def test_images_agree_with_the_renderer_and_lanes_are_independent(seed, mirrored):
     rng = np.random.default_rng(seed)
     bases = oblique_bases(rng)
     pose = rigid.from_rotation_translation(Rotation.random(random_state=rng).as_matrix(), rng.uniform(-100, 100, 3))

@@ -220,7 +220,7 @@ def test_derivatives_are_those_of_finite_differences():
             np.testing.assert_allclose(right[:, axis], expected, rtol=0.03, atol=0.03 * np.abs(expected).max())
 
 
-def test_a_view_of_uncertain_geometry_counts_by_so_much():
+def test_an_uncertain_view_has_less_weight():
     rng, points, true = random_pose(13)
     off = rigid.exp_se3([0.06, 0.05, -0.06, 10.0, -12.0, 8.0])
     first, second = VIEWS["two views"]

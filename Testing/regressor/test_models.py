@@ -81,12 +81,15 @@ class Oracle:
         ]
 
 
-def test_the_same_model_is_read_again(folder, card, views):
+def test_the_same_model_is_read_again(folder, card, views, ct):
     model, again = load_model(folder), load_model(folder)
     assert replace(model.card, weights="", weights_sha256="") == replace(card, weights="", weights_sha256="")
     first, second = (each.candidates(views)[0] for each in (model, again))
     np.testing.assert_array_equal(first.world_from_ct, second.world_from_ct)
     assert sorted(path.name for path in folder.iterdir()) == sorted([CARD, model.card.weights])
+    model.check_ct(ct)
+    with pytest.raises(InputError, match="the model is of another CT"):
+        model.check_ct(CT(Volume(ct.volume.values + 1, ct.volume.ct_from_index)))
 
 
 def rewritten(folder, **changes):
@@ -96,7 +99,7 @@ def rewritten(folder, **changes):
 
 
 @pytest.mark.parametrize(
-    "changes, said",
+    "changes, message",
     [
         ({"format": "something"}, "is no card of a trained model"),
         ({"version": 99}, "written by another version"),
@@ -110,13 +113,13 @@ def rewritten(folder, **changes):
         ({"validation": []}, "stopped before it had learnt anything"),
     ],
 )
-def test_cards_that_were_changed(folder, changes, said):
+def test_changed_cards_are_refused(folder, changes, message):
     rewritten(folder, **changes)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         load_model(folder)
 
 
-def test_files_that_are_no_model(folder, tmp_path):
+def test_other_files_are_refused(folder, tmp_path):
     with pytest.raises(InputError, match=f"found no {CARD}"):
         load_model(tmp_path)
     with pytest.raises(InputError):
@@ -150,21 +153,12 @@ def test_pickles_are_refused(folder, suffix):
         load_model(folder)
 
 
-def test_weights_that_are_no_numbers(folder, card):
+def test_weights_with_nan_are_refused(folder, card):
     state = {f"network.{name}": tensor for name, tensor in load_model(folder).network.state_dict().items()}
     state["network.head.bias"][0] = float("nan")
     save_checkpoint(folder, card, state)
     with pytest.raises(InputError, match="do not fit its card"):
         load_model(folder)
-
-
-def test_a_model_of_another_ct(folder, ct):
-    model = load_model(folder)
-    model.check_ct(ct)
-    other = ct.volume.values.copy()
-    other[20, 20, 20] += 1
-    with pytest.raises(InputError, match="the model is of another CT"):
-        model.check_ct(CT(Volume(other, ct.volume.ct_from_index)))
 
 
 def test_one_ct_has_one_hash_however_it_lies_in_memory(ct):
@@ -189,7 +183,7 @@ def test_views_in_another_order_and_alone(card, ct, views):
         assert model.network.seen.pop() == trained and not model.network.seen
 
 
-def test_a_doubtful_x_ray_is_augmented(card, ct, views):
+def test_an_uncertain_x_ray_is_augmented(card, ct, views):
     sure, unsure = oracle(card, ct, TRUE_POSE), oracle(card, ct, TRUE_POSE, 20.0)
     assert sure.candidates(views)[0].expected_mm() < MAX_CERTAIN_MM < unsure.candidates(views)[0].expected_mm()
     assert sure.network.seen == [[0, 1]] and unsure.network.seen == [[0, 1], [0] * 4 + [1] * 4]

@@ -69,7 +69,7 @@ def at_points(poses: np.ndarray) -> np.ndarray:
 
 
 @both
-def test_a_seed_decides_and_the_state_is_all_there_is(name):
+def test_a_seed_and_the_state_determine_the_output(name):
     _, images, views, camera_from_ct = batch(0, 1)
     before = torch.random.get_rng_state()
     one, same, other = (network_of(name, seed)(images, views) for seed in (3, 3, 4))

@@ -39,7 +39,7 @@ def some_range(camera=None, **widths):
 values = st.tuples(*[st.floats(-width, width) for width in (179, 89, 179, 300, 300, 300)]).map(np.array)
 
 
-def test_random_poses_lie_in_the_range_and_fills_it_evenly():
+def test_random_poses_fill_the_range_evenly():
     reach = some_range(rows_mm=0.0)
     poses = reach.sample(key_of(0), range(4000))
     shares = reach.values(poses) / np.maximum(reach.half_widths, 1)
@@ -140,6 +140,6 @@ def test_ranges_that_put_the_ct_out_of_the_field_are_refused(training, words):
         of_case(training)
 
 
-def test_a_start_out_of_the_field_is_refused_as_such():
+def test_a_start_out_of_the_field_is_refused():
     with pytest.raises(InputError, match='world_from_ct: .*view "AP"'):
         of_case(world_from_ct=np.eye(4))

@@ -41,7 +41,7 @@ def exp(twist):
 
 @given(twists, poses, poses)
 @quick
-def test_they_are_those_of_scipy_and_of_rigid(twist, a, b):
+def test_poses_agree_with_scipy_and_rigid(twist, a, b):
     turn = se3.exp_so3(tensor(twist[:3])).numpy()
     np.testing.assert_allclose(turn, Rotation.from_rotvec(twist[:3]).as_matrix(), atol=5e-15)
     log = se3.log(tensor(a)).numpy()

@@ -187,7 +187,7 @@ def test_resuming_is_refused_for_other_inputs(begin, case):
         load_model(folder)
 
 
-def test_a_network_that_is_right_too_rarely_says_so(begin, monkeypatch):
+def test_an_inaccurate_network_is_a_warning(begin, monkeypatch):
     begun = begin(steps=1, every=5)
     monkeypatch.setattr(begun, "_errors", constant(24.0))
     with warnings.catch_warnings():

@@ -98,7 +98,7 @@ def test_a_clean_image_is_the_prepared_drr(ct, windows):
     ],
     ids=lambda changes: "-".join(changes),
 )
-def test_all_that_may_change_an_image_does(changes, made):
+def test_every_random_effect_changes_the_image(changes, made):
     clean, images = made(CLEAN, count=1)[0], made(CLEAN._replace(**changes))
     assert (images[:, 1] == 1).all()
     assert (np.abs(images[:, 0] - clean[0]).max(axis=(1, 2)) > 0.02).mean() > 0.8

@@ -26,7 +26,7 @@ def along_z(source, focal=1000.0, size=(1, 1), principal_point=(0, 0)):
 
 
 @pytest.mark.parametrize("as_type", [bool, np.uint8, float])
-def test_wanted_rays_are_those_of_the_whole_and_the_others_are_0(as_type):
+def test_chosen_rays_equal_those_of_the_whole_image(as_type):
     scene = random_scene(1)
     whole = rendered(scene)
     wanted = np.random.default_rng(0).random(whole.image.shape) < 0.3

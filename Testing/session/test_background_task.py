@@ -145,12 +145,12 @@ def printed(tmp_path):
 
 
 @pytest.mark.slow
-def test_they_are_compiled_elsewhere_and_once(printed):
+def test_kernels_are_compiled_once_in_a_child_process(printed):
     assert printed() == ["mark_unseen", "compiling"]  # the first was about to be compiled here, and no other
     assert printed() == []
 
 
-def test_without_a_child_process_they_are_compiled_here(monkeypatch):
+def test_without_a_child_process_kernels_are_compiled_here(monkeypatch):
     def fail(*command, **how):
         raise OSError
 

@@ -167,7 +167,7 @@ def test_it_adapts_to_the_machine_but_not_to_a_moment(registration, clock):
     assert fast[-1] == 64
 
 
-def test_an_x_ray_that_cannot_be_used_keeps_no_other_from_being_drawn(registration, anatomy, clock):
+def test_an_unusable_x_ray_does_not_stop_the_others(registration, anatomy, clock):
     def broken(view):
         if view.name == "view1":
             raise InputError("view1: shows nothing.")
@@ -232,7 +232,7 @@ def test_wrong_greys_are_corrected_at_rest_only(drawing, registration, clock):
     assert window(registration) == pytest.approx(((low - 0.2) / 1.3, (high - 0.2) / 1.3), abs=0.2 * (high - low) / 1.3)
 
 
-def test_far_away_there_is_nothing_to_see_and_no_harm_done(drawing, registration, clock):
+def test_a_ct_far_away_gives_an_empty_drr(drawing, registration, clock):
     for shift in ([0, 0, 900.0], [700.0, 0, 0], [0, -2000.0, 0], [0, 2000.0, 0]):
         registration.world_from_ct = off(TRUE_POSE, [0, 0, 0], shift)
         rest(drawing, clock)

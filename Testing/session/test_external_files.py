@@ -7,11 +7,10 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from phantom import TRUE_POSE, make_ct
+from phantom import make_ct
 from phantom_scene import phantom, phantom_registration
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.xray import raw_image
 from MultiViewRegistrationLib.io.calibration import calibrated
@@ -28,7 +27,6 @@ from MultiViewRegistrationLib.session.external_files import (
     landmarks_to_ct,
     landmarks_to_xray,
     read_cameras,
-    read_pose,
     use_camera,
 )
 from MultiViewRegistrationLib.session.geometry import set_matrix, summary
@@ -92,34 +90,13 @@ def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_
     np.testing.assert_array_equal(xray_of(xray).line_integrals, raw.line_integrals)
 
 
-def test_all_that_a_reader_may_ask_is_asked_in_words():
+def test_every_question_of_a_reader_has_a_label():
     assert set(external_files.CALIBRATION_QUESTIONS) == set(calibrated.QUESTIONS) - {"size"}
 
 
 @pytest.fixture
 def registration(scene):
     return phantom_registration(scene)
-
-
-def test_a_transform_file_is_asked_for_axes_and_direction_and_its_centre_counts(tmp_path):
-    transform, inverse = sitk.AffineTransform(3), rigid.inverse(TRUE_POSE)
-    transform.SetCenter(CENTRE.tolist())
-    transform.SetMatrix(inverse[:3, :3].ravel().tolist())
-    transform.SetTranslation((inverse[:3, 3] + inverse[:3, :3] @ CENTRE - CENTRE).tolist())
-    sitk.WriteTransform(transform, str(tmp_path / "slicer.tfm"))
-    asked = read_pose(tmp_path / "slicer.tfm", {})
-    assert (
-        [question.key for question in asked.questions] == ["frame", "direction"]
-        and asked.found is None
-        and asked.problem == ""
-    )
-    assert read_pose(tmp_path / "slicer.tfm", {"frame": "lps"}).found is None
-    pose = read_pose(tmp_path / "slicer.tfm", {"frame": "lps", "direction": "resampling"}).found
-    np.testing.assert_allclose(pose, TRUE_POSE, atol=1e-9)
-    np.savetxt(tmp_path / "console.txt", FLIP @ TRUE_POSE @ FLIP)
-    np.testing.assert_allclose(
-        read_pose(tmp_path / "console.txt", {"frame": "ras", "direction": "forward"}).found, TRUE_POSE, atol=1e-9
-    )
 
 
 def markups(path, points):
@@ -144,7 +121,7 @@ def test_landmarks_of_an_xray_as_it_lies_in_the_scene_or_on_its_volume(registrat
         np.testing.assert_allclose(mark.pixels[view.name], pixel, atol=1e-6)
 
 
-def test_what_does_not_fit_is_refused_and_puts_nothing(registration, tmp_path):
+def test_landmarks_outside_the_image_are_refused(registration, tmp_path):
     view = registration.xrays[0]
     path = markups(tmp_path / "far.mrk.json", {"a": (500, 10, 0)})
     with pytest.raises(InputError, match="falls beside the image of view1"):

@@ -77,7 +77,7 @@ def test_a_search_for_the_cause_that_stopped_early_is_finished(scene, ct, views)
     assert assessed(session) == amended  # there is nothing left to look for
 
 
-def test_a_tool_is_left_out_and_the_result_is_never_an_accept(scene, ct, views):
+def test_a_masked_tool_prevents_an_accept(scene, ct, views):
     covered = views[0].xray.line_integrals.copy()
     covered[TOOL] += 1.5 * (np.indices(covered[TOOL].shape).sum(axis=0) % 16 < 8)
     views = [replace(views[0], xray=replace(views[0].xray, line_integrals=covered)), views[1]]

@@ -1,4 +1,4 @@
-"""A registration at work: how it begins, what it comes to, and what may happen while it is under way."""
+"""A running registration: its start, its result, and what may happen meanwhile."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_warnings_become_notes_and_reasons(session, registration, views):
         session.register("given")
 
 
-def test_a_ct_that_changes_is_prepared_anew_and_kept_once(session, registration):
+def test_a_changed_ct_is_prepared_again_and_kept_once(session, registration):
     session.prepare()
     poll(session, 5.0, until=lambda: not session.preparing)
     first = session._preparation.worker.result
@@ -129,7 +129,7 @@ def test_a_ct_that_changes_is_prepared_anew_and_kept_once(session, registration)
     assert {result.anatomy for result in session._results.values()} == {session.result.anatomy}
 
 
-def test_what_goes_wrong_while_preparing_is_told_once(session, monkeypatch):
+def test_a_failed_preparation_is_one_message(session, monkeypatch):
     tries = []
 
     def fail(ct, tell):
@@ -191,47 +191,34 @@ def test_a_ct_that_was_moved_meanwhile_stays_where_it_was_put(session, registrat
     assert no_thread_is_left()
 
 
+STOPPED = "The registration was stopped, as {} was removed or replaced."
+
+
 @pytest.mark.parametrize(
-    "happen, what",
+    "happen, message",
     [
-        (lambda scene, registration: scene.RemoveNode(registration.ct), "the CT"),
-        (lambda scene, registration: scene.RemoveNode(registration.ct_transform), "the CT's transform"),
-        (lambda scene, registration: scene.RemoveNode(registration.xrays[1].node), "view2"),
-        (lambda scene, registration: setattr(registration, "ct", registration.xrays[0].source), "the CT"),
+        (lambda scene, registration: scene.RemoveNode(registration.ct), STOPPED.format("the CT")),
+        (lambda scene, registration: scene.RemoveNode(registration.ct_transform), STOPPED.format("the CT's transform")),
+        (lambda scene, registration: scene.RemoveNode(registration.xrays[1].node), STOPPED.format("view2")),
+        (
+            lambda scene, registration: setattr(registration, "ct", registration.xrays[0].source),
+            STOPPED.format("the CT"),
+        ),
+        (lambda scene, registration: remove(registration), ""),
+        (lambda scene, registration: scene.RemoveNode(registration.node), ""),
+        (lambda scene, registration: scene.Clear(False), ""),
     ],
 )
-def test_without_its_nodes_it_stops_and_they_do_not_come_back(scene, session, registration, happen, what, caplog):
+def test_without_its_nodes_it_stops_and_they_do_not_come_back(scene, session, registration, happen, message, caplog):
     held = hold(session)
     poll(session, 0.1)
     happen(scene, registration)
     left = nodes(scene)
-    poll(session, 0.1)
-    assert not session.running and session.ended == "cancelled"
-    assert session.message == f"The registration was stopped, as {what} was removed or replaced."
+    assert session.poll()
+    assert not session.running and not session.preparing and session.message == message
+    assert session.ended == "cancelled" or not message
     held.resume()
     poll(session, 0.2)
-    assert nodes(scene) == left and not caplog.records
-    assert no_thread_is_left()
-
-
-@pytest.mark.parametrize(
-    "end",
-    [
-        lambda scene, registration: remove(registration),
-        lambda scene, registration: scene.RemoveNode(registration.node),
-        lambda scene, registration: scene.Clear(False),
-    ],
-)
-def test_without_its_registration_it_is_forgotten(scene, session, registration, end, caplog):
-    held = hold(session)
-    poll(session, 0.1)
-    end(scene, registration)
-    left = nodes(scene)
-    assert session.poll() is True
-    assert not session.running and not session.preparing
-    held.resume()
-    poll(session, 0.2)
-    session.finish()
     assert nodes(scene) == left and not caplog.records
     assert no_thread_is_left()
 
@@ -266,7 +253,7 @@ def test_a_correction_is_not_put_on_a_geometry_that_came_meanwhile(scene, ct, vi
     assert session.stale_reason().startswith("The result is stale")
 
 
-def test_a_mistake_of_ours_at_the_end_is_a_message(session, registration, monkeypatch, caplog):
+def test_an_internal_error_is_a_message(session, registration, monkeypatch, caplog):
     monkeypatch.setattr(session.history, "add", lambda entry: 1 / 0)
     session.history.note = lambda method: None
     session.register("given")

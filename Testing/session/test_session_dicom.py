@@ -59,7 +59,7 @@ def test_a_result_keeps_its_frames_over_exports_registrations_and_a_saved_scene(
     assert uids(again, tmp_path / "5") == tracked
 
 
-def test_another_geometry_is_another_world_and_the_first_again_the_first(session):
+def test_each_geometry_has_its_own_world(session):
     registration, view = session.registration, session.registration.xrays[0]
     before, camera = world_uid(registration), view.content["camera"]
     moved = json.loads(json.dumps(camera))
@@ -89,7 +89,7 @@ def loaded(scene, tmp_path):
     return load
 
 
-def test_different_patients_are_told_without_a_value_until_understood(loaded):
+def test_different_patients_are_a_notice_without_values(loaded):
     registration = loaded(ap={"PatientID": "OTHER-1", "ImageLaterality": "R"})
     notices = UnreadNotices(registration)
     assert notices.sentences == [
@@ -100,7 +100,7 @@ def test_different_patients_are_told_without_a_value_until_understood(loaded):
     assert notices.sentences == []
 
 
-def test_nothing_that_tells_a_person_is_in_the_scene(loaded, scene, tmp_path):
+def test_no_patient_identity_is_in_the_scene(loaded, scene, tmp_path):
     registration = loaded(ct={"PatientID": "OTHER-1"})
     assert UnreadNotices(registration).sentences
     scene.SetURL(str(tmp_path / "scene.mrml"))

@@ -238,7 +238,7 @@ def test_it_comes_back_at_its_frame_plays_on_and_can_be_closed(slicer_app, scene
     assert not registration.parameter("sequence") and scene.GetNodesByName("view1, frame 4").GetNumberOfItems() == 0
 
 
-def test_without_its_files_all_is_as_before_and_one_sentence_says_so(slicer_app, scene, copy, tmp_path):
+def test_without_its_files_the_scene_is_as_before_with_one_message(slicer_app, scene, copy, tmp_path):
     session, before = opened(scene, copy / "track")
     go(session, 2)
     save(slicer_app, tmp_path / "scene.mrml")
@@ -252,9 +252,7 @@ def test_without_its_files_all_is_as_before_and_one_sentence_says_so(slicer_app,
     assert session.sequence.message == "" and session.sequence.player.number == 2
 
 
-def test_it_is_found_where_the_scene_was_moved_with_it_and_other_files_are_not_taken_for_it(
-    slicer_app, scene, copy, tmp_path
-):
+def test_files_moved_with_the_scene_are_found_and_changed_files_refused(slicer_app, scene, copy, tmp_path):
     session, _ = opened(scene, copy / "track")
     go(session, 1)
     (copy / "scene").mkdir()
@@ -404,7 +402,7 @@ def test_it_goes_with_the_sequence_and_is_not_saved(session, scene, study, tmp_p
     assert not [name for name in names if "turning" in name]
 
 
-def test_where_its_ct_is_not_there_the_motion_is_plotted_all_the_same(session, study, tmp_path):
+def test_without_its_ct_the_motion_is_still_plotted(session, study, tmp_path):
     path = write_turning(study / "track", tmp_path / "turning")
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "inputs": dict.fromkeys(content["inputs"], "0" * 64)}))

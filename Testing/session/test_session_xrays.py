@@ -127,7 +127,7 @@ def test_unknowns_of_a_case_count_beside_those_that_are_there(scene, registratio
         (None, "vtkMRMLScalarVolumeNode", "has no voxels"),
     ],
 )
-def test_what_is_no_xray_leaves_nothing(scene, registration, values, kind, word):
+def test_an_unusable_volume_leaves_nothing(scene, registration, values, kind, word):
     node = scene.AddNewNodeByClass(kind, "AP") if values is None else volume(scene, values, kind=kind)
     before = nodes(scene)
     with pytest.raises(InputError, match=rf"^AP: .*{word}"):

@@ -224,11 +224,8 @@ def test_a_bitmap_shutter_hides_what_its_overlay_has_set(tmp_path):
     [
         ({"NumberOfFrames": "100000"}, "its header claims 614400000 bytes of pixels, but 6144 are there"),
         ({"Rows": 65535, "Columns": 65535}, "has 65535 x 65535 pixels by its header"),
-        ({"Rows": 0}, "has 64 x 0 pixels"),
         ({"BitsAllocated": 12}, "12 bits in 12"),
-        ({"NumberOfFrames": "0"}, "has 0 frames"),
         ({"RescaleSlope": "0", "RescaleIntercept": "0"}, "RescaleSlope of 0"),
-        ({"ShutterShape": "CIRCULAR"}, "CenterOfCircularShutter"),
         (
             {"ShutterShape": "CIRCULAR", "CenterOfCircularShutter": ["900", "900"], "RadiusOfCircularShutter": "5"},
             "shutters hide every pixel",

@@ -18,7 +18,10 @@ IMAGES = {
 }
 
 
-@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if "saturated" in name or "round" in name else name for name in IMAGES],
+)
 def test_bone(name):
     assert bone_is_bright(IMAGES[name]) is False
     assert bone_is_bright(65_535 - IMAGES[name]) is True

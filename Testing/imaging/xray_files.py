@@ -39,17 +39,17 @@ def groups(*frames: dict[str, Sequence]) -> Sequence:
 
 def enhanced(primary: float, secondary: float, rotation: float | None = None, **isocentre) -> dict[str, Sequence]:
     """The functional groups of a frame that say where the positioner stood: about the patient, and, with a rotation, about the machine."""
-    told = {
+    reported = {
         "PositionerPositionSequence": item(PositionerPrimaryAngle=str(primary), PositionerSecondaryAngle=str(secondary))
     }
     if rotation is not None:
-        told["IsocenterReferenceSystemSequence"] = item(
+        reported["IsocenterReferenceSystemSequence"] = item(
             PositionerIsocenterPrimaryAngle=primary,
             PositionerIsocenterSecondaryAngle=secondary,
             PositionerIsocenterDetectorRotationAngle=rotation,
             **isocentre,
         )
-    return told
+    return reported
 
 
 def write_enhanced(

@@ -69,6 +69,7 @@ def test_a_saved_result_says_that_nothing_was_refined_and_carries_an_override(ca
     assert {file.name for file in tmp_path.iterdir()} == pictures | others
 
 
+@pytest.mark.slow
 def test_a_case_reads_a_suggested_mask(case, case_file, prepared, tmp_path):
     spoilt = case.views[1].xray.line_integrals.copy()
     spoilt[56:72, 52:68] += 3.0

@@ -48,7 +48,7 @@ def test_what_is_added_is_beside_the_bone_and_as_dense(real):
 
 
 @pytest.mark.slow
-def test_a_run_is_kept_and_told_as_real(real, tmp_path, monkeypatch):
+def test_a_run_on_real_x_rays_is_kept_and_named_so(real, tmp_path, monkeypatch):
     done = run(real, tmp_path, limit=1)
     assert done.planned == len(real.trials) == 16 and len(done.rows) == 1
     monkeypatch.setattr(protocol, "measured", lambda *_: pytest.fail("it is done"))

@@ -23,7 +23,7 @@ def planted_case(tmp_path_factory):
         detected = np.clip(60000 * np.exp(-view.xray.line_integrals), 0, 65535)
         detected[20:110:12, 20:108] *= 0.5  # wires, by which "auto" sees what is dense
         detected = 65535 - detected if view.name == "view2" else detected
-        # The second is of another patient, of whom nothing may be told either.
+        # The second is of another patient, whose identity must not appear either.
         other = {"PatientID": "PID-OTHER", "PixelIntensityRelationship": "LIN"} if view.name == "view2" else {}
         write_xray(folder / f"{view.name}.dcm", detected, ImagerPixelSpacing=["1.25", "1.25"], **other)
         views.append(
@@ -69,13 +69,13 @@ def test_what_is_planted_is_found_where_it_is(planted_case):
     ],
     ids=" ".join,
 )
-def test_no_command_tells_who_it_is(planted_case, tmp_path, monkeypatch, capsys, command):
+def test_no_command_reveals_the_patient(planted_case, tmp_path, monkeypatch, capsys, command):
     monkeypatch.chdir(tmp_path)
     words = [part.replace("OUT", str(tmp_path)) for part in command]
     at = 2 if words[0] == "case" else 1
     assert main([*words[:at], str(planted_case), *words[at:]]) == 0
-    told = capsys.readouterr()
-    assert "different patients (PatientID)" in told.out + told.err
-    assert not held(told.out) and not held(told.err)
+    reported = capsys.readouterr()
+    assert "different patients (PatientID)" in reported.out + reported.err
+    assert not held(reported.out) and not held(reported.err)
     for path in tmp_path.rglob("*"):
         assert not held(path.name) and not (path.is_file() and held(path.read_bytes())), path

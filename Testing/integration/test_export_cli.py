@@ -98,7 +98,7 @@ def test_wrong_options_are_refused(registered, tmp_path, capsys, options, word):
     assert word in capsys.readouterr().err.splitlines()[-1] and not list(tmp_path.iterdir())
 
 
-def test_a_start_pose_that_says_too_little_is_refused(registered, tmp_path, capsys):
+def test_an_ambiguous_start_pose_is_refused(registered, tmp_path, capsys):
     command = ["register", registered / "case", "--out", tmp_path / "out", "--start-pose", registered / "start.tfm"]
     assert mvreg(*command) == 2 and "--frame lps or --frame ras" in capsys.readouterr().err
     assert mvreg(*command, "--frame", "lps") == 2

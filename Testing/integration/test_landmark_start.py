@@ -46,10 +46,10 @@ def test_landmarks_three_pixels_off_lead_to_the_right_pose(shared_data, name):
     start = metrics.mtre(result.start_world_from_ct, case.truth_world_from_ct, case.targets)
     assert 0.2 < start < 5
     assert result.errors.mtre_mm < 0.1
-    told = result.to_json()["start"]
-    assert told["method"] == "landmarks" and len(told["landmarks"]) == 8 * len(case.views)
-    assert set(told["landmarks"][0]) >= {"name", "view", "residual_px", "residual_mm", "used"}
-    assert sum(not each["used"] for each in told["landmarks"]) <= 1
+    reported = result.to_json()["start"]
+    assert reported["method"] == "landmarks" and len(reported["landmarks"]) == 8 * len(case.views)
+    assert set(reported["landmarks"][0]) >= {"name", "view", "residual_px", "residual_mm", "used"}
+    assert sum(not each["used"] for each in reported["landmarks"]) <= 1
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def swap(landmarks: list[dict]) -> None:
     first["view2"], second["view2"] = second["view2"], first["view2"]
 
 
-def test_the_program_tells_how_each_landmark_fits(mvreg, landmark_case, tmp_path):
+def test_the_program_lists_the_residual_of_each_landmark(mvreg, landmark_case, tmp_path):
     path, content = landmark_case(swap)
     done = mvreg("register", path, "--start", "landmarks", "--out", tmp_path / "out")
     assert done.returncode == 0 and done.stdout == "", done.stderr
@@ -100,12 +100,10 @@ def test_the_program_tells_how_each_landmark_fits(mvreg, landmark_case, tmp_path
             lambda landmarks: landmarks[0]["views"].update(view1=[500, 10]),
             'case.json: landmarks: "L0" is at column 500',
         ),
-        (lambda landmarks: landmarks[0].update(name="L1"), '"L1" is given twice'),
         (
             lambda landmarks: [each["views"].update(landmarks[n - 2]["views"]) for n, each in enumerate(landmarks)],
             "no pose fits them",
         ),
-        (lambda landmarks: [each.update(ct=[9, 9, 3 * n]) for n, each in enumerate(landmarks)], "on one line"),
     ],
 )
 def test_bad_landmarks_are_one_sentence_and_exit_2(mvreg, landmark_case, tmp_path, change, words):

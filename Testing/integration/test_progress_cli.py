@@ -14,33 +14,33 @@ from MultiViewRegistrationLib.jobs import Job, ProgressRecord
 
 
 def polled(job: Job, until=lambda record: False) -> list[ProgressRecord]:
-    """What the job tells until it ends, or until a record is as wanted."""
-    told, end = [], time.monotonic() + 60
+    """What the job reports until it ends, or until a record is as wanted."""
+    reported, end = [], time.monotonic() + 60
     while job.state == "running" and time.monotonic() < end:
         record = job.poll()
         if record:
-            told.append(record)
+            reported.append(record)
             if until(record):
-                return told
+                return reported
         time.sleep(0.01)
     assert job.state != "running"
-    return told
+    return reported
 
 
 def test_a_job_registers_and_shows_how_it_goes(case_file, tmp_path):
     job = Job(["register", case_file, "--out", tmp_path / "out"])
-    told = polled(job)
+    reported = polled(job)
     assert job.state == "done" and job.message == "" and not job.warnings
     assert job.result == json.loads((tmp_path / "out" / "result.json").read_text())
-    fractions = [record.fraction for record in told]
-    assert fractions == sorted(fractions) and fractions[-1] == 1 and len(told) > 2
-    assert told[-1].world_from_ct == job.result["world_from_ct"] and told[-1].cost > 0
+    fractions = [record.fraction for record in reported]
+    assert fractions == sorted(fractions) and fractions[-1] == 1 and len(reported) > 2
+    assert reported[-1].world_from_ct == job.result["world_from_ct"] and reported[-1].cost > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["preparing", "case"])
 def test_a_cancelled_job_ends_soon_and_leaves_nothing(case_file, tmp_path, stage):
-    """While it prepares, where no progress is told for long, and in the midst of registrations that tell none."""
+    """While it prepares, where no progress is reported for long, and in the midst of registrations that tell none."""
     job = Job(["evaluate", case_file, "--starts", 3000, "--page", tmp_path / "page.md"])
     polled(job, lambda record: stage in record.stage or record.fraction > 0)
     began = time.monotonic()
@@ -56,8 +56,8 @@ def test_a_cancelled_registration_leaves_no_part_of_a_file(case_file, tmp_path, 
     if refinement != "joint":
         pytest.importorskip("torch", reason="the published refinements need torch: pip install torch")
     job = Job(["register", case_file, "--refine", refinement, "--out", tmp_path / "out"])
-    told = polled(job, lambda record: stage in record.stage)
-    assert told[-1].cost > 0 and told[-1].world_from_ct and job.state == "running"
+    reported = polled(job, lambda record: stage in record.stage)
+    assert reported[-1].cost > 0 and reported[-1].world_from_ct and job.state == "running"
     job.cancel()
     polled(job)
     assert job.state == "cancelled"

@@ -68,15 +68,15 @@ def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
     monkeypatch.setattr(protocol, "measured", stopped)
     with pytest.raises(KeyboardInterrupt):
         run(SimulatedCases([ct], listed=FEW, least=3), tmp_path / "parts")
-    told = []
+    reported = []
     resumed = run(
         SimulatedCases([ct], listed=FEW, least=3),
         tmp_path / "parts",
-        progress=lambda fraction, stage: told.append(fraction),
+        progress=lambda fraction, stage: reported.append(fraction),
     )
     assert asked == [0, 1, 1, 2]  # what was done is not done again
     assert without_times(resumed.rows) == without_times(whole.rows)
-    assert told == sorted(told) and told[-1] < 1
+    assert reported == sorted(reported) and reported[-1] < 1
 
     monkeypatch.setattr(protocol, "measured", lambda *_: pytest.fail("all is done"))
     again = run(SimulatedCases([ct], listed=FEW, least=3), tmp_path / "parts")
@@ -155,10 +155,7 @@ def test_a_damaged_row_is_named(ct, tmp_path):
         (["CT", "--protocol"], "--out: found none"),
         (["CT", "--limit", "3"], "--out, --limit, --simulator, --real: found without --protocol"),
         (["CT", "--protocol", "--out", "OUT", "--real", "--simulator", "gvxr"], "--simulator: found with --real"),
-        (["CT", "--protocol", "--out", "OUT", "--limit", "0"], "--limit: found 0, expected 1 or more"),
         (["nothing.nii.gz", "--protocol", "--out", "OUT"], "nothing.nii.gz: found nothing, expected a CT"),
-        (["CT", "CT", "--protocol", "--out", "OUT"], "two CTs with one file name"),
-        (["FOLDER", "--protocol", "--out", "OUT"], "found a folder, expected a file"),
         (["TEXT", "--protocol", "--out", "OUT"], "ct.txt"),
         (["CT", "--protocol", "--out", "OUT", "--start", "search"], "found with --protocol"),
     ],
@@ -167,8 +164,8 @@ def test_wrong_use_ends_in_a_sentence_and_nothing_is_begun(arguments, sentence, 
     (tmp_path / "ct.txt").write_text("no CT")
     places = {"CT": ct, "OUT": tmp_path / "out", "FOLDER": tmp_path, "TEXT": tmp_path / "ct.txt"}
     assert main(["evaluate", *(str(places.get(word, word)) for word in arguments)]) == 2
-    told = capsys.readouterr()
-    assert sentence in told.err and told.err.count("\n") == 1 and not told.out
+    reported = capsys.readouterr()
+    assert sentence in reported.err and reported.err.count("\n") == 1 and not reported.out
     assert not list((tmp_path / "out").glob("rows/*.json"))
 
 
@@ -184,24 +181,12 @@ def test_with_another_simulator_it_registers_as_well(ct, tmp_path, gvxr):
         run(SimulatedCases([ct], 0, "rtk", plain, 1), tmp_path / "out")
 
 
-def test_without_gvxr_it_says_what_to_install(ct, tmp_path, monkeypatch, capsys):
+def test_without_gvxr_the_package_to_install_is_named(ct, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "gvxrPython3", None)
     gvxr_scene.cache_clear()
     assert main(["evaluate", "--protocol", str(ct), "--simulator", "gvxr", "--out", str(tmp_path / "out")]) == 2
-    told = capsys.readouterr()
-    assert "multiview-registration[gvxr]" in told.err and "libxcb-res0" in told.err and not told.out
-
-
-@pytest.mark.slow
-def test_without_rtk_it_says_what_to_install(ct, tmp_path):
-    script = (
-        "import sys\n"
-        "sys.modules['itk'] = None\n"
-        "from MultiViewRegistrationLib.cli.main import main\n"
-        f"sys.exit(main(['evaluate', '--protocol', {str(ct)!r}, '--out', {str(tmp_path / 'out')!r}]))"
-    )
-    done = subprocess.run([MVREG[0], "-c", script], env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2 and "itk-rtk, which is not installed" in done.stderr and "Traceback" not in done.stderr
+    reported = capsys.readouterr()
+    assert "multiview-registration[gvxr]" in reported.err and "libxcb-res0" in reported.err and not reported.out
 
 
 @pytest.mark.slow

@@ -25,11 +25,11 @@ def quick(monkeypatch):
     monkeypatch.setitem(PRESETS, "diffpose", replace(DIFFPOSE, stages=(Stage(32, 1, 15),), patch=7, patches=20))
 
 
-def test_a_published_refinement_registers_and_the_result_says_so(quick, case_file, tmp_path):
-    told, case = [], Case.load(case_file)
-    save_result(register(case, refinement="diffpose", progress=told.append), tmp_path)
+def test_a_published_refinement_registers_and_the_result_names_it(quick, case_file, tmp_path):
+    reported, case = [], Case.load(case_file)
+    save_result(register(case, refinement="diffpose", progress=reported.append), tmp_path)
     saved = json.loads((tmp_path / "result.json").read_text())
-    assert len(told) == 15 and saved["refinement"] == "diffpose" and len(saved["views"]) == 2
+    assert len(reported) == 15 and saved["refinement"] == "diffpose" and len(saved["views"]) == 2
     assert saved["software"]["device"].endswith("PyTorch on cpu") and 0 < saved["errors"]["mtre_mm"] < 9
     assert "diffpose" in (tmp_path / "report.html").read_text()
     with pytest.raises(Cancelled):
@@ -54,7 +54,7 @@ def test_an_evaluation_is_by_the_refinement_that_was_asked_for(quick, case_file)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["register", "evaluate"])
-def test_without_torch_one_sentence_says_what_to_install(case_file, tmp_path, command):
+def test_without_torch_the_package_to_install_is_named(case_file, tmp_path, command):
     out = ["--out", tmp_path / "out"] if command == "register" else []
     done = run(command, case_file, "--refine", "xvr", *out, without="torch")
     assert done.returncode == 2 and 'pip install "multiview-registration[torch]"' in done.stderr

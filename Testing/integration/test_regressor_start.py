@@ -28,7 +28,7 @@ published = pytest.importorskip("MultiViewRegistrationLib.published.refine")
 
 @pytest.fixture(scope="module")
 def case(case_file):
-    """Nobody says where the CT is."""
+    """Without a start pose."""
     return replace(Case.load(case_file), world_from_ct=None, search={"rotation_deg": 25.0, "translation_mm": 40.0})
 
 
@@ -37,16 +37,16 @@ def model(anatomy):
     return FakeModel(TRUE_POSE, anatomy.centroid)
 
 
-def test_a_regressor_needs_no_start_and_the_result_tells_what_it_said(case, anatomy, model, tmp_path):
-    told = []
-    result = register(case, "regressor", told.append, anatomy, model=model)
+def test_a_regressor_needs_no_start_and_the_result_shows_its_predictions(case, anatomy, model, tmp_path):
+    reported = []
+    result = register(case, "regressor", reported.append, anatomy, model=model)
     assert error_mm(result.world_from_ct) < 0.1 and model.asked == [["view1", "view2"]]
     assert result.method == "regressor" and result.refinement.candidates == 0
     words = "expected error 3.0 mm; selected start: both views together"
     assert str(result.regressor) == f"model 2026-01-02 of 2 minutes, {words}"
     np.testing.assert_array_equal(result.start_world_from_ct, model.candidates(case.views, None)[0].world_from_ct)
     assert 0 < result.seconds["initialise"] < 1 and "train" not in result.seconds
-    assert [progress.fraction for progress in told] == sorted(progress.fraction for progress in told)
+    assert [progress.fraction for progress in reported] == sorted(progress.fraction for progress in reported)
     save_result(result, tmp_path)
     saved = json.loads((tmp_path / "result.json").read_text())
     assert_fits_schema(saved)
@@ -63,6 +63,7 @@ def test_one_view_that_is_right_is_enough(case, anatomy, model):
     assert error_mm(result.world_from_ct) < 0.1 and result.regressor.selected_start == "view1 alone"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:world_from_ct")
 def test_auto_finds_what_the_regressor_misses(case, anatomy, model):
     lost = replace(model, together_mm=90.0, alone_mm=100.0)
@@ -79,7 +80,7 @@ def test_auto_finds_what_the_regressor_misses(case, anatomy, model):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:world_from_ct")
-def test_auto_without_a_model_is_a_search_and_says_so(case, anatomy, monkeypatch):
+def test_auto_without_a_model_is_a_search(case, anatomy, monkeypatch):
     monkeypatch.setattr(learning, "train", None)
     result = register(case, "auto", anatomy=anatomy)
     np.testing.assert_array_equal(result.world_from_ct, register(case, "search", anatomy=anatomy).world_from_ct)
@@ -115,14 +116,14 @@ def test_a_regressor_is_trained_where_there_is_none(case, anatomy, model, monkey
             raise Cancelled
         return model
 
-    seen, told = {}, []
+    seen, reported = {}, []
     monkeypatch.setattr(learning, "train", train)
-    result = register(case, "regressor", told.append, anatomy, seed=5, minutes=0.5)
+    result = register(case, "regressor", reported.append, anatomy, seed=5, minutes=0.5)
     assert seen["minutes"] == 0.5 and seen["seed"] == 5 and seen["anatomy"] is anatomy
     assert (
         "of 2 minutes, trained for this, expected error 3.0 mm" in str(result.regressor) and result.seconds["train"] > 0
     )
-    assert told[0].stage.startswith("training") and 0 < told[0].fraction < told[1].fraction < 1
+    assert reported[0].stage.startswith("training") and 0 < reported[0].fraction < reported[1].fraction < 1
     with pytest.raises(Cancelled):
         register(case, "regressor", lambda progress: False, anatomy)
 
@@ -147,7 +148,7 @@ def test_a_view_of_unknown_geometry_is_asked_about_alone(case, anatomy, model):
 
 
 @pytest.mark.slow
-def test_an_evaluation_tells_the_ways_to_start_side_by_side(case_file, model):
+def test_an_evaluation_compares_the_ways_to_start(case_file, model):
     setup = EvaluationSetup(starts=2, search=(25, 40), model=model)
     evaluations = [evaluate([case_file], replace(setup, start=start)) for start in ("search", "regressor", "auto")]
     runs = [evaluation.cases[0]["runs"] for evaluation in evaluations]
@@ -174,21 +175,21 @@ def test_an_evaluation_of_real_radiographs_asks_the_regressor_once(case_file, ca
     assert "| 1 of 1 |" in pages([evaluation])
 
 
-def test_an_evaluation_without_a_model_says_what_to_do(case_file):
+def test_an_evaluation_without_a_model_is_refused(case_file):
     for start, words in (("regressor", "train one with mvreg train"), ("anywhere", 'found "anywhere"')):
         with pytest.raises(InputError, match=words):
             evaluate([case_file], EvaluationSetup(starts=1, search=(25, 40), start=start))
 
 
 @pytest.mark.slow
-def test_the_program_says_so(case_file, tmp_path, capsys, monkeypatch):
+def test_the_program_names_the_start_it_took(case_file, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # the program sets it
     options = ["--start", "regressor", "--model", str(tmp_path / "none")]
     assert main(["register", str(case_file), *options, "--out", str(tmp_path / "out")]) == 2
-    told = capsys.readouterr().err
-    assert "card.json" in told and len(told.strip().splitlines()) == 1
+    reported = capsys.readouterr().err
+    assert "card.json" in reported and len(reported.strip().splitlines()) == 1
     assert main(["register", str(case_file), "--start", "auto", "--out", str(tmp_path / "out")]) == 0
     assert "start: no model of this CT: searched for" in capsys.readouterr().err
     assert main(["evaluate", str(case_file), "--start", "given", "auto", "--starts", "1", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)["evaluations"]
-    assert [evaluation["start"] for evaluation in told] == ["given", "auto"]
+    reported = json.loads(capsys.readouterr().out)["evaluations"]
+    assert [evaluation["start"] for evaluation in reported] == ["given", "auto"]

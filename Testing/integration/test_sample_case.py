@@ -7,7 +7,7 @@ import pytest
 from MultiViewRegistrationLib import register
 
 
-@pytest.mark.parametrize("start", ["given", "search"])
+@pytest.mark.parametrize("start", [pytest.param("given", marks=pytest.mark.slow), "search"])
 def test_the_sample_is_registered(sample, start):
     result = register(sample, start=start)
     assert result.errors.mtre_mm < 0.1

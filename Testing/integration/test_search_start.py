@@ -16,7 +16,7 @@ from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.studies import statistics as protocol
 
 
-def test_a_search_needs_no_start_and_tells_what_else_it_found(mvreg, case_file, tmp_path):
+def test_a_search_needs_no_start_and_reports_the_alternative(mvreg, case_file, tmp_path):
     path = changed(case_file, tmp_path, world_from_ct=None, search={"rotation_deg": 20, "translation_mm": 30})
     done = mvreg("register", path, "--start", "search", "--out", tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr
@@ -34,8 +34,6 @@ def test_a_search_needs_no_start_and_tells_what_else_it_found(mvreg, case_file, 
     [
         (["--range", "0", "0"], "found a range of 0 degrees and 0 mm"),
         (["--range", "200", "10"], "expected 0 to 180 degrees"),
-        (["--range", "10", "-5"], "found a range of 10 degrees and -5 mm"),
-        (["--range", "nan", "10"], "found a range of nan degrees"),
         (["--refine", "xvr"], 'refinement "xvr": found a search as its start'),
     ],
 )

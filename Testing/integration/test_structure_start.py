@@ -41,10 +41,10 @@ def test_a_bone_that_moved_among_its_neighbours_is_found(subject, start):
         "its neighbours lie elsewhere"
     )
     assert result.verdict == "check" and result.predicted_tre_mm["upper95"] < 2
-    told = result.to_json()["background"]
-    assert 1 < told["distance_mm"] < 10 and 1 < told["rotation_deg"] < 8
+    reported = result.to_json()["background"]
+    assert 1 < reported["distance_mm"] < 10 and 1 < reported["rotation_deg"] < 8
     assert any(
-        f"It lies {told['distance_mm']:.1f} mm and {told['rotation_deg']:.1f} degrees from" in reason
+        f"It lies {reported['distance_mm']:.1f} mm and {reported['rotation_deg']:.1f} degrees from" in reason
         for reason in result.reasons
     )
     again = assess(case, result.world_from_ct, subject.bones[0].anatomy)

@@ -43,7 +43,7 @@ def table(path) -> list[dict]:
         return list(csv.DictReader(stream))
 
 
-def test_every_frame_has_its_pose_and_verdict_and_a_lost_one_says_why(tracked):
+def test_every_frame_has_its_pose_and_verdict_and_a_lost_one_its_reason(tracked):
     out, done = tracked
     track = json.loads((out / "track.json").read_text())
     assert json.loads(done.stdout) == track
@@ -142,30 +142,19 @@ def test_what_stops_it_keeps_the_frames_that_are_done(mvreg, moving, tmp_path, m
     "arguments, words",
     [
         (["CASE", "CASE", "--images", "view1", "a.mha"], "--images: found with several cases"),
-        (["CASE", "--images", "view1", "CASE", "CASE"], "expected each view"),
         (["CASE", "--images", "view1", "CASE", "CASE", "--images", "view1", "CASE"], "names a view twice"),
         (["CASE", "--images", "view1", "CASE", "CASE", "--images", "view2", "CASE"], "2 of view1, 1 of view2"),
         (["CASE", "--images", "view1", "CASE", "no.mha", "--images", "view2", "CASE", "CASE"], "no.mha: is no file"),
         (["STILL"], "has no frame after the case's own"),
-        (["STILL", "OTHER"], "expected those of the first frame"),
         (["STILL", "SMALLER"], "names another CT"),
-        (["nowhere.json"], "does not exist"),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(mvreg, moving, case_file, tmp_path, arguments, words):
-    views = json.loads(case_file.read_text())["views"]
-    folders = {name: tmp_path / name for name in ("other", "smaller")}
-    for folder in folders.values():
-        folder.mkdir()
     ct = sitk.ReadImage(str(case_file.parent / "ct.nii.gz"))
-    sitk.WriteImage(ct[:40], str(folders["smaller"] / "smaller.nii.gz"))
-    images = [{**view, "image": str(case_file.parent / view["image"])} for view in views]
-    paths = {
-        "CASE": moving,
-        "STILL": case_file,
-        "OTHER": changed(case_file, folders["other"], views=images[:1]),
-        "SMALLER": changed(case_file, folders["smaller"], ct="smaller.nii.gz"),
-    }
+    (tmp_path / "smaller").mkdir()
+    sitk.WriteImage(ct[:40], str(tmp_path / "smaller" / "smaller.nii.gz"))
+    smaller = changed(case_file, tmp_path / "smaller", ct="smaller.nii.gz")
+    paths = {"CASE": moving, "STILL": case_file, "SMALLER": smaller}
     done = mvreg("track", *(paths.get(word, word) for word in arguments), "--out", tmp_path / "out", cwd=tmp_path)
     assert done.returncode == 2 and words in done.stderr and done.stderr.strip().count("\n") == 0, done.stderr
     assert not (tmp_path / "out").exists()
@@ -237,9 +226,6 @@ def test_the_motion_of_one_structure_against_another_is_a_table_and_a_page(mvreg
     "changes, words",
     [
         ({"frames_in_all": 7}, "is of 7 frames, expected the 6"),
-        ({"frames_in_all": 4}, "is 4, expected less than frames_in_all"),
-        ({"version": 2}, "update this program"),
-        ({"frames": []}, "expected a list of one or more frames"),
         ({"centroid_ct": [1, 2]}, "centroid_ct"),
         (
             {"frames": [{"number": 0, "verdict": "accept", "world_from_ct": np.diag([1, 1, -1, 1]).tolist()}]},

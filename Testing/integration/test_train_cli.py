@@ -84,7 +84,7 @@ def test_a_training_that_is_stopped_can_be_resumed(case_file, tmp_path, few_step
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only", "default:device cuda")
-def test_where_a_device_cannot_be_used_the_cpu_does_it_and_says_so(case_file, tmp_path, few_steps, capsys, monkeypatch):
+def test_an_unusable_device_falls_back_to_the_cpu_with_a_warning(case_file, tmp_path, few_steps, capsys, monkeypatch):
     monkeypatch.setattr(devices, "_why_unusable", lambda number: "there is no NVIDIA driver")
     monkeypatch.setattr(devices, "has_card", lambda: False)
     assert main(["train", str(case_file), "--out", str(tmp_path / "asked"), "--device", "cuda", "--json"]) == 0
@@ -101,7 +101,7 @@ def test_where_a_device_cannot_be_used_the_cpu_does_it_and_says_so(case_file, tm
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only")
-def test_a_training_for_a_registration_is_done_where_that_is(case_file, tmp_path, few_steps, anatomy):
+def test_a_regressor_is_trained_on_the_device_of_the_registration(case_file, tmp_path, few_steps, anatomy):
     pytest.importorskip("warp")
     result = register(Case.load(case_file), "regressor", anatomy=anatomy, device="warp-cpu")
     assert result.compute_device.name == "warp-cpu" and result.regressor.trained
@@ -109,7 +109,7 @@ def test_a_training_for_a_registration_is_done_where_that_is(case_file, tmp_path
     assert " of 2 minutes on warp-cpu, trained for this" in str(result.regressor)
 
 
-def test_where_a_published_refinement_has_its_network_trained():
+def test_device_on_which_a_published_refinement_trains():
     for torch_device, trained_on in (("cuda", "cuda"), ("cuda:1", "cuda:1"), ("mps", "cpu"), ("cpu", "cpu")):
         assert RefinementMethod("xvr", print, torch_device).trains_on == trained_on
 

@@ -29,7 +29,6 @@ def registered(shared_data):
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["radius_0002", "radius_0158", "ulna_0099"])
 def test_starts_8_degrees_and_8_mm_off_lead_to_one_pose(registered, name):
     case, anatomy, pose = registered[name]
@@ -38,7 +37,6 @@ def test_starts_8_degrees_and_8_mm_off_lead_to_one_pose(registered, name):
     assert protocol.consensus(np.stack(poses), anatomy.centroid, within_deg=1.5, within_mm=0.3).share == 1.0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("bone", ["radius", "ulna"])
 def test_the_poses_predict_the_motion_that_is_tracked_in_the_images(registered, bone):
     """In camera 2; in camera 1 radius and ulna lie over each other."""
@@ -52,7 +50,6 @@ def test_the_poses_predict_the_motion_that_is_tracked_in_the_images(registered, 
     assert np.hypot(*check_motion(first.ct, first.views[1], second.views[1], pose, wrong).error_px) > 1
 
 
-@pytest.mark.slow
 def test_a_bone_is_followed_through_the_instants_to_the_poses_that_their_own_starts_lead_to(registered):
     """About a hundred images and then sixty of the recording lie between them: the first step has to be found again."""
     instants = [registered[f"radius_{instant}"] for instant in ("0002", "0099", "0158")]

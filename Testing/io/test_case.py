@@ -72,7 +72,7 @@ def test_frames_of_one_file_are_different_views(write_case, tmp_path):
 
 
 @pytest.mark.parametrize("sign, mirrored", [(1, False), (-1, False), (1, True)])
-def test_the_start_pose_tells_the_sign_of_a_matrix(write_case, sign, mirrored):
+def test_the_start_pose_decides_the_sign_of_a_matrix(write_case, sign, mirrored):
     matrix = sign * camera(0, mirrored=mirrored).projection_matrix
     case = Case.load(write_case(changed(minimal(), [*VIEW, "projection_matrix"], matrix.tolist())))
     assert np.sign(case.views[0].camera.intrinsics[0, 0]) == (-1 if mirrored else 1)
@@ -104,23 +104,18 @@ COPIED["views"][1] = {**COPIED["views"][0], "name": "copy", "image": "copy.mha"}
         (full(), ["landmarks", 0, "views", "AP"], [25, 3], 'row 3 of "AP", outside its 20 x 16 pixels'),
         (minimal(), ["ct"], "ap.mha", "ap.mha"),
         (minimal(), ["ct"], "broken.mha", "broken.mha"),
-        (minimal(), ["ct"], "empty folder", "empty folder"),
-        (minimal(), ["mask"], "empty.mha", "empty"),
         (minimal(), [*VIEW, "image"], "broken.png", "broken.png"),
-        (minimal(), [*VIEW, "image"], "ct.mha", "ct.mha"),
         (minimal(), [*VIEW, "mask"], "empty2d.mha", 'views[0].mask, "empty2d.mha", is empty'),
         (minimal(), [*VIEW, "mask"], "small2d.mha", '"small2d.mha", has 10 columns and 8 rows'),
         (COPIED, ["version"], 1, "views[1] has the same camera and the same image as views[0]"),
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )
-def test_each_thing_that_only_pixels_tell_has_its_sentence(write_case, tmp_path, content, keys, value, part):
+def test_each_error_that_needs_the_pixels_is_refused(write_case, tmp_path, content, keys, value, part):
     path = write_case(changed(content, keys, value))
     for name in ("broken.mha", "broken.png"):
         (tmp_path / name).write_bytes(b"\x89PNG no image")
-    (tmp_path / "empty folder").mkdir()
     shutil.copy(tmp_path / "ap.mha", tmp_path / "copy.mha")
-    write_image(tmp_path / "empty.mha", np.zeros((12, 12, 12), np.uint8), spacing=(4, 4, 4), origin=(-22, -22, -22))
     write_image(tmp_path / "empty2d.mha", np.zeros(SIZE[::-1], np.uint8))
     write_image(tmp_path / "small2d.mha", np.ones((8, 10), np.uint8))
     message = refusal(Case.load, path)

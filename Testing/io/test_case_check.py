@@ -67,7 +67,7 @@ def test_the_box_is_that_of_the_voxels_outer_faces(write_case):
             assert view["ct_corner_depths_mm"][n] == pytest.approx(depth)
 
 
-def test_points_and_the_tracker_are_told(check_of):
+def test_points_and_the_tracker_are_summarised(check_of):
     """The CT's box goes from -24 to 24 mm; its mask, which is smaller, does not count."""
     tracker = np.linalg.inv([[0, 0, 1, 50], [1, 0, 0, -60], [0, 1, 0, 70], [0, 0, 0, 1]])
     check = check_of(
@@ -81,9 +81,9 @@ def test_points_and_the_tracker_are_told(check_of):
     )
     sentence = "2 of 3 targets lie outside of the CT; check that they are of this CT, in LPS mm."
     assert [finding for finding in findings(check) if "outside of the CT" in finding] == [sentence]
-    told = " ".join(summary_lines(check))
+    reported = " ".join(summary_lines(check))
     for part in ("3 targets, 1 of them within", "1 landmarks, all within", "7 degrees and 9.5", "(50, -60, 70) mm"):
-        assert part in told
+        assert part in reported
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -119,16 +119,16 @@ def test_which_way_the_patient_lies(check_of, mirrored):
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*does not show the CT")
-def test_what_is_suspicious_is_said(check_of, first, second, said):
-    told = [finding for finding in findings(check_of(first, second)) if finding.startswith(said)]
-    assert len(told) == 1 and told[0].endswith(".")
+def test_suspicious_geometry_is_reported(check_of, first, second, said):
+    reported = [finding for finding in findings(check_of(first, second)) if finding.startswith(said)]
+    assert len(reported) == 1 and reported[0].endswith(".")
 
 
-def test_the_same_image_in_two_views_is_said(write_case):
+def test_the_same_image_in_two_views_is_reported(write_case):
     path = write_case(minimal())
     (path.parent / "lat.mha").write_bytes((path.parent / "ap.mha").read_bytes())
-    told = findings(check_case(Case.load(path)))
-    assert any(finding.startswith("LAT has the same image as AP") for finding in told)
+    reported = findings(check_case(Case.load(path)))
+    assert any(finding.startswith("LAT has the same image as AP") for finding in reported)
 
 
 def test_without_a_start_the_ct_is_put_where_the_views_meet(check_of, write_case):
@@ -148,18 +148,18 @@ def test_a_page_never_replaces_a_case(write_case, capsys):
     assert "expected the name of a page" in capsys.readouterr().err
 
 
-def test_the_program_says_it_and_refuses_a_fault_with_one_sentence(write_case, capsys):
+def test_the_program_prints_the_check_and_refuses_a_bad_case(write_case, capsys):
     path = write_case(minimal())
     assert main(["case", "check", str(path)]) == 0
-    told = capsys.readouterr()
-    assert "AP: source at (0, 700, 0) mm in the world" in told.out and "90.0 degrees between them" in told.out
-    assert "Nothing looks suspicious" in told.out and not told.err
+    reported = capsys.readouterr()
+    assert "AP: source at (0, 700, 0) mm in the world" in reported.out and "90.0 degrees between them" in reported.out
+    assert "Nothing looks suspicious" in reported.out and not reported.err
     assert main(["case", "check", str(write_case({**minimal(), "tragets": []})), "--json"]) == 0
     assert any("tragets" in finding for finding in json.loads(capsys.readouterr().out)["findings"])
     write_case(changed(minimal(), ["views", 0, "projection_matrix", 0, 0], "x"))
     assert main(["case", "check", str(path)]) == 2
-    told = capsys.readouterr()
-    assert not told.out and told.err.count("\n") == 1 and "views[0].projection_matrix[0][0]" in told.err
+    reported = capsys.readouterr()
+    assert not reported.out and reported.err.count("\n") == 1 and "views[0].projection_matrix[0][0]" in reported.err
 
 
 def test_show_prints_the_resolved_matrices_of_every_kind_of_geometry(write_case, capsys):

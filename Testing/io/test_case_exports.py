@@ -159,7 +159,7 @@ def test_the_mask_lies_on_the_grid_of_the_ct(exported, case):
     assert "no mask" in refusal(resampled_mask, replace(case.ct, mask=None), POSE)
 
 
-def test_every_file_says_that_it_should_not_be_used_and_none_who_it_is(exported):
+def test_every_file_carries_the_override_and_none_the_patient(exported):
     for name, file in exported(override=OVERRIDE).items():
         if name.endswith(".nii.gz"):
             notes = sitk.ReadImage(str(file)).GetMetaData("ITK_FileNotes")
@@ -179,7 +179,7 @@ def test_dciodvfy_finds_no_error_in_a_drr(exported, dciodvfy, changes):
         assert dciodvfy(file, "SCImage") == []
 
 
-def test_dciodvfy_finds_no_error_in_a_registration_of_somebody(exported, folder, dciodvfy, tmp_path):
+def test_dciodvfy_finds_no_error_in_a_registration_with_identity(exported, folder, dciodvfy, tmp_path):
     exported("cameras")
     identity = identities_of(folder / "case.json")["LAT"]
     [file] = write_exports(RegistrationExport.read(tmp_path / "result"), tmp_path, ["dicom"], identity=identity)
@@ -192,7 +192,7 @@ def test_dciodvfy_finds_no_error_in_a_registration_of_somebody(exported, folder,
     )
 
 
-def test_a_drr_shows_the_ct_where_the_camera_projects_it_and_says_what_it_is(exported):
+def test_a_drr_shows_the_ct_where_the_camera_projects_it_and_is_labelled(exported):
     files = exported("drr")
     assert list(files) == ["drr_view1.dcm", "drr_view2.dcm"]
     drrs = [pydicom.dcmread(file) for file in files.values()]

@@ -42,7 +42,7 @@ def test_a_relative_path_from_windows_is_found(write_case, tmp_path):
 
 
 @pytest.mark.parametrize("keys, value, parts", WRONG_STRUCTURE + WRONG_MEANING, ids=str)
-def test_each_thing_that_is_wrong_has_its_sentence(case_folder, keys, value, parts):
+def test_each_wrong_value_is_refused(case_folder, keys, value, parts):
     message = refusal(read, case_folder, changed(full(), keys, value))
     for part in [f"{case_folder / 'case.json'}: ", *parts]:
         assert part in message

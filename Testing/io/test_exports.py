@@ -80,7 +80,7 @@ def test_slicer_moves_the_ct_into_the_world_with_the_resampling_file(exported, t
     np.testing.assert_allclose(found @ POINTS.T, POSE @ POINTS.T, atol=1e-9)
 
 
-def test_matrices_say_their_frames_and_are_exact(exported):
+def test_matrices_name_their_frames_and_are_exact(exported):
     files = exported("txt", "npy", "json")
     for name, lps in (("world_from_ct", POSE), ("ct_from_world", np.linalg.inv(POSE))):
         for axes, matrix in (("lps", lps), ("ras", TURN @ lps @ TURN)):

@@ -70,5 +70,5 @@ def test_a_difference_is_one_sentence_without_a_value(header_warnings, tags, wha
         {"ct": {"PatientID": "", "StudyDate": "", "Laterality": ""}},
     ],
 )
-def test_what_agrees_or_is_not_said_is_left_alone(header_warnings, tags):
+def test_equal_or_missing_values_do_not_warn(header_warnings, tags):
     assert header_warnings(**tags) == []

@@ -41,14 +41,14 @@ def free_port():
 
 @contextmanager
 def running(function, *arguments):
-    """In a thread, until the block ends; yields what was told."""
-    stop, told = threading.Event(), []
+    """In a thread, until the block ends; yields what was reported."""
+    stop, reported = threading.Event(), []
     thread = threading.Thread(
-        target=function, args=(*arguments, stop, told.append), kwargs={"interval_s": 0.1}, daemon=True
+        target=function, args=(*arguments, stop, reported.append), kwargs={"interval_s": 0.1}, daemon=True
     )
     thread.start()
     try:
-        yield told
+        yield reported
     finally:
         stop.set()
         thread.join(SOON_S)
@@ -98,7 +98,7 @@ def test_a_client_of_pyigtl_gets_poses_overlays_and_the_verdict(messages):
         ({"verdict": "reject"}, 15, "override", "The result was rejected."),
     ],
 )
-def test_status_says_whether_it_may_be_used(messages, changes, code, name, override):
+def test_the_status_follows_the_verdict(messages, changes, code, name, override):
     port = free_port()
     with running(igtl.serve, port, messages(**changes)), client(port) as peer:
         status = peer.wait_for_message("MultiViewReg", SOON_S)
@@ -114,24 +114,24 @@ def test_status_says_whether_it_may_be_used(messages, changes, code, name, overr
 
 def test_clients_that_drop_are_served_again_and_others_meanwhile(messages):
     port = free_port()
-    with running(igtl.serve, port, messages()) as told:
+    with running(igtl.serve, port, messages()) as reported:
         for _ in range(2):
             with client(port) as peer, client(port) as other:
                 assert peer.wait_for_message("Overlay1", SOON_S) and other.wait_for_message("Overlay1", SOON_S)
-        wait_until(lambda: told.count("a client is gone") >= 4)
+        wait_until(lambda: reported.count("a client is gone") >= 4)
 
 
 def test_a_server_of_pyigtl_that_drops_gets_everything_again(messages):
     port = free_port()
-    with running(igtl.send_to, "127.0.0.1", port, messages()) as told:
-        wait_until(lambda: any("waiting" in line for line in told))
+    with running(igtl.send_to, "127.0.0.1", port, messages()) as reported:
+        wait_until(lambda: any("waiting" in line for line in reported))
         for _ in range(2):
             with server(port) as peer:
                 transform = peer.wait_for_message("CTToWorld", SOON_S)
                 np.testing.assert_allclose(transform.matrix, TURN @ POSE @ TURN, rtol=1e-6, atol=1e-6)
                 assert peer.wait_for_message("Overlay2", SOON_S) and peer.wait_for_message("MultiViewReg", SOON_S)
                 assert peer.wait_for_message("CTToWorld", SOON_S)  # once more
-    assert sum("connected to" in line for line in told) == 2
+    assert sum("connected to" in line for line in reported) == 2
 
 
 def wait_until(condition):
@@ -148,9 +148,9 @@ def test_no_name_of_a_person_goes_out(messages):
 
 def test_only_this_machine_is_served(messages):
     port = free_port()
-    with running(igtl.serve, port, messages()) as told:
-        wait_until(lambda: told)
-        assert f"127.0.0.1:{port}" in told[0]
+    with running(igtl.serve, port, messages()) as reported:
+        wait_until(lambda: reported)
+        assert f"127.0.0.1:{port}" in reported[0]
         assert "cannot be opened" in refusal(igtl.serve, port, messages(), threading.Event(), print)
 
 

@@ -148,7 +148,7 @@ def test_a_matrix_takes_a_point_where_its_frame_and_direction_say(tmp_path, endi
         np.testing.assert_allclose(each @ POINT, POSE @ POINT, atol=1e-9)
 
 
-def test_what_a_file_does_not_say_is_asked_for(tmp_path):
+def test_missing_conventions_of_a_file_are_requested(tmp_path):
     np.savetxt(tmp_path / "a.txt", POSE)
     write_transform(tmp_path / "a.tfm", POSE)
     assert "--frame lps or --frame ras" in refusal(read_start_pose, tmp_path / "a.txt", None, "forward")
@@ -160,7 +160,7 @@ def test_what_a_file_does_not_say_is_asked_for(tmp_path):
 @pytest.mark.parametrize("write, ending", [(write_text, ".txt"), (write_npy, ".npy"), (write_json, ".json")])
 @pytest.mark.parametrize("axes", ["lps", "ras"])
 @pytest.mark.parametrize("name", ["world_from_ct", "ct_from_world"])
-def test_what_a_file_says_itself_need_not_be_given_and_is_not_contradicted(tmp_path, write, ending, axes, name):
+def test_a_files_own_conventions_are_used_and_not_contradicted(tmp_path, write, ending, axes, name):
     path = tmp_path / f"named{ending}"
     matrix = POSE if name == "world_from_ct" else np.linalg.inv(POSE)
     write(path, NamedMatrix(matrix, name, "lps").in_axes(axes), "not for use: √ 1 2 3")
@@ -189,25 +189,18 @@ def pickled() -> bytes:
         ("a.npy", pickled()),
         ("a.npy", array_bytes("<f8", (100_000, 100_000))),
         ("a.npy", array_bytes("<f8", (4, 4), b"\0" * 98)),
-        ("a.npy", b"PK\3\4"),
-        ("a.npy", b""),
         ("a.txt", b"1 2 3"),
-        ("a.txt", b"\xff\xfe"),
         ("a.txt", b"nan " * 16),
         ("a.txt", None),
-        ("a.json", b"{}"),
-        ("a.json", b"[[1]]"),
         ("a.json", b'{"world_from_ct": 3, "ct_from_world": 4}'),
         ("a.json", b'{"matrix": 1, "axes": "IJK"}'),
         ("a.json", json.dumps({"reference_from_ct": POSE.tolist(), "axes": "LPS"}).encode()),
         ("a.h5", b"\x89HDF\r\n\x1a\n"),
-        ("a.tfm", b""),
         ("a.tfm", b"#Insight Transform File V1.0\nTransform: Nothing\n"),
         ("a.tfm", b"#Insight Transform File V1.0\n#Transform 0\nTransform: \xff\xfe_double_3_3\nParameters: 1\n"),
-        ("a.txt", b"#Insight Transform File V1.0\n"),
     ],
 )
-def test_what_is_no_matrix_is_refused_in_a_sentence(tmp_path, name, content):
+def test_a_file_without_a_matrix_is_refused(tmp_path, name, content):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     assert name in refusal(read_start_pose, tmp_path / name, "lps", "forward")
@@ -237,7 +230,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_what_is_not_rigid_is_refused_at_every_door(case_folder, tmp_path, kind):
+def test_a_matrix_that_is_not_rigid_is_refused_everywhere(case_folder, tmp_path, kind):
     matrix = BAD[kind].tolist()
     for key in (["world_from_ct"], ["reference_from_world"], ["truth", "world_from_ct"], ["views", 2, "camera"]):
         keys = [*key, "camera_from_world"] if key[-1] == "camera" else key

@@ -95,8 +95,6 @@ def test_autoscopers_example_of_mayacam_1_shows_its_calibration_object(tmp_path)
     "old, new, word",
     [
         (",-1500.0\n0.1", ",1500.0\n0.1", "focal length in pixels below 0"),
-        (",640.0,480", ",640.5,480", "640.5, 480"),
-        (",640.0,480.0", ",640", "five lines of three"),
         (",480.0", ",480.0\n1,2,3", "five lines of three"),
     ],
 )
@@ -122,8 +120,6 @@ def test_the_wrists_cameras_are_those_of_its_cases(tmp_path, shared_data, i):
     [
         (text_of().replace("rotation", "turn"), '"turn" where "rotation" belongs'),
         (text_of().partition("translation")[0], "end of the file"),
-        (text_of().replace("640,", "640.5,"), "640.5, 480"),
-        (text_of() + "image size\n1,1", "goes on"),
         (text_of().replace(repr(R[0, 0].item()), "3.0"), "camera_from_world"),
     ],
 )

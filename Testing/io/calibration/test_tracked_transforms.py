@@ -72,7 +72,7 @@ def _written(path, transform):
 
 
 @pytest.mark.parametrize("key", "direction axes fixed_transforms intrinsics first_pixel".split())
-def test_what_a_transform_does_not_say_is_asked_for(tmp_path, key):
+def test_missing_conventions_of_a_transform_are_requested(tmp_path, key):
     path = _written(tmp_path / "a.tfm", sitk.Euler3DTransform())
     given = {**GIVEN, "direction": "forward", "axes": "lps", "fixed_transforms": "none"}
     assert f"set {key} to" in refusal(read_calibration, path, **{**given, key: None})

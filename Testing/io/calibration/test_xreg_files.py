@@ -64,7 +64,6 @@ def _spoil(path, key, value):
 @pytest.mark.parametrize(
     "key, value, word",
     [
-        ("intrinsic", None, "cam/intrinsic is missing"),
         ("intrinsic", np.eye(4), "shape 4 x 4, expected 3x3"),
         ("extrinsic", 2 * np.eye(4), "extrinsic"),
         ("cam-coord-frame-type", "origin-on-det", '"origin-on-det"'),

@@ -60,7 +60,7 @@ def test_a_trial_becomes_a_case(trial, tmp_path):
     assert case.views[0].xray.pixel_mm is None
 
 
-def test_a_volume_is_turned_as_volumeflip_says_and_lies_at_the_origin(trial, tmp_path):
+def test_a_volume_is_flipped_by_volumeflip_and_lies_at_the_origin(trial, tmp_path):
     stored = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "volumes" / "radius.tif")))
     volume = read_autoscoper(trial, 0, "linear", "mm", "radius").ct.volume
     np.testing.assert_array_equal(volume.values, stored[::-1, :, ::-1])
@@ -72,9 +72,7 @@ def test_a_volume_is_turned_as_volumeflip_says_and_lies_at_the_origin(trial, tmp
     [
         ("mayaCam_csv ./cam2.txt\n", "", ["1 mayaCam_csv and 2 CameraRootDir"]),
         ("VoxelSize 0.4 0.5 0.6\nVolumeFile", "VolumeFile", ["2 VolumeFile, 1 VoxelSize"]),
-        ("VoxelSize 0.4 0.5 0.6", "VoxelSize 0.4 0.5", ['VoxelSize "0.4 0.5"']),
         ("cam1.txt", "none.txt", ["none.txt", "cannot be read"]),
-        ("radiographs/cam1", "nowhere", ["nowhere", "CameraRootDir"]),
         (TRIAL, "\0" * 50, ["0 mayaCam_csv"]),
     ],
 )

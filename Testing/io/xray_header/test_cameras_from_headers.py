@@ -135,7 +135,7 @@ def test_a_turned_and_tilted_table_turns_the_patient(tmp_path):
 
 
 @pytest.mark.parametrize("primary, secondary", [(0, 0), (37, 21), (-91, -33), (160, 5), (90, 40)])
-def test_patient_orientation_tells_quarters_and_mirror(xa, primary, secondary):
+def test_patient_orientation_gives_quarter_turns_and_mirror(xa, primary, secondary):
     for roll, mirrored in product((0, 90, 180, -90), (True, False)):
         path = xa(primary, secondary, PatientOrientation=orientation(primary, secondary, mirrored, roll))
         expected = c_arm(primary, secondary, mirrored=mirrored, roll_deg=roll).camera()

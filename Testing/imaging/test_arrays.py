@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+from image_files import refusal, written
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.ct import ct_from_array, load_ct, masked
 from MultiViewRegistrationLib.imaging.xray import load_image, raw_image
 
@@ -15,23 +14,6 @@ def body(low: float = -1000) -> np.ndarray:
     hu = np.full((6, 7, 8), low)
     hu[2:5, 2:5, 2:6] = 300
     return hu
-
-
-def refusal(function, *arguments, **keywords) -> str:
-    with pytest.raises(InputError) as caught:
-        function(*arguments, **keywords)
-    return str(caught.value)
-
-
-def written(path, values: np.ndarray, affine: np.ndarray | None = None, *, vector: bool = False):
-    image = sitk.GetImageFromArray(values, isVector=vector)
-    if affine is not None:
-        spacing = np.linalg.norm(affine[:3, :3], axis=0)
-        image.SetSpacing(spacing)
-        image.SetDirection((affine[:3, :3] / spacing).ravel())
-        image.SetOrigin(affine[:3, 3])
-    sitk.WriteImage(image, str(path))
-    return path
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import struct
+from functools import partial
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from image_files import image_of, refusal, written
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation, load_ct
 
 
@@ -21,28 +22,7 @@ def body(shape=(12, 16, 20)) -> np.ndarray:
     return hu
 
 
-def image_of(values: np.ndarray, ct_from_index: np.ndarray | None = None) -> sitk.Image:
-    image = sitk.GetImageFromArray(values)
-    if ct_from_index is not None:
-        spacing = np.linalg.norm(ct_from_index[:3, :3], axis=0)
-        image.SetSpacing(spacing)
-        image.SetDirection((ct_from_index[:3, :3] / spacing).ravel())
-        image.SetOrigin(ct_from_index[:3, 3])
-    return image
-
-
-def written(path, values, ct_from_index=None):
-    sitk.WriteImage(image_of(values, ct_from_index), str(path))
-    return path
-
-
-def refused(*args, **kwargs) -> str:
-    with pytest.raises(InputError) as caught:
-        load_ct(*args, **kwargs)
-    message = str(caught.value)
-    assert message.endswith(".") and "\n" not in message
-    assert not any(word in message.lower() for word in ("itk::", "itk error", "exception", ".cxx"))
-    return message
+refused = partial(refusal, load_ct)
 
 
 @pytest.mark.parametrize("name", "ct.nii ct.nii.gz ct.nrrd ct.mha ct.mhd".split())

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
 from dicom_files import WITH_FILE_META, XA_IMAGE, item, write_dicom
+from image_files import refusal
 from pydicom import encaps
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging import dicom_image
 from MultiViewRegistrationLib.imaging.xray import load_frames, load_image, load_xray, recognised, to_line_integrals
 
@@ -40,11 +42,7 @@ def twelve_bits(path, pixels, sop_class=XA_IMAGE, **tags):
     return path
 
 
-def refused(path, *arguments) -> str:
-    with pytest.raises(InputError) as error:
-        load_xray(path, *arguments)
-    assert "\n" not in str(error.value) and str(error.value).startswith(str(path))
-    return str(error.value)
+refused = partial(refusal, load_xray)
 
 
 @pytest.mark.parametrize(

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 
 import numpy as np
 import pydicom
 import pytest
 from dicom_files import SERIES, write_dicom, write_series
+from image_files import refusal
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.ct import load_ct
 
 PIXELS = np.random.default_rng(0).integers(-1000, 1500, (7, 9, 11)).astype(np.int16)
 
 
-def refused(folder) -> str:
-    with pytest.raises(InputError) as caught:
-        load_ct(folder)
-    message = str(caught.value)
-    assert message.startswith(str(folder)) and message.endswith(".") and "\n" not in message
-    assert "Secret" not in message and "4711" not in message
-    return message
+refused = partial(refusal, load_ct)
 
 
 def shifted(affine: np.ndarray, shift_along_slices: np.ndarray) -> np.ndarray:
@@ -124,15 +119,13 @@ def test_a_folder_with_no_or_one_ct_slice(tmp_path, oblique):
 )
 def test_slices_without_their_place(tmp_path, oblique, tags):
     write_series(tmp_path, PIXELS, oblique, **tags)
-    with pytest.raises(InputError, match=f"no usable {next(iter(tags))}"):
-        load_ct(tmp_path)
+    assert f"no usable {next(iter(tags))}" in refused(tmp_path)
 
 
 def test_multi_frame_files(tmp_path):
     write_dicom(tmp_path / "all.dcm", PIXELS, "1.2.840.10008.5.1.4.1.1.2.1", Modality="CT")
     for path in (tmp_path, tmp_path / "all.dcm"):
-        with pytest.raises(InputError, match="multi-frame"):
-            load_ct(path)
+        assert "multi-frame" in refused(path)
 
 
 @pytest.mark.parametrize("lost", [6, 150])

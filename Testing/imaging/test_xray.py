@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
-import SimpleITK as sitk
 from dicom_files import XA_IMAGE, write_dicom
+from image_files import refusal, written
 from PIL import Image
 from radiographs import FIELDS, SIZE, collimated, exposed, limb, trunk
 
@@ -20,17 +22,7 @@ def raw(values: np.ndarray, step: float = 1, white: float = 65_535) -> RawImage:
     return RawImage(np.asarray(values, np.float32), step, white)
 
 
-def written(path, values: np.ndarray):
-    sitk.WriteImage(sitk.GetImageFromArray(values), str(path))
-    return path
-
-
-def refused(path, **how) -> str:
-    with pytest.raises(InputError) as caught:
-        load_xray(path, **how)
-    message = str(caught.value)
-    assert message.startswith(str(path)) and message.endswith(".") and "\n" not in message and "itk::" not in message
-    return message
+refused = partial(refusal, load_xray)
 
 
 def test_linear_intensities_become_the_line_integrals_they_came_from():

@@ -1,4 +1,4 @@
-"""Projection matrices as numbers: text, NumPy, OpenGL's; and a tracked C-arm's transforms."""
+"""Projection matrices as numbers: text, NumPy, OpenGL's; and a tracked C-arm's transforms, as Plus, Slicer and SimpleITK write them."""
 
 from __future__ import annotations
 
@@ -148,3 +148,68 @@ def test_a_recording_of_a_tracked_c_arm(tmp_path, name):
 )
 def test_no_tracked_c_arm(tmp_path, text, given, word):
     assert word in refusal(read_text, tmp_path, text, "plus.xml", **{**FRAMES, **given})
+
+
+CAMERA = {"intrinsics": K, "size": SIZE, "first_pixel": 0}
+
+
+def _written(path, transform):
+    sitk.WriteTransform(transform, str(path))
+    return path
+
+
+@pytest.mark.parametrize("ending", [".tfm", ".h5"])
+def test_transforms_that_slicer_saved(tmp_path, ending):
+    """In a scene, which is RAS, a point goes from the reference to the marker to the camera, and by the pinhole to its pixel."""
+    pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+    import slicer
+
+    scene = slicer.vtkMRMLScene()
+    for name, matrix in (("CArmToReference", WORLD_FROM_CARM), ("CameraToCArm", CARM_FROM_CAMERA)):
+        node, storage = slicer.vtkMRMLLinearTransformNode(), slicer.vtkMRMLTransformStorageNode()
+        scene.AddNode(node)
+        scene.AddNode(storage)
+        node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+        storage.SetFileName(str(tmp_path / (name + ending)))
+        assert storage.WriteData(node)
+    path = tmp_path / f"CArmToReference{ending}"
+    (view,) = read_calibration(
+        path,
+        "transform",
+        **CAMERA,
+        direction="resampling",
+        axes="ras",
+        fixed_transforms=tmp_path / f"CameraToCArm{ending}",
+    )
+    check(view, POINTS @ LPS_FROM_RAS.T, pinhole(POINTS))
+    assert view.name == "CArmToReference"
+
+
+@pytest.mark.parametrize("axes", ["lps", "own"])
+def test_a_cameras_own_pose_by_simpleitk(tmp_path, axes):
+    """TransformPoint takes a point from the camera's frame to the world."""
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(rigid.inverse(POSE)[:3, :3].ravel().tolist())
+    transform.SetTranslation(rigid.inverse(POSE)[:3, 3].tolist())
+    sitk.WriteTransform(transform, str(tmp_path / "camera.tfm"))
+    (view,) = read_calibration(
+        tmp_path / "camera.tfm", **CAMERA, direction="forward", axes=axes, fixed_transforms="none"
+    )
+    check(view, POINTS, pinhole(POINTS))
+    source = transform.TransformPoint((0.0, 0.0, 0.0))
+    np.testing.assert_allclose(view.camera.source, source, atol=1e-9)
+    (back,) = read_calibration(
+        _written(tmp_path / "back.tfm", transform.GetInverse()),
+        **CAMERA,
+        direction="resampling",
+        axes=axes,
+        fixed_transforms="none",
+    )
+    check(back, POINTS, pinhole(POINTS))
+
+
+@pytest.mark.parametrize("key", "direction axes fixed_transforms intrinsics first_pixel".split())
+def test_missing_conventions_of_a_transform_are_requested(tmp_path, key):
+    path = _written(tmp_path / "a.tfm", sitk.Euler3DTransform())
+    given = {**CAMERA, "direction": "forward", "axes": "lps", "fixed_transforms": "none"}
+    assert f"set {key} to" in refusal(read_calibration, path, **{**given, key: None})

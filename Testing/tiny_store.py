@@ -104,7 +104,7 @@ class TinyStore:
         child = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{CHILD}"
         self._patch.setattr(jobs, "program", lambda: [sys.executable, "-c", child, self._sha, behaviour])
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """The child that lingers ends."""
         (self.folder / "go").touch()
 

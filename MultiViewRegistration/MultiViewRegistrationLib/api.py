@@ -215,7 +215,7 @@ def find_pose(
     InputError
         The views show too little of the CT, or the regressor cannot predict from these views.
     """
-    shared, asked = case.shared_unknowns, 0.0
+    shared, regressor_seconds = case.shared_unknowns, 0.0
     initialisation: RegressorInitialisation | None = None
     reach = (search or Range(**case.search)) if start in ("search", "auto") else None
     if start in REGRESSOR_STARTS:
@@ -229,7 +229,7 @@ def find_pose(
             reach=reach,
             seed=seed if reach else 0,
         )
-        asked = initialisation.seconds
+        regressor_seconds = initialisation.seconds
         if initialisation.candidates:
             pose = initialisation.candidates[0].world_from_ct
     assert pose is not None  # a regressor that predicts nothing is an InputError
@@ -261,7 +261,7 @@ def find_pose(
         prepare_seconds=prepared - began,
         regressor_seconds=regressor_seconds,
         initialise_seconds=initialise_seconds,
-        refine_seconds=asked + registered - initialise_seconds,
+        refine_seconds=regressor_seconds + registered - initialise_seconds,
     )
 
 

@@ -57,8 +57,8 @@ def test_an_outline_is_drawn_thin_and_where_it_is():
     """The part shown is the disc with two thirds of its radius around it, enlarged, at start and result the same."""
     start, result = pictures.overlays(xray_of(texture()), [1.0 * disc(), 1.0 * disc(centre=(146, 126))])
     drawn = orange(start["edges"])
-    assert drawn.shape == result["edges"].shape[:2] and max(drawn.shape) == pictures.SHORTEST_SIDE
-    zoom = pictures.SHORTEST_SIDE / (2 * RADIUS + 10 + 2 * ((2 * RADIUS + 9) // 3))
+    assert drawn.shape == result["edges"].shape[:2] and max(drawn.shape) == pictures.MIN_LONGEST_SIDE
+    zoom = pictures.MIN_LONGEST_SIDE / (2 * RADIUS + 10 + 2 * ((2 * RADIUS + 9) // 3))
     places = [np.argwhere(orange(each["edges"])) for each in (start, result)]
     middles = [(place.min(axis=0) + place.max(axis=0)) / 2 for place in places]
     np.testing.assert_allclose((middles[1] - middles[0]) / zoom, (10, 6), atol=1)
@@ -147,4 +147,4 @@ def test_of_a_real_radiograph_the_wrist_is_shown_and_not_the_blades(shared_data)
     xray, bone = XRay(-np.log((raw + 0.5) / raw.max()), raw > 8), np.zeros_like(raw)
     bone[1200:1500, 800:1000] = 1
     shown = pictures.overlays(xray, [bone])[0]["edges"]
-    assert max(shown.shape) == pictures.SHORTEST_SIDE and shown[~orange(shown)][:, 0].std() > 30
+    assert max(shown.shape) == pictures.MIN_LONGEST_SIDE and shown[~orange(shown)][:, 0].std() > 30

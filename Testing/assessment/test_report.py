@@ -15,7 +15,7 @@ import pytest
 from phantom import TRUE_POSE, off
 
 from MultiViewRegistrationLib.api import assess, register
-from MultiViewRegistrationLib.geometry.landmarks import LandmarkFit, Residual
+from MultiViewRegistrationLib.geometry.landmarks import LandmarkFit, LandmarkResidual
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.html import RESEARCH_USE
 from MultiViewRegistrationLib.report.result_page import Entry, write_report
@@ -170,7 +170,10 @@ def test_without_truth_assessment_and_refinement(result, case, anatomy, written)
 
 
 def test_text_from_files_stays_text(result, written):
-    residuals = [Residual("ASIS-l", "AP", 2.345, 0.987, True), Residual(HOSTILE, "LAT", 61.2, 25.12, False, HOSTILE)]
+    residuals = [
+        LandmarkResidual("ASIS-l", "AP", 2.345, 0.987, True),
+        LandmarkResidual(HOSTILE, "LAT", 61.2, 25.12, False, HOSTILE),
+    ]
     fit = LandmarkFit(TRUE_POSE, residuals, [])
     harmless = Page(written(Entry(replace(result, landmark_fit=fit), "n", "o")))
     named = [replace(view, name=HOSTILE) for view in result.views]

@@ -12,7 +12,7 @@ import pytest
 from phantom import write_phantom_case
 
 from MultiViewRegistrationLib.bench import nanodrr_peer, program, registration, rendering
-from MultiViewRegistrationLib.bench.measurement import Job, Measured, Setting, compared
+from MultiViewRegistrationLib.bench.measurement import BenchmarkJob, Measured, Setting, compared
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
@@ -47,9 +47,9 @@ def test_the_rows_of_the_contract_are_there_and_jobs_are_chosen_by_part_and_by_r
     }
 
     jobs = [
-        Job("render", ("image 64x64", "image 64x64, RTK"), 1, None),
-        Job("render", ("image 128x128",), 1, None),
-        Job("memory", ("peak memory, image 64x64",), 1, None),
+        BenchmarkJob("render", ("image 64x64", "image 64x64, RTK"), 1, None),
+        BenchmarkJob("render", ("image 128x128",), 1, None),
+        BenchmarkJob("memory", ("peak memory, image 64x64",), 1, None),
     ]
     assert program.chosen(jobs, "") == program.chosen(jobs, "memory,render") == jobs
     assert program.chosen(jobs, " 128x128 , RTK") == jobs[:2]
@@ -123,7 +123,7 @@ def test_the_peers_loop_goes_to_the_true_pose(setting, peers):
 
 def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
     jobs = [
-        Job("render", (name,), 1, lambda name=name: Measured([compared(name, "ms", [1.0], [2.0], "peer")]))
+        BenchmarkJob("render", (name,), 1, lambda name=name: Measured([compared(name, "ms", [1.0], [2.0], "peer")]))
         for name in "ab"
     ]
     monkeypatch.setattr(program, "all_jobs", lambda setting: jobs)
@@ -137,7 +137,7 @@ def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
     def stopped():
         raise KeyboardInterrupt
 
-    jobs[1] = Job("render", ("b",), 1, stopped)
+    jobs[1] = BenchmarkJob("render", ("b",), 1, stopped)
     before = page.read_text()
     with pytest.raises(KeyboardInterrupt):
         program.run(setting, "b", page)

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from MultiViewRegistrationLib.bench import registration, rendering
-from MultiViewRegistrationLib.bench.measurement import Record, compared
+from MultiViewRegistrationLib.bench.measurement import BenchmarkRecord, compared
 from MultiViewRegistrationLib.bench.program import (
     CARD,
     ON_CARD,
@@ -34,7 +34,7 @@ def record(name, ratio, *, part="render", when="2026-01-01 12:00+00:00", cpu="Ol
         "system": "Linux x86_64",
         "versions": {"python": "3.11"},
     }
-    return Record(part, when, machine, [compared(name, "ms", [1.0], [ratio], "peer")], curves or {})
+    return BenchmarkRecord(part, when, machine, [compared(name, "ms", [1.0], [ratio], "peer")], curves or {})
 
 
 def test_what_is_saved_is_loaded(tmp_path):

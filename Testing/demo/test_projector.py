@@ -22,7 +22,7 @@ from MultiViewRegistrationLib.simulation.body import (
     transmission,
 )
 from MultiViewRegistrationLib.simulation.cases import random_cameras
-from MultiViewRegistrationLib.simulation.projector import MovedBone, Projector, SurfaceProjector, gvxr_scene
+from MultiViewRegistrationLib.simulation.projector import MovedBone, RtkProjector, SurfaceProjector, gvxr_scene
 from MultiViewRegistrationLib.simulation.simulator import SimulatedXRay
 
 pytest.importorskip(
@@ -89,7 +89,7 @@ def test_a_ball_lands_where_the_camera_says(simulator, seed, mirrored, mirrored_
     camera, world_from_ct = posed(rng, mirrored, middle, depth_mm=(700, 1500)[seed % 2])
     if simulator == "rtk":
         density, thickness = np.clip(5.5 - away, 0, 1), 1.0  # g/cm^2: 10 mm of 1 g/cm^3
-        projector = Projector(Body(density, 2 * density, ct_from_index))
+        projector = RtkProjector(Body(density, 2 * density, ct_from_index))
     else:
         thickness = 1.8
         projector = SurfaceProjector(Volume(-1000 + 1050 * np.clip((9 + 1 - away) / 2, 0, 1), ct_from_index))
@@ -110,7 +110,7 @@ def test_a_box_has_the_thickness_that_the_rays_cut():
     density = np.zeros((50, 60, 70))
     density[10:40, 15:45, 20:50] = 0.5
     camera, world_from_ct = posed(np.random.default_rng(7), False, [34.5, 29.5, 24.5])
-    water, _ = Projector(Body(density, 0 * density, np.eye(4))).project(camera, world_from_ct)
+    water, _ = RtkProjector(Body(density, 0 * density, np.eye(4))).project(camera, world_from_ct)
     exact = cut_by(camera, world_from_ct, [19.5, 14.5, 9.5], [49.5, 44.5, 39.5]) * 0.5 / 10
     inside = exact > 1
     assert inside.sum() > 1000
@@ -140,7 +140,7 @@ def test_a_box_attenuates_by_the_law_of_beer_and_lambert(gvxr, tissue_hu):
 
 def test_a_camera_with_skew_is_refused(simulator):
     if simulator == "rtk":
-        projector = Projector(Body(np.ones((4, 4, 4)), np.ones((4, 4, 4)), np.eye(4)))
+        projector = RtkProjector(Body(np.ones((4, 4, 4)), np.ones((4, 4, 4)), np.eye(4)))
     else:
         projector = SurfaceProjector(Volume(np.pad(np.zeros((4, 4, 4)), 3, constant_values=-1000), np.eye(4)))
     with pytest.raises(InputError, match="skew of 2"):
@@ -152,7 +152,7 @@ def test_edges_coincide_with_those_of_another_simulation(shared_data):
     """The same CT, pose and cameras, simulated by others with RTK."""
     folder = shared_data / "sim" / "pelvis-oblique-2"
     case = json.loads((folder / "case.json").read_text())
-    projector = Projector(Body.from_hu(load_ct(folder / case["ct"]).volume))
+    projector = RtkProjector(Body.from_hu(load_ct(folder / case["ct"]).volume))
     for view in case["views"]:
         theirs = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / view["image"])))
         camera = Camera.from_projection_matrix(view["projection_matrix"], (512, 512), in_front=np.zeros(3))
@@ -166,7 +166,7 @@ def test_edges_coincide_with_those_of_another_simulation(shared_data):
 def test_edges_by_surfaces_coincide_with_rtks(gvxr, shared_data):
     """A pelvis, from voxels by RTK and from surfaces."""
     whole = load_ct(shared_data / "pelvis" / "pelvis_2mm.nii.gz").volume
-    projectors = Projector(Body.from_hu(whole, 0)), SurfaceProjector(whole)
+    projectors = RtkProjector(Body.from_hu(whole, 0)), SurfaceProjector(whole)
     middle = whole.ct_from_index @ [*(np.array(whole.values.shape[::-1]) / 2), 1]
     for mirrored in (False, True):
         camera, world_from_ct = posed(np.random.default_rng(3), mirrored, middle[:3])
@@ -187,8 +187,8 @@ def test_a_bone_that_moves_is_projected_where_it_went(tmp_path):
     pose = rigid.from_rotation_translation(
         np.eye(3), -rigid.transform_points(ct.ct_from_index, np.array([46.0, 35, 30]))
     )
-    moved = MovedBone(Projector(Body.from_hu(ct, 0)), ct, mask)
-    whole = Projector(Body.from_hu(ct, 0)).project(camera, pose)
+    moved = MovedBone(RtkProjector(Body.from_hu(ct, 0)), ct, mask)
+    whole = RtkProjector(Body.from_hu(ct, 0)).project(camera, pose)
     np.testing.assert_allclose(moved.project(camera, pose), whole, atol=1e-4)
 
     # All else goes two voxels to the patient's left; seen from there, the bone has gone two to the right.
@@ -196,7 +196,7 @@ def test_a_bone_that_moves_is_projected_where_it_went(tmp_path):
     soft = np.where(mask, np.float32(40), ct.values)
     soft = np.roll(soft, 2, axis=2)
     soft[mask] = ct.values[mask] + soft[mask] - 40  # one over the other where they overlap, as line integrals add up
-    expected = Projector(Body.from_hu(Volume(soft, ct.ct_from_index), 0)).project(camera, pose)
+    expected = RtkProjector(Body.from_hu(Volume(soft, ct.ct_from_index), 0)).project(camera, pose)
     shown = moved.project(camera, pose)
     assert np.abs(shown - whole).max() > 1
     # Attenuation is made of HU by a line with a corner: where bones overlap the sum is not quite that of the summed HU.

@@ -25,7 +25,7 @@ from MultiViewRegistrationLib.simulation.simulator import (
 
 
 class Slab:
-    """Stands in for a Projector: water and bone of a given thickness (g/cm^2), all over or (rows, columns)."""
+    """Stands in for a MaterialProjector: water and bone of a given thickness (g/cm^2), all over or (rows, columns)."""
 
     def __init__(self, water, bone=0.0):
         self.materials = water, bone

@@ -21,7 +21,7 @@ psutil = pytest.importorskip("psutil")
 from MultiViewRegistrationLib.io.case_file import CaseFile  # noqa: E402
 from MultiViewRegistrationLib.regressor.model_store import Card  # noqa: E402
 from MultiViewRegistrationLib.studies import cohort  # noqa: E402
-from MultiViewRegistrationLib.studies.cohort import DONE, FAILED, KEPT, Plan, Record  # noqa: E402
+from MultiViewRegistrationLib.studies.cohort import DONE, FAILED, KEPT, CohortRecord, Plan  # noqa: E402
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup  # noqa: E402
 
 #: Must not appear in what the processes send each other.
@@ -160,8 +160,8 @@ def test_the_table_is_the_same_whoever_was_killed(cases, stopped, cluster, mvreg
     together = json.loads(done.stdout)
     (failed,) = together["failed"]
     assert failed["case"] == str(cases[2]) and "is not JSON" in failed["error"] and failed["error"] in done.stderr
-    assert {path: path.stat().st_mtime_ns for path in before if Record.read(path).outcome} == {
-        path: when for path, when in before.items() if Record.read(path).outcome
+    assert {path: path.stat().st_mtime_ns for path in before if CohortRecord.read(path).outcome} == {
+        path: when for path, when in before.items() if CohortRecord.read(path).outcome
     }
     alone = json.loads(mvreg("evaluate", *(case for case in cases if case != cases[2]), *OPTIONS, "--json").stdout)
     assert timeless(together) == timeless(alone) and len(alone["cases"]) == 5 and len(alone["motions"]) == 2
@@ -228,7 +228,7 @@ def test_a_case_is_done_once(plan, work, tmp_path, cases):
         (cases[0] / "case.json").write_text(content)
     for _ in range(2):  # what failed is tried again
         assert work("evaluate", [1], name) == FAILED
-    assert "is not JSON" in Record.read(made.record(tmp_path, 1)).error
+    assert "is not JSON" in CohortRecord.read(made.record(tmp_path, 1)).error
     assert not any(PATIENT in each.name for each in tmp_path.iterdir())
 
 
@@ -260,11 +260,11 @@ def test_a_regressor_is_trained_once_for_the_cases_that_share_it(plan, work, tmp
     assert work("train", [0, 1], name) == DONE  # though the first case is damaged
     trained = Card.read(made.model(tmp_path, 1))
     assert trained.finished and trained.created == begun.created
-    assert Record.read(made.training(tmp_path, 1)).outcome["device"] == trained.device == "cpu"
+    assert CohortRecord.read(made.training(tmp_path, 1)).outcome["device"] == trained.device == "cpu"
     assert work("train", [0, 1], name) == KEPT
     assert Card.read(made.model(tmp_path, 1)) == trained
     assert work("evaluate", [1], name) == DONE
-    (run,) = Record.read(made.record(tmp_path, 1)).outcome["runs"]
+    (run,) = CohortRecord.read(made.record(tmp_path, 1)).outcome["runs"]
     assert run["initial_mtre_mm"] is not None
     made, name = plan(2, groups=("bad",), minutes=1.0, start="regressor")
     assert work("train", [0], name) == FAILED == work("evaluate", [0], name)

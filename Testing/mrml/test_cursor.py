@@ -93,7 +93,7 @@ def test_a_second_x_ray_makes_it_a_point_of_the_ct(cursor, registration):
     assert see(cursor, lat)
     assert np.allclose(cursor.reading.ras, POINT, atol=1e-4)
     assert cursor.reading.residual_mm < 1e-4
-    assert not cursor.reading.caution
+    assert not cursor.reading.warning
     for view in registration.xrays:
         assert np.allclose(mark(view, "cursorCross").mean(axis=0), pixel(view), atol=1e-3)
     assert np.allclose(np.array(registration.world_from_ct)[:3] @ [*lps(cursor.ct_ras), 1], lps(POINT), atol=1e-4)
@@ -133,7 +133,7 @@ def test_rays_that_miss_each_other_are_a_warning(cursor, registration):
     assert cursor.reading.residual_mm == pytest.approx(
         5 * 2 * 0.7 / 2, rel=0.1
     )  # half of five pixels of 2 mm, at the patient
-    assert "rays" in cursor.reading.caution
+    assert "rays" in cursor.reading.warning
     assert cursor.reading.residual_px == pytest.approx(2.5, rel=0.15)
 
 
@@ -143,7 +143,7 @@ def test_views_from_one_direction_are_a_warning(registration, cursor):
     see(cursor, ap)
     see(cursor, twin)
     assert cursor.reading.ras is None
-    assert "degree" in cursor.reading.caution
+    assert "degree" in cursor.reading.warning
 
 
 def test_clear_leaves_no_mark(cursor, registration, scene):

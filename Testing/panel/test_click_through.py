@@ -200,11 +200,11 @@ def saves_and_loads(person, path: Path) -> None:
 
 def changes_the_geometry(person) -> None:
     person.pick("xrays", "xrays", 1, 1)
-    assert person.text("xrays", "source_to_detector_mm") == "1010" and person.text("export", "doubt") == ""
+    assert person.text("xrays", "source_to_detector_mm") == "1010" and person.text("export", "stale_reason") == ""
     person.type("xrays", "source_to_detector_mm", "1000")
     person.press("xrays", "apply")
     person.host.process(0.5)
-    assert not person.header("register").startswith("\u2714") and "stale" in person.text("export", "doubt")
+    assert not person.header("register").startswith("\u2714") and "stale" in person.text("export", "stale_reason")
     assert not person.control("export", "registration").enabled
 
 

@@ -66,7 +66,7 @@ def test_a_tracked_sequence_is_opened_played_and_put_away(playing, track, tmp_pa
     person.slide("sequence", "frame", 2)
     shown(person, 2)
     assert error_mm(person.pose, swing(COUNT)[2]) < 0.3 and person.widget("sequence", "frame").value == 2
-    assert "frame of a sequence" in person.text("export", "doubt")
+    assert "frame of a sequence" in person.text("export", "stale_reason")
 
     person.drawn("sequence", "motion_of").widget.collapsed = False
     person.host.process(0.1)

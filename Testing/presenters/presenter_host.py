@@ -44,10 +44,10 @@ class PresenterHost:
             self.choose(Registration.create(self.scene))
 
     @contextmanager
-    def acting(self) -> Iterator[None]:
+    def ui_action(self) -> Iterator[None]:
         yield
 
-    def tell(self, sentence: str) -> None:
+    def show_message(self, sentence: str) -> None:
         self.told.append(sentence)
 
     def invalidate(self) -> None:

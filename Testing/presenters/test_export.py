@@ -62,7 +62,7 @@ def test_a_result_and_its_case_go_to_a_folder(export, tmp_path):
 @pytest.mark.parametrize("change, word", [(make_stale, "stale"), (move, "moved by hand")])
 def test_what_has_changed_since_needs_an_override_which_the_files_carry(export, tmp_path, change, word):
     change(export)
-    assert word in text(export, "doubt") and export.state().kind == "todo"
+    assert word in text(export, "stale_reason") and export.state().kind == "todo"
     assert not control(export, "registration").enabled and "override the warning" in text(export, "missing")
     assert not control(export, "send").enabled and "override" in control(export, "send").tip
     act(export, "override", True)
@@ -83,14 +83,14 @@ def test_a_result_that_was_moved_and_put_back_stands_again(export):
     export.host.wait(export, export.tick, 3)
     assert not control(export, "registration").enabled
     export.registration.world_from_ct = pose
-    assert control(export, "registration").enabled and control(export, "doubt") is None
+    assert control(export, "registration").enabled and control(export, "stale_reason") is None
 
 
 def test_a_pose_that_nobody_registered_is_no_result_but_its_case_can_be_written(host, tmp_path):
     from MultiViewRegistrationLib.session.presenters.export import ExportPresenter
 
     export = ExportPresenter(host)
-    assert "no result of a registration" in text(export, "doubt")
+    assert "no result of a registration" in text(export, "stale_reason")
     act(export, "result", False)
     assert text(export, "missing") == "Choose what to write." and control(export, "formats") is None
     act(export, "case", True)

@@ -88,7 +88,7 @@ def test_a_training_is_cancelled_and_gone_on_with(host, start, store):
     begin(host, start)
     act(start, "stop")
     assert not control(start, "stop").enabled and text(start, "training") == "Stopping"
-    store.let_go()
+    store.release()
     trained(host, start)
     assert [row[1:] for row in cells(start, "models")] == [["2 min", "7.0 mm", "7.6 MB", "unfinished"]]
     unfinished = str(host.session.regressors.models[0].folder)

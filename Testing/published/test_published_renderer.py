@@ -7,7 +7,7 @@ import pytest
 import reference_renderer as reference
 import torch
 
-from MultiViewRegistrationLib.published.renderer import Rays, TorchVolume, line_integrals
+from MultiViewRegistrationLib.published.renderer import TorchRays, TorchVolume, line_integrals
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def here(scene):
 
     def make(dtype=torch.float64):
         ready = TorchVolume.of(volume, dtype=dtype)
-        return ready, Rays.of(camera, pixels, ready.values), torch.from_numpy(pose).to(dtype)
+        return ready, TorchRays.of(camera, pixels, ready.values), torch.from_numpy(pose).to(dtype)
 
     return make
 

@@ -24,7 +24,7 @@ from MultiViewRegistrationLib.registration.variants import (
     refine_from,
     register_views,
 )
-from MultiViewRegistrationLib.regressor.initialise import DOUBT_MM, predict_poses
+from MultiViewRegistrationLib.regressor.initialise import CONFIDENT_MM, predict_poses
 
 REACH = Range(25, 40)
 
@@ -142,12 +142,12 @@ def test_only_an_uncertain_pose_of_a_body_is_moved_along_its_axis(anatomy, views
         return model.candidates(views, None), predict_poses(model, of, views, None)
 
     for expects_mm, of in (
-        (DOUBT_MM - 1, anatomy),
-        (DOUBT_MM + 4, PreparedCT(replace(ct, mask=ct.volume.values > 300))),
+        (CONFIDENT_MM - 1, anatomy),
+        (CONFIDENT_MM + 4, PreparedCT(replace(ct, mask=ct.volume.values > 300))),
     ):
         plain, asked = said(expects_mm, of)
         assert [each.world_from_ct.tolist() for each in plain] == [each.world_from_ct.tolist() for each in asked]
-    plain, asked = said(DOUBT_MM + 4, anatomy)
+    plain, asked = said(CONFIDENT_MM + 4, anatomy)
     assert len(asked) == len(plain) + 1 and asked[0].expected_mm() < plain[0].expected_mm()
     assert [each.world_from_ct.tolist() for each in asked[1:]] == [each.world_from_ct.tolist() for each in plain]
 

@@ -32,7 +32,7 @@ def test_nanodrr_gives_the_same_image(nanodrr, tmp_path, orientation, left_hande
     from nanodrr.camera import make_rt_inv
     from nanodrr.data import Subject
 
-    from MultiViewRegistrationLib.published.renderer import Rays, TorchVolume, line_integrals
+    from MultiViewRegistrationLib.published.renderer import TorchRays, TorchVolume, line_integrals
 
     rng = np.random.default_rng([left_handed, *(orientation or "").encode()])
     volume = Volume(smooth_values(rng, (40, 50, 44)), ct_from_index(rng, [1.1, 0.9, 1.6], left_handed=left_handed))
@@ -67,7 +67,7 @@ def test_nanodrr_gives_the_same_image(nanodrr, tmp_path, orientation, left_hande
     pixels = np.stack(np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT)), axis=-1).reshape(-1, 2)
     ready = TorchVolume.of(volume)
     plain = (
-        line_integrals(ready, Rays.of(camera, pixels, ready.values), torch.eye(4), step_mm=900 / 400)
+        line_integrals(ready, TorchRays.of(camera, pixels, ready.values), torch.eye(4), step_mm=900 / 400)
         .reshape(HEIGHT, WIDTH)
         .numpy()
     )

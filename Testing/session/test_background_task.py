@@ -44,7 +44,7 @@ def test_its_result_and_last_progress():
     ],
 )
 def test_a_failure_is_a_sentence(error, message, caplog):
-    def work(tell):
+    def work(on_progress):
         warn("first")
         raise error
 
@@ -56,9 +56,9 @@ def test_a_failure_is_a_sentence(error, message, caplog):
 def test_cancelled_however_it_ends(caplog):
     cancelled = threading.Event()
 
-    def work(tell):
+    def work(on_progress):
         cancelled.wait(5.0)
-        assert tell(None) is False
+        assert on_progress(None) is False
         raise RuntimeError("of the library that was interrupted")
 
     worker = Worker(work)
@@ -70,15 +70,15 @@ def test_cancelled_however_it_ends(caplog):
 
 def test_the_result_of_another_is_waited_for():
     go = threading.Event()
-    first = Worker(lambda tell: go.wait(5.0) and "ready")
-    second = Worker(lambda tell: first.result_for(tell) + "!")
+    first = Worker(lambda on_progress: go.wait(5.0) and "ready")
+    second = Worker(lambda on_progress: first.result_for(on_progress) + "!")
     assert second.poll(0.05) is None and second.state == "running"
-    cancelled = Worker(lambda tell: first.result_for(tell))
+    cancelled = Worker(lambda on_progress: first.result_for(on_progress))
     cancelled.cancel()
     assert ended(cancelled).state == "cancelled"
     go.set()
     assert ended(second).result == "ready!"
-    failing = Worker(lambda tell: Worker(lambda _: 1 / 0).result_for(tell))
+    failing = Worker(lambda on_progress: Worker(lambda _: 1 / 0).result_for(on_progress))
     assert "ZeroDivisionError" in ended(failing).message
 
 
@@ -86,13 +86,13 @@ def test_each_thread_hears_its_own_warnings(recwarn):
     """Overlapping in time, in the order in which `warnings.catch_warnings` would mix them up."""
     first_in, second_in, first_out = threading.Event(), threading.Event(), threading.Event()
 
-    def first(tell):
+    def first(on_progress):
         warn("first")
         first_in.set()
         second_in.wait(5.0)
         warn("first again")
 
-    def second(tell):
+    def second(on_progress):
         first_in.wait(5.0)
         second_in.set()
         first_out.wait(5.0)

@@ -132,7 +132,7 @@ def test_a_changed_ct_is_prepared_again_and_kept_once(session, registration):
 def test_a_failed_preparation_is_one_message(session, monkeypatch):
     tries = []
 
-    def fail(ct, tell):
+    def fail(ct, on_progress):
         tries.append(ct)
         raise InputError("CT: is too large.")
 

@@ -39,7 +39,12 @@ def application(scene, case_file):
     registration, messages = read_case(case_file)(scene), []
     session = Session(registration)
     yield SimpleNamespace(
-        scene=scene, registration=registration, session=session, tell=messages.append, messages=messages, moving=False
+        scene=scene,
+        registration=registration,
+        session=session,
+        show_message=messages.append,
+        messages=messages,
+        moving=False,
     )
     session.stop()
 

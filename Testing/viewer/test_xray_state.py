@@ -42,7 +42,7 @@ def test_an_error_that_comes_again_and_again_is_shown_once(monkeypatch, caplog):
         def __init__(self) -> None:
             self.state, self.messages = nullcontext(), []
 
-        def tell(self, message: str) -> None:
+        def show_message(self, message: str) -> None:
             self.messages.append(message)
 
         def tick(self) -> None:

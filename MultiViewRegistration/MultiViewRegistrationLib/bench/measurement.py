@@ -85,7 +85,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Job:
+class BenchmarkJob:
     """One piece of the benchmark that can be run alone.
 
     Parameters
@@ -103,7 +103,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Record:
+class BenchmarkRecord:
     """What a job found last, when, and on which machine (see `machine`)."""
 
     part: str

@@ -14,7 +14,7 @@ from ..io.html import Axis, Line, line_plot, svg_file
 from ..registration.prepared_ct import warm_up
 from ..studies.statistics import grouped, table
 from . import nanodrr_peer, registration, rendering
-from .measurement import START_MTRE_MM, Job, Measured, Record, Row, Setting, described, machine, now
+from .measurement import START_MTRE_MM, BenchmarkJob, BenchmarkRecord, Measured, Row, Setting, described, machine, now
 
 CARD, ON_CARD = "card", ", on the card"
 NOT_MEASURED = """Not measured yet: on a machine with a card `mvreg bench --device cuda --page docs/benchmarks.md` does it, and
@@ -90,11 +90,11 @@ PARTS = ("render", "registration", "growth", "memory", "search")
 LARGE = (200, 512)
 VERSION = 1
 
-Results = dict[str, Record]
+Results = dict[str, BenchmarkRecord]
 """By the part and the first row's name, in the order of the page."""
 
 
-def all_jobs(setting: Setting) -> list[Job]:
+def all_jobs(setting: Setting) -> list[BenchmarkJob]:
     """Every job, in the order of the page; on a device images are rendered in batches, and rows and figures named as those of the card."""
     if setting.device is None:
         images, growth, memory = rendering.jobs(setting), "threads", registration.MEMORY_BATCHES
@@ -110,7 +110,7 @@ def all_jobs(setting: Setting) -> list[Job]:
     ]
 
 
-def chosen(jobs: Sequence[Job], only: str) -> list[Job]:
+def chosen(jobs: Sequence[BenchmarkJob], only: str) -> list[BenchmarkJob]:
     """The jobs that `only` names: parts, or pieces of a row's name, separated by commas; all of them if it is empty.
 
     InputError for a word that names none.
@@ -159,7 +159,7 @@ def run(
         if setting.device is not None:
             part, measured = CARD, _on_card(measured)
         key = f"{part}: {measured.rows[0].name if measured.rows else job.rows[0]}"
-        found[key] = Record(part, now(), machine(setting.device), measured.rows, measured.curves)
+        found[key] = BenchmarkRecord(part, now(), machine(setting.device), measured.rows, measured.curves)
         done += job.seconds
         if page and store:
             save(store, earlier | found)
@@ -181,7 +181,7 @@ def load(path: Path) -> Results:
         if content["version"] != VERSION:
             raise ValueError
         return {
-            key: Record(**{**record, "rows": [Row(**row) for row in record["rows"]]})
+            key: BenchmarkRecord(**{**record, "rows": [Row(**row) for row in record["rows"]]})
             for key, record in content["records"].items()
         }
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -240,7 +240,7 @@ def terminal(rows: Sequence[Row]) -> str:
     return "\n".join([*shown, *(f"{row.name}: {row.failed}." for row in rows if row.failed)])
 
 
-def write_page(path: Path, results: Mapping[str, Record]) -> None:
+def write_page(path: Path, results: Mapping[str, BenchmarkRecord]) -> None:
     """Write the page at `path`, and its figures in the folder of the same name beside it; each file appears whole or not at all.
 
     What others have put at the end of the page, between marks, stays.
@@ -261,7 +261,7 @@ def write_page(path: Path, results: Mapping[str, Record]) -> None:
     write_atomically(path, "\n\n".join(sections) + "\n" + (f"\n{mark}{others}" if mark else ""))
 
 
-def _measured(records: Sequence[Record]) -> str:
+def _measured(records: Sequence[BenchmarkRecord]) -> str:
     """When and on which machine, once where it is the same for all."""
     groups = grouped(records, lambda record: (described(record.machine),))
     lines = []
@@ -299,7 +299,7 @@ _SIDES = {"ours": ("#0072b2", "circle"), "RTK": ("#009e73", "diamond"), "nanodrr
 _DASHED = (rendering.OURS, rendering.FORWARD, "RTK, image", "ours, {}° and {} mm".format(*registration.RANGES[0]))
 
 
-def figures(records: Sequence[Record]) -> dict[str, tuple[str, str]]:
+def figures(records: Sequence[BenchmarkRecord]) -> dict[str, tuple[str, str]]:
     """File name without ending: what it shows and the SVG, for each figure for which there are points."""
     curves: dict[str, dict[str, list]] = {}
     for record in records:

@@ -28,7 +28,7 @@ from ..registration.pipeline import refine
 from ..registration.prepared_ct import PreparedCT, warm_up
 from ..studies.statistics import SUCCESS_MM
 from . import nanodrr_peer
-from .measurement import START_MTRE_MM, Job, Measured, Row, Setting, compared
+from .measurement import START_MTRE_MM, BenchmarkJob, Measured, Row, Setting, compared
 
 #: So many of the starts are given to the peer, for at most so long each: it takes minutes.
 PEER_STARTS, PEER_LIMIT_S = 2, 300.0
@@ -51,19 +51,23 @@ Trace = list[tuple[float, float]]
 """Seconds and mTRE in mm after each step."""
 
 
-def jobs(setting: Setting, peer_limit_s: float = PEER_LIMIT_S) -> list[Job]:
+def jobs(setting: Setting, peer_limit_s: float = PEER_LIMIT_S) -> list[BenchmarkJob]:
     """One job: all rows come from the same runs."""
     rows = (*THRESHOLDS_MM.values(), FINAL, READY)
-    return [Job("registration", rows, 20 + PEER_STARTS * peer_limit_s, partial(_registration, setting, peer_limit_s))]
+    return [
+        BenchmarkJob(
+            "registration", rows, 20 + PEER_STARTS * peer_limit_s, partial(_registration, setting, peer_limit_s)
+        )
+    ]
 
 
-def search_jobs(setting: Setting) -> list[Job]:
+def search_jobs(setting: Setting) -> list[BenchmarkJob]:
     """A job for each range."""
     found = []
     for degrees, mm in RANGES:
         within = f"search within {degrees} degrees and {mm} mm"
         names = (*(f"{within}, {poses} poses" for poses in POSES), f"{within}, as many poses as it needs")
-        found.append(Job("search", names, 70, partial(_searches, setting, degrees, mm, names)))
+        found.append(BenchmarkJob("search", names, 70, partial(_searches, setting, degrees, mm, names)))
     return found
 
 
@@ -179,13 +183,13 @@ def _search(setting: Setting, centre: np.ndarray, reach: Range, budget: SearchBu
     return perf_counter() - began, mtre(pose, setting.pose, setting.targets)
 
 
-def memory_jobs(setting: Setting, batches: Sequence[tuple[int, int]] = MEMORY_BATCHES) -> list[Job]:
+def memory_jobs(setting: Setting, batches: Sequence[tuple[int, int]] = MEMORY_BATCHES) -> list[BenchmarkJob]:
     """A job for each image size and batch, and one for a registration."""
     works = [(MEMORY, "nanodrr, xvr's settings", "register", (0, 0))]
     for pixels, count in reversed(batches):
         name = f"peak memory, image+jacobian {pixels}x{pixels}" + (f", {count} at a time" if count > 1 else "")
         works.insert(0, (name, "nanodrr forward + backward", "render", (pixels, count)))
-    return [Job("memory", (work[0],), 40, partial(_memory, setting, *work)) for work in works]
+    return [BenchmarkJob("memory", (work[0],), 40, partial(_memory, setting, *work)) for work in works]
 
 
 def _memory(setting: Setting, name: str, peer_name: str, what: str, batch: tuple[int, int]) -> Measured:

@@ -16,7 +16,7 @@ from ..imaging.ct import Volume, pyramid
 from ..rendering.devices import available_threads
 from ..rendering.drr import Projector
 from . import nanodrr_peer
-from .measurement import Job, Measured, Poses, Row, Setting, alternated, compared
+from .measurement import BenchmarkJob, Measured, Poses, Row, Setting, alternated, compared
 
 #: Pixels a side, and how often each is measured.
 SIZES = {64: 15, 128: 9, 200: 9, 512: 3}
@@ -47,7 +47,7 @@ Times = dict[str, list[float]]
 """ms of each repeat, by the line of a figure."""
 
 
-def jobs(setting: Setting, sizes: dict[int, int] = SIZES) -> list[Job]:
+def jobs(setting: Setting, sizes: dict[int, int] = SIZES) -> list[BenchmarkJob]:
     """A job for each image size, and one with nanodrr compiled by torch."""
     found = []
     for pixels, repeats in sizes.items():
@@ -55,14 +55,14 @@ def jobs(setting: Setting, sizes: dict[int, int] = SIZES) -> list[Job]:
             f"{what} {pixels}x{pixels}{peer}" for peer in ("", ", RTK") for what in ("image", "image+jacobian")
         )
         seconds = 3 + 1e-4 * pixels**2 * (repeats + 1)
-        found.append(Job("render", rows, seconds, partial(_size, setting, pixels, repeats, rows)))
+        found.append(BenchmarkJob("render", rows, seconds, partial(_size, setting, pixels, repeats, rows)))
     if COMPILED_AT in sizes:
         name = f"image+jacobian {COMPILED_AT}x{COMPILED_AT}, nanodrr compiled"
-        found.append(Job("render", (name,), 90, partial(_compiled, setting, name)))
+        found.append(BenchmarkJob("render", (name,), 90, partial(_compiled, setting, name)))
     return found
 
 
-def jobs_in_batches(setting: Setting, batches: Sequence[tuple[int, int]] = BATCHES) -> list[Job]:
+def jobs_in_batches(setting: Setting, batches: Sequence[tuple[int, int]] = BATCHES) -> list[BenchmarkJob]:
     """A job for each size and batch, on a device."""
     found = []
     for pixels, batch in batches:
@@ -70,11 +70,11 @@ def jobs_in_batches(setting: Setting, batches: Sequence[tuple[int, int]] = BATCH
         variants = [variant for variant in VARIANTS if pixels == COMPILED_AT or not variant[2]]
         names = [f"{what} {size}" for what in ("image", "image+jacobian")]
         rows = tuple(f"{name}, nanodrr {variant}" for variant, *_ in variants for name in names)
-        found.append(Job("render", rows, 30, partial(_batch, setting, pixels, batch, rows, variants)))
+        found.append(BenchmarkJob("render", rows, 30, partial(_batch, setting, pixels, batch, rows, variants)))
     return found
 
 
-def growth_jobs(setting: Setting, last: str = "threads") -> list[Job]:
+def growth_jobs(setting: Setting, last: str = "threads") -> list[BenchmarkJob]:
     """A job for each of voxels, views, and "threads" or "poses"; a device renders all poses at once."""
     counts, points = {"threads": (_thread_counts(), _by_threads), "poses": (POSES, _by_poses)}[last]
     variables: dict[str, tuple[str, list[str], Callable]] = {
@@ -89,7 +89,9 @@ def growth_jobs(setting: Setting, last: str = "threads") -> list[Job]:
     found = []
     for variable, (size, labels, by) in variables.items():
         rows = tuple(f"image+jacobian {size}, {label}" for label in labels)
-        found.append(Job("growth", rows, 10 * len(rows), partial(_growth, setting, GROWTH[variable], rows, by)))
+        found.append(
+            BenchmarkJob("growth", rows, 10 * len(rows), partial(_growth, setting, GROWTH[variable], rows, by))
+        )
     return found
 
 

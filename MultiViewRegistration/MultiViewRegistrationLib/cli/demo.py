@@ -44,7 +44,7 @@ def add_demo(command: argparse.ArgumentParser) -> None:
 
 def _demo(options: argparse.Namespace) -> dict:
     with progress_of(options, "Demo") as line:
-        results = run_demo(options.out, tell=line.show)
+        results = run_demo(options.out, on_progress=line.show)
     for result in results:
         summarise(result, options.out)
     if options.open:
@@ -62,13 +62,13 @@ class _Run:
     model: Regressor | None = None
 
 
-def run_demo(out: Path, tell: Callable[[float, str], object] = lambda fraction, stage: None) -> list[Result]:
+def run_demo(out: Path, on_progress: Callable[[float, str], object] = lambda fraction, stage: None) -> list[Result]:
     """Make, register and save the demo's cases in folders of `out`, with one report.html: the chest from a given start, by a search, and
     by a network that is trained first if PyTorch is installed.
 
     InputError if the chest CT cannot be downloaded.
     """
-    tell(0.0, "making X-rays of a chest CT")
+    on_progress(0.0, "making X-rays of a chest CT")
     chest = Case.load(demo_case(out / "chest"))
     runs = [_Run(chest, CHEST_NOTE), _Run(replace(chest, name="chest-search"), SEARCH_NOTE, "search")]
     if missing_packages():
@@ -78,14 +78,16 @@ def run_demo(out: Path, tell: Callable[[float, str], object] = lambda fraction, 
     else:
         runs.append(
             _trained(
-                chest, out / "network", lambda fraction, stage: tell(TRAINING_SHARE * fraction, f"network: {stage}")
+                chest,
+                out / "network",
+                lambda fraction, stage: on_progress(TRAINING_SHARE * fraction, f"network: {stage}"),
             )
         )
     entries: list[Entry] = []
     for number, run in enumerate(runs):
 
         def step(progress, done: int = number, name: str = run.case.name) -> None:
-            tell(
+            on_progress(
                 TRAINING_SHARE + (1 - TRAINING_SHARE) * (done + progress.fraction) / len(runs),
                 f"{name}: {progress.stage}",
             )
@@ -97,9 +99,11 @@ def run_demo(out: Path, tell: Callable[[float, str], object] = lambda fraction, 
     return [entry.result for entry in entries]
 
 
-def _trained(case: Case, folder: Path, tell: Callable[[float, str], object]) -> _Run:
+def _trained(case: Case, folder: Path, on_progress: Callable[[float, str], object]) -> _Run:
     """The case by a network that is trained now; one of an earlier demo is replaced."""
     rmtree(folder, ignore_errors=True)
-    model = train(case, folder, minutes=MINUTES, progress=lambda fraction, stage, error_mm: tell(fraction, stage))
+    model = train(
+        case, folder, minutes=MINUTES, progress=lambda fraction, stage, error_mm: on_progress(fraction, stage)
+    )
     note = REGRESSOR_NOTE.format(minutes=MINUTES, s="" if MINUTES == 1 else "s", median=model.card.expected[0])
     return _Run(replace(case, name="chest-regressor"), note, "regressor", model)

@@ -146,20 +146,20 @@ def _write(exported: RegistrationExport, kinds: list[str], options: argparse.Nam
 def _send(exported: RegistrationExport, options: argparse.Namespace) -> None:
     from ..io.navigation.igtl import address, messages_of, send_to, serve
 
-    def tell(text: str) -> None:
+    def notify(text: str) -> None:
         print(f"  OpenIGTLink: {text}", file=sys.stderr, flush=True)
 
     messages, stop = messages_of(exported), threading.Event()
     if not messages.images:
-        tell("no IMAGE is sent: there are no overlays beside the result.json")
+        notify("no IMAGE is sent: there are no overlays beside the result.json")
     if options.seconds is not None:
         timer = threading.Timer(options.seconds, stop.set)
         timer.daemon = True
         timer.start()
     try:
         if options.igtl is not None:
-            send_to(*address(options.igtl), messages, stop, tell)
+            send_to(*address(options.igtl), messages, stop, notify)
         else:
-            serve(options.igtl_server, messages, stop, tell)
+            serve(options.igtl_server, messages, stop, notify)
     except KeyboardInterrupt:  # the way to end it
         stop.set()

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..api import register
 from ..errors import InputError
-from ..geometry.landmarks import Residual
+from ..geometry.landmarks import LandmarkResidual
 from ..imaging.ct import attenuation
 from ..io.case import Case
 from ..io.files import sha256, written_atomically
@@ -140,7 +140,7 @@ def summarise(result: Result, out: Path) -> None:
     print(f"  verdict: {result.verdict or 'not assessed'}. Report: {out / 'report.html'}", file=sys.stderr)
 
 
-def _landmark_table(residuals: Sequence[Residual]) -> str:
+def _landmark_table(residuals: Sequence[LandmarkResidual]) -> str:
     """A line for each landmark and view: its distance at the start, and whether it was used."""
     names, views = (
         max(len(text) for text in column) for column in zip(*((each.name, each.view) for each in residuals))

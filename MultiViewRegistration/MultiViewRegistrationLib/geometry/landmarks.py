@@ -60,7 +60,7 @@ class Landmark:
 
 
 @dataclass(frozen=True)
-class Residual:
+class LandmarkResidual:
     """How far a landmark is from its position in a view: in pixels, and in mm across the ray at the landmark's depth.
 
     used: False for an outlier, which has no say in the pose.
@@ -91,7 +91,7 @@ class LandmarkFit:
     """
 
     world_from_ct: np.ndarray
-    residuals: tuple[Residual, ...]
+    residuals: tuple[LandmarkResidual, ...]
     alternatives: tuple[np.ndarray, ...] = ()
 
     @property
@@ -202,7 +202,7 @@ def _fit(positions: Positions, seen: list[tuple[Landmark, str]], pose: np.ndarra
     return LandmarkFit(
         pose,
         tuple(
-            Residual(landmark.name, view, float(px), float(mm), bool(use), swapped.get(i, ""))
+            LandmarkResidual(landmark.name, view, float(px), float(mm), bool(use), swapped.get(i, ""))
             for i, ((landmark, view), px, mm, use) in enumerate(zip(seen, pixels, distance, used))
         ),
     )

@@ -19,7 +19,7 @@ from .reading import RawImage, raw_image, read_image, read_slice
 MIN_VALID_SHARE = 0.7  # of a block of pixels, for their mean to stand for it
 DIRECT_EXPOSURE_PERCENTILE = 99.5
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-DARKEST = 1e-5  # of direct exposure: the least transmission that is told apart from none
+MIN_TRANSMISSION = 1e-5  # of direct exposure: the least transmission that is told apart from none
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +220,7 @@ def to_line_integrals(
         values = raw.white - values
     if intensity == "linear":
         detected = values + raw.step / 2
-        line_integrals = -np.log(np.maximum(detected, DARKEST * detected.max()))
+        line_integrals = -np.log(np.maximum(detected, MIN_TRANSMISSION * detected.max()))
         density = line_integrals
     else:
         line_integrals = values.astype(np.float32)

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import InputError
-from ..imaging.xray import DARKEST, RawImage, XRay, recognised, to_line_integrals
+from ..imaging.xray import MIN_TRANSMISSION, RawImage, XRay, recognised, to_line_integrals
 from .case import Case, image_of
 from .case_file import CaseFile, ViewFile
 from .case_writer import write_case
@@ -130,7 +130,7 @@ def _image(given: ViewFile, xray: XRay) -> tuple[RawImage, str]:
     if valid.all():
         return plain, intensity
     blanked = [replace(plain, values=fill(plain.values, valid)) for fill in (_one_grey, _going_on)]
-    if intensity == "linear" and plain.values[valid].min() + step / 2 < DARKEST * np.nanmax(plain.values):
+    if intensity == "linear" and plain.values[valid].min() + step / 2 < MIN_TRANSMISSION * np.nanmax(plain.values):
         for image in blanked:  # the floor of the logarithm rests on the largest value, wherever that is
             image.values[tuple(np.argwhere(~valid)[0])] = np.nanmax(plain.values)
     alike = (image for image in blanked if np.array_equal(to_line_integrals(image, intensity).valid & valid, valid))

@@ -287,7 +287,7 @@ class JsonObject:
         self.file = file
         self.name = name
         self.values = values
-        self.asked: set[str] = set()
+        self.read_keys: set[str] = set()
         self._parts: list[JsonObject] = []
 
     @classmethod
@@ -309,7 +309,7 @@ class JsonObject:
         self.refuse(key, f"is {describe(self.values[key])}", expected, remedy)
 
     def has(self, key: str) -> bool:
-        self.asked.add(key)
+        self.read_keys.add(key)
         return key in self.values
 
     def optional(self, key: str, read: Callable, *arguments: Any, default: Any = None, **named: Any) -> Any:
@@ -319,7 +319,7 @@ class JsonObject:
     def value(self, key: str, expected: str, kind: type = object) -> Any:
         """The value as JSON has it, of one type."""
         if not self.has(key):
-            similar = _similar(key, [other for other in self.values if other not in self.asked])
+            similar = _similar(key, [other for other in self.values if other not in self.read_keys])
             if similar:
                 self.refuse(key, f"is missing, but there is {describe(similar)}", expected, "rename that key")
             self.refuse(key, "is missing", expected, "add it")
@@ -395,8 +395,8 @@ class JsonObject:
     def warn_unread(self) -> None:
         """One warning for each key, here and in the sections that were read, that was never asked for."""
         for key in self.values:
-            if key not in self.asked:
-                similar = _similar(key, sorted(self.asked - set(self.values)))
+            if key not in self.read_keys:
+                similar = _similar(key, sorted(self.read_keys - set(self.values)))
                 where = f" in {self.name}" if self.name else ""
                 advice = f"did you mean {describe(similar)}?" if similar else "correct or remove it."
                 warn(f"{self.file}: the key {describe(key)}{where} is not known and was ignored; {advice}")

@@ -43,14 +43,14 @@ class Reading:
     seen: pixels (column, row) of the X-rays it was put in, by their node's ID.
     ras: (3,) mm in the world, None while that is open.
     residual_mm, residual_px: how far the point is, at most, from the rays that it was found from and from their pixels; else None.
-    caution: why not to trust the point, or why there is none; "" where all is well.
+    warning: why not to trust the point, or why there is none; "" where all is well.
     """
 
     seen: dict[str, np.ndarray] = field(default_factory=dict)
     ras: np.ndarray | None = None
     residual_mm: float | None = None
     residual_px: float | None = None
-    caution: str = ""
+    warning: str = ""
 
 
 class LinkedCursor:
@@ -185,14 +185,14 @@ def read(points, among: list[DetectorPlane]) -> Reading:
     try:
         found = triangulate([detector.camera for detector, _ in places], list(seen.values()))
     except InputError as error:
-        return Reading(seen, caution=str(error))
-    caution = ""
+        return Reading(seen, warning=str(error))
+    warning = ""
     if found.residual_mm > CAUTION_MM:
-        caution = (
+        warning = (
             f"The rays miss each other and pass the point up to {found.residual_mm:.1f} mm off: the clicks show different points, "
             "or the geometry of the views does not fit."
         )
-    return Reading(seen, ras_from_lps(found.point), found.residual_mm, found.residual_px, caution)
+    return Reading(seen, ras_from_lps(found.point), found.residual_mm, found.residual_px, warning)
 
 
 def jump(scene, ras) -> None:

@@ -25,7 +25,16 @@ from .registration import CT_UNIT, Registration
 from .xray import XRayView, place_of
 
 #: What of a view's content a registration depends on, with its distortion where it has one.
-ASKED = (*GEOMETRIES, "pixel_mm", "frame", "intensity", "inverted", "flipped", "rotation_sd_deg", "translation_sd_mm")
+INPUT_KEYS = (
+    *GEOMETRIES,
+    "pixel_mm",
+    "frame",
+    "intensity",
+    "inverted",
+    "flipped",
+    "rotation_sd_deg",
+    "translation_sd_mm",
+)
 
 _checksums: dict = {}  # by the image's modification time, which no other image shares
 
@@ -55,7 +64,7 @@ def of_view(view: XRayView) -> str:
     content = view.content
     mask = view.mask and [_segment(view.mask, segment_id) for segment_id in view.mask.GetSegmentation().GetSegmentIDs()]
     return _digest(
-        [_volume(view.source or view.node), {key: content.get(key) for key in ASKED} | _distortion(content), mask]
+        [_volume(view.source or view.node), {key: content.get(key) for key in INPUT_KEYS} | _distortion(content), mask]
     )
 
 

@@ -94,8 +94,8 @@ def missing(registration: Registration) -> dict[str, list[str]]:
     """
     have = clicked(registration)
     named = dict.fromkeys(label for labels in have.values() for label in labels)
-    lacking = {label: [name for name, labels in have.items() if label not in labels] for label in named}
-    return {label: names for label, names in lacking.items() if names}
+    incomplete = {label: [name for name, labels in have.items() if label not in labels] for label in named}
+    return {label: names for label, names in incomplete.items() if names}
 
 
 def next_name(registration: Registration, markups, wanted: str = "") -> str:
@@ -194,7 +194,7 @@ def landmark_list(registration: Registration, view: XRayView | None = None):
     return node
 
 
-MOST_POINTS = 6
+MAX_POINTS = 6
 """Of a list with more points only those are paired that have the same name in another list."""
 
 
@@ -226,7 +226,7 @@ def distances(registration: Registration) -> list[Distance]:
     ]
     named = [(node.GetName(), _named_points(node)) for node in _shown("vtkMRMLMarkupsFiducialNode", registration)]
     for _, points in named:
-        if len(points) <= MOST_POINTS:
+        if len(points) <= MAX_POINTS:
             pairs += [(f"{a} to {b}", points[a], points[b]) for a, b in combinations(points, 2)]
     for (one, points), (other, partners) in combinations(named, 2):
         pairs += [(f"{name}: {one} to {other}", points[name], partners[name]) for name in points if name in partners]

@@ -16,7 +16,7 @@ from ..session.presenters import form as controls
 from ..session.presenters.form import Control, Option, visible, walk
 from ..session.translation import _
 from . import packages
-from .looks import ERROR, PLAIN, QUIET, set_tone
+from .style import ERROR, PLAIN, QUIET, set_tone
 
 #: Width of a picture, in heights, at most.
 PICTURE_WIDTH = 4 / 3
@@ -41,7 +41,7 @@ ICONS = {
 
 
 class QtForm:
-    """The widgets of one form; what a person does at them becomes a call of the control's action, within `panel.acting()`.
+    """The widgets of one form; what a person does at them becomes a call of the control's action, within `panel.ui_action()`.
 
     panel: the `panel.Panel`.   widget: an empty widget that gets them.
     """
@@ -71,7 +71,7 @@ class QtForm:
         """Do what a person asks for at a control."""
         control = self._asked(key)
         if control is not None:
-            with self.panel.acting():
+            with self.panel.ui_action():
                 packages.ensure_all(control.needs, self.panel.resource_path)
                 control.action(*args)
 
@@ -223,7 +223,7 @@ class _Button(_PushButton):
         if control is None or not control.enabled:
             return
         if control.primary and (problems := self.form.panel.problems()):
-            self.form.panel.tell(problems[0])
+            self.form.panel.show_message(problems[0])
         elif not control.question or slicer.util.confirmYesNoDisplay(control.question):
             self.act()
 
@@ -354,7 +354,7 @@ class _Entry(_Drawn):
             return
         self.edit.modified = False
         if self.problem:
-            self.form.panel.tell(self.problem)
+            self.form.panel.show_message(self.problem)
         else:
             self.act(self.text)
 
@@ -459,7 +459,7 @@ class _Table(_Drawn):
         """A check box was clicked: nothing else of an item changes but by the form."""
         if not self.form.filling and self.control.switch is not None:
             id, on = self._id(item.row()), item.checkState() == qt.Qt.Checked
-            with self.form.panel.acting():
+            with self.form.panel.ui_action():
                 self.control.switch(id, on)
 
 
@@ -515,7 +515,7 @@ class _Files(_Drawn):
             for requirements in needed:
                 packages.ensure(self.form.panel.resource_path(requirements))
         except InputError as error:
-            self.form.panel.tell(str(error))
+            self.form.panel.show_message(str(error))
         else:
             self.act(paths, None)
 
@@ -541,7 +541,7 @@ class _Download(_PushButton):
         """Have the files written into a folder."""
         self._last = str(folder)
         control = self.form.controls[self.key]
-        with self.form.panel.acting():
+        with self.form.panel.ui_action():
             packages.ensure_all(control.needs, self.form.panel.resource_path)
             self.form.panel.session.run(control.action(folder), control.done)
 
@@ -558,7 +558,7 @@ class _Link(_PushButton):
         if path.is_file():
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path)))
         else:
-            self.form.panel.tell(
+            self.form.panel.show_message(
                 _("{file}: is no longer there, expected what was written; export again.").format(file=path)
             )
 

@@ -93,7 +93,7 @@ class Hand:
         return shortcut
 
     def _on_escape(self) -> None:
-        with self._panel.acting():
+        with self._panel.ui_action():
             self.leave()
 
     def _drag_in_views(self) -> None:

@@ -18,7 +18,7 @@ import slicer
 from ..errors import InputError
 from ..session.presenters.form import NAVIGATION, NETWORK, RENDERING, TORCH
 from ..session.translation import _
-from .looks import busy
+from .style import busy
 
 TORCH_VERSION = ">=2"
 REQUESTER = _("Multi-view 2D/3D Registration")
@@ -34,7 +34,7 @@ NEEDED_BY = {
 OFFLINE = re.compile("connection broken|Could not fetch URL|ProxyError|SSLError|ConnectTimeout|ReadTimeout")
 
 
-def lacking(requirements: str) -> str:
+def missing_message(requirements: str) -> str:
     """What needs which packages that are not installed, a sentence; "" where all are.   requirements: path of a file of NEEDED_BY."""
     missing, by = _missing(requirements), NEEDED_BY[Path(requirements).name]
     if not missing:
@@ -49,14 +49,16 @@ def lacking(requirements: str) -> str:
 
 
 def ensure(requirements: str) -> None:
-    """Have the packages of a file installed, which then work at once.   requirements: see `lacking`.
+    """Have the packages of a file installed, which then work at once.   requirements: see `missing_message`.
 
     InputError where the user declines, or they cannot be installed.
     """
     names = ", ".join(_missing(requirements))
     if not names:
         return
-    question = _("{lacking}\n\nInstall into Slicer's Python now?").format(lacking=lacking(requirements))
+    question = _("{missing_message}\n\nInstall into Slicer's Python now?").format(
+        missing_message=missing_message(requirements)
+    )
     if not slicer.util.confirmOkCancelDisplay(question, REQUESTER):
         message = _(
             "Packages: {names} is not installed, expected your consent to install it; press the button once more, and agree."

@@ -20,8 +20,8 @@ from ..session.session import Session
 from ..session.translation import _
 from . import packages
 from .hand import Hand
-from .looks import Looks, busy
 from .section import SECTIONS, PanelSection
+from .style import PanelStyle, busy
 from .views import Views
 
 #: Milliseconds between polls.
@@ -57,7 +57,7 @@ class Panel(slicer.util.VTKObservationMixin):
         ui.loadCaseButton.clicked.connect(self._on_load_case)
         ui.noticeButton.clicked.connect(self._on_notices_understood)
         self.opening = FileOpening(self)
-        self._looks = Looks(self.widget, self.invalidate)
+        self._style = PanelStyle(self.widget, self.invalidate)
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
@@ -98,7 +98,7 @@ class Panel(slicer.util.VTKObservationMixin):
             return
         self._leave()
         for section in self.sections.values():
-            section.presenter.let_go()
+            section.presenter.deactivate()
         self.registration = registration
         self.session = registration and self.logic.session(registration)
         for section in self.sections.values():
@@ -107,7 +107,7 @@ class Panel(slicer.util.VTKObservationMixin):
         self.views.follow()
         self.views.stand_back()
         self._follow()
-        self.tell("")
+        self.show_message("")
         self.refresh()
 
     def begin(self) -> None:
@@ -132,7 +132,7 @@ class Panel(slicer.util.VTKObservationMixin):
     # What slots do
 
     @contextmanager
-    def acting(self):
+    def ui_action(self):
         """What a slot does, does it in here: what goes wrong becomes a message, and the panel shows what came of it."""
         if self._busy:  # a widget that is being filled, not a person
             yield
@@ -140,13 +140,13 @@ class Panel(slicer.util.VTKObservationMixin):
         ticking = self._timer.active
         self._timer.stop()  # nothing goes on beside a question, or a package that is half installed
         try:
-            self.tell("")
+            self.show_message("")
             yield
         except InputError as error:
-            self.tell(str(error))
+            self.show_message(str(error))
         except Exception as error:
             logging.exception("MultiViewRegistration")
-            self.tell(
+            self.show_message(
                 _("Something unexpected went wrong ({error}); the Python console has the details.").format(error=error)
             )
         finally:
@@ -169,7 +169,7 @@ class Panel(slicer.util.VTKObservationMixin):
         """Whether widgets are being filled from the scene, and their signals say nothing."""
         return self._busy
 
-    def tell(self, message: str) -> None:
+    def show_message(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
         self.ui.messageLabel.text = message
         self.ui.messageLabel.setVisible(bool(message))
@@ -179,7 +179,7 @@ class Panel(slicer.util.VTKObservationMixin):
 
     def missing_packages(self) -> str:
         """What needs which packages for DRRs that are not installed, a sentence; "" where all are."""
-        return packages.lacking(self.resource_path("requirements.txt"))
+        return packages.missing_message(self.resource_path("requirements.txt"))
 
     def draw_mask(self, view) -> None:
         """Draw the mask of an `mrml.xray.XRayView` in Slicer's Segment Editor."""
@@ -216,7 +216,7 @@ class Panel(slicer.util.VTKObservationMixin):
             if self.session.poll() and self.session.running_registration is None:
                 self._stale = True
                 if self.session.message:
-                    self.tell(self.session.message)
+                    self.show_message(self.session.message)
             self._stale |= self.views.out_of_date
             self.session.drawing.step()
             if self._shown:
@@ -251,7 +251,7 @@ class Panel(slicer.util.VTKObservationMixin):
             widget.setVisible(bool(sentences))
 
     def _on_notices_understood(self) -> None:
-        with self.acting():
+        with self.ui_action():
             self.session.notices.acknowledge()
 
     def _on_changed(self, caller=None, event=None) -> None:
@@ -292,8 +292,8 @@ class FileOpening:
     def read(self, path: str | Path, reader: Callable | None = None) -> None:
         """Begin to read a file.   reader: of what the module's logic takes; `read_case` by default."""
         path, reader = Path(path), reader or read_case
-        self._panel.tell("")
-        self._before, self._reading = self._panel.registration, Worker(lambda tell: reader(path))
+        self._panel.show_message("")
+        self._before, self._reading = self._panel.registration, Worker(lambda on_progress: reader(path))
         self._show(
             _("Reading {name}...").format(name=path.parent.name if path.stem in ("case", "track") else path.stem)
         )
@@ -313,7 +313,7 @@ class FileOpening:
         self.stop()
         self._show("")
         if not chosen:
-            with self._panel.acting(), busy():
+            with self._panel.ui_action(), busy():
                 self._take(reading)
 
     def _take(self, reading: Worker) -> None:

@@ -97,7 +97,7 @@ class Views:
     def _on_views(self, on: bool) -> None:
         if self._panel.filling:
             return
-        with self._panel.acting():
+        with self._panel.ui_action():
             if on:
                 self.show(ct_slices=False)
             else:
@@ -106,7 +106,7 @@ class Views:
     def _on_ct_slices(self, on: bool) -> None:
         if self._panel.filling:
             return
-        with self._panel.acting():
+        with self._panel.ui_action():
             self.show(ct_slices=on)
 
     def _stand_back_now(self) -> None:

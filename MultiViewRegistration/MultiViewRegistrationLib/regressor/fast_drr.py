@@ -99,7 +99,7 @@ def project(stacks, rays, n, out):
     Parameters
     ----------
     stacks : Stacks
-    rays : Rays
+    rays : RayBatch
     out : (3, rows, columns) float32.
     """
     stack = rays.stack[n]
@@ -262,7 +262,7 @@ def varied(bases: Bases, cut: np.ndarray, rng: np.random.Generator, *, structure
     return bases
 
 
-class Rays(NamedTuple):
+class RayBatch(NamedTuple):
     """The rays of n images of a camera.
 
     stack: (n,) which of the stacks each takes.   source (n, 3), directions (n, 3, 3): its rays there, as in `rendering.drr.Rays`.
@@ -300,7 +300,7 @@ class Stacks(NamedTuple):
             np.stack([grid.ct_from_index for grid in grids]),
         )
 
-    def rays(self, camera: Camera, world_from_ct: np.ndarray) -> Rays:
+    def rays(self, camera: Camera, world_from_ct: np.ndarray) -> RayBatch:
         """The rays of a camera at poses (n, 4, 4).
 
         Each image takes slices across the axis along which its middle looks; thick ones, unless it looks so obliquely that from one to
@@ -315,7 +315,7 @@ class Stacks(NamedTuple):
         axis, each = np.argmin(oblique[:3], axis=0), np.arange(len(world_from_ct))
         stack = np.where(oblique[3 + axis, each] <= MAX_OBLIQUE, 3 + axis, axis)
         pixels = np.stack(np.broadcast_arrays(*np.ogrid[:rows, :columns][::-1], 1), axis=-1)
-        return Rays(
+        return RayBatch(
             stack,
             rigid.transform_points(index_from_world[stack, each], camera.source),
             np.ascontiguousarray(directions[stack, each]),

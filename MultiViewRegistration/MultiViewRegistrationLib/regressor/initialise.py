@@ -24,7 +24,7 @@ from .fusion import Candidate
 from .learning import Regressor
 
 #: Of a model that expects to be farther off the X-rays are asked, too, before anything begins.
-DOUBT_MM = 2 * CAPTURE_RADIUS_MM
+CONFIDENT_MM = 2 * CAPTURE_RADIUS_MM
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class RegressorReport:
 
     model: name of its folder, "" for one that is in no folder, None where there was none.   minutes: of its training.
     device: where that was done, see `model_store.Card`.   trained: whether it was done for this registration.
-    candidates: what it said, the most credible first.
+    candidates: its predictions, the most credible first.
     selected_start: which of them the answer came from, "search" where it came from none.
     """
 
@@ -130,7 +130,7 @@ class RegressorInitialisation:
 
     def report(self, refinement: Refinement, method: RefinementMethod) -> RegressorReport:
         """How the registration began that led here."""
-        said = [
+        initial_poses = [
             InitialPose(
                 of_views(candidate, self._together),
                 candidate.expected_mm(),
@@ -140,11 +140,11 @@ class RegressorInitialisation:
             for candidate in self.candidates
         ]
         selected = refinement.selected_start if method.name == "joint" else 0
-        begun = "search" if selected is None else said[selected].views
+        begun = "search" if selected is None else initial_poses[selected].views
         if self._model is None:
-            return RegressorReport(None, None, None, False, said, begun)
+            return RegressorReport(None, None, None, False, initial_poses, begun)
         card, name = self._model.card, Path(self._model.folder or "").name
-        return RegressorReport(name, float(card.minutes), card.device, False, said, begun)
+        return RegressorReport(name, float(card.minutes), card.device, False, initial_poses, begun)
 
     def _ask(self, views: list[View]) -> list[Candidate]:
         if self._model is None:
@@ -169,11 +169,13 @@ def predict_poses(
 
     Arguments and InputError as of `model.RegressorModel.candidates`.
     """
-    said = model.candidates(views, world_from_ct)
-    if anatomy.structure or said[0].expected_mm() < DOUBT_MM:
-        return said
-    pose, covariance = refine_along_least_certain_axis(anatomy, views, said[0].world_from_ct, said[0].covariance)
-    return [replace(said[0], world_from_ct=pose, covariance=covariance), *said]
+    candidates = model.candidates(views, world_from_ct)
+    if anatomy.structure or candidates[0].expected_mm() < CONFIDENT_MM:
+        return candidates
+    pose, covariance = refine_along_least_certain_axis(
+        anatomy, views, candidates[0].world_from_ct, candidates[0].covariance
+    )
+    return [replace(candidates[0], world_from_ct=pose, covariance=covariance), *candidates]
 
 
 def model_for(case: Case, start: str, model: str | Path | Regressor | None) -> Regressor | None:

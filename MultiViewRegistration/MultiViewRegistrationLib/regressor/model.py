@@ -60,11 +60,11 @@ class RegressorModel:
             geometry_covariance(view.rotation_sd_deg, view.translation_sd_mm, self._centroid, nominal) for view in views
         ]
         slack[0] = None  # the others are known against the first
-        first = [said for (said,) in self._predict(views, trained, [Augmentation()])]
+        first = [evidence for (evidence,) in self._predict(views, trained, [Augmentation()])]
         found = fuse(first, self._centroid, nominal, slack)
         if self.network.AUGMENTATIONS and not (found[0].agree and found[0].expected_mm() < MAX_CERTAIN_MM):
             more = self._predict(views, trained, self.network.AUGMENTATIONS)
-            together = [said.joined(others) for said, others in zip(first, more, strict=True)]
+            together = [evidence.joined(others) for evidence, others in zip(first, more, strict=True)]
             found = fuse(together, self._centroid, nominal, slack)
         return found
 
@@ -85,8 +85,8 @@ class RegressorModel:
         )
         with torch.no_grad():
             predicted = self.network(torch.from_numpy(images), torch.tensor([n for _, n, _ in shown]))
-        said = self.network.evidence(predicted, cameras)
-        return [said[n : n + len(augmentations)] for n in range(0, len(said), len(augmentations))]
+        evidence = self.network.evidence(predicted, cameras)
+        return [evidence[n : n + len(augmentations)] for n in range(0, len(evidence), len(augmentations))]
 
     def reach(self, views: Sequence[View], world_from_ct: np.ndarray | None = None) -> tuple[np.ndarray, float, float]:
         """The nominal pose (4, 4) in the world of these views, and how far from it poses were trained: degrees and mm, of a ball.

@@ -223,13 +223,13 @@ class VotingNetwork(Network):
 
     def forward(self, images: Tensor, view: Tensor) -> CellVotes:
         """images: (n, 2, rows, columns), multiples of 16: standardised, and 1 where valid.   view: (n,) int64; not used."""
-        said = self.head(self.features(images))
-        n, _, rows, columns = said.shape
-        said = said.reshape(n, 3, -1, rows * columns)
-        middles = [(torch.arange(size, device=said.device) + 0.5) / size - 0.5 for size in (rows, columns)]
+        output = self.head(self.features(images))
+        n, _, rows, columns = output.shape
+        output = output.reshape(n, 3, -1, rows * columns)
+        middles = [(torch.arange(size, device=output.device) + 0.5) / size - 0.5 for size in (rows, columns)]
         cells = torch.stack(torch.meshgrid(*middles, indexing="ij")[::-1]).flatten(1)
-        log_scales = said[:, 2].clamp(math.log(MIN_VOTE_SCALE), math.log(MAX_VOTE_SCALE))
-        return CellVotes(said[:, :2] + cells[:, None], log_scales)
+        log_scales = output[:, 2].clamp(math.log(MIN_VOTE_SCALE), math.log(MAX_VOTE_SCALE))
+        return CellVotes(output[:, :2] + cells[:, None], log_scales)
 
     def loss(self, predicted: CellVotes, camera_from_ct: Tensor, view: Tensor) -> Tensor:
         """A vote's mean of distance / scale + 2 log scale."""

@@ -24,7 +24,7 @@ ITERATIONS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
 #: Share of the training in which the rate rises to its full.
 WARM_UP = 0.05
 #: Largest norm of a gradient; it is scaled down to this.
-LARGEST_GRADIENT = 1.0
+MAX_GRADIENT_NORM = 1.0
 #: The processor always takes a batch in this many parts, so that the result does not depend on the number of cores.
 _PARTS = 2
 
@@ -49,7 +49,7 @@ class Optimiser:
 
     def step(self, progress: float) -> float:
         """One step down the gradients, at this share of the training; returns their norm. A norm that is not finite changes nothing."""
-        norm = nn.utils.clip_grad_norm_(self._all, LARGEST_GRADIENT).item()
+        norm = nn.utils.clip_grad_norm_(self._all, MAX_GRADIENT_NORM).item()
         if math.isfinite(norm):
             for optimiser in self._parts.values():
                 optimiser.param_groups[0]["lr"] = optimiser.defaults["lr"] * rate(progress)

@@ -63,7 +63,7 @@ _CORNER_POSES = 200
 #: Keys of the random numbers, beside the seed: of steps, of validations.
 _STEPS, _VALIDATION = 0, 1
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -252,7 +252,7 @@ class Training:
                 batch, made = made.result(), ahead.submit(self._batch, following)
                 yield batch
 
-    def _or_on_cpu(self, work: Callable[[], Answer]) -> Answer:
+    def _or_on_cpu(self, work: Callable[[], T]) -> T:
         """What `work` gives; on this machine's cores, from then on, where the device runs out of memory."""
         try:
             return work()
@@ -316,8 +316,8 @@ class Training:
         errors, squared = [], []
         for true, image in zip(truth, images, strict=True):
             with torch.no_grad():
-                said = self._network.evidence(self._network(image, view.to(image.device)), self._cameras)
-            found = [fuse(views, centroid, nominal)[0] for views in (said, *([one] for one in said))]
+                predicted = self._network.evidence(self._network(image, view.to(image.device)), self._cameras)
+            found = [fuse(views, centroid, nominal)[0] for views in (predicted, *([one] for one in predicted))]
             poses = np.stack([true] + [each.world_from_ct for each in found])
             points = rigid.transform_points(poses[:, None], self._landmarks)
             errors.append(np.linalg.norm(points[1:] - points[0], axis=-1).mean(axis=1))

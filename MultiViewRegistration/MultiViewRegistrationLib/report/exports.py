@@ -93,8 +93,12 @@ def _volumes(what: str, exported: RegistrationExport, case: Case, volume_format:
 
     def write(path: Path, name: str, pose: np.ndarray) -> None:
         target = name.split("_")[0]
-        said = f"The {what} resampled by {name}, {target} LPS mm."
-        write_volume(path, make(case.ct, pose), f"NOT FOR USE: {exported.warning} {said}" if exported.warning else said)
+        description = f"The {what} resampled by {name}, {target} LPS mm."
+        write_volume(
+            path,
+            make(case.ct, pose),
+            f"NOT FOR USE: {exported.warning} {description}" if exported.warning else description,
+        )
 
     return {
         f"{what}_in_{name.split('_')[0]}.{volume_format}": partial(write, name=name, pose=pose)

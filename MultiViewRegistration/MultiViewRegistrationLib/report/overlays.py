@@ -25,7 +25,7 @@ WHITE = 235
 TILES = 8
 DIMMED = 0.4
 #: Smaller pictures are enlarged first, so that lines stay thin.
-SHORTEST_SIDE = 640
+MIN_LONGEST_SIDE = 640
 #: Half the width of a line in pixels of the picture.
 HALF_WIDTH = 1.0
 #: No line is drawn so near, in pixels, to where the CT ends: that is no edge of the patient.
@@ -137,7 +137,7 @@ def live_layer(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np
 
 def tile_map(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
     """A map of where X-ray and CT agree: orange on outliers, dimmed where nothing was compared.   tiles: the compared ones."""
-    scale = min(SHORTEST_SIDE / max(xray.valid.shape), 1.0)
+    scale = min(MIN_LONGEST_SIDE / max(xray.valid.shape), 1.0)
     shape = _scaled(xray.valid.shape, scale)
     valid = _resized(xray.valid, shape) > 0.99
     film = Film(_resized(xray.line_integrals, shape), valid, valid)
@@ -246,7 +246,7 @@ def _box(mask: np.ndarray) -> tuple[slice, slice]:
 
 def _picture_shape(shape: tuple[int, int], longest_side: int) -> tuple[int, int]:
     longest = max(shape)
-    scale = np.clip(longest, min(SHORTEST_SIDE, longest_side), longest_side) / longest
+    scale = np.clip(longest, min(MIN_LONGEST_SIDE, longest_side), longest_side) / longest
     return _scaled(shape, scale)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import __version__
 from ..geometry import rigid
-from ..geometry.landmarks import Residual
+from ..geometry.landmarks import LandmarkResidual
 from ..imaging.xray import View
 from ..io.files import write_atomically
 from ..io.html import Axis, Content, Line, embedded_png, legend, line_plot, number, page, table, tag
@@ -392,7 +392,7 @@ def _axes(vector: np.ndarray, unit: str) -> str:
     return ",  ".join(f"{axis} {number(value, unit, 3)}" for axis, value in zip("LPS", vector, strict=True))
 
 
-def _landmarks(residuals: Sequence[Residual]) -> list[ET.Element]:
+def _landmarks(residuals: Sequence[LandmarkResidual]) -> list[ET.Element]:
     rows = [
         [each.name, each.view, number(each.residual_px, "", 1), number(each.residual_mm, "mm", 2), each.status]
         for each in residuals

@@ -40,7 +40,8 @@ def await_threads(seconds: float) -> None:
 
 
 class Worker:
-    """Runs `work(tell)` in a thread. `tell(progress)` keeps the newest of each stage and returns False once `cancel` was called.
+    """Runs `work(on_progress)` in a thread. `on_progress(record)` keeps the newest record of each stage
+    and returns False once `cancel` was called.
 
     Attributes
     ----------
@@ -83,7 +84,7 @@ class Worker:
         """Whether it has ended, after so many seconds at most; None waits for good."""
         return self._finished.wait(seconds)
 
-    def result_for(self, tell: Callable[[Any], bool]) -> Any:
+    def result_for(self, on_progress: Callable[[Any], bool]) -> Any:
         """The result, for another worker's thread, which waits for it.
 
         Raises
@@ -92,7 +93,7 @@ class Worker:
         Stopped : where the other is cancelled.
         """
         while not self._finished.wait(0.1):
-            if tell(None) is False:
+            if on_progress(None) is False:
                 raise Stopped
         state, outcome = self._outcome
         if state != "done":
@@ -190,7 +191,7 @@ class BackgroundValue:
             self.value, self.made_of, self._begun_of = None, of, of
             return had
         if work is not None:
-            self._begun_of, self._worker = of, Worker(lambda tell: work())
+            self._begun_of, self._worker = of, Worker(lambda on_progress: work())
         return False
 
 

@@ -76,23 +76,23 @@ def read_with_answers(read: Callable[..., Any], questions: dict[str, Question], 
     read: takes them as keywords; MissingInformation where one is missing.   questions: by their keys.   answers: as they were typed or
     chosen, by their keys; "" is none. The reader gets only what the file asks for.
     """
-    asked: list[Question] = []
+    needed: list[Question] = []
     given: dict[str, Any] = {}
     open_ = False
     try:
         key, found = _tried(read, given)
         while key is not None:
             question = questions[key]
-            asked.append(question)
+            needed.append(question)
             answer = answers.get(key, "").strip()
             open_ = open_ or not answer
             if not (answer or question.stand_in):
-                return FileReading(asked)
+                return FileReading(needed)
             given[key] = question.value(answer or question.stand_in)
             key, found = _tried(read, given)
     except InputError as error:  # which may be that of a stand-in
-        return FileReading(asked, problem="" if open_ else str(error))
-    return FileReading(asked, None if open_ else found)
+        return FileReading(needed, problem="" if open_ else str(error))
+    return FileReading(needed, None if open_ else found)
 
 
 def _tried(read: Callable[..., Any], given: dict[str, Any]) -> tuple[str | None, Any]:

@@ -87,7 +87,7 @@ class IgtlConnection:
         live = SimpleNamespace(small=messages.small, images=messages.images)  # may change while it is sent
         self._stop, self._exported, self._messages, self._stale_reason = stop, exported, live, ""
 
-        def tell(text: str) -> None:
+        def notify(text: str) -> None:
             if self._stop is stop:
                 self.status = text
 
@@ -95,9 +95,9 @@ class IgtlConnection:
             if before is not None:
                 before.join()  # its port is free then
             try:
-                run(live, stop, tell)
+                run(live, stop, notify)
             except InputError as error:
-                tell(str(error))
+                notify(str(error))
 
         self._thread = threading.Thread(target=work, name="MultiViewRegistration link", daemon=True)
         self._thread.start()

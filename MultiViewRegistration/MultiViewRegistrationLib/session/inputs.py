@@ -205,23 +205,23 @@ def _fill_cache(prepare: Callable) -> None:
         )
 
 
-def prepare_for_drr(ct, tell: Callable) -> object:
+def prepare_for_drr(ct, on_progress: Callable) -> object:
     """The `registration.prepared_ct.PreparedCT` of a CT, with all that a DRR which follows the CT would have to wait for."""
     from ..registration.prepared_ct import PreparedCT, warm_up_drr
 
-    load_kernels(warm_up_drr, lambda: tell(FIRST_TIME))
+    load_kernels(warm_up_drr, lambda: on_progress(FIRST_TIME))
     anatomy = PreparedCT(ct)
     for level in (1, 2):
         anatomy.projector(level)
     return anatomy
 
 
-def prepare_for_registration(anatomy, tell: Callable) -> None:
+def prepare_for_registration(anatomy, on_progress: Callable) -> None:
     """What the first sharp DRR, and the first registration, would have to wait for."""
     from ..registration.prepared_ct import warm_up
 
     anatomy.projector(0)
-    load_kernels(warm_up, lambda: tell(FIRST_TIME))
+    load_kernels(warm_up, lambda: on_progress(FIRST_TIME))
 
 
 class Preparation:
@@ -250,9 +250,9 @@ class Preparation:
         """What gives the same to another worker's thread once a registration can begin, as `Worker.result_for`."""
         first, rest = self.worker, self._rest
 
-        def wait(tell: Callable) -> object:
-            anatomy = first.result_for(tell)
-            rest.result_for(tell)
+        def wait(on_progress: Callable) -> object:
+            anatomy = first.result_for(on_progress)
+            rest.result_for(on_progress)
             return anatomy
 
         return wait
@@ -260,14 +260,14 @@ class Preparation:
     def follow(self, worker: Worker) -> None:
         """Take what a worker that began earlier makes of the CT as it is now."""
         self.worker, self._of, self.message = worker, of_ct(self._inputs.registration), ""
-        self._rest = Worker(lambda tell: prepare_for_registration(worker.result_for(tell), tell))
+        self._rest = Worker(lambda on_progress: prepare_for_registration(worker.result_for(on_progress), on_progress))
 
     def begin(self, *, again: bool) -> None:
         """Prepare the CT as it is now, where it is not. InputError as `Inputs.ct`.   again: also where that has failed before."""
         of, ct = of_ct(self._inputs.registration), self._inputs.ct()
         if self.worker is None or self._of != of or (again and self.worker.state == "failed"):
             self.stage = PREPARING
-            self.follow(Worker(lambda tell: prepare_for_drr(ct, tell)))
+            self.follow(Worker(lambda on_progress: prepare_for_drr(ct, on_progress)))
 
     def poll(self) -> bool:
         """Whether the CT has just become ready for DRRs, or failed to."""

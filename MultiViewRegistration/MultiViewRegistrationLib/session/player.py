@@ -307,7 +307,7 @@ class Player:
         ahead = wanted if wanted is not None else self._next() if self.playing else None
         if ahead is not None and (self._read is None or (ready and self._read[0] != ahead)):
             images = self.played.images
-            self._read = ahead, Worker(lambda tell: images.read(ahead))
+            self._read = ahead, Worker(lambda on_progress: images.read(ahead))
         return changed
 
     def _next(self) -> int | None:

@@ -25,7 +25,9 @@ API_START = {"given": "given", "by hand": "given", "search": "search", "landmark
 POLL_S = 0.1
 
 
-def register_case(case, anatomy, start: str, refinement: str, seed: int, model: Path | None, tell: Callable) -> object:
+def register_case(
+    case, anatomy, start: str, refinement: str, seed: int, model: Path | None, on_progress: Callable
+) -> object:
     """The `result.Result` of a case from a start. InputError where it fails.
 
     model: the folder of the regressor, for a start that asks one; without it, the newest of the store.
@@ -33,10 +35,10 @@ def register_case(case, anatomy, start: str, refinement: str, seed: int, model: 
     from ..api import register
 
     if refinement != "joint":
-        return by_baseline(case, anatomy, start, refinement, model, tell)
+        return by_baseline(case, anatomy, start, refinement, model, on_progress)
     if start in ("regressor", "auto"):
-        return register(case, start, tell, anatomy, seed, model=model)
-    return replace(register(case, API_START[start], tell, anatomy, seed), method=start)
+        return register(case, start, on_progress, anatomy, seed, model=model)
+    return replace(register(case, API_START[start], on_progress, anatomy, seed), method=start)
 
 
 def regressor_summary(result) -> dict:
@@ -47,7 +49,7 @@ def regressor_summary(result) -> dict:
     return {"model": report.model or "", "expected_mm": report.expected_mm, "selected_start": report.selected_start}
 
 
-def by_baseline(case, anatomy, start: str, refinement: str, model: Path | None, tell: Callable) -> object:
+def by_baseline(case, anatomy, start: str, refinement: str, model: Path | None, on_progress: Callable) -> object:
     """The `result.Result` of a published refinement, which takes minutes and needs torch: a child process does it, in a folder of its own.
 
     InputError where it fails; the folder is gone in any case.
@@ -63,7 +65,7 @@ def by_baseline(case, anatomy, start: str, refinement: str, model: Path | None, 
     with tempfile.TemporaryDirectory(prefix="mvreg-case-", ignore_cleanup_errors=True) as folder:
         path, out = write_child_case(case, begun, folder), Path(folder, "result")
         job = Job(["register", path, "--refine", refinement, "--device", "auto", "--out", out])
-        found = await_job(job, begun, tell)
+        found = await_job(job, begun, on_progress)
     result = assess(case, np.array(found["world_from_ct"]), anatomy, start)
     return replace(
         result,
@@ -115,7 +117,7 @@ def write_child_case(case, world_from_ct: np.ndarray | None, folder: str) -> Pat
     )
 
 
-def await_job(job, world_from_ct: np.ndarray, tell: Callable) -> dict:
+def await_job(job, world_from_ct: np.ndarray, on_progress: Callable) -> dict:
     """What a job came to, telling its progress meanwhile. InputError where it failed, Stopped once it is to stop, and has."""
     from ..registration.pipeline import Progress
 
@@ -126,7 +128,7 @@ def await_job(job, world_from_ct: np.ndarray, tell: Callable) -> dict:
         if record is not None:
             pose = progress.world_from_ct if record.world_from_ct is None else np.array(record.world_from_ct)
             progress = Progress(record.fraction, record.stage, pose, np.nan if record.cost is None else record.cost)
-        if wanted and tell(progress) is False:
+        if wanted and on_progress(progress) is False:
             wanted = False
             job.cancel()
         sleep(POLL_S)

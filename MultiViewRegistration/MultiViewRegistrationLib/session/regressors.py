@@ -38,7 +38,7 @@ class RegressorTraining:
         )
         self._place = tempfile.TemporaryDirectory(prefix="mvreg-case-", ignore_cleanup_errors=True)
         self._job: Job | None = None
-        self.worker = Worker(lambda tell: write_child_case(case, case.world_from_ct, self._place.name))
+        self.worker = Worker(lambda on_progress: write_child_case(case, case.world_from_ct, self._place.name))
 
     @property
     def stage(self) -> str:

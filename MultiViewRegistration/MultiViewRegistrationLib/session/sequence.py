@@ -115,7 +115,7 @@ class OtherStructure:
         self._at: np.ndarray | None = None
         self._shape: Shape | None = None
         self._outlines: dict[str, tuple[tuple, np.ndarray]] = {}
-        self.worker: Worker | None = Worker(lambda tell: _structure_shape(motion))
+        self.worker: Worker | None = Worker(lambda on_progress: _structure_shape(motion))
 
     def follow(self, number: int | None) -> bool:
         """Show it as it is in a frame, not at all where it was lost or rejected there; whether it has just come to be known."""
@@ -233,7 +233,7 @@ class Sequence:
             if session.anatomy is None:
                 return None  # opening a case waits for other things first
             path = session.case_path
-            self._counted = path, Worker(lambda tell: how_many(path))
+            self._counted = path, Worker(lambda on_progress: how_many(path))
         worker = self._counted[1]
         worker.poll(0)
         return None if worker.state == "running" else worker.result or 1
@@ -338,7 +338,7 @@ class Sequence:
         """Take the frames that have come, and show what is due; whether a tracking has ended, or another frame is shown that stays."""
         saved = self.put_away()
         if saved is not None:
-            self.seeking = saved[0], Worker(lambda tell: saved[1]())
+            self.seeking = saved[0], Worker(lambda on_progress: saved[1]())
         ended = self._look_for_saved()
         ended |= self.tracking is not None and self._look_at_tracking()
         changed = self.player is not None and self._session.running_registration is None and self.player.tick()

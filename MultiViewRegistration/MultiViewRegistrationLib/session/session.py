@@ -137,11 +137,11 @@ class Session(Inputs):
             case = self.case(placed=self.is_placed(start))
         ready, model = self.ready(), self.regressors.model if start in REGRESSOR_STARTS else None
 
-        def find(tell):
+        def find(on_progress):
             began = monotonic()
-            anatomy = ready(tell)
+            anatomy = ready(on_progress)
             first_time_s = monotonic() - began if self._preparation.stage == FIRST_TIME else 0.0
-            return registering.register_case(case, anatomy, start, refinement, seed, model, tell), first_time_s
+            return registering.register_case(case, anatomy, start, refinement, seed, model, on_progress), first_time_s
 
         pose = self.registration.world_from_ct
         self.registration.world_from_ct = pose  # under its transform again, if that was removed
@@ -163,7 +163,7 @@ class Session(Inputs):
         """Have a thread do some work, and the poll that finds it done hand its result to `then`. InputError while another is under way."""
         self.require_idle()
         self.message = ""
-        self._background_task = Worker(lambda tell: work()), then
+        self._background_task = Worker(lambda on_progress: work()), then
 
     def require_idle(self) -> None:
         """InputError while work is under way. What begins before the first poll begins without the sequence of a saved scene."""

@@ -181,22 +181,22 @@ class Tracking:
         if progress is not None:
             self.step, self.left = progress, left_in_words(self._time_left.seconds(progress.fraction))
 
-    def _run(self, tell: Callable) -> None:
+    def _run(self, on_progress: Callable) -> None:
         from ..sequence.run import follow
         from ..sequence.track_files import Track
 
-        anatomy = self._ready(lambda progress: tell(ProgressRecord(0.0, PREPARING)))
+        anatomy = self._ready(lambda progress: on_progress(ProgressRecord(0.0, PREPARING)))
         sequence, self.images = self._sequence()
         track = self.track = Track(sequence, anatomy, self._pace, self._start)
         frames, count = track.frames, len(sequence)
 
         def registering(progress) -> bool:
-            return tell(ProgressRecord((len(frames) + progress.fraction) / count, progress.stage))
+            return on_progress(ProgressRecord((len(frames) + progress.fraction) / count, progress.stage))
 
         for frame in follow(sequence, anatomy, self._start, self._pace, progress=registering):
             frames.append(frame)
             if (
-                tell(
+                on_progress(
                     ProgressRecord(
                         len(frames) / count,
                         _("{done} of {count} frames are done").format(done=len(frames), count=count),

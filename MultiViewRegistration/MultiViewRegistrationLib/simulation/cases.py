@@ -19,7 +19,7 @@ from ..imaging.ct import load_ct
 from ..io.datasets.chest import cache_folder, chest_ct
 from ..io.files import write_atomically, written_atomically
 from .body import Body, bone_points, continued, middle, without_couch
-from .projector import MaterialProjector, Projector, SurfaceProjector
+from .projector import MaterialProjector, RtkProjector, SurfaceProjector
 from .simulator import PIXEL_MM, SIZE, SimulatedXRay
 
 SEARCH = {"rotation_deg": 15, "translation_mm": 45}
@@ -29,7 +29,7 @@ LARGEST_START_MM = 22.0
 
 #: What makes the projector of a CT's body, of what `continued` is given.
 SIMULATORS: dict[str, Callable[..., MaterialProjector]] = {
-    "rtk": lambda *ct: Projector(Body.from_hu(*ct)),
+    "rtk": lambda *ct: RtkProjector(Body.from_hu(*ct)),
     "gvxr": lambda *ct: SurfaceProjector(continued(*ct)),
 }
 

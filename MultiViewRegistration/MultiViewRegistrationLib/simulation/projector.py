@@ -40,12 +40,12 @@ def without_skew(camera: Camera) -> None:
 
 
 class MaterialProjector(Protocol):
-    """What gives the two base materials of a body along the rays to a camera's pixels, see `Projector.project`."""
+    """What gives the two base materials of a body along the rays to a camera's pixels, see `RtkProjector.project`."""
 
     def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray: ...
 
 
-class Projector:
+class RtkProjector:
     """Projects the two base materials of a body at once."""
 
     def __init__(self, body: Body) -> None:
@@ -165,7 +165,7 @@ def _rtk(volumes: int):
 
 
 class MovedBone:
-    """Projects a body in which one bone has moved: used as a `Projector`, with the pose of the bone; all else stays behind by `rest`."""
+    """Projects a body in which one bone has moved: used as a `RtkProjector`, with the pose of the bone; all else stays behind by `rest`."""
 
     def __init__(self, whole: MaterialProjector, ct: Volume, mask: np.ndarray) -> None:
         """whole: of the CT's body.   mask: bool (k, j, i), of the bone. Where it was there is soft tissue."""
@@ -181,7 +181,7 @@ class MovedBone:
         self.rest_from_bone = np.eye(4)
 
     def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
-        """As `Projector.project`: the bone at this pose, all else at `world_from_ct @ rest_from_bone`."""
+        """As `RtkProjector.project`: the bone at this pose, all else at `world_from_ct @ rest_from_bone`."""
         rest = world_from_ct @ self.rest_from_bone
         moved = self._bone.project(camera, world_from_ct) - self._bone.project(camera, rest)
         return np.maximum(self._whole.project(camera, rest) + moved / 10, 0)  # mm g/cm^3 to g/cm^2
@@ -197,7 +197,7 @@ _numbers = itertools.count()
 
 
 class SurfaceProjector:
-    """Used as a `Projector`: grams per cm^2 of water and of bone that attenuate as the tissues between a body's surfaces do."""
+    """Used as a `RtkProjector`: grams per cm^2 of water and of bone that attenuate as the tissues between a body's surfaces do."""
 
     def __init__(self, hu: Volume) -> None:
         """hu: the body, Hounsfield units; it ends in air. Some GB of memory, and a minute, for a CT of 512 x 512 x 133 voxels.

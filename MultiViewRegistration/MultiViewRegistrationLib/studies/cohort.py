@@ -99,7 +99,7 @@ class Plan:
         setup = EvaluationSetup(**self.setup)
         if not self.groups:
             return setup
-        training = Record.read(self.training(folder, number))
+        training = CohortRecord.read(self.training(folder, number))
         if training is None or training.error:
             reason = training.error if training else "its worker ended."
             raise InputError(f"no regressor could be trained for it: {reason}")
@@ -119,7 +119,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Record:
+class CohortRecord:
     """The result of a task, as plain data.
 
     Parameters
@@ -141,7 +141,7 @@ class Record:
     warnings: Sequence[str] = ()
 
     @classmethod
-    def read(cls, path: Path) -> Record | None:
+    def read(cls, path: Path) -> CohortRecord | None:
         """None where there is none, or what is there is none."""
         try:
             return cls(**read_record(path))
@@ -224,7 +224,7 @@ def _gathered(plan: Plan, folder: Path, setup: EvaluationSetup, lost: set[int]) 
     found = Evaluation([], [], setup, shared=True)
     poses: dict[str, list[tuple[str, np.ndarray]]] = {}
     for number, case in enumerate(plan.cases):
-        record = Record(error=ENDED) if number in lost else Record.read(plan.record(folder, number))
+        record = CohortRecord(error=ENDED) if number in lost else CohortRecord.read(plan.record(folder, number))
         if record is None:
             raise InputError(
                 f"{folder}: a worker's record is missing, expected a folder that this computer and all workers share; "
@@ -373,21 +373,21 @@ def work(numbers: Sequence[int], task: str, folder: str, plan: str) -> str:
         return {"evaluate": _evaluate, "train": _train}[task](read, numbers, Path(folder))
 
 
-def _kept(path: Path, fingerprint: Callable[[], str], make: Callable[[], Record]) -> str:
+def _kept(path: Path, fingerprint: Callable[[], str], make: Callable[[], CohortRecord]) -> str:
     """Have a record made and written, unless it is there and its fingerprint is the same."""
     with warnings.catch_warnings(record=True) as given:
         warnings.simplefilter("default")
         try:
-            now, before = fingerprint(), Record.read(path)
+            now, before = fingerprint(), CohortRecord.read(path)
             if before and before.outcome and before.fingerprint == now:
                 return KEPT
             record = replace(make(), fingerprint=now)
         except InputError as error:
-            record = Record(error=str(error))
+            record = CohortRecord(error=str(error))
         except MemoryError:
-            record = Record(error="not enough memory; use fewer workers, or crop the CT to what the X-rays show.")
+            record = CohortRecord(error="not enough memory; use fewer workers, or crop the CT to what the X-rays show.")
         except Exception as error:  # of one case of hundreds: the others go on
-            record = Record(error=f"{type(error).__name__}: {error}")
+            record = CohortRecord(error=f"{type(error).__name__}: {error}")
     messages = dict.fromkeys(str(each.message) for each in given if issubclass(each.category, UserWarning))
     write_record(path, asdict(replace(record, warnings=list(messages))))
     return DONE if record.outcome else FAILED
@@ -401,14 +401,14 @@ def _evaluate(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
         inputs, _ = hashes(check(path))
         return digest([plan.version, plan.setup, inputs, _weights(plan.evaluation(number, folder))])
 
-    def make() -> Record:
+    def make() -> CohortRecord:
         global _last
         warm_up()
         last, _last = _last, None  # what a case leaves half done is not kept
         done = _last = evaluate_case(path, plan.evaluation(number, folder), last=last)
         pictures = {name: base64.b64encode(data).decode() for name, data in done.pictures.items()}
         pose = None if done.world_from_ct is None else done.world_from_ct.tolist()
-        return Record("", done.outcome, pictures, pose, digest(done.case.anatomy_key))
+        return CohortRecord("", done.outcome, pictures, pose, digest(done.case.anatomy_key))
 
     return _kept(plan.record(folder, number), fingerprint, make)
 
@@ -424,7 +424,7 @@ def _weights(setup: EvaluationSetup) -> list[str]:
 
 def _train(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
     path = plan.training(folder, numbers[0])
-    before = Record.read(path)
+    before = CohortRecord.read(path)
     kept = before.fingerprint if before and before.outcome else None
     for number in numbers if kept is not None else ():
         with suppress(InputError, OSError):
@@ -443,7 +443,7 @@ def _ct_fingerprint(plan: Plan, number: int) -> str:
     return digest([sha256(part.path) for part in (file.ct, file.mask) if part])
 
 
-def _trained(plan: Plan, number: int, folder: Path) -> Record:
+def _trained(plan: Plan, number: int, folder: Path) -> CohortRecord:
     """Train a case's regressor, or resume its training; returns the record. InputError where that cannot be."""
     case, model = Case.load(plan.cases[number]), plan.model(folder, number)
     setup = EvaluationSetup(**plan.setup)
@@ -456,7 +456,7 @@ def _trained(plan: Plan, number: int, folder: Path) -> Record:
     if not begun or not card.finished:
         more: Row = {"minutes": plan.minutes, "seed": setup.seed, "resume": begun, "device": setup.method.trains_on}
         card = train(case, model, **more).card
-    return Record("", {"steps": card.done, "error_mm": card.error_mm, "device": card.device})
+    return CohortRecord("", {"steps": card.done, "error_mm": card.error_mm, "device": card.device})
 
 
 def regressor_group(file: CaseFile) -> str:

@@ -89,7 +89,7 @@ class CachedProjector:
         self._kept: dict[tuple[bytes, bytes], np.ndarray] = {}
 
     def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
-        """As `Projector.project`; not to be written into."""
+        """As `RtkProjector.project`; not to be written into."""
         key = camera.projection_matrix.tobytes(), world_from_ct.tobytes()
         if key not in self._kept:
             if len(self._kept) == KEPT_PROJECTIONS:

@@ -106,7 +106,7 @@ class Application:
             self.scene.AddObserver(event, self.invalidate)
         self.state.open_steps, self.state.opening_another, self.state.saving = [], False, False
         self.choose(None)
-        self.tell("")
+        self.show_message("")
 
     # The registration at work
 
@@ -139,7 +139,7 @@ class Application:
 
     def begin_empty(self) -> None:
         """Begin with nothing but the steps, in place of what was open."""
-        with self.acting():
+        with self.ui_action():
             self.state.opening_another = False
             self.choose(None)
             self.scene.Clear(False)
@@ -170,19 +170,19 @@ class Application:
             fill.play(self.session)
             self.state.open_steps = ["sequence"]
         if registration is None:
-            self.tell(_("The scene holds no registration of this program; add a CT and X-rays."))
+            self.show_message(_("The scene holds no registration of this program; add a CT and X-rays."))
             self.begin()
 
     # What a person does
 
     @contextmanager
-    def acting(self):
+    def ui_action(self):
         """Do what a person asked for: what goes wrong becomes a message, and the page shows what came of it."""
-        self.tell("")
+        self.show_message("")
         try:
             yield
         except InputError as error:
-            self.tell(str(error))
+            self.show_message(str(error))
         except Exception as error:
             self._tell_unexpected(error)
         self.refresh()
@@ -205,10 +205,10 @@ class Application:
         self.state.saving = True
         self.state.flush()
         await asyncio.sleep(TICK_S)  # the page shows it before the scene is busy
-        with self.acting():
+        with self.ui_action():
             name = re.sub(r"[^\w.-]+", "_", self.registration.name).strip("_.") or "scene"
             pack = save_scene(self.scene, self.downloads.new_folder() / f"{name}.mrb")
-            worker = Worker(lambda tell: pack())
+            worker = Worker(lambda on_progress: pack())
             while worker.state == "running":
                 await asyncio.sleep(TICK_S)
                 worker.poll(0)
@@ -224,16 +224,16 @@ class Application:
 
     def acknowledge_warnings(self) -> None:
         """Hide the warnings shown now."""
-        with self.acting():
+        with self.ui_action():
             self.session.notices.acknowledge()
 
-    def tell(self, message: str) -> None:
+    def show_message(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
         self.state.message = as_sent(message)
 
     def _tell_unexpected(self, error: Exception) -> None:
         logging.error("MultiViewRegistration", exc_info=error)
-        self.tell(
+        self.show_message(
             _("Something unexpected went wrong ({error}); the terminal of mvreg view has the details.").format(
                 error=type(error).__name__
             )
@@ -278,7 +278,7 @@ class Application:
     def put_point(self, view, column: float, row: float) -> None:
         """Place a landmark while those are placed, else the linked cursor."""
         landmarks = self.sections["start"].presenter.landmarks
-        with self.acting():
+        with self.ui_action():
             (landmarks if landmarks.placing else self._cursor).put(view, column, row)
 
     @property
@@ -326,7 +326,7 @@ class Application:
                 if self.session.poll(0) and self.session.running_registration is None:
                     self.invalidate()
                     if self.session.message:
-                        self.tell(self.session.message)
+                        self.show_message(self.session.message)
             if self._moves is not None and self._moves.step():
                 self.stop_moving()
                 self.invalidate()

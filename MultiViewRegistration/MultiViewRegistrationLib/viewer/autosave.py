@@ -157,7 +157,9 @@ class Autosave:
             "saved": datetime.now().isoformat(timespec="seconds"),
             "scene": mrml.name,
         }
-        self._writing = Worker(lambda tell: commit(folder, state, [mrml.name, *(file for _, file in files.values())]))
+        self._writing = Worker(
+            lambda on_progress: commit(folder, state, [mrml.name, *(file for _, file in files.values())])
+        )
 
     def _write(self, node, storage) -> tuple[int, str]:
         """Write a node into a new file; when, and its name."""
@@ -182,7 +184,7 @@ class Autosave:
 
     def _show_failure(self, why: str) -> None:
         self._saved, self._files = "", {}
-        self._application.tell(
+        self._application.show_message(
             _("The work is not kept for the case that the server ends ({why}); free some space, or save it.").format(
                 why=why.rstrip(".")
             )

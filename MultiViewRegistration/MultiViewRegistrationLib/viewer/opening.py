@@ -49,20 +49,24 @@ class Opener:
             `serving.preload_case` of the path.
         """
         if preloaded is None:
-            self._begin(path.name, lambda tell: reader(path, case))
+            self._begin(path.name, lambda on_progress: reader(path, case))
         else:
             loading, prepared = preloaded
-            self._begin(path.name, lambda tell: read_case(path, loading.result_for(tell), prepared), preloading=loading)
+            self._begin(
+                path.name,
+                lambda on_progress: read_case(path, loading.result_for(on_progress), prepared),
+                preloading=loading,
+            )
 
     def open_demo(self) -> None:
         """Open the demo's case; its CT is downloaded where it is not there yet."""
-        self._begin(_("the demo; its CT is downloaded the first time"), lambda tell: read_case(self._demo()))
+        self._begin(_("the demo; its CT is downloaded the first time"), lambda on_progress: read_case(self._demo()))
 
     def open_autosaved(self, folder: str) -> None:
         """Open what a server that has ended left, by its folder's name; this one keeps it from now on."""
         found = next((one for one in self._autosaved_scenes if one.folder.name == folder), None)
         if found is not None:
-            self._begin(found.name, lambda tell: read_scene(found.scene), autosaved=found.folder)
+            self._begin(found.name, lambda on_progress: read_scene(found.scene), autosaved=found.folder)
 
     def remove_autosaved(self, folder: str) -> None:
         """Remove it."""
@@ -74,7 +78,7 @@ class Opener:
     def open_sent(self, folder: Path) -> None:
         """Open files that a page sent, and remove them once they are read. InputError where something is being read already."""
         self._refuse_second()
-        self._begin(_("what was sent"), lambda tell: sent(folder), sent=folder)
+        self._begin(_("what was sent"), lambda on_progress: sent(folder), sent=folder)
 
     def tick(self) -> None:
         """Take what was read."""
@@ -86,7 +90,7 @@ class Opener:
         reading, self._reading = self._reading, None
         application = self._application
         application.state.opening = ""
-        with application.acting():
+        with application.ui_action():
             try:
                 if reading.state != "done":
                     raise InputError(reading.message)
@@ -106,7 +110,7 @@ class Opener:
         sent: Path | None = None,
         autosaved: Path | None = None,
     ) -> None:
-        with self._application.acting():
+        with self._application.ui_action():
             self._refuse_second()
             self._reading, self._preloading, self._sent, self._autosaved = Worker(work), preloading, sent, autosaved
             self._application.state.opening_another = False

@@ -16,7 +16,7 @@ from time import sleep
 
 TEMPORARY = "mvreg-view"
 #: Tries to remove a folder into which a thread may still write.
-TRIES = 20
+MAX_TRIES = 20
 #: Of this computer's name.
 _HOST = sha256(platform.node().encode()).hexdigest()[:8]
 
@@ -43,7 +43,7 @@ def abandoned(kind: str, parent: Path) -> list[Path]:
 
 def remove(folder: Path) -> None:
     """Remove a folder with all that is in it; what cannot be removed stays for the next start."""
-    for _ in range(TRIES):
+    for _ in range(MAX_TRIES):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
             break

@@ -102,7 +102,7 @@ class PageSection:
             return
         if isinstance(control, Choice) and args[0] not in [option.value for option in control.options]:
             return
-        with self.application.acting():
+        with self.application.ui_action():
             if isinstance(control, Table) and len(args) == 2 and isinstance(args[1], bool):
                 control.switch(*args)
             else:
@@ -120,7 +120,7 @@ class PageSection:
                     what=control.label, count=len(files)
                 )
             )
-        with self.application.acting():
+        with self.application.ui_action():
             try:
                 control.action(files, folder)
             except InputError:
@@ -132,7 +132,7 @@ class PageSection:
         control, session, written = self._enabled(key), self.application.session, []
         if not isinstance(control, Download):
             return ""
-        with self.application.acting():
+        with self.application.ui_action():
             folder = self.application.downloads.new_folder() / key
             write = control.action(folder)
             session.run(lambda: (write(), packed(folder)), written.append)
@@ -141,7 +141,7 @@ class PageSection:
         if not written or session is not self.application.session:
             return ""
         files, archive = written[0]
-        with self.application.acting():
+        with self.application.ui_action():
             control.done(files)
         return self.application.downloads.offer(archive)
 

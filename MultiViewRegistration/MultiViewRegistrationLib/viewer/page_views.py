@@ -152,7 +152,7 @@ class PageViews:
             "overlay": self._overlays.choose,
             "opacity": self._overlays.blend,
         }
-        with self._application.acting():
+        with self._application.ui_action():
             actions[what](value)
 
     @property

@@ -36,12 +36,12 @@ def serve(
     host: str = LOCAL,
     port: int = 0,
     open_browser: bool = True,
-    tell: Callable[[str], object] = lambda text: print(text, flush=True),
+    notify: Callable[[str], object] = lambda text: print(text, flush=True),
 ) -> None:
     """Serve the page until Ctrl-C. InputError where the address is taken, or is none of this computer's.
 
     path, case: what to open at once, see `opening.Opener.open`.   demo: makes the demo's case, returns its path.
-    port: 0 for any free one.   tell: gets the page's address; on stderr it could be lost, which is silenced while an image is read.
+    port: 0 for any free one.   notify: gets the page's address; on stderr it could be lost, which is silenced while an image is read.
     """
     os.environ["TRAME_ARGS"] = ""  # else trame would read our own command line
     if host == LOCAL:
@@ -51,10 +51,10 @@ def serve(
         if ending is not None and signal.getsignal(ending) != signal.SIG_IGN:  # as nohup has it
             signal.signal(ending, signal.default_int_handler)
     with suppress(KeyboardInterrupt), own_folders.temporary():
-        asyncio.run(_serve(path, case, demo, host, port, open_browser, tell))
+        asyncio.run(_serve(path, case, demo, host, port, open_browser, notify))
 
 
-async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
+async def _serve(path, case, demo, host, port, open_browser, notify) -> None:
     """Serve the page at once, which says that the rest is on its way: importing that takes seconds."""
     gc.disable()  # what is made until the page is whole stays: going through it again and again would take a tenth of the time
     preloaded = preload_case(path)
@@ -75,7 +75,7 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
 
     def ready(**_) -> None:
         address = f"http://{name}:{server.port}/?token={token}"
-        tell(address)
+        notify(address)
         if open_browser:
             closing.append(_open_browser(address))
 
@@ -150,18 +150,18 @@ def preload_case(path: Path | None) -> tuple[Worker, Worker] | None:
     if path is None or path.suffix.lower() != ".json" or path.name in others or not path.is_file():
         return None
 
-    def read(tell):
+    def read(on_progress):
         from ..io.case import CaseFile, ct_of
 
         return ct_of(CaseFile.read(path))
 
-    def load(tell):
+    def load(on_progress):
         from ..io.case import Case  # takes a second, too
 
-        return Case.load(path, read_ct=lambda: ct.result_for(tell))
+        return Case.load(path, read_ct=lambda: ct.result_for(on_progress))
 
     ct = Worker(read)
-    return Worker(load), Worker(lambda tell: prepare_for_drr(ct.result_for(tell), tell))
+    return Worker(load), Worker(lambda on_progress: prepare_for_drr(ct.result_for(on_progress), on_progress))
 
 
 async def _work(server, uploads, downloads, path, case, demo, preloaded) -> None:
@@ -189,7 +189,7 @@ async def _work(server, uploads, downloads, path, case, demo, preloaded) -> None
         gc.freeze()
         gc.enable()
     if preloaded is None:
-        Worker(lambda tell: warm_up())  # they are needed as soon as there is a CT
+        Worker(lambda on_progress: warm_up())  # they are needed as soon as there is a CT
     try:
         await application.run()
     finally:

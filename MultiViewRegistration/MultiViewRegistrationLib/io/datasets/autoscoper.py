@@ -125,7 +125,7 @@ TIFF = (".tif", ".tiff")
 
 
 @dataclass(frozen=True)
-class Volume:
+class TrialVolume:
     """A line VolumeFile with its VoxelSize, and by VolumeFlip the axes along which Autoscoper turns it round."""
 
     path: Path
@@ -134,16 +134,16 @@ class Volume:
 
 
 @dataclass(frozen=True)
-class Trial:
+class AutoscoperTrial:
     """The files of a trial, cameras and folders of images in the same order."""
 
     name: str
     cameras: list[Path]
     folders: list[Path]
-    volumes: list[Volume]
+    volumes: list[TrialVolume]
 
 
-def read_trial(path: str | os.PathLike) -> Trial:
+def read_trial(path: str | os.PathLike) -> AutoscoperTrial:
     """What a .cfg says, its paths taken from its folder. Unknown keys warn.
 
     Raises
@@ -172,14 +172,14 @@ def read_trial(path: str | os.PathLike) -> Trial:
             "for every volume; correct it."
         )
     volumes = [
-        Volume(
+        TrialVolume(
             _path(path, file),
             tuple(_three(name, "VoxelSize", size, 1e-5, 50)),
             tuple(flag > 0 for flag in _three(name, "VolumeFlip", flip, 0, 1)),
         )
         for file, size, flip in zip(files, sizes, flips or ["0 0 0"] * len(files), strict=True)
     ]
-    return Trial(
+    return AutoscoperTrial(
         name, [_path(path, camera) for camera in cameras], [_path(path, folder) for folder in folders], volumes
     )
 
@@ -301,7 +301,7 @@ def _three(name: str, key: str, text: str, least: float, most: float) -> list[fl
     return values
 
 
-def _chosen(trial: Trial, name: str | None) -> Volume:
+def _chosen(trial: AutoscoperTrial, name: str | None) -> TrialVolume:
     names = [volume.path.stem for volume in trial.volumes]
     if name is None and len(names) == 1:
         return trial.volumes[0]
@@ -313,7 +313,7 @@ def _chosen(trial: Trial, name: str | None) -> Volume:
     return trial.volumes[names.index(name)]
 
 
-def _ct(volume: Volume, unit_mm: float) -> CT:
+def _ct(volume: TrialVolume, unit_mm: float) -> CT:
     values = sitk.GetArrayFromImage(read_image(volume.path))
     axes = tuple(2 - axis for axis, flip in enumerate(volume.flip) if flip)  # of the array: k, j, i
     return ct_from_array(
@@ -321,7 +321,7 @@ def _ct(volume: Volume, unit_mm: float) -> CT:
     )
 
 
-def _radiograph(trial: Trial, folder: Path, frame: int) -> Path:
+def _radiograph(trial: AutoscoperTrial, folder: Path, frame: int) -> Path:
     try:
         files = sorted(
             file for file in folder.iterdir() if file.suffix.lower() in TIFF and not file.name.startswith(".")

@@ -153,7 +153,7 @@ def send_to(
     port: int,
     messages: Messages,
     stop: threading.Event,
-    tell: Callable[[str], object],
+    notify: Callable[[str], object],
     interval_s: float = INTERVAL_S,
 ) -> None:
     """Be a client of a server until `stop` is set: all messages at each connection, the small ones again at each interval."""
@@ -161,21 +161,25 @@ def send_to(
     while not stop.is_set():
         try:
             with socket.create_connection((host, port), timeout=2.0) as connection:
-                tell(f"connected to {host}:{port}")
+                notify(f"connected to {host}:{port}")
                 last_reason = ""
                 _feed(connection, messages, stop, interval_s)
                 if not stop.is_set():
-                    tell(f"{host}:{port} closed the connection")
+                    notify(f"{host}:{port} closed the connection")
         except OSError as error:
             reason = f"waiting for {host}:{port} ({error.strerror or error})"
             if reason != last_reason:
-                tell(reason)
+                notify(reason)
             last_reason = reason
         stop.wait(RETRY_S)
 
 
 def serve(
-    port: int, messages: Messages, stop: threading.Event, tell: Callable[[str], object], interval_s: float = INTERVAL_S
+    port: int,
+    messages: Messages,
+    stop: threading.Event,
+    notify: Callable[[str], object],
+    interval_s: float = INTERVAL_S,
 ) -> None:
     """Be a server on this machine alone (127.0.0.1) until `stop` is set, for any number of clients.
 
@@ -187,11 +191,11 @@ def serve(
 
     class Client(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            tell("a client connected")
+            notify("a client connected")
             with suppress(OSError):  # it is gone, and may come back
                 _feed(self.request, messages, stop, interval_s)
             if not stop.is_set():
-                tell("a client is gone")
+                notify("a client is gone")
 
     class Server(socketserver.ThreadingTCPServer):
         allow_reuse_address = os.name != "nt"  # where it would share the port with another program
@@ -206,7 +210,7 @@ def serve(
             "choose another."
         ) from None
     with server:
-        tell(f"waiting for clients at {LOCAL}:{server.server_address[1]}")
+        notify(f"waiting for clients at {LOCAL}:{server.server_address[1]}")
         server.timeout = 0.2
         while not stop.is_set():
             server.handle_request()

@@ -57,7 +57,7 @@ class CalibrationFile:
         return {key: answer if key != BESIDE else beside.get(answer, "") for key, answer in self.answers.items()}
 
     def question(self, question: Question) -> Question:
-        """The question as it is asked: of files that were sent, one of these instead of a path."""
+        """The question for the user: of files that were sent, one of these instead of a path."""
         if question.key != BESIDE or self.folder is None:
             return question
         others = [self.name(path) for path in self.files if path != self.path]
@@ -95,14 +95,14 @@ class CalibrationPresenter:
         self.last = CalibrationFile()
         self._key: tuple = ()
         self._reading: Worker | None = None
-        self._asked_last = FileReading([])
+        self._last_reading = FileReading([])
 
     def form(self, view: XRayView, file: CalibrationFile) -> list[Control]:
         """What is shown of it, for one X-ray."""
-        asked, known = self._asked(view, file), self._camera(view, file)
-        questions = [file.question(question) for question in asked.questions]
+        file_reading, known = self._read_file(view, file), self._camera(view, file)
+        questions = [file.question(question) for question in file_reading.questions]
         names = [file.name(path) for path in file.files]
-        cameras = ["", *(camera.name for camera in asked.found or [])]
+        cameras = ["", *(camera.name for camera in file_reading.found or [])]
         name = file.name(file.path) if file.path else _("none yet")
         path = str(file.path) if file.path and file.folder is None else ""
         which = Choice("calibration_name", _("File"), self.choose_file, value=name, options=_options(names))
@@ -138,15 +138,17 @@ class CalibrationPresenter:
         """The camera that is chosen for an X-ray. InputError for what hinders it."""
         if file.path is None:
             raise InputError(_("Calibration file: none is chosen, expected one of another program; choose it."))
-        asked = self._asked(view, file)
-        if asked.problem:
-            raise InputError(as_sent(asked.problem))
-        if labels := unanswered(asked.questions, file.reader_answers()):
+        file_reading = self._read_file(view, file)
+        if file_reading.problem:
+            raise InputError(as_sent(file_reading.problem))
+        if labels := unanswered(file_reading.questions, file.reader_answers()):
             raise InputError(_("The file does not say, and nothing is assumed: {what}.").format(what=", ".join(labels)))
         camera = self._camera(view, file)
         if camera is None:
             raise InputError(
-                _("The file has {count} cameras: choose that of {name}.").format(count=len(asked.found), name=view.name)
+                _("The file has {count} cameras: choose that of {name}.").format(
+                    count=len(file_reading.found), name=view.name
+                )
             )
         return camera
 
@@ -155,7 +157,7 @@ class CalibrationPresenter:
         if not has_ended(self._reading):
             return False
         reading, self._reading = self._reading, None
-        self._asked_last = reading.result if reading.state == "done" else FileReading([], problem=reading.message)
+        self._last_reading = reading.result if reading.state == "done" else FileReading([], problem=reading.message)
         return True
 
     # What a person does
@@ -188,12 +190,12 @@ class CalibrationPresenter:
         self._keep(file)
 
     def _camera(self, view: XRayView, file: CalibrationFile) -> CalibratedView | None:
-        cameras = self._asked(view, file).found or []
+        cameras = self._read_file(view, file).found or []
         named = [camera for camera in cameras if camera.name == file.camera]
         known = camera_of(view, cameras)
         return named[0] if named else None if known is None else cameras[known]
 
-    def _asked(self, view: XRayView, file: CalibrationFile) -> FileReading:
+    def _read_file(self, view: XRayView, file: CalibrationFile) -> FileReading:
         """What has become of the file; it is read again where it, or an answer, has changed.
 
         Its questions stay meanwhile: a box that is open while an answer to another one is taken would close under the person's hand.
@@ -203,13 +205,13 @@ class CalibrationPresenter:
         path, answers, size = file.path, file.reader_answers(), view.size
         key = path, _changed_at(path), size, tuple(sorted(answers.items()))
         if key != self._key:
-            self._asked_last = FileReading(
-                self._asked_last.questions if self._key[:1] == key[:1] else [], problem=_("The file is being read.")
+            self._last_reading = FileReading(
+                self._last_reading.questions if self._key[:1] == key[:1] else [], problem=_("The file is being read.")
             )
-            self._key, self._reading = key, Worker(lambda tell: read_cameras(path, size, answers))
+            self._key, self._reading = key, Worker(lambda on_progress: read_cameras(path, size, answers))
             self._reading.wait(self._patience_s)
         self.tick()
-        return self._asked_last
+        return self._last_reading
 
 
 def _changed_at(path: Path) -> float:

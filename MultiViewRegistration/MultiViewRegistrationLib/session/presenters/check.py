@@ -133,7 +133,7 @@ class CheckPresenter(Presenter):
         if key != self._of:
             self._of, self._maps = key, []
             self._found = [*_errors(result), _refinement(result)] if there else []
-            self._drawing = Worker(lambda tell: curves.maps(result)) if there else None
+            self._drawing = Worker(lambda on_progress: curves.maps(result)) if there else None
 
     def state(self) -> State:
         entry = self.session.history.current
@@ -162,8 +162,8 @@ class CheckPresenter(Presenter):
             self.overlays.follow()
         self.cursor.follow()
 
-    def let_go(self) -> None:
-        self.overlays.let_go()
+    def deactivate(self) -> None:
+        self.overlays.deactivate()
         if self.registration is not None and self.registration.scene is not None:
             self.cursor.clear()
 
@@ -305,7 +305,7 @@ class OverlaysPresenter(Presenter):
         if seen and seen.placed and source_view.size_of(camera) != self.host.views.size():
             self.look_from(seen.node.GetID())  # all of the detector also in a view of another size
 
-    def let_go(self) -> None:
+    def deactivate(self) -> None:
         projections, self._projections = self._projections, None
         if self.registration is None or self.registration.scene is None:
             return

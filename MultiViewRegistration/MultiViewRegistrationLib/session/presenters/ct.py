@@ -237,7 +237,7 @@ class CTPresenter(Presenter):
         except InputError as error:
             self._problem = str(error)
         else:
-            self._look = Worker(lambda tell: work())
+            self._look = Worker(lambda on_progress: work())
 
     # What a person does
 
@@ -251,11 +251,11 @@ class CTPresenter(Presenter):
 
     def _read(self, unit: str) -> None:
         sent = self._sent
-        self._reading, self.mismatch = (Worker(lambda tell: sent.read(unit)), unit), None
+        self._reading, self.mismatch = (Worker(lambda on_progress: sent.read(unit)), unit), None
 
     def _take_read(self) -> None:
         (reading, unit), self._reading = self._reading, None
-        with self.host.acting():
+        with self.host.ui_action():
             if isinstance(reading.result, UnitMismatch):
                 self.mismatch = reading.result
                 return

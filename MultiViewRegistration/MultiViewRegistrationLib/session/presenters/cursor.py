@@ -78,7 +78,7 @@ class CursorPresenter(Presenter):
                 lines.append(missed.format(mm=reading.residual_mm, px=reading.residual_px))
         elif len(reading.seen) == 1:
             lines.append(_("Click the same point in another X-ray, on the line."))
-        return [*lines, *filter(None, [reading.caution])]
+        return [*lines, *filter(None, [reading.warning])]
 
     def follow(self) -> None:
         self._moved |= self.cursor.update()

@@ -50,7 +50,7 @@ class ExportPresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
-        self._doubt, self._override, self._files, self._text = "", False, [], ""
+        self._stale_reason, self._override, self._files, self._text = "", False, [], ""
         self._sending, self._link_text, self._looked = False, "", 0.0
 
     def state(self) -> State:
@@ -59,7 +59,7 @@ class ExportPresenter(Presenter):
         return State(DONE, _("written")) if self._files else State(READY)
 
     def form(self) -> list[Control]:
-        doubt, missing, node = self._take_doubt(), self.missing(), self.registration.ct_transform
+        stale_reason, missing, node = self._update_stale_reason(), self.missing(), self.registration.ct_transform
         in_slicer, override = self.host.in_slicer, _("Export it all the same; the files will say so")
         switches = (
             (
@@ -87,8 +87,8 @@ class ExportPresenter(Presenter):
         links = (Link(file.name, _("Open report") if file.name == REPORT else file.name, path=file) for file in offered)
         return [
             *([transform] if in_slicer else []),
-            Text("doubt", f"\u26a0 {doubt}" if doubt else "", tone=CAUTION),
-            *([Switch("override", override, self._override_doubt, on=self._override)] if doubt else []),
+            Text("stale_reason", f"\u26a0 {stale_reason}" if stale_reason else "", tone=CAUTION),
+            *([Switch("override", override, self._set_override, on=self._override)] if stale_reason else []),
             *(
                 Switch(what, label, partial(self.chosen.__setitem__, what), on=self.chosen[what], tip=tip)
                 for what, label, tip in switches
@@ -186,12 +186,12 @@ class ExportPresenter(Presenter):
         changed, self._link_text = text != self._link_text, text
         if monotonic() - self._looked > LOOK_S:
             self._looked = monotonic()
-            changed |= self.session.stale_reason() != self._doubt  # the CT was moved, or an image changed
+            changed |= self.session.stale_reason() != self._stale_reason  # the CT was moved, or an image changed
         return changed
 
     # What a person does
 
-    def _override_doubt(self, on: bool) -> None:
+    def _set_override(self, on: bool) -> None:
         self._override = on
 
     def _choose_kind(self, kind: str, on: bool) -> None:
@@ -219,17 +219,21 @@ class ExportPresenter(Presenter):
         self.session.run(making, lambda made: begin(*made))
         self._sending = True
 
-    def _take_doubt(self) -> str:
-        """What speaks against the pose; an override was for the doubt that there was."""
-        doubt = self.session.stale_reason()
-        if doubt != self._doubt:
-            self._doubt, self._override = doubt, False
-        return doubt
+    def _update_stale_reason(self) -> str:
+        """What speaks against the pose; the override holds for one reason only."""
+        stale_reason = self.session.stale_reason()
+        if stale_reason != self._stale_reason:
+            self._stale_reason, self._override = stale_reason, False
+        return stale_reason
 
     def _wait_or_override(self) -> str:
         if self.session.running:
             return _("Wait until the work under way is done.")
-        return _("Register first, or override the warning above.") if self._take_doubt() and not self._override else ""
+        return (
+            _("Register first, or override the warning above.")
+            if self._update_stale_reason() and not self._override
+            else ""
+        )
 
     def _connection(self) -> str:
         """How the connection stands, in a sentence."""

@@ -2,7 +2,7 @@
 
 A presenter's `form()` returns a list of controls, made again whenever something has changed. A renderer knows a control again by its
 `key`, makes its widget once, and changes in it what has changed; a control that is not in the list is not seen. What a person does at a
-control becomes a call of its `action`, within the host's `acting()`, which shows what went wrong and then the form again.
+control becomes a call of its `action`, within the host's `ui_action()`, which shows what went wrong and then the form again.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class Choice(Control):
 
 @dataclass(frozen=True, kw_only=True)
 class TextField(Control):
-    """A text that a person types.   action(text), once it is typed; with `live` also at every key, and without `acting`.
+    """A text that a person types.   action(text), once it is typed; with `live` also at every key, and without `ui_action`.
 
     number: what it is read as; a text that it refuses is marked, and hinders primary buttons.   of: what the text is about: once that is
     another, what was typed and not taken is dropped.   rows: more than 1 for a text of several lines.

@@ -280,7 +280,7 @@ class ComparisonPresenter(Presenter):
             raise InputError(_("Compare: this pose is not there, expected one of the history; choose another."))
         other = entries[int(number)]
         work = compare_poses(self.session, HistoryEntry.now("now", self.registration.world_from_ct), other)
-        self._worker, self._pictures = Worker(lambda tell: work()), []
+        self._worker, self._pictures = Worker(lambda on_progress: work()), []
         self._text, self._names = _("Drawing..."), (_("now"), _pose_name(other))
 
 

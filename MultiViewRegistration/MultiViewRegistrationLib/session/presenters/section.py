@@ -31,7 +31,8 @@ class Presenter:
     Parameters
     ----------
     host
-        The panel or the page's application: has `registration` and `session` (None without one), `begin()`, `acting()`, `tell()`,
+        The panel or the page's application: has `registration` and `session` (None without one), `begin()`, `ui_action()`,
+        `show_message()`,
         `patience_s` (seconds that a section waits for a small file), `in_slicer` (whether it is a module in Slicer: its views, Segment
         Editor, for `draw_mask`, and volume rendering are Slicer's, and files are chosen where they are), `installs_packages` (whether it
         offers to install what is missing), `missing_packages()` (for DRRs, a sentence), `register_keys`, `scene` and `views`, which have
@@ -76,7 +77,7 @@ class Presenter:
     def follow(self) -> None:
         """Keep true what the views show; called as often as `tick`, and also while the host is not seen."""
 
-    def let_go(self) -> None:
+    def deactivate(self) -> None:
         """Another registration is about to be chosen: take away of this one what would no longer be kept true."""
 
     def leave(self) -> None:

@@ -331,10 +331,10 @@ class PoseFilePresenter(Presenter):
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self.path: Path | None = None
-        self._folder, self._answers, self._asked = None, {}, FileReading([])
+        self._folder, self._answers, self._file_reading = None, {}, FileReading([])
 
     def form(self) -> list[Control]:
-        asked, ready = self._asked, self._asked.found is not None
+        reading, ready = self._file_reading, self._file_reading.found is not None
         put = Button(
             "put",
             _("Put the CT there"),
@@ -355,9 +355,9 @@ class PoseFilePresenter(Presenter):
                     suffixes=POSE_SUFFIXES,
                 ),
                 Text("pose_name", self.path.name if self.path else hint, tone=QUIET),
-                *question_controls("pose", asked.questions, self._answers, self.answer),
-                Text("pose_problem", as_sent(asked.problem), tone=ERROR),
-                *([put] if self.path and not asked.problem else []),
+                *question_controls("pose", reading.questions, self._answers, self.answer),
+                Text("pose_problem", as_sent(reading.problem), tone=ERROR),
+                *([put] if self.path and not reading.problem else []),
                 open=False,
             )
         ]
@@ -366,16 +366,16 @@ class PoseFilePresenter(Presenter):
         """Read a file.   folder: is removed once another file, or another registration, takes its place."""
         self.reset()
         self.path, self._folder = path, folder
-        self._asked = read_pose(path, {})
+        self._file_reading = read_pose(path, {})
 
     def answer(self, key: str, answer: str) -> None:
         """Answer a question, by its key."""
         if self.path is not None:
             self._answers = {**self._answers, str(key): str(answer or "")}
-            self._asked = read_pose(self.path, self._answers)
+            self._file_reading = read_pose(self.path, self._answers)
 
     def pose(self) -> np.ndarray:
         """(4, 4) world_from_ct, LPS. InputError while the file leaves something open."""
-        if self._asked.found is None:
+        if self._file_reading.found is None:
             raise InputError(_("Start pose: no file was read, expected one that says all; answer what it leaves open."))
-        return self._asked.found
+        return self._file_reading.found

@@ -269,7 +269,7 @@ class XRaysPresenter(Presenter):
     def _read_next(self) -> None:
         if self._reading is None and self._waiting:
             path = self._waiting[0][0]
-            self._reading = Worker(lambda tell: adding.read(path))
+            self._reading = Worker(lambda on_progress: adding.read(path))
 
     def _take_read(self) -> None:
         """Add what was read, and read on; what went wrong is said once all are read."""
@@ -277,7 +277,7 @@ class XRaysPresenter(Presenter):
         _path, folder = self._waiting.pop(0)
         if folder is not None and all(other != folder for _path, other in self._waiting):
             shutil.rmtree(folder, ignore_errors=True)
-        with self.host.acting():
+        with self.host.ui_action():
             try:
                 if reading.state != "done":
                     raise InputError(reading.message)

@@ -17,15 +17,15 @@
     }
   }
 
-  function send(files, target, failed, tell) { // failed: what is said where the connection breaks off
+  function send(files, target, failed, onProgress) { // failed: what is said where the connection breaks off
     const form = new FormData();
     for (const [path, file] of files) form.append("file", file, encodeURIComponent(path));
     return new Promise(done => {
       const request = new XMLHttpRequest();
       request.open("POST", `upload?target=${encodeURIComponent(target)}`);
-      request.upload.onprogress = e => tell(e.lengthComputable ? Math.round(100 * e.loaded / e.total) : null, "");
-      request.onload = () => { tell(-1, request.status < 300 ? "" : request.responseText); done(); };
-      request.onerror = () => { tell(-1, failed); done(); };
+      request.upload.onprogress = e => onProgress(e.lengthComputable ? Math.round(100 * e.loaded / e.total) : null, "");
+      request.onload = () => { onProgress(-1, request.status < 300 ? "" : request.responseText); done(); };
+      request.onerror = () => { onProgress(-1, failed); done(); };
       request.send(form);
     });
   }

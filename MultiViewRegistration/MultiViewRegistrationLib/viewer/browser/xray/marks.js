@@ -1,10 +1,10 @@
 // What is drawn over the picture in lines: handles, the linked cursor, the patient's sides. Places are CSS pixels of the view.
 
 const GAP = 6, REACH = 22; // of a cross, which leaves in sight what it marks
-const RING = 0.36, SMALLEST_RING = 60; // the ring's radius, as a share of the view's smaller side, and in CSS pixels
+const RING = 0.36, MIN_RING_PX = 60; // the ring's radius, as a share of the view's smaller side, and in CSS pixels
 const GRIP = 15; // of a grip's middle from the edge of the view, at least
 const ARM = 6; // of a landmark's mark
-const BARS = [100, 50, 20, 10, 5, 2, 1], LONGEST_BAR = 130; // mm, and CSS pixels
+const BARS = [100, 50, 20, 10, 5, 2, 1], MAX_BAR_PX = 130; // mm, and CSS pixels
 const EDGE = 14; // of the letters from the image's edge
 
 // Four arms about a point, as the path of an SVG.
@@ -35,7 +35,7 @@ export function outline(frame, lines) {
 export function ring(frame, centre) {
   if (!centre) return null;
   const [x, y] = frame.toView(centre), [width, height] = frame.view;
-  const radius = Math.max(RING * Math.min(width, height), SMALLEST_RING);
+  const radius = Math.max(RING * Math.min(width, height), MIN_RING_PX);
   if (x < -radius || y < -radius || x > width + radius || y > height + radius) return null;
   const within = (place, side) => Math.min(Math.max(place, GRIP), side - GRIP); // where the ring is cut off, too
   const grips = [[1, 0], [-1, 0], [0, 1], [0, -1]].map(([dx, dy]) => ({
@@ -57,7 +57,7 @@ export function sides(frame, letters) {
 export function scale(frame, mmPerPixel) {
   if (!mmPerPixel) return null;
   const pixelsPerMm = frame.scale / mmPerPixel[0], [width, height] = frame.view;
-  const mm = BARS.find((length) => length * pixelsPerMm <= Math.min(LONGEST_BAR, width / 3));
+  const mm = BARS.find((length) => length * pixelsPerMm <= Math.min(MAX_BAR_PX, width / 3));
   if (!mm) return null;
   const x = width - 12, y = height - 12, length = mm * pixelsPerMm;
   return { mm, path: `M${x - length},${y - 5}v5h${length}v-5`, x, y: y - 10 };

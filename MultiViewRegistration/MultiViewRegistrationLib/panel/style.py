@@ -1,4 +1,4 @@
-"""Colours of text that stands out, readable in a light and in a dark theme; the width of the panel; the cursor that asks for patience."""
+"""Text colours for light and dark themes, the width of the panel, and the wait cursor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROLES = (qt.QPalette.WindowText, qt.QPalette.ButtonText, qt.QPalette.Text)
 
 
 def set_tone(widget, tone: str) -> None:
-    """Write a label or a field in the colour of ERROR, CAUTION or QUIET, or in that of the theme for PLAIN; `Looks` keeps it readable."""
+    """Give a label or field the colour of its tone: ERROR, CAUTION, QUIET or the theme's PLAIN. `PanelStyle` keeps it readable."""
     widget.setProperty(_TONE, tone)
     palette = qt.QPalette()  # the application's
     if tone:
@@ -28,7 +28,7 @@ def set_tone(widget, tone: str) -> None:
     widget.palette = palette
 
 
-class Looks(qt.QObject):
+class PanelStyle(qt.QObject):
     """Keeps a panel readable: its colours follow the theme, and its width the font, whichever section is open.
 
     A label whose tone never changes has it in its .ui, as the dynamic property "tone".
@@ -65,7 +65,7 @@ class Looks(qt.QObject):
 
 @contextmanager
 def busy() -> Iterator[None]:
-    """With the cursor that asks for patience: for what only the main thread can do, and takes it a while."""
+    """Show the wait cursor during slow work in the main thread."""
     qt.QApplication.setOverrideCursor(qt.Qt.WaitCursor)
     try:
         yield

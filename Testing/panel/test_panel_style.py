@@ -74,7 +74,7 @@ def labels(person) -> list:
 
 def least_contrast(person) -> dict[str, float]:
     """Of each label that has a tone against the window behind it, by its tone."""
-    from MultiViewRegistrationLib.panel.looks import COLOURS
+    from MultiViewRegistrationLib.panel.style import COLOURS
 
     found = {}
     for label in labels(person):
@@ -87,7 +87,7 @@ def least_contrast(person) -> dict[str, float]:
 
 
 def test_coloured_text_is_readable_in_both_themes(person, themes):
-    person.panel.tell("Something is wrong; do something.")
+    person.panel.show_message("Something is wrong; do something.")
     for theme in ("light", "dark", "light", "dark"):
         themes(theme)
         found = least_contrast(person)

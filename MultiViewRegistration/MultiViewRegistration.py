@@ -204,13 +204,13 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         return list(self._sessions)
 
     def loadCase(self, path) -> Registration:
-        """A new registration with all that a case.json names. InputError for what is wrong in it."""
+        """A new registration with all that a case.json names. InputError if it is invalid."""
         from MultiViewRegistrationLib.mrml.loading import read_case
 
         return self.take(read_case(os.fspath(path)))
 
     def loadTrack(self, path) -> Registration:
-        """A new registration with the case of a track.json, whose sequence its session plays. InputError for what is wrong in either."""
+        """A new registration with the case of a track.json, whose sequence its session plays. InputError if either is invalid."""
         from MultiViewRegistrationLib.session.sequence import read_track
 
         return self.take(read_track(os.fspath(path)))

@@ -87,7 +87,7 @@ def register(
     Raises
     ------
     InputError
-        The case lacks the start; its landmarks fit no pose; the views show too little of the CT; the model belongs to another CT or to
+        The case has no such start; its landmarks fit no pose; the views show too little of the CT; the model belongs to another CT or to
         other cameras; the refinement does not exist, or cannot run here.
     Cancelled
         `progress` returned False.

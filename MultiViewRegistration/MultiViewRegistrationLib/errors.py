@@ -13,7 +13,7 @@ class InputError(ValueError):
 
 
 class MissingInformation(InputError):
-    """Input that lacks a value that is never guessed.   key: the name under which the user can give it."""
+    """A required value is missing and never guessed.   key: the name under which the user can give it."""
 
     def __init__(self, message: str, key: str) -> None:
         super().__init__(message)
@@ -29,7 +29,7 @@ class UnitMismatch(InputError):
 
 
 class Cancelled(Exception):
-    """The caller's progress callback asked to stop."""
+    """The caller's progress callback requested a stop."""
 
 
 _collected: ContextVar[list[str] | None] = ContextVar("collected warnings", default=None)

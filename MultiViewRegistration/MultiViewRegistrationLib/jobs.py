@@ -8,7 +8,7 @@
         sleep(0.1)
     print(job.result or job.message)
 
-What the child prints goes to files, and `poll` reads on in them. There is no thread, which in Slicer would hardly get to run while the
+What the child prints goes to files, and `poll` reads on in them. There is no thread, which in Slicer would rarely run while the
 window waits for events, and no pipe, on which the child would wait for a window that is busy. Standard library only: a window opens
 before anything else is installed.
 """
@@ -36,7 +36,7 @@ from typing import IO, Any, cast
 
 from .errors import InputError
 
-#: Nothing is said about the time left before so many seconds of progress were seen.
+#: The time left is shown only after so many seconds of progress.
 SEEN_SECONDS = 1.0
 #: Lines of one stage are at least so far apart: the reader shows pictures of them, and may be busy.
 APART_SECONDS = 0.1
@@ -63,7 +63,7 @@ class TimeLeft:
         self._history: deque[tuple[float, float]] = deque()
 
     def seconds(self, fraction: float) -> float | None:
-        """Seconds left now that `fraction` of the whole is done; None as long as nobody can know."""
+        """Seconds left now that `fraction` of the whole is done; None while unknown."""
         now, history = self._clock(), self._history
         if fraction <= 0:
             return None
@@ -93,7 +93,7 @@ def left_in_words(seconds: float | None) -> str:
 
 @dataclass(frozen=True)
 class ProgressRecord:
-    """Where long work stands, as a line of JSON by which a child process tells it.
+    """Where long work stands, as a line of JSON that a child process prints.
 
     Attributes
     ----------
@@ -212,7 +212,7 @@ def python() -> str:
     if not found:
         raise InputError(
             f'Python: found "{executable}", which is no Python interpreter, expected PythonSlicer beside it or on the PATH; '
-            "install 3D Slicer anew."
+            "install 3D Slicer again."
         )
     return found
 
@@ -268,7 +268,7 @@ class Job:
                 env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "TMPDIR": tempfile.gettempdir()},
             )
         self._stdin = cast(IO[bytes], self._process.stdin)
-        weakref.finalize(self, self._stdin.close)  # `subprocess` keeps what nobody holds any more
+        weakref.finalize(self, self._stdin.close)  # `subprocess` keeps unreferenced processes
         self._stderr = stderr.open("rb")
         self._unfinished_line, self._last_line = b"", ""
         self._kill_at: float | None = None

@@ -117,7 +117,7 @@ def test_only_the_frame_that_is_asked_for_is_decoded(tmp_path, monkeypatch):
     )
     load_image(path, 3)
     assert decoded == [3] and len(load_frames(path)) == 5 and decoded[1:] == [0, 1, 2, 3, 4]
-    assert "frame 5 is asked for, but it has 5" in refused(path, 5)
+    assert "frame 5 was requested, but it has 5" in refused(path, 5)
 
 
 def test_a_modality_table_or_slope_is_applied(tmp_path):

@@ -106,7 +106,7 @@ def test_frames(tmp_path):
     for path in (tmp_path / "run.dcm", written(tmp_path / "run.mha", frames)):
         np.testing.assert_array_equal(load_image(path).values, frames[0])
         np.testing.assert_array_equal(load_image(path, 2).values, frames[2])
-        assert "frame 3 is asked for, but it has 3; give a frame from 0 to 2" in refused(path, frame=3)
+        assert "frame 3 was requested, but it has 3; give a frame from 0 to 2" in refused(path, frame=3)
         assert "frame -1" in refused(path, frame=-1)
 
 

@@ -115,7 +115,7 @@ def test_which_way_the_patient_lies(check_of, mirrored):
             "AP has 100 mm from source to detector, unlike a C-arm",
         ),
         ({"pixel_mm": [40, 40]}, SIDE, "AP has pixels of 28.1 mm at the anatomy"),
-        ({"principal_point": [60, 8]}, SIDE, "AP hardly shows the CT at the start pose"),
+        ({"principal_point": [60, 8]}, SIDE, "AP barely shows the CT at the start pose"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*does not show the CT")

@@ -129,8 +129,8 @@ def test_copied_files_need_the_originals_no_more(files, tmp_path):
 @pytest.mark.parametrize(
     "old, new, said",
     [
-        (BASIC[BASIC.index("--c-arm") :], "", f"LAT: lacks {', '.join(C_ARM)}, expected"),
-        ("mirrored=false", "", "LAT: lacks mirrored"),
+        (BASIC[BASIC.index("--c-arm") :], "", f"LAT: is missing {', '.join(C_ARM)}, expected"),
+        ("mirrored=false", "", "LAT: is missing mirrored"),
         ("mirrored=false", "mirrored=maybe", "mirrored"),
         ("lat.mha", "late.mha", "late.mha: no such file"),
         (BASIC[BASIC.index("--view") :], "", "--view"),
@@ -187,7 +187,7 @@ def test_a_dicom_header_answers_for_what_is_left_out_and_no_more(files, capsys):
     write_xray(files / "xa.dcm", np.random.default_rng(3).integers(2000, 4000, (16, 20)), **tags)
     words = f"{BASIC} --view oblique xa.dcm --intensity linear --c-arm source_to_isocentre_mm=700"
     assert main(words.split()) == 2
-    assert "oblique: lacks mirrored" in capsys.readouterr().err
+    assert "oblique: is missing mirrored" in capsys.readouterr().err
     case = made(f"{words} mirrored=true")
     reported = capsys.readouterr().err
     assert "oblique: rao_lao_deg is 30.0 by the DICOM header" in reported and "source_to_isocentre_mm" not in reported

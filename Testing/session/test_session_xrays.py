@@ -99,7 +99,7 @@ def test_a_run_that_turns_and_its_shutter(scene, registration, tmp_path):
         ShutterLowerHorizontalEdge="50",
     )
     (view,) = read(tmp_path / "run.dcm")(registration)
-    assert view.content["header_lacks"] == ["source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "mirrored"]
+    assert view.content["header_missing"] == ["source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "mirrored"]
     assert any("principal point" in sentence for sentence in view.content["assumptions"])
     assert reading_of(view)["rao_lao_deg"] == 10
     change_image(view, frame=2)

@@ -1,4 +1,4 @@
-"""What the benchmark measures on, how it compares, and what it keeps: a job gives rows, each of which sets ours beside a peer."""
+"""The benchmark's data, comparisons and records: a job gives rows, each of ours beside a peer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STARTS = 5
 #: How far the poses of a batch lie from the true one, at most, by each axis.
 APART_DEG, APART_MM = 2.0, 5.0
 PACKAGES = ("numpy", "numba", "torch", "nanodrr", "itk-rtk")
-#: Of what is measured on a card.
+#: For measurements on a GPU.
 CARD_PACKAGES = ("warp-lang", "triton")
 
 Curves = dict[str, dict[str, list]]
@@ -166,7 +166,7 @@ def alternated(works: Sequence[Callable[[], object]], repeats: int, factor: floa
 
 
 class Setting:
-    """The chest CT of the demo and its two X-rays, and renderers of it. Each is made when first asked for, and shared by all jobs."""
+    """The chest CT of the demo and its two X-rays, and renderers of it. Each is made on first use, and shared by all jobs."""
 
     def __init__(self, case: Case | None = None, device: str | None = None) -> None:
         """

@@ -102,8 +102,8 @@ def add_new(parts: argparse._SubParsersAction) -> None:
         nargs="+",
         metavar=("FILE", "CAMERA"),
     )
-    lacks = "values that the calibration lacks, as unit=mm axes=lps first_pixel=0"
-    of_view("--given", lacks, nargs="+", metavar="KEY=VALUE")
+    missing = "values missing in the calibration, as unit=mm axes=lps first_pixel=0"
+    of_view("--given", missing, nargs="+", metavar="KEY=VALUE")
     of_view(
         "--c-arm",
         "source_to_detector_mm, source_to_isocentre_mm, pixel_mm, rao_lao_deg, cra_cau_deg, mirrored, and, if needed, "
@@ -112,8 +112,8 @@ def add_new(parts: argparse._SubParsersAction) -> None:
         metavar="KEY=VALUE",
     )
     of_view("--frame", "of a multi-frame image, from 0", type=int)
-    looks = "linear: bone dark; log: line integrals, bone bright; auto (default): as the image looks"
-    of_view("--intensity", looks, choices=("linear", "log", "auto"))
+    tones = "linear: bone dark; log: line integrals, bone bright; auto (default): as the image looks"
+    of_view("--intensity", tones, choices=("linear", "log", "auto"))
     of_view("--mask", "pixels to use", type=Path, metavar="FILE")
     deviation = f"of its geometry, against the first view, or {_UNKNOWN} (default: 0, calibrated)"
     of_view("--rotation-sd", deviation, type=_deviation, metavar="DEG")
@@ -209,7 +209,7 @@ def _calibration(given: dict, calibration: Sequence[str], ask: Ask | None) -> di
 
     given: the view's options.   calibration: the file, and the camera in it that is meant where it has several.
 
-    Tells on stderr what the reader has to say. InputError where the file or an answer is wrong or missing.
+    Prints the reader's notes on stderr. InputError where the file or an answer is wrong or missing.
     """
     from ..imaging.xray import load_image
     from ..io.calibration.calibrated import QUESTIONS, MissingInformation, parse_option
@@ -280,7 +280,7 @@ def _linear_or_log(answer: str) -> str:
 
 
 def _asked(question: str, understood: Callable[[str], Any] = str) -> Any:
-    """The first answer to a question that is understood; what is wrong with others is told."""
+    """The first valid answer to a question; invalid ones get an error message and the question again."""
     while True:
         try:
             return understood(input(question).strip())
@@ -291,7 +291,7 @@ def _asked(question: str, understood: Callable[[str], Any] = str) -> Any:
 
 
 def _need(ask: Ask | None, option: str, what: str, default: str = "") -> str:
-    """The answer to a question, where there is somebody to ask."""
+    """The answer to a question, where the program runs interactively."""
     answer = ask(f"{what}{f' [{default}]' if default else ''}: ") or default if ask else ""
     if not answer:
         raise InputError(f"{option}: is missing, expected a path; give {option}.")
@@ -299,7 +299,7 @@ def _need(ask: Ask | None, option: str, what: str, default: str = "") -> str:
 
 
 def _parts(options: argparse.Namespace) -> dict[str, Any]:
-    """What the case.json says of poses, search, targets and landmarks. InputError for what is wrong."""
+    """What the case.json says of poses, search, targets and landmarks. InputError for invalid content."""
     from ..io.points import read_targets
     from ..io.transforms import read_pose
 

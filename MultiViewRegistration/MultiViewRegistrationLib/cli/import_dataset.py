@@ -87,20 +87,20 @@ def add_import(command: argparse.ArgumentParser) -> None:
         "--intensity",
         required=True,
         choices=["linear", "log", "auto"],
-        help="of the radiographs, which no trial tells: linear (bone dark), log (bone bright), auto (by the look)",
+        help="of the radiographs, which no trial states: linear (bone dark), log (bone bright), auto (by the look)",
     )
     add(
         "--unit",
         required=True,
         choices=["mm", "cm", "m"],
-        help="of calibration and voxels, which no trial tells either; XMALab's is that of its calibration object",
+        help="of calibration and voxels, which no trial states either; XMALab's is that of its calibration object",
     )
     add("--volume", metavar="NAME", help="the volume's file without its ending, where the trial has several")
     add(
         "--start",
         type=Path,
         metavar="FILE.tra",
-        help="tracked poses, of which the frame's is the case's start pose",
+        help="tracked poses; the frame's own is the case's start pose",
     )
     add("--truth", type=Path, metavar="FILE.tra", help="tracked poses that count as the truth")
 

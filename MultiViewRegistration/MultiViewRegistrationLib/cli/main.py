@@ -1,7 +1,7 @@
 """`mvreg`: the program, and what its commands share: options, and one progress line on stderr, rewritten in place.
 
 Results go to stdout, messages and progress to stderr. Exit status: 0 done, 2 wrong use or bad input, 1 failed, 130 stopped by Ctrl-C, or
-by the end of stdin where another program reads the progress, 141 when nobody reads what it prints.
+by the end of stdin where another program reads the progress, 141 when the reader of its output has gone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a pixel of one view says in the others: the epipolar line, and the point that pixels of several views agree on.
+"""Link the pixels of one view to the others: the epipolar line, and the point that pixels of several views agree on.
 
 Hartley and Zisserman, "Multiple View Geometry in Computer Vision", 2nd ed., chapters 9 and 12. There lines are infinite; here only what
 lies before both sources can have been seen.
@@ -15,7 +15,7 @@ from ..errors import InputError
 from . import rigid
 from .camera import Camera
 
-#: Rays that all lie within this angle of each other do not tell the depth of a point.
+#: Rays that all lie within this angle of each other do not determine the depth of a point.
 PARALLEL_DEG = 1.0
 
 

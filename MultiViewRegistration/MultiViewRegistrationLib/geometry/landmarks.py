@@ -28,7 +28,7 @@ MAX_POSITION_ERROR_MM = 10.0
 MIN_OUTLIER_MM = 1.0
 """None nearer than this is left out."""
 MIN_USED_SHARE = 2 / 3
-"""A pose is believed where it fits more than this share of the positions."""
+"""A pose is accepted where it fits more than this share of the positions."""
 MAX_LISTED = 6
 PLACED_MM = 2.0
 """How well a landmark is placed: residuals well above this lose their weight."""
@@ -63,7 +63,7 @@ class Landmark:
 class LandmarkResidual:
     """How far a landmark is from its position in a view: in pixels, and in mm across the ray at the landmark's depth.
 
-    used: False for an outlier, which has no say in the pose.
+    used: False for an outlier, which does not count for the pose.
     swapped_with: the landmark whose position in this view this one would fit, and the other way round; "" if there is none.
     """
 
@@ -163,7 +163,7 @@ def check(landmarks: Sequence[Landmark], cameras: Mapping[str, Camera]) -> None:
 
 
 def _missing(positions: Positions, used: np.ndarray | slice = np.s_[:]) -> str:
-    """What the positions that are used lack to determine a pose, or ""."""
+    """Why the used positions do not determine a pose, or ""."""
     seen = np.unique(positions.landmark[used])
     count = len(positions.landmark[used])
     if len(seen) < 3 or count < SAMPLE:
@@ -227,7 +227,7 @@ def _swaps(
     used: np.ndarray,
     limit_mm: float,
 ) -> dict[int, str]:
-    """The names by which outliers would fit: each of two landmarks is where the other is said to be."""
+    """Pairs of outliers whose names are probably swapped: each lies where the other was marked."""
     swapped = {}
     for i, j in combinations(np.flatnonzero(~used), 2):
         if seen[i][1] == seen[j][1]:
@@ -238,7 +238,7 @@ def _swaps(
 
 
 def _is_alternative(fit: LandmarkFit, best: LandmarkFit) -> bool:
-    """Whether `fit` is as good an answer as the best one, as far as the placement of landmarks tells."""
+    """Whether `fit` is as good an answer as the best one, within the precision of landmark placement."""
     counts = [sum(residual.used for residual in each.residuals) for each in (fit, best)]
     return counts[0] >= counts[1] and fit.rms_mm <= max(2 * best.rms_mm, MIN_OUTLIER_MM)
 

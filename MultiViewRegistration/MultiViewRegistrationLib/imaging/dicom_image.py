@@ -253,7 +253,7 @@ def dicom_image(file: DicomFile, frame: int | None = None) -> RawImage:
     """
     count, index = frame_count(file), frame or 0
     if not 0 <= index < count:
-        file.refuse(f"frame {index} is asked for, but it has {count}; give a frame from 0 to {count - 1}.")
+        file.refuse(f"frame {index} was requested, but it has {count}; give a frame from 0 to {count - 1}.")
     header = DicomFrame(file, index)
     stored = stored_pixels(file, index)
     curve, sign = _relationship(header)

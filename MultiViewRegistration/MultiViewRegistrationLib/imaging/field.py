@@ -283,9 +283,9 @@ MIN_SKEWNESS = 0.05
 
 
 def bone_is_bright(values: np.ndarray) -> bool | None:
-    """True, False, or None where the image does not tell.
+    """True, False, or None where the image does not show it.
 
-    Cortices, wires, screws and contrast agent are thin and dense; hardly anything is thin and less dense than
+    Cortices, wires, screws and contrast agent are thin and dense; almost nothing is thin and less dense than
     what surrounds it. So the skewness of the image's fine detail, each divided by the local standard
     deviation, has bone's sign. The division makes it the same for intensities and for their logarithm. On 33
     real and simulated radiographs, as intensities and as logarithms, it was never wrong and silent on 9 %; on

@@ -287,7 +287,7 @@ def check_room(path: str | os.PathLike, what: str, needed: int) -> None:
 
 
 def free_bytes() -> int | None:
-    """Bytes that can be taken without swapping, as far as the system tells: on a Mac all that there are; None where unknown."""
+    """Free memory in bytes, without swapping; on a Mac all of its memory; None where unknown."""
     found: list[int] = []
     with suppress(OSError):
         available = re.search(r"MemAvailable:\s*(\d+)", Path("/proc/meminfo").read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ from .reading import RawImage, raw_image, read_image, read_slice
 MIN_VALID_SHARE = 0.7  # of a block of pixels, for their mean to stand for it
 DIRECT_EXPOSURE_PERCENTILE = 99.5
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-MIN_TRANSMISSION = 1e-5  # of direct exposure: the least transmission that is told apart from none
+MIN_TRANSMISSION = 1e-5  # of direct exposure: the smallest transmission above zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ def load_xray(
     ------
     InputError
         For files that cannot be read, colour, frames that are not there, images without contrast, and "auto" where
-        the image does not tell.
+        the image does not show it.
     """
     raw = load_image(path, frame)
     try:
@@ -101,7 +101,9 @@ def load_image(path: str | Path, frame: int | None = None) -> RawImage:
     image, count = read_slice(path, index)
     frames = _frames(path, image)
     if not 0 <= index < count:
-        raise InputError(f"{path}: frame {index} is asked for, but it has {count}; give a frame from 0 to {count - 1}.")
+        raise InputError(
+            f"{path}: frame {index} was requested, but it has {count}; give a frame from 0 to {count - 1}."
+        )
     return _raw_frame(path, image, frames[0])
 
 
@@ -170,7 +172,7 @@ def recognised(raw: RawImage) -> tuple[str, bool]:
     Raises
     ------
     InputError
-        Where it does not tell.
+        Where the image does not show it.
     """
     return _recognise(_filled(raw.values), raw)
 
@@ -207,7 +209,7 @@ def to_line_integrals(
     Raises
     ------
     InputError
-        Where the image has no contrast or no valid pixel, for "auto" where it does not tell, and for i0 <= 0.
+        Where the image has no contrast or no valid pixel, for "auto" where it does not show it, and for i0 <= 0.
     """
     if i0 is not None and not i0 > 0:
         raise InputError(f"the intensity of direct exposure, i0, is {i0:g}, but more than 0 is expected.")
@@ -261,7 +263,7 @@ def _recognise(values: np.ndarray, raw: RawImage) -> tuple[str, bool]:
     bright = bone_is_bright(values) if raw.bone_bright is None else raw.bone_bright
     if bright is None:
         raise InputError(
-            "whether bone is bright or dark cannot be told from this image; set its intensity to "
+            "whether bone is bright or dark cannot be seen in this image; set its intensity to "
             '"linear" (bone dark) or "log" (line integrals, bone bright).'
         )
     curve = raw.curve or ("log" if bright else "linear")
@@ -269,7 +271,7 @@ def _recognise(values: np.ndarray, raw: RawImage) -> tuple[str, bool]:
 
 
 def _pixel_mm(path: str | Path, image: sitk.Image) -> tuple[float, float] | None:
-    """The file's spacing, if any: ITK says 1 mm for want of one, and pictures tell dots per inch of paper."""
+    """The file's spacing, if any: ITK reports 1 mm if there is none, and pictures give dots per inch of paper."""
     spacing = image.GetSpacing()[:2]
     return None if spacing == (1.0, 1.0) or Path(path).suffix.lower() in PICTURES else spacing
 

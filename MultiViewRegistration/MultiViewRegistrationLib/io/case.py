@@ -77,7 +77,7 @@ class Case(CaseSettings):
         Raises
         ------
         InputError
-            For what is wrong.
+            For invalid content.
 
         Warns
         -----

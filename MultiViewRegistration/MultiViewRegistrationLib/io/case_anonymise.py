@@ -20,7 +20,7 @@ from .dicom_geometry import ASSUMPTIONS
 from .files import printable, read_json
 
 SCHEMA = Path(__file__).with_name("case.schema.json")
-#: A view's name that is made of these alone tells nothing of a person.
+#: A view's name made of these words alone identifies nobody.
 _PLAIN_NAME = re.compile(
     r"(view|camera|ap|pa|lat|lateral|oblique|inlet|outlet|lao|rao|cra|cau|left|right)?[ _-]?\d{0,2}", re.IGNORECASE
 )
@@ -45,7 +45,7 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     content = read_json(file.path)
     names = _new_names([view.name for view in file.views])
     for entry, given in zip(content["views"], file.views, strict=True):
-        if given.geometry.c_arm is not None:  # of which some may come from a header
+        if given.geometry.c_arm is not None:  # some may come from a header
             entry["c_arm"] = given.geometry.c_arm
     kept, dropped = without_free_text(content)
     images, masks = {}, {}
@@ -131,7 +131,7 @@ def _image(given: ViewFile, xray: XRay) -> tuple[RawImage, str]:
         return plain, intensity
     blanked = [replace(plain, values=fill(plain.values, valid)) for fill in (_one_grey, _going_on)]
     if intensity == "linear" and plain.values[valid].min() + step / 2 < MIN_TRANSMISSION * np.nanmax(plain.values):
-        for image in blanked:  # the floor of the logarithm rests on the largest value, wherever that is
+        for image in blanked:  # the floor of the logarithm depends on the largest value, wherever that is
             image.values[tuple(np.argwhere(~valid)[0])] = np.nanmax(plain.values)
     alike = (image for image in blanked if np.array_equal(to_line_integrals(image, intensity).valid & valid, valid))
     return next(alike, blanked[0]), intensity

@@ -14,7 +14,7 @@ from ..imaging.xray import View
 from .cameras import camera_entry, meeting_point
 from .case import Case, ct_box
 
-BEFORE_SOURCE_MM = 700.0  # where a CT is put of which nothing is known
+BEFORE_SOURCE_MM = 700.0  # assumed place of a CT without a start pose
 SAMPLES = 16  # along each edge of the CT's box, for the share of it that an image shows
 HARDLY_INSIDE = 0.15  # share of the CT's box: a head to hip CT over a pelvis has more
 NEARLY_PARALLEL_DEG = 15.0
@@ -245,11 +245,11 @@ def findings(check: dict[str, Any]) -> list[str]:
         both, angle = " and ".join(pair["views"]), pair["angle_deg"]
         if min(angle, 180 - angle) < NEARLY_PARALLEL_DEG:
             sentences.append(
-                f"{both} are nearly parallel ({angle:.1f} degrees), so depth is hardly seen; check their angles."
+                f"{both} are nearly parallel ({angle:.1f} degrees), so depth is poorly determined; check their angles."
             )
         elif pair["gap_mm"] > FAR_APART_MM:
             sentences.append(
-                f"{both} have middle rays that pass {pair['gap_mm']:.0f} mm apart, so they hardly show the same anatomy; check "
+                f"{both} have middle rays that pass {pair['gap_mm']:.0f} mm apart, so they barely show the same anatomy; check "
                 "that both are given in one world, in mm."
             )
     sentences += [
@@ -273,7 +273,7 @@ def _of_view(view: dict[str, Any], where: str) -> list[str]:
     sentences = []
     if inside < HARDLY_INSIDE:
         sentences.append(
-            f"{name} hardly shows the CT {where} ({100 * inside:.0f} % of its box is inside the image); check the start "
+            f"{name} barely shows the CT {where} ({100 * inside:.0f} % of its box is inside the image); check the start "
             "pose and the view's geometry."
         )
     if detector is not None and not DETECTOR_MM[0] <= detector <= DETECTOR_MM[1]:

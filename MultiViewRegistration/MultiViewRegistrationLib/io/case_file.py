@@ -125,7 +125,7 @@ class CaseFile(CaseSettings):
         Raises
         ------
         InputError
-            For what is wrong.
+            For invalid content.
         """
         path = Path(path)
         if os.path.isdir(path):

@@ -63,7 +63,7 @@ def _text(numbers: np.ndarray) -> str:
     return " ".join(repr(float(number)) for number in numbers.ravel())
 
 
-_FILES = ("ct", "ct_unit", "mask", "image", "frame")  # of which the writer knows better
+_FILES = ("ct", "ct_unit", "mask", "image", "frame")  # the writer sets these itself
 
 
 def write_case(
@@ -92,7 +92,7 @@ def write_case(
     images
         By the view's name, written as view1.mha, view2.mha, ... A view's `intensity` in the content says what they
         are. Their step and pixel size are kept, their `curve` and an unusual `white` are not (only the intensity
-        "auto" asks for those).
+        "auto" needs those).
     masks
         (rows, columns) by the view's name, non-zero = use, for as many views as have one; written as
         view1_mask.png, ...
@@ -189,7 +189,7 @@ def _png(mask: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-#: What a C-arm's reading needs, and what each is asked for as. Left and right have no default.
+#: The values that a C-arm's reading needs, and the name of each in messages. Left and right have no default.
 C_ARM = {
     "source_to_detector_mm": "source to detector, mm",
     "source_to_isocentre_mm": "source to isocentre, mm",
@@ -199,7 +199,7 @@ C_ARM = {
     "mirrored": "is the image stored mirrored, as seen from the detector (true), or as the source sees it (false)",
 }
 C_ARM_OPTIONAL = ("principal_point", "roll_deg", "isocentre_offset_mm")
-#: Of a view that does not say: looked for in the image, and refused where that does not tell.
+#: For a view without the value: searched for in the image, and refused where the image does not show it.
 DEFAULT_INTENSITY = "auto"
 _PAIRS = ("pixel_mm", "principal_point", "isocentre_offset_mm")
 
@@ -359,7 +359,7 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
                 except InputError as error:
                     raise InputError(str(error).replace(printable(probe), printable(path))) from None
             for view, read in zip(new.views, file.views, strict=True):
-                if "c_arm" in view.geometry:  # of which some may come from a header
+                if "c_arm" in view.geometry:  # some may come from a header
                     view.c_arm = read.geometry.c_arm or {}
                     view.more |= {"assumptions": list(read.assumptions)} if read.assumptions else {}
             named = (
@@ -387,7 +387,7 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
 
 def _refuse_gaps(new: NewCase) -> None:
     missing = [
-        f"view {printable(view.name)}: lacks "
+        f"view {printable(view.name)}: is missing "
         + ", ".join(f"{key} ({why})" if why else key for key, why in readings.items())
         for view in new.views
         if (readings := view.missing())

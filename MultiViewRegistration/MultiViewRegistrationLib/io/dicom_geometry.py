@@ -25,12 +25,12 @@ BY_MAGNIFICATION = "The isocentre lies where EstimatedRadiographicMagnificationF
 SPACING_AT_ISOCENTRE = "PixelSpacing is that at the isocentre, and the detector's is larger by the magnification there."
 BY_BINNING = "A pixel is as large as the DetectorBinning elements of the detector."
 HEAD_UP = "Before any turn or flip of its field of view, the image has the patient's head up: it is not turned about the central axis."
-QUARTERS = "The image is turned about the central axis by whole quarters, those that PatientOrientation tells."
-BY_LETTERS = "The image is mirrored or not as PatientOrientation tells; FieldOfViewHorizontalFlip says the opposite."
+QUARTERS = "The image is turned about the central axis by whole quarters, as PatientOrientation says."
+BY_LETTERS = "The image is mirrored or not as PatientOrientation says; FieldOfViewHorizontalFlip says the opposite."
 IN_IMAGE = "The central axis meets the middle of the image (principal point)."
 ON_DETECTOR = "The central axis meets the middle of the physical detector (principal point)."
 EXACT = "The header's distances and angles are exact, as rotation_sd_deg and translation_sd_mm are not given."
-SAME_TABLE = "The table, and the patient on it, had not moved since the first view: the headers do not tell."
+SAME_TABLE = "The table, and the patient on it, had not moved since the first view: the headers do not say."
 TABLE_MOVED = "The patient had moved with the table since the first view, and not on it."
 LEFT_OUT = "What did not fit at an earlier pose, and its mask leaves out, is none of the CT."
 
@@ -160,7 +160,7 @@ def _elements_per_pixel_mm(frame: DicomFrame) -> np.ndarray | None:
 
 
 def _contradiction(frame: DicomFrame, imager: np.ndarray, element: np.ndarray | None) -> str:
-    """Why the spacing cannot be true, "" where nothing speaks against it."""
+    """Why the spacing cannot be true, "" where it can."""
     claim = f"ImagerPixelSpacing is {_pair(imager)} mm"
     if not _are_sizes(imager):
         return f"{claim}, expected two sizes above 0"
@@ -290,7 +290,7 @@ def find_orientation(geometry: HeaderGeometry, frame: DicomFrame, detector_roll:
     turn, flip = _field_of_view(frame)
     angles = [geometry.values[key] for key in ANGLES if key in geometry.values]
     if letters is not None and len(angles) < len(ANGLES):
-        return  # they will tell once there are angles
+        return  # known once there are angles
     fitting = None if letters is None else _fitting(letters, angles, geometry.values.get("mirrored"))
     contradicted = fitting is not None and flip is not None and fitting[1] == flip
     if fitting is not None:
@@ -408,7 +408,7 @@ def read_header(
 ) -> HeaderGeometry | None:
     """What the header of a DICOM X-ray says of how a frame, from 0, was taken; None for another file.
 
-    Nothing is assumed but what `assumptions` tells.
+    `assumptions` lists everything that is assumed.
 
     Parameters
     ----------
@@ -425,7 +425,7 @@ def read_header(
         return None
     count, index = frame_count(file), frame or 0
     if not 0 <= index < count:
-        file.refuse(f"frame {index} is asked for, but it has {count}; give a frame from 0 to {count - 1}.")
+        file.refuse(f"frame {index} was requested, but it has {count}; give a frame from 0 to {count - 1}.")
     header = DicomFrame(file, index)
     geometry = HeaderGeometry(dict(given or {}), machine=str(file.value("DeviceSerialNumber") or "").strip())
     geometry.values.setdefault("size", [file.whole("Columns", 0), file.whole("Rows", 0)])
@@ -489,7 +489,7 @@ def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, An
     """
     geometries = [read_header(view.image, view.frame, view.given) or HeaderGeometry() for view in views]
     incomplete = [
-        f"{view.field} ({describe(view.name)}) lacks "
+        f"{view.field} ({describe(view.name)}) is missing "
         + ", ".join(f"{key} ({why})" for key, why in geometry.missing.items())
         for view, geometry in zip(views, geometries)
         if geometry.missing
@@ -539,7 +539,7 @@ def share_isocentre(
         return []
     if other.patient_from_isocentre is None:
         raise InputError(
-            f"{where}: the table moved between {names[0]} and {names[1]}, but the header lacks PatientPosition, expected "
+            f"{where}: the table moved between {names[0]} and {names[1]}, but the header has no PatientPosition, expected "
             f"how the patient lies on it; {how}."
         )
     _carry(values, other.patient_from_isocentre @ _moved(first, other))
@@ -547,14 +547,14 @@ def share_isocentre(
 
 
 def moved_mm(first: HeaderGeometry, other: HeaderGeometry) -> float:
-    """How far the table has moved from one view to another; 0 where the headers do not tell."""
+    """How far the table has moved from one view to another; 0 where the headers do not say."""
     by = _moved(first, other)
     distance = 0.0 if by is None else float(np.linalg.norm(by))
     return distance if distance > STILL_MM else 0.0
 
 
 def _moved(first: HeaderGeometry, other: HeaderGeometry) -> np.ndarray | None:
-    """(3,) mm along the machine's axes by which the table has moved since the first view; None where the headers do not tell."""
+    """(3,) mm along the machine's axes by which the table has moved since the first view; None where the headers do not say."""
     if first.table is None or other.table is None or first.table[0] != other.table[0]:
         return None
     return other.table[1] - first.table[1]

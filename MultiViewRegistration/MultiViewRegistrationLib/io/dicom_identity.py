@@ -11,7 +11,7 @@ from ..imaging.dicom_file import DicomFile, quiet, read_dicom
 from .case_file import CaseFile, DicomImage, DicomOrigin, uid_of
 from .files import printable
 
-#: By what is compared: its tags (PS3.3 C.7.1.1, C.7.3.1, C.8.7.1, C.7.2.1), of which the first with a value counts.
+#: For each value that is compared: its tags (PS3.3 C.7.1.1, C.7.3.1, C.8.7.1, C.7.2.1), of which the first with a value counts.
 COMPARED = {
     "patients (PatientID)": ("PatientID",),
     "sides of the body (laterality)": ("ImageLaterality", "Laterality"),
@@ -36,7 +36,7 @@ def differences(case: CaseFile) -> list[str]:
 
 
 def contradictions(entries: list[tuple[str, dict[str, str]]]) -> list[str]:
-    """A sentence for each of COMPARED in which entries differ, given by their name and what `read_identity` found; it tells no value."""
+    """A sentence for each of COMPARED in which entries differ, without the values.   entries: names, and what `read_identity` found."""
     sentences = []
     for what in COMPARED:
         known = [(entry, found[what]) for entry, found in entries if what in found]
@@ -84,7 +84,7 @@ def frame_of_reference(ct: Path) -> str | None:
 
 
 def image_origin(path: Path, frame: int | None) -> DicomImage | None:
-    """By which UIDs an X-ray's file is known; None for what is no DICOM."""
+    """By which UIDs an X-ray's file is known; None for a file that is not DICOM."""
     for dicom in _headers(path):
         with suppress(InputError):
             study, series, sop_class, instance = (_uid(dicom, key) for key in UIDS)

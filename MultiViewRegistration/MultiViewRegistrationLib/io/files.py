@@ -271,7 +271,7 @@ def read_json(path: str | os.PathLike) -> Any:
 class JsonObject:
     """One JSON object. Its methods read a key each, as one type, or raise InputError.
 
-    Ask `has` first where a key may be missing. `warn_unread` at the end finds the keys that nobody asked for.
+    Ask `has` first where a key may be missing. `warn_unread` at the end finds the keys that were never read.
 
     Parameters
     ----------
@@ -393,7 +393,7 @@ class JsonObject:
         return part
 
     def warn_unread(self) -> None:
-        """One warning for each key, here and in the sections that were read, that was never asked for."""
+        """One warning for each key, here and in the sections that were read, that was never read."""
         for key in self.values:
             if key not in self.read_keys:
                 similar = _similar(key, sorted(self.read_keys - set(self.values)))

@@ -26,7 +26,7 @@ DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py 
 
 
 def refuse_other_files(path: str | os.PathLike, what: str) -> None:
-    """Check a file, of which `what` it should be, for a reader that follows all links; see `Hdf5.check_all`."""
+    """Check a file that should be `what`, for a reader that follows all links; see `Hdf5.check_all`."""
     with opened(path, what) as file:
         file.check_all()
 
@@ -227,7 +227,7 @@ class Hdf5:
                 path, "keeps its values in another file", "all values in this file", "repack the file with h5repack"
             )
         if claimed > MAX_BYTES or claimed > UNCHECKED + MAX_COMPRESSION * stored:
-            self.refuse(path, f"claims {claimed} bytes, of which {stored} are in the file", expected)
+            self.refuse(path, f"claims {claimed} bytes, but {stored} are in the file", expected)
         if claimed > UNCHECKED:
             check_room(self.name, f"{printable(path)}, {claimed} bytes", 2 * claimed)
         return dataset, kind, nothing

@@ -20,7 +20,7 @@ from .files import JsonObject, check_within_upload, printable, read_json, relati
 
 @dataclass(frozen=True, eq=False)
 class FrameFiles:
-    """What a case.json would say of each frame; no image is read before it is asked for.
+    """The case.json entries of each frame; an image is read on first use.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class FrameFiles:
         Raises
         ------
         InputError
-            For what is wrong, and where a file is not there any more.
+            For invalid content, and where a file is not there any more.
         """
         cases = _paths(fields, "cases", folder, homes)
         if len(cases) > 1:
@@ -201,7 +201,7 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class FrameSequence:
-    """Frames that are loaded when they are asked for.
+    """Frames that are loaded on first use.
 
     The images of one case share the first ones' fields, shutters and masks: to seek those takes longer than to follow a structure.
 

@@ -99,7 +99,7 @@ def read_transform(path: str | os.PathLike) -> np.ndarray:
     Raises
     ------
     InputError
-        For anything else, and for HDF5 of which a part lies in another file.
+        For anything else, and for HDF5 with parts in another file.
     """
     if os.path.isfile(path) and is_hdf5(path):
         refuse_other_files(path, "a transform")
@@ -110,7 +110,7 @@ def _itk_matrix(path: str | os.PathLike) -> np.ndarray:
     import SimpleITK as sitk
 
     file, wanted = printable(path), "expected one rigid 3D transform that SimpleITK can read"
-    if _count(path) > 1:  # of which SimpleITK would take the first, or make one
+    if _count(path) > 1:  # SimpleITK would take the first, or compose them
         raise InputError(
             f"{file} holds several transforms, {wanted}; harden them to one linear transform and save that."
         )

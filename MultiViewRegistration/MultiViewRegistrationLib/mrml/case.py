@@ -187,7 +187,7 @@ def frame_of(volume, content: dict) -> RawImage:
     frames, frame = any_voxels(volume), content.get("frame") or 0
     if not 0 <= frame < len(frames):
         raise InputError(
-            f"frame {frame} is asked for, but the image has {len(frames)}; choose one from 0 to {len(frames) - 1}."
+            f"frame {frame} was requested, but the image has {len(frames)}; choose one from 0 to {len(frames) - 1}."
         )
     return raw_of(frames[frame], content)
 

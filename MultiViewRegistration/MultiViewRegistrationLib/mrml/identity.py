@@ -189,7 +189,7 @@ def keep_frame_uid(ct, uid: str | None) -> None:
 
 
 def dicom_content(image: DicomImage | None) -> dict:
-    """What an `XRayView` keeps of its file's UIDs; nothing for what is no DICOM."""
+    """What an `XRayView` keeps of its file's UIDs; nothing for a file that is not DICOM."""
     return {} if image is None else {"dicom": asdict(image)}
 
 
@@ -229,7 +229,7 @@ def _origin_in(file: Path) -> DicomImage | None:
     return image_origin(file, None)
 
 
-#: The attribute of a node with a random word, by which what its header said is found as long as the program runs.
+#: The attribute of a node with a random word, the key of its header values while the program runs.
 IDENTITY_KEY = "MultiViewRegistration.header"
 
 _identities: dict[str, dict[str, str]] = {}
@@ -279,6 +279,6 @@ def _identity(node) -> dict[str, str]:
     return _identity_in(file) if file else {}
 
 
-@lru_cache(maxsize=64)  # it is asked for whenever the panel is shown
+@lru_cache(maxsize=64)  # needed whenever the panel is shown
 def _identity_in(file: Path) -> dict[str, str]:
     return read_identity(file)

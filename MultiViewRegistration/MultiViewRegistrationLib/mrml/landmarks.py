@@ -21,7 +21,7 @@ class ClickOrder:
     """A person clicks image by image (all landmarks in the CT, then all in an X-ray), or landmark by landmark (one in the CT and in each
     X-ray, then the next one), and leaves out what an image does not show.
 
-    Where the last two clicks were in the same image, it is the former, and the first landmark that an image lacks comes next there. Where
+    Where the last two clicks were in the same image, it is the former, and the first landmark missing in an image comes next there. Where
     they were not, it is the latter, and the landmark that was clicked last comes next everywhere.
     """
 
@@ -216,7 +216,7 @@ def distances(registration: Registration) -> list[Distance]:
     """The lengths of the scene's markups lines, then the distances between points of one list, then between those of one name in two.
 
     Only of markups that are shown, and that a user placed to measure: no landmarks, labels, nor the linked cursor. InputError without a
-    usable CT where a distance in an X-ray asks for it.
+    usable CT where a distance in an X-ray needs it.
     """
     among = detectors(registration)
     pairs = [

@@ -37,7 +37,7 @@ from .xray import XRayView
 
 #: The name of a mask that a DICOM header has.
 SHUTTER = "shutter"
-#: Percentiles of a volume's values that its window goes from and to, as Slicer's own does, and the voxels that are asked.
+#: Percentiles of a volume's values that its window goes from and to, as Slicer's own does, and the number of voxels sampled.
 SHOWN, THIN = (0.1, 99.9), (slice(None, None, 4),) * 3
 #: Adds a view that was read to a registration, in the main thread. InputError where there is no room for more.
 AddView = Callable[[Registration], XRayView]
@@ -48,7 +48,7 @@ def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: object
 
     loaded: the case, where it was loaded from there already.   ready: see `ReadCase`.
 
-    InputError for what is wrong in it.
+    InputError if it is invalid.
     """
     return case_of_files(loaded or Case.load(path), CaseFile.read(path), ready)
 
@@ -145,7 +145,7 @@ def _read_view(view: View, entry: ViewFile, origin: dict) -> AddView:
 
 
 def greys_of(entry: ViewFile, raw: RawImage) -> dict:
-    """The entries of a view's content that say what the grey values of its image are. InputError where the image does not tell."""
+    """The entries of a view's content that say what the grey values of its image are. InputError where the image does not show it."""
     intensity, inverted = recognised(raw) if entry.intensity == "auto" else (entry.intensity, False)
     return {**white_of(raw, inverted), "intensity": intensity, "inverted": inverted}
 
@@ -232,7 +232,7 @@ def register_sample_data(module_folder: str | Path, load_case: Callable[[Path], 
 
 @dataclass(frozen=True)
 class SampleDownloader:
-    """What a click on the sample does. No function, since Slicer tells sources apart by how their parts print."""
+    """What a click on the sample does. A class, since Slicer distinguishes sources by how their parts print."""
 
     module_folder: Path
     load_case: Callable[[Path], Any] = field(repr=False)

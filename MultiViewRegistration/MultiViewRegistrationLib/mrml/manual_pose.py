@@ -238,7 +238,7 @@ class Dragging:
         self._begin, self._moved, self._end = begin, moved, end
         self._last: np.ndarray | None = None
         self._how: Callable[[np.ndarray, np.ndarray], None] = self._shift
-        _ = centre_in_ct(registration), view.camera  # what is missing is said now, not while the mouse moves
+        _ = centre_in_ct(registration), view.camera  # raises now if something is missing, not while the mouse moves
         reactions = {
             "LeftButtonPressEvent": self._press,
             "LeftButtonDoubleClickEvent": self._press,

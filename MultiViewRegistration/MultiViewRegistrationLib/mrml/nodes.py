@@ -66,7 +66,7 @@ def make(owner, class_name: str, name: str, *, hidden: bool = False, **display):
     """
     node = getattr(slicer, class_name)()
     node.SetName(name)
-    node.SetHideFromEditors(hidden)  # Slicer asks for this only when the node comes into the scene
+    node.SetHideFromEditors(hidden)  # Slicer reads this only when the node enters the scene
     node = owner.GetScene().AddNode(node)
     node.SetNodeReferenceID(OWNER, owner.GetID())
     if display:

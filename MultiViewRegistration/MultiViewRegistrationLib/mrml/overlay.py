@@ -104,9 +104,9 @@ def foreground(view: XRayView, mode: str):
 
 
 def lay(registration: Registration, seconds: float) -> None:
-    """Show in each X-ray's slice view what the registration's mode asks for.
+    """Show in each X-ray's slice view the overlay that the registration's mode selects.
 
-    seconds: of any clock, which tells whose turn it is to flicker.
+    seconds: of any clock, for the flicker.
     """
     mode = mode_of(registration)
     opacity = {"blend": opacity_of(registration), "flicker": float(seconds % (2 * FLICKER_S) < FLICKER_S)}.get(
@@ -117,7 +117,7 @@ def lay(registration: Registration, seconds: float) -> None:
 
 
 def remove(view: XRayView, but: str = "off") -> None:
-    """Remove the volumes that a mode has no use for, as they no longer tell where the CT is."""
+    """Remove the volumes that a mode does not use; they are no longer at the CT's pose."""
     for role in {DRR, PICTURE} - {_role(but)}:
         remove_product(view.node, role)
 

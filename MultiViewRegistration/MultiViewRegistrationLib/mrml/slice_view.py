@@ -157,7 +157,7 @@ CT_CORE = 0.8
 
 
 class CTSliceFollower:
-    """Looks after slice views that show one CT, whenever that has been moved; what a person scrolls to while it rests stays."""
+    """Keeps slice views at the CT when it moves; a slice that the user scrolled to stays while the CT does."""
 
     def __init__(self) -> None:
         self._place: np.ndarray | None = None

@@ -52,7 +52,7 @@ class XRayView:
     The node is a vtkMRMLScalarVolumeNode of line integrals, bone bright, with one slice. The JSON (`content`) is the view's entry in a
     case.json without its files (a projection matrix as the camera that it settled to), and what only a scene has:
     pixel_mm ([column, row], where the geometry does not say),
-    header, header_of_frames, header_lacks (what a DICOM header proposes for c_arm, where frames differ in it, and the keys that it lacks),
+    header, header_of_frames, header_missing (what a DICOM header proposes for c_arm, where frames differ in it, and the keys missing in it),
     stands, world (how table and patient lay to the machine in each frame, and where the world is that the geometry is in, see `header`),
     white (about which the grey scale is turned round where `inverted`, by default by the values),
     distortion (of the volume that the image was made from: it is undone in the image),
@@ -186,7 +186,7 @@ class XRayView:
 
     @property
     def detector_known(self) -> bool:
-        """Whether anybody says how far from the source the detector is."""
+        """Whether the distance from source to detector is known."""
         return self._pixel_mm is not None
 
     @property
@@ -200,7 +200,7 @@ def tag_of(view: XRayView) -> str | None:
     return view.node.GetAttribute(SHOWN_IN)
 
 
-@lru_cache(maxsize=64)  # it is asked for many times a second
+@lru_cache(maxsize=64)  # used many times a second
 def _geometry(name: str, attribute: str) -> Geometry:
     content = {key: value for key, value in json.loads(attribute).items() if key in GEOMETRIES}
     if not content:

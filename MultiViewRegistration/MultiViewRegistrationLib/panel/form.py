@@ -63,12 +63,12 @@ class QtForm:
             self.filling = False
 
     def problems(self) -> list[str]:
-        """What is wrong in what was typed, a sentence each."""
+        """The problems in the typed values, a sentence each."""
         drawn = [self.drawn[key] for key in self.controls if key in self.drawn]
         return [each.problem for each in drawn if isinstance(each, _Entry) and each.problem]
 
     def act(self, key: str, *args) -> None:
-        """Do what a person asks for at a control."""
+        """Perform a control's action."""
         control = self._asked(key)
         if control is not None:
             with self.panel.ui_action():
@@ -76,7 +76,7 @@ class QtForm:
                 control.action(*args)
 
     def act_meanwhile(self, key: str, value) -> None:
-        """Tell of a value while a person is still typing, or moving: what is wrong in it is no message yet."""
+        """Report a value while the user is still typing or dragging; a problem in it is not yet a message."""
         control = self._asked(key)
         if control is not None:
             control.action(value)
@@ -298,7 +298,7 @@ class _Choice(_Drawn):
 
 
 class _Entry(_Drawn):
-    """The text stays as it was typed: what is no number, or out of range, is said and not taken for another.
+    """The text stays as it was typed: invalid text or a number out of range gets a message and is not replaced.
 
     Qt's spin boxes drop what does not fit while it is typed: "0,58" becomes 58, or 5, and 500 becomes 50.
     """
@@ -322,7 +322,7 @@ class _Entry(_Drawn):
 
     @property
     def problem(self) -> str:
-        """What is wrong in it, a sentence; "" for nothing."""
+        """The problem in it, a sentence; "" for none."""
         return self.form.controls[self.key].problem(self.text) if self.key in self.form.controls else ""
 
     def show(self, control) -> None:

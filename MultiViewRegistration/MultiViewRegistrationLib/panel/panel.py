@@ -26,7 +26,7 @@ from .views import Views
 
 #: Milliseconds between polls.
 TICK_MS = 40
-#: Seconds to wait for a small file before it is said to be being read.
+#: Seconds to wait for a small file before "reading" is shown.
 PATIENCE_S = 10.0
 
 
@@ -190,7 +190,7 @@ class Panel(slicer.util.VTKObservationMixin):
         slicer.app.openNodeModule(node)
 
     def problems(self) -> list[str]:
-        """What is wrong in what was typed in any section, a sentence each."""
+        """The problems in the typed values in any section, a sentence each."""
         return [problem for section in self.sections.values() for problem in section.problems()]
 
     def invalidate(self) -> None:

@@ -57,7 +57,7 @@ class PanelSection:
         self._drop = DropFilter(button, self._on_dropped)
 
     def problems(self) -> list[str]:
-        """What is wrong in what was typed here."""
+        """The problems in the typed values here."""
         return self.form.problems()
 
     def refresh(self) -> None:

@@ -29,7 +29,7 @@ class Walk:
 
     An exception in any slot, observer or thread, which Slicer prints and forgets, fails the step that it happens in.
 
-    widget: the module's Widget.   say: gets a line for each check.   picture: called with the name of what is to be seen, after each step.
+    widget: the module's Widget.   say: gets a line for each check.   picture: called after each step, with a name for the picture.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class Walk:
         return self.panel.sections[name].button.text
 
     def wait_for_work(self, what: str) -> None:
-        """Until what was asked for is done."""
+        """Wait until the background work is done."""
         self.wait(lambda: not self.panel.session.running, what)
 
 

@@ -66,7 +66,7 @@ def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> Refinem
         anatomy: PreparedCT, views: list[View], world_from_ct: np.ndarray, progress: Callable, shared: SharedUnknowns
     ) -> Refinement:
         if shared != CALIBRATED or any(view.rotation_sd_deg != 0 or view.translation_sd_mm != 0 for view in views[1:]):
-            warn(f'The geometry of the views is said to be uncertain; the refinement "{name}" takes it as exact.')
+            warn(f'The geometry of the views is marked as uncertain; the refinement "{name}" takes it as exact.')
         return published.refine(anatomy, views, world_from_ct, published.PRESETS[name], chosen, progress)
 
     return RefinementMethod(name, run, chosen)

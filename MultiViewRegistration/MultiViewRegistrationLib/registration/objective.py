@@ -26,10 +26,10 @@ OUTLYING, WINDOW, GROWN = 1.0, 2, 2
 #: A smaller share of outliers does no harm worth another descent: noise and a CT's own errors make up to a fiftieth.
 MIN_OUTLIER_SHARE = 0.05
 
-#: Side of a tile in pixels of the level that is looked at: several windows of local normalisation wide, so that two tiles differ by
+#: Side of a tile in pixels of its level: several windows of local normalisation wide, so that two tiles differ by
 #: chance even where neighbouring pixels do not.
 TILE_SIDE = 16
-#: Tiles in which less than this share of the pixels is compared tell no similarity; they count in the sums all the same.
+#: Tiles in which less than this share of the pixels is compared get no similarity of their own; they count in the sums.
 MIN_TILE_SHARE = 0.25
 #: Of J. Immerkaer, Fast noise variance estimation, CVIU 64 (1996): of normal noise of sd 1 its mean absolute answer is 6 sqrt(2 / pi).
 NOISE_MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
@@ -79,12 +79,12 @@ class PoseFit:
 
     @property
     def evidence(self) -> float:
-        """By which answers are told apart, the higher the better: how much the DRRs tell of the X-rays, in nats.
+        """The score that ranks solutions, higher is better: the information that the DRRs give about the X-rays, in nats.
 
         The mutual information of two Gaussian variables of correlation r is -log(1 - r^2) / 2 a sample (Cover and Thomas, Elements of
         Information Theory, 2nd ed., example 8.5.1). The samples are the pixels that show the CT: a pose that hides most of it has a low
-        cost, but tells little. r is the harmonic mean of the views' similarities, by those pixels: a wrong pose can be made to look like
-        one X-ray, not like all of them.
+        cost, but adds little information. r is the harmonic mean of the views' similarities, by those pixels: a wrong pose
+        can be made to look like one X-ray, not like all of them.
         """
         shown = np.array(self.shown, float)
         if not shown.any():
@@ -417,7 +417,7 @@ def _of_view(objective: Objective, index: int, projection: Projection) -> tuple[
 
 
 def _missing(residual: np.ndarray, drr: np.ndarray, weight: np.ndarray, mask: np.ndarray) -> float:
-    """The share of the DRR's contrast that the X-ray lacks, as the weights see it: 0 where they are alike, 1 where it shows nothing of it.
+    """The weighted share of the DRR's contrast that is missing in the X-ray: 0 where they are alike, 1 where it shows nothing of it.
 
     A DRR m that is locally normalised keeps its sum of squares whatever the pose, so that on average m'' = -m m'^2 / m^2. A residual that
     holds the share a of m thus adds a m m'' = -a m'^2 to the second derivative of its half square, and all else in it, what lies before

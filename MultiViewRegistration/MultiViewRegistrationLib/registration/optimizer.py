@@ -260,7 +260,7 @@ def descend(
     ----------
     iterations, tolerance_mm : the most steps, and the size of the last one.
     centroid : (3,) CT mm, about which each pose turns; None: about the objective's pivot, for one start.
-    unknowns : what is not known of the cameras; all is exact by default.
+    unknowns : the free camera corrections; by default the cameras are exact.
     on_step : called after each step of a single descent; not called for several, which run in other threads.
     """
     objectives = [objective]
@@ -307,7 +307,7 @@ def distance(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> float
 
 
 def cluster_minima(minima: Sequence[Descent], descents: Sequence[Descent], centroid: np.ndarray) -> list[Descent]:
-    """Add descents to distinct minima: those within SAME_MM of each other are one, of which the best is kept. Most evidence first."""
+    """Add descents to distinct minima: of those within SAME_MM of each other the best is kept. Most evidence first."""
     minima = list(minima)
     for descent in descents:
         near = (n for n, a in enumerate(minima) if distance(a.world_from_ct, descent.world_from_ct, centroid) < SAME_MM)

@@ -75,7 +75,7 @@ class AlternativeSolution:
 
     evidence_ratio: how many times its evidence (`PoseFit.evidence`) the answer has, at the finest resolution that compared
     both: near 1,
-    the two cannot be told apart.
+    the two cannot be distinguished.
     distance_mm, rotation_deg: from the answer, between the centres of the anatomy and about it.
     """
 
@@ -192,7 +192,7 @@ def _not_shown(reach: Range, views: str) -> InputError:
 class RegistrationPipeline:
     """One registration, from the search at the coarsest level to the finest.
 
-    At the coarsest level cameras count as exact: what encoders are off by, and more, hardly shows there.
+    At the coarsest level cameras count as exact: encoder errors, and larger ones, barely show there.
 
     Parameters
     ----------
@@ -360,7 +360,7 @@ class RegistrationPipeline:
 
     def _without_outliers(self, best: Descent) -> Descent | None:
         """Where the finest level leads on from its answer without what the CT does not hold, with the fit of all pixels there; None where
-        there is no such thing, or no telling: a structure by itself shows little but what others overlie.
+        there is none, or it cannot be determined: a structure by itself shows little but what others overlie.
         """
         if self.anatomy.structure and self.anatomy.world_from_background is None:
             return None

@@ -120,7 +120,7 @@ class PreparedCT:
 
     @cached_property
     def full_ct(self) -> PreparedCT | None:
-        """All of the CT of which this is a structure, about its centre; None for a whole CT, and for relative values,
+        """The full CT around this structure, about its centre; None for a whole CT, and for relative values,
         which know no soft tissue.
         """
         ct = self._ct
@@ -155,7 +155,7 @@ class PreparedCT:
         return other
 
     def projector(self, level: int, *, bones: bool = False) -> Projector:
-        """The projector of one level of the volume pyramid, 0 being the CT's own resolution; made when first asked for.
+        """The projector of one level of the volume pyramid, 0 being the CT's own resolution; made on first use.
 
         bones: of what attenuates more than soft tissue does, by how much it does; of a structure, of all of it.
         """

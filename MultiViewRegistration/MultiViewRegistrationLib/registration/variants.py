@@ -63,7 +63,7 @@ def register_views(
 ) -> Refinement:
     """Register all views: those that are tied to the first together, each of the others by itself.
 
-    One rigid anatomy cannot tie a view of unknown geometry: the pose and such a camera are interchangeable, and all that its image tells is
+    One rigid anatomy cannot tie a view of unknown geometry: the pose and such a camera are interchangeable, and its image determines only
     camera_from_ct. Its camera is chosen so that the pose of the other views holds in it, which makes it, relative to theirs, an output.
 
     Parameters
@@ -163,7 +163,7 @@ def register_background(
     find: Find,
     progress: Callable[[Progress], object] = lambda _: None,
 ) -> Refinement | None:
-    """Register the whole CT of which this is a structure; None where the X-rays do not look like it."""
+    """Register the full CT around this structure; None where the X-rays do not match it."""
     if anatomy.full_ct is None:
         return None
     try:
@@ -206,7 +206,7 @@ def refine_from(
     reach: Range | None = None,
     seed: int = 0,
 ) -> Refinement:
-    """Register a CT to views from several starts of which any may be right, or none.
+    """Register a CT to views from several starts; any of them may be right, or none.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ class _StartsPipeline(RegistrationPipeline):
     def refinement(self, starts: Sequence[Start], reach: Range | None) -> Refinement | None:
         """The best answer from any start, or within `reach` of the centre; None if there is none.
 
-        Starts that are expected near begin at the second level, the others at the coarsest. One that is hardly farther off does both, as
+        Starts that are expected near begin at the second level, the others at the coarsest. One that is a little farther off does both, as
         the coarsest level can mislead: of a CT that is cut off it shows little but the cut.
         """
         structure, all_starts = self.anatomy.structure, range(len(starts))
@@ -305,7 +305,7 @@ def refine_along_least_certain_axis(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Move a pose along its least certain direction, mostly a view's depth, to where it has the most evidence.
 
-    What moves the CT along a beam hardly changes an image, so that a network errs most there, and its covariance
+    Moving the CT along a beam barely changes an image, so that a network errs most there, and its covariance
     shows it. All else is known
     well enough for a few samples along that one direction.
 

@@ -1,10 +1,10 @@
 """Objectives and scorers whose work a device does: rendering, local normalisation, weights and normal equations, for all views of several
-poses at once. What they compute is told in `objective.py`, and `similarity.py`.
+poses at once. `objective.py` and `similarity.py` define what they compute.
 
     anatomy.on_device("cuda")
 
 What goes to the device for each pose and view are 33 numbers, what comes back, once for each step, are some sixty. Of a step the cost
-over the pixels selected before and the whole fit over those selected anew are computed together, so that no second answer is waited for.
+over the pixels selected before and the whole fit over the new selection are computed together, so that one transfer suffices.
 
 The same input gives the same bits on the same device: every sum has a fixed order. Another device rounds otherwise.
 """

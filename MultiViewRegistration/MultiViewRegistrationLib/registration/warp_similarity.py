@@ -1,4 +1,4 @@
-"""The kernels of `warp_backend.py`: what is compared at each pixel, and its share in the normal equations; see `similarity.py`.
+"""The kernels of `warp_backend.py`: the residuals at each pixel, and their share in the normal equations; see `similarity.py`.
 
 Images lie one after the other, a thread for each pixel; `views` images are the views at one pose, so that image b shows view b % views.
 Sums over an image are added up by lanes: a lane takes every 64th or so pixel, one after the other, and the host's library adds the lanes,
@@ -175,7 +175,7 @@ def intensity_terms(
     derivatives: int,
     terms: Floats2d,
 ):
-    """What is summed over windows: the mask, DRR and its square, X-ray and its square, each derivative and its product with the DRR."""
+    """The window sums: the mask, DRR and its square, X-ray and its square, each derivative and its product with the DRR."""
     i = wp.tid()
     m = mask[i]
     drr = m * image[i]
@@ -244,7 +244,7 @@ def gradient_terms(
     derivatives: int,
     terms: Floats2d,
 ):
-    """What is summed over windows: the mask, the squared gradients of DRR and X-ray, and how each derivative makes the DRR's grow."""
+    """The window sums: the mask, the squared gradients of DRR and X-ray, and how each derivative makes the DRR's grow."""
     i = wp.tid()
     m = mask[i]
     terms[0, i] = m

@@ -239,7 +239,7 @@ def varied(bases: Bases, cut: np.ndarray, rng: np.random.Generator, *, structure
     """The bases as they may go on where the CT ends, by chance from `rng`: no two patients do so alike, and the X-rays show it.
 
     cut: (6,) bool, `rendering.drr.cut_ends` of the CT.
-    structure: it is a bone, whose shaft runs on as it ran; otherwise a body, of which every other one has lost what lies apart from it.
+    structure: it is a bone, whose shaft runs on as it ran; otherwise a body; every other one is without its separate parts.
     """
     if not structure and rng.random() < 0.5:
         bases = bases.largest_piece()

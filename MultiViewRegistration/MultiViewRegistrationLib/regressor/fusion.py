@@ -1,4 +1,4 @@
-"""What one view's prediction says of the CT's pose, as normal equations: so that votes and poses are fused alike.
+"""Fuse the predictions of views into the CT's pose, as normal equations: votes and poses alike.
 
 Motions are twists (omega, v) about the anatomy's centre c, in the world's axes: x -> c + exp(omega) (x - c) + v, rad and mm.
 """
@@ -45,7 +45,7 @@ class NormalEquations(NamedTuple):
 
 
 class Evidence(Protocol):
-    """What one view says."""
+    """The evidence of one view about the pose."""
 
     def at(self, poses: np.ndarray) -> NormalEquations:
         """The cost of poses world_from_ct (S, 4, 4), a negative log-likelihood up to a constant, linearised for a step from each."""
@@ -62,7 +62,7 @@ class LandmarkVotes:
 
     camera: of the image.   landmarks: (K, 3) CT mm.   centroid: (3,) CT mm, of the anatomy.
     positions: (2, K, observers) pixels, in the image or not.   scales: (K, observers) pixels, above 0.
-    worth: how many votes that err independently tell as much. The votes of a network on one image err together.
+    worth: the equivalent number of independent votes. The votes of a network on one image err together.
     """
 
     camera: Camera
@@ -89,7 +89,7 @@ class LandmarkVotes:
         )
 
     def joined(self, others: Sequence[LandmarkVotes]) -> LandmarkVotes:
-        """With the votes of other looks at the same X-ray, by cameras of the same source: they err together, and tell no more than one."""
+        """With the votes of augmentations of the same X-ray, by cameras of the same source: their errors depend, so they count as one."""
         positions, scales = [self.positions], [self.scales]
         for other in others:
             turn = self.camera.camera_from_world[:3, :3] @ other.camera.camera_from_world[:3, :3].T
@@ -168,7 +168,7 @@ def _difference_by_motion(delta: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A pose world_from_ct (4, 4), and what is known of it.
+    """A pose world_from_ct (4, 4), and its certainty.
 
     covariance: (6, 6) of the motion (omega, v) from it to the truth about the anatomy's centroid, rad and mm, world axes.
     views: which views it is from.   agree: whether no two of them contradict each other.
@@ -203,7 +203,7 @@ def fuse(
 
     Parameters
     ----------
-    views : what each says, one or more.
+    views : the evidence of each, one or more.
     centroid : (3,) CT mm.
     world_from_ct : (4, 4), the nominal pose, from which to start.
     slack : for each view the covariance (6, 6) that `geometry_covariance` gives, where its camera is not known exactly against that of
@@ -254,7 +254,7 @@ def geometry_covariance(
 
     Parameters
     ----------
-    rotation_sd_deg, translation_sd_mm : see `View`. Where nobody knows (None) the view says next to nothing.
+    rotation_sd_deg, translation_sd_mm : see `View`. Where nobody knows (None) the view counts next to nothing.
     centroid : (3,) CT mm.
     world_from_ct : (4, 4), where the CT is.
     """

@@ -22,7 +22,7 @@ from .randomise import BODY, BONE, Randomisation, hardened_body, random_xray
 from .rng import NEIGHBOURS, derived, sixes, states_of_images
 
 #: Size of a voxel in pixels: a body's as coarse as can be without its images looking different, for speed; of one bone, which is small,
-#: the cortex shall be told from the marrow.
+#: the cortex must be distinguishable from the marrow.
 _VOXEL_OF_BODY, _VOXEL_OF_STRUCTURE = 1.25, 0.7
 #: Images that a thread makes at a time.
 _BLOCK = 8
@@ -189,7 +189,7 @@ class TrainingImages:
     ----------
     pixel_mm : of a window at the anatomy (`Window.pixel_mm_at`), to which the voxels are suited.
     how : the random nuisances of each image; by default BODY, or BONE where the CT has nothing but one structure.
-    variants : how many continuations of the body beyond the CT's ends, from `seed`, one of which each batch takes.
+    variants : how many continuations of the body beyond the CT's ends, from `seed`; each batch takes one.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Registrations that begin with what a regressor says of the X-rays: `--start regressor`, and `--start auto`, where a search goes along."""
+"""Registrations that start at a regressor's predictions: `--start regressor`, and `--start auto` with a search beside it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from . import learning
 from .fusion import Candidate
 from .learning import Regressor
 
-#: Of a model that expects to be farther off the X-rays are asked, too, before anything begins.
+#: Above this expected error the prediction is refined on the X-rays before the registration starts.
 CONFIDENT_MM = 2 * CAPTURE_RADIUS_MM
 
 
@@ -39,7 +39,7 @@ class InitialPose:
 
 @dataclass(frozen=True)
 class RegressorReport:
-    """How a registration began that asked for a regressor.
+    """How a registration with a regressor began.
 
     model: name of its folder, "" for one that is in no folder, None where there was none.   minutes: of its training.
     device: where that was done, see `model_store.Card`.   trained: whether it was done for this registration.
@@ -76,13 +76,13 @@ class RegressorReport:
 
 
 class RegressorInitialisation:
-    """The registration of a case's views from what a model says of them, and how it began.
+    """The registration of a case's views from a model's predictions, and how it began.
 
     model: None where there is none, and only a search is done.   anatomy, views: the case's.
     world_from_ct: (4, 4) its nominal pose, None where it has none.   centre, reach: with them a search goes along, see `refine_from`;
         as one does, through the range of the training, where the model itself knows the pose no better than by MAX_EXPECTED_MM.
 
-    InputError for views of which the model cannot say anything, but where a search goes along: then there is a warning, and that alone
+    InputError for views that the model cannot predict, except beside a search: then there is a warning, and that alone
     is done.
     """
 
@@ -164,7 +164,7 @@ class RegressorInitialisation:
 def predict_poses(
     model: Regressor, anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray | None
 ) -> list[Candidate]:
-    """What a model says of X-rays, the most credible pose first: its own moved where it is not sure of a
+    """A model's predictions for X-rays, the most credible first; an uncertain one is refined in depth for a
     body, see `refine_along_least_certain_axis`.
 
     Arguments and InputError as of `model.RegressorModel.candidates`.

@@ -1,12 +1,12 @@
 """The four losses of Cui et al., "Robust and accurate multi-view 2D/3D image registration with differentiable X-ray rendering and dual
 cross-view constraints" (ICRA 2025, arXiv 2506.22191), on those of DiffPose (Gopalakrishnan et al., CVPR 2024).
 
-Frames. What a network says of an image is where the CT lies before the camera that took it, `camera_from_ct`: T_a of view a, and ^T_a
+Frames. A network predicts where the CT lies in the frame of the camera, `camera_from_ct`: T_a of view a, and ^T_a
 its prediction. The views hang together by their known cameras C_a = camera_from_world. View b's prediction, seen from view a, is
 
     ^T_ab = C_a C_b^-1 ^T_b,    ^T_aa = ^T_a,
 
-and ^T_ab = T_a if b's prediction is perfect and the cameras are what they are said to be. Poses are compared as they stand in DiffPose:
+and ^T_ab = T_a if b's prediction is perfect and the cameras are exact. Poses are compared as they stand in DiffPose:
 as the place of the C-arm about the CT, X_a = ct_from_isocentre = T_a^-1 (translation by r_a along the beam), which is the frame of the
 camera moved from its source to its isocentre, r_a further on. With theta the angle between two poses and t their translations, i.e. the
 isocentre in CT mm, view a through view b has
@@ -63,7 +63,7 @@ class PoseAndImageLoss:
     Parameters
     ----------
     cameras : of the views, with the size and intrinsics of the images that are compared, e.g. 64 x 64 pixels.
-    source_to_isocentre_mm : for each view, along the beam; where nobody knows an isocentre, to the anatomy at the nominal pose.
+    source_to_isocentre_mm : for each view, along the beam; without a known isocentre, to the anatomy at the nominal pose.
     volume : attenuation, 1/mm, of a resolution that fits these images.
     weights : a row of PRESETS. What counts nothing is not computed.
     device : on which the DRRs are made.
@@ -179,7 +179,7 @@ def make_loss(
     Raises
     ------
     InputError
-        A name that is not known, or a loss of poses with a network that says none.
+        An unknown name, or a loss of poses with a network that predicts none.
     """
     if name not in NAMES:
         raise InputError(f'the loss "{name}" is not known, expected one of {", ".join(NAMES)}; correct its name.')
@@ -199,7 +199,7 @@ def make_loss(
     losses = PoseAndImageLoss(cameras, depths, volume, PRESETS[name], device)
 
     def published(network: Network, images: Tensor, camera_from_ct: Tensor) -> Tensor:
-        """The preset, with a loss of the scales alone, which the papers' networks lack and fusion needs.
+        """The preset, with a loss of the scales alone, which fusion needs and the papers' networks do not have.
 
         Predictions are compared with the image at the true pose as a DRR shows it: no prediction can show the random nuisances of the
         network's image.

@@ -48,7 +48,7 @@ class RegressorModel:
         Parameters
         ----------
         views : any of those it was trained on, or others that see the anatomy as one of those did.
-        world_from_ct : (4, 4), the case's nominal pose, if any: where cameras stand otherwise in the world than in training, it tells how.
+        world_from_ct : (4, 4), the case's nominal pose, if any: it places cameras that stand otherwise in the world than in training.
 
         Raises
         ------
@@ -147,11 +147,11 @@ def load_weights(network: Network, tensors: Mapping[str, torch.Tensor], folder: 
     except RuntimeError:
         state = {"": torch.tensor(torch.nan)}
     if not all(torch.isfinite(tensor).all() for tensor in state.values()):
-        raise InputError(f"{folder}: its weights do not fit its card; train the model anew.")
+        raise InputError(f"{folder}: its weights do not fit its card; train the model again.")
 
 
 def load_model(folder: str | Path) -> RegressorModel:
-    """The model in a folder. InputError for what is missing, damaged, changed, or not trained yet."""
+    """The model in a folder. InputError if it is missing, damaged, changed, or not trained yet."""
     folder = Path(folder)
     card, tensors = load_checkpoint(folder)
     if not card.validation:

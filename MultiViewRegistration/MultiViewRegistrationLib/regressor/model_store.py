@@ -53,7 +53,7 @@ class Card:
     world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.   half_widths: by the names of `poses.AXES`, the poses about it.
     poses: their distribution: "range", even within the half-widths, the only one.   network, loss, seed: see `learning.train`.
     device: where it was trained: "cpu", or a CUDA device.
-    minutes: asked for, which became `steps`, once.   every: steps from one validation to the next.
+    minutes: the requested time, converted to `steps` once.   every: steps from one validation to the next.
     hardness: of the images, which grows with the steps, see `training.hardness_of`.
     done: steps so far.   seconds: that took.
     shortened: (step, progress) from which the rest of the training was hurried, as the error had stopped falling; None if it had not.
@@ -121,17 +121,17 @@ class Card:
                 f"{folder}: found no {CARD}, expected the folder of a trained model; train one with mvreg train."
             ) from None
         except (ValueError, NotADirectoryError):
-            raise InputError(f"{path}: is damaged, expected the card of a trained model; train it anew.") from None
+            raise InputError(f"{path}: is damaged, expected the card of a trained model; train it again.") from None
         if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
             raise InputError(f"{path}: is no card of a trained model; choose the folder of one.")
         if content.pop("version", None) != VERSION:
-            raise InputError(f"{path}: was written by another version of this program; train the model anew.")
+            raise InputError(f"{path}: was written by another version of this program; train the model again.")
         try:
             card = cls(**content)
         except TypeError:
-            raise InputError(f"{path}: was changed or damaged; train the model anew.") from None
+            raise InputError(f"{path}: was changed or damaged; train the model again.") from None
         if Path(card.weights).name != card.weights:
-            raise InputError(f'{path}: "weights" is no file beside it; train the model anew.')
+            raise InputError(f'{path}: "weights" is no file beside it; train the model again.')
         return card
 
 
@@ -145,7 +145,7 @@ class StoredModel:
 
     @property
     def name(self) -> str:
-        """When it was begun, which tells it from all others of its CT."""
+        """When it was begun, unique among the models of its CT."""
         return self.folder.name
 
     @property
@@ -227,7 +227,7 @@ def save_checkpoint(folder: Path, card: Card, tensors: Mapping[str, Tensor]) -> 
     write_atomically(folder / CARD, card.to_json())
     for old in folder.glob(f"weights-*{SUFFIX}"):
         if old.name != card.weights:
-            with suppress(OSError):  # somebody reads it, on Windows
+            with suppress(OSError):  # another program reads it, on Windows
                 old.unlink()
     return card
 
@@ -244,16 +244,16 @@ def load_checkpoint(folder: Path) -> tuple[Card, dict[str, Tensor]]:
     path = Path(folder) / card.weights
     if not card.weights.endswith(SUFFIX) or not path.is_file():
         raise InputError(
-            f"{folder}: found no weights as safetensors, expected those that {CARD} tells of; train the model anew."
+            f"{folder}: found no weights as safetensors, expected those that {CARD} names; train the model again."
         )
     if path.stat().st_size > MAX_WEIGHT_BYTES or sha256(path) != card.weights_sha256:
         raise InputError(
-            f"{path}: is not the file that was written (cut short, damaged or changed); train the model anew."
+            f"{path}: is not the file that was written (cut short, damaged or changed); train the model again."
         )
     try:
         return card, from_bytes(path.read_bytes())
     except SafetensorError:
-        raise InputError(f"{path}: holds no weights as safetensors; train the model anew.") from None
+        raise InputError(f"{path}: holds no weights as safetensors; train the model again.") from None
 
 
 def ct_sha256(ct: CT) -> str:

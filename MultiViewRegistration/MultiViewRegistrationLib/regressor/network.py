@@ -1,4 +1,4 @@
-"""The two networks that look at single views: one whose image cells vote for landmarks, and the papers', which says the pose itself.
+"""The two networks that look at single views: one whose image cells vote for landmarks, and the papers', which predicts the pose itself.
 
     network = make_network("voting", cameras, world_from_ct, centroid, landmarks)
     predicted = network(images, view)                        # images of any views and any poses, (n, 2, 64, 64)
@@ -45,7 +45,7 @@ MIN_DEPTH_MM = 10.0
 
 #: What a pose head's output of 1 means: rad and mm.
 UNIT = (0.2, 30.0)
-#: The features are averaged over so many parts of the image along either side, not over all of it: where things are is what is asked for.
+#: The features are averaged over so many parts of the image along either side, not over all of it, to keep where things are.
 POOLED = 2
 #: Least and largest scale of a pose's error that a network may claim, in these units.
 MIN_SCALE, MAX_SCALE = 0.003, 3.0
@@ -79,7 +79,7 @@ CORNER_AUGMENTATIONS = (
 class Network(nn.Module):
     """A network that looks at single views. All it knows of the CT and the training's geometry is in its state_dict.
 
-    constants: kept there in single precision.   AUGMENTATIONS: how it is shown an X-ray again that leaves doubt.
+    constants: kept there in single precision.   AUGMENTATIONS: transformations of an X-ray whose prediction is uncertain.
     stem, body: its first layers; the convolutions of the body learn by `Muon`.
     certainty: by how much more its evidence knows than was thought before `calibrate`, as an inverse variance.
     """
@@ -177,7 +177,7 @@ class _Block(nn.Module):
 
 
 def _stage(channels_in: int, channels: int, stride: int) -> nn.Sequential:
-    """Two blocks of which the first one changes channels and resolution."""
+    """Two blocks; the first one changes channels and resolution."""
     return nn.Sequential(_Block(channels_in, channels, stride), _Block(channels, channels))
 
 
@@ -196,7 +196,7 @@ class VotingNetwork(Network):
 
     Every part of an image has its own word on the pose, so tools, shutters and what lies beyond the CT take some votes and leave the
     others; points outside the image are voted for like those within. The pose is then that of the camera by which the points fall where
-    they are said to be (`fuse`), of one view or of several together, and the cameras need not be those of the training. After Peng et
+    they are given (`fuse`), of one view or of several together, and the cameras need not be those of the training. After Peng et
     al., "PVNet" (CVPR 2019), where pixels vote for directions, with the scales of Kendall and Gal (NeurIPS 2017).
 
     cameras: of the views as they are trained, of one size.   landmarks: (K, 3) CT mm.   centroid: (3,) CT mm, of the anatomy.
@@ -288,7 +288,7 @@ class PoseNetwork(Network):
 
     Otherwise than there, the features of the image's quarters are kept apart. The heads say a motion (omega, v) of the CT from its nominal
     pose: camera_from_ct = exp of it, about the anatomy's centroid in the axes of the camera, after the nominal one; at first it is 0. A
-    third head, which the papers' lack, says how far off that is along each axis.
+    third head, not in the papers, predicts the error along each axis.
 
     cameras: of the views.   world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.
     width: channels of the first stage, 64 in ResNet-18: a quarter takes a tenth of the time, and learns more in the same minutes on a CPU.

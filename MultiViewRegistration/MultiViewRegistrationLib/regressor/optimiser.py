@@ -68,7 +68,7 @@ class Optimiser:
         }
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Remember what `tensors` said; names that are not its own are ignored. KeyError where there is none of them."""
+        """Restore the state from `tensors`; foreign names are ignored. KeyError for missing ones."""
         states: dict[str, dict[int, dict[str, Tensor]]] = {part: {} for part in self._parts}
         for name, tensor in tensors.items():
             part, *rest = name.split(".")

@@ -227,7 +227,7 @@ def _add_ghost(bases, along, soft_factor, bone_factor, state, soft, bone):
 
 @fast
 def _transmit(softer, soft, bone, metal, through):
-    """What quanta get `through`, of which a share is softer."""
+    """The quanta that get `through`; a share of them is softer."""
     for r in range(through.shape[0]):
         for c in range(through.shape[1]):
             s, b, m = soft[r, c], bone[r, c], metal[r, c]
@@ -332,7 +332,7 @@ def _close_blades(valid, state):
 
 @compiled
 def _close_round(valid, state):
-    """Set `valid` to 0 outside an intensifier's circle, mostly about the image's middle, else one of which the image is a part."""
+    """Set `valid` to 0 outside an intensifier's circle, mostly about the image's middle, else with the image as a part of it."""
     rows, columns = valid.shape
     radius, x, y = uniform(state, 0.43, 0.56), uniform(state, -0.04, 0.04), uniform(state, -0.04, 0.04)
     if chance(state, 0.3):

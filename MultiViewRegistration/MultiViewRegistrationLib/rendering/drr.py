@@ -31,7 +31,7 @@ MAX_VOXELS = 2**31 - 1
 
 @dataclass(frozen=True)
 class Rendering:
-    """A DRR in line integrals (rows, columns), float32, and its derivative by the pose (6, rows, columns) if asked for."""
+    """A DRR in line integrals (rows, columns), float32, and its derivative by the pose (6, rows, columns) if requested."""
 
     image: np.ndarray
     jacobian: np.ndarray | None

@@ -86,7 +86,7 @@ class BatchProjector:
         wanted: Tensor | None = None,
         buffers: BufferPool | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """The line integrals (n, rows, columns), float32, and their derivatives (6, n, rows, columns) by the pose if asked for.
+        """The line integrals (n, rows, columns), float32, and their derivatives (6, n, rows, columns) by the pose if requested.
 
         cameras: n, of one size.   world_from_ct: (n, 4, 4) rigid, mm.
         pivot: (3,) or (n, 3) world mm, see `drr.render`.

@@ -1,4 +1,4 @@
-"""The kernels of `gpu.py`, a thread for each ray; what they compute is told in `cpu.py`."""
+"""The kernels of `gpu.py`, a thread for each ray; `cpu.py` defines what they compute."""
 
 # No annotations from the __future__: Warp reads those of its kernels.
 import warp as wp

@@ -42,7 +42,7 @@ VERDICTS = {
 #: Field of `Errors`, name, unit, digits and meaning.
 ERROR_ROWS = (
     ("mtre_mm", "mTRE", "mm", 3, "mean 3D distance of the targets from their true place"),
-    ("depth_mm", "depth", "mm", 3, "mean part of it along the first view's beam, which that view hardly shows"),
+    ("depth_mm", "depth", "mm", 3, "mean part of it along the first view's beam, which that view barely shows"),
     ("in_plane_mm", "in plane", "mm", 3, "mean part of it across that beam"),
     ("max_tre_mm", "largest TRE", "mm", 3, "3D distance of the worst target"),
     ("mrpd_mm", "mRPD", "mm", 3, "mean distance of the true targets from the rays through their estimated projections"),

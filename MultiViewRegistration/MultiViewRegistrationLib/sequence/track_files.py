@@ -221,7 +221,7 @@ class StoredTrack:
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> StoredTrack:
-        """Read a track.json, or the one in a folder. InputError for what is wrong."""
+        """Read a track.json, or the one in a folder. InputError for invalid content."""
         path = Path(path)
         path = path / FILE if path.is_dir() else path
         content = read_json(path)

@@ -63,7 +63,7 @@ def read(path: str | os.PathLike) -> Callable[[Registration], list[XRayView]]:
     the views are added, with geometry, certainty and masks, and what is uncertain in all of them counts from now on; its CT, pose and
     landmarks are left aside.
 
-    Both raise InputError for what is wrong; nothing is left of a view then.
+    Both raise InputError for invalid content; nothing is left of a view then.
     """
     path = Path(path)
     if path.suffix.lower() == ".json":
@@ -120,7 +120,7 @@ def _new_view(registration: Registration, name: str) -> Iterator[XRayView]:
 
 
 def _grey_values(raw: RawImage) -> dict:
-    """What the values of an image are, as far as it tells."""
+    """The meaning of an image's values, as far as it is known."""
     try:
         intensity, inverted = recognised(raw)
     except InputError:

@@ -1,4 +1,4 @@
-"""Overlays that follow the CT: coarse while it moves, sharp once it rests, and never more at a time than a window can wait for."""
+"""Overlays that follow the CT: coarse while it moves, sharp once it stops, in steps short enough for a responsive window."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def _spread(values: np.ndarray) -> tuple[float, float]:
 COARSE = ((256, 2.2), (256, 3.5), (172, 2.4), (128, 2.2), (128, 3.5), (64, 2.2))
 #: What a view costs so, beside the others.
 COST = (28, 14, 8, 5, 2, 1)
-#: The one to begin with: the first picture is there at once on any machine, and tells its pace.
+#: The first one: quick on any machine, and its time shows the machine's speed.
 FIRST = 3
 SHARP = (768, 1.0)
 #: Seconds without a move after which overlays are drawn sharp.
 REST = 0.25
-#: For so many seconds after one view was looked at the others are drawn so many steps more coarsely.
+#: For so many seconds after the user pointed at a view, the others are drawn so many steps more coarsely.
 LOOKED_AT, BESIDE = 1.0, 2
 #: Seconds that the pictures of all views may take: more than ten a second. Finer ones are only tried where they should take less than ROOM.
 FRAME, ROOM = 0.08, 0.06
@@ -121,7 +121,7 @@ class Drawing:
     def step(self, first: XRayView | None = None) -> bool:
         """Draw what is out of date, all views coarsely or a part of one sharply; whether there was anything to draw.
 
-        first: a view that is looked at just now; if it is out of date it is drawn alone, the others more coarsely in the next step.
+        first: the view that the user is pointing at; if it is out of date it is drawn alone, the others more coarsely in the next step.
         """
         anatomy = self._anatomy()
         if first is not None or perf_counter() - self._looked_at[1] > LOOKED_AT:
@@ -193,7 +193,7 @@ class Drawing:
         self._adapt((self._moved - began) / self._cost([detector for detector, _ in stale.values()], self._coarse))
 
     def _step_of(self, detector: DetectorPlane, coarse: int) -> int:
-        """Which of COARSE a view is drawn by, where the one that is looked at is drawn by this."""
+        """Which of COARSE a view is drawn by, where the one in focus is drawn by this."""
         beside = self._looked_at[0] is not None and detector.view != self._looked_at[0]
         return min(coarse + BESIDE * beside, len(COARSE) - 1)
 

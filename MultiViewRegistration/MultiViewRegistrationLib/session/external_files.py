@@ -1,4 +1,4 @@
-"""Geometry, start poses and landmarks from files of other programs; what such a file leaves open, a person is asked."""
+"""Geometry, start poses and landmarks from files of other programs; the user answers what such a file leaves open."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from .translation import _
 class Question:
     """key: the name of the answer.   label: a few words.   tip: what it decides.
 
-    choices: answers and what they mean, one of which is to be chosen; empty where the answer is typed, then `numbers` says how many numbers
-    it has, 0 for a text.   stand_in: an answer of the right kind, to find out what else would be asked; "" where there is none.
+    choices: the possible answers and their meaning; empty where the answer is typed, then `numbers` says how many numbers
+    it has, 0 for a text.   stand_in: an answer of the right kind, to find the questions that would follow; "" where there is none.
     """
 
     key: str
@@ -62,7 +62,7 @@ class FileReading:
     """What a file holds, as far as it was read.
 
     questions: that it leaves open, those that were answered among them.   found: what it holds, None before all are answered, or where
-    there is a problem.   problem: what is wrong, in a sentence; "" for nothing, questions that are still open included.
+    there is a problem.   problem: a sentence; "" for none, questions that are still open included.
     """
 
     questions: list[Question]
@@ -74,7 +74,7 @@ def read_with_answers(read: Callable[..., Any], questions: dict[str, Question], 
     """Read something with the answers so far.
 
     read: takes them as keywords; MissingInformation where one is missing.   questions: by their keys.   answers: as they were typed or
-    chosen, by their keys; "" is none. The reader gets only what the file asks for.
+    chosen, by their keys; "" is none. The reader gets only what the file needs.
     """
     needed: list[Question] = []
     given: dict[str, Any] = {}
@@ -96,7 +96,7 @@ def read_with_answers(read: Callable[..., Any], questions: dict[str, Question], 
 
 
 def _tried(read: Callable[..., Any], given: dict[str, Any]) -> tuple[str | None, Any]:
-    """What is asked for next, and what was read where nothing is."""
+    """The key of the next question, or None and the content."""
     try:
         return None, read(**given)
     except MissingInformation as error:

@@ -32,13 +32,13 @@ READINGS = {
     "mirrored": _("seen from source or detector"),
 }
 ANGLES = ("rao_lao_deg", "cra_cau_deg")
-#: Angles read off a C-arm, where it is not said how well they are known: (degrees, mm).
+#: Standard deviations of angles read off a C-arm whose accuracy is not given: (degrees, mm).
 READ_OFF = (1.0, 3.0)
 DEG = "\u00b0"
 
 
 def set_c_arm(view: XRayView, reading: dict, origin: str = "entered") -> None:
-    """Give a view a C-arm's angles and distances: a case.json's c_arm, whose size may be left out. InputError for what is wrong in them.
+    """Give a view a C-arm's angles and distances: a case.json's c_arm, whose size may be left out. InputError if they are invalid.
 
     Angles that come with no word on how well they are known are taken for read off the C-arm: see READ_OFF.
     """
@@ -235,7 +235,7 @@ def certainty(view: XRayView) -> str:
 
 
 def summary(registration: Registration, view: XRayView) -> str:
-    """What a view's geometry comes to, in a sentence: something to hold against what is known of the room."""
+    """What a view's geometry comes to, in a sentence, to compare with what the user knows of the room."""
     if not view.placed:
         return ""
     camera = view.camera
@@ -274,7 +274,7 @@ _HOW = _("enter by how much the isocentre is off, or give a matrix")
 
 
 def header_content(path: Path, frames: int) -> dict:
-    """What an `XRayView` keeps of its file's header; nothing for what is no DICOM.
+    """What an `XRayView` keeps of its file's header; nothing for a file that is not DICOM.
 
     InputError for a header that is damaged.
     """
@@ -286,7 +286,7 @@ def header_content(path: Path, frames: int) -> dict:
     return {
         "header": first,
         **({"header_of_frames": differing} if any(differing) else {}),
-        "header_lacks": list(found[0].missing),
+        "header_missing": list(found[0].missing),
         "assumptions": found[0].assumptions,
         "stands": [_content(one) for one in found],
     }
@@ -297,7 +297,7 @@ def header_proposals(registration: Registration, view: XRayView) -> list[str]:
     content = view.content
     if "header" not in content:
         return []
-    missing = ", ".join(name for key, name in READINGS.items() if key in content["header_lacks"])
+    missing = ", ".join(name for key, name in READINGS.items() if key in content["header_missing"])
     sentences = [_("The header proposes what is filled in: check it.")] if content["header"] else []
     sentences += [_("Not in the header: {names}.").format(names=missing)] if missing else []
     assumptions = list(content["assumptions"])
@@ -314,10 +314,10 @@ def use_reading(registration: Registration, view: XRayView, reading: dict, origi
     """Give a view a C-arm's reading, as its header proposes it or a person entered it.
 
     The views whose headers say so share the isocentre of one machine, where the patient lay for the first of them to get its geometry. A
-    reading that is the view's first, and whose isocentre is not said to be off, is carried after him where the table has moved since. What
+    reading that is the view's first, and whose isocentre is taken as exact, is carried after him where the table has moved since. What
     is assumed for this is kept with the header's assumptions.
 
-    InputError for what is wrong in the reading, for views of two machines, and where it is not known how the patient lay on a moved table.
+    InputError for an invalid reading, for views of two machines, and where it is not known how the patient lay on a moved table.
     """
     check_reading(reading)
     reading, stand, other = dict(reading), _stand_of(view), _of_same_world(registration, view)

@@ -36,7 +36,7 @@ class HistoryEntry:
     """A pose and how it came about.
 
     time: ISO 8601, local.   method: "given", "search", "landmarks", "by hand", "transform", ...
-    similarity: local NCC by the view's name.   seconds: that it took, of which so many were the preparation at
+    similarity: local NCC by the view's name.   seconds: that it took, including the preparation at
         the first start after installing (first_time_s).
     cameras: those that were corrected, by the view's name, as `XRayView` keeps them.
     fingerprint: of the inputs that a registration had; "" where the pose is no result of one.
@@ -90,7 +90,7 @@ class HistoryEntry:
 
     @property
     def key(self) -> str:
-        """Tells it from the others."""
+        """Identifies it."""
         return f"{self.time} {self.method} {self.world_from_ct}"
 
     @property

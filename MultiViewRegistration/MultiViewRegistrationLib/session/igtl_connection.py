@@ -63,7 +63,7 @@ class IgtlConnection:
     def mark_stale(self, world_from_ct: np.ndarray, reason: str) -> None:
         """Have the next message say whether what was sent still stands.
 
-        world_from_ct: (4, 4), where the CT is now.   reason: what speaks against the pose there, "" for nothing.
+        world_from_ct: (4, 4), where the CT is now.   reason: why not to use the pose there, "" for none.
         """
         if not self.open:
             return

@@ -52,7 +52,7 @@ class Inputs:
         self._source_changed(view)
 
     def case(self, *, placed: bool = True):
-        """The `io.case.Case` of the scene as it is. InputError for what is missing or wrong, and for two views with one geometry.
+        """The `io.case.Case` of the scene as it is. InputError for missing or invalid values, and for two views with one geometry.
 
         placed: see `mrml.case.case_of`.
         """
@@ -98,7 +98,7 @@ class Inputs:
         return False
 
     def problem(self, view: XRayView) -> str:
-        """What is wrong with an X-ray, a sentence; "" where nothing is, or it was not checked yet."""
+        """The problem with an X-ray, a sentence; "" where there is none, or it was not checked yet."""
         if view.size == (0, 0):
             return _("{name}: has no image, expected an X-ray; remove it, or add it again.").format(name=view.name)
         try:
@@ -122,7 +122,7 @@ class Inputs:
         return before is not None and before != now
 
     def _kept(self, name: str, key: str, make: Callable[[], object]):
-        """What was made when the key was the same, also where that was an error: a timer asks for it again and again."""
+        """What was made when the key was the same, also where that was an error: a timer reads it again and again."""
         if self._made.get(name, ("",))[0] != key:
             try:
                 self._made[name] = key, make()

@@ -190,7 +190,7 @@ def _set_quietly(registration: Registration, parameter: str, value: str) -> None
 if TYPE_CHECKING:
     from ..sequence.tracker import Tracked
 
-#: Frames a second that may be asked for, and how many are shown at first. A slow machine shows fewer, and leaves none out.
+#: Frames a second that may be requested, and how many are shown at first. A slow machine shows fewer, and leaves none out.
 RATES, RATE = (1, 2, 5, 10, 20), 5
 
 
@@ -246,7 +246,7 @@ class Player:
 
     @property
     def wanted(self) -> int:
-        """The number of the frame that is asked for, of the one that is shown where none is; 0 before the first."""
+        """The number of the requested frame, else of the one that is shown; 0 before the first."""
         return (self.number if self._asked is None else self._asked) or 0
 
     @property

@@ -30,7 +30,7 @@ def register_case(
 ) -> object:
     """The `result.Result` of a case from a start. InputError where it fails.
 
-    model: the folder of the regressor, for a start that asks one; without it, the newest of the store.
+    model: the folder of the regressor, for a start that uses one; without it, the newest of the store.
     """
     from ..api import register
 
@@ -42,7 +42,7 @@ def register_case(
 
 
 def regressor_summary(result) -> dict:
-    """What a history keeps of how the start of a `result.Result` was found by a regressor; empty where none was asked."""
+    """What a history keeps of how the start of a `result.Result` was found by a regressor; empty where none was used."""
     report = result.regressor
     if report is None:
         return {}
@@ -118,7 +118,7 @@ def write_child_case(case, world_from_ct: np.ndarray | None, folder: str) -> Pat
 
 
 def await_job(job, world_from_ct: np.ndarray, on_progress: Callable) -> dict:
-    """What a job came to, telling its progress meanwhile. InputError where it failed, Stopped once it is to stop, and has."""
+    """The result of a job; reports its progress meanwhile. InputError where it failed, Stopped once it is to stop, and has."""
     from ..registration.pipeline import Progress
 
     progress = Progress(0.0, "starting", world_from_ct, np.nan)

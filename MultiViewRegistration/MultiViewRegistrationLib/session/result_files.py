@@ -65,7 +65,7 @@ def write_result(
         as reference_from_ct, too.
     override: also where `Session.stale_reason` has something against it; the files then carry that.
 
-    InputError, now, where that is not asked for, or `Session.case` has one; later, where the views show too little of the CT, or the folder
+    InputError, now, where that is not requested, or `Session.case` has one; later, where the views show too little of the CT, or the folder
     cannot be written.
     """
     stale_reason, finding = require_settled(session, override), session.find_result()
@@ -172,7 +172,7 @@ def _view_content(view: XRayView) -> dict:
 
 
 def require_settled(session: Session, override: bool) -> str:
-    """What speaks against handing the pose on; InputError where something does and is not overridden."""
+    """Why not to export the pose, "" for no reason; InputError where there is one and it is not overridden."""
     stale_reason = session.stale_reason()
     if stale_reason and not override:
         raise InputError(
@@ -188,7 +188,7 @@ def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) 
 
     case: the case.json that it was found from, or its folder; None for the one beside the result.
 
-    InputError for what is wrong in either, where there is no case, and where that has other views.
+    InputError if either is invalid, where there is no case, and where that has other views.
     """
     path = Path(path)
     path = path / "result.json" if path.is_dir() else path

@@ -397,7 +397,7 @@ class Sequence:
 
 
 def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadTrack:
-    """Reads a track.json, or the one in a folder, with its case, in any thread. InputError for what is wrong in either.
+    """Reads a track.json, or the one in a folder, with its case, in any thread. InputError if either is invalid.
 
     case: the case.json with multi-frame images that was tracked, where it is not any more where the track has it.
 

@@ -97,7 +97,7 @@ class Session(Inputs):
 
     @property
     def running(self) -> bool:
-        """Whether a registration, or other work that a person asked for, is under way."""
+        """Whether a registration, or other work that the user started, is running."""
         return (
             self._run is not None
             or self._background_task is not None
@@ -260,7 +260,7 @@ class Session(Inputs):
         return find
 
     def find_result(self, *, again: bool = False) -> Callable[[], object]:
-        """What finds the `result.Result` of the pose as it is, for a thread: the one that is known, or what can be said of it.
+        """What finds the `result.Result` of the pose as it is, for a thread: the one that is known, or an assessment of it.
 
         again: also where one is known, of inputs that have changed since.
 
@@ -280,7 +280,7 @@ class Session(Inputs):
         return find
 
     def stale_reason(self) -> str:
-        """Why the pose should not be handed on as the result of a registration, in a sentence; "" where nothing speaks against it."""
+        """Why the pose should not be handed on as the result of a registration, in a sentence; "" for no reason."""
         if self.sequence.player is not None and self.sequence.player.at_frame:
             return _(
                 "The CT lies where a frame of a sequence has it, which is no result of a registration: export it from the step Sequence."
@@ -452,5 +452,5 @@ def _missing_landmarks(registration: Registration) -> str:
     elif pairs:
         so_far = _("{count} so far, with {positions} positions").format(count=count, positions=len(pairs))
     return _(
-        "Click four landmarks in the CT and in an X-ray, or three of which one is in two X-rays; {so_far}."
+        "Click four landmarks in the CT and in an X-ray, or three with one of them in two X-rays; {so_far}."
     ).format(so_far=so_far)

@@ -179,7 +179,7 @@ def random_wires(rng: np.random.Generator) -> tuple[Wire, ...]:
 
 
 def random_implant(rng: np.random.Generator, build: Callable[[], tuple[Metal, ...]] | None = None) -> tuple[Metal, ...]:
-    """A hip prosthesis or a spine's rods and screws, or what is asked for, a few cm from the isocentre, world mm (LPS)."""
+    """A hip prosthesis or a spine's rods and screws, or the requested one, a few cm from the isocentre, world mm (LPS)."""
     build = build or (hip_prosthesis, rods_and_screws)[rng.integers(2)]
     centre = rng.uniform(-30, 30, 3)
     side = np.array([rng.choice([-1.0, 1.0]), 1.0, 1.0])

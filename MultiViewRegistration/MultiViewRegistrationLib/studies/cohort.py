@@ -204,7 +204,7 @@ def evaluate_cohort(
 
 
 def _group(path: str) -> str:
-    """See `regressor_group`; "" for a case that cannot be read, of which its worker will say why."""
+    """See `regressor_group`; "" for a case that cannot be read; its worker reports why."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its worker will give them

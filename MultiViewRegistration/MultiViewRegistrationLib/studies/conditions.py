@@ -1,4 +1,4 @@
-"""What is registered, as a list: every condition with every CT, in an order of which any beginning holds some of everything."""
+"""The list of registrations: every condition with every CT, in an order whose every beginning holds some of everything."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Trial:
     Parameters
     ----------
     ct : number of the CT.
-    interval : of the starts' mTRE, of which its own is drawn.
+    interval : of the starts' mTRE; its own is drawn from it.
     repeat : how many of this condition and CT come before it.
     """
 

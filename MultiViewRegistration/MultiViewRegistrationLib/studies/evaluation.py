@@ -164,7 +164,7 @@ class Evaluation:
     motions : tracked against predicted motion between two cases of one structure: first, second, view, and motion, a `Motion`.
     pictures : JPEG files of misses, by name.
     shared : whether processes shared the cases, see `cohort`.
-    failed : case and error, a sentence, of those of which nothing was measured.
+    failed : case and error, a sentence, of those without a measurement.
     """
 
     cases: list[Row]
@@ -205,7 +205,7 @@ def evaluate(
     Raises
     ------
     InputError for a bad case: for what its case.json says before any registration, for its images when their turn comes; and where
-    a regressor is asked for and there is none.
+    a regressor is requested and there is none.
     """
     setup.check()
     for path in paths:

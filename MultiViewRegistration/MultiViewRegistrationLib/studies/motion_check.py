@@ -29,7 +29,7 @@ _SHARPEST = 50
 
 @dataclass(frozen=True)
 class Motion:
-    """Medians over `patches` patches, in pixels (column, row): how they moved by tracking, and what the poses said minus that.
+    """Medians over `patches` patches, in pixels (column, row): how they moved by tracking, and the motion by the poses minus that.
 
     No patch is found where the poses say that the structure moved farther than the tracker searches.
     """

@@ -1,7 +1,7 @@
 """The protocol: thousands of registrations over all that is thought to matter, each done and kept once, however often it is run.
 
 X-rays are simulated, or real ones to which a bone is added; they are registered and assessed as for any case, and held against the truth.
-A folder holds what was done: protocol.json says of which protocol, rows/0007.json is the registration 7, pictures/ has its misses. A row:
+A folder holds what was done: protocol.json names the protocol, rows/0007.json is the registration 7, pictures/ has its misses. A row:
 
     number, repeat, condition, part, group, ct, bone, views, apart_deg, error, nuisances; density of a real X-ray
                                                      the trial, see `conditions`
@@ -114,7 +114,7 @@ def run(
 
     Parameters
     ----------
-    limit : only so many from the beginning of the list, any of which is spread over all conditions.
+    limit : only so many from the beginning of the list, spread over all conditions.
 
     Raises
     ------

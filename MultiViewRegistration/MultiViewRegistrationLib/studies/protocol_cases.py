@@ -189,7 +189,7 @@ class SimulatedCases:
     def case(self, trial: Trial) -> tuple[dict, TrialCase | None]:
         """The beginning of a trial's row, and its case, or None with the reason, "skipped", in the row.
 
-        InputError for a CT of which nothing can be simulated.
+        InputError for a CT that cannot be simulated.
         """
         condition = trial.condition
         if trial.ct not in self._subjects:

@@ -162,7 +162,7 @@ def _simulated(done: Outcome) -> str:
         else "No single bones"
     )
     return (
-        ", in an order of which any beginning is spread over all conditions. "
+        ", in an order whose every beginning is spread over all conditions. "
         f"X-rays are by {BY[done.kind]}; what else is in the images is put "
         f"on them. Starts are given, with an mTRE drawn evenly from {INTERVALS} intervals up to {MAX_START_ERROR_MM:g} mm. Each is "
         "registered and assessed as `mvreg register` does it; what is predicted is by a model that was not fitted to its CT. Bodies: the "
@@ -209,7 +209,7 @@ def _failures(rows: Rows, sheets: dict[tuple[str, str], str]) -> str:
     parts = ["## Failures"]
     if sound:
         head = ("number", "CT", "registered", "condition", "start mTRE mm", "final mTRE mm", "verdict")
-        parts += ["All wrong answers whose geometry is right, or as uncertain as it is said to be:", table(head, sound)]
+        parts += ["All wrong answers whose geometry is right, or as uncertain as the case says:", table(head, sound)]
     if sheets:
         parts += [
             "### Pictures",
@@ -338,7 +338,7 @@ def capture(rows: Rows) -> str:
 
 
 def goals(rows: Rows) -> str:
-    """What is to be reached, beside what was found."""
+    """The goals beside the measured values."""
     mm, with_prediction = mtre(rows), predicted(rows)
     tools, plain = beside_clean([row for row in rows if row["condition"] == "tools"], rows)
     seconds, assessed = column(rows, "register_s"), column(rows, "assess_s")
@@ -471,7 +471,7 @@ def corrections(rows: Rows) -> str:
 
 def _kinds(rows: Rows) -> list[tuple[tuple[str], Rows]]:
     sound = [row for row in rows if is_sound(row)]
-    kinds = [("all", rows), ("geometry right, or as uncertain as it is said to be", sound)]
+    kinds = [("all", rows), ("geometry right, or as uncertain as the case says", sound)]
     kinds += [
         (f"the same, {part}, {_views(count)}", [row for row in sound if (row["part"], row["views"]) == (part, count)])
         for part in ("body", "bone")

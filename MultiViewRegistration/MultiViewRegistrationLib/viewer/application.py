@@ -177,7 +177,7 @@ class Application:
 
     @contextmanager
     def ui_action(self):
-        """Do what a person asked for: what goes wrong becomes a message, and the page shows what came of it."""
+        """Run a user action: an error becomes a message, and the page shows the result."""
         self.show_message("")
         try:
             yield

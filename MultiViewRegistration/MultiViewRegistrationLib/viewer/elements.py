@@ -170,7 +170,7 @@ class Shortcuts(_Element):
 
 
 class DownloadButton(_Element):
-    """A button that has the server make a file, and downloads it into the page that asked.
+    """A button that has the server make a file, and downloads it into the page that requested it.
 
     trigger: of the server, which returns the file's address, or "".   label, icon, disabled: of the button.
     """

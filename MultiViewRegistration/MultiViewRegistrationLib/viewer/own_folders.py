@@ -90,7 +90,7 @@ def _is_alive(process: int) -> bool:
         return False
     except (PermissionError, OverflowError):
         return True
-    try:  # Linux: one that has ended, and whose parent has not asked how, is dead
+    try:  # Linux: an ended process that its parent has not waited for is dead
         return Path("/proc", str(process), "stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (OSError, IndexError):
         return True

@@ -96,7 +96,7 @@ class PageSection:
     # What a person does
 
     def act(self, key: str, *args) -> None:
-        """Do what a person asks for at a control; nothing where it has gone, or been disabled, while the click was on its way."""
+        """Perform a control's action; nothing where it has gone, or been disabled, while the click was on its way."""
         control = self._controls.get(key)
         if control is None or not control.enabled:
             return

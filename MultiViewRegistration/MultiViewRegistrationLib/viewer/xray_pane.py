@@ -41,7 +41,7 @@ _open: list[XRayPane] = []
 class XRayPane:
     """An X-ray of a session in the page; `build` puts it into a layout, `refresh`, from a timer, follows the scene.
 
-    Pixels go to the page when it asks for them, the newest and no others: a slow one misses pictures, and is never late.
+    Pixels go to the page when it requests them, only the newest: a slow page skips pictures, and is never late.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class XRayPane:
     xray
         The X-ray.
     host
-        `Application`, of which it uses `may_move()`, `begin_move()`, `moved()` once a movement was drawn, `end_move()`,
+        `Application`; it uses `may_move()`, `begin_move()`, `moved()` once a movement was drawn, `end_move()`,
         `put_point(xray, column, row)`, `cursor`.
     """
 
@@ -82,7 +82,7 @@ class XRayPane:
 
     @property
     def given(self) -> bool:
-        """Whether a page has asked for all that there is: the X-ray, and what lies over it."""
+        """Whether a page has fetched everything: the X-ray, and its overlays."""
         return self._shown is None or all(part in self._given or not self._shown[part] for part in ("film", "layer"))
 
     def refresh(self) -> None:
@@ -189,7 +189,7 @@ class XRayPane:
             **anatomy_of(self._session, detector),
         }
 
-    # What the page asks for
+    # Requests of the page
 
     def _answers(self) -> dict[str, Callable]:
         return {

@@ -1,4 +1,4 @@
-"""What the page gets about an X-ray, but for its pixels, and movements of the CT that it asks for."""
+"""The state of an X-ray for the page, without its pixels, and the page's movements of the CT."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def empty(file):
         (loop, ["group is a link"]),
         (external_storage, ["another file"]),
         (virtual, ["another file"]),
-        (huge, ["claims 10000000000 bytes, of which 0"]),
+        (huge, ["claims 10000000000 bytes, but 0"]),
         (empty, ["group/pixels is empty"]),
         (lambda file: file.create_group("group/pixels"), ["group/pixels is a group"]),
         (lambda file: file.create_dataset("group/pixels", data="words"), ["type"]),

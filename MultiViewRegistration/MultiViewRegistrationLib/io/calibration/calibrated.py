@@ -34,7 +34,7 @@ CHOICES = {
 
 MAX_MATRIX_ENTRY = 1e100  # a projection matrix may have any scale
 
-#: What may be asked for: what it is, and what to set it to.
+#: Values that a file may leave open: a description, and how to set them.
 QUESTIONS = {
     "unit": ("the unit of its lengths", '"mm", "cm" or "m"'),
     "axes": (
@@ -65,7 +65,7 @@ QUESTIONS = {
     ),
     "world_frame": ("which of its frames is the world", "the name of a frame"),
     "fixed_transforms": (
-        "where the camera is on what is tracked",
+        "where the camera is on the tracked object",
         'the path of a Plus configuration, or of a transform file, with that transform ("none" if the file itself is the '
         "camera's pose)",
     ),
@@ -78,7 +78,7 @@ QUESTIONS = {
 
 @dataclass(frozen=True, eq=False)
 class CalibrationOptions:
-    """What the user says of a calibration file that does not say it itself, None where unknown. QUESTIONS explains each.
+    """Values that the calibration file does not state and the user gives, None where unknown. QUESTIONS explains each.
 
     Raises
     ------
@@ -133,12 +133,12 @@ class CalibrationOptions:
         return UNITS[self.require("unit", file)]
 
     def pixels_at_0(self, file: str) -> np.ndarray:
-        """(3, 3): pixels with integer centres from those of the file. Asks for `first_pixel`."""
+        """(3, 3): pixels with integer centres from those of the file. Requires `first_pixel`."""
         first = float(self.require("first_pixel", file))
         return np.array([[1, 0, -first], [0, 1, -first], [0, 0, 1]])
 
     def file_from_lps(self, file: str) -> np.ndarray:
-        """(4, 4): the file's world, in its unit, from LPS mm. Asks for `axes` and `unit`."""
+        """(4, 4): the file's world, in its unit, from LPS mm. Requires `axes` and `unit`."""
         matrix = np.eye(4)
         matrix[:3, :3] = AXES[self.require("axes", file)] / self.scale(file)
         return matrix
@@ -165,7 +165,7 @@ class CalibratedView:
     name
         Of the view, as the file has it, or its number.
     projection_matrix
-        (3, 4), world mm to pixels. Where the file tells before from behind, depths (third row) are positive before
+        (3, 4), world mm to pixels. Where the file defines the front side, depths (third row) are positive before
         the source; a 3x4 matrix alone does not, and keeps the sign with which it is written.
     size
         (columns, rows) of the image, None where unknown.

@@ -102,7 +102,7 @@ def _view_of_opengl(matrix: np.ndarray, file: str, name: str, options: Calibrati
     """The view of a matrix (4, 4), projection @ modelview, that takes world to clip space.
 
     x / w runs from -1 at the image's left edge to 1 at its right, y / w from -1 at the bottom edge to 1 at the top, and w is positive
-    before the source (OpenGL 4.6, 13.6 to 13.8). Edges are half a pixel beyond the centres of the outer pixels, so `size` is asked for,
+    before the source (OpenGL 4.6, 13.6 to 13.8). Edges are half a pixel beyond the centres of the outer pixels, so `size` is required,
     with `unit` and `axes`, and `projects_to`, as other programs end a 4x4 matrix in other ways.
     """
     options.require("projects_to", file)
@@ -244,7 +244,7 @@ def read_number(text: str, name: str) -> float:
     Raises
     ------
     InputError
-        For anything that is none, and for separators of thousands, which cannot be told from decimals.
+        For anything that is none, and for separators of thousands, which cannot be distinguished from decimals.
     """
     typed = text.strip().replace("\N{MINUS SIGN}", "-")
     if _TYPED_NUMBER.fullmatch(typed):
@@ -345,7 +345,7 @@ def read_matrices(text: str, file: str, name: str, options: CalibrationOptions) 
     """Views of numbers in rows: several matrices, 3 lines of 4 numbers, 4 lines of 4 (a fourth row of 0, 0, 0, 1, or OpenGL's), or a line
     of 12 each; or one in the ways of `read_matrix`, which has intrinsics and camera_from_world as well.
 
-    Asks for `unit`, `axes` and `first_pixel` (OpenGL's for `size` instead of the last).
+    Requires `unit`, `axes` and `first_pixel` (OpenGL's for `size` instead of the last).
     """
     rows = _rows(text)
     if rows is not None:

@@ -35,9 +35,9 @@ def read_rtk(root: Element, file: str, options: CalibrationOptions) -> list[Cali
 
     RTK's matrix takes its world, in mm, to mm on the detector, and its third number is minus the depth (RTK's documentation, "3D circular
     projection geometry"); a pixel (column, row) lies at origin + spacing * (column, row). So `size`, `detector_spacing_mm` and
-    `detector_origin_mm` are asked for: they are those of the image of projections.
+    `detector_origin_mm` are required: they are those of the image of projections.
 
-    Parameters that a projection lacks are those of the geometry, or 0. A projection must have a matrix or parameters; where it has both
+    Missing parameters of a projection are taken from the geometry, or 0. A projection must have a matrix or parameters; where it has both
     and they disagree, InputError. So for parallel beams, and for a detector that is a cylinder.
     """
     (sx, sy), (ox, oy) = options.require("detector_spacing_mm", file), options.require("detector_origin_mm", file)
@@ -126,7 +126,7 @@ def read_xreg(path: Path) -> list[CalibratedView]:
 
     A group "cam" has `intrinsic` (3x3) and `extrinsic` (4x4, mm, camera from world), `num-cols`, `num-rows` and `cam-coord-frame-type`
     (xReg, lib/file_formats/xregH5CamModelIO.cpp). The pixel is intrinsic @ (extrinsic @ x) with integer pixel centres; in the frame that
-    xReg prefers z runs toward the source, so what is projected has a negative one. Nothing has to be asked.
+    xReg prefers z runs toward the source, so projected points have a negative one. Nothing is left open.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def read_mayacam(text: str, file: str, name: str, options: CalibrationOptions) -
     the camera by half about x (libautoscoper/src/Camera.cpp, loadMayaCam2). "image size" is width, then height: its documentation says
     the reverse, its code and XMALab's files do not.
 
-    The world is the calibration object's. Asks for `unit`.
+    The world is the calibration object's. Requires `unit`.
     """
     if (rows := _rows_of_1(text)) is not None:
         return [_read_1(rows, file, name, options)]

@@ -31,7 +31,7 @@ def read_calibration(path: str | os.PathLike, format: str | None = None, **optio
     path
         Of the file.
     format
-        One of FORMATS, to insist on it; by default the file's content tells.
+        One of FORMATS, to insist on it; by default it is found from the file's content.
     **options
         What the file cannot say, the fields of `CalibrationOptions`. What a format does not ask for may be left out.
 

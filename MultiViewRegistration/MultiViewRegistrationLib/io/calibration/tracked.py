@@ -30,7 +30,7 @@ _FIELD = re.compile(r"Seq_Frame(\d+)_(\w+?)To(?=[A-Z0-9])(\w+?)Transform(Status)
 
 
 def tracked_view(file: str, name: str, world_from_camera: np.ndarray, options: CalibrationOptions) -> CalibratedView:
-    """The view of a camera whose pose (4, 4) is known, in the unit and axes that are asked for, beside `intrinsics` and `first_pixel`.
+    """The view of a camera whose pose (4, 4) is known, in the required unit and axes, beside `intrinsics` and `first_pixel`.
 
     The camera is OpenCV's: at the source, x along columns, y down rows, z to the detector.
     """
@@ -47,7 +47,7 @@ def is_transform(data: bytes) -> bool:
 def read_tracked(path: Path, options: CalibrationOptions) -> list[CalibratedView]:
     """The one view of a transform from the C-arm's marker to the tracker's reference, which is the world.
 
-    Asks for `direction`; `axes`: "ras" where Slicer saved it, whose scene is RAS, so that the camera's axes are those that it has there, as
+    Requires `direction`; `axes`: "ras" where Slicer saved it, whose scene is RAS, so that the camera's axes are those that it has there, as
     with Plus; `fixed_transforms`, the transform file from the camera to the marker, of the same direction and axes, or "none" where the
     transform is the camera's own; and for `intrinsics` and `first_pixel`. Lengths are mm.
     """
@@ -90,11 +90,11 @@ def header_of(path: Path) -> bytes:
 def read_plus(content: Element | bytes, file: str, options: CalibrationOptions) -> list[CalibratedView]:
     """The views of a configuration (its root element) or a recording (its header).
 
-    Of a configuration it is one: a chain of its transforms leads from `camera_frame` to `world_frame`; both are asked for.
+    Of a configuration it is one: a chain of its transforms leads from `camera_frame` to `world_frame`; both are required.
 
     Of a recording it is one for each frame that has been tracked ("frame 0", ...): its fields are Seq_Frame0000_AToBTransform, 16 numbers
     by rows, x_B = M x_A, with a status that is OK (Plus's user manual, "Sequence file"). The camera's pose on what is tracked comes from a
-    configuration, `fixed_transforms`, which is asked for where the recording does not know `camera_frame`. Frames in which a transform
+    configuration, `fixed_transforms`, which is required where the recording does not know `camera_frame`. Frames in which a transform
     that is needed was not tracked are left out; InputError where none is left.
     """
     recorded: dict[int, Frames] = {0: {}}
@@ -117,7 +117,7 @@ def read_plus(content: Element | bytes, file: str, options: CalibrationOptions) 
         known = {name for frames in (fixed, *recorded.values()) for name in frames}
         raise InputError(
             f'{file} has no chain of tracked transforms from camera_frame "{printable(camera)}" to world_frame '
-            f'"{printable(world)}", expected one (it tells of {", ".join(map(printable, sorted(known))) or "none"}); '
+            f'"{printable(world)}", expected one (it has {", ".join(map(printable, sorted(known))) or "none"}); '
             "correct the names, or add what is missing."
         )
     return views

@@ -30,7 +30,7 @@ EXPECTED = "16 numbers a volume in each line, a matrix by rows or by columns"
 def read_tra(path: str | os.PathLike, frame: int, volume: int, volumes: int, unit_mm: float) -> np.ndarray:
     """The pose (4, 4) of a volume in one frame: Autoscoper's frame of the volume to the world, mm.
 
-    Matrices by rows, Autoscoper's default, and by columns are told apart by their 0, 0, 0, 1.
+    Matrices by rows, Autoscoper's default, and by columns are distinguished by their 0, 0, 0, 1.
 
     Parameters
     ----------
@@ -51,14 +51,13 @@ def read_tra(path: str | os.PathLike, frame: int, volume: int, volumes: int, uni
     lines = [line for line in read_text(path, EXPECTED).splitlines() if line.strip()]
     if not 0 <= frame < len(lines):
         raise InputError(
-            f"{name}: frame {frame} is asked for, but the file has {len(lines)} lines, expected one for each frame; give the "
+            f"{name}: frame {frame} was requested, but the file has {len(lines)} lines, expected one for each frame; give the "
             "tracking of this trial."
         )
     words = lines[frame].replace(",", " ").split()
     if len(words) in (6, 6 * volumes):
         raise InputError(
-            f"{name}: has x, y, z and angles, of which it does not say the unit, expected {EXPECTED}; save the tracking as "
-            "matrices."
+            f"{name}: has x, y, z and angles without their unit, expected {EXPECTED}; save the tracking as matrices."
         )
     first = 16 * volume if len(words) > 16 else 0
     own = " ".join(words[first : first + 16])
@@ -112,7 +111,7 @@ def _by_rows(matrix: np.ndarray, name: str) -> np.ndarray:
     rows, columns = ((last == (0, 0, 0, 1)).all() for last in (matrix[3], matrix[:, 3]))
     if rows == columns:
         raise InputError(
-            f"{name}: does not tell whether its matrices are by rows or by columns, expected 0, 0, 0, 1 at the end of one of "
+            f"{name}: does not show whether its matrices are by rows or by columns, expected 0, 0, 0, 1 at the end of one of "
             "them; save the tracking again."
         )
     return np.array(matrix if rows else matrix.T)
@@ -149,7 +148,7 @@ def read_trial(path: str | os.PathLike) -> AutoscoperTrial:
     Raises
     ------
     InputError
-        For what is wrong.
+        For invalid content.
     """
     path, name = Path(path), printable(path)
     text = read_text(path, "an Autoscoper trial (.cfg)")
@@ -333,7 +332,7 @@ def _radiograph(trial: AutoscoperTrial, folder: Path, frame: int) -> Path:
         ) from None
     if not 0 <= frame < len(files):
         raise InputError(
-            f"{trial.name}: frame {frame} is asked for, but {printable(folder)} has {len(files) or 'no'} TIFF images; give a "
+            f"{trial.name}: frame {frame} was requested, but {printable(folder)} has {len(files) or 'no'} TIFF images; give a "
             f"frame from 0 to {max(0, len(files) - 1)}."
         )
     return files[frame]

@@ -6,7 +6,7 @@ Each view has its own extrinsic, from the volume's frame to a camera with z from
     pixel = dehomogenised(intrinsic @ extrinsic @ x),   x in mm from the volume's first voxel, along its axes.
 
 `volume/pixels` is indexed [x, y, z] in the order of `volume/spacing`: that is how DiffPose's renderer takes it, and `points` must lie
-inside. Which way the axes run in the patient is not told; the names L, P and S mean nothing here.
+inside. The data set does not state which way the axes run in the patient; the names L, P and S mean nothing here.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def read_ljubljana(
     """A case of one subject, from 1, and these of VIEWS, with its truth.
 
     The world is the first view's camera. All cameras were found by markers that volume and images show, so with several views
-    `relative_geometry` is "truth". There is no start pose, as how a patient lies along the volume's axes is not told.
+    `relative_geometry` is "truth". There is no start pose, as the data set does not state how a patient lies along the volume's axes.
 
     Parameters
     ----------

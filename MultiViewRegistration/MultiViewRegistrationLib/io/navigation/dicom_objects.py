@@ -39,7 +39,7 @@ def dataset(**attributes: Any) -> Dataset:
 
 
 def new_object(sop_class: str, modality: str, identity: Dataset | None, **attributes: Any) -> Dataset:
-    """An object of a new series, made now, of `identity` and its study; without one in a study of its own, of nobody."""
+    """An object of a new series, made now, of `identity` and its study; without one in an anonymous study of its own."""
     now = datetime.now()
     data = dataset(
         **dict.fromkeys((*PATIENT, "AccessionNumber", "ReferringPhysicianName", "Laterality"), ""),
@@ -61,7 +61,7 @@ def new_object(sop_class: str, modality: str, identity: Dataset | None, **attrib
 
 
 def identity_of(path: Path) -> Dataset | None:
-    """Patient and study of a DICOM file, of which a PatientID or a name and the study are needed; None for any other file."""
+    """Patient and study of a DICOM file that has a PatientID or name, and a study; None for any other file."""
     try:
         file = read_dicom(path)
         if file is None or not (file.value("PatientID") or file.value("PatientName")):

@@ -19,12 +19,12 @@ from ...errors import InputError
 from ..transforms import turned
 from .registration_export import RegistrationExport
 
-#: Device names, of which OpenIGTLink allows 20 characters.
+#: Device names; OpenIGTLink allows 20 characters.
 CT_TO_WORLD, CT_TO_REFERENCE, STATUS = "CTToWorld", "CTToReference", "MultiViewReg"
 DEVICES = {"world_from_ct": CT_TO_WORLD, "reference_from_ct": CT_TO_REFERENCE}
 #: Of the protocol's STATUS codes: OK; device not ready, for what a person has yet to judge; device disabled, for what must not be used.
 OK, NOT_READY, DISABLED = 1, 13, 15
-#: What a verdict rests on: an OK is no promise for real X-rays, and who navigates by it must be able to show that.
+#: The basis of a verdict: an OK is no promise for real X-rays, and the navigation system must be able to show that.
 BASIS = "calibrated on simulated X-rays alone"
 
 

@@ -1,4 +1,4 @@
-"""A result as it is handed on: what its result.json says, and what speaks against using it."""
+"""A result for other programs: the content of its result.json, and the reasons not to use it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class RegistrationExport:
         Raises
         ------
         InputError
-            For what is wrong.
+            For invalid content.
         """
         path = Path(path)
         path = path / "result.json" if path.is_dir() else path

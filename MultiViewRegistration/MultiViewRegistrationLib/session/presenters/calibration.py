@@ -25,7 +25,7 @@ SUFFIXES = tuple(".txt .csv .dat .json .yaml .yml .xml .npy .npz .h5 .hdf5 .mha 
 
 @dataclass(frozen=True)
 class CalibrationFile:
-    """What a person has said about the file of one X-ray.
+    """The user's answers about the file of one X-ray.
 
     Attributes
     ----------

@@ -58,7 +58,7 @@ class CheckPresenter(Presenter):
         self.overlays.reset()
         self.cursor.reset()
 
-    # What is shown
+    # The form
 
     @property
     def changing(self) -> bool:

@@ -66,7 +66,7 @@ class CTPresenter(Presenter):
         self._forget_look()
 
     def leave(self) -> None:
-        """Forget a CT that is being read, or whose unit is asked for."""
+        """Forget a CT that is being read, or that waits for its unit."""
         if self._sent is not None:
             self._sent.forget()
         self._sent: SentCT | None = None
@@ -78,7 +78,7 @@ class CTPresenter(Presenter):
         self._look: Worker | None = None
         self.preview: CTPreview | None = None
 
-    # What is shown
+    # The form
 
     @property
     def reading(self) -> str:
@@ -223,7 +223,7 @@ class CTPresenter(Presenter):
         return True
 
     def _look_again(self) -> None:
-        """Begin to look at the CT, where it is another than the one that was looked at."""
+        """Begin to examine the CT, where it is not the one examined before."""
         if self.registration is None or self.registration.ct is None:
             self._forget_look()
             return

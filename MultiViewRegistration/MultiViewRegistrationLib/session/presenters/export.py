@@ -220,7 +220,7 @@ class ExportPresenter(Presenter):
         self._sending = True
 
     def _update_stale_reason(self) -> str:
-        """What speaks against the pose; the override holds for one reason only."""
+        """Why the pose is stale; the override holds for one reason only."""
         stale_reason = self.session.stale_reason()
         if stale_reason != self._stale_reason:
             self._stale_reason, self._override = stale_reason, False

@@ -51,7 +51,7 @@ class Number:
         return str(text).strip().removeprefix(self.before.strip()).removesuffix(self.unit.strip()).strip()
 
     def read(self, text: str) -> float | None:
-        """The number in a text; InputError for what is wrong in it."""
+        """The number in a text; InputError if it is invalid."""
         text = self.bare(text)
         if not text and self.blank:
             return self.nothing
@@ -148,7 +148,7 @@ class Button(Control):
     """action().
 
     primary: the section's main one.   icon: see ICONS.   keys: that press it, as "Ctrl+Z".
-    question: asked before, "" for none.   on: whether it is down, None for a button that does not stay down.
+    question: to be confirmed first, "" for none.   on: whether it is down, None for a button that does not stay down.
     """
 
     primary: bool = False
@@ -198,7 +198,7 @@ class TextField(Control):
     rows: int = 1
 
     def problem(self, text: str) -> str:
-        """What is wrong in a text, a sentence; "" for nothing, and while it does not count."""
+        """The problem in a text, a sentence; "" for none, and while it does not count."""
         if self.number is None or not self.enabled:
             return ""
         try:
@@ -240,7 +240,7 @@ class TableRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Table(Control):
-    """Rows, of which one may be selected.   action(id, column), if any, for a row that was clicked, with `cells` for a cell.
+    """Rows; one may be selected.   action(id, column), if any, for a row that was clicked, with `cells` for a cell.
 
     columns: titles.   switch(id, on): called for a check box.   selected: id of a row.
     """

@@ -127,7 +127,7 @@ class EditorPresenter(Presenter):
 class GeometryPresenter(EditorPresenter):
     """Fields that are filled from the X-ray, changed, checked while they are, and applied.
 
-    What was changed and not yet applied is kept for each X-ray while others are looked at.
+    Changes that are not yet applied are kept for each X-ray while others are shown.
     """
 
     TITLE = _("Geometry")
@@ -144,7 +144,7 @@ class GeometryPresenter(EditorPresenter):
         self._drafts: dict[str, Draft] = {}
         self.calibration.reset()
 
-    # What is shown
+    # The form
 
     def form(self) -> list[Control]:
         view, draft = self.view, self._draft
@@ -305,7 +305,7 @@ class GeometryPresenter(EditorPresenter):
         return ""
 
     def _reading(self, draft: Draft) -> dict:
-        """A case.json's c_arm; an angle is None where none is given, "mirrored" where nothing is chosen. InputError for what is wrong."""
+        """A case.json's c_arm; an angle is None where none is given, "mirrored" where nothing is chosen. InputError for invalid content."""
         reading: dict = {"mirrored": SEEN.get(draft.fields["seen"])}
         for key, number in NUMBERS.items():
             value = number.read(draft.fields[key])
@@ -346,7 +346,7 @@ class GeometryPresenter(EditorPresenter):
                 self._keep(replace(draft, mode=mode, fields={**draft.fields, **fields}, size=size, origin=origin))
 
     def apply(self) -> None:
-        """Give the X-ray the geometry that the fields say. InputError for what is wrong in them."""
+        """Give the X-ray the geometry that the fields say. InputError if they are invalid."""
         view, draft = self.view, self._draft
         if draft.mode == C_ARM:
             use_reading(self.registration, view, self._reading(draft), draft.origin)
@@ -376,7 +376,7 @@ def _matrix_text(matrix: np.ndarray) -> str:
 
 
 def _matrix(fields: dict[str, str]) -> MatrixText:
-    """From world LPS mm to pixels. InputError for what is wrong in it."""
+    """From world LPS mm to pixels. InputError if it is invalid."""
     text = fields["matrix"]
     if not text.strip():
         raise InputError(_("Matrix: none is given, expected 12 numbers; enter or paste them, or choose a file."))
@@ -424,5 +424,5 @@ class CertaintyPresenter(EditorPresenter):
         self.view.change(**{key: {EXACTLY: 0.0, ABOUT: usual, UNKNOWN: None}[known]})
 
     def set_deviation(self, key: str, number: Number, text: str) -> None:
-        """The standard deviation of what is known about. InputError for what is wrong in it."""
+        """The standard deviation of what is known about. InputError if it is invalid."""
         self.view.change(**{key: number.read(text)})

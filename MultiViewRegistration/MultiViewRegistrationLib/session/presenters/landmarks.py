@@ -235,7 +235,7 @@ class LandmarkFilePresenter(Presenter):
         self._place = str(answer or "")
 
     def read(self, path: Path, folder: Path | None = None) -> None:
-        """Read the landmarks of a file. InputError for what is wrong in it.   folder: is removed then."""
+        """Read the landmarks of a file. InputError if it is invalid.   folder: is removed then."""
         view = self._view()
         try:
             if view is None:

@@ -56,7 +56,7 @@ class RegisterPresenter(Presenter):
         self._ready = False
         self.comparison.reset()
 
-    # What is shown
+    # The form
 
     @property
     def changing(self) -> bool:
@@ -141,7 +141,7 @@ class RegisterPresenter(Presenter):
         return State(TODO) if missing_inputs(session) else State(READY, session.preparing)
 
     def tick(self) -> bool:
-        """Make the CT ready before anybody asks, as overlays need that, too; whether it has become so."""
+        """Prepare the CT early, as overlays need that, too; whether it has become ready."""
         compared, views = self.comparison.tick(), self.registration.xrays
         if (
             self.session.running_registration

@@ -46,7 +46,7 @@ class RegressorPresenter(Presenter):
         """The `session.regressors.Regressors` of the registration at work."""
         return self.session.regressors
 
-    # What is shown
+    # The form
 
     @property
     def changing(self) -> bool:
@@ -113,7 +113,7 @@ class RegressorPresenter(Presenter):
         return [group("regressor", self._title(), *controls, open=learning.training is not None)]
 
     def percent(self) -> str:
-        """How far the training under way is; "" before anybody knows."""
+        """The progress of the running training; "" while unknown."""
         progress = self.learning.training.progress
         return _("{percent} %").format(percent=round(100 * progress.fraction)) if progress else ""
 
@@ -138,7 +138,7 @@ class RegressorPresenter(Presenter):
         return missing_images(self.registration)
 
     def _is_gone(self) -> bool:
-        """Whether it is said here, and not at the start, that the model that was chosen is gone."""
+        """Whether this section, not Start, reports that the chosen model is gone."""
         return bool(self.learning.gone) and self.registration.start not in REGRESSOR_STARTS
 
     def _models_text(self) -> str:
@@ -199,7 +199,7 @@ class RegressorPresenter(Presenter):
     # What a person does
 
     def type_minutes(self, text: str) -> None:
-        """Train for so long. InputError for what is wrong in the text."""
+        """Train for so long. InputError for invalid text."""
         self.minutes = MINUTES.read(text)
 
     def train(self) -> None:

@@ -80,7 +80,7 @@ class SequencePresenter(Presenter):
         other = self.session.sequence.other if self.session is not None else None
         return None if other is None else other.motion
 
-    # What is shown
+    # The form
 
     def missing(self) -> str:
         """What to do before a sequence can be tracked, in a sentence; "" where it can, as far as is known."""
@@ -391,7 +391,7 @@ class SequencePresenter(Presenter):
 
 
 def frame_lines(player: Player) -> list[str]:
-    """Of the frame that is shown: which it is, how it was found, its similarity, and what speaks against it."""
+    """The shown frame: its number, how it was found, its similarity, and its warnings."""
     frame, played = player.frame, player.played
     name = played.images.names[frame.number]
     name = "" if name == f"frame {frame.number}" else f" ({name})"

@@ -96,7 +96,7 @@ class StartPresenter(Presenter):
         """One of STARTS."""
         return self.registration.start
 
-    # What is shown
+    # The form
 
     def form(self) -> list[Control]:
         start = self.start
@@ -223,7 +223,7 @@ class StartPresenter(Presenter):
         return {key: float(self.registration.parameter(key, str(usual))) for key, usual in DEFAULT_SEARCH.items()}
 
     def _hint(self) -> str:
-        if self.start == "landmarks":  # said below their table
+        if self.start == "landmarks":  # shown below their table
             return ""
         missing = missing_at_start(self.session, self.start)
         blind = manual_pose.xrays_without_ct(self.registration) if self.start in PLACED and not missing else []
@@ -256,11 +256,11 @@ class StartPresenter(Presenter):
             self.registration.node.SetParameter(key, str(value))
 
     def type_range(self, key: str, text: str) -> None:
-        """Search so far in degrees or mm, by a key of RANGE_NUMBERS. InputError for what is wrong in the text."""
+        """Search so far in degrees or mm, by a key of RANGE_NUMBERS. InputError for invalid text."""
         self.registration.node.SetParameter(key, str(RANGE_NUMBERS[key].read(text)))
 
     def type_number(self, which: int, text: str) -> None:
-        """Move the CT by one of POSE_NUMBERS. InputError for what is wrong in the text."""
+        """Move the CT by one of POSE_NUMBERS. InputError for invalid text."""
         value = POSE_NUMBERS[which].read(text)
         self._move("by hand", lambda: set_pose_number(self.registration, which, value))
 

@@ -90,7 +90,7 @@ class XRaysPresenter(Presenter):
         self._failures: list[str] = []
         self._first_of: Path | None = None
 
-    # What is shown
+    # The form
 
     @property
     def views(self) -> list[XRayView]:
@@ -272,7 +272,7 @@ class XRaysPresenter(Presenter):
             self._reading = Worker(lambda on_progress: adding.read(path))
 
     def _take_read(self) -> None:
-        """Add what was read, and read on; what went wrong is said once all are read."""
+        """Add what was read, and read on; problems are shown once all are read."""
         reading, self._reading = self._reading, None
         _path, folder = self._waiting.pop(0)
         if folder is not None and all(other != folder for _path, other in self._waiting):
@@ -332,7 +332,7 @@ class XRaysPresenter(Presenter):
         self._selected = left[min(place, len(left) - 1)].node.GetID() if left else ""
 
     def share(self, number: int, text: str) -> None:
-        """How uncertain something is that is the same in all X-rays, by its place in SHARED. InputError for what is wrong in it."""
+        """How uncertain something is that is the same in all X-rays, by its place in SHARED. InputError if it is invalid."""
         values = list(astuple(shared_unknowns_of(self.registration)))
         values[number] = SHARED[number].read(text) or None
         set_shared_unknowns(self.registration, SharedUnknowns(*values))

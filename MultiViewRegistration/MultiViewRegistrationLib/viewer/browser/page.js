@@ -17,7 +17,7 @@
     }
   }
 
-  function send(files, target, failed, onProgress) { // failed: what is said where the connection breaks off
+  function send(files, target, failed, onProgress) { // failed: the message when the connection breaks
     const form = new FormData();
     for (const [path, file] of files) form.append("file", file, encodeURIComponent(path));
     return new Promise(done => {
@@ -84,7 +84,7 @@
     template: `<v-btn :prepend-icon="icon" :disabled="disabled" :loading="busy" variant="tonal" size="small" @click="go">{{ label }}</v-btn>`,
   };
 
-  // In place of the page while the server does not answer. Soon at first, then every ten seconds it is asked; once it is back, so is the page.
+  // In place of the page while the server does not answer. It is polled soon at first, then every ten seconds; once it is back, so is the page.
   const Closed = {
     mixins: [window.mvregWords],
     data: () => ({ restarted: false, wait: Date.now() - (sessionStorage.mvregBack || 0) < 10000 ? 5000 : 500, timer: 0 }),
@@ -140,7 +140,7 @@
     const step = e.target.closest(".mv-step");
     if (step) setTimeout(() => step.parentElement.scrollIntoView({ block: "nearest", behavior: "smooth" }), 300);
   });
-  // A click on a button while a field still has what was typed: the field tells the server when it loses the focus, and what the server
+  // A click on a button while a field still has what was typed: the field notifies the server when it loses the focus, and what the server
   // answers may enable that button only then, or move it from under the mouse. The click is made up for where the browser has lost it.
   let pressed = null; // { button, changed, clicked }
   const enabled = button => button.isConnected && !button.disabled;

@@ -2,7 +2,7 @@
 
 const FIRST = 1, LAST = 65535;
 const WHITE = 235; // pure white beside a dark page dazzles
-const DIMMED = 0.4; // of the X-ray where a mode asks for the CT, and that says nothing
+const DIMMED = 0.4; // of the X-ray where a mode shows the CT, and that has no value
 const TILES = 8;
 const SHARES = [0.005, 0.995]; // of the pixels that a window leaves out at its ends
 

@@ -52,7 +52,7 @@ class XRayView:
     The node is a vtkMRMLScalarVolumeNode of line integrals, bone bright, with one slice. The JSON (`content`) is the view's entry in a
     case.json without its files (a projection matrix as the camera that it settled to), and what only a scene has:
     pixel_mm ([column, row], where the geometry does not say),
-    header, header_of_frames, header_missing (what a DICOM header proposes for c_arm, where frames differ in it, and the keys missing in it),
+    header, header_of_frames, header_missing (what a DICOM header proposes for c_arm, where frames differ in it, and its missing keys),
     stands, world (how table and patient lay to the machine in each frame, and where the world is that the geometry is in, see `header`),
     white (about which the grey scale is turned round where `inverted`, by default by the values),
     distortion (of the volume that the image was made from: it is undone in the image),

@@ -23,19 +23,34 @@ class CArm:
         d = (sin p cos s, -cos p cos s, sin s),    p = rao_lao_deg, s = cra_cau_deg.
     At 0/0 the detector is before the patient and the source behind. Without roll the head is up in the image.
 
-    source_to_detector_mm: along the central axis, square to the detector.
-    source_to_isocentre_mm: along the same axis; less than source_to_detector_mm.
-    pixel_mm: (distance between columns, distance between rows) on the detector; DICOM puts rows first.
-    size: (columns, rows).
-    rao_lao_deg: positive towards LAO; +90 puts the detector at the patient's left.
-    cra_cau_deg: -90 to 90, positive towards CRA, i.e. with the detector towards the head.
-    principal_point: pixel (u, v) of the central axis; None puts it in the middle of the image.
-    roll_deg: turn of the image about the central axis, clockwise as the source sees it.
-    isocentre_offset_mm: (x, y) of the isocentre in the camera: how far the central axis misses it.
-    mirrored: False if the image is stored as the source sees it (at 0/0 the patient's right is on its right),
-        True if as seen from the detector, facing the patient (on its left; DICOM C.8.19.6.13.1.2).
+    Parameters
+    ----------
+    source_to_detector_mm
+        Along the central axis, square to the detector.
+    source_to_isocentre_mm
+        Along the same axis; less than source_to_detector_mm.
+    pixel_mm
+        (distance between columns, distance between rows) on the detector; DICOM puts rows first.
+    size
+        (columns, rows).
+    rao_lao_deg
+        Positive towards LAO; +90 puts the detector at the patient's left.
+    cra_cau_deg
+        -90 to 90, positive towards CRA, i.e. with the detector towards the head.
+    principal_point
+        Pixel (u, v) of the central axis; None puts it in the middle of the image.
+    roll_deg
+        Turn of the image about the central axis, clockwise as the source sees it.
+    isocentre_offset_mm
+        (x, y) of the isocentre in the camera: how far the central axis misses it.
+    mirrored
+        False if the image is stored as the source sees it (at 0/0 the patient's right is on its right), True if as seen from the
+        detector, facing the patient (on its left; DICOM C.8.19.6.13.1.2).
 
-    InputError names the field that is wrong.
+    Raises
+    ------
+    InputError
+        Names the field that is wrong.
     """
 
     source_to_detector_mm: float

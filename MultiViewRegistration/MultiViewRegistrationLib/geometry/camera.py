@@ -21,12 +21,22 @@ class Camera:
     A world point X (mm) falls on pixel (u, v), (0, 0) being the centre of the top-left one:
     depth * (u, v, 1) = intrinsics @ (R X + t), [R | t] the upper rows of camera_from_world.
 
-    intrinsics: (3, 3) [[fx, skew, cx], [0, fy, cy], [0, 0, 1]] in pixels; fy > 0; fx < 0 if the image is
-        stored mirrored, as seen from the detector.
-    camera_from_world: (4, 4) rigid, mm.
-    size: (columns, rows) of the image.
+    The arrays are copied and read-only.
 
-    The arrays are copied and read-only. InputError names the field that is wrong.
+    Parameters
+    ----------
+    intrinsics
+        (3, 3) [[fx, skew, cx], [0, fy, cy], [0, 0, 1]] in pixels; fy > 0; fx < 0 if the image is stored mirrored, as seen from
+        the detector.
+    camera_from_world
+        (4, 4) rigid, mm.
+    size
+        (columns, rows) of the image.
+
+    Raises
+    ------
+    InputError
+        Names the field that is wrong.
     """
 
     intrinsics: np.ndarray

@@ -25,9 +25,15 @@ class Distortion:
 
     (OpenCV's calib3d, "Detailed Description"). The pixel is intrinsics @ (x', y', 1), with the intrinsics of the same camera.
 
-    coefficients: (k1, k2, p1, p2[, k3[, k4, k5, k6[, s1, s2, s3, s4]]]), in OpenCV's order; the tilt that may follow must be 0.
+    Parameters
+    ----------
+    coefficients
+        (k1, k2, p1, p2[, k3[, k4, k5, k6[, s1, s2, s3, s4]]]), in OpenCV's order; the tilt that may follow must be 0.
 
-    InputError, beginning with "distortion", for another number of them, or what are no finite numbers.
+    Raises
+    ------
+    InputError
+        For another number of coefficients, or non-finite ones.
     """
 
     coefficients: np.ndarray

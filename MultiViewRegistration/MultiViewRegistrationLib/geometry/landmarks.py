@@ -63,8 +63,12 @@ class Landmark:
 class LandmarkResidual:
     """How far a landmark is from its position in a view: in pixels, and in mm across the ray at the landmark's depth.
 
-    used: False for an outlier, which does not count for the pose.
-    swapped_with: the landmark whose position in this view this one would fit, and the other way round; "" if there is none.
+    Parameters
+    ----------
+    used
+        False for an outlier, which does not count for the pose.
+    swapped_with
+        The landmark whose position in this view this one would fit, and the other way round; "" if there is none.
     """
 
     name: str
@@ -86,8 +90,10 @@ class LandmarkResidual:
 class LandmarkFit:
     """The pose (4, 4) world_from_ct that fits the landmarks, and how each fits.
 
-    alternatives: other poses, (4, 4) each, that fit as many positions nearly as well, as few or coplanar landmarks in one
-        view allow.
+    Parameters
+    ----------
+    alternatives
+        Other poses, (4, 4) each, that fit as many positions nearly as well, as few or coplanar landmarks in one view allow.
     """
 
     world_from_ct: np.ndarray

@@ -15,13 +15,18 @@ SPECK_SHARE = 0.02
 class Surface:
     """Triangles, prepared so that their outline from any source takes about a millisecond for 50 000 of them.
 
-    points: (n, 3) mm. triangles: (m, 3) of indices of points; neighbours share points, and go round the same way. Of a closed surface
-    it does not matter which way.
-
     An edge of the mesh belongs to the outline where one of its triangles faces the source and the other does not, and where the
     surface bulges: at a fold inwards a ray that touches has been in the body before. (Markosian et al. 1997, "Real-time
     nonphotorealistic rendering", call these potentially visible.) So nothing that hides behind something is left out, as an X-ray leaves
     it out neither. The rim of a surface that is not closed belongs to it as well.
+
+    Parameters
+    ----------
+    points
+        (n, 3) mm.
+    triangles
+        (m, 3) of indices of points; neighbours share points, and go round the same way. Of a closed surface it does not matter
+        which way.
     """
 
     def __init__(self, points: np.ndarray, triangles: np.ndarray) -> None:

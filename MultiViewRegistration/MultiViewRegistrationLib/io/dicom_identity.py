@@ -36,7 +36,13 @@ def differences(case: CaseFile) -> list[str]:
 
 
 def contradictions(entries: list[tuple[str, dict[str, str]]]) -> list[str]:
-    """A sentence for each of COMPARED in which entries differ, without the values.   entries: names, and what `read_identity` found."""
+    """A sentence for each of COMPARED in which entries differ, without the values.
+
+    Parameters
+    ----------
+    entries
+        Names, and what `read_identity` found.
+    """
     sentences = []
     for what in COMPARED:
         known = [(entry, found[what]) for entry, found in entries if what in found]

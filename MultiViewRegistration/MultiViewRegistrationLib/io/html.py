@@ -164,9 +164,16 @@ def document(root: ET.Element) -> str:
 def page(title: str, introduction: Sequence[Content], parts: Sequence[ET.Element | None], style: str = "") -> str:
     """A HTML file that opens anywhere: no script, nothing loaded from outside, pictures embedded.
 
-    introduction: paragraphs below the title.   parts: of the main part.   style: rules of this page's own.
-
     A dark reading room on screen, black on white on paper.
+
+    Parameters
+    ----------
+    introduction
+        Paragraphs below the title.
+    parts
+        Of the main part.
+    style
+        Rules of this page's own.
     """
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     head = tag(
@@ -272,7 +279,13 @@ class Axis:
         return start + (SCALES[self.scale](value) - ends[0]) / (ends[1] - ends[0]) * (stop - start)
 
     def tick_labels(self, ends: tuple[float, float], *, whole: bool = False) -> Mapping[float, str]:
-        """Texts by value.   whole: at integers alone, where the scale is linear."""
+        """Texts by value.
+
+        Parameters
+        ----------
+        whole
+            At integers alone, where the scale is linear.
+        """
         if self.ticks is not None:
             return self.ticks
         values = _log_ticks(*ends) if self.scale == "log" else _ticks(*ends, whole)

@@ -51,12 +51,19 @@ class Projection:
 class PoseFit:
     """The fit at one pose.
 
-    cost: mean over the compared pixels of the robust square of the residual.
-    gradient (6,), hessian (6, 6): of half the cost by (omega rad, v mm) about the pivot; (9,) and (9, 9) where the projections
-        have nine derivatives.
-    by_view: each view's share in the gradient and in the lower triangle of the Hessian.
-    pixels, similarity: by view, the number of pixels compared and their local NCC.
-    shown: by view, in how many of them the CT shows; the others see air beside it. Of a structure, all that are compared.
+    Parameters
+    ----------
+    cost
+        Mean over the compared pixels of the robust square of the residual.
+    gradient, hessian
+        (6,) and (6, 6), of half the cost by (omega rad, v mm) about the pivot; (9,) and (9, 9) where the projections have nine
+        derivatives.
+    by_view
+        Each view's share in the gradient and in the lower triangle of the Hessian.
+    pixels, similarity
+        By view, the number of pixels compared and their local NCC.
+    shown
+        By view, in how many of them the CT shows; the others see air beside it. Of a structure, all that are compared.
     """
 
     cost: float
@@ -166,7 +173,10 @@ class Objective:
     ) -> list[Projection]:
         """Render every view at a pose, by its own camera or by others.
 
-        intrinsics: add to the Jacobian the derivatives by the camera's scale and principal point.
+        Parameters
+        ----------
+        intrinsics
+            Add to the Jacobian the derivatives by the camera's scale and principal point.
         """
         cameras = cameras or [view.camera for view in self.views]
         seen = [self.projector.seen(camera, world_from_ct) for camera in cameras]
@@ -354,13 +364,25 @@ def _dilated(mask: np.ndarray) -> np.ndarray:
 class Tiles:
     """T tiles of all views, those in which at least a pixel is compared.
 
-    views: (T,) which view.   places: (T, 2) column and row of the tile, counted in tiles.   pixels: (T,) how many are compared.
-    gradients: (T, n) of half the sum of the robust squares, by what the projections' Jacobians are by; over all tiles they add up to that
-        of `Objective.linearise` times its number of pixels.
-    hessians: (T, n, n) of the same, with the second derivatives of the robust square and those that the residuals have on average, see
-        `_missing`: Gauss and Newton, who leave them out, find the minimum of a body up to three times as sharp as it is, and that of a
-        bone among others ten to fifty times. Over few tiles they need not be positive.
-    similarity: (T,) local NCC.   explained: (T,) what the X-ray's noise would leave of it at the true pose.
+    Parameters
+    ----------
+    views
+        (T,) which view.
+    places
+        (T, 2) column and row of the tile, counted in tiles.
+    pixels
+        (T,) how many are compared.
+    gradients
+        (T, n) of half the sum of the robust squares, by what the projections' Jacobians are by; over all tiles they add up to
+        that of `Objective.linearise` times its number of pixels.
+    hessians
+        (T, n, n) of the same, with the second derivatives of the robust square and those that the residuals have on average, see
+        `_missing`: Gauss and Newton, who leave them out, find the minimum of a body up to three times as sharp as it is, and that
+        of a bone among others ten to fifty times. Over few tiles they need not be positive.
+    similarity
+        (T,) local NCC.
+    explained
+        (T,) local NCC that the X-ray's noise allows at the true pose.
     """
 
     views: np.ndarray

@@ -173,10 +173,22 @@ class DescentStart(NamedTuple):
 
 @dataclass(frozen=True)
 class Descent:
-    """Where a descent at one resolution ended, which is a start for the next one.
+    """The end of a descent at one resolution, which is a start for the next one.
 
-    corrections: of the cameras.   fit, steps: there, and those that were accepted.   origins: the numbers of the starts that led here.
-    n_descents: how many descents ended here, see `cluster_minima`.
+    Parameters
+    ----------
+    world_from_ct
+        (4, 4) rigid, mm.
+    corrections
+        The camera corrections.
+    fit
+        The fit at the pose.
+    steps
+        The accepted steps.
+    origins
+        The numbers of the starts that led here.
+    n_descents
+        How many descents ended here, see `cluster_minima`.
     """
 
     world_from_ct: np.ndarray

@@ -89,12 +89,24 @@ class AlternativeSolution:
 class Refinement:
     """The registered pose, the fit there, and how it was reached.
 
-    candidates: how many poses were scored.   refined: how many of them were refined at the coarsest level.
-    alternative: the next different answer, None where all that was refined led to one.
-    search_seconds: seconds spent at the coarsest level, looking for candidates.
-    selected_start: which of several starts led here, the first of them; None where none did. See `starts.refine_from`.
-    views: with their cameras as they were corrected.   shared: (6,) the corrections that all views share, see `CameraCorrections`.
-    world_from_background: (4, 4) where the rest of the CT lies before which a structure was registered; None without it.
+    Parameters
+    ----------
+    candidates
+        The number of scored poses.
+    refined
+        The number of them refined at the coarsest level.
+    alternative
+        The next different answer, None where all descents led to one.
+    search_seconds
+        Seconds spent at the coarsest level, looking for candidates.
+    selected_start
+        The index of the start that led here, the first of several; None where none did. See `variants.refine_from`.
+    views
+        With their cameras as they were corrected.
+    shared
+        (6,) the corrections that all views share, see `CameraCorrections`.
+    world_from_background
+        (4, 4) where the rest of the CT lies before which a structure was registered; None without it.
     """
 
     world_from_ct: np.ndarray
@@ -222,7 +234,10 @@ class RegistrationPipeline:
     def refine_to_finest(self, minima: list[Descent], near: Sequence[np.ndarray] = ()) -> Refinement | None:
         """The best of the second level's answers, refined on. Others go along as long as they are nearly as good.
 
-        near: (4, 4) each, poses that may be right already, so that coarse levels can only lead away from them.
+        Parameters
+        ----------
+        near
+            (4, 4) each, poses that may be right already, so that coarse levels can only lead away from them.
         """
         if minima:
             self.trace(1, minima)

@@ -157,7 +157,10 @@ class PreparedCT:
     def projector(self, level: int, *, bones: bool = False) -> Projector:
         """The projector of one level of the volume pyramid, 0 being the CT's own resolution; made on first use.
 
-        bones: of what attenuates more than soft tissue does, by how much it does; of a structure, of all of it.
+        Parameters
+        ----------
+        bones
+            Of what attenuates more than soft tissue does, by how much it does; of a structure, of all of it.
         """
         key = level, bones and not self.structure
         with self._making:  # by one thread; another waits for it

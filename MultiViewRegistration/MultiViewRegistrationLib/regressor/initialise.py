@@ -41,10 +41,20 @@ class InitialPose:
 class RegressorReport:
     """How a registration with a regressor began.
 
-    model: name of its folder, "" for one that is in no folder, None where there was none.   minutes: of its training.
-    device: where that was done, see `model_store.Card`.   trained: whether it was done for this registration.
-    candidates: its predictions, the most credible first.
-    selected_start: which of them the answer came from, "search" where it came from none.
+    Parameters
+    ----------
+    model
+        The name of its folder, "" for one that is in no folder, None where there was none.
+    minutes
+        The time of its training.
+    device
+        The device of the training, see `model_store.Card`.
+    trained
+        Whether the model was trained for this registration.
+    candidates
+        Its predictions, the most credible first.
+    selected_start
+        The candidate that led to the result, "search" where it came from none.
     """
 
     model: str | None
@@ -78,12 +88,22 @@ class RegressorReport:
 class RegressorInitialisation:
     """The registration of a case's views from a model's predictions, and how it began.
 
-    model: None where there is none, and only a search is done.   anatomy, views: the case's.
-    world_from_ct: (4, 4) its nominal pose, None where it has none.   centre, reach: with them a search goes along, see `refine_from`;
-        as one does, through the range of the training, where the model itself knows the pose no better than by MAX_EXPECTED_MM.
+    Parameters
+    ----------
+    model
+        None where there is none, and only a search is done.
+    anatomy, views
+        The case's.
+    world_from_ct
+        (4, 4) its nominal pose, None where it has none.
+    centre, reach
+        With them a search goes along, see `refine_from`; as one does, through the range of the training, where the model itself
+        knows the pose no better than by MAX_EXPECTED_MM.
 
-    InputError for views that the model cannot predict, except beside a search: then there is a warning, and that alone
-    is done.
+    Raises
+    ------
+    InputError
+        For views that the model cannot predict, except beside a search: then there is a warning, and that alone is done.
     """
 
     def __init__(

@@ -48,21 +48,49 @@ MAX_CARD_BYTES, MAX_WEIGHT_BYTES = 1 << 20, 1 << 30
 class Card:
     """All that is known of a model but its weights. Nothing in it names a patient.
 
-    ct_sha256: of the CT it is for, see `ct_sha256`.
-    cameras: of the images it was trained on, one a view: intrinsics (3, 3), camera_from_world (4, 4) and size, as in case.json.
-    world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.   half_widths: by the names of `poses.AXES`, the poses about it.
-    poses: their distribution: "range", even within the half-widths, the only one.   network, loss, seed: see `learning.train`.
-    device: where it was trained: "cpu", or a CUDA device.
-    minutes: the requested time, converted to `steps` once.   every: steps from one validation to the next.
-    hardness: of the images, which grows with the steps, see `training.hardness_of`.
-    done: steps so far.   seconds: that took.
-    shortened: (step, progress) from which the rest of the training was hurried, as the error had stopped falling; None if it had not.
-    losses: [step, mean loss since the last], about a hundred.
-    validation: [step, seconds, error of all views together, of each view alone, ...], geometric means of the mTRE in mm at the
-        landmarks, of random images.
-    expected: 50th, 95th percentile of the fused error, and the share within NEAR_MM, at the last validation.
-    fault: why training stopped before its end, where it did for a reason of its own; "" otherwise.
-    weights, weights_sha256: the file of the weights, "" if there are none yet.   versions: of the program and of PyTorch.
+    Parameters
+    ----------
+    ct_sha256
+        Of the CT it is for, see `ct_sha256`.
+    cameras
+        Of the images it was trained on, one a view: intrinsics (3, 3), camera_from_world (4, 4) and size, as in case.json.
+    world_from_ct
+        (4, 4), the nominal pose.
+    centroid
+        (3,) CT mm.
+    half_widths
+        By the names of `poses.AXES`, the poses about it.
+    poses
+        Their distribution: "range", even within the half-widths, the only one.
+    network, loss, seed
+        See `learning.train`.
+    device
+        Where it was trained: "cpu", or a CUDA device.
+    minutes
+        The requested time, converted to `steps` once.
+    every
+        Steps from one validation to the next.
+    hardness
+        Of the images, which grows with the steps, see `training.hardness_of`.
+    done
+        Steps so far.
+    seconds
+        That took.
+    shortened
+        (step, progress) from which the rest of the training was hurried, as the error had stopped falling; None if it had not.
+    losses
+        [step, mean loss since the last], about a hundred.
+    validation
+        [step, seconds, error of all views together, of each view alone, ...], geometric means of the mTRE in mm at the landmarks,
+        of random images.
+    expected
+        50th, 95th percentile of the fused error, and the share within NEAR_MM, at the last validation.
+    fault
+        Why training stopped before its end, where it did for a reason of its own; "" otherwise.
+    weights, weights_sha256
+        The file of the weights, "" if there are none yet.
+    versions
+        Of the program and of PyTorch.
     """
 
     ct_sha256: str

@@ -32,7 +32,10 @@ from .drr import Projector
 class DifferentiableRenderer:
     """Line integrals of an attenuation volume (1/mm) at any number of poses, as a torch function.
 
-    device: "cpu" for numba's kernels, a CUDA device for Warp's.
+    Parameters
+    ----------
+    device
+        "cpu" for numba's kernels, a CUDA device for Warp's.
     """
 
     def __init__(self, volume: Volume, device: str = "cpu") -> None:

@@ -121,14 +121,27 @@ def _product(matrix, v):
 def project_rows(values, shape, source, directions, world_from_index, lever, rows, wanted, image, jacobian):
     """Project the rows `rows[0]:rows[1]` of an image.
 
-    values: ((nk + 2) * nj * ni,) float32, attenuation in 1/mm: nk slices, their outermost voxels 0, then two slices of 0. In float64
+    Parameters
+    ----------
+    values
+        ((nk + 2) * nj * ni,) float32, attenuation in 1/mm: nk slices, their outermost voxels 0, then two slices of 0. In float64
         the samples are taken and summed in double precision.
-    shape: (ni, nj, nk)
-    source: (3,) the source in voxels.   directions: (3, 3), its rows step_u, step_v, corner: q = corner + u step_u + v step_v, in voxels
-        per mm of depth.
-    world_from_index: (3, 3) mm per voxel.   lever: (3,) source minus pivot, world mm.
-    wanted: (rows, columns) uint8, rays to follow, or (0, 0) for all; the others become 0.
-    image: (rows, columns), out.   jacobian: (6, rows, columns), out, or (6, 0, 0) for none.
+    shape
+        (ni, nj, nk)
+    source
+        (3,) the source in voxels.
+    directions
+        (3, 3), its rows step_u, step_v, corner: q = corner + u step_u + v step_v, in voxels per mm of depth.
+    world_from_index
+        (3, 3) mm per voxel.
+    lever
+        (3,) source minus pivot, world mm.
+    wanted
+        (rows, columns) uint8, rays to follow, or (0, 0) for all; the others become 0.
+    image
+        (rows, columns), out.
+    jacobian
+        (6, rows, columns), out, or (6, 0, 0) for none.
     """
     real = values.dtype.type
     columns = image.shape[1]
@@ -197,9 +210,16 @@ def mark_unseen(cut, end_slices, shape, source, directions, world_from_index, de
 
     What lies beyond a cut end is guessed as the end slice repeated: a ray with more than UNSEEN_TISSUE_MM of it has a false value.
 
-    cut: (6,) bool, faces -i, +i, -j, +j, -k, +k through which tissue goes on.   end_slices: (6, n, n) uint8,
-    1 = tissue, indexed by the face and the two other axes as the volume is (the later axis first).   depth: mm to the far end of the beam.
-    seen: (rows, columns) uint8, in and out.   The others as in `project_rows`.
+    Parameters
+    ----------
+    cut
+        (6,) bool, faces -i, +i, -j, +j, -k, +k through which tissue goes on.
+    end_slices
+        (6, n, n) uint8, 1 = tissue, indexed by the face and the two other axes as the volume is (the later axis first).
+    depth
+        mm to the far end of the beam.
+    seen
+        (rows, columns) uint8, in and out. Other arguments as in `project_rows`.
     """
     q = np.empty(3)
     for r in range(rows[0], rows[1]):

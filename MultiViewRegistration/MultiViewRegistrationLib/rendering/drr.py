@@ -59,8 +59,16 @@ NOT_FINITE = "world_from_ct: has numbers that are not finite, but a rigid transf
 class Grid:
     """A volume as the kernel takes it, in the precision of its values: trimmed to its content, in a layer of air.
 
-    values: flat, see cpu.project_rows.   shape: (ni, nj, nk).   ct_from_index: (4, 4) mm, of the grid with its layer of air.
-    stored: the same shape with more air at the ends of long rows, so that each begins a cache line.
+    Parameters
+    ----------
+    values
+        Flat, see cpu.project_rows.
+    shape
+        (ni, nj, nk).
+    ct_from_index
+        (4, 4) mm, of the grid with its layer of air.
+    stored
+        The same shape with more air at the ends of long rows, so that each begins a cache line.
     """
 
     values: np.ndarray
@@ -123,9 +131,15 @@ class Projector:
 
     The layer makes every ray run from air to air, so that no boundary term is missing from the Jacobian.
 
-    cut: (6,) bool as `cut_ends` gives it; of the finest volume, where this is a coarser level of it.
+    Parameters
+    ----------
+    cut
+        (6,) bool as `cut_ends` gives it; of the finest volume, where this is a coarser level of it.
 
-    InputError for more than 2^31 - 1 voxels.
+    Raises
+    ------
+    InputError
+        For more than 2^31 - 1 voxels.
     """
 
     def __init__(self, volume: Volume, cut: np.ndarray | None = None) -> None:

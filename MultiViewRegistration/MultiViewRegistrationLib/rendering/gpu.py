@@ -31,7 +31,10 @@ _packed: dict[tuple, wp.Launch] = {}
 class BufferPool:
     """Makes the tensors of a batch.
 
-    kept: the next batch of the same shape gets the same ones, in the same places; else each gets its own.
+    Parameters
+    ----------
+    kept
+        The next batch of the same shape gets the same ones, in the same places; else each gets its own.
     """
 
     def __init__(self, device: str, *, kept: bool = False) -> None:
@@ -60,7 +63,15 @@ class BufferPool:
 class BatchProjector:
     """A `Projector`'s volume on a device.
 
-    device: as torch has it, "cuda", "cuda:1" or "cpu". InputError for one that is not there.
+    Parameters
+    ----------
+    device
+        As torch has it, "cuda", "cuda:1" or "cpu".
+
+    Raises
+    ------
+    InputError
+        For a device that is not there.
     """
 
     def __init__(self, projector: Projector, device: str = "cuda") -> None:
@@ -88,12 +99,25 @@ class BatchProjector:
     ) -> tuple[Tensor, Tensor | None]:
         """The line integrals (n, rows, columns), float32, and their derivatives (6, n, rows, columns) by the pose if requested.
 
-        cameras: n, of one size.   world_from_ct: (n, 4, 4) rigid, mm.
-        pivot: (3,) or (n, 3) world mm, see `drr.render`.
-        wanted: (n, rows, columns) uint8 on the device, the rays to follow; the others are 0. All by default.
-        buffers: of the results, a new one by default.
+        Parameters
+        ----------
+        cameras
+            n, of one size.
+        world_from_ct
+            (n, 4, 4) rigid, mm.
+        pivot
+            (3,) or (n, 3) world mm, see `drr.render`.
+        wanted
+            (n, rows, columns) uint8 on the device, the rays to follow; the others are 0. All by default.
+        buffers
+            Of the results, a new one by default.
 
-        InputError for a pose that is not finite. ValueError for cameras of several sizes.
+        Raises
+        ------
+        InputError
+            For a pose that is not finite.
+        ValueError
+            For cameras of several sizes.
         """
         buffers = buffers or BufferPool(self.device)
         shape = _shape(cameras)
@@ -113,7 +137,10 @@ class BatchProjector:
     def seen(self, cameras: Sequence[Camera], world_from_ct, buffers: BufferPool | None = None) -> Tensor:
         """(n, rows, columns) uint8: 0 for rays that go on through tissue where the CT was cut off, as `Projector.seen`.
 
-        buffers: of the result, a new one by default.
+        Parameters
+        ----------
+        buffers
+            Of the result, a new one by default.
         """
         poses, buffers, shape = np.asarray(world_from_ct, float), buffers or BufferPool(self.device), _shape(cameras)
         seen = buffers.empty("seen", *shape, dtype=torch.uint8).fill_(1)

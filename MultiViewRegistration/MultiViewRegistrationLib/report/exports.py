@@ -34,11 +34,21 @@ def case_files(
 ) -> Writers:
     """Files by their name, each with what writes it to a path, for `write_exports`.
 
-    kinds: of `navigation.CASE_KINDS`. "resampled-ct" and "resampled-mask" come as ct_in_world and ct_in_reference, where a tracker's frame
-        is known; "cameras" as cameras_in_ct, too, for a scene in which the CT lies where its file has it; "drr" as drr_view1.dcm, ...
-    volume_format: one of `navigation.VOLUME_FORMATS`.   identities: for DICOM, by the view's name, see `identities_of`.
+    Parameters
+    ----------
+    kinds
+        Of `navigation.CASE_KINDS`. "resampled-ct" and "resampled-mask" come as ct_in_world and ct_in_reference, where a tracker's
+        frame is known; "cameras" as cameras_in_ct, too, for a scene in which the CT lies where its file has it; "drr" as
+        drr_view1.dcm, ...
+    volume_format
+        One of `navigation.VOLUME_FORMATS`.
+    identities
+        For DICOM, by the view's name, see `identities_of`.
 
-    Raises InputError where the result is of other views, and as `resampled_mask`.
+    Raises
+    ------
+    InputError
+        Where the result is of other views, and as `resampled_mask`.
     """
     cameras = cameras_of(exported, case)
     files: Writers = {}

@@ -113,8 +113,12 @@ def png(image: np.ndarray) -> bytes:
 def live_picture(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
     """A picture of one kind: "checkerboard", "edges", "colours" or "difference".
 
-    drr: (rows, columns), on the film's pixels; for "edges" of bone alone, without its soft tissue.
-    structure: the DRR is of one structure, whose outline is an edge, too.
+    Parameters
+    ----------
+    drr
+        (rows, columns), on the film's pixels; for "edges" of bone alone, without its soft tissue.
+    structure
+        The DRR is of one structure, whose outline is an edge, too.
     """
     if kind == "edges":
         return _lines_over(film, _live_edges(drr, structure=structure))
@@ -136,7 +140,13 @@ def live_layer(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np
 
 
 def tile_map(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
-    """A map of where X-ray and CT agree: orange on outliers, dimmed where nothing was compared.   tiles: the compared ones."""
+    """A map of where X-ray and CT agree: orange on outliers, dimmed where nothing was compared.
+
+    Parameters
+    ----------
+    tiles
+        The compared ones.
+    """
     scale = min(MIN_LONGEST_SIDE / max(xray.valid.shape), 1.0)
     shape = _scaled(xray.valid.shape, scale)
     valid = _resized(xray.valid, shape) > 0.99

@@ -164,7 +164,13 @@ class Result:
         return {name: kept for name, kept in masks.items() if kept.any() and (kept != valid[name]).any()}
 
     def to_json(self, override: str | None = None) -> dict:
-        """The content of result.json.   override: see `result_page.save_result`."""
+        """The content of result.json.
+
+        Parameters
+        ----------
+        override
+            See `result_page.save_result`.
+        """
         case, rival, fit = self.case, self.refinement.alternative, self.refinement.fit
         cause = self.assessment and self.assessment.cause
         content = {

@@ -38,8 +38,19 @@ svg text { paint-order: stroke; stroke: #000; stroke-width: .18em; stroke-linejo
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """views: the case's.   detector_mm: how far from its source each view's detector is drawn.
-    corners: (8, 3) of the CT's box, world mm, corner n at the high end of axis i where bit 2^i of n is set.   world_from_ct: (4, 4)."""
+    """The geometry of a case to draw.
+
+    Parameters
+    ----------
+    views
+        The case's.
+    detector_mm
+        How far from its source each view's detector is drawn.
+    corners
+        (8, 3) of the CT's box, world mm, corner n at the high end of axis i where bit 2^i of n is set.
+    world_from_ct
+        (4, 4).
+    """
 
     views: list[View]
     detector_mm: list[float]
@@ -52,7 +63,17 @@ class Scene:
 
 
 def case_page(name: str, scene: Scene, lines: Sequence[str], findings: Sequence[str], notes: Sequence[str] = ()) -> str:
-    """case.html as text.   lines: what the geometry means.   findings: what is suspicious.   notes: on how it is drawn."""
+    """case.html as text.
+
+    Parameters
+    ----------
+    lines
+        What the geometry means.
+    findings
+        What is suspicious.
+    notes
+        On how it is drawn.
+    """
     nothing = "Nothing looks wrong. Check the pictures all the same."
     suspicious = [tag("p", finding, class_="finding") for finding in findings] or [tag("p", nothing)]
     sides = [_figure(title, scene_svg(scene, *angles)) for title, *angles in SIDES]

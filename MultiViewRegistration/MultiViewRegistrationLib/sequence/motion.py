@@ -98,9 +98,15 @@ HEADER = (
 def write_motion(fixed: str | os.PathLike, moving: str | os.PathLike, folder: str | os.PathLike) -> dict:
     """Write motion.csv and motion.html; returns their content as plain data.
 
-    fixed, moving: track.json or its folder, of the same frames.
+    Parameters
+    ----------
+    fixed, moving
+        Track.json or its folder, of the same frames.
 
-    InputError as `motion_against`.
+    Raises
+    ------
+    InputError
+        As `motion_against`.
     """
     a, b = StoredTrack.read(fixed), StoredTrack.read(moving)
     motion = motion_against(a.poses, b, printable(fixed), printable(moving))
@@ -119,9 +125,17 @@ def motion_against(
 ) -> list[Relative]:
     """The motion of a tracked structure against another one.
 
-    fixed: (4, 4) world_from_ct of the other in each frame, None where it has none.   fixed_name, moving_name: for messages.
+    Parameters
+    ----------
+    fixed
+        (4, 4) world_from_ct of the other in each frame, None where it has none.
+    fixed_name, moving_name
+        For messages.
 
-    InputError for tracks of other frames, and where no two frames have both poses.
+    Raises
+    ------
+    InputError
+        For tracks of other frames, and where no two frames have both poses.
     """
     if len(fixed) != len(moving.poses):
         raise InputError(
@@ -138,7 +152,15 @@ def motion_against(
 
 
 def write_files(folder: str | os.PathLike, motion: Sequence[Relative], fixed: str, moving: str, count: int) -> None:
-    """Write motion.csv and motion.html; both appear, or none.   fixed, moving: the structures' names.   count: of all frames."""
+    """Write motion.csv and motion.html; both appear, or none.
+
+    Parameters
+    ----------
+    fixed, moving
+        The structures' names.
+    count
+        Of all frames.
+    """
     with staged(folder, last="motion.csv") as staging:
         (staging / "motion.html").write_text(page(motion, fixed, moving, count), encoding="utf-8")
         (staging / "motion.csv").write_text(motion_table(motion, count), encoding="utf-8", newline="")

@@ -41,11 +41,24 @@ def follow(
     The first frame is registered as `api.register` does it, and so is each further one until one is kept; from then on they are
     followed. A frame that cannot be read, or in which nothing is found, is lost, and says why.
 
-    anatomy: of the sequence's CT.   start, seed: of the frames that are registered, see `api.register`.   pace: one of PACES.
-    progress: of a frame that is registered, see `api.register`.   device: see there, or a `ComputeDevice`, which says where it was done.
+    Parameters
+    ----------
+    anatomy
+        Of the sequence's CT.
+    start, seed
+        Of the frames that are registered, see `api.register`.
+    pace
+        One of PACES.
+    progress
+        Of a frame that is registered, see `api.register`.
+    device
+        See there, or a `ComputeDevice`, which says where it was done.
 
-    Raises InputError where the first frame cannot be registered; where a camera that is not known exactly is another one in a later
-    frame; and for a pace that is not there.
+    Raises
+    ------
+    InputError
+        Where the first frame cannot be registered; where a camera that is not known exactly is another one in a later frame; and
+        for a pace that is not there.
     """
     if pace not in PACES:
         raise InputError(f'pace: found "{pace}", expected one of {", ".join(PACES)}.')

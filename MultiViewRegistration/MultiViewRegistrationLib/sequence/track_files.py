@@ -38,7 +38,14 @@ MATRIX = tuple(f"m{row}{column}" for row in range(3) for column in range(4))
 class Track:
     """A sequence and those of its frames that are done.
 
-    pace, start, place: of `sequences.follow`.
+    Parameters
+    ----------
+    pace, start
+        See `run.follow`.
+    frames
+        Those that are done.
+    compute_device
+        Where they were done.
     """
 
     sequence: FrameSequence
@@ -100,7 +107,10 @@ class Track:
     def overlays(self, progress: Callable[[float, str], object] = lambda fraction, stage: None) -> dict[str, bytes]:
         """Each view of each frame with the edges of the CT at its pose, rejected ones included: PNG files by their names.
 
-        progress: called with the fraction that is done, and the stage.
+        Parameters
+        ----------
+        progress
+            Called with the fraction that is done, and the stage.
         """
         pictures = {}
         for done, frame in enumerate(self.frames):
@@ -122,10 +132,16 @@ class Track:
     ) -> None:
         """Write track.json, poses.csv and track.tra; all of them appear, or none.
 
-        unit: of the lengths in track.tra, that of the Autoscoper trial, see `calibration.calibrated.UNITS`.
-        pictures: written beside them, by their names.   moves: whether the files will be moved elsewhere, away from their case.
-
         Frames that were rejected, and those that were not come to, have no pose in track.tra.
+
+        Parameters
+        ----------
+        unit
+            Of the lengths in track.tra, that of the Autoscoper trial, see `calibration.calibrated.UNITS`.
+        pictures
+            Written beside them, by their names.
+        moves
+            Whether the files will be moved elsewhere, away from their case.
         """
         with staged(folder, last=FILE) as staging:
             for name, picture in (pictures or {}).items():
@@ -150,9 +166,20 @@ def write_tables(folder: Path, frames: Sequence[Tracked], count: int, ct: CT, un
 class StoredTrack:
     """A track.json as it is read back.
 
-    count: how many frames the sequence has.   frames: those that are done, by their numbers; without cameras where these have no size.
-    names: of the frames that are done.   centroid: (3,) of the structure, CT mm.   inputs: SHA-256 of the first frame's files, by name.
-    folder: of the file.
+    Parameters
+    ----------
+    count
+        How many frames the sequence has.
+    frames
+        Those that are done, by their numbers; without cameras where these have no size.
+    names
+        Of the frames that are done.
+    centroid
+        (3,) of the structure, CT mm.
+    inputs
+        SHA-256 of the first frame's files, by name.
+    folder
+        Of the file.
     """
 
     name: str
@@ -183,7 +210,10 @@ class StoredTrack:
     def files(self, folders: Sequence[Path] = ()) -> FrameFiles:
         """Where the frames are. InputError where that is not recorded, or they are not there any more.
 
-        folders: the first is the one to which their paths are relative, by default that of the file; a file that a page sent may name
+        Parameters
+        ----------
+        folders
+            The first is the one to which their paths are relative, by default that of the file; a file that a page sent may name
             files in any of them.
         """
         if not self._fields.has("sequence"):
@@ -201,9 +231,17 @@ class StoredTrack:
         return files
 
     def structure(self, beside: Sequence[Path] = ()) -> CT:
-        """What was tracked: the CT of the first frame, with its mask. InputError where it is not there any more, or is another one.
+        """What was tracked: the CT of the first frame, with its mask.
 
-        beside: folders as in `files`, of another track of the same frames: a page is sent the file alone.
+        Parameters
+        ----------
+        beside
+            Folders as in `files`, of another track of the same frames: a page is sent the file alone.
+
+        Raises
+        ------
+        InputError
+            Where it has gone, or has changed.
         """
         try:
             file = self.files().file(0)
@@ -231,7 +269,15 @@ class StoredTrack:
 
     @classmethod
     def of(cls, content: dict, name: str, folder: Path) -> StoredTrack:
-        """The same of a track.json's content.   name: for messages.   folder: to which its paths are relative."""
+        """The same of a track.json's content.
+
+        Parameters
+        ----------
+        name
+            For messages.
+        folder
+            To which its paths are relative.
+        """
         fields = JsonObject(name, "", content)
         version = fields.integer("version", f"the number {VERSION}", least=1)
         if version > VERSION:

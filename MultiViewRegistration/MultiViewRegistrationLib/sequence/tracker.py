@@ -60,12 +60,26 @@ PACES = {"thorough": Pace(0.05, True), "quick": Pace(0.3, False)}
 class Tracked:
     """The result of a frame.
 
-    number: from 0.   how: "registered", "followed", "found again" or "lost".
-    world_from_ct: (4, 4); None where nothing was found; the best pose of a rejected frame.
-    verdict, reasons: see `assessment.verdict`.   similarity: local NCC of each view.
-    upper95_mm: 95 % bound of the error, where it was measured.
-    cameras: corrected, of each view.   seconds: from loaded images to the verdict.
-    background: the result of the whole CT, for a structure in front of it.
+    Parameters
+    ----------
+    number
+        Of the frame, from 0.
+    how
+        "registered", "followed", "found again" or "lost".
+    world_from_ct
+        (4, 4); None where nothing was found; the best pose of a rejected frame.
+    verdict, reasons
+        See `assessment.verdict`.
+    similarity
+        Local NCC of each view.
+    upper95_mm
+        95 % bound of the error, where it was measured.
+    cameras
+        Corrected, of each view.
+    seconds
+        From loaded images to the verdict.
+    background
+        The result of the whole CT, for a structure in front of it.
     """
 
     number: int

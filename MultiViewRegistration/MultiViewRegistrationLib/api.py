@@ -170,7 +170,7 @@ class TimedRegistration:
 
     @property
     def seconds(self) -> float:
-        """From a prepared CT to the pose."""
+        """Seconds from a prepared CT to the pose."""
         return self.initialise_seconds + self.refine_seconds
 
 

@@ -81,7 +81,7 @@ class TimeLeft:
 
 
 def left_in_words(seconds: float | None) -> str:
-    """As exactly as it can be known: "about 2 min left"; "" for None."""
+    """The time left in words, "about 2 min left"; "" for None."""
     if seconds is None:
         return ""
     if seconds < 9.5:
@@ -93,12 +93,12 @@ def left_in_words(seconds: float | None) -> str:
 
 @dataclass(frozen=True)
 class ProgressRecord:
-    """Where long work stands, as a line of JSON that a child process prints.
+    """The progress of long work, as a line of JSON that a child process prints.
 
     Attributes
     ----------
     fraction, stage
-        How much of the whole is done, and what is being done.
+        The fraction done, and the stage.
     seconds_left
         None while unknown.
     cost, world_from_ct
@@ -163,7 +163,7 @@ class JsonProgress:
 def stopped_by_end_of_stdin() -> Iterator[None]:
     """The end of stdin raises KeyboardInterrupt in the main thread, as Ctrl-C does, whatever the block is at.
 
-    Stdin ends when the program at its other end closes it, and when that is no more. That works alike on every system; a signal
+    Stdin ends when the program at its other end closes it, and when that process ends. That works alike on every system; a signal
     does not.
     """
     stdin, ended = sys.stdin.fileno(), threading.Event()
@@ -223,7 +223,7 @@ def program() -> list[str]:
 
 
 class Job:
-    """`mvreg` at work in a child process, with all processes that it starts. It stops when this object, or this process, is no more.
+    """`mvreg` at work in a child process, with all processes that it starts. It stops when this object, or this process, ends.
 
     Parameters
     ----------
@@ -325,7 +325,7 @@ def _why(status: int, last_line: str) -> str:
     if status in (1, 2) and last_line.startswith("mvreg: "):
         return last_line.removeprefix("mvreg: ")
     if status < 0:
-        return f"It ended unexpectedly (signal {-status}{', perhaps for want of memory' if status == -9 else ''})."
+        return f"It ended unexpectedly (signal {-status}{', perhaps because memory ran out' if status == -9 else ''})."
     code = f"status {status}" if status < 256 else f"status {status:#x}"  # Windows' own are known in hex
     return f"It ended unexpectedly ({code}{': ' * bool(last_line)}{last_line})."
 

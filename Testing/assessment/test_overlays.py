@@ -44,7 +44,7 @@ def blue(image: np.ndarray) -> np.ndarray:
 @pytest.fixture
 def report(monkeypatch):
     """A function: the report's pictures of an X-ray and a DRR, as large as they are."""
-    monkeypatch.setattr(pictures, "SHORTEST_SIDE", 1)
+    monkeypatch.setattr(pictures, "MIN_LONGEST_SIDE", 1)
     return lambda xray, drr: pictures.overlays(xray, [drr.astype(np.float32)])[0]
 
 

@@ -78,7 +78,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a job found: rows, and points for the page's figures."""
+    """The results of a job: rows, and points for the page's figures."""
 
     rows: list[Row]
     curves: Curves = field(default_factory=dict)
@@ -104,7 +104,7 @@ class BenchmarkJob:
 
 @dataclass(frozen=True)
 class BenchmarkRecord:
-    """What a job found last, when, and on which machine (see `machine`)."""
+    """The last results of a job, with date and machine (see `machine`)."""
 
     part: str
     when: str

@@ -129,7 +129,7 @@ class Renderer:
             return self._drr(self._subject, self._pose, **self._how)
 
     def run_backward(self):
-        """What one step of an optimiser needs: the images, and the gradient of a number made of them by each pose (cameras, 4, 4)."""
+        """The work of one optimiser step: the images, and the gradient of a number made of them by each pose (cameras, 4, 4)."""
         self._pose.grad = None
         self._drr(self._subject, self._pose, **self._how).sum().backward()
         return self._pose.grad

@@ -91,7 +91,7 @@ LARGE = (200, 512)
 VERSION = 1
 
 Results = dict[str, BenchmarkRecord]
-"""By the part and the first row's name, in the order of the page."""
+"""Records by the part and the first row's name, in the order of the page."""
 
 
 def all_jobs(setting: Setting) -> list[BenchmarkJob]:

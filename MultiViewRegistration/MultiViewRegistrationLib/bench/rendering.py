@@ -294,5 +294,5 @@ def _on_cpu(image):
 
 
 def ncc(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two images."""
+    """The normalised cross-correlation of two images."""
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])

@@ -197,7 +197,7 @@ def _matrix(file: str | Path) -> dict[str, Any]:
 
 
 def _geometry_in(file: str, given: dict, ask: Ask) -> dict[str, Any]:
-    """What a file says of a view's geometry: a matrix that needs no question, or else a calibration."""
+    """A view's geometry in a file: a matrix that needs no question, or else a calibration."""
     try:
         return _matrix(file)
     except InputError:
@@ -205,7 +205,7 @@ def _geometry_in(file: str, given: dict, ask: Ask) -> dict[str, Any]:
 
 
 def _calibration(given: dict, calibration: Sequence[str], ask: Ask | None) -> dict[str, Any]:
-    """What the view's entry of a case.json says of its geometry: "camera", with "distortion" if there is one, or "projection_matrix".
+    """The geometry keys of the view's entry in a case.json: "camera", with "distortion" if there is one, or "projection_matrix".
 
     given: the view's options.   calibration: the file, and the camera in it that is meant where it has several.
 
@@ -299,7 +299,7 @@ def _need(ask: Ask | None, option: str, what: str, default: str = "") -> str:
 
 
 def _parts(options: argparse.Namespace) -> dict[str, Any]:
-    """What the case.json says of poses, search, targets and landmarks. InputError for invalid content."""
+    """The entries of the case.json for poses, search, targets and landmarks. InputError for invalid content."""
     from ..io.points import read_targets
     from ..io.transforms import read_pose
 

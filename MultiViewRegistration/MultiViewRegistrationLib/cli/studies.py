@@ -186,7 +186,7 @@ def _evaluate(options: argparse.Namespace) -> dict:
 
 
 def _evaluator(options: argparse.Namespace) -> Callable[..., Evaluation]:
-    """What evaluates, with the arguments of `evaluation.evaluate`. InputError for options that say nothing without a scheduler."""
+    """The evaluating function, with the arguments of `evaluation.evaluate`. InputError for options that need a scheduler."""
     given = [name for name in ("workers", "records", "minutes") if getattr(options, name) is not None]
     if options.scheduler is None:
         if given:

@@ -11,7 +11,7 @@ from ..errors import InputError
 from . import rigid
 
 MIN_ROW_LENGTH = 1e-15
-"""Of the largest number of a projection matrix: a row whose first three numbers are shorter is rounding, and no camera's."""
+"""Share of a projection matrix's largest number; a row whose first three numbers are shorter is a rounding error, not a camera."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ CONVERGED = 1e-12  # of the tangent of the angle to the axis: a billionth of a p
 
 @dataclass(frozen=True, eq=False)
 class Distortion:
-    """Where a camera shows a point that an ideal pinhole would show at the normalised (x, y) = (X / Z, Y / Z).
+    """Lens distortion: maps normalised coordinates of an ideal pinhole, (x, y) = (X / Z, Y / Z).
 
     With r2 = x^2 + y^2 and c = (1 + k1 r2 + k2 r2^2 + k3 r2^3) / (1 + k4 r2 + k5 r2^2 + k6 r2^3):
 
@@ -90,11 +90,11 @@ class Distortion:
         )
 
     def distort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
-        """Where the image as it was taken shows what the undistorted one shows at pixels (..., 2)."""
+        """Pixels (..., 2) of the undistorted image to pixels of the original one."""
         return _through(self.distort, intrinsics, pixels)
 
     def undistort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
-        """Where the undistorted image shows what the image as it was taken shows at pixels (..., 2)."""
+        """Pixels (..., 2) of the original image to pixels of the undistorted one."""
         return _through(self.undistort, intrinsics, pixels)
 
 

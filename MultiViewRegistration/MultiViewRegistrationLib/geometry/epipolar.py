@@ -28,7 +28,7 @@ class Triangulation(NamedTuple):
 
 
 def epipolar_line(camera_from: Camera, camera_to: Camera, pixel, box=None) -> np.ndarray | None:
-    """Where a point that one view shows at a pixel may be in another: its ray as the other view sees it.
+    """The epipolar line: the ray of a pixel of one view as another view sees it.
 
     Parameters
     ----------

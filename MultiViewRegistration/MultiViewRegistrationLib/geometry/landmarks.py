@@ -26,14 +26,14 @@ MAX_LINE_MM = 5.0
 MAX_POSITION_ERROR_MM = 10.0
 """No position farther than this from its landmark is used."""
 MIN_OUTLIER_MM = 1.0
-"""None nearer than this is left out."""
+"""A position nearer than this is never left out."""
 MIN_USED_SHARE = 2 / 3
 """A pose is accepted where it fits more than this share of the positions."""
 MAX_LISTED = 6
 PLACED_MM = 2.0
-"""How well a landmark is placed: residuals well above this lose their weight."""
+"""The precision of a landmark's placement: residuals well above this lose their weight."""
 FAR_MM = 1000.0
-"""Where a point behind its source is taken to be."""
+"""The assumed depth of a point behind its source."""
 SAMPLE = 4
 """Positions that determine a pose: three leave up to eight answers."""
 SAMPLES = 64
@@ -61,7 +61,7 @@ class Landmark:
 
 @dataclass(frozen=True)
 class LandmarkResidual:
-    """How far a landmark is from its position in a view: in pixels, and in mm across the ray at the landmark's depth.
+    """The distance of a landmark from its position in a view: in pixels, and in mm across the ray at the landmark's depth.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class LandmarkResidual:
 
     @property
     def status(self) -> str:
-        """What was made of it, in words."""
+        """Its use in the fit, in words."""
         if self.used:
             return "used"
         return f'left out, swapped with "{self.swapped_with}"?' if self.swapped_with else "left out, does not fit"

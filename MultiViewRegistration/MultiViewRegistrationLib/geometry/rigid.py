@@ -241,7 +241,7 @@ def check_rigid(matrix, name):
 
 
 def _deformation(M):
-    """What a 3x3 matrix does beyond rotating: scales or shears, in words."""
+    """The scale or shear of a 3x3 matrix beside its rotation, in words."""
     for gram in (M.T @ M, M @ M.T):
         lengths = np.sqrt(np.diag(gram))
         if np.abs(gram - np.diag(lengths**2)).max() <= RIGID_TOLERANCE * lengths.max() ** 2:

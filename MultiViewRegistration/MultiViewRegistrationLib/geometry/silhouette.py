@@ -38,7 +38,7 @@ class Surface:
         inside_out = self._offsets.sum() < 0  # six times the volume, for a closed surface
         bulging = self._bulges(edges, faces, triangles) != inside_out
         if len(self._rim):
-            bulging[:] = True  # what is within and what without is not known
+            bulging[:] = True  # inside and outside are unknown
         self._edges, self._faces = edges[bulging], faces[bulging]
         extent = np.ptp(self.points, axis=0) if len(self.points) else np.zeros(3)
         self._speck_mm = min(SPECK_MM, SPECK_SHARE * float(np.linalg.norm(extent)))
@@ -73,7 +73,7 @@ def _edges(triangles: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, n
 
 
 def _lengths_of_pieces(edges: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """How long, in mm, the piece of connected edges (k, 2) is to which each belongs; lines (k, 2, 3) are their ends."""
+    """The length, in mm, of the piece of connected edges (k, 2) to which each belongs; lines (k, 2, 3) are their ends."""
     if not len(edges):
         return np.zeros(0)
     points, index = np.unique(edges, return_inverse=True)

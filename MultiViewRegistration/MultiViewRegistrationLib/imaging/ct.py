@@ -206,7 +206,7 @@ def ct_from_array(
     Raises
     ------
     InputError
-        For what is no three-dimensional grid at right angles, has voxels that are not finite, is nothing but air,
+        For an image that is not a three-dimensional grid at right angles, has voxels that are not finite, is nothing but air,
         or does not fit the unit. A structure of it is chosen with `masked`.
     """
     _check_unit(unit)

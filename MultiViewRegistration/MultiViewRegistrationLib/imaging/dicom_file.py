@@ -1,4 +1,4 @@
-"""DICOM files: the header, read once, what it says of one frame, where the pixels lie in the file, and the slices of a CT in a folder.
+"""DICOM files: the header, read once, its values for one frame, the pixels' place in the file, and the slices of a CT in a folder.
 
 Of the slices in a DICOM folder SimpleITK stacks whatever it is given: it straightens a tilted gantry into a sheared patient,
 closes the gap of a missing slice, and before 2.5.4 (Slicer 5.10 has 2.5.2) makes up the end of a slice that was cut short, all without

@@ -1,4 +1,4 @@
-"""DICOM X-rays as raw images: their pixels as they are stored, their grey scale, what it means, and their shutters.
+"""DICOM X-rays as raw images: stored pixels, grey scale and its meaning, and shutters.
 
 The modality LUT is applied, as it gives the pixel values their meaning; VOI LUTs and windows are for display, and are not.
 """
@@ -67,7 +67,7 @@ MAX_COMPRESSION = 5000
 
 
 def frame_count(file: DicomFile) -> int:
-    """How many frames the header says.
+    """The number of frames in the header.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def _plain(file: DicomFile, frame: int, rows: int, columns: int, allocated: int)
 
 
 def _is_pydicom_2() -> bool:
-    """As Slicer 5.10 has it."""
+    """Whether pydicom is version 2, as in Slicer 5.10."""
     import pydicom
 
     return pydicom.__version_info__[0] == "2"
@@ -400,7 +400,7 @@ def _circular(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.nd
 
 
 def _polygonal(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """By how often a ray to the right crosses the polygon's sides."""
+    """The pixels inside a polygon, by how often a ray to the right crosses its sides."""
     numbers = frame.numbers("VerticesOfThePolygonalShutter", GROUP)
     if len(numbers) < 6 or len(numbers) % 2:
         frame.file.refuse(
@@ -418,7 +418,7 @@ def _polygonal(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.n
 
 
 def _bitmap(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """What an overlay has set is hidden (PS3.3 C.9.2 for the overlay)."""
+    """The pixels hidden by an overlay (PS3.3 C.9.2)."""
     header = frame.file.header
     group = int(_numbers(frame, "ShutterOverlayGroup", 1)[0])
     try:

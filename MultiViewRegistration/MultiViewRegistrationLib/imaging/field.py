@@ -51,7 +51,7 @@ class _Border:
 
 
 def find_field(line_integrals: np.ndarray) -> np.ndarray:
-    """Where an X-ray image shows something: bool (rows, columns), all True where no border is found.
+    """The field of an X-ray image: bool (rows, columns), all True where no border is found.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def find_field(line_integrals: np.ndarray) -> np.ndarray:
 
 
 def _clearest_border(density: np.ndarray, known: np.ndarray) -> _Border | None:
-    """Of the borders that any threshold finds and that are about the clearest, the one with the smallest field.
+    """The border with the smallest field, among the clearest that any threshold finds.
 
     known: bool (rows, columns), the field as far as it is known; beyond it, `density` repeats its rim.
     """
@@ -98,7 +98,7 @@ def _clearest_border(density: np.ndarray, known: np.ndarray) -> _Border | None:
 
 
 def _border_above(density: np.ndarray, threshold: float, known: np.ndarray, painted: bool) -> _Border | None:
-    """The border made of what is denser than a threshold and reaches the edge of the field, if it is one."""
+    """The border of the region above a threshold that reaches the edge of the field, if there is one."""
     beyond = _touching_edge(density > threshold, known) & known
     if not beyond.any():
         return None

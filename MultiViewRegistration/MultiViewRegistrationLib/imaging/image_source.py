@@ -1,4 +1,4 @@
-"""What may be read for an image: its own file, what its header names in its own folder, and no more than memory holds.
+"""The files that may be read for an image: its own, those named by its header in its folder, and no more than memory holds.
 
 Of ITK's readers the one is named that is to read it: left to itself, ITK tries some that follow paths anywhere (HDF5 and MINC by links
 within the file, Bruker's and GE's by what lies in folders above or beside it). The headers that name files, MetaImage and NRRD, are let
@@ -48,7 +48,7 @@ _NRRD_LINE = re.compile(
 
 @dataclass(frozen=True)
 class ImageSource:
-    """What reads an image.
+    """An image's reader.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class ImageSource:
 def inside(name: str, folder: Path, home: Path | None = None) -> Path | None:
     """The path that a name in a file of `folder` stands for, links resolved; None for one that is not in `home`, by default the folder.
 
-    None also for what some program would not take for a plain path: a URL, a drive, a server, a home folder.
+    None also for anything that some program would not take as a plain path: a URL, a drive, a server, a home folder.
     """
     home = (home or folder).resolve()
     found = None
@@ -96,7 +96,7 @@ def is_dicom(path: str | os.PathLike) -> bool:
 
 
 def image_source(path: Path) -> ImageSource:
-    """What reads an image, and from which files.
+    """An image's reader and files.
 
     Raises
     ------

@@ -302,7 +302,7 @@ def raw_image(values: np.ndarray, pixel_mm: tuple[float, float] | None = None) -
         (rows, columns), bright values bright, of any integer or floating-point type: integers have a step of 1 and
         the white of the next usual number of bits, 8, 10, 12, 14 or 16; floating point has the step 0 and its
         largest value as white. Also (rows, columns, channels) where all channels are equal. Where not finite, they
-        are left out of what is valid.
+        are not valid.
     pixel_mm
         (between columns, between rows) on the detector, None where unknown.
 

@@ -127,7 +127,7 @@ def load_frames(path: str | Path) -> list[RawImage]:
 
 
 def count_frames(path: str | Path) -> int:
-    """How many frames an image has, 1 for a still image.
+    """The number of frames of an image, 1 for a still image.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def _raw_frame(path: str | Path, image: sitk.Image, values: np.ndarray) -> RawIm
 
 
 def recognised(raw: RawImage) -> tuple[str, bool]:
-    """What "auto" stands for in this image: its intensity, and whether it is inverted.
+    """The meaning of "auto" in this image: its intensity, and whether it is inverted.
 
     Raises
     ------
@@ -259,7 +259,7 @@ def _block_sums(image: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _recognise(values: np.ndarray, raw: RawImage) -> tuple[str, bool]:
-    """What "auto" stands for: "linear" or "log", and whether inverted."""
+    """The meaning of "auto": "linear" or "log", and whether inverted."""
     bright = bone_is_bright(values) if raw.bone_bright is None else raw.bone_bright
     if bright is None:
         raise InputError(
@@ -278,7 +278,7 @@ def _pixel_mm(path: str | Path, image: sitk.Image) -> tuple[float, float] | None
 
 @dataclass(frozen=True)
 class SharedUnknowns:
-    """What is not exactly known of a geometry and the same in all its views: standard deviations, None = known exactly.
+    """The geometric unknowns that all views share: standard deviations, None = known exactly.
 
     Attributes
     ----------

@@ -27,7 +27,7 @@ from .files import NAMELESS, describe, home_of, printable, sha256
 
 @dataclass(eq=False)
 class Case(CaseSettings):
-    """What there is to register.
+    """The inputs of a registration.
 
     Attributes
     ----------
@@ -244,7 +244,7 @@ def views_of(
 
 
 def _name(path: Path) -> str:
-    """Of the case in a file: its folder's, where that came with a name, or the file's own."""
+    """The name of the case in a file: its folder's, where that came with a name, or the file's own."""
     if path.name != "case.json":
         return path.stem
     return NAMELESS if home_of(path) == path.parent else path.parent.name

@@ -138,7 +138,7 @@ def _image(given: ViewFile, xray: XRay) -> tuple[RawImage, str]:
 
 
 def _one_grey(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Where not valid, the median of what is there."""
+    """The image with the median of the invalid pixels in place of each."""
     beyond = values[~valid]
     beyond = beyond[np.isfinite(beyond)]
     return np.where(valid, values, np.float32(np.median(beyond) if beyond.size else np.median(values[valid])))

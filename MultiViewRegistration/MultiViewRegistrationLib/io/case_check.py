@@ -1,4 +1,4 @@
-"""What the geometry of a case means: its numbers, what they say in plain words, and which of them are suspicious."""
+"""The geometry of a case in numbers, in plain words, and its suspicious values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PATIENT = {"L": ("left", "right"), "P": ("back", "front"), "S": ("head", "feet"
 
 
 def check_case(case: Case) -> dict[str, Any]:
-    """What `mvreg case check --json` prints of a case that has been loaded, but for `lines` and `findings`.
+    """The output of `mvreg case check --json` for a loaded case, without `lines` and `findings`.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def _points(case: Case) -> list[dict[str, Any]]:
 def _view(
     view: View, world_from_ct: np.ndarray, box: np.ndarray, corners: np.ndarray, isocentre: np.ndarray
 ) -> dict[str, Any]:
-    """What a view's camera means.
+    """A view's camera in numbers.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def _pair(first: View, second: View) -> dict[str, Any]:
 
 
 def summary_lines(check: dict[str, Any]) -> list[str]:
-    """What the geometry means, lines for each view, pair and the CT."""
+    """The geometry in words, lines for each view, pair and the CT."""
     structure, placed = check["structure"], check["start_pose"] == "given"
     sentences = [line for view in check["views"] for line in _view_lines(view, "structure" if structure else "CT")]
     for pair in check["pairs"]:
@@ -228,7 +228,7 @@ def _view_lines(view: dict[str, Any], what: str) -> list[str]:
 
 
 def _patient(toward: dict[str, list[float]]) -> str:
-    """Which way the patient lies in the image."""
+    """The patient's orientation in the image."""
     steps = np.array(list(toward.values()))  # rows: left, back, head
     sentences = []
     for row, axis in zip(*linear_sum_assignment(-np.abs(steps))):
@@ -238,7 +238,7 @@ def _patient(toward: dict[str, list[float]]) -> str:
 
 
 def findings(check: dict[str, Any]) -> list[str]:
-    """What is suspicious, a sentence each."""
+    """The suspicious values, a sentence each."""
     where = "at the start pose" if check["start_pose"] == "given" else "put where the views meet"
     sentences = [finding for view in check["views"] for finding in _of_view(view, where)]
     for pair in check["pairs"]:

@@ -1,4 +1,4 @@
-"""What a case.json says, checked, without a look at any pixel."""
+"""The checked content of a case.json; no pixel is read."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class ViewFile:
 
 @dataclass(eq=False, kw_only=True)
 class CaseSettings:
-    """What a case says beside its CT and views.
+    """The entries of a case beside its CT and views.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class CaseSettings:
 
 @dataclass(eq=False, kw_only=True)
 class CaseFile(CaseSettings):
-    """What case.schema.json and docs/frames.md describe."""
+    """The content of a case.json as case.schema.json and docs/frames.md describe it."""
 
     path: Path
     ct: InputFile

@@ -1,4 +1,4 @@
-"""Case folders from what is in memory, with images as MetaImage, and a case.json from its parts, read whole before it is written."""
+"""Case folders from memory, with images as MetaImage, and a case.json from its parts, read whole before it is written."""
 
 from __future__ import annotations
 
@@ -227,11 +227,11 @@ class NewView:
 
     @property
     def geometry(self) -> dict[str, Any]:
-        """What its entry says of it."""
+        """Its entry in the case.json."""
         return {"c_arm": self.c_arm} if self.calibrated is None else self.calibrated
 
     def from_header(self) -> dict[str, Any]:
-        """What the image's DICOM header says of a C-arm's reading that was not given.
+        """The values of a C-arm's reading that are not given and are in the image's DICOM header.
 
         Raises
         ------

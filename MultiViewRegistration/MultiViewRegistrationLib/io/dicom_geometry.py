@@ -199,7 +199,7 @@ ANGLES = {"rao_lao_deg": ("PositionerPrimaryAngle", 180.0), "cra_cau_deg": ("Pos
 
 
 def find_patient(geometry: HeaderGeometry, frame: DicomFrame) -> None:
-    """How the patient lies along the machine's axes: left, down and to the head of the table where that stands straight."""
+    """Find the patient's orientation along the machine's axes: left, down and to the head of the table where that stands straight."""
     position = PATIENT_FROM_TABLE.get(frame.text("PatientPosition"))
     if position is None:
         return
@@ -340,7 +340,7 @@ def _fitting(letters: np.ndarray, angles: list[float], mirrored: bool | None) ->
 
 
 def _principal_point(frame: DicomFrame, values: dict[str, Any]) -> tuple[list[float] | None, str]:
-    """Where the header says what part of the detector is stored, and what is assumed then; else it is left to be the middle."""
+    """The principal point by the stored part of the detector, and the assumption for it; None for the middle."""
     origin, element = frame.numbers("FieldOfViewOrigin", FIELD), frame.numbers("DetectorElementSpacing")
     at, size = frame.numbers("PositionOfIsocenterProjection"), frame.numbers("PhysicalDetectorSize")
     known, binning = len(element) == 2 and element.min() > 0, frame.numbers("DetectorBinning", DETECTOR)
@@ -375,7 +375,7 @@ INCREMENTS = ("TableLongitudinalIncrement", "TableVerticalIncrement", "TableLate
 
 
 def find_table(geometry: HeaderGeometry, frame: DicomFrame) -> None:
-    """Where the table stands, by the first of these that the header has."""
+    """Find the table's position, by the first of these that the header has."""
     for names, group in ((TO_ISOCENTRE, ISOCENTRE), (TABLE_TOP, POSITION)):
         position = [frame.number(name, group) for name in names]
         if None not in position:
@@ -387,7 +387,7 @@ def find_table(geometry: HeaderGeometry, frame: DicomFrame) -> None:
 
 
 def _increment(frame: DicomFrame, name: str) -> float | None:
-    """How far the table has moved since the first frame: a value for each, or a step."""
+    """The table's motion since the first frame: a value for each, or a step."""
     values = frame.numbers(name)
     if len(values) == frame_count(frame.file):
         return float(values[frame.index])
@@ -406,7 +406,7 @@ def is_incomplete(c_arm: dict[str, Any] | None) -> bool:
 def read_header(
     path: str | os.PathLike, frame: int | None = None, given: dict[str, Any] | None = None
 ) -> HeaderGeometry | None:
-    """What the header of a DICOM X-ray says of how a frame, from 0, was taken; None for another file.
+    """The geometry of a frame, from 0, in the header of a DICOM X-ray; None for another file.
 
     `assumptions` lists everything that is assumed.
 
@@ -547,7 +547,7 @@ def share_isocentre(
 
 
 def moved_mm(first: HeaderGeometry, other: HeaderGeometry) -> float:
-    """How far the table has moved from one view to another; 0 where the headers do not say."""
+    """The table's motion from one view to another; 0 where the headers do not say."""
     by = _moved(first, other)
     distance = 0.0 if by is None else float(np.linalg.norm(by))
     return distance if distance > STILL_MM else 0.0

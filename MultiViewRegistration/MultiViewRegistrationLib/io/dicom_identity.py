@@ -53,7 +53,7 @@ def contradictions(entries: list[tuple[str, dict[str, str]]]) -> list[str]:
 
 
 def read_identity(path: Path) -> dict[str, str]:
-    """What is compared, as far as the header of a file or a folder's CT says it; nothing for files that are not DICOM. To be kept in memory
+    """The values to compare in the header of a file or a folder's CT; nothing for files that are not DICOM. To be kept in memory
     alone."""
     for dicom in _headers(path):
         if path.is_dir() and dicom.text("Modality") != "CT":
@@ -68,7 +68,7 @@ def read_identity(path: Path) -> dict[str, str]:
 
 
 def _headers(path: Path) -> Iterator[DicomFile]:
-    """Of a DICOM file, or of those in a folder; one that is damaged is reported where the image is read."""
+    """The headers of a DICOM file, or of those in a folder; a damaged one is reported where the image is read."""
     for file in sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]:
         with suppress(InputError):
             if (dicom := read_dicom(file)) is not None:
@@ -79,7 +79,7 @@ UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID"
 
 
 def dicom_origin(file: CaseFile, ct_sha256: str) -> DicomOrigin:
-    """Of the files that a case names."""
+    """The UIDs of the files that a case names."""
     images = {view.name: image for view in file.views if (image := image_origin(view.image_path, view.frame))}
     return DicomOrigin(frame_of_reference(file.ct.path) or uid_of(ct_sha256), images)
 
@@ -90,7 +90,7 @@ def frame_of_reference(ct: Path) -> str | None:
 
 
 def image_origin(path: Path, frame: int | None) -> DicomImage | None:
-    """By which UIDs an X-ray's file is known; None for a file that is not DICOM."""
+    """The UIDs of an X-ray's file; None for a file that is not DICOM."""
     for dicom in _headers(path):
         with suppress(InputError):
             study, series, sop_class, instance = (_uid(dicom, key) for key in UIDS)
@@ -101,7 +101,7 @@ def image_origin(path: Path, frame: int | None) -> DicomImage | None:
 
 
 def _uid(dicom: DicomFile, key: str) -> str | None:
-    """None for what is no UID: other programs would refuse an object that names it."""
+    """The UID, or None for an invalid one: other programs would refuse an object that names it."""
     from pydicom.uid import UID
 
     with quiet():

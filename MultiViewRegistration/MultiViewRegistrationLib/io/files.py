@@ -102,7 +102,7 @@ NAMELESS = "Dropped files"
 
 
 def keep_within(home: Path) -> None:
-    """From now on, files in this folder, or below it, may name others of it only."""
+    """Confine the files in this folder, and below it, to each other: they may name no others."""
     _HOMES.add(home.resolve())
 
 
@@ -157,7 +157,7 @@ def _lies_in(home: Path, folder: Path, name: str) -> bool:
 
 
 MAX_FILE_BYTES = 16 << 20  # a case file has some thousand
-MAX_NUMBER = 1e9  # mm, pixels, degrees: what is larger is a slip, and would overflow later on
+MAX_NUMBER = 1e9  # mm, pixels, degrees: a larger number is a slip, and would overflow later
 
 
 def printable(path: str | os.PathLike) -> str:
@@ -166,7 +166,7 @@ def printable(path: str | os.PathLike) -> str:
 
 
 def describe(value: Any) -> str:
-    """What a JSON value is, for a message."""
+    """A JSON value's kind, for a message."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
@@ -313,7 +313,7 @@ class JsonObject:
         return key in self.values
 
     def optional(self, key: str, read: Callable, *arguments: Any, default: Any = None, **named: Any) -> Any:
-        """What `read` (a method of this object, or one alike) makes of the key, or the default where it is missing."""
+        """The key's value as `read` (a method of this object, or a similar one) converts it, or the default where it is missing."""
         return read(key, *arguments, **named) if self.has(key) else default
 
     def value(self, key: str, expected: str, kind: type = object) -> Any:

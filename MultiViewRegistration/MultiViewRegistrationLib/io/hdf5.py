@@ -102,7 +102,7 @@ class Hdf5:
         return last in self.names(group) if hasattr(node, "keys") else False
 
     def names(self, path: str) -> list[str]:
-        """What is in a group, without names that are no text; "" is the whole file."""
+        """The names in a group, without invalid ones; "" is the whole file."""
         node = self._node(path) if path else self._file
         if not hasattr(node, "keys"):
             self.refuse(path, "is a data set", "a group")

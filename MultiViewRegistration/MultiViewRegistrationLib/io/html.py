@@ -273,7 +273,7 @@ class Axis:
         return low - margin, high + margin
 
     def place(self, value: float, ends: tuple[float, float], start: float, stop: float) -> float:
-        """Where a value lies in the picture, between two places."""
+        """The place of a value in the picture, between two ends."""
         if self.limits:
             value = min(max(value, self.limits[0]), self.limits[1])
         return start + (SCALES[self.scale](value) - ends[0]) / (ends[1] - ends[0]) * (stop - start)
@@ -327,7 +327,7 @@ def line_plot(lines: Sequence[Line], title: str, x: Axis, y: Axis) -> ET.Element
 
 
 def legend(names: Sequence[str]) -> ET.Element:
-    """What each line means, in HTML so that long names wrap."""
+    """The legend of the lines, in HTML so that long names wrap."""
     items = []
     for (colour, marker, dash), name in zip((STYLES * len(names))[: len(names)], names, strict=True):
         sample = tag("line", x1=1, x2=33, y1=6, y2=6, stroke_width="1.8", stroke_dasharray=dash)

@@ -89,7 +89,7 @@ class FrameFiles:
         return cls((path,), names, listed, [partial(CaseFile.from_json, path, frame) for frame in frames])
 
     def written(self, folder: Path | None) -> dict[str, Any]:
-        """As `read` takes it from a file in this folder: paths relative to that, where they can be; absolute for a file that will move."""
+        """The JSON for a file in this folder, for `read`: relative paths where possible; absolute for a file that will move."""
 
         def names(paths: Sequence[Path]) -> list[str]:
             return [path.resolve().as_posix() if folder is None else relative_path(path, folder) for path in paths]
@@ -99,7 +99,7 @@ class FrameFiles:
 
     @classmethod
     def read(cls, fields: JsonObject, folder: Path, homes: Sequence[Path] = ()) -> FrameFiles:
-        """What `written` gave.
+        """Read the output of `written`.
 
         Parameters
         ----------
@@ -154,7 +154,7 @@ def _listed(file: CaseFile, images: Mapping[str, Sequence[Path]]) -> dict[str, t
 
 
 def _multiframe(file: CaseFile) -> list[list[dict[str, Any]]]:
-    """Of each view what its entry says in each frame; as many as the shortest image has."""
+    """The entries of each view in each frame; as many as the shortest image has."""
     counts = {view.name: count_frames(view.image_path) - (view.frame or 0) for view in file.views}
     count = min(counts.values())
     if count < 2:
@@ -187,7 +187,7 @@ def _name(path: Path) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """What there is of one frame.
+    """The files of one frame.
 
     Attributes
     ----------
@@ -224,7 +224,7 @@ class FrameSequence:
 
     @property
     def names(self) -> list[str]:
-        """Of the frames, from their files."""
+        """The names of the frames, from their files."""
         return self.files.names
 
     def load(self, number: int) -> Frame:

@@ -133,7 +133,7 @@ def _itk_matrix(path: str | os.PathLike) -> np.ndarray:
 
 
 def _count(path: str | os.PathLike) -> int:
-    """How many transforms a file of ITK holds, by the name that each has in text and in HDF5; 1 where that need not be known."""
+    """The number of transforms in an ITK file, by the name that each has in text and in HDF5; 1 where that need not be known."""
     try:
         data = Path(path).read_bytes() if os.path.getsize(path) <= MAX_LINEAR_BYTES else b""
     except OSError:
@@ -422,7 +422,7 @@ def _posed(
 def _agreed(
     path: str | os.PathLike, option: str, in_file: str | None, given: str | None, choices: dict[str, str]
 ) -> str:
-    """What the file and the caller say, one of `choices`."""
+    """The value of the file or the caller, one of `choices`."""
     if in_file is None and given is None:
         (first, meaning), (second, other) = choices.items()
         raise MissingInformation(

@@ -1,4 +1,4 @@
-"""What a scene holds, as the backend takes it: volumes, masks, landmarks, and the case of them all."""
+"""The scene's content for the backend: volumes, masks, landmarks, and the case of them all."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def keep_extras(registration: Registration, case: Case) -> None:
 
 
 def shared_unknowns_of(registration: Registration) -> SharedUnknowns:
-    """What is uncertain in the geometry and the same in all views."""
+    """The geometric unknowns that are the same in all views."""
     return SharedUnknowns(**_extras(registration).get("shared_unknowns", {}))
 
 
@@ -50,7 +50,7 @@ def _extras(registration: Registration) -> dict:
 
 
 def set_shared_unknowns(registration: Registration, unknowns: SharedUnknowns) -> None:
-    """Keep what is uncertain and the same in all views, beside the other extras."""
+    """Keep the shared unknowns of all views, beside the other extras."""
     registration.node.SetParameter(EXTRAS, json.dumps({**_extras(registration), "shared_unknowns": asdict(unknowns)}))
 
 
@@ -72,7 +72,7 @@ def case_of(
     image_of, ct: in place of `xray_of` and `ct_of`, where those made before are kept.
     placed: whether the pose as it is now means anything; if not, the case has none.
 
-    InputError, beginning with the node's name, for what is missing or wrong.
+    InputError, beginning with the node's name, for missing or invalid values.
     """
     ct = ct or ct_of(registration)
     views = [view for view in registration.xrays if view.used]
@@ -105,7 +105,7 @@ def case_of(
 
 
 def assumptions_of(view: XRayView) -> tuple[str, ...]:
-    """What is assumed of a view, a sentence each."""
+    """The assumptions on a view, a sentence each."""
     left_out = view.mask is not None and view.mask.GetAttribute(SUGGESTED)
     assumed = tuple(view.content.get("assumptions", ()))
     return (*assumed, LEFT_OUT) if left_out and LEFT_OUT not in assumed else assumed

@@ -69,7 +69,7 @@ def structure_surface(ct: CT) -> vtkPolyData:
 
 
 def isosurface(image, level: float, steps, to_ras) -> vtkPolyData:
-    """Where an image (vtkImageData) reaches a level, of every few voxels along i, j, k, in the frame that `to_ras` takes its indices to."""
+    """The isosurface of an image (vtkImageData), of every few voxels along i, j, k, in the frame that `to_ras` takes its indices to."""
     thin, transform = vtkImageShrink3D(), vtkTransform()
     thin.SetInputData(image)
     configure(thin, ShrinkFactors=tuple(map(int, steps)), Mean=True)

@@ -38,7 +38,7 @@ CAUTION_MM = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What the cursor says.
+    """The reading of the cursor.
 
     seen: pixels (column, row) of the X-rays it was put in, by their node's ID.
     ras: (3,) mm in the world, None while that is open.
@@ -163,7 +163,7 @@ class LinkedCursor:
 
 
 def kept(places: list[str | None]) -> list[int]:
-    """Which of the points, in the order in which they were placed, make up the cursor.
+    """The points that make up the cursor, of all in the order in which they were placed.
 
     places: for each the X-ray in which it lies, None for the world.
     """
@@ -175,7 +175,7 @@ def kept(places: list[str | None]) -> list[int]:
 
 
 def read(points, among: list[DetectorPlane]) -> Reading:
-    """What points that belong together say: RAS mm (n, 3), one in the world, or one each in some of the X-rays."""
+    """The reading of points that belong together: RAS mm (n, 3), one in the world, or one each in some of the X-rays."""
     places = [(detector_of(point, among), point) for point in points]
     seen = {detector.view.node.GetID(): detector.locate(point)[0] for detector, point in places if detector is not None}
     if not seen:

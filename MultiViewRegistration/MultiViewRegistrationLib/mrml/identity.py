@@ -1,4 +1,4 @@
-"""What identifies the inputs of a registration: fingerprints, by which a result is known to be out of date, DICOM's UIDs for frames and
+"""The identity of a registration's inputs: fingerprints, by which a result is known to be out of date, DICOM's UIDs for frames and
 images, and whether CT and X-rays belong to one patient."""
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def fingerprint(registration: Registration) -> str:
 
 
 def of_ct(registration: Registration) -> str:
-    """Of the CT and the structure in it."""
+    """Fingerprint of the CT and the structure in it."""
     segment = _segment(registration.segmentation, registration.segment_id)
     return _digest([_volume(registration.ct), registration.parameter(CT_UNIT), segment])
 
 
 def of_view(view: XRayView) -> str:
-    """Of one X-ray, its mask, and its geometry as it was given."""
+    """Fingerprint of one X-ray, its mask, and its given geometry."""
     content = view.content
     mask = view.mask and [_segment(view.mask, segment_id) for segment_id in view.mask.GetSegmentation().GetSegmentIDs()]
     return _digest(
@@ -69,12 +69,12 @@ def of_view(view: XRayView) -> str:
 
 
 def of_volume(node) -> str:
-    """Of the voxels of a volume and where they lie."""
+    """Fingerprint of a volume's voxels and their place."""
     return _digest(_volume(node))
 
 
 def of_geometry(view: XRayView) -> str:
-    """Of the geometry of one X-ray as it was given."""
+    """Fingerprint of the given geometry of one X-ray."""
     content = view.content
     return _digest({key: content.get(key) for key in GEOMETRIES} | _distortion(content))
 
@@ -189,7 +189,7 @@ def keep_frame_uid(ct, uid: str | None) -> None:
 
 
 def dicom_content(image: DicomImage | None) -> dict:
-    """What an `XRayView` keeps of its file's UIDs; nothing for a file that is not DICOM."""
+    """The UIDs of its file that an `XRayView` keeps; nothing for a file that is not DICOM."""
     return {} if image is None else {"dicom": asdict(image)}
 
 
@@ -252,7 +252,7 @@ def keep_header(ct, header: tuple[dict[str, str], str | None]) -> None:
 
 
 def remember_identity(node, identity: dict[str, str]) -> None:
-    """What `read_identity` found in the file of a CT or an X-ray; it stays in memory."""
+    """Keep the result of `read_identity` for the file of a CT or an X-ray; it stays in memory."""
     if identity:
         key = uuid.uuid4().hex
         _identities[key] = identity

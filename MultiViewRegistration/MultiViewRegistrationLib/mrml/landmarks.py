@@ -88,7 +88,7 @@ def in_xray(registration: Registration, detector: DetectorPlane) -> tuple[dict[s
 
 
 def missing(registration: Registration) -> dict[str, list[str]]:
-    """For each landmark, in which views, by name, it has not been clicked yet; CT for the CT. Without those that are complete.
+    """The views, by name, in which each landmark has not been clicked yet; CT for the CT. Without those that are complete.
 
     A landmark need not be seen in every X-ray: what is in the CT and in one of them counts.
     """
@@ -195,7 +195,7 @@ def landmark_list(registration: Registration, view: XRayView | None = None):
 
 
 MAX_POINTS = 6
-"""Of a list with more points only those are paired that have the same name in another list."""
+"""In a list with more points, only points with the same name in another list are paired."""
 
 
 @dataclass(frozen=True)

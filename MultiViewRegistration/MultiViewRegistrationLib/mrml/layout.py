@@ -1,4 +1,4 @@
-"""Which slice view shows which X-ray (XRay1, XRay2, ...), and layouts with these views."""
+"""The slice views of the X-rays (XRay1, XRay2, ...), and layouts with these views."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLOURS = (
 
 
 def tag(number: int) -> str:
-    """Of the slice view with this number, counted from 1."""
+    """The tag of the slice view with this number, counted from 1."""
     return f"XRay{number}"
 
 
@@ -73,7 +73,7 @@ def composite_node(scene, tag: str | None):
 
 
 def slice_nodes(scene) -> list:
-    """Those of all X-rays, also of X-rays that are gone."""
+    """The slice nodes of all X-rays, also of removed ones."""
     return [
         node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", scene) if number_of(node.GetLayoutName() or "")
     ]

@@ -107,7 +107,7 @@ class ReadCase:
 
 
 def read_views(case: Case, file: CaseFile) -> list[AddView]:
-    """What adds each view of a case that was loaded from this file to a registration. InputError for what cannot be read."""
+    """Functions that add each view of a case loaded from this file to a registration. InputError for unreadable files."""
     return [
         _read_view(*view, dicom_content(case.dicom.views.get(view[0].name)))
         for view in zip(case.views, file.views, strict=True)
@@ -232,13 +232,13 @@ def register_sample_data(module_folder: str | Path, load_case: Callable[[Path], 
 
 @dataclass(frozen=True)
 class SampleDownloader:
-    """What a click on the sample does. A class, since Slicer distinguishes sources by how their parts print."""
+    """The action of a click on the sample. A class, since Slicer distinguishes sources by how their parts print."""
 
     module_folder: Path
     load_case: Callable[[Path], Any] = field(repr=False)
 
     def __call__(self, source) -> Any:
-        """What load_case returns, or None after a message that says why the sample cannot be had."""
+        """The result of load_case, or None after a message that says why the sample is not available."""
         try:
             return self.load_case(sample_case(self.module_folder))
         except InputError as error:

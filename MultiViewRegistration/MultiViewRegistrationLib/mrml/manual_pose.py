@@ -34,7 +34,7 @@ def centre_in_ct(registration: Registration) -> np.ndarray:
 
 
 def keep_centre(registration: Registration, centre: np.ndarray) -> None:
-    """What `centre_in_ct` finds for the CT and segment that are chosen, (3,) LPS mm, where it is known already."""
+    """Keep the result of `centre_in_ct` for the chosen CT and segment, (3,) LPS mm, where it is known already."""
     registration.node.SetParameter(CENTRE, json.dumps({"of": _chosen(registration), "at": centre.tolist()}))
 
 
@@ -164,7 +164,7 @@ class CTBox:
 
 
 def ct_box(registration: Registration) -> CTBox | None:
-    """Where the CT is now; None without voxels."""
+    """The CT's box at its current pose; None without voxels."""
     ct = registration.ct
     if ct is None or ct.GetImageData() is None:
         return None
@@ -313,7 +313,7 @@ class Dragging:
         shift(self._registration, self._view, *(self._pixel(now) - self._pixel(before)))
 
     def _turn(self, before: np.ndarray, now: np.ndarray) -> None:
-        """By as much as the mouse goes round the CT's centre."""
+        """Turn by the mouse's angle about the CT's centre."""
         middle = self._view.camera.project(centre(self._registration))
         angles = [np.arctan2(*(self._pixel(position) - middle)[::-1]) for position in (before, now)]
         clockwise = (angles[1] - angles[0] + np.pi) % (2 * np.pi) - np.pi

@@ -232,7 +232,7 @@ def positions(markups, *, world: bool = True) -> np.ndarray:
 
 
 def place(markups) -> None:
-    """From now on each click in a view adds a point to these markups, until `stop_placing`, or Escape or a right click in Slicer."""
+    """Start placing points: each click in a view adds one to these markups, until `stop_placing`, or Escape or a right click in Slicer."""
     scene = markups.GetScene()
     selection, interaction = _modes(scene)
     selection.SetReferenceActivePlaceNodeClassName(markups.GetClassName())

@@ -1,4 +1,4 @@
-"""What lies over an X-ray: the DRR, or a picture made of both, in volumes on the X-ray's plane."""
+"""Overlays of an X-ray: the DRR, or a picture made of both, in volumes on the X-ray's plane."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def mode_of(registration: Registration) -> str:
 
 
 def opacity_of(registration: Registration) -> float:
-    """From 0, the X-ray alone, to 1, the DRR alone."""
+    """The blend, from 0, the X-ray alone, to 1, the DRR alone."""
     return float(registration.parameter(OPACITY, "0.5"))
 
 

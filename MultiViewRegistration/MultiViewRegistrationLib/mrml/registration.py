@@ -47,7 +47,7 @@ class Registration:
 
     @classmethod
     def all(cls, scene) -> list[Registration]:
-        """Those of a scene."""
+        """The registrations of a scene."""
         found = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode", scene)
         return [cls(node) for node in found if node.GetAttribute("ModuleName") == MODULE]
 
@@ -129,7 +129,7 @@ class Registration:
 
     @property
     def xrays(self) -> list[XRayView]:
-        """In their order."""
+        """The X-rays in their order."""
         return [XRayView(node) for node in nodes.references(self.node, XRAY)]
 
     def add_xray(self, name: str) -> XRayView:
@@ -163,12 +163,12 @@ class Registration:
 
     @property
     def start(self) -> str:
-        """How it begins, one of session.STARTS."""
+        """The kind of start, one of session.STARTS."""
         return self.parameter("start", "search")
 
     @property
     def refinement(self) -> str:
-        """How it goes on, one of `published.methods.NAMES`."""
+        """The refinement method, one of `published.methods.NAMES`."""
         return self.parameter("refinement", "joint")
 
     def release(self) -> None:

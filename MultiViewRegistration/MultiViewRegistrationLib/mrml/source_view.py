@@ -153,7 +153,7 @@ def show_overview(registration: Registration, camera_node, size: tuple[int, int]
 
 
 def _framed(points: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, float]:
-    """Where to look, and from how far, to have points (n, 3) in the middle of a view of these tangents; along x, y and to the eye."""
+    """The focal point and distance that put points (n, 3) in the middle of a view of these tangents; along x, y and to the eye."""
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
     for _ in range(4):
         offset = points - middle

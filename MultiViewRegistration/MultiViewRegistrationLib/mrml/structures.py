@@ -39,7 +39,7 @@ class Shape:
     points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
 
     def seen_from(self, source) -> np.ndarray:
-        """Lines (k, 2, 3): what is drawn of it for a source (3,), all in the shape's frame."""
+        """Lines (k, 2, 3) to draw for a source (3,), all in the shape's frame."""
         return self.lines if self.surface is None else np.concatenate([self.surface.outline(source), self.lines])
 
 
@@ -285,7 +285,7 @@ def outlined(shape: Shape, ras_from_shape: np.ndarray, detector: DetectorPlane) 
 
 
 def before_source(lines: np.ndarray, detector: DetectorPlane) -> np.ndarray:
-    """Those of the lines (k, 2, 3), RAS mm, that lie before the source with both ends: only they are in the beam."""
+    """The lines (k, 2, 3), RAS mm, with both ends before the source: only they are in the beam."""
     return lines[(detector.depth(lines) > 0).all(axis=1)]
 
 

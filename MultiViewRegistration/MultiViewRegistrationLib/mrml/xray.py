@@ -1,4 +1,4 @@
-"""One X-ray in the scene: an image that lies at its detector plane, and what is known of how it was taken."""
+"""One X-ray in the scene: an image at its detector plane, and its geometry."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class XRayView:
 
     @property
     def geometry(self) -> Geometry:
-        """As it was given. InputError where it is missing or wrong, beginning with the view's name."""
+        """The given geometry. InputError where it is missing or invalid, beginning with the view's name."""
         return _geometry(self.name, self.node.GetAttribute(ATTRIBUTE) or "{}")
 
     @property
@@ -176,7 +176,7 @@ class XRayView:
 
     @property
     def detector_mm(self) -> float:
-        """How far from the source the image is shown: at the detector, where its distance is known."""
+        """The distance from the source at which the image is shown: at the detector, where it is known."""
         camera = self.camera
         pixel_mm = self._pixel_mm
         if pixel_mm:
@@ -296,7 +296,7 @@ class DetectorPlane:
 
 
 def detectors(registration) -> list[DetectorPlane]:
-    """Those of the X-rays of a `registration.Registration` whose geometry is known."""
+    """The detector planes of a `registration.Registration`'s X-rays with a known geometry."""
     return [_detector(view) for view in registration.xrays if view.placed]
 
 

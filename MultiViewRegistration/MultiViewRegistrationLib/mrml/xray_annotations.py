@@ -1,4 +1,4 @@
-"""What is drawn at an X-ray: its frustum in 3D, its name and angles, and the patient's sides at the edges of the image."""
+"""Annotations of an X-ray: its frustum in 3D, its name and angles, and the patient's sides at the edges of the image."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from .style import ERROR, PLAIN, QUIET, set_tone
 
 #: Width of a picture, in heights, at most.
 PICTURE_WIDTH = 4 / 3
-#: Width and height of the bars in a table, and their colours: what is there, and what there may be.
+#: Width and height of the bars in a table, and their colours: the filled part and the rest.
 BAR_PX, BAR_COLOURS = (60, 8), ((86, 140, 190), (150, 158, 165))
 #: Pixels above and below the text of a table's row, together; rows that are seen without scrolling.
 ROW_PADDING_PX, MAX_ROWS = 8, 8
@@ -218,7 +218,7 @@ class _Button(_PushButton):
         self.widget.checked = bool(control.on)
 
     def press(self) -> None:
-        self.widget.setFocus()  # what is being typed takes effect
+        self.widget.setFocus()  # typed text takes effect
         control = self.form.controls.get(self.key)
         if control is None or not control.enabled:
             return

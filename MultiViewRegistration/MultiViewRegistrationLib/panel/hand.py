@@ -48,7 +48,7 @@ class Hand:
         return self._panel.registration.ct is not None and not self._panel.session.running
 
     def keys(self) -> str:
-        """How the CT is moved."""
+        """The way in which the CT is moved."""
         lacks_views = self.on and not self._dragging
         in_xrays = [SHOW_VIEWS] if lacks_views else [IN_XRAYS, *(f"\u2022 {key}" for key in KEYS)]
         return "\n".join([IN_3D, *in_xrays, DONE])
@@ -65,7 +65,7 @@ class Hand:
         self._escape = self._shortcut("Esc")
 
     def step(self) -> bool:
-        """Follow what is moved; whether it has come to rest elsewhere."""
+        """Follow the moved CT; whether it has stopped elsewhere."""
         if self._moves is None:
             return False
         self._drag_in_views()

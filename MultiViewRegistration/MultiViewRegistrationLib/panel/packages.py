@@ -35,7 +35,7 @@ OFFLINE = re.compile("connection broken|Could not fetch URL|ProxyError|SSLError|
 
 
 def missing_message(requirements: str) -> str:
-    """What needs which packages that are not installed, a sentence; "" where all are.   requirements: path of a file of NEEDED_BY."""
+    """A sentence on the missing packages and their use; "" where all are installed.   requirements: path of a file of NEEDED_BY."""
     missing, by = _missing(requirements), NEEDED_BY[Path(requirements).name]
     if not missing:
         return ""
@@ -147,7 +147,7 @@ def _why(printed: str) -> str:
 
 
 class _Printed:
-    """What is printed, kept and handed on."""
+    """The printed lines, kept and passed on."""
 
     def __init__(self, to) -> None:
         self._to, self.text = to, []

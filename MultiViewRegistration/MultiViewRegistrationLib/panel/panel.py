@@ -1,4 +1,4 @@
-"""The panel: its sections over the registration at work, a timer, and one place for what goes wrong."""
+"""The panel: its sections over the registration at work, a timer, and one place for errors."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Panel(slicer.util.VTKObservationMixin):
 
     @contextmanager
     def ui_action(self):
-        """What a slot does, does it in here: what goes wrong becomes a message, and the panel shows what came of it."""
+        """Run a slot's action in here: an error becomes a message, and the panel shows the result."""
         if self._busy:  # a widget that is being filled, not a person
             yield
             return
@@ -178,7 +178,7 @@ class Panel(slicer.util.VTKObservationMixin):
         """Handles and keys that move the CT stay as they are: whatever moves it otherwise goes into the history."""
 
     def missing_packages(self) -> str:
-        """What needs which packages for DRRs that are not installed, a sentence; "" where all are."""
+        """A sentence on the missing packages for DRRs; "" where all are installed."""
         return packages.missing_message(self.resource_path("requirements.txt"))
 
     def draw_mask(self, view) -> None:
@@ -300,7 +300,7 @@ class FileOpening:
         self._timer.start()
 
     def stop(self) -> None:
-        """Forget what is being read."""
+        """Forget the file that is being read."""
         self._timer.stop()
         self._reading = None
 

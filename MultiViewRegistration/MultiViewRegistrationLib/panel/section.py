@@ -1,4 +1,4 @@
-"""The sections of the panel, each a collapsible header that says how far the work has come, over the form of a presenter."""
+"""The sections of the panel, each a collapsible header with the state of the work, over the form of a presenter."""
 
 from __future__ import annotations
 

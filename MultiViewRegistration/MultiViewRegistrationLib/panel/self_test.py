@@ -110,7 +110,7 @@ class Walk:
         return self.panel.sections[name].form.drawn[key]
 
     def text(self, name: str, key: str) -> str:
-        """What a text of a section says; "" where it is not seen."""
+        """The text of a control in a section; "" where it is hidden."""
         control = self.panel.sections[name].form.controls.get(key)
         return control.label if control is not None else ""
 
@@ -135,7 +135,7 @@ class Walk:
         self.process(0.1)
 
     def header(self, name: str) -> str:
-        """What the header of a section says."""
+        """The text of a section's header."""
         return self.panel.sections[name].button.text
 
     def wait_for_work(self, what: str) -> None:

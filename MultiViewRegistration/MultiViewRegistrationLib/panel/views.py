@@ -28,7 +28,7 @@ class Views:
         return self._ui.layoutButton.checked != layout.shows(self._panel.registration)
 
     def refresh(self) -> None:
-        """Show what is shown."""
+        """Update the views."""
         registration, ui = self._panel.registration, self._ui
         shown = registration is not None and layout.shows(registration)
         ui.layoutButton.enabled = registration is not None and bool(registration.xrays)

@@ -33,7 +33,7 @@ class RefinementMethod:
 
     @property
     def trains_on(self) -> str:
-        """Where a regressor is trained for it, see `learning.train`: on the same device, where networks can be trained there."""
+        """The device that trains its regressor, see `learning.train`: on the same device, where networks can be trained there."""
         return self.torch_device if self.torch_device.startswith("cuda") else self.compute_device.name
 
 

@@ -212,7 +212,7 @@ class Comparison:
         return similarity
 
     def _sparse(self, world_from_ct: Tensor, patches: int) -> Tensor:
-        """Of random patches: global NCC of all their pixels, and the mean of their own."""
+        """Global NCC of all pixels of random patches, and the mean of the patches' own."""
         preset = self._preset
         chosen = torch.randint(len(self._corners), (patches,), generator=self._random)
         corners = self._corners[chosen.to(self._corners.device)]
@@ -330,7 +330,7 @@ class _Motion:
         return self().detach().numpy()
 
     def moved_mm(self, before: np.ndarray, after: np.ndarray) -> float:
-        """How far a point at LEVER_MM from the centroid moved at most, between two poses."""
+        """The largest motion of a point at LEVER_MM from the centroid, between two poses."""
         shift = rigid.transform_points(after, self._centroid) - rigid.transform_points(before, self._centroid)
         return float(np.linalg.norm(shift) + LEVER_MM * rigid.rotation_distance(before, after))
 
@@ -373,12 +373,12 @@ def _descend(
 
 
 def _share(preset: Preset, stage: Stage, iterations: int) -> float:
-    """How much of a stage is done. Where a plateau ends it, each 25 iterations count as half of what is left (36 to 82 were seen, where at
+    """The fraction of a stage done. Where a plateau ends it, each 25 iterations count as half of what is left (36 to 82 were seen, where at
     most 500 are allowed)."""
     return 1 - 0.5 ** (iterations / 25) if preset.drops else iterations / (stage.iterations + 1)
 
 
 def _pool(view: View, preset: Preset, stage: Stage) -> int:
-    """How many pixels become one: at the last stage what comes nearest to its size, and before it that in proportion."""
+    """The pooling factor in pixels: at the last stage what comes nearest to its size, and before it that in proportion."""
     last = preset.stages[-1].pixels
     return max(1, round(min(view.camera.size) / last)) * max(1, round(last / stage.pixels))

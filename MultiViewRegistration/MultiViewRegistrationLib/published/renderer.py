@@ -90,7 +90,7 @@ def line_integrals(volume: TorchVolume, rays: TorchRays, world_from_ct: Tensor, 
 
 
 def _through(source: Tensor, directions: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
-    """Where rays source + depth directions (n, 3) enter and leave the box -half to half (3,); far <= near for those that miss it."""
+    """The depths at which rays source + depth directions (n, 3) enter and leave the box -half to half (3,); far <= near for a miss."""
     safe = torch.where(directions.abs() < 1e-12, 1e-12, directions)
     ends = torch.stack([(-half - source) / safe, (half - source) / safe])
     return ends.amin(0).amax(-1).clamp(min=0), ends.amax(0).amin(-1)

@@ -37,7 +37,7 @@ NOISE_MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 @dataclass(frozen=True)
 class Projection:
-    """What one view sees at one pose: DRR, its Jacobian, and the rays that can be compared (1) or not (0).
+    """One view at one pose: DRR, its Jacobian, and the rays that can be compared (1) or not (0).
 
     jacobian: (6, rows, columns) by the pose, or (9, rows, columns) with scale and principal point (`intrinsics_jacobian`).
     """
@@ -76,7 +76,7 @@ class PoseFit:
 
     @property
     def min_similarity(self) -> float:
-        """Of the views that show enough of the CT to be compared; 0 where none does."""
+        """The smallest similarity of the views that show enough of the CT to be compared; 0 where none does."""
         return float(
             min(
                 (each for each, shown in zip(self.similarity, self.shown, strict=True) if shown >= MIN_PIXELS),
@@ -112,7 +112,7 @@ class Residual(NamedTuple):
 
 
 class EvaluationPoint(NamedTuple):
-    """Where a descent wants the objective evaluated: a pose (4, 4), the views' cameras, and whether nine derivatives are needed."""
+    """A point at which a descent evaluates the objective: a pose (4, 4), the views' cameras, and whether nine derivatives are needed."""
 
     world_from_ct: np.ndarray
     cameras: list[Camera] | None = None
@@ -229,7 +229,7 @@ class Objective:
 
     @property
     def masks(self) -> list[np.ndarray]:
-        """By view, the pixels that were selected last: (rows, columns) float32, 1 or 0."""
+        """The pixels that were selected last, by view: (rows, columns) float32, 1 or 0."""
         return self._masks
 
     def linearise(self, projections: list[Projection]) -> PoseFit:
@@ -282,7 +282,7 @@ class Objective:
         )
 
     def residuals(self, index: int, projection: Projection, *, derivative: bool = True) -> Iterator[Residual]:
-        """What a view's pixels that were selected last differ by, in each way in which they are compared."""
+        """The residuals of a view's selected pixels, for each kind of comparison."""
         settings, mask = self.settings, self._masks[index]
         jacobian = projection.jacobian if derivative else np.empty((len(projection.jacobian), 0, 0), np.float32)
         image = projection.image if self.rest is None else projection.image + self.rest[index]
@@ -317,7 +317,7 @@ class Objective:
 
 
 def outliers(objective: Objective, projections: Sequence[Projection]) -> list[np.ndarray] | None:
-    """What the X-rays show and the CT does not hold, instruments above all, by the residuals at a pose that is nearly right.
+    """The objects that the X-rays show and the CT does not hold, mostly instruments, by the residuals at a nearly correct pose.
 
     Cauchy's weights keep such pixels from pulling at the pose by themselves. But their values enter the local means of all pixels about
     them, which are then a little wrong along an instrument's edge.
@@ -455,7 +455,7 @@ def _normalised_xray(objective: Objective, index: int, projection: Projection) -
 
 
 def _explained(image: np.ndarray, mask: np.ndarray, floor: float) -> np.ndarray:
-    """By tile, the correlation of the image with itself without its noise: sqrt(signal / variance).
+    """The correlation of the image with itself without its noise, by tile: sqrt(signal / variance).
 
     Detail below the noise floor of the comparison counts as noise: there scatter and hardening show as much as the CT does.
     """

@@ -164,7 +164,7 @@ class Step:
 
 
 class DescentStart(NamedTuple):
-    """Where a descent starts: the pose (4, 4), the numbers of the starts it stands for, and the cameras' corrections; None for none."""
+    """The start of a descent: the pose (4, 4), the numbers of the starts it stands for, and the cameras' corrections; None for none."""
 
     world_from_ct: np.ndarray
     origins: frozenset[int] = frozenset()
@@ -313,7 +313,7 @@ def descend(
 
 
 def distance(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> float:
-    """How far apart two poses of the CT are: mm between the centres, and an angle counting at RADIUS_MM."""
+    """The distance of two poses of the CT: mm between the centres, and an angle counting at RADIUS_MM."""
     to_centroid = rigid.from_rotation_translation(np.eye(3), centroid)
     return float(rigid.geodesic_distance(pose @ to_centroid, other @ to_centroid, RADIUS_MM))
 

@@ -38,7 +38,7 @@ from .prepared_ct import PreparedCT, warm_up
 
 #: Room about the projection of a structure in which the X-rays are compared with it.
 MARGIN_MM = 15.0
-#: Nearer to the answer than this, what was left behind at a coarse level is no other answer.
+#: A minimum dropped at a coarse level that is nearer to the solution than this is no alternative.
 DISTINCT_MM = 6.0
 #: Nearer to it than this, a start can lead nowhere else.
 SAME_START_MM = 0.5
@@ -50,7 +50,7 @@ CONVERGED_DESCENTS, CONVERGED_RATIO = 2, 1.25
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a registration stands: the fraction of the whole that is done, what it does, and the pose it has come to."""
+    """The progress of a registration: the fraction done, the stage, and the current pose."""
 
     fraction: float
     stage: str
@@ -142,7 +142,7 @@ def refine(
     ----------
     world_from_ct : (4, 4) rigid, mm: the start, or the middle of the range.
     progress : called as the pose gets better; `Cancelled` is raised where it returns False.
-    shared : what is unknown and the same in all views.
+    shared : the unknowns that are the same in all views.
     reach : all that is known of the pose is that it lies within this range; None for a start pose.
     seed : of the quasi-random poses.
     budget : of the search through `reach`; by default what the range needs.
@@ -229,7 +229,7 @@ class RegistrationPipeline:
         self._search_seconds, self._n_scored, self._n_refined, self._done = 0.0, 0, 0, 0.0
         self._traces: list[LevelTrace] = []
         self._pruned: list[tuple[float, np.ndarray]] = []
-        """How many times the evidence of a pose that was left behind the best one there had, and that pose."""
+        """The ratio of the best evidence to that of each pruned pose, and that pose."""
 
     def refine_to_finest(self, minima: list[Descent], near: Sequence[np.ndarray] = ()) -> Refinement | None:
         """The best of the second level's answers, refined on. Others go along as long as they are nearly as good.
@@ -352,7 +352,7 @@ class RegistrationPipeline:
         return cluster_minima(minima, [end for end in more if np.isfinite(end.fit.cost)], self.anatomy.centroid)
 
     def keep(self, minima: list[Descent], limit: float, most: int) -> list[Descent]:
-        """Those that `prune` keeps; the others are remembered as other answers."""
+        """The minima that `prune` keeps; the others are kept as alternatives."""
         kept, pruned = prune(minima, limit, most)
         self._pruned += pruned
         return kept

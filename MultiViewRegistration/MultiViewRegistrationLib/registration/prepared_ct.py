@@ -96,7 +96,7 @@ class PreparedCT:
         self.structure = ct.mask is not None or ct.unit == "relative"
         self.centroid = ct.centroid()
         self._device = ""
-        """By which Warp's kernels work, as torch names it; "" for numba's."""
+        """The device of Warp's kernels, as torch names it; "" for numba's."""
 
     def on_device(self, device: str) -> PreparedCT:
         """The same CT, whose registrations are done on a device, by its name in `ComputeDevice`; "cpu" is this machine's threads."""

@@ -33,7 +33,7 @@ _BLOCK = 32
 
 @dataclass(frozen=True)
 class Settings:
-    """What is compared at one resolution.
+    """The settings of the comparison at one resolution.
 
     intensity_radius, gradient_radius: half width in pixels of the window of local normalisation; 0 leaves this residual out.
     intensity_floor, gradient_floor: noise added to the local deviation, in line integrals (per pixel).

@@ -344,7 +344,7 @@ def _beam(camera: Camera, pivot: np.ndarray) -> np.ndarray:
 
 
 def _in_smaller_batches(work: Callable[[list], list], items: list, buffers: BufferPool) -> list:
-    """What `work` makes of the items in a room, in halves where the device has too little memory for all of them."""
+    """The results of `work` for the items with a buffer pool, in halves where the device has too little memory for all."""
     if len(items) == 1:
         return _within_memory(partial(work, items))
     try:

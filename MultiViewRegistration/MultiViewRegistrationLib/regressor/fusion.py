@@ -54,7 +54,7 @@ class Evidence(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LandmarkVotes:
-    """Where in an image each of several observers believes fixed points of the CT to be, with a Laplace distribution each:
+    """Votes of several observers for the image positions of fixed CT points, with a Laplace distribution each:
 
         cost = worth / (2 K observers) sum |vote - projection| / scale,
 
@@ -149,7 +149,7 @@ def moved(poses: np.ndarray, motions: np.ndarray, centroid: np.ndarray) -> np.nd
 
 
 def _size_mm(motions: np.ndarray) -> np.ndarray:
-    """How large motions (..., 6) are, an angle counting at RADIUS_MM."""
+    """The size of motions (..., 6), an angle counting at RADIUS_MM."""
     return np.linalg.norm(motions * np.repeat([RADIUS_MM, 1.0], 3), axis=-1)
 
 
@@ -220,7 +220,7 @@ def fuse(
     starts = np.stack([world_from_ct] + [own.world_from_ct for own in alone])
 
     def together(numbers: tuple[int, ...]) -> tuple[float, Candidate]:
-        """How far the farthest of these views is from what they say together, and that."""
+        """The largest squared distance of a view's pose from the common one, and the common candidate."""
         joint = _best([views[n] for n in numbers], starts, centroid, numbers)
         far = max(alone[n].squared_error(joint.world_from_ct, centroid) for n in numbers)
         return far, replace(joint, agree=far <= MAX_AGREEING_DISTANCE)

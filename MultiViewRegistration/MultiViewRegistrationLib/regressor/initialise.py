@@ -121,11 +121,11 @@ class RegressorInitialisation:
         self._model, self._anatomy, self._nominal, self._shared = model, anatomy, world_from_ct, shared
         self._centre, self._reach, self._seed = centre, reach, seed
         self.seconds = 0.0
-        """That the model took."""
+        """The time of the model's prediction."""
         alone = uncalibrated_view_indices(views, shared)
         self._together = [view for i, view in enumerate(views) if i not in alone]
         self.candidates = self._ask(self._together)
-        """Of the views that are registered together, the most credible first; none where there is only a search."""
+        """The candidates of the views registered together, the most credible first; none for a search alone."""
 
     def run(
         self, method: RefinementMethod, anatomy: PreparedCT, views: list[View], progress: Callable[[Progress], object]
@@ -149,7 +149,7 @@ class RegressorInitialisation:
         return refine_from(anatomy, views, starts, progress, self._shared, centre=centre, reach=reach, seed=self._seed)
 
     def report(self, refinement: Refinement, method: RefinementMethod) -> RegressorReport:
-        """How the registration began that led here."""
+        """The report on the start that led to this refinement."""
         initial_poses = [
             InitialPose(
                 of_views(candidate, self._together),
@@ -206,7 +206,7 @@ def model_for(case: Case, start: str, model: str | Path | Regressor | None) -> R
 
 
 def of_views(candidate: Candidate, views: Sequence[View]) -> str:
-    """From which of the views a candidate is: "both views together", "AP alone"."""
+    """The views of a candidate, in words: "both views together", "AP alone"."""
     names = [views[i].name for i in candidate.views]
     if len(names) == 1:
         return f"{names[0]} alone"

@@ -33,7 +33,7 @@ CURVES = "curves.svg"
 
 
 class Regressor(Protocol):
-    """What a registration needs of a regressor, see `model.RegressorModel`."""
+    """The interface of a regressor for a registration, see `model.RegressorModel`."""
 
     card: Any
     folder: Path | None
@@ -155,7 +155,7 @@ def nominal_pose(case: Case, anatomy: PreparedCT) -> np.ndarray:
 
 
 def missing_packages() -> list[str]:
-    """What a regressor needs, and is not installed."""
+    """The missing packages of a regressor."""
     return [name for name in ("torch", "safetensors") if find_spec(name) is None]
 
 
@@ -169,5 +169,5 @@ def _require_torch() -> None:
 
 
 def card_json(model: RegressorModel) -> dict:
-    """What `mvreg train --json` prints."""
+    """The output of `mvreg train --json`."""
     return {"folder": str(model.folder), "card": json.loads(model.card.to_json())}

@@ -43,7 +43,7 @@ class RegressorModel:
             )
 
     def candidates(self, views: Sequence[View], world_from_ct: np.ndarray | None = None) -> list[Candidate]:
-        """What the network makes of X-rays, the most credible pose first; see `fusion.fuse`.
+        """The network's predictions for X-rays, the most credible pose first; see `fusion.fuse`.
 
         Parameters
         ----------
@@ -119,14 +119,14 @@ class RegressorModel:
         return nominal, off.argmin(axis=1).tolist()
 
     def _off(self, camera: Camera, trained: Camera, nominal: np.ndarray) -> float:
-        """How far the nominal pose, seen by a camera, is from that of the training, in half-widths of the range; 0 for the very same."""
+        """The distance of the nominal pose, seen by a camera, from that of the training, in half-widths of the range; 0 for the same."""
         as_trained = trained.world_from_camera @ camera.camera_from_world @ nominal
         values, widths = np.abs(self._poses.values(as_trained)), self._poses.half_widths
         return float(np.max(np.where(values > 1e-3, values / np.maximum(widths, 1e-3), 0)))
 
 
 def cameras_of(card: Card) -> list[Camera]:
-    """Of the images it is trained on."""
+    """The cameras of the training images."""
     return [
         Camera(np.array(c["intrinsics"], float), np.array(c["camera_from_world"], float), tuple(c["size"]))
         for c in card.cameras
@@ -140,7 +140,7 @@ def poses_of(card: Card) -> PoseRange:
 
 
 def load_weights(network: Network, tensors: Mapping[str, torch.Tensor], folder: Path) -> None:
-    """Those of a checkpoint. InputError where they do not fit, or are no numbers."""
+    """Load the weights of a checkpoint. InputError where they do not fit, or are not finite."""
     state = {name.removeprefix("network."): tensor for name, tensor in tensors.items() if name.startswith("network.")}
     try:
         network.load_state_dict(state)

@@ -182,7 +182,7 @@ class StoredModel:
 
 
 def data_folder() -> Path:
-    """Where this program keeps what its user made; MVREG_DATA moves it."""
+    """The folder of the user's data; MVREG_DATA moves it."""
     if os.environ.get("MVREG_DATA"):
         return Path(os.environ["MVREG_DATA"])
     if sys.platform == "darwin":
@@ -234,7 +234,7 @@ def remove_model(stored: StoredModel) -> None:
 
 
 def _models(parent: Path) -> list[StoredModel]:
-    """Those in a folder; what cannot be read is not among them."""
+    """The models in a folder, without unreadable ones."""
     found = []
     for folder in parent.glob("*/"):
         with suppress(InputError, OSError):

@@ -95,7 +95,7 @@ class Network(nn.Module):
             self.register_buffer(name, torch.tensor(np.asarray(values), dtype=torch.float32))
 
     def features(self, images: Tensor) -> Tensor:
-        """In single precision, the body's in that of the device: what the heads say of positions needs more than 8 bits."""
+        """The prediction; the body in the device's precision, the heads in single precision, as positions need more than 8 bits."""
         x = self.stem(images.contiguous(memory_format=torch.channels_last))
         with torch.autocast(x.device.type, torch.bfloat16, enabled=precision_on(x.device) is torch.bfloat16):
             return self.body(x).float()
@@ -105,7 +105,7 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def evidence(self, predicted: Any, cameras: Sequence[Camera]) -> list[Evidence]:
-        """What images of one pose of the CT say of it: image n was taken by camera n, of the image's size in pixels."""
+        """The evidence of images of one pose of the CT: image n was taken by camera n, of the image's size in pixels."""
         raise NotImplementedError
 
     def calibrate(self, squared_errors: np.ndarray) -> None:
@@ -143,7 +143,7 @@ def make_network(
 
 
 def precision_on(device: torch.device) -> torch.dtype:
-    """That of a network's body: bfloat16 on a CUDA device that has it, where it is faster; a processor only loses by it."""
+    """The precision of a network's body: bfloat16 on a CUDA device that has it, where it is faster; a processor only loses by it."""
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
     return torch.float32
@@ -182,7 +182,7 @@ def _stage(channels_in: int, channels: int, stride: int) -> nn.Sequential:
 
 
 class CellVotes(NamedTuple):
-    """What n images show, in widths (heights) of the image from its middle.
+    """The predictions for n images, in widths (heights) of the image from its middle.
 
     positions: (n, 2, K, cells), of each landmark as each cell has it.   log_scales: (n, K, cells), of its Laplace distribution.
     """
@@ -273,7 +273,7 @@ class _TwoScales(nn.Module):
 
 
 class Poses(NamedTuple):
-    """What n images show.
+    """The predictions for n images.
 
     camera_from_ct: (n, 4, 4).   log_scales: (n, 6), of the error's Laplace distribution along each axis of the motion from here to the
     truth: turn about the anatomy's centroid and its shift, camera axes, in UNIT.

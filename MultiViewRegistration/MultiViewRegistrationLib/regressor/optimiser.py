@@ -1,4 +1,4 @@
-"""How the networks learn: Muon for the convolutions within a network, Adam for its ends; on the processor or on a CUDA device.
+"""The networks' optimisers: Muon for the convolutions within a network, Adam for its ends; on the processor or on a CUDA device.
 
 Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024, kellerjordan.github.io/posts/muon) takes the momentum
 of a kernel's gradient as a matrix (channels out, all else), and steps along the nearest matrix with orthogonal rows: all directions are

@@ -1,4 +1,4 @@
-"""What lies in an X-ray and not in the CT, at random: metal, markers, other bones, soft tissue.
+"""Random objects that are in an X-ray and not in the CT: metal, markers, other bones, soft tissue.
 
 All is made of capsules: wires, rods, screws, stems, balls; with a hollow inside the shafts of long bones. Positions and lengths are in mm
 at the anatomy's depth, from the image's middle; amounts in nepers a mm.
@@ -21,7 +21,7 @@ _MIN_RADIUS = 0.7
 
 
 class Canvas(NamedTuple):
-    """Where overlays are added: an image (rows, columns) of nepers, a pixel's and half its height's mm, a random state (see `rng`)."""
+    """The target of overlays: an image (rows, columns) of nepers, a pixel's and half its height's mm, a random state (see `rng`)."""
 
     image: np.ndarray
     mm: float
@@ -83,7 +83,7 @@ def _anywhere(canvas):
 
 @compiled
 def add_metal(canvas):
-    """One of what is found in and on patients: wires, screws, rods with screws, a prosthesis, a plate, markers, an instrument, a cable."""
+    """A random object in or on a patient: wires, screws, rods with screws, a prosthesis, a plate, markers, an instrument, a cable."""
     state = canvas.state
     x, y, angle = _anywhere(canvas)
     steel = log_uniform(state, _TITANIUM, _STEEL)

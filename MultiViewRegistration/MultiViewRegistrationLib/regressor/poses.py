@@ -104,7 +104,7 @@ class PoseRange:
         return self.camera.world_from_camera @ rigid.about(self._centre_in_camera, motion) @ camera_from_ct
 
     def values(self, poses: np.ndarray) -> np.ndarray:
-        """Where poses (..., 4, 4) lie along the axes, (..., 6), degrees and mm: the inverse of `poses`."""
+        """The coordinates (..., 6) of poses (..., 4, 4) along the axes, degrees and mm: the inverse of `poses`."""
         camera_from_ct = self.camera.camera_from_world @ np.asarray(poses, float)
         R = camera_from_ct[..., :3, :3] @ (self.camera.camera_from_world @ self.world_from_ct)[:3, :3].T
         turns = Rotation.from_matrix(R.reshape(-1, 3, 3)).as_euler("ZXY", degrees=True).reshape(*R.shape[:-2], 3)
@@ -116,7 +116,7 @@ class PoseRange:
         return rigid.transform_points(self.camera.camera_from_world, self.centre)
 
     def _fault(self, cameras: Mapping[str, Camera], corners: np.ndarray) -> str:
-        """What is wrong with the range in a view's field, of all ends of it, and what lies between two, the worst; "" if nothing is."""
+        """The worst problem of the range in a view's field, over its ends and midpoints; "" for none."""
         # The nominal pose first.
         steps = np.array(sorted(itertools.product((0, -1, 1), repeat=6), key=np.count_nonzero))
         poses = self.poses(steps * self.half_widths)

@@ -188,7 +188,7 @@ def _tissue(how, bases, others, mm, state):
 
 @fast
 def _direction(bases):
-    """Direction (rad, columns to rows) of the longest extent of what is seen."""
+    """Direction (rad, columns to rows) of the longest extent of the visible part."""
     rows, columns = bases.shape[1:]
     total, x, y, xx, yy, xy = 1e-9, 0.0, 0.0, 0.0, 0.0, 0.0
     for r in range(0, rows, 2):

@@ -253,7 +253,7 @@ class Training:
                 yield batch
 
     def _or_on_cpu(self, work: Callable[[], T]) -> T:
-        """What `work` gives; on this machine's cores, from then on, where the device runs out of memory."""
+        """The result of `work`; on the CPU, from then on, where the device runs out of memory."""
         try:
             return work()
         except torch.OutOfMemoryError:
@@ -366,19 +366,19 @@ class Training:
 
 
 def hardness_of(steps: int) -> float:
-    """How hard the images are of a training of so many steps, 0 to 1: a long one can learn from what would only hinder a short one."""
+    """The difficulty of the images of a training of so many steps, 0 to 1: a long one can use harder images."""
     return float(np.clip((steps - _EASY) / (_HARD - _EASY), 0, 1))
 
 
 def _windows(cameras: Sequence[Camera], poses: PoseRange, corners: np.ndarray) -> list[Window]:
-    """For each camera, what shows the CT at all poses of the range; the whole image where that is less."""
+    """The window of each camera that shows the CT at all poses of the range; the whole image where that is less."""
     ends = poses.poses(poses.half_widths * np.sign(np.random.default_rng(0).uniform(-1, 1, (_CORNER_POSES, 6))))
     points = rigid.transform_points(ends[:, None], corners).reshape(-1, 3)
     return [Window.of(camera, points) for camera in cameras]
 
 
 def _cameras_json(windows: Sequence[Window]) -> list[dict]:
-    """As case.json has them."""
+    """The cameras as in case.json."""
     return [
         {
             "intrinsics": window.camera.intrinsics.tolist(),

@@ -85,7 +85,7 @@ def _axes(qi, qj, qk):
 
 @nb.njit(nogil=True, fastmath=True, inline="always")
 def _crossings(shape, source, q):
-    """Where the ray source + z q crosses the voxel planes of the axis `a` that it follows most closely, within the volume.
+    """The crossings of the ray source + z q with the voxel planes of the axis `a` that it follows most closely, within the volume.
 
     Returns a, b, c, slope_b, slope_c, start_b, start_c, first, count: plane n of `count` is at a = first + n, b = start_b + a slope_b,
     c = start_c + a slope_c.

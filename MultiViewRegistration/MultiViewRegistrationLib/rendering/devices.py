@@ -3,7 +3,7 @@
     device = ComputeDevice("auto")
     device.name, device.display_name, device.fallback_reason
 
-Nothing fails for want of a device: the processor does the work then (docs/gpu.md). PyTorch and Warp are imported only where a device
+Nothing fails without a device: the processor does the work then (docs/gpu.md). PyTorch and Warp are imported only where a device
 is requested.
 """
 
@@ -81,7 +81,7 @@ class ComputeDevice:
 
     @property
     def display_name(self) -> str:
-        """What Warp runs on, "" where numba does the work."""
+        """The device of Warp, "" where numba does the work."""
         if self.name == CPU:
             return ""
         if self.name == WARP_CPU:
@@ -89,7 +89,7 @@ class ComputeDevice:
         return f"{self.card} ({self.name}) by NVIDIA Warp {version('warp-lang')}"
 
     def describe(self, processor: str) -> str:
-        """What a refinement ran on; `processor` is this machine's."""
+        """The name of a refinement's device; `processor` is this machine's."""
         return f"{processor}; refined on {self.display_name}" if self.display_name else processor
 
     def __str__(self) -> str:

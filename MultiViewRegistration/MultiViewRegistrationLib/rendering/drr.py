@@ -78,7 +78,7 @@ class Grid:
 
     @classmethod
     def of(cls, values: np.ndarray, ct_from_index: np.ndarray) -> Grid:
-        """From values (nk, nj, ni) and the place of their grid. InputError for more than 2^31 - 1 voxels."""
+        """A grid of values (nk, nj, ni) at ct_from_index. InputError for more than 2^31 - 1 voxels."""
         box = [_extent(values, axis) for axis in range(3)]
         trimmed = values[tuple(slice(low, high) for low, high in box)]
         nk, nj, ni = (size + 2 for size in trimmed.shape)
@@ -152,7 +152,7 @@ class Projector:
             slices[: end.shape[0], : end.shape[1]] = end > TISSUE_PER_MM
         self.cut = cut_ends(volume) if cut is None else cut
         self.on_devices: dict = {}
-        """What devices hold of it, see `gpu.BatchProjector`."""
+        """Its copies on devices, see `gpu.BatchProjector`."""
 
     def render(
         self, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None

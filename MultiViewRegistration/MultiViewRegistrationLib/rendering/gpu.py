@@ -42,7 +42,7 @@ class BufferPool:
         self._tensors: dict[tuple, Tensor] = {}
 
     def empty(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Of any content."""
+        """A tensor with undefined content."""
         if not self._kept:
             return torch.empty(shape, dtype=dtype, device=self._device)
         key = name, shape, dtype
@@ -190,7 +190,7 @@ def sent(array: np.ndarray, device: str) -> Tensor:
 
 
 def _memory_layout(argument):
-    """Where and how a tensor lies; any other argument itself."""
+    """A tensor's address, shape and type; any other argument itself."""
     if isinstance(argument, Tensor):
         return argument.data_ptr(), argument.dtype, *argument.shape, *argument.stride()
     return argument

@@ -1,4 +1,4 @@
-"""What an export makes of a result and its case together: the CT in the X-rays' world, simulated X-rays, and the views' cameras."""
+"""Exports that need a result and its case: the CT in the X-rays' world, simulated X-rays, and the views' cameras."""
 
 from __future__ import annotations
 

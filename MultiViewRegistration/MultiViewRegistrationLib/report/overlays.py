@@ -128,7 +128,7 @@ def live_picture(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> 
 
 
 def live_layer(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
-    """What of a `live_picture` of "edges", "colours" or "difference" lies over the X-ray: uint8 RGBA (rows, columns, 4), not premultiplied.
+    """The layer of a `live_picture` of "edges", "colours" or "difference" over the X-ray: uint8 RGBA (rows, columns, 4), not premultiplied.
 
     The X-ray itself, left out, can be shown finer than the DRR, and in any window; it is dimmed where the DRR says nothing.
     """

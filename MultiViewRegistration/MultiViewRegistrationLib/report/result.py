@@ -100,7 +100,7 @@ class Result:
 
     @property
     def reasons(self) -> list[str]:
-        """What to know before trusting the pose, a sentence each."""
+        """The cautions before trusting the pose, a sentence each."""
         case, rival = self.case, self.refinement.alternative
         reasons = [] if self.refined else [f"The pose was not refined; it is as given ({self.method})."]
         if len(case.views) > 1 and case.relative_geometry == "truth":
@@ -145,7 +145,7 @@ class Result:
 
     @property
     def device(self) -> str:
-        """What the registration ran on."""
+        """The device of the registration."""
         return (
             f"{processor()}, PyTorch on {self.torch_device}"
             if self.torch_device
@@ -245,7 +245,7 @@ class Result:
         return {split.name: (xrays[split.name], features.tiles(nth), split) for nth, split in enumerate(splits)}
 
     def errors_at(self, world_from_ct: np.ndarray, views: list[View]) -> metrics.Errors | None:
-        """Of a pose (4, 4) seen by these cameras, against the case's truth; None without one."""
+        """The errors of a pose (4, 4) seen by these cameras, against the case's truth; None without one."""
         case = self.case
         if case.truth_world_from_ct is None:
             return None

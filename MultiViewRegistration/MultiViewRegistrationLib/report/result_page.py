@@ -275,7 +275,7 @@ def _image(file: bytes, alt: str) -> ET.Element:
 
 
 def _agreement(result: Result) -> list[ET.Element]:
-    """Where X-rays and CT agree, if that was assessed."""
+    """The maps of agreement of X-rays and CT, if they were assessed."""
     figures = []
     for name, (xray, tiles, _) in result.assessed_views().items():
         picture = _image(png(tile_map(xray, tiles)), f"{name}, agreement")
@@ -346,7 +346,7 @@ def _certainty(view: View) -> str:
 
 
 def _correction(given: View, corrected: View) -> str:
-    """By how much a view's camera was corrected; "" if not at all."""
+    """The correction of a view's camera; "" for none."""
     before, after = given.camera, corrected.camera
     same = [np.array_equal(getattr(before, key), getattr(after, key)) for key in ("camera_from_world", "intrinsics")]
     if all(same):

@@ -45,7 +45,7 @@ def relative_motion(
     moving: Sequence[np.ndarray | None],
     centroid: np.ndarray,
 ) -> list[Relative]:
-    """Of each frame in which there are both poses world_from_ct (4, 4), the motion since the first of them.
+    """The motion since the first frame that has both poses world_from_ct (4, 4), for each frame that has them.
 
     centroid: (3,) of the moving structure, in its CT, mm.
 
@@ -200,7 +200,7 @@ def _plain(each: Relative) -> dict:
 
 
 def curves(motion: Sequence[Relative]) -> list[tuple[str, str, list[tuple[str, list[float]]]]]:
-    """What is plotted against the frames of a motion: a name, a unit, and lines, each with its name and a value for each frame."""
+    """The plots of a motion against its frames: a name, a unit, and lines, each with its name and a value for each frame."""
     groups = []
     for name, unit, vectors in (
         ("Rotation", "degrees", [each.rotation_deg for each in motion]),

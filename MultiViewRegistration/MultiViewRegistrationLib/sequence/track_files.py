@@ -57,7 +57,7 @@ class Track:
 
     @property
     def stopped(self) -> bool:
-        """Whether frames are left that were not come to."""
+        """Whether frames are left that were not reached."""
         return len(self.frames) < len(self.sequence)
 
     def to_json(self, folder: str | os.PathLike | None) -> dict:
@@ -132,7 +132,7 @@ class Track:
     ) -> None:
         """Write track.json, poses.csv and track.tra; all of them appear, or none.
 
-        Frames that were rejected, and those that were not come to, have no pose in track.tra.
+        Rejected frames, and those not reached, have no pose in track.tra.
 
         Parameters
         ----------
@@ -208,7 +208,7 @@ class StoredTrack:
         }
 
     def files(self, folders: Sequence[Path] = ()) -> FrameFiles:
-        """Where the frames are. InputError where that is not recorded, or they are not there any more.
+        """The files of the frames. InputError where they are not recorded, or have gone.
 
         Parameters
         ----------
@@ -231,7 +231,7 @@ class StoredTrack:
         return files
 
     def structure(self, beside: Sequence[Path] = ()) -> CT:
-        """What was tracked: the CT of the first frame, with its mask.
+        """The tracked structure: the CT of the first frame, with its mask.
 
         Parameters
         ----------

@@ -22,7 +22,7 @@ TINT = np.array([1.0, 0.75, 0.3])
 
 @dataclass(frozen=True, eq=False)
 class CTPreview:
-    """What was found in a CT.
+    """The values found in a CT.
 
     size: voxels along i, j, k.   spacing_mm: along the same.   bone_ml: millilitres of bone, of the structure if one was chosen.
     structure_ml: of the structure; None for the whole CT.
@@ -38,7 +38,7 @@ class CTPreview:
 
 
 def seen_in(registration: Registration) -> str:
-    """What the preview of its CT depends on, as a short text: where it is the same, so is the preview."""
+    """The key of the CT's preview: the same text means the same preview."""
     parent = registration.ct and registration.ct.GetParentTransformNode()
     return f"{of_ct(registration)} {parent is None or bool(parent.IsTransformToWorldLinear())}"
 
@@ -70,7 +70,7 @@ def preview(ct: CT) -> CTPreview:
 
 
 def facts(found: CTPreview, unit: str) -> list[str]:
-    """What was found, a line each.   unit: of the CT, as in a case.json."""
+    """The findings, a line each.   unit: of the CT, as in a case.json."""
     size = " \u00d7 ".join(str(n) for n in found.size)
     spacing = " \u00d7 ".join(f"{mm:.2f}" for mm in found.spacing_mm)
     extent = " \u00d7 ".join(f"{n * mm:.0f}" for n, mm in zip(found.size, found.spacing_mm, strict=True))
@@ -127,6 +127,6 @@ def _projected(mu: Volume) -> tuple[np.ndarray, float]:
 
 
 def _bright(image: np.ndarray) -> np.ndarray:
-    """From 0 to 1, as a person sees it best."""
+    """The slice's brightness, 0 to 1, for display."""
     lit = image[image > 0]
     return np.clip(image / (np.percentile(lit, 99.5) if lit.size else 1), 0, 1) ** GAMMA

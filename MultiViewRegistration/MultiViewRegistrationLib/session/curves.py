@@ -1,4 +1,4 @@
-"""How a registration came to its pose, step by step, and how far off it is at the targets: numbers for plots, and maps."""
+"""Plots of a registration: its convergence, step by step, its errors at the targets, and maps."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def plot(title: str, across: str, up: str, curves: Curves, *, log: bool = False,
 
 
 def cost(result) -> Curves:
-    """Of each level of a `result.Result`'s refinement its name and, by the step's number, the cost in % of the level's first."""
+    """The name of each level of a `result.Result`'s refinement and, by the step's number, the cost in % of the level's first."""
     return _by_level(result, lambda level, step: 100 * step.cost / (level.steps[0].cost or 1.0))
 
 
@@ -62,7 +62,7 @@ def movement(result) -> Curves:
 
 
 def similarity(result) -> Curves:
-    """Of each view its name and, by the step's number, its similarity; each level has its own, with its own resolution and windows."""
+    """The name of each view and, by the step's number, its similarity; each level has its own, with its own resolution and windows."""
     from ..registration.cameras import uncalibrated_view_indices
 
     steps, alone = _steps(result), uncalibrated_view_indices(result.case.views, result.case.shared_unknowns)

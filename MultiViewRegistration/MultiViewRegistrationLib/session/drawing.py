@@ -29,7 +29,7 @@ class ToneMatch:
 
     @classmethod
     def of(cls, line_integrals: np.ndarray, valid: np.ndarray, drr: np.ndarray) -> ToneMatch | None:
-        """From an X-ray and a DRR of the same shape, NaN where it says nothing; None where they have little in common."""
+        """The match of an X-ray and a DRR of the same shape, NaN where it has no value; None where they have little in common."""
         both = valid & np.isfinite(drr)
         if np.count_nonzero(both) < MIN_PIXELS:
             return None
@@ -56,7 +56,7 @@ class ToneMatch:
 
     @property
     def _gain(self) -> float:
-        """By how much more the DRR changes than the X-ray."""
+        """The DRR's contrast relative to the X-ray's."""
         return (self.drr[1] - self.drr[0]) / (self.xray[1] - self.xray[0])
 
 
@@ -89,7 +89,7 @@ SOMETHING = 0.02
 
 @dataclass
 class Drawn:
-    """What a view's overlay was made from, and whether it is sharp."""
+    """The inputs of a view's overlay, and whether it is sharp."""
 
     of: tuple
     sharp: bool = False
@@ -119,7 +119,7 @@ class Drawing:
         self._looked_at: tuple[XRayView | None, float] = (None, 0.0)
 
     def step(self, first: XRayView | None = None) -> bool:
-        """Draw what is out of date, all views coarsely or a part of one sharply; whether there was anything to draw.
+        """Draw the overlays that are out of date, all views coarsely or a part of one sharply; whether there was anything to draw.
 
         first: the view that the user is pointing at; if it is out of date it is drawn alone, the others more coarsely in the next step.
         """
@@ -161,7 +161,7 @@ class Drawing:
     # What is out of date
 
     def _wanted(self, detector: DetectorPlane, anatomy) -> tuple:
-        """What the overlay of a view is to be made from; the last is None where the X-ray cannot be used."""
+        """The inputs for a view's overlay; the last is None where the X-ray cannot be used."""
         try:
             xray = self._xray(detector.view)
         except InputError:
@@ -193,12 +193,12 @@ class Drawing:
         self._adapt((self._moved - began) / self._cost([detector for detector, _ in stale.values()], self._coarse))
 
     def _step_of(self, detector: DetectorPlane, coarse: int) -> int:
-        """Which of COARSE a view is drawn by, where the one in focus is drawn by this."""
+        """The step of COARSE for a view, if the one in focus is drawn by this."""
         beside = self._looked_at[0] is not None and detector.view != self._looked_at[0]
         return min(coarse + BESIDE * beside, len(COARSE) - 1)
 
     def _cost(self, drawn: list[DetectorPlane], coarse: int) -> float:
-        """What it costs to draw these so, in COST."""
+        """The cost of drawing these so, in COST."""
         return sum(COST[self._step_of(detector, coarse)] for detector in drawn)
 
     def _draw_sharp(self, wanted: dict[str, tuple[DetectorPlane, tuple]], anatomy) -> bool:
@@ -295,7 +295,7 @@ def _name(detector: DetectorPlane) -> str:
 
 
 def _factor(detector: DetectorPlane, pixels: int) -> int:
-    """By which an image is pooled to have so many pixels along its longest side at most."""
+    """The pooling factor that leaves at most so many pixels along an image's longest side."""
     return -(-max(detector.camera.size) // pixels)
 
 

@@ -59,7 +59,7 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class FileReading:
-    """What a file holds, as far as it was read.
+    """The content of a file, as far as it was read.
 
     questions: that it leaves open, those that were answered among them.   found: what it holds, None before all are answered, or where
     there is a problem.   problem: a sentence; "" for none, questions that are still open included.
@@ -204,7 +204,7 @@ def read_cameras(path: str | os.PathLike, size: tuple[int, int], answers: dict[s
 
 
 def camera_of(view: XRayView, cameras: list[CalibratedView]) -> int | None:
-    """Which of them is the X-ray's: the only one, or the one with its name; None where a person has to say."""
+    """The X-ray's own one: the only one, or the one with its name; None where the user must choose."""
     if len(cameras) == 1:
         return 0
     named = [i for i, camera in enumerate(cameras) if camera.name.casefold() == view.name.casefold()]
@@ -224,7 +224,7 @@ def use_camera(registration: Registration, view: XRayView, camera: CalibratedVie
 
 
 def describe_camera(camera: CalibratedView) -> str:
-    """What was read, in a sentence or two."""
+    """The content that was read, in a sentence or two."""
     words = _("A projection matrix.")
     if camera.camera is not None:
         words = _("A camera of {size[0]} \u00d7 {size[1]} pixels.").format(size=camera.size)

@@ -1,4 +1,4 @@
-"""How an X-ray was taken: from its DICOM header, C-arm angles and distances, or a matrix; described in words."""
+"""The geometry of an X-ray: from its DICOM header, C-arm angles and distances, or a matrix; described in words."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def set_c_arm(view: XRayView, reading: dict, origin: str = "entered") -> None:
 
 
 def check_reading(reading: dict) -> None:
-    """InputError for what is missing in a C-arm's angles and distances, or does not fit together.
+    """InputError for missing or inconsistent angles and distances of a C-arm.
 
     An angle is None where it was not given, as is "mirrored"; a distance 0.
     """
@@ -222,7 +222,7 @@ def reference_of(registration: Registration) -> XRayView | None:
 
 
 def certainty(view: XRayView) -> str:
-    """How well a view's geometry is known, in a few words."""
+    """The accuracy of a view's geometry, in a few words."""
     content = view.content
     turn, shift = content.get("rotation_sd_deg", 0.0), content.get("translation_sd_mm", 0.0)
     if turn == shift == 0:
@@ -235,7 +235,7 @@ def certainty(view: XRayView) -> str:
 
 
 def summary(registration: Registration, view: XRayView) -> str:
-    """What a view's geometry comes to, in a sentence, to compare with what the user knows of the room."""
+    """A view's geometry in a sentence, to compare with what the user knows of the room."""
     if not view.placed:
         return ""
     camera = view.camera
@@ -274,7 +274,7 @@ _HOW = _("enter by how much the isocentre is off, or give a matrix")
 
 
 def header_content(path: Path, frames: int) -> dict:
-    """What an `XRayView` keeps of its file's header; nothing for a file that is not DICOM.
+    """The header values that an `XRayView` keeps; nothing for a file that is not DICOM.
 
     InputError for a header that is damaged.
     """
@@ -293,7 +293,7 @@ def header_content(path: Path, frames: int) -> dict:
 
 
 def header_proposals(registration: Registration, view: XRayView) -> list[str]:
-    """What a view's DICOM header proposes for a C-arm, does not have and leaves to be assumed, a sentence each; none without one."""
+    """The values that a view's DICOM header proposes, misses and leaves to assume, a sentence each; none without one."""
     content = view.content
     if "header" not in content:
         return []

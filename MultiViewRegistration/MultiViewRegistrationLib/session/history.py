@@ -116,7 +116,7 @@ class History:
 
     @property
     def position(self) -> int:
-        """Of the entry that the registration is at; -1 without any."""
+        """The index of the current entry; -1 without any."""
         return int(self._registration.parameter(POSITION, "-1"))
 
     @property
@@ -198,7 +198,7 @@ class History:
         return {name: corrected for name, corrected in kept.items() if corrected}
 
     def rename_view(self, before: str, after: str) -> None:
-        """What was kept under a view's name from now on has another."""
+        """Rename a view in all entries."""
         entries = self.entries
         for entry in entries:
             for kept in (entry.similarity, entry.cameras):
@@ -242,7 +242,7 @@ class ManualMoveRecorder:
         self._since = monotonic()
 
     def step(self) -> bool:
-        """Note a pose that the CT has come to rest at; whether there was one."""
+        """Record the pose at which the CT has stopped; whether there was one."""
         pose = self._registration.world_from_ct.tobytes()
         if pose != self._seen:
             self._seen, self._since = pose, monotonic()
@@ -259,6 +259,6 @@ class ManualMoveRecorder:
 
 
 def describe_method(entry: HistoryEntry) -> str:
-    """How a pose came about, and by which published refinement, if by one."""
+    """The origin of a pose, in words, with the published refinement, if any."""
     method = METHODS.get(entry.method, entry.method)
     return f"{method}, {entry.refinement}" if entry.refinement else method

@@ -25,7 +25,7 @@ POSE_TOLERANCE = 1e-6
 
 
 def address(host: str, port: int) -> tuple[str, int]:
-    """What `IgtlConnection.send_to` takes. InputError for a host that is none."""
+    """The host and port for `IgtlConnection.send_to`. InputError for an invalid host."""
     if not host.strip():
         raise InputError(
             _("OpenIGTLink: found no host, expected the name or address of the computer with the server; enter it.")
@@ -53,11 +53,11 @@ class IgtlConnection:
         return self._stop is not None and self._thread.is_alive()
 
     def send_to(self, host: str, port: int, exported: RegistrationExport, messages: Messages) -> None:
-        """From now on send a result to a server, again and again; one that drops gets all of it when it is back."""
+        """Send a result to a server, again and again; after a lost connection it gets all of it again."""
         self._begin(partial(igtl.send_to, host, port), exported, messages)
 
     def serve(self, port: int, exported: RegistrationExport, messages: Messages) -> None:
-        """From now on offer a result to clients on this machine. Where the port is taken, `status` says so."""
+        """Offer a result to clients on this machine. Where the port is taken, `status` says so."""
         self._begin(partial(igtl.serve, port), exported, messages)
 
     def mark_stale(self, world_from_ct: np.ndarray, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""What a scene holds, as the backend takes it: made once, checked, and prepared in threads for DRRs and registrations."""
+"""The scene's content for the backend: made once, checked, and prepared in threads for DRRs and registrations."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Inputs:
         return before is not None and before != now
 
     def _kept(self, name: str, key: str, make: Callable[[], object]):
-        """What was made when the key was the same, also where that was an error: a timer reads it again and again."""
+        """The value made for the same key, also an error: a timer reads it again and again."""
         if self._made.get(name, ("",))[0] != key:
             try:
                 self._made[name] = key, make()
@@ -217,7 +217,7 @@ def prepare_for_drr(ct, on_progress: Callable) -> object:
 
 
 def prepare_for_registration(anatomy, on_progress: Callable) -> None:
-    """What the first sharp DRR, and the first registration, would have to wait for."""
+    """Load what the first sharp DRR, and the first registration, would wait for."""
     from ..registration.prepared_ct import warm_up
 
     anatomy.projector(0)
@@ -227,7 +227,7 @@ def prepare_for_registration(anatomy, on_progress: Callable) -> None:
 class Preparation:
     """Prepares the CT of a registration, first for DRRs, then for a registration; again whenever it has changed.
 
-    message: why the last one failed, a sentence.   stage: what is being done, in a few words.
+    message: why the last one failed, a sentence.   stage: in a few words.
     """
 
     def __init__(self, inputs: Inputs) -> None:
@@ -247,7 +247,7 @@ class Preparation:
         return self.worker.result if done else None
 
     def all_ready(self) -> Callable[[Callable], object]:
-        """What gives the same to another worker's thread once a registration can begin, as `Worker.result_for`."""
+        """A function that gives it to another worker's thread once a registration can begin, as `Worker.result_for`."""
         first, rest = self.worker, self._rest
 
         def wait(on_progress: Callable) -> object:

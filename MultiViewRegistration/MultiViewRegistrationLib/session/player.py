@@ -251,7 +251,7 @@ class Player:
 
     @property
     def frame(self) -> Tracked | None:
-        """What was found in the frame that is shown."""
+        """The result of the shown frame."""
         return None if self.number is None else self.played.frames[self.number]
 
     # What a person does
@@ -289,7 +289,7 @@ class Player:
     # What follows
 
     def tick(self) -> bool:
-        """Show what is due; whether anything has changed."""
+        """Show the frame that is due; whether anything has changed."""
         if self._read is not None:
             self._read[1].poll(0)
         changed = False

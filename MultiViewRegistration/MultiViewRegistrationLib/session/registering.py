@@ -42,7 +42,7 @@ def register_case(
 
 
 def regressor_summary(result) -> dict:
-    """What a history keeps of how the start of a `result.Result` was found by a regressor; empty where none was used."""
+    """The history's entries on a start by a regressor of a `result.Result`; empty where none was used."""
     report = result.regressor
     if report is None:
         return {}
@@ -178,7 +178,7 @@ class RunningRegistration:
 
     @property
     def stage(self) -> str:
-        """What is being done, in a few words."""
+        """The stage, in a few words."""
         return self.progress.stage if self.progress else self._preparing() or PREPARING
 
     def show(self, progress) -> None:

@@ -42,7 +42,7 @@ class RegressorTraining:
 
     @property
     def stage(self) -> str:
-        """What is being done, in a few words."""
+        """The stage, in a few words."""
         if self.ending:
             return _("stopping")
         return self.progress.stage if self.progress else _("preparing the training")
@@ -89,7 +89,7 @@ DEFAULT_MINUTES = 2.0
 
 
 class Regressors:
-    """What there is for one registration. `poll` follows a training, `update` the store; both take milliseconds.
+    """The regressors for one registration. `poll` follows a training, `update` the store; both take milliseconds.
 
     training: the last `Training`, None before the first.
     """
@@ -206,7 +206,7 @@ class Regressors:
         )
 
     def _take(self) -> Callable[[], list]:
-        """What finds those of this CT, which costs time and memory only where there are some of any."""
+        """A worker that finds the models of this CT; it costs time and memory only where there are models."""
         take = take_ct(self._registration)
 
         def find() -> list:

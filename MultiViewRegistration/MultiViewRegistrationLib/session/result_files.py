@@ -50,7 +50,7 @@ def formats() -> dict[str, str]:
 
 
 def missing_for_kind(registration: Registration, kind: str) -> str:
-    """What a kind of file needs that the registration does not have, in a sentence; "" for nothing."""
+    """The missing inputs of a kind of file, in a sentence; "" for none."""
     missing = kind == "resampled-mask" and registration.segmentation is None
     return _("Choose a structure in section 1. CT first.") if missing else ""
 
@@ -141,7 +141,7 @@ def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[[
 
 
 def case_content(session: Session) -> dict:
-    """What a case.json says of the scene, but for its files."""
+    """The content of a case.json for the scene, without its files."""
     case, registration = session.case(), session.registration
     shared = {key: value for key, value in asdict(case.shared_unknowns).items() if value is not None}
     optional = {

@@ -52,7 +52,7 @@ class StructureMotion:
 
     @property
     def rows(self) -> list[tuple[int, float, float]]:
-        """Of each frame its number, the turn in degrees, and the shift of the moving centroid in mm, since the first of them."""
+        """Each frame's number, its turn in degrees, and the shift of the moving centroid in mm, since the first frame."""
         return [
             (each.number, float(np.linalg.norm(each.rotation_deg)), float(np.linalg.norm(each.shift_mm)))
             for each in self.motion
@@ -60,7 +60,7 @@ class StructureMotion:
 
     @property
     def left_out(self) -> str:
-        """How many frames are in neither, a sentence; "" for none."""
+        """The number of frames in neither, a sentence; "" for none."""
         missing = self.count - len(self.motion)
         if not missing:
             return ""
@@ -79,7 +79,7 @@ class StructureMotion:
 def motion_of(path: str | os.PathLike, played: Played) -> StructureMotion:
     """The motion of the structure in a track.json, or in a folder that holds one, against the one that is played.
 
-    InputError for what is no such file, for tracks of other frames, and where no two frames have both poses.
+    InputError for another kind of file, for tracks of other frames, and where no two frames have both poses.
     """
     from ..sequence.motion import curves, motion_against
     from ..sequence.track_files import StoredTrack
@@ -180,7 +180,7 @@ KEEP_S = 2.0
 
 
 class Sequence:
-    """What a session tracks and plays.
+    """The sequence that a session tracks and plays.
 
     player: None without a sequence.   message: why the tracking failed, or the scene's own sequence is not here; "" else.
 
@@ -217,7 +217,7 @@ class Sequence:
 
     @property
     def start(self) -> str:
-        """Where the first frame begins: at the result of a registration, where the CT lies at one; else as the step Start says."""
+        """The start of the first frame: the result of a registration, where the CT lies at one; else as the step Start says."""
         registration = self._session.registration
         return registration.start if self.player is not None or self._session.stale_reason() else "given"
 
@@ -314,7 +314,7 @@ class Sequence:
                 player.close()
 
     def save(self, folder: str | os.PathLike, unit: str = "mm", *, moves: bool = False) -> Callable[[], list[Path]]:
-        """What writes poses.csv, track.tra and track.json into a folder, in any thread; returns the files.
+        """A function that writes poses.csv, track.tra and track.json into a folder, in any thread; it returns the files.
 
         unit, moves: see `track_files.Track.save`.   InputError without a sequence, and as `Inputs.ct`.
         """

@@ -1,4 +1,4 @@
-"""What of a registration does not live in its scene: the prepared CT, the work under way, the results it came to."""
+"""The state of a registration outside its scene: the prepared CT, the running work, the results."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class UnreadNotices:
 
     @property
     def sentences(self) -> list[str]:
-        """What is to be shown now."""
+        """The warnings to show now."""
         every = [*identity_mismatches(self._registration), *self._warnings]
         return [sentence for sentence in every if sentence not in self._acknowledged]
 
@@ -187,7 +187,7 @@ class Session(Inputs):
         return self._preparation.anatomy() is not None
 
     def poll(self, wait: float = POLL_WAIT_S) -> bool:
-        """Take what the work under way has come to; whether the CT has moved, or any work has ended, a training included.
+        """Take the results of the running work; whether the CT has moved, or any work has ended, a training included.
 
         Never raises: `message` says what went wrong. Where the registration has left its scene, all work is cancelled and forgotten.
         """
@@ -220,7 +220,7 @@ class Session(Inputs):
         if self.message:
             raise InputError(self.message)
 
-    # What it came to
+    # Results
 
     @property
     def result(self):
@@ -243,7 +243,7 @@ class Session(Inputs):
         return self._preparation.anatomy()
 
     def find_similarity(self) -> Callable[[], dict[str, float]] | None:
-        """What finds the local NCC of each used view, by name, where the CT is now; for a thread. None before a registration could begin.
+        """A function that computes the local NCC of each used view, by name, at the current pose; for a thread. None before it can.
 
         InputError as `case`.
         """
@@ -260,7 +260,7 @@ class Session(Inputs):
         return find
 
     def find_result(self, *, again: bool = False) -> Callable[[], object]:
-        """What finds the `result.Result` of the pose as it is, for a thread: the one that is known, or an assessment of it.
+        """A function that returns the `result.Result` of the current pose, for a thread: the known one, or a new assessment.
 
         again: also where one is known, of inputs that have changed since.
 
@@ -342,7 +342,7 @@ class Session(Inputs):
 
     @contextmanager
     def _report_errors(self):
-        """What goes wrong on the way from a thread into the scene becomes a message."""
+        """Turn an error on the way from a thread into the scene into a message."""
         try:
             yield
         except InputError as error:
@@ -403,13 +403,13 @@ MIN_LANDMARKS, MIN_POSITIONS = 3, 4
 
 
 def missing_inputs(session: Session) -> str:
-    """What to do before a registration can begin, in a sentence; "" where it can, as far as can be seen without looking at voxels."""
+    """The steps missing before a registration can begin, in a sentence; "" for none, as far as known without the voxels."""
     registration = session.registration
     return missing_images(registration) or missing_at_start(session, registration.start, registration.refinement)
 
 
 def missing_images(registration: Registration) -> str:
-    """Of that, what concerns the CT and the X-rays, whatever the start; a regressor is trained for them, too."""
+    """The part of it that concerns the CT and the X-rays, for any start; a regressor is trained for them, too."""
     if registration.ct is None:
         return _("Choose a CT first.")
     views = [view for view in registration.xrays if view.used]
@@ -427,7 +427,7 @@ def missing_images(registration: Registration) -> str:
 
 
 def missing_at_start(session: Session, start: str, refinement: str = "joint") -> str:
-    """Of that, what concerns the start alone."""
+    """The part of it that concerns the start alone."""
     registration = session.registration
     if refused := session.refused(start, refinement):
         return refused

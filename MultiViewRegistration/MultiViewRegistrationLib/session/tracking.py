@@ -90,7 +90,7 @@ class FileImages:
 
 
 class SliceImages:
-    """Of volumes in the scene that have a slice for each frame, from the one on that each view shows.
+    """The frames of volumes in the scene with a slice for each, from the one that each view shows.
 
     views: with their sources, and the `XRay` of each as it is.   files: None, as a file is of no use without the scene.
     """
@@ -230,7 +230,7 @@ class Tracking:
 
 
 def frames_of(inputs: Inputs) -> SliceImages | Path:
-    """What has the frames of the X-rays that are used. InputError where they are still images."""
+    """The images of the used X-rays' frames. InputError where they are still images."""
     views = [view for view in inputs.registration.xrays if view.used]
     if frames_in(inputs.registration) > 1:
         turning = next((view.name for view in views if view.content.get("header_of_frames")), None)
@@ -253,13 +253,13 @@ def frames_of(inputs: Inputs) -> SliceImages | Path:
 
 
 def frames_in(registration: Registration) -> int:
-    """How many frames the X-rays that are used have in the scene itself, each from the one on that it shows."""
+    """The number of frames of the used X-rays in the scene itself, each from the one on that it shows."""
     sources = [(view.source, view.content.get("frame") or 0) for view in registration.xrays if view.used]
     return min((_slices(source) - frame if source is not None else 1 for source, frame in sources), default=0)
 
 
 def how_many(path: Path) -> int:
-    """How many frames the X-rays of a case.json have from its own on, in any thread; 1 for still images. InputError as `CaseFile.read`."""
+    """The number of frames of a case.json's X-rays from its own on, in any thread; 1 for still images. InputError as `CaseFile.read`."""
     file = CaseFile.read(path)
     return min(count_frames(view.image.path) - (view.frame or 0) for view in file.views)
 

@@ -204,7 +204,7 @@ def single_bones(ct: Volume, most: int = 2) -> list[np.ndarray]:
 
 
 def _thick(piece: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """The largest part of a piece without what is thin."""
+    """The largest part of a piece without its thin parts."""
     core = distance_transform_edt(piece, sampling=spacing) > THIN_MM
     if not core.any():
         return core

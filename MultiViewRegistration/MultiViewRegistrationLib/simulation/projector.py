@@ -40,7 +40,7 @@ def without_skew(camera: Camera) -> None:
 
 
 class MaterialProjector(Protocol):
-    """What gives the two base materials of a body along the rays to a camera's pixels, see `RtkProjector.project`."""
+    """A projector of the two base materials of a body to a camera's pixels, see `RtkProjector.project`."""
 
     def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray: ...
 

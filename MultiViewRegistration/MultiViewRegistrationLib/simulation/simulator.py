@@ -52,7 +52,7 @@ Metal = Wire | Ball
 
 @dataclass(frozen=True)
 class SimulatedXRay:
-    """How an image is taken. Lengths in mm are on the detector.
+    """The settings of an image. Lengths in mm are on the detector.
 
     photons: detected in a pixel, in the image's median (automatic exposure control).
     scatter_to_primary: of their medians, behind an anti-scatter grid.
@@ -235,7 +235,7 @@ TAKEN = (*ALIKE, *EACH)
 
 
 def xrays_with(rng: np.random.Generator, names: Sequence[str], views: int) -> list[SimulatedXRay]:
-    """How each view is taken: noise and scatter as they vary, an open field, but for those of the names that are in TAKEN."""
+    """The settings of each view: random noise and scatter, an open field, but for those of the names that are in TAKEN."""
     plain = SimulatedXRay(PIXEL_MM, photons=rng.uniform(500, 3000), scatter_to_primary=rng.uniform(0.3, 1.0))
     xrays = [plain] * views
     for name in names:
@@ -257,7 +257,7 @@ Overlay = Callable[[np.ndarray, Camera], np.ndarray]
 
 
 def overlays_with(rng: np.random.Generator, names: Sequence[str]) -> list[Overlay]:
-    """What is put on each view's image afterwards, of the names that are in OVERLAYS; things in space are the same in all views."""
+    """The overlays of each view's image, of the names in OVERLAYS; things in space are the same in all views."""
     return [OVERLAYS[name](rng) for name in names if name in OVERLAYS]
 
 

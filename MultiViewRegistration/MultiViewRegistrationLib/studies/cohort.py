@@ -10,7 +10,7 @@ resumes where it was. The tables do not depend on which process did what, or whe
     <folder>/models/<hash>          a regressor that was trained for the cohort, and <hash>.json the record of its training
 
 All that is sent to a worker is a task's name, this folder, the name of the plan in it, and numbers of cases; all that it sends back is a
-word. Names are hashes, so that neither they nor what is sent between processes says anything of a patient.
+word. Names are hashes, so that neither they nor the messages between processes identify a patient.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 LOCAL = "local"
 HOST = "127.0.0.1"
 #: Of a case during which one worker after another ended.
-ENDED = "the worker that had it ended unexpectedly, again and again, perhaps for want of memory; use fewer workers."
+ENDED = "the worker that had it ended unexpectedly, again and again, perhaps because memory ran out; use fewer workers."
 _CONNECT_SECONDS = 10.0
 #: How a task ended: done now, kept from before, failed; or not begun, as the worker does not see the folder or has another version.
 DONE, KEPT, FAILED, UNSEEN, OTHER_VERSION = "done", "kept", "failed", "unseen", "other version"
@@ -71,7 +71,7 @@ DONE, KEPT, FAILED, UNSEEN, OTHER_VERSION = "done", "kept", "failed", "unseen", 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which cases are evaluated, and how.
+    """The cases of an evaluation, and its settings.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class Plan:
         return name
 
     def evaluation(self, number: int, folder: Path) -> EvaluationSetup:
-        """How a case is registered, with the regressor that was trained for it. InputError where that failed, with the reason."""
+        """The settings of a case, with the regressor trained for it. InputError where that failed, with the reason."""
         setup = EvaluationSetup(**self.setup)
         if not self.groups:
             return setup
@@ -142,7 +142,7 @@ class CohortRecord:
 
     @classmethod
     def read(cls, path: Path) -> CohortRecord | None:
-        """None where there is none, or what is there is none."""
+        """The record in a file; None where it is missing or invalid."""
         try:
             return cls(**read_record(path))
         except (OSError, InputError, TypeError):
@@ -220,7 +220,7 @@ def _alike(keys: Sequence[str]) -> list[list[int]]:
 
 
 def _gathered(plan: Plan, folder: Path, setup: EvaluationSetup, lost: set[int]) -> Evaluation:
-    """What is in the records of the cases, in their order; repeats the workers' warnings. A lost case has no record."""
+    """The content of the cases' records, in their order; repeats the workers' warnings. A lost case has no record."""
     found = Evaluation([], [], setup, shared=True)
     poses: dict[str, list[tuple[str, np.ndarray]]] = {}
     for number, case in enumerate(plan.cases):
@@ -355,7 +355,7 @@ _last: EvaluatedCase | None = None
 def work(numbers: Sequence[int], task: str, folder: str, plan: str) -> str:
     """Do a task of a plan, unless that was done before with the same files, setup and version; returns how it ended.
 
-    What is wrong with a case is written down, not raised: Dask logs what is raised, and messages name files.
+    The problem of a case is recorded, not raised: Dask logs what is raised, and messages name files.
 
     Parameters
     ----------

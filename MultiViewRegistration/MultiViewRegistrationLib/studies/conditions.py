@@ -80,7 +80,7 @@ def encoder(rng: np.random.Generator, views: Views, degrees: float = 1.0, mm: fl
     return [views[0], *wrong]
 
 
-#: Geometry that is given wrong; what is true of the cameras is known from the simulation.
+#: Errors of the given geometry; the simulation knows the true cameras.
 GEOMETRY_ERRORS: dict[str, GeometryError] = {
     "encoder 1": partial(encoder, degrees=1.0, mm=2.0),
     "encoder 2": partial(encoder, degrees=2.0, mm=5.0),
@@ -92,7 +92,7 @@ GEOMETRY_ERRORS: dict[str, GeometryError] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """What is special about some registrations.
+    """A condition of some registrations.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class Condition:
 
     @property
     def group(self) -> str:
-        """Which table it is in."""
+        """The table that it is in."""
         return "geometry error" if self.error else "nuisance" if self.nuisances or self.together else "geometry"
 
 

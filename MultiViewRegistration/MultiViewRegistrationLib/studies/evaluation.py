@@ -56,7 +56,7 @@ Progress = Callable[[float, str], object]
 
 @dataclass(frozen=True)
 class EvaluationSetup:
-    """How the cases of an evaluation are registered; plain data but for a `model` that is one.
+    """The settings of an evaluation's registrations; plain data but for a `model` that is one.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class EvaluationSetup:
     model: str | Path | Regressor | None = None
 
     def check(self) -> None:
-        """InputError for what cannot be."""
+        """InputError for impossible settings."""
         if self.starts < 1 or self.max_start_error_mm <= 0 or min(self.perturb) < 0:
             raise InputError(
                 "--starts, --max-start-error, --perturb: found a number that is too small, expected one start or more and a maximum "
@@ -100,7 +100,7 @@ class EvaluationSetup:
 
     @property
     def runs(self) -> int:
-        """How often each case is registered."""
+        """The number of registrations of each case."""
         return 1 if self.start == "regressor" else self.starts
 
     def to_json(self) -> Row:
@@ -227,7 +227,7 @@ def evaluate(
 
 
 def check(path: str | Path) -> CaseFile:
-    """What a case.json says, before anything else is loaded. InputError where it cannot be evaluated."""
+    """The content of a case.json, before anything else is loaded. InputError where it cannot be evaluated."""
     file = CaseFile.read(path)
     if file.world_from_ct is None and (file.truth_world_from_ct is None or file.targets is None):
         raise InputError(

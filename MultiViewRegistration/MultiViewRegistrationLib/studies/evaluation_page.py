@@ -95,7 +95,7 @@ def _head(evaluation: Evaluation, title: str) -> str:
 
 
 def _relative_geometry(cases: Rows) -> str:
-    """How cases with several views say that their cameras are known relative to each other; "" where none says anything."""
+    """The source of the views' relative geometry in cases with several views; "" where none gives it."""
     several = [case for case in cases if case["views"] > 1]
     names = {kind: [case["name"] for case in several if case["relative_geometry"] == kind] for kind in _GEOMETRY}
     if not any(names.values()):
@@ -144,7 +144,7 @@ def _accuracy(cases: Rows, evaluation: Evaluation) -> str:
 
 
 def _how(evaluation: Evaluation) -> str:
-    """How registrations start."""
+    """The starts of the registrations."""
     setup = evaluation.setup
     if setup.start in SEARCH_STARTS:
         beside = "A regressor predicted, and beside it searched" if setup.start == "auto" else "Searched for"
@@ -192,7 +192,7 @@ def _side_by_side(evaluations: Sequence[Evaluation]) -> str:
 
 
 def _regressor(cases: Rows) -> str:
-    """What the regressor predicted before any refinement, and which of its poses won; "" where there is none."""
+    """The regressor's predictions before refinement, and the selected ones; "" without a regressor."""
 
     def of(group: Rows, name: str) -> np.ndarray:
         return np.array([run[name] for run in _runs(group) if run["initial_mtre_mm"] is not None])
@@ -235,7 +235,7 @@ def _one_view(cases: Rows) -> str:
 
 
 def _gaps(runs: Rows) -> str:
-    """How far the next answer was from being as good, for right and for wrong answers."""
+    """The evidence ratio to the alternative, for correct and for wrong registrations."""
     rows = []
     for (name,), group in sorted(grouped((run for run in runs if run["errors"]), lambda run: (_kind(run),))):
         gaps = [run["evidence_ratio"] for run in group if run["evidence_ratio"] is not None]
@@ -331,7 +331,7 @@ def _success(runs: Rows) -> SuccessRate:
 
 
 def _of_errors(name: str, statistic: Callable = np.median) -> Callable[[Rows], str]:
-    """What a table says of an error of all answers of a group."""
+    """The table entry for an error of all registrations of a group."""
 
     def cell(cases: Rows) -> str:
         answers = _answered(cases)

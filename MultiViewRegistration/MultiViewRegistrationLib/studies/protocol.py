@@ -88,7 +88,7 @@ class Records:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was done of a protocol.
+    """The finished part of a protocol.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def run(
     limit: int | None = None,
     progress: Callable[[float, str], object] = lambda fraction, stage: None,
 ) -> Outcome:
-    """Do what is not done yet of the protocol, and keep it in the folder.
+    """Do the rest of the protocol, and keep it in the folder.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def measured(trial: Trial, cases: SimulatedCases | RealCases) -> tuple[dict, byt
     start = truth if case.world_from_ct is None else case.world_from_ct
 
     def picture(views: Sequence[View], found: np.ndarray) -> bytes:
-        """At half the X-rays' resolution, which is enough to see what was taken for what, and quick."""
+        """The failure figure, quickly at half the X-rays' resolution."""
         return failure_figure(made.anatomy, [view.pooled(2) for view in views], found, truth)
 
     row |= {"nuisances": list(made.nuisances), "start_mm": metrics.mtre(start, truth, targets)}
@@ -162,7 +162,7 @@ def measured(trial: Trial, cases: SimulatedCases | RealCases) -> tuple[dict, byt
 
 
 def _row_of(result: Result, made: TrialCase) -> dict:
-    """What a registration says of itself, beside what is true."""
+    """The program's assessment of a registration, beside the truth."""
     errors, assessment, case = result.errors, result.assessment, result.case
     if errors is None or assessment is None:
         raise ValueError(f"{case.name} was not assessed, or has no truth")

@@ -77,7 +77,7 @@ def _moved(rng: np.random.Generator, pose: np.ndarray, centre: np.ndarray, degre
 
 
 def ct_name(path: Path) -> str:
-    """What a CT is called in the rows: its file's name without what says the format."""
+    """The CT's name in the rows: its file's name without the format's ending."""
     return path.name.removesuffix(".gz").rsplit(".", 1)[0]
 
 
@@ -99,7 +99,7 @@ class CachedProjector:
 
 
 class Part:
-    """What of a CT is registered: the body, or one bone among all else."""
+    """The registered part of a CT: the body, or one bone among others."""
 
     def __init__(self, whole: CT, body: Patient, mask: np.ndarray | None = None, seed: int = 0) -> None:
         """mask: bool, of the voxels of the bone; None for the body."""
@@ -352,7 +352,7 @@ class RealCase:
         return replace(view, xray=replace(view.xray, line_integrals=image))
 
     def _density(self, view: View) -> float:
-        """By which the projection of the bone explains its own X-ray best, where it is: least squares of what differs within windows."""
+        """The factor by which the bone's projection fits its own X-ray best: least squares within windows."""
         bone = self._joseph.project(view.camera, self._real)[0]
         within = (bone > 0) & view.xray.valid
         projected, shown = (

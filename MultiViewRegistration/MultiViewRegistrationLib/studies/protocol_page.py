@@ -188,7 +188,7 @@ def _skipped(rows: Rows) -> str:
 
 
 def _sheets(done: Outcome, rows: Rows, prefix: str) -> dict[tuple[str, str], tuple[str, bytes]]:
-    """By what is registered and condition, name and JPEG of all its misses that have a picture, those from the nearest starts first."""
+    """Name and JPEG of all failures with a picture, by structure and condition, the nearest starts first."""
     sheets = {}
     for (part, condition), group in grouped(_wrong(rows), "part", "condition"):
         files = [(row["number"], done.records.picture(row["number"])) for row in sorted(group, key=_start)]
@@ -255,7 +255,7 @@ def is_sound(row: dict) -> bool:
 
 
 def predicted(rows: Rows) -> list[dict]:
-    """Those with a predicted error."""
+    """The rows with a predicted error."""
     return [row for row in rows if row.get("failure_probability") is not None]
 
 
@@ -302,7 +302,7 @@ def success_by_start(rows: Rows) -> str:
 
 
 def cost_of_nuisances(rows: Rows) -> str:
-    """What each nuisance alone costs: its registrations beside those of the same pose and cameras without it."""
+    """The cost of each nuisance alone: its registrations beside those of the same pose and cameras without it."""
     alone = [row for row in rows if row["group"] == "nuisance" and len(row.get("nuisances", ())) == 1]
     pairs = [(key, beside_clean(group, rows)) for key, group in grouped(alone, "part", "condition")]
     columns = {
@@ -328,7 +328,7 @@ def beside_clean(chosen: Rows, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def capture(rows: Rows) -> str:
-    """Of a condition, mm, or that there are too few starts."""
+    """The capture range of a condition, mm, or that there are too few starts."""
     edges = np.arange(0, MAX_START_ERROR_MM + STEP_MM / 2, STEP_MM)
     started = [row for row in rows if "start_mm" in row]
     starts = column(started, "start_mm")
@@ -373,7 +373,7 @@ def verdicts_by_kind(rows: Rows) -> str:
 
 
 def verdicts_by_condition(rows: Rows) -> str:
-    """How many of each condition were accepted, to be checked and rejected, by their errors."""
+    """The numbers of accept, check and reject of each condition, by error."""
 
     def counts(low: float, high: float) -> Callable[[Rows], str]:
         def cell(group: Rows) -> str:
@@ -392,7 +392,7 @@ def verdicts_by_condition(rows: Rows) -> str:
 
 
 def predictions(rows: Rows) -> str:
-    """How well the probability detects wrong answers, and how often the bound holds, where the model says any."""
+    """The detection of wrong registrations by the probability, and the coverage of the bound, where the model gives them."""
 
     def within(group: Rows) -> np.ndarray:
         return mtre(group) <= column(group, "upper95_mm")
@@ -447,7 +447,7 @@ def along_the_beam(rows: Rows) -> str:
 
 
 def corrections(rows: Rows) -> str:
-    """How far the cameras were off against the first view, as they were given and as they were corrected, of right answers."""
+    """The cameras' errors against the first view, as given and as corrected, of correct registrations."""
     body = []
     uncertain = [row for row in rows if (row["error"] or "").startswith("encoder")]
     for key, group in grouped(uncertain, "part", "condition"):

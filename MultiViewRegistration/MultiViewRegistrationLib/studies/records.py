@@ -1,4 +1,4 @@
-"""What studies keep: records as JSON files, each whole or not there, so that a study can be stopped anywhere; and pictures of misses."""
+"""The files of studies: records as JSON files, each whole or not there, so that a study can be stopped anywhere; and pictures of misses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write_record(path: Path, content: dict) -> None:
 
 
 def read_record(path: Path) -> dict:
-    """What was written. OSError where there is no file, InputError where it is no JSON."""
+    """The written content. OSError where there is no file, InputError where it is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""How registrations are judged in bulk: where they start, what is a success, from how far they succeed; and their Markdown tables.
+"""Statistics of many registrations: starts, success rates and capture ranges; and their Markdown tables.
 
 van de Kraats et al., Standardized evaluation methodology for 2-D-3-D registration, IEEE TMI 24(9):1177-1189,
 2005.
@@ -111,7 +111,7 @@ class SuccessRate:
 
     @classmethod
     def of(cls, hits: ArrayLike, among: np.ndarray | None = None) -> SuccessRate:
-        """Of those in `among` (n,) bool, by default all, how many are in `hits` (n,) bool."""
+        """The share of `hits` (n,) bool in `among` (n,) bool, by default all."""
         hits = np.asarray(hits, bool)
         among = np.ones(len(hits), bool) if among is None else among
         return cls(int(np.count_nonzero(hits & among)), int(np.count_nonzero(among)))

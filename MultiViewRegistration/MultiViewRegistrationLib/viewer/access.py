@@ -71,7 +71,7 @@ def protect(app: web.Application, token: str, names: tuple[str, ...] | None) -> 
 
 
 def _inline_scripts(page: str) -> list[str]:
-    """What a policy says of the scripts that are written in a page itself, trame's own."""
+    """The policy's entry for inline scripts, trame's own."""
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     return [f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts]
 

@@ -1,4 +1,4 @@
-"""The application behind the page: one MRML scene, the registration at work, the steps, and one place for what goes wrong.
+"""The application behind the page: one MRML scene, the registration at work, the steps, and one place for errors.
 
 It lives in the server. Pages come and go and only look at it, so that a reload, or a second page, finds the work where it is.
 """

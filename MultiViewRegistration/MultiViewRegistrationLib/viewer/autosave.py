@@ -31,7 +31,7 @@ MAX_KEPT = 3
 
 @dataclass(frozen=True)
 class SavedScene:
-    """What a server that has ended left.   name: of the registration.   saved: when.   scene: its .mrml."""
+    """The saved state of a server that has ended.   name: of the registration.   saved: when.   scene: its .mrml."""
 
     folder: Path
     name: str

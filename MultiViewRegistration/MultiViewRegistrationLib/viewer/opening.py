@@ -1,4 +1,4 @@
-"""What is opened: a case, a result, a tracked sequence, a scene, the demo; and files that a page sent."""
+"""Opening a case, a result, a tracked sequence, a scene, the demo; and files that a page sent."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class Opener:
 
 
 def reader(path: Path, case: Path | None = None):
-    """What puts the content of a path into a scene. InputError for what is none of those that can be opened, or is wrong."""
+    """A function that puts the content of a path into a scene. InputError for an unknown kind of file, or an invalid one."""
     named = ", ".join(NAMED)
     if path.is_dir():
         inside = [name for name in NAMED if (path / name).is_file()]

@@ -27,12 +27,12 @@ def new_folder(kind: str, parent: Path | None = None) -> Path:
 
 
 def new_name(kind: str) -> str:
-    """Of such a folder that is not there yet."""
+    """The name of a new folder."""
     return f"{_prefix(kind)}{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def abandoned(kind: str, parent: Path) -> list[Path]:
-    """Those of this user and this computer whose server is no more."""
+    """The folders of this user and this computer whose server has ended."""
     found = []
     for folder in parent.glob(f"{_prefix(kind)}*-*"):
         process = folder.name.removeprefix(_prefix(kind)).partition("-")[0]

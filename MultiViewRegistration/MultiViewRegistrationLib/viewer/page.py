@@ -81,7 +81,7 @@ def _head(application) -> None:
 
 
 def _open_another(application) -> None:
-    """A button for a dialog: what is open is only ever closed there, where it can be kept."""
+    """The dialog that closes the open registration, with a chance to keep it."""
     with html.Div(v_if="has_registration"), v.VDialog(v_model=("opening_another",), max_width=560):
         with v.Template(v_slot_activator="{ props }"):
             v.VBtn(
@@ -126,7 +126,7 @@ def _steps(application) -> None:
 
 
 def _bar(views) -> None:
-    """What lies over the X-rays, and what is seen beside them."""
+    """The choice of overlays on the X-rays, and of the views beside them."""
     with html.Div(classes="mv-bar", role="toolbar", aria_label=_("Views")):
         with v.VBtnToggle(
             model_value=("overlay.mode",),

@@ -1,4 +1,4 @@
-"""What is seen beside the steps: the X-rays, the scene in 3D, slices of the CT."""
+"""The views beside the steps: the X-rays, the scene in 3D, slices of the CT."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class PageViews:
         return (width, height) if min(width, height) > 1 else DEFAULT_SIZE
 
     def _plane(self, tag: str) -> None:
-        """What shows an X-ray's image in 3D: the logic of a slice, as the X-ray's slice view has in Slicer."""
+        """Show an X-ray's image in 3D: by the logic of a slice, as the X-ray's slice view has in Slicer."""
         if tag in self._planes:
             return
         app = self._application.slicer_app

@@ -43,7 +43,7 @@ class DeferredRendering(RcaRenderStrategy):
 
 
 class LastPageSize(RcaViewAdapter):
-    """Of several pages the one in which the mouse was last decides on the size of the picture: its places mean pixels there."""
+    """The page that the mouse was in last decides the size of the picture: its places mean pixels there."""
 
     def on_interaction(self, origin, event: dict) -> None:
         if {"w", "h"} <= event.keys() and self._current_size is not None:

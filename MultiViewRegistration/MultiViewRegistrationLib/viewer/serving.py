@@ -38,7 +38,7 @@ def serve(
     open_browser: bool = True,
     notify: Callable[[str], object] = lambda text: print(text, flush=True),
 ) -> None:
-    """Serve the page until Ctrl-C. InputError where the address is taken, or is none of this computer's.
+    """Serve the page until Ctrl-C. InputError where the address is taken, or is not this computer's.
 
     path, case: what to open at once, see `opening.Opener.open`.   demo: makes the demo's case, returns its path.
     port: 0 for any free one.   notify: gets the page's address; on stderr it could be lost, which is silenced while an image is read.
@@ -56,7 +56,7 @@ def serve(
 
 async def _serve(path, case, demo, host, port, open_browser, notify) -> None:
     """Serve the page at once, which says that the rest is on its way: importing that takes seconds."""
-    gc.disable()  # what is made until the page is whole stays: going through it again and again would take a tenth of the time
+    gc.disable()  # objects made until the page is whole stay: collecting garbage would take a tenth of the time
     preloaded = preload_case(path)
     from trame.app import get_server
 

@@ -14,7 +14,7 @@ from ..session.drawing import ToneMatch
 
 #: Pixels along the longest side from which on the page gets blocks of pixels instead.
 MAX_SIDE = 2048
-#: Codes of values; 0 is left for what shows nothing.
+#: Codes of values; 0 means transparent.
 FIRST, LAST = 1, 65535
 _stamps = count(1)
 
@@ -70,7 +70,7 @@ class Layer:
 
 
 class OverlayLayers:
-    """What lies over a session's X-rays; `session.drawing.Drawing` draws onto it as it does onto the scene's volumes."""
+    """The overlays of a session's X-rays; `session.drawing.Drawing` draws onto it as it does onto the scene's volumes."""
 
     #: The page lays tiles of a DRR itself: both then have the greys that a person has chosen.
     BLENDS = ("blend", "flicker", "checkerboard")

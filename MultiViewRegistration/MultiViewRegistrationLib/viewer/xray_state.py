@@ -53,7 +53,7 @@ def image_of(view: XRayView) -> dict:
 
 
 def handles_of(registration: Registration, view: XRayView) -> dict:
-    """Where the CT's centre is in the image, and how many mm a pixel is there; NO_HANDLES without a CT, and behind the source."""
+    """The CT's centre in the image, and the mm of a pixel there; NO_HANDLES without a CT, and behind the source."""
     try:
         centre = manual_pose.centre(registration)
         if view.camera.depth(centre) <= 0:
@@ -87,7 +87,7 @@ def marks_of(reading: Reading, detector: DetectorPlane, among: list[DetectorPlan
 
 
 def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
-    """What of the patient is marked in an X-ray, in its pixels.
+    """The marks of the patient in an X-ray, in its pixels.
 
     landmarks: where they were clicked there ("clicked"), and where those of the CT fall on it now ("ct").
     outline: lines (k, 2, 2) of another structure that a sequence is compared with.
@@ -122,7 +122,7 @@ def move(registration: Registration, view: XRayView, movement: dict) -> None:
 
 
 def checked(movement) -> dict[str, list[float]]:
-    """A movement from the page. InputError for any that is none."""
+    """A movement from the page. InputError for an invalid one."""
     if not isinstance(movement, dict) or not all(
         kind in NUMBERS and are_numbers(numbers, NUMBERS[kind]) for kind, numbers in movement.items()
     ):

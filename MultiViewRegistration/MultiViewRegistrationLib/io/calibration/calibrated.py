@@ -185,7 +185,7 @@ class CalibratedView:
     notes: tuple[str, ...] = ()
 
     def content(self) -> dict[str, Any]:
-        """What a view of a case.json says of it: "camera" with "distortion", if any, or "projection_matrix"."""
+        """Its keys in a view of a case.json: "camera" with "distortion", if any, or "projection_matrix"."""
         if self.camera is None:
             return {"projection_matrix": self.projection_matrix.tolist()}
         distortion = {} if self.distortion is None else {"distortion": self.distortion.coefficients.tolist()}
@@ -193,7 +193,7 @@ class CalibratedView:
 
 
 def from_matrix(file: str, name: str, P, size=None, *, signed: bool, notes: tuple[str, ...] = ()) -> CalibratedView:
-    """Of a matrix (3, 4) from world mm to pixels; `signed` if its depths are positive before the source.
+    """The view of a matrix (3, 4) from world mm to pixels; `signed` if its depths are positive before the source.
 
     Raises
     ------
@@ -222,7 +222,7 @@ def from_parts(
     distortion: Distortion | None = None,
     notes: tuple[str, ...] = (),
 ) -> CalibratedView:
-    """Of intrinsics (3, 3) and camera_from_world (4, 4), mm, of a camera that looks along its z axis; any sign of fx and fy.
+    """The view of intrinsics (3, 3) and camera_from_world (4, 4), mm, of a camera that looks along its z axis; any sign of fx and fy.
 
     Raises
     ------
@@ -300,7 +300,7 @@ def xml_root(text: str, file: str) -> ElementTree.Element:
     Raises
     ------
     InputError
-        For what is no XML, and for any declaration of a document type that does more than name the root.
+        For invalid XML, and for any declaration of a document type that does more than name the root.
     """
     if "<!ENTITY" in text or "<!DOCTYPE" in _DOCTYPE.sub("", text, count=1):
         raise InputError(

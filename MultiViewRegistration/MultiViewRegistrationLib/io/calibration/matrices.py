@@ -130,7 +130,7 @@ def _entries(tree: dict) -> list[tuple[str, Any]]:
 
 
 def _parts(tree: dict, file: str) -> dict[str, Any]:
-    """What the dictionary has, by meaning. InputError where two names mean one."""
+    """The dictionary's values, by meaning. InputError where two names mean the same."""
     parts: dict[str, Any] = {}
     for key, value in tree.items():
         meaning = MEANING.get(str(key).lower().replace("_", "").replace("-", "").replace(" ", ""))

@@ -180,7 +180,7 @@ OPENCV_MATRIX = {"rows", "cols", "data"}
 
 
 def tree_of_xml(element: ElementTree.Element, file: str, depth: int = 0) -> Any:
-    """What an element of OpenCV's FileStorage holds, as `with_arrays` takes it; `_` elements are those of a list."""
+    """The content of an element of OpenCV's FileStorage, as `with_arrays` takes it; `_` elements are those of a list."""
     _check_depth(depth, file)
     children = [(child.tag, tree_of_xml(child, file, depth + 1)) for child in element]
     if not children:

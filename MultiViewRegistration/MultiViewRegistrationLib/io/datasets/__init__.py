@@ -1,4 +1,4 @@
-"""What an importer makes: a case in memory, and notes on its assumptions."""
+"""An imported case: the case in memory, and notes on its assumptions."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ class AutoscoperTrial:
 
 
 def read_trial(path: str | os.PathLike) -> AutoscoperTrial:
-    """What a .cfg says, its paths taken from its folder. Unknown keys warn.
+    """The content of a .cfg, its paths relative to its folder. Unknown keys warn.
 
     Raises
     ------

@@ -39,7 +39,7 @@ def chest_ct() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where this user's programs keep what can be downloaded again."""
+    """The folder for files that can be downloaded again."""
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif sys.platform == "win32":

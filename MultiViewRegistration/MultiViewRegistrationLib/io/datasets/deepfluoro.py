@@ -84,7 +84,7 @@ PELVIS_POSE = "cam-to-pelvis-vol"
 
 @dataclass(frozen=True)
 class Bone:
-    """What can be registered.
+    """A bone that can be registered.
 
     Attributes
     ----------

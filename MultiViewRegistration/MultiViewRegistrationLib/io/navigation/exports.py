@@ -223,7 +223,7 @@ def resampled_mask(ct: CT, target_from_ct: np.ndarray) -> sitk.Image:
 
 
 def write_volume(path: str | os.PathLike, image: sitk.Image, notes: str) -> None:
-    """In the format of the path's ending, compressed, with `notes` in its header (NIfTI keeps 79 bytes).
+    """Write a volume in the format of the path's ending, compressed, with `notes` in its header (NIfTI keeps 79 bytes).
 
     Raises
     ------

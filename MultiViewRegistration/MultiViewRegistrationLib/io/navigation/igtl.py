@@ -30,7 +30,7 @@ BASIS = "calibrated on simulated X-rays alone"
 
 @dataclass(frozen=True)
 class Messages:
-    """What a peer gets. Each function packs a new message with its own time stamp.
+    """The messages for a peer. Each function packs a new message with its own time stamp.
 
     Attributes
     ----------

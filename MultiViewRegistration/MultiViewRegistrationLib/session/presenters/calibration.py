@@ -98,7 +98,7 @@ class CalibrationPresenter:
         self._last_reading = FileReading([])
 
     def form(self, view: XRayView, file: CalibrationFile) -> list[Control]:
-        """What is shown of it, for one X-ray."""
+        """The form of a file, for one X-ray."""
         file_reading, known = self._read_file(view, file), self._camera(view, file)
         questions = [file.question(question) for question in file_reading.questions]
         names = [file.name(path) for path in file.files]
@@ -130,12 +130,12 @@ class CalibrationPresenter:
         ]
 
     def description(self, view: XRayView, file: CalibrationFile) -> str:
-        """What was read, in a sentence; "" before there is a camera."""
+        """The camera that was read, in a sentence; "" before there is one."""
         known = self._camera(view, file)
         return describe_camera(known) if known else ""
 
     def camera(self, view: XRayView, file: CalibrationFile) -> CalibratedView:
-        """The camera that is chosen for an X-ray. InputError for what hinders it."""
+        """The camera that is chosen for an X-ray. InputError where there is none."""
         if file.path is None:
             raise InputError(_("Calibration file: none is chosen, expected one of another program; choose it."))
         file_reading = self._read_file(view, file)
@@ -196,7 +196,7 @@ class CalibrationPresenter:
         return named[0] if named else None if known is None else cameras[known]
 
     def _read_file(self, view: XRayView, file: CalibrationFile) -> FileReading:
-        """What has become of the file; it is read again where it, or an answer, has changed.
+        """The state of the file; it is read again where it, or an answer, has changed.
 
         Its questions stay meanwhile: a box that is open while an answer to another one is taken would close under the person's hand.
         """

@@ -205,7 +205,7 @@ def _bars(key: str, columns: tuple[str, ...], rows: list[tuple[str, list[float],
 
 
 def _refinement(result) -> Control:
-    """How the refinement went."""
+    """The plots of the refinement."""
     step, mm = _("step"), _("mm, log scale")
     plots = (
         (_("Similarity"), _("local NCC"), curves.similarity(result)),
@@ -288,7 +288,7 @@ class OverlaysPresenter(Presenter):
         return seen.node.GetID() if seen else ""
 
     def sources(self) -> tuple[Option, ...]:
-        """From where the 3D view may look, as `look_from` takes it."""
+        """The viewpoints of the 3D view, for `look_from`."""
         views = [view for view in self.registration.xrays if view.placed]
         named = (Option(view.node.GetID(), _("the source of {name}").format(name=view.name)) for view in views)
         return Option("", _("anywhere")), *named

@@ -92,7 +92,7 @@ class CTPresenter(Presenter):
 
     @property
     def unit(self) -> str:
-        """What the values of the CT are, one of UNITS."""
+        """The unit of the CT's values, one of UNITS."""
         return self.registration.parameter(CT_UNIT, "hu") if self.registration is not None else "hu"
 
     def form(self) -> list[Control]:
@@ -151,7 +151,7 @@ class CTPresenter(Presenter):
         ]
 
     def _of_ct(self) -> list[Control]:
-        """What is found in the CT that is chosen, and how it is taken."""
+        """The findings in the chosen CT, and its unit."""
         registration, preview = self.registration, self.preview
         seen: list[Control] = []
         if preview is not None:
@@ -276,7 +276,7 @@ class CTPresenter(Presenter):
         ct_3d.update_volume(self.registration)
 
     def set_unit(self, unit: str) -> None:
-        """What the values of the CT are, one of UNITS."""
+        """Set the unit of the CT's values, one of UNITS."""
         self.registration.node.SetParameter(CT_UNIT, unit)
 
     def set_structure(self, key: str) -> None:

@@ -68,7 +68,7 @@ class CursorPresenter(Presenter):
         ]
 
     def _lines(self) -> list[str]:
-        """What the cursor says, a sentence each."""
+        """The reading of the cursor, a sentence each."""
         reading, lines = self.cursor.reading, []
         if reading.ras is not None:
             r, a, s = self.cursor.ct_ras

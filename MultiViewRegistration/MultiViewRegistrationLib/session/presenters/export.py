@@ -39,7 +39,7 @@ LOOK_S = 0.3
 
 
 class ExportPresenter(Presenter):
-    """What is written, whether it may be, and the connection to navigation."""
+    """The files to write, the reasons not to, and the connection to navigation."""
 
     TITLE = _("Export")
 
@@ -176,7 +176,7 @@ class ExportPresenter(Presenter):
         )
 
     def missing(self) -> str:
-        """What must be done before files can be written; "" for nothing."""
+        """The steps missing before files can be written; "" for none."""
         if not self.session.running and not self.chosen["result"]:
             return "" if self.chosen["case"] else _("Choose what to write.")
         return self._wait_or_override()
@@ -211,7 +211,7 @@ class ExportPresenter(Presenter):
         self._files, self._text = files, _("Written to {folder}: {files}.").format(folder=files[0].parent, files=names)
 
     def connect(self) -> None:
-        """Send the pose as it is now to a server, or offer it to clients. InputError for a host or a port that is none."""
+        """Send the pose as it is now to a server, or offer it to clients. InputError for an invalid host or port."""
         peer, port = self.session.igtl, PORT.read(self.port)
         server = None if self.mode == "server" else igtl_connection.address(self.address, port)
         begin = partial(peer.serve, port) if server is None else partial(peer.send_to, *server)
@@ -236,7 +236,7 @@ class ExportPresenter(Presenter):
         )
 
     def _connection(self) -> str:
-        """How the connection stands, in a sentence."""
+        """The state of the connection, in a sentence."""
         self._sending = self._sending and self.session.running
         if self._sending:
             return _("Preparing the overlays to send...")

@@ -1,4 +1,4 @@
-"""What a section shows, as plain data. The panel (Qt) and the page (Vue) have one renderer each, which draws any of it.
+"""The form of a section, as plain data. The panel (Qt) and the page (Vue) have one renderer each, which draws any of it.
 
 A presenter's `form()` returns a list of controls, made again whenever something has changed. A renderer knows a control again by its
 `key`, makes its widget once, and changes in it what has changed; a control that is not in the list is not seen. What a person does at a
@@ -91,7 +91,7 @@ PLAIN, ERROR, CAUTION, QUIET, STRONG = "", "error", "caution", "quiet", "strong"
 
 @dataclass(frozen=True)
 class Option:
-    """What a person can choose.   value: handed to the action.   title: what a person reads.   tip: more of it."""
+    """An option of a choice.   value: passed to the action.   title: its text.   tip: its explanation."""
 
     value: str
     title: str
@@ -105,7 +105,7 @@ def options_of(titles: dict[str, str]) -> tuple[Option, ...]:
 
 @dataclass(frozen=True)
 class Control:
-    """What all controls have.
+    """The common part of all controls.
 
     Attributes
     ----------
@@ -334,7 +334,7 @@ def group(key: str, label: str, *children: Control, open: bool | None = None) ->
 
 
 def visible(controls: Sequence[Control]) -> list[Control]:
-    """Those in which there is something to see."""
+    """The visible controls."""
     return [
         control
         for control in controls

@@ -1,4 +1,4 @@
-"""How an X-ray was taken: C-arm angles and distances, a projection matrix, or a calibration file; and how well that is known."""
+"""The geometry of an X-ray: C-arm angles and distances, a projection matrix, or a calibration file; and its accuracy."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ MAX_USUAL_PIXEL_MM, MIN_USUAL_DISTANCE_MM = 1.0, 300.0
 
 @dataclass(frozen=True)
 class Draft:
-    """What stands in the fields of one X-ray.
+    """The fields' values of one X-ray.
 
     Attributes
     ----------
@@ -237,7 +237,7 @@ class GeometryPresenter(EditorPresenter):
         return self.view.node.GetID() in self._drafts
 
     def _summary(self, draft: Draft, pending: bool, problem: str) -> list[str]:
-        """What the geometry comes to, or what is to be checked, sentences."""
+        """The geometry in words, or warnings to check, sentences."""
         if not pending:
             return [summary(self.registration, self.view)]
         proposals = (
@@ -322,7 +322,7 @@ class GeometryPresenter(EditorPresenter):
     # What a person does
 
     def set_mode(self, mode: str) -> None:
-        """How the geometry is given, of MODES; back to that which is applied drops what was changed."""
+        """Choose the kind of geometry, of MODES; a change back to the applied kind drops the edits."""
         if mode == self._as_applied().mode and self.view.placed:
             self.revert()
         else:
@@ -376,7 +376,7 @@ def _matrix_text(matrix: np.ndarray) -> str:
 
 
 def _matrix(fields: dict[str, str]) -> MatrixText:
-    """From world LPS mm to pixels. InputError if it is invalid."""
+    """The projection matrix from world LPS mm to pixels. InputError if it is invalid."""
     text = fields["matrix"]
     if not text.strip():
         raise InputError(_("Matrix: none is given, expected 12 numbers; enter or paste them, or choose a file."))
@@ -420,9 +420,9 @@ class CertaintyPresenter(EditorPresenter):
         return [*controls, Text("certainty_hint", hint.format(reference=reference.name), tone=QUIET)]
 
     def set_known(self, key: str, usual: float, known: str) -> None:
-        """How well angles or place are known.   usual: the deviation of what is known about."""
+        """Set the accuracy of angles or place.   usual: the deviation for "known about"."""
         self.view.change(**{key: {EXACTLY: 0.0, ABOUT: usual, UNKNOWN: None}[known]})
 
     def set_deviation(self, key: str, number: Number, text: str) -> None:
-        """The standard deviation of what is known about. InputError if it is invalid."""
+        """Set the standard deviation for "known about". InputError if it is invalid."""
         self.view.change(**{key: number.read(text)})

@@ -179,7 +179,7 @@ def _describe_fit(fit) -> str:
 
 
 class LandmarkFilePresenter(Presenter):
-    """What the points of a file are of: the CT, or an X-ray, and then where they lie."""
+    """The choice of the image of a file's points: the CT, or an X-ray, and then where they lie."""
 
     def reset(self) -> None:
         self._owner, self._place = OF_CT, ""

@@ -117,7 +117,7 @@ class RegisterPresenter(Presenter):
         return tuple(needs)
 
     def _progress(self) -> list[Control]:
-        """What changes while a registration is under way."""
+        """The controls that change during a registration."""
         run = self.session.running_registration
         if run is None:
             return []
@@ -314,7 +314,7 @@ def _line(number: int, entry: HistoryEntry) -> TableRow:
 
 
 def _began_with(entry: HistoryEntry) -> str:
-    """What a start by a regressor came from, a sentence; "" for other starts."""
+    """The origin of a regressor's start, a sentence; "" for other starts."""
     if not entry.regressor:
         return ""
     model, expected_mm, start = (entry.regressor[key] for key in ("model", "expected_mm", "selected_start"))
@@ -327,7 +327,7 @@ def _began_with(entry: HistoryEntry) -> str:
 
 
 def _took(entry: HistoryEntry) -> str:
-    """How long a registration took, for a person who waited for it; "" where it was not measured."""
+    """The duration of a registration, a sentence; "" where it was not measured."""
     if entry.seconds is None:
         return ""
     if entry.first_time_s < 1:

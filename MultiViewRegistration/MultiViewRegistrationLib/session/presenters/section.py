@@ -1,4 +1,4 @@
-"""What the presenters of all sections share: their state, nodes to choose from, questions that a file leaves open."""
+"""The common part of all sections' presenters: their state, nodes to choose from, questions that a file leaves open."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ CHECK, REJECT = "check", "reject"
 
 @dataclass(frozen=True)
 class State:
-    """How far a section is: one of TODO, READY, RUNNING, DONE, PROBLEM, or the verdict CHECK or REJECT, and a few words."""
+    """The state of a section: one of TODO, READY, RUNNING, DONE, PROBLEM, or the verdict CHECK or REJECT, and a few words."""
 
     kind: str
     text: str = ""
 
 
 class Presenter:
-    """What a section shows, says and does, as plain data and methods; the panel (Qt) and the page (Vue) only bind it.
+    """The presenter of a section: its content and actions, as plain data and methods; the panel (Qt) and the page (Vue) only bind it.
 
-    Its methods raise InputError, which the host shows; `form()` of a subclass returns what is shown.
+    Its methods raise InputError, which the host shows; `form()` of a subclass returns its controls.
 
     Parameters
     ----------
@@ -63,11 +63,11 @@ class Presenter:
         """Forget all that belongs to the registration at work before; also called in the beginning."""
 
     def state(self) -> State:
-        """How far the section is; only called with a registration."""
+        """The state of the section; only called with a registration."""
         return State(TODO)
 
     def form(self) -> list[Control]:
-        """What is shown, see `form`."""
+        """The controls, see `form`."""
         return []
 
     def tick(self) -> bool:

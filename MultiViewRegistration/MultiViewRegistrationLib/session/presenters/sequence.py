@@ -76,14 +76,14 @@ class SequencePresenter(Presenter):
 
     @property
     def motion(self) -> StructureMotion | None:
-        """How another structure moves against this one."""
+        """The motion of another structure against this one."""
         other = self.session.sequence.other if self.session is not None else None
         return None if other is None else other.motion
 
     # The form
 
     def missing(self) -> str:
-        """What to do before a sequence can be tracked, in a sentence; "" where it can, as far as is known."""
+        """The steps missing before a sequence can be tracked, in a sentence; "" for none, as far as is known."""
         if self.session is None:
             return _("Choose a CT first.")
         sequence = self.session.sequence
@@ -109,7 +109,7 @@ class SequencePresenter(Presenter):
         return self._frame() != self._shown
 
     def _frame(self) -> tuple:
-        """What changes while it plays or tracks."""
+        """The controls that change while it plays or tracks."""
         player, tracking = self.player, self.session.sequence.tracking if self.session is not None else None
         step = tracking and (tracking.step.stage, tracking.step.fraction, tracking.left)
         return step, player and (player.wanted, player.number, player.last, player.playing, player.problem)
@@ -182,7 +182,7 @@ class SequencePresenter(Presenter):
         return [ProgressBar("progress", text, percent=round(100 * tracking.step.fraction))]
 
     def _status(self, missing: str) -> Control:
-        """How it stands."""
+        """Its state."""
         if self.session is None or self.session.sequence.tracking is not None:
             return Text("status")
         sequence = self.session.sequence
@@ -275,7 +275,7 @@ class SequencePresenter(Presenter):
         ]
 
     def _motion(self) -> Control:
-        """How another structure moves against this one."""
+        """The motion of another structure against this one."""
         motion, choose = self.motion, _("Choose the track.json of another structure, tracked through the same frames.")
         found = []
         if motion is not None:
@@ -415,7 +415,7 @@ def frame_lines(player: Player) -> list[str]:
 
 
 def counted(player: Player) -> str:
-    """How many frames have which verdict, and how many were not tracked, in a sentence."""
+    """The number of frames of each verdict, and of those not tracked, in a sentence."""
     verdicts, count = [frame.verdict for frame in player.played.frames], player.played.count
     parts = [f"{verdicts.count(verdict)} {verdict}" for verdict in COLOURS if verdict and verdict in verdicts]
     if len(verdicts) < count:

@@ -67,7 +67,7 @@ HINTS = {
 
 
 class StartPresenter(Presenter):
-    """Which start, and what it needs: how far a search goes, where the CT is, landmarks; below that the networks of the CT."""
+    """The choice of the start and its settings: search range, CT pose, landmarks; below that the networks of the CT."""
 
     TITLE = _("Start")
 
@@ -207,7 +207,7 @@ class StartPresenter(Presenter):
         return State(READY, METHODS[start])
 
     def tick(self) -> bool:
-        """Whether the CT has come to rest elsewhere: its numbers, and whether the X-rays show it."""
+        """Whether the CT has stopped elsewhere: its numbers, and whether the X-rays show it."""
         changed = self.landmarks.tick() | self.regressor.tick()
         if self.host.hand is not None:
             if self.start != "by hand" or self.session.running:

@@ -49,7 +49,7 @@ from .geometry import CertaintyPresenter, EditorPresenter, GeometryPresenter
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, has_ended, node_options
 
 SUFFIXES = tuple(".dcm .ima .png .tif .tiff .mha .mhd .raw .zraw .nrrd .nhdr .nii .nii.gz .gz .jpg .bmp .json".split())
-#: What is uncertain in all X-rays alike, in the order of `SharedUnknowns`.
+#: The unknowns that all X-rays share, in the order of `SharedUnknowns`.
 SHARED = (
     Number(_("Uncertain source to detector"), 0, 500, " mm", blank=_("known"), nothing=0.0),
     Number(_("Uncertain principal point"), 0, 1000, " px", blank=_("known"), nothing=0.0),
@@ -204,7 +204,7 @@ class XRaysPresenter(Presenter):
         )
 
     def _problem(self) -> str:
-        """What a person should know first: of two that are the same, of the selected X-ray."""
+        """Warnings: two X-rays that are the same, problems of the selected X-ray."""
         twins, view = self.session.twins(), self.selected
         if twins is not None:
             return _(
@@ -332,14 +332,14 @@ class XRaysPresenter(Presenter):
         self._selected = left[min(place, len(left) - 1)].node.GetID() if left else ""
 
     def share(self, number: int, text: str) -> None:
-        """How uncertain something is that is the same in all X-rays, by its place in SHARED. InputError if it is invalid."""
+        """Set the uncertainty of a shared unknown, by its place in SHARED. InputError if it is invalid."""
         values = list(astuple(shared_unknowns_of(self.registration)))
         values[number] = SHARED[number].read(text) or None
         set_shared_unknowns(self.registration, SharedUnknowns(*values))
 
 
 class ImagePresenter(EditorPresenter):
-    """How the picture of an X-ray is made from the image that it came as, and what part of it is used."""
+    """The display of an X-ray's image, and the part of it that is used."""
 
     TITLE = _("Image")
 
@@ -409,7 +409,7 @@ class ImagePresenter(EditorPresenter):
         return self._pictured[1]
 
     def _frames(self) -> list[Control]:
-        """Of a run which frame is registered."""
+        """The choice of the registered frame of a run."""
         view = self.view
         image = view.source and view.source.GetImageData()
         last, frame = image.GetDimensions()[2] - 1 if image else 0, view.content.get("frame") or 0

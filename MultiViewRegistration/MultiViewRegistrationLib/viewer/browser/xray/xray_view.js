@@ -78,7 +78,7 @@ const XRay = {
         if (!this.$refs.canvas) return;
         if (!this.picture || this.picture.canvas !== this.$refs.canvas) {
           this.picture = new Picture(this.$refs.canvas);
-          this.$refs.root.xray = this; // for whoever looks at the page from without: tests, the console
+          this.$refs.root.xray = this; // for tests and the console
           this.have = { film: 0, layer: 0 };
           this.sizes.disconnect();
           this.sizes.observe(this.$refs.surface);

@@ -131,7 +131,7 @@ def _new(options: argparse.Namespace) -> dict:
     from ..io.case_check import case_report, check_case
     from ..io.case_writer import NewCase, write_new_case
 
-    ask = _asked if sys.stdin.isatty() and not options.json else None
+    ask = _prompt if sys.stdin.isatty() and not options.json else None
     ct = options.ct or Path(_need(ask, "--ct", "CT (a file, or a folder of DICOM slices)"))
     views = [_view(given, ask) for given in options.views or []]
     if not views:
@@ -279,7 +279,7 @@ def _linear_or_log(answer: str) -> str:
     return answer
 
 
-def _asked(question: str, understood: Callable[[str], Any] = str) -> Any:
+def _prompt(question: str, understood: Callable[[str], Any] = str) -> Any:
     """The first valid answer to a question; invalid ones get an error message and the question again."""
     while True:
         try:

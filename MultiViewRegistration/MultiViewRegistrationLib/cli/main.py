@@ -132,7 +132,7 @@ class ProgressLine:
 
 
 def progress_of(options: argparse.Namespace, title: str) -> ProgressLine | JsonProgress:
-    """What shows the progress, as --progress asks."""
+    """The progress display that --progress selects."""
     return JsonProgress() if options.progress == "json" else ProgressLine(title)
 
 

@@ -129,9 +129,12 @@ def triangulate(cameras: Sequence[Camera], pixels) -> Triangulation:
 
 
 def default_pose_at_isocentre(cameras: list[Camera], centroid: np.ndarray) -> np.ndarray:
-    """A pose (4, 4) for a CT of which nothing is known: its axes along the world's, its centroid where the central rays meet.
+    """A pose (4, 4) for a CT without a start: its axes along the world's, its centroid where the central rays meet.
 
-    centroid: (3,) CT mm. Of one view alone, where its central ray passes the world's origin, the isocentre of a C-arm.
+    Parameters
+    ----------
+    centroid
+        (3,) CT mm. Of one view alone, where its central ray passes the world's origin, the isocentre of a C-arm.
     """
     # The origin, with little weight, decides what the rays leave open.
     sources = np.stack([camera.source for camera in cameras])

@@ -76,7 +76,7 @@ class CaseSettings:
     Attributes
     ----------
     shared_unknowns
-        What is uncertain in the geometry and the same in all views.
+        The geometric unknowns that are the same in all views.
     world_from_ct
         (4, 4) the start pose, if there is one.
     search

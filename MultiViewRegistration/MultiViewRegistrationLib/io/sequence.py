@@ -27,7 +27,7 @@ class FrameFiles:
     cases
         The one case.json, or one for each frame.
     names
-        Of the frames, from their files.
+        The frames, from their files.
     images
         Of each view of the one case a file for each frame; empty where these are frames of its own images.
     """

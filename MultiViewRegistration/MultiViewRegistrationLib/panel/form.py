@@ -69,7 +69,7 @@ class QtForm:
 
     def act(self, key: str, *args) -> None:
         """Perform a control's action."""
-        control = self._asked(key)
+        control = self._active_control(key)
         if control is not None:
             with self.panel.ui_action():
                 packages.ensure_all(control.needs, self.panel.resource_path)
@@ -77,12 +77,12 @@ class QtForm:
 
     def act_meanwhile(self, key: str, value) -> None:
         """Report a value while the user is still typing or dragging; a problem in it is not yet a message."""
-        control = self._asked(key)
+        control = self._active_control(key)
         if control is not None:
             control.action(value)
             self.panel.invalidate()
 
-    def _asked(self, key: str) -> Control | None:
+    def _active_control(self, key: str) -> Control | None:
         """The control, where a signal comes from a person, and may do something."""
         control = self.controls.get(key)
         if self.filling or self.panel.filling or control is None or not control.enabled:

@@ -1,4 +1,4 @@
-"""How far and how hard is searched, and Levenberg-Marquardt on the pose of the CT and on what is not known of the cameras.
+"""The range and budget of the search, and Levenberg-Marquardt on the pose of the CT and the unknown camera corrections.
 
 The ranges and budgets were chosen on simulated radiographs and on real ones of a wrist (docs/method.md).
 """
@@ -84,7 +84,7 @@ def _directions(points: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SearchBudget:
-    """How many poses a search scores and refines: `poses` in the first round, `max_poses` in all, `refined` of them in each round."""
+    """The poses that a search scores and refines: `poses` in the first round, `max_poses` in all, `refined` of them in each round."""
 
     poses: int
     max_poses: int
@@ -117,7 +117,7 @@ MAX_EXPECTED_MM = 25.0
 SIDE_SEARCH_BUDGET = SearchBudget(poses=256, max_poses=256, refined=4)
 
 #: Answers go on to the next level of which the best there has up to so many times the evidence, and at most so many: first from the
-#: coarsest level, where a bone's minima are hard to tell apart, then from each finer one.
+#: coarsest level, where a bone's minima are hard to distinguish, then from each finer one.
 KEEP_AFTER_COARSEST = (1.6, 12)
 KEEP_AFTER_FINER = (1.3, 3)
 #: The same from the coarsest level, of a structure before the rest of its CT.
@@ -125,14 +125,14 @@ KEEP_WITH_BACKGROUND = (1.3, 6)
 
 
 def search_budget(reach: Range, *, structure: bool) -> SearchBudget:
-    """What a search through a range needs: more poses for more room, up to some seconds of work."""
+    """The budget of a search through a range: more poses for a larger range, up to some seconds of work."""
     room = (reach.rotation_deg / 18) ** 3 * (reach.translation_mm / 55) ** 3
     most = 2 ** int(np.clip(np.ceil(np.log2(1024 * max(room, 1e-9))), 10, 15))
     return SearchBudget(512, most, 16) if structure else SearchBudget(256, most, 4)
 
 
 def range_for_error(expected_mm: float, *, structure: bool) -> Range:
-    """Where the CT is to be looked for about a pose that is expected to be off by so much (root mean square, as `CAPTURE_RADIUS_MM`).
+    """The search range about a pose with this expected error (root mean square, as `CAPTURE_RADIUS_MM`).
 
     Turn and shift have equal shares in it, and each goes to twice its own root mean square. A structure has like neighbours and minima all
     along its shaft: farther about it than usual, the wrong ones are more than the right one.
@@ -145,7 +145,7 @@ def range_for_error(expected_mm: float, *, structure: bool) -> Range:
 
 
 def local_budget(reach: Range, *, structure: bool) -> SearchBudget:
-    """What a look around a start through a range needs: less than a search, as the start is likely near."""
+    """The budget of a local search about a start: smaller than that of a search, as the start is likely near."""
     if structure:
         return STRUCTURE_LOCAL_BUDGET
     return replace(

@@ -1,4 +1,4 @@
-"""What computes: a CUDA device, or this machine's processor with one pool of threads for the kernels, which release the GIL.
+"""The computing device: a CUDA device, or this machine's processor with one pool of threads for the kernels, which release the GIL.
 
     device = ComputeDevice("auto")
     device.name, device.display_name, device.fallback_reason

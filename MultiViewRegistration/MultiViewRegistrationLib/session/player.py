@@ -230,7 +230,7 @@ class Player:
         self._inputs, self.played = inputs, played
         self.number: int | None = None
         self.playing, self.rate, self.loop, self.problem = False, RATE, False, ""
-        self._asked: int | None = None
+        self._requested: int | None = None
         self._newest, self._put = True, None
         self._due = 0.0
         self._read: tuple[int, Worker] | None = None
@@ -247,7 +247,7 @@ class Player:
     @property
     def wanted(self) -> int:
         """The number of the requested frame, else of the one that is shown; 0 before the first."""
-        return (self.number if self._asked is None else self._asked) or 0
+        return (self.number if self._requested is None else self._requested) or 0
 
     @property
     def frame(self) -> Tracked | None:
@@ -259,7 +259,7 @@ class Player:
     def go(self, number: int) -> None:
         """Show a frame, the nearest there is, as soon as its images are read; playing ends."""
         number = min(max(int(number), 0), self.last)
-        self.playing, self._asked, self._newest = False, number if number >= 0 else None, number == self.last
+        self.playing, self._requested, self._newest = False, number if number >= 0 else None, number == self.last
 
     def step(self, by: int) -> None:
         """Go so many frames on, or back."""
@@ -269,16 +269,16 @@ class Player:
         """Play from the frame that is shown; from the first one where that is the last."""
         self.playing, self._due, self._newest, self._put = True, monotonic(), False, None
         if self.number == self.last:
-            self._asked = 0
+            self._requested = 0
 
     def pause(self) -> None:
         """Stay at the frame that is shown."""
-        self.playing, self._asked = False, None
+        self.playing, self._requested = False, None
 
     def show_newest(self) -> None:
         """Show the frame that came last, as while they are tracked, unless a person has gone to another one, or plays."""
         if self._newest and self.number != self.last:
-            self._asked = self.last
+            self._requested = self.last
 
     def close(self) -> None:
         """Put X-rays, cameras and CT back as they were before."""
@@ -295,7 +295,7 @@ class Player:
         changed = False
         if self.playing and self._put is not None and not self._at(self._put):  # the CT is moved by hand
             self.playing, changed = False, True
-        wanted = self._asked
+        wanted = self._requested
         if wanted is None and self.playing and monotonic() >= self._due:
             wanted = self._next()
             if wanted is None:
@@ -316,7 +316,7 @@ class Player:
         return number if number <= self.last else 0 if self.loop and self.last > 0 else None
 
     def _show(self, number: int, read: Worker) -> None:
-        self.number, self._asked = number, None
+        self.number, self._requested = number, None
         self._due = max(self._due + 1 / self.rate, monotonic())
         self.problem = read.message
         views = {view.name: view for view in self._inputs.registration.xrays if view.name in self.played.views}

@@ -233,8 +233,8 @@ def test_missing_values_are_listed_by_name_and_may_be_given(write_pair, xa):
     second = xa(90, image=pixels(2), DistanceSourceToDetector=None)
     message = refusal(Case.load, write_pair(first, second))
     for part in (
-        'views[0] ("AP") lacks pixel_mm (ImagerPixelSpacing), mirrored (PatientOrientation or FieldOfViewHorizontalFlip)',
-        'views[1] ("LAT") lacks source_to_detector_mm (DistanceSourceToDetector) in its DICOM header',
+        'views[0] ("AP") is missing pixel_mm (ImagerPixelSpacing), mirrored (PatientOrientation or FieldOfViewHorizontalFlip)',
+        'views[1] ("LAT") is missing source_to_detector_mm (DistanceSourceToDetector) in its DICOM header',
         "c_arm",
         "--c-arm KEY=VALUE",
         "projection_matrix or camera",

@@ -156,7 +156,7 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
             shown = [registration for registration in registrations if is_shown(registration)]
             self.setParameterNode(next(iter([*shown, *registrations]), None))
         else:
-            self.panel.views.follow()
+            self.panel.views.update_views()
 
     def setParameterNode(self, registration):
         """Work on this registration."""

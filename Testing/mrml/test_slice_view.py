@@ -129,7 +129,7 @@ def slices(scene):
             place = np.eye(4)
             place[:3, 3] = moved
             transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(place))
-        follower.follow(ct, [node])
+        follower.update(ct, [node])
         return slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())[:3, 3]
 
     follow()

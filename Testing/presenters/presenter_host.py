@@ -69,7 +69,7 @@ class PresenterHost:
             assert monotonic() < end, "it did not happen"
             if self.session is not None:
                 self.session.poll(0.01)
-                presenter.follow()
+                presenter.update_views()
                 presenter.tick()
             sleep(0.001)
 

@@ -51,7 +51,7 @@ def test_the_3d_view_looks_from_a_source_and_back(check, host):
     assert control(check, "source").value == view.node.GetID()
     angle = camera.GetViewAngle()
     host.views.size = lambda: (200, 300)
-    check.follow()
+    check.update_views()
     assert camera.GetViewAngle() != angle
     act(check, "source", "")
     assert np.allclose(camera.GetPosition(), before)
@@ -118,7 +118,7 @@ def test_the_linked_cursor_and_distances(check, host):
     check.cursor.tick()
     assert not control(check, "place_cursor").on
     act(check, "place_cursor")
-    check.leave()
+    check.exit()
     assert not control(check, "place_cursor").on
     point = transform_points(check.registration.world_from_ct, np.array([9.0, -6.0, 12.0]))
     for number, view in enumerate(check.registration.xrays):
@@ -129,7 +129,7 @@ def test_the_linked_cursor_and_distances(check, host):
         assert (told == "Click the same point in another X-ray, on the line.") == (number == 0)
     assert "In the CT at R -9.0, A 6.0, S 12.0 mm. The rays miss it by up to" in told
     act(check, "clear_cursor")
-    check.follow()
+    check.update_views()
     assert not control(check, "clear_cursor").enabled
 
     act(check, "line")

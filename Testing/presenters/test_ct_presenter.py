@@ -163,7 +163,7 @@ def test_a_file_is_read_where_another_one_is_not(host, section, tmp_path, shared
     with pytest.raises(InputError, match="tilt"):
         settled(section)
     act(section, "files", [written(tmp_path / "other.nii.gz")])
-    section.leave()
+    section.exit()
     assert section.reading == "" and host.registration.ct is ct
 
 

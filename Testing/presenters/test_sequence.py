@@ -73,7 +73,7 @@ def test_a_track_is_stepped_through_and_played(sequence):
     act(sequence, "loop", True)
     act(sequence, "play")
     shown(sequence, 0)
-    sequence.leave()
+    sequence.exit()
     assert not sequence.player.playing
     act(sequence, "close")
     assert control(sequence, "player") is None and control(sequence, "track").enabled

@@ -174,7 +174,7 @@ def test_landmarks_are_clicked_ordered_and_removed(host, start):
     act(start, "remove_landmark")
     assert [row[0] for row in cells(start, "landmarks")][:3] == ["1", "3", "4"]
     act(start, "click")
-    start.leave()
+    start.exit()
     assert not control(start, "click").on
 
 

@@ -163,7 +163,7 @@ class CTSliceFollower:
         self._place: np.ndarray | None = None
         self._shows_core: dict[str, bool] = {}
 
-    def follow(self, ct, nodes) -> None:
+    def update(self, ct, nodes) -> None:
         """Have each vtkMRMLSliceNode that has lost the CT jump to its middle, in the same orientation and zoom."""
         place = None if ct is None else _ras_from_box(ct)
         if place is None:

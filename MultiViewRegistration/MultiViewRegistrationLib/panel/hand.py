@@ -56,7 +56,7 @@ class Hand:
     def toggle(self) -> None:
         """Begin, or end."""
         if self.on:
-            self.leave()
+            self.exit()
             return
         self._registration = self._panel.registration
         manual_pose.show_handles(self._registration, True)
@@ -71,7 +71,7 @@ class Hand:
         self._drag_in_views()
         return bool(self._moves.step())
 
-    def leave(self) -> None:
+    def exit(self) -> None:
         """End."""
         if self._moves is None:
             return
@@ -94,7 +94,7 @@ class Hand:
 
     def _on_escape(self) -> None:
         with self._panel.ui_action():
-            self.leave()
+            self.exit()
 
     def _drag_in_views(self) -> None:
         """Follow the mouse in the slice view of each X-ray that has one by now."""

@@ -85,7 +85,7 @@ class Panel(slicer.util.VTKObservationMixin):
         self.opening.stop()
         for section in self.sections.values():
             with suppress(ValueError, RuntimeError):  # what PythonQt, and PySide, say of a widget that is gone
-                section.presenter.leave()
+                section.presenter.exit()
         self.sections = {}
         self.exit()
         for session in self.logic.sessions:
@@ -104,7 +104,7 @@ class Panel(slicer.util.VTKObservationMixin):
         for section in self.sections.values():
             section.presenter.reset()
         self.ui.registrationSelector.setCurrentNode(registration and registration.node)
-        self.views.follow()
+        self.views.update_views()
         self.views.stand_back()
         self._follow()
         self.show_message("")
@@ -123,7 +123,7 @@ class Panel(slicer.util.VTKObservationMixin):
 
     def _leave(self) -> None:
         for section in self.sections.values():
-            section.presenter.leave()
+            section.presenter.exit()
         if self.registration is not None:
             self.session.stop()
             if self.hasObserver(self.registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed):
@@ -223,7 +223,7 @@ class Panel(slicer.util.VTKObservationMixin):
                 self.views.tick()
         for section in self.sections.values():
             with suppress(InputError):
-                section.follow()
+                section.update_views()
                 if self._shown:
                     section.tick()
         if self._stale and self._shown:

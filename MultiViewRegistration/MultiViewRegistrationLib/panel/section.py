@@ -76,10 +76,10 @@ class PanelSection:
         elif self.presenter.changing:
             self.refresh()
 
-    def follow(self) -> None:
+    def update_views(self) -> None:
         """Keep true what the views show, also while another module is open."""
         with suppress(InputError):  # of a scene that is not complete yet
-            self.presenter.follow()
+            self.presenter.update_views()
 
     def _show_state(self) -> None:
         """Write the state into the header."""

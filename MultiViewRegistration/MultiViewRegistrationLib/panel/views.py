@@ -50,7 +50,7 @@ class Views:
     def tick(self) -> None:
         """Keep the surface of the CT's bone that of the CT as it is, where the views are shown."""
         if layout.shows(self._panel.registration):
-            self._bones.follow(self._panel.registration)
+            self._bones.update(self._panel.registration)
 
     def draw_mask(self, view) -> None:
         """Draw the mask of an `XRayView`, in its own slice view, in the Segment Editor, where there is that module."""
@@ -65,7 +65,7 @@ class Views:
         if not self._panel.shown:
             image.show_mask(view, filled=True)
 
-    def follow(self) -> None:
+    def update_views(self) -> None:
         """Have all views show the registration at work, and nothing of another one."""
         registration, scene = self._panel.registration, slicer.mrmlScene
         if scene.IsClosing():

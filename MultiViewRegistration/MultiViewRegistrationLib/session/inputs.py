@@ -257,7 +257,7 @@ class Preparation:
 
         return wait
 
-    def follow(self, worker: Worker) -> None:
+    def use(self, worker: Worker) -> None:
         """Take what a worker that began earlier makes of the CT as it is now."""
         self.worker, self._of, self.message = worker, of_ct(self._inputs.registration), ""
         self._rest = Worker(lambda on_progress: prepare_for_registration(worker.result_for(on_progress), on_progress))
@@ -267,7 +267,7 @@ class Preparation:
         of, ct = of_ct(self._inputs.registration), self._inputs.ct()
         if self.worker is None or self._of != of or (again and self.worker.state == "failed"):
             self.stage = PREPARING
-            self.follow(Worker(lambda on_progress: prepare_for_drr(ct, on_progress)))
+            self.use(Worker(lambda on_progress: prepare_for_drr(ct, on_progress)))
 
     def poll(self) -> bool:
         """Whether the CT has just become ready for DRRs, or failed to."""
@@ -286,7 +286,7 @@ class BoneSurfaceUpdater:
     def __init__(self) -> None:
         self._made = BackgroundValue()
 
-    def follow(self, registration: Registration) -> None:
+    def update(self, registration: Registration) -> None:
         """Call it from a timer."""
         of = registration.node.GetID(), of_ct(registration)
         made = self._made.update(of, lambda: None if surface_is_current(registration) else take_surface(registration))

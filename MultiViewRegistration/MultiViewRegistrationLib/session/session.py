@@ -119,7 +119,7 @@ class Session(Inputs):
         """As `Inputs.cache_case`.   ready: the worker that does `prepare_for_drr` with the case's CT, where one has begun to."""
         super().cache_case(case)
         if ready is not None:
-            self._preparation.follow(ready)
+            self._preparation.use(ready)
 
     def register(self, start: str = "given", *, refinement: str = "joint", seed: int = 0) -> None:
         """Begin a registration. InputError for a start that is not there, and as `case`.

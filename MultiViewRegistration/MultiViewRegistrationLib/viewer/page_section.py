@@ -61,7 +61,7 @@ class PageSection:
 
     def tick(self) -> None:
         """Called some 20 times a second while there is a registration."""
-        self.presenter.follow()
+        self.presenter.update_views()
         if self.presenter.tick():
             self.application.invalidate()
         elif self.presenter.changing:

@@ -110,9 +110,9 @@ class PageViews:
             pane.refresh()
         self._follow_remote()
         if not self.opening:
-            self._bones.follow(self._application.registration)
+            self._bones.update(self._application.registration)
         if not self._application.moving:
-            self._slices_follow.follow(
+            self._slices_follow.update(
                 self._application.registration.ct, [view.get_view_node() for view in self.slices]
             )
 

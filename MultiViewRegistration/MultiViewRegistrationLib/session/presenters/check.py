@@ -157,17 +157,17 @@ class CheckPresenter(Presenter):
         self._changed |= self.cursor.tick()
         return False
 
-    def follow(self) -> None:
+    def update_views(self) -> None:
         with suppress(InputError):  # of a scene that is not complete yet
-            self.overlays.follow()
-        self.cursor.follow()
+            self.overlays.update_views()
+        self.cursor.update_views()
 
     def deactivate(self) -> None:
         self.overlays.deactivate()
         if self.registration is not None and self.registration.scene is not None:
             self.cursor.clear()
 
-    def leave(self) -> None:
+    def exit(self) -> None:
         self.cursor.stop()
 
     # What a person does
@@ -293,7 +293,7 @@ class OverlaysPresenter(Presenter):
         named = (Option(view.node.GetID(), _("the source of {name}").format(name=view.name)) for view in views)
         return Option("", _("anywhere")), *named
 
-    def follow(self) -> None:
+    def update_views(self) -> None:
         if self.host.in_slicer:
             self.session.drawing.mode = overlay.mode_of(self.registration)
             overlay.lay(self.registration, monotonic())

@@ -62,10 +62,10 @@ class CTPresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
-        self.leave()
+        self.exit()
         self._forget_look()
 
-    def leave(self) -> None:
+    def exit(self) -> None:
         """Forget a CT that is being read, or that waits for its unit."""
         if self._sent is not None:
             self._sent.forget()
@@ -146,7 +146,7 @@ class CTPresenter(Presenter):
                     lambda: self._read(self.mismatch.unit),
                     enabled=not self.reading,
                 ),
-                Button("forget", _("Cancel"), self.leave, enabled=not self.reading),
+                Button("forget", _("Cancel"), self.exit, enabled=not self.reading),
             ),
         ]
 
@@ -245,7 +245,7 @@ class CTPresenter(Presenter):
         """Read a CT, and begin a registration where there is none.   folder: is removed once it is read."""
         path = one_ct(paths)
         self.host.begin()
-        self.leave()
+        self.exit()
         self._sent = SentCT(path, path.name if path != folder else _("CT"), folder)
         self._read(self.unit)
 
@@ -260,7 +260,7 @@ class CTPresenter(Presenter):
                 self.mismatch = reading.result
                 return
             name = self._sent.name
-            self.leave()
+            self.exit()
             if reading.state != "done":
                 raise InputError(reading.message)
             ct, header = reading.result

@@ -80,7 +80,7 @@ class CursorPresenter(Presenter):
             lines.append(_("Click the same point in another X-ray, on the line."))
         return [*lines, *filter(None, [reading.warning])]
 
-    def follow(self) -> None:
+    def update_views(self) -> None:
         self._moved |= self.cursor.update()
 
     def tick(self) -> bool:
@@ -114,7 +114,7 @@ class CursorPresenter(Presenter):
         for detector in detectors(self.registration):
             if detector.view == view:
                 self.cursor.points.AddControlPoint(*map(float, detector.on_plane([column, row])))
-        self.follow()
+        self.update_views()
 
     def clear(self) -> None:
         """Take the point away."""

@@ -31,7 +31,7 @@ class LandmarksPresenter(Presenter):
         self._order, self._seen, self._selected = ClickOrder(), None, ""
         self._file.reset()
 
-    def leave(self) -> None:
+    def exit(self) -> None:
         self.stop()
 
     @property

@@ -74,13 +74,13 @@ class Presenter:
         """Take what threads have done; whether there is something new to show."""
         return False
 
-    def follow(self) -> None:
+    def update_views(self) -> None:
         """Keep true what the views show; called as often as `tick`, and also while the host is not seen."""
 
     def deactivate(self) -> None:
         """Another registration is about to be chosen: take away of this one what would no longer be kept true."""
 
-    def leave(self) -> None:
+    def exit(self) -> None:
         """The host is not seen any more, or another registration chosen: end what only makes sense while it is."""
 
 

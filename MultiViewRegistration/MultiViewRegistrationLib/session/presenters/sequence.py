@@ -335,7 +335,7 @@ class SequencePresenter(Presenter):
         before, self._before = self._before, (player is not None, tracking is not None)
         return self._before != before or self.session.sequence.count != self._count
 
-    def leave(self) -> None:
+    def exit(self) -> None:
         if self.player is not None:
             self.player.pause()
 

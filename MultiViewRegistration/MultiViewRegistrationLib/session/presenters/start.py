@@ -86,10 +86,10 @@ class StartPresenter(Presenter):
     def changing(self) -> bool:
         return self.regressor.changing
 
-    def leave(self) -> None:
-        self.landmarks.leave()
+    def exit(self) -> None:
+        self.landmarks.exit()
         if self.host.hand is not None:
-            self.host.hand.leave()
+            self.host.hand.exit()
 
     @property
     def start(self) -> str:
@@ -211,7 +211,7 @@ class StartPresenter(Presenter):
         changed = self.landmarks.tick() | self.regressor.tick()
         if self.host.hand is not None:
             if self.start != "by hand" or self.session.running:
-                self.host.hand.leave()
+                self.host.hand.exit()
             changed |= self.host.hand.step()
         pose = self.registration.world_from_ct.tobytes()
         if pose == self._seen or self.session.running_registration is not None or not self.session.drawing.at_rest:

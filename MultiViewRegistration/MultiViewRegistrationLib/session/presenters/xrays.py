@@ -78,10 +78,10 @@ class XRaysPresenter(Presenter):
 
     def reset(self) -> None:
         self._selected = ""
-        self.leave()
+        self.exit()
         self.geometry.reset()
 
-    def leave(self) -> None:
+    def exit(self) -> None:
         """Forget the files that are being read."""
         for folder in {folder for _path, folder in self._waiting if folder is not None}:
             shutil.rmtree(folder, ignore_errors=True)

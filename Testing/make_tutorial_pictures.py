@@ -15,8 +15,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+from gui_driver import GuiDriver
 from moving import swing, write_moving_case, write_track
-from person import Person
 from PIL import Image
 from slicer_host import Host
 
@@ -38,7 +38,7 @@ POINT = (-1.0, 66.0, -135.0)
 class Pictures:
     """Takes pictures of a person's panel and views, into a folder."""
 
-    def __init__(self, person: Person, folder: Path) -> None:
+    def __init__(self, person: GuiDriver, folder: Path) -> None:
         self.person, self.host, self.folder = person, person.host, folder
 
     def section(self, name: str, file: str) -> None:
@@ -94,7 +94,7 @@ class Pictures:
 
 def main(folder: Path) -> None:
     host = Host()
-    person = Person(host, width=440)
+    person = GuiDriver(host, width=440)
     take = Pictures(person, folder)
     volume_rendering(host)
     load_sample(person)
@@ -116,7 +116,7 @@ def main(folder: Path) -> None:
     host.close()
 
 
-def load_sample(person: Person) -> None:
+def load_sample(person: GuiDriver) -> None:
     import slicer
 
     (source,) = slicer.modules.sampleDataSources["MultiViewRegistration"]
@@ -124,14 +124,14 @@ def load_sample(person: Person) -> None:
     person.wait_until_read()
 
 
-def only(person: Person, *names: str) -> None:
+def only(person: GuiDriver, *names: str) -> None:
     """Unfold these sections, and fold the others."""
     for name, section in person.panel.sections.items():
         section.button.collapsed = name not in names
     person.host.process(0.1)
 
 
-def open_views(person: Person, width: int, height: int) -> None:
+def open_views(person: GuiDriver, width: int, height: int) -> None:
     """The X-rays' views at a good size, beside a 3D view that is quick, without the box about the scene."""
     person.give_views(width, height)
     person.host.click(person.ui.layoutButton)
@@ -142,7 +142,7 @@ def open_views(person: Person, width: int, height: int) -> None:
     person.wait(lambda: not person.panel.session.preparing, 200)
 
 
-def overlay(person: Person, take: Pictures, mode: str) -> list[Image.Image]:
+def overlay(person: GuiDriver, take: Pictures, mode: str) -> list[Image.Image]:
     """Pictures of both X-rays with an overlay, sharp."""
     person.choose("check", "overlay", mode)
     person.host.process(0.1)
@@ -150,14 +150,14 @@ def overlay(person: Person, take: Pictures, mode: str) -> list[Image.Image]:
     return take.views(1, 2)
 
 
-def register(person: Person) -> None:
+def register(person: GuiDriver) -> None:
     person.press("register", "register")
     person.wait_for_work()
     if person.panel.session.error() > 0.1:
         raise SystemExit("the sample was not registered")
 
 
-def linked_cursor(person: Person, take: Pictures) -> None:
+def linked_cursor(person: GuiDriver, take: Pictures) -> None:
     from MultiViewRegistrationLib.geometry.rigid import transform_points
 
     person.choose("check", "overlay", "X-ray alone")
@@ -172,7 +172,7 @@ def linked_cursor(person: Person, take: Pictures) -> None:
     person.press("check", "clear_cursor")
 
 
-def planned_screws(person: Person, take: Pictures) -> None:
+def planned_screws(person: GuiDriver, take: Pictures) -> None:
     for name, (entry, tip) in SCREWS.items():
         add_screw(person, name, np.array(entry) * [-1, -1, 1], np.array(tip) * [-1, -1, 1])
     windows = [zoom(person, number, np.mean([tip for _, tip in SCREWS.values()], axis=0)) for number in (1, 2)]
@@ -182,7 +182,7 @@ def planned_screws(person: Person, take: Pictures) -> None:
         person.views.sliceWidget(f"XRay{number}").fitSliceToBackground()
 
 
-def zoom(person: Person, number: int, point: np.ndarray) -> tuple[float, float]:
+def zoom(person: GuiDriver, number: int, point: np.ndarray) -> tuple[float, float]:
     """Zoom an X-ray's view into where it shows a point of the CT, with more contrast, as the mouse does; the contrast before."""
     import slicer
 
@@ -205,7 +205,7 @@ def zoom(person: Person, number: int, point: np.ndarray) -> tuple[float, float]:
     return before
 
 
-def sequence(person: Person, take: Pictures) -> None:
+def sequence(person: GuiDriver, take: Pictures) -> None:
     """The phantom, tracked through six frames."""
     with tempfile.TemporaryDirectory() as folder:
         track = write_track(write_moving_case(Path(folder), swing(6)), Path(folder, "track"), "thorough")
@@ -218,7 +218,7 @@ def sequence(person: Person, take: Pictures) -> None:
         take.section("sequence", "sequence.png")
 
 
-def add_screw(person: Person, name: str, entry: np.ndarray, tip: np.ndarray) -> None:
+def add_screw(person: GuiDriver, name: str, entry: np.ndarray, tip: np.ndarray) -> None:
     """A screw of 5 mm, planned in the CT (RAS mm), as a model under the CT's transform."""
     import vtk
 
@@ -242,7 +242,7 @@ def add_screw(person: Person, name: str, entry: np.ndarray, tip: np.ndarray) -> 
     node.SetAndObserveTransformNodeID(person.panel.registration.ct_transform.GetID())
 
 
-def regressor(person: Person, take: Pictures) -> None:
+def regressor(person: GuiDriver, take: Pictures) -> None:
     """The box of section Start before a network is trained, while it is, for a minute, and after that."""
     box = person.drawn("start", "regressor").widget
     box.collapsed = False
@@ -271,7 +271,7 @@ def volume_rendering(host: Host) -> None:
     slicer.modules.volumerendering = SimpleNamespace(logic=lambda: logic)
 
 
-def scene(person: Person, take: Pictures) -> None:
+def scene(person: GuiDriver, take: Pictures) -> None:
     person.choose("check", "overlay", "X-ray alone")
     person.press("ct", "in_3d")
     person.views = person.host.open_views(1000, 640)

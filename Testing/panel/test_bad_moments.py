@@ -13,7 +13,7 @@ from running_session import no_thread_is_left
 @pytest.fixture
 def person(host, ct, views, caplog, capfd):
     """At the panel with a registration that is ready; at the end nothing may have been printed that is for programmers."""
-    person = Person(host).open_phantom(ct, views)
+    person = GuiDriver(host).open_phantom(ct, views)
     person.wait(lambda: not person.panel.opening.under_way)
     person.choose("start", "start", "As placed")
     yield person

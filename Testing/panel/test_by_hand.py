@@ -11,7 +11,7 @@ from running_session import STARTED_AT, PausedRegistration
 
 @pytest.fixture
 def person(host, ct, views):
-    person = Person(host, width=450).open_phantom(ct, views)
+    person = GuiDriver(host, width=450).open_phantom(ct, views)
     person.choose("start", "start", "By hand")
     return person
 

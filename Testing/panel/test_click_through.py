@@ -34,7 +34,7 @@ def error_mm(pose) -> float:
 
 
 def test_the_sample_from_an_empty_scene_to_navigation(host, sample, tmp_path):
-    person = Person(host)
+    person = GuiDriver(host)
     sees_where_to_begin(person)
     downloads_the_sample(person)
     shows_the_views(person)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from person import Person
+from gui_driver import GuiDriver
 
 from MultiViewRegistrationLib.errors import InputError
 
@@ -23,7 +23,7 @@ class AtForm:
 
         from MultiViewRegistrationLib.panel.form import QtForm
 
-        self.host, self.person, self.did = host, Person(host), []
+        self.host, self.person, self.did = host, GuiDriver(host), []
         self.person.begin("register")
         window = qt.QWidget()
         self.form, self._window = QtForm(self.person.panel, window), window

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from person import Person
+from gui_driver import GuiDriver
 from phantom import make_ct
 from phantom_scene import make_registration
 from tiny_scene import intensity
@@ -15,7 +15,7 @@ from tiny_scene import intensity
 
 @pytest.fixture
 def person(host):
-    return Person(host)
+    return GuiDriver(host)
 
 
 def registrations(person) -> list:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from person import Person
+from gui_driver import GuiDriver
 from phantom import TRUE_POSE, off
 from phantom_scene import START, phantom_registration
 
 POINT = np.array([9.0, -6.0, 12.0])  # LPS mm in the CT's frame
 
 
-def at_check(host, monkeypatch) -> Person:
+def at_check(host, monkeypatch) -> GuiDriver:
     """Without views. The CT comes to rest soon."""
     from MultiViewRegistrationLib.session import drawing
 
     monkeypatch.setattr(drawing, "REST", 0.05)
-    person = Person(host)
+    person = GuiDriver(host)
     person.begin("check", phantom_registration(host.scene))
     return person
 
 
-def with_views(person: Person) -> Person:
+def with_views(person: GuiDriver) -> GuiDriver:
     """With views, the X-rays in them, the CT ready."""
     person.give_views(440, 300)
     person.host.click(person.ui.layoutButton)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from person import Person
+from gui_driver import GuiDriver
 from phantom import make_ct
 from phantom_scene import phantom_registration
 from planted_dicom import write_xray
@@ -26,7 +26,7 @@ def locale(request):
 @pytest.fixture
 def person(host):
     """At the X-rays of the phantom."""
-    person = Person(host)
+    person = GuiDriver(host)
     person.begin("xrays", phantom_registration(host.scene))
     return person
 
@@ -41,7 +41,7 @@ def add_volume(person, name: str = "AP") -> None:
 
 
 def test_a_ct_is_dropped_read_and_seen(host, tmp_path):
-    person = Person(host)
+    person = GuiDriver(host)
     person.begin("ct")
     assert "Drop a CT here" in person.text("ct", "status") and person.control("ct", "ct") is None
     for add in (0, 1000):

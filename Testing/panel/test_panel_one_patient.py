@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from person import Person
+from gui_driver import GuiDriver
 from phantom import TRUE_POSE, off
 from phantom_scene import make_registration, remove
 
@@ -35,7 +35,7 @@ def other_patient(views) -> list:
 @pytest.fixture
 def person(host, ct, views):
     """At the views of registration A, over which lie DRRs; B is of another patient."""
-    person = Person(host)
+    person = GuiDriver(host)
     person.give_views()
     person.a = make_registration(host.scene, ct, views, TRUE_POSE, name="A")
     person.b = make_registration(host.scene, ct, other_patient(views), off(TRUE_POSE, (3, 2, 0), (5, 0, 4)), name="B")

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from person import Person
+from gui_driver import GuiDriver
 from phantom_scene import make_registration
 
 MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration" / "MultiViewRegistration.py"
@@ -14,7 +14,7 @@ MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration" / "MultiV
 
 @pytest.fixture
 def person(host):
-    return Person(host)
+    return GuiDriver(host)
 
 
 @pytest.fixture

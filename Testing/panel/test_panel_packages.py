@@ -6,7 +6,7 @@ from pathlib import Path
 from subprocess import CalledProcessError
 
 import pytest
-from person import Person
+from gui_driver import GuiDriver
 from phantom_scene import make_registration, settle
 
 from MultiViewRegistrationLib.errors import InputError
@@ -26,7 +26,7 @@ def person(host, monkeypatch):
     from MultiViewRegistrationLib.panel import packages
     from MultiViewRegistrationLib.session import session
 
-    person, find_spec = Person(host), packages.find_spec
+    person, find_spec = GuiDriver(host), packages.find_spec
     for module in (packages, session):
         monkeypatch.setattr(
             module, "find_spec", lambda name: find_spec(name) if name != "numba" or host.shown("pip") else None

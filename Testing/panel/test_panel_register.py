@@ -10,7 +10,7 @@ from running_session import STARTED_AT, PausedRegistration, no_thread_is_left
 
 @pytest.fixture
 def person(host, ct, views):
-    return Person(host, width=450).open_phantom(ct, views)
+    return GuiDriver(host, width=450).open_phantom(ct, views)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from person import Person
+from gui_driver import GuiDriver
 from phantom_scene import make_registration
 from tiny_store import TinyStore
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def person(host, ct, views, monkeypatch, tmp_path):
     TinyStore(monkeypatch, tmp_path, ct).behave("waits")
-    person = Person(host, width=450).open_phantom(ct, views)
+    person = GuiDriver(host, width=450).open_phantom(ct, views)
     person.drawn("start", "regressor").widget.collapsed = False
     person.wait(lambda: person.session.regressors.up_to_date)
     person.press("start", "train")

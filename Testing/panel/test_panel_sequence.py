@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from gui_driver import GuiDriver, threads
 from moving import swing, write_blinking_case, write_track, write_turning
 from person import Person
 from phantom import error_mm
@@ -26,7 +27,7 @@ def track(moving, tmp_path_factory):
 @pytest.fixture
 def person(host):
     """At the section Sequence, with nothing in the scene."""
-    person = Person(host)
+    person = GuiDriver(host)
     person.begin("sequence")
     return person
 

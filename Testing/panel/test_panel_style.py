@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from person import Person
+from gui_driver import GuiDriver
 
 DARK = {
     "Window": "#353535",
@@ -46,7 +46,7 @@ def themes(host):
 
 @pytest.fixture
 def person(host):
-    return Person(host)
+    return GuiDriver(host)
 
 
 def luminance(colour) -> float:
@@ -109,7 +109,7 @@ def full(host, ct, views, request):
     before, font = host.app.font(), QtGui.QFont(host.app.font())
     font.setPointSizeF(request.param)
     host.app.setFont(font)
-    person = Person(host, width=100)
+    person = GuiDriver(host, width=100)
     registration = make_registration(host.scene, ct, views, TRUE_POSE, name=LONG)
     registration.ct.SetName(LONG)
     registration.xrays[1].content = {

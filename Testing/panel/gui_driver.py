@@ -21,7 +21,7 @@ TITLES = {
 }
 
 
-class Person:
+class GuiDriver:
     """The module open in a window, the scene as it was.
 
     module_widget: the module's Widget.   panel: its panel.   views: the layout manager, once `give_views` was called.
@@ -47,7 +47,7 @@ class Person:
             section.button.collapsed = each != name
         self.host.process(0.1)
 
-    def open_phantom(self, ct, views) -> Person:
+    def open_phantom(self, ct, views) -> GuiDriver:
         """Choose a registration of the phantom, with the sections Start and Register unfolded."""
         self.begin("register", make_registration(self.host.scene, ct, views, STARTED_AT))
         self.panel.sections["start"].button.collapsed = False

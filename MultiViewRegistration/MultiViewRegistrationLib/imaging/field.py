@@ -269,8 +269,8 @@ def find_annotations(line_integrals: np.ndarray, field: np.ndarray) -> np.ndarra
     for extreme in (inside.min(), inside.max()):
         painted = (density == extreme) & field
         if np.count_nonzero(painted) < MAX_ANNOTATED_SHARE * len(inside):
-            alike = np.abs(density - extreme) < MIN_CONTRAST * contrast
-            found |= painted & ~ndimage.maximum_filter(ndimage.minimum_filter(alike, thickest), thickest)
+            near_extreme = np.abs(density - extreme) < MIN_CONTRAST * contrast
+            found |= painted & ~ndimage.maximum_filter(ndimage.minimum_filter(near_extreme, thickest), thickest)
     grown = ndimage.binary_dilation(found, iterations=2) & field
     labels, _ = ndimage.label(grown)
     strokes = np.bincount(labels[found], minlength=labels.max() + 1) >= MIN_PIXELS  # the others are noise

@@ -133,8 +133,10 @@ def _image(given: ViewFile, xray: XRay) -> tuple[RawImage, str]:
     if intensity == "linear" and plain.values[valid].min() + step / 2 < MIN_TRANSMISSION * np.nanmax(plain.values):
         for image in blanked:  # the floor of the logarithm depends on the largest value, wherever that is
             image.values[tuple(np.argwhere(~valid)[0])] = np.nanmax(plain.values)
-    alike = (image for image in blanked if np.array_equal(to_line_integrals(image, intensity).valid & valid, valid))
-    return next(alike, blanked[0]), intensity
+    same_field = (
+        image for image in blanked if np.array_equal(to_line_integrals(image, intensity).valid & valid, valid)
+    )
+    return next(same_field, blanked[0]), intensity
 
 
 def _one_grey(values: np.ndarray, valid: np.ndarray) -> np.ndarray:

@@ -318,11 +318,11 @@ def _letters(texts: list[str]) -> np.ndarray | None:
     """(2, 3): unit vectors, LPS, of where rows and columns run, by letters of which the first counts most; None for no such letters."""
     if len(texts) != 2 or not all(texts) or any(letter not in LETTERS for text in texts for letter in text):
         return None
-    ways = np.array(
+    directions = np.array(
         [sum(np.array(LETTERS[letter], float) / 2**nth for nth, letter in enumerate(text)) for text in texts]
     )
-    lengths = np.linalg.norm(ways, axis=1)
-    return None if lengths.min() < 0.5 else ways / lengths[:, None]
+    lengths = np.linalg.norm(directions, axis=1)
+    return None if lengths.min() < 0.5 else directions / lengths[:, None]
 
 
 def _fitting(letters: np.ndarray, angles: list[float], mirrored: bool | None) -> tuple[float, bool] | None:

@@ -432,10 +432,10 @@ def _of_view(objective: Objective, index: int, projection: Projection) -> tuple[
     used = pixels > 0
     full = np.zeros((int(used.sum()), derivatives, derivatives))
     full[:, lower[0], lower[1]] = full[:, lower[1], lower[0]] = hessians[:, used].T
-    alike = products[0] / np.sqrt(products[1] * products[2] + 1e-12)
+    ncc = products[0] / np.sqrt(products[1] * products[2] + 1e-12)
     explained = _explained(objective.views[index].xray.line_integrals, mask, objective.settings.intensity_floor)
     places = np.argwhere(used)[:, ::-1]
-    return np.full(len(places), index), places, pixels[used], gradients[:, used].T, full, alike[used], explained[used]
+    return np.full(len(places), index), places, pixels[used], gradients[:, used].T, full, ncc[used], explained[used]
 
 
 def _missing(residual: np.ndarray, drr: np.ndarray, weight: np.ndarray, mask: np.ndarray) -> float:

@@ -331,8 +331,8 @@ class RegistrationPipeline:
         if not starts:
             return []
         level, centroid, first = self._levels[number], self.anatomy.centroid, starts[0].world_from_ct
-        apart = max(distance(start.world_from_ct, first, centroid) for start in starts)
-        objective = self.anatomy.objective(self._views, level, first, MARGIN_MM + apart)
+        farthest = max(distance(start.world_from_ct, first, centroid) for start in starts)
+        objective = self.anatomy.objective(self._views, level, first, MARGIN_MM + farthest)
         stage, steps = f"refining at {self._level_name(number)}", 0
 
         def on_step(step: Step) -> None:

@@ -236,8 +236,8 @@ def distinct(candidates: Sequence[Candidate], centroid: np.ndarray) -> list[Cand
     """The candidates in their order, without those that are nearly the same as an earlier one."""
     kept: list[Candidate] = []
     for candidate in candidates:
-        apart = (_size_mm(motion(candidate.world_from_ct, other.world_from_ct, centroid)) for other in kept)
-        if all(mm > SAME_MM for mm in apart):
+        distances = (_size_mm(motion(candidate.world_from_ct, other.world_from_ct, centroid)) for other in kept)
+        if all(mm > SAME_MM for mm in distances):
             kept.append(candidate)
     return kept
 

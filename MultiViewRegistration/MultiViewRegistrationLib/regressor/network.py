@@ -364,8 +364,8 @@ def choose_landmarks(ct: CT, count: int = LANDMARKS, reach_mm: float = REACH_MM)
         if len(points) >= count:
             break
     chosen = [int(np.argmax(np.linalg.norm(points - centroid, axis=1)))]
-    apart = np.full(len(points), np.inf)
+    nearest = np.full(len(points), np.inf)
     while len(chosen) < count:
-        apart = np.minimum(apart, np.linalg.norm(points - points[chosen[-1]], axis=1))
-        chosen.append(int(np.argmax(apart)))
+        nearest = np.minimum(nearest, np.linalg.norm(points - points[chosen[-1]], axis=1))
+        chosen.append(int(np.argmax(nearest)))
     return points[chosen]

@@ -131,12 +131,12 @@ def _screw(canvas, x, y, angle, amount):
 def _rods_and_screws(canvas, x, y, angle, amount):
     state = canvas.state
     ux, uy = math.cos(angle), math.sin(angle)
-    apart, length = uniform(state, 5.0, 55.0), uniform(state, 60.0, 180.0)
+    spacing, length = uniform(state, 5.0, 55.0), uniform(state, 60.0, 180.0)
     rod, head, radius = uniform(state, 2.2, 3.5), uniform(state, 4.5, 8.0), uniform(state, 2.0, 3.5)
     pairs = integer(state, 2, 5)
     turn, reach = angle + uniform(state, 0.6, 2.5), uniform(state, 5.0, 50.0)
     for side in (-0.5, 0.5):
-        sx, sy = x - side * apart * uy, y + side * apart * ux
+        sx, sy = x - side * spacing * uy, y + side * spacing * ux
         _about(canvas, sx, sy, 0.5 * length * ux, 0.5 * length * uy, rod, amount)
         for n in range(pairs):
             along = length * ((n + 0.5) / pairs - 0.5)
@@ -145,7 +145,7 @@ def _rods_and_screws(canvas, x, y, angle, amount):
             _from(canvas, hx, hy, turn, reach, radius, radius, 0.0, amount)
     for _ in range(integer(state, 0, 2)):
         along = uniform(state, -0.45, 0.45) * length
-        _about(canvas, x + along * ux, y + along * uy, -0.5 * apart * uy, 0.5 * apart * ux, 2.5, amount)
+        _about(canvas, x + along * ux, y + along * uy, -0.5 * spacing * uy, 0.5 * spacing * ux, 2.5, amount)
 
 
 @compiled
@@ -174,15 +174,15 @@ def _plate(canvas, x, y, angle, amount):
 def _markers(canvas, x, y, angle, amount):
     """Beads in a row, in a field, or anywhere."""
     state = canvas.state
-    apart, radius = uniform(state, 5.0, 25.0), uniform(state, 0.7, 3.5)
-    ux, uy = apart * math.cos(angle), apart * math.sin(angle)
+    spacing, radius = uniform(state, 5.0, 25.0), uniform(state, 0.7, 3.5)
+    ux, uy = spacing * math.cos(angle), spacing * math.sin(angle)
     across = integer(state, 1, 3)
     scattered = chance(state, 0.5)
     for down in range(integer(state, 2, 6)):
         for right in range(across):
             bx, by = x + down * ux - right * uy, y + down * uy + right * ux
             if scattered:
-                bx, by = x + uniform(state, -4.0, 4.0) * apart, y + uniform(state, -4.0, 4.0) * apart
+                bx, by = x + uniform(state, -4.0, 4.0) * spacing, y + uniform(state, -4.0, 4.0) * spacing
             _about(canvas, bx, by, 0.0, 0.0, radius, amount)
 
 
@@ -209,11 +209,11 @@ def add_bone(canvas):
         _from(canvas, x, y, angle, length, radius, radius * uniform(state, 0.6, 1.4), hollow, amount)
         _from(canvas, x, y, angle, 0.1 * length, 1.4 * radius, radius, 0.85, 0.7 * amount)
     elif kind == 1:
-        apart, spread = uniform(state, 9.0, 18.0), uniform(state, 0.0, 0.25)
+        spacing, spread = uniform(state, 9.0, 18.0), uniform(state, 0.0, 0.25)
         rays = integer(state, 1, 5)
         for n in range(rays):
             off = n - 0.5 * (rays - 1)
-            fx, fy = x - off * apart * math.sin(angle), y + off * apart * math.cos(angle)
+            fx, fy = x - off * spacing * math.sin(angle), y + off * spacing * math.cos(angle)
             _finger(canvas, fx, fy, angle + off * spread, hollow, amount)
     else:
         for _ in range(integer(state, 2, 8)):

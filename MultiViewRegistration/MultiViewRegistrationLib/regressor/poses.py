@@ -74,14 +74,14 @@ class PoseRange:
         """
         widths = np.minimum(np.repeat([search["rotation_deg"], search["translation_mm"]], 3), LARGEST)
         given = np.array([training.get(axis, np.nan) for axis in AXES])
-        faults = []
+        problems = []
         for tenths in range(10, 0, -1):
             half_widths = np.where(np.isnan(given), widths * np.repeat([1, tenths / 10], 3), given)
             narrowed = cls(cameras[next(iter(cameras))], world_from_ct, centroid, half_widths)
-            faults.append(narrowed._fault(cameras, corners))
-            if not faults[-1]:
+            problems.append(narrowed._problem(cameras, corners))
+            if not problems[-1]:
                 return narrowed
-        raise InputError(faults[0])
+        raise InputError(problems[0])
 
     @property
     def centre(self) -> np.ndarray:
@@ -115,7 +115,7 @@ class PoseRange:
     def _centre_in_camera(self) -> np.ndarray:
         return rigid.transform_points(self.camera.camera_from_world, self.centre)
 
-    def _fault(self, cameras: Mapping[str, Camera], corners: np.ndarray) -> str:
+    def _problem(self, cameras: Mapping[str, Camera], corners: np.ndarray) -> str:
         """The worst problem of the range in a view's field, over its ends and midpoints; "" for none."""
         # The nominal pose first.
         steps = np.array(sorted(itertools.product((0, -1, 1), repeat=6), key=np.count_nonzero))

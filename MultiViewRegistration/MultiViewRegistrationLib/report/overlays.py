@@ -89,9 +89,9 @@ def overlays(xray: XRay, drrs: Sequence[np.ndarray], longest_side: int = 1024) -
     pictures = []
     for drr, level in zip((_resized(drr[part], shape) for drr in drrs), levels, strict=True):
         both = film.valid & (drr > level)
-        alike = _normalised(drr, both, film.window)
+        normalised = _normalised(drr, both, film.window)
         lines = np.maximum(_contour(drr, level), _inner_edges(drr, drr > level))
-        drawn = _lines_over(film, lines), _checkerboard(film, alike, both), _difference(film, alike, both)
+        drawn = _lines_over(film, lines), _checkerboard(film, normalised, both), _difference(film, normalised, both)
         pictures.append(dict(zip(LEGENDS, drawn, strict=True)))
     return pictures
 
@@ -192,41 +192,41 @@ def _lines_over(film: Film, lines: np.ndarray) -> np.ndarray:
     return _as_uint8(WHITE * film.grey[..., None] * (1 - lines) + ORANGE * lines)
 
 
-def _checkerboard(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:
+def _checkerboard(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray:
     """The DRR, locally normalised, in the X-ray's local brightness and contrast; where it has nothing, the dimmed X-ray."""
-    rows, columns = np.indices(alike.shape)
-    tile = max(alike.shape[1] // TILES, 1)
+    rows, columns = np.indices(normalised.shape)
+    tile = max(normalised.shape[1] // TILES, 1)
     xray_turn = (rows // tile + columns // tile) % 2 == 0
-    shown = np.where(xray_turn, film.grey, np.where(both, _in_greys_of(film, alike, both), film.dimmed))
+    shown = np.where(xray_turn, film.grey, np.where(both, _in_greys_of(film, normalised, both), film.dimmed))
     return _as_uint8(np.repeat(WHITE * shown[..., None], 3, axis=-1))
 
 
-def _difference(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:
+def _difference(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray:
     """Both locally normalised, full colour at two standard deviations; elsewhere the dimmed X-ray."""
-    smooth = ndimage.gaussian_filter(film.line_integrals, max(alike.shape) / 350)
-    unlike = _normalised(smooth, both, film.window) - alike
-    strength = np.clip(np.abs(unlike) / 2, 0, 1)[..., None]
-    colour = np.where(unlike[..., None] > 0, ORANGE, BLUE)
+    smooth = ndimage.gaussian_filter(film.line_integrals, max(normalised.shape) / 350)
+    difference = _normalised(smooth, both, film.window) - normalised
+    strength = np.clip(np.abs(difference) / 2, 0, 1)[..., None]
+    colour = np.where(difference[..., None] > 0, ORANGE, BLUE)
     background = WHITE * DIMMED * film.grey[..., None]
     return _as_uint8(np.where(both[..., None], NEUTRAL * (1 - strength) + colour * strength, background))
 
 
-def _colours(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:
+def _colours(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray:
     """The X-ray in orange and the DRR, locally normalised, in blue: grey where they agree; elsewhere the X-ray, dimmed.
 
     The colours are complementary, and add up to white. Where the two differ, they are shown to differ by twice as much.
     """
-    drr = _in_greys_of(film, alike, both)
+    drr = _in_greys_of(film, normalised, both)
     middle, difference = ((film.grey + drr) / 2)[..., None], (film.grey - drr)[..., None]
     orange = ORANGE / 255
     shown = (middle + difference) * orange + (middle - difference) * (1 - orange)
     return _as_uint8(WHITE * np.where(both[..., None], np.clip(shown, 0, 1), film.dimmed[..., None]))
 
 
-def _in_greys_of(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:
+def _in_greys_of(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray:
     """A DRR, locally normalised, in the film's local brightness and contrast, from 0 to 1."""
     mean, spread = local_moments(film.grey, both, film.window)
-    return np.clip(mean + alike * spread, 0, 1)
+    return np.clip(mean + normalised * spread, 0, 1)
 
 
 def _silhouette_level(drr: np.ndarray) -> float:

@@ -88,8 +88,8 @@ def predicted(result) -> Curves:
         return []
     targets, prediction = assessment.targets, assessment.prediction
     end = rigid.transform_points(result.world_from_ct, targets)
-    ways = [rigid.transform_points(step.world_from_ct, targets) - end for step in steps]
-    to_go = [np.sqrt(np.mean(np.sum(way**2, axis=1))) for way in ways]
+    differences = [rigid.transform_points(step.world_from_ct, targets) - end for step in steps]
+    to_go = [np.sqrt(np.mean(np.sum(difference**2, axis=1))) for difference in differences]
     return [
         (name, [(number, float(np.hypot(mm, further))) for number, mm in enumerate(to_go, start=1)])
         for name, further in (

@@ -113,7 +113,7 @@ class Drawing:
         self._detectors: list[DetectorPlane] = []
         self._drawn: dict[str, Drawn] = {}
         self._sharpening: tuple[str, Iterator[None]] | None = None
-        self._greys: dict[str, tuple[tuple, ToneMatch]] = {}
+        self._tone_matches: dict[str, tuple[tuple, ToneMatch]] = {}
         self._films: dict[str, tuple[tuple, object]] = {}
         self._moved = 0.0
         self._looked_at: tuple[XRayView | None, float] = (None, 0.0)
@@ -228,7 +228,7 @@ class Drawing:
             bands.append(overlay.rendered(anatomy, band, pose, level, bones=self.mode == "edges"))
             yield
         drr = np.concatenate(bands)
-        self._fit_greys(detector, of, _shown(drr), factor)
+        self._fit_tones(detector, of, _shown(drr), factor)
         self._show(detector, of, drr, factor)
 
     def _show(self, detector: DetectorPlane, of: tuple, drr: np.ndarray, factor: int) -> None:
@@ -242,8 +242,8 @@ class Drawing:
             )
         else:
             drr = _shown(drr)
-            if _name(detector) not in self._greys:
-                self._fit_greys(detector, of, drr, factor)
+            if _name(detector) not in self._tone_matches:
+                self._fit_tones(detector, of, drr, factor)
             self.onto.show_drr(detector, drr, factor)
             self._shade(detector, drr)
 
@@ -251,23 +251,23 @@ class Drawing:
 
     def _shade(self, detector: DetectorPlane, drr: np.ndarray | None = None) -> None:
         """Show the DRR in its greys; in those that fill the X-ray's window, where the two have nothing in common."""
-        greys = self._greys.get(_name(detector))
-        if greys is not None:
-            self.onto.shade(detector.view, greys[1])
+        tone_match = self._tone_matches.get(_name(detector))
+        if tone_match is not None:
+            self.onto.shade(detector.view, tone_match[1])
         elif drr is not None:
             self.onto.shade(detector.view, ToneMatch.alone(drr, overlay.xray_window(detector.view)))
 
-    def _fit_greys(self, detector: DetectorPlane, of: tuple, drr: np.ndarray, factor: int) -> None:
+    def _fit_tones(self, detector: DetectorPlane, of: tuple, drr: np.ndarray, factor: int) -> None:
         """Find the greys for a DRR as it lies over its X-ray; those there are stay unless they are far off, so that nothing flashes."""
         xray = of[-1]
         if xray is None or self.mode not in self.onto.BLENDS:
             return
         pooled = xray.pooled(factor)
         found = ToneMatch.of(pooled.line_integrals, pooled.valid, drr)
-        known = self._greys.get(_name(detector))
+        known = self._tone_matches.get(_name(detector))
         same = known is not None and known[0] == (of[1], xray)
         if found is not None and not (same and found.suits(known[1], *overlay.xray_window(detector.view))):
-            self._greys[_name(detector)] = (of[1], xray), found
+            self._tone_matches[_name(detector)] = (of[1], xray), found
 
     def _film(self, detector: DetectorPlane, xray, factor: int):
         """The X-ray as pictures show it, made once for as long as it is the same."""

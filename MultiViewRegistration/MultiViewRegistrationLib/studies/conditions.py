@@ -135,8 +135,8 @@ class Trial:
 
 
 def _of(part: str) -> list[Condition]:
-    def named(views: int, apart: float) -> str:
-        return "1 view" if views == 1 else f"{views} views, {apart} degrees"
+    def named(views: int, angle_deg: float) -> str:
+        return "1 view" if views == 1 else f"{views} views, {angle_deg} degrees"
 
     return [
         *(Condition(named(*geometry), part, *geometry) for geometry in GEOMETRIES),

@@ -54,9 +54,9 @@ class Records:
     def __init__(self, folder: Path, files: Sequence[Path], seed: int, kind: str = "rtk") -> None:
         """InputError where the folder has registrations of another protocol: they do not go together."""
         self._folder = folder
-        held = [{"name": path.name, "sha256": sha256(path)} for path in files]
-        about = {"version": VERSION, "seed": seed, "cts": held} | ({"simulator": kind} if kind == "gvxr" else {})
-        self.sha256 = {ct_name(path): each["sha256"] for path, each in zip(files, held, strict=True)}
+        inputs = [{"name": path.name, "sha256": sha256(path)} for path in files]
+        about = {"version": VERSION, "seed": seed, "cts": inputs} | ({"simulator": kind} if kind == "gvxr" else {})
+        self.sha256 = {ct_name(path): each["sha256"] for path, each in zip(files, inputs, strict=True)}
         file = folder / "protocol.json"
         if file.exists() and read_record(file) != about:
             raise InputError(

@@ -295,8 +295,8 @@ class RealCases:
         real = self._last[1]
         cameras = [view.camera for view in real.case.views]
         axes = [camera.camera_from_world[2, :3] for camera in cameras]
-        apart = round(float(np.degrees(np.arccos(np.clip(axes[0] @ axes[-1], -1, 1)))))
-        condition = Condition(real.name, "bone", len(cameras), apart)
+        angle_deg = round(float(np.degrees(np.arccos(np.clip(axes[0] @ axes[-1], -1, 1)))))
+        condition = Condition(real.name, "bone", len(cameras), angle_deg)
         row = _row(trial, condition, real.name) | {"density": real.density}
         try:
             case = real.with_bone(np.random.default_rng([self.seed, trial.number]), trial.interval)

@@ -414,9 +414,9 @@ def reliability(rows: Rows) -> list[tuple[float, float, float, SuccessRate]]:
     probability, wrong = column(rows, "failure_probability"), mtre(rows) > WRONG_MM
     bands = []
     for low, high in pairwise(BANDS):
-        held = (probability >= low) & ((probability < high) | (high == 1))
-        if held.any():
-            bands.append((low, high, float(probability[held].mean()), SuccessRate.of(wrong, held)))
+        in_band = (probability >= low) & ((probability < high) | (high == 1))
+        if in_band.any():
+            bands.append((low, high, float(probability[in_band].mean()), SuccessRate.of(wrong, in_band)))
     return bands
 
 

@@ -226,8 +226,8 @@ class XRayPane:
             return {"stamp": have}
         self._given.add("layer")
         xray, shown = self._encoded[1], layer.image
-        if layer.greys is not None:
-            shown = encoded(layer.greys.as_xray(layer.image), xray.low, xray.high)
+        if layer.tone_match is not None:
+            shown = encoded(layer.tone_match.as_xray(layer.image), xray.low, xray.high)
         return {
             "stamp": layer.stamp,
             "kind": layer.kind,

@@ -66,7 +66,7 @@ class Layer:
     image: np.ndarray
     factor: int
     stamp: int
-    greys: ToneMatch | None = None
+    tone_match: ToneMatch | None = None
 
 
 class OverlayLayers:
@@ -93,13 +93,13 @@ class OverlayLayers:
     def show_drr(self, detector: DetectorPlane, drr: np.ndarray, factor: int) -> None:
         """Lay a DRR over its X-ray."""
         before = self.foreground(detector.view, "blend")
-        self._show(detector, "drr", drr, factor, before and before.greys)
+        self._show(detector, "drr", drr, factor, before and before.tone_match)
 
-    def shade(self, view: XRayView, greys: ToneMatch) -> None:
+    def shade(self, view: XRayView, tone_match: ToneMatch) -> None:
         """Set which values of the X-ray those of its DRR look like."""
         layer = self.foreground(view, "blend")
-        if layer is not None and layer.greys != greys:
-            layer.greys, layer.stamp = greys, next(_stamps)
+        if layer is not None and layer.tone_match != tone_match:
+            layer.tone_match, layer.stamp = tone_match, next(_stamps)
 
     @staticmethod
     def picture_of(mode: str, film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
@@ -112,8 +112,8 @@ class OverlayLayers:
         """Lay a picture over its X-ray."""
         self._show(detector, "picture", picture, factor)
 
-    def _show(self, detector: DetectorPlane, kind: str, image: np.ndarray, factor: int, greys=None) -> None:
-        self._shown[detector.view.node.GetID()] = Layer(kind, image, factor, next(_stamps), greys)
+    def _show(self, detector: DetectorPlane, kind: str, image: np.ndarray, factor: int, tone_match=None) -> None:
+        self._shown[detector.view.node.GetID()] = Layer(kind, image, factor, next(_stamps), tone_match)
 
     def _kind(self, mode: str) -> str | None:
         return None if mode == "off" else "drr" if mode in self.BLENDS else "picture"

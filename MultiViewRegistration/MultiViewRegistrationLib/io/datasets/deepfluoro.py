@@ -280,11 +280,11 @@ def _pose(file: Hdf5, group: str, detector: Detector, bone: str | None, landmark
     pelvis = rigid.inverse(file.rigid(f"{group}/gt-poses/{PELVIS_POSE}"))
     points = np.array([landmarks[name] for name in names])
     pixels = [file.vector(f"{group}/gt-landmarks/{name}", 2, "a pixel of 2 numbers, column and row") for name in names]
-    apart = np.median(np.linalg.norm(detector.project(pelvis, points) - pixels, axis=1))
-    if not apart <= MAX_LANDMARK_DISTANCE_PX:
+    median_px = np.median(np.linalg.norm(detector.project(pelvis, points) - pixels, axis=1))
+    if not median_px <= MAX_LANDMARK_DISTANCE_PX:
         file.refuse(
             f"{group}/gt-landmarks",
-            f"lie {apart:.1f} pixels (median) from where pose and intrinsic put vol-landmarks",
+            f"lie {median_px:.1f} pixels (median) from where pose and intrinsic put vol-landmarks",
             f"at most {MAX_LANDMARK_DISTANCE_PX:g}",
         )
     chosen = BONES[bone or "pelvis"]

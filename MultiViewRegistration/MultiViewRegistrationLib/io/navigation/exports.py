@@ -144,13 +144,13 @@ def write_exports(
     jobs: dict[str, Callable[[Path], object]] = {}
     for name, pose in exported.poses.items():
         target, source = name.split("_from_")
-        ways = {"forward": (target, source, pose), "resampling": (source, target, rigid.inverse(pose))}
+        by_direction = {"forward": (target, source, pose), "resampling": (source, target, rigid.inverse(pose))}
         for kind in kinds:
             if kind == "dicom":
                 jobs[f"{name}.dcm"] = partial(_dicom, exported=exported, target=target, identity=identity)
                 continue
             for direction in directions:
-                to, of, matrix = ways[direction]
+                to, of, matrix = by_direction[direction]
                 if kind in _MATRIX_WRITERS:
                     named = NamedMatrix(matrix, f"{to}_from_{of}", "lps")
                     for each in axes:

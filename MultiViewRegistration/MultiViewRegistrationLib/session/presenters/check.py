@@ -67,13 +67,13 @@ class CheckPresenter(Presenter):
     def form(self) -> list[Control]:
         self._changed = False
         self._look_at_result()
-        session, judged = self.session, assessment.verdict(self.session)
-        self._left_out = "" if judged else self._left_out  # masks make a result stale
+        session, verdict = self.session, assessment.verdict(self.session)
+        self._left_out = "" if verdict else self._left_out  # masks make a result stale
         headline, *reasons = assessment.describe(session)
-        verdict = {"check": CAUTION, "reject": ERROR}.get(judged, STRONG)
+        tone = {"check": CAUTION, "reject": ERROR}.get(verdict, STRONG)
         return [
             *(self.overlays.form() if self.host.in_slicer else []),
-            Text("verdict", headline, tone=verdict),
+            Text("verdict", headline, tone=tone),
             *(Text(f"reason{number}", reason) for number, reason in enumerate(reasons)),
             row(
                 "judge",
@@ -92,7 +92,7 @@ class CheckPresenter(Presenter):
                     "leave_out",
                     _("Leave out what does not fit"),
                     self.leave_out,
-                    enabled=judged in ("accept", "check") and not session.running,
+                    enabled=verdict in ("accept", "check") and not session.running,
                     needs=(RENDERING,),
                     tip=_(
                         "Give the X-rays masks without the parts that disagree with the CT here, as tools or what moved; they "
@@ -139,9 +139,9 @@ class CheckPresenter(Presenter):
         entry = self.session.history.current
         if entry is None or not (entry.fingerprint or entry.assessed):
             return State(TODO)
-        judged = verdict_state(self.session)
-        if judged:
-            return judged
+        state = verdict_state(self.session)
+        if state:
+            return state
         if assessment.outdated_reason(self.session):
             return State(PROBLEM, _("assess again"))
         return State(READY, _("look at every X-ray"))

@@ -132,9 +132,9 @@ class RegisterPresenter(Presenter):
             return State(RUNNING, "" if percent is None else _("{percent} %").format(percent=percent))
         if session.ended == "failed":
             return State(PROBLEM, _("see below"))
-        judged = verdict_state(session)
-        if judged:
-            return judged
+        state = verdict_state(session)
+        if state:
+            return state
         entry = session.history.current
         if entry is not None and entry.fingerprint and not session.stale_reason():
             return State(READY, _("registered, not assessed"))

@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 import pytest
-from person import Person
+from gui_driver import GuiDriver
 from running_session import no_thread_is_left
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from person import Person
+from gui_driver import GuiDriver
 from phantom import error_mm, off
 from running_session import STARTED_AT, PausedRegistration
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from person import Person, likeness
+from gui_driver import GuiDriver, likeness
 from running_session import no_thread_is_left
 
 from MultiViewRegistrationLib.geometry.rigid import transform_points

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from person import Person
+from gui_driver import GuiDriver
 from phantom import TRUE_POSE, error_mm, off
 from running_session import STARTED_AT, PausedRegistration, no_thread_is_left
 

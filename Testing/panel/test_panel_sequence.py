@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gui_driver import GuiDriver, threads
+from gui_driver import GuiDriver
 from moving import swing, write_blinking_case, write_track, write_turning
-from person import Person
 from phantom import error_mm
 from running_session import no_thread_is_left
 

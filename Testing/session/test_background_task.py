@@ -22,9 +22,9 @@ def ended(worker: Worker) -> Worker:
 
 
 def test_its_result_and_last_progress():
-    def work(tell):
-        tell(1)
-        tell(2)
+    def work(on_progress):
+        on_progress(1)
+        on_progress(2)
         return "result"
 
     worker = Worker(work)

@@ -100,7 +100,7 @@ def _refuse_idle_options(options: argparse.Namespace, kinds: list[str]) -> None:
     needing = [*(kind for kind in kinds if kind in CASE_KINDS), *(["--identity"] if options.identity else [])]
     if needing and not options.case:
         raise InputError(
-            f"--case: is missing, expected the case of this result, of which {', '.join(needing)} is made; add --case CASE."
+            f"--case: is missing, expected the case of this result for {', '.join(needing)}; add --case CASE."
         )
 
 

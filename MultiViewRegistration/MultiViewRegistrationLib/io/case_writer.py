@@ -270,7 +270,7 @@ class NewCase:
 
 
 def tells_its_intensity(image: Path, frame: int | None) -> bool:
-    """Whether "auto" can tell if bone is dark or bright.
+    """Whether "auto" can find if bone is dark or bright.
 
     Raises
     ------

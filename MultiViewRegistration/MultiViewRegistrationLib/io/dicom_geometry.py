@@ -315,7 +315,7 @@ def find_orientation(geometry: HeaderGeometry, frame: DicomFrame, detector_roll:
 
 
 def _letters(texts: list[str]) -> np.ndarray | None:
-    """(2, 3): unit vectors, LPS, of where rows and columns run, by letters of which the first counts most; None for no such letters."""
+    """(2, 3): unit vectors, LPS, of where rows and columns run, by letters, the first counts most; None for no such letters."""
     if len(texts) != 2 or not all(texts) or any(letter not in LETTERS for text in texts for letter in text):
         return None
     directions = np.array(

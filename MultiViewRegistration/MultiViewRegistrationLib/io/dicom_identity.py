@@ -11,7 +11,7 @@ from ..imaging.dicom_file import DicomFile, quiet, read_dicom
 from .case_file import CaseFile, DicomImage, DicomOrigin, uid_of
 from .files import printable
 
-#: For each value that is compared: its tags (PS3.3 C.7.1.1, C.7.3.1, C.8.7.1, C.7.2.1), of which the first with a value counts.
+#: For each value that is compared: its tags (PS3.3 C.7.1.1, C.7.3.1, C.8.7.1, C.7.2.1); the first with a value counts.
 COMPARED = {
     "patients (PatientID)": ("PatientID",),
     "sides of the body (laterality)": ("ImageLaterality", "Laterality"),

@@ -116,7 +116,7 @@ MAX_EXPECTED_MM = 25.0
 #: A search that goes along with starts, in case all of them are wrong.
 SIDE_SEARCH_BUDGET = SearchBudget(poses=256, max_poses=256, refined=4)
 
-#: Answers go on to the next level of which the best there has up to so many times the evidence, and at most so many: first from the
+#: Minima go on to the next level if the best has at most so many times their evidence, and at most so many: first from the
 #: coarsest level, where a bone's minima are hard to distinguish, then from each finer one.
 KEEP_AFTER_COARSEST = (1.6, 12)
 KEEP_AFTER_FINER = (1.3, 3)

@@ -254,7 +254,7 @@ def geometry_covariance(
 
     Parameters
     ----------
-    rotation_sd_deg, translation_sd_mm : see `View`. Where nobody knows (None) the view counts next to nothing.
+    rotation_sd_deg, translation_sd_mm : see `View`. Where unknown (None), the view counts next to nothing.
     centroid : (3,) CT mm.
     world_from_ct : (4, 4), where the CT is.
     """

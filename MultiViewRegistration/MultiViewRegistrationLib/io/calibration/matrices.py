@@ -298,7 +298,7 @@ def read_matrix(text: str, name: str = "The text") -> MatrixText:
     Parameters
     ----------
     text
-        12 numbers by rows; 16, of which the last four are 0 0 0 1; 9 of the intrinsics and then 12 or 16 of
+        12 numbers by rows; 16 with 0 0 0 1 as the last four; 9 of the intrinsics and then 12 or 16 of
         camera_from_world; or a JSON object with one camera as `views_of_named` has it. Lines may end in a comment
         behind # or %, and a matrix may have a name in front ("P = ").
     name

@@ -122,7 +122,7 @@ class CalibrationPresenter:
                 hint=_("a calibration: OpenCV, MayaCam, RTK, xReg, Plus, matrices"),
                 suffixes=SUFFIXES,
                 several=True,
-                tip=_("What a file does not say is asked for."),
+                tip=_("Values that a file does not state are requested."),
             ),
             which if len(names) > 1 else Text("calibration_name", _("File: {name}").format(name=name), tip=path),
             *question_controls("calibration", questions, file.answers, self.answer),

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import assess as assess
-    from .api import diagnose_misfit as diagnose_misfit
     from .api import register as register
     from .io.case import Case as Case
     from .report.result_page import save_result as save_result
@@ -27,7 +26,7 @@ def __getattr__(name: str) -> Any:
         from .report.result_page import save_result
 
         return save_result
-    if name in ("register", "assess", "diagnose_misfit"):
+    if name in ("register", "assess"):
         from . import api
 
         return getattr(api, name)

@@ -52,7 +52,6 @@ def register(
     device: str | ComputeDevice = "cpu",
     model: str | Path | Regressor | None = None,
     minutes: float = 2.0,
-    diagnose: bool = False,
 ) -> Result:
     """Find the pose of the case's CT in the world of its X-rays, and assess it.
 
@@ -76,8 +75,6 @@ def register(
         The regressor or its folder; by default the newest one of this CT.
     minutes
         Length of the training that `start="regressor"` begins if there is no regressor.
-    diagnose
-        Search for the cause of a poor fit to the end. By default the search lasts as long as the registration did.
 
     Returns
     -------
@@ -113,9 +110,8 @@ def register(
     assessment = None
     if method.name == "joint":  # the failure probability was measured for poses of this refinement only
         arguments = anatomy, case.views, found.refinement, pose
-        assessment = verdict.assess(*arguments, case.targets, case.shared_unknowns, assumed=bool(case.assumptions))
-        left = math.inf if diagnose else found.seconds - (perf_counter() - assessed)
-        search = CauseSearch(*arguments, case.shared_unknowns, progress, left)
+        assessment = verdict.assess(*arguments, case.targets, case.shared_unknowns, masked=case.masks_misfit)
+        search = CauseSearch(*arguments, case.shared_unknowns, progress)
         assessment = verdict.find_cause(assessment, search)
     seconds = {
         "load": case.seconds + loaded + found.prepare_seconds,
@@ -265,33 +261,6 @@ def find_pose(
     )
 
 
-def diagnose_misfit(result: Result, progress: Report = lambda _: None) -> Result:
-    """Finish the search for the cause of a poor fit, where `register` had no time for all of it.
-
-    Parameters
-    ----------
-    result
-        Of `register`.
-    progress
-        As in `register`.
-
-    Returns
-    -------
-    Result
-        With the cause, if one was found, as its first reason; the same result if nothing was left to try.
-    """
-    if result.assessment is None or not result.assessment.diagnosis_incomplete:
-        return result
-    began, case = perf_counter(), result.case
-    search = CauseSearch(
-        result.anatomy, case.views, result.refinement, result.start_world_from_ct, case.shared_unknowns, progress
-    )
-    assessment = verdict.find_cause(result.assessment, search)
-    spent = perf_counter() - began
-    seconds = {name: value + spent * (name in ("assess", "total")) for name, value in result.seconds.items()}
-    return replace(result, assessment=assessment, seconds=seconds)
-
-
 def assess(case: Case, world_from_ct: np.ndarray, anatomy: PreparedCT | None = None, method: str = "by hand") -> Result:
     """Assess a pose without refining it: one set by a person, or kept from before.
 
@@ -338,7 +307,7 @@ def assess(case: Case, world_from_ct: np.ndarray, anatomy: PreparedCT | None = N
         pose,
         case.targets,
         case.shared_unknowns,
-        assumed=bool(case.assumptions),
+        masked=case.masks_misfit,
         registered=False,
     )
     seconds = {"load": case.seconds + ready - began, "initialise": 0.0, "refine": 0.0, "assess": perf_counter() - ready}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import count
 
 import numpy as np
 import pytest
@@ -11,10 +10,11 @@ from phantom import TRUE_POSE, error_mm, make_views, off
 from scipy import ndimage
 
 from MultiViewRegistrationLib.assessment import diagnosis
-from MultiViewRegistrationLib.assessment.diagnosis import TURNS, Cause, CauseSearch, OutOfTime, image_hypotheses
+from MultiViewRegistrationLib.assessment.diagnosis import TURNS, Cause, CauseSearch, image_hypotheses
 from MultiViewRegistrationLib.assessment.metrics import mtre
-from MultiViewRegistrationLib.assessment.verdict import DIAGNOSIS_STOPPED, assess, find_cause
+from MultiViewRegistrationLib.assessment.verdict import assess, find_cause
 from MultiViewRegistrationLib.errors import Cancelled
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.xray import View, XRay
 from MultiViewRegistrationLib.io.case import Case
@@ -48,6 +48,13 @@ def scaled(view: View, scale: float) -> View:
     return replace(view, camera=replace(view.camera, intrinsics=intrinsics))
 
 
+def decentred(view: View, rows: float) -> View:
+    """With a principal point that is off along the axis that both views show."""
+    intrinsics = view.camera.intrinsics.copy()
+    intrinsics[1, 2] += rows
+    return replace(view, camera=replace(view.camera, intrinsics=intrinsics))
+
+
 def inverted(view: View) -> View:
     image = view.xray.line_integrals
     return replace(view, xray=replace(view.xray, line_integrals=image.max() - image))
@@ -71,9 +78,11 @@ def cause_of(anatomy, views, start) -> Cause | None:
         pytest.param("mirrored", (), "All X-rays seem to be mirrored", lambda v: [turned(x, np.fliplr) for x in v], marks=SLOW),
         pytest.param("inverted", ("view1",), "grey scale of view1", lambda v: [inverted(v[0]), v[1]], marks=SLOW),
         pytest.param("swapped", ("view1", "view2"), "exchanged", swapped, marks=SLOW),
-        pytest.param("angle", ("view1", "view2"), "against view1", lambda v: [v[0], camera_off(v[1])]),
+        pytest.param("motion", ("view1", "view2"), "between view2 and view1", lambda v: [v[0], camera_off(v[1])]),
         pytest.param("distance", (), "7.5 % longer", lambda v: [scaled(x, 0.93) for x in v]),
         pytest.param("distance", (), "5.7 % shorter", lambda v: [scaled(x, 1.06) for x in v], marks=SLOW),
+        pytest.param("distance", ("view2",), "5.7 % shorter", lambda v: [v[0], scaled(v[1], 1.06)], marks=SLOW),
+        pytest.param("principal point", ("view1", "view2"), "1 columns and 6 rows", lambda v: [decentred(v[0], 6), v[1]]),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(anatomy, views, near, cause, about, words, change):
@@ -83,7 +92,55 @@ def test_what_is_wrong_is_named(anatomy, views, near, cause, about, words, chang
         told, expected = (float(text.split(": ")[-1].split(" %")[0]) for text in (found.sentence, words))
         assert told == pytest.approx(expected, abs=1) and words.split()[-1] in found.sentence
     else:
-        assert words in found.sentence and error_mm(found.world_from_ct) < 3
+        assert words in found.sentence
+        assert (
+            cause == "principal point" or error_mm(found.world_from_ct) < 3
+        )  # which of two views is off no image shows
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ((-40, 10), "LAO and RAO exchanged"),
+        pytest.param((40, -10), "cranial and caudal exchanged", marks=SLOW),
+        pytest.param((-40, -10), "both angles the wrong way round", marks=SLOW),
+        pytest.param((10, 40), "its two angles exchanged", marks=SLOW),
+    ],
+)
+def test_an_angle_with_the_wrong_sign_is_named(ct, anatomy, near, given, words):
+    true, wrong = make_views(ct, ((0, 0), (40, 10))), make_views(ct, ((0, 0), given))
+    views = [true[0], replace(true[1], camera=wrong[1].camera)]
+    found = cause_of(anatomy, views, near)
+    assert (found.cause, found.views) == ("angle sign", ("view2",)) and words in found.sentence
+    assert error_mm(found.world_from_ct) < 3
+
+
+def changed(ct: CT, change: np.ndarray) -> CT:
+    """The CT with other voxels about its middle, by an affine change (3, 3) of CT mm."""
+    affine = np.eye(4)
+    affine[:3, :3] = change
+    return replace(ct, volume=Volume(ct.volume.values, affine @ ct.volume.ct_from_index))
+
+
+@pytest.mark.parametrize(
+    "cause, change",
+    [
+        ("mirrored ct", np.diag([-1.0, 1, 1])),
+        ("slice spacing", np.diag([1, 1, 1 / 1.03])),
+        pytest.param("ct scale", np.eye(3) / 1.025, marks=SLOW),
+    ],
+)
+def test_a_ct_that_is_not_the_patients_is_named(ct, views, near, cause, change):
+    wrong = PreparedCT(changed(ct, change))
+    found = cause_of(wrong, views, near)
+    assert found.cause == cause
+    bone = wrong.bone_points()
+    truth = TRUE_POSE[:3, :3] @ np.linalg.inv(change) @ bone.T + TRUE_POSE[:3, 3:]
+    there = rigid.transform_points(found.world_from_ct @ found.corrected_from_ct, bone)
+    assert np.linalg.norm(there - truth.T, axis=1).mean() < 1.0
+    if cause == "slice spacing":
+        share = float(found.sentence.split(": ")[1].split(" %")[0])
+        assert share == pytest.approx(3.0, abs=0.7) and "larger" in found.sentence
 
 
 @SLOW
@@ -92,7 +149,7 @@ def test_of_three_views_the_one_that_is_off_is_named(ct, anatomy, near, which):
     views = make_views(ct, ((0, 0), (90, 0), (45, 20)))
     views[which] = camera_off(views[which])
     found = cause_of(anatomy, views, near)
-    assert (found.cause, found.views) == ("angle", (views[which].name,))
+    assert (found.cause, found.views) == ("motion", (views[which].name,))
 
 
 @SLOW
@@ -140,19 +197,17 @@ def test_it_is_the_first_reason_and_only_searched_for_where_an_error_is_likely(a
     found = refine(anatomy, wrong, near)
     told = assess(anatomy, wrong, found, near)
     assert told.verdict != "accept" and told.cause is None
-    soon = find_cause(told, CauseSearch(anatomy, wrong, found, near, seconds=0.0))
-    assert soon.diagnosis_incomplete and soon.cause is None and soon.reasons == [*told.reasons, DIAGNOSIS_STOPPED]
-    more = find_cause(soon, CauseSearch(anatomy, wrong, found, near))
+    more = find_cause(told, CauseSearch(anatomy, wrong, found, near))
     first, second, *others = more.reasons
     sentence = "view2 seems to be mirrored left to right: turned back, it fits. Check how it was loaded."
-    assert first.startswith(f"{sentence} Correcting this moves the CT by ") and not more.diagnosis_incomplete
+    assert first.startswith(f"{sentence} Correcting this moves the CT by ")
     assert second.startswith("Most likely wrong") and others == told.reasons[1:]
     assert more.verdict == "reject" and more.cause.to_json()["cause"] == "mirrored"
     away = mtre(found.world_from_ct, TRUE_POSE, told.targets)
     assert more.cause.moved_mm == pytest.approx(away, abs=0.5) and away > 2
     assert more.prediction.failure_probability >= 0.9 and away < more.prediction.upper95_mm < 1.5 * away + 2
     assert more.splits[0].depth_mm == more.splits[1].in_plane_mm == more.prediction.upper95_mm
-    sure = replace(told, prediction=replace(told.prediction, failure_probability=0.0))
+    sure = replace(told, prediction=replace(told.prediction, image_failure_probability=0.0))
     assert find_cause(sure, CauseSearch(anatomy, wrong, found, near)) is sure
 
 
@@ -176,7 +231,7 @@ def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(
     anatomy, views, found, near, mm, gain, verdict, probability
 ):
     told = assess(anatomy, views, found, near)
-    prediction = replace(told.prediction, failure_probability=0.97, upper95_mm=80.0)
+    prediction = replace(told.prediction, failure_probability=0.97, image_failure_probability=0.97, upper95_mm=80.0)
     reasons = ["Most likely wrong ...", "view1 ..."]
     doubtful = replace(told, verdict="reject", prediction=prediction, reasons=reasons, measured=True)
     search = Elsewhere(anatomy, views, found, near)
@@ -193,16 +248,7 @@ def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(
     assert inflation == pytest.approx(more.prediction.upper95_mm / prediction.upper95_mm)
 
 
-def test_what_may_take_longer_than_is_left_is_not_begun(anatomy, views, found, near, monkeypatch):
-    """By a clock that goes on by one at each look."""
-    ends = []
-    for seconds in (4.0, 9.0):
-        clock = count()
-        monkeypatch.setattr(diagnosis, "perf_counter", lambda clock=clock: float(next(clock)))
-        with pytest.raises(OutOfTime):
-            list(CauseSearch(anatomy, views, found, near, seconds=seconds).causes())
-        ends.append(next(clock))
-    assert ends[0] <= 5 < ends[1] <= 10
+def test_it_can_be_cancelled(anatomy, views, found, near):
     with pytest.raises(Cancelled):
         CauseSearch(anatomy, views, found, near, progress=lambda told: False).cause()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from phantom import TRUE_POSE, error_mm, off
 
-from MultiViewRegistrationLib.assessment.features import compute_features, split_half_mm
+from MultiViewRegistrationLib.assessment.features import compute_features, split_half_mm, tension
 from MultiViewRegistrationLib.assessment.metrics import default_targets, in_field
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
@@ -65,6 +65,28 @@ def test_halves_that_ask_for_other_poses_are_apart():
     points = np.array([[0, 0, 0], [10.0, 0, 0]])
     for each in (split, swapped):
         assert split_half_mm(each, points, np.zeros(3), [np.eye(6)], 16 * hessian) == pytest.approx(0.4)
+
+
+def test_the_score_of_views_that_agree_is_one():
+    """Rao's test of gradients that are chance: chi-square over its degrees of freedom, whatever the number of tiles (Hotelling 1931)."""
+    random = np.random.default_rng(8)
+    mix = random.normal(size=(6, 6))
+    for tiles in (26, 40, 400):
+        squares = []
+        for _ in range(400):
+            gradients = random.normal(size=(tiles, 6)) @ mix
+            ones = np.ones(tiles)
+            split = Tiles(
+                np.zeros(tiles, int), np.zeros((tiles, 2), int), ones, gradients, np.zeros((tiles, 6, 6)), ones, ones
+            )
+            squares.append(tension(split) ** 2)
+        # The sample's covariance in place of the true one makes it an F variable: its mean is (M - p) / (M - p - 2).
+        assert np.mean(squares) == pytest.approx((tiles - 6) / (tiles - 8), rel=0.1)
+    ones = np.ones(12)
+    few = Tiles(
+        np.zeros(12, int), np.zeros((12, 2), int), ones, random.normal(size=(12, 6)), np.zeros((12, 6, 6)), ones, ones
+    )
+    assert tension(few) == 0.0, "too few tiles for a covariance"
 
 
 def test_targets_are_the_bone_that_all_views_show(anatomy, ct, views):

@@ -130,10 +130,7 @@ def test_a_registration_is_told(result, written):
     assert f"{result.predicted_tre_mm['upper95']:.2f} mm, with a mean of" in text and "Least certain" in text
     assert f"true place {result.start_errors.mtre_mm:.3f} mm {result.errors.mtre_mm:.3f} mm" in text
     assert text.count("pixel size unknown") == 2 and "Source to detector 1000.0 mm \u2013" in text
-    assert (
-        "Angle to the first view 0.0\u00b0 90.0\u00b0" in text
-        and "Geometry calibrated within 1\u00b0, 2 mm (1 SD)" in text
-    )
+    assert "Angle to the first view 0.0\u00b0 90.0\u00b0" in text and "Geometry exact \u00b11\u00b0, 2 mm" in text
     assert re.search(r"Camera corrected by \u2013 \d\.\d\d\u00b0 about the world origin, \d\.\d\d mm", text)
     assert re.search(r"\d\.\d{3}\u00b0 about the centre of the bone, which moved by \d+\.\d{3} mm", text)
     assert f"case.json {'ab' * 32}" in text and "Where X-rays and CT agree" in text

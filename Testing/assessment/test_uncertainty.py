@@ -12,6 +12,7 @@ from scipy.stats import multivariate_normal
 from MultiViewRegistrationLib.assessment.metrics import split_by_view, target_errors
 from MultiViewRegistrationLib.assessment.uncertainty import (
     PoseUncertainty,
+    camera_uncertainty,
     cluster_correction,
     pose_uncertainty,
     sandwich,
@@ -130,7 +131,38 @@ def registered(ct, views, unknowns=None):
     objective = Objective(Projector(attenuation(ct)), corrected, FINEST, np.zeros(3))
     projections = objective.project(found.world_from_ct, intrinsics=unknowns.intrinsics)
     fit = objective.linearise(projections)
-    return found.world_from_ct, pose_uncertainty(objective, fit, tiles(objective, projections), unknowns)
+    arguments = objective, fit, tiles(objective, projections), unknowns
+    cameras = camera_uncertainty(*arguments, found.world_from_ct)
+    return found.world_from_ct, pose_uncertainty(*arguments) + cameras
+
+
+@pytest.mark.parametrize("field, sd", [("principal_point_sd_px", 0.5), ("distance_sd_percent", 0.25)])
+@pytest.mark.parametrize("second", [0.0, 1.0], ids=["exact", "angles free"])
+def test_a_camera_error_that_is_not_solved_for_moves_the_pose_as_predicted(ct, field, sd, second):
+    """By registrations with the first camera wrong by one standard deviation of each component to either side."""
+    exact = make_views(ct, ((0, 0), (80, 10)), noise=0.0)
+    exact[1] = replace(exact[1], rotation_sd_deg=second, translation_sd_mm=3 * second)
+    stated = [replace(exact[0], **{field: sd}), exact[1]]
+    unknowns = CameraCorrections(stated)
+    assert len(unknowns.considered) == (2 if field == "principal_point_sd_px" else 1)
+    measured = np.zeros((6, 6))
+    for index in unknowns.considered:
+        ends = []
+        for sign in (1, -1):
+            wrong = unknowns.none.copy()
+            wrong[index] = sign * unknowns.sd[index]
+            camera = unknowns.camera(0, wrong, exact[0].camera)
+            pose, _ = registered(ct, [replace(exact[0], camera=camera), exact[1]], CameraCorrections(exact))
+            moved_by = pose @ rigid.inverse(TRUE_POSE)
+            ends.append(np.array([*rigid.log_so3(moved_by[:3, :3]), *moved_by[:3, 3]]))
+        step = (ends[0] - ends[1]) / 2
+        measured += np.outer(step, step)
+    noise = registered(ct, exact, CameraCorrections(exact))[1]
+    predicted = registered(ct, stated, unknowns)[1]
+    predicted = replace(predicted, covariance=predicted.covariance - noise.covariance)
+    at, truth = predicted.at(TARGETS), PoseUncertainty(measured, np.zeros(3)).at(TARGETS)
+    assert at.rms_mm == pytest.approx(truth.rms_mm, rel=0.1) and at.rms_mm > 0.005
+    np.testing.assert_allclose(at.covariances, truth.covariances, atol=max(0.15 * np.trace(truth.covariances[0]), 3e-5))
 
 
 def noisy(views, sd, seed):

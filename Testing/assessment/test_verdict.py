@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from phantom import TRUE_POSE, error_mm, make_views, off
 
-from MultiViewRegistrationLib.assessment.prediction import COLUMNS, calibrated
-from MultiViewRegistrationLib.assessment.verdict import assess, model_inputs
+from MultiViewRegistrationLib.assessment.metrics import in_field
+from MultiViewRegistrationLib.assessment.prediction import COLUMNS, calibrated, columns
+from MultiViewRegistrationLib.assessment.verdict import assess, decide, model_inputs
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.registration.pipeline import AlternativeSolution, refine
@@ -58,14 +59,64 @@ def test_a_right_answer_is_not_rejected_and_its_bounds_hold(anatomy, views, foun
     assert far[0][1] > each[0, 1] and replace(told, features=None).at_targets(CORNERS) == []
 
 
+def test_an_accept_needs_features_within_those_of_correct_results(anatomy, views, found, near, generous):
+    """The gate by itself, and by one feature after the other beyond its limit."""
+    fine = assess(anatomy, views, found, near, CORNERS, model=generous)
+    assert (
+        fine.verdict == "accept" and decide(replace(fine.prediction, bounded=False), generous, measured=True) == "check"
+    )
+    scaled = (columns(model_inputs(fine.features)) - generous.centre) / generous.scale
+    for n in range(len(COLUMNS)):
+        limits = np.full(len(COLUMNS), np.inf)
+        limits[n] = scaled[n] - 0.01
+        beyond = assess(anatomy, views, found, near, CORNERS, model=replace(generous, limits=limits))
+        assert beyond.verdict == "check" and "unlike every correct result" in beyond.reasons[-1]
+        limits[n] = scaled[n] + 0.01
+        assert assess(anatomy, views, found, near, CORNERS, model=replace(generous, limits=limits)).verdict == "accept"
+
+
+def test_cameras_that_are_not_known_well_are_never_accepted_and_exact_ones_are_a_condition(
+    lenient, views, found, generous
+):
+    """Neither is a result rejected for it: the X-rays say nothing against it."""
+    exact = lenient()
+    readings = [replace(view, principal_point_sd_px=4.0, distance_sd_percent=1.0) for view in views]
+    verdict, reasons = lenient(views=readings, found=replace(found, views=readings))
+    assert exact == ("accept", []) and verdict == "check"
+    assert "The cameras are known to \u00b14 px, 1 %: that alone may misplace the bone" in " ".join(reasons)
+
+
+def test_cameras_that_the_x_rays_contradict_are_a_reject(anatomy, views, near):
+    """One view's angle is wrong by many standard deviations: corrected with the pose, it fits, but what was said is wrong."""
+    wrong = views[1].camera.camera_from_world @ off(np.eye(4), [6, 0, -5], [0, 0, 0])
+    turned = replace(views[1], camera=replace(views[1].camera, camera_from_world=wrong))
+    given = [views[0], replace(turned, rotation_sd_deg=1.0, translation_sd_mm=3.0)]
+    rejected = assess(anatomy, given, refine(anatomy, given, near), near, CORNERS)
+    assert rejected.verdict == "reject"
+    assert rejected.reasons[0].startswith("The X-rays contradict the angles of view2: ")
+    assert error_mm(refine(anatomy, given, near).world_from_ct) < rejected.prediction.upper95_mm
+    loose = [views[0], replace(turned, rotation_sd_deg=5.0, translation_sd_mm=3.0)]
+    found = refine(anatomy, loose, near)
+    assert "contradict" not in " ".join(assess(anatomy, loose, found, near, CORNERS).reasons)
+
+
 def test_an_accept_has_no_reasons_and_what_was_not_measured_is_to_be_checked(lenient, found, near, views):
     assert lenient() == ("accept", [])
     rivals = [replace(found, alternative=AlternativeSolution(near, ratio, 8.0, 3.0)) for ratio in (1.2, 1.5)]
     assert [lenient(found=rival)[0] for rival in rivals] == ["check", "accept"]
-    verdict, reasons = lenient(assumed=True)
-    assert verdict == "check" and "is assumed" in reasons[0]
+    verdict, reasons = lenient(masked=True)
+    assert verdict == "check" and "was left out" in reasons[0]
     nothing = "No X-ray shows a target: nothing was compared where the error counts."
     assert lenient(targets=CORNERS + [0, 0, 400]) == ("check", [nothing])
+    left = np.zeros(views[1].xray.valid.shape, bool)
+    left[:, :48] = True
+    narrow = [views[0], replace(views[1], xray=replace(views[1].xray, valid=left))]
+    world = rigid.transform_points(found.world_from_ct, CORNERS)
+    one = CORNERS[in_field(narrow, world)[1].argmin()]  # only the first view shows it
+    assert in_field(narrow, rigid.transform_points(found.world_from_ct, one[None])).tolist() == [[True], [False]]
+    nowhere = one + [0, 0, 400]
+    for targets in ([one], [one, nowhere]):
+        assert nothing not in lenient(views=narrow, found=replace(found, views=narrow), targets=np.array(targets))[1]
     unknown = [views[0], replace(views[1], rotation_sd_deg=None, translation_sd_mm=None)]
     assert lenient(views=unknown, found=replace(found, views=unknown))[0] == "check"
 

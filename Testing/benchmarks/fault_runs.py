@@ -144,11 +144,11 @@ def _trust(anatomy, views, found: Refinement, start, truth, targets: np.ndarray 
     targets = targets if known else default_targets(anatomy, found.views, found.world_from_ct)
     targets = targets if len(targets) else anatomy.bone_points(100)
     told = compute_features(anatomy, found.views, found, start, targets)
-    at = told.uncertainty.at(rigid.transform_points(found.world_from_ct, targets))
+    at = told.total_uncertainty.at(rigid.transform_points(found.world_from_ct, targets))
     camera = found.views[0].camera
     error = metrics.split_by_view(camera, found.world_from_ct, truth, targets)
     depth, in_plane = at.split(camera)
-    sd, axis = told.uncertainty.least_certain_rotation()
+    sd, axis = told.total_uncertainty.least_certain_rotation()
     turn = rigid.log_so3(found.world_from_ct[:3, :3] @ truth[:3, :3].T) @ axis
     names = ("noise_mm", "basin_shift_mm", "single_view_shift_mm", "single_view_shift_sds", "tension")
     names += ("split_half_mm", "gap", "similarity", "wider_similarity", "outlier_fraction")

@@ -30,7 +30,7 @@ def test_what_a_minimal_case_leaves_out(case_folder):
     assert case.shared_unknowns == SharedUnknowns()
     view = case.views[0]
     assert (view.frame, view.intensity, view.mask) == (None, "linear", None)
-    assert view.rotation_sd_deg == view.translation_sd_mm == 0
+    assert list(view.uncertainty.values()) == [0, 0, 0.5, 0.1]  # of a calibration
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="backslashes are right there")

@@ -80,4 +80,3 @@ def test_defaults_of_the_schema_are_those_of_the_loader(case_folder):
     assert SCHEMA["properties"]["search"]["default"] == case.search
     assert SCHEMA["properties"]["ct_unit"]["default"] == case.ct_unit
     assert view["intensity"]["default"] == case.views[0].intensity
-    assert SCHEMA["$defs"]["standard_deviation"]["default"] == case.views[0].rotation_sd_deg

@@ -113,16 +113,16 @@ def test_a_failure_is_a_sentence(host, register, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "verdict, upper95_mm, state",
+    "verdict, typical_mm, state",
     [
-        ("accept", 0.21, ("done", "accept, probably below 0.3 mm")),
-        ("check", 2.0, ("check", "check, probably below 2.0 mm")),
+        ("accept", 0.21, ("done", "accept, probably 0.2 mm")),
+        ("check", 2.0, ("check", "check, probably 2.0 mm")),
         ("check", None, ("check", "check")),
         ("reject", 0.3, ("reject", "reject")),
         (None, None, ("ready", "registered, not assessed")),
     ],
 )
-def test_the_state_is_the_verdict_and_a_stale_result_says_so(host, register, verdict, upper95_mm, state):
+def test_the_state_is_the_verdict_and_a_stale_result_says_so(host, register, verdict, typical_mm, state):
     from MultiViewRegistrationLib.mrml.identity import fingerprint
     from MultiViewRegistrationLib.session.history import HistoryEntry
 
@@ -132,7 +132,7 @@ def test_the_state_is_the_verdict_and_a_stale_result_says_so(host, register, ver
         similarity={"view1": 0.97, "view2": 0.07},
         fingerprint=fingerprint(host.registration),
         verdict=verdict,
-        upper95_mm=upper95_mm,
+        typical_mm=typical_mm,
         reasons=["Ambiguous: another pose fits nearly as well."],
     )
     host.session.history.add(entry)

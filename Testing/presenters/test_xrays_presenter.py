@@ -112,7 +112,7 @@ def test_a_case_in_a_folder(host, section, tmp_path):
     settled(section)
     assert [row[1:3] for row in cells(section)] == [
         ["LAO 0\u00b0, CRA 0\u00b0", "reference"],
-        ["LAO 90\u00b0, CRA 0\u00b0", "\u00b11\u00b0, 0 mm"],
+        ["LAO 90\u00b0, CRA 0\u00b0", "\u00b11\u00b0, 3 mm, 1 px, 1 %"],
     ]
     assert control(section, "shared2").text == "4" and section.state().text == "2 views ready"
     assert host.registration.ct.GetName() == "Phantom"
@@ -233,15 +233,17 @@ def test_certainty(section):
     add(section, "AP", "LAT")
     place(section, 0, 90)
     view, key = section.views[1], "rotation_sd_deg"
-    assert control(section, f"{key}_known").value == "about"
+    known = control(section, "certainty_known")
+    assert known.value == "usual" and known.options[0].title.startswith("±1°, 3 mm, ") and key not in view.content
+    act(section, "certainty_known", "typed")
     assert (control(section, key).text, control(section, "translation_sd_mm").text) == ("1", "3")
     act(section, key, "0,25")
-    act(section, "translation_sd_mm_known", "exactly")
+    act(section, "translation_sd_mm", "0")
     assert (view.content[key], view.content["translation_sd_mm"]) == (0.25, 0)
-    assert control(section, "translation_sd_mm") is None and control(section, key).text == "0.25"
-    assert "Certainty of the angles: 200 is outside 0.01 to 180°" in control(section, key).problem("200")
-    for each in ("rotation_sd_deg", "translation_sd_mm"):
-        act(section, f"{each}_known", "unknown")
+    assert "Certainty of the angles: 200 is outside 0 to 180°" in control(section, key).problem("200")
+    act(section, "certainty_known", "exactly")
+    assert cells(section)[1][2] == "exact" and control(section, key) is None
+    act(section, "certainty_known", "unknown")
     assert cells(section)[1][2] == "unknown" and "registered alone" in text(section, "certainty_hint")
     act(section, "shared0", "12")
     unknowns = shared_unknowns_of(section.registration)
@@ -252,6 +254,7 @@ def test_certainty(section):
     assert (unknowns.source_to_detector_sd_mm, unknowns.principal_point_sd_px) == (None, 2.5)
     assert control(section, "shared0").text == "" and control(section, "shared0").number.blank == "known"
     select(section, 0)
+    assert [option.value for option in control(section, "certainty_known").options] == ["usual", "exactly", "typed"]
     assert control(section, key) is None and "reference" in text(section, "certainty_hint")
 
 

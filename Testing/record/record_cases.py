@@ -122,7 +122,7 @@ def camera_known_to_one_degree(folder):
 @case
 def camera_off_and_said_to_be_exact(folder):
     save(folder, off_camera(write_body(folder, geometry="camera")))
-    return [[*REGISTER, "--diagnose"]]
+    return [REGISTER]
 
 
 @case
@@ -253,7 +253,7 @@ def start_pose_as_text_in_ras(folder):
 @case
 def start_60_mm_away(folder):
     save(folder, write_body(folder) | {"world_from_ct": (body.pose([25, 0, 10], [40, 30, -30]) @ body.TRUTH).tolist()})
-    return [[*REGISTER, "--diagnose"]]
+    return [REGISTER]
 
 
 @case
@@ -275,7 +275,7 @@ def metal_without_a_mask(folder):
     image[40:60, 70:90] = 900
     body.write_image(folder / "view1.mha", image, [1.25, 1.25])
     save(folder, content)
-    return [[*REGISTER, "--diagnose"]]
+    return [REGISTER]
 
 
 @case
@@ -400,8 +400,7 @@ def one_frame_of_several(folder):
     return [REGISTER]
 
 
-# Faults put in. The search for their causes is cut short by a clock unless --diagnose asks for all of it, and with it the verdict may
-# change: without --diagnose these are not the same twice.
+# Faults put in.
 
 
 @case
@@ -409,7 +408,7 @@ def fault_image_mirrored(folder):
     content = write_body(folder)
     body.write_image(folder / "view2.mha", np.ascontiguousarray(body.xray(CArm(90), number=1)[:, ::-1]))
     save(folder, content)
-    return [[*REGISTER, "--diagnose"]]
+    return [REGISTER]
 
 
 @case
@@ -418,7 +417,7 @@ def fault_images_exchanged(folder):
     first, second = content["views"]
     first["image"], second["image"] = second["image"], first["image"]
     save(folder, content)
-    return [[*REGISTER, "--diagnose"]]
+    return [REGISTER]
 
 
 @case
@@ -426,7 +425,7 @@ def fault_image_upside_down(folder):
     content = write_body(folder)
     body.write_image(folder / "view1.mha", np.ascontiguousarray(body.xray(CArm())[::-1, ::-1]))
     save(folder, content)
-    return [[*REGISTER, "--diagnose"]]
+    return [REGISTER]
 
 
 def wrong_reading(**changes):
@@ -439,7 +438,7 @@ def wrong_reading(**changes):
                 if key != "views":
                     view["c_arm"][key] = change(view["c_arm"][key])
         save(folder, content)
-        return [[*REGISTER, "--diagnose"]]
+        return [REGISTER]
 
     return make
 
@@ -457,7 +456,7 @@ for name, changes in {
 @case
 def fault_other_patient(folder):
     save(folder, write_body(folder, ellipsoids=body.OTHER))
-    return [[*REGISTER, "--diagnose"], "export out --as tfm --out refused".split(),
+    return [REGISTER, "export out --as tfm --out refused".split(),
             "export out --as tfm txt --direction forward --override --out all-the-same".split()]  # fmt: skip
 
 
@@ -466,7 +465,7 @@ def fault_one_image_of_another_patient(folder):
     content = write_body(folder)
     body.write_image(folder / "view2.mha", body.xray(CArm(90), ellipsoids=body.OTHER))
     save(folder, content)
-    return [[*REGISTER, "--diagnose"]]
+    return [REGISTER]
 
 
 @case
@@ -475,7 +474,7 @@ def fault_bright_and_dark_exchanged(folder):
     for number, c_arm in enumerate(body.TWO_VIEWS):
         body.write_image(folder / f"view{number + 1}.mha", 60000 - body.xray(c_arm, number=number))
     save(folder, content)
-    return [[*REGISTER, "--diagnose"]]
+    return [REGISTER]
 
 
 @case
@@ -483,7 +482,7 @@ def fault_blank_image(folder):
     content = write_body(folder)
     body.write_image(folder / "view2.mha", np.full((128, 128), 700, np.uint16))
     save(folder, content)
-    return [[*REGISTER, "--diagnose"]]
+    return [REGISTER]
 
 
 # What is refused: exit code 2, one line, and no file.
@@ -631,4 +630,4 @@ for name in ("pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2", "pelvis-t
     shared(name, SHARED / "sim" / name)
     shared(f"{name}-by-search", SHARED / "sim" / name, "--start", "search")
 for name in ("radius_0099", "ulna_0158", "metacarpal3_0002"):
-    shared(f"wrist-{name}", SHARED / "wrist" / f"{name}.json", "--diagnose")
+    shared(f"wrist-{name}", SHARED / "wrist" / f"{name}.json")

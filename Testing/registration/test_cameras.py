@@ -81,15 +81,33 @@ def test_gradient_by_pose_and_corrections_is_that_of_finite_differences(ct, view
     assert count > 10
 
 
+def test_projections_change_with_the_corrections_as_their_derivatives_say(views):
+    """By finite differences of the corrected camera, at angles that are large: what it sees is what a motion of the CT would show."""
+    unknowns = CameraCorrections([views[0], uncertain(views[1])], SHARED)
+    corrections = unknowns.none.copy()
+    corrections[unknowns.free] = [0.5, -0.4, 0.6, 20.0, -15.0, 10.0, 60.0, 1.5, -2.0, 10.0, 7.0, -20.0]
+    given, pivot = views[1].camera.pooled(2), np.array([40.0, -60.0, 30.0])
+    points = pivot + 30 * np.random.default_rng(0).normal(size=(20, 3))
+    here = unknowns.camera(1, corrections, given)
+    way = unknowns._derivative(1, corrections, given, pivot)
+    for p in range(9, unknowns.sd.size):
+        step = 1e-5 * np.eye(unknowns.sd.size)[p]
+        ahead, behind = (unknowns.camera(1, corrections + sign * step, given).project(points) for sign in (1, -1))
+        motion, scale, shift = 1e-5 * way[:6, 6 + p], 1e-5 * way[6, 6 + p], 1e-5 * way[7:, 6 + p]
+        there = here.project(rigid.transform_points(moved(np.eye(4), motion, pivot), points))
+        believed = here.principal_point + np.exp(scale) * (there - here.principal_point) + shift - here.project(points)
+        np.testing.assert_allclose(believed, (ahead - behind) / 2, rtol=1e-3, atol=1e-3 * np.abs(believed).max())
+
+
 def test_corrected_camera_is_the_one_described(views):
     unknowns = CameraCorrections([views[0], uncertain(views[1])], SHARED)
     corrections = unknowns.none.copy()
-    corrections[6:] = [0.01, 0.02, -0.03, 1, 2, 3, 10, 4, -6, 0.5, 0.6, 0.7]
+    corrections[9:] = [0.01, 0.02, -0.03, 1, 2, 3, 0.02, 3, 5, 10, 4, -6, 0.5, 0.6, 0.7]
     full = unknowns.camera(1, corrections, views[1].camera)
     point = np.array([10.0, 20.0, -15.0])
     turned_point = rigid.exp_so3([0.01, 0.02, -0.03]) @ point + [1, 2, 3]
     x, y, z = rigid.transform_points(views[1].camera.camera_from_world, turned_point) + [0.5, 0.6, 0.7]
-    focal, centre = 1010 / 1.25, views[1].camera.principal_point + [4, -6]
+    focal, centre = 1030 / 1.25, views[1].camera.principal_point + [7, -1]
     np.testing.assert_allclose(full.project(point), centre + focal * np.array([x, y]) / z, atol=1e-9)
     pooled = unknowns.camera(1, corrections, views[1].camera.pooled(4))
     np.testing.assert_allclose(pooled.projection_matrix, full.pooled(4).projection_matrix, rtol=1e-12)
@@ -141,9 +159,12 @@ def test_distance_to_the_detector_needs_a_pixel_size(views):
 
 
 def test_exact_values_are_not_free(views):
-    layout = [range(6, 9), range(9, 12)]
+    layout = [range(9, 12), range(12, 15)]
     for rotation, translation, free in ((1.0, 0.0, [0]), (0.0, 3.0, [1]), (None, 3.0, [0, 1]), (0.0, 0.0, [])):
         unknowns = CameraCorrections([uncertain(views[0]), uncertain(views[1], rotation, translation)])
         assert list(unknowns.free) == [index for block in free for index in layout[block]]
+    known = replace(views[0], principal_point_sd_px=0.5, distance_sd_percent=0.1)
+    unknowns = CameraCorrections([known, uncertain(views[1], 0.1, 0.4)])
+    assert not unknowns.free.size and list(unknowns.considered) == [6, 7, 8, *range(9, 15)]
     assert not CameraCorrections.exact([uncertain(view) for view in views]).free.size
-    assert list(CameraCorrections(views, SharedUnknowns(principal_point_sd_px=1)).free) == [13, 14]
+    assert list(CameraCorrections(views, SharedUnknowns(principal_point_sd_px=1)).free) == [19, 20]

@@ -4,21 +4,22 @@ The case is registered under each hypothesis at the two coarsest resolutions: fr
 pose of each view alone (if one view is at fault, another one still shows where the CT is). A hypothesis holds if all X-rays resemble the
 CT under it and the evidence is clearly higher than without it.
 
-This takes longer than a quick registration, so the likeliest kinds go first, and the caller may limit the time.
+The likeliest kinds go first. The work does not depend on the clock: the same case gives the same cause on any computer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
-from time import perf_counter
 
 import numpy as np
 
+from ..errors import InputError
 from ..geometry import rigid
+from ..geometry.c_arm import CArm
 from ..imaging.xray import SharedUnknowns, View, XRay
-from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
+from ..registration.cameras import CALIBRATED, OWN, CameraCorrections, uncalibrated_view_indices
 from ..registration.optimizer import KEEP_AFTER_FINER, LOCAL_RANGE, Descent, DescentStart, SearchBudget, cluster_minima
 from ..registration.pipeline import Progress, Refinement, RegistrationPipeline, pose_difference, prune
 from ..registration.prepared_ct import PreparedCT
@@ -32,10 +33,22 @@ NEARLY = 0.97
 LEAST_SHARE, LEAST_DEG, LEAST_MM = 0.01, 0.5, 1.5
 #: What an angle and the place of a C-arm may be wrong by, where it is asked whether they are: standard deviations.
 ANGLE_SD_DEG, PLACE_SD_MM = 5.0, 15.0
-#: The same of the distance from source to detector, as a share of it.
-DISTANCE_SD = 0.05
+#: The same of the distance from source to detector, as a share of it, and of a principal point, mm on the detector.
+DISTANCE_SD, PRINCIPAL_POINT_SD_MM = 0.05, 10.0
+#: A principal point, mm on the detector, or a CT's scale that comes out nearer to what was given was no fault.
+LEAST_PRINCIPAL_POINT_MM, LEAST_SCALE = 1.5, 0.01
+#: By these shares a CT's scale or slice spacing is tried, about 0 and about the best so far; what lies between follows from a parabola.
+SCALE_STEPS = (0.03, 0.01)
 #: Of images, in which order they are tried, the likeliest first. Of what the same symmetry makes alike the best is named.
-KINDS = (("mirrored",), ("inverted",), ("swapped",), ("upside down", "turned 180"), ("turned 90", "turned 270"))
+KINDS = (
+    ("mirrored", "mirrored ct", "angle sign"),
+    ("inverted",),
+    ("swapped",),
+    ("upside down", "turned 180"),
+    ("turned 90", "turned 270"),
+)
+#: Angles of a C-arm that a wrong sign moves by less than this need no test.
+LEAST_SIGN_DEG = 3.0
 #: Around the start, where all images may be at fault and no view knows where the CT is.
 LOOK = SearchBudget(poses=128, max_poses=128, refined=2)
 #: Rounds at the second resolution in which cameras are found.
@@ -58,6 +71,15 @@ TURNS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
 }
 
 
+#: What may be wrong with a C-arm's angles: what is said of it, and the right ones from (rao_lao, cra_cau).
+SIGNS: dict[str, Callable[[float, float], tuple[float, float]]] = {
+    "LAO and RAO exchanged": lambda rao_lao, cra_cau: (-rao_lao, cra_cau),
+    "cranial and caudal exchanged": lambda rao_lao, cra_cau: (rao_lao, -cra_cau),
+    "both angles the wrong way round": lambda rao_lao, cra_cau: (-rao_lao, -cra_cau),
+    "its two angles exchanged": lambda rao_lao, cra_cau: (cra_cau, rao_lao),
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Cause:
     """The likely cause of a poor fit.
@@ -65,8 +87,10 @@ class Cause:
     Attributes
     ----------
     cause
-        "mirrored", "upside down", "turned 90", "turned 180", "turned 270", "inverted", "swapped", "distance", "angle", "level", "part" (the
-        X-rays show another part of the CT than the start says) or "short" (a view shows mostly what the CT does not hold).
+        Of the images: "mirrored", "upside down", "turned 90", "turned 180", "turned 270", "inverted" or "swapped". Of the cameras:
+        "angle sign", "distance", "principal point", "angle" or "motion" (of the patient, or an angle that was said to be known is wrong).
+        Of the CT: "mirrored ct", "ct scale" or "slice spacing". Of the pose: "level", "part" (the X-rays show another part of the CT
+        than the start says) or "short" (a view shows mostly what the CT does not hold).
     views
         Names of the views at fault; none for all.
     sentence
@@ -79,6 +103,8 @@ class Cause:
         (4, 4) pose when corrected, at that resolution.
     moved_mm
         How far correcting the cause moves the targets.
+    corrected_from_ct
+        (4, 4), CT mm of the CT as given to those of the corrected CT, for which the pose is.
     """
 
     cause: str
@@ -88,6 +114,12 @@ class Cause:
     similarity: tuple[float, ...]
     world_from_ct: np.ndarray
     moved_mm: float = 0.0
+    corrected_from_ct: np.ndarray = field(default_factory=lambda: np.eye(4))
+
+    def target_shift_mm(self, pose: np.ndarray, targets: np.ndarray) -> float:
+        """How far the targets (N, 3), CT mm, of the CT at a pose (4, 4) lie from where the corrected case has them, on average."""
+        corrected = rigid.transform_points(self.world_from_ct @ self.corrected_from_ct, targets)
+        return float(np.linalg.norm(corrected - rigid.transform_points(pose, targets), axis=-1).mean())
 
     @property
     def reason(self) -> str:
@@ -118,10 +150,6 @@ class Cause:
         }
 
 
-class OutOfTime(Exception):
-    """The time ran out before every hypothesis was tested."""
-
-
 @dataclass(frozen=True, eq=False)
 class Hypothesis:
     """One fault that a case may have.
@@ -136,6 +164,8 @@ class Hypothesis:
         What to say where it holds.
     shared
         What would be unknown in all views.
+    world_from_world, corrected_from_ct
+        (4, 4) reflections of world and CT mm: a pose T is world_from_world T corrected_from_ct under the hypothesis, and back.
     """
 
     cause: str
@@ -143,6 +173,12 @@ class Hypothesis:
     views: list[View]
     sentence: str
     shared: SharedUnknowns = CALIBRATED
+    world_from_world: np.ndarray = field(default_factory=lambda: np.eye(4))
+    corrected_from_ct: np.ndarray = field(default_factory=lambda: np.eye(4))
+
+    def pose(self, pose: np.ndarray) -> np.ndarray:
+        """A pose (4, 4) of the case under the hypothesis, or of the hypothesis in the case."""
+        return self.world_from_world @ pose @ self.corrected_from_ct
 
 
 def image_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
@@ -168,6 +204,62 @@ def image_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
             yield Hypothesis("swapped", (names[i], names[j]), swapped, sentence)
 
 
+def angle_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
+    """That signs of a C-arm's angles are wrong: LAO taken for RAO, cranial for caudal, both; or that the two angles are exchanged."""
+    readings = [_c_arm(view) for view in views]
+    for words, change in SIGNS.items():
+        changed = [
+            None if reading is None else _with_angles(view, reading, change)
+            for view, reading in zip(views, readings, strict=True)
+        ]
+        one = f"{{}} seems to have {words}: the other way, it fits. Check its angles."
+        every = f"All X-rays seem to have {words}: the other way, they fit. Check their angles."
+        yield from _of_one_or_all("angle sign", views, changed, one, every)
+
+
+def _c_arm(view: View) -> CArm | None:
+    """The C-arm's reading of a camera whose world is its isocentre's; None of another."""
+    try:
+        return CArm.from_camera(view.camera, view.xray.pixel_mm or (1.0, 1.0))
+    except InputError:
+        return None
+
+
+def _with_angles(view: View, reading: CArm, change: Callable[[float, float], tuple[float, float]]) -> View | None:
+    """The view with other angles; None where they hardly differ."""
+    before = reading.rao_lao_deg, reading.cra_cau_deg
+    rao_lao, cra_cau = change(*before)
+    if max(abs(rao_lao - before[0]), abs(cra_cau - before[1])) < LEAST_SIGN_DEG or abs(cra_cau) > 90:
+        return None
+    pose = replace(reading, rao_lao_deg=rao_lao, cra_cau_deg=cra_cau).camera().camera_from_world
+    return replace(view, camera=replace(view.camera, camera_from_world=pose))
+
+
+def mirrored_ct(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
+    """That left and right of the CT are exchanged, about its centroid (3,), CT mm.
+
+    A mirrored CT in this world looks as the CT in a mirrored world: every image and every camera is mirrored instead.
+    """
+    world = np.diag([-1.0, 1.0, 1.0, 1.0])
+    ct = world.copy()
+    ct[0, 3] = 2 * centroid[0]
+    sentence = (
+        "Left and right of the CT seem to be exchanged: mirrored, it fits. Check how the CT was exported and loaded."
+    )
+    return Hypothesis(
+        "mirrored ct", (), [_in_mirrored_world(view, world) for view in views], sentence, CALIBRATED, world, ct
+    )
+
+
+def _in_mirrored_world(view: View, world: np.ndarray) -> View:
+    image, valid = (np.ascontiguousarray(np.fliplr(each)) for each in (view.xray.line_integrals, view.xray.valid))
+    intrinsics = view.camera.intrinsics.copy()
+    intrinsics[0, 1], intrinsics[0, 2] = -intrinsics[0, 1], view.camera.size[0] - 1 - intrinsics[0, 2]
+    pose = np.diag([-1.0, 1.0, 1.0, 1.0]) @ view.camera.camera_from_world @ world
+    camera = replace(view.camera, intrinsics=intrinsics, camera_from_world=pose)
+    return replace(view, xray=XRay(image, valid, view.xray.pixel_mm), camera=camera)
+
+
 def _of_one_or_all(
     cause: str, views: Sequence[View], changed: Sequence[View | None], one: str, every: str
 ) -> Iterator[Hypothesis]:
@@ -186,23 +278,43 @@ def _turned(view: View, back: Callable[[np.ndarray], np.ndarray]) -> View | None
     return replace(view, xray=XRay(image, valid, view.xray.pixel_mm)) if image.shape == view.xray.valid.shape else None
 
 
-def camera_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
-    """Faults of cameras that can be found together with the pose; of one view alone none can."""
+def camera_hypotheses(views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> Iterator[Hypothesis]:
+    """Faults of cameras that can be found together with the pose, those with the fewest unknowns first; of one view alone none can.
+
+    Cameras that are corrected already (views that say so, or shared) may have no further unknown place or distance.
+    """
     if len(views) < 2:
         return
-    # Only a share of the distance counts.
-    scaled = [replace(view, xray=replace(view.xray, pixel_mm=(1.0, 1.0))) for view in views]
-    shared = SharedUnknowns(source_to_detector_sd_mm=DISTANCE_SD * float(views[0].camera.intrinsics[1, 1]))
-    sentence = "The distance from source to detector seems to be wrong: {found}."
-    yield Hypothesis("distance", (), scaled, sentence, shared)
-    # Of two views nobody can say which of them is off. Cameras are told against the first view's, so the one in doubt goes last.
+    if shared == CALIBRATED:
+        # Only a share of the distance counts.
+        scaled = [replace(view, xray=replace(view.xray, pixel_mm=(1.0, 1.0))) for view in views]
+        all_distances = SharedUnknowns(source_to_detector_sd_mm=DISTANCE_SD * float(views[0].camera.intrinsics[1, 1]))
+        sentence = "The distance from source to detector seems to be wrong: {found}. Check it, and the CT's scale."
+        yield Hypothesis("distance", (), scaled, sentence, all_distances)
+    for i, view in enumerate(views):
+        freed = replace(view, distance_sd_percent=100 * DISTANCE_SD)
+        sentence = f"The distance from source to detector of {view.name} seems to be wrong: {{found}}."
+        yield Hypothesis("distance", (view.name,), [*views[:i], freed, *views[i + 1 :]], sentence, shared)
+    # Of two views the images cannot say which is off. Cameras are corrected against the first view's: the one in question goes last.
     for i in range(len(views)) if len(views) > 2 else (1,):
-        freed = replace(views[i], rotation_sd_deg=ANGLE_SD_DEG, translation_sd_mm=PLACE_SD_MM)
-        others = [*views[:i], *views[i + 1 :]]
-        about = (freed.name,) if len(others) > 1 else (others[0].name, freed.name)
+        view, others = views[i], [*views[:i], *views[i + 1 :]]
+        about = (view.name,) if len(others) > 1 else (others[0].name, view.name)
         against = "the other X-rays" if len(others) > 1 else others[0].name
-        sentence = f"The angle or the place of {freed.name} against {against} seems to be wrong: {{found}}."
-        yield Hypothesis("angle", about, [*others, freed], sentence)
+        freed = replace(view, principal_point_sd_px=PRINCIPAL_POINT_SD_MM / _pixel_mm(view))
+        which = view.name if len(others) > 1 else f"{others[0].name} or {view.name}"
+        sentence = f"The principal point of {which} seems to be wrong: with that of {view.name} {{found}}."
+        yield Hypothesis("principal point", about, [*others, freed], sentence, shared)
+        if shared == CALIBRATED and not CameraCorrections(views).free.size:
+            freed = replace(view, rotation_sd_deg=ANGLE_SD_DEG, translation_sd_mm=PLACE_SD_MM)
+            sentence = (
+                f"The patient seems to have moved between {view.name} and {against}, or the angle or the place of {view.name} is wrong: "
+                "{found}."
+            )
+            yield Hypothesis("motion", about, [*others, freed], sentence)
+
+
+def _pixel_mm(view: View) -> float:
+    return float(view.xray.pixel_mm[0]) if view.xray.pixel_mm else 1000.0 / float(view.camera.intrinsics[1, 1])
 
 
 @dataclass(eq=False)
@@ -219,8 +331,6 @@ class CauseSearch:
         What is unknown and the same in all views.
     progress
         Called between hypotheses; returning False cancels.
-    seconds
-        Time limit, from now on.
     """
 
     anatomy: PreparedCT
@@ -229,14 +339,11 @@ class CauseSearch:
     start: np.ndarray
     shared: SharedUnknowns = CALIBRATED
     progress: Callable[[Progress], object] = lambda _: None
-    seconds: float = np.inf
 
     def __post_init__(self) -> None:
         alone = uncalibrated_view_indices(self.views, self.shared)
         self._views = [view for i, view in enumerate(self.views) if i not in alone]
         self._pose = self.found.world_from_ct
-        self._last, self._longest = perf_counter(), 0.0
-        self._until = self._last + self.seconds
 
     def cause(self) -> Cause | None:
         """The first cause that holds; None if no hypothesis explains the fit. Raises as `causes`."""
@@ -247,20 +354,19 @@ class CauseSearch:
 
         Raises
         ------
-        OutOfTime
-            The time is over.
         Cancelled
             `progress` returned False.
         """
-        if self._last >= self._until:
-            raise OutOfTime
         alone = self._alone()
         coarse = self._coarse(self._views, [self._pose, self.start, *alone.values()])
         here = self._best_refined(self._views, coarse)
         evidence = here.fit.evidence if here else 0.0
-        if here is None or min(here.fit.similarity) < SIMILAR:  # a turned image resembles no CT
-            least = coarse[0].fit.evidence if coarse else 0.0
-            every = list(image_hypotheses(self._views))
+        least = coarse[0].fit.evidence if coarse else 0.0
+        every = [*angle_hypotheses(self._views), mirrored_ct(self._views, self.anatomy.centroid)]
+        if here and min(here.fit.similarity) >= SIMILAR:  # a turned image resembles no CT
+            yield from self._of_images(every, alone, least, evidence)
+        else:
+            every += image_hypotheses(self._views)
             for kinds in KINDS:
                 yield from self._of_images([each for each in every if each.cause in kinds], alone, least, evidence)
         yield from self._of_cameras(alone, evidence)
@@ -270,16 +376,14 @@ class CauseSearch:
         yield from self._short()
 
     def _report(self, _: Progress) -> object:
-        """Stops if a piece of work twice as long as the longest so far would not end in time."""
-        now = perf_counter()
-        self._longest, self._last = max(self._longest, now - self._last), now
-        if now + 2 * self._longest > self._until:
-            raise OutOfTime
         stage = "searching for the cause of the poor fit"
         return self.progress(Progress(1.0, stage, self._pose, self.found.fit.cost))
 
-    def _registration(self, views: list[View], shared: SharedUnknowns = CALIBRATED) -> RegistrationPipeline:
-        return RegistrationPipeline(self.anatomy, views, self.start, self._report, shared)
+    def _registration(
+        self, views: list[View], shared: SharedUnknowns | None = None, anatomy: PreparedCT | None = None
+    ) -> RegistrationPipeline:
+        shared = self.shared if shared is None else shared
+        return RegistrationPipeline(anatomy or self.anatomy, views, self.start, self._report, shared)
 
     def _alone(self) -> dict[str, np.ndarray]:
         """The pose of each view alone, by its name."""
@@ -293,7 +397,7 @@ class CauseSearch:
         registration = self._registration(views)
         minima = registration.descend(0, [DescentStart(pose) for pose in poses])
         if search:
-            minima = registration.merge(minima, registration.search(0, self.start, LOCAL_RANGE, LOOK)[0])
+            minima = registration.merge(minima, registration.search(0, poses[0], LOCAL_RANGE, LOOK)[0])
         return minima
 
     def _best_refined(self, views: list[View], minima: list[Descent]) -> Descent | None:
@@ -308,38 +412,84 @@ class CauseSearch:
         tried = []
         for each in group:
             unharmed = [pose for name, pose in alone.items() if each.about and name not in each.about]
-            tried.append((self._coarse(each.views, [self.start, *unharmed], search=not unharmed), each))
+            poses = [each.pose(pose) for pose in (self.start, *unharmed)]
+            tried.append((self._coarse(each.views, poses, search=not unharmed), each))
         better = [(minima, each) for minima, each in tried if minima and minima[0].fit.evidence > least]
         runs = [(self._best_refined(each.views, minima), each) for minima, each in better]
         refined = [(run, each) for run, each in runs if run]
         if refined:
             run, each = max(refined, key=lambda pair: pair[0].fit.evidence)
-            yield _cause(each.cause, each.about, each.sentence, run, evidence)
+            cause = _cause(each.cause, each.about, each.sentence, run, evidence)
+            yield replace(cause, world_from_ct=each.pose(cause.world_from_ct), corrected_from_ct=each.corrected_from_ct)
 
     def _of_cameras(self, alone: dict[str, np.ndarray], evidence: float) -> Iterator[Cause]:
-        """One wrong distance or angle, unless cameras were corrected already."""
-        if self.shared != CALIBRATED or any(v.rotation_sd_deg or v.translation_sd_mm for v in self._views[1:]):
-            return
-        runs: list[tuple[Descent, Hypothesis]] = []
-        for each in camera_hypotheses(self._views):
+        """The likeliest fault of cameras or of the CT's scale: of those that explain nearly as much as any, that with the fewest unknowns.
+
+        A CT's scale and a distance explain nearly the same: of cameras that are known well it is the CT's.
+        """
+        causes: list[tuple[int, Cause | None]] = []
+        for each in camera_hypotheses(self._views, self.shared):
             registration = self._registration(each.views, each.shared)
-            nothing = np.zeros(6 * len(each.views) + 6)
+            nothing = CameraCorrections(each.views, each.shared).none
             starts = [DescentStart(self._pose, corrections=nothing)]
-            if each.cause == "angle":
+            if each.cause == "motion":
                 starts += _where_each_view_has_it(each.views, alone)
-            else:
+            elif each.cause == "distance" and not each.about:
                 starts.append(DescentStart(self.start, corrections=nothing))
             minima = registration.descend(1, starts)
             for _ in range(ROUNDS - 1):
                 minima = registration.descend(1, prune(minima, *KEEP_AFTER_FINER)[0]) if minima else []
             if minima:
-                runs.append((minima[0], each))
-        most = max((run.fit.evidence for run, _ in runs), default=0.0)
-        likely = [(run, each) for run, each in runs if run.fit.evidence >= NEARLY * most]
-        for run, each in likely[:1]:
-            words = _camera_in_words(each, run)
-            if words:
-                yield _cause(each.cause, each.about, each.sentence.format(found=words), run, evidence)
+                words = self._camera_in_words(each, minima[0])
+                cause = _cause(each.cause, each.about, each.sentence.format(found=words), minima[0], evidence)
+                causes.append((len(CameraCorrections(each.views, each.shared).free), cause if words else None))
+        calibrated = all(view.distance_sd_percent < 100 * LEAST_SHARE for view in self._views)
+        scales = [*self._of_scale(evidence)]
+        causes = [*scales, *causes] if calibrated else [*causes, *scales]
+        most = max((cause.gain for _, cause in causes if cause), default=0.0)
+        likely = sorted(
+            (pair for pair in causes if pair[1] and pair[1].gain >= NEARLY * most), key=lambda pair: pair[0]
+        )
+        yield from (cause for _, cause in likely[:1] if cause)
+
+    def _of_scale(self, evidence: float) -> Iterator[tuple[int, Cause | None]]:
+        """That the CT's slice spacing is wrong, or its scale; each one unknown."""
+        for kind, what, axes in (("slice spacing", "slice spacing", (0, 0, 1)), ("ct scale", "scale", (1, 1, 1))):
+            share = 0.0
+            for step in SCALE_STEPS:
+                tried = [self._scaled(np.array(axes) * (share + side * step)) for side in (-1, 0, 1)]
+                share += _vertex(step, *(_gain(run, evidence) if run else 0.0 for run in tried))
+            run = self._scaled(np.array(axes) * share)
+            if run is None or abs(share) < LEAST_SCALE:
+                continue
+            words = f"{100 * abs(share):.1f} % {'larger' if share > 0 else 'smaller'}"
+            sentence = f"The CT's {what} seems to be wrong: {words}, it fits. Check how it was exported, and the distance to the detector."
+            corrected = self.anatomy.scaled(np.array(axes) * share).corrected_from_ct
+            yield 1, replace(_cause(kind, (), sentence, run, evidence), corrected_from_ct=corrected)
+
+    def _scaled(self, shares: np.ndarray) -> Descent | None:
+        """The best pose of the CT with its voxels larger by these shares (3,), from the pose that was found."""
+        registration = self._registration(self._views, anatomy=self.anatomy.scaled(shares))
+        return next(iter(registration.descend(1, [DescentStart(self._pose)])), None)
+
+    def _camera_in_words(self, each: Hypothesis, run: Descent) -> str:
+        """How the cameras differ from the given ones; "" if by too little to be the cause."""
+        own = run.corrections[:-6].reshape(-1, OWN)
+        if each.cause == "distance":
+            share = own[:, 6].sum() + run.corrections[-6] / each.views[0].camera.intrinsics[1, 1]
+            longer = "longer" if share > 0 else "shorter"
+            return f"{100 * abs(share):.1f} % {longer}, the X-rays fit" if abs(share) >= LEAST_SHARE else ""
+        if each.cause == "principal point":
+            column, row = own[-1, 7:]
+            enough = np.hypot(column, row) * _pixel_mm(each.views[-1]) >= LEAST_PRINCIPAL_POINT_MM
+            return f"moved by {column:.0f} columns and {row:.0f} rows, the X-rays fit" if enough else ""
+        motion = rigid.from_rotation_translation(rigid.exp_so3(own[-1, :3]), own[-1, 3:6])
+        there = rigid.transform_points(run.world_from_ct, self.anatomy.centroid)
+        mm = float(np.linalg.norm(rigid.transform_points(motion, there) - there))
+        degrees = float(np.degrees(np.linalg.norm(own[-1, :3])))
+        if degrees < LEAST_DEG and mm < LEAST_MM:
+            return ""
+        return f"with the CT {mm:.1f} mm and {degrees:.1f} degrees elsewhere in it, the X-rays fit"
 
     def _other_level(self, here: Descent) -> Iterator[Cause]:
         """A pose shifted along the CT's long axis, by about a vertebra, that fits as well."""
@@ -422,18 +572,14 @@ def _where_each_view_has_it(views: list[View], alone: dict[str, np.ndarray]) -> 
         if pose is not None and last is not None:
             motion = last @ rigid.inverse(pose)
             own = [*rigid.log_so3(motion[:3, :3]), *motion[:3, 3]]
-            corrections = np.array([0.0] * 6 * len(others) + own + [0.0] * 6)
+            corrections = np.array([0.0] * OWN * len(others) + own + [0.0] * (OWN - 6 + 6))
             starts.append(DescentStart(pose, corrections=corrections))
     return starts
 
 
-def _camera_in_words(each: Hypothesis, run: Descent) -> str:
-    """How the camera differs from the given one; "" if hardly."""
-    if each.cause == "distance":
-        share = run.corrections[-6] / each.views[0].camera.intrinsics[1, 1]
-        longer = "longer" if share > 0 else "shorter"
-        return f"{100 * abs(share):.1f} % {longer}, the X-rays fit" if abs(share) >= LEAST_SHARE else ""
-    own = run.corrections[6 * (len(each.views) - 1) :][:6]
-    if np.degrees(np.linalg.norm(own[:3])) < LEAST_DEG and np.linalg.norm(own[3:]) < LEAST_MM:
-        return ""
-    return "refined with the pose, the X-rays fit. Check its geometry, and whether the patient moved between the X-rays"
+def _vertex(step: float, below: float, here: float, above: float) -> float:
+    """Where a parabola through three values at -step, 0 and step has its maximum, at most 2 steps off; the best of them without one."""
+    bend = below - 2 * here + above
+    if bend >= 0:
+        return step if above > below else -step
+    return float(np.clip(step * (below - above) / (2 * bend), -2 * step, 2 * step))

@@ -23,6 +23,7 @@ from ..registration.prepared_ct import PreparedCT, ResolutionLevel
 from .metrics import split_by_view, target_errors
 from .uncertainty import (
     PoseUncertainty,
+    camera_uncertainty,
     cluster_correction,
     curvature,
     pose_uncertainty,
@@ -57,6 +58,8 @@ class ReliabilityFeatures:
     ----------
     uncertainty
         What noise explains.
+    camera_uncertainty
+        What the uncertainty of the cameras adds to it; None for exact ones.
     split
         The fit at the finest level by tiles; one pixel of it is `pooled` pixels of the X-ray.
     corners
@@ -75,8 +78,8 @@ class ReliabilityFeatures:
         root mean square over the directions of the pose. 1 where all views agree; 0 for one view.
     split_half_mm
         The largest distance between the poses of the images' halves: left and right, upper and lower, every other tile.
-    noise_mm
-        The error that noise explains.
+    noise_mm, camera_mm
+        The error that noise explains, and what the uncertainty of the cameras adds.
     gap
         Evidence ratio to the next minimum; None if there is none.
     similarity, wider_similarity
@@ -86,6 +89,7 @@ class ReliabilityFeatures:
     """
 
     uncertainty: PoseUncertainty
+    camera_uncertainty: PoseUncertainty | None
     split: Tiles
     pooled: int
     corners: list[tuple[int, int]]
@@ -96,10 +100,16 @@ class ReliabilityFeatures:
     tension: float
     split_half_mm: float
     noise_mm: float
+    camera_mm: float
     gap: float | None
     similarity: float
     wider_similarity: float
     outlier_fraction: float
+
+    @property
+    def total_uncertainty(self) -> PoseUncertainty:
+        """What noise explains and what is not known of the cameras."""
+        return self.uncertainty + self.camera_uncertainty
 
     def tiles(self, view: int) -> list[Tile]:
         """The compared tiles of an X-ray; their strength is how much their local NCC is below what noise explains, in OUTLIER_NCC_DROP."""
@@ -142,8 +152,10 @@ def compute_features(
     of_views = view_uncertainties(objective, fit, split)
     across_mm = np.array([each.at(points).split(view.camera)[1] for each, view in zip(of_views, views, strict=True)])
     outliers = split.explained - split.similarity > OUTLIER_NCC_DROP
+    cameras = camera_uncertainty(objective, fit, split, unknowns, pose)
     return ReliabilityFeatures(
         uncertainty,
+        cameras,
         split,
         levels[-1].pool,
         [_corner(*each, levels[-1].pool) for each in zip(views, objective.views, strict=True)],
@@ -160,6 +172,7 @@ def compute_features(
             sum(fit.pixels) * curvature(objective, fit, split, unknowns)[:6, :6],
         ),
         noise_mm=uncertainty.at(points).rms_mm,
+        camera_mm=cameras.at(points).rms_mm if cameras else 0.0,
         gap=found.alternative.evidence_ratio if found.alternative else None,
         similarity=fit.min_similarity,
         wider_similarity=moved.fit.min_similarity,

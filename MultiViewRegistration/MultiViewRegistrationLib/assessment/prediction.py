@@ -1,8 +1,9 @@
 """Predict a pose's error from its reliability features, by a small model that Testing/benchmarks/trust_fit.py fits.
 
 A pose is either correct, with an error that noise and disagreement explain, or it lies in another minimum or another geometry, with any
-error. The failure probability is a logistic function that grows with each feature; the error is log-normal in both cases. prediction.json
-beside this file holds the numbers, and what they were fitted to.
+error. The failure probability is a logistic function that grows with each feature; the error is log-normal in both cases. To it comes
+the error that the uncertainty of the cameras leaves, which no image shows (`uncertainty.camera_uncertainty`). prediction.json beside this
+file holds the numbers, and what they were fitted to.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import stats
+
+from .uncertainty import ScaledChiSquare
 
 #: A pose with a larger mTRE has failed.
 WRONG_MM = 2.0
@@ -25,6 +28,8 @@ WRONG_MM = 2.0
 MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED = 0.3, 0.1, 0.04
 #: Of one view's depths 95 % are off by at most this many times the 95 % bound of noise (docs/trust.md).
 ONE_VIEW_BEYOND = 1.6
+#: By so many quantiles the error of the cameras is averaged over.
+QUANTILES = 64
 #: A whole CT, and one structure of it: a model for each, as nothing before and behind a structure is compared.
 KINDS = ("body", "structure")
 #: How each feature enters the model: more is worse; lengths as logarithms, padded by a negligible length.
@@ -50,6 +55,8 @@ class Prediction:
         The mTRE's 95 % bound, and its mean below that.
     failure_probability
         Of an mTRE above WRONG_MM.
+    image_failure_probability
+        The same if the cameras are what they are said to be: what the X-rays show.
     bounded
         The features lie within those that the model was fitted on.
     typical_mm
@@ -59,15 +66,23 @@ class Prediction:
     mean_mm: float
     upper95_mm: float
     failure_probability: float
+    image_failure_probability: float
     bounded: bool
     typical_mm: float = math.nan
 
     def moved(self, mm: float) -> Prediction:
         """The prediction for a pose whose likely cause moves the targets this far when corrected."""
         sd = MOVE_SD_MM + MOVE_SD_SHARE * mm
-        wrong = MISNAMED * self.failure_probability + (1 - MISNAMED) * float(stats.norm.sf(WRONG_MM, mm, sd))
+        beyond = (1 - MISNAMED) * float(stats.norm.sf(WRONG_MM, mm, sd))
         upper = float(stats.norm.ppf(0.95 / (1 - MISNAMED), mm, sd))
-        return replace(self, mean_mm=mm, upper95_mm=upper, failure_probability=wrong, typical_mm=mm)
+        return replace(
+            self,
+            mean_mm=mm,
+            upper95_mm=upper,
+            failure_probability=MISNAMED * self.failure_probability + beyond,
+            image_failure_probability=MISNAMED * self.image_failure_probability + beyond,
+            typical_mm=mm,
+        )
 
     def no_less_than(self, noise_mean_mm: float, noise_upper95_mm: float, views: int) -> Prediction:
         """At least what noise alone explains; ONE_VIEW_BEYOND times that for one view, whose depth the model does not know."""
@@ -110,28 +125,41 @@ class Model:
     accept: float
     reject: float
 
-    def predict(self, numbers: Mapping[str, float]) -> Prediction:
-        """Of the features by the names of COLUMNS."""
+    def predict(self, numbers: Mapping[str, float], cameras: ScaledChiSquare | None = None) -> Prediction:
+        """The error to expect.
+
+        Parameters
+        ----------
+        numbers
+            The features by the names of COLUMNS.
+        cameras
+            What the uncertainty of the cameras adds, at the targets; None for exact ones.
+        """
         scaled = (columns(numbers) - self.centre) / self.scale
         wrong = float(1 / (1 + np.exp(-np.clip(self.intercept + scaled @ self.weights, -30, 30))))
         near = float(self.near[0] + scaled @ self.near[1:])
-        parts = ((1 - wrong, near, self.near_sd), (wrong, self.far, self.far_sd))
+        shifts_mm = cameras.quantiles_mm(QUANTILES) if cameras else np.zeros(1)
 
-        def below(log_mm: float) -> float:
-            return sum(share * stats.norm.cdf(log_mm, log_mean, sd) for share, log_mean, sd in parts)
+        def right_below(mm: np.ndarray) -> np.ndarray:
+            """Of a right minimum: both errors are independent, so that their squares add up."""
+            rest = np.sqrt(np.maximum(mm[..., None] ** 2 - shifts_mm**2, 1e-300))
+            return stats.norm.cdf(np.log(rest), near, self.near_sd).mean(axis=-1)
 
-        median, bound = (optimize.brentq(lambda log_mm, q=q: below(log_mm) - q, -15, 15) for q in (0.5, 0.95))
-        # What a log-normal variable adds to the mean below the bound: exp(m + s^2 / 2) times a normal one of mean m + s^2 there.
-        mean = sum(
-            share * np.exp(log_mean + sd**2 / 2) * stats.norm.cdf(bound, log_mean + sd**2, sd)
-            for share, log_mean, sd in parts
-        )
+        logs = np.linspace(-9, 9, 1801)  # of mm
+        lengths = np.exp(logs)
+        below = (1 - wrong) * right_below(lengths) + wrong * stats.norm.cdf(logs, self.far, self.far_sd)
+        median, bound = (float(np.exp(np.interp(share, below, logs))) for share in (0.5, 0.95))
+        # The mean of what lies below the bound.
+        inside = lengths < bound
+        mean = bound - np.trapezoid([*below[inside], 0.95], [*lengths[inside], bound]) / 0.95
+        by_cameras = float(stats.norm.cdf(np.log(WRONG_MM), near, self.near_sd) - right_below(np.array(WRONG_MM)))
         return Prediction(
-            mean_mm=float(mean / 0.95),
-            upper95_mm=float(np.exp(bound)),
-            failure_probability=wrong,
+            mean_mm=float(mean),
+            upper95_mm=bound,
+            failure_probability=wrong + (1 - wrong) * by_cameras,
+            image_failure_probability=wrong,
             bounded=bool((scaled <= self.limits).all()),
-            typical_mm=float(np.exp(median)),
+            typical_mm=median,
         )
 
     def worse_than_usual(self, numbers: Mapping[str, float]) -> list[str]:

@@ -7,16 +7,24 @@ gradient moves them by H^-1 g, H being the Hessian of all views (`Tiles.hessians
 
 (the sandwich of Huber, Proc. 5th Berkeley Symposium, 1967, with clusters as in Liang and Zeger, Biometrika 73, 1986): neighbouring
 residuals are alike, so that to count pixels as independent is overconfident, while tiles several windows of normalisation wide differ by
-chance. The second term is by how much the true cameras differ from the most likely ones. Corrections are marginalised: the pose's block is
-taken of the covariance, not of its inverse.
+chance. The second term, the cameras' share, is by how much the true cameras differ from the likeliest ones. Corrections are marginalised:
+the pose's block is taken of the covariance, not of its inverse.
 
-It covers noise, and differences between CT and X-ray from tile to tile. It does not cover a second minimum, nor an error shared by all
-tiles (a wrong distance, a wrong angle taken as exact): `features` are for those.
+It covers noise, and differences between CT and X-ray from tile to tile. It does not cover a second minimum, nor a wrong angle taken as
+exact: `features` are for those.
+
+What is known of the cameras but not solved for, a principal point above all, moves the minimum where no image shows it. Pose and free
+corrections x answer such an error c with -H_xx^-1 H_xc c, so that
+
+    camera covariance = K S K^T,        K = H_xx^-1 H_xc
+
+(considered parameters: Schmidt, Advances in Control Systems 3, 1966). Only the ratio of the two Hessians counts, so Gauss and Newton's do.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg, special, stats
@@ -41,6 +49,10 @@ class PoseUncertainty:
     covariance: np.ndarray
     pivot: np.ndarray
 
+    def __add__(self, other: PoseUncertainty | None) -> PoseUncertainty:
+        """Of the sum of two independent errors about the same pivot."""
+        return self if other is None else PoseUncertainty(self.covariance + other.covariance, self.pivot)
+
     def at(self, points: np.ndarray) -> TargetUncertainty:
         """Of targets (N, 3), world mm."""
         return TargetUncertainty(np.asarray(points, float), target_jacobians(points, self.pivot), self.covariance)
@@ -49,6 +61,17 @@ class PoseUncertainty:
         """Standard deviation in rad and world axis (3,) of the rotation that the images show least: for a long bone, about its shaft."""
         variances, axes = np.linalg.eigh(self.covariance[:3, :3])
         return float(np.sqrt(max(variances[-1], 0.0))), axes[:, -1]
+
+
+class ScaledChiSquare(NamedTuple):
+    """The distribution of a mean square of errors, mm^2: `spread` times a chi-square variable of so many degrees of freedom."""
+
+    spread: float
+    freedom: float
+
+    def quantiles_mm(self, count: int) -> np.ndarray:
+        """(count,) root mean squares of equal probability."""
+        return np.sqrt(self.spread * stats.chi2.ppf((np.arange(count) + 0.5) / count, self.freedom))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +95,19 @@ class TargetUncertainty:
     @property
     def mean_mm(self) -> float:
         """Expected TRE, all targets together."""
-        spread, freedom = self._scaled_chi_square()
+        spread, freedom = self.distribution
         return float(np.sqrt(2 * spread) * np.exp(special.gammaln((freedom + 1) / 2) - special.gammaln(freedom / 2)))
 
     def bound_mm(self, share: float = 0.95) -> float:
         """What the TRE of the targets, root mean square, stays below in so many registrations; their mean is no more."""
-        spread, freedom = self._scaled_chi_square()
+        spread, freedom = self.distribution
         return float(np.sqrt(spread * stats.chi2.ppf(share, freedom)))
+
+    @property
+    def distribution(self) -> ScaledChiSquare:
+        """Of the mean square of the targets' errors, that with the same mean and variance (Satterthwaite, Biometrics 2, 1946)."""
+        mean, variance = self._moments()
+        return ScaledChiSquare(variance / (2 * mean), 2 * mean**2 / variance) if mean > 0 else ScaledChiSquare(0.0, 1.0)
 
     def split(self, camera: Camera) -> tuple[float, float]:
         """Standard deviation, root mean square over the targets, along a view's rays (depth) and in all across them (in plane), mm."""
@@ -95,11 +124,6 @@ class TargetUncertainty:
         product = form @ self.pose
         return float(np.trace(product)), float(2 * np.trace(product @ product))
 
-    def _scaled_chi_square(self) -> tuple[float, float]:
-        """Scale and degrees of freedom of the scaled chi-square with the same mean and variance (Satterthwaite, Biometrics 2, 1946)."""
-        mean, variance = self._moments()
-        return variance / (2 * mean), 2 * mean**2 / variance
-
 
 def target_jacobians(points: np.ndarray, pivot: np.ndarray) -> np.ndarray:
     """(N, 3, 6): the shift of points (N, 3) by a small (omega, v) about the pivot, all world: [-hat(x - pivot), I]."""
@@ -108,7 +132,7 @@ def target_jacobians(points: np.ndarray, pivot: np.ndarray) -> np.ndarray:
 
 
 def pose_uncertainty(objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections) -> PoseUncertainty:
-    """The uncertainty at a minimum.
+    """What noise explains at a minimum.
 
     objective: at the finest level, its views with their cameras as corrected.   fit, split: there.
     unknowns: of these views; corrected cameras are the most likely ones, so that their corrections are none.
@@ -120,10 +144,28 @@ def pose_uncertainty(objective: Objective, fit: PoseFit, split: Tiles, unknowns:
     )
     hessian = curvature(objective, fit, split, unknowns)
     meat = gradients.T @ gradients * cluster_correction(len(gradients), len(hessian))
-    sd = np.where(np.isfinite(unknowns.sd[unknowns.free]), unknowns.sd[unknowns.free], 0)
-    meat[6:, 6:] += np.diag((unknowns.precision(objective, fit) * sd) ** 2)
-    covariance = sandwich(hessian, meat)
-    return PoseUncertainty(covariance[:6, :6], objective.pivot)
+    return PoseUncertainty(sandwich(hessian, meat)[:6, :6], objective.pivot)
+
+
+def camera_uncertainty(
+    objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections, world_from_ct: np.ndarray
+) -> PoseUncertainty | None:
+    """What the uncertainty of the cameras adds; None for exact ones.   As `pose_uncertainty`, at the pose world_from_ct (4, 4)."""
+    covariance = np.zeros((6, 6))
+    if unknowns.free.size:
+        sd = np.where(np.isfinite(unknowns.sd[unknowns.free]), unknowns.sd[unknowns.free], 0)
+        meat = np.diag([*np.zeros(6), *(unknowns.precision(objective, fit) * sd) ** 2])
+        covariance += sandwich(curvature(objective, fit, split, unknowns), meat)[:6, :6]
+    if unknowns.considered.size:
+        fit = objective.linearise(objective.project(world_from_ct, intrinsics=True))
+        ways = unknowns.jacobians(objective, unknowns.none, considered=True)
+        halves = (np.tril(half) + np.tril(half, -1).T for _, half in fit.by_view)
+        hessian = sum(way.T @ half @ way for way, half in zip(ways, halves, strict=True))
+        solved = 6 + unknowns.free.size
+        hessian[6:solved, 6:solved] += np.diag(unknowns.precision(objective, fit))
+        shift = hessian[:solved, solved:] * unknowns.sd[unknowns.considered]
+        covariance += sandwich(hessian[:solved, :solved], shift @ shift.T)[:6, :6]
+    return PoseUncertainty(covariance, objective.pivot) if covariance.any() else None
 
 
 def view_uncertainties(objective: Objective, fit: PoseFit, split: Tiles) -> list[PoseUncertainty]:

@@ -14,13 +14,14 @@ import numpy as np
 
 from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
+from ..io.cameras import CALIBRATION, describe_uncertainty
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
-from .diagnosis import CLEARER, Cause, CauseSearch, OutOfTime
+from .diagnosis import CLEARER, Cause, CauseSearch
 from .features import ReliabilityFeatures, compute_features
-from .metrics import MIN_TARGETS, default_targets, in_field, mtre
+from .metrics import MIN_TARGETS, default_targets, in_field
 from .prediction import COLUMNS, WRONG_MM, Model, Prediction, calibrated, percent
 
 #: Views whose directions differ by less show little of the depth.
@@ -29,9 +30,11 @@ SAME_DIRECTION_DEG = 15.0
 SDS_95 = 1.96
 #: Below this evidence ratio to the next minimum a result is ambiguous; hardly any correct one of docs/accuracy.md has less.
 AMBIGUOUS_RATIO = 1.3
-DIAGNOSIS_STOPPED = (
-    'The search for causes stopped early. "Assess this pose", or mvreg register --diagnose, finishes it.'
-)
+#: Cameras whose own 95 % bound is above this share of WRONG_MM are named as a reason.
+CAMERA_SHARE = 0.5
+#: Corrections of cameras are expected within so many standard deviations; beyond the second number they contradict what is said of them.
+EXPECTED_STRAIN, CONTRADICTION = 2.0, 4.0
+EXACT_CAMERAS = "if the cameras are right to 0.5 px"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +66,12 @@ class Assessment:
         How many times larger the errors may be than noise explains.
     cause
         The likely cause of a poor fit; None where none was searched for, or found.
-    diagnosis_incomplete
-        The search for the cause ran out of time.
     targets
         (N, 3) CT mm, to which the errors belong.
     measured
         The case is of the kind that the failure probability was measured on; nothing else is accepted.
+    condition
+        What the prediction takes for granted, as the end of a sentence; "" for nothing.
     """
 
     verdict: str
@@ -79,15 +82,22 @@ class Assessment:
     least_certain_rotation: tuple[float, np.ndarray] | None = None
     error_inflation: float = 1.0
     cause: Cause | None = None
-    diagnosis_incomplete: bool = False
     targets: np.ndarray | None = None
     measured: bool = False
+    condition: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The prediction as a sentence; "" without one."""
+        if self.prediction is None:
+            return ""
+        return f"{str(self.prediction)[:-1]}, {self.condition}." if self.condition else str(self.prediction)
 
     def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
         """Expected error and its 95 % bound, mm, at each target (N, 3) in world mm; empty without features."""
         if self.features is None:
             return []
-        each = [self.features.uncertainty.at(point[None]) for point in points]
+        each = [self.features.total_uncertainty.at(point[None]) for point in points]
         return [(self.error_inflation * one.mean_mm, self.error_inflation * one.bound_mm()) for one in each]
 
     def to_json(self) -> dict | None:
@@ -97,6 +107,8 @@ class Assessment:
         degrees, axis = self.least_certain_rotation
         return {
             "failure_probability": self.prediction.failure_probability,
+            "image_failure_probability": self.prediction.image_failure_probability,
+            "camera_mm": self.features.camera_mm,
             "noise_mm": self.features.noise_mm,
             "views": [asdict(split) for split in self.splits],
             "least_certain_rotation": {"degrees": degrees, "axis": axis.tolist()},
@@ -111,7 +123,7 @@ def assess(
     targets: np.ndarray | None = None,
     shared: SharedUnknowns = CALIBRATED,
     *,
-    assumed: bool = False,
+    masked: bool = False,
     registered: bool = True,
     model: Model | None = None,
 ) -> Assessment:
@@ -129,8 +141,8 @@ def assess(
         (N, 3) CT mm; by default the bone in the fields of all views.
     shared
         What is unknown and the same in all views.
-    assumed
-        Part of the views' geometry was assumed.
+    masked
+        A mask leaves out what did not fit at an earlier pose.
     registered
         The pose came from a registration.
     model
@@ -145,23 +157,38 @@ def assess(
     features = compute_features(
         anatomy.with_background(found.world_from_background), corrected, found, start, chosen, shared
     )
+    strain, contradictions = _camera_strain([views[i] for i in tied], corrected, shared)
+    if features.camera_uncertainty and strain > EXPECTED_STRAIN:
+        covariance = features.camera_uncertainty.covariance * (strain / EXPECTED_STRAIN) ** 2
+        features = replace(features, camera_uncertainty=replace(features.camera_uncertainty, covariance=covariance))
     limits += [*_structure_limits(anatomy, found), *_view_limits(corrected, features, shared)]
-    if assumed:
-        limits.append("Part of the geometry is assumed: check the overlays by eye.")
+    if masked:
+        limits.append("What did not fit at an earlier pose was left out: a wrong pose would look right, too.")
     if not registered:
         limits.append("The pose was set, not registered: the failure probability was not measured for such poses.")
     model = model or calibrated("structure" if anatomy.structure else "body")
-    at = features.uncertainty.at(rigid.transform_points(found.world_from_ct, chosen))
-    prediction = model.predict(model_inputs(features)).no_less_than(at.mean_mm, at.bound_mm(), len(tied))
+    points = rigid.transform_points(found.world_from_ct, chosen)
+    at = features.total_uncertainty.at(points)
+    cameras = features.camera_uncertainty and features.camera_uncertainty.at(points)
+    prediction = model.predict(model_inputs(features), cameras.distribution if cameras else None).no_less_than(
+        at.mean_mm, at.bound_mm(), len(tied)
+    )
     inflation = prediction.upper95_mm / at.bound_mm()
     ambiguous = features.gap is not None and features.gap < AMBIGUOUS_RATIO
     measured = not (limits or alone or ambiguous)
-    verdict, reasons = decide(prediction, model, measured), []
+    verdict, reasons = "reject" if contradictions else decide(prediction, model, measured), []
     if verdict != "accept":
         if not prediction.bounded:
             limits.append("This result looks unlike every correct result we know.")
-        reasons = [*_risk(prediction, model, verdict), *_weak_points(model, features, corrected), *limits]
-    sd, axis = features.uncertainty.least_certain_rotation()
+        if cameras and cameras.bound_mm() > CAMERA_SHARE * WRONG_MM:
+            limits.insert(0, _camera_limit(corrected, cameras.bound_mm()))
+        reasons = [
+            *contradictions,
+            *_risk(prediction, model, verdict),
+            *_weak_points(model, features, corrected),
+            *limits,
+        ]
+    sd, axis = features.total_uncertainty.least_certain_rotation()
     return Assessment(
         verdict,
         reasons,
@@ -172,15 +199,16 @@ def assess(
         error_inflation=inflation,
         targets=chosen,
         measured=measured,
+        condition=EXACT_CAMERAS if all(_is_exact(view, i == 0) for i, view in enumerate(corrected)) else "",
     )
 
 
 def decide(prediction: Prediction, model: Model, measured: bool, moved_mm: float = 0.0) -> str:
-    """The verdict on a prediction.
+    """The verdict on a prediction: rejected for what the X-rays show, accepted only if the cameras are known well enough, too.
 
     measured: as of `Assessment`.   moved_mm: how far correcting the likely cause moves the targets.
     """
-    if prediction.failure_probability >= model.reject or moved_mm > WRONG_MM:
+    if prediction.image_failure_probability >= model.reject or moved_mm > WRONG_MM:
         return "reject"
     safe = prediction.failure_probability <= model.accept and prediction.upper95_mm <= WRONG_MM and prediction.bounded
     return "accept" if safe and measured else "check"
@@ -189,23 +217,17 @@ def decide(prediction: Prediction, model: Model, measured: bool, moved_mm: float
 def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
     """The assessment with the likely cause of a poor fit as its first reason.
 
-    Nothing is searched for where the failure probability is low enough for an accept, nor for one structure, for which no causes were
-    measured. With a cause, the predicted error is how far correcting it moves the targets, and the verdict is never "accept". Where the
-    search's time is over, the last reason says how to finish it.
+    Nothing is searched for where the X-rays speak for an accept, nor for one structure, for which no causes were measured. With a cause,
+    the predicted error is how far correcting it moves the targets, and the verdict is never "accept".
     """
     prediction, pose = assessment.prediction, search.found.world_from_ct
-    if search.anatomy.structure or prediction and prediction.failure_probability <= calibrated().accept:
+    if search.anatomy.structure or prediction and prediction.image_failure_probability <= calibrated().accept:
         return assessment
-    try:
-        cause = search.cause()
-    except OutOfTime:
-        return replace(assessment, diagnosis_incomplete=True, reasons=[*assessment.reasons, DIAGNOSIS_STOPPED])
-    reasons = [reason for reason in assessment.reasons if reason != DIAGNOSIS_STOPPED]
-    assessment = replace(assessment, diagnosis_incomplete=False, reasons=reasons)
+    cause = search.cause()
     if cause is None:
         return assessment
     if assessment.targets is not None:
-        cause = replace(cause, moved_mm=mtre(pose, cause.world_from_ct, assessment.targets))
+        cause = replace(cause, moved_mm=cause.target_shift_mm(pose, assessment.targets))
     return with_cause(assessment, cause, pose)
 
 
@@ -214,7 +236,7 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
     before, features, rotation = assessment.prediction, assessment.features, assessment.least_certain_rotation
     if before is None or features is None or rotation is None or cause.gain < CLEARER:
         return replace(assessment, cause=cause, reasons=[cause.reason, *assessment.reasons])
-    model, at = calibrated(), features.uncertainty.at(rigid.transform_points(pose, assessment.targets))
+    model, at = calibrated(), features.total_uncertainty.at(rigid.transform_points(pose, assessment.targets))
     prediction = before.moved(cause.moved_mm).no_less_than(at.mean_mm, at.bound_mm(), len(assessment.splits))
     verdict = decide(prediction, model, measured=False, moved_mm=cause.moved_mm)
     wider, (degrees, axis) = prediction.upper95_mm / before.upper95_mm, rotation
@@ -286,6 +308,45 @@ def _view_limits(views: list[View], features: ReliabilityFeatures, shared: Share
     if shared != CALIBRATED:
         limits.append("All X-rays share an unknown: the failure probability was not measured for such cases.")
     return limits
+
+
+def _is_exact(view: View, first: bool) -> bool:
+    """Whether nothing of a camera is said to be uncertain; the first view's place is the world's."""
+    place = 0 if first else (view.rotation_sd_deg, view.translation_sd_mm) != (0, 0)
+    return not (place or view.principal_point_sd_px or view.distance_sd_percent)
+
+
+def _camera_strain(given: list[View], corrected: list[View], shared: SharedUnknowns) -> tuple[float, list[str]]:
+    """The largest correction of a camera in its standard deviations, and a sentence for each camera that contradicts what is said of it."""
+    largest, sentences = 0.0, []
+    for before, after in zip(given, corrected, strict=True) if shared == CALIBRATED else ():
+        motion = before.camera.world_from_camera @ after.camera.camera_from_world
+        shift = (after.camera.principal_point - before.camera.principal_point).tolist()
+        scale = float(after.camera.intrinsics[1, 1] / before.camera.intrinsics[1, 1]) - 1
+        corrections = {
+            "angles": (np.degrees(rigid.log_so3(motion[:3, :3])), before.rotation_sd_deg, "degrees"),
+            "place": (motion[:3, 3], before.translation_sd_mm, "mm"),
+            "principal point": (np.array(shift), before.principal_point_sd_px, "px"),
+            "distance to the detector": (np.array([100 * scale]), before.distance_sd_percent, "%"),
+        }
+        for what, (correction, sd, unit) in corrections.items():
+            strain = float(np.abs(correction).max() / sd) if sd else 0.0
+            largest = max(largest, strain)
+            if strain > CONTRADICTION:
+                sentences.append(
+                    f"The X-rays contradict the {what} of {before.name}: {np.abs(correction).max():.1f} {unit} off, though known to "
+                    f"{sd:.2g} {unit}. Check its geometry."
+                )
+    return largest, sentences
+
+
+def _camera_limit(views: list[View], bound_mm: float) -> str:
+    """How well the cameras are known, and what it makes of the pose."""
+    worst = {key: max((getattr(view, key) or 0.0) for view in views) for key in CALIBRATION}
+    return (
+        f"The cameras are known to {describe_uncertainty(worst)}: that alone may misplace the bone by up to {bound_mm:.1f} mm, and no "
+        "X-ray shows it. Calibrate them, or check the result by other means."
+    )
 
 
 def _widest_deg(views: list[View]) -> float:

@@ -115,9 +115,11 @@ def add_new(parts: argparse._SubParsersAction) -> None:
     tones = "linear: bone dark; log: line integrals, bone bright; auto (default): as the image looks"
     of_view("--intensity", tones, choices=("linear", "log", "auto"))
     of_view("--mask", "pixels to use", type=Path, metavar="FILE")
-    deviation = f"of its geometry, against the first view, or {_UNKNOWN} (default: 0, calibrated)"
+    deviation = f"of its camera, against the first view, or {_UNKNOWN}; 0: exact (default: as usual for a calibration, or for readings)"
     of_view("--rotation-sd", deviation, type=_deviation, metavar="DEG")
     of_view("--translation-sd", type=_deviation, metavar="MM")
+    of_view("--principal-point-sd", "of its principal point; 0: exact", type=float, metavar="PX")
+    of_view("--distance-sd", "of its distance from source to detector; 0: exact", type=float, metavar="PERCENT")
     pixels = 'where the view shows the points of --landmarks: "name, column, row" a line'
     of_view("--landmark-pixels", pixels, type=Path, metavar="FILE")
     part.set_defaults(run=_new)
@@ -168,7 +170,13 @@ def _view(given: dict, ask: Ask | None) -> NewView:
         raise InputError(
             f"view {name}: has --given without --calibration, expected the file that it is about; add it, or leave it out."
         )
-    keys = {"frame": "frame", "rotation_sd": "rotation_sd_deg", "translation_sd": "translation_sd_mm"}
+    keys = {
+        "frame": "frame",
+        "rotation_sd": "rotation_sd_deg",
+        "translation_sd": "translation_sd_mm",
+        "principal_point_sd": "principal_point_sd_px",
+        "distance_sd": "distance_sd_percent",
+    }
     more = {key: given[option] for option, key in keys.items() if option in given}
     view = NewView(name, Path(image), given.get("mask"), more={**more, "intensity": intensity})
     if "projection_matrix" in given:

@@ -69,11 +69,6 @@ def add_register(command: argparse.ArgumentParser) -> None:
         help="Slicer's .fcsv or .mrk.json: the CT points of the case's landmarks, by name",
     )
     add("--seed", type=int, default=0, help="of the search (default: %(default)s)")
-    add(
-        "--diagnose",
-        action="store_true",
-        help="finish the search for the cause of a poor fit, which otherwise lasts as long as the registration",
-    )
     add("--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html")
     command.set_defaults(run=_register)
 
@@ -93,7 +88,6 @@ def _register(options: argparse.Namespace) -> dict:
             device=options.device,
             model=options.model,
             minutes=options.minutes,
-            diagnose=options.diagnose,
         )
         line.show(1.0, "writing the results")
         save_result(result, options.out)
@@ -136,7 +130,7 @@ def summarise(result: Result, out: Path) -> None:
     if errors:
         print(f"  against the truth: mTRE {errors.mtre_mm:.3f} mm, mRPD {errors.mrpd_mm:.3f} mm", file=sys.stderr)
     if result.assessment and result.assessment.prediction:
-        print(f"  {result.assessment.prediction}", file=sys.stderr)
+        print(f"  {result.assessment.summary}", file=sys.stderr)
     print(f"  verdict: {result.verdict or 'not assessed'}. Report: {out / 'report.html'}", file=sys.stderr)
 
 

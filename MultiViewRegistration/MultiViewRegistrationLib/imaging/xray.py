@@ -302,8 +302,12 @@ class View:
     Attributes
     ----------
     rotation_sd_deg, translation_sd_mm
-        Standard deviation of `camera_from_world` against the first view, rotation about the world origin. 0 =
-        calibrated, None = unknown.
+        Standard deviation of `camera_from_world` against the first view, rotation about the world origin. 0 = exact,
+        None = unknown.
+    principal_point_sd_px
+        Of the principal point, in pixels of the image as it is stored, along either axis. 0 = exact.
+    distance_sd_percent
+        Of the distance from source to detector. 0 = exact.
 
     Raises
     ------
@@ -316,6 +320,8 @@ class View:
     camera: Camera
     rotation_sd_deg: float | None = 0.0
     translation_sd_mm: float | None = 0.0
+    principal_point_sd_px: float = 0.0
+    distance_sd_percent: float = 0.0
 
     def __post_init__(self) -> None:
         rows, columns = self.xray.valid.shape
@@ -327,7 +333,9 @@ class View:
 
     def exact(self) -> View:
         """The view with its camera taken as exact."""
-        return replace(self, rotation_sd_deg=0.0, translation_sd_mm=0.0)
+        return replace(
+            self, rotation_sd_deg=0.0, translation_sd_mm=0.0, principal_point_sd_px=0.0, distance_sd_percent=0.0
+        )
 
     def pooled(self, factor: int) -> View:
         """The view with image and camera at 1 / `factor` of the resolution."""

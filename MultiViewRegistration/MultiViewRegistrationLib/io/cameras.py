@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,46 @@ from .files import JsonObject
 GEOMETRIES = ("projection_matrix", "camera", "c_arm")
 PARALLEL = 0.015  # 1 - cos(10 degrees): nearer to parallel than that, where two rays meet means nothing
 INFEASIBLE = 2  # linprog's status
+
+
+#: How well cameras are known where a case does not say: the keys of a view with their values.
+#: A calibration is right to half a pixel: it is reproduced to 0.2 mm on the detector (Daly et al., Med Phys 35, 2008).
+CALIBRATION: dict[str, float | None] = {
+    "rotation_sd_deg": 0.0,
+    "translation_sd_mm": 0.0,
+    "principal_point_sd_px": 0.5,
+    "distance_sd_percent": 0.1,
+}
+#: Angles and distances read off a C-arm, from a header or typed, and how far the principal point moves on the detector as the C-arm
+#: bends: by up to 16 mm, its source by 8 mm and its detector by 3 degrees on a mobile one (Daly et al.).
+READINGS: dict[str, float | None] = {"rotation_sd_deg": 1.0, "translation_sd_mm": 3.0, "distance_sd_percent": 1.0}
+PRINCIPAL_POINT_SD_MM = 3.0
+
+
+#: An assumption: a mask leaves out what did not fit at an earlier pose.
+LEFT_OUT = "What did not fit at an earlier pose, and its mask leaves out, is none of the CT."
+
+
+def camera_uncertainty(view: Mapping[str, Any]) -> dict[str, Any]:
+    """The four standard deviations of a view of a case.json, as it says, or as usual for where its geometry comes from."""
+    usual, c_arm = CALIBRATION, view.get("c_arm")
+    if c_arm is not None:
+        usual = {**READINGS, "principal_point_sd_px": PRINCIPAL_POINT_SD_MM / float(min(c_arm["pixel_mm"]))}
+    return {key: view.get(key, usual[key]) for key in CALIBRATION}
+
+
+def describe_uncertainty(uncertainty: Mapping[str, float | None]) -> str:
+    """How well a camera is known, in a few words: "\u00b11\u00b0, 3 mm, 4 px, 1 %", "exact" or "unknown"."""
+    rotation, translation, pixels, percent = (uncertainty[key] for key in CALIBRATION)
+    if rotation is None and translation is None:
+        return "unknown"
+    known = [
+        "any angle" if rotation is None else f"{rotation:.2g}\u00b0" if rotation else "",
+        "any place" if translation is None else f"{translation:.2g} mm" if translation else "",
+        f"{pixels:.2g} px" if pixels else "",
+        f"{percent:.2g} %" if percent else "",
+    ]
+    return "\u00b1" + ", ".join(filter(None, known)) if any(known) else "exact"
 
 
 @dataclass(frozen=True, eq=False)

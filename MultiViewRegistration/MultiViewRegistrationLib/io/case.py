@@ -19,7 +19,7 @@ from ..imaging.ct import CT, load_ct
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
-from .cameras import sees, settle
+from .cameras import LEFT_OUT, sees, settle
 from .case_file import CaseFile, CaseSettings, DicomOrigin, InputFile, ViewFile, uid_of
 from .dicom_identity import dicom_origin, differences
 from .files import NAMELESS, describe, home_of, printable, sha256
@@ -54,6 +54,11 @@ class Case(CaseSettings):
     seconds: float = 0.0
     dicom: DicomOrigin = field(default_factory=DicomOrigin)
     assumptions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def masks_misfit(self) -> bool:
+        """Whether a mask leaves out what did not fit at an earlier pose."""
+        return any(LEFT_OUT in each for each in self.assumptions.values())
 
     @classmethod
     def load(
@@ -237,10 +242,7 @@ def views_of(
     _refuse_copies(where, files, xrays, cameras)
     if world_from_index is not None:
         _check_visible(where, files, [sees(camera, world_from_index, low, high) for camera in cameras])
-    return [
-        View(file.name, xray, camera, file.rotation_sd_deg, file.translation_sd_mm)
-        for file, xray, camera in zip(files, xrays, cameras)
-    ]
+    return [View(file.name, xray, camera, **file.uncertainty) for file, xray, camera in zip(files, xrays, cameras)]
 
 
 def _name(path: Path) -> str:

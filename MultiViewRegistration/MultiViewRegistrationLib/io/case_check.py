@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from ..errors import InputError
 from ..geometry import rigid
+from ..geometry.c_arm import CArm
 from ..imaging.xray import View
-from .cameras import camera_entry, meeting_point
+from .cameras import CALIBRATION, camera_entry, describe_uncertainty, meeting_point
 from .case import Case, ct_box
 
 BEFORE_SOURCE_MM = 700.0  # assumed place of a CT without a start pose
@@ -23,6 +25,8 @@ FAR_APART_MM = 50.0
 DETECTOR_MM = (450.0, 2500.0)
 ANATOMY_MM = (150.0, 2300.0)
 PIXEL_MM = (0.02, 3.0)  # at the anatomy
+#: A start pose whose shift is smaller, and which no view shows, was given in metres.
+START_IN_METRES = 5.0
 
 _PATIENT = {"L": ("left", "right"), "P": ("back", "front"), "S": ("head", "feet")}
 
@@ -135,8 +139,8 @@ def _view(
         "source": camera.source.tolist(),
         "source_to_detector_mm": pixel_mm and float(np.sqrt(np.prod(focal * pixel_mm))),
         "mirrored": bool(camera.intrinsics[0, 0] < 0),
-        "rotation_sd_deg": view.rotation_sd_deg,
-        "translation_sd_mm": view.translation_sd_mm,
+        **{key: getattr(view, key) for key in CALIBRATION},
+        "angles_deg": _angles(view),
         "isocentre_depth_mm": depth,
         "field_mm": (size * depth / focal).tolist(),
         "anatomy_depth_mm": anatomy_depth,
@@ -152,6 +156,15 @@ def _same_image(view: View, before: list[View]) -> str | None:
     """The name of an earlier view with the same pixels."""
     pixels = view.xray.line_integrals
     return next((other.name for other in before if np.array_equal(other.xray.line_integrals, pixels)), None)
+
+
+def _angles(view: View) -> list[float] | None:
+    """LAO, CRA and roll of a camera whose world is its isocentre's; None of another."""
+    try:
+        reading = CArm.from_camera(view.camera, view.xray.pixel_mm or (1.0, 1.0))
+    except InputError:
+        return None
+    return [reading.rao_lao_deg, reading.cra_cau_deg, reading.roll_deg]
 
 
 def _pair(first: View, second: View) -> dict[str, Any]:
@@ -209,21 +222,14 @@ def _view_lines(view: dict[str, Any], what: str) -> list[str]:
         if min(view["ct_corner_depths_mm"]) > 0
         else "is partly behind the source"
     )
-    deviations = view["rotation_sd_deg"], view["translation_sd_mm"]
-    known = (
-        "not known"
-        if None in deviations
-        else "known to {:g} degrees and {:g} mm".format(*deviations)
-        if any(deviations)
-        else "taken as exact"
-    )
+    known = describe_uncertainty(view)
     stored = "mirrored, as seen from the detector" if view["mirrored"] else "as the source sees it, not mirrored"
     return [
         f"{name}: source at {_point(view['source'])} in the world; source to detector {detector}; at the isocentre, "
         f"{view['isocentre_depth_mm']:.0f} mm from the source, the image shows {width:.0f} x {height:.0f} mm.",
         f"{name}: the box of the {what} {box}, {100 * view['ct_inside']:.0f} % of it inside; a pixel is "
         f"{view['pixel_at_anatomy_mm']:.3f} mm wide at its middle.",
-        f"{name}: the image is stored {stored}; in it the patient lies with {_patient(view['toward'])}; the camera is {known}.",
+        f"{name}: the image is stored {stored}; in it the patient lies with {_patient(view['toward'])}; its camera: {known}.",
     ]
 
 
@@ -240,7 +246,7 @@ def _patient(toward: dict[str, list[float]]) -> str:
 def findings(check: dict[str, Any]) -> list[str]:
     """The suspicious values, a sentence each."""
     where = "at the start pose" if check["start_pose"] == "given" else "put where the views meet"
-    sentences = [finding for view in check["views"] for finding in _of_view(view, where)]
+    sentences = [*_units(check), *(finding for view in check["views"] for finding in _of_view(view, where))]
     for pair in check["pairs"]:
         both, angle = " and ".join(pair["views"]), pair["angle_deg"]
         if min(angle, 180 - angle) < NEARLY_PARALLEL_DEG:
@@ -264,6 +270,33 @@ def findings(check: dict[str, Any]) -> list[str]:
             f"{', '.join(mirrored)} is mirrored and the other views are not, which is rare on one machine; check left and right in "
             "each image."
         )
+    return sentences
+
+
+def _units(check: dict[str, Any]) -> list[str]:
+    """Angles that look like radians, and lengths that look like metres."""
+    sentences, names = [], " and ".join(view["name"] for view in check["views"])
+    angles = [view["angles_deg"] for view in check["views"]]
+    largest = 0.0 if None in angles else max(abs(angle) for each in angles for angle in each)
+    widest = max((min(pair["angle_deg"], 180 - pair["angle_deg"]) for pair in check["pairs"]), default=180.0)
+    if 0.05 < largest <= np.pi and widest < NEARLY_PARALLEL_DEG:
+        sentences.append(
+            f"The angles of {names} look like radians, as the largest is {largest:.3g} and the views would be nearly parallel; give "
+            "degrees."
+        )
+    lengths = {
+        "source to detector": [view["source_to_detector_mm"] or np.inf for view in check["views"]],
+        "source to anatomy": [view["anatomy_depth_mm"] for view in check["views"]],
+    }
+    for what, (low, high) in zip(lengths, (DETECTOR_MM, ANATOMY_MM), strict=True):
+        if all(low <= 1000 * mm <= high for mm in lengths[what]):
+            sentences.append(
+                f"The geometry of {names} looks like metres, as {what} is {lengths[what][0]:.3g}; give mm."
+            )
+            return sentences
+    shift = np.linalg.norm(np.array(check["world_from_ct"])[:3, 3])
+    if 0 < shift < START_IN_METRES and all(view["ct_inside"] < HARDLY_INSIDE for view in check["views"]):
+        sentences.append(f"world_from_ct looks like metres, as it moves the CT by {shift:.3g}; give mm.")
     return sentences
 
 

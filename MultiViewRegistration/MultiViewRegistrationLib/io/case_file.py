@@ -17,7 +17,7 @@ from ..imaging.dicom_file import read_dicom
 from ..imaging.dicom_image import has_grey_scale
 from ..imaging.image_source import is_dicom
 from ..imaging.xray import SharedUnknowns
-from .cameras import GEOMETRIES, Geometry, c_arm_readings, read_geometry
+from .cameras import CALIBRATION, GEOMETRIES, Geometry, c_arm_readings, camera_uncertainty, read_geometry
 from .dicom_geometry import HeaderView, complete, is_incomplete
 from .files import JsonObject, check_within_upload, describe, printable
 
@@ -49,6 +49,8 @@ class ViewFile:
     ----------
     assumptions
         What is assumed of the geometry, a sentence each.
+    uncertainty
+        Of the camera: the standard deviations by their keys in a `View`.
     """
 
     field: str
@@ -58,8 +60,7 @@ class ViewFile:
     intensity: str
     mask: InputFile | None
     geometry: Geometry
-    rotation_sd_deg: float | None
-    translation_sd_mm: float | None
+    uncertainty: dict[str, Any]
     assumptions: tuple[str, ...] = ()
 
     @property
@@ -228,8 +229,7 @@ def _of_header(entry: JsonObject, folder: Path) -> HeaderView | None:
     if path is None or not is_incomplete(c_arm):
         return None
     c_arm_readings(JsonObject(entry.file, entry.label("c_arm"), c_arm or {}), whole=False)
-    exact = not {"rotation_sd_deg", "translation_sd_mm"} & values.keys()
-    return HeaderView(entry.name, str(values.get("name")), path, frame, dict(c_arm or {}), exact)
+    return HeaderView(entry.name, str(values.get("name")), path, frame, dict(c_arm or {}))
 
 
 def _view(fields: JsonObject, folder: Path) -> ViewFile:
@@ -249,8 +249,7 @@ def _view(fields: JsonObject, folder: Path) -> ViewFile:
         else _default_intensity(image.path, frame),
         mask=_input_file(fields, "mask", folder) if fields.has("mask") else None,
         geometry=read_geometry(fields),
-        rotation_sd_deg=_standard_deviation(fields, "rotation_sd_deg"),
-        translation_sd_mm=_standard_deviation(fields, "translation_sd_mm"),
+        uncertainty=_uncertainty(fields),
         assumptions=tuple(map(printable, assumptions)),
     )
 
@@ -293,11 +292,13 @@ def _input_file(fields: JsonObject, key: str, folder: Path, kind: str = "file") 
     fields.refuse(key, f"is {describe(written)}, which {what}", expected, "correct it or put the file there")
 
 
-def _standard_deviation(fields: JsonObject, key: str) -> float | None:
-    """0, calibrated, by default."""
-    if not fields.has(key):
-        return 0.0
-    return None if fields.values[key] is None else fields.number(key, "0 or more, or null if unknown", least=0)
+def _uncertainty(fields: JsonObject) -> dict[str, Any]:
+    """Of a view's camera; the place of a camera may be unknown (null), its principal point and distance not."""
+    for key in CALIBRATION:
+        unknown = key in ("rotation_sd_deg", "translation_sd_mm")
+        if fields.has(key) and not (unknown and fields.values[key] is None):
+            fields.number(key, "0 or more, or null if unknown" if unknown else "0 or more", least=0)
+    return camera_uncertainty(fields.values)
 
 
 def _landmarks(fields: JsonObject, views: list[str]) -> list[Landmark]:

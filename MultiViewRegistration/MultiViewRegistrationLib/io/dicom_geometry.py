@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..geometry import c_arm
 from ..imaging.dicom_file import DicomFrame, read_dicom
 from ..imaging.dicom_image import frame_count
+from .cameras import LEFT_OUT
 from .files import describe
 
 AT_PATIENT = "The isocentre lies at DistanceSourceToPatient from the source."
@@ -29,10 +30,8 @@ QUARTERS = "The image is turned about the central axis by whole quarters, as Pat
 BY_LETTERS = "The image is mirrored or not as PatientOrientation says; FieldOfViewHorizontalFlip says the opposite."
 IN_IMAGE = "The central axis meets the middle of the image (principal point)."
 ON_DETECTOR = "The central axis meets the middle of the physical detector (principal point)."
-EXACT = "The header's distances and angles are exact, as rotation_sd_deg and translation_sd_mm are not given."
 SAME_TABLE = "The table, and the patient on it, had not moved since the first view: the headers do not say."
 TABLE_MOVED = "The patient had moved with the table since the first view, and not on it."
-LEFT_OUT = "What did not fit at an earlier pose, and its mask leaves out, is none of the CT."
 
 ASSUMPTIONS = (
     AT_PATIENT,
@@ -44,7 +43,6 @@ ASSUMPTIONS = (
     BY_LETTERS,
     IN_IMAGE,
     ON_DETECTOR,
-    EXACT,
     SAME_TABLE,
     TABLE_MOVED,
     LEFT_OUT,
@@ -461,8 +459,6 @@ class HeaderView:
         Its name in messages.
     given
         Keys of a case.json's c_arm.
-    exact
-        Whether the certainty of its geometry is unspecified.
     """
 
     field: str
@@ -470,7 +466,6 @@ class HeaderView:
     image: Path
     frame: int | None = None
     given: dict[str, Any] | None = None
-    exact: bool = True
 
 
 def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, Any], list[str]]]:
@@ -507,8 +502,6 @@ def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, An
             assumptions += share_isocentre(
                 where, (views[0].field, view.field), geometries[0], geometry, values, HOW_TO_ADD
             )
-        if view.exact:
-            assumptions.append(EXACT)
         readings.append(({key: value for key, value in values.items() if value is not None}, assumptions))
     return readings
 

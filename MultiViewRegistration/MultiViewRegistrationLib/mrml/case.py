@@ -16,9 +16,9 @@ from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, ct_from_array, masked
 from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.xray import RawImage, SharedUnknowns, XRay, raw_image, to_line_integrals
+from ..io.cameras import LEFT_OUT, camera_uncertainty
 from ..io.case import Case, views_of
 from ..io.case_file import DEFAULT_SEARCH, ViewFile
-from ..io.dicom_geometry import LEFT_OUT
 from .nodes import control_points, lps_from_ras
 from .registration import CT_UNIT, Registration, refuse_nonlinear
 from .xray import XRayView, lens_of, place_of
@@ -83,9 +83,9 @@ def case_of(
     files = []
     for view in views:
         content = view.content
-        sd = content.get("rotation_sd_deg", 0.0), content.get("translation_sd_mm", 0.0)
+        known = camera_uncertainty(content)
         files.append(
-            ViewFile(view.name, view.name, None, None, content.get("intensity", "linear"), None, view.geometry, *sd)
+            ViewFile(view.name, view.name, None, None, content.get("intensity", "linear"), None, view.geometry, known)
         )
     world_from_ct = registration.world_from_ct if placed else None
     extras = _extras(registration)

@@ -17,7 +17,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from ..imaging.image_source import is_dicom
-from ..io.cameras import GEOMETRIES
+from ..io.cameras import CALIBRATION, GEOMETRIES
 from ..io.case_file import DicomImage, DicomOrigin, new_uid, uid_of
 from ..io.dicom_identity import contradictions, frame_of_reference, image_origin, read_identity
 from .case import EXTRAS, reference_from_world_of
@@ -25,16 +25,7 @@ from .registration import CT_UNIT, Registration
 from .xray import XRayView, place_of
 
 #: What of a view's content a registration depends on, with its distortion where it has one.
-INPUT_KEYS = (
-    *GEOMETRIES,
-    "pixel_mm",
-    "frame",
-    "intensity",
-    "inverted",
-    "flipped",
-    "rotation_sd_deg",
-    "translation_sd_mm",
-)
+INPUT_KEYS = (*GEOMETRIES, "pixel_mm", "frame", "intensity", "inverted", "flipped", *CALIBRATION)
 
 _checksums: dict = {}  # by the image's modification time, which no other image shares
 

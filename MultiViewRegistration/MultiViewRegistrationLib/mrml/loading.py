@@ -21,6 +21,7 @@ import slicer
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.xray import RawImage, View, recognised
+from ..io.cameras import camera_uncertainty
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, ViewFile
 from ..io.datasets.chest import SAMPLE, chest_ct
@@ -124,8 +125,7 @@ def _read_view(view: View, entry: ViewFile, origin: dict) -> AddView:
         **({"camera": camera_content(view.camera)} if c_arm is None else {"c_arm": c_arm}),
         **({"assumptions": list(entry.assumptions)} if entry.assumptions else {}),
         **greys_of(entry, raw),
-        "rotation_sd_deg": view.rotation_sd_deg,
-        "translation_sd_mm": view.translation_sd_mm,
+        **{key: sd for key, sd in entry.uncertainty.items() if sd != camera_uncertainty({"c_arm": c_arm})[key]},
         "pixel_mm": view.xray.pixel_mm,
         "from": "case.json",
         **origin,

@@ -3,11 +3,15 @@
 The corrected camera of view i is
 
     camera_from_world' = T(o) camera_from_world E_i,   E_i = [exp(r_i), t_i]
-    f' = f (1 + d / source_to_detector),               c' = c + p
+    f' = f (1 + s_i + d / source_to_detector),         c' = c + p_i + p
 
-r_i (rad, about the world origin) and t_i (mm) are the view's own correction; those of the first view are 0, which ties the world to it.
-d (mm), p (pixels) and o (mm, in the cameras' frame) are shared by all views. E_i acts on the image just as a motion of the CT in that view
-alone does, and o likewise: the renderer's derivative by the pose is all that is needed.
+r_i (rad, about the world origin), t_i (mm), s_i (share of the distance from source to detector) and p_i (pixels) are the view's own
+corrections; r and t of the first view are 0, which ties the world to it. d (mm), p (pixels) and o (mm, in the cameras' frame) are shared by
+all views. E_i acts on the image just as a motion of the CT in that view alone does, and o likewise: the renderer's derivative by the pose
+and the intrinsics is all that is needed.
+
+Corrections that the images can tell are free: they are solved for. The others are considered (Schmidt, Advances in Control Systems 3,
+1966): the refinement takes them as 0, and their standard deviations go into the predicted error (`assessment.uncertainty`).
 
 The cost is a mean of squares. N independent normal residuals of an unknown variance have, at its best estimate (the cost itself), the
 log-likelihood -N/2 log cost; with the prior, pose and corrections minimise
@@ -33,6 +37,13 @@ from .similarity import Settings
 
 CALIBRATED = SharedUnknowns()
 
+#: Corrections of a view's own: r (3), t (3), s, p (2).
+OWN = 9
+
+#: A correction with a smaller standard deviation is considered, not solved for: rad, mm, and shares of the distance from source to
+#: detector. So those of a calibration are considered: the images know them no better. Those of a C-arm's readings are solved for, all of
+#: them: taken as exact, a distance wrong by 1 % moves the CT by 7 mm along the beam.
+FREE_FROM = np.repeat([np.radians(0.2), 0.5, 0.003, 0.001], [3, 3, 1, 2])
 #: Lever arm in mm that turns an angle into a length when the size of a step is told.
 LEVER_MM = 100.0
 
@@ -45,14 +56,14 @@ def uncalibrated_view_indices(views: Sequence[View], shared: SharedUnknowns = CA
 
 
 class CameraCorrections:
-    """The corrections of a case's cameras as one vector: r (3), t (3) of each view, then d, p (2) and o (3).
+    """The corrections of a case's cameras as one vector: r (3), t (3), s, p (2) of each view, then d, p (2) and o (3).
 
     Attributes
     ----------
-    sd : (6 views + 6,) standard deviations; 0 = known, inf = nothing is known.
-    free : (n,) indices of those that are not 0.
-    none : (6 views + 6,), no corrections.
-    intrinsics : whether d or p are among the free ones.
+    sd : (9 views + 6,) standard deviations; 0 = known, inf = nothing is known.
+    free, considered : indices of those that are solved for, and of those that are only taken into account, see above.
+    none : (9 views + 6,), no corrections.
+    intrinsics : whether distances or principal points are among the free ones.
 
     Raises
     ------
@@ -63,19 +74,20 @@ class CameraCorrections:
     def __init__(self, views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> None:
         self._focal_px = [view.camera.intrinsics[1, 1] for view in views]
         self._source_to_detector_mm = [_source_to_detector(view, shared) for view in views]
-        sd = np.zeros((len(views) + 1, 6))
-        for i, view in enumerate(views[1:], start=1):
-            sd[i, :3] = np.inf if view.rotation_sd_deg is None else np.radians(view.rotation_sd_deg)
-            sd[i, 3:] = np.inf if view.translation_sd_mm is None else view.translation_sd_mm
-        sd[-1] = [
+        own = np.array([_own_sd(view, first=i == 0) for i, view in enumerate(views)]).reshape(-1, OWN)
+        together = [
             shared.source_to_detector_sd_mm or 0,
             *[shared.principal_point_sd_px or 0] * 2,
             *[shared.isocentre_sd_mm or 0] * 3,
         ]
-        self.sd = sd.ravel()
-        self.free = np.flatnonzero(self.sd)
+        self.sd = np.array([*own.ravel(), *together])
+        shares = own.copy()
+        shares[:, 7:] /= np.array(self._focal_px)[:, None]
+        free = np.concatenate([(shares >= FREE_FROM).ravel(), np.array(together) > 0])
+        self.free = np.flatnonzero(free)
+        self.considered = np.flatnonzero((self.sd > 0) & ~free)
         self.none = np.zeros(self.sd.size)
-        self.intrinsics = bool(sd[-1, :3].any())
+        self.intrinsics = bool(free[-6:-3].any() or free[:-6].reshape(-1, OWN)[:, 6:].any())
 
     @classmethod
     def exact(cls, views: Sequence[View]) -> CameraCorrections:
@@ -84,14 +96,14 @@ class CameraCorrections:
 
     def camera(self, i: int, corrections: np.ndarray, given: Camera) -> Camera:
         """The corrected camera of view i; of its image pooled or cropped, if `given` is."""
-        own, shared = corrections[6 * i : 6 * i + 6], corrections[-6:]
+        own, shared = corrections[OWN * i : OWN * (i + 1)], corrections[-6:]
         if not own.any() and not shared.any():
             return given
         shift = rigid.from_rotation_translation(np.eye(3), shared[3:])
-        motion = rigid.from_rotation_translation(rigid.exp_so3(own[:3]), own[3:])
+        motion = rigid.from_rotation_translation(rigid.exp_so3(own[:3]), own[3:6])
         intrinsics = given.intrinsics.copy()
-        intrinsics[:2, :2] *= 1 + shared[0] / self._source_to_detector_mm[i]
-        intrinsics[:2, 2] += shared[1:3] * self._pooling(i, given)
+        intrinsics[:2, :2] *= 1 + own[6] + shared[0] / self._source_to_detector_mm[i]
+        intrinsics[:2, 2] += (own[7:] + shared[1:3]) * self._pooling(i, given)
         return replace(given, intrinsics=intrinsics, camera_from_world=shift @ given.camera_from_world @ motion)
 
     def cameras(self, corrections: np.ndarray, given: Sequence[Camera]) -> list[Camera]:
@@ -107,11 +119,13 @@ class CameraCorrections:
         return moved
 
     def size(self, step: np.ndarray) -> float:
-        """The largest part of a step (n,) in mm, an angle at LEVER_MM, or in pixels."""
+        """The largest part of a step (n,) in mm, an angle at LEVER_MM, a share of a distance at 1 m, or in pixels."""
         if not step.size:
             return 0.0
         parts = np.abs(self.moved(self.none, step))
-        parts[:-6].reshape(-1, 6)[:, :3] *= LEVER_MM
+        own = parts[:-6].reshape(-1, OWN)
+        own[:, :3] *= LEVER_MM
+        own[:, 6] *= 1000.0
         return float(parts.max())
 
     def system(self, objective: Objective, fit: PoseFit, corrections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -128,10 +142,16 @@ class CameraCorrections:
         hessian[6:, 6:] += np.diag(precision)
         return gradient, hessian
 
-    def jacobians(self, objective: Objective, corrections: np.ndarray) -> list[np.ndarray]:
-        """By view, (6 or 9, 6 + n): what its projection's Jacobian is by, by pose and free corrections."""
+    def jacobians(self, objective: Objective, corrections: np.ndarray, *, considered: bool = False) -> list[np.ndarray]:
+        """By view, (6 or 9, 6 + n): what its projection's Jacobian is by, by pose and free corrections.
+
+        considered: (9, 6 + n + m), the considered ones last.
+        """
+        columns = [*range(6), *(6 + self.free), *(6 + self.considered if considered else ())]
+        rows = 9 if self.intrinsics or considered else 6
         return [
-            self._derivative(i, corrections, view.camera, objective.pivot) for i, view in enumerate(objective.views)
+            self._derivative(i, corrections, view.camera, objective.pivot)[:rows, columns]
+            for i, view in enumerate(objective.views)
         ]
 
     def precision(self, objective: Objective, fit: PoseFit) -> np.ndarray:
@@ -147,19 +167,21 @@ class CameraCorrections:
         return float(np.exp(min((after - before) / independent_residuals(fit, objective.settings), 500.0)))
 
     def _derivative(self, i: int, corrections: np.ndarray, given: Camera, pivot: np.ndarray) -> np.ndarray:
-        """(6 or 9, 6 + n): what view i sees, (omega, v) about the pivot, log scale, principal point, by pose and free corrections."""
-        rotation = corrections[6 * i : 6 * i + 3]
+        """(9, 6 + N): what view i sees, (omega, v) about the pivot, log scale, principal point, by the pose and all N corrections."""
+        rotation = corrections[OWN * i : OWN * i + 3]
         about_origin = np.zeros((6, 6))
         about_origin[:3, :3] = _right_jacobian(rotation)
         about_origin[3:, 3:] = rigid.exp_so3(-rotation)
         way = np.zeros((9, 6 + self.sd.size))
         way[:6, :6] = np.eye(6)
-        own, shared = way[:, 6 + 6 * i : 12 + 6 * i], way[:, -6:]
-        own[:6] = rigid.adjoint(rigid.from_rotation_translation(np.eye(3), -pivot)) @ about_origin
-        shared[6, 0] = 1 / (self._source_to_detector_mm[i] + corrections[-6])
-        shared[7:, 1:3] = np.eye(2) * self._pooling(i, given)
+        own, shared = way[:, 6 + OWN * i : 6 + OWN * (i + 1)], way[:, -6:]
+        own[:6, :6] = rigid.adjoint(rigid.from_rotation_translation(np.eye(3), -pivot)) @ about_origin
+        scale = 1 + corrections[OWN * i + 6] + corrections[-6] / self._source_to_detector_mm[i]
+        own[6, 6] = 1 / scale
+        shared[6, 0] = 1 / (scale * self._source_to_detector_mm[i])
+        own[7:, 7:] = shared[7:, 1:3] = np.eye(2) * self._pooling(i, given)
         shared[3:6, 3:] = self.camera(i, corrections, given).camera_from_world[:3, :3].T
-        return way[: 9 if self.intrinsics else 6, [*range(6), *(6 + self.free)]]
+        return way
 
     def _pooling(self, i: int, given: Camera) -> float:
         """Pixels of the given camera's image in one of the image as it is stored: 1 / the factor of pooling."""
@@ -174,6 +196,14 @@ def independent_residuals(fit: PoseFit, settings: Settings) -> float:
     """
     radius = max(settings.intensity_radius, settings.gradient_radius)
     return max(sum(fit.pixels), 1) / (radius + 1) ** 2
+
+
+def _own_sd(view: View, *, first: bool) -> list[float]:
+    """(9,) standard deviations of a view's own corrections."""
+    rotation = np.inf if view.rotation_sd_deg is None else np.radians(view.rotation_sd_deg)
+    translation = np.inf if view.translation_sd_mm is None else view.translation_sd_mm
+    tied = [0.0] * 6 if first else [rotation] * 3 + [translation] * 3
+    return [*tied, view.distance_sd_percent / 100, *[view.principal_point_sd_px] * 2]
 
 
 def _right_jacobian(rotation: np.ndarray) -> np.ndarray:

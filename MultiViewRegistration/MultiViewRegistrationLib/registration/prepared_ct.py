@@ -86,6 +86,8 @@ class PreparedCT:
     """
 
     world_from_background: np.ndarray | None = None
+    corrected_from_ct: np.ndarray = np.eye(4)
+    """(4, 4): CT mm to those of this CT, see `scaled`."""
 
     def __init__(self, ct: CT) -> None:
         self._ct = ct
@@ -131,6 +133,18 @@ class PreparedCT:
             self.centroid
         )  # the X-rays show what lies about the structure, and it is what the start is off by
         return whole
+
+    def scaled(self, shares: np.ndarray) -> PreparedCT:
+        """The CT with its voxels larger by these shares (3,) along columns, rows and slices, its centroid where it was."""
+        other, axes = copy(self), self._volumes[0].ct_from_index[:3, :3]
+        directions = axes / np.linalg.norm(axes, axis=0)
+        larger = directions @ np.diag(1 + np.asarray(shares, float)) @ directions.T
+        other.corrected_from_ct = rigid.about(self.centroid, rigid.from_rotation_translation(larger, np.zeros(3)))
+        other._volumes = [
+            Volume(volume.values, other.corrected_from_ct @ volume.ct_from_index) for volume in self._volumes
+        ]
+        other._projectors, other._making = {}, Lock()
+        return other
 
     def with_background(self, world_from_background: np.ndarray | None) -> PreparedCT:
         """The structure with the rest of its CT rendered as a fixed background at `world_from_background` (4, 4); itself for None.

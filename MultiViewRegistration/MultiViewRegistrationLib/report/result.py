@@ -102,15 +102,12 @@ class Result:
     def reasons(self) -> list[str]:
         """The cautions before trusting the pose, a sentence each."""
         case, rival = self.case, self.refinement.alternative
-        reasons = [] if self.refined else [f"The pose was not refined; it is as given ({self.method})."]
+        reasons = []
         if len(case.views) > 1 and case.relative_geometry == "truth":
             reasons.append(
                 "The geometry of the views comes from the true poses (relative_geometry of the case), which makes the error "
                 "smaller than it could be without the truth."
             )
-        reasons += [
-            f"{name}, assumed: {sentence}" for name, assumed in case.assumptions.items() for sentence in assumed
-        ]
         alone = (
             "it was registered alone and does not support the pose; its camera was fitted to the pose"
             if self.refined
@@ -130,7 +127,15 @@ class Result:
                 f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
                 f"well (evidence ratio {rival.evidence_ratio:.2f})."
             )
-        return [*reasons, *(self.assessment.reasons if self.assessment else [])]
+        assumed = "; ".join(
+            f"{name}: {sentence.rstrip('.')}" for name, each in case.assumptions.items() for sentence in each
+        )
+        return [
+            *([] if self.refined else [f"The pose was not refined; it is as given ({self.method})."]),
+            *(self.assessment.reasons if self.assessment else []),
+            *reasons,
+            *([f"Assumed: {assumed}."] if assumed else []),
+        ]
 
     @property
     def verdict(self) -> str | None:
@@ -139,9 +144,11 @@ class Result:
 
     @property
     def predicted_tre_mm(self) -> dict[str, float] | None:
-        """The mTRE's 95 % bound, "upper95", and its "mean" below that; None without a prediction."""
+        """The mTRE's median, "typical", its 95 % bound, "upper95", and its "mean" below that; None without a prediction."""
         prediction = self.assessment.prediction if self.assessment else None
-        return {"mean": prediction.mean_mm, "upper95": prediction.upper95_mm} if prediction else None
+        if prediction is None:
+            return None
+        return {"mean": prediction.mean_mm, "upper95": prediction.upper95_mm, "typical": prediction.typical_mm}
 
     @property
     def device(self) -> str:
@@ -178,6 +185,7 @@ class Result:
             "world_from_ct": self.world_from_ct.tolist(),
             "verdict": self.verdict,
             "reasons": self.reasons,
+            "summary": self.assessment.summary if self.assessment else "",
             "override": override,
             "predicted_tre_mm": self.predicted_tre_mm,
             "uncertainty": self.assessment and self.assessment.to_json(),

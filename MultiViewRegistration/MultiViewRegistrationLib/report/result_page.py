@@ -16,6 +16,7 @@ from .. import __version__
 from ..geometry import rigid
 from ..geometry.landmarks import LandmarkResidual
 from ..imaging.xray import View
+from ..io.cameras import describe_uncertainty
 from ..io.files import write_atomically
 from ..io.html import Axis, Content, Line, embedded_png, legend, line_plot, number, page, table, tag
 from ..io.transforms import write_slicer_transform, write_transform
@@ -192,10 +193,7 @@ def _case_section(entry: Entry, anchor: str) -> ET.Element:
 
 
 def _verdict(result: Result) -> ET.Element:
-    prediction = result.assessment and result.assessment.prediction
-    facts = {"Predicted error at the targets": str(prediction or "No prediction.")}
-    if prediction:
-        facts["95 % bound"] = f"{prediction.upper95_mm:.2f} mm, with a mean of {prediction.mean_mm:.2f} mm below it."
+    facts = {"At the targets": (result.assessment and result.assessment.summary) or "No prediction."}
     if result.assessment and result.assessment.least_certain_rotation:
         facts["Least certain"] = _rotation(result, *result.assessment.least_certain_rotation)
     return tag(
@@ -336,13 +334,7 @@ def _numbers(values: Sequence[float | None], unit: str, digits: int) -> list[str
 
 
 def _certainty(view: View) -> str:
-    if view.rotation_sd_deg is None and view.translation_sd_mm is None:
-        return "unknown"
-    if view.rotation_sd_deg == view.translation_sd_mm == 0:
-        return "calibrated"
-    rotation = "any angle" if view.rotation_sd_deg is None else f"{view.rotation_sd_deg:g}\u00b0"
-    translation = "any distance" if view.translation_sd_mm is None else f"{view.translation_sd_mm:g} mm"
-    return f"within {rotation}, {translation} (1 SD)"
+    return describe_uncertainty(vars(view))
 
 
 def _correction(given: View, corrected: View) -> str:

@@ -64,7 +64,7 @@ def follow(
         raise InputError(f'pace: found "{pace}", expected one of {", ".join(PACES)}.')
     warm_up()
     case, compute_device = sequence.first, device if isinstance(device, ComputeDevice) else ComputeDevice(device)
-    tracker = Tracker(anatomy, PACES[pace], Range(**case.search), case.targets, assumed=bool(case.assumptions))
+    tracker = Tracker(anatomy, PACES[pace], Range(**case.search), case.targets, masked=case.masks_misfit)
     geometry = _Geometry(case)
     for number in range(len(sequence)):
         try:

@@ -103,7 +103,7 @@ class Tracker:
     """One structure through a sequence.
 
     search: how far a lost structure may have moved.   targets: (N, 3) CT mm, as in `assessment.verdict.assess`.
-    assumed: part of the views' geometry was assumed.
+    masked: a mask leaves out what did not fit at an earlier pose.
 
     Cameras are taken as exact.
     """
@@ -115,9 +115,9 @@ class Tracker:
         search: Range,
         targets: np.ndarray | None = None,
         *,
-        assumed: bool = False,
+        masked: bool = False,
     ) -> None:
-        self._anatomy, self._pace, self._search, self._targets, self._assumed = anatomy, pace, search, targets, assumed
+        self._anatomy, self._pace, self._search, self._targets, self._masked = anatomy, pace, search, targets, masked
         self._background = Tracker(anatomy.full_ct, replace(pace, assessed=False), search) if anatomy.full_ct else None
         self._compared = anatomy
         self._kept: list[tuple[int, np.ndarray]] = []
@@ -220,7 +220,7 @@ class Tracker:
         return _tracked(number, "lost" if assessment.verdict == "reject" else "found again", found, assessment)
 
     def _assessed(self, views: list[View], found: Refinement, start: np.ndarray) -> Assessment:
-        return verdict.assess(self._anatomy, views, found, start, self._targets, assumed=self._assumed)
+        return verdict.assess(self._anatomy, views, found, start, self._targets, masked=self._masked)
 
     def _usual(self) -> np.ndarray:
         """(views,) the local NCC of the frames before."""

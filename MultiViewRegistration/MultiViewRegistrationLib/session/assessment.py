@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 
@@ -36,7 +35,7 @@ MOVED_SINCE = _("The CT was moved since the pose was assessed; assess it again."
 def assess(session: Session) -> None:
     """Begin to assess the pose as it is, without a registration; it becomes an entry of the history with its verdict.
 
-    Of a registration the verdict is there; where the search for its likely cause stopped early, that is finished now.
+    The verdict of a registration is there already, and stays.
 
     InputError as `Session.find_result`, and while other work is under way.
     """
@@ -45,18 +44,8 @@ def assess(session: Session) -> None:
 
     known = session.result
 
-    def find():
-        from ..api import diagnose_misfit
-
-        return diagnose_misfit(finding())
-
     def keep(result) -> None:
-        if (
-            known is not None and known.refinement is result.refinement
-        ):  # of a registration, whose entry has its verdict already
-            if session.result is known:
-                seconds = session.history.current.seconds + result.seconds["total"] - known.seconds["total"]
-                session.remember(session.history.amend(reasons=list(result.reasons), seconds=seconds), result)
+        if known is not None and known.refinement is result.refinement:
             return
         session.history.note(session.history.unnoted if session.history.entries else "by hand")
         entry = HistoryEntry.of_result(
@@ -71,7 +60,7 @@ def assess(session: Session) -> None:
         session.history.add(entry)
         session.remember(entry, result)
 
-    session.run(find, keep)
+    session.run(finding, keep)
 
 
 def outdated_reason(session: Session) -> str:
@@ -93,11 +82,10 @@ def verdict(session: Session) -> str:
 
 
 def headline(entry: HistoryEntry) -> str:
-    """The verdict of an entry that has one, in a few words: "accept, probably below 0.3 mm"."""
-    if entry.verdict == "reject" or entry.upper95_mm is None:
+    """The verdict of an entry that has one, in a few words: "accept, probably 0.3 mm"."""
+    if entry.verdict == "reject" or entry.typical_mm is None:
         return entry.verdict
-    mm = ceil(10 * entry.upper95_mm) / 10
-    return _("{verdict}, probably below {mm:.1f} mm").format(verdict=entry.verdict, mm=mm)
+    return _("{verdict}, probably {mm:.1f} mm").format(verdict=entry.verdict, mm=entry.typical_mm)
 
 
 def describe(session: Session) -> list[str]:
@@ -112,10 +100,7 @@ def _sentence(entry: HistoryEntry, why: str) -> str:
     """The verdict of an entry; why: it does not hold any more, "" where it does."""
     if entry.verdict is None or why:
         return NOT_ASSESSED
-    if entry.upper95_mm is None:
-        return SENTENCES[entry.verdict]
-    bound = _("Predicted error: below {mm:.1f} mm in 95 of 100 cases.").format(mm=entry.upper95_mm)
-    return f"{SENTENCES[entry.verdict]} {bound}"
+    return f"{SENTENCES[entry.verdict]} {entry.summary}".rstrip()
 
 
 def use_suggested_masks(session: Session) -> str:

@@ -12,7 +12,15 @@ from ..errors import InputError
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
-from ..io.cameras import Geometry, meeting_point, read_geometry, sees, settle
+from ..io.cameras import (
+    Geometry,
+    camera_uncertainty,
+    describe_uncertainty,
+    meeting_point,
+    read_geometry,
+    sees,
+    settle,
+)
 from ..io.dicom_geometry import TABLE_MOVED, HeaderGeometry, moved_mm, read_header, share_isocentre
 from ..io.files import JsonObject
 from ..mrml.image import refresh
@@ -32,20 +40,13 @@ READINGS = {
     "mirrored": _("seen from source or detector"),
 }
 ANGLES = ("rao_lao_deg", "cra_cau_deg")
-#: Standard deviations of angles read off a C-arm whose accuracy is not given: (degrees, mm).
-READ_OFF = (1.0, 3.0)
 DEG = "\u00b0"
 
 
 def set_c_arm(view: XRayView, reading: dict, origin: str = "entered") -> None:
-    """Give a view a C-arm's angles and distances: a case.json's c_arm, whose size may be left out. InputError if they are invalid.
-
-    Angles that come with no word on how well they are known are taken for read off the C-arm: see READ_OFF.
-    """
+    """Give a view a C-arm's angles and distances: a case.json's c_arm, whose size may be left out. InputError if they are invalid."""
     reading = {**reading, "size": list(view.size)}
     read_geometry(JsonObject(view.name, "", {"c_arm": reading}))
-    if "rotation_sd_deg" not in view.content:
-        view.change(rotation_sd_deg=READ_OFF[0], translation_sd_mm=READ_OFF[1])
     _give(view, c_arm=reading, pixel_mm=list(reading["pixel_mm"]), **{"from": origin})
 
 
@@ -223,15 +224,7 @@ def reference_of(registration: Registration) -> XRayView | None:
 
 def certainty(view: XRayView) -> str:
     """The accuracy of a view's geometry, in a few words."""
-    content = view.content
-    turn, shift = content.get("rotation_sd_deg", 0.0), content.get("translation_sd_mm", 0.0)
-    if turn == shift == 0:
-        return _("calibrated")
-    if turn is None and shift is None:
-        return _("unknown")
-    turn = _("angles unknown") if turn is None else f"\u00b1{turn:g}{DEG}"
-    shift = _("place unknown") if shift is None else f"{shift:g} mm"
-    return f"{turn}, {shift}"
+    return describe_uncertainty(camera_uncertainty(view.content))
 
 
 def summary(registration: Registration, view: XRayView) -> str:

@@ -42,8 +42,8 @@ class HistoryEntry:
     fingerprint: of the inputs that a registration had; "" where the pose is no result of one.
     reasons: what a person must know before trusting the pose.   refinement: the published one, if one was used.
     regressor: of a start by a regressor: "model", its folder's name; "expected_mm"; "selected_start", what the pose came from.
-    verdict, upper95_mm: whether it can be trusted, "accept", "check" or "reject", and what its error stays below in 95 of 100 results; None
-        where that was not assessed.
+    verdict, typical_mm: whether it can be trusted, "accept", "check" or "reject", and its likely error; None where that was not assessed.
+    summary: the likely error and the risk of a larger one, a sentence.
     assessed: fingerprint of the inputs with which a pose was assessed that is no result of a registration; "" where it was not.
     after: number of the entry that the registration was at before; None for the first.
     """
@@ -60,7 +60,8 @@ class HistoryEntry:
     refinement: str = ""
     regressor: dict = field(default_factory=dict)
     verdict: str | None = None
-    upper95_mm: float | None = None
+    typical_mm: float | None = None
+    summary: str = ""
     assessed: str = ""
     after: int | None = None
 
@@ -84,7 +85,8 @@ class HistoryEntry:
             world_from_ct,
             similarity=dict(similarity),
             verdict=result.verdict,
-            upper95_mm=(result.predicted_tre_mm or {}).get("upper95"),
+            typical_mm=(result.predicted_tre_mm or {}).get("typical"),
+            summary=result.assessment.summary if result.assessment else "",
             **more,
         )
 
@@ -134,13 +136,6 @@ class History:
         entries = [*self.entries, replace(entry, after=self.position if self.position >= 0 else None)]
         self._keep(entries)
         self._move(len(entries) - 1)
-
-    def amend(self, **changes) -> HistoryEntry:
-        """Change what the current entry says, and be at the changed one."""
-        entries = self.entries
-        entries[self.position] = replace(entries[self.position], **changes)
-        self._keep(entries)
-        return entries[self.position]
 
     def note(self, method: str) -> None:
         """Add the pose and the cameras as they are now, unless the CT is where the entry says."""

@@ -94,6 +94,7 @@ def regressor_pose(model: Path | None, case, anatomy) -> np.ndarray:
 def write_child_case(case, world_from_ct: np.ndarray | None, folder: str) -> Path:
     """The path of a case.json with what a child needs of a case: its CT, its X-rays as line integrals, how far to search, a start pose."""
     from ..imaging.xray import raw_image
+    from ..io.cameras import CALIBRATION
     from ..io.case_writer import write_case
     from ..mrml.loading import camera_content
 
@@ -102,8 +103,7 @@ def write_child_case(case, world_from_ct: np.ndarray | None, folder: str) -> Pat
             "name": view.name,
             "camera": camera_content(view.camera),
             "intensity": "log",
-            "rotation_sd_deg": view.rotation_sd_deg,
-            "translation_sd_mm": view.translation_sd_mm,
+            **{key: getattr(view, key) for key in CALIBRATION},
         }
         for view in case.views
     ]

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.camera import Camera
-from ..io.cameras import GEOMETRIES
+from ..io.cameras import CALIBRATION, GEOMETRIES
 from ..io.case import Case
 from ..io.files import read_json
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
@@ -164,7 +164,7 @@ def case_content(session: Session) -> dict:
 
 def _view_content(view: XRayView) -> dict:
     content = view.content
-    kept = (*GEOMETRIES, "rotation_sd_deg", "translation_sd_mm", "intensity")
+    kept = (*GEOMETRIES, *CALIBRATION, "intensity")
     written = {"name": view.name, **{key: content[key] for key in kept if key in content}}
     if assumed := assumptions_of(view):
         written["assumptions"] = list(assumed)
@@ -260,5 +260,6 @@ def _entry(
         reasons=[*([warning] if warning else []), *reasons],
         seconds=content.get("seconds", {}).get("total"),
         verdict=exported.verdict,
-        upper95_mm=(content.get("predicted_tre_mm") or {}).get("upper95"),
+        typical_mm=(content.get("predicted_tre_mm") or {}).get("typical"),
+        summary=str(content.get("summary", "")),
     )

@@ -27,6 +27,7 @@ from ..api import register
 from ..assessment import metrics, verdict
 from ..assessment.diagnosis import CLEARER
 from ..assessment.prediction import WRONG_MM, Model, calibrated
+from ..assessment.uncertainty import ScaledChiSquare
 from ..assessment.verdict import decide
 from ..errors import InputError
 from ..geometry import rigid
@@ -169,9 +170,12 @@ def _row_of(result: Result, made: TrialCase) -> dict:
     prediction = assessment.prediction
     split = metrics.split_by_view(result.views[0].camera, result.world_from_ct, *truth_of(case))
     split95 = assessment.splits[0] if assessment.splits else None
-    noise = assessment.features and assessment.features.uncertainty.at(
-        rigid.transform_points(result.world_from_ct, assessment.targets)
-    )
+    features, noise, cameras = assessment.features, None, None
+    if features:
+        points = rigid.transform_points(result.world_from_ct, assessment.targets)
+        noise = features.total_uncertainty.at(points)
+        if features.camera_uncertainty:
+            cameras = list(features.camera_uncertainty.at(points).distribution)
     alternative, background = result.refinement.alternative, result.refinement.world_from_background
     return {
         "mtre_mm": errors.mtre_mm,
@@ -189,11 +193,11 @@ def _row_of(result: Result, made: TrialCase) -> dict:
         "evidence_ratio": alternative and alternative.evidence_ratio,
         "similarity": list(result.refinement.fit.similarity),
         "world_from_ct": result.world_from_ct.tolist(),
-        "features": assessment.features and verdict.model_inputs(assessment.features),
+        "features": features and verdict.model_inputs(features),
+        "cameras": cameras,
         "measured": assessment.measured,
         "noise_mm": noise and noise.mean_mm,
         "noise95_mm": noise and noise.bound_mm(),
-        "diagnosis_incomplete": assessment.diagnosis_incomplete,
         "register_s": result.seconds["initialise"] + result.seconds["refine"],
         "assess_s": result.seconds["assess"],
         "camera_off": [
@@ -203,7 +207,7 @@ def _row_of(result: Result, made: TrialCase) -> dict:
 
 
 #: Of a prediction in a row.
-_PREDICTED = ("failure_probability", "mean_mm", "upper95_mm", "bounded")
+_PREDICTED = ("failure_probability", "image_failure_probability", "mean_mm", "upper95_mm", "bounded")
 
 
 def cameras_off(true: list[Camera], given: list[Camera]) -> list[float]:
@@ -222,7 +226,8 @@ def reevaluate(row: dict, model: Model) -> dict:
     if not row.get("features"):
         return row
     noise = row["noise_mm"], row["noise95_mm"], row["views"]
-    prediction, cause = model.predict(row["features"]).no_less_than(*noise), row.get("cause")
+    cameras = ScaledChiSquare(*row["cameras"]) if row.get("cameras") else None
+    prediction, cause = model.predict(row["features"], cameras).no_less_than(*noise), row.get("cause")
     if cause and cause["evidence_gain"] >= CLEARER:
         prediction = prediction.moved(cause["moved_mm"]).no_less_than(*noise)
         verdict_now = decide(prediction, model, False, cause["moved_mm"])

@@ -11,13 +11,13 @@ import numpy as np
 from ...errors import InputError
 from ...imaging.xray import SharedUnknowns
 from ...io.calibration.matrices import MatrixText, read_matrix
+from ...io.cameras import camera_uncertainty, describe_uncertainty
 from ...mrml.case import shared_unknowns_of
 from ...mrml.nodes import RAS_FROM_LPS
 from ...mrml.xray import XRayView
 from ..external_files import use_camera
 from ..geometry import (
     DEG,
-    READ_OFF,
     READINGS,
     check_reading,
     header_proposals,
@@ -384,45 +384,71 @@ def _matrix(fields: dict[str, str]) -> MatrixText:
     return MatrixText(given.projection_matrix @ RAS_FROM_LPS, given.size) if fields["axes"] == RAS else given
 
 
-EXACTLY, ABOUT, UNKNOWN = "exactly", "about", "unknown"
-KNOWN = (Option(EXACTLY, _("exactly (calibrated)")), Option(ABOUT, _("about")), Option(UNKNOWN, _("not at all")))
-#: What of the geometry is known exactly, about or not at all: key in a view's content, labels, the usual deviation, range and unit.
+USUAL, EXACTLY, TYPED, UNKNOWN = "usual", "exactly", "typed", "unknown"
+#: Standard deviations of a camera: key in a view's content, label and range.
 DEVIATIONS = (
-    ("rotation_sd_deg", _("Angles known"), READ_OFF[0], Number(_("Certainty of the angles"), 0.01, 180, DEG)),
-    ("translation_sd_mm", _("Place known"), READ_OFF[1], Number(_("Certainty of the place"), 0.01, 1000, " mm")),
+    ("rotation_sd_deg", _("Angles \u00b1"), Number(_("Certainty of the angles"), 0, 180, DEG)),
+    ("translation_sd_mm", _("Place \u00b1"), Number(_("Certainty of the place"), 0, 1000, " mm")),
+    (
+        "principal_point_sd_px",
+        _("Principal point \u00b1"),
+        Number(_("Certainty of the principal point"), 0, 1000, " px"),
+    ),
+    ("distance_sd_percent", _("Distance \u00b1"), Number(_("Certainty of the distance"), 0, 50, " %")),
 )
 
 
 class CertaintyPresenter(EditorPresenter):
-    """Angles and place of an X-ray relative to the first one: known exactly, about, or not at all."""
+    """How well an X-ray's camera is known: as is usual for where its geometry comes from, exactly, as typed, or not at all."""
 
     TITLE = _("Certainty")
 
     def form(self) -> list[Control]:
         view, reference = self.view, reference_of(self.registration)
-        if reference is None or reference == view:
-            hint = _("This X-ray is the reference: the certainty of every other X-ray is relative to it.")
-            return [Text("certainty_hint", hint, tone=QUIET)]
-        deviations, controls = [view.content.get(key, 0.0) for key, *_rest in DEVIATIONS], []
-        for (key, label, usual, number), deviation in zip(DEVIATIONS, deviations, strict=True):
-            known = UNKNOWN if deviation is None else ABOUT if deviation > 0 else EXACTLY
-            set_known = partial(self.set_known, key, usual)
-            controls.append(Choice(f"{key}_known", label, set_known, value=known, options=KNOWN))
-            if known == ABOUT:
-                action, text = partial(self.set_deviation, key, number), number.write_bare(deviation)
-                controls.append(TextField(key, "\u00b1", action, text=text, number=number, of=view.node.GetID()))
-        alone = deviations == [None, None] and shared_unknowns_of(self.registration) == SharedUnknowns()
-        hint = (
-            _("This X-ray is registered alone; its geometry relative to {reference} is found with it.")
-            if alone
-            else _("Relative to {reference}, the first X-ray that is used.")
+        first = reference is None or reference == view
+        stated = {key: view.content[key] for key, *_rest in DEVIATIONS if key in view.content}
+        unknown = stated.get("rotation_sd_deg", 0) is None and stated.get("translation_sd_mm", 0) is None
+        known = UNKNOWN if unknown else TYPED if any(stated.values()) else EXACTLY if stated else USUAL
+        usual = describe_uncertainty(
+            camera_uncertainty({key: view.content[key] for key in ("c_arm",) if key in view.content})
         )
-        return [*controls, Text("certainty_hint", hint.format(reference=reference.name), tone=QUIET)]
+        options = [
+            Option(USUAL, _("{usual} (usual)").format(usual=usual)),
+            Option(EXACTLY, _("exactly")),
+            Option(TYPED, _("as typed")),
+            *([] if first else [Option(UNKNOWN, _("angles and place not at all"))]),
+        ]
+        controls: list[Control] = [
+            Choice("certainty_known", _("Camera known"), self.set_known, value=known, options=options)
+        ]
+        if known == TYPED:
+            deviations = camera_uncertainty(view.content)
+            for key, label, number in DEVIATIONS[2 if first else 0 :]:
+                action, text = partial(self.set_deviation, key, number), number.write_bare(deviations[key])
+                controls.append(TextField(key, label, action, text=text, number=number, of=view.node.GetID()))
+        alone = unknown and shared_unknowns_of(self.registration) == SharedUnknowns()
+        hint = (
+            _("This X-ray is the reference: the angles and the place of every other X-ray are relative to it.")
+            if first
+            else _("This X-ray is registered alone; its geometry relative to {reference} is found with it.")
+            if alone
+            else _("Angles and place are relative to {reference}, the first X-ray that is used.")
+        )
+        name = "" if first else reference.name
+        return [*controls, Text("certainty_hint", hint.format(reference=name), tone=QUIET)]
 
-    def set_known(self, key: str, usual: float, known: str) -> None:
-        """Set the accuracy of angles or place.   usual: the deviation for "known about"."""
-        self.view.change(**{key: {EXACTLY: 0.0, ABOUT: usual, UNKNOWN: None}[known]})
+    def set_known(self, known: str) -> None:
+        """Set the accuracy of the camera, one of the options; "as typed" begins with the usual one."""
+        keys = [key for key, *_rest in DEVIATIONS]
+        rest = {key: value for key, value in self.view.content.items() if key not in keys}
+        stated = {
+            USUAL: {},
+            EXACTLY: dict.fromkeys(keys, 0.0),
+            TYPED: {key: value or 0.0 for key, value in camera_uncertainty(rest).items()},
+            UNKNOWN: {"rotation_sd_deg": None, "translation_sd_mm": None},
+        }
+        self.view.content = {**rest, **stated[known]}
 
     def set_deviation(self, key: str, number: Number, text: str) -> None:
-        """Set the standard deviation for "known about". InputError if it is invalid."""
+        """Set a standard deviation of the camera. InputError if it is invalid."""
         self.view.change(**{key: number.read(text)})

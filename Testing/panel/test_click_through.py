@@ -106,7 +106,7 @@ def registers_by_search(person) -> None:
     assert {"Searching at 32 x 32 px", "Refining at 64 x 64 px"} <= stages and len(poses) > 2  # level by level
     assert "Done in" in person.text("register", "outcome") and person.message == ""
     assert person.history() == ["Before", "Search*"]
-    assert person.header("register").startswith("\u2714 accept, probably below ")
+    assert person.header("register").startswith("\u2714 accept, probably ")
     assert person.header("start") == "\u2714 Search"
 
 

@@ -139,7 +139,7 @@ def test_a_copy_with_another_angle(section):
     settled(section)
     assert section.state().text == "2 views ready" and text(section, "problem") == ""
     ap, lat = (view.content["c_arm"] for view in section.views)
-    assert {**lat, **ap, "rao_lao_deg": 90} == lat and cells(section)[1][2] == "\u00b11\u00b0, 3 mm, 1 px, 1 %"
+    assert {**lat, **ap, "rao_lao_deg": 90} == lat and cells(section)[1][2] == "\u00b11\u00b0, 3 mm, 1.5 px, 1 %"
 
 
 #: A camera 700 mm before the isocentre that looks along y; the feet are at the bottom of its image.

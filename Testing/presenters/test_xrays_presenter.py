@@ -112,7 +112,7 @@ def test_a_case_in_a_folder(host, section, tmp_path):
     settled(section)
     assert [row[1:3] for row in cells(section)] == [
         ["LAO 0\u00b0, CRA 0\u00b0", "reference"],
-        ["LAO 90\u00b0, CRA 0\u00b0", "\u00b11\u00b0, 3 mm, 1 px, 1 %"],
+        ["LAO 90\u00b0, CRA 0\u00b0", "\u00b11\u00b0, 3 mm, 1.5 px, 1 %"],
     ]
     assert control(section, "shared2").text == "4" and section.state().text == "2 views ready"
     assert host.registration.ct.GetName() == "Phantom"

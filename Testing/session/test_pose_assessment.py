@@ -41,7 +41,7 @@ def test_a_verdict_is_stale_once_the_ct_or_an_image_changes(session, registratio
     entry = assessed(session)
     assert entry.verdict == "check" == assessment.verdict(session) and entry.assessed and not entry.fingerprint
     lines = assessment.describe(session)
-    assert lines[0].startswith("Verdict: check.") and "Predicted error: below" in lines[0]
+    assert lines[0].startswith("Verdict: check.") and "Error probably about" in lines[0]
     assert "The pose was set, not registered: the failure probability was not measured for such poses." in lines
     assert session.stale_reason() == "This pose is no result of a registration."  # an export needs an override
     registration.xrays[0].change(rotation_sd_deg=2.0)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from phantom import TRUE_POSE, error_mm, make_views, off
 
+from MultiViewRegistrationLib.assessment.diagnosis import Cause
 from MultiViewRegistrationLib.assessment.metrics import in_field
 from MultiViewRegistrationLib.assessment.prediction import COLUMNS, calibrated, columns
-from MultiViewRegistrationLib.assessment.verdict import assess, decide, model_inputs
+from MultiViewRegistrationLib.assessment.verdict import assess, decide, model_inputs, with_cause
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.registration.pipeline import AlternativeSolution, refine
@@ -94,6 +95,10 @@ def test_cameras_that_the_x_rays_contradict_are_a_reject(anatomy, views, near):
     rejected = assess(anatomy, given, refine(anatomy, given, near), near, CORNERS)
     assert rejected.verdict == "reject"
     assert rejected.reasons[0].startswith("The X-rays contradict the angles of view2: ")
+    cause = Cause("distance", (), "The distance seems to be wrong.", 1.5, (0.9, 0.9), np.eye(4), moved_mm=0.5)
+    caused = with_cause(rejected, cause, refine(anatomy, given, near).world_from_ct)
+    assert caused.verdict == "reject" and caused.reasons[0].startswith(cause.sentence)
+    assert caused.reasons[1] == rejected.reasons[0] and len(caused.reasons) == len(rejected.reasons) + 1
     assert error_mm(refine(anatomy, given, near).world_from_ct) < rejected.prediction.upper95_mm
     loose = [views[0], replace(turned, rotation_sd_deg=5.0, translation_sd_mm=3.0)]
     found = refine(anatomy, loose, near)

@@ -88,7 +88,7 @@ class Cause:
     ----------
     cause
         Of the images: "mirrored", "upside down", "turned 90", "turned 180", "turned 270", "inverted" or "swapped". Of the cameras:
-        "angle sign", "distance", "principal point", "angle" or "motion" (of the patient, or an angle that was said to be known is wrong).
+        "angle sign", "distance", "principal point" or "motion" (of the patient, or an angle that was said to be known is wrong).
         Of the CT: "mirrored ct", "ct scale" or "slice spacing". Of the pose: "level", "part" (the X-rays show another part of the CT
         than the start says) or "short" (a view shows mostly what the CT does not hold).
     views

@@ -72,6 +72,8 @@ class Assessment:
         The case is of the kind that the failure probability was measured on; nothing else is accepted.
     condition
         What the prediction takes for granted, as the end of a sentence; "" for nothing.
+    contradictions
+        Cameras that the X-rays contradict, a sentence each; also the first of the reasons.
     """
 
     verdict: str
@@ -85,6 +87,7 @@ class Assessment:
     targets: np.ndarray | None = None
     measured: bool = False
     condition: str = ""
+    contradictions: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -199,6 +202,7 @@ def assess(
         error_inflation=inflation,
         targets=chosen,
         measured=measured,
+        contradictions=tuple(contradictions),
         condition=EXACT_CAMERAS if all(_is_exact(view, i == 0) for i, view in enumerate(corrected)) else "",
     )
 
@@ -238,9 +242,10 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
         return replace(assessment, cause=cause, reasons=[cause.reason, *assessment.reasons])
     model, at = calibrated(), features.total_uncertainty.at(rigid.transform_points(pose, assessment.targets))
     prediction = before.moved(cause.moved_mm).no_less_than(at.mean_mm, at.bound_mm(), len(assessment.splits))
-    verdict = decide(prediction, model, measured=False, moved_mm=cause.moved_mm)
+    contradicted = assessment.contradictions
+    verdict = "reject" if contradicted else decide(prediction, model, measured=False, moved_mm=cause.moved_mm)
     wider, (degrees, axis) = prediction.upper95_mm / before.upper95_mm, rotation
-    others = assessment.reasons[len(_risk(before, model, assessment.verdict)) :]
+    others = assessment.reasons[len(contradicted) + len(_risk(before, model, assessment.verdict)) :]
     return replace(
         assessment,
         cause=cause,
@@ -249,7 +254,7 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
         error_inflation=wider * assessment.error_inflation,
         splits=[ViewSplit(split.name, prediction.upper95_mm, prediction.upper95_mm) for split in assessment.splits],
         least_certain_rotation=(wider * degrees, axis),
-        reasons=[cause.reason, *_risk(prediction, model, verdict), *others],
+        reasons=[cause.reason, *contradicted, *_risk(prediction, model, verdict), *others],
     )
 
 

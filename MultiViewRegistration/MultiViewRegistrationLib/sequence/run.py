@@ -139,7 +139,7 @@ class _Geometry:
         self._corrected = {view.name: view for view in views}
 
     def corrected(self, views: list[View], name: str) -> list[View]:
-        """The views of a later frame, with exact cameras. InputError where another camera would have to be corrected again."""
+        """The views of a later frame, with cameras whose angles and place are as corrected. InputError for another camera than before."""
         if self._exact:
             return views
         for view in views:
@@ -148,4 +148,7 @@ class _Geometry:
                     f'{name}: the camera of view "{view.name}" is another one than in the first frame, expected the same in '
                     "all frames where it is not known exactly; register such frames one by one."
                 )
-        return [replace(view, camera=self._corrected[view.name].camera).exact() for view in views]
+        return [
+            replace(view, camera=self._corrected[view.name].camera, rotation_sd_deg=0.0, translation_sd_mm=0.0)
+            for view in views
+        ]

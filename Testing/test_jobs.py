@@ -124,7 +124,7 @@ print(json.dumps({"arguments": sys.argv[1:], "cwd": os.getcwd()}, ensure_ascii=F
         pytest.param("os.abort()", "It ended unexpectedly (signal 6).", marks=POSIX),
         pytest.param(
             "os.kill(os.getpid(), signal.SIGKILL)",
-            "It ended unexpectedly (signal 9, perhaps for want of memory).",
+            "It ended unexpectedly (signal 9, perhaps because memory ran out).",
             marks=POSIX,
         ),
         ("tell(0.1); {}['key']", "It ended unexpectedly (status 1: KeyError: 'key')."),

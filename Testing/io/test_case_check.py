@@ -114,7 +114,7 @@ def test_which_way_the_patient_lies(check_of, mirrored):
             SIDE,
             "AP has 100 mm from source to detector, unlike a C-arm",
         ),
-        ({}, {"rao_lao_deg": 1.5708}, "The angles of AP and LAT look like radians, as the largest is 1.57 and"),
+        ({}, {"rao_lao_deg": 1.5708}, "The angles of LAT look like radians, as the largest is 1.57 and"),
         (
             {"source_to_detector_mm": 1.02, "source_to_isocentre_mm": 0.7, "pixel_mm": [0.016, 0.016]},
             {**SIDE, "source_to_detector_mm": 1.02, "source_to_isocentre_mm": 0.7, "pixel_mm": [0.016, 0.016]},

@@ -276,14 +276,16 @@ def findings(check: dict[str, Any]) -> list[str]:
 def _units(check: dict[str, Any]) -> list[str]:
     """Angles that look like radians, and lengths that look like metres."""
     sentences, names = [], " and ".join(view["name"] for view in check["views"])
-    angles = [view["angles_deg"] for view in check["views"]]
-    largest = 0.0 if None in angles else max(abs(angle) for each in angles for angle in each)
-    widest = max((min(pair["angle_deg"], 180 - pair["angle_deg"]) for pair in check["pairs"]), default=180.0)
-    if 0.05 < largest <= np.pi and widest < NEARLY_PARALLEL_DEG:
-        sentences.append(
-            f"The angles of {names} look like radians, as the largest is {largest:.3g} and the views would be nearly parallel; give "
-            "degrees."
-        )
+    for view in check["views"]:
+        largest = max(map(abs, view["angles_deg"] or [0.0]))
+        apart = [
+            min(pair["angle_deg"], 180 - pair["angle_deg"]) for pair in check["pairs"] if view["name"] in pair["views"]
+        ]
+        if 0.05 < largest <= np.pi and apart and max(apart) < NEARLY_PARALLEL_DEG:
+            sentences.append(
+                f"The angles of {view['name']} look like radians, as the largest is {largest:.3g} and the views would be nearly "
+                "parallel; give degrees."
+            )
     lengths = {
         "source to detector": [view["source_to_detector_mm"] or np.inf for view in check["views"]],
         "source to anatomy": [view["anatomy_depth_mm"] for view in check["views"]],

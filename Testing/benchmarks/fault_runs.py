@@ -186,7 +186,7 @@ def _diagnosis(anatomy, views, found: Refinement, start, truth, targets) -> dict
         "named": named and named.cause,
         "about": named and list(named.views),
         "sentence": named and named.sentence,
-        "moved_mm": named and metrics.mtre(found.world_from_ct, named.world_from_ct, anatomy.corners()),
+        "moved_mm": named and named.target_shift_mm(found.world_from_ct, anatomy.corners()),
         "tried": [
             {"cause": each.cause, "views": list(each.views), "gain": each.gain, "similarity": list(each.similarity)}
             for each in heard

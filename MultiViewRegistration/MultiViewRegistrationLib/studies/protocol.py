@@ -195,6 +195,7 @@ def _row_of(result: Result, made: TrialCase) -> dict:
         "world_from_ct": result.world_from_ct.tolist(),
         "features": features and verdict.model_inputs(features),
         "cameras": cameras,
+        "contradicted": bool(assessment.contradictions),
         "measured": assessment.measured,
         "noise_mm": noise and noise.mean_mm,
         "noise95_mm": noise and noise.bound_mm(),
@@ -236,4 +237,6 @@ def reevaluate(row: dict, model: Model) -> dict:
         verdict_now = decide(prediction, model, row["measured"])
         wider = prediction.upper95_mm / (row["error_inflation"] * row["noise95_mm"])
         split = {key: wider * row[key] for key in ("depth95_mm", "in_plane95_mm")}
+    if row.get("contradicted"):
+        verdict_now = "reject"
     return {**row, **split, **{key: getattr(prediction, key) for key in _PREDICTED}, "verdict": verdict_now}

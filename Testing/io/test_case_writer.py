@@ -113,7 +113,7 @@ def memory(**changes) -> dict:
             {"name": "AP", "frame": 7, "image": "elsewhere.dcm", "projection_matrix": camera(0).projection_matrix},
             {"name": "LAT", "c_arm": c_arm, "rotation_sd_deg": None, "translation_sd_mm": 2.5},
         ],
-        "ct": "/home/somebody/ct.nii.gz",
+        "ct": "/scans/ct.nii.gz",
         "shared_unknowns": {"source_to_detector_sd_mm": 10},
         "world_from_ct": START,
         "search": {"rotation_deg": 0.1 + 0.2, "translation_mm": 20},

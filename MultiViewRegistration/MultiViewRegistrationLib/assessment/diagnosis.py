@@ -15,7 +15,6 @@ from itertools import combinations
 
 import numpy as np
 
-from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.c_arm import CArm
 from ..imaging.xray import SharedUnknowns, View, XRay
@@ -206,7 +205,7 @@ def image_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
 
 def angle_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
     """That signs of a C-arm's angles are wrong: LAO taken for RAO, cranial for caudal, both; or that the two angles are exchanged."""
-    readings = [_c_arm(view) for view in views]
+    readings = [view.c_arm for view in views]
     for words, change in SIGNS.items():
         changed = [
             None if reading is None else _with_angles(view, reading, change)
@@ -215,14 +214,6 @@ def angle_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
         one = f"{{}} seems to have {words}: the other way, it fits. Check its angles."
         every = f"All X-rays seem to have {words}: the other way, they fit. Check their angles."
         yield from _of_one_or_all("angle sign", views, changed, one, every)
-
-
-def _c_arm(view: View) -> CArm | None:
-    """The C-arm's reading of a camera whose world is its isocentre's; None of another."""
-    try:
-        return CArm.from_camera(view.camera, view.xray.pixel_mm or (1.0, 1.0))
-    except InputError:
-        return None
 
 
 def _with_angles(view: View, reading: CArm, change: Callable[[float, float], tuple[float, float]]) -> View | None:

@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
+from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from .dicom_file import DicomFile, read_dicom
 from .dicom_image import dicom_image, frame_count, is_grey
@@ -330,6 +331,14 @@ class View:
                 f'view "{self.name}": the image has {columns} x {rows} pixels, its camera {self.camera.size[0]} x '
                 f"{self.camera.size[1]}; give the camera for the image as it is stored."
             )
+
+    @property
+    def c_arm(self) -> CArm | None:
+        """The C-arm's reading of a camera whose world has its origin at the isocentre; None of another."""
+        try:
+            return CArm.from_camera(self.camera, self.xray.pixel_mm or (1.0, 1.0))
+        except InputError:
+            return None
 
     def exact(self) -> View:
         """The view with its camera taken as exact."""

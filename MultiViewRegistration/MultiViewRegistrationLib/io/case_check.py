@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ..errors import InputError
 from ..geometry import rigid
-from ..geometry.c_arm import CArm
 from ..imaging.xray import View
 from .cameras import CALIBRATION, camera_entry, describe_uncertainty, meeting_point
 from .case import Case, ct_box
@@ -130,7 +128,7 @@ def _view(
     inside = (camera.depth(box) > 0) & (pixels >= -0.5).all(1) & (pixels <= size - 0.5).all(1)
     turn = camera.camera_from_world[:3, :3] @ world_from_ct[:3, :3]
     turn = turn * np.array([[np.sign(camera.intrinsics[0, 0])], [1], [1]])
-    pixel_mm = view.xray.pixel_mm
+    pixel_mm, reading = view.xray.pixel_mm, view.c_arm
     return {
         "name": view.name,
         "projection_matrix": camera.projection_matrix.tolist(),
@@ -140,7 +138,7 @@ def _view(
         "source_to_detector_mm": pixel_mm and float(np.sqrt(np.prod(focal * pixel_mm))),
         "mirrored": bool(camera.intrinsics[0, 0] < 0),
         **{key: getattr(view, key) for key in CALIBRATION},
-        "angles_deg": _angles(view),
+        "angles_deg": reading and [reading.rao_lao_deg, reading.cra_cau_deg, reading.roll_deg],
         "isocentre_depth_mm": depth,
         "field_mm": (size * depth / focal).tolist(),
         "anatomy_depth_mm": anatomy_depth,
@@ -156,15 +154,6 @@ def _same_image(view: View, before: list[View]) -> str | None:
     """The name of an earlier view with the same pixels."""
     pixels = view.xray.line_integrals
     return next((other.name for other in before if np.array_equal(other.xray.line_integrals, pixels)), None)
-
-
-def _angles(view: View) -> list[float] | None:
-    """LAO, CRA and roll of a camera whose world is its isocentre's; None of another."""
-    try:
-        reading = CArm.from_camera(view.camera, view.xray.pixel_mm or (1.0, 1.0))
-    except InputError:
-        return None
-    return [reading.rao_lao_deg, reading.cra_cau_deg, reading.roll_deg]
 
 
 def _pair(first: View, second: View) -> dict[str, Any]:

@@ -44,7 +44,7 @@ OWN = 9
 #: detector. So those of a calibration are considered: the images know them no better. Those of a C-arm's readings are solved for, all of
 #: them: taken as exact, a distance wrong by 1 % moves the CT by 7 mm along the beam.
 FREE_FROM = np.repeat([np.radians(0.2), 0.5, 0.003, 0.001], [3, 3, 1, 2])
-#: Lever arm in mm that turns an angle into a length when the size of a step is told.
+#: Lever arm in mm that turns an angle into a length when the size of a step is measured.
 LEVER_MM = 100.0
 
 

@@ -18,15 +18,17 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
 
 import numpy as np  # noqa: E402
-from scipy import optimize  # noqa: E402
+from scipy import optimize, special  # noqa: E402
 
 from MultiViewRegistrationLib.assessment import prediction  # noqa: E402
-from MultiViewRegistrationLib.assessment.prediction import COLUMNS, WRONG_MM, Model, columns  # noqa: E402
+from MultiViewRegistrationLib.assessment.prediction import COLUMNS, QUANTILES, WRONG_MM, Model, columns  # noqa: E402
+from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare  # noqa: E402
 from MultiViewRegistrationLib.assessment.verdict import AMBIGUOUS_RATIO  # noqa: E402
 from MultiViewRegistrationLib.studies import protocol_page  # noqa: E402
+from MultiViewRegistrationLib.studies.acceptance import NOT_SHOWN, is_sound, mtre  # noqa: E402
 from MultiViewRegistrationLib.studies.protocol import reevaluate  # noqa: E402
 from MultiViewRegistrationLib.studies.protocol_cases import ct_name  # noqa: E402
-from MultiViewRegistrationLib.studies.protocol_page import column, is_sound, mtre  # noqa: E402
+from MultiViewRegistrationLib.studies.protocol_page import column  # noqa: E402
 from MultiViewRegistrationLib.studies.statistics import (  # noqa: E402
     auroc,
     share,
@@ -51,34 +53,73 @@ def inputs(rows: list[dict]) -> np.ndarray:
 
 
 def fitted(rows: list[dict]) -> Model:
-    """A logistic regression whose weights are not negative, and a linear one of the right answers' log error."""
+    """A logistic regression of what the images show to be wrong, and the log error of right answers; no weight is negative.
+
+    The log error is normal about a linear function of the features, and the cameras' error adds to it as `Model.predict` has it: both are
+    fitted by their likelihood.
+    """
+    rows = [row for row in rows if row["error"] not in NOT_SHOWN]
     x, mm = inputs(rows), mtre(rows)
     centre, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
     scaled, wrong = (x - centre) / scale, mm > WRONG_MM
+    cameras_mm = np.array([_camera_quantiles(row) for row in rows])
+    told = ~wrong | (mm > cameras_mm[:, -1])  # what the cameras may explain says nothing of the images
 
     def cost(beta: np.ndarray) -> tuple[float, np.ndarray]:
-        z = beta[0] + scaled @ beta[1:]
+        z = beta[0] + scaled[told] @ beta[1:]
         p = 1 / (1 + np.exp(-z))
-        value = np.sum(np.logaddexp(0, z) - wrong * z) + RIDGE / 2 * beta[1:] @ beta[1:]
-        return value, np.concatenate([[np.sum(p - wrong)], scaled.T @ (p - wrong) + RIDGE * beta[1:]])
+        value = np.sum(np.logaddexp(0, z) - wrong[told] * z) + RIDGE / 2 * beta[1:] @ beta[1:]
+        off = p - wrong[told]
+        return value, np.concatenate([[np.sum(off)], scaled[told].T @ off + RIDGE * beta[1:]])
 
     k = x.shape[1]
     bounds = [(None, None)] + [(0, None)] * k
     beta = optimize.minimize(cost, np.zeros(k + 1), jac=True, method="L-BFGS-B", bounds=bounds).x
-    near = ~wrong
-    design = np.column_stack([np.ones(near.sum()), scaled[near]])
-    ridge = np.vstack([design, np.sqrt(RIDGE) * np.eye(k + 1)[1:]])
-    target = np.concatenate([np.log(mm[near]), np.zeros(k)])
-    size = optimize.lsq_linear(ridge, target, bounds=([-np.inf] + [0] * k, np.inf)).x
-    left, far = np.log(mm[near]) - design @ size, np.log(mm[wrong & np.isfinite(mm)])
-    sds = (max(float(values.std()), MIN_SD) for values in (left, far))
-    near_sd, far_sd = sds
+    near, near_sd = _near(scaled[~wrong], mm[~wrong], cameras_mm[~wrong])
+    far = np.log(mm[wrong & told & np.isfinite(mm)])
     return Model(
-        *(centre, scale, float(beta[0]), beta[1:], size, near_sd, float(far.mean()), far_sd),
+        *(centre, scale, float(beta[0]), beta[1:], near, near_sd, float(far.mean()), max(float(far.std()), MIN_SD)),
         {name: _usual(rows, name) for name in COLUMNS},
-        scaled[near].max(axis=0),
+        scaled[~wrong].max(axis=0),
         *(ACCEPT, REJECT),
     )
+
+
+def _camera_quantiles(row: dict) -> np.ndarray:
+    """(QUANTILES,) mm that the cameras' uncertainty adds."""
+    return ScaledChiSquare(*row["cameras"]).quantiles_mm(QUANTILES) if row.get("cameras") else np.zeros(QUANTILES)
+
+
+def _near(scaled: np.ndarray, mm: np.ndarray, cameras_mm: np.ndarray) -> tuple[np.ndarray, float]:
+    """(k + 1,) and a number: mean, by 1 and the columns, and deviation of the log error without the cameras' share.
+
+    scaled: (n, k) columns.   mm: (n,).   cameras_mm: (n, q).
+    """
+    squares = mm[:, None] ** 2 - cameras_mm**2
+    logs = np.log(np.maximum(squares, 1e-12 * mm[:, None] ** 2)) / 2
+    density = np.where(squares > 0, 2 * np.log(mm)[:, None] - 2 * logs, -np.inf)  # d log rest / d log mm
+    density[~np.isfinite(density).any(axis=1)] = (
+        0.0  # less than any quantile of the cameras: as if they were the smallest part
+    )
+    design = np.column_stack([np.ones(len(scaled)), scaled])
+
+    def cost(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        beta, log_sd = parameters[:-1], parameters[-1]
+        z = (logs - (design @ beta)[:, None]) * np.exp(-log_sd)
+        each = density - z**2 / 2 - log_sd
+        total = special.logsumexp(each, axis=1)
+        weight = np.exp(each - total[:, None])
+        by_mean, by_sd = np.sum(weight * z, axis=1) * np.exp(-log_sd), np.sum(weight * (z**2 - 1), axis=1)
+        value = -total.sum() + RIDGE / 2 * beta[1:] @ beta[1:]
+        slope = -design.T @ by_mean
+        slope[1:] += RIDGE * beta[1:]
+        return value, np.append(slope, -by_sd.sum())
+
+    k = scaled.shape[1]
+    start = np.concatenate([[np.log(mm).mean()], np.zeros(k), [0.0]])
+    bounds = [(None, None), *[(0, None)] * k, (np.log(MIN_SD), None)]
+    best = optimize.minimize(cost, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return best[:-1], float(np.exp(best[-1]))
 
 
 def _usual(rows: list[dict], name: str) -> float:

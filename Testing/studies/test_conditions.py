@@ -9,47 +9,44 @@ import numpy as np
 import pytest
 from phantom import make_ct, make_views
 
+from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.simulation.simulator import OVERLAYS, TAKEN
 from MultiViewRegistrationLib.studies.conditions import (
     CONDITIONS,
+    CT_ERRORS,
     GEOMETRY_ERRORS,
     INTERVALS,
-    MIN_REGISTRATIONS,
     NUISANCES,
+    ROUNDS,
+    STATED,
     TOGETHER,
+    calibrated,
     trials,
     turned,
 )
 from MultiViewRegistrationLib.studies.protocol import cameras_off
+from MultiViewRegistrationLib.studies.protocol_cases import with_wrong_ct
 
 
-@pytest.mark.parametrize("cts", [1, 2, 3])
-def test_it_has_two_thousand_registrations_and_each_condition_as_often(cts):
-    listed = trials(cts)
-    assert MIN_REGISTRATIONS <= len(listed) < MIN_REGISTRATIONS + cts * len(CONDITIONS)
+def test_each_round_has_the_conditions_whose_turn_it_is_with_every_ct():
+    listed = trials(5)
     assert [trial.number for trial in listed] == list(range(len(listed)))
     times = Counter((trial.condition, trial.ct) for trial in listed)
-    assert len(times) == cts * len(CONDITIONS) and len(set(times.values())) == 1
-
-
-def test_any_beginning_is_balanced():
-    listed = trials(2)
-    for end in range(1, len(listed), 7):
-        times = Counter((trial.condition, trial.ct) for trial in listed[:end])
-        assert max(times.values()) - (min(times.values()) if len(times) == 2 * len(CONDITIONS) else 0) <= 1
-    assert {trial.condition.part for trial in listed[:12]} == {"body", "bone"}
-    assert {trial.condition.group for trial in listed[:30]} == {"geometry", "nuisance", "geometry error"}
+    assert times == {(condition, ct): ROUNDS // condition.every for condition in CONDITIONS for ct in range(5)}
+    first = listed[: 5 * len(CONDITIONS)]
+    assert {(trial.condition, trial.ct) for trial in first} == {(each, ct) for each in CONDITIONS for ct in range(5)}
+    assert {trial.condition.part for trial in first[:40]} == {"body", "bone"}
 
 
 def test_each_condition_starts_from_everywhere():
     listed = trials(2)
     for ct in (0, 1):
         for condition in CONDITIONS:
-            intervals = [trial.interval for trial in listed if trial.condition == condition and trial.ct == ct]
-            assert set(intervals[:INTERVALS]) == set(range(INTERVALS))
-    first_pass = Counter(trial.interval for trial in listed[: 2 * len(CONDITIONS)])
-    assert max(first_pass.values()) - min(first_pass.values()) <= 6
+            of_it = [trial for trial in listed if trial.condition == condition and trial.ct == ct]
+            assert [trial.repeat for trial in of_it] == list(range(len(of_it)))
+            assert len({trial.interval for trial in of_it}) == min(INTERVALS, len(of_it))
 
 
 def test_the_same_seed_gives_the_same_list_and_another_another_order():
@@ -59,7 +56,8 @@ def test_the_same_seed_gives_the_same_list_and_another_another_order():
 
 def test_all_that_is_named_is_there():
     names = {condition.name for condition in CONDITIONS}
-    assert set(NUISANCES) | set(GEOMETRY_ERRORS) <= names
+    assert {*NUISANCES, *GEOMETRY_ERRORS, *CT_ERRORS} <= names
+    assert all(condition.error in {None, *GEOMETRY_ERRORS, *CT_ERRORS} for condition in CONDITIONS)
     known = {*TAKEN, *OVERLAYS, "motion", "neighbours"}
     assert set(NUISANCES) <= known and {name for choices in TOGETHER for name in choices} <= known
     assert len({(condition.part, condition.name) for condition in CONDITIONS}) == len(CONDITIONS)
@@ -78,16 +76,63 @@ def off(views, wrong):
 
 
 @pytest.mark.parametrize("name", GEOMETRY_ERRORS)
-def test_something_is_wrong_and_the_first_camera_stays(name, views):
-    wrong = GEOMETRY_ERRORS[name](np.random.default_rng(1), views)
-    np.testing.assert_array_equal(wrong[0].camera.camera_from_world, views[0].camera.camera_from_world)
+def test_something_is_wrong_and_the_case_says_so_where_it_is_stated(name, views):
+    views = calibrated(np.random.default_rng(0), views)
+    drawn = [GEOMETRY_ERRORS[name](np.random.default_rng(seed), views) for seed in range(4)]
     changed = [
         not np.array_equal(a.camera.projection_matrix, b.camera.projection_matrix)
         or not np.array_equal(a.xray.line_integrals, b.xray.line_integrals)
-        for a, b in zip(views, wrong, strict=True)
+        for wrong in drawn
+        for a, b in zip(views[-1:], wrong[-1:], strict=True)
     ]
-    assert any(changed)
-    assert (wrong[1].rotation_sd_deg > 0) == name.startswith("encoder")
+    assert any(changed) and all((wrong[1].rotation_sd_deg > 0) == (name in STATED) for wrong in drawn)
+    if name != "angle sign":  # which may be wrong in all views
+        for wrong in drawn:
+            np.testing.assert_array_equal(wrong[0].camera.camera_from_world, views[0].camera.camera_from_world)
+
+
+@pytest.mark.parametrize(
+    "known, pixels, percent", [(calibrated, 0.5, 0.1), (GEOMETRY_ERRORS["readings"], 3 / 0.58, 1.0)]
+)
+def test_principal_points_and_distances_are_as_wrong_as_the_case_says(known, pixels, percent, views):
+    off = []
+    for seed in range(400):
+        for given, true in zip(known(np.random.default_rng(seed), views), views, strict=True):
+            assert (given.principal_point_sd_px, given.distance_sd_percent) == (pytest.approx(pixels), percent)
+            scale = given.camera.intrinsics[0, 0] / true.camera.intrinsics[0, 0]
+            shift = given.camera.principal_point - scale * true.camera.principal_point
+            off.append([100 * (scale - 1), *shift])
+    np.testing.assert_allclose(np.std(off, axis=0), [percent, pixels, pixels], rtol=0.1)
+
+
+def test_a_principal_point_is_three_to_eight_pixels_off_in_one_view_or_in_all(views):
+    wrong = [GEOMETRY_ERRORS["principal point"](np.random.default_rng(seed), views) for seed in range(60)]
+    shifts = [
+        [np.linalg.norm(b.camera.principal_point - a.camera.principal_point) for a, b in zip(views, each, strict=True)]
+        for each in wrong
+    ]
+    moved = np.array(shifts) > 0
+    assert {tuple(each) for each in moved} == {(True, False), (False, True), (True, True)}
+    assert 3 <= np.array(shifts)[moved].min() < 4 and 7 < np.array(shifts)[moved].max() <= 8
+
+
+@pytest.mark.parametrize("name, factors", [("mirrored ct", (-1, 1, 1)), ("ct scale", None), ("slice spacing", None)])
+def test_a_wrong_ct_keeps_its_middle_and_the_errors_are_of_where_its_points_are(name, factors, views):
+    ct, targets = make_ct(), np.array([[10.0, -20, 30], [-25, 5, -10]])
+    wrong_from_ct = CT_ERRORS[name](np.random.default_rng(3), ct.volume)
+    middle = rigid.transform_points(ct.volume.ct_from_index, (np.array(ct.volume.values.shape[::-1]) - 1) / 2)
+    np.testing.assert_allclose(rigid.transform_points(wrong_from_ct, middle), middle, atol=1e-9)
+    found = np.diag(wrong_from_ct[:3, :3])
+    expected = factors or (found[2] if name == "ct scale" else 1, found[2] if name == "ct scale" else 1, found[2])
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert name == "mirrored ct" or 0.02 <= abs(found[2] - 1) <= 0.03
+    truth = rigid.exp_se3(np.array([0.1, 0.2, -0.1, 5, 6, 7]))
+    case = with_wrong_ct(Case(ct, views, targets=targets, truth_world_from_ct=truth), wrong_from_ct)
+    there = rigid.transform_points(case.truth_world_from_ct, case.targets)
+    np.testing.assert_allclose(there, rigid.transform_points(truth, targets), atol=1e-9)
+    assert metrics.mtre(truth, case.truth_world_from_ct, case.targets) == pytest.approx(
+        np.linalg.norm(case.targets - targets, axis=1).mean()
+    )
 
 
 @pytest.mark.parametrize("name, degrees, mm", [("encoder 1", 1, 2), ("encoder 2", 2, 5)])

@@ -119,8 +119,6 @@ def test_a_nuisance_is_held_against_the_same_pose_without_it():
         row(6, 0.9, repeat=3, **tools),
     ]  # one is wrong, one has no pair
     assert cells(protocol_page.cost_of_nuisances(rows), "tools", 1)[2:] == ["2", "0.150", "0.225", "1.50"]
-    goal = next(line for line in protocol_page.goals(rows).splitlines() if "tools" in line)
-    assert "1.50 of 2 pairs" in goal
 
 
 def test_wrong_accepts_and_wrong_rejects_are_counted():
@@ -135,7 +133,7 @@ def test_wrong_accepts_and_wrong_rejects_are_counted():
     ]
     told = cells(protocol_page.verdicts_by_kind(rows), "all")
     assert [cell.split(" (")[0] for cell in told[1:]] == ["12", "1 of 7", "1 of 4", "1 of 7", "6 of 7"]
-    assert cells(protocol_page.verdicts_by_kind(rows), "geometry wrong and taken as exact")[3].startswith("0 of 1")
+    assert cells(protocol_page.verdicts_by_kind(rows), "geometry or CT wrong")[3].startswith("0 of 1")
     assert cells(protocol_page.verdicts_by_condition(rows), "2 views, 90 degrees", 1)[2:] == [
         "6 / 0 / 1",
         "0 / 1 / 0",

@@ -41,7 +41,7 @@ from .evaluation import truth_of
 from .protocol_cases import RealCases, SimulatedCases, TrialCase, ct_name
 from .records import failure_figure, read_record, write_record
 
-VERSION = 1
+VERSION = 2
 
 
 class Records:

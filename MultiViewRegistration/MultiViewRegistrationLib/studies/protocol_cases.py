@@ -26,7 +26,7 @@ from ..simulation.cases import Patient, random_cameras, random_pose, targets_of
 from ..simulation.projector import Joseph, MaterialProjector, MovedBone
 from ..simulation.simulator import PIXEL_MM, SimulatedXRay, overlays_with, xrays_with
 from . import conditions
-from .conditions import GEOMETRY_ERRORS, PARTS, TOGETHER, Condition, Trial, trials
+from .conditions import CT_ERRORS, GEOMETRY_ERRORS, PARTS, TOGETHER, Condition, Trial, calibrated, trials
 from .statistics import perturbed, starting_poses
 
 #: Points that stand for a bone.
@@ -159,14 +159,14 @@ class SimulatedCases:
         seed: int = 0,
         simulator: str = "rtk",
         listed: Sequence[Condition] | None = None,
-        least: int = conditions.MIN_REGISTRATIONS,
+        rounds: int = conditions.ROUNDS,
     ) -> None:
         """
         Parameters
         ----------
         cts : in Hounsfield units, of patients head first and supine.
         simulator : "rtk", or "gvxr", with which bodies alone are simulated.
-        listed, least : the conditions, all by default, and how many registrations there are at least.
+        listed, rounds : the conditions, all by default, and how often they are gone through.
 
         Raises
         ------
@@ -183,7 +183,7 @@ class SimulatedCases:
             raise InputError("--protocol: found two CTs with one file name, expected different names; rename one.")
         self.files, self.seed, self.kind = cts, seed, simulator
         listed = listed or (conditions.CONDITIONS if simulator == "rtk" else conditions.BODIES)
-        self.trials = trials(len(cts), listed, least, seed)
+        self.trials = trials(len(cts), listed, rounds, seed)
         self._subjects: dict[int, Subject] = {}
 
     def case(self, trial: Trial) -> tuple[dict, TrialCase | None]:
@@ -235,13 +235,31 @@ def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Tr
         except InputError:  # blades over all the bone
             if draw == MAX_DRAWS - 1:
                 raise
-    views = _taken(names, subject, part, cameras, xrays, pose, rng)
-    if condition.error:
+    views = calibrated(rng, _taken(names, subject, part, cameras, xrays, pose, rng))
+    if condition.error in GEOMETRY_ERRORS:
         views = GEOMETRY_ERRORS[condition.error](rng, views)
     start = _start(pose, targets, conditions.MAX_START_ERROR_MM, conditions.INTERVALS, trial.interval, rng)
     name = f"{subject.name}-{trial.number:04d}"
     case = Case(part.ct, views, world_from_ct=start, targets=targets, truth_world_from_ct=pose, name=name)
+    if condition.error in CT_ERRORS:
+        case = with_wrong_ct(case, CT_ERRORS[condition.error](rng, part.ct.volume))
+        return TrialCase(case, PreparedCT(case.ct), cameras, names)
     return TrialCase(case, part.anatomy, cameras, names)
+
+
+def with_wrong_ct(case: Case, wrong_from_ct: np.ndarray) -> Case:
+    """The case with its CT elsewhere and of another size, by (4, 4), CT mm.
+
+    Its targets move with the CT. Its truth takes them to where they are, so that it is rigid no more: each target's error is its distance
+    from there.
+    """
+    volume = replace(case.ct.volume, ct_from_index=wrong_from_ct @ case.ct.volume.ct_from_index)
+    return replace(
+        case,
+        ct=replace(case.ct, volume=volume),
+        targets=rigid.transform_points(wrong_from_ct, case.targets),
+        truth_world_from_ct=case.truth_world_from_ct @ np.linalg.inv(wrong_from_ct),
+    )
 
 
 def _taken(

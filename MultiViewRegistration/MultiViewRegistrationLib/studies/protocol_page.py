@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date
 from importlib.metadata import version
 from itertools import pairwise
@@ -21,7 +21,8 @@ from ..io.html import Axis, Line, line_plot, svg_file
 from ..rendering.devices import available_threads
 from ..simulation.projector import LEVELS_HU
 from . import protocol_cases, statistics
-from .conditions import CONDITIONS, INTERVALS, MAX_START_ERROR_MM
+from .acceptance import Rows, is_predicted, is_sound, judged_table, mtre
+from .conditions import CONDITIONS, INTERVALS, MAX_START_ERROR_MM, STATED
 from .protocol import Outcome
 from .records import contact_sheet
 from .statistics import (
@@ -46,8 +47,6 @@ CLEAN = "2 views, 90 degrees"
 BANDS = (0, 0.005, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98, 1)
 VERDICTS = ("accept", "check", "reject")
 UNDER, ABOVE = f"under {SUCCESS_MM:g} mm", f"above {WRONG_MM:g} mm"
-
-Rows = Sequence[dict]
 
 _ORDER = {(each.part, each.name): number for number, each in enumerate(CONDITIONS)}
 
@@ -80,8 +79,10 @@ def page(
     parts = [
         _head(done, title),
         description,
-        "## Against what it is to reach",
-        goals(rows),
+        "## Against what it has to reach",
+        "Fixed before these registrations were done (`studies/acceptance.py`); right is an mTRE under "
+        f"{SUCCESS_MM:g} mm, wrong one above {WRONG_MM:g} mm. Shares have their 95 % Wilson intervals.",
+        judged_table(rows) if plotted else "None yet.",
         "## Success and errors",
         f"Under {SUCCESS_MM:g} mm: share of registrations whose final mTRE is, with its 95 % Wilson interval; one "
         f"without an answer is a failure. Capture range: up to where each {STEP_MM:g} mm of the start's mTRE succeed in at "
@@ -234,11 +235,6 @@ def _outcome(row: dict) -> tuple[str, str, str]:
     return (start, row["failed"], "none") if row["failed"] else (start, f"{row['mtre_mm']:.2f}", row["verdict"])
 
 
-def mtre(rows: Rows) -> np.ndarray:
-    """(n,) mm; infinite where there was no answer."""
-    return np.array([row["mtre_mm"] if row["failed"] is None else np.inf for row in rows], float)
-
-
 def column(rows: Rows, key: str) -> np.ndarray:
     """(n,) numbers; NaN where there is none."""
     return np.array([np.nan if row.get(key) is None else row[key] for row in rows], float)
@@ -249,14 +245,9 @@ def verdict_is(rows: Rows, verdict: str) -> np.ndarray:
     return np.array([row.get("verdict") == verdict for row in rows], bool)
 
 
-def is_sound(row: dict) -> bool:
-    """Whether the geometry is as given, or as uncertain as given."""
-    return row["error"] is None or row["error"].startswith("encoder")
-
-
 def predicted(rows: Rows) -> list[dict]:
     """The rows with a predicted error."""
-    return [row for row in rows if row.get("failure_probability") is not None]
+    return [row for row in rows if is_predicted(row)]
 
 
 def grouped(rows: Rows, *keys: str) -> list[tuple[tuple, list[dict]]]:
@@ -335,29 +326,6 @@ def capture(rows: Rows) -> str:
     if not len(starts) or min(np.histogram(starts, edges)[0]) < MIN_PER_STEP:
         return "too few starts"
     return f"{capture_range(starts, mtre(started), edges):.0f}"
-
-
-def goals(rows: Rows) -> str:
-    """The goals beside the measured values."""
-    mm, with_prediction = mtre(rows), predicted(rows)
-    tools, plain = beside_clean([row for row in rows if row["condition"] == "tools"], rows)
-    seconds, assessed = column(rows, "register_s"), column(rows, "assess_s")
-    area = f"{_auroc(with_prediction, WRONG_MM)} of {len(with_prediction)}"
-    ratio = f"{np.median(tools) / np.median(plain):.2f} of {len(tools)} pairs" if len(tools) else "none"
-    body = [
-        (f"AUROC for errors {ABOVE}", "0.99", area),
-        ("wrong of the accepted", "at most 0.2 %", _wrong_of_accepted(rows)),
-        (f"accepted of those {ABOVE}", "at most 2 %", _accepted_of_wrong(rows)),
-        (f"rejected of those {UNDER}", "at most 5 %", share(verdict_is(rows, "reject"), mm < SUCCESS_MM)),
-        (
-            "mTRE within its 95 % bound",
-            "93 to 98 %",
-            share(mtre(with_prediction) <= column(with_prediction, "upper95_mm")),
-        ),
-        ("median mTRE with tools over a tenth of the image and more, by that without", "at most 1.5", ratio),
-        ("assessment quicker than registration", "always", share(assessed < seconds, np.isfinite(seconds))),
-    ]
-    return table(("of all results", "to be", "found"), body)
 
 
 def verdicts_by_kind(rows: Rows) -> str:
@@ -449,7 +417,7 @@ def along_the_beam(rows: Rows) -> str:
 def corrections(rows: Rows) -> str:
     """The cameras' errors against the first view, as given and as corrected, of correct registrations."""
     body = []
-    uncertain = [row for row in rows if (row["error"] or "").startswith("encoder")]
+    uncertain = [row for row in rows if row["error"] in STATED]
     for key, group in grouped(uncertain, "part", "condition"):
         right = [row for row, mm in zip(group, mtre(group), strict=True) if mm <= WRONG_MM]
         if right:
@@ -470,15 +438,24 @@ def corrections(rows: Rows) -> str:
 
 
 def _kinds(rows: Rows) -> list[tuple[tuple[str], Rows]]:
+    """All rows, and then apart: of sound bodies by views, by angle and by person; bones; and what is wrong."""
     sound = [row for row in rows if is_sound(row)]
-    kinds = [("all", rows), ("geometry right, or as uncertain as the case says", sound)]
-    kinds += [
-        (f"the same, {part}, {_views(count)}", [row for row in sound if (row["part"], row["views"]) == (part, count)])
-        for part in ("body", "bone")
-        for count in (1, 2, 3)
+    bodies, bones = ([row for row in sound if row["part"] == part] for part in ("body", "bone"))
+    angles = statistics.grouped(sorted(bodies, key=_angle), lambda row: _angle(row))
+    persons = statistics.grouped(sorted(bodies, key=lambda row: row["ct"]), lambda row: (row["ct"],))
+    kinds = [
+        ("all", rows),
+        ("sound: right, or as uncertain as the case says", sound),
+        *((f"sound, body, {_views(views)}, {angle} degrees", group) for (views, angle), group in angles),
+        *((f"sound, body, {name}", group) for (name,), group in persons),
+        *((f"sound, bone, {_views(count)}", [row for row in bones if row["views"] == count]) for count in (1, 2, 3)),
+        ("geometry or CT wrong", [row for row in rows if not is_sound(row)]),
     ]
-    kinds += [("geometry wrong and taken as exact", [row for row in rows if not is_sound(row)])]
     return [((name,), group) for name, group in kinds if group]
+
+
+def _angle(row: dict) -> tuple[int, float]:
+    return row["views"], row["apart_deg"]
 
 
 def _wrong_of_accepted(rows: Rows) -> str:

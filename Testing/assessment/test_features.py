@@ -10,12 +10,15 @@ from phantom import TRUE_POSE, error_mm, off
 
 from MultiViewRegistrationLib.assessment.features import compute_features, split_half_mm, tension
 from MultiViewRegistrationLib.assessment.metrics import default_targets, in_field
+from MultiViewRegistrationLib.assessment.uncertainty import CameraResponse
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.objective import Tiles
 from MultiViewRegistrationLib.registration.pipeline import Refinement, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.report.overlays import mask_excluding_outliers, tile_map
+
+EXACT = CameraResponse([np.zeros((6, 6))], np.eye(6), 6, np.zeros(0))
 
 
 def features_of(anatomy, views, found=None, pose=TRUE_POSE):
@@ -79,14 +82,25 @@ def test_the_score_of_views_that_agree_is_one():
             split = Tiles(
                 np.zeros(tiles, int), np.zeros((tiles, 2), int), ones, gradients, np.zeros((tiles, 6, 6)), ones, ones
             )
-            squares.append(tension(split) ** 2)
+            squares.append(tension(split, EXACT, 1) ** 2)
         # The sample's covariance in place of the true one makes it an F variable: its mean is (M - p) / (M - p - 2).
         assert np.mean(squares) == pytest.approx((tiles - 6) / (tiles - 8), rel=0.1)
     ones = np.ones(12)
     few = Tiles(
         np.zeros(12, int), np.zeros((12, 2), int), ones, random.normal(size=(12, 6)), np.zeros((12, 6, 6)), ones, ones
     )
-    assert tension(few) == 0.0, "too few tiles for a covariance"
+    assert tension(few, EXACT, 1) == 0.0, "too few tiles for a covariance"
+
+
+def test_what_a_calibration_explains_is_no_disagreement(anatomy, views):
+    """The second principal point off by what its calibration allows, once told and once not."""
+    intrinsics = views[1].camera.intrinsics.copy()
+    intrinsics[1, 2] += 0.4
+    wrong = replace(views[1], camera=replace(views[1].camera, intrinsics=intrinsics))
+    exact = refine(anatomy, [views[0], wrong], TRUE_POSE)
+    told = replace(exact, views=[replace(view, principal_point_sd_px=0.3) for view in exact.views])
+    misled, explained = (features_of(anatomy, views, each).tension for each in (exact, told))
+    assert explained < 0.6 * misled
 
 
 def test_targets_are_the_bone_that_all_views_show(anatomy, ct, views):

@@ -12,6 +12,7 @@ from scipy.stats import multivariate_normal
 from MultiViewRegistrationLib.assessment.metrics import split_by_view, target_errors
 from MultiViewRegistrationLib.assessment.uncertainty import (
     PoseUncertainty,
+    camera_response,
     camera_uncertainty,
     cluster_correction,
     pose_uncertainty,
@@ -132,7 +133,10 @@ def registered(ct, views, unknowns=None):
     projections = objective.project(found.world_from_ct, intrinsics=unknowns.intrinsics)
     fit = objective.linearise(projections)
     arguments = objective, fit, tiles(objective, projections), unknowns
-    cameras = camera_uncertainty(*arguments, found.world_from_ct)
+    response = camera_response(
+        objective, objective.linearise(objective.project(found.world_from_ct, intrinsics=True)), unknowns
+    )
+    cameras = camera_uncertainty(*arguments, response)
     return found.world_from_ct, pose_uncertainty(*arguments) + cameras
 
 

@@ -22,7 +22,9 @@ from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT, ResolutionLevel
 from .metrics import split_by_view, target_errors
 from .uncertainty import (
+    CameraResponse,
     PoseUncertainty,
+    camera_response,
     camera_uncertainty,
     cluster_correction,
     curvature,
@@ -74,8 +76,9 @@ class ReliabilityFeatures:
     single_view_shift_sds
         The same in standard deviations of that view's noise and RESOLUTION_MM.
     tension
-        Score statistic of the view that disagrees most: by how many standard deviations its gradient at the pose differs from zero,
-        root mean square over the directions of the pose. 1 where all views agree; 0 for one view.
+        Score statistic of the view that disagrees most: by how many standard deviations, of noise and of what is not known of the
+        cameras, its gradient at the pose differs from zero, root mean square over the directions of the pose. 1 where all views agree;
+        0 for one view.
     split_half_mm
         The largest distance between the poses of the images' halves: left and right, upper and lower, every other tile.
     noise_mm, camera_mm
@@ -152,7 +155,8 @@ def compute_features(
     of_views = view_uncertainties(objective, fit, split)
     across_mm = np.array([each.at(points).split(view.camera)[1] for each, view in zip(of_views, views, strict=True)])
     outliers = split.explained - split.similarity > OUTLIER_NCC_DROP
-    cameras = camera_uncertainty(objective, fit, split, unknowns, pose)
+    response = camera_response(objective, objective.linearise(objective.project(pose, intrinsics=True)), unknowns)
+    cameras = camera_uncertainty(objective, fit, split, unknowns, response)
     return ReliabilityFeatures(
         uncertainty,
         cameras,
@@ -163,7 +167,7 @@ def compute_features(
         basin_shift_mm=_rms(target_errors(back, pose, targets)),
         single_view_shift_mm=np.array(alone),
         single_view_shift_sds=np.array(alone) / np.hypot(across_mm, RESOLUTION_MM)[: len(alone)],
-        tension=tension(split) if len(views) > 1 else 0.0,
+        tension=tension(split, response, sum(fit.pixels)) if len(views) > 1 else 0.0,
         split_half_mm=split_half_mm(
             split,
             points,
@@ -209,14 +213,18 @@ def _corner(view: View, part: View, pool: int) -> tuple[int, int]:
     return int(column), int(row)
 
 
-def tension(split: Tiles) -> float:
-    """Of `ReliabilityFeatures`: score test (Rao, Proc. Camb. Phil. Soc. 44, 1948) of each view; covariance of its gradient by its tiles."""
+def tension(split: Tiles, response: CameraResponse, pixels: int) -> float:
+    """Of `ReliabilityFeatures`: score test (Rao, Proc. Camb. Phil. Soc. 44, 1948) of each view; covariance of its gradient by its tiles.
+
+    pixels: compared in all views, of whose mean `response` is.
+    """
     largest = 0.0
     for view in np.unique(split.views):
         gradients = split.gradients[split.views == view][:, :6]
         if len(gradients) > 2 * 6:
             total, spread = gradients.sum(axis=0), gradients - gradients.mean(axis=0)
             covariance = spread.T @ spread * cluster_correction(len(gradients), 6)
+            covariance += pixels**2 * response.view_gradient_covariance(view)
             largest = max(
                 largest, float(np.sqrt(total @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ total / 6))
             )

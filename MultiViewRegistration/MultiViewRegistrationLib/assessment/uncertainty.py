@@ -147,24 +147,54 @@ def pose_uncertainty(objective: Objective, fit: PoseFit, split: Tiles, unknowns:
     return PoseUncertainty(sandwich(hessian, meat)[:6, :6], objective.pivot)
 
 
+class CameraResponse(NamedTuple):
+    """The cost about a minimum, by pose, free and considered corrections of the cameras.
+
+    hessians: of each view, (p, p), Gauss and Newton's, of half the cost.   total: (p, p) their sum and the prior of the free ones.
+    solved: how many of the p are solved for, the pose's six among them.   sd: (p - solved,) of the considered ones.
+    """
+
+    hessians: list[np.ndarray]
+    total: np.ndarray
+    solved: int
+    sd: np.ndarray
+
+    @property
+    def shift(self) -> np.ndarray:
+        """(solved, p - solved): gradient of what is solved for by considered errors of one standard deviation each."""
+        return self.total[: self.solved, self.solved :] * self.sd
+
+    def view_gradient_covariance(self, view: int) -> np.ndarray:
+        """(6, 6) of a view's gradient by the pose at the minimum of all views, which moves with the considered errors."""
+        of_view, known = self.hessians[view], self.total[: self.solved, : self.solved]
+        response = sandwich(known, known) @ self.shift
+        left = of_view[:6, self.solved :] * self.sd - of_view[:6, : self.solved] @ response
+        return left @ left.T
+
+
+def camera_response(objective: Objective, fit: PoseFit, unknowns: CameraCorrections) -> CameraResponse:
+    """objective: at the finest level.   fit: of projections with derivatives by the intrinsics.   unknowns: as of `pose_uncertainty`."""
+    ways = unknowns.jacobians(objective, unknowns.none, considered=True)
+    hessians = [
+        way.T @ (np.tril(half) + np.tril(half, -1).T) @ way for way, (_, half) in zip(ways, fit.by_view, strict=True)
+    ]
+    total, solved = sum(hessians), 6 + unknowns.free.size
+    total[6:solved, 6:solved] += np.diag(unknowns.precision(objective, fit))
+    return CameraResponse(hessians, total, solved, unknowns.sd[unknowns.considered])
+
+
 def camera_uncertainty(
-    objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections, world_from_ct: np.ndarray
+    objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections, response: CameraResponse
 ) -> PoseUncertainty | None:
-    """What the uncertainty of the cameras adds; None for exact ones.   As `pose_uncertainty`, at the pose world_from_ct (4, 4)."""
+    """What the uncertainty of the cameras adds; None for exact ones.   As `pose_uncertainty`."""
     covariance = np.zeros((6, 6))
     if unknowns.free.size:
         sd = np.where(np.isfinite(unknowns.sd[unknowns.free]), unknowns.sd[unknowns.free], 0)
         meat = np.diag([*np.zeros(6), *(unknowns.precision(objective, fit) * sd) ** 2])
         covariance += sandwich(curvature(objective, fit, split, unknowns), meat)[:6, :6]
     if unknowns.considered.size:
-        fit = objective.linearise(objective.project(world_from_ct, intrinsics=True))
-        ways = unknowns.jacobians(objective, unknowns.none, considered=True)
-        halves = (np.tril(half) + np.tril(half, -1).T for _, half in fit.by_view)
-        hessian = sum(way.T @ half @ way for way, half in zip(ways, halves, strict=True))
-        solved = 6 + unknowns.free.size
-        hessian[6:solved, 6:solved] += np.diag(unknowns.precision(objective, fit))
-        shift = hessian[:solved, solved:] * unknowns.sd[unknowns.considered]
-        covariance += sandwich(hessian[:solved, :solved], shift @ shift.T)[:6, :6]
+        solved = response.total[: response.solved, : response.solved]
+        covariance += sandwich(solved, response.shift @ response.shift.T)[:6, :6]
     return PoseUncertainty(covariance, objective.pivot) if covariance.any() else None
 
 

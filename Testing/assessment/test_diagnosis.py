@@ -225,7 +225,7 @@ class Elsewhere(CauseSearch):
 @pytest.mark.parametrize(
     "mm, gain, verdict, probability",
     [(5.0, 1.5, "reject", "more than 99 %"), (2.1, 1.5, "reject", "59 %"), (0.5, 1.5, "check", "3.9 %"),
-     (2.5, 1.0, "reject", ""), (0.1, 1.5, "check", "")],
+     (2.5, 1.0, "reject", ""), (0.1, 1.5, "check", ""), (2.1, 1.1, "reject", "6"), (1.0, 1.1, "check", "2")],
 )  # fmt: skip
 def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(
     anatomy, views, found, near, mm, gain, verdict, probability
@@ -239,11 +239,13 @@ def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(
     more = find_cause(doubtful, search)
     assert more.reasons[0] == f"The distance seems to be wrong. Correcting this moves the CT by {mm} mm."
     assert more.verdict == verdict
-    if gain < diagnosis.CLEARER:  # it fits no better, and tells nothing of the error
+    if gain < diagnosis.SLIGHTLY:  # it fits no better, and tells nothing of the error
         assert more.prediction == prediction and more.reasons[1:] == reasons
         return
     assert probability in more.reasons[1] and more.reasons[-1] == "view1 ..."
-    assert more.prediction.mean_mm == pytest.approx(mm) and more.prediction.upper95_mm < 1.25 * mm + 0.75
+    assert more.prediction.mean_mm == pytest.approx(mm) and more.prediction.upper95_mm < (1.25 * mm + 0.75) * (
+        1 if more.cause.clear else 2
+    )
     inflation = more.error_inflation / doubtful.error_inflation
     assert inflation == pytest.approx(more.prediction.upper95_mm / prediction.upper95_mm)
 

@@ -26,6 +26,8 @@ from ..registration.prepared_ct import PreparedCT
 #: A cause holds if the evidence grows by this factor and the least similar view has this local NCC at the second resolution.
 #: Measured by Testing/benchmarks/fault_runs.py, see docs/trust.md.
 CLEARER, SIMILAR = 1.2, 0.7
+#: The same of cameras and of the CT's scale, which differ by little from what was given: without a fault it grew by at most 1.014.
+SLIGHTLY, SLIGHT = 1.05, ("distance", "principal point", "motion", "ct scale", "slice spacing")
 #: One unknown number that explains nearly as much as six is the likelier cause.
 NEARLY = 0.97
 #: A distance or an angle that comes out nearer to what was given was no fault.
@@ -34,10 +36,11 @@ LEAST_SHARE, LEAST_DEG, LEAST_MM = 0.01, 0.5, 1.5
 ANGLE_SD_DEG, PLACE_SD_MM = 5.0, 15.0
 #: The same of the distance from source to detector, as a share of it, and of a principal point, mm on the detector.
 DISTANCE_SD, PRINCIPAL_POINT_SD_MM = 0.05, 10.0
-#: A principal point, mm on the detector, or a CT's scale that comes out nearer to what was given was no fault.
-LEAST_PRINCIPAL_POINT_MM, LEAST_SCALE = 1.5, 0.01
-#: By these shares a CT's scale or slice spacing is tried, about 0 and about the best so far; what lies between follows from a parabola.
-SCALE_STEPS = (0.03, 0.01)
+#: A principal point, mm on the detector, or a CT's scale that comes out nearer to what was given was no fault; nor is one within so many
+#: standard deviations of what the case says.
+LEAST_PRINCIPAL_POINT_MM, LEAST_SCALE, STATED_SDS = 1.5, 0.01, 3.0
+#: By these shares a CT's slice spacing is tried, about 0 and about the best so far; what lies between follows from a parabola.
+SPACING_STEPS = (0.03, 0.01)
 #: Of images, in which order they are tried, the likeliest first. Of what the same symmetry makes alike the best is named.
 KINDS = (
     ("mirrored", "mirrored ct", "angle sign"),
@@ -104,6 +107,8 @@ class Cause:
         How far correcting the cause moves the targets.
     corrected_from_ct
         (4, 4), CT mm of the CT as given to those of the corrected CT, for which the pose is.
+    size_share
+        By what share the CT would have to be larger instead: X-rays do not tell its scale from the distance to the detector.
     """
 
     cause: str
@@ -114,11 +119,15 @@ class Cause:
     world_from_ct: np.ndarray
     moved_mm: float = 0.0
     corrected_from_ct: np.ndarray = field(default_factory=lambda: np.eye(4))
+    size_share: float = 0.0
 
     def target_shift_mm(self, pose: np.ndarray, targets: np.ndarray) -> float:
         """How far the targets (N, 3), CT mm, of the CT at a pose (4, 4) lie from where the corrected case has them, on average."""
         corrected = rigid.transform_points(self.world_from_ct @ self.corrected_from_ct, targets)
-        return float(np.linalg.norm(corrected - rigid.transform_points(pose, targets), axis=-1).mean())
+        by_size = abs(self.size_share) * np.linalg.norm(targets - targets.mean(axis=0), axis=-1)
+        return float(
+            max(np.linalg.norm(corrected - rigid.transform_points(pose, targets), axis=-1).mean(), by_size.mean())
+        )
 
     @property
     def reason(self) -> str:
@@ -134,7 +143,19 @@ class Cause:
         """Whether it explains the poor fit. A CT that is too short explains it without a test."""
         if self.cause == "short":
             return True
-        enough = AS_GOOD if self.cause == "level" else CLEARER
+        return self.cause == "level" and self._fits(AS_GOOD) or self.predicts
+
+    @property
+    def clear(self) -> bool:
+        """Whether the evidence for it leaves no doubt."""
+        return self._fits(CLEARER)
+
+    @property
+    def predicts(self) -> bool:
+        """Whether how far it moves the CT tells how far off the pose is."""
+        return self._fits(SLIGHTLY if self.cause in SLIGHT else CLEARER)
+
+    def _fits(self, enough: float) -> bool:
         return self.gain >= enough and min(self.similarity) >= SIMILAR
 
     def to_json(self) -> dict:
@@ -143,6 +164,7 @@ class Cause:
             "cause": self.cause,
             "views": list(self.views),
             "evidence_gain": self.gain,
+            "clear": self.clear,
             "similarity": list(self.similarity),
             "world_from_ct": self.world_from_ct.tolist(),
             "moved_mm": self.moved_mm,
@@ -419,6 +441,7 @@ class CauseSearch:
         A CT's scale and a distance explain nearly the same: of cameras that are known well it is the CT's.
         """
         causes: list[tuple[int, Cause | None]] = []
+        size_share = 0.0
         for each in camera_hypotheses(self._views, self.shared):
             registration = self._registration(each.views, each.shared)
             nothing = CameraCorrections(each.views, each.shared).none
@@ -427,15 +450,17 @@ class CauseSearch:
                 starts += _where_each_view_has_it(each.views, alone)
             elif each.cause == "distance" and not each.about:
                 starts.append(DescentStart(self.start, corrections=nothing))
-            minima = registration.descend(1, starts)
-            for _ in range(ROUNDS - 1):
-                minima = registration.descend(1, prune(minima, *KEEP_AFTER_FINER)[0]) if minima else []
+            minima = self._several_rounds(registration, starts)
+            if minima and each.cause == "distance" and not each.about:
+                size_share = self._distance_share(each, minima[0])
             if minima:
                 words = self._camera_in_words(each, minima[0])
                 cause = _cause(each.cause, each.about, each.sentence.format(found=words), minima[0], evidence)
+                if each.cause == "distance" and not each.about:
+                    cause = replace(cause, size_share=size_share)
                 causes.append((len(CameraCorrections(each.views, each.shared).free), cause if words else None))
         calibrated = all(view.distance_sd_percent < 100 * LEAST_SHARE for view in self._views)
-        scales = [*self._of_scale(evidence)]
+        scales = [*self._of_scale(evidence, size_share)]
         causes = [*scales, *causes] if calibrated else [*causes, *scales]
         most = max((cause.gain for _, cause in causes if cause), default=0.0)
         likely = sorted(
@@ -443,36 +468,57 @@ class CauseSearch:
         )
         yield from (cause for _, cause in likely[:1] if cause)
 
-    def _of_scale(self, evidence: float) -> Iterator[tuple[int, Cause | None]]:
-        """That the CT's slice spacing is wrong, or its scale; each one unknown."""
-        for kind, what, axes in (("slice spacing", "slice spacing", (0, 0, 1)), ("ct scale", "scale", (1, 1, 1))):
-            share = 0.0
-            for step in SCALE_STEPS:
-                tried = [self._scaled(np.array(axes) * (share + side * step)) for side in (-1, 0, 1)]
-                share += _vertex(step, *(_gain(run, evidence) if run else 0.0 for run in tried))
-            run = self._scaled(np.array(axes) * share)
-            if run is None or abs(share) < LEAST_SCALE:
+    def _of_scale(self, evidence: float, size_share: float) -> Iterator[tuple[int, Cause | None]]:
+        """That the CT's slice spacing is wrong, or its scale, which is about what the distance to the detector would be wrong by."""
+        spacing = 0.0
+        for step in SPACING_STEPS:
+            tried = [self._scaled(np.array([0, 0, spacing + side * step])) for side in (-1, 0, 1)]
+            spacing += _vertex(step, *(_gain(run, evidence) if run else 0.0 for run in tried))
+        for kind, what, share, axes in (
+            ("slice spacing", "slice spacing", spacing, (0, 0, 1)),
+            ("ct scale", "scale", size_share, (1, 1, 1)),
+        ):
+            if abs(share) < max(LEAST_SCALE, self._stated("distance_sd_percent") / 100):
+                continue
+            run = self._scaled(share * np.array(axes), rounds=ROUNDS)
+            if run is None:
                 continue
             words = f"{100 * abs(share):.1f} % {'larger' if share > 0 else 'smaller'}"
             sentence = f"The CT's {what} seems to be wrong: {words}, it fits. Check how it was exported, and the distance to the detector."
-            corrected = self.anatomy.scaled(np.array(axes) * share).corrected_from_ct
+            corrected = self.anatomy.scaled(share * np.array(axes)).corrected_from_ct
             yield 1, replace(_cause(kind, (), sentence, run, evidence), corrected_from_ct=corrected)
 
-    def _scaled(self, shares: np.ndarray) -> Descent | None:
+    def _scaled(self, shares: np.ndarray, rounds: int = 1) -> Descent | None:
         """The best pose of the CT with its voxels larger by these shares (3,), from the pose that was found."""
         registration = self._registration(self._views, anatomy=self.anatomy.scaled(shares))
-        return next(iter(registration.descend(1, [DescentStart(self._pose)])), None)
+        return next(iter(self._several_rounds(registration, [DescentStart(self._pose)], rounds)), None)
+
+    def _several_rounds(
+        self, registration: RegistrationPipeline, starts: Sequence[DescentStart], rounds: int = ROUNDS
+    ) -> list[Descent]:
+        """The minima at the second resolution, most evidence first."""
+        minima = registration.descend(1, starts)
+        for _ in range(rounds - 1):
+            minima = registration.descend(1, prune(minima, *KEEP_AFTER_FINER)[0]) if minima else []
+        return minima
+
+    def _distance_share(self, each: Hypothesis, run: Descent) -> float:
+        """By what share a distance from source to detector comes out longer."""
+        own = run.corrections[:-6].reshape(-1, OWN)
+        return float(own[:, 6].sum() + run.corrections[-6] / each.views[0].camera.intrinsics[1, 1])
 
     def _camera_in_words(self, each: Hypothesis, run: Descent) -> str:
         """How the cameras differ from the given ones; "" if by too little to be the cause."""
         own = run.corrections[:-6].reshape(-1, OWN)
         if each.cause == "distance":
-            share = own[:, 6].sum() + run.corrections[-6] / each.views[0].camera.intrinsics[1, 1]
+            share = self._distance_share(each, run)
             longer = "longer" if share > 0 else "shorter"
-            return f"{100 * abs(share):.1f} % {longer}, the X-rays fit" if abs(share) >= LEAST_SHARE else ""
+            enough = max(LEAST_SHARE, self._stated("distance_sd_percent") / 100)
+            return f"{100 * abs(share):.1f} % {longer}, the X-rays fit" if abs(share) >= enough else ""
         if each.cause == "principal point":
             column, row = own[-1, 7:]
-            enough = np.hypot(column, row) * _pixel_mm(each.views[-1]) >= LEAST_PRINCIPAL_POINT_MM
+            least = max(LEAST_PRINCIPAL_POINT_MM / _pixel_mm(each.views[-1]), self._stated("principal_point_sd_px"))
+            enough = np.hypot(column, row) >= least
             return f"moved by {column:.0f} columns and {row:.0f} rows, the X-rays fit" if enough else ""
         motion = rigid.from_rotation_translation(rigid.exp_so3(own[-1, :3]), own[-1, 3:6])
         there = rigid.transform_points(run.world_from_ct, self.anatomy.centroid)
@@ -481,6 +527,10 @@ class CauseSearch:
         if degrees < LEAST_DEG and mm < LEAST_MM:
             return ""
         return f"with the CT {mm:.1f} mm and {degrees:.1f} degrees elsewhere in it, the X-rays fit"
+
+    def _stated(self, key: str) -> float:
+        """As far as the case says that the cameras may be off."""
+        return STATED_SDS * max(getattr(view, key) for view in self._views)
 
     def _other_level(self, here: Descent) -> Iterator[Cause]:
         """A pose shifted along the CT's long axis, by about a vertebra, that fits as well."""

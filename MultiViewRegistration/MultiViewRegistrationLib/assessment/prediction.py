@@ -26,21 +26,24 @@ WRONG_MM = 2.0
 #: Correcting a cause moves the pose by its error, with this standard deviation in mm and as a share of the move; at most this share of
 #: the named causes is wrong (docs/trust.md).
 MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED = 0.3, 0.1, 0.04
+#: The same of a cause for which there is less evidence.
+SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED = 0.5, 0.35, 0.2
 #: Of one view's depths 95 % are off by at most this many times the 95 % bound of noise (docs/trust.md).
 ONE_VIEW_BEYOND = 1.6
 #: By so many quantiles the error of the cameras is averaged over.
 QUANTILES = 64
 #: A whole CT, and one structure of it: a model for each, as nothing before and behind a structure is compared.
 KINDS = ("body", "structure")
-#: How each feature enters the model: more is worse; lengths as logarithms, padded by a negligible length.
+#: How each feature enters the model: more is worse; lengths as logarithms, padded by a negligible length; what disagrees beyond doubt
+#: counts no more.
 COLUMNS = {
     "noise_mm": lambda x: np.log(x + 0.01),
     "basin_shift_mm": lambda x: np.log(x + 0.05),
     "single_view_shift_sds": lambda x: np.log(x + 0.5),
-    "tension": lambda x: np.log(x + 0.2),
+    "tension": lambda x: np.minimum(x, 6.0),
     "split_half_mm": lambda x: np.log(x + 0.02),
-    "similarity": lambda x: np.log(np.clip(1 - x, 0.005, 1.0)),
-    "wider_similarity": lambda x: np.log(np.clip(1 - x, 0.005, 1.0)),
+    "similarity": lambda x: 1 - x,
+    "wider_similarity": lambda x: 1 - x,
     "outlier_fraction": lambda x: x,
 }
 
@@ -70,17 +73,20 @@ class Prediction:
     bounded: bool
     typical_mm: float = math.nan
 
-    def moved(self, mm: float) -> Prediction:
-        """The prediction for a pose whose likely cause moves the targets this far when corrected."""
-        sd = MOVE_SD_MM + MOVE_SD_SHARE * mm
-        beyond = (1 - MISNAMED) * float(stats.norm.sf(WRONG_MM, mm, sd))
-        upper = float(stats.norm.ppf(0.95 / (1 - MISNAMED), mm, sd))
+    def moved(self, mm: float, *, clear: bool) -> Prediction:
+        """The prediction for a pose whose likely cause moves the targets this far when corrected.   clear: as of `diagnosis.Cause`."""
+        sd_mm, sd_share, misnamed = (
+            (MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED) if clear else (SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED)
+        )
+        sd = sd_mm + sd_share * mm
+        beyond = (1 - misnamed) * float(stats.norm.sf(WRONG_MM, mm, sd))
+        upper = float(stats.norm.ppf(min(0.95 / (1 - misnamed), 0.99), mm, sd))
         return replace(
             self,
             mean_mm=mm,
             upper95_mm=upper,
-            failure_probability=MISNAMED * self.failure_probability + beyond,
-            image_failure_probability=MISNAMED * self.image_failure_probability + beyond,
+            failure_probability=misnamed * self.failure_probability + beyond,
+            image_failure_probability=misnamed * self.image_failure_probability + beyond,
             typical_mm=mm,
         )
 

@@ -19,7 +19,7 @@ from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
-from .diagnosis import CLEARER, Cause, CauseSearch
+from .diagnosis import Cause, CauseSearch
 from .features import ReliabilityFeatures, compute_features
 from .metrics import MIN_TARGETS, default_targets, in_field
 from .prediction import COLUMNS, WRONG_MM, Model, Prediction, calibrated, percent
@@ -71,7 +71,7 @@ class Assessment:
     measured
         The case is of the kind that the failure probability was measured on; nothing else is accepted.
     condition
-        What the prediction takes for granted, as the end of a sentence; "" for nothing.
+        What the prediction takes for granted of the cameras, as the end of a sentence; "" without one.
     contradictions
         Cameras that the X-rays contradict, a sentence each; also the first of the reasons.
     """
@@ -203,7 +203,7 @@ def assess(
         targets=chosen,
         measured=measured,
         contradictions=tuple(contradictions),
-        condition=EXACT_CAMERAS if all(_is_exact(view, i == 0) for i, view in enumerate(corrected)) else "",
+        condition=_condition(corrected),
     )
 
 
@@ -238,12 +238,15 @@ def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
 def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assessment:
     """The assessment with its likely cause. The cause does not say along which beam the error lies, so each view's bound is the whole."""
     before, features, rotation = assessment.prediction, assessment.features, assessment.least_certain_rotation
-    if before is None or features is None or rotation is None or cause.gain < CLEARER:
+    if before is None or features is None or rotation is None or not cause.predicts:
         return replace(assessment, cause=cause, reasons=[cause.reason, *assessment.reasons])
     model, at = calibrated(), features.total_uncertainty.at(rigid.transform_points(pose, assessment.targets))
-    prediction = before.moved(cause.moved_mm).no_less_than(at.mean_mm, at.bound_mm(), len(assessment.splits))
+    prediction = before.moved(cause.moved_mm, clear=cause.clear).no_less_than(
+        at.mean_mm, at.bound_mm(), len(assessment.splits)
+    )
     contradicted = assessment.contradictions
-    verdict = "reject" if contradicted else decide(prediction, model, measured=False, moved_mm=cause.moved_mm)
+    moved_mm = cause.moved_mm if cause.clear else 0.0
+    verdict = "reject" if contradicted else decide(prediction, model, measured=False, moved_mm=moved_mm)
     wider, (degrees, axis) = prediction.upper95_mm / before.upper95_mm, rotation
     others = assessment.reasons[len(contradicted) + len(_risk(before, model, assessment.verdict)) :]
     return replace(
@@ -345,11 +348,20 @@ def _camera_strain(given: list[View], corrected: list[View], shared: SharedUnkno
     return largest, sentences
 
 
+def _condition(views: list[View]) -> str:
+    """What a prediction takes for granted of the cameras."""
+    exact = all(_is_exact(view, i == 0) for i, view in enumerate(views))
+    return EXACT_CAMERAS if exact else f"with cameras known to {_least_known(views)}"
+
+
+def _least_known(views: list[View]) -> str:
+    return describe_uncertainty({key: max((getattr(view, key) or 0.0) for view in views) for key in CALIBRATION})
+
+
 def _camera_limit(views: list[View], bound_mm: float) -> str:
     """How well the cameras are known, and what it makes of the pose."""
-    worst = {key: max((getattr(view, key) or 0.0) for view in views) for key in CALIBRATION}
     return (
-        f"The cameras are known to {describe_uncertainty(worst)}: that alone may misplace the bone by up to {bound_mm:.1f} mm, and no "
+        f"The cameras are known to {_least_known(views)}: that alone may misplace the bone by up to {bound_mm:.1f} mm, and no "
         "X-ray shows it. Calibrate them, or check the result by other means."
     )
 

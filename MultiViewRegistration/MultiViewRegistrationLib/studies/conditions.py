@@ -189,7 +189,7 @@ GEOMETRY_ERRORS: dict[str, GeometryError] = {
 }
 #: Errors as large as the case says that they may be.
 STATED = ("encoder 1", "encoder 2", "readings")
-#: Half of what is wrong by little: these are registered more often than what is wrong by much.
+#: What is wrong by little is registered more often than what is wrong by much.
 NEAR_MISSES = (*STATED, "turned", "principal point")
 
 

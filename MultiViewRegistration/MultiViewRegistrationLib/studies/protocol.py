@@ -25,7 +25,6 @@ import numpy as np
 
 from ..api import register
 from ..assessment import metrics, verdict
-from ..assessment.diagnosis import CLEARER
 from ..assessment.prediction import WRONG_MM, Model, calibrated
 from ..assessment.uncertainty import ScaledChiSquare
 from ..assessment.verdict import decide
@@ -184,7 +183,7 @@ def _row_of(result: Result, made: TrialCase) -> dict:
         "in_plane_mm": float(np.sqrt(np.mean(split.in_plane_mm**2))),
         "verdict": result.verdict,
         "reasons": list(assessment.reasons),
-        "cause": assessment.cause.to_json() if assessment.cause else None,
+        "cause": assessment.cause and {**assessment.cause.to_json(), "predicts": assessment.cause.predicts},
         **{key: prediction and getattr(prediction, key) for key in _PREDICTED},
         "depth95_mm": split95 and split95.depth_mm,
         "in_plane95_mm": split95 and split95.in_plane_mm,
@@ -229,9 +228,9 @@ def reevaluate(row: dict, model: Model) -> dict:
     noise = row["noise_mm"], row["noise95_mm"], row["views"]
     cameras = ScaledChiSquare(*row["cameras"]) if row.get("cameras") else None
     prediction, cause = model.predict(row["features"], cameras).no_less_than(*noise), row.get("cause")
-    if cause and cause["evidence_gain"] >= CLEARER:
-        prediction = prediction.moved(cause["moved_mm"]).no_less_than(*noise)
-        verdict_now = decide(prediction, model, False, cause["moved_mm"])
+    if cause and cause["predicts"]:
+        prediction = prediction.moved(cause["moved_mm"], clear=cause["clear"]).no_less_than(*noise)
+        verdict_now = decide(prediction, model, False, cause["moved_mm"] if cause["clear"] else 0.0)
         split = {"depth95_mm": prediction.upper95_mm, "in_plane95_mm": prediction.upper95_mm}
     else:
         verdict_now = decide(prediction, model, row["measured"])

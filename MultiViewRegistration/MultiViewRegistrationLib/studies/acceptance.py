@@ -101,14 +101,14 @@ def _accepts(rows: Rows) -> Judged:
     wrong = int((accepted & (mtre(rows) > WRONG_MM)).sum())
     found = f"{wrong} of {accepted.sum()}"
     return Judged(
-        "wrong of the accepted", f"0 of {MIN_ACCEPTS} or more", found, accepted.sum() >= MIN_ACCEPTS and not wrong
+        "wrong of the accepted", f"0 of {MIN_ACCEPTS} or more", found, bool(accepted.sum() >= MIN_ACCEPTS and not wrong)
     )
 
 
 def _wrong_accepts(what: str, rows: Rows) -> Judged:
     wrong = mtre(rows) > WRONG_MM
     accepted = _is(rows, "accept")
-    return Judged(what, "0", share(wrong, accepted), not (wrong & accepted).any())
+    return Judged(what, "0", share(wrong, accepted), bool(not (wrong & accepted).any()))
 
 
 def _rejects(what: str, rows: Rows) -> Judged:

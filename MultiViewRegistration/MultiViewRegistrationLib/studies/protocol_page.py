@@ -98,6 +98,9 @@ def page(
         f"Wrong is an mTRE above {WRONG_MM:g} mm.",
         verdicts_by_kind(rows),
         verdicts_by_condition(rows),
+        "## Likely causes",
+        "Of what was done to a case, which cause was named, and how far from the error it would move the CT, median of the named.",
+        causes(rows),
         "## Predicted error",
         predictions(rows) if plotted else "None yet.",
         reliability_table(rows) if plotted else "",
@@ -357,6 +360,31 @@ def verdicts_by_condition(rows: Rows) -> str:
         ABOVE: counts(above, np.inf),
     }
     return table_of(grouped(rows, "part", "condition"), ("registered", "condition"), columns)
+
+
+def causes(rows: Rows) -> str:
+    """The named causes of each condition with a fault, and of all others together."""
+
+    def named(group: Rows) -> str:
+        counted = Counter(row["cause"]["cause"] if row.get("cause") else "none" for row in group)
+        return ", ".join(f"{cause} {count}" for cause, count in counted.most_common())
+
+    def beside(group: Rows) -> str:
+        told = [row for row in group if row.get("cause") and row["cause"]["predicts"] and row["failed"] is None]
+        return median([abs(row["cause"]["moved_mm"] - row["mtre_mm"]) for row in told], 2) if told else ""
+
+    bodies = [row for row in rows if row["part"] == "body"]
+    faulty = [row for row in bodies if row["error"] or row["condition"] == "motion"]
+    groups = [((condition,), group) for (_, condition), group in grouped(faulty, "part", "condition")]
+    others = [row for row in bodies if not row["error"] and row["condition"] != "motion"]
+    groups += [(("all others",), others)] if others else []
+    columns = {
+        "runs": len,
+        ABOVE: lambda group: int((mtre(group) > WRONG_MM).sum()),
+        "named": named,
+        "from the error mm": beside,
+    }
+    return table_of(groups, ("condition",), columns) if groups else "None yet."
 
 
 def predictions(rows: Rows) -> str:

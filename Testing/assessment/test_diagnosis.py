@@ -10,14 +10,24 @@ from phantom import TRUE_POSE, error_mm, make_views, off
 from scipy import ndimage
 
 from MultiViewRegistrationLib.assessment import diagnosis
-from MultiViewRegistrationLib.assessment.diagnosis import TURNS, Cause, CauseSearch, image_hypotheses
+from MultiViewRegistrationLib.assessment.diagnosis import (
+    TURNS,
+    Cause,
+    CauseSearch,
+    camera_hypotheses,
+    image_hypotheses,
+    mirrored_ct,
+)
 from MultiViewRegistrationLib.assessment.metrics import mtre
+from MultiViewRegistrationLib.assessment.prediction import calibrated
 from MultiViewRegistrationLib.assessment.verdict import assess, find_cause
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
-from MultiViewRegistrationLib.imaging.xray import View, XRay
+from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, View, XRay
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.registration.cameras import CALIBRATED
+from MultiViewRegistrationLib.registration.optimizer import Descent
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
@@ -249,6 +259,133 @@ def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(
     )
     inflation = more.error_inflation / doubtful.error_inflation
     assert inflation == pytest.approx(more.prediction.upper95_mm / prediction.upper95_mm)
+
+
+def test_a_mirrored_ct_looks_as_the_ct_in_a_mirrored_world(views):
+    """By projecting points of the corrected CT, with principal points off the middle; its centroid stays."""
+    shifted = [decentred(view, 5.0) for view in views]
+    for n, view in enumerate(shifted):
+        intrinsics = view.camera.intrinsics.copy()
+        intrinsics[0, 1:] = 3.0, 70.0 + n
+        shifted[n] = replace(view, camera=replace(view.camera, intrinsics=intrinsics))
+    centroid = np.array([12.0, -7.0, 3.0])
+    hypothesis = mirrored_ct(shifted, centroid)
+    points = 20 * np.random.default_rng(0).normal(size=(9, 3))
+    np.testing.assert_allclose(rigid.transform_points(hypothesis.corrected_from_ct, centroid), centroid)
+    for view, mirrored in zip(shifted, hypothesis.views, strict=True):
+        column, row = view.camera.project(rigid.transform_points(TRUE_POSE @ hypothesis.corrected_from_ct, points)).T
+        there = mirrored.camera.project(rigid.transform_points(hypothesis.pose(TRUE_POSE), points))
+        np.testing.assert_allclose(there, np.stack([127 - column, row], axis=1), atol=1e-9)
+        np.testing.assert_array_equal(mirrored.xray.line_integrals, view.xray.line_integrals[:, ::-1])
+        assert np.linalg.det(mirrored.camera.camera_from_world[:3, :3]) == pytest.approx(1)
+
+
+def test_only_unknowns_that_a_case_has_not_are_asked_after(ct, views):
+    def asked(some, shared=CALIBRATED):
+        return [(each.cause, each.about) for each in camera_hypotheses(some, shared)]
+
+    of_each = [("distance", ("view1",)), ("distance", ("view2",)), ("principal point", ("view1", "view2"))]
+    assert asked(views) == [("distance", ()), *of_each, ("motion", ("view1", "view2"))]
+    assert asked(views[:1]) == []
+    free = [views[0], replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=3.0)]
+    assert asked(free) == [("distance", ()), *of_each]
+    known = [replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25))) for view in views]
+    assert asked(known, SharedUnknowns(source_to_detector_sd_mm=10.0)) == of_each
+    three = make_views(ct, ((0, 0), (90, 0), (45, 20)), size=64)
+    last = [each for each in camera_hypotheses(three) if each.cause in ("principal point", "motion")]
+    assert [each.about for each in last] == [(view.name,) for view in three for _ in range(2)]
+    for each in last:
+        *others, doubted = each.views
+        assert (doubted.name,) == each.about and all(other.principal_point_sd_px == 0 for other in others)
+        assert (doubted.principal_point_sd_px > 0) == (each.cause == "principal point")
+        assert (doubted.translation_sd_mm > 0) == (each.cause == "motion")
+
+
+@pytest.mark.parametrize(
+    "cause, about, index, value, words",
+    [("distance", (), -6, 0.02 * 800, "2.0 % longer"), ("distance", (), -6, 0.009 * 800, ""),
+     ("distance", ("view2",), 15, -0.03, "3.0 % shorter"),
+     ("principal point", None, 17, 4.0, "moved by 0 columns and 4 rows"), ("principal point", None, 17, 1.1, ""),
+     ("principal point", None, 8, 4.0, ""), ("motion", None, 12, 3.0, "with the CT 3.0 mm and 0.0 degrees"),
+     ("motion", None, 12, 1.4, ""), ("motion", None, 10, np.radians(0.6), "0.6 degrees"), ("motion", None, 3, 9.0, "")],
+)  # fmt: skip
+def test_how_far_a_camera_is_off_is_told_unless_it_is_too_little(
+    anatomy, views, found, near, cause, about, index, value, words
+):
+    """800 pixels are the distance to the detector; a principal point counts from 1.5 mm, that is 1.2 pixels."""
+    sized = [replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25))) for view in views]
+    search = CauseSearch(anatomy, sized, found, near)
+    each = next(one for one in camera_hypotheses(sized) if one.cause == cause and about in (None, one.about))
+    corrections = np.zeros(24)
+    corrections[index] = value
+    told = search._camera_in_words(each, Descent(TRUE_POSE, corrections, found.fit, []))
+    assert told.startswith(words) or (words and words in told) if words else told == ""
+
+
+def test_along_the_body_is_along_the_cts_axis_towards_the_head(anatomy, views, found, near):
+    search = CauseSearch(anatomy, views, found, near)
+    there = diagnosis._shifted(TRUE_POSE, 20.0)
+    np.testing.assert_allclose(
+        there @ rigid.inverse(TRUE_POSE), off(np.eye(4), [0, 0, 0], 20 * TRUE_POSE[:3, 2]), atol=1e-12
+    )
+    mm, along, degrees = search._distance(Descent(there, np.zeros(24), found.fit, []), TRUE_POSE)
+    assert (mm, along, degrees) == pytest.approx((20.0, 20.0, 0.0), abs=1e-5)
+    assert diagnosis._end(along) == "head" and diagnosis._end(-along) == "feet"
+
+
+def test_a_scale_is_where_the_parabola_has_its_maximum_and_not_far_beyond_what_was_tried():
+    for best, expected in ((0.4, 0.4), (-0.9, -0.9), (3.0, 2.0), (-9.0, -2.0)):
+        values = [5 - (at - 0.01 * best) ** 2 for at in (-0.01, 0.0, 0.01)]
+        assert diagnosis._vertex(0.01, *values) == pytest.approx(0.01 * expected, rel=1e-3)
+    assert diagnosis._vertex(0.01, 1.0, 0.5, 2.0) == 0.01 == -diagnosis._vertex(0.01, 2.0, 0.5, 1.0)
+
+
+def test_a_view_that_nothing_ties_has_no_say(anatomy, ct, found, near):
+    views = make_views(ct, ((0, 0), (90, 0), (45, 20)), size=64)
+    free = [views[0], replace(views[1], rotation_sd_deg=None, translation_sd_mm=None), views[2]]
+    assert CauseSearch(anatomy, free, found, near)._views == [free[0], free[2]]
+
+
+@pytest.mark.parametrize(
+    "cause, gain, similarity, holds",
+    [("mirrored", 1.2, (0.7, 0.9), True), ("mirrored", 1.19, (0.7, 0.9), False), ("mirrored", 9.0, (0.69, 0.9), False),
+     ("distance", 1.05, (0.7, 0.9), True), ("distance", 1.04, (0.7, 0.9), False), ("distance", 1.1, (0.9, 0.69), False),
+     ("level", 0.85, (0.9, 0.7), True), ("level", 0.84, (0.9, 0.7), False), ("short", 1.0, (0.1, 0.2), True)],
+)  # fmt: skip
+def test_a_cause_holds_if_the_evidence_grows_and_every_x_ray_resembles_the_ct(cause, gain, similarity, holds):
+    found = Cause(cause, (), "", gain, similarity, TRUE_POSE)
+    assert found.holds == holds and found.clear == (gain >= 1.2 and min(similarity) >= 0.7)
+
+
+def test_with_a_cause_nothing_is_accepted_and_the_bound_is_no_less_than_noise(anatomy, views, found, near):
+    told = assess(anatomy, views, found, near)
+    doubt = 1.5 * calibrated().accept
+    likely = replace(told.prediction, failure_probability=doubt, image_failure_probability=doubt)
+    right = replace(told, prediction=likely, measured=True)
+    search = Elsewhere(anatomy, views, found, near)
+    search.mm = 0.1
+    assert find_cause(right, search).verdict == "check"
+    noise = replace(told.features.uncertainty, covariance=1e5 * told.features.uncertainty.covariance)
+    at = noise.at(rigid.transform_points(found.world_from_ct, told.targets))
+    prediction = find_cause(replace(right, features=replace(told.features, uncertainty=noise)), search).prediction
+    assert prediction.upper95_mm == at.bound_mm() > 1 and prediction.mean_mm == at.mean_mm
+
+
+def test_of_one_structure_no_cause_is_searched_for(ct, anatomy, views, found, near):
+    told = assess(anatomy, views, found, near)
+    doubtful = replace(told, prediction=replace(told.prediction, image_failure_probability=0.9))
+    structure = PreparedCT(replace(ct, mask=ct.volume.values > 300))
+    assert find_cause(doubtful, Elsewhere(structure, views, found, near)) is doubtful
+    assert find_cause(doubtful, Elsewhere(anatomy, views, found, near)).cause is not None
+
+
+def test_how_far_a_cause_moves_the_targets_is_told_in_the_corrected_ct():
+    """A CT that is mirrored about x = 5: its corrected targets at the same pose lie where they are mirrored to."""
+    mirror = np.diag([-1.0, 1.0, 1.0, 1.0])
+    mirror[0, 3] = 10.0
+    cause = Cause("mirrored ct", (), "", 2.0, (0.9,), TRUE_POSE, corrected_from_ct=mirror)
+    targets = np.array([[5.0, 30.0, -7.0], [8.0, 0.0, 2.0], [0.0, 1.0, 0.0]])
+    assert cause.target_shift_mm(TRUE_POSE, targets) == pytest.approx((0 + 6 + 10) / 3)
 
 
 def test_it_can_be_cancelled(anatomy, views, found, near):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, error_mm, off
+from phantom import TRUE_POSE, error_mm, make_views, off
 
+from MultiViewRegistrationLib.assessment import features
 from MultiViewRegistrationLib.assessment.features import compute_features, split_half_mm, tension
-from MultiViewRegistrationLib.assessment.metrics import default_targets, in_field
+from MultiViewRegistrationLib.assessment.metrics import default_targets, in_field, target_errors
 from MultiViewRegistrationLib.assessment.uncertainty import CameraResponse
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.objective import Tiles
+from MultiViewRegistrationLib.registration.optimizer import minimise
 from MultiViewRegistrationLib.registration.pipeline import Refinement, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.report.overlays import mask_excluding_outliers, tile_map
@@ -40,6 +43,39 @@ def test_a_pose_beside_the_right_one_moves_on_and_the_views_agree_on_where_to_go
     assert max(features.single_view_shift_mm) < 0.5
 
 
+def test_it_goes_with_wider_windows_and_from_there_back_and_with_each_view(anatomy, views, monkeypatch):
+    """From a pose beside the right one, where wider windows are those of the level before the finest."""
+    steps = []
+
+    def spied(objective, pose, **options):
+        end = minimise(objective, pose, **options)
+        steps.append((objective.settings, [view.name for view in objective.views], pose, end.world_from_ct))
+        assert ("unknowns" in options) == (len(objective.views) > 1), "by itself a view's camera is as it is"
+        return end
+
+    monkeypatch.setattr(features, "minimise", spied)
+    beside = off(TRUE_POSE, [1, 0, 1], [3, 0, 0])
+    told = features_of(anatomy, views, pose=beside)
+    wider, finest = (level.settings for level in anatomy.levels(views, beside)[-2:])
+    assert [step[0] for step in steps] == [wider, finest, wider, wider]
+    assert [step[1] for step in steps] == [["view1", "view2"]] * 2 + [["view1"], ["view2"]]
+    settled = steps[0][3]
+    for pose, expected in zip((step[2] for step in steps), (beside, settled, settled, settled), strict=True):
+        np.testing.assert_array_equal(pose, expected)
+    targets = default_targets(anatomy, views, beside)
+    assert told.basin_shift_mm == pytest.approx(np.sqrt(np.mean(target_errors(steps[1][3], beside, targets) ** 2)))
+    right = features_of(anatomy, views)
+    objective = anatomy.objective(views, anatomy.levels(views, TRUE_POSE)[-2], TRUE_POSE)
+    least = min(objective.linearise(objective.project(TRUE_POSE)).similarity)
+    assert right.wider_similarity == pytest.approx(least, abs=0.002) != pytest.approx(right.similarity, abs=0.002)
+
+
+def test_a_structure_before_its_background_agrees_with_each_view(ct, views):
+    structure = PreparedCT(replace(ct, mask=(np.indices(ct.volume.values.shape)[0] > 26) & (ct.volume.values > 300)))
+    told = features_of(structure.with_background(TRUE_POSE), views)
+    assert told.similarity > 0.95 and max(told.single_view_shift_mm) < 0.3
+
+
 def test_a_wrong_camera_makes_the_views_disagree(anatomy, views):
     wrong = views[1].camera.camera_from_world @ off(np.eye(4), [4, 3, -4], [0, 3, 6])
     views = [views[0], replace(views[1], camera=replace(views[1].camera, camera_from_world=wrong))]
@@ -58,15 +94,23 @@ def test_a_view_that_is_alone_or_shows_nothing_has_no_shift_of_its_own(anatomy, 
     assert np.isfinite(shifts).tolist() == [True, False]
 
 
+def test_a_views_shift_is_told_in_standard_deviations_of_its_noise_across_the_beam(ct, anatomy):
+    """What noise explains is hidden for exact images by the resolution of that level."""
+    for noise, least, most in ((0.002, 0.98, 1.0), (0.3, 0.2, 0.5)):
+        told = features_of(anatomy, make_views(ct, noise=noise))
+        share = told.single_view_shift_sds * 0.2 / told.single_view_shift_mm
+        assert (least < share).all() and (share <= most).all(), share
+
+
 def test_halves_that_ask_for_other_poses_are_apart():
-    """One view of tiles in a square; the left half pulls along x, the right half the other way, the checkerboard not at all."""
+    """One view of tiles in a square; the left or upper half pulls along x, the other the other way, the checkerboard not at all."""
     places = np.stack(np.meshgrid(np.arange(4), np.arange(4)), -1).reshape(-1, 2)
     pull = np.where(places[:, :1] < 2, 1.0, -1.0) * np.array([[0, 0, 0, 0.2, 0, 0]])
     hessian, ones = np.diag([100.0, 100, 100, 1, 1, 1]), np.ones(16)
     split = Tiles(np.zeros(16, int), places, 256 * ones, pull, np.broadcast_to(hessian, (16, 6, 6)), ones, ones)
     swapped = replace(split, gradients=np.where((places.sum(axis=1) % 2 == 0)[:, None], 1.0, -1.0) * np.abs(pull))
     points = np.array([[0, 0, 0], [10.0, 0, 0]])
-    for each in (split, swapped):
+    for each in (split, replace(split, places=places[:, ::-1]), swapped):
         assert split_half_mm(each, points, np.zeros(3), [np.eye(6)], 16 * hessian) == pytest.approx(0.4)
 
 
@@ -114,6 +158,10 @@ def test_targets_are_the_bone_that_all_views_show(anatomy, ct, views):
     assert len(world) > 10 and (views[1].camera.project(world)[:, 0] > 63).all()
     assert in_field(narrow, world).all()
     assert len(default_targets(anatomy, views, off(TRUE_POSE, [0, 0, 0], [0, 0, 400]))) == 0
+    seen = np.flatnonzero(in_field(views, rigid.transform_points(TRUE_POSE, anatomy.bone_points())).all(axis=0))
+    for count in (9, 10):  # fewer than ten are none to speak of
+        few = SimpleNamespace(bone_points=lambda count=count: anatomy.bone_points()[seen[:count]])
+        assert len(default_targets(few, views, TRUE_POSE)) == (count if count == 10 else 0)
     behind = rigid.from_rotation_translation(np.eye(3), 5 * views[0].camera.source)
     assert not in_field(views[:1], rigid.transform_points(behind, anatomy.bone_points())).any()
 

@@ -111,3 +111,14 @@ def test_errors_average_over_the_views():
     assert errors.rotation_deg == 0
     unsized = metrics.errors([CAMERA, CAMERA], shift(2.5, 0, 0), TRUE, TARGET, [(0.5, 0.5), None])
     assert unsized.mpd_mm is unsized.diffpose_score is None and unsized.mpd_px == pytest.approx(10)
+
+
+def test_of_several_targets_the_largest_error_and_the_mean_of_depths_either_way():
+    """A turn about the middle of two targets: one goes 3 mm deeper, the other comes nearer; a third on the axis stays."""
+    targets = np.array([[-30.0, 0, 250], [30, 0, 250], [0, 0, 250]])
+    estimated = rigid.about(TARGET[0], rigid.from_rotation_translation(rigid.exp_so3([0, 0.1, 0]), np.zeros(3)))
+    errors = metrics.errors([CAMERA], estimated, TRUE, targets, [(9.0, 0.5)])
+    assert errors.max_tre_mm == pytest.approx(60 * np.sin(0.05)) == pytest.approx(1.5 * errors.mtre_mm)
+    assert errors.depth_mm == pytest.approx(2.0, abs=0.1) and errors.rotation_deg == pytest.approx(np.degrees(0.1))
+    # Where pixels are not square, those of the papers' score are their rows.
+    assert errors.diffpose_score == metrics.diffpose_score(CAMERA, estimated, TRUE, targets, 0.5)

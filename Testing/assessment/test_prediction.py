@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from MultiViewRegistrationLib.assessment import prediction
 from MultiViewRegistrationLib.assessment.prediction import COLUMNS, Model, calibrated, columns
+from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare
 
 GOOD = {
     "noise_mm": 0.03,
@@ -64,6 +67,26 @@ def test_mean_and_bound_are_those_of_a_sampled_mixture(model):
         assert told.mean_mm == pytest.approx(drawn[drawn < told.upper95_mm].mean(), rel=0.02)
 
 
+@pytest.mark.parametrize("spread, freedom", [(0.4, 2.0), (1.5, 5.0)])
+def test_the_error_of_the_cameras_adds_to_a_right_answers_by_squares(model, spread, freedom):
+    """By sampling; the X-rays know nothing of it."""
+    told = model.predict(GOOD, ScaledChiSquare(spread, freedom))
+    random, count = np.random.default_rng(1), 400_000
+    near = model.near[0] + columns(GOOD) @ model.near[1:]
+    right = np.exp(near + model.near_sd * random.normal(size=count))
+    cameras = np.sqrt(spread * random.chisquare(freedom, size=count))
+    astray = np.exp(model.far + model.far_sd * random.normal(size=count))
+    wrong = random.random(count) < told.image_failure_probability
+    drawn = np.where(wrong, astray, np.hypot(right, cameras))
+    assert told.image_failure_probability == model.predict(GOOD).failure_probability
+    assert told.typical_mm == pytest.approx(np.median(drawn), rel=0.02)
+    assert told.upper95_mm == pytest.approx(np.quantile(drawn, 0.95), rel=0.03)
+    # A right answer's own error beyond WRONG_MM is part of the wrong ones already.
+    beyond = np.mean(np.hypot(right, cameras) > prediction.WRONG_MM) - np.mean(right > prediction.WRONG_MM)
+    expected = told.image_failure_probability + (1 - told.image_failure_probability) * beyond
+    assert told.failure_probability == pytest.approx(expected, abs=0.01)
+
+
 @pytest.mark.parametrize("kind", prediction.KINDS)
 def test_the_models_of_the_program_tell_good_from_bad(kind):
     model = calibrated(kind)
@@ -75,6 +98,13 @@ def test_the_models_of_the_program_tell_good_from_bad(kind):
         told = [model.predict({**GOOD, name: value}) for value in np.linspace(GOOD[name], BAD[name], 5)]
         for a, b in pairwise(told):
             assert b.failure_probability >= a.failure_probability and b.upper95_mm >= a.upper95_mm - 1e-9
+
+
+def test_of_a_ct_that_was_fitted_the_model_of_the_others_judges():
+    content = json.loads(Path(prediction.__file__).with_name("prediction.json").read_text(encoding="utf-8"))
+    fitted = list(content["body"]["without"])
+    assert fitted and all(calibrated("body", one).intercept != calibrated("body").intercept for one in fitted)
+    assert calibrated("body", "another CT").intercept == calibrated("body").intercept
 
 
 def test_the_worst_features_are_named_and_what_lies_beyond_the_fit(model):

@@ -15,9 +15,11 @@ from MultiViewRegistrationLib.assessment.uncertainty import (
     camera_response,
     camera_uncertainty,
     cluster_correction,
+    curvature,
     pose_uncertainty,
     sandwich,
     target_jacobians,
+    view_uncertainties,
 )
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
@@ -167,6 +169,59 @@ def test_a_camera_error_that_is_not_solved_for_moves_the_pose_as_predicted(ct, f
     at, truth = predicted.at(TARGETS), PoseUncertainty(measured, np.zeros(3)).at(TARGETS)
     assert at.rms_mm == pytest.approx(truth.rms_mm, rel=0.1) and at.rms_mm > 0.005
     np.testing.assert_allclose(at.covariances, truth.covariances, atol=max(0.15 * np.trace(truth.covariances[0]), 3e-5))
+
+
+def test_a_view_among_others_is_as_uncertain_as_by_itself(ct):
+    """One of them ten times as noisy as the other."""
+    views = [make_views(ct, size=64, noise=noise)[n] for n, noise in enumerate((0.01, 0.1))]
+    pose = off(TRUE_POSE, [0.1, -0.1, 0.1], [0.2, 0.1, -0.2])
+
+    def at_pose(some):
+        objective = Objective(Projector(attenuation(ct)), some, FINEST, np.zeros(3))
+        projections = objective.project(pose)
+        return objective, objective.linearise(projections), tiles(objective, projections)
+
+    for view, told in zip(views, view_uncertainties(*at_pose(views)), strict=True):
+        alone = pose_uncertainty(*at_pose([view]), CameraCorrections.exact([view])).covariance
+        np.testing.assert_allclose(told.covariance, alone, rtol=0.01, atol=0.01 * np.abs(alone).max())
+
+
+def at_true_pose(ct, views, unknowns):
+    objective = Objective(Projector(attenuation(ct)), views, FINEST, np.zeros(3))
+    projections = objective.project(TRUE_POSE, intrinsics=unknowns.intrinsics)
+    return objective, objective.linearise(projections), tiles(objective, projections), unknowns
+
+
+def test_a_view_whose_camera_is_unknown_tells_nothing_of_the_pose(ct):
+    views = make_views(ct, size=64, noise=0.03)
+    free = [views[0], replace(views[1], rotation_sd_deg=None, translation_sd_mm=None)]
+    one, both = (at_true_pose(ct, some, CameraCorrections(some)) for some in (views[:1], free))
+    fewer = cluster_correction(len(one[2].views), 6) / cluster_correction(len(both[2].views), 12)
+    alone, joint = pose_uncertainty(*one).covariance, fewer * pose_uncertainty(*both).covariance
+    np.testing.assert_allclose(joint, alone, rtol=0.02, atol=0.01 * np.abs(alone).max())
+
+
+def test_of_an_uncertain_camera_the_pose_has_what_images_and_prior_leave(ct):
+    """By the linear system: cameras wrong by a standard deviation, corrected as far as the prior lets the images, or not at all."""
+    views = make_views(ct, size=64, noise=0.2)
+    readings = {"rotation_sd_deg": 0.25, "translation_sd_mm": 0.5}
+    given = [replace(views[0], principal_point_sd_px=0.3), replace(views[1], **readings)]
+    free = [replace(given[0], principal_point_sd_px=1e9), replace(given[1], rotation_sd_deg=1e9, translation_sd_mm=1e9)]
+    arguments = at_true_pose(ct, given, CameraCorrections(given))
+    objective, fit, split, unknowns = arguments
+    weight, sd = np.array([0.0] * 6 + [*unknowns.precision(objective, fit)]), unknowns.sd
+    images = curvature(objective, fit, split, CameraCorrections([views[0], free[1]]))
+    ends = [np.linalg.solve(images + np.diag(weight), images[:, i] * sd[i + 3])[:6] for i in range(6, 12)]
+    full = objective.linearise(objective.project(TRUE_POSE, intrinsics=True))
+    _, images = CameraCorrections(free).system(objective, full, unknowns.none)
+    solved = [*range(6), *range(8, 14)]  # the first view's principal point comes first
+    for i in (6, 7):
+        step = np.linalg.solve(images[np.ix_(solved, solved)] + np.diag(weight), images[solved, i] * sd[i + 1])
+        ends.append(step[:6])
+    expected = sum(np.outer(end, end) for end in ends)
+    found = camera_uncertainty(*arguments, camera_response(objective, full, unknowns)).covariance
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+    assert (weight[6:] > 0.02 * np.diag(images)[8:]).any(), "the prior matters"
 
 
 def noisy(views, sd, seed):

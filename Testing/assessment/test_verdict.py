@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from phantom import TRUE_POSE, error_mm, make_views, off
+from scipy import stats
 
 from MultiViewRegistrationLib.assessment.diagnosis import Cause
+from MultiViewRegistrationLib.assessment.features import compute_features
 from MultiViewRegistrationLib.assessment.metrics import in_field
-from MultiViewRegistrationLib.assessment.prediction import COLUMNS, calibrated, columns
-from MultiViewRegistrationLib.assessment.verdict import assess, decide, model_inputs, with_cause
+from MultiViewRegistrationLib.assessment.prediction import COLUMNS, Prediction, calibrated, columns
+from MultiViewRegistrationLib.assessment.verdict import (
+    _camera_strain,
+    _is_exact,
+    _least_similar,
+    assess,
+    decide,
+    model_inputs,
+    with_cause,
+)
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
+from MultiViewRegistrationLib.registration.cameras import CALIBRATED, CameraCorrections
 from MultiViewRegistrationLib.registration.pipeline import AlternativeSolution, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
+#: Standard deviations of a C-arm's readings.
+READINGS = {
+    "rotation_sd_deg": 0.5,
+    "translation_sd_mm": 3.0,
+    "principal_point_sd_px": 2.0,
+    "distance_sd_percent": 1.0,
+}
 CORNERS = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
 
 
@@ -58,6 +77,51 @@ def test_a_right_answer_is_not_rejected_and_its_bounds_hold(anatomy, views, foun
     assert each[:, 0].max() < told.prediction.upper95_mm < 2 * each[:, 1].max()
     far = told.at_targets(rigid.transform_points(found.world_from_ct, CORNERS + [0, 0, 400]))
     assert far[0][1] > each[0, 1] and replace(told, features=None).at_targets(CORNERS) == []
+
+
+@pytest.mark.parametrize("principal_point_sd_px", [0.0, 2.0])
+def test_all_bounds_are_those_of_noise_and_cameras_made_larger_alike(
+    anatomy, views, found, near, principal_point_sd_px
+):
+    """Of all targets together the bound is the prediction's; of a view and of a rotation 95 % of a normal error."""
+    some = [replace(view, principal_point_sd_px=principal_point_sd_px) for view in views]
+    told = assess(anatomy, some, replace(found, views=some), near, CORNERS)
+    total = told.features.uncertainty + told.features.camera_uncertainty
+    at = total.at(rigid.transform_points(found.world_from_ct, CORNERS))
+    assert told.error_inflation * at.bound_mm() == pytest.approx(told.prediction.upper95_mm)
+    times = told.error_inflation * stats.norm.ppf(0.975)
+    for split in told.splits:
+        assert np.hypot(split.depth_mm, split.in_plane_mm) == pytest.approx(times * at.rms_mm, rel=1e-3)
+    sd, axis = total.least_certain_rotation()
+    assert told.least_certain_rotation[0] == pytest.approx(np.degrees(times * sd), rel=1e-3)
+    np.testing.assert_array_equal(told.least_certain_rotation[1], axis)
+    if principal_point_sd_px:
+        cameras = told.features.camera_uncertainty.at(rigid.transform_points(found.world_from_ct, CORNERS))
+        assert told.features.camera_mm == pytest.approx(cameras.rms_mm)
+        assert told.prediction.failure_probability > told.prediction.image_failure_probability
+    else:
+        assert told.error_inflation > 1.02 and told.features.camera_mm == 0
+
+
+@pytest.mark.parametrize(
+    "failure, of_images, upper95_mm, bounded, verdict",
+    [
+        (0.01, 0.01, 1.0, True, "accept"),
+        (0.3, 0.01, 1.0, True, "check"),  # only the cameras are doubtful
+        (0.9, 0.01, 1.0, True, "check"),  # an X-ray says nothing against it
+        (0.9, 0.9, 1.0, True, "reject"),
+        (0.01, 0.01, 2.1, True, "check"),
+        (0.01, 0.01, 1.0, False, "check"),
+    ],
+)
+def test_an_accept_is_safe_with_its_cameras_and_a_reject_is_what_the_x_rays_show(
+    generous, failure, of_images, upper95_mm, bounded, verdict
+):
+    model = replace(generous, accept=0.02, reject=0.5)
+    prediction = Prediction(0.3, upper95_mm, failure, of_images, bounded)
+    assert decide(prediction, model, measured=True) == verdict
+    assert decide(prediction, model, measured=False) == {"accept": "check"}.get(verdict, verdict)
+    assert decide(prediction, model, measured=True, moved_mm=2.1) == "reject"
 
 
 def test_an_accept_needs_features_within_those_of_correct_results(anatomy, views, found, near, generous):
@@ -105,6 +169,43 @@ def test_cameras_that_the_x_rays_contradict_are_a_reject(anatomy, views, near):
     assert "contradict" not in " ".join(assess(anatomy, loose, found, near, CORNERS).reasons)
 
 
+@pytest.mark.parametrize(
+    "index, sd, words",
+    [
+        (2, np.radians(0.5), "the angles of view2: 2.5 degrees off, though known to 0.5 degrees"),
+        (5, 3.0, "the place of view2: 15.0 mm off, though known to 3 mm"),
+        (6, 0.01, "the distance to the detector of view2: 5.0 % off, though known to 1 %"),
+        (8, 2.0, "the principal point of view2: 10.0 px off, though known to 2 px"),
+    ],
+)
+def test_each_correction_of_a_camera_is_held_against_its_standard_deviation(views, index, sd, words):
+    """The last one of its kind, by 3 and by 5 of them; beyond 4 what was said is wrong."""
+    given = [views[0], replace(views[1], **READINGS)]
+    unknowns = CameraCorrections(given)
+    for deviations, sentences in ((3.0, []), (-5.0, [f"The X-rays contradict {words}. Check its geometry."])):
+        corrections = unknowns.none.copy()
+        corrections[9 + index] = deviations * sd
+        corrected = [views[0], replace(given[1], camera=unknowns.camera(1, corrections, views[1].camera))]
+        strain, found = _camera_strain(given, corrected, CALIBRATED)
+        assert strain == pytest.approx(abs(deviations)) and found == sentences
+
+
+def test_cameras_beyond_two_standard_deviations_are_less_certain_than_was_said(anatomy, views, found, near, generous):
+    given = [views[0], replace(views[1], **READINGS)]
+    unknowns = CameraCorrections(given)
+    covariances = []
+    for shift_mm in (5.0, 9.0):
+        corrections = unknowns.none.copy()
+        corrections[9 + 4] = shift_mm
+        some = [views[0], replace(given[1], camera=unknowns.camera(1, corrections, views[1].camera))]
+        told = assess(anatomy, given, replace(found, views=some), near, CORNERS, model=generous)
+        stated = compute_features(anatomy, some, found, near, CORNERS)
+        covariances.append((told.features.camera_uncertainty.covariance, stated.camera_uncertainty.covariance))
+        assert told.verdict != "reject"
+    np.testing.assert_array_equal(*covariances[0])
+    np.testing.assert_allclose(covariances[1][0], (3 / 2) ** 2 * covariances[1][1])
+
+
 def test_an_accept_has_no_reasons_and_what_was_not_measured_is_to_be_checked(lenient, found, near, views):
     assert lenient() == ("accept", [])
     rivals = [replace(found, alternative=AlternativeSolution(near, ratio, 8.0, 3.0)) for ratio in (1.2, 1.5)]
@@ -122,8 +223,33 @@ def test_an_accept_has_no_reasons_and_what_was_not_measured_is_to_be_checked(len
     nowhere = one + [0, 0, 400]
     for targets in ([one], [one, nowhere]):
         assert nothing not in lenient(views=narrow, found=replace(found, views=narrow), targets=np.array(targets))[1]
-    unknown = [views[0], replace(views[1], rotation_sd_deg=None, translation_sd_mm=None)]
-    assert lenient(views=unknown, found=replace(found, views=unknown))[0] == "check"
+    verdict, reasons = lenient(registered=False)
+    assert verdict == "check" and "was set, not registered" in reasons[0]
+
+
+def test_a_view_that_nothing_ties_or_that_shows_nothing_is_to_be_checked(anatomy, ct, unrefined, lenient):
+    """All three by themselves are accepted, though two of them look in nearly the same direction."""
+    views = make_views(ct, ((0, 0), (90, 0), (84, 0)))
+
+    def told(third):
+        some = [*views[:2], third]
+        return lenient(views=some, found=unrefined(anatomy, some, TRUE_POSE))
+
+    assert told(views[2]) == ("accept", [])
+    assert told(replace(views[2], rotation_sd_deg=None, translation_sd_mm=None))[0] == "check"
+    blind = replace(views[2], xray=replace(views[2].xray, valid=np.zeros_like(views[2].xray.valid)))
+    assert told(blind) == ("check", ["view3 shows too little of the CT to confirm the pose."])
+
+
+def test_only_what_is_exact_is_a_condition(anatomy, views, found, near):
+    """The first view's place is the world's, whatever is said of it."""
+    assert assess(anatomy, views, found, near, CORNERS).condition == "if the cameras are right to 0.5 px"
+    for kind in ("rotation_sd_deg", "translation_sd_mm"):
+        assert _is_exact(replace(views[0], **{kind: 0.1}), True) and not _is_exact(
+            replace(views[1], **{kind: 0.1}), False
+        )
+    for kind in ("principal_point_sd_px", "distance_sd_percent"):
+        assert not any(_is_exact(replace(views[0], **{kind: 0.1}), first) for first in (True, False))
 
 
 def test_a_pose_beside_the_right_one_is_rejected(anatomy, views, unrefined):
@@ -141,7 +267,16 @@ def test_a_wrong_camera_is_not_accepted_and_is_asked_after(anatomy, views, near)
     views = [views[0], replace(views[1], camera=replace(views[1].camera, camera_from_world=wrong))]
     told = assess(anatomy, views, refine(anatomy, views, near), near)
     assert told.verdict != "accept"
-    assert any("disagrees with the other X-ray" in each and "Check its geometry" in each for each in told.reasons)
+    shifts = told.features.single_view_shift_mm
+    sentence = (
+        f"view{1 + shifts.argmax()} disagrees with the other X-ray: alone it moves the CT by {shifts.max():.1f} mm"
+    )
+    assert any(sentence in each and "Check its geometry" in each for each in told.reasons)
+    worst = replace(told.features, single_view_shift_sds=np.array([1.0, 7.0, 2.0, np.inf]), gap=None)
+    assert model_inputs(worst)["single_view_shift_sds"] == 7.0
+    hardly = replace(told.features, fit=replace(told.features.fit, similarity=(0.6, 0.1, 0.4), shown=(900, 9, 900)))
+    named = [SimpleNamespace(name=name) for name in ("AP", "OBL", "LAT")]  # OBL hardly shows the CT
+    assert _least_similar(hardly, named) == "LAT hardly resembles the CT (local NCC 0.40)."
 
 
 def test_one_view_is_to_be_checked_and_its_depth_is_uncertain(anatomy, views, near, lenient):

@@ -250,7 +250,7 @@ def _alone_mm(objective: Objective, level: ResolutionLevel, index: int, pose: np
     view = objective.views[index]
     only = Objective(
         objective.projector,
-        [view.exact()],
+        [view],
         objective.settings,
         objective.pivot,
         objective.rest and [objective.rest[index]],

@@ -13,7 +13,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, XRay
 from MultiViewRegistrationLib.registration.cameras import CameraCorrections, independent_residuals
-from MultiViewRegistrationLib.registration.objective import Objective
+from MultiViewRegistrationLib.registration.objective import Objective, PoseFit
 from MultiViewRegistrationLib.registration.optimizer import moved
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.similarity import Settings
@@ -156,6 +156,35 @@ def test_distance_to_the_detector_needs_a_pixel_size(views):
     with pytest.raises(InputError, match='"view1" does not tell its pixel size'):
         CameraCorrections(bare, SharedUnknowns(source_to_detector_sd_mm=5))
     CameraCorrections(bare, SharedUnknowns(principal_point_sd_px=5))
+
+
+def test_a_prior_weighs_less_the_more_independent_residuals_there_are(ct, views):
+    """One for each window of local normalisation; by sums of squares, cost / N is the variance of the mean."""
+    unknowns = CameraCorrections([views[0], uncertain(views[1], 1.0, 3.0)])
+    objective = Objective(
+        Projector(attenuation(ct)), views, Settings(intensity_radius=4, gradient_radius=2), np.zeros(3)
+    )
+    fit = PoseFit(0.5, np.zeros(6), np.zeros((6, 6)), (1000, 1500), (9, 9), (0.9, 0.9), ())
+    expected = 0.5 / 100 / np.repeat([np.radians(1.0), 3.0], 3) ** 2
+    np.testing.assert_allclose(unknowns.precision(objective, fit), expected)
+    one = unknowns.none.copy()
+    one[12] = 3.0
+    assert unknowns.prior_ratio(objective, fit, unknowns.none, one) == pytest.approx(np.exp(1 / 100))
+    assert unknowns.prior_ratio(objective, fit, one, unknowns.none) == pytest.approx(np.exp(-1 / 100))
+
+
+def test_a_distance_is_by_the_rows_and_steps_are_measured_in_mm(views):
+    """Pixels twice as high as wide: fx = 800, fy = 400, and 800 mm to the detector."""
+    camera = replace(views[0].camera, intrinsics=np.array([[800.0, 0, 60], [0, 400, 60], [0, 0, 1]]))
+    view = replace(views[0], xray=replace(views[0].xray, pixel_mm=(1.0, 2.0)), camera=camera)
+    unknowns = CameraCorrections([view, uncertain(views[1])], SharedUnknowns(source_to_detector_sd_mm=5.0))
+    corrections = unknowns.none.copy()
+    corrections[-6] = 8.0
+    np.testing.assert_allclose(unknowns.camera(0, corrections, camera).intrinsics[[0, 1], [0, 1]], [808, 404])
+    unknowns = CameraCorrections([view, replace(uncertain(views[1]), distance_sd_percent=1.0)])
+    assert list(unknowns.free) == list(range(9, 16))
+    for step, mm in (([0, 0.03, 0, 2, 0, 0, 0], 3.0), ([0, 0, 0, 0, -2, 0, 0], 2.0), ([0, 0, 0, 1, 0, 0, 0.004], 4.0)):
+        assert unknowns.size(np.array(step)) == pytest.approx(mm)
 
 
 def test_exact_values_are_not_free(views):

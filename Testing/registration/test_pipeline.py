@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from phantom import TRUE_POSE, error_mm, off
+from scipy import ndimage
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -39,6 +40,29 @@ def test_two_views_find_the_true_pose_and_report_progress(anatomy, views):
     assert "%" in str(reports[0])
     last = [step.cost for step in found.levels[-1].steps]
     assert [progress.cost for progress in reports][-len(last) :] == last
+
+
+def test_what_the_ct_does_not_hold_is_left_out_of_the_last_steps(anatomy, ct, views):
+    """A plate beside the middle of each image pulls the pose; the fit that is told is that of all pixels."""
+    plated = []
+    for number, view in enumerate(views):
+        image = view.xray.line_integrals.copy()
+        plate = ndimage.gaussian_filter(np.random.default_rng(number).normal(size=image.shape), 2)
+        image[20:100, 64:108] = (2.5 + 0.6 * plate / plate.std())[20:100, 64:108]
+        plated.append(replace(view, xray=type(view.xray)(image, view.xray.valid)))
+    registration = RegistrationPipeline(anatomy, plated, TRUE_POSE, lambda report: None, CALIBRATED)
+    (best,) = registration.descend(2, [DescentStart(TRUE_POSE)])
+    end = registration._without_outliers(best)
+    assert error_mm(end.world_from_ct) < 0.5 * error_mm(best.world_from_ct)
+    assert end.fit.pixels == best.fit.pixels
+    assert end.fit.cost == pytest.approx(anatomy.fit(plated, end.world_from_ct, TRUE_POSE).cost, rel=1e-3)
+    found = registration.refine_to_finest(registration.descend(1, [DescentStart(TRUE_POSE)]))
+    assert found.levels[-1].name == "128 x 128 px, outliers left out"
+    structure = PreparedCT(replace(ct, mask=(np.indices(ct.volume.values.shape)[0] > 16) & (ct.volume.values > 300)))
+    alone = RegistrationPipeline(structure, plated, TRUE_POSE, lambda report: None, CALIBRATED)
+    assert alone._without_outliers(best) is None, "what lies before and behind it would be left out"
+    clean = RegistrationPipeline(anatomy, views, TRUE_POSE, lambda report: None, CALIBRATED)
+    assert clean._without_outliers(clean.descend(2, [DescentStart(TRUE_POSE)])[0]) is None
 
 
 @pytest.mark.slow

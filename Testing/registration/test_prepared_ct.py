@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numba
 import numpy as np
 import pytest
 from phantom import TRUE_POSE, make_ct, make_views, off
 
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import BONE_PER_MM, CT, Volume, attenuation
-from MultiViewRegistrationLib.registration import similarity
+from MultiViewRegistrationLib.registration import prepared_ct, similarity
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT, warm_up
+from MultiViewRegistrationLib.registration.prepared_ct import (
+    BODY,
+    SCORING,
+    STRUCTURE,
+    STRUCTURE_WITH_BACKGROUND,
+    PreparedCT,
+    resolution_schedule,
+    scoring_level,
+    warm_up,
+)
 from MultiViewRegistrationLib.rendering import cpu
 
 
@@ -63,3 +76,80 @@ def test_a_registration_after_it_compiles_nothing(compiled):
     ct = make_ct()
     refine(PreparedCT(ct), make_views(ct), off(TRUE_POSE, [1, 2, 1], [2, 1, 2]))
     assert {name: set(kernel.signatures) for name, kernel in compiled.items()} == before
+
+
+def test_a_larger_ct_has_its_centroid_where_it_was(ct, anatomy):
+    larger = anatomy.scaled(np.array([0.02, 0.0, 0.1]))
+    index = np.array([[0.0, 0, 0], [47, 20, 3]])
+    here, there = (rigid.transform_points(each.projector(0).ct_from_index, index) for each in (anatomy, larger))
+    np.testing.assert_allclose(there - anatomy.centroid, (here - anatomy.centroid) * [1.02, 1.0, 1.1])
+    np.testing.assert_allclose(rigid.transform_points(larger.corrected_from_ct, here), there)
+    assert larger.projector(0) is not anatomy.projector(0)
+
+
+def test_the_coarsest_voxels_that_are_small_enough_are_taken(anatomy):
+    """Of 2, 4, 8, 16, 32 mm."""
+    assert [anatomy.level(mm) for mm in (1.0, 2.0, 3.9, 4.0, 15.9, 100.0)] == [0, 0, 0, 1, 2, 4]
+
+
+def test_the_corners_are_those_of_the_box(ct, anatomy):
+    """Of 96 mm about the origin, to half a voxel of the second level."""
+    corners = anatomy.corners()
+    np.testing.assert_allclose(np.sort(np.unique(corners.round(6))), [-47, 47], atol=3)
+    assert len(corners) == 8 and (np.ptp(corners, axis=0) > 85).all()
+
+
+def test_a_structure_is_turned_about_its_own_centre_also_with_its_ct(ct):
+    structure = PreparedCT(replace(ct, mask=(np.indices(ct.volume.values.shape)[0] > 30) & (ct.volume.values > 300)))
+    np.testing.assert_array_equal(structure.full_ct.centroid, structure.centroid)
+    assert np.linalg.norm(structure.centroid - PreparedCT(ct).centroid) > 5
+    views, before = make_views(ct, size=64), structure.with_background(TRUE_POSE)
+    for anatomy, compared in ((structure, STRUCTURE), (before, STRUCTURE_WITH_BACKGROUND), (PreparedCT(ct), BODY)):
+        levels = anatomy.levels(views, TRUE_POSE)
+        assert [each.settings for each in levels] == [settings for settings, _, _ in compared]
+    assert before.full_ct is structure.full_ct
+
+
+def test_a_fit_is_that_of_the_finest_level(ct, anatomy):
+    views = make_views(ct)
+    level = anatomy.levels(views, TRUE_POSE)[-1]
+    objective = anatomy.objective(views, level, TRUE_POSE)
+    fit = anatomy.fit(views, TRUE_POSE, TRUE_POSE)
+    assert level.pool == 1 and fit.pixels == (126**2, 126**2)
+    assert fit.cost == objective.linearise(objective.project(TRUE_POSE)).cost
+
+
+@pytest.mark.parametrize("extent_mm, columns", [(96.0, 128), (300.0, 128), (96.0, 512)])
+def test_the_coarsest_image_has_32_pixels_across_what_is_imaged_and_voxels_as_large_as_pixels(ct, extent_mm, columns):
+    """The field is 112 mm wide at the depth of the anatomy, less than a body of 300 mm."""
+    views = make_views(ct, size=columns)
+    levels = resolution_schedule(views, TRUE_POSE[:3, 3], extent_mm, 0.5, 8, BODY)
+    pixel_mm = 112 / columns
+    assert 32 / np.sqrt(2) < min(extent_mm, 112) / pixel_mm / levels[0].pool < 32 * np.sqrt(2)
+    for before, level in pairwise(levels):
+        assert before.pool == 2 * level.pool
+    for level in levels:
+        assert 1 / 1.5 < 0.5 * 2**level.volume / (level.pool * pixel_mm) < 1.6
+    coarse = scoring_level(levels[0], 8, structure=False)
+    assert (coarse.pool, coarse.volume, coarse.settings) == (2 * levels[0].pool, levels[0].volume + 1, SCORING)
+    assert scoring_level(levels[0], 8, structure=True) is levels[0]
+
+
+def test_a_structure_is_compared_on_the_part_of_an_image_around_it(views):
+    """A box of 20 mm: 14 pixels of 1.25 mm are 12.25 mm at its depth, and 8 columns and rows are pooled."""
+    corners = 10.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
+    whole = views[0].camera
+    part = prepared_ct._cropped(views[0], corners, 15.0, 4)
+    first = np.rint(whole.principal_point - part.camera.principal_point).astype(int)
+    last = first + part.camera.size
+    assert (first % 4 == 0).all() and (last % 4 == 0).all()
+    around = corners[:, None] + 14.5 * np.concatenate([np.eye(3), -np.eye(3)])
+    pixels = whole.project(around.reshape(-1, 3))
+    assert (pixels > first - 0.5).all() and (pixels < last - 0.5).all() and (last - first < 80).all()
+    np.testing.assert_array_equal(
+        part.xray.line_integrals, views[0].xray.line_integrals[first[1] : last[1], first[0] : last[0]]
+    )
+    behind = 10 * corners + [0, 0, 2000.0] @ whole.camera_from_world[:3, :3] * -1
+    assert (whole.depth(behind) < 0).all() and prepared_ct._cropped(views[0], behind, 15.0, 4) is views[0]
+    aside = corners + np.array([900.0, 0, 0]) @ whole.camera_from_world[:3, :3]
+    assert prepared_ct._cropped(views[0], aside, 15.0, 4) is views[0]

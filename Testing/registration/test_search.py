@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -14,12 +15,129 @@ from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.registration import pipeline
-from MultiViewRegistrationLib.registration.optimizer import SECOND_LEVEL_BUDGET, Range, SearchBudget
-from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.cameras import CALIBRATED
+from MultiViewRegistrationLib.registration.objective import PoseFit
+from MultiViewRegistrationLib.registration.optimizer import (
+    SECOND_LEVEL_BUDGET,
+    Descent,
+    DescentStart,
+    Range,
+    SearchBudget,
+    cluster_minima,
+    distance,
+)
+from MultiViewRegistrationLib.registration.pipeline import (
+    RegistrationPipeline,
+    is_plausible,
+    pose_difference,
+    prune,
+    refine,
+)
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 REACH = Range(35, 60)
 FAR = off(TRUE_POSE, [20, -15, 20], [25, -30, 25])
+
+
+def minimum(shift_mm, similarity, *origins, turn_deg=0.0) -> Descent:
+    fit = PoseFit(0.3, np.zeros(6), np.zeros((6, 6)), (1000,), (1000,), (similarity,), ())
+    return Descent(off(TRUE_POSE, [0, turn_deg, 0], [shift_mm, 0, 0]), np.zeros(24), fit, [], frozenset(origins))
+
+
+def test_near_minima_are_one_and_the_best_of_them_stays():
+    first, better, other = minimum(0, 0.8, 0), minimum(2.9, 0.9, 1, 2), minimum(6.1, 0.95, 3)
+    found = cluster_minima([first], [better, other], np.zeros(3))
+    assert [each.world_from_ct.tolist() for each in found] == [
+        each.world_from_ct.tolist() for each in (other, better)
+    ], "most evidence first"
+    assert [each.n_descents for each in found] == [1, 2] and [set(each.origins) for each in found] == [{3}, {0, 1, 2}]
+    (same,) = cluster_minima([better], [first], np.zeros(3))
+    assert same.fit is better.fit and same.n_descents == 2
+
+
+def test_minima_with_much_less_evidence_are_pruned_and_too_many_of_them():
+    minima = [minimum(10 * n, similarity) for n, similarity in enumerate((0.9, 0.88, 0.86, 0.7))]
+    evidence = [each.fit.evidence for each in minima]
+    for limit, most, stay in ((1.3, 3, 3), (1.3, 2, 2), (1.05, 3, 1), (0.0, 1, 1), (9.0, 9, 4)):
+        kept, pruned = prune(minima, limit, most)
+        assert kept == minima[:stay]
+        assert [ratio for ratio, _ in pruned] == pytest.approx([evidence[0] / each for each in evidence[stay:]])
+        assert all(pose is each.world_from_ct for (_, pose), each in zip(pruned, minima[stay:], strict=True))
+
+
+def test_the_alternative_is_the_likeliest_of_all_that_are_elsewhere(anatomy, views):
+    registration = RegistrationPipeline(anatomy, views, TRUE_POSE, lambda report: None, CALIBRATED)
+    minima = [minimum(0, 0.9), minimum(3, 0.89), minimum(30, 0.8), minimum(10, 0.85, turn_deg=5.0)]
+    assert registration._alternative(TRUE_POSE) is None
+    nothing = replace(minima[0], fit=replace(minima[0].fit, cost=np.inf))
+    assert registration.merge([], [nothing]) == [] and registration.merge(minima[:1], [nothing]) == minima[:1]
+    assert registration.keep(minima, 1.0, 1) == minima[:1]
+    other = registration._alternative(TRUE_POSE)
+    assert other.world_from_ct is minima[3].world_from_ct and other.rotation_deg == pytest.approx(5.0)
+    assert other.evidence_ratio == pytest.approx(minima[0].fit.evidence / minima[3].fit.evidence)
+    assert other.distance_mm == pytest.approx(pose_difference(minima[3].world_from_ct, TRUE_POSE, anatomy.centroid)[0])
+
+
+def test_a_pose_is_plausible_if_it_looks_like_every_x_ray():
+    fit = PoseFit(0.3, np.zeros(6), np.zeros((6, 6)), (9, 9), (9, 9), (0.9, 0.7), ())
+    one = replace(minimum(0, 0.9), fit=fit)
+    assert not is_plausible([]) and not is_plausible([one])
+    assert is_plausible([replace(one, fit=replace(fit, similarity=(0.9, 0.8)))])
+
+
+def test_answers_beyond_the_range_are_none(anatomy, views):
+    """The true pose lies 30 mm from its middle: descents lead there."""
+    centre, reach = off(TRUE_POSE, [0, 0, 0], [0, 0, 30]), Range(5, 5)
+    registration = RegistrationPipeline(anatomy, views, centre, lambda report: None, CALIBRATED)
+    (end,) = registration.descend(0, [DescentStart(centre)])
+    assert not reach.holds(end.world_from_ct, centre, anatomy.centroid)
+    minima, _ = registration.search(0, centre, reach, SearchBudget(32, 32, 4), with_start=True)
+    assert all(reach.holds(each.world_from_ct, centre, anatomy.centroid) for each in minima)
+
+
+def test_the_start_is_refined_first_and_what_is_refined_lies_apart(anatomy, views, monkeypatch):
+    rounds = []
+
+    def spied(objective, starts, *options):
+        rounds.append([start.world_from_ct for start in starts])
+        return []
+
+    monkeypatch.setattr(pipeline, "descend", spied)
+    registration = RegistrationPipeline(anatomy, views, TRUE_POSE, lambda report: None, CALIBRATED)
+    registration.search(0, TRUE_POSE, Range(10, 15), SearchBudget(64, 128, 3), with_start=True)
+    assert [len(each) for each in rounds] == [3, 3]
+    first, *others = poses = [*rounds[0], *rounds[1]]
+    assert first is TRUE_POSE and all(error_mm(pose) > 1 for pose in others)
+    assert min(distance(a, b, anatomy.centroid) for a, b in combinations(poses, 2)) > 8
+    registration.search(0, TRUE_POSE, Range(10, 15), SearchBudget(64, 64, 3))
+    any_poses = Range(10, 15).poses(TRUE_POSE, anatomy.centroid, np.random.default_rng(0).random((64, 6)))
+    assert 1 < np.mean([*map(error_mm, rounds[-1])]) < 0.8 * np.mean([*map(error_mm, any_poses)])
+
+
+def test_where_no_answer_is_plausible_the_start_wins_if_it_has_more_evidence(anatomy, views, monkeypatch):
+    """Of descents that end where they began."""
+    poor, good = minimum(25, 0.3), minimum(0, 0.7)
+    by_pose = {each.world_from_ct.tobytes(): each for each in (poor, good)}
+
+    def ended(number, starts):
+        ends = [replace(by_pose[start.world_from_ct.tobytes()], origins=start.origins) for start in starts]
+        return sorted(ends, key=lambda end: -end.fit.evidence)
+
+    for found, start, winner in ((poor, good, good), (good, poor, good), (good, good, good)):
+        registration = RegistrationPipeline(anatomy, views, TRUE_POSE, lambda report: None, CALIBRATED)
+        monkeypatch.setattr(registration, "descend", ended)
+        monkeypatch.setattr(registration, "_without_outliers", lambda best: None)
+        refined = registration.refine_to_finest([found], [start.world_from_ct])
+        np.testing.assert_array_equal(refined.world_from_ct, winner.world_from_ct)
+        assert refined.alternative is None or found is poor, "where a worse start leads is no alternative"
+
+
+def test_at_the_coarsest_level_cameras_count_as_exact(anatomy, views):
+    uncertain = [views[0], replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=3.0)]
+    registration = RegistrationPipeline(anatomy, uncertain, TRUE_POSE, lambda report: None, CALIBRATED)
+    start = [DescentStart(off(TRUE_POSE, [1, 0, 0], [1, 2, 0]))]
+    coarse, fine = (registration.descend(level, start)[0] for level in (0, 1))
+    assert not coarse.corrections.any() and fine.corrections[9:15].all()
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -34,6 +152,21 @@ def test_it_stops_early_when_sure_and_goes_on_when_not(anatomy, views):
     assert sure.candidates == 64
     # One descent alone never finds the same answer twice in a round: it takes at least two rounds to be sure.
     assert refine(anatomy, views, TRUE_POSE, reach=Range(10, 10), budget=SearchBudget(64, 4096, 1)).candidates > 64
+
+
+@pytest.mark.parametrize(
+    "similarities, converged",
+    [((0.9, 0.9, 0.86), False), ((0.9, 0.9, 0.7), True), ((0.9, 0.7, 0.7), False), ((0.9, 0.9), True), ((0.9,), False)],
+    ids=["another is as good", "the best one twice", "the other one twice", "one alone twice", "once"],
+)
+def test_it_is_sure_of_what_was_found_again_if_nothing_else_is_nearly_as_good(
+    anatomy, views, monkeypatch, similarities, converged
+):
+    """Ends of descents by their similarity, all at two places."""
+    ends = [minimum(0 if similarity == 0.9 else 30, similarity) for similarity in similarities]
+    monkeypatch.setattr(pipeline, "descend", lambda *arguments: ends)
+    registration = RegistrationPipeline(anatomy, views, TRUE_POSE, lambda report: None, CALIBRATED)
+    assert registration.search(0, TRUE_POSE, REACH, SearchBudget(32, 32, 3))[1] == converged
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.registration import similarity
 from MultiViewRegistrationLib.registration.similarity import box_sum
 
@@ -103,3 +104,11 @@ def test_normal_equations_by_numpy(images, cauchy):
     w = np.broadcast_to(robust * (mask > 0), residual.shape).ravel()
     np.testing.assert_allclose(gradient, j @ (w * residual.ravel()), rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(np.tril(hessian), np.tril(j @ (w[:, None] * j.T)), rtol=1e-4, atol=1e-3)
+
+
+def test_a_silhouettes_margin_is_in_mm_at_each_depth():
+    """6 mm with 800 pixels: 7 pixels at 700 mm, 14 at 350 mm, and never none."""
+    camera = Camera(np.array([[-800.0, 0, 50], [0, 800, 50], [0, 0, 1]]), np.eye(4), (101, 101))
+    points = np.array([[0.0, 0, 700], [30, 0, 350], [0, 5, 90_000]])
+    margins = similarity.silhouette_margin(similarity.Settings(silhouette_mm=6), camera, points)
+    assert margins.tolist() == [7, 14, 1]

@@ -81,6 +81,22 @@ def test_structure_and_background_add_up_to_the_whole_ct(ct, bone, bone_ct):
     assert 0.05 < objective.project(TRUE_POSE)[0].image.max() < 0.9 * whole.max()
 
 
+def test_rays_through_a_cut_end_of_the_whole_ct_are_not_compared():
+    """A tube that goes on beyond its CT, with a block of it as the structure."""
+    hu = np.full((24, 30, 30), -1000.0, np.float32)
+    hu[:, 8:22, 8:22] = 100
+    hu[4:20, 10:18, 12:20] = 800
+    affine = np.diag([3.0, 3, 3, 1])
+    affine[:3, 3] = [-43, -43, -34]
+    tube = CT(Volume(hu, affine), mask=hu > 300)
+    structure, views = PreparedCT(tube).with_background(TRUE_POSE), make_views(tube, ((0, 0),), size=64)
+    level = structure.levels(views, TRUE_POSE)[-1]
+    (view,) = structure.objective(views, level, TRUE_POSE, margin_mm=40.0).views
+    seen = structure.full_ct.projector(level.volume).seen(view.camera, TRUE_POSE) > 0
+    np.testing.assert_array_equal(view.xray.valid, seen)
+    assert 0.05 < seen.mean() < 0.95
+
+
 def test_a_moved_bone_is_found_among_similar_neighbours(ct, bone, bone_ct):
     views = xrays(ct, bone_ct)
     alone = refine(bone, views, START)

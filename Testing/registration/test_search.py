@@ -18,6 +18,8 @@ from MultiViewRegistrationLib.registration import pipeline
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 from MultiViewRegistrationLib.registration.objective import PoseFit
 from MultiViewRegistrationLib.registration.optimizer import (
+    FALLBACK_RANGE,
+    LOCAL_RANGE,
     SECOND_LEVEL_BUDGET,
     Descent,
     DescentStart,
@@ -138,6 +140,33 @@ def test_at_the_coarsest_level_cameras_count_as_exact(anatomy, views):
     start = [DescentStart(off(TRUE_POSE, [1, 0, 0], [1, 2, 0]))]
     coarse, fine = (registration.descend(level, start)[0] for level in (0, 1))
     assert not coarse.corrections.any() and fine.corrections[9:15].all()
+
+
+@pytest.mark.parametrize(
+    "converged, similarity, second, ranges",
+    [
+        (True, 0.8, 0, [LOCAL_RANGE]),
+        (False, 0.8, 1, [LOCAL_RANGE]),
+        (True, 0.7, 1, [LOCAL_RANGE]),
+        (True, 0.4, 2, [LOCAL_RANGE, FALLBACK_RANGE]),
+    ],
+    ids=["sure and like all X-rays", "not sure", "not like all", "unlike one"],
+)
+def test_it_looks_farther_the_less_the_x_rays_look_like_the_ct(
+    anatomy, views, monkeypatch, converged, similarity, second, ranges
+):
+    asked, end = [], minimum(0, similarity)
+
+    def search(self, number, centre, reach, budget, *, with_start=False):
+        asked.append((number, reach))
+        return [end], converged
+
+    monkeypatch.setattr(RegistrationPipeline, "search", search)
+    monkeypatch.setattr(RegistrationPipeline, "descend", lambda self, number, starts: [end] if starts else [])
+    monkeypatch.setattr(RegistrationPipeline, "_without_outliers", lambda self, best: None)
+    assert refine(anatomy, views, TRUE_POSE).fit is end.fit
+    assert [reach for number, reach in asked if number == 0] == ranges
+    assert sum(number == 1 for number, _ in asked) == second
 
 
 @pytest.mark.parametrize("seed", [0, 1])

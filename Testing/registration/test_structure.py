@@ -13,7 +13,9 @@ from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation, masked
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration import variants
+from MultiViewRegistrationLib.registration.objective import PoseFit
+from MultiViewRegistrationLib.registration.pipeline import Refinement, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.variants import register_structure
 from MultiViewRegistrationLib.rendering.drr import Projector
@@ -79,6 +81,38 @@ def test_structure_and_background_add_up_to_the_whole_ct(ct, bone, bone_ct):
         whole = bone.full_ct.projector(level.volume).render(view.camera, TRUE_POSE).image
         np.testing.assert_allclose(projection.image + rest, whole, atol=1e-4)
     assert 0.05 < objective.project(TRUE_POSE)[0].image.max() < 0.9 * whole.max()
+
+
+def test_the_whole_ct_corrects_the_cameras_and_both_registrations_count(bone, ct, monkeypatch):
+    """Of registrations that end at once: what the structure is registered with, and what becomes of it."""
+    views = [replace(view, rotation_sd_deg=2.0) for view in make_views(ct, size=64)]
+    corrected = [replace(view, name=f"{view.name} corrected") for view in views]
+    nothing = PoseFit(0.3, np.zeros(6), np.zeros((6, 6)), (900, 900), (900, 900), (0.9, 0.6), ())
+    whole = Refinement(TRUE_POSE, nothing, [], corrected, np.ones(6), 100, 7, search_seconds=2.0, selected_start=3)
+    asked = []
+
+    class AtOnce:
+        def __init__(self, anatomy, views, *options):
+            asked.append((anatomy, views))
+
+        def refinement(self, others):
+            asked.append(others)
+            return Refinement(MOVED, nothing, [], list(asked[-2][1]), np.zeros(6), 10, 5, search_seconds=1.0)
+
+    def find(anatomy, views, progress):
+        return whole if anatomy is bone.full_ct else "the structure by itself"
+
+    monkeypatch.setattr(variants, "_StructurePipeline", AtOnce)
+    own = off(TRUE_POSE, [0, 0, 0], [8, 0, 0])
+    found = register_structure(bone, views, find, starts=[own, off(TRUE_POSE, [0, 0, 0], [3, 0, 0])])
+    (anatomy, exact), others = asked
+    assert anatomy.world_from_background is TRUE_POSE and others == [own], "a start near the whole CT's pose is none"
+    assert [view.name for view in exact] == [view.name for view in corrected]
+    assert all(view.rotation_sd_deg == 0 for view in exact)
+    assert found.views is corrected and found.shared is whole.shared and found.world_from_ct is MOVED
+    assert (found.candidates, found.refined, found.search_seconds, found.selected_start) == (110, 12, 3.0, 3)
+    whole = replace(whole, fit=replace(nothing, similarity=(0.9, 0.49)))
+    assert register_structure(bone, views, find) == "the structure by itself"
 
 
 def test_rays_through_a_cut_end_of_the_whole_ct_are_not_compared():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, XRay
 from MultiViewRegistrationLib.registration.cameras import CameraCorrections, independent_residuals
-from MultiViewRegistrationLib.registration.objective import Objective, PoseFit
-from MultiViewRegistrationLib.registration.optimizer import moved
+from MultiViewRegistrationLib.registration.objective import Objective, PoseFit, TrialEvaluation
+from MultiViewRegistrationLib.registration.optimizer import DescentStart, levenberg_marquardt, moved
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.similarity import Settings
 from MultiViewRegistrationLib.rendering.drr import Projector
@@ -171,6 +172,28 @@ def test_a_prior_weighs_less_the_more_independent_residuals_there_are(ct, views)
     one[12] = 3.0
     assert unknowns.prior_ratio(objective, fit, unknowns.none, one) == pytest.approx(np.exp(1 / 100))
     assert unknowns.prior_ratio(objective, fit, one, unknowns.none) == pytest.approx(np.exp(-1 / 100))
+
+
+@pytest.mark.parametrize("prior_ratio, steps", [(1.0, 3), (1.005, 3), (1.02, 0)])
+def test_a_step_is_taken_if_the_images_gain_more_than_its_corrections_cost(prior_ratio, steps):
+    """Every trial costs 1 % less than the pose before it."""
+    fit = SimpleNamespace(cost=1.0, similarity=(0.9,))
+    unknowns = SimpleNamespace(
+        none=np.zeros(1),
+        intrinsics=False,
+        cameras=lambda corrections, given: [],
+        system=lambda objective, fit, corrections: (np.full(7, 0.01), np.eye(7)),
+        moved=lambda corrections, step: corrections + step,
+        size=lambda step: 0.0,
+        prior_ratio=lambda objective, fit, before, after: prior_ratio,
+    )
+    objective, start = SimpleNamespace(views=[], pivot=np.zeros(3)), DescentStart(np.eye(4))
+    descent = levenberg_marquardt(objective, start, unknowns, 3, 1e-9, lambda step: None)
+    next(descent)
+    with pytest.raises(StopIteration) as end:
+        while True:
+            descent.send(TrialEvaluation(lambda: 0.99, lambda: fit))
+    assert len(end.value.value.steps) == steps and bool(end.value.value.corrections.any()) == (steps > 0)
 
 
 def test_a_distance_is_by_the_rows_and_steps_are_measured_in_mm(views):

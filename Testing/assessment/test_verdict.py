@@ -124,6 +124,18 @@ def test_an_accept_is_safe_with_its_cameras_and_a_reject_is_what_the_x_rays_show
     assert decide(prediction, model, measured=True, moved_mm=2.1) == "reject"
 
 
+def test_an_accept_needs_views_that_agree(anatomy, views, found, near, generous):
+    """A camera that is off by more than it may be, by little: nothing else gives it away."""
+    assert assess(anatomy, views, found, near, CORNERS, model=generous).prediction.agree
+    intrinsics = views[1].camera.intrinsics.copy()
+    intrinsics[1, 2] += 4.0
+    wrong = [views[0], replace(views[1], camera=replace(views[1].camera, intrinsics=intrinsics))]
+    told = assess(anatomy, wrong, refine(anatomy, wrong, near), near, CORNERS, model=generous)
+    assert told.verdict == "check" and any("stated uncertainty" in reason for reason in told.reasons)
+    agreeing = replace(told.prediction, agree=True)
+    assert decide(agreeing, generous, measured=True) == "accept" != decide(told.prediction, generous, measured=True)
+
+
 def test_an_accept_needs_features_within_those_of_correct_results(anatomy, views, found, near, generous):
     """The gate by itself, and by one feature after the other beyond its limit."""
     fine = assess(anatomy, views, found, near, CORNERS, model=generous)

@@ -40,9 +40,23 @@ that are not in the CT. `pelvis-lateral`, `-oblique` and `-three-views-wires` co
 repeated. The wrist is real: biplane radiographs of a cadaver, one CT for each bone.'
 
 chest=$("$python" -c 'from MultiViewRegistrationLib.io.datasets.chest import chest_ct; print(chest_ct())')
-protocol=("$chest")
-[[ -d $data ]] && protocol+=("$data/pelvis/pelvis.nii.gz")
-mvreg evaluate --protocol "${protocol[@]}" --out build/protocol > /dev/null
+mkdir -p build/cts
+cp "$chest" build/cts/chest.nii.gz
+protocol=(build/cts/chest.nii.gz)
+if [[ -d $data ]]; then
+  "$python" - "$data/scout/ct" build/cts/head.nii.gz <<'END'
+import sys
+import SimpleITK as sitk
+reader = sitk.ImageSeriesReader()
+reader.SetFileNames(reader.GetGDCMSeriesFileNames(sys.argv[1]))
+image = sitk.Cast(reader.Execute(), sitk.sitkInt16)
+for key in image.GetMetaDataKeys():
+    image.EraseMetaData(key)
+sitk.WriteImage(image, sys.argv[2], True)
+END
+  protocol+=("$data"/pelvis/pelvis.nii.gz "$data"/ct/torso_3mm.nii.gz "$data"/ct/thorax_stent.nii.gz build/cts/head.nii.gz)
+fi
+mvreg evaluate --protocol "${protocol[@]}" --seed 2 --out build/protocol > /dev/null
 
 rm -rf docs/accuracy
 mvreg evaluate "$cases"/*/ "${simulated[@]}" "${real[@]}" --starts 11 --title "Accuracy from a given start" --description "$about" --page $page
@@ -65,8 +79,8 @@ for refinement in joint xvr diffpose cui2025; do
   mvreg evaluate "$cases"/chest-2view-90-00/ "${simulated[@]:1:1}" --starts 1 --max-start-error 20 --refine $refinement \
     --title "Baselines: $refinement" --page $page --append
 done
-mvreg evaluate --protocol "${protocol[@]}" --out build/protocol --limit 1 --title "Protocol" --page $page --append \
-  --description "CTs: that of \`make demo\` (cxr), the Visible Human female (pelvis)." > /dev/null
+mvreg evaluate --protocol "${protocol[@]}" --seed 2 --out build/protocol --limit 1 --title "Protocol" --page $page --append --description \
+  "CTs: that of \`make demo\` (chest), the Visible Human female (pelvis), \`torso_3mm\`, \`thorax_stent\` and the head of the shared data." > /dev/null
 if [[ -d $data ]]; then
   mvreg evaluate --protocol --real "$data"/wrist/{radius,ulna,metacarpal3}_0099.json --out build/protocol-real --page $page --append \
     --title "Protocol on real X-rays" --description "The wrist of the shared data, the second of three instants, three bones." > /dev/null

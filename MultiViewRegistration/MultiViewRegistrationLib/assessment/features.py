@@ -8,13 +8,14 @@ held against its noise, and the search reports its next minimum.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
+from ..io.cameras import CALIBRATION
 from ..registration.cameras import CALIBRATED, CameraCorrections
 from ..registration.objective import TILE_SIDE, Objective, PoseFit, Tiles, tiles
 from ..registration.optimizer import Descent, minimise
@@ -77,8 +78,8 @@ class ReliabilityFeatures:
         The same in standard deviations of that view's noise and RESOLUTION_MM.
     tension
         Score statistic of the view that disagrees most: by how many standard deviations, of noise and of what is not known of the
-        cameras, its gradient at the pose differs from zero, root mean square over the directions of the pose. 1 where all views agree;
-        0 for one view.
+        cameras (a calibration's at least), its gradient at the pose differs from zero, root mean square over the directions of the pose.
+        Up to 1 where all views agree; 0 for one view.
     split_half_mm
         The largest distance between the poses of the images' halves: left and right, upper and lower, every other tile.
     noise_mm, camera_mm
@@ -155,8 +156,10 @@ def compute_features(
     of_views = view_uncertainties(objective, fit, split)
     across_mm = np.array([each.at(points).split(view.camera)[1] for each, view in zip(of_views, views, strict=True)])
     outliers = split.explained - split.similarity > OUTLIER_NCC_DROP
-    response = camera_response(objective, objective.linearise(objective.project(pose, intrinsics=True)), unknowns)
-    cameras = camera_uncertainty(objective, fit, split, unknowns, response)
+    with_intrinsics = objective.linearise(objective.project(pose, intrinsics=True))
+    cameras = camera_uncertainty(objective, fit, split, unknowns, camera_response(objective, with_intrinsics, unknowns))
+    calibrated = CameraCorrections([_at_least_calibrated(view) for view in views], shared)
+    response = camera_response(objective, with_intrinsics, calibrated)
     return ReliabilityFeatures(
         uncertainty,
         cameras,
@@ -229,6 +232,11 @@ def tension(split: Tiles, response: CameraResponse, pixels: int) -> float:
                 largest, float(np.sqrt(total @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ total / 6))
             )
     return largest
+
+
+def _at_least_calibrated(view: View) -> View:
+    """The view with a camera that is known no better than a calibration tells: even an exact one counts as right to half a pixel."""
+    return replace(view, **{key: max(getattr(view, key), sd) for key, sd in CALIBRATION.items() if sd})
 
 
 def _middle(split: Tiles, axis: int) -> np.ndarray:

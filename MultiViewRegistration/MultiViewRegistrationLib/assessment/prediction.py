@@ -28,6 +28,9 @@ WRONG_MM = 2.0
 MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED = 0.3, 0.1, 0.04
 #: The same of a cause for which there is less evidence.
 SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED = 0.5, 0.35, 0.2
+#: Views agree where the one that disagrees most does so by no more than noise and cameras explain (`features.tension`). A principal point
+#: that is not as stated moves the bone and shows only here, if at all.
+AGREE = 1.0
 #: Of one view's depths 95 % are off by at most this many times the 95 % bound of noise (docs/trust.md).
 ONE_VIEW_BEYOND = 1.6
 #: By so many quantiles the error of the cameras is averaged over.
@@ -64,6 +67,8 @@ class Prediction:
         The features lie within those that the model was fitted on.
     typical_mm
         Median of the mTRE.
+    agree
+        The views disagree by no more than AGREE.
     """
 
     mean_mm: float
@@ -72,6 +77,7 @@ class Prediction:
     image_failure_probability: float
     bounded: bool
     typical_mm: float = math.nan
+    agree: bool = True
 
     def moved(self, mm: float, *, clear: bool) -> Prediction:
         """The prediction for a pose whose likely cause moves the targets this far when corrected.   clear: as of `diagnosis.Cause`."""
@@ -166,6 +172,7 @@ class Model:
             image_failure_probability=wrong,
             bounded=bool((scaled <= self.limits).all()),
             typical_mm=median,
+            agree=numbers["tension"] <= AGREE,
         )
 
     def worse_than_usual(self, numbers: Mapping[str, float]) -> list[str]:

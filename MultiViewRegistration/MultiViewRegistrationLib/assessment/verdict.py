@@ -181,6 +181,10 @@ def assess(
     measured = not (limits or alone or ambiguous)
     verdict, reasons = "reject" if contradictions else decide(prediction, model, measured), []
     if verdict != "accept":
+        if not prediction.agree:
+            limits.append(
+                "The X-rays disagree by more than noise and the cameras' stated uncertainty explain: a camera may be known less well."
+            )
         if not prediction.bounded:
             limits.append("This result looks unlike every correct result we know.")
         if cameras and cameras.bound_mm() > CAMERA_SHARE * WRONG_MM:
@@ -214,8 +218,9 @@ def decide(prediction: Prediction, model: Model, measured: bool, moved_mm: float
     """
     if prediction.image_failure_probability >= model.reject or moved_mm > WRONG_MM:
         return "reject"
-    safe = prediction.failure_probability <= model.accept and prediction.upper95_mm <= WRONG_MM and prediction.bounded
-    return "accept" if safe and measured else "check"
+    safe = prediction.failure_probability <= model.accept and prediction.upper95_mm <= WRONG_MM
+    known = measured and prediction.bounded and prediction.agree
+    return "accept" if safe and known else "check"
 
 
 def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:

@@ -28,8 +28,8 @@ NUISANCES = (
     *("blades", "shutters", "round field", "saturated", "text", "tools", "wires", "rods"),
     *("prosthesis", "contrast", "cast", "table", "scatter", "weak", "motion", "neighbours"),
 )
-#: Views that are less than this apart are never accepted.
-MEASURED_DEG = 15.1
+#: One view, or views no farther apart than this, are hardly ever accepted, and registered less often.
+SELDOM_DEG = 15
 #: One of each of these at once.
 TOGETHER = (
     ("wires", "rods", "prosthesis"),
@@ -249,7 +249,7 @@ def _of(part: str) -> list[Condition]:
     often, near = (1, 2) if body else (seldom, seldom)
 
     def plain(views: int, angle_deg: float) -> int:
-        return seldom if views == 1 or angle_deg < MEASURED_DEG else often
+        return seldom if views == 1 or angle_deg <= SELDOM_DEG else often
 
     return [
         *(Condition(named(*geometry), part, *geometry, every=plain(*geometry)) for geometry in GEOMETRIES),

@@ -53,11 +53,12 @@ def calibrated(rng: np.random.Generator, views: Views) -> Views:
 
 def readings(rng: np.random.Generator, views: Views) -> Views:
     """The cameras are readings of a C-arm, as wrong as these may be."""
-    known = {**READINGS, "principal_point_sd_px": PRINCIPAL_POINT_SD_MM / PIXEL_MM}
-    wrong = encoder(rng, views, known["rotation_sd_deg"], known["translation_sd_mm"])
-    wrong = [_with_intrinsics(rng, view, known) for view in wrong]
-    place = {key: known[key] for key in ("rotation_sd_deg", "translation_sd_mm")}
-    return [replace(view, **place) for view in wrong]
+    degrees, mm, percent = (
+        float(READINGS[key] or 0) for key in ("rotation_sd_deg", "translation_sd_mm", "distance_sd_percent")
+    )
+    known = {"principal_point_sd_px": PRINCIPAL_POINT_SD_MM / PIXEL_MM, "distance_sd_percent": percent}
+    wrong = [_with_intrinsics(rng, view, known) for view in encoder(rng, views, degrees, mm)]
+    return [replace(view, rotation_sd_deg=degrees, translation_sd_mm=mm) for view in wrong]
 
 
 def _with_intrinsics(rng: np.random.Generator, view: View, known: dict) -> View:

@@ -93,7 +93,9 @@ def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
             {**row, "error_inflation": row["error_inflation"] / 2}, model
         )  # as it was judged when its intervals were half as wide
         assert narrower["depth95_mm"] == pytest.approx(2 * row["depth95_mm"])
-        far, near = (reevaluate({**row, "cause": {"evidence_gain": 1.5, "moved_mm": mm}}, model) for mm in (50.0, 0.5))
+        far, near = (
+            reevaluate({**row, "cause": {"predicts": True, "clear": True, "moved_mm": mm}}, model) for mm in (50.0, 0.5)
+        )
         assert far["upper95_mm"] == pytest.approx(
             max(62.26, row["noise95_mm"]), abs=0.02
         )  # 2.31 of the deviations of 5.3 mm
@@ -169,7 +171,7 @@ def test_with_another_simulator_it_registers_as_well(ct, tmp_path, gvxr):
     plain = [Condition("2 views, 90 degrees", "body")]
     done = run(SimulatedCases([ct], 0, "gvxr", plain, 1), tmp_path / "out")
     (row,) = done.rows
-    assert row["mtre_mm"] < 0.3
+    assert row["mtre_mm"] < 1.0  # most of it half a pixel of a calibration
     text, pictures = page(done)
     assert "X-rays are by gVirtualXray" in text and "RTK, as those" not in text and "gvxr-reliability.svg" in pictures
     with pytest.raises(InputError, match="another simulator"):

@@ -12,10 +12,11 @@ from phantom import TRUE_POSE, error_mm, make_views, off
 from MultiViewRegistrationLib.assessment import features
 from MultiViewRegistrationLib.assessment.features import compute_features, split_half_mm, tension
 from MultiViewRegistrationLib.assessment.metrics import default_targets, in_field, target_errors
-from MultiViewRegistrationLib.assessment.prediction import AGREE
-from MultiViewRegistrationLib.assessment.uncertainty import CameraResponse
+from MultiViewRegistrationLib.assessment.prediction import AGREE, DISAGREE
+from MultiViewRegistrationLib.assessment.uncertainty import PLACE_SD_DEG, PLACE_SD_MM, CameraResponse
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.registration.cameras import CameraCorrections
 from MultiViewRegistrationLib.registration.objective import Tiles
 from MultiViewRegistrationLib.registration.optimizer import minimise
 from MultiViewRegistrationLib.registration.pipeline import Refinement, refine
@@ -202,3 +203,33 @@ def test_of_a_structure_the_map_lies_where_it_is(ct, views):
     shown = marked(features, spoilt, 0)
     assert max(features.corners[0]) > 0 and shown[row - 12 : row + 12, column - 12 : column + 12].mean() > 0.4
     assert not shown[:, :8].any() and not shown[:8].any()
+
+
+def test_the_disagreement_is_what_makes_the_views_agree(anatomy, views, found):
+    """Of a camera that is slightly turned, against a fit in which its place is free; of a wrong distance, another size."""
+    right = features_of(anatomy, views, found)
+    assert right.disagreement < DISAGREE / 2
+
+    turned = views[1].camera.camera_from_world @ off(np.eye(4), [0.5, 0.3, -0.5], [0.6, -0.5, 0.8])
+    wrong = [views[0], replace(views[1], camera=replace(views[1].camera, camera_from_world=turned))]
+    found = refine(anatomy, wrong, TRUE_POSE)
+    freed = CameraCorrections(
+        [wrong[0], replace(wrong[1], rotation_sd_deg=PLACE_SD_DEG, translation_sd_mm=PLACE_SD_MM)]
+    )
+    finest = anatomy.levels(wrong, TRUE_POSE)[-1]
+    objective = anatomy.objective(wrong, finest, found.world_from_ct)
+    best = minimise(objective, found.world_from_ct, iterations=10, tolerance_mm=finest.tolerance_mm, unknowns=freed)
+    targets = default_targets(anatomy, wrong, found.world_from_ct)
+    moved_mm = np.sqrt(np.mean(target_errors(best.world_from_ct, found.world_from_ct, targets) ** 2))
+    told = features_of(anatomy, wrong, found)
+    assert told.disagreement > DISAGREE
+    assert told.disagreement_mm == pytest.approx(moved_mm, rel=0.3)
+    assert moved_mm == pytest.approx(error_mm(found.world_from_ct), abs=0.4)
+
+    far = []
+    for view in views:
+        intrinsics = view.camera.intrinsics.copy()
+        intrinsics[:2, :2] *= 1.02
+        far.append(replace(view, camera=replace(view.camera, intrinsics=intrinsics)))
+    told = features_of(anatomy, far, refine(anatomy, far, TRUE_POSE))
+    assert told.disagreement > DISAGREE and told.disagreement_mm < 2

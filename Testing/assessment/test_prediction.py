@@ -18,21 +18,25 @@ GOOD = {
     "noise_mm": 0.03,
     "basin_shift_mm": 0.0,
     "single_view_shift_sds": 1.0,
-    "tension": 0.5,
     "split_half_mm": 0.05,
     "similarity": 0.9,
     "wider_similarity": 0.95,
     "outlier_fraction": 0.0,
+    "tension": 0.5,
+    "disagreement": 0.001,
+    "disagreement_mm": 0.4,
 }
 BAD = {
     "noise_mm": 0.2,
     "basin_shift_mm": 3.0,
     "single_view_shift_sds": 12.0,
-    "tension": 3.0,
     "split_half_mm": 0.8,
     "similarity": 0.3,
     "wider_similarity": 0.4,
     "outlier_fraction": 0.7,
+    "tension": 3.0,
+    "disagreement": 0.1,
+    "disagreement_mm": 3.0,
 }
 
 
@@ -46,6 +50,8 @@ def model():
         np.full(k, 0.3),
         np.concatenate([[-1.0], np.full(k, 0.2)]),
         0.4,
+        0.1,
+        0.5,
         2.0,
         0.8,
         GOOD,
@@ -56,7 +62,7 @@ def model():
 
 
 def test_mean_and_bound_are_those_of_a_sampled_mixture(model):
-    for numbers in (GOOD, BAD, {**GOOD, "outlier_fraction": 3.0}):
+    for numbers in (GOOD, {**BAD, "disagreement": 0.0}, {**GOOD, "outlier_fraction": 3.0}):
         told = model.predict(numbers)
         random = np.random.default_rng(0)
         near = model.near[0] + columns(numbers) @ model.near[1:]
@@ -85,6 +91,21 @@ def test_the_error_of_the_cameras_adds_to_a_right_answers_by_squares(model, spre
     beyond = np.mean(np.hypot(right, cameras) > prediction.WRONG_MM) - np.mean(right > prediction.WRONG_MM)
     expected = told.image_failure_probability + (1 - told.image_failure_probability) * beyond
     assert told.failure_probability == pytest.approx(expected, abs=0.01)
+
+
+def test_where_views_disagree_the_error_is_about_what_makes_them_agree(model):
+    numbers, cameras, count = {**GOOD, "disagreement": 0.05, "disagreement_mm": 1.5}, ScaledChiSquare(0.4, 2.0), 400_000
+    told, random = model.predict(numbers, cameras), np.random.default_rng(2)
+    off = (1.5 + prediction.PAD_MM) * np.exp(model.apart + model.apart_sd * random.normal(size=count))
+    astray = np.exp(model.far + model.far_sd * random.normal(size=count))
+    another = random.random(count) < model.predict(GOOD).image_failure_probability
+    drawn = np.where(another, astray, np.hypot(off, np.sqrt(0.4 * random.chisquare(2.0, size=count))))
+    assert told.upper95_mm == pytest.approx(np.quantile(drawn, 0.95), rel=0.03)
+    wrong = np.where(another, True, drawn > prediction.WRONG_MM)
+    assert told.failure_probability == pytest.approx(wrong.mean(), abs=0.01)
+    exact = np.where(another, True, off > prediction.WRONG_MM).mean()
+    assert told.image_failure_probability == pytest.approx(exact, abs=0.01)
+    assert model.predict({**numbers, "disagreement": 0.9 * prediction.DISAGREE}) == model.predict(GOOD)
 
 
 @pytest.mark.parametrize("kind", prediction.KINDS)

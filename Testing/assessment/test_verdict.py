@@ -49,6 +49,8 @@ def generous():
         accept=1.0,
         reject=2.0,
         near=np.array([-3.0] + [0.0] * k),
+        apart=-3.0,
+        apart_sd=0.1,
         intercept=-9.0,
         weights=np.zeros(k),
         limits=np.full(k, np.inf),
@@ -131,7 +133,8 @@ def test_an_accept_needs_views_that_agree(anatomy, views, found, near, generous)
     intrinsics[1, 2] += 4.0
     wrong = [views[0], replace(views[1], camera=replace(views[1].camera, intrinsics=intrinsics))]
     told = assess(anatomy, wrong, refine(anatomy, wrong, near), near, CORNERS, model=generous)
-    assert told.verdict == "check" and any("stated uncertainty" in reason for reason in told.reasons)
+    off = f"the CT is off by about {told.features.disagreement_mm:.1f} mm."
+    assert told.verdict == "check" and any("stated uncertainty" in reason and off in reason for reason in told.reasons)
     agreeing = replace(told.prediction, agree=True)
     assert decide(agreeing, generous, measured=True) == "accept" != decide(told.prediction, generous, measured=True)
 

@@ -17,17 +17,28 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
 
 import numpy as np  # noqa: E402
-from scipy import optimize, special  # noqa: E402
+from scipy import optimize, special, stats  # noqa: E402
 
 from MultiViewRegistrationLib.assessment import prediction  # noqa: E402
-from MultiViewRegistrationLib.assessment.prediction import COLUMNS, QUANTILES, WRONG_MM, Model, columns  # noqa: E402
+from MultiViewRegistrationLib.assessment.prediction import (  # noqa: E402
+    BESIDE,
+    COLUMNS,
+    DISAGREE,
+    PAD_MM,
+    QUANTILES,
+    WRONG_MM,
+    Model,
+    columns,
+)
 from MultiViewRegistrationLib.assessment.uncertainty import ScaledChiSquare  # noqa: E402
 from MultiViewRegistrationLib.studies import protocol_page  # noqa: E402
-from MultiViewRegistrationLib.studies.acceptance import NOT_SHOWN, is_sound, mtre  # noqa: E402
+from MultiViewRegistrationLib.studies.acceptance import is_sound, mtre  # noqa: E402
 from MultiViewRegistrationLib.studies.protocol import reevaluate  # noqa: E402
 from MultiViewRegistrationLib.studies.protocol_cases import ct_name  # noqa: E402
 from MultiViewRegistrationLib.studies.statistics import auroc, table  # noqa: E402
 
+#: Errors by little, `is_off`.
+SLIGHTLY_OFF = ("turned", "scaled", "principal point", "ct scale", "slice spacing")
 #: Ridge on the scaled weights, in rows.
 RIDGE = 1.0
 #: Of a log error: few rows must not promise more.
@@ -39,17 +50,30 @@ NEAR_MM, USUAL_PERCENT = 1.0, 97
 ACCEPT, REJECT = 0.03, 0.5
 
 
+def is_off(row: dict) -> bool:
+    """Whether a camera, the CT's size or the patient is not where the case says, by so little that the minimum may be the right one."""
+    return row["error"] in SLIGHTLY_OFF or row["condition"] == "motion"
+
+
 def inputs(rows: list[dict]) -> np.ndarray:
     return np.array([columns(row["features"]) for row in rows])
 
 
-def fitted(rows: list[dict]) -> Model:
+def fitted(rows: list[dict], others: Model | None = None) -> Model:
     """A logistic regression of what the images show to be wrong, and the log error of right answers; no weight is negative.
 
     The log error is normal about a linear function of the features, and the cameras' error adds to it as `Model.predict` has it: both are
-    fitted by their likelihood.
+    fitted by their likelihood. Where something is off and the minimum may still be the right one, the error is held against the
+    disagreement of the views instead: by median and median deviation, as some of these have lost it; as in `others` where the rows do
+    not tell it.
     """
-    rows = [row for row in rows if row["error"] not in NOT_SHOWN]
+    off = [row for row in rows if is_off(row) and row["features"]["disagreement"] > DISAGREE]
+    if off or others is None:
+        ratios = np.log(mtre(off)) - np.log([row["features"]["disagreement_mm"] + PAD_MM for row in off])
+        apart, apart_sd = float(np.median(ratios)), float(stats.median_abs_deviation(ratios, scale="normal"))
+    else:
+        apart, apart_sd = others.apart, others.apart_sd
+    rows = [row for row in rows if not is_off(row)]
     x, mm = inputs(rows), mtre(rows)
     centre, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
     scaled, wrong = (x - centre) / scale, mm > WRONG_MM
@@ -69,7 +93,8 @@ def fitted(rows: list[dict]) -> Model:
     near, near_sd = _near(scaled[~wrong], mm[~wrong], cameras_mm[~wrong])
     far = np.log(mm[wrong & told & np.isfinite(mm)])
     return Model(
-        *(centre, scale, float(beta[0]), beta[1:], near, near_sd, float(far.mean()), max(float(far.std()), MIN_SD)),
+        *(centre, scale, float(beta[0]), beta[1:], near, near_sd, apart, apart_sd),
+        *(float(far.mean()), max(float(far.std()), MIN_SD)),
         {name: _usual(rows, name) for name in COLUMNS},
         scaled[~wrong].max(axis=0),
         *(ACCEPT, REJECT),
@@ -130,13 +155,15 @@ def of_protocols(archives: list[Path], part: str) -> tuple[list[dict], dict[str,
         cts |= {ct_name(Path(ct["name"])): ct["sha256"] for ct in content.pop("protocol.json")["cts"]}
         every = [content[name] for name in sorted(content)]
         rows += [row for row in every if row["part"] == part and row.get("features") and row["views"] > 1]
+    for row in rows:  # the structures' are of before views were asked where else they may have the CT
+        row["features"] = {**dict.fromkeys(BESIDE, 0.0), **row["features"]}
     return rows, cts
 
 
-def each_left_out(rows: list[dict]) -> dict[str, Model]:
+def each_left_out(rows: list[dict], others: Model | None = None) -> dict[str, Model]:
     """By the name of the CT, what is fitted to all others."""
     names = sorted({row["ct"] for row in rows})
-    return {name: fitted([row for row in rows if row["ct"] != name]) for name in names}
+    return {name: fitted([row for row in rows if row["ct"] != name], others) for name in names}
 
 
 def as_judged(rows: list[dict], models: dict[str, Model]) -> list[dict]:
@@ -159,9 +186,10 @@ def main() -> int:
         "about": {"by": "mvreg evaluate --protocol, Testing/benchmarks/trust_fit.py"},
         "columns": list(COLUMNS),
     }
+    model = None
     for kind, part, archives in (("body", "body", args.bodies), ("structure", "bone", args.bones)):
         rows, cts = of_protocols(archives, part)
-        models, model = each_left_out(rows), fitted(rows)
+        models, model = each_left_out(rows, model), fitted(rows, model)
         judged = as_judged(rows, models)
         tables = (protocol_page.predictions, protocol_page.verdicts_by_kind, protocol_page.reliability_table)
         print(f"{kind}\n\n" + "\n\n".join(make(judged) for make in tables) + "\n")

@@ -143,7 +143,9 @@ class Cause:
         """Whether it explains the poor fit. A CT that is too short explains it without a test."""
         if self.cause == "short":
             return True
-        return self.cause == "level" and self._fits(AS_GOOD) or self.predicts
+        return (
+            self.cause == "level" and self._fits(AS_GOOD) or self._fits(SLIGHTLY if self.cause in SLIGHT else CLEARER)
+        )
 
     @property
     def clear(self) -> bool:
@@ -152,8 +154,8 @@ class Cause:
 
     @property
     def predicts(self) -> bool:
-        """Whether how far it moves the CT tells how far off the pose is."""
-        return self._fits(SLIGHTLY if self.cause in SLIGHT else CLEARER)
+        """Whether how far it moves the CT tells how far off the pose is: of a slight motion, `features.disagreement_mm` tells it better."""
+        return self.clear or self.holds and self.cause in SLIGHT and self.cause != "motion"
 
     def _fits(self, enough: float) -> bool:
         return self.gain >= enough and min(self.similarity) >= SIMILAR
@@ -376,13 +378,20 @@ class CauseSearch:
         evidence = here.fit.evidence if here else 0.0
         least = coarse[0].fit.evidence if coarse else 0.0
         every = [*angle_hypotheses(self._views), mirrored_ct(self._views, self.anatomy.centroid)]
-        if here and min(here.fit.similarity) >= SIMILAR:  # a turned image resembles no CT
-            yield from self._of_images(every, alone, least, evidence)
-        else:
+        groups = [every]  # a turned image resembles no CT
+        if not here or min(here.fit.similarity) < SIMILAR:
             every += image_hypotheses(self._views)
-            for kinds in KINDS:
-                yield from self._of_images([each for each in every if each.cause in kinds], alone, least, evidence)
-        yield from self._of_cameras(alone, evidence)
+            groups = [[each for each in every if each.cause in kinds] for kinds in KINDS]
+        signs = []
+        for group in groups:
+            for cause in self._of_images(group, alone, least, evidence):
+                if cause.cause == "angle sign":  # which other faults of cameras may explain better
+                    signs.append(cause)
+                else:
+                    yield cause
+            if any(cause.holds for cause in signs):
+                break
+        yield from self._of_cameras(alone, evidence, signs)
         if here:
             yield from self._other_level(here)
         yield from self._other_part(evidence)
@@ -435,12 +444,16 @@ class CauseSearch:
             cause = _cause(each.cause, each.about, each.sentence, run, evidence)
             yield replace(cause, world_from_ct=each.pose(cause.world_from_ct), corrected_from_ct=each.corrected_from_ct)
 
-    def _of_cameras(self, alone: dict[str, np.ndarray], evidence: float) -> Iterator[Cause]:
+    def _of_cameras(
+        self, alone: dict[str, np.ndarray], evidence: float, signs: Sequence[Cause] = ()
+    ) -> Iterator[Cause]:
         """The likeliest fault of cameras or of the CT's scale: of those that explain nearly as much as any, that with the fewest unknowns.
+
+        signs: those of angles, which have none.
 
         A CT's scale and a distance explain nearly the same: of cameras that are known well it is the CT's.
         """
-        causes: list[tuple[int, Cause | None]] = []
+        causes: list[tuple[int, Cause | None]] = [(0, cause) for cause in signs]
         size_share = 0.0
         for each in camera_hypotheses(self._views, self.shared):
             registration = self._registration(each.views, each.shared)

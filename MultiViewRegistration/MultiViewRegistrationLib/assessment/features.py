@@ -29,7 +29,9 @@ from .uncertainty import (
     camera_uncertainty,
     cluster_correction,
     curvature,
+    disagreement,
     pose_uncertainty,
+    root_mean_square,
     target_jacobians,
     view_uncertainties,
 )
@@ -80,6 +82,9 @@ class ReliabilityFeatures:
         Score statistic of the view that disagrees most: by how many standard deviations, of noise and of what is not known of the
         cameras (a calibration's at least), its gradient at the pose differs from zero, root mean square over the directions of the pose.
         Up to 1 where all views agree; 0 for one view.
+    disagreement, disagreement_mm
+        The share by which the cost would fall if the CT lay elsewhere in one view, or were of another size, beyond what a calibration at
+        least leaves open, and how far off it then is, see `uncertainty.disagreement`; 0 for one view.
     split_half_mm
         The largest distance between the poses of the images' halves: left and right, upper and lower, every other tile.
     noise_mm, camera_mm
@@ -102,6 +107,8 @@ class ReliabilityFeatures:
     single_view_shift_mm: np.ndarray
     single_view_shift_sds: np.ndarray
     tension: float
+    disagreement: float
+    disagreement_mm: float
     split_half_mm: float
     noise_mm: float
     camera_mm: float
@@ -143,23 +150,23 @@ def compute_features(
     levels = anatomy.levels(views, start)
     points = rigid.transform_points(pose, targets)
     objective = anatomy.objective(views, levels[-1], pose)
-    projections = objective.project(pose, intrinsics=unknowns.intrinsics)
+    projections = objective.project(pose, intrinsics=True)
     fit = objective.linearise(projections)
     split = tiles(objective, projections)
     uncertainty = pose_uncertainty(objective, fit, split, unknowns)
     wider = anatomy.objective(views, levels[-2], pose)
     moved = _steps(wider, levels[-2], pose, unknowns)
     settled = moved.world_from_ct
-    wider_mm = _rms(target_errors(settled, pose, targets))
+    wider_mm = root_mean_square(target_errors(settled, pose, targets))
     back = _steps(objective, levels[-1], settled, unknowns).world_from_ct if wider_mm > MOVED_MM else pose
     alone = [_alone_mm(wider, levels[-2], i, settled, targets) for i in range(len(views))] if len(views) > 1 else []
     of_views = view_uncertainties(objective, fit, split)
     across_mm = np.array([each.at(points).split(view.camera)[1] for each, view in zip(of_views, views, strict=True)])
     outliers = split.explained - split.similarity > OUTLIER_NCC_DROP
-    with_intrinsics = objective.linearise(objective.project(pose, intrinsics=True))
-    cameras = camera_uncertainty(objective, fit, split, unknowns, camera_response(objective, with_intrinsics, unknowns))
+    cameras = camera_uncertainty(objective, fit, split, unknowns, camera_response(objective, fit, unknowns))
     calibrated = CameraCorrections([_at_least_calibrated(view) for view in views], shared)
-    response = camera_response(objective, with_intrinsics, calibrated)
+    several = len(views) > 1
+    off = disagreement(objective, fit, split, calibrated, points) if several else (0.0, 0.0)
     return ReliabilityFeatures(
         uncertainty,
         cameras,
@@ -167,15 +174,17 @@ def compute_features(
         levels[-1].pool,
         [_corner(*each, levels[-1].pool) for each in zip(views, objective.views, strict=True)],
         fit,
-        basin_shift_mm=_rms(target_errors(back, pose, targets)),
+        basin_shift_mm=root_mean_square(target_errors(back, pose, targets)),
         single_view_shift_mm=np.array(alone),
         single_view_shift_sds=np.array(alone) / np.hypot(across_mm, RESOLUTION_MM)[: len(alone)],
-        tension=tension(split, response, sum(fit.pixels)) if len(views) > 1 else 0.0,
+        tension=tension(split, camera_response(objective, fit, calibrated), sum(fit.pixels)) if several else 0.0,
+        disagreement=off[0],
+        disagreement_mm=off[1],
         split_half_mm=split_half_mm(
             split,
             points,
             objective.pivot,
-            unknowns.jacobians(objective, unknowns.none),
+            unknowns.jacobians(objective, unknowns.none, len(fit.gradient)),
             sum(fit.pixels) * curvature(objective, fit, split, unknowns)[:6, :6],
         ),
         noise_mm=uncertainty.at(points).rms_mm,
@@ -206,7 +215,7 @@ def split_half_mm(
     apart = [0.0]
     for half in (column < _middle(split, 0), row < _middle(split, 1), (column + row) % 2 == 0):
         step = -2 * inverse @ (gradients[half].sum(axis=0) - gradients[~half].sum(axis=0))
-        apart.append(_rms(np.linalg.norm(at_points @ step, axis=-1)))
+        apart.append(root_mean_square(np.linalg.norm(at_points @ step, axis=-1)))
     return max(apart)
 
 
@@ -266,8 +275,4 @@ def _alone_mm(objective: Objective, level: ResolutionLevel, index: int, pose: np
     alone = minimise(only, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm)
     if not np.isfinite(alone.fit.cost):
         return np.inf
-    return _rms(split_by_view(view.camera, alone.world_from_ct, pose, targets).in_plane_mm)
-
-
-def _rms(lengths: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(lengths))))
+    return root_mean_square(split_by_view(view.camera, alone.world_from_ct, pose, targets).in_plane_mm)

@@ -1,8 +1,9 @@
 """Predict a pose's error from its reliability features, by a small model that Testing/benchmarks/trust_fit.py fits.
 
-A pose is either correct, with an error that noise and disagreement explain, or it lies in another minimum or another geometry, with any
-error. The failure probability is a logistic function that grows with each feature; the error is log-normal in both cases. To it comes
-the error that the uncertainty of the cameras leaves, which no image shows (`uncertainty.camera_uncertainty`). prediction.json beside this
+A pose is either in the right minimum, with an error that noise explains, or it lies in another one, with any error. The probability of
+that is a logistic function that grows with each feature; the error is log-normal in both cases. Where the views disagree, the right
+minimum is off by about as much as would make them agree. To it comes the error that the uncertainty of the cameras leaves, which no
+image shows (`uncertainty.camera_uncertainty`). prediction.json beside this
 file holds the numbers, and what they were fitted to.
 """
 
@@ -31,24 +32,27 @@ SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED = 0.5, 0.35, 0.2
 #: Views agree where the one that disagrees most does so by no more than noise and cameras explain (`features.tension`). A principal point
 #: that is not as stated moves the bone and shows only here, if at all.
 AGREE = 1.0
+#: Views disagree where a motion between them, or another size of the CT, explains more than this share of the cost, and then
+#: (`features.disagreement`, docs/trust.md): a right answer is off by about as much as that moves it, and PAD_MM.
+DISAGREE, PAD_MM = 0.01, 0.1
 #: Of one view's depths 95 % are off by at most this many times the 95 % bound of noise (docs/trust.md).
 ONE_VIEW_BEYOND = 1.6
 #: By so many quantiles the error of the cameras is averaged over.
 QUANTILES = 64
 #: A whole CT, and one structure of it: a model for each, as nothing before and behind a structure is compared.
 KINDS = ("body", "structure")
-#: How each feature enters the model: more is worse; lengths as logarithms, padded by a negligible length; what disagrees beyond doubt
-#: counts no more.
+#: How each feature enters the model: more is worse; lengths as logarithms, padded by a negligible length.
 COLUMNS = {
     "noise_mm": lambda x: np.log(x + 0.01),
     "basin_shift_mm": lambda x: np.log(x + 0.05),
     "single_view_shift_sds": lambda x: np.log(x + 0.5),
-    "tension": lambda x: np.minimum(x, 6.0),
     "split_half_mm": lambda x: np.log(x + 0.02),
     "similarity": lambda x: 1 - x,
     "wider_similarity": lambda x: 1 - x,
     "outlier_fraction": lambda x: x,
 }
+#: Features that are no columns.
+BESIDE = ("tension", "disagreement", "disagreement_mm")
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,8 @@ class Prediction:
 class Model:
     """centre, scale: (k,) of the columns.   intercept, weights: of the logistic function of wrong answers.
 
-    near, near_sd: (k + 1,) and a number, mean and deviation of log mTRE (mm) where the answer is right, by 1 and the columns.
+    near, near_sd: (k + 1,) and a number, mean and deviation of log mTRE (mm) in the right minimum, by 1 and the columns.
+    apart, apart_sd: the same of mTRE over `features.disagreement_mm` where views disagree.
     far, far_sd: the same where it is wrong, without columns.
     usual: the value of each feature beyond which hardly any right answer goes, see `worse_than_usual`.
     limits: (k,) of the scaled columns: beyond them nothing was fitted.
@@ -130,6 +135,8 @@ class Model:
     weights: np.ndarray
     near: np.ndarray
     near_sd: float
+    apart: float
+    apart_sd: float
     far: float
     far_sd: float
     usual: dict[str, float]
@@ -143,19 +150,25 @@ class Model:
         Parameters
         ----------
         numbers
-            The features by the names of COLUMNS.
+            The features by the names of COLUMNS and of BESIDE.
         cameras
             What the uncertainty of the cameras adds, at the targets; None for exact ones.
         """
         scaled = (columns(numbers) - self.centre) / self.scale
         wrong = float(1 / (1 + np.exp(-np.clip(self.intercept + scaled @ self.weights, -30, 30))))
-        near = float(self.near[0] + scaled @ self.near[1:])
+        near, near_sd, disagree = (
+            float(self.near[0] + scaled @ self.near[1:]),
+            self.near_sd,
+            numbers["disagreement"] > DISAGREE,
+        )
+        if disagree:
+            near, near_sd = np.log(numbers["disagreement_mm"] + PAD_MM) + self.apart, self.apart_sd
         shifts_mm = cameras.quantiles_mm(QUANTILES) if cameras else np.zeros(1)
 
         def right_below(mm: np.ndarray) -> np.ndarray:
-            """Of a right minimum: both errors are independent, so that their squares add up."""
+            """In the right minimum: both errors are independent, so that their squares add up."""
             rest = np.sqrt(np.maximum(mm[..., None] ** 2 - shifts_mm**2, 1e-300))
-            return stats.norm.cdf(np.log(rest), near, self.near_sd).mean(axis=-1)
+            return stats.norm.cdf(np.log(rest), near, near_sd).mean(axis=-1)
 
         logs = np.linspace(-9, 9, 1801)  # of mm
         lengths = np.exp(logs)
@@ -164,12 +177,15 @@ class Model:
         # The mean of what lies below the bound.
         inside = lengths < bound
         mean = bound - np.trapezoid([*below[inside], 0.95], [*lengths[inside], bound]) / 0.95
-        by_cameras = float(stats.norm.cdf(np.log(WRONG_MM), near, self.near_sd) - right_below(np.array(WRONG_MM)))
+        exact, known = float(stats.norm.cdf(np.log(WRONG_MM), near, near_sd)), float(right_below(np.array(WRONG_MM)))
+        counted = (
+            1.0 if disagree else exact
+        )  # where views agree, the wrong ones hold what of the right minimum is beyond WRONG_MM
         return Prediction(
             mean_mm=float(mean),
             upper95_mm=bound,
-            failure_probability=wrong + (1 - wrong) * by_cameras,
-            image_failure_probability=wrong,
+            failure_probability=wrong + (1 - wrong) * (counted - known),
+            image_failure_probability=wrong + (1 - wrong) * (counted - exact),
             bounded=bool((scaled <= self.limits).all()),
             typical_mm=median,
             agree=numbers["tension"] <= AGREE,

@@ -23,7 +23,9 @@ corrections x answer such an error c with -H_xx^-1 H_xc c, so that
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +33,7 @@ from scipy import linalg, special, stats
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..registration.cameras import CameraCorrections
+from ..registration.cameras import CameraCorrections, independent_residuals
 from ..registration.objective import Objective, PoseFit, Tiles
 
 #: Directions in which nothing at all is seen get this standard deviation (rad, mm) instead of none.
@@ -40,6 +42,10 @@ UNSEEN_SD = 1e3
 UNSEEN = 1e-8
 #: No direction counts as flatter than this share of what Gauss and Newton give it: less is chance.
 LEAST_CURVATURE = 0.01
+#: By so much the CT may lie elsewhere in one view, where it is asked whether it does, and be larger: standard deviations.
+PLACE_SD_DEG, PLACE_SD_MM, SIZE_SD = 5.0, 15.0, 0.05
+#: Another size is likelier than a motion where it explains this share of what that does.
+SIZE_PREFERRED = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +143,7 @@ def pose_uncertainty(objective: Objective, fit: PoseFit, split: Tiles, unknowns:
     objective: at the finest level, its views with their cameras as corrected.   fit, split: there.
     unknowns: of these views; corrected cameras are the most likely ones, so that their corrections are none.
     """
-    ways = unknowns.jacobians(objective, unknowns.none)
+    ways = unknowns.jacobians(objective, unknowns.none, len(fit.gradient))
     count = sum(fit.pixels)
     gradients = (
         np.stack([ways[view].T @ gradient for view, gradient in zip(split.views, split.gradients, strict=True)]) / count
@@ -173,8 +179,8 @@ class CameraResponse(NamedTuple):
 
 
 def camera_response(objective: Objective, fit: PoseFit, unknowns: CameraCorrections) -> CameraResponse:
-    """objective: at the finest level.   fit: of projections with derivatives by the intrinsics.   unknowns: as of `pose_uncertainty`."""
-    ways = unknowns.jacobians(objective, unknowns.none, considered=True)
+    """objective, fit, unknowns: as of `pose_uncertainty`, the fit of nine derivatives."""
+    ways = unknowns.jacobians(objective, unknowns.none, 9, considered=True)
     hessians = [
         way.T @ (np.tril(half) + np.tril(half, -1).T) @ way for way, (_, half) in zip(ways, fit.by_view, strict=True)
     ]
@@ -198,6 +204,62 @@ def camera_uncertainty(
     return PoseUncertainty(covariance, objective.pivot) if covariance.any() else None
 
 
+def disagreement(
+    objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections, points: np.ndarray
+) -> tuple[float, float]:
+    """By how much the views would fit better with the CT elsewhere in one of them, or of another size, and how far off it then is.
+
+    By Newton steps of pose, cameras and one of these unknowns together, beside one without it. A change of size, which is also one of the
+    distances to the detectors, has one number for the six of a motion: it is preferred where it explains half as much.
+
+    Parameters
+    ----------
+    objective, fit, split
+        As of `pose_uncertainty`, of nine derivatives.
+    unknowns
+        Of these views, so that what is known of the cameras explains what it can.
+    points
+        (N, 3) targets, world mm.
+
+    Returns
+    -------
+    drop : the share by which the cost would fall.
+    mm : how far the targets would move in the views that stay, root mean square; of another size, and grow.
+    """
+    ways = unknowns.jacobians(objective, unknowns.none, 9, considered=True)
+    known = unknowns.sd[np.concatenate([unknowns.free, unknowns.considered])]
+    unit, count = fit.cost / independent_residuals(fit, objective.settings), sum(fit.pixels)
+    hessians = [
+        _at_least(split.hessians[split.views == i].sum(axis=0) / count, np.tril(half) + np.tril(half, -1).T)
+        for i, (_, half) in enumerate(fit.by_view)
+    ]
+
+    def newton(more: Sequence[np.ndarray], sds: np.ndarray) -> tuple[float, np.ndarray]:
+        """The share by which the cost falls, and the step.   more: by view, (9, m), by m further unknowns of these deviations."""
+        both = [np.hstack(pair) for pair in zip(ways, more, strict=True)]
+        hessian = sum(way.T @ each @ way for way, each in zip(both, hessians, strict=True))
+        hessian[6:, 6:] += unit * np.diag(np.concatenate([known, sds]) ** -2.0)
+        gradient = sum(way.T @ each for way, (each, _) in zip(both, fit.by_view, strict=True))
+        step = -np.linalg.lstsq(hessian, gradient, rcond=None)[0]
+        return float(-gradient @ step) / fit.cost, step
+
+    views, place, scale = range(len(ways)), np.eye(9, 6), np.eye(9)[:, 6:7]
+    explained, _ = newton([np.zeros((9, 0))] * len(ways), np.zeros(0))
+    place_sd = np.repeat([np.radians(PLACE_SD_DEG), PLACE_SD_MM], 3)
+    moved, twist = max((newton([place * (i == k) for i in views], place_sd) for k in views[1:]), key=itemgetter(0))
+    sized, grown = newton([scale] * len(ways), np.array([SIZE_SD]))
+    by_size = sized - explained >= SIZE_PREFERRED * (moved - explained)
+    drop, step, growth = (sized, grown, abs(float(grown[-1]))) if by_size else (moved, twist, 0.0)
+    shifts, radii = target_jacobians(points, objective.pivot) @ step[:6], points - points.mean(axis=0)
+    mm, radius = (root_mean_square(np.linalg.norm(each, axis=-1)) for each in (shifts, radii))
+    return drop - explained, mm + growth * radius
+
+
+def root_mean_square(lengths: np.ndarray) -> float:
+    """Of lengths (N,)."""
+    return float(np.sqrt(np.mean(np.square(lengths))))
+
+
 def view_uncertainties(objective: Objective, fit: PoseFit, split: Tiles) -> list[PoseUncertainty]:
     """The uncertainty that each view by itself would have of the pose, its camera as it is."""
     found = []
@@ -214,7 +276,7 @@ def view_uncertainties(objective: Objective, fit: PoseFit, split: Tiles) -> list
 def curvature(objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections) -> np.ndarray:
     """(6 + n, 6 + n), the Hessian of half the cost and the prior by pose and free corrections, as at a minimum."""
     _, gauss_newton = unknowns.system(objective, fit, unknowns.none)
-    ways = unknowns.jacobians(objective, unknowns.none)
+    ways = unknowns.jacobians(objective, unknowns.none, len(fit.gradient))
     hessian = sum(way.T @ split.hessians[split.views == i].sum(axis=0) @ way for i, way in enumerate(ways)) / sum(
         fit.pixels
     )

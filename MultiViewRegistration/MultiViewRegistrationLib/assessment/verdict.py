@@ -22,7 +22,7 @@ from ..registration.similarity import MIN_PIXELS
 from .diagnosis import Cause, CauseSearch
 from .features import ReliabilityFeatures, compute_features
 from .metrics import MIN_TARGETS, default_targets, in_field
-from .prediction import COLUMNS, WRONG_MM, Model, Prediction, calibrated, percent
+from .prediction import BESIDE, COLUMNS, DISAGREE, WRONG_MM, Model, Prediction, calibrated, percent
 
 #: Views whose directions differ by less show little of the depth.
 SAME_DIRECTION_DEG = 15.0
@@ -182,9 +182,7 @@ def assess(
     verdict, reasons = "reject" if contradictions else decide(prediction, model, measured), []
     if verdict != "accept":
         if not prediction.agree:
-            limits.append(
-                "The X-rays disagree by more than noise and the cameras' stated uncertainty explain: a camera may be known less well."
-            )
+            limits.append(_contradiction_of_views(features))
         if not prediction.bounded:
             limits.append("This result looks unlike every correct result we know.")
         if cameras and cameras.bound_mm() > CAMERA_SHARE * WRONG_MM:
@@ -267,8 +265,8 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
 
 
 def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:
-    """The features by the names of `prediction.COLUMNS`; the worst of all views that show enough of the CT."""
-    values = {name: np.atleast_1d(getattr(features, name)) for name in COLUMNS}
+    """The features by the names of `prediction.COLUMNS` and BESIDE; the worst of all views that show enough of the CT."""
+    values = {name: np.atleast_1d(getattr(features, name)) for name in (*COLUMNS, *BESIDE)}
     return {name: float(max(value[np.isfinite(value)], default=0.0)) for name, value in values.items()}
 
 
@@ -383,7 +381,6 @@ def _weak_points(model: Model, features: ReliabilityFeatures, views: list[View])
         "noise_mm": f"The images determine the pose poorly: noise alone explains an error of {features.noise_mm:.2f} mm.",
         "basin_shift_mm": f"The fit may be accidental: with wider windows the pose moves by {features.basin_shift_mm:.1f} mm.",
         "single_view_shift_sds": disagreement,
-        "tension": disagreement,
         "split_half_mm": f"The halves of the images disagree by {features.split_half_mm:.1f} mm: something may have moved, or a distance "
         "is wrong.",
         "similarity": _least_similar(features, views),
@@ -404,6 +401,16 @@ def _disagreement(features: ReliabilityFeatures, views: list[View]) -> str:
     return (
         f"{views[worst].name} disagrees with {others}: alone it moves the CT by {shifts[worst]:.1f} mm across its beam. Check its "
         "geometry, whether its image is mirrored, and whether anything moved between the X-rays."
+    )
+
+
+def _contradiction_of_views(features: ReliabilityFeatures) -> str:
+    sentence = "The X-rays disagree by more than noise and the cameras' stated uncertainty explain"
+    if features.disagreement <= DISAGREE:
+        return f"{sentence}: a camera may be known less well."
+    return (
+        f"{sentence}: if an angle, a distance or the CT's scale is wrong, or the patient moved between them, the CT is off by about "
+        f"{features.disagreement_mm:.1f} mm."
     )
 
 

@@ -131,8 +131,8 @@ class CameraCorrections:
     def system(self, objective: Objective, fit: PoseFit, corrections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gradient (6 + n,) and Hessian (6 + n, 6 + n) of half the cost by pose and free corrections, the prior included."""
         if not self.free.size:
-            return fit.gradient, fit.hessian
-        jacobians = self.jacobians(objective, corrections)
+            return fit.gradient[:6], fit.hessian[:6, :6]
+        jacobians = self.jacobians(objective, corrections, len(fit.gradient))
         gradient = sum(way.T @ g for way, (g, _) in zip(jacobians, fit.by_view, strict=True))
         hessian = sum(
             way.T @ (np.tril(h) + np.tril(h, -1).T) @ way for way, (_, h) in zip(jacobians, fit.by_view, strict=True)
@@ -142,15 +142,16 @@ class CameraCorrections:
         hessian[6:, 6:] += np.diag(precision)
         return gradient, hessian
 
-    def jacobians(self, objective: Objective, corrections: np.ndarray, *, considered: bool = False) -> list[np.ndarray]:
-        """By view, (6 or 9, 6 + n): what its projection's Jacobian is by, by pose and free corrections.
+    def jacobians(
+        self, objective: Objective, corrections: np.ndarray, derivatives: int, *, considered: bool = False
+    ) -> list[np.ndarray]:
+        """By view, (derivatives, 6 + n): what its projection's Jacobian is by, 6 or 9 numbers, by pose and free corrections.
 
-        considered: (9, 6 + n + m), the considered ones last.
+        considered: (derivatives, 6 + n + m), the considered ones last.
         """
         columns = [*range(6), *(6 + self.free), *(6 + self.considered if considered else ())]
-        rows = 9 if self.intrinsics or considered else 6
         return [
-            self._derivative(i, corrections, view.camera, objective.pivot)[:rows, columns]
+            self._derivative(i, corrections, view.camera, objective.pivot)[:derivatives, columns]
             for i, view in enumerate(objective.views)
         ]
 

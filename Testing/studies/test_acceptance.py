@@ -76,7 +76,7 @@ def test_a_bound_may_hold_too_seldom_and_too_often():
 
 @pytest.fixture(scope="module")
 def rows():
-    """Registrations of seed 2, on which nothing was chosen, judged by the models of the other people."""
+    """Registrations of seed 3, on which nothing was chosen, judged by the models of the other people."""
     with tarfile.open(ROWS) as held:
         content = {member.name: json.load(held.extractfile(member)) for member in held if member.isfile()}
     cts = {ct_name(Path(ct["name"])): ct["sha256"] for ct in content.pop("protocol.json")["cts"]}

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
 from MultiViewRegistrationLib.imaging.xray import View, XRay
 from MultiViewRegistrationLib.rendering.drr import Projector
@@ -50,6 +51,23 @@ def make_views(
         image = 1.3 * image + 0.2 + noise * random.normal(size=image.shape)
         views.append(View(f"view{number + 1}", XRay(image.astype(np.float32), np.ones(image.shape, bool)), camera))
     return views
+
+
+def make_slot_scan(ct: CT, degrees: float, pose: np.ndarray = TRUE_POSE) -> View:
+    """A slot scan of the CT at a pose, from so many degrees about the long axis; its rows run to the feet."""
+    random, turn = np.random.default_rng(8), np.radians(degrees)
+    source = np.array([550 * np.sin(turn), 550 * np.cos(turn), 80.0])
+    camera = SlotScan(
+        source=source,
+        isocentre=np.array([0, 0, 80.0]),
+        columns_along=np.array([np.cos(turn), -np.sin(turn), 0]),
+        rows_along=np.array([0, 0, -1.0]),
+        pixel_mm=(1.2, 1.0),
+        size=(128, 160),
+    ).camera()
+    image = Projector(attenuation(ct)).render(camera, pose).image
+    image = (1.3 * image + 0.2 + 0.002 * random.normal(size=image.shape)).astype(np.float32)
+    return View(f"slot{degrees:g}", XRay(image, np.ones(image.shape, bool), (1.2, 1.0)), camera)
 
 
 def off(pose: np.ndarray, rotation_deg, shift_mm) -> np.ndarray:

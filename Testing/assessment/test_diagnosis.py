@@ -26,7 +26,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, View, XRay
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.cameras import CALIBRATED
+from MultiViewRegistrationLib.registration.cameras import CALIBRATED, OWN
 from MultiViewRegistrationLib.registration.optimizer import Descent
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -304,10 +304,10 @@ def test_only_unknowns_that_a_case_has_not_are_asked_after(ct, views):
 @pytest.mark.parametrize(
     "cause, about, index, value, words",
     [("distance", (), -6, 0.02 * 800, "2.0 % longer"), ("distance", (), -6, 0.009 * 800, ""),
-     ("distance", ("view2",), 15, -0.03, "3.0 % shorter"),
-     ("principal point", None, 17, 4.0, "moved by 0 columns and 4 rows"), ("principal point", None, 17, 1.1, ""),
-     ("principal point", None, 8, 4.0, ""), ("motion", None, 12, 3.0, "with the CT 3.0 mm and 0.0 degrees"),
-     ("motion", None, 12, 1.4, ""), ("motion", None, 10, np.radians(0.6), "0.6 degrees"), ("motion", None, 3, 9.0, "")],
+     ("distance", ("view2",), OWN + 6, -0.03, "3.0 % shorter"),
+     ("principal point", None, OWN + 8, 4.0, "moved by 0 columns and 4 rows"), ("principal point", None, OWN + 8, 1.1, ""),
+     ("principal point", None, 8, 4.0, ""), ("motion", None, OWN + 3, 3.0, "with the CT 3.0 mm and 0.0 degrees"),
+     ("motion", None, OWN + 3, 1.4, ""), ("motion", None, OWN + 1, np.radians(0.6), "0.6 degrees"), ("motion", None, 3, 9.0, "")],
 )  # fmt: skip
 def test_how_far_a_camera_is_off_is_told_unless_it_is_too_little(
     anatomy, views, found, near, cause, about, index, value, words
@@ -316,7 +316,7 @@ def test_how_far_a_camera_is_off_is_told_unless_it_is_too_little(
     sized = [replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25))) for view in views]
     search = CauseSearch(anatomy, sized, found, near)
     each = next(one for one in camera_hypotheses(sized) if one.cause == cause and about in (None, one.about))
-    corrections = np.zeros(24)
+    corrections = np.zeros(2 * OWN + 6)
     corrections[index] = value
     told = search._camera_in_words(each, Descent(TRUE_POSE, corrections, found.fit, []))
     assert told.startswith(words) or (words and words in told) if words else told == ""
@@ -328,7 +328,7 @@ def test_along_the_body_is_along_the_cts_axis_towards_the_head(anatomy, views, f
     np.testing.assert_allclose(
         there @ rigid.inverse(TRUE_POSE), off(np.eye(4), [0, 0, 0], 20 * TRUE_POSE[:3, 2]), atol=1e-12
     )
-    mm, along, degrees = search._distance(Descent(there, np.zeros(24), found.fit, []), TRUE_POSE)
+    mm, along, degrees = search._distance(Descent(there, np.zeros(2 * OWN + 6), found.fit, []), TRUE_POSE)
     assert (mm, along, degrees) == pytest.approx((20.0, 20.0, 0.0), abs=1e-5)
     assert diagnosis._end(along) == "head" and diagnosis._end(-along) == "feet"
 

@@ -25,7 +25,7 @@ from MultiViewRegistrationLib.assessment.verdict import (
 )
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
-from MultiViewRegistrationLib.registration.cameras import CALIBRATED, CameraCorrections
+from MultiViewRegistrationLib.registration.cameras import CALIBRATED, OWN, CameraCorrections
 from MultiViewRegistrationLib.registration.pipeline import AlternativeSolution, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
@@ -199,7 +199,7 @@ def test_each_correction_of_a_camera_is_held_against_its_standard_deviation(view
     unknowns = CameraCorrections(given)
     for deviations, sentences in ((3.0, []), (-5.0, [f"The X-rays contradict {words}. Check its geometry."])):
         corrections = unknowns.none.copy()
-        corrections[9 + index] = deviations * sd
+        corrections[OWN + index] = deviations * sd
         corrected = [views[0], replace(given[1], camera=unknowns.camera(1, corrections, views[1].camera))]
         strain, found = _camera_strain(given, corrected, CALIBRATED)
         assert strain == pytest.approx(abs(deviations)) and found == sentences
@@ -211,7 +211,7 @@ def test_cameras_beyond_two_standard_deviations_are_less_certain_than_was_said(a
     covariances = []
     for shift_mm in (5.0, 9.0):
         corrections = unknowns.none.copy()
-        corrections[9 + 4] = shift_mm
+        corrections[OWN + 4] = shift_mm
         some = [views[0], replace(given[1], camera=unknowns.camera(1, corrections, views[1].camera))]
         told = assess(anatomy, given, replace(found, views=some), near, CORNERS, model=generous)
         stated = compute_features(anatomy, some, found, near, CORNERS)

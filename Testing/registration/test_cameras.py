@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, error_mm, make_views, off
+from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, off
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, XRay
-from MultiViewRegistrationLib.registration.cameras import CameraCorrections, independent_residuals
+from MultiViewRegistrationLib.registration.cameras import OWN, CameraCorrections, independent_residuals
 from MultiViewRegistrationLib.registration.objective import Objective, PoseFit, TrialEvaluation
 from MultiViewRegistrationLib.registration.optimizer import DescentStart, levenberg_marquardt, moved
 from MultiViewRegistrationLib.registration.pipeline import refine
@@ -82,6 +82,40 @@ def test_gradient_by_pose_and_corrections_is_that_of_finite_differences(ct, view
     assert count > 10
 
 
+def test_gradient_of_a_slot_scan_beside_a_pinhole_is_that_of_finite_differences(ct, views):
+    """By the pose and all corrections of the slot scan: place, fan, rows."""
+    slot = replace(
+        uncertain(make_slot_scan(ct, 70)), principal_point_sd_px=4.0, distance_sd_percent=2.0, step_sd_percent=2.0
+    )
+    given, settings = [views[0], slot], Settings(intensity_radius=6)
+    pooled = [view.pooled(2) for view in given]
+    unknowns = CameraCorrections(given)
+    objective = Objective(Projector(attenuation(ct)), pooled, settings, np.array([4.0, -6.0, 3.0]))
+    corrections = unknowns.none.copy()
+    corrections[unknowns.free] = [0.05, -0.08, 0.04, 2.0, -1.5, 1.0, 0.02, 1.5, -2.0, 0.03]
+
+    def project(pose, corrected):
+        return objective.project(
+            pose, unknowns.cameras(corrected, [view.camera for view in pooled]), intrinsics=unknowns.intrinsics
+        )
+
+    here = objective.linearise(project(TRUE_POSE, corrections))
+    gradient, _ = unknowns.system(objective, here, corrections)
+
+    def value(step):
+        corrected = unknowns.moved(corrections, step[6:])
+        cost = objective.cost(project(moved(TRUE_POSE, step[:6], objective.pivot), corrected))
+        return np.log(cost) + np.log(unknowns.prior_ratio(objective, here, unknowns.none, corrected))
+
+    sizes = np.array([2e-3] * 3 + [0.1] * 3 + [2e-3] * 3 + [0.1] * 3 + [1e-3, 0.1, 0.1, 1e-3])
+    assert unknowns.intrinsics and len(gradient) == len(sizes)
+    slopes = [
+        (value(step) - value(-step)) / (4 * size) * here.cost for size, step in zip(sizes, np.diag(sizes), strict=True)
+    ]
+    scaled, expected = gradient * sizes, np.array(slopes) * sizes
+    np.testing.assert_allclose(scaled, expected, rtol=0.05, atol=0.02 * np.abs(expected).max())
+
+
 def test_projections_change_with_the_corrections_as_their_derivatives_say(views):
     """By finite differences of the corrected camera, at angles that are large: what it sees is what a motion of the CT would show."""
     unknowns = CameraCorrections([views[0], uncertain(views[1])], SHARED)
@@ -91,7 +125,7 @@ def test_projections_change_with_the_corrections_as_their_derivatives_say(views)
     points = pivot + 30 * np.random.default_rng(0).normal(size=(20, 3))
     here = unknowns.camera(1, corrections, given)
     way = unknowns._derivative(1, corrections, given, pivot)
-    for p in range(9, unknowns.sd.size):
+    for p in (*range(OWN, 2 * OWN - 1), *range(2 * OWN, unknowns.sd.size)):
         step = 1e-5 * np.eye(unknowns.sd.size)[p]
         ahead, behind = (unknowns.camera(1, corrections + sign * step, given).project(points) for sign in (1, -1))
         motion, scale, shift = 1e-5 * way[:6, 6 + p], 1e-5 * way[6, 6 + p], 1e-5 * way[7:, 6 + p]
@@ -103,7 +137,7 @@ def test_projections_change_with_the_corrections_as_their_derivatives_say(views)
 def test_corrected_camera_is_the_one_described(views):
     unknowns = CameraCorrections([views[0], uncertain(views[1])], SHARED)
     corrections = unknowns.none.copy()
-    corrections[9:] = [0.01, 0.02, -0.03, 1, 2, 3, 0.02, 3, 5, 10, 4, -6, 0.5, 0.6, 0.7]
+    corrections[OWN:] = [0.01, 0.02, -0.03, 1, 2, 3, 0.02, 3, 5, 0, 10, 4, -6, 0.5, 0.6, 0.7]
     full = unknowns.camera(1, corrections, views[1].camera)
     point = np.array([10.0, 20.0, -15.0])
     turned_point = rigid.exp_so3([0.01, 0.02, -0.03]) @ point + [1, 2, 3]
@@ -124,6 +158,16 @@ def test_a_second_camera_that_is_off_is_corrected(anatomy, views):
     left = corrected.views[1].camera.camera_from_world @ corrected.world_from_ct
     assert error_mm(left, views[1].camera.camera_from_world @ TRUE_POSE) < 2.0
     assert corrected.fit.cost < exact.fit.cost
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_slot_scans_register_alone_and_beside_a_pinhole(ct, anatomy, views, number):
+    """Two slot scans, or one with an ordinary X-ray; the fan's width of the first is off, and found."""
+    slot = make_slot_scan(ct, 80)
+    wrong = replace(slot, camera=slot.camera.corrected(1.01, np.zeros(2)), distance_sd_percent=1.0)
+    found = refine(anatomy, [wrong, views[0] if number == 1 else make_slot_scan(ct, -10)], START)
+    assert error_mm(found.world_from_ct) < 0.3
+    assert found.views[0].camera.focal_px / slot.camera.focal_px == pytest.approx(1, abs=0.002)
 
 
 @pytest.mark.slow
@@ -169,7 +213,7 @@ def test_a_prior_weighs_less_the_more_independent_residuals_there_are(ct, views)
     expected = 0.5 / 100 / np.repeat([np.radians(1.0), 3.0], 3) ** 2
     np.testing.assert_allclose(unknowns.precision(objective, fit), expected)
     one = unknowns.none.copy()
-    one[12] = 3.0
+    one[OWN + 3] = 3.0
     assert unknowns.prior_ratio(objective, fit, unknowns.none, one) == pytest.approx(np.exp(1 / 100))
     assert unknowns.prior_ratio(objective, fit, one, unknowns.none) == pytest.approx(np.exp(-1 / 100))
 
@@ -205,18 +249,18 @@ def test_a_distance_is_by_the_rows_and_steps_are_measured_in_mm(views):
     corrections[-6] = 8.0
     np.testing.assert_allclose(unknowns.camera(0, corrections, camera).intrinsics[[0, 1], [0, 1]], [808, 404])
     unknowns = CameraCorrections([view, replace(uncertain(views[1]), distance_sd_percent=1.0)])
-    assert list(unknowns.free) == list(range(9, 16))
+    assert list(unknowns.free) == list(range(OWN, OWN + 7))
     for step, mm in (([0, 0.03, 0, 2, 0, 0, 0], 3.0), ([0, 0, 0, 0, -2, 0, 0], 2.0), ([0, 0, 0, 1, 0, 0, 0.004], 4.0)):
         assert unknowns.size(np.array(step)) == pytest.approx(mm)
 
 
 def test_exact_values_are_not_free(views):
-    layout = [range(9, 12), range(12, 15)]
+    layout = [range(OWN, OWN + 3), range(OWN + 3, OWN + 6)]
     for rotation, translation, free in ((1.0, 0.0, [0]), (0.0, 3.0, [1]), (None, 3.0, [0, 1]), (0.0, 0.0, [])):
         unknowns = CameraCorrections([uncertain(views[0]), uncertain(views[1], rotation, translation)])
         assert list(unknowns.free) == [index for block in free for index in layout[block]]
     known = replace(views[0], principal_point_sd_px=0.5, distance_sd_percent=0.1)
     unknowns = CameraCorrections([known, uncertain(views[1], 0.1, 0.4)])
-    assert not unknowns.free.size and list(unknowns.considered) == [6, 7, 8, *range(9, 15)]
+    assert not unknowns.free.size and list(unknowns.considered) == [6, 7, 8, *layout[0], *layout[1]]
     assert not CameraCorrections.exact([uncertain(view) for view in views]).free.size
-    assert list(CameraCorrections(views, SharedUnknowns(principal_point_sd_px=1)).free) == [19, 20]
+    assert list(CameraCorrections(views, SharedUnknowns(principal_point_sd_px=1)).free) == [2 * OWN + 1, 2 * OWN + 2]

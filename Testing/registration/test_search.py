@@ -15,7 +15,7 @@ from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.registration import pipeline
-from MultiViewRegistrationLib.registration.cameras import CALIBRATED
+from MultiViewRegistrationLib.registration.cameras import CALIBRATED, OWN
 from MultiViewRegistrationLib.registration.objective import PoseFit
 from MultiViewRegistrationLib.registration.optimizer import (
     FALLBACK_RANGE,
@@ -43,7 +43,9 @@ FAR = off(TRUE_POSE, [20, -15, 20], [25, -30, 25])
 
 def minimum(shift_mm, similarity, *origins, turn_deg=0.0) -> Descent:
     fit = PoseFit(0.3, np.zeros(6), np.zeros((6, 6)), (1000,), (1000,), (similarity,), ())
-    return Descent(off(TRUE_POSE, [0, turn_deg, 0], [shift_mm, 0, 0]), np.zeros(24), fit, [], frozenset(origins))
+    return Descent(
+        off(TRUE_POSE, [0, turn_deg, 0], [shift_mm, 0, 0]), np.zeros(2 * OWN + 6), fit, [], frozenset(origins)
+    )
 
 
 def test_near_minima_are_one_and_the_best_of_them_stays():
@@ -139,7 +141,7 @@ def test_at_the_coarsest_level_cameras_count_as_exact(anatomy, views):
     registration = RegistrationPipeline(anatomy, uncertain, TRUE_POSE, lambda report: None, CALIBRATED)
     start = [DescentStart(off(TRUE_POSE, [1, 0, 0], [1, 2, 0]))]
     coarse, fine = (registration.descend(level, start)[0] for level in (0, 1))
-    assert not coarse.corrections.any() and fine.corrections[9:15].all()
+    assert not coarse.corrections.any() and fine.corrections[OWN : OWN + 6].all()
 
 
 @pytest.mark.parametrize(

@@ -529,7 +529,7 @@ class CauseSearch:
             enough = max(LEAST_SHARE, self._stated("distance_sd_percent") / 100)
             return f"{100 * abs(share):.1f} % {longer}, the X-rays fit" if abs(share) >= enough else ""
         if each.cause == "principal point":
-            column, row = own[-1, 7:]
+            column, row = own[-1, 7:9]
             least = max(LEAST_PRINCIPAL_POINT_MM / _pixel_mm(each.views[-1]), self._stated("principal_point_sd_px"))
             enough = np.hypot(column, row) >= least
             return f"moved by {column:.0f} columns and {row:.0f} rows, the X-rays fit" if enough else ""

@@ -76,8 +76,8 @@ def mrpd(camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.nd
     The ray starts at the source. Unlike mTRE it forgives an error along the ray, which a single view hardly
     sees.
     """
-    rays = camera.ray_directions(camera.project(rigid.transform_points(estimated, targets)))
-    from_source = rigid.transform_points(true, targets) - camera.source
+    pixels = camera.project(rigid.transform_points(estimated, targets))
+    rays, from_source = camera.ray_directions(pixels), rigid.transform_points(true, targets) - camera.sources(pixels)
     return float(np.linalg.norm(np.cross(from_source, rays), axis=-1).mean())
 
 
@@ -115,7 +115,8 @@ class ErrorSplit(NamedTuple):
 def split_by_view(camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> ErrorSplit:
     """Split each target's error vector into the view's depth and in-plane parts."""
     error = _displacements(estimated, true, targets)
-    from_source = rigid.transform_points(true, targets) - camera.source
+    points = rigid.transform_points(true, targets)
+    from_source = points - camera.sources(camera.project(points))
     ray = from_source / np.linalg.norm(from_source, axis=-1, keepdims=True)
     depth = np.sum(error * ray, axis=-1)
     return ErrorSplit(depth, np.linalg.norm(error - depth[:, None] * ray, axis=-1))

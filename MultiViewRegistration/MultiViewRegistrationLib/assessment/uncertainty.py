@@ -117,7 +117,7 @@ class TargetUncertainty:
 
     def split(self, camera: Camera) -> tuple[float, float]:
         """Standard deviation, root mean square over the targets, along a view's rays (depth) and in all across them (in plane), mm."""
-        rays = self.points - camera.source
+        rays = self.points - camera.sources(camera.project(self.points))
         rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
         covariances = self.covariances
         depth = np.einsum("ni,nij,nj->n", rays, covariances, rays)

@@ -333,7 +333,7 @@ def _camera_strain(given: list[View], corrected: list[View], shared: SharedUnkno
     for before, after in zip(given, corrected, strict=True) if shared == CALIBRATED else ():
         motion = before.camera.world_from_camera @ after.camera.camera_from_world
         shift = (after.camera.principal_point - before.camera.principal_point).tolist()
-        scale = float(after.camera.intrinsics[1, 1] / before.camera.intrinsics[1, 1]) - 1
+        scale = after.camera.focal_px / before.camera.focal_px - 1
         corrections = {
             "angles": (np.degrees(rigid.log_so3(motion[:3, :3])), before.rotation_sd_deg, "degrees"),
             "place": (motion[:3, 3], before.translation_sd_mm, "mm"),

@@ -1,9 +1,14 @@
-"""The pinhole camera of an X-ray view (Hartley and Zisserman, "Multiple View Geometry", 2nd ed., ch. 6)."""
+"""The pinhole camera of an X-ray view (Hartley and Zisserman, "Multiple View Geometry", 2nd ed., ch. 6).
+
+`slot_scan.SlotScanCamera` is that of a slot scan. What both have is what callers may rely on: every ray x(z) = s + z q begins at a source s
+and has a direction q that are linear in the pixel, z being the depth in mm.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -42,6 +47,9 @@ class Camera:
     intrinsics: np.ndarray
     camera_from_world: np.ndarray
     size: tuple[int, int]
+
+    fan_axes: ClassVar[int] = 2
+    """Axes of the image along which rays spread: both of a pinhole, a slot scan's columns alone."""
 
     def __post_init__(self):
         intrinsics = _check_intrinsics(self.intrinsics)
@@ -104,18 +112,33 @@ class Camera:
 
     @cached_property
     def source(self) -> np.ndarray:
-        """X-ray source (3,) in world mm."""
+        """X-ray source (3,) in world mm; of a slot scan, that of the middle row."""
         return rigid.inverse(self.camera_from_world)[:3, 3]
+
+    @property
+    def source_step(self) -> np.ndarray:
+        """(3,) world mm by which the source moves from one row to the next: 0 of a pinhole."""
+        return np.zeros(3)
+
+    def sources(self, pixels) -> np.ndarray:
+        """World points (..., 3) in mm where the rays of pixels (..., 2) begin."""
+        return np.broadcast_to(self.source, (*np.shape(pixels)[:-1], 3))
 
     @cached_property
     def ray_matrix(self) -> np.ndarray:
-        """(3, 3): the ray through pixel (u, v) is source + z ray_matrix @ (u, v, 1), z being the depth in mm; world."""
+        """(3, 3): the ray through pixel (u, v) is its source + z ray_matrix @ (u, v, 1), z being the depth in mm; world."""
         return self.camera_from_world[:3, :3].T @ np.linalg.inv(self.intrinsics)
 
     @property
     def principal_point(self) -> np.ndarray:
         """Pixel (u, v) where the z axis meets the detector at a right angle."""
         return self.intrinsics[:2, 2]
+
+    @property
+    def focal_px(self) -> float:
+        """The distance from source to detector in pixels: in rows of a pinhole, in columns of a slot scan."""
+        axis = self.fan_axes - 1
+        return float(abs(self.intrinsics[axis, axis]))
 
     def project(self, points) -> np.ndarray:
         """Pixels (..., 2) of world points (..., 3) in mm, also of those behind the source (see depth)."""
@@ -128,11 +151,47 @@ class Camera:
         return np.asarray(points, float) @ self.camera_from_world[2, :3] + self.camera_from_world[2, 3]
 
     def ray_directions(self, pixels) -> np.ndarray:
-        """Unit vectors (..., 3) in the world, from the source through pixels (..., 2)."""
+        """Unit vectors (..., 3) in the world, from the sources through pixels (..., 2)."""
         pixels = np.asarray(pixels, float)
         homogeneous = np.concatenate([pixels, np.ones_like(pixels[..., :1])], -1)
         directions = homogeneous @ np.linalg.inv(self.intrinsics).T @ self.camera_from_world[:3, :3]
         return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+
+    def at_depth(self, pixels, depth_mm) -> np.ndarray:
+        """World points (..., 3) in mm that project on pixels (..., 2), at depths (...) from the source along z."""
+        pixels = np.asarray(pixels, float)
+        homogeneous = np.concatenate([pixels, np.ones_like(pixels[..., :1])], -1)
+        return self.sources(pixels) + np.asarray(depth_mm, float)[..., None] * (homogeneous @ self.ray_matrix.T)
+
+    def pixel_mm(self, points) -> np.ndarray:
+        """(..., 2) the mm across columns and down rows that a pixel shows at the depths of world points (..., 3)."""
+        return self.depth(points)[..., None] / np.abs(np.diag(self.intrinsics)[:2])
+
+    @property
+    def linear_forms(self) -> np.ndarray:
+        """(4, 4), rows a, b, c, d: a world point X = (x, 1) falls on u = aX / cX, v = bX / dX at the depth cX in mm; d = c of a pinhole."""
+        return self.projection_matrix[[0, 1, 2, 2]]
+
+    @property
+    def field_planes(self) -> np.ndarray:
+        """(5, 4): the image shows the world points X = (x, 1) with field_planes @ X <= 0: before the source, within the four sides."""
+        a, b, c, d = self.linear_forms
+        columns, rows = self.size
+        return np.array([-c, -(a + 0.5 * c), a - (columns - 0.5) * c, -(b + 0.5 * d), b - (rows - 0.5) * d])
+
+    def same_as(self, other: Camera) -> bool:
+        """Whether both project alike, but for rounding."""
+        return type(self) is type(other) and np.allclose(self.linear_forms, other.linear_forms)
+
+    def corrected(self, scale: float, shift_px: np.ndarray, step_scale: float = 1.0) -> Camera:
+        """The camera with its detector `scale` times as far from the source, the principal point moved by `shift_px` (2,).
+
+        step_scale: by which a slot scan's rows are nearer to each other; a pinhole has none.
+        """
+        intrinsics, axes = self.intrinsics.copy(), self.fan_axes
+        intrinsics[:axes, :axes] *= scale
+        intrinsics[:2, 2] += shift_px
+        return replace(self, intrinsics=intrinsics)
 
     def pooled(self, factor: int) -> Camera:
         """The camera of the image averaged over blocks of factor x factor pixels, incomplete blocks left out.
@@ -140,14 +199,17 @@ class Camera:
         Pixel centres are integers, so u' = (u + 0.5) / factor - 0.5.
         """
         shift = 0.5 / factor - 0.5
-        pixels = np.array([[1 / factor, 0, shift], [0, 1 / factor, shift], [0, 0, 1]])
         columns, rows = self.size
-        return Camera(pixels @ self.intrinsics, self.camera_from_world, (columns // factor, rows // factor))
+        return self._resampled(1 / factor, (shift, shift), (columns // factor, rows // factor))
 
     def cropped(self, left: int, top: int, columns: int, rows: int) -> Camera:
         """The camera of the part of the image whose top-left pixel is (left, top)."""
-        shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]])
-        return Camera(shift @ self.intrinsics, self.camera_from_world, (columns, rows))
+        return self._resampled(1.0, (-left, -top), (columns, rows))
+
+    def _resampled(self, scale: float, shift: tuple[float, float], size: tuple[int, int]) -> Camera:
+        """The camera of an image of another size with pixels u' = scale u + shift."""
+        pixels = np.array([[scale, 0, shift[0]], [0, scale, shift[1]], [0, 0, 1]])
+        return replace(self, intrinsics=pixels @ self.intrinsics, size=size)
 
 
 def check_size(size) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Lens (or image intensifier) distortion, as OpenCV writes it."""
+"""What bends an image: a lens or image intensifier, as OpenCV writes it, and a detector bent about the source."""
 
 from __future__ import annotations
 
@@ -102,3 +102,25 @@ def _through(change, intrinsics: np.ndarray, pixels) -> np.ndarray:
     K, pixels = np.asarray(intrinsics, float), np.asarray(pixels, float)
     normalised = (pixels - K[:2, 2]) @ np.linalg.inv(K[:2, :2]).T
     return change(normalised) @ K[:2, :2].T + K[:2, 2]
+
+
+class EqualAngles:
+    """A fan whose columns are at equal angles, as a detector bent about the source has them; what a `Distortion` is to a lens.
+
+    Its pixels, u = fx angle + cx, are those of a flat detector, u = fx tan(angle) + cx, once this is undone.
+    """
+
+    def distort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
+        """Pixels (..., 2) of the flat image to pixels of the original one."""
+        return _across(np.arctan, intrinsics, pixels)
+
+    def undistort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
+        """Pixels (..., 2) of the original image to pixels of the flat one."""
+        return _across(np.tan, intrinsics, pixels)
+
+
+def _across(change, intrinsics: np.ndarray, pixels) -> np.ndarray:
+    pixels = np.array(pixels, float)
+    fx, cx = intrinsics[0, 0], intrinsics[0, 2]
+    pixels[..., 0] = cx + fx * change((pixels[..., 0] - cx) / fx)
+    return pixels

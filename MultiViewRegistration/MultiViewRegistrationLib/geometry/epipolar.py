@@ -109,7 +109,7 @@ def triangulate(cameras: Sequence[Camera], pixels) -> Triangulation:
             f"pixels: found {len(cameras)}, expected those of two or more views, as one leaves the depth open; add another."
         )
     directions = np.stack([camera.ray_directions(pixel) for camera, pixel in zip(cameras, pixels)])
-    sources = np.stack([camera.source for camera in cameras])
+    sources = np.stack([camera.sources(pixel) for camera, pixel in zip(cameras, pixels)])
     cosines = np.abs(directions @ directions.T)
     if cosines.min() > np.cos(np.radians(PARALLEL_DEG)):
         raise InputError(

@@ -308,7 +308,9 @@ class View:
     principal_point_sd_px
         Of the principal point, in pixels of the image as it is stored, along either axis. 0 = exact.
     distance_sd_percent
-        Of the distance from source to detector. 0 = exact.
+        Of the distance from source to detector; of a slot scan, of the width of its fan. 0 = exact.
+    step_sd_percent
+        Of a slot scan's distance between rows. 0 = exact, as for any other camera.
 
     Raises
     ------
@@ -323,6 +325,7 @@ class View:
     translation_sd_mm: float | None = 0.0
     principal_point_sd_px: float = 0.0
     distance_sd_percent: float = 0.0
+    step_sd_percent: float = 0.0
 
     def __post_init__(self) -> None:
         rows, columns = self.xray.valid.shape
@@ -343,7 +346,12 @@ class View:
     def exact(self) -> View:
         """The view with its camera taken as exact."""
         return replace(
-            self, rotation_sd_deg=0.0, translation_sd_mm=0.0, principal_point_sd_px=0.0, distance_sd_percent=0.0
+            self,
+            rotation_sd_deg=0.0,
+            translation_sd_mm=0.0,
+            principal_point_sd_px=0.0,
+            distance_sd_percent=0.0,
+            step_sd_percent=0.0,
         )
 
     def pooled(self, factor: int) -> View:

@@ -5,10 +5,10 @@ The corrected camera of view i is
     camera_from_world' = T(o) camera_from_world E_i,   E_i = [exp(r_i), t_i]
     f' = f (1 + s_i + d / source_to_detector),         c' = c + p_i + p
 
-r_i (rad, about the world origin), t_i (mm), s_i (share of the distance from source to detector) and p_i (pixels) are the view's own
-corrections; r and t of the first view are 0, which ties the world to it. d (mm), p (pixels) and o (mm, in the cameras' frame) are shared by
-all views. E_i acts on the image just as a motion of the CT in that view alone does, and o likewise: the renderer's derivative by the pose
-and the intrinsics is all that is needed.
+r_i (rad, about the world origin), t_i (mm), s_i (share of the distance from source to detector), p_i (pixels) and e_i (of a slot scan, the
+share of its rows' density; f is that of the fan alone) are the view's own corrections; r and t of the first view are 0, which ties the
+world to it. d (mm), p (pixels) and o (mm, in the cameras' frame) are shared by all views. E_i acts on the image just as a motion of the CT
+in that view alone does, and o likewise: the renderer's derivative by the pose and the intrinsics is all that is needed.
 
 Corrections that the images can tell are free: they are solved for. The others are considered (Schmidt, Advances in Control Systems 3,
 1966): the refinement takes them as 0, and their standard deviations go into the predicted error (`assessment.uncertainty`).
@@ -37,13 +37,13 @@ from .similarity import Settings
 
 CALIBRATED = SharedUnknowns()
 
-#: Corrections of a view's own: r (3), t (3), s, p (2).
-OWN = 9
+#: Corrections of a view's own: r (3), t (3), s, p (2), e.
+OWN = 10
 
 #: A correction with a smaller standard deviation is considered, not solved for: rad, mm, and shares of the distance from source to
 #: detector. So those of a calibration are considered: the images know them no better. Those of a C-arm's readings are solved for, all of
 #: them: taken as exact, a distance wrong by 1 % moves the CT by 7 mm along the beam.
-FREE_FROM = np.repeat([np.radians(0.2), 0.5, 0.003, 0.001], [3, 3, 1, 2])
+FREE_FROM = np.repeat([np.radians(0.2), 0.5, 0.003, 0.001, 0.003], [3, 3, 1, 2, 1])
 #: Lever arm in mm that turns an angle into a length when the size of a step is measured.
 LEVER_MM = 100.0
 
@@ -56,14 +56,14 @@ def uncalibrated_view_indices(views: Sequence[View], shared: SharedUnknowns = CA
 
 
 class CameraCorrections:
-    """The corrections of a case's cameras as one vector: r (3), t (3), s, p (2) of each view, then d, p (2) and o (3).
+    """The corrections of a case's cameras as one vector: r (3), t (3), s, p (2), e of each view, then d, p (2) and o (3).
 
     Attributes
     ----------
-    sd : (9 views + 6,) standard deviations; 0 = known, inf = nothing is known.
+    sd : (OWN views + 6,) standard deviations; 0 = known, inf = nothing is known.
     free, considered : indices of those that are solved for, and of those that are only taken into account, see above.
-    none : (9 views + 6,), no corrections.
-    intrinsics : whether distances or principal points are among the free ones.
+    none : (OWN views + 6,), no corrections.
+    intrinsics : whether distances, principal points or the density of rows are among the free ones.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class CameraCorrections:
     """
 
     def __init__(self, views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> None:
-        self._focal_px = [view.camera.intrinsics[1, 1] for view in views]
+        self._focal_px = [view.camera.focal_px for view in views]
         self._source_to_detector_mm = [_source_to_detector(view, shared) for view in views]
         own = np.array([_own_sd(view, first=i == 0) for i, view in enumerate(views)]).reshape(-1, OWN)
         together = [
@@ -82,7 +82,7 @@ class CameraCorrections:
         ]
         self.sd = np.array([*own.ravel(), *together])
         shares = own.copy()
-        shares[:, 7:] /= np.array(self._focal_px)[:, None]
+        shares[:, 7:9] /= np.array(self._focal_px)[:, None]
         free = np.concatenate([(shares >= FREE_FROM).ravel(), np.array(together) > 0])
         self.free = np.flatnonzero(free)
         self.considered = np.flatnonzero((self.sd > 0) & ~free)
@@ -101,10 +101,9 @@ class CameraCorrections:
             return given
         shift = rigid.from_rotation_translation(np.eye(3), shared[3:])
         motion = rigid.from_rotation_translation(rigid.exp_so3(own[:3]), own[3:6])
-        intrinsics = given.intrinsics.copy()
-        intrinsics[:2, :2] *= 1 + own[6] + shared[0] / self._source_to_detector_mm[i]
-        intrinsics[:2, 2] += (own[7:] + shared[1:3]) * self._pooling(i, given)
-        return replace(given, intrinsics=intrinsics, camera_from_world=shift @ given.camera_from_world @ motion)
+        scale = 1 + own[6] + shared[0] / self._source_to_detector_mm[i]
+        corrected = given.corrected(scale, (own[7:9] + shared[1:3]) * self._pooling(i, given), 1 + own[9])
+        return replace(corrected, camera_from_world=shift @ given.camera_from_world @ motion)
 
     def cameras(self, corrections: np.ndarray, given: Sequence[Camera]) -> list[Camera]:
         """The corrected cameras of all views."""
@@ -125,7 +124,7 @@ class CameraCorrections:
         parts = np.abs(self.moved(self.none, step))
         own = parts[:-6].reshape(-1, OWN)
         own[:, :3] *= LEVER_MM
-        own[:, 6] *= 1000.0
+        own[:, [6, 9]] *= 1000.0
         return float(parts.max())
 
     def system(self, objective: Objective, fit: PoseFit, corrections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -168,7 +167,7 @@ class CameraCorrections:
         return float(np.exp(min((after - before) / independent_residuals(fit, objective.settings), 500.0)))
 
     def _derivative(self, i: int, corrections: np.ndarray, given: Camera, pivot: np.ndarray) -> np.ndarray:
-        """(9, 6 + N): what view i sees, (omega, v) about the pivot, log scale, principal point, by the pose and all N corrections."""
+        """(9, 6 + N): what view i sees, (omega, v) about the pivot and `intrinsics_jacobian`'s three, by the pose and all N corrections."""
         rotation = corrections[OWN * i : OWN * i + 3]
         about_origin = np.zeros((6, 6))
         about_origin[:3, :3] = _right_jacobian(rotation)
@@ -180,13 +179,18 @@ class CameraCorrections:
         scale = 1 + corrections[OWN * i + 6] + corrections[-6] / self._source_to_detector_mm[i]
         own[6, 6] = 1 / scale
         shared[6, 0] = 1 / (scale * self._source_to_detector_mm[i])
-        own[7:, 7:] = shared[7:, 1:3] = np.eye(2) * self._pooling(i, given)
-        shared[3:6, 3:] = self.camera(i, corrections, given).camera_from_world[:3, :3].T
+        corrected, pooling = self.camera(i, corrections, given), self._pooling(i, given)
+        shared[3:6, 3:] = corrected.camera_from_world[:3, :3].T
+        axes = 7 + given.fan_axes
+        own[7:axes, 7:axes] = shared[7:axes, 1 : axes - 6] = np.eye(given.fan_axes) * pooling
+        if given.fan_axes == 1:  # a row farther is a motion along the scan
+            own[3:6, 8] = shared[3:6, 2] = pooling * corrected.source_step
+            own[8, 9] = 1 / (1 + corrections[OWN * i + 9])
         return way
 
     def _pooling(self, i: int, given: Camera) -> float:
         """Pixels of the given camera's image in one of the image as it is stored: 1 / the factor of pooling."""
-        return float(given.intrinsics[1, 1] / self._focal_px[i])
+        return given.focal_px / self._focal_px[i]
 
 
 def independent_residuals(fit: PoseFit, settings: Settings) -> float:
@@ -200,11 +204,11 @@ def independent_residuals(fit: PoseFit, settings: Settings) -> float:
 
 
 def _own_sd(view: View, *, first: bool) -> list[float]:
-    """(9,) standard deviations of a view's own corrections."""
+    """(OWN,) standard deviations of a view's own corrections."""
     rotation = np.inf if view.rotation_sd_deg is None else np.radians(view.rotation_sd_deg)
     translation = np.inf if view.translation_sd_mm is None else view.translation_sd_mm
     tied = [0.0] * 6 if first else [rotation] * 3 + [translation] * 3
-    return [*tied, view.distance_sd_percent / 100, *[view.principal_point_sd_px] * 2]
+    return [*tied, view.distance_sd_percent / 100, *[view.principal_point_sd_px] * 2, view.step_sd_percent / 100]
 
 
 def _right_jacobian(rotation: np.ndarray) -> np.ndarray:
@@ -216,7 +220,7 @@ def _right_jacobian(rotation: np.ndarray) -> np.ndarray:
 def _source_to_detector(view: View, shared: SharedUnknowns) -> float:
     """In mm; 1 where no pixel size is known and nobody asks for it."""
     if view.xray.pixel_mm is not None:
-        return float(view.camera.intrinsics[1, 1] * view.xray.pixel_mm[1])
+        return view.camera.focal_px * view.xray.pixel_mm[view.camera.fan_axes - 1]
     if shared.source_to_detector_sd_mm:
         raise InputError(
             f'shared_unknowns.source_to_detector_sd_mm: the image of view "{view.name}" does not tell its pixel size, '

@@ -311,7 +311,7 @@ def scoring_level(coarsest: ResolutionLevel, volumes: int, *, structure: bool) -
 
 def pixel_size_mm(view: View, point: np.ndarray) -> float:
     """Size in mm of a pixel at the depth of a world point."""
-    return float(view.camera.depth(point)) / abs(float(view.camera.intrinsics[1, 1]))
+    return float(view.camera.pixel_mm(point)[1])
 
 
 def resolution_schedule(

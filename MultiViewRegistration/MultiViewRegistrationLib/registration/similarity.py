@@ -51,7 +51,7 @@ class Settings:
 
 def silhouette_margin(settings: Settings, camera: Camera, points: np.ndarray) -> np.ndarray:
     """`silhouette_mm` in whole pixels (...), 1 or more, at the depths of world points (..., 3)."""
-    pixels = settings.silhouette_mm * abs(camera.intrinsics[0, 0]) / camera.depth(points)
+    pixels = settings.silhouette_mm / camera.pixel_mm(points)[..., 0]
     return np.maximum(1, np.rint(pixels)).astype(int)
 
 
@@ -335,6 +335,7 @@ class Scorer:
             cut,
             projector.end_slices,
             rays.source,
+            rays.source_step,
             rays.directions,
             rays.world_from_index,
             rays.depth_mm,
@@ -358,6 +359,7 @@ def score_poses(
     cut,
     end_slices,
     sources,
+    source_steps,
     directions,
     world_from_index,
     depths,
@@ -374,7 +376,7 @@ def score_poses(
     """Fill `out` (N,) with the scores of N poses in one view.
 
     shape, stored: of the volume, and as it is stored, see `Grid`.
-    cut (N, 6), sources (N, 3), world_from_index (N, 3, 3), depths (N,), directions (N, 3, 3): for each pose what
+    cut (N, 6), sources and source_steps (N, 3), world_from_index (N, 3, 3), depths (N,), directions (N, 3, 3): for each pose what
     `cpu.project_rows` and `cpu.mark_unseen` need.   fixed, valid: (rows, columns), the X-ray and its valid pixels.
     rest: (rows, columns), added to the DRR, or (0, 0) for none.
     margins: (N,) pixels about the silhouette within which to compare; 0 for the whole image.
@@ -392,10 +394,29 @@ def score_poses(
         seen = valid.copy()
         if cut[n].any():
             cpu.mark_unseen(
-                cut[n], end_slices, shape, source, directions[n], world_from_index[n], depths[n], (0, rows), seen
+                cut[n],
+                end_slices,
+                shape,
+                source,
+                source_steps[n],
+                directions[n],
+                world_from_index[n],
+                depths[n],
+                (0, rows),
+                seen,
             )
         cpu.project_rows(
-            values, stored, source, directions[n], world_from_index[n], source, (0, rows), seen, image, nothing
+            values,
+            stored,
+            source,
+            source_steps[n],
+            directions[n],
+            world_from_index[n],
+            source,
+            (0, rows),
+            seen,
+            image,
+            nothing,
         )
         erode(seen, mask)
         share = mask.sum() / max(usable, 1)

@@ -1,6 +1,7 @@
 """DRR and pose Jacobian on the CPU: one march along each ray, in numba.
 
-A ray is x(z) = s + z q, z the depth in mm before the camera, q = R^T K^-1 (u, v, 1). Following Joseph (IEEE TMI 1982) it is
+A ray is x(z) = s + z q, z the depth in mm before the camera. Of a pinhole s is the source and q = R^T K^-1 (u, v, 1); of a slot scan s
+moves from row to row (`geometry.slot_scan`). Following Joseph (IEEE TMI 1982) it is
 sampled where it crosses the voxel planes of the axis `a` that it follows most closely, bilinearly within each plane:
 
     I = w sum_k mu(x_k),  w = |q| / |q_a|  (mm of path from plane to plane; q_a in voxels per mm of depth)
@@ -118,7 +119,9 @@ def _product(matrix, v):
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def project_rows(values, shape, source, directions, world_from_index, lever, rows, wanted, image, jacobian):
+def project_rows(
+    values, shape, source, source_step, directions, world_from_index, lever, rows, wanted, image, jacobian
+):
     """Project the rows `rows[0]:rows[1]` of an image.
 
     Parameters
@@ -128,14 +131,14 @@ def project_rows(values, shape, source, directions, world_from_index, lever, row
         the samples are taken and summed in double precision.
     shape
         (ni, nj, nk)
-    source
-        (3,) the source in voxels.
+    source, source_step
+        (3,) the source of row 0 in voxels, and by how much it moves from row to row: 0 of a pinhole.
     directions
         (3, 3), its rows step_u, step_v, corner: q = corner + u step_u + v step_v, in voxels per mm of depth.
     world_from_index
         (3, 3) mm per voxel.
     lever
-        (3,) source minus pivot, world mm.
+        (3,) source of row 0 minus pivot, world mm.
     wanted
         (rows, columns) uint8, rays to follow, or (0, 0) for all; the others become 0.
     image
@@ -151,12 +154,18 @@ def project_rows(values, shape, source, directions, world_from_index, lever, row
     q = np.empty(3)
     g = np.empty(3)
     h = np.empty(3)
+    start = np.empty(3)
+    arm = np.empty(3)
+    arm_step = _product(world_from_index, source_step)
     # Rays along the rows of voxels use little of each cache line, but the rays above and below use the rest: keep them together.
     for axis in range(3):
         q[axis] = directions[2, axis] + columns // 2 * directions[0, axis] + image.shape[0] // 2 * directions[1, axis]
     tile = TILE if _axes(q[0], q[1], q[2])[0] == 0 else columns
     for left in range(0, columns, tile):
         for r in range(rows[0], rows[1]):
+            for axis in range(3):
+                start[axis] = source[axis] + r * source_step[axis]
+                arm[axis] = lever[axis] + r * arm_step[axis]
             for col in range(left, min(left + tile, columns)):
                 image[r, col] = 0.0
                 if with_jacobian:
@@ -166,7 +175,7 @@ def project_rows(values, shape, source, directions, world_from_index, lever, row
                     continue
                 for axis in range(3):
                     q[axis] = directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
-                a, b, c, slope_b, slope_c, start_b, start_c, first, count = _crossings(shape, source, q)
+                a, b, c, slope_b, slope_c, start_b, start_c, first, count = _crossings(shape, start, q)
                 if count <= 0:
                     continue
                 qx, qy, qz = _product(world_from_index, q)
@@ -186,7 +195,7 @@ def project_rows(values, shape, source, directions, world_from_index, lever, row
                 image[r, col] = w * mu
                 if not with_jacobian:
                     continue
-                z0 = (first - source[a]) / q[a]
+                z0 = (first - start[a]) / q[a]
                 g[b], g[c] = gb, gc
                 h[b], h[c] = z0 * gb + kgb / q[a], z0 * gc + kgc / q[a]
                 g[a] = -(slope_b * g[b] + slope_c * g[c])
@@ -196,16 +205,16 @@ def project_rows(values, shape, source, directions, world_from_index, lever, row
                 gx, gy, gz = -w * gx, -w * gy, -w * gz
                 hx, hy, hz = _product(world_from_gradient, h)
                 hx, hy, hz = -w * hx, -w * hy, -w * hz
-                jacobian[0, r, col] = lever[1] * gz - lever[2] * gy + qy * hz - qz * hy
-                jacobian[1, r, col] = lever[2] * gx - lever[0] * gz + qz * hx - qx * hz
-                jacobian[2, r, col] = lever[0] * gy - lever[1] * gx + qx * hy - qy * hx
+                jacobian[0, r, col] = arm[1] * gz - arm[2] * gy + qy * hz - qz * hy
+                jacobian[1, r, col] = arm[2] * gx - arm[0] * gz + qz * hx - qx * hz
+                jacobian[2, r, col] = arm[0] * gy - arm[1] * gx + qx * hy - qy * hx
                 jacobian[3, r, col] = gx
                 jacobian[4, r, col] = gy
                 jacobian[5, r, col] = gz
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def mark_unseen(cut, end_slices, shape, source, directions, world_from_index, depth, rows, seen):
+def mark_unseen(cut, end_slices, shape, source, source_step, directions, world_from_index, depth, rows, seen):
     """Set `seen` to 0 for rays that go on through tissue where the CT was cut off.
 
     What lies beyond a cut end is guessed as the end slice repeated: a ray with more than UNSEEN_TISSUE_MM of it has a false value.
@@ -222,7 +231,10 @@ def mark_unseen(cut, end_slices, shape, source, directions, world_from_index, de
         (rows, columns) uint8, in and out. Other arguments as in `project_rows`.
     """
     q = np.empty(3)
+    start = np.empty(3)
     for r in range(rows[0], rows[1]):
+        for axis in range(3):
+            start[axis] = source[axis] + r * source_step[axis]
         for col in range(seen.shape[1]):
             if seen[r, col] == 0:
                 continue
@@ -240,12 +252,12 @@ def mark_unseen(cut, end_slices, shape, source, directions, world_from_index, de
                 c = 1 if a == 2 else 2
                 # The voxel layer next to the outermost, which is air, is the CT's end slice.
                 bottom, top = (-1e9, 1.0) if side % 2 == 0 else (shape[a] - 2.0, 1e9)
-                low, high = _clip(source[a], q[a], bottom, top, 0.0, depth)
-                low, high = _clip(source[b], q[b], 0.0, shape[b] - 1.0, low, high)
-                low, high = _clip(source[c], q[c], 0.0, shape[c] - 1.0, low, high)
+                low, high = _clip(start[a], q[a], bottom, top, 0.0, depth)
+                low, high = _clip(start[b], q[b], 0.0, shape[b] - 1.0, low, high)
+                low, high = _clip(start[c], q[c], 0.0, shape[c] - 1.0, low, high)
                 z = low + 0.5 * step
                 while z < high and unseen <= UNSEEN_TISSUE_MM:
-                    if end_slices[side, int(source[c] + z * q[c] + 0.5), int(source[b] + z * q[b] + 0.5)]:
+                    if end_slices[side, int(start[c] + z * q[c] + 0.5), int(start[b] + z * q[b] + 0.5)]:
                         unseen += step * length
                     z += step
             if unseen > UNSEEN_TISSUE_MM:

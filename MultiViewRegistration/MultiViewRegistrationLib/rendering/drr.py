@@ -27,6 +27,8 @@ FACING_COSINE = 0.6
 LONG_ROW, ROW = 128, 16
 #: The kernel counts voxels in 32 bits.
 MAX_VOXELS = 2**31 - 1
+#: A pixel of row 0, whose source a kernel is given.
+FIRST_ROW = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,16 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Rays:
-    """The rays of a camera at a pose, or at several (...), in the voxel frame of a grid: s + z q, q = corner + u step_u + v step_v.
+    """The rays of a camera at a pose, or at several (...), in the voxel frame of a grid.
 
-    source: (..., 3) voxels.   directions: (..., 3, 3), its rows step_u, step_v, corner, in voxels per mm of depth.
+    s + z q,   s = source + v source_step,   q = corner + u step_u + v step_v
+
+    source, source_step: (..., 3) voxels.   directions: (..., 3, 3), its rows step_u, step_v, corner, in voxels per mm of depth.
     world_from_index: (..., 3, 3) mm per voxel.   depth_mm: (...) beyond the far end of the volume.
     """
 
     source: np.ndarray
+    source_step: np.ndarray
     directions: np.ndarray
     world_from_index: np.ndarray
     depth_mm: np.ndarray
@@ -119,7 +124,8 @@ class Grid:
         directions = index_from_world[..., :3, :3] @ camera.ray_matrix
         far = camera.depth(rigid.transform_points(poses[..., None, :, :], self._corners_ct)).max(axis=-1)
         return Rays(
-            source=rigid.transform_points(index_from_world, camera.source),
+            source=rigid.transform_points(index_from_world, camera.sources(FIRST_ROW)),
+            source_step=index_from_world[..., :3, :3] @ camera.source_step,
             directions=np.ascontiguousarray(np.swapaxes(directions, -1, -2)),
             world_from_index=np.ascontiguousarray((poses @ self.ct_from_index)[..., :3, :3]),
             depth_mm=2 * far,
@@ -177,9 +183,10 @@ class Projector:
                 self.values,
                 self.grid.stored,
                 rays.source,
+                rays.source_step,
                 rays.directions,
                 rays.world_from_index,
-                camera.source - np.asarray(pivot, float),
+                camera.sources(FIRST_ROW) - np.asarray(pivot, float),
                 block,
                 wanted,
                 image,
@@ -200,6 +207,7 @@ class Projector:
                 self.end_slices,
                 self.shape,
                 rays.source,
+                rays.source_step,
                 rays.directions,
                 rays.world_from_index,
                 rays.depth_mm,
@@ -243,25 +251,27 @@ def render(
 
 
 def intrinsics_jacobian(camera: Camera, pivot: np.ndarray, jacobian: np.ndarray, out: np.ndarray) -> None:
-    """The derivative of a DRR by the scale and the principal point of its camera, from that by the pose.
+    """The derivative of a DRR by the intrinsics of its camera, from that by the pose.
 
     Parameters
     ----------
     pivot : (3,) world mm.
     jacobian : (6, rows, columns) by (omega, v) about the pivot, as `Projector.render` gives it.
-    out : (3, rows, columns), filled with d image / d (log scale, principal point u, v in pixels).
+    out : (3, rows, columns), filled with d image / d (log scale, principal point u, v in pixels); of a slot scan with
+        d image / d (log scale of the fan, its centre u in pixels, log scale of the rows about the principal point's).
 
     Notes
     -----
     The ray through pixel u has the direction q = R^T K^-1 (u, v, 1). To its neighbour it turns about the source s by
     w_u = q x dq/du / |q|^2, which changes the image as a turn of the CT by -w_u about s does: the renderer's own derivative, without
     differences between pixels. A principal point moved by d shows at u what was at u - d, and a detector farther away by the factor e^a
-    what was at c + e^-a (u - c), so that dI/da = -(u - c) . dI/du.
+    what was at c + e^-a (u - c), so that dI/da = -(u - c) . dI/du. Rows of a slot scan are farther
+    along its scan, as if the CT had moved back.
     """
-    directions = (camera.camera_from_world[:3, :3].T @ np.linalg.inv(camera.intrinsics)).astype(np.float32)
-    lever = (pivot - camera.source).astype(np.float32)
+    directions, step = camera.ray_matrix.astype(np.float32), camera.source_step.astype(np.float32)
     columns, rows = camera.size
     u, v = np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32)[:, None]
+    lever = (pivot - camera.sources(FIRST_ROW)).astype(np.float32)[:, None, None] - step[:, None, None] * v
     q = [a * u + b * v + c for a, b, c in directions]
     # dI/dw about the source: a turn about s is one about the pivot and a shift by w x (pivot - s).
     turn = [
@@ -275,7 +285,11 @@ def intrinsics_jacobian(camera: Camera, pivot: np.ndarray, jacobian: np.ndarray,
         a, b, c = directions[:, axis]
         out[1 + axis] = a * across[0] + b * across[1] + c * across[2]
     centre_u, centre_v = camera.principal_point.astype(np.float32)
-    out[0] = (u - centre_u) * out[1] + (v - centre_v) * out[2]
+    out[0] = (u - centre_u) * out[1]
+    if camera.fan_axes == 2:
+        out[0] += (v - centre_v) * out[2]
+    else:
+        out[2] = (v - centre_v) * np.tensordot(step, jacobian[3:], 1)
 
 
 def cut_ends(volume: Volume) -> np.ndarray:

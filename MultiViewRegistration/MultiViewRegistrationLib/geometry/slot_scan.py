@@ -1,0 +1,181 @@
+"""Slot-scan images: CT scouts (localizers, topograms, surviews) and slot scanners such as EOS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from ..errors import InputError
+from . import rigid
+from .camera import Camera, check_size
+
+FANS = ("flat", "equal_angles")
+#: Cosine up to which two axes count as at right angles: 0.06 degrees, what a header rounds away.
+RIGHT_ANGLE = 1e-3
+
+
+class SlotScanCamera(Camera):
+    """The linear pushbroom camera (Gupta and Hartley, IEEE TPAMI 19, 1997): a fan across, parallel along the scan.
+
+    Source and slot move together along y, a row at a time. A world point X falls on pixel (u, v) with
+
+        (x, y, z) = R X + t,    u = fx x / z + cx,    v = fy y + cy,
+
+    [R | t] the upper rows of camera_from_world, whose origin is the source of row cy: x along columns, y along the scan, z from the
+    source to the detector.
+
+    Parameters
+    ----------
+    intrinsics
+        (3, 3) [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]: fx in pixels, < 0 if the image is stored mirrored, as seen from the detector;
+        fy in rows per mm, > 0.
+    camera_from_world, size
+        As of `Camera`.
+
+    Raises
+    ------
+    InputError
+        Names the field that is wrong.
+    """
+
+    fan_axes = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.intrinsics[0, 1]:
+            raise InputError(
+                f"intrinsics: found a skew of {self.intrinsics[0, 1]:g}, expected 0 of a slot scan, whose rows are at right angles "
+                "to the scan."
+            )
+
+    @property
+    def projection_matrix(self) -> np.ndarray:
+        """There is none: InputError."""
+        raise InputError(
+            "a slot-scan image has no projection matrix, as each row has a source of its own, but one is needed here; use an X-ray "
+            "with a single source."
+        )
+
+    @cached_property
+    def linear_forms(self) -> np.ndarray:
+        """See `Camera`; d is constant."""
+        a, b, c = self.camera_from_world[:3]
+        (fx, _, cx), (_, fy, cy), d = *self.intrinsics[:2], np.eye(4)[3]
+        return np.stack([fx * a + cx * c, fy * b + cy * d, c, d])
+
+    @cached_property
+    def source(self) -> np.ndarray:
+        """Source (3,) of the middle row in world mm."""
+        return self.sources(np.array([0, (self.size[1] - 1) / 2]))
+
+    @property
+    def source_step(self) -> np.ndarray:
+        """(3,) world mm by which the source moves from one row to the next."""
+        return self.camera_from_world[1, :3] / self.intrinsics[1, 1]
+
+    def sources(self, pixels) -> np.ndarray:
+        """World points (..., 3) in mm where the rays of pixels (..., 2) begin."""
+        rows = np.asarray(pixels, float)[..., 1:] - self.intrinsics[1, 2]
+        return self.world_from_camera[:3, 3] + rows * self.source_step
+
+    @cached_property
+    def ray_matrix(self) -> np.ndarray:
+        """See `Camera`: its middle column is 0, as rows are parallel."""
+        (fx, _, cx), _, _ = self.intrinsics
+        return self.camera_from_world[:3, :3].T @ np.array([[1 / fx, 0, -cx / fx], [0, 0, 0], [0, 0, 1]])
+
+    def project(self, points) -> np.ndarray:
+        """Pixels (..., 2) of world points (..., 3) in mm, also of those behind the source (see depth)."""
+        forms = self.linear_forms
+        numbers = np.asarray(points, float) @ forms[:, :3].T + forms[:, 3]
+        return numbers[..., :2] / numbers[..., 2:]
+
+    def ray_directions(self, pixels) -> np.ndarray:
+        """Unit vectors (..., 3) in the world, from the sources through pixels (..., 2)."""
+        directions = self.at_depth(pixels, 1.0) - self.sources(pixels)
+        return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+
+    def pixel_mm(self, points) -> np.ndarray:
+        """(..., 2) the mm across columns and down rows that a pixel shows at the depths of world points (..., 3)."""
+        depth = self.depth(points)
+        return np.stack([depth / self.focal_px, np.full_like(depth, 1 / self.intrinsics[1, 1])], axis=-1)
+
+    def corrected(self, scale: float, shift_px: np.ndarray, step_scale: float = 1.0) -> SlotScanCamera:
+        """The camera with its fan spread `scale` times as wide, its rows `step_scale` times as dense, and then moved by `shift_px` (2,)."""
+        intrinsics = np.diag([scale, step_scale, 1.0]) * self.intrinsics
+        intrinsics[:2, 2] = self.intrinsics[:2, 2] + shift_px
+        return replace(self, intrinsics=intrinsics)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotScan:
+    """A slot scan as one describes it, in world mm (LPS).
+
+    Parameters
+    ----------
+    source, isocentre
+        (3,) of the first row: the source, and where its central ray meets the plane in which `pixel_mm` holds.
+    columns_along, rows_along
+        (3,) directions in which columns and rows follow each other, the latter that of the scan; at right angles to each other and to
+        the central ray, of any length.
+    pixel_mm
+        (between columns at the isocentre, between rows along the scan).
+    size
+        (columns, rows).
+    central_column
+        That of the central ray; None puts it in the middle of the image.
+
+    Raises
+    ------
+    InputError
+        Names the field that is wrong, from `camera`.
+    """
+
+    source: np.ndarray
+    isocentre: np.ndarray
+    columns_along: np.ndarray
+    rows_along: np.ndarray
+    pixel_mm: tuple[float, float]
+    size: tuple[int, int]
+    central_column: float | None = None
+
+    def camera(self) -> SlotScanCamera:
+        """The camera of its image, whose columns are at equal distances on a plane (else see `distortion.EqualAngles`)."""
+        size = columns, _ = check_size(self.size)
+        width, height = rigid.check_numbers(self.pixel_mm, (2,), "pixel_mm").tolist()
+        if min(width, height) <= 0:
+            raise InputError(f"pixel_mm: found {width:g}, {height:g}, expected two lengths above 0.")
+        central = rigid.check_numbers(
+            (columns - 1) / 2 if self.central_column is None else self.central_column, (), "central_column"
+        )
+        source = rigid.check_numbers(self.source, (3,), "source")
+        to_isocentre = rigid.check_numbers(self.isocentre, (3,), "isocentre") - source
+        x, y, z = (
+            _direction("columns_along", self.columns_along),
+            _direction("rows_along", self.rows_along),
+            _direction("isocentre", to_isocentre),
+        )
+        for key, cosine in (("columns_along", x @ z), ("rows_along", y @ z), ("rows_along", x @ y)):
+            if abs(cosine) > RIGHT_ANGLE:
+                raise InputError(
+                    f"{key}: found {np.degrees(np.arccos(cosine)):.2f} degrees to another axis, expected columns_along, rows_along "
+                    "and the ray from source to isocentre at right angles; correct it."
+                )
+        y = _direction("rows_along", y - (y @ z) * z)
+        across = np.cross(y, z)
+        fx = np.sign(across @ x) * np.linalg.norm(to_isocentre) / width
+        world_from_camera = rigid.from_rotation_translation(np.stack([across, y, z], axis=1), source)
+        return SlotScanCamera([[fx, 0, central], [0, 1 / height, 0], [0, 0, 1]], rigid.inverse(world_from_camera), size)
+
+
+def _direction(key: str, vector) -> np.ndarray:
+    vector = rigid.check_numbers(vector, (3,), key)
+    length = np.linalg.norm(vector)
+    if not length:
+        raise InputError(
+            f"{key}: found no length, expected "
+            + ("another point than source." if key == "isocentre" else "a direction.")
+        )
+    return vector / length

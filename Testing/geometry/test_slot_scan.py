@@ -1,0 +1,152 @@
+"""The slot-scan camera against its own description, solved as a ray that meets a plane, and against a pinhole for each row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy.spatial.transform import Rotation
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.geometry.distortion import EqualAngles
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan, SlotScanCamera
+
+SIZE = (640, 480)
+AP = SlotScan(
+    source=np.array([0, 541.0, 150]),
+    isocentre=np.array([0, 0, 150.0]),
+    columns_along=np.array([1.0, 0, 0]),
+    rows_along=np.array([0, 0, -1.0]),
+    pixel_mm=(0.6, 0.5),
+    size=SIZE,
+    central_column=300.0,
+)
+"""A scout of a patient on the back, the tube below the table: stored as seen from the detector."""
+
+
+@st.composite
+def scans(draw):
+    """Anywhere, mirrored or not."""
+    number = lambda low, high: draw(st.floats(low, high))  # noqa: E731
+    x, y, z = Rotation.from_rotvec([number(-2, 2) for _ in range(3)]).as_matrix()
+    source = np.array([number(-900, 900) for _ in range(3)])
+    return SlotScan(
+        source=source,
+        isocentre=source + number(400, 1000) * z,
+        columns_along=draw(st.sampled_from([-1, 1])) * x,
+        rows_along=number(0.5, 2) * y,
+        pixel_mm=(number(0.1, 2), number(0.1, 2)),
+        size=SIZE,
+        central_column=number(-100, 700),
+    )
+
+
+pixels = st.tuples(st.floats(-100, 700), st.floats(-100, 700)).map(np.array)
+depths = st.floats(50, 1500)
+
+
+def point_of(scan, pixel, share):
+    """The point at a share of the way from the source of a pixel's row to where its ray meets the plane of the isocentre."""
+    along = pixel[1] * scan.pixel_mm[1] * scan.rows_along / np.linalg.norm(scan.rows_along)
+    across = (pixel[0] - scan.central_column) * scan.pixel_mm[0] * scan.columns_along
+    return scan.source + along + share * (scan.isocentre - scan.source + across)
+
+
+@given(scans(), pixels, st.floats(0.1, 2))
+def test_a_point_falls_on_the_pixel_whose_ray_it_lies_on(scan, pixel, share):
+    camera, point = scan.camera(), point_of(scan, pixel, share)
+    assert_allclose(camera.project(point), pixel, atol=1e-6)
+    assert camera.depth(point) == pytest.approx(share * np.linalg.norm(scan.isocentre - scan.source))
+    assert_allclose(camera.sources(pixel), point_of(scan, pixel, 0), atol=1e-6)
+    assert_allclose(camera.at_depth(pixel, camera.depth(point)), point, atol=1e-6)
+    ray = point_of(scan, pixel, 1) - point_of(scan, pixel, 0)
+    assert_allclose(camera.ray_directions(pixel), ray / np.linalg.norm(ray), atol=1e-9)
+
+
+@given(scans(), st.integers(0, 479), st.floats(-100, 700), depths)
+def test_each_row_is_that_of_a_pinhole_at_its_own_source(scan, row, column, depth):
+    camera = scan.camera()
+    motion = np.eye(4)
+    motion[:3, 3] = -(camera.sources((0, row)) - camera.world_from_camera[:3, 3])
+    fx, cx = camera.intrinsics[0, 0], camera.intrinsics[0, 2]
+    pinhole = Camera([[fx, 0, cx], [0, abs(fx), 0], [0, 0, 1]], camera.camera_from_world @ motion, (SIZE[0], 1))
+    point = pinhole.at_depth((column, 0), depth)
+    assert_allclose(camera.project(point), [column, row], atol=1e-6)
+    assert_allclose(camera.ray_directions((column, row)), pinhole.ray_directions((column, 0)), atol=1e-9)
+    assert_allclose(camera.pixel_mm(point)[0], pinhole.pixel_mm(point)[0])
+
+
+@given(scans(), st.integers(1, 16), st.integers(0, 50), pixels, depths)
+def test_pooled_and_cropped_cameras_see_points_where_their_images_show_them(scan, factor, left, pixel, depth):
+    camera = scan.camera()
+    point = camera.at_depth(pixel, depth)
+    assert_allclose(camera.pooled(factor).project(point), (pixel + 0.5) / factor - 0.5, atol=1e-6)
+    assert_allclose(camera.cropped(left, 7, 100, 90).project(point), pixel - [left, 7], atol=1e-6)
+    assert camera.pooled(factor).size == (SIZE[0] // factor, SIZE[1] // factor)
+    assert_allclose(camera.pooled(factor).pixel_mm(point), factor * camera.pixel_mm(point))
+
+
+@given(scans(), st.floats(-1000, 1700), st.floats(-1000, 1700), st.floats(-500, 1500))
+def test_the_field_holds_the_points_that_the_image_shows(scan, column, row, depth):
+    camera = scan.camera()
+    point = camera.at_depth((column, row), depth)
+    inside = depth > 0 and -0.5 < column < SIZE[0] - 0.5 and -0.5 < row < SIZE[1] - 0.5
+    assert (camera.field_planes @ [*point, 1] <= 1e-7).all() == inside or min(
+        abs(depth), abs(column + 0.5), abs(row + 0.5), abs(column - SIZE[0] + 0.5), abs(row - SIZE[1] + 0.5)
+    ) < 1e-3
+
+
+def test_a_scout_is_what_one_draws():
+    camera = AP.camera()
+    assert camera.intrinsics[0, 0] == pytest.approx(-541 / 0.6)
+    assert_allclose(camera.project([12, 0, 100]), [320, 100])
+    assert_allclose(camera.project([12, -541, 100]), [310, 100])  # twice as far from the source
+    assert_allclose(camera.source, [0, 541, 150 - 0.5 * 239.5])
+    assert_allclose(camera.pixel_mm([0, 0, 0]), [0.6, 0.5])
+
+
+def test_corrections_widen_the_fan_and_the_scan_each_by_itself():
+    point, camera = [30.0, 40.0, 100.0], AP.camera()
+    before, after = camera.project(point), camera.corrected(1.02, np.array([3.0, 5.0]), 1.01).project(point)
+    assert_allclose(after, [300 + 3 + 1.02 * (before[0] - 300), 5 + 1.01 * before[1]])
+
+
+@given(pixels)
+def test_equal_angles_are_straightened(pixel):
+    """A column at the angle a shows what a flat detector shows at tan a."""
+    camera, bent = AP.camera(), EqualAngles()
+    angle = (pixel[0] - 300) * 0.6 / 541
+    flat = bent.undistort_pixels(camera.intrinsics, pixel)
+    assert_allclose(flat, [300 + 541 / 0.6 * np.tan(angle), pixel[1]], rtol=1e-9)
+    assert_allclose(bent.distort_pixels(camera.intrinsics, flat), pixel, atol=1e-9)
+
+
+def test_two_cameras_are_the_same_where_they_project_alike():
+    camera = AP.camera()
+    assert camera.same_as(AP.camera()) and not camera.same_as(replace(AP, pixel_mm=(0.6, 0.51)).camera())
+    assert not camera.same_as(Camera(np.diag([900.0, 900, 1]), camera.camera_from_world, SIZE))
+
+
+@pytest.mark.parametrize(
+    "build, fault",
+    [
+        (lambda: SlotScanCamera([[900, 1, 0], [0, 2, 0], [0, 0, 1]], np.eye(4), SIZE), "skew of 1"),
+        (lambda: AP.camera().projection_matrix, "no projection matrix"),
+        (lambda: replace(AP, pixel_mm=(0.6, 0)).camera(), "pixel_mm: found 0.6, 0"),
+        (lambda: replace(AP, isocentre=AP.source).camera(), "isocentre: found no length"),
+        (lambda: replace(AP, rows_along=np.zeros(3)).camera(), "rows_along: found no length"),
+        (lambda: replace(AP, rows_along=np.array([0, 0.1, -1])).camera(), "rows_along: found 95.71 degrees"),
+        (lambda: replace(AP, columns_along=np.array([1, 0, 0.1])).camera(), "rows_along: found 95.71 degrees"),
+        (lambda: replace(AP, size=(640, 0)).camera(), "size: found 640 columns, 0 rows"),
+        (lambda: replace(AP, source=(0, np.nan, 0)).camera(), "source: found"),
+    ],
+)
+def test_errors_name_field_and_fault(build, fault):
+    with pytest.raises(InputError) as error:
+        build()
+    assert fault in str(error.value) and "\n" not in str(error.value)

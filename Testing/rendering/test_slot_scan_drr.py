@@ -1,0 +1,140 @@
+"""DRRs of slot scans against line integrals by scipy along the rays of the description, and their derivatives by finite differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scenes import ct_from_index, smooth_values
+from scipy.ndimage import map_coordinates
+from scipy.spatial.transform import Rotation
+
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.imaging.ct import Volume
+from MultiViewRegistrationLib.rendering.drr import Projector, intrinsics_jacobian
+
+STEP_MM = 0.05
+#: Half the length of a central difference by the pose, in rad and mm.
+TWIST = np.repeat([1e-4, 0.005], 3)
+
+
+def scene(seed: int, leading: int, mirrored: bool):
+    """An oblique CT before a slot scan that looks along about one of its axes: volume, description, world_from_ct."""
+    rng = np.random.default_rng(seed)
+    volume = Volume(smooth_values(rng, (28, 40, 34)), ct_from_index(rng, [1.1, 0.9, 1.6]))
+    world_from_ct = rigid.from_rotation_translation(
+        Rotation.random(random_state=rng).as_matrix(), rng.uniform(-99, 99, 3)
+    )
+    world_from_index = world_from_ct @ volume.ct_from_index
+    centre = rigid.transform_points(world_from_index, (np.array(volume.values.shape[::-1]) - 1) / 2)
+    axes = np.roll(world_from_index[:3, :3] / volume.spacing_mm, 2 - leading, axis=1)
+    x, y, z = (axes @ Rotation.from_rotvec(rng.uniform(-0.2, 0.2, 3)).as_matrix()).T
+    first = centre - 18 * 1.2 * y
+    columns = -x if mirrored else x
+    return (
+        volume,
+        SlotScan(
+            source=first - 200 * z,
+            isocentre=first,
+            columns_along=columns,
+            rows_along=y,
+            pixel_mm=(1.0, 1.2),
+            size=(46, 36),
+            central_column=24.0,
+        ),
+        world_from_ct,
+    )
+
+
+def by_scipy(volume: Volume, scan: SlotScan, world_from_ct: np.ndarray) -> np.ndarray:
+    """Trilinear samples along each ray, from the source on; air beyond the outermost voxels' layer."""
+    (columns, rows), padded = scan.size, np.pad(volume.values.astype(float), 1)
+    u, v = np.meshgrid(np.arange(columns), np.arange(rows))
+    along = v[..., None] * scan.pixel_mm[1] * scan.rows_along
+    plane = scan.isocentre + along + (u - scan.central_column)[..., None] * scan.pixel_mm[0] * scan.columns_along
+    source = scan.source + along
+    rays = plane - source
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    total = np.zeros((rows, columns))
+    for distance in np.arange(0, 400, STEP_MM) + STEP_MM / 2:
+        index = rigid.transform_points(np.linalg.inv(world_from_ct @ volume.ct_from_index), source + distance * rays)
+        total += map_coordinates(padded, np.moveaxis(index[..., ::-1] + 1, -1, 0), order=1) * STEP_MM
+    return total
+
+
+@pytest.mark.parametrize("seed, leading, mirrored", [(0, 0, False), (1, 1, True), (2, 2, False)])
+def test_image_is_the_line_integrals_of_scipy(seed, leading, mirrored):
+    volume, scan, world_from_ct = scene(seed, leading, mirrored)
+    expected = by_scipy(volume, scan, world_from_ct)
+    image = Projector(volume).render(scan.camera(), world_from_ct).image
+    assert 0.02 < np.mean(expected == 0) < 0.8  # some rays miss
+    # Joseph's sum over planes and the fine trilinear one differ by what a voxel's linear interpolation leaves open.
+    np.testing.assert_allclose(image, expected, rtol=0, atol=0.01 * expected.max())
+    assert np.abs(image - expected).mean() < 1e-3 * expected.max()
+
+
+@pytest.mark.parametrize("seed, leading, mirrored", [(3, 0, True), (4, 1, False), (5, 2, True)])
+def test_jacobian_is_the_change_of_the_image_as_the_ct_moves(seed, leading, mirrored):
+    volume, scan, world_from_ct = scene(seed, leading, mirrored)
+    projector, camera, pivot = Projector(volume), scan.camera(), world_from_ct[:3, 3] + [20, -10, 5]
+    jacobian = projector.render(camera, world_from_ct, jacobian=True, pivot=pivot).jacobian
+    for ours, twist in zip(jacobian, np.diag(TWIST), strict=True):
+
+        def moved(sign, twist=twist):
+            turn = Rotation.from_rotvec(sign * twist[:3]).as_matrix()
+            motion = rigid.from_rotation_translation(turn, sign * twist[3:])
+            return projector.render(camera, rigid.about(pivot, motion) @ world_from_ct).image.astype(float)
+
+        expected = (moved(1) - moved(-1)) / (2 * twist.sum())
+        assert np.linalg.norm(ours - expected) < 0.01 * np.linalg.norm(expected)
+
+
+def test_jacobian_by_the_intrinsics_is_the_change_of_the_image():
+    """Of the fan's width and centre, and of the rows' density."""
+    volume, scan, world_from_ct = scene(6, 1, True)
+    projector, camera, pivot = Projector(volume), scan.camera(), world_from_ct[:3, 3] + [20, -10, 5]
+    jacobian = projector.render(camera, world_from_ct, jacobian=True, pivot=pivot).jacobian
+    ours = np.empty((3, *jacobian.shape[1:]), np.float32)
+    intrinsics_jacobian(camera, pivot, jacobian, ours)
+    step = 1e-3
+    for mine, change in zip(
+        ours,
+        (
+            lambda d: camera.corrected(np.exp(d), np.zeros(2)),
+            lambda d: camera.corrected(1, np.array([d, 0])),
+            lambda d: camera.corrected(1, np.zeros(2), np.exp(d)),
+        ),
+        strict=True,
+    ):
+        ahead, behind = (projector.render(change(sign * step), world_from_ct).image.astype(float) for sign in (1, -1))
+        expected = (ahead - behind) / (2 * step)
+        assert np.linalg.norm(mine - expected) < 0.02 * np.linalg.norm(expected)
+
+
+def test_rows_of_a_cropped_and_a_pooled_camera_are_those_of_the_image():
+    volume, scan, world_from_ct = scene(7, 0, False)
+    projector, camera = Projector(volume), scan.camera()
+    image = projector.render(camera, world_from_ct).image
+    part = projector.render(camera.cropped(5, 8, 20, 16), world_from_ct).image
+    np.testing.assert_allclose(part, image[8:24, 5:25], atol=1e-5 * image.max())
+
+
+def test_rays_beyond_a_cut_end_are_marked_row_by_row():
+    """A cylinder cut off at both ends across the scan: the rows that miss it have no true value, those within all have one."""
+    values = np.zeros((20, 30, 30), np.float32)
+    j, i = np.indices((30, 30)) - 14.5
+    values[:, np.hypot(i, j) < 11] = 0.02
+    volume = Volume(values, rigid.from_rotation_translation(np.eye(3), [-14.5, -14.5, -9.5]))
+    scan = SlotScan(
+        source=np.array([0, -300.0, 20]),
+        isocentre=np.array([0, 0, 20.0]),
+        columns_along=np.array([1.0, 0, 0]),
+        rows_along=np.array([0, 0, -1.0]),
+        pixel_mm=(1.0, 1.0),
+        size=(41, 41),
+    )
+    seen = Projector(volume).seen(scan.camera(), np.eye(4))
+    z = 20 - np.arange(41)
+    assert seen[np.abs(z) < 9].all()
+    assert not seen[np.abs(z) > 10.5][:, 12:29].any()
+    assert seen[:, :5].all()  # air beside it

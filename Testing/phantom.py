@@ -56,10 +56,10 @@ def make_views(
 def make_slot_scan(ct: CT, degrees: float, pose: np.ndarray = TRUE_POSE) -> View:
     """A slot scan of the CT at a pose, from so many degrees about the long axis; its rows run to the feet."""
     random, turn = np.random.default_rng(8), np.radians(degrees)
-    source = np.array([550 * np.sin(turn), 550 * np.cos(turn), 80.0])
     camera = SlotScan(
-        source=source,
         isocentre=np.array([0, 0, 80.0]),
+        isocentre_to_source=np.array([np.sin(turn), np.cos(turn), 0]),
+        source_to_isocentre_mm=550,
         columns_along=np.array([np.cos(turn), -np.sin(turn), 0]),
         rows_along=np.array([0, 0, -1.0]),
         pixel_mm=(1.2, 1.0),

@@ -18,7 +18,8 @@ from MultiViewRegistrationLib.geometry.slot_scan import SlotScan, SlotScanCamera
 
 SIZE = (640, 480)
 AP = SlotScan(
-    source=np.array([0, 541.0, 150]),
+    isocentre_to_source=np.array([0, 2.0, 0]),
+    source_to_isocentre_mm=541,
     isocentre=np.array([0, 0, 150.0]),
     columns_along=np.array([1.0, 0, 0]),
     rows_along=np.array([0, 0, -1.0]),
@@ -34,10 +35,10 @@ def scans(draw):
     """Anywhere, mirrored or not."""
     number = lambda low, high: draw(st.floats(low, high))  # noqa: E731
     x, y, z = Rotation.from_rotvec([number(-2, 2) for _ in range(3)]).as_matrix()
-    source = np.array([number(-900, 900) for _ in range(3)])
     return SlotScan(
-        source=source,
-        isocentre=source + number(400, 1000) * z,
+        isocentre=np.array([number(-900, 900) for _ in range(3)]),
+        isocentre_to_source=-z,
+        source_to_isocentre_mm=number(400, 1000),
         columns_along=draw(st.sampled_from([-1, 1])) * x,
         rows_along=number(0.5, 2) * y,
         pixel_mm=(number(0.1, 2), number(0.1, 2)),
@@ -54,14 +55,15 @@ def point_of(scan, pixel, share):
     """The point at a share of the way from the source of a pixel's row to where its ray meets the plane of the isocentre."""
     along = pixel[1] * scan.pixel_mm[1] * scan.rows_along / np.linalg.norm(scan.rows_along)
     across = (pixel[0] - scan.central_column) * scan.pixel_mm[0] * scan.columns_along
-    return scan.source + along + share * (scan.isocentre - scan.source + across)
+    to_isocentre = -scan.source_to_isocentre_mm * scan.isocentre_to_source
+    return scan.isocentre - to_isocentre + along + share * (to_isocentre + across)
 
 
 @given(scans(), pixels, st.floats(0.1, 2))
 def test_a_point_falls_on_the_pixel_whose_ray_it_lies_on(scan, pixel, share):
     camera, point = scan.camera(), point_of(scan, pixel, share)
     assert_allclose(camera.project(point), pixel, atol=1e-6)
-    assert camera.depth(point) == pytest.approx(share * np.linalg.norm(scan.isocentre - scan.source))
+    assert camera.depth(point) == pytest.approx(share * scan.source_to_isocentre_mm)
     assert_allclose(camera.sources(pixel), point_of(scan, pixel, 0), atol=1e-6)
     assert_allclose(camera.at_depth(pixel, camera.depth(point)), point, atol=1e-6)
     ray = point_of(scan, pixel, 1) - point_of(scan, pixel, 0)
@@ -138,12 +140,12 @@ def test_two_cameras_are_the_same_where_they_project_alike():
         (lambda: SlotScanCamera([[900, 1, 0], [0, 2, 0], [0, 0, 1]], np.eye(4), SIZE), "skew of 1"),
         (lambda: AP.camera().projection_matrix, "no projection matrix"),
         (lambda: replace(AP, pixel_mm=(0.6, 0)).camera(), "pixel_mm: found 0.6, 0"),
-        (lambda: replace(AP, isocentre=AP.source).camera(), "isocentre: found no length"),
+        (lambda: replace(AP, source_to_isocentre_mm=0).camera(), "source_to_isocentre_mm: found 0"),
         (lambda: replace(AP, rows_along=np.zeros(3)).camera(), "rows_along: found no length"),
         (lambda: replace(AP, rows_along=np.array([0, 0.1, -1])).camera(), "rows_along: found 95.71 degrees"),
         (lambda: replace(AP, columns_along=np.array([1, 0, 0.1])).camera(), "rows_along: found 95.71 degrees"),
         (lambda: replace(AP, size=(640, 0)).camera(), "size: found 640 columns, 0 rows"),
-        (lambda: replace(AP, source=(0, np.nan, 0)).camera(), "source: found"),
+        (lambda: replace(AP, isocentre=(0, np.nan, 0)).camera(), "isocentre: found"),
     ],
 )
 def test_errors_name_field_and_fault(build, fault):

@@ -23,17 +23,21 @@ def test_a_full_case(write_case, tmp_path):
     path = write_case(content)
     with warnings.catch_warnings(action="error"):
         case = Case.load(path)
-    assert [view.name for view in case.views] == ["AP", "LAT", "oblique", "C-arm 30°"] and case.path == path
+    assert [view.name for view in case.views] == ["AP", "LAT", "oblique", "C-arm 30°", "scout"] and case.path == path
     for view, angle in zip(case.views, (0, 90, 45, 30)):
         np.testing.assert_allclose(view.camera.projection_matrix, camera(angle).projection_matrix, atol=1e-9)
+    for view in case.views:
         assert view.camera.size == SIZE and view.xray.line_integrals.shape == SIZE[::-1]
     assert (case.views[1].rotation_sd_deg, case.views[1].translation_sd_mm) == (None, 2.5)
-    assert case.views[3].xray.pixel_mm == (4, 4)
+    assert case.views[3].xray.pixel_mm == case.views[4].xray.pixel_mm == (4, 4)
+    scout = case.views[4]
+    np.testing.assert_allclose(scout.camera.project([8, 0, 10]), [11.5, 5])
+    assert (scout.distance_sd_percent, scout.principal_point_sd_px, scout.step_sd_percent) == (0.5, 0.125, 0.2)
     assert case.ct.unit == "hu" and 0 < case.ct.mask.sum() < 100
     np.testing.assert_array_equal(case.world_from_ct, START)
     valid = case.views[0].xray.valid  # its mask leaves out what it has as zero
     assert not valid[:3].any() and valid[3:].all()
-    files = "case.json ct.mha bone.mha ap.mha ap_mask.mha lat.mha oblique.mha c_arm.mha".split()
+    files = "case.json ct.mha bone.mha ap.mha ap_mask.mha lat.mha oblique.mha c_arm.mha scout.mha".split()
     assert case.inputs == {file: hashlib.sha256((tmp_path / file).read_bytes()).hexdigest() for file in files}
     ct = ct_of(CaseFile.read(path))
     assert Case.load(path, read_ct=lambda: ct).ct is ct

@@ -64,6 +64,7 @@ def test_the_loader_asks_for_the_keys_of_the_schema(case_folder, monkeypatch):
         "views": view,
         "camera": view["camera"]["properties"],
         "c_arm": view["c_arm"]["properties"],
+        "slot_scan": view["slot_scan"]["properties"],
     }
     assert asked == {name: set(properties) for name, properties in objects.items()}
 

@@ -86,6 +86,22 @@ def full():
                 "mirrored": False,
             },
         },
+        {
+            "name": "scout",
+            "image": "scout.mha",
+            "slot_scan": {
+                "isocentre": [0, 0, 30],
+                "isocentre_to_source": [0, 1, 0],
+                "source_to_isocentre_mm": 541,
+                "columns_along": [1, 0, 0],
+                "rows_along": [0, 0, -1],
+                "pixel_mm": [4, 4],
+                "size": list(SIZE),
+                "central_column": 9.5,
+                "fan": "equal_angles",
+            },
+            "step_sd_percent": 0.2,
+        },
     ]
     case.update(
         {
@@ -123,7 +139,7 @@ def write_files(folder):
     ct = np.where(distance < 2.5, 900, np.where(distance < 5, 30, -1000)).astype(np.int16)
     write_image(folder / "ct.mha", ct, spacing=(4, 4, 4), origin=(-22, -22, -22))
     write_image(folder / "bone.mha", (ct > 500).astype(np.uint8), spacing=(4, 4, 4), origin=(-22, -22, -22))
-    for name in ("ap", "lat", "oblique", "c_arm"):
+    for name in ("ap", "lat", "oblique", "c_arm", "scout"):
         write_image(folder / f"{name}.mha", random.integers(2000, 4000, SIZE[::-1]).astype(np.uint16))
     mask = np.ones(SIZE[::-1], np.uint8)
     mask[:3] = 0

@@ -8,7 +8,7 @@ from MultiViewRegistrationLib.regressor.poses import AXES
 
 MIRRORED = START.copy()
 MIRRORED[:3, 2] *= -1
-AP, CAMERA, C_ARM = ["views", 0], ["views", 2, "camera"], ["views", 3, "c_arm"]
+AP, CAMERA, C_ARM, SCOUT = ["views", 0], ["views", 2, "camera"], ["views", 3, "c_arm"], ["views", 4, "slot_scan"]
 TIP = ["landmarks", 0]
 
 WRONG_STRUCTURE = [  # a JSON schema can tell
@@ -44,9 +44,16 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
     ([*TIP, "views"], [10, 12], ["landmarks[0].views is a list of 2", "[column, row] for each view"]),
     ([*C_ARM, "pixel_mm"], [0.2, 0], ["c_arm.pixel_mm"]),
     ([*C_ARM, "mirrored"], "no", ["c_arm.mirrored", "true or false"]),
+    ([*SCOUT, "fan"], "bent", ['slot_scan.fan is "bent"', '"flat" or "equal_angles"']),
+    ([*SCOUT, "isocentre"], [0, 1], ["slot_scan.isocentre", "a point [x, y, z]"]),
+    ([*SCOUT, "source_to_isocentre_mm"], 0, ["slot_scan.source_to_isocentre_mm: found 0"]),
+    ([*AP, "step_sd_percent"], 0.1, ["views[0].step_sd_percent stands beside another geometry", "slot_scan"]),
+    ([*AP, "slot_scan"], {}, ["views[0] has projection_matrix and slot_scan", "keep one"]),
 ]
 WRONG_MEANING = [  # it cannot
     ([*C_ARM, "rao_lao_deg"], REMOVED, ["c_arm.rao_lao_deg is missing"]),
+    ([*SCOUT, "isocentre_to_source"], REMOVED, ["slot_scan.isocentre_to_source is missing"]),
+    ([*SCOUT, "rows_along"], [0, 1, -1], ["slot_scan.rows_along: found", "at right angles"]),
     (
         [*AP, "projection_matrix"],
         REMOVED,

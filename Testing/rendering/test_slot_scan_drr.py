@@ -34,8 +34,9 @@ def scene(seed: int, leading: int, mirrored: bool):
     return (
         volume,
         SlotScan(
-            source=first - 200 * z,
             isocentre=first,
+            isocentre_to_source=-z,
+            source_to_isocentre_mm=200,
             columns_along=columns,
             rows_along=y,
             pixel_mm=(1.0, 1.2),
@@ -52,7 +53,7 @@ def by_scipy(volume: Volume, scan: SlotScan, world_from_ct: np.ndarray) -> np.nd
     u, v = np.meshgrid(np.arange(columns), np.arange(rows))
     along = v[..., None] * scan.pixel_mm[1] * scan.rows_along
     plane = scan.isocentre + along + (u - scan.central_column)[..., None] * scan.pixel_mm[0] * scan.columns_along
-    source = scan.source + along
+    source = scan.isocentre + scan.source_to_isocentre_mm * scan.isocentre_to_source + along
     rays = plane - source
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     total = np.zeros((rows, columns))
@@ -126,8 +127,9 @@ def test_rays_beyond_a_cut_end_are_marked_row_by_row():
     values[:, np.hypot(i, j) < 11] = 0.02
     volume = Volume(values, rigid.from_rotation_translation(np.eye(3), [-14.5, -14.5, -9.5]))
     scan = SlotScan(
-        source=np.array([0, -300.0, 20]),
         isocentre=np.array([0, 0, 20.0]),
+        isocentre_to_source=np.array([0, -1.0, 0]),
+        source_to_isocentre_mm=300,
         columns_along=np.array([1.0, 0, 0]),
         rows_along=np.array([0, 0, -1.0]),
         pixel_mm=(1.0, 1.0),

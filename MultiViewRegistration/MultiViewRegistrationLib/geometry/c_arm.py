@@ -117,8 +117,10 @@ class CArm:
         Raises
         ------
         InputError
-            If pixels would move further, or if the isocentre is not between source and detector.
+            If pixels would move further, if the isocentre is not between source and detector, and for a slot scan.
         """
+        if camera.fan_axes == 1:
+            raise InputError("camera: is that of a slot scan, expected one with a single source, which a C-arm has.")
         pixel_mm = _check_pixel(pixel_mm)
         (fx, skew, _), (_, fy, _), _ = camera.intrinsics
         p, s, roll = angles(camera.camera_from_world[:3, :3].T)

@@ -115,8 +115,12 @@ class SlotScan:
 
     Parameters
     ----------
-    source, isocentre
-        (3,) of the first row: the source, and where its central ray meets the plane in which `pixel_mm` holds.
+    isocentre
+        (3,) where the first row's central ray meets the plane in which `pixel_mm` holds.
+    isocentre_to_source
+        (3,) the direction from there to the source, of any length.
+    source_to_isocentre_mm
+        The distance of the two.
     columns_along, rows_along
         (3,) directions in which columns and rows follow each other, the latter that of the scan; at right angles to each other and to
         the central ray, of any length.
@@ -133,8 +137,9 @@ class SlotScan:
         Names the field that is wrong, from `camera`.
     """
 
-    source: np.ndarray
     isocentre: np.ndarray
+    isocentre_to_source: np.ndarray
+    source_to_isocentre_mm: float
     columns_along: np.ndarray
     rows_along: np.ndarray
     pixel_mm: tuple[float, float]
@@ -147,35 +152,36 @@ class SlotScan:
         width, height = rigid.check_numbers(self.pixel_mm, (2,), "pixel_mm").tolist()
         if min(width, height) <= 0:
             raise InputError(f"pixel_mm: found {width:g}, {height:g}, expected two lengths above 0.")
+        distance = float(rigid.check_numbers(self.source_to_isocentre_mm, (), "source_to_isocentre_mm"))
+        if distance <= 0:
+            raise InputError(f"source_to_isocentre_mm: found {distance:g}, expected more than 0.")
         central = rigid.check_numbers(
             (columns - 1) / 2 if self.central_column is None else self.central_column, (), "central_column"
         )
-        source = rigid.check_numbers(self.source, (3,), "source")
-        to_isocentre = rigid.check_numbers(self.isocentre, (3,), "isocentre") - source
         x, y, z = (
-            _direction("columns_along", self.columns_along),
-            _direction("rows_along", self.rows_along),
-            _direction("isocentre", to_isocentre),
+            self._direction("columns_along"),
+            self._direction("rows_along"),
+            -self._direction("isocentre_to_source"),
         )
         for key, cosine in (("columns_along", x @ z), ("rows_along", y @ z), ("rows_along", x @ y)):
             if abs(cosine) > RIGHT_ANGLE:
                 raise InputError(
                     f"{key}: found {np.degrees(np.arccos(cosine)):.2f} degrees to another axis, expected columns_along, rows_along "
-                    "and the ray from source to isocentre at right angles; correct it."
+                    "and isocentre_to_source at right angles; correct it."
                 )
-        y = _direction("rows_along", y - (y @ z) * z)
+        y -= (y @ z) * z
+        y /= np.linalg.norm(y)
         across = np.cross(y, z)
-        fx = np.sign(across @ x) * np.linalg.norm(to_isocentre) / width
+        source = rigid.check_numbers(self.isocentre, (3,), "isocentre") - distance * z
         world_from_camera = rigid.from_rotation_translation(np.stack([across, y, z], axis=1), source)
-        return SlotScanCamera([[fx, 0, central], [0, 1 / height, 0], [0, 0, 1]], rigid.inverse(world_from_camera), size)
+        intrinsics = np.diag([np.sign(across @ x) * distance / width, 1 / height, 1])
+        intrinsics[0, 2] = central
+        return SlotScanCamera(intrinsics, rigid.inverse(world_from_camera), size)
 
-
-def _direction(key: str, vector) -> np.ndarray:
-    vector = rigid.check_numbers(vector, (3,), key)
-    length = np.linalg.norm(vector)
-    if not length:
-        raise InputError(
-            f"{key}: found no length, expected "
-            + ("another point than source." if key == "isocentre" else "a direction.")
-        )
-    return vector / length
+    def _direction(self, key: str) -> np.ndarray:
+        """A unit vector."""
+        vector = rigid.check_numbers(getattr(self, key), (3,), key)
+        length = np.linalg.norm(vector)
+        if not length:
+            raise InputError(f"{key}: found no length, expected a direction.")
+        return vector / length

@@ -201,6 +201,11 @@ def _pixels(data: mmap.mmap, at: int, big_endian: bool) -> tuple[int | None, int
     return at + header, None if length == UNDEFINED else length, explicit
 
 
+def is_localizer(file: DicomFile) -> bool:
+    """Whether it is a CT scanner's projection image (scout, topogram, surview)."""
+    return file.text("Modality") == "CT" and "LOCALIZER" in file.texts("ImageType")
+
+
 @contextmanager
 def _mapped(path: Path) -> Iterator[mmap.mmap]:
     with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -295,7 +300,7 @@ def ct_slices(folder: str | Path) -> list[Path]:
     slices, others = [], 0
     for path in sorted(p for p in folder.iterdir() if p.is_file()):
         file = read_dicom(path)
-        if file is None or file.text("Modality") != "CT" or "LOCALIZER" in file.texts("ImageType"):
+        if file is None or file.text("Modality") != "CT" or is_localizer(file):
             others += 1
             continue
         if file.whole("NumberOfFrames", 1) > 1:

@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from scipy.ndimage import map_coordinates
 
 from ..errors import InputError
-from ..geometry.distortion import Distortion
+from ..geometry.distortion import Distortion, EqualAngles
 from .image_source import check_room, image_source
 
 # Cosines this far from orthogonal move a point 300 mm away by 0.3 mm: rounding in a header stays below, a
@@ -345,7 +345,7 @@ def _grey(values: np.ndarray) -> np.ndarray:
 ROWS_AT_ONCE = 32
 
 
-def undistorted(raw: RawImage, intrinsics: np.ndarray, distortion: Distortion) -> RawImage:
+def undistorted(raw: RawImage, intrinsics: np.ndarray, distortion: Distortion | EqualAngles) -> RawImage:
     """The image without its distortion, on the same grid of pixels and with the same intrinsics (3, 3).
 
     Linear between pixels. What the image as it was taken does not show is NaN, and so left out of what is valid.
@@ -354,13 +354,15 @@ def undistorted(raw: RawImage, intrinsics: np.ndarray, distortion: Distortion) -
     return replace(raw, values=_resampled(raw.values, intrinsics, distortion, np.nan), open=is_open)
 
 
-def undistorted_mask(used: np.ndarray, intrinsics: np.ndarray, distortion: Distortion) -> np.ndarray:
+def undistorted_mask(used: np.ndarray, intrinsics: np.ndarray, distortion: Distortion | EqualAngles) -> np.ndarray:
     """A mask (rows, columns), drawn on the image as it was taken, on the undistorted one: True where all pixels between which that one's
     are interpolated are True."""
     return _resampled(used.astype(np.float32), intrinsics, distortion, 0.0) > 1 - 1e-3
 
 
-def _resampled(image: np.ndarray, intrinsics: np.ndarray, distortion: Distortion, outside: float) -> np.ndarray:
+def _resampled(
+    image: np.ndarray, intrinsics: np.ndarray, distortion: Distortion | EqualAngles, outside: float
+) -> np.ndarray:
     """The image (rows, columns) at where each pixel of the undistorted one comes from, float32; a few rows at a time, as the formula
     takes several times the memory of an image."""
     rows, columns = image.shape

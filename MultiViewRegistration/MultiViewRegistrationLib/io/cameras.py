@@ -11,11 +11,12 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
-from ..geometry.distortion import Distortion
+from ..geometry.distortion import Distortion, EqualAngles
 from ..geometry.epipolar import closest_point
+from ..geometry.slot_scan import FANS, SlotScan
 from .files import JsonObject
 
-GEOMETRIES = ("projection_matrix", "camera", "c_arm")
+GEOMETRIES = ("projection_matrix", "camera", "c_arm", "slot_scan")
 PARALLEL = 0.015  # 1 - cos(10 degrees): nearer to parallel than that, where two rays meet means nothing
 INFEASIBLE = 2  # linprog's status
 
@@ -32,6 +33,14 @@ CALIBRATION: dict[str, float | None] = {
 #: bends: by up to 16 mm, its source by 8 mm and its detector by 3 degrees on a mobile one (Daly et al.).
 READINGS: dict[str, float | None] = {"rotation_sd_deg": 1.0, "translation_sd_mm": 3.0, "distance_sd_percent": 1.0}
 PRINCIPAL_POINT_SD_MM = 3.0
+#: A slot scan by a machine's own word: of a CT scanner's scouts the fan was 0.4 and 0.8 % wider than that (docs/dicom.md).
+SLOT_SCAN: dict[str, float | None] = {
+    "rotation_sd_deg": 0.1,
+    "translation_sd_mm": 0.3,
+    "distance_sd_percent": 0.5,
+    "step_sd_percent": 0.1,
+}
+FAN_CENTRE_SD_MM = 0.5
 
 
 #: An assumption: a mask leaves out what did not fit at an earlier pose.
@@ -39,11 +48,21 @@ LEFT_OUT = "What did not fit at an earlier pose, and its mask leaves out, is non
 
 
 def camera_uncertainty(view: Mapping[str, Any]) -> dict[str, Any]:
-    """The four standard deviations of a view of a case.json, as it says, or as usual for where its geometry comes from."""
+    """The standard deviations of a view of a case.json, as it says, or as usual for where its geometry comes from."""
     usual, c_arm = CALIBRATION, view.get("c_arm")
     if c_arm is not None:
-        usual = {**READINGS, "principal_point_sd_px": PRINCIPAL_POINT_SD_MM / float(min(c_arm["pixel_mm"]))}
-    return {key: view.get(key, usual[key]) for key in CALIBRATION}
+        usual = {
+            **CALIBRATION,
+            **READINGS,
+            "principal_point_sd_px": PRINCIPAL_POINT_SD_MM / float(min(c_arm["pixel_mm"])),
+        }
+    elif (slot_scan := view.get("slot_scan")) is not None:
+        usual = {
+            **CALIBRATION,
+            **SLOT_SCAN,
+            "principal_point_sd_px": FAN_CENTRE_SD_MM / float(slot_scan["pixel_mm"][0]),
+        }
+    return {key: view.get(key, sd) for key, sd in usual.items()}
 
 
 def describe_uncertainty(uncertainty: Mapping[str, float | None]) -> str:
@@ -64,17 +83,18 @@ def describe_uncertainty(uncertainty: Mapping[str, float | None]) -> str:
 class Geometry:
     """A view's geometry as the case gives it.
 
-    It is either `projection_matrix` (3, 4), whose sign and image size are still open, or `camera`, which has
-    its `pixel_mm` and `c_arm` (as in a case.json) if it was given as a C-arm. `distortion` is that of the image as it was taken,
-    only ever with a `camera`, whose intrinsics it goes with. `field` is its name in messages: "case.json: views[0].c_arm".
+    It is either `projection_matrix` (3, 4), whose sign and image size are still open, or `camera`, which has its `pixel_mm` if it was
+    given as a C-arm or a slot scan, and that as `c_arm` or `slot_scan` as in a case.json. `distortion` is that of the image as it was
+    taken, only ever with a `camera`, whose intrinsics it goes with. `field` is its name in messages: "case.json: views[0].c_arm".
     """
 
     field: str
     projection_matrix: np.ndarray | None = None
     camera: Camera | None = None
     pixel_mm: tuple[float, float] | None = None
-    distortion: Distortion | None = None
+    distortion: Distortion | EqualAngles | None = None
     c_arm: dict[str, Any] | None = None
+    slot_scan: dict[str, Any] | None = None
 
     @property
     def intrinsics(self) -> np.ndarray:
@@ -136,6 +156,8 @@ def read_geometry(view: JsonObject) -> Geometry:
     fields = view.section(key)
     if key == "c_arm":
         return _c_arm(field, fields)
+    if key == "slot_scan":
+        return _slot_scan(field, fields)
     camera = _built(
         Camera,
         fields,
@@ -164,11 +186,7 @@ _READINGS = {
 
 def c_arm_readings(fields: JsonObject, *, whole: bool = True) -> dict[str, Any]:
     """What a "c_arm" says: all that is needed, or what is given of it."""
-    readings: dict[str, Any] = {
-        key: fields.array(key, shape, expected) if shape else fields.number(key, expected)
-        for key, (shape, needed, expected) in _READINGS.items()
-        if fields.has(key) or needed and whole
-    }
+    readings = _numbers(fields, _READINGS, whole=whole)
     if fields.has("mirrored"):
         readings["mirrored"] = fields.value("mirrored", "true or false", bool)
     return readings
@@ -178,6 +196,43 @@ def _c_arm(field: str, fields: JsonObject) -> Geometry:
     readings = c_arm_readings(fields)
     camera = _built(lambda **values: CArm(**values).camera(), fields, **readings)
     return Geometry(field, camera=camera, pixel_mm=tuple(readings["pixel_mm"].tolist()), c_arm=dict(fields.values))
+
+
+_DIRECTION = ((3,), True, "a direction [x, y, z] in the world (LPS)")
+#: Of a slot scan: how many numbers, whether it is needed, and what it is.
+_SLOT_SCAN = {
+    "isocentre": ((3,), True, "a point [x, y, z] in world mm (LPS), of the first row"),
+    "isocentre_to_source": _DIRECTION,
+    "source_to_isocentre_mm": ((), True, "a number of mm"),
+    "columns_along": _DIRECTION,
+    "rows_along": _DIRECTION,
+    "pixel_mm": ((2,), True, "the mm between [columns at the isocentre, rows along the scan]"),
+    "size": ((2,), True, "[columns, rows] of the image"),
+    "central_column": ((), False, "a column"),
+}
+
+
+def slot_scan_values(fields: JsonObject, *, whole: bool = True) -> dict[str, Any]:
+    """What a "slot_scan" says but for its fan: all that is needed, or what is given of it."""
+    return _numbers(fields, _SLOT_SCAN, whole=whole)
+
+
+def _slot_scan(field: str, fields: JsonObject) -> Geometry:
+    values = slot_scan_values(fields)
+    fan = fields.optional("fan", fields.choice, FANS, default=FANS[0])
+    camera = _built(lambda **values: SlotScan(**values).camera(), fields, **values)
+    bent = EqualAngles() if fan == "equal_angles" else None
+    pixel_mm = tuple(values["pixel_mm"].tolist())
+    return Geometry(field, camera=camera, pixel_mm=pixel_mm, distortion=bent, slot_scan=dict(fields.values))
+
+
+def _numbers(fields: JsonObject, wanted: Mapping[str, tuple], *, whole: bool = True) -> dict[str, Any]:
+    """The numbers that are given; the needed ones, too, where they are to be whole."""
+    return {
+        key: fields.array(key, shape, expected) if shape else fields.number(key, expected)
+        for key, (shape, needed, expected) in wanted.items()
+        if fields.has(key) or needed and whole
+    }
 
 
 def _built(kind: Callable[..., Any], fields: JsonObject, **values: Any) -> Any:
@@ -238,13 +293,9 @@ def meeting_point(cameras: list[Camera]) -> np.ndarray | None:
 def sees(camera: Camera, world_from_index: np.ndarray, low: np.ndarray, high: np.ndarray) -> bool:
     """Whether any point of the box from `low` to `high` (3,), in voxel indices, falls on the camera's image.
 
-    The box and the pyramid of rays are convex: whether they meet is a linear program in a point's indices.
+    The box and the field of rays are convex: whether they meet is a linear program in a point's indices.
     """
-    u, v, depth = camera.projection_matrix @ world_from_index
-    columns, rows = camera.size
-    outside = np.array(
-        [-depth, -(u + 0.5 * depth), u - (columns - 0.5) * depth, -(v + 0.5 * depth), v - (rows - 0.5) * depth]
-    )  # @ (i, j, k, 1) <= 0 within the pyramid
+    outside = camera.field_planes @ world_from_index  # @ (i, j, k, 1) <= 0 within the field
     outside /= np.linalg.norm(outside[:, :3], axis=1, keepdims=True)
     if (outside @ [*(low + high) / 2, 1.0] <= 0).all():
         return True

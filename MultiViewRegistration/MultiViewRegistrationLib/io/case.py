@@ -291,8 +291,7 @@ def _check_visible(where: str, files: list[ViewFile], seen: list[bool]) -> None:
 
 def _refuse_copies(where: str, files: list[ViewFile], xrays: list[XRay], cameras: list[Camera]) -> None:
     for (i, a), (j, b) in combinations(enumerate(cameras), 2):
-        same_camera = np.allclose(a.projection_matrix, b.projection_matrix)
-        if same_camera and np.array_equal(xrays[i].line_integrals, xrays[j].line_integrals):
+        if a.same_as(b) and np.array_equal(xrays[i].line_integrals, xrays[j].line_integrals):
             first, second = files[i].field, files[j].field
             raise InputError(
                 f"{where}: {second} has the same camera and the same image as {first}, "

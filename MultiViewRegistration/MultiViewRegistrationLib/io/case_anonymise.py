@@ -47,13 +47,15 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     for entry, given in zip(content["views"], file.views, strict=True):
         if given.geometry.c_arm is not None:  # some may come from a header
             entry["c_arm"] = given.geometry.c_arm
+        if given.geometry.slot_scan is not None:
+            entry["slot_scan"] = {key: value for key, value in given.geometry.slot_scan.items() if key != "fan"}
     kept, dropped = without_free_text(content)
     images, masks = {}, {}
     for entry, given, view in zip(kept["views"], file.views, case.views, strict=True):
         entry["name"] = names[given.name]
         if given.assumptions:
             entry["assumptions"] = [sentence for sentence in given.assumptions if sentence in ASSUMPTIONS]
-        entry.pop("distortion", None)  # the image is written without
+        entry.pop("distortion", None)  # the image is written without, and flat
         images[entry["name"]], entry["intensity"] = _image(given, view.xray)
         masks[entry["name"]] = view.xray.valid
     for number, (landmark, loaded) in enumerate(zip(kept.get("landmarks", []), case.landmarks), start=1):

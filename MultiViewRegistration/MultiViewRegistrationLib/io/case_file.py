@@ -13,11 +13,20 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
-from ..imaging.dicom_file import read_dicom
+from ..imaging.dicom_file import is_localizer, read_dicom
 from ..imaging.dicom_image import has_grey_scale
 from ..imaging.image_source import is_dicom
 from ..imaging.xray import SharedUnknowns
-from .cameras import CALIBRATION, GEOMETRIES, Geometry, c_arm_readings, camera_uncertainty, read_geometry
+from . import localizer
+from .cameras import (
+    CALIBRATION,
+    GEOMETRIES,
+    Geometry,
+    c_arm_readings,
+    camera_uncertainty,
+    read_geometry,
+    slot_scan_values,
+)
 from .dicom_geometry import HeaderView, complete, is_incomplete
 from .files import JsonObject, check_within_upload, describe, printable
 
@@ -202,23 +211,49 @@ def _ranges(fields: JsonObject, key: str, ranges: dict, *, required: bool = Fals
 
 def _complete_by_headers(file: str, entries: list[JsonObject], folder: Path) -> None:
     """Gives those entries their geometry that leave it to the header of a DICOM image."""
+    scouts = {nth: view for nth, entry in enumerate(entries) if (view := _of_localizer(entry, folder))}
+    for nth, (slot_scan, assumed) in zip(scouts, localizer.complete(file, list(scouts.values()))):
+        _complete(entries[nth], "slot_scan", slot_scan, assumed)
     by_header = {nth: view for nth, entry in enumerate(entries) if (view := _of_header(entry, folder))}
     if not by_header:
         return
     for nth, (c_arm, assumed) in zip(by_header, complete(file, list(by_header.values()))):
-        values = entries[nth].values
-        given = values.get("assumptions", [])
-        assumptions = [*given, *(one for one in assumed if one not in given)] if isinstance(given, list) else given
-        entries[nth].values = {**values, "c_arm": c_arm, "assumptions": assumptions}
+        _complete(entries[nth], "c_arm", c_arm, assumed)
+
+
+def _complete(entry: JsonObject, key: str, geometry: dict[str, Any], assumed: list[str]) -> None:
+    given = entry.values.get("assumptions", [])
+    assumptions = [*given, *(one for one in assumed if one not in given)] if isinstance(given, list) else given
+    entry.values = {**entry.values, key: geometry, "assumptions": assumptions}
+
+
+def _of_localizer(entry: JsonObject, folder: Path) -> HeaderView | None:
+    """As `_of_header`, of CT scouts."""
+    view = _dicom_view(entry, folder, "slot_scan")
+    header = None if view is None else read_dicom(view.image)
+    given = entry.values.get("slot_scan") or {}
+    if header is None or not is_localizer(header) or set(localizer.NEEDED) <= given.keys():
+        return None
+    slot_scan_values(JsonObject(entry.file, entry.label("slot_scan"), given), whole=False)
+    return view
 
 
 def _of_header(entry: JsonObject, folder: Path) -> HeaderView | None:
     """None for an entry that has its geometry, and for one that is refused when it is read."""
+    view, c_arm = _dicom_view(entry, folder, "c_arm"), entry.values.get("c_arm")
+    if view is None or not is_incomplete(c_arm):
+        return None
+    c_arm_readings(JsonObject(entry.file, entry.label("c_arm"), c_arm or {}), whole=False)
+    return view
+
+
+def _dicom_view(entry: JsonObject, folder: Path, kind: str) -> HeaderView | None:
+    """An entry whose image is DICOM, with no geometry but, maybe, a part of that `kind`."""
     values = entry.values
-    image, frame, c_arm = (values.get(key) for key in ("image", "frame", "c_arm"))
+    image, frame, given = (values.get(key) for key in ("image", "frame", kind))
     if (
-        any(key in values for key in GEOMETRIES if key != "c_arm")
-        or not isinstance(c_arm, (dict, type(None)))
+        any(key in values for key in GEOMETRIES if key != kind)
+        or not isinstance(given, (dict, type(None)))
         or not isinstance(image, str)
         or not (frame is None or type(frame) is int)
         or "\0" in image
@@ -226,10 +261,9 @@ def _of_header(entry: JsonObject, folder: Path) -> HeaderView | None:
         return None
     check_within_upload(entry.file, folder, image)
     path = next((path for path in _spellings(folder, image) if os.path.isfile(path) and is_dicom(path)), None)
-    if path is None or not is_incomplete(c_arm):
+    if path is None:
         return None
-    c_arm_readings(JsonObject(entry.file, entry.label("c_arm"), c_arm or {}), whole=False)
-    return HeaderView(entry.name, str(values.get("name")), path, frame, dict(c_arm or {}))
+    return HeaderView(entry.name, str(values.get("name")), path, frame, dict(given or {}))
 
 
 def _view(fields: JsonObject, folder: Path) -> ViewFile:
@@ -294,7 +328,11 @@ def _input_file(fields: JsonObject, key: str, folder: Path, kind: str = "file") 
 
 def _uncertainty(fields: JsonObject) -> dict[str, Any]:
     """Of a view's camera; the place of a camera may be unknown (null), its principal point and distance not."""
-    for key in CALIBRATION:
+    if fields.has("step_sd_percent") and not fields.has("slot_scan"):
+        fields.refuse(
+            "step_sd_percent", "stands beside another geometry", "a slot_scan, whose rows it is about", "remove it"
+        )
+    for key in (*CALIBRATION, "step_sd_percent"):
         unknown = key in ("rotation_sd_deg", "translation_sd_mm")
         if fields.has(key) and not (unknown and fields.values[key] is None):
             fields.number(key, "0 or more, or null if unknown" if unknown else "0 or more", least=0)

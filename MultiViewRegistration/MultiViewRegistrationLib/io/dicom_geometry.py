@@ -32,6 +32,13 @@ IN_IMAGE = "The central axis meets the middle of the image (principal point)."
 ON_DETECTOR = "The central axis meets the middle of the physical detector (principal point)."
 SAME_TABLE = "The table, and the patient on it, had not moved since the first view: the headers do not say."
 TABLE_MOVED = "The patient had moved with the table since the first view, and not on it."
+#: Of CT localizers, see `localizer`.
+ACROSS_AT_ISOCENTRE = (
+    "PixelSpacing across a localizer is that at the isocentre, in whose plane ImagePositionPatient lies."
+)
+FLAT_FAN = "The columns of a localizer are at equal distances on a plane, not at equal angles."
+BY_TUBE_ANGLE = "The tube is above the table at 0 degrees and at the table's right side, as seen from its foot, at 90."
+FAR_SIDE = "The tube is on the far side of the patient as displayed: behind one seen from the front, left of one seen from the right."
 
 ASSUMPTIONS = (
     AT_PATIENT,
@@ -45,6 +52,10 @@ ASSUMPTIONS = (
     ON_DETECTOR,
     SAME_TABLE,
     TABLE_MOVED,
+    ACROSS_AT_ISOCENTRE,
+    FLAT_FAN,
+    BY_TUBE_ANGLE,
+    FAR_SIDE,
     LEFT_OUT,
 )
 

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ...errors import InputError
+from ...geometry.distortion import Distortion
 from ..cameras import read_geometry
 from ..files import JsonObject, decode, printable, read_bytes, read_json
 from ..hdf5 import MAGIC
@@ -170,8 +171,10 @@ def _views_of_case(content: dict, file: str) -> list[CalibratedView]:
         if geometry.camera is None:
             views.append(from_matrix(file, name, geometry.projection_matrix, signed=False))
         else:
-            camera = geometry.camera
-            views.append(CalibratedView(name, camera.projection_matrix, camera.size, camera, geometry.distortion))
+            camera, bent = geometry.camera, geometry.distortion
+            matrix = camera.projection_matrix  # a slot scan has none
+            lens = bent if isinstance(bent, Distortion) else None
+            views.append(CalibratedView(name, matrix, camera.size, camera, lens))
     return views
 
 

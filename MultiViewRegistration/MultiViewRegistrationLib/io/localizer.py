@@ -1,0 +1,260 @@
+"""The geometry of CT localizers (scouts, topograms, surviews) by their DICOM headers, and those of a study (docs/dicom.md)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..imaging.dicom_file import DicomFile, DicomFrame, is_localizer, read_dicom
+from .dicom_geometry import (
+    ACROSS_AT_ISOCENTRE,
+    AT_PATIENT,
+    BY_TUBE_ANGLE,
+    FAR_SIDE,
+    FLAT_FAN,
+    IN_IMAGE,
+    PATIENT_FROM_TABLE,
+    HeaderGeometry,
+    HeaderView,
+)
+from .files import describe, printable
+
+#: What a view needs to be placed, in the order of its report.
+NEEDED = (
+    "isocentre",
+    "isocentre_to_source",
+    "source_to_isocentre_mm",
+    "columns_along",
+    "rows_along",
+    "pixel_mm",
+    "size",
+)
+HOW_TO_ADD = "add them to its slot_scan in the case.json"
+#: Tube angles in private attributes: the creator, its group and element.
+TUBE_AZIMUTH = ("GEMS_ACQU_01", 0x0019, 0x26)
+MAX_FILES = 20_000
+
+
+def read_localizer(path: str | os.PathLike, given: dict[str, Any] | None = None) -> HeaderGeometry | None:
+    """The geometry of a localizer, by the keys of a case.json's slot_scan, in its scanner's frame of reference; None for another file.
+
+    Parameters
+    ----------
+    given
+        What is known better, by the same keys.
+
+    Raises
+    ------
+    InputError
+        For a header that is damaged, and a localizer by a tilted gantry.
+    """
+    file = read_dicom(path)
+    if file is None or not is_localizer(file):
+        return None
+    if np.any(np.abs(file.numbers("GantryDetectorTilt")) > 0.1):
+        file.refuse("a localizer by a tilted gantry, expected one across the table; choose another.")
+    geometry = HeaderGeometry(dict(given or {}))
+    geometry.values.setdefault("size", [file.whole("Columns"), file.whole("Rows")])
+    _find_plane(geometry, file)
+    _find_distance(geometry, file)
+    geometry.put("isocentre_to_source", *_to_source(geometry, file))
+    geometry.assumptions += [] if "fan" in geometry.values else [FLAT_FAN]
+    geometry.missing = {key: geometry.missing[key] for key in NEEDED if key in geometry.missing}
+    return geometry
+
+
+def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:
+    """columns_along, rows_along, pixel_mm and isocentre."""
+    axes, spacing, first = (
+        file.numbers(key) for key in ("ImageOrientationPatient", "PixelSpacing", "ImagePositionPatient")
+    )
+    for key, axis in (("columns_along", axes[:3]), ("rows_along", axes[3:])):
+        geometry.put(key, axis.tolist() if len(axes) == 6 else "ImageOrientationPatient")
+    known = len(spacing) == 2 and spacing.min() > 0
+    geometry.put("pixel_mm", spacing[::-1].tolist() if known else "PixelSpacing", ACROSS_AT_ISOCENTRE)
+    if len(first) != 3 or not {"columns_along", "pixel_mm"} <= geometry.values.keys():
+        geometry.put("isocentre", "ImagePositionPatient, ImageOrientationPatient and PixelSpacing")
+        return
+    along, width = np.array(geometry.values["columns_along"]), geometry.values["pixel_mm"][0]
+    column, centre = (geometry.values["size"][0] - 1) / 2, file.numbers("DataCollectionCenterPatient")
+    if "central_column" in geometry.values:
+        column = geometry.values["central_column"]
+    elif len(centre) == 3:
+        column = geometry.values["central_column"] = float((centre - first) @ along / width)
+    else:
+        geometry.assumptions.append(IN_IMAGE)
+    geometry.put("isocentre", (first + column * width * along).tolist())
+
+
+def _find_distance(geometry: HeaderGeometry, file: DicomFile) -> None:
+    frame, key = DicomFrame(file), "source_to_isocentre_mm"
+    exact, usual = (frame.number(name) for name in ("DistanceSourceToDataCollectionCenter", "DistanceSourceToPatient"))
+    to_detector = frame.number("DistanceSourceToDetector")
+    distance = exact or usual
+    if not distance or distance <= 0:
+        geometry.put(key, "DistanceSourceToPatient")
+    elif to_detector and distance >= to_detector:
+        geometry.put(
+            key, f"DistanceSourceToPatient is {distance:g} mm, not less than the {to_detector:g} mm to the detector"
+        )
+    else:
+        geometry.put(key, distance, *([] if exact else [AT_PATIENT]))
+
+
+def _to_source(geometry: HeaderGeometry, file: DicomFile) -> tuple:
+    """As `HeaderGeometry.put` takes it: the direction from the isocentre, and what is assumed for it."""
+    angle, position = _tube_angle(file), PATIENT_FROM_TABLE.get(file.text("PatientPosition"))
+    if angle is not None and position is not None:
+        turn = np.radians(angle)
+        return (np.array(position, float) @ [np.sin(turn), -np.cos(turn), 0]).tolist(), BY_TUBE_ANGLE
+    if {"columns_along", "rows_along"} <= geometry.values.keys() and file.text("Manufacturer").startswith("GE "):
+        normal = np.cross(geometry.values["columns_along"], geometry.values["rows_along"])
+        return normal.tolist(), FAR_SIDE
+    return ("TubeAngle and PatientPosition: where the tube is, [0, 1, 0] behind the patient and [1, 0, 0] at the left",)
+
+
+def _tube_angle(file: DicomFile) -> float | None:
+    """Degrees from the top, clockwise as seen from the foot of the table."""
+    frame = DicomFrame(file)
+    for name in ("TubeAngle", "AngularPosition"):
+        if (angle := frame.number(name)) is not None:
+            return angle
+    creator, group, element = TUBE_AZIMUTH
+    try:
+        return float(file.header.private_block(group, creator)[element].value)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, Any], list[str]]]:
+    """The slot_scan of each view, complete, and what was assumed for it.
+
+    Parameters
+    ----------
+    where
+        What messages begin with.
+
+    Raises
+    ------
+    InputError
+        Names what is missing in the headers, and says where localizers are of different frames of reference.
+    """
+    found, frames = [], dict[str, str]()
+    for view in views:
+        geometry = read_localizer(view.image, view.given) or HeaderGeometry()
+        if geometry.missing:
+            listed = ", ".join(f"{key} ({why})" for key, why in geometry.missing.items())
+            raise InputError(
+                f"{where}: {view.field} ({describe(view.name)}) is missing {listed} in its DICOM header, expected the geometry of a "
+                f"localizer; {HOW_TO_ADD}."
+            )
+        frames.setdefault(_frame_of_reference(view.image), view.field)
+        found.append((geometry.values, geometry.assumptions))
+    if len(frames) > 1:
+        first, other = list(frames.values())[:2]
+        raise InputError(
+            f"{where}: {other} and {first} are localizers of different frames of reference, which do not tell how they lie to each "
+            "other; expected those of one examination."
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Study:
+    """The CT of a study and its localizers.
+
+    Attributes
+    ----------
+    ct
+        Folder of the slices.
+    localizers
+        By their names, from the side that their tube is on; those in the frame of reference of the CT, in whose LPS axes they are
+        placed.
+    others
+        Localizers of another frame of reference, or of none.
+    """
+
+    ct: Path
+    localizers: dict[str, Path]
+    others: list[Path]
+
+
+def find_study(folder: str | os.PathLike) -> Study:
+    """The CT and the localizers in a folder and those below it.
+
+    Raises
+    ------
+    InputError
+        For slices in no folder, or in several, and too many files.
+    """
+    slices: dict[Path, str] = {}
+    localizers = []
+    for number, path in enumerate(path for path in sorted(Path(folder).rglob("*")) if path.is_file()):
+        if number == MAX_FILES:
+            raise InputError(
+                f"{printable(Path(folder))}: holds more than {MAX_FILES} files, expected one study; name its folder."
+            )
+        file = read_dicom(path)
+        if file is None or file.text("Modality") != "CT":
+            continue
+        if is_localizer(file):
+            localizers.append(path)
+        else:
+            slices.setdefault(path.parent, _frame_of_reference(path))
+    if len(slices) != 1:
+        names = ", ".join(printable(each) for each in list(slices)[:6]) or "none"
+        raise InputError(
+            f"{printable(Path(folder))}: holds the slices of {len(slices)} CT series ({names}), expected those of one; name a folder "
+            "with that and its localizers alone."
+        )
+    ((ct, frame),) = slices.items()
+    mine = [path for path in localizers if frame and _frame_of_reference(path) == frame]
+    return Study(ct, _named(mine), [path for path in localizers if path not in mine])
+
+
+def _named(paths: Sequence[Path]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for path in paths:
+        file = read_dicom(path)
+        assert file is not None
+        axes = file.numbers("ImageOrientationPatient")
+        side = "LAT" if len(axes) == 6 and abs(axes[1]) > abs(axes[0]) else "AP"
+        number = sum(name.partition(" ")[0] == side for name in named)
+        named[f"{side} {number + 1}" if number else side] = path
+    return named
+
+
+def _frame_of_reference(path: Path) -> str:
+    """FrameOfReferenceUID, "" for none."""
+    file = read_dicom(path)
+    return "" if file is None else str(file.value("FrameOfReferenceUID") or "")
+
+
+def study_case(folder: str | os.PathLike) -> dict[str, Any]:
+    """What a case.json says of a CT and its own localizers, with absolute paths: the frame of reference that they share is the truth.
+
+    Raises
+    ------
+    InputError
+        As `find_study`, and where it finds no localizer of the CT.
+    """
+    study = find_study(folder)
+    if not study.localizers:
+        other = f" ({len(study.others)} of another frame of reference)" if study.others else ""
+        raise InputError(
+            f"{printable(Path(folder))}: holds no localizer of its CT{other}, expected one or more; export the whole examination, "
+            "with its scouts."
+        )
+    identity = np.eye(4).tolist()
+    return {
+        "version": 1,
+        "ct": str(study.ct.resolve()),
+        "views": [{"name": name, "image": str(path.resolve())} for name, path in study.localizers.items()],
+        "truth": {"world_from_ct": identity},
+    }

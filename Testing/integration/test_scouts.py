@@ -1,0 +1,55 @@
+"""The head CT registered to its own scouts, real X-rays whose truth is the scanner's: worth some 1.5 mm (docs/dicom.md)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.localizer import find_study, read_localizer, study_case
+from MultiViewRegistrationLib.registration.pipeline import pose_difference, refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.studies import statistics
+
+
+@pytest.fixture(scope="module")
+def head(shared_data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("head") / "case.json"
+    path.write_text(json.dumps(study_case(shared_data / "scout")))
+    case = Case.load(path)
+    return case, PreparedCT(case.ct)
+
+
+def register_from_far(case, anatomy, number, seed):
+    """Poses (number, 4, 4) from starts within 18 degrees and 55 mm of the scanner's."""
+    starts = statistics.perturbed(np.eye(4), anatomy.centroid, 18.0, 55.0, number, seed=seed)
+    return np.stack([refine(anatomy, case.views, start).world_from_ct for start in starts])
+
+
+@pytest.mark.parametrize("number, seed", [(3, 1), pytest.param(40, 2, marks=pytest.mark.slow)])
+def test_far_starts_lead_to_one_pose_near_the_scanners(head, number, seed):
+    case, anatomy = head
+    poses = register_from_far(case, anatomy, number, seed)
+    centres = rigid.transform_points(poses, anatomy.centroid)
+    assert np.linalg.norm(centres - np.median(centres, axis=0), axis=1).max() < 0.3
+    assert all(rigid.rotation_distance(pose, poses[0]) < np.radians(0.2) for pose in poses)
+    mm, degrees = pose_difference(poses[0], case.truth_world_from_ct, anatomy.centroid)
+    assert mm < 2.5 and degrees < 1.0
+
+
+def test_a_tube_on_the_other_side_fits_worse(head, shared_data):
+    """The X-rays themselves tell on which side it was."""
+    case, anatomy = head
+    localizers = find_study(shared_data / "scout").localizers
+    wrong = []
+    for view in case.views:
+        values = read_localizer(localizers[view.name]).values
+        other_side = -np.array(values["isocentre_to_source"])
+        wrong.append(replace(view, camera=SlotScan(**{**values, "isocentre_to_source": other_side}).camera()))
+    right, turned = (refine(anatomy, views, np.eye(4)).fit.min_similarity for views in (case.views, wrong))
+    assert right > 0.7 > 0.5 > turned

@@ -1,0 +1,192 @@
+"""CT localizers: real ones of GE, and headers as others write them; the CT and the scouts of a study."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from imaging.dicom_files import CT_IMAGE, write_dicom, write_series
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.dicom_geometry import BY_TUBE_ANGLE, FAR_SIDE, FLAT_FAN, IN_IMAGE
+from MultiViewRegistrationLib.io.localizer import find_study, read_localizer, study_case
+
+SIZE = COLUMNS, ROWS = 40, 30
+FRAME = "1.2.3.9"
+
+
+def write_localizer(path, **tags):
+    """A topogram from the front as Siemens has it, 0.5 mm along the table and 1 mm across; a tag given as None is left out."""
+    random = np.random.default_rng(3)
+    image = (random.integers(0, 40, (ROWS, COLUMNS)) + 900 * (np.indices((ROWS, COLUMNS))[1] > 15)).astype(np.int16)
+    described = {
+        "Modality": "CT",
+        "Manufacturer": "SIEMENS",
+        "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER", "CT_SOM5 TOP"],
+        "FrameOfReferenceUID": FRAME,
+        "SeriesInstanceUID": "1.2.3.4.6",
+        "PatientPosition": "HFS",
+        "DistanceSourceToPatient": "595",
+        "DistanceSourceToDetector": "1085.6",
+        "ImagePositionPatient": ["-20", "-155", "15"],
+        "ImageOrientationPatient": ["1", "0", "0", "0", "0", "-1"],
+        "PixelSpacing": ["0.5", "1"],
+        "RescaleIntercept": "-1024",
+        "RescaleSlope": "1",
+    }
+    write_dicom(path, image, CT_IMAGE, **(described | tags))
+    return path
+
+
+def test_scouts_of_ge_are_where_their_scanner_says(shared_data):
+    """The tube 541 mm from the axis: below the table, or at the patient's left."""
+    study = find_study(shared_data / "scout")
+    assert list(study.localizers) == ["AP", "LAT"] and study.ct.name == "ct" and not study.others
+    ap, lateral = (read_localizer(path) for path in study.localizers.values())
+    for geometry, tube in ((ap, [0, 1, 0]), (lateral, [1, 0, 0])):
+        assert not geometry.missing
+        np.testing.assert_allclose(geometry.values["isocentre_to_source"], tube)
+        assert geometry.values["source_to_isocentre_mm"] == 541
+        assert geometry.values["pixel_mm"] == [0.634731, 0.545455]
+        assert {FAR_SIDE, FLAT_FAN, IN_IMAGE} <= set(geometry.assumptions)
+
+
+@pytest.mark.parametrize(
+    "tags, to_source",
+    [
+        ({"TubeAngle": 0.0}, [0, -1, 0]),
+        ({"TubeAngle": 180.0}, [0, 1, 0]),
+        ({"AngularPosition": "90", "Manufacturer": "Philips"}, [1, 0, 0]),
+        ({"TubeAngle": 180.0, "PatientPosition": "HFP"}, [0, -1, 0]),
+        ({"AngularPosition": "90", "PatientPosition": "FFS"}, [-1, 0, 0]),
+        ({"TubeAngle": 270.0}, [-1, 0, 0]),
+    ],
+    ids=str,
+)
+def test_the_tube_is_where_its_angle_puts_it_about_the_patient(tmp_path, tags, to_source):
+    geometry = read_localizer(write_localizer(tmp_path / "top.dcm", **tags))
+    np.testing.assert_allclose(geometry.values["isocentre_to_source"], to_source, atol=1e-12)
+    assert not geometry.missing and BY_TUBE_ANGLE in geometry.assumptions
+
+
+def test_azimuth_of_ge_is_in_a_private_attribute(tmp_path):
+    import pydicom
+
+    path = write_localizer(tmp_path / "scout.dcm", Manufacturer="GE MEDICAL SYSTEMS")
+    np.testing.assert_allclose(read_localizer(path).values["isocentre_to_source"], [0, 1, 0])
+    data = pydicom.dcmread(path)
+    data.private_block(0x19, "GEMS_ACQU_01", create=True).add_new(0x26, "SL", 0)
+    data.save_as(path)
+    np.testing.assert_allclose(read_localizer(path).values["isocentre_to_source"], [0, -1, 0], atol=1e-12)
+
+
+def test_the_central_ray_is_that_of_the_data_collection_centre_where_that_is_told(tmp_path):
+    path = write_localizer(tmp_path / "top.dcm", TubeAngle=0.0, DataCollectionCenterPatient=[3.0, -155.0, 0.0])
+    values = read_localizer(path).values
+    assert values["central_column"] == pytest.approx(23)
+    np.testing.assert_allclose(values["isocentre"], [3, -155, 15])
+
+
+@pytest.mark.parametrize(
+    "tags, key, why",
+    [
+        ({}, "isocentre_to_source", "TubeAngle"),
+        ({"TubeAngle": 0.0, "PatientPosition": None}, "isocentre_to_source", "PatientPosition"),
+        ({"TubeAngle": 0.0, "DistanceSourceToPatient": None}, "source_to_isocentre_mm", "DistanceSourceToPatient"),
+        ({"TubeAngle": 0.0, "DistanceSourceToPatient": "1090"}, "source_to_isocentre_mm", "1090 mm, not less than"),
+        ({"TubeAngle": 0.0, "PixelSpacing": None}, "pixel_mm", "PixelSpacing"),
+        ({"TubeAngle": 0.0, "ImageOrientationPatient": None}, "rows_along", "ImageOrientationPatient"),
+        ({"TubeAngle": 0.0, "ImagePositionPatient": None}, "isocentre", "ImagePositionPatient"),
+    ],
+    ids=str,
+)
+def test_what_a_header_lacks_is_named(tmp_path, tags, key, why):
+    geometry = read_localizer(write_localizer(tmp_path / "top.dcm", **tags))
+    assert key in geometry.missing and why in geometry.missing[key]
+
+
+def test_other_files_and_a_tilted_gantry_are_no_localizers(tmp_path, case_folder):
+    assert read_localizer(case_folder / "ap.mha") is None
+    assert read_localizer(write_localizer(tmp_path / "axial.dcm", ImageType=["ORIGINAL", "PRIMARY", "AXIAL"])) is None
+    with pytest.raises(InputError, match="tilted gantry"):
+        read_localizer(write_localizer(tmp_path / "tilted.dcm", GantryDetectorTilt="12"))
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A CT of a bone that stands on its end, with a topogram, in one folder each."""
+    k, j, i = np.indices((12, 16, 16)) - 7.5
+    pixels = np.where(np.hypot(i, j) < 4, 800, -1000).astype(np.int16)
+    affine = rigid.from_rotation_translation(np.diag([2, 2, 2.0]), [-15, -170, -10])
+    write_series(tmp_path / "series 2", pixels, affine, FrameOfReferenceUID=FRAME)
+    (tmp_path / "series 1").mkdir()
+    write_localizer(tmp_path / "series 1" / "top.dcm", TubeAngle=0.0)
+    return tmp_path
+
+
+def test_a_study_has_one_ct_and_the_localizers_of_its_frame_of_reference(study):
+    write_localizer(study / "series 1" / "lat.dcm", ImageOrientationPatient=["0", "1", "0", "0", "0", "-1"])
+    other = write_localizer(study / "series 1" / "other.dcm", FrameOfReferenceUID="1.2.3.8")
+    found = find_study(study)
+    assert found.ct == study / "series 2" and found.others == [other]
+    assert {name: path.name for name, path in found.localizers.items()} == {"LAT": "lat.dcm", "AP": "top.dcm"}
+
+
+def test_a_study_becomes_a_case_whose_truth_is_the_frame_of_reference(study):
+    path = study / "case.json"
+    path.write_text(json.dumps(study_case(study)))
+    case = Case.load(path)
+    (view,) = case.views
+    np.testing.assert_array_equal(case.truth_world_from_ct, np.eye(4))
+    np.testing.assert_allclose(view.camera.source_step, [0, 0, -0.5], atol=1e-12)
+    np.testing.assert_allclose(view.camera.project([-20, -155, 15]), [0, 0], atol=1e-9)
+    assert view.xray.pixel_mm == (1, 0.5) and (view.distance_sd_percent, view.principal_point_sd_px) == (0.5, 0.5)
+    assert view.xray.line_integrals[:, 20:].min() > 4 > 1 > view.xray.line_integrals[:, :10].max()  # bone bright
+    assert FLAT_FAN in case.assumptions["AP"]
+
+
+def test_what_a_localizer_lacks_can_be_given_in_the_case(study):
+    write_localizer(study / "series 1" / "top.dcm", DistanceSourceToPatient=None)
+    content, path = study_case(study), study / "case.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError) as error:
+        Case.load(path)
+    for part in (
+        'views[0] ("AP") is missing',
+        "isocentre_to_source (TubeAngle",
+        "source_to_isocentre_mm (Distance",
+        "slot_scan",
+    ):
+        assert part in str(error.value)
+    content["views"][0]["slot_scan"] = {"isocentre_to_source": [0, -1, 0], "source_to_isocentre_mm": 600}
+    path.write_text(json.dumps(content))
+    (view,) = Case.load(path).views
+    np.testing.assert_allclose(view.camera.source, [-0.5, -755, 7.75])
+    content["views"][0]["slot_scan"]["source_to_isocentre_mm"] = "far"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="source_to_isocentre_mm"):
+        Case.load(path)
+
+
+def test_localizers_of_different_examinations_are_refused(study):
+    other = write_localizer(study / "series 1" / "other.dcm", FrameOfReferenceUID="1.2.3.8", TubeAngle=90.0)
+    content, path = study_case(study), study / "case.json"
+    content["views"].append({"name": "LAT", "image": str(other)})
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="different frames of reference"):
+        Case.load(path)
+
+
+def test_folders_without_one_study_are_refused(study, tmp_path):
+    shutil.rmtree(study / "series 1")
+    with pytest.raises(InputError, match="no localizer of its CT"):
+        study_case(study)
+    shutil.copytree(study / "series 2", study / "series 3")
+    with pytest.raises(InputError, match="holds the slices of 2 CT series"):
+        find_study(study)
+    with pytest.raises(InputError, match=r"slices of 0 CT series \(none\)"):
+        find_study(study / "nothing")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, error_mm, make_ct, make_views, off
+from phantom import TRUE_POSE, error_mm, make_ct, make_slot_scan, make_views, off
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.xray import XRay
@@ -94,6 +94,23 @@ def test_cost_gradient_and_hessian_are_those_of_numba(device, projector, views, 
     assert fits[0].gradient.shape == ((9,) if intrinsics else (6,))
     same_fit(fits[1], fits[0])
     assert costs[1] == pytest.approx(costs[0], rel=1e-4)
+
+
+def test_a_slot_scan_beside_a_pinhole_is_compared_as_by_numba(device, projector, ct, views):
+    """By the pose and the intrinsics of both, and scored."""
+    mixed = [views[0], make_slot_scan(ct, 70).pooled(2)]
+    settings, point = SETTINGS["both, robust"], EvaluationPoint(NEAR, intrinsics=True)
+    fits = [
+        maker(projector, mixed, settings, PIVOT).evaluate(point).linearise() for maker in (Objective, device.objective)
+    ]
+    assert min(fits[0].similarity) > 0.2
+    same_fit(fits[1], fits[0])
+    poses = np.stack([off(TRUE_POSE, [3.0 * n, -n, 2], [2.0 * n, 1, -n]) for n in range(6)])
+    scored = [
+        maker(projector, mixed, Settings(intensity_radius=3), np.zeros(3)).scores(poses)
+        for maker in (Scorer, device.scorer)
+    ]
+    np.testing.assert_allclose(scored[1], scored[0], rtol=0, atol=1e-4)
 
 
 @pytest.mark.slow

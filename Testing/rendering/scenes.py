@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.imaging.ct import Volume
 
 
@@ -80,4 +81,33 @@ def random_scene(seed, *, leading=None, mirrored=False, left_handed=False, value
     ]
     return Scene(
         volume, Camera(intrinsics, camera_from_world, (46, 36)), world_from_ct, centre + rng.uniform(-40, 40, 3)
+    )
+
+
+def slot_scene(seed: int, leading: int, mirrored: bool):
+    """An oblique CT before a slot scan that looks along about one of its axes: volume, description, world_from_ct."""
+    rng = np.random.default_rng(seed)
+    volume = Volume(smooth_values(rng, (28, 40, 34)), ct_from_index(rng, [1.1, 0.9, 1.6]))
+    world_from_ct = rigid.from_rotation_translation(
+        Rotation.random(random_state=rng).as_matrix(), rng.uniform(-99, 99, 3)
+    )
+    world_from_index = world_from_ct @ volume.ct_from_index
+    centre = rigid.transform_points(world_from_index, (np.array(volume.values.shape[::-1]) - 1) / 2)
+    axes = np.roll(world_from_index[:3, :3] / volume.spacing_mm, 2 - leading, axis=1)
+    x, y, z = (axes @ Rotation.from_rotvec(rng.uniform(-0.2, 0.2, 3)).as_matrix()).T
+    first = centre - 18 * 1.2 * y
+    columns = -x if mirrored else x
+    return (
+        volume,
+        SlotScan(
+            isocentre=first,
+            isocentre_to_source=-z,
+            source_to_isocentre_mm=200,
+            columns_along=columns,
+            rows_along=y,
+            pixel_mm=(1.0, 1.2),
+            size=(46, 36),
+            central_column=24.0,
+        ),
+        world_from_ct,
     )

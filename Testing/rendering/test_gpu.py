@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scenes import random_scene
+from scenes import random_scene, slot_scene
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.camera import Camera
@@ -72,6 +72,25 @@ def test_rays_that_go_on_beyond_a_cut_end_are_those_of_numba(gpu, device, axis):
     expected = np.stack([projector.seen(scene.camera, pose) for pose in poses])
     assert 0 < expected.mean() < 1
     assert np.mean(seen != expected) < 1e-3  # rounding at an edge
+
+
+@pytest.mark.parametrize("seed, leading", [(0, 0), (1, 1), (2, 2)])
+def test_slot_scans_are_those_of_numba(gpu, device, seed, leading):
+    """Images, Jacobians, and rays beyond cut ends, of the whole scan and of a part of it in one batch."""
+    volume, scan, world_from_ct = slot_scene(seed, leading, seed == 1)
+    full = Volume(np.full_like(volume.values, 0.03), volume.ct_from_index)  # tissue up to all faces
+    projector, camera = Projector(full), scan.camera()
+    cameras, poses = [camera.cropped(0, row, 46, 30) for row in (0, 6)], np.stack([world_from_ct] * 2)
+    batch, pivot = gpu.BatchProjector(projector, device), world_from_ct[:3, 3]
+    images, jacobians = batch.render(cameras, poses, jacobian=True, pivot=pivot)
+    seen = batch.seen(cameras, poses).cpu().numpy()
+    assert 0 < seen.mean() < 1
+    for n, part in enumerate(cameras):
+        expected = projector.render(part, world_from_ct, jacobian=True, pivot=pivot)
+        close(images[n].cpu(), expected.image, 1e-5)
+        for mine, theirs in zip(jacobians[:, n].cpu(), expected.jacobian, strict=True):
+            close(mine, theirs, 1e-4)
+        assert np.mean(seen[n] != projector.seen(part, world_from_ct)) < 1e-3
 
 
 def test_the_torch_function_on_a_device_has_the_gradients_of_that_on_the_cpu(gpu, device):

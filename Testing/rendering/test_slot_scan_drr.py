@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scenes import ct_from_index, smooth_values
+from scenes import slot_scene
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
@@ -16,35 +16,6 @@ from MultiViewRegistrationLib.rendering.drr import Projector, intrinsics_jacobia
 STEP_MM = 0.05
 #: Half the length of a central difference by the pose, in rad and mm.
 TWIST = np.repeat([1e-4, 0.005], 3)
-
-
-def scene(seed: int, leading: int, mirrored: bool):
-    """An oblique CT before a slot scan that looks along about one of its axes: volume, description, world_from_ct."""
-    rng = np.random.default_rng(seed)
-    volume = Volume(smooth_values(rng, (28, 40, 34)), ct_from_index(rng, [1.1, 0.9, 1.6]))
-    world_from_ct = rigid.from_rotation_translation(
-        Rotation.random(random_state=rng).as_matrix(), rng.uniform(-99, 99, 3)
-    )
-    world_from_index = world_from_ct @ volume.ct_from_index
-    centre = rigid.transform_points(world_from_index, (np.array(volume.values.shape[::-1]) - 1) / 2)
-    axes = np.roll(world_from_index[:3, :3] / volume.spacing_mm, 2 - leading, axis=1)
-    x, y, z = (axes @ Rotation.from_rotvec(rng.uniform(-0.2, 0.2, 3)).as_matrix()).T
-    first = centre - 18 * 1.2 * y
-    columns = -x if mirrored else x
-    return (
-        volume,
-        SlotScan(
-            isocentre=first,
-            isocentre_to_source=-z,
-            source_to_isocentre_mm=200,
-            columns_along=columns,
-            rows_along=y,
-            pixel_mm=(1.0, 1.2),
-            size=(46, 36),
-            central_column=24.0,
-        ),
-        world_from_ct,
-    )
 
 
 def by_scipy(volume: Volume, scan: SlotScan, world_from_ct: np.ndarray) -> np.ndarray:
@@ -65,7 +36,7 @@ def by_scipy(volume: Volume, scan: SlotScan, world_from_ct: np.ndarray) -> np.nd
 
 @pytest.mark.parametrize("seed, leading, mirrored", [(0, 0, False), (1, 1, True), (2, 2, False)])
 def test_image_is_the_line_integrals_of_scipy(seed, leading, mirrored):
-    volume, scan, world_from_ct = scene(seed, leading, mirrored)
+    volume, scan, world_from_ct = slot_scene(seed, leading, mirrored)
     expected = by_scipy(volume, scan, world_from_ct)
     image = Projector(volume).render(scan.camera(), world_from_ct).image
     assert 0.02 < np.mean(expected == 0) < 0.8  # some rays miss
@@ -76,7 +47,7 @@ def test_image_is_the_line_integrals_of_scipy(seed, leading, mirrored):
 
 @pytest.mark.parametrize("seed, leading, mirrored", [(3, 0, True), (4, 1, False), (5, 2, True)])
 def test_jacobian_is_the_change_of_the_image_as_the_ct_moves(seed, leading, mirrored):
-    volume, scan, world_from_ct = scene(seed, leading, mirrored)
+    volume, scan, world_from_ct = slot_scene(seed, leading, mirrored)
     projector, camera, pivot = Projector(volume), scan.camera(), world_from_ct[:3, 3] + [20, -10, 5]
     jacobian = projector.render(camera, world_from_ct, jacobian=True, pivot=pivot).jacobian
     for ours, twist in zip(jacobian, np.diag(TWIST), strict=True):
@@ -92,7 +63,7 @@ def test_jacobian_is_the_change_of_the_image_as_the_ct_moves(seed, leading, mirr
 
 def test_jacobian_by_the_intrinsics_is_the_change_of_the_image():
     """Of the fan's width and centre, and of the rows' density."""
-    volume, scan, world_from_ct = scene(6, 1, True)
+    volume, scan, world_from_ct = slot_scene(6, 1, True)
     projector, camera, pivot = Projector(volume), scan.camera(), world_from_ct[:3, 3] + [20, -10, 5]
     jacobian = projector.render(camera, world_from_ct, jacobian=True, pivot=pivot).jacobian
     ours = np.empty((3, *jacobian.shape[1:]), np.float32)
@@ -113,7 +84,7 @@ def test_jacobian_by_the_intrinsics_is_the_change_of_the_image():
 
 
 def test_rows_of_a_cropped_and_a_pooled_camera_are_those_of_the_image():
-    volume, scan, world_from_ct = scene(7, 0, False)
+    volume, scan, world_from_ct = slot_scene(7, 0, False)
     projector, camera = Projector(volume), scan.camera()
     image = projector.render(camera, world_from_ct).image
     part = projector.render(camera.cropped(5, 8, 20, 16), world_from_ct).image

@@ -3,7 +3,7 @@ poses at once. `objective.py` and `similarity.py` define what they compute.
 
     anatomy.on_device("cuda")
 
-What goes to the device for each pose and view are 33 numbers, what comes back, once for each step, are some sixty. Of a step the cost
+What goes to the device for each pose and view are 36 numbers, what comes back, once for each step, are some sixty. Of a step the cost
 over the pixels selected before and the whole fit over the new selection are computed together, so that one transfer suffices.
 
 The same input gives the same bits on the same device: every sum has a fixed order. Another device rounds otherwise.
@@ -23,7 +23,7 @@ from torch import Tensor
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.xray import View
-from ..rendering.drr import Projector
+from ..rendering.drr import FIRST_ROW, Projector
 from ..rendering.gpu import BatchProjector, BufferPool, launch, sent
 from . import warp_similarity as kernels
 from .objective import EvaluationPoint, Objective, PoseFit, TrialEvaluation, local_ncc
@@ -338,9 +338,10 @@ def _part(sums: np.ndarray, derivatives: int) -> tuple[float, np.ndarray, np.nda
 
 
 def _beam(camera: Camera, pivot: np.ndarray) -> np.ndarray:
-    """(14,) float32, what `slopes_by_intrinsics` needs of a camera."""
-    directions = camera.camera_from_world[:3, :3].T @ np.linalg.inv(camera.intrinsics)
-    return np.concatenate([directions.ravel(), pivot - camera.source, camera.principal_point]).astype(np.float32)
+    """(18,) float32, what `slopes_by_intrinsics` needs of a camera."""
+    lever = pivot - camera.sources(FIRST_ROW)
+    parts = camera.ray_matrix.ravel(), lever, camera.principal_point, camera.source_step, [camera.fan_axes]
+    return np.concatenate(parts).astype(np.float32)
 
 
 def _in_smaller_batches(work: Callable[[list], list], items: list, buffers: BufferPool) -> list:

@@ -93,7 +93,7 @@ def sum_along(images: Floats2d, radii: Ints, rows: int, columns: int, stride: in
 def slopes_by_intrinsics(cameras: Floats2d, rows: int, columns: int, jacobian: Floats2d):
     """Fill the last three of nine derivatives from the first six: see `rendering.drr.intrinsics_jacobian`.
 
-    cameras: by image, its directions R^T K^-1 (9), pivot minus source (3) and principal point (2).
+    cameras: by image, its ray_matrix (9), pivot minus the source of row 0 (3), principal point (2), source_step (3) and fan_axes (1).
     """
     i = wp.tid()
     b = i // (rows * columns)
@@ -102,15 +102,20 @@ def slopes_by_intrinsics(cameras: Floats2d, rows: int, columns: int, jacobian: F
     by_u = wp.vec3(cameras[b, 0], cameras[b, 3], cameras[b, 6])
     by_v = wp.vec3(cameras[b, 1], cameras[b, 4], cameras[b, 7])
     q = u * by_u + v * by_v + wp.vec3(cameras[b, 2], cameras[b, 5], cameras[b, 8])
-    lever = wp.vec3(cameras[b, 9], cameras[b, 10], cameras[b, 11])
+    step = wp.vec3(cameras[b, 14], cameras[b, 15], cameras[b, 16])
+    lever = wp.vec3(cameras[b, 9], cameras[b, 10], cameras[b, 11]) - v * step
     torque = wp.vec3(jacobian[0, i], jacobian[1, i], jacobian[2, i])
     force = wp.vec3(jacobian[3, i], jacobian[4, i], jacobian[5, i])
     across = wp.cross(torque + wp.cross(lever, force), q) / wp.dot(q, q)
     to_u = wp.dot(by_u, across)
     to_v = wp.dot(by_v, across)
-    jacobian[6, i] = (u - cameras[b, 12]) * to_u + (v - cameras[b, 13]) * to_v
+    if cameras[b, 17] == 1.0:  # a slot scan
+        jacobian[6, i] = (u - cameras[b, 12]) * to_u
+        jacobian[8, i] = (v - cameras[b, 13]) * wp.dot(step, force)
+    else:
+        jacobian[6, i] = (u - cameras[b, 12]) * to_u + (v - cameras[b, 13]) * to_v
+        jacobian[8, i] = to_v
     jacobian[7, i] = to_u
-    jacobian[8, i] = to_v
 
 
 @wp.kernel

@@ -3,7 +3,7 @@
     images, jacobians = BatchProjector(projector, "cuda").render(cameras, poses, jacobian=True)
 
 The kernels are compiled when first used, for CUDA without a toolkit and for the CPU; there they run on one thread, which tests them where
-no GPU is. Tensors of torch go in and out without copies, on torch's own stream. What a batch sends to the device are 33 numbers for each
+no GPU is. Tensors of torch go in and out without copies, on torch's own stream. What a batch sends to the device are 36 numbers for each
 pose. Where a ray begins and which planes it crosses is computed in double precision, the sums along it in single, as in `cpu.py`.
 
 The same bits come out every time.
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry.camera import Camera
-from .drr import Projector
+from .drr import FIRST_ROW, Projector
 from .warp_kernels import BEAM, mark_unseen_rays, project_rays
 
 #: Launches that are remembered, see `launch`.
@@ -161,8 +161,8 @@ class BatchProjector:
         pivots = np.broadcast_to(np.asarray(pivot, float), (len(cameras), 3))
         for camera, of_it in _by_camera(cameras):
             rays = self._grid.rays(camera, poses[of_it])
-            index_from_world, lever = np.linalg.inv(rays.world_from_index), camera.source - pivots[of_it]
-            parts = rays.source, rays.directions, index_from_world, rays.world_from_index, lever
+            index_from_world, lever = np.linalg.inv(rays.world_from_index), camera.sources(FIRST_ROW) - pivots[of_it]
+            parts = rays.source, rays.directions, index_from_world, rays.world_from_index, lever, rays.source_step
             beams[of_it] = np.concatenate([part.reshape(len(of_it), -1) for part in parts], axis=1)
         return beams
 

@@ -14,10 +14,10 @@ Floats, Floats2d = wp.array(dtype=wp.float32), wp.array2d(dtype=wp.float32)
 Doubles, Doubles2d = wp.array(dtype=wp.float64), wp.array2d(dtype=wp.float64)
 Bytes, Bytes2d, Bytes3d = wp.array(dtype=wp.uint8), wp.array2d(dtype=wp.uint8), wp.array3d(dtype=wp.uint8)
 
-#: Numbers of a pose: source, step_u, step_v, corner, index_from_world, world_from_index, lever; see `cpu.project_rows`.
-BEAM = 33
-_SOURCE, _STEP_U, _STEP_V, _CORNER, _INDEX_FROM_WORLD, _WORLD_FROM_INDEX, _LEVER = (
-    wp.constant(number) for number in (0, 3, 6, 9, 12, 21, 30)
+#: Numbers of a pose: source, step_u, step_v, corner, index_from_world, world_from_index, lever, source_step; see `cpu.project_rows`.
+BEAM = 36
+_SOURCE, _STEP_U, _STEP_V, _CORNER, _INDEX_FROM_WORLD, _WORLD_FROM_INDEX, _LEVER, _SOURCE_STEP = (
+    wp.constant(number) for number in (0, 3, 6, 9, 12, 21, 30, 33)
 )
 _UNSEEN_MM = wp.constant(f64(UNSEEN_TISSUE_MM))
 _FAR = wp.constant(f64(1e9))
@@ -38,6 +38,12 @@ def _matrix(beams: Doubles2d, n: int, first: int) -> wp.mat33d:
 def _direction(beams: Doubles2d, n: int, row: int, column: int) -> wp.vec3d:
     """Of a ray, in voxels per mm of depth."""
     return _vector(beams, n, _CORNER) + f64(column) * _vector(beams, n, _STEP_U) + f64(row) * _vector(beams, n, _STEP_V)
+
+
+@wp.func
+def _source(beams: Doubles2d, n: int, row: int) -> wp.vec3d:
+    """Of the rays of a row, in voxels."""
+    return _vector(beams, n, _SOURCE) + f64(row) * _vector(beams, n, _SOURCE_STEP)
 
 
 @wp.func
@@ -170,8 +176,9 @@ def project_rays(
         if wanted[ray] == wp.uint8(0):
             return
     n = ray // (rows * columns)
-    source = _vector(beams, n, _SOURCE)
-    q = _direction(beams, n, (ray // columns) % rows, ray % columns)
+    row = (ray // columns) % rows
+    source = _source(beams, n, row)
+    q = _direction(beams, n, row, ray % columns)
     at = _crossings(wp.vec3d(f64(ni), f64(nj), f64(nk)), source, q)
     if at.count <= 0:
         return
@@ -189,7 +196,8 @@ def project_rays(
         float(at.slope_b),
         float(at.slope_c),
     )
-    q_mm = _matrix(beams, n, _WORLD_FROM_INDEX) * q
+    world_from_index = _matrix(beams, n, _WORLD_FROM_INDEX)
+    q_mm = world_from_index * q
     w = wp.length(q_mm) / wp.abs(q[a])
     mu = f64(sums[0])
     image[ray] = float(w * mu)
@@ -209,7 +217,8 @@ def project_rays(
     # Covariant: world gradient = index_from_world^T g. The CT moves, so every sign turns.
     world_from_gradient = wp.transpose(_matrix(beams, n, _INDEX_FROM_WORLD))
     force = -w * (world_from_gradient * g)
-    torque = wp.cross(_vector(beams, n, _LEVER), force) + wp.cross(q_mm, -w * (world_from_gradient * h))
+    lever = _vector(beams, n, _LEVER) + f64(row) * (world_from_index * _vector(beams, n, _SOURCE_STEP))
+    torque = wp.cross(lever, force) + wp.cross(q_mm, -w * (world_from_gradient * h))
     for p in range(3):
         jacobian[p, ray] = float(torque[p])
         jacobian[3 + p, ray] = float(force[p])
@@ -231,7 +240,7 @@ def mark_unseen_rays(
     """One ray: see `cpu.mark_unseen`."""
     ray = wp.tid()
     n = ray // (rows * columns)
-    source = _vector(beams, n, _SOURCE)
+    source = _source(beams, n, (ray // columns) % rows)
     q = _direction(beams, n, (ray // columns) % rows, ray % columns)
     shape = wp.vec3d(f64(ni), f64(nj), f64(nk))
     length = wp.length(_matrix(beams, n, _WORLD_FROM_INDEX) * q)

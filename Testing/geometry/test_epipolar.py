@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -15,6 +17,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.epipolar import epipolar_line, triangulate
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan, SlotScanCamera
 
 SIZE = (640, 480)
 EDGES = np.array([[-0.5, -0.5], [639.5, 479.5]])
@@ -48,6 +51,20 @@ def c_arm(angle_deg: float, *, mirrored: bool = False) -> Camera:
         rao_lao_deg=angle_deg,
         cra_cau_deg=5,
         mirrored=mirrored,
+    ).camera()
+
+
+def slot_scan(angle_deg: float = 0) -> SlotScanCamera:
+    """A scout of 320 x 240 mm from so many degrees about the long axis; its rows run to the feet."""
+    turn = np.radians(angle_deg)
+    return SlotScan(
+        isocentre=np.array([0, 0, 120.0]),
+        isocentre_to_source=np.array([np.sin(turn), np.cos(turn), 0]),
+        source_to_isocentre_mm=541,
+        columns_along=np.array([np.cos(turn), -np.sin(turn), 0]),
+        rows_along=np.array([0, 0, -1.0]),
+        pixel_mm=(0.5, 0.5),
+        size=SIZE,
     ).camera()
 
 
@@ -107,6 +124,38 @@ def test_the_line_ends_at_a_vanishing_point_and_at_the_edge_of_a_box():
     assert_allclose(epipolar_line(*views, (400, 100)), [[-0.5, 100], [400, 100]], atol=1e-9)
     assert_allclose(epipolar_line(*views, (400, 100), box=(300, 50, 350, 150)), [[300, 100], [350, 100]], atol=1e-9)
     assert epipolar_line(*views, (400, 100), box=(300, 50, 350, 90)) is None
+
+
+@pytest.mark.parametrize("pixel", [(200, 200), (60, 150), (250, 260)])
+def test_a_slot_scan_sees_the_ray_of_a_pinhole_as_a_curve_and_its_own_are_straight(pixel):
+    slot, pinhole = slot_scan(), c_arm(60)
+    line = epipolar_line(pinhole, slot, pixel)
+    assert len(line) > 2 and inside(line, slack=1e-6).all()
+    ray = pinhole.at_depth(np.broadcast_to(pixel, (4000, 2)), np.linspace(1, 3000, 4000))
+    shown = slot.project(ray[slot.depth(ray) > 0])
+    shown = shown[inside(shown)]
+    off = np.min([distance_to_segment(shown, part) for part in pairwise(line)], axis=0)
+    assert len(shown) > 50 and off.max() < 0.1
+    back = epipolar_line(slot, pinhole, pixel)
+    ray = slot.at_depth(np.broadcast_to(pixel, (4000, 2)), np.linspace(1, 3000, 4000))
+    shown = pinhole.project(ray[pinhole.depth(ray) > 0])
+    assert back.shape == (2, 2) and distance_to_segment(shown[inside(shown)], back).max() < 1e-3
+
+
+def test_two_slot_scans_see_each_others_rays_along_a_row():
+    """As their rows are those of one table."""
+    one, other = slot_scan(), slot_scan(90)
+    line = epipolar_line(one, other, (200, 120))
+    assert_allclose(line[:, 1], 120, atol=1e-9)
+    assert np.abs(line[0, 0] - line[-1, 0]) > 100
+
+
+def test_a_point_is_found_by_a_slot_scan_and_a_pinhole():
+    point, cameras = np.array([30.0, -20, 40]), (slot_scan(), c_arm(80))
+    found = triangulate(cameras, [camera.project(point) for camera in cameras])
+    assert_allclose(found.point, point, atol=1e-8)
+    moved = triangulate(cameras, [camera.project(point) + [0, 3] for camera in cameras])
+    assert 0 < moved.residual_mm < 6 and 0 < moved.residual_px < 6
 
 
 @given(cameras(), cameras(), pixels, depths)

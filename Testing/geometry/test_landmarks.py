@@ -14,6 +14,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.landmarks import Landmark, LandmarkFit, locate
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 
 SIZE = (512, 512)
 PIXEL_MM = 0.58
@@ -104,6 +105,33 @@ def test_exact_positions_give_the_exact_pose(seed, views, landmarks, coplanar, m
     assert all(residual.used and residual.residual_px < 1e-3 for residual in fit.residuals)
     for camera in scene.cameras.values():
         assert (camera.depth(scene.points @ fit.world_from_ct[:3, :3].T + fit.world_from_ct[:3, 3]) > 0).all()
+
+
+@pytest.mark.parametrize("kinds", [("slot",), ("slot", "slot"), ("pinhole", "slot")], ids="-".join)
+@pytest.mark.parametrize("seed", range(3))
+def test_exact_positions_in_slot_scans_give_the_exact_pose(seed, kinds):
+    scene = Scene(seed, len(kinds))
+    for n, (name, kind) in enumerate(zip(scene.cameras, kinds, strict=True)):
+        if kind == "slot":
+            turn = np.radians(20 + 70 * n)
+            scan = SlotScan(
+                isocentre=np.array([0, 0, 120.0]),
+                isocentre_to_source=np.array([np.sin(turn), np.cos(turn), 0]),
+                source_to_isocentre_mm=541,
+                columns_along=np.array([np.cos(turn), -np.sin(turn), 0]) * (-1) ** seed,
+                rows_along=np.array([0, 0, -1.0]),
+                pixel_mm=(0.6, 0.5),
+                size=SIZE,
+            )
+            scene.cameras[name] = scan.camera()
+            for landmark, point in enumerate(scene.points):
+                x, y, z = (scene.truth @ [*point, 1])[:3]
+                side = np.array([x, y, z]) @ scan.columns_along
+                depth = 541 - np.array([x, y, z]) @ scan.isocentre_to_source
+                scene.pixels[landmark, name] = np.array([255.5 + side * 541 / depth / 0.6, (120 - z) / 0.5])
+    fit = scene.fit()
+    assert scene.error_mm(fit) < 1e-4
+    assert all(residual.used and residual.residual_px < 1e-3 for residual in fit.residuals)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

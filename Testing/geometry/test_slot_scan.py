@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.distortion import EqualAngles
-from MultiViewRegistrationLib.geometry.slot_scan import SlotScan, SlotScanCamera
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan, SlotScanCamera, require_single_source
 
 SIZE = (640, 480)
 AP = SlotScan(
@@ -126,6 +126,12 @@ def test_equal_angles_are_straightened(pixel):
     flat = bent.undistort_pixels(camera.intrinsics, pixel)
     assert_allclose(flat, [300 + 541 / 0.6 * np.tan(angle), pixel[1]], rtol=1e-9)
     assert_allclose(bent.distort_pixels(camera.intrinsics, flat), pixel, atol=1e-9)
+
+
+def test_what_needs_a_single_source_says_so():
+    require_single_source([Camera(np.diag([900.0, 900, 1]), np.eye(4), SIZE)], "tracking")
+    with pytest.raises(InputError, match="tracking needs X-rays with a single source"):
+        require_single_source([Camera(np.diag([900.0, 900, 1]), np.eye(4), SIZE), AP.camera()], "tracking")
 
 
 def test_two_cameras_are_the_same_where_they_project_alike():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import phantom
@@ -10,11 +11,13 @@ import pytest
 from moving import Pelvis, swing
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
+from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.xray import View, XRay
 from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.sequence import tracker as module
+from MultiViewRegistrationLib.sequence.run import follow
 from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
 
 SEARCH = Range(10.0, 20.0)
@@ -51,6 +54,12 @@ def spoiled(frames) -> list[list[View]]:
         for view in frames[3]
     ]
     return [*frames[:3], noise, *frames[4:]]
+
+
+def test_slot_scans_are_not_tracked(ct):
+    sequence = SimpleNamespace(first=SimpleNamespace(cameras={"scout": phantom.make_slot_scan(ct, 0).camera}))
+    with pytest.raises(InputError, match="tracking needs X-rays with a single source"):
+        next(follow(sequence, None))
 
 
 @pytest.fixture(scope="module")

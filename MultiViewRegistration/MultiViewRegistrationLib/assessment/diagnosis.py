@@ -303,7 +303,7 @@ def camera_hypotheses(views: Sequence[View], shared: SharedUnknowns = CALIBRATED
     if shared == CALIBRATED:
         # Only a share of the distance counts.
         scaled = [replace(view, xray=replace(view.xray, pixel_mm=(1.0, 1.0))) for view in views]
-        all_distances = SharedUnknowns(source_to_detector_sd_mm=DISTANCE_SD * float(views[0].camera.intrinsics[1, 1]))
+        all_distances = SharedUnknowns(source_to_detector_sd_mm=DISTANCE_SD * views[0].camera.focal_px)
         sentence = "The distance from source to detector seems to be wrong: {found}. Check it, and the CT's scale."
         yield Hypothesis("distance", (), scaled, sentence, all_distances)
     for i, view in enumerate(views):
@@ -329,7 +329,7 @@ def camera_hypotheses(views: Sequence[View], shared: SharedUnknowns = CALIBRATED
 
 
 def _pixel_mm(view: View) -> float:
-    return float(view.xray.pixel_mm[0]) if view.xray.pixel_mm else 1000.0 / float(view.camera.intrinsics[1, 1])
+    return float(view.xray.pixel_mm[0]) if view.xray.pixel_mm else 1000.0 / view.camera.focal_px
 
 
 @dataclass(eq=False)
@@ -518,7 +518,7 @@ class CauseSearch:
     def _distance_share(self, each: Hypothesis, run: Descent) -> float:
         """By what share a distance from source to detector comes out longer."""
         own = run.corrections[:-6].reshape(-1, OWN)
-        return float(own[:, 6].sum() + run.corrections[-6] / each.views[0].camera.intrinsics[1, 1])
+        return float(own[:, 6].sum() + run.corrections[-6] / each.views[0].camera.focal_px)
 
     def _camera_in_words(self, each: Hypothesis, run: Descent) -> str:
         """How the cameras differ from the given ones; "" if by too little to be the cause."""

@@ -17,6 +17,8 @@ from .camera import Camera
 
 #: Rays that all lie within this angle of each other do not determine the depth of a point.
 PARALLEL_DEG = 1.0
+#: Points of a ray that a slot scan shows bent: the lines between them are a tenth of a pixel off where it bends by 100.
+BENT_POINTS = 33
 
 
 class Triangulation(NamedTuple):
@@ -28,7 +30,7 @@ class Triangulation(NamedTuple):
 
 
 def epipolar_line(camera_from: Camera, camera_to: Camera, pixel, box=None) -> np.ndarray | None:
-    """The epipolar line: the ray of a pixel of one view as another view sees it.
+    """The epipolar line: the ray of a pixel of one view as another view sees it; a curve in a slot scan.
 
     Parameters
     ----------
@@ -39,23 +41,20 @@ def epipolar_line(camera_from: Camera, camera_to: Camera, pixel, box=None) -> np
 
     Returns
     -------
-    (2, 2), both ends in pixels of `camera_to`, that nearer to the source of `camera_from` first. None where no part
-    of the ray lies before both
-    sources and within the box, and for cameras that share their source: there a ray is a point.
+    (n, 2), points of the line in pixels of `camera_to`, that nearest to the source of `camera_from` first: both ends, or more where a slot
+    scan shows the ray bent. None where no part of the ray lies before both sources and within the box, and for pinholes that share their
+    source: there a ray is a point.
     """
     columns, rows = camera_to.size
     left, top, right, bottom = (-0.5, -0.5, columns - 0.5, rows - 0.5) if box is None else box
-    P = camera_to.projection_matrix
-    # The ray at depth z of its own camera is at begin + z along, homogeneous pixels whose third number is the depth in the other:
-    # begin is the epipole, along the vanishing point (9.1).
-    begin, along = (
-        P @ np.append(camera_from.source, 1),
-        P[:, :3] @ camera_from.ray_matrix @ np.append(np.asarray(pixel, float), 1),
-    )
-    if np.linalg.norm(begin) <= 1e-12 * np.linalg.norm(P[:, 3]):
+    forms, pixel = camera_to.linear_forms, np.asarray(pixel, float)
+    # The ray at depth z of its own camera has the forms begin + z along: at first the epipole, at last the vanishing point (9.1).
+    begin = forms @ np.append(camera_from.sources(pixel), 1)
+    along = forms[:, :3] @ camera_from.ray_matrix @ np.append(pixel, 1)
+    if np.linalg.norm(begin) <= 1e-12 * np.linalg.norm(forms[:, 3]):
         return None
-    # Each side of the box is a plane through the source: linear in z, and 0 or more on the inner side of what lies before the source.
-    sides = np.array([[1, 0, -left], [-1, 0, right], [0, 1, -top], [0, -1, bottom]])
+    # Each side of the box is a plane: linear in z, and 0 or more on the inner side of what lies before the source.
+    sides = np.array([[1, 0, -left, 0], [-1, 0, right, 0], [0, 1, 0, -top], [0, -1, 0, bottom]])
     near, far = 0.0, np.inf
     for at_begin, change in zip(sides @ begin, sides @ along):
         if change > 0:
@@ -66,8 +65,15 @@ def epipolar_line(camera_from: Camera, camera_to: Camera, pixel, box=None) -> np
             return None
     if not near < far:
         return None
-    ends = np.stack([begin + near * along, along if np.isinf(far) else begin + far * along])
-    return ends[:, :2] / ends[:, 2:]
+    if np.isinf(far):
+        vanishing = along.copy()
+        if not along[3]:  # within a row of a slot scan
+            vanishing[[1, 3]] = begin[[1, 3]]
+        points = np.stack([begin + near * along, vanishing])
+    else:
+        bent = along[2] and along[1] and not along[3]
+        points = begin + np.linspace(near, far, BENT_POINTS if bent else 2)[:, None] * along
+    return points[:, :2] / points[:, 2:]
 
 
 def closest_point(

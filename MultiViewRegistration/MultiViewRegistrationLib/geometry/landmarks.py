@@ -1,9 +1,10 @@
 """The start pose from anatomical landmarks: 3D points in the CT and where they are in one or more X-rays.
 
 In coordinates x = (X, Y, Z) of a camera and with m = (X, Y) / Z a point's normalised image position, X - m_x Z and
-Y - m_y Z are 0 at the true pose. In the world that is A (R x_ct + t) + b = 0, with A (2, 3) and b (2,) known for each
-position: linear in R and t, in mm across the ray at the point's depth (Lu, Hager and Mjolsness, IEEE TPAMI 22(6), 2000).
-It makes no difference which camera a row belongs to, so one view or several, coplanar points or not, are one problem.
+Y - m_y Z are 0 at the true pose; of a slot scan, with m_y = Y, so is Y - m_y. In the world that is A (R x_ct + t) + b = 0,
+with A (2, 3) and b (2,) known for each position: linear in R and t, in mm across the ray at the point's depth (Lu, Hager and
+Mjolsness, IEEE TPAMI 22(6), 2000). It makes no difference which camera a row belongs to, so one view or several, coplanar points
+or not, are one problem.
 """
 
 from __future__ import annotations
@@ -295,7 +296,16 @@ class Positions:
     def offsets(self, poses: np.ndarray) -> np.ndarray:
         """(..., n, 2) mm from the ray at each point's depth."""
         x = self.in_cameras(poses)
-        return x[..., :2] - self.normalised * x[..., 2:]
+        return x[..., :2] - self.normalised * self.scale(x)
+
+    def scale(self, x: np.ndarray) -> np.ndarray:
+        """(..., n, 2) mm by which one of the normalised pixels is larger at points (..., n, 3) in the cameras' frames."""
+        return np.where(self.spreads, x[..., 2:], 1.0)
+
+    @cached_property
+    def spreads(self) -> np.ndarray:
+        """(n, 2) bool: whether rays spread along columns and rows; those of a slot scan's rows do not."""
+        return np.array([[True, camera.fan_axes == 2] for camera in self.cameras])
 
     def distances(self, poses: np.ndarray) -> np.ndarray:
         """(..., n) mm from the ray at each point's depth; infinite for a point behind its source."""
@@ -303,17 +313,17 @@ class Positions:
 
     @cached_property
     def normalised(self) -> np.ndarray:
-        """(n, 2) the pixels as (X, Y) / Z in the cameras' frames, mirrored images or not."""
+        """(n, 2) the pixels as (X, Y) / Z in the cameras' frames, mirrored images or not; of a slot scan (X / Z, Y)."""
         homogeneous = np.concatenate([self.pixels, np.ones((len(self.pixels), 1))], axis=1)
         return np.stack([np.linalg.solve(c.intrinsics, h) for c, h in zip(self.cameras, homogeneous)])[:, :2]
 
     def equations(self) -> tuple[np.ndarray, np.ndarray]:
         """A (n, 2, 3) and b (n, 2) with A @ x_world + b = 0 for a point x_world on its ray, in mm."""
         m = self.normalised
-        across = np.concatenate([np.broadcast_to(np.eye(2), (len(m), 2, 2)), -m[..., None]], axis=2)
-        return across @ self.camera_from_world[:, :3, :3], np.einsum(
-            "nij,nj->ni", across, self.camera_from_world[:, :3, 3]
-        )
+        along = np.where(self.spreads, m, 0)
+        across = np.concatenate([np.broadcast_to(np.eye(2), (len(m), 2, 2)), -along[..., None]], axis=2)
+        b = np.einsum("nij,nj->ni", across, self.camera_from_world[:, :3, 3])
+        return across @ self.camera_from_world[:, :3, :3], np.where(self.spreads, b, b - m)
 
 
 def robust_poses(positions: Positions, seed: int = 0) -> list[np.ndarray]:
@@ -348,7 +358,7 @@ def refined(positions: Positions, pose: np.ndarray, loss: str = "linear") -> np.
     """
     from scipy.optimize import least_squares  # slow to import, and only landmarks and votes need it
 
-    m, depth = positions.normalised, positions.in_cameras(pose)[:, 2:]
+    m, depth = positions.normalised, positions.scale(positions.in_cameras(pose))
     pivot = rigid.transform_points(pose, positions.centre)
 
     def moved(twist: np.ndarray) -> np.ndarray:
@@ -357,7 +367,7 @@ def refined(positions: Positions, pose: np.ndarray, loss: str = "linear") -> np.
 
     def residuals(twist: np.ndarray) -> np.ndarray:
         x = positions.in_cameras(moved(twist))
-        return ((x[:, :2] / np.maximum(x[:, 2:], 1.0) - m) * depth).ravel()
+        return ((x[:, :2] / np.maximum(positions.scale(x), 1.0) - m) * depth).ravel()
 
     return moved(least_squares(residuals, np.zeros(6), loss=loss, f_scale=PLACED_MM, xtol=1e-10).x)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -107,6 +108,21 @@ class SlotScanCamera(Camera):
         intrinsics = np.diag([scale, step_scale, 1.0]) * self.intrinsics
         intrinsics[:2, 2] = self.intrinsics[:2, 2] + shift_px
         return replace(self, intrinsics=intrinsics)
+
+
+def require_single_source(cameras: Iterable[Camera], what: str) -> None:
+    """InputError where one of the cameras is that of a slot scan.
+
+    Parameters
+    ----------
+    what
+        Needs others, as in "tracking".
+    """
+    if any(camera.fan_axes == 1 for camera in cameras):
+        raise InputError(
+            f"views: {what} needs X-rays with a single source, but a slot scan (CT scout, EOS) is among them; leave it out, or register "
+            "the views once by a search."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import slicer
@@ -150,8 +151,8 @@ class LinkedCursor:
                 for other in self._detectors
                 if other is not detector and other.view.node.GetID() in reading.seen
             ]
-            lines = [line for line in lines if line is not None]
-            _mark(detector.view.node, LINE, 2, detector.on_plane(lines) if shown and lines else None, detector.slice_id)
+            parts = [part for line in lines if line is not None for part in pairwise(line)]
+            _mark(detector.view.node, LINE, 2, detector.on_plane(parts) if shown and parts else None, detector.slice_id)
             _mark(detector.view.node, CROSS, 3, _cross(reading, detector) if shown else None, detector.slice_id)
         rays = [
             (detector.source, detector.on_plane(reading.seen[detector.view.node.GetID()]))

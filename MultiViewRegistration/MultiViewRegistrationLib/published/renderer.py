@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..geometry.camera import Camera
+from ..geometry.slot_scan import require_single_source
 from ..imaging.ct import Volume
 
 #: torch samples the items of a batch of volumes side by side on a CPU, but never one item: so the rays are dealt out to as many.
@@ -54,7 +55,8 @@ class TorchRays:
 
     @classmethod
     def of(cls, camera: Camera, pixels, like: Tensor) -> TorchRays:
-        """The rays through pixels (n, 2), (u, v), on the device and in the precision of `like`."""
+        """The rays through pixels (n, 2), (u, v), on the device and in the precision of `like`. InputError for a slot scan."""
+        require_single_source([camera], "a published refinement")
         return cls(
             *(torch.from_numpy(np.array(array)).to(like) for array in (camera.source, camera.ray_directions(pixels)))
         )

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..geometry.slot_scan import require_single_source
 from ..imaging.ct import CT, Volume, attenuation
 from ..imaging.xray import XRay
 from ..registration.similarity import box_sum
@@ -54,6 +55,7 @@ class Window:
         points : (n, 3) world mm; only as much of the image as shows them, where that is less.
         size : pixels to a side.
         """
+        require_single_source([camera], "a regressor")
         focal = np.abs(np.diag(camera.intrinsics)[:2])
         mm = focal.mean() / focal  # of a pixel, up to one scale
         extent = np.array(camera.size) * mm

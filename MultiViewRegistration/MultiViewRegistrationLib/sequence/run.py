@@ -16,6 +16,7 @@ import numpy as np
 
 from ..api import register
 from ..errors import InputError
+from ..geometry.slot_scan import require_single_source
 from ..imaging.xray import View
 from ..io.case import Case
 from ..io.sequence import Frame, FrameSequence
@@ -58,10 +59,11 @@ def follow(
     ------
     InputError
         Where the first frame cannot be registered; where a camera that is not known exactly is another one in a later frame; and
-        for a pace that is not there.
+        for a pace that is not there, and slot scans.
     """
     if pace not in PACES:
         raise InputError(f'pace: found "{pace}", expected one of {", ".join(PACES)}.')
+    require_single_source(sequence.first.cameras.values(), "tracking")
     warm_up()
     case, compute_device = sequence.first, device if isinstance(device, ComputeDevice) else ComputeDevice(device)
     tracker = Tracker(anatomy, PACES[pace], Range(**case.search), case.targets, masked=case.masks_misfit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -69,8 +70,8 @@ def handles_of(registration: Registration, view: XRayView) -> dict:
 def marks_of(reading: Reading, detector: DetectorPlane, among: list[DetectorPlane]) -> dict:
     """The linked cursor in an X-ray, in its pixels.
 
-    seen: where it was put, if it was put here.   lines: (n, 2, 2) on which it lies, as seen in the others.   point: where it is, once
-    that is known.
+    seen: where it was put, if it was put here.   lines: (n, 2, 2), parts of those on which it lies, as seen in the others.
+    point: where it is, once that is known.
     """
     seen = reading.seen.get(detector.view.node.GetID())
     lines = [
@@ -81,7 +82,7 @@ def marks_of(reading: Reading, detector: DetectorPlane, among: list[DetectorPlan
     shown = reading.ras is not None and detector.depth(reading.ras) > 0
     return {
         "seen": None if seen is None else rounded(seen),
-        "lines": [rounded(line) for line in lines if line is not None],
+        "lines": [rounded(np.stack(part)) for line in lines if line is not None for part in pairwise(line)],
         "point": rounded(detector.pixels(reading.ras)) if shown else None,
     }
 

@@ -80,6 +80,9 @@ def test_a_ray_projects_onto_its_pixel(camera, pixel, distance):
     assert np.linalg.norm(camera.ray_directions(pixel)) == pytest.approx(1)
     assert camera.depth(x) > 0
     assert_allclose(camera.project(x), pixel, atol=1e-6)
+    assert_allclose(camera.at_depth(pixel, camera.depth(x)), x, atol=1e-6)
+    assert_allclose(camera.plane_at(camera.depth(x)) @ [*pixel, 1], x, atol=1e-6)
+    assert_allclose(camera.corners[[0, 2]], [[-0.5, -0.5], [SIZE[0] - 0.5, SIZE[1] - 0.5]])
 
 
 @given(cameras(), st.integers(1, 16), pixels)

@@ -66,6 +66,7 @@ def test_a_point_falls_on_the_pixel_whose_ray_it_lies_on(scan, pixel, share):
     assert camera.depth(point) == pytest.approx(share * scan.source_to_isocentre_mm)
     assert_allclose(camera.sources(pixel), point_of(scan, pixel, 0), atol=1e-6)
     assert_allclose(camera.at_depth(pixel, camera.depth(point)), point, atol=1e-6)
+    assert_allclose(camera.plane_at(camera.depth(point)) @ [*pixel, 1], point, atol=1e-6)
     ray = point_of(scan, pixel, 1) - point_of(scan, pixel, 0)
     assert_allclose(camera.ray_directions(pixel), ray / np.linalg.norm(ray), atol=1e-9)
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from tiny_case import READING, START, camera, changed, minimal
+from tiny_case import READING, START, camera, changed, full, minimal
 
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
@@ -50,6 +50,21 @@ def test_numbers_are_those_of_the_reading(check_of):
     assert check["pairs"] == [{"views": ["AP", "LAT"], "angle_deg": pytest.approx(90), "gap_mm": pytest.approx(0)}]
     np.testing.assert_allclose(check["isocentre"], 0, atol=1e-9)
     assert findings(check) == []
+
+
+def test_a_slot_scan_is_shown_with_the_source_of_its_middle_row(write_case, tmp_path):
+    path = write_case(full())
+    check = check_case(Case.load(path))
+    scout = check["views"][-1]
+    assert scout["slot_scan"] and not any(view["slot_scan"] for view in check["views"][:-1])
+    np.testing.assert_allclose(scout["source"], [0, 541, 0], atol=1e-9)
+    assert scout["projection_matrix"] is None and scout["source_to_detector_mm"] is None
+    assert scout["field_mm"][1] == pytest.approx(64) and scout["mirrored"]
+    assert any(
+        "scout: a slot scan, source of its middle row at (0, 541, 0) mm" in line for line in summary_lines(check)
+    )
+    assert main(["case", "show", str(path), "--out", str(tmp_path / "show.html")]) == 0
+    assert "scout source" in (tmp_path / "show.html").read_text()
 
 
 def test_the_box_is_that_of_the_voxels_outer_faces(write_case):

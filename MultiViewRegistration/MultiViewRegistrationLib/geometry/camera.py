@@ -163,6 +163,19 @@ class Camera:
         homogeneous = np.concatenate([pixels, np.ones_like(pixels[..., :1])], -1)
         return self.sources(pixels) + np.asarray(depth_mm, float)[..., None] * (homogeneous @ self.ray_matrix.T)
 
+    def plane_at(self, depth_mm: float) -> np.ndarray:
+        """(3, 3): pixel (u, v) shows the world point plane_at(depth_mm) @ (u, v, 1) of the plane at that depth along z."""
+        plane = depth_mm * self.ray_matrix
+        plane[:, 1] += self.source_step
+        plane[:, 2] += self.sources(np.zeros(2))
+        return plane
+
+    @property
+    def corners(self) -> np.ndarray:
+        """(4, 2): the outer corners of the image in pixels, clockwise from the top left."""
+        columns, rows = np.array(self.size) - 0.5
+        return np.array([(-0.5, -0.5), (columns, -0.5), (columns, rows), (-0.5, rows)])
+
     def pixel_mm(self, points) -> np.ndarray:
         """(..., 2) the mm across columns and down rows that a pixel shows at the depths of world points (..., 3)."""
         return self.depth(points)[..., None] / np.abs(np.diag(self.intrinsics)[:2])

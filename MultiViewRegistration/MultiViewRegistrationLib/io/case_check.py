@@ -114,35 +114,37 @@ def _view(
 
     Returns
     -------
-    Among others `source_to_detector_mm`, None where the size of a pixel is not known; `isocentre_depth_mm` and `field_mm`, of the plane
-    through the isocentre that is parallel to the detector: its distance from the source, and (width, height) of what the image shows of
-    it; `anatomy_depth_mm` and `pixel_at_anatomy_mm` at the middle of the CT's box: its distance from the source along the camera's axis,
-    and what a column is wide there; `ct_corner_depths_mm`, negative behind the source; `ct_inside`, the share of the box that falls on the
-    image; `toward`: where the patient's left ("L"), back ("P") and head ("S") lie from the middle of the box, (columns, rows, depth) of a
-    unit step; `mirrored`: stored as seen from the detector.
+    Among others `slot_scan`, whether each row has a source of its own, `source` being that of the middle one, and there is no
+    `projection_matrix`; `source_to_detector_mm`, None of a slot scan, and where the size of a pixel is not known; `isocentre_depth_mm` and
+    `field_mm`, of the plane through the isocentre that is parallel to the detector: its distance from the source, and (width, height) of
+    what the image shows of it; `anatomy_depth_mm` and `pixel_at_anatomy_mm` at the middle of the CT's box: its distance from the source
+    along the camera's axis, and what a column is wide there; `ct_corner_depths_mm`, negative behind the source; `ct_inside`, the share of
+    the box that falls on the image; `toward`: where the patient's left ("L"), back ("P") and head ("S") lie from the middle of the box,
+    (columns, rows, depth) of a unit step; `mirrored`: stored as seen from the detector.
     """
-    camera = view.camera
-    focal = np.abs(np.diag(camera.intrinsics)[:2])
+    camera, single = view.camera, view.camera.fan_axes == 2
     depth, anatomy_depth = float(camera.depth(isocentre)), float(camera.depth(corners.mean(0)))
     pixels, size = camera.project(box), np.array(camera.size)
     inside = (camera.depth(box) > 0) & (pixels >= -0.5).all(1) & (pixels <= size - 0.5).all(1)
     turn = camera.camera_from_world[:3, :3] @ world_from_ct[:3, :3]
     turn = turn * np.array([[np.sign(camera.intrinsics[0, 0])], [1], [1]])
     pixel_mm, reading = view.xray.pixel_mm, view.c_arm
+    focal = np.abs(np.diag(camera.intrinsics)[:2])
     return {
         "name": view.name,
-        "projection_matrix": camera.projection_matrix.tolist(),
+        "projection_matrix": camera.projection_matrix.tolist() if single else None,
         "camera": camera_entry(camera),
+        "slot_scan": not single,
         "size": list(camera.size),
         "source": camera.source.tolist(),
-        "source_to_detector_mm": pixel_mm and float(np.sqrt(np.prod(focal * pixel_mm))),
+        "source_to_detector_mm": float(np.sqrt(np.prod(focal * pixel_mm))) if single and pixel_mm else None,
         "mirrored": bool(camera.intrinsics[0, 0] < 0),
         **{key: getattr(view, key) for key in CALIBRATION},
         "angles_deg": reading and [reading.rao_lao_deg, reading.cra_cau_deg, reading.roll_deg],
         "isocentre_depth_mm": depth,
-        "field_mm": (size * depth / focal).tolist(),
+        "field_mm": (size * camera.pixel_mm(isocentre)).tolist(),
         "anatomy_depth_mm": anatomy_depth,
-        "pixel_at_anatomy_mm": float(anatomy_depth / focal[0]),
+        "pixel_at_anatomy_mm": float(camera.pixel_mm(corners.mean(0))[0]),
         "ct_corners": camera.project(corners).tolist(),
         "ct_corner_depths_mm": camera.depth(corners).tolist(),
         "ct_inside": float(inside.mean()),
@@ -202,7 +204,9 @@ def summary_lines(check: dict[str, Any]) -> list[str]:
 
 def _view_lines(view: dict[str, Any], what: str) -> list[str]:
     name, to_detector = view["name"], view["source_to_detector_mm"]
-    detector = "not known (the image has no pixel size)" if to_detector is None else f"{to_detector:.0f} mm"
+    unknown = "not known" if view["slot_scan"] else "not known (the image has no pixel size)"
+    detector = unknown if to_detector is None else f"{to_detector:.0f} mm"
+    source = "a slot scan, source of its middle row" if view["slot_scan"] else "source"
     width, height = view["field_mm"]
     corners, (columns, rows) = np.array(view["ct_corners"]), view["size"]
     (left, top), (right, bottom) = corners.min(0), corners.max(0)
@@ -214,7 +218,7 @@ def _view_lines(view: dict[str, Any], what: str) -> list[str]:
     known = describe_uncertainty(view)
     stored = "mirrored, as seen from the detector" if view["mirrored"] else "as the source sees it, not mirrored"
     return [
-        f"{name}: source at {_point(view['source'])} in the world; source to detector {detector}; at the isocentre, "
+        f"{name}: {source} at {_point(view['source'])} in the world; source to detector {detector}; at the isocentre, "
         f"{view['isocentre_depth_mm']:.0f} mm from the source, the image shows {width:.0f} x {height:.0f} mm.",
         f"{name}: the box of the {what} {box}, {100 * view['ct_inside']:.0f} % of it inside; a pixel is "
         f"{view['pixel_at_anatomy_mm']:.3f} mm wide at its middle.",

@@ -302,9 +302,12 @@ def _errors(result: Result) -> ET.Element:
 def _views(result: Result) -> ET.Element:
     """A column for each view."""
     views, first = result.views, result.views[0].camera
-    focal = [float(view.camera.intrinsics[1, 1]) for view in views]
+    focal = [view.camera.focal_px for view in views]
     sizes = [view.xray.pixel_mm for view in views]
-    distances = [size and length * size[1] for length, size in zip(focal, sizes, strict=True)]
+    distances = [
+        view.camera.focal_px * size[1] if size and view.camera.fan_axes == 2 else None
+        for view, size in zip(views, sizes, strict=True)
+    ]
     cosines = [view.camera.camera_from_world[2, :3] @ first.camera_from_world[2, :3] for view in views]
     rows = {
         "Local NCC, result" if result.refined else "Local NCC": _numbers(result.refinement.fit.similarity, "", 3),
@@ -344,7 +347,7 @@ def _correction(given: View, corrected: View) -> str:
     if all(same):
         return ""
     motion = before.world_from_camera @ after.camera_from_world
-    scale = float(after.intrinsics[1, 1] / before.intrinsics[1, 1])
+    scale = after.focal_px / before.focal_px
     shift = after.principal_point - before.principal_point
     parts = [
         number(float(np.degrees(rigid.rotation_angle(motion))), "\u00b0", 2) + " about the world origin",

@@ -101,7 +101,7 @@ def _figure(title: str, svg: ET.Element, colour: str | None = None) -> ET.Elemen
 def scene_svg(scene: Scene, azimuth_deg: float, elevation_deg: float) -> ET.Element:
     """The scene from a side: azimuth 0 looks along the first view's beam, 90 across it; elevation is towards the patient's head."""
     basis = _basis(scene, azimuth_deg, elevation_deg)
-    shown = [scene.corners, np.array([view.camera.source for view in scene.views])]
+    shown = [scene.corners, *(view.camera.sources(view.camera.corners) for view in scene.views)]
     shown += [_detector(scene, nth) for nth in range(len(scene.views))]
     flat = np.concatenate(shown) @ basis[:2].T
     low, high = flat.min(0), flat.max(0)
@@ -154,7 +154,7 @@ def xray_svg(scene: Scene, nth: int) -> ET.Element:
             start, end = camera.project(cut)
             svg.append(_line(start, end, BOX, em / 9))
     if camera.depth(scene.middle) > NEAREST:
-        reach = 0.28 * min(columns, rows) * camera.depth(scene.middle) / abs(camera.intrinsics[0, 0])
+        reach = 0.28 * min(columns, rows) * float(camera.pixel_mm(scene.middle)[0])
         svg.extend(_patient_axes(camera.project, scene, reach, em))
     return svg
 
@@ -182,24 +182,21 @@ def _basis(scene: Scene, azimuth_deg: float, elevation_deg: float) -> np.ndarray
 def _detector(scene: Scene, nth: int) -> np.ndarray:
     """(4, 3): the outer corners of a view's image on its detector, world mm."""
     camera = scene.views[nth].camera
-    columns, rows = camera.size
-    pixels = np.array(
-        [(u, v, 1) for u, v in ((-0.5, -0.5), (columns - 0.5, -0.5), (columns - 0.5, rows - 0.5), (-0.5, rows - 0.5))]
-    )
-    return camera.source + scene.detector_mm[nth] * pixels @ camera.ray_matrix.T
+    return camera.at_depth(camera.corners, scene.detector_mm[nth])
 
 
 def _frustum(scene: Scene, nth: int, basis: np.ndarray, em: float) -> list[ET.Element]:
-    """The detector with its image, the beam, the source, and their names."""
+    """The detector with its image, the beam, the source (of a slot scan, its way), and their names."""
     view, colour = scene.views[nth], COLOURS[nth % len(COLOURS)]
     camera, flat = view.camera, basis[:2]
-    on_detector = scene.detector_mm[nth] * flat @ camera.ray_matrix
-    on_detector[:, 2] += flat @ camera.source
-    detector = _detector(scene, nth) @ flat.T
+    on_detector = flat @ camera.plane_at(scene.detector_mm[nth])
+    detector, sources = _detector(scene, nth) @ flat.T, camera.sources(camera.corners) @ flat.T
     source, centre = flat @ camera.source, flat @ _detector(scene, nth).mean(0)
     parts = [_picture(view, 240, on_detector)]
     parts += [_line(detector[n - 1], detector[n], colour, em / 8) for n in range(4)]
-    parts += [_line(source, corner, colour, em / 16) for corner in detector]
+    parts += [_line(start, corner, colour, em / 16) for start, corner in zip(sources, detector, strict=True)]
+    if camera.source_step.any():
+        parts.append(_line(sources[0], sources[2], colour, em / 8))
     parts.append(_line(source, centre, colour, em / 12, dash=em))
     parts.append(tag("circle", cx=source[0], cy=source[1], r=em / 2.2, fill=colour))
     at_right = source[0] > (flat @ scene.middle)[0]  # there the picture ends

@@ -53,18 +53,23 @@ def make_views(
     return views
 
 
+def slot_scan_of(degrees: float) -> dict:
+    """A slot scan from so many degrees about the long axis, as a case.json has it; its rows run to the feet."""
+    sine, cosine = float(np.sin(np.radians(degrees))), float(np.cos(np.radians(degrees)))
+    return {
+        "isocentre": [0, 0, 80],
+        "isocentre_to_source": [sine, cosine, 0],
+        "source_to_isocentre_mm": 550,
+        "columns_along": [cosine, -sine, 0],
+        "rows_along": [0, 0, -1],
+        "pixel_mm": [1.2, 1.0],
+        "size": [128, 160],
+    }
+
+
 def make_slot_scan(ct: CT, degrees: float, pose: np.ndarray = TRUE_POSE) -> View:
-    """A slot scan of the CT at a pose, from so many degrees about the long axis; its rows run to the feet."""
-    random, turn = np.random.default_rng(8), np.radians(degrees)
-    camera = SlotScan(
-        isocentre=np.array([0, 0, 80.0]),
-        isocentre_to_source=np.array([np.sin(turn), np.cos(turn), 0]),
-        source_to_isocentre_mm=550,
-        columns_along=np.array([np.cos(turn), -np.sin(turn), 0]),
-        rows_along=np.array([0, 0, -1.0]),
-        pixel_mm=(1.2, 1.0),
-        size=(128, 160),
-    ).camera()
+    """A slot scan of the CT at a pose, see `slot_scan_of`."""
+    random, camera = np.random.default_rng(8), SlotScan(**slot_scan_of(degrees)).camera()
     image = Projector(attenuation(ct)).render(camera, pose).image
     image = (1.3 * image + 0.2 + 0.002 * random.normal(size=image.shape)).astype(np.float32)
     return View(f"slot{degrees:g}", XRay(image, np.ones(image.shape, bool), (1.2, 1.0)), camera)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import write_phantom_case
+import SimpleITK as sitk
+from phantom import make_ct, make_slot_scan, slot_scan_of, write_phantom_case
 from running_session import nodes
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.mrml.case import case_of
+from MultiViewRegistrationLib.mrml.identity import of_geometry
 from MultiViewRegistrationLib.mrml.image import change_image
-from MultiViewRegistrationLib.mrml.loading import read_case
+from MultiViewRegistrationLib.mrml.loading import camera_content, read_case
 from MultiViewRegistrationLib.mrml.registration import CT_UNIT
+from MultiViewRegistrationLib.mrml.xray import detectors
+from MultiViewRegistrationLib.mrml.xray_annotations import frustum_polydata
 from MultiViewRegistrationLib.session.result_files import case_content
 from MultiViewRegistrationLib.session.session import Session
 from MultiViewRegistrationLib.viewer.serving import preload_case
@@ -26,10 +31,26 @@ def case_file(tmp_path):
     return write_phantom_case(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["phantom", pytest.param("pelvis-three-views-wires", marks=pytest.mark.slow)])
+@pytest.fixture
+def scouts(tmp_path):
+    """A case of two slot scans of the phantom."""
+    path = write_phantom_case(tmp_path)
+    content = json.loads(path.read_text())
+    for degrees, view in zip((0, 80), content["views"], strict=True):
+        image = sitk.GetImageFromArray(make_slot_scan(make_ct(), degrees).xray.line_integrals)
+        sitk.WriteImage(image, str(tmp_path / f"{view['name']}.mha"))
+        del view["projection_matrix"]
+        view |= {"intensity": "log", "slot_scan": slot_scan_of(degrees), "step_sd_percent": 0.2}
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["phantom", "scouts", pytest.param("pelvis-three-views-wires", marks=pytest.mark.slow)]
+)
 def test_a_case_is_the_same_in_the_scene(scene, name, request):
-    path = request.getfixturevalue("case_file")
-    if name != "phantom":
+    path = request.getfixturevalue("scouts" if name == "scouts" else "case_file")
+    if name.startswith("pelvis"):
         path = request.getfixturevalue("shared_data") / "sim" / name / "case.json"
     loaded, back = Case.load(path), case_of(read_case(path)(scene))
     assert np.array_equal(loaded.ct.volume.values, back.ct.volume.values)
@@ -39,9 +60,23 @@ def test_a_case_is_the_same_in_the_scene(scene, name, request):
     assert loaded.search == back.search
     for a, b in zip(loaded.views, back.views, strict=True):
         assert (a.name, a.rotation_sd_deg, a.xray.pixel_mm) == (b.name, b.rotation_sd_deg, b.xray.pixel_mm)
-        assert np.allclose(a.camera.projection_matrix, b.camera.projection_matrix, rtol=1e-12)
+        assert a.step_sd_percent == b.step_sd_percent
+        assert np.allclose(a.camera.linear_forms, b.camera.linear_forms, rtol=1e-12) and a.camera.same_as(b.camera)
         assert np.array_equal(a.xray.line_integrals, b.xray.line_integrals)
         assert np.array_equal(a.xray.valid, b.xray.valid)
+
+
+def test_slot_scans_lie_in_the_scene_where_their_rays_are_and_stay_when_they_are_corrected(scene, scouts):
+    registration = read_case(scouts)(scene)
+    view, plane = registration.xrays[1], detectors(registration)[1]
+    assert np.allclose(plane.pixels(plane.on_plane([[10.0, 20], [100, 150]])), [[10, 20], [100, 150]], atol=1e-6)
+    camera = view.camera
+    drawn = np.array(frustum_polydata(camera, view.detector_mm).GetBounds()).reshape(3, 2)
+    sources = camera.sources(camera.corners)[:, 2]  # S is S in RAS
+    assert drawn[2, 0] <= sources.min() + 1e-3 and drawn[2, 1] >= sources.max() - 1e-3
+    moved = replace(camera, intrinsics=np.diag([1.01, 1, 1]) @ camera.intrinsics)
+    view.change(corrected={**camera_content(moved), "of": of_geometry(view)})
+    assert view.camera.same_as(moved) and not view.camera.same_as(camera)
 
 
 def test_the_case_of_a_scene_is_reused_until_it_changes(scene, case_file):

@@ -7,6 +7,7 @@ import hashlib
 import json
 import uuid
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,8 +25,11 @@ from .case import EXTRAS, reference_from_world_of
 from .registration import CT_UNIT, Registration
 from .xray import XRayView, place_of
 
-#: What of a view's content a registration depends on, with its distortion where it has one.
-INPUT_KEYS = (*GEOMETRIES, "pixel_mm", "frame", "intensity", "inverted", "flipped", *CALIBRATION)
+#: What a view's content has only where there is some, as in scenes of before.
+OPTIONAL_KEYS = ("distortion", "slot_scan", "step_sd_percent")
+GEOMETRY_KEYS = tuple(key for key in GEOMETRIES if key not in OPTIONAL_KEYS)
+#: What else of a view's content a registration depends on.
+INPUT_KEYS = (*GEOMETRY_KEYS, "pixel_mm", "frame", "intensity", "inverted", "flipped", *CALIBRATION)
 
 _checksums: dict = {}  # by the image's modification time, which no other image shares
 
@@ -54,9 +58,7 @@ def of_view(view: XRayView) -> str:
     """Fingerprint of one X-ray, its mask, and its given geometry."""
     content = view.content
     mask = view.mask and [_segment(view.mask, segment_id) for segment_id in view.mask.GetSegmentation().GetSegmentIDs()]
-    return _digest(
-        [_volume(view.source or view.node), {key: content.get(key) for key in INPUT_KEYS} | _distortion(content), mask]
-    )
+    return _digest([_volume(view.source or view.node), _entries(content, INPUT_KEYS), mask])
 
 
 def of_volume(node) -> str:
@@ -66,13 +68,11 @@ def of_volume(node) -> str:
 
 def of_geometry(view: XRayView) -> str:
     """Fingerprint of the given geometry of one X-ray."""
-    content = view.content
-    return _digest({key: content.get(key) for key in GEOMETRIES} | _distortion(content))
+    return _digest(_entries(view.content, GEOMETRY_KEYS))
 
 
-def _distortion(content: dict) -> dict:
-    """Nothing where there is none, as in scenes of before."""
-    return {key: content[key] for key in ("distortion",) if key in content}
+def _entries(content: dict, keys: Sequence[str]) -> dict:
+    return {key: content.get(key) for key in keys} | {key: content[key] for key in OPTIONAL_KEYS if key in content}
 
 
 def _digest(content) -> str:

@@ -21,7 +21,7 @@ import slicer
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.xray import RawImage, View, recognised
-from ..io.cameras import camera_uncertainty
+from ..io.cameras import Geometry, camera_uncertainty
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, ViewFile
 from ..io.datasets.chest import SAMPLE, chest_ct
@@ -120,12 +120,12 @@ def _read_view(view: View, entry: ViewFile, origin: dict) -> AddView:
     mask = entry.mask and (name_of(entry.mask.path), mask_of(entry))
     if raw.open is not None:
         mask = (mask[0], mask[1] & raw.open) if mask else (SHUTTER, raw.open)
-    c_arm = entry.geometry.c_arm
+    geometry = _geometry_content(entry.geometry, view.camera)
     content = {
-        **({"camera": camera_content(view.camera)} if c_arm is None else {"c_arm": c_arm}),
+        **geometry,
         **({"assumptions": list(entry.assumptions)} if entry.assumptions else {}),
         **greys_of(entry, raw),
-        **{key: sd for key, sd in entry.uncertainty.items() if sd != camera_uncertainty({"c_arm": c_arm})[key]},
+        **{key: sd for key, sd in entry.uncertainty.items() if sd != camera_uncertainty(geometry)[key]},
         "pixel_mm": view.xray.pixel_mm,
         "from": "case.json",
         **origin,
@@ -142,6 +142,13 @@ def _read_view(view: View, entry: ViewFile, origin: dict) -> AddView:
         return added
 
     return add
+
+
+def _geometry_content(geometry: Geometry, camera: Camera) -> dict:
+    """A view's geometry as a case.json has it, of its image without distortion and flat."""
+    if geometry.slot_scan is not None:
+        return {"slot_scan": {key: value for key, value in geometry.slot_scan.items() if key != "fan"}}
+    return {"camera": camera_content(camera)} if geometry.c_arm is None else {"c_arm": geometry.c_arm}
 
 
 def greys_of(entry: ViewFile, raw: RawImage) -> dict:

@@ -50,13 +50,13 @@ def centre(registration: Registration) -> np.ndarray:
 def shift(registration: Registration, view: XRayView, columns: float, rows: float) -> None:
     """Move the CT parallel to the image, so far that its centre moves by so many pixels there."""
     camera = view.camera
-    _move(registration, camera.depth(centre(registration)) * camera.ray_matrix @ [columns, rows, 0.0])
+    _move(registration, camera.plane_at(camera.depth(centre(registration))) @ [columns, rows, 0.0])
 
 
 def mm_per_pixel(registration: Registration, view: XRayView) -> np.ndarray:
     """(2,) how far the CT moves parallel to the image when its centre moves by a pixel along a row there, and along a column."""
     camera = view.camera
-    return camera.depth(centre(registration)) * np.linalg.norm(camera.ray_matrix[:, :2], axis=0)
+    return np.linalg.norm(camera.plane_at(camera.depth(centre(registration)))[:, :2], axis=0)
 
 
 def along_beam(registration: Registration, view: XRayView, mm: float) -> None:
@@ -101,7 +101,8 @@ def show_handles(registration: Registration, shown: bool) -> None:
 
 
 def _beam(registration: Registration, view: XRayView) -> np.ndarray:
-    ray = centre(registration) - view.camera.source
+    camera, here = view.camera, centre(registration)
+    ray = here - camera.sources(camera.project(here))
     return ray / np.linalg.norm(ray)
 
 

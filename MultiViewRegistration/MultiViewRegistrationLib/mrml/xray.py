@@ -15,6 +15,7 @@ from vtkmodules.vtkCommonTransforms import vtkTransform
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
+from ..geometry.slot_scan import SlotScanCamera
 from ..io.cameras import GEOMETRIES, Geometry, read_geometry
 from ..io.files import JsonObject
 from .nodes import OWNER, lps_from_ras, ras_from_lps
@@ -145,7 +146,8 @@ class XRayView:
         """
         corrected = self.content.get("corrected")
         if corrected:
-            return Camera(np.array(corrected["intrinsics"]), np.array(corrected["camera_from_world"]), self.size)
+            kind = Camera if self.geometry.slot_scan is None else SlotScanCamera
+            return kind(np.array(corrected["intrinsics"]), np.array(corrected["camera_from_world"]), self.size)
         return self.geometry.plain_camera(self.size)
 
     def ras_of(self, pixel) -> np.ndarray:
@@ -179,7 +181,7 @@ class XRayView:
         """The distance from the source at which the image is shown: at the detector, where it is known."""
         camera = self.camera
         pixel_mm = self._pixel_mm
-        if pixel_mm:
+        if pixel_mm and camera.fan_axes == 2:
             return float(camera.intrinsics[1, 1] * pixel_mm[1])
         isocentre_mm = float(camera.depth(np.zeros(3)))
         return DETECTOR_BEHIND_ISOCENTRE * isocentre_mm if isocentre_mm > 1 else DETECTOR_MM
@@ -221,9 +223,8 @@ def world_from_pixel(camera: Camera, depth_mm: float) -> np.ndarray:
     The third axis is one mm along the beam.
     """
     place = np.eye(4)
-    place[:3, :2] = depth_mm * camera.ray_matrix[:, :2]
+    place[:3, [0, 1, 3]] = camera.plane_at(depth_mm)
     place[:3, 2] = camera.world_from_camera[:3, 2]
-    place[:3, 3] = camera.source + depth_mm * camera.ray_matrix[:, 2]
     return place
 
 

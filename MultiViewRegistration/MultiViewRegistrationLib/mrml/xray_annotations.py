@@ -46,7 +46,7 @@ def show_frustum(view: XRayView) -> bool:
         BackfaceCulling=True,  # the ball is not in the way of an eye at the source
     )
     node.SetSelectable(False)  # points are placed on what lies behind it
-    made_of = hashlib.sha256(camera.projection_matrix.tobytes() + repr((camera.size, depth_mm)).encode()).hexdigest()
+    made_of = hashlib.sha256(camera.linear_forms.tobytes() + repr((camera.size, depth_mm)).encode()).hexdigest()
     if node.GetAttribute(MADE_OF) != made_of or node.GetPolyData() is None:
         node.SetAndObservePolyData(frustum_polydata(camera, depth_mm))
         node.SetAttribute(MADE_OF, made_of)
@@ -61,18 +61,21 @@ def remove_frustum(view: XRayView) -> None:
 
 def detector_corners(camera: Camera, depth_mm: float) -> np.ndarray:
     """(4, 3) where the outer corners of the image lie at this depth, world LPS mm; clockwise from the top left one."""
-    pixels = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * camera.size - 0.5
-    return camera.source + depth_mm * np.insert(pixels, 2, 1, axis=1) @ camera.ray_matrix.T
+    return camera.at_depth(camera.corners, depth_mm)
 
 
 def frustum_polydata(camera: Camera, depth_mm: float) -> vtkPolyData:
-    """The frustum's lines, RAS mm: source to corners, the detector's edge, the central ray in dashes; a ball at the source."""
+    """The frustum's lines, RAS mm: source to corners, the detector's edge, the central ray in dashes; a ball at the source.
+
+    Of a slot scan the way of the source is a line, with the ball at the middle row's.
+    """
     edge = detector_corners(camera, depth_mm)
     foot = camera.source + depth_mm * camera.world_from_camera[:3, 2]
     dashes = np.arange(0, depth_mm, DASH_MM)[: int(depth_mm / DASH_MM) // 2 * 2].reshape(-1, 2) / depth_mm
     dashes = camera.source + dashes[..., None] * (foot - camera.source)
-    source = np.broadcast_to(camera.source, (4, 3))
-    segments = np.concatenate([np.stack([source, edge], axis=1), polyline(edge, closed=True), dashes])
+    sources = camera.sources(camera.corners)
+    way = sources[None, [0, 2]] if camera.source_step.any() else np.empty((0, 2, 3))
+    segments = np.concatenate([np.stack([sources, edge], axis=1), polyline(edge, closed=True), dashes, way])
 
     ball = vtkSphereSource()
     configure(ball, Center=tuple(ras_from_lps(camera.source)), Radius=SOURCE_RADIUS_MM)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
-from ..geometry.camera import Camera
 from ..io.cameras import CALIBRATION, GEOMETRIES
 from ..io.case import Case
 from ..io.files import read_json
@@ -164,7 +163,7 @@ def case_content(session: Session) -> dict:
 
 def _view_content(view: XRayView) -> dict:
     content = view.content
-    kept = (*GEOMETRIES, *CALIBRATION, "intensity")
+    kept = (*GEOMETRIES, *CALIBRATION, "step_sd_percent", "intensity")
     written = {"name": view.name, **{key: content[key] for key in kept if key in content}}
     if assumed := assumptions_of(view):
         written["assumptions"] = list(assumed)
@@ -248,7 +247,8 @@ def _entry(
         if "given_camera_from_world" in of_view or "given_intrinsics" in of_view:
             camera = view.camera
             intrinsics = np.array(of_view.get("intrinsics", camera.intrinsics), float)
-            corrected = Camera(intrinsics, np.array(of_view["camera_from_world"], float), camera.size)
+            pose = np.array(of_view["camera_from_world"], float)
+            corrected = replace(camera, intrinsics=intrinsics, camera_from_world=pose)
             cameras[view.name] = {**camera_content(corrected), "of": of_geometry(view)}
     reasons = [str(reason) for reason in content.get("reasons", [])]
     return HistoryEntry.now(

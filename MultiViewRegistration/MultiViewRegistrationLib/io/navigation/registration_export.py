@@ -45,7 +45,8 @@ class ExportedView:
     def corrected(self, camera: Camera) -> Camera:
         """The case's camera of this view, as the registration left it."""
         pose = camera.camera_from_world if self.camera_from_world is None else self.camera_from_world
-        return Camera(camera.intrinsics if self.intrinsics is None else self.intrinsics, pose, camera.size)
+        intrinsics = camera.intrinsics if self.intrinsics is None else self.intrinsics
+        return replace(camera, intrinsics=intrinsics, camera_from_world=pose)
 
 
 @dataclass(frozen=True, eq=False)

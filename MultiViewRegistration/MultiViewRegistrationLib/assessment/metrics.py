@@ -151,7 +151,7 @@ def errors(
     """All errors of a registration over one or more views.
 
     `pixels_mm` has one entry for each camera. Where one is None (a PNG, for one, does not tell), what needs a
-    pixel size, `mpd_mm` and `diffpose_score`, is None. `translation_mm` is that of the targets' centroid.
+    pixel size, `mpd_mm` and `diffpose_score`, is None; the latter with a slot scan, too. `translation_mm` is that of the targets' centroid.
     """
     targets = np.atleast_2d(np.asarray(targets, float))
     pose = (estimated, true, targets)
@@ -167,7 +167,9 @@ def errors(
         mpd_mm=float(np.mean([mpd(camera, *pose, size) for camera, size in known])) if complete else None,
         mrpd_mm=float(np.mean([mrpd(camera, *pose) for camera in cameras])),
         diffpose_score=(
-            float(np.mean([diffpose_score(camera, *pose, size[1]) for camera, size in known])) if complete else None
+            float(np.mean([diffpose_score(camera, *pose, size[1]) for camera, size in known]))
+            if complete and all(camera.fan_axes == 2 for camera in cameras)
+            else None
         ),
         depth_mm=float(np.abs(split.depth_mm).mean()),
         in_plane_mm=float(split.in_plane_mm.mean()),

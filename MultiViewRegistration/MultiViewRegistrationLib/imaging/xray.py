@@ -35,7 +35,7 @@ class XRay:
     valid
         bool (rows, columns), True where the image shows the patient or air.
     pixel_mm
-        (between columns, between rows) on the detector, None where unknown.
+        (between columns, between rows) on the detector, None where unknown; of a slot scan at the isocentre.
     """
 
     line_integrals: np.ndarray

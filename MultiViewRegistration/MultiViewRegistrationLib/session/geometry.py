@@ -189,8 +189,9 @@ def reading_of(view: XRayView) -> dict:
 
 
 def matrix_of(view: XRayView) -> np.ndarray | None:
-    """(3, 4), world LPS mm to pixels, the third row in mm of depth; None without a geometry."""
-    return view.geometry.plain_camera(view.size).projection_matrix if view.placed else None
+    """(3, 4), world LPS mm to pixels, the third row in mm of depth; None without a geometry, and for a slot scan."""
+    camera = view.geometry.plain_camera(view.size) if view.placed else None
+    return None if camera is None or camera.fan_axes == 1 else camera.projection_matrix
 
 
 def describe(view: XRayView) -> str:
@@ -201,6 +202,8 @@ def describe(view: XRayView) -> str:
         return _("needs geometry")
     if not view.placed:
         return _("does not fit")
+    if "slot_scan" in view.content:
+        return _("slot scan")
     c_arm = view.content.get("c_arm")
     if c_arm is None:
         return _("matrix")
@@ -209,7 +212,7 @@ def describe(view: XRayView) -> str:
 
 def needs_geometry(view: XRayView) -> bool:
     """Whether it is not known yet how an image was taken."""
-    return view.size != (0, 0) and not view.placed and not {"c_arm", "camera"} & view.content.keys()
+    return view.size != (0, 0) and not view.placed and not {"c_arm", "camera", "slot_scan"} & view.content.keys()
 
 
 def angle(degrees: float, positive: str, negative: str) -> str:

@@ -11,8 +11,6 @@ from itertools import combinations
 from pathlib import Path
 from threading import Lock, get_ident
 
-import numpy as np
-
 from ..errors import InputError
 from ..jobs import HIDDEN, python
 from ..mrml.case import case_of, ct_of, xray_of
@@ -136,9 +134,8 @@ class Inputs:
 
 def twins(views: list) -> tuple | None:
     """Two X-rays with the same geometry, if there are any. InputError for one without a geometry."""
-    matrices = [view.camera.projection_matrix for view in views]
-    pairs = combinations(range(len(views)), 2)
-    return next(((views[i], views[j]) for i, j in pairs if np.allclose(matrices[i], matrices[j])), None)
+    pairs = combinations([(view, view.camera) for view in views], 2)
+    return next(((one, other) for (one, camera), (other, same) in pairs if camera.same_as(same)), None)
 
 
 #: Seconds that a child process may compile.

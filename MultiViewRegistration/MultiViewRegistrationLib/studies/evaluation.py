@@ -357,7 +357,7 @@ def motions(registered: Sequence[tuple[Case, np.ndarray]]) -> list[Row]:
     structures = [group for _, group in grouped(registered, lambda each: (each[0].anatomy_key,))]
     for (first, pose), (second, other_pose) in chain.from_iterable(combinations(group, 2) for group in structures):
         for view, other in zip(first.views, second.views, strict=False):
-            if np.allclose(view.camera.projection_matrix, other.camera.projection_matrix):
+            if view.camera.same_as(other.camera):
                 motion = check_motion(first.ct, view, other, pose, other_pose)
                 if motion.patches:
                     names = {"first": first.name, "second": second.name, "view": view.name}

@@ -141,6 +141,21 @@ def test_only_the_masked_part_has_to_be_seen(write_case):
         assert len(Case.load(write_case({**content, "mask": "bone.mha"})).views) == 2
 
 
+def test_an_image_of_equal_angles_is_flattened_with_its_mask(write_case, tmp_path):
+    """Each stored column holds where a flat detector shows what it does; the outermost ones are beyond the bent one."""
+    content, focal, columns = full(), 541 / 40, np.arange(SIZE[0])
+    content["views"][4]["slot_scan"]["pixel_mm"] = [40, 4]
+    content["views"][4] |= {"intensity": "log", "mask": "scout_mask.mha"}
+    flat = 9.5 + focal * np.tan((columns - 9.5) / focal)
+    write_image(tmp_path / "scout.mha", np.tile(flat, (SIZE[1], 1)).astype(np.float32))
+    write_image(tmp_path / "scout_mask.mha", np.tile(columns > 4, (SIZE[1], 1)).astype(np.uint8))
+    xray = Case.load(write_case(content)).views[4].xray
+    assert flat[0] < -1 and xray.valid.any(axis=1).all()
+    used = xray.valid[0]
+    np.testing.assert_allclose(xray.line_integrals[:, used], np.tile(columns[used], (SIZE[1], 1)), atol=0.05)
+    assert not used[columns < flat[5]].any() and used[columns > flat[5] + 1].all()
+
+
 def test_a_distorted_view_is_loaded_without_its_distortion(write_case, tmp_path):
     """Its image is a dot where OpenCV's formula shows a point; the dot, a landmark on it and a mask come to where the pinhole has them."""
     lens, size = Distortion([-3.0, 3, 0.02, -0.01]), (60, 48)

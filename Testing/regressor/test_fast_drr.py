@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScanCamera
 from MultiViewRegistrationLib.imaging.ct import Volume, attenuation, ct_from_array
 from MultiViewRegistrationLib.regressor.fast_drr import BASES, KNOTS, LARGEST, Bases, Stacks, project, varied
 from MultiViewRegistrationLib.rendering.drr import Grid, render
@@ -18,16 +19,17 @@ def line_integrals(bases: Bases, camera: Camera, world_from_ct: np.ndarray) -> n
     """(3, rows, columns)."""
     stacks = Stacks.of(bases)
     out = np.empty((BASES, *camera.size[::-1]), np.float32)
-    project(stacks, stacks.rays(camera, world_from_ct[None]), 0, out)
+    project(tuple(stacks), tuple(stacks.rays(camera, world_from_ct[None])), 0, out)
     return out
 
 
-def camera_before(centre, direction, roll: float, *, mirrored: bool = False) -> Camera:
+def camera_before(centre, direction, roll: float, *, mirrored: bool = False, kind: type[Camera] = Camera) -> Camera:
     """64 x 48 pixels, 300 mm away, looking along `direction` at `centre`."""
     turn, _ = Rotation.align_vectors([[0, 0, 1]], [direction])
     R = Rotation.from_rotvec([0, 0, roll]).as_matrix() @ turn.as_matrix()
-    intrinsics = [[-220.0 if mirrored else 220.0, 0, 33], [0, 220.0, 22], [0, 0, 1]]
-    return Camera(intrinsics, rigid.from_rotation_translation(R, [0, 0, 300] - R @ centre), (64, 48))
+    down = 220.0 if kind is Camera else 0.75  # rows of a slot scan in a mm
+    intrinsics = [[-220.0 if mirrored else 220.0, 0, 33], [0, down, 22], [0, 0, 1]]
+    return kind(intrinsics, rigid.from_rotation_translation(R, [0, 0, 300] - R @ centre), (64, 48))
 
 
 def oblique_bases(rng) -> Bases:
@@ -45,13 +47,14 @@ def middle(bases: Bases) -> np.ndarray:
     return rigid.transform_points(bases.ct_from_index, (np.array(bases.values.shape[:0:-1]) - 1) / 2)
 
 
+@pytest.mark.parametrize("kind", [Camera, SlotScanCamera])
 @pytest.mark.parametrize("seed, mirrored", [(0, False), (1, True), (2, False)])
-def test_images_agree_with_the_renderer_and_lanes_are_independent(seed, mirrored):
+def test_images_agree_with_the_renderer_and_lanes_are_independent(seed, mirrored, kind):
     rng = np.random.default_rng(seed)
     bases = oblique_bases(rng)
     pose = rigid.from_rotation_translation(Rotation.random(random_state=rng).as_matrix(), rng.uniform(-100, 100, 3))
     at = rigid.transform_points(pose, middle(bases))
-    camera = camera_before(at, rng.normal(size=3), rng.uniform(-3, 3), mirrored=mirrored)
+    camera = camera_before(at, rng.normal(size=3), rng.uniform(-3, 3), mirrored=mirrored, kind=kind)
     found = line_integrals(bases, camera, pose)
     for values, image in zip(bases.values, found, strict=True):
         expected = render(Volume(values, bases.ct_from_index), camera, pose).image
@@ -76,9 +79,8 @@ def test_a_lane_does_not_run_over_into_the_next():
     stacks = Stacks(
         6 * (grid.values,), *(np.array(6 * [each]) for each in (grid.shape, grid.stored, [1e-3] * 3, np.eye(4)))
     )
-    rays = stacks.rays(camera, np.eye(4)[None])
     out = np.empty((BASES, 1, 1), np.float32)
-    project(stacks, rays, 0, out)
+    project(tuple(stacks), tuple(stacks.rays(camera, np.eye(4)[None])), 0, out)
     np.testing.assert_allclose(out.ravel(), 701 * LARGEST * 1e-3, rtol=1e-5)
 
 

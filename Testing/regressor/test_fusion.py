@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from phantom import slot_scan_of
 from scipy.optimize import least_squares
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.regressor.fusion import (
     LandmarkVotes,
     PoseEstimate,
@@ -19,6 +21,7 @@ from MultiViewRegistrationLib.regressor.fusion import (
     motion,
     moved,
 )
+from MultiViewRegistrationLib.regressor.images import Window
 from MultiViewRegistrationLib.regressor.network import CORNER_AUGMENTATIONS, Augmentation
 
 CENTROID = np.array([12.0, -30.0, 45.0])
@@ -41,12 +44,20 @@ def camera(angle_deg: float, mirrored: bool = False) -> Camera:
     ).camera()
 
 
+def slot_scan(angle_deg: float) -> Camera:
+    """64 x 64 pixels of a slot scan."""
+    scan = SlotScan(**slot_scan_of(angle_deg)).camera()
+    return Window.of(scan, rigid.transform_points(NOMINAL, CENTROID + 100 * np.stack([-np.ones(3), np.ones(3)]))).camera
+
+
 VIEWS = {
     "one view": [camera(0)],
     "one mirrored view": [camera(5, mirrored=True)],
     "two views": [camera(0), camera(90)],
     "two mirrored views": [camera(0, mirrored=True), camera(90, mirrored=True)],
     "three views": [camera(0), camera(60), camera(-50)],
+    "two slot scans": [slot_scan(0), slot_scan(90)],
+    "slot scan and C-arm": [slot_scan(0), camera(90)],
 }
 all_views = pytest.mark.parametrize("views", VIEWS.values(), ids=VIEWS)
 
@@ -208,6 +219,7 @@ def test_derivatives_are_those_of_finite_differences():
     rng, points, true = random_pose(12)
     for evidence in (
         votes(camera(20, mirrored=True), points, true, rng, noise_px=3.0),
+        votes(slot_scan(20), points, true, rng, noise_px=3.0),
         guess(true, 0.2 * SPREAD, covariance_of(rng)),
         guess(true, 3 * SPREAD, covariance_of(rng)),
     ):

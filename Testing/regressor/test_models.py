@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from phantom import TRUE_POSE, error_mm, make_views, off
+from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, off
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -202,6 +202,19 @@ def test_the_same_arm_in_another_world(card, ct, views):
     assert error_mm(found.world_from_ct, moved @ TRUE_POSE) < 0.2
     with pytest.raises(InputError, match='view "view[12]": its camera sees the CT otherwise than any that the model'):
         model.candidates(there)
+
+
+def test_slot_scans_and_only_where_one_was_trained(card, ct, views):
+    mixed = [views[0], make_slot_scan(ct, 90)]
+    corners = rigid.transform_points(TRUE_POSE, 45 * np.stack([-np.ones(3), np.ones(3)]))
+    windows = [Window.of(view.camera, corners) for view in mixed]
+    model = oracle(replace(card, cameras=json.loads(json.dumps(_cameras_json(windows)))), ct, TRUE_POSE, 20.0)
+    assert all(again.same_as(window.camera) for again, window in zip(cameras_of(model.card), windows))
+    assert error_mm(model.candidates(mixed)[0].world_from_ct) < 0.2
+    assert error_mm(model.candidates(mixed[::-1])[0].world_from_ct) < 0.2
+    assert len(model.network.seen) == 4  # with augmentations
+    with pytest.raises(InputError, match='view "slot90": its camera sees the CT otherwise than any'):
+        oracle(card, ct, TRUE_POSE).candidates(mixed)
 
 
 def test_another_angle(card, ct):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from phantom import slot_scan_of
 from scipy.spatial import cKDTree
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.imaging.ct import CT, masked
 from MultiViewRegistrationLib.regressor.fusion import fuse, moved
+from MultiViewRegistrationLib.regressor.images import Window
 from MultiViewRegistrationLib.regressor.loss import in_cameras
 from MultiViewRegistrationLib.regressor.network import (
     NAMES,
@@ -110,15 +113,20 @@ def test_it_learns_where_a_constellation_of_balls_is(name, limit_mm):
     assert np.median(np.linalg.norm(at_points(found) - at_points(poses), axis=-1).mean(axis=1)) < limit_mm
 
 
-def test_perfect_votes_are_the_true_pose_in_either_kind_of_image():
-    network = network_of("voting")
-    poses, _, views, camera_from_ct = batch(5, 1)
+SLOT_SCAN = Window.of(SlotScan(**slot_scan_of(90)).camera(), rigid.transform_points(NOMINAL, POINTS)).camera
+
+
+@pytest.mark.parametrize("cameras", [CAMERAS, [CAMERAS[0], SLOT_SCAN]], ids=["C-arms", "and a slot scan"])
+def test_perfect_votes_are_the_true_pose_in_either_kind_of_image(cameras):
+    network = make_network("voting", cameras, NOMINAL, CENTROID, POINTS)
+    poses, _, views, _ = batch(5, 1)
+    camera_from_ct = in_cameras(cameras, torch.from_numpy(poses)).flatten(0, 1).float()
     true = network.project(camera_from_ct, views)
     pixels = (true.permute(0, 2, 1).double().numpy() + 0.5) * 64 - 0.5
-    for camera, found in zip(CAMERAS, pixels):
+    for camera, found in zip(cameras, pixels):
         np.testing.assert_allclose(found, camera.project(at_points(poses[0])), atol=1e-3)
     said = CellVotes(true[..., None].expand(-1, -1, -1, 64), torch.full((2, 12, 64), -3.0))
-    pose = fuse(network.evidence(said, CAMERAS), CENTROID, NOMINAL)[0].world_from_ct
+    pose = fuse(network.evidence(said, cameras), CENTROID, NOMINAL)[0].world_from_ct
     assert np.linalg.norm(at_points(pose) - at_points(poses[0]), axis=-1).max() < 0.05
 
 

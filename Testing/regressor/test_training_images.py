@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, make_views, off
+from numba import types
+from numba.core.dispatcher import Dispatcher
+from phantom import TRUE_POSE, make_slot_scan, make_views, off
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.regressor import fast_drr, images, rng
 from MultiViewRegistrationLib.regressor.images import TrainingImages, Window, prepare
 from MultiViewRegistrationLib.regressor.overlays3d import Canvas, capsule
 from MultiViewRegistrationLib.regressor.randomise import BODY, Randomisation
@@ -73,6 +76,36 @@ def test_a_clean_image_is_the_prepared_drr(ct, windows):
         assert np.corrcoef(image[0].ravel(), expected[0].ravel())[0, 1] > 0.98
     crossed = clean.batch(np.stack([TRUE_POSE, *poses(1)])[None], windows, key_of(0))
     np.testing.assert_allclose(crossed[0], [straight[0, 0], straight[1, 1]], atol=1e-4)
+
+
+def test_a_clean_image_of_a_slot_scan_is_the_prepared_drr(ct):
+    """As above; beside a C-arm's view in one batch."""
+    views = [make_slot_scan(ct, 20), make_views(ct)[1]]
+    corners = rigid.transform_points(TRUE_POSE, 47 * np.stack([-np.ones(3), np.ones(3)]))
+    windows = [Window.of(view.camera, corners) for view in views]
+    made = TrainingImages(ct, 1.75, CLEAN, variants=1).batch(TRUE_POSE[None], windows, key_of(0))[0]
+    for view, window, image in zip(views, windows, made, strict=True):
+        expected = prepare(view.xray, view.camera, window.camera)
+        np.testing.assert_array_equal(image[1], expected[1])
+        assert np.corrcoef(image[0].ravel(), expected[0].ravel())[0, 1] > 0.98
+
+
+def plain(type_) -> bool:
+    """Whether a type of numba's is made of numbers, arrays and plain tuples alone."""
+    return not isinstance(type_, types.BaseNamedTuple) and all(plain(part) for part in getattr(type_, "types", ()))
+
+
+def test_compiled_code_on_disk_names_no_class(maker, windows):
+    """After a rename it could not be read, and every training would fail."""
+    maker.batch(poses(1), windows, key_of(0))
+    kernels = [
+        each
+        for module in (images, fast_drr, rng)
+        for each in vars(module).values()
+        if isinstance(each, Dispatcher) and each.stats.cache_path
+    ]
+    signatures = [signature for kernel in kernels for signature in kernel.signatures]
+    assert len(signatures) >= 3 and all(plain(part) for signature in signatures for part in signature)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE
+from phantom import TRUE_POSE, make_slot_scan
 from scipy.ndimage import gaussian_filter
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -74,6 +74,26 @@ def test_another_detector_behind_the_same_source_shows_the_same(ct, mirrored):
     other = Camera(intrinsics, rigid.from_rotation_translation(turn, turn @ [0, 0, 600]), (800, 800))
     image, again = (prepare(xray_of(projector.render(c, TRUE_POSE).image), c, grid)[0] for c in (camera, other))
     assert image.std() > 0.4 and likeness(image, again) > 0.998
+
+
+def test_a_slot_scan_is_brought_onto_square_pixels_at_the_anatomy(ct):
+    """Each pixel of the window shows the same mm across and along the scan there, and is what the scan shows at that place."""
+    view = make_slot_scan(ct, 25)
+    points = rigid.transform_points(TRUE_POSE, 45 * np.stack([-np.ones(3), np.ones(3)]))
+    window = Window.of(view.camera, points)
+    middle = points.mean(axis=0)
+    across, along = window.camera.pixel_mm(middle)
+    assert across == pytest.approx(along) and window.pixel_mm_at(middle) == pytest.approx(across)
+    np.testing.assert_allclose(window.camera.source_step, along * view.camera.source_step, atol=1e-9)  # rows of 1 mm
+    pixels = window.camera.project(points)
+    assert (pixels.min(axis=0) > -0.51).all() and (pixels.max(axis=0) < 63.51).all()
+    assert np.ptp(pixels, axis=0).max() == pytest.approx(64)
+    rendered = xray_of(Projector(attenuation(ct)).render(window.camera, TRUE_POSE).image)
+    shown, same = (
+        prepare(xray, camera, window.camera) for xray, camera in ((view.xray, view.camera), (rendered, window.camera))
+    )
+    np.testing.assert_array_equal(shown[1], window.inside)
+    assert likeness(shown[0], same[0]) > 0.99
 
 
 @pytest.fixture

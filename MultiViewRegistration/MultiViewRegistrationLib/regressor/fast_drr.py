@@ -24,7 +24,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import Volume
 from ..rendering.cpu import _clip
-from ..rendering.drr import Grid
+from ..rendering.drr import FIRST_ROW, Grid
 
 #: Attenuation bases, and the largest value of a voxel in one of them.
 BASES, LARGEST = 3, 127
@@ -98,17 +98,21 @@ def project(stacks, rays, n, out):
 
     Parameters
     ----------
-    stacks : Stacks
-    rays : RayBatch
+    stacks, rays : tuples of what `Stacks` and `RayBatch` hold. Plain ones: compiled code on disk would name these classes, and could not
+        be read by a program in which they have other names.
     out : (3, rows, columns) float32.
     """
-    stack = rays.stack[n]
-    words, shape, stored, steps = stacks.words[stack], stacks.shapes[stack], stacks.stored[stack], stacks.steps[stack]
-    source, directions = rays.source[n], rays.directions[n]
+    stack_of, sources, source_steps, directions_of, mm_per_depth = rays
+    words_of, shapes, stored_of, steps_of, _ = stacks
+    stack = stack_of[n]
+    words, shape, stored, steps = words_of[stack], shapes[stack], stored_of[stack], steps_of[stack]
+    directions = directions_of[n]
     plane = stored[0] * stored[1]
     out[:] = 0.0
-    q = np.empty(3)
+    q, source = np.empty(3), np.empty(3)
     for r in range(out.shape[1]):
+        for axis in range(3):
+            source[axis] = sources[n, axis] + r * source_steps[n, axis]
         for col in range(out.shape[2]):
             for axis in range(3):
                 q[axis] = directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
@@ -131,7 +135,7 @@ def project(stacks, rays, n, out):
                 continue
             b, c = max(start_0 + first * slope_0, 0.0), max(start_1 + first * slope_1, 0.0)
             sums = _sums_along(words, int(first) * plane, 1, stored[0], plane, count, b, c, slope_0, slope_1)
-            mm = rays.mm_per_depth[r, col] * abs(per_plane) / _WEIGHTS
+            mm = mm_per_depth[r, col] * abs(per_plane) / _WEIGHTS
             for lane in range(BASES):
                 out[lane, r, col] = mm * steps[lane] * sums[lane]
 
@@ -265,12 +269,13 @@ def varied(bases: Bases, cut: np.ndarray, rng: np.random.Generator, *, structure
 class RayBatch(NamedTuple):
     """The rays of n images of a camera.
 
-    stack: (n,) which of the stacks each takes.   source (n, 3), directions (n, 3, 3): its rays there, as in `rendering.drr.Rays`.
-    mm_per_depth: (rows, columns), of the way along a ray.
+    stack: (n,) which of the stacks each takes.   source, source_step (n, 3), directions (n, 3, 3): its rays there, as in
+    `rendering.drr.Rays`.   mm_per_depth: (rows, columns), of the way along a ray.
     """
 
     stack: np.ndarray
     source: np.ndarray
+    source_step: np.ndarray
     directions: np.ndarray
     mm_per_depth: np.ndarray
 
@@ -317,7 +322,8 @@ class Stacks(NamedTuple):
         pixels = np.stack(np.broadcast_arrays(*np.ogrid[:rows, :columns][::-1], 1), axis=-1)
         return RayBatch(
             stack,
-            rigid.transform_points(index_from_world[stack, each], camera.source),
+            rigid.transform_points(index_from_world[stack, each], camera.sources(FIRST_ROW)),
+            index_from_world[stack, each, :3, :3] @ camera.source_step,
             np.ascontiguousarray(directions[stack, each]),
             np.linalg.norm(pixels @ camera.ray_matrix.T, axis=-1),
         )

@@ -105,9 +105,11 @@ class LandmarkVotes:
         world = rigid.transform_points(poses[:, None], self.landmarks)
         x = rigid.transform_points(self.camera.camera_from_world, world)
         depth = np.maximum(x[..., 2:], MIN_DEPTH_MM)
-        ray = np.concatenate([x[..., :2] / depth, np.ones_like(depth)], axis=-1)
+        fans = np.arange(2) < self.camera.fan_axes  # along which rays spread
+        per_mm = np.where(fans, 1 / depth, 1.0)
+        ray = np.concatenate([x[..., :2] * per_mm, np.ones_like(depth)], axis=-1)
         K = self.camera.intrinsics[:2]
-        by_point = (K[:, :2] @ R[:2] - (ray[..., :2] @ K[:, :2].T)[..., None] * R[2]) / depth[..., None]
+        by_point = K[:, :2] @ (per_mm[..., None] * (R[:2] - (fans * ray[..., :2])[..., None] * R[2]))
         lever = world - rigid.transform_points(poses, self.centroid)[:, None]
         return ray @ K.T, np.concatenate([-by_point @ rigid.hat(lever), by_point], axis=-1)
 

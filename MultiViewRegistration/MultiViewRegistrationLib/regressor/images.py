@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numba as nb
@@ -12,7 +12,6 @@ import numpy as np
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..geometry.slot_scan import require_single_source
 from ..imaging.ct import CT, Volume, attenuation
 from ..imaging.xray import XRay
 from ..registration.similarity import box_sum
@@ -52,12 +51,12 @@ class Window:
         Parameters
         ----------
         camera : of the X-ray.
-        points : (n, 3) world mm; only as much of the image as shows them, where that is less.
+        points : (n, 3) world mm; only as much of the image as shows them, where that is less. About their middle the grid's pixels
+            are square; those of a slot scan are so at one depth alone, those of a pinhole anywhere.
         size : pixels to a side.
         """
-        require_single_source([camera], "a regressor")
-        focal = np.abs(np.diag(camera.intrinsics)[:2])
-        mm = focal.mean() / focal  # of a pixel, up to one scale
+        middle_px = (np.array(camera.size) - 1) / 2
+        mm = camera.pixel_mm(camera.at_depth(middle_px, camera.focal_px) if points is None else points.mean(axis=0))
         extent = np.array(camera.size) * mm
         middle, side = (extent - mm) / 2, extent.max()
         if points is not None:
@@ -69,15 +68,14 @@ class Window:
                 middle = np.clip((low + high) / 2, middle - room, middle + room)
         grid_from_pixels = np.diag([*(size / side * mm), 1.0])
         grid_from_pixels[:2, 2] = (size - 1) / 2 - size / side * middle
-        grid = Camera(grid_from_pixels @ camera.intrinsics, camera.camera_from_world, (size, size))
+        grid = replace(camera, intrinsics=grid_from_pixels @ camera.intrinsics, size=(size, size))
         pixels = (np.arange(size)[:, None] - grid_from_pixels[:2, 2]) / np.diag(grid_from_pixels)[:2]
         columns, rows = ((pixels >= -0.5) & (pixels <= np.array(camera.size) - 0.5)).T
         return cls(grid, rows[:, None] & columns)
 
     def pixel_mm_at(self, points: np.ndarray) -> np.ndarray:
         """(...) mm: how far apart neighbouring pixels' rays are at world points (..., 3)."""
-        fx, fy = np.abs(np.diag(self.camera.intrinsics)[:2])
-        return self.camera.depth(points) / math.sqrt(fx * fy)
+        return np.sqrt(self.camera.pixel_mm(points).prod(axis=-1))
 
 
 def prepare(xray: XRay, camera: Camera, grid: Camera, out: np.ndarray | None = None) -> np.ndarray:
@@ -86,8 +84,8 @@ def prepare(xray: XRay, camera: Camera, grid: Camera, out: np.ndarray | None = N
     Parameters
     ----------
     camera : that took it.
-    grid : that of the network's image, with the same source. The two may be turned against each other, and have different intrinsics:
-        another detector behind the same source shows the same rays.
+    grid : that of the network's image, with the same source. The two may have different intrinsics and, but for slot scans, be turned
+        against each other: another detector behind the same source shows the same rays.
     """
     turn = camera.camera_from_world[:3, :3] @ grid.camera_from_world[:3, :3].T
     pixels_from_grid = camera.intrinsics @ turn @ np.linalg.inv(grid.intrinsics)
@@ -234,12 +232,12 @@ class TrainingImages:
         tasks = []
         for view, window in enumerate(windows):
             mm = window.pixel_mm_at(rigid.transform_points(poses[:, view], self.centroid))
-            shown = [(stacks, stacks.rays(window.camera, placed[:, view])) for stacks, placed in rendered]
+            shown = [(tuple(stacks), tuple(stacks.rays(window.camera, placed[:, view]))) for stacks, placed in rendered]
             arguments = (
                 *shown[0],
                 *shown[-1],
                 bool(self._around),
-                self.how,
+                tuple(self.how),
                 mm,
                 window.inside.view(np.uint8),
                 states,
@@ -268,7 +266,10 @@ def _variants(mu: Volume, pixel_mm: float, structure: bool, count: int, seed: in
 
 @nb.njit(nogil=True, cache=True)
 def _make_images(stacks, rays, around, rays_around, with_around, how, mm, inside, states, out, view, start, stop):
-    """Images `start` to `stop` of a view, of a batch's states (views, n) and images (n, views, 2, rows, columns)."""
+    """Images `start` to `stop` of a view, of a batch's states (views, n) and images (n, views, 2, rows, columns).
+
+    stacks, rays, around, rays_around, how: plain tuples of `Stacks`, `RayBatch` and `Randomisation`, see `fast_drr.project`.
+    """
     rows, columns = inside.shape
     bases = np.empty((BASES, rows, columns), np.float32)
     others = np.empty((BASES, rows, columns) if with_around else (0, 0, 0), np.float32)
@@ -280,6 +281,6 @@ def _make_images(stacks, rays, around, rays_around, with_around, how, mm, inside
             project(around, rays_around, n, others)
         state[0] = states[view, n]
         valid = inside.copy()
-        random_xray(how, bases, others, mm[n], state, line, valid)
+        random_xray(Randomisation(*how), bases, others, mm[n], state, line, valid)
         standardise(line, valid, out[n, view, 0])
         out[n, view, 1] = valid

@@ -192,9 +192,8 @@ def make_loss(
         )
     centre = rigid.transform_points(world_from_ct, ct.centroid())
     depths = [float(camera.depth(centre)) for camera in cameras]
-    focal = [np.abs(np.diag(camera.intrinsics)[:2]).mean() for camera in cameras]
-    volume = attenuation(ct)
-    factors = np.rint(_VOXEL * np.mean(np.divide(depths, focal)) / volume.spacing_mm)
+    volume, pixel_mm = attenuation(ct), np.mean([camera.pixel_mm(centre) for camera in cameras])
+    factors = np.rint(_VOXEL * pixel_mm / volume.spacing_mm)
     volume = volume.pooled(tuple(np.maximum(1, factors).astype(int)))
     losses = PoseAndImageLoss(cameras, depths, volume, PRESETS[name], device)
 

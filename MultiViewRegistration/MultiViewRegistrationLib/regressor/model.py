@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 from ..errors import InputError
 from ..geometry.camera import Camera
+from ..geometry.slot_scan import SlotScanCamera
 from ..imaging.ct import CT
 from ..imaging.xray import View
 from ..rendering.devices import run_tasks
@@ -119,16 +121,21 @@ class RegressorModel:
         return nominal, off.argmin(axis=1).tolist()
 
     def _off(self, camera: Camera, trained: Camera, nominal: np.ndarray) -> float:
-        """The distance of the nominal pose, seen by a camera, from that of the training, in half-widths of the range; 0 for the same."""
+        """The distance of the nominal pose, seen by a camera, from that of the training, in half-widths of the range; 0 for the same,
+        inf for an image of another kind."""
         as_trained = trained.world_from_camera @ camera.camera_from_world @ nominal
         values, widths = np.abs(self._poses.values(as_trained)), self._poses.half_widths
+        if camera.fan_axes != trained.fan_axes:
+            return math.inf
         return float(np.max(np.where(values > 1e-3, values / np.maximum(widths, 1e-3), 0)))
 
 
 def cameras_of(card: Card) -> list[Camera]:
     """The cameras of the training images."""
     return [
-        Camera(np.array(c["intrinsics"], float), np.array(c["camera_from_world"], float), tuple(c["size"]))
+        (SlotScanCamera if c.get("slot_scan") else Camera)(
+            np.array(c["intrinsics"], float), np.array(c["camera_from_world"], float), tuple(c["size"])
+        )
         for c in card.cameras
     ]
 

@@ -53,7 +53,8 @@ class Card:
     ct_sha256
         Of the CT it is for, see `ct_sha256`.
     cameras
-        Of the images it was trained on, one a view: intrinsics (3, 3), camera_from_world (4, 4) and size, as in case.json.
+        Of the images it was trained on, one a view: intrinsics (3, 3), camera_from_world (4, 4) and size, as in
+        case.json, and "slot_scan" true where it is one.
     world_from_ct
         (4, 4), the nominal pose.
     centroid

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,7 +53,7 @@ MIN_SCALE, MAX_SCALE = 0.003, 3.0
 
 
 class Augmentation(NamedTuple):
-    """A slightly transformed image: shifted by shares of its width and height, turned about the beam and scaled."""
+    """A slightly transformed image: shifted by shares of its width and height, scaled and, but for a slot scan, turned about the beam."""
 
     right: float = 0.0
     down: float = 0.0
@@ -63,8 +64,11 @@ class Augmentation(NamedTuple):
         """Whose image that is: of a detector behind the source of `camera`, like that of `window` but for the augmentation."""
         intrinsics = np.diag([self.scale, self.scale, 1.0]) @ window.intrinsics
         intrinsics[:2, 2] = window.intrinsics[:2, 2] + np.array([self.right, self.down]) * window.size
-        roll = rigid.from_rotation_translation(rigid.exp_so3(np.radians([0, 0, self.roll_deg])), np.zeros(3))
-        return Camera(intrinsics, roll @ camera.camera_from_world, window.size)
+        roll_deg = self.roll_deg if camera.fan_axes == 2 else 0.0
+        roll = rigid.from_rotation_translation(rigid.exp_so3(np.radians([0, 0, roll_deg])), np.zeros(3))
+        return replace(
+            camera, intrinsics=intrinsics, camera_from_world=roll @ camera.camera_from_world, size=window.size
+        )
 
 
 #: Towards each corner.
@@ -205,6 +209,7 @@ class VotingNetwork(Network):
 
     AUGMENTATIONS = CORNER_AUGMENTATIONS
     widths_from_camera: Tensor
+    slot_scans: Tensor
     landmarks: Tensor
     centroid: Tensor
 
@@ -214,6 +219,7 @@ class VotingNetwork(Network):
         widths_from_pixels[:2, 2] = 0.5 / size - 0.5
         widths_from_camera = np.stack([widths_from_pixels @ camera.intrinsics for camera in cameras])
         super().__init__(widths_from_camera=widths_from_camera, landmarks=landmarks, centroid=centroid)
+        self.register_buffer("slot_scans", torch.tensor([camera.fan_axes == 1 for camera in cameras]), persistent=False)
         self.stem = nn.Sequential(nn.Conv2d(2, width, 5, 2, 2, bias=False), _norm(width), nn.ReLU(inplace=True))
         self.body = _TwoScales(width)
         self.head = nn.Conv2d(8 * width, 3 * len(landmarks), 1)
@@ -239,8 +245,10 @@ class VotingNetwork(Network):
 
     def project(self, camera_from_ct: Tensor, view: Tensor) -> Tensor:
         """(n, 2, K): where poses (n, 4, 4) put the landmarks, in widths of the image from its middle."""
-        x = self.widths_from_camera[view] @ (camera_from_ct[:, :3, :3] @ self.landmarks.T + camera_from_ct[:, :3, 3:])
-        return x[:, :2] / x[:, 2:].clamp(min=MIN_DEPTH_MM)
+        x, y, z = (camera_from_ct[:, :3, :3] @ self.landmarks.T + camera_from_ct[:, :3, 3:]).unbind(1)
+        depth = z.clamp(min=MIN_DEPTH_MM)
+        along = torch.where(self.slot_scans[view, None], y, y / depth)  # rows of a slot scan are parallel
+        return (self.widths_from_camera[view] @ torch.stack([x / depth, along, torch.ones_like(z)], dim=1))[:, :2]
 
     def evidence(self, predicted: CellVotes, cameras: Sequence[Camera]) -> list[Evidence]:
         landmarks, centroid, worth = _numpy(self.landmarks), _numpy(self.centroid), WORTH * self.certainty.item()

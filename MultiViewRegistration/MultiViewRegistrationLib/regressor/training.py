@@ -378,12 +378,13 @@ def _windows(cameras: Sequence[Camera], poses: PoseRange, corners: np.ndarray) -
 
 
 def _cameras_json(windows: Sequence[Window]) -> list[dict]:
-    """The cameras as in case.json."""
+    """The cameras as in `model_store.Card`."""
     return [
         {
             "intrinsics": window.camera.intrinsics.tolist(),
             "camera_from_world": window.camera.camera_from_world.tolist(),
             "size": list(window.camera.size),
+            **({"slot_scan": True} if window.camera.fan_axes == 1 else {}),
         }
         for window in windows
     ]

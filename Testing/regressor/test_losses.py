@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import reference_renderer
 import torch
-from phantom import TRUE_POSE
+from phantom import TRUE_POSE, slot_scan_of
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.regressor import se3
+from MultiViewRegistrationLib.regressor.images import Window
 from MultiViewRegistrationLib.regressor.loss import (
     PRESETS,
     PoseAndImageLoss,
@@ -42,6 +44,8 @@ def c_arm(primary_deg, secondary_deg=0.0, pixels=32):
 
 
 CAMERAS = [c_arm(0), c_arm(80, 15)]
+CORNERS = 47 * np.stack([-np.ones(3), np.ones(3)])
+SLOT_SCAN = Window.of(SlotScan(**slot_scan_of(70)).camera(), CORNERS, 32).camera
 
 
 def losses(volume, weights=ALL, cameras=CAMERAS):
@@ -90,7 +94,11 @@ def own_formula(camera_b, predicted_b, camera_a, true_a, xray_a, volume):
     return pose, 1 - np.corrcoef(xray_a.ravel(), drr.ravel())[0, 1]
 
 
-@pytest.mark.parametrize("cameras", [CAMERAS[:1], CAMERAS, [*CAMERAS, c_arm(-40, -10)]], ids=lambda some: len(some))
+@pytest.mark.parametrize(
+    "cameras",
+    [CAMERAS[:1], CAMERAS, [*CAMERAS, c_arm(-40, -10)], [CAMERAS[0], SLOT_SCAN]],
+    ids=["1", "2", "3", "and a slot scan"],
+)
 def test_their_formulas_by_numpy(volume, cameras):
     predicted, true = off(some_twists(views=len(cameras)), cameras), truth(cameras)
     xrays, n = xrays_of(volume, cameras, 0.8, 0.1), range(len(cameras))

@@ -112,7 +112,9 @@ def test_their_formulas_by_numpy(volume, cameras):
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(expected, rel=1e-5, abs=1e-6)
     if len(cameras) == 2:  # cui2025: a quarter of the sum over four
         total = (0.25 * table[..., 1] + 0.0025 * table[..., 0]).sum()
-        assert losses(volume, PRESETS["cui2025"])(predicted, true, xrays).item() == pytest.approx(total, rel=1e-5)
+        assert losses(volume, PRESETS["cui2025"], cameras)(predicted, true, xrays).item() == pytest.approx(
+            total, rel=1e-5
+        )
     if len(cameras) == 1:
         total = table[0, 0, 1] + 0.01 * table[0, 0, 0]
         of_one = losses(volume, PRESETS["diffpose"], cameras)

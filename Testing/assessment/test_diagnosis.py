@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, error_mm, make_views, off
+from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, off
 from scipy import ndimage
 
 from MultiViewRegistrationLib.assessment import diagnosis
@@ -124,6 +124,38 @@ def test_an_angle_with_the_wrong_sign_is_named(ct, anatomy, near, given, words):
     found = cause_of(anatomy, views, near)
     assert (found.cause, found.views) == ("angle sign", ("view2",)) and words in found.sentence
     assert error_mm(found.world_from_ct) < 3
+
+
+def by_opposite_tube(view: View) -> View:
+    """A slot scan that is said to have been taken from the other side."""
+    return replace(view, camera=view.camera.from_other_side(550))
+
+
+@pytest.mark.parametrize(
+    "cause, about, words, change",
+    [
+        ("tube side", ("slot90",), "The tube of slot90 seems to have been on the other side", lambda v: [v[0], by_opposite_tube(v[1])]),
+        pytest.param("tube side", (), "The tubes of all X-rays", lambda v: [by_opposite_tube(x) for x in v], marks=SLOW),
+        pytest.param("distance", ("slot90",), "The distance from source to isocentre of slot90 seems to be wrong: 5",
+                     lambda v: [v[0], replace(v[1], camera=v[1].camera.corrected(1.06, np.zeros(2)))], marks=SLOW),
+        pytest.param("principal point", ("slot0", "slot90"), "The fan's centre or first row of slot0 or slot90",
+                     lambda v: [v[0], replace(v[1], camera=v[1].camera.corrected(1, np.array([0, 6.0])))], marks=SLOW),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_slot_scan_is_named(ct, anatomy, near, cause, about, words, change):
+    found = cause_of(anatomy, change([make_slot_scan(ct, 0), make_slot_scan(ct, 90)]), near)
+    assert (found.cause, found.views) == (cause, about) and words in found.sentence
+    assert error_mm(found.world_from_ct) < 3 or cause == "principal point"  # which of two is off no image shows
+
+
+@SLOW
+def test_slot_scans_tell_the_scale_of_a_ct_from_the_distance(ct, near):
+    views = [make_slot_scan(ct, 0), make_slot_scan(ct, 90)]
+    found = cause_of(PreparedCT(changed(ct, np.eye(3) / 1.03)), views, near)
+    assert found.cause == "ct scale" and found.sentence.endswith("Check how it was exported.")
+    assert float(found.sentence.split(": ")[1].split(" %")[0]) == pytest.approx(3.0, abs=0.7)
+    sound = CauseSearch(PreparedCT(ct), views, refine(PreparedCT(ct), views, near), near)
+    assert not [each.cause for each in sound.causes() if each.holds]
 
 
 def changed(ct: CT, change: np.ndarray) -> CT:
@@ -292,6 +324,9 @@ def test_only_unknowns_that_a_case_has_not_are_asked_after(ct, views):
     known = [replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25))) for view in views]
     assert asked(known, SharedUnknowns(source_to_detector_sd_mm=10.0)) == of_each
     three = make_views(ct, ((0, 0), (90, 0), (45, 20)), size=64)
+    mixed = [each.sentence for each in camera_hypotheses([views[0], make_slot_scan(ct, 90)])]
+    assert not [sentence for sentence in mixed if "seems to be wrong: {found}. Check" in sentence]  # no one distance
+    assert "source to detector of view1" in mixed[0] and "source to isocentre of slot90" in mixed[1]
     last = [each for each in camera_hypotheses(three) if each.cause in ("principal point", "motion")]
     assert [each.about for each in last] == [(view.name,) for view in three for _ in range(2)]
     for each in last:

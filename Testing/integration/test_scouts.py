@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.io.case import Case
@@ -43,7 +44,7 @@ def test_far_starts_lead_to_one_pose_near_the_scanners(head, number, seed):
 
 
 def test_a_tube_on_the_other_side_fits_worse(head, shared_data):
-    """The X-rays themselves tell on which side it was."""
+    """The X-rays themselves tell on which side it was, and the cause is named."""
     case, anatomy = head
     localizers = find_study(shared_data / "scout").localizers
     wrong = []
@@ -51,5 +52,7 @@ def test_a_tube_on_the_other_side_fits_worse(head, shared_data):
         values = read_localizer(localizers[view.name]).values
         other_side = -np.array(values["isocentre_to_source"])
         wrong.append(replace(view, camera=SlotScan(**{**values, "isocentre_to_source": other_side}).camera()))
-    right, turned = (refine(anatomy, views, np.eye(4)).fit.min_similarity for views in (case.views, wrong))
-    assert right > 0.7 > 0.5 > turned
+    right, turned = (refine(anatomy, views, np.eye(4)) for views in (case.views, wrong))
+    assert right.fit.min_similarity > 0.7 > 0.5 > turned.fit.min_similarity
+    cause = CauseSearch(anatomy, wrong, turned, np.eye(4)).cause()
+    assert (cause.cause, cause.views) == ("tube side", ()) and "The tubes of all X-rays" in cause.reason

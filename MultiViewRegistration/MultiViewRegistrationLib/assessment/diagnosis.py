@@ -17,6 +17,7 @@ import numpy as np
 
 from ..geometry import rigid
 from ..geometry.c_arm import CArm
+from ..geometry.slot_scan import SlotScanCamera
 from ..imaging.xray import SharedUnknowns, View, XRay
 from ..registration.cameras import CALIBRATED, OWN, CameraCorrections, uncalibrated_view_indices
 from ..registration.optimizer import KEEP_AFTER_FINER, LOCAL_RANGE, Descent, DescentStart, SearchBudget, cluster_minima
@@ -43,7 +44,7 @@ LEAST_PRINCIPAL_POINT_MM, LEAST_SCALE, STATED_SDS = 1.5, 0.01, 3.0
 SPACING_STEPS = (0.03, 0.01)
 #: Of images, in which order they are tried, the likeliest first. Of what the same symmetry makes alike the best is named.
 KINDS = (
-    ("mirrored", "mirrored ct", "angle sign"),
+    ("mirrored", "mirrored ct", "angle sign", "tube side"),
     ("inverted",),
     ("swapped",),
     ("upside down", "turned 180"),
@@ -90,7 +91,8 @@ class Cause:
     ----------
     cause
         Of the images: "mirrored", "upside down", "turned 90", "turned 180", "turned 270", "inverted" or "swapped". Of the cameras:
-        "angle sign", "distance", "principal point" or "motion" (of the patient, or an angle that was said to be known is wrong).
+        "angle sign", "tube side" (of a slot scan), "distance", "principal point" or "motion" (of the patient, or an angle that was
+        said to be known is wrong).
         Of the CT: "mirrored ct", "ct scale" or "slice spacing". Of the pose: "level", "part" (the X-rays show another part of the CT
         than the start says) or "short" (a view shows mostly what the CT does not hold).
     views
@@ -240,6 +242,21 @@ def angle_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
         yield from _of_one_or_all("angle sign", views, changed, one, every)
 
 
+def tube_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
+    """That the tube of a slot scan stood on the other side of the patient: above the table where it is said to be below."""
+    turned = [_by_opposite_tube(view) for view in views]
+    one = "The tube of {} seems to have been on the other side of the patient: from there, it fits. Check isocentre_to_source."
+    every = "The tubes of all X-rays seem to have been on the other side of the patient: from there, they fit. Check isocentre_to_source."
+    yield from _of_one_or_all("tube side", views, turned, one, every)
+
+
+def _by_opposite_tube(view: View) -> View | None:
+    """The view with its tube beyond the isocentre; None of one that is no slot scan."""
+    if not isinstance(view.camera, SlotScanCamera) or not view.xray.pixel_mm:
+        return None
+    return replace(view, camera=view.camera.from_other_side(view.camera.focal_px * view.xray.pixel_mm[0]))
+
+
 def _with_angles(view: View, reading: CArm, change: Callable[[float, float], tuple[float, float]]) -> View | None:
     """The view with other angles; None where they hardly differ."""
     before = reading.rao_lao_deg, reading.cra_cau_deg
@@ -300,15 +317,17 @@ def camera_hypotheses(views: Sequence[View], shared: SharedUnknowns = CALIBRATED
     """
     if len(views) < 2:
         return
-    if shared == CALIBRATED:
+    if shared == CALIBRATED and len({view.camera.fan_axes for view in views}) == 1:
         # Only a share of the distance counts.
         scaled = [replace(view, xray=replace(view.xray, pixel_mm=(1.0, 1.0))) for view in views]
         all_distances = SharedUnknowns(source_to_detector_sd_mm=DISTANCE_SD * views[0].camera.focal_px)
-        sentence = "The distance from source to detector seems to be wrong: {found}. Check it, and the CT's scale."
+        sentence = (
+            f"{_distance(views[0])} seems to be wrong: {{found}}. Check it, and {_looks_like_distance(views[0])}."
+        )
         yield Hypothesis("distance", (), scaled, sentence, all_distances)
     for i, view in enumerate(views):
         freed = replace(view, distance_sd_percent=100 * DISTANCE_SD)
-        sentence = f"The distance from source to detector of {view.name} seems to be wrong: {{found}}."
+        sentence = f"{_distance(view)} of {view.name} seems to be wrong: {{found}}."
         yield Hypothesis("distance", (view.name,), [*views[:i], freed, *views[i + 1 :]], sentence, shared)
     # Of two views the images cannot say which is off. Cameras are corrected against the first view's: the one in question goes last.
     for i in range(len(views)) if len(views) > 2 else (1,):
@@ -317,7 +336,8 @@ def camera_hypotheses(views: Sequence[View], shared: SharedUnknowns = CALIBRATED
         against = "the other X-rays" if len(others) > 1 else others[0].name
         freed = replace(view, principal_point_sd_px=PRINCIPAL_POINT_SD_MM / _pixel_mm(view))
         which = view.name if len(others) > 1 else f"{others[0].name} or {view.name}"
-        sentence = f"The principal point of {which} seems to be wrong: with that of {view.name} {{found}}."
+        point = "principal point" if view.camera.fan_axes == 2 else "fan's centre or first row"
+        sentence = f"The {point} of {which} seems to be wrong: with that of {view.name} {{found}}."
         yield Hypothesis("principal point", about, [*others, freed], sentence, shared)
         if shared == CALIBRATED and not CameraCorrections(views).free.size:
             freed = replace(view, rotation_sd_deg=ANGLE_SD_DEG, translation_sd_mm=PLACE_SD_MM)
@@ -326,6 +346,15 @@ def camera_hypotheses(views: Sequence[View], shared: SharedUnknowns = CALIBRATED
                 "{found}."
             )
             yield Hypothesis("motion", about, [*others, freed], sentence)
+
+
+def _distance(view: View) -> str:
+    return f"The distance from source to {'detector' if view.camera.fan_axes == 2 else 'isocentre'}"
+
+
+def _looks_like_distance(view: View) -> str:
+    """What looks the same if it is wrong. Of a slot scan the CT's scale does not: its rows are mm apart wherever the CT lies."""
+    return "the CT's scale" if view.camera.fan_axes == 2 else "pixel_mm between columns"
 
 
 def _pixel_mm(view: View) -> float:
@@ -377,7 +406,8 @@ class CauseSearch:
         here = self._best_refined(self._views, coarse)
         evidence = here.fit.evidence if here else 0.0
         least = coarse[0].fit.evidence if coarse else 0.0
-        every = [*angle_hypotheses(self._views), mirrored_ct(self._views, self.anatomy.centroid)]
+        every = [*angle_hypotheses(self._views), *tube_hypotheses(self._views)]
+        every.append(mirrored_ct(self._views, self.anatomy.centroid))
         groups = [every]  # a turned image resembles no CT
         if not here or min(here.fit.similarity) < SIMILAR:
             every += image_hypotheses(self._views)
@@ -464,7 +494,7 @@ class CauseSearch:
             elif each.cause == "distance" and not each.about:
                 starts.append(DescentStart(self.start, corrections=nothing))
             minima = self._several_rounds(registration, starts)
-            if minima and each.cause == "distance" and not each.about:
+            if minima and each.cause == "distance" and not each.about and not self._rows_in_mm:
                 size_share = self._distance_share(each, minima[0])
             if minima:
                 words = self._camera_in_words(each, minima[0])
@@ -482,24 +512,40 @@ class CauseSearch:
         yield from (cause for _, cause in likely[:1] if cause)
 
     def _of_scale(self, evidence: float, size_share: float) -> Iterator[tuple[int, Cause | None]]:
-        """That the CT's slice spacing is wrong, or its scale, which is about what the distance to the detector would be wrong by."""
-        spacing = 0.0
-        for step in SPACING_STEPS:
-            tried = [self._scaled(np.array([0, 0, spacing + side * step])) for side in (-1, 0, 1)]
-            spacing += _vertex(step, *(_gain(run, evidence) if run else 0.0 for run in tried))
+        """That the CT's slice spacing is wrong, or its scale, which is about what the distance to the detector would be wrong by.
+
+        The rows of a slot scan tell the one from the other.
+        """
+        apart, whole = np.array([0, 0, 1]), np.ones(3)
+        spacing = self._share(apart, evidence)
+        size_share = self._share(whole, evidence) if self._rows_in_mm else size_share
+        check = "how it was exported" + ("" if self._rows_in_mm else ", and the distance to the detector")
         for kind, what, share, axes in (
-            ("slice spacing", "slice spacing", spacing, (0, 0, 1)),
-            ("ct scale", "scale", size_share, (1, 1, 1)),
+            ("slice spacing", "slice spacing", spacing, apart),
+            ("ct scale", "scale", size_share, whole),
         ):
             if abs(share) < max(LEAST_SCALE, self._stated("distance_sd_percent") / 100):
                 continue
-            run = self._scaled(share * np.array(axes), rounds=ROUNDS)
+            run = self._scaled(share * axes, rounds=ROUNDS)
             if run is None:
                 continue
             words = f"{100 * abs(share):.1f} % {'larger' if share > 0 else 'smaller'}"
-            sentence = f"The CT's {what} seems to be wrong: {words}, it fits. Check how it was exported, and the distance to the detector."
-            corrected = self.anatomy.scaled(share * np.array(axes)).corrected_from_ct
+            sentence = f"The CT's {what} seems to be wrong: {words}, it fits. Check {check}."
+            corrected = self.anatomy.scaled(share * axes).corrected_from_ct
             yield 1, replace(_cause(kind, (), sentence, run, evidence), corrected_from_ct=corrected)
+
+    @property
+    def _rows_in_mm(self) -> bool:
+        """Whether a view's rows are mm apart wherever the CT lies, as a slot scan's are."""
+        return any(view.camera.fan_axes == 1 for view in self._views)
+
+    def _share(self, axes: np.ndarray, evidence: float) -> float:
+        """By what share the CT fits best when it is larger along these axes (3,)."""
+        share = 0.0
+        for step in SPACING_STEPS:
+            tried = [self._scaled((share + side * step) * axes) for side in (-1, 0, 1)]
+            share += _vertex(step, *(_gain(run, evidence) if run else 0.0 for run in tried))
+        return share
 
     def _scaled(self, shares: np.ndarray, rounds: int = 1) -> Descent | None:
         """The best pose of the CT with its voxels larger by these shares (3,), from the pose that was found."""

@@ -8,14 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, warn
 from .main import add_json
 
 if TYPE_CHECKING:
+    from ..io.case import Case
     from ..io.case_writer import NewView
 
 _UNKNOWN = "unknown"
-_GEOMETRIES = ("projection_matrix", "calibration", "c_arm")
+_GEOMETRIES = ("projection_matrix", "calibration", "c_arm", "slot_scan")
 #: Asks a question until the answer is understood: the question, and what makes a value of the answer, or an InputError.
 Ask = Callable[..., Any]
 
@@ -50,6 +51,12 @@ def add_new(parts: argparse._SubParsersAction) -> None:
     add_json(part)
     add, words = part.add_argument, "[lps|ras] [forward|resampling]"
     add("--ct", type=Path, metavar="CT", help="file that SimpleITK reads, or a folder of DICOM slices")
+    add(
+        "--scouts",
+        action="store_true",
+        help="--ct is the folder of a CT study: add its own scouts (localizers, topograms) as views, with the scanner's pose as truth "
+        "and start; one that needs more than its header says is given as a --view, too",
+    )
     add("--ct-unit", choices=["hu", "relative"], default="hu", help="relative: 0 is nothing (default: %(default)s)")
     add("--ct-mask", type=Path, metavar="FILE", help="register only this structure of the CT")
     add(
@@ -111,6 +118,13 @@ def add_new(parts: argparse._SubParsersAction) -> None:
         nargs="+",
         metavar="KEY=VALUE",
     )
+    of_view(
+        "--slot-scan",
+        "of a CT scout, or of a slot scanner such as EOS: isocentre, isocentre_to_source, source_to_isocentre_mm, columns_along, "
+        "rows_along, pixel_mm, and, if needed, central_column, fan; a scout's header gives those left out",
+        nargs="+",
+        metavar="KEY=VALUE",
+    )
     of_view("--frame", "of a multi-frame image, from 0", type=int)
     tones = "linear: bone dark; log: line integrals, bone bright; auto (default): as the image looks"
     of_view("--intensity", tones, choices=("linear", "log", "auto"))
@@ -135,16 +149,27 @@ def _new(options: argparse.Namespace) -> dict:
 
     ask = _prompt if sys.stdin.isatty() and not options.json else None
     ct = options.ct or Path(_need(ask, "--ct", "CT (a file, or a folder of DICOM slices)"))
-    views = [_view(given, ask) for given in options.views or []]
+    given, more = options.views or [], {"ct_unit": options.ct_unit, **_parts(options)}
+    suspicious: list[str] = []
+    if options.scouts:
+        ct, given, pose = _with_scouts(ct, given)
+        more = {**pose, **more}
+
+    def check(case: Case) -> None:
+        if options.scouts:
+            suspicious.extend(_scout_misfits(case))
+
+    views = [_view(each, ask) for each in given]
     if not views:
         if ask is None:
             raise InputError("--view: found none, expected one for each X-ray; give --view NAME IMAGE.")
         views = _asked_views(ask)
     out = options.out or Path(_need(ask, "--out", "write the case to", "case.json"))
     out = out / "case.json" if out.is_dir() or not out.suffix else out
-    more = {"ct_unit": options.ct_unit, **_parts(options)}
-    case = write_new_case(out, NewCase(ct, views, options.ct_mask, more), force=options.force, copy=options.copy)
+    new = NewCase(ct, views, options.ct_mask, more)
+    case = write_new_case(out, new, force=options.force, copy=options.copy, check=check)
     report = case_report(check_case(case))
+    report["findings"] += suspicious
     if not options.json:
         print(f"Wrote {out}.")
         lines = report["lines"] + [f"Suspicious: {finding}" for finding in report["findings"]]
@@ -153,9 +178,36 @@ def _new(options: argparse.Namespace) -> dict:
     return {"case": str(out), **report}
 
 
+def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict], dict[str, Any]]:
+    """The CT of a study; its scouts as views, those that are given, with their options, first; and the scanner's pose."""
+    from ..io.localizer import SCANNERS_POSE, study_with_localizers
+
+    study = study_with_localizers(folder)
+    scouts = {path.resolve(): name for name, path in study.localizers.items()}
+    for sentence in study.left_out:
+        warn(sentence)
+    for each in given:
+        name, image = each["view"]
+        if scouts.pop(Path(image).resolve(), None) is None and Path(image).is_file():
+            raise InputError(
+                f"view {name}: {image} is no scout of this CT, expected one of its study and its frame of reference that shows the "
+                "same part of the patient; leave out this view, or --scouts."
+            )
+    return study.ct, [*given, *({"view": (name, str(path))} for path, name in scouts.items())], SCANNERS_POSE
+
+
+def _scout_misfits(case: Case) -> list[str]:
+    from ..assessment.scanners_pose import misfits
+    from ..registration.prepared_ct import PreparedCT
+
+    pose = case.truth_world_from_ct
+    assert pose is not None
+    return misfits(PreparedCT(case.ct), case.views, pose)
+
+
 def _view(given: dict, ask: Ask | None) -> NewView:
     """A view from its options and its image, and from the answers to what is missing."""
-    from ..io.case_writer import C_ARM, DEFAULT_INTENSITY, NewView, parse_reading, tells_its_intensity
+    from ..io.case_writer import C_ARM, DEFAULT_INTENSITY, SLOT_SCAN, NewView, parse_reading, tells_its_intensity
 
     (name, image), frame = given["view"], given.get("frame")
     intensity = given.get("intensity", DEFAULT_INTENSITY)
@@ -178,14 +230,16 @@ def _view(given: dict, ask: Ask | None) -> NewView:
         "distance_sd": "distance_sd_percent",
     }
     more = {key: given[option] for option, key in keys.items() if option in given}
-    view = NewView(name, Path(image), given.get("mask"), more={**more, "intensity": intensity})
+    kind = next((kind for kind in ("c_arm", "slot_scan") if kind in given), "")
+    readings = dict(parse_reading(reading, kind) for reading in given.get(kind, []))
+    view = NewView(
+        name, Path(image), given.get("mask"), kind=kind, readings=readings, more={**more, "intensity": intensity}
+    )
     if "projection_matrix" in given:
         view.calibrated = _matrix(given["projection_matrix"])
     elif "calibration" in given:
         view.calibrated = _calibration(given, given["calibration"], ask)
-    elif "c_arm" in given:
-        view.c_arm = dict(map(parse_reading, given["c_arm"]))
-    elif ask:
+    elif ask and not kind and view.kind == "c_arm":
         view.calibrated = ask(
             f"{name}: file of its projection matrix, or calibration (empty for the readings of a C-arm): ",
             lambda file: _geometry_in(file, given, ask) if file else None,
@@ -193,8 +247,11 @@ def _view(given: dict, ask: Ask | None) -> NewView:
     for key, reading in view.from_header().items():
         print(f"mvreg: {name}: {key} is {reading} by the DICOM header", file=sys.stderr)
     while ask and (missing := view.missing()):
-        key = next(iter(missing))
-        view.c_arm[key] = ask(f"{name}: {C_ARM[key]}: ", lambda value, key=key: parse_reading(f"{key}={value}")[1])
+        key, why = next(iter(missing.items()))
+        what = C_ARM[key] if view.kind == "c_arm" else f"{SLOT_SCAN[key]} (not in its header: {why})"
+        view.readings[key] = ask(
+            f"{name}: {what}: ", lambda value, key=key: parse_reading(f"{key}={value}", view.kind)[1]
+        )
     return view
 
 

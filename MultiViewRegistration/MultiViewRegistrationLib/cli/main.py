@@ -35,6 +35,7 @@ COMMANDS = {
     "case": ("case", "make, check, show or anonymise a case"),
     "view": ("view", "work in a web page: look, register, check, export; until Ctrl-C"),
     "export": ("export", "write a result for other programs, or send it to navigation"),
+    "selfcheck": ("selfcheck", "register a CT to its own scouts: how far from the scanner's pose does it end?"),
     "evaluate": ("studies", "register many cases from many starts, and tabulate the errors"),
     "import": ("import_dataset", "make cases of DeepFluoro, Ljubljana or an Autoscoper trial"),
     "bench": ("studies", "measure speed, memory and accuracy beside other programs"),

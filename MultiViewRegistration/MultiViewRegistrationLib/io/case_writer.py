@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, collect_warnings, warn
+from ..geometry.slot_scan import FANS
 from ..imaging.ct import CT
+from ..imaging.dicom_file import is_localizer, read_dicom
 from ..imaging.xray import RawImage, load_image, recognised
 from .case import Case
 from .case_file import VERSION, CaseFile
-from .dicom_geometry import read_header
+from .dicom_geometry import HeaderGeometry, read_header
 from .files import parse_numbers, printable, relative_path, staged
+from .localizer import read_localizer
 
 #: On a CT 9 gains 4 % of the size and takes several times as long.
 COMPRESSION = 1
@@ -199,9 +202,29 @@ C_ARM = {
     "mirrored": "is the image stored mirrored, as seen from the detector (true), or as the source sees it (false)",
 }
 C_ARM_OPTIONAL = ("principal_point", "roll_deg", "isocentre_offset_mm")
+#: The same of a slot scan: a CT scout, or an image of a slot scanner.
+SLOT_SCAN = {
+    "isocentre": "where the first row's central ray meets the plane in which pixel_mm holds, x,y,z in mm (LPS)",
+    "isocentre_to_source": "direction from there to the X-ray tube, x,y,z (LPS): 0,1,0 is behind the patient, 1,0,0 at the left",
+    "source_to_isocentre_mm": "source to isocentre, mm",
+    "columns_along": "direction in which columns follow each other, x,y,z (LPS)",
+    "rows_along": "direction in which rows follow each other, that of the scan, x,y,z (LPS)",
+    "pixel_mm": "mm between columns at the isocentre,between rows along the scan (one number for both)",
+    "central_column": "column of the central ray, from 0",
+}
+SLOT_SCAN_OPTIONAL = ("central_column", "fan")
 #: For a view without the value: searched for in the image, and refused where the image does not show it.
 DEFAULT_INTENSITY = "auto"
 _PAIRS = ("pixel_mm", "principal_point", "isocentre_offset_mm")
+_TRIPLES = ("isocentre", "isocentre_to_source", "columns_along", "rows_along")
+_WORDS = {
+    "mirrored": {"true": True, "false": False},
+    "fan": {fan: fan for fan in FANS},
+}
+_EXPECTED = {
+    "mirrored": "true (as seen from the detector) or false (as the source sees it)",
+    "fan": f"{FANS[0]} (columns at equal distances) or {FANS[1]}",
+}
 
 
 @dataclass(eq=False)
@@ -212,8 +235,10 @@ class NewView:
     ----------
     calibrated
         "camera", with its "distortion", or "projection_matrix", as `CalibratedView.content` has them.
-    c_arm
-        The readings by the names of C_ARM, but for those that a DICOM header says.
+    kind
+        Of the readings: "c_arm" or "slot_scan"; by default what the image is.
+    readings
+        By the names of C_ARM or SLOT_SCAN, but for those that a DICOM header says.
     more
         Further keys of the entry.
     """
@@ -222,35 +247,48 @@ class NewView:
     image: Path
     mask: Path | None = None
     calibrated: dict[str, Any] | None = None
-    c_arm: dict[str, Any] = field(default_factory=dict)
+    kind: str = ""
+    readings: dict[str, Any] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.kind:
+            file = read_dicom(self.image) if self.image.is_file() else None
+            self.kind = "slot_scan" if file is not None and is_localizer(file) else "c_arm"
 
     @property
     def geometry(self) -> dict[str, Any]:
         """Its entry in the case.json."""
-        return {"c_arm": self.c_arm} if self.calibrated is None else self.calibrated
+        return {self.kind: self.readings} if self.calibrated is None else self.calibrated
 
     def from_header(self) -> dict[str, Any]:
-        """The values of a C-arm's reading that are not given and are in the image's DICOM header.
+        """The readings that are not given and are in the image's DICOM header.
 
         Raises
         ------
         InputError
             For an image that cannot be read.
         """
-        if "c_arm" not in self.geometry:
+        if self.calibrated is not None:
             return {}
         rows, columns = load_image(self.image, self.more.get("frame")).values.shape
-        self.c_arm.setdefault("size", [columns, rows])
-        header = read_header(self.image, self.more.get("frame"), self.c_arm)
-        return {key: value for key, value in header.values.items() if key not in self.c_arm} if header else {}
+        self.readings.setdefault("size", [columns, rows])
+        header = self._header()
+        return {key: value for key, value in header.values.items() if key not in self.readings} if header else {}
 
     def missing(self) -> dict[str, str]:
-        """The readings of a C-arm that are not known, each with the DICOM attributes that would say it, "" for another image."""
-        if "c_arm" not in self.geometry:
+        """The readings that are not known, each with the DICOM attributes that would say it, "" for another image."""
+        if self.calibrated is not None:
             return {}
-        header = read_header(self.image, self.more.get("frame"), self.c_arm)
-        return header.missing if header else {key: "" for key in C_ARM if key not in self.c_arm}
+        if header := self._header():
+            return header.missing
+        needed = C_ARM if self.kind == "c_arm" else SLOT_SCAN.keys() - set(SLOT_SCAN_OPTIONAL)
+        return {key: "" for key in (*C_ARM, *SLOT_SCAN) if key in needed and key not in self.readings}
+
+    def _header(self) -> HeaderGeometry | None:
+        if self.kind == "slot_scan":
+            return read_localizer(self.image, self.readings)
+        return read_header(self.image, self.more.get("frame"), self.readings)
 
 
 @dataclass(eq=False)
@@ -285,32 +323,49 @@ def tells_its_intensity(image: Path, frame: int | None) -> bool:
     return True
 
 
-def parse_reading(text: str) -> tuple[str, Any]:
-    """(key, value) of a C-arm's "key=value".
+def parse_reading(text: str, kind: str = "c_arm") -> tuple[str, Any]:
+    """(key, value) of a "key=value" of a C-arm, or of a slot scan.
 
     Raises
     ------
     InputError
         For an unknown key, or a value that is not of its kind.
     """
+    option = f"--{kind.replace('_', '-')}"
+    known = [*C_ARM, *C_ARM_OPTIONAL] if kind == "c_arm" else list(dict.fromkeys([*SLOT_SCAN, *SLOT_SCAN_OPTIONAL]))
     key, _, value = (part.strip() for part in text.partition("="))
-    if not value or key not in (*C_ARM, *C_ARM_OPTIONAL):
-        keys = ", ".join([*C_ARM, *C_ARM_OPTIONAL])
-        raise InputError(f'--c-arm: found "{printable(text)}", expected key=value with one of {keys}; correct it.')
+    if not value or key not in known:
+        raise InputError(
+            f'{option}: found "{printable(text)}", expected key=value with one of {", ".join(known)}; correct it.'
+        )
     numbers = parse_numbers(value) or []
-    expected = "two numbers with a comma between" if key in _PAIRS else "a number"
-    if key == "mirrored":
-        expected = "true (as seen from the detector) or false (as the source sees it)"
-        if value in ("true", "false"):
-            return key, value == "true"
-    elif key in _PAIRS and len(numbers) == 2:
-        return key, numbers
-    elif len(numbers) == 1 and (key == "pixel_mm" or key not in _PAIRS):
-        return key, numbers * 2 if key == "pixel_mm" else numbers[0]
-    raise InputError(f'--c-arm: {key} is "{printable(value)}", expected {expected}; correct it.')
+    if key in _WORDS:
+        expected = _EXPECTED[key]
+        if value in _WORDS[key]:
+            return key, _WORDS[key][value]
+    elif key in _TRIPLES:
+        expected = "three numbers with commas between"
+        if len(numbers) == 3:
+            return key, numbers
+    elif key in _PAIRS:
+        expected = "two numbers with a comma between"
+        if len(numbers) == 2 or key == "pixel_mm" and len(numbers) == 1:
+            return key, numbers * 2 if len(numbers) == 1 else numbers
+    else:
+        expected = "a number"
+        if len(numbers) == 1:
+            return key, numbers[0]
+    raise InputError(f'{option}: {key} is "{printable(value)}", expected {expected}; correct it.')
 
 
-def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool = False) -> Case:
+def write_new_case(
+    path: Path,
+    new: NewCase,
+    *,
+    force: bool = False,
+    copy: bool = False,
+    check: Callable[[Case], object] = lambda case: None,
+) -> Case:
     """Write a case.json and return the case that it describes, which has been read whole and is good.
 
     Parameters
@@ -322,12 +377,13 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
     copy
         Copy the CT, the images and masks beside it; otherwise they stay where they are, and are named relative to
         it.
+    check
+        Called with the case before it is written; it may raise an InputError.
 
     Raises
     ------
     InputError
-        For what that refuses, a file that is there already, and readings of a C-arm that are not known, by name;
-        nothing is written then.
+        For what that refuses, a file that is there already, and readings that are not known, by name; nothing is written then.
 
     Warns
     -----
@@ -358,9 +414,10 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
                     case = Case.of(file)
                 except InputError as error:
                     raise InputError(str(error).replace(printable(probe), printable(path))) from None
+            check(case)
             for view, read in zip(new.views, file.views, strict=True):
-                if "c_arm" in view.geometry:  # some may come from a header
-                    view.c_arm = read.geometry.c_arm or {}
+                if view.calibrated is None:  # some may come from a header
+                    view.readings = getattr(read.geometry, view.kind) or {}
                     view.more |= {"assumptions": list(read.assumptions)} if read.assumptions else {}
             named = (
                 _copied(sources, staging)
@@ -385,18 +442,25 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
     return case
 
 
+_HOW_TO_GIVE = {
+    "c_arm": "give --projection-matrix FILE, or --c-arm",
+    "slot_scan": "give --view NAME IMAGE --slot-scan",
+}
+
+
 def _refuse_gaps(new: NewCase) -> None:
-    missing = [
-        f"view {printable(view.name)}: is missing "
-        + ", ".join(f"{key} ({why})" if why else key for key, why in readings.items())
-        for view in new.views
-        if (readings := view.missing())
-    ]
-    if missing:
-        raise InputError(
-            f"{'; '.join(missing)}, expected a projection matrix or all readings of a C-arm; give --projection-matrix FILE, "
-            "or --c-arm with these keys."
-        )
+    for kind, whole in (
+        ("c_arm", "a projection matrix or all readings of a C-arm"),
+        ("slot_scan", "all of a slot scan"),
+    ):
+        missing = [
+            f"view {printable(view.name)}: is missing "
+            + ", ".join(f"{key} ({why})" if why else key for key, why in readings.items())
+            for view in new.views
+            if view.kind == kind and (readings := view.missing())
+        ]
+        if missing:
+            raise InputError(f"{'; '.join(missing)}, expected {whole}; {_HOW_TO_GIVE[kind]} with these keys.")
 
 
 def _case_text(new: NewCase, named: Mapping[Path, str | Path]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,11 @@ NEEDED = (
     "pixel_mm",
     "size",
 )
-HOW_TO_ADD = "add them to its slot_scan in the case.json"
+#: Rows of a localizer follow each other along the table, so nearly along the patient.
+LEAST_ALONG = np.cos(np.radians(1))
+#: An image whose middle is farther from the scanner's axis may be cropped.
+MOST_OFF_AXIS_MM = 10.0
+HOW_TO_ADD = "add them to its slot_scan in the case.json, or make the case with mvreg case new, which asks for them"
 #: Tube angles in private attributes: the creator, its group and element.
 TUBE_AZIMUTH = ("GEMS_ACQU_01", 0x0019, 0x26)
 MAX_FILES = 20_000
@@ -52,7 +56,7 @@ def read_localizer(path: str | os.PathLike, given: dict[str, Any] | None = None)
     Raises
     ------
     InputError
-        For a header that is damaged, and a localizer by a tilted gantry.
+        For a header that is damaged, and a localizer by a tilted gantry or turned after it was taken.
     """
     file = read_dicom(path)
     if file is None or not is_localizer(file):
@@ -62,10 +66,11 @@ def read_localizer(path: str | os.PathLike, given: dict[str, Any] | None = None)
     geometry = HeaderGeometry(dict(given or {}))
     geometry.values.setdefault("size", [file.whole("Columns"), file.whole("Rows")])
     _find_plane(geometry, file)
+    _refuse_turned(geometry, file)
     _find_distance(geometry, file)
     geometry.put("isocentre_to_source", *_to_source(geometry, file))
     geometry.assumptions += [] if "fan" in geometry.values else [FLAT_FAN]
-    geometry.missing = {key: geometry.missing[key] for key in NEEDED if key in geometry.missing}
+    geometry.missing = {key: geometry.missing[key] for key in (*NEEDED, "central_column") if key in geometry.missing}
     return geometry
 
 
@@ -75,7 +80,7 @@ def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:
         file.numbers(key) for key in ("ImageOrientationPatient", "PixelSpacing", "ImagePositionPatient")
     )
     for key, axis in (("columns_along", axes[:3]), ("rows_along", axes[3:])):
-        geometry.put(key, axis.tolist() if len(axes) == 6 else "ImageOrientationPatient")
+        geometry.put(key, (axis + 0.0).tolist() if len(axes) == 6 else "ImageOrientationPatient")
     known = len(spacing) == 2 and spacing.min() > 0
     geometry.put("pixel_mm", spacing[::-1].tolist() if known else "PixelSpacing", ACROSS_AT_ISOCENTRE)
     if len(first) != 3 or not {"columns_along", "pixel_mm"} <= geometry.values.keys():
@@ -83,13 +88,34 @@ def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:
         return
     along, width = np.array(geometry.values["columns_along"]), geometry.values["pixel_mm"][0]
     column, centre = (geometry.values["size"][0] - 1) / 2, file.numbers("DataCollectionCenterPatient")
+    off_mm = _off_axis_mm(first + column * width * along, along, file)
     if "central_column" in geometry.values:
         column = geometry.values["central_column"]
     elif len(centre) == 3:
         column = geometry.values["central_column"] = float((centre - first) @ along / width)
+    elif abs(off_mm) > MOST_OFF_AXIS_MM:
+        geometry.put(
+            "central_column", f"its middle column lies {abs(off_mm):.0f} mm off the scanner's axis: it may be cropped"
+        )
     else:
         geometry.assumptions.append(IN_IMAGE)
     geometry.put("isocentre", (first + column * width * along).tolist())
+
+
+def _off_axis_mm(middle: np.ndarray, along: np.ndarray, file: DicomFile) -> float:
+    """How far the middle (3,) of a row lies from the scanner's axis: that is at x = 0, and of GE at y = 0, too; else 0."""
+    known = np.array([1, file.text("Manufacturer").startswith("GE "), 0])
+    return float(middle @ (known * along))
+
+
+def _refuse_turned(geometry: HeaderGeometry, file: DicomFile) -> None:
+    along = geometry.values.get("rows_along")
+    if along is not None and abs(along[2]) < LEAST_ALONG * np.linalg.norm(along):
+        angle = np.degrees(np.arccos(abs(along[2]) / np.linalg.norm(along)))
+        file.refuse(
+            f"its rows follow each other {angle:.0f} degrees off the patient's long axis, expected a localizer whose rows follow "
+            "the table; export it as the scanner stored it, not turned."
+        )
 
 
 def _find_distance(geometry: HeaderGeometry, file: DicomFile) -> None:
@@ -113,7 +139,8 @@ def _to_source(geometry: HeaderGeometry, file: DicomFile) -> tuple:
     if angle is not None and position is not None:
         turn = np.radians(angle)
         return (np.array(position, float) @ [np.sin(turn), -np.cos(turn), 0]).tolist(), BY_TUBE_ANGLE
-    if {"columns_along", "rows_along"} <= geometry.values.keys() and file.text("Manufacturer").startswith("GE "):
+    as_displayed = file.text("Manufacturer").startswith("GE ") and "DERIVED" not in file.texts("ImageType")
+    if {"columns_along", "rows_along"} <= geometry.values.keys() and as_displayed:
         normal = np.cross(geometry.values["columns_along"], geometry.values["rows_along"])
         return normal.tolist(), FAR_SIDE
     return ("TubeAngle and PatientPosition: where the tube is, [0, 1, 0] behind the patient and [1, 0, 0] at the left",)
@@ -154,7 +181,8 @@ def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, An
                 f"{where}: {view.field} ({describe(view.name)}) is missing {listed} in its DICOM header, expected the geometry of a "
                 f"localizer; {HOW_TO_ADD}."
             )
-        frames.setdefault(_frame_of_reference(view.image), view.field)
+        file = read_dicom(view.image)
+        frames.setdefault("" if file is None else _frame_of_reference(file), view.field)
         found.append((geometry.values, geometry.assumptions))
     if len(frames) > 1:
         first, other = list(frames.values())[:2]
@@ -178,23 +206,50 @@ class Study:
         placed.
     others
         Localizers of another frame of reference, or of none.
+    elsewhere
+        Localizers in that of the CT that show another part of the patient.
+    other_series
+        Folders of further CT series.
     """
 
     ct: Path
     localizers: dict[str, Path]
     others: list[Path]
+    elsewhere: list[Path] = field(default_factory=list)
+    other_series: list[Path] = field(default_factory=list)
+
+    @property
+    def left_out(self) -> list[str]:
+        """What is not used, a sentence each."""
+        series = ", ".join(map(printable, self.other_series[:6]))
+        return [
+            *(
+                f"{printable(path)} is a localizer of another frame of reference than the CT, and is left out."
+                for path in self.others
+            ),
+            *(
+                f"{printable(path)} is a localizer of another part of the patient than the CT, and is left out."
+                for path in self.elsewhere
+            ),
+            *([f"Of several CT series the longest is taken, {printable(self.ct)}, not {series}."] if series else []),
+        ]
 
 
 def find_study(folder: str | os.PathLike) -> Study:
-    """The CT and the localizers in a folder and those below it.
+    """The CT and the localizers in a folder and those below it: of several CT series the longest one with localizers.
 
     Raises
     ------
     InputError
-        For slices in no folder, or in several, and too many files.
+        For no such folder, no slices, and too many files.
     """
-    slices: dict[Path, str] = {}
-    localizers = []
+    if not os.path.isdir(folder):
+        raise InputError(
+            f"{printable(Path(folder))}: is no folder, expected that of a CT study in DICOM, slices and scouts; correct it."
+        )
+    along: dict[Path, list[float]] = {}  # of each slice in a folder, its place along the patient
+    frames: dict[Path, str] = {}
+    localizers: list[tuple[Path, str, DicomFile]] = []
     for number, path in enumerate(path for path in sorted(Path(folder).rglob("*")) if path.is_file()):
         if number == MAX_FILES:
             raise InputError(
@@ -204,40 +259,64 @@ def find_study(folder: str | os.PathLike) -> Study:
         if file is None or file.text("Modality") != "CT":
             continue
         if is_localizer(file):
-            localizers.append(path)
-        else:
-            slices.setdefault(path.parent, _frame_of_reference(path))
-    if len(slices) != 1:
-        names = ", ".join(printable(each) for each in list(slices)[:6]) or "none"
+            localizers.append((path, _frame_of_reference(file), file))
+        elif len(place := file.numbers("ImagePositionPatient")) == 3:  # no report or picture
+            along.setdefault(path.parent, []).append(float(place[2]))
+            frames.setdefault(path.parent, _frame_of_reference(file))
+    if not along:
         raise InputError(
-            f"{printable(Path(folder))}: holds the slices of {len(slices)} CT series ({names}), expected those of one; name a folder "
-            "with that and its localizers alone."
+            f"{printable(Path(folder))}: holds no slices of a CT, expected a CT study in DICOM, slices and scouts; name the folder of "
+            "both."
         )
-    ((ct, frame),) = slices.items()
-    mine = [path for path in localizers if frame and _frame_of_reference(path) == frame]
-    return Study(ct, _named(mine), [path for path in localizers if path not in mine])
+    known = {frame for _, frame, _ in localizers if frame}
+    ct = max(along, key=lambda each: (frames[each] in known, len(along[each])))
+    mine, others, elsewhere = [], [], []
+    for path, frame, file in localizers:
+        if not frame or frame != frames[ct]:
+            others.append(path)
+        elif _overlap((min(along[ct]), max(along[ct])), _rows_extent(file)):
+            mine.append(file)
+        else:
+            elsewhere.append(path)
+    return Study(ct, _named(mine), others, elsewhere, [each for each in along if each != ct])
 
 
-def _named(paths: Sequence[Path]) -> dict[str, Path]:
+def _rows_extent(localizer: DicomFile) -> tuple[float, float] | None:
+    """The same of a localizer's rows; None where its header does not say it."""
+    axes, spacing, first = (
+        localizer.numbers(key) for key in ("ImageOrientationPatient", "PixelSpacing", "ImagePositionPatient")
+    )
+    if (len(axes), len(spacing), len(first)) != (6, 2, 3):
+        return None
+    last = first[2] + (localizer.whole("Rows") - 1) * spacing[0] * axes[5]
+    return min(first[2], last), max(first[2], last)
+
+
+def _overlap(extent: tuple[float, float], other: tuple[float, float] | None) -> bool:
+    return other is None or extent[0] <= other[1] and other[0] <= extent[1]
+
+
+def _named(files: Sequence[DicomFile]) -> dict[str, Path]:
     named: dict[str, Path] = {}
-    for path in paths:
-        file = read_dicom(path)
-        assert file is not None
+    for file in files:
         axes = file.numbers("ImageOrientationPatient")
         side = "LAT" if len(axes) == 6 and abs(axes[1]) > abs(axes[0]) else "AP"
         number = sum(name.partition(" ")[0] == side for name in named)
-        named[f"{side} {number + 1}" if number else side] = path
+        named[f"{side} {number + 1}" if number else side] = file.path
     return named
 
 
-def _frame_of_reference(path: Path) -> str:
+def _frame_of_reference(file: DicomFile) -> str:
     """FrameOfReferenceUID, "" for none."""
-    file = read_dicom(path)
-    return "" if file is None else str(file.value("FrameOfReferenceUID") or "")
+    return str(file.value("FrameOfReferenceUID") or "")
 
 
-def study_case(folder: str | os.PathLike) -> dict[str, Any]:
-    """What a case.json says of a CT and its own localizers, with absolute paths: the frame of reference that they share is the truth.
+#: The scanner's pose of a CT in the world of its own localizers, as entries of a case.json: the start, and the truth.
+SCANNERS_POSE = {"world_from_ct": np.eye(4).tolist(), "truth": {"world_from_ct": np.eye(4).tolist()}}
+
+
+def study_with_localizers(folder: str | os.PathLike) -> Study:
+    """As `find_study`, of a CT with localizers.
 
     Raises
     ------
@@ -246,15 +325,27 @@ def study_case(folder: str | os.PathLike) -> dict[str, Any]:
     """
     study = find_study(folder)
     if not study.localizers:
-        other = f" ({len(study.others)} of another frame of reference)" if study.others else ""
+        found = {"of another frame of reference": study.others, "of another part of the patient": study.elsewhere}
+        listed = " and ".join(f"{len(paths)} {what}" for what, paths in found.items() if paths)
         raise InputError(
-            f"{printable(Path(folder))}: holds no localizer of its CT{other}, expected one or more; export the whole examination, "
-            "with its scouts."
+            f"{printable(Path(folder))}: holds no localizer of its CT{f' ({listed})' if listed else ''}, expected one or more; export "
+            "the whole examination, with its scouts."
         )
-    identity = np.eye(4).tolist()
+    return study
+
+
+def study_case(folder: str | os.PathLike) -> dict[str, Any]:
+    """What a case.json says of a CT and its own localizers, with absolute paths: the frame of reference that they share is the truth.
+
+    Raises
+    ------
+    InputError
+        As `study_with_localizers`.
+    """
+    study = study_with_localizers(folder)
     return {
         "version": 1,
         "ct": str(study.ct.resolve()),
         "views": [{"name": name, "image": str(path.resolve())} for name, path in study.localizers.items()],
-        "truth": {"world_from_ct": identity},
+        **SCANNERS_POSE,
     }

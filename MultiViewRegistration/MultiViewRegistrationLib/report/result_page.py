@@ -139,13 +139,21 @@ def save_result(result: Result, folder: str | Path, override: str | None = None)
     write_atomically(folder / "result.json", json.dumps(result.to_json(override), indent=1) + "\n")
 
 
-def write_report(path: Path, entries: Sequence[Entry]) -> None:
-    """Write one HTML file about one or several registrations: what was registered, how well, and from what."""
+def write_report(
+    path: Path, entries: Sequence[Entry], title: str = "Registration report", first: Sequence[ET.Element] = ()
+) -> None:
+    """Write one HTML file about one or several registrations: what was registered, how well, and from what.
+
+    Parameters
+    ----------
+    first
+        Sections before those of the registrations.
+    """
     created = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     introduction = f"Written {created}. Lengths are in mm, angles in degrees, coordinates in LPS."
     sections = [_case_section(entry, f"case-{nth}") for nth, entry in enumerate(entries, start=1)]
     index = [_index([entry.result for entry in entries])] if len(entries) > 1 else []
-    write_atomically(path, page("Registration report", [introduction], [*index, *sections], _SWITCHES))
+    write_atomically(path, page(title, [introduction], [*first, *index, *sections], _SWITCHES))
 
 
 def _index(results: Sequence[Result]) -> ET.Element:

@@ -1,0 +1,51 @@
+"""Whether the localizers of a CT show it where the scanner's frame of reference has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import InputError
+from ..imaging.xray import View, XRay
+from ..registration.prepared_ct import PreparedCT
+from ..registration.similarity import MIN_PIXELS
+from .diagnosis import CLEARER, TURNS
+
+#: Local NCC at the scanner's pose: of a head's scouts 0.70 and 0.74, of the same 6 mm away 0.08 and 0.16 (docs/dicom.md).
+LEAST_NCC, TURNED_NCC = 0.3, 0.45
+
+
+def misfits(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray) -> list[str]:
+    """A sentence for each view that does not show the CT at the scanner's pose (4, 4).
+
+    Raises
+    ------
+    InputError
+        For a view that shows it once its image is mirrored or turned back.
+    """
+    sentences = []
+    for view in views:
+        fit = anatomy.fit([view], world_from_ct, world_from_ct)
+        if fit.shown[0] < MIN_PIXELS:
+            sentences.append(f"{view.name} shows hardly anything of the CT where the scanner has it.")
+            continue
+        for words, back in TURNS.values():
+            image, valid = (np.ascontiguousarray(back(each)) for each in (view.xray.line_integrals, view.xray.valid))
+            if image.shape != view.xray.valid.shape:
+                continue
+            turned = anatomy.fit(
+                [replace(view, xray=XRay(image, valid, view.xray.pixel_mm))], world_from_ct, world_from_ct
+            )
+            if turned.min_similarity > TURNED_NCC and turned.evidence > CLEARER * fit.evidence:
+                raise InputError(
+                    f"{view.name}: its image is {words} against its header, expected it as the scanner stored it: turned back, it shows "
+                    "the CT where the scanner has it; export it again."
+                )
+        if fit.min_similarity < LEAST_NCC:
+            sentences.append(
+                f"{view.name} does not show the CT where the scanner has it (local NCC {fit.min_similarity:.2f}): the patient moved, or "
+                "it is of another patient or part, cropped or turned."
+            )
+    return sentences

@@ -1,0 +1,61 @@
+"""`mvreg selfcheck`: register a CT to its own scouts, whose pose the scanner knows."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import webbrowser
+from pathlib import Path
+
+from ..errors import InputError
+from ..studies.selfcheck import START_DEG, START_MM, selfcheck, study_to_check
+from ..studies.selfcheck_page import write_page
+from .main import PREPARING, add_json, add_progress, progress_of
+
+PAGE = Path("selfcheck.html")
+
+
+def add_selfcheck(command: argparse.ArgumentParser) -> None:
+    """Add the options of `mvreg selfcheck`."""
+    add = command.add_argument
+    add_json(command)
+    add_progress(command)
+    add(
+        "study",
+        type=Path,
+        help="folder of a CT study in DICOM, slices and scouts (localizers, topograms); or the case.json that mvreg case new --scouts "
+        "made of one",
+    )
+    add(
+        "--starts",
+        type=int,
+        default=20,
+        metavar="N",
+        help=f"registrations, each from {START_DEG:g} degrees and {START_MM:g} mm off the scanner's pose (default: %(default)s, a minute)",
+    )
+    add("--seed", type=int, default=0, help="of the starts' directions (default: %(default)s)")
+    add("--out", type=Path, metavar="FILE.html", help=f"the page to keep (default: {PAGE} here; none with --json)")
+    add("--open", action="store_true", help="open the page in a browser")
+    command.set_defaults(run=_selfcheck)
+
+
+def _selfcheck(options: argparse.Namespace) -> dict:
+    if options.out and options.out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--out: found {options.out.name}, expected the name of a page, as in {PAGE}; correct it.")
+    out = options.out or (None if options.json else PAGE)
+    with progress_of(options, "Checking") as line:
+        line.show(0.0, PREPARING)
+        check = selfcheck(study_to_check(options.study), options.starts, options.seed, line.show)
+        if out is not None:
+            line.show(1.0, "writing the page")
+            write_page(out, check)
+    if not options.json:
+        for sentence in [*check.summary, *check.misfits]:
+            print(sentence)
+        print(f"Verdict without knowing the scanner's pose: {check.result.verdict}.")
+        print("\n".join(f"  {reason}" for reason in check.result.reasons if not reason.startswith("Assumed:")))
+    if out is not None:
+        print(f"Wrote {out}", file=sys.stderr)
+        if options.open:
+            webbrowser.open(out.resolve().as_uri())
+    return check.to_json()

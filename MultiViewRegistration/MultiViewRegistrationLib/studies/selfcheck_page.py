@@ -1,0 +1,96 @@
+"""The page of a self-check: what came of all starts, and the report of the best fit."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from ..io.html import Axis, Content, Line, legend, line_plot, number, table, tag
+from ..report.result_page import Entry, write_report
+from .selfcheck import TRUTH_MM, WITHIN_MM, SelfCheck
+
+NOTE = (
+    "The report of the start that led to the best fit, as mvreg register writes it. It was judged without the scanner's pose, which is "
+    "the truth in its errors."
+)
+
+
+def write_page(path: Path, check: SelfCheck) -> None:
+    """Write one HTML file to keep; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_report(path, [Entry(check.result, note=NOTE)], "Self-check", [_all_starts(check)])
+
+
+def _all_starts(check: SelfCheck) -> ET.Element:
+    headline, *rest = check.summary
+    warnings = [tag("li", sentence) for sentence in check.misfits]
+    return tag(
+        "section",
+        tag("h2", f"{check.case.name}: the CT and its own scouts"),
+        tag(
+            "div",
+            tag("p", tag("strong", headline)),
+            *(tag("p", sentence) for sentence in rest),
+            tag("ul", *warnings) if warnings else None,
+            class_="verdict",
+        ),
+        tag("h3", "Where the starts end"),
+        tag("div", *_plots(check), class_="plots"),
+        tag("details", tag("summary", "As numbers"), _numbers(check)),
+        class_="case",
+    )
+
+
+def _plots(check: SelfCheck) -> list[ET.Element]:
+    """Distance from the scanner's pose before and after, and from the common pose, of each start."""
+    numbers = range(1, len(check.runs) + 1)
+    found = [nth for nth, run in zip(numbers, check.runs, strict=True) if run.found]
+    errors = [run.mtre_mm for run in check.runs if run.mtre_mm is not None]
+    worth = Line(f"{TRUTH_MM:g} mm: what the scanner's pose is worth", [1, max(2, len(numbers))], [TRUTH_MM] * 2, None)
+    lines = [
+        Line("start", numbers, [run.start_mtre_mm for run in check.runs], joined=False),
+        Line("end", found, errors, joined=False),
+        worth,
+    ]
+    spread = [
+        Line("end", found, check.agreement.distance_mm.tolist(), joined=False),
+        Line("limit", [1, max(2, len(numbers))], [WITHIN_MM] * 2),
+    ]
+    return [
+        tag(
+            "div",
+            line_plot(lines, "mTRE from the scanner's pose", Axis("start"), Axis("mTRE (mm)", "log")),
+            legend([line.name for line in lines]),
+        ),
+        tag(
+            "div",
+            line_plot(
+                spread,
+                "Distance of the ends from their common pose",
+                Axis("start"),
+                Axis("from common pose (mm)", "log"),
+            ),
+            legend(["end", f"{WITHIN_MM:g} mm: within it starts agree"]),
+        ),
+    ]
+
+
+def _numbers(check: SelfCheck) -> ET.Element:
+    agreed = iter(zip(check.agreement.distance_mm, check.agreement.rotation_deg, strict=True))
+    rows: list[list[Content]] = []
+    for nth, run in enumerate(check.runs, start=1):
+        mm, degrees = next(agreed) if run.found else (None, None)
+        similarity = run.found.fit.similarity if run.found else [None] * len(check.case.views)
+        rows.append(
+            [
+                str(nth),
+                number(run.start_mtre_mm, "mm", 1),
+                number(run.mtre_mm, "mm", 2),
+                number(mm, "mm", 3),
+                number(degrees, "\u00b0", 3),
+                *(number(each, "", 3) for each in similarity),
+                number(run.seconds, "s", 1),
+            ]
+        )
+    views = [f"Local NCC, {view.name}" for view in check.case.views]
+    return table(["Start", "mTRE", "mTRE, end", "From common pose", "", *views, "Time"], rows)

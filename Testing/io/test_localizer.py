@@ -6,11 +6,13 @@ import json
 import shutil
 
 import numpy as np
+import pydicom
 import pytest
 from imaging.dicom_files import CT_IMAGE, write_dicom, write_series
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.dicom_geometry import BY_TUBE_ANGLE, FAR_SIDE, FLAT_FAN, IN_IMAGE
 from MultiViewRegistrationLib.io.localizer import find_study, read_localizer, study_case
@@ -74,8 +76,6 @@ def test_the_tube_is_where_its_angle_puts_it_about_the_patient(tmp_path, tags, t
 
 
 def test_azimuth_of_ge_is_in_a_private_attribute(tmp_path):
-    import pydicom
-
     path = write_localizer(tmp_path / "scout.dcm", Manufacturer="GE MEDICAL SYSTEMS")
     np.testing.assert_allclose(read_localizer(path).values["isocentre_to_source"], [0, 1, 0])
     data = pydicom.dcmread(path)
@@ -181,12 +181,73 @@ def test_localizers_of_different_examinations_are_refused(study):
         Case.load(path)
 
 
-def test_folders_without_one_study_are_refused(study, tmp_path):
+def test_folders_without_a_study_are_refused(study):
     shutil.rmtree(study / "series 1")
-    with pytest.raises(InputError, match="no localizer of its CT"):
+    with pytest.raises(InputError, match="holds no localizer of its CT, expected one or more"):
         study_case(study)
-    shutil.copytree(study / "series 2", study / "series 3")
-    with pytest.raises(InputError, match="holds the slices of 2 CT series"):
+    shutil.rmtree(study / "series 2")
+    with pytest.raises(InputError, match="holds no slices of a CT"):
         find_study(study)
-    with pytest.raises(InputError, match=r"slices of 0 CT series \(none\)"):
+    with pytest.raises(InputError, match="is no folder"):
         find_study(study / "nothing")
+
+
+def test_of_several_series_the_longest_with_localizers_is_taken(study):
+    files = sorted((study / "series 2").iterdir())
+    for name, tags in (("thick", {}), ("earlier", {"FrameOfReferenceUID": "1.2.3.8"})):
+        (study / name).mkdir()
+        for number, path in enumerate(files[:: 2 if name == "thick" else 1] * (1 + bool(tags))):
+            data = pydicom.dcmread(path)
+            for tag, value in tags.items():
+                setattr(data, tag, value)
+            data.save_as(study / name / f"{number}.dcm")
+    found = find_study(study)
+    assert found.ct.name == "series 2" and {path.name for path in found.other_series} == {"thick", "earlier"}
+    assert "the longest is taken" in found.left_out[0]
+
+
+def test_a_scout_of_another_part_of_the_patient_is_left_out(study):
+    chest = ["-20", "-155", "-200"]
+    path = write_localizer(study / "series 1" / "chest.dcm", TubeAngle=0.0, ImagePositionPatient=chest)
+    found = find_study(study)
+    assert found.elsewhere == [path] and len(found.localizers) == 1
+    assert "chest.dcm is a localizer of another part of the patient" in found.left_out[0]
+    write_localizer(study / "series 1" / "top.dcm", TubeAngle=0.0, ImagePositionPatient=chest)
+    with pytest.raises(InputError, match=r"no localizer of its CT \(2 of another part of the patient\)"):
+        study_case(study)
+
+
+@pytest.mark.parametrize(
+    "axes, said",
+    [
+        (["0", "0", "-1", "1", "0", "0"], "90 degrees off the patient's long axis"),
+        (["0.9962", "0", "-0.0872", "-0.0872", "0", "-0.9962"], "5 degrees off"),
+    ],
+)
+def test_a_turned_localizer_is_refused(tmp_path, axes, said):
+    with pytest.raises(InputError, match=said):
+        read_localizer(write_localizer(tmp_path / "turned.dcm", TubeAngle=0.0, ImageOrientationPatient=axes))
+
+
+def test_a_mirrored_localizer_whose_header_is_mirrored_too_is_where_it_was(tmp_path):
+    """With a told tube; the display of GE tells nothing then."""
+    mirrored = {
+        "ImageOrientationPatient": ["-1", "0", "0", "0", "0", "-1"],
+        "ImagePositionPatient": ["19", "-155", "15"],
+    }
+    plain, other = (
+        SlotScan(**read_localizer(write_localizer(tmp_path / f"{nth}.dcm", TubeAngle=0.0, **tags)).values).camera()
+        for nth, tags in enumerate(({}, mirrored))
+    )
+    point = np.array([5.0, -100, 3])
+    np.testing.assert_allclose(other.project(point), [COLUMNS - 1, 0] + plain.project(point) * [-1, 1], atol=1e-9)
+    derived = {"Manufacturer": "GE MEDICAL SYSTEMS", "ImageType": ["DERIVED", "SECONDARY", "LOCALIZER"]}
+    assert "isocentre_to_source" in read_localizer(write_localizer(tmp_path / "ge.dcm", **derived, **mirrored)).missing
+
+
+def test_a_cropped_localizer_has_no_central_column(tmp_path):
+    path = write_localizer(tmp_path / "cropped.dcm", TubeAngle=0.0, ImagePositionPatient=["-50", "-155", "15"])
+    assert "30 mm off the scanner's axis: it may be cropped" in read_localizer(path).missing["central_column"]
+    geometry = read_localizer(path, {"central_column": 50})
+    assert not geometry.missing
+    np.testing.assert_allclose(geometry.values["isocentre"], [0, -155, 15])

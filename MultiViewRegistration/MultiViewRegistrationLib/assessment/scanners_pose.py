@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ..errors import InputError
 from ..imaging.xray import View, XRay
+from ..registration.objective import PoseFit
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from .diagnosis import CLEARER, TURNS
 
 #: Local NCC at the scanner's pose: of a head's scouts 0.70 and 0.74, of the same 6 mm away 0.08 and 0.16 (docs/dicom.md).
-LEAST_NCC, TURNED_NCC = 0.3, 0.45
+LEAST_NCC, TURNED_NCC = 0.3, 0.6
 
 
 def misfits(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray) -> list[str]:
@@ -31,21 +32,24 @@ def misfits(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarra
         if fit.shown[0] < MIN_PIXELS:
             sentences.append(f"{view.name} shows hardly anything of the CT where the scanner has it.")
             continue
-        for words, back in TURNS.values():
-            image, valid = (np.ascontiguousarray(back(each)) for each in (view.xray.line_integrals, view.xray.valid))
-            if image.shape != view.xray.valid.shape:
-                continue
-            turned = anatomy.fit(
-                [replace(view, xray=XRay(image, valid, view.xray.pixel_mm))], world_from_ct, world_from_ct
+        turned = {words: _fit(anatomy, view, world_from_ct, back) for words, back in TURNS.values()}
+        words, best = max(turned.items(), key=lambda each: each[1].evidence if each[1] else 0.0)
+        if best and best.min_similarity > TURNED_NCC and best.evidence > CLEARER * fit.evidence:
+            raise InputError(
+                f"{view.name}: its image is {words} against its header, expected it as the scanner stored it: turned back, it shows "
+                "the CT where the scanner has it; export it again."
             )
-            if turned.min_similarity > TURNED_NCC and turned.evidence > CLEARER * fit.evidence:
-                raise InputError(
-                    f"{view.name}: its image is {words} against its header, expected it as the scanner stored it: turned back, it shows "
-                    "the CT where the scanner has it; export it again."
-                )
         if fit.min_similarity < LEAST_NCC:
             sentences.append(
                 f"{view.name} does not show the CT where the scanner has it (local NCC {fit.min_similarity:.2f}): the patient moved, or "
-                "it is of another patient or part, cropped or turned."
+                "it is of another patient or part, cropped, mirrored or turned."
             )
     return sentences
+
+
+def _fit(anatomy: PreparedCT, view: View, pose: np.ndarray, back: Callable[[np.ndarray], np.ndarray]) -> PoseFit | None:
+    """The fit of a view whose image is turned back; None where that has another size."""
+    image, valid = (np.ascontiguousarray(back(each)) for each in (view.xray.line_integrals, view.xray.valid))
+    if image.shape != view.xray.valid.shape:
+        return None
+    return anatomy.fit([replace(view, xray=XRay(image, valid, view.xray.pixel_mm))], pose, pose)

@@ -184,8 +184,6 @@ def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict], dic
 
     study = study_with_localizers(folder)
     scouts = {path.resolve(): name for name, path in study.localizers.items()}
-    for sentence in study.left_out:
-        warn(sentence)
     for each in given:
         name, image = each["view"]
         if scouts.pop(Path(image).resolve(), None) is None and Path(image).is_file():
@@ -193,6 +191,8 @@ def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict], dic
                 f"view {name}: {image} is no scout of this CT, expected one of its study and its frame of reference that shows the "
                 "same part of the patient; leave out this view, or --scouts."
             )
+    for sentence in study.left_out:
+        warn(sentence)
     return study.ct, [*given, *({"view": (name, str(path))} for path, name in scouts.items())], SCANNERS_POSE
 
 

@@ -50,10 +50,9 @@ def _selfcheck(options: argparse.Namespace) -> dict:
             line.show(1.0, "writing the page")
             write_page(out, check)
     if not options.json:
-        for sentence in [*check.summary, *check.misfits]:
-            print(sentence)
-        print(f"Verdict without knowing the scanner's pose: {check.result.verdict}.")
-        print("\n".join(f"  {reason}" for reason in check.result.reasons if not reason.startswith("Assumed:")))
+        reasons = [f"  {reason}" for reason in check.result.reasons if not reason.startswith("Assumed:")]
+        verdict = f"Verdict, without knowing the scanner's pose: {check.result.verdict}."
+        print("\n".join([*check.summary, *check.misfits, verdict, *reasons]))
     if out is not None:
         print(f"Wrote {out}", file=sys.stderr)
         if options.open:

@@ -217,10 +217,7 @@ SLOT_SCAN_OPTIONAL = ("central_column", "fan")
 DEFAULT_INTENSITY = "auto"
 _PAIRS = ("pixel_mm", "principal_point", "isocentre_offset_mm")
 _TRIPLES = ("isocentre", "isocentre_to_source", "columns_along", "rows_along")
-_WORDS = {
-    "mirrored": {"true": True, "false": False},
-    "fan": {fan: fan for fan in FANS},
-}
+_WORDS: dict[str, dict[str, Any]] = {"mirrored": {"true": True, "false": False}, "fan": {fan: fan for fan in FANS}}
 _EXPECTED = {
     "mirrored": "true (as seen from the detector) or false (as the source sees it)",
     "fan": f"{FANS[0]} (columns at equal distances) or {FANS[1]}",

@@ -138,7 +138,8 @@ def _to_source(geometry: HeaderGeometry, file: DicomFile) -> tuple:
     angle, position = _tube_angle(file), PATIENT_FROM_TABLE.get(file.text("PatientPosition"))
     if angle is not None and position is not None:
         turn = np.radians(angle)
-        return (np.array(position, float) @ [np.sin(turn), -np.cos(turn), 0]).tolist(), BY_TUBE_ANGLE
+        to_source = np.array(position, float) @ [np.sin(turn), -np.cos(turn), 0]
+        return (to_source.round(12) + 0.0).tolist(), BY_TUBE_ANGLE
     as_displayed = file.text("Manufacturer").startswith("GE ") and "DERIVED" not in file.texts("ImageType")
     if {"columns_along", "rows_along"} <= geometry.values.keys() and as_displayed:
         normal = np.cross(geometry.values["columns_along"], geometry.values["rows_along"])

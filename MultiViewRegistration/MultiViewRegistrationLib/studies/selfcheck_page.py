@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from ..io.html import Axis, Content, Line, legend, line_plot, number, table, tag
+from ..io.html import STYLES, Axis, Content, Line, legend, line_plot, number, table, tag
 from ..report.result_page import Entry, write_report
 from .selfcheck import TRUTH_MM, WITHIN_MM, SelfCheck
 
@@ -13,6 +13,7 @@ NOTE = (
     "The report of the start that led to the best fit, as mvreg register writes it. It was judged without the scanner's pose, which is "
     "the truth in its errors."
 )
+LIMITS = f"what the scanner's pose is worth, {TRUTH_MM:g} mm; and within what starts agree, {WITHIN_MM:g} mm"
 
 
 def write_page(path: Path, check: SelfCheck) -> None:
@@ -36,6 +37,7 @@ def _all_starts(check: SelfCheck) -> ET.Element:
         ),
         tag("h3", "Where the starts end"),
         tag("div", *_plots(check), class_="plots"),
+        legend(["start", "end", LIMITS]),
         tag("details", tag("summary", "As numbers"), _numbers(check)),
         class_="case",
     )
@@ -46,31 +48,24 @@ def _plots(check: SelfCheck) -> list[ET.Element]:
     numbers = range(1, len(check.runs) + 1)
     found = [nth for nth, run in zip(numbers, check.runs, strict=True) if run.found]
     errors = [run.mtre_mm for run in check.runs if run.mtre_mm is not None]
-    worth = Line(f"{TRUTH_MM:g} mm: what the scanner's pose is worth", [1, max(2, len(numbers))], [TRUTH_MM] * 2, None)
-    lines = [
-        Line("start", numbers, [run.start_mtre_mm for run in check.runs], joined=False),
-        Line("end", found, errors, joined=False),
-        worth,
+    across = [1, max(2, len(numbers))]
+    start, end, limit = STYLES[:3]
+    from_scanner = [
+        Line("start", numbers, [run.start_mtre_mm for run in check.runs], start, joined=False),
+        Line("end", found, errors, end, joined=False),
+        Line("limit", across, [TRUTH_MM] * 2, limit),
     ]
-    spread = [
-        Line("end", found, check.agreement.distance_mm.tolist(), joined=False),
-        Line("limit", [1, max(2, len(numbers))], [WITHIN_MM] * 2),
+    from_common = [
+        Line("end", found, check.agreement.distance_mm.tolist(), end, joined=False),
+        Line("limit", across, [WITHIN_MM] * 2, limit),
     ]
     return [
-        tag(
-            "div",
-            line_plot(lines, "mTRE from the scanner's pose", Axis("start"), Axis("mTRE (mm)", "log")),
-            legend([line.name for line in lines]),
-        ),
-        tag(
-            "div",
-            line_plot(
-                spread,
-                "Distance of the ends from their common pose",
-                Axis("start"),
-                Axis("from common pose (mm)", "log"),
-            ),
-            legend(["end", f"{WITHIN_MM:g} mm: within it starts agree"]),
+        line_plot(from_scanner, "mTRE from the scanner's pose", Axis("start"), Axis("mTRE (mm)", "log")),
+        line_plot(
+            from_common,
+            "Distance of the ends from their common pose",
+            Axis("start"),
+            Axis("from the common pose (mm)", "log"),
         ),
     ]
 

@@ -1,0 +1,102 @@
+"""`mvreg selfcheck`: a phantom's study and a head's, what is printed and the page, and studies that are wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pydicom
+import pytest
+from phantom_study import write_scout, write_study
+
+from MultiViewRegistrationLib.jobs import Job
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return write_study(tmp_path_factory.mktemp("study") / "study")
+
+
+def test_all_starts_lead_back_to_the_scanner(study, tmp_path, mvreg):
+    done = mvreg("selfcheck", study, "--starts", 2, "--json", "--out", tmp_path / "kept" / "page.html")
+    assert done.returncode == 0 and "Wrote" in done.stderr, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["mtre_mm"] < 0.05 and answer["verdict"] in ("accept", "check") and not answer["misfits"]
+    assert len(answer["runs"]) == answer["agreeing"] == 2
+    first, second = answer["runs"]
+    assert min(first["start_mtre_mm"], second["start_mtre_mm"]) > 40 > 0.1 > max(first["mtre_mm"], second["mtre_mm"])
+    np.testing.assert_allclose(first["world_from_ct"], np.eye(4), atol=0.05)
+    assert not np.allclose(first["start_world_from_ct"], second["start_world_from_ct"])
+    page = (tmp_path / "kept" / "page.html").read_text()
+    assert "2 of 2 starts, 18 degrees and 55 mm off, end within" in page and "<script" not in page
+    assert page.count("data:image/png") > 6 and "http" not in page.replace("http-equiv", "")
+
+
+def test_a_case_of_a_study_is_checked_as_the_study(study, tmp_path, mvreg):
+    """Which is how missing values are given, and one scout alone is checked."""
+    broken = shutil.copytree(study, tmp_path / "study")
+    write_scout(broken, "LAT", DistanceSourceToPatient=None)
+    done = mvreg("selfcheck", broken)
+    assert done.returncode == 2 and "source_to_isocentre_mm (DistanceSourceToPatient)" in done.stderr
+    assert str(broken) in done.stderr and "make the case with mvreg case new" in done.stderr
+    done = mvreg("case", "new", "--ct", study, "--scouts", "--out", tmp_path / "case.json")
+    content = json.loads((tmp_path / "case.json").read_text())
+    (tmp_path / "case.json").write_text(json.dumps({**content, "views": content["views"][:1]}))
+    done = mvreg("selfcheck", tmp_path / "case.json", "--starts", 1, "--out", tmp_path / "page.html")
+    assert done.returncode == 0 and "Only one X-ray determines the pose" in done.stdout
+    assert "1 of 1 starts" in done.stdout and "Verdict, without knowing the scanner's pose: check." in done.stdout
+
+
+def test_what_is_no_study_is_refused(study, tmp_path, case_file, mvreg):
+    mirrored = shutil.copytree(study, tmp_path / "mirrored")
+    write_scout(mirrored, "LAT", np.ascontiguousarray(pydicom.dcmread(study / "LAT.dcm").pixel_array[:, ::-1]))
+    for words, said in (
+        ((mirrored,), "LAT: its image is mirrored left to right against its header"),
+        ((tmp_path / "nothing",), "is no folder, expected that of a CT study"),
+        ((study / "ct",), "holds no localizer of its CT"),
+        ((case_file,), "is no case of a CT's own scouts"),
+        ((study, "--starts", 0), "--starts: found 0"),
+        ((study, "--out", tmp_path / "page.pdf"), "expected the name of a page"),
+    ):
+        done = mvreg("selfcheck", *words)
+        assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+@pytest.mark.slow
+def test_it_can_be_cancelled(study, tmp_path):
+    job, seen = Job(["selfcheck", study, "--starts", 500, "--out", tmp_path / "page.html"]), False
+    while job.state == "running":
+        record = job.poll()
+        if record and "start" in record.stage and not seen:
+            seen = True
+            job.cancel()
+    assert seen and job.state == "cancelled" and not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_scouts_of_a_head_lead_to_one_pose_near_the_scanners(shared_data, mvreg):
+    answer = json.loads(mvreg("selfcheck", shared_data / "scout", "--starts", 5, "--json").stdout)
+    assert answer["agreeing"] == 5 and answer["mtre_mm"] < 2.5 and answer["from_scanner"]["rotation_deg"] < 1
+    assert answer["verdict"] != "reject" and answer["predicted_tre_mm"]["upper95"] > answer["mtre_mm"]
+
+
+@pytest.mark.slow
+def test_the_scouts_of_a_head_with_another_patients_ct_are_rejected(shared_data, tmp_path, mvreg):
+    import SimpleITK as sitk
+
+    content = _head_case(shared_data, tmp_path, mvreg)
+    image = sitk.ReadImage(str(shared_data / "ct" / "torso_3mm.nii.gz"))
+    centre = np.array(image.TransformContinuousIndexToPhysicalPoint([(size - 1) / 2 for size in image.GetSize()]))
+    image.SetOrigin((np.array(image.GetOrigin()) - centre + [3, 18, 63]).tolist())
+    sitk.WriteImage(image, str(tmp_path / "torso.nii.gz"))
+    (tmp_path / "case.json").write_text(json.dumps({**content, "ct": "torso.nii.gz"}))
+    answer = json.loads(mvreg("selfcheck", tmp_path, "--starts", 2, "--json").stdout)
+    assert answer["verdict"] == "reject" and len(answer["misfits"]) == 2
+
+
+def _head_case(shared_data, folder, mvreg):
+    assert (
+        mvreg("case", "new", "--ct", shared_data / "scout", "--scouts", "--out", folder / "case.json").returncode == 0
+    )
+    return json.loads((folder / "case.json").read_text())

@@ -1,0 +1,156 @@
+"""`mvreg case new --scouts`: the case of a CT's own scouts, what their headers lack, and scouts that are wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pydicom
+import pytest
+from phantom import slot_scan_of
+from phantom_study import write_scout, write_study
+
+from MultiViewRegistrationLib.cli.main import main
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.io.case import Case
+
+NEW = "case new --ct study --scouts --out new/case.json"
+
+
+@pytest.fixture(scope="session")
+def phantom_study(tmp_path_factory):
+    """Not to be changed by a test."""
+    return write_study(tmp_path_factory.mktemp("study") / "study")
+
+
+@pytest.fixture
+def study(phantom_study, tmp_path, monkeypatch):
+    """A copy of its own, in the folder where the program runs."""
+    monkeypatch.chdir(tmp_path)
+    return shutil.copytree(phantom_study, tmp_path / "study")
+
+
+def retagged(path, **tags):
+    data = pydicom.dcmread(path)
+    for tag, value in tags.items():
+        setattr(data, tag, value)
+    data.save_as(path)
+
+
+def assert_refused(words, capsys, *said):
+    capsys.readouterr()
+    assert main(words.split()) == 2
+    reported = capsys.readouterr()
+    *warnings, error = reported.err.strip().splitlines()
+    assert not reported.out and all("warning" in line or "by the DICOM header" in line for line in warnings)
+    for part in said:
+        assert part in error, error
+    assert not os.path.exists("new")
+
+
+def test_the_truth_is_the_frame_of_reference(study, capsys):
+    assert main([*NEW.split(), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert not report["findings"] and report["start_pose"] == "given"
+    case = Case.load("new/case.json")
+    for pose in (case.world_from_ct, case.truth_world_from_ct):
+        np.testing.assert_array_equal(pose, np.eye(4))
+    points = np.array([[0.0, 0, 0], [20, -30, 10]])
+    for view, degrees in zip(case.views, (0, 90), strict=True):
+        expected = SlotScan(**slot_scan_of(degrees)).camera()
+        np.testing.assert_allclose(view.camera.project(points), expected.project(points), atol=1e-5)
+    assert case.views[0].step_sd_percent == 0.1 and case.assumptions["LAT"]
+
+
+def test_what_a_header_lacks_is_told_with_the_option_to_give(study, capsys):
+    write_scout(study, "LAT", DistanceSourceToPatient=None)
+    missing = (
+        "view LAT: is missing source_to_isocentre_mm (DistanceSourceToPatient), expected all of a slot scan; give "
+    )
+    assert_refused(NEW, capsys, missing, "--view NAME IMAGE --slot-scan")
+    assert main(f"{NEW} --view left study/LAT.dcm --slot-scan source_to_isocentre_mm=550".split()) == 0
+    assert [view.name for view in Case.load("new/case.json").views] == ["left", "AP"]
+
+
+def test_what_a_header_lacks_is_asked_for_at_a_terminal(study, monkeypatch):
+    write_scout(study, "AP", AngularPosition=None)
+    asked, answers = [], iter(["behind", "0,1,0"])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or next(answers))
+    assert main(NEW.split()) == 0
+    assert asked[0] == asked[1] and "0,1,0 is behind the patient" in asked[0] and "TubeAngle" in asked[0]
+
+
+def test_any_image_may_be_a_slot_scan(study, capsys):
+    """As those of EOS: nothing of it is in the header."""
+    scan = slot_scan_of(0)
+    given = " ".join(
+        f"{key}={','.join(map(str, np.ravel(value)))}"
+        for key, value in scan.items()
+        if key not in ("size", "rows_along")
+    )
+    retagged(study / "AP.dcm", ImageType=["ORIGINAL", "PRIMARY"], Modality="DX", PixelIntensityRelationship="LOG")
+    words = f"case new --ct study/ct --view AP study/AP.dcm --intensity log --out new/case.json --slot-scan {given}"
+    assert_refused(words, capsys, "AP: is missing rows_along, expected all of a slot scan")
+    assert main(f"{words} rows_along=0,0,-1 fan=flat".split()) == 0
+    (view,) = Case.load("new/case.json").views
+    assert view.camera.same_as(SlotScan(**scan).camera())
+
+
+@pytest.mark.parametrize(
+    "reading, said",
+    [
+        ("isocentre=1,2", "three numbers"),
+        ("fan=bent", "flat (columns at equal distances) or equal_angles"),
+        ("rao_lao_deg=3", "expected key=value with one of isocentre, "),
+        ("central_column=middle", "expected a number"),
+    ],
+)
+def test_wrong_readings_are_refused(study, capsys, reading, said):
+    assert_refused(f"{NEW} --view AP study/AP.dcm --slot-scan {reading}", capsys, "--slot-scan: ", said)
+
+
+@pytest.mark.filterwarnings("always")
+def test_scouts_of_another_examination_are_refused_or_left_out(study, capsys):
+    retagged(study / "AP.dcm", FrameOfReferenceUID="1.2.3.8")
+    assert_refused(f"{NEW} --view AP study/AP.dcm", capsys, "view AP: study/AP.dcm is no scout of this CT")
+    assert main(NEW.split()) == 0
+    assert "AP.dcm is a localizer of another frame of reference than the CT, and is left out" in capsys.readouterr().err
+    assert [view.name for view in Case.load("new/case.json").views] == ["LAT"]
+    shutil.rmtree("new")
+    retagged(study / "LAT.dcm", FrameOfReferenceUID="1.2.3.8")
+    assert_refused(NEW, capsys, "holds no localizer of its CT (2 of another frame of reference), expected one or more")
+
+
+@pytest.mark.parametrize(
+    "turn, said",
+    [
+        (np.fliplr, "LAT: its image is mirrored left to right against its header"),
+        (np.flipud, "LAT: its image is mirrored top to bottom"),
+        (lambda image: np.rot90(image, 2), "LAT: its image is turned by 180 degrees"),
+    ],
+)
+def test_a_scout_that_was_turned_without_its_header_is_refused(study, capsys, turn, said):
+    image = pydicom.dcmread(study / "LAT.dcm").pixel_array
+    write_scout(study, "LAT", np.ascontiguousarray(turn(image)))
+    assert_refused(NEW, capsys, said, "export it again")
+
+
+def test_a_scout_that_shows_the_ct_elsewhere_is_suspicious(study, capsys):
+    """Cropped at the top, with the header left as it was."""
+    write_scout(study, "LAT", pydicom.dcmread(study / "LAT.dcm").pixel_array[20:])
+    assert main(NEW.split()) == 0
+    assert "Suspicious: LAT does not show the CT where the scanner has it (local NCC" in capsys.readouterr().out
+
+
+def test_a_scout_of_another_part_is_refused(study, capsys):
+    for name in ("AP", "LAT"):
+        first = pydicom.dcmread(study / f"{name}.dcm").ImagePositionPatient
+        retagged(study / f"{name}.dcm", ImagePositionPatient=[*first[:2], "400"])
+    assert_refused(NEW, capsys, "holds no localizer of its CT (2 of another part of the patient)")
+
+
+def test_a_file_is_no_study(study, capsys):
+    assert_refused(NEW.replace("study", "study/AP.dcm", 1), capsys, "AP.dcm: is no folder, expected that of a CT study")

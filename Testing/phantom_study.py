@@ -1,0 +1,51 @@
+"""A CT study in DICOM: the phantom and its scouts, from the front and from the left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from imaging.dicom_files import CT_IMAGE, write_dicom, write_series
+from phantom import make_ct, make_slot_scan, slot_scan_of
+
+FRAME = "1.2.3.9"
+#: Degrees about the patient by name; the tube is behind him, then at his left.
+SCOUTS = {"AP": 0, "LAT": 90}
+
+
+def write_study(folder: Path) -> Path:
+    """The folder: slices in "ct", AP.dcm and LAT.dcm beside it; the head first, supine."""
+    folder.mkdir(exist_ok=True)
+    ct = make_ct()
+    hu = ct.volume.values.round().astype(np.int16)
+    write_series(folder / "ct", hu, ct.volume.ct_from_index, FrameOfReferenceUID=FRAME, PatientPosition="HFS")
+    for name in SCOUTS:
+        write_scout(folder, name)
+    return folder
+
+
+def write_scout(folder: Path, name: str, image: np.ndarray | None = None, **tags) -> Path:
+    """NAME.dcm, with its own pixels or others (rows, columns); a tag given as None is left out."""
+    scan = slot_scan_of(SCOUTS[name])
+    view = make_slot_scan(make_ct(), SCOUTS[name], np.eye(4))
+    pixels = (200 * view.xray.line_integrals - 1024).astype(np.int16) if image is None else image
+    centre, along = (np.array(scan[key], float) for key in ("isocentre", "columns_along"))
+    first = centre - (scan["size"][0] - 1) / 2 * scan["pixel_mm"][0] * along
+    described = {
+        "Modality": "CT",
+        "Manufacturer": "Philips",
+        "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"],
+        "FrameOfReferenceUID": FRAME,
+        "SeriesInstanceUID": "1.2.3.4.6",
+        "PatientPosition": "HFS",
+        "AngularPosition": str(180 - SCOUTS[name]),
+        "DistanceSourceToPatient": str(scan["source_to_isocentre_mm"]),
+        "ImagePositionPatient": [f"{value:g}" for value in first],
+        "ImageOrientationPatient": [f"{value:g}" for value in np.round([*along, *scan["rows_along"]])],
+        "PixelSpacing": [str(value) for value in reversed(scan["pixel_mm"])],
+        "RescaleIntercept": "0",
+        "RescaleSlope": "1",
+    }
+    path = folder / f"{name}.dcm"
+    write_dicom(path, pixels, CT_IMAGE, **(described | tags))
+    return path

@@ -212,8 +212,8 @@ def selfcheck(case: Case, starts: int, seed: int = 0, show: Show = lambda fracti
             show((number + now.fraction) / whole, stage)
 
         runs.append(_run(case, anatomy, start, report))
-    best = max((run for run in runs if run.found), key=lambda run: run.found.fit.evidence, default=None)
-    if best is None:
+    answered = [(run, run.found) for run in runs if run.found]
+    if not answered:
         raise InputError(
             f"{case.name}: the scouts show too little of the CT from every start, expected scouts and slices of the same part of the "
             "patient; choose others."
@@ -222,8 +222,9 @@ def selfcheck(case: Case, starts: int, seed: int = 0, show: Show = lambda fracti
     def assessing(now: Progress) -> None:
         show((starts + ASSESSED_RUNS * now.fraction) / whole, "assessing the best fit")
 
+    best, _ = max(answered, key=lambda each: each[1].fit.evidence)
     result = register(replace(case, world_from_ct=best.start_world_from_ct), "given", assessing, anatomy)
-    ends = np.stack([run.found.world_from_ct for run in runs if run.found])
+    ends = np.stack([found.world_from_ct for _, found in answered])
     agreement = consensus(ends, anatomy.centroid, WITHIN_DEG, WITHIN_MM)
     return SelfCheck(case, anatomy, runs, result, agreement, found_misfits)
 
@@ -231,6 +232,7 @@ def selfcheck(case: Case, starts: int, seed: int = 0, show: Show = lambda fracti
 def _run(case: Case, anatomy: PreparedCT, start: np.ndarray, report: Callable[[Progress], object]) -> Run:
     began, found, error = perf_counter(), None, None
     truth, targets = case.truth_world_from_ct, anatomy.corners() if case.targets is None else case.targets
+    assert truth is not None
     try:
         found = refine(anatomy, case.views, start, report, case.shared_unknowns)
         error = metrics.mtre(found.world_from_ct, truth, targets)

@@ -34,6 +34,7 @@ class Surface:
         corners = self.points[triangles]
         self._normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         self._offsets = np.einsum("ij,ij->i", self._normals, corners[:, 0])
+        self._firsts = corners[:, 0]
         edges, faces, self._rim = _edges(np.asarray(triangles, np.int64), len(self.points))
         inside_out = self._offsets.sum() < 0  # six times the volume, for a closed surface
         bulging = self._bulges(edges, faces, triangles) != inside_out
@@ -43,9 +44,16 @@ class Surface:
         extent = np.ptp(self.points, axis=0) if len(self.points) else np.zeros(3)
         self._speck_mm = min(SPECK_MM, SPECK_SHARE * float(np.linalg.norm(extent)))
 
-    def outline(self, source) -> np.ndarray:
-        """(k, 2, 3): the ends, mm, of the lines that make up the outline seen from `source` (3,), in the frame of the points."""
-        facing = self._normals @ np.asarray(source, float) > self._offsets
+    def outline(self, source, scan=None) -> np.ndarray:
+        """(k, 2, 3): the ends, mm, of the lines that make up the outline seen from `source` (3,), in the frame of the points.
+
+        scan: (3,) the unit vector along which the source of a slot scan moves, for each point to where it is level with it.
+        """
+        source = np.asarray(source, float)
+        height = self._normals @ source
+        if scan is not None:
+            height += self._normals @ scan * ((self._firsts - source) @ scan)
+        facing = height > self._offsets
         facing = facing[self._faces]
         edges = self._edges[facing[:, 0] != facing[:, 1]]
         lines = self.points[edges]

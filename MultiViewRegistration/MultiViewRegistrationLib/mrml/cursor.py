@@ -154,10 +154,11 @@ class LinkedCursor:
             parts = [part for line in lines if line is not None for part in pairwise(line)]
             _mark(detector.view.node, LINE, 2, detector.on_plane(parts) if shown and parts else None, detector.slice_id)
             _mark(detector.view.node, CROSS, 3, _cross(reading, detector) if shown else None, detector.slice_id)
+        seen = [(detector, reading.seen.get(detector.view.node.GetID())) for detector in self._detectors]
         rays = [
-            (detector.source, detector.on_plane(reading.seen[detector.view.node.GetID()]))
-            for detector in self._detectors
-            if detector.view.node.GetID() in reading.seen
+            (ras_from_lps(detector.camera.sources(pixel)), detector.on_plane(pixel))
+            for detector, pixel in seen
+            if pixel is not None
         ]
         _mark(self._registration.node, RAY, 2, np.array(rays) if rays else None)
         _ball(self._registration.node, reading.ras if rays else None)

@@ -162,6 +162,19 @@ def origin_of(registration: Registration) -> DicomOrigin:
     return DicomOrigin(_ct_uid(registration.ct), images, _kept_uid(registration, REFERENCE) if tracked else None)
 
 
+def in_frame_of_ct(registration: Registration, view: XRayView) -> bool:
+    """Whether an X-ray is a localizer that lies where its header says, in the CT's own frame of reference."""
+    content, ct = view.content, registration.ct
+    frame = content.get("frame_of_reference")
+    return bool(frame and ct is not None and "slot_scan" in content and _ct_uid(ct) == frame)
+
+
+def true_pose(registration: Registration) -> np.ndarray | None:
+    """The world_from_ct (4, 4) that the scanner had for all X-rays that are used, as its localizers of that CT; None for others."""
+    used = [view for view in registration.xrays if view.used]
+    return np.eye(4) if used and all(in_frame_of_ct(registration, view) for view in used) else None
+
+
 def world_uid(registration: Registration) -> str:
     """Of the world that the geometry of the X-rays makes: another one where that is changed, the same again where it is changed back."""
     geometry = json.dumps(sorted(of_geometry(view) for view in registration.xrays if view.used))

@@ -37,10 +37,16 @@ def set_source(view: XRayView, source, xray: XRay | None = None) -> None:
 def change_image(view: XRayView, **settings) -> None:
     """Make the picture with other settings: frame, intensity, inverted, flipped. InputError where that cannot be; nothing changes then.
 
-    A mask that was drawn on the picture is turned round with it.
+    A mask that was drawn on the picture is turned round with it. A slot scan is not turned round: its geometry says which way its columns
+    run.
     """
     before = view.content
     flip = bool(before.get("flipped")) != bool(settings.get("flipped", before.get("flipped")))
+    if flip and "slot_scan" in before:
+        raise InputError(
+            f"{view.name}: is a slot scan, whose geometry says which way its columns run, expected the image as it is stored; give its "
+            "columns_along the other way round in the case.json instead."
+        )
     view.change(**settings)
     if flip:
         _flip_mask(view)

@@ -47,6 +47,14 @@ def centre(registration: Registration) -> np.ndarray:
     return rigid.transform_points(registration.world_from_ct, centre_in_ct(registration))
 
 
+def distance_to(registration: Registration, world_from_ct: np.ndarray) -> tuple[float, float]:
+    """How far the CT is from another pose (4, 4), LPS: mm of its centre, and degrees."""
+    here = registration.world_from_ct
+    there = rigid.transform_points(world_from_ct, centre_in_ct(registration))
+    mm = np.linalg.norm(centre(registration) - there)
+    return float(mm), float(np.degrees(rigid.rotation_distance(here, world_from_ct)))
+
+
 def shift(registration: Registration, view: XRayView, columns: float, rows: float) -> None:
     """Move the CT parallel to the image, so far that its centre moves by so many pixels there."""
     camera = view.camera

@@ -91,10 +91,14 @@ def fit(view: XRayView) -> None:
 
 
 def keep_on_plane(view: XRayView) -> None:
-    """Bring the slice view back where it was scrolled, turned or made to jump off the image; its zoom stays."""
+    """Bring the slice view back where it was scrolled, turned or made to jump off the image, or lost its proportions; its zoom stays."""
     node, plane = slice_node(view.node.GetScene(), tag_of(view)), ras_from_slice(view)
     if not _on(node, plane):
         _lay(node, plane)
+    (width, height, thickness), dimensions = node.GetFieldOfView(), node.GetDimensions()
+    proportional = width * _stretch(view) * dimensions[1] / max(dimensions[0], 1)
+    if not np.isclose(height, proportional, rtol=1e-6):  # Slicer makes both axes alike where the view's size changes
+        node.SetFieldOfView(width, proportional, thickness)
 
 
 def is_fitted(view: XRayView, dimensions, field_of_view, origin) -> bool:
@@ -120,9 +124,20 @@ def release(scene, tag: str) -> None:
 
 def _whole(view: XRayView, dimensions) -> tuple[float, float]:
     """Width and height in mm that a slice view of these dimensions needs to show the whole image."""
+    columns, rows = np.maximum(dimensions[:2], 1)
     width, height = np.array(view.size) * view.node.GetSpacing()[:2]
-    mm_per_pixel = max(width / max(dimensions[0], 1), height / max(dimensions[1], 1))
-    return mm_per_pixel * max(dimensions[0], 1), mm_per_pixel * max(dimensions[1], 1)
+    stretch = _stretch(view)
+    mm_per_pixel = max(width / columns, height / stretch / rows)
+    return mm_per_pixel * columns, mm_per_pixel * stretch * rows
+
+
+def _stretch(view: XRayView) -> float:
+    """How many times as many mm a slice view shows in the height of a pixel as in its width.
+
+    Of a slot scan more or less than 1, so that it is seen in proportion: where it lies it is wider, as its rays spread across alone.
+    """
+    width, height = view.node.GetSpacing()[:2]
+    return height / width / view.pixel_aspect
 
 
 def _on(node, plane: np.ndarray) -> bool:

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import slicer
 
+from ..errors import InputError
 from ..geometry.camera import Camera
 from .nodes import configure, ras_from_lps
 from .registration import Registration
@@ -25,9 +26,14 @@ def look(view: XRayView, camera_node, size: tuple[int, int]) -> None:
 
     The picture is as the source sees it: an X-ray that is stored mirrored is the mirror image of it.
     camera_node: the view's vtkMRMLCameraNode, see `camera_of`.   size: (width, height) of the view in pixels.
-    InputError where the X-ray has no geometry.
+    InputError where the X-ray has no geometry, and for a slot scan.
     """
     camera = view.camera
+    if not can_look(view):
+        raise InputError(
+            f"{view.name}: is a slot scan, whose source moves from row to row, expected an X-ray with a single source to look from; choose "
+            "another."
+        )
     angle_deg, centre = view_window(camera, size)
     before = json.loads(camera_node.GetAttribute(BEFORE) or "{}").get("before") or {
         key: getattr(camera_node, f"Get{key}")() for key in STATE
@@ -46,6 +52,11 @@ def look(view: XRayView, camera_node, size: tuple[int, int]) -> None:
         )
         camera_node.GetCamera().SetWindowCenter(*centre)
     camera_node.ResetClippingRange()
+
+
+def can_look(view: XRayView) -> bool:
+    """Whether an X-ray has a geometry with a single source."""
+    return view.placed and view.camera.fan_axes == 2
 
 
 def view_window(camera: Camera, size: tuple[int, int]) -> tuple[float, tuple[float, float]]:
@@ -80,7 +91,7 @@ def update(scene) -> None:
     for camera_node in slicer.util.getNodesByClass("vtkMRMLCameraNode", scene):
         kept = json.loads(camera_node.GetAttribute(BEFORE) or "{}")
         seen = camera_node.GetNodeReference(BEAM)
-        if kept and seen is not None and XRayView(seen).placed:
+        if kept and seen is not None and can_look(XRayView(seen)):
             look(XRayView(seen), camera_node, tuple(kept["size"]))
         elif kept:
             restore(camera_node)
@@ -136,7 +147,10 @@ def show_overview(registration: Registration, camera_node, size: tuple[int, int]
         return False
     restore(camera_node)
     points = np.concatenate(
-        [np.vstack([camera.source, detector_corners(camera, depth_mm)]) for camera, depth_mm in cameras]
+        [
+            np.vstack([camera.sources(camera.corners), detector_corners(camera, depth_mm)])
+            for camera, depth_mm in cameras
+        ]
     )
     back = _direction([-np.sign(camera.intrinsics[0, 0]) * camera.world_from_camera[:3, 2] for camera, _ in cameras])
     right = np.cross(WORLD_UP, back) / np.linalg.norm(np.cross(WORLD_UP, back))

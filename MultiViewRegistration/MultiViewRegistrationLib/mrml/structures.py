@@ -19,6 +19,7 @@ from .nodes import (
     lines_node,
     polyline,
     positions,
+    ras_from_lps,
     ras_from_node,
     references,
     remove_with_products,
@@ -38,9 +39,9 @@ class Shape:
     lines: np.ndarray = field(default_factory=lambda: np.zeros((0, 2, 3)))
     points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
 
-    def seen_from(self, source) -> np.ndarray:
-        """Lines (k, 2, 3) to draw for a source (3,), all in the shape's frame."""
-        return self.lines if self.surface is None else np.concatenate([self.surface.outline(source), self.lines])
+    def seen_from(self, source, scan=None) -> np.ndarray:
+        """Lines (k, 2, 3) to draw for a source (3,), which moves along `scan`, if at all; all in the shape's frame."""
+        return self.lines if self.surface is None else np.concatenate([self.surface.outline(source, scan), self.lines])
 
 
 @dataclass(frozen=True)
@@ -276,8 +277,10 @@ def projected(shape: Shape, ras_from_shape: np.ndarray, detector: DetectorPlane)
 def outlined(shape: Shape, ras_from_shape: np.ndarray, detector: DetectorPlane) -> np.ndarray:
     """(k, 2, 2): the same in the image's pixels."""
     source = np.linalg.solve(ras_from_shape, [*detector.source, 1.0])[:3]
+    step = np.linalg.solve(ras_from_shape[:3, :3], ras_from_lps(detector.camera.source_step))
+    scan = step / np.linalg.norm(step) if step.any() else None
     place = ras_from_shape[:3, :3].T, ras_from_shape[:3, 3]
-    lines = detector.pixels(before_source(shape.seen_from(source) @ place[0] + place[1], detector))
+    lines = detector.pixels(before_source(shape.seen_from(source, scan) @ place[0] + place[1], detector))
     points = shape.points @ place[0] + place[1]
     points = detector.pixels(points[detector.depth(points) > 0])
     side = max(detector.camera.size)

@@ -54,6 +54,8 @@ class XRayView:
     case.json without its files (a projection matrix as the camera that it settled to), and what only a scene has:
     pixel_mm ([column, row], where the geometry does not say),
     header, header_of_frames, header_missing (what a DICOM header proposes for c_arm, where frames differ in it, and its missing keys),
+    localizer ({"values", "missing", "assumptions"}: what the header of a CT localizer says of slot_scan, the keys it lacks, and what is
+    assumed), frame_of_reference (its), scout (its name among those of its CT),
     stands, world (how table and patient lay to the machine in each frame, and where the world is that the geometry is in, see `header`),
     white (about which the grey scale is turned round where `inverted`, by default by the values),
     distortion (of the volume that the image was made from: it is undone in the image),
@@ -180,16 +182,23 @@ class XRayView:
     def detector_mm(self) -> float:
         """The distance from the source at which the image is shown: at the detector, where it is known."""
         camera = self.camera
-        pixel_mm = self._pixel_mm
-        if pixel_mm and camera.fan_axes == 2:
+        pixel_mm, slot_scan = self._pixel_mm, self.content.get("slot_scan")
+        if pixel_mm and slot_scan is None:
             return float(camera.intrinsics[1, 1] * pixel_mm[1])
-        isocentre_mm = float(camera.depth(np.zeros(3)))
+        isocentre_mm = slot_scan["source_to_isocentre_mm"] if slot_scan else float(camera.depth(np.zeros(3)))
         return DETECTOR_BEHIND_ISOCENTRE * isocentre_mm if isocentre_mm > 1 else DETECTOR_MM
 
     @property
     def detector_known(self) -> bool:
         """Whether the distance from source to detector is known."""
-        return self._pixel_mm is not None
+        return self._pixel_mm is not None and "slot_scan" not in self.content
+
+    @property
+    def pixel_aspect(self) -> float:
+        """The height of a pixel over its width in the image as it is read: of a slot scan at the isocentre, as only its width grows."""
+        slot_scan, spacing = self.content.get("slot_scan"), self.node.GetSpacing()
+        width, height = slot_scan["pixel_mm"] if slot_scan else spacing[:2]
+        return height / width
 
     @property
     def _pixel_mm(self) -> list[float] | None:
@@ -268,7 +277,7 @@ class DetectorPlane:
 
     @property
     def source(self) -> np.ndarray:
-        """RAS mm (3,)."""
+        """RAS mm (3,); of a slot scan, that of the middle row."""
         return ras_from_lps(self.camera.source)
 
     def pixels(self, points) -> np.ndarray:

@@ -132,14 +132,18 @@ def settle_labels(view: XRayView) -> None:
 
 
 def title(view: XRayView) -> list[str]:
-    """The names of the view and of its registration, the C-arm's angles, the distance from source to detector; what of these is known."""
-    reading = c_arm_of(view)
+    """The names of the view and of its registration; the C-arm's angles and the distance from source to detector, or on which side the tube
+    of a slot scan is and how far from the isocentre; what of these is known."""
+    reading, slot_scan = c_arm_of(view), view.content.get("slot_scan")
     name = " \u2013 ".join(filter(None, [view.name, view.case_name]))
     lines = [name if view.used else f"{name} (skipped)"]
     if reading is not None:
         lines.append(f"{_angle(reading.rao_lao_deg, 'LAO', 'RAO')}  {_angle(reading.cra_cau_deg, 'CRA', 'CAU')}")
         if view.detector_known:
             lines.append(f"SID {reading.source_to_detector_mm:.0f} mm")
+    elif slot_scan is not None and view.placed:
+        lines.append(f"Slot scan, tube at {side_of_direction(-view.camera.world_from_camera[:3, 2])}")
+        lines.append(f"SOD {slot_scan['source_to_isocentre_mm']:.0f} mm")
     return lines
 
 
@@ -156,9 +160,9 @@ def c_arm_of(view: XRayView) -> CArm | None:
 
 def sides_of(view: XRayView) -> tuple[str, str, str, str] | None:
     """The patient's sides at the left, right, top and bottom edge of the image; None where the world's axes may not be the patient's."""
-    if c_arm_of(view) is None:
+    if c_arm_of(view) is None and not (view.placed and "slot_scan" in view.content):
         return None
-    right, down = view.camera.ray_matrix[:, 0], view.camera.ray_matrix[:, 1]
+    right, down = view.camera.plane_at(1.0)[:, :2].T
     return side_of_direction(-right), side_of_direction(right), side_of_direction(-down), side_of_direction(down)
 
 

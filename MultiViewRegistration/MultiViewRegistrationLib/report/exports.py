@@ -48,7 +48,7 @@ def case_files(
     Raises
     ------
     InputError
-        Where the result is of other views, and as `resampled_mask`.
+        Where the result is of other views, for cameras of slot scans, and as `resampled_mask`.
     """
     cameras = cameras_of(exported, case)
     files: Writers = {}
@@ -143,6 +143,12 @@ def _drrs(exported: RegistrationExport, case: Case, cameras: list[Camera], ident
 def _cameras(exported: RegistrationExport, case: Case, cameras: list[Camera]) -> Writers:
     from ..io.navigation.exports import write_cameras
 
+    for view in case.views:
+        if view.camera.fan_axes == 1:
+            raise InputError(
+                f"cameras: {describe(view.name)} is a slot scan, whose source moves from row to row, which no camera of Slicer's can show, "
+                "expected X-rays with a single source; leave cameras out."
+            )
     frames = {"world": np.eye(4), "ct": rigid.inverse(exported.world_from_ct)}
     if exported.reference_from_world is not None:
         frames["reference"] = exported.reference_from_world

@@ -127,9 +127,14 @@ class Result:
                 f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
                 f"well (evidence ratio {rival.evidence_ratio:.2f})."
             )
-        assumed = "; ".join(
-            f"{name}: {sentence.rstrip('.')}" for name, each in case.assumptions.items() for sentence in each
-        )
+        of_sentence: dict[str, list[str]] = {}
+        for name, sentences in case.assumptions.items():
+            for sentence in sentences:
+                of_sentence.setdefault(sentence.rstrip("."), []).append(name)
+        of_names: dict[str, list[str]] = {}
+        for sentence, names in of_sentence.items():
+            of_names.setdefault(", ".join(names), []).append(sentence)
+        assumed = "; ".join(f"{names}: {'; '.join(sentences)}" for names, sentences in of_names.items())
         return [
             *([] if self.refined else [f"The pose was not refined; it is as given ({self.method})."]),
             *(self.assessment.reasons if self.assessment else []),

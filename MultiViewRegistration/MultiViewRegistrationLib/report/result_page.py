@@ -310,20 +310,13 @@ def _errors(result: Result) -> ET.Element:
 def _views(result: Result) -> ET.Element:
     """A column for each view."""
     views, first = result.views, result.views[0].camera
-    focal = [view.camera.focal_px for view in views]
-    sizes = [view.xray.pixel_mm for view in views]
-    distances = [
-        view.camera.focal_px * size[1] if size and view.camera.fan_axes == 2 else None
-        for view, size in zip(views, sizes, strict=True)
-    ]
     cosines = [view.camera.camera_from_world[2, :3] @ first.camera_from_world[2, :3] for view in views]
     rows = {
         "Local NCC, result" if result.refined else "Local NCC": _numbers(result.refinement.fit.similarity, "", 3),
         "Angle to the first view": _numbers(np.degrees(np.arccos(np.clip(cosines, -1, 1))), "\u00b0", 1),
-        "Source to detector": _numbers(distances, "mm", 1),
-        "Focal length": _numbers(focal, "pixels", 1),
+        **_beam_rows(views),
         "Image": ["{} \u00d7 {} pixels".format(*view.camera.size) for view in views],
-        "Pixel size": ["{:.3f} \u00d7 {:.3f} mm".format(*size) if size else "unknown" for size in sizes],
+        "Pixel size": [_pixel_size(view) for view in views],
         "Geometry": [_certainty(view) for view in views],
     }
     if result.refined:
@@ -344,6 +337,31 @@ def _numbers(values: Sequence[float | None], unit: str, digits: int) -> list[str
     return [number(value, unit, digits) for value in values]
 
 
+def _beam_rows(views: Sequence[View]) -> dict[str, list[str]]:
+    """Where a pixel has its size: on the detector, or of a slot scan at the isocentre; and the focal length of what has one."""
+    cameras, sizes = [view.camera for view in views], [view.xray.pixel_mm for view in views]
+    focal = [camera.focal_px for camera in cameras]
+    mm = [size and camera.focal_px * size[camera.fan_axes - 1] for camera, size in zip(cameras, sizes, strict=True)]
+    rows = {
+        "Source to detector": (2, mm, "mm"),
+        "Focal length": (2, focal, "pixels"),
+        "Source to isocentre": (1, mm, "mm"),
+    }
+    axes = [camera.fan_axes for camera in cameras]
+    return {
+        name: _numbers([value if mine == of else None for value, mine in zip(values, axes, strict=True)], unit, 1)
+        for name, (of, values, unit) in rows.items()
+        if of in axes
+    }
+
+
+def _pixel_size(view: View) -> str:
+    if view.xray.pixel_mm is None:
+        return "unknown"
+    at = " at the isocentre" if view.camera.fan_axes == 1 else ""
+    return "{:.3f} \u00d7 {:.3f} mm".format(*view.xray.pixel_mm) + at
+
+
 def _certainty(view: View) -> str:
     return describe_uncertainty(vars(view))
 
@@ -362,7 +380,9 @@ def _correction(given: View, corrected: View) -> str:
         number(float(np.linalg.norm(motion[:3, 3])), "mm", 2),
     ]
     if scale != 1:
-        parts.append("scale \u00d7 " + number(scale, "", 4))
+        parts.append(("scale" if after.fan_axes == 2 else "width of the fan") + " \u00d7 " + number(scale, "", 4))
+    if after.fan_axes == 1 and (step := after.intrinsics[1, 1] / before.intrinsics[1, 1]) != 1:
+        parts.append("rows' distance \u00d7 " + number(1 / step, "", 4))
     if any(shift):
         parts.append("principal point ({}, {}) pixels".format(*_numbers(shift, "", 1)))
     return ", ".join(parts)

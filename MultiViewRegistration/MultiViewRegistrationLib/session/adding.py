@@ -23,6 +23,7 @@ from ..mrml.registration import MAX_VIEWS, Registration
 from ..mrml.xray import ATTRIBUTE, XRayView
 from .geometry import header_content
 from .history import History
+from .slot_scan import localizer_content, refuse_other_frame
 from .translation import _
 
 
@@ -55,13 +56,16 @@ def add_volume(registration: Registration, volume) -> XRayView:
     return view
 
 
-def read(path: str | os.PathLike) -> Callable[[Registration], list[XRayView]]:
+def read(path: str | os.PathLike, name: str = "") -> Callable[[Registration], list[XRayView]]:
     """Reads the file of an X-ray (DICOM, PNG, TIFF, MHA, NRRD, ...) or a case.json, in any thread.
 
     The function returned adds what was read to a registration, in the main thread, and returns the views. Of an X-ray all frames are kept,
-    and the first is shown; what a DICOM header says of the geometry is kept as a proposal ("header"), not as the geometry. Of a case.json
+    and the first is shown; what a DICOM header says of the geometry is kept as a proposal ("header"), not as the geometry, but for a CT
+    localizer's that says all of it. Of a case.json
     the views are added, with geometry, certainty and masks, and what is uncertain in all of them counts from now on; its CT, pose and
     landmarks are left aside.
+
+    name: of the view, by default the file's.
 
     Both raise InputError for invalid content; nothing is left of a view then.
     """
@@ -73,17 +77,18 @@ def read(path: str | os.PathLike) -> Callable[[Registration], list[XRayView]]:
     frames = load_frames(path)
     content = {
         **_grey_values(frames[0]),
-        **header_content(path, len(frames)),
-        **dicom_content(image_origin(path, None)),
         "pixel_mm": frames[0].pixel_mm and list(frames[0].pixel_mm),
+        **(localizer_content(path) or header_content(path, len(frames))),
+        **dicom_content(image_origin(path, None)),
     }
     identity = read_identity(path)
-    return lambda registration: [_add_frames(registration, name_of(path), frames, content, identity)]
+    return lambda registration: [_add_frames(registration, name or name_of(path), frames, content, identity)]
 
 
 def _add_frames(
     registration: Registration, name: str, frames: list[RawImage], content: dict, identity: dict[str, str]
 ) -> XRayView:
+    refuse_other_frame(registration, name, content)
     with _new_view(registration, name) as view:
         view.change(**content)
         set_source(view, source_node(view, name, *frames))

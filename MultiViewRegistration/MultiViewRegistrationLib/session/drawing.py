@@ -302,7 +302,7 @@ def _factor(detector: DetectorPlane, pixels: int) -> int:
 def _level(anatomy, camera, world_from_ct: np.ndarray, voxels: float) -> int:
     """The level of the CT's pyramid whose voxels are so many pixels wide at most, where the CT is."""
     centre = world_from_ct[:3, :3] @ anatomy.centroid + world_from_ct[:3, 3]
-    return anatomy.level(voxels * max(float(camera.depth(centre)), 0.0) / float(camera.intrinsics[1, 1]))
+    return anatomy.level(voxels * max(float(camera.pixel_mm(centre)[1]), 0.0))
 
 
 def _shown(drr: np.ndarray) -> np.ndarray:

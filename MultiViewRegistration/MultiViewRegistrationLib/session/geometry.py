@@ -28,8 +28,11 @@ from ..mrml.loading import camera_content
 from ..mrml.manual_pose import ct_box
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
+from ..mrml.xray_annotations import side_of_direction
 from .translation import _
 
+#: The patient's sides, by the letters of `side_of_direction`.
+SIDES = {"A": _("front"), "P": _("back"), "L": _("left"), "R": _("right"), "H": _("head"), "F": _("feet")}
 #: The readings of a C-arm that a registration needs, as a person knows them.
 READINGS = {
     "rao_lao_deg": _("LAO/RAO angle"),
@@ -47,7 +50,7 @@ def set_c_arm(view: XRayView, reading: dict, origin: str = "entered") -> None:
     """Give a view a C-arm's angles and distances: a case.json's c_arm, whose size may be left out. InputError if they are invalid."""
     reading = {**reading, "size": list(view.size)}
     read_geometry(JsonObject(view.name, "", {"c_arm": reading}))
-    _give(view, c_arm=reading, pixel_mm=list(reading["pixel_mm"]), **{"from": origin})
+    give_geometry(view, c_arm=reading, pixel_mm=list(reading["pixel_mm"]), **{"from": origin})
 
 
 def check_reading(reading: dict) -> None:
@@ -109,7 +112,7 @@ def set_matrix(
                 "correct it, or multiply that of an image stored mirrored by -1."
             ).format(name=view.name)
         ) from None
-    _give(view, camera=camera_content(camera), **{"from": origin})
+    give_geometry(view, camera=camera_content(camera), **{"from": origin})
 
 
 def set_camera(
@@ -134,7 +137,7 @@ def set_camera(
             ).format(name=view.name)
         )
     bent = {} if distortion is None else {"distortion": distortion.coefficients.tolist()}
-    _give(view, camera=camera_content(camera), **bent, **{"from": origin})
+    give_geometry(view, camera=camera_content(camera), **bent, **{"from": origin})
 
 
 def _check_size(view: XRayView, size) -> None:
@@ -147,13 +150,13 @@ def _check_size(view: XRayView, size) -> None:
         )
 
 
-def _give(view: XRayView, **content) -> None:
-    """A new geometry; the image lies there, made again where its distortion was undone or is to be.
+def give_geometry(view: XRayView, **content) -> None:
+    """Give a view a new geometry, as `XRayView.change`; the image lies there, made again where its distortion was undone or is to be.
 
-    What was assumed of a header's geometry does not hold for a camera from elsewhere.
+    What was assumed of a header's geometry does not hold for one from elsewhere.
     """
     before = view.content
-    if "camera" in content:
+    if "camera" in content or "localizer" in before:
         view.content = {key: value for key, value in before.items() if key not in ("assumptions", "world")}
     view.change(**content)
     if "distortion" not in before and "distortion" not in content:
@@ -220,6 +223,11 @@ def angle(degrees: float, positive: str, negative: str) -> str:
     return f"{positive if degrees >= 0 else negative} {round(abs(degrees), 1):g}{DEG}"
 
 
+def side_in_words(letters: str) -> str:
+    """ "back", "left front", for letters of `side_of_direction`."""
+    return " ".join(SIDES[letter] for letter in letters)
+
+
 def reference_of(registration: Registration) -> XRayView | None:
     """The view that the geometry of the others is held against: the first that is used."""
     return next((view for view in registration.xrays if view.used), None)
@@ -241,6 +249,13 @@ def summary(registration: Registration, view: XRayView) -> str:
             seen=seen, mm=np.linalg.norm(camera.source)
         )
     ]
+    if (slot_scan := view.content.get("slot_scan")) is not None:
+        sentences = [
+            _("The tube is at the patient's {side}, {mm:g} mm from the isocentre.").format(
+                side=side_in_words(side_of_direction(slot_scan["isocentre_to_source"])),
+                mm=slot_scan["source_to_isocentre_mm"],
+            )
+        ]
     box = ct_box(registration)
     if box is not None:
         sentences.append(_("The CT's centre is {mm:.0f} mm from the source.").format(mm=camera.depth(box.centre)))

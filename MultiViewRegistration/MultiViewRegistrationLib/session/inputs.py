@@ -15,11 +15,12 @@ from ..errors import InputError
 from ..jobs import HIDDEN, python
 from ..mrml.case import case_of, ct_of, xray_of
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
-from ..mrml.identity import of_ct, of_view, origin_of
+from ..mrml.identity import of_ct, of_view, origin_of, true_pose
 from ..mrml.image import refresh
 from ..mrml.registration import Registration, refuse_nonlinear
 from ..mrml.xray import XRayView
 from .background_task import BackgroundValue, Worker
+from .scouts import Scouts
 from .translation import _
 
 
@@ -32,8 +33,19 @@ class Inputs:
     def __init__(self, registration: Registration) -> None:
         self.registration = registration
         self.case_path: Path | None = None
+        self._scouts: tuple[str, Scouts | None] = "", None
         self._made: dict[str, tuple[str, object]] = {}  # fingerprint, and what was made or the InputError, by node
         self._sources: dict[str, tuple[str, int]] = {}  # source and the time of its last change, by the view's node
+
+    @property
+    def scouts(self) -> Scouts | None:
+        """The scouts that were read with the CT as it is chosen now; None for none."""
+        ct = self.registration.ct
+        return self._scouts[1] if ct is not None and ct.GetID() == self._scouts[0] else None
+
+    def keep_scouts(self, ct, scouts: Scouts | None) -> None:
+        """Keep those that were read with a CT, by its volume node."""
+        self._scouts = ct.GetID(), scouts
 
     def cache_case(self, case) -> None:
         """Keep the parts of the `io.case.Case` that the scene has just been filled from."""
@@ -63,6 +75,8 @@ class Inputs:
                 ).format(one=same[0].name, other=same[1].name)
             )
         case.dicom = origin_of(self.registration)
+        if case.truth_world_from_ct is None:
+            case.truth_world_from_ct = true_pose(self.registration)
         used = [view for view in self.registration.xrays if view.used]
         case.inputs = {"ct": of_ct(self.registration), **{view.name: of_view(view) for view in used}}
         return case

@@ -49,9 +49,12 @@ def formats() -> dict[str, str]:
 
 
 def missing_for_kind(registration: Registration, kind: str) -> str:
-    """The missing inputs of a kind of file, in a sentence; "" for none."""
-    missing = kind == "resampled-mask" and registration.segmentation is None
-    return _("Choose a structure in section 1. CT first.") if missing else ""
+    """What a kind of file lacks, or why it cannot be, in a sentence; "" for nothing."""
+    if kind == "resampled-mask" and registration.segmentation is None:
+        return _("Choose a structure in section 1. CT first.")
+    if kind == "cameras" and any(view.used and "slot_scan" in view.content for view in registration.xrays):
+        return _("No camera of Slicer's can show a slot scan, whose source moves from row to row.")
+    return ""
 
 
 def write_result(

@@ -217,9 +217,7 @@ class Tracking:
         sequence = FrameSequence(case, files)
         for here, there in zip(case.views, sequence.read(0).views, strict=True):
             difference = (here.xray.line_integrals - there.xray.line_integrals)[here.xray.valid]
-            if np.ptp(difference) > IMAGE_TOLERANCE or not np.allclose(
-                here.camera.projection_matrix, there.camera.projection_matrix
-            ):
+            if np.ptp(difference) > IMAGE_TOLERANCE or not here.camera.same_as(there.camera):
                 raise InputError(
                     _(
                         "{name}: its image or geometry is not that of {case} any more, expected the same, as the other frames "

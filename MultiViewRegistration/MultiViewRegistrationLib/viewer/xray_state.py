@@ -45,12 +45,12 @@ def labels_of(view: XRayView) -> dict:
 
 def image_of(view: XRayView) -> dict:
     """Its size, the shape of its pixels, and how it is shown; a size of 0 without an image."""
-    spacing, display = view.node.GetSpacing(), view.node.GetDisplayNode()
+    display = view.node.GetDisplayNode()
     window, inverted = [0.0, 1.0], False
     if display is not None:
         window = [display.GetWindowLevelMin(), display.GetWindowLevelMax()]
         inverted = display.GetColorNodeID() == INVERTED
-    return {"size": list(view.size), "tall": spacing[1] / spacing[0], "window": window, "inverted": inverted}
+    return {"size": list(view.size), "tall": view.pixel_aspect, "window": window, "inverted": inverted}
 
 
 def handles_of(registration: Registration, view: XRayView) -> dict:

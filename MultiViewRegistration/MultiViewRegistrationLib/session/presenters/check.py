@@ -9,7 +9,8 @@ from time import monotonic
 import numpy as np
 
 from ...errors import InputError
-from ...mrml import overlay, source_view
+from ...mrml import manual_pose, overlay, source_view
+from ...mrml.identity import true_pose
 from ...mrml.structures import Projections, candidates, choose_structures, structures_of
 from .. import assessment, curves
 from ..assessment import SimilarityUpdater
@@ -75,6 +76,7 @@ class CheckPresenter(Presenter):
             *(self.overlays.form() if self.host.in_slicer else []),
             Text("verdict", headline, tone=tone),
             *(Text(f"reason{number}", reason) for number, reason in enumerate(reasons)),
+            Text("scanner", self._from_scanner()),
             row(
                 "judge",
                 Button(
@@ -112,6 +114,16 @@ class CheckPresenter(Presenter):
             *self._found,
             *self.cursor.form(),
         ]
+
+    def _from_scanner(self) -> str:
+        """How far a pose that was found is from the scanner's own, which scouts of the CT have; "" for other X-rays."""
+        truth = true_pose(self.registration)
+        if truth is None or self.session.history.current is None:
+            return ""
+        mm, degrees = manual_pose.distance_to(self.registration, truth)
+        return _(
+            "From where the scanner has the CT, good to some 1.5 mm: {mm:.1f} mm at the bone's centre, {degrees:.1f}\u00b0."
+        ).format(mm=mm, degrees=degrees)
 
     def _similarity_line(self, view) -> TableRow:
         value = self._similarity.values.get(view.name)
@@ -289,7 +301,7 @@ class OverlaysPresenter(Presenter):
 
     def sources(self) -> tuple[Option, ...]:
         """The viewpoints of the 3D view, for `look_from`."""
-        views = [view for view in self.registration.xrays if view.placed]
+        views = [view for view in self.registration.xrays if source_view.can_look(view)]
         named = (Option(view.node.GetID(), _("the source of {name}").format(name=view.name)) for view in views)
         return Option("", _("anywhere")), *named
 
@@ -302,7 +314,7 @@ class OverlaysPresenter(Presenter):
             self._projections.update()
         camera = self.host.views.camera()
         seen = camera and source_view.viewed_xray(camera)
-        if seen and seen.placed and source_view.size_of(camera) != self.host.views.size():
+        if seen and source_view.can_look(seen) and source_view.size_of(camera) != self.host.views.size():
             self.look_from(seen.node.GetID())  # all of the detector also in a view of another size
 
     def deactivate(self) -> None:

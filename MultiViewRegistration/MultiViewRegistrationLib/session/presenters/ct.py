@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from ...errors import InputError, UnitMismatch
 from ...imaging.ct import load_ct
-from ...imaging.image_source import without_data_files
+from ...imaging.image_source import is_dicom, without_data_files
 from ...io.files import as_sent
 from ...mrml import ct_3d
 from ...mrml.identity import header_of_ct, keep_header
@@ -19,6 +20,7 @@ from ...mrml.registration import CT_UNIT
 from ...mrml.xray import ATTRIBUTE
 from ..background_task import Worker
 from ..ct_preview import CTPreview, facts, seen_in, take_preview
+from ..scouts import read_scouts, slices_in
 from ..translation import _
 from .form import ERROR, QUIET, RENDERING, Button, Choice, Control, Files, Option, Picture, Text, options_of, row
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, has_ended, node_options
@@ -41,9 +43,10 @@ class SentCT:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def read(self, unit: str) -> tuple | UnitMismatch:
-        """The `imaging.ct.CT` and its header, or the UnitMismatch. InputError for anything else that is wrong."""
+        """The `imaging.ct.CT`, its header and its scouts, or the UnitMismatch. InputError for anything else that is wrong."""
+        path = slices_in(self.path)
         try:
-            return load_ct(self.path, unit), header_of_ct(self.path)
+            return load_ct(path, unit), header_of_ct(path), read_scouts(path, self.folder)
         except UnitMismatch as mismatch:
             return mismatch
 
@@ -165,6 +168,10 @@ class CTPresenter(Presenter):
                     Text("packages", missing),
                     Button("install", _("Install..."), lambda: None, needs=(RENDERING,)),
                 ]
+        scouts = self.session.scouts
+        if names := scouts.missing_in(registration) if scouts is not None else []:
+            found = _("Scouts of this CT lie in its folder: {names}. They can be used as X-rays.")
+            seen.append(Text("scouts", found.format(names=", ".join(names)), tone=QUIET))
         structures = [Option(WHOLE, _("the whole CT")), *_structures(registration.scene)]
         return [
             *seen,
@@ -263,11 +270,12 @@ class CTPresenter(Presenter):
             self.exit()
             if reading.state != "done":
                 raise InputError(reading.message)
-            ct, header = reading.result
+            ct, header, scouts = reading.result
             self.set_unit(unit)
             node = volume_node(self.registration.scene, name_of(Path(name)), ct.volume.values, ct.volume.ct_from_index)
             keep_header(node, header)
             self.choose(node.GetID())
+            self.session.keep_scouts(node, scouts)
 
     def choose(self, node_id: str) -> None:
         """Register this volume of the scene; "" for none. InputError where it cannot be."""
@@ -292,10 +300,13 @@ class CTPresenter(Presenter):
 
 
 def one_ct(files: Iterable[Path]) -> Path:
-    """The file, or the folder of slices, that files are. InputError for files of several folders."""
+    """The file, the folder of slices, or that of a study, that files are. InputError for files of several folders."""
     files = without_data_files(files)
     folders = {file.parent for file in files}
     if len(files) > 1 and len(folders) > 1:
+        study = Path(os.path.commonpath(folders))
+        if study in folders | {folder.parent for folder in folders} and any(map(is_dicom, files)):
+            return study
         raise InputError(
             _("CT: {count} files of several folders, expected one folder or one file; choose that.").format(
                 count=len(files)

@@ -25,20 +25,33 @@ from ..geometry import (
     reading_of,
     reference_of,
     set_matrix,
+    side_in_words,
     summary,
     use_reading,
 )
+from ..slot_scan import (
+    column_is_asked,
+    completed,
+    describe_slot_scan,
+    missing_in_header,
+    nearest_side,
+    slot_scan_of,
+    tube_sides,
+    use_slot_scan,
+)
 from ..translation import _
 from .calibration import CalibrationFile, CalibrationPresenter
-from .form import ERROR, QUIET, Button, Choice, Control, Number, Option, Text, TextField, group, row
+from .form import ERROR, QUIET, Button, Choice, Control, Number, Option, Text, TextField, group, options_of, row
 from .section import Presenter, node_options
 
-C_ARM, MATRIX, FILE = "c_arm", "matrix", "file"
+C_ARM, MATRIX, FILE, SLOT_SCAN = "c_arm", "matrix", "file", "slot_scan"
 MODES = (
     Option(C_ARM, _("C-arm angles and distances")),
     Option(MATRIX, _("Projection matrix")),
     Option(FILE, _("Calibration file")),
 )
+#: Only of an image that came with one.
+SLOT_SCAN_MODE = Option(SLOT_SCAN, _("Slot scan (CT scout, EOS)"))
 LPS, RAS = "LPS", "RAS"
 AXES = (Option(LPS, _("LPS (DICOM, ITK, case.json)")), Option(RAS, _("RAS (3D Slicer)")))
 #: What a case.json's "mirrored" says of the side from which the image is seen.
@@ -84,6 +97,9 @@ FURTHER_TIPS = {
     "isocentre_offset_mm0": _("How far the central ray misses the isocentre, along the columns."),
     "isocentre_offset_mm1": _("How far the central ray misses the isocentre, along the rows."),
 }
+#: The fields of a slot scan that a person may change.
+SLOT_DISTANCE = Number(_("Source to isocentre"), 0, 10000, **_DISTANCE)
+SLOT_COLUMN = Number(_("Central column"), -100000, 100000, " px", blank=_("middle"))
 #: Pixels of X-ray detectors are smaller than this, mm, and sources are farther away.
 MAX_USUAL_PIXEL_MM, MIN_USUAL_DISTANCE_MM = 1.0, 300.0
 
@@ -97,7 +113,8 @@ class Draft:
     mode
         Of MODES.
     fields
-        Texts by the keys of NUMBERS, and "seen" (of SEEN), "matrix" (any text with a matrix), "axes" (of AXES).
+        Texts by the keys of NUMBERS, and "seen" (of SEEN), "matrix" (any text with a matrix), "axes" (of AXES); of a slot scan
+        "slot_distance", "slot_column" and "tube" (of `tube_sides`, "" for none).
     size
         (columns, rows) of the image that the matrix is for, where that is known.
     origin
@@ -151,7 +168,9 @@ class GeometryPresenter(EditorPresenter):
         pending = self.changed or not view.placed
         problem = self._problem(draft) if pending else ""
         unusual = self._unusual(draft) if pending and not problem and draft.mode == C_ARM else ""
-        fields = {C_ARM: self._c_arm, MATRIX: self._matrix, FILE: self._file}[draft.mode](draft)
+        modes = (SLOT_SCAN_MODE, *MODES) if slot_scan_of(view) else MODES
+        kinds = {C_ARM: self._c_arm, MATRIX: self._matrix, FILE: self._file, SLOT_SCAN: self._slot_scan}
+        fields = kinds[draft.mode](draft)
         others = [other.node for other in self._others()]
         copy = Choice(
             "copy",
@@ -163,7 +182,7 @@ class GeometryPresenter(EditorPresenter):
             ),
         )
         return [
-            Choice("mode", _("Given as"), self.set_mode, value=draft.mode, options=MODES),
+            Choice("mode", _("Given as"), self.set_mode, value=draft.mode, options=modes),
             *fields,
             Text("geometry_summary", "\n".join(self._summary(draft, pending, problem)), tone=QUIET),
             Text("geometry_problem", problem, tone=ERROR),
@@ -185,7 +204,37 @@ class GeometryPresenter(EditorPresenter):
                     tip=_("Show the geometry that the X-ray has, and forget what was changed here."),
                 ),
             ),
-            *([copy] if others else []),
+            *([copy] if others and draft.mode != SLOT_SCAN else []),
+        ]
+
+    def _slot_scan(self, draft: Draft) -> list[Control]:
+        slot_scan, assumed = slot_scan_of(self.view), self.view.content.get("assumptions", [])
+        sides = {
+            letters: _("at the patient's {side}").format(side=side_in_words(letters))
+            for letters in tube_sides(slot_scan)
+        }
+        tube = Choice(
+            "tube",
+            _("Tube"),
+            partial(self.edit, "tube"),
+            value=draft.fields["tube"],
+            options=(Option("", _("choose...")), *options_of(sides)),
+            tip=_("The side of the patient on which the tube was. With the wrong one the bones do not fit."),
+        )
+        distance_tip = _("From the tube to the scanner's axis, where the pixels have the size below.")
+        column = replace(SLOT_COLUMN, blank="?") if column_is_asked(self.view) else SLOT_COLUMN
+        column_tip = _("That of the ray at right angles to the scan plane; the first is 0.")
+        return [
+            self._entry("slot_distance", SLOT_DISTANCE.name, distance_tip, draft, number=SLOT_DISTANCE),
+            tube,
+            self._entry("slot_column", SLOT_COLUMN.name, column_tip, draft, number=column),
+            Text("slot_scan", " ".join(describe_slot_scan(slot_scan, self.view.size)), tone=QUIET),
+            group(
+                "assumed",
+                _("Assumed of the header ({count})").format(count=len(assumed)),
+                *(Text(f"assumed{i}", sentence, tone=QUIET) for i, sentence in enumerate(assumed)),
+                open=False,
+            ),
         ]
 
     def _c_arm(self, draft: Draft) -> list[Control]:
@@ -240,6 +289,8 @@ class GeometryPresenter(EditorPresenter):
         """The geometry in words, or warnings to check, sentences."""
         if not pending:
             return [summary(self.registration, self.view)]
+        if draft.mode == SLOT_SCAN and (missing := missing_in_header(self.view)) and not self.view.placed:
+            return [_("Not in the header: {names}.").format(names=", ".join(missing))]
         proposals = (
             header_proposals(self.registration, self.view) if not self.view.placed and draft.mode == C_ARM else []
         )
@@ -249,7 +300,11 @@ class GeometryPresenter(EditorPresenter):
         return [*proposals, " ".join([*described, _("Changed, not applied yet.")])]
 
     def _others(self) -> list[XRayView]:
-        return [other for other in self.registration.xrays if other != self.view and other.placed]
+        return [
+            other
+            for other in self.registration.xrays
+            if other != self.view and other.placed and "slot_scan" not in other.content
+        ]
 
     @property
     def _draft(self) -> Draft:
@@ -259,11 +314,21 @@ class GeometryPresenter(EditorPresenter):
         """The fields of the X-ray as it is."""
         view, matrix = self.view, matrix_of(self.view)
         text = "" if matrix is None else _matrix_text(matrix)
+        slot_scan = slot_scan_of(view)
+        given = next((mode for mode, key in ((MATRIX, "camera"), (C_ARM, "c_arm")) if key in view.content), None)
         return Draft(
-            MATRIX if "camera" in view.content else C_ARM,
-            {**self._reading_fields(reading_of(view)), "matrix": text, "axes": LPS},
+            given or (SLOT_SCAN if slot_scan else C_ARM),
+            {**self._reading_fields(reading_of(view)), "matrix": text, "axes": LPS, **self._slot_fields(slot_scan)},
             self.calibration.last,
         )
+
+    def _slot_fields(self, slot_scan: dict) -> dict[str, str]:
+        to_source = slot_scan.get("isocentre_to_source")
+        return {
+            "slot_distance": SLOT_DISTANCE.write_bare(slot_scan.get("source_to_isocentre_mm")),
+            "slot_column": SLOT_COLUMN.write_bare(slot_scan.get("central_column")),
+            "tube": "" if to_source is None else nearest_side(slot_scan, to_source),
+        }
 
     def _reading_fields(self, reading: dict) -> dict[str, str]:
         fields = {"seen": next(name for name, mirrored in SEEN.items() if mirrored is reading.get("mirrored"))}
@@ -284,6 +349,8 @@ class GeometryPresenter(EditorPresenter):
                 check_reading(self._reading(draft))
             elif draft.mode == MATRIX:
                 _matrix(draft.fields)
+            elif draft.mode == SLOT_SCAN:
+                completed(self.view, *self._slot_values(draft))
             else:
                 self.calibration.camera(self.view, draft.calibration)
         except InputError as error:
@@ -319,6 +386,11 @@ class GeometryPresenter(EditorPresenter):
             reading["principal_point"] = [middle if value is None else value for value, middle in pairs]
         return reading
 
+    def _slot_values(self, draft: Draft) -> tuple[float | None, float | None, str]:
+        """As `slot_scan.completed` takes them."""
+        fields = draft.fields
+        return SLOT_DISTANCE.read(fields["slot_distance"]), SLOT_COLUMN.read(fields["slot_column"]), fields["tube"]
+
     # What a person does
 
     def set_mode(self, mode: str) -> None:
@@ -350,6 +422,8 @@ class GeometryPresenter(EditorPresenter):
         view, draft = self.view, self._draft
         if draft.mode == C_ARM:
             use_reading(self.registration, view, self._reading(draft), draft.origin)
+        elif draft.mode == SLOT_SCAN:
+            use_slot_scan(view, *self._slot_values(draft))
         elif draft.mode == FILE:
             use_camera(
                 self.registration, view, self.calibration.camera(view, draft.calibration), draft.calibration.path
@@ -396,6 +470,13 @@ DEVIATIONS = (
     ),
     ("distance_sd_percent", _("Distance \u00b1"), Number(_("Certainty of the distance"), 0, 50, " %")),
 )
+#: The same of a slot scan, whose distance shows in the fan's width.
+SLOT_DEVIATIONS = (
+    *DEVIATIONS[:2],
+    ("principal_point_sd_px", _("Central column \u00b1"), Number(_("Certainty of the central column"), 0, 1000, " px")),
+    ("distance_sd_percent", _("Width of the fan \u00b1"), Number(_("Certainty of the fan's width"), 0, 50, " %")),
+    ("step_sd_percent", _("Rows' distance \u00b1"), Number(_("Certainty of the rows' distance"), 0, 50, " %")),
+)
 
 
 class CertaintyPresenter(EditorPresenter):
@@ -406,11 +487,11 @@ class CertaintyPresenter(EditorPresenter):
     def form(self) -> list[Control]:
         view, reference = self.view, reference_of(self.registration)
         first = reference is None or reference == view
-        stated = {key: view.content[key] for key, *_rest in DEVIATIONS if key in view.content}
+        stated = {key: view.content[key] for key, *_rest in self._deviations if key in view.content}
         unknown = stated.get("rotation_sd_deg", 0) is None and stated.get("translation_sd_mm", 0) is None
         known = UNKNOWN if unknown else TYPED if any(stated.values()) else EXACTLY if stated else USUAL
         usual = describe_uncertainty(
-            camera_uncertainty({key: view.content[key] for key in ("c_arm",) if key in view.content})
+            camera_uncertainty({key: view.content[key] for key in ("c_arm", "slot_scan") if key in view.content})
         )
         options = [
             Option(USUAL, _("{usual} (usual)").format(usual=usual)),
@@ -423,7 +504,7 @@ class CertaintyPresenter(EditorPresenter):
         ]
         if known == TYPED:
             deviations = camera_uncertainty(view.content)
-            for key, label, number in DEVIATIONS[2 if first else 0 :]:
+            for key, label, number in self._deviations[2 if first else 0 :]:
                 action, text = partial(self.set_deviation, key, number), number.write_bare(deviations[key])
                 controls.append(TextField(key, label, action, text=text, number=number, of=view.node.GetID()))
         alone = unknown and shared_unknowns_of(self.registration) == SharedUnknowns()
@@ -437,9 +518,13 @@ class CertaintyPresenter(EditorPresenter):
         name = "" if first else reference.name
         return [*controls, Text("certainty_hint", hint.format(reference=name), tone=QUIET)]
 
+    @property
+    def _deviations(self) -> tuple[tuple[str, str, Number], ...]:
+        return SLOT_DEVIATIONS if "slot_scan" in self.view.content else DEVIATIONS
+
     def set_known(self, known: str) -> None:
         """Set the accuracy of the camera, one of the options; "as typed" begins with the usual one."""
-        keys = [key for key, *_rest in DEVIATIONS]
+        keys = [key for key, *_rest in self._deviations]
         rest = {key: value for key, value in self.view.content.items() if key not in keys}
         stated = {
             USUAL: {},

@@ -14,6 +14,7 @@ from ...errors import InputError
 from ...imaging.image_source import without_data_files
 from ...imaging.xray import SharedUnknowns
 from ...mrml.case import set_shared_unknowns, shared_unknowns_of
+from ...mrml.identity import true_pose
 from ...mrml.image import change_image, set_mask, thumbnail
 from ...mrml.layout import colour, tag_of
 from ...mrml.nodes import segmentations, volumes
@@ -132,8 +133,38 @@ class XRaysPresenter(Presenter):
                 drop=True,
             ),
             *([add] if found else []),
+            *self._scouts(),
             Text("status", _("Reading {name}\u2026").format(name=self.reading) if self.reading else "", tone=QUIET),
             *(self._of_xrays() if self.views else []),
+        ]
+
+    def _scouts(self) -> list[Control]:
+        """The scouts that were found beside the CT, until all are added."""
+        scouts = self.session.scouts if self.session is not None else None
+        if scouts is None:
+            return []
+        missing = scouts.missing_in(self.registration)
+        tip = _(
+            "Add the CT scanner's own X-rays of this examination ({names}), with the geometry that their headers give. They lie "
+            "in the CT's frame of reference: a registration can be held against the scanner's own pose."
+        )
+        return [
+            *(
+                [
+                    row(
+                        "of_ct",
+                        Button(
+                            "scouts",
+                            _("Use the scouts of this CT"),
+                            self.use_scouts,
+                            tip=tip.format(names=", ".join(missing)),
+                        ),
+                    )
+                ]
+                if missing
+                else []
+            ),
+            Text("scouts_left_out", "\n".join(scouts.left_out), tone=QUIET),
         ]
 
     def _of_xrays(self) -> list[Control]:
@@ -151,6 +182,7 @@ class XRaysPresenter(Presenter):
                 tip=_("Those that are checked are used. The settings of the selected one are below."),
             ),
             Text("problem", self._problem(), tone=ERROR),
+            Text("truth", self._truth(), tone=QUIET),
             row(
                 "selected",
                 TextField("name", _("Name"), self.rename, text=name, of=selected.node.GetID()),
@@ -212,6 +244,14 @@ class XRaysPresenter(Presenter):
             ).format(a=twins[0].name, b=twins[1].name)
         return self.session.problem(view) if not needs_geometry(view) else ""
 
+    def _truth(self) -> str:
+        if true_pose(self.registration) is None:
+            return ""
+        return _(
+            "These are scouts of this CT: the step Check tells how far a result is from the scanner's own pose, which is good to some "
+            "1.5 mm, as the patient may have moved between scout and slices."
+        )
+
     def _shared(self) -> list[Control]:
         deviations = astuple(shared_unknowns_of(self.registration))
         hint = _("Standard deviations of what one C-arm has in all its images; empty for what is known.")
@@ -235,7 +275,9 @@ class XRaysPresenter(Presenter):
             return State(RUNNING, _("reading {name}").format(name=self.reading))
         used, twins = [view for view in self.views if view.used], self.session.twins()
         if not used:
-            return State(TODO, _("none is used") if self.views else _("add X-rays"))
+            waiting = self.session.scouts is not None and self.session.scouts.missing_in(self.registration)
+            add = _("add X-rays, or use the CT's scouts") if waiting else _("add X-rays")
+            return State(TODO, _("none is used") if self.views else add)
         if twins is not None:
             return State(PROBLEM, _("{a} and {b} have the same geometry").format(a=twins[0].name, b=twins[1].name))
         for view in used:
@@ -296,6 +338,10 @@ class XRaysPresenter(Presenter):
         if node_id:
             self.host.begin()
             self._selected = adding.add_volume(self.registration, self.host.scene.GetNodeByID(node_id)).node.GetID()
+
+    def use_scouts(self) -> None:
+        """Add the scouts that lie beside the CT, and select the first. InputError as `Scouts.add_to`."""
+        self._selected = self.session.scouts.add_to(self.registration)[0].node.GetID()
 
     # What a person does in the table
 
@@ -368,7 +414,11 @@ class ImagePresenter(EditorPresenter):
         )
         return [
             Text("source", hint, tone=QUIET),
-            *([Picture("picture", rgb=self._picture(), height=PICTURE_HEIGHT_PX)] if self.host.in_slicer else []),
+            *(
+                [Picture("picture", rgb=self._picture(), aspect=view.pixel_aspect, height=PICTURE_HEIGHT_PX)]
+                if self.host.in_slicer
+                else []
+            ),
             *self._frames(),
             Choice(
                 "intensity",
@@ -392,8 +442,10 @@ class ImagePresenter(EditorPresenter):
                 _("Mirror left and right"),
                 lambda on: change_image(self.view, flipped=bool(on)),
                 on=bool(content.get("flipped")),
-                enabled=there,
-                tip=_("Where the image is stored the other way round than the geometry says."),
+                enabled=there and "slot_scan" not in content,
+                tip=_("The geometry of a slot scan says which way its columns run.")
+                if "slot_scan" in content
+                else _("Where the image is stored the other way round than the geometry says."),
             ),
             *([mask] if masks else []),
             *([draw] if self.host.in_slicer else []),

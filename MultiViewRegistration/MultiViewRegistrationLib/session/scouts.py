@@ -1,0 +1,116 @@
+"""The scouts (localizers) of a CT that lie in its DICOM folder: found and read with it, and added as X-rays on request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from ..errors import InputError
+from ..imaging.dicom_file import is_localizer, read_dicom
+from ..io.dicom_identity import frame_of_reference
+from ..io.localizer import Study, find_study
+from ..mrml.registration import Registration
+from ..mrml.xray import XRayView
+from . import adding
+from .translation import _
+
+#: Files in the folder above that of the slices up to which scouts are looked for there.
+MAX_FILES = 4000
+
+
+@dataclass(frozen=True)
+class Scouts:
+    """Of one CT.
+
+    Attributes
+    ----------
+    add
+        By their names, functions that add each to a registration, see `adding.read`.
+    left_out
+        Why others are not used, a sentence each.
+    """
+
+    add: dict[str, Callable[[Registration], list[XRayView]]]
+    left_out: list[str]
+
+    def missing_in(self, registration: Registration) -> list[str]:
+        """The names of those that a registration has not got."""
+        there = {view.content.get("scout") for view in registration.xrays}
+        return [name for name in self.add if name not in there]
+
+    def add_to(self, registration: Registration) -> list[XRayView]:
+        """Add those that a registration has not got.
+
+        InputError where it has X-rays in a world of their own, and as `adding.read`.
+        """
+        elsewhere = [view.name for view in registration.xrays if view.placed and "localizer" not in view.content]
+        if elsewhere:
+            raise InputError(
+                _(
+                    "X-rays: {name} is in a world of its own, expected none beside the scouts of a CT, whose world is the scanner's; "
+                    "remove it, or begin another registration."
+                ).format(name=elsewhere[0])
+            )
+        views = []
+        for name in self.missing_in(registration):
+            views += self.add[name](registration)
+            views[-1].change(scout=name)
+        return views
+
+
+def slices_in(path: Path) -> Path:
+    """The folder of slices within that of a study; any other path is the same. InputError as `find_study`."""
+    within = sorted(path.iterdir()) if path.is_dir() else []
+    if any(each.is_dir() for each in within) and not any(_is_slice(each) for each in within if each.is_file()):
+        return find_study(path).ct
+    return path
+
+
+def _is_slice(path: Path) -> bool:
+    try:
+        file = read_dicom(path)
+    except InputError:  # `load_ct` says what is wrong with it
+        return True
+    return file is not None and file.text("Modality") == "CT" and not is_localizer(file)
+
+
+def read_scouts(ct: Path, within: Path | None = None) -> Scouts | None:
+    """The scouts of a CT, by its folder of slices: in that and below it, else in the folders beside it; None where there are none.
+
+    within: a folder beyond which not to look.
+    """
+    if not ct.is_dir():
+        return None
+    study = _study(ct, ct)
+    if study is None and (within is None or within in (ct.parent, *ct.parent.parents)):
+        study = _study(ct.parent, ct)
+    if study is None:
+        return None
+    read = {name: _read(name, path) for name, path in study.localizers.items()}
+    left_out = [problem for problem in read.values() if isinstance(problem, str)]
+    if study.others:
+        left_out.append(
+            _("{count} more, of another frame of reference than the CT, are left out.").format(count=len(study.others))
+        )
+    return Scouts({name: add for name, add in read.items() if not isinstance(add, str)}, left_out)
+
+
+def _read(name: str, path: Path) -> Callable[[Registration], list[XRayView]] | str:
+    """What adds a scout, or the problem with it."""
+    try:
+        return adding.read(path, name)
+    except InputError as error:
+        return str(error)
+
+
+def _study(folder: Path, ct: Path) -> Study | None:
+    """What a folder holds of the examination of a CT with localizers; None for anything else, and for too many files."""
+    if next(islice(folder.rglob("*"), MAX_FILES, None), None) is not None:
+        return None
+    try:
+        study = find_study(folder)
+    except InputError:
+        return None
+    return study if study.localizers and frame_of_reference(study.ct) == frame_of_reference(ct) else None

@@ -1,0 +1,156 @@
+"""The slot scan of an X-ray (a CT scout, an EOS image): from its DICOM header, completed by a person, described in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..io.cameras import read_geometry
+from ..io.dicom_geometry import AT_PATIENT, BY_TUBE_ANGLE, FAR_SIDE, IN_IMAGE
+from ..io.dicom_identity import frame_of_reference
+from ..io.files import JsonObject
+from ..io.localizer import read_localizer
+from ..mrml.registration import Registration
+from ..mrml.xray import XRayView
+from ..mrml.xray_annotations import side_of_direction
+from .geometry import give_geometry, side_in_words
+from .translation import _
+
+#: What a header may lack and a person may know, each with the assumptions that go with the header's own.
+ASKED = {
+    "source_to_isocentre_mm": (_("source to isocentre"), (AT_PATIENT,)),
+    "isocentre_to_source": (_("side of the tube"), (FAR_SIDE, BY_TUBE_ANGLE)),
+    "central_column": (_("central column"), (IN_IMAGE,)),
+}
+
+
+def localizer_content(path: Path) -> dict:
+    """What an `XRayView` keeps of a localizer's header: its slot scan where that says all; nothing for another file.
+
+    InputError for a header that is damaged, or lacks what nobody could know who has not got it.
+    """
+    found = read_localizer(path)
+    if found is None:
+        return {}
+    if unknown := {key: why for key, why in found.missing.items() if key not in ASKED}:
+        raise InputError(
+            _(
+                "{path}: is a localizer without {names} ({tags}), expected all that places it in the scanner; export it again, or "
+                "give them as its slot_scan in a case.json."
+            ).format(path=path.name, names=", ".join(unknown), tags=", ".join(unknown.values()))
+        )
+    return {
+        "localizer": {"values": found.values, "missing": list(found.missing), "assumptions": found.assumptions},
+        "frame_of_reference": frame_of_reference(path),
+        "assumptions": found.assumptions,
+        "pixel_mm": list(found.values["pixel_mm"]),
+        **({} if found.missing else {"slot_scan": found.values, "from": _("DICOM header")}),
+    }
+
+
+def refuse_other_frame(registration: Registration, name: str, content: dict) -> None:
+    """InputError where a registration has a localizer of another frame of reference than one with this content, which is to be added."""
+    frame = content.get("frame_of_reference")
+    for other in registration.xrays if "localizer" in content else ():
+        if "localizer" in other.content and other.content["frame_of_reference"] != frame:
+            raise InputError(
+                _(
+                    "{name}: is a localizer of another frame of reference than {other}, which does not tell how they lie to each other, "
+                    "expected those of one examination; choose another, or remove {other} first."
+                ).format(name=name, other=other.name)
+            )
+
+
+def slot_scan_of(view: XRayView) -> dict[str, Any]:
+    """A view's slot_scan as in a case.json, or what its header says of one; empty for any other X-ray."""
+    content = view.content
+    return content.get("slot_scan") or content.get("localizer", {}).get("values", {})
+
+
+def missing_in_header(view: XRayView) -> list[str]:
+    """The names of what its header lacks."""
+    return [ASKED[key][0] for key in view.content.get("localizer", {}).get("missing", ())]
+
+
+def column_is_asked(view: XRayView) -> bool:
+    """Whether its central column has to be given, as its header shows that it may not be the middle one."""
+    return "central_column" in view.content.get("localizer", {}).get("missing", ())
+
+
+def tube_sides(slot_scan: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The two directions to the tube, square to the image, by the patient's side (letters of `side_of_direction`)."""
+    normal = np.cross(slot_scan["columns_along"], slot_scan["rows_along"])
+    normal /= np.linalg.norm(normal)
+    return {side_of_direction(way): way + 0.0 for way in (normal, -normal)}  # no -0
+
+
+def nearest_side(slot_scan: dict[str, Any], to_source) -> str:
+    """That of `tube_sides` on which a direction (3,) is."""
+    sides = tube_sides(slot_scan)
+    return max(sides, key=lambda letters: float(sides[letters] @ to_source))
+
+
+def completed(
+    view: XRayView, source_to_isocentre_mm: float | None, central_column: float | None, tube: str
+) -> dict[str, Any]:
+    """A view's slot scan with this distance and central column (None for the middle one), and the tube at this one of `tube_sides`.
+
+    Where the pixels lie stays. InputError for what is missing.
+    """
+    before = slot_scan_of(view)
+    if not source_to_isocentre_mm:
+        raise InputError(_("Source to isocentre: none is given, expected that of the scanner; enter it."))
+    if tube not in tube_sides(before):
+        raise InputError(
+            _("Tube: nothing is chosen, and near and far in the patient depend on it; choose the side that it was on.")
+        )
+    if central_column is None and column_is_asked(view):
+        raise InputError(
+            _(
+                "Central column: none is given, and the image may be cropped, expected that of the ray at right angles to the scan plane; "
+                "enter it, {middle:g} if it is the middle one."
+            ).format(middle=(view.size[0] - 1) / 2)
+        )
+    after = {**before, "source_to_isocentre_mm": source_to_isocentre_mm}
+    to_source = before.get("isocentre_to_source")
+    if to_source is None or nearest_side(before, to_source) != tube:
+        after["isocentre_to_source"] = tube_sides(before)[tube].tolist()
+    middle = (view.size[0] - 1) / 2
+    column, moved = before.get("central_column", middle), middle if central_column is None else central_column
+    if moved != column:
+        along = np.array(before["columns_along"]) / np.linalg.norm(before["columns_along"])
+        shift = (moved - column) * before["pixel_mm"][0] * along
+        after |= {"central_column": moved, "isocentre": (before["isocentre"] + shift).tolist()}
+    if central_column is None:
+        after.pop("central_column", None)
+    return after
+
+
+def use_slot_scan(
+    view: XRayView, source_to_isocentre_mm: float | None, central_column: float | None, tube: str
+) -> None:
+    """Give an X-ray its slot scan as `completed`; what was assumed for a value that is another now is assumed no more. InputError as that,
+    and for invalid values."""
+    content, after = view.content, completed(view, source_to_isocentre_mm, central_column, tube)
+    header = content.get("localizer", {"values": slot_scan_of(view), "assumptions": content.get("assumptions", [])})
+    changed = [key for key in ASKED if after.get(key) != header["values"].get(key)]
+    settled = [sentence for key in changed for sentence in ASKED[key][1]]
+    read_geometry(JsonObject(view.name, "", {"slot_scan": after}))
+    give_geometry(view, slot_scan=after, **({"from": _("entered")} if changed else {}))
+    view.change(assumptions=[sentence for sentence in header["assumptions"] if sentence not in settled])
+
+
+def describe_slot_scan(slot_scan: dict[str, Any], size: tuple[int, int]) -> list[str]:
+    """What it is in plain words, a sentence each."""
+    width, height = slot_scan["pixel_mm"]
+    columns, rows = (side_in_words(side_of_direction(slot_scan[key])) for key in ("columns_along", "rows_along"))
+    return [
+        _("Rays spread across the image and are parallel along it, as source and slot move from row to row."),
+        _("Columns run to the patient's {columns}, rows to the patient's {rows}.").format(columns=columns, rows=rows),
+        _(
+            "{columns} \u00d7 {rows} pixels of {width:.3f} mm across, at the isocentre, and {height:.3f} mm along."
+        ).format(columns=size[0], rows=size[1], width=width, height=height),
+    ]

@@ -1,0 +1,223 @@
+"""The scouts of a CT: found beside it, added as X-rays, completed where their headers do not say all."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from phantom import slot_scan_of
+from phantom_study import FRAME, write_scout, write_study
+from presenter_host import PresenterHost, act, cells, control, text
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.io.dicom_geometry import AT_PATIENT, FAR_SIDE, IN_IMAGE
+
+
+@pytest.fixture
+def host(scene, watch) -> PresenterHost:
+    host = PresenterHost(scene)
+    host.in_slicer = False
+    return host
+
+
+@pytest.fixture
+def ct(host):
+    from MultiViewRegistrationLib.session.presenters.ct import CTPresenter
+
+    return host.open(CTPresenter)
+
+
+@pytest.fixture
+def xrays(host):
+    from MultiViewRegistrationLib.session.presenters.xrays import XRaysPresenter
+
+    return host.open(XRaysPresenter)
+
+
+def read(section, *paths, folder=None) -> None:
+    """Give a section files, until they are read."""
+    act(section, "files", list(paths), folder)
+    section.host.wait(section, lambda: not section.reading)
+
+
+def opened(ct, xrays, folder) -> None:
+    read(ct, folder)
+    act(xrays, "scouts")
+
+
+def as_described(view, degrees: float) -> bool:
+    return view.camera.same_as(SlotScan(**slot_scan_of(degrees)).camera())
+
+
+@pytest.mark.parametrize("given", ["study", "slices", "sent"])
+def test_scouts_beside_a_ct_become_its_xrays(host, ct, xrays, tmp_path, given):
+    """Also of a study whose files a page sends, which are gone once they are read."""
+    slices = write_study(tmp_path / "study")
+    assert control(xrays, "scouts") is None
+    if given == "sent":
+        read(ct, *sorted((tmp_path / "study").rglob("*.dcm")), folder=tmp_path / "study")
+        assert not slices.exists()
+    else:
+        read(ct, slices if given == "slices" else slices.parent)
+    assert "Scouts of this CT lie in its folder: AP, LAT." in text(ct, "scouts")
+    assert xrays.state().text == "add X-rays, or use the CT's scouts" and text(xrays, "scouts_left_out") == ""
+    act(xrays, "scouts")
+    assert control(xrays, "scouts") is None and [view.name for view in xrays.views] == ["AP", "LAT"]
+    assert all(as_described(view, degrees) for view, degrees in zip(xrays.views, (0, 90), strict=True))
+    host.wait(xrays, lambda: not host.session.check_next())
+    assert xrays.state().text == "2 views ready" and text(xrays, "problem") == ""
+    assert cells(xrays, "xrays")[0][1:3] == ["slot scan", "reference"]
+    act(xrays, "remove")
+    act(xrays, "scouts")
+    assert [view.name for view in xrays.views] == ["LAT", "AP"]
+
+
+def test_the_scanners_own_pose_is_the_truth_of_scouts_alone(host, ct, xrays, tmp_path):
+    from MultiViewRegistrationLib.geometry import rigid
+    from MultiViewRegistrationLib.session.result_files import case_content
+
+    opened(ct, xrays, write_study(tmp_path / "study"))
+    assert "scouts of this CT" in text(xrays, "truth")
+    assert np.array_equal(case_content(host.session)["truth"]["world_from_ct"], np.eye(4))
+    host.registration.world_from_ct = rigid.from_rotation_translation(rigid.exp_so3([0.05, 0, 0]), [4, -3, 6.0])
+    host.session.register("given")
+    host.session.finish()
+    assert host.session.error() < 0.3
+    act(xrays, "mode", "matrix")  # another world
+    act(xrays, "matrix", "900 80 0 40000 0 80 -900 35000 0 1 0 700")
+    act(xrays, "apply")
+    assert text(xrays, "truth") == "" and host.session.case().truth_world_from_ct is None
+    xrays.use(xrays.views[0].node.GetID(), False)
+    assert text(xrays, "truth") != ""
+
+
+def test_what_a_header_lacks_is_asked_for(host, ct, xrays, tmp_path):
+    opened(ct, xrays, write_study(tmp_path / "study", (0,), Manufacturer="OTHER", DistanceSourceToPatient=None))
+    (view,) = xrays.views
+    assert xrays.state().text == "AP needs geometry" and text(xrays, "truth") == ""
+    assert text(xrays, "geometry_summary") == "Not in the header: side of the tube, source to isocentre."
+    assert "Source to isocentre: none is given" in text(xrays, "geometry_problem")
+    act(xrays, "slot_distance", "550")
+    assert "Tube: nothing is chosen" in text(xrays, "geometry_problem") and not control(xrays, "apply").enabled
+    sides = {option.title: option.value for option in control(xrays, "tube").options}
+    assert list(sides) == ["choose...", "at the patient's back", "at the patient's front"]
+    act(xrays, "tube", sides["at the patient's back"])
+    act(xrays, "apply")
+    assert as_described(view, 0) and text(xrays, "truth") != "" and not control(xrays, "apply").enabled
+
+
+def test_a_slot_scan_is_told_in_words_and_can_be_corrected(ct, xrays, tmp_path):
+    opened(ct, xrays, write_study(tmp_path / "study", (0,)))
+    (view,) = xrays.views
+    told = text(xrays, "slot_scan")
+    assert "Columns run to the patient's left, rows to the patient's feet." in told
+    assert "128 \u00d7 160 pixels of 1.200 mm across, at the isocentre, and 1.000 mm along." in told
+    assert "The tube is at the patient's back, 550 mm from the isocentre." in text(xrays, "geometry_summary")
+    before, assumed = view.camera, view.content["assumptions"]
+    assert text(xrays, "assumed") == f"Assumed of the header ({len(assumed)})" and {
+        AT_PATIENT,
+        FAR_SIDE,
+        IN_IMAGE,
+    } < set(assumed)
+    act(xrays, "tube", "A")
+    act(xrays, "slot_column", "70")
+    act(xrays, "apply")
+    assert np.allclose(view.camera.source, before.source * [1, -1, 1] + [(70 - 63.5) * 1.2, 0, 0])
+    assert "tube is at the patient's front" in text(xrays, "geometry_summary")
+    pixels = np.array([[0.0, 0], [127, 159]])
+    assert np.allclose(view.camera.at_depth(pixels, 550.0), before.at_depth(pixels, 550.0))
+    assert AT_PATIENT in view.content["assumptions"] and not {FAR_SIDE, IN_IMAGE} & set(view.content["assumptions"])
+    act(xrays, "tube", "P")
+    act(xrays, "slot_column", "")
+    act(xrays, "apply")
+    assert view.camera.same_as(before) and view.content["assumptions"] == assumed
+    act(xrays, "mode", "c_arm")
+    assert control(xrays, "mode").options[0].title == "Slot scan (CT scout, EOS)"
+    assert not control(xrays, "flipped").enabled and "which way its columns run" in control(xrays, "flipped").tip
+
+
+def test_the_certainty_of_a_slot_scan_has_that_of_its_rows(ct, xrays, tmp_path):
+    opened(ct, xrays, write_study(tmp_path / "study"))
+    xrays.select(xrays.views[1].node.GetID())
+    assert control(xrays, "certainty_known").options[0].title == "\u00b10.1\u00b0, 0.3 mm, 0.42 px, 0.5 % (usual)"
+    act(xrays, "certainty_known", "typed")
+    assert [control(xrays, key).text for key in ("distance_sd_percent", "step_sd_percent")] == ["0.5", "0.1"]
+    act(xrays, "step_sd_percent", "0.4")
+    assert xrays.session.case().views[1].step_sd_percent == 0.4
+    act(xrays, "certainty_known", "exactly")
+    assert xrays.session.case().views[1].step_sd_percent == 0
+    act(xrays, "certainty_known", "usual")
+    assert xrays.session.case().views[1].step_sd_percent == 0.1
+
+
+def test_scouts_that_are_not_of_the_ct_are_left_out(host, ct, xrays, tmp_path):
+    slices = write_study(tmp_path / "study")
+    other = write_scout(tmp_path / "study" / "scouts" / "other.dcm", 0, FrameOfReferenceUID="1.2.3.8")
+    broken = write_scout(tmp_path / "study" / "scouts" / "broken.dcm", 0, ImagePositionPatient=None)
+    read(ct, slices)
+    left_out = text(xrays, "scouts_left_out")
+    assert (
+        "1 more, of another frame of reference than the CT" in left_out
+        and "broken.dcm: is a localizer without isocentre" in left_out
+    )
+    act(xrays, "scouts")
+    assert len(xrays.views) == 2
+    with pytest.raises(InputError, match="other: is a localizer of another frame of reference than AP"):
+        read(xrays, other)
+    with pytest.raises(InputError, match="ImagePositionPatient"):
+        read(xrays, broken)
+    assert len(xrays.views) == 2
+    act(ct, "ct", "")
+    assert control(xrays, "scouts") is None and text(xrays, "scouts_left_out") == ""
+
+
+def test_a_ct_without_scouts_of_its_own_has_no_button(ct, xrays, tmp_path):
+    slices = write_study(tmp_path / "study", FrameOfReferenceUID="1.2.3.8")
+    read(ct, slices)
+    assert control(xrays, "scouts") is None and control(ct, "scouts") is None
+
+
+def test_what_lies_above_a_sent_folder_is_not_looked_at(ct, xrays, tmp_path):
+    """There may be what another person has sent."""
+    slices = write_study(tmp_path / "study")
+    read(ct, *slices.iterdir(), folder=slices)
+    assert control(xrays, "scouts") is None
+
+
+def test_scouts_are_not_mixed_with_xrays_of_another_world(host, ct, xrays, tmp_path):
+    from test_xrays_presenter import add, place
+
+    read(ct, write_study(tmp_path / "study"))
+    add(xrays, "C-arm")
+    place(xrays, 0)
+    with pytest.raises(InputError, match="C-arm is in a world of its own"):
+        act(xrays, "scouts")
+    act(xrays, "remove")
+    act(xrays, "scouts")
+    assert len(xrays.views) == 2
+
+
+def test_scouts_are_files_like_others(host, xrays, tmp_path):
+    """With the CT of another examination there is no truth."""
+    write_study(tmp_path / "study")
+    read(xrays, tmp_path / "study" / "scouts" / "0.dcm")
+    (view,) = xrays.views
+    assert as_described(view, 0) and view.content["frame_of_reference"] == FRAME and text(xrays, "truth") == ""
+    shutil.rmtree(tmp_path / "study")
+    assert host.session.xray(view).line_integrals.shape == (160, 128)
+
+
+def test_how_far_a_result_is_from_the_scanner_is_told_in_check(host, ct, xrays, tmp_path):
+    from MultiViewRegistrationLib.geometry import rigid
+    from MultiViewRegistrationLib.mrml.manual_pose import centre
+    from MultiViewRegistrationLib.session.presenters.check import CheckPresenter
+
+    opened(ct, xrays, write_study(tmp_path / "study"))
+    check = host.open(CheckPresenter)
+    assert text(check, "scanner") == ""
+    host.session.history.note("before")
+    motion = rigid.from_rotation_translation(rigid.exp_so3(np.radians([0, 2.0, 0])), [3.0, 0, 4])
+    host.registration.world_from_ct = rigid.about(centre(host.registration), motion)
+    assert text(check, "scanner").endswith("5.0 mm at the bone's centre, 2.0\u00b0.")

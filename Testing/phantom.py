@@ -75,6 +75,19 @@ def make_slot_scan(ct: CT, degrees: float, pose: np.ndarray = TRUE_POSE) -> View
     return View(f"slot{degrees:g}", XRay(image, np.ones(image.shape, bool), (1.2, 1.0)), camera)
 
 
+def write_slot_scan_case(folder: Path) -> Path:
+    """A case of two slot scans of the phantom, from 0 and 80 degrees."""
+    path = write_phantom_case(folder)
+    content = json.loads(path.read_text())
+    for degrees, view in zip((0, 80), content["views"], strict=True):
+        image = sitk.GetImageFromArray(make_slot_scan(make_ct(), degrees).xray.line_integrals)
+        sitk.WriteImage(image, str(folder / f"{view['name']}.mha"))
+        del view["projection_matrix"]
+        view |= {"intensity": "log", "slot_scan": slot_scan_of(degrees), "step_sd_percent": 0.2}
+    path.write_text(json.dumps(content))
+    return path
+
+
 def off(pose: np.ndarray, rotation_deg, shift_mm) -> np.ndarray:
     """The pose turned about the world origin (degrees, rotation vector) and shifted (mm)."""
     return rigid.from_rotation_translation(rigid.exp_so3(np.radians(rotation_deg)), shift_mm) @ pose

@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, off
+from phantom import TRUE_POSE, make_ct, make_slot_scan, make_views, off
 
 from MultiViewRegistrationLib.api import assess, register
 from MultiViewRegistrationLib.geometry.landmarks import LandmarkFit, LandmarkResidual
@@ -119,6 +119,23 @@ def test_one_page_loads_nothing_from_outside_runs_nothing_and_can_be_used(result
     chosen = [radio["name"] for radio in radios if "checked" in radio]
     assert all(radio["aria-label"] for radio in radios) and len(chosen) == 4
     assert sorted(chosen) == sorted({radio["name"] for radio in radios})
+
+
+def test_a_slot_scan_is_told_in_its_own_words():
+    """It has no detector at a distance, and no focal length; a row that no view has is left out."""
+    from MultiViewRegistrationLib.report.result_page import _beam_rows, _pixel_size
+
+    slot, (plain, *_rest) = make_slot_scan(make_ct(), 0), make_views(make_ct())
+    assert _beam_rows([slot]) == {"Source to isocentre": ["550.0\N{NO-BREAK SPACE}mm"]}
+    both = _beam_rows([slot, plain])
+    assert list(both) == ["Source to detector", "Focal length", "Source to isocentre"]
+    assert both["Focal length"][0] == both["Source to isocentre"][1] == "\u2013"
+    assert _pixel_size(slot) == "1.200 \u00d7 1.000 mm at the isocentre" and _pixel_size(plain) == "unknown"
+
+
+def test_what_several_views_assume_is_told_once(result):
+    case = replace(result.case, assumptions={"a": ("One.", "Two."), "b": ("One.", "Two.", "Three.")})
+    assert replace(result, case=case).reasons[-1] == "Assumed: a, b: One; Two; b: Three."
 
 
 def test_a_registration_is_told(result, written):

@@ -40,6 +40,15 @@ def seen_flat(points, source=SOURCE):
     return 1000 * np.stack([rays @ x, rays @ np.cross(beam, x)], -1) / (rays @ beam)[..., None]
 
 
+def test_a_source_that_moves_along_sees_where_its_level_rays_touch():
+    """Those of a slot scan: none of them climbs, wherever its source began."""
+    centre, scan = np.array([5.0, 0, 10]), np.array([0, 0, 1.0])
+    outline = Surface(*sphere(centre=centre)).outline(SOURCE, scan).reshape(-1, 3)
+    rays, outwards = (outline - SOURCE) * (1 - scan), (outline - centre) / 40
+    assert np.abs((rays * outwards).sum(axis=1) / np.linalg.norm(rays, axis=1)).max() < 0.06
+    assert np.ptp(outline[:, 2]) > 78
+
+
 @given(st.integers(0, 10**6), st.integers(8, 60))
 @settings(max_examples=40, deadline=None)
 def test_a_convex_body_has_the_outline_of_its_hull(seed, count):

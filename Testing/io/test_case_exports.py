@@ -10,6 +10,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from handed_result import OVERRIDE, XA, pose, write_result
+from phantom import make_slot_scan
 from planted_dicom import IDENTITY, SECRETS, write_xray
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
@@ -244,6 +245,17 @@ def test_corrected_cameras_are_those_of_the_drr(exported):
     )
     columns = [np.nonzero(image > 0.6 * image.max())[1].mean() for image in (before, after)]
     assert columns[0] - columns[1] == pytest.approx(20, abs=0.8)
+
+
+def test_no_camera_of_slicers_is_written_for_a_slot_scan(case, tmp_path):
+    """It would be a pinhole's."""
+    view = make_slot_scan(case.ct, 0)
+    content = {"world_from_ct": POSE.tolist(), "views": [{"name": view.name, "similarity": 0.9}]}
+    result = RegistrationExport.read(write_result(tmp_path / "result", **content))
+    scans = replace(case, views=[view])
+    message = refusal(case_files, result, scans, ["resampled-ct", "cameras"], "nii.gz")
+    assert f'cameras: "{view.name}" is a slot scan' in message and "leave cameras out" in message
+    assert "drr_view1.dcm" in case_files(result, scans, ["drr"], "nii.gz")
 
 
 @pytest.mark.parametrize("frame", ["world", "ct", "reference"])

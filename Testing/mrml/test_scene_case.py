@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
-from phantom import make_ct, make_slot_scan, slot_scan_of, write_phantom_case
+from phantom import write_phantom_case, write_slot_scan_case
 from running_session import nodes
 
 from MultiViewRegistrationLib.errors import InputError
@@ -34,15 +33,7 @@ def case_file(tmp_path):
 @pytest.fixture
 def scouts(tmp_path):
     """A case of two slot scans of the phantom."""
-    path = write_phantom_case(tmp_path)
-    content = json.loads(path.read_text())
-    for degrees, view in zip((0, 80), content["views"], strict=True):
-        image = sitk.GetImageFromArray(make_slot_scan(make_ct(), degrees).xray.line_integrals)
-        sitk.WriteImage(image, str(tmp_path / f"{view['name']}.mha"))
-        del view["projection_matrix"]
-        view |= {"intensity": "log", "slot_scan": slot_scan_of(degrees), "step_sd_percent": 0.2}
-    path.write_text(json.dumps(content))
-    return path
+    return write_slot_scan_case(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -75,8 +75,8 @@ class CheckPresenter(Presenter):
         return [
             *(self.overlays.form() if self.host.in_slicer else []),
             Text("verdict", headline, tone=tone),
-            *(Text(f"reason{number}", reason) for number, reason in enumerate(reasons)),
             Text("scanner", self._from_scanner()),
+            *(Text(f"reason{number}", reason) for number, reason in enumerate(reasons)),
             row(
                 "judge",
                 Button(
@@ -122,7 +122,7 @@ class CheckPresenter(Presenter):
             return ""
         mm, degrees = manual_pose.distance_to(self.registration, truth)
         return _(
-            "From where the scanner has the CT, good to some 1.5 mm: {mm:.1f} mm at the bone's centre, {degrees:.1f}\u00b0."
+            "The CT is {mm:.1f} mm (at its centre) and {degrees:.1f}\u00b0 from the scanner's own pose, which is good to some 1.5 mm."
         ).format(mm=mm, degrees=degrees)
 
     def _similarity_line(self, view) -> TableRow:

@@ -220,4 +220,6 @@ def test_how_far_a_result_is_from_the_scanner_is_told_in_check(host, ct, xrays, 
     host.session.history.note("before")
     motion = rigid.from_rotation_translation(rigid.exp_so3(np.radians([0, 2.0, 0])), [3.0, 0, 4])
     host.registration.world_from_ct = rigid.about(centre(host.registration), motion)
-    assert text(check, "scanner").endswith("5.0 mm at the bone's centre, 2.0\u00b0.")
+    assert text(check, "scanner").startswith(
+        "The CT is 5.0 mm (at its centre) and 2.0\u00b0 from the scanner's own pose"
+    )

@@ -1,0 +1,113 @@
+"""Slot scans in the scene: seen in proportion and from their own sources; what needs a single source is refused."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, slot_scan_of, write_slot_scan_case
+from scene_rendering import resize, slice_view
+from tiny_scene import c_arm, registration_of
+from vtk.util.numpy_support import vtk_to_numpy
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.mrml import display, source_view, xray_annotations
+from MultiViewRegistrationLib.mrml.cursor import RAY, LinkedCursor
+from MultiViewRegistrationLib.mrml.image import change_image
+from MultiViewRegistrationLib.mrml.loading import read_case
+from MultiViewRegistrationLib.mrml.nodes import lps_from_ras
+from MultiViewRegistrationLib.mrml.xray import detectors
+from MultiViewRegistrationLib.session.drawing import _level
+from MultiViewRegistrationLib.session.result_files import missing_for_kind
+from MultiViewRegistrationLib.viewer.xray_state import image_of
+
+#: Of a pixel, height over width: where it lies in the scene, and as it is to be seen.
+LYING, SEEN = 1.0 / (1.2 * 1.5), 1.0 / 1.2
+
+
+@pytest.fixture
+def registration(scene, tmp_path):
+    return read_case(write_slot_scan_case(tmp_path))(scene)
+
+
+def test_it_is_seen_in_proportion_though_it_lies_stretched(slicer_app, registration, watch):
+    view = slice_view(slicer_app, size=(320, 240))
+    display.show(registration)
+    xray, node = registration.xrays[0], view.get_view_node()
+
+    def aspect() -> float:
+        """Of a pixel in the slice view."""
+        (width, height), (columns, rows) = node.GetFieldOfView()[:2], node.GetDimensions()[:2]
+        across, down = xray.node.GetSpacing()[:2]
+        return (down / (height / rows)) / (across / (width / columns))
+
+    across, down = xray.node.GetSpacing()[:2]
+    assert down / across == pytest.approx(LYING) and image_of(xray)["tall"] == pytest.approx(SEEN)
+    assert aspect() == pytest.approx(SEEN)
+    resize(view, 200, 300)
+    assert aspect() == pytest.approx(SEEN)
+    node.SetFieldOfView(60, 90, 1)
+    assert aspect() == pytest.approx(SEEN) and node.GetFieldOfView()[0] == 60
+    resize(view, 320, 240)
+    assert aspect() == pytest.approx(SEEN)
+
+
+def test_a_c_arm_is_as_tall_as_its_pixels(scene):
+    registration = registration_of(scene, {"AP": c_arm(pixel_mm=(2.0, 1.4))}, pixel_mm=(2.0, 1.4))
+    assert image_of(registration.xrays[0])["tall"] == pytest.approx(0.7)
+
+
+def test_its_labels_say_where_tube_and_patient_are(registration):
+    ap, oblique = registration.xrays
+    assert xray_annotations.title(ap)[1:] == ["Slot scan, tube at P", "SOD 550 mm"]
+    assert xray_annotations.sides_of(ap) == ("R", "L", "H", "F")
+    assert xray_annotations.title(oblique)[1] == "Slot scan, tube at L"
+    assert xray_annotations.sides_of(oblique) == ("P", "A", "H", "F")
+
+
+def test_a_ray_of_the_cursor_begins_at_the_source_of_its_row(registration):
+    view, cursor = registration.xrays[0], LinkedCursor(registration)
+    pixel = np.array([30.0, 120.0])
+    cursor.points.AddControlPoint(*view.ras_of(pixel))
+    assert cursor.update()
+    ray = lps_from_ras(vtk_to_numpy(registration.node.GetNodeReference(RAY).GetPolyData().GetPoints().GetData()))
+    assert np.allclose(ray[0], [0, 550, 80 - 120], atol=1e-3)
+    assert np.allclose(view.camera.project(ray[1]), pixel, atol=1e-3)
+    other = registration.xrays[1]
+    found = rigid.transform_points(TRUE_POSE, np.array([10.0, 5, 0]))
+    cursor.clear()
+    for each in (view, other):
+        cursor.points.AddControlPoint(*each.ras_of(each.camera.project(found)))
+        cursor.update()
+    assert np.allclose(lps_from_ras(cursor.reading.ras), found, atol=1e-3) and cursor.reading.warning == ""
+
+
+def test_what_needs_a_single_source_is_refused(registration, slicer_app):
+    view = registration.xrays[0]
+    with pytest.raises(InputError, match="view1: is a slot scan, whose source moves from row to row"):
+        source_view.look(view, None, (320, 240))
+    with pytest.raises(InputError, match="view1: is a slot scan, whose geometry says which way"):
+        change_image(view, flipped=True)
+    assert not view.content.get("flipped")
+    assert "slot scan" in missing_for_kind(registration, "cameras") and not missing_for_kind(registration, "drr")
+    for each in registration.xrays:
+        each.change(use=False)
+    assert not missing_for_kind(registration, "cameras")
+
+
+def test_the_way_of_its_sources_is_drawn_and_seen_from_afar(registration):
+    view = registration.xrays[0]
+    camera, scan = view.camera, slot_scan_of(0)
+    lines = xray_annotations.frustum_polydata(camera, view.detector_mm)
+    points = lps_from_ras(vtk_to_numpy(lines.GetPoints().GetData()))
+    for row in (-0.5, 159.5):
+        assert np.linalg.norm(points - [0, 550, 80 - row], axis=1).min() < 1e-3
+    assert points[:, 1].min() == pytest.approx(550 - 1.5 * scan["source_to_isocentre_mm"])
+
+
+def test_the_ct_is_drawn_as_fine_as_its_pixels_at_the_anatomy(registration):
+    anatomy = SimpleNamespace(centroid=np.zeros(3), level=lambda mm: mm)
+    assert _level(anatomy, detectors(registration)[0].camera, np.eye(4), 2.0) == pytest.approx(2.0)
+    assert _level(anatomy, c_arm(), np.eye(4), 2.0) == pytest.approx(2.0 * 2.0 * 0.7)

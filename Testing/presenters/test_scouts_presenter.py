@@ -12,7 +12,7 @@ from presenter_host import PresenterHost, act, cells, control, text
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
-from MultiViewRegistrationLib.io.dicom_geometry import AT_PATIENT, FAR_SIDE, IN_IMAGE
+from MultiViewRegistrationLib.io.dicom_geometry import AT_PATIENT, BY_TUBE_ANGLE, IN_IMAGE
 
 
 @pytest.fixture
@@ -36,6 +36,17 @@ def xrays(host):
     return host.open(XRaysPresenter)
 
 
+def made(folder, *names: str, **tags):
+    """A study of the phantom with these of its scouts, with other tags; the folder of its slices."""
+    write_study(folder)
+    for name in ("AP", "LAT"):
+        if name not in (names or ("AP", "LAT")):
+            (folder / f"{name}.dcm").unlink()
+        elif tags:
+            write_scout(folder, name, **tags)
+    return folder / "ct"
+
+
 def read(section, *paths, folder=None) -> None:
     """Give a section files, until they are read."""
     act(section, "files", list(paths), folder)
@@ -54,7 +65,7 @@ def as_described(view, degrees: float) -> bool:
 @pytest.mark.parametrize("given", ["study", "slices", "sent"])
 def test_scouts_beside_a_ct_become_its_xrays(host, ct, xrays, tmp_path, given):
     """Also of a study whose files a page sends, which are gone once they are read."""
-    slices = write_study(tmp_path / "study")
+    slices = made(tmp_path / "study")
     assert control(xrays, "scouts") is None
     if given == "sent":
         read(ct, *sorted((tmp_path / "study").rglob("*.dcm")), folder=tmp_path / "study")
@@ -78,7 +89,7 @@ def test_the_scanners_own_pose_is_the_truth_of_scouts_alone(host, ct, xrays, tmp
     from MultiViewRegistrationLib.geometry import rigid
     from MultiViewRegistrationLib.session.result_files import case_content
 
-    opened(ct, xrays, write_study(tmp_path / "study"))
+    opened(ct, xrays, made(tmp_path / "study"))
     assert "scouts of this CT" in text(xrays, "truth")
     assert np.array_equal(case_content(host.session)["truth"]["world_from_ct"], np.eye(4))
     host.registration.world_from_ct = rigid.from_rotation_translation(rigid.exp_so3([0.05, 0, 0]), [4, -3, 6.0])
@@ -94,7 +105,7 @@ def test_the_scanners_own_pose_is_the_truth_of_scouts_alone(host, ct, xrays, tmp
 
 
 def test_what_a_header_lacks_is_asked_for(host, ct, xrays, tmp_path):
-    opened(ct, xrays, write_study(tmp_path / "study", (0,), Manufacturer="OTHER", DistanceSourceToPatient=None))
+    opened(ct, xrays, made(tmp_path / "study", "AP", AngularPosition=None, DistanceSourceToPatient=None))
     (view,) = xrays.views
     assert xrays.state().text == "AP needs geometry" and text(xrays, "truth") == ""
     assert text(xrays, "geometry_summary") == "Not in the header: side of the tube, source to isocentre."
@@ -109,7 +120,7 @@ def test_what_a_header_lacks_is_asked_for(host, ct, xrays, tmp_path):
 
 
 def test_a_slot_scan_is_told_in_words_and_can_be_corrected(ct, xrays, tmp_path):
-    opened(ct, xrays, write_study(tmp_path / "study", (0,)))
+    opened(ct, xrays, made(tmp_path / "study", "AP"))
     (view,) = xrays.views
     told = text(xrays, "slot_scan")
     assert "Columns run to the patient's left, rows to the patient's feet." in told
@@ -118,7 +129,7 @@ def test_a_slot_scan_is_told_in_words_and_can_be_corrected(ct, xrays, tmp_path):
     before, assumed = view.camera, view.content["assumptions"]
     assert text(xrays, "assumed") == f"Assumed of the header ({len(assumed)})" and {
         AT_PATIENT,
-        FAR_SIDE,
+        BY_TUBE_ANGLE,
         IN_IMAGE,
     } < set(assumed)
     act(xrays, "tube", "A")
@@ -128,7 +139,9 @@ def test_a_slot_scan_is_told_in_words_and_can_be_corrected(ct, xrays, tmp_path):
     assert "tube is at the patient's front" in text(xrays, "geometry_summary")
     pixels = np.array([[0.0, 0], [127, 159]])
     assert np.allclose(view.camera.at_depth(pixels, 550.0), before.at_depth(pixels, 550.0))
-    assert AT_PATIENT in view.content["assumptions"] and not {FAR_SIDE, IN_IMAGE} & set(view.content["assumptions"])
+    assert AT_PATIENT in view.content["assumptions"] and not {BY_TUBE_ANGLE, IN_IMAGE} & set(
+        view.content["assumptions"]
+    )
     act(xrays, "tube", "P")
     act(xrays, "slot_column", "")
     act(xrays, "apply")
@@ -139,7 +152,7 @@ def test_a_slot_scan_is_told_in_words_and_can_be_corrected(ct, xrays, tmp_path):
 
 
 def test_the_certainty_of_a_slot_scan_has_that_of_its_rows(ct, xrays, tmp_path):
-    opened(ct, xrays, write_study(tmp_path / "study"))
+    opened(ct, xrays, made(tmp_path / "study"))
     xrays.select(xrays.views[1].node.GetID())
     assert control(xrays, "certainty_known").options[0].title == "\u00b10.1\u00b0, 0.3 mm, 0.42 px, 0.5 % (usual)"
     act(xrays, "certainty_known", "typed")
@@ -153,18 +166,19 @@ def test_the_certainty_of_a_slot_scan_has_that_of_its_rows(ct, xrays, tmp_path):
 
 
 def test_scouts_that_are_not_of_the_ct_are_left_out(host, ct, xrays, tmp_path):
-    slices = write_study(tmp_path / "study")
-    other = write_scout(tmp_path / "study" / "scouts" / "other.dcm", 0, FrameOfReferenceUID="1.2.3.8")
-    broken = write_scout(tmp_path / "study" / "scouts" / "broken.dcm", 0, ImagePositionPatient=None)
+    slices = made(tmp_path / "study")
+    (tmp_path / "study" / "more").mkdir()
+    other = write_scout(tmp_path / "study" / "more", "AP", FrameOfReferenceUID="1.2.3.8")
+    broken = write_scout(tmp_path / "study" / "more", "LAT", ImagePositionPatient=None)
     read(ct, slices)
     left_out = text(xrays, "scouts_left_out")
     assert (
-        "1 more, of another frame of reference than the CT" in left_out
-        and "broken.dcm: is a localizer without isocentre" in left_out
+        "AP.dcm is a localizer of another frame of reference than the CT" in left_out
+        and "LAT.dcm: is a localizer without isocentre" in left_out
     )
     act(xrays, "scouts")
     assert len(xrays.views) == 2
-    with pytest.raises(InputError, match="other: is a localizer of another frame of reference than AP"):
+    with pytest.raises(InputError, match="AP: is a localizer of another frame of reference than AP"):
         read(xrays, other)
     with pytest.raises(InputError, match="ImagePositionPatient"):
         read(xrays, broken)
@@ -174,14 +188,14 @@ def test_scouts_that_are_not_of_the_ct_are_left_out(host, ct, xrays, tmp_path):
 
 
 def test_a_ct_without_scouts_of_its_own_has_no_button(ct, xrays, tmp_path):
-    slices = write_study(tmp_path / "study", FrameOfReferenceUID="1.2.3.8")
+    slices = made(tmp_path / "study", FrameOfReferenceUID="1.2.3.8")
     read(ct, slices)
     assert control(xrays, "scouts") is None and control(ct, "scouts") is None
 
 
 def test_what_lies_above_a_sent_folder_is_not_looked_at(ct, xrays, tmp_path):
     """There may be what another person has sent."""
-    slices = write_study(tmp_path / "study")
+    slices = made(tmp_path / "study")
     read(ct, *slices.iterdir(), folder=slices)
     assert control(xrays, "scouts") is None
 
@@ -189,7 +203,7 @@ def test_what_lies_above_a_sent_folder_is_not_looked_at(ct, xrays, tmp_path):
 def test_scouts_are_not_mixed_with_xrays_of_another_world(host, ct, xrays, tmp_path):
     from test_xrays_presenter import add, place
 
-    read(ct, write_study(tmp_path / "study"))
+    read(ct, made(tmp_path / "study"))
     add(xrays, "C-arm")
     place(xrays, 0)
     with pytest.raises(InputError, match="C-arm is in a world of its own"):
@@ -202,7 +216,7 @@ def test_scouts_are_not_mixed_with_xrays_of_another_world(host, ct, xrays, tmp_p
 def test_scouts_are_files_like_others(host, xrays, tmp_path):
     """With the CT of another examination there is no truth."""
     write_study(tmp_path / "study")
-    read(xrays, tmp_path / "study" / "scouts" / "0.dcm")
+    read(xrays, tmp_path / "study" / "AP.dcm")
     (view,) = xrays.views
     assert as_described(view, 0) and view.content["frame_of_reference"] == FRAME and text(xrays, "truth") == ""
     shutil.rmtree(tmp_path / "study")
@@ -214,7 +228,7 @@ def test_how_far_a_result_is_from_the_scanner_is_told_in_check(host, ct, xrays, 
     from MultiViewRegistrationLib.mrml.manual_pose import centre
     from MultiViewRegistrationLib.session.presenters.check import CheckPresenter
 
-    opened(ct, xrays, write_study(tmp_path / "study"))
+    opened(ct, xrays, made(tmp_path / "study"))
     check = host.open(CheckPresenter)
     assert text(check, "scanner") == ""
     host.session.history.note("before")

@@ -338,20 +338,22 @@ def _numbers(values: Sequence[float | None], unit: str, digits: int) -> list[str
 
 
 def _beam_rows(views: Sequence[View]) -> dict[str, list[str]]:
-    """Where a pixel has its size: on the detector, or of a slot scan at the isocentre; and the focal length of what has one."""
-    cameras, sizes = [view.camera for view in views], [view.xray.pixel_mm for view in views]
-    focal = [camera.focal_px for camera in cameras]
-    mm = [size and camera.focal_px * size[camera.fan_axes - 1] for camera, size in zip(cameras, sizes, strict=True)]
-    rows = {
-        "Source to detector": (2, mm, "mm"),
-        "Focal length": (2, focal, "pixels"),
-        "Source to isocentre": (1, mm, "mm"),
-    }
-    axes = [camera.fan_axes for camera in cameras]
+    """How far the source is from where a pixel has its size, the detector or a slot scan's isocentre; the focal length of what has one."""
+    pinholes = [view.camera.fan_axes == 2 for view in views]
+    focal = [view.camera.focal_px for view in views]
+    mm = [
+        view.xray.pixel_mm and length * view.xray.pixel_mm[view.camera.fan_axes - 1]
+        for view, length in zip(views, focal, strict=True)
+    ]
+
+    def of(values: Sequence[float | None], unit: str, *, pinhole: bool) -> list[str]:
+        own = [value if each == pinhole else None for value, each in zip(values, pinholes, strict=True)]
+        return _numbers(own, unit, 1)
+
     return {
-        name: _numbers([value if mine == of else None for value, mine in zip(values, axes, strict=True)], unit, 1)
-        for name, (of, values, unit) in rows.items()
-        if of in axes
+        **({"Source to detector": of(mm, "mm", pinhole=True)} if any(pinholes) else {}),
+        **({"Focal length": of(focal, "pixels", pinhole=True)} if any(pinholes) else {}),
+        **({} if all(pinholes) else {"Source to isocentre": of(mm, "mm", pinhole=False)}),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -76,10 +76,10 @@ def _is_slice(path: Path) -> bool:
     return file is not None and file.text("Modality") == "CT" and not is_localizer(file)
 
 
-def read_scouts(ct: Path, within: Path | None = None) -> Scouts | None:
+def read_scouts(ct: Path, within: Path | None = None, *, chosen: bool = False) -> Scouts | None:
     """The scouts of a CT, by its folder of slices: in that and below it, else in the folders beside it; None where there are none.
 
-    within: a folder beyond which not to look.
+    within: a folder beyond which not to look.   chosen: whether it was found by `slices_in`, maybe among others.
     """
     if not ct.is_dir():
         return None
@@ -89,12 +89,9 @@ def read_scouts(ct: Path, within: Path | None = None) -> Scouts | None:
     if study is None:
         return None
     read = {name: _read(name, path) for name, path in study.localizers.items()}
-    left_out = [problem for problem in read.values() if isinstance(problem, str)]
-    if study.others:
-        left_out.append(
-            _("{count} more, of another frame of reference than the CT, are left out.").format(count=len(study.others))
-        )
-    return Scouts({name: add for name, add in read.items() if not isinstance(add, str)}, left_out)
+    problems = [problem for problem in read.values() if isinstance(problem, str)]
+    told = study if chosen else replace(study, other_series=[])
+    return Scouts({name: add for name, add in read.items() if not isinstance(add, str)}, [*problems, *told.left_out])
 
 
 def _read(name: str, path: Path) -> Callable[[Registration], list[XRayView]] | str:

@@ -46,7 +46,8 @@ class SentCT:
         """The `imaging.ct.CT`, its header and its scouts, or the UnitMismatch. InputError for anything else that is wrong."""
         path = slices_in(self.path)
         try:
-            return load_ct(path, unit), header_of_ct(path), read_scouts(path, self.folder)
+            scouts = read_scouts(path, self.folder, chosen=path != self.path)
+            return load_ct(path, unit), header_of_ct(path), scouts
         except UnitMismatch as mismatch:
             return mismatch
 

@@ -13,6 +13,7 @@ import numpy as np
 from ...errors import InputError
 from ...imaging.image_source import without_data_files
 from ...imaging.xray import SharedUnknowns
+from ...io.files import as_sent
 from ...mrml.case import set_shared_unknowns, shared_unknowns_of
 from ...mrml.identity import true_pose
 from ...mrml.image import change_image, set_mask, thumbnail
@@ -164,7 +165,7 @@ class XRaysPresenter(Presenter):
                 if missing
                 else []
             ),
-            Text("scouts_left_out", "\n".join(scouts.left_out), tone=QUIET),
+            Text("scouts_left_out", as_sent("\n".join(scouts.left_out)), tone=QUIET),
         ]
 
     def _of_xrays(self) -> list[Control]:

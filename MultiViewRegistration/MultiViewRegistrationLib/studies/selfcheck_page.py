@@ -13,6 +13,8 @@ NOTE = (
     "The report of the start that led to the best fit, as mvreg register writes it. It was judged without the scanner's pose, which is "
     "the truth in its errors."
 )
+#: Nearer ends are drawn at this distance.
+LEAST_MM = 0.001
 LIMITS = f"what the scanner's pose is worth, {TRUTH_MM:g} mm; and within what starts agree, {WITHIN_MM:g} mm"
 
 
@@ -65,7 +67,7 @@ def _plots(check: SelfCheck) -> list[ET.Element]:
             from_common,
             "Distance of the ends from their common pose",
             Axis("start"),
-            Axis("from the common pose (mm)", "log"),
+            Axis("from the common pose (mm)", "log", (LEAST_MM, max(1.0, *check.agreement.distance_mm))),
         ),
     ]
 

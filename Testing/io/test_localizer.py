@@ -192,6 +192,16 @@ def test_folders_without_a_study_are_refused(study):
         find_study(study / "nothing")
 
 
+def test_slices_and_scouts_may_lie_in_one_folder(study):
+    for path in (study / "series 1").iterdir():
+        shutil.move(path, study / "series 2")
+    found = find_study(study / "series 2")
+    assert found.ct == study / "series 2" and found.localizers == {"AP": study / "series 2" / "top.dcm"}
+    path = study / "case.json"
+    path.write_text(json.dumps(found.case()))
+    assert Case.load(path).ct.volume.values.shape == (12, 16, 16)
+
+
 def test_of_several_series_the_longest_with_localizers_is_taken(study):
     files = sorted((study / "series 2").iterdir())
     for name, tags in (("thick", {}), ("earlier", {"FrameOfReferenceUID": "1.2.3.8"})):

@@ -43,6 +43,8 @@ HOW_TO_ADD = "add them to its slot_scan in the case.json, or make the case with 
 #: Tube angles in private attributes: the creator, its group and element.
 TUBE_AZIMUTH = ("GEMS_ACQU_01", 0x0019, 0x26)
 MAX_FILES = 20_000
+#: The scanner's pose of a CT in the world of its own localizers, as entries of a case.json: the start, and the truth.
+SCANNERS_POSE = {"world_from_ct": np.eye(4).tolist(), "truth": {"world_from_ct": np.eye(4).tolist()}}
 
 
 def read_localizer(path: str | os.PathLike, given: dict[str, Any] | None = None) -> HeaderGeometry | None:
@@ -219,6 +221,15 @@ class Study:
     elsewhere: list[Path] = field(default_factory=list)
     other_series: list[Path] = field(default_factory=list)
 
+    def case(self) -> dict[str, Any]:
+        """What a case.json says of it, with absolute paths: the frame of reference that CT and localizers share is the truth."""
+        return {
+            "version": 1,
+            "ct": str(self.ct.resolve()),
+            "views": [{"name": name, "image": str(path.resolve())} for name, path in self.localizers.items()],
+            **SCANNERS_POSE,
+        }
+
     @property
     def left_out(self) -> list[str]:
         """What is not used, a sentence each."""
@@ -266,8 +277,8 @@ def find_study(folder: str | os.PathLike) -> Study:
             frames.setdefault(path.parent, _frame_of_reference(file))
     if not along:
         raise InputError(
-            f"{printable(Path(folder))}: holds no slices of a CT, expected a CT study in DICOM, slices and scouts; name the folder of "
-            "both."
+            f"{printable(Path(folder))}: holds no slices of a CT, expected a CT study in DICOM, slices in a file each, and scouts; "
+            "name the folder of both."
         )
     known = {frame for _, frame, _ in localizers if frame}
     ct = max(along, key=lambda each: (frames[each] in known, len(along[each])))
@@ -283,7 +294,7 @@ def find_study(folder: str | os.PathLike) -> Study:
 
 
 def _rows_extent(localizer: DicomFile) -> tuple[float, float] | None:
-    """The same of a localizer's rows; None where its header does not say it."""
+    """From where to where along the patient the rows lie, mm; None where the header does not say it."""
     axes, spacing, first = (
         localizer.numbers(key) for key in ("ImageOrientationPatient", "PixelSpacing", "ImagePositionPatient")
     )
@@ -312,10 +323,6 @@ def _frame_of_reference(file: DicomFile) -> str:
     return str(file.value("FrameOfReferenceUID") or "")
 
 
-#: The scanner's pose of a CT in the world of its own localizers, as entries of a case.json: the start, and the truth.
-SCANNERS_POSE = {"world_from_ct": np.eye(4).tolist(), "truth": {"world_from_ct": np.eye(4).tolist()}}
-
-
 def study_with_localizers(folder: str | os.PathLike) -> Study:
     """As `find_study`, of a CT with localizers.
 
@@ -336,17 +343,11 @@ def study_with_localizers(folder: str | os.PathLike) -> Study:
 
 
 def study_case(folder: str | os.PathLike) -> dict[str, Any]:
-    """What a case.json says of a CT and its own localizers, with absolute paths: the frame of reference that they share is the truth.
+    """What a case.json says of a CT and its own localizers, see `Study.case`.
 
     Raises
     ------
     InputError
         As `study_with_localizers`.
     """
-    study = study_with_localizers(folder)
-    return {
-        "version": 1,
-        "ct": str(study.ct.resolve()),
-        "views": [{"name": name, "image": str(path.resolve())} for name, path in study.localizers.items()],
-        **SCANNERS_POSE,
-    }
+    return study_with_localizers(folder).case()

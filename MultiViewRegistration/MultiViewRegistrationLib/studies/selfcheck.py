@@ -18,7 +18,7 @@ from ..assessment.scanners_pose import misfits
 from ..errors import InputError, warn
 from ..io.case import Case
 from ..io.files import printable
-from ..io.localizer import study_case, study_with_localizers
+from ..io.localizer import study_with_localizers
 from ..registration.pipeline import Progress, Refinement, pose_difference, refine
 from ..registration.prepared_ct import PreparedCT, warm_up
 from ..report.result import Result
@@ -163,11 +163,12 @@ def study_to_check(path: Path) -> Case:
                 "--scouts makes it; name that, or the folder of the study."
             )
         return case
-    for sentence in study_with_localizers(path).left_out:
+    study = study_with_localizers(path)
+    for sentence in study.left_out:
         warn(sentence)
     with TemporaryDirectory() as folder:
         file = Path(folder) / "case.json"
-        file.write_text(json.dumps(study_case(path)))
+        file.write_text(json.dumps(study.case()))
         try:
             case = Case.load(file)
         except InputError as error:

@@ -33,13 +33,9 @@ def test_all_starts_lead_back_to_the_scanner(study, tmp_path, mvreg):
     assert page.count("data:image/png") > 6 and "http" not in page.replace("http-equiv", "")
 
 
+@pytest.mark.slow
 def test_a_case_of_a_study_is_checked_as_the_study(study, tmp_path, mvreg):
     """Which is how missing values are given, and one scout alone is checked."""
-    broken = shutil.copytree(study, tmp_path / "study")
-    write_scout(broken, "LAT", DistanceSourceToPatient=None)
-    done = mvreg("selfcheck", broken)
-    assert done.returncode == 2 and "source_to_isocentre_mm (DistanceSourceToPatient)" in done.stderr
-    assert str(broken) in done.stderr and "make the case with mvreg case new" in done.stderr
     done = mvreg("case", "new", "--ct", study, "--scouts", "--out", tmp_path / "case.json")
     content = json.loads((tmp_path / "case.json").read_text())
     (tmp_path / "case.json").write_text(json.dumps({**content, "views": content["views"][:1]}))
@@ -49,9 +45,11 @@ def test_a_case_of_a_study_is_checked_as_the_study(study, tmp_path, mvreg):
 
 
 def test_what_is_no_study_is_refused(study, tmp_path, case_file, mvreg):
-    mirrored = shutil.copytree(study, tmp_path / "mirrored")
+    mirrored, untold = (shutil.copytree(study, tmp_path / name) for name in ("mirrored", "untold"))
+    write_scout(untold, "LAT", DistanceSourceToPatient=None)
     write_scout(mirrored, "LAT", np.ascontiguousarray(pydicom.dcmread(study / "LAT.dcm").pixel_array[:, ::-1]))
     for words, said in (
+        ((untold,), f'{untold}: views[1] ("LAT") is missing source_to_isocentre_mm (DistanceSourceToPatient)'),
         ((mirrored,), "LAT: its image is mirrored left to right against its header"),
         ((tmp_path / "nothing",), "is no folder, expected that of a CT study"),
         ((study / "ct",), "holds no localizer of its CT"),
@@ -76,8 +74,8 @@ def test_it_can_be_cancelled(study, tmp_path):
 
 @pytest.mark.slow
 def test_the_scouts_of_a_head_lead_to_one_pose_near_the_scanners(shared_data, mvreg):
-    answer = json.loads(mvreg("selfcheck", shared_data / "scout", "--starts", 5, "--json").stdout)
-    assert answer["agreeing"] == 5 and answer["mtre_mm"] < 2.5 and answer["from_scanner"]["rotation_deg"] < 1
+    answer = json.loads(mvreg("selfcheck", shared_data / "scout", "--starts", 3, "--json").stdout)
+    assert answer["agreeing"] == 3 and answer["mtre_mm"] < 2.5 and answer["from_scanner"]["rotation_deg"] < 1
     assert answer["verdict"] != "reject" and answer["predicted_tre_mm"]["upper95"] > answer["mtre_mm"]
 
 

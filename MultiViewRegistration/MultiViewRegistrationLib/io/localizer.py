@@ -97,7 +97,8 @@ def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:
         column = geometry.values["central_column"] = float((centre - first) @ along / width)
     elif abs(off_mm) > MOST_OFF_AXIS_MM:
         geometry.put(
-            "central_column", f"its middle column lies {abs(off_mm):.0f} mm off the scanner's axis: it may be cropped"
+            "central_column",
+            f"its middle column lies {abs(off_mm):.0f} mm off the scanner's axis: it may be cropped or turned",
         )
     else:
         geometry.assumptions.append(IN_IMAGE)

@@ -14,7 +14,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.dicom_geometry import BY_TUBE_ANGLE, FAR_SIDE, FLAT_FAN, IN_IMAGE
+from MultiViewRegistrationLib.io.dicom_geometry import BENT_FAN, BY_TUBE_ANGLE, FAR_SIDE, FLAT_FAN, IN_IMAGE
 from MultiViewRegistrationLib.io.localizer import find_study, read_localizer, study_case
 
 SIZE = COLUMNS, ROWS = 40, 30
@@ -73,6 +73,13 @@ def test_the_tube_is_where_its_angle_puts_it_about_the_patient(tmp_path, tags, t
     geometry = read_localizer(write_localizer(tmp_path / "top.dcm", **tags))
     np.testing.assert_allclose(geometry.values["isocentre_to_source"], to_source, atol=1e-12)
     assert not geometry.missing and BY_TUBE_ANGLE in geometry.assumptions
+
+
+def test_columns_of_philips_are_at_equal_angles_unless_the_case_says_otherwise(tmp_path):
+    path = write_localizer(tmp_path / "surview.dcm", Manufacturer="Philips", AngularPosition="90")
+    geometry, flat = read_localizer(path), read_localizer(path, {"fan": "flat"})
+    assert geometry.values["fan"] == "equal_angles" and BENT_FAN in geometry.assumptions
+    assert flat.values["fan"] == "flat" and not {BENT_FAN, FLAT_FAN} & set(flat.assumptions)
 
 
 def test_azimuth_of_ge_is_in_a_private_attribute(tmp_path):

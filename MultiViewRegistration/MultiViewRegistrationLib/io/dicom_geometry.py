@@ -37,6 +37,7 @@ ACROSS_AT_ISOCENTRE = (
     "PixelSpacing across a localizer is that at the isocentre, in whose plane ImagePositionPatient lies."
 )
 FLAT_FAN = "The columns of a localizer are at equal distances on a plane, not at equal angles."
+BENT_FAN = "The columns of a localizer by Philips are at equal angles, not at equal distances on a plane."
 BY_TUBE_ANGLE = "The tube is above the table at 0 degrees and at the table's right side, as seen from its foot, at 90."
 FAR_SIDE = "The tube is on the far side of the patient as displayed: behind one seen from the front, left of one seen from the right."
 
@@ -54,6 +55,7 @@ ASSUMPTIONS = (
     TABLE_MOVED,
     ACROSS_AT_ISOCENTRE,
     FLAT_FAN,
+    BENT_FAN,
     BY_TUBE_ANGLE,
     FAR_SIDE,
     LEFT_OUT,

@@ -15,6 +15,7 @@ from ..imaging.dicom_file import DicomFile, DicomFrame, is_localizer, read_dicom
 from .dicom_geometry import (
     ACROSS_AT_ISOCENTRE,
     AT_PATIENT,
+    BENT_FAN,
     BY_TUBE_ANGLE,
     FAR_SIDE,
     FLAT_FAN,
@@ -71,7 +72,10 @@ def read_localizer(path: str | os.PathLike, given: dict[str, Any] | None = None)
     _refuse_turned(geometry, file)
     _find_distance(geometry, file)
     geometry.put("isocentre_to_source", *_to_source(geometry, file))
-    geometry.assumptions += [] if "fan" in geometry.values else [FLAT_FAN]
+    if "fan" not in geometry.values:
+        bent = file.text("Manufacturer").startswith("PHILIPS")
+        geometry.values |= {"fan": "equal_angles"} if bent else {}
+        geometry.assumptions.append(BENT_FAN if bent else FLAT_FAN)
     geometry.missing = {key: geometry.missing[key] for key in (*NEEDED, "central_column") if key in geometry.missing}
     return geometry
 
@@ -117,7 +121,8 @@ def _refuse_turned(geometry: HeaderGeometry, file: DicomFile) -> None:
         angle = np.degrees(np.arccos(abs(along[2]) / np.linalg.norm(along)))
         file.refuse(
             f"its rows follow each other {angle:.0f} degrees off the patient's long axis, expected a localizer whose rows follow "
-            "the table; export it as the scanner stored it, not turned."
+            "the table. Export it as the scanner stored it; of Toshiba, which stores lateral ones so, turn it by 90 degrees as a PNG or "
+            "MetaImage and describe it as slot_scan."
         )
 
 

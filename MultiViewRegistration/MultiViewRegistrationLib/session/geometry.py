@@ -28,11 +28,8 @@ from ..mrml.loading import camera_content
 from ..mrml.manual_pose import ct_box
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
-from ..mrml.xray_annotations import side_of_direction
 from .translation import _
 
-#: The patient's sides, by the letters of `side_of_direction`.
-SIDES = {"A": _("front"), "P": _("back"), "L": _("left"), "R": _("right"), "H": _("head"), "F": _("feet")}
 #: The readings of a C-arm that a registration needs, as a person knows them.
 READINGS = {
     "rao_lao_deg": _("LAO/RAO angle"),
@@ -223,11 +220,6 @@ def angle(degrees: float, positive: str, negative: str) -> str:
     return f"{positive if degrees >= 0 else negative} {round(abs(degrees), 1):g}{DEG}"
 
 
-def side_in_words(letters: str) -> str:
-    """ "back", "left front", for letters of `side_of_direction`."""
-    return " ".join(SIDES[letter] for letter in letters)
-
-
 def reference_of(registration: Registration) -> XRayView | None:
     """The view that the geometry of the others is held against: the first that is used."""
     return next((view for view in registration.xrays if view.used), None)
@@ -244,18 +236,10 @@ def summary(registration: Registration, view: XRayView) -> str:
         return ""
     camera = view.camera
     seen = _("the detector (mirrored)") if camera.intrinsics[0, 0] < 0 else _("the source")
-    sentences = [
-        _("Seen from {seen}; source {mm:.0f} mm from the world's origin.").format(
-            seen=seen, mm=np.linalg.norm(camera.source)
-        )
-    ]
-    if (slot_scan := view.content.get("slot_scan")) is not None:
-        sentences = [
-            _("The tube is at the patient's {side}, {mm:g} mm from the isocentre.").format(
-                side=side_in_words(side_of_direction(slot_scan["isocentre_to_source"])),
-                mm=slot_scan["source_to_isocentre_mm"],
-            )
-        ]
+    sentences = []
+    if camera.fan_axes == 2:  # the fields say it of a slot scan
+        sentence = _("Seen from {seen}; source {mm:.0f} mm from the world's origin.")
+        sentences.append(sentence.format(seen=seen, mm=np.linalg.norm(camera.source)))
     box = ct_box(registration)
     if box is not None:
         sentences.append(_("The CT's centre is {mm:.0f} mm from the source.").format(mm=camera.depth(box.centre)))

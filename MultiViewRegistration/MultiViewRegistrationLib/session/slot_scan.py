@@ -16,9 +16,11 @@ from ..io.localizer import read_localizer
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from ..mrml.xray_annotations import side_of_direction
-from .geometry import give_geometry, side_in_words
+from .geometry import give_geometry
 from .translation import _
 
+#: The patient's sides, by the letters of `side_of_direction`.
+SIDES = {"A": _("front"), "P": _("back"), "L": _("left"), "R": _("right"), "H": _("head"), "F": _("feet")}
 #: What a header may lack and a person may know, each with the assumptions that go with the header's own.
 ASKED = {
     "source_to_isocentre_mm": (_("source to isocentre"), (AT_PATIENT,)),
@@ -87,6 +89,11 @@ def tube_sides(slot_scan: dict[str, Any]) -> dict[str, np.ndarray]:
     return {side_of_direction(way): way + 0.0 for way in (normal, -normal)}  # no -0
 
 
+def side_in_words(letters: str) -> str:
+    """ "back", "left front", for letters of `side_of_direction`."""
+    return " ".join(SIDES[letter] for letter in letters)
+
+
 def nearest_side(slot_scan: dict[str, Any], to_source) -> str:
     """That of `tube_sides` on which a direction (3,) is."""
     sides = tube_sides(slot_scan)
@@ -143,14 +150,11 @@ def use_slot_scan(
     view.change(assumptions=[sentence for sentence in header["assumptions"] if sentence not in settled])
 
 
-def describe_slot_scan(slot_scan: dict[str, Any], size: tuple[int, int]) -> list[str]:
-    """What it is in plain words, a sentence each."""
+def describe_slot_scan(slot_scan: dict[str, Any]) -> list[str]:
+    """Which way its pixels run and how large they are, a sentence each."""
     width, height = slot_scan["pixel_mm"]
     columns, rows = (side_in_words(side_of_direction(slot_scan[key])) for key in ("columns_along", "rows_along"))
     return [
-        _("Rays spread across the image and are parallel along it, as source and slot move from row to row."),
         _("Columns run to the patient's {columns}, rows to the patient's {rows}.").format(columns=columns, rows=rows),
-        _(
-            "{columns} \u00d7 {rows} pixels of {width:.3f} mm across, at the isocentre, and {height:.3f} mm along."
-        ).format(columns=size[0], rows=size[1], width=width, height=height),
+        _("Pixels: {width:.3f} mm wide at the isocentre, {height:.3f} mm high.").format(width=width, height=height),
     ]

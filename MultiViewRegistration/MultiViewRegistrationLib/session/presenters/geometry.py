@@ -25,7 +25,6 @@ from ..geometry import (
     reading_of,
     reference_of,
     set_matrix,
-    side_in_words,
     summary,
     use_reading,
 )
@@ -35,6 +34,7 @@ from ..slot_scan import (
     describe_slot_scan,
     missing_in_header,
     nearest_side,
+    side_in_words,
     slot_scan_of,
     tube_sides,
     use_slot_scan,
@@ -51,7 +51,11 @@ MODES = (
     Option(FILE, _("Calibration file")),
 )
 #: Only of an image that came with one.
-SLOT_SCAN_MODE = Option(SLOT_SCAN, _("Slot scan (CT scout, EOS)"))
+SLOT_SCAN_MODE = Option(
+    SLOT_SCAN,
+    _("Slot scan (CT scout, EOS)"),
+    _("Rays spread across the image and are parallel along it, as source and slot move from row to row."),
+)
 LPS, RAS = "LPS", "RAS"
 AXES = (Option(LPS, _("LPS (DICOM, ITK, case.json)")), Option(RAS, _("RAS (3D Slicer)")))
 #: What a case.json's "mirrored" says of the side from which the image is seen.
@@ -228,7 +232,7 @@ class GeometryPresenter(EditorPresenter):
             self._entry("slot_distance", SLOT_DISTANCE.name, distance_tip, draft, number=SLOT_DISTANCE),
             tube,
             self._entry("slot_column", SLOT_COLUMN.name, column_tip, draft, number=column),
-            Text("slot_scan", " ".join(describe_slot_scan(slot_scan, self.view.size)), tone=QUIET),
+            *(Text(f"slot_scan{i}", sentence, tone=QUIET) for i, sentence in enumerate(describe_slot_scan(slot_scan))),
             group(
                 "assumed",
                 _("Assumed of the header ({count})").format(count=len(assumed)),

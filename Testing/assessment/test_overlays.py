@@ -148,3 +148,18 @@ def test_of_a_real_radiograph_the_wrist_is_shown_and_not_the_blades(shared_data)
     bone[1200:1500, 800:1000] = 1
     shown = pictures.overlays(xray, [bone])[0]["edges"]
     assert max(shown.shape) == pictures.MIN_LONGEST_SIDE and shown[~orange(shown)][:, 0].std() > 30
+
+
+def test_pixels_that_are_not_square_are_shown_in_proportion():
+    """As those of a CT's scout: a disc stays round, and marks stay where they are."""
+    ring = (
+        np.hypot(*(np.indices((100, 160)) - np.array([[[49.5]], [[79.5]]])) * np.array([1.0, 0.5])[:, None, None]) < 30
+    )
+    xray = XRay(ring.astype(np.float32), np.ones(ring.shape, bool), (0.5, 1.0))
+    (shown,) = pictures.overlays(xray, [np.where(ring, 2.0, 0).astype(np.float32)], longest_side=320)
+    rows, columns = np.nonzero(orange(shown["edges"]))
+    assert np.ptp(rows) == pytest.approx(np.ptp(columns), rel=0.03)
+    marked = pictures.tile_map(xray, [(40, 120, 20, 4.0)])
+    found = np.argwhere(orange(marked))
+    assert marked.shape == (200, 160, 3) and found.min(axis=0) == pytest.approx([80, 120], abs=1)
+    assert found.max(axis=0) == pytest.approx([119, 139], abs=1)

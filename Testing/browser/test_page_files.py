@@ -13,6 +13,7 @@ import planted_file
 import pytest
 import SimpleITK as sitk
 from phantom import write_phantom_case
+from phantom_study import write_study
 from served import MVREG, mtre_mm
 
 DROP = """([hint, files]) => { const data = new DataTransfer();
@@ -185,3 +186,18 @@ def test_no_message_title_report_or_file_shows_a_temporary_path(open_tab, serve,
             message = tab.state("message")
         assert hidden(message) and (len(names) > 1 or Path(names[0]).stem in message), message
         assert hidden(tab.page.locator("body").inner_text())
+
+
+def test_the_scouts_of_a_ct_that_is_sent_become_its_x_rays(open_tab, serve, tmp_path):
+    """An examination's folder, with what else lies in it; its files are gone from the server before the scouts are used."""
+    write_study(tmp_path / "study")
+    (tmp_path / "study" / "README.txt").write_text("Of the phantom.")
+    tab = begin_empty(open_tab, serve)
+    tab.pick("a CT", tmp_path / "study", kind="a folder")
+    tab.wait_state("s.ct_form.state.kind === 'ready'")
+    tab.button("Use the scouts of this CT").click()
+    tab.wait_state("xrays().join() === 'AP,LAT' && s.xrays_form.state.kind === 'ready'")
+    tab.ready()
+    tab.shot("scouts")
+    assert tab.control("xrays", "slot_distance")["text"] == "550" and tab.control("xrays", "scouts") is None
+    assert "scouts of this CT" in tab.control("xrays", "truth")["label"]

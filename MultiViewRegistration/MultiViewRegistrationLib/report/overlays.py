@@ -74,13 +74,14 @@ def overlays(xray: XRay, drrs: Sequence[np.ndarray], longest_side: int = 1024) -
     """The pictures of one view at several poses by kind, of LEGENDS, all of the same part of the image.
 
     `drrs` (rows, columns) each, on the X-ray's pixels. The part is where any of them has something, with room
-    around it. Pictures are at most `longest_side` pixels long.
+    around it. Pictures are at most `longest_side` pixels long, and have square pixels.
     """
     drrs = [np.nan_to_num(np.asarray(drr, np.float32), nan=0.0) for drr in drrs]
     levels = [_silhouette_level(drr) for drr in drrs]
     silhouettes = np.any([drr > level for drr, level in zip(drrs, levels, strict=True)], axis=0)
     part = _part_to_show(silhouettes, xray.valid)
-    shape = _picture_shape(silhouettes[part].shape, longest_side)
+    rows, columns = silhouettes[part].shape
+    shape = _picture_shape((rows * _aspect(xray), columns), longest_side)
     film = Film(
         line_integrals=_resized(xray.line_integrals[part], shape),
         valid=_resized(xray.valid[part], shape) > 0.99,
@@ -147,13 +148,18 @@ def tile_map(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
     tiles
         The compared ones.
     """
-    scale = min(MIN_LONGEST_SIDE / max(xray.valid.shape), 1.0)
-    shape = _scaled(xray.valid.shape, scale)
+    rows, columns = xray.valid.shape
+    scale = min(MIN_LONGEST_SIDE / max(rows * _aspect(xray), columns), 1.0)
+    scales = scale * _aspect(xray), scale
+    shape = _scaled((rows * _aspect(xray), columns), scale)
     valid = _resized(xray.valid, shape) > 0.99
     film = Film(_resized(xray.line_integrals, shape), valid, valid)
     colour, compared = np.zeros(shape, np.float32), np.zeros(shape, bool)
     for row, column, side, strength in tiles:
-        place = tuple(slice(round(first * scale), round((first + side) * scale)) for first in (row, column))
+        place = tuple(
+            slice(round(first * each), round((first + side) * each))
+            for first, each in zip((row, column), scales, strict=True)
+        )
         compared[place] = True
         colour[place] = STRONGEST * min(strength / 2, 1.0) if strength > 1 else 0.0
     grey, colour = np.where(compared, film.grey, film.dimmed)[..., None], colour[..., None]
@@ -254,13 +260,19 @@ def _box(mask: np.ndarray) -> tuple[slice, slice]:
     return ndimage.find_objects(mask.astype(np.uint8))[0]
 
 
-def _picture_shape(shape: tuple[int, int], longest_side: int) -> tuple[int, int]:
+def _aspect(xray: XRay) -> float:
+    """The height of a pixel over its width: 1 where that is not known."""
+    width, height = xray.pixel_mm or (1.0, 1.0)
+    return height / width
+
+
+def _picture_shape(shape: tuple[float, float], longest_side: int) -> tuple[int, int]:
     longest = max(shape)
     scale = np.clip(longest, min(MIN_LONGEST_SIDE, longest_side), longest_side) / longest
     return _scaled(shape, scale)
 
 
-def _scaled(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
+def _scaled(shape: tuple[float, ...], scale: float) -> tuple[int, int]:
     return max(round(shape[0] * scale), 1), max(round(shape[1] * scale), 1)
 
 

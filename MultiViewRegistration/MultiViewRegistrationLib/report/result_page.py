@@ -298,11 +298,14 @@ def _errors(result: Result) -> ET.Element:
         return tag("p", "The true pose is unknown, so the error is, too.")
     start = result.start_errors
     columns = {"Start": start, "Result": errors} if start else {"At this pose": errors}
+    slots = any(view.camera.fan_axes == 1 for view in result.views)
     rows: list[list[Content]] = []
     for key, name, unit, digits, meaning in ERROR_ROWS:
         cells = [number(getattr(each, key), unit, digits) for each in columns.values()]
         if getattr(errors, key) is None:
-            cells[-1] = "pixel size unknown"
+            cells[-1] = "not of slot scans" if key == "diffpose_score" and slots else "pixel size unknown"
+        if key == "mpd_mm" and slots:
+            meaning += ", of a slot scan at the isocentre"
         rows.append([tag("span", name, tag("small", meaning)), *cells])
     return table(["Error", *columns], rows)
 

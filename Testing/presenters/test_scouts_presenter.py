@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from phantom import slot_scan_of
+from phantom import TRUE_POSE, slot_scan_of, write_phantom_case
 from phantom_study import FRAME, write_scout, write_study
 from presenter_host import PresenterHost, act, cells, control, text
 
@@ -230,10 +231,54 @@ def test_how_far_a_result_is_from_the_scanner_is_told_in_check(host, ct, xrays, 
 
     opened(ct, xrays, made(tmp_path / "study"))
     check = host.open(CheckPresenter)
-    assert text(check, "scanner") == ""
+    assert text(check, "from_truth") == ""
     host.session.history.note("before")
     motion = rigid.from_rotation_translation(rigid.exp_so3(np.radians([0, 2.0, 0])), [3.0, 0, 4])
     host.registration.world_from_ct = rigid.about(centre(host.registration), motion)
-    assert text(check, "scanner").startswith(
+    assert text(check, "from_truth").startswith(
         "The CT is 5.0 mm (at its centre) and 2.0\u00b0 from the scanner's own pose"
     )
+
+
+def test_of_several_ct_series_it_is_told_which_is_taken(ct, xrays, tmp_path):
+    slices = made(tmp_path / "study")
+    shutil.copytree(slices, tmp_path / "study" / "thin")
+    for file in sorted(slices.iterdir())[30:]:
+        file.unlink()
+    read(ct, tmp_path / "study")
+    told = text(xrays, "scouts_left_out")
+    assert f"Of several CT series the longest is taken, {tmp_path}/study/thin, not {slices}." in told
+    act(ct, "ct", "")
+    read(ct, slices)  # chosen by hand
+    assert text(xrays, "scouts_left_out") == "" and control(xrays, "scouts") is not None
+
+
+def test_a_ct_of_slicers_dicom_module_has_its_scouts(host, ct, xrays, tmp_path, monkeypatch):
+    """Where its database knows the files."""
+    import slicer
+
+    from MultiViewRegistrationLib.mrml.identity import INSTANCES
+
+    slices = made(tmp_path / "study")
+    read(ct, slices)
+    node, host.session._scouts = host.registration.ct, ("", None)
+    act(ct, "ct", "")
+    monkeypatch.setattr(
+        slicer, "dicomDatabase", SimpleNamespace(fileForInstance=lambda uid: str(slices / uid)), raising=False
+    )
+    node.SetAttribute(INSTANCES, "000.dcm 001.dcm")
+    act(ct, "ct", node.GetID())
+    host.wait(ct, lambda: host.session.scouts is not None)
+    act(xrays, "scouts")
+    assert text(xrays, "truth") != ""
+
+
+def test_how_far_a_pose_is_from_the_truth_of_a_case_is_told_too(scene, watch, tmp_path):
+    from MultiViewRegistrationLib.mrml.loading import read_case
+    from MultiViewRegistrationLib.session.presenters.check import CheckPresenter
+
+    host = PresenterHost(scene, read_case(write_phantom_case(tmp_path))(scene))
+    check = host.open(CheckPresenter)
+    host.session.history.note("before")
+    host.registration.world_from_ct = TRUE_POSE
+    assert text(check, "from_truth") == "The CT is 0.0 mm (at its centre) and 0.0\u00b0 from the case's truth."

@@ -54,6 +54,12 @@ def set_shared_unknowns(registration: Registration, unknowns: SharedUnknowns) ->
     registration.node.SetParameter(EXTRAS, json.dumps({**_extras(registration), "shared_unknowns": asdict(unknowns)}))
 
 
+def truth_of(registration: Registration) -> np.ndarray | None:
+    """The case's true world_from_ct (4, 4), LPS, where it had one."""
+    given = _extras(registration).get("truth_world_from_ct")
+    return None if given is None else np.array(given, float)
+
+
 def reference_from_world_of(registration: Registration) -> np.ndarray | None:
     """(4, 4), LPS, to the frame of a navigation tracker, where the case had it."""
     given = _extras(registration).get("reference_from_world")

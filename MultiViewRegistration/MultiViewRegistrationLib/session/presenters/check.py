@@ -10,6 +10,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...mrml import manual_pose, overlay, source_view
+from ...mrml.case import truth_of
 from ...mrml.identity import true_pose
 from ...mrml.structures import Projections, candidates, choose_structures, structures_of
 from .. import assessment, curves
@@ -75,7 +76,7 @@ class CheckPresenter(Presenter):
         return [
             *(self.overlays.form() if self.host.in_slicer else []),
             Text("verdict", headline, tone=tone),
-            Text("scanner", self._from_scanner()),
+            Text("from_truth", self._from_truth()),
             *(Text(f"reason{number}", reason) for number, reason in enumerate(reasons)),
             row(
                 "judge",
@@ -115,15 +116,21 @@ class CheckPresenter(Presenter):
             *self.cursor.form(),
         ]
 
-    def _from_scanner(self) -> str:
-        """How far a pose that was found is from the scanner's own, which scouts of the CT have; "" for other X-rays."""
-        truth = true_pose(self.registration)
+    def _from_truth(self) -> str:
+        """How far a pose that was found is from the scanner's own, which scouts of the CT have, or from the case's truth; "" without."""
+        scanner = true_pose(self.registration)
+        truth = truth_of(self.registration) if scanner is None else scanner
         if truth is None or self.session.history.current is None:
             return ""
         mm, degrees = manual_pose.distance_to(self.registration, truth)
-        return _(
-            "The CT is {mm:.1f} mm (at its centre) and {degrees:.1f}\u00b0 from the scanner's own pose, which is good to some 1.5 mm."
-        ).format(mm=mm, degrees=degrees)
+        sentence = (
+            _("The CT is {mm:.1f} mm (at its centre) and {degrees:.1f}\u00b0 from the case's truth.")
+            if scanner is None
+            else _(
+                "The CT is {mm:.1f} mm (at its centre) and {degrees:.1f}\u00b0 from the scanner's own pose, which is good to some 1.5 mm."
+            )
+        )
+        return sentence.format(mm=mm, degrees=degrees)
 
     def _similarity_line(self, view) -> TableRow:
         value = self._similarity.values.get(view.name)

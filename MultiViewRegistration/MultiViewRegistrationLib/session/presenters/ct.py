@@ -13,7 +13,7 @@ from ...imaging.ct import load_ct
 from ...imaging.image_source import is_dicom, without_data_files
 from ...io.files import as_sent
 from ...mrml import ct_3d
-from ...mrml.identity import header_of_ct, keep_header
+from ...mrml.identity import file_of, header_of_ct, keep_header
 from ...mrml.loading import name_of, volume_node
 from ...mrml.nodes import OWNER, segmentations, volumes
 from ...mrml.registration import CT_UNIT
@@ -75,6 +75,7 @@ class CTPresenter(Presenter):
             self._sent.forget()
         self._sent: SentCT | None = None
         self._reading: tuple[Worker, str] | None = None
+        self._looking_for_scouts: tuple[Worker, object] | None = None
         self.mismatch: UnitMismatch | None = None
 
     def _forget_look(self) -> None:
@@ -225,6 +226,10 @@ class CTPresenter(Presenter):
     def tick(self) -> bool:
         if self._reading is not None and has_ended(self._reading[0]):
             self._take_read()
+        if self._looking_for_scouts is not None and has_ended(self._looking_for_scouts[0]):
+            (found, ct), self._looking_for_scouts = self._looking_for_scouts, None
+            self.session.keep_scouts(ct, found.result)
+            return True
         if not has_ended(self._look):
             return False
         self.preview, self._problem, self._look = self._look.result, self._look.message, None
@@ -281,7 +286,10 @@ class CTPresenter(Presenter):
     def choose(self, node_id: str) -> None:
         """Register this volume of the scene; "" for none. InputError where it cannot be."""
         self.host.begin()
-        self.registration.ct = self.host.scene.GetNodeByID(node_id) if node_id else None
+        ct = self.registration.ct = self.host.scene.GetNodeByID(node_id) if node_id else None
+        file = None if ct is None else file_of(ct)  # of Slicer's DICOM module
+        if file is not None and self.session.scouts is None:
+            self._looking_for_scouts = Worker(lambda on_progress: read_scouts(file.parent)), ct
         ct_3d.update_volume(self.registration)
 
     def set_unit(self, unit: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from presenter_host import PresenterHost, act, cells, control, text
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.dicom_geometry import AT_PATIENT, BY_TUBE_ANGLE, IN_IMAGE
 
 
@@ -282,3 +284,31 @@ def test_how_far_a_pose_is_from_the_truth_of_a_case_is_told_too(scene, watch, tm
     host.session.history.note("before")
     host.registration.world_from_ct = TRUE_POSE
     assert text(check, "from_truth") == "The CT is 0.0 mm (at its centre) and 0.0\u00b0 from the case's truth."
+
+
+@pytest.mark.parametrize("maker, bent", [("Philips", True), ("GE MEDICAL SYSTEMS", False)])
+def test_the_image_of_a_bent_fan_is_flattened(host, ct, xrays, tmp_path, maker, bent):
+    """Also in the case that is written, which is read back the same; as the command line does it."""
+    opened(ct, xrays, made(tmp_path / "study", "AP", Manufacturer=maker))
+    (view,) = xrays.views
+    host.wait(xrays, lambda: not host.session.check_next())
+    case = {
+        "version": 1,
+        "ct": str(tmp_path / "study" / "ct"),
+        "views": [{"name": "AP", "image": str(tmp_path / "study" / "AP.dcm")}],
+    }
+    (tmp_path / "case.json").write_text(json.dumps(case))
+    (expected,) = Case.load(tmp_path / "case.json").views
+    import slicer
+
+    from MultiViewRegistrationLib.session.result_files import write_case_folder
+
+    found = host.session.xray(view)
+    assert (view.content["slot_scan"].get("fan") == "equal_angles") is bent and view.camera.same_as(expected.camera)
+    np.testing.assert_allclose(found.line_integrals, expected.xray.line_integrals, atol=1e-5)
+    (written,) = write_case_folder(host.session, tmp_path / "written")()
+    (back,) = Case.load(written).views
+    assert back.camera.same_as(view.camera)
+    np.testing.assert_allclose(back.xray.line_integrals, found.line_integrals, atol=1e-5)
+    flat = np.array(slicer.util.arrayFromVolume(view.source)[0])
+    assert np.allclose(found.line_integrals, flat, atol=1e-5) is not bent

@@ -14,8 +14,8 @@ from vtkmodules.vtkCommonTransforms import vtkTransform
 
 from ..errors import InputError
 from ..geometry.camera import Camera
-from ..geometry.distortion import Distortion
-from ..geometry.slot_scan import SlotScanCamera
+from ..geometry.distortion import Distortion, EqualAngles
+from ..geometry.slot_scan import FANS, SlotScanCamera
 from ..io.cameras import GEOMETRIES, Geometry, read_geometry
 from ..io.files import JsonObject
 from .nodes import OWNER, lps_from_ras, ras_from_lps
@@ -214,15 +214,27 @@ def tag_of(view: XRayView) -> str | None:
 @lru_cache(maxsize=64)  # used many times a second
 def _geometry(name: str, attribute: str) -> Geometry:
     content = {key: value for key, value in json.loads(attribute).items() if key in GEOMETRIES}
+    if "slot_scan" in content:  # of the image as it is seen, which is flat
+        content["slot_scan"].pop("fan", None)
     if not content:
         raise InputError(f"{name}: has no geometry, expected C-arm angles and distances, or a matrix; enter them.")
     return read_geometry(JsonObject(name, "", content))
 
 
-def lens_of(content: dict) -> tuple[np.ndarray, Distortion] | None:
-    """Intrinsics (3, 3) and distortion of the image that a view with this content was made from; None for that of an ideal pinhole."""
-    if "distortion" not in content:
+def is_bent(content: dict) -> bool:
+    """Whether a view with this content was made from an image with distortion, or of a bent fan."""
+    return "distortion" in content or content.get("slot_scan", {}).get("fan", FANS[0]) != FANS[0]
+
+
+def lens_of(content: dict) -> tuple[np.ndarray, Distortion | EqualAngles] | None:
+    """Intrinsics (3, 3) and distortion of the image that a view with this content was made from; None for an ideal one.
+
+    InputError for an invalid slot scan.
+    """
+    if not is_bent(content):
         return None
+    if "slot_scan" in content:
+        return read_geometry(JsonObject("X-ray", "", {"slot_scan": content["slot_scan"]})).intrinsics, EqualAngles()
     return np.array(content["camera"]["intrinsics"], float), Distortion(content["distortion"])
 
 

@@ -27,7 +27,7 @@ from ..mrml.image import refresh
 from ..mrml.loading import camera_content
 from ..mrml.manual_pose import ct_box
 from ..mrml.registration import Registration
-from ..mrml.xray import XRayView
+from ..mrml.xray import XRayView, is_bent
 from .translation import _
 
 #: The readings of a C-arm that a registration needs, as a person knows them.
@@ -156,7 +156,7 @@ def give_geometry(view: XRayView, **content) -> None:
     if "camera" in content or "localizer" in before:
         view.content = {key: value for key, value in before.items() if key not in ("assumptions", "world")}
     view.change(**content)
-    if "distortion" not in before and "distortion" not in content:
+    if not is_bent(before) and not is_bent(content):
         view.place()
         return
     try:
@@ -245,7 +245,7 @@ def summary(registration: Registration, view: XRayView) -> str:
         sentences.append(_("The CT's centre is {mm:.0f} mm from the source.").format(mm=camera.depth(box.centre)))
         if not sees(camera, box.world_from_index, box.low, box.high):
             sentences.append(_("The CT is outside the image where it is now."))
-    if "distortion" in view.content:
+    if is_bent(view.content):
         sentences.append(_("The image is undistorted."))
     return " ".join(sentences)
 

@@ -168,6 +168,8 @@ def _view_content(view: XRayView) -> dict:
     content = view.content
     kept = (*GEOMETRIES, *CALIBRATION, "step_sd_percent", "intensity")
     written = {"name": view.name, **{key: content[key] for key in kept if key in content}}
+    if "slot_scan" in written:  # its image is written as it is seen, which is flat
+        written["slot_scan"].pop("fan", None)
     if assumed := assumptions_of(view):
         written["assumptions"] = list(assumed)
     return written if view.source is not None else {**written, "intensity": "log"}

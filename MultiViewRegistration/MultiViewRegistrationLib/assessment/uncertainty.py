@@ -243,11 +243,13 @@ def disagreement(
         step = -np.linalg.lstsq(hessian, gradient, rcond=None)[0]
         return float(-gradient @ step) / fit.cost, step
 
-    views, place, scale = range(len(ways)), np.eye(9, 6), np.eye(9)[:, 6:7]
+    views, place = range(len(ways)), np.eye(9, 6)
+    # The rows of a slot scan are apart by a distance of their own.
+    scale = [np.isin(range(9), [6, 8] if view.camera.fan_axes == 1 else [6])[:, None] * 1.0 for view in objective.views]
     explained, _ = newton([np.zeros((9, 0))] * len(ways), np.zeros(0))
     place_sd = np.repeat([np.radians(PLACE_SD_DEG), PLACE_SD_MM], 3)
     moved, twist = max((newton([place * (i == k) for i in views], place_sd) for k in views[1:]), key=itemgetter(0))
-    sized, grown = newton([scale] * len(ways), np.array([SIZE_SD]))
+    sized, grown = newton(scale, np.array([SIZE_SD]))
     by_size = sized - explained >= SIZE_PREFERRED * (moved - explained)
     drop, step, growth = (sized, grown, abs(float(grown[-1]))) if by_size else (moved, twist, 0.0)
     shifts, radii = target_jacobians(points, objective.pivot) @ step[:6], points - points.mean(axis=0)

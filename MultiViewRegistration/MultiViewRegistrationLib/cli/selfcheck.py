@@ -29,9 +29,9 @@ def add_selfcheck(command: argparse.ArgumentParser) -> None:
     add(
         "--starts",
         type=int,
-        default=20,
+        default=40,
         metavar="N",
-        help=f"registrations, each from {START_DEG:g} degrees and {START_MM:g} mm off the scanner's pose (default: %(default)s, a minute)",
+        help=f"searches, each about a start {START_DEG:g} degrees and {START_MM:g} mm from the true pose (default: %(default)s, a minute)",
     )
     add("--seed", type=int, default=0, help="of the starts' directions (default: %(default)s)")
     add("--out", type=Path, metavar="FILE.html", help=f"the page to keep (default: {PAGE} here; none with --json)")
@@ -46,14 +46,12 @@ def _selfcheck(options: argparse.Namespace) -> dict:
     with progress_of(options, "Checking") as line:
         line.show(0.0, PREPARING)
         check = selfcheck(study_to_check(options.study), options.starts, options.seed, line.show)
-        if out is not None:
-            line.show(1.0, "writing the page")
-            write_page(out, check)
     if not options.json:
         reasons = [f"  {reason}" for reason in check.result.reasons if not reason.startswith("Assumed:")]
         verdict = f"Verdict, without knowing the scanner's pose: {check.result.verdict}."
         print("\n".join([*check.summary, *check.misfits, verdict, *reasons]))
     if out is not None:
+        write_page(out, check)
         print(f"Wrote {out}", file=sys.stderr)
         if options.open:
             webbrowser.open(out.resolve().as_uri())

@@ -19,12 +19,13 @@ from ..errors import InputError, warn
 from ..io.case import Case
 from ..io.files import printable
 from ..io.localizer import study_with_localizers
+from ..registration.optimizer import Range
 from ..registration.pipeline import Progress, Refinement, pose_difference, refine
 from ..registration.prepared_ct import PreparedCT, warm_up
 from ..report.result import Result
 from .statistics import Consensus, consensus, perturbed
 
-#: How far the starts are from the scanner's pose.
+#: How far the starts are from the scanner's pose, and how far about each is searched.
 START_DEG, START_MM = 18.0, 55.0
 #: Starts agree if they end this near their consensus.
 WITHIN_DEG, WITHIN_MM = 0.2, 0.3
@@ -38,7 +39,7 @@ Show = Callable[[float, str], object]
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """The registration from one start.
+    """The registration from one start: a search about it, at whose edge the scanner's pose lies.
 
     Attributes
     ----------
@@ -204,7 +205,8 @@ def selfcheck(case: Case, starts: int, seed: int = 0, show: Show = lambda fracti
         case = replace(case, targets=bone if len(bone) else None)
     found_misfits = misfits(anatomy, case.views, truth)
     poses, whole = perturbed(truth, anatomy.centroid, START_DEG, START_MM, starts, seed), starts + ASSESSED_RUNS
-    runs = []
+    case = replace(case, search={"rotation_deg": START_DEG, "translation_mm": START_MM})
+    runs: list[Run] = []
     for number, start in enumerate(poses):
         stage = f"start {number + 1} of {starts}"
         show(number / whole, stage)
@@ -212,8 +214,8 @@ def selfcheck(case: Case, starts: int, seed: int = 0, show: Show = lambda fracti
         def report(now: Progress, number: int = number, stage: str = stage) -> None:
             show((number + now.fraction) / whole, stage)
 
-        runs.append(_run(case, anatomy, start, report))
-    answered = [(run, run.found) for run in runs if run.found]
+        runs.append(_run(case, anatomy, start, number, report))
+    answered = [(number, run.found) for number, run in enumerate(runs) if run.found]
     if not answered:
         raise InputError(
             f"{case.name}: the scouts show too little of the CT from every start, expected scouts and slices of the same part of the "
@@ -224,18 +226,18 @@ def selfcheck(case: Case, starts: int, seed: int = 0, show: Show = lambda fracti
         show((starts + ASSESSED_RUNS * now.fraction) / whole, "assessing the best fit")
 
     best, _ = max(answered, key=lambda each: each[1].fit.evidence)
-    result = register(replace(case, world_from_ct=best.start_world_from_ct), "given", assessing, anatomy)
+    result = register(replace(case, world_from_ct=poses[best]), "search", assessing, anatomy, seed=best)
     ends = np.stack([found.world_from_ct for _, found in answered])
     agreement = consensus(ends, anatomy.centroid, WITHIN_DEG, WITHIN_MM)
     return SelfCheck(case, anatomy, runs, result, agreement, found_misfits)
 
 
-def _run(case: Case, anatomy: PreparedCT, start: np.ndarray, report: Callable[[Progress], object]) -> Run:
+def _run(case: Case, anatomy: PreparedCT, start: np.ndarray, seed: int, report: Callable[[Progress], object]) -> Run:
     began, found, error = perf_counter(), None, None
     truth, targets = case.truth_world_from_ct, anatomy.corners() if case.targets is None else case.targets
     assert truth is not None
     try:
-        found = refine(anatomy, case.views, start, report, case.shared_unknowns)
+        found = refine(anatomy, case.views, start, report, case.shared_unknowns, reach=Range(**case.search), seed=seed)
         error = metrics.mtre(found.world_from_ct, truth, targets)
     except InputError:  # it shows too little of the CT
         pass

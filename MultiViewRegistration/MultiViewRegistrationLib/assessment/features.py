@@ -88,7 +88,8 @@ class ReliabilityFeatures:
     split_half_mm
         The largest distance between the poses of the images' halves: left and right, upper and lower, every other tile.
     noise_mm, camera_mm
-        The error that noise explains, and what the uncertainty of the cameras adds.
+        The error that noise explains, of one view across its rays (its depth: `Prediction.no_less_than`), and what the uncertainty of the
+        cameras adds.
     gap
         Evidence ratio to the next minimum; None if there is none.
     similarity, wider_similarity
@@ -165,7 +166,7 @@ def compute_features(
     outliers = split.explained - split.similarity > OUTLIER_NCC_DROP
     cameras = camera_uncertainty(objective, fit, split, unknowns, camera_response(objective, fit, unknowns))
     calibrated = CameraCorrections([_at_least_calibrated(view) for view in views], shared)
-    several = len(views) > 1
+    several, at = len(views) > 1, uncertainty.at(points)
     off = disagreement(objective, fit, split, calibrated, points) if several else (0.0, 0.0)
     return ReliabilityFeatures(
         uncertainty,
@@ -187,7 +188,7 @@ def compute_features(
             unknowns.jacobians(objective, unknowns.none, len(fit.gradient)),
             sum(fit.pixels) * curvature(objective, fit, split, unknowns)[:6, :6],
         ),
-        noise_mm=uncertainty.at(points).rms_mm,
+        noise_mm=at.rms_mm if several else at.split(views[0].camera)[1],
         camera_mm=cameras.at(points).rms_mm if cameras else 0.0,
         gap=found.alternative.evidence_ratio if found.alternative else None,
         similarity=fit.min_similarity,

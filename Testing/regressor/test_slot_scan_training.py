@@ -17,6 +17,7 @@ from MultiViewRegistrationLib.regressor.training import Training
 HALF_WIDTHS = np.array([15.0, 15, 20, 15, 15, 20])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only")  # what learns for seconds is right too rarely
 @pytest.mark.parametrize("mixed", [False, True], ids=["two slot scans", "slot scan and C-arm"])
 def test_it_learns_where_the_ct_is(ct, anatomy, tmp_path, monkeypatch, mixed):

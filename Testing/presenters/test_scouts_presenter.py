@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from eos_images import write_eos
 from phantom import TRUE_POSE, slot_scan_of, write_phantom_case
 from phantom_study import FRAME, write_scout, write_study
 from presenter_host import PresenterHost, act, cells, control, text
@@ -15,7 +16,7 @@ from presenter_host import PresenterHost, act, cells, control, text
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.dicom_geometry import AT_PATIENT, BY_TUBE_ANGLE, IN_IMAGE
+from MultiViewRegistrationLib.io.dicom_geometry import AT_PATIENT, BY_TUBE_ANGLE, EOS_LATERAL, IN_IMAGE
 
 
 @pytest.fixture
@@ -181,13 +182,37 @@ def test_scouts_that_are_not_of_the_ct_are_left_out(host, ct, xrays, tmp_path):
     )
     act(xrays, "scouts")
     assert len(xrays.views) == 2
-    with pytest.raises(InputError, match="AP: is a localizer of another frame of reference than AP"):
+    with pytest.raises(InputError, match="AP: is of another frame of reference .* than AP"):
         read(xrays, other)
     with pytest.raises(InputError, match="ImagePositionPatient"):
         read(xrays, broken)
     assert len(xrays.views) == 2
     act(ct, "ct", "")
     assert control(xrays, "scouts") is None and text(xrays, "scouts_left_out") == ""
+
+
+def test_eos_images_are_placed_by_their_headers(xrays, tmp_path):
+    """The frontal tube is asked for where no view tells; images of another scan are refused."""
+    read(xrays, write_eos(tmp_path / "1.dcm", ViewPosition=None), write_eos(tmp_path / "2.dcm", "lateral"))
+    frontal, lateral = xrays.views
+    assert np.allclose(lateral.camera.source, [918, 0, 0]) and EOS_LATERAL in lateral.content["assumptions"]
+    xrays.select(frontal.node.GetID())
+    assert text(xrays, "geometry_summary") == "Not in the header: side of the tube."
+    act(xrays, "tube", "A")
+    act(xrays, "slot_column", "20")
+    act(xrays, "apply")
+    assert np.allclose(frontal.camera.source, [0, -987, 0])
+    assert np.allclose(frontal.camera.project([0, 0, 0]), [20, 29.5])
+    other_scan = {"StudyInstanceUID": "1.2.3.5"}
+    for plane, tags, why in (
+        ("lateral", other_scan, "another study"),
+        ("lateral", {"rows": 80}, "their rows cover 14 and 11 mm"),
+        ("lateral", {"PatientOrientation": ["A", "F"]}, "lateral one at his left"),
+        ("frontal", {"PixelSpacing": None}, "is an EOS image without pixel_mm"),
+    ):
+        with pytest.raises(InputError, match=why):
+            read(xrays, write_eos(tmp_path / "3.dcm", plane, **tags))
+    assert len(xrays.views) == 2
 
 
 def test_a_ct_without_scouts_of_its_own_has_no_button(ct, xrays, tmp_path):

@@ -121,7 +121,7 @@ def add_new(parts: argparse._SubParsersAction) -> None:
     of_view(
         "--slot-scan",
         "of a CT scout, or of a slot scanner such as EOS: isocentre, isocentre_to_source, source_to_isocentre_mm, columns_along, "
-        "rows_along, pixel_mm, and, if needed, central_column, fan; a scout's header gives those left out",
+        "rows_along, pixel_mm, and, if needed, central_column, fan; the header of a scout or an EOS image gives those left out",
         nargs="+",
         metavar="KEY=VALUE",
     )

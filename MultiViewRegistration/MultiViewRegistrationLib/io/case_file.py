@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
-from ..imaging.dicom_file import is_localizer, read_dicom
+from ..imaging.dicom_file import read_dicom
 from ..imaging.dicom_image import has_grey_scale
 from ..imaging.image_source import is_dicom
 from ..imaging.xray import SharedUnknowns
@@ -28,6 +28,7 @@ from .cameras import (
     slot_scan_values,
 )
 from .dicom_geometry import HeaderView, complete, is_incomplete
+from .eos import is_eos
 from .files import JsonObject, check_within_upload, describe, printable
 
 VERSION = 1
@@ -211,12 +212,19 @@ def _ranges(fields: JsonObject, key: str, ranges: dict, *, required: bool = Fals
 
 def _complete_by_headers(file: str, entries: list[JsonObject], folder: Path) -> None:
     """Gives those entries their geometry that leave it to the header of a DICOM image."""
-    scouts = {nth: view for nth, entry in enumerate(entries) if (view := _of_localizer(entry, folder))}
-    for nth, (slot_scan, assumed) in zip(scouts, localizer.complete(file, list(scouts.values()))):
+    slot_scans = {nth: view for nth, entry in enumerate(entries) if (view := _of_slot_scan(entry, folder))}
+    for nth, (slot_scan, assumed) in zip(slot_scans, localizer.complete(file, list(slot_scans.values()))):
         _complete(entries[nth], "slot_scan", slot_scan, assumed)
     by_header = {nth: view for nth, entry in enumerate(entries) if (view := _of_header(entry, folder))}
     if not by_header:
         return
+    other = next(iter(by_header.values()))
+    if eos := next((view for view in slot_scans.values() if is_eos(read_dicom(view.image))), None):
+        raise InputError(
+            f"{file}: {eos.field} ({describe(eos.name)}) is an EOS image and {other.field} ({describe(other.name)}) is not, whose headers "
+            "place them in different worlds, expected X-rays of one machine; leave one out, or give one its geometry in the world of the "
+            "other."
+        )
     for nth, (c_arm, assumed) in zip(by_header, complete(file, list(by_header.values()))):
         _complete(entries[nth], "c_arm", c_arm, assumed)
 
@@ -227,12 +235,12 @@ def _complete(entry: JsonObject, key: str, geometry: dict[str, Any], assumed: li
     entry.values = {**entry.values, key: geometry, "assumptions": assumptions}
 
 
-def _of_localizer(entry: JsonObject, folder: Path) -> HeaderView | None:
-    """As `_of_header`, of CT scouts."""
+def _of_slot_scan(entry: JsonObject, folder: Path) -> HeaderView | None:
+    """As `_of_header`, of CT scouts and EOS images."""
     view = _dicom_view(entry, folder, "slot_scan")
     header = None if view is None else read_dicom(view.image)
     given = entry.values.get("slot_scan") or {}
-    if header is None or not is_localizer(header) or set(localizer.NEEDED) <= given.keys():
+    if header is None or not localizer.is_slot_scan(header) or set(localizer.NEEDED) <= given.keys():
         return None
     slot_scan_values(JsonObject(entry.file, entry.label("slot_scan"), given), whole=False)
     return view

@@ -40,6 +40,15 @@ FLAT_FAN = "The columns of a localizer are at equal distances on a plane, not at
 BENT_FAN = "The columns of a localizer by Philips are at equal angles, not at equal distances on a plane."
 BY_TUBE_ANGLE = "The tube is above the table at 0 degrees and at the table's right side, as seen from its foot, at 90."
 FAR_SIDE = "The tube is on the far side of the patient as displayed: behind one seen from the front, left of one seen from the right."
+#: Of EOS images, see `eos`.
+EOS_WORLD = (
+    "The world of an EOS image has its origin where the middle planes of the frontal and the lateral beam cross, at the height of the "
+    "middle row, and the axes of a patient who stands square to them, as PatientOrientation says."
+)
+EOS_TOGETHER = "EOS images of one study and of the same height are of one scan, with their rows at the same heights."
+EOS_AT_ISOCENTRE = "PixelSpacing across an EOS image is that at the isocentre; along the scan it holds at any depth."
+EOS_FAN = "The columns of an EOS image are at equal distances on a plane, not at equal angles."
+EOS_LATERAL = "A lateral EOS image is stored as its tube sees it: the tube is at the patient's left where columns run to his back."
 
 ASSUMPTIONS = (
     AT_PATIENT,
@@ -58,6 +67,11 @@ ASSUMPTIONS = (
     BENT_FAN,
     BY_TUBE_ANGLE,
     FAR_SIDE,
+    EOS_WORLD,
+    EOS_TOGETHER,
+    EOS_AT_ISOCENTRE,
+    EOS_FAN,
+    EOS_LATERAL,
     LEFT_OUT,
 )
 
@@ -115,11 +129,17 @@ MIN_MM, MAX_MM = 1.0, 1e4
 def find_distances(geometry: HeaderGeometry, frame: DicomFrame) -> None:
     """source_to_detector_mm and source_to_isocentre_mm."""
     geometry.put("source_to_detector_mm", _length(frame, "DistanceSourceToDetector"))
-    geometry.put("source_to_isocentre_mm", *_isocentre(frame, geometry.values.get("source_to_detector_mm")))
+    geometry.put("source_to_isocentre_mm", *distance_to_isocentre(frame, geometry.values.get("source_to_detector_mm")))
 
 
-def _isocentre(frame: DicomFrame, to_detector: float | None) -> tuple:
-    """As `HeaderGeometry.put` takes it; so below."""
+def distance_to_isocentre(frame: DicomFrame, to_detector: float | None) -> tuple:
+    """As `HeaderGeometry.put` takes it; so below.
+
+    Parameters
+    ----------
+    to_detector
+        From the source, mm; None where it is unknown.
+    """
     depth: float | str
     name = (
         "DistanceSourceToIsocenter"

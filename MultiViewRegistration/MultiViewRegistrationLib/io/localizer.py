@@ -1,10 +1,14 @@
-"""The geometry of CT localizers (scouts, topograms, surviews) by their DICOM headers, and those of a study (docs/dicom.md)."""
+"""The geometry of CT localizers (scouts, topograms, surviews) by their DICOM headers, and those of a study (docs/dicom.md).
+
+`read_slot_scan` and `complete` are for all slot scans: EOS images, too.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from .dicom_geometry import (
     AT_PATIENT,
     BENT_FAN,
     BY_TUBE_ANGLE,
+    EOS_WORLD,
     FAR_SIDE,
     FLAT_FAN,
     IN_IMAGE,
@@ -24,6 +29,7 @@ from .dicom_geometry import (
     HeaderGeometry,
     HeaderView,
 )
+from .eos import is_eos, mismatch, read_eos, scan_of
 from .files import describe, printable
 
 #: What a view needs to be placed, in the order of its report.
@@ -46,6 +52,16 @@ TUBE_AZIMUTH = ("GEMS_ACQU_01", 0x0019, 0x26)
 MAX_FILES = 20_000
 #: The scanner's pose of a CT in the world of its own localizers, as entries of a case.json: the start, and the truth.
 SCANNERS_POSE = {"world_from_ct": np.eye(4).tolist(), "truth": {"world_from_ct": np.eye(4).tolist()}}
+
+
+def is_slot_scan(file: DicomFile) -> bool:
+    """Whether its header is that of a localizer, or of an EOS image."""
+    return is_localizer(file) or is_eos(file)
+
+
+def read_slot_scan(path: str | os.PathLike, given: dict[str, Any] | None = None) -> HeaderGeometry | None:
+    """As `read_localizer`, of a localizer or an EOS image (see `read_eos`)."""
+    return read_localizer(path, given) or read_eos(path, given)
 
 
 def read_localizer(path: str | os.PathLike, given: dict[str, Any] | None = None) -> HeaderGeometry | None:
@@ -179,27 +195,40 @@ def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, An
     Raises
     ------
     InputError
-        Names what is missing in the headers, and says where localizers are of different frames of reference.
+        Names what is missing in the headers, and says where localizers are of different frames of reference, and EOS images not of one
+        scan.
     """
     found, frames = [], dict[str, str]()
     for view in views:
-        geometry = read_localizer(view.image, view.given) or HeaderGeometry()
+        geometry = read_slot_scan(view.image, view.given) or HeaderGeometry()
         if geometry.missing:
             listed = ", ".join(f"{key} ({why})" for key, why in geometry.missing.items())
             raise InputError(
                 f"{where}: {view.field} ({describe(view.name)}) is missing {listed} in its DICOM header, expected the geometry of a "
-                f"localizer; {HOW_TO_ADD}."
+                f"slot scan; {HOW_TO_ADD}."
             )
-        file = read_dicom(view.image)
-        frames.setdefault("" if file is None else _frame_of_reference(file), view.field)
+        frames.setdefault(world_of(view.image), view.field)
         found.append((geometry.values, geometry.assumptions))
     if len(frames) > 1:
         first, other = list(frames.values())[:2]
         raise InputError(
-            f"{where}: {other} and {first} are localizers of different frames of reference, which do not tell how they lie to each "
-            "other; expected those of one examination."
+            f"{where}: {other} and {first} are slot scans of different frames of reference (EOS images: studies), which do not tell how "
+            "they lie to each other; expected those of one examination."
         )
+    pairs = combinations(zip(views, found), 2) if found and EOS_WORLD in found[0][1] else ()
+    for (view, (values, _)), (later, (others, _)) in pairs:
+        if why := mismatch(values, others, {*(view.given or ()), *(later.given or ())}):
+            raise InputError(
+                f"{where}: {later.field} and {view.field} are EOS images of which {why}, expected those of one scan; correct one, or give "
+                "what is known better as its slot_scan."
+            )
     return found
+
+
+def world_of(path: str | os.PathLike) -> str:
+    """By which slot scans that share a world are known: FrameOfReferenceUID of a localizer, see `eos.scan_of`; "" where none is told."""
+    file = read_dicom(path)
+    return "" if file is None else scan_of(file) if is_eos(file) else _frame_of_reference(file)
 
 
 @dataclass(frozen=True)

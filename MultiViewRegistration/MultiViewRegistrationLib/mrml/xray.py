@@ -54,8 +54,8 @@ class XRayView:
     case.json without its files (a projection matrix as the camera that it settled to), and what only a scene has:
     pixel_mm ([column, row], where the geometry does not say),
     header, header_of_frames, header_missing (what a DICOM header proposes for c_arm, where frames differ in it, and its missing keys),
-    localizer ({"values", "missing", "assumptions"}: what the header of a CT localizer says of slot_scan, the keys it lacks, and what is
-    assumed), frame_of_reference (its), scout (its name among those of its CT),
+    localizer ({"values", "missing", "assumptions"}: what the header of a CT localizer or an EOS image says of slot_scan, the keys it lacks,
+    and what is assumed), frame_of_reference (its, see `io.localizer.world_of`), scout (its name among those of its CT),
     stands, world (how table and patient lay to the machine in each frame, and where the world is that the geometry is in, see `header`),
     white (about which the grey scale is turned round where `inverted`, by default by the values),
     distortion (of the volume that the image was made from: it is undone in the image),

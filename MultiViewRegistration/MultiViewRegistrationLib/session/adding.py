@@ -60,10 +60,9 @@ def read(path: str | os.PathLike, name: str = "") -> Callable[[Registration], li
     """Reads the file of an X-ray (DICOM, PNG, TIFF, MHA, NRRD, ...) or a case.json, in any thread.
 
     The function returned adds what was read to a registration, in the main thread, and returns the views. Of an X-ray all frames are kept,
-    and the first is shown; what a DICOM header says of the geometry is kept as a proposal ("header"), not as the geometry, but for a CT
-    localizer's that says all of it. Of a case.json
-    the views are added, with geometry, certainty and masks, and what is uncertain in all of them counts from now on; its CT, pose and
-    landmarks are left aside.
+    and the first is shown; what a DICOM header says of the geometry is kept as a proposal ("header"), not as the geometry, but for that of
+    a CT localizer or an EOS image that says all of it. Of a case.json the views are added, with geometry, certainty and masks, and what is
+    uncertain in all of them counts from now on; its CT, pose and landmarks are left aside.
 
     name: of the view, by default the file's.
 

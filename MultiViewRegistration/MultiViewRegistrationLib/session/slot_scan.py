@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..imaging.dicom_file import read_dicom
 from ..io.cameras import read_geometry
-from ..io.dicom_geometry import AT_PATIENT, BY_TUBE_ANGLE, FAR_SIDE, IN_IMAGE
-from ..io.dicom_identity import frame_of_reference
+from ..io.dicom_geometry import AT_PATIENT, BY_TUBE_ANGLE, EOS_LATERAL, EOS_WORLD, FAR_SIDE, IN_IMAGE
+from ..io.eos import is_eos, mismatch
 from ..io.files import JsonObject
-from ..io.localizer import read_localizer
+from ..io.localizer import read_slot_scan, world_of
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from ..mrml.xray_annotations import side_of_direction
@@ -24,29 +25,34 @@ SIDES = {"A": _("front"), "P": _("back"), "L": _("left"), "R": _("right"), "H": 
 #: What a header may lack and a person may know, each with the assumptions that go with the header's own.
 ASKED = {
     "source_to_isocentre_mm": (_("source to isocentre"), (AT_PATIENT,)),
-    "isocentre_to_source": (_("side of the tube"), (FAR_SIDE, BY_TUBE_ANGLE)),
+    "isocentre_to_source": (_("side of the tube"), (FAR_SIDE, BY_TUBE_ANGLE, EOS_LATERAL)),
     "central_column": (_("central column"), (IN_IMAGE,)),
 }
 
 
 def localizer_content(path: Path) -> dict:
-    """What an `XRayView` keeps of a localizer's header: its slot scan where that says all; nothing for another file.
+    """What an `XRayView` keeps of the header of a localizer or an EOS image: its slot scan where that says all; nothing for another file.
 
     InputError for a header that is damaged, or lacks what nobody could know who has not got it.
     """
-    found = read_localizer(path)
+    found = read_slot_scan(path)
     if found is None:
         return {}
     if unknown := {key: why for key, why in found.missing.items() if key not in ASKED}:
         raise InputError(
             _(
-                "{path}: is a localizer without {names} ({tags}), expected all that places it in the scanner; export it again, or "
+                "{path}: is {kind} without {names} ({tags}), expected all that places it in the scanner; export it again, or "
                 "give them as its slot_scan in a case.json."
-            ).format(path=path.name, names=", ".join(unknown), tags=", ".join(unknown.values()))
+            ).format(
+                path=path.name,
+                kind=_("an EOS image") if is_eos(read_dicom(path)) else _("a localizer"),
+                names=", ".join(unknown),
+                tags=", ".join(unknown.values()),
+            )
         )
     return {
         "localizer": {"values": found.values, "missing": list(found.missing), "assumptions": found.assumptions},
-        "frame_of_reference": frame_of_reference(path),
+        "frame_of_reference": world_of(path),
         "assumptions": found.assumptions,
         "pixel_mm": list(found.values["pixel_mm"]),
         **({} if found.missing else {"slot_scan": found.values, "from": _("DICOM header")}),
@@ -54,16 +60,28 @@ def localizer_content(path: Path) -> dict:
 
 
 def refuse_other_frame(registration: Registration, name: str, content: dict) -> None:
-    """InputError where a registration has a localizer of another frame of reference than one with this content, which is to be added."""
+    """InputError where a registration has a localizer of another frame of reference than one with this content, which is to be added, or an
+    EOS image that cannot be of one scan with it."""
     frame = content.get("frame_of_reference")
-    for other in registration.xrays if "localizer" in content else ():
-        if "localizer" in other.content and other.content["frame_of_reference"] != frame:
+    for other in [other for other in registration.xrays if "localizer" in other.content and "localizer" in content]:
+        if other.content["frame_of_reference"] != frame:
             raise InputError(
                 _(
-                    "{name}: is a localizer of another frame of reference than {other}, which does not tell how they lie to each other, "
-                    "expected those of one examination; choose another, or remove {other} first."
+                    "{name}: is of another frame of reference (EOS image: of another study) than {other}, which does not tell how they lie "
+                    "to each other, expected those of one examination; choose another, or remove {other} first."
                 ).format(name=name, other=other.name)
             )
+        if _is_eos(content) and (why := mismatch(content["localizer"]["values"], slot_scan_of(other))):
+            raise InputError(
+                _(
+                    "{name} and {other}: are EOS images of which {why}, expected those of one scan; choose another, or give their "
+                    "slot_scan in a case.json."
+                ).format(name=name, other=other.name, why=why)
+            )
+
+
+def _is_eos(content: dict) -> bool:
+    return EOS_WORLD in content.get("localizer", {}).get("assumptions", ())
 
 
 def slot_scan_of(view: XRayView) -> dict[str, Any]:
@@ -130,7 +148,9 @@ def completed(
     if moved != column:
         along = np.array(before["columns_along"]) / np.linalg.norm(before["columns_along"])
         shift = (moved - column) * before["pixel_mm"][0] * along
-        after |= {"central_column": moved, "isocentre": (before["isocentre"] + shift).tolist()}
+        after["central_column"] = moved
+        if not _is_eos(view.content):  # whose central ray goes through the world's origin, whichever column has it
+            after["isocentre"] = (before["isocentre"] + shift).tolist()
     if central_column is None:
         after.pop("central_column", None)
     return after

@@ -1,0 +1,212 @@
+"""EOS images: headers as public programs that read them expect them, no real file."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from eos_images import COLUMNS, ROWS, SPACING, write_eos
+from imaging.dicom_files import write_series
+
+from MultiViewRegistrationLib.cli.main import main
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.dicom_geometry import (
+    AT_PATIENT,
+    EOS_AT_ISOCENTRE,
+    EOS_FAN,
+    EOS_LATERAL,
+    EOS_TOGETHER,
+    EOS_WORLD,
+    IN_IMAGE,
+)
+from MultiViewRegistrationLib.io.eos import read_eos
+from MultiViewRegistrationLib.io.localizer import read_localizer
+
+
+@pytest.fixture
+def pair(tmp_path, monkeypatch):
+    """Frontal and lateral image, and a CT of a bone in the middle of the cabin, in the folder where the program runs."""
+    monkeypatch.chdir(tmp_path)
+    k, j, i = np.indices((12, 12, 12)) - 5.5
+    pixels = np.where(np.hypot(i, j) < 3, 800, -1000).astype(np.int16)
+    write_series(tmp_path / "ct", pixels, rigid.from_rotation_translation(np.eye(3), [-5.5, -5.5, -5.5]))
+    return [write_eos(tmp_path / f"{number}.dcm", plane) for number, plane in enumerate(COLUMNS, start=1)]
+
+
+NEW = "case new --ct ct --view AP 1.dcm --view LAT 2.dcm --out case.json"
+
+
+def seen_from(view, point):
+    """Where a point (3,) is in an image: by similar triangles, x to the right and z up as the tube sees them, from the middle in mm."""
+    x, y, z = point
+    across, depth, distance = {"frontal": (x, y, 987), "lateral": (y, -x, 918)}[view]
+    return across * distance / (distance + depth), z
+
+
+def test_a_pair_becomes_a_case_with_no_option(pair, capsys):
+    """The tubes in front of the patient and at his left; each image by similar triangles about the middle of the cabin."""
+    assert main([*NEW.split(), "--json"]) == 0
+    case = Case.load("case.json")
+    np.testing.assert_allclose([view.camera.source for view in case.views], [[0, -987, 0], [918, 0, 0]], atol=1e-9)
+    for view, plane in zip(case.views, COLUMNS, strict=True):
+        assert view.camera.intrinsics[0, 0] > 0  # as the tube sees it
+        for point in ([0.0, 0, 0], [3.0, 2, 4], [-2.0, 3, -5]):
+            across, up = seen_from(plane, point)
+            expected = [(COLUMNS[plane] - 1) / 2 + across / SPACING, (ROWS - 1) / 2 - up / SPACING]
+            np.testing.assert_allclose(view.camera.project(point), expected, atol=1e-6)
+        assert {EOS_WORLD, EOS_TOGETHER, EOS_AT_ISOCENTRE, EOS_FAN, IN_IMAGE} <= set(case.assumptions[view.name])
+    assert EOS_LATERAL in case.assumptions["LAT"] and EOS_LATERAL not in case.assumptions["AP"]
+    assert json.loads(capsys.readouterr().out)["findings"] is not None
+
+
+def test_neither_the_name_of_a_file_nor_that_of_a_view_counts(tmp_path):
+    values = read_eos(write_eos(tmp_path / "lateral LAT.dcm", "frontal")).values
+    assert values["columns_along"] == [1, 0, 0] and values["isocentre_to_source"] == [0, -1, 0]
+    assert values["pixel_mm"] == [SPACING, SPACING] and "source_to_detector_mm" not in values
+
+
+@pytest.mark.parametrize(
+    "tags, expected",
+    [
+        ({"Manufacturer": "EOS Imaging SA", "ManufacturerModelName": None}, True),
+        ({"Manufacturer": "Biospace med", "ManufacturerModelName": None}, True),
+        ({"Manufacturer": None, "ManufacturerModelName": "EOSedge"}, True),
+        ({"Manufacturer": "Canon", "ManufacturerModelName": "EOS 5D"}, False),
+        ({"Manufacturer": None, "ManufacturerModelName": None}, False),
+    ],
+    ids=str,
+)
+def test_it_is_known_by_its_maker_or_model(tmp_path, tags, expected):
+    path = write_eos(tmp_path / "eos.dcm", **tags)
+    assert (read_eos(path) is not None) is expected and read_localizer(path) is None
+
+
+@pytest.mark.parametrize(
+    "plane, tags, columns, tube",
+    [
+        ("frontal", {"ViewPosition": "PA"}, [1, 0, 0], [0, 1, 0]),  # mirrored, as one from the front looks
+        ("frontal", {"ViewPosition": "PA", "PatientOrientation": ["R", "F"]}, [-1, 0, 0], [0, 1, 0]),
+        ("lateral", {"PatientOrientation": ["A", "F"]}, [0, -1, 0], [-1, 0, 0]),
+        ("lateral", {"PatientOrientation": ["PL", "F"]}, [0, 1, 0], [1, 0, 0]),  # a little turned
+        ("lateral", {"PatientOrientation": ["A", "H"]}, [0, -1, 0], [1, 0, 0]),  # turned by half
+    ],
+    ids=str,
+)
+def test_the_tube_is_where_view_and_letters_put_it(tmp_path, plane, tags, columns, tube):
+    geometry = read_eos(write_eos(tmp_path / "eos.dcm", plane, **tags))
+    assert not geometry.missing and geometry.values["columns_along"] == columns
+    np.testing.assert_allclose(geometry.values["isocentre_to_source"], tube)
+    mirrored = SlotScan(**geometry.values).camera().intrinsics[0, 0] < 0
+    assert mirrored == (tags == {"ViewPosition": "PA"})
+
+
+@pytest.mark.parametrize(
+    "plane, tags, key, why",
+    [
+        ("frontal", {"DistanceSourceToIsocenter": None, "DistanceSourceToPatient": None}, "source_to_isocentre_mm", "Patient"),
+        ("frontal", {"DistanceSourceToIsocenter": 1300.0}, "source_to_isocentre_mm", "not less than the 1300 mm"),
+        ("frontal", {"ViewPosition": None}, "isocentre_to_source", "AP or PA"),
+        ("frontal", {"PatientOrientation": None}, "columns_along", "its header calls it frontal"),
+        ("frontal", {"PatientOrientation": None}, "rows_along", "PatientOrientation"),
+        ("frontal", {"PatientOrientation": ["L", "X"]}, "columns_along", "PatientOrientation"),
+        ("frontal", {"PatientOrientation": ["F", "L"]}, "rows_along", "not along the patient"),
+        ("lateral", {"PatientOrientation": ["L", "F"]}, "columns_along", "of a frontal image, but its header calls it lateral"),
+        ("frontal", {"PixelSpacing": None}, "pixel_mm", "ImagerPixelSpacing is that on the detector"),
+        ("frontal", {"PixelSpacing": ["0.254", "0.254"]}, "pixel_mm", "the same as ImagerPixelSpacing"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_a_header_lacks_is_named(tmp_path, plane, tags, key, why):
+    geometry = read_eos(write_eos(tmp_path / "eos.dcm", plane, **tags))
+    assert why in geometry.missing[key] and key not in geometry.values
+
+
+def test_one_of_two_distances_may_do(tmp_path):
+    """That to the detector is not needed; that to the patient is taken for the isocentre's, and said."""
+    assert not read_eos(write_eos(tmp_path / "one.dcm", DistanceSourceToDetector=None)).missing
+    geometry = read_eos(write_eos(tmp_path / "other.dcm", DistanceSourceToIsocenter=None))
+    assert geometry.values["source_to_isocentre_mm"] == 987 and AT_PATIENT in geometry.assumptions
+
+
+def assert_refused(capsys, *said):
+    capsys.readouterr()
+    assert main(NEW.split()) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    for part in said:
+        assert part in error, error
+
+
+def test_what_is_lacking_is_asked_for_and_may_be_given(pair, capsys):
+    write_eos(pair[0], ViewPosition=None, PatientOrientation=None, PixelSpacing=None)
+    assert_refused(
+        capsys,
+        "view AP: is missing columns_along (PatientOrientation; its header calls it frontal), rows_along",
+        "pixel_mm (PixelSpacing",
+        "--slot-scan",
+    )
+    given = f"--slot-scan columns_along=1,0,0 rows_along=0,0,-1 pixel_mm={SPACING}"
+    command = NEW.replace("--view LAT", f"{given} --view LAT")
+    assert main(command.split()) == 2
+    assert "view AP: is missing isocentre_to_source (ViewPosition, AP or PA" in capsys.readouterr().err
+    assert main(command.replace(given, f"{given} isocentre_to_source=0,-1,0").split()) == 0
+    np.testing.assert_allclose(Case.load("case.json").views[0].camera.source, [0, -987, 0], atol=1e-9)
+
+
+def test_it_is_asked_for_at_a_terminal(pair, monkeypatch):
+    write_eos(pair[0], PatientOrientation=None, ViewPosition=None)
+    asked, answers = [], iter(["1,0,0", "0,0,-1", "0,-1,0"])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or next(answers))
+    assert main(NEW.split()) == 0
+    assert len(asked) == 3 and "ViewPosition, AP or PA" in asked[2]
+
+
+def test_a_patient_who_turns_his_back_to_the_frontal_tube(pair):
+    """The frontal image is mirrored then, and the lateral one shows him facing the other way."""
+    write_eos(pair[0], ViewPosition="PA")
+    write_eos(pair[1], "lateral", PatientOrientation=["A", "F"])
+    assert main(NEW.split()) == 0
+    for view, plane in zip(Case.load("case.json").views, COLUMNS, strict=True):
+        across, up = seen_from(
+            plane, [-3.0, -2, 4]
+        )  # of him turned by half about z: the point is [3, 2, 4] in his own axes
+        middle, sign = (COLUMNS[plane] - 1) / 2, -1 if plane == "frontal" else 1
+        expected = [middle + sign * across / SPACING, (ROWS - 1) / 2 - up / SPACING]
+        np.testing.assert_allclose(view.camera.project([3.0, 2, 4]), expected, atol=1e-6)
+
+
+def test_an_image_beside_those_of_a_c_arm_is_refused(pair, capsys):
+    c_arm = {"PositionerPrimaryAngle": "90", "PositionerSecondaryAngle": "0"}
+    write_eos(pair[1], "lateral", Manufacturer="SIEMENS", ManufacturerModelName=None, **c_arm)
+    assert_refused(capsys, 'views[0] ("AP") is an EOS image and views[1] ("LAT") is not', "different worlds")
+
+
+@pytest.mark.parametrize(
+    "tags, said",
+    [
+        ({"StudyInstanceUID": "1.2.3.5"}, "different frames of reference (EOS images: studies)"),
+        ({"rows": 80}, "their rows cover 11 and 14 mm of the patient"),
+        ({"PatientOrientation": ["A", "F"]}, "has the lateral one at his left"),
+    ],
+    ids=str,
+)
+def test_images_that_are_not_of_one_scan_are_refused(pair, capsys, tags, said):
+    write_eos(pair[1], "lateral", **tags)
+    assert_refused(capsys, said, "expected those of one")
+
+
+def test_a_cropped_image_is_placed_by_what_is_given(pair, capsys):
+    write_eos(pair[1], "lateral", rows=40)
+    top = (ROWS - 1) / 2 * SPACING  # cut off below
+    assert main([*NEW.split(), "--slot-scan", f"isocentre=0,0,{top}"]) == 0
+    one, other = (view.camera.project([0.0, 0, 1]) for view in Case.load("case.json").views)
+    assert one[1] == pytest.approx(other[1])
+
+
+def test_a_damaged_header_is_refused(tmp_path):
+    with pytest.raises(InputError, match="DistanceSourceToIsocenter is no number"):
+        read_eos(write_eos(tmp_path / "eos.dcm", DistanceSourceToIsocenter=float("nan")))

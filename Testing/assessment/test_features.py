@@ -119,6 +119,10 @@ def test_halves_that_ask_for_other_poses_are_apart():
     points = np.array([[0, 0, 0], [10.0, 0, 0]])
     for each in (split, replace(split, places=places[:, ::-1]), swapped):
         assert split_half_mm(each, points, np.zeros(3), [np.eye(6)], 16 * hessian) == pytest.approx(0.4)
+        # They pull along x: nothing across the rays of a source far away in that direction, all across those from the side.
+        for source, mm in (([1e6, 0, 0], 0.0), ([0, 1e6, 0], 0.4)):
+            across = split_half_mm(each, points, np.zeros(3), [np.eye(6)], 16 * hessian, np.array(source))
+            assert across == pytest.approx(mm, abs=1e-4)
 
 
 def test_the_score_of_views_that_agree_is_one():

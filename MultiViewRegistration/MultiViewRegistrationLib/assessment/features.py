@@ -86,7 +86,8 @@ class ReliabilityFeatures:
         The share by which the cost would fall if the CT lay elsewhere in one view, or were of another size, beyond what a calibration at
         least leaves open, and how far off it then is, see `uncertainty.disagreement`; 0 for one view.
     split_half_mm
-        The largest distance between the poses of the images' halves: left and right, upper and lower, every other tile.
+        The largest distance between the poses of the images' halves: left and right, upper and lower, every other tile; of one view across
+        its rays.
     noise_mm, camera_mm
         The error that noise explains, of one view across its rays (its depth: `Prediction.no_less_than`), and what the uncertainty of the
         cameras adds.
@@ -187,6 +188,7 @@ def compute_features(
             objective.pivot,
             unknowns.jacobians(objective, unknowns.none, len(fit.gradient)),
             sum(fit.pixels) * curvature(objective, fit, split, unknowns)[:6, :6],
+            None if several else views[0].camera.sources(views[0].camera.project(points)),
         ),
         noise_mm=at.rms_mm if several else at.split(views[0].camera)[1],
         camera_mm=cameras.at(points).rms_mm if cameras else 0.0,
@@ -200,12 +202,17 @@ def compute_features(
 
 
 def split_half_mm(
-    split: Tiles, points: np.ndarray, pivot: np.ndarray, ways: list[np.ndarray], hessian: np.ndarray
+    split: Tiles,
+    points: np.ndarray,
+    pivot: np.ndarray,
+    ways: list[np.ndarray],
+    hessian: np.ndarray,
+    source: np.ndarray | None = None,
 ) -> float:
     """How far apart the poses are that halves of the tiles ask for, by one Newton step each with the Hessian of all: the largest.
 
     points: (N, 3) world mm.   ways: of each view, (k, 6 + n), by pose and free corrections; the corrections stay as they are.
-    hessian: (6, 6) of all tiles by the pose.
+    hessian: (6, 6) of all tiles by the pose.   source: (3,) or (N, 3) world mm; how far apart across the rays from there, without depth.
     Halves that share their noise evenly differ by twice the standard error; sides of the images that ask for different poses differ
     by more.
     """
@@ -216,7 +223,11 @@ def split_half_mm(
     apart = [0.0]
     for half in (column < _middle(split, 0), row < _middle(split, 1), (column + row) % 2 == 0):
         step = -2 * inverse @ (gradients[half].sum(axis=0) - gradients[~half].sum(axis=0))
-        apart.append(root_mean_square(np.linalg.norm(at_points @ step, axis=-1)))
+        shifts = at_points @ step
+        if source is not None:
+            rays = (points - source) / np.linalg.norm(points - source, axis=-1, keepdims=True)
+            shifts = shifts - np.sum(shifts * rays, axis=-1, keepdims=True) * rays
+        apart.append(root_mean_square(np.linalg.norm(shifts, axis=-1)))
     return max(apart)
 
 

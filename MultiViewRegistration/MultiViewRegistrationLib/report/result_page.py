@@ -324,12 +324,6 @@ def _views(result: Result) -> ET.Element:
     }
     if result.refined:
         rows = {"Local NCC, start": _numbers(result.similarity(result.start_world_from_ct), "", 3), **rows}
-    assessed = result.assessed_views()
-    splits = {name: split for name, (_, _, split) in assessed.items()}
-    if splits:
-        depth, in_plane = ({n: getattr(s, key) for n, s in splits.items()} for key in ("depth_mm", "in_plane_mm"))
-        rows["Error along the beam, 95 % below"] = _numbers([depth.get(view.name) for view in views], "mm", 2)
-        rows["Error across it, 95 % below"] = _numbers([in_plane.get(view.name) for view in views], "mm", 2)
     corrections = [_correction(*pair) for pair in zip(result.case.views, views, strict=True)]
     if any(corrections):
         rows["Camera corrected by"] = [correction or "\u2013" for correction in corrections]

@@ -121,7 +121,7 @@ class XRayPage:
         for view in self.registration.xrays:
             view.node.GetDisplayNode().SetWindowLevelMinMax(0.0, 3.0)
             view.node.GetDisplayNode().SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
-        await self.js("() => xrays.forEach((x) => { x.fit(); x.open = ''; x.handles = true; })")
+        await self.js("() => xrays.forEach((x) => { x.fit(); x.open = x.pinned = x.near = false; })")
         await self.settled()
         self.called.clear()
 

@@ -15,24 +15,42 @@ from .. import __version__
 from ..session.translation import _
 
 TITLE = "Multi-view 2D/3D registration"
-#: Dark as a reading room: the pictures are the brightest of it all.
+#: Dark as a reading room, and light as an office; both with contrasts of WCAG AA.
+_EMPHASIS = {"high-emphasis-opacity": 1, "medium-emphasis-opacity": 0.8}
 THEME = {
     "theme": {
-        "defaultTheme": "reading",
+        "defaultTheme": "dark",
         "themes": {
-            "reading": {
+            "dark": {
                 "dark": True,
                 "colors": {
                     "background": "#0b0e11",
                     "surface": "#12171c",
-                    "primary": "#5aa9e6",
+                    "primary": "#6cb6f0",
                     "on-primary": "#06121c",
-                    "secondary": "#8fa3b3",
+                    "secondary": "#a9b8c5",
                     "error": "#ff8a70",
                     "warning": "#ffc04d",
                     "success": "#7fd1ae",
+                    "on-surface": "#dfe6ec",
                 },
-            }
+                "variables": _EMPHASIS,
+            },
+            "light": {
+                "dark": False,
+                "colors": {
+                    "background": "#e9edf1",
+                    "surface": "#ffffff",
+                    "primary": "#0b62a8",
+                    "on-primary": "#ffffff",
+                    "secondary": "#4c5b68",
+                    "error": "#b3261e",
+                    "warning": "#8a5300",
+                    "success": "#0a6b45",
+                    "on-surface": "#17212a",
+                },
+                "variables": _EMPHASIS,
+            },
         },
     },
     "defaults": {
@@ -48,8 +66,8 @@ THEME = {
 }
 #: What trame's page shows until its scripts are there, in place of its own, which turns.
 LOADING = (
-    '<div role="status" style="position: fixed; inset: 0; display: grid; place-content: center; background: #0b0e11; '
-    'color: #9fb0be; font: 16px Roboto, sans-serif">{}</div>'
+    '<div role="status" style="position: fixed; inset: 0; display: grid; place-content: center; color-scheme: light dark; '
+    'background: light-dark(#e9edf1, #0b0e11); color: light-dark(#17212a, #dfe6ec); font: 16px Roboto, sans-serif">{}</div>'
 )
 #: What the elements say, by the names that browser/ has for it; {names} in braces are filled in there.
 WORDS = {
@@ -74,22 +92,26 @@ WORDS = {
     "about_movable": _("X-ray {name}, {title}; overlay: {mode}; keys move the CT. Press ? for the list of keys."),
     "scale": _("{length} mm at the CT"),
     "no_image": _("No image"),
-    "value": _("column {column}, row {row} px; line integral {value}"),
-    "window_level": _("W {width}, L {level} (line integral)"),
+    "value": _("column {column}, row {row} px; value {value}"),
+    "window_level": _("Brightness {brightness} %, contrast {contrast} %"),
     "ring": _("Drag: turn the CT about the beam"),
     "grip": _("Drag: tilt the CT"),
+    "handle": _("Turn and tilt the CT (m)"),
     "zoom_out": _("Zoom out (wheel, -)"),
     "fit": _("All of the X-ray (0)"),
     "zoom_in": _("Zoom in (wheel, +)"),
     "window": _("Brightness and contrast (drag with the right button)"),
-    "handles": _("Handles to turn and tilt the CT"),
-    "help": _("Mouse and keys (?)"),
-    "full": _("Full screen (f)"),
-    "black": _("Black at"),
-    "white": _("White at"),
-    "unit": _("line integral, −ln(I / I₀)"),
+    "alone": _("This view alone, or all (f, or a double click)"),
+    "brightness": _("Brightness"),
+    "contrast": _("Contrast"),
+    "automatic": _("Automatic (r)"),
+    "bone": _("Bone"),
     "inverted": _("Bone dark (n)"),
-    "reset": _("Reset (r)"),
+    # the page
+    "help": _("Mouse, fingers and keys"),
+    "close": _("Close"),
+    "split_steps": _("Width of the steps (double click: as usual)"),
+    "split_views": _("Height of the X-rays (double click: as usual)"),
     # how far the CT was moved
     "shift": _("CT {across}, {along}"),
     "mm_right": _("{n} mm right"),
@@ -105,20 +127,52 @@ WORDS = {
     "deg_left": _("{n}° left"),
     "deg_down": _("{n}° down"),
     "deg_up": _("{n}° up"),
-    # mouse and keys: title, or input and effect
+    # mouse, fingers and keys: titles, each with inputs and their effects
     "keys": [
-        [_("Moving the CT")],
-        [_("Drag; arrow keys"), _("along the image; 0.1 mm")],
-        [_("Ring; [ ] or q e"), _("turn about the beam; 0.1°")],
-        [_("Grips or Ctrl+drag; Ctrl+arrows"), _("tilt; 0.1°")],
-        [_("Shift+wheel; Page Up, Page Down"), _("along the beam; 1 mm; 0.1 mm")],
-        [_("Shift and a key"), _("ten times as far")],
-        [_("Looking")],
-        [_("Click; c"), _("linked cursor; in the middle")],
-        [_("Wheel; + - 0"), _("zoom; all of the X-ray")],
-        [_("Middle button or Shift+drag; a d w s"), _("pan")],
-        [_("Right button; r n"), _("brightness, contrast; reset; bone dark")],
-        [_("f ?"), _("full screen; this list")],
+        [
+            _("Moving the CT in an X-ray"),
+            [
+                [_("Drag, or arrow keys"), _("along the image; a key 0.1 mm")],
+                [
+                    _("The handle in its middle, or m"),
+                    _("shows a ring that turns and grips that tilt; with it one finger moves the CT"),
+                ],
+                [_("[ and ], or q and e"), _("turn about the beam by 0.1°")],
+                [_("Ctrl and drag, Ctrl and arrow keys"), _("tilt; a key 0.1°")],
+                [_("Shift and wheel, Page Up and Page Down"), _("along the beam: 1 mm, 0.1 mm")],
+                [_("Shift and one of these keys"), _("ten times as far")],
+            ],
+        ],
+        [
+            _("Looking at an X-ray"),
+            [
+                [_("Click or tap, or c"), _("linked cursor there, or in the middle")],
+                [_("Wheel, two fingers, or + - 0"), _("zoom, or all of the X-ray")],
+                [_("Middle button, Shift and drag, one finger, or a d w s"), _("move the picture")],
+                [_("Drag with the right button"), _("brightness (up and down) and contrast (sideways)")],
+                [_("r, n"), _("automatic brightness; bone dark")],
+            ],
+        ],
+        [
+            _("3D and slices"),
+            [
+                [_("Wheel, the slider, or arrow keys"), _("through the slices")],
+                [_("Click"), _("a landmark or the linked cursor, once asked for")],
+                [_("Drag, or arrow keys, in 3D"), _("turn the view; with the wheel nearer")],
+            ],
+        ],
+        [
+            _("Everywhere"),
+            [
+                [_("1 2 3"), _("X-rays, all views, 3D and slices")],
+                [_("f, or a double click"), _("a view alone; Escape: all again")],
+                [_("b"), _("show or hide the steps")],
+                [_("Ctrl+Enter"), _("register")],
+                [_("Ctrl+Z, Ctrl+Y"), _("undo, redo")],
+                [_("Tab, Shift+Tab"), _("to the next control, or back")],
+                [_("?"), _("this list")],
+            ],
+        ],
     ],
 }
 BROWSER = Path(__file__).with_name("browser")
@@ -126,10 +180,10 @@ BROWSER = Path(__file__).with_name("browser")
 ADDRESS = f"__mvreg_{__version__}"
 MODULE = {
     "serve": {ADDRESS: str(BROWSER)},
-    "scripts": [f"{ADDRESS}/page.js", f"{ADDRESS}/form.js"],
+    "scripts": [f"{ADDRESS}/page.js", f"{ADDRESS}/look.js", f"{ADDRESS}/form.js"],
     "module_scripts": [f"{ADDRESS}/xray/xray_view.js"],
     "styles": [f"{ADDRESS}/page.css", f"{ADDRESS}/xray/xray_view.css"],
-    "vue_use": ["mvreg_page", "mvreg_form", "mvreg_xray"],
+    "vue_use": ["mvreg_page", "mvreg_look", "mvreg_form", "mvreg_xray"],
     "state": {"words": WORDS},
 }
 #: What any element may have, and trame would leave out.
@@ -137,6 +191,7 @@ vue.SHARED_ATTRIBUTES += [
     ("aria_label", "aria-label"),
     ("aria_pressed", "aria-pressed"),
     ("aria_current", "aria-current"),
+    ("data_view", "data-view"),
     "role",
     "alt",
 ]
@@ -167,6 +222,24 @@ class Shortcuts(_Element):
     """Ctrl+Z, Ctrl+Y (Ctrl+Shift+Z) and Ctrl+Enter, wherever the focus is but in a text field; events undo, redo, register."""
 
     TAG, EVENTS = "mv-keys", ("undo", "redo", "register")
+
+
+class Look(_Element):
+    """How the page looks, see browser/look.js.   slices: how often the server has asked for slices to click in."""
+
+    TAG, ATTRIBUTES = "mv-look", ("slices",)
+
+
+class Splitter(_Element):
+    """A bar between two parts of the page, that can be moved.   kind: "steps" or "views"."""
+
+    TAG, ATTRIBUTES = "mv-split", ("kind",)
+
+
+class Help(_Element):
+    """The dialog with mouse, fingers and keys."""
+
+    TAG = "mv-help"
 
 
 class DownloadButton(_Element):

@@ -33,7 +33,14 @@ OVERLAY_ICONS = {
     "off": "mdi-eye-off-outline",
 }
 ALERT = dict(variant="tonal", density="compact", classes="mv-message", role="alert")
-SMALL_ICON = dict(size="x-small", variant="text")
+#: Of the views: name, icon, title.
+LAYOUTS = (
+    ("xrays", "mdi-view-column-outline", _("X-rays, large (1)")),
+    ("all", "mdi-view-dashboard-outline", _("All views (2)")),
+    ("ct", "mdi-cube-outline", _("3D and slices (3)")),
+)
+THEME_ICONS = {"auto": "mdi-theme-light-dark", "light": "mdi-white-balance-sunny", "dark": "mdi-weather-night"}
+THEME_NAMES = {"auto": _("as the system"), "light": _("light"), "dark": _("dark")}
 WAIT = dict(disabled=("!!opening",))
 
 
@@ -44,31 +51,26 @@ def build(application) -> None:
     with VAppLayout(server, vuetify_config=elements.THEME):
         register = application.sections["register"]
         elements.Shortcuts(**{key: (register.act, f"['{key}']") for key in ("undo", "redo", "register")})
+        elements.Look(slices=("slices_wanted",))
+        elements.Help()
         with html.Div(classes="mv-app"):
-            with html.Aside(classes="mv-steps", aria_label=_("Steps")):
-                _head(application)
-                v.VProgressLinear(v_if="saving", indeterminate=True, height=3)
-                html.Div(
-                    "{{ opening }}", v_if="opening && has_registration", classes="mv-fact mv-message", role="status"
-                )
-                v.VAlert(
-                    "{{ message }}", v_if="message", type="error", closable=True, click_close="message = ''", **ALERT
-                )
-                with v.VAlert(v_if="notices.length", type="warning", **ALERT):
-                    html.Div("{{ notice }}", v_for="notice in notices", key="notice")
-                    v.VBtn(_("Understood"), click=application.acknowledge_warnings, size="small", variant="tonal")
-                with html.Div(classes="mv-list"):
-                    _steps(application)
-                html.Div(_("For research use only."), classes="mv-foot")
-            with html.Main(v_if="has_registration", classes="mv-work"):
-                _bar(application.views)
-                _views()
-            with html.Main(v_else=True, classes="mv-start"):
-                _start_page(application)
+            _head(application)
+            with html.Div(classes="mv-body", style=("{ '--steps': look.stepsPx + 'px' }",)):
+                _column(application)
+                html.Div(v_if="look.steps", classes="mv-scrim", click="look.steps = false")
+                elements.Splitter(kind="steps", v_show="look.steps")
+                with html.Main(classes="mv-main"):
+                    _messages(application)
+                    with html.Div(v_if="has_registration", classes="mv-work"):
+                        _bar(application.views)
+                        _views()
+                    with html.Div(v_else=True, classes="mv-start"):
+                        _start_page(application)
 
 
 def _head(application) -> None:
-    with html.Div(classes="mv-head"):
+    with html.Header(classes="mv-head"):
+        _icon("mdi-menu", _("Steps (b)"), active="look.steps", click="look.steps = !look.steps")
         html.H1(elements.TITLE, classes="mv-title")
         _open_another(application)
         elements.DownloadButton(
@@ -78,6 +80,32 @@ def _head(application) -> None:
             icon="mdi-content-save",
             title=_("Save the scene as a file that 3D Slicer and this page open (.mrb)"),
         )
+        html.Div(classes="mv-spring")
+        with html.Div(v_if="has_registration", classes="mv-group", role="group", aria_label=_("Layout")):
+            for layout_name, icon, title in LAYOUTS:
+                _icon(icon, title, active=f"look.layout === '{layout_name}'", click=f"look.choose('{layout_name}')")
+        for theme, icon in THEME_ICONS.items():
+            title = _("Colours: {theme}; press for the next").format(theme=THEME_NAMES[theme])
+            _icon(icon, title, v_if=f"look.theme === '{theme}'", click="look.nextTheme()")
+        _icon("mdi-keyboard-outline", _("Mouse, fingers and keys (?)"), click="look.help = true")
+
+
+def _column(application) -> None:
+    with html.Aside(classes="mv-steps", v_show="look.steps", aria_label=_("Steps")):
+        v.VProgressLinear(v_if="saving", indeterminate=True, height=3, aria_label=_("Saving"))
+        with html.Div(classes="mv-list", tabindex="0"):
+            _steps(application)
+        html.Div(_("For research use only."), classes="mv-foot")
+
+
+def _messages(application) -> None:
+    """What a person has to read, over everything."""
+    with html.Div(classes="mv-messages"):
+        html.Div("{{ opening }}", v_if="opening && has_registration", classes="mv-fact mv-message", role="status")
+        v.VAlert("{{ message }}", v_if="message", type="error", closable=True, click_close="message = ''", **ALERT)
+        with v.VAlert(v_if="notices.length", type="warning", **ALERT):
+            html.Div("{{ notice }}", v_for="notice in notices", key="notice")
+            v.VBtn(_("Understood"), click=application.acknowledge_warnings, size="small", variant="tonal")
 
 
 def _open_another(application) -> None:
@@ -157,44 +185,37 @@ def _bar(views) -> None:
             aria_label=_("Share of the DRR"),
             title=_("X-ray alone … DRR alone"),
         )
-        html.Div(classes="mv-spring")
-        v.VBtn(
-            _("Slices"),
-            prepend_icon="mdi-view-week-outline",
-            click="slices = !slices",
-            size="small",
-            variant="text",
-            color=("slices ? 'primary' : ''",),
-            title=_("Show slices of the CT beside the 3D view"),
-        )
 
 
 def _views() -> None:
-    with html.Div(classes=("'mv-views' + (maximised ? ' one' : '')",)):
+    xray_alone = "views.xrays.some(x => x.pane === look.alone)"
+    parts = f"look.alone ? ({xray_alone} ? 'xrays' : 'ct') : look.layout"
+    with html.Div(
+        classes=(f"'mv-views ' + ({parts}) + (look.alone ? ' alone' : '')",),
+        style=("{ '--share': look.share + 'fr', '--rest': (100 - look.share) + 'fr' }",),
+    ):
         with (
             html.Div(
                 classes="mv-xrays",
-                v_show="!maximised || views.xrays.some(x => x.template === maximised)",
-                style=("{ gridTemplateColumns: `repeat(${maximised ? 1 : views.columns}, minmax(0, 1fr))` }",),
+                style=("{ gridTemplateColumns: `repeat(${look.alone ? 1 : views.columns}, minmax(0, 1fr))` }",),
             ),
             html.Div(
                 v_for="xray in views.xrays",
                 key="xray.template",
                 classes="mv-cell",
-                v_show="!maximised || maximised === xray.template",
+                data_view=("xray.pane",),
+                v_show="!look.alone || look.alone === xray.pane",
                 style=("{ borderTopColor: xray.colour }",),
             ),
         ):
             client.ServerTemplate(name=("xray.template",))
-        with html.Div(
-            classes="mv-scene",
-            v_show="!maximised || !views.xrays.some(x => x.template === maximised)",
-        ):
+        elements.Splitter(kind="views")
+        with html.Div(classes="mv-scene"):
             for name in ("3D", *(each[0] for each in layout.CT_SLICES)):
-                seen = "" if name == "3D" else "slices && "
                 with html.Div(
-                    classes="mv-cell mv-3d" if name == "3D" else "mv-cell",
-                    v_show=f"{seen}!maximised || maximised === 'view_{name}'",
+                    classes="mv-cell mv-3d" if name == "3D" else "mv-cell mv-slice",
+                    data_view=name,
+                    v_show=f"!look.alone || look.alone === '{name}'",
                 ):
                     client.ServerTemplate(name=f"view_{name}")
 
@@ -202,15 +223,15 @@ def _views() -> None:
 def build_3d_tools(views) -> None:
     """Make the buttons over the 3D view, for `page_views.PageViews`."""
     html.Div("{{ views.case }}", classes="mv-case")
-    with html.Div(classes="mv-over mv-tools", role="toolbar", aria_label=_("3D view")):
-        _button("mdi-fit-to-page-outline", _("Show all: X-rays, sources and CT"), click=views.stand_back)
-        _button(
+    with html.Div(classes="mv-tools", role="toolbar", aria_label=_("3D view")):
+        _icon("mdi-fit-to-page-outline", _("Show all: X-rays, sources and CT"), click=views.stand_back)
+        _icon(
             "mdi-bone",
             _("Bone surface of the CT"),
             active="in_3d.bones",
             click=(views.act, "['bones', !in_3d.bones]"),
         )
-        _button(
+        _icon(
             "mdi-cube-scan",
             _("Volume rendering of the CT (slow without a graphics card)"),
             active="in_3d.volume",
@@ -219,7 +240,7 @@ def build_3d_tools(views) -> None:
         )
         with v.VMenu():
             with v.Template(v_slot_activator="{ props }"):
-                _button("mdi-eye-outline", _("Look from the source of an X-ray"), active="in_3d.along", v_bind="props")
+                _icon("mdi-eye-outline", _("Look from the source of an X-ray"), active="in_3d.along", v_bind="props")
             with v.VList(density="compact"):
                 v.VListItem(
                     v_for="source in in_3d.sources",
@@ -228,38 +249,28 @@ def build_3d_tools(views) -> None:
                     click=(views.act, "['source', source.value]"),
                     active=("in_3d.along === source.value",),
                 )
-        _maximise("view_3D")
+        _alone("3D")
 
 
 def build_slice_tools(name: str, orientation: str, colour: str) -> None:
     """Make the buttons over a slice of the CT."""
     html.Div("{{ views.case }}", classes="mv-case")
-    with html.Div(classes="mv-over", style=f"color: {colour}"):
-        html.Span(orientation)
-        _maximise(f"view_{name}")
+    html.Div(orientation, classes="mv-name-over", style=f"color: {colour}")
+    with html.Div(classes="mv-tools", role="toolbar", aria_label=orientation):
+        _alone(name)
 
 
-def _maximise(template: str) -> None:
-    title = _("This view alone, or all")
-    v.VBtn(
-        icon=(f"maximised === '{template}' ? 'mdi-arrow-collapse' : 'mdi-arrow-expand'",),
-        click=f"maximised = maximised === '{template}' ? '' : '{template}'",
-        title=title,
-        aria_label=title,
-        **SMALL_ICON,
+def _alone(view: str) -> None:
+    icon = f"look.alone === '{view}' ? 'mdi-arrow-collapse' : 'mdi-arrow-expand'"
+    _icon((icon,), _("This view alone, or all (f, or a double click)"), click=f"look.toggle('{view}')")
+
+
+def _icon(icon, title: str, *, active: str = "", **more) -> None:
+    """A button with an icon; pressed where the expression `active` is true."""
+    pressed = (
+        {"color": (f"{active} ? 'primary' : ''",), "aria_pressed": (f"{active} ? 'true' : 'false'",)} if active else {}
     )
-
-
-def _button(icon: str, title: str, *, active: str = "false", **more) -> None:
-    v.VBtn(
-        icon=icon,
-        title=title,
-        aria_label=title,
-        color=(f"{active} ? 'primary' : ''",),
-        aria_pressed=(f"{active} ? 'true' : 'false'",),
-        **SMALL_ICON,
-        **more,
-    )
+    v.VBtn(icon=icon, title=title, aria_label=title, size="small", variant="text", rounded="lg", **pressed, **more)
 
 
 def _start_page(application) -> None:

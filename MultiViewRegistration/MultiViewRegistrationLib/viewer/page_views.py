@@ -50,7 +50,7 @@ class PageViews:
             )
             self.slices.append(view)
             self._unbuilt.append((name, view, partial(page.build_slice_tools, name, orientation, tone)))
-        self._state.slices, self._state.maximised = True, ""  # the page sets them
+        self._state.slices_wanted = 0
         self._state.overlay = {"mode": overlay.MODES[0], "opacity": 0.5}
         self._ct_shown = None
 
@@ -204,6 +204,7 @@ class PageViews:
             "xrays": [
                 {
                     "template": self._panes[view.node].template,
+                    "pane": self._panes[view.node].name,
                     "name": view.name,
                     "used": view.used,
                     "colour": css_colour(view),
@@ -214,4 +215,4 @@ class PageViews:
 
     def show_ct_slices(self) -> None:
         """Have slices of the CT to click in."""
-        self._state.slices = True
+        self._state.slices_wanted += 1

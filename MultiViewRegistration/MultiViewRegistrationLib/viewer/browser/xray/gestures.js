@@ -1,4 +1,4 @@
-// What mouse and keys mean in an X-ray.
+// What mouse, fingers and keys mean in an X-ray.
 
 const CLICK = 4; // CSS pixels that a hand trembles in a click
 const TILT = 0.25; // degrees for each CSS pixel
@@ -6,32 +6,46 @@ const WHEEL = 100; // a notch of a wheel, in CSS pixels
 const ZOOM = 1.2; // for each notch
 const FINE = 0.1, COARSE = 1; // mm or degrees for each key
 const PAN = 40; // CSS pixels for each key
+const DOUBLE_MS = 220; // in which a second click makes a double click, which is the page's
+const SAME_PLACE = 8; // CSS pixels
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const PANS = { a: [1, 0], d: [-1, 0], w: [0, 1], s: [0, -1] };
 const TURNS = { "[": 1, "{": 1, q: 1, "]": -1, "}": -1, e: -1 };
 const BEAM = { PageUp: 1, PageDown: -1 };
 
-// host: the component, which has frame, greys, view, movable, move(kind, ...), ended(), repaint(), setWindow(low, high, done), point(pixel)
+// host: the component, which has frame, greys, view, movable, ring, pin(), move(kind, ...), ended(), repaint(), setWindow(low, high, done), point(pixel)
 export class Gestures {
   constructor(host) {
     this.host = host;
-    this.drag = null;
+    this.drag = this.clicked = null;
+    this.fingers = new Map(); // where each is
   }
 
+  // One finger pans, or moves the CT with the ring shown; two zoom and pan.   handle: what was pressed, "middle" for that in the CT's middle.
   press(event, handle = "") {
+    const at = this.host.at(event), { movable, ring } = this.host, touch = event.pointerType === "touch";
+    if (touch) {
+      this.fingers.set(event.pointerId, at);
+      this.host.grab(event);
+      if (this.fingers.size > 1) {
+        this.drag = null;
+        this.host.ended();
+        return;
+      }
+    }
     if (this.drag) return;
-    const at = this.host.at(event), movable = this.host.movable;
-    const what = event.button === 2 ? "window" : event.button === 1 || event.shiftKey ? "pan" : handle || (event.ctrlKey ? "tilt" : "shift");
+    const pans = event.button === 1 || event.shiftKey || (touch && !handle && !ring);
+    const what = event.button === 2 ? "window" : pans ? "pan" : event.ctrlKey ? "tilt" : handle && handle !== "middle" ? handle : "shift";
     const moves = what !== "window" && what !== "pan";
     this.drag = { what: moves && !movable ? "none" : what, from: at, last: at, far: false, window: [...this.host.greys], button: event.button, handle };
     this.host.grab(event);
   }
 
   move(event) {
-    const drag = this.drag;
+    const drag = this.drag, now = this.host.at(event);
+    if (this.fingers.size > 1) this.pinch(event.pointerId, now);
     if (!drag) return;
-    const now = this.host.at(event);
-    if (!drag.far && Math.hypot(now[0] - drag.from[0], now[1] - drag.from[1]) < CLICK && !drag.handle) return;
+    if (!drag.far && distance(now, drag.from) < CLICK && (!drag.handle || drag.handle === "middle")) return;
     drag.far = true;
     this.host.mark(event);
     const far = this[drag.what](drag.last, now, drag);
@@ -44,11 +58,45 @@ export class Gestures {
 
   release(event) {
     const drag = this.drag;
+    this.fingers.delete(event.pointerId);
     if (!drag) return;
     this.drag = null;
     if (drag.what === "window" && drag.far) this.host.setWindow(...this.host.greys, true);
-    if (!drag.far && drag.button === 0 && !drag.handle && event.type === "pointerup") this.host.point(this.host.frame.toImage(drag.from));
+    if (!drag.far && drag.button === 0 && event.type === "pointerup") {
+      if (drag.handle === "middle") this.host.pin();
+      else if (!drag.handle) this.click(drag.from);
+    }
     this.host.ended();
+  }
+
+  // A point, unless a second click makes it a double one.
+  click(at) {
+    const before = this.clicked;
+    if (before) clearTimeout(before.timer);
+    this.clicked = null;
+    if (before && distance(before.at, at) < SAME_PLACE) return;
+    if (before) this.host.point(before.pixel);
+    const pixel = this.host.frame.toImage(at);
+    const timer = setTimeout(() => {
+      this.clicked = null;
+      this.host.point(pixel);
+    }, DOUBLE_MS);
+    this.clicked = { at, pixel, timer };
+  }
+
+  // Two fingers: what was between them stays between them.
+  pinch(id, now) {
+    if (!this.fingers.has(id)) return;
+    const measure = () => {
+      const [a, b] = [...this.fingers.values()];
+      return { middle: [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2], apart: Math.max(distance(a, b), 1) };
+    };
+    const before = measure();
+    this.fingers.set(id, now);
+    const after = measure(), { frame } = this.host;
+    frame.pan(after.middle[0] - before.middle[0], after.middle[1] - before.middle[1]);
+    frame.zoomAt(after.apart / before.apart, after.middle);
+    this.host.repaint();
   }
 
   // What each does to a movement of the mouse; those that move the CT say how far, in numbers that can be added up.
@@ -126,9 +174,8 @@ export class Gestures {
     else if (key === "0") host.fit();
     else if (key === "r") host.resetWindow();
     else if (key === "n") host.invert();
-    else if (key === "f") host.toggleFull();
+    else if (key === "m") host.pin();
     else if (key === "c") host.point(host.frame.toImage(host.frame.view.map((side) => side / 2)));
-    else if (key === "?") host.toggleHelp();
     else return false;
     return true;
   }
@@ -138,4 +185,8 @@ export class Gestures {
     this.host.move(kind, ...by);
     this.host.announce(this.host.far(kind, by));
   }
+}
+
+function distance(a, b) {
+  return Math.hypot(a[0] - b[0], a[1] - b[1]);
 }

@@ -9,19 +9,31 @@ import { template } from "./template.js";
 
 const FLICKER_MS = 500;
 const REST_MS = 300; // after the last notch of a wheel
+const BESIDE = 32; // CSS pixels beyond the ring where it is left alone
+const BONE = 0.45; // of the greys, from the dark end, is no bone
 
 const XRay = {
   template,
   props: { view: Object },
 
   data: () => ({
-    drawn: { sides: [], lines: [], seen: "", point: "", landmarks: [], outline: "", ring: null, scale: null }, greys: [0, 1], percent: 100, hovered: null, open: "", handles: true,
-    dragged: "", dragText: "", full: false, announced: "", problem: "",
+    drawn: { sides: [], lines: [], seen: "", point: "", landmarks: [], outline: "", ring: null, scale: null }, greys: [0, 1], percent: 100, hovered: null, open: false,
+    near: false, pinned: false, dragged: "", dragText: "", announced: "", problem: "", automatic: [0, 1],
   }),
 
   computed: {
     movable() {
       return Boolean(this.view && this.view.movable);
+    },
+    // Whether the ring and its grips are seen: while they are used, with the mouse about the CT's middle, or until a person hides them again.
+    ring() {
+      return this.movable && (this.near || this.pinned || ["turn", "tilt", "tiltAcross", "tiltAlong"].includes(this.dragged));
+    },
+    // Of the window, in percent; 50 each as it is set automatically.
+    levels() {
+      const [low, high] = this.greys, [least, most] = this.automatic, span = most - least;
+      const percent = (value) => Math.round(Math.min(Math.max(value, 2), 98));
+      return { brightness: percent(50 - (50 * (low + high - least - most)) / 2 / span), contrast: percent((100 * span) / (span + high - low)) };
     },
     spoken() {
       const { label, title, mode_name } = this.view, text = this.movable ? this.words.about_movable : this.words.about;
@@ -48,7 +60,6 @@ const XRay = {
 
   mounted() {
     this.sizes = new ResizeObserver(() => this.resized());
-    document.addEventListener("fullscreenchange", this.onFull);
     this.flicker = setInterval(() => {
       this.flickering = !this.flickering;
       if (this.view && this.view.mode === "flicker") this.repaint();
@@ -58,7 +69,6 @@ const XRay = {
 
   beforeUnmount() {
     this.sizes.disconnect();
-    document.removeEventListener("fullscreenchange", this.onFull);
     clearInterval(this.flicker);
     clearTimeout(this.resting);
   },
@@ -116,6 +126,7 @@ const XRay = {
       this.have.film = film && film.stamp ? film.stamp : this.view.film;
       this.have.layer = 0; // its codes are those of the film
       this.picture.setFilm(film && film.stamp ? { ...film, codes: words(film.pixels) } : null);
+      if (this.picture.film) this.automatic = this.picture.wholeWindow;
       this.picture.setLayer(null);
       this.repaint();
     },
@@ -178,7 +189,9 @@ const XRay = {
 
     pointer(event) {
       this.gestures.move(event);
-      const pixel = this.frame.toImage(this.at(event)), value = this.picture && this.picture.valueAt(pixel);
+      const at = this.at(event), pixel = this.frame.toImage(at), { ring } = this.drawn;
+      if (ring && !this.dragged && Math.hypot(at[0] - ring.x, at[1] - ring.y) > ring.radius + BESIDE) this.near = false;
+      const value = this.picture && this.picture.valueAt(pixel);
       this.hovered = value === null || value === undefined ? null
         : this.fill(this.words.value, { column: Math.round(pixel[0]), row: Math.round(pixel[1]), value: this.number(value) });
     },
@@ -188,13 +201,25 @@ const XRay = {
       this.dragged = "";
     },
 
+    leave() {
+      this.hovered = null;
+      if (!this.dragged) this.near = false;
+    },
+
+    // Show the ring until this is done again.
+    pin() {
+      this.pinned = !this.pinned && this.movable;
+      this.near = false;
+    },
+
     grab(event) {
       this.$refs.surface.setPointerCapture(event.pointerId);
     },
 
     keydown(event) {
+      const shown = this.open || this.pinned;
       if (event.key === "Escape") this.close();
-      else if (this.gestures.key(event)) event.preventDefault();
+      if (event.key === "Escape" ? shown : this.gestures.key(event)) event.preventDefault();
     },
 
     ended() {
@@ -238,37 +263,29 @@ const XRay = {
       if (done) this.ask("window", low, high);
     },
 
-    typed(end, event) {
-      const greys = [...this.greys];
-      greys[end] = Number(event.target.value);
-      if (event.target.value !== "" && greys[1] > greys[0]) this.setWindow(...greys, true);
-      else event.target.value = this.number(this.greys[end]);
+    setLevel(what, event, done) {
+      const { brightness, contrast } = { ...this.levels, [what]: Number(event.target.value) }, [least, most] = this.automatic, span = most - least;
+      const half = (span * (100 - contrast)) / contrast / 2, level = (least + most) / 2 - (span * (brightness - 50)) / 50;
+      this.setWindow(level - half, level + half, done);
+    },
+
+    // What is dense has most of the greys.
+    boneWindow() {
+      const [least, most] = this.automatic;
+      this.setWindow(least + BONE * (most - least), most, true);
     },
 
     resetWindow() {
-      if (this.picture && this.picture.film) this.setWindow(...this.picture.wholeWindow, true);
+      if (this.picture && this.picture.film) this.setWindow(...this.automatic, true);
     },
 
     invert() {
       this.ask("inverted", !this.view.inverted);
     },
 
-    toggleHelp() {
-      this.open = this.open === "help" ? "" : "help";
-    },
-
     close() {
-      this.open = "";
+      this.open = this.pinned = false;
       this.$refs.surface.focus({ preventScroll: true });
-    },
-
-    toggleFull() {
-      if (document.fullscreenElement) document.exitFullscreen();
-      else this.$refs.root.requestFullscreen();
-    },
-
-    onFull() {
-      this.full = document.fullscreenElement === this.$refs.root;
     },
 
     number(value) {

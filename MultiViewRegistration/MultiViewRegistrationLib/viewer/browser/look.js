@@ -1,0 +1,106 @@
+// How a page looks, which each page keeps for itself: light or dark, which views, how wide the steps are, how high the X-rays.
+// Templates know it as `look`.
+(() => {
+  const KEY = "mvreg.look", NARROW = 1000, KEPT = ["theme", "layout", "steps", "stepsPx", "share"];
+  const LAYOUTS = { 1: "xrays", 2: "all", 3: "ct" }; // by the keys that choose them
+  const THEMES = ["auto", "light", "dark"];
+  const SPLITS = { // what a splitter sets; its range, and the step of a key
+    steps: { key: "stepsPx", low: 288, high: 640, step: 16, turned: "vertical", at: (e, box) => e.clientX - box.left },
+    views: { key: "share", low: 20, high: 85, step: 2, turned: "horizontal", at: (e, box) => (100 * (e.clientY - box.top)) / box.height },
+  };
+  const usual = () => ({ theme: "auto", layout: "all", steps: window.innerWidth >= NARROW, stepsPx: window.innerWidth < 1400 ? 344 : 400, share: 60 });
+  const kept = () => { try { return JSON.parse(localStorage[KEY]); } catch { return {}; } };
+  const { reactive, watch, watchEffect } = window.Vue;
+
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const look = reactive({ ...usual(), ...kept(), alone: "", help: false, systemDark: system.matches });
+  if (window.innerWidth < NARROW) look.steps = false; // there they cover the views
+  system.addEventListener("change", () => { look.systemDark = system.matches; });
+  const dark = () => (look.theme === "auto" ? look.systemDark : look.theme === "dark");
+  watchEffect(() => { document.documentElement.dataset.theme = dark() ? "dark" : "light"; });
+  watch(() => KEPT.map(key => look[key]), values => {
+    try { localStorage[KEY] = JSON.stringify(Object.fromEntries(KEPT.map((key, n) => [key, values[n]]))); } catch { /* a private window */ }
+  });
+  // A view alone, by its name, or all again.
+  look.toggle = name => { look.alone = look.alone === name ? "" : name; };
+  look.choose = layout => { look.layout = layout; look.alone = ""; };
+  look.nextTheme = () => { look.theme = THEMES[(THEMES.indexOf(look.theme) + 1) % THEMES.length]; };
+  document.querySelector("meta[name=viewport]").content = "width=device-width, initial-scale=1"; // trame's forbids zooming
+
+  // Vuetify's theme, and slices when the server asks for them, as points are to be clicked there.   slices: how often it has.
+  const Look = {
+    props: { slices: Number },
+    mounted() {
+      watchEffect(() => this.$vuetify.theme.change(dark() ? "dark" : "light"));
+    },
+    watch: { slices() { if (look.layout === "xrays" || look.alone) look.choose("all"); } },
+    template: `<span hidden></span>`,
+  };
+
+  // A bar between two parts of the page.   kind: of SPLITS.
+  const Split = {
+    props: { kind: String },
+    data: () => ({ dragged: false }),
+    computed: {
+      split: ({ kind }) => SPLITS[kind],
+      value: ({ split }) => Math.round(look[split.key]),
+    },
+    methods: {
+      set(value) { look[this.split.key] = Math.min(Math.max(value, this.split.low), this.split.high); },
+      press(e) { this.dragged = true; e.target.setPointerCapture(e.pointerId); },
+      move(e) { if (this.dragged) this.set(this.split.at(e, this.$el.parentElement.getBoundingClientRect())); },
+      reset() { this.set(usual()[this.split.key]); },
+      key(e) {
+        const { step, low, high } = this.split, now = look[this.split.key];
+        const to = { ArrowLeft: now - step, ArrowUp: now - step, ArrowRight: now + step, ArrowDown: now + step, Home: low, End: high }[e.key];
+        if (to !== undefined) this.set(to);
+        else if (e.key === "Enter") this.reset();
+        else return;
+        e.preventDefault();
+        e.stopPropagation();
+      },
+    },
+    template: `<div role="separator" tabindex="0" :class="['mv-split', split.turned, { dragged }]" :aria-orientation="split.turned"
+      :aria-label="words['split_' + kind]" :title="words['split_' + kind]" :aria-valuenow="value" :aria-valuemin="split.low" :aria-valuemax="split.high"
+      @pointerdown="press" @pointermove="move" @pointerup="dragged = false" @pointercancel="dragged = false" @dblclick="reset" @keydown="key"></div>`,
+  };
+
+  // Mouse, fingers and keys, in a dialog.
+  const Help = {
+    mounted() {
+      watch(() => look.help, open => { if (open) this.$refs.dialog.showModal(); else this.$refs.dialog.close(); });
+    },
+    methods: { close() { look.help = false; } },
+    template: `
+      <dialog ref="dialog" class="mv-help" :aria-label="words.help" @close="close" @click.self="close">
+        <div class="mv-help-head"><h2>{{ words.help }}</h2><button type="button" class="mv-pick" autofocus @click="close">{{ words.close }}</button></div>
+        <div class="mv-help-body" tabindex="0"><table v-for="part in words.keys"><caption>{{ part[0] }}</caption>
+          <tbody><tr v-for="[what, means] in part[1]"><th scope="row">{{ what }}</th><td>{{ means }}</td></tr></tbody></table></div>
+      </dialog>`,
+  };
+
+  const typing = e => /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) && !/^(checkbox|radio|button|range)$/.test(e.target.type);
+  window.addEventListener("keydown", e => {
+    if (e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented || typing(e)) return;
+    const view = e.target.closest && e.target.closest("[data-view]");
+    if (e.key === "?") look.help = !look.help;
+    else if (e.key === "Escape" && look.alone) look.alone = "";
+    else if (e.key === "f" && view) look.toggle(view.dataset.view);
+    else if (e.key === "b") look.steps = !look.steps;
+    else if (e.key in LAYOUTS) look.choose(LAYOUTS[e.key]);
+    else return;
+    e.preventDefault();
+  });
+  document.addEventListener("dblclick", e => { // a view alone; what lies over it has clicks of its own
+    const view = e.target.closest("[data-view]");
+    if (view && !e.target.closest("button, input, a, form, [role=toolbar]")) look.toggle(view.dataset.view);
+  });
+
+  window.mvreg_look = { install(app) {
+    app.config.globalProperties.look = look;
+    app.component("mv-look", Look);
+    const mixins = [window.mvregWords]; // of page.js, which may be loaded after this
+    app.component("mv-split", { ...Split, mixins });
+    app.component("mv-help", { ...Help, mixins });
+  } };
+})();

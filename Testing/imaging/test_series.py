@@ -12,6 +12,7 @@ from dicom_files import SERIES, write_dicom, write_series
 from image_files import refusal
 
 from MultiViewRegistrationLib.imaging.ct import load_ct
+from MultiViewRegistrationLib.imaging.dicom_file import ct_series
 
 PIXELS = np.random.default_rng(0).integers(-1000, 1500, (7, 9, 11)).astype(np.int16)
 
@@ -101,7 +102,20 @@ def test_duplicate_slices(tmp_path, oblique):
 def test_several_series_are_listed_by_size(tmp_path, oblique):
     write_series(tmp_path, PIXELS[:3], oblique, prefix="a")
     write_series(tmp_path, PIXELS, oblique, prefix="b", SeriesInstanceUID=SERIES + ".5", SeriesNumber=5)
-    assert "2 CT series (number 5 with 7 slices, number 2 with 3 slices)" in refused(tmp_path)
+    assert "2 CT series (5: 7 slices 2.5 mm apart; 2: 3 slices 2.5 mm apart)" in refused(tmp_path)
+    assert len(load_ct(tmp_path, series=SERIES).volume.values) == 3
+    np.testing.assert_array_equal(load_ct(tmp_path, series=SERIES + ".5").volume.values, PIXELS)
+    assert "no CT series 1.2" in refusal(partial(load_ct, series="1.2"), tmp_path)
+
+
+def test_series_are_called_by_their_numbers_where_these_tell_them_apart(tmp_path, oblique):
+    write_series(tmp_path, PIXELS[:3], oblique, prefix="a", SeriesDescription="thick")
+    write_series(tmp_path, PIXELS, oblique, prefix="b", SeriesInstanceUID=SERIES + ".5", SeriesDescription="thin")
+    assert [(each.number, each.description) for each in ct_series(tmp_path)] == [("1", "thin"), ("2", "thick")]
+    report = {"ImagePositionPatient": None, "SeriesInstanceUID": SERIES + ".9", "SeriesNumber": 999}
+    write_series(tmp_path / "one", PIXELS, oblique)
+    write_series(tmp_path / "one", PIXELS[:1], oblique, prefix="report", **report)
+    assert len(load_ct(tmp_path / "one").volume.values) == len(PIXELS)  # a report is no second CT
 
 
 def test_a_folder_with_no_or_one_ct_slice(tmp_path, oblique):

@@ -164,7 +164,7 @@ def _counts(values: np.ndarray, above) -> tuple[np.ndarray, np.ndarray]:
     return columns, slices
 
 
-def load_ct(path: str | Path, unit: str = "hu", mask: str | Path | None = None) -> CT:
+def load_ct(path: str | Path, unit: str = "hu", mask: str | Path | None = None, series: str | None = None) -> CT:
     """Reads a CT from a file of any format that SimpleITK knows or from a folder of DICOM slices.
 
     Parameters
@@ -174,6 +174,8 @@ def load_ct(path: str | Path, unit: str = "hu", mask: str | Path | None = None) 
     mask
         Image file, non-zero where the structure to register is. On another grid it is resampled (nearest neighbour)
         by its own position in space.
+    series
+        SeriesInstanceUID of the one to take of a DICOM folder with several.
 
     Raises
     ------
@@ -183,7 +185,7 @@ def load_ct(path: str | Path, unit: str = "hu", mask: str | Path | None = None) 
     """
     _check_unit(unit)
     path = Path(path)
-    image = read_series(path, ct_slices(path)) if path.is_dir() else _read_volume(path, "CT")
+    image = read_series(path, ct_slices(path, series)) if path.is_dir() else _read_volume(path, "CT")
     ct = ct_from_array(sitk.GetArrayViewFromImage(image), affine_of(image), unit, name=path)
     return ct if mask is None else masked(ct, _load_mask(Path(mask), image), mask)
 

@@ -285,38 +285,132 @@ _GRID = {
 }
 
 
-def ct_slices(folder: str | Path) -> list[Path]:
-    """Files of the one CT series in a folder (not in its subfolders), ordered along the slice normal.
+@dataclass(frozen=True)
+class CTSeries:
+    """A CT series of a folder.
 
-    Localizers and other modalities are passed over.
+    Attributes
+    ----------
+    number
+        As it is called: SeriesNumber where that tells the folder's series apart, else its place in their list.
+    slices
+        How many there are.
+    """
+
+    number: str
+    uid: str
+    description: str
+    slices: int
+    spacing_mm: float | None
+
+    def __str__(self) -> str:
+        apart = f" {self.spacing_mm:.3g} mm apart" if self.spacing_mm else ""
+        named = f'"{self.description}", ' if self.description else ""
+        return f"{self.number}: {named}{self.slices} slice{'s' * (self.slices != 1)}{apart}"
+
+
+def ct_series(folder: str | Path) -> list[CTSeries]:
+    """The CT series in a folder (not in its subfolders), those with most slices first; no localizers.
 
     Raises
     ------
     InputError
-        For no CT slices, several series, multi-frame files, missing or differing geometry, gantry tilt (by its tag
+        For a header that is damaged.
+    """
+    return _listed(_by_series(_ct_files(Path(folder))[0]))
+
+
+def ct_slices(folder: str | Path, series: str | None = None) -> list[Path]:
+    """Files of the one CT series in a folder (not in its subfolders), ordered along the slice normal.
+
+    Localizers and other modalities are passed over.
+
+    Parameters
+    ----------
+    series
+        SeriesInstanceUID of the one that is meant, where there are several.
+
+    Raises
+    ------
+    InputError
+        For no CT slices, several series of which none is named, multi-frame files, missing or differing geometry, gantry tilt (by its tag
         or by the slices' positions), two slices at one position, and missing or unevenly spaced slices.
     """
     folder = Path(folder)
-    slices, others = [], 0
-    for path in sorted(p for p in folder.iterdir() if p.is_file()):
-        file = read_dicom(path)
-        if file is None or file.text("Modality") != "CT" or is_localizer(file):
-            others += 1
-            continue
+    slices, others = _ct_files(folder)
+    if not slices:
+        raise InputError(
+            f"{folder}: found no DICOM CT slices ({others} other files); name the folder that holds the slices themselves, "
+            "subfolders are not searched."
+        )
+    slices = _one_series(folder, slices, series)
+    for file in slices:
         if file.whole("NumberOfFrames", 1) > 1:
             file.refuse(
                 "a multi-frame DICOM CT, but one file for each slice is expected; export the series as single slices, or "
                 "convert it to NIfTI or NRRD."
             )
         _check_slice(file)
-        slices.append(file)
-    if not slices:
-        raise InputError(
-            f"{folder}: found no DICOM CT slices ({others} other files); name the folder that holds the slices themselves, "
-            "subfolders are not searched."
-        )
-    _check_one_series(folder, slices)
+    _check_grid(folder, slices)
     return _stacked(folder, slices)
+
+
+def _ct_files(folder: Path) -> tuple[list[DicomFile], int]:
+    """The CT's slices by name, and the number of other files."""
+    paths = sorted(p for p in folder.iterdir() if p.is_file())
+    files = [
+        file
+        for path in paths
+        if (file := read_dicom(path)) is not None and file.text("Modality") == "CT" and not is_localizer(file)
+    ]
+    return files, len(paths) - len(files)
+
+
+def _by_series(slices: list[DicomFile]) -> dict[str, list[DicomFile]]:
+    """By SeriesInstanceUID, those with most slices first; without those that are no slices at all, a report for one, beside others."""
+    found = defaultdict(list)
+    for file in slices:
+        found[str(file.value("SeriesInstanceUID") or "")].append(file)
+    placed = {uid: files for uid, files in found.items() if any(len(f.numbers("ImagePositionPatient")) for f in files)}
+    return dict(sorted((placed or found).items(), key=lambda item: -len(item[1])))
+
+
+def _listed(series: dict[str, list[DicomFile]]) -> list[CTSeries]:
+    numbers = [str(files[0].value("SeriesNumber") or "") for files in series.values()]
+    if len(set(numbers)) < len(numbers) or "" in numbers:
+        numbers = [str(nth) for nth in range(1, 1 + len(numbers))]
+    return [
+        CTSeries(
+            number, uid, str(files[0].value("SeriesDescription") or "").strip(), len(files), _slice_spacing_mm(files)
+        )
+        for number, (uid, files) in zip(numbers, series.items())
+    ]
+
+
+def _slice_spacing_mm(files: list[DicomFile]) -> float | None:
+    """The usual distance of neighbouring slices; None where the headers do not say it."""
+    axes = files[0].numbers("ImageOrientationPatient")
+    positions = [file.numbers("ImagePositionPatient") for file in files]
+    if len(files) < 2 or len(axes) != 6 or any(len(position) != 3 for position in positions):
+        return None
+    return float(np.median(np.diff(np.sort(np.array(positions) @ np.cross(axes[:3], axes[3:])))))
+
+
+def _one_series(folder: Path, slices: list[DicomFile], uid: str | None) -> list[DicomFile]:
+    found = _by_series(slices)
+    if uid is None and len(found) == 1:
+        return next(iter(found.values()))
+    if uid in found:
+        return found[uid]
+    listed = "; ".join(map(str, _listed(found)))
+    if uid is not None:
+        raise InputError(
+            f"{folder}: has no CT series {uid}, expected the UID of one of these ({listed}); correct ct_series."
+        )
+    raise InputError(
+        f"{folder}: found {len(found)} CT series ({listed}), but one is expected; choose one with --ct-series of mvreg case new, or put "
+        "its slices into a folder of their own."
+    )
 
 
 def _check_slice(file: DicomFile) -> None:
@@ -336,17 +430,7 @@ def _check_slice(file: DicomFile) -> None:
             )
 
 
-def _check_one_series(folder: Path, slices: list[DicomFile]) -> None:
-    series = defaultdict(list)
-    for file in slices:
-        series[file.value("SeriesInstanceUID")].append(file.value("SeriesNumber"))
-    if len(series) > 1:
-        found = sorted(series.values(), key=len, reverse=True)
-        listed = ", ".join(f"number {numbers[0]} with {len(numbers)} slices" for numbers in found)
-        raise InputError(
-            f"{folder}: found {len(series)} CT series ({listed}), but one is expected; put the slices of the one to "
-            "register into a folder of their own."
-        )
+def _check_grid(folder: Path, slices: list[DicomFile]) -> None:
     first = slices[0]
     if len(slices) == 1:
         raise InputError(f"{folder}: found a single CT slice, but a volume is expected; give all slices of the series.")

@@ -106,7 +106,7 @@ class Case(CaseSettings):
         xrays = [xray_of(file, view) for view in file.views]
         inputs, by_path = hashes(file)
         ct_sha256 = by_path[file.ct.path]
-        anatomy_key = ct_sha256, file.ct_unit, file.mask and by_path[file.mask.path]
+        anatomy_key = ct_sha256, file.ct_unit, file.mask and by_path[file.mask.path], file.ct_series
         known = last.ct if last is not None and last.anatomy_key == anatomy_key else None
         ct = known or (read_ct() if read_ct else ct_of(file))
         settings = {setting.name: getattr(file, setting.name) for setting in fields(CaseSettings)}
@@ -142,7 +142,7 @@ def ct_of(file: CaseFile) -> CT:
     InputError
         As `load_ct`.
     """
-    return load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None)
+    return load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None, series=file.ct_series)
 
 
 def xray_of(file: CaseFile, view: ViewFile) -> XRay:

@@ -24,7 +24,7 @@ SCHEMA = Path(__file__).with_name("case.schema.json")
 _PLAIN_NAME = re.compile(
     r"(view|camera|ap|pa|lat|lateral|oblique|inlet|outlet|lao|rao|cra|cau|left|right)?[ _-]?\d{0,2}", re.IGNORECASE
 )
-_FILES = {"ct", "mask", "image", "frame"}
+_FILES = {"ct", "ct_series", "mask", "image", "frame"}
 
 
 def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:

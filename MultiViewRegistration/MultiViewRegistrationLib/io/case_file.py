@@ -121,13 +121,20 @@ class CaseSettings:
 
 @dataclass(eq=False, kw_only=True)
 class CaseFile(CaseSettings):
-    """The content of a case.json as case.schema.json and docs/frames.md describe it."""
+    """The content of a case.json as case.schema.json and docs/frames.md describe it.
+
+    Attributes
+    ----------
+    ct_series
+        SeriesInstanceUID of the one that is meant in a DICOM folder with several.
+    """
 
     path: Path
     ct: InputFile
     ct_unit: str
     mask: InputFile | None
     views: list[ViewFile]
+    ct_series: str | None = None
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> CaseFile:
@@ -160,6 +167,7 @@ class CaseFile(CaseSettings):
             path=path,
             ct=_input_file(fields, "ct", folder, "file or DICOM folder"),
             ct_unit=fields.optional("ct_unit", fields.choice, CT_UNITS, default=CT_UNITS[0]),
+            ct_series=fields.optional("ct_series", fields.text, "the SeriesInstanceUID of one in the folder"),
             mask=_input_file(fields, "mask", folder) if fields.has("mask") else None,
             views=views,
             shared_unknowns=SharedUnknowns(**_ranges(fields, "shared_unknowns", SHARED_UNKNOWNS)),

@@ -66,7 +66,7 @@ def _text(numbers: np.ndarray) -> str:
     return " ".join(repr(float(number)) for number in numbers.ravel())
 
 
-_FILES = ("ct", "ct_unit", "mask", "image", "frame")  # the writer sets these itself
+_FILES = ("ct", "ct_unit", "ct_series", "mask", "image", "frame")  # the writer sets these itself
 
 
 def write_case(
@@ -199,7 +199,7 @@ C_ARM = {
     "pixel_mm": "pixel on the detector, mm (one number, or between columns,between rows)",
     "rao_lao_deg": "RAO/LAO angle of the detector, degrees, positive towards the patient's left (LAO)",
     "cra_cau_deg": "CRA/CAU angle of the detector, degrees, positive towards the head (CRA)",
-    "mirrored": "is the image stored mirrored, as seen from the detector (true), or as the source sees it (false)",
+    "mirrored": "is the image stored mirrored, as seen from the detector (yes), or as the source sees it (no)",
 }
 C_ARM_OPTIONAL = ("principal_point", "roll_deg", "isocentre_offset_mm")
 #: The same of a slot scan: a CT scout, or an image of a slot scanner.
@@ -215,11 +215,13 @@ SLOT_SCAN = {
 SLOT_SCAN_OPTIONAL = ("central_column", "fan")
 #: For a view without the value: searched for in the image, and refused where the image does not show it.
 DEFAULT_INTENSITY = "auto"
+#: What is understood as yes and no, in any case.
+YES_OR_NO = {"yes": True, "y": True, "true": True, "no": False, "n": False, "false": False}
 _PAIRS = ("pixel_mm", "principal_point", "isocentre_offset_mm")
 _TRIPLES = ("isocentre", "isocentre_to_source", "columns_along", "rows_along")
-_WORDS: dict[str, dict[str, Any]] = {"mirrored": {"true": True, "false": False}, "fan": {fan: fan for fan in FANS}}
+_WORDS: dict[str, dict[str, Any]] = {"mirrored": YES_OR_NO, "fan": {fan: fan for fan in FANS}}
 _EXPECTED = {
-    "mirrored": "true (as seen from the detector) or false (as the source sees it)",
+    "mirrored": "yes (as seen from the detector) or no (as the source sees it)",
     "fan": f"{FANS[0]} (columns at equal distances) or {FANS[1]}",
 }
 
@@ -338,8 +340,8 @@ def parse_reading(text: str, kind: str = "c_arm") -> tuple[str, Any]:
     numbers = parse_numbers(value) or []
     if key in _WORDS:
         expected = _EXPECTED[key]
-        if value in _WORDS[key]:
-            return key, _WORDS[key][value]
+        if value.lower() in _WORDS[key]:
+            return key, _WORDS[key][value.lower()]
     elif key in _TRIPLES:
         expected = "three numbers with commas between"
         if len(numbers) == 3:
@@ -440,8 +442,8 @@ def write_new_case(
 
 
 _HOW_TO_GIVE = {
-    "c_arm": "give --projection-matrix FILE, or --c-arm",
-    "slot_scan": "give --view NAME IMAGE --slot-scan",
+    "c_arm": "give --projection-matrix FILE, or these keys as --c-arm KEY=VALUE ...",
+    "slot_scan": "give these keys behind --view NAME IMAGE as --slot-scan KEY=VALUE ...",
 }
 
 
@@ -457,7 +459,7 @@ def _refuse_gaps(new: NewCase) -> None:
             if view.kind == kind and (readings := view.missing())
         ]
         if missing:
-            raise InputError(f"{'; '.join(missing)}, expected {whole}; {_HOW_TO_GIVE[kind]} with these keys.")
+            raise InputError(f"{'; '.join(missing)}, expected {whole}; {_HOW_TO_GIVE[kind]}")
 
 
 def _case_text(new: NewCase, named: Mapping[Path, str | Path]) -> str:

@@ -81,12 +81,13 @@ UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID"
 def dicom_origin(file: CaseFile, ct_sha256: str) -> DicomOrigin:
     """The UIDs of the files that a case names."""
     images = {view.name: image for view in file.views if (image := image_origin(view.image_path, view.frame))}
-    return DicomOrigin(frame_of_reference(file.ct.path) or uid_of(ct_sha256), images)
+    return DicomOrigin(frame_of_reference(file.ct.path, file.ct_series) or uid_of(ct_sha256), images)
 
 
-def frame_of_reference(ct: Path) -> str | None:
-    """FrameOfReferenceUID of a CT's file, or of the first in its folder that has one; None for what has none."""
-    return next(filter(None, (_uid(dicom, "FrameOfReferenceUID") for dicom in _headers(ct))), None)
+def frame_of_reference(ct: Path, series: str | None = None) -> str | None:
+    """FrameOfReferenceUID of a CT's file, or of the first in its folder, of this series if one is named, that has one; else None."""
+    headers = (file for file in _headers(ct) if series in (None, file.value("SeriesInstanceUID")))
+    return next(filter(None, (_uid(dicom, "FrameOfReferenceUID") for dicom in headers)), None)
 
 
 def image_origin(path: Path, frame: int | None) -> DicomImage | None:

@@ -294,4 +294,4 @@ def _anatomy(file: CaseFile, hashed: dict[Path, str]) -> tuple:
     for part in filter(None, (file.ct, file.mask)):
         if part.path.resolve() not in hashed:
             hashed[part.path.resolve()] = sha256(part.path)
-    return hashed[file.ct.path.resolve()], file.ct_unit, file.mask and hashed[file.mask.path.resolve()]
+    return hashed[file.ct.path.resolve()], file.ct_unit, file.mask and hashed[file.mask.path.resolve()], file.ct_series

@@ -16,9 +16,10 @@ from ..assessment import metrics
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.ct import CT, load_ct
+from ..imaging.ct import CT
 from ..io.calibration.calibrated import UNITS
 from ..io.cameras import read_geometry
+from ..io.case import ct_of
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
 from ..io.files import JsonObject, describe, home_of, printable, read_json, sha256, staged
 from ..io.sequence import FrameFiles, FrameSequence
@@ -255,7 +256,7 @@ class StoredTrack:
                     f"{self._fields.file}: {printable(part.path)} is not what was tracked, expected the same CT and mask; put "
                     "them back, or track it again."
                 )
-        return load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None)
+        return ct_of(file)
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> StoredTrack:

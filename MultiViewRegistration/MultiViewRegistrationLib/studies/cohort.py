@@ -467,4 +467,15 @@ def regressor_group(file: CaseFile) -> str:
         cameras.append([None if matrix is None else matrix.tolist(), geometry.camera and geometry.camera.size])
     mask = file.mask and str(file.mask.path.resolve())
     pose = file.world_from_ct is not None and file.world_from_ct.tolist()
-    return digest([str(file.ct.path.resolve()), file.ct_unit, mask, cameras, pose, file.search, file.training])
+    return digest(
+        [
+            str(file.ct.path.resolve()),
+            *filter(None, [file.ct_series]),
+            file.ct_unit,
+            mask,
+            cameras,
+            pose,
+            file.search,
+            file.training,
+        ]
+    )

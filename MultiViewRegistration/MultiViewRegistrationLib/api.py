@@ -44,7 +44,7 @@ Report = Callable[[Progress], object]
 
 def register(
     case: Case,
-    start: str = "given",
+    start: str | None = None,
     progress: Report = lambda _: None,
     anatomy: PreparedCT | None = None,
     seed: int = 0,
@@ -62,7 +62,8 @@ def register(
     start
         "given": the case's `world_from_ct`. "search": anywhere within the case's range of that pose, or of the default pose at the
         isocentre. "landmarks": the pose that fits the case's landmarks. "regressor": the proposals of a regressor trained on this CT.
-        "auto": these and a small search, or a search alone without a regressor.
+        "auto": these and a small search, or a search alone without a regressor. By default what the case has: its start pose, else
+        its landmarks, else a search.
     progress
         Called with a `Progress` as the pose gets better; returning False cancels.
     anatomy
@@ -89,6 +90,7 @@ def register(
     Cancelled
         `progress` returned False.
     """
+    start = start or default_start(case)
     _check_start(case, start)
     method = refinement_method(refinement, device)
     began = perf_counter()
@@ -103,7 +105,11 @@ def register(
     located = perf_counter()
     landmark_fit = _locate(case) if start == "landmarks" else None
     located = perf_counter() - located
-    pose = landmark_fit.world_from_ct if landmark_fit else _start_pose(case, anatomy, start)
+    pose = case.world_from_ct
+    if landmark_fit:
+        pose = landmark_fit.world_from_ct
+    elif start != "regressor":
+        pose = start_pose(case, anatomy.centroid)
     loaded = perf_counter() - began - located - training
     found = find_pose(case, anatomy, method, start, pose, regressor=regressor, seed=seed, progress=progress)
     pose, assessed = found.start_world_from_ct, perf_counter()
@@ -315,6 +321,13 @@ def assess(case: Case, world_from_ct: np.ndarray, anatomy: PreparedCT | None = N
     return Result(case, anatomy, pose, unrefined, method, seconds, refined_by=None, assessment=assessment)
 
 
+def default_start(case: Case) -> str:
+    """What a case has to start from: its pose, its landmarks, or nothing, which a search needs."""
+    if case.world_from_ct is not None:
+        return "given"
+    return "landmarks" if case.landmarks else "search"
+
+
 def _check_start(case: Case, start: str) -> None:
     if start not in STARTS:
         raise InputError(f'start: found "{start}", expected one of {", ".join(STARTS)}.')
@@ -325,15 +338,15 @@ def _check_start(case: Case, start: str) -> None:
         )
 
 
-def _start_pose(case: Case, anatomy: PreparedCT, start: str) -> np.ndarray | None:
-    """The case's start pose, or the default pose at the isocentre; None where a regressor gives it."""
-    if case.world_from_ct is not None or start == "regressor":
+def start_pose(case: Case, centroid: np.ndarray) -> np.ndarray:
+    """The case's start pose, or the default pose at the isocentre, with a warning.   centroid: (3,) of the CT."""
+    if case.world_from_ct is not None:
         return case.world_from_ct
     warn(
-        "world_from_ct: the case has none; the search starts with the CT's axes along the world's, where the central rays of "
+        "the case has no start pose (world_from_ct): the CT starts with its axes along the world's, where the central rays of "
         "the views meet."
     )
-    return default_pose_at_isocentre([view.camera for view in case.views], anatomy.centroid)
+    return default_pose_at_isocentre([view.camera for view in case.views], centroid)
 
 
 def _locate(case: Case) -> LandmarkFit:

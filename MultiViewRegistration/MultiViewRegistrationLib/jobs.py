@@ -130,10 +130,11 @@ class ProgressRecord:
 
 
 class JsonProgress:
-    """Used as `cli.main.ProgressLine` is: prints `ProgressRecord`s on stderr, the newest where there are many."""
+    """Used as `cli.progress.ProgressLine` is: prints `ProgressRecord`s on stderr, the newest where there are many."""
 
     def __init__(self) -> None:
         self._left = TimeLeft()
+        self.fraction = 0.0
         self._printed, self._stage = 0.0, ""
         self._found: dict[str, Any] = {}
 
@@ -145,7 +146,7 @@ class JsonProgress:
 
     def show(self, fraction: float, stage: str) -> None:
         """`fraction` of the whole is done; the last pose goes with it."""
-        left = self._left.seconds(fraction)
+        self.fraction, left = fraction, self._left.seconds(fraction)
         now = time.monotonic()
         if stage == self._stage and now - self._printed < APART_SECONDS:
             return

@@ -100,7 +100,6 @@ def test_evaluate_measures_and_writes_its_page(mvreg, case_file, tmp_path):
     [
         ({"ct": "nothing.nii.gz"}, ["nothing.nii.gz"]),
         ({"world_from_ct": (2 * np.eye(4)).tolist()}, ["world_from_ct"]),
-        ({"world_from_ct": None}, ["start pose", "--start search"]),
     ],
 )
 def test_bad_input_is_one_sentence_exit_2_and_nothing_written(mvreg, case_file, tmp_path, change, words):

@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from imaging.dicom_files import write_series
 from planted_dicom import write_xray
 from scipy.ndimage import map_coordinates
 from tiny_case import SIZE, START, camera
@@ -21,6 +22,7 @@ from MultiViewRegistrationLib.io.transforms import write_transform
 
 AP, LAT = camera(0), camera(90)
 RAS = np.diag([-1.0, -1, 1, 1])
+CT_FROM_INDEX = np.array([[4.0, 0, 0, -22], [0, 4, 0, -22], [0, 0, 4, -22], [0, 0, 0, 1]])
 REFERENCE = np.array([[0, 0, 1, 5], [1, 0, 0, -6], [0, 1, 0, 7], [0, 0, 0, 1]], float)
 DISTORTION = [-40.0, 10.0, 0.4, -0.3, 5.0]  # of an image that is narrow for its distance
 OUT = "new/case.json"
@@ -165,11 +167,61 @@ def test_wrong_files_are_refused_and_nothing_is_written(files, capsys, old, new,
 
 
 def test_what_is_missing_is_asked_for_at_a_terminal(files, at_terminal):
-    readings = "1000 700 4 90 0 maybe false".split()
-    asked = at_terminal(*"ct.mha AP ap.mha linear ap.txt LAT lat.mha log".split(), "", *readings, "", "new/case.json")
-    assert_cameras(made("case new"), AP, LAT)
-    assert len(asked) == 18 and "mirrored" in asked[14] and asked[15] == asked[14]
-    assert "positive towards the head" in asked[13]
+    readings = "1000 700 4 90 0 maybe N".split()
+    asked = at_terminal(*"nothing 'ct.mha' AP ap.mha dark ap.txt LAT lat.mha BRIGHT".split(), "", *readings, "")
+    assert_cameras(made("case new", "case.json"), AP, LAT)
+    assert len(asked) == 18 and asked[1] == asked[0] and asked[16] == asked[15]
+    assert "positive towards the head" in asked[14] and "the patient's front on the left of the image" in asked[15]
+    os.remove("case.json")
+    asked = at_terminal()
+    made(BASIC)
+    assert not asked
+
+
+@pytest.mark.parametrize(
+    ("angles", "side", "mirrored"),
+    [((0, 0), "right", True), ((180, 0), "right", False), ((90, 0), "front", True), ((-90, 0), "front", False)],
+)
+def test_left_and_right_are_asked_by_what_is_at_the_left_of_the_image(
+    files, at_terminal, angles, side, mirrored, capsys
+):
+    """By the projection of a point 20 mm to that side: with yes, it lies in the image's left half."""
+    asked = at_terminal("Yes")
+    rao_lao, cra_cau = angles
+    words = (
+        f"source_to_detector_mm=1000 source_to_isocentre_mm=700 pixel_mm=4 rao_lao_deg={rao_lao} cra_cau_deg={cra_cau}"
+    )
+    case = made(f"case new --ct ct.mha --out {OUT} --view A ap.mha --intensity linear --c-arm {words}")
+    camera = case.views[0].camera
+    column = camera.project(np.array({"right": [[-20.0, 0, 0]], "front": [[0, -20.0, 0]]}[side]))[0][0]
+    assert column < (camera.size[0] - 1) / 2 and (camera.intrinsics[0, 0] < 0) == mirrored
+    assert len(asked) == 1 and f"the patient's {side} on the left" in asked[0]
+
+
+def test_a_folder_with_two_series_lists_them_and_takes_one(files, at_terminal, capsys):
+    for folder, uid, number, name in (("a", "1.2.3", 2, "HEAD"), ("b", "1.2.4", 3, "BONE")):
+        ct = sitk.GetArrayFromImage(sitk.ReadImage("ct.mha"))
+        write_series(
+            files / "ct", ct.astype(np.int16), CT_FROM_INDEX, prefix=folder, SeriesInstanceUID=uid, SeriesNumber=number,
+            SeriesDescription=name,
+        )  # fmt: skip
+    words = BASIC.replace("ct.mha", "ct")
+    assert main(words.split()) == 2
+    said = capsys.readouterr().err
+    assert f'2: "HEAD", {len(ct)} slices' in said and '3: "BONE"' in said and "--ct-series NUMBER" in said
+    assert main(f"{words} --ct-series 7".split()) == 2
+    assert made(f"{words} --ct-series 3").ct.volume.values.shape == ct.shape
+    assert json.loads((files / OUT).read_text())["ct_series"] == "1.2.4"
+    made(f"{words} --force --ct-series 1.2.3")
+    asked = at_terminal("5", "2")
+    made(f"{words} --force")
+    assert json.loads((files / OUT).read_text())["ct_series"] == "1.2.3" and len(asked) == 2
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_any_question(files, at_terminal, capsys):
+    asked = at_terminal()
+    assert main(["case", "new", "--out", "ct.mha/case.json"]) == 2 and "ct.mha is a file" in capsys.readouterr().err
+    assert not asked
 
 
 @pytest.mark.filterwarnings("always")
@@ -190,7 +242,8 @@ def test_a_dicom_header_answers_for_what_is_left_out_and_no_more(files, capsys):
     assert "oblique: is missing mirrored" in capsys.readouterr().err
     case = made(f"{words} mirrored=true")
     reported = capsys.readouterr().err
-    assert "oblique: rao_lao_deg is 30.0 by the DICOM header" in reported and "source_to_isocentre_mm" not in reported
+    assert "oblique: by the DICOM header" in reported and "; rao_lao_deg 30;" in reported
+    assert "source_to_isocentre_mm" not in reported
     assert_cameras(case, AP, LAT, camera(30, cra_cau_deg=-10, pixel_mm=(5, 4), mirrored=True))
     assert IN_IMAGE in json.loads((files / OUT).read_text())["views"][2]["assumptions"]
 

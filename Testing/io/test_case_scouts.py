@@ -69,7 +69,7 @@ def test_what_a_header_lacks_is_told_with_the_option_to_give(study, capsys):
     missing = (
         "view LAT: is missing source_to_isocentre_mm (DistanceSourceToPatient), expected all of a slot scan; give "
     )
-    assert_refused(NEW, capsys, missing, "--view NAME IMAGE --slot-scan")
+    assert_refused(NEW, capsys, missing, "--view NAME IMAGE as --slot-scan KEY=VALUE")
     assert main(f"{NEW} --view left study/LAT.dcm --slot-scan source_to_isocentre_mm=550".split()) == 0
     assert [view.name for view in Case.load("new/case.json").views] == ["left", "AP"]
 

@@ -492,7 +492,7 @@ def fault_blank_image(folder):
 def refused_without_a_start(folder):
     save(folder, write_body(folder) | {"world_from_ct": None})
     return [
-        REGISTER,
+        [*REGISTER, "--start", "given"],
         [*REGISTER, "--start", "landmarks"],
         [*REGISTER, "--start", "nowhere"],
         [*REGISTER, "--refine", "xvr", "--start", "search"],

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError, collect_warnings
 from .case_new import add_new
-from .main import add_json
+from .options import CASE_HELP, Parser, add_json, case_path, out_file, out_folder, sentence
 
 if TYPE_CHECKING:
     from ..io.case import Case
@@ -21,30 +21,44 @@ if TYPE_CHECKING:
 UNKNOWN_DETECTOR = 1.5
 
 
-def add_case(command: argparse.ArgumentParser) -> None:
+def add_case(command: Parser) -> None:
     """Add the parts of `mvreg case`."""
+    command.describe(
+        "new|check|show|anonymise ...",
+        "new --ct CT --view AP ap.dcm --view LAT lat.dcm    # asks for what is missing",
+        "check case.json",
+        "show case.json --open",
+    )
     parts = command.add_subparsers(required=True, metavar="new|check|show|anonymise")
     add_new(parts)
 
-    part = parts.add_parser("check", help="read the whole case; explain its geometry and what is suspicious")
-    add_json(part)
-    part.add_argument("case", type=Path, help="case.json, or a folder that holds one")
+    part = _part(parts, "check", "read the whole case; explain its geometry and what is suspicious", "case.json")
     part.set_defaults(run=_check)
 
-    part = parts.add_parser("show", help="draw the scene in 3D, and the CT's box in each image")
-    add_json(part)
-    part.add_argument("case", type=Path, help="case.json, or a folder that holds one")
+    part = _part(
+        parts,
+        "show",
+        "draw the scene in 3D, and the CT's box in each image",
+        "case.json --open",
+        "case.json --out look.html",
+    )
     part.add_argument(
-        "--out", type=Path, metavar="FILE.html", help="the page (default: case.html here; none with --json)"
+        "--out", type=out_file, metavar="FILE.html", help="the page (default: case.html here; none with --json)"
     )
     part.add_argument("--open", action="store_true", help="open the page in a browser")
     part.set_defaults(run=_show)
 
-    part = parts.add_parser("anonymise", help="copy a case without names, IDs, dates and headers")
-    add_json(part)
-    part.add_argument("case", type=Path, help="case.json, or a folder that holds one")
-    part.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+    part = _part(parts, "anonymise", "copy a case without names, IDs, dates and headers", "case.json --out copy")
+    part.add_argument("--out", type=out_folder, required=True, metavar="DIR", help="a new or empty folder")
     part.set_defaults(run=_anonymise)
+
+
+def _part(parts: argparse._SubParsersAction, name: str, about: str, *examples: str) -> Parser:
+    part = parts.add_parser(name, help=about, description=sentence(about))
+    part.describe("CASE [options]", *examples)
+    add_json(part)
+    part.add_argument("case", type=case_path, metavar="CASE", help=CASE_HELP)
+    return part
 
 
 def _check(options: argparse.Namespace) -> dict:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, warn
-from .main import add_json
+from .options import Parser, add_json, checked, out_file
+from .progress import progress_of
 
 if TYPE_CHECKING:
     from ..io.case import Case
@@ -45,12 +47,26 @@ def add_new(parts: argparse._SubParsersAction) -> None:
     part = parts.add_parser(
         "new",
         help="make a case.json of a CT and X-rays",
-        description="At a terminal, missing values are requested. Files stay where they are, and the case names them relative to "
-        "itself.",
+        description="Make a case.json of a CT and X-rays; at a terminal it asks for what is missing.\n"
+        "Files stay where they are, and the case names them relative to itself.",
+    )
+    assert isinstance(part, Parser)
+    part.describe(
+        "[--ct CT] [--view NAME IMAGE [options of the view]]... [options]",
+        "--ct ct.nii.gz --view AP ap.dcm --view LAT lat.dcm    # by the DICOM headers of the X-rays",
+        "--ct STUDY --scouts                                   # of a CT's own scouts",
+        "--ct ct.nii.gz --view AP ap.png --projection-matrix ap.txt --view LAT lat.png --projection-matrix lat.txt",
+        "--ct ct.nii.gz --view AP ap.png --c-arm source_to_detector_mm=1000 source_to_isocentre_mm=700 pixel_mm=0.3 "
+        "rao_lao_deg=0 cra_cau_deg=0 mirrored=yes",
     )
     add_json(part)
     add, words = part.add_argument, "[lps|ras] [forward|resampling]"
     add("--ct", type=Path, metavar="CT", help="file that SimpleITK reads, or a folder of DICOM slices")
+    add(
+        "--ct-series",
+        metavar="NUMBER|UID",
+        help="of a folder with several CT series: the number by which they are listed without this option, or the SeriesInstanceUID",
+    )
     add(
         "--scouts",
         action="store_true",
@@ -91,7 +107,13 @@ def add_new(parts: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="points of the CT by name, for --start landmarks: Slicer's .fcsv or .mrk.json",
     )
-    add("--out", type=Path, metavar="case.json", help="the new file, or its folder")
+    add(
+        "--out",
+        type=Path,
+        default="case.json",
+        metavar="case.json",
+        help="the new file, or its folder (default: %(default)s here)",
+    )
     add("--force", action="store_true", help="replace an existing file")
     add("--copy", action="store_true", help="copy CT and images beside it")
     views = part.add_argument_group("views, each --view followed by its own options")
@@ -114,7 +136,8 @@ def add_new(parts: argparse._SubParsersAction) -> None:
     of_view(
         "--c-arm",
         "source_to_detector_mm, source_to_isocentre_mm, pixel_mm, rao_lao_deg, cra_cau_deg, mirrored, and, if needed, "
-        "principal_point, roll_deg, isocentre_offset_mm; the DICOM header gives those left out",
+        "principal_point, roll_deg, isocentre_offset_mm; mirrored=yes: as seen from the detector, so that the patient's right is on the "
+        "left of an image from the front; the DICOM header gives those left out",
         nargs="+",
         metavar="KEY=VALUE",
     )
@@ -148,7 +171,18 @@ def _new(options: argparse.Namespace) -> dict:
     from ..io.case_writer import NewCase, write_new_case
 
     ask = _prompt if sys.stdin.isatty() and not options.json else None
-    ct = options.ct or Path(_need(ask, "--ct", "CT (a file, or a folder of DICOM slices)"))
+    with suppress(ImportError):  # on Windows; elsewhere the tab key completes the names of files
+        import readline
+
+        readline.parse_and_bind("tab: complete")
+    out = _new_file(options)
+    ct = options.ct
+    if ct is None:
+        if ask is None:
+            raise InputError(
+                "--ct: is missing, expected the CT's file, or the folder of its DICOM slices; give --ct CT."
+            )
+        ct = ask("CT (a file, or a folder of DICOM slices): ", _path)
     given, more = options.views or [], {"ct_unit": options.ct_unit, **_parts(options)}
     suspicious: list[str] = []
     if options.scouts:
@@ -159,23 +193,61 @@ def _new(options: argparse.Namespace) -> dict:
         if options.scouts:
             suspicious.extend(_scout_misfits(case))
 
+    if ct.is_dir() and (uid := _chosen_series(ct, options.ct_series, ask)):
+        more["ct_series"] = uid
     views = [_view(each, ask) for each in given]
     if not views:
         if ask is None:
-            raise InputError("--view: found none, expected one for each X-ray; give --view NAME IMAGE.")
+            raise InputError("--view: is missing, expected one for each X-ray; give --view AP IMAGE --view LAT IMAGE.")
         views = _asked_views(ask)
-    out = options.out or Path(_need(ask, "--out", "write the case to", "case.json"))
-    out = out / "case.json" if out.is_dir() or not out.suffix else out
     new = NewCase(ct, views, options.ct_mask, more)
-    case = write_new_case(out, new, force=options.force, copy=options.copy, check=check)
-    report = case_report(check_case(case))
+    with progress_of(options, "Making the case") as line:
+        line.show(0.0, "reading the CT and the X-rays")
+        case = write_new_case(out, new, force=options.force, copy=options.copy, check=check)
+        report = case_report(check_case(case))
     report["findings"] += suspicious
     if not options.json:
         print(f"Wrote {out}.")
         lines = report["lines"] + [f"Suspicious: {finding}" for finding in report["findings"]]
         print("\n".join(f"  {line}" for line in lines))
-        print(f"Look at it before you use it: mvreg case show {out}")
+        print(f"Look at it before you use it: mvreg case show {out}; then register it: mvreg register {out}")
     return {"case": str(out), **report}
+
+
+def _new_file(options: argparse.Namespace) -> Path:
+    """The case.json to write. InputError where it is there, or cannot be written."""
+    out = options.out / "case.json" if options.out.is_dir() or not options.out.suffix else options.out
+    if out.exists() and not options.force:
+        raise InputError(
+            f"{out}: exists already, expected the name of a new file; choose another as --out, or add --force."
+        )
+    return checked(out_file, out)
+
+
+def _chosen_series(folder: Path, wanted: str | None, ask: Ask | None) -> str | None:
+    """The UID of the series that is meant in a folder; None where there is no choice."""
+    from ..imaging.dicom_file import ct_series
+
+    found = ct_series(folder)
+    if len(found) < 2 and wanted is None:
+        return None
+    listed = "".join(f"\n  {series}" for series in found) or " none"
+
+    def understood(answer: str) -> str:
+        for series in found:
+            if answer in (series.number, series.uid):
+                return series.uid
+        raise InputError(
+            f'--ct-series: found "{answer}", expected the number or the UID of a CT series of {folder}:{listed}'
+        )
+
+    if wanted is not None:
+        return understood(wanted)
+    if ask is None:
+        raise InputError(
+            f"{folder}: found {len(found)} CT series, expected one; name it with --ct-series NUMBER:{listed}"
+        )
+    return ask(f"{folder} has {len(found)} CT series:{listed}\nnumber of the one to register: ", understood)
 
 
 def _with_scouts(folder: Path, given: list[dict]) -> tuple[Path, list[dict], dict[str, Any]]:
@@ -212,7 +284,7 @@ def _view(given: dict, ask: Ask | None) -> NewView:
     (name, image), frame = given["view"], given.get("frame")
     intensity = given.get("intensity", DEFAULT_INTENSITY)
     if intensity == "auto" and ask and not tells_its_intensity(Path(image), frame):
-        intensity = ask(f"{name}: is bone dark (linear) or bright, as in line integrals (log): ", _linear_or_log)
+        intensity = ask(f"{name}: is bone dark or bright? ", _linear_or_log)
     geometries = [f"--{option.replace('_', '-')}" for option in _GEOMETRIES if option in given]
     if len(geometries) > 1:
         raise InputError(
@@ -239,20 +311,51 @@ def _view(given: dict, ask: Ask | None) -> NewView:
         view.calibrated = _matrix(given["projection_matrix"])
     elif "calibration" in given:
         view.calibrated = _calibration(given, given["calibration"], ask)
-    elif ask and not kind and view.kind == "c_arm":
+    by_header = view.from_header()
+    if by_header:
+        listed = "; ".join(f"{key} {_plain(reading)}" for key, reading in by_header.items())
+        print(f"mvreg: {name}: by the DICOM header: {listed}", file=sys.stderr)
+    if ask and not kind and view.kind == "c_arm" and view.missing().keys() - {"mirrored"}:
         view.calibrated = ask(
             f"{name}: file of its projection matrix, or calibration (empty for the readings of a C-arm): ",
             lambda file: _geometry_in(file, given, ask) if file else None,
         )
-    for key, reading in view.from_header().items():
-        print(f"mvreg: {name}: {key} is {reading} by the DICOM header", file=sys.stderr)
     while ask and (missing := view.missing()):
         key, why = next(iter(missing.items()))
+        if key == "mirrored":
+            view.readings[key] = _asked_mirrored(name, {**by_header, **view.readings}, ask)
+            continue
         what = C_ARM[key] if view.kind == "c_arm" else f"{SLOT_SCAN[key]} (not in its header: {why})"
         view.readings[key] = ask(
             f"{name}: {what}: ", lambda value, key=key: parse_reading(f"{key}={value}", view.kind)[1]
         )
     return view
+
+
+def _plain(reading: Any) -> str:
+    """A value as one types it behind --c-arm and --slot-scan."""
+    if isinstance(reading, list):
+        return ",".join(map(_plain, reading))
+    if isinstance(reading, bool):
+        return "yes" if reading else "no"
+    return f"{reading + 0.0:g}" if isinstance(reading, (int, float)) else reading
+
+
+def _asked_mirrored(name: str, c_arm: dict[str, Any], ask: Ask) -> bool:
+    """Whether an image is mirrored, by the side of the patient at its left: what a person sees there."""
+    from ..geometry.c_arm import about_axis, rotation
+    from ..io.case_writer import YES_OR_NO
+
+    p, s, roll = (float(c_arm.get(key, 0)) for key in ("rao_lao_deg", "cra_cau_deg", "roll_deg"))
+    x, y, z = (rotation(p, s) @ about_axis(2, -roll))[:, 0]  # LPS, along the rows of an image that is not mirrored
+    side, along = max((("right", -x), ("front", -y), ("head", z)), key=lambda each: abs(each[1]))
+
+    def understood(answer: str) -> bool:
+        if answer.lower() not in YES_OR_NO:
+            raise InputError(f'found "{answer}", expected yes or no; type one of the two.')
+        return YES_OR_NO[answer.lower()]
+
+    return ask(f"{name}: is the patient's {side} on the left of the image (yes or no)? ", understood) == bool(along > 0)
 
 
 def _matrix(file: str | Path) -> dict[str, Any]:
@@ -324,24 +427,34 @@ def _chosen(view: str, cameras: list, calibration: Sequence[str]):
 
 def _asked_views(ask: Ask) -> list[NewView]:
     views: list[NewView] = []
-    while name := ask(f"name of X-ray {len(views) + 1}" + (" (empty when that is all): " if views else ": ")):
+    while name := ask(f"name of X-ray {len(views) + 1} ({'empty when that is all' if views else 'such as AP'}): "):
         views.append(_view({"view": (name, ask(f"{name}: image file: ", _image_file))}, ask))
     if not views:
         raise InputError("the case: has no X-ray, expected at least one; name one.")
     return views
 
 
-def _image_file(file: str) -> str:
+def _path(answer: str) -> Path:
+    """The file or folder of an answer, which may be in quotes, as a file manager drops it."""
+    path = Path(answer.strip("'\"")).expanduser()
+    if not answer or not path.exists():
+        raise InputError(f'found "{answer}", expected a file or folder that is there; correct the path.')
+    return path
+
+
+def _image_file(answer: str) -> str:
     from ..imaging.xray import load_image
 
+    file = str(_path(answer))
     load_image(file)
     return file
 
 
 def _linear_or_log(answer: str) -> str:
-    if answer not in ("linear", "log"):
-        raise InputError(f'the intensity: found "{answer}", expected linear or log; choose one.')
-    return answer
+    tones = {"dark": "linear", "linear": "linear", "bright": "log", "log": "log"}
+    if answer.lower() not in tones:
+        raise InputError(f'found "{answer}", expected dark or bright; type one of the two.')
+    return tones[answer.lower()]
 
 
 def _prompt(question: str, understood: Callable[[str], Any] = str) -> Any:
@@ -353,14 +466,6 @@ def _prompt(question: str, understood: Callable[[str], Any] = str) -> Any:
             raise KeyboardInterrupt from None
         except InputError as error:
             print(f"  {error}", file=sys.stderr)
-
-
-def _need(ask: Ask | None, option: str, what: str, default: str = "") -> str:
-    """The answer to a question, where the program runs interactively."""
-    answer = ask(f"{what}{f' [{default}]' if default else ''}: ") or default if ask else ""
-    if not answer:
-        raise InputError(f"{option}: is missing, expected a path; give {option}.")
-    return answer
 
 
 def _parts(options: argparse.Namespace) -> dict[str, Any]:

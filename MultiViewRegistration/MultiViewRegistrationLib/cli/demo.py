@@ -16,7 +16,8 @@ from ..regressor.learning import missing_packages, train
 from ..report.result import Result
 from ..report.result_page import Entry, save_result, write_report
 from ..simulation.cases import demo_case
-from .main import add_json, add_progress, progress_of
+from .options import Parser, add_json, add_progress, out_folder
+from .progress import progress_of
 from .register import summarise
 
 CHEST_NOTE = (
@@ -32,12 +33,19 @@ REGRESSOR_NOTE = (
 MINUTES, TRAINING_SHARE = 1.0, 0.75
 
 
-def add_demo(command: argparse.ArgumentParser) -> None:
+def add_demo(command: Parser) -> None:
     """Add the options of `mvreg demo`."""
+    command.describe("[options]", "--open    # and look at the report in a browser")
     add = command.add_argument
     add_json(command)
     add_progress(command)
-    add("--out", type=Path, default=Path("demo-result"), help="folder of the results (default: %(default)s)")
+    add(
+        "--out",
+        type=out_folder,
+        default="demo-result",
+        metavar="DIR",
+        help="folder of the results (default: %(default)s)",
+    )
     add("--open", action="store_true", help="open the report in a browser")
     command.set_defaults(run=_demo)
 

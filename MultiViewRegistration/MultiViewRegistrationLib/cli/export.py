@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.transforms import AXES, DIRECTIONS
-from .main import add_json
+from .options import Parser, add_json, case_path, out_folder
 
 if TYPE_CHECKING:
     from ..io.navigation.registration_export import RegistrationExport
@@ -19,11 +19,17 @@ if TYPE_CHECKING:
 MATRICES = ("txt", "npy", "json")
 
 
-def add_export(command: argparse.ArgumentParser) -> None:
+def add_export(command: Parser) -> None:
     """Add the options of `mvreg export`."""
+    command.describe(
+        "RESULT --as KIND... --out DIR, or --igtl HOST:PORT, or --igtl-server PORT",
+        "result --as all --out exported --case case.json",
+        "result --as resampled-ct drr cameras --case case.json --out exported",
+        "result --igtl 127.0.0.1:18944",
+    )
     add = command.add_argument
     add_json(command)
-    add("result", type=Path, help="result.json, or a folder that holds one")
+    add("result", type=Path, metavar="RESULT", help="result.json, or a folder that holds one")
     add(
         "--as",
         dest="kinds",
@@ -33,7 +39,7 @@ def add_export(command: argparse.ArgumentParser) -> None:
         help=f"what to write of the pose: {', '.join(KINDS)} or all of these; of the case at this pose, with --case: "
         f"{', '.join(CASE_KINDS)}",
     )
-    add("--out", type=Path, help="folder of the files")
+    add("--out", type=out_folder, metavar="DIR", help="folder of the files")
     add(
         "--direction",
         choices=DIRECTIONS,
@@ -43,7 +49,7 @@ def add_export(command: argparse.ArgumentParser) -> None:
     add("--frame", choices=AXES, help="axes of the matrices in txt, npy and json (default: both, each by its name)")
     add(
         "--case",
-        type=Path,
+        type=case_path,
         help="the case of this result: to check whether its files have changed, and for its CT and views",
     )
     add("--volume", choices=VOLUME_FORMATS, help=f"file of a resampled CT or mask (default: {VOLUME_FORMATS[0]})")

@@ -7,22 +7,30 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .main import add_json
+from .options import Parser, add_json, out_folder, sentence
 
 if TYPE_CHECKING:
     from ..io.datasets import Imported
 
 
-def add_import(command: argparse.ArgumentParser) -> None:
+def add_import(command: Parser) -> None:
     """Add the data sets of `mvreg import`."""
+    command.describe(
+        "DATASET FILE --out DIR [options]",
+        "deepfluoro ipcai_2020_full_res_data.h5 --specimen 17-1882 --views 0,1 --out case",
+        "ljubljana ljubljana.h5 --subject 1 --views ap,lat --out case",
+        "autoscoper trial.cfg --frame 0 --intensity linear --unit mm --out case",
+        "deepfluoro --help",
+    )
     kinds = command.add_subparsers(required=True, metavar="DATASET")
 
     def dataset(name: str, about: str, file: str, run) -> argparse.ArgumentParser:
-        part = kinds.add_parser(name, help=about)
+        part = kinds.add_parser(name, help=about, description=sentence(about))
+        part.usage = f"{part.prog} FILE --out DIR [options]"
         add_json(part)
-        part.add_argument("file", type=Path, help=file)
+        part.add_argument("file", type=Path, metavar="FILE", help=file)
         part.add_argument(
-            "--out", type=Path, required=True, metavar="DIR", help="folder of the case.json and its files"
+            "--out", type=out_folder, required=True, metavar="DIR", help="folder of the case.json and its files"
         )
         part.set_defaults(run=run)
         return part

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from PIL import Image
 
-from ..api import register
+from ..api import register, start_pose
 from ..errors import InputError
 from ..geometry.landmarks import LandmarkResidual
 from ..imaging.ct import attenuation
@@ -22,23 +22,30 @@ from ..io.transforms import AXES, DIRECTIONS, read_start_pose, read_transform
 from ..rendering.drr import Projector
 from ..report.result import Result
 from ..report.result_page import save_result
-from .main import PREPARING, add_json, add_progress, add_refinement, progress_of
+from .options import CASE_HELP, Parser, add_json, add_progress, add_refinement, case_path, checked, out_folder
+from .progress import PREPARING, progress_of
 
 
-def add_register(command: argparse.ArgumentParser) -> None:
+def add_register(command: Parser) -> None:
     """Add the options of `mvreg register`."""
+    command.describe(
+        "CASE [options]",
+        "case.json                            # from its start pose, or by a search; into result/ beside it",
+        "case.json --start search --range 18 55 --out out    # within 18 degrees and 55 mm",
+        "case.json --start landmarks",
+        "case.json --start-pose slicer.tfm --frame lps --direction resampling",
+    )
     add = command.add_argument
     add_json(command)
     add_progress(command)
     add_refinement(command)
-    add("case", type=Path, help="case.json, or a folder that holds one")
+    add("case", type=case_path, metavar="CASE", help=CASE_HELP)
     add(
         "--start",
         choices=["given", "search", "landmarks", "regressor", "auto"],
-        default="given",
         help="given: the case's world_from_ct; search: a range about it; landmarks: the pose that fits the case's landmarks; "
         "regressor: a regressor of this CT, trained first if there is none; auto: a regressor if there is one, and a "
-        "search (default: %(default)s)",
+        "search (default: what the case has: its pose, else its landmarks, else a search)",
     )
     add("--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of this CT)")
     add(
@@ -69,11 +76,18 @@ def add_register(command: argparse.ArgumentParser) -> None:
         help="Slicer's .fcsv or .mrk.json: the CT points of the case's landmarks, by name",
     )
     add("--seed", type=int, default=0, help="of the search (default: %(default)s)")
-    add("--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html")
+    add(
+        "--out",
+        type=out_folder,
+        metavar="DIR",
+        help="folder of result.json, transforms, overlays and report.html (default: result, beside the case)",
+    )
     command.set_defaults(run=_register)
 
 
 def _register(options: argparse.Namespace) -> dict:
+    beside = options.case if options.case.is_dir() else options.case.parent
+    out = options.out or checked(out_folder, beside / "result")
     case = _case_to_register(options)
     if options.range:
         case.search = dict(zip(("rotation_deg", "translation_mm"), options.range, strict=True))
@@ -90,8 +104,8 @@ def _register(options: argparse.Namespace) -> dict:
             minutes=options.minutes,
         )
         line.show(1.0, "writing the results")
-        save_result(result, options.out)
-    summarise(result, options.out)
+        save_result(result, out)
+    summarise(result, out)
     return result.to_json()
 
 
@@ -145,35 +159,53 @@ def _landmark_table(residuals: Sequence[LandmarkResidual]) -> str:
     )
 
 
-def add_render(command: argparse.ArgumentParser) -> None:
+def add_render(command: Parser) -> None:
     """Add the options of `mvreg render`."""
+    command.describe(
+        "CASE --out DIR [options]", "case.json --out drr", "case.json --pose result/world_from_ct.tfm --out drr"
+    )
     add = command.add_argument
     add_json(command)
-    add("case", type=Path, help="case.json, or a folder that holds one")
+    add("case", type=case_path, metavar="CASE", help=CASE_HELP)
     add(
         "--pose",
         default="start",
         metavar="start|truth|FILE.tfm",
-        help="pose of the CT: the case's start or truth, or a transform file (default: %(default)s)",
+        help="pose of the CT: the case's start (or where a search starts) or truth, or a transform file (default: %(default)s)",
     )
-    add("--out", type=Path, required=True, help="folder of NAME_drr.mha (line integrals) and NAME_drr.png")
+    add(
+        "--out",
+        type=out_folder,
+        required=True,
+        metavar="DIR",
+        help="folder of NAME_drr.mha (line integrals) and NAME_drr.png",
+    )
     command.set_defaults(run=_render)
 
 
 def _render(options: argparse.Namespace) -> dict:
-    return {"files": [str(path) for path in render_views(Case.load(options.case), options.pose, options.out)]}
+    case = Case.load(options.case)
+    with progress_of(options, "Rendering") as line:
+        files = render_views(case, options.pose, options.out, line.show)
+    if not options.json:
+        print("\n  ".join(["Wrote", *map(str, files)]))
+    return {"files": list(map(str, files))}
 
 
-def render_views(case: Case, pose: str, folder: Path) -> list[Path]:
+def render_views(
+    case: Case, pose: str, folder: Path, on_progress: Callable[[float, str], object] = lambda fraction, stage: None
+) -> list[Path]:
     """Write for each view NAME_drr.mha (line integrals, float32, with the pixel size if known) and NAME_drr.png (bone bright).
 
     pose: "start", "truth", or a transform file that takes CT LPS mm to world LPS mm. Raises InputError where it is missing.
     """
+    on_progress(0.0, PREPARING)
     world_from_ct = _pose(case, pose)
     folder.mkdir(parents=True, exist_ok=True)
     projector = Projector(attenuation(case.ct))
     written = []
-    for view in case.views:
+    for number, view in enumerate(case.views):
+        on_progress(number / len(case.views), view.name)
         drr = projector.render(view.camera, world_from_ct).image
         image = sitk.GetImageFromArray(drr)
         image.SetSpacing(view.xray.pixel_mm or (1.0, 1.0))
@@ -187,10 +219,12 @@ def render_views(case: Case, pose: str, folder: Path) -> list[Path]:
 
 
 def _pose(case: Case, pose: str) -> np.ndarray:
-    known = {"start": case.world_from_ct, "truth": case.truth_world_from_ct}
-    if pose not in known:
+    if pose == "start":
+        return start_pose(case, case.ct.centroid())
+    if pose != "truth":
+        if not Path(pose).is_file():
+            raise InputError(f'--pose: found "{pose}", expected start, truth or the file of a transform; correct it.')
         return read_transform(pose)
-    found = known[pose]
-    if found is None:
-        raise InputError(f'--pose: found "{pose}", but the case holds none; give the other one, or a transform file.')
-    return found
+    if case.truth_world_from_ct is None:
+        raise InputError("--pose: found truth, but the case holds none; leave it out, or give a transform file.")
+    return case.truth_world_from_ct

@@ -10,19 +10,24 @@ from pathlib import Path
 from ..errors import InputError
 from ..studies.selfcheck import START_DEG, START_MM, selfcheck, study_to_check
 from ..studies.selfcheck_page import write_page
-from .main import PREPARING, add_json, add_progress, progress_of
+from .options import Parser, add_json, add_progress, out_file
+from .progress import PREPARING, progress_of
 
 PAGE = Path("selfcheck.html")
 
 
-def add_selfcheck(command: argparse.ArgumentParser) -> None:
+def add_selfcheck(command: Parser) -> None:
     """Add the options of `mvreg selfcheck`."""
+    command.describe(
+        "STUDY [options]", "STUDY                  # a folder of DICOM files", "case.json --starts 10 --open"
+    )
     add = command.add_argument
     add_json(command)
     add_progress(command)
     add(
         "study",
         type=Path,
+        metavar="STUDY",
         help="folder of a CT study in DICOM, slices and scouts (localizers, topograms); or the case.json that mvreg case new --scouts "
         "made of one",
     )
@@ -34,7 +39,7 @@ def add_selfcheck(command: argparse.ArgumentParser) -> None:
         help=f"searches, each about a start {START_DEG:g} degrees and {START_MM:g} mm from the true pose (default: %(default)s, a minute)",
     )
     add("--seed", type=int, default=0, help="of the starts' directions (default: %(default)s)")
-    add("--out", type=Path, metavar="FILE.html", help=f"the page to keep (default: {PAGE} here; none with --json)")
+    add("--out", type=out_file, metavar="FILE.html", help=f"the page to keep (default: {PAGE} here; none with --json)")
     add("--open", action="store_true", help="open the page in a browser")
     command.set_defaults(run=_selfcheck)
 

@@ -12,13 +12,21 @@ from ..errors import InputError
 from ..io.files import write_atomically
 from ..studies.evaluation import Evaluation, EvaluationSetup, evaluate
 from ..studies.evaluation_page import pages
-from .main import PREPARING, add_json, add_progress, add_refinement, progress_of
+from .options import Parser, add_json, add_progress, add_refinement, case_path, checked, out_file, out_folder
+from .progress import PREPARING, progress_of
 
 LOCAL = "local"
 
 
-def add_evaluate(command: argparse.ArgumentParser) -> None:
+def add_evaluate(command: Parser) -> None:
     """Add the options of `mvreg evaluate`."""
+    command.describe(
+        "CASE... [options]",
+        "cases/* --page table.md",
+        "cases/* --start given search --search 18 55",
+        "cases/* --scheduler                           # shared among processes",
+        "--protocol ct.nii.gz --out protocol           # thousands of simulated registrations",
+    )
     add = command.add_argument
     add_json(command)
     add_progress(command)
@@ -42,7 +50,10 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
         help="of --protocol: whose X-rays; gVirtualXray, the extra gvxr, knows bodies alone (default: %(default)s)",
     )
     add(
-        "--out", type=Path, metavar="DIR", help="of --protocol: a small file for each registration, tables and pictures"
+        "--out",
+        type=out_folder,
+        metavar="DIR",
+        help="of --protocol: a small file for each registration, tables and pictures",
     )
     add(
         "--limit",
@@ -86,7 +97,7 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0)
     add(
         "--page",
-        type=Path,
+        type=out_file,
         metavar="FILE.md",
         help="also write the tables as a Markdown page, and pictures in a folder of the same name (default with "
         "--protocol: DIR/protocol.md)",
@@ -105,7 +116,7 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
     add("--workers", type=int, metavar="N", help="processes on this computer, for --scheduler (default: one a core)")
     add(
         "--records",
-        type=Path,
+        type=out_folder,
         metavar="DIR",
         help="folder of what came of each case, for --scheduler; one that all workers see (default: in your store)",
     )
@@ -119,8 +130,9 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=_evaluate)
 
 
-def add_bench(command: argparse.ArgumentParser) -> None:
+def add_bench(command: Parser) -> None:
     """Add the options of `mvreg bench`."""
+    command.describe("[options]", "--page bench.md", "--only render,search")
     add = command.add_argument
     add_json(command)
     add_progress(command)
@@ -138,7 +150,7 @@ def add_bench(command: argparse.ArgumentParser) -> None:
     )
     add(
         "--page",
-        type=Path,
+        type=out_file,
         metavar="FILE.md",
         help="also write a Markdown page with figures; what is not measured again stays as it was",
     )
@@ -153,6 +165,7 @@ def _evaluate(options: argparse.Namespace) -> dict:
             "--out, --limit, --simulator, --real: found without --protocol, expected them with it alone; add it, or leave "
             "them out."
         )
+    cases = [checked(case_path, case) for case in options.cases]
     setup = EvaluationSetup(
         starts=options.starts,
         max_start_error_mm=options.max_start_error,
@@ -173,7 +186,7 @@ def _evaluate(options: argparse.Namespace) -> dict:
                 line.show((done + fraction) / len(starts), stage)
 
             start = start or ("search" if options.search else "given")
-            evaluations.append(execute(options.cases, replace(setup, start=start), show))
+            evaluations.append(execute(cases, replace(setup, start=start), show))
     folder = (options.page or Path("pictures")).with_suffix("")
     text = pages(evaluations, options.description, options.title or "Accuracy", folder.name)
     if options.page:
@@ -245,6 +258,7 @@ def _write_page(page: Path, text: str, pictures: dict[str, bytes], append: bool)
     for name, picture in pictures.items():
         page.with_suffix("").mkdir(parents=True, exist_ok=True)
         write_atomically(page.with_suffix("") / name, picture)
+    page.parent.mkdir(parents=True, exist_ok=True)
     before = page.read_text(encoding="utf-8") + "\n" if append and page.exists() else ""
     write_atomically(page, before + text)
 

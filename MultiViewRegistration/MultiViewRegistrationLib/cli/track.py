@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .main import PREPARING, add_device, add_json, add_progress, progress_of
+from .options import Parser, add_device, add_json, add_progress, case_path, out_folder
+from .progress import PREPARING, progress_of
 
 if TYPE_CHECKING:
     from ..io.sequence import FrameSequence
@@ -16,15 +17,21 @@ if TYPE_CHECKING:
     from ..sequence.track_files import Track
 
 
-def add_track(command: argparse.ArgumentParser) -> None:
+def add_track(command: Parser) -> None:
     """Add the options of `mvreg track`."""
+    command.describe(
+        "CASE... --out DIR [options]",
+        "case.json --out track                 # of multi-frame images",
+        "frame*/case.json --out track          # a case for each frame",
+        "case.json --images AP ap*.png --images LAT lat*.png --out track",
+    )
     add = command.add_argument
     add_json(command)
     add_progress(command)
     add_device(command)
     add(
         "cases",
-        type=Path,
+        type=case_path,
         nargs="+",
         metavar="CASE",
         help="one case with multi-frame images or --images; or a case for each frame, in order",
@@ -39,8 +46,7 @@ def add_track(command: argparse.ArgumentParser) -> None:
     add(
         "--start",
         choices=["given", "search", "landmarks", "regressor", "auto"],
-        default="given",
-        help="of the first frame, see mvreg register (default: %(default)s)",
+        help="of the first frame, see mvreg register (default: what the case has)",
     )
     add(
         "--pace",
@@ -57,21 +63,23 @@ def add_track(command: argparse.ArgumentParser) -> None:
         help="unit of the Autoscoper trial, for track.tra (default: %(default)s)",
     )
     add("--overlays", action="store_true", help="also draw the edges of the CT over each frame")
-    add("--out", type=Path, required=True, help="folder of track.json, poses.csv and track.tra")
+    add("--out", type=out_folder, required=True, metavar="DIR", help="folder of track.json, poses.csv and track.tra")
     command.set_defaults(run=_track)
 
 
-def add_motion(command: argparse.ArgumentParser) -> None:
+def add_motion(command: Parser) -> None:
     """Add the options of `mvreg motion`."""
+    command.describe("FIXED MOVING --out DIR", "radius-track ulna-track --out motion")
     add = command.add_argument
     add_json(command)
-    add("fixed", type=Path, help="track.json of the reference structure, or its folder")
-    add("moving", type=Path, help="track.json of the other structure, of the same frames")
-    add("--out", type=Path, required=True, help="folder of motion.csv and motion.html")
+    add("fixed", type=Path, metavar="FIXED", help="track.json of the reference structure, or its folder")
+    add("moving", type=Path, metavar="MOVING", help="track.json of the other structure, of the same frames")
+    add("--out", type=out_folder, required=True, metavar="DIR", help="folder of motion.csv and motion.html")
     command.set_defaults(run=_motion)
 
 
 def _track(options: argparse.Namespace) -> dict:
+    from ..api import default_start
     from ..registration.prepared_ct import PreparedCT
     from ..rendering.devices import ComputeDevice
     from ..sequence.run import follow
@@ -80,11 +88,12 @@ def _track(options: argparse.Namespace) -> dict:
     with progress_of(options, "Tracking") as line:
         line.show(0.0, PREPARING)
         sequence = _sequence(options)
+        start = options.start or default_start(sequence.first)
         track = Track(
             sequence,
             PreparedCT(sequence.first.ct),
             options.pace,
-            options.start,
+            start,
             compute_device=ComputeDevice(options.device),
         )
 
@@ -93,7 +102,7 @@ def _track(options: argparse.Namespace) -> dict:
 
         try:
             for frame in follow(
-                sequence, track.anatomy, options.start, options.pace, options.seed, registering, track.compute_device
+                sequence, track.anatomy, start, options.pace, options.seed, registering, track.compute_device
             ):
                 track.frames.append(frame)
                 line.show(len(track.frames) / len(sequence), f"frame {len(track.frames)} of {len(sequence)}")
@@ -149,4 +158,7 @@ def _summarise(track: Track, out: Path) -> None:
 def _motion(options: argparse.Namespace) -> dict:
     from ..sequence.motion import write_motion
 
-    return write_motion(options.fixed, options.moving, options.out)
+    motion = write_motion(options.fixed, options.moving, options.out)
+    if not options.json:
+        print("\n  ".join(["Wrote", *motion["files"]]))
+    return motion

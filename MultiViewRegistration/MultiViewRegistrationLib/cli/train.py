@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from ..errors import InputError
 from ..io.case import Case
 from ..regressor.learning import card_json, train
 from ..regressor.model_store import all_models, data_folder, remove_model
-from .main import PREPARING, add_device, add_json, add_progress, progress_of
+from .options import CASE_HELP, Parser, add_device, add_json, add_progress, case_path, out_folder
+from .progress import PREPARING, progress_of
 
 
-def add_train(command: argparse.ArgumentParser) -> None:
+def add_train(command: Parser) -> None:
     """Add the options of `mvreg train`."""
+    command.describe("CASE [options]", "case.json --minutes 2", "case.json --minutes 10 --out model --device auto")
     add = command.add_argument
     add_json(command)
     add_progress(command)
     add_device(command)
-    add("case", type=Path, help="case.json, or a folder that holds one; only the geometry of its X-rays is used")
-    add("--out", type=Path, help="folder of the model (default: a new one in your store, see mvreg models)")
+    add("case", type=case_path, metavar="CASE", help=f"{CASE_HELP}; only the geometry of its X-rays is used")
+    add(
+        "--out",
+        type=out_folder,
+        metavar="DIR",
+        help="folder of the model (default: a new one in your store, see mvreg models)",
+    )
     add("--minutes", type=float, default=2.0, help="of training (default: %(default)g)")
     add(
         "--network",
@@ -39,8 +45,9 @@ def add_train(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=_train)
 
 
-def add_models(command: argparse.ArgumentParser) -> None:
+def add_models(command: Parser) -> None:
     """Add the options of `mvreg models`."""
+    command.describe("[--remove NAME]", "", "--remove NAME    # as listed")
     add_json(command)
     command.add_argument("--remove", metavar="NAME", help="of a model as listed")
     command.set_defaults(run=_models)

@@ -7,11 +7,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import InputError
-from .main import add_json
+from .options import Parser, add_json
 
 
-def add_view(command: argparse.ArgumentParser) -> None:
+def add_view(command: Parser) -> None:
     """Add the options of `mvreg view`."""
+    command.describe("[PATH] [options]", "           # the start page: open files there", "case.json", "result")
     add = command.add_argument
     add_json(command)
     add(

@@ -222,6 +222,25 @@ if hasattr(os, "register_at_fork"):  # a forked child inherits the pool, but not
 
 
 @contextmanager
+def when_compiling(react: Callable[[], object]) -> Iterator[None]:
+    """Call `react` whenever this thread is about to compile a kernel, which numba's cache does not hold."""
+    from numba.core import event
+
+    here = threading.get_ident()
+
+    class Listener(event.Listener):
+        def on_start(self, event) -> None:
+            if threading.get_ident() == here:
+                react()
+
+        def on_end(self, event) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Listener()):
+        yield
+
+
+@contextmanager
 def without_pool() -> Iterator[None]:
     """This thread does its tasks itself meanwhile: while one waits for the compiler, the pool is free for others."""
     had = hasattr(_here, "in_pool")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from threading import Lock, get_ident
+from threading import Lock
 
 from ..errors import InputError
 from ..jobs import HIDDEN, python
@@ -167,11 +167,11 @@ def load_kernels(prepare: Callable, compiling: Callable[[], object]) -> None:
 
     compiling: called before that.
     """
-    from ..rendering.devices import without_pool
+    from ..rendering.devices import when_compiling, without_pool
 
     with _loading, without_pool():
         try:
-            with _nothing_compiled():
+            with when_compiling(_refuse):
                 prepare()
         except NotCached:
             compiling()
@@ -179,23 +179,8 @@ def load_kernels(prepare: Callable, compiling: Callable[[], object]) -> None:
             prepare()  # what the child could not compile, too
 
 
-@contextmanager
-def _nothing_compiled() -> Iterator[None]:
-    """NotCached where this thread is about to compile."""
-    from numba.core import event
-
-    here = get_ident()
-
-    class Refusal(event.Listener):
-        def on_start(self, event) -> None:
-            if get_ident() == here:
-                raise NotCached
-
-        def on_end(self, event) -> None:
-            pass
-
-    with event.install_listener("numba:compile", Refusal()):
-        yield
+def _refuse() -> None:
+    raise NotCached
 
 
 def _fill_cache(prepare: Callable) -> None:

@@ -1,0 +1,210 @@
+"""What the commands of `mvreg` share: help and errors of the parser, common options, and paths that are checked before any work."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NoReturn
+
+from ..errors import InputError
+
+CASE_HELP = "case.json, or a folder that holds one"
+MAX_LOOKED_AT = 20
+_OPTION = re.compile(r"--?[A-Za-z]")
+
+
+class Parser(argparse.ArgumentParser):
+    """The options of a command. Its help begins with what it does and ends with examples; an error is one sentence, an InputError."""
+
+    def __init__(self, **settings) -> None:
+        super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **settings})
+        self._example = ""
+
+    def describe(self, usage: str, *examples: str) -> None:
+        """Set the usage, in short, and the examples, both without the name of the command."""
+        self.usage, self._example = f"{self.prog} {usage}", examples[0].partition("  ")[0]
+        self.epilog = "\n  ".join(["examples:", *(f"{self.prog} {example}" for example in examples)])
+
+    def add_subparsers(self, **settings):
+        return super().add_subparsers(**{"prog": self.prog, **settings})
+
+    def format_help(self) -> str:
+        usage, about, rest = super().format_help().split("\n\n", 2)
+        return "\n\n".join([about, usage, rest])
+
+    def parse_known_args(self, args=None, namespace=None):
+        words = list(sys.argv[1:] if args is None else args)
+        known = self._option_string_actions
+        if not self._subparsers:  # whose command knows further ones
+            for option in (word.partition("=")[0] for word in words if _OPTION.match(word)):
+                if not any(name.startswith(option) for name in known):
+                    self.error(f"there is no option {option}{_nearest(option, known)}")
+        namespace, unknown = super().parse_known_args(words, namespace)
+        if unknown:
+            self.error(f'found "{unknown[0]}", which no option asks for; leave it out, or put quotes about spaces')
+        return namespace, unknown
+
+    def error(self, message: str) -> NoReturn:
+        message = re.sub(r"^argument (?!-)[^:]*: ", "", message).removeprefix("argument ")
+        if (missing := message.removeprefix("the following arguments are required: ")) != message:
+            message = f"{missing} is missing" + (
+                f"; give it, as in: {self.prog} {self._example}" if self._example else ""
+            )
+        if "; " not in message:  # it does not say what to do
+            message += f"; see {self.prog} --help"
+        command = self.prog.partition(" ")[2]
+        raise InputError(f"{command}{': ' * bool(command)}{message}{'' if message.endswith('?') else '.'}")
+
+    def _check_value(self, action, value) -> None:
+        if action.choices is not None and value not in action.choices:
+            choices = list(map(str, action.choices))
+            hint = _nearest(str(value), choices) or f", expected {', '.join(choices)}"
+            raise argparse.ArgumentError(action, f'found "{value}"{hint}')
+
+
+def sentence(about: str) -> str:
+    """The help of a command in its parent's list as the first line of its own."""
+    return about[0].upper() + about[1:] + "." * (about[-1] != "?")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--json", action="store_true", help="print machine-readable output on stdout, and nothing else there"
+    )
+
+
+def add_progress(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--progress",
+        choices=["line", "json"],
+        default="line",
+        help="progress on stderr; json: an object a line, for another program; then the end of stdin stops the work "
+        "(default: %(default)s)",
+    )
+
+
+def add_refinement(command: argparse.ArgumentParser) -> None:
+    from ..published.methods import NAMES  # takes a second, and not every command refines
+
+    command.add_argument(
+        "--refine",
+        choices=NAMES,
+        default="joint",
+        help="joint: all views together, second order (default); the others are published ones, which need PyTorch",
+    )
+    add_device(command, "; a published refinement also runs on PyTorch's other devices, such as mps")
+
+
+def add_device(command: argparse.ArgumentParser, more: str = "") -> None:
+    command.add_argument(
+        "--device",
+        default="cpu",
+        metavar="auto|cpu|cuda[:N]",
+        help=f"where to compute; auto: a CUDA device if one can be used{more} (default: %(default)s)",
+    )
+
+
+def case_path(text: str) -> Path:
+    """The type of an argument for a case.json or its folder; what is something else is told what to do with it."""
+    path = Path(text)
+    if not path.exists():
+        near = difflib.get_close_matches(path.name, _names_beside(path), n=1)
+        hint = f"did you mean {path.with_name(near[0])}?" if near else "check the path"
+        raise argparse.ArgumentTypeError(f"{text} does not exist, expected a {CASE_HELP}; {hint}")
+    if path.name in ("result.json", "track.json"):
+        raise argparse.ArgumentTypeError(f"{text} is a result, expected the case.json that it was made of; name that")
+    if path.is_dir() and not (path / "case.json").is_file() or path.is_file() and not _is_json(path):
+        what, ct, image = _recognised(path)
+        raise argparse.ArgumentTypeError(
+            f"{text} is {what}, expected a case.json, which names CT, X-rays and their geometry; make one: "
+            f"mvreg case new --ct {ct} --view AP {image} --out case.json"
+        )
+    return path
+
+
+def _names_beside(path: Path) -> list[str]:
+    return [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+
+
+def _is_json(path: Path) -> bool:
+    with path.open("rb") as file:
+        return path.suffix.lower() == ".json" or file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{"
+
+
+def _recognised(path: Path) -> tuple[str, str, str]:
+    """What a path is, and what stands for CT and X-ray in the command that makes a case with it."""
+    import SimpleITK as sitk
+
+    from ..imaging.image_source import is_dicom
+
+    if path.is_dir():
+        files = sorted(each for each in path.iterdir() if each.is_file())
+        is_ct = any(map(_is_ct_slice, files[:MAX_LOOKED_AT]))
+        return "a folder without a case.json", str(path) if is_ct else "CT", "IMAGE"
+    if _is_ct_slice(path):
+        return "a slice of a CT", str(path.parent), "IMAGE"
+    try:
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        size = [*reader.GetSize(), 1, 1][:3]
+    except RuntimeError:  # not even an image
+        return "no case", "CT", "IMAGE"
+    if size[2] > 1 and not is_dicom(path):
+        return "a volume", str(path), "IMAGE"
+    return "an X-ray image", "CT", str(path)
+
+
+def _is_ct_slice(path: Path) -> bool:
+    from ..imaging.dicom_file import is_localizer, read_dicom
+
+    try:
+        file = read_dicom(path)
+    except InputError:  # of a damaged one
+        return False
+    return file is not None and file.text("Modality") == "CT" and not is_localizer(file)
+
+
+def checked(kind: Callable[[str], Path], path: Path) -> Path:
+    """A path by one of these types. InputError for what that refuses."""
+    try:
+        return kind(str(path))
+    except argparse.ArgumentTypeError as error:
+        raise InputError(f"{error}.") from None
+
+
+def out_folder(text: str) -> Path:
+    """The type of an option for a folder of results: refused now where it cannot be made or written to."""
+    return _writable(text, Path(text))
+
+
+def out_file(text: str) -> Path:
+    """The same of a file, whose folder is made."""
+    if Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder, expected the name of a file; add one")
+    return _writable(text, Path(text).parent)
+
+
+def _writable(text: str, folder: Path) -> Path:
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        why = f"{there} is a file" if there.is_file() else error.strerror or error
+        raise argparse.ArgumentTypeError(
+            f"{text} cannot be written ({why}), expected a folder that can be made or written to; choose another"
+        ) from None
+    return Path(text)

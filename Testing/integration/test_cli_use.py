@@ -1,0 +1,165 @@
+"""`mvreg` as a new user meets it: its help, what it says of wrong use, and that it is alive."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import SimpleITK as sitk
+from imaging.dicom_files import XA_IMAGE, write_dicom
+from program import changed, run
+
+from MultiViewRegistrationLib.cli import progress as progress_module
+from MultiViewRegistrationLib.cli.main import COMMANDS
+from MultiViewRegistrationLib.cli.progress import progress_of
+
+LINE = SimpleNamespace(progress="line")
+
+
+@pytest.fixture
+def here(case_file, tmp_path, monkeypatch):
+    """A folder with the case, an image of it, its CT, and a file; the program runs there."""
+    changed(case_file, tmp_path)
+    shutil.copy(case_file.parent / "view1.mha", tmp_path / "ap.mha")
+    shutil.copy(case_file.parent / "ct.nii.gz", tmp_path / "ct.nii.gz")
+    image = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "ap.mha")))
+    write_dicom(tmp_path / "AP.dcm", image.reshape(image.shape[-2:]), XA_IMAGE, Modality="XA")
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("regster case.json", 'found "regster"; did you mean register?'),
+        ("register", "CASE is missing; give it, as in: mvreg register case.json"),
+        ("case", "as in: mvreg case new --ct"),
+        ("case chek case.json", 'found "chek"; did you mean check?'),
+        ("register case.json --strat given", "there is no option --strat; did you mean --start?"),
+        ("register case.json -out x", "there is no option -out"),
+        ("register case.json --start serch", '--start: found "serch"; did you mean search?'),
+        ("register case.json more", 'found "more"'),
+        ("register case.json --range 1", "--range: expected 2 arguments; see mvreg register --help"),
+        ("register case.jsn", "case.jsn does not exist, expected a case.json, or a folder that holds one; did you mean case.json?"),
+        ("register AP.dcm", "is an X-ray image, expected a case.json, .*: mvreg case new --ct CT --view AP AP.dcm --out case.json"),
+        ("render ap.mha --out x", "is an X-ray image, .* --view AP ap.mha"),
+        ("register ct.nii.gz", "is a volume, .*: mvreg case new --ct ct.nii.gz --view AP IMAGE"),
+        ("track file --out x", "file is no case, .*: mvreg case new"),
+        ("evaluate ap.mha", "is an X-ray image"),
+        ("register /", "is a folder without a case.json"),
+        ("register result.json", "result.json is a result, expected the case.json"),
+        ("register case.json --out file", "--out: file cannot be written .*file is a file.*; choose another"),
+        ("register case.json --out file/in/it", "--out: file/in/it cannot be written"),
+        ("render case.json --out file", "--out: file cannot be written"),
+        ("evaluate case.json --page file/page.md", "--page: file/page.md cannot be written"),
+        ("selfcheck study --out .", "--out: . is a folder, expected the name of a file"),
+        ("case new --out file/case.json", "file/case.json cannot be written"),
+        ("render case.json --pose turth --out x", '--pose: found "turth", expected start, truth or the file'),
+    ],
+)  # fmt: skip
+def test_wrong_use_is_one_sentence_that_says_what_to_do(mvreg, here, words, said):
+    if "result.json" in words:
+        (here / "result.json").write_text("{}")
+    before = sorted(os.listdir(here))
+    done = mvreg(*words.split())
+    assert done.returncode == 2 and done.stdout == "" and len(done.stderr.strip().splitlines()) == 1
+    assert re.search(said, done.stderr), done.stderr
+    assert sorted(os.listdir(here)) == before
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which nobody can make another, as /proc")
+def test_a_folder_in_which_nothing_can_be_made_is_refused_first(mvreg, here):
+    done = mvreg("register", "no-such-case.json", "--out", "/proc/result")
+    assert done.returncode == 2
+    done = mvreg("register", "case.json", "--out", "/proc/result")
+    assert done.returncode == 2 and "--out: /proc/result cannot be written" in done.stderr
+
+
+def test_without_a_start_it_searches_and_writes_beside_the_case(mvreg, here, case_file):
+    changed(case_file, here, world_from_ct=None)
+    done = mvreg("register", "case.json")
+    assert done.returncode == 0 and f"Report: {Path('result', 'report.html')}" in done.stderr
+    assert (here / "result" / "report.html").is_file()
+    shutil.rmtree("result")
+    (here / "result").write_text("in the way")
+    done = mvreg("register", here)
+    assert done.returncode == 2 and "result cannot be written" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_render_says_what_it_wrote_and_needs_no_start(mvreg, here, case_file):
+    changed(case_file, here, world_from_ct=None)
+    done = mvreg("render", "case.json", "--out", "drr")
+    assert done.returncode == 0 and "the case has no start pose" in done.stderr
+    written = [Path(line.strip()) for line in done.stdout.splitlines()[1:]]
+    assert sorted(written) == sorted(Path("drr").iterdir()) and len(written) == 4
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_begins_with_what_a_command_does_and_ends_with_examples(mvreg, command):
+    done = mvreg(command, "--help")
+    assert done.returncode == 0
+    first, _, usage, *_ = done.stdout.splitlines()
+    assert first[0].isupper() and first[-1] in ".?:;!" or command == "case" and first, first
+    assert usage.startswith(f"usage: mvreg {command}") and "examples:" in done.stdout
+    assert done.stdout.rstrip().splitlines()[-1].startswith(f"  mvreg {command}")
+
+
+def test_alone_it_shows_what_there_is(mvreg):
+    done = mvreg()
+    assert done.returncode == 2 and done.stdout == "" and all(f"    {name}" in done.stderr for name in COMMANDS)
+
+
+def test_in_a_pipe_it_says_now_and_then_that_it_is_alive(monkeypatch, capsys):
+    """Also while nothing reports any progress."""
+    monkeypatch.setattr(progress_module, "ALIVE_S", 0.05)
+    with progress_of(LINE, "Training") as line:
+        line.show(0.25, "drawing samples")
+        until = time.monotonic() + 5
+        said = ""
+        while said.count("\n") < 2 and time.monotonic() < until:
+            time.sleep(0.02)
+            said += capsys.readouterr().err
+    assert said.splitlines()[:2] == ["mvreg: training, 25 %: drawing samples"] * 2
+    time.sleep(0.2)
+    capsys.readouterr()
+    time.sleep(0.2)
+    assert capsys.readouterr().err == ""
+
+
+def test_short_work_in_a_pipe_says_nothing(capsys):
+    with progress_of(LINE, "Registering") as line:
+        line.show(0.5, "searching")
+    assert capsys.readouterr().err == ""
+
+
+def test_kernels_that_are_compiled_are_told_once(capsys):
+    import numba
+
+    @numba.njit
+    def one(x):
+        return x + 1
+
+    with progress_of(LINE, "Registering") as line:
+        line.show(0.0, "preparing")
+        one(1)
+        one(1.0)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "compiling kernels, once" in said
+    with progress_of(LINE, "Registering"):
+        one(1)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_the_first_run_says_that_kernels_are_compiled_and_the_second_does_not(case_file, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules["program"].ENVIRONMENT, "NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    for first in (True, False):
+        done = run("register", case_file, "--out", tmp_path / "out")
+        assert done.returncode == 0 and ("compiling kernels, once" in done.stderr) == first

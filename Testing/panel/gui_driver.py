@@ -123,6 +123,8 @@ class GuiDriver:
 
     def drawn(self, name: str, key: str):
         """A control's `panel.form._Drawn`; the section is unfolded."""
+        if name == "geometry":
+            return self.panel.geometry.form.drawn[key]
         section = self.panel.sections[name]
         if section.button.collapsed:
             section.button.collapsed = False
@@ -135,7 +137,22 @@ class GuiDriver:
 
     def control(self, name: str, key: str):
         """A control as its presenter shows it now, None where it is not seen."""
-        return self.panel.sections[name].form.controls.get(key)
+        form = self.panel.geometry.form if name == "geometry" else self.panel.sections[name].form
+        return form.controls.get(key)
+
+    def open_geometry(self, number: int) -> None:
+        """Open the table of geometries at an X-ray, counted from 0."""
+        self.pick("xrays", "xrays", number, 1)
+        self.press("xrays", "geometry")
+        self.host.process(0.1)
+
+    def field(self, number: int, key: str) -> str:
+        """The key of a field in the row of an X-ray, counted from 0."""
+        return f"{self.panel.registration.xrays[number].node.GetID()}.{key}"
+
+    def note(self, number: int) -> str:
+        """The sentences below the row of an X-ray, counted from 0."""
+        return " ".join(note["text"] for note in self.control("geometry", "fields").lines[number].notes)
 
     def press(self, name: str, key: str) -> None:
         self.host.click(self.widget(name, key))

@@ -199,10 +199,11 @@ def saves_and_loads(person, path: Path) -> None:
 
 
 def changes_the_geometry(person) -> None:
-    person.pick("xrays", "xrays", 1, 1)
-    assert person.text("xrays", "source_to_detector_mm") == "1010" and person.text("export", "stale_reason") == ""
-    person.type("xrays", "source_to_detector_mm", "1000")
-    person.press("xrays", "apply")
+    person.open_geometry(1)
+    field = person.field(1, "source_to_detector_mm")
+    assert person.text("geometry", field) == "1010" and person.text("export", "stale_reason") == ""
+    person.type("geometry", field, "1000")
+    person.press("geometry", "close")
     person.host.process(0.5)
     assert not person.header("register").startswith("\u2714") and "stale" in person.text("export", "stale_reason")
     assert not person.control("export", "registration").enabled

@@ -149,8 +149,10 @@ def test_typed_text_stays_and_a_wrong_number_is_a_message(at):
     def form(text="10", of="one"):
         return (
             TextField("entry", "Angle", lambda text: at.done(text), text=text, number=number, of=of),
-            TextField("live", "Live", lambda text: at.done("live", text), text="", live=True),
-            TextField("area", "Matrix", lambda text: at.done("area", text), rows=3, live=True),
+            TextField(
+                "live", "Live", lambda text: at.done("left", text), text="", typed=lambda text: at.done("live", text)
+            ),
+            TextField("area", "Matrix", lambda text: at.done("area", text), rows=3),
             Button("go", "Go", lambda: at.done("gone"), primary=True),
         )
 

@@ -56,6 +56,9 @@ class PresenterHost:
     def missing_packages(self) -> str:
         return self.missing
 
+    def show_geometry(self, xray=None) -> None:
+        next(each.geometry for each in self.presenters if hasattr(each, "geometry")).show(xray)
+
     def draw_mask(self, view) -> None:
         self.drawn.append(view.name)
 

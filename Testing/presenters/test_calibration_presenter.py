@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from geometry_table import field, put
 from presenter_host import act, control, text
 
 from MultiViewRegistrationLib.errors import InputError
@@ -19,12 +20,13 @@ pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[
 
 @pytest.fixture
 def section(host):
-    """The X-rays of the phantom, of which view1 is selected."""
+    """The table of the geometries of the phantom's X-rays, of which view1 is selected."""
     from MultiViewRegistrationLib.session.presenters.xrays import XRaysPresenter
 
-    section = host.open(XRaysPresenter)
-    act(section, "mode", "file")
-    return section
+    xrays = host.open(XRaysPresenter)
+    act(xrays, "geometry")
+    put(xrays.geometry, "mode", "file")
+    return xrays.geometry
 
 
 def camera(angle):
@@ -60,10 +62,10 @@ def answer(section, **answers) -> None:
 
 
 def test_what_the_file_does_not_say_is_asked_and_a_camera_chosen(section, tmp_path):
-    view = section.views[0]
+    view = section._xrays.views[0]
     before = view.content
     assert "Calibration file: none is chosen" in text(section, "geometry_problem")
-    assert text(section, "calibration_name") == "File: none yet" and not control(section, "apply").enabled
+    assert text(section, "calibration_name") == "File: none yet" and control(section, "use") is None
     act(section, "calibration", [write_cameras(tmp_path / "rig.json", left=10, right=100)], None)
     assert asked(section) == ["First pixel at", "World axes", "Lengths in"] and control(section, "camera") is None
     assert (
@@ -72,35 +74,35 @@ def test_what_the_file_does_not_say_is_asked_and_a_camera_chosen(section, tmp_pa
     )
     answer(section, first_pixel="0", axes="own", unit="cm")
     assert "The file has 2 cameras: choose that of view1." in text(section, "geometry_problem")
-    assert not control(section, "apply").enabled and view.content == before
+    assert control(section, "use") is None and view.content == before
     act(section, "camera", "right")
     told = "A camera of 128 \u00d7 128 pixels. The image will be undistorted (4 coefficients)."
-    assert told in text(section, "geometry_summary")
-    act(section, "apply")
+    assert told in text(section, "calibration_summary")
+    act(section, "use")
     np.testing.assert_allclose(view.camera.projection_matrix, camera(100).projection_matrix, atol=1e-9)
     assert view.content["distortion"] == [-5, 1, 0, 0] and view.content["from"] == "rig.json"
-    assert (
-        "The image is undistorted." in text(section, "geometry_summary") and control(section, "mode").value == "matrix"
-    )
+    assert "The image is undistorted." in text(section, "geometry_summary") and field(section, "mode").value == "matrix"
 
 
 def test_the_next_xray_begins_with_the_same_file(section, tmp_path):
     act(section, "calibration", [write_cameras(tmp_path / "rig.json", view1=10, view2=100)], None)
     answer(section, first_pixel="0", axes="lps", unit="cm")
     assert control(section, "camera").value == "view1"
-    act(section, "apply")
-    act(section, "xrays", section.views[1].node.GetID(), 0)
-    act(section, "mode", "file")
+    act(section, "use")
+    act(section, "fields", section._xrays.views[1].node.GetID())
+    put(section, "mode", "file", 1)
     assert text(section, "calibration_name") == "File: rig.json" and control(section, "camera").value == "view2"
     assert control(section, "calibration.unit").value == "cm"
-    act(section, "apply")
-    np.testing.assert_allclose(section.views[1].camera.projection_matrix, camera(100).projection_matrix, atol=1e-9)
+    act(section, "use")
+    np.testing.assert_allclose(
+        section._xrays.views[1].camera.projection_matrix, camera(100).projection_matrix, atol=1e-9
+    )
 
 
 def test_numbers_are_typed_and_what_is_wrong_in_the_file_is_told(section, tmp_path):
     (tmp_path / "page.xml").write_text("<html/>")
     act(section, "calibration", [tmp_path / "page.xml"], None)
-    assert "is XML of <html>" in text(section, "geometry_problem") and not control(section, "apply").enabled
+    assert "is XML of <html>" in text(section, "geometry_problem") and control(section, "use") is None
     (tmp_path / "rtk.xml").write_text(
         '<?xml version="1.0"?><!DOCTYPE RTKGEOMETRY><RTKThreeDCircularGeometry version="3"><SourceToIsocenterDistance>700'
         "</SourceToIsocenterDistance><SourceToDetectorDistance>1000</SourceToDetectorDistance><Projection><GantryAngle>10</GantryAngle>"
@@ -113,9 +115,9 @@ def test_numbers_are_typed_and_what_is_wrong_in_the_file_is_told(section, tmp_pa
     assert 'found "wide", expected 2 numbers' in text(section, "geometry_problem")
     act(section, pixel, "1.25 1.25")
     act(section, origin, "-79.375 -79.375")
-    assert "RTK's fixed frame" in text(section, "geometry_summary") and control(section, "apply").enabled
-    act(section, "reset")
-    assert not control(section, "reset").enabled and control(section, "mode").value == "matrix"
+    assert "RTK's fixed frame" in text(section, "calibration_summary") and control(section, "use") is not None
+    act(section, "put_back")
+    assert not control(section, "put_back").enabled and field(section, "mode").value == "matrix"
 
 
 def _keys(section) -> list[str]:
@@ -125,7 +127,7 @@ def _keys(section) -> list[str]:
 
 
 def test_a_camera_of_a_mirrored_image_and_one_of_another_size(section, tmp_path):
-    view, pose = section.views[0], np.eye(4)
+    view, pose = section._xrays.views[0], np.eye(4)
     pose[2, 3] = 650
     content = {
         "intrinsics": [[-400, 0, 60], [0, 400, 64], [0, 0, 1]],
@@ -135,13 +137,13 @@ def test_a_camera_of_a_mirrored_image_and_one_of_another_size(section, tmp_path)
     (tmp_path / "cam.json").write_text(json.dumps(content))
     act(section, "calibration", [tmp_path / "cam.json"], None)
     answer(section, first_pixel="0", axes="lps", unit="mm")
-    act(section, "apply")
+    act(section, "use")
     np.testing.assert_allclose(view.camera.intrinsics, content["intrinsics"], atol=1e-5)
-    assert "Seen from the detector (mirrored)" in text(section, "geometry_summary")
+    assert "Seen from the detector" in text(section, "geometry_summary")
     (tmp_path / "cam.json").write_text(json.dumps({**content, "size": [5, 5]}))
-    act(section, "mode", "file")
+    put(section, "mode", "file")
     with pytest.raises(InputError, match="is for an image of 5 x 5 pixels"):
-        act(section, "apply")
+        act(section, "use")
 
 
 def test_the_questions_stay_while_an_answer_is_taken(section, tmp_path, monkeypatch):
@@ -153,11 +155,11 @@ def test_the_questions_stay_while_an_answer_is_taken(section, tmp_path, monkeypa
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "matrix.txt").write_text("1000 0 64 0\n0 1000 64 0\n0 0 1 700\n")
-    section.geometry.calibration._patience_s = 0.05
+    section.calibration._patience_s = 0.05
 
     def until_read() -> None:
         section.form()
-        section.host.wait(section, lambda: section.geometry.calibration._reading is None)
+        section.host.wait(section, lambda: section.calibration._reading is None)
 
     act(section, "calibration", [tmp_path / "one" / "matrix.txt"], None)
     until_read()

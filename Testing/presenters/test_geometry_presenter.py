@@ -1,145 +1,251 @@
-"""The geometry of an X-ray, entered as a person does: a C-arm's readings, or a matrix."""
+"""The table of geometries, filled in as a person does: a C-arm's readings, or a matrix; faults at their fields; kept C-arms."""
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from geometry_table import cell, enter, enter_c_arm, field, put
 from presenter_host import act, control, text
-from test_xrays_presenter import COLUMNS, ROWS, add, cells, host, place, section, select, settled
+from test_xrays_presenter import COLUMNS, ROWS, add, cells, host, section, settled
 
 from MultiViewRegistrationLib.errors import InputError
 
 __all__ = ["host", "section"]
 
 
-def enter(section, **fields: str) -> None:
-    for key, value in fields.items():
-        act(section, key, value)
-
-
-def enter_c_arm(section, **other: str) -> None:
-    given = {
-        "rao_lao_deg": "30",
-        "cra_cau_deg": "10",
-        "source_to_detector_mm": "1020",
-        "source_to_isocentre_mm": "700",
-        "pixel_mm0": "2",
-        "pixel_mm1": "2",
-        "seen": "source",
-    }
-    enter(section, **{**given, **other})
-
-
-def problem(section) -> str:
-    return text(section, "geometry_problem")
-
-
-def test_a_c_arm_field_by_field(section):
+@pytest.fixture
+def table(section, monkeypatch, tmp_path):
+    """The table over one X-ray, AP; C-arms are kept elsewhere."""
+    monkeypatch.setenv("MVREG_DATA", str(tmp_path / "data"))
     add(section, "AP")
+    act(section, "geometry")
+    return section.geometry
+
+
+def faults(table, number: int = 0) -> dict[str, str]:
+    """The sentences of a row's fields by their keys."""
+    line = control(table, "fields").lines[number]
+    return {
+        each.field.key.partition(".")[2]: each.fault or each.caution
+        for each in line.cells
+        if each.fault or each.caution
+    }
+
+
+def missing(table, number: int = 0) -> list[str]:
+    line = control(table, "fields").lines[number]
+    return [each.field.key.partition(".")[2] for each in line.cells if each.missing]
+
+
+def test_a_c_arm_field_by_field(section, table):
     (view,) = section.views
-    assert cells(section) == [["AP", "needs geometry", "", ""]]
-    assert (section.state().kind, section.state().text) == ("todo", "AP needs geometry")
-    for key, value, sentence in (
-        ("rao_lao_deg", "-30", "CRA/CAU angle: none"),
-        ("cra_cau_deg", "0", "Source to detector: none"),
-        ("source_to_detector_mm", "1020", "Source to isocentre: none"),
-        ("source_to_isocentre_mm", "1100", "expected less than source to detector"),
-        ("source_to_isocentre_mm", "600,25 mm", "Pixel size: none"),
-        ("pixel_mm0", "0,58", "Pixel size: none"),
-        ("pixel_mm1", "0.58", "left and right depend on it"),
-    ):
-        act(section, key, value)
-        assert sentence in problem(section) and not control(section, "apply").enabled
-    act(section, "seen", "source")
-    assert text(section, "geometry_summary") == "Changed, not applied yet." and not view.placed
-    assert control(section, "apply").question == ""
-    act(section, "apply")
+    assert cells(section) == [["AP", "needs geometry", "", ""]] and (section.state().kind) == "todo"
+    keys = ["rao_lao_deg", "cra_cau_deg", "source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "left"]
+    assert missing(table) == keys and faults(table) == {}
+    for key, value in zip(keys, ("-30", "0", "1020", "1100", "0,58"), strict=False):
+        put(table, key, value)
+    assert missing(table) == ["left"] and list(faults(table)) == ["source_to_isocentre_mm"]
+    assert "expected less than source to detector, 1020 mm" in faults(table)["source_to_isocentre_mm"]
+    put(table, "source_to_isocentre_mm", "600,25 mm")
+    assert faults(table) == {} and not view.placed
+    put(table, "left", "L")  # no, it is not the patient's right
     reading = view.content["c_arm"]
     assert (reading["rao_lao_deg"], reading["mirrored"], reading["pixel_mm"]) == (-30, False, [0.58, 0.58])
     assert reading["source_to_isocentre_mm"] == 600.25 and "principal_point" not in reading
-    assert cells(section)[0][1:3] == ["RAO 30\u00b0, CRA 0\u00b0", "reference"]
-    assert "Seen from the source" in text(section, "geometry_summary") and not control(section, "apply").enabled
+    assert cells(section)[0][1:3] == ["RAO 30\u00b0, CRA 0\u00b0", "reference"] and missing(table) == []
     settled(section)
     assert (section.state().kind, section.state().text) == ("ready", "1 view ready")
 
 
-def test_the_rest_of_a_c_arm(section):
-    add(section, "AP")
-    enter_c_arm(section, principal_point0="41", roll_deg="3", isocentre_offset_mm0="1.5", seen="detector")
-    act(section, "apply")
+def test_the_rest_of_a_c_arm(section, table):
+    enter_c_arm(
+        table,
+        principal_point=f"41 \u00d7 {ROWS / 2}",
+        roll_deg="3",
+        isocentre_offset_mm0="1.5",
+        left="R",
+        pixel_mm="2 x 2.5",
+    )
     reading = section.views[0].content["c_arm"]
-    assert (reading["principal_point"], reading["roll_deg"]) == ([41, (ROWS - 1) / 2], 3)
-    assert (reading["isocentre_offset_mm"], reading["mirrored"]) == ([1.5, 0], True)
-    assert [control(section, f"principal_point{i}").text for i in range(2)] == ["41", ""]  # the image's middle
-    act(section, "principal_point0", f"{(COLUMNS - 1) / 2}")
-    act(section, "apply")
-    assert control(section, "principal_point0").text == ""
+    assert (reading["principal_point"], reading["roll_deg"]) == ([41, ROWS / 2], 3)
+    assert (reading["isocentre_offset_mm"], reading["mirrored"], reading["pixel_mm"]) == ([1.5, 0], True, [2, 2.5])
+    assert field(table, "pixel_mm").text == "2 \u00d7 2.5"
+    put(table, "principal_point", f"{(COLUMNS - 1) / 2} {(ROWS - 1) / 2}")
+    assert field(table, "principal_point").text == "" and field(table, "principal_point").hint == "middle"
+    put(table, "principal_point", "41")
+    assert 'found "41", expected two numbers, column and row' in faults(table)["principal_point"]
 
 
-def test_what_is_wrong_or_not_applied_waits(host, section):
+def test_every_fault_is_at_its_field_and_what_the_x_ray_has_stays(host, section, table):
     from MultiViewRegistrationLib.mrml.registration import Registration
 
-    add(section, "AP", "LAT")
-    enter_c_arm(section)
-    assert control(section, "apply").enabled
+    add(section, "LAT")
+    enter_c_arm(table, 0)
+    before = section.views[0].content["c_arm"]
     for value, sentence in (
-        ("500", "LAO/RAO angle: 500 is outside -180 to 180°; correct it."),
+        ("500", "LAO/RAO angle: 500 is outside -180 to 180\u00b0; correct it."),
         ("1.000,5", '"1.000,5" has more than one point or comma'),
         ("thirty", 'found "thirty"'),
     ):
-        act(section, "rao_lao_deg", value)
-        entry = control(section, "rao_lao_deg")
-        assert entry.text == value and sentence in problem(section) and sentence in entry.problem(entry.text)
-        assert not control(section, "apply").enabled
-    select(section, 0)
-    assert control(section, "rao_lao_deg").text == "" and not control(section, "reset").enabled
-    select(section, 1)
-    assert control(section, "rao_lao_deg").text == "thirty" and 'found "thirty"' in problem(section)
-    act(section, "rao_lao_deg", "30")
-    assert control(section, "apply").enabled
-    act(section, "reset")
-    assert control(section, "rao_lao_deg").text == "" and not control(section, "reset").enabled
-    enter_c_arm(section)
+        put(table, "rao_lao_deg", value, 0)
+        assert field(table, "rao_lao_deg", 0).text == value and sentence in faults(table)["rao_lao_deg"]
+    put(table, "source_to_detector_mm", "1.02", 0)
+    put(table, "pixel_mm", "0.0003", 0)
+    told = faults(table)
+    assert told["source_to_detector_mm"] == "1.02 mm looks like metres; give mm: 1020."
+    assert told["pixel_mm"] == "0.0003 mm looks like metres; give mm: 0.3." and 'found "thirty"' in told["rao_lao_deg"]
+    notes = control(table, "fields").lines[0].notes
+    assert (
+        [each["column"] for each in notes] == [1, 3, 5]
+        and notes[-1]["span"] == 4
+        and section.views[0].content["c_arm"] == before
+    )
+    assert faults(table, 1) == {} and field(table, "rao_lao_deg", 1).text == ""
+    act(table, "fields", section.views[0].node.GetID())
+    act(table, "put_back")
+    assert faults(table) == {} and not section.views[0].placed  # as it was when the table was opened
+    enter(table, {"rao_lao_deg": "30"}, 1)
     first = host.registration
     host.choose(Registration.create(host.scene, "Other"))
-    assert control(section, "xrays") is None
+    assert table.form() == []
     host.choose(first)
-    select(section, 1)
-    assert cells(section)[1][0] == "LAT" and control(section, "rao_lao_deg").text == ""
+    act(section, "geometry")
+    assert field(table, "rao_lao_deg", 1).text == ""
 
 
 @pytest.mark.parametrize(
-    "fields, asked",
+    "fields, key, sentence",
     [
-        ({"pixel_mm0": "5.8"}, "Pixel size: 5.8 mm is more than"),
-        ({"source_to_detector_mm": "102,9"}, "Source to detector: 102.9 mm is less than"),
-        ({}, ""),
+        ({"pixel_mm": "5.8"}, "pixel_mm", "5.8 mm is more than"),
+        ({"source_to_detector_mm": "102,9", "source_to_isocentre_mm": "60"}, "source_to_detector_mm", "is it in cm?"),
     ],
 )
-def test_what_is_unusual_is_asked(section, fields, asked):
-    add(section, "AP")
-    enter_c_arm(section, **{"pixel_mm0": "0.3", "pixel_mm1": "0.3", "source_to_isocentre_mm": "60", **fields})
-    question = control(section, "apply").question
-    assert question.startswith(asked) and question.endswith("Apply it all the same?" if asked else "")
-    act(section, "apply")
-    assert section.views[0].placed
+def test_what_is_unusual_is_marked_and_taken_once_the_field_is_left(section, table, fields, key, sentence):
+    enter_c_arm(table, pixel_mm="0.3")
+    view, before = section.views[0], section.views[0].content["c_arm"]
+    field(table, key).typed(fields[key])
+    assert sentence in faults(table)[key] and view.content["c_arm"] == before
+    enter(table, fields)
+    assert sentence in faults(table)[key] and view.content["c_arm"] != before
 
 
-def test_a_copy_with_another_angle(section):
-    add(section, "AP")
-    place(section, 0)
+def test_the_camera_follows_each_key(section, table):
+    view = section.views[0]
+    field(table, "rao_lao_deg").typed("30")
+    assert not view.placed  # of an X-ray without a geometry the last field has to be left
+    enter_c_arm(table)
+    turned = []
+    for typed in ("-", "-4", "-45", "-45x"):
+        field(table, "rao_lao_deg").typed(typed)
+        assert field(table, "rao_lao_deg").text == typed
+        turned.append((view.content["c_arm"]["rao_lao_deg"], "RAO 45" in control(table, "c_arm_picture").svg))
+    assert turned == [(30, False), (-4, False), (-45, True), (30, False)]  # what is no number leaves what was before
+
+
+def test_radians_twins_and_left_and_right_that_differ_are_seen_at_their_fields(section, table):
     add(section, "LAT")
-    act(section, "copy", section.views[0].node.GetID())
-    act(section, "apply")
+    enter_c_arm(table, 0, rao_lao_deg="0", cra_cau_deg="0")
+    enter_c_arm(table, 1, rao_lao_deg="1.5708", cra_cau_deg="0")
+    assert (
+        faults(table, 1)["rao_lao_deg"]
+        == "1.5708 looks like radians, as the X-rays would be nearly parallel; give degrees: 90.0."
+    )
+    put(table, "rao_lao_deg", "0", 1)
     settled(section)
-    assert (section.state().kind, section.state().text) == ("problem", "AP and LAT have the same geometry")
-    assert "expected another for each" in text(section, "problem")
-    act(section, "rao_lao_deg", "90")
-    act(section, "apply")
+    assert section.state().text == "AP and LAT have the same geometry"
+    assert "AP has the same geometry" in faults(table, 1)["rao_lao_deg"]
+    put(table, "rao_lao_deg", "90", 1)
     settled(section)
-    assert section.state().text == "2 views ready" and text(section, "problem") == ""
-    ap, lat = (view.content["c_arm"] for view in section.views)
-    assert {**lat, **ap, "rao_lao_deg": 90} == lat and cells(section)[1][2] == "\u00b11\u00b0, 3 mm, 1.5 px, 1 %"
+    assert section.state().text == "2 views ready" and faults(table, 1) == {} == faults(table, 0)
+    for letter in ("A", "P"):
+        put(table, "left", letter, 1)
+        ap, lat = (view.content["c_arm"]["mirrored"] for view in section.views)
+        assert ("stored the other way round" in faults(table, 1).get("left", "")) == (ap != lat), letter
+
+
+@pytest.mark.parametrize(
+    "angle, titles", [("0", ["yes", "no"]), ("180", ["yes", "no"]), ("90", ["back on the left", "front on the left"])]
+)
+def test_left_and_right_are_where_a_point_on_the_patient_falls(section, table, angle, titles):
+    """The contract's left and right (docs/frames.md), held against a projected point."""
+    enter_c_arm(table, rao_lao_deg=angle, cra_cau_deg="0")
+    options = {option.title: option.value for option in field(table, "left").options}
+    assert set(titles) <= set(options)
+    view = section.views[0]
+    sides = {"R": [-30, 0, 0], "L": [30, 0, 0], "A": [0, -30, 0], "P": [0, 30, 0]}
+    for letter in (options[title] for title in titles):
+        put(table, "left", letter)
+        assert view.camera.project(np.array(sides[letter], float))[0] < view.camera.project(np.zeros(3))[0]
+
+
+def test_the_side_on_the_left_stays_while_the_angle_is_corrected(section, table):
+    enter_c_arm(table, rao_lao_deg="0", left="R")
+    assert section.views[0].content["c_arm"]["mirrored"] is True
+    for typed in ("1", "18", "180"):
+        field(table, "rao_lao_deg").typed(typed)
+    put(table, "rao_lao_deg", "180")
+    assert field(table, "left").value == "R" and section.views[0].content["c_arm"]["mirrored"] is False
+
+
+def test_bone_in_the_file(section, table):
+    view = section.views[0]
+    assert [option.title for option in field(table, "bone").options] == ["dark", "bright", "bright, after a logarithm"]
+    for bone, stored in (("bright", ("linear", True)), ("bright log", ("log", False)), ("dark", ("linear", False))):
+        put(table, "bone", bone)
+        assert (view.content["intensity"], view.content["inverted"]) == stored and field(table, "bone").value == bone
+
+
+def test_a_c_arm_that_is_kept(section, table, tmp_path):
+    file = tmp_path / "data" / "c_arms.json"
+    assert control(table, "preset") is None and not control(table, "keep_preset").enabled
+    enter_c_arm(table, principal_point="41 30", left="R")
+    act(table, "preset_name", "Cios  Spin")
+    act(table, "keep_preset")
+    assert text(table, "presets_problem") == "Cios  Spin is kept on this computer."
+    kept = json.loads(file.read_text())
+    assert kept["presets"] == [
+        {
+            "name": "Cios Spin",
+            "source_to_detector_mm": 1020,
+            "source_to_isocentre_mm": 700,
+            "pixel_mm": [0.5, 0.5],
+            "size": [COLUMNS, ROWS],
+            "principal_point": [41, 30],
+            "mirrored": True,
+        }
+    ]
+    add(section, "LAT")
+    act(table, "fields", section.views[1].node.GetID())
+    act(table, "preset", "Cios Spin")
+    assert cell(table, "source_to_detector_mm", 1).origin == "Cios Spin" and missing(table, 1) == [
+        "rao_lao_deg",
+        "cra_cau_deg",
+    ]
+    enter(table, {"rao_lao_deg": "90", "cra_cau_deg": "0"}, 1)
+    assert (
+        section.views[1].content["c_arm"]["principal_point"] == [41, 30]
+        and section.views[1].content["c_arm"]["mirrored"]
+    )
+    put(table, "source_to_detector_mm", "1000", 1)
+    act(table, "to_all")
+    assert section.views[0].content["c_arm"]["source_to_detector_mm"] == 1000
+    assert section.views[0].content["c_arm"]["rao_lao_deg"] == 30 and cell(table, "pixel_mm", 0).origin == "as LAT"
+    kept["presets"][0]["size"] = [COLUMNS * 2, ROWS * 2]
+    file.write_text(json.dumps(kept))
+    act(table, "preset", "Cios Spin")
+    assert "LAT has" in text(table, "presets_problem") and field(table, "pixel_mm", 1).text == ""
+    file.write_text('{"version": 1, "presets": [{"name": "Half')
+    assert "c_arms.json" in text(table, "presets_problem") and control(table, "preset") is None
+    enter(table, {"pixel_mm": "0.5"}, 1)
+    act(table, "preset_name", "Ziehm")
+    act(table, "keep_preset")
+    assert "was damaged; it lies beside the new one as c_arms-damaged-" in text(table, "presets_problem")
+    assert [each.read_text()[-4:] for each in file.parent.glob("c_arms-damaged-*.json")] == ["Half"]
+    assert control(table, "preset").value == "Ziehm"
+    act(table, "delete_preset")
+    assert json.loads(file.read_text())["presets"] == [] and control(table, "preset") is None
 
 
 #: A camera 700 mm before the isocentre that looks along y; the feet are at the bottom of its image.
@@ -155,24 +261,23 @@ P = np.array([[500.0, 40, 0, 28000], [0, 30, -500, 21000], [0, 1, 0, 700]])
     ],
     ids=["brackets", "decimal commas", "Slicer's world"],
 )
-def test_a_matrix(section, given, axes):
-    add(section, "AP")
+def test_a_matrix(section, table, given, axes):
     view = section.views[0]
-    act(section, "mode", "matrix")
-    assert "Matrix: none is given" in problem(section) and control(section, "rao_lao_deg") is None
-    act(section, "matrix", "nothing of use")
-    assert 'Matrix has "nothing" in it' in problem(section)
-    act(section, "matrix", "1 2 3")
-    assert "Matrix has 3 numbers" in problem(section) and not control(section, "apply").enabled
-    enter(section, axes=axes, matrix=given)
-    act(section, "apply")
+    put(table, "mode", "matrix")
+    assert "Matrix: none is given" in text(table, "geometry_problem") and field(table, "rao_lao_deg").label == "\u2013"
+    act(table, "matrix", "nothing of use")
+    assert 'Matrix has "nothing" in it' in text(table, "geometry_problem")
+    act(table, "matrix", "1 2 3")
+    assert "Matrix has 3 numbers" in text(table, "geometry_problem") and not view.placed
+    act(table, "axes", axes)
+    act(table, "matrix", given)
     np.testing.assert_allclose(view.camera.projection_matrix, P, atol=1e-6)
-    assert cells(section)[0][1] == "matrix" and control(section, "axes").value == "LPS"
-    np.testing.assert_allclose(np.array(control(section, "matrix").text.split(), float).reshape(3, 4), P, atol=1e-4)
-    act(section, "mode", "c_arm")
-    assert control(section, "reset").enabled
-    act(section, "mode", "matrix")  # back to what is applied
-    assert not control(section, "reset").enabled
+    assert cells(section)[0][1] == "matrix" and control(table, "axes").value == "LPS"
+    np.testing.assert_allclose(np.array(control(table, "matrix").text.split(), float).reshape(3, 4), P, atol=1e-4)
+    put(table, "mode", "c_arm")
+    assert control(table, "put_back").enabled
+    put(table, "mode", "matrix")  # back to what it has
+    assert view.placed and control(table, "geometry_problem") is None
 
 
 def test_numbers_that_are_typed():

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from eos_images import write_eos
+from geometry_table import cell, field, put
 from phantom import TRUE_POSE, slot_scan_of, write_phantom_case
 from phantom_study import FRAME, write_scout, write_study
 from presenter_host import PresenterHost, act, cells, control, text
@@ -100,9 +101,9 @@ def test_the_scanners_own_pose_is_the_truth_of_scouts_alone(host, ct, xrays, tmp
     host.session.register("given")
     host.session.finish()
     assert host.session.error() < 0.3
-    act(xrays, "mode", "matrix")  # another world
-    act(xrays, "matrix", "900 80 0 40000 0 80 -900 35000 0 1 0 700")
-    act(xrays, "apply")
+    act(xrays, "geometry")
+    put(xrays.geometry, "mode", "matrix")  # another world
+    act(xrays.geometry, "matrix", "900 80 0 40000 0 80 -900 35000 0 1 0 700")
     assert text(xrays, "truth") == "" and host.session.case().truth_world_from_ct is None
     xrays.use(xrays.views[0].node.GetID(), False)
     assert text(xrays, "truth") != ""
@@ -112,60 +113,63 @@ def test_what_a_header_lacks_is_asked_for(host, ct, xrays, tmp_path):
     opened(ct, xrays, made(tmp_path / "study", "AP", AngularPosition=None, DistanceSourceToPatient=None))
     (view,) = xrays.views
     assert xrays.state().text == "AP needs geometry" and text(xrays, "truth") == ""
-    assert text(xrays, "geometry_summary") == "Not in the header: side of the tube, source to isocentre."
-    assert "Source to isocentre: none is given" in text(xrays, "geometry_problem")
-    act(xrays, "slot_distance", "550")
-    assert "Tube: nothing is chosen" in text(xrays, "geometry_problem") and not control(xrays, "apply").enabled
-    sides = {option.title: option.value for option in control(xrays, "tube").options}
-    assert list(sides) == ["choose...", "at the patient's back", "at the patient's front"]
-    act(xrays, "tube", sides["at the patient's back"])
-    act(xrays, "apply")
-    assert as_described(view, 0) and text(xrays, "truth") != "" and not control(xrays, "apply").enabled
+    act(xrays, "geometry")
+    table = xrays.geometry
+    assert text(table, "geometry_summary") == "Not in the header: side of the tube, source to isocentre."
+    assert cell(table, "slot_distance").missing and cell(table, "tube").missing
+    put(table, "slot_distance", "550")
+    assert not cell(table, "slot_distance").missing and not view.placed
+    sides = {option.title: option.value for option in field(table, "tube").options}
+    assert list(sides) == ["tube at?", "tube at the back", "tube at the front"]
+    put(table, "tube", sides["tube at the back"])
+    assert as_described(view, 0) and text(xrays, "truth") != "" and control(table, "use") is None
 
 
 def test_a_slot_scan_is_told_in_words_and_can_be_corrected(ct, xrays, tmp_path):
     opened(ct, xrays, made(tmp_path / "study", "AP"))
     (view,) = xrays.views
-    assert text(xrays, "slot_scan0") == "Columns run to the patient's left, rows to the patient's feet."
-    assert text(xrays, "slot_scan1") == "Pixels: 1.200 mm wide at the isocentre, 1.000 mm high."
-    assert [control(xrays, key).text for key in ("slot_distance", "slot_column")] == ["550", ""]
-    assert control(xrays, "tube").value == "P" and "The CT's centre is" in text(xrays, "geometry_summary")
+    act(xrays, "geometry")
+    table = xrays.geometry
+    assert text(table, "slot_scan0") == "Columns run to the patient's left, rows to the patient's feet."
+    assert text(table, "slot_scan1") == "Pixels: 1.200 mm wide at the isocentre, 1.000 mm high."
+    assert [field(table, key).text for key in ("slot_distance", "slot_column")] == ["550", ""]
+    assert field(table, "tube").value == "P" and "The CT's centre is" in text(table, "geometry_summary")
     before, assumed = view.camera, view.content["assumptions"]
-    assert text(xrays, "assumed") == f"Assumed of the header ({len(assumed)})" and {
+    assert text(table, "assumed") == f"Assumed of the header ({len(assumed)})" and {
         AT_PATIENT,
         BY_TUBE_ANGLE,
         IN_IMAGE,
     } < set(assumed)
-    act(xrays, "tube", "A")
-    act(xrays, "slot_column", "70")
-    act(xrays, "apply")
+    put(table, "tube", "A")
+    put(table, "slot_column", "70")
     assert np.allclose(view.camera.source, before.source * [1, -1, 1] + [(70 - 63.5) * 1.2, 0, 0])
-    assert control(xrays, "tube").value == "A"
+    assert field(table, "tube").value == "A"
     pixels = np.array([[0.0, 0], [127, 159]])
     assert np.allclose(view.camera.at_depth(pixels, 550.0), before.at_depth(pixels, 550.0))
     assert AT_PATIENT in view.content["assumptions"] and not {BY_TUBE_ANGLE, IN_IMAGE} & set(
         view.content["assumptions"]
     )
-    act(xrays, "tube", "P")
-    act(xrays, "slot_column", "")
-    act(xrays, "apply")
+    put(table, "tube", "P")
+    put(table, "slot_column", "")
     assert view.camera.same_as(before) and view.content["assumptions"] == assumed
-    act(xrays, "mode", "c_arm")
-    assert control(xrays, "mode").options[0].title == "Slot scan (CT scout, EOS)"
+    assert field(table, "mode").options[0].title == "Slot scan" and "tube" not in text(table, "geometry_problem")
+    put(table, "mode", "c_arm")
     assert not control(xrays, "flipped").enabled and "which way its columns run" in control(xrays, "flipped").tip
 
 
 def test_the_certainty_of_a_slot_scan_has_that_of_its_rows(ct, xrays, tmp_path):
     opened(ct, xrays, made(tmp_path / "study"))
-    xrays.select(xrays.views[1].node.GetID())
-    assert control(xrays, "certainty_known").options[0].title == "\u00b10.1\u00b0, 0.3 mm, 0.42 px, 0.5 % (usual)"
-    act(xrays, "certainty_known", "typed")
-    assert [control(xrays, key).text for key in ("distance_sd_percent", "step_sd_percent")] == ["0.5", "0.1"]
-    act(xrays, "step_sd_percent", "0.4")
+    act(xrays, "xrays", xrays.views[1].node.GetID(), 0)
+    act(xrays, "geometry")
+    table = xrays.geometry
+    assert control(table, "certainty_known").options[0].title == "\u00b10.1\u00b0, 0.3 mm, 0.42 px, 0.5 % (usual)"
+    act(table, "certainty_known", "typed")
+    assert [control(table, key).text for key in ("distance_sd_percent", "step_sd_percent")] == ["0.5", "0.1"]
+    act(table, "step_sd_percent", "0.4")
     assert xrays.session.case().views[1].step_sd_percent == 0.4
-    act(xrays, "certainty_known", "exactly")
+    act(table, "certainty_known", "exactly")
     assert xrays.session.case().views[1].step_sd_percent == 0
-    act(xrays, "certainty_known", "usual")
+    act(table, "certainty_known", "usual")
     assert xrays.session.case().views[1].step_sd_percent == 0.1
 
 
@@ -196,11 +200,11 @@ def test_eos_images_are_placed_by_their_headers(xrays, tmp_path):
     read(xrays, write_eos(tmp_path / "1.dcm", ViewPosition=None), write_eos(tmp_path / "2.dcm", "lateral"))
     frontal, lateral = xrays.views
     assert np.allclose(lateral.camera.source, [918, 0, 0]) and EOS_LATERAL in lateral.content["assumptions"]
-    xrays.select(frontal.node.GetID())
-    assert text(xrays, "geometry_summary") == "Not in the header: side of the tube."
-    act(xrays, "tube", "A")
-    act(xrays, "slot_column", "20")
-    act(xrays, "apply")
+    table = xrays.geometry
+    xrays.host.show_geometry()
+    assert table.view == frontal and text(table, "geometry_summary") == "Not in the header: side of the tube."
+    put(table, "slot_column", "20")
+    put(table, "tube", "A")
     assert np.allclose(frontal.camera.source, [0, -987, 0])
     assert np.allclose(frontal.camera.project([0, 0, 0]), [20, 29.5])
     other_scan = {"StudyInstanceUID": "1.2.3.5"}

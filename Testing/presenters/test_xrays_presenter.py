@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from geometry_table import cell, field, put
 from phantom import make_ct
 from planted_dicom import write_xray
 from presenter_host import PresenterHost, act, control, text
@@ -114,7 +115,8 @@ def test_a_case_in_a_folder(host, section, tmp_path):
         ["LAO 0\u00b0, CRA 0\u00b0", "reference"],
         ["LAO 90\u00b0, CRA 0\u00b0", "\u00b11\u00b0, 3 mm, 1.5 px, 1 %"],
     ]
-    assert control(section, "shared2").text == "4" and section.state().text == "2 views ready"
+    act(section, "geometry")
+    assert control(section.geometry, "shared2").text == "4" and section.state().text == "2 views ready"
     assert host.registration.ct.GetName() == "Phantom"
 
 
@@ -197,9 +199,7 @@ def test_the_image(host, section):
     act(section, "frame_back")
     act(section, "flipped", True)
     np.testing.assert_array_equal(picture(view), second[:, ::-1])
-    act(section, "inverted", True)
-    act(section, "intensity", "log")
-    assert (view.content["inverted"], view.content["flipped"], view.content["intensity"]) == (True, True, "log")
+    assert view.content["flipped"] is True
     assert control(section, "picture").rgb is not before
 
 
@@ -233,29 +233,32 @@ def test_certainty(section):
     add(section, "AP", "LAT")
     place(section, 0, 90)
     view, key = section.views[1], "rotation_sd_deg"
-    known = control(section, "certainty_known")
+    select(section, 1)
+    act(section, "geometry")
+    table = section.geometry
+    known = control(table, "certainty_known")
     assert known.value == "usual" and known.options[0].title.startswith("±1°, 3 mm, ") and key not in view.content
-    act(section, "certainty_known", "typed")
-    assert (control(section, key).text, control(section, "translation_sd_mm").text) == ("1", "3")
-    act(section, key, "0,25")
-    act(section, "translation_sd_mm", "0")
+    act(table, "certainty_known", "typed")
+    assert (control(table, key).text, control(table, "translation_sd_mm").text) == ("1", "3")
+    act(table, key, "0,25")
+    act(table, "translation_sd_mm", "0")
     assert (view.content[key], view.content["translation_sd_mm"]) == (0.25, 0)
-    assert "Certainty of the angles: 200 is outside 0 to 180°" in control(section, key).problem("200")
-    act(section, "certainty_known", "exactly")
-    assert cells(section)[1][2] == "exact" and control(section, key) is None
-    act(section, "certainty_known", "unknown")
-    assert cells(section)[1][2] == "unknown" and "registered alone" in text(section, "certainty_hint")
-    act(section, "shared0", "12")
+    assert "Certainty of the angles: 200 is outside 0 to 180°" in control(table, key).problem("200")
+    act(table, "certainty_known", "exactly")
+    assert cells(section)[1][2] == "exact" and control(table, key) is None
+    act(table, "certainty_known", "unknown")
+    assert cells(section)[1][2] == "unknown" and "registered alone" in text(table, "certainty_hint")
+    act(table, "shared0", "12")
     unknowns = shared_unknowns_of(section.registration)
-    assert unknowns.source_to_detector_sd_mm == 12 and "registered alone" not in text(section, "certainty_hint")
-    act(section, "shared1", "2,5")
-    act(section, "shared0", "0")
+    assert unknowns.source_to_detector_sd_mm == 12 and "registered alone" not in text(table, "certainty_hint")
+    act(table, "shared1", "2,5")
+    act(table, "shared0", "0")
     unknowns = shared_unknowns_of(section.registration)
     assert (unknowns.source_to_detector_sd_mm, unknowns.principal_point_sd_px) == (None, 2.5)
-    assert control(section, "shared0").text == "" and control(section, "shared0").number.blank == "known"
+    assert control(table, "shared0").text == "" and control(table, "shared0").number.blank == "known"
     select(section, 0)
-    assert [option.value for option in control(section, "certainty_known").options] == ["usual", "exactly", "typed"]
-    assert control(section, key) is None and "reference" in text(section, "certainty_hint")
+    assert [option.value for option in control(table, "certainty_known").options] == ["usual", "exactly", "typed"]
+    assert control(table, key) is None and "reference" in text(table, "certainty_hint")
 
 
 @pytest.mark.parametrize(
@@ -264,7 +267,8 @@ def test_certainty(section):
         (
             {},
             False,
-            "LAO/RAO angle, CRA/CAU angle, source to detector, source to isocentre, pixel size, seen from source or detector",
+            "LAO/RAO angle, CRA/CAU angle, source to detector, source to isocentre, pixel size, "
+            "whether the patient's right is on the left of the image",
         ),
         (
             {
@@ -274,7 +278,7 @@ def test_certainty(section):
                 "PositionerPrimaryAngle": -20,
             },
             True,
-            "CRA/CAU angle, seen from source or detector",
+            "CRA/CAU angle, whether the patient's right is on the left of the image",
         ),
     ],
 )
@@ -282,14 +286,33 @@ def test_a_dicom_header_proposes_and_what_it_lacks_is_asked(section, tmp_path, t
     write_xray(tmp_path / "ap.dcm", np.random.default_rng(1).integers(2000, 4000, (128, 128)), **tags)
     act(section, "files", [tmp_path / "ap.dcm"], None)
     settled(section)
-    told = text(section, "geometry_summary")
+    act(section, "geometry")
+    table = section.geometry
+    told = text(table, "geometry_summary")
     assert f"Not in the header: {lacks}." in told and ("The header proposes" in told) == proposes
-    assert not control(section, "apply").enabled
     if proposes:
-        act(section, "seen", "detector")
-        keys = ("rao_lao_deg", "cra_cau_deg", "source_to_detector_mm", "pixel_mm0")
-        assert [control(section, key).text for key in keys] == ["-20", "", "1000", "1"]
-        assert "CRA/CAU angle: none is given" in text(section, "geometry_problem")  # not taken for 0
-        act(section, "cra_cau_deg", "0")
-        act(section, "apply")
+        keys = ("rao_lao_deg", "cra_cau_deg", "source_to_detector_mm", "pixel_mm")
+        assert [field(table, key).text for key in keys] == ["-20", "", "1000", "1"]
+        assert [cell(table, key).origin for key in keys] == ["DICOM header", "", "DICOM header", "DICOM header"]
+        put(table, "left", "R")
+        assert cell(table, "cra_cau_deg").missing and not section.views[0].placed  # not taken for 0
+        put(table, "cra_cau_deg", "0")
         assert section.views[0].content["c_arm"]["cra_cau_deg"] == 0
+
+
+def test_a_dicom_header_that_says_all_is_the_geometry(section, tmp_path):
+    write_xray(
+        tmp_path / "ap.dcm",
+        np.random.default_rng(1).integers(2000, 4000, (128, 128)),
+        DistanceSourceToDetector=1000,
+        DistanceSourceToPatient=700,
+        ImagerPixelSpacing=[1, 1],
+        PositionerPrimaryAngle=-20,
+        PositionerSecondaryAngle=5,
+        FieldOfViewHorizontalFlip="NO",
+    )
+    act(section, "files", [tmp_path / "ap.dcm"], None)
+    settled(section)
+    assert section.state().text == "1 view ready" and section.views[0].content["from"] == "DICOM header"
+    act(section, "geometry")
+    assert {cell(section.geometry, key).origin for key in ("rao_lao_deg", "pixel_mm", "left")} == {"DICOM header"}

@@ -227,19 +227,21 @@ def adds_slices_of_the_ct(walk) -> None:
 
 
 def types_numbers(walk) -> None:
-    box = walk.drawn("xrays", "mode").widget
+    walk.press("xrays", "geometry")
+    form, xray = walk.panel.geometry.form, walk.panel.sections["xrays"].presenter.selected.node.GetID()
+    box = form.drawn[f"{xray}.mode"].widget
     before = box.currentIndex
     walk.choose(box, 0)
-    pixel, angle = walk.drawn("xrays", "pixel_mm0").edit, walk.drawn("xrays", "rao_lao_deg").edit
+    pixel, angle = form.drawn[f"{xray}.pixel_mm"].edit, form.drawn[f"{xray}.rao_lao_deg"].edit
     for typed in ("0,58", "0.194"):
         type_into(walk, pixel, typed)
-        said = walk.text("xrays", "geometry_problem")
-        walk.check(pixel.property("tone") != "error" and "Pixel" not in said, f'"{typed}" is a pixel size')
+        walk.check(not pixel.accessibleDescription, f'"{typed}" is a pixel size')
     type_into(walk, angle, "500")
-    said = walk.text("xrays", "geometry_problem")
-    walk.check("500" in said and not walk.drawn("xrays", "apply").widget.enabled, said)
-    walk.press("xrays", "reset")
-    walk.check(box.currentIndex == before, "Reset puts the geometry back")
+    walk.check("500" in angle.accessibleDescription, angle.accessibleDescription)
+    picture(walk.options.out / "geometry.png")
+    walk.click(form.drawn["put_back"].widget)
+    walk.check(box.currentIndex == before, '"Put back" puts the geometry back')
+    walk.click(form.drawn["close"].widget)
 
 
 def type_into(walk, line, text: str) -> None:

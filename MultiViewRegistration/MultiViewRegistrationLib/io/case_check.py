@@ -274,7 +274,7 @@ def _units(check: dict[str, Any]) -> list[str]:
         apart = [
             min(pair["angle_deg"], 180 - pair["angle_deg"]) for pair in check["pairs"] if view["name"] in pair["views"]
         ]
-        if 0.05 < largest <= np.pi and apart and max(apart) < NEARLY_PARALLEL_DEG:
+        if like_radians(largest, apart):
             sentences.append(
                 f"The angles of {view['name']} look like radians, as the largest is {largest:.3g} and the views would be nearly "
                 "parallel; give degrees."
@@ -284,7 +284,7 @@ def _units(check: dict[str, Any]) -> list[str]:
         "source to anatomy": [view["anatomy_depth_mm"] for view in check["views"]],
     }
     for what, (low, high) in zip(lengths, (DETECTOR_MM, ANATOMY_MM), strict=True):
-        if all(low <= 1000 * mm <= high for mm in lengths[what]):
+        if all(like_metres(mm, (low, high)) for mm in lengths[what]):
             sentences.append(
                 f"The geometry of {names} looks like metres, as {what} is {lengths[what][0]:.3g}; give mm."
             )
@@ -293,6 +293,19 @@ def _units(check: dict[str, Any]) -> list[str]:
     if 0 < shift < START_IN_METRES and all(view["ct_inside"] < HARDLY_INSIDE for view in check["views"]):
         sentences.append(f"world_from_ct looks like metres, as it moves the CT by {shift:.3g}; give mm.")
     return sentences
+
+
+def like_radians(largest_deg: float, apart_deg: list[float]) -> bool:
+    """Whether a view's angles look like radians.
+
+    largest_deg: the largest of them.   apart_deg: between the view's middle ray and those of the others, 0 to 90.
+    """
+    return 0.05 < largest_deg <= np.pi and bool(apart_deg) and max(apart_deg) < NEARLY_PARALLEL_DEG
+
+
+def like_metres(mm: float, usual_mm: tuple[float, float]) -> bool:
+    """Whether a length looks like metres, as it is usual (lowest, highest) once it is taken for these."""
+    return usual_mm[0] <= 1000 * mm <= usual_mm[1]
 
 
 def _of_view(view: dict[str, Any], where: str) -> list[str]:

@@ -16,7 +16,7 @@ from ..session.presenters import form as controls
 from ..session.presenters.form import Control, Option, visible, walk
 from ..session.translation import _
 from . import packages
-from .style import ERROR, PLAIN, QUIET, set_tone
+from .style import DOUBTFUL, ERROR, FAULTY, MISSING, PLAIN, QUIET, mark_field, set_tone
 
 #: Width of a picture, in heights, at most.
 PICTURE_WIDTH = 4 / 3
@@ -79,7 +79,7 @@ class QtForm:
         """Report a value while the user is still typing or dragging; a problem in it is not yet a message."""
         control = self._active_control(key)
         if control is not None:
-            control.action(value)
+            (getattr(control, "typed", None) or control.action)(value)
             self.panel.invalidate()
 
     def _active_control(self, key: str) -> Control | None:
@@ -303,7 +303,7 @@ class _Entry(_Drawn):
     Qt's spin boxes drop what does not fit while it is typed: "0,58" becomes 58, or 5, and 500 becomes 50.
     """
 
-    LABELLED = True
+    LABELLED, ALWAYS_TYPED = True, False
 
     def make(self, control):
         widget, self.edit, self._unit = qt.QWidget(), qt.QLineEdit(), qt.QLabel()
@@ -346,7 +346,7 @@ class _Entry(_Drawn):
             return
         set_tone(self.edit, ERROR if self.problem else PLAIN)
         control = self.form.controls.get(self.key)
-        if control is not None and control.live:
+        if control is not None and (control.typed is not None or self.ALWAYS_TYPED):
             self.form.act_meanwhile(self.key, self.text)
 
     def _on_finished(self) -> None:
@@ -360,7 +360,9 @@ class _Entry(_Drawn):
 
 
 class _Area(_Entry):
-    """A text of several lines, which is always live."""
+    """A text of several lines, which is told of at every key."""
+
+    ALWAYS_TYPED = True
 
     def make(self, control):
         self.edit = qt.QPlainTextEdit()
@@ -469,6 +471,103 @@ def _bar(share: float):
     bar = np.full((height, width, 3), BAR_COLOURS[1], np.uint8)
     bar[:, : round(share * width)] = BAR_COLOURS[0]
     return pixmap(bar, width, height)
+
+
+class _FieldTable(_Drawn):
+    """Fields in a grid; sentences about them stand below their row, and begin under their field."""
+
+    def make(self, control):
+        widget = qt.QWidget()
+        self._grid = qt.QGridLayout(widget)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setVerticalSpacing(2)
+        self._cells: dict[str, _Drawn] = {}
+        self._titles: dict[str, object] = {}
+        self._notes: list = []
+        self._heads: list = []
+        return widget
+
+    def show(self, control) -> None:
+        if self.control is None or control.columns != self.control.columns:
+            for column, option in enumerate(control.columns):
+                head = qt.QLabel(option.title)
+                head.wordWrap, head.toolTip = True, option.tip
+                head.alignment = qt.Qt.AlignBottom
+                set_tone(head, QUIET)
+                self._grid.addWidget(head, 0, column)
+                self._heads.append(head)
+        for note in self._notes:
+            note.setVisible(False)
+        seen, notes = set(), 0
+        for number, line in enumerate(control.lines):
+            row = 1 + 2 * number
+            seen |= {line.id, *(self._place(cell, row, column) for column, cell in enumerate(line.cells, start=1))}
+            self._title(line, row, control)
+            for note in line.notes:
+                self._write_note(notes, note, row + 1)
+                notes += 1
+        for key, drawn in self._cells.items():
+            drawn.widget.setVisible(key in seen)
+        for key, title in self._titles.items():
+            title.setVisible(key in seen)
+
+    def _title(self, line, row: int, control) -> None:
+        title = self._titles.get(line.id)
+        if title is None:
+            title = self._titles[line.id] = qt.QToolButton()
+            title.autoRaise, title.checkable = True, True
+            title.clicked.connect(lambda *_args, id=line.id: self.act(id) if self.control.action else None)
+        self._grid.addWidget(title, row, 0)
+        title.text, title.toolTip, title.checked = line.title, line.tip, line.id == control.selected
+
+    def _place(self, cell, row: int, column: int) -> str:
+        """Draw a cell; its key, which is another for another kind of field."""
+        field = cell.field
+        key = f"{type(field).__name__} {field.key}"
+        drawn = self._cells.get(key)
+        if drawn is None:
+            drawn = self._cells[key] = KINDS[type(field)](self.form, field)
+            if isinstance(drawn, _Entry):
+                drawn.edit.connect("returnPressed()", lambda key=key: self._down(key))
+        self._grid.addWidget(drawn.widget, row, column)
+        drawn.of = row, column
+        self.form.drawn[field.key] = drawn
+        drawn.update(field)
+        inner = drawn.edit if isinstance(drawn, _Entry) else drawn.widget
+        tip = [cell.fault or cell.caution, cell.origin and _("From: {origin}").format(origin=cell.origin), field.tip]
+        inner.toolTip = "\n".join(filter(None, tip))
+        inner.accessibleName = field.label if not isinstance(field, controls.Text) else ""
+        inner.accessibleDescription = cell.fault or cell.caution
+        mark_field(inner, FAULTY if cell.fault else DOUBTFUL if cell.caution else MISSING if cell.missing else "")
+        font = inner.font
+        font.setItalic(bool(cell.origin))
+        inner.font = font
+        return key
+
+    def _write_note(self, number: int, note: dict, row: int) -> None:
+        if number == len(self._notes):
+            label = qt.QLabel()
+            label.wordWrap = True
+            self._notes.append(label)
+        label = self._notes[number]
+        self._grid.addWidget(label, row, 1 + note["column"], 1, note["span"])
+        label.text = note["text"]
+        set_tone(label, note["tone"])
+        label.setVisible(True)
+
+    def _down(self, key: str) -> None:
+        """Enter goes on in the column, and after its end in the next one."""
+        row, column = self._cells[key].of
+        entries = sorted(
+            (each.of[1], each.of[0], name)
+            for name, each in self._cells.items()
+            if isinstance(each, _Entry) and each.widget.visible
+        )
+        after = [name for at, below, name in entries if (at, below) > (column, row)]
+        if after:
+            edit = self._cells[after[0]].edit
+            edit.setFocus()
+            edit.selectAll()
 
 
 class _Progress(_Drawn):
@@ -627,6 +726,7 @@ KINDS = {
     controls.TextField: _Entry,
     controls.Slider: _Slider,
     controls.Table: _Table,
+    controls.FieldTable: _FieldTable,
     controls.ProgressBar: _Progress,
     controls.Files: _Files,
     controls.Download: _Download,

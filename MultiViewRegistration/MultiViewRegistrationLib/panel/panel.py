@@ -19,6 +19,7 @@ from ..session.background_task import Worker
 from ..session.session import Session
 from ..session.translation import _
 from . import packages
+from .geometry import GeometryWindow
 from .hand import Hand
 from .section import SECTIONS, PanelSection
 from .style import PanelStyle, busy
@@ -52,6 +53,7 @@ class Panel(slicer.util.VTKObservationMixin):
             name: PanelSection(presenter, self, getattr(ui, f"{name}Section"), number)
             for number, (name, presenter) in enumerate(SECTIONS.items(), start=1)
         }
+        self.geometry = GeometryWindow(self, self.sections["xrays"].presenter.geometry)
         ui.registrationSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", MODULE)
         ui.registrationSelector.currentNodeIDChanged.connect(self._on_registration_selected)
         ui.loadCaseButton.clicked.connect(self._on_load_case)
@@ -76,6 +78,7 @@ class Panel(slicer.util.VTKObservationMixin):
     def exit(self) -> None:
         """The module is left: work under way is cancelled, tools are put away. A training goes on, and the views follow the CT."""
         self._shown = False
+        self.geometry.close()
         self._leave()
         self.removeObservers()
 
@@ -191,7 +194,13 @@ class Panel(slicer.util.VTKObservationMixin):
 
     def problems(self) -> list[str]:
         """The problems in the typed values in any section, a sentence each."""
-        return [problem for section in self.sections.values() for problem in section.problems()]
+        shown = [*self.sections.values(), self.geometry]
+        return [problem for each in shown for problem in each.problems()]
+
+    def show_geometry(self, xray=None) -> None:
+        """Open the table of the X-rays' geometry; InputError without any.   xray: the `XRayView` to begin with."""
+        self.geometry.presenter.show(xray)
+        self.invalidate()
 
     def invalidate(self) -> None:
         """Have the panel show the scene again at the next tick."""
@@ -226,6 +235,7 @@ class Panel(slicer.util.VTKObservationMixin):
                 section.update_views()
                 if self._shown:
                     section.tick()
+        self.geometry.tick()
         if self._stale and self._shown:
             self.refresh()
 
@@ -240,6 +250,7 @@ class Panel(slicer.util.VTKObservationMixin):
             self._show_notices()
             for section in self.sections.values():
                 section.refresh()
+            self.geometry.refresh()
         finally:
             self._busy = False
 

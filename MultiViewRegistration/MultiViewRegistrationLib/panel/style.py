@@ -28,6 +28,22 @@ def set_tone(widget, tone: str) -> None:
     widget.palette = palette
 
 
+#: Marks of a field, and their borders on a light and on a dark window.
+FAULTY, DOUBTFUL, MISSING = "faulty", "doubtful", "missing"
+_BORDERS = {FAULTY: ("2px solid", ERROR), DOUBTFUL: ("2px solid", CAUTION), MISSING: ("2px dashed", CAUTION)}
+
+
+def mark_field(widget, mark: str) -> None:
+    """Give a field a border: FAULTY, DOUBTFUL, MISSING, or "" for none."""
+    sheet = ""
+    if mark:
+        line, tone = _BORDERS[mark]
+        dark = qt.QPalette().color(qt.QPalette.Window).lightness() < 128
+        sheet = f"{widget.className()} {{ border: {line} {COLOURS[tone][dark]}; }}"
+    if widget.styleSheet != sheet:
+        widget.styleSheet = sheet
+
+
 class PanelStyle(qt.QObject):
     """Keeps a panel readable: its colours follow the theme, and its width the font, whichever section is open.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from ..mrml.loading import SHUTTER, AddView, name_of, read_views, source_node, w
 from ..mrml.nodes import products_of
 from ..mrml.registration import MAX_VIEWS, Registration
 from ..mrml.xray import ATTRIBUTE, XRayView
-from .geometry import header_content
+from .geometry import header_content, reading_of, use_reading
 from .history import History
 from .slot_scan import localizer_content, refuse_other_frame
 from .translation import _
@@ -60,9 +60,9 @@ def read(path: str | os.PathLike, name: str = "") -> Callable[[Registration], li
     """Reads the file of an X-ray (DICOM, PNG, TIFF, MHA, NRRD, ...) or a case.json, in any thread.
 
     The function returned adds what was read to a registration, in the main thread, and returns the views. Of an X-ray all frames are kept,
-    and the first is shown; what a DICOM header says of the geometry is kept as a proposal ("header"), not as the geometry, but for that of
-    a CT localizer or an EOS image that says all of it. Of a case.json the views are added, with geometry, certainty and masks, and what is
-    uncertain in all of them counts from now on; its CT, pose and landmarks are left aside.
+    and the first is shown; what a DICOM header says of the geometry is kept as a proposal ("header"); it is the geometry where it is all of
+    one, of a CT localizer, an EOS image or a single frame. Of a case.json the views are added, with geometry, certainty and masks, and what
+    is uncertain in all of them counts from now on; its CT, pose and landmarks are left aside.
 
     name: of the view, by default the file's.
 
@@ -94,6 +94,9 @@ def _add_frames(
         if frames[0].open is not None:
             add_mask(view, SHUTTER, frames[0].open)
         remember_identity(view.node, identity)
+    if len(frames) == 1 and content.get("header") and not content.get("header_missing"):
+        with suppress(InputError):  # what is wrong with it is seen in the table of geometries
+            use_reading(registration, view, reading_of(view), _("DICOM header"))
     return view
 
 

@@ -37,7 +37,7 @@ READINGS = {
     "source_to_detector_mm": _("source to detector"),
     "source_to_isocentre_mm": _("source to isocentre"),
     "pixel_mm": _("pixel size"),
-    "mirrored": _("seen from source or detector"),
+    "mirrored": _("whether the patient's right is on the left of the image"),
 }
 ANGLES = ("rao_lao_deg", "cra_cau_deg")
 DEG = "\u00b0"
@@ -73,9 +73,7 @@ def check_reading(reading: dict) -> None:
             )
         )
     if reading["mirrored"] is None:
-        raise InputError(
-            _("Seen from: nothing is chosen, and left and right depend on it; choose the source or the detector.")
-        )
+        raise InputError(_("Left and right: not known; say whether the patient's right is on the left of the image."))
 
 
 def set_matrix(
@@ -235,7 +233,7 @@ def summary(registration: Registration, view: XRayView) -> str:
     if not view.placed:
         return ""
     camera = view.camera
-    seen = _("the detector (mirrored)") if camera.intrinsics[0, 0] < 0 else _("the source")
+    seen = _("the detector") if camera.intrinsics[0, 0] < 0 else _("the source")
     sentences = []
     if camera.fan_axes == 2:  # the fields say it of a slot scan
         sentence = _("Seen from {seen}; source {mm:.0f} mm from the world's origin.")

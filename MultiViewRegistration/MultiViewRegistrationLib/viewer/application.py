@@ -97,9 +97,12 @@ class Application:
         self.downloads = downloads
         uploads.take, uploads.belongs_to = self._take, lambda: self.session
         self.opener, self.autosave, self.views = Opener(self, demo), Autosave(self), PageViews(self)
-        self.sections = {name: PageSection(name, kind, self) for name, kind in PRESENTERS.items()}
+        self.steps = {name: PageSection(name, kind(self), self) for name, kind in PRESENTERS.items()}
+        geometry = PageSection("geometry", self.steps["xrays"].presenter.geometry, self)
+        self.sections = {**self.steps, "geometry": geometry}
         trigger = server.controller.trigger
         trigger("mvreg_act")(lambda section, key, *args: self.sections[section].act(key, *args))
+        trigger("mvreg_typed")(lambda section, key, text: self.sections[section].typed(key, text))
         trigger("mvreg_download")(lambda section, key: self.sections[section].download(key))
         trigger("mvreg_save")(self.save)
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):
@@ -238,6 +241,16 @@ class Application:
                 error=type(error).__name__
             )
         )
+
+    def show_geometry(self, xray=None) -> None:
+        """Open the table of the X-rays' geometry over the views; InputError without any.   xray: the `XRayView` to begin with."""
+        self.sections["geometry"].presenter.show(xray)
+        self.invalidate()
+
+    def hide_geometry(self) -> None:
+        """Close it."""
+        self.sections["geometry"].presenter.close()
+        self.invalidate()
 
     # The X-ray panes: the CT is moved by hand, points are clicked
 

@@ -180,10 +180,10 @@ BROWSER = Path(__file__).with_name("browser")
 ADDRESS = f"__mvreg_{__version__}"
 MODULE = {
     "serve": {ADDRESS: str(BROWSER)},
-    "scripts": [f"{ADDRESS}/page.js", f"{ADDRESS}/look.js", f"{ADDRESS}/form.js"],
+    "scripts": [f"{ADDRESS}/page.js", f"{ADDRESS}/look.js", f"{ADDRESS}/form.js", f"{ADDRESS}/field_table.js"],
     "module_scripts": [f"{ADDRESS}/xray/xray_view.js"],
-    "styles": [f"{ADDRESS}/page.css", f"{ADDRESS}/xray/xray_view.css"],
-    "vue_use": ["mvreg_page", "mvreg_look", "mvreg_form", "mvreg_xray"],
+    "styles": [f"{ADDRESS}/page.css", f"{ADDRESS}/field_table.css", f"{ADDRESS}/xray/xray_view.css"],
+    "vue_use": ["mvreg_page", "mvreg_look", "mvreg_form", "mvreg_fields", "mvreg_xray"],
     "state": {"words": WORDS},
 }
 #: What any element may have, and trame would leave out.

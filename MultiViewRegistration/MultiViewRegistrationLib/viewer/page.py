@@ -64,6 +64,7 @@ def build(application) -> None:
                     with html.Div(v_if="has_registration", classes="mv-work"):
                         _bar(application.views)
                         _views()
+                        _geometry(application)
                     with html.Div(v_else=True, classes="mv-start"):
                         _start_page(application)
 
@@ -142,7 +143,7 @@ def _openable(application, title: str) -> None:
 
 def _steps(application) -> None:
     with v.VExpansionPanels(v_model=("open_steps",), multiple=True, variant="accordion", flat=True, static=True):
-        for number, section in enumerate(application.sections.values(), start=1):
+        for number, section in enumerate(application.steps.values(), start=1):
             state = f"{section.state_name}.state"
             with v.VExpansionPanel(value=section.name):
                 with v.VExpansionPanelTitle(classes="mv-step"):
@@ -218,6 +219,20 @@ def _views() -> None:
                     v_show=f"!look.alone || look.alone === '{name}'",
                 ):
                     client.ServerTemplate(name=f"view_{name}")
+
+
+def _geometry(application) -> None:
+    """The table of the X-rays' geometry, over the views; the 3D view below shows what is typed."""
+    section = application.sections["geometry"]
+    with html.Section(
+        v_if=f"{section.state_name}.controls.length",
+        classes="mv-sheet",
+        aria_label=section.title,
+    ):
+        with html.Div(classes="mv-sheet-head"):
+            html.H2(section.title)
+            _icon("mdi-close", _("Close the table"), click=application.hide_geometry)
+        section.build()
 
 
 def build_3d_tools(views) -> None:

@@ -23,6 +23,7 @@ from ..session.presenters.form import (
     Picture,
     SideBySide,
     Table,
+    TextField,
     plain_data,
     visible,
     walk,
@@ -43,9 +44,9 @@ class PageSection:
     changes the scene, and all pages then show that. Names out of files are shown as text, never as HTML.
     """
 
-    def __init__(self, name: str, kind: type[Presenter], application) -> None:
-        self.application, self.name, self.presenter = application, name, kind(application)
-        self.state_name, self.title = f"{name}_form", kind.TITLE
+    def __init__(self, name: str, presenter: Presenter, application) -> None:
+        self.application, self.name, self.presenter = application, name, presenter
+        self.state_name, self.title = f"{name}_form", presenter.TITLE
         self._controls: dict[str, Control] = {}
         self._pictures: dict[str, tuple[np.ndarray, str]] = {}
         self._addresses: dict[Path, str] = {}
@@ -107,6 +108,14 @@ class PageSection:
                 control.switch(*args)
             else:
                 control.action(*args)
+
+    def typed(self, key: str, text: str) -> None:
+        """A person is typing into a field; a problem in it is not yet a message."""
+        control = self._controls.get(key)
+        if isinstance(control, TextField) and control.enabled and control.typed is not None:
+            control.typed(text)
+            self.refresh()
+            self.application.invalidate()
 
     def take(self, key: str, folder: Path) -> None:
         """Take files that a page sent."""

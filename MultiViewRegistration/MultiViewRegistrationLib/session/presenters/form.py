@@ -69,6 +69,14 @@ class Number:
             raise InputError(_("{name}: {text} is no whole number; correct it.").format(name=self.name, text=text))
         return int(number) if self.whole else number
 
+    def problem(self, text: str) -> str:
+        """The problem in a text, a sentence; "" for none."""
+        try:
+            self.read(text)
+        except InputError as error:
+            return str(error)
+        return ""
+
     def write(self, value: float | None) -> str:
         """The text of a value, with its unit; "" for `nothing`."""
         text = self.write_bare(value)
@@ -184,7 +192,7 @@ class Choice(Control):
 
 @dataclass(frozen=True, kw_only=True)
 class TextField(Control):
-    """A text that a person types.   action(text), once it is typed; with `live` also at every key, and without `ui_action`.
+    """A text that a person types.   action(text), once it is typed.   typed(text), if any, at every key, and without `ui_action`.
 
     number: what it is read as; a text that it refuses is marked, and hinders primary buttons.   of: what the text is about: once that is
     another, what was typed and not taken is dropped.   rows: more than 1 for a text of several lines.
@@ -193,19 +201,13 @@ class TextField(Control):
     text: str = ""
     number: Number | None = None
     hint: str = ""
-    live: bool = False
+    typed: Callable[[str], Any] | None = field(default=None, compare=False, repr=False)
     of: str = ""
     rows: int = 1
 
     def problem(self, text: str) -> str:
         """The problem in a text, a sentence; "" for none, and while it does not count."""
-        if self.number is None or not self.enabled:
-            return ""
-        try:
-            self.number.read(text)
-        except InputError as error:
-            return str(error)
-        return ""
+        return "" if self.number is None or not self.enabled else self.number.problem(text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +252,78 @@ class Table(Control):
     selected: str = ""
     cells: bool = False
     switch: Callable[[str, bool], Any] | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class FieldCell:
+    """A field of a `FieldTable`.
+
+    Attributes
+    ----------
+    field
+        A TextField or a Choice; or a Text, which is only read.
+    fault, caution
+        A sentence about what is wrong with it, or may be.
+    origin
+        Where its value comes from, in a few words; "" for what was typed, and for nothing.
+    missing
+        Whether it is empty, and needed.
+    """
+
+    field: Control
+    fault: str = ""
+    caution: str = ""
+    origin: str = ""
+    missing: bool = False
+
+
+@dataclass(frozen=True)
+class FieldRow:
+    """A row of a `FieldTable`.   title: before its fields.   colour: of a dot before it, CSS."""
+
+    id: str
+    title: str
+    cells: tuple[FieldCell, ...]
+    colour: str = ""
+    tip: str = ""
+
+    @property
+    def notes(self) -> list[dict[str, Any]]:
+        """The sentences about its fields, in their order, to be written below them.
+
+        column, span: where one begins and how many columns it may take, counted without the title; one near the right edge begins farther
+        left, as far as there is room.   tone: ERROR or CAUTION.   of: the key of its field.
+        """
+        at = [n for n, cell in enumerate(self.cells) if cell.fault or cell.caution]
+        starts = list(at)
+        if at:  # the last one may have little room to its right
+            starts[-1] = min(at[-1], max(len(self.cells) - NOTE_COLUMNS, at[-2] + 1 if len(at) > 1 else 0))
+        return [
+            {
+                "column": start,
+                "span": end - start,
+                "text": self.cells[n].fault or self.cells[n].caution,
+                "tone": ERROR if self.cells[n].fault else CAUTION,
+                "of": self.cells[n].field.key,
+            }
+            for n, start, end in zip(at, starts, [*starts[1:], len(self.cells)][: len(at)], strict=True)
+        ]
+
+
+#: Columns that a sentence below a row takes at least, where there is room.
+NOTE_COLUMNS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldTable(Control):
+    """Fields, a row for each thing and a column for each property of it; one row is selected.   action(id): a row was chosen.
+
+    columns: their titles, with tool tips; the first is that of the rows' titles.
+    """
+
+    columns: tuple[Option, ...] = ()
+    lines: tuple[FieldRow, ...] = ()
+    selected: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -350,6 +424,8 @@ def walk(controls: Sequence[Control]) -> dict[str, Control]:
         found[control.key] = control
         if isinstance(control, (SideBySide, Group)):
             found |= walk(control.children)
+        if isinstance(control, FieldTable):
+            found |= walk([cell.field for line in control.lines for cell in line.cells])
     return found
 
 
@@ -368,7 +444,7 @@ def plain_data(control: Control) -> dict:
     data = {"kind": type(control).__name__}
     for each in fields(control):
         value = getattr(control, each.name)
-        if each.name not in ("action", "switch", "done", "rgb", "number", "needs", "path"):
+        if each.name not in ("action", "typed", "switch", "done", "rgb", "number", "needs", "path"):
             data[each.name] = _plain(value)
     if isinstance(control, Table):
         data["acts"] = control.action is not None
@@ -380,6 +456,8 @@ def plain_data(control: Control) -> dict:
 def _plain(value):
     if isinstance(value, Control):
         return plain_data(value)
-    if isinstance(value, (Option, Cell, TableRow)):
+    if isinstance(value, FieldRow):
+        return {"notes": value.notes, **{each.name: _plain(getattr(value, each.name)) for each in fields(value)}}
+    if isinstance(value, (Option, Cell, TableRow, FieldCell)):
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value

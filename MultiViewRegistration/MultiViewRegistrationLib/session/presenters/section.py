@@ -32,7 +32,7 @@ class Presenter:
     ----------
     host
         The panel or the page's application: has `registration` and `session` (None without one), `begin()`, `ui_action()`,
-        `show_message()`,
+        `show_message()`, `show_geometry()` (opens the table of the X-rays' geometry),
         `patience_s` (seconds that a section waits for a small file), `in_slicer` (whether it is a module in Slicer: its views, Segment
         Editor, for `draw_mask`, and volume rendering are Slicer's, and files are chosen where they are), `installs_packages` (whether it
         offers to install what is missing), `missing_packages()` (for DRRs, a sentence), `register_keys`, `scene` and `views`, which have

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
-from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +11,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...imaging.image_source import without_data_files
-from ...imaging.xray import SharedUnknowns
 from ...io.files import as_sent
-from ...mrml.case import set_shared_unknowns, shared_unknowns_of
 from ...mrml.identity import true_pose
 from ...mrml.image import change_image, set_mask, thumbnail
 from ...mrml.layout import colour, tag_of
@@ -26,6 +23,7 @@ from ..assessment import result_similarity
 from ..background_task import Worker
 from ..geometry import certainty, describe, needs_geometry, reference_of
 from ..translation import _
+from .certainty import EditorPresenter
 from .form import (
     CAUTION,
     ERROR,
@@ -44,22 +42,12 @@ from .form import (
     Text,
     TextField,
     group,
-    options_of,
     row,
 )
-from .geometry import CertaintyPresenter, EditorPresenter, GeometryPresenter
+from .geometry import GeometryPresenter
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, has_ended, node_options
 
 SUFFIXES = tuple(".dcm .ima .png .tif .tiff .mha .mhd .raw .zraw .nrrd .nhdr .nii .nii.gz .gz .jpg .bmp .json".split())
-#: The unknowns that all X-rays share, in the order of `SharedUnknowns`.
-SHARED = (
-    Number(_("Uncertain source to detector"), 0, 500, " mm", blank=_("known"), nothing=0.0),
-    Number(_("Uncertain principal point"), 0, 1000, " px", blank=_("known"), nothing=0.0),
-    Number(_("Uncertain isocentre"), 0, 500, " mm", blank=_("known"), nothing=0.0),
-)
-
-
-INTENSITIES = {"linear": _("detected intensity (bone dark)"), "log": _("line integrals (bone bright)")}
 PICTURE_HEIGHT_PX = 120
 
 
@@ -71,11 +59,7 @@ class XRaysPresenter(Presenter):
 
     def __init__(self, host) -> None:
         self.host, self._waiting = host, []
-        self.geometry, self.image, self.certainty = (
-            GeometryPresenter(self),
-            ImagePresenter(self),
-            CertaintyPresenter(self),
-        )
+        self.geometry, self.image = GeometryPresenter(self), ImagePresenter(self)
         super().__init__(host)
 
     def reset(self) -> None:
@@ -204,15 +188,18 @@ class XRaysPresenter(Presenter):
                     question=_("Remove the X-ray {name}, with its geometry and mask?").format(name=name),
                 ),
             ),
-            *(
-                group(key, _("{what} of {name}").format(what=editor.TITLE, name=name), *editor.form(), open=unfolded)
-                for key, editor, unfolded in (
-                    ("geometry", self.geometry, True),
-                    ("image", self.image, False),
-                    ("certainty", self.certainty, False),
-                )
+            row(
+                "geometries",
+                Button(
+                    "geometry",
+                    _("Geometry..."),
+                    lambda: self.host.show_geometry(self.selected),
+                    tip=_(
+                        "A table of how each X-ray was taken: angles, distances, pixels, left and right, and how well they are known."
+                    ),
+                ),
             ),
-            group("shared", _("Uncertain, and the same in all X-rays"), *self._shared(), open=False),
+            group("image", _("Image of {name}").format(name=name), *self.image.form(), open=False),
         ]
 
     def _line(self, view: XRayView, similarity: float | None) -> TableRow:
@@ -253,24 +240,6 @@ class XRaysPresenter(Presenter):
             "1.5 mm, as the patient may have moved between scout and slices."
         )
 
-    def _shared(self) -> list[Control]:
-        deviations = astuple(shared_unknowns_of(self.registration))
-        hint = _("Standard deviations of what one C-arm has in all its images; empty for what is known.")
-        return [
-            Text("shared_hint", hint, tone=QUIET),
-            *(
-                TextField(
-                    f"shared{i}",
-                    number.name,
-                    partial(self.share, i),
-                    text=number.write_bare(deviation or 0.0),
-                    number=number,
-                    of=self.registration.node.GetID(),
-                )
-                for i, (number, deviation) in enumerate(zip(SHARED, deviations, strict=True))
-            ),
-        ]
-
     def state(self) -> State:
         if self.reading:
             return State(RUNNING, _("reading {name}").format(name=self.reading))
@@ -304,7 +273,7 @@ class XRaysPresenter(Presenter):
 
     def tick(self) -> bool:
         if self._reading is None:
-            return self.session.check_next() or self.geometry.calibration.tick()
+            return self.session.check_next()
         if has_ended(self._reading):
             self._take_read()
         return False
@@ -378,12 +347,6 @@ class XRaysPresenter(Presenter):
         left = self.views
         self._selected = left[min(place, len(left) - 1)].node.GetID() if left else ""
 
-    def share(self, number: int, text: str) -> None:
-        """Set the uncertainty of a shared unknown, by its place in SHARED. InputError if it is invalid."""
-        values = list(astuple(shared_unknowns_of(self.registration)))
-        values[number] = SHARED[number].read(text) or None
-        set_shared_unknowns(self.registration, SharedUnknowns(*values))
-
 
 class ImagePresenter(EditorPresenter):
     """The display of an X-ray's image, and the part of it that is used."""
@@ -421,32 +384,15 @@ class ImagePresenter(EditorPresenter):
                 else []
             ),
             *self._frames(),
-            Choice(
-                "intensity",
-                _("Values"),
-                lambda value: change_image(self.view, intensity=value),
-                value=content.get("intensity", "linear"),
-                options=options_of(INTENSITIES),
-                enabled=there,
-                tip=_("What the grey values of the stored image are."),
-            ),
-            Switch(
-                "inverted",
-                _("Inverted grey scale"),
-                lambda on: change_image(self.view, inverted=bool(on)),
-                on=bool(content.get("inverted")),
-                enabled=there,
-                tip=_("The stored grey scale has been turned round: bone must be bright in the picture."),
-            ),
             Switch(
                 "flipped",
-                _("Mirror left and right"),
+                _("Turn the image over, left to right"),
                 lambda on: change_image(self.view, flipped=bool(on)),
                 on=bool(content.get("flipped")),
                 enabled=there and "slot_scan" not in content,
                 tip=_("The geometry of a slot scan says which way its columns run.")
                 if "slot_scan" in content
-                else _("Where the image is stored the other way round than the geometry says."),
+                else _("Where the file was stored the other way round than its matrix or calibration says."),
             ),
             *([mask] if masks else []),
             *([draw] if self.host.in_slicer else []),

@@ -59,6 +59,7 @@
                 :aria-current="String(line.id === c.selected)" @click="act(c, line.id, n)">{{ cell.text || '\u2013' }}</button>
               <span v-else>{{ cell.text }}</span>
             </td></tr></tbody></table></div>
+        <mv-fields v-else-if="c.kind === 'FieldTable'" :control="c" :section="section" />
         <div v-else-if="c.kind === 'ProgressBar'" role="status" class="mt-2">
           <v-progress-linear :model-value="c.percent" :indeterminate="c.percent === null" height="6" color="primary" />
           <div class="mv-fact">{{ c.label }}</div></div>

@@ -150,7 +150,7 @@
     if (enabled(button)) button.click();
   }
   document.addEventListener("mousedown", e => {
-    const field = document.activeElement, own = field && field.closest(".v-expansion-panel");
+    const field = document.activeElement, own = field && field.closest(".v-expansion-panel, .mv-sheet");
     const button = own && e.button === 0 && typing({ target: field }) && [...own.querySelectorAll("button.v-btn")].find(b => holds(b, e));
     pressed = button ? { button, changed: false, clicked: false, at: e } : null;
   }, true);

@@ -1,0 +1,71 @@
+"""The window with the table of the X-rays' geometry."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import qt
+import slicer
+
+from ..session.presenters.geometry import GeometryPresenter
+from .form import QtForm
+
+#: At first, pixels.
+SIZE = (1180, 540)
+
+
+class GeometryWindow:
+    """Shows a `GeometryPresenter` while its table is open.
+
+    panel: the `panel.Panel`.   presenter: of the section X-rays.
+    """
+
+    def __init__(self, panel, presenter: GeometryPresenter) -> None:
+        self.panel, self.presenter = panel, presenter
+        self.dialog = self.form = None
+
+    def refresh(self) -> None:
+        """Show the scene as it is."""
+        if self.presenter.open and self.panel.registration is not None:
+            self._make()
+            self.form.show(self.presenter.form())
+            for button in self.dialog.findChildren(qt.QPushButton):
+                button.autoDefault = False  # Enter belongs to the fields
+            if not self.dialog.visible:
+                self.dialog.show()
+        elif self.dialog is not None and self.dialog.visible:
+            self.dialog.hide()
+
+    def tick(self) -> None:
+        """Called some 20 times a second while the module is shown."""
+        if self.presenter.tick():
+            self.panel.invalidate()
+
+    def problems(self) -> list[str]:
+        """The problems in the typed values here."""
+        return self.form.problems() if self.presenter.open and self.form is not None else []
+
+    def close(self) -> None:
+        """The module is left."""
+        self.presenter.close()
+        with suppress(ValueError, RuntimeError):  # what PythonQt, and PySide, say of a widget that is gone
+            if self.dialog is not None:
+                self.dialog.hide()
+
+    def _make(self) -> None:
+        if self.dialog is not None:
+            return
+        self.dialog = qt.QDialog(slicer.util.mainWindow())
+        self.dialog.windowTitle = self.presenter.TITLE
+        self.dialog.resize(*SIZE)
+        area, inside = qt.QScrollArea(), qt.QWidget()
+        area.widgetResizable = True
+        area.frameShape = qt.QFrame.NoFrame
+        area.setWidget(inside)
+        qt.QVBoxLayout(self.dialog).addWidget(area)
+        self.form = QtForm(self.panel, inside)
+        self.dialog.connect("finished(int)", self._on_finished)
+
+    def _on_finished(self, result: int) -> None:
+        with self.panel.ui_action():
+            self.presenter.close()

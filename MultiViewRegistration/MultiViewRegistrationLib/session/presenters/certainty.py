@@ -1,0 +1,145 @@
+"""How well the geometry is known: of each X-ray, and of what all X-rays share."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from functools import partial
+
+from ...imaging.xray import SharedUnknowns
+from ...io.cameras import camera_uncertainty, describe_uncertainty
+from ...mrml.case import set_shared_unknowns, shared_unknowns_of
+from ...mrml.registration import Registration
+from ...mrml.xray import XRayView
+from ..geometry import DEG, reference_of
+from ..translation import _
+from .form import QUIET, Choice, Control, Number, Option, Text, TextField
+from .section import Presenter
+
+
+class EditorPresenter(Presenter):
+    """Edits the X-ray that is selected in the `XRaysPresenter` it belongs to; `form()` is only called with one."""
+
+    def __init__(self, xrays) -> None:
+        self._xrays = xrays
+        super().__init__(xrays.host)
+
+    @property
+    def view(self) -> XRayView | None:
+        """The X-ray that is selected, None without one."""
+        return self._xrays.selected
+
+
+USUAL, EXACTLY, TYPED, UNKNOWN = "usual", "exactly", "typed", "unknown"
+#: Standard deviations of a camera: key in a view's content, label and range.
+DEVIATIONS = (
+    ("rotation_sd_deg", _("Angles \u00b1"), Number(_("Certainty of the angles"), 0, 180, DEG)),
+    ("translation_sd_mm", _("Place \u00b1"), Number(_("Certainty of the place"), 0, 1000, " mm")),
+    (
+        "principal_point_sd_px",
+        _("Principal point \u00b1"),
+        Number(_("Certainty of the principal point"), 0, 1000, " px"),
+    ),
+    ("distance_sd_percent", _("Distance \u00b1"), Number(_("Certainty of the distance"), 0, 50, " %")),
+)
+#: The same of a slot scan, whose distance shows in the fan's width.
+SLOT_DEVIATIONS = (
+    *DEVIATIONS[:2],
+    ("principal_point_sd_px", _("Central column \u00b1"), Number(_("Certainty of the central column"), 0, 1000, " px")),
+    ("distance_sd_percent", _("Width of the fan \u00b1"), Number(_("Certainty of the fan's width"), 0, 50, " %")),
+    ("step_sd_percent", _("Rows' distance \u00b1"), Number(_("Certainty of the rows' distance"), 0, 50, " %")),
+)
+
+
+class CertaintyPresenter(EditorPresenter):
+    """How well an X-ray's camera is known: as is usual for where its geometry comes from, exactly, as typed, or not at all."""
+
+    TITLE = _("Certainty")
+
+    def form(self) -> list[Control]:
+        view, reference = self.view, reference_of(self.registration)
+        first = reference is None or reference == view
+        stated = {key: view.content[key] for key, *_rest in self._deviations if key in view.content}
+        unknown = stated.get("rotation_sd_deg", 0) is None and stated.get("translation_sd_mm", 0) is None
+        known = UNKNOWN if unknown else TYPED if any(stated.values()) else EXACTLY if stated else USUAL
+        usual = describe_uncertainty(
+            camera_uncertainty({key: view.content[key] for key in ("c_arm", "slot_scan") if key in view.content})
+        )
+        options = [
+            Option(USUAL, _("{usual} (usual)").format(usual=usual)),
+            Option(EXACTLY, _("exactly")),
+            Option(TYPED, _("as typed")),
+            *([] if first else [Option(UNKNOWN, _("angles and place not at all"))]),
+        ]
+        controls: list[Control] = [
+            Choice("certainty_known", _("Camera known"), self.set_known, value=known, options=options)
+        ]
+        if known == TYPED:
+            deviations = camera_uncertainty(view.content)
+            for key, label, number in self._deviations[2 if first else 0 :]:
+                action, text = partial(self.set_deviation, key, number), number.write_bare(deviations[key])
+                controls.append(TextField(key, label, action, text=text, number=number, of=view.node.GetID()))
+        alone = unknown and shared_unknowns_of(self.registration) == SharedUnknowns()
+        hint = (
+            _("This X-ray is the reference: the angles and the place of every other X-ray are relative to it.")
+            if first
+            else _("This X-ray is registered alone; its geometry relative to {reference} is found with it.")
+            if alone
+            else _("Angles and place are relative to {reference}, the first X-ray that is used.")
+        )
+        name = "" if first else reference.name
+        return [*controls, Text("certainty_hint", hint.format(reference=name), tone=QUIET)]
+
+    @property
+    def _deviations(self) -> tuple[tuple[str, str, Number], ...]:
+        return SLOT_DEVIATIONS if "slot_scan" in self.view.content else DEVIATIONS
+
+    def set_known(self, known: str) -> None:
+        """Set the accuracy of the camera, one of the options; "as typed" begins with the usual one."""
+        keys = [key for key, *_rest in self._deviations]
+        rest = {key: value for key, value in self.view.content.items() if key not in keys}
+        stated = {
+            USUAL: {},
+            EXACTLY: dict.fromkeys(keys, 0.0),
+            TYPED: {key: value or 0.0 for key, value in camera_uncertainty(rest).items()},
+            UNKNOWN: {"rotation_sd_deg": None, "translation_sd_mm": None},
+        }
+        self.view.content = {**rest, **stated[known]}
+
+    def set_deviation(self, key: str, number: Number, text: str) -> None:
+        """Set a standard deviation of the camera. InputError if it is invalid."""
+        self.view.change(**{key: number.read(text)})
+
+
+#: The unknowns that all X-rays share, in the order of `SharedUnknowns`.
+SHARED = (
+    Number(_("Uncertain source to detector"), 0, 500, " mm", blank=_("known"), nothing=0.0),
+    Number(_("Uncertain principal point"), 0, 1000, " px", blank=_("known"), nothing=0.0),
+    Number(_("Uncertain isocentre"), 0, 500, " mm", blank=_("known"), nothing=0.0),
+)
+
+
+def shared_controls(registration: Registration) -> list[Control]:
+    """The fields of what one C-arm has in all its images."""
+    deviations = astuple(shared_unknowns_of(registration))
+    hint = _("Standard deviations of what one C-arm has in all its images; empty for what is known.")
+    return [
+        Text("shared_hint", hint, tone=QUIET),
+        *(
+            TextField(
+                f"shared{i}",
+                number.name,
+                partial(_share, registration, i),
+                text=number.write_bare(deviation or 0.0),
+                number=number,
+                of=registration.node.GetID(),
+            )
+            for i, (number, deviation) in enumerate(zip(SHARED, deviations, strict=True))
+        ),
+    ]
+
+
+def _share(registration: Registration, place: int, text: str) -> None:
+    """Set the uncertainty of a shared unknown, by its place in SHARED. InputError if it is invalid."""
+    values = list(astuple(shared_unknowns_of(registration)))
+    values[place] = SHARED[place].read(text) or None
+    set_shared_unknowns(registration, SharedUnknowns(*values))

@@ -1,0 +1,263 @@
+"""The fields of an X-ray's geometry as texts: what they say, what is wrong with each, and which side of the patient is on the left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...errors import InputError
+from ...geometry.c_arm import CArm, about_axis, rotation
+from ...io.calibration.matrices import MatrixText, read_matrix
+from ...io.case_check import DETECTOR_MM, PIXEL_MM, like_metres
+from ...mrml.nodes import RAS_FROM_LPS
+from ...mrml.xray_annotations import side_of_direction
+from ..geometry import DEG, READINGS
+from ..slot_scan import SIDES
+from ..translation import _
+from .form import Number, Option
+
+LPS, RAS = "LPS", "RAS"
+_MM = {"unit": " mm", "blank": "0", "nothing": 0.0}
+#: The numbers of a C-arm's reading, by the keys of a case.json's c_arm; the two of an offset end in 0 (columns) and 1 (rows).
+NUMBERS = {
+    "rao_lao_deg": Number(READINGS["rao_lao_deg"], -180, 180, DEG),
+    "cra_cau_deg": Number(READINGS["cra_cau_deg"], -90, 90, DEG),
+    "source_to_detector_mm": Number(_("Source to detector"), 0, 10000, " mm"),
+    "source_to_isocentre_mm": Number(_("Source to isocentre"), 0, 10000, " mm"),
+    "roll_deg": Number(_("Roll"), -360, 360, DEG, blank="0", nothing=0.0),
+    "isocentre_offset_mm0": Number(_("Isocentre off axis, columns"), -1000, 1000, **_MM),
+    "isocentre_offset_mm1": Number(_("Isocentre off axis, rows"), -1000, 1000, **_MM),
+}
+#: Two numbers in one field.
+PIXEL = Number(_("Pixel size"), 0, 10, " mm")
+POINT = Number(_("Principal point"), -100000, 100000, " px")
+PAIRS = {"pixel_mm": PIXEL, "principal_point": POINT}
+REQUIRED = ("rao_lao_deg", "cra_cau_deg", "source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm")
+#: The fields of a slot scan that a person may change.
+SLOT_DISTANCE = Number(_("Source to isocentre"), 0, 10000, " mm", blank="?", nothing=0.0)
+SLOT_COLUMN = Number(_("Central column"), -100000, 100000, " px", blank=_("middle"))
+#: Of a camera that "mirrored" of a case.json says; a text in the fields.
+MIRRORED = {None: "", False: "source", True: "detector"}
+#: Pixels of X-ray detectors are smaller than this, mm, and sources are farther away.
+MAX_USUAL_PIXEL_MM, MIN_USUAL_DISTANCE_MM = 1.0, 300.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What fields say of a C-arm.
+
+    Attributes
+    ----------
+    c_arm
+        As in a case.json; None while something is missing or wrong.
+    faults, cautions
+        Sentences by the fields' keys.
+    missing
+        The keys of fields that are empty, and needed.
+    """
+
+    c_arm: dict | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
+    cautions: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+
+def read_c_arm(fields: Mapping[str, str], size: Sequence[int]) -> Reading:
+    """Read the fields of a C-arm, each for itself.   size: (columns, rows) of the image."""
+    values, faults = {}, {}
+    missing = [key for key in REQUIRED if not fields[key].strip()]
+    for key in (*NUMBERS, *PAIRS):
+        if key in missing:
+            continue
+        try:
+            values[key] = read_pair(fields[key], PAIRS[key]) if key in PAIRS else NUMBERS[key].read(fields[key])
+        except InputError as error:
+            faults[key] = str(error)
+    if fields["mirrored"] == MIRRORED[None]:
+        missing.append("mirrored")
+    faults |= _impossible(values)
+    cautions = {key: sentence for key, sentence in _unusual(values).items() if key not in faults}
+    if missing or faults:
+        return Reading(None, faults, cautions, tuple(missing))
+    values["isocentre_offset_mm"] = [values.pop(f"isocentre_offset_mm{i}") for i in range(2)]
+    if values["principal_point"] in (None, middle(size)):
+        del values["principal_point"]
+    return Reading({**values, "mirrored": fields["mirrored"] == MIRRORED[True]}, {}, cautions)
+
+
+def _impossible(values: Mapping[str, float]) -> dict[str, str]:
+    faults = {}
+    to_detector, to_isocentre = (values.get(f"source_to_{end}_mm") for end in ("detector", "isocentre"))
+    for key in ("source_to_detector_mm", "source_to_isocentre_mm"):
+        if values.get(key) is not None and like_metres(values[key], (DETECTOR_MM[0] / 2, DETECTOR_MM[1])):
+            faults[key] = _("{found:g} mm looks like metres; give mm: {better:g}.").format(
+                found=values[key], better=1000 * values[key]
+            )
+        elif values.get(key) == 0:
+            faults[key] = _("0 mm is no distance; enter that of the C-arm.")
+    if not faults and None not in (to_detector, to_isocentre) and to_detector <= to_isocentre:
+        faults["source_to_isocentre_mm"] = _(
+            "{isocentre:g} mm, expected less than source to detector, {detector:g} mm; correct one of them."
+        ).format(isocentre=to_isocentre, detector=to_detector)
+    if (pixel_mm := values.get("pixel_mm")) is not None:
+        if min(pixel_mm) <= 0:
+            faults["pixel_mm"] = _("A pixel of 0 mm shows nothing; enter the distance between two pixels.")
+        elif max(pixel_mm) < PIXEL_MM[0] and like_metres(max(pixel_mm), PIXEL_MM):
+            faults["pixel_mm"] = _("{found:g} mm looks like metres; give mm: {better:g}.").format(
+                found=pixel_mm[0], better=1000 * pixel_mm[0]
+            )
+    return faults
+
+
+def _unusual(values: Mapping[str, float]) -> dict[str, str]:
+    """Values that C-arms do not have, such as a slip of the keyboard gives."""
+    cautions = {}
+    distance_mm, pixel_mm = values.get("source_to_detector_mm"), values.get("pixel_mm")
+    if pixel_mm is not None and max(pixel_mm) > MAX_USUAL_PIXEL_MM:
+        cautions["pixel_mm"] = _("{found:g} mm is more than X-ray detectors have, which is 0.1 to 0.6 mm.").format(
+            found=max(pixel_mm)
+        )
+    if distance_mm is not None and distance_mm < MIN_USUAL_DISTANCE_MM:
+        cautions["source_to_detector_mm"] = _(
+            "{found:g} mm is less than C-arms have, which is about 1000 mm; is it in cm?"
+        ).format(found=distance_mm)
+    return cautions
+
+
+def read_pair(text: str, number: Number) -> list[float] | None:
+    """[columns, rows] of a text with one number for both, or two with a blank or \u00d7 between; None of an empty one.
+
+    InputError for anything else.
+    """
+    parts = number.bare(text).replace("\u00d7", " ").replace("x", " ").replace(";", " ").split()
+    if not parts:
+        return None
+    if len(parts) > 2 or (len(parts) == 1 and number is POINT):
+        raise InputError(
+            _('{name}: found "{text}", expected {count}; correct it.').format(
+                name=number.name,
+                text=text.strip(),
+                count=_("two numbers, column and row")
+                if number is POINT
+                else _("one number, or two: columns \u00d7 rows"),
+            )
+        )
+    values = [number.read(part.removesuffix(",")) for part in parts]
+    return values * (3 - len(values))
+
+
+def write_pair(values: Sequence[float] | None, number: Number) -> str:
+    """The text of [columns, rows]; one number where both are the same, but for a point."""
+    if values is None:
+        return ""
+    texts = [number.write_bare(value) for value in values]
+    return texts[0] if texts[0] == texts[1] and number is not POINT else " \u00d7 ".join(texts)
+
+
+def c_arm_fields(reading: Mapping, size: Sequence[int]) -> dict[str, str]:
+    """The texts of some or all of a case.json's c_arm."""
+    fields = {"mirrored": MIRRORED[reading.get("mirrored")]}
+    for key, number in NUMBERS.items():
+        value = reading.get(key.rstrip("01"))
+        if value is not None and key[-1] in "01":
+            value = value[int(key[-1])]
+        fields[key] = number.write_bare(value)
+    point = reading.get("principal_point")
+    fields["principal_point"] = "" if point is None or list(point) == middle(size) else write_pair(point, POINT)
+    pixel_mm = reading.get("pixel_mm")
+    fields["pixel_mm"] = write_pair(pixel_mm, PIXEL)
+    return fields
+
+
+def middle(size: Sequence[int]) -> list[float]:
+    """The pixel [column, row] in the middle of an image of (columns, rows)."""
+    return [(n - 1) / 2 for n in size]
+
+
+# Left and right: "mirrored" of a case.json, as a person sees it in the image
+
+
+def left_side(fields: Mapping[str, str], mirrored: str) -> str:
+    """The patient's side at the left edge of the image, a letter of `SIDES`, were it "source" or "detector" from where it is seen.
+
+    Angles that are not given, or wrong, count as 0.
+    """
+    p, s, roll = (_degrees(fields, key) for key in ("rao_lao_deg", "cra_cau_deg", "roll_deg"))
+    to_right = (rotation(p, s) @ about_axis(2, -roll))[:, 0]
+    return side_of_direction(to_right if mirrored == MIRRORED[True] else -to_right)[0]
+
+
+def _degrees(fields: Mapping[str, str], key: str) -> float:
+    try:
+        return NUMBERS[key].read(fields[key]) or 0.0
+    except InputError:
+        return 0.0
+
+
+def side_options(fields: Mapping[str, str]) -> tuple[Option, ...]:
+    """The answers to "Is the patient's right on the left of the image?"; of a lateral image, or one that is turned, which side is there."""
+    options = [Option("", _("not known"))]
+    for mirrored in (MIRRORED[True], MIRRORED[False]):
+        letter = left_side(fields, mirrored)
+        titles = {"R": _("yes"), "L": _("no")}
+        title = titles.get(letter, _("{side} on the left").format(side=SIDES[letter]))
+        options.append(Option(letter, title))
+    return tuple(options)
+
+
+def with_side(fields: Mapping[str, str], letter: str) -> dict[str, str]:
+    """The fields with this letter of `SIDES` at the left of the image, "" for not known."""
+    seen = (each for each in (MIRRORED[True], MIRRORED[False]) if left_side(fields, each) == letter)
+    return {**fields, "mirrored": next(seen, MIRRORED[None])}
+
+
+def changed(before: Mapping[str, str], key: str, value: str) -> dict[str, str]:
+    """The fields with another value of one.
+
+    What a person sees in the image stays where the angles change: whose right is on the left at LAO 0 has it there at LAO 180, which the
+    same image of a source on the other side would not. From an image from the front to a lateral one nothing can stay but the side from
+    which it is seen.
+    """
+    after = {**before, key: value}
+    if key in ("rao_lao_deg", "cra_cau_deg", "roll_deg") and before["mirrored"]:
+        kept = with_side(after, left_side(before, before["mirrored"]))
+        return kept if kept["mirrored"] else after
+    return after
+
+
+def sketch(fields: Mapping[str, str], size: Sequence[int]):
+    """The camera of a C-arm for a picture, with usual numbers for what is missing or wrong; and whether it is all given."""
+    given = read_c_arm(fields, size).c_arm
+    if given is not None:
+        return CArm(**{**given, "size": tuple(size)}).camera(), True
+    return (
+        CArm(
+            source_to_detector_mm=1000.0,
+            source_to_isocentre_mm=600.0,
+            pixel_mm=(300 / max(size), 300 / max(size)),
+            size=tuple(size),
+            rao_lao_deg=_degrees(fields, "rao_lao_deg"),
+            cra_cau_deg=float(np.clip(_degrees(fields, "cra_cau_deg"), -90, 90)),
+            mirrored=fields["mirrored"] == MIRRORED[True],
+        ).camera(),
+        False,
+    )
+
+
+# A matrix
+
+
+def matrix_text(matrix: np.ndarray) -> str:
+    """A matrix in lines."""
+    return "\n".join("  ".join(f"{value:.8g}" for value in row) for row in matrix)
+
+
+def read_matrix_field(fields: Mapping[str, str]) -> MatrixText:
+    """The projection matrix from world LPS mm to pixels. InputError if it is invalid."""
+    text = fields["matrix"]
+    if not text.strip():
+        raise InputError(_("Matrix: none is given, expected 12 numbers; enter or paste them, or choose a file."))
+    given = read_matrix(text, _("Matrix"))
+    return MatrixText(given.projection_matrix @ RAS_FROM_LPS, given.size) if fields["axes"] == RAS else given

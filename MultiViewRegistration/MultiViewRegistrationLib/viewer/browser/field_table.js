@@ -1,0 +1,110 @@
+// A table of fields (FieldTable of session/presenters/form.py): what is wrong stands below the row, beginning under its field.
+// Tab goes on in the row, Enter and the arrows go on in the column; a row that was copied from a spreadsheet is pasted field by field.
+(() => {
+  const PAUSE_MS = 90; // between two keys of which the server is told
+
+  // A field that shows what the server says, but never while a person types in it.
+  const Cell = {
+    props: { field: Object, cell: Object, described: String },
+    emits: ["typed", "done"],
+    data() { return { text: this.field.text, typing: false, timer: 0 }; },
+    watch: {
+      "field.text"(text) { if (!this.typing) this.text = text; },
+      "field.of"() { this.typing = false; this.text = this.field.text; },
+    },
+    unmounted() { clearTimeout(this.timer); },
+    methods: {
+      type(event) {
+        this.typing = true;
+        this.text = event.target.value;
+        clearTimeout(this.timer);
+        this.timer = setTimeout(() => this.$emit("typed", this.text), PAUSE_MS);
+      },
+      done() {
+        clearTimeout(this.timer);
+        if (this.typing) this.$emit("done", this.text);
+        this.typing = false;
+      },
+      async put(text) { // as if it were typed
+        this.text = text;
+        this.typing = true;
+        this.done();
+      },
+    },
+    template: `<input type="text" class="mv-cell-input" spellcheck="false" autocomplete="off" :value="text" :placeholder="field.hint"
+      :disabled="!field.enabled" :aria-label="field.label" :aria-invalid="String(!!cell.fault)" :aria-describedby="described"
+      :aria-required="String(cell.missing)" @input="type" @change="done" @blur="done" />`,
+  };
+
+  const FieldTable = {
+    inject: ["trame"],
+    components: { "mv-cell": Cell },
+    props: { control: Object, section: String },
+    created() { this.cells = {}; }, // by the names of their fields
+    methods: {
+      act(key, ...args) { return this.trame.trigger("mvreg_act", [this.section, key, ...args]); },
+      typed(field, text) { this.trame.trigger("mvreg_typed", [this.section, field.key, text]); },
+      choose(line) { if (line.id !== this.control.selected && this.control.selected) this.act(this.control.key, line.id); },
+      note: (line, cell) => cell.fault || cell.caution ? `note-${cell.field.key}` : undefined,
+      tip(n, cell) {
+        const origin = cell.origin ? `${cell.field.text || this.title(cell)} (${cell.origin})\n` : "";
+        return origin + (this.control.columns[n + 1].tip || "");
+      },
+      title: cell => ((cell.field.options || []).find(o => o.value === cell.field.value) || { title: cell.field.label }).title,
+      tones: cell => ({ fault: !!cell.fault, caution: !cell.fault && !!cell.caution, missing: cell.missing, given: !!cell.origin,
+        read: cell.field.kind === "Text" }),
+      fields(element) { return [...element.querySelectorAll("input.mv-cell-input, select.mv-cell-input")]; },
+      move(event, by) { // up or down in the column; after the last row on in the next column
+        const table = event.currentTarget, column = event.target.closest("td").cellIndex;
+        const rows = [...table.querySelectorAll("tr.mv-fields-row")], row = rows.indexOf(event.target.closest("tr")) + by;
+        const at = (r, c) => rows[r] && rows[r].cells[c] && rows[r].cells[c].querySelector(".mv-cell-input");
+        let next = at(row, column);
+        for (let c = column + 1; !next && by > 0 && c < rows[0].cells.length; c++) next = at(0, c);
+        if (!next) return event.target.blur();
+        next.focus();
+        if (next.select) next.select();
+      },
+      key(event) {
+        const text = event.target.tagName === "INPUT";
+        if (event.key === "Enter") { event.preventDefault(); this.move(event, event.shiftKey ? -1 : 1); }
+        else if (text && event.key === "ArrowDown") this.move(event, 1);
+        else if (text && event.key === "ArrowUp") this.move(event, -1);
+      },
+      paste(event) { // a row of a spreadsheet
+        const text = event.clipboardData.getData("text").trim();
+        if (event.target.tagName !== "INPUT" || !/[\t\n]/.test(text)) return;
+        event.preventDefault();
+        const inputs = this.fields(event.currentTarget).filter(each => each.tagName === "INPUT");
+        const first = inputs.indexOf(event.target);
+        text.split(/[\t\r\n]+/).forEach((part, n) => {
+          const input = inputs[first + n];
+          if (input) this.cells[input.getAttribute("aria-label")].put(part.trim());
+        });
+      },
+      keep(element, field) { this.cells[field.label] = element; },
+    },
+    template: `
+      <div class="mv-fields-scroll"><table class="mv-fields" :aria-label="control.label" @keydown="key" @paste="paste">
+        <thead><tr><th v-for="column in control.columns" :key="column.value" scope="col" :title="column.tip">{{ column.title }}</th></tr></thead>
+        <tbody v-for="line in control.lines" :key="line.id" :class="{ selected: line.id === control.selected }" @focusin="choose(line)">
+          <tr class="mv-fields-row"><th scope="row" :title="line.tip">
+              <button type="button" class="mv-link" :aria-current="String(line.id === control.selected)" @click="choose(line)">
+                <span v-if="line.colour" class="mv-dot" :style="{ background: line.colour }" />{{ line.title }}</button></th>
+            <td v-for="(cell, n) in line.cells" :key="cell.field.key" :class="tones(cell)" :title="tip(n, cell)">
+              <mv-cell v-if="cell.field.kind === 'TextField'" :field="cell.field" :cell="cell" :described="note(line, cell)"
+                :ref="e => keep(e, cell.field)" @typed="typed(cell.field, $event)" @done="act(cell.field.key, $event)" />
+              <select v-else-if="cell.field.kind === 'Choice'" class="mv-cell-input" :value="cell.field.value" :disabled="!cell.field.enabled"
+                :aria-label="cell.field.label" :aria-invalid="String(!!cell.fault)" :aria-describedby="note(line, cell)"
+                :aria-required="String(cell.missing)" @change="act(cell.field.key, $event.target.value)">
+                <option v-for="o in cell.field.options" :key="o.value" :value="o.value">{{ o.title }}</option></select>
+              <span v-else>{{ cell.field.label }}</span></td></tr>
+          <tr v-if="line.notes.length" class="mv-fields-notes"><th />
+            <template v-for="(note, n) in line.notes" :key="note.of">
+              <td v-if="note.column > (n ? line.notes[n - 1].column + line.notes[n - 1].span : 0)"
+                :colspan="note.column - (n ? line.notes[n - 1].column + line.notes[n - 1].span : 0)" />
+              <td :colspan="note.span" :id="'note-' + note.of" :class="note.tone" role="status">{{ note.text }}</td></template></tr>
+        </tbody></table></div>`,
+  };
+
+  window.mvreg_fields = { install(app) { app.component("mv-fields", FieldTable); } };
+})();

@@ -275,6 +275,12 @@ class Tab:
             title.click()
             self.page.wait_for_timeout(300)
 
+    def open_group(self, name: str) -> None:
+        """Unfold a part of a step, where it is folded."""
+        group = self.page.locator("details", has=self.page.locator(f'> summary:text-is("{name}")')).first
+        if group.get_attribute("open") is None:
+            group.locator("> summary").click()
+
     def download(self, button: str, folder: Path) -> Path:
         """Press a button that downloads a file; its path in a folder."""
         with self.page.expect_download() as download:

@@ -55,6 +55,7 @@ def test_a_case_is_made_of_files_alone(open_tab, serve, case_file, tmp_path):
     tab.ready()
     tab.open_step("Start")
     tab.button("Centre the CT in the X-rays").click()
+    tab.open_group("More")
     tab.choose("How far", "Poorly known (45°, 100 mm)")
     tab.open_step("Register")
     tab.register()

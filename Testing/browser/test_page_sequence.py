@@ -127,7 +127,7 @@ def test_a_case_is_tracked_in_the_page(open_tab, serve, moving):
     tab.open_step("Sequence")
     tab.page.locator(".v-select", has_text="Pace").click()
     tab.page.get_by_text("Quick: frames are followed").click()
-    tab.page.get_by_text("As placed").first.click()
+    tab.page.get_by_text("From here").first.click()
     for name in ("Start", "Register"):  # closed, so that the step Sequence is seen whole
         tab.page.locator(".mv-step", has_text=name).click()
     tab.wait_state("c('sequence', 'track').enabled")

@@ -27,6 +27,7 @@ def test_the_slices_follow_the_ct_when_a_movement_has_taken_it_out_of_them(tab):
 
     wait_for_ct()
     tab.open_step("Start")
+    tab.open_group("More")
     for axis, far in (("S", "400"), ("L", "-300"), ("P", "500")):
         field = tab.page.get_by_label(axis, exact=True)
         field.fill(far)

@@ -95,6 +95,7 @@ def test_the_ct_is_moved_by_mouse_and_brought_back(fresh):
 
 def test_a_pose_by_hand_is_assessed_and_where_it_does_not_fit_is_shown(fresh):
     fresh.register()
+    fresh.open_group("More")
     fresh.page.get_by_label("L", exact=True).fill("14")
     fresh.page.keyboard.press("Tab")
     fresh.wait_state(
@@ -143,6 +144,7 @@ def test_the_page_fits_into_1280_pixels_and_has_names_for_all_buttons(open_tab, 
 
 def begin_long_search(tab) -> None:
     """A registration that takes some seconds."""
+    tab.open_group("More")
     tab.choose("How far", "Anywhere (90°, 150 mm)")
     tab.wait_state("(c('start', 'rotation_deg') || {}).text === '90'")
     tab.button("Register").click()

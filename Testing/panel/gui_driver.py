@@ -129,7 +129,12 @@ class GuiDriver:
         if section.button.collapsed:
             section.button.collapsed = False
             self.host.process()
-        return section.form.drawn[key]
+        drawn = section.form.drawn[key]
+        for around in section.form.drawn.values():  # groups that are folded
+            if getattr(around.widget, "collapsed", False) and around.widget.isAncestorOf(drawn.widget):
+                around.widget.collapsed = False
+                self.host.process()
+        return drawn
 
     def widget(self, name: str, key: str):
         """A control's widget."""

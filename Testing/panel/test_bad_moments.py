@@ -15,7 +15,7 @@ def person(host, ct, views, caplog, capfd):
     """At the panel with a registration that is ready; at the end nothing may have been printed that is for programmers."""
     person = GuiDriver(host).open_phantom(ct, views)
     person.wait(lambda: not person.panel.opening.under_way)
-    person.choose("start", "start", "As placed")
+    person.choose("start", "start", "From here")
     yield person
     assert "Traceback" not in capfd.readouterr().err
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -12,7 +12,7 @@ from running_session import STARTED_AT, PausedRegistration
 @pytest.fixture
 def person(host, ct, views):
     person = GuiDriver(host, width=450).open_phantom(ct, views)
-    person.choose("start", "start", "By hand")
+    person.choose("start", "other_start", "By hand")
     return person
 
 
@@ -45,7 +45,7 @@ def test_a_drag_in_an_xray_moves_the_ct_along_the_image_and_can_be_undone(person
     host.drag(widget, middle, (middle[0], middle[1] + 8))
     person.press("register", "undo")  # before the CT has rested: the drag is not lost
     assert person.history() == ["Before", "By hand*", "By hand"] and handles(person)
-    person.choose("start", "start", "As placed")
+    person.choose("start", "start", "From here")
     host.process(0.1)
     assert not handles(person) and not person.panel.hand.on
     at = person.pose

@@ -154,7 +154,7 @@ def test_a_wrong_number_in_any_field_prevents_a_registration(person):
     """Also in the window of the geometries, whose field has the focus until the panel is clicked."""
     from PySide6 import QtTest
 
-    person.choose("start", "start", "As placed")
+    person.choose("start", "start", "From here")
     person.open_geometry(1)
     person.host.click(person.widget("geometry", "certainty"))
     person.choose("geometry", "certainty_known", "as typed")

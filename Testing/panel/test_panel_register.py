@@ -17,7 +17,7 @@ def person(host, ct, views):
 def held(person):
     """A registration that is under way until it is let go."""
     held = PausedRegistration(off(TRUE_POSE, (1, 0, 0), (0, 2, 0)))
-    person.choose("start", "start", "As placed")
+    person.choose("start", "start", "From here")
     person.press("register", "register")
     assert person.session.running_registration
     yield held
@@ -99,7 +99,7 @@ def test_keys_register_undo_and_redo_from_anywhere_in_the_panel(person):
 def test_a_baseline_needs_the_extension_for_torch(person, monkeypatch):
     from MultiViewRegistrationLib.panel import packages
 
-    person.choose("start", "start", "As placed")
+    person.choose("start", "start", "From here")
     person.choose("register", "refinement", "DiffPose (published baseline)")
     assert person.registration.parameter("refinement") == "diffpose"
     monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "torch" else object())

@@ -34,7 +34,7 @@ def test_it_registers_and_goes_back_and_forth(host, register):
     found = host.registration.world_from_ct
     assert error_mm(found) < 0.1
     assert re.fullmatch(r"Done in \d+\.\d s.*: similarity view1 0\.98, view2 0\.98\.", text(register, "outcome"))
-    assert [row[1:3] for row in cells(register, "history")] == [["Before", ""], ["As placed", "0.98"]]
+    assert [row[1:3] for row in cells(register, "history")] == [["Before", ""], ["From here", "0.98"]]
     assert (
         control(register, "history").selected == "1"
         and "view2 0.98" in control(register, "history").lines[1].cells[2].tip

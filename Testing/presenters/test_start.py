@@ -39,10 +39,13 @@ def walk(form):
 
 
 def test_a_start_is_kept_with_its_registration(host, start):
-    assert control(start, "start").refused == ("regressor", "auto")
+    assert [option.title for option in control(start, "start").options] == ["Search", "From here", "Landmarks"]
+    assert control(start, "other_start").refused == ("regressor", "auto")
     for name in ("given", "landmarks", "by hand", "search"):
-        act(start, "start", name)
-        assert control(start, "start").value == host.registration.parameter("start") == name
+        act(start, "other_start" if name == "by hand" else "start", name)
+        for key in ("start", "other_start"):  # also where it is none of these: then none is chosen
+            assert control(start, key).value == host.registration.parameter("start") == name
+        assert control(start, "more").open == (name == "by hand")
         assert (control(start, "rotation_deg") is None) == (name != "search")
         assert (control(start, "landmarks") is None) == (name != "landmarks")
     act(start, "range", "Known well (5°, 15 mm)")

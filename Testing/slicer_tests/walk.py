@@ -277,7 +277,8 @@ def mouse(walk, view, points: list[tuple[int, int]]) -> None:
 def moves_the_ct_by_mouse(walk) -> None:
     if slicer.app.layoutManager() is None:
         return
-    walk.click(walk.drawn("start", "start").button("by hand"))
+    walk.drawn("start", "more").widget.collapsed = False
+    walk.click(walk.drawn("start", "other_start").button("by hand"))
     move = walk.drawn("start", "move").widget
     walk.click(move)
     walk.process(0.5)

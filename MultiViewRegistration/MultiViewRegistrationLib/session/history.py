@@ -20,7 +20,7 @@ METHODS = {
     "transform": _("Transform"),
     "centred": _("Centred"),
     "tracked": _("Sequence"),
-    "given": _("As placed"),
+    "given": _("From here"),
     "search": _("Search"),
     "landmarks": _("Landmarks"),
     "by hand": _("By hand"),

@@ -48,9 +48,13 @@ POSE_NUMBERS = (
 #: Starts that go from where the CT is.
 PLACED = ("given", "search", "by hand")
 SEARCHING = ("search", "auto")
-#: The starts as they are offered.
-ORDER = ("search", "given", "by hand", "landmarks", "regressor", "auto")
+#: The starts as they are offered: at once, and below More.
+COMMON, MORE = ("search", "given", "landmarks"), ("by hand", "regressor", "auto")
 TIPS = {
+    "search": _("Look around where the CT is now."),
+    "given": _("Begin exactly where the CT is now."),
+    "landmarks": _("Begin where points that are seen in the CT and in the X-rays agree."),
+    "by hand": _("Move the CT to about where it belongs."),
     "regressor": _("Begin where a network that was trained for this CT sees it in the X-rays."),
     "auto": _(
         "Begin where the regressor sees the CT, in all X-rays together and in each alone, and where a small search finds it. "
@@ -100,28 +104,37 @@ class StartPresenter(Presenter):
 
     def form(self) -> list[Control]:
         start = self.start
-        learned = self.session.regressors.model is not None
-        tips = TIPS if learned else dict.fromkeys(TIPS, _("There is no regressor for this CT yet: train one below."))
-        controls: list[Control] = [
-            Choice(
-                "start",
-                "",
-                self.choose,
-                value=start,
-                options=tuple(Option(name, METHODS[name], tips.get(name, "")) for name in ORDER),
-                spread=True,
-                refused=() if learned else tuple(name for name in REGRESSOR_STARTS if name != start),
-            )
-        ]
-        if start in SEARCHING:
-            controls += self._range()
-        controls.append(Text("hint", self._hint(), tone=QUIET))
+        controls: list[Control] = [self._choice("start", COMMON), Text("hint", self._hint(), tone=QUIET)]
+        numbers = self._numbers()
         if start == "landmarks":
             controls += self.landmarks.form()
-        elif numbers := self._numbers():
-            controls += self._hand() if start == "by hand" else []
-            controls.append(group("place", _("Where the CT is"), *self._place(numbers), open=start in PLACED))
-        return controls + self.regressor.form()
+        elif numbers:
+            controls.append(self._centre())
+        more: list[Control] = [self._choice("other_start", MORE)]
+        if start in SEARCHING:
+            more += self._range()
+        if start == "by hand":
+            more += self._hand()
+        if numbers:
+            more.append(group("place", _("Where the CT is"), *self._place(numbers), open=True))
+        more += self.regressor.form()
+        return [*controls, group("more", _("More"), *more, open=start in MORE)]
+
+    def _choice(self, key: str, names: tuple[str, ...]) -> Choice:
+        learned = self.session.regressors.model is not None
+        untrained = _("There is no regressor for this CT yet: train one below.")
+        return Choice(
+            key,
+            "",
+            self.choose,
+            value=self.start,
+            options=tuple(
+                Option(name, METHODS[name], TIPS[name] if learned or name not in REGRESSOR_STARTS else untrained)
+                for name in names
+            ),
+            spread=True,
+            refused=() if learned else tuple(name for name in names if name in REGRESSOR_STARTS and name != self.start),
+        )
 
     def _range(self) -> list[Control]:
         search = self._search()
@@ -167,14 +180,7 @@ class StartPresenter(Presenter):
             )
             for which, (number, text) in enumerate(zip(POSE_NUMBERS, numbers, strict=True))
         ]
-        centre = Button(
-            "centre",
-            _("Centre the CT in the X-rays"),
-            self.centre,
-            enabled=idle,
-            tip=_("Put the CT's middle where the central rays meet."),
-        )
-        controls = [row("shift", *fields[:3]), row("rotation", *fields[3:]), centre]
+        controls = [row("shift", *fields[:3]), row("rotation", *fields[3:])]
         transforms = manual_pose.other_transforms(self.registration)
         if transforms:
             copy = Choice(
@@ -187,6 +193,15 @@ class StartPresenter(Presenter):
             )
             controls.append(copy)
         return controls + (self.pose_file.form() if self.start in PLACED else [])
+
+    def _centre(self) -> Button:
+        return Button(
+            "centre",
+            _("Centre the CT in the X-rays"),
+            self.centre,
+            enabled=not self.session.running,
+            tip=_("Put the CT's middle where the central rays meet."),
+        )
 
     def state(self) -> State:
         session, start = self.session, self.start

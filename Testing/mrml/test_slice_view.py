@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import slicer
 from scene_rendering import brightest, pixels, resize, slice_view
+from scipy.spatial.transform import Rotation
 from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import display, xray_annotations
 from MultiViewRegistrationLib.mrml.loading import volume_node
-from MultiViewRegistrationLib.mrml.slice_view import CTSliceFollower
+from MultiViewRegistrationLib.mrml.slice_view import (
+    CTSliceFollower,
+    fit_to_ct,
+    lay_through,
+    plane_of,
+    position_in,
+    scroll_to,
+)
 
 POINT = np.array([30.0, -20.0, 25.0])
 
@@ -119,45 +129,67 @@ def slices(scene):
     node = slicer.vtkMRMLSliceNode()
     node.SetLayoutName("followed")  # no view of another test
     node = scene.AddNode(node)
-    node.SetOrientation("Axial")
     node.SetFieldOfView(150, 150, 1)
-    node.JumpSliceByCentering(*CENTRE)
     follower = CTSliceFollower()
 
-    def follow(*moved) -> np.ndarray:
-        if moved:
-            place = np.eye(4)
-            place[:3, 3] = moved
-            transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(place))
-        follower.update(ct, [node])
-        return slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())[:3, 3]
+    def follow(moved=None) -> np.ndarray:
+        if moved is not None:
+            transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(moved))
+        follower.update(ct, {"Axial": node})
+        return slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS()).copy()
 
     follow()
-    yield node, follow
+    yield ct, node, follow
     scene.RemoveNode(node)
 
 
+def moved_and_rotated() -> np.ndarray:
+    moved = np.eye(4)
+    moved[:3, :3] = Rotation.from_euler("xyz", (20, -35, 50), degrees=True).as_matrix()
+    moved[:3, 3] = (300, -160, 48)
+    return moved
+
+
+def test_a_slice_shows_the_same_of_a_ct_wherever_that_goes(slices):
+    _ct, node, follow = slices
+    at_first = follow()
+    np.testing.assert_allclose(at_first[:3, 3], CENTRE, atol=1e-6)
+    node.JumpSliceByCentering(*(CENTRE + [0, 0, 45]))  # where a person has scrolled to
+    scrolled = follow()
+    np.testing.assert_allclose(scrolled[:3, 3], CENTRE + [0, 0, 45], atol=1e-6)
+    moved = moved_and_rotated()
+    np.testing.assert_allclose(follow(moved), moved @ scrolled, atol=1e-6)
+    np.testing.assert_allclose(follow(np.eye(4)), scrolled, atol=1e-6)
+
+
 @pytest.mark.parametrize(
-    "moved, lost",
-    [
-        ((0, 0, 300), True),
-        ((0, 0, 48), True),
-        ((400, 0, 0), True),
-        ((0, -160, 10), True),
-        ((0, 0, 30), False),
-        ((60, 0, 0), False),
-    ],
+    "orientation, axis, sides",
+    [("Axial", "S", "RLAP"), ("Coronal", "A", "RLSI"), ("Sagittal", "R", "APSI")],
 )
-def test_a_slice_that_has_lost_the_ct_jumps_to_its_middle(slices, moved, lost):
-    _node, follow = slices
-    np.testing.assert_allclose(follow(*moved), CENTRE + np.array(moved) * lost, atol=1e-6)
+def test_position_and_letters_are_those_of_the_ct(slices, scene, orientation, axis, sides):
+    ct, node, follow = slices
+    follow(moved_and_rotated())
+    lay_through(ct, node, orientation)
+    which = "RAS".index(axis)
+    at = position_in(ct, node)
+    assert (at.axis, "".join(at.sides)) == (axis, sides)
+    assert (at.low, at.mm, at.high) == pytest.approx([CENTRE[which] + far for far in (-50, 0, 50)])
+    scroll_to(ct, node, CENTRE[which] + 12.5)
+    assert position_in(ct, node).mm == pytest.approx(CENTRE[which] + 12.5)
+    # a point of the CT that far along its axis lies in the slice, wherever the CT is
+    inside = np.append(CENTRE, 1.0)
+    inside[which] += 12.5
+    assert np.linalg.solve(plane_of(node), moved_and_rotated() @ inside)[2] == pytest.approx(0, abs=1e-6)
 
 
-def test_where_a_person_has_scrolled_to_stays_while_the_ct_rests(slices):
-    node, follow = slices
-    for z in (45, 500):  # at the CT's edge, and beside it
-        node.JumpSliceByCentering(*(CENTRE + [0, 0, z]))
-        np.testing.assert_allclose(follow(), CENTRE + [0, 0, z], atol=1e-6)
-    node.JumpSliceByCentering(*(CENTRE + [0, 0, 45]))
-    follow()
-    np.testing.assert_allclose(follow(0, 0, 1), CENTRE + [0, 0, 45], atol=1e-6)
+def test_a_slice_shows_all_of_the_ct_where_it_was_scrolled_to(slices):
+    ct, node, follow = slices
+    node.SetDimensions(200, 100, 1)
+    follow(moved_and_rotated())
+    scroll_to(ct, node, CENTRE[2] + 20)
+    fit_to_ct(ct, node)
+    corners = np.array([[*(CENTRE + half), 1] for half in product((-50, 50), repeat=3)]) @ moved_and_rotated().T
+    xy = corners @ np.linalg.inv(slicer.util.arrayFromVTKMatrix(node.GetXYToRAS())).T
+    assert xy[:, :2].min(axis=0) == pytest.approx((100 - 50 / 1.05, 50 - 50 / 1.05), abs=1)
+    assert xy[:, :2].max(axis=0) == pytest.approx((100 + 50 / 1.05, 50 + 50 / 1.05), abs=1)
+    assert position_in(ct, node).mm == pytest.approx(CENTRE[2] + 20)

@@ -8,7 +8,8 @@ import vtk
 from scene_rendering import brightest, pixels, resize, slice_view, threed_view
 from tiny_scene import c_arm, registration_of
 
-from MultiViewRegistrationLib.mrml import display, source_view, xray_annotations
+from MultiViewRegistrationLib.mrml import display, labels_3d, source_view, xray_annotations
+from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.nodes import ras_from_lps
 
 POINT = np.array([30.0, -20.0, 25.0])
@@ -111,3 +112,57 @@ def test_the_overview_shows_the_images_as_they_are_stored(eye, scene, mirrored):
             for column in (0, columns)
         )
         assert left[0] / left[2] > right[0] / right[2]  # depths are negative before the eye
+
+
+def ct_at(scene, registration, centre):
+    """A CT of 100 mm about a place, RAS mm."""
+    place = np.diag([2.0, 2.0, 2.0, 1.0])
+    place[:3, 3] = np.array(centre) * [-1, -1, 1] - 49
+    ct = volume_node(scene, "ct", np.zeros((50, 50, 50), np.float32), place)
+    registration.ct = ct
+
+
+def test_the_overview_follows_the_ct_until_a_person_turns_it(eye, scene):
+    registration = registration_of(scene, {"AP": c_arm(0), "lateral": c_arm(90)})
+    ct_at(scene, registration, (0, 0, 0))
+    node, size, overview = eye.get_camera_node(), (320, 240), source_view.Overview()
+    assert overview.update(registration, node, size) and not overview.update(registration, node, size)
+    far = np.eye(4)
+    far[2, 3] = 900
+    registration.world_from_ct = far
+    assert overview.update(registration, node, size)
+    node.GetCamera().Azimuth(30)
+    registration.world_from_ct = np.eye(4)
+    assert not overview.update(registration, node, size) and not overview.update(registration, node, (200, 300))
+    overview.show(registration, node, size)
+    registration.world_from_ct = far
+    assert overview.update(registration, node, size)
+
+
+@pytest.mark.parametrize("angles", [(0, 90), (0, 6, 12), (0, 180)])
+def test_the_names_in_3d_never_overlap_and_are_whole(eye, scene, angles):
+    """From all around: as many separate texts as X-rays, none cut by the edge of the view."""
+    scene.GetFirstNodeByName("Model").GetDisplayNode().SetVisibility(False)
+    registration = registration_of(scene, {f"view {angle}": c_arm(angle) for angle in angles})
+    size = (480, 360)
+    resize(eye, *size)
+    for view in registration.xrays:
+        xray_annotations.show_labels(view)
+    node = eye.get_camera_node()
+    source_view.show_overview(registration, node, size)
+    alone = []
+    for azimuth in range(0, 360, 40):
+        node.GetCamera().Azimuth(40)
+        labels_3d.settle_labels_3d(registration, node, size)
+        boxes = []
+        for view in registration.xrays:
+            for other in registration.xrays:
+                other.node.GetNodeReference(xray_annotations.LABEL_3D).GetDisplayNode().SetVisibility(other == view)
+            rows, columns = np.nonzero(pixels(eye).max(axis=2) > 60)
+            boxes.append((columns.min(), rows.min(), columns.max(), rows.max()))
+            alone.append(len(rows))
+        for number, (left, top, right, bottom) in enumerate(boxes):
+            assert left > 0 and top > 0 and right < size[0] - 1 and bottom < size[1] - 1
+            for other in boxes[:number]:
+                assert left > other[2] or right < other[0] or top > other[3] or bottom < other[1], (azimuth, boxes)
+    assert min(alone) > 0.6 * max(alone)

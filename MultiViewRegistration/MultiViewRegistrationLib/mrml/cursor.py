@@ -30,6 +30,8 @@ from .xray import DetectorPlane, detector_of, detectors
 CURSOR = "cursor"
 CROSS, LINE, RAY, BALL = "cursorCross", "cursorLine", "cursorRay", "cursorBall"
 COLOUR = (0.1, 0.95, 1.0)
+#: The attribute of a crosshair node that is only on as long as there is a point.
+SHOWN_CROSSHAIR = "MultiViewRegistration.crosshair"
 #: The arms of the cross, as shares of the image's larger side, and the ball's radius.
 GAP, REACH = 0.008, 0.03
 BALL_MM = 1.5
@@ -162,6 +164,7 @@ class LinkedCursor:
         ]
         _mark(self._registration.node, RAY, 2, np.array(rays) if rays else None)
         _ball(self._registration.node, reading.ras if rays else None)
+        _show_crosshair(self._registration.scene, reading.ras)
 
 
 def kept(places: list[str | None]) -> list[int]:
@@ -202,6 +205,24 @@ def jump(scene, ras) -> None:
     for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", scene):
         if not number_of(node.GetLayoutName() or ""):
             node.JumpSliceByOffsetting(*ras)
+
+
+def _show_crosshair(scene, ras) -> None:
+    """Show the point in slices and 3D by the scene's crosshair; None takes that away, unless a person has it on."""
+    crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    if crosshair is None:
+        return
+    if ras is None:
+        if crosshair.GetAttribute(SHOWN_CROSSHAIR):
+            crosshair.RemoveAttribute(SHOWN_CROSSHAIR)
+            crosshair.SetCrosshairMode(crosshair.NoCrosshair)
+        return
+    if crosshair.GetCrosshairMode() == crosshair.NoCrosshair:
+        crosshair.SetAttribute(SHOWN_CROSSHAIR, "1")
+        crosshair.SetCrosshairMode(crosshair.ShowIntersection)
+        crosshair.SetCrosshairColor(*COLOUR)
+    if not np.allclose(crosshair.GetCrosshairRAS(), ras, rtol=0, atol=1e-6):
+        crosshair.SetCrosshairRAS(*ras)
 
 
 def _hovered(scene) -> tuple | None:

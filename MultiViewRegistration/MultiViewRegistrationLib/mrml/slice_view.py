@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -167,38 +168,117 @@ def _style(node, tag: str) -> None:
     )
 
 
-#: The part of the CT's box, about its middle, that a slice is to show at least something of where it did before: beyond lies air.
-CT_CORE = 0.8
+#: Room about a CT that is shown as a whole.
+FIT_MARGIN = 1.05
+#: What Slicer calls the directions of the axes of RAS, and their opposites.
+LETTERS = ("RL", "AP", "SI")
+
+
+#: Axes across, up and along the normal (columns) of slices, RAS, as Slicer has them by default: the patient's right is on the left.
+ORIENTATIONS = {
+    "Axial": [[-1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "Coronal": [[-1, 0, 0], [0, 0, 1], [0, 1, 0]],
+    "Sagittal": [[0, 0, 1], [-1, 0, 0], [0, 1, 0]],
+}
 
 
 class CTSliceFollower:
-    """Keeps slice views at the CT when it moves; a slice that the user scrolled to stays while the CT does."""
+    """Keeps slice views on a CT that moves, along the CT's own axes: they show the same of it, wherever it is."""
 
     def __init__(self) -> None:
-        self._place: np.ndarray | None = None
-        self._shows_core: dict[str, bool] = {}
+        self._ct, self._place = None, None
 
-    def update(self, ct, nodes) -> None:
-        """Have each vtkMRMLSliceNode that has lost the CT jump to its middle, in the same orientation and zoom."""
-        place = None if ct is None else _ras_from_box(ct)
+    def update(self, ct, nodes: dict) -> None:
+        """Have each vtkMRMLSliceNode, by its orientation, go where the CT has gone; of another CT than before, to its middle."""
+        place = None if ct is None or ct.GetImageData() is None else ras_from_node(ct)
         if place is None:
-            self._place = None
+            self._ct = None
             return
-        moved = self._place is not None and not np.allclose(place, self._place, rtol=0, atol=1e-6)
-        for node in nodes:
-            if (
-                moved
-                and not _plane_shows(node, place, CT_CORE)
-                and (self._shows_core.get(node.GetID()) or not _plane_shows(node, place, 1.0))
-            ):
-                with slicer.util.NodeModify(node):
-                    node.SetXYZOrigin(0, 0, 0)
-                    node.JumpSliceByCentering(*place[:3, 3])
-            self._shows_core[node.GetID()] = _plane_shows(node, place, CT_CORE)
-        self._place = place
+        if ct is not self._ct:
+            for orientation, node in nodes.items():
+                lay_through(ct, node, orientation)
+        elif not np.allclose(place, self._place, rtol=0, atol=1e-6):
+            for node in nodes.values():
+                move(node, _rigid(place @ np.linalg.inv(self._place) @ plane_of(node)))
+        self._ct, self._place = ct, place
 
 
-def _ras_from_box(ct) -> np.ndarray | None:
+def lay_through(ct, node, orientation: str) -> None:
+    """Lay a slice view through the middle of a CT, in an orientation (Axial, Coronal, Sagittal) of the CT's own axes; its zoom stays."""
+    plane = np.eye(4)
+    plane[:3, :3] = ORIENTATIONS[orientation]
+    plane = _rigid(ras_from_node(ct) @ plane)
+    plane[:3, 3] = ras_from_box(ct)[:3, 3]
+    move(node, plane)
+
+
+def fit_to_ct(ct, node) -> None:
+    """Show all that a slice view's plane may have of a CT, as large as the view allows, in the middle."""
+    box, plane = ras_from_box(ct), plane_of(node).copy()
+    half = np.abs(plane[:3, :2].T @ box[:3, :3]).sum(axis=1)
+    width, height = np.maximum(node.GetDimensions()[:2], 1)
+    mm_per_pixel = FIT_MARGIN * 2 * max(half / (width, height))
+    plane[:3, 3] += plane[:3, :2] @ plane[:3, :2].T @ (box[:3, 3] - plane[:3, 3])
+    with slicer.util.NodeModify(node):
+        move(node, plane)
+        node.SetXYZOrigin(0, 0, 0)
+        node.SetFieldOfView(mm_per_pixel * width, mm_per_pixel * height, node.GetFieldOfView()[2])
+
+
+@dataclass(frozen=True)
+class SlicePosition:
+    """Where a slice view is in a CT.
+
+    axis: the letter of the CT's direction to which `mm` grows: R, A or S.   low, high, step: of the slices there are.
+    sides: letters of the CT's directions at the left, right, top and bottom edge.
+    """
+
+    axis: str
+    mm: float
+    low: float
+    high: float
+    step: float
+    sides: tuple[str, str, str, str]
+
+
+def position_in(ct, node) -> SlicePosition | None:
+    """Where a slice view is in the CT's own coordinates, RAS mm; None for a CT without voxels."""
+    box = ras_from_box(ct)
+    if box is None:
+        return None
+    ct_from_ras, plane = np.linalg.inv(ras_from_node(ct)), plane_of(node)
+    right, up, normal = (ct_from_ras @ plane)[:3, :3].T
+    axis = int(np.abs(normal).argmax())
+    corners = np.array([[*corner, 1] for corner in product((-1, 1), repeat=3)]) @ (ct_from_ras @ box)[:3].T
+    across = normal * np.sign(normal[axis])
+    reach = corners @ across
+    mm = float(across @ (ct_from_ras @ plane)[:3, 3])
+    return SlicePosition(
+        LETTERS[axis][0],
+        mm,
+        float(reach.min()),
+        float(reach.max()),
+        min(ct.GetSpacing()),
+        (letter(-right), letter(right), letter(up), letter(-up)),
+    )
+
+
+def scroll_to(ct, node, mm: float) -> None:
+    """Move a slice view along its normal to a `SlicePosition.mm`."""
+    position, plane = position_in(ct, node), plane_of(node)
+    normal = plane[:3, 2]
+    along = (np.linalg.inv(ras_from_node(ct))[:3, :3] @ normal)[[axis[0] for axis in LETTERS].index(position.axis)]
+    plane[:3, 3] += (mm - position.mm) * np.sign(along) * normal
+    move(node, plane)
+
+
+def letter(direction) -> str:
+    """The letter of a direction, RAS: R or L, A or P, S or I, whichever is nearest."""
+    axis = int(np.abs(direction).argmax())
+    return LETTERS[axis][int(direction[axis] < 0)]
+
+
+def ras_from_box(ct) -> np.ndarray | None:
     """(4, 4) from a cube of -1 to 1, which is all of a volume, to RAS mm of the world; None for one without voxels."""
     if ct.GetImageData() is None:
         return None
@@ -208,10 +288,21 @@ def _ras_from_box(ct) -> np.ndarray | None:
     return ras_from_node(ct) @ place_of(ct) @ index_from_box
 
 
-def _plane_shows(node, ras_from_box: np.ndarray, part: float) -> bool:
-    """Whether a slice view's plane cuts such a part of a box, and shows something of it."""
-    corners = np.array([[*(part * np.array(corner)), 1] for corner in product((-1, 1), repeat=3)])
-    seen = corners @ (np.linalg.inv(slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())) @ ras_from_box).T
-    half = np.array([*node.GetFieldOfView()[:2], 0]) / 2
-    middle = np.array([*node.GetXYZOrigin()[:2], 0])
-    return bool((seen[:, :3].min(0) <= middle + half).all() and (seen[:, :3].max(0) >= middle - half).all())
+def plane_of(node) -> np.ndarray:
+    """(4, 4) of a slice view: its axes across, up and along the normal, and its origin, RAS mm."""
+    return slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())
+
+
+def move(node, plane: np.ndarray) -> None:
+    """Move a slice view to a plane of `plane_of`."""
+    with slicer.util.NodeModify(node):
+        node.GetSliceToRAS().DeepCopy(plane.ravel())
+        node.UpdateMatrices()
+
+
+def _rigid(plane: np.ndarray) -> np.ndarray:
+    """The nearest (4, 4) with axes of length 1 that are square to each other."""
+    U, _, Vt = np.linalg.svd(plane[:3, :3])
+    rigid = plane.copy()
+    rigid[:3, :3] = U @ Vt
+    return rigid

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import numpy as np
 import slicer
 
 from ..errors import InputError
 from ..geometry.camera import Camera
-from .nodes import configure, ras_from_lps
+from .nodes import configure, lps_from_ras, ras_from_lps
 from .registration import Registration
-from .xray import XRayView
+from .slice_view import ras_from_box
+from .xray import XRayView, detectors
 from .xray_annotations import detector_corners
 
 #: The role in which a camera node refers to the X-ray along whose beam it looks.
@@ -135,8 +137,38 @@ OVERVIEW_MARGIN = 1.15
 WORLD_UP = np.array([0.0, 0.0, 1.0])
 
 
+class Overview:
+    """Keeps all of a registration in sight in a 3D view, until a person has turned or moved that."""
+
+    def __init__(self) -> None:
+        self._of: tuple | None = None
+        self._left: tuple | None = None
+
+    def update(self, registration: Registration, camera_node, size: tuple[int, int]) -> bool:
+        """Stand back where the CT, a geometry, or the view's size is another, unless a person has moved the camera; whether it did."""
+        turned = self._left is not None and _place_of(camera_node) != self._left
+        if turned or self._stamp(registration, size) == self._of:
+            return False
+        return self.show(registration, camera_node, size)
+
+    def show(self, registration: Registration, camera_node, size: tuple[int, int]) -> bool:
+        """Stand back, as `show_overview`, and go on to keep it all in sight."""
+        shown = show_overview(registration, camera_node, size)
+        self._of = self._stamp(registration, size)
+        self._left = _place_of(camera_node) if shown else self._left
+        return shown
+
+    @staticmethod
+    def _stamp(registration: Registration, size: tuple[int, int]) -> tuple:
+        return registration.world_from_ct.tobytes(), size, *(detector.stamp for detector in detectors(registration))
+
+
+def _place_of(camera_node) -> tuple:
+    return tuple(np.round([*camera_node.GetPosition(), *camera_node.GetFocalPoint(), *camera_node.GetViewUp()], 3))
+
+
 def show_overview(registration: Registration, camera_node, size: tuple[int, int]) -> bool:
-    """Put a 3D view's camera where all of a registration is seen, and the X-rays as they are stored: from the sources' side, or from the
+    """Put a 3D view's camera where X-rays, sources and CT are seen, and the X-rays as they are stored: from the sources' side, or from the
     detectors', where the images are mirrored.
 
     camera_node: the view's vtkMRMLCameraNode.   size: (width, height) of the view in pixels.
@@ -151,6 +183,7 @@ def show_overview(registration: Registration, camera_node, size: tuple[int, int]
             np.vstack([camera.sources(camera.corners), detector_corners(camera, depth_mm)])
             for camera, depth_mm in cameras
         ]
+        + [_ct_corners(registration)]
     )
     back = _direction([-np.sign(camera.intrinsics[0, 0]) * camera.world_from_camera[:3, 2] for camera, _ in cameras])
     right = np.cross(WORLD_UP, back) / np.linalg.norm(np.cross(WORLD_UP, back))
@@ -164,6 +197,15 @@ def show_overview(registration: Registration, camera_node, size: tuple[int, int]
         camera_node.SetViewUp(*ras_from_lps(WORLD_UP))
     camera_node.ResetClippingRange()
     return True
+
+
+def _ct_corners(registration: Registration) -> np.ndarray:
+    """(8, 3) world LPS mm, where the CT is; (0, 3) without one."""
+    box = registration.ct and ras_from_box(registration.ct)
+    if box is None:
+        return np.empty((0, 3))
+    corners = np.array([[*corner, 1] for corner in product((-1, 1), repeat=3)])
+    return lps_from_ras(corners @ box[:3].T)
 
 
 def _framed(points: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, float]:

@@ -97,6 +97,8 @@ TEXT_SCALE, LINE_SPACING = 3.0, 1.2
 GLYPH_MM = 1e-3
 #: How far beyond the source its label in 3D is; sources are farther apart than detectors.
 BEYOND_MM = 25.0
+#: The attribute of a label in 3D: the place that it is put to at first.
+ANCHOR = "MultiViewRegistration.anchor"
 #: A second letter is written where the direction is as near to its axis as this cosine: from 30 degrees off the first.
 SECOND_LETTER = 0.5
 
@@ -120,7 +122,12 @@ def show_labels(view: XRayView) -> None:
     display.SetVisibility2D(False)
     display.GetTextProperty().SetJustificationToCentered()
     camera = view.camera
-    _write_labels(markups, [view.name], [ras_from_lps(camera.source - BEYOND_MM * camera.world_from_camera[:3, 2])])
+    anchor = ras_from_lps(camera.source - BEYOND_MM * camera.world_from_camera[:3, 2])
+    if markups.GetAttribute(ANCHOR) == repr(anchor.tolist()) and markups.GetNumberOfControlPoints():
+        anchor = np.array(markups.GetNthControlPointPosition(0))  # where it can be read, see `labels_3d`
+    else:
+        markups.SetAttribute(ANCHOR, repr(anchor.tolist()))
+    _write_labels(markups, [view.name], [anchor])
 
 
 def settle_labels(view: XRayView) -> None:

@@ -107,6 +107,12 @@ WORDS = {
     "automatic": _("Automatic (r)"),
     "bone": _("Bone"),
     "inverted": _("Bone dark (n)"),
+    # slices and 3D
+    "width": _("Window"),
+    "level": _("Level"),
+    "automatic_ct": _("Automatic"),
+    "soft_tissue": _("Soft tissue"),
+    "eye": _("3D view; arrow keys turn it, + and - bring it nearer or farther"),
     # the page
     "help": _("Mouse, fingers and keys"),
     "close": _("Close"),
@@ -180,10 +186,29 @@ BROWSER = Path(__file__).with_name("browser")
 ADDRESS = f"__mvreg_{__version__}"
 MODULE = {
     "serve": {ADDRESS: str(BROWSER)},
-    "scripts": [f"{ADDRESS}/page.js", f"{ADDRESS}/look.js", f"{ADDRESS}/form.js", f"{ADDRESS}/field_table.js"],
-    "module_scripts": [f"{ADDRESS}/xray/xray_view.js"],
-    "styles": [f"{ADDRESS}/page.css", f"{ADDRESS}/field_table.css", f"{ADDRESS}/xray/xray_view.css"],
-    "vue_use": ["mvreg_page", "mvreg_look", "mvreg_form", "mvreg_fields", "mvreg_xray"],
+    "scripts": [
+        f"{ADDRESS}/page.js",
+        f"{ADDRESS}/look.js",
+        f"{ADDRESS}/slices.js",
+        f"{ADDRESS}/form.js",
+        f"{ADDRESS}/field_table.js",
+    ],
+    "module_scripts": [
+        f"{ADDRESS}/xray/xray_view.js",
+    ],
+    "styles": [
+        f"{ADDRESS}/page.css",
+        f"{ADDRESS}/field_table.css",
+        f"{ADDRESS}/xray/xray_view.css",
+    ],
+    "vue_use": [
+        "mvreg_page",
+        "mvreg_look",
+        "mvreg_slices",
+        "mvreg_form",
+        "mvreg_fields",
+        "mvreg_xray",
+    ],
     "state": {"words": WORDS},
 }
 #: What any element may have, and trame would leave out.
@@ -240,6 +265,18 @@ class Help(_Element):
     """The dialog with mouse, fingers and keys."""
 
     TAG = "mv-help"
+
+
+class SliceOverlay(_Element):
+    """What lies over a slice of the CT, see browser/slices.js; buttons may be in it."""
+
+    TAG, ATTRIBUTES = "mv-slice", ("title", "colour", "at", "greys")
+
+
+class Eye(_Element):
+    """What turns the 3D view by keys."""
+
+    TAG = "mv-eye"
 
 
 class DownloadButton(_Element):

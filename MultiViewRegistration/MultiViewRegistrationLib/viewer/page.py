@@ -237,6 +237,7 @@ def _geometry(application) -> None:
 
 def build_3d_tools(views) -> None:
     """Make the buttons over the 3D view, for `page_views.PageViews`."""
+    elements.Eye()
     html.Div("{{ views.case }}", classes="mv-case")
     with html.Div(classes="mv-tools", role="toolbar", aria_label=_("3D view")):
         _icon("mdi-fit-to-page-outline", _("Show all: X-rays, sources and CT"), click=views.stand_back)
@@ -270,8 +271,9 @@ def build_3d_tools(views) -> None:
 def build_slice_tools(name: str, orientation: str, colour: str) -> None:
     """Make the buttons over a slice of the CT."""
     html.Div("{{ views.case }}", classes="mv-case")
-    html.Div(orientation, classes="mv-name-over", style=f"color: {colour}")
-    with html.Div(classes="mv-tools", role="toolbar", aria_label=orientation):
+    with elements.SliceOverlay(
+        title=orientation, colour=colour, at=(f"slices_at['{orientation}']",), greys=("ct_greys",)
+    ):
         _alone(name)
 
 

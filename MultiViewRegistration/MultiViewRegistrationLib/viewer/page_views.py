@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from time import monotonic
 
+import numpy as np
 import slicer
 from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewLayout, ViewProps
 
-from ..mrml import ct_3d, layout, overlay, slice_view, source_view
+from ..mrml import ct_3d, labels_3d, layout, overlay, slice_view, source_view
 from ..mrml.layout import slice_node, tag_of
+from ..mrml.registration import CT_UNIT
 from ..session.inputs import BoneSurfaceUpdater
 from ..session.translation import _
 from . import page
 from .remote_view import RemoteView
 from .xray_pane import XRayPane
-from .xray_state import css_colour
+from .xray_state import are_numbers, css_colour
 
 THREE_D = "1"
 BACKGROUND = ("#0c0f13", "#1a2129")
@@ -37,7 +40,6 @@ class PageViews:
         self._opened = monotonic()
         self._planes: dict[str, object] = {}
         self._panes: dict[object, XRayPane] = {}
-        self._stand_back = False
         app = application.slicer_app
         self.three_d = ThreeDView(application.scene, app.app_logic, THREE_D, NoScheduleRendering())  # until it is seen
         self.three_d.set_view_properties(ViewProps(background_color=BACKGROUND, box_visible=False))
@@ -52,7 +54,12 @@ class PageViews:
             self._unbuilt.append((name, view, partial(page.build_slice_tools, name, orientation, tone)))
         self._state.slices_wanted = 0
         self._state.overlay = {"mode": overlay.MODES[0], "opacity": 0.5}
+        self._state.slices_at, self._state.ct_greys = {}, {}
         self._ct_shown = None
+        trigger = application.server.controller.trigger
+        trigger("mvreg_scroll")(self._scroll)
+        trigger("mvreg_ct_greys")(self._set_ct_greys)
+        trigger("mvreg_turn")(self._turn)
 
     def _remote_waits(self) -> bool:
         """Whether 3D and slices wait, which take the server's whole time: the X-rays come first, when they are opened, under a hand, and
@@ -80,7 +87,8 @@ class PageViews:
         for view in self._remote:
             view.render_now()
         self._opened = monotonic()
-        self._ct_shown, self._stand_back = None, True
+        self._ct_shown, self._overview, self._labelled = None, source_view.Overview(), None
+        self._fitted: dict[str, tuple] = {}
         self._bones, self._slices_follow = BoneSurfaceUpdater(), slice_view.CTSliceFollower()
 
     def refresh(self) -> None:
@@ -96,13 +104,15 @@ class PageViews:
         ct = registration and registration.ct
         if ct is not self._ct_shown:
             self._ct_shown = ct
+            self._slices_follow.update(ct, self._slice_nodes)
             for view in self.slices:
                 view.set_background_volume_id(ct and ct.GetID())
-                view.fit_view_to_content()
-            self._stand_back = True
-        if self._stand_back and any(view.placed for view in views):
-            self._stand_back = False
-            self.stand_back()
+            self._fitted.clear()
+
+    @property
+    def _slice_nodes(self) -> dict:
+        """By their orientations."""
+        return {each[1]: view.get_view_node() for each, view in zip(layout.CT_SLICES, self.slices, strict=True)}
 
     def tick(self) -> None:
         """Have the X-rays' cells follow the CT."""
@@ -111,10 +121,75 @@ class PageViews:
         self._follow_remote()
         if not self.opening:
             self._bones.update(self._application.registration)
+        registration = self._application.registration
         if not self._application.moving:
-            self._slices_follow.update(
-                self._application.registration.ct, [view.get_view_node() for view in self.slices]
-            )
+            self._slices_follow.update(registration.ct, self._slice_nodes)
+            if self._application.session.running_registration is None:
+                self._overview.update(registration, self.camera(), self.size())
+        for view in self.slices:
+            self._fit(view, registration.ct)
+        self._show_slices(registration.ct)
+        self._settle_labels(registration)
+
+    def _fit(self, view: SliceView, ct) -> None:
+        """Have a slice show the whole CT at any size, until a person has zoomed or moved it."""
+        if ct is None or ct.GetImageData() is None:
+            return
+        node, size = view.get_view_node(), tuple(view.render_window().GetSize())
+        before_size, zoom = self._fitted.get(view.name, (None, ()))  # as this left it; None once a person has
+        if zoom is not None and size != before_size:
+            slice_view.fit_to_ct(ct, node)
+            self._fitted[view.name] = size, _zoom(node)
+        elif zoom is not None and zoom != _zoom(node):
+            self._fitted[view.name] = size, None
+
+    def _show_slices(self, ct) -> None:
+        """Tell the page where in the CT the slices are, and their greys."""
+        at, greys = {}, {"hu": False, "width": 1.0, "level": 0.0, "least": 0.0, "most": 1.0}
+        if ct is not None and ct.GetImageData() is not None and ct.GetDisplayNode() is not None:
+            at = {name: asdict(slice_view.position_in(ct, node)) for name, node in self._slice_nodes.items()}
+            display, (least, most) = ct.GetDisplayNode(), ct.GetImageData().GetScalarRange()
+            hu = self._application.registration.parameter(CT_UNIT, "hu") == "hu"
+            greys = {"hu": hu, "width": display.GetWindow(), "level": display.GetLevel(), "least": least, "most": most}
+        if at != self._state.slices_at:
+            self._state.slices_at = at
+        if greys != self._state.ct_greys:
+            self._state.ct_greys = greys
+
+    def _settle_labels(self, registration) -> None:
+        """Have the names in 3D read from where the camera is now."""
+        camera, size = self.camera(), self.size()
+        now = camera.GetCamera().GetMTime(), size, labels_3d.stamp(registration)
+        if now != self._labelled:
+            labels_3d.settle_labels_3d(registration, camera, size)
+            self._labelled = *now[:2], labels_3d.stamp(registration)
+
+    # What a page requests, many times a second
+
+    def _scroll(self, name: str, mm: float) -> None:
+        ct = self._application.registration and self._application.registration.ct
+        node = self._slice_nodes.get(name)
+        if ct is not None and ct.GetImageData() is not None and node is not None and are_numbers([mm], 1):
+            slice_view.scroll_to(ct, node, mm)
+
+    def _set_ct_greys(self, width: float, level: float) -> None:
+        """Of all slices; a width of 0 for what suits the CT."""
+        ct = self._application.registration and self._application.registration.ct
+        if ct is None or ct.GetDisplayNode() is None or not are_numbers([width, level], 2):
+            return
+        ct.GetDisplayNode().SetAutoWindowLevel(width <= 0)
+        if width > 0:
+            ct.GetDisplayNode().SetWindowLevel(width, level)
+
+    def _turn(self, azimuth_deg: float, elevation_deg: float, nearer: float) -> None:
+        """Turn the 3D view about what it looks at."""
+        if are_numbers([azimuth_deg, elevation_deg, nearer], 3) and nearer > 0:
+            camera = self.camera().GetCamera()
+            camera.Azimuth(azimuth_deg)
+            camera.Elevation(elevation_deg)
+            camera.OrthogonalizeViewUp()
+            camera.Dolly(nearer)
+            self.camera().ResetClippingRange()
 
     def _follow_remote(self) -> None:
         """Have 3D and slices follow; each comes into the page when the X-rays leave time for it, as it is drawn at once then."""
@@ -126,7 +201,7 @@ class PageViews:
 
     def stand_back(self) -> None:
         """Show all of the registration in 3D."""
-        source_view.show_overview(self._application.registration, self.camera(), self.size())
+        self._overview.show(self._application.registration, self.camera(), self.size())
 
     def _show_3d(self) -> None:
         registration = self._application.registration
@@ -216,3 +291,8 @@ class PageViews:
     def show_ct_slices(self) -> None:
         """Have slices of the CT to click in."""
         self._state.slices_wanted += 1
+
+
+def _zoom(node) -> tuple:
+    """Field of view and origin of a slice view."""
+    return tuple(np.round([*node.GetFieldOfView(), *node.GetXYZOrigin()[:2]], 3))

@@ -107,3 +107,89 @@ def test_landmarks_are_clicked_in_slices_and_x_rays(tab, case_file, tmp_path):
     ]
     assert len(residuals) == 10 and max(residuals) < 2.0
     assert mtre_mm(tab.exported(tmp_path), case) < 1.0
+
+
+# How a page looks
+
+
+def sizes(tab) -> dict:
+    """(width, height) of the parts of the page; of hidden ones 0."""
+    return tab.page.evaluate(
+        "() => Object.fromEntries(['.mv-steps', '.mv-xrays', '.mv-scene', '.mv-3d'].map(each => {"
+        " const box = document.querySelector(each).getBoundingClientRect(); return [each, [box.width, box.height]]; }))"
+    )
+
+
+def test_splitters_and_layouts_are_moved_by_mouse_and_keys_and_kept(tab):
+    page, before = tab.page, sizes(tab)
+    steps, views = (
+        page.get_by_role("separator", name="Width of the steps"),
+        page.get_by_role("separator", name="Height of"),
+    )
+    box = steps.bounding_box()
+    page.mouse.move(box["x"] + 4, 500)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 104, 500, steps=4)
+    page.mouse.up()
+    views.focus()
+    page.keyboard.press("ArrowUp")
+    now = sizes(tab)
+    assert now[".mv-steps"][0] == before[".mv-steps"][0] + 100 and now[".mv-xrays"][1] < before[".mv-xrays"][1] - 5
+    page.reload()
+    tab.ready()
+    assert sizes(tab) == now
+    views.focus()
+    page.keyboard.press("Enter")
+    steps.dblclick()
+    assert sizes(tab) == before
+    for key, part in (("1", ".mv-xrays"), ("3", ".mv-scene")):
+        page.keyboard.press(key)
+        shown = sizes(tab)
+        other = {".mv-xrays": ".mv-scene", ".mv-scene": ".mv-xrays"}[part]
+        assert shown[part][1] > before[part][1] + 100 and shown[other][1] == 0
+    page.keyboard.press("b")
+    assert sizes(tab)[".mv-steps"][0] == 0
+    page.keyboard.press("b")
+    page.keyboard.press("2")
+    assert sizes(tab) == before
+
+
+def test_a_view_is_seen_alone_by_a_double_click_or_a_key(tab):
+    page, before = tab.page, sizes(tab)
+    page.locator(".mv-3d").dblclick(position={"x": 60, "y": 90})
+    alone = sizes(tab)
+    assert alone[".mv-xrays"][1] == 0 and alone[".mv-3d"] == alone[".mv-scene"] > before[".mv-3d"]
+    page.keyboard.press("Escape")
+    assert sizes(tab) == before
+    page.locator(".mvx-surface").nth(1).focus()
+    page.keyboard.press("f")
+    assert not page.locator(".mvx").nth(0).is_visible() and sizes(tab)[".mv-scene"][1] == 0
+    page.keyboard.press("f")
+    assert sizes(tab) == before
+    page.keyboard.press("?")
+    assert page.get_by_role("dialog", name="Mouse, fingers and keys").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.get_by_role("dialog").is_visible()
+
+
+def test_slices_have_a_slider_and_follow_brightness_and_keys(tab):
+    page = tab.page
+    slider = page.get_by_role("slider", name="Axial")
+    at = tab.state("slices_at.Axial")
+    assert at["axis"] == "S" and at["sides"] == ["R", "L", "A", "P"] and at["low"] < at["mm"] < at["high"]
+    slider.focus()
+    page.keyboard.press("ArrowUp")
+    tab.wait_state(f"Math.abs(s.slices_at.Axial.mm - {at['mm'] + at['step']}) < 0.6 * {at['step']}", 10)
+    page.locator(".mv-slice").nth(0).hover()
+    page.locator(".mv-slice").nth(0).get_by_role("button", name="Brightness and contrast").click()
+    page.get_by_role("slider", name="Level").fill("50")
+    tab.wait_state("Math.abs(s.ct_greys.level - 50) <= (s.ct_greys.most - s.ct_greys.least) / 200", 10)
+    page.get_by_role("button", name="Automatic").last.click()
+    page.keyboard.press("Escape")
+    width = tab.state("ct_greys.width")
+    box = page.locator(".mv-slice").nth(1).bounding_box()
+    page.mouse.move(box["x"] + 40, box["y"] + 90)
+    page.mouse.down(button="right")
+    page.mouse.move(box["x"] + 40 + box["width"] / 4, box["y"] + 90, steps=4)
+    page.mouse.up(button="right")
+    tab.wait_state(f"Math.abs(s.ct_greys.width / {width} - Math.exp(0.5)) < 0.02", 10)

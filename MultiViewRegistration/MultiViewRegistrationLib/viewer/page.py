@@ -58,7 +58,6 @@ def build(application) -> None:
             with html.Div(classes="mv-body", style=("{ '--steps': look.stepsPx + 'px' }",)):
                 _column(application)
                 html.Div(v_if="look.steps", classes="mv-scrim", click="look.steps = false")
-                elements.Splitter(kind="steps", v_show="look.steps")
                 with html.Main(classes="mv-main"):
                     _messages(application)
                     with html.Div(v_if="has_registration", classes="mv-work"):
@@ -97,6 +96,7 @@ def _column(application) -> None:
         with html.Div(classes="mv-list", tabindex="0"):
             _steps(application)
         html.Div(_("For research use only."), classes="mv-foot")
+        elements.Splitter(kind="steps")
 
 
 def _messages(application) -> None:
@@ -270,7 +270,6 @@ def build_3d_tools(views) -> None:
 
 def build_slice_tools(name: str, orientation: str, colour: str) -> None:
     """Make the buttons over a slice of the CT."""
-    html.Div("{{ views.case }}", classes="mv-case")
     with elements.SliceOverlay(
         title=orientation, colour=colour, at=(f"slices_at['{orientation}']",), greys=("ct_greys",)
     ):

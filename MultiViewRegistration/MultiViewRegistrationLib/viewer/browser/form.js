@@ -47,7 +47,7 @@
           :placeholder="c.hint" :suffix="c.unit" :model-value="c.text" @change="act(c, $event.target.value)" />
         <v-slider v-else-if="c.kind === 'Slider'" class="mt-2" :label="c.label" :aria-label="c.label" :title="c.tip" :disabled="!c.enabled"
           :min="c.low" :max="c.high" :step="c.step" :model-value="c.value" @update:model-value="act(c, $event)" />
-        <div v-else-if="c.kind === 'Table'" class="mv-scroll"><table v-if="c.lines.length" class="mv-table" :aria-label="c.label">
+        <div v-else-if="c.kind === 'Table'" class="mv-scroll" tabindex="0"><table v-if="c.lines.length" class="mv-table" :aria-label="c.label">
           <thead><tr><th v-for="title in c.columns">{{ title }}</th></tr></thead>
           <tbody><tr v-for="line in c.lines" :key="line.id" :class="{ selected: line.id === c.selected }">
             <td v-for="(cell, n) in line.cells" :title="cell.tip" :class="cell.tone ? tone(cell) : ''">
@@ -75,7 +75,7 @@
         <div v-else-if="c.kind === 'SideBySide'" class="mv-row"><mv-form :controls="c.children" :section="section" /></div>
         <details v-else-if="c.kind === 'Group' && c.open !== null" class="mv-details" :open="c.open"><summary>{{ c.label }}</summary>
           <mv-form :controls="c.children" :section="section" /></details>
-        <section v-else-if="c.kind === 'Group'"><h4 class="mv-sub">{{ c.label }}</h4>
+        <section v-else-if="c.kind === 'Group'"><h2 class="mv-sub">{{ c.label }}</h2>
           <mv-form :controls="c.children" :section="section" /></section>
       </template>`,
   };

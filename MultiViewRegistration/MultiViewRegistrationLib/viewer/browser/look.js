@@ -1,11 +1,12 @@
 // How a page looks, which each page keeps for itself: light or dark, which views, how wide the steps are, how high the X-rays.
 // Templates know it as `look`.
 (() => {
-  const KEY = "mvreg.look", NARROW = 1000, KEPT = ["theme", "layout", "steps", "stepsPx", "share"];
+  const KEY = "mvreg.look", NARROW = 1000, HALF = 4; // CSS pixels: where the steps cover the views, and half of a splitter
+  const KEPT = ["theme", "layout", "steps", "stepsPx", "share"];
   const LAYOUTS = { 1: "xrays", 2: "all", 3: "ct" }; // by the keys that choose them
   const THEMES = ["auto", "light", "dark"];
   const SPLITS = { // what a splitter sets; its range, and the step of a key
-    steps: { key: "stepsPx", low: 288, high: 640, step: 16, turned: "vertical", at: (e, box) => e.clientX - box.left },
+    steps: { key: "stepsPx", low: 288, high: 640, step: 16, turned: "vertical", at: (e, box) => e.clientX - box.left + HALF },
     views: { key: "share", low: 20, high: 85, step: 2, turned: "horizontal", at: (e, box) => (100 * (e.clientY - box.top)) / box.height },
   };
   const usual = () => ({ theme: "auto", layout: "all", steps: window.innerWidth >= NARROW, stepsPx: window.innerWidth < 1400 ? 344 : 400, share: 60 });

@@ -6,14 +6,21 @@
   const TURNS = { ArrowLeft: [-TURN_DEG, 0, 1], ArrowRight: [TURN_DEG, 0, 1], ArrowUp: [0, TURN_DEG, 1], ArrowDown: [0, -TURN_DEG, 1],
     "+": [0, 0, NEARER], "=": [0, 0, NEARER], "-": [0, 0, 1 / NEARER] };
 
+  // What a screen reader says of a picture from the server, which comes and goes.
+  function describe(area, text) {
+    const name = () => area.querySelectorAll("img:not([alt])").forEach(picture => { picture.alt = text; });
+    new MutationObserver(name).observe(area, { childList: true, subtree: true });
+    name();
+  }
+
   // title: its orientation.   colour: of that.   at: a SlicePosition; null without a CT.   greys: of all slices.
   const Slice = {
     inject: ["trame"],
     props: { title: String, colour: String, at: Object, greys: Object },
-    data: () => ({ mm: 0, held: false, open: false, drag: null }),
+    data: () => ({ mm: 0, held: false, drag: null }),
     computed: {
       sides() { return this.at ? SIDES.map((side, n) => [side, this.at.sides[n]]) : []; },
-      place() { return this.at ? `${this.at.axis} ${this.mm.toFixed(1)} mm` : ""; },
+      place() { return this.at ? `${this.at.axis} ${(Math.round(10 * this.mm) / 10 || 0).toFixed(1)} mm` : ""; },
       range() { return Math.max(this.greys.most - this.greys.least, 1e-6); },
     },
     watch: {
@@ -21,6 +28,7 @@
     },
     mounted() { // before the server's picture gets it: with the right button a person sets brightness and contrast
       const area = this.$el.parentElement;
+      describe(area, this.title);
       area.addEventListener("pointerdown", this.press, true);
       area.addEventListener("pointermove", this.pull, true);
       area.addEventListener("pointerup", this.release, true);
@@ -57,20 +65,22 @@
           <div v-for="[side, letter] in sides" :class="['mv-side', side]" aria-hidden="true">{{ letter }}</div>
           <input class="mv-through" type="range" :min="at.low" :max="at.high" :step="at.step" :value="mm" :aria-label="title" :aria-valuetext="place"
             @input="scroll" @pointerdown="held = true" @pointerup="held = false" @pointercancel="held = false" />
-          <div :class="['mv-tools', { open }]" role="toolbar" :aria-label="title">
-            <v-btn icon="mdi-contrast-circle" size="small" variant="text" rounded="lg" :title="words.window" :aria-label="words.window"
-              :aria-expanded="String(open)" @click="open = !open" />
+          <div class="mv-tools" role="toolbar" :aria-label="title">
+            <v-menu :close-on-content-click="false" location="bottom end">
+              <template #activator="{ props }"><v-btn v-bind="props" icon="mdi-contrast-circle" size="small" variant="text" rounded="lg"
+                :title="words.window" :aria-label="words.window" /></template>
+              <form class="mv-greys" role="dialog" :aria-label="words.window" @submit.prevent>
+                <label>{{ words.width }} <input type="range" :min="range / 200" :max="range" :step="range / 200" :value="greys.width"
+                  @input="set(Number($event.target.value), greys.level)" /><output>{{ Math.round(greys.width) }}</output></label>
+                <label>{{ words.level }} <input type="range" :min="greys.least" :max="greys.most" :step="range / 200" :value="greys.level"
+                  @input="set(greys.width, Number($event.target.value))" /><output>{{ Math.round(greys.level) }}</output></label>
+                <div class="mv-row"><button type="button" class="mv-pick" @click="set(0, 0)">{{ words.automatic_ct }}</button>
+                  <template v-if="greys.hu"><button type="button" class="mv-pick" @click="preset('bone')">{{ words.bone }}</button>
+                    <button type="button" class="mv-pick" @click="preset('soft')">{{ words.soft_tissue }}</button></template></div>
+              </form>
+            </v-menu>
             <slot />
           </div>
-          <form v-if="open" class="mv-greys" @submit.prevent @keydown.esc.stop="open = false">
-            <label>{{ words.width }} <input type="range" :min="range / 200" :max="range" :step="range / 200" :value="greys.width"
-              @input="set(Number($event.target.value), greys.level)" /><output>{{ Math.round(greys.width) }}</output></label>
-            <label>{{ words.level }} <input type="range" :min="greys.least" :max="greys.most" :step="range / 200" :value="greys.level"
-              @input="set(greys.width, Number($event.target.value))" /><output>{{ Math.round(greys.level) }}</output></label>
-            <div class="mv-row"><button type="button" class="mv-pick" @click="set(0, 0)">{{ words.automatic_ct }}</button>
-              <template v-if="greys.hu"><button type="button" class="mv-pick" @click="preset('bone')">{{ words.bone }}</button>
-                <button type="button" class="mv-pick" @click="preset('soft')">{{ words.soft_tissue }}</button></template></div>
-          </form>
         </template>
       </div>`,
   };
@@ -78,6 +88,7 @@
   // The 3D view, by keys.
   const Eye = {
     inject: ["trame"],
+    mounted() { describe(this.$el.parentElement, this.words.eye); },
     methods: {
       key(event) {
         if (!(event.key in TURNS) || event.ctrlKey || event.altKey || event.metaKey) return;

@@ -1,0 +1,64 @@
+"""What axe-core says of the page: contrasts of WCAG AA, names, roles, landmarks; in the light and in the dark, and by keys alone."""
+
+from __future__ import annotations
+
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+AXE = Path(__file__).resolve().parents[2] / "build" / "axe"
+
+
+@pytest.fixture(scope="module")
+def axe(require_program) -> str:
+    """The text of axe.min.js, from the npm registry; kept in build/axe."""
+    if not list(AXE.glob("axe-core-4.*.tgz")):
+        AXE.mkdir(parents=True, exist_ok=True)
+        command = [require_program("npm", package="npm"), "pack", "--silent", "axe-core@4"]
+        fetched = subprocess.run(command, cwd=AXE, capture_output=True, text=True, timeout=120)
+        if fetched.returncode:
+            pytest.skip(f"needs axe-core from the npm registry: {fetched.stderr.strip()[-200:]}")
+    with tarfile.open(next(AXE.glob("axe-core-4.*.tgz"))) as archive:
+        return archive.extractfile("package/axe.min.js").read().decode()
+
+
+def problems(tab, axe: str) -> list[str]:
+    """What is wrong with the page as it is, a line for each element."""
+    page = tab.page
+    page.wait_for_timeout(500)  # colours that change
+    if not page.evaluate("() => Boolean(window.axe)"):
+        page.evaluate(axe)
+    found = page.evaluate("() => axe.run(document, { resultTypes: ['violations'] }).then(found => found.violations)")
+    return [
+        f"{each['id']}: {node['target'][0]} {node['html'][:120]} {node['failureSummary'].splitlines()[1].strip()}"
+        for each in found
+        for node in each["nodes"]
+    ]
+
+
+def in_both_themes(tab, axe: str, name: str) -> list[str]:
+    found = []
+    for theme in ("light", "dark"):
+        tab.page.emulate_media(color_scheme=theme)
+        tab.page.wait_for_timeout(200)
+        found += [f"{name}, {theme}: {problem}" for problem in problems(tab, axe)]
+        tab.shot(f"{name}-{theme}")
+    return found
+
+
+def test_axe_finds_nothing(open_tab, serve, server, axe):
+    empty = open_tab(serve())
+    found = in_both_themes(empty, axe, "empty")
+    tab = open_tab(server)
+    tab.ready()
+    tab.page.locator(".mv-3d img").wait_for()
+    found += in_both_themes(tab, axe, "open")
+    tab.register()
+    found += in_both_themes(tab, axe, "answer")
+    for step in ("1. CT", "2. X-rays", "3. Start", "4. Register", "5. Check", "6. Export", "7. Sequence"):
+        tab.open_step(step)
+    tab.page.evaluate("() => document.querySelectorAll('.mv-steps details').forEach(each => { each.open = true; })")
+    found += in_both_themes(tab, axe, "unfolded")
+    assert not found, "\n".join(found)

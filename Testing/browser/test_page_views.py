@@ -112,16 +112,16 @@ def test_landmarks_are_clicked_in_slices_and_x_rays(tab, case_file, tmp_path):
 # How a page looks
 
 
-def sizes(tab) -> dict:
+def sizes(page) -> dict:
     """(width, height) of the parts of the page; of hidden ones 0."""
-    return tab.page.evaluate(
+    return page.evaluate(
         "() => Object.fromEntries(['.mv-steps', '.mv-xrays', '.mv-scene', '.mv-3d'].map(each => {"
         " const box = document.querySelector(each).getBoundingClientRect(); return [each, [box.width, box.height]]; }))"
     )
 
 
 def test_splitters_and_layouts_are_moved_by_mouse_and_keys_and_kept(tab):
-    page, before = tab.page, sizes(tab)
+    page, before = tab.page, sizes(tab.page)
     steps, views = (
         page.get_by_role("separator", name="Width of the steps"),
         page.get_by_role("separator", name="Height of"),
@@ -133,39 +133,41 @@ def test_splitters_and_layouts_are_moved_by_mouse_and_keys_and_kept(tab):
     page.mouse.up()
     views.focus()
     page.keyboard.press("ArrowUp")
-    now = sizes(tab)
+    now = sizes(page)
     assert now[".mv-steps"][0] == before[".mv-steps"][0] + 100 and now[".mv-xrays"][1] < before[".mv-xrays"][1] - 5
-    page.reload()
-    tab.ready()
-    assert sizes(tab) == now
+    again = page.context.new_page()
+    again.goto(tab.server.address)
+    again.locator(".mv-3d").wait_for()
+    assert sizes(again) == now
+    again.close()
     views.focus()
     page.keyboard.press("Enter")
     steps.dblclick()
-    assert sizes(tab) == before
+    assert sizes(page) == before
     for key, part in (("1", ".mv-xrays"), ("3", ".mv-scene")):
         page.keyboard.press(key)
-        shown = sizes(tab)
+        shown = sizes(page)
         other = {".mv-xrays": ".mv-scene", ".mv-scene": ".mv-xrays"}[part]
         assert shown[part][1] > before[part][1] + 100 and shown[other][1] == 0
     page.keyboard.press("b")
-    assert sizes(tab)[".mv-steps"][0] == 0
+    assert sizes(page)[".mv-steps"][0] == 0
     page.keyboard.press("b")
     page.keyboard.press("2")
-    assert sizes(tab) == before
+    assert sizes(page) == before
 
 
 def test_a_view_is_seen_alone_by_a_double_click_or_a_key(tab):
-    page, before = tab.page, sizes(tab)
+    page, before = tab.page, sizes(tab.page)
     page.locator(".mv-3d").dblclick(position={"x": 60, "y": 90})
-    alone = sizes(tab)
+    alone = sizes(page)
     assert alone[".mv-xrays"][1] == 0 and alone[".mv-3d"] == alone[".mv-scene"] > before[".mv-3d"]
     page.keyboard.press("Escape")
-    assert sizes(tab) == before
+    assert sizes(page) == before
     page.locator(".mvx-surface").nth(1).focus()
     page.keyboard.press("f")
-    assert not page.locator(".mvx").nth(0).is_visible() and sizes(tab)[".mv-scene"][1] == 0
+    assert not page.locator(".mvx").nth(0).is_visible() and sizes(page)[".mv-scene"][1] == 0
     page.keyboard.press("f")
-    assert sizes(tab) == before
+    assert sizes(page) == before
     page.keyboard.press("?")
     assert page.get_by_role("dialog", name="Mouse, fingers and keys").is_visible()
     page.keyboard.press("Escape")

@@ -139,7 +139,7 @@ def test_a_camera_of_a_mirrored_image_and_one_of_another_size(section, tmp_path)
     answer(section, first_pixel="0", axes="lps", unit="mm")
     act(section, "use")
     np.testing.assert_allclose(view.camera.intrinsics, content["intrinsics"], atol=1e-5)
-    assert "Seen from the detector" in text(section, "geometry_summary")
+    assert "The source is" in text(section, "geometry_summary")
     (tmp_path / "cam.json").write_text(json.dumps({**content, "size": [5, 5]}))
     put(section, "mode", "file")
     with pytest.raises(InputError, match="is for an image of 5 x 5 pixels"):
@@ -155,11 +155,11 @@ def test_the_questions_stay_while_an_answer_is_taken(section, tmp_path, monkeypa
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "matrix.txt").write_text("1000 0 64 0\n0 1000 64 0\n0 0 1 700\n")
-    section.calibration._patience_s = 0.05
+    section._edits.calibration._patience_s = 0.05
 
     def until_read() -> None:
         section.form()
-        section.host.wait(section, lambda: section.calibration._reading is None)
+        section.host.wait(section, lambda: section._edits.calibration._reading is None)
 
     act(section, "calibration", [tmp_path / "one" / "matrix.txt"], None)
     until_read()

@@ -252,7 +252,7 @@ def test_a_c_arm(with_ct):
     np.testing.assert_allclose(view.ras_of((47.5, 35.5)) * (-1, -1, 1), 300 * towards, atol=1e-9)
     assert view.camera.intrinsics[0, 0] < 0
     assert (describe(view), certainty(view)) == ("LAO 30\u00b0, CAU 10\u00b0", "\u00b11\u00b0, 3 mm, 1.5 px, 1 %")
-    assert "Seen from the detector" in summary(with_ct, view) and "700 mm from the source" in summary(with_ct, view)
+    assert "700 mm from the source" in summary(with_ct, view)
 
 
 def test_a_matrix_of_either_sign_may_be_of_a_mirrored_image(with_ct):

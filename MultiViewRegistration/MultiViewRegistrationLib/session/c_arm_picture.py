@@ -41,7 +41,12 @@ ARC_MM = 210.0
 
 
 def machine_svg(
-    camera: Camera, detector_mm: float, certain: bool = True, picture: np.ndarray | None = None, aspect: float = 1.0
+    camera: Camera,
+    detector_mm: float,
+    certain: bool = True,
+    left_known: bool = True,
+    picture: np.ndarray | None = None,
+    aspect: float = 1.0,
 ) -> str:
     """The drawings beside each other, as SVG Tiny, which Qt draws as a browser does.
 
@@ -53,6 +58,8 @@ def machine_svg(
         From the source to the detector, along the beam.
     certain
         False while numbers are missing: lines are dashed then.
+    left_known
+        Whether it is known which side of the patient is on the left of the image.
     picture
         The X-ray, uint8 (rows, columns, 3); None for a frame without one.
     aspect
@@ -61,7 +68,7 @@ def machine_svg(
     drawings = [
         _drawing(camera, detector_mm, certain, FROM_FEET, "feet"),
         _drawing(camera, detector_mm, certain, FROM_RIGHT, "right"),
-        _image(camera, picture, aspect),
+        _image(camera, left_known, picture, aspect),
     ]
     width, height = 3 * SIDE_PX + 2 * GAP_PX, SIDE_PX + TITLE_PX + NOTE_PX
     parts = [
@@ -173,7 +180,7 @@ def _angle_arc(camera: Camera, place, name: str, scale: float) -> list[str]:
     return parts
 
 
-def _image(camera: Camera, picture: np.ndarray | None, aspect: float) -> str:
+def _image(camera: Camera, left_known: bool, picture: np.ndarray | None, aspect: float) -> str:
     """The X-ray as it is stored, with the patient's sides at its edges."""
     columns, rows = camera.size
     tall = rows * aspect
@@ -189,6 +196,8 @@ def _image(camera: Camera, picture: np.ndarray | None, aspect: float) -> str:
     parts.append(_rect(left, top, width, height, "none", f' stroke="{LINE}" stroke-width="1"'))
     right, down = camera.plane_at(1.0)[:, :2].T
     sides = [side_of_direction(way) for way in (-right, right, -down, down)]
+    if not left_known:
+        sides[:2] = "?", "?"
     x, y = SIDE_PX / 2, TITLE_PX + SIDE_PX / 2
     places = ((left - 12, y + 5), (left + width + 12, y + 5), (x, top - 5), (x, top + height + 16))
     parts += [_text(*at, side, TEXT, 15, bold=True) for at, side in zip(places, sides, strict=True)]

@@ -96,15 +96,15 @@ def set_matrix(
         if point is None:
             raise InputError(
                 _(
-                    "{name}: the matrix has a negative determinant, and is either that of an image stored mirrored or has "
-                    "the wrong sign, expected a way to tell; move the CT to where this X-ray shows it, or multiply the "
-                    "matrix by -1 if the image is not mirrored."
+                    "{name}: the matrix has a negative determinant, and is either that of an image as seen from the detector or "
+                    "has the wrong sign, expected a way to tell; move the CT to where this X-ray shows it, or multiply the "
+                    "matrix by -1 if the image is as seen from the source."
                 ).format(name=view.name)
             ) from None
         raise InputError(
             _(
                 "{name}: the matrix has what the image shows behind the X-ray source, expected it before the source; "
-                "correct it, or multiply that of an image stored mirrored by -1."
+                "correct it, or multiply that of an image as seen from the detector by -1."
             ).format(name=view.name)
         ) from None
     give_geometry(view, camera=camera_content(camera), **{"from": origin})
@@ -233,11 +233,10 @@ def summary(registration: Registration, view: XRayView) -> str:
     if not view.placed:
         return ""
     camera = view.camera
-    seen = _("the detector") if camera.intrinsics[0, 0] < 0 else _("the source")
     sentences = []
     if camera.fan_axes == 2:  # the fields say it of a slot scan
-        sentence = _("Seen from {seen}; source {mm:.0f} mm from the world's origin.")
-        sentences.append(sentence.format(seen=seen, mm=np.linalg.norm(camera.source)))
+        sentence = _("The source is {mm:.0f} mm from the world's origin.")
+        sentences.append(sentence.format(mm=np.linalg.norm(camera.source)))
     box = ct_box(registration)
     if box is not None:
         sentences.append(_("The CT's centre is {mm:.0f} mm from the source.").format(mm=camera.depth(box.centre)))

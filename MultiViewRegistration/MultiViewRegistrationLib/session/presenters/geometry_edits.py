@@ -1,0 +1,392 @@
+"""What is typed into the fields of each X-ray's geometry, and given to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from ...io.case_check import like_radians
+from ...mrml.image import change_image, refresh
+from ...mrml.xray import XRayView
+from ..external_files import use_camera
+from ..geometry import matrix_of, reading_of, set_matrix, use_reading
+from ..slot_scan import completed, nearest_side, slot_scan_of, use_slot_scan
+from ..translation import _
+from .calibration import CalibrationFile, CalibrationPresenter
+from .geometry_fields import (
+    LPS,
+    SLOT_COLUMN,
+    SLOT_DISTANCE,
+    Reading,
+    c_arm_fields,
+    changed,
+    matrix_text,
+    read_c_arm,
+    read_matrix_field,
+    with_side,
+)
+
+C_ARM, MATRIX, FILE, SLOT_SCAN = "c_arm", "matrix", "file", "slot_scan"
+#: Grey scales: title, and intensity and inverted of an `XRayView`.
+BONE = {
+    "dark": (_("dark"), ("linear", False)),
+    "bright": (_("bright"), ("linear", True)),
+    "bright log": (_("bright, log"), ("log", False)),
+    "dark log": (_("dark, log"), ("log", True)),
+}
+#: What a C-arm has in all its images.
+OF_MACHINE = ("source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "principal_point", "mirrored")
+#: What "Put back" puts back of an X-ray's content.
+_GEOMETRY = "c_arm camera slot_scan projection_matrix distortion pixel_mm from assumptions world corrected intensity inverted".split()
+#: What of it the picture is made with.
+_PICTURE = ("intensity", "inverted", "distortion", "slot_scan")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The fields' values of one X-ray.
+
+    Attributes
+    ----------
+    mode
+        C_ARM, MATRIX, FILE or SLOT_SCAN.
+    fields
+        Texts by the fields' keys of `geometry_fields`, and "matrix" (any text with a matrix), "axes" (LPS or RAS); of a slot scan
+        "slot_distance", "slot_column" and "tube" (of `tube_sides`, "" for none).
+    """
+
+    mode: str
+    fields: dict[str, str]
+    calibration: CalibrationFile
+
+
+@dataclass
+class Editing:
+    """What a person has done to one X-ray since the table was opened.
+
+    Attributes
+    ----------
+    draft
+        What the fields show, None where that is what the X-ray has.
+    in_force
+        Whether the X-ray has what the draft says.
+    refused
+        Why it cannot have it, a sentence.
+    origins
+        Where values come from, by the fields' keys: "typed" or the name of a preset.
+    before
+        The X-ray's content when the table was opened.
+    typing
+        The key of the field that is being typed, and the fields and the X-ray's content before.
+    """
+
+    draft: Draft | None = None
+    in_force: bool = False
+    refused: str = ""
+    origins: dict[str, str] = field(default_factory=dict)
+    before: dict[str, Any] | None = None
+    typing: tuple[str, dict[str, str], dict[str, Any]] | None = None
+
+
+TYPED = "typed"
+
+
+class GeometryEdits:
+    """The drafts of all X-rays of an `XRaysPresenter`. What is complete and can be is given to the X-ray at once, while it is typed, too.
+
+    What is not is kept for each X-ray until the registration is left.
+    """
+
+    def __init__(self, xrays) -> None:
+        self._xrays = xrays
+        self.calibration = CalibrationPresenter(
+            lambda: self.draft(xrays.selected).calibration,
+            lambda file: self._keep(xrays.selected, replace(self.draft(xrays.selected), mode=FILE, calibration=file)),
+            xrays.host.patience_s,
+        )
+        self.reset()
+
+    def reset(self) -> None:
+        """Another registration is at work."""
+        self._edits: dict[str, Editing] = {}
+        self.calibration.reset()
+
+    def begin(self) -> None:
+        """The table is opened: what X-rays have now can be put back."""
+        for each in self._edits.values():
+            each.before = None
+
+    def editing(self, view: XRayView) -> Editing:
+        """What was done to an X-ray."""
+        return self._edits.setdefault(view.node.GetID(), Editing())
+
+    def draft(self, view: XRayView) -> Draft:
+        """What its fields show."""
+        return self.editing(view).draft or self._as_it_is(view)
+
+    def in_force(self, view: XRayView) -> bool:
+        """Whether the X-ray has a geometry, and that which its fields show."""
+        edit = self.editing(view)
+        return view.placed and (edit.draft is None or edit.in_force)
+
+    def is_changed(self, view: XRayView) -> bool:
+        """Whether there is something to put back."""
+        edit = self.editing(view)
+        before = edit.before
+        return (edit.draft is not None and not edit.in_force) or (
+            before is not None and any(before.get(key) != view.content.get(key) for key in _GEOMETRY)
+        )
+
+    def reading(self, view: XRayView, draft: Draft) -> Reading:
+        """Of a C-arm's fields, with what the other X-rays say against them."""
+        reading = read_c_arm(draft.fields, view.size)
+        cautions, faults = dict(reading.cautions), dict(reading.faults)
+        if reading.c_arm is not None:
+            cautions |= self._beside_others(view, reading.c_arm)
+        return replace(reading, cautions=cautions, faults=faults)
+
+    def _beside_others(self, view: XRayView, reading: dict) -> dict[str, str]:
+        """Angles in radians, an X-ray with the same geometry, and left and right the other way round than in all others."""
+        others = [each for each in self._xrays.views if each != view and each.placed]
+        beam = _beam(reading)
+        apart = [
+            np.degrees(np.arccos(np.clip(abs(beam @ each.camera.camera_from_world[2, :3]), 0, 1))) for each in others
+        ]
+        largest = max(abs(reading["rao_lao_deg"]), abs(reading["cra_cau_deg"]))
+        cautions = {}
+        if like_radians(largest, apart):
+            keys = [key for key in ("rao_lao_deg", "cra_cau_deg") if reading[key]]
+            cautions[keys[0]] = _(
+                "{value:g} looks like radians, as the X-rays would be nearly parallel; give degrees: {better:.1f}."
+            ).format(value=reading[keys[0]], better=np.degrees(reading[keys[0]]))
+        twins = self._xrays.session.twins()
+        if twins is not None and view in twins and not cautions:
+            other = twins[0] if twins[1] == view else twins[1]
+            cautions["rao_lao_deg"] = _(
+                "{name} has the same geometry, expected another for each; correct one of them."
+            ).format(name=other.name)
+        machines = [each for each in others if "c_arm" in each.content]
+        if machines and all(each.content["c_arm"].get("mirrored", False) != reading["mirrored"] for each in machines):
+            cautions["mirrored"] = _(
+                "The other X-rays are stored the other way round, which is rare on one machine; look at a marker."
+            )
+        return cautions
+
+    def origin(self, view: XRayView, key: str, fields: Mapping[str, str], edit: Editing) -> str:
+        """Where a field's value comes from, in a few words; "" for what was typed, and for nothing."""
+        text, content = fields[key], view.content
+        if not text:
+            return ""
+        if origin := edit.origins.get(key):
+            return "" if origin == TYPED else origin
+        if key in ("tube", "slot_distance", "slot_column"):
+            return content.get("from", "") if content.get("from") != "entered" else ""
+        of_header = c_arm_fields(reading_of_header(view), view.size).get(key)
+        if of_header == text:
+            return _("DICOM header")
+        if key == "pixel_mm" and not view.placed:
+            return _("the file")
+        origin = content.get("from", "")
+        return "" if origin == "entered" else origin
+
+    def problem(self, view: XRayView, draft: Draft) -> str:
+        """What is wrong with the selected X-ray's geometry beyond its fields in the table."""
+        if refused := self.editing(view).refused:
+            return refused
+        if self.in_force(view):
+            return ""
+        try:
+            if draft.mode == MATRIX:
+                read_matrix_field(draft.fields)
+            elif draft.mode == FILE:
+                self.calibration.camera(view, draft.calibration)
+        except InputError as error:
+            return str(error)
+        return ""
+
+    def waits(self, view: XRayView, draft: Draft) -> bool:
+        """Whether an X-ray's fields are complete, and not its geometry yet."""
+        if self.in_force(view):
+            return False
+        try:
+            if draft.mode == C_ARM:
+                return self.reading(view, draft).c_arm is not None
+            if draft.mode == MATRIX:
+                read_matrix_field(draft.fields)
+            elif draft.mode == SLOT_SCAN:
+                completed(view, *self._slot_values(draft))
+            else:
+                self.calibration.camera(view, draft.calibration)
+        except InputError:
+            return False
+        return True
+
+    def set_mode(self, view: XRayView, mode: str) -> None:
+        """Choose the kind of geometry, of MODES; a change back to the one that the X-ray has drops what was changed."""
+        self._xrays.select(view.node.GetID())
+        if view.placed and mode == self._as_it_is(view).mode:
+            self.editing(view).draft = None
+        else:
+            self._keep(view, replace(self.draft(view), mode=mode))
+
+    def edit(self, view: XRayView, key: str, value: str) -> None:
+        """Change a field; the X-ray has what the fields say as soon as they are complete."""
+        self._change(view, key, value)
+        self._give_or_restore(view, typing=False)
+        self.editing(view).typing = None
+
+    def typed(self, view: XRayView, key: str, value: str) -> None:
+        """A field is being typed: an X-ray that has a geometry follows; one without waits until the field is left."""
+        self._change(view, key, value)
+        draft = self.draft(view)
+        odd = draft.mode == C_ARM and key in read_c_arm(draft.fields, view.size).cautions
+        if view.placed or key == "matrix":
+            self._give_or_restore(view, typing=True, odd=odd)
+
+    def set_side(self, view: XRayView, letter: str) -> None:
+        """Say which side of the patient is on the left of the image, a letter of `SIDES`, "" for not known."""
+        draft = self.draft(view)
+        fields = with_side(draft.fields, letter)
+        self._keep(view, replace(draft, fields=fields))
+        self.editing(view).origins["mirrored"] = TYPED
+        if self.waits(view, self.draft(view)):
+            self._give(view)
+
+    def set_bone(self, view: XRayView, bone: str) -> None:
+        """Say how bone is stored in the file, a key of BONE. InputError where the image cannot be used so."""
+        edit = self.editing(view)
+        edit.before = edit.before or view.content
+        intensity, inverted = BONE[bone][1]
+        change_image(view, intensity=intensity, inverted=inverted)
+
+    def fill(self, view: XRayView, values: Mapping[str, str], origin: str) -> None:
+        """Fill in what a C-arm has in all its images, OF_MACHINE.   origin: where that is from, for a person."""
+        draft, edit = self.draft(view), self.editing(view)
+        fields = {**draft.fields, **{key: values[key] for key in OF_MACHINE}}
+        self._keep(view, replace(draft, mode=C_ARM, fields=fields))
+        edit.origins |= dict.fromkeys(OF_MACHINE, origin)
+        if self.waits(view, self.draft(view)):
+            self._give(view)
+
+    def use(self, view: XRayView) -> None:
+        """Give an X-ray the geometry that its fields say. InputError where that cannot be."""
+        self._give(view)
+        if refused := self.editing(view).refused:
+            raise InputError(refused)
+
+    def put_back(self, view: XRayView) -> None:
+        """Give an X-ray the geometry that it had when the table was opened."""
+        edit = self._edits.pop(view.node.GetID(), Editing())
+        if edit.before is not None:
+            self._restore(view, edit.before)
+
+    def _give_or_restore(self, view: XRayView, typing: bool, odd: bool = False) -> None:
+        """Give an X-ray what its fields say; of what is no geometry not that of the keys before it either."""
+        typed = self.editing(view).typing
+        if not odd and self.waits(view, self.draft(view)):
+            self._give(view, typing)
+        elif typed is not None:
+            self._restore(view, typed[2])
+
+    def _change(self, view: XRayView, key: str, value: str) -> None:
+        edit, draft = self.editing(view), self.draft(view)
+        if edit.typing is None or edit.typing[0] != key:
+            edit.typing = key, draft.fields, view.content
+        before = edit.typing[1]
+        self._xrays.select(view.node.GetID())
+        self._keep(view, replace(draft, fields=changed(before, key, value)))
+        edit.origins[key] = TYPED
+
+    def _keep(self, view: XRayView, draft: Draft) -> None:
+        edit = self.editing(view)
+        edit.draft, edit.in_force, edit.refused = draft, False, ""
+        if edit.before is None:
+            edit.before = view.content
+
+    def _give(self, view: XRayView, typing: bool = False) -> None:
+        """Give an X-ray what its fields say, which are complete; why it cannot have that stays at it."""
+        edit, draft = self.editing(view), self.draft(view)
+        origin = next((each for each in edit.origins.values() if each != TYPED), "")
+        try:
+            if draft.mode == C_ARM:
+                use_reading(
+                    self._xrays.registration,
+                    view,
+                    dict(self.reading(view, draft).c_arm),
+                    self._whole_origin(view, draft, edit),
+                )
+            elif draft.mode == SLOT_SCAN:
+                use_slot_scan(view, *self._slot_values(draft))
+            elif draft.mode == FILE:
+                camera = self.calibration.camera(view, draft.calibration)
+                use_camera(self._xrays.registration, view, camera, draft.calibration.path)
+            else:
+                given = read_matrix_field(draft.fields)
+                set_matrix(self._xrays.registration, view, given.projection_matrix, given.size, origin or "entered")
+        except InputError as error:
+            edit.refused = str(error)
+            return
+        edit.refused, edit.in_force = "", True
+        if not typing:
+            edit.draft = None
+
+    def _whole_origin(self, view: XRayView, draft: Draft, edit: Editing) -> str:
+        """Where a C-arm's values come from, all of them."""
+        origins = {
+            self.origin(view, key, draft.fields, edit)
+            for key in (*OF_MACHINE, "rao_lao_deg", "cra_cau_deg")
+            if draft.fields[key]
+        }
+        return origins.pop() or "entered" if len(origins) == 1 else "entered"
+
+    def _slot_values(self, draft: Draft) -> tuple[float | None, float | None, str]:
+        """As `slot_scan.completed` takes them."""
+        fields = draft.fields
+        return SLOT_DISTANCE.read(fields["slot_distance"]), SLOT_COLUMN.read(fields["slot_column"]), fields["tube"]
+
+    def _as_it_is(self, view: XRayView) -> Draft:
+        """The fields of an X-ray as it is."""
+        content, matrix = view.content, matrix_of(view)
+        slot_scan = slot_scan_of(view)
+        given = next((mode for mode, key in ((MATRIX, "camera"), (C_ARM, "c_arm")) if key in content), None)
+        to_source = slot_scan.get("isocentre_to_source")
+        return Draft(
+            given or (SLOT_SCAN if slot_scan else C_ARM),
+            {
+                **c_arm_fields(reading_of(view), view.size),
+                "matrix": "" if matrix is None else matrix_text(matrix),
+                "axes": LPS,
+                "slot_distance": SLOT_DISTANCE.write_bare(slot_scan.get("source_to_isocentre_mm")),
+                "slot_column": SLOT_COLUMN.write_bare(slot_scan.get("central_column")),
+                "tube": "" if to_source is None else nearest_side(slot_scan, to_source),
+            },
+            self.calibration.last,
+        )
+
+    @staticmethod
+    def _restore(view: XRayView, before: Mapping[str, Any]) -> None:
+        """Give an X-ray the geometry, and the meaning of its grey values, that it had with this content."""
+        now = view.content
+        if any(now.get(key) != before.get(key) for key in _GEOMETRY):
+            kept = {key: value for key, value in now.items() if key not in _GEOMETRY}
+            view.content = {**kept, **{key: before[key] for key in _GEOMETRY if key in before}}
+            if any(now.get(key) != before.get(key) for key in _PICTURE):
+                refresh(view)
+            view.place()
+
+
+def reading_of_header(view: XRayView) -> dict[str, Any]:
+    """What a DICOM header proposes for a C-arm, of the frame that is shown."""
+    content = view.content
+    of_frames, frame = content.get("header_of_frames", []), content.get("frame") or 0
+    return {**content.get("header", {}), **(of_frames[frame] if of_frames else {})}
+
+
+def _beam(reading: Mapping[str, float]) -> np.ndarray:
+    """(3,) the central ray of a C-arm's reading, world LPS."""
+    p, s = np.radians(reading["rao_lao_deg"]), np.radians(reading["cra_cau_deg"])
+    return np.array([np.sin(p) * np.cos(s), -np.cos(p) * np.cos(s), np.sin(s)])

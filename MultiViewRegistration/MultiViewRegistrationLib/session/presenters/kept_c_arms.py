@@ -1,0 +1,148 @@
+"""C-arms that are kept on this computer: chosen for an X-ray, kept, deleted; and one C-arm for all X-rays."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ...errors import InputError
+from ...mrml.xray import XRayView
+from .. import c_arm_presets
+from ..translation import _
+from .form import ERROR, PLAIN, Button, Choice, Control, Option, Text, TextField, row
+from .geometry_edits import C_ARM, OF_MACHINE, Draft, GeometryEdits
+from .geometry_fields import Reading, c_arm_fields
+
+
+class KeptCArms:
+    """The controls below the table, for the X-ray that is selected.
+
+    xrays: the `XRaysPresenter`.   edits: of its X-rays.
+    """
+
+    def __init__(self, xrays, edits: GeometryEdits) -> None:
+        self._xrays, self._edits = xrays, edits
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was typed and told."""
+        self._name, self._told = "", ""
+
+    def form(self, view: XRayView, draft: Draft, reading: Reading) -> list[Control]:
+        try:
+            presets, problem = c_arm_presets.read_presets(), ""
+        except InputError as error:
+            presets, problem = [], str(error)
+        chosen = next((each.name for each in presets if self._has(view, draft, each)), "")
+        options = (Option("", _("choose...")), *(Option(each.name, each.name) for each in presets))
+        others = [each for each in self._xrays.views if each != view and self._edits.draft(each).mode == C_ARM]
+        tip = _(
+            "Distances, pixel size, principal point, and the side from which the image is seen, without the angles."
+        )
+        name = self._name or chosen
+        return [
+            row(
+                "presets",
+                *(
+                    [Choice("preset", _("Preset of a C-arm"), self.choose, value=chosen, options=options, tip=tip)]
+                    if presets
+                    else []
+                ),
+                *(
+                    [
+                        Button(
+                            "delete_preset",
+                            _("Delete the preset {name}").format(name=chosen),
+                            partial(self.delete, chosen),
+                            icon="remove",
+                            question=_("Delete the C-arm {name} from this computer?").format(name=chosen),
+                        )
+                    ]
+                    if chosen
+                    else []
+                ),
+            ),
+            row(
+                "all",
+                *(
+                    [
+                        Button(
+                            "to_all",
+                            _("Same C-arm for all X-rays"),
+                            partial(self.use_for_all, view),
+                            enabled=reading.c_arm is not None,
+                            tip=_("Give all X-rays of a C-arm these values; each keeps its angles. {what}").format(
+                                what=tip
+                            ),
+                        )
+                    ]
+                    if others
+                    else []
+                ),
+            ),
+            row(
+                "keeping",
+                TextField(
+                    "preset_name",
+                    _("Name of this C-arm"),
+                    self.name,
+                    text=name,
+                    typed=self.name,
+                    of=chosen,
+                ),
+                Button(
+                    "keep_preset",
+                    _("Keep as preset"),
+                    partial(self.keep, view, name),
+                    enabled=bool(name.strip()) and reading.c_arm is not None,
+                    tip=_("Keep this C-arm on this computer, for other patients, too. {what}").format(what=tip),
+                ),
+            ),
+            Text("presets_problem", problem or self._told, tone=ERROR if problem else PLAIN),
+        ]
+
+    def _has(self, view: XRayView, draft: Draft, preset: c_arm_presets.Preset) -> bool:
+        fields = c_arm_fields(preset.c_arm, view.size)
+        return list(preset.c_arm["size"]) == list(view.size) and all(
+            fields[key] == draft.fields[key] for key in OF_MACHINE
+        )
+
+    def choose(self, name: str) -> None:
+        """Fill in a C-arm that was kept; its pixels only where the X-ray has as many. InputError where it is not there any more."""
+        preset = next((each for each in c_arm_presets.read_presets() if each.name == name), None)
+        if preset is None:
+            if name:
+                raise InputError(_("{name}: this C-arm is not kept any more; choose another.").format(name=name))
+            return
+        view, reading = self._xrays.selected, dict(preset.c_arm)
+        self._told = ""
+        if list(reading["size"]) != list(view.size):
+            del reading["pixel_mm"]
+            reading.pop("principal_point", None)
+            self._told = _(
+                "{name} is kept for images of {size[0]} \u00d7 {size[1]} pixels, and {view} has {own[0]} \u00d7 {own[1]}: enter its "
+                "pixel size."
+            ).format(name=name, size=preset.c_arm["size"], view=view.name, own=view.size)
+        self._name = ""
+        self._edits.fill(view, c_arm_fields(reading, view.size), name)
+
+    def name(self, name: str) -> None:
+        """The name under which a C-arm is to be kept."""
+        self._name = name
+
+    def keep(self, view: XRayView, name: str) -> None:
+        """Keep an X-ray's C-arm under a name. InputError where that cannot be."""
+        reading = {**self._edits.reading(view, self._edits.draft(view)).c_arm, "size": list(view.size)}
+        self._told = c_arm_presets.keep_preset(name, reading) or _("{name} is kept on this computer.").format(name=name)
+        self._name = ""
+
+    def delete(self, name: str) -> None:
+        """Delete a C-arm from this computer."""
+        c_arm_presets.delete_preset(name)
+        self._told, self._name = "", ""
+
+    def use_for_all(self, view: XRayView) -> None:
+        """Give all other X-rays of a C-arm what this one has but for the angles."""
+        values = self._edits.draft(view).fields
+        for other in self._xrays.views:
+            if other != view and self._edits.draft(other).mode == C_ARM:
+                self._edits.fill(other, values, _("as {name}").format(name=view.name))

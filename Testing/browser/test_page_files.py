@@ -44,14 +44,16 @@ def test_a_case_is_made_of_files_alone(open_tab, serve, case_file, tmp_path):
     tab.wait_state("xrays().length === 2 && c('xrays', 'name').text === 'view1'")
     for view in case["views"]:
         np.savetxt(tmp_path / f"{view['name']}.txt", np.array(view["projection_matrix"]))
-        tab.button(view["name"]).click()
-        tab.wait_state(f"c('xrays', 'name').text === '{view['name']}'")
-        tab.choose("Given as", "Calibration file")
+        if not tab.page.locator(".mv-sheet").count():
+            tab.button("Geometry...").click()
+        tab.page.get_by_label(f"Given as of {view['name']}", exact=True).select_option("File")
+        tab.wait_state(f"c('geometry', 'details').label === '{view['name']}' && c('geometry', 'calibration')")
         tab.pick("a calibration", tmp_path / f"{view['name']}.txt")
         for box, option in (("First pixel at", "0 (OpenCV)"), ("World axes", "LPS (DICOM, ITK)"), ("Lengths in", "mm")):
             tab.choose(box, option)
-        tab.button("Apply").click()
-        tab.wait_state("!c('xrays', 'reset').enabled && c('xrays', 'mode').value === 'matrix'")
+        tab.button("Use this geometry").click()
+        tab.wait_state("c('geometry', 'matrix')")
+    tab.button("Done").click()
     tab.ready()
     tab.open_step("Start")
     tab.button("Centre the CT in the X-rays").click()
@@ -200,5 +202,9 @@ def test_the_scouts_of_a_ct_that_is_sent_become_its_x_rays(open_tab, serve, tmp_
     tab.wait_state("xrays().join() === 'AP,LAT' && s.xrays_form.state.kind === 'ready'")
     tab.ready()
     tab.shot("scouts")
-    assert tab.control("xrays", "slot_distance")["text"] == "550" and tab.control("xrays", "scouts") is None
+    assert tab.control("xrays", "scouts") is None
+    tab.button("Geometry...").click()
+    assert tab.page.get_by_label("Source to isocentre of AP", exact=True).input_value() == "550"
+    tab.shot("scouts in the table")
+    tab.button("Done").click()
     assert "scouts of this CT" in tab.control("xrays", "truth")["label"]

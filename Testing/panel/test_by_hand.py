@@ -25,6 +25,11 @@ def test_a_drag_in_an_xray_moves_the_ct_along_the_image_and_can_be_undone(person
     host = person.host
     manager = host.open_views(420, 320)
     host.click(person.ui.layoutButton)
+    chosen = [
+        person.drawn("start", key).button(start).checked
+        for key, start in (("start", "search"), ("other_start", "by hand"))
+    ]
+    assert chosen == [False, True]
     person.press("start", "move")
     person.wait_for_work()
     host.process(60, until=person.session.prepare)
@@ -47,6 +52,8 @@ def test_a_drag_in_an_xray_moves_the_ct_along_the_image_and_can_be_undone(person
     assert person.history() == ["Before", "By hand*", "By hand"] and handles(person)
     person.choose("start", "start", "From here")
     host.process(0.1)
+    assert person.drawn("start", "start").button("given").checked
+    assert not person.drawn("start", "other_start").button("by hand").checked
     assert not handles(person) and not person.panel.hand.on
     at = person.pose
     host.drag(widget, middle, (middle[0] + 10, middle[1]))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from gui_driver import GuiDriver
-from phantom import make_ct
+from phantom import make_ct, off
 from phantom_scene import make_registration
 from tiny_scene import intensity
 
@@ -96,6 +96,9 @@ def test_the_views_show_bone_and_start_no_volume_rendering(person, ct, views, mo
 
 def test_slices_of_the_ct_beside_the_xrays(person, ct, views):
     """Landmarks are clicked in them, so placing some opens them."""
+    from MultiViewRegistrationLib.mrml import layout
+    from MultiViewRegistrationLib.mrml.slice_view import position_in
+
     person.give_views(240, 200)
     box = person.ui.ctSlicesBox
     assert not box.enabled
@@ -116,8 +119,17 @@ def test_slices_of_the_ct_beside_the_xrays(person, ct, views):
         "Green": registration.ct.GetID(),
         "XRay1": registration.xrays[0].node.GetID(),
     }
+    place = off(registration.world_from_ct, (10, 20, 30), (40, 50, 60))
+    red = layout.slice_node(person.host.scene, "Red")
+    before = position_in(registration.ct, red)
+    registration.world_from_ct = place
+    person.host.process(0.3)
+    assert (
+        position_in(registration.ct, red).mm == pytest.approx(before.mm) and red.GetOrientation() != "Axial"
+    )  # it goes with the CT
     person.press("start", "click")
     person.host.click(box)
+    assert red.GetOrientation() == "Axial"
     assert not box.checked and "Red" not in person.views.sliceViewNames() and person.ui.layoutButton.checked
 
 

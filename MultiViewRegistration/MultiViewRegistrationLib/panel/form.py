@@ -25,7 +25,7 @@ BAR_PX, BAR_COLOURS = (60, 8), ((86, 140, 190), (150, 158, 165))
 #: Pixels above and below the text of a table's row, together; rows that are seen without scrolling.
 ROW_PADDING_PX, MAX_ROWS = 8, 8
 #: Options beside each other, where all are seen at once.
-SPREAD_COLUMNS = 2
+SPREAD_COLUMNS = 3
 _STYLE = qt.QStyle
 ICONS = {
     "up": _STYLE.SP_ArrowUp,
@@ -268,6 +268,7 @@ class _Choice(_Drawn):
         chosen = self._values.index(control.value) if control.value in self._values else -1
         if control.spread:
             for number, button in enumerate(self._buttons):
+                button.autoExclusive = chosen >= 0  # else the one that was chosen could not be left
                 button.checked = number == chosen
                 button.enabled = self._values[number] not in control.refused
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import qt
 import slicer
 
-from ..mrml import display, image, layout, source_view
+from ..mrml import display, image, labels_3d, layout, slice_view, source_view
 from ..mrml.xray import drawn_on
 from ..session.inputs import BoneSurfaceUpdater
 
@@ -18,7 +18,9 @@ class Views:
 
     def __init__(self, panel) -> None:
         self._panel, self._ui = panel, panel.ui
-        self._bones = BoneSurfaceUpdater()
+        self._bones, self._labelled = BoneSurfaceUpdater(), None
+        self._overview: source_view.Overview | None = None
+        self._slices: slice_view.CTSliceFollower | None = None
         self._ui.layoutButton.toggled.connect(self._on_views)
         self._ui.ctSlicesBox.toggled.connect(self._on_ct_slices)
 
@@ -35,6 +37,10 @@ class Views:
         ui.layoutButton.checked = shown
         ui.ctSlicesBox.enabled = shown and registration.ct is not None
         ui.ctSlicesBox.checked = shown and layout.has_ct_slices(registration.scene)
+        if not ui.ctSlicesBox.checked and self._slices is not None:
+            self._slices = None
+            for orientation, node in _slice_nodes().items():
+                node.SetOrientation(orientation)
 
     def show(self, *, ct_slices: bool) -> None:
         """Change to the layout, with the CT in its slices. Nothing happens without X-rays."""
@@ -48,9 +54,24 @@ class Views:
             self.stand_back()
 
     def tick(self) -> None:
-        """Keep the surface of the CT's bone that of the CT as it is, where the views are shown."""
-        if layout.shows(self._panel.registration):
-            self._bones.update(self._panel.registration)
+        """Have the views follow the CT, where they are shown: the surface of its bone, its slices, the camera in 3D and the names there."""
+        registration, session = self._panel.registration, self._panel.session
+        if not layout.shows(registration):
+            return
+        self._bones.update(registration)
+        if layout.has_ct_slices(registration.scene):
+            self._slices = self._slices or slice_view.CTSliceFollower()
+            self._slices.update(registration.ct, _slice_nodes())
+        camera = self.camera()
+        if camera is None:
+            return
+        if self._overview is not None and session.drawing.at_rest and session.running_registration is None:
+            self._overview.update(registration, camera, self.size())
+        now = camera.GetCamera().GetMTime(), self.size(), labels_3d.stamp(registration)
+        if now != self._labelled:
+            view = _three_d_view().mrmlViewNode()
+            labels_3d.settle_labels_3d(registration, camera, self.size(), view.GetScreenScaleFactor())
+            self._labelled = *now[:2], labels_3d.stamp(registration)
 
     def draw_mask(self, view) -> None:
         """Draw the mask of an `XRayView`, in its own slice view, in the Segment Editor, where there is that module."""
@@ -112,7 +133,8 @@ class Views:
     def _stand_back_now(self) -> None:
         registration = self._panel.registration
         if registration is not None and registration.scene is not None and self.camera() is not None:
-            source_view.show_overview(registration, self.camera(), self.size())
+            self._overview = source_view.Overview()
+            self._overview.show(registration, self.camera(), self.size())
 
     def _reset_clipping(self) -> None:
         if self.camera() is not None:
@@ -134,6 +156,12 @@ def _show_in_slices(ct) -> None:
     logic = slicer.app.applicationLogic()
     logic.GetSelectionNode().SetActiveVolumeID(ct and ct.GetID())
     logic.PropagateVolumeSelection()
+
+
+def _slice_nodes() -> dict:
+    """Those of Slicer's own slice views that there are, by their orientations."""
+    nodes = {each[1]: layout.slice_node(slicer.mrmlScene, each[0]) for each in layout.CT_SLICES}
+    return {orientation: node for orientation, node in nodes.items() if node is not None}
 
 
 def _three_d_view():

@@ -120,8 +120,8 @@ def test_what_a_header_lacks_is_asked_for(host, ct, xrays, tmp_path):
     put(table, "slot_distance", "550")
     assert not cell(table, "slot_distance").missing and not view.placed
     sides = {option.title: option.value for option in field(table, "tube").options}
-    assert list(sides) == ["tube at?", "tube at the back", "tube at the front"]
-    put(table, "tube", sides["tube at the back"])
+    assert list(sides) == ["tube: ?", "tube: back", "tube: front"]
+    put(table, "tube", sides["tube: back"])
     assert as_described(view, 0) and text(xrays, "truth") != "" and control(table, "use") is None
 
 

@@ -308,11 +308,9 @@ class GeometryPresenter(EditorPresenter):
 
     def _slot_scan(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
         slot_scan, fields, edit = slot_scan_of(view), draft.fields, self._edits.editing(view)
-        sides = {
-            letters: _("tube at the {side}").format(side=side_in_words(letters)) for letters in tube_sides(slot_scan)
-        }
+        sides = {letters: _("tube: {side}").format(side=side_in_words(letters)) for letters in tube_sides(slot_scan)}
         faults = _slot_faults(fields)
-        tube = self._choice(view, "tube", fields["tube"], (Option("", _("tube at?")), *options_of(sides)))
+        tube = self._choice(view, "tube", fields["tube"], (Option("", _("tube: ?")), *options_of(sides)))
         asked = column_is_asked(view)
         column = self._entry(view, "slot_column", draft, "?" if asked else _("middle"))
         left = SIDES[_slot_left(slot_scan)]
@@ -435,7 +433,7 @@ class GeometryPresenter(EditorPresenter):
         further = FieldTable(
             "further_fields",
             _("Roll and isocentre of {name}").format(name=view.name),
-            columns=(Option("", ""), *FURTHER.values()),
+            columns=(COLUMNS[""], *FURTHER.values()),
             lines=(
                 FieldRow(
                     view.node.GetID(),

@@ -98,7 +98,7 @@
                 :aria-required="String(cell.missing)" @change="act(cell.field.key, $event.target.value)">
                 <option v-for="o in cell.field.options" :key="o.value" :value="o.value">{{ o.title }}</option></select>
               <span v-else>{{ cell.field.label }}</span></td></tr>
-          <tr v-if="line.notes.length" class="mv-fields-notes"><th />
+          <tr v-if="line.notes.length" class="mv-fields-notes"><td />
             <template v-for="(note, n) in line.notes" :key="note.of">
               <td v-if="note.column > (n ? line.notes[n - 1].column + line.notes[n - 1].span : 0)"
                 :colspan="note.column - (n ? line.notes[n - 1].column + line.notes[n - 1].span : 0)" />

@@ -15,11 +15,12 @@ class PresenterHost:
     """
 
     patience_s = 10.0
-    in_slicer, missing = True, ""
+    in_slicer, missing, replaces = True, "", True
     installs_packages, register_keys, hand = True, "Ctrl+Return", None
 
     def __init__(self, scene, registration=None) -> None:
         self.scene, self.told, self.drawn, self.presenters, self.camera = scene, [], [], [], None
+        self.sections, self.opened, self._files = {}, [], None
         self.views = SimpleNamespace(camera=lambda: self.camera, size=lambda: (400, 300), show_ct_slices=lambda: None)
         self.registration = self.session = None
         if registration is not None:
@@ -34,8 +35,37 @@ class PresenterHost:
 
     def open(self, kind):
         """A presenter of this kind."""
-        self.presenters.append(kind(self))
-        return self.presenters[-1]
+        presenter = kind(self)
+        self.presenters.append(presenter)
+        self.sections[kind.__name__.removesuffix("Presenter").lower()] = SimpleNamespace(presenter=presenter)
+        return presenter
+
+    @property
+    def files(self):
+        """The `FilesPresenter`, with those that it hands files to."""
+        from MultiViewRegistrationLib.session.presenters.ct import CTPresenter
+        from MultiViewRegistrationLib.session.presenters.files import FilesPresenter
+        from MultiViewRegistrationLib.session.presenters.start import StartPresenter
+        from MultiViewRegistrationLib.session.presenters.xrays import XRaysPresenter
+
+        if self._files is None:
+            for name, kind in {"ct": CTPresenter, "xrays": XRaysPresenter, "start": StartPresenter}.items():
+                if name not in self.sections:
+                    self.open(kind)
+            self._files = self.open(FilesPresenter)
+        return self._files
+
+    def take_files(self, paths, folder=None, preferred: str = "") -> None:
+        self.files.take(paths, folder, preferred)
+
+    def open_whole(self, path, folder=None) -> None:
+        self.opened.append(path)
+
+    def open_demo(self) -> None:
+        self.opened.append("demo")
+
+    def close_registration(self) -> None:
+        self.choose(None)
 
     def begin(self) -> None:
         from MultiViewRegistrationLib.mrml.registration import Registration
@@ -74,6 +104,9 @@ class PresenterHost:
                 self.session.poll(0.01)
                 presenter.update_views()
                 presenter.tick()
+            for section in self.sections.values() if self._files is not None else ():
+                if section.presenter is not presenter:
+                    section.presenter.tick()
             sleep(0.001)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -164,11 +165,15 @@ def _counts(values: np.ndarray, above) -> tuple[np.ndarray, np.ndarray]:
     return columns, slices
 
 
-def load_ct(path: str | Path, unit: str = "hu", mask: str | Path | None = None, series: str | None = None) -> CT:
+def load_ct(
+    path: str | Path | Sequence[Path], unit: str = "hu", mask: str | Path | None = None, series: str | None = None
+) -> CT:
     """Reads a CT from a file of any format that SimpleITK knows or from a folder of DICOM slices.
 
     Parameters
     ----------
+    path
+        Also the files of the slices, in any order.
     unit
         What the values mean, "hu" or "relative" (0 = nothing, larger = denser).
     mask
@@ -184,8 +189,13 @@ def load_ct(path: str | Path, unit: str = "hu", mask: str | Path | None = None, 
         the unit that was named; for what is refused in a DICOM folder, see `ct_slices`.
     """
     _check_unit(unit)
-    path = Path(path)
-    image = read_series(path, ct_slices(path, series)) if path.is_dir() else _read_volume(path, "CT")
+    if isinstance(path, (str, Path)):
+        path = Path(path)
+        image = read_series(path, ct_slices(path, series)) if path.is_dir() else _read_volume(path, "CT")
+    else:
+        slices = ct_slices(path, series)
+        path = slices[0].parent
+        image = read_series(path, slices)
     ct = ct_from_array(sitk.GetArrayViewFromImage(image), affine_of(image), unit, name=path)
     return ct if mask is None else masked(ct, _load_mask(Path(mask), image), mask)
 
@@ -350,6 +360,29 @@ def _check_matter(ct: CT, where: str) -> None:
 
 def _empty(name: str | Path) -> InputError:
     return InputError(f"{name}: the mask is empty, but voxels other than 0 are expected where the structure is.")
+
+
+def load_mask(path: Path, ct_from_index: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """The mask (nk, nj, ni) in a file on the grid of a CT, True where it is not 0; see `load_ct`.
+
+    Parameters
+    ----------
+    ct_from_index
+        (4, 4), takes (i, j, k, 1) to CT LPS mm.
+    shape
+        (nk, nj, ni) of the CT.
+
+    Raises
+    ------
+    InputError
+        For what is no volume, and a mask that is empty or lies outside.
+    """
+    spacing = np.linalg.norm(ct_from_index[:3, :3], axis=0)
+    grid = sitk.Image([int(n) for n in shape[::-1]], sitk.sitkUInt8)
+    grid.SetSpacing(spacing.tolist())
+    grid.SetOrigin(ct_from_index[:3, 3].tolist())
+    grid.SetDirection((ct_from_index[:3, :3] / spacing).ravel().tolist())
+    return _load_mask(path, grid)
 
 
 def _load_mask(path: Path, ct_image: sitk.Image) -> np.ndarray:

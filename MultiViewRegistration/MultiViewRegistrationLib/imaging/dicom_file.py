@@ -12,7 +12,7 @@ import mmap
 import os
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -320,8 +320,8 @@ def ct_series(folder: str | Path) -> list[CTSeries]:
     return _listed(_by_series(_ct_files(Path(folder))[0]))
 
 
-def ct_slices(folder: str | Path, series: str | None = None) -> list[Path]:
-    """Files of the one CT series in a folder (not in its subfolders), ordered along the slice normal.
+def ct_slices(folder: str | Path | Sequence[Path], series: str | None = None) -> list[Path]:
+    """Files of the one CT series in a folder (not in its subfolders), or among these files, ordered along the slice normal.
 
     Localizers and other modalities are passed over.
 
@@ -336,8 +336,8 @@ def ct_slices(folder: str | Path, series: str | None = None) -> list[Path]:
         For no CT slices, several series of which none is named, multi-frame files, missing or differing geometry, gantry tilt (by its tag
         or by the slices' positions), two slices at one position, and missing or unevenly spaced slices.
     """
-    folder = Path(folder)
-    slices, others = _ct_files(folder)
+    slices, others = _ct_files(Path(folder) if isinstance(folder, (str, Path)) else folder)
+    folder = Path(folder) if isinstance(folder, (str, Path)) else folder[0].parent
     if not slices:
         raise InputError(
             f"{folder}: found no DICOM CT slices ({others} other files); name the folder that holds the slices themselves, "
@@ -355,9 +355,9 @@ def ct_slices(folder: str | Path, series: str | None = None) -> list[Path]:
     return _stacked(folder, slices)
 
 
-def _ct_files(folder: Path) -> tuple[list[DicomFile], int]:
+def _ct_files(folder: Path | Sequence[Path]) -> tuple[list[DicomFile], int]:
     """The CT's slices by name, and the number of other files."""
-    paths = sorted(p for p in folder.iterdir() if p.is_file())
+    paths = sorted(p for p in (folder.iterdir() if isinstance(folder, Path) else folder) if p.is_file())
     files = [
         file
         for path in paths
@@ -381,14 +381,14 @@ def _listed(series: dict[str, list[DicomFile]]) -> list[CTSeries]:
         numbers = [str(nth) for nth in range(1, 1 + len(numbers))]
     return [
         CTSeries(
-            number, uid, str(files[0].value("SeriesDescription") or "").strip(), len(files), _slice_spacing_mm(files)
+            number, uid, str(files[0].value("SeriesDescription") or "").strip(), len(files), slice_spacing_mm(files)
         )
         for number, (uid, files) in zip(numbers, series.items())
     ]
 
 
-def _slice_spacing_mm(files: list[DicomFile]) -> float | None:
-    """The usual distance of neighbouring slices; None where the headers do not say it."""
+def slice_spacing_mm(files: list[DicomFile]) -> float | None:
+    """The usual distance of neighbouring slices of a series; None where the headers do not say it."""
     axes = files[0].numbers("ImageOrientationPatient")
     positions = [file.numbers("ImagePositionPatient") for file in files]
     if len(files) < 2 or len(axes) != 6 or any(len(position) != 3 for position in positions):

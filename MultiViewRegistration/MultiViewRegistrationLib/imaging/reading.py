@@ -67,6 +67,42 @@ def read_slice(path: str | Path, number: int) -> tuple[sitk.Image, int]:
     return _read(path, choose), count
 
 
+@dataclass(frozen=True)
+class ImageHeader:
+    """What an image says of itself.
+
+    Attributes
+    ----------
+    size, spacing_mm
+        Along its axes, columns first; the spacing is 1 mm where the file has none.
+    components
+        Values in a pixel.
+    default_place
+        Whether its slices are 1 mm apart, at the origin and along the axes, as those of a file that says nothing of its place.
+    """
+
+    size: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    components: int
+    default_place: bool
+
+
+def image_header(path: Path) -> ImageHeader:
+    """The header of an image; nothing else is read.
+
+    Raises
+    ------
+    InputError
+        As `check_image`.
+    """
+    with _opened(path) as reader:
+        n, spacing = reader.GetDimension(), tuple(reader.GetSpacing())
+        here = np.allclose(reader.GetOrigin(), 0) and np.allclose(reader.GetDirection(), np.eye(n).ravel())
+        return ImageHeader(
+            tuple(reader.GetSize()), spacing, reader.GetNumberOfComponents(), bool(here) and spacing[-1] == 1.0
+        )
+
+
 def check_image(path: Path) -> None:
     """Check an image's header; nothing else is read.
 

@@ -11,7 +11,6 @@ import qt
 import slicer
 
 from ..errors import InputError
-from ..session.external_files import requirements_of
 from ..session.presenters import form as controls
 from ..session.presenters.form import Control, Option, visible, walk
 from ..session.translation import _
@@ -606,14 +605,12 @@ class _Files(_Drawn):
         self.folder.setVisible(control.folders)
 
     def take(self, paths: list[Path]) -> None:
-        """Hand files on that were chosen, or dropped."""
+        """Hand files on that were chosen."""
         if not paths:
             return
         self._last = str(paths[0].parent)
-        needed = [requirements for path in paths if (requirements := requirements_of(path))]
         try:
-            for requirements in needed:
-                packages.ensure(self.form.panel.resource_path(requirements))
+            packages.ensure_for_files(paths, self.form.panel.resource_path)
         except InputError as error:
             self.form.panel.show_message(str(error))
         else:

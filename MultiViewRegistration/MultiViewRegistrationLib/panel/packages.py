@@ -16,6 +16,7 @@ import numpy as np
 import slicer
 
 from ..errors import InputError
+from ..session.external_files import requirements_of
 from ..session.presenters.form import NAVIGATION, NETWORK, RENDERING, TORCH
 from ..session.translation import _
 from .style import busy
@@ -87,6 +88,12 @@ def ensure_all(needs: Iterable[str], resource_path: Callable[[str], str]) -> Non
             ensure_torch()
         else:
             ensure(resource_path({RENDERING: "requirements.txt", NAVIGATION: "requirements_navigation.txt"}[need]))
+
+
+def ensure_for_files(paths: Iterable[Path], resource_path: Callable[[str], str]) -> None:
+    """Have what reading these files needs installed. InputError as the others."""
+    for requirements in filter(None, map(requirements_of, paths)):
+        ensure(resource_path(requirements))
 
 
 def ensure_torch() -> None:

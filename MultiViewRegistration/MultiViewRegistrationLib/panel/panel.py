@@ -12,13 +12,17 @@ import slicer
 import vtk
 
 from ..errors import InputError
+from ..io.recognise import RESULT, SCENE, TRACK, kinds_of
 from ..mrml import display
-from ..mrml.loading import read_case
+from ..mrml.loading import read_case, sample_case
 from ..mrml.registration import MODULE, Registration
 from ..session.background_task import Worker
+from ..session.result_files import read_result
+from ..session.sequence import read_track
 from ..session.session import Session
 from ..session.translation import _
 from . import packages
+from .files import FilesPart
 from .geometry import GeometryWindow
 from .hand import Hand
 from .section import SECTIONS, PanelSection
@@ -40,6 +44,8 @@ class Panel(slicer.util.VTKObservationMixin):
 
     patience_s = PATIENCE_S
     in_slicer, installs_packages, register_keys = True, True, "Ctrl+Return"
+    #: A case that is opened is a further registration in the scene.
+    replaces = False
 
     def __init__(self, ui, logic, resource_path: Callable[[str], str]) -> None:
         super().__init__()
@@ -54,6 +60,7 @@ class Panel(slicer.util.VTKObservationMixin):
             for number, (name, presenter) in enumerate(SECTIONS.items(), start=1)
         }
         self.geometry = GeometryWindow(self, self.sections["xrays"].presenter.geometry)
+        self.files = FilesPart(self, ui.filesWidget)
         ui.registrationSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", MODULE)
         ui.registrationSelector.currentNodeIDChanged.connect(self._on_registration_selected)
         ui.loadCaseButton.clicked.connect(self._on_load_case)
@@ -79,6 +86,7 @@ class Panel(slicer.util.VTKObservationMixin):
         """The module is left: work under way is cancelled, tools are put away. A training goes on, and the views follow the CT."""
         self._shown = False
         self.geometry.close()
+        self.files.presenter.exit()
         self._leave()
         self.removeObservers()
 
@@ -104,8 +112,8 @@ class Panel(slicer.util.VTKObservationMixin):
             section.presenter.deactivate()
         self.registration = registration
         self.session = registration and self.logic.session(registration)
-        for section in self.sections.values():
-            section.presenter.reset()
+        for part in (*self.sections.values(), self.files):
+            part.presenter.reset()
         self.ui.registrationSelector.setCurrentNode(registration and registration.node)
         self.views.update_views()
         self.views.stand_back()
@@ -117,6 +125,25 @@ class Panel(slicer.util.VTKObservationMixin):
         """Have a registration to work on: a new one where there is none yet."""
         if self.registration is None:
             self.choose(Registration.create(slicer.mrmlScene))
+
+    def take_files(self, paths, folder: Path | None = None, preferred: str = "") -> None:
+        """See `FilesPresenter.take`."""
+        self.files.presenter.take(paths, folder, preferred)
+
+    def open_whole(self, path: Path, folder: Path | None = None) -> None:
+        """Open a case, a result or a track beside what is open; a scene, after a question, in its place."""
+        kind = kinds_of(path)[0]
+        if kind != SCENE:
+            self.opening.read(path, {RESULT: read_result, TRACK: read_track}.get(kind, read_case))
+        elif slicer.util.confirmOkCancelDisplay(
+            _("Close the scene, and open {file} in its place?").format(file=path.name), _("Open a scene")
+        ):
+            slicer.util.loadScene(str(path))
+
+    def open_demo(self) -> None:
+        """Open the module's sample, whose CT is downloaded where it is not there yet."""
+        folder = Path(self.resource_path("requirements.txt")).parents[1]
+        self.opening.read(_("the demo"), lambda path: read_case(sample_case(folder)))
 
     def _follow(self) -> None:
         """See when the registration's node changes."""
@@ -213,6 +240,8 @@ class Panel(slicer.util.VTKObservationMixin):
         for session in self.logic.sessions:
             if session is not self.session:
                 session.poll(0)
+        if self._shown:
+            self.files.tick()
         if self.registration is None:
             if self._stale:
                 self.refresh()
@@ -248,8 +277,8 @@ class Panel(slicer.util.VTKObservationMixin):
                 display.show(self.registration)
             self.views.refresh()
             self._show_notices()
-            for section in self.sections.values():
-                section.refresh()
+            for part in (self.files, *self.sections.values()):
+                part.refresh()
             self.geometry.refresh()
         finally:
             self._busy = False

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import qt
 
@@ -12,7 +10,7 @@ from ..errors import InputError
 from ..session.presenters.check import CheckPresenter
 from ..session.presenters.ct import CTPresenter
 from ..session.presenters.export import ExportPresenter
-from ..session.presenters.form import Files, Text
+from ..session.presenters.form import Text
 from ..session.presenters.register import RegisterPresenter
 from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State
 from ..session.presenters.sequence import SequencePresenter
@@ -54,7 +52,6 @@ class PanelSection:
         self.widget = qt.QWidget()
         button.layout().addWidget(self.widget)
         self.form = QtForm(panel, self.widget)
-        self._drop = DropFilter(button, self._on_dropped)
 
     def problems(self) -> list[str]:
         """The problems in the typed values here."""
@@ -89,32 +86,3 @@ class PanelSection:
         self.button.text = metrics.elidedText(text, qt.Qt.ElideRight, self.button.width - 3 * metrics.height())
         self.button.toolTip = "" if self.button.text == text else text
         self.button.setProperty("state", state.kind)
-
-    def _on_dropped(self, paths: list) -> None:
-        for key, control in self.form.controls.items():
-            if isinstance(control, Files) and control.drop and control.enabled:
-                self.form.drawn[key].take(paths)
-                return
-
-
-class DropFilter(qt.QObject):
-    """Lets files and folders be dropped onto a widget, and hands their paths on. To be kept as long as the widget."""
-
-    def __init__(self, widget, then: Callable[[list[Path]], None]) -> None:
-        super().__init__()
-        self._then = then
-        widget.acceptDrops = True
-        widget.installEventFilter(self)
-
-    def eventFilter(self, watched, event) -> bool:
-        """Qt's: True where the event has been dealt with."""
-        kind = event.type()
-        if kind not in (qt.QEvent.DragEnter, qt.QEvent.DragMove, qt.QEvent.Drop):
-            return False
-        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.toLocalFile()]
-        if not paths:
-            return False
-        event.acceptProposedAction()
-        if kind == qt.QEvent.Drop:
-            self._then(paths)
-        return True

@@ -9,18 +9,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..errors import InputError
-from ..imaging.xray import RawImage, SharedUnknowns, load_frames, recognised
+from ..imaging.reading import undistorted_mask
+from ..imaging.xray import RawImage, SharedUnknowns, load_frames, load_image, recognised
 from ..io.case import Case
 from ..io.case_file import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES, CaseFile, view_name
 from ..io.dicom_identity import image_origin, read_identity
 from ..io.files import JsonObject
 from ..mrml.case import frame_of, set_shared_unknowns, shared_unknowns_of
 from ..mrml.identity import dicom_content, remember_identity
-from ..mrml.image import add_mask, set_source
+from ..mrml.image import add_mask, refresh, segmentation_node, set_mask, set_source
 from ..mrml.loading import SHUTTER, AddView, name_of, read_views, source_node, white_of
-from ..mrml.nodes import products_of
+from ..mrml.nodes import OWNER, products_of
 from ..mrml.registration import MAX_VIEWS, Registration
-from ..mrml.xray import ATTRIBUTE, XRayView
+from ..mrml.xray import ATTRIBUTE, XRayView, lens_of
 from .geometry import header_content, reading_of, use_reading
 from .history import History
 from .slot_scan import localizer_content, refuse_other_frame
@@ -133,6 +134,24 @@ def _grey_values(raw: RawImage) -> dict:
     except InputError:
         intensity, inverted = "linear", False
     return {"intensity": intensity, "inverted": inverted, **white_of(raw, inverted)}
+
+
+def use_mask(view: XRayView, path: Path) -> None:
+    """Use of an X-ray only where a picture of its size is not 0. InputError for one of another size, and where it leaves nothing."""
+    used, content = load_image(path).values != 0, view.content
+    if used.shape != tuple(view.size[::-1]):
+        raise InputError(
+            _(
+                "{file}: has {own[1]} \u00d7 {own[0]} pixels, expected the {size[0]} \u00d7 {size[1]} of {name}; choose another X-ray."
+            ).format(file=path.name, own=used.shape, size=view.size, name=view.name)
+        )
+    used = used[:, ::-1] if content.get("flipped") else used
+    lens = lens_of(content)
+    used = used if lens is None else undistorted_mask(used, *lens)
+    segmentation, _segment = segmentation_node(view.node.GetScene(), name_of(path), used[None], view.node)
+    segmentation.SetNodeReferenceID(OWNER, view.node.GetID())
+    set_mask(view, segmentation)
+    refresh(view)
 
 
 def rename(registration: Registration, view: XRayView, name: str) -> None:

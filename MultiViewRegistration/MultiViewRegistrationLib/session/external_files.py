@@ -62,12 +62,14 @@ class FileReading:
     """The content of a file, as far as it was read.
 
     questions: that it leaves open, those that were answered among them.   found: what it holds, None before all are answered, or where
-    there is a problem.   problem: a sentence; "" for none, questions that are still open included.
+    there is a problem.   problem: a sentence; "" for none, questions that are still open included.   likely: what it holds with any
+    answer to those, None where that is not known.
     """
 
     questions: list[Question]
     found: Any = None
     problem: str = ""
+    likely: Any = None
 
 
 def read_with_answers(read: Callable[..., Any], questions: dict[str, Question], answers: dict[str, str]) -> FileReading:
@@ -92,7 +94,7 @@ def read_with_answers(read: Callable[..., Any], questions: dict[str, Question], 
             key, found = _tried(read, given)
     except InputError as error:  # which may be that of a stand-in
         return FileReading(needed, problem="" if open_ else str(error))
-    return FileReading(needed, None if open_ else found)
+    return FileReading(needed, None if open_ else found, likely=found)
 
 
 def _tried(read: Callable[..., Any], given: dict[str, Any]) -> tuple[str | None, Any]:

@@ -319,7 +319,8 @@ def use_reading(registration: Registration, view: XRayView, reading: dict, origi
         if other is not None and not any(reading.get("isocentre_offset_mm", ())):
             assumptions += share_isocentre(view.name, (other.name, view.name), _world_of(other), stand, reading, _HOW)
             check_reading(reading)
-        kept = {"world": _content(stand if other is None else _world_of(other)), "assumptions": assumptions}
+        world = view.content["stands"][view.content.get("frame") or 0] if other is None else other.content["world"]
+        kept = {"world": world, "assumptions": assumptions}
     set_c_arm(view, reading, origin)
     view.change(**kept)
 

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from ..errors import InputError
-from ..imaging.dicom_file import is_localizer, read_dicom
 from ..io.dicom_identity import frame_of_reference
+from ..io.files import home_of
 from ..io.localizer import Study, find_study
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
@@ -60,37 +60,20 @@ class Scouts:
         return views
 
 
-def slices_in(path: Path) -> Path:
-    """The folder of slices within that of a study; any other path is the same. InputError as `find_study`."""
-    within = sorted(path.iterdir()) if path.is_dir() else []
-    if any(each.is_dir() for each in within) and not any(_is_slice(each) for each in within if each.is_file()):
-        return find_study(path).ct
-    return path
+def read_scouts(ct_slice: Path) -> Scouts | None:
+    """The scouts of a CT, by one of its slices: in their folder and below it, else in the folders beside it; None where there are none.
 
-
-def _is_slice(path: Path) -> bool:
-    try:
-        file = read_dicom(path)
-    except InputError:  # `load_ct` says what is wrong with it
-        return True
-    return file is not None and file.text("Modality") == "CT" and not is_localizer(file)
-
-
-def read_scouts(ct: Path, within: Path | None = None, *, chosen: bool = False) -> Scouts | None:
-    """The scouts of a CT, by its folder of slices: in that and below it, else in the folders beside it; None where there are none.
-
-    within: a folder beyond which not to look.   chosen: whether it was found by `slices_in`, maybe among others.
+    Of files that were sent, nowhere else than among these.
     """
-    if not ct.is_dir():
-        return None
-    study = _study(ct, ct)
-    if study is None and (within is None or within in (ct.parent, *ct.parent.parents)):
-        study = _study(ct.parent, ct)
+    folder, within = ct_slice.parent, home_of(ct_slice)
+    study = _study(folder, ct_slice)
+    if study is None and (within is None or within in (folder.parent, *folder.parent.parents)):
+        study = _study(folder.parent, ct_slice)
     if study is None:
         return None
     read = {name: _read(name, path) for name, path in study.localizers.items()}
     problems = [problem for problem in read.values() if isinstance(problem, str)]
-    told = study if chosen else replace(study, other_series=[])
+    told = replace(study, other_series=[])
     return Scouts({name: add for name, add in read.items() if not isinstance(add, str)}, [*problems, *told.left_out])
 
 
@@ -102,7 +85,7 @@ def _read(name: str, path: Path) -> Callable[[Registration], list[XRayView]] | s
         return str(error)
 
 
-def _study(folder: Path, ct: Path) -> Study | None:
+def _study(folder: Path, ct_slice: Path) -> Study | None:
     """What a folder holds of the examination of a CT with localizers; None for anything else, and for too many files."""
     if next(islice(folder.rglob("*"), MAX_FILES, None), None) is not None:
         return None
@@ -110,4 +93,4 @@ def _study(folder: Path, ct: Path) -> Study | None:
         study = find_study(folder)
     except InputError:
         return None
-    return study if study.localizers and frame_of_reference(study.ct) == frame_of_reference(ct) else None
+    return study if study.localizers and frame_of_reference(study.ct) == frame_of_reference(ct_slice) else None

@@ -29,6 +29,7 @@ from ..session.history import ManualMoveRecorder
 from ..session.presenters.check import CheckPresenter
 from ..session.presenters.ct import CTPresenter
 from ..session.presenters.export import ExportPresenter
+from ..session.presenters.files import FilesPresenter
 from ..session.presenters.register import RegisterPresenter
 from ..session.presenters.sequence import SequencePresenter
 from ..session.presenters.start import StartPresenter
@@ -75,6 +76,8 @@ class Application:
 
     patience_s = 0.05
     in_slicer, installs_packages, register_keys = False, False, "Ctrl+Enter"
+    #: What is opened takes the place of what is open.
+    replaces = True
     #: The CT can be dragged in the X-rays at any time.
     hand = None
 
@@ -99,7 +102,8 @@ class Application:
         self.opener, self.autosave, self.views = Opener(self, demo), Autosave(self), PageViews(self)
         self.steps = {name: PageSection(name, kind(self), self) for name, kind in PRESENTERS.items()}
         geometry = PageSection("geometry", self.steps["xrays"].presenter.geometry, self)
-        self.sections = {**self.steps, "geometry": geometry}
+        self.files = PageSection("files", FilesPresenter(self), self)
+        self.sections = {**self.steps, "geometry": geometry, "files": self.files}
         trigger = server.controller.trigger
         trigger("mvreg_act")(lambda section, key, *args: self.sections[section].act(key, *args))
         trigger("mvreg_typed")(lambda section, key, text: self.sections[section].typed(key, text))
@@ -140,14 +144,28 @@ class Application:
         if self.registration is None:
             self.choose(Registration.create(self.scene))
 
-    def begin_empty(self) -> None:
-        """Begin with nothing but the steps, in place of what was open."""
+    def close_registration(self) -> None:
+        """Close what is open: the page is empty then, and takes a new case."""
+        self.state.opening_another = False
+        self.choose(None)
+        self.scene.Clear(False)
+
+    def new_case(self) -> None:
+        """As `close_registration`, for the page's button."""
         with self.ui_action():
-            self.state.opening_another = False
-            self.choose(None)
-            self.scene.Clear(False)
-            self.begin()
-            self.state.open_steps = ["ct", "xrays"]
+            self.close_registration()
+
+    def open_whole(self, path: Path, folder: Path | None) -> None:
+        """Open a case, a result, a track or a scene in place of what is open.   folder: that a page sent it in."""
+        self.opener.open(path, sent=folder)
+
+    def open_demo(self) -> None:
+        """Open the demo's case."""
+        self.opener.open_demo()
+
+    def take_files(self, paths, folder: Path | None = None, preferred: str = "") -> None:
+        """See `FilesPresenter.take`."""
+        self.files.presenter.take(paths, folder, preferred)
 
     def replace(self, fill, autosaved: Path | None = None) -> None:
         """Close the scene and open another content.
@@ -191,10 +209,12 @@ class Application:
         self.refresh()
 
     def _take(self, target: str, folder: Path) -> None:
-        """Take files that a page sent, for "open", or for a control in a section, "ct/file"."""
+        """Take files that a page sent, dropped anywhere, "files", in place of what is open, "open", or for a control, "ct/file"."""
         name, _slash, key = target.partition("/")
-        if target == "open":
-            self.opener.open_sent(folder)
+        if target in ("files", "open"):
+            with self.ui_action():
+                self.state.opening_another = False
+                self.files.presenter.take([folder], folder, replacing=target == "open")
         elif key and name in self.sections:
             self.sections[name].take(key, folder)
         else:
@@ -347,6 +367,8 @@ class Application:
                 with suppress(InputError):
                     section.tick()
             self.views.tick()
+        else:
+            self.files.tick()
         self.opener.tick()
         if self._stale:
             self.refresh()

@@ -76,6 +76,12 @@ WORDS = {
     "folder": _("Folder…"),
     "choose_files": _("Choose files: {hint}"),
     "choose_folder": _("Choose a folder: {hint}"),
+    "drop_anywhere": _("Drop CT, X-rays, calibration, case or scene here"),
+    "drop_here": _("Drop it here: {hint}"),
+    "looking_up": _("Looking for the files…"),
+    "sending": _("Sending {count} files… {percent} %"),
+    "sending_one": _("Sending {name}… {percent} %"),
+    "dismiss": _("Close"),
     "upload_failed": _("The upload failed: the connection to the server is closed."),
     "closed": _("The connection to the server is closed."),
     "restarted": _(
@@ -190,6 +196,7 @@ MODULE = {
         f"{ADDRESS}/page.js",
         f"{ADDRESS}/look.js",
         f"{ADDRESS}/slices.js",
+        f"{ADDRESS}/files.js",
         f"{ADDRESS}/form.js",
         f"{ADDRESS}/field_table.js",
     ],
@@ -198,6 +205,7 @@ MODULE = {
     ],
     "styles": [
         f"{ADDRESS}/page.css",
+        f"{ADDRESS}/files.css",
         f"{ADDRESS}/field_table.css",
         f"{ADDRESS}/xray/xray_view.css",
     ],
@@ -205,6 +213,7 @@ MODULE = {
         "mvreg_page",
         "mvreg_look",
         "mvreg_slices",
+        "mvreg_files",
         "mvreg_form",
         "mvreg_fields",
         "mvreg_xray",
@@ -217,6 +226,7 @@ vue.SHARED_ATTRIBUTES += [
     ("aria_pressed", "aria-pressed"),
     ("aria_current", "aria-current"),
     ("data_view", "data-view"),
+    ("aria_live", "aria-live"),
     "role",
     "alt",
 ]
@@ -235,12 +245,18 @@ class _Element(AbstractElement):
 
 
 class FileDrop(_Element):
-    """A place to drop files on, with buttons to pick them.
+    """Buttons to pick files; those that are dropped here go to the same target.
 
     target: what becomes of them, see `Application`.   hint: what is expected, in a few words.   accept, folder, disabled: as of an <input>.
     """
 
     TAG, ATTRIBUTES = "mv-files", ("target", "hint", "accept", "folder", "disabled")
+
+
+class WindowDrop(_Element):
+    """Takes files that are dropped anywhere in the window, and shows so while they are dragged.   target, disabled: as of a `FileDrop`."""
+
+    TAG, ATTRIBUTES = "mv-window-drop", ("target", "disabled")
 
 
 class Shortcuts(_Element):

@@ -1,4 +1,4 @@
-"""Opening a case, a result, a tracked sequence, a scene, the demo; and files that a page sent."""
+"""Opening a case, a result, a tracked sequence, a scene, the demo."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ..errors import InputError
+from ..io.recognise import CASE, NAMED, RESULT, SCENE, TRACK, WHOLES, kinds_of
 from ..mrml.loading import read_case
 from ..session.background_task import Worker
 from ..session.result_files import read_result
@@ -15,10 +16,6 @@ from ..session.sequence import read_track
 from ..session.translation import _
 from . import autosave, own_folders
 from .scene_files import read_scene
-
-SCENES = (".mrb", ".mrml")
-#: What a folder is opened by, the first that it holds.
-NAMED = ("result.json", "track.json", "case.json")
 
 
 class Opener:
@@ -36,7 +33,13 @@ class Opener:
         application.state.opening = ""
         self._show_autosaved()
 
-    def open(self, path: Path, case: Path | None = None, preloaded: tuple[Worker, Worker] | None = None) -> None:
+    def open(
+        self,
+        path: Path,
+        case: Path | None = None,
+        preloaded: tuple[Worker, Worker] | None = None,
+        sent: Path | None = None,
+    ) -> None:
         """Open a case.json, a result.json, a track.json, a folder that holds one, or a scene.
 
         Parameters
@@ -47,9 +50,11 @@ class Opener:
             Of a result or a track, see `read_result`.
         preloaded
             `serving.preload_case` of the path.
+        sent
+            The folder that a page sent it in; it is removed once it is read.
         """
         if preloaded is None:
-            self._begin(path.name, lambda on_progress: reader(path, case))
+            self._begin(path.name, lambda on_progress: reader(path, case), sent=sent)
         else:
             loading, prepared = preloaded
             self._begin(
@@ -74,11 +79,6 @@ class Opener:
             if one.folder.name == folder:
                 own_folders.remove(one.folder)
         self._show_autosaved()
-
-    def open_sent(self, folder: Path) -> None:
-        """Open files that a page sent, and remove them once they are read. InputError where something is being read already."""
-        self._refuse_second()
-        self._begin(_("what was sent"), lambda on_progress: sent(folder), sent=folder)
 
     def tick(self) -> None:
         """Take what was read."""
@@ -141,29 +141,17 @@ def reader(path: Path, case: Path | None = None):
                 )
             )
         path = path / inside[0]
-    if path.suffix.lower() in SCENES:
+    kind = next(iter(kinds_of(path)), "") if path.is_file() else NAMED.get(path.name, CASE)
+    if kind == SCENE:
         return read_scene(path)
-    if path.suffix.lower() != ".json":
-        raise InputError(
-            _(
-                "{file}: cannot be opened as a whole, expected one of {names}, or a scene (.mrb); a CT or X-ray goes to the "
-                "step of that name."
-            ).format(file=path.name, names=named)
-        )
-    if path.name == "track.json":
+    if kind == TRACK:
         return read_track(path, case)
-    if case is not None or path.name == "result.json":
+    if kind == RESULT or (case is not None and kind in WHOLES):
         return read_result(path, case)
-    return read_case(path)
-
-
-def sent(folder: Path):
-    """The same for files that a page sent: of several the scene, the result, the track, or the case among them."""
-    files = sorted(
-        (file for file in folder.rglob("*") if file.is_file()), key=lambda file: (len(file.parts), file.name)
+    if kind == CASE or path.suffix.lower() == ".json":
+        return read_case(path)
+    raise InputError(
+        _(
+            "{file}: cannot be opened as a whole, expected one of {names}, or a scene (.mrb); drop a CT or X-rays on the page."
+        ).format(file=path.name, names=named)
     )
-    scenes = [file for file in files if file.suffix.lower() in SCENES]
-    named = [file for name in NAMED for file in files if file.name == name]
-    others = [file for file in files if file.suffix.lower() == ".json"]
-    whole = [file for file in named if file.name != "result.json" or file.with_name("case.json").is_file()]
-    return reader((scenes or whole or others or files)[0])

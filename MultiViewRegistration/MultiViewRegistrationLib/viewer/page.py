@@ -8,6 +8,7 @@ from trame.widgets import vuetify3 as v
 
 from ..mrml import layout
 from ..session.presenters.check import OVERLAYS
+from ..session.presenters.files import DEMO, WELCOME
 from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO
 from ..session.translation import _
 from . import elements
@@ -42,6 +43,8 @@ LAYOUTS = (
 THEME_ICONS = {"auto": "mdi-theme-light-dark", "light": "mdi-white-balance-sunny", "dark": "mdi-weather-night"}
 THEME_NAMES = {"auto": _("as the system"), "light": _("light"), "dark": _("dark")}
 WAIT = dict(disabled=("!!opening",))
+#: What is taken anywhere in the page.
+HINT = _("CT, X-rays, calibration, case or scene")
 
 
 def build(application) -> None:
@@ -66,6 +69,8 @@ def build(application) -> None:
                         _geometry(application)
                     with html.Div(v_else=True, classes="mv-start"):
                         _start_page(application)
+        _asked(application)
+        elements.WindowDrop(target="files", **WAIT)
 
 
 def _head(application) -> None:
@@ -124,21 +129,11 @@ def _open_another(application) -> None:
             )
         with v.VCard(title=_("Open something else")), v.VCardText():
             html.P(_("What is open now will be closed. Save it first if it is to be kept."))
-            _openable(application, _("What would you like to open?"))
-            v.VBtn(_("Keep what is open"), click="opening_another = false", variant="text")
-
-
-def _openable(application, title: str) -> None:
-    """Files of a case, a result or a scene, or a case with nothing in it."""
-    with elements.FileDrop(
-        target="open",
-        hint=_("case.json, result.json or scene (.mrb), with all its files"),
-        folder=True,
-        classes="mv-drop",
-        **WAIT,
-    ):
-        html.H3(title)
-    v.VBtn(_("Begin with an empty case"), click=application.begin_empty, variant="text", **WAIT)
+            elements.FileDrop(target="open", hint=HINT, folder=True, **WAIT)
+            with html.Div(classes="mv-row"):
+                v.VBtn(_("New case"), click=application.new_case, variant="tonal", **WAIT)
+                v.VBtn(_("Open the demo"), click=application.open_demo, variant="tonal", **WAIT)
+                v.VBtn(_("Keep what is open"), click="opening_another = false", variant="text")
 
 
 def _steps(application) -> None:
@@ -290,11 +285,11 @@ def _icon(icon, title: str, *, active: str = "", **more) -> None:
 
 
 def _start_page(application) -> None:
+    """What to do with an empty page: work from before first, then files, then the demo."""
     opener = application.opener
     with html.Div(classes="mv-welcome"):
-        v.VIcon("mdi-vector-triangle", size="64", color="primary")
         html.H2(_("Find where a CT lies in the world of two or more X\u2011rays."))
-        with html.Div(v_for="one in autosaved", key="one.key", classes="mv-row"):
+        with html.Div(v_for="one in autosaved", key="one.key", classes="mv-row mv-autosaved"):
             v.VBtn(
                 "{{ one.offer }}",
                 click=(opener.open_autosaved, "[one.key]"),
@@ -311,7 +306,20 @@ def _start_page(application) -> None:
                 title=_("Remove it from this computer"),
                 **WAIT,
             )
-        v.VBtn(_("Open the demo"), click=opener.open_demo, size="x-large", color="primary", **WAIT)
-        html.P(_("A chest CT and two X-rays of it, with a start that is off."), classes="mv-fact")
+        with elements.FileDrop(target="files", hint=HINT, folder=True, classes="mv-drop", **WAIT):
+            v.VIcon("mdi-tray-arrow-down", size="48", color="primary")
+            for line in WELCOME:
+                html.P(line)
+        with html.Div(classes="mv-row mv-demo"):
+            v.VBtn(_("Open the demo"), click=application.open_demo, variant="tonal", color="primary", **WAIT)
+            html.Span(DEMO, classes="mv-fact")
         html.P("{{ opening }}", v_if="opening", role="status")
-        _openable(application, _("Or drop a case here"))
+
+
+def _asked(application) -> None:
+    """What is unclear of files, over everything else, which goes on meanwhile."""
+    files = application.files
+    with html.Section(
+        v_if=f"{files.state_name}.controls.length", classes="mv-asked", aria_label=_("Files"), aria_live="polite"
+    ):
+        files.build()

@@ -49,7 +49,7 @@ class Uploads:
             keep_within(folder)
             try:
                 await self._store(request, folder)
-                if target != "open" and self.belongs_to() is not session:
+                if target != "open" and session is not None and self.belongs_to() is not session:
                     raise InputError(
                         _(
                             "Upload: the case that the files were sent for was closed; send them again where they belong."

@@ -59,6 +59,17 @@ def read_calibration(path: str | os.PathLike, format: str | None = None, **optio
     ]
 
 
+def recognised_format(path: str | os.PathLike) -> str:
+    """One of FORMATS, by the content of a file.
+
+    Raises
+    ------
+    InputError
+        For a file that cannot be read.
+    """
+    return _recognise(Path(path))[0]
+
+
 def _recognise(path: Path) -> tuple[str, Any]:
     """The format, and the file as it is parsed so far; of large files only the beginning is read."""
     file = printable(path)

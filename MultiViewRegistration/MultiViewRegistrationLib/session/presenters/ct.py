@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError, UnitMismatch
 from ...imaging.ct import load_ct
-from ...imaging.image_source import is_dicom, without_data_files
 from ...io.files import as_sent
+from ...io.recognise import CT, CTFiles
 from ...mrml import ct_3d
 from ...mrml.identity import file_of, header_of_ct, keep_header
 from ...mrml.loading import name_of, volume_node
@@ -20,7 +17,7 @@ from ...mrml.registration import CT_UNIT
 from ...mrml.xray import ATTRIBUTE
 from ..background_task import Worker
 from ..ct_preview import CTPreview, facts, seen_in, take_preview
-from ..scouts import read_scouts, slices_in
+from ..scouts import read_scouts
 from ..translation import _
 from .form import ERROR, QUIET, RENDERING, Button, Choice, Control, Files, Option, Picture, Text, options_of, row
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, has_ended, node_options
@@ -30,26 +27,13 @@ WHOLE = ""
 PICTURE_HEIGHT_PX = 136
 
 
-@dataclass(frozen=True)
-class SentCT:
-    """A file, or a folder of slices, and its name.   folder: is removed once it was read."""
-
-    path: Path
-    name: str
-    folder: Path | None = None
-
-    def forget(self) -> None:
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-    def read(self, unit: str) -> tuple | UnitMismatch:
-        """The `imaging.ct.CT`, its header and its scouts, or the UnitMismatch. InputError for anything else that is wrong."""
-        path = slices_in(self.path)
-        try:
-            scouts = read_scouts(path, self.folder, chosen=path != self.path)
-            return load_ct(path, unit), header_of_ct(path), scouts
-        except UnitMismatch as mismatch:
-            return mismatch
+def _read(ct: CTFiles, unit: str) -> tuple | UnitMismatch:
+    """The `imaging.ct.CT`, its header and its scouts, or the UnitMismatch. InputError for anything else that is wrong."""
+    try:
+        read = load_ct(ct.path, unit)
+    except UnitMismatch as mismatch:
+        return mismatch
+    return read, header_of_ct(ct.files[0]), read_scouts(ct.files[0]) if len(ct.files) > 1 else None
 
 
 class CTPresenter(Presenter):
@@ -61,19 +45,13 @@ class CTPresenter(Presenter):
     TITLE = _("CT")
     BEGINS = True
 
-    def __init__(self, host) -> None:
-        self._sent: SentCT | None = None
-        super().__init__(host)
-
     def reset(self) -> None:
         self.exit()
         self._forget_look()
 
     def exit(self) -> None:
         """Forget a CT that is being read, or that waits for its unit."""
-        if self._sent is not None:
-            self._sent.forget()
-        self._sent: SentCT | None = None
+        self._files: CTFiles | None = None
         self._reading: tuple[Worker, str] | None = None
         self._looking_for_scouts: tuple[Worker, object] | None = None
         self.mismatch: UnitMismatch | None = None
@@ -88,7 +66,11 @@ class CTPresenter(Presenter):
     @property
     def reading(self) -> str:
         """The name of the CT that is being read, "" for none."""
-        return self._sent.name if self._reading else ""
+        return self._name if self._reading else ""
+
+    @property
+    def _name(self) -> str:
+        return self._files.file_name or _("CT")
 
     @property
     def looking(self) -> bool:
@@ -121,7 +103,6 @@ class CTPresenter(Presenter):
                 hint=_("a CT: DICOM folder, NIfTI, NRRD, MHA"),
                 several=True,
                 folders=True,
-                drop=True,
                 enabled=not self.reading,
             ),
             Text("status", self._status(), tone=QUIET),
@@ -255,16 +236,19 @@ class CTPresenter(Presenter):
     # What a person does
 
     def read(self, paths: Iterable[Path], folder: Path | None = None) -> None:
-        """Read a CT, and begin a registration where there is none.   folder: is removed once it is read."""
-        path = one_ct(paths)
+        """Take files, a CT among them; see `FilesPresenter.take`."""
+        self.host.take_files(paths, folder, CT)
+
+    def read_ct(self, ct: CTFiles) -> None:
+        """Read a CT, and begin a registration where there is none."""
         self.host.begin()
         self.exit()
-        self._sent = SentCT(path, path.name if path != folder else _("CT"), folder)
+        self._files = ct
         self._read(self.unit)
 
     def _read(self, unit: str) -> None:
-        sent = self._sent
-        self._reading, self.mismatch = (Worker(lambda on_progress: sent.read(unit)), unit), None
+        files = self._files
+        self._reading, self.mismatch = (Worker(lambda on_progress: _read(files, unit)), unit), None
 
     def _take_read(self) -> None:
         (reading, unit), self._reading = self._reading, None
@@ -272,7 +256,7 @@ class CTPresenter(Presenter):
             if isinstance(reading.result, UnitMismatch):
                 self.mismatch = reading.result
                 return
-            name = self._sent.name
+            name = self._name
             self.exit()
             if reading.state != "done":
                 raise InputError(reading.message)
@@ -289,7 +273,7 @@ class CTPresenter(Presenter):
         ct = self.registration.ct = self.host.scene.GetNodeByID(node_id) if node_id else None
         file = None if ct is None else file_of(ct)  # of Slicer's DICOM module
         if file is not None and self.session.scouts is None:
-            self._looking_for_scouts = Worker(lambda on_progress: read_scouts(file.parent)), ct
+            self._looking_for_scouts = Worker(lambda on_progress: read_scouts(file)), ct
         ct_3d.update_volume(self.registration)
 
     def set_unit(self, unit: str) -> None:
@@ -306,22 +290,6 @@ class CTPresenter(Presenter):
         on = not ct_3d.volume_is_shown(self.registration)
         ct_3d.show_volume(self.registration, on)
         ct_3d.show_surface(self.registration, not on)
-
-
-def one_ct(files: Iterable[Path]) -> Path:
-    """The file, the folder of slices, or that of a study, that files are. InputError for files of several folders."""
-    files = without_data_files(files)
-    folders = {file.parent for file in files}
-    if len(files) > 1 and len(folders) > 1:
-        study = Path(os.path.commonpath(folders))
-        if study in folders | {folder.parent for folder in folders} and any(map(is_dicom, files)):
-            return study
-        raise InputError(
-            _("CT: {count} files of several folders, expected one folder or one file; choose that.").format(
-                count=len(files)
-            )
-        )
-    return files[0] if len(files) == 1 else folders.pop()
 
 
 def _key(segmentation, segment_id: str) -> str:

@@ -335,19 +335,18 @@ class ProgressBar(Control):
 
 @dataclass(frozen=True, kw_only=True)
 class Files(Control):
-    """Files that a person chooses, or drops on the section.   action(paths, folder)
+    """Files that a person chooses, or in the page drops there.   action(paths, folder)
 
     `folder`, where it is not None, holds copies that a page sent; it is the action's to remove.
 
     hint: what is expected, in a few words.   suffixes: of such files, ".json"; empty for any.   several: whether there may be more than
-    one.   folders: whether a folder will do.   drop: whether files that are dropped on the section are for this.
+    one.   folders: whether a folder will do.
     """
 
     hint: str = ""
     suffixes: tuple[str, ...] = ()
     several: bool = False
     folders: bool = False
-    drop: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,10 @@ class Presenter:
         `patience_s` (seconds that a section waits for a small file), `in_slicer` (whether it is a module in Slicer: its views, Segment
         Editor, for `draw_mask`, and volume rendering are Slicer's, and files are chosen where they are), `installs_packages` (whether it
         offers to install what is missing), `missing_packages()` (for DRRs, a sentence), `register_keys`, `scene` and `views`, which have
-        `camera()` (the node of the 3D view's, None without one), its `size()` in pixels, and `show_ct_slices()`.
+        `camera()` (the node of the 3D view's, None without one), its `size()` in pixels, and `show_ct_slices()`. For files it has
+        `take_files(paths, folder, preferred)`, see `files.FilesPresenter.take`, `sections` with the `presenter` of each by its name,
+        `open_whole(path, folder)` for a case, result, track or scene, `replaces` (whether that closes what is open; then it has
+        `close_registration()`), and `open_demo()`.
     """
 
     TITLE = ""

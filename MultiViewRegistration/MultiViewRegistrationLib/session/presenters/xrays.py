@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
-from ...imaging.image_source import without_data_files
 from ...io.files import as_sent
+from ...io.recognise import XRAY
 from ...mrml.identity import true_pose
 from ...mrml.image import change_image, set_mask, thumbnail
 from ...mrml.layout import colour, tag_of
@@ -47,7 +46,6 @@ from .form import (
 from .geometry import GeometryPresenter
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, has_ended, node_options
 
-SUFFIXES = tuple(".dcm .ima .png .tif .tiff .mha .mhd .raw .zraw .nrrd .nhdr .nii .nii.gz .gz .jpg .bmp .json".split())
 PICTURE_HEIGHT_PX = 120
 
 
@@ -58,7 +56,7 @@ class XRaysPresenter(Presenter):
     BEGINS = True
 
     def __init__(self, host) -> None:
-        self.host, self._waiting = host, []
+        self.host = host
         self.geometry, self.image = GeometryPresenter(self), ImagePresenter(self)
         super().__init__(host)
 
@@ -69,12 +67,10 @@ class XRaysPresenter(Presenter):
 
     def exit(self) -> None:
         """Forget the files that are being read."""
-        for folder in {folder for _path, folder in self._waiting if folder is not None}:
-            shutil.rmtree(folder, ignore_errors=True)
-        self._waiting: list[tuple[Path, Path | None]] = []
+        self._waiting: list[Path] = []
         self._reading: Worker | None = None
         self._failures: list[str] = []
-        self._first_of: Path | None = None
+        self._first_is_next = False
 
     # The form
 
@@ -92,7 +88,7 @@ class XRaysPresenter(Presenter):
     @property
     def reading(self) -> str:
         """The name of the file that is being read, "" for none."""
-        return self._waiting[0][0].name if self._reading is not None else ""
+        return self._waiting[0].name if self._reading is not None else ""
 
     def form(self) -> list[Control]:
         ct = self.registration and self.registration.ct
@@ -112,10 +108,8 @@ class XRaysPresenter(Presenter):
                 _("Add X-rays from files..."),
                 self.read,
                 hint=_("X-rays: DICOM, PNG, TIFF, MHA, NRRD; or a case.json with its files"),
-                suffixes=SUFFIXES,
                 several=True,
                 folders=True,
-                drop=True,
             ),
             *([add] if found else []),
             *self._scouts(),
@@ -260,15 +254,14 @@ class XRaysPresenter(Presenter):
     # Files
 
     def read(self, paths: Iterable[Path], folder: Path | None = None) -> None:
-        """Read files, those in folders, or of a case.json its views; begin a registration where there is none.
+        """Take files, X-rays among them; see `FilesPresenter.take`."""
+        self.host.take_files(paths, folder, XRAY)
 
-        folder: is removed once they are read.
-        """
-        files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-        files = [file for file in files if not file.is_dir()]
-        cases = [file for file in files if file.suffix.lower() == ".json"]
+    def read_files(self, paths: Iterable[Path]) -> None:
+        """Read X-rays, of a case.json its views; begin a registration where there is none."""
         self.host.begin()
-        self._waiting += [(path, folder) for path in cases or without_data_files(files)]
+        self._first_is_next = not self._waiting
+        self._waiting += paths
         self._read_next()
 
     def tick(self) -> bool:
@@ -280,22 +273,20 @@ class XRaysPresenter(Presenter):
 
     def _read_next(self) -> None:
         if self._reading is None and self._waiting:
-            path = self._waiting[0][0]
+            path = self._waiting[0]
             self._reading = Worker(lambda on_progress: adding.read(path))
 
     def _take_read(self) -> None:
         """Add what was read, and read on; problems are shown once all are read."""
         reading, self._reading = self._reading, None
-        _path, folder = self._waiting.pop(0)
-        if folder is not None and all(other != folder for _path, other in self._waiting):
-            shutil.rmtree(folder, ignore_errors=True)
+        self._waiting.pop(0)
         with self.host.ui_action():
             try:
                 if reading.state != "done":
                     raise InputError(reading.message)
                 first = reading.result(self.registration)[0]
-                if folder is None or folder != self._first_of:  # of several that were sent together the first
-                    self._first_of, self._selected = folder, first.node.GetID()
+                if self._first_is_next:  # of several that came together the first
+                    self._first_is_next, self._selected = False, first.node.GetID()
             except InputError as error:
                 self._failures.append(str(error))
             self._read_next()

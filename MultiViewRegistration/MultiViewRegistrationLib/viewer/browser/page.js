@@ -1,71 +1,10 @@
-// What trame has no widget for: files that are dropped or picked, and keys that work anywhere in the page.
+// What trame has no widget for: files that the server makes, its absence, and keys that work anywhere in the page.
 (() => {
   // Mixed into every element: the sentences of elements.py, which are translated.   fill: puts values into the {names} of one.
   window.mvregWords = {
     inject: ["trame"],
     computed: { words() { return this.trame.state.get("words"); } },
     methods: { fill: (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]) },
-  };
-
-  async function entriesOf(item) { // of a dropped file or folder: [path, File], ...
-    if (item.isFile) return new Promise((take, fail) => item.file(f => take([[item.fullPath.slice(1), f]]), fail));
-    const reader = item.createReader(), found = [];
-    for (;;) {
-      const batch = await new Promise((take, fail) => reader.readEntries(take, fail));
-      if (!batch.length) return found;
-      for (const entry of batch) found.push(...await entriesOf(entry));
-    }
-  }
-
-  function send(files, target, failed, onProgress) { // failed: the message when the connection breaks
-    const form = new FormData();
-    for (const [path, file] of files) form.append("file", file, encodeURIComponent(path));
-    return new Promise(done => {
-      const request = new XMLHttpRequest();
-      request.open("POST", `upload?target=${encodeURIComponent(target)}`);
-      request.upload.onprogress = e => onProgress(e.lengthComputable ? Math.round(100 * e.loaded / e.total) : null, "");
-      request.onload = () => { onProgress(-1, request.status < 300 ? "" : request.responseText); done(); };
-      request.onerror = () => { onProgress(-1, failed); done(); };
-      request.send(form);
-    });
-  }
-
-  const FileDrop = {
-    mixins: [window.mvregWords],
-    props: { target: String, hint: String, accept: String, folder: Boolean, disabled: Boolean },
-    data: () => ({ over: false, percent: -1, problem: "" }),
-    methods: {
-      async take(files) {
-        if (!files.length || this.disabled || this.percent !== -1) return;
-        this.percent = 0;
-        this.problem = "";
-        await send(files, this.target, this.words.upload_failed, (percent, problem) => { this.percent = percent; this.problem = problem; });
-      },
-      async drop(event) {
-        this.over = false;
-        const items = [...event.dataTransfer.items].map(i => i.webkitGetAsEntry && i.webkitGetAsEntry()).filter(Boolean);
-        const plain = [...event.dataTransfer.files].map(f => [f.name, f]);
-        this.take(items.length ? (await Promise.all(items.map(entriesOf))).flat() : plain);
-      },
-      picked(event) {
-        const files = [...event.target.files].map(f => [f.webkitRelativePath || f.name, f]);
-        event.target.value = "";
-        this.take(files);
-      },
-    },
-    template: `
-      <div class="mv-files" :class="{ over }" @dragover.prevent.stop="over = true" @dragleave="over = false" @drop.prevent.stop="drop">
-        <slot />
-        <div class="mv-row">
-          <label class="mv-pick" :class="{ disabled }"><input type="file" multiple :accept="accept" :disabled="disabled" @change="picked"
-            class="mv-hidden" :aria-label="fill(words.choose_files, { hint })">{{ words.files }}</label>
-          <label v-if="folder" class="mv-pick" :class="{ disabled }"><input type="file" webkitdirectory :disabled="disabled" @change="picked"
-            class="mv-hidden" :aria-label="fill(words.choose_folder, { hint })">{{ words.folder }}</label>
-          <span class="mv-fact">{{ hint }}</span>
-        </div>
-        <v-progress-linear v-if="percent !== -1" :model-value="percent" :indeterminate="percent === null" height="4" />
-        <div v-if="problem" class="mv-problem" role="alert">{{ problem }}</div>
-      </div>`,
   };
 
   const DownloadButton = {
@@ -134,7 +73,7 @@
     template: `<span />`,
   };
 
-  window.mvreg_page = { install(app) { app.component("mv-files", FileDrop); app.component("mv-keys", Shortcuts); app.component("mv-fetch", DownloadButton);
+  window.mvreg_page = { install(app) { app.component("mv-keys", Shortcuts); app.component("mv-fetch", DownloadButton);
     app.component("mv-closed", Closed); } };
   document.addEventListener("click", e => { // the step that was opened is seen
     const step = e.target.closest(".mv-step");
@@ -161,6 +100,4 @@
     if (!press || Math.hypot(e.clientX - press.at.clientX, e.clientY - press.at.clientY) > 8) return;
     setTimeout(() => { if (press.changed && !press.clicked) makeUp(press); }, 0);
   }, true);
-  // A file that misses its place must not replace the page.
-  for (const what of ["dragover", "drop"]) window.addEventListener(what, e => e.preventDefault());
 })();

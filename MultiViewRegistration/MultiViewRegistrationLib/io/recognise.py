@@ -1,0 +1,391 @@
+"""What files are, by their content: a case, CT series, X-rays, calibrations, poses, masks; whatever they are called.
+
+DICOM goes by modality, SOP class and series (PS3.3, C.7.3.1 and C.12.1), images by their header and, of volumes, the values of one slice.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import InputError, MissingInformation
+from ..geometry.rigid import check_rigid
+from ..imaging.dicom_file import DicomFile, is_localizer, read_dicom, slice_spacing_mm
+from ..imaging.image_source import BEGINNINGS, HEAD, PAIR, without_data_files
+from ..imaging.reading import image_header, read_slice
+from .calibration.read import read_calibration, recognised_format
+from .calibration.tracked import header_of, is_sequence, is_transform
+from .files import home_of, read_json
+from .hdf5 import is_hdf5
+from .transforms import ZIP, read_named_matrix
+
+MAX_FILES = 20_000
+#: Kinds of files. WHOLES open a registration in place of another; the first that is there is what the others belong to.
+SCENE, RESULT, TRACK, CASE = WHOLES = ("scene", "result", "track", "case")
+#: What a file that this program names so is, where its content does not say it.
+NAMED = {"result.json": RESULT, "track.json": TRACK, "case.json": CASE}
+CT, XRAY, MASK, XRAY_MASK, CALIBRATION, POSE = ("ct", "xray", "mask", "xray mask", "calibration", "pose")
+
+#: Modalities of X-rays in DICOM (PS3.3 C.7.3.1.1.1); "OT" and "SC" are pictures of any kind, mostly digitised films.
+XRAY_MODALITIES = ("XA", "RF", "DX", "CR", "RG", "MG", "IO", "PX", "RTIMAGE", "XC", "OT", "SC")
+#: SOP classes of X-ray images: CR, DX for presentation and processing, XA, RF, enhanced XA and XRF.
+XRAY_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("1", "1.1", "1.1.1", "12.1", "12.1.1", "12.2", "12.2.1"))
+#: Values of a mask in one slice, at most: structures are numbered.
+MAX_LABELS = 64
+#: Files that systems leave in folders, and nobody means.
+SYSTEM_FILES = ("thumbs.db", "desktop.ini", "dicomdir")
+#: Formats of calibrations that have a sign of their own; others are recognised only by being readable.
+MARKED_FORMATS = ("mayacam", "opencv", "plus", "rtk", "xreg")
+
+
+@dataclass(frozen=True)
+class CTFiles:
+    """A CT: the slices of one DICOM series, or one file.
+
+    Attributes
+    ----------
+    files
+        One, or the slices in any order.
+    name
+        What a person calls it: the description of its series, or the name of its file.
+    facts
+        Its slices and spacing, in a few words; "" where unknown.
+    """
+
+    files: tuple[Path, ...]
+    name: str
+    facts: str = ""
+
+    @property
+    def path(self) -> Path | tuple[Path, ...]:
+        """As `imaging.ct.load_ct` takes it."""
+        return self.files[0] if len(self.files) == 1 else self.files
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file, or of the folder of the slices, which tells nothing of the patient; "" for slices sent without one."""
+        folder = self.files[0].parent
+        return (
+            self.files[0].name if len(self.files) == 1 else "" if home_of(folder) == folder.resolve() else folder.name
+        )
+
+
+@dataclass
+class FoundFiles:
+    """Files by what they are.
+
+    Attributes
+    ----------
+    wholes
+        By their kinds, of WHOLES.
+    cts
+        Those with the most slices first.
+    scouts
+        Localizers of a CT in `cts`.
+    unclear
+        Files that may be of several kinds, with these.
+    unknown
+        Files that are nothing of use here.
+    problems
+        Of files that cannot be read, a sentence each.
+    """
+
+    wholes: dict[str, list[Path]] = field(default_factory=dict)
+    cts: list[CTFiles] = field(default_factory=list)
+    xrays: list[Path] = field(default_factory=list)
+    scouts: list[Path] = field(default_factory=list)
+    masks: list[Path] = field(default_factory=list)
+    xray_masks: list[Path] = field(default_factory=list)
+    calibrations: list[Path] = field(default_factory=list)
+    poses: list[Path] = field(default_factory=list)
+    unclear: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+    unknown: list[Path] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def whole(self) -> list[Path]:
+        """What is to be opened: of several kinds the first in WHOLES, those of it that are least deep in folders."""
+        files = next((self.wholes[kind] for kind in WHOLES if kind in self.wholes), [])
+        least = min((len(file.parts) for file in files), default=0)
+        return [file for file in files if len(file.parts) == least]
+
+    def put(self, path: Path, kind: str) -> None:
+        """Take a file as one of these kinds."""
+        if kind in WHOLES:
+            self.wholes.setdefault(kind, []).append(path)
+        elif kind == CT:
+            self.cts.append(CTFiles((path,), path.name, _facts_of_file(path)))
+        else:
+            lists = {
+                XRAY: self.xrays,
+                MASK: self.masks,
+                XRAY_MASK: self.xray_masks,
+                CALIBRATION: self.calibrations,
+                POSE: self.poses,
+            }
+            lists[kind].append(path)
+
+
+def recognise(paths: Iterable[Path]) -> FoundFiles:
+    """Tell files, and those in folders and below, apart by their content.
+
+    Raises
+    ------
+    InputError
+        For more than MAX_FILES files.
+    """
+    files = _all_files(paths)
+    found = FoundFiles()
+    dicoms: list[DicomFile] = []
+    others: list[Path] = []
+    for path in files:
+        try:
+            file = read_dicom(path)
+        except InputError as error:
+            found.problems.append(str(error))
+            continue
+        if file is None:
+            others.append(path)
+        else:
+            dicoms.append(file)
+    _sort_dicom(dicoms, found)
+    for path in without_data_files(others):
+        try:
+            kinds = kinds_of(path)
+        except InputError as error:
+            found.problems.append(str(error))
+            continue
+        if not kinds:
+            found.unknown.append(path)
+        elif len(kinds) == 1:
+            found.put(path, kinds[0])
+        else:
+            found.unclear[path] = kinds
+    found.cts.sort(key=lambda ct: -len(ct.files))
+    return found
+
+
+def _all_files(paths: Iterable[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_dir() or file.name.startswith(".") or file.name.lower() in SYSTEM_FILES:
+                continue
+            if "__MACOSX" in file.parts:
+                continue
+            if len(files) == MAX_FILES:
+                raise InputError(
+                    f"Found more than {MAX_FILES} files, expected the slices of a CT and a few X-rays; choose fewer."
+                )
+            files.append(file)
+    return list(dict.fromkeys(files))
+
+
+# DICOM
+
+
+def _sort_dicom(files: Sequence[DicomFile], found: FoundFiles) -> None:
+    series: dict[str, list[DicomFile]] = defaultdict(list)
+    scouts: list[DicomFile] = []
+    seen: set[str] = set()
+    for file in files:
+        try:
+            instance = str(file.value("SOPInstanceUID") or file.path)
+            if instance in seen:  # a copy, as exports of whole studies have them
+                continue
+            seen.add(instance)
+            kind = _dicom_kind(file)
+        except InputError as error:
+            found.problems.append(str(error))
+            continue
+        if kind == CT:
+            series[str(file.value("SeriesInstanceUID") or file.path.parent)].append(file)
+        elif kind == XRAY:
+            if is_localizer(file):
+                scouts.append(file)
+            else:
+                found.xrays.append(file.path)
+        else:
+            found.unknown.append(file.path)
+    whole = [slices for slices in series.values() if len(slices) > 1 or _frames(slices[0]) > 1]
+    found.cts += [_series(slices) for slices in whole]
+    if not whole:  # a slice is no CT, but as a picture may be an X-ray
+        found.unclear |= {slices[0].path: (XRAY,) for slices in series.values()}
+    else:
+        found.unknown += [slices[0].path for slices in series.values() if slices not in whole]
+    (found.scouts if whole else found.xrays).extend(file.path for file in scouts)
+
+
+def _dicom_kind(file: DicomFile) -> str:
+    """CT, also for what is one slice of it, XRAY, or "" for nothing of use."""
+    modality, sop_class = file.text("Modality"), str(file.value("SOPClassUID") or "")
+    if not file.whole("Rows", 0):  # a report, a plan, a presentation state
+        return ""
+    if is_localizer(file) or sop_class in XRAY_CLASSES:
+        return XRAY
+    if modality == "CT":
+        placed = len(file.numbers("ImagePositionPatient")) == 3 or _frames(file) > 1
+        return CT if placed else ""  # a dose report, or a picture of the screen
+    return XRAY if modality in XRAY_MODALITIES or not modality else ""
+
+
+def _frames(file: DicomFile) -> int:
+    return file.whole("NumberOfFrames", 1)
+
+
+def _series(slices: Sequence[DicomFile]) -> CTFiles:
+    first = slices[0]
+    number = str(first.value("SeriesNumber") or "").strip()
+    name = str(first.value("SeriesDescription") or "").strip() or f"series {number}".strip()
+    paths = tuple(file.path for file in slices)
+    spacing = list(first.numbers("PixelSpacing")[::-1])
+    with suppress(InputError):
+        along = slice_spacing_mm(slices)
+        spacing += [] if along is None else [along]
+    return CTFiles(paths, name, _facts(len(slices), spacing))
+
+
+def _facts(slices: int, spacing: Sequence[float]) -> str:
+    size = " \u00d7 ".join(f"{step:.2f}" for step in spacing)
+    return f"{slices} slices" + (f", {size} mm" if size else "")
+
+
+def _facts_of_file(path: Path) -> str:
+    with suppress(InputError):
+        header = image_header(path)
+        return _facts(header.size[-1], header.spacing_mm)
+    return ""
+
+
+# Other files
+
+
+def kinds_of(path: Path) -> tuple[str, ...]:
+    """What a file can be; nothing for what is of no use here.
+
+    Raises
+    ------
+    InputError
+        Of an image that cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            begin = stream.read(HEAD)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions.") from None
+    if path.suffix.lower() in (".mrb", ".mrml") or b"<MRML" in begin:
+        return (SCENE,)
+    if not begin:
+        return ()
+    if begin.startswith(ZIP):
+        return _of_archive(path)
+    if is_sequence(header_of(path)):
+        return (CALIBRATION, XRAY)
+    if _is_image(path, begin):
+        return _of_image(path)
+    if is_hdf5(path):
+        with path.open("rb") as stream:
+            return (POSE, CALIBRATION) if is_transform(stream.read(1 << 16)) else (CALIBRATION,)
+    if is_transform(begin):
+        return (POSE, CALIBRATION)
+    return _of_numbers(path, begin)
+
+
+def _of_archive(path: Path) -> tuple[str, ...]:
+    """A scene (.mrb), or NumPy's arrays (.npz)."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.lower() for name in archive.namelist()[: MAX_FILES + 1]]
+    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError):
+        names = []
+    if any(name.endswith(".mrml") for name in names):
+        return (SCENE,)
+    return _of_numbers(path, ZIP) if names and all(name.endswith(".npy") for name in names) else ()
+
+
+def _is_image(path: Path, begin: bytes) -> bool:
+    known = begin.startswith((b"NRRD0", b"ObjectType", b"NDims", *(beginning for beginning, _ in BEGINNINGS)))
+    return known or bool(PAIR.search(path.name)) or path.suffix.lower() in (".mha", ".mhd")
+
+
+def _of_image(path: Path) -> tuple[str, ...]:
+    header = image_header(path)
+    slices = header.size[2] if len(header.size) > 2 else 1
+    if slices == 1:
+        return (XRAY_MASK,) if header.components == 1 and _is_two_valued(path) else (XRAY,)
+    values = sitk.GetArrayFromImage(read_slice(path, slices // 2)[0])
+    low, labels = float(values.min()), _labels(values)
+    if labels and values.dtype.kind != "f":
+        return (MASK,)
+    if low < 0 or not header.default_place:
+        return (CT,)
+    return (CT, XRAY)
+
+
+def _labels(values: np.ndarray) -> bool:
+    """Whether these are the numbers of structures."""
+    whole = values.min() >= 0 and np.array_equal(values, np.rint(values))
+    return bool(whole) and len(np.unique(values)) <= MAX_LABELS
+
+
+def _is_two_valued(path: Path) -> bool:
+    values = sitk.GetArrayFromImage(read_slice(path, 0)[0])
+    return len(np.unique(values)) == 2 and values.min() == 0
+
+
+def _of_numbers(path: Path, begin: bytes) -> tuple[str, ...]:
+    """A case, a result, a track, a calibration, a pose: text, JSON, YAML, XML or NumPy's arrays."""
+    content = None
+    if begin.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        with suppress(InputError):
+            content = read_json(path)
+        if content is None:  # what is wrong with it is said by what reads it
+            return (NAMED[path.name],) if path.name in NAMED else ()
+    if isinstance(content, dict):
+        if "markups" in content:
+            return ()
+        if "sequence" in content and "frames" in content:
+            return (TRACK,)
+        if "world_from_ct" in content and ("verdict" in content or "reasons" in content):
+            return (RESULT,)
+        if "views" in content and ("ct" in content or "version" in content):
+            return (CASE,)
+        if path.name in NAMED:
+            return (NAMED[path.name],)
+    if _is_pose(path):
+        return (POSE,)
+    if path.suffix.lower() in (".yml", ".yaml"):
+        return (CALIBRATION,)
+    try:
+        views = read_calibration(path, size=(1000, 1000), unit="mm", axes="lps", first_pixel=0)
+    except MissingInformation:
+        return (CALIBRATION,)
+    except InputError:
+        with suppress(InputError):
+            return (CALIBRATION,) if recognised_format(path) in MARKED_FORMATS else ()
+        return ()
+    return () if all(_is_rigid(view.projection_matrix) for view in views) else (CALIBRATION,)
+
+
+def _is_pose(path: Path) -> bool:
+    """Whether it holds one rigid 4x4 matrix."""
+    try:
+        return _is_rigid(read_named_matrix(path).matrix)
+    except InputError:
+        return False
+
+
+def _is_rigid(matrix: np.ndarray) -> bool:
+    """Whether a matrix (3, 4) or (4, 4) is a rigid transform, and not a projection."""
+    try:
+        check_rigid(np.vstack([matrix[:3], [0, 0, 0, 1]]), "")
+    except InputError:
+        return False
+    return len(matrix) == 3 or np.allclose(matrix[3], (0, 0, 0, 1))

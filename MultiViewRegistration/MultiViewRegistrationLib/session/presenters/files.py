@@ -1,0 +1,656 @@
+"""Files of any kind, dropped or chosen together: told apart by content, taken where they belong, and what is unclear is asked."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from ...errors import InputError
+from ...imaging.ct import load_mask
+from ...io.calibration.calibrated import CalibratedView
+from ...io.files import as_sent
+from ...io.recognise import (
+    CALIBRATION,
+    CASE,
+    CT,
+    MASK,
+    POSE,
+    XRAY,
+    CTFiles,
+    FoundFiles,
+    kinds_of,
+    recognise,
+)
+from ...mrml.image import segmentation_node
+from ...mrml.loading import name_of
+from ...mrml.nodes import lps_from_ras
+from ...mrml.registration import MAX_VIEWS
+from ...mrml.xray import XRayView, place_of
+from ..adding import use_mask
+from ..background_task import Worker
+from ..external_files import FileReading, Question, read_cameras, read_pose, use_camera
+from ..geometry import needs_geometry
+from ..matching import match
+from ..translation import _
+from .form import PLAIN, QUIET, STRONG, Button, Cell, Choice, Control, Files, Table, TableRow, Text, row
+from .section import Presenter, has_ended, question_controls, unanswered
+
+#: What a file may be called that may be of several kinds.
+KINDS = {
+    CT: _("a CT"),
+    XRAY: _("X-rays"),
+    MASK: _("a structure in the CT"),
+    CALIBRATION: _("where an X-ray was taken from"),
+    POSE: _("where the CT is to begin"),
+}
+#: What an empty page and panel say; the last line belongs to the demo.
+WELCOME = (
+    _("Drop a CT and its X-rays anywhere here, with calibration files if you have any."),
+    _("Or a case, a result or a scene: files are told apart by what is in them."),
+)
+DEMO = _("Nothing at hand? The demo is a chest CT and two X-rays of it.")
+#: The question that another file answers, and its answer for none.
+BESIDE, NO_FILE = "fixed_transforms", "none"
+MAX_NAMED = 4
+
+
+@dataclass(eq=False)
+class Asked:
+    """Files that wait for answers.
+
+    Attributes
+    ----------
+    title
+        Which files, and what is unclear.
+    questions
+        Returns the open and the answered questions.
+    take
+        Called with all answers, by the questions' keys.
+    cts
+        CT series of which one is chosen, in place of questions.
+    of_scouts
+        Whether it is about scouts, which were read with their CT.
+    """
+
+    title: str
+    questions: Callable[[], list[Question]]
+    take: Callable[[dict[str, str]], object]
+    cts: Sequence[CTFiles] = ()
+    answers: dict[str, str] = field(default_factory=dict)
+    of_scouts: bool = False
+
+
+@dataclass(eq=False)
+class Looking:
+    """Files that are being told apart in a thread.   preferred: the kind that an unclear one is taken as.   replacing: see `take`."""
+
+    worker: Worker
+    count: int
+    folder: Path | None
+    preferred: str
+    replacing: bool
+
+
+class FilesPresenter(Presenter):
+    """Hands files on to the presenters of CT and X-rays; `tick` follows what threads read.
+
+    Files that a page has sent are removed once nothing waits for them.
+    """
+
+    TITLE = _("Files")
+    BEGINS = True
+
+    def __init__(self, host) -> None:
+        self._folders: list[Path] = []
+        self._beginning = False
+        super().__init__(host)
+
+    def reset(self) -> None:
+        if self._beginning:  # of the registration that the files themselves begin
+            return
+        self._looking: list[Looking] = []
+        self._asked: list[Asked] = []
+        self._unused = ""
+        self._masks: list[Path] = []
+        self._xray_masks: list[Path] = []
+        self._calibrations = Calibrations()
+        self._poses: list[Path] = []
+        self._mask_reading: tuple[Worker, Path] | None = None
+        self._ask_scouts = False
+        self._remove_folders()
+
+    def exit(self) -> None:
+        """Files that wait, and what was asked of them, are forgotten."""
+        self.reset()
+
+    @property
+    def asking(self) -> bool:
+        """Whether something is asked, or said."""
+        return bool(self._asked or self._unused or self._calibrations.files)
+
+    # The form
+
+    def form(self) -> list[Control]:
+        asked = [control for number, each in enumerate(self._asked) for control in self._form_of(number, each)]
+        return [
+            *(self._welcome() if self.registration is None and self.host.in_slicer else []),
+            Text("looking", self.looking, tone=QUIET),
+            *asked,
+            *self._calibration_form(),
+            *self._unused_form(),
+        ]
+
+    @property
+    def looking(self) -> str:
+        """What is being done, in a sentence; "" for nothing."""
+        if not self._looking:
+            return ""
+        count = self._looking[0].count
+        return _("Looking at 1 file…") if count == 1 else _("Looking at {count} files…").format(count=count)
+
+    def files_control(self) -> Files:
+        """Takes anything."""
+        return Files(
+            "any",
+            _("Choose files..."),
+            self.take,
+            hint=_("CT, X-rays, calibration, case or scene"),
+            several=True,
+            folders=True,
+        )
+
+    def _welcome(self) -> list[Control]:
+        lines = [Text(f"welcome{n}", line, tone=PLAIN) for n, line in enumerate(WELCOME)]
+        demo = Button("demo", _("Open the demo"), self.host.open_demo, tip=DEMO)
+        return [*lines, self.files_control(), row("demo_row", demo, Text("demo_hint", DEMO, tone=QUIET))]
+
+    def _form_of(self, number: int, asked: Asked) -> list[Control]:
+        key = f"asked{number}"
+        if asked.cts:
+            content: list[Control] = [self._table_of(key, asked)]
+        else:
+            content = _spread(question_controls(key, asked.questions(), asked.answers, partial(self._answer, asked)))
+        leave = Button(f"{key}.leave", _("Leave out"), partial(self._forget, asked))
+        return [Text(f"{key}.title", asked.title, tone=STRONG), *content, row(f"{key}.end", leave)]
+
+    def _table_of(self, key: str, asked: Asked) -> Table:
+        return Table(
+            f"{key}.cts",
+            asked.title,
+            lambda choice, column: self._choose_ct(asked, int(choice)),
+            columns=(_("Series"), _("Slices and spacing")),
+            lines=tuple(TableRow(str(n), (Cell(ct.name), Cell(ct.facts))) for n, ct in enumerate(asked.cts)),
+            tip=_("Click the one that is to be registered."),
+        )
+
+    def _calibration_form(self) -> list[Control]:
+        waiting = self._calibrations
+        if not waiting.files:
+            return []
+        views = self._calibrated_views()
+        content: list[Control] = [
+            Text("calibrations.waiting", _("Kept for the X-rays that are still to come."), tone=QUIET)
+        ]
+        if views:
+            questions = waiting.questions(views)
+            content = question_controls("calibrations", questions, waiting.answers, self._answer_calibration)
+        return [
+            Text("calibrations.title", _("Calibration: {files}").format(files=_listed(waiting.files)), tone=STRONG),
+            *content,
+            row("calibrations.end", Button("calibrations.leave", _("Leave out"), self._leave_calibrations)),
+        ]
+
+    def _unused_form(self) -> list[Control]:
+        if not self._unused:
+            return []
+        return [row("unused_row", Text("unused", self._unused), Button("close", _("Close"), self._close))]
+
+    # What a person does
+
+    def take(
+        self, paths: Iterable[Path], folder: Path | None = None, preferred: str = "", replacing: bool = False
+    ) -> None:
+        """Take files and folders of any kind.
+
+        Parameters
+        ----------
+        paths
+            Of them.
+        folder
+            That a page sent them into; it is removed once they are taken.
+        preferred
+            CT or XRAY where a person said so: what may be of several kinds is that one.
+        replacing
+            Whether what is open is closed first, which the person knows.
+        """
+        paths = list(paths)
+        self._unused = ""
+        if folder is not None:
+            self._folders.append(folder)
+        worker = Worker(lambda on_progress: recognise(paths))
+        self._looking.append(Looking(worker, len(paths), folder, preferred, replacing))
+        if not worker.wait(min(self.host.patience_s, MAX_PATIENCE_S)):
+            return
+        self.tick()
+
+    def _choose_ct(self, asked: Asked, number: int) -> None:
+        self._asked.remove(asked)
+        self._ct.read_ct(asked.cts[number])
+
+    def _answer(self, asked: Asked, key: str, answer: str) -> None:
+        asked.answers[key] = answer
+        if not unanswered(asked.questions(), asked.answers):
+            self._asked.remove(asked)
+            asked.take(asked.answers)
+
+    def _forget(self, asked: Asked) -> None:
+        self._asked.remove(asked)
+
+    def _answer_calibration(self, key: str, answer: str) -> None:
+        self._calibrations.answers[key] = answer
+
+    def _leave_calibrations(self) -> None:
+        self._calibrations = Calibrations()
+
+    def _close(self) -> None:
+        self._unused = ""
+
+    # What threads have done
+
+    def tick(self) -> bool:
+        """Take what has been told apart, and what can be taken now; whether there is something new to show."""
+        changed = False
+        if self._looking and has_ended(self._looking[0].worker):
+            looking = self._looking.pop(0)
+            with self.host.ui_action():
+                if looking.worker.state != "done":
+                    raise InputError(looking.worker.message)
+                self._take_found(looking, looking.worker.result)
+            changed = True
+        if self.registration is not None:
+            changed |= self._go_on()
+        if self._folders and self._idle():
+            self._remove_folders()
+        return changed
+
+    def _go_on(self) -> bool:
+        """Take what had to wait for the CT, or for the X-rays."""
+        ready = self.registration.ct is not None and not self._ct.reading
+        if self.registration.xrays:  # which may be the scouts
+            self._asked = [each for each in self._asked if not each.of_scouts]
+        if self._mask_reading is not None and has_ended(self._mask_reading[0]):
+            self._take_mask()
+            return True
+        if self._masks and ready and self._mask_reading is None:
+            self._read_mask(self._masks.pop(0))
+        if self._poses and ready and not self._xrays.reading:
+            self._ask_pose(self._poses.pop(0))
+            return True
+        if self._ask_scouts and ready and self.session.scouts is not None:
+            return self._ask_for_scouts()
+        if self._xrays.reading:
+            return False
+        if self._xray_masks and self.registration.xrays:
+            self._ask_xray_mask(self._xray_masks.pop(0))
+            return True
+        return self._take_calibrations()
+
+    def _idle(self) -> bool:
+        """Whether nothing waits for files any more."""
+        asked = any(not each.of_scouts for each in self._asked)
+        waits = self._looking or asked or self._masks or self._xray_masks or self._poses or self._mask_reading
+        return not (waits or self._calibrations.files or self._xrays.reading or self._ct.reading or self._ct.mismatch)
+
+    def _remove_folders(self) -> None:
+        for folder in self._folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._folders = []
+
+    @property
+    def _ct(self):
+        return self.host.sections["ct"].presenter
+
+    @property
+    def _xrays(self):
+        return self.host.sections["xrays"].presenter
+
+    # What the files are
+
+    def _take_found(self, looking: Looking, found: FoundFiles) -> None:
+        for path, kinds in list(found.unclear.items()):
+            if looking.preferred in kinds:
+                found.put(path, looking.preferred)
+                del found.unclear[path]
+        self._say_unused(found)
+        if found.whole and looking.preferred == XRAY and self.registration is not None and CASE in found.wholes:
+            self._xrays.read_files(found.wholes[CASE])
+            return
+        if found.whole:
+            self._open(looking, found.whole)
+            return
+        if looking.replacing:
+            folders, self._folders = self._folders, []  # which would go with what is open
+            self.host.close_registration()
+            self._folders = folders
+        self._take_parts(found, looking.preferred)
+
+    def _take_parts(self, found: FoundFiles, preferred: str) -> None:
+        xrays = found.xrays
+        if len(xrays) > MAX_VIEWS:
+            sentence = _("Found {count} X-rays, expected at most {most} of one case; choose those.")
+            raise InputError(sentence.format(count=len(xrays), most=MAX_VIEWS))
+        parts = (found.cts, xrays, found.masks, found.xray_masks, found.calibrations, found.poses, found.unclear)
+        if not any(parts):
+            return
+        self._begin()
+        if found.cts:
+            self._ask_scouts = bool(found.scouts) and not xrays and not self.registration.xrays
+            self._take_cts(found.cts, preferred)
+        if xrays:
+            self._xrays.read_files(xrays)
+        self._masks += found.masks
+        self._xray_masks += found.xray_masks
+        self._poses += found.poses
+        self._calibrations.add(found.calibrations, [*found.calibrations, *found.poses, *found.unclear])
+        for kinds in dict.fromkeys(found.unclear.values()):
+            self._ask_kind([path for path, each in found.unclear.items() if each == kinds], kinds)
+
+    def _begin(self) -> None:
+        self._beginning = True
+        try:
+            self.host.begin()
+        finally:
+            self._beginning = False
+
+    def _say_unused(self, found: FoundFiles) -> None:
+        sentences = [as_sent(problem) for problem in found.problems]
+        if found.unknown and not found.whole:
+            what = _("Not used, as it is no CT, X-ray, mask, calibration, pose, case or scene: {files}.")
+            sentences.append(what.format(files=_listed(found.unknown)))
+        self._unused = "\n".join(sentences)
+
+    def _open(self, looking: Looking, files: list[Path]) -> None:
+        """A case, a result, a track or a scene, in place of what is open."""
+        if len(files) > 1:
+            names = [_name(path, looking.folder) for path in files]
+            question = Question("file", _("Open"), "", tuple((str(n), name) for n, name in enumerate(names)))
+            self._ask(
+                _("Several can be opened, one at a time:"),
+                [question],
+                lambda answers: self._open(looking, [files[int(answers["file"])]]),
+            )
+            return
+        path = files[0]
+        if self.registration is None or looking.replacing or not self.host.replaces:
+            self._open_now(path, looking.folder)
+            return
+        choices = [("open", _("Open it in place of what is open"))]
+        if CASE in kinds_of(path):
+            choices.append(("xrays", _("Add its X-rays to what is open")))
+        question = Question("how", "", _("Save what is open first, if it is to be kept."), tuple(choices))
+        self._ask(
+            _("{file} is a whole registration.").format(file=path.name),
+            [question],
+            lambda answers: (
+                self._open_now(path, looking.folder) if answers["how"] == "open" else self._xrays.read_files([path])
+            ),
+        )
+
+    def _open_now(self, path: Path, folder: Path | None) -> None:
+        if folder in self._folders:
+            self._folders.remove(folder)  # it goes once it is read
+        self.host.open_whole(path, folder)
+
+    # Parts
+
+    def _take_cts(self, cts: list[CTFiles], preferred: str) -> None:
+        there = self.registration.ct is not None or self._ct.reading or self._ct.mismatch is not None
+        if len(cts) == 1 and (not there or preferred == CT):
+            self._ct.read_ct(cts[0])
+            return
+        if there:
+            title = _("There is a CT already. Register this one in its place?")
+        else:
+            title = _("{count} CT series were found. Which is to be registered?").format(count=len(cts))
+        self._asked.append(Asked(title, list, lambda answers: None, cts))
+
+    def _ask(self, title: str, questions: list[Question], take: Callable[[dict[str, str]], object]) -> None:
+        self._asked.append(Asked(title, lambda: questions, take))
+
+    def _ask_kind(self, files: list[Path], kinds: tuple[str, ...]) -> None:
+        question = Question("kind", _("What is it?"), "", tuple((kind, KINDS[kind]) for kind in kinds))
+
+        def take(answers: dict[str, str]) -> None:
+            found = FoundFiles()
+            for path in files:
+                found.put(path, answers["kind"])
+            self._take_parts(found, answers["kind"])
+
+        if len(kinds) == 1:
+            title = _("{files}: one slice of a CT, which is no volume. Use it as an X-ray?")
+        else:
+            title = _("{files}: may be {kinds}.").replace("{kinds}", _(" or ").join(KINDS[kind] for kind in kinds))
+        self._ask(title.format(files=_listed(files)), [question], take)
+
+    def _ask_for_scouts(self) -> bool:
+        self._ask_scouts = False
+        names = self.session.scouts.missing_in(self.registration)
+        if not names or self.registration.xrays:
+            return False
+        question = Question("use", "", "", (("use", _("Use them as X-rays")),))
+        title = _("The CT has scouts: {names}.").format(names=", ".join(names))
+        self._asked.append(Asked(title, lambda: [question], lambda answers: self._xrays.use_scouts(), of_scouts=True))
+        return True
+
+    def _ask_xray_mask(self, path: Path) -> None:
+        views = self.registration.xrays
+        question = Question("view", _("Mask of"), _("Only what it covers is used."), _choices_of(views))
+
+        def take(answers: dict[str, str]) -> None:
+            view = next((view for view in self.registration.xrays if view.node.GetID() == answers["view"]), None)
+            if view is not None:
+                use_mask(view, path)
+
+        self._ask(_("{file}: a mask of an X-ray.").format(file=path.name), [question], take)
+
+    def _ask_pose(self, path: Path) -> None:
+        reading = FileReading([])
+        asked = Asked(_("{file}: where the CT is to begin.").format(file=path.name), lambda: reading.questions, print)
+
+        def questions() -> list[Question]:
+            nonlocal reading
+            reading = read_pose(path, asked.answers)
+            return reading.questions
+
+        def take(answers: dict[str, str]) -> None:
+            if reading.problem:
+                raise InputError(as_sent(reading.problem))
+            self.host.sections["start"].presenter.place_at(reading.found)
+
+        asked.questions, asked.take = questions, take
+        if unanswered(questions(), {}):
+            self._asked.append(asked)
+            return
+        with self.host.ui_action():
+            take({})
+
+    def _read_mask(self, path: Path) -> None:
+        ct = self.registration.ct
+        ct_from_index, shape = lps_from_ras(place_of(ct)), ct.GetImageData().GetDimensions()[::-1]
+        self._mask_reading = Worker(lambda on_progress: load_mask(path, ct_from_index, shape)), path
+
+    def _take_mask(self) -> None:
+        (reading, path), self._mask_reading = self._mask_reading, None
+        with self.host.ui_action():
+            if reading.state != "done":
+                raise InputError(reading.message)
+            registration = self.registration
+            registration.choose_segment(
+                *segmentation_node(registration.scene, name_of(path), reading.result, registration.ct)
+            )
+
+    # Calibrations
+
+    def _calibrated_views(self) -> list[XRayView]:
+        """Those that a calibration may be for: without geometry, or all where none is without."""
+        views = self.registration.xrays if self.registration is not None else []
+        return [view for view in views if needs_geometry(view)] or list(views)
+
+    def _take_calibrations(self) -> bool:
+        """Give X-rays their cameras, once that is clear; whether it was, or cannot be."""
+        waiting, views = self._calibrations, self._calibrated_views()
+        if not waiting.files or not views:
+            return False
+        questions = waiting.questions(views)
+        if unanswered(questions, waiting.answers) and not waiting.problem:
+            return False
+        with self.host.ui_action():
+            self._calibrations = Calibrations()
+            if waiting.problem:
+                raise InputError(as_sent(waiting.problem))
+            for view, (path, camera) in waiting.cameras(views):
+                use_camera(self.registration, view, camera, path)
+        return True
+
+
+class Calibrations:
+    """Calibration files, what they leave open, and which of their cameras took which X-ray.
+
+    Attributes
+    ----------
+    files
+        That wait.
+    answers
+        By the questions' keys: those of `external_files.CALIBRATION_QUESTIONS`, the same for all files, as they came together, and
+        those that match X-rays with cameras.
+    problem
+        Why one cannot be read, a sentence; "" for none.
+    """
+
+    def __init__(self) -> None:
+        self.files: list[Path] = []
+        self.answers: dict[str, str] = {}
+        self.problem = ""
+        self._beside: list[Path] = []
+        self._read: dict[tuple, FileReading] = {}
+
+    def add(self, files: Iterable[Path], beside: Iterable[Path]) -> None:
+        """Wait with these, too.   beside: what came with them, and may hold a part of them."""
+        self.files += files
+        self._beside += [path for path in beside if path not in self._beside]
+
+    def questions(self, views: Sequence[XRayView]) -> list[Question]:
+        """All that is open, and was answered."""
+        readings = [self._reading(path, views[0].size) for path in self._used()]
+        self.problem = next((reading.problem for reading in readings if reading.problem), "")
+        asked = {question.key: self._of_files(question) for reading in readings for question in reading.questions}
+        return [*asked.values(), *self._of_views(views)]
+
+    def cameras(self, views: Sequence[XRayView]) -> list[tuple[XRayView, tuple[Path, CalibratedView]]]:
+        """The camera of each X-ray that has one, with its file."""
+        found, offered = [], self._offered(views)
+        for i, j in self._matches(views).items():
+            path, camera = offered[j]
+            own = self._reading(path, views[i].size).found or []
+            found += [(views[i], (path, each)) for each in own if each.name == camera.name][:1]
+        return found
+
+    def _used(self) -> list[Path]:
+        """But for those that are a part of another."""
+        return [path for path in self.files if path.name != self.answers.get(BESIDE)] or self.files
+
+    def _reading(self, path: Path, size: tuple[int, int]) -> FileReading:
+        beside = {other.name: str(other) for other in self._beside} | {NO_FILE: NO_FILE}
+        answers = {key: beside.get(text, "") if key == BESIDE else text for key, text in self.answers.items()}
+        key = path, size, tuple(sorted(answers.items()))
+        if key not in self._read:
+            self._read[key] = read_cameras(path, size, answers)
+        return self._read[key]
+
+    def _of_files(self, question: Question) -> Question:
+        """The question for a person: other files are chosen among those that came together."""
+        if question.key != BESIDE:
+            return question
+        names = [path.name for path in self._beside if path not in self.files[:1]]
+        none = (NO_FILE, _("none: what is tracked is the camera"))
+        tip = _("Where the camera is on what is tracked: drop that file together with this one.")
+        return replace(question, tip=tip, choices=(none, *((name, name) for name in names)))
+
+    def _offered(self, views: Sequence[XRayView]) -> list[tuple[Path, CalibratedView]]:
+        return [
+            (path, camera)
+            for path in self._used()
+            for camera in self._reading(path, views[0].size).likely or self._reading(path, views[0].size).found or []
+        ]
+
+    def _fits(self, view: XRayView, camera: CalibratedView) -> bool:
+        return camera.size is None or tuple(camera.size) == tuple(view.size) or camera.camera is None
+
+    def _known(self, views: Sequence[XRayView]) -> dict[int, int]:
+        """The cameras that need not be asked for, by X-ray."""
+        if not needs_geometry(views[0]):  # all have one: which is to be replaced, a person says
+            return {}
+        offered = self._offered(views)
+        names = [camera.name for _, camera in offered]
+        return match([view.name for view in views], names, lambda i, j: self._fits(views[i], offered[j][1]))
+
+    def _of_views(self, views: Sequence[XRayView]) -> list[Question]:
+        offered, known = self._offered(views), self._known(views)
+        free = [j for j in range(len(offered)) if j not in known.values()]
+        open_ = [i for i in range(len(views)) if i not in known]
+        if not free or not open_:
+            return []
+        tip = _("Nothing in their names tells which belong together.")
+        label = partial(self._camera_name, offered)
+        if len(free) < len(open_):
+            choices = (*((str(i), views[i].name) for i in open_), (NO_FILE, _("none of these")))
+            return [Question(f"camera.{j}", _("{camera} took").format(camera=label(j)), tip, choices) for j in free]
+        cameras = (*((str(j), label(j)) for j in free), (NO_FILE, _("none of these")))
+        return [Question(f"view.{i}", _("{name} was taken by").format(name=views[i].name), tip, cameras) for i in open_]
+
+    def _camera_name(self, offered: list[tuple[Path, CalibratedView]], number: int) -> str:
+        path, camera = offered[number]
+        alone = sum(other == path for other, _ in offered) == 1
+        return path.name if alone else f"{path.name}: {camera.name}"
+
+    def _matches(self, views: Sequence[XRayView]) -> dict[int, int]:
+        found = self._known(views)
+        for key, answer in self.answers.items():
+            what, _, number = key.partition(".")
+            if answer in ("", NO_FILE) or what not in ("view", "camera"):
+                continue
+            i, j = (int(number), int(answer)) if what == "view" else (int(answer), int(number))
+            found[i] = j
+        return found
+
+
+#: Seconds that a small file may take before a person is told that it is being looked at.
+MAX_PATIENCE_S = 0.5
+
+
+def _spread(form: list[Control]) -> list[Control]:
+    """The choices with all their options to be seen."""
+    return [
+        replace(control, spread=True, options=control.options[1:]) if isinstance(control, Choice) else control
+        for control in form
+    ]
+
+
+def _choices_of(views: Iterable[XRayView]) -> tuple[tuple[str, str], ...]:
+    return tuple((view.node.GetID(), view.name) for view in views)
+
+
+def _name(path: Path, folder: Path | None) -> str:
+    """For a person: of files that were sent with the folders that they were in."""
+    if folder is not None and path.is_relative_to(folder):
+        return path.relative_to(folder).as_posix()
+    return path.name if path.name != "case.json" else f"{path.parent.name}/{path.name}"
+
+
+def _listed(files: Sequence[Path]) -> str:
+    names = ", ".join(path.name for path in files[:MAX_NAMED])
+    more = len(files) - MAX_NAMED
+    return _("{names} and {count} more").format(names=names, count=more) if more > 0 else names

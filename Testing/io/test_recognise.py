@@ -1,0 +1,135 @@
+"""Files told apart by their content: real ones, and synthetic ones without a telling name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from imaging.dicom_files import CT_IMAGE, write_dicom, write_series
+from phantom import TRUE_POSE, make_ct, make_views, write_phantom_case
+from phantom_study import write_study
+from planted_dicom import write_xray
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io import recognise as module
+from MultiViewRegistrationLib.io.recognise import recognise
+from MultiViewRegistrationLib.io.transforms import write_h5_transform, write_transform
+
+
+def names(paths) -> list[str]:
+    return sorted(path.name for path in paths)
+
+
+def test_real_files(shared_data):
+    scout = recognise([shared_data / "scout"])
+    assert [(len(ct.files), ct.facts) for ct in scout.cts] == [(67, "67 slices, 0.49 \u00d7 0.49 \u00d7 2.50 mm")]
+    assert names(scout.scouts) == ["AP.dcm", "LAT.dcm"] and not scout.xrays and names(scout.unknown) == ["LICENSE"]
+    assert names(recognise([shared_data / "scout" / "AP.dcm"]).xrays) == ["AP.dcm"]  # without its CT
+    dicom = recognise([shared_data / "dicom"])
+    assert names(dicom.xrays) == ["rf-circular-shutter.dcm", "xa-multiframe-jpeg.dcm"]
+    assert [len(ct.files) for ct in dicom.cts] == [8]
+    ct = recognise([shared_data / "ct", shared_data / "pelvis"])
+    assert len(ct.cts) == 4 and not ct.unclear and not ct.masks
+    wrist = recognise([shared_data / "wrist"])
+    assert names(wrist.wholes["case"])[0] == "metacarpal3_0002.json" and len(wrist.wholes["case"]) == 9
+    assert names(ct.files[0] for ct in wrist.cts) == ["metacarpal3.nrrd", "radius.nrrd", "ulna.nrrd"]
+    assert len(wrist.xrays) == 6
+    case = recognise([shared_data / "sim" / "pelvis-oblique-1"])
+    assert names(case.whole) == ["case.json"] and names(case.unknown) == ["starts.json"]
+
+
+def test_names_do_not_matter(tmp_path):
+    """Two CT series, X-rays and scouts lie in one folder, without endings."""
+    write_study(tmp_path / "study")
+    hu = make_ct().volume.values.round().astype(np.int16)[:20]
+    write_series(
+        tmp_path / "thin", hu, make_ct().volume.ct_from_index, SeriesInstanceUID="1.2.3.7", SeriesDescription="Bone"
+    )
+    write_xray(tmp_path / "ct.dcm", np.full((8, 8), 7), Modality="XA")
+    write_dicom(tmp_path / "report", np.zeros((4, 4), np.uint8), CT_IMAGE, Modality="CT", SeriesInstanceUID="1.2.3.8")
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    files = [file for file in tmp_path.rglob("*") if file.is_file() and pool not in file.parents]
+    for number, file in enumerate(files):
+        shutil.move(file, pool / f"IM{number:04}")
+    shutil.copy(pool / "IM0000", pool / "copy")
+    found = recognise([pool])
+    assert [(len(ct.files), ct.name) for ct in found.cts] == [(48, "series 2"), (20, "Bone")]
+    assert (len(found.xrays), len(found.scouts), len(found.unknown)) == (1, 2, 1)
+    for ct in found.cts:
+        assert len(module.CTFiles(ct.files, "").path) == len(ct.files)
+
+
+def test_volumes_by_their_values(tmp_path):
+    def write(name: str, values: np.ndarray, spacing=None) -> None:
+        image = sitk.GetImageFromArray(values)
+        if spacing is not None:
+            image.SetSpacing(spacing)
+        sitk.WriteImage(image, str(tmp_path / name))
+
+    hu, random = make_ct().volume.values, np.random.default_rng(1)
+    write("hu.mha", hu.astype(np.int16))
+    write("relative.nrrd", random.integers(0, 4000, (20, 30, 40)).astype(np.uint16), (0.4, 0.4, 0.6))
+    write("labels.nii.gz", (hu > 300).astype(np.uint8), (2, 2, 2))
+    write("run.mha", random.integers(0, 4000, (20, 30, 40)).astype(np.uint16))
+    write("film.png", random.integers(0, 4000, (30, 40)).astype(np.uint16))
+    write("slice.mha", random.integers(0, 4000, (1, 30, 40)).astype(np.uint16))
+    write("used.png", np.kron(np.eye(2), np.full((8, 8), 255)).astype(np.uint8))
+    found = recognise([tmp_path])
+    assert names(ct.files[0] for ct in found.cts) == ["hu.mha", "relative.nrrd"]
+    assert names(found.masks) == ["labels.nii.gz"] and names(found.xray_masks) == ["used.png"]
+    assert names(found.xrays) == ["film.png", "slice.mha"]
+    assert {path.name: kinds for path, kinds in found.unclear.items()} == {"run.mha": ("ct", "xray")}
+
+
+def test_text_and_numbers(tmp_path):
+    matrix = make_views(make_ct())[0].camera.projection_matrix
+    np.savetxt(tmp_path / "p.dat", matrix)
+    np.save(tmp_path / "p.npy", matrix)
+    (tmp_path / "p.json").write_text(json.dumps({"a": {"projection_matrix": matrix.tolist()}}))
+    (tmp_path / "broken.xml").write_text(
+        '<?xml version="1.0"?><RTKThreeDCircularGeometry version="3"></RTKThreeDCircularGeometry>'
+    )
+    np.savetxt(tmp_path / "start.dat", TRUE_POSE)
+    (tmp_path / "starts.json").write_text(json.dumps({"poses": [TRUE_POSE.tolist()]}))
+    write_transform(tmp_path / "t.dat", TRUE_POSE)
+    write_h5_transform(tmp_path / "t.h5", TRUE_POSE, "a pose")
+    (tmp_path / "README.txt").write_text("Nothing of it: 1 2 3.")
+    (tmp_path / "empty").write_text("")
+    np.save(tmp_path / "objects.npy", np.array([{"a": 1}], object), allow_pickle=True)
+    (tmp_path / ".DS_Store").write_text("nobody means it")
+    found = recognise([tmp_path])
+    assert names(found.calibrations) == [
+        "broken.xml",
+        "p.dat",
+        "p.json",
+        "p.npy",
+    ]  # what is damaged is said where it is read
+    assert names(found.poses) == ["start.dat"] and names(found.unclear) == ["t.dat", "t.h5"]
+    assert names(found.unknown) == ["README.txt", "empty", "objects.npy", "starts.json"]
+
+
+def test_what_is_opened_as_a_whole(tmp_path):
+    """By content; a result comes before its case, and the outermost before others."""
+    case = write_phantom_case(tmp_path)
+    case.rename(tmp_path / "my hip.json")
+    assert names(recognise([tmp_path]).whole) == ["my hip.json"]
+    (tmp_path / "found.json").write_text(json.dumps({"version": 2, "world_from_ct": [], "verdict": None, "views": []}))
+    (tmp_path / "deeper").mkdir()
+    shutil.copy(tmp_path / "found.json", tmp_path / "deeper" / "found.json")
+    assert recognise([tmp_path]).whole == [tmp_path / "found.json"]
+    (tmp_path / "scene.mrml").write_text('<MRML version="Slicer4.4.0"></MRML>')
+    assert names(recognise([tmp_path]).whole) == ["scene.mrml"]
+
+
+def test_a_damaged_image_is_a_problem_and_too_many_files_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "a.mha").write_text("ObjectType = Image\nElementDataFile = ../secret.raw\n")
+    (tmp_path / "b.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\1" * 50)
+    found = recognise([tmp_path])
+    assert "outside its own folder" in found.problems[0] and names(found.unknown) == ["b.dcm"]
+    monkeypatch.setattr(module, "MAX_FILES", 1)
+    with pytest.raises(InputError, match="more than 1 files"):
+        recognise([tmp_path])

@@ -1,0 +1,248 @@
+"""Files dropped together: taken where they belong, with a question only where their content leaves one open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from imaging.dicom_files import write_series
+from phantom import TRUE_POSE, make_ct, make_views, write_phantom_case
+from phantom_study import write_study
+from planted_dicom import write_ct, write_xray
+from presenter_host import PresenterHost, act, control, text
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.files import keep_within
+
+
+@pytest.fixture
+def host(scene, watch) -> PresenterHost:
+    return PresenterHost(scene)
+
+
+@pytest.fixture
+def files(host):
+    return host.files
+
+
+def settled(files) -> None:
+    host = files.host
+    ct, xrays = (host.sections[name].presenter for name in ("ct", "xrays"))
+    host.wait(files, lambda: not (files.looking or ct.reading or xrays.reading))
+    for _ in range(5):
+        files.tick()
+
+
+def drop(files, *paths: Path, **more) -> None:
+    files.take(paths, **more)
+    settled(files)
+
+
+def write_xrays(folder: Path, **tags) -> list[Path]:
+    """The phantom's two X-rays in DICOM whose headers say all of the geometry."""
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for view, angle in zip(make_views(make_ct()), (0, 90), strict=True):
+        said = {
+            "DistanceSourceToDetector": 1000,
+            "DistanceSourceToPatient": 700,
+            "ImagerPixelSpacing": [1.25, 1.25],
+            "PositionerPrimaryAngle": angle,
+            "PositionerSecondaryAngle": 0,
+            "FieldOfViewHorizontalFlip": "YES",
+            **tags,
+        }
+        pixels = 60000 * np.exp(-view.xray.line_integrals)
+        paths.append(write_xray(folder / f"{view.name}.dcm", pixels, **said))
+    return paths
+
+
+def write_matrices(folder: Path, *names: str) -> list[Path]:
+    for name, view in zip(names, make_views(make_ct()), strict=False):
+        np.savetxt(folder / name, view.camera.projection_matrix)
+    return [folder / name for name in names]
+
+
+def write_pngs(folder: Path, *names: str) -> list[Path]:
+    views = make_views(make_ct(), angles=[(40 * n, 0) for n in range(len(names))])
+    for name, view in zip(names, views, strict=True):
+        image = sitk.GetImageFromArray((60000 * np.exp(-view.xray.line_integrals)).astype(np.uint16))
+        sitk.WriteImage(image, str(folder / name))
+    return [folder / name for name in names]
+
+
+def test_a_ct_and_x_rays_in_dicom_need_no_answer(host, files, tmp_path):
+    """In one folder, as a page sends them; nothing of them is left there."""
+    from MultiViewRegistrationLib.session.session import missing_images
+
+    sent = tmp_path / "sent"
+    sent.mkdir()
+    keep_within(sent)
+    write_ct(sent / "a", make_ct().volume.values, make_ct().volume.ct_from_index)
+    write_xrays(sent / "b")
+    drop(files, sent, folder=sent)
+    assert host.registration.ct is not None and [view.name for view in host.registration.xrays] == ["view1", "view2"]
+    assert all(view.placed for view in host.registration.xrays) and not files.asking
+    assert missing_images(host.registration) == "" and not sent.exists()
+
+
+def test_of_two_ct_series_one_is_chosen(host, files, tmp_path):
+    hu, affine = make_ct().volume.values.round().astype(np.int16), make_ct().volume.ct_from_index
+    write_series(tmp_path, hu, affine, SeriesInstanceUID="1.2.3.1", SeriesDescription="Soft")
+    write_series(tmp_path, hu[:20], affine, prefix="b", SeriesInstanceUID="1.2.3.2", SeriesDescription="Bone")
+    write_xrays(tmp_path / "x")
+    drop(files, tmp_path)
+    assert len(host.registration.xrays) == 2 and host.registration.ct is None  # all else is taken
+    lines = [[cell.text for cell in line.cells] for line in control(files, "asked0.cts").lines]
+    assert lines == [
+        ["Soft", "48 slices, 2.00 \u00d7 2.00 \u00d7 2.00 mm"],
+        ["Bone", "20 slices, 2.00 \u00d7 2.00 \u00d7 2.00 mm"],
+    ]
+    act(files, "asked0.cts", "1", 0)
+    settled(files)
+    assert host.registration.ct.GetImageData().GetDimensions() == (48, 48, 20) and not files.asking
+    assert "Bone" not in host.registration.ct.GetName()  # what a header says stays out of the scene
+    drop(files, tmp_path / "000.dcm", *sorted(tmp_path.glob("0*.dcm")))
+    assert "in its place?" in text(files, "asked0.title")
+    act(files, "asked0.leave")
+    assert not files.asking and host.registration.ct.GetImageData().GetDimensions() == (48, 48, 20)
+
+
+def answer_matrix(files) -> None:
+    for key, value in (("unit", "mm"), ("axes", "lps"), ("first_pixel", "0")):
+        act(files, f"calibrations.{key}", value)
+    settled(files)
+
+
+def placed(host) -> list[bool]:
+    return [view.placed for view in host.registration.xrays]
+
+
+def test_calibrations_find_their_x_rays_by_name(host, files, tmp_path):
+    xrays, matrices = write_pngs(tmp_path, "AP.png", "LAT.png"), write_matrices(tmp_path, "hip_lat.txt", "hip_ap.txt")
+    drop(files, *matrices, *xrays)
+    assert [key for key in ("unit", "axes", "first_pixel") if control(files, f"calibrations.{key}")] == [
+        "unit",
+        "axes",
+        "first_pixel",
+    ]  # once for both files
+    answer_matrix(files)
+    assert placed(host) == [True, True] and not files.asking
+    first, second = (view.camera.projection_matrix for view in host.registration.xrays)
+    own = [view.camera for view in make_views(make_ct())]
+    assert np.allclose(first / first[2, 3], own[1].projection_matrix / own[1].projection_matrix[2, 3])
+    assert np.allclose(second / second[2, 3], own[0].projection_matrix / own[0].projection_matrix[2, 3])
+
+
+def test_two_matrices_for_three_x_rays_are_asked_for(host, files, tmp_path):
+    drop(files, *write_matrices(tmp_path, "p.txt", "q.txt"))
+    assert "still to come" in text(files, "calibrations.waiting")
+    drop(files, *write_pngs(tmp_path, "a.png", "b.png", "c.png"))
+    answer_matrix(files)
+    asked = [control(files, f"calibrations.camera.{n}") for n in range(2)]
+    assert [each.label for each in asked] == ["p.txt took", "q.txt took"] and placed(host) == [False] * 3
+    assert [option.title for option in asked[0].options] == ["choose...", "a", "b", "c", "none of these"]
+    act(files, "calibrations.camera.0", "2")
+    act(files, "calibrations.camera.1", "none")
+    settled(files)
+    assert placed(host) == [False, False, True] and not files.asking
+    drop(files, *write_matrices(tmp_path, "p.txt"))
+    act(files, "calibrations.leave")
+    assert not files.asking
+
+
+def test_a_case_is_opened_where_nothing_is_and_asked_about_elsewhere(host, files, tmp_path):
+    case = write_phantom_case(tmp_path)
+    drop(files, tmp_path)
+    assert host.opened == [case] and host.registration is None
+    drop(files, *write_pngs(tmp_path, "a.png"))
+    drop(files, case)
+    assert host.opened == [case] and "case.json is a whole registration" in text(files, "asked0.title")
+    act(files, "asked0.how", "xrays")
+    settled(files)
+    assert [view.name for view in host.registration.xrays] == ["a", "view1", "view2"]
+    drop(files, case)
+    act(files, "asked0.how", "open")
+    assert host.opened == [case, case]
+
+
+def test_a_mask_and_a_pose_wait_for_the_ct(host, files, tmp_path):
+    ct = make_ct()
+    for name, values in (("ct.nrrd", ct.volume.values), ("bone.nrrd", (ct.volume.values > 300).astype(np.uint8))):
+        image = sitk.GetImageFromArray(values)
+        image.SetSpacing((2, 2, 2))
+        image.SetOrigin((-47, -47, -47))
+        sitk.WriteImage(image, str(tmp_path / name))
+    np.savetxt(tmp_path / "start.txt", TRUE_POSE)
+    drop(files, tmp_path)
+    host.wait(files, lambda: host.registration.segmentation is not None and control(files, "asked0.frame"))
+    act(files, "asked0.frame", "lps")
+    act(files, "asked0.direction", "forward")
+    assert np.allclose(host.registration.world_from_ct, TRUE_POSE) and not files.asking
+    segment = host.registration.segmentation.GetSegmentation().GetSegment(host.registration.segment_id)
+    assert segment.GetName() == "bone"
+
+
+def test_what_is_unclear_is_asked_but_where_the_person_said_it(host, files, tmp_path):
+    random = np.random.default_rng(1)
+    sitk.WriteImage(
+        sitk.GetImageFromArray(random.integers(0, 4000, (20, 30, 40)).astype(np.uint16)), str(tmp_path / "run.mha")
+    )
+    drop(files, tmp_path / "run.mha")
+    assert text(files, "asked0.title") == "run.mha: may be a CT or X-rays."
+    act(files, "asked0.kind", "xray")
+    settled(files)
+    assert [view.name for view in host.registration.xrays] == ["run"] and not files.asking
+    drop(files, tmp_path / "run.mha", preferred="xray")
+    assert len(host.registration.xrays) == 2 and not files.asking
+
+
+def test_scouts_that_come_with_the_ct_are_offered(host, files, tmp_path):
+    drop(files, write_study(tmp_path / "study"))
+    host.wait(files, lambda: files.asking)
+    assert "AP, LAT" in text(files, "asked0.title")
+    act(files, "asked0.use", "use")
+    assert [view.name for view in host.registration.xrays] == ["AP", "LAT"] and not files.asking
+
+
+def test_a_mask_of_an_x_ray(host, files, tmp_path):
+    drop(files, *write_pngs(tmp_path, "a.png", "b.png"))
+    used = np.zeros((128, 128), np.uint8)
+    used[20:100, 20:100] = 255
+    sitk.WriteImage(sitk.GetImageFromArray(used), str(tmp_path / "mask.png"))
+    drop(files, tmp_path / "mask.png")
+    act(files, "asked0.view", host.registration.xrays[1].node.GetID())
+    assert [view.mask is not None for view in host.registration.xrays] == [False, True]
+
+
+def test_another_patients_x_ray_is_a_notice(host, files, tmp_path):
+    drop(files, *write_xrays(tmp_path / "one"))
+    assert not host.session.notices.sentences
+    drop(files, write_xrays(tmp_path / "two", PatientID="another")[0])
+    assert any("different patients" in sentence for sentence in host.session.notices.sentences)
+
+
+def test_files_of_no_use_are_named_once(host, files, tmp_path):
+    for n in range(6):
+        (tmp_path / f"notes{n}.txt").write_text("Nothing.")
+    drop(files, tmp_path)
+    assert "notes0.txt, notes1.txt, notes2.txt, notes3.txt and 2 more." in text(files, "unused")
+    assert host.registration is None
+    act(files, "close")
+    assert not files.asking
+    with pytest.raises(InputError, match="Found 40 X-rays, expected at most"):
+        pictures = tmp_path / "many"
+        pictures.mkdir()
+        image = sitk.GetImageFromArray(np.arange(16, dtype=np.uint8).reshape(4, 4))
+        for n in range(40):
+            sitk.WriteImage(image, str(pictures / f"{n}.png"))
+        drop(files, pictures)
+
+
+def test_an_empty_panel_says_what_to_do(host, files):
+    assert [each.key for each in files.form()][:3] == ["welcome0", "welcome1", "any"]
+    assert control(files, "demo").label == "Open the demo"
+    host.begin()
+    assert control(files, "demo") is None

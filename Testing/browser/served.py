@@ -75,6 +75,11 @@ CT = (
     "() => { const ct = c('ct', 'ct'); return ct && ct.value ? ct.options.find(o => o.value === ct.value).title : ''; }"
 )
 READING = "() => ['ct', 'xrays'].some(key => (c(key, 'status') || { label: '' }).label.startsWith('Reading'))"
+#: Drags files over the first element of a selector, with these events.
+DRAG = """([selector, files, kinds]) => { const data = new DataTransfer();
+    for (const [name, content] of files) data.items.add(new File([Uint8Array.from(atob(content), c => c.charCodeAt(0))], name));
+    const place = document.querySelector(selector);
+    for (const kind of kinds) place.dispatchEvent(new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true })); }"""
 #: The texts of the pose's fields.
 NUMBERS = "() => [0, 1, 2, 3, 4, 5].map(i => (c('start', 'number' + i) || {}).text)"
 
@@ -301,6 +306,14 @@ class Tab:
         self.page.get_by_label(box, exact=True).first.click(force=True)
         self.page.get_by_role("option", name=option).click()
         self.page.get_by_role("option", name=option).wait_for(state="hidden")
+
+    def drop(
+        self, *files: Path | tuple[str, bytes], selector: str = "body", kinds: tuple[str, ...] = ("dragover", "drop")
+    ) -> None:
+        """Drag files, or names and contents, over what a selector finds, and drop them there."""
+        named = [(file.name, file.read_bytes()) if isinstance(file, Path) else file for file in files]
+        coded = [(name, base64.b64encode(content).decode()) for name, content in named]
+        self.page.evaluate(DRAG, [selector, coded, list(kinds)])
 
     def pick(self, hint: str, *paths: Path, kind: str = "files") -> None:
         """Pick files, or "a folder", where the page asks for these."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import subprocess
 import zipfile
@@ -16,29 +15,18 @@ from phantom import write_phantom_case
 from phantom_study import write_study
 from served import MVREG, mtre_mm
 
-DROP = """([hint, files]) => { const data = new DataTransfer();
-    for (const [name, content] of files) data.items.add(new File([Uint8Array.from(atob(content), c => c.charCodeAt(0))], name));
-    const place = [...document.querySelectorAll('.mv-files')].find(e => e.innerText.includes(hint));
-    place.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true })); }"""
 
-
-def drop(tab, hint: str, *files: tuple[str, bytes] | Path) -> None:
-    """Drop files where a hint says what is expected."""
-    named = [(file.name, file.read_bytes()) if isinstance(file, Path) else file for file in files]
-    tab.page.evaluate(DROP, [hint, [(name, base64.b64encode(content).decode()) for name, content in named]])
-
-
-def begin_empty(open_tab, serve):
+def empty_page(open_tab, serve):
     tab = open_tab(serve())
-    tab.button("Begin with an empty case").click()
+    tab.page.wait_for_selector(".mv-welcome")
     return tab
 
 
 def test_a_case_is_made_of_files_alone(open_tab, serve, case_file, tmp_path):
     """A CT, two images and the matrices of their cameras, as a person has them who comes with data of their own."""
     case, folder = json.loads(case_file.read_text()), case_file.parent
-    tab = begin_empty(open_tab, serve)
-    tab.pick("a CT", folder / "ct.nii.gz")
+    tab = empty_page(open_tab, serve)
+    tab.pick("CT, X-rays", folder / "ct.nii.gz")
     tab.wait_state("s.ct_form.state.kind === 'ready'")
     tab.pick("X-rays", folder / "view1.mha", folder / "view2.mha")
     tab.wait_state("xrays().length === 2 && c('xrays', 'name').text === 'view1'")
@@ -97,7 +85,7 @@ def test_names_are_text_and_what_is_wrong_is_refused_while_the_work_is_kept(open
     (tmp_path / "broken.nii.gz").write_bytes(b"not a volume")
     tab.open_step("1. CT")
     tab.page.locator(".mv-files input[type=file]").first.set_input_files(tmp_path / "broken.nii.gz")
-    tab.wait_state("s.message.includes('broken.nii.gz')")
+    tab.wait_state("c('files', 'unused') && c('files', 'unused').label.includes('broken.nii.gz')")
     assert tab.state("has_registration") and tab.evaluate("ct()").startswith("{{2+3}}")
     assert "Traceback" not in evil.output
 
@@ -120,13 +108,11 @@ def test_header_and_voxels_are_dropped_together_and_no_other_file_is_read(open_t
     write_phantom_case(folder)
     for name, ending, header in (("ct", "nii.gz", "mhd"), ("view1", "mha", "mhd"), ("view2", "mha", "nhdr")):
         sitk.WriteImage(sitk.ReadImage(str(folder / f"{name}.{ending}")), str(folder / f"{name}.{header}"))
-    tab = begin_empty(open_tab, serve)
-    tab.open_step("CT")
-    drop(tab, "a CT", folder / "ct.mhd", folder / "ct.raw")
+    tab = empty_page(open_tab, serve)
+    tab.drop(folder / "ct.mhd", folder / "ct.raw")
     tab.wait_state("s.ct_form.state.kind === 'ready' || s.message", 20)
     assert tab.evaluate("ct()") == "ct", tab.state("message")
-    tab.open_step("X-rays")
-    drop(tab, "X-rays", *(folder / name for name in ("view1.mhd", "view1.raw", "view2.nhdr", "view2.raw")))
+    tab.drop(*(folder / name for name in ("view1.mhd", "view1.raw", "view2.nhdr", "view2.raw")))
     tab.wait_state("xrays().length === 2 || s.message", 20)
     assert not tab.state("message")
     for name, content in (
@@ -134,9 +120,10 @@ def test_header_and_voxels_are_dropped_together_and_no_other_file_is_read(open_t
         ("a.nhdr", f"{planted_file.NRRD}data file: {target}\n"),
         ("b.mhd", f"{planted_file.META}ElementDataFile = LIST\n{target}\n"),
     ):
-        drop(tab, "X-rays", (name, content.encode()))
+        tab.drop((name, content.encode()))
         message = "several files with the voxels" if "LIST" in content else "outside its own folder"
-        tab.wait_state(f"s.message.includes('{name}') && s.message.includes('{message}')", 20)
+        unused = "(c('files', 'unused') || { label: '' }).label"
+        tab.wait_state(f"{unused}.includes('{name}') && {unused}.includes('{message}')", 20)
         assert tab.evaluate("xrays().length") == 2
     with zipfile.ZipFile(tab.download("Save", tmp_path)) as archive:
         assert not any(planted_file.WORD in archive.read(name) for name in archive.namelist())
@@ -185,8 +172,9 @@ def test_no_message_title_report_or_file_shows_a_temporary_path(open_tab, serve,
         tab.wait_state("s.message === ''")
         status, message = server.send(target, *(tmp_path / name for name in names))
         if status == 200:
-            tab.wait_state("s.message && !s.opening && !reading()", 30)
-            message = tab.state("message")
+            said = "s.message + (c('files', 'unused') || { label: '' }).label"
+            tab.wait_state(f"({said}).includes({json.dumps(Path(names[0]).stem)}) && !s.opening && !reading()", 30)
+            message = tab.evaluate(said)
         assert hidden(message) and (len(names) > 1 or Path(names[0]).stem in message), message
         assert hidden(tab.page.locator("body").inner_text())
 
@@ -195,10 +183,10 @@ def test_the_scouts_of_a_ct_that_is_sent_become_its_x_rays(open_tab, serve, tmp_
     """An examination's folder, with what else lies in it; its files are gone from the server before the scouts are used."""
     write_study(tmp_path / "study")
     (tmp_path / "study" / "README.txt").write_text("Of the phantom.")
-    tab = begin_empty(open_tab, serve)
-    tab.pick("a CT", tmp_path / "study", kind="a folder")
+    tab = empty_page(open_tab, serve)
+    tab.pick("CT, X-rays", tmp_path / "study", kind="a folder")
     tab.wait_state("s.ct_form.state.kind === 'ready'")
-    tab.button("Use the scouts of this CT").click()
+    tab.button("Use them as X-rays").click()
     tab.wait_state("xrays().join() === 'AP,LAT' && s.xrays_form.state.kind === 'ready'")
     tab.ready()
     tab.shot("scouts")

@@ -216,6 +216,6 @@ def test_the_demo_from_the_start_page_to_a_transform(open_tab, serve, tmp_path):
     warning.wait_for(state="hidden")
     assert len(tab.history()) == entries
     tab.button("Open").click()
-    tab.button("Begin with an empty case").click()
-    tab.wait_state("!xrays().length && !c('register', 'history').lines.length")
+    tab.button("New case").click()
+    tab.wait_state("!s.has_registration")
     warning.wait_for(state="hidden")

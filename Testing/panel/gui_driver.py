@@ -54,8 +54,8 @@ class GuiDriver:
         self.host.process()
         return self
 
-    def drop(self, section: str, *paths: Path) -> None:
-        """Drag files onto a section's header and drop them there; they must be accepted."""
+    def drop(self, *paths: Path) -> None:
+        """Drag files onto the panel and drop them there; they must be accepted."""
         from PySide6 import QtCore, QtGui, QtWidgets
 
         mime = QtCore.QMimeData()
@@ -66,7 +66,7 @@ class GuiDriver:
             events = QtGui.QDragEnterEvent(QtCore.QPoint(5, 5), *rest), QtGui.QDropEvent(QtCore.QPointF(5, 5), *rest)
         for event in events:
             event.ignore()
-            QtWidgets.QApplication.sendEvent(self.panel.sections[section].button, event)
+            QtWidgets.QApplication.sendEvent(self.panel.widget, event)
             assert event.isAccepted()
 
     @property
@@ -94,13 +94,13 @@ class GuiDriver:
     def wait_until_read(self) -> None:
         """Until the CT and the X-rays have been looked at."""
         ct, xrays = self.panel.sections["ct"], self.panel.sections["xrays"]
-        self.wait(lambda: not self.panel.opening.under_way)
+        self.wait(lambda: not (self.panel.opening.under_way or self.panel.files.presenter.looking))
         self.wait(
             lambda: (
                 not ct.presenter.looking
                 and not ct.presenter.reading
                 and not xrays.presenter.reading
-                and not xrays.presenter.session.check_next()
+                and not (self.panel.session and self.panel.session.check_next())
             )
         )
 

@@ -47,7 +47,7 @@ def test_a_registration_begins_with_a_ct_or_an_xray_only(person, tmp_path):
     person.host.process(0.1)
     assert registrations(person) == [] and person.control("ct", "facts") is None and person.header("ct") == "\u25cb"
     sitk.WriteImage(sitk.GetImageFromArray(intensity()), str(tmp_path / "AP.png"))
-    person.drop("xrays", tmp_path / "AP.png")
+    person.drop(tmp_path / "AP.png")
     person.wait_until_read()
     (made,) = registrations(person)
     assert person.panel.registration == made and len(made.xrays) == 1 and person.message == ""

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from gui_driver import GuiDriver
-from phantom import make_ct
+from phantom import make_ct, write_phantom_case
 from phantom_scene import phantom_registration
-from planted_dicom import write_xray
+from planted_dicom import write_ct, write_xray
 from tiny_scene import intensity
 
 
@@ -47,14 +47,20 @@ def test_a_ct_is_dropped_read_and_seen(host, tmp_path):
     for add in (0, 1000):
         image = sitk.GetImageFromArray((make_ct().volume.values + add).astype(np.int16))
         sitk.WriteImage(image, str(tmp_path / f"ct{add}.nii.gz"))
-    person.drop("ct", tmp_path / "ct0.nii.gz")
-    assert "reading ct0.nii.gz" in person.header("ct")
+    person.drop(tmp_path / "ct0.nii.gz")
     person.wait_until_read()
     ct = person.panel.registration.ct
     assert ct.GetName() == "ct0" and person.header("ct") == "\u25d0 ct0"
     assert "Voxels: 48" in person.text("ct", "facts")
     assert person.drawn("ct", "preview").picture.pixmap.width() > 100
-    person.drop("ct", tmp_path / "ct1000.nii.gz")
+    person.drop(tmp_path / "ct1000.nii.gz")
+    person.wait(lambda: person.panel.files.presenter.asking)
+    form = person.panel.files.form
+    for title, key in (("may be a CT or X-rays", "asked0.0"), ("in its place?", "asked0.line0")):  # nothing in it is below 0
+        assert title in form.controls["asked0.title"].label and person.ui.filesWidget.visible
+        person.host.click(form.drawn[key].widget)
+        person.host.process(0.1)
+    assert "reading ct1000.nii.gz" in person.header("ct")
     host.leave(person.module_widget)  # which forgets what is being read
     host.process(0.3)
     assert person.panel.registration.ct is ct
@@ -66,10 +72,9 @@ def test_x_rays_of_two_patients_are_a_notice_until_acknowledged(person, tmp_path
         write_xray(tmp_path / f"{name}.dcm", pixels, PatientID=patient)
     (tmp_path / "text.png").write_text("no image")
     person.open_files("xrays", "files", *(tmp_path / name for name in ("a.dcm", "text.png", "b.dcm")))
-    assert person.header("xrays").startswith("\u25b6 reading ")
     person.wait_until_read()
     assert [row[0] for row in person.cells("xrays", "xrays")] == ["view1", "view2", "a", "b"]
-    assert "text.png: cannot be read" in person.message
+    assert "text.png" in person.panel.files.form.controls["unused"].label
     ui = person.ui
     assert ui.noticeLabel.visible and "b and a are of different patients (PatientID)" in ui.noticeLabel.text
     assert "P-2" not in ui.noticeLabel.text
@@ -172,3 +177,33 @@ def test_a_wrong_number_in_any_field_prevents_a_registration(person):
         assert ("Certainty of the angles: 200 is outside 0 to 180" in person.message) is not begins
     assert person.registration.xrays[1].content["rotation_sd_deg"] == 0.25
     person.wait_for_work()
+
+
+def test_a_ct_and_x_rays_are_dropped_together_on_an_empty_panel(host, tmp_path):
+    person = GuiDriver(host)
+    form = person.panel.files.form
+    host.process(0.1)
+    assert person.ui.filesWidget.visible and form.controls["welcome0"].label.startswith("Drop a CT and its X-rays")
+    ct = make_ct()
+    write_ct(tmp_path / "ct", ct.volume.values, ct.volume.ct_from_index)
+    for name in ("AP", "LAT"):
+        pixels = np.random.default_rng(ord(name[0])).integers(2000, 4000, (128, 128))
+        write_xray(tmp_path / f"{name}.dcm", pixels)
+    person.drop(tmp_path)
+    person.wait_until_read()
+    person.wait(lambda: person.panel.registration.ct is not None)
+    assert [view.name for view in person.panel.registration.xrays] == ["AP", "LAT"] and person.message == ""
+    assert not person.ui.filesWidget.visible
+
+
+def test_a_case_is_opened_beside_what_is_open_and_the_demo_at_a_click(person, sample, tmp_path):
+    from MultiViewRegistrationLib.mrml.registration import Registration
+
+    person.drop(write_phantom_case(tmp_path))
+    person.wait(lambda: len(Registration.all(person.host.scene)) == 2)
+    assert person.panel.registration != person.registration
+    person.panel.choose(None)
+    person.host.process(0.1)
+    person.host.click(person.panel.files.form.drawn["demo"].widget)
+    person.wait_until_read()
+    assert len(Registration.all(person.host.scene)) == 3 and person.message == ""

@@ -19,6 +19,7 @@ from phantom import write_phantom_case
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.files import as_sent, keep_within
+from MultiViewRegistrationLib.io.recognise import recognise
 
 pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
 
@@ -28,7 +29,7 @@ from MultiViewRegistrationLib.session import adding
 from MultiViewRegistrationLib.session.sequence import read_track
 from MultiViewRegistrationLib.session.session import Session
 from MultiViewRegistrationLib.viewer import scene_files
-from MultiViewRegistrationLib.viewer.opening import reader, sent
+from MultiViewRegistrationLib.viewer.opening import reader
 from MultiViewRegistrationLib.viewer.scene_files import read_scene, save_scene
 
 VOLUME = (
@@ -52,6 +53,11 @@ def folder(tmp_path):
 @pytest.fixture
 def target(tmp_path):
     return planted_file.plant(tmp_path / "elsewhere")
+
+
+def sent(folder):
+    """What reads the whole among files that a page has sent."""
+    return reader(recognise([folder]).whole[0])
 
 
 def scene_of(nodes: str) -> str:

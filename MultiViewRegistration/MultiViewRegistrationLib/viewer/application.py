@@ -143,6 +143,7 @@ class Application:
         """Have a registration to work on: a new one where there is none yet."""
         if self.registration is None:
             self.choose(Registration.create(self.scene))
+            self.state.open_steps = ["ct", "xrays"]
 
     def close_registration(self) -> None:
         """Close what is open: the page is empty then, and takes a new case."""

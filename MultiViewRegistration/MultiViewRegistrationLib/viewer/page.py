@@ -60,7 +60,12 @@ def build(application) -> None:
             _head(application)
             with html.Div(classes="mv-body", style=("{ '--steps': look.stepsPx + 'px' }",)):
                 _column(application)
+<<<<<<< HEAD
                 html.Div(v_if="look.steps", classes="mv-scrim", click="look.steps = false")
+=======
+                html.Div(v_if="has_registration && look.steps", classes="mv-scrim", click="look.steps = false")
+                elements.Splitter(kind="steps", v_show="has_registration && look.steps")
+>>>>>>> a2bbed37 (Ask with buttons, and hide the steps of an empty page)
                 with html.Main(classes="mv-main"):
                     _messages(application)
                     with html.Div(v_if="has_registration", classes="mv-work"):
@@ -75,7 +80,13 @@ def build(application) -> None:
 
 def _head(application) -> None:
     with html.Header(classes="mv-head"):
-        _icon("mdi-menu", _("Steps (b)"), active="look.steps", click="look.steps = !look.steps")
+        _icon(
+            "mdi-menu",
+            _("Steps (b)"),
+            v_if="has_registration",
+            active="look.steps",
+            click="look.steps = !look.steps",
+        )
         html.H1(elements.TITLE, classes="mv-title")
         _open_another(application)
         elements.DownloadButton(
@@ -96,7 +107,7 @@ def _head(application) -> None:
 
 
 def _column(application) -> None:
-    with html.Aside(classes="mv-steps", v_show="look.steps", aria_label=_("Steps")):
+    with html.Aside(classes="mv-steps", v_show="has_registration && look.steps", aria_label=_("Steps")):
         v.VProgressLinear(v_if="saving", indeterminate=True, height=3, aria_label=_("Saving"))
         with html.Div(classes="mv-list", tabindex="0"):
             _steps(application)

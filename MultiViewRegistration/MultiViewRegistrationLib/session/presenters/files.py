@@ -16,7 +16,6 @@ from ...io.recognise import (
     CALIBRATION,
     CASE,
     CT,
-    MASK,
     POSE,
     XRAY,
     CTFiles,
@@ -35,16 +34,15 @@ from ..external_files import FileReading, Question, read_cameras, read_pose, use
 from ..geometry import needs_geometry
 from ..matching import match
 from ..translation import _
-from .form import PLAIN, QUIET, STRONG, Button, Cell, Choice, Control, Files, Table, TableRow, Text, row
+from .form import PLAIN, QUIET, STRONG, Button, Control, Files, Text, row
 from .section import Presenter, has_ended, question_controls, unanswered
 
-#: What a file may be called that may be of several kinds.
+#: What a file may be that may be of several kinds, and how a person says that it is.
 KINDS = {
-    CT: _("a CT"),
-    XRAY: _("X-rays"),
-    MASK: _("a structure in the CT"),
-    CALIBRATION: _("where an X-ray was taken from"),
-    POSE: _("where the CT is to begin"),
+    CT: (_("a CT"), _("It is a CT")),
+    XRAY: (_("X-rays"), _("They are X-rays")),
+    CALIBRATION: (_("where an X-ray was taken from"), _("Where an X-ray was taken from")),
+    POSE: (_("where the CT is to begin"), _("Where the CT is to begin")),
 }
 #: What an empty page and panel say; the last line belongs to the demo.
 WELCOME = (
@@ -55,6 +53,8 @@ DEMO = _("Nothing at hand? The demo is a chest CT and two X-rays of it.")
 #: The question that another file answers, and its answer for none.
 BESIDE, NO_FILE = "fixed_transforms", "none"
 MAX_NAMED = 4
+#: Answers that are buttons; of these, characters of the longest where they are beside each other.
+MAX_BUTTONS, MAX_BESIDE = 6, 40
 
 
 @dataclass(eq=False)
@@ -69,8 +69,6 @@ class Asked:
         Returns the open and the answered questions.
     take
         Called with all answers, by the questions' keys.
-    cts
-        CT series of which one is chosen, in place of questions.
     of_scouts
         Whether it is about scouts, which were read with their CT.
     """
@@ -78,7 +76,6 @@ class Asked:
     title: str
     questions: Callable[[], list[Question]]
     take: Callable[[dict[str, str]], object]
-    cts: Sequence[CTFiles] = ()
     answers: dict[str, str] = field(default_factory=dict)
     of_scouts: bool = False
 
@@ -168,23 +165,26 @@ class FilesPresenter(Presenter):
         return [*lines, self.files_control(), row("demo_row", demo, Text("demo_hint", DEMO, tone=QUIET))]
 
     def _form_of(self, number: int, asked: Asked) -> list[Control]:
-        key = f"asked{number}"
-        if asked.cts:
-            content: list[Control] = [self._table_of(key, asked)]
-        else:
-            content = _spread(question_controls(key, asked.questions(), asked.answers, partial(self._answer, asked)))
-        leave = Button(f"{key}.leave", _("Leave out"), partial(self._forget, asked))
-        return [Text(f"{key}.title", asked.title, tone=STRONG), *content, row(f"{key}.end", leave)]
-
-    def _table_of(self, key: str, asked: Asked) -> Table:
-        return Table(
-            f"{key}.cts",
-            asked.title,
-            lambda choice, column: self._choose_ct(asked, int(choice)),
-            columns=(_("Series"), _("Slices and spacing")),
-            lines=tuple(TableRow(str(n), (Cell(ct.name), Cell(ct.facts))) for n, ct in enumerate(asked.cts)),
-            tip=_("Click the one that is to be registered."),
-        )
+        key, questions = f"asked{number}", asked.questions()
+        title, question = Text(f"{key}.title", asked.title, tone=STRONG), questions[0]
+        forget = partial(self._forget, asked)
+        end = row(f"{key}.end", Button(f"{key}.leave_out", _("Leave out"), forget))
+        if len(questions) > 1 or not 0 < len(question.choices) <= MAX_BUTTONS:
+            fields = question_controls(key, questions, asked.answers, partial(self._answer, asked))
+            return [title, *fields, end]
+        below = max(len(label) for _value, label in question.choices) > MAX_BESIDE
+        buttons = [
+            Button(
+                f"{key}.{'line' if below else ''}{n}",
+                label,
+                partial(self._answer, asked, question.key, value),
+                tip=question.tip,
+            )
+            for n, (value, label) in enumerate(question.choices)
+        ]
+        if below:
+            return [title, *(row(f"{button.key}.row", button) for button in buttons), end]
+        return [title, row(f"{key}.row", *buttons, Button(f"{key}.leave", _("Leave out"), forget))]
 
     def _calibration_form(self) -> list[Control]:
         waiting = self._calibrations
@@ -235,10 +235,6 @@ class FilesPresenter(Presenter):
         if not worker.wait(min(self.host.patience_s, MAX_PATIENCE_S)):
             return
         self.tick()
-
-    def _choose_ct(self, asked: Asked, number: int) -> None:
-        self._asked.remove(asked)
-        self._ct.read_ct(asked.cts[number])
 
     def _answer(self, asked: Asked, key: str, answer: str) -> None:
         asked.answers[key] = answer
@@ -387,9 +383,9 @@ class FilesPresenter(Presenter):
         if self.registration is None or looking.replacing or not self.host.replaces:
             self._open_now(path, looking.folder)
             return
-        choices = [("open", _("Open it in place of what is open"))]
+        choices = [("open", _("Close what is open, and open it"))]
         if CASE in kinds_of(path):
-            choices.append(("xrays", _("Add its X-rays to what is open")))
+            choices.append(("xrays", _("Add its X-rays")))
         question = Question("how", "", _("Save what is open first, if it is to be kept."), tuple(choices))
         self._ask(
             _("{file} is a whole registration.").format(file=path.name),
@@ -415,24 +411,27 @@ class FilesPresenter(Presenter):
             title = _("There is a CT already. Register this one in its place?")
         else:
             title = _("{count} CT series were found. Which is to be registered?").format(count=len(cts))
-        self._asked.append(Asked(title, list, lambda answers: None, cts))
+        choices = tuple((str(n), f"{ct.name} ({ct.facts})") for n, ct in enumerate(cts))
+        self._ask(
+            title, [Question("ct", _("CT"), "", choices)], lambda answers: self._ct.read_ct(cts[int(answers["ct"])])
+        )
 
     def _ask(self, title: str, questions: list[Question], take: Callable[[dict[str, str]], object]) -> None:
         self._asked.append(Asked(title, lambda: questions, take))
 
     def _ask_kind(self, files: list[Path], kinds: tuple[str, ...]) -> None:
-        question = Question("kind", _("What is it?"), "", tuple((kind, KINDS[kind]) for kind in kinds))
+        question = Question("kind", _("What is it?"), "", tuple((kind, KINDS[kind][1]) for kind in kinds))
 
         def take(answers: dict[str, str]) -> None:
             found = FoundFiles()
             for path in files:
                 found.put(path, answers["kind"])
-            self._take_parts(found, answers["kind"])
+            self._take_parts(found, "")
 
         if len(kinds) == 1:
-            title = _("{files}: one slice of a CT, which is no volume. Use it as an X-ray?")
+            title = _("{files}: a single slice of a CT, of which no volume can be made.")
         else:
-            title = _("{files}: may be {kinds}.").replace("{kinds}", _(" or ").join(KINDS[kind] for kind in kinds))
+            title = _("{files}: may be {kinds}.").replace("{kinds}", _(" or ").join(KINDS[kind][0] for kind in kinds))
         self._ask(title.format(files=_listed(files)), [question], take)
 
     def _ask_for_scouts(self) -> bool:
@@ -629,14 +628,6 @@ class Calibrations:
 
 #: Seconds that a small file may take before a person is told that it is being looked at.
 MAX_PATIENCE_S = 0.5
-
-
-def _spread(form: list[Control]) -> list[Control]:
-    """The choices with all their options to be seen."""
-    return [
-        replace(control, spread=True, options=control.options[1:]) if isinstance(control, Choice) else control
-        for control in form
-    ]
 
 
 def _choices_of(views: Iterable[XRayView]) -> tuple[tuple[str, str], ...]:

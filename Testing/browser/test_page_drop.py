@@ -1,0 +1,103 @@
+"""Files dropped anywhere in the window: told apart, taken, asked about where they leave something open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from imaging.dicom_files import write_series
+from phantom import make_ct, make_views
+from planted_dicom import write_ct, write_xray
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    """A CT and two X-rays in DICOM, whose headers say all of the geometry, and another series of the CT."""
+    folder = tmp_path_factory.mktemp("study")
+    ct = make_ct()
+    write_ct(folder / "ct", ct.volume.values, ct.volume.ct_from_index)
+    for view, angle in zip(make_views(ct), (0, 90), strict=True):
+        header = {
+            "DistanceSourceToDetector": 1000,
+            "DistanceSourceToPatient": 700,
+            "ImagerPixelSpacing": [1.25, 1.25],
+            "PositionerPrimaryAngle": angle,
+            "PositionerSecondaryAngle": 0,
+            "FieldOfViewHorizontalFlip": "YES",
+        }
+        write_xray(folder / f"{view.name}.dcm", 60000 * np.exp(-view.xray.line_integrals), **header)
+        np.savetxt(folder / f"{view.name}.txt", view.camera.projection_matrix)
+    hu = ct.volume.values.round().astype(np.int16)
+    write_series(folder / "thin", hu, ct.volume.ct_from_index, prefix="thin", SeriesDescription="Thin slices")
+    return folder
+
+
+@pytest.fixture
+def empty(open_tab, serve):
+    """A page with nothing in it."""
+    tab = open_tab(serve())
+    tab.page.wait_for_selector(".mv-welcome")
+    return tab
+
+
+def test_a_ct_and_two_x_rays_dropped_together_need_no_answer(empty, study):
+    empty.drop(*study.glob("ct/*"), kinds=("dragover",))
+    empty.page.get_by_text("Drop CT, X-rays, calibration, case or scene here").wait_for()
+    empty.shot("over-empty")
+    empty.drop(*study.glob("ct/*"), *study.glob("*.dcm"))
+    empty.wait_state("xrays().length === 2 && ct() && !reading()")
+    assert not empty.state("files_form.controls") and not empty.state("message")
+    empty.ready()
+    assert empty.state("xrays_form.state.kind") == "ready"  # both have their geometry
+    assert empty.control("register", "register")["label"] == "Register"
+    empty.shot("taken")
+
+
+def test_what_is_unclear_is_asked_while_the_rest_is_taken(empty, study):
+    empty.drop(*study.glob("ct/*"), *study.glob("thin/*"), *study.glob("*.dcm"))
+    empty.page.get_by_text("2 CT series were found").wait_for()
+    empty.wait_state("xrays().length === 2")
+    empty.shot("asked-ct")
+    empty.page.get_by_role("button", name="Thin slices").click()
+    empty.wait_state("ct() && !reading()")
+    empty.page.locator(".mv-asked").wait_for(state="hidden")
+    empty.page.wait_for_timeout(300)
+    empty.drop(study / "view1.txt", selector=".mv-views")
+    empty.page.get_by_text("Calibration: view1.txt").wait_for()
+    empty.shot("asked-calibration")
+    for box, option in (("Lengths in", "mm"), ("World axes", "LPS (DICOM, ITK)"), ("First pixel at", "0 (OpenCV)")):
+        empty.choose(box, option)
+    empty.choose("view1.txt took", "view1")
+    empty.page.locator(".mv-asked").wait_for(state="hidden")
+    assert empty.control("xrays", "xrays")["lines"][0]["cells"][1]["text"] == "matrix"
+
+
+def test_a_case_asks_before_it_replaces_what_is_open(open_tab, serve, case_file, study):
+    tab = open_tab(serve(case_file))
+    tab.ready()
+    tab.drop(*sorted(case_file.parent.iterdir()))
+    tab.page.get_by_text("case.json is a whole registration").wait_for()
+    tab.shot("asked-case")
+    tab.button("Close what is open, and open it").click()
+    tab.wait_state("!s.opening && s.views.case === 'Dropped files'")
+    tab.ready()
+    tab.drop(study / "view1.dcm", selector=".mv-views")
+    tab.wait_state("xrays().length === 3")
+    assert not tab.state("files_form.controls")
+
+
+def test_the_empty_page_and_its_keys(empty):
+    empty.shot("empty-dark")
+    reached = []
+    for _ in range(14):
+        empty.page.keyboard.press("Tab")
+        reached.append(
+            empty.page.evaluate(
+                "() => document.activeElement.getAttribute('aria-label') || document.activeElement.innerText"
+            )
+        )
+    hint = "CT, X-rays, calibration, case or scene"
+    assert {f"Choose files: {hint}", f"Choose a folder: {hint}", "Open the demo"} <= set(reached)
+    empty.page.evaluate("() => { document.documentElement.dataset.theme = 'light'; }")
+    empty.shot("empty-light")

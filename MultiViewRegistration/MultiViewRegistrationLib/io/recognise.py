@@ -240,7 +240,7 @@ def _frames(file: DicomFile) -> int:
     return file.whole("NumberOfFrames", 1)
 
 
-def _series(slices: Sequence[DicomFile]) -> CTFiles:
+def _series(slices: list[DicomFile]) -> CTFiles:
     first = slices[0]
     number = str(first.value("SeriesNumber") or "").strip()
     name = str(first.value("SeriesDescription") or "").strip() or f"series {number}".strip()

@@ -54,7 +54,7 @@ DEMO = _("Nothing at hand? The demo is a chest CT and two X-rays of it.")
 BESIDE, NO_FILE = "fixed_transforms", "none"
 MAX_NAMED = 4
 #: Answers that are buttons; of these, characters of the longest where they are beside each other.
-MAX_BUTTONS, MAX_BESIDE = 6, 40
+MAX_BUTTONS, MAX_BESIDE = 6, 32
 
 
 @dataclass(eq=False)

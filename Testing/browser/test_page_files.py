@@ -26,22 +26,14 @@ def test_a_case_is_made_of_files_alone(open_tab, serve, case_file, tmp_path):
     """A CT, two images and the matrices of their cameras, as a person has them who comes with data of their own."""
     case, folder = json.loads(case_file.read_text()), case_file.parent
     tab = empty_page(open_tab, serve)
-    tab.pick("CT, X-rays", folder / "ct.nii.gz")
-    tab.wait_state("s.ct_form.state.kind === 'ready'")
-    tab.pick("X-rays", folder / "view1.mha", folder / "view2.mha")
-    tab.wait_state("xrays().length === 2 && c('xrays', 'name').text === 'view1'")
     for view in case["views"]:
         np.savetxt(tmp_path / f"{view['name']}.txt", np.array(view["projection_matrix"]))
-        if not tab.page.locator(".mv-sheet").count():
-            tab.button("Geometry...").click()
-        tab.page.get_by_label(f"Given as of {view['name']}", exact=True).select_option("File")
-        tab.wait_state(f"c('geometry', 'details').label === '{view['name']}' && c('geometry', 'calibration')")
-        tab.pick("a calibration", tmp_path / f"{view['name']}.txt")
-        for box, option in (("First pixel at", "0 (OpenCV)"), ("World axes", "LPS (DICOM, ITK)"), ("Lengths in", "mm")):
-            tab.choose(box, option)
-        tab.button("Use this geometry").click()
-        tab.wait_state("c('geometry', 'matrix')")
-    tab.button("Done").click()
+    names = ("ct.nii.gz", "view1.mha", "view2.mha")
+    tab.pick("CT, X-rays", *(folder / name for name in names), *sorted(tmp_path.glob("*.txt")))
+    tab.wait_state("ct() && xrays().length === 2")
+    for box, option in (("First pixel at", "0 (OpenCV)"), ("World axes", "LPS (DICOM, ITK)"), ("Lengths in", "mm")):
+        tab.choose(box, option)
+    tab.wait_state("s.xrays_form.state.kind === 'ready'")
     tab.ready()
     tab.open_step("Start")
     tab.button("Centre the CT in the X-rays").click()

@@ -60,12 +60,7 @@ def build(application) -> None:
             _head(application)
             with html.Div(classes="mv-body", style=("{ '--steps': look.stepsPx + 'px' }",)):
                 _column(application)
-<<<<<<< HEAD
-                html.Div(v_if="look.steps", classes="mv-scrim", click="look.steps = false")
-=======
                 html.Div(v_if="has_registration && look.steps", classes="mv-scrim", click="look.steps = false")
-                elements.Splitter(kind="steps", v_show="has_registration && look.steps")
->>>>>>> a2bbed37 (Ask with buttons, and hide the steps of an empty page)
                 with html.Main(classes="mv-main"):
                     _messages(application)
                     with html.Div(v_if="has_registration", classes="mv-work"):

@@ -18,7 +18,6 @@
 
   // Mixed into what sends files.   percent: -1 where nothing is being sent, null where it is not known how far.
   const sending = {
-    mixins: [window.mvregWords],
     data: () => ({ percent: -1, problem: "" }),
     methods: {
       send(files, target) {
@@ -41,7 +40,6 @@
 
   // Where a `target` is under the mouse, what is dropped goes there: a calibration to the X-ray that is edited.
   const FilePicker = {
-    mixins: [sending],
     props: { target: String, hint: String, accept: String, folder: Boolean, disabled: Boolean },
     methods: {
       picked(event) {
@@ -67,7 +65,6 @@
 
   const LINGERS_MS = 200; // dragover comes several times a second, and nothing says that files have left the window
   const WindowDrop = {
-    mixins: [sending],
     props: { target: String, disabled: Boolean },
     data: () => ({ over: false, hint: "", files: [], looking: false }),
     mounted() { for (const what of ["dragover", "drop"]) window.addEventListener(what, this[what]); },
@@ -116,5 +113,9 @@
       </div>`,
   };
 
-  window.mvreg_files = { install(app) { app.component("mv-files", FilePicker); app.component("mv-window-drop", WindowDrop); } };
+  window.mvreg_files = { install(app) {
+    const mixins = [window.mvregWords, sending]; // of page.js, which may be loaded after this
+    app.component("mv-files", { ...FilePicker, mixins });
+    app.component("mv-window-drop", { ...WindowDrop, mixins });
+  } };
 })();

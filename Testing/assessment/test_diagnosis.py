@@ -81,11 +81,11 @@ def cause_of(anatomy, views, start) -> Cause | None:
 @pytest.mark.parametrize(
     "cause, about, words, change",
     [
-        pytest.param(cause, ("view2",), f"view2 seems to be {TURNS[cause][0]}", lambda v, t=t: [v[0], turned(v[1], t)],
-                     marks=SLOW)
+        pytest.param(cause, ("view2",), f"view2 seems to be {TURNS[cause][0]}" if cause != "mirrored" else "Left and right of view2 seem",
+                     lambda v, t=t: [v[0], turned(v[1], t)], marks=SLOW)
         for cause, t in WRONG.items()
     ] + [
-        pytest.param("mirrored", (), "All X-rays seem to be mirrored", lambda v: [turned(x, np.fliplr) for x in v], marks=SLOW),
+        pytest.param("mirrored", (), "Left and right of all X-rays seem", lambda v: [turned(x, np.fliplr) for x in v], marks=SLOW),
         pytest.param("inverted", ("view1",), "grey scale of view1", lambda v: [inverted(v[0]), v[1]], marks=SLOW),
         pytest.param("swapped", ("view1", "view2"), "exchanged", swapped, marks=SLOW),
         pytest.param("motion", ("view1", "view2"), "between view2 and view1", lambda v: [v[0], camera_off(v[1])]),
@@ -242,7 +242,10 @@ def test_it_is_the_first_reason_and_only_searched_for_where_an_error_is_likely(a
     assert told.verdict != "accept" and told.cause is None
     more = find_cause(told, CauseSearch(anatomy, wrong, found, near))
     first, second, *others = more.reasons
-    sentence = "view2 seems to be mirrored left to right: turned back, it fits. Check how it was loaded."
+    sentence = (
+        "Left and right of view2 seem to be exchanged: the other way, it fits. Check whether the patient's right is on the left of the "
+        "image."
+    )
     assert first.startswith(f"{sentence} Correcting this moves the CT by ")
     assert second.startswith("Most likely wrong") and others == told.reasons[1:]
     assert more.verdict == "reject" and more.cause.to_json()["cause"] == "mirrored"

@@ -213,6 +213,12 @@ def image_hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
         turned = [_turned(view, back) for view in views]
         one = f"{{}} seems to be {words}: turned back, it fits. Check how it was loaded."
         every = f"All X-rays seem to be {words}: turned back, they fit. Check how they were loaded."
+        if cause == "mirrored":  # in the words in which left and right are asked for
+            right = "whether the patient's right is on the left of"
+            one = f"Left and right of {{}} seem to be exchanged: the other way, it fits. Check {right} the image."
+            every = (
+                f"Left and right of all X-rays seem to be exchanged: the other way, they fit. Check {right} the images."
+            )
         yield from _of_one_or_all(cause, views, turned, one, every)
     inverted = [replace(view, xray=replace(view.xray, line_integrals=-view.xray.line_integrals)) for view in views]
     one = "The grey scale of {} seems to be the wrong way round: inverted, it fits. Check its intensity."

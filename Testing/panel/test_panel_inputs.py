@@ -134,6 +134,9 @@ def test_an_update_of_the_panel_keeps_what_is_being_typed(person):
         person.host.key(edit, QtCore.Qt.Key_Return)
         assert edit.text == text
     assert person.panel.geometry.dialog.visible
+    assert person.drawn(
+        "geometry", person.field(2, "source_to_isocentre_mm")
+    ).edit.hasFocus()  # the other X-rays have matrices
     assert shared_unknowns_of(person.registration).source_to_detector_sd_mm == 12
     person.choose("geometry", person.field(2, "mode"), "Matrix")
     area = person.drawn("geometry", "matrix").edit

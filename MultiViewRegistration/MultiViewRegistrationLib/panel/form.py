@@ -482,6 +482,7 @@ class _FieldTable(_Drawn):
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setVerticalSpacing(2)
         self._cells: dict[str, _Drawn] = {}
+        self._places: dict[str, tuple[int, int]] = {}
         self._titles: dict[str, object] = {}
         self._notes: list = []
         self._heads: list = []
@@ -529,8 +530,9 @@ class _FieldTable(_Drawn):
             drawn = self._cells[key] = KINDS[type(field)](self.form, field)
             if isinstance(drawn, _Entry):
                 drawn.edit.connect("returnPressed()", lambda key=key: self._down(key))
-        self._grid.addWidget(drawn.widget, row, column)
-        drawn.of = row, column
+        if self._places.get(key) != (row, column):
+            self._places[key] = row, column
+            self._grid.addWidget(drawn.widget, row, column)
         self.form.drawn[field.key] = drawn
         drawn.update(field)
         inner = drawn.edit if isinstance(drawn, _Entry) else drawn.widget
@@ -557,13 +559,10 @@ class _FieldTable(_Drawn):
 
     def _down(self, key: str) -> None:
         """Enter goes on in the column, and after its end in the next one."""
-        row, column = self._cells[key].of
-        entries = sorted(
-            (each.of[1], each.of[0], name)
-            for name, each in self._cells.items()
-            if isinstance(each, _Entry) and each.widget.visible
-        )
-        after = [name for at, below, name in entries if (at, below) > (column, row)]
+        row, column = self._places[key]
+        seen = (name for name, each in self._cells.items() if isinstance(each, _Entry) and each.widget.visible)
+        columns = sorted((self._places[name][::-1], name) for name in seen)
+        after = [name for place, name in columns if place > (column, row)]
         if after:
             edit = self._cells[after[0]].edit
             edit.setFocus()

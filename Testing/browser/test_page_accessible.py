@@ -70,3 +70,38 @@ def test_axe_finds_nothing(open_tab, serve, server, axe):
     tab.page.evaluate("() => document.querySelectorAll('.mv-sheet details').forEach(each => { each.open = true; })")
     found += in_both_themes(tab, axe, "geometry")
     assert not found, "\n".join(found)
+
+
+#: What a person can do something with, each with an id of its own; of radio buttons the one that Tab goes to.
+CONTROLS = """() => [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')].filter(each =>
+    each.tabIndex >= 0 && !each.disabled && each.checkVisibility({ visibilityProperty: true })
+    && !(each.type === 'radio' && !each.checked) && each.getClientRects().length)
+    .map((each, n) => each.dataset.walked = String(n))"""
+#: The id of what has the focus, and whether that is seen: by a ring of its own, or by what Vuetify and the file buttons draw about it.
+FOCUS = """() => { const at = document.activeElement, style = getComputedStyle(at), around = at.closest('.v-input, .mv-pick, .mvx-surface');
+    return [at.dataset.walked || null, Boolean(around) || (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2)]; }"""
+
+
+def test_all_can_be_reached_by_keys_and_the_focus_is_seen(tab):
+    page = tab.page
+    page.locator(".mv-3d img").wait_for()
+    tab.open_step("Start")
+    tab.open_group("More")
+    page.wait_for_timeout(500)
+    page.evaluate(CONTROLS)
+    page.evaluate("() => document.activeElement.blur()")
+    reached, unseen = set(), set()
+    for _ in range(300):
+        page.keyboard.press("Tab")
+        at, seen = page.evaluate(FOCUS)
+        reached.add(at)
+        if not seen:
+            unseen.add(at)
+
+    def written(ids) -> list[str]:
+        found = '(id) => document.querySelector(`[data-walked="${id}"]`).outerHTML.slice(0, 160)'
+        return [page.evaluate(found, each) for each in ids if each is not None]
+
+    controls = set(page.evaluate(CONTROLS.replace("each.dataset.walked = String(n)", "each.dataset.walked"))) - {None}
+    assert len(controls) > 40 and not written(controls - reached)
+    assert not written(unseen)

@@ -40,6 +40,8 @@ LAYOUTS = (
     ("all", "mdi-view-dashboard-outline", _("All views (2)")),
     ("ct", "mdi-cube-outline", _("3D and slices (3)")),
 )
+#: What is seen, of LAYOUTS, also while a view is alone.
+PARTS = "look.alone ? (views.xrays.some(x => x.pane === look.alone) ? 'xrays' : 'ct') : look.layout"
 THEME_ICONS = {"auto": "mdi-theme-light-dark", "light": "mdi-white-balance-sunny", "dark": "mdi-weather-night"}
 THEME_NAMES = {"auto": _("as the system"), "light": _("light"), "dark": _("dark")}
 WAIT = dict(disabled=("!!opening",))
@@ -156,8 +158,8 @@ def _steps(application) -> None:
 
 
 def _bar(views) -> None:
-    """The choice of overlays on the X-rays, and of the views beside them."""
-    with html.Div(classes="mv-bar", role="toolbar", aria_label=_("Views")):
+    """The choice of overlays on the X-rays, where any is seen."""
+    with html.Div(classes="mv-bar", v_show=f"({PARTS}) !== 'ct'", role="toolbar", aria_label=_("Overlays")):
         with v.VBtnToggle(
             model_value=("overlay.mode",),
             update_modelValue=(views.act, "['overlay', $event]"),
@@ -190,10 +192,8 @@ def _bar(views) -> None:
 
 
 def _views() -> None:
-    xray_alone = "views.xrays.some(x => x.pane === look.alone)"
-    parts = f"look.alone ? ({xray_alone} ? 'xrays' : 'ct') : look.layout"
     with html.Div(
-        classes=(f"'mv-views ' + ({parts}) + (look.alone ? ' alone' : '')",),
+        classes=(f"'mv-views ' + ({PARTS}) + (look.alone ? ' alone' : '')",),
         style=("{ '--share': look.share + 'fr', '--rest': (100 - look.share) + 'fr' }",),
     ):
         with (

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from geometry_table import field, put
+from geometry_table import cell, field, put
 from presenter_host import act, control, text
 
 from MultiViewRegistrationLib.errors import InputError
@@ -78,7 +78,9 @@ def test_what_the_file_does_not_say_is_asked_and_a_camera_chosen(section, tmp_pa
     act(section, "camera", "right")
     told = "A camera of 128 \u00d7 128 pixels. The image will be undistorted (4 coefficients)."
     assert told in text(section, "calibration_summary")
+    assert "press Use this geometry" in cell(section, "mode").caution
     act(section, "use")
+    assert cell(section, "mode").caution == ""
     np.testing.assert_allclose(view.camera.projection_matrix, camera(100).projection_matrix, atol=1e-9)
     assert view.content["distortion"] == [-5, 1, 0, 0] and view.content["from"] == "rig.json"
     assert "The image is undistorted." in text(section, "geometry_summary") and field(section, "mode").value == "matrix"

@@ -250,7 +250,9 @@ class GeometryPresenter(EditorPresenter):
         mode = self._choice(view, "mode", draft.mode, modes, partial(self._edits.set_mode, view))
         elsewhere = view == self.view and draft.mode in (MATRIX, FILE)  # it stands by the matrix, or the file
         cells = {
-            "mode": FieldCell(mode, "" if elsewhere else self._edits.problem(view, draft), caution=self._caution(view)),
+            "mode": FieldCell(
+                mode, "" if elsewhere else self._edits.problem(view, draft), caution=self._caution(view, draft)
+            ),
             **kinds[draft.mode](view, draft),
             "bone": self._bone(view),
         }
@@ -500,8 +502,10 @@ class GeometryPresenter(EditorPresenter):
             return [_("Not in the header: {names}.").format(names=", ".join(missing))]
         return header_proposals(self.registration, view) if draft.mode == C_ARM else []
 
-    def _caution(self, view: XRayView) -> str:
-        """What is wrong with an X-ray as it is."""
+    def _caution(self, view: XRayView, draft: Draft) -> str:
+        """What is wrong with an X-ray as it is, or that its fields wait to be used."""
+        if self._edits.waits(view, draft) and self._edits.editing(view).typing is None:
+            return _("Everything is given, and not used yet: press Use this geometry.")
         return self.session.problem(view) if view.placed or not needs_geometry(view) else ""
 
     def select(self, node_id: str) -> None:

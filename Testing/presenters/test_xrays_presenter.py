@@ -301,19 +301,28 @@ def test_a_dicom_header_proposes_and_what_it_lacks_is_asked(section, tmp_path, t
         assert section.views[0].content["c_arm"]["cra_cau_deg"] == 0
 
 
-def test_a_dicom_header_that_says_all_is_the_geometry(section, tmp_path):
-    write_xray(
-        tmp_path / "ap.dcm",
-        np.random.default_rng(1).integers(2000, 4000, (128, 128)),
-        DistanceSourceToDetector=1000,
-        DistanceSourceToPatient=700,
-        ImagerPixelSpacing=[1, 1],
-        PositionerPrimaryAngle=-20,
-        PositionerSecondaryAngle=5,
-        FieldOfViewHorizontalFlip="NO",
-    )
-    act(section, "files", [tmp_path / "ap.dcm"], None)
+ALL_TAGS = {
+    "DistanceSourceToDetector": 1000,
+    "DistanceSourceToPatient": 700,
+    "ImagerPixelSpacing": [1, 1],
+    "PositionerPrimaryAngle": -20,
+    "PositionerSecondaryAngle": 5,
+    "FieldOfViewHorizontalFlip": "NO",
+}
+
+
+def test_a_dicom_header_that_says_all_is_the_geometry_unless_it_is_of_another_machine(section, tmp_path):
+    for name, machine in (("ap", "1"), ("lat", "2")):
+        pixels = np.random.default_rng(int(machine)).integers(2000, 4000, (128, 128))
+        write_xray(tmp_path / f"{name}.dcm", pixels, **ALL_TAGS, DeviceSerialNumber=machine)
+    act(section, "files", [tmp_path / "ap.dcm", tmp_path / "lat.dcm"], None)
     settled(section)
-    assert section.state().text == "1 view ready" and section.views[0].content["from"] == "DICOM header"
-    act(section, "geometry")
-    assert {cell(section.geometry, key).origin for key in ("rao_lao_deg", "pixel_mm", "left")} == {"DICOM header"}
+    ap, lat = section.views
+    assert ap.content["from"] == "DICOM header" and section.state().text == "lat needs geometry"
+    section.host.show_geometry()
+    table = section.geometry
+    assert {cell(table, key).origin for key in ("rao_lao_deg", "pixel_mm", "left")} == {"DICOM header"}
+    assert table.view == lat and "press Use this geometry" in cell(table, "mode", 1).caution
+    with pytest.raises(InputError, match="machine"):
+        act(table, "use")
+    assert "machine" in cell(table, "mode", 1).fault and not lat.placed

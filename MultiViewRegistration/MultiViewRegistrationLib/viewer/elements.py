@@ -266,9 +266,9 @@ class Shortcuts(_Element):
 
 
 class Look(_Element):
-    """How the page looks, see browser/look.js.   slices: how often the server has asked for slices to click in."""
+    """How the page looks, see browser/look.js.   slices: how often the server has asked for slices to click in.   xrays: those shown."""
 
-    TAG, ATTRIBUTES = "mv-look", ("slices",)
+    TAG, ATTRIBUTES = "mv-look", ("slices", "xrays")
 
 
 class Splitter(_Element):

@@ -56,7 +56,7 @@ def build(application) -> None:
     with VAppLayout(server, vuetify_config=elements.THEME):
         register = application.sections["register"]
         elements.Shortcuts(**{key: (register.act, f"['{key}']") for key in ("undo", "redo", "register")})
-        elements.Look(slices=("slices_wanted",))
+        elements.Look(slices=("slices_wanted",), xrays=("views.xrays",))
         elements.Help()
         with html.Div(classes="mv-app"):
             _head(application)

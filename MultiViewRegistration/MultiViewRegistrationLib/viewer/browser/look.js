@@ -29,12 +29,16 @@
   document.querySelector("meta[name=viewport]").content = "width=device-width, initial-scale=1"; // trame's forbids zooming
 
   // Vuetify's theme, and slices when the server asks for them, as points are to be clicked there.   slices: how often it has.
+  // xrays: those that there are; an X-ray that was alone may be gone.
   const Look = {
-    props: { slices: Number },
+    props: { slices: Number, xrays: Array },
     mounted() {
       watchEffect(() => this.$vuetify.theme.change(dark() ? "dark" : "light"));
     },
-    watch: { slices() { if (look.layout === "xrays" || look.alone) look.choose("all"); } },
+    watch: {
+      xrays(now, before) { if (look.alone && before.some(one => one.pane === look.alone) && !now.some(one => one.pane === look.alone)) look.alone = ""; },
+      slices() { if (look.layout === "xrays" || look.alone) look.choose("all"); },
+    },
     template: `<span hidden></span>`,
   };
 

@@ -88,7 +88,11 @@ def test_a_case_asks_before_it_replaces_what_is_open(open_tab, serve, case_file,
 
 
 def test_the_empty_page_and_its_keys(empty):
-    empty.shot("empty-dark")
+    for colours in ("dark", "light"):
+        empty.page.emulate_media(color_scheme=colours)
+        empty.page.wait_for_function(f"() => document.documentElement.dataset.theme === '{colours}'")
+        empty.page.wait_for_timeout(300)
+        empty.shot(f"empty-{colours}")
     reached = []
     for _ in range(14):
         empty.page.keyboard.press("Tab")
@@ -99,5 +103,3 @@ def test_the_empty_page_and_its_keys(empty):
         )
     hint = "CT, X-rays, calibration, case or scene"
     assert {f"Choose files: {hint}", f"Choose a folder: {hint}", "Open the demo"} <= set(reached)
-    empty.page.evaluate("() => { document.documentElement.dataset.theme = 'light'; }")
-    empty.shot("empty-light")

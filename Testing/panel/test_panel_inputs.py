@@ -189,7 +189,7 @@ def test_a_ct_and_x_rays_are_dropped_together_on_an_empty_panel(host, tmp_path):
     person = GuiDriver(host)
     form = person.panel.files.form
     host.process(0.1)
-    assert person.ui.filesWidget.visible and form.controls["welcome0"].label.startswith("Drop a CT and its X-rays")
+    assert person.ui.filesWidget.visible and form.controls["welcome0"].label.startswith("Drop a CT and its X-rays here")
     ct = make_ct()
     write_ct(tmp_path / "ct", ct.volume.values, ct.volume.ct_from_index)
     for name in ("AP", "LAT"):

@@ -226,7 +226,7 @@ def test_files_of_no_use_are_named_once(host, files, tmp_path):
     for n in range(6):
         (tmp_path / f"notes{n}.txt").write_text("Nothing.")
     drop(files, tmp_path)
-    assert "notes0.txt, notes1.txt, notes2.txt, notes3.txt and 2 more." in text(files, "unused")
+    assert "notes0.txt, notes1.txt, notes2.txt, notes3.txt and 2 more (" in text(files, "unused")
     assert host.registration is None
     act(files, "close")
     assert not files.asking

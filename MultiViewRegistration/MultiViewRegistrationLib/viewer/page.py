@@ -320,6 +320,7 @@ def _start_page(application) -> None:
             v.VBtn(_("Open the demo"), click=application.open_demo, variant="tonal", color="primary", **WAIT)
             html.Span(DEMO, classes="mv-fact")
         html.P("{{ opening }}", v_if="opening", role="status")
+        html.P(_("For research use only."), classes="mv-fact")
 
 
 def _asked(application) -> None:

@@ -46,8 +46,8 @@ KINDS = {
 }
 #: What an empty page and panel say; the last line belongs to the demo.
 WELCOME = (
-    _("Drop a CT and its X-rays anywhere here, with calibration files if you have any."),
-    _("Or a case, a result or a scene: files are told apart by what is in them."),
+    _("Drop a CT and its X-rays here, with calibration files."),
+    _("Or a case, a result or a scene: their content tells."),
 )
 DEMO = _("Nothing at hand? The demo is a chest CT and two X-rays of it.")
 #: The question that another file answers, and its answer for none.
@@ -161,8 +161,8 @@ class FilesPresenter(Presenter):
 
     def _welcome(self) -> list[Control]:
         lines = [Text(f"welcome{n}", line, tone=PLAIN) for n, line in enumerate(WELCOME)]
-        demo = Button("demo", _("Open the demo"), self.host.open_demo, tip=DEMO)
-        return [*lines, self.files_control(), row("demo_row", demo, Text("demo_hint", DEMO, tone=QUIET))]
+        demo = Button("demo", _("Open the demo"), self.host.open_demo)
+        return [*lines, self.files_control(), Text("demo_hint", DEMO, tone=QUIET), demo]
 
     def _form_of(self, number: int, asked: Asked) -> list[Control]:
         key, questions = f"asked{number}", asked.questions()
@@ -206,7 +206,7 @@ class FilesPresenter(Presenter):
     def _unused_form(self) -> list[Control]:
         if not self._unused:
             return []
-        return [row("unused_row", Text("unused", self._unused), Button("close", _("Close"), self._close))]
+        return [Text("unused", self._unused), row("unused_end", Button("close", _("Close"), self._close))]
 
     # What a person does
 
@@ -364,7 +364,7 @@ class FilesPresenter(Presenter):
     def _say_unused(self, found: FoundFiles) -> None:
         sentences = [as_sent(problem) for problem in found.problems]
         if found.unknown and not found.whole:
-            what = _("Not used, as it is no CT, X-ray, mask, calibration, pose, case or scene: {files}.")
+            what = _("Not used: {files} (no CT, X-ray, mask, calibration, pose, case or scene).")
             sentences.append(what.format(files=_listed(found.unknown)))
         self._unused = "\n".join(sentences)
 

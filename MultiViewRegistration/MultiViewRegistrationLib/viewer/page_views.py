@@ -122,10 +122,9 @@ class PageViews:
         if not self.opening:
             self._bones.update(self._application.registration)
         registration = self._application.registration
-        if not self._application.moving:
-            self._slices_follow.update(registration.ct, self._slice_nodes)
-            if self._application.session.running_registration is None:
-                self._overview.update(registration, self.camera(), self.size())
+        self._slices_follow.update(registration.ct, self._slice_nodes)
+        if not self._application.moving and self._application.session.running_registration is None:
+            self._overview.update(registration, self.camera(), self.size())
         for view in self.slices:
             self._fit(view, registration.ct)
         self._show_slices(registration.ct)

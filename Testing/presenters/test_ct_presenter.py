@@ -169,12 +169,12 @@ def test_a_file_is_read_where_another_one_is_not(host, section, tmp_path, shared
 def test_the_unit_of_a_file_is_asked_where_its_values_do_not_fit(host, section, tmp_path, key, unit):
     act(section, "files", [written(tmp_path / "grey.nrrd", 1000)])
     settled(section)
-    assert "no voxel below 0" in text(section, "mismatch") and section.state().text == "say what its values are"
-    assert text(section, "read_instead") == "Read as: Relative (0 is nothing, larger is denser)"
-    act(section, key)
+    assert "no voxel below 0" in text(host.files, "mismatch") and section.state().text == "say what its values are"
+    assert text(host.files, "read_instead") == "Read as: Relative (0 is nothing, larger is denser)"
+    act(host.files, key)
     settled(section)
     ct = host.registration.ct
-    assert (ct and host.registration.parameter("ctUnit")) == unit and control(section, "mismatch") is None
+    assert (ct and host.registration.parameter("ctUnit")) == unit and control(host.files, "mismatch") is None
 
 
 def test_what_a_host_lacks_and_has(host, section, phantom):

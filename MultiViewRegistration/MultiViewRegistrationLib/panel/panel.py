@@ -277,7 +277,7 @@ class Panel(slicer.util.VTKObservationMixin):
                 display.show(self.registration)
             self.views.refresh()
             self._show_notices()
-            for part in (self.files, *self.sections.values()):
+            for part in (self.files, *self.sections.values()) if self.sections else ():  # none once it is closed
                 part.refresh()
             self.geometry.refresh()
         finally:

@@ -107,7 +107,6 @@ class CTPresenter(Presenter):
             ),
             Text("status", self._status(), tone=QUIET),
             Text("problem", self._problem, tone=ERROR),
-            *self._unit_question(),
             *(self._of_ct() if ct else []),
         ]
 
@@ -119,7 +118,8 @@ class CTPresenter(Presenter):
         there = self.registration is not None and self.registration.ct is not None
         return "" if there else _("Drop a CT here: a DICOM folder or a file.")
 
-    def _unit_question(self) -> list[Control]:
+    def unit_question(self) -> list[Control]:
+        """What is asked of a CT whose values do not fit its unit; `FilesPresenter` shows it among its questions."""
         if self.mismatch is None:
             return []
         return [

@@ -126,7 +126,12 @@ class FilesPresenter(Presenter):
     @property
     def asking(self) -> bool:
         """Whether something is asked, or said."""
-        return bool(self._asked or self._unused or self._calibrations.files)
+        return bool(self._asked or self._unused or self._calibrations.files or self._ct.mismatch)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether files wait to be told apart, read, or for an answer: what is open is not whole yet."""
+        return not self._idle()
 
     # The form
 
@@ -135,6 +140,7 @@ class FilesPresenter(Presenter):
         return [
             *(self._welcome() if self.registration is None and self.host.in_slicer else []),
             Text("looking", self.looking, tone=QUIET),
+            *self._ct.unit_question(),
             *asked,
             *self._calibration_form(),
             *self._unused_form(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -100,6 +101,9 @@ def test_text_and_numbers(tmp_path):
     (tmp_path / "README.txt").write_text("Nothing of it: 1 2 3.")
     (tmp_path / "empty").write_text("")
     np.save(tmp_path / "objects.npy", np.array([{"a": 1}], object), allow_pickle=True)
+    (tmp_path / "points.fcsv").write_text("# Markups fiducial file version = 5.0\n")
+    with zipfile.ZipFile(tmp_path / "study.zip", "w") as archive:
+        archive.writestr("IM0001", "x")
     (tmp_path / ".DS_Store").write_text("nobody means it")
     found = recognise([tmp_path])
     assert names(found.calibrations) == [
@@ -110,6 +114,9 @@ def test_text_and_numbers(tmp_path):
     ]  # what is damaged is said where it is read
     assert names(found.poses) == ["start.dat"] and names(found.unclear) == ["t.dat", "t.h5"]
     assert names(found.unknown) == ["README.txt", "empty", "objects.npy", "starts.json"]
+    assert [
+        word in "".join(found.problems) for word in ("points.fcsv: holds landmarks", "study.zip: is an archive")
+    ] == [True] * 2
 
 
 def test_what_is_opened_as_a_whole(tmp_path):

@@ -307,7 +307,9 @@ def _of_archive(path: Path) -> tuple[str, ...]:
         names = []
     if any(name.endswith(".mrml") for name in names):
         return (SCENE,)
-    return _of_numbers(path, ZIP) if names and all(name.endswith(".npy") for name in names) else ()
+    if names and all(name.endswith(".npy") for name in names):
+        return _of_numbers(path, ZIP)
+    raise InputError(f"{path}: is an archive, expected what is in it; unpack it, and drop its folder.")
 
 
 def _is_image(path: Path, begin: bytes) -> bool:
@@ -343,6 +345,8 @@ def _is_two_valued(path: Path) -> bool:
 def _of_numbers(path: Path, begin: bytes) -> tuple[str, ...]:
     """A case, a result, a track, a calibration, a pose: text, JSON, YAML, XML or NumPy's arrays."""
     content = None
+    if begin.startswith((b"# Markups fiducial file", b"# Fiducial List file")):
+        raise _landmarks(path)
     if begin.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         with suppress(InputError):
             content = read_json(path)
@@ -350,7 +354,7 @@ def _of_numbers(path: Path, begin: bytes) -> tuple[str, ...]:
             return (NAMED[path.name],) if path.name in NAMED else ()
     if isinstance(content, dict):
         if "markups" in content:
-            return ()
+            raise _landmarks(path)
         if "sequence" in content and "frames" in content:
             return (TRACK,)
         if "world_from_ct" in content and ("verdict" in content or "reasons" in content):
@@ -372,6 +376,12 @@ def _of_numbers(path: Path, begin: bytes) -> tuple[str, ...]:
             return (CALIBRATION,) if recognised_format(path) in MARKED_FORMATS else ()
         return ()
     return () if all(_is_rigid(view.projection_matrix) for view in views) else (CALIBRATION,)
+
+
+def _landmarks(path: Path) -> InputError:
+    return InputError(
+        f"{path}: holds landmarks, of the CT or of one X-ray; open it in the step Start, where landmarks are clicked."
+    )
 
 
 def _is_pose(path: Path) -> bool:

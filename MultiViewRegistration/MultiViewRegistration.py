@@ -72,13 +72,12 @@ class MultiViewRegistrationParameterNode:
     """The plain settings of one registration; its CT and X-rays are node references beside them (mrml.registration).
 
     start: where the registration begins.   rotation_deg, translation_mm: how far a search goes.
-    refinement: how the pose is refined.   overlay, opacity: how the DRR lies over the X-rays.
+    overlay, opacity: how the DRR lies over the X-rays.
     """
 
     start: Annotated[str, Choice(["given", "search", "landmarks", "by hand", "regressor", "auto"])] = "search"
     rotation_deg: Annotated[float, WithinRange(1, 180)] = 15
     translation_mm: Annotated[float, WithinRange(1, 500)] = 45
-    refinement: Annotated[str, Choice(["joint", "diffpose", "cui2025", "xvr"])] = "joint"
     overlay: Annotated[str, Choice(["blend", "flicker", "checkerboard", "edges", "colours", "difference", "off"])] = (
         "blend"
     )

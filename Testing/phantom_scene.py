@@ -42,6 +42,14 @@ def make_registration(scene, ct: CT, views: list[View], pose: np.ndarray = TRUE_
     return registration
 
 
+def begun(registration):
+    """The registration as one that a person has worked on: nothing begins by itself."""
+    from MultiViewRegistrationLib.session.history import History
+
+    History(registration).note("before")
+    return registration
+
+
 def phantom_registration(scene, name: str = "Phantom", world_from_ct: np.ndarray = START):
     """A registration of the phantom, its CT at a pose, with the X-rays view1 and view2."""
     return make_registration(scene, *phantom(), world_from_ct, name)

@@ -229,17 +229,19 @@ class Tab:
 
     def registered(self) -> bool:
         """Whether the last registration has ended with a verdict."""
-        return self.state("register_form.state.kind") in ("done", "check", "reject")
+        return self.state("answer.kind") in ("accept", "check", "reject")
 
     def history(self) -> list[list[str]]:
-        """The poses so far: time, method, similarity, seconds."""
+        """The poses so far: time, method, verdict, likely error, seconds."""
         table = self.control("register", "history")
         return [[cell["text"] for cell in line["cells"]] for line in table["lines"]]
 
     def ready(self) -> None:
-        """Wait until there is a registration, and its CT is ready for DRRs."""
+        """Wait until there is a registration, its CT is ready for DRRs, and a new case is registered."""
         self.wait_state(
             "s.has_registration && c('register', 'register') && !s.register_form.state.text.startsWith('preparing')"
+            " && s.answer.kind !== 'running'"
+            " && !(s.answer.kind === 'none' && c('answer', 'register') && !c('register', 'history').lines.length)"
         )
         self.drawn()
 
@@ -286,18 +288,17 @@ class Tab:
         if group.get_attribute("open") is None:
             group.locator("> summary").click()
 
-    def download(self, button: str, folder: Path) -> Path:
-        """Press a button that downloads a file; its path in a folder."""
+    def download(self, button: str, folder: Path, place: str = "body") -> Path:
+        """Press a button, in a place of the page, that downloads a file; its path in a folder."""
         with self.page.expect_download() as download:
-            self.button(button).click()
+            self.page.locator(place).get_by_role("button", name=button, exact=True).click()
         path = folder / download.value.suggested_filename
         download.value.save_as(path)
         return path
 
     def exported(self, folder: Path) -> sitk.Transform:
-        """The transform that the step Export gives, read by SimpleITK."""
-        self.open_step("Export")
-        archive = self.download("Export", folder)
+        """The transform that the answer's Export gives, read by SimpleITK."""
+        archive = self.download("Export", folder, ".mv-answer")
         zipfile.ZipFile(archive).extractall(folder)
         return sitk.ReadTransform(str(folder / "registration" / "world_from_ct.tfm"))
 
@@ -320,9 +321,10 @@ class Tab:
         self.page.get_by_label(f"Choose {kind}: {hint}").set_input_files(list(paths))
 
     def register(self) -> None:
-        """Register, and wait until that has ended."""
+        """Register in the step of that name, and wait until that has ended."""
         entries = len(self.history())
-        self.button("Register").click()
+        self.open_step("Register")
+        self.page.locator(".mv-steps").get_by_role("button", name="Register", exact=True).click()
         self.wait_state(
-            f"!c('register', 'cancel').enabled && c('register', 'register').enabled && c('register', 'history').lines.length > {entries}"
+            f"!c('answer', 'cancel') && c('register', 'register').enabled && c('register', 'history').lines.length > {entries}"
         )

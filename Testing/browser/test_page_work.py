@@ -20,6 +20,7 @@ PATHS = ("", "index.html", "vue.global.js", "loading.tpl", "download/x/y", "uplo
 def fresh(tab):
     """The page at the case's own start, whatever the tests before did."""
     if len(tab.history()):
+        tab.open_step("Register")
         tab.page.get_by_role("table", name="Poses so far").get_by_role("button").first.click()
         tab.wait_state("c('register', 'history').selected === '0'")
         tab.drawn()
@@ -27,10 +28,26 @@ def fresh(tab):
 
 
 def test_from_a_case_to_a_transform(tab, case_file, tmp_path):
-    tab.register()
-    assert tab.registered()
+    """Opening it and pressing Export is all: it is registered by itself, and the answer says how well."""
+    assert tab.registered() and [row[1] for row in tab.history()] == ["Before", "From here"]
+    tab.shot("answer")
+    words = tab.page.locator(".mv-answer-words").inner_text().split()
+    assert words[:3] == ["\u2714", "ACCEPT", "probably"] and words[-4:] == ["\u2714", "view1", "\u2714", "view2"]
     assert mtre_mm(tab.exported(tmp_path), json.loads(case_file.read_text())) < 1.0
     assert (tmp_path / "registration" / "report.html").exists()
+
+
+def test_the_answer_follows_the_ct(tab):
+    tab.drag(0, (0.5, 0.45), (0.56, 0.5))
+    tab.wait_state("s.answer.kind === 'moved' && s.answer.headline === 'the CT was moved'")
+    tab.shot("moved")
+    assert tab.page.locator(".mv-answer").get_by_role("button", name="Register", exact=True).is_enabled()
+    tab.page.locator(".mv-answer").get_by_role("button", name="Undo", exact=True).click()
+    tab.wait_state("s.answer.kind === 'accept'")
+    tab.page.locator(".mv-answer summary").click()
+    tab.page.get_by_text("simulated X-rays alone").wait_for()
+    tab.shot("why")
+    tab.page.locator(".mv-answer summary").click()
 
 
 def test_nothing_is_answered_without_the_token(server):
@@ -95,15 +112,14 @@ def test_the_ct_is_moved_by_mouse_and_brought_back(fresh):
 
 def test_a_pose_by_hand_is_assessed_and_where_it_does_not_fit_is_shown(fresh):
     fresh.register()
+    fresh.open_step("Start")
     fresh.open_group("More")
     fresh.page.get_by_label("L", exact=True).fill("14")
     fresh.page.keyboard.press("Tab")
-    fresh.wait_state(
-        "c('register', 'history').lines.at(-1).cells[1].text === 'By hand' && c('check', 'verdict').label.includes('not assessed')"
-    )
+    fresh.wait_state("c('register', 'history').lines.at(-1).cells[1].text === 'By hand' && s.answer.kind === 'moved'")
     fresh.open_step("Check")
     fresh.button("Assess this pose").click()
-    fresh.wait_state("c('check', 'verdict').label.startsWith('Verdict: reject') && c('check', 'map.view2')")
+    fresh.wait_state("s.answer.kind === 'reject' && c('check', 'map.view2')")
     assert not fresh.control("check", "leave_out")["enabled"]
     fresh.page.get_by_text("Where each X-ray disagrees, and how far off the targets may be").click()
     fresh.page.get_by_role("img", name="view2: targets within").scroll_into_view_if_needed()
@@ -144,21 +160,24 @@ def test_the_page_fits_into_1280_pixels_and_has_names_for_all_buttons(open_tab, 
 
 def begin_long_search(tab) -> None:
     """A registration that takes some seconds."""
+    tab.open_step("Start")
+    tab.page.locator(".mv-steps").get_by_role("radio", name="Search", exact=True).click(force=True)
     tab.open_group("More")
     tab.choose("How far", "Anywhere (90°, 150 mm)")
     tab.wait_state("(c('start', 'rotation_deg') || {}).text === '90'")
-    tab.button("Register").click()
-    tab.wait_state("(c('register', 'progress') || { percent: null }).percent !== null")
+    tab.open_step("Register")
+    tab.page.locator(".mv-steps").get_by_role("button", name="Register", exact=True).click()
+    tab.wait_state("(c('answer', 'progress') || { percent: null }).percent !== null")
 
 
-ENDED = "c('register', 'register').enabled && ['done', 'check', 'reject'].includes(s.register_form.state.kind)"
+ENDED = "c('register', 'register').enabled && ['accept', 'check', 'reject'].includes(s.answer.kind)"
 
 
 def test_a_run_is_cancelled_and_the_ct_is_where_it_was(fresh):
     before = fresh.numbers()
     begin_long_search(fresh)
     fresh.button("Cancel").click()
-    fresh.wait_state("c('register', 'register').enabled && c('register', 'outcome').label.startsWith('Cancelled')")
+    fresh.wait_state("c('register', 'register').enabled && s.answer.headline.startsWith('Cancelled')")
     fresh.wait_state(f"n().join() === '{','.join(before)}'")
 
 
@@ -168,11 +187,11 @@ def test_two_pages_show_the_same_and_one_may_be_reloaded_or_closed(tab, open_tab
     other.page.get_by_role("button", name="Overlay: Edges").click()
     tab.wait_state("s.overlay.mode === 'edges'")
     begin_long_search(other)
-    tab.wait_state("c('register', 'progress')")
+    tab.wait_state("c('answer', 'progress')")
     tab.page.reload()
     tab.page.wait_for_selector(".mv-app")
     other.close()
-    tab.wait_state(f"c('register', 'progress') || {ENDED}")
+    tab.wait_state(f"c('answer', 'progress') || {ENDED}")
     tab.wait_state(ENDED)
     tab.page.get_by_role("button", name="Overlay: Blend").click()
     tab.wait_state("s.overlay.mode === 'blend'")
@@ -187,7 +206,7 @@ def test_a_saved_scene_is_opened_again_where_it_was(tab, open_tab, serve, tmp_pa
     again.ready()
     again.shot("reopened")
     assert again.control("register", "outcome")["label"] == outcome
-    assert again.control("register", "undo")["enabled"]
+    assert again.control("answer", "undo")["enabled"] and again.state("answer") == tab.state("answer")
     assert [view["name"] for view in again.state("views.xrays")] == ["view1", "view2"]
 
 
@@ -202,7 +221,6 @@ def test_the_demo_from_the_start_page_to_a_transform(open_tab, serve, tmp_path):
     tab.shot("start")
     tab.button("Open the demo").click()
     tab.ready()
-    tab.register()
     assert tab.registered()
     transform, truth = tab.exported(tmp_path), np.array(demo["truth"]["world_from_ct"])
     corners = rigid.inverse(truth)[:3, 3] + 100 * (np.indices((2, 2, 2)).reshape(3, -1).T - 0.5)

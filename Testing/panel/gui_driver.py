@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from phantom_scene import make_registration
+from phantom_scene import begun, make_registration
 from running_session import STARTED_AT
 
 MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
@@ -48,8 +48,8 @@ class GuiDriver:
         self.host.process(0.1)
 
     def open_phantom(self, ct, views) -> GuiDriver:
-        """Choose a registration of the phantom, with the sections Start and Register unfolded."""
-        self.begin("register", make_registration(self.host.scene, ct, views, STARTED_AT))
+        """Choose a registration of the phantom that somebody has begun, with the sections Start and Register unfolded."""
+        self.begin("register", begun(make_registration(self.host.scene, ct, views, STARTED_AT)))
         self.panel.sections["start"].button.collapsed = False
         self.host.process()
         return self
@@ -104,6 +104,10 @@ class GuiDriver:
             )
         )
 
+    def answer(self) -> str:
+        """What the answer at the top says: "✔ ACCEPT: probably 0.1 mm"."""
+        return f"{self.ui.answerChip.text}: {self.ui.answerHeadline.text}"
+
     @property
     def message(self) -> str:
         """What the panel says went wrong, "" where nothing is said."""
@@ -121,10 +125,15 @@ class GuiDriver:
 
     # The forms: a control is named by its section and its key
 
+    def form_of(self, name: str):
+        """The `panel.form.QtForm` of a section, of the answer, or of the table of geometries."""
+        others = {"answer": self.panel.answer, "geometry": self.panel.geometry}
+        return (others.get(name) or self.panel.sections[name]).form
+
     def drawn(self, name: str, key: str):
         """A control's `panel.form._Drawn`; the section is unfolded."""
-        if name == "geometry":
-            return self.panel.geometry.form.drawn[key]
+        if name in ("answer", "geometry"):
+            return self.form_of(name).drawn[key]
         section = self.panel.sections[name]
         if section.button.collapsed:
             section.button.collapsed = False
@@ -142,8 +151,7 @@ class GuiDriver:
 
     def control(self, name: str, key: str):
         """A control as its presenter shows it now, None where it is not seen."""
-        form = self.panel.geometry.form if name == "geometry" else self.panel.sections[name].form
-        return form.controls.get(key)
+        return self.form_of(name).controls.get(key)
 
     def open_geometry(self, number: int) -> None:
         """Open the table of geometries at an X-ray, counted from 0."""

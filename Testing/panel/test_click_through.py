@@ -37,6 +37,7 @@ def test_the_sample_from_an_empty_scene_to_navigation(host, sample, tmp_path):
     person = GuiDriver(host)
     sees_where_to_begin(person)
     downloads_the_sample(person)
+    is_told_the_answer(person)
     shows_the_views(person)
     registers_by_search(person)
     goes_through_the_history(person)
@@ -54,6 +55,7 @@ def sees_where_to_begin(person) -> None:
     assert [person.header(name) for name in ("ct", "xrays", "start", "register", "check", "export")] == ["\u25cb"] * 6
     assert "Drop a CT here" in person.text("ct", "status") and not person.ui.layoutButton.enabled
     assert person.control("register", "register") is None and person.message == ""
+    assert not person.ui.answerFrame.visible  # the files that an empty panel asks for come first
 
 
 def downloads_the_sample(person) -> None:
@@ -70,8 +72,18 @@ def downloads_the_sample(person) -> None:
         ["lateral", "LAO 88\u00b0, CAU 2\u00b0"],
     ]
     assert person.header("xrays") == "\u25d0 2 views ready"
-    assert person.header("start") == "\u25d0 Search, 15\u00b0 and 45 mm" and person.header("register").startswith(
-        "\u25d0"
+    assert person.header("start") == "\u25d0 From here"
+
+
+def is_told_the_answer(person) -> None:
+    person.wait(lambda: person.answer().startswith("\u2714 ACCEPT: probably 0."))
+    assert error_mm(person.pose) < 0.1 and person.history() == ["Before", "From here*"]
+    assert person.ui.answerViews.text.split() == ["\u2714", "AP", "\u2714", "lateral"]
+    assert person.widget("answer", "registration").enabled and person.message == ""
+    person.press("answer", "undo")
+    assert (
+        person.answer() == "\u25cb NOT ASSESSED: this pose is no result of a registration"
+        and not person.ui.answerViews.visible
     )
 
 
@@ -92,12 +104,13 @@ def shows_the_views(person) -> None:
 
 def registers_by_search(person) -> None:
     before, poses, stages = error_mm(person.pose), set(), set()
-    person.press("register", "register")
-    assert person.widget("register", "cancel").enabled and not person.widget("register", "register").enabled
+    person.choose("start", "start", "Search")
+    person.press("answer", "register")
+    assert person.widget("answer", "cancel").visible and not person.widget("register", "register").enabled
 
     def watches() -> bool:
         poses.add(person.pose.tobytes())
-        stages.add(re.sub(r",.*", "", person.text("register", "progress")))
+        stages.add(re.sub(r",.*", "", person.text("answer", "progress")))
         return not person.panel.session.running
 
     watches()  # what the click has let happen
@@ -105,15 +118,14 @@ def registers_by_search(person) -> None:
     assert before > 10 and error_mm(person.pose) < 0.1
     assert {"Searching at 32 x 32 px", "Refining at 64 x 64 px"} <= stages and len(poses) > 2  # level by level
     assert "Done in" in person.text("register", "outcome") and person.message == ""
-    assert person.history() == ["Before", "Search*"]
+    assert person.history() == ["Before", "From here", "Search*"]
     assert person.header("register").startswith("\u2714 accept, probably ")
-    assert person.header("start") == "\u2714 Search"
 
 
 def goes_through_the_history(person) -> None:
     found = person.pose
     person.pick("register", "history", 0)
-    assert error_mm(person.pose) > 10 and person.history() == ["Before*", "Search"]
+    assert error_mm(person.pose) > 10 and person.history() == ["Before*", "From here", "Search"]
     assert person.header("export").startswith("\u25cb")
     person.press("register", "redo")
     assert np.array_equal(person.pose, found) and person.header("register").startswith("\u2714")
@@ -142,7 +154,7 @@ def looks_at_the_overlays(person) -> None:
     person.pick("register", "history", 0)
     person.host.process(0.2)
     assert likeness(person.picture(1), plain) < registered - 0.05
-    person.pick("register", "history", 1)
+    person.pick("register", "history", 2)
     person.wait(lambda: all(float(row[1] or 0) > 0.9 for row in person.cells("check", "similarity")))
 
 
@@ -219,7 +231,7 @@ def leaves_and_comes_back(person) -> None:
 
 
 def closes_the_scene_in_mid_run(person) -> None:
-    person.press("register", "register")
+    person.press("answer", "register")
     assert person.panel.session.running
     person.host.scene.Clear(False)
     person.host.process(0.3)

@@ -153,7 +153,7 @@ def test_typed_text_stays_and_a_wrong_number_is_a_message(at):
                 "live", "Live", lambda text: at.done("left", text), text="", typed=lambda text: at.done("live", text)
             ),
             TextField("area", "Matrix", lambda text: at.done("area", text), rows=3),
-            Button("go", "Go", lambda: at.done("gone"), primary=True),
+            Button("go", "Go", lambda: at.done("gone"), strict=True),
         )
 
     at.show(*form())

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 from gui_driver import GuiDriver
 from phantom import make_ct, off
-from phantom_scene import make_registration
+from phantom_scene import begun, make_registration
 from tiny_scene import intensity
 
 
@@ -59,7 +59,7 @@ def test_the_views_button_shows_the_layout(person, ct, views):
     button = person.ui.layoutButton
     assert not button.enabled
     person.give_views(200, 160)
-    registration = make_registration(person.host.scene, ct, views)
+    registration = begun(make_registration(person.host.scene, ct, views))
     person.panel.choose(registration)
     person.host.click(button)
     assert button.checked and "XRay2" in person.views.sliceViewNames()
@@ -82,7 +82,7 @@ def test_the_views_show_bone_and_start_no_volume_rendering(person, ct, views, mo
     monkeypatch.setattr(
         person.host.slicer.modules, "volumerendering", SimpleNamespace(logic=lambda: logic), raising=False
     )
-    registration = make_registration(person.host.scene, ct, views)
+    registration = begun(make_registration(person.host.scene, ct, views))
     person.panel.choose(registration)
     person.give_views(200, 160)
     person.host.click(person.ui.layoutButton)
@@ -102,7 +102,7 @@ def test_slices_of_the_ct_beside_the_xrays(person, ct, views):
     person.give_views(240, 200)
     box = person.ui.ctSlicesBox
     assert not box.enabled
-    person.panel.choose(make_registration(person.host.scene, ct, views))
+    person.panel.choose(begun(make_registration(person.host.scene, ct, views)))
     person.host.click(person.ui.layoutButton)
     assert box.enabled and not box.checked and "Red" not in person.views.sliceViewNames()
     person.choose("start", "start", "Landmarks")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gui_driver import GuiDriver
 from phantom import TRUE_POSE, off
-from phantom_scene import START, phantom_registration
+from phantom_scene import START, begun, phantom_registration
 
 POINT = np.array([9.0, -6.0, 12.0])  # LPS mm in the CT's frame
 
@@ -17,7 +17,7 @@ def at_check(host, monkeypatch) -> GuiDriver:
 
     monkeypatch.setattr(drawing, "REST", 0.05)
     person = GuiDriver(host)
-    person.begin("check", phantom_registration(host.scene))
+    person.begin("check", begun(phantom_registration(host.scene)))
     return person
 
 
@@ -162,7 +162,7 @@ def test_overlays_follow_the_ct_while_another_module_is_open_and_go_with_their_r
     host.enter(viewer.module_widget)
     ball(viewer)
     viewer.slide("check", "opacity", 0.8)
-    other = phantom_registration(host.scene, "Other", TRUE_POSE)
+    other = begun(phantom_registration(host.scene, "Other", TRUE_POSE))
     assert [overlay.foreground(view, "blend") is not None for view in viewer.registration.xrays] == [True, True]
     viewer.panel.choose(other)
     assert [overlay.foreground(view, "blend") for view in viewer.registration.xrays] == [None, None]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 from gui_driver import GuiDriver
-from phantom_scene import phantom_registration, settle
+from phantom_scene import begun, phantom_registration, settle
 
 
 @pytest.fixture
 def person(host):
     """At the Export section of the phantom, at a pose that passes for a result."""
     person = GuiDriver(host)
-    person.begin("export", phantom_registration(host.scene))
+    person.begin("export", begun(phantom_registration(host.scene)))
     settle(person.panel.session)
     host.process(0.1)
     return person

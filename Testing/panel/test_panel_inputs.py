@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 from gui_driver import GuiDriver
 from phantom import make_ct, write_phantom_case
-from phantom_scene import phantom_registration
+from phantom_scene import begun, phantom_registration
 from planted_dicom import write_ct, write_xray
 from tiny_scene import intensity
 
@@ -27,7 +27,7 @@ def locale(request):
 def person(host):
     """At the X-rays of the phantom."""
     person = GuiDriver(host)
-    person.begin("xrays", phantom_registration(host.scene))
+    person.begin("xrays", begun(phantom_registration(host.scene)))
     return person
 
 

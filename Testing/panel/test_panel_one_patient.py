@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gui_driver import GuiDriver
 from phantom import TRUE_POSE, off
-from phantom_scene import make_registration, remove
+from phantom_scene import begun, make_registration, remove
 
 MODULE = "MultiViewRegistration"
 
@@ -37,8 +37,10 @@ def person(host, ct, views):
     """At the views of registration A, over which lie DRRs; B is of another patient."""
     person = GuiDriver(host)
     person.give_views()
-    person.a = make_registration(host.scene, ct, views, TRUE_POSE, name="A")
-    person.b = make_registration(host.scene, ct, other_patient(views), off(TRUE_POSE, (3, 2, 0), (5, 0, 4)), name="B")
+    person.a = begun(make_registration(host.scene, ct, views, TRUE_POSE, name="A"))
+    person.b = begun(
+        make_registration(host.scene, ct, other_patient(views), off(TRUE_POSE, (3, 2, 0), (5, 0, 4)), name="B")
+    )
     person.panel.choose(person.a)
     host.click(person.ui.layoutButton)
     host.click(person.ui.ctSlicesBox)

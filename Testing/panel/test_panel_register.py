@@ -48,7 +48,7 @@ def test_leaving_the_module_ends_it_and_coming_back_is_fine(person, held, caplog
     person.press("register", "register")
     person.wait_for_work()
     assert error_mm(person.registration.world_from_ct) < 0.1
-    person.registration.node.SetParameter("refinement", "xvr")  # the panel follows its node again
+    person.registration.node.SetParameter("start", "landmarks")  # the panel follows its node again
     person.host.process(0.1)
     assert not person.widget("register", "register").enabled and "Traceback" not in capfd.readouterr().err
 
@@ -91,17 +91,3 @@ def test_keys_register_undo_and_redo_from_anywhere_in_the_panel(person):
     assert person.is_at(STARTED_AT)
     host.key(focus, Qt.Key_Y, Qt.ControlModifier)
     assert person.is_at(found)
-
-
-# Published baselines
-
-
-def test_a_baseline_needs_the_extension_for_torch(person, monkeypatch):
-    from MultiViewRegistrationLib.panel import packages
-
-    person.choose("start", "start", "From here")
-    person.choose("register", "refinement", "DiffPose (published baseline)")
-    assert person.registration.parameter("refinement") == "diffpose"
-    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "torch" else object())
-    person.press("register", "register")
-    assert "extension PyTorch is not installed" in person.message and not person.session.running

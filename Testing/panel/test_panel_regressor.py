@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from gui_driver import GuiDriver
-from phantom_scene import make_registration
+from phantom_scene import begun, make_registration
 from tiny_store import TinyStore
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ def test_it_goes_on_while_another_registration_or_module_is_shown_and_ends_with_
     person.host.process(0.2)
     assert session.regressors.is_training
     person.host.enter(person.module_widget)
-    person.panel.choose(make_registration(person.host.scene, ct, views, name="Another"))
+    person.panel.choose(begun(make_registration(person.host.scene, ct, views, name="Another")))
     person.host.process(0.2)
     assert session.regressors.is_training and person.control("start", "training") is None
     child = session.regressors.training._job._process

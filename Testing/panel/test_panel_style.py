@@ -103,14 +103,14 @@ LONG = "pelvis-three-views-wires-of-a-patient-with-a-long-name"
 def full(host, ct, views, request):
     """The panel with a registration of long names, in a font of this size, and all that unfolds unfolded."""
     from phantom import TRUE_POSE
-    from phantom_scene import make_registration
+    from phantom_scene import begun, make_registration
     from PySide6 import QtGui
 
     before, font = host.app.font(), QtGui.QFont(host.app.font())
     font.setPointSizeF(request.param)
     host.app.setFont(font)
     person = GuiDriver(host, width=100)
-    registration = make_registration(host.scene, ct, views, TRUE_POSE, name=LONG)
+    registration = begun(make_registration(host.scene, ct, views, TRUE_POSE, name=LONG))
     registration.ct.SetName(LONG)
     registration.xrays[1].content = {
         key: value for key, value in registration.xrays[1].content.items() if key != "camera"

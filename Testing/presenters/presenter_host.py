@@ -21,6 +21,7 @@ class PresenterHost:
     def __init__(self, scene, registration=None) -> None:
         self.scene, self.told, self.drawn, self.presenters, self.camera = scene, [], [], [], None
         self.sections, self.opened, self._files = {}, [], None
+        self.reading = False
         self.views = SimpleNamespace(camera=lambda: self.camera, size=lambda: (400, 300), show_ct_slices=lambda: None)
         self.registration = self.session = None
         if registration is not None:
@@ -66,6 +67,18 @@ class PresenterHost:
 
     def close_registration(self) -> None:
         self.choose(None)
+
+    def open_all(self):
+        """The sections that the answer goes to, and the answer, which is returned."""
+        from MultiViewRegistrationLib.session.presenters.answer import AnswerPresenter
+        from MultiViewRegistrationLib.session.presenters.ct import CTPresenter
+        from MultiViewRegistrationLib.session.presenters.export import ExportPresenter
+        from MultiViewRegistrationLib.session.presenters.register import RegisterPresenter
+        from MultiViewRegistrationLib.session.presenters.xrays import XRaysPresenter
+
+        for kind in (CTPresenter, XRaysPresenter, RegisterPresenter, ExportPresenter):
+            self.open(kind)
+        return self.open(AnswerPresenter)
 
     def begin(self) -> None:
         from MultiViewRegistrationLib.mrml.registration import Registration

@@ -68,7 +68,7 @@ def test_numbers_move_the_ct(host, start):
 
 def test_a_ct_outside_all_xrays_is_said_and_centred(host, start):
     host.registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 900))
-    assert "outside all X-rays" in text(start, "hint") and start.state().kind == "problem"
+    assert "outside all X-rays" in text(start, "hint")
     act(start, "centre")
     assert np.linalg.norm(rigid.transform_points(pose(host), np.zeros(3))) < 10
     assert history(host) == ["before", "centred"] and start.state().kind == "ready"

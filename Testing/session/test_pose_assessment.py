@@ -37,11 +37,11 @@ def assessed(session):
 
 
 def test_a_verdict_is_stale_once_the_ct_or_an_image_changes(session, registration):
-    assert assessment.describe(session) == ["Verdict: not assessed. Look at the overlays of every X-ray."]
+    assert assessment.explanation(session) == []
     entry = assessed(session)
     assert entry.verdict == "check" == assessment.verdict(session) and entry.assessed and not entry.fingerprint
-    lines = assessment.describe(session)
-    assert lines[0].startswith("Verdict: check.") and "Error probably about" in lines[0]
+    lines = assessment.explanation(session)
+    assert "Error probably about" in lines[-2] and lines[-1] == assessment.MEANINGS["check"]
     assert "The pose was set, not registered: the failure probability was not measured for such poses." in lines
     assert session.stale_reason() == "This pose is no result of a registration."  # an export needs an override
     registration.xrays[0].change(rotation_sd_deg=2.0)
@@ -50,7 +50,7 @@ def test_a_verdict_is_stale_once_the_ct_or_an_image_changes(session, registratio
     assert assessed(session).verdict == "check" and session.result is not before
     assert assessment.outdated_reason(session) == ""
     registration.world_from_ct = ELSEWHERE
-    assert assessment.describe(session)[1] == assessment.MOVED_SINCE and assessment.verdict(session) == ""
+    assert assessment.explanation(session)[0] == assessment.MOVED_SINCE and assessment.verdict(session) == ""
     assert assessed(session).verdict == "reject" == assessment.verdict(session)
     registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 300))
     with pytest.raises(InputError, match="outside every view"):

@@ -91,13 +91,19 @@ def test_landmarks_find_a_ct_that_no_view_shows(session, registration, views):
     scene = registration.scene
     scene.RemoveNode(registration.ct_transform)  # a new one is made
     registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 900))
-    with pytest.raises(InputError, match="outside every view"):
-        session.register("given")
     session.register("landmarks")
     session.finish()
     assert error_mm(registration.world_from_ct) < 0.1
     assert session.result.landmark_fit.rms_mm < 0.01
     assert registration.ct.GetParentTransformNode() is registration.ct_transform
+
+
+def test_a_ct_outside_all_xrays_is_centred_and_searched_for(session, registration):
+    registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 900))
+    session.register("given")
+    session.finish()
+    assert [entry.method for entry in session.history.entries] == ["before", "centred", "search"]
+    assert error_mm(registration.world_from_ct) < 0.1
 
 
 def test_warnings_become_notes_and_reasons(session, registration, views):

@@ -74,6 +74,8 @@ class Assessment:
         What the prediction takes for granted of the cameras, as the end of a sentence; "" without one.
     contradictions
         Cameras that the X-rays contradict, a sentence each; also the first of the reasons.
+    suspects
+        Names of the views that a reason is about.
     """
 
     verdict: str
@@ -88,6 +90,16 @@ class Assessment:
     measured: bool = False
     condition: str = ""
     contradictions: tuple[str, ...] = ()
+    suspects: tuple[str, ...] = ()
+
+    def view_states(self, names: Sequence[str]) -> dict[str, str]:
+        """ "good", "check" or "bad" of each view, by name: what speaks for the pose, is in doubt, or is to blame."""
+        if self.verdict == "accept":
+            return dict.fromkeys(names, "good")
+        blamed = (self.cause.views if self.cause else ()) or (self.suspects if self.contradictions else ())
+        if self.verdict == "reject":
+            return {name: "bad" if name in (blamed or names) else "good" for name in names}
+        return {name: "check" if name in (blamed or self.suspects) else "good" for name in names}
 
     @property
     def summary(self) -> str:
@@ -205,6 +217,7 @@ def assess(
         targets=chosen,
         measured=measured,
         contradictions=tuple(contradictions),
+        suspects=(*_suspects(model, features, corrected, contradictions), *(views[i].name for i in alone)),
         condition=_condition(corrected),
     )
 
@@ -396,12 +409,27 @@ def _disagreement(features: ReliabilityFeatures, views: list[View]) -> str:
     shifts = features.single_view_shift_mm
     if not np.isfinite(shifts).any():
         return ""
-    worst = int(np.argmax(np.where(np.isfinite(shifts), shifts, -1)))
+    worst = _most_shifted(shifts)
     others = "the other X-ray" if len(views) == 2 else "the others"
     return (
         f"{views[worst].name} disagrees with {others}: alone it moves the CT by {shifts[worst]:.1f} mm across its beam. Check its "
         "geometry, whether its image is mirrored, and whether anything moved between the X-rays."
     )
+
+
+def _suspects(model: Model, features: ReliabilityFeatures, views: list[View], contradictions: list[str]) -> list[str]:
+    """The names of the views that contradict their cameras; without any, of those that a weak point is about."""
+    names = [view.name for view in views]
+    contradicted = [name for name in names if any(f" of {name}: " in sentence for sentence in contradictions)]
+    if contradicted:
+        return contradicted
+    shifts, weak = features.single_view_shift_mm, model.worse_than_usual(model_inputs(features))
+    found = [name for name, shift in zip(names, shifts, strict=False) if not np.isfinite(shift)]
+    if "single_view_shift_sds" in weak and np.isfinite(shifts).any():
+        found.append(names[_most_shifted(shifts)])
+    if "similarity" in weak:
+        found.append(names[_least_similar_view(features)])
+    return found
 
 
 def _contradiction_of_views(features: ReliabilityFeatures) -> str:
@@ -415,9 +443,22 @@ def _contradiction_of_views(features: ReliabilityFeatures) -> str:
 
 
 def _least_similar(features: ReliabilityFeatures, views: list[View]) -> str:
+    worst = _least_similar_view(features)
+    return f"{views[worst].name} hardly resembles the CT (local NCC {features.fit.similarity[worst]:.2f})."
+
+
+def _most_shifted(shifts_mm: np.ndarray) -> int:
+    return int(np.argmax(np.where(np.isfinite(shifts_mm), shifts_mm, -1)))
+
+
+def _least_similar_view(features: ReliabilityFeatures) -> int:
     fit = features.fit
-    worst = int(np.argmin(np.where(np.array(fit.shown) >= MIN_PIXELS, fit.similarity, 1)))
-    return f"{views[worst].name} hardly resembles the CT (local NCC {fit.similarity[worst]:.2f})."
+    return int(np.argmin(np.where(np.array(fit.shown) >= MIN_PIXELS, fit.similarity, 1)))
+
+
+def is_about_risk(reason: str) -> bool:
+    """Whether a reason says how likely the pose is wrong, and not why."""
+    return reason.startswith(("Most likely wrong: ", f"The risk of an error above {WRONG_MM:g} mm"))
 
 
 def _risk(prediction: Prediction, model: Model, verdict: str) -> list[str]:

@@ -101,6 +101,7 @@ class ReadCase:
         keep_extras(registration, case)
         if case.world_from_ct is not None:
             registration.world_from_ct = case.world_from_ct
+            registration.node.SetParameter("start", "given")
         for add in self.views:
             add(registration)
         place_landmarks(registration, case.landmarks)

@@ -201,6 +201,12 @@ def ct_is_seen(registration: Registration) -> bool:
     return len(xrays_without_ct(registration)) < sum(view.used and view.placed for view in registration.xrays)
 
 
+def centre_is_seen(registration: Registration) -> bool:
+    """Whether all X-rays that are used and have a geometry show the CT's centre. InputError without a usable CT."""
+    here = centre(registration)
+    return all(_is_on_image(view.camera, here) for view in registration.xrays if view.used and view.placed)
+
+
 def _is_on_image(camera, point: np.ndarray) -> bool:
     """Whether a world point falls on a camera's image."""
     size = np.array(camera.size)

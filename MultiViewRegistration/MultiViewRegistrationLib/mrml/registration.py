@@ -166,11 +166,6 @@ class Registration:
         """The kind of start, one of session.STARTS."""
         return self.parameter("start", "search")
 
-    @property
-    def refinement(self) -> str:
-        """The refinement method, one of `published.methods.NAMES`."""
-        return self.parameter("refinement", "joint")
-
     def release(self) -> None:
         """Put CT and segmentation back under what they were under before they came under the transform."""
         for node in filter(None, (self.ct, self.segmentation)):

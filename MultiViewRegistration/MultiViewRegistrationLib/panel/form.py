@@ -176,9 +176,7 @@ class _Text(_Drawn):
         if control == self.control:
             return
         set_tone(self.widget, PLAIN if control.tone == controls.STRONG else control.tone)
-        font = self.widget.font
-        font.setBold(control.tone == controls.STRONG)
-        self.widget.font = font
+        embolden(self.widget, control.tone == controls.STRONG)
         self.widget.text = control.label
 
 
@@ -190,6 +188,7 @@ class _PushButton(_Drawn):
 
     def show(self, control) -> None:
         self.widget.text = control.label
+        embolden(self.widget, control.primary)
 
     def press(self) -> None:
         """As a click."""
@@ -212,7 +211,7 @@ class _Button(_PushButton):
             self.widget.accessibleName = control.label
             self.widget.toolTip = control.tip or control.label
         else:
-            self.widget.text = control.label
+            super().show(control)
         self.widget.checkable = control.on is not None
         self.widget.checked = bool(control.on)
 
@@ -221,7 +220,7 @@ class _Button(_PushButton):
         control = self.form.controls.get(self.key)
         if control is None or not control.enabled:
             return
-        if control.primary and (problems := self.form.panel.problems()):
+        if control.strict and (problems := self.form.panel.problems()):
             self.form.panel.show_message(problems[0])
         elif not control.question or slicer.util.confirmYesNoDisplay(control.question):
             self.act()
@@ -600,6 +599,7 @@ class _Files(_Drawn):
 
     def show(self, control) -> None:
         self.file.text = control.label
+        embolden(self.file, control.primary)
         self.file.toolTip = control.tip or control.hint
         self.folder.setVisible(control.folders)
 
@@ -732,6 +732,13 @@ KINDS = {
     controls.SideBySide: _Row,
     controls.Group: _Group,
 }
+
+
+def embolden(widget, on: bool) -> None:
+    """Give a widget bold letters, or plain ones."""
+    font = widget.font
+    font.setBold(on)
+    widget.font = font
 
 
 def _kind(control: Control) -> type[_Drawn]:

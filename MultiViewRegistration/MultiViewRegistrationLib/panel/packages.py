@@ -17,7 +17,7 @@ import slicer
 
 from ..errors import InputError
 from ..session.external_files import requirements_of
-from ..session.presenters.form import NAVIGATION, NETWORK, RENDERING, TORCH
+from ..session.presenters.form import NAVIGATION, NETWORK, RENDERING
 from ..session.translation import _
 from .style import busy
 
@@ -84,7 +84,6 @@ def ensure_all(needs: Iterable[str], resource_path: Callable[[str], str]) -> Non
     for need in needs:
         if need == NETWORK:
             ensure(resource_path("requirements_regressor.txt"))
-        if need in (NETWORK, TORCH):
             ensure_torch()
         else:
             ensure(resource_path({RENDERING: "requirements.txt", NAVIGATION: "requirements_navigation.txt"}[need]))
@@ -116,7 +115,7 @@ def ensure_torch() -> None:
         raise InputError(
             _(
                 "PyTorch: torch is not installed, expected your consent to install it; press the button once more, and agree, "
-                "or choose another start or the joint refinement."
+                "or choose another start."
             )
         )
 

@@ -22,6 +22,7 @@ from ..session.sequence import read_track
 from ..session.session import Session
 from ..session.translation import _
 from . import packages
+from .answer_bar import AnswerBar
 from .files import FilesPart
 from .geometry import GeometryWindow
 from .hand import Hand
@@ -61,6 +62,8 @@ class Panel(slicer.util.VTKObservationMixin):
         }
         self.geometry = GeometryWindow(self, self.sections["xrays"].presenter.geometry)
         self.files = FilesPart(self, ui.filesWidget)
+        self.answer = AnswerBar(self)
+        self._forms = [*self.sections.values(), self.answer]
         ui.registrationSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", MODULE)
         ui.registrationSelector.currentNodeIDChanged.connect(self._on_registration_selected)
         ui.loadCaseButton.clicked.connect(self._on_load_case)
@@ -94,10 +97,10 @@ class Panel(slicer.util.VTKObservationMixin):
         """There will be no panel any more, and perhaps its widgets are gone already."""
         self._timer.stop()
         self.opening.stop()
-        for section in self.sections.values():
+        for form in self._forms:
             with suppress(ValueError, RuntimeError):  # what PythonQt, and PySide, say of a widget that is gone
-                section.presenter.exit()
-        self.sections = {}
+                form.presenter.exit()
+        self.sections, self._forms = {}, []
         self.exit()
         for session in self.logic.sessions:
             session.regressors.cancel()
@@ -108,11 +111,11 @@ class Panel(slicer.util.VTKObservationMixin):
         if registration == self.registration:
             return
         self._leave()
-        for section in self.sections.values():
-            section.presenter.deactivate()
+        for form in self._forms:
+            form.presenter.deactivate()
         self.registration = registration
         self.session = registration and self.logic.session(registration)
-        for part in (*self.sections.values(), self.files):
+        for part in (*self._forms, self.files):
             part.presenter.reset()
         self.ui.registrationSelector.setCurrentNode(registration and registration.node)
         self.views.update_views()
@@ -152,8 +155,8 @@ class Panel(slicer.util.VTKObservationMixin):
             self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_changed)
 
     def _leave(self) -> None:
-        for section in self.sections.values():
-            section.presenter.exit()
+        for form in self._forms:
+            form.presenter.exit()
         if self.registration is not None:
             self.session.stop()
             if self.hasObserver(self.registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed):
@@ -207,6 +210,12 @@ class Panel(slicer.util.VTKObservationMixin):
     def stop_moving(self) -> None:
         """Handles and keys that move the CT stay as they are: whatever moves it otherwise goes into the history."""
 
+    @property
+    def reading(self) -> bool:
+        """Whether files are being read, something is asked of them, or a dialog is open."""
+        waiting = self.opening.under_way or self.files.presenter.waiting
+        return waiting or qt.QApplication.activeModalWidget() is not None
+
     def missing_packages(self) -> str:
         """A sentence on the missing packages for DRRs; "" where all are installed."""
         return packages.missing_message(self.resource_path("requirements.txt"))
@@ -259,11 +268,11 @@ class Panel(slicer.util.VTKObservationMixin):
             self.session.drawing.step()
             if self._shown:
                 self.views.tick()
-        for section in self.sections.values():
+        for form in self._forms:
             with suppress(InputError):
-                section.update_views()
+                form.update_views()
                 if self._shown:
-                    section.tick()
+                    form.tick()
         self.geometry.tick()
         if self._stale and self._shown:
             self.refresh()
@@ -277,7 +286,7 @@ class Panel(slicer.util.VTKObservationMixin):
                 display.show(self.registration)
             self.views.refresh()
             self._show_notices()
-            for part in (self.files, *self.sections.values()) if self.sections else ():  # none once it is closed
+            for part in (self.files, *self._forms) if self._forms else ():  # none once it is closed
                 part.refresh()
             self.geometry.refresh()
         finally:

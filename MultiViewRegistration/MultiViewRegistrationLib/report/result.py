@@ -185,6 +185,7 @@ class Result:
         """
         case, rival, fit = self.case, self.refinement.alternative, self.refinement.fit
         cause = self.assessment and self.assessment.cause
+        states = self.assessment.view_states([view.name for view in self.views]) if self.assessment else {}
         content = {
             "version": VERSION,
             "world_from_ct": self.world_from_ct.tolist(),
@@ -201,6 +202,7 @@ class Result:
                 {
                     "name": view.name,
                     "similarity": similarity,
+                    **({"state": states[view.name]} if states else {}),
                     **_camera(given.camera, view.camera),
                     **_origin(case, view),
                 }

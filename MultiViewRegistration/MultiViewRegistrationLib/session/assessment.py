@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,15 +20,14 @@ from .history import History, HistoryEntry
 from .session import Session
 from .translation import _
 
-SENTENCES = {
+#: What a verdict means, in a sentence.
+MEANINGS = {
     "accept": _(
-        "Verdict: accept. The pose agrees with everything that was checked; how often that is wrong was measured on simulated "
-        "X-rays alone."
+        "The pose agrees with everything that was checked; how often that is wrong was measured on simulated X-rays alone."
     ),
-    "check": _("Verdict: check. Look at the overlays of every X-ray before the pose is used."),
-    "reject": _("Verdict: reject. The pose must not be used."),
+    "check": _("Look at the overlays of every X-ray before the pose is used."),
+    "reject": _("The pose must not be used."),
 }
-NOT_ASSESSED = _("Verdict: not assessed. Look at the overlays of every X-ray.")
 #: Shown where the pose was dragged or typed since, or never assessed.
 MOVED_SINCE = _("The CT was moved since the pose was assessed; assess it again.")
 
@@ -81,26 +81,44 @@ def verdict(session: Session) -> str:
     return entry.verdict if entry is not None and entry.verdict and not outdated_reason(session) else ""
 
 
-def headline(entry: HistoryEntry) -> str:
+def probable_mm(entry: HistoryEntry) -> str:
+    """The likely error of an entry, "0.05 mm"; "" where it is not known, and of a pose that was rejected."""
+    if entry.typical_mm is None or entry.verdict == "reject":
+        return ""
+    return _("{mm:.{digits}f} mm").format(mm=entry.typical_mm, digits=2 if entry.typical_mm < 0.1 else 1)
+
+
+def summary(entry: HistoryEntry) -> str:
     """The verdict of an entry that has one, in a few words: "accept, probably 0.3 mm"."""
-    if entry.verdict == "reject" or entry.typical_mm is None:
-        return entry.verdict
-    return _("{verdict}, probably {mm:.1f} mm").format(verdict=entry.verdict, mm=entry.typical_mm)
+    mm = probable_mm(entry)
+    return _("{verdict}, probably {mm}").format(verdict=entry.verdict, mm=mm) if mm else entry.verdict
 
 
-def describe(session: Session) -> list[str]:
-    """The verdict in words, and what speaks against the pose, a sentence each."""
-    entry, why = session.history.current, outdated_reason(session)
+def headline(entry: HistoryEntry) -> str:
+    """What a person should know first of an entry with a verdict: the cause, where there is one, and the likely error."""
+    from ..assessment.prediction import WRONG_MM, percent
+    from ..assessment.verdict import is_about_risk
+
+    mm = probable_mm(entry)
+    probably = _("probably {mm}").format(mm=mm) if mm else ""
+    first = next(iter(entry.reasons), "")
+    if entry.verdict != "accept" and first and not is_about_risk(first):
+        cause = re.split(r"[:.] |\.$", first)[0]
+        return " \u00b7 ".join(filter(None, [cause, probably]))
+    if entry.verdict == "accept" or entry.risk is None:
+        return probably or _("the likely error is not known")
+    risk = _("{risk} risk of more than {mm:g} mm").format(risk=percent(entry.risk), mm=WRONG_MM)
+    return ", ".join(filter(None, [probably, risk]))
+
+
+def explanation(session: Session) -> list[str]:
+    """What stands behind the headline of the pose as it is, a sentence each, the cause first; empty where there is nothing to say."""
+    entry, outdated = session.history.current, outdated_reason(session)
     if entry is None or not (entry.fingerprint or entry.assessed):
-        return [NOT_ASSESSED]
-    return list(filter(None, [_sentence(entry, why), why, *entry.reasons]))
-
-
-def _sentence(entry: HistoryEntry, why: str) -> str:
-    """The verdict of an entry; why: it does not hold any more, "" where it does."""
-    if entry.verdict is None or why:
-        return NOT_ASSESSED
-    return f"{SENTENCES[entry.verdict]} {entry.summary}".rstrip()
+        return []
+    if outdated or entry.verdict is None:
+        return list(filter(None, [outdated, *entry.reasons]))
+    return list(filter(None, [*entry.reasons, entry.summary, MEANINGS[entry.verdict]]))
 
 
 def use_suggested_masks(session: Session) -> str:

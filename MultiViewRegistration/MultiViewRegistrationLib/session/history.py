@@ -27,6 +27,8 @@ METHODS = {
     "regressor": _("Regressor"),
     "auto": _("Automatic"),
 }
+#: Of each view of a pose that was assessed, see `assessment.verdict.Assessment.view_states`.
+GOOD, CHECK, BAD = VIEW_STATES = ("good", "check", "bad")
 PARAMETER = "history"
 POSITION = "historyPosition"
 
@@ -43,6 +45,8 @@ class HistoryEntry:
     reasons: what a person must know before trusting the pose.   refinement: the published one, if one was used.
     regressor: of a start by a regressor: "model", its folder's name; "expected_mm"; "selected_start", what the pose came from.
     verdict, typical_mm: whether it can be trusted, "accept", "check" or "reject", and its likely error; None where that was not assessed.
+    risk: probability of an error above `assessment.prediction.WRONG_MM`; None where it was not assessed.
+    views: "good", "check" or "bad", by the view's name, where the pose was assessed.
     summary: the likely error and the risk of a larger one, a sentence.
     assessed: fingerprint of the inputs with which a pose was assessed that is no result of a registration; "" where it was not.
     after: number of the entry that the registration was at before; None for the first.
@@ -61,6 +65,8 @@ class HistoryEntry:
     regressor: dict = field(default_factory=dict)
     verdict: str | None = None
     typical_mm: float | None = None
+    risk: float | None = None
+    views: dict[str, str] = field(default_factory=dict)
     summary: str = ""
     assessed: str = ""
     after: int | None = None
@@ -77,16 +83,18 @@ class HistoryEntry:
     @classmethod
     def of_result(cls, method: str, world_from_ct: np.ndarray, result, **more) -> HistoryEntry:
         """With what a `result.Result` says of a pose."""
-        similarity = zip(
-            (view.name for view in result.views), map(float, result.refinement.fit.similarity), strict=True
-        )
+        names, assessment = [view.name for view in result.views], result.assessment
+        similarity = zip(names, map(float, result.refinement.fit.similarity), strict=True)
+        prediction = assessment and assessment.prediction
         return cls.now(
             method,
             world_from_ct,
             similarity=dict(similarity),
             verdict=result.verdict,
             typical_mm=(result.predicted_tre_mm or {}).get("typical"),
-            summary=result.assessment.summary if result.assessment else "",
+            risk=prediction.failure_probability if prediction else None,
+            views=assessment.view_states(names) if assessment else {},
+            summary=assessment.summary if assessment else "",
             **more,
         )
 
@@ -196,7 +204,7 @@ class History:
         """Rename a view in all entries."""
         entries = self.entries
         for entry in entries:
-            for kept in (entry.similarity, entry.cameras):
+            for kept in (entry.similarity, entry.cameras, entry.views):
                 if before in kept:
                     kept[after] = kept.pop(before)
         self._keep(entries)

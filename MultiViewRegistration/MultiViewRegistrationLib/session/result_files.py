@@ -24,7 +24,7 @@ from ..mrml.loading import ReadCase, camera_content, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from .background_task import within_sentence
-from .history import History, HistoryEntry
+from .history import VIEW_STATES, History, HistoryEntry
 from .session import Session
 from .translation import _
 
@@ -237,7 +237,7 @@ def _entry(
 ) -> HistoryEntry:
     """The history's entry; one with a warning does not count as a result of the scene's inputs."""
     views = {view.name: view for view in registration.xrays}
-    cameras, similarity = {}, {}
+    cameras, similarity, states = {}, {}, {}
     for of_view in content["views"]:
         view = views.get(of_view["name"])
         if view is None:
@@ -249,6 +249,8 @@ def _entry(
             )
         if isinstance(of_view.get("similarity"), (int, float)):
             similarity[view.name] = float(of_view["similarity"])
+        if of_view.get("state") in VIEW_STATES:
+            states[view.name] = of_view["state"]
         if "given_camera_from_world" in of_view or "given_intrinsics" in of_view:
             camera = view.camera
             intrinsics = np.array(of_view.get("intrinsics", camera.intrinsics), float)
@@ -266,5 +268,7 @@ def _entry(
         seconds=content.get("seconds", {}).get("total"),
         verdict=exported.verdict,
         typical_mm=(content.get("predicted_tre_mm") or {}).get("typical"),
+        risk=(content.get("uncertainty") or {}).get("failure_probability"),
+        views=states,
         summary=str(content.get("summary", "")),
     )

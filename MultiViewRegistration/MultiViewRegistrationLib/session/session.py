@@ -124,6 +124,8 @@ class Session(Inputs):
     def register(self, start: str = "given", *, refinement: str = "joint", seed: int = 0) -> None:
         """Begin a registration. InputError for a start that is not there, and as `case`.
 
+        A CT that lies outside all X-rays is centred in them first; nothing is known of its pose then, and the joint refinement searches.
+
         start: one of STARTS.   refinement: see `refinement_method`; the published ones run in a child process.   seed: of a search.
         """
         if start not in STARTS:
@@ -133,6 +135,8 @@ class Session(Inputs):
         self.require_idle()
         if refused := self.refused(start, refinement):
             raise InputError(refused)
+        if self._centre_if_unseen(start) and refinement == "joint":
+            start = "search"
         with collect_warnings() as warnings:
             case = self.case(placed=self.is_placed(start))
         ready, model = self.ready(), self.regressors.model if start in REGRESSOR_STARTS else None
@@ -150,6 +154,19 @@ class Session(Inputs):
         self._run = RunningRegistration(
             self.registration, start, refinement, Worker(find), lambda: self.preparing, warnings
         )
+
+    def centre(self) -> None:
+        """Put the CT's middle where the central rays meet, so that it can be undone. InputError as `manual_pose.centre_ct`."""
+        self.history.note(self.history.unnoted if self.history.entries else "before")
+        manual_pose.centre_ct(self.registration)
+        self.history.note("centred")
+
+    def _centre_if_unseen(self, start: str) -> bool:
+        """Centre the CT where a start needs it in the X-rays, and none shows it; whether it was. InputError as `centre`."""
+        if not is_outside(self.registration, start):
+            return False
+        self.centre()
+        return True
 
     def refused(self, start: str, refinement: str = "joint") -> str:
         """Why a registration cannot begin so, whatever the images and the pose, in a sentence; "" where it can."""
@@ -405,7 +422,7 @@ MIN_LANDMARKS, MIN_POSITIONS = 3, 4
 def missing_inputs(session: Session) -> str:
     """The steps missing before a registration can begin, in a sentence; "" for none, as far as known without the voxels."""
     registration = session.registration
-    return missing_images(registration) or missing_at_start(session, registration.start, registration.refinement)
+    return missing_images(registration) or missing_at_start(session, registration.start)
 
 
 def missing_images(registration: Registration) -> str:
@@ -426,17 +443,16 @@ def missing_images(registration: Registration) -> str:
     return ""
 
 
-def missing_at_start(session: Session, start: str, refinement: str = "joint") -> str:
+def missing_at_start(session: Session, start: str) -> str:
     """The part of it that concerns the start alone."""
-    registration = session.registration
-    if refused := session.refused(start, refinement):
-        return refused
-    if start == "landmarks":
-        return _missing_landmarks(registration)
+    return session.refused(start) or (_missing_landmarks(session.registration) if start == "landmarks" else "")
+
+
+def is_outside(registration: Registration, start: str) -> bool:
+    """Whether a start begins where the CT is, and no X-ray shows it there."""
     placed = any(view.used and view.placed for view in registration.xrays)
-    if start not in POSELESS_STARTS and placed and not manual_pose.ct_is_seen(registration):
-        return _("The CT lies outside all X-rays: centre it there, or move it.")
-    return ""
+    there = start not in POSELESS_STARTS and placed and registration.ct is not None
+    return there and not manual_pose.ct_is_seen(registration)
 
 
 def _missing_landmarks(registration: Registration) -> str:

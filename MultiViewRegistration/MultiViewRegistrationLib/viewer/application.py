@@ -26,6 +26,7 @@ from ..mrml.loading import ReadCase
 from ..mrml.registration import Registration
 from ..session.background_task import Worker
 from ..session.history import ManualMoveRecorder
+from ..session.presenters.answer import AnswerPresenter
 from ..session.presenters.check import CheckPresenter
 from ..session.presenters.ct import CTPresenter
 from ..session.presenters.export import ExportPresenter
@@ -38,6 +39,7 @@ from ..session.result_files import ReadResult
 from ..session.sequence import ReadTrack
 from ..session.session import Session
 from ..session.translation import _
+from .answer_bar import AnswerBar
 from .autosave import Autosave
 from .opening import Opener
 from .page_section import PageSection
@@ -102,8 +104,11 @@ class Application:
         self.opener, self.autosave, self.views = Opener(self, demo), Autosave(self), PageViews(self)
         self.steps = {name: PageSection(name, kind(self), self) for name, kind in PRESENTERS.items()}
         geometry = PageSection("geometry", self.steps["xrays"].presenter.geometry, self)
-        self.files = PageSection("files", FilesPresenter(self), self)
-        self.sections = {**self.steps, "geometry": geometry, "files": self.files}
+        self.files, self.answer = (
+            PageSection("files", FilesPresenter(self), self),
+            AnswerBar("answer", AnswerPresenter(self), self),
+        )
+        self.sections = {**self.steps, "geometry": geometry, "files": self.files, "answer": self.answer}
         trigger = server.controller.trigger
         trigger("mvreg_act")(lambda section, key, *args: self.sections[section].act(key, *args))
         trigger("mvreg_typed")(lambda section, key, text: self.sections[section].typed(key, text))
@@ -187,7 +192,7 @@ class Application:
             self.session.cache_case(fill.case, fill.ready)
         elif isinstance(fill, (ReadResult, ReadTrack)):
             self.session.cache_case(fill.case)
-        self.state.open_steps = ["start", "register"]
+        self.state.open_steps = []
         if isinstance(fill, ReadTrack):
             fill.play(self.session)
             self.state.open_steps = ["sequence"]
@@ -241,6 +246,11 @@ class Application:
             address = self.downloads.offer(worker.result)
         self.state.saving = False
         return address
+
+    @property
+    def reading(self) -> bool:
+        """Whether files are being read, or something is asked of them."""
+        return self.opener.reading or self.files.presenter.waiting
 
     def missing_packages(self) -> str:
         """Nothing: the program was installed with them."""

@@ -205,6 +205,7 @@ MODULE = {
     ],
     "styles": [
         f"{ADDRESS}/page.css",
+        f"{ADDRESS}/answer.css",
         f"{ADDRESS}/files.css",
         f"{ADDRESS}/field_table.css",
         f"{ADDRESS}/xray/xray_view.css",
@@ -225,6 +226,7 @@ vue.SHARED_ATTRIBUTES += [
     ("aria_label", "aria-label"),
     ("aria_pressed", "aria-pressed"),
     ("aria_current", "aria-current"),
+    ("aria_hidden", "aria-hidden"),
     ("data_view", "data-view"),
     ("aria_live", "aria-live"),
     "role",

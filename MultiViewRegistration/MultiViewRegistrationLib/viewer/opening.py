@@ -80,6 +80,11 @@ class Opener:
                 own_folders.remove(one.folder)
         self._show_autosaved()
 
+    @property
+    def reading(self) -> bool:
+        """Whether something is being read."""
+        return self._reading is not None
+
     def tick(self) -> None:
         """Take what was read."""
         if self._reading is None:

@@ -54,8 +54,9 @@ def build(application) -> None:
     server = application.server
     server.state.icons = STEP_ICONS
     with VAppLayout(server, vuetify_config=elements.THEME):
-        register = application.sections["register"]
-        elements.Shortcuts(**{key: (register.act, f"['{key}']") for key in ("undo", "redo", "register")})
+        register, answer = application.sections["register"], application.answer
+        keys = {"undo": answer, "redo": register, "register": register}
+        elements.Shortcuts(**{key: (form.act, f"['{key}']") for key, form in keys.items()})
         elements.Look(slices=("slices_wanted",), xrays=("views.xrays",))
         elements.Help()
         with html.Div(classes="mv-app"):
@@ -66,6 +67,7 @@ def build(application) -> None:
                 with html.Main(classes="mv-main"):
                     _messages(application)
                     with html.Div(v_if="has_registration", classes="mv-work"):
+                        answer.build()
                         _bar(application.views)
                         _views()
                         _geometry(application)

@@ -19,11 +19,8 @@ from ..background_task import Worker
 from ..translation import _
 from .cursor import CursorPresenter
 from .form import (
-    CAUTION,
-    ERROR,
     QUIET,
     RENDERING,
-    STRONG,
     Button,
     Cell,
     Choice,
@@ -43,7 +40,7 @@ from .section import PROBLEM, READY, TODO, Presenter, State, has_ended
 
 
 class CheckPresenter(Presenter):
-    """The verdict, similarity where the CT is, how it was found; with `overlays`, and the `cursor`."""
+    """Similarity where the CT is, how it was found; with `overlays`, and the `cursor`."""
 
     TITLE = _("Check")
 
@@ -71,13 +68,9 @@ class CheckPresenter(Presenter):
         self._look_at_result()
         session, verdict = self.session, assessment.verdict(self.session)
         self._left_out = "" if verdict else self._left_out  # masks make a result stale
-        headline, *reasons = assessment.describe(session)
-        tone = {"check": CAUTION, "reject": ERROR}.get(verdict, STRONG)
         return [
             *(self.overlays.form() if self.host.in_slicer else []),
-            Text("verdict", headline, tone=tone),
             Text("from_truth", self._from_truth()),
-            *(Text(f"reason{number}", reason) for number, reason in enumerate(reasons)),
             row(
                 "judge",
                 Button(

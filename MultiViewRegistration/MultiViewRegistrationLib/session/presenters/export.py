@@ -95,19 +95,24 @@ class ExportPresenter(Presenter):
             ),
             *([self._formats()] if self.chosen["result"] else []),
             Text("missing", missing, tone=QUIET),
-            Download(
-                "registration",
-                _("Export"),
-                self.writer,
-                done=self._written,
-                enabled=not missing,
-                needs=(RENDERING,),
-                tip=missing or _("Files of the same names are replaced, each whole or not at all."),
-            ),
+            self.download(),
             Text("written", self._text if in_slicer and not self.session.message else ""),
             row("links", *links),
             self._link(),
         ]
+
+    def download(self) -> Download:
+        """The control that writes what is chosen."""
+        missing = self.missing()
+        return Download(
+            "registration",
+            _("Export"),
+            self.writer,
+            done=self._written,
+            enabled=not missing,
+            needs=(RENDERING,),
+            tip=missing or _("Files of the same names are replaced, each whole or not at all."),
+        )
 
     def _formats(self) -> Control:
         """Files for other programs."""

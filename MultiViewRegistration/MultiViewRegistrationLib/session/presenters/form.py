@@ -129,6 +129,8 @@ class Control:
         Whether a person may use it now.
     needs
         Optional packages that its action needs, of NEEDS: a host that can installs them before.
+    primary
+        Whether it is what a person should do next.
     """
 
     key: str
@@ -138,10 +140,11 @@ class Control:
     tip: str = ""
     enabled: bool = True
     needs: tuple[str, ...] = ()
+    primary: bool = False
 
 
 #: What an action may need: packages for DRRs; for a network; for OpenIGTLink.
-RENDERING, NETWORK, TORCH, NAVIGATION = NEEDS = ("rendering", "network", "torch", "navigation")
+RENDERING, NETWORK, NAVIGATION = NEEDS = ("rendering", "network", "navigation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,11 +158,11 @@ class Text(Control):
 class Button(Control):
     """action().
 
-    primary: the section's main one.   icon: see ICONS.   keys: that press it, as "Ctrl+Z".
+    strict: refused while a typed text is.   icon: see ICONS.   keys: that press it, as "Ctrl+Z".
     question: to be confirmed first, "" for none.   on: whether it is down, None for a button that does not stay down.
     """
 
-    primary: bool = False
+    strict: bool = False
     icon: str = ""
     keys: tuple[str, ...] = ()
     question: str = ""
@@ -194,7 +197,7 @@ class Choice(Control):
 class TextField(Control):
     """A text that a person types.   action(text), once it is typed.   typed(text), if any, at every key, and without `ui_action`.
 
-    number: what it is read as; a text that it refuses is marked, and hinders primary buttons.   of: what the text is about: once that is
+    number: what it is read as; a text that it refuses is marked, and hinders strict buttons.   of: what the text is about: once that is
     another, what was typed and not taken is dropped.   rows: more than 1 for a text of several lines.
     """
 

@@ -1,10 +1,8 @@
-"""The section Register: one button, its progress, the history of poses, and two of them side by side."""
+"""The section Register: once more, the history of poses, and two of them side by side."""
 
 from __future__ import annotations
 
 from datetime import datetime
-
-import numpy as np
 
 from ...errors import InputError
 from .. import assessment
@@ -19,32 +17,22 @@ from .form import (
     NETWORK,
     PLAIN,
     RENDERING,
-    TORCH,
     Button,
     Cell,
     Choice,
     Control,
     Option,
     Picture,
-    ProgressBar,
     Table,
     TableRow,
     Text,
-    options_of,
     row,
 )
 from .section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State, has_ended
 
-REFINEMENTS = {
-    "joint": _("Joint, all X-rays together"),
-    "diffpose": _("DiffPose (published baseline)"),
-    "cui2025": _("Cui et al. 2025 (published baseline)"),
-    "xvr": _("xvr (published baseline)"),
-}
-
 
 class RegisterPresenter(Presenter):
-    """Begins, follows and cancels a registration; goes back and forth in the history."""
+    """Begins a registration; goes back and forth in the history."""
 
     TITLE = _("Register")
 
@@ -60,78 +48,49 @@ class RegisterPresenter(Presenter):
 
     @property
     def changing(self) -> bool:
-        return bool(self.session.preparing or self.session.running_registration)
+        return bool(self.session.preparing)
 
     def form(self) -> list[Control]:
-        session, history, busy = self.session, self.session.history, self.session.running
-        missing, running = missing_inputs(session), session.running_registration is not None
-        button = Button(
-            "register",
-            _("Register"),
-            self.register,
-            primary=True,
-            enabled=not (missing or busy),
-            tip=self._hint(missing),
-            keys=(self.host.register_keys,),
-            needs=self._needs(),
+        history, busy = self.session.history, self.session.running
+        redo = Button(
+            "redo", _("Redo"), self.redo, enabled=history.can_redo and not busy, keys=("Ctrl+Y", "Ctrl+Shift+Z")
         )
-        refinements = options_of(REFINEMENTS)
         return [
-            row("begin", button, Button("cancel", _("Cancel"), self.cancel, enabled=running)),
-            *self._progress(),
-            Text("outcome", self._outcome(missing), tone=ERROR if session.message and not running else PLAIN),
-            *(Text(f"note{number}", f"\u26a0 {note}", tone=CAUTION) for number, note in enumerate(self._notes())),
-            row(
-                "steps",
-                Button("undo", _("Undo"), self.undo, enabled=history.can_undo and not busy, keys=("Ctrl+Z",)),
-                Button(
-                    "redo", _("Redo"), self.redo, enabled=history.can_redo and not busy, keys=("Ctrl+Y", "Ctrl+Shift+Z")
-                ),
-            ),
+            row("begin", self.button(), redo),
+            Text("outcome", self._outcome()),
             Table(
                 "history",
                 _("Poses so far"),
                 lambda number, column: self.go(int(number)),
-                columns=(_("Time"), _("Method"), _("Similarity"), _("Seconds")),
+                columns=(_("Time"), _("Method"), _("Verdict"), _("Likely error"), _("Seconds")),
                 lines=tuple(_line(number, entry) for number, entry in enumerate(history.entries)),
                 selected="" if history.moved else str(history.position),
-                enabled=not busy,
-            ),
-            Choice(
-                "refinement",
-                _("Refinement"),
-                self.refine,
-                value=self.registration.refinement,
-                options=refinements,
+                tip=_("Click a pose to put the CT there."),
                 enabled=not busy,
             ),
             *self.comparison.form(),
         ]
 
-    def _needs(self) -> tuple[str, ...]:
-        needs = [RENDERING]
-        if self.registration.refinement != "joint":
-            needs.append(TORCH)
-        if self.registration.start in REGRESSOR_STARTS:
-            needs.append(NETWORK)
-        return tuple(needs)
-
-    def _progress(self) -> list[Control]:
-        """The controls that change during a registration."""
-        run = self.session.running_registration
-        if run is None:
-            return []
-        stage = run.stage[:1].upper() + run.stage[1:]
-        seconds = _("{seconds:.1f} s").format(seconds=run.seconds)
-        return [ProgressBar("progress", ", ".join(filter(None, [stage, seconds, run.left])), percent=self._percent())]
+    def button(self) -> Button:
+        """The button that begins."""
+        missing = missing_inputs(self.session)
+        return Button(
+            "register",
+            _("Register"),
+            self.register,
+            strict=True,
+            enabled=not (missing or self.session.running),
+            tip=self._hint(missing),
+            keys=(self.host.register_keys,),
+            needs=(RENDERING, *((NETWORK,) if self.registration.start in REGRESSOR_STARTS else ())),
+        )
 
     def state(self) -> State:
         session = self.session
         if session.running_registration:
-            percent = self._percent()
-            return State(RUNNING, "" if percent is None else _("{percent} %").format(percent=percent))
+            return State(RUNNING)
         if session.ended == "failed":
-            return State(PROBLEM, _("see below"))
+            return State(PROBLEM, _("see above"))
         state = verdict_state(session)
         if state:
             return state
@@ -153,10 +112,6 @@ class RegisterPresenter(Presenter):
         changed, self._ready = ready != self._ready, ready
         return changed or compared
 
-    def _percent(self) -> int | None:
-        progress = self.session.running_registration.progress
-        return round(100 * progress.fraction) if progress else None
-
     def _hint(self, missing: str) -> str:
         if self.session.running_registration:
             return _("A registration is under way.")
@@ -166,42 +121,20 @@ class RegisterPresenter(Presenter):
             keys=self.host.register_keys
         )
 
-    def _outcome(self, missing: str) -> str:
+    def _outcome(self) -> str:
         session, entry = self.session, self.session.history.current
-        if session.running_registration:
+        if session.running_registration or session.message:
             return ""
-        if session.message:
-            return session.message
-        if session.ended == "cancelled":
-            return _("Cancelled. The CT is where it was before.")
         if entry is None or not entry.fingerprint:
-            return missing
-        names = ", ".join(f"{name} {value:.2f}" for name, value in entry.similarity.items())
-        similarity = ": ".join(filter(None, [_took(entry), _("similarity {names}").format(names=names)])) + "."
-        return " ".join(filter(None, [similarity, _began_with(entry)]))
-
-    def _notes(self) -> list[str]:
-        session, entry = self.session, self.session.history.current
-        if (
-            entry is None
-            or not entry.fingerprint
-            or session.message
-            or session.ended == "cancelled"
-            or session.running_registration
-        ):
-            return []
-        return [*filter(None, [session.stale_reason()]), *entry.reasons]
+            return ""
+        return " ".join(filter(None, [_took(entry), _began_with(entry)]))
 
     # What a person does
 
     def register(self) -> None:
         """Begin."""
         self.host.stop_moving()
-        self.session.register(self.registration.start, refinement=self.registration.refinement)
-
-    def cancel(self) -> None:
-        """Stop it; the CT goes back to where it was."""
-        self.session.cancel()
+        self.session.register(self.registration.start)
 
     def undo(self) -> None:
         """Go to the pose before."""
@@ -214,11 +147,6 @@ class RegisterPresenter(Presenter):
     def go(self, number: int) -> None:
         """Go to the pose of an entry, by its number."""
         self._go(lambda: self.session.history.go(number))
-
-    def refine(self, refinement: str) -> None:
-        """Choose one of REFINEMENTS."""
-        if refinement in REFINEMENTS:
-            self.registration.node.SetParameter("refinement", refinement)
 
     def _go(self, step) -> None:
         if not self.session.running:
@@ -292,22 +220,20 @@ def verdict_state(session: Session) -> State | None:
     """The verdict on the pose as it is; None where there is none."""
     verdict = assessment.verdict(session)
     kinds = {"accept": DONE, "check": CHECK, "reject": REJECT}
-    return State(kinds[verdict], assessment.headline(session.history.current)) if verdict else None
+    return State(kinds[verdict], assessment.summary(session.history.current)) if verdict else None
 
 
 def _line(number: int, entry: HistoryEntry) -> TableRow:
-    """A pose of the history; its similarity is that of the X-ray that fits worst."""
+    """A pose of the history."""
     when = datetime.fromisoformat(entry.time)
-    compared = [value for value in entry.similarity.values() if np.isfinite(value)]
+    why = "\n".join(entry.reasons)
     return TableRow(
         str(number),
         (
             Cell(when.strftime("%H:%M:%S"), when.strftime("%Y-%m-%d %H:%M:%S")),
-            Cell(describe_method(entry), "\n".join(filter(None, [_began_with(entry), *entry.reasons]))),
-            Cell(
-                f"{min(compared):.2f}" if compared else "",
-                "\n".join(f"{name} {value:.3f}" for name, value in entry.similarity.items()),
-            ),
+            Cell(describe_method(entry), _began_with(entry)),
+            Cell(entry.verdict or "", why, {"check": CAUTION, "reject": ERROR}.get(entry.verdict or "", PLAIN)),
+            Cell(assessment.probable_mm(entry) if entry.verdict else "", entry.summary),
             Cell("" if entry.seconds is None else f"{entry.seconds:.1f}"),
         ),
     )
@@ -331,7 +257,7 @@ def _took(entry: HistoryEntry) -> str:
     if entry.seconds is None:
         return ""
     if entry.first_time_s < 1:
-        return _("Done in {seconds:.1f} s").format(seconds=entry.seconds)
-    return _("Done in {seconds:.1f} s, of which {first:.0f} s were the first-time preparation").format(
+        return _("Done in {seconds:.1f} s.").format(seconds=entry.seconds)
+    return _("Done in {seconds:.1f} s, of which {first:.0f} s were the first-time preparation.").format(
         seconds=entry.seconds, first=entry.first_time_s
     )

@@ -11,7 +11,7 @@ import numpy as np
 from .. import curves
 from ..player import RATES, Player
 from ..sequence import StructureMotion, read_track
-from ..session import missing_at_start, missing_images
+from ..session import is_outside, missing_at_start, missing_images
 from ..translation import _
 from .form import (
     CAUTION,
@@ -88,6 +88,8 @@ class SequencePresenter(Presenter):
             return _("Choose a CT first.")
         sequence = self.session.sequence
         missing = missing_images(self.registration) or missing_at_start(self.session, sequence.start)
+        if not missing and is_outside(self.registration, sequence.start):
+            return _("The CT lies outside all X-rays: centre it there, or move it.")
         if not missing and sequence.count is not None and sequence.count < 2:
             return _(
                 "The X-rays have one frame each: to track, add multi-frame X-rays, or open a case that names them."
@@ -129,7 +131,7 @@ class SequencePresenter(Presenter):
             "track",
             _("Track"),
             self.track,
-            primary=True,
+            strict=True,
             enabled=not (missing or running or player),
             tip=hint,
             needs=(RENDERING,),

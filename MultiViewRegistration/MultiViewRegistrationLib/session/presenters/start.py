@@ -19,12 +19,12 @@ from ...mrml.registration import Registration
 from ..external_files import FileReading, read_pose
 from ..geometry import DEG
 from ..history import METHODS
-from ..session import REGRESSOR_STARTS, STARTS, missing_at_start
+from ..session import REGRESSOR_STARTS, STARTS, is_outside, missing_at_start
 from ..translation import _
 from .form import ERROR, QUIET, RENDERING, Button, Choice, Control, Files, Number, Option, Text, TextField, group, row
 from .landmarks import LandmarksPresenter
 from .regressor import RegressorPresenter
-from .section import DONE, PROBLEM, READY, RUNNING, TODO, Presenter, State, question_controls
+from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, question_controls
 
 #: Ranges of a search, degrees and mm; the last one takes some ten seconds.
 RANGES = {
@@ -211,9 +211,6 @@ class StartPresenter(Presenter):
             return State(TODO)
         if missing_at_start(session, start):
             return State(TODO, _("landmarks are missing")) if start == "landmarks" else State(PROBLEM, _("see below"))
-        entry = session.history.current
-        if entry is not None and entry.fingerprint and entry.method == start and not session.history.moved:
-            return State(DONE, METHODS[start])
         if start == "search":
             return State(
                 READY,
@@ -244,6 +241,8 @@ class StartPresenter(Presenter):
         blind = manual_pose.xrays_without_ct(self.registration) if self.start in PLACED and not missing else []
         if missing or not blind:
             hint = missing or HINTS[self.start]
+        elif is_outside(self.registration, self.start):
+            hint = _("The CT lies outside all X-rays: Register centres it in them first, and searches.")
         else:
             hint = _("Where the CT is now, {names} does not show it.").format(names=", ".join(blind))
         if hint == HINTS["search"] and self.session.regressors.model is not None:
@@ -281,7 +280,8 @@ class StartPresenter(Presenter):
 
     def centre(self) -> None:
         """Put the CT's middle where the central rays meet."""
-        self._move("centred", lambda: manual_pose.centre_ct(self.registration))
+        self._refuse_meanwhile()
+        self.session.centre()
 
     def copy(self, node_id: str) -> None:
         """Put the CT where a transform puts things, by the ID of its node."""
@@ -298,12 +298,15 @@ class StartPresenter(Presenter):
 
     def _move(self, how: str, move: Callable) -> None:
         """Move the CT so that it can be undone."""
-        if self.session.running:
-            raise InputError(_("Start: work is under way, expected none; wait for it, or cancel it."))
+        self._refuse_meanwhile()
         history = self.session.history
         history.note(history.unnoted if history.entries else "before")
         move()
         history.note(how)
+
+    def _refuse_meanwhile(self) -> None:
+        if self.session.running:
+            raise InputError(_("Start: work is under way, expected none; wait for it, or cancel it."))
 
 
 def pose_numbers(registration: Registration) -> np.ndarray:

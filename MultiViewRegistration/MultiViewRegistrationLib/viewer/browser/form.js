@@ -11,6 +11,7 @@
     data: () => ({ fetching: "" }),
     methods: {
       tone: control => TONES[control.tone],
+      rowActs: control => control.acts && !control.cells && control.enabled,
       icon: control => "mdi-" + ICONS[control.icon],
       act(control, ...args) { return this.trame.trigger("mvreg_act", [this.section, control.key, ...args]); },
       press(control) {
@@ -49,14 +50,15 @@
           :min="c.low" :max="c.high" :step="c.step" :model-value="c.value" @update:model-value="act(c, $event)" />
         <div v-else-if="c.kind === 'Table'" class="mv-scroll" tabindex="0"><table v-if="c.lines.length" class="mv-table" :aria-label="c.label">
           <thead><tr><th v-for="title in c.columns">{{ title }}</th></tr></thead>
-          <tbody><tr v-for="line in c.lines" :key="line.id" :class="{ selected: line.id === c.selected }">
+          <tbody><tr v-for="line in c.lines" :key="line.id" :class="{ selected: line.id === c.selected, acts: rowActs(c) }"
+            @click="rowActs(c) && act(c, line.id, 0)">
             <td v-for="(cell, n) in line.cells" :title="cell.tip" :class="cell.tone ? tone(cell) : ''">
-              <input v-if="n === 0 && line.on !== null" type="checkbox" :checked="line.on" :aria-label="cell.text"
+              <input v-if="n === 0 && line.on !== null" type="checkbox" @click.stop :checked="line.on" :aria-label="cell.text"
                 @change="act(c, line.id, $event.target.checked)" />
               <span v-if="n === 0 && line.colour" class="mv-dot" :style="{ background: line.colour }" />
               <div v-if="cell.share !== null" class="mv-bar-out"><div class="mv-bar-in" :style="{ width: 100 * cell.share + '%' }" /></div>
               <button v-if="c.acts && (c.cells || n === 0)" type="button" class="mv-link" :disabled="!c.enabled"
-                :aria-current="String(line.id === c.selected)" @click="act(c, line.id, n)">{{ cell.text || '\u2013' }}</button>
+                :aria-current="String(line.id === c.selected)" @click.stop="act(c, line.id, n)">{{ cell.text || '\u2013' }}</button>
               <span v-else>{{ cell.text }}</span>
             </td></tr></tbody></table></div>
         <mv-fields v-else-if="c.kind === 'FieldTable'" :control="c" :section="section" />
@@ -65,7 +67,8 @@
           <div class="mv-fact">{{ c.label }}</div></div>
         <mv-files v-else-if="c.kind === 'Files'" :target="section + '/' + c.key" :hint="c.hint" :accept="c.suffixes.join()"
           :folder="c.folders" :disabled="!c.enabled"><div class="mv-name">{{ c.label }}</div></mv-files>
-        <v-btn v-else-if="c.kind === 'Download'" prepend-icon="mdi-download" variant="tonal" size="small" :title="c.tip"
+        <v-btn v-else-if="c.kind === 'Download'" prepend-icon="mdi-download" :color="c.primary ? 'primary' : undefined"
+          :variant="c.primary ? 'flat' : 'tonal'" :size="c.primary ? 'default' : 'small'" :title="c.tip"
           :disabled="!c.enabled" :loading="fetching === c.key" @click="fetch(c)">{{ c.label }}</v-btn>
         <a v-else-if="c.kind === 'Link'" class="mv-open" :href="c.url" target="_blank" :title="c.tip">{{ c.label }}</a>
         <figure v-else-if="c.kind === 'Picture'" class="mv-picture" :title="c.tip">

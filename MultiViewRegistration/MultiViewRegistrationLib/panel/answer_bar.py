@@ -1,0 +1,41 @@
+"""The answer at the top of the panel: the verdict, what stands behind it, and the next thing to do."""
+
+from __future__ import annotations
+
+from ..session.presenters.answer import ACCEPT, FAILED, REJECT, RUNNING, AnswerPresenter
+from ..session.presenters.section import CHECK
+from .form import QtForm
+from .section import PanelSection
+
+#: Ground and text of the chip, readable (WCAG AA) on a light and on a dark window alike; others are grey.
+CHIPS = {
+    ACCEPT: ("#1a7f46", "#ffffff"),
+    CHECK: ("#ffc04d", "#201600"),
+    REJECT: ("#b3261e", "#ffffff"),
+    FAILED: ("#b3261e", "#ffffff"),
+    RUNNING: ("#1763b6", "#ffffff"),
+}
+GREY = ("#4f5b66", "#ffffff")
+
+
+class AnswerBar(PanelSection):
+    """Shows an AnswerPresenter, in `answerFrame` of MultiViewRegistration.ui.   panel: the `panel.Panel`."""
+
+    def __init__(self, panel) -> None:
+        self.panel, self.presenter = panel, AnswerPresenter(panel)
+        self.form = QtForm(panel, panel.ui.answerForm)
+
+    def refresh(self) -> None:
+        """Show the scene as it is; nothing before there is a registration."""
+        self.panel.ui.answerFrame.setVisible(self.panel.registration is not None)
+        self.form.show(self.presenter.form())
+        answer, ui = self.presenter.answer(), self.panel.ui
+        ground, text = CHIPS.get(answer.kind, GREY)
+        ui.answerChip.text = f"{answer.symbol} {answer.word}"
+        ui.answerChip.styleSheet = (
+            f"background: {ground}; color: {text}; border-radius: 8px; padding: 2px 8px; font-weight: bold;"
+        )
+        ui.answerHeadline.text = answer.headline
+        ui.answerViews.text = "    ".join(f"{view.symbol} {view.name}" for view in answer.views)
+        ui.answerViews.toolTip = "\n".join(view.tip for view in answer.views)
+        ui.answerViews.setVisible(bool(answer.views))

@@ -1,0 +1,233 @@
+"""The answer, above all sections: the verdict on the pose as it is, what stands behind it, and the next thing to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from time import monotonic
+
+from ...errors import InputError
+from .. import assessment
+from ..automatic import MIN_XRAYS, AutomaticRegistration
+from ..background_task import within_sentence
+from ..history import BAD, CHECK, GOOD
+from ..session import missing_images, missing_inputs
+from ..translation import _
+from .form import PLAIN, RENDERING, Button, Control, Files, ProgressBar, Text, group, row
+from .section import Presenter
+
+ACCEPT, REJECT, RUNNING, FAILED, MOVED, NONE = "accept", "reject", "running", "failed", "moved", "none"
+#: Of each kind of answer a symbol and a word: a colour alone tells nothing to one in twelve men.
+WORDS = {
+    ACCEPT: ("\u2714", _("ACCEPT")),
+    CHECK: ("\u26a0", _("CHECK")),
+    REJECT: ("\u2718", _("REJECT")),
+    RUNNING: ("\u25b6", _("REGISTERING")),
+    FAILED: ("\u2718", _("FAILED")),
+    MOVED: ("\u25cb", _("NOT ASSESSED")),
+    NONE: ("\u25cb", _("NOT REGISTERED")),
+}
+#: The same of the state of an X-ray.
+VIEW_WORDS = {
+    GOOD: ("\u2714", _("speaks for the pose")),
+    CHECK: ("\u26a0", _("is in doubt")),
+    BAD: ("\u2718", _("does not fit")),
+}
+#: Starts from a pose that was set, which may be what is wrong.
+PLACED = ("given", "by hand")
+#: Seconds between two looks at whether the answer still holds.
+LOOK_S = 0.2
+
+
+@dataclass(frozen=True)
+class AnswerView:
+    """An X-ray that is used.   state: GOOD, CHECK or BAD.   symbol: of it.   tip: the same in words."""
+
+    name: str
+    state: str
+    symbol: str
+    tip: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer.
+
+    kind: one of WORDS.   symbol, word: of it.   headline: what to know first.   views: those of a pose with a verdict.
+    why: what stands behind it, a sentence each, the cause first.
+    """
+
+    kind: str
+    symbol: str
+    word: str
+    headline: str
+    views: tuple[AnswerView, ...] = ()
+    why: tuple[str, ...] = ()
+
+
+class AnswerPresenter(Presenter):
+    """Shows the verdict, and one button that always names the next act; begins the registration of a new case by itself.
+
+    host: has further `reading` (whether files are being read, or a dialog is open), and `show_geometry(view)`, which shows where the
+    geometry of an X-ray is entered.
+    """
+
+    TITLE = _("Answer")
+    BEGINS = True
+
+    def reset(self) -> None:
+        self._automatic = AutomaticRegistration(self.session) if self.session is not None else None
+        self._shown, self._looked = Answer(NONE, *WORDS[NONE], ""), 0.0
+
+    @property
+    def changing(self) -> bool:
+        return self.session is not None and self.session.running_registration is not None
+
+    # What it shows
+
+    def answer(self) -> Answer:
+        """The answer as it is now."""
+        session = self.session
+        kind, headline = self._kind_and_headline()
+        if session is None or kind not in (ACCEPT, CHECK, REJECT, MOVED):
+            return Answer(kind, *WORDS[kind], headline)
+        states = {} if kind == MOVED else session.history.current.views
+        views = [view.name for view in self.registration.xrays if view.used and view.name in states]
+        return Answer(
+            kind,
+            *WORDS[kind],
+            headline,
+            tuple(_view(name, states[name]) for name in views),
+            tuple(assessment.explanation(session)),
+        )
+
+    def form(self) -> list[Control]:
+        session, self._shown = self.session, self.answer()
+        running = session is not None and session.running_registration is not None
+        controls = [self._undo(), self._cancel() if running else self.next_act()]
+        why = (Text(f"why{number}", sentence, tone=PLAIN) for number, sentence in enumerate(self._shown.why))
+        return [
+            *(self._progress() if running else []),
+            row("acts", *filter(None, controls)),
+            group("why", _("Why"), *why, open=False),
+        ]
+
+    def tick(self) -> bool:
+        """Begin what begins by itself; whether the answer is another one than was shown."""
+        if self._automatic is None or monotonic() - self._looked < LOOK_S:
+            return False
+        self._looked, new = monotonic(), self._automatic.is_new and not self.host.reading
+        if new and self._automatic.may_begin() and not self.host.missing_packages():
+            self._begin()
+            return True
+        return self.answer() != self._shown
+
+    def _begin(self) -> None:
+        self.host.stop_moving()
+        try:
+            self._automatic.begin()
+        except InputError as error:
+            self.host.show_message(str(error))
+
+    def _kind_and_headline(self) -> tuple[str, str]:
+        session = self.session
+        if session is None:
+            return NONE, _("Open a CT and two X-rays of it.")
+        history, run = session.history, session.running_registration
+        if run is not None:
+            return RUNNING, _("looking for the CT in the X-rays")
+        if session.ended == "failed" and session.message:
+            return FAILED, session.message
+        verdict = assessment.verdict(session)
+        if verdict:
+            return verdict, assessment.headline(history.current)
+        if session.ended == "cancelled":
+            return NONE, _("Cancelled. The CT is where it was before.")
+        if not any(entry.fingerprint or entry.assessed for entry in history.entries):
+            return NONE, self._missing()
+        outdated = assessment.outdated_reason(session)
+        if history.moved or not outdated:
+            return MOVED, _("the CT was moved") if history.moved else _("look at the overlays of every X-ray")
+        return MOVED, within_sentence(outdated)
+
+    def _missing(self) -> str:
+        """What a new case lacks, or waits for."""
+        if self.host.reading:
+            return _("Reading files\u2026")
+        return missing_inputs(self.session) or self.host.missing_packages() or _("Everything is there.")
+
+    def _progress(self) -> list[Control]:
+        run = self.session.running_registration
+        stage = run.stage[:1].upper() + run.stage[1:]
+        seconds = _("{seconds:.1f} s").format(seconds=run.seconds)
+        percent = round(100 * run.progress.fraction) if run.progress else None
+        return [ProgressBar("progress", ", ".join(filter(None, [stage, seconds, run.left])), percent=percent)]
+
+    def _cancel(self) -> Control:
+        return Button("cancel", _("Cancel"), self.session.cancel, tip=_("Put the CT back to where it was."))
+
+    def _undo(self) -> Control | None:
+        if self.session is None:
+            return None
+        possible = self.session.history.can_undo and not self.session.running
+        return Button("undo", _("Undo"), self._register.undo, enabled=possible, keys=("Ctrl+Z",))
+
+    # The next act
+
+    def next_act(self) -> Control:
+        """The primary control: what takes the work on from here."""
+        registration, session = self.registration, self.session
+        if registration is None or registration.ct is None:
+            return self._files(
+                "open_ct", _("Open CT\u2026"), self._section("ct").read, _("a CT: DICOM folder, NIfTI, NRRD, MHA")
+            )
+        used = [view for view in registration.xrays if view.used]
+        verdict = assessment.verdict(session)
+        if len(used) < MIN_XRAYS and not verdict:
+            return self._files(
+                "add_xrays",
+                _("Add X-rays\u2026") if not used else _("Add another X-ray\u2026"),
+                self._section("xrays").read,
+                _("X-rays: DICOM, PNG, TIFF, MHA, NRRD"),
+            )
+        if not all(view.placed for view in used):
+            return self._button("geometry", _("Complete the geometry"), self.complete_geometry)
+        if missing_images(registration) or any(session.problem(view) for view in used):
+            return self._button("geometry", _("Correct the geometry"), self.complete_geometry)
+        if verdict in (ACCEPT, CHECK):
+            return replace(self._section("export").download(), primary=True)
+        entry = session.history.current
+        if verdict == REJECT and entry.method in PLACED and GOOD not in entry.views.values():
+            return self._button("search", _("Search for the pose"), self.search, needs=(RENDERING,))
+        if verdict == REJECT and entry.fingerprint:
+            return self._button("geometry", _("Check the geometry"), self.complete_geometry)
+        return replace(self._register.button(), primary=True, keys=())
+
+    def complete_geometry(self) -> None:
+        """Show where the geometry is entered, with the first X-ray that lacks one, has a faulty one, or is to blame."""
+        views = [view for view in self.registration.xrays if view.used]
+        bad = [view.name for view in self._shown.views if view.state == BAD]
+        faults = (lambda view: not view.placed, self.session.problem, lambda view: view.name in bad)
+        self.host.show_geometry(next((view for fault in faults for view in views if fault(view)), None))
+
+    def search(self) -> None:
+        """Search, after a registration from where the CT was placed has failed."""
+        self.host.stop_moving()
+        self.session.register("search")
+
+    def _files(self, key: str, label: str, read, hint: str) -> Files:
+        return Files(key, label, read, hint=hint, several=True, folders=True, primary=True)
+
+    def _button(self, key: str, label: str, action, **more) -> Button:
+        return Button(key, label, action, primary=True, enabled=not self.session.running, **more)
+
+    @property
+    def _register(self):
+        return self._section("register")
+
+    def _section(self, name: str):
+        return self.host.sections[name].presenter
+
+
+def _view(name: str, state: str) -> AnswerView:
+    symbol, words = VIEW_WORDS[state]
+    return AnswerView(name, state, symbol, _("{name} {words}").format(name=name, words=words))

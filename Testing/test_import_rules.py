@@ -45,6 +45,7 @@ HOME_OF = {
         "rendering.autograd",
         "rendering.gpu",
         "rendering.devices",
+        "rendering.render",  # for its hints
         "registration.warp_backend",
         "bench",
     },
@@ -65,7 +66,7 @@ HOME_OF = {
 #: Modules that need an optional package on import.
 NEEDS_MORE = (
     SLICER_ROOMS
-    | (HOME_OF["warp"] | HOME_OF["torch"]) - {"published", "bench", "rendering.devices"}
+    | (HOME_OF["warp"] | HOME_OF["torch"]) - {"published", "bench", "rendering.devices", "rendering.render"}
     | {f"published.{name}" for name in ("refine", "renderer")}
 )
 

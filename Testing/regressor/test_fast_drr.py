@@ -12,7 +12,7 @@ from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScanCamera
 from MultiViewRegistrationLib.imaging.ct import Volume, attenuation, ct_from_array
 from MultiViewRegistrationLib.regressor.fast_drr import BASES, KNOTS, LARGEST, Bases, Stacks, project, varied
-from MultiViewRegistrationLib.rendering.drr import Grid, render
+from MultiViewRegistrationLib.rendering.drr import Grid, Projector
 
 
 def line_integrals(bases: Bases, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
@@ -57,7 +57,7 @@ def test_images_agree_with_the_renderer_and_lanes_are_independent(seed, mirrored
     camera = camera_before(at, rng.normal(size=3), rng.uniform(-3, 3), mirrored=mirrored, kind=kind)
     found = line_integrals(bases, camera, pose)
     for values, image in zip(bases.values, found, strict=True):
-        expected = render(Volume(values, bases.ct_from_index), camera, pose).image
+        expected = Projector(Volume(values, bases.ct_from_index)).render(camera, pose).image
         assert expected.max() > 0.2
         assert np.abs(image - expected).max() < 0.04 * expected.max()
         assert np.sqrt(np.mean((image - expected) ** 2)) < 0.008 * expected.max()

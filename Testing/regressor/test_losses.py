@@ -20,7 +20,7 @@ from MultiViewRegistrationLib.regressor.loss import (
     PoseAndImageLoss,
     in_cameras,
 )
-from MultiViewRegistrationLib.rendering.drr import render
+from MultiViewRegistrationLib.rendering.drr import Projector
 
 NAMES = ("pose", "image", "cross_pose", "cross_image")
 ALL = dict.fromkeys(NAMES, 1.0)
@@ -59,7 +59,7 @@ def truth(cameras=CAMERAS, count=1):
 
 def xrays_of(volume, cameras=CAMERAS, gain=1.0, offset=0.0):
     """(1, views, rows, columns): by the renderer that knows no gradient."""
-    images = np.stack([render(volume, camera, TRUE_POSE).image for camera in cameras])
+    images = np.stack([Projector(volume).render(camera, TRUE_POSE).image for camera in cameras])
     return torch.from_numpy(gain * images[None] + np.float32(offset))
 
 
@@ -90,7 +90,7 @@ def own_formula(camera_b, predicted_b, camera_a, true_a, xray_a, volume):
     isocentre = rigid.from_rotation_translation(np.eye(3), [0, 0, RADIUS])
     a, b = (rigid.inverse(pose) @ isocentre for pose in (predicted, true_a))
     pose = np.linalg.norm(rigid.log_se3(rigid.inverse(a) @ b)) + rigid.geodesic_distance(a, b, RADIUS)
-    drr = render(volume, camera_a, camera_a.world_from_camera @ predicted).image
+    drr = Projector(volume).render(camera_a, camera_a.world_from_camera @ predicted).image
     return pose, 1 - np.corrcoef(xray_a.ravel(), drr.ravel())[0, 1]
 
 

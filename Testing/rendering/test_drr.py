@@ -10,11 +10,11 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import Volume
 from MultiViewRegistrationLib.rendering import devices, drr
-from MultiViewRegistrationLib.rendering.drr import Projector, render
+from MultiViewRegistrationLib.rendering.drr import Projector
 
 
 def rendered(scene, **more):
-    return render(scene.volume, scene.camera, scene.world_from_ct, jacobian=True, pivot=scene.pivot, **more)
+    return Projector(scene.volume).render(scene.camera, scene.world_from_ct, jacobian=True, pivot=scene.pivot, **more)
 
 
 def along_z(source, focal=1000.0, size=(1, 1), principal_point=(0, 0)):
@@ -52,7 +52,7 @@ def test_empty_margins_change_nothing():
     padded = np.pad(scene.volume.values, [(3, 1), (0, 4), (2, 7)])
     shift = np.eye(4)
     shift[:3, 3] = [-2, 0, -3]
-    wider = render(Volume(padded, scene.volume.ct_from_index @ shift), scene.camera, scene.world_from_ct)
+    wider = Projector(Volume(padded, scene.volume.ct_from_index @ shift)).render(scene.camera, scene.world_from_ct)
     np.testing.assert_allclose(wider.image, rendered(scene).image, rtol=1e-5, atol=1e-7)
 
 
@@ -60,7 +60,7 @@ def test_what_lies_behind_the_source_is_not_seen():
     scene = random_scene(6)
     behind = np.diag([1.0, 1, -1, 1]) @ np.diag([-1.0, 1, 1, 1]) @ scene.camera.camera_from_world
     camera = Camera(scene.camera.intrinsics, behind, scene.camera.size)
-    result = render(scene.volume, camera, scene.world_from_ct, jacobian=True)
+    result = Projector(scene.volume).render(camera, scene.world_from_ct, jacobian=True)
     assert rendered(scene).image.max() > 0.1
     assert not result.image.any() and not result.jacobian.any()
     assert Projector(scene.volume, np.ones(6, bool)).seen(camera, scene.world_from_ct).all()
@@ -78,7 +78,7 @@ def test_a_source_within_the_body_sees_what_lies_before_it(axis, direction):
     camera_from_world[:3, 3] = -camera_from_world[:3, :3] @ np.where(z == 0, 20.3, 10.5)
     camera = Camera([[500, 0, 3], [0, 500, 3], [0, 0, 1]], camera_from_world, (7, 7))
     planes = 29 if direction > 0 else 11
-    assert render(volume, camera, np.eye(4)).image[3, 3] == pytest.approx(0.02 * planes, rel=1e-5)
+    assert Projector(volume).render(camera, np.eye(4)).image[3, 3] == pytest.approx(0.02 * planes, rel=1e-5)
 
 
 @pytest.mark.parametrize("side", [-0.9995, 9.9995])
@@ -88,7 +88,7 @@ def test_the_gradient_reaches_to_the_outer_edge_of_the_air(side, axis):
     volume = Volume(np.full((10, 10, 10), 0.02), np.eye(4))
     source = [4.3, 4.3, -1e6]
     source[axis] = side
-    result = render(volume, along_z(source), np.eye(4), jacobian=True)
+    result = Projector(volume).render(along_z(source), np.eye(4), jacobian=True)
     outwards = -1 if side < 0 else 1
     assert result.image[0, 0] == pytest.approx(10 * 0.02 * 0.0005, rel=0.02)
     assert result.jacobian[3 + axis, 0, 0] == pytest.approx(10 * 0.02 * outwards, rel=1e-4)

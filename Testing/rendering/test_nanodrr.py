@@ -13,7 +13,7 @@ from scenes import ct_from_index, smooth_values
 
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import Volume
-from MultiViewRegistrationLib.rendering.drr import render
+from MultiViewRegistrationLib.rendering.drr import Projector
 
 HEIGHT, WIDTH = 48, 60
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -57,7 +57,7 @@ def test_nanodrr_gives_the_same_image(nanodrr, tmp_path, orientation, left_hande
         matrix, (WIDTH, HEIGHT), in_front=LPS_FROM_RAS[:3, :3] @ subject.isocenter.double().numpy()
     )
     assert (camera.intrinsics[0, 0] < 0) == (orientation == "PA")
-    ours = render(volume, camera, np.eye(4)).image.astype(float)
+    ours = Projector(volume).render(camera, np.eye(4)).image.astype(float)
 
     assert theirs.max() > 0.5 and 0.1 < np.mean(theirs == 0) < 0.6
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-3 * theirs.max())

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import Volume
-from MultiViewRegistrationLib.rendering.drr import render
+from MultiViewRegistrationLib.rendering.drr import Projector
 
 MU = 0.02
 
@@ -65,5 +65,5 @@ def test_a_box_is_as_thick_as_its_faces_are_apart(axis):
     leads = np.abs(directions).argmax(axis=-1) == axis
     assert (through & leads).sum() > 100
     exact = MU * (far - near)[..., axis]
-    image = render(volume, camera, world_from_ct).image
+    image = Projector(volume).render(camera, world_from_ct).image
     np.testing.assert_allclose(image[through & leads], exact[through & leads], rtol=2e-6)

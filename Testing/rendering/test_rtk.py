@@ -16,7 +16,7 @@ from scenes import ct_from_index
 
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import Volume
-from MultiViewRegistrationLib.rendering.drr import render
+from MultiViewRegistrationLib.rendering.drr import Projector
 
 COLUMNS, ROWS, PIXEL_MM = 60, 50, np.array([1.3, 1.7])
 
@@ -80,6 +80,6 @@ def test_rtk_gives_the_same_image(rtk, seed, left_handed):
     )
     source = geometry.GetSourcePosition(0)
     np.testing.assert_allclose(camera.source, [source[i] for i in range(3)], atol=1e-9)
-    ours = render(volume, camera, np.eye(4)).image
+    ours = Projector(volume).render(camera, np.eye(4)).image
     assert theirs.max() > 0.6 and 0.1 < np.mean(theirs == 0) < 0.6
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * theirs.max())

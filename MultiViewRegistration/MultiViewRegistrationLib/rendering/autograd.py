@@ -1,6 +1,6 @@
 """The fast renderers as a torch function, with gradients by the pose.
 
-    image = DifferentiableRenderer(volume)(camera, world_from_ct)
+    image = DifferentiableRenderer(case.ct)(camera, world_from_ct)
 
 Forwards it is one march along each ray, which gives the six derivatives by the pose beside the value (`cpu.py`, or `gpu.py` on a CUDA
 device); what is kept for the way back is seven numbers a pixel, however many voxels a ray crosses.
@@ -23,30 +23,41 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from ..geometry.camera import Camera
-from ..imaging.ct import Volume
-from .devices import run_tasks
-from .drr import Projector
+from ..imaging.ct import CT, Volume
+from .devices import cuda_device, run_tasks
+from .drr import NOT_FINITE, Projector, check_camera, volume_of
+
+#: How far the columns of a pose's rotation may be from orthonormal, as float32 and optimisers leave them.
+RIGID_TOLERANCE = 1e-3
 
 
 class DifferentiableRenderer:
-    """Line integrals of an attenuation volume (1/mm) at any number of poses, as a torch function.
+    """Line integrals of a CT at any number of poses, as a torch function with the gradient by the pose.
 
     Parameters
     ----------
+    ct
+        A CT, or the linear attenuation in 1/mm.
     device
-        "cpu" for numba's kernels, a CUDA device for Warp's.
+        Which does the work: "cpu" by numba's kernels, a CUDA device by Warp's. Poses may be on any device.
+
+    Raises
+    ------
+    InputError
+        For what is no CT, and for a device that cannot be used.
     """
 
-    def __init__(self, volume: Volume, device: str = "cpu") -> None:
-        self._projector, self._batch = Projector(volume, cut=np.zeros(6, bool)), None
+    def __init__(self, ct: CT | Volume, device: str = "cpu") -> None:
+        self._projector, self._batch = Projector(volume_of(ct), cut=np.zeros(6, bool)), None
         middle = 0.5 * (np.array(self._projector.grid.shape) - 1)
         self.centre = torch.from_numpy(self._projector.grid.ct_from_index @ [*middle, 1.0])
         """(4,) CT mm, of the volume."""
         if device != "cpu":
             from .gpu import BatchProjector  # Warp is an extra
 
-            self._batch = BatchProjector(self._projector, device)
+            self._batch = BatchProjector(self._projector, cuda_device(device))
 
     def __call__(self, camera: Camera, world_from_ct: Tensor) -> Tensor:
         """Images (..., rows, columns), float32 on the device of the poses, at poses (..., 4, 4) of any precision.
@@ -56,12 +67,20 @@ class DifferentiableRenderer:
         Raises
         ------
         InputError
-            For a pose that is not finite.
-        ValueError
-            For another shape.
+            For poses that are no tensor of this shape, not finite or not rigid, and for what is no camera.
         """
-        if world_from_ct.shape[-2:] != (4, 4):
-            raise ValueError(f"world_from_ct: expected (..., 4, 4), not {tuple(world_from_ct.shape)}")
+        check_camera(camera)
+        if not isinstance(world_from_ct, Tensor) or world_from_ct.shape[-2:] != (4, 4):
+            found = (
+                f"the shape {tuple(world_from_ct.shape)}"
+                if isinstance(world_from_ct, Tensor)
+                else type(world_from_ct).__name__
+            )
+            raise InputError(f"world_from_ct: found {found}, expected a tensor (..., 4, 4); give rigid matrices.")
+        if world_from_ct.device.type == "meta":
+            raise InputError(
+                "world_from_ct: is a tensor on the device meta, which has no values, expected numbers; move it to a device."
+            )
         images = _Projection.apply(world_from_ct.reshape(-1, 4, 4), self, camera)
         return images.reshape(*world_from_ct.shape[:-2], *images.shape[1:])
 
@@ -87,7 +106,8 @@ class _Projection(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, poses, renderer: DifferentiableRenderer, camera: Camera):
-        ctx.matrices, ctx.like = poses.detach().double().cpu(), poses.new_empty(0)
+        ctx.matrices, ctx.like = poses.detach().cpu().double(), poses.new_empty(0)
+        _check_rigid(ctx.matrices)
         # In the middle of the volume, so that single precision has few digits to lose.
         ctx.pivots = (ctx.matrices @ renderer.centre)[:, :3]
         images, ctx.jacobians = renderer.project(
@@ -107,3 +127,15 @@ class _Projection(torch.autograd.Function):
         by_pose[:, :3, :3] = 0.5 * torch.linalg.cross(torque[:, :, None], turn, dim=1)
         by_pose[:, :3, 3] = force
         return by_pose.to(ctx.like), None, None
+
+
+def _check_rigid(matrices: Tensor) -> None:
+    if not torch.isfinite(matrices).all():
+        raise InputError(NOT_FINITE)
+    turn = matrices[:, :3, :3]
+    off = (turn.mT @ turn - torch.eye(3, dtype=turn.dtype)).abs().amax() if len(turn) else 0.0
+    if off > RIGID_TOLERANCE:
+        raise InputError(
+            "world_from_ct: is not rigid, it scales or shears, expected a rotation and a translation; make it of six parameters, for one "
+            "with torch.linalg.matrix_exp, and do not optimise its sixteen numbers."
+        )

@@ -1,6 +1,6 @@
-"""Digitally reconstructed radiographs: the one entry to rendering.
+"""Digitally reconstructed radiographs (DRRs), with their derivatives by the pose.
 
-image = render(volume, camera, world_from_ct).image
+image = Projector(volume).render(camera, world_from_ct).image
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.ct import Volume
+from ..imaging.ct import CT, Volume, attenuation
 from . import cpu
 from .devices import row_blocks, run_tasks
 
@@ -163,7 +163,24 @@ class Projector:
     def render(
         self, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None
     ) -> Rendering:
-        """See `render`."""
+        """Project the volume into a camera.
+
+        Only what lies before the source counts. For a source within the body the Jacobian leaves out the tissue that a motion brings
+        before it.
+
+        Parameters
+        ----------
+        world_from_ct : (4, 4) rigid, mm.
+        jacobian : also give d image / d (omega, v) for the motion `x -> pivot + exp(omega) (x - pivot) + v` of the CT in
+            the world, omega in rad, v in mm, at (0, 0).
+        pivot : (3,) world mm.
+        wanted : (rows, columns) bool, the rays to follow; the others are 0. All by default.
+
+        Raises
+        ------
+        InputError
+            For a pose that is not finite.
+        """
         columns, rows = camera.size
         image = np.empty((rows, columns), np.float32)
         derivative = np.empty((6, rows, columns) if jacobian else (6, 0, 0), np.float32)
@@ -226,28 +243,23 @@ class Projector:
         return self.cut & ~np.repeat(np.abs(cosines) > FACING_COSINE, 2, axis=-1)
 
 
-def render(
-    volume: Volume, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None
-) -> Rendering:
-    """Project an attenuation volume (1/mm) into a camera. To project one volume many times make a `Projector` once.
+def volume_of(ct: CT | Volume) -> Volume:
+    """The linear attenuation (1/mm) of a CT; InputError for anything else."""
+    if isinstance(ct, CT):
+        return attenuation(ct)
+    if isinstance(ct, Volume):
+        return ct
+    raise InputError(
+        f"ct: found {type(ct).__name__}, expected the CT of a case, case.ct, or a Volume of attenuation in 1/mm."
+    )
 
-    Only what lies before the source counts. For a source within the body the Jacobian leaves out the tissue that a motion brings before it.
 
-    Parameters
-    ----------
-    world_from_ct : (4, 4) rigid, mm.
-    jacobian : also give d image / d (omega, v) for the motion `x -> pivot + exp(omega) (x - pivot) + v` of the CT in
-    the world, omega in rad, v
-        in mm, at (0, 0).
-    pivot : (3,) world mm.
-    wanted : (rows, columns) bool, the rays to follow; the others are 0. All by default.
-
-    Raises
-    ------
-    InputError
-        For a pose that is not finite, or too large a volume.
-    """
-    return Projector(volume).render(camera, world_from_ct, jacobian=jacobian, pivot=pivot, wanted=wanted)
+def check_camera(camera: Camera) -> None:
+    """InputError for what is no camera."""
+    if not isinstance(camera, Camera):
+        raise InputError(
+            f"camera: found {type(camera).__name__}, expected a Camera; Camera.from_projection_matrix(matrix, (columns, rows)) makes one."
+        )
 
 
 def intrinsics_jacobian(camera: Camera, pivot: np.ndarray, jacobian: np.ndarray, out: np.ndarray) -> None:

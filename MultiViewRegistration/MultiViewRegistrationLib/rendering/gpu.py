@@ -106,7 +106,7 @@ class BatchProjector:
         world_from_ct
             (n, 4, 4) rigid, mm.
         pivot
-            (3,) or (n, 3) world mm, see `drr.render`.
+            (3,) or (n, 3) world mm, see `Projector.render`.
         wanted
             (n, rows, columns) uint8 on the device, the rays to follow; the others are 0. All by default.
         buffers

@@ -1,0 +1,83 @@
+"""The renderer for scripts: arrays for arrays, tensors with gradients for tensors, and a sentence for anything else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scenes import random_scene
+from scipy.spatial.transform import Rotation
+
+from MultiViewRegistrationLib import InputError, render
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.ct import CT, Volume, attenuation
+from MultiViewRegistrationLib.rendering.drr import Projector
+
+STEP = np.repeat([1e-4, 0.005], 3)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return random_scene(11)
+
+
+def test_a_ct_is_rendered_at_many_poses(scene):
+    ct = CT(Volume(1000 * scene.volume.values / 0.03 - 1000, scene.volume.ct_from_index))
+    poses = np.stack([[scene.moved(n * 20 * STEP)] for n in range(3)])
+    images = render(ct, scene.camera, poses)
+    projector = Projector(attenuation(ct))
+    assert images.shape == (3, 1, *scene.camera.size[::-1]) and images.dtype == np.float32
+    for image, pose in zip(images[:, 0], poses[:, 0], strict=True):
+        np.testing.assert_array_equal(image, projector.render(scene.camera, pose).image)
+    np.testing.assert_array_equal(render(ct, scene.camera, poses[0, 0]), images[0, 0])
+
+
+def test_the_gradient_is_that_of_finite_differences_of_arrays(scene):
+    """Of a loss by six parameters through torch's own matrix exponential, against images of scipy's rotations."""
+    torch = pytest.importorskip("torch", reason="needs torch: pip install torch")
+    weights = np.random.default_rng(3).normal(size=scene.camera.size[::-1])
+    twist = torch.zeros(6, dtype=torch.float64, requires_grad=True)
+    basis = np.zeros((6, 4, 4))
+    basis[:3, :3, :3] = rigid.hat(np.eye(3))
+    basis[3:, :3, 3] = np.eye(3)
+    to_pivot = torch.from_numpy(rigid.from_rotation_translation(np.eye(3), scene.pivot))
+    motion = torch.linalg.matrix_exp(torch.einsum("i,ijk->jk", twist, torch.from_numpy(basis)))
+    pose = to_pivot @ motion @ torch.linalg.inv(to_pivot) @ torch.from_numpy(scene.world_from_ct)
+    image = render(scene.volume, scene.camera, pose)
+    (gradient,) = torch.autograd.grad((image.double() * torch.from_numpy(weights)).sum(), twist)
+
+    def loss(step):
+        moved = rigid.from_rotation_translation(Rotation.from_rotvec(step[:3]).as_matrix(), step[3:])
+        there = rigid.about(scene.pivot, moved) @ scene.world_from_ct
+        return float((render(scene.volume, scene.camera, there).astype(float) * weights).sum())
+
+    expected = [(loss(step) - loss(-step)) / (2 * step.sum()) for step in np.diag(STEP)]
+    for part in (slice(3), slice(3, 6)):
+        np.testing.assert_allclose(gradient[part], expected[part], rtol=0, atol=0.02 * np.abs(expected[part]).max())
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"ct": 5}, "ct: found int, expected the CT of a case"),
+        ({"camera": np.eye(3, 4)}, "camera: found ndarray, expected a Camera; Camera.from_projection_matrix"),
+        ({"world_from_ct": np.eye(3)}, r"world_from_ct: found the shape \(3, 3\), expected \(..., 4, 4\)"),
+        ({"world_from_ct": np.diag([2.0, 2, 2, 1])}, "world_from_ct: scales by 2"),
+        ({"world_from_ct": np.full((4, 4), np.nan)}, "world_from_ct: found NaN"),
+    ],
+)
+def test_wrong_use_is_a_sentence(scene, changes, sentence):
+    right = {"ct": scene.volume, "camera": scene.camera, "world_from_ct": scene.world_from_ct}
+    with pytest.raises(InputError, match=sentence):
+        render(**{**right, **changes})
+
+
+def test_wrong_tensors_are_a_sentence(scene):
+    torch = pytest.importorskip("torch", reason="needs torch: pip install torch")
+    for pose, sentence in (
+        (torch.eye(3), r"found the shape \(3, 3\), expected a tensor"),
+        (torch.full((4, 4), torch.nan), "not finite"),
+        (torch.diag(torch.tensor([1.01, 1, 1, 1])), "is not rigid, it scales or shears"),
+        (torch.eye(4, device="meta"), "on the device meta"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            render(scene.volume, scene.camera, pose)

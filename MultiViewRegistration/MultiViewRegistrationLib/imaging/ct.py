@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Volume:
         orthogonal, in any direction and of either handedness, with any spacing.
     """
 
-    values: np.ndarray
+    values: np.ndarray = field(repr=False)
     ct_from_index: np.ndarray
 
     def __post_init__(self) -> None:
@@ -135,7 +135,7 @@ class CT:
 
     volume: Volume
     unit: str = "hu"
-    mask: np.ndarray | None = None
+    mask: np.ndarray | None = field(default=None, repr=False)
 
     def centroid(self) -> np.ndarray:
         """(3,) CT LPS mm: mean position of the mask's voxels; without a mask of the bone's, else of everything."""

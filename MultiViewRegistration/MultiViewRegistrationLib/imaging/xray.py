@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +38,8 @@ class XRay:
         (between columns, between rows) on the detector, None where unknown; of a slot scan at the isocentre.
     """
 
-    line_integrals: np.ndarray
-    valid: np.ndarray
+    line_integrals: np.ndarray = field(repr=False)
+    valid: np.ndarray = field(repr=False)
     pixel_mm: tuple[float, float] | None = None
 
     def pooled(self, factor: int) -> XRay:

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import combinations
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import InputError, warn
 from ..geometry import landmarks, rigid
 from ..geometry.camera import Camera
+from ..geometry.epipolar import default_pose_at_isocentre
 from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, load_ct
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
+from .arrays import array_of, ct_of_arrays, views_of_arrays
 from .cameras import LEFT_OUT, sees, settle
 from .case_file import CaseFile, CaseSettings, DicomOrigin, InputFile, ViewFile, uid_of
 from .dicom_identity import dicom_origin, differences
 from .files import NAMELESS, describe, home_of, printable, sha256
 
+#: A source within the CT and nearer to its middle than this, in what was taken as mm, is in another unit, so many mm long.
+NOT_MM = {10.0: ("metres", 1000), 250.0: ("centimetres", 10)}
 
-@dataclass(eq=False)
+
+@dataclass(eq=False, repr=False)
 class Case(CaseSettings):
     """The inputs of a registration.
 
@@ -128,6 +135,115 @@ class Case(CaseSettings):
             raise InputError(f"{printable(file.path)}: {error}") from None
         return case
 
+    @classmethod
+    def from_arrays(
+        cls,
+        ct: Any,
+        ct_from_index: ArrayLike | None = None,
+        images: Any = (),
+        projections: Any = None,
+        *,
+        names: Sequence[str] | None = None,
+        intensity: str | Sequence[str] | None = None,
+        pixel_mm: float | tuple[float, float] | None = None,
+        masks: Sequence[ArrayLike | None] | None = None,
+        uncertainty: Mapping[str, float | None] | None = None,
+        ct_unit: str = "hu",
+        mask: Any = None,
+        world_from_ct: ArrayLike | None = None,
+        targets: ArrayLike | None = None,
+        truth_world_from_ct: ArrayLike | None = None,
+        name: str = "case",
+    ) -> Case:
+        """The case of a CT and X-rays in memory. Its other entries, `search` for one, can be set on it afterwards.
+
+        Arrays are of NumPy or PyTorch; those on another device are copied from there. An image of SimpleITK or nibabel, or a path, brings
+        its own position, and is read as its file is: (k, j, i) of SimpleITK and RAS of nibabel become what is described here.
+
+        Parameters
+        ----------
+        ct
+            (I, J, K), k across the slices. An image or a path (file or DICOM folder) takes no `ct_from_index`. Also the `ct` of another
+            case.
+        ct_from_index
+            (4, 4), takes voxel index (i, j, k, 1) to CT LPS mm.
+        images
+            A list of X-rays (rows, columns), detected intensity with bone dark unless `intensity` says otherwise; images or paths as well.
+        projections
+            For each image a (3, 4) matrix from world LPS mm to pixels (column, row), a `Camera` or a `CArm`; None for a DICOM path whose
+            header says it.
+        names
+            Of the views; by default view1, view2, ...
+        intensity
+            "linear" (bone dark), "log" (line integrals, bone bright) or "auto" (as the image shows), for all or for each.
+        pixel_mm
+            Between columns, and between rows, on the detector.
+        masks
+            For each image None, or (rows, columns), other than 0 where it is to be used.
+        uncertainty
+            Standard deviations of the cameras: rotation_sd_deg, translation_sd_mm, principal_point_sd_px, distance_sd_percent (0 = exact,
+            None = unknown); by default those usual for a matrix or `Camera`, a calibration, and for a `CArm`, readings.
+        ct_unit
+            "hu", or "relative" (0 = nothing, larger = denser).
+        mask
+            The structure to register alone, other than 0 where it is, on the CT's grid.
+        world_from_ct
+            (4, 4) rigid start pose; not needed.
+        targets
+            (N, 3) CT LPS mm, where errors count.
+        truth_world_from_ct
+            (4, 4), only read to report errors.
+
+        Raises
+        ------
+        InputError
+            For whatever is not as described; begins with the argument.
+
+        Warns
+        -----
+        UserWarning
+            Where something looks otherwise than it is taken: order of the axes, bone bright, a view that does not show the CT.
+        """
+        began = perf_counter()
+        start, truth, points = None, None, None
+        if world_from_ct is not None:
+            start = rigid.check_rigid(array_of("world_from_ct", world_from_ct), "world_from_ct")
+        if truth_world_from_ct is not None:
+            truth = rigid.check_rigid(array_of("truth_world_from_ct", truth_world_from_ct), "truth_world_from_ct")
+        if targets is not None:
+            points = array_of("targets", targets)
+            points = rigid.check_numbers(points, (len(points) if points.ndim else 0, 3), "targets")
+        taken = ct_of_arrays(ct, ct_from_index, ct_unit, mask)
+        views = views_of_arrays(images, projections, names, intensity, pixel_mm, uncertainty)
+        files = [file for file, _ in views]
+        xrays = [_xray(file.field, raw, file) for file, raw in views]
+        if masks is not None and len(masks) != len(xrays):
+            found = f"masks: found {len(masks)}, but there are {len(xrays)} images"
+            raise InputError(f"{found}; give one, or None, for each.")
+        for n, used in enumerate(masks or ()):
+            if used is not None:
+                xrays[n] = _masked(xrays[n], array_of(f"masks[{n}]", used) != 0, f"masks[{n}]:")
+        _check_sources(files, xrays, taken, start)
+        return cls(
+            ct=taken,
+            views=views_of("the case", files, xrays, taken, start),
+            assumptions={file.name: file.assumptions for file in files if file.assumptions},
+            world_from_ct=start,
+            targets=points,
+            truth_world_from_ct=truth,
+            name=name,
+            seconds=perf_counter() - began,
+        )
+
+    def __repr__(self) -> str:
+        voxels, spacing = self.ct.volume.values.shape[::-1], self.ct.volume.spacing_mm
+        size, mm = " x ".join(map(str, voxels)), " x ".join(f"{each:.3g}" for each in spacing)
+        structure = "" if self.ct.mask is None else ", one structure of it"
+        views = ", ".join(f"{view.name} {view.camera.size[0]} x {view.camera.size[1]}" for view in self.views)
+        start = "no start" if self.world_from_ct is None else "with a start"
+        truth = "" if self.truth_world_from_ct is None else ", with truth"
+        return f"Case({self.name!r}: CT of {size} voxels of {mm} mm{structure}; views {views}; {start}{truth})"
+
     @property
     def cameras(self) -> dict[str, Camera]:
         """The camera of each view, by the view's name."""
@@ -150,13 +266,16 @@ def xray_of(file: CaseFile, view: ViewFile) -> XRay:
     xray = in_field(view)
     if view.mask is None:
         return xray
-    used = mask_of(view)
-    mask = f"{printable(file.path)}: {view.field}.mask, {describe(view.mask.written)},"
+    return _masked(xray, mask_of(view), f"{printable(file.path)}: {view.field}.mask, {describe(view.mask.written)},")
+
+
+def _masked(xray: XRay, used: np.ndarray, mask: str) -> XRay:
+    """The X-ray, valid where a mask (rows, columns) is True; `mask` begins the sentence where something is wrong."""
     if used.shape != xray.valid.shape:
-        (rows, columns), (image_rows, image_columns) = used.shape, xray.valid.shape
+        size, (image_rows, image_columns) = " x ".join(map(str, used.shape)), xray.valid.shape
+        size = f"{used.shape[1]} columns and {used.shape[0]} rows" if used.ndim == 2 else f"the shape {size}"
         raise InputError(
-            f"{mask} has {columns} columns and {rows} rows, expected the image's {image_columns} and "
-            f"{image_rows}; draw it on the image."
+            f"{mask} has {size}, expected the image's {image_columns} and {image_rows}; draw it on the image."
         )
     if not (xray.valid & used).any():
         raise InputError(
@@ -174,7 +293,11 @@ def in_field(view: ViewFile, valid: np.ndarray | None = None) -> XRay:
     valid
         (rows, columns) its field where that is known; sought by default.
     """
-    image = image_of(view)
+    return _xray(str(view.image_path), image_of(view), view, valid)
+
+
+def _xray(name: str, image: RawImage, view: ViewFile, valid: np.ndarray | None = None) -> XRay:
+    """The X-ray in an image; `name` begins the sentence where something is wrong."""
     try:
         if valid is not None and valid.shape != image.values.shape:
             (rows, columns), (expected_rows, expected_columns) = image.values.shape, valid.shape
@@ -184,7 +307,7 @@ def in_field(view: ViewFile, valid: np.ndarray | None = None) -> XRay:
             )
         xray = to_line_integrals(image, view.intensity, valid=valid)
     except InputError as error:
-        raise InputError(f"{view.image_path}: {error}") from None
+        raise InputError(f"{name}: {error}") from None
     if view.geometry.pixel_mm is not None:  # rather than what the image's header says
         xray = replace(xray, pixel_mm=view.geometry.pixel_mm)
     return xray
@@ -276,6 +399,27 @@ def ct_box(ct: CT) -> tuple[np.ndarray, np.ndarray]:
         for i, axes in enumerate(((0, 1), (0, 2), (1, 2))):
             low[i], high[i] = np.flatnonzero(ct.mask.any(axes))[[0, -1]]
     return low - 0.5, high + 0.5
+
+
+def _check_sources(files: list[ViewFile], xrays: list[XRay], ct: CT, world_from_ct: np.ndarray | None) -> None:
+    """Refuse cameras whose source lies within the CT, as a matrix for metres has it; without a start pose the CT is taken to lie where the
+    central rays meet."""
+    cameras = [file.geometry.plain_camera(xray.valid.shape[::-1]) for file, xray in zip(files, xrays, strict=True)]
+    centroid = ct.centroid()
+    pose = default_pose_at_isocentre(cameras, centroid) if world_from_ct is None else world_from_ct
+    index_from_world, size = ct.volume.index_from_ct @ rigid.inverse(pose), np.array(ct.volume.values.shape[::-1])
+    for file, camera in zip(files, cameras, strict=True):
+        index = rigid.transform_points(index_from_world, camera.source)
+        if not ((index > -0.5) & (index < size - 0.5)).all():
+            continue
+        away = float(np.linalg.norm(camera.source - rigid.transform_points(pose, centroid)))
+        unit, factor = next((unit for limit, unit in NOT_MM.items() if away < limit), ("", 0))
+        given = file.geometry.projection_matrix is not None
+        how = f"divide its first three columns by {factor}" if given else f"multiply its distances by {factor}"
+        raise InputError(
+            f"{file.geometry.field}: puts the X-ray source inside the CT, {away:.2g} mm from its middle, expected a camera in millimetres "
+            f"with the CT between source and detector; {f'if it is in {unit}, {how}' if unit else 'correct it or world_from_ct'}."
+        )
 
 
 def _check_visible(where: str, files: list[ViewFile], seen: list[bool]) -> None:

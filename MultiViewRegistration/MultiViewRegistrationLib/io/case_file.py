@@ -159,7 +159,7 @@ class CaseFile(CaseSettings):
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
         fields.has("$schema")  # for editors
         entries = fields.sections("views", "a list of one or more views")
-        _complete_by_headers(fields.file, entries, folder)
+        complete_by_headers(fields.file, entries, folder)
         views = [_view(view, folder) for view in entries]
         _refuse_same_view_twice(fields.file, views)
         targets = fields.optional("targets", fields.array, (None, 3), "a list of points [x, y, z] in CT LPS mm")
@@ -218,8 +218,8 @@ def _ranges(fields: JsonObject, key: str, ranges: dict, *, required: bool = Fals
     }
 
 
-def _complete_by_headers(file: str, entries: list[JsonObject], folder: Path) -> None:
-    """Gives those entries their geometry that leave it to the header of a DICOM image."""
+def complete_by_headers(file: str, entries: list[JsonObject], folder: Path) -> None:
+    """Give those entries their geometry that leave it to the header of a DICOM image."""
     slot_scans = {nth: view for nth, entry in enumerate(entries) if (view := _of_slot_scan(entry, folder))}
     for nth, (slot_scan, assumed) in zip(slot_scans, localizer.complete(file, list(slot_scans.values()))):
         _complete(entries[nth], "slot_scan", slot_scan, assumed)
@@ -296,16 +296,16 @@ def _view(fields: JsonObject, folder: Path) -> ViewFile:
         frame=frame,
         intensity=fields.choice("intensity", INTENSITIES)
         if fields.has("intensity")
-        else _default_intensity(image.path, frame),
+        else default_intensity(image.path, frame),
         mask=_input_file(fields, "mask", folder) if fields.has("mask") else None,
         geometry=read_geometry(fields),
-        uncertainty=_uncertainty(fields),
+        uncertainty=read_uncertainty(fields),
         assumptions=tuple(map(printable, assumptions)),
     )
 
 
-def _default_intensity(image: Path, frame: int | None) -> str:
-    """Linear, unless a DICOM header says otherwise."""
+def default_intensity(image: Path, frame: int | None) -> str:
+    """The intensity of a file where nobody says it: linear, unless a DICOM header says otherwise."""
     dicom = read_dicom(image) if is_dicom(image) else None
     return "auto" if dicom is not None and has_grey_scale(dicom, frame) else INTENSITIES[0]
 
@@ -342,7 +342,7 @@ def _input_file(fields: JsonObject, key: str, folder: Path, kind: str = "file") 
     fields.refuse(key, f"is {describe(written)}, which {what}", expected, "correct it or put the file there")
 
 
-def _uncertainty(fields: JsonObject) -> dict[str, Any]:
+def read_uncertainty(fields: JsonObject) -> dict[str, Any]:
     """Of a view's camera; the place of a camera may be unknown (null), its principal point and distance not."""
     if fields.has("step_sd_percent") and not fields.has("slot_scan"):
         fields.refuse(

@@ -10,6 +10,7 @@ from imaging.xray_files import COLUMNS, ROWS, SIZE, enhanced, item, pixels, writ
 from tiny_case import READING, START, minimal, refusal
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.io.arrays import BONE_DARK
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.dicom_geometry import (
     BY_LETTERS,
@@ -354,3 +355,22 @@ def test_real_files_name_their_missing_values(shared_data, write_pair, xa, name,
     given = {**READING, "rao_lao_deg": 10, "cra_cau_deg": 2, "mirrored": True}
     case = Case.load(write_pair(path, other, AP={"c_arm": {key: given[key] for key in missing}, "frame": 0}))
     assert case.views[0].xray.valid.any() and case.world_from_ct.tolist() == START.tolist()
+
+
+def test_paths_in_place_of_arrays_bring_their_cameras(write_pair, xa):
+    """What `Case.load` makes of them, in one case from paths and arrays."""
+    images = [xa(*each, pixels(seed)) for seed, each in enumerate((("-31.75", "12.5"), ("58.25", "-7.125")))]
+    path = write_pair(*images)
+    read = Case.load(path)
+    given = Case.from_arrays(path.parent / "ct.mha", images=images, names=["AP", "LAT"], world_from_ct=START)
+    assert given.assumptions == {name: (*assumed, BONE_DARK) for name, assumed in read.assumptions.items()}  # of noise
+    for ours, theirs in zip(given.views, read.views, strict=True):
+        np.testing.assert_array_equal(ours.xray.line_integrals, theirs.xray.line_integrals)
+        np.testing.assert_array_equal(ours.camera.projection_matrix, theirs.camera.projection_matrix)
+        assert (ours.rotation_sd_deg, ours.principal_point_sd_px) == (
+            theirs.rotation_sd_deg,
+            theirs.principal_point_sd_px,
+        )
+    assert "images[0] (" in refusal(
+        Case.from_arrays, path.parent / "ct.mha", images=[xa(0, 0, DistanceSourceToPatient=None)]
+    )

@@ -1,0 +1,384 @@
+"""A case's parts from what a Python program holds: NumPy arrays, PyTorch tensors, images of SimpleITK and nibabel, paths of files.
+
+Every error is one sentence that begins with the argument it is about.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import InputError, warn
+from ..geometry import rigid
+from ..geometry.c_arm import CArm
+from ..geometry.camera import Camera
+from ..imaging.ct import CT, ct_from_array, load_ct, masked
+from ..imaging.field import bone_is_bright
+from ..imaging.reading import RawImage, affine_of, raw_image, read_image, undistorted
+from ..imaging.xray import load_image
+from .cameras import CALIBRATION, GEOMETRIES, Geometry, read_geometry
+from .case_file import (
+    INTENSITIES,
+    InputFile,
+    ViewFile,
+    complete_by_headers,
+    default_intensity,
+    read_uncertainty,
+    view_name,
+)
+from .files import JsonObject, printable
+
+#: nibabel's world is RAS.
+LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+BONE_DARK = "Bone is taken to be dark in the image"
+BONE_BRIGHT = "Bone is bright in the image, whose values are taken as line integrals"
+#: A CT shorter than this in every direction has its position in metres.
+MIN_CT_MM = 3.0
+#: Share of an image by which its principal point is off the middle, before rows and columns may have been swapped.
+OFF_CENTRE = 0.2
+#: Share of negative values that noise about 0 may leave in an image of detected intensity.
+MAX_NEGATIVE = 0.02
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, for a message: "a numpy.ndarray of shape (2, 3)"."""
+    if value is None:
+        return "nothing"
+    kind = type(value)
+    name = (
+        kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__.split('.')[0]}.{kind.__qualname__}"
+    )
+    shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") and np.ndim(value.shape) == 1 else ""
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}{shape}"
+
+
+def array_of(name: str, value: Any) -> np.ndarray:
+    """The array in a NumPy array, in a PyTorch tensor on any device, or in nested lists of numbers.
+
+    Raises
+    ------
+    InputError
+        Beginning with `name`, for anything else, and for a tensor without values.
+    """
+    expected = "expected numbers: a NumPy array or a PyTorch tensor"
+    try:
+        if type(value).__module__.split(".")[0] == "torch":
+            tensor = value.detach().cpu()
+            half = tensor.is_floating_point() and tensor.element_size() < 4  # of which NumPy knows only one kind
+            array = (tensor.float() if half else tensor).numpy()
+        else:
+            array = np.asarray(value)
+    except (NotImplementedError, RuntimeError, TypeError, ValueError):
+        where = f" on the device {value.device}" if hasattr(value, "device") else ""
+        raise InputError(
+            f"{name}: found {kind_of(value)}{where} that NumPy cannot read, {expected}; convert it, with .cpu() from a device."
+        ) from None
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name}: found {kind_of(value)} with values of type {array.dtype}, {expected}; convert it.")
+    return array
+
+
+def is_path(value: Any) -> bool:
+    """Whether a value names a file or folder."""
+    return isinstance(value, (str, os.PathLike))
+
+
+def ct_of_arrays(ct: Any, ct_from_index: Any, unit: str, mask: Any) -> CT:
+    """The CT of `Case.from_arrays`, with its structure.
+
+    Raises
+    ------
+    InputError
+        As `load_ct`, and for an array without its position, or with axes in another order.
+    """
+    if isinstance(ct, CT):
+        _refuse_position(ct, ct_from_index)
+        found = ct
+    elif is_path(ct):
+        _refuse_position(ct, ct_from_index)
+        found = load_ct(ct, unit, mask=mask if is_path(mask) else None)
+    else:
+        values, place = _volume("ct", ct, ct_from_index)
+        if place is None:
+            raise InputError(
+                "ct_from_index: is missing, expected the 4x4 matrix from voxel index (i, j, k) to LPS mm; give it, or give the CT as an "
+                "image of SimpleITK or nibabel, or as a path."
+            )
+        found = ct_from_array(values, place, unit, name="ct")
+        _check_extent(found)
+    if mask is None or found.mask is not None and is_path(mask):
+        return found
+    if is_path(mask):
+        values, place = _volume("mask", read_image(mask), None)
+    else:
+        values, place = _volume("mask", mask, None)
+    if place is not None and not np.allclose(place, found.volume.ct_from_index, rtol=0, atol=1e-3):
+        raise InputError("mask: lies on another grid than the CT, expected the CT's; resample it to that.")
+    return masked(found, values, "mask")
+
+
+def _volume(name: str, volume: Any, ct_from_index: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Values (nk, nj, ni), and (4, 4) to LPS mm; None for an array without."""
+    if isinstance(volume, sitk.Image):
+        _refuse_position(volume, ct_from_index)
+        if volume.GetDimension() != 3:
+            raise InputError(
+                f"{name}: found a SimpleITK image of {volume.GetDimension()} dimensions, expected 3; give the volume."
+            )
+        return sitk.GetArrayViewFromImage(volume), affine_of(volume)
+    if _is_nibabel(volume):
+        _refuse_position(volume, ct_from_index)
+        return _transposed(name, volume.dataobj), LPS_FROM_RAS @ np.asarray(volume.affine, float)
+    values = _transposed(name, volume)
+    if ct_from_index is None:
+        return values, None
+    place = rigid.check_numbers(array_of("ct_from_index", ct_from_index), (4, 4), "ct_from_index")
+    if not np.array_equal(place[3], (0, 0, 0, 1)):
+        raise InputError(
+            f"ct_from_index: last row is {', '.join(f'{x:g}' for x in place[3])}, expected 0, 0, 0, 1; is the matrix transposed?"
+        )
+    _check_order(values.shape[::-1], np.linalg.norm(place[:3, :3], axis=0))
+    return values, place
+
+
+def _transposed(name: str, volume: Any) -> np.ndarray:
+    values = array_of(name, volume)
+    if values.ndim != 3:
+        raise InputError(
+            f"{name}: found {kind_of(values)}, expected a volume of shape (I, J, K); leave out the other axes."
+        )
+    return values.transpose(2, 1, 0)
+
+
+def _is_nibabel(value: Any) -> bool:
+    return hasattr(value, "dataobj") and hasattr(value, "affine")
+
+
+def _refuse_position(ct: Any, ct_from_index: Any) -> None:
+    if ct_from_index is not None:
+        raise InputError(
+            f"ct_from_index: the CT, {'a path' if is_path(ct) else kind_of(ct)}, has its own position, expected none beside it; "
+            "leave it out, or give the CT as an array."
+        )
+
+
+def _check_order(size: tuple[int, ...], spacing: np.ndarray) -> None:
+    """Slices are square far more often than (j, k) planes are: sizes (K, J, I) betray an array in the order of SimpleITK or DICOM."""
+    if size[0] == size[1] or size[1] != size[2]:
+        return
+    found = f"ct: has the shape {size}, whose last two axes look like the slices' columns and rows"
+    mend = "pass ct.transpose(2, 1, 0) if it came from SimpleITK or DICOM"
+    if np.isclose(spacing[0], spacing[1]) and not np.isclose(spacing[1], spacing[2], rtol=0.05):
+        raise InputError(
+            f"{found}, but in ct_from_index they are the first two; expected (I, J, K), slices last; {mend}."
+        )
+    warn(f"{found}, but is taken as (I, J, K), slices last; {mend}.")
+
+
+def _check_extent(ct: CT) -> None:
+    extent = ct.volume.spacing_mm * ct.volume.values.shape[::-1]
+    if extent.max() < MIN_CT_MM:
+        text = " x ".join(f"{mm:.2g}" for mm in extent)
+        raise InputError(
+            f"ct_from_index: makes the CT {text} mm large, expected millimetres; multiply its upper three rows by 1000 if it is in metres."
+        )
+
+
+def views_of_arrays(
+    images: Any,
+    projections: Any,
+    names: Sequence[str] | None,
+    intensity: str | Sequence[str] | None,
+    pixel_mm: float | tuple[float, float] | None,
+    uncertainty: Mapping[str, float | None] | None,
+) -> list[tuple[ViewFile, RawImage]]:
+    """The views of `Case.from_arrays`, as `case.views_of` takes them, and their images without distortion.
+
+    Raises
+    ------
+    InputError
+        For images and projections that are not as described there, or do not belong together.
+
+    Warns
+    -----
+    UserWarning
+        Of images that look otherwise than they are taken.
+    """
+    images = _listed("images", images, 2)
+    count = len(images)
+    projections = [None] * count if projections is None else _matched("projections", projections, count, 2)
+    names = [f"view{n + 1}" for n in range(count)] if names is None else _matched("names", names, count, 0)
+    each_has_its_own = intensity is not None and not isinstance(intensity, str)
+    intensities = _matched("intensity", intensity, count, 0) if each_has_its_own else [intensity] * count
+    pixel = None
+    if pixel_mm is not None:
+        pair = np.broadcast_to(rigid.check_numbers(pixel_mm, np.shape(pixel_mm), "pixel_mm"), 2)
+        pixel = float(pair[0]), float(pair[1])
+    raws = [_raw_of(f"images[{n}]", image, pixel) for n, image in enumerate(images)]
+    geometries = [
+        None if projection is None else _geometry(f"projections[{n}]", projection, raw)
+        for n, (projection, raw) in enumerate(zip(projections, raws, strict=True))
+    ]
+    entries = [
+        JsonObject(
+            "images", f"images[{n}]", {"name": name} | ({"image": os.path.abspath(image)} if is_path(image) else {})
+        )
+        for n, (name, image) in enumerate(zip(names, images, strict=True))
+    ]
+    by_header = [entry for entry, geometry in zip(entries, geometries, strict=True) if geometry is None]
+    complete_by_headers("images", by_header, Path())
+    for entry in by_header:
+        if not any(key in entry.values for key in GEOMETRIES):
+            raise InputError(
+                f"projections: there is none for {entry.name}, expected a 3x4 matrix from world mm to pixels, a Camera or a CArm; only the "
+                "path of a DICOM file may leave it to its header."
+            )
+    found = [
+        _view(n, entry, geometry, raw, each, uncertainty or {})
+        for n, (entry, geometry, raw, each) in enumerate(zip(entries, geometries, raws, intensities, strict=True))
+    ]
+    called = [file.name.casefold() for file, _ in found]
+    if repeated := next((n for n, name in enumerate(called) if name in called[:n]), 0):
+        raise InputError(
+            f'names: found "{names[repeated]}" twice, expected a name of its own for each view; rename one.'
+        )
+    return found
+
+
+def _view(
+    n: int,
+    entry: JsonObject,
+    geometry: Geometry | None,
+    raw: RawImage,
+    intensity: Any,
+    uncertainty: Mapping[str, float | None],
+) -> tuple[ViewFile, RawImage]:
+    name = view_name(JsonObject("names", f"names[{n}]", entry.values))
+    written = entry.values.get("image")
+    image = None if written is None else InputFile(written, Path(written))
+    if intensity not in (None, *INTENSITIES):
+        raise InputError(
+            f"intensity: found {printable(repr(intensity))}, expected one of {', '.join(INTENSITIES)}; correct it."
+        )
+    assumed = [str(one) for one in entry.values.get("assumptions", [])]
+    if image is not None and intensity is None and default_intensity(image.path, None) == "auto":
+        intensity = "auto"  # as its header says
+    elif intensity != "log":
+        assumed += _polarity(f"images[{n}]", raw, intensity)
+    if geometry is None:
+        geometry = read_geometry(entry)
+        raw = raw if geometry.distortion is None else undistorted(raw, geometry.intrinsics, geometry.distortion)
+    kind = {key: value for key in ("c_arm", "slot_scan") if (value := getattr(geometry, key)) is not None}
+    if unknown := [key for key in uncertainty if key not in (*CALIBRATION, "step_sd_percent")]:
+        raise InputError(f'uncertainty: found "{unknown[0]}", expected {", ".join(CALIBRATION)}; correct it.')
+    sds = read_uncertainty(JsonObject("uncertainty", "", {**kind, **uncertainty}))
+    return ViewFile(
+        f"images[{n}]", name, image, None, intensity or INTENSITIES[0], None, geometry, sds, tuple(assumed)
+    ), raw
+
+
+def _polarity(name: str, raw: RawImage, intensity: str | None) -> list[str]:
+    """What is assumed of whether bone is dark, sentences."""
+    finite = np.isfinite(raw.values)
+    if intensity != "auto" and np.count_nonzero(raw.values < 0) > MAX_NEGATIVE * raw.values.size:
+        raise InputError(
+            f"{name}: has values below 0, expected detected intensity with bone dark; give the image before it was normalised, or say "
+            'intensity="log" if these are line integrals.'
+        )
+    if intensity == "linear" or not finite.any():
+        return []
+    bright = bone_is_bright(raw.values if finite.all() else np.where(finite, raw.values, np.median(raw.values[finite])))
+    if intensity == "auto":
+        return [BONE_BRIGHT] if bright and raw.bone_bright is None else []
+    if bright:
+        warn(
+            f'{name}: bone looks bright, but is taken to be dark; say intensity="log" if the image holds line integrals, else "linear".'
+        )
+    return [] if bright is False else [BONE_DARK]
+
+
+def _raw_of(name: str, image: Any, pixel_mm: tuple[float, float] | None) -> RawImage:
+    if is_path(image):
+        return load_image(image)
+    spacing: Sequence[float] | None = None
+    if isinstance(image, sitk.Image):
+        values, spacing = sitk.GetArrayViewFromImage(image), image.GetSpacing()
+        values = values[0] if image.GetDimension() == 3 and len(values) == 1 else values
+    elif _is_nibabel(image):
+        values, spacing = array_of(name, image.dataobj), image.header.get_zooms()
+        values = (values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values).T
+    else:
+        values = array_of(name, image)
+    if pixel_mm is None and spacing is not None and tuple(spacing[:2]) != (1.0, 1.0):
+        pixel_mm = float(spacing[0]), float(spacing[1])
+    try:
+        return raw_image(values, pixel_mm)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _geometry(name: str, projection: Any, raw: RawImage) -> Geometry:
+    if isinstance(projection, CArm):
+        readings = {key: value for key, value in asdict(projection).items() if value is not None}
+        geometry = Geometry(name, camera=projection.camera(), pixel_mm=projection.pixel_mm, c_arm=readings)
+    elif isinstance(projection, Camera):
+        geometry = Geometry(name, camera=projection)
+    else:
+        matrix = rigid.check_numbers(array_of(name, projection), (3, 4), name)
+        try:
+            camera = Camera.from_projection_matrix(matrix, raw.values.shape[::-1])
+        except InputError as error:
+            raise InputError(str(error).replace("projection_matrix", name, 1)) from None
+        _check_rows_and_columns(name, camera)
+        return Geometry(name, projection_matrix=matrix)
+    rows, columns = raw.values.shape
+    if geometry.camera is not None and geometry.camera.size == (rows, columns) != (columns, rows):
+        raise InputError(
+            f"{name}: is for {rows} columns and {columns} rows, but the image has {columns} columns and {rows} rows; images are "
+            "expected as (rows, columns), so transpose it."
+        )
+    return geometry
+
+
+def _check_rows_and_columns(name: str, camera: Camera) -> None:
+    """The principal point of an image whose rows and columns were swapped is far off the middle, and in it once they are swapped back."""
+    size = np.array(camera.size)
+    off, swapped = (np.abs(camera.principal_point / each - 0.5).max() for each in (size, size[::-1]))
+    if off > OFF_CENTRE > 4 * swapped:
+        u, v = camera.principal_point
+        warn(
+            f"{name}: its principal point ({u:.0f}, {v:.0f}) is far off the middle of an image of {size[0]} columns and {size[1]} rows; "
+            "images are expected as (rows, columns), so transpose it if it is (columns, rows)."
+        )
+
+
+def _listed(name: str, values: Any, ndim: int) -> list:
+    """The entries of a list, or of an array of more than `ndim` axes."""
+    shaped = hasattr(values, "shape") or isinstance(values, sitk.Image) or _is_nibabel(values)
+    if (
+        shaped
+        and not (hasattr(values, "shape") and len(values.shape) > ndim > 0)
+        or is_path(values)
+        or isinstance(values, (Camera, CArm))
+    ):
+        raise InputError(
+            f"{name}: found {kind_of(values)}, expected a list with one for each view; write [it] for a single view."
+        )
+    if isinstance(values, Mapping) or not hasattr(values, "__iter__"):
+        raise InputError(f"{name}: found {kind_of(values)}, expected a list with one for each view.")
+    if not (listed := list(values)):
+        raise InputError(f"{name}: found none, expected one or more X-rays; add them.")
+    return listed
+
+
+def _matched(name: str, values: Any, count: int, ndim: int) -> list:
+    listed = _listed(name, values, ndim)
+    if len(listed) != count:
+        raise InputError(f"{name}: found {len(listed)}, but there are {count} images; give one for each.")
+    return listed

@@ -1,33 +1,69 @@
-"""Rigid registration of a CT to two or more X-ray images.
+"""Rigid registration of a CT to one or more X-ray images.
 
-from MultiViewRegistrationLib import Case, register, save_result
+case = Case.from_arrays(ct, ct_from_index, images, projections)    # or "case.json"
+result = register(case)                                            # a pose, a verdict, a predicted error
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import assess as assess
-    from .api import register as register
-    from .io.case import Case as Case
-    from .report.result_page import save_result as save_result
+    from .api import assess, register
+    from .errors import InputError
+    from .geometry.c_arm import CArm
+    from .geometry.camera import Camera
+    from .geometry.landmarks import Landmark
+    from .io.case import Case
+    from .rendering.autograd import DifferentiableRenderer
+    from .rendering.render import render
+    from .report.result import Result
+    from .report.result_page import save_result
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CArm",
+    "Camera",
+    "Case",
+    "DifferentiableRenderer",
+    "InputError",
+    "Landmark",
+    "Result",
+    "__version__",
+    "assess",
+    "register",
+    "render",
+    "save_result",
+]
+
+_MODULES = {
+    "CArm": "geometry.c_arm",
+    "Camera": "geometry.camera",
+    "Case": "io.case",
+    "DifferentiableRenderer": "rendering.autograd",
+    "InputError": "errors",
+    "Landmark": "geometry.landmarks",
+    "Result": "report.result",
+    "assess": "api",
+    "register": "api",
+    "render": "rendering.render",
+    "save_result": "report.result_page",
+}
 
 
 def __getattr__(name: str) -> Any:
     # On first use: importing the package for its version, or one room of it, must not compile kernels.
-    if name == "Case":
-        from .io.case import Case
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ImportError(f'{name} needs PyTorch: pip install "multiview-registration[torch]"') from error
 
-        return Case
-    if name == "save_result":
-        from .report.result_page import save_result
 
-        return save_result
-    if name in ("register", "assess"):
-        from . import api
-
-        return getattr(api, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return __all__

@@ -1,13 +1,13 @@
 """Register a CT to X-rays, or assess a pose: the same functions for a script, Slicer's console and every button.
 
-case = Case.load("case.json")
-result = register(case, start="given", progress=print)      # pure: no files, no scene
+result = register("case.json", progress=print)      # pure: no files, no scene
 save_result(result, "out")
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +22,7 @@ from .errors import InputError, warn
 from .geometry import rigid
 from .geometry.epipolar import default_pose_at_isocentre
 from .geometry.landmarks import LandmarkFit, locate
+from .io.arrays import array_of, kind_of
 from .io.case import Case
 from .published.methods import RefinementMethod, refinement_method
 from .registration.cameras import uncalibrated_view_indices
@@ -43,7 +44,7 @@ Report = Callable[[Progress], object]
 
 
 def register(
-    case: Case,
+    case: Case | str | os.PathLike[str],
     start: str | None = None,
     progress: Report = lambda _: None,
     anatomy: PreparedCT | None = None,
@@ -58,7 +59,7 @@ def register(
     Parameters
     ----------
     case
-        CT, views and start pose.
+        CT, views and start pose, if any; or the path of a case.json, or of its folder.
     start
         "given": the case's `world_from_ct`. "search": anywhere within the case's range of that pose, or of the default pose at the
         isocentre. "landmarks": the pose that fits the case's landmarks. "regressor": the proposals of a regressor trained on this CT.
@@ -90,7 +91,8 @@ def register(
     Cancelled
         `progress` returned False.
     """
-    start = start or default_start(case)
+    case = _case_of(case)
+    start = default_start(case) if start is None else start
     _check_start(case, start)
     method = refinement_method(refinement, device)
     began = perf_counter()
@@ -267,7 +269,12 @@ def find_pose(
     )
 
 
-def assess(case: Case, world_from_ct: np.ndarray, anatomy: PreparedCT | None = None, method: str = "by hand") -> Result:
+def assess(
+    case: Case | str | os.PathLike[str],
+    world_from_ct: np.ndarray,
+    anatomy: PreparedCT | None = None,
+    method: str = "by hand",
+) -> Result:
     """Assess a pose without refining it: one set by a person, or kept from before.
 
     The cameras are taken as they are. The verdict is at best "check": the failure probability was measured for registered poses only. The
@@ -276,7 +283,7 @@ def assess(case: Case, world_from_ct: np.ndarray, anatomy: PreparedCT | None = N
     Parameters
     ----------
     case
-        CT and views.
+        CT and views, or the path of a case.json.
     world_from_ct
         (4, 4) rigid, mm.
     anatomy
@@ -289,8 +296,8 @@ def assess(case: Case, world_from_ct: np.ndarray, anatomy: PreparedCT | None = N
     InputError
         The pose is not rigid, or no view shows enough of the CT there.
     """
-    began = perf_counter()
-    pose = rigid.check_rigid(world_from_ct, "world_from_ct")
+    case, began = _case_of(case), perf_counter()
+    pose = rigid.check_rigid(array_of("world_from_ct", world_from_ct), "world_from_ct")
     warm_up()
     anatomy = anatomy or PreparedCT(case.ct)
     ready = perf_counter()
@@ -328,9 +335,25 @@ def default_start(case: Case) -> str:
     return "landmarks" if case.landmarks else "search"
 
 
+def _case_of(case: Case | str | os.PathLike[str]) -> Case:
+    """The case, loaded where its path is given."""
+    if isinstance(case, (str, os.PathLike)):
+        return Case.load(case)
+    if not isinstance(case, Case):
+        raise InputError(
+            f"case: found {kind_of(case)}, expected a Case or the path of a case.json; Case.from_arrays(ct, ct_from_index, images, "
+            "projections) makes one of arrays."
+        )
+    return case
+
+
 def _check_start(case: Case, start: str) -> None:
-    if start not in STARTS:
-        raise InputError(f'start: found "{start}", expected one of {", ".join(STARTS)}.')
+    if not isinstance(start, str) or start not in STARTS:
+        found = f'"{start}"' if isinstance(start, str) else f"{kind_of(start)}, but a pose is the case's world_from_ct"
+        raise InputError(f"start: found {found}, expected one of {', '.join(STARTS)}.")
+    if case.world_from_ct is not None:  # which anybody may have set
+        pose = rigid.check_rigid(array_of("world_from_ct", case.world_from_ct), "world_from_ct")
+        case.world_from_ct = case.world_from_ct if isinstance(case.world_from_ct, np.ndarray) else pose
     if case.world_from_ct is None and start == "given":
         raise InputError(
             "world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to the case, or search for the "

@@ -81,7 +81,7 @@ class Assessment:
     verdict: str
     reasons: list[str]
     prediction: Prediction | None = None
-    features: ReliabilityFeatures | None = None
+    features: ReliabilityFeatures | None = field(default=None, repr=False)
     splits: list[ViewSplit] = field(default_factory=list)
     least_certain_rotation: tuple[float, np.ndarray] | None = None
     error_inflation: float = 1.0

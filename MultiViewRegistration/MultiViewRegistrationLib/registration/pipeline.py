@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
@@ -110,8 +110,8 @@ class Refinement:
     """
 
     world_from_ct: np.ndarray
-    fit: PoseFit
-    levels: list[LevelTrace]
+    fit: PoseFit = field(repr=False)
+    levels: list[LevelTrace] = field(repr=False)
     views: list[View]
     shared: np.ndarray
     candidates: int = 1

@@ -22,12 +22,13 @@ from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from ..regressor.initialise import RegressorReport
 from ..rendering.devices import ComputeDevice, available_threads
-from .overlays import mask_excluding_outliers
+from .notebook import PICTURE, notebook_card
+from .overlays import mask_excluding_outliers, overlays, png
 
 VERSION = 2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """A pose, how it was found, and how far it can be trusted.
 
@@ -148,6 +149,11 @@ class Result:
         return self.assessment.verdict if self.assessment else None
 
     @property
+    def summary(self) -> str:
+        """The predicted error as a sentence; "" without a prediction."""
+        return self.assessment.summary if self.assessment else ""
+
+    @property
     def predicted_tre_mm(self) -> dict[str, float] | None:
         """The mTRE's median, "typical", its 95 % bound, "upper95", and its "mean" below that; None without a prediction."""
         prediction = self.assessment.prediction if self.assessment else None
@@ -169,11 +175,26 @@ class Result:
         compared = self.anatomy.with_background(self.refinement.world_from_background)
         return compared.fit(self.case.views, world_from_ct, self.start_world_from_ct).similarity
 
+    @property
     def suggested_masks(self) -> dict[str, np.ndarray]:
         """Masks without the outliers, bool (rows, columns), True = use, by the name of each view that has outliers."""
-        masks = {name: mask_excluding_outliers(xray, tiles) for name, (xray, tiles, _) in self.assessed_views().items()}
+        masks = {name: mask_excluding_outliers(xray, tiles) for name, (xray, tiles, _) in self.assessed_views.items()}
         valid = {view.name: view.xray.valid for view in self.views}
         return {name: kept for name, kept in masks.items() if kept.any() and (kept != valid[name]).any()}
+
+    def __repr__(self) -> str:
+        mtre = f", mTRE {self.errors.mtre_mm:.3g} mm" if self.errors else ""
+        return f"Result({self.case.name!r}: {self.verdict or 'not assessed'}{mtre}; {self.summary or self.method})"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the verdict with its reasons, the error, and the CT's outlines over each X-ray."""
+        outlines = {
+            view.name: png(
+                overlays(view.xray, [self.anatomy.drr(view.camera, self.world_from_ct)], PICTURE)[0]["edges"]
+            )
+            for view in self.views
+        }
+        return notebook_card(self.case.name, self.verdict, [self.summary, *self.reasons], self.errors, outlines)
 
     def to_json(self, override: str | None = None) -> dict:
         """The content of result.json.
@@ -191,7 +212,7 @@ class Result:
             "world_from_ct": self.world_from_ct.tolist(),
             "verdict": self.verdict,
             "reasons": self.reasons,
-            "summary": self.assessment.summary if self.assessment else "",
+            "summary": self.summary,
             "override": override,
             "predicted_tre_mm": self.predicted_tre_mm,
             "uncertainty": self.assessment and self.assessment.to_json(),
@@ -251,6 +272,7 @@ class Result:
         mm, degrees = pose_difference(self.world_from_ct, world_from_background, self.anatomy.centroid)
         return {"world_from_ct": world_from_background.tolist(), "distance_mm": mm, "rotation_deg": degrees}
 
+    @property
     def assessed_views(self) -> dict[str, tuple[XRay, list[Tile], ViewSplit]]:
         """X-ray, compared tiles and error bounds of each view that was assessed, by its name."""
         if self.assessment is None or self.assessment.features is None:

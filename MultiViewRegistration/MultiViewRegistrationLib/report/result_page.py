@@ -131,7 +131,7 @@ def save_result(result: Result, folder: str | Path, override: str | None = None)
         for kind, pictures in kinds.items():
             for when, picture in zip(("after", "before"), reversed(pictures)):
                 write_atomically(folder / f"{view.name}_{kind}_{when}.png", picture)
-    for name, kept in result.suggested_masks().items():
+    for name, kept in result.suggested_masks.items():
         write_atomically(folder / f"{name}_mask.png", png(255 * kept[..., None].astype(np.uint8)))
     write_transform(folder / "world_from_ct.tfm", result.world_from_ct, comment)
     write_slicer_transform(folder / "world_from_ct.slicer.tfm", result.world_from_ct, comment)
@@ -283,7 +283,7 @@ def _image(file: bytes, alt: str) -> ET.Element:
 def _agreement(result: Result) -> list[ET.Element]:
     """The maps of agreement of X-rays and CT, if they were assessed."""
     figures = []
-    for name, (xray, tiles, _) in result.assessed_views().items():
+    for name, (xray, tiles, _) in result.assessed_views.items():
         picture = _image(png(tile_map(xray, tiles)), f"{name}, agreement")
         figures.append(tag("figure", tag("figcaption", name), tag("div", picture, class_="map")))
     if not figures:

@@ -141,7 +141,7 @@ def use_suggested_masks(session: Session) -> str:
                 "Mask: this pose was rejected, expected one that is nearly right: of a wrong one it is the CT that does not fit."
             )
         )
-    masks = result.suggested_masks()
+    masks = result.suggested_masks
     if not masks:
         raise InputError(
             _(

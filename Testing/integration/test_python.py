@@ -1,0 +1,309 @@
+"""The library as a program uses it: a case from arrays is the case of its files, wrong use is a sentence, a checker accepts it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from phantom import TRUE_POSE, error_mm, make_views
+
+import MultiViewRegistrationLib
+from MultiViewRegistrationLib import CArm, Case, InputError, register
+
+LIBRARY = Path(MultiViewRegistrationLib.__file__).parents[1]
+TO_METRES = np.diag([1000.0, 1000, 1000, 1])
+
+
+class Arrays:
+    """What `case_file` has, as arrays; `more` changes arguments by name, a function makes one of what it was."""
+
+    def __init__(self, file: Case, folder: Path) -> None:
+        ct = file.ct.volume
+        self.start = file.world_from_ct
+        self.arguments = {
+            "ct": ct.values.transpose(2, 1, 0),
+            "ct_from_index": ct.ct_from_index,
+            "images": [sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"view{n}.mha"))) for n in (1, 2)],
+            "projections": [view.camera.projection_matrix for view in file.views],
+        }
+
+    def case(self, **more) -> Case:
+        changed = {key: value(self.arguments[key]) if callable(value) else value for key, value in more.items()}
+        return Case.from_arrays(**{**self.arguments, **changed})
+
+
+@pytest.fixture(scope="module")
+def file(case_file) -> Case:
+    return Case.load(case_file)
+
+
+@pytest.fixture(scope="module")
+def arrays(file, case_file) -> Arrays:
+    return Arrays(file, case_file.parent)
+
+
+def as_torch(arguments):
+    torch = pytest.importorskip("torch", reason="needs torch: pip install torch")
+    ct, place, images, projections = arguments.values()
+    images = [torch.from_numpy(image.astype(np.int32)) for image in images]
+    return torch.tensor(ct, requires_grad=True), torch.from_numpy(place), images, torch.tensor(np.array(projections))
+
+
+def as_nibabel(arguments, folder):
+    nibabel = pytest.importorskip("nibabel", reason="needs nibabel: pip install nibabel")
+    for n in (1, 2):
+        sitk.WriteImage(sitk.ReadImage(str(folder / f"view{n}.mha")), str(folder / f"view{n}.nii"))
+    images = [nibabel.load(folder / f"view{n}.nii") for n in (1, 2)]
+    return nibabel.load(folder / "ct.nii.gz"), None, images, arguments["projections"]
+
+
+def as_simpleitk(arguments, folder):
+    ct, *images = (sitk.ReadImage(str(folder / name)) for name in ("ct.nii.gz", "view1.mha", "view2.mha"))
+    return ct, None, images, arguments["projections"]
+
+
+def as_paths(arguments, folder):
+    return folder / "ct.nii.gz", None, [str(folder / "view1.mha"), folder / "view2.mha"], arguments["projections"]
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch", "nibabel", "simpleitk", "paths"])
+def test_a_case_from_arrays_is_that_of_its_files(arrays, file, case_file, kind):
+    given = {
+        "numpy": lambda: arrays.arguments.values(),
+        "torch": lambda: as_torch(arrays.arguments),
+        "nibabel": lambda: as_nibabel(arrays.arguments, case_file.parent),
+        "simpleitk": lambda: as_simpleitk(arrays.arguments, case_file.parent),
+        "paths": lambda: as_paths(arrays.arguments, case_file.parent),
+    }[kind]()
+    case = Case.from_arrays(*given, intensity="linear")
+    np.testing.assert_array_equal(case.ct.volume.values, file.ct.volume.values)
+    np.testing.assert_allclose(case.ct.volume.ct_from_index, file.ct.volume.ct_from_index, atol=1e-9)
+    assert case.world_from_ct is None and case.assumptions == {}
+    for ours, theirs in zip(case.views, file.views, strict=True):
+        np.testing.assert_array_equal(ours.xray.line_integrals, theirs.xray.line_integrals)
+        np.testing.assert_array_equal(ours.xray.valid, theirs.xray.valid)
+        np.testing.assert_array_equal(ours.camera.projection_matrix, theirs.camera.projection_matrix)
+        assert (ours.name, ours.principal_point_sd_px) == (theirs.name, theirs.principal_point_sd_px)
+        assert ours.xray.pixel_mm == (None if kind in ("numpy", "torch") else theirs.xray.pixel_mm)
+
+
+def test_it_is_registered_as_its_files_are(arrays, file, case_file):
+    """From its start, which both have, and from its path."""
+    case = arrays.case(world_from_ct=file.world_from_ct.tolist(), intensity="linear")
+    ours, theirs = register(case), register(str(case_file))
+    assert ours.method == theirs.method == "given"
+    np.testing.assert_allclose(ours.world_from_ct, theirs.world_from_ct, rtol=0, atol=1e-9)
+    assert (ours.verdict, ours.reasons) == (theirs.verdict, theirs.reasons)
+
+
+def test_it_is_searched_for_without_a_start(arrays):
+    with pytest.warns(UserWarning, match="the case has no start pose"):
+        result = register(arrays.case())
+    assert result.method == "search" and error_mm(result.world_from_ct) < 0.1
+    assert result.reasons[-1] == "Assumed: view1, view2: Bone is taken to be dark in the image."
+
+
+def test_a_result_shows_itself(arrays):
+    result = register(arrays.case(world_from_ct=arrays.start, truth_world_from_ct=TRUE_POSE, name="<b>"))
+    assert repr(result).startswith("Result('<b>': accept, mTRE 0.0") and len(repr(result)) < 300
+    assert len(repr(result.case)) < 300 and "48 x 48 x 48 voxels of 2 x 2 x 2 mm" in repr(result.case)
+    html = result._repr_html_()
+    assert "&lt;b&gt;" in html and ">accept<" in html and "mTRE 0.0" in html
+    assert html.count('src="data:image/png;base64,') == 2 and "<style" not in html and "<script" not in html
+    methods = {name for name in vars(type(result)) if not name.startswith("_") and callable(vars(type(result))[name])}
+    assert methods == {"similarity", "to_json", "errors_at"}  # each of them takes something
+
+
+def test_cameras_and_masks_may_be_said_in_other_ways(arrays, ct):
+    arms = [
+        CArm(source_to_detector_mm=1000, source_to_isocentre_mm=700, pixel_mm=(1.25, 1.25), size=(128, 128), rao_lao_deg=angle,
+             cra_cau_deg=0) for angle in (0, 90)
+    ]  # fmt: skip
+    used = np.zeros((128, 128), bool)
+    used[20:, 30:] = True
+    read = arrays.case(projections=arms, masks=[None, used], names=["AP", "LAT"])
+    for view, expected in zip(read.views, make_views(ct), strict=True):
+        np.testing.assert_allclose(view.camera.projection_matrix, expected.camera.projection_matrix, atol=1e-6)
+        assert (view.rotation_sd_deg, view.principal_point_sd_px, view.xray.pixel_mm) == (1.0, 2.4, (1.25, 1.25))
+    assert read.views[0].xray.valid.all() and (read.views[1].xray.valid == used).all()
+    exact = arrays.case(projections=[arm.camera() for arm in arms], uncertainty={"principal_point_sd_px": 0})
+    assert [(view.rotation_sd_deg, view.principal_point_sd_px) for view in exact.views] == [(0, 0)] * 2
+    bone = arrays.case(mask=ct.volume.values.T > 300)
+    np.testing.assert_array_equal(bone.ct.mask, ct.volume.values > 300)
+
+
+def transposed_anisotropic(_):
+    ct = np.full((20, 48, 48), -1000)
+    ct[5:15, 10:40, 10:40] = 300
+    return ct
+
+
+def meta(array):
+    torch = pytest.importorskip("torch", reason="needs torch: pip install torch")
+    return torch.empty(np.shape(array), device="meta")
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"ct": lambda ct: ct[0]}, "ct: found a numpy.ndarray of shape (48, 48), expected a volume of shape (I, J, K)"),
+        ({"ct": lambda ct: ct[None]}, "ct: found a numpy.ndarray of shape (1, 48, 48, 48), expected a volume"),
+        ({"ct": lambda ct: ct.astype(complex)}, "values of type complex128, expected numbers"),
+        ({"ct": lambda ct: ct.astype(str)}, "values of type <U"),
+        ({"ct": [[1, 2], [3]]}, "ct: found a list that NumPy cannot read"),
+        ({"ct": None}, "ct: found nothing"),
+        ({"ct": meta}, "ct: found a torch.Tensor of shape (48, 48, 48) on the device meta"),
+        ({"ct": lambda ct: ct + 2000}, "ct: has no voxel below 0"),
+        ({"ct": transposed_anisotropic, "ct_from_index": np.diag([0.7, 0.7, 2.5, 1])}, "pass ct.transpose(2, 1, 0)"),
+        ({"ct": "no.nii"}, "ct_from_index: the CT, a path, has its own position"),
+        ({"ct": "no.nii", "ct_from_index": None}, "no.nii: no such file"),
+        ({"ct_from_index": None}, "ct_from_index: is missing"),
+        ({"ct_from_index": lambda place: place[:3]}, "ct_from_index: found 3x4 numbers, expected 4x4 numbers"),
+        ({"ct_from_index": lambda place: place.T}, "ct_from_index: last row is -47, -47, -47, 1, expected 0, 0, 0, 1; is"),
+        ({"ct_from_index": lambda place: place @ [[1, 0.2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}, "ct: its axes"),
+        ({"ct_from_index": lambda place: place / 1000 + np.diag([0, 0, 0, 0.999])}, "multiply its upper three rows by 1000"),
+        ({"images": lambda images: images[0]}, "images: found a numpy.ndarray of shape (128, 128), expected a list"),
+        ({"images": ()}, "images: found none"),
+        ({"images": 7}, "images: found an int"),
+        ({"images": lambda images: [images[0], images[1][0]]}, "images[1]: has the shape 128"),
+        ({"images": lambda images: [image > 9 for image in images]}, "images[0]: holds values of type bool"),
+        ({"images": lambda images: [image - image.mean() for image in images]}, "images[0]: has values below 0"),
+        ({"images": lambda images: [image * np.nan for image in images]}, "images[0]: has no contrast"),
+        ({"images": lambda images: [images[0], images[0]], "projections": lambda P: [P[0], P[0]]}, "the same camera and the"),
+        ({"projections": None}, "projections: there is none for images[0]"),
+        ({"projections": lambda P: P[0]}, "projections: found a numpy.ndarray of shape (3, 4), expected a list"),
+        ({"projections": lambda P: P[:1]}, "projections: found 1, but there are 2 images"),
+        ({"projections": lambda P: [P[0].T, P[1]]}, "projections[0]: found 4x3 numbers, expected 3x4 numbers"),
+        ({"projections": lambda P: [0 * P[0], P[1]]}, "projections[0]: left 3x3 part is singular"),
+        ({"projections": lambda P: [each @ TO_METRES for each in P]}, "if it is in metres, divide its first three columns by 1000"),
+        ({"projections": lambda P: meta(P)}, "projections[0]: found a torch.Tensor of shape (3, 4) on the device meta"),
+        ({"names": ["a", "A"]}, 'names: found "A" twice'),
+        ({"names": ["a/b", "c"]}, 'names: names[0].name is "a/b"'),
+        ({"intensity": "bright"}, "intensity: found 'bright', expected one of linear, log, auto"),
+        ({"intensity": ["log"]}, "intensity: found 1, but there are 2 images"),
+        ({"intensity": "auto"}, "images[0]: whether bone is bright or dark cannot be seen"),
+        ({"pixel_mm": "wide"}, "pixel_mm: found something that is not a number"),
+        ({"uncertainty": {"angle": 1}}, 'uncertainty: found "angle", expected rotation_sd_deg'),
+        ({"uncertainty": {"rotation_sd_deg": -1}}, "uncertainty: rotation_sd_deg is -1, expected 0 or more"),
+        ({"masks": [None]}, "masks: found 1, but there are 2 images"),
+        ({"masks": [np.ones((5, 6)), None]}, "masks[0]: has 6 columns and 5 rows, expected the image's 128 and 128"),
+        ({"mask": np.ones((5, 6, 7))}, "mask: the mask has 5 x 6 x 7 voxels"),
+        ({"world_from_ct": np.diag([2.0, 2, 2, 1])}, "world_from_ct: scales by 2"),
+        ({"targets": [[1, 2]]}, "targets: found 1x2 numbers, expected 1x3 numbers"),
+    ],
+)  # fmt: skip
+def test_bad_arrays_are_a_sentence_each(arrays, changes, sentence):
+    with pytest.raises(InputError, match=re.escape(sentence)) as caught:
+        arrays.case(**changes)
+    assert str(caught.value)[-1] in ".?" and "\n" not in str(caught.value)
+
+
+def test_what_looks_otherwise_than_it_is_taken_is_a_warning(arrays, views):
+    with pytest.warns(UserWarning, match=r"ct: has the shape \(20, 48, 48\)"):
+        arrays.case(ct=transposed_anisotropic)
+    wide = [np.array([[1, 0, 128], [0, 1, 0], [0, 0, 1]]) @ view.camera.projection_matrix for view in views]
+    tall = [np.pad(image, ((0, 256), (0, 0)), mode="edge") for image in arrays.arguments["images"]]
+    with pytest.warns(UserWarning, match=r"projections\[0\]: its principal point \(192, 64\) is far off the middle"):
+        arrays.case(projections=wide, images=tall)
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        ((5,), "case: found an int, expected a Case or the path of a case.json; Case.from_arrays("),
+        ((np.eye(4),), "case: found a numpy.ndarray of shape (4, 4), expected a Case"),
+        (({"ct": "ct.nii"},), "case: found a dict"),
+        (("no such case.json",), "no such case.json does not exist"),
+        ((None, "serch"), 'start: found "serch", expected one of given, search'),
+        ((None, np.eye(4)), "start: found a numpy.ndarray of shape (4, 4), but a pose is the case's world_from_ct"),
+        ((None, "given"), "world_from_ct: the case has no start pose"),
+    ],
+)
+def test_wrong_use_says_what_is_expected(arrays, arguments, sentence):
+    case, *start = arguments
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        register(arrays.case() if case is None else case, *start)
+
+
+def test_a_pose_that_was_set_afterwards_is_checked(arrays):
+    case = arrays.case()
+    case.world_from_ct = (2 * np.eye(4)).tolist()
+    with pytest.raises(InputError, match="world_from_ct: last row"):
+        register(case)
+
+
+USE = """
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from MultiViewRegistrationLib import Camera, CArm, Case, DifferentiableRenderer, InputError, Result, assess, register, render, save_result
+
+case: Case = Case.from_arrays(np.zeros((2, 3, 4)), np.eye(4), [np.zeros((5, 6))], [np.zeros((3, 4))], names=["AP"])
+result: Result = register("case.json")
+result = register(Path("case.json"), "search", seed=3)
+pose: np.ndarray = result.world_from_ct
+verdict: str | None = result.verdict
+mm: float = result.errors.mtre_mm if result.errors else 0.0
+masks: dict[str, np.ndarray] = result.suggested_masks
+camera: Camera = case.cameras["AP"]
+image: np.ndarray = render(case.ct, camera, pose)
+tensor: torch.Tensor = render(case.ct, camera, torch.eye(4))
+tensor = DifferentiableRenderer(case.ct, device="cpu")(camera, torch.eye(4))
+save_result(assess(case, pose), "out")
+"""
+
+
+@pytest.mark.slow
+def test_a_checker_reads_the_hints(tmp_path):
+    pytest.importorskip("mypy", reason="needs mypy: pip install mypy")
+    pytest.importorskip("torch", reason="needs torch: pip install torch")
+    wrong = {
+        "register(5)": "arg-type",
+        "case.nothing": "attr-defined",
+        "text: str = render(case.ct, camera, pose)": "assignment",
+    }
+    (tmp_path / "use.py").write_text(USE + "\n".join(wrong) + "\n")
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--follow-imports=silent", "use.py"]
+    environment = {"MYPYPATH": str(LIBRARY), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=550)
+    lines = [line for line in done.stdout.splitlines() if ": error:" in line]
+    first = USE.count("\n") + 1
+    assert [re.search(r"use\.py:(\d+): .*\[([\w-]+)\]$", line).groups() for line in lines] == [
+        (str(first + n), kind) for n, kind in enumerate(wrong.values())
+    ], done.stdout
+    assert (LIBRARY / "MultiViewRegistrationLib" / "py.typed").is_file()
+
+
+def test_the_package_shows_what_it_offers_and_loads_it_when_used():
+    listed = dir(MultiViewRegistrationLib)
+    assert listed == MultiViewRegistrationLib.__all__ and {"Case", "register", "render"} <= set(listed)
+    for name in listed:
+        if name != "DifferentiableRenderer":
+            assert getattr(MultiViewRegistrationLib, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        MultiViewRegistrationLib.nothing  # noqa: B018
+    script = (
+        "import sys, MultiViewRegistrationLib as m; dir(m); m.InputError; sys.modules['torch'] = None\n"
+        "assert not {'numba', 'numpy', 'SimpleITK'} & set(sys.modules)\n"
+        "try: m.DifferentiableRenderer\n"
+        "except ImportError as error: print(error)"
+    )
+    environment = {"PYTHONPATH": str(LIBRARY)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout == 'DifferentiableRenderer needs PyTorch: pip install "multiview-registration[torch]"\n', (
+        done.stderr
+    )
+
+
+def test_nothing_is_warned_of_where_everything_is_said(arrays):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        arrays.case(world_from_ct=arrays.start, intensity="linear")

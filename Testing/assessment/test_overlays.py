@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.report import overlays as pictures
-from MultiViewRegistrationLib.report.overlays import film_of, live_layer, live_picture
+from MultiViewRegistrationLib.report.overlays import DRRs, film_of, live_layer, live_picture
 
 SIZE = 256
 ROWS, COLUMNS = np.indices((SIZE, SIZE))
@@ -26,6 +26,11 @@ def texture(shift: int = 0) -> np.ndarray:
 
 def disc(radius: float = RADIUS, centre=CENTRE) -> np.ndarray:
     return np.hypot(ROWS - centre[0], COLUMNS - centre[1]) < radius
+
+
+def at(drr: np.ndarray) -> DRRs:
+    """Of a structure."""
+    return DRRs(drr.astype(np.float32), drr.astype(np.float32), structure=True)
 
 
 def xray_of(image: np.ndarray, valid: np.ndarray | None = None) -> XRay:
@@ -45,7 +50,7 @@ def blue(image: np.ndarray) -> np.ndarray:
 def report(monkeypatch):
     """A function: the report's pictures of an X-ray and a DRR, as large as they are."""
     monkeypatch.setattr(pictures, "MIN_LONGEST_SIDE", 1)
-    return lambda xray, drr: pictures.overlays(xray, [drr.astype(np.float32)])[0]
+    return lambda xray, drr: pictures.overlays(xray, [at(drr)])[0]
 
 
 def draw(kind: str, drr: np.ndarray, over=None, *, structure: bool = False) -> np.ndarray:
@@ -55,7 +60,7 @@ def draw(kind: str, drr: np.ndarray, over=None, *, structure: bool = False) -> n
 
 def test_an_outline_is_drawn_thin_and_where_it_is():
     """The part shown is the disc with two thirds of its radius around it, enlarged, at start and result the same."""
-    start, result = pictures.overlays(xray_of(texture()), [1.0 * disc(), 1.0 * disc(centre=(146, 126))])
+    start, result = pictures.overlays(xray_of(texture()), [at(1.0 * disc()), at(1.0 * disc(centre=(146, 126)))])
     drawn = orange(start["edges"])
     assert drawn.shape == result["edges"].shape[:2] and max(drawn.shape) == pictures.MIN_LONGEST_SIDE
     zoom = pictures.MIN_LONGEST_SIDE / (2 * RADIUS + 10 + 2 * ((2 * RADIUS + 9) // 3))
@@ -114,21 +119,26 @@ def test_edges_are_those_of_bone_and_not_where_the_ct_ends():
 def test_images_that_show_nothing_make_pictures_all_the_same(value):
     blank, empty = np.full((60, 90), value, np.float32), np.zeros((60, 90), np.float32)
     for usable in (True, False):
-        (shown,) = pictures.overlays(XRay(empty, np.full((60, 90), usable)), [blank])
-        assert {picture.shape for picture in shown.values()} == {(427, 640, 3)}
+        (shown,) = pictures.overlays(XRay(empty, np.full((60, 90), usable)), [at(blank)])
+        assert {picture.shape[:2] for picture in shown.values()} == {(427, 640)}
     for kind in ("checkerboard", "edges", "colours", "difference"):
         shown = draw(kind, np.full((SIZE, SIZE), value), film_of(xray_of(texture(), disc(100))))
         assert shown.shape == (SIZE, SIZE, 3) and shown[~disc(104)].max() == 0  # beyond the field
 
 
 def test_files_are_the_pictures_at_most_so_large():
-    xray, drrs = xray_of(texture()), [texture(9), texture()]
-    expected, files = pictures.overlays(xray, drrs), pictures.picture_files(xray, drrs)
+    xray, drrs = xray_of(texture()), [at(texture(9)), at(texture())]
+    expected = pictures.overlays(xray, drrs)
+    files = pictures.picture_files(expected)
+    assert list(files) == list(pictures.LEGENDS)
     for kind, pair in files.items():
         for file, picture in zip(pair, expected, strict=True):
             np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(file)).convert("RGB")), picture[kind])
     small = pictures.overlays(xray, drrs[:1], longest_side=100)[0]
-    assert {(picture.shape, picture.dtype.name) for picture in small.values()} == {((100, 100, 3), "uint8")}
+    assert {(picture.shape, picture.dtype.name) for picture in small.values()} == {
+        ((100, 100, 3), "uint8"),
+        ((100, 100, 4), "uint8"),
+    }
 
 
 @pytest.mark.parametrize("kind", ["edges", "colours", "difference"])
@@ -146,7 +156,7 @@ def test_of_a_real_radiograph_the_wrist_is_shown_and_not_the_blades(shared_data)
     raw = np.asarray(Image.open(shared_data / "wrist" / "camera1_0099.png"), np.float32)
     xray, bone = XRay(-np.log((raw + 0.5) / raw.max()), raw > 8), np.zeros_like(raw)
     bone[1200:1500, 800:1000] = 1
-    shown = pictures.overlays(xray, [bone])[0]["edges"]
+    shown = pictures.overlays(xray, [at(bone)])[0]["edges"]
     assert max(shown.shape) == pictures.MIN_LONGEST_SIDE and shown[~orange(shown)][:, 0].std() > 30
 
 
@@ -156,7 +166,7 @@ def test_pixels_that_are_not_square_are_shown_in_proportion():
         np.hypot(*(np.indices((100, 160)) - np.array([[[49.5]], [[79.5]]])) * np.array([1.0, 0.5])[:, None, None]) < 30
     )
     xray = XRay(ring.astype(np.float32), np.ones(ring.shape, bool), (0.5, 1.0))
-    (shown,) = pictures.overlays(xray, [np.where(ring, 2.0, 0).astype(np.float32)], longest_side=320)
+    (shown,) = pictures.overlays(xray, [at(np.where(ring, 2.0, 0))], longest_side=320)
     rows, columns = np.nonzero(orange(shown["edges"]))
     assert np.ptp(rows) == pytest.approx(np.ptp(columns), rel=0.03)
     marked = pictures.tile_map(xray, [(40, 120, 20, 4.0)])

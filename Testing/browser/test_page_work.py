@@ -121,7 +121,7 @@ def test_a_pose_by_hand_is_assessed_and_where_it_does_not_fit_is_shown(fresh):
     fresh.button("Assess this pose").click()
     fresh.wait_state("s.answer.kind === 'reject' && c('check', 'map.view2')")
     assert not fresh.control("check", "leave_out")["enabled"]
-    fresh.page.get_by_text("Where each X-ray disagrees, and how far off the targets may be").click()
+    fresh.page.get_by_text("Where they disagree, and how far off the targets may be").click()
     fresh.page.get_by_role("img", name="view2: targets within").scroll_into_view_if_needed()
     fresh.shot("assessed")
 

@@ -77,6 +77,11 @@ def add_register(command: Parser) -> None:
     )
     add("--seed", type=int, default=0, help="of the search (default: %(default)s)")
     add(
+        "--names",
+        action="store_true",
+        help="name the case and its files in report.html: such names may be a patient's",
+    )
+    add(
         "--out",
         type=out_folder,
         metavar="DIR",
@@ -104,7 +109,7 @@ def _register(options: argparse.Namespace) -> dict:
             minutes=options.minutes,
         )
         line.show(1.0, "writing the results")
-        save_result(result, out)
+        save_result(result, out, names=options.names)
     summarise(result, out)
     return result.to_json()
 

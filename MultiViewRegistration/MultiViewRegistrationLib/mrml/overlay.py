@@ -36,16 +36,8 @@ def opacity_of(registration: Registration) -> float:
 
 
 def rendered(anatomy, camera, world_from_ct: np.ndarray, level: int, *, bones: bool = False) -> np.ndarray:
-    """The DRR (rows, columns), NaN where rays go through a cut end of the CT.
-
-    anatomy: a `registration.prepared_ct.PreparedCT`.   level: of its pyramid, 0 the finest.
-    bones: of bone alone, for edges, which are smoothed anyhow, so that they need no second volume of the finest level.
-    """
-    seen = anatomy.projector(level).seen(camera, world_from_ct)
-    projector = anatomy.projector(max(level, 1) if bones else level, bones=bones)
-    image = projector.render(camera, world_from_ct, wanted=seen).image
-    image[seen == 0] = np.nan
-    return image
+    """See `registration.prepared_ct.PreparedCT.drr`."""
+    return anatomy.drr(camera, world_from_ct, level, bones=bones)
 
 
 def picture_of(mode: str, film, drr: np.ndarray, *, structure: bool) -> np.ndarray:

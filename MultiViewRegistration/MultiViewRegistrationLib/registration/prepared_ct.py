@@ -15,6 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from scipy import ndimage
 
 from ..errors import InputError
 from ..geometry import rigid
@@ -34,6 +35,8 @@ T = TypeVar("T")
 _VOLUME_LEVELS = 5
 BONE_STEP_MM = 4.0
 COARSEST_PIXELS = 32
+#: No edge of bone is drawn so near, in pixels, to the rim of a cut bone.
+CUT_RIM_PIXELS = 2
 
 
 @dataclass(frozen=True)
@@ -190,13 +193,59 @@ class PreparedCT:
         sizes = [float(np.cbrt(np.prod(volume.spacing_mm))) for volume in self._volumes]
         return max((level for level, size in enumerate(sizes) if size <= voxel_mm), default=0)
 
-    def drr(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
-        """The DRR at the CT's own resolution, NaN for rays through a cut end of the CT."""
-        projector = self.projector(0)
-        seen = projector.seen(camera, world_from_ct)
+    def drr(self, camera: Camera, world_from_ct: np.ndarray, level: int = 0, *, bones: bool = False) -> np.ndarray:
+        """The DRR (rows, columns), NaN for rays through a cut end of the CT.
+
+        Parameters
+        ----------
+        level
+            Of the volume pyramid, 0 being the CT's own resolution.
+        bones
+            Of bone alone, for edges; then NaN also along the rim of a cut bone, which is no edge of the patient. Edges are smoothed anyhow,
+            so that they need no second volume of the finest level.
+        """
+        seen = self.projector(level).seen(camera, world_from_ct)
+        if bones:
+            seen[self._cut_rims(camera, world_from_ct)] = 0
+        projector = self.projector(max(level, 1) if bones and not self.structure else level, bones=bones)
         image = projector.render(camera, world_from_ct, wanted=seen).image
         image[seen == 0] = np.nan
         return image
+
+    @cached_property
+    def _cut_sections(self) -> list[tuple[np.ndarray, float]]:
+        """The cross-sections of bone, or of the structure, at the faces of the CT: (N, 3) CT mm, and the side of a voxel."""
+        volume, sections = self._volumes[0], []
+        for axis in range(3):
+            for side, end in enumerate((0, volume.values.shape[2 - axis] - 1)):
+                index = np.argwhere(volume.values.take([end], 2 - axis) > (0 if self.structure else BONE_PER_MM))
+                if len(index):
+                    section = index[:, ::-1].astype(float)
+                    section[:, axis] = end + side - 0.5
+                    voxel_mm = float(np.delete(volume.spacing_mm, axis).max())
+                    sections.append((rigid.transform_points(volume.ct_from_index, section), voxel_mm))
+        return sections
+
+    def _cut_rims(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
+        """bool (rows, columns): where the rims of `_cut_sections` are seen; of a section seen edge on, all of it."""
+        columns, rows = camera.size
+        rims = np.zeros((rows, columns), bool)
+        for section, voxel_mm in self._cut_sections:
+            points = rigid.transform_points(world_from_ct, section)
+            points = points[camera.depth(points) > 0]
+            if not len(points):
+                continue
+            gap = int(np.ceil(voxel_mm / max(float(camera.pixel_mm(points.mean(axis=0)).min()), 1e-6)))
+            room = gap + CUT_RIM_PIXELS
+            column, row = np.rint(camera.project(points)).astype(int).T + room
+            inside = (column >= 0) & (row >= 0) & (column < columns + 2 * room) & (row < rows + 2 * room)
+            shown = np.zeros((rows + 2 * room, columns + 2 * room), bool)
+            shown[row[inside], column[inside]] = True
+            shown = ndimage.binary_closing(shown, iterations=gap)
+            rim = ndimage.binary_dilation(shown, iterations=CUT_RIM_PIXELS)
+            rim &= ~ndimage.binary_erosion(shown, iterations=CUT_RIM_PIXELS)
+            rims |= rim[room : room + rows, room : room + columns]
+        return rims
 
     def corners(self) -> np.ndarray:
         """(8, 3) CT mm: the corners of the box around all that attenuates."""

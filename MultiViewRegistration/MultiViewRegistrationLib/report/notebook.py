@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 
 from ..assessment.metrics import Errors
-from ..io.html import RESEARCH_USE, embedded_png, tag
+from ..io.html import RESEARCH_USE, embedded, tag
 
 #: Pixels of the longer side of an outline's picture.
 PICTURE = 400
@@ -37,7 +37,7 @@ def notebook_card(
         tag(
             "figure",
             tag("figcaption", view),
-            tag("img", src=embedded_png(file), alt=f"{view}, outlines of the CT", style="max-width: 100%"),
+            tag("img", src=embedded(file), alt=f"{view}, outlines of the CT", style="max-width: 100%"),
             style="display: inline-block; margin: 4px 8px 4px 0",
         )
         for view, file in outlines.items()

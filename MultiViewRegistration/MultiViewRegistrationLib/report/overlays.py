@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
 from ..assessment.features import Tile
+from ..geometry.camera import Camera
 from ..imaging.field import hull
 from ..imaging.xray import XRay
+from ..registration.prepared_ct import PreparedCT
 
 ORANGE = np.array([255, 165, 20], np.float32)
 BLUE = np.array([86, 180, 233], np.float32)
@@ -26,15 +29,18 @@ TILES = 8
 DIMMED = 0.4
 #: Smaller pictures are enlarged first, so that lines stay thin.
 MIN_LONGEST_SIDE = 640
+JPEG_QUALITY = 88
 #: Half the width of a line in pixels of the picture.
 HALF_WIDTH = 1.0
 #: No line is drawn so near, in pixels, to where the CT ends: that is no edge of the patient.
 FROM_CUT_END = 3
+#: Where the CT has ended, the X-ray is shown so much darker.
+BEYOND_CT = 0.35
 #: Opacity of the strongest outlier.
 STRONGEST = 0.6
 #: The report's kinds of pictures.
 LEGENDS = {
-    "edges": "Orange: contours of the rendered CT, drawn over the X-ray.",
+    "edges": "Orange: edges of the CT's bones, or of the structure that is registered. Darker: beyond the ends of the CT.",
     "checkerboard": "Tiles of X-ray and rendered CT by turns: lines of bone must run on from tile to tile.",
     "difference": "Orange: the X-ray is brighter; blue: the rendered CT is brighter; dark: they agree.",
 }
@@ -70,13 +76,39 @@ def film_of(xray: XRay) -> Film:
     return Film(xray.line_integrals, xray.valid, xray.valid)
 
 
-def overlays(xray: XRay, drrs: Sequence[np.ndarray], longest_side: int = 1024) -> list[dict[str, np.ndarray]]:
-    """The pictures of one view at several poses by kind, of LEGENDS, all of the same part of the image.
+@dataclass(frozen=True, eq=False)
+class DRRs:
+    """What is drawn of the CT at one pose over one X-ray.
 
-    `drrs` (rows, columns) each, on the X-ray's pixels. The part is where any of them has something, with room
-    around it. Pictures are at most `longest_side` pixels long, and have square pixels.
+    Attributes
+    ----------
+    whole
+        (rows, columns), NaN for rays through a cut end of the CT.
+    bones
+        The same of bone alone, see `PreparedCT.drr`, whose edges are drawn.
+    structure
+        They are of one structure, whose outline is an edge, too.
     """
-    drrs = [np.nan_to_num(np.asarray(drr, np.float32), nan=0.0) for drr in drrs]
+
+    whole: np.ndarray
+    bones: np.ndarray
+    structure: bool
+
+    @classmethod
+    def of(cls, anatomy: PreparedCT, camera: Camera, world_from_ct: np.ndarray) -> DRRs:
+        """Of a CT at a pose (4, 4)."""
+        whole, bones = (anatomy.drr(camera, world_from_ct, bones=bones) for bones in (False, True))
+        return cls(whole, bones, anatomy.structure)
+
+
+def overlays(xray: XRay, poses: Sequence[DRRs], longest_side: int = 1024) -> list[dict[str, np.ndarray]]:
+    """The pictures of one view at several poses by kind, of LEGENDS, all of the same part of the image, and as "xray" and "outlines" what
+    "edges" is made of: the X-ray alone, and the layer (rows, columns, 4) over it.
+
+    The part is where any of them has something, with room around it. Pictures are at most `longest_side` pixels long, and have square
+    pixels.
+    """
+    drrs = [np.nan_to_num(pose.whole, nan=0.0) for pose in poses]
     levels = [_silhouette_level(drr) for drr in drrs]
     silhouettes = np.any([drr > level for drr, level in zip(drrs, levels, strict=True)], axis=0)
     part = _part_to_show(silhouettes, xray.valid)
@@ -88,26 +120,34 @@ def overlays(xray: XRay, drrs: Sequence[np.ndarray], longest_side: int = 1024) -
         bone=_resized(silhouettes[part], shape) > 0.5,
     )
     pictures = []
-    for drr, level in zip((_resized(drr[part], shape) for drr in drrs), levels, strict=True):
+    for pose, drr, level in zip(poses, drrs, levels, strict=True):
+        drr = _resized(drr[part], shape)
         both = film.valid & (drr > level)
         normalised = _normalised(drr, both, film.window)
-        lines = np.maximum(_contour(drr, level), _inner_edges(drr, drr > level))
-        drawn = _lines_over(film, lines), _checkerboard(film, normalised, both), _difference(film, normalised, both)
-        pictures.append(dict(zip(LEGENDS, drawn, strict=True)))
+        outlines = _outlines(film, _resized_drr(pose.bones[part], shape), structure=pose.structure)
+        grey = _as_uint8(np.repeat(WHITE * film.grey[..., None], 3, axis=-1))
+        drawn = _flattened(grey, outlines), _checkerboard(film, normalised, both), _difference(film, normalised, both)
+        pictures.append(dict(zip(LEGENDS, drawn, strict=True)) | {"xray": grey, "outlines": outlines})
     return pictures
 
 
-def picture_files(xray: XRay, drrs: Sequence[np.ndarray]) -> dict[str, tuple[bytes, ...]]:
-    """PNG files of `overlays`: by kind, one for each pose."""
-    shown = overlays(xray, drrs)
+def picture_files(shown: Sequence[dict[str, np.ndarray]]) -> dict[str, tuple[bytes, ...]]:
+    """PNG files of a view's `overlays`: by kind, of LEGENDS, one for each pose."""
     return {kind: tuple(png(pictures[kind]) for pictures in shown) for kind in LEGENDS}
 
 
 def png(image: np.ndarray) -> bytes:
-    """PNG file of an RGB picture; a grey one is stored as grey."""
-    grey = np.all(image == image[..., :1])
+    """PNG file of an RGB or RGBA picture; a grey one without opacity is stored as grey."""
+    grey = image.shape[2] < 4 and np.all(image == image[..., :1])
     file = io.BytesIO()
     Image.fromarray(image[..., 0] if grey else image).save(file, "PNG", compress_level=4)
+    return file.getvalue()
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    """JPEG file of an RGB picture, for a page: the PNG files keep every grey."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue()
 
 
@@ -122,7 +162,7 @@ def live_picture(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> 
         The DRR is of one structure, whose outline is an edge, too.
     """
     if kind == "edges":
-        return _lines_over(film, _live_edges(drr, structure=structure))
+        return _lines_over(film, _edges(drr, structure=structure))
     drr, both = _compared(film, drr)
     draw = {"checkerboard": _checkerboard, "colours": _colours, "difference": _difference}[kind]
     return draw(film, _normalised(drr, both, film.window), both)
@@ -134,7 +174,7 @@ def live_layer(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np
     The X-ray itself, left out, can be shown finer than the DRR, and in any window; it is dimmed where the DRR says nothing.
     """
     if kind == "edges":
-        opacity = np.where(film.beyond, 0, _live_edges(drr, structure=structure))
+        opacity = np.where(film.beyond, 0, _edges(drr, structure=structure))
         return _as_uint8(np.dstack([np.broadcast_to(ORANGE, (*drr.shape, 3)), 255 * opacity]))
     shown, both = live_picture(kind, film, drr, structure=structure), _compared(film, drr)[1][..., None]
     return _as_uint8(np.concatenate([np.where(both, shown, 0), np.where(both, 255, 255 * (1 - DIMMED))], axis=-1))
@@ -181,15 +221,36 @@ def _compared(film: Film, drr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return drr, film.valid & (drr > _silhouette_level(drr))
 
 
-def _live_edges(drr: np.ndarray, *, structure: bool) -> np.ndarray:
+def _edges(drr: np.ndarray, *, structure: bool) -> np.ndarray:
     """Opacity (rows, columns) of lines along the edges of a DRR of bone, of `structure`'s outline, too; none where the CT ends."""
     untrue = np.isnan(drr)
-    drr = np.where(untrue, np.float32(0), drr)
+    if untrue.all():
+        return np.zeros(drr.shape, np.float32)
+    if untrue.any():  # bone goes on as it ends there: then it has no edge along the end
+        rows, columns = ndimage.distance_transform_edt(untrue, return_distances=False, return_indices=True)
+        drr = drr[rows, columns]
     level = _silhouette_level(drr)
     lines = (
         np.maximum(_contour(drr, level), _inner_edges(drr, drr > level)) if structure else _inner_edges(drr, ~untrue)
     )
     return np.where(ndimage.binary_dilation(untrue, iterations=FROM_CUT_END), 0, lines)
+
+
+def _outlines(film: Film, bones: np.ndarray, *, structure: bool) -> np.ndarray:
+    """The layer, uint8 (rows, columns, 4), of a DRR's edges over the X-ray, which is darker where the CT has ended."""
+    lines, beyond = _edges(bones, structure=structure), np.isnan(bones)
+    if structure:  # about one bone there is nothing to compare anyway
+        beyond = np.zeros_like(beyond)
+    beyond = BEYOND_CT * ndimage.gaussian_filter(beyond.astype(np.float32), FROM_CUT_END)
+    colour = ORANGE * (lines / np.maximum(np.maximum(lines, beyond), 1e-6))[..., None]
+    opacity = np.where(film.beyond, 0, 255 * np.maximum(lines, beyond))
+    return _as_uint8(np.dstack([colour, opacity]))
+
+
+def _flattened(picture: np.ndarray, layer: np.ndarray) -> np.ndarray:
+    """A picture (rows, columns, 3) under a layer (rows, columns, 4)."""
+    opacity = layer[..., 3:] / np.float32(255)
+    return _as_uint8(picture * (1 - opacity) + layer[..., :3] * opacity)
 
 
 def _lines_over(film: Film, lines: np.ndarray) -> np.ndarray:
@@ -280,6 +341,14 @@ def _resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Averages where it shrinks, interpolates where it grows."""
     picture = Image.fromarray(np.ascontiguousarray(image, np.float32))
     return np.asarray(picture.resize(shape[::-1], Image.Resampling.BILINEAR))
+
+
+def _resized_drr(drr: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The same of a DRR with NaN, which counts for as little as it has of a pixel."""
+    untrue = np.isnan(drr)
+    share = _resized(~untrue, shape)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(share > 0.5, _resized(np.where(untrue, 0, drr), shape) / share, np.float32(np.nan))
 
 
 def _as_uint8(colour: np.ndarray) -> np.ndarray:

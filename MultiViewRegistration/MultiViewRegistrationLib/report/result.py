@@ -23,7 +23,7 @@ from ..registration.similarity import MIN_PIXELS
 from ..regressor.initialise import RegressorReport
 from ..rendering.devices import ComputeDevice, available_threads
 from .notebook import PICTURE, notebook_card
-from .overlays import mask_excluding_outliers, overlays, png
+from .overlays import DRRs, mask_excluding_outliers, overlays, png
 
 VERSION = 2
 
@@ -102,6 +102,12 @@ class Result:
     @property
     def reasons(self) -> list[str]:
         """The cautions before trusting the pose, a sentence each."""
+        unrefined = [] if self.refined else [f"The pose was not refined; it is as given ({self.method})."]
+        return [*unrefined, *(self.assessment.reasons if self.assessment else []), *self.limits]
+
+    @property
+    def limits(self) -> list[str]:
+        """Those of the reasons that are not of the assessment: of the case, and of how it was registered."""
         case, rival = self.case, self.refinement.alternative
         reasons = []
         if len(case.views) > 1 and case.relative_geometry == "truth":
@@ -136,12 +142,7 @@ class Result:
         for sentence, names in of_sentence.items():
             of_names.setdefault(", ".join(names), []).append(sentence)
         assumed = "; ".join(f"{names}: {'; '.join(sentences)}" for names, sentences in of_names.items())
-        return [
-            *([] if self.refined else [f"The pose was not refined; it is as given ({self.method})."]),
-            *(self.assessment.reasons if self.assessment else []),
-            *reasons,
-            *([f"Assumed: {assumed}."] if assumed else []),
-        ]
+        return [*reasons, *([f"Assumed: {assumed}."] if assumed else [])]
 
     @property
     def verdict(self) -> str | None:
@@ -190,7 +191,7 @@ class Result:
         """For a notebook: the verdict with its reasons, the error, and the CT's outlines over each X-ray."""
         outlines = {
             view.name: png(
-                overlays(view.xray, [self.anatomy.drr(view.camera, self.world_from_ct)], PICTURE)[0]["edges"]
+                overlays(view.xray, [DRRs.of(self.anatomy, view.camera, self.world_from_ct)], PICTURE)[0]["edges"]
             )
             for view in self.views
         }

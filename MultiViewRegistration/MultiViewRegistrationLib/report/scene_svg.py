@@ -1,4 +1,4 @@
-"""case.html: a case's geometry drawn as SVG, to check it before it is used.
+"""A case's geometry drawn as SVG: the scene in 3D of a report, and case.html, to check a case before it is used.
 
 The scene in 3D from a side, and each X-ray with the CT's box and the patient's directions in it.
 
@@ -15,8 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from ..geometry.camera import Camera
 from ..imaging.xray import View
-from ..io.html import embedded_png, page, tag
+from ..io.html import embedded, page, tag
+from ..registration.prepared_ct import PreparedCT
 
 COLOURS = ("#56b4e9", "#cc79a7", "#2bbd8e", "#e8703a", "#b9a7ff")
 """Of the views: distinguishable with any colour vision, and named beside what they colour."""
@@ -25,10 +27,17 @@ PATIENT = {"L": "#ff8a80", "P": "#8fd694", "S": "#9ab8ff"}
 OPPOSITE = {"L": "R", "P": "A", "S": "I"}
 AXIS_MM = 100.0
 EDGES = [(n, n | bit) for bit in (1, 2, 4) for n in range(8) if not n & bit]
+#: Of the bones: their colour, pixels of their picture, and from how far they are seen, which makes the beams parallel.
+BONE, BONES_PIXELS, AFAR_MM = (236, 226, 205), 400, 50_000.0
+#: Width of a character in lines, on average.
+GLYPH = 0.65
 NEAREST = 1.0  # mm before the source: lines are cut there
 
 
 SIDES = (("From one side", 40.0, 22.0), ("A quarter turn further", 130.0, 22.0))
+SIDES_TRIED = [
+    (azimuth, elevation) for elevation in (25.0, 35.0, 45.0) for azimuth in (40.0, -40.0, 20.0, -20.0, 60.0, -60.0)
+]
 _STYLE = """
 svg.scene, svg.xray { display: block; width: 100%; height: auto; max-height: 88vh; background: #000; border-radius: 6px; }
 svg text { paint-order: stroke; stroke: #000; stroke-width: .18em; stroke-linejoin: round; }
@@ -50,12 +59,15 @@ class Scene:
         (8, 3) of the CT's box, world mm, corner n at the high end of axis i where bit 2^i of n is set.
     world_from_ct
         (4, 4).
+    anatomy
+        Whose bones are drawn in the box; None for an empty one.
     """
 
     views: list[View]
     detector_mm: list[float]
     corners: np.ndarray
     world_from_ct: np.ndarray
+    anatomy: PreparedCT | None = None
 
     @property
     def middle(self) -> np.ndarray:
@@ -98,26 +110,92 @@ def _figure(title: str, svg: ET.Element, colour: str | None = None) -> ET.Elemen
     return tag("figure", tag("figcaption", title, style=colour and f"color: {colour}"), svg)
 
 
-def scene_svg(scene: Scene, azimuth_deg: float, elevation_deg: float) -> ET.Element:
-    """The scene from a side: azimuth 0 looks along the first view's beam, 90 across it; elevation is towards the patient's head."""
+class Labels:
+    """Texts of a drawing that keep off each other: each takes the nearest free place to where it belongs.
+
+    Parameters
+    ----------
+    em
+        Height of a line.
+    low, high
+        (2,) corners of the drawing.
+    """
+
+    def __init__(self, em: float, low: np.ndarray, high: np.ndarray) -> None:
+        self.em, self._low, self._high = em, low, high
+        self._taken: list[np.ndarray] = []
+        self.texts: list[ET.Element] = []
+
+    def add(self, text: str, at: np.ndarray, colour: str, **style: str) -> None:
+        """Write a text with its middle at (2,), or as near to there as there is room."""
+        half = 0.5 * self.em * np.array([GLYPH * len(text), 1.0])
+        steps = self.em * np.array([(x, y) for x in np.arange(-8, 8.5, 0.5) for y in np.arange(-8, 8.5, 0.5)])
+        inside = np.clip(at + steps, self._low + half, self._high - half)
+        for middle in inside[np.argsort(np.linalg.norm(inside - at, axis=1), kind="stable")]:
+            box = np.stack([middle - half, middle + half])
+            if not any((box[0] < other[1]).all() and (other[0] < box[1]).all() for other in self._taken):
+                break
+        else:
+            return  # a drawing full of texts tells nobody more
+        self._taken.append(box)
+        x, y = middle + [0, 0.35 * self.em]
+        self.texts.append(tag("text", text, x=x, y=y, fill=colour, text_anchor="middle", **style))
+
+
+def scene_svg(
+    scene: Scene, azimuth_deg: float, elevation_deg: float, *, lines: float = 38, axes: bool = True
+) -> ET.Element:
+    """The scene from a side: azimuth 0 looks along the first view's beam, 90 across it; elevation is towards the patient's head.
+
+    Parameters
+    ----------
+    lines
+        The drawing's longer side in lines of its texts.
+    axes
+        Draw the world's axes, too, and name sources and detectors; else a view has one name.
+    """
     basis = _basis(scene, azimuth_deg, elevation_deg)
-    shown = [scene.corners, *(view.camera.sources(view.camera.corners) for view in scene.views)]
-    shown += [_detector(scene, nth) for nth in range(len(scene.views))]
-    flat = np.concatenate(shown) @ basis[:2].T
+    flat = _outline(scene) @ basis[:2].T
     low, high = flat.min(0), flat.max(0)
     extent = float((high - low).max())
     origin_shown = bool((basis[:2] @ np.zeros(3) > low).all() and (basis[:2] @ np.zeros(3) < high).all())
-    low, high, em = low - 0.12 * extent, high + 0.12 * extent, extent / 38
+    margin = 0.12 if axes else 0.05
+    low, high, em = low - margin * extent, high + margin * extent, extent / lines
     box = f"{low[0]:.1f} {low[1]:.1f} {high[0] - low[0]:.1f} {high[1] - low[1]:.1f}"
+    labels = Labels(em, low, high)
     svg = tag("svg", tag("title", "The scene in 3D"), viewBox=box, role="img", class_="scene", font_size=em)
     for nth in sorted(range(len(scene.views)), key=lambda nth: -float(basis[2] @ _detector(scene, nth).mean(0))):
-        svg.extend(_frustum(scene, nth, basis, em))
+        svg.extend(_frustum(scene, nth, basis, labels, both=axes))
+    if scene.anatomy is not None:
+        svg.append(_bones(scene, scene.anatomy, basis))
     svg.extend(_line(basis[:2] @ scene.corners[a], basis[:2] @ scene.corners[b], BOX, em / 9) for a, b in EDGES)
     reach = max(0.3 * float(np.linalg.norm(scene.corners[7] - scene.corners[0])), 4 * em)
-    svg.extend(_patient_axes(lambda point: basis[:2] @ point, scene, reach, em))
-    corner = basis[:2].T @ (np.array([low[0], high[1]]) + [3 * em, -3 * em] + [AXIS_MM / 2, -AXIS_MM / 2])
-    svg.extend(_world_axes(basis, np.zeros(3) if origin_shown else corner, em, origin_shown))
+    svg.extend(_patient_axes(lambda point: basis[:2] @ point, scene, reach, labels))
+    if axes:
+        corner = basis[:2].T @ (np.array([low[0], high[1]]) + [3 * em, -3 * em] + [AXIS_MM / 2, -AXIS_MM / 2])
+        svg.extend(_world_axes(basis, np.zeros(3) if origin_shown else corner, labels, origin_shown))
+    svg.extend(labels.texts)
     return svg
+
+
+def best_side(scene: Scene, aspect: float) -> tuple[float, float]:
+    """Azimuth and elevation, degrees, of SIDES_TRIED from which the fewest detectors stand before the CT, and the scene is largest in a
+    drawing of this width over height.
+    """
+
+    def badness(angles: tuple[float, float]) -> tuple[int, float]:
+        basis = _basis(scene, *angles)
+        across, down = np.ptp(_outline(scene) @ basis[:2].T, axis=0)
+        away = [basis[2] @ (_detector(scene, nth).mean(axis=0) - scene.middle) for nth in range(len(scene.views))]
+        return sum(mm < 0 for mm in away), max(across / aspect, down)
+
+    return min(SIDES_TRIED, key=badness)
+
+
+def _outline(scene: Scene) -> np.ndarray:
+    """(N, 3): corners of all that is drawn, world mm."""
+    shown = [scene.corners, *(view.camera.sources(view.camera.corners) for view in scene.views)]
+    return np.concatenate([*shown, *(_detector(scene, nth) for nth in range(len(scene.views)))])
 
 
 def xray_svg(scene: Scene, nth: int) -> ET.Element:
@@ -155,7 +233,9 @@ def xray_svg(scene: Scene, nth: int) -> ET.Element:
             svg.append(_line(start, end, BOX, em / 9))
     if camera.depth(scene.middle) > NEAREST:
         reach = 0.28 * min(columns, rows) * float(camera.pixel_mm(scene.middle)[0])
-        svg.extend(_patient_axes(camera.project, scene, reach, em))
+        labels = Labels(em, np.full(2, -margin), np.array([columns, rows]) + margin)
+        svg.extend(_patient_axes(camera.project, scene, reach, labels))
+        svg.extend(labels.texts)
     return svg
 
 
@@ -185,9 +265,9 @@ def _detector(scene: Scene, nth: int) -> np.ndarray:
     return camera.at_depth(camera.corners, scene.detector_mm[nth])
 
 
-def _frustum(scene: Scene, nth: int, basis: np.ndarray, em: float) -> list[ET.Element]:
+def _frustum(scene: Scene, nth: int, basis: np.ndarray, labels: Labels, *, both: bool) -> list[ET.Element]:
     """The detector with its image, the beam, the source (of a slot scan, its way), and their names."""
-    view, colour = scene.views[nth], COLOURS[nth % len(COLOURS)]
+    view, colour, em = scene.views[nth], COLOURS[nth % len(COLOURS)], labels.em
     camera, flat = view.camera, basis[:2]
     on_detector = flat @ camera.plane_at(scene.detector_mm[nth])
     detector, sources = _detector(scene, nth) @ flat.T, camera.sources(camera.corners) @ flat.T
@@ -199,17 +279,38 @@ def _frustum(scene: Scene, nth: int, basis: np.ndarray, em: float) -> list[ET.El
         parts.append(_line(sources[0], sources[2], colour, em / 8))
     parts.append(_line(source, centre, colour, em / 12, dash=em))
     parts.append(tag("circle", cx=source[0], cy=source[1], r=em / 2.2, fill=colour))
-    at_right = source[0] > (flat @ scene.middle)[0]  # there the picture ends
-    anchor, aside = ("end", 0) if at_right else (None, 0.8 * em)
-    parts.append(_text(f"{view.name} source", source + [aside, -0.9 * em], colour, anchor))
-    lowest = detector[np.argmax(detector[:, 1])]
-    parts.append(_text(f"{view.name} detector", lowest + [0, 1.3 * em], colour))
+    labels.add(f"{view.name} source" if both else view.name, source - [0, 1.2 * em], colour)
+    if both:
+        labels.add(f"{view.name} detector", detector[np.argmax(detector[:, 1])] + [0, em], colour)
     return parts
 
 
-def _patient_axes(place, scene: Scene, reach: float, em: float) -> list[ET.Element]:
+def _bones(scene: Scene, anatomy: PreparedCT, basis: np.ndarray) -> ET.Element:
+    """The bones of the CT as seen from the side of the drawing: a DRR from afar."""
+    reach = 0.5 * float(np.linalg.norm(scene.corners[7] - scene.corners[0]))
+    pixel_mm, side = 2 * reach / BONES_PIXELS, BONES_PIXELS
+    middle = (side - 1) / 2
+    intrinsics = np.array([[AFAR_MM / pixel_mm, 0, middle], [0, AFAR_MM / pixel_mm, middle], [0, 0, 1]])
+    camera_from_world = np.eye(4)
+    camera_from_world[:3, :3] = basis
+    camera_from_world[:3, 3] = [0, 0, AFAR_MM] - basis @ scene.middle
+    projector = anatomy.projector(anatomy.level(2 * pixel_mm), bones=True)
+    drr = projector.render(Camera(intrinsics, camera_from_world, (side, side)), scene.world_from_ct).image
+    strength = np.sqrt(
+        np.clip(drr / max(float(np.percentile(drr[drr > 0], 98)) if (drr > 0).any() else 1.0, 1e-6), 0, 1)
+    )
+    rgba = np.empty((side, side, 4), np.uint8)
+    rgba[..., :3] = BONE
+    rgba[..., 3] = np.rint(255 * strength)
+    file = io.BytesIO()
+    Image.fromarray(rgba).save(file, "PNG")
+    x, y = basis[:2] @ scene.middle - reach
+    return tag("image", x=x, y=y, width=2 * reach, height=2 * reach, href=embedded(file.getvalue()))
+
+
+def _patient_axes(place, scene: Scene, reach: float, labels: Labels) -> list[ET.Element]:
     """Lines along the CT's axes through the middle of its box, with the letters of the patient's directions at their ends."""
-    parts = []
+    parts, em = [], labels.em
     for axis, (letter, colour) in enumerate(PATIENT.items()):
         step = reach * scene.world_from_ct[:3, axis]
         ends = {letter: place(scene.middle + step), OPPOSITE[letter]: place(scene.middle - step)}
@@ -220,24 +321,24 @@ def _patient_axes(place, scene: Scene, reach: float, em: float) -> list[ET.Eleme
             continue
         for name, end in ends.items():
             out = along / length * (1 if name == letter else -1)
-            parts.append(_text(name, end + 0.8 * em * out + [0, 0.35 * em], colour, font_weight="700"))
+            labels.add(name, end + 0.8 * em * out, colour, font_weight="700")
     return parts
 
 
-def _world_axes(basis: np.ndarray, at: np.ndarray, em: float, origin_shown: bool) -> list[ET.Element]:
-    start = basis[:2] @ at
+def _world_axes(basis: np.ndarray, at: np.ndarray, labels: Labels, origin_shown: bool) -> list[ET.Element]:
+    start, em = basis[:2] @ at, labels.em
     parts = []
     for name, axis in zip("xyz", np.eye(3)):
         end = basis[:2] @ (at + AXIS_MM * axis)
         parts.append(_line(start, end, "#ffffff", em / 8))
         out = end - start
-        parts.append(_text(name, end + 0.7 * em * out / max(np.linalg.norm(out), em) + [0, 0.35 * em], "#ffffff"))
+        labels.add(name, end + 0.7 * em * out / max(np.linalg.norm(out), em), "#ffffff")
     label = (
         f"world, {AXIS_MM:.0f} mm"
         if origin_shown
         else f"world's axes, {AXIS_MM:.0f} mm (its origin is outside the picture)"
     )
-    parts.append(_text(label, start + [0, 1.7 * em], "#ffffff", "middle" if origin_shown else None))
+    labels.add(label, start + [0, 1.4 * em], "#ffffff")
     return parts
 
 
@@ -271,14 +372,10 @@ def _picture(view: View, longest: int, affine: np.ndarray | None) -> ET.Element:
         height=rows,
         preserveAspectRatio="none",
         transform=matrix,
-        href=embedded_png(file.getvalue()),
+        href=embedded(file.getvalue()),
     )
 
 
 def _line(a: np.ndarray, b: np.ndarray, colour: str, width: float, dash: float | None = None) -> ET.Element:
     ends = {"x1": a[0], "y1": a[1], "x2": b[0], "y2": b[1]}
     return tag("line", **ends, stroke=colour, stroke_width=width, stroke_dasharray=dash)
-
-
-def _text(text: str, at: np.ndarray, colour: str, anchor: str | None = "middle", **style: str) -> ET.Element:
-    return tag("text", text, x=at[0], y=at[1], fill=colour, text_anchor=anchor, **style)

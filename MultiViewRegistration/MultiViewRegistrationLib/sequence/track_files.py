@@ -25,7 +25,7 @@ from ..io.files import JsonObject, describe, home_of, printable, read_json, sha2
 from ..io.sequence import FrameFiles, FrameSequence
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
-from ..report.overlays import picture_files
+from ..report.overlays import DRRs, overlays, png
 from ..report.result import software
 from .tracker import Tracked
 
@@ -119,8 +119,8 @@ class Track:
             if frame.world_from_ct is None:
                 continue
             for view, camera in zip(self.sequence.load(frame.number).views, frame.cameras, strict=True):
-                drr = self.anatomy.drr(camera, frame.world_from_ct)
-                pictures[f"frame{frame.number:04}_{view.name}.png"] = picture_files(view.xray, [drr])["edges"][0]
+                drr = DRRs.of(self.anatomy, camera, frame.world_from_ct)
+                pictures[f"frame{frame.number:04}_{view.name}.png"] = png(overlays(view.xray, [drr])[0]["edges"])
         return pictures
 
     def save(

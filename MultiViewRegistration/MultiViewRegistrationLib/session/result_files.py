@@ -58,7 +58,12 @@ def missing_for_kind(registration: Registration, kind: str) -> str:
 
 
 def write_result(
-    session: Session, folder: str | os.PathLike, kinds: Sequence[str] = (), *, override: bool = False
+    session: Session,
+    folder: str | os.PathLike,
+    kinds: Sequence[str] = (),
+    *,
+    override: bool = False,
+    names: bool = False,
 ) -> Callable[[], list[Path]]:
     """The writing of result.json, the transforms, overlays and report.html for the pose as it is now, for a thread to do; returns the
     files but for the overlays.
@@ -66,6 +71,7 @@ def write_result(
     kinds: of `formats`, for other programs: beside the others, in both directions and both axes by name, and, with a tracker's frame,
         as reference_from_ct, too.
     override: also where `Session.stale_reason` has something against it; the files then carry that.
+    names: name the case in the report.
 
     InputError, now, where that is not requested, or `Session.case` has one; later, where the views show too little of the CT, or the folder
     cannot be written.
@@ -77,7 +83,7 @@ def write_result(
         from ..report.result_page import save_result  # it needs Pillow
 
         try:
-            save_result(finding(), folder, override=stale_reason or None)
+            save_result(finding(), folder, override=stale_reason or None, names=names)
         except OSError as error:
             raise InputError(
                 _(

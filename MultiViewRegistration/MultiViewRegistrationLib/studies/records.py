@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..imaging.xray import View
 from ..io.files import write_atomically
 from ..registration.prepared_ct import PreparedCT
-from ..report.overlays import overlays
+from ..report.overlays import DRRs, overlays
 
 _CHARACTERS = 32
 _SIDE = 420
@@ -60,7 +60,7 @@ def failure_figure(anatomy: PreparedCT, views: Sequence[View], found: np.ndarray
     """
     columns = []
     for view in views:
-        drrs = [anatomy.drr(view.camera, pose) for pose in (found, truth)]
+        drrs = [DRRs.of(anatomy, view.camera, pose) for pose in (found, truth)]
         pictures = [pair["edges"] for pair in overlays(view.xray, drrs, longest_side=_SIDE)]
         columns.append(_joined([_squared(picture) for picture in pictures], axis=0))
     file = io.BytesIO()

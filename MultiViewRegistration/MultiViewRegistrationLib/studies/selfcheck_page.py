@@ -29,7 +29,7 @@ def _all_starts(check: SelfCheck) -> ET.Element:
     warnings = [tag("li", sentence) for sentence in check.misfits]
     return tag(
         "section",
-        tag("h2", f"{check.case.name}: the CT and its own scouts"),
+        tag("h2", "The CT and its own scouts"),
         tag(
             "div",
             tag("p", tag("strong", headline)),

@@ -104,7 +104,7 @@ class CheckPresenter(Presenter):
                 lines=tuple(self._similarity_line(view) for view in self.registration.xrays),
                 tip=_("Local NCC of X-ray and DRR, 1 at best. A high value is no proof of a right pose."),
             ),
-            group("maps", _("Where each X-ray disagrees, and how far off the targets may be"), *self._maps, open=False),
+            group("maps", _("Where they disagree, and how far off the targets may be"), *self._maps, open=False),
             *self._found,
             *self.cursor.form(),
         ]

@@ -44,7 +44,7 @@ class ExportPresenter(Presenter):
     TITLE = _("Export")
 
     def __init__(self, host) -> None:
-        self.chosen = {"result": True, "case": False}
+        self.chosen, self.names = {"result": True, "case": False}, False
         self._kinds: list[str] = []
         self.mode, self.address, self.port = "client", "127.0.0.1", str(igtl_connection.PORT)
         super().__init__(host)
@@ -93,7 +93,7 @@ class ExportPresenter(Presenter):
                 Switch(what, label, partial(self.chosen.__setitem__, what), on=self.chosen[what], tip=tip)
                 for what, label, tip in switches
             ),
-            *([self._formats()] if self.chosen["result"] else []),
+            *([self._named(), self._formats()] if self.chosen["result"] else []),
             Text("missing", missing, tone=QUIET),
             self.download(),
             Text("written", self._text if in_slicer and not self.session.message else ""),
@@ -112,6 +112,15 @@ class ExportPresenter(Presenter):
             enabled=not missing,
             needs=(RENDERING,),
             tip=missing or _("Files of the same names are replaced, each whole or not at all."),
+        )
+
+    def _named(self) -> Control:
+        return Switch(
+            "names",
+            _("Name the case in the report"),
+            partial(setattr, self, "names"),
+            on=self.names,
+            tip=_("Its name may be a patient's; without, the report has the names of the X-rays alone."),
         )
 
     def _formats(self) -> Control:
@@ -208,7 +217,9 @@ class ExportPresenter(Presenter):
         self._files, self._text = [], _("Writing...")
         writers = [result_files.write_case_folder(self.session, folder)] if self.chosen["case"] else []
         if self.chosen["result"]:
-            writers.append(result_files.write_result(self.session, folder, self.kinds(), override=self._override))
+            writers.append(
+                result_files.write_result(self.session, folder, self.kinds(), override=self._override, names=self.names)
+            )
         return lambda: [file for write in writers for file in write()]
 
     def _written(self, files: list[Path]) -> None:

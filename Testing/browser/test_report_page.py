@@ -1,0 +1,136 @@
+"""report.html in a browser, opened as a file: all that matters on one screen and one printed page, and X-rays that can be zoomed into."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from MultiViewRegistrationLib import Case, register, save_result
+
+SCALE = "document.querySelector('.layers').getBoundingClientRect().width / document.querySelector('.stage').clientWidth"
+
+
+@pytest.fixture(scope="module")
+def report(case_file, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    save_result(register(Case.load(case_file)), folder)
+    return folder / "report.html"
+
+
+@pytest.fixture
+def shown(browser, report):
+    """A function: the report in a window of this size; fails at the end where the page had an error."""
+    contexts, errors = [], []
+
+    def open_page(width: int, height: int, scheme: str = "dark"):
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: errors.append(message.text))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(report.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not errors
+
+
+def test_verdict_x_rays_scene_and_origin_are_on_one_screen(shown):
+    page = shown(1440, 900)
+    for part in (".badge", ".headline", ".stage >> nth=0", ".stage >> nth=1", "svg.scene", "dl"):
+        box = page.locator(part).bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 900 and box["width"] > 60, part
+    assert page.locator(".stage >> nth=0").bounding_box()["height"] > 500
+    assert all(each.get_attribute("open") is None for each in page.locator("details").all())
+
+
+@pytest.mark.parametrize("width", [320, 390, 1000])
+def test_nothing_is_wider_than_the_window(shown, width):
+    page = shown(width, 800)
+    for each in page.locator("details > summary").all():
+        each.click()
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_an_x_ray_is_zoomed_by_click_wheel_and_keys(shown):
+    page = shown(1440, 900)
+    stage = page.locator(".stage >> nth=0")
+    stage.hover()
+    page.mouse.wheel(0, -300)
+    assert page.evaluate(SCALE) == pytest.approx(1)  # the page's own, until the X-ray is chosen
+    page.evaluate("scrollTo(0, 0)")
+    stage.click(position={"x": 100, "y": 120})
+    assert page.evaluate(SCALE) == pytest.approx(2.5, rel=0.01)
+    page.mouse.wheel(0, -300)
+    assert page.evaluate(SCALE) > 3
+    before = page.locator(".layers >> nth=0").bounding_box()
+    page.mouse.down()
+    page.mouse.move(300, 500)
+    page.mouse.up()
+    after = page.locator(".layers >> nth=0").bounding_box()
+    assert after["width"] == pytest.approx(before["width"]) and (after["x"], after["y"]) != (before["x"], before["y"])
+    page.keyboard.press("0")
+    assert page.evaluate(SCALE) == pytest.approx(1)
+    page.keyboard.press("+")
+    assert page.evaluate(SCALE) == pytest.approx(1.25, rel=0.01)
+    assert page.evaluate("document.querySelectorAll('.stage')[1].className") == "stage"
+
+
+def test_the_outlines_are_those_of_the_result_of_the_start_or_none(shown):
+    page = shown(1440, 900)
+    result, start = page.locator("img.result >> nth=0"), page.locator("img.start >> nth=0")
+    assert result.is_visible() and not start.is_visible()
+    page.locator(".choice", has_text="Start").click()
+    assert start.is_visible() and not result.is_visible()
+    page.keyboard.press("ArrowRight")
+    assert not start.is_visible() and not result.is_visible()
+
+
+def test_labels_of_the_scene_do_not_overlap(shown):
+    page = shown(1440, 900)
+    boxes = [each.bounding_box() for each in page.locator("svg.scene text").all()]
+    assert len(boxes) >= 6
+    for a, b in combinations(boxes, 2):
+        across = min(a["x"] + a["width"], b["x"] + b["width"]) - max(a["x"], b["x"])
+        down = min(a["y"] + a["height"], b["y"] + b["height"]) - max(a["y"], b["y"])
+        # A line's box is higher than its letters.
+        assert across <= 1 or down <= 0.3 * a["height"], (a, b)
+
+
+@pytest.mark.parametrize("paper", ["A4", "Letter"])
+def test_it_prints_on_one_page(shown, paper):
+    pdf = shown(1440, 900).pdf(format=paper)
+    assert len(re.findall(rb"/Type\s*/Page[^s]", pdf)) == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_stands_out_from_what_is_behind_it(shown, scheme):
+    """WCAG AA: 4.5 to 1."""
+    page = shown(1440, 900, scheme)
+    for each in page.locator("details > summary").all():
+        each.click()
+    worst = page.evaluate(
+        """() => {
+          const light = text => {
+            const [r, g, b] = text.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
+              .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+          };
+          const behind = e => { for (; e; e = e.parentElement) {
+            const colour = getComputedStyle(e).backgroundColor;
+            if (!colour.endsWith(", 0)")) return colour;
+          } return "rgb(255, 255, 255)"; };
+          const found = [];
+          for (const e of document.querySelectorAll("body *:not(svg *):not(script)")) {
+            if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
+            const [a, b] = [light(getComputedStyle(e).color), light(behind(e))].sort((x, y) => y - x);
+            found.push([(a + 0.05) / (b + 0.05), e.textContent.slice(0, 40)]);
+          }
+          return found.sort((x, y) => x[0] - y[0])[0];
+        }"""
+    )
+    assert worst[0] >= 4.5, worst

@@ -31,6 +31,8 @@ def here(case_file, tmp_path, monkeypatch):
     image = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "ap.mha")))
     write_dicom(tmp_path / "AP.dcm", image.reshape(image.shape[-2:]), XA_IMAGE, Modality="XA")
     (tmp_path / "file").write_text("in the way")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "result.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -54,7 +56,10 @@ def here(case_file, tmp_path, monkeypatch):
         ("track file --out x", "file is no case, .*: mvreg case new"),
         ("evaluate ap.mha", "is an X-ray image"),
         ("register /", "is a folder without a case.json"),
-        ("register result.json", "result.json is a result, expected the case.json"),
+        ("register results/result.json", "result.json is a result, expected the case.json"),
+        ("register results", "results is a result, expected the case.json"),
+        ("export case.json --as all --out x", "case.json is not a result, expected a result.json.*; register first"),
+        ("export resutls --as all --out x", "did you mean results?"),
         ("register case.json --out file", "--out: file cannot be written .*file is a file.*; choose another"),
         ("register case.json --out file/in/it", "--out: file/in/it cannot be written"),
         ("render case.json --out file", "--out: file cannot be written"),
@@ -65,8 +70,6 @@ def here(case_file, tmp_path, monkeypatch):
     ],
 )  # fmt: skip
 def test_wrong_use_is_one_sentence_that_says_what_to_do(mvreg, here, words, said):
-    if "result.json" in words:
-        (here / "result.json").write_text("{}")
     before = sorted(os.listdir(here))
     done = mvreg(*words.split())
     assert done.returncode == 2 and done.stdout == "" and len(done.stderr.strip().splitlines()) == 1

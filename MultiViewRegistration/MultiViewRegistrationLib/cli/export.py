@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.transforms import AXES, DIRECTIONS
-from .options import Parser, add_json, case_path, out_folder
+from .options import RESULT_HELP, Parser, add_json, case_path, out_folder, result_path
 
 if TYPE_CHECKING:
     from ..io.navigation.registration_export import RegistrationExport
@@ -29,7 +29,7 @@ def add_export(command: Parser) -> None:
     )
     add = command.add_argument
     add_json(command)
-    add("result", type=Path, metavar="RESULT", help="result.json, or a folder that holds one")
+    add("result", type=result_path, metavar="RESULT", help=RESULT_HELP)
     add(
         "--as",
         dest="kinds",

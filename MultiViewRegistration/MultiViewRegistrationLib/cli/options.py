@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from ..errors import InputError
 
-CASE_HELP = "case.json, or a folder that holds one"
+CASE_HELP, RESULT_HELP = "case.json, or a folder that holds one", "result.json, or a folder that holds one"
 MAX_LOOKED_AT = 20
 _OPTION = re.compile(r"--?[A-Za-z]")
 
@@ -117,11 +117,9 @@ def add_device(command: argparse.ArgumentParser, more: str = "") -> None:
 def case_path(text: str) -> Path:
     """The type of an argument for a case.json or its folder; what is something else is told what to do with it."""
     path = Path(text)
-    if not path.exists():
-        near = difflib.get_close_matches(path.name, _names_beside(path), n=1)
-        hint = f"did you mean {path.with_name(near[0])}?" if near else "check the path"
-        raise argparse.ArgumentTypeError(f"{text} does not exist, expected a {CASE_HELP}; {hint}")
-    if path.name in ("result.json", "track.json"):
+    _check_exists(path, CASE_HELP)
+    results = [path.name] if path.is_file() else [each.name for each in path.iterdir()]
+    if {"result.json", "track.json"} & set(results) and "case.json" not in results:
         raise argparse.ArgumentTypeError(f"{text} is a result, expected the case.json that it was made of; name that")
     if path.is_dir() and not (path / "case.json").is_file() or path.is_file() and not _is_json(path):
         what, ct, image = _recognised(path)
@@ -132,8 +130,24 @@ def case_path(text: str) -> Path:
     return path
 
 
-def _names_beside(path: Path) -> list[str]:
-    return [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+def result_path(text: str) -> Path:
+    """The type of an argument for a result.json or its folder."""
+    path = Path(text)
+    _check_exists(path, RESULT_HELP)
+    if path.is_dir() and not (path / "result.json").is_file() or path.name == "case.json":
+        folder = path if path.is_dir() else path.parent
+        there = (folder / "result" / "result.json").is_file()
+        hint = f"did you mean {folder / 'result'}?" if there else "register first: mvreg register CASE"
+        raise argparse.ArgumentTypeError(f"{text} is not a result, expected a {RESULT_HELP}; {hint}")
+    return path
+
+
+def _check_exists(path: Path, expected: str) -> None:
+    if not path.exists():
+        names = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, names, n=1)
+        hint = f"did you mean {path.with_name(near[0])}?" if near else "check the path"
+        raise argparse.ArgumentTypeError(f"{path} does not exist, expected a {expected}; {hint}")
 
 
 def _is_json(path: Path) -> bool:

@@ -130,27 +130,25 @@ def _case_to_register(options: argparse.Namespace) -> Case:
 
 
 def summarise(result: Result, out: Path) -> None:
-    """Print the summary of a registration."""
-    seconds, device = result.seconds, result.compute_device.display_name
-    where = f" on {device}" if device else ""
-    print(
-        f"{result.case.name}: registered in {seconds['initialise'] + seconds['refine']:.2f} s{where} (loading {seconds['load']:.1f} s).",
-        file=sys.stderr,
+    """Print the summary of a registration: the verdict, why, and then the rest."""
+    seconds, device, errors = result.seconds, result.compute_device.display_name, result.errors
+    risk = result.assessment.summary if result.assessment else ""
+    similarity = ", ".join(
+        f"{view.name} {similarity:.3f}"
+        for view, similarity in zip(result.case.views, result.refinement.fit.similarity, strict=True)
     )
-    if result.regressor:
-        print(f"  start: {result.regressor}", file=sys.stderr)
-    if result.landmark_fit:
-        print(f"  landmarks at the start:\n{_landmark_table(result.landmark_fit.residuals)}", file=sys.stderr)
-    for view, similarity in zip(result.case.views, result.refinement.fit.similarity, strict=True):
-        print(f"  {view.name}: local NCC {similarity:.3f}", file=sys.stderr)
-    for reason in result.reasons:
-        print(f"  {reason}", file=sys.stderr)
-    errors = result.errors
+    lines = [f"{result.case.name}, verdict: {result.verdict or 'not assessed'}. {risk}".rstrip(), *result.reasons]
     if errors:
-        print(f"  against the truth: mTRE {errors.mtre_mm:.3f} mm, mRPD {errors.mrpd_mm:.3f} mm", file=sys.stderr)
-    if result.assessment and result.assessment.prediction:
-        print(f"  {result.assessment.summary}", file=sys.stderr)
-    print(f"  verdict: {result.verdict or 'not assessed'}. Report: {out / 'report.html'}", file=sys.stderr)
+        lines.append(f"Against the truth: mTRE {errors.mtre_mm:.3f} mm, mRPD {errors.mrpd_mm:.3f} mm.")
+    if result.regressor:
+        lines.append(f"Start: {result.regressor}")
+    if result.landmark_fit:
+        lines.append(f"landmarks at the start:\n{_landmark_table(result.landmark_fit.residuals)}")
+    lines.append(
+        f"Similarity (local NCC): {similarity}; registered in {seconds['initialise'] + seconds['refine']:.2f} s"
+        f"{f' on {device}' if device else ''} (loading {seconds['load']:.1f} s)."
+    )
+    print("\n  ".join([*lines, f"Report: {out / 'report.html'}"]), file=sys.stderr)
 
 
 def _landmark_table(residuals: Sequence[LandmarkResidual]) -> str:

@@ -151,8 +151,7 @@ def overlay(person: GuiDriver, take: Pictures, mode: str) -> list[Image.Image]:
 
 
 def register(person: GuiDriver) -> None:
-    person.press("register", "register")
-    person.wait_for_work()
+    person.wait(lambda: person.panel.session.result is not None and not person.panel.session.running)  # by itself
     if person.panel.session.error() > 0.1:
         raise SystemExit("the sample was not registered")
 

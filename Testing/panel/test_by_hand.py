@@ -48,7 +48,7 @@ def test_a_drag_in_an_xray_moves_the_ct_along_the_image_and_can_be_undone(person
     assert before.shape == shown.shape and not np.array_equal(before, shown)  # the DRR followed
     assert person.history() == ["Before", "By hand*"]
     host.drag(widget, middle, (middle[0], middle[1] + 8))
-    person.press("register", "undo")  # before the CT has rested: the drag is not lost
+    person.press("answer", "undo")  # before the CT has rested: the drag is not lost
     assert person.history() == ["Before", "By hand*", "By hand"] and handles(person)
     person.choose("start", "start", "From here")
     host.process(0.1)

@@ -116,7 +116,7 @@ def registers_by_search(person) -> None:
     watches()  # what the click has let happen
     person.wait(watches, 180.0)
     assert before > 10 and error_mm(person.pose) < 0.1
-    assert {"Searching at 32 x 32 px", "Refining at 64 x 64 px"} <= stages and len(poses) > 2  # level by level
+    assert "Refining at 64 x 64 px" in stages and len(poses) > 2  # level by level
     assert "Done in" in person.text("register", "outcome") and person.message == ""
     assert person.history() == ["Before", "From here", "Search*"]
     assert person.header("register").startswith("\u2714 accept, probably ")

@@ -132,7 +132,7 @@ def test_an_xray_that_is_added_meanwhile_or_later_is_registered_too(host, answer
     host.wait(answer, lambda: len(held.asked) == 3)
     host.wait(answer, lambda: not host.session.running)
     first.change(use=True)
-    assert rest(host, answer) and "stale" in answer.answer().headline
+    assert rest(host, answer) and "has changed since" in answer.answer().headline
 
 
 def test_the_next_act_from_an_empty_scene_to_the_export(scene):
@@ -206,4 +206,4 @@ def test_what_is_said_of_a_verdict(host, answer, verdict, reasons, typical_mm, r
         act(answer, "geometry")
         assert host.sections["xrays"].presenter.selected.name == "view1"
     host.registration.xrays[1].change(rotation_sd_deg=1.0)
-    assert kind(answer) == "moved" and "stale" in answer.answer().headline
+    assert kind(answer) == "moved" and "has changed since" in answer.answer().headline

@@ -93,6 +93,7 @@ def go(options: argparse.Namespace) -> None:
         begins_with_an_empty_scene,
         loads_a_case,
         asks_for_packages,
+        self_test.is_told_the_answer,
         self_test.shows_each_xray_in_its_own_pane,
         adds_slices_of_the_ct,
         types_numbers,
@@ -290,7 +291,7 @@ def moves_the_ct_by_mouse(walk) -> None:
     walk.wait(lambda: walk.panel.session.drawing.at_rest, "the overlay rests", 20)
     press_escape(walk)
     walk.check(not move.checked, "Esc ends Move the CT")
-    walk.press("register", "undo")
+    walk.press("answer", "undo")
     walk.check(np.allclose(walk.registration.world_from_ct, before, atol=1e-9), "Undo takes it back")
 
 

@@ -98,6 +98,10 @@ class Walk:
             raise AssertionError(f"not so: {what}; the panel says: {self.panel.ui.messageLabel.text}")
         self._say(f"  - {what}")
 
+    def form(self, name: str):
+        """The `panel.form.QtForm` of a section, or of the answer."""
+        return (self.panel.answer if name == "answer" else self.panel.sections[name]).form
+
     def unfold(self, name: str) -> None:
         """Unfold a section, and fold the others."""
         for each, section in self.panel.sections.items():
@@ -105,13 +109,14 @@ class Walk:
         self.process(0.1)
 
     def drawn(self, name: str, key: str):
-        """A control of a section, which is unfolded, as `panel.form` drew it."""
-        self.unfold(name)
-        return self.panel.sections[name].form.drawn[key]
+        """A control of the answer, or of a section, which is unfolded, as `panel.form` drew it."""
+        if name != "answer":
+            self.unfold(name)
+        return self.form(name).drawn[key]
 
     def text(self, name: str, key: str) -> str:
         """The text of a control in a section; "" where it is hidden."""
-        control = self.panel.sections[name].form.controls.get(key)
+        control = self.form(name).controls.get(key)
         return control.label if control is not None else ""
 
     def press(self, name: str, key: str) -> None:
@@ -165,13 +170,26 @@ def shows_each_xray_in_its_own_pane(walk: Walk) -> None:
         )
 
 
+def is_told_the_answer(walk: Walk) -> None:
+    """A new case is registered by itself."""
+    history = walk.panel.session.history
+    walk.wait(lambda: history.current is not None and not walk.panel.session.running, "the registration of a new case")
+    chip, headline = walk.panel.ui.answerChip.text, walk.panel.ui.answerHeadline.text
+    walk.check(
+        "ACCEPT" in chip, f'the answer is "{chip} {headline}", and the X-rays are {walk.panel.ui.answerViews.text}'
+    )
+    walk.press("answer", "undo")
+    walk.check("ACCEPT" not in walk.panel.ui.answerChip.text, "what is said of it holds no more after Undo")
+
+
 def registers_by_search(walk: Walk) -> None:
     start = walk.drawn("start", "start")
     walk.click(start.button("search"))
-    register, cancel = (walk.drawn("register", key).widget for key in ("register", "cancel"))
-    walk.wait(lambda: register.enabled, "Register can be clicked")
+    register = walk.drawn("answer", "register").widget
+    walk.wait(lambda: register.visible and register.enabled, "Register can be clicked")
     walk.click(register)
-    walk.check(not register.enabled and cancel.enabled, "it runs, and can be cancelled")
+    cancel = walk.drawn("answer", "cancel").widget
+    walk.check(not register.visible and cancel.enabled, "it runs, and can be cancelled")
     walk.wait_for_work("the registration")
     walk.check(walk.panel.session.ended == "done", walk.text("register", "outcome"))
     error_mm = walk.panel.session.error()
@@ -201,7 +219,7 @@ def _is_laid(views: list, mode: str) -> bool:
 
 def goes_back_and_forth(walk: Walk) -> None:
     found = walk.registration.world_from_ct
-    walk.press("register", "undo")
+    walk.press("answer", "undo")
     walk.check(not np.allclose(walk.registration.world_from_ct, found), "Undo takes the CT back")
     walk.press("register", "redo")
     walk.check(np.allclose(walk.registration.world_from_ct, found, atol=1e-9), "Redo brings it where it was found")
@@ -227,6 +245,7 @@ def exports_the_transform(walk: Walk) -> None:
 
 SHORT = (
     shows_each_xray_in_its_own_pane,
+    is_told_the_answer,
     registers_by_search,
     lays_each_overlay_over_the_xrays,
     goes_back_and_forth,

@@ -144,9 +144,13 @@ class AnswerPresenter(Presenter):
             return NONE, _("Cancelled. The CT is where it was before.")
         if not any(entry.fingerprint or entry.assessed for entry in history.entries):
             return NONE, self._missing()
-        outdated = assessment.outdated_reason(session)
-        if history.moved or not outdated:
-            return MOVED, _("the CT was moved") if history.moved else _("look at the overlays of every X-ray")
+        outdated, entry = assessment.outdated_reason(session), history.current
+        if not outdated:
+            return MOVED, _("look at the overlays of every X-ray")
+        if history.moved:
+            return MOVED, _("the CT was moved")
+        if entry.fingerprint or entry.assessed:
+            return MOVED, _("the CT, an X-ray or its geometry has changed since")
         return MOVED, within_sentence(outdated)
 
     def _missing(self) -> str:

@@ -162,3 +162,27 @@ def test_clear_leaves_no_mark(cursor, registration, scene):
     assert models() == before
     assert cursor.points.GetNumberOfControlPoints() == 0
     assert see(cursor, registration.xrays[0])
+
+
+def test_where_the_ct_is_moved_a_point_of_x_rays_stays_and_one_of_the_ct_goes_with_it(cursor, registration, slicer_app):
+    of_ct = slice_view(slicer_app, "Red", (60, 60)).get_view_node()
+    of_ct.SetOrientation("Axial")
+    ap, lat, _ = registration.xrays
+    see(cursor, ap)
+    see(cursor, lat)
+    place = cursor.ct_ras
+    of_ct.SetSliceOffset(-3.0)
+    registration.world_from_ct = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 9], [0, 0, 0, 1]]
+    assert cursor.update() and np.allclose(cursor.reading.ras, POINT, atol=1e-4)
+    assert np.allclose(cursor.ct_ras, place - [0, 0, 9], atol=1e-4)  # other anatomy, which the slices show
+    assert of_ct.GetSliceOffset() == pytest.approx(POINT[2], abs=1e-4) and not cursor.update()
+
+    cursor.clear()
+    cursor.points.AddControlPoint(*POINT)
+    cursor.update()
+    place = cursor.ct_ras
+    registration.world_from_ct = [[0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 2], [0, 0, 0, 1]]
+    assert cursor.update() and np.allclose(cursor.ct_ras, place, atol=1e-4)
+    assert not np.allclose(cursor.reading.ras, POINT, atol=1)
+    for view in registration.xrays:
+        assert np.allclose(mark(view, "cursorCross").mean(axis=0), pixel(view, cursor.reading.ras), atol=1e-3)

@@ -158,26 +158,6 @@ def test_what_cannot_be_added(host, section):
     assert len(cells(section)) == 8
 
 
-def test_the_similarity_of_the_result_where_the_ct_is(host, section):
-    from MultiViewRegistrationLib.mrml.identity import fingerprint
-    from MultiViewRegistrationLib.session.history import HistoryEntry
-
-    add(section, "AP")
-    place(section, 30)
-    registration = host.registration
-    told = {"similarity": {"AP": 0.8125}, "fingerprint": fingerprint(registration)}
-    host.session.history.add(HistoryEntry.now("search", registration.world_from_ct, **told))
-    assert cells(section)[0][3] == "0.812"
-    place(section, 31)
-    assert cells(section)[0][3] == ""  # that of another geometry
-    place(section, 30)
-    assert cells(section)[0][3] == "0.812"
-    moved = registration.world_from_ct
-    moved[0, 3] += 1
-    registration.world_from_ct = moved
-    assert cells(section)[0][3] == ""
-
-
 def test_the_image(host, section):
     import slicer
 

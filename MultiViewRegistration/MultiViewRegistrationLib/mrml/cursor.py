@@ -60,8 +60,9 @@ class LinkedCursor:
     """Follows a list of points, which is a product of the registration, and shows in all views what they say.
 
     A point on the detector plane of an X-ray is what is seen there, and any other a place in the world. Points of several X-rays
-    are one point of the patient; one more in the same X-ray, or in the world, starts a new one. All that others see is in the scene;
-    `update` finds out what has changed: call it from a timer.
+    are one point of the patient; one more in the same X-ray, or in the world, starts a new one. Where the CT is moved, a point of X-rays
+    stays where they see it, and another place of the CT is shown; a point in the world was put into the CT, and goes with it. All that
+    others see is in the scene; `update` finds out what has changed: call it from a timer.
     """
 
     def __init__(self, registration: Registration) -> None:
@@ -69,6 +70,7 @@ class LinkedCursor:
         self._detectors: list[DetectorPlane] = []
         self._shown: tuple | None = None
         self._jumped_to: np.ndarray | None = None
+        self._pose = registration.world_from_ct
         self.reading = Reading()
 
     @property
@@ -101,9 +103,10 @@ class LinkedCursor:
         """Show what the points, or the crosshair that is being moved with Shift, say now; whether anything changed."""
         self._detectors = detectors(self._registration)
         markups = self._registration.node.GetNodeReference(CURSOR)
+        self._carry(markups)
         given = positions(markups)
-        hovered = _hovered(self._registration.scene)
-        stamp = (given.tobytes(), hovered, *[detector.stamp for detector in self._detectors])
+        hovered, pose = _hovered(self._registration.scene), self._pose.tobytes() if len(given) else b""
+        stamp = (given.tobytes(), hovered, pose, *[detector.stamp for detector in self._detectors])
         if stamp == self._shown:
             return False
         if hovered is not None:
@@ -123,6 +126,16 @@ class LinkedCursor:
         self._show(Reading())
         self._shown = self._jumped_to = None
 
+    def _carry(self, markups) -> None:
+        """Have a point in the world go with the CT."""
+        before, self._pose = self._pose, self._registration.world_from_ct
+        if np.array_equal(before, self._pose):
+            return
+        motion = transform_to_ras(self._pose) @ np.linalg.inv(transform_to_ras(before))
+        for index, point in zip(placed(markups), positions(markups), strict=True):
+            if detector_of(point, self._detectors) is None:
+                markups.SetNthControlPointPositionWorld(index, *(motion @ [*point, 1.0])[:3])
+
     def _keep(self, markups, given: np.ndarray) -> np.ndarray:
         """The points that belong together; the others are taken out of the list."""
         indices = kept(
@@ -138,11 +151,13 @@ class LinkedCursor:
         return given[indices]
 
     def _jump(self) -> None:
-        """The slices go where the point is, once: from there a person may scroll on."""
-        ras = self.reading.ras
-        if ras is not None and (self._jumped_to is None or not np.array_equal(ras, self._jumped_to)):
-            jump(self._registration.scene, ras)
-        self._jumped_to = ras
+        """The slices go to the point's place in the CT, once: from there a person may scroll on."""
+        place = self.ct_ras
+        if place is not None and (
+            self._jumped_to is None or not np.allclose(place, self._jumped_to, rtol=0, atol=1e-6)
+        ):
+            jump(self._registration.scene, self.reading.ras)
+        self._jumped_to = place
 
     def _show(self, reading: Reading) -> None:
         self.reading = reading

@@ -13,10 +13,9 @@ from ..geometry import rigid
 from ..mrml.case import SUGGESTED
 from ..mrml.identity import fingerprint
 from ..mrml.image import add_mask
-from ..mrml.registration import Registration
 from ..mrml.xray import ATTRIBUTE
 from .background_task import BackgroundValue, within_sentence
-from .history import History, HistoryEntry
+from .history import HistoryEntry
 from .session import Session
 from .translation import _
 
@@ -176,14 +175,6 @@ class SimilarityUpdater:
             (registration.world_from_ct.tobytes(), fingerprint(registration), *cameras),
             lambda: None if session.running or not session.drawing.at_rest else session.find_similarity(),
         )
-
-
-def result_similarity(registration: Registration) -> dict[str, float]:
-    """Of the result that the CT lies at, by the view's name; empty where it lies elsewhere, or something has changed since."""
-    entry = History(registration).current
-    if entry is None or not np.allclose(entry.pose, registration.world_from_ct, atol=1e-6):
-        return {}
-    return entry.similarity if entry.fingerprint == fingerprint(registration) else {}
 
 
 #: The longest side of a picture, in pixels, and the level of the CT's pyramid that it is drawn from.

@@ -18,7 +18,6 @@ from ...mrml.nodes import segmentations, volumes
 from ...mrml.xray import XRayView
 from .. import adding
 from ..adding import rename
-from ..assessment import result_similarity
 from ..background_task import Worker
 from ..geometry import certainty, describe, needs_geometry, reference_of
 from ..translation import _
@@ -147,15 +146,15 @@ class XRaysPresenter(Presenter):
         ]
 
     def _of_xrays(self) -> list[Control]:
-        views, selected, similarity = self.views, self.selected, result_similarity(self.registration)
+        views, selected = self.views, self.selected
         name = selected.name
         return [
             Table(
                 "xrays",
                 _("X-rays"),
                 lambda node_id, _column: self.select(node_id),
-                columns=(_("Name"), _("Geometry"), _("Certainty"), _("Similarity")),
-                lines=tuple(self._line(view, similarity.get(view.name)) for view in views),
+                columns=(_("Name"), _("Geometry"), _("Certainty")),
+                lines=tuple(self._line(view) for view in views),
                 selected=selected.node.GetID(),
                 switch=self.use,
                 tip=_("Those that are checked are used. The settings of the selected one are below."),
@@ -196,7 +195,7 @@ class XRaysPresenter(Presenter):
             group("image", _("Image of {name}").format(name=name), *self.image.form(), open=False),
         ]
 
-    def _line(self, view: XRayView, similarity: float | None) -> TableRow:
+    def _line(self, view: XRayView) -> TableRow:
         known = _("reference") if view == reference_of(self.registration) else certainty(view)
         source, origin, trouble = view.source, view.content.get("from", ""), self.session.problem(view)
         image = _("made from {volume}").format(volume=source.GetName()) if source else _("its volume is gone")
@@ -211,7 +210,6 @@ class XRaysPresenter(Presenter):
                     CAUTION if trouble else PLAIN,
                 ),
                 Cell(known if view.placed else ""),
-                Cell("" if similarity is None else f"{similarity:.3f}"),
             ),
             on=view.used,
             colour="rgb(" + ", ".join(str(round(255 * part)) for part in colour(tag_of(view) or "")) + ")",

@@ -19,9 +19,12 @@ from MultiViewRegistrationLib.geometry.landmarks import Landmark
 from MultiViewRegistrationLib.mrml import landmarks
 
 
-@pytest.fixture(scope="module")
-def opened(chromium):
-    page = XRayPage(chromium)
+@pytest.fixture(scope="module", params=["server", "webgl"])
+def opened(chromium, request):
+    """What draws the DRR while the CT moves."""
+    page = XRayPage(chromium, webgl=request.param == "webgl")
+    if request.param == "webgl":
+        page(page.loaded())
     yield page
     page.close()
 
@@ -84,7 +87,7 @@ def test_checkerboard_has_tiles_of_both(shown):
     inner = ((within > 1) & (within < SIZE // 8 - 2)).all(axis=0)
     xray_turn = (row + column) % 2 == 0
     covered = ndimage.binary_erosion(np.abs(drr - alone).max(axis=2) > 0, iterations=3)
-    assert covered.mean() > 0.3
+    assert covered.mean() > 0.25
     assert np.array_equal(board[inner & xray_turn], alone[inner & xray_turn])
     assert np.abs(board - drr)[inner & ~xray_turn & covered].max() <= 2
 
@@ -225,10 +228,11 @@ def test_a_drag_in_a_zoomed_view_moves_by_the_pixels_under_the_mouse(shown):
 
 
 def test_neither_a_locked_ct_nor_nonsense_from_a_page_moves_it(shown):
-    movements = ({"shift": [1]}, {"shift": ["a", 1]}, {"throw": [1, 2]}, {"beam": [1e300]}, [1, 2])
+    bent, far = START + np.eye(4), START + 1e6 * np.eye(4, k=3)
+    movements = ([1], {"shift": [1, 2]}, [["a"] * 4] * 4, bent.tolist(), far.tolist(), "pose")
 
     async def try_all():
-        answers = [await shown.js("([m]) => xrays[0].ask('move', m, true)", [movement]) for movement in movements]
+        answers = [await shown.js("(m) => xrays[0].ask('move', m, true)", movement) for movement in movements]
         assert all("expected" in answer["refused"] for answer in answers)
         shown.allowed = False
         await asyncio.sleep(0.2)

@@ -7,6 +7,7 @@ import os
 from base64 import b64decode
 from contextlib import AsyncExitStack
 from io import BytesIO
+from itertools import count
 
 import numpy as np
 from phantom_scene import START, phantom_registration
@@ -16,6 +17,7 @@ from scipy.spatial.transform import Rotation
 TICK_S = 0.05
 SIZE = 128
 MIDDLE = (63.5, 63.5)
+_numbers = count()  # a server of its own for each page of a process
 
 
 class XRayPage:
@@ -24,7 +26,11 @@ class XRayPage:
     called: what the panes have called of the host.   allowed: whether the CT may be moved.   errors: of the page.
     """
 
-    def __init__(self, chromium: str) -> None:
+    def __init__(
+        self, chromium: str, *, registration=None, webgl: bool = False, arguments: tuple[str, ...] = ()
+    ) -> None:
+        """registration: makes it in a scene; that of the phantom by default.   webgl: the page draws, without a graphics card by the
+        processor.   arguments: more of Chromium."""
         import slicer
         from trame_slicer.core import SlicerApp
 
@@ -33,7 +39,8 @@ class XRayPage:
         from MultiViewRegistrationLib.session.session import Session
 
         slicer.mrmlScene = SlicerApp().scene
-        self.session = Session(phantom_registration(slicer.mrmlScene, "<b>Phantom</b>"))
+        make = registration or (lambda scene: phantom_registration(scene, "<b>Phantom</b>"))
+        self.session = Session(make(slicer.mrmlScene))
         self.registration = self.session.registration
         self.registration.xrays[1].node.SetName("<img src=x onerror=alert(1)>")
         display.show(self.registration)
@@ -42,7 +49,8 @@ class XRayPage:
         self.cursor = LinkedCursor(self.registration)
         self.called, self.allowed, self.errors = [], True, []
         self._loop, self._closing = asyncio.new_event_loop(), AsyncExitStack()
-        self._loop.run_until_complete(self._open(chromium))
+        self._webgl = webgl
+        self._loop.run_until_complete(self._open(chromium, ["--no-sandbox", *arguments]))
 
     def __call__(self, coroutine):
         return self._loop.run_until_complete(asyncio.wait_for(coroutine, 60))
@@ -68,7 +76,7 @@ class XRayPage:
     def put_point(self, view, column: float, row: float) -> None:
         self.called.append((view.name, column, row))
 
-    async def _open(self, chromium: str) -> None:
+    async def _open(self, chromium: str, arguments: list[str]) -> None:
         os.environ["TRAME_ARGS"] = ""
         from playwright.async_api import async_playwright
         from trame.app import get_server
@@ -77,7 +85,7 @@ class XRayPage:
 
         from MultiViewRegistrationLib.viewer.xray_pane import XRayPane
 
-        server, panes = get_server("xrays", client_type="vue3"), []
+        server, panes = get_server(f"xrays{next(_numbers)}", client_type="vue3"), []
         with DivLayout(server) as layout:
             layout.root.style = "position: fixed; inset: 0; display: flex; gap: 4px; background: #0c0f13"
             for view in self.registration.xrays:
@@ -103,11 +111,13 @@ class XRayPage:
         await server.ready
         self._closing.callback(asyncio.ensure_future(tick()).cancel)
         playwright = await self._closing.enter_async_context(async_playwright())
-        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=chromium, args=arguments)
         self._closing.push_async_callback(browser.close)
         self.page = await browser.new_page(viewport={"width": 1280, "height": 640})
         self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        if self._webgl:
+            await self.page.add_init_script("window.mvregSoftware = true")
         await self.page.goto(f"http://127.0.0.1:{server.port}/")
 
     # What a person does and sees
@@ -142,10 +152,20 @@ class XRayPage:
         """A JavaScript function's result; it knows the components as `xrays`."""
         script = (
             "async (a) => { const xrays = [...document.querySelectorAll('.mvx')].map((e) => e.xray).filter((x) => x);"
-            " const done = (x) => x.picture.film && !x.stale() && !x.mover.busy && !x.scheduled;"
+            " const done = (x) => x.picture.film && !x.stale() && !x.mover.busy && !x.scheduled && !x.fetching;"
             f" return await ({function})(a); }}"
         )
         return await self.page.evaluate(script, argument)
+
+    async def loaded(self, seconds: float = 60.0) -> None:
+        """Wait until the page has the CT, and draws by itself."""
+        for _ in range(int(seconds / TICK_S)):
+            await asyncio.sleep(TICK_S)
+            if await self.js(
+                "() => xrays.length > 0 && xrays.every((x) => x.picture.graphics && x.picture.graphics.ct)"
+            ):
+                return
+        raise TimeoutError(f"The page has no CT: {self.errors}")
 
     async def settled(self, seconds: float = 20.0) -> None:
         """Wait until all that was asked for is seen, and drawn sharp."""

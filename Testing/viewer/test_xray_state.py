@@ -12,9 +12,10 @@ from MultiViewRegistrationLib.errors import InputError
 
 pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
 
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.viewer import application
+from MultiViewRegistrationLib.viewer.browser_drr import checked_pose
 from MultiViewRegistrationLib.viewer.xray_pixels import FIRST, LAST, encoded
-from MultiViewRegistrationLib.viewer.xray_state import checked
 
 
 def test_line_integrals_become_codes_and_nothing_is_0():
@@ -26,13 +27,13 @@ def test_line_integrals_become_codes_and_nothing_is_0():
     assert np.abs(back - fine).max() < 4 / 60000
 
 
-def test_only_movements_are_taken():
-    for movement in ({"shift": [1.0, -2]}, {"turn": [0.1], "beam": [3]}, {}):
-        assert checked(movement) == movement
-    values = ([1.0], [1.0, float("nan")], 3, ["1", 2], [True, 1], [1e6, 1])
-    for movement in (*({"shift": value} for value in values), {"jump": [1]}, [1], None, "shift"):
+def test_only_poses_are_taken():
+    pose = rigid.from_rotation_translation(rigid.exp_so3([0.1, 0.2, -0.3]), [1.0, -2, 3])
+    assert np.allclose(checked_pose(pose.tolist()), pose, atol=1e-12)
+    far, mirrored, unknown = pose + 1e6 * np.eye(4, k=3), pose @ np.diag([-1, 1, 1, 1]), pose * np.nan
+    for wrong in (far, mirrored, unknown, 1.1 * pose, pose[:3], {"turn": [1]}, None, "pose", [[True] * 4] * 4):
         with pytest.raises(InputError, match="Movement"):
-            checked(movement)
+            checked_pose(wrong.tolist() if isinstance(wrong, np.ndarray) else wrong)
 
 
 def test_an_error_that_comes_again_and_again_is_shown_once(monkeypatch, caplog):

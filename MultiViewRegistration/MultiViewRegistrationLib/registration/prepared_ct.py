@@ -24,6 +24,7 @@ from ..imaging.ct import BONE_PER_MM, CT, WATER, Volume, attenuation, pyramid
 from ..imaging.xray import View, XRay
 from ..rendering.devices import CPU, WARP_CPU, ComputeDevice
 from ..rendering.drr import Projector, cut_ends
+from ..rendering.texture import Texture
 from .objective import Objective, PoseFit
 from .similarity import Scorer, Settings
 
@@ -246,6 +247,10 @@ class PreparedCT:
             rim &= ~ndimage.binary_erosion(shown, iterations=CUT_RIM_PIXELS)
             rims |= rim[room : room + rows, room : room + columns]
         return rims
+
+    def texture(self) -> Texture:
+        """The CT for the graphics card of a browser."""
+        return Texture.of(self._volumes[0], self._cut, 0.0 if self.structure else BONE_PER_MM)
 
     def corners(self) -> np.ndarray:
         """(8, 3) CT mm: the corners of the box around all that attenuates."""

@@ -84,7 +84,7 @@ class Grid:
     @classmethod
     def of(cls, values: np.ndarray, ct_from_index: np.ndarray) -> Grid:
         """A grid of values (nk, nj, ni) at ct_from_index. InputError for more than 2^31 - 1 voxels."""
-        box = [_extent(values, axis) for axis in range(3)]
+        box = [extent(values, axis) for axis in range(3)]
         trimmed = values[tuple(slice(low, high) for low, high in box)]
         nk, nj, ni = (size + 2 for size in trimmed.shape)
         row = -(-ni // ROW) * ROW if ni > LONG_ROW else ni
@@ -329,7 +329,7 @@ def cut_ends(volume: Volume) -> np.ndarray:
     return np.array(cut)
 
 
-def _extent(values: np.ndarray, axis: int) -> tuple[int, int]:
+def extent(values: np.ndarray, axis: int) -> tuple[int, int]:
     """First and past-the-last index along `axis` of values other than 0; one voxel where there is none."""
     others = tuple(a for a in range(3) if a != axis)
     filled = np.flatnonzero(values.any(axis=others))

@@ -43,21 +43,19 @@ class ToneMatch:
 
     def window(self, low: float, high: float) -> tuple[float, float]:
         """The DRR's window that goes with the X-ray's."""
-        return self.drr[0] + (low - self.xray[0]) * self._gain, self.drr[0] + (high - self.xray[0]) * self._gain
+        gain, offset = self.line
+        return (low - offset) / gain, (high - offset) / gain
 
-    def as_xray(self, drr: np.ndarray) -> np.ndarray:
-        """A DRR in the line integrals of the X-ray that look like it."""
-        return self.xray[0] + (drr - self.drr[0]) / self._gain
+    @property
+    def line(self) -> tuple[float, float]:
+        """(gain, offset): gain * DRR + offset are the line integrals of the X-ray that look like it."""
+        gain = (self.xray[1] - self.xray[0]) / (self.drr[1] - self.drr[0])
+        return gain, self.xray[0] - gain * self.drr[0]
 
     def suits(self, other: ToneMatch, low: float, high: float) -> bool:
         """Whether the other's window is much like this one's, for an X-ray's window."""
         here, there = np.array(self.window(low, high)), np.array(other.window(low, high))
         return bool(np.abs(here - there).max() <= TOLERANCE * (there[1] - there[0]))
-
-    @property
-    def _gain(self) -> float:
-        """The DRR's contrast relative to the X-ray's."""
-        return (self.drr[1] - self.drr[0]) / (self.xray[1] - self.xray[0])
 
 
 def _spread(values: np.ndarray) -> tuple[float, float]:
@@ -101,14 +99,15 @@ class Drawing:
     anatomy: gives the prepared CT, None before there is one.   xray: gives a view's `imaging.xray.XRay`, or raises InputError.
     mode: one of overlay.MODES.
     onto: what shows the pictures. `overlay` lays volumes over the X-rays in their slice views; what takes its place has the same BLENDS,
-        PICTURES, foreground, remove, show_drr, shade, show_picture and picture_of.
+        PICTURES, foreground, remove, show_drr, shade, show_picture and picture_of, and show_bones, where "edges" is none of PICTURES.
+    coarse: whether to draw while the CT moves; not where what shows the pictures does that by itself.
     """
 
     def __init__(
         self, registration: Registration, anatomy: Callable[[], object], xray: Callable[[XRayView], object]
     ) -> None:
         self._registration, self._anatomy, self._xray = registration, anatomy, xray
-        self.mode, self.onto = "blend", overlay
+        self.mode, self.onto, self.coarse = "blend", overlay, True
         self._coarse, self._pace = FIRST, 0.0
         self._detectors: list[DetectorPlane] = []
         self._drawn: dict[str, Drawn] = {}
@@ -135,6 +134,10 @@ class Drawing:
         wanted = {_name(detector): (detector, self._wanted(detector, anatomy)) for detector in self._detectors}
         self._drawn = {name: drawn for name, drawn in self._drawn.items() if name in wanted}
         stale = {name: (detector, of) for name, (detector, of) in wanted.items() if self._is_stale(name, detector, of)}
+        if stale and not self.coarse:
+            self._drawn |= {name: Drawn(of) for name, (_detector, of) in stale.items()}
+            self._moved, self._sharpening = perf_counter(), None
+            return True
         if stale:
             urgent = {name: found for name, found in stale.items() if found[0].view == first}
             self._draw_coarse(urgent or stale, anatomy)
@@ -166,14 +169,18 @@ class Drawing:
             xray = self._xray(detector.view)
         except InputError:
             xray = None
-        kind = self.mode if self.mode in self.onto.PICTURES else overlay.DRR
+        kind = self.mode if self.mode in (*self.onto.PICTURES, "edges") else overlay.DRR
         return kind, anatomy, detector.stamp, np.round(self._registration.world_from_ct, 9).tobytes(), xray
 
     def _is_stale(self, name: str, detector: DetectorPlane, of: tuple) -> bool:
         drawn = self._drawn.get(name)
         if drawn is None or drawn.of != of:
             return True
-        return of[-1] is not None and self.onto.foreground(detector.view, self.mode) is None
+        return (
+            of[-1] is not None
+            and (self.coarse or drawn.sharp)
+            and self.onto.foreground(detector.view, self.mode) is None
+        )
 
     # Drawing
 
@@ -182,7 +189,7 @@ class Drawing:
         pose = self._registration.world_from_ct
         for name, (detector, of) in stale.items():
             pixels, voxels = COARSE[self._step_of(detector, self._coarse)]
-            factor = _factor(detector, pixels)
+            factor = pooling_of(detector, pixels)
             camera = detector.camera.pooled(factor)
             drr = overlay.rendered(
                 anatomy, camera, pose, _level(anatomy, camera, pose, voxels), bones=self.mode == "edges"
@@ -218,7 +225,7 @@ class Drawing:
     def _sharpen(self, detector: DetectorPlane, of: tuple, anatomy) -> Iterator[None]:
         """Draw a view sharp, a band after the other; it is shown at the end, or never, should the CT move."""
         pixels, voxels = SHARP
-        factor, pose = _factor(detector, pixels), self._registration.world_from_ct
+        factor, pose = pooling_of(detector, pixels), self._registration.world_from_ct
         camera = detector.camera.pooled(factor)
         level = _level(anatomy, camera, pose, voxels)
         columns, rows = camera.size
@@ -240,6 +247,8 @@ class Drawing:
             self.onto.show_picture(
                 detector, self.onto.picture_of(self.mode, film, drr, structure=of[1].structure), factor
             )
+        elif self.mode == "edges":
+            self.onto.show_bones(detector, drr, factor)
         else:
             drr = _shown(drr)
             if _name(detector) not in self._tone_matches:
@@ -294,8 +303,8 @@ def _name(detector: DetectorPlane) -> str:
     return detector.view.node.GetID()
 
 
-def _factor(detector: DetectorPlane, pixels: int) -> int:
-    """The pooling factor that leaves at most so many pixels along an image's longest side."""
+def pooling_of(detector: DetectorPlane, pixels: int = SHARP[0]) -> int:
+    """The pooling factor that leaves at most so many pixels along an image's longest side, by default of a sharp DRR."""
     return -(-max(detector.camera.size) // pixels)
 
 

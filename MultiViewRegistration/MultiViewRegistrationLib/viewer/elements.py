@@ -98,6 +98,12 @@ WORDS = {
     "about_movable": _("X-ray {name}, {title}; overlay: {mode}; keys move the CT. Press ? for the list of keys."),
     "scale": _("{length} mm at the CT"),
     "no_image": _("No image"),
+    "loading_ct": _("Loading the CT: {percent} %"),
+    "no_webgl": _(
+        "This browser draws without a graphics card (no WebGL2), so the server draws the CT, coarser while it moves; switch graphics "
+        "acceleration on in the browser's settings."
+    ),
+    "understood": _("Understood"),
     "value": _("column {column}, row {row} px; value {value}"),
     "window_level": _("Brightness {brightness} %, contrast {contrast} %"),
     "ring": _("Drag: turn the CT about the beam"),

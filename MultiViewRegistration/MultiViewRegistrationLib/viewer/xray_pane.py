@@ -7,27 +7,18 @@ from collections.abc import Callable
 from itertools import count
 from time import monotonic
 
+import numpy as np
+
 from ..errors import InputError
 from ..mrml import overlay
 from ..mrml.cursor import Reading
 from ..mrml.xray import XRayView, detectors
 from ..session.presenters.check import OVERLAYS
 from ..session.session import Session
+from .browser_drr import camera_state, checked_pose
 from .elements import XRayCanvas
 from .xray_pixels import EncodedXRay, OverlayLayers, encoded
-from .xray_state import (
-    INVERTED,
-    NO_HANDLES,
-    PLAIN,
-    anatomy_of,
-    are_numbers,
-    checked,
-    handles_of,
-    image_of,
-    labels_of,
-    marks_of,
-    move,
-)
+from .xray_state import INVERTED, PLAIN, anatomy_of, are_numbers, image_of, labels_of, marks_of
 
 #: Seconds in which an answer is on its way, and between pictures of the X-rays that follow another.
 ANSWER_S, FOLLOW_S = 0.001, 0.1
@@ -64,7 +55,7 @@ class XRayPane:
         self.name, self.template = f"mvreg_xray_{number}", f"view_xray_{number}"
         self._encoded: tuple[tuple, EncodedXRay] | None = None
         self._film = 0
-        self._labels, self._detectors = (None, {}), []
+        self._labels, self._camera, self._detectors = (None, {}), (None, None), []
         self._shown: dict | None = None
         self._following, self._followed = None, 0.0
         self._moved_at: float | None = None
@@ -112,6 +103,9 @@ class XRayPane:
         """Draw what is out of date of all X-rays of the session, as `session.drawing.Drawing.step`."""
         drawing = self._session.drawing
         drawing.mode = overlay.mode_of(self._session.registration)
+        onto = drawing.onto
+        onto.browser.update(self._session.anatomy, self._session.registration)
+        drawing.coarse = onto.plain or onto.browser.state is None
         drawing.step(first)
 
     def _follow_soon(self) -> None:
@@ -142,26 +136,43 @@ class XRayPane:
         view = self._view()
         if view is None:
             return
-        registration, layer = self._session.registration, self._layer()
+        registration, layer, onto = self._session.registration, self._layer(), self._session.drawing.onto
         self._detectors, mode = detectors(registration), overlay.mode_of(registration)
+        camera, pose = self._camera_of(view), onto.browser.pose
+        tone_match = onto.tone_matches.get(view.node.GetID())
+        laid = mode != "off" and self._session.anatomy is not None and camera is not None and pose is not None
         shown = {
             **self._labels_of(view),
             **image_of(view),
-            **(handles_of(registration, view) if layer is not None else NO_HANDLES),
             **self._marks_of(view),
+            "camera": camera,
+            "ct": onto.browser.state,
+            "pose": pose,
+            "pose_stamp": onto.browser.pose_stamp,
+            "tones": tone_match and tone_match.line,
+            "laid": laid,
             "name": self.name,
             "film": self._film_of(view),
             "layer": layer.stamp if layer is not None else 0,
             "mode": mode,
             "mode_name": OVERLAYS[mode][0],
             "opacity": overlay.opacity_of(registration),
-            "movable": layer is not None and self._host.may_move(),
+            "movable": laid and self._host.may_move(),
         }
         if self._shown != shown:
             self._shown = self._server.state[self.name] = shown
 
     def _detector_of(self, view: XRayView):
         return next((detector for detector in self._detectors if detector.view == view), None)
+
+    def _camera_of(self, view: XRayView) -> dict | None:
+        """None without a geometry."""
+        detector = self._detector_of(view)
+        if detector is None:
+            return None
+        if self._camera[0] != detector.stamp:
+            self._camera = detector.stamp, camera_state(detector.camera)
+        return self._camera[1]
 
     def _labels_of(self, view: XRayView) -> dict:
         detector = self._detector_of(view)
@@ -193,6 +204,8 @@ class XRayPane:
 
     def _answers(self) -> dict[str, Callable]:
         return {
+            "draws": self._set_drawing,
+            "texture": self._give_texture,
             "film": self._give_film,
             "layer": self._give_layer,
             "move": self._move,
@@ -200,6 +213,14 @@ class XRayPane:
             "inverted": self._set_inverted,
             "point": self._point,
         }
+
+    def _set_drawing(self, by_itself: bool) -> None:
+        """Whether a page that has come draws DRRs by itself."""
+        onto = self._session.drawing.onto
+        onto.browser.wanted, onto.plain = onto.browser.wanted or bool(by_itself), onto.plain or not by_itself
+
+    def _give_texture(self, stamp: int, first: int) -> dict:
+        return self._session.drawing.onto.browser.part(stamp, first)
 
     def _give_film(self) -> dict:
         view = self._view()
@@ -225,43 +246,59 @@ class XRayPane:
         if layer.stamp == have:
             return {"stamp": have}
         self._given.add("layer")
-        xray, shown = self._encoded[1], layer.image
-        if layer.tone_match is not None:
-            shown = encoded(layer.tone_match.as_xray(layer.image), xray.low, xray.high)
+        pixels, low, high = layer.image, 0.0, 0.0
+        if layer.kind != "picture":
+            known = np.isfinite(layer.image)
+            low, high = (
+                (float(end) for end in (layer.image[known].min(), layer.image[known].max()))
+                if known.any()
+                else (0.0, 1.0)
+            )
+            pixels = encoded(layer.image, low, high)
         return {
             "stamp": layer.stamp,
+            "pose_stamp": layer.pose_stamp,
+            "sharp": layer.sharp,
             "kind": layer.kind,
-            "columns": shown.shape[1],
-            "rows": shown.shape[0],
+            "columns": pixels.shape[1],
+            "rows": pixels.shape[0],
             "factor": layer.factor,
-            "pixels": shown.tobytes(),
+            "low": low,
+            "high": max(high, low + 1e-3),
+            "pixels": pixels.tobytes(),
         }
 
-    def _move(self, movement: dict, last: bool) -> dict:
-        """Move the CT, and draw it there at once; in the other X-rays once this picture is on its way.
+    def _move(self, world_from_ct: list, last: bool) -> dict:
+        """Put the CT where the page has moved it; what the server draws of it follows once this answer is on its way.
 
-        last: whether this ends the drag; the movement may then be empty.
+        world_from_ct: (4, 4); none where only the drag ends.   last: whether this ends the drag.
         """
         view, refused = self._view(), ""
         if view is None or not self._host.may_move():
             self._end()
-            return self._give_layer()
-        if movement:
-            refused = self._do(view, movement)
+            return self._where()
+        if world_from_ct:
+            refused = self._do(view, world_from_ct)
         if last:
             self._end()
-        return {**self._give_layer(), "refused": refused}
+        drawn = self._give_layer() if self._session.drawing.coarse else {}
+        return {**drawn, **self._where(), "refused": refused}
 
-    def _do(self, view: XRayView, movement: dict) -> str:
+    def _where(self) -> dict:
+        """Where the CT is now."""
+        browser = self._session.drawing.onto.browser
+        return {"pose": browser.pose, "now": browser.pose_stamp}
+
+    def _do(self, view: XRayView, world_from_ct: list) -> str:
         """Move the CT, and draw it; a sentence where that cannot be."""
         try:
-            movement = checked(movement)
-            if self._moved_at is None:
-                self._host.begin_move()
-            self._moved_at = monotonic()
-            move(self._session.registration, view, movement)
+            pose = checked_pose(world_from_ct)
         except InputError as error:
             return str(error)
+        if self._moved_at is None:
+            self._host.begin_move()
+        self._moved_at = monotonic()
+        self._session.registration.world_from_ct = pose
         self._draw(view)
         self._show()
         self._host.moved()

@@ -10,7 +10,8 @@ import slicer
 
 from ..mrml import overlay
 from ..mrml.xray import DetectorPlane, XRayView
-from ..session.drawing import ToneMatch
+from ..session.drawing import ToneMatch, pooling_of
+from .browser_drr import BrowserDRR
 
 #: Pixels along the longest side from which on the page gets blocks of pixels instead.
 MAX_SIDE = 2048
@@ -57,28 +58,43 @@ def encoded(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 @dataclass(eq=False)
 class Layer:
-    """A DRR (rows, columns), NaN where it says nothing, and its greys; or a picture (rows, columns, 4), and None.
+    """A DRR, or one of bone alone ("bones"), (rows, columns), NaN where it says nothing; or a "picture" (rows, columns, 4).
 
     factor: how many pixels of the X-ray one of these is wide.   stamp: another for whatever else is shown.
+    pose_stamp: of `BrowserDRR`, of the CT in it.
     """
 
     kind: str
     image: np.ndarray
     factor: int
     stamp: int
-    tone_match: ToneMatch | None = None
+    pose_stamp: int
+    sharp: bool
 
 
 class OverlayLayers:
-    """The overlays of a session's X-rays; `session.drawing.Drawing` draws onto it as it does onto the scene's volumes."""
+    """The overlays of a session's X-rays; `session.drawing.Drawing` draws onto it as it does onto the scene's volumes.
 
-    #: The page lays tiles of a DRR itself: both then have the greys that a person has chosen.
-    BLENDS = ("blend", "flicker", "checkerboard")
-    PICTURES = ("edges", "colours", "difference")
+    browser: what pages need that draw by themselves: they need no more from here than a sharp DRR.
+    plain: whether there is a page that does not: it needs coarse ones while the CT moves, and pictures.
+    """
+
     xray_window = staticmethod(overlay.xray_window)
 
     def __init__(self) -> None:
+        self.browser, self.plain = BrowserDRR(), False
+        self.tone_matches: dict[str, ToneMatch] = {}
         self._shown: dict[str, Layer] = {}
+
+    @property
+    def PICTURES(self) -> tuple[str, ...]:
+        """Modes in which the server makes the picture."""
+        return ("edges", "colours", "difference") if self.plain or not self.browser.wanted else ()
+
+    @property
+    def BLENDS(self) -> tuple[str, ...]:
+        """Modes of which the server gives a DRR and its greys; the page does the rest."""
+        return tuple(mode for mode in overlay.MODES if mode not in (*self.PICTURES, "edges", "off"))
 
     def foreground(self, view: XRayView, mode: str) -> Layer | None:
         """The layer of an X-ray in this mode; None where there is none (yet)."""
@@ -92,14 +108,15 @@ class OverlayLayers:
 
     def show_drr(self, detector: DetectorPlane, drr: np.ndarray, factor: int) -> None:
         """Lay a DRR over its X-ray."""
-        before = self.foreground(detector.view, "blend")
-        self._show(detector, "drr", drr, factor, before and before.tone_match)
+        self._show(detector, "drr", drr, factor)
+
+    def show_bones(self, detector: DetectorPlane, drr: np.ndarray, factor: int) -> None:
+        """Lay a DRR of bone alone over its X-ray, of which the page draws the edges."""
+        self._show(detector, "bones", drr, factor)
 
     def shade(self, view: XRayView, tone_match: ToneMatch) -> None:
         """Set which values of the X-ray those of its DRR look like."""
-        layer = self.foreground(view, "blend")
-        if layer is not None and layer.tone_match != tone_match:
-            layer.tone_match, layer.stamp = tone_match, next(_stamps)
+        self.tone_matches[view.node.GetID()] = tone_match
 
     @staticmethod
     def picture_of(mode: str, film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
@@ -112,8 +129,10 @@ class OverlayLayers:
         """Lay a picture over its X-ray."""
         self._show(detector, "picture", picture, factor)
 
-    def _show(self, detector: DetectorPlane, kind: str, image: np.ndarray, factor: int, tone_match=None) -> None:
-        self._shown[detector.view.node.GetID()] = Layer(kind, image, factor, next(_stamps), tone_match)
+    def _show(self, detector: DetectorPlane, kind: str, image: np.ndarray, factor: int) -> None:
+        self._shown[detector.view.node.GetID()] = Layer(
+            kind, image, factor, next(_stamps), self.browser.pose_stamp, factor <= pooling_of(detector)
+        )
 
     def _kind(self, mode: str) -> str | None:
-        return None if mode == "off" else "drr" if mode in self.BLENDS else "picture"
+        return None if mode == "off" else "picture" if mode in self.PICTURES else "bones" if mode == "edges" else "drr"

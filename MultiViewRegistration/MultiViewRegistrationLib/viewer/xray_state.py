@@ -1,4 +1,4 @@
-"""The state of an X-ray for the page, without its pixels, and the page's movements of the CT."""
+"""The state of an X-ray for the page, without its pixels."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..errors import InputError
 from ..geometry.epipolar import epipolar_line
-from ..mrml import landmarks, manual_pose, xray_annotations
+from ..mrml import landmarks, xray_annotations
 from ..mrml.cursor import Reading
 from ..mrml.layout import colour, tag_of
-from ..mrml.registration import Registration
 from ..mrml.xray import DetectorPlane, XRayView
 from ..session.session import Session
 
@@ -20,12 +18,8 @@ from ..session.session import Session
 INVERTED = "vtkMRMLColorTableNodeInvertedGrey"
 #: And as it is.
 PLAIN = "vtkMRMLColorTableNodeGrey"
-NO_HANDLES = {"centre": None, "mm_per_pixel": None}
-#: What moves the CT, by how many numbers: pixels of the X-ray (columns, rows), mm along these, degrees counter-clockwise, degrees (right,
-#: down), mm away from the source.
-NUMBERS = {"shift": 2, "shift_mm": 2, "turn": 1, "tilt": 2, "beam": 1}
-#: No single movement is larger.
-MAX_MOVE = 1e5
+#: No number from a page is larger.
+MAX_NUMBER = 1e5
 
 
 def css_colour(view: XRayView) -> str:
@@ -51,20 +45,6 @@ def image_of(view: XRayView) -> dict:
         window = [display.GetWindowLevelMin(), display.GetWindowLevelMax()]
         inverted = display.GetColorNodeID() == INVERTED
     return {"size": list(view.size), "tall": view.pixel_aspect, "window": window, "inverted": inverted}
-
-
-def handles_of(registration: Registration, view: XRayView) -> dict:
-    """The CT's centre in the image, and the mm of a pixel there; NO_HANDLES without a CT, and behind the source."""
-    try:
-        centre = manual_pose.centre(registration)
-        if view.camera.depth(centre) <= 0:
-            return NO_HANDLES
-        return {
-            "centre": rounded(view.camera.project(centre)),
-            "mm_per_pixel": rounded(manual_pose.mm_per_pixel(registration, view), 6),
-        }
-    except InputError:
-        return NO_HANDLES
 
 
 def marks_of(reading: Reading, detector: DetectorPlane, among: list[DetectorPlane]) -> dict:
@@ -108,31 +88,6 @@ def rounded(numbers, decimals: int = 3) -> list:
     return np.round(numbers, decimals).tolist()
 
 
-def move(registration: Registration, view: XRayView, movement: dict) -> None:
-    """Move the CT as seen in a view, by `checked` numbers of some of NUMBERS. InputError as `mrml.manual_pose`."""
-    moves = {
-        "shift": manual_pose.shift,
-        "turn": manual_pose.turn,
-        "tilt": manual_pose.tilt,
-        "beam": manual_pose.along_beam,
-    }
-    for kind, numbers in movement.items():
-        if kind == "shift_mm":
-            kind, numbers = "shift", np.divide(numbers, manual_pose.mm_per_pixel(registration, view))
-        moves[kind](registration, view, *numbers)
-
-
-def checked(movement) -> dict[str, list[float]]:
-    """A movement from the page. InputError for an invalid one."""
-    if not isinstance(movement, dict) or not all(
-        kind in NUMBERS and are_numbers(numbers, NUMBERS[kind]) for kind, numbers in movement.items()
-    ):
-        raise InputError(
-            f"Movement: expected some of {', '.join(NUMBERS)}, each with finite numbers up to {MAX_MOVE:g}; found others."
-        )
-    return movement
-
-
 def are_numbers(values, how_many: int) -> bool:
     """Whether this is a list of so many finite numbers of a size that occurs."""
     return (
@@ -142,7 +97,7 @@ def are_numbers(values, how_many: int) -> bool:
             isinstance(value, (int, float))
             and not isinstance(value, bool)
             and math.isfinite(value)
-            and abs(value) <= MAX_MOVE
+            and abs(value) <= MAX_NUMBER
             for value in values
         )
     )

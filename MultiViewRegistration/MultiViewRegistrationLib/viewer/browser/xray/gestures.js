@@ -110,7 +110,7 @@ export class Gestures {
 
   // By as much as the mouse goes round the CT's centre.
   turn(before, now) {
-    const middle = this.host.frame.toView(this.host.view.centre);
+    const middle = this.host.frame.toView(this.host.centre());
     const [from, to] = [before, now].map((at) => Math.atan2(at[1] - middle[1], at[0] - middle[0]));
     const clockwise = ((to - from + 3 * Math.PI) % (2 * Math.PI)) - Math.PI;
     return this.host.move("turn", (-clockwise * 180) / Math.PI);

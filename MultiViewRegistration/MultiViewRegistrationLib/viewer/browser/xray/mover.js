@@ -1,19 +1,20 @@
-// Sends movements to the server, one message at a time: what comes meanwhile is added up, so that the newest pose wins and nothing queues.
+// Sends the pose to the server, one message at a time: the newest that there is by then, so that nothing queues.
+
+import { pose } from "./pose.js";
 
 export class Mover {
-  // send(movement, last): a promise of the picture after it;   arrived(picture, sequence): that picture, and the number of the newest
-  // movement that it shows
+  // send(world_from_ct, last): a promise of where the CT is then;   arrived(answer, sequence): that, and the number of the newest movement
+  // that it shows
   constructor(send, arrived) {
     [this.send, this.arrived] = [send, arrived];
-    [this.waiting, this.busy, this.ended, this.begun, this.sequence] = [{}, false, false, false, 0];
+    [this.waiting, this.busy, this.ended, this.begun, this.sequence] = [false, false, false, false, 0];
   }
 
-  // Returns the movement's number.
-  add(kind, ...numbers) {
-    const before = this.waiting[kind] || numbers.map(() => 0);
-    this.waiting[kind] = numbers.map((number, i) => number + before[i]);
-    [this.begun, this.ended] = [true, false];
+  // The pose was moved. Returns the movement's number.
+  add() {
+    [this.waiting, this.begun, this.ended] = [true, true, false];
     this.sequence++;
+    pose.held.add(this);
     this.next();
     return this.sequence;
   }
@@ -26,17 +27,19 @@ export class Mover {
   }
 
   async next() {
-    const moves = Object.keys(this.waiting).length > 0;
-    if (this.busy || !(moves || this.ended)) return;
-    const [movement, last, sequence] = [this.waiting, this.ended, this.sequence];
-    [this.waiting, this.ended, this.busy] = [{}, false, true];
+    if (this.busy || !(this.waiting || this.ended)) return;
+    const [moved, last, sequence] = [this.waiting, this.ended, this.sequence];
+    [this.waiting, this.ended, this.busy] = [false, false, true];
+    let answer = null;
     try {
-      this.arrived(await this.send(movement, last), sequence);
+      answer = await this.send(moved ? pose.matrix : [], last);
     } catch (error) {
       console.error(error);
     } finally {
       this.busy = false;
     }
+    if (!this.waiting) pose.held.delete(this);
+    if (answer) this.arrived(answer, sequence);
     this.next();
   }
 }

@@ -1,10 +1,11 @@
-// Draws the X-ray and what lies over it. Both come as codes or colours; greys are made here, so that a new window costs no round trip.
+// Draws the X-ray and what the server lays over it, where there is no WebGL2. Both come as codes or colours; greys are made here, so that a
+// new window costs no round trip.
 
-const FIRST = 1, LAST = 65535;
+import { FIRST, LAST, valueAt, wholeWindow } from "./film.js";
+
 const WHITE = 235; // pure white beside a dark page dazzles
 const DIMMED = 0.4; // of the X-ray where a mode shows the CT, and that has no value
 const TILES = 8;
-const SHARES = [0.005, 0.995]; // of the pixels that a window leaves out at its ends
 
 export class Picture {
   constructor(canvas) {
@@ -20,12 +21,11 @@ export class Picture {
     this.shadeAll();
   }
 
-  // {kind: "drr", columns, rows, factor, codes} or {kind: "picture", ..., colours: Uint8ClampedArray}; null: nothing
+  // {kind: "drr", columns, rows, factor, low, high, codes} or {kind: "picture", ..., colours: Uint8ClampedArray}; null: nothing
   setLayer(layer) {
     this.layer = layer && { ...layer, canvas: blank(layer, this.layer && this.layer.canvas) };
     if (!layer) return;
     if (layer.kind === "picture") this.layer.canvas.getContext("2d").putImageData(new ImageData(layer.colours, layer.columns, layer.rows), 0, 0);
-    else if (this.film) this.shade(this.layer);
   }
 
   setGreys(window, inverted) {
@@ -36,41 +36,33 @@ export class Picture {
 
   shadeAll() {
     if (!this.film) return;
-    this.greys = greys(this.film, this.window, this.inverted);
-    this.shade(this.film);
-    if (this.layer && this.layer.kind === "drr") this.shade(this.layer);
+    this.shade(this.film, greys(this.film, this.window, this.inverted));
+    if (this.layer) this.layer.shadedBy = "";
   }
 
-  shade({ canvas, codes, columns, rows }) {
-    const image = new ImageData(columns, rows), colours = new Uint32Array(image.data.buffer), table = this.greys;
+  // A DRR, in those greys of the X-ray that look like it.
+  shadeLayer([gain, offset]) {
+    const [low, high] = [this.layer.low, this.layer.high].map((end) => gain * end + offset);
+    this.shade(this.layer, greys({ low, high }, this.window, this.inverted));
+    this.layer.shadedBy = String([gain, offset]);
+  }
+
+  shade({ canvas, codes, columns, rows }, table) {
+    const image = new ImageData(columns, rows), colours = new Uint32Array(image.data.buffer);
     for (let i = 0; i < colours.length; i++) colours[i] = table[codes[i]];
     canvas.getContext("2d").putImageData(image, 0, 0);
   }
 
-  // The line integral at a pixel of the X-ray; null beside it.
-  valueAt([u, v]) {
-    const film = this.film;
-    if (!film) return null;
-    const column = Math.floor((u + 0.5) / film.pooled), row = Math.floor((v + 0.5) / film.pooled);
-    if (column < 0 || row < 0 || column >= film.columns || row >= film.rows) return null;
-    const code = film.codes[row * film.columns + column];
-    return code === 0 ? null : film.low + ((code - FIRST) / (LAST - FIRST)) * (film.high - film.low);
+  valueAt(pixel) {
+    return valueAt(this.film, pixel);
   }
 
-  // The window in which nearly all of the X-ray has a grey of its own.
   get wholeWindow() {
-    const { codes, low, high } = this.film, counts = new Uint32Array(LAST + 1);
-    for (let i = 0; i < codes.length; i++) counts[codes[i]]++;
-    const shown = codes.length - counts[0];
-    return SHARES.map((share) => {
-      let code = FIRST;
-      for (let sum = counts[code]; sum < share * shown && code < LAST; sum += counts[code]) code++;
-      return low + ((code - FIRST) / (LAST - FIRST)) * (high - low);
-    });
+    return wholeWindow(this.film);
   }
 
-  // shown: for flicker, whether it is the DRR's turn
-  paint(frame, mode, opacity, shown, ratio) {
+  // shown: for flicker, whether it is the DRR's turn   view: see xray_pane.py
+  paint(frame, { mode, opacity, tones }, shown, ratio) {
     const context = this.canvas.getContext("2d", { alpha: false }), [width, height] = frame.view;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.globalAlpha = 1;
@@ -83,6 +75,7 @@ export class Picture {
     context.imageSmoothingQuality = ratio * scale < 0.5 ? "medium" : "low"; // medium averages, and is slow
     lay(context, this.film, this.film.pooled);
     const layer = this.layer;
+    if (layer && layer.kind === "drr" && tones && String(tones) !== layer.shadedBy) this.shadeLayer(tones);
     if (!layer || mode === "off" || (mode === "flicker" && !shown)) return;
     if (mode === "checkerboard") this.layTiles(context, frame);
     else {

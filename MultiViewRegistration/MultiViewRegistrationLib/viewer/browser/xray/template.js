@@ -41,6 +41,7 @@ export const template = `
   <div class="mvx-title" :style="{ color: view.colour }"><div v-for="text in view.title.slice(0, 2)">{{ text }}</div></div>
   <div v-if="!view.film" class="mvx-empty">{{ words.no_image }}</div>
   <div class="mvx-text">
+    <div v-if="loading !== null" role="status">{{ fill(words.loading_ct, { percent: Math.round(100 * loading) }) }}</div>
     <div v-if="dragText">{{ dragText }}</div>
     <div v-else-if="dragged === 'window'">{{ fill(words.window_level, levels) }}</div>
     <div v-else-if="hovered">{{ hovered }}</div>
@@ -57,6 +58,7 @@ export const template = `
     <button type="button" @click="look.toggle(view.name)" :aria-pressed="String(look.alone === view.name)" :aria-label="words.alone"
       :title="words.alone">${icon("M2,6v-4h4M10,2h4v4M14,10v4h-4M6,14h-4v-4")}</button>
   </div>
+  <div v-if="plain" class="mvx-problem" role="status">{{ words.no_webgl }} <button type="button" @click="plain = false">{{ words.understood }}</button></div>
   <form v-if="open" class="mvx-panel" @submit.prevent @keydown.esc.stop="close">
     <label v-for="what in ['brightness', 'contrast']">{{ words[what] }}
       <input type="range" min="2" max="98" :value="levels[what]" @input="setLevel(what, $event, false)" @change="setLevel(what, $event, true)">

@@ -2,9 +2,12 @@
 
 import { Frame } from "./frame.js";
 import { Gestures } from "./gestures.js";
+import { GLPicture } from "./gl_picture.js";
+import { Graphics } from "./graphics.js";
 import { cross, landmark, line, outline, ring, scale, sides } from "./marks.js";
 import { Mover } from "./mover.js";
 import { Picture } from "./picture.js";
+import { depth, mmPerPixel, pose, projected } from "./pose.js";
 import { template } from "./template.js";
 
 const FLICKER_MS = 500;
@@ -12,18 +15,32 @@ const REST_MS = 300; // after the last notch of a wheel
 const BESIDE = 32; // CSS pixels beyond the ring where it is left alone
 const BONE = 0.45; // of the greys, from the dark end, is no bone
 
+const panes = new Set(); // that are on the page
+let graphics; // of all of them; null where there is no WebGL2
+
+function sharedGraphics() {
+  if (graphics !== undefined) return graphics;
+  graphics = Graphics.open();
+  if (graphics)
+    graphics.canvas.addEventListener("webglcontextlost", () => {
+      graphics = null; // the driver has failed: the server draws from now on
+      panes.forEach((pane) => pane.begin());
+    });
+  return graphics;
+}
+
 const XRay = {
   template,
   props: { view: Object },
 
   data: () => ({
     drawn: { sides: [], lines: [], seen: "", point: "", landmarks: [], outline: "", ring: null, scale: null }, greys: [0, 1], percent: 100, hovered: null, open: false,
-    near: false, pinned: false, dragged: "", dragText: "", announced: "", problem: "", automatic: [0, 1],
+    near: false, pinned: false, dragged: "", dragText: "", announced: "", problem: "", automatic: [0, 1], loading: null, plain: false,
   }),
 
   computed: {
     movable() {
-      return Boolean(this.view && this.view.movable);
+      return Boolean(this.view && this.view.movable && this.view.camera);
     },
     // Whether the ring and its grips are seen: while they are used, with the mouse about the CT's middle, or until a person hides them again.
     ring() {
@@ -51,7 +68,8 @@ const XRay = {
   created() {
     this.frame = new Frame();
     this.gestures = new Gestures(this);
-    this.mover = new Mover((movement, last) => this.ask("move", movement, last), (answer, sequence) => this.moved(answer, sequence));
+    this.mover = new Mover((matrix, last) => this.ask("move", matrix, last), (answer, sequence) => this.moved(answer, sequence));
+    this.onPose = () => this.repaint();
     this.have = { film: 0, layer: 0 };
     this.fetching = this.scheduled = false;
     this.flickering = true;
@@ -59,6 +77,8 @@ const XRay = {
   },
 
   mounted() {
+    panes.add(this);
+    pose.watching.add(this.onPose);
     this.sizes = new ResizeObserver(() => this.resized());
     this.flicker = setInterval(() => {
       this.flickering = !this.flickering;
@@ -68,6 +88,9 @@ const XRay = {
   },
 
   beforeUnmount() {
+    panes.delete(this);
+    pose.watching.delete(this.onPose);
+    if (this.picture && this.picture.dispose) this.picture.dispose();
     this.sizes.disconnect();
     clearInterval(this.flicker);
     clearTimeout(this.resting);
@@ -86,20 +109,46 @@ const XRay = {
       if (!this.picture || this.picture.canvas !== this.$refs.canvas) {
         await this.$nextTick(); // the canvas comes with the first view
         if (!this.$refs.canvas) return;
-        if (!this.picture || this.picture.canvas !== this.$refs.canvas) {
-          this.picture = new Picture(this.$refs.canvas);
-          this.$refs.root.xray = this; // for tests and the console
-          this.have = { film: 0, layer: 0 };
-          this.sizes.disconnect();
-          this.sizes.observe(this.$refs.surface);
-          this.resized();
-        }
+        if (!this.picture || this.picture.canvas !== this.$refs.canvas) this.begin();
       }
+      pose.follow(this.view.pose, this.view.pose_stamp);
+      this.fetchCT();
       [this.frame.size, this.frame.tall] = [this.view.size[0] ? this.view.size : [1, 1], this.view.tall];
       if (this.dragged !== "window") this.greys = this.view.window;
       this.picture.setGreys(this.greys, this.view.inverted);
       this.repaint();
       this.fetch();
+    },
+
+    // There is a canvas, or no WebGL2 any more.
+    begin() {
+      const shared = sharedGraphics();
+      if (this.picture && this.picture.dispose && shared) this.picture.dispose();
+      this.picture = shared ? new GLPicture(this.$refs.canvas, shared, pose, () => panes.size) : new Picture(this.$refs.canvas);
+      this.plain = !shared && this === [...panes][0]; // one of them says so
+      this.ask("draws", Boolean(shared));
+      this.$refs.root.xray = this; // for tests and the console
+      this.have = { film: 0, layer: 0 };
+      this.sizes.disconnect();
+      this.sizes.observe(this.$refs.surface);
+      this.resized();
+      if (this.view) this.fetch();
+    },
+
+    // The CT for the graphics card, once for all X-rays.
+    async fetchCT() {
+      const { ct } = this.view, shared = graphics;
+      if (!shared || !ct || shared.loading === ct.stamp || (shared.ct && shared.ct.stamp === ct.stamp)) return;
+      const show = (share) => panes.forEach((pane) => {
+        pane.loading = share;
+        pane.repaint();
+      });
+      try {
+        await shared.load(ct, (first) => this.ask("texture", ct.stamp, first), show);
+      } catch (error) {
+        console.error(error); // the connection is gone; what comes back begins again
+      }
+      show(null);
     },
 
     // Fetch what there is of newer pixels, one thing at a time.
@@ -134,24 +183,37 @@ const XRay = {
     takeLayer(layer) {
       if (!layer || layer.stamp === this.have.layer || (layer.stamp && layer.stamp < this.have.layer)) return;
       this.have.layer = layer.stamp;
-      const pixels = layer.stamp && (layer.kind === "drr" ? { codes: words(layer.pixels) } : { colours: bytes(layer.pixels) });
+      const pixels = layer.stamp && (layer.kind === "picture" ? { colours: bytes(layer.pixels) } : { codes: words(layer.pixels) });
       this.picture.setLayer(layer.stamp ? { ...layer, ...pixels } : null);
       this.repaint();
     },
 
     move(kind, ...numbers) {
-      const sequence = this.mover.add(kind, ...numbers);
+      pose.move(kind, this.view.camera, numbers);
+      const sequence = this.mover.add();
+      if (graphics) this.shows = sequence;
       if (window.mvregFrames && this.eventTime) this.times.push([sequence, this.eventTime]);
       this.eventTime = null;
       return numbers;
     },
 
-    // How far the CT was moved.   kind: as xray_state.NUMBERS has it, or a grip.
+    // The CT's centre in the X-ray; null where there is none in sight.
+    centre() {
+      const { camera } = this.view, at = pose.centre;
+      return camera && at && this.view.laid && depth(camera, at) > 0 ? projected(camera, at) : null;
+    },
+
+    // How far the CT moves with a pixel along a row, and along a column; null likewise.
+    mmPerPixel() {
+      return this.centre() && mmPerPixel(this.view.camera, pose.centre);
+    },
+
+    // How far the CT was moved.   kind: as pose.MOVES has it, or a grip.
     far(kind, [first, second]) {
       const part = (number, more, less) => this.fill(this.words[number < 0 ? less : more], { n: Math.abs(number).toFixed(1) });
       if (kind === "turn") return part(first, "turn_counter", "turn_clockwise");
       if (kind === "beam") return part(first, "beam_away", "beam_towards");
-      const [mmX, mmY] = kind === "shift" ? this.view.mm_per_pixel : [1, 1];
+      const [mmX, mmY] = kind === "shift" ? this.mmPerPixel() : [1, 1];
       if (kind.startsWith("shift"))
         return this.fill(this.words.shift, { across: part(first * mmX, "mm_right", "mm_left"), along: part(second * mmY, "mm_down", "mm_up") });
       return this.fill(this.words.tilt, { across: part(first, "deg_right", "deg_left"), along: part(second, "deg_down", "deg_up") });
@@ -164,8 +226,10 @@ const XRay = {
 
     moved(answer, sequence) {
       this.problem = answer.refused || "";
-      this.takeLayer(answer);
-      this.shows = sequence;
+      pose.follow(answer.pose, answer.now, Boolean(answer.refused));
+      pose.follow(this.view.pose, this.view.pose_stamp);
+      if ("stamp" in answer) this.takeLayer(answer);
+      if (!graphics) this.shows = sequence;
       this.fetch();
     },
 
@@ -315,12 +379,12 @@ const XRay = {
     paint() {
       if (!this.view || !this.picture) return;
       const { frame, view } = this;
-      this.picture.paint(frame, view.mode, view.opacity, this.flickering, this.ratio);
+      this.picture.paint(frame, view, this.flickering, this.ratio);
       this.percent = Math.round(100 * frame.zoom);
       this.drawn = {
         sides: sides(frame, view.sides), lines: view.lines.map((ends) => line(frame, ends)), seen: view.seen ? cross(frame.toView(view.seen)) : "",
-        point: view.point ? cross(frame.toView(view.point)) : "", ring: this.movable ? ring(frame, view.centre) : null,
-        outline: outline(frame, view.outline), scale: scale(frame, view.mm_per_pixel), landmarks: view.landmarks.map((one) => landmark(frame, one)),
+        point: view.point ? cross(frame.toView(view.point)) : "", ring: this.movable ? ring(frame, this.centre()) : null,
+        outline: outline(frame, view.outline), scale: scale(frame, this.mmPerPixel()), landmarks: view.landmarks.map((one) => landmark(frame, one)),
       };
       if (window.mvregFrames && this.shows) this.measure(this.shows);
     },

@@ -1,0 +1,108 @@
+"""What a page needs to draw the DRR by itself: the CT as a texture, its pose, and the X-rays' cameras (browser/xray/drr.js)."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import numpy as np
+
+from ..errors import InputError
+from ..geometry import rigid
+from ..geometry.camera import Camera
+from ..mrml import manual_pose
+from ..mrml.registration import Registration
+from ..registration.prepared_ct import PreparedCT
+from ..rendering import cpu, drr
+from ..rendering.texture import Texture
+from ..session.background_task import BackgroundValue
+
+#: Bytes of the texture in an answer at most, so that no other answer waits long for it.
+PART_BYTES = 1 << 20
+#: No translation of a pose is larger, in mm.
+MAX_MM = 1e5
+_stamps = count(1)
+
+
+class BrowserDRR:
+    """Of a session: made for it as soon as a page wants it.
+
+    Attributes
+    ----------
+    wanted
+        Whether a page draws DRRs by itself.
+    pose
+        The CT's, {"world_from_ct": (4, 4), "centre": in CT mm}; None without a usable CT.
+    pose_stamp
+        Another one, and a larger one, for whatever other pose.
+    """
+
+    def __init__(self) -> None:
+        self.wanted, self.pose_stamp = False, next(_stamps)
+        self._texture, self._stamp = BackgroundValue(), 0
+        self.pose: dict | None = None
+
+    def update(self, anatomy: PreparedCT | None, registration: Registration) -> None:
+        """Follow the CT and its pose; call it from a timer, and after each movement."""
+        pose = None if anatomy is None else _pose_state(registration)
+        if pose != self.pose:
+            self.pose, self.pose_stamp = pose, next(_stamps)
+        if self.wanted and self._texture.update(anatomy, lambda: anatomy.texture if anatomy is not None else None):
+            self._stamp = next(_stamps)
+
+    @property
+    def state(self) -> dict | None:
+        """All of the texture but its voxels; None before there is one."""
+        texture: Texture | None = self._texture.value
+        if texture is None:
+            return None
+        axes = texture.ct_from_texel[:3, :3] / np.linalg.norm(texture.ct_from_texel[:3, :3], axis=0)
+        return {
+            "stamp": self._stamp,
+            "size": list(texture.values.shape[::-1]),
+            "max_per_mm": texture.max_per_mm,
+            "bone_per_mm": texture.bone_per_mm,
+            "tissue_per_mm": drr.TISSUE_PER_MM,
+            "unseen_mm": cpu.UNSEEN_TISSUE_MM,
+            "facing": drr.FACING_COSINE,
+            "cut": texture.cut.tolist(),
+            "axes": axes.T.tolist(),
+            "ct_from_texel": texture.ct_from_texel.tolist(),
+            "texel_from_ct": np.linalg.inv(texture.ct_from_texel).tolist(),
+        }
+
+    def part(self, stamp: int, first: int) -> dict:
+        """Slices of a texture from the first on, as many as PART_BYTES allow; none of one that is no longer there."""
+        texture = self._texture.value
+        if texture is None or stamp != self._stamp or not 0 <= first < len(texture.values):
+            return {"slices": 0}
+        slices = texture.values[first : first + max(PART_BYTES // texture.values[0].size, 1)]
+        return {"slices": len(slices), "voxels": slices.tobytes()}
+
+
+def camera_state(camera: Camera) -> dict:
+    """A camera as the page draws and moves with it: all of `geometry.camera.Camera` that rays and `mrml.manual_pose` need."""
+    return {
+        "stamp": next(_stamps),
+        "source": camera.sources(np.zeros(2)).tolist(),
+        "step": np.asarray(camera.source_step, float).tolist(),
+        "rays": camera.ray_matrix.tolist(),
+        "forms": camera.linear_forms.tolist(),
+        "axes": camera.camera_from_world[:3, :3].tolist(),
+        "mirrored": float(np.sign(camera.intrinsics[0, 0])),
+    }
+
+
+def _pose_state(registration: Registration) -> dict | None:
+    try:
+        centre = manual_pose.centre_in_ct(registration)
+    except InputError:
+        return None
+    return {"world_from_ct": registration.world_from_ct.tolist(), "centre": centre.tolist()}
+
+
+def checked_pose(numbers) -> np.ndarray:
+    """A pose (4, 4) from the page. InputError for an invalid one."""
+    pose = rigid.check_rigid(numbers, "Movement")
+    if np.abs(pose[:3, 3]).max() > MAX_MM:
+        raise InputError(f"Movement: leads {np.abs(pose[:3, 3]).max():g} mm away, expected at most {MAX_MM:g} mm.")
+    return pose

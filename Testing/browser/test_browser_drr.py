@@ -1,0 +1,160 @@
+"""The DRR that the page draws by WebGL2 against the server's, in a real Chromium."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import off
+from phantom_scene import make_registration
+
+pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+pytest.importorskip("playwright", reason="needs Playwright: pip install playwright")
+
+from xray_page import XRayPage
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.imaging.ct import load_ct
+from MultiViewRegistrationLib.imaging.xray import View, XRay
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct
+from MultiViewRegistrationLib.mrml import manual_pose
+from MultiViewRegistrationLib.mrml.image import set_source
+from MultiViewRegistrationLib.mrml.loading import volume_node
+
+#: All of a scout of the chest, seen from the front; rows run to the feet.
+SCOUT = {
+    "isocentre": [0, 0, 190],
+    "isocentre_to_source": [0.1, -1, 0],
+    "source_to_isocentre_mm": 550,
+    "columns_along": [1, 0.1, 0],
+    "rows_along": [0, 0, -1],
+    "pixel_mm": [1.0, 1.0],
+    "size": [480, 400],
+}
+#: Rotation vectors in degrees and shifts in mm from where the CT is in the middle.
+POSES = (
+    ([0, 0, 0], [0, 0, 0]),
+    ([12, -25, 8], [15, -20, 10]),
+    ([-40, 15, 70], [0, 30, -25]),
+    ([95, 0, 0], [-60, 0, 40]),
+)
+
+
+def chest_registration(scene):
+    """The chest CT in an X-ray and in a scout."""
+    ct, random = load_ct(chest_ct()), np.random.default_rng(1)
+    camera = CArm(
+        source_to_detector_mm=1020,
+        source_to_isocentre_mm=620,
+        pixel_mm=(0.8, 0.8),
+        size=(500, 480),
+        rao_lao_deg=20,
+        cra_cau_deg=-15,
+    ).camera()
+    mirrored = camera.intrinsics * [[-1], [1], [1]]  # stored as seen from the detector
+    mirrored[0, 2] = camera.intrinsics[0, 2]
+    camera = replace(camera, intrinsics=mirrored)
+    xray = XRay(random.uniform(0, 4, (480, 500)).astype(np.float32), np.ones((480, 500), bool))
+    pose = rigid.from_rotation_translation(np.eye(3), -ct.centroid())
+    registration = make_registration(scene, ct, [View("pinhole", xray, camera)], pose, "Chest")
+    scout = registration.add_xray("scout")
+    scout.change(slot_scan=SCOUT, intensity="log")
+    set_source(
+        scout, volume_node(scene, "scout image", random.uniform(0, 4, (1, 400, 480)).astype(np.float32), np.eye(4))
+    )
+    return registration
+
+
+@pytest.fixture(scope="module")
+def chest(chromium):
+    try:
+        chest_ct()
+    except InputError as error:
+        pytest.skip(str(error))
+    page = XRayPage(chromium, registration=chest_registration, webgl=True)
+    page(page.loaded())
+    yield page
+    page.close()
+
+
+def drawn_here(page, number: int, pose: np.ndarray) -> np.ndarray:
+    """(rows, columns, 4) what the page draws of the CT at a pose, at full size."""
+    columns, rows = page.registration.xrays[number].size
+    numbers = page(
+        page.js(
+            "([n, pose]) => { const { picture: { graphics }, view } = xrays[n], image = graphics.image(...view.size);"
+            " graphics.drr(image, view.camera, view.size, pose); const bytes = new Uint8Array(graphics.read(image).buffer);"
+            " graphics.release(image); let text = ''; for (let i = 0; i < bytes.length; i += 30000)"
+            " text += String.fromCharCode(...bytes.subarray(i, i + 30000)); return btoa(text); }",
+            [number, pose.tolist()],
+        )
+    )
+    return np.frombuffer(b64decode(numbers), np.float32).reshape(rows, columns, 4)
+
+
+def ncc(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["pinhole", "scout"])
+@pytest.mark.parametrize("rotation, shift", POSES)
+def test_the_drr_of_the_page_is_that_of_the_server(chest, number, rotation, shift):
+    pose = off(chest.registration.world_from_ct, rotation, shift)
+    found, camera, anatomy = (
+        drawn_here(chest, number, pose),
+        chest.registration.xrays[number].camera,
+        chest.session.anatomy,
+    )
+    expected, bones = anatomy.drr(camera, pose), anatomy.projector(1, bones=True).render(camera, pose).image
+    true, here = np.isfinite(expected), found[..., 2] > 0.5
+    assert (true == here).mean() > 0.997  # of the rays that the CT's ends take their value
+    both = true & here
+    assert both.mean() > 0.7
+    assert ncc(found[both, 0], expected[both]) >= 0.999
+    assert np.abs(found[both, 0] - expected[both]).mean() < 0.003 * expected[both].max()
+    assert ncc(found[both, 1], bones[both]) >= 0.997
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["pinhole", "scout"])
+@pytest.mark.parametrize(
+    "kind, numbers",
+    [("shift", [31.5, -12]), ("shift_mm", [0.1, -7]), ("turn", [-33.0]), ("tilt", [12.5, -40]), ("beam", [-25.0])],
+)
+def test_a_movement_in_the_page_is_that_in_the_scene(chest, kind, numbers, number):
+    registration, start = chest.registration, chest.registration.world_from_ct
+    view, poses = registration.xrays[number], []
+    moves = {
+        "shift": manual_pose.shift,
+        "shift_mm": lambda registration, view, *mm: manual_pose.shift(
+            registration, view, *np.divide(mm, manual_pose.mm_per_pixel(registration, view))
+        ),
+        "turn": manual_pose.turn,
+        "tilt": manual_pose.tilt,
+        "beam": manual_pose.along_beam,
+    }
+    try:
+        for rotation, shift in POSES:
+            registration.world_from_ct = before = off(start, rotation, shift)
+            centre = manual_pose.centre(registration)
+            moves[kind](registration, view, *numbers)
+            poses.append((before, centre, registration.world_from_ct))
+    finally:
+        registration.world_from_ct = start
+    module = chest.page.locator("script[src$='xray_view.js']").first
+    address = chest(module.get_attribute("src")).replace("xray_view", "pose")
+    for before, centre, expected in poses:
+        found = chest(
+            chest.js(
+                "async ([n, address, kind, pose, centre, numbers]) => (await import(address)).MOVES[kind]("
+                "xrays[n].view.camera, pose, centre, ...numbers)",
+                [number, f"/{address}", kind, before.tolist(), centre.tolist(), numbers],
+            )
+        )
+        corners = np.array([*np.ndindex(2, 2, 2)]) * 400.0
+        apart = rigid.transform_points(np.array(found), corners) - rigid.transform_points(expected, corners)
+        assert np.linalg.norm(apart, axis=1).max() < 1e-6
+        assert np.linalg.norm(expected - before) > 0.05

@@ -52,10 +52,11 @@ NOTE = """() => {
   const xray = document.querySelector(".mvx").xray;
   window.mvregFrames = [];
   window.mvregSides = [];
-  xray.picture.setLayer = ((set) => (layer) => {
-    if (layer && xray.gestures.drag) window.mvregSides.push(Math.max(layer.columns, layer.rows));
-    set.call(xray.picture, layer);
-  })(Object.getPrototypeOf(xray.picture).setLayer);
+  xray.picture.paint = ((paint) => (...how) => {
+    paint.apply(xray.picture, how);
+    const drr = xray.picture.images ? xray.picture.images.drr : xray.picture.layer;
+    if (drr && xray.gestures.drag) window.mvregSides.push(Math.max(drr.columns, drr.rows));
+  })(Object.getPrototypeOf(xray.picture).paint);
 }"""
 STEPS = (
     "the address is printed",
@@ -102,9 +103,10 @@ def frames(serve: Callable[[], tuple[Served, Tab]], seconds: float) -> str:
             f"{100 * np.mean(late <= 200):.1f} %",
         )
         rows.append((mode.lower(), f"{pace:.1f}", *times, side))
+    drawn = tab.page.evaluate("document.querySelector('.mvx').xray.picture.graphics?.renderer || 'the server'")
     server.end()
     head = ("overlay", "pictures a second", "event to picture, median", "95 % within", "within 200 ms")
-    return table([*head, "longest side of the DRR"], rows)
+    return f"DRRs drawn by {drawn}.\n\n{table([*head, 'longest side of the DRR'], rows)}"
 
 
 def processor_time(root: int, without: int = 0) -> float:

@@ -158,3 +158,44 @@ def test_a_movement_in_the_page_is_that_in_the_scene(chest, kind, numbers, numbe
         apart = rigid.transform_points(np.array(found), corners) - rigid.transform_points(expected, corners)
         assert np.linalg.norm(apart, axis=1).max() < 1e-6
         assert np.linalg.norm(expected - before) > 0.05
+
+
+def test_a_drag_is_drawn_by_the_page_and_sharpened_by_the_server(chest):
+    """The page draws every movement at once, before the server has answered."""
+
+    async def drag():
+        await chest.settled()
+        sources = [await chest.js("() => xrays[0].picture.source")]
+        chest.called.clear()
+        sources.append(
+            await chest.js(
+                "() => { const x = xrays[0]; x.move('shift', 20, 5); x.paint(); const seen = x.picture.source;"
+                " x.ended(); return seen; }"
+            )
+        )
+        await chest.settled()
+        await chest.js("() => xrays[0].paint()")
+        return [*sources, await chest.js("() => xrays[0].picture.source")]
+
+    chest.show("blend", 1.0)
+    before = chest.pose
+    assert chest(drag()) == ["server", "browser", "server"]
+    assert np.linalg.norm(chest.pose[:3, 3] - before[:3, 3]) > 5
+    assert chest.called == ["begin", "moved", "end"]
+    here = chest(chest.js("() => JSON.parse(JSON.stringify(xrays.map((x) => x.view.pose.world_from_ct)))"))
+    assert all(np.array_equal(pose, chest.pose) for pose in here)
+
+
+def test_without_webgl2_a_sentence_says_so_and_the_server_draws(chromium):
+    page = XRayPage(chromium, webgl=True, arguments=("--disable-webgl2",))
+    try:
+        page(page.settled())
+        assert page(page.page.get_by_text("no WebGL2").count()) == 1
+        start = page.pose
+        page(page.drag((50, 70), (62, 61)))
+        assert not np.array_equal(page.pose, start)
+        assert page(page.js("() => Boolean(xrays[0].picture.layer) && !xrays[0].picture.graphics"))
+        page(page.page.get_by_role("button", name="Understood").click())
+        assert page(page.page.get_by_text("no WebGL2").count()) == 0
+    finally:
+        page.close()

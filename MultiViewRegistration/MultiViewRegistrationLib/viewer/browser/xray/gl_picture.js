@@ -9,7 +9,7 @@ const MOST_PX = 1024; // of a DRR's longest side
 const LOCAL = 128; // blocks along it, of which local means are made
 const WINDOW = 7; // parts of it that such a mean goes over
 const LEAST = 0.03; // local spread, of the film's scale: flat areas are noise
-const FINE = 110; // of its pixels, what is compared with the DRR: finer than that is noise
+const FINE = 200; // of its pixels, what is compared with the DRR: finer than that is noise
 const SIGMA = 300; // of its pixels, what edges are smoothed by
 const STRENGTHS = [0.12, 0.22]; // of edges: none is drawn below, all of it above
 

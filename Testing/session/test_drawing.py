@@ -135,15 +135,8 @@ class Nothing:
     def level(self, voxel_mm: float) -> int:
         return 0
 
-    def projector(self, level: int, *, bones: bool = False) -> Nothing:
-        return self
-
-    def seen(self, camera, world_from_ct) -> np.ndarray:
-        return np.ones(camera.size[::-1], np.uint8)
-
-    def render(self, camera, world_from_ct, *, wanted):
-        self.image = np.zeros(camera.size[::-1], np.float32)
-        return self
+    def drr(self, camera, world_from_ct, level: int = 0, *, bones: bool = False) -> np.ndarray:
+        return np.zeros(camera.size[::-1], np.float32)
 
 
 def test_it_adapts_to_the_machine_but_not_to_a_moment(registration, clock):

@@ -126,6 +126,7 @@ def test_the_module_is_unloaded_once_its_widgets_are_gone(person, ct, views):
 
     person.begin("export", make_registration(person.host.scene, ct, views))
     go, session = threading.Event(), person.panel.session
+    session.cancel()  # what a new registration begins by itself
     session.run(lambda: go.wait(20), lambda result: None)
     for widget in person.module_widget.parent.findChildren(QtWidgets.QWidget, "", QtCore.Qt.FindDirectChildrenOnly):
         shiboken6.delete(widget)

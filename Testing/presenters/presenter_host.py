@@ -15,13 +15,12 @@ class PresenterHost:
     """
 
     patience_s = 10.0
-    in_slicer, missing, replaces = True, "", True
+    in_slicer, missing, waits_for, replaces = True, "", "", True
     installs_packages, register_keys, hand = True, "Ctrl+Return", None
 
     def __init__(self, scene, registration=None) -> None:
         self.scene, self.told, self.drawn, self.presenters, self.camera = scene, [], [], [], None
         self.sections, self.opened, self._files = {}, [], None
-        self.reading = False
         self.views = SimpleNamespace(camera=lambda: self.camera, size=lambda: (400, 300), show_ct_slices=lambda: None)
         self.registration = self.session = None
         if registration is not None:
@@ -98,6 +97,9 @@ class PresenterHost:
 
     def missing_packages(self) -> str:
         return self.missing
+
+    def waiting(self) -> str:
+        return self.waits_for
 
     def show_geometry(self, xray=None) -> None:
         next(each.geometry for each in self.presenters if hasattr(each, "geometry")).show(xray)

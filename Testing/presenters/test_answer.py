@@ -92,12 +92,15 @@ def test_a_start_from_a_file_is_taken_and_what_a_person_has_begun_is_left_alone(
     assert rest(host, answer)
 
 
-def test_nothing_begins_while_files_are_read_or_packages_are_missing(host, answer):
-    host.reading = True
+def test_nothing_begins_while_files_are_read_a_geometry_is_typed_or_packages_are_missing(host, answer):
+    host.waits_for = "Reading files\u2026"
     assert rest(host, answer) and answer.answer().headline == "Reading files\u2026"
-    host.reading, host.missing = False, "Rendering needs the Python package numba, which does not come with Slicer."
+    host.waits_for, host.missing = "", "Rendering needs the Python package numba, which does not come with Slicer."
     assert rest(host, answer) and answer.answer().headline == host.missing
     host.missing = ""
+    host.show_geometry()
+    assert rest(host, answer)  # its last reading may not be the right one yet
+    act(host.sections["xrays"].presenter.geometry, "close")
     done(host, answer)
     assert kind(answer) == "accept"
 

@@ -45,8 +45,8 @@ def trained(host, start) -> None:
 
 def test_one_is_trained_and_a_registration_begins_with_it(host, start, store):
     assert "There is none for this CT yet" in text(start, "models_text") and control(start, "models") is None
-    assert control(start, "start").refused == ("regressor", "auto")
-    assert "train one below" in control(start, "start").options[-1].tip
+    assert control(start, "other_start").refused == ("regressor", "auto")
+    assert "train one below" in control(start, "other_start").options[-1].tip
     begin(host, start)
     assert "mm after" in text(start, "training") and "about 60 s left" in text(start, "training")
     assert not control(start, "train").enabled and "under way" in control(start, "train").tip
@@ -55,7 +55,7 @@ def test_one_is_trained_and_a_registration_begins_with_it(host, start, store):
     assert store.arguments[:2] == ["train", "--minutes"] and float(store.arguments[2]) == 2
     name = host.session.regressors.model.name
     assert cells(start, "models") == [[name, "2 min", "3.0 mm", "7.6 MB", "in use"]]
-    assert control(start, "start").value == "auto" and control(start, "start").refused == ()
+    assert control(start, "other_start").value == "auto" and control(start, "other_start").refused == ()
     host.session.register("auto")
     host.wait(start, lambda: not host.session.running)
     assert [folder.name for folder in store.asked] == [name] and error_mm(host.registration.world_from_ct) < 0.1

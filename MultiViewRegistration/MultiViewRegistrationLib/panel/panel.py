@@ -17,6 +17,7 @@ from ..mrml import display
 from ..mrml.loading import read_case, sample_case
 from ..mrml.registration import MODULE, Registration
 from ..session.background_task import Worker
+from ..session.presenters.files import READING
 from ..session.result_files import read_result
 from ..session.sequence import read_track
 from ..session.session import Session
@@ -210,11 +211,11 @@ class Panel(slicer.util.VTKObservationMixin):
     def stop_moving(self) -> None:
         """Handles and keys that move the CT stay as they are: whatever moves it otherwise goes into the history."""
 
-    @property
-    def reading(self) -> bool:
-        """Whether files are being read, something is asked of them, or a dialog is open."""
-        waiting = self.opening.under_way or self.files.presenter.waiting
-        return waiting or qt.QApplication.activeModalWidget() is not None
+    def waiting(self) -> str:
+        """What the case waits for, in a sentence; "" for nothing."""
+        if qt.QApplication.activeModalWidget() is not None:
+            return _("A dialog is open.")
+        return READING if self.opening.under_way else self.files.presenter.waiting
 
     def missing_packages(self) -> str:
         """A sentence on the missing packages for DRRs; "" where all are installed."""

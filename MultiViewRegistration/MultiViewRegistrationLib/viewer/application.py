@@ -30,7 +30,7 @@ from ..session.presenters.answer import AnswerPresenter
 from ..session.presenters.check import CheckPresenter
 from ..session.presenters.ct import CTPresenter
 from ..session.presenters.export import ExportPresenter
-from ..session.presenters.files import FilesPresenter
+from ..session.presenters.files import READING, FilesPresenter
 from ..session.presenters.register import RegisterPresenter
 from ..session.presenters.sequence import SequencePresenter
 from ..session.presenters.start import StartPresenter
@@ -247,10 +247,9 @@ class Application:
         self.state.saving = False
         return address
 
-    @property
-    def reading(self) -> bool:
-        """Whether files are being read, or something is asked of them."""
-        return self.opener.reading or self.files.presenter.waiting
+    def waiting(self) -> str:
+        """What the case waits for, in a sentence; "" for nothing."""
+        return READING if self.opener.reading else self.files.presenter.waiting
 
     def missing_packages(self) -> str:
         """Nothing: the program was installed with them."""

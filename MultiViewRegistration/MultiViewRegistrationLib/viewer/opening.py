@@ -116,14 +116,13 @@ class Opener:
         autosaved: Path | None = None,
     ) -> None:
         with self._application.ui_action():
-            self._refuse_second()
+            if self._reading is not None:
+                if sent is not None:
+                    shutil.rmtree(sent, ignore_errors=True)
+                raise InputError(_("Open: something is being read already, expected nothing; wait for it."))
             self._reading, self._preloading, self._sent, self._autosaved = Worker(work), preloading, sent, autosaved
             self._application.state.opening_another = False
             self._application.state.opening = _("Reading {name}…").format(name=name)
-
-    def _refuse_second(self) -> None:
-        if self._reading is not None:
-            raise InputError(_("Open: something is being read already, expected nothing; wait for it."))
 
     def _show_autosaved(self) -> None:
         self._autosaved_scenes = autosave.saved_scenes()

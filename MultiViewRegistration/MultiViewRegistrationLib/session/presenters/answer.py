@@ -67,8 +67,8 @@ class Answer:
 class AnswerPresenter(Presenter):
     """Shows the verdict, and one button that always names the next act; begins the registration of a new case by itself.
 
-    host: has further `reading` (whether files are being read, or a dialog is open), and `show_geometry(view)`, which shows where the
-    geometry of an X-ray is entered.
+    host: has further `waiting()` (in a sentence, what a case has to wait for: files, an answer, a dialog; "" for nothing), and
+    `show_geometry(view)`, which shows where the geometry of an X-ray is entered.
     """
 
     TITLE = _("Answer")
@@ -115,8 +115,9 @@ class AnswerPresenter(Presenter):
         """Begin what begins by itself; whether the answer is another one than was shown."""
         if self._automatic is None or monotonic() - self._looked < LOOK_S:
             return False
-        self._looked, new = monotonic(), self._automatic.is_new and not self.host.reading
-        if new and self._automatic.may_begin() and not self.host.missing_packages():
+        self._looked = monotonic()
+        ready = self._automatic.is_new and not self.host.waiting() and not self._section("xrays").geometry.open
+        if ready and self._automatic.may_begin() and not self.host.missing_packages():
             self._begin()
             return True
         return self.answer() != self._shown
@@ -155,9 +156,12 @@ class AnswerPresenter(Presenter):
 
     def _missing(self) -> str:
         """What a new case lacks, or waits for."""
-        if self.host.reading:
-            return _("Reading files\u2026")
-        return missing_inputs(self.session) or self.host.missing_packages() or _("Everything is there.")
+        return (
+            self.host.waiting()
+            or missing_inputs(self.session)
+            or self.host.missing_packages()
+            or _("Everything is there.")
+        )
 
     def _progress(self) -> list[Control]:
         run = self.session.running_registration

@@ -44,6 +44,7 @@ KINDS = {
     CALIBRATION: (_("where an X-ray was taken from"), _("Where an X-ray was taken from")),
     POSE: (_("where the CT is to begin"), _("Where the CT is to begin")),
 }
+READING = _("Reading files\u2026")
 #: What an empty page and panel say; the last line belongs to the demo.
 WELCOME = (
     _("Drop a CT and its X-rays here, with calibration files."),
@@ -129,9 +130,11 @@ class FilesPresenter(Presenter):
         return bool(self._asked or self._unused or self._calibrations.files or self._ct.mismatch)
 
     @property
-    def waiting(self) -> bool:
-        """Whether files wait to be told apart, read, or for an answer: what is open is not whole yet."""
-        return not self._idle()
+    def waiting(self) -> str:
+        """What files wait for, in a sentence; "" for nothing: what is open is whole."""
+        if self._idle():
+            return ""
+        return _("The files wait for an answer.") if self.asking else READING
 
     # The form
 

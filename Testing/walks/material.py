@@ -1,0 +1,120 @@
+"""What a person would have on a computer before each of the walks, made from the module's sample and the shared data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "MultiViewRegistration")]
+
+from imaging.dicom_files import CT_IMAGE, XA_IMAGE, write_dicom  # noqa: E402
+
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
+
+SAMPLE = ROOT / "MultiViewRegistration" / "Resources" / "SampleData" / "Chest"
+#: Real biplane radiographs of a wrist and the CT of its radius, see shared/data/README.md.
+WRIST = ROOT.parent / "shared" / "data" / "wrist"
+
+
+def write_study(folder: Path) -> Path:
+    """The sample as a hospital has it: CT slices in "CT", AP.dcm and lateral.dcm, whose headers say where the C-arm stood."""
+    image = sitk.ReadImage(str(chest_ct()))
+    image = sitk.DICOMOrient(image, "LPS")
+    slices, spacing = sitk.GetArrayFromImage(image), image.GetSpacing()
+    (folder / "CT").mkdir(parents=True, exist_ok=True)
+    for k, hu in enumerate(slices):
+        pixels = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
+        position = image.TransformIndexToPhysicalPoint((0, 0, k))
+        write_dicom(
+            folder / "CT" / f"{k:03}.dcm",
+            pixels,
+            CT_IMAGE,
+            Modality="CT",
+            SeriesInstanceUID="1.2.826.0.1.3680043.8.498.7",
+            SeriesDescription="Chest 2.5 mm",
+            InstanceNumber=str(k + 1),
+            FrameOfReferenceUID="1.2.826.0.1.3680043.8.498.8",
+            PatientPosition="HFS",
+            ImagePositionPatient=[f"{value:.6g}" for value in position],
+            ImageOrientationPatient=["1", "0", "0", "0", "1", "0"],
+            PixelSpacing=[f"{spacing[1]:.6g}", f"{spacing[0]:.6g}"],
+            SliceThickness=f"{spacing[2]:.6g}",
+            RescaleIntercept="0",
+            RescaleSlope="1",
+        )
+    for view in sample_case()["views"]:
+        write_xray(folder / f"{view['name']}.dcm", view)
+    return folder
+
+
+def write_xray(path: Path, view: dict) -> Path:
+    """A view of the sample as an XA image."""
+    c_arm = view["c_arm"]
+    pixel_mm = c_arm["pixel_mm"][0]
+    column, row = c_arm["principal_point"]
+    pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(SAMPLE / view["image"])))
+    write_dicom(
+        path,
+        pixels,
+        XA_IMAGE,
+        Modality="XA",
+        PatientPosition="HFS",
+        PixelIntensityRelationship="LIN",
+        DistanceSourceToDetector=str(c_arm["source_to_detector_mm"]),
+        DistanceSourceToPatient=str(c_arm["source_to_isocentre_mm"]),
+        ImagerPixelSpacing=[str(pixel_mm), str(pixel_mm)],
+        PositionerPrimaryAngle=str(c_arm["rao_lao_deg"]),
+        PositionerSecondaryAngle=str(c_arm["cra_cau_deg"]),
+        FieldOfViewOrigin=["0", "0"],
+        FieldOfViewRotation="0",
+        FieldOfViewHorizontalFlip="NO",
+        PositionOfIsocenterProjection=[row, column],
+        DetectorElementSpacing=[str(pixel_mm), str(pixel_mm)],
+    )
+    return path
+
+
+def sample_case() -> dict:
+    """The sample's case.json."""
+    return json.loads((SAMPLE / "case.json").read_text(encoding="utf-8"))
+
+
+def write_sample(folder: Path, mirrored: str = "") -> Path:
+    """The sample as a case.json with its files.   mirrored: the view whose image is turned over from left to right."""
+    folder.mkdir(parents=True, exist_ok=True)
+    case = sample_case()
+    shutil.copy(chest_ct(), folder / case["ct"])
+    for view in case["views"]:
+        image = sitk.ReadImage(str(SAMPLE / view["image"]))
+        if view["name"] == mirrored:
+            image = sitk.GetImageFromArray(sitk.GetArrayFromImage(image)[:, ::-1])
+        sitk.WriteImage(image, str(folder / view["image"]))
+    del case["truth"]  # nobody has it
+    path = folder / "case.json"
+    path.write_text(json.dumps(case), encoding="utf-8")
+    return path
+
+
+def write_wrist(folder: Path) -> Path | None:
+    """The radius and both radiographs as a case.json with its files; None without the shared data."""
+    source = WRIST / "radius_0099.json"
+    if not source.is_file():
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    case = json.loads(source.read_text(encoding="utf-8"))
+    for name in (case["ct"], *(view["image"] for view in case["views"])):
+        shutil.copy(WRIST / name, folder / name)
+    path = folder / "case.json"
+    path.write_text(json.dumps(case), encoding="utf-8")
+    return path
+
+
+def truth_of_sample() -> list[list[float]]:
+    """The sample's world_from_ct (4, 4), which its simulation knows."""
+    return sample_case()["truth"]["world_from_ct"]

@@ -1,0 +1,178 @@
+"""Walks the five tasks of `walk.TASKS` in the page, in Chromium:
+
+    python Testing/walks/page.py [--out docs/walks] [--chromium /usr/bin/chromium] [TASK ...]
+
+It starts `mvreg view` for each, drops files on the window, clicks, and ends with 1 where something is not as it should be. Files come
+from the module's sample, whose CT is downloaded once, and the wrist of the shared data, without which that task is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+import material
+import numpy as np
+import SimpleITK as sitk
+from playwright.sync_api import sync_playwright
+from walk import TASKS, Walk, write_page
+
+sys.path[:0] = [str(material.ROOT / "Testing" / "browser")]
+from served import Served, Tab  # noqa: E402
+
+SIZE = {"width": 1440, "height": 900}
+PATIENCE_MS = 120_000
+#: Without a graphics card Chromium draws WebGL by software, if it is told to.
+ARGUMENTS = ["--no-sandbox", "--enable-unsafe-swiftshader"]
+
+
+class PageWalk(Walk):
+    """A walk in a page of `mvreg view`."""
+
+    def __init__(self, task: str, folder: Path, browser, server: Served) -> None:
+        self.tab = Tab(browser, server, folder, **SIZE)
+        self.page = self.tab.page
+        super().__init__(task, "page", folder, self.page.screenshot)
+
+    def click(self, name: str) -> None:
+        """A button by its name."""
+        self.page.get_by_role("button", name=name, exact=True).first.click(timeout=PATIENCE_MS)
+        self.act()
+
+    def drop(self, *paths: Path) -> None:
+        """Drop files and folders on the window, as a file manager does."""
+        session = self.page.context.new_cdp_session(self.page)
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            session.send("Input.dispatchDragEvent", {"type": kind, "x": 700, "y": 450, "data": data})
+            self.page.wait_for_timeout(50)
+        session.detach()
+        self.act()
+
+    def wait_verdict(self) -> str:
+        """Until the bar has a verdict; the bar's text."""
+        self.page.wait_for_selector(".mv-chip-accept, .mv-chip-check, .mv-chip-reject", timeout=PATIENCE_MS)
+        self.settle()
+        return self.bar()
+
+    def bar(self) -> str:
+        """The text of the bar."""
+        return self.page.locator(".mv-answer").inner_text()
+
+    def kind(self) -> str:
+        """Of the answer."""
+        return self.tab.state("answer.kind")
+
+    def settle(self, seconds: float = 1.5) -> None:
+        """Let the views be drawn sharply, which is not the program's time to an answer."""
+        began = time.monotonic()
+        self.tab.drawn()
+        self.page.wait_for_timeout(1000 * seconds)
+        self._away += time.monotonic() - began
+
+    def end(self) -> None:
+        assert not self.tab.errors, self.tab.errors
+        super().end()
+        self.tab.close()
+
+
+def own(walk: PageWalk, files: Path) -> None:
+    """Own CT and two DICOM X-rays to an exported transform."""
+    study = material.write_study(files / "own")
+    walk.step("The empty page says what to do.")
+    walk.drop(study / "CT", study / "AP.dcm", study / "lateral.dcm")
+    text = walk.wait_verdict()
+    walk.step("CT and X-rays dropped on the window: told apart, centred, registered and judged without a further click.")
+    assert "CHECK" in text and "mm" in text, text  # a C-arm's readings alone are never accepted
+    export(walk, files)
+
+
+def export(walk: PageWalk, files: Path) -> None:
+    """Export, and hold the transform against the truth of the sample."""
+    with walk.page.expect_download(timeout=PATIENCE_MS) as download:
+        walk.click("Export")
+    archive = files / download.value.suggested_filename
+    download.value.save_as(archive)
+    walk.settle(0.5)
+    walk.step("Exported: the browser has the transform, the result and the report.")
+    zipfile.ZipFile(archive).extractall(files / "exported")
+    found = sitk.ReadTransform(str(next((files / "exported").rglob("world_from_ct.tfm"))))
+    truth = np.array(material.truth_of_sample())
+    points = np.array([[0.0, 0.0, 0.0], [100.0, 0.0, 0.0], [0.0, 0.0, -200.0]])
+    errors = [np.linalg.norm(np.array(found.TransformPoint(p.tolist())) - (truth @ [*p, 1])[:3]) for p in points]
+    assert max(errors) < 5, errors
+
+
+def wrist(walk: PageWalk, files: Path) -> None:
+    """One bone of a wrist, real radiographs."""
+    case = material.write_wrist(files / "wrist")
+    walk.drop(case.parent)
+    text = walk.wait_verdict()
+    walk.step("The folder of the case dropped on the window: the radius is found; the bar says what is to be checked.")
+    assert "CHECK" in text, text
+    walk.click("Why")
+    walk.settle(0.3)
+    walk.step("Why: one structure alone, and X-rays that disagree by more than noise.")
+
+
+def mirrored(walk: PageWalk, files: Path) -> None:
+    """A mirrored X-ray found and mended."""
+    walk.drop(material.write_sample(files / "mirrored", mirrored="AP").parent)
+    text = walk.wait_verdict()
+    walk.step("Rejected, the cause first: AP seems to be mirrored.")
+    assert "REJECT" in text and "mirrored" in text, text
+
+
+def undo(walk: PageWalk, files: Path) -> None:
+    """Undo after a bad drag."""
+    walk.drop(material.write_sample(files / "undo").parent)
+    walk.wait_verdict()
+    before = walk.kind()
+    walk.step("Registered, and accepted.")
+    assert before == "accept", walk.bar()
+
+
+def reopen(walk: PageWalk, files: Path) -> None:
+    """Yesterday's work opened again."""
+    walk.drop(material.write_sample(files / "reopen").parent)
+    walk.wait_verdict()
+
+
+def main() -> int:
+    """The exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; all by default")
+    parser.add_argument("--out", type=Path, default=material.ROOT / "docs" / "walks")
+    parser.add_argument("--chromium", default=shutil.which("chromium") or shutil.which("google-chrome"))
+    options = parser.parse_args()
+    steps = {"own": own, "wrist": wrist, "mirrored": mirrored, "undo": undo, "reopen": reopen}
+    options.out.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as api:
+        browser = api.chromium.launch(executable_path=options.chromium, args=ARGUMENTS)
+        for task in options.tasks or TASKS:
+            if task == "wrist" and not material.WRIST.is_dir():
+                print("wrist: left out, the shared data are not there")
+                continue
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+                (Path(folder) / "server").mkdir()
+                server = Served(folder=Path(folder) / "server")
+                try:
+                    walk = PageWalk(task, options.out, browser, server)
+                    steps[task](walk, Path(folder))
+                    walk.end()
+                    print(json.dumps({task: {"clicks": walk.clicks, "seconds": round(walk.seconds, 1)}}))
+                finally:
+                    server.end()
+        browser.close()
+    write_page(options.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""A walk: one task done as a person does it, with its clicks and seconds counted and a picture of every step."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+#: Pictures are as wide as this at most, and JPEG of this quality.
+WIDTH, QUALITY = 1200, 74
+RECORD = "walks.json"
+
+#: The tasks, by the names of their folders.
+TASKS = {
+    "own": "Own CT and two DICOM X-rays to an exported transform",
+    "wrist": "One bone of a wrist, real radiographs",
+    "mirrored": "A mirrored X-ray found and mended",
+    "undo": "Undo after a bad drag",
+    "reopen": "Yesterday's work opened again",
+}
+
+
+class Walk:
+    """Counts what a person does for one task, and keeps a picture of each step.
+
+    Parameters
+    ----------
+    task
+        Of TASKS.
+    host
+        Where it is done: "page" or "panel".
+    folder
+        Gets HOST/TASK/NN-step.jpg, and the counts in walks.json.
+    picture
+        Returns the window as it is, the bytes of a PNG.
+    """
+
+    def __init__(self, task: str, host: str, folder: Path, picture: Callable[[], bytes]) -> None:
+        self.task, self.host, self.folder, self._picture = task, host, folder, picture
+        self.clicks, self.steps = 0, []
+        self._began, self._away = time.monotonic(), 0.0
+        pictures = folder / host / task
+        pictures.mkdir(parents=True, exist_ok=True)
+        for old in pictures.glob("*.jpg"):
+            old.unlink()
+
+    def act(self, clicks: int = 1) -> None:
+        """Count a click, a drag or a drop; picking files in a dialog is two: a file, and Open."""
+        self.clicks += clicks
+
+    def step(self, text: str) -> None:
+        """A picture, and what was done and is seen; its time does not count."""
+        began = time.monotonic()
+        name = f"{len(self.steps) + 1:02}.jpg"
+        picture = Image.open(io.BytesIO(self._picture())).convert("RGB")
+        if picture.width > WIDTH:
+            picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
+        picture.save(self.folder / self.host / self.task / name, quality=QUALITY, optimize=True, progressive=True)
+        self.steps.append({"picture": name, "text": text, "clicks": self.clicks, "seconds": round(self.seconds, 1)})
+        self._away += time.monotonic() - began
+
+    @property
+    def seconds(self) -> float:
+        """Since it began, without the time for pictures."""
+        return time.monotonic() - self._began - self._away
+
+    def end(self) -> None:
+        """Write it down."""
+        path = self.folder / RECORD
+        record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        record.setdefault(self.host, {})[self.task] = {
+            "clicks": self.clicks,
+            "seconds": round(self.seconds, 1),
+            "steps": self.steps,
+        }
+        path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def write_page(folder: Path) -> None:
+    """Write FOLDER/README.md from walks.json: a table, then every step with its picture."""
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    hosts = [host for host in ("page", "panel") if host in record]
+    names = {"page": "page (Chromium)", "panel": "panel (3D Slicer)"}
+    lines = [
+        "# Walks",
+        "",
+        "Five tasks, each done by a script through the widgets that a person uses: `python Testing/walks/page.py` in Chromium, "
+        "`Testing/walks/panel.py` in 3D Slicer's own application. A click is a click, a drag or a drop; files picked in a "
+        "dialog count as two. Seconds are those of the program on two cores without a graphics card, without a person's thinking.",
+        "",
+        "| task | " + " | ".join(f"{names[host]}: clicks | seconds" for host in hosts) + " |",
+        "| --- |" + " --- | --- |" * len(hosts),
+    ]
+    for task, title in TASKS.items():
+        cells = [
+            f"{record[host][task]['clicks']} | {record[host][task]['seconds']:.0f}" if task in record[host] else " | "
+            for host in hosts
+        ]
+        lines.append(f"| [{title}](#{task}) | " + " | ".join(cells) + " |")
+    for task, title in TASKS.items():
+        lines += ["", f'<a id="{task}"></a>', "", f"## {title}"]
+        for host in hosts:
+            if task not in record[host]:
+                continue
+            lines += ["", f"### {names[host].capitalize()}", ""]
+            for number, step in enumerate(record[host][task]["steps"], start=1):
+                lines += [
+                    f"{number}. {step['text']} ({step['clicks']} clicks, {step['seconds']:.0f} s)",
+                    "",
+                    f"   ![{step['text']}]({host}/{task}/{step['picture']})",
+                    "",
+                ]
+    (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")

@@ -94,6 +94,8 @@ def write_sample(folder: Path, mirrored: str = "") -> Path:
         image = sitk.ReadImage(str(SAMPLE / view["image"]))
         if view["name"] == mirrored:
             image = sitk.GetImageFromArray(sitk.GetArrayFromImage(image)[:, ::-1])
+            column, row = view["c_arm"]["principal_point"]
+            view["c_arm"]["principal_point"] = [image.GetWidth() - 1 - column, row]
         sitk.WriteImage(image, str(folder / view["image"]))
     del case["truth"]  # nobody has it
     path = folder / "case.json"

@@ -10,6 +10,8 @@ from .xray_annotations import LABEL_3D, LETTER_HEIGHT, LETTER_WIDTH, USUAL_DENSI
 
 #: Pixels between a source and its label, between labels, and to the edge of the view.
 GAP = 8.0
+#: Pixels at the top of the view, where its name and buttons are.
+TITLE = 28.0
 #: Rounds in which labels that overlap push each other apart, at most.
 MAX_ROUNDS = 60
 
@@ -37,7 +39,8 @@ def settle_labels_3d(
     )
     seen = depths > 0
     halves = grow * np.array([[LETTER_WIDTH * len(view.name), LETTER_HEIGHT] for view, _ in labels]) / 2
-    centres = spread(beside(sources[seen], feet[seen], halves[seen], grow * GAP), halves[seen], size, grow * GAP)
+    below_title = size[0], size[1] - grow * TITLE
+    centres = spread(beside(sources[seen], feet[seen], halves[seen], grow * GAP), halves[seen], below_title, grow * GAP)
     for (_view, markups), centre, half, depth in zip(
         np.array(labels, object)[seen], centres, halves[seen], depths[seen], strict=True
     ):

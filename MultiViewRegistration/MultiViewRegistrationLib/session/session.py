@@ -303,10 +303,11 @@ class Session(Inputs):
                 "The CT lies where a frame of a sequence has it, which is no result of a registration: export it from the step Sequence."
             )
         entry = self.history.current
-        if entry is None or not entry.fingerprint:
+        unregistered = entry is None or not entry.fingerprint
+        if self.history.moved or (unregistered and entry is not None and entry.method == "by hand"):
+            return _("The CT was moved by hand.")
+        if unregistered:
             return _("This pose is no result of a registration.")
-        if self.history.moved:
-            return _("The CT was moved by hand since the registration.")
         if entry.fingerprint != fingerprint(self.registration):
             return _("The result is stale: the CT, an X-ray or its geometry has changed since the registration.")
         return ""

@@ -96,7 +96,8 @@
           <tr class="mv-fields-row"><th scope="row" :title="line.tip">
               <button type="button" class="mv-link" :aria-current="String(line.id === control.selected)" @click="choose(line)">
                 <span v-if="line.colour" class="mv-dot" :style="{ background: line.colour }" />{{ line.title }}</button></th>
-            <td v-for="(cell, n) in line.cells" :key="cell.field.key" :class="tones(cell)" :title="tip(n, cell)">
+            <td v-for="(cell, n) in line.cells" :key="cell.field.key" :class="tones(cell)" :title="tip(n, cell)"
+              :style="{ minWidth: (cell.field.text || '').length + 3 + 'ch' }">
               <mv-cell v-if="cell.field.kind === 'TextField'" :field="cell.field" :cell="cell" :described="note(line, cell)"
                 :ref="e => keep(e, cell.field)" @typed="typed(cell.field, $event)" @done="act(cell.field.key, $event)" />
               <select v-else-if="cell.field.kind === 'Choice'" class="mv-cell-input" :value="cell.field.value" :disabled="!cell.field.enabled"

@@ -22,13 +22,14 @@ TORCH ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow test-all lint format cmake-lists clean
+.PHONY: help demo test test-slow test-all docs lint format cmake-lists clean
 
 help:
 	@echo "make demo              register a CT to X-rays, open the report, then the viewer until Ctrl-C; HEADLESS=1 opens neither"
 	@echo "make test              run the tests that matter most; ARGS=\"Testing/geometry -q\" some of them, ARGS=\"-n 0\" one after another"
 	@echo "make test-slow         run the others: fuzzers, browsers, trainings"
 	@echo "make test-all          run every test"
+	@echo "make docs              build the documentation as a site in build/site"
 	@echo "make lint              check the code with ruff and mypy; make format: format it"
 	@echo "make cmake-lists       bring the extension's lists of files up to date, after a file was added, moved or removed"
 	@echo "make clean             remove .venv and whatever else can be made again"
@@ -50,6 +51,9 @@ test-slow: $(VENV)/.test
 
 test-all: $(VENV)/.test
 	$(PYTEST) $(ARGS)
+
+docs: $(VENV)/.docs
+	$(VENV)/bin/python -m mkdocs build --strict
 
 lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .
@@ -82,6 +86,11 @@ $(VENV)/.test: pyproject.toml | $(VENV)/.made
 	$(PIP) '$(TORCH)'
 	$(PIP) -e '.[dev,bench,viewer]'
 	@touch $(VENV)/.demo $@
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/.made
+	@echo "Setting up $(VENV) for the documentation: about 0.2 GB to download, once."
+	$(PIP) -e '.[docs]'
+	@touch $@
 
 clean:
 	rm -rf $(VENV) demo-result build dist MultiViewRegistration/*.egg-info .pytest_cache .ruff_cache .hypothesis

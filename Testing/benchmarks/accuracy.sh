@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes docs/accuracy.md: makes the simulated cases in build/cases, then evaluates them, those of the shared data and the wrist.
+# Writes docs/tables/accuracy.md: makes the simulated cases in build/cases, then evaluates them, those of the shared data and the wrist.
 # About an hour on 2 cores, most of it the baselines, and before that the protocol, which takes hours: Ctrl-C, and it goes on another time. The pelvis, the cases of other simulations and the wrist need the folder shared/data beside the project.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -30,7 +30,7 @@ simulated=("$data"/sim/*/)
 real=("$data"/wrist/radius_*.json "$data"/wrist/ulna_0099.json "$data"/wrist/ulna_0158.json)
 [[ -d $data ]] || simulated=() real=()
 several=("$cases"/*-[23]view-*/ "${simulated[@]}")
-page=docs/accuracy.md
+page=docs/tables/accuracy.md
 about='`Testing/benchmarks/accuracy.sh` makes the cases and writes this page. Chest: the CT of `make demo`. Pelvis: the Visible Human female,
 1 mm. Their X-rays come from RTK'"'"'s Joseph projector, not from this program'"'"'s own, with a six-bin spectrum, water and bone apart, scatter,
 noise, blur, an unknown gain, a principal point off centre, half of them mirrored, and a body that goes on beyond the CT. Groups are named
@@ -58,7 +58,7 @@ END
 fi
 mvreg evaluate --protocol "${protocol[@]}" --seed 3 --out build/protocol > /dev/null
 
-rm -rf docs/accuracy
+rm -rf docs/tables/accuracy
 mvreg evaluate "$cases"/*/ "${simulated[@]}" "${real[@]}" --starts 11 --title "Accuracy from a given start" --description "$about" --page $page
 mvreg evaluate "${several[@]}" --search 18 55 --starts 4 --title "Accuracy of a search, 18 degrees and 55 mm" --page $page --append
 mvreg evaluate "$cases"/*-[23]view-*0[01]/ "${simulated[@]}" --search 35 100 --starts 4 \

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """How well the regressor does: python regressor.py [--only poses starts one-view wrist ablation] [--cases build/poses] [--device cuda]
 
-Trains what it needs, measures, and writes a table for each part into docs/regressor.md (--page), between its marks:
+Trains what it needs, measures, and writes a table for each part into docs/tables/regressor.md (--page), between its marks:
 
     poses     after so many minutes of training, on plain and on hard X-rays: the pose of both views and of each alone, and after refinement
     starts    search, regressor and both ("auto") side by side on the same X-rays, and which kinds of X-rays make each fail
@@ -290,7 +290,7 @@ def main() -> int:
     parser.add_argument("--cases", type=Path, default=ROOT / "build" / "poses")
     parser.add_argument("--models", type=Path, default=ROOT / "build" / "models")
     parser.add_argument("--rows", type=Path, default=ROOT / "build" / "regressor.jsonl")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "regressor.md")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "tables" / "regressor.md")
     parser.add_argument(
         "--minutes", type=float, nargs="+", default=[1.0, 2.0, 4.0, 10.0], help="of training, in the part poses"
     )

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Tracks a simulated moving sequence at each pace, and registers each frame anew; prints a Markdown table.
 
-python tracking.py --anatomy pelvis --frames 40 --page docs/benchmarks.md
+python tracking.py --anatomy pelvis --frames 40 --page docs/tables/benchmarks.md
 
 Each frame is measured at each pace and anew before the next one comes, so that a busy moment of the machine hits all of them.
 """

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Measures the page of `mvreg view` with the chest CT, and prints a Markdown table.
 
-python viewer.py frames --seconds 10 --page docs/benchmarks.md
+python viewer.py frames --seconds 10 --page docs/tables/benchmarks.md
 python viewer.py start --repeats 5
 
 frames: how soon each movement of a mouse that drags the CT is seen, see ABOUT. start: how soon the page can be used. The clock starts with

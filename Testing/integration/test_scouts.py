@@ -1,4 +1,4 @@
-"""The head CT registered to its own scouts, real X-rays whose truth is the scanner's: worth some 1.5 mm (docs/dicom.md)."""
+"""The head CT registered to its own scouts, real X-rays whose truth is the scanner's: worth some 1.5 mm (docs/scouts.md)."""
 
 from __future__ import annotations
 

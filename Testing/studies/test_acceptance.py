@@ -86,7 +86,7 @@ def rows():
     ]
 
 
-#: What is not reached, each with its reason in docs/trust.md.
+#: What is not reached, each with its reason in docs/tables/verdicts.md.
 MISSED: set[str] = {
     "wrong of the accepted",
     "head: wrong of the accepted",

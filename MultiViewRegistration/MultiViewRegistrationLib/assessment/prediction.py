@@ -25,7 +25,7 @@ from .uncertainty import ScaledChiSquare
 #: A pose with a larger mTRE has failed.
 WRONG_MM = 2.0
 #: Correcting a cause moves the pose by its error, with this standard deviation in mm and as a share of the move; at most this share of
-#: the named causes is wrong (docs/trust.md).
+#: the named causes is wrong (docs/method.md).
 MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED = 0.3, 0.1, 0.04
 #: The same of a cause for which there is less evidence.
 SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED = 0.5, 0.35, 0.2
@@ -33,9 +33,9 @@ SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED = 0.5, 0.35, 0.2
 #: that is not as stated moves the bone and shows only here, if at all.
 AGREE = 1.0
 #: Views disagree where a motion between them, or another size of the CT, explains more than this share of the cost, and then
-#: (`features.disagreement`, docs/trust.md): a right answer is off by about as much as that moves it, and PAD_MM.
+#: (`features.disagreement`, docs/method.md): a right answer is off by about as much as that moves it, and PAD_MM.
 DISAGREE, PAD_MM = 0.01, 0.1
-#: Of one view's depths 95 % are off by at most this many times the 95 % bound of noise (docs/trust.md).
+#: Of one view's depths 95 % are off by at most this many times the 95 % bound of noise (docs/method.md).
 ONE_VIEW_BEYOND = 1.6
 #: By so many quantiles the error of the cameras is averaged over.
 QUANTILES = 64

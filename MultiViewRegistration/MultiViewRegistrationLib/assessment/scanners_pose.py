@@ -14,7 +14,7 @@ from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from .diagnosis import CLEARER, TURNS
 
-#: Local NCC at the scanner's pose: of a head's scouts 0.70 and 0.74, of the same 6 mm away 0.08 and 0.16 (docs/dicom.md).
+#: Local NCC at the scanner's pose: of a head's scouts 0.70 and 0.74, of the same 6 mm away 0.08 and 0.16 (docs/scouts.md).
 LEAST_NCC, TURNED_NCC = 0.3, 0.6
 
 

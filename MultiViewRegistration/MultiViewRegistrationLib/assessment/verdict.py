@@ -28,7 +28,7 @@ from .prediction import BESIDE, COLUMNS, DISAGREE, WRONG_MM, Model, Prediction, 
 SAME_DIRECTION_DEG = 15.0
 #: Standard deviations that hold 95 % of a normal error.
 SDS_95 = 1.96
-#: Below this evidence ratio to the next minimum a result is ambiguous; hardly any correct one of docs/accuracy.md has less.
+#: Below this evidence ratio to the next minimum a result is ambiguous; hardly any correct one of docs/tables/accuracy.md has less.
 AMBIGUOUS_RATIO = 1.3
 #: Cameras whose own 95 % bound is above this share of WRONG_MM are named as a reason.
 CAMERA_SHARE = 0.5

@@ -1,4 +1,4 @@
-"""`mvreg bench`: chooses the jobs, runs them, keeps what they found in docs/benchmarks/results.json, and writes the page from it."""
+"""`mvreg bench`: chooses the jobs, runs them, keeps what they found in docs/tables/benchmarks/results.json, and writes the page from it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from . import nanodrr_peer, registration, rendering
 from .measurement import START_MTRE_MM, BenchmarkJob, BenchmarkRecord, Measured, Row, Setting, described, machine, now
 
 CARD, ON_CARD = "card", ", on the card"
-NOT_MEASURED = """Not measured yet: on a machine with a card `mvreg bench --device cuda --page docs/benchmarks.md` does it, and
-`python Testing/benchmarks/tracking.py --device cuda --page docs/benchmarks.md` that of tracking."""
+NOT_MEASURED = """Not measured yet: on a machine with a card `mvreg bench --device cuda --page docs/tables/benchmarks.md` does it, and
+`python Testing/benchmarks/tracking.py --device cuda --page docs/tables/benchmarks.md` that of tracking."""
 #: How a part begins that another program has put at the end of the page.
 _OTHERS = "<!-- "
 
 _HEAD = """# Benchmarks
 
-Written by `mvreg bench --page docs/benchmarks.md`, but for viewer and tracking at the end; do not edit by hand. Every line sets us beside a
-peer in one run on one machine, both with the same number of threads, measured in turns: the medians, their ratio (peer / ours, larger is
+Written by `mvreg bench --page docs/tables/benchmarks.md`, but for viewer and tracking at the end; do not edit by hand. Every line sets us
+beside a peer in one run on one machine, both with the same number of threads, measured in turns: the medians, their ratio (peer / ours, larger is
 better for us), the least and the largest ratio of the repeats, and how often each was measured (ours/peer). Other machines give other times
 and much the same ratios. `--only render`, or a piece of a row's name, measures a part again and keeps the rest.
 

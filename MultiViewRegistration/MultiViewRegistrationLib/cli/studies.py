@@ -36,7 +36,7 @@ def add_evaluate(command: Parser) -> None:
         "--protocol",
         action="store_true",
         help="instead of cases, simulate thousands of registrations of these CTs (Hounsfield units, head first, supine), "
-        "as docs/accuracy.md says; it can be stopped at any time and goes on where it was",
+        "as docs/tables/accuracy.md says; it can be stopped at any time and goes on where it was",
     )
     add(
         "--real",

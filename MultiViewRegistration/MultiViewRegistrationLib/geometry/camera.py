@@ -65,23 +65,20 @@ class Camera:
         """The camera of a 3x4 matrix from world mm to pixels, whatever its scale and sign.
 
         P and -P project alike, yet belong to two cameras: one source, opposite views, one image mirrored. RQ
-        decomposition of the left 3x3 by
-        Gram-Schmidt from the last row up (Hartley and Zisserman, 6.2.4).
+        decomposition of the left 3x3 by Gram-Schmidt from the last row up (Hartley and Zisserman, 6.2.4).
 
         Parameters
         ----------
         projection_matrix : (3, 4).
         size : (columns, rows).
-        in_front : (3,), a world point known to lie before the source: it gets a positive depth, and fx < 0 if the
-        image is mirrored. Without it
-            fx > 0.
+        in_front : (3,), a world point known to lie before the source: it gets a positive depth, and fx < 0 for a
+            mirrored image. Without it fx > 0.
 
         Raises
         ------
         InputError
             If the matrix is not 3x4, not finite or singular in its left 3x3 (no source at a finite distance), or if
-            in_front lies beside the
-            source.
+            in_front lies beside the source.
         """
         P = rigid.check_numbers(projection_matrix, (3, 4), "projection_matrix")
         P = P / max(np.abs(P).max(), np.finfo(float).tiny)

@@ -33,7 +33,7 @@ CALIBRATION: dict[str, float | None] = {
 #: bends: by up to 16 mm, its source by 8 mm and its detector by 3 degrees on a mobile one (Daly et al.).
 READINGS: dict[str, float | None] = {"rotation_sd_deg": 1.0, "translation_sd_mm": 3.0, "distance_sd_percent": 1.0}
 PRINCIPAL_POINT_SD_MM = 3.0
-#: A slot scan by a machine's own word: of a CT scanner's scouts the fan was 0.4 and 0.8 % wider than that (docs/dicom.md).
+#: A slot scan by a machine's own word: of a CT scanner's scouts the fan was 0.4 and 0.8 % wider than that (docs/scouts.md).
 SLOT_SCAN: dict[str, float | None] = {
     "rotation_sd_deg": 0.1,
     "translation_sd_mm": 0.3,

@@ -1,4 +1,4 @@
-"""The geometry of CT localizers (scouts, topograms, surviews) by their DICOM headers, and those of a study (docs/dicom.md).
+"""The geometry of CT localizers (scouts, topograms, surviews) by their DICOM headers, and those of a study (docs/scouts.md).
 
 `read_slot_scan` and `complete` are for all slot scans: EOS images, too.
 """

@@ -27,7 +27,7 @@ from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT, attenuation
 from . import se3
 from .fusion import Evidence, LandmarkVotes, PoseEstimate
 
-#: The first is the default: docs/regressor.md has what it was seen to do.
+#: The first is the default: docs/tables/regressor.md has what it was seen to do.
 NAMES = ("voting", "pose")
 #: Channels that are normalised together.
 GROUP = 16

@@ -1,4 +1,4 @@
-"""A CT registered to its own localizers from many starts: how far from the scanner's pose it ends (docs/dicom.md)."""
+"""A CT registered to its own localizers from many starts: how far from the scanner's pose it ends (docs/scouts.md)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .statistics import Consensus, consensus, perturbed
 START_DEG, START_MM = 18.0, 55.0
 #: Starts agree if they end this near their consensus.
 WITHIN_DEG, WITHIN_MM = 0.2, 0.3
-#: What the scanner's pose is worth: the patient may move between localizer and slices, and headers round (docs/dicom.md).
+#: What the scanner's pose is worth: the patient may move between localizer and slices, and headers round (docs/scouts.md).
 TRUTH_MM = 1.5
 #: Of a verdict, how much of the time a registration takes.
 ASSESSED_RUNS = 3

@@ -1,6 +1,6 @@
 """Damaged and untrue DICOM X-rays are read or refused in a sentence: nothing else ever comes out.
 
-More than here with MVREG_FUZZ=20000 in the environment; docs/dicom.md tells how many were tried.
+More than here with MVREG_FUZZ=20000 in the environment.
 """
 
 from __future__ import annotations

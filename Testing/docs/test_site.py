@@ -1,0 +1,100 @@
+"""The documentation: every page is in the navigation, every link leads somewhere, and it stays short enough to be read."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import yaml
+
+import MultiViewRegistrationLib
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+#: Written by commands, or walks with a picture for each step: linked, not read.
+GENERATED = ("tables", "walks", "paper")
+MAX_WORDS, MAX_README_LINES = 25_000, 120
+CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+NEEDED = ("mkdocs", "mkdocstrings_handlers", "material", "latex2mathml")
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(DOCS).as_posix()
+
+
+def written(path: Path) -> bool:
+    return path.relative_to(DOCS).parts[0] not in GENERATED
+
+
+def navigation() -> list[str]:
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+    def pages(entry):
+        if isinstance(entry, str):
+            yield entry
+        else:
+            for child in entry.values() if isinstance(entry, dict) else entry:
+                yield from pages(child)
+
+    return list(pages(yaml.safe_load(text)["nav"]))
+
+
+def anchors(path: Path) -> set[str]:
+    """Of the headings, as GitHub and MkDocs both make them: lower case, hyphens for spaces, nothing but letters and digits else."""
+    lines = CODE.sub("", path.read_text(encoding="utf-8")).splitlines()
+    titles = [line.lstrip("#").strip().lower() for line in lines if line.startswith("#")]
+    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
+
+
+def test_the_navigation_has_every_page_once():
+    there, named = {relative(path) for path in PAGES if written(path) or "tables" in path.parts}, navigation()
+    assert sorted(named) == sorted(set(named)) and there == set(named)
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name)
+def test_links_lead_to_files_and_headings(page):
+    broken = []
+    for link in LINK.findall(CODE.sub("", page.read_text(encoding="utf-8"))):
+        name, _, heading = link.partition("#")
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        target = (page.parent / name).resolve() if name else page
+        found = target.exists() and (not heading or target.suffix != ".md" or heading in anchors(target))
+        broken += [] if found else [link]
+    assert not broken
+
+
+def test_the_pages_are_short_enough_to_be_read():
+    words = {relative(path): len(path.read_text(encoding="utf-8").split()) for path in PAGES if written(path)}
+    assert sum(words.values()) <= MAX_WORDS, sorted(words.items(), key=lambda item: -item[1])[:5]
+
+
+def test_the_readme_is_short_and_names_the_causes_and_the_self_check():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) < MAX_README_LINES
+    assert "cause" in text and "mvreg selfcheck" in text and "validation.md" in text
+
+
+def test_the_reference_has_every_public_name():
+    text = (DOCS / "reference" / "python.md").read_text(encoding="utf-8")
+    named = {line.rpartition(".")[2] for line in text.splitlines() if line.startswith("::: ")}
+    assert named == set(MultiViewRegistrationLib.__all__) - {"__version__"}
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path):
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        pytest.skip(f'needs {", ".join(missing)}: pip install -e ".[docs]"')
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    commands = (tmp_path / "site" / "reference" / "commands" / "index.html").read_text(encoding="utf-8")
+    assert "mvreg case anonymise" in commands and "<!-- generated" not in commands

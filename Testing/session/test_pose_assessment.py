@@ -43,7 +43,7 @@ def test_a_verdict_is_stale_once_the_ct_or_an_image_changes(session, registratio
     lines = assessment.explanation(session)
     assert "Error probably about" in lines[-2] and lines[-1] == assessment.MEANINGS["check"]
     assert "The pose was set, not registered: the failure probability was not measured for such poses." in lines
-    assert session.stale_reason() == "This pose is no result of a registration."  # an export needs an override
+    assert session.stale_reason() == "The CT was moved by hand."  # an export needs an override
     registration.xrays[0].change(rotation_sd_deg=2.0)
     assert "stale" in assessment.outdated_reason(session) and assessment.verdict(session) == ""
     before = session.result
@@ -63,7 +63,7 @@ def test_a_masked_tool_prevents_an_accept(scene, ct, views):
     covered[TOOL] += 1.5 * (np.indices(covered[TOOL].shape).sum(axis=0) % 16 < 8)
     views = [replace(views[0], xray=replace(views[0].xray, line_integrals=covered)), views[1]]
     session = new_session(make_registration(scene, ct, views, off(TRUE_POSE, (1, 0, -1), (2, -1, 1))))
-    with pytest.raises(InputError, match="no result of a registration, expected a pose that was"):
+    with pytest.raises(InputError, match="the CT was moved by hand, expected a pose that was"):
         use_suggested_masks(session)
     session.register("given")
     session.finish()

@@ -1,4 +1,4 @@
-"""Walks the five tasks of `walk.TASKS` in the page, in Chromium:
+"""Walks the five tasks of `counted_walk.TASKS` in the page, in Chromium:
 
     python Testing/walks/page.py [--out docs/walks] [--chromium /usr/bin/chromium] [TASK ...]
 
@@ -21,8 +21,8 @@ from pathlib import Path
 import material
 import numpy as np
 import SimpleITK as sitk
+from counted_walk import TASKS, Walk, write_page
 from playwright.sync_api import sync_playwright
-from walk import TASKS, Walk, write_page
 
 sys.path[:0] = [str(material.ROOT / "Testing" / "browser")]
 from served import Served, Tab  # noqa: E402

@@ -11,7 +11,15 @@ from served import HANDSHAKE, mtre_mm
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 
-MODES = ("Flicker", "Checkerboard", "Edges", "Two colours", "Difference", "X-ray", "Blend")
+MODES = {
+    "Flicker": "flicker",
+    "Checkerboard": "checkerboard",
+    "Edges": "edges",
+    "Two colours": "colours",
+    "Difference": "difference",
+    "X-ray": "off",
+    "Blend": "blend",
+}
 #: Of every kind of answer: the page, scripts, files that come and go, the websocket, what is not there.
 PATHS = ("", "index.html", "vue.global.js", "loading.tpl", "download/x/y", "upload?target=ct/files", "ws", "nothing")
 
@@ -128,9 +136,10 @@ def test_a_pose_by_hand_is_assessed_and_where_it_does_not_fit_is_shown(fresh):
 
 def test_every_overlay_is_another_picture(fresh):
     pictures = {}
-    for mode in MODES:
+    for mode, overlay in MODES.items():
         fresh.page.get_by_role("button", name=f"Overlay: {mode}").click()
-        fresh.page.wait_for_timeout(400)
+        fresh.wait_state(f"s.overlay.mode === '{overlay}'")
+        fresh.page.wait_for_timeout(1000)  # the server draws it
         fresh.drawn()
         pictures[mode] = fresh.picture(0).astype(int)
         fresh.shot(f"overlay-{mode}")

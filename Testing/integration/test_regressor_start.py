@@ -64,7 +64,7 @@ def test_one_view_that_is_right_is_enough(case, anatomy, model):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:world_from_ct")
+@pytest.mark.filterwarnings("ignore:the case has no start pose")
 def test_auto_finds_what_the_regressor_misses(case, anatomy, model):
     lost = replace(model, together_mm=90.0, alone_mm=100.0)
     result = register(case, "auto", anatomy=anatomy, model=lost)
@@ -79,7 +79,7 @@ def test_auto_finds_what_the_regressor_misses(case, anatomy, model):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:world_from_ct")
+@pytest.mark.filterwarnings("ignore:the case has no start pose")
 def test_auto_without_a_model_is_a_search(case, anatomy, monkeypatch):
     monkeypatch.setattr(learning, "train", None)
     result = register(case, "auto", anatomy=anatomy)
@@ -189,7 +189,7 @@ def test_the_program_names_the_start_it_took(case_file, tmp_path, capsys, monkey
     reported = capsys.readouterr().err
     assert "card.json" in reported and len(reported.strip().splitlines()) == 1
     assert main(["register", str(case_file), "--start", "auto", "--out", str(tmp_path / "out")]) == 0
-    assert "start: no model of this CT: searched for" in capsys.readouterr().err
+    assert "Start: no model of this CT: searched for" in capsys.readouterr().err
     assert main(["evaluate", str(case_file), "--start", "given", "auto", "--starts", "1", "--json"]) == 0
     reported = json.loads(capsys.readouterr().out)["evaluations"]
     assert [evaluation["start"] for evaluation in reported] == ["given", "auto"]

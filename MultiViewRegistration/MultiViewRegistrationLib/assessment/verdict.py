@@ -197,12 +197,15 @@ def assess(
             limits.append(_contradiction_of_views(features))
         if not prediction.bounded:
             limits.append("This result looks unlike every correct result we know.")
-        if cameras and cameras.bound_mm() > CAMERA_SHARE * WRONG_MM:
-            limits.insert(0, _camera_limit(corrected, cameras.bound_mm()))
+        unsure = bool(cameras) and cameras.bound_mm() > CAMERA_SHARE * WRONG_MM
+        known = [_camera_limit(corrected, cameras.bound_mm())] if unsure else []
+        images_suffice = prediction.image_failure_probability <= model.accept
         reasons = [
             *contradictions,
+            *(known if images_suffice else []),
             *_risk(prediction, model, verdict),
             *_weak_points(model, features, corrected),
+            *([] if images_suffice else known),
             *limits,
         ]
     sd, axis = features.total_uncertainty.least_certain_rotation()
@@ -377,7 +380,7 @@ def _least_known(views: list[View]) -> str:
 def _camera_limit(views: list[View], bound_mm: float) -> str:
     """How well the cameras are known, and what it makes of the pose."""
     return (
-        f"The cameras are known to {_least_known(views)}: that alone may misplace the bone by up to {bound_mm:.1f} mm, and no "
+        f"The cameras are known only to {_least_known(views)}: that alone may misplace the bone by up to {bound_mm:.1f} mm, and no "
         "X-ray shows it. Calibrate them, or check the result by other means."
     )
 

@@ -34,7 +34,7 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, config, files):
     text = GENERATED.sub(lambda match: "\n".join(GENERATORS[match[1]]()), markdown)
-    text = LINK.sub(lambda match: match[1] + _outside(match[2], page.file.src_uri, config.repo_url) + match[3], text)
+    text = LINK.sub(lambda match: match[1] + _outside(match[2], page.file.src_uri, config.extra["repository"]) + match[3], text)
     return CODE_OR_FORMULA.sub(_formula, text)
 
 
@@ -53,7 +53,9 @@ def _outside(link: str, page: str, repository: str) -> str:
 def _formula(match: re.Match) -> str:
     if match[1]:
         return match[1]
-    return convert(match[2] or match[3], display="block" if match[2] else "inline")
+    if match[2]:
+        return convert(match[2], display="block")
+    return f"<span>{convert(match[3])}</span>"  # or Markdown takes one at the beginning of a line for a paragraph
 
 
 def _commands() -> Iterator[str]:
@@ -90,7 +92,7 @@ def _schema(path: Path) -> Iterator[str]:
         types = node.get("type", "")
         text = " or ".join([types] if isinstance(types, str) else types)
         if types == "array" and "items" in node:
-            many = f" of {node['minItems']}" if node.get("minItems") == node.get("maxItems") != None else " of"  # noqa: E711
+            many = f" of {node['minItems']}" if node.get("minItems") == node.get("maxItems", 0) else " of"
             text += f"{many} {kind(resolved(node['items']))}"
         return text
 
@@ -102,7 +104,7 @@ def _schema(path: Path) -> Iterator[str]:
             note = child.get("description", "") + (" Required." if name in node.get("required", ()) else "")
             if "default" in child:
                 note += f" Default: `{json.dumps(child['default'])}`."
-            yield f"| `{key}` | {kind(child)} | {note.strip()} |".replace("\n", " ")
+            yield f"| `{key}` | {kind(child)} | " + note.strip().replace("|", "\\|") + " |"
             if child.get("type") == "array":
                 yield from rows(resolved(child.get("items", {})), f"{key}[].")
             else:
@@ -115,5 +117,5 @@ def _schema(path: Path) -> Iterator[str]:
 GENERATORS = {
     "commands": _commands,
     "case": lambda: _schema(LIBRARY / "io" / "case.schema.json"),
-    "result": lambda: _schema(next(LIBRARY.rglob("result.schema.json"))),
+    "result": lambda: _schema(LIBRARY / "io" / "result.schema.json"),
 }

@@ -34,7 +34,9 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, config, files):
     text = GENERATED.sub(lambda match: "\n".join(GENERATORS[match[1]]()), markdown)
-    text = LINK.sub(lambda match: match[1] + _outside(match[2], page.file.src_uri, config.extra["repository"]) + match[3], text)
+    text = LINK.sub(
+        lambda match: match[1] + _outside(match[2], page.file.src_uri, config.extra["repository"]) + match[3], text
+    )
     return CODE_OR_FORMULA.sub(_formula, text)
 
 

@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 _VOLUME_LEVELS = 5
 BONE_STEP_MM = 4.0
+#: Voxels of this size at most are fine enough for edges of bone, which are smoothed anyhow.
+EDGES_MM = 2.2
 COARSEST_PIXELS = 32
 #: No edge of bone is drawn so near, in pixels, to the rim of a cut bone.
 CUT_RIM_PIXELS = 2
@@ -202,13 +204,14 @@ class PreparedCT:
         level
             Of the volume pyramid, 0 being the CT's own resolution.
         bones
-            Of bone alone, for edges; then NaN also along the rim of a cut bone, which is no edge of the patient. Edges are smoothed anyhow,
-            so that they need no second volume of the finest level.
+            Of bone alone, for edges; then NaN also along the rim of a cut bone, which is no edge of the patient. Voxels are of `EDGES_MM` at
+            most where that makes a second volume of the finest level needless.
         """
         seen = self.projector(level).seen(camera, world_from_ct)
         if bones:
             seen[self._cut_rims(camera, world_from_ct)] = 0
-        projector = self.projector(max(level, 1) if bones and not self.structure else level, bones=bones)
+        coarse = max(level, min(1, self.level(EDGES_MM)))
+        projector = self.projector(coarse if bones and not self.structure else level, bones=bones)
         image = projector.render(camera, world_from_ct, wanted=seen).image
         image[seen == 0] = np.nan
         return image

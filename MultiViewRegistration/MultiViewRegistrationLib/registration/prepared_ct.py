@@ -204,8 +204,8 @@ class PreparedCT:
         level
             Of the volume pyramid, 0 being the CT's own resolution.
         bones
-            Of bone alone, for edges; then NaN also along the rim of a cut bone, which is no edge of the patient. Voxels are of `EDGES_MM` at
-            most where that makes a second volume of the finest level needless.
+            Of bone alone, for edges; then NaN also along the rim of a cut bone, which is no edge of the patient. Voxels of `EDGES_MM` do,
+            which makes a second volume of the finest level needless in most CTs.
         """
         seen = self.projector(level).seen(camera, world_from_ct)
         if bones:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64decode
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pytest
 from phantom import off
 from phantom_scene import make_registration
+from PIL import Image
+from scipy import ndimage
 
 pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
 pytest.importorskip("playwright", reason="needs Playwright: pip install playwright")
@@ -19,11 +23,14 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import load_ct
+from MultiViewRegistrationLib.imaging.field import hull
 from MultiViewRegistrationLib.imaging.xray import View, XRay
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.mrml import manual_pose
-from MultiViewRegistrationLib.mrml.image import set_source
+from MultiViewRegistrationLib.mrml.image import add_mask, set_source
 from MultiViewRegistrationLib.mrml.loading import volume_node
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.report.overlays import film_of, live_layer
 
 #: All of a scout of the chest, seen from the front; rows run to the feet.
 SCOUT = {
@@ -44,8 +51,13 @@ POSES = (
 )
 
 
+#: What the mask of the X-ray leaves: a collimator's field, and in it an implant.
+MASK = np.zeros((480, 500), bool)
+MASK[50:, 70:440], MASK[260:300, 150:330] = True, False
+
+
 def chest_registration(scene):
-    """The chest CT in an X-ray and in a scout."""
+    """The chest CT in an X-ray of it, with a mask, and in a scout."""
     ct, random = load_ct(chest_ct()), np.random.default_rng(1)
     camera = CArm(
         source_to_detector_mm=1020,
@@ -58,9 +70,11 @@ def chest_registration(scene):
     mirrored = camera.intrinsics * [[-1], [1], [1]]  # stored as seen from the detector
     mirrored[0, 2] = camera.intrinsics[0, 2]
     camera = replace(camera, intrinsics=mirrored)
-    xray = XRay(random.uniform(0, 4, (480, 500)).astype(np.float32), np.ones((480, 500), bool))
     pose = rigid.from_rotation_translation(np.eye(3), -ct.centroid())
+    detected = random.poisson(3e4 * np.exp(-0.8 * PreparedCT(ct).projector(1).render(camera, pose).image)) + 1
+    xray = XRay(-np.log(detected / 3e4).astype(np.float32), np.ones(MASK.shape, bool))
     registration = make_registration(scene, ct, [View("pinhole", xray, camera)], pose, "Chest")
+    add_mask(registration.xrays[0], "mask", MASK)
     scout = registration.add_xray("scout")
     scout.change(slot_scan=SCOUT, intensity="log")
     set_source(
@@ -96,6 +110,41 @@ def drawn_here(page, number: int, pose: np.ndarray) -> np.ndarray:
     return np.frombuffer(b64decode(numbers), np.float32).reshape(rows, columns, 4)
 
 
+def pictures(page, mode: str, pose: np.ndarray, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, columns, 3) of an X-ray's pixels in a mode at a pose, as the page draws it by itself, and (rows, columns, 4) the layer that
+    the server would lay over it."""
+    view, anatomy, before = page.registration.xrays[number], page.session.anatomy, page.pose
+    drr = anatomy.drr(view.camera, pose, bones=mode == "edges")
+    layer = live_layer(mode, film_of(page.session.xray(view)), drr, structure=False)
+
+    async def draw():
+        page.show(mode)
+        await asyncio.sleep(0.2)
+        await page.settled(60)
+        return await page.js(
+            "(n) => { const { picture, frame, ratio, $refs } = xrays[n]; picture.setLayer(null); picture.graphics.msPerPixel = 1e-9;"
+            " xrays[n].paint(); return [$refs.canvas.toDataURL(), picture.source, frame.toView([0, 0]), frame.scale * ratio]; }",
+            number,
+        )
+
+    page.registration.world_from_ct = pose
+    try:
+        png, source, corner, step = page(draw())
+    finally:
+        page.registration.world_from_ct = before
+    assert source == "browser"
+    picture = np.asarray(Image.open(BytesIO(b64decode(png.partition(",")[2]))).convert("RGB")).astype(int)
+    rows, columns = (
+        np.rint(begin + step * np.arange(size)).astype(int)
+        for begin, size in zip(corner[::-1], layer.shape[:2], strict=True)
+    )
+    return picture[rows][:, columns], layer.astype(int)
+
+
+def is_orange(picture: np.ndarray) -> np.ndarray:
+    return picture[..., 0] - picture[..., 2] > 60
+
+
 def ncc(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
@@ -117,6 +166,37 @@ def test_the_drr_of_the_page_is_that_of_the_server(chest, number, rotation, shif
     assert ncc(found[both, 0], expected[both]) >= 0.999
     assert np.abs(found[both, 0] - expected[both]).mean() < 0.003 * expected[both].max()
     assert ncc(found[both, 1], bones[both]) >= 0.997
+
+
+@pytest.mark.parametrize("mode", ["difference", "colours"])
+def test_what_is_compared_in_the_page_is_what_the_server_compares(chest, mode):
+    """Neither what the mask leaves out, nor where the CT ends; and no noisier."""
+    found, layer = pictures(chest, mode, off(chest.registration.world_from_ct, [0, 0, 3], [6, 0, 4]))
+    compared = layer[..., 3] == 255
+    assert 0.3 < compared.mean() < 0.7 and not compared[~MASK].any()
+    assert np.ptp(found[~MASK], axis=1).max() == 0  # the X-ray alone
+    apart = [each[..., 0].astype(float) - each[..., 2] for each in (found, layer)]  # orange against blue
+    inner = ndimage.binary_erosion(compared, iterations=2)
+    assert ncc(apart[0][inner], apart[1][inner]) > (0.95 if mode == "difference" else 0.9)
+    if mode == "difference":
+        rough = [np.abs(np.diff(each, axis=1))[inner[:, 1:]].mean() for each in apart]
+        assert rough[0] < 1.15 * rough[1]
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["pinhole", "scout"])
+@pytest.mark.parametrize("rotation, shift", POSES[:3])
+def test_the_edges_of_the_page_are_those_of_the_server(chest, number, rotation, shift):
+    """Within the field, and none where bone was cut off with the CT."""
+    pose = off(chest.registration.world_from_ct, rotation, shift)
+    found, layer = pictures(chest, "edges", pose, number)
+    here, there = is_orange(found), layer[..., 3] > 127
+    assert here.mean() > 0.01 and there.mean() > 0.01
+    beside = [ndimage.distance_transform_edt(~each) for each in (here, there)]
+    assert (beside[1][here] < 2.5).mean() > 0.75 and (beside[0][there] < 2.5).mean() > 0.85
+    untrue = np.isnan(chest.session.anatomy.drr(chest.registration.xrays[number].camera, pose, bones=True))
+    assert untrue.mean() > 0.005 and here[untrue].mean() < 0.003
+    if number == 0:
+        assert not here[~ndimage.binary_dilation(hull(MASK), iterations=2)].any()
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["pinhole", "scout"])

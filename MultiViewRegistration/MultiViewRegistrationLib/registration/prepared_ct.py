@@ -253,7 +253,9 @@ class PreparedCT:
 
     def texture(self) -> Texture:
         """The CT for the graphics card of a browser."""
-        return Texture.of(self._volumes[0], self._cut, 0.0 if self.structure else BONE_PER_MM)
+        ends = [np.insert(points, 3, voxel_mm, axis=1) for points, voxel_mm in self._cut_sections]
+        bone_ends = np.concatenate([np.empty((0, 4)), *ends]).astype(np.float32)
+        return Texture.of(self._volumes[0], self._cut, 0.0 if self.structure else BONE_PER_MM, bone_ends)
 
     def corners(self) -> np.ndarray:
         """(8, 3) CT mm: the corners of the box around all that attenuates."""

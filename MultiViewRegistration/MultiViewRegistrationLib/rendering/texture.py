@@ -32,6 +32,8 @@ class Texture:
         (6,) bool, see `drr.cut_ends`.
     bone_per_mm
         What attenuates more is bone, by how much it does; 0 of a structure, all of which is.
+    bone_ends
+        (N, 4) float32: a point in CT mm for each voxel of bone at the faces of the CT, and the side of that voxel in mm.
     """
 
     values: np.ndarray
@@ -39,9 +41,12 @@ class Texture:
     ct_from_texel: np.ndarray
     cut: np.ndarray
     bone_per_mm: float
+    bone_ends: np.ndarray
 
     @classmethod
-    def of(cls, volume: Volume, cut: np.ndarray, bone_per_mm: float, most: int = MAX_SIDE) -> Texture:
+    def of(
+        cls, volume: Volume, cut: np.ndarray, bone_per_mm: float, bone_ends: np.ndarray, most: int = MAX_SIDE
+    ) -> Texture:
         """The texture of a volume of attenuation, at its finest."""
         box = [extent(volume.values, axis) for axis in range(3)]
         sizes = [min(high - low, most - 2) for low, high in box]
@@ -59,7 +64,7 @@ class Texture:
         for axis, ((low, high), size) in enumerate(zip(box[::-1], sizes[::-1], strict=True)):
             ratio = (high - low) / size
             index_from_texel[axis, [axis, 3]] = ratio, low - 0.5 - 0.5 * ratio
-        return cls(values, max_per_mm, volume.ct_from_index @ index_from_texel, cut, bone_per_mm)
+        return cls(values, max_per_mm, volume.ct_from_index @ index_from_texel, cut, bone_per_mm, bone_ends)
 
 
 def _means(size: int, cells: int) -> sparse.csr_array:

@@ -71,12 +71,13 @@ class BrowserDRR:
         }
 
     def part(self, stamp: int, first: int) -> dict:
-        """Slices of a texture from the first on, as many as PART_BYTES allow; none of one that is no longer there."""
+        """Slices of a texture from the first on, as many as PART_BYTES allow, with number 0 its bone_ends; none of one no longer there."""
         texture = self._texture.value
         if texture is None or stamp != self._stamp or not 0 <= first < len(texture.values):
             return {"slices": 0}
         slices = texture.values[first : first + max(PART_BYTES // texture.values[0].size, 1)]
-        return {"slices": len(slices), "voxels": slices.tobytes()}
+        ends = {} if first else {"bone_ends": texture.bone_ends.tobytes()}
+        return {"slices": len(slices), "voxels": slices.tobytes(), **ends}
 
 
 def camera_state(camera: Camera) -> dict:

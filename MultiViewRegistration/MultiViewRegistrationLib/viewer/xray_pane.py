@@ -186,9 +186,14 @@ class XRayPane:
         image, display = view.node.GetImageData(), view.node.GetDisplayNode()
         if image is None or display is None:
             return 0
-        key = image.GetMTime(), display.GetApplyThreshold(), display.GetLowerThreshold(), display.GetUpperThreshold()
+        try:
+            used = self._session.xray(view)
+        except InputError:
+            used = None
+        shown = display.GetApplyThreshold(), display.GetLowerThreshold(), display.GetUpperThreshold()
+        key = image.GetMTime(), used, *shown
         if self._encoded is None or self._encoded[0] != key:
-            self._encoded, self._film = (key, EncodedXRay.of(view)), self._film + 1
+            self._encoded, self._film = (key, EncodedXRay.of(view, used)), self._film + 1
         return self._film
 
     def _marks_of(self, view: XRayView) -> dict:
@@ -236,6 +241,7 @@ class XRayPane:
             "low": xray.low,
             "high": xray.high,
             "pixels": xray.codes.tobytes(),
+            "field": xray.field.tobytes(),
         }
 
     def _give_layer(self, have: int = 0) -> dict:

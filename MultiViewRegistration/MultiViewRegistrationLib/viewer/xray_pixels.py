@@ -8,6 +8,8 @@ from itertools import count
 import numpy as np
 import slicer
 
+from ..imaging.field import hull
+from ..imaging.xray import XRay
 from ..mrml import overlay
 from ..mrml.xray import DetectorPlane, XRayView
 from ..session.drawing import ToneMatch, pooling_of
@@ -17,6 +19,8 @@ from .browser_drr import BrowserDRR
 MAX_SIDE = 2048
 #: Codes of values; 0 means transparent.
 FIRST, LAST = 1, 65535
+#: Codes of an X-ray's field: what is masked within its hull, and what is used; 0 is beyond.
+MASKED, USED = 128, 255
 _stamps = count(1)
 
 
@@ -25,17 +29,19 @@ class EncodedXRay:
     """An X-ray and its scale.
 
     codes: uint16 (rows, columns), each for `pooled` x `pooled` pixels of the X-ray; 0 where it is black whatever the window.
+    field: uint8 (rows, columns), 0, MASKED or USED.
     low, high: the line integrals of the codes FIRST and LAST.
     """
 
     codes: np.ndarray
+    field: np.ndarray
     pooled: int
     low: float
     high: float
 
     @classmethod
-    def of(cls, view: XRayView) -> EncodedXRay:
-        """Of an X-ray with an image."""
+    def of(cls, view: XRayView, used: XRay | None) -> EncodedXRay:
+        """Of an X-ray with an image.   used: what is used of it; None where it cannot be."""
         values, display = slicer.util.arrayFromVolume(view.node)[0], view.node.GetDisplayNode()
         pooled = -(-max(values.shape) // MAX_SIDE)
         if pooled > 1:
@@ -47,7 +53,16 @@ class EncodedXRay:
         if display.GetApplyThreshold():  # collimator blades
             shown = (values >= display.GetLowerThreshold()) & (values <= display.GetUpperThreshold())
         low, high = (float(values[shown].min()), float(values[shown].max())) if shown.any() else (0.0, 1.0)
-        return cls(encoded(np.where(shown, values, np.nan), low, high), pooled, low, max(high, low + 1e-3))
+        codes = encoded(np.where(shown, values, np.nan), low, high)
+        return cls(codes, field_codes(used, pooled, codes.shape), pooled, low, max(high, low + 1e-3))
+
+
+def field_codes(used: XRay | None, pooled: int, shape: tuple[int, int]) -> np.ndarray:
+    """The field of an X-ray of this shape once it is pooled, as `EncodedXRay` has it."""
+    if used is None:
+        return np.zeros(shape, np.uint8)
+    valid = used.pooled(pooled).valid
+    return np.where(valid, USED, MASKED * hull(valid)).astype(np.uint8)
 
 
 def encoded(values: np.ndarray, low: float, high: float) -> np.ndarray:

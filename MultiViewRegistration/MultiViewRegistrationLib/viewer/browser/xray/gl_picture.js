@@ -8,10 +8,13 @@ const TILES = 8;
 const MOST_PX = 1024; // of a DRR's longest side
 const LOCAL = 128; // blocks along it, of which local means are made
 const WINDOW = 7; // parts of it that such a mean goes over
-const LEAST = 0.03; // local spread, of the film's scale: flat areas are noise
-const FINE = 200; // of its pixels, what is compared with the DRR: finer than that is noise
-const SIGMA = 300; // of its pixels, what edges are smoothed by
-const STRENGTHS = [0.12, 0.22]; // of edges: none is drawn below, all of it above
+const FLAT = 0.25; // of the typical local spread: less is noise
+const FINE = 350, SIGMA = 300; // parts of it by which a film is smoothed for its comparison with the DRR, and bone for its edges
+const RIM = 2 / 768; // of it: how far the rim of a bone where the CT ends goes to either side
+const WEAK = 0.75, STRONG = 0.93; // shares of pixels that are no such edges
+const LEAST = 9; // parts of it, in pixels, that an edge has at least
+const SAMPLES = 128; // pixels along it of which thresholds are made
+const PIECES = 640; // blocks along it in which edges are joined
 
 export class GLPicture {
   // pose: see pose.js   among(): how many X-rays the page draws
@@ -22,6 +25,7 @@ export class GLPicture {
     this.inverted = false;
     this.images = {};
     this.drawn = this.derived = "";
+    [this.weak, this.least] = [0, [1, 1]]; // see VIEW
   }
 
   dispose() {
@@ -30,9 +34,12 @@ export class GLPicture {
   }
 
   setFilm(film) {
-    this.graphics.release(this.images.film);
+    const { graphics, images } = this;
+    graphics.release(images.film, images.field, images.fine);
     this.film = film;
-    this.images.film = film && this.graphics.decoded({ ...film, low: 0, high: 1 }, true);
+    images.film = film && graphics.decoded({ ...film, low: 0, high: 1 }, true);
+    images.field = film && graphics.bytes(film.columns, film.rows, film.field);
+    images.fine = null; // made once it is needed
     this.derived = "";
   }
 
@@ -65,15 +72,16 @@ export class GLPicture {
     const over = view.mode === "off" || (view.mode === "flicker" && !shown) ? null : this.overlay(frame, view, ratio);
     const mode = over ? (view.mode === "flicker" ? "blend" : view.mode) : "off";
     const [columns, rows] = frame.size, [left, top] = frame.corner, scale = frame.scale, span = film.high - film.low;
-    const common = this.common(over, view), none = images.film;
-    if (["edges", "colours", "difference"].includes(mode)) this.derive(over, mode, common);
+    const none = images.film;
+    if (["edges", "colours", "difference"].includes(mode)) this.derive(over, mode, view);
+    const common = this.common(over, view);
     if (graphics.canvas.width < width) graphics.canvas.width = width;
     if (graphics.canvas.height < height) graphics.canvas.height = height;
     graphics.draw("VIEW", null, {
-      ...common, moments: images.moments || none, edges: images.edges || none, ratio, height, corner: [left, top],
+      ...common, moments: images.moments || none, edges: images.edges || none, joined: images.joined || none, ratio, height, corner: [left, top],
       extent: [columns * scale, rows * scale * frame.tall], window: this.window.map((value) => (value - film.low) / span),
       inverted: this.inverted, mode: MODES.indexOf(mode), opacity: view.mode === "blend" ? view.opacity : 1,
-      tiles: [columns, rows].map((side) => side / Math.max(Math.floor(columns / TILES), 1)), strengths: STRENGTHS,
+      tiles: [columns, rows].map((side) => side / Math.max(Math.floor(columns / TILES), 1)), weak: this.weak, least: this.least,
       structure: Boolean(graphics.ct && graphics.ct.bone_per_mm === 0), edge_px: images.edges ? (columns * scale * ratio) / images.edges.columns : 1,
     }, [width, height]);
     context.drawImage(graphics.canvas, 0, graphics.canvas.height - height, width, height, 0, 0, width, height);
@@ -82,9 +90,9 @@ export class GLPicture {
   common(over, view) {
     const { film, images } = this, [columns, rows] = view.size, [gain, offset] = view.tones || [1, 0], span = film.high - film.low;
     return {
-      film: images.film, drr: over ? over.image : images.film,
+      film: images.film, fine: images.fine || images.film, field: images.field, drr: over ? over.image : images.film,
       film_share: [columns / (film.columns * film.pooled), rows / (film.rows * film.pooled)], drr_share: over ? over.share : [1, 1],
-      film_lod: Math.max(Math.log2(Math.max(film.columns, film.rows) / FINE), 0), tones: [gain / span, (offset - film.low) / span],
+      tones: [gain / span, (offset - film.low) / span],
     };
   }
 
@@ -112,22 +120,102 @@ export class GLPicture {
   }
 
   // What a mode needs of all around a pixel: local means and spreads, and where edges run.
-  derive(over, mode, common) {
-    const { graphics, images } = this, { columns, rows } = over.image, longest = Math.max(columns, rows), key = `${over.key} ${mode} ${columns} ${common.tones}`;
+  derive(over, mode, view) {
+    const { film, graphics, images } = this, { columns, rows } = over.image, longest = Math.max(columns, rows);
+    if (!images.fine) this.smoothFilm(film);
+    const common = this.common(over, view), key = `${over.key} ${mode} ${columns} ${common.tones}`;
     if (this.derived === key) return;
     this.derived = key;
+    const bones = mode === "edges" && this.source === "browser" ? this.withoutRims(over.image, view) : over.image;
     const block = Math.max(Math.ceil(longest / LOCAL), 1), size = [Math.ceil(columns / block), Math.ceil(rows / block)];
     for (const name of ["sums", "more", "sums2", "more2", "moments", "spread"]) images[name] = graphics.sized(images[name], ...size);
-    graphics.draw("BLOCKS", [images.sums, images.more], { ...common, block, drr_size: [columns, rows] });
+    graphics.draw("BLOCKS", [images.sums, images.more], { ...common, drr: bones, block, drr_size: [columns, rows] });
     const radius = Math.max(Math.round(Math.max(...size) / WINDOW / 2), 1);
     graphics.draw("SPREAD", [images.sums2, images.more2], { sums: images.sums, more: images.more, along: [1, 0], radius });
     graphics.draw("SPREAD", [images.sums, images.more], { sums: images.sums2, more: images.more2, along: [0, 1], radius });
     graphics.draw("MOMENTS", [images.moments, images.spread], { sums: images.sums, more: images.more });
-    if (mode !== "edges") return;
-    const sigma = Math.max(longest / SIGMA, 0.7), least = LEAST / common.tones[0];
-    for (const name of ["smooth", "edges"]) images[name] = graphics.sized(images[name], columns, rows);
-    graphics.draw("SMOOTH", [images.edges], { image: over.image, along: [1, 0], sigma, raw: true });
-    graphics.draw("SMOOTH", [images.smooth], { image: images.edges, along: [0, 1], sigma, raw: false });
-    graphics.draw("EDGES", [images.edges], { image: images.smooth, local: images.spread, sigma, least });
+    if (mode === "edges") this.findEdges(bones, longest);
+    else this.least = this.typical([[images.moments, 1], [images.moments, 3]], 1);
   }
+
+  // FLAT of the medians of numbers of images, where `images.spread` has this many for them.
+  typical(which, many) {
+    const { graphics, images } = this, spread = graphics.read(images.spread);
+    const most = spread.reduce((most, number, i) => (i % 4 === many ? Math.max(most, number) : most), 0);
+    return which.map(([image, part]) => {
+      const numbers = image === images.spread ? spread : graphics.read(image), found = [];
+      for (let i = 0; i < numbers.length; i += 4) if (spread[i + many] > most / 2) found.push(numbers[i + part]);
+      return Math.max(FLAT * quantile(found, 0.5), 1e-6);
+    });
+  }
+
+  smoothFilm({ columns, rows }) {
+    const { graphics, images } = this, sigma = Math.max(Math.max(columns, rows) / FINE, 0.3), half = graphics.image(columns, rows, graphics.formats.film);
+    images.fine = graphics.image(columns, rows, graphics.formats.film);
+    graphics.draw("SMOOTH", [half], { image: images.film, along: [1, 0], sigma, bones: false });
+    graphics.draw("SMOOTH", [images.fine], { image: half, along: [0, 1], sigma, bones: false });
+    graphics.release(half);
+  }
+
+  // A DRR of the page's own, as the server gives one of bone alone.
+  withoutRims(image, view) {
+    const { graphics, images, pose } = this, { columns, rows } = image;
+    if (!graphics.ct.bone_ends) return image;
+    for (const name of ["ends", "bones"]) images[name] = graphics.sized(images[name], columns, rows);
+    graphics.drawEnds(images.ends, view.camera, view.size, pose.matrix);
+    graphics.draw("RIMS", [images.bones], { drr: image, ends: images.ends, radius: Math.max(Math.round(RIM * Math.max(columns, rows)), 1) });
+    return images.bones;
+  }
+
+  // Lines along the edges of bone, as report/overlays.py finds them.
+  findEdges(bones, longest) {
+    const { graphics, images } = this, { columns, rows } = bones, structure = graphics.ct ? graphics.ct.bone_per_mm === 0 : false;
+    const sigma = Math.max(longest / SIGMA, 0.7), [least] = this.typical([[images.spread, 0]], 2);
+    for (const name of ["smooth", "edges"]) images[name] = graphics.sized(images[name], columns, rows);
+    graphics.draw("SMOOTH", [images.edges], { image: bones, along: [1, 0], sigma, bones: true });
+    graphics.draw("SMOOTH", [images.smooth], { image: images.edges, along: [0, 1], sigma, bones: false });
+    graphics.draw("EDGES", [images.edges], { image: images.smooth, local: images.spread, sigma, least, structure });
+    const step = Math.ceil(longest / SAMPLES);
+    images.sample = graphics.sized(images.sample, Math.ceil(columns / step), Math.ceil(rows / step));
+    graphics.draw("SAMPLE", [images.sample], { edges: images.edges, block: step });
+    const strengths = graphics.read(images.sample).filter((number, i) => i % 4 === 1 && number >= 0);
+    const [weak, strong, floor] = [quantile(strengths, WEAK), quantile(strengths, STRONG), 0.05 * quantile(strengths, 1)];
+    const block = Math.ceil(longest / PIECES), size = [columns, rows].map((side) => Math.ceil(side / block));
+    this.weak = Math.max(weak, floor);
+    images.blocks = graphics.sized(images.blocks, ...size, graphics.gl.RGBA8);
+    graphics.draw("WEAK", [images.blocks], { edges: images.edges, block, weak: this.weak, strong: Math.max(strong, floor) });
+    graphics.release(images.joined);
+    images.joined = graphics.bytes(...size, joined(graphics.read(images.blocks), ...size, longest / LEAST));
+  }
+}
+
+// Of blocks with weak edges (WEAK) those that are in one piece with a strong one, and with so many pixels: 255 each, the others 0.
+function joined(blocks, columns, rows, least) {
+  const kept = new Uint8Array(columns * rows), seen = new Uint8Array(columns * rows);
+  for (let first = 0; first < kept.length; first++) {
+    if (seen[first] || !blocks[4 * first]) continue;
+    const piece = [first];
+    let pixels = 0, strong = false;
+    seen[first] = 1;
+    for (let n = 0; n < piece.length; n++) {
+      const at = piece[n], column = at % columns, row = (at - column) / columns;
+      pixels += blocks[4 * at];
+      strong = strong || blocks[4 * at + 1] > 0;
+      for (let y = Math.max(row - 1, 0); y <= Math.min(row + 1, rows - 1); y++)
+        for (let x = Math.max(column - 1, 0); x <= Math.min(column + 1, columns - 1); x++) {
+          const next = y * columns + x;
+          if (seen[next] || !blocks[4 * next]) continue;
+          seen[next] = 1;
+          piece.push(next);
+        }
+    }
+    if (strong && pixels >= least) for (const at of piece) kept[at] = 255;
+  }
+  return kept;
+}
+
+// The number below which this share of them is; 0 of none.
+function quantile(numbers, share) {
+  const sorted = Float32Array.from(numbers).sort();
+  return sorted.length ? sorted[Math.round(share * (sorted.length - 1))] : 0;
 }

@@ -1,13 +1,16 @@
 // The page's one WebGL2 context, which all X-rays share, with the CT in it as a 3D texture.
 
 import { carried, column, depth, dot, inverse, product } from "./pose.js";
-import { BLOCKS, DECODE, DRR, EDGES, MOMENTS, SMOOTH, SPREAD, VERTEX, VIEW } from "./shaders.js";
+import {
+  BLOCKS, DECODE, DRR, EDGES, ENDS, ENDS_VERTEX, MOMENTS, RIMS, SAMPLE, SMOOTH, SPREAD, VERTEX, VIEW, WEAK,
+} from "./shaders.js";
 
-const PROGRAMS = { BLOCKS, DECODE, DRR, EDGES, MOMENTS, SMOOTH, SPREAD, VIEW };
+const PROGRAMS = { BLOCKS, DECODE, DRR, EDGES, ENDS, MOMENTS, RIMS, SAMPLE, SMOOTH, SPREAD, VIEW, WEAK };
 const SOFTWARE = /swiftshader|llvmpipe|softpipe|basic render/i; // slower than the server
 const FRAME_MS = 9; // for the DRRs of a frame of the screen while the CT moves; the rest of 16 ms is for all else
 const REST_MS = 90; // for each once it rests
 const LEAST_PX = 96 * 96;
+const POINTS = 1024; // in a row of their texture
 
 export class Graphics {
   // null where the browser has no WebGL2, or draws it by the processor.
@@ -26,7 +29,7 @@ export class Graphics {
     const fine = gl.getExtension("OES_texture_float_linear");
     // Half precision where single cannot be interpolated: brightness and contrast are then a little coarser.
     this.formats = fine ? { image: gl.RGBA32F, film: gl.RG32F } : { image: gl.RGBA16F, film: gl.RG16F };
-    this.programs = Object.fromEntries(Object.entries(PROGRAMS).map(([name, source]) => [name, new Program(gl, source)]));
+    this.programs = Object.fromEntries(Object.entries(PROGRAMS).map(([name, source]) => [name, new Program(gl, name === "ENDS" ? ENDS_VERTEX : VERTEX, source)]));
     this.frame = gl.createFramebuffer();
     this.ct = null; // {stamp, size, ..., texture} once it is whole
     this.msPerPixel = this.drrs = 0;
@@ -42,14 +45,14 @@ export class Graphics {
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, levels > 1 ? gl.LINEAR_MIPMAP_LINEAR : gl.LINEAR);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.LINEAR);
     for (const side of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) gl.texParameteri(gl.TEXTURE_2D, side, gl.CLAMP_TO_EDGE);
-    return { texture, columns, rows };
+    return { texture, columns, rows, bytes: format === gl.RGBA8 };
   }
 
   // The image again where it has this size, else another in its place.
-  sized(image, columns, rows) {
+  sized(image, columns, rows, format) {
     if (image && image.columns === columns && image.rows === rows) return image;
     this.release(image);
-    return this.image(columns, rows);
+    return this.image(columns, rows, format);
   }
 
   release(...images) {
@@ -57,7 +60,8 @@ export class Graphics {
   }
 
   // Run a program over one image, or several of the same size; null: over the corner of the canvas that is so large.
-  draw(name, onto, values, size = [onto[0].columns, onto[0].rows]) {
+  // points: so many of them on nothing, instead of all over it
+  draw(name, onto, values, size = [onto[0].columns, onto[0].rows], points = 0) {
     const { gl } = this, program = this.programs[name];
     gl.bindFramebuffer(gl.FRAMEBUFFER, onto ? this.frame : null);
     if (onto) {
@@ -67,7 +71,8 @@ export class Graphics {
     }
     gl.viewport(0, 0, ...size);
     program.use(values);
-    gl.drawArrays(gl.TRIANGLES, 0, 3);
+    if (points) gl.clear(gl.COLOR_BUFFER_BIT);
+    gl.drawArrays(points ? gl.POINTS : gl.TRIANGLES, 0, points || 3);
   }
 
   // Codes as they come, as an image; of a film with all its smaller sizes.
@@ -88,10 +93,30 @@ export class Graphics {
     return image;
   }
 
+  // A byte for each pixel, as an image from 0 to 1.
+  bytes(columns, rows, bytes) {
+    const { gl } = this, image = this.image(columns, rows, gl.R8);
+    gl.bindTexture(gl.TEXTURE_2D, image.texture);
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, columns, rows, gl.RED, gl.UNSIGNED_BYTE, bytes);
+    return image;
+  }
+
+  // Points (n, 4), float32, as an image that is not interpolated; null for none.
+  points(numbers) {
+    const { gl } = this, count = numbers.length / 4, rows = Math.ceil(count / POINTS);
+    if (!count) return null;
+    const filled = new Float32Array(4 * POINTS * rows), image = this.image(POINTS, rows, gl.RGBA32F);
+    filled.set(numbers);
+    for (const how of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, how, gl.NEAREST);
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, POINTS, rows, gl.RGBA, gl.FLOAT, filled);
+    return { ...image, count };
+  }
+
   // Fetch a CT, part by part.   state: as browser_drr has it   ask(first): its next slices   progress(share)
   async load(state, ask, progress) {
     const { gl } = this, [columns, rows, slices] = state.size, texture = gl.createTexture();
-    if (this.ct) gl.deleteTexture(this.ct.texture);
+    if (this.ct) this.release(this.ct, this.ct.bone_ends);
+    let bone_ends = null;
     [this.ct, this.loading] = [null, state.stamp];
     gl.bindTexture(gl.TEXTURE_3D, texture);
     gl.texStorage3D(gl.TEXTURE_3D, 1, gl.R8, columns, rows, slices);
@@ -103,14 +128,15 @@ export class Graphics {
         progress(first / slices);
         const part = await ask(first);
         if (!part || !part.slices) break; // another CT has taken its place
+        if (part.bone_ends) bone_ends = this.points(new Float32Array(part.bone_ends.slice().buffer));
         gl.bindTexture(gl.TEXTURE_3D, texture);
         gl.texSubImage3D(gl.TEXTURE_3D, 0, 0, 0, first, columns, rows, part.slices, gl.RED, gl.UNSIGNED_BYTE, part.voxels);
         first += part.slices;
       }
     } finally {
       if (this.loading === state.stamp) this.loading = 0;
-      if (first < slices || this.ct) gl.deleteTexture(texture);
-      else this.ct = { ...state, texture };
+      if (first < slices || this.ct) this.release({ texture }, bone_ends);
+      else this.ct = { ...state, texture, bone_ends };
     }
   }
 
@@ -146,21 +172,30 @@ export class Graphics {
     if (this.drrs++) this.msPerPixel += (this.msPerPixel ? 0.4 : 1) * (pace - this.msPerPixel); // the first one waits for the compiler
   }
 
-  // An image's numbers, for tests: Float32Array, four for each pixel.
-  read({ texture, columns, rows }) {
-    const { gl } = this, numbers = new Float32Array(4 * columns * rows);
+  // Draw where a camera with this size sees bone at the ends of the CT, 1, or not, 0.
+  drawEnds(onto, camera, [columns, rows], worldFromCt) {
+    const points = this.ct.bone_ends, columnsOf = (matrix) => [0, 1, 2, 3].flatMap((which) => matrix.map((row) => row[which]));
+    this.draw("ENDS", [onto], {
+      points, world_from_ct: columnsOf(worldFromCt), forms: columnsOf(camera.forms), size: [onto.columns, onto.rows],
+      pixel: [columns / onto.columns, rows / onto.rows], across: column(camera.rays, 0), along: column(camera.rays, 1), row_step: camera.step,
+    }, undefined, points.count);
+  }
+
+  // An image's numbers, four for each pixel: Float32Array, or, where it was made of bytes, these.
+  read({ texture, columns, rows, bytes }) {
+    const { gl } = this, numbers = new (bytes ? Uint8Array : Float32Array)(4 * columns * rows);
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.frame);
     gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, texture, 0);
     gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT1, gl.TEXTURE_2D, null, 0);
-    gl.readPixels(0, 0, columns, rows, gl.RGBA, gl.FLOAT, numbers);
+    gl.readPixels(0, 0, columns, rows, gl.RGBA, bytes ? gl.UNSIGNED_BYTE : gl.FLOAT, numbers);
     return numbers;
   }
 }
 
 class Program {
-  constructor(gl, source) {
+  constructor(gl, vertex, source) {
     [this.gl, this.program, this.units] = [gl, gl.createProgram(), 0];
-    for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, source]]) {
+    for (const [kind, text] of [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, source]]) {
       const shader = gl.createShader(kind);
       gl.shaderSource(shader, text);
       gl.compileShader(shader);
@@ -191,6 +226,7 @@ class Program {
       [gl.FLOAT_VEC2]: (value) => gl.uniform2fv(place, value),
       [gl.FLOAT_VEC3]: (value) => gl.uniform3fv(place, value),
       [gl.FLOAT_MAT3]: (value) => gl.uniformMatrix3fv(place, false, value),
+      [gl.FLOAT_MAT4]: (value) => gl.uniformMatrix4fv(place, false, value),
       [gl.INT]: (value) => gl.uniform1i(place, value),
       [gl.BOOL]: (value) => gl.uniform1i(place, value ? 1 : 0),
       [gl.INT_VEC2]: (value) => gl.uniform2iv(place, value),

@@ -174,7 +174,7 @@ const XRay = {
     takeFilm(film) {
       this.have.film = film && film.stamp ? film.stamp : this.view.film;
       this.have.layer = 0; // its codes are those of the film
-      this.picture.setFilm(film && film.stamp ? { ...film, codes: words(film.pixels) } : null);
+      this.picture.setFilm(film && film.stamp ? { ...film, codes: words(film.pixels), field: bytes(film.field) } : null);
       if (this.picture.film) this.automatic = this.picture.wholeWindow;
       this.picture.setLayer(null);
       this.repaint();

@@ -53,7 +53,7 @@ test-all: $(VENV)/.test
 	$(PYTEST) $(ARGS)
 
 docs: $(VENV)/.docs
-	$(VENV)/bin/python -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
 
 lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .

@@ -253,7 +253,7 @@ class MultiViewRegistrationTest(ScriptedLoadableModuleTest):
     def test_RegisterSample(self):
         self.delayDisplay("Loading the sample")
         logic = MultiViewRegistrationLogic()
-        registration = logic.loadCase(sample_case(os.path.dirname(__file__)))
+        registration = logic.loadCase(sample_case())
         self.delayDisplay("Registering it")
         session = logic.register(registration, start="given")
         error = session.error()
@@ -264,7 +264,7 @@ class MultiViewRegistrationTest(ScriptedLoadableModuleTest):
         from MultiViewRegistrationLib.panel import self_test
 
         walk = self_test.Walk(self_test.open_panel(), lambda line: self.delayDisplay(line, 1))
-        loadSample(sample_case(os.path.dirname(__file__)))
+        loadSample(sample_case())
         walk.wait(lambda: walk.registration is not None, "the sample is read")
         walk.run(*self_test.SHORT)
         self.delayDisplay("The panel did all of that without a fault")

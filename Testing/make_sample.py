@@ -22,11 +22,10 @@ import SimpleITK as sitk  # noqa: E402
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm  # noqa: E402
 from MultiViewRegistrationLib.io.cameras import CALIBRATION  # noqa: E402
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
+from MultiViewRegistrationLib.io.datasets.chest import SAMPLE_FOLDER, chest_ct  # noqa: E402
 from MultiViewRegistrationLib.simulation.cases import Patient, json_text, random_pose, write_case  # noqa: E402
 from MultiViewRegistrationLib.simulation.simulator import PIXEL_MM, SIZE  # noqa: E402
 
-SAMPLE = MODULE / "Resources" / "SampleData" / "Chest"
 SEED = 3
 DETECTOR = {"pixel_mm": (PIXEL_MM, PIXEL_MM), "size": SIZE, "mirrored": True}
 C_ARMS = {
@@ -38,7 +37,7 @@ C_ARMS = {
 
 
 def main() -> None:
-    SAMPLE.mkdir(parents=True, exist_ok=True)
+    SAMPLE_FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         patient = Patient(chest_ct(), couch=True, beyond_mm=60)
         rng = np.random.default_rng(SEED)
@@ -59,8 +58,8 @@ def main() -> None:
         }
         # 12 bit, as detectors have: a step is far below the noise, and the files are smaller by a third.
         image = sitk.GetImageFromArray(pixels[name] >> 4)
-        sitk.WriteImage(image, str(SAMPLE / view["image"]), useCompression=True, compressionLevel=9)
-    (SAMPLE / "case.json").write_text(json_text(case), encoding="utf-8")
+        sitk.WriteImage(image, str(SAMPLE_FOLDER / view["image"]), useCompression=True, compressionLevel=9)
+    (SAMPLE_FOLDER / "case.json").write_text(json_text(case), encoding="utf-8")
 
 
 if __name__ == "__main__":

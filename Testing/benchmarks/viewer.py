@@ -32,7 +32,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 from served import Served, Tab  # noqa: E402
 
 from MultiViewRegistrationLib.bench.measurement import described, machine, now  # noqa: E402
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
+from MultiViewRegistrationLib.io.datasets.chest import SAMPLE_FOLDER, chest_ct  # noqa: E402
 from MultiViewRegistrationLib.studies.statistics import table  # noqa: E402
 
 #: For the page.
@@ -41,7 +41,6 @@ from a pointermove event in Chromium, 60 a second, to a picture that shows it, o
 which the mouse is; the other X-ray follows more coarsely, both 512x512 pixels, of a CT of 512x512x133 voxels. The DRR's side adapts to what
 the machine can draw. Server and browser, which has no GPU, share the two cores."""
 
-SAMPLE = ROOT / "MultiViewRegistration" / "Resources" / "SampleData" / "Chest"
 MODES = ("Blend", "Checkerboard", "Edges", "Difference")
 #: Events of the mouse a second, as a usual screen delivers them, and pixels that it moves about.
 MOVES, RADIUS = 60, 30
@@ -167,7 +166,7 @@ def main() -> int:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as name, sync_playwright() as api:
         folder = Path(name)
-        for file in SAMPLE.iterdir():
+        for file in SAMPLE_FOLDER.iterdir():
             shutil.copy(file, folder)
         shutil.copy(chest_ct(), folder / "chest.nii.gz")
         browser = api.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

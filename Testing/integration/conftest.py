@@ -13,9 +13,7 @@ from phantom import write_phantom_case
 from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct
-
-SAMPLE = Path(__file__).resolve().parents[2] / "MultiViewRegistration" / "Resources" / "SampleData" / "Chest"
+from MultiViewRegistrationLib.io.datasets.chest import SAMPLE_FOLDER, chest_ct
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +26,7 @@ def case_file(tmp_path_factory) -> Path:
 def sample(tmp_path_factory) -> Case:
     """The sample that comes with the Slicer extension. Not to be changed by a test."""
     folder = tmp_path_factory.mktemp("sample") / "chest"
-    shutil.copytree(SAMPLE, folder)
+    shutil.copytree(SAMPLE_FOLDER, folder)
     try:
         shutil.copy(chest_ct(), folder / "chest.nii.gz")
     except InputError as error:

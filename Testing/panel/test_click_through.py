@@ -12,17 +12,9 @@ from gui_driver import GuiDriver, likeness
 from running_session import no_thread_is_left
 
 from MultiViewRegistrationLib.geometry.rigid import transform_points
+from MultiViewRegistrationLib.io.datasets.chest import SAMPLE_FOLDER
 
-SAMPLE = json.loads(
-    (
-        Path(__file__).resolve().parents[2]
-        / "MultiViewRegistration"
-        / "Resources"
-        / "SampleData"
-        / "Chest"
-        / "case.json"
-    ).read_text(encoding="utf-8")
-)
+SAMPLE = json.loads((SAMPLE_FOLDER / "case.json").read_text(encoding="utf-8"))
 TRUE_POSE, TARGETS = np.array(SAMPLE["truth"]["world_from_ct"]), np.array(SAMPLE["targets"])
 #: Degrees and mm that pixels of these small views are worth at the CT.
 ABOUT_MM = 4.0

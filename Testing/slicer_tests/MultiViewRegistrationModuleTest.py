@@ -33,7 +33,6 @@ class MultiViewRegistrationModuleTest(unittest.TestCase):
         for name in (
             "UI/MultiViewRegistration.ui",
             "Icons/MultiViewRegistration.png",
-            "SampleData/Chest/case.json",
             "requirements.txt",
         ):
             self.assertTrue((resources / name).is_file(), name)
@@ -50,7 +49,7 @@ class MultiViewRegistrationModuleTest(unittest.TestCase):
     )
     def test_the_sample_is_registered_to_its_truth(self):
         try:
-            path = sample_case(self.folder)
+            path = sample_case()
         except InputError as error:
             self.skipTest(str(error))
         case = json.loads(path.read_text(encoding="utf-8"))

@@ -184,7 +184,7 @@ def loads_a_case(walk) -> None:
     if path is None:
         from MultiViewRegistrationLib.mrml.loading import sample_case
 
-        path = sample_case(Path(slicer.util.modulePath("MultiViewRegistration")).parent)
+        path = sample_case()
     walk.options.case = path
     open_case(walk, path)
     walk.check(

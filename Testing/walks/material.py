@@ -15,9 +15,8 @@ sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "MultiViewRegistration")]
 
 from imaging.dicom_files import CT_IMAGE, XA_IMAGE, write_dicom  # noqa: E402
 
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
+from MultiViewRegistrationLib.io.datasets.chest import SAMPLE_FOLDER, chest_ct  # noqa: E402
 
-SAMPLE = ROOT / "MultiViewRegistration" / "Resources" / "SampleData" / "Chest"
 #: Real biplane radiographs of a wrist and the CT of its radius, see shared/data/README.md.
 WRIST = ROOT.parent / "shared" / "data" / "wrist"
 
@@ -58,7 +57,7 @@ def write_xray(path: Path, view: dict) -> Path:
     c_arm = view["c_arm"]
     pixel_mm = c_arm["pixel_mm"][0]
     column, row = c_arm["principal_point"]
-    pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(SAMPLE / view["image"])))
+    pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(SAMPLE_FOLDER / view["image"])))
     write_dicom(
         path,
         pixels,
@@ -82,7 +81,7 @@ def write_xray(path: Path, view: dict) -> Path:
 
 def sample_case() -> dict:
     """The sample's case.json."""
-    return json.loads((SAMPLE / "case.json").read_text(encoding="utf-8"))
+    return json.loads((SAMPLE_FOLDER / "case.json").read_text(encoding="utf-8"))
 
 
 def write_sample(folder: Path, mirrored: str = "") -> Path:
@@ -91,7 +90,7 @@ def write_sample(folder: Path, mirrored: str = "") -> Path:
     case = sample_case()
     shutil.copy(chest_ct(), folder / case["ct"])
     for view in case["views"]:
-        image = sitk.ReadImage(str(SAMPLE / view["image"]))
+        image = sitk.ReadImage(str(SAMPLE_FOLDER / view["image"]))
         if view["name"] == mirrored:
             image = sitk.GetImageFromArray(sitk.GetArrayFromImage(image)[:, ::-1])
             column, row = view["c_arm"]["principal_point"]

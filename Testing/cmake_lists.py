@@ -28,7 +28,8 @@ def on_disk() -> dict[str, list[str]]:
     for path in sorted(found | set(MODULE.glob("*.py"))):
         name = path.relative_to(MODULE)
         hidden = any(part.startswith((".", "__pycache__")) for part in name.parts)
-        if not hidden and not any(path.is_relative_to(other) for other in left_out):
+        written = name.name == "_version.py"  # by pip in this folder; CMake writes its own
+        if not (hidden or written) and not any(path.is_relative_to(other) for other in left_out):
             names[SCRIPTS if path.suffix == ".py" else RESOURCES].append(name.as_posix())
     return names
 
@@ -56,12 +57,12 @@ def differences(text: str, files: dict[str, list[str]]) -> list[str]:
     return wrong
 
 
-def configure(cmake: str, build: Path) -> subprocess.CompletedProcess:
+def configure(cmake: str, build: Path, source: Path = MODULE.parent) -> subprocess.CompletedProcess:
     """Configure the extension, with stand-ins for Slicer and for compilers, which scripts do not need."""
     settings = [f"CMAKE_{name}={sys.executable}" for name in ("C_COMPILER", "CXX_COMPILER", "MAKE_PROGRAM")]
     settings += ["CMAKE_C_COMPILER_FORCED=ON", "CMAKE_CXX_COMPILER_FORCED=ON", "BUILD_TESTING=ON"]
     settings.append(f"Slicer_DIR={MODULE.parent / 'Testing' / 'slicer_stand_in'}")
-    command = [cmake, "-S", str(MODULE.parent), "-B", str(build), "-G", "Unix Makefiles", "--warn-uninitialized"]
+    command = [cmake, "-S", str(source), "-B", str(build), "-G", "Unix Makefiles", "--warn-uninitialized"]
     command += [f"-D{setting}" for setting in settings]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from .report.result import Result
     from .report.result_page import save_result
 
-__version__ = "0.1.0"
+try:
+    from ._version import __version__  # by the tag, where pip or Slicer's build has written it
+except ModuleNotFoundError:
+    __version__ = "0.1.0"  # the last release: these are its files, or later ones
 
 __all__ = [
     "CArm",

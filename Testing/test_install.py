@@ -1,0 +1,168 @@
+"""The package as pip installs it: built from a tag as the release workflow does, into new environments that have nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+from cmake_lists import MODULE, configure
+from phantom import write_phantom_case
+
+pytestmark = pytest.mark.slow
+
+ROOT = MODULE.parent
+LIBRARY = "MultiViewRegistrationLib"
+VERSION = "7.8.9"
+SOON = 600  # seconds: the downloads of a slow network
+#: An extra that is small enough to be installed here, and what it brings. The others are resolved.
+SMALL, BROUGHT = "navigation", "pyigtl"
+EXTRAS = "bench cohort demo dev docs gpu gvxr hdf5 navigation torch viewer".split()
+
+
+def run(*command: object, **more) -> subprocess.CompletedProcess:
+    clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MVREG_DATA")}
+    environment = {**clean, **more.pop("env", {})}
+    return subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=SOON, env=environment, **more
+    )
+
+
+def succeeded(done: subprocess.CompletedProcess) -> str:
+    assert done.returncode == 0, f"{' '.join(done.args)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def git(folder: Path, *arguments: object) -> None:
+    who = ["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
+    succeeded(run("git", *who, *arguments, cwd=folder))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory, require_program) -> Path:
+    """A copy of this checkout, in a repository of its own with the tag of a release."""
+    require_program("git", package="git")
+    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", cwd=ROOT)
+    if listed.returncode:
+        pytest.skip("needs a checkout by git")
+    folder = tmp_path_factory.mktemp("source") / "repository"
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "All")
+    git(folder, "tag", f"v{VERSION}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(source, tmp_path_factory) -> tuple[Path, Path]:
+    """Paths of the wheel and of the source distribution from which it was built."""
+    pytest.importorskip("build", reason="needs build: pip install -e .[dev]")
+    folder = tmp_path_factory.mktemp("dist")
+    probe = run(
+        sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder / "probe", "setuptools-scm"
+    )
+    if probe.returncode:
+        pytest.skip(f"needs a package index: {probe.stderr.strip().splitlines()[-1]}")
+    succeeded(run(sys.executable, "-m", "build", "--outdir", folder, source))
+    (wheel,), (archive,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    return wheel, archive
+
+
+def environment(folder: Path) -> Path:
+    """Its Python; the environment has pip and nothing else."""
+    venv.create(folder, with_pip=True)
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+@pytest.fixture(scope="module")
+def python(built, tmp_path_factory) -> Path:
+    """Of an environment in which the wheel was installed, without an extra."""
+    python = environment(tmp_path_factory.mktemp("environment"))
+    succeeded(run(python, "-m", "pip", "install", "--quiet", built[0]))
+    return python
+
+
+def files_of(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+def test_the_wheel_has_the_library_and_nothing_else(source, built):
+    names, information = files_of(built[0]), f"multiview_registration-{VERSION}.dist-info"
+    inside = [name.removeprefix(f"{LIBRARY}/") for name in names if name.startswith(f"{LIBRARY}/")]
+    library = source / MODULE.name / LIBRARY
+    listed = subprocess.check_output(["git", "ls-files"], cwd=library, text=True).splitlines()
+    assert sorted(inside) == sorted([*listed, "_version.py"])
+    others = {name for name in names if not name.startswith(f"{LIBRARY}/")}
+    assert {Path(name).parts[0] for name in others} == {information}
+    assert f"{information}/licenses/LICENSE.txt" in others and built[0].stat().st_size < 3e6
+
+
+def test_the_source_distribution_is_small_and_enough(built, tmp_path_factory):
+    wheel, archive = built
+    with tarfile.open(archive) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()} - {""}
+    top = {Path(name).parts[0] for name in names}
+    assert top <= {MODULE.name, "CHANGELOG.md", "CITATION.cff", "LICENSE.txt", "MANIFEST.in", "PKG-INFO", "README.md",
+                   "pyproject.toml", "setup.cfg"}  # fmt: skip
+    assert archive.stat().st_size < 3e6
+    python = environment(tmp_path_factory.mktemp("from source"))
+    succeeded(run(python, "-m", "pip", "install", "--quiet", "--no-deps", archive))
+    shown = succeeded(run(python, "-m", "pip", "show", "--files", "multiview-registration"))
+    installed = {Path(line.strip()).as_posix() for line in shown.partition("Files:")[2].splitlines() if LIBRARY in line}
+    assert {name for name in installed if "__pycache__" not in name} == {
+        name for name in files_of(wheel) if name.startswith(LIBRARY)
+    }
+    assert succeeded(run(python, "-c", f"import {LIBRARY} as m; print(m.__version__)")) == f"{VERSION}\n"
+
+
+def test_what_is_installed_registers_a_case(python, tmp_path):
+    mvreg = python.with_name("mvreg")
+    assert succeeded(run(mvreg, "--version")) == f"mvreg {VERSION}\n"
+    listed = set(re.findall(r"^    (\w+) ", succeeded(run(mvreg, "--help")), re.MULTILINE))
+    assert {"register", "view", "demo", "case"} <= listed
+    for command in listed:
+        succeeded(run(mvreg, command, "--help"))
+    write_phantom_case(tmp_path)
+    code = f"import {LIBRARY} as m; result = m.register('case.json'); print(result.verdict); m.save_result(result, 'result')"
+    succeeded(run(python, "-c", code, cwd=tmp_path))
+    saved = json.loads((tmp_path / "result" / "result.json").read_text(encoding="utf-8"))
+    assert saved["software"]["version"] == VERSION and saved["errors"]["mtre_mm"] < 1
+
+
+def test_what_is_missing_is_named_with_a_command_that_installs_it(python, tmp_path):
+    succeeded(run(python, "-m", "pip", "install", "--quiet", f"multiview-registration[{SMALL}]"))  # as messages have it
+    succeeded(run(python, "-c", f"import {BROUGHT}"))
+
+
+def test_every_extra_can_be_had(python, built):
+    available = set(re.findall(r"^Provides-Extra: (.+)$", metadata(built[0]), re.MULTILINE))
+    assert available == set(EXTRAS)
+    succeeded(run(python, "-m", "pip", "install", "--quiet", "--dry-run", f"{built[0]}[{','.join(EXTRAS)}]"))
+
+
+def metadata(wheel: Path) -> str:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read(f"multiview_registration-{VERSION}.dist-info/METADATA").decode()
+
+
+def test_slicers_build_has_the_version_of_the_tag(source, tmp_path, require_program):
+    cmake, copy = require_program("cmake", package="cmake"), tmp_path / "copy"
+    git(source, "clone", "--quiet", source, copy)
+    for name, expected in (("at the tag", re.escape(VERSION)), ("later", r"7\.8\.10\.dev1\+g[0-9a-f]+")):
+        assert configure(cmake, tmp_path / name, copy).returncode == 0
+        written = (tmp_path / name / MODULE.name / LIBRARY / "_version.py").read_text(encoding="utf-8")
+        assert re.fullmatch(f'__version__ = "{expected}"\n', written)
+        git(copy, "commit", "--quiet", "--allow-empty", "--message", name)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "MultiViewRegistration" / "MultiViewRegistrationLib"
 SCREENSHOTS = ROOT / "Resources" / "Screenshots"
 GENERATED = re.compile(r"<!-- generated: (\w+) -->")
-LINK = re.compile(r"(\]\()((?:\.\./)+[^)\s#]+)([^)\s]*\))")
+LINK = re.compile(r"(\]\()((?:\.\./)+[^)\s#]+|[^)\s#:]+\.ipynb)([^)\s]*\))")
 CODE_OR_FORMULA = re.compile(r"(```.*?```|`[^`\n]+`)|\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.DOTALL)
 
 
@@ -43,7 +43,7 @@ def on_page_markdown(markdown, page, config, files):
 def _outside(link: str, page: str, repository: str) -> str:
     """A link to a file of the repository outside docs: its picture in the site, or its page at the repository."""
     path = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page), link))
-    if path.startswith("docs/"):
+    if path.startswith("docs/") and not path.endswith(".ipynb"):  # which the repository shows, and a browser does not
         return link
     if not (ROOT / path).exists():
         raise FileNotFoundError(f"{page}: {link} does not exist")

@@ -84,6 +84,8 @@ WITHOUT_CT, WITH_CT = 7310, 7330
 #: View groups of X-rays begin here, one for each, so that no other view is linked to one or makes it jump.
 GROUP = 100
 BEFORE = "MultiViewRegistration.layoutBefore"
+#: Of the 3D view: whether its box and the letters on it, which lie about the world's origin, were shown before.
+BOX_BEFORE = "MultiViewRegistration.boxBefore"
 #: Rows of views for so many X-rays, right of the 3D view, which is as high as all; 0 is the 3D view among the X-rays.
 BESIDE_3D = {1: [[1]], 2: [[1], [2]], 4: [[1, 2], [3, 4]], 6: [[1, 2], [3, 4], [5, 6]]}
 WITH_3D = {
@@ -151,7 +153,23 @@ def show(registration: Registration, ct_slices: bool = False, tabs: bool | None 
     tabs = TABS in (node.GetCurrentLayoutDescription() or "") if tabs is None else tabs
     node.SetLayoutDescription(number, description([claim(view) for view in views], ct_slices, tabs=tabs))
     node.SetViewArrangement(number)
+    _show_box(registration.scene, False)
     return True
+
+
+def _show_box(scene, on: bool) -> None:
+    """Take the box out of the 3D view, where it looks like a part of the registration; or put it back as it was."""
+    view = scene.GetSingletonNode("1", "vtkMRMLViewNode")
+    if view is None or on == (view.GetAttribute(BOX_BEFORE) is None):
+        return
+    if on:
+        box, letters = (each == "1" for each in view.GetAttribute(BOX_BEFORE))
+        view.RemoveAttribute(BOX_BEFORE)
+    else:
+        box, letters = False, False
+        view.SetAttribute(BOX_BEFORE, f"{view.GetBoxVisible():d}{view.GetAxisLabelsVisible():d}")
+    view.SetBoxVisible(box)
+    view.SetAxisLabelsVisible(letters)
 
 
 def shown(scene) -> bool:
@@ -180,6 +198,7 @@ def back(scene) -> None:
         before = int(node.GetAttribute(BEFORE) or node.SlicerLayoutInitialView)
         node.RemoveAttribute(BEFORE)
         node.SetViewArrangement(before)
+        _show_box(scene, True)
 
 
 def layout_node(scene):

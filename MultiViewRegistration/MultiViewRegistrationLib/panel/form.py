@@ -705,6 +705,8 @@ class _Row(_Drawn):
 class _Group(_Drawn):
     def make(self, control):
         widget = qt.QGroupBox() if control.open is None else ctk.ctkCollapsibleGroupBox()
+        if control.open is not None:
+            widget.collapsedHeight = 0  # else an empty frame is left
         self._box = _Box(self.form, widget)
         return widget
 

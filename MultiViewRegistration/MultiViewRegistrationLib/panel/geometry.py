@@ -10,8 +10,8 @@ import slicer
 from ..session.presenters.geometry import GeometryPresenter
 from .form import QtForm
 
-#: At first, pixels.
-SIZE = (1180, 540)
+#: Pixels: its width at first, its height at most.
+SIZE = (1180, 640)
 
 
 class GeometryWindow:
@@ -31,6 +31,7 @@ class GeometryWindow:
             self.form.show(self.presenter.form())
             for button in self.dialog.findChildren(qt.QPushButton):
                 button.autoDefault = False  # Enter belongs to the fields
+            self._fit()
             if not self.dialog.visible:
                 self.dialog.show()
         elif self.dialog is not None and self.dialog.visible:
@@ -51,6 +52,14 @@ class GeometryWindow:
         with suppress(ValueError, RuntimeError):  # what PythonQt, and PySide, say of a widget that is gone
             if self.dialog is not None:
                 self.dialog.hide()
+
+    def _fit(self) -> None:
+        """Make it as high as what is in it; it never becomes lower while it is open."""
+        inside, around = self.form.widget, self.dialog.layout().contentsMargins()
+        needed = max(inside.sizeHint.height(), inside.layout().heightForWidth(inside.width))
+        height = min(needed + around.top() + around.bottom(), SIZE[1])
+        if height > self.dialog.height or not self.dialog.visible:
+            self.dialog.resize(self.dialog.width, height)
 
     def _make(self) -> None:
         if self.dialog is not None:

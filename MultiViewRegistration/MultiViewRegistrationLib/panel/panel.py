@@ -129,6 +129,7 @@ class Panel(slicer.util.VTKObservationMixin):
         """Have a registration to work on: a new one where there is none yet."""
         if self.registration is None:
             self.choose(Registration.create(slicer.mrmlScene))
+            self.views.show_once()
 
     def take_files(self, paths, folder: Path | None = None, preferred: str = "") -> None:
         """See `FilesPresenter.take`."""
@@ -370,6 +371,7 @@ class FileOpening:
             raise InputError(reading.message)
         self._panel.choose(self._panel.logic.take(reading.result))
         self._panel.session.notices.loaded(reading.warnings)
+        self._panel.views.show_once()
 
     def _show(self, words: str) -> None:
         label = self._panel.ui.readingLabel

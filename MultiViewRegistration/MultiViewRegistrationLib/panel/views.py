@@ -21,6 +21,7 @@ class Views:
         self._bones, self._labelled = BoneSurfaceUpdater(), None
         self._overview: source_view.Overview | None = None
         self._slices: slice_view.CTSliceFollower | None = None
+        self._awaited = None
         self._ui.layoutButton.toggled.connect(self._on_views)
         self._ui.ctSlicesBox.toggled.connect(self._on_ct_slices)
 
@@ -53,9 +54,17 @@ class Views:
         if not before:
             self.stand_back()
 
+    def show_once(self) -> None:
+        """Show the views of the registration at work by themselves, as soon as it has an X-ray."""
+        self._awaited = self._panel.registration
+
     def tick(self) -> None:
         """Have the views follow the CT, where they are shown: the surface of its bone, its slices, the camera in 3D and the names there."""
         registration, session = self._panel.registration, self._panel.session
+        if self._awaited == registration and registration.xrays:
+            self._awaited = None
+            self.show(ct_slices=layout.has_ct_slices(registration.scene))
+            self._panel.invalidate()
         if not layout.shows(registration):
             return
         self._bones.update(registration)

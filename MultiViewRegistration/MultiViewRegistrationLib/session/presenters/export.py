@@ -52,6 +52,7 @@ class ExportPresenter(Presenter):
     def reset(self) -> None:
         self._stale_reason, self._override, self._files, self._text = "", False, [], ""
         self._sending, self._link_text, self._looked = False, "", 0.0
+        self._exported = None  # the entry of the history
 
     def state(self) -> State:
         if self.session.stale_reason():
@@ -113,6 +114,18 @@ class ExportPresenter(Presenter):
             needs=(RENDERING,),
             tip=missing or _("Files of the same names are replaced, each whole or not at all."),
         )
+
+    def receipt(self) -> list[Control]:
+        """Where the pose that is shown was written; nothing in a browser, which says that itself."""
+        if not self.host.in_slicer or self._exported is None or self._exported != self.session.history.current:
+            return []
+        if not self._files:
+            return [Text("exported", self._text if self.session.running else "", tone=QUIET)]
+        report = next((file for file in self._files if file.name == REPORT), None)
+        return [
+            Text("exported", _("Exported to {folder}.").format(folder=self._files[0].parent)),
+            *([Link("open_report", _("Open report"), path=report)] if report else []),
+        ]
 
     def _named(self) -> Control:
         return Switch(
@@ -214,7 +227,7 @@ class ExportPresenter(Presenter):
 
     def writer(self, folder: Path) -> Callable[[], list[Path]]:
         """A function that writes the chosen files into a folder, for a thread; InputError as of `session.result_files`."""
-        self._files, self._text = [], _("Writing...")
+        self._files, self._text, self._exported = [], _("Writing..."), self.session.history.current
         writers = [result_files.write_case_folder(self.session, folder)] if self.chosen["case"] else []
         if self.chosen["result"]:
             writers.append(

@@ -1,0 +1,339 @@
+"""Walks the five tasks of `walk.TASKS` in the panel, in 3D Slicer's own application:
+
+    Slicer --no-splash --additional-module-paths MultiViewRegistration --python-script Testing/walks/panel.py [--out docs/walks] [TASK ...]
+
+It drops files on the panel, clicks its widgets and drags in its views, and ends Slicer with 1 where something is not as it should be. Files
+come from the module's sample, whose CT is downloaded once, and the wrist of the shared data, without which that task is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+import tempfile
+import time
+import traceback
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import qt
+import slicer
+
+sys.path[:0] = [str(Path(__file__).parent)]
+import material  # noqa: E402
+from walk import TASKS, Walk, write_page  # noqa: E402
+
+from MultiViewRegistrationLib.mrml.layout import tag_of  # noqa: E402
+from MultiViewRegistrationLib.panel import self_test  # noqa: E402
+
+WINDOW = 1580, 960
+#: At most, for the first task.
+MAX_CLICKS = 6
+
+
+def of_file(name: str, path: Path):
+    """A module of another folder that is called as one here."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+hands = of_file("slicer_walk", material.ROOT / "Testing" / "slicer_tests" / "walk.py")
+
+
+class PanelWalk(Walk):
+    """A walk in the module's panel.   by: the `self_test.Walk` that clicks, waits, and finds faults."""
+
+    def __init__(self, task: str, folder: Path, by: self_test.Walk) -> None:
+        self.by = by
+        super().__init__(task, "panel", folder, picture)
+
+    @property
+    def panel(self):
+        return self.by.panel
+
+    def click(self, widget) -> None:
+        """A button that is seen."""
+        self.act()
+        self.by.click(widget)
+
+    def press(self, section: str, key: str) -> None:
+        """A button of a section that is unfolded, or of the answer."""
+        self.click(self.by.form(section).drawn[key].widget)
+
+    def unfold(self, section: str) -> None:
+        """A section by its header."""
+        self.act()
+        self.panel.sections[section].button.collapsed = False
+        self.by.process(0.2)
+
+    def toggle(self, section: str, key: str) -> None:
+        """A group of a section, or of the answer, by its title."""
+        self.act()
+        group = self.by.form(section).drawn[key].widget
+        group.collapsed = not group.collapsed
+        self.by.process(0.2)
+
+    def drop(self, *paths: Path) -> None:
+        """Drop files and folders on the panel, as a file manager does."""
+        mime, widget = qt.QMimeData(), self.panel.widget
+        mime.setUrls([qt.QUrl.fromLocalFile(str(path)) for path in paths])
+        rest = qt.Qt.CopyAction, mime, qt.Qt.LeftButton, qt.Qt.NoModifier
+        place = widget.width // 2, widget.height // 2
+        for event in (qt.QDragEnterEvent(qt.QPoint(*place), *rest), qt.QDropEvent(qt.QPointF(*place), *rest)):
+            event.ignore()
+            slicer.app.sendEvent(widget, event)
+            assert event.isAccepted(), "the panel does not take files"
+        self.act()
+        self.by.process(0.05)
+
+    def wait_verdict(self) -> str:
+        """Until the bar has a verdict; what it says."""
+        chip = self.panel.ui.answerChip
+
+        def told() -> bool:
+            return any(word in chip.text for word in ("ACCEPT", "CHECK", "REJECT"))
+
+        self.by.wait(lambda: self.panel.registration is not None and told(), "a verdict")
+        return self.bar()
+
+    def bar(self) -> str:
+        """What the bar says."""
+        ui = self.panel.ui
+        return " ".join([ui.answerChip.text, ui.answerHeadline.text, *self.views()])
+
+    def views(self) -> list[str]:
+        """The X-rays in the bar, with a sign each."""
+        label = self.panel.ui.answerViews
+        return label.text.split("    ") if label.visible else []
+
+    def step(self, text: str) -> None:
+        """As `Walk.step`, once the views are drawn sharply."""
+        began = time.monotonic()
+        self.by.process(1.0)
+        session = self.panel.session
+        if session is not None and session.running_registration is None and session.registration.ct is not None:
+            self.by.wait(lambda: session.drawing.sharp or not self.shown(), "sharp overlays", 60)
+        self.by.process(0.5)
+        self._away += time.monotonic() - began
+        super().step(text)
+        if self.shown():
+            self.check_planes()
+
+    def shown(self) -> bool:
+        """Whether the X-rays are seen."""
+        return bool(self.panel.ui.layoutButton.checked)
+
+    def check_planes(self) -> None:
+        """Every X-ray's pane shows the X-ray, not the emptiness before or behind it."""
+        from MultiViewRegistrationLib.mrml import slice_view
+
+        for view in self.panel.registration.xrays:
+            node = slice_view.slice_node(slicer.mrmlScene, tag_of(view))
+            found = slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())
+            wanted = slice_view.ras_from_slice(view)
+            if not np.allclose(found, wanted, atol=1e-6):
+                raise AssertionError(f"{tag_of(view)} shows\n{found}\nexpected\n{wanted}")
+
+    def end(self) -> None:
+        super().end()
+        print(json.dumps({self.task: {"clicks": self.clicks, "seconds": round(self.seconds, 1)}}), flush=True)
+
+
+def picture() -> bytes:
+    """A PNG of Slicer's window with the dialogs over it, as they are on the screen."""
+    slicer.util.forceRenderAllViews()
+    slicer.app.processEvents()
+    window = slicer.util.mainWindow()
+    corner = window.mapToGlobal(qt.QPoint(0, 0))
+    screen = window.windowHandle().screen().grabWindow(0, corner.x(), corner.y(), window.width, window.height)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "window.png")
+        screen.save(str(path))
+        return path.read_bytes()
+
+
+# The tasks -----------------------------------------------------------------------------------------------------------------
+
+
+def own(walk: PanelWalk, files: Path) -> None:
+    """Own CT and two DICOM X-rays to an exported transform."""
+    walk.step("The empty panel says what to do.")
+    walk.drop(files / "CT", files / "AP.dcm", files / "lateral.dcm")
+    text = walk.wait_verdict()
+    walk.step("CT and X-rays dropped on the panel: told apart, centred, registered and judged without a further click.")
+    assert "CHECK" in text and "mm" in text, text  # a C-arm's readings alone are never accepted
+    export(walk, files)
+    error = material.error_mm(files / "out" / "world_from_ct.tfm")
+    assert error < 5, error
+    assert walk.clicks <= MAX_CLICKS, walk.clicks
+
+
+def export(walk: PanelWalk, files: Path) -> None:
+    """Into a folder "out" beside the files."""
+    (files / "out").mkdir()
+    hands.when_asked(partial(hands.fill_in, files / "out"))
+    walk.act(2)  # the folder, and Choose
+    walk.press("answer", "registration")
+    walk.by.wait_for_work("the export")
+    walk.by.wait(lambda: (files / "out" / "world_from_ct.tfm").is_file(), "the exported transform", 20)
+    walk.step("Exported into a folder: the transform, the result and the report.")
+
+
+def wrist(walk: PanelWalk, files: Path) -> None:
+    """One bone of a wrist, real radiographs."""
+    walk.drop(files)
+    text = walk.wait_verdict()
+    walk.step("The folder of the case dropped on the panel: the radius is found; the bar says what is to be checked.")
+    assert "CHECK" in text, text
+    walk.toggle("answer", "why")
+    walk.step("Why: one structure alone, and X-rays that disagree by more than noise.")
+    walk.toggle("answer", "why")
+    export(walk, files)
+
+
+def mirrored(walk: PanelWalk, files: Path) -> None:
+    """A mirrored X-ray found and mended."""
+    walk.drop(files)
+    text = walk.wait_verdict()
+    walk.step("Rejected, the cause first: left and right of AP seem to be exchanged.")
+    assert "REJECT" in text and "Left and right of AP" in text, text
+    walk.press("answer", "geometry")
+    form = walk.panel.geometry.form
+    side = form.drawn[f"{walk.panel.registration.xrays[0].node.GetID()}.left"].widget
+    walk.by.process(0.5)
+    walk.step('"Check the geometry" opens the table with the X-ray that is to blame.')
+    walk.act(2)  # the list, and the answer
+    assert side.currentText == "yes", side.currentText
+    walk.by.choose(side, side.findText("no"))
+    walk.step('"Is the patient\'s right on the left of the image?" answered the other way.')
+    walk.click(form.drawn["close"].widget)
+    walk.step("Done: what was said before holds no more.")
+    assert "NOT ASSESSED" in walk.bar(), walk.bar()
+    walk.press("answer", "register")
+    text = walk.wait_verdict()
+    walk.step("Registered again: accepted.")
+    assert "ACCEPT" in text, text
+
+
+def undo(walk: PanelWalk, files: Path) -> None:
+    """Undo after a bad drag."""
+    walk.drop(files)
+    text = walk.wait_verdict()
+    walk.step("Registered, and accepted.")
+    assert "ACCEPT" in text, text
+    found = walk.panel.registration.world_from_ct
+    walk.unfold("start")
+    walk.toggle("start", "more")
+    walk.click(walk.by.form("start").drawn["other_start"].button("by hand"))
+    walk.press("start", "move")
+    walk.by.process(0.5)
+    walk.step("Move the CT: by handles in the 3D view, by the mouse in the X-rays.")
+    view = hands.pane(walk, 1)
+    middle = view.width // 2, view.height // 2
+    walk.act()
+    hands.mouse(walk.by, view, [middle, *((middle[0] + 8 * n, middle[1] + 3 * n) for n in range(1, 8))])
+    walk.by.wait(lambda: "NOT ASSESSED" in walk.panel.ui.answerChip.text, "the verdict is gone", 10)
+    walk.step("A bad drag in the AP X-ray: the verdict is gone at once.")
+    walk.press("answer", "undo")
+    text = walk.wait_verdict()
+    walk.step("Undo: the CT is back where it was found, and so is the verdict.")
+    assert "ACCEPT" in text, text
+    assert np.allclose(walk.panel.registration.world_from_ct, found, atol=1e-9), "the CT is not back"
+
+
+def reopen(walk: PanelWalk, files: Path) -> None:
+    """Yesterday's work opened again."""
+    walk.drop(files)
+    text = walk.wait_verdict()
+    found = walk.panel.registration.world_from_ct
+    walk.step("Registered, and accepted.")
+    save(walk, files)
+    slicer.mrmlScene.Clear()
+    walk.by.process(0.5)
+    walk.step("The next day.")
+    scene = next(files.glob("*.mrb"))
+    walk.drop(scene)
+    assert walk.wait_verdict() == text, walk.bar()
+    walk.step("The saved scene dropped on the panel: pose and verdict are there.")
+    assert np.allclose(walk.panel.registration.world_from_ct, found, atol=1e-6), "the CT lies elsewhere"
+
+
+def save(walk: PanelWalk, folder: Path) -> None:
+    """Slicer's own Save: as a bundle, in this folder."""
+    slicer.mrmlScene.SetRootDirectory(str(folder))
+    window = slicer.util.mainWindow()
+    button = next(each for each in window.findChildren(qt.QAction) if each.name == "FileSaveSceneAction")
+    pictured = []
+
+    def fill_in(dialog) -> bool:
+        if not dialog.inherits("qSlicerSaveDataDialog"):
+            return False
+        slicer.util.findChild(dialog, "DataBundleButton").click()
+        slicer.util.findChild(dialog, "ButtonBox").button(qt.QDialogButtonBox.Save).click()
+        pictured.append(True)
+        return True
+
+    hands.when_asked(fill_in)
+    walk.act(3)  # Save, bundle, Save
+    button.trigger()
+    walk.by.wait(lambda: pictured and any(folder.glob("*.mrb")), "the saved scene", 60)
+    walk.step("Saved by Slicer's own Save, as a bundle.")
+
+
+MATERIAL = {
+    "own": material.write_study,
+    "wrist": material.write_wrist,
+    "mirrored": lambda folder: material.write_sample(folder, mirrored="AP").parent,
+    "undo": lambda folder: material.write_sample(folder).parent,
+    "reopen": lambda folder: material.write_sample(folder).parent,
+}
+STEPS = {"own": own, "wrist": wrist, "mirrored": mirrored, "undo": undo, "reopen": reopen}
+
+
+def go(options: argparse.Namespace) -> None:
+    slicer.app.setAttribute(qt.Qt.AA_DontUseNativeDialogs, True)  # which nobody could fill in from here
+    slicer.util.mainWindow().resize(*WINDOW)
+    slicer.util.mainWindow().move(0, 0)
+    slicer.util.setDataProbeVisible(False)  # the panel has its room
+    by = self_test.Walk(self_test.open_panel(), print)
+    for task in options.tasks or TASKS:
+        if task == "wrist" and not material.WRIST.is_dir():
+            print("wrist: left out, the shared data are not there")
+            continue
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            slicer.mrmlScene.Clear()
+            by.process(1.0)
+            files = Path(folder) / task
+            MATERIAL[task](files)
+            walk = PanelWalk(task, options.out, by)
+            STEPS[task](walk, files)
+            walk.end()
+        slicer.mrmlScene.Clear()
+    write_page(options.out)
+
+
+def main() -> int:
+    """The exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; all by default")
+    parser.add_argument("--out", type=Path, default=material.ROOT / "docs" / "walks")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    printed, failure = hands.Printed(), ""
+    try:
+        go(options)
+    except BaseException:
+        failure = traceback.format_exc()
+    if "Traceback (most recent call last)" in printed.end() and not failure:
+        failure = "A traceback was printed; see above."
+    print(failure or "All of it is as it should be.", flush=True)
+    return 1 if failure else 0
+
+
+if __name__ == "__main__":
+    slicer.util.exit(main())

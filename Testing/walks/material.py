@@ -125,4 +125,6 @@ def error_mm(path: Path) -> float:
     """How far an exported world_from_ct.tfm puts points of the sample's CT from where they are, at most."""
     found, truth = sitk.ReadTransform(str(path)), np.array(truth_of_sample())
     points = np.array([[0.0, 0.0, 0.0], [100.0, 0.0, 0.0], [0.0, 0.0, -200.0]])
-    return max(float(np.linalg.norm(np.array(found.TransformPoint(p.tolist())) - (truth @ [*p, 1])[:3])) for p in points)
+    return max(
+        float(np.linalg.norm(np.array(found.TransformPoint(p.tolist())) - (truth @ [*p, 1])[:3])) for p in points
+    )

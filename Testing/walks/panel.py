@@ -1,4 +1,4 @@
-"""Walks the five tasks of `walk.TASKS` in the panel, in 3D Slicer's own application:
+"""Walks the five tasks of `counted_walk.TASKS` in the panel, in 3D Slicer's own application:
 
     Slicer --no-splash --additional-module-paths MultiViewRegistration --python-script Testing/walks/panel.py [--out docs/walks] [TASK ...]
 
@@ -24,7 +24,7 @@ import slicer
 
 sys.path[:0] = [str(Path(__file__).parent)]
 import material  # noqa: E402
-from walk import TASKS, Walk, write_page  # noqa: E402
+from counted_walk import TASKS, Walk, write_page  # noqa: E402
 
 from MultiViewRegistrationLib.mrml.layout import tag_of  # noqa: E402
 from MultiViewRegistrationLib.panel import self_test  # noqa: E402
@@ -271,9 +271,10 @@ def save(walk: PanelWalk, folder: Path) -> None:
     pictured = []
 
     def fill_in(dialog) -> bool:
-        if not dialog.inherits("qSlicerSaveDataDialog"):
+        bundle = slicer.util.findChildren(dialog, name="DataBundleButton")
+        if not bundle:
             return False
-        slicer.util.findChild(dialog, "DataBundleButton").click()
+        bundle[0].click()
         slicer.util.findChild(dialog, "ButtonBox").button(qt.QDialogButtonBox.Save).click()
         pictured.append(True)
         return True
@@ -307,6 +308,8 @@ def go(options: argparse.Namespace) -> None:
             continue
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             slicer.mrmlScene.Clear()
+            for section in by.panel.sections.values():
+                section.button.collapsed = True
             by.process(1.0)
             files = Path(folder) / task
             MATERIAL[task](files)

@@ -73,6 +73,11 @@ def _put_item(tree, node, parent: int) -> None:
         tree.SetItemParent(item, parent)
 
 
+def is_empty(scene) -> bool:
+    """Whether a scene has nothing that a person would miss: nothing in Slicer's tree of the data."""
+    return _tree(scene).GetNumberOfItems() == 0
+
+
 def _tree(scene):
     return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
 

@@ -136,11 +136,11 @@ class Panel(slicer.util.VTKObservationMixin):
         self.files.presenter.take(paths, folder, preferred)
 
     def open_whole(self, path: Path, folder: Path | None = None) -> None:
-        """Open a case, a result or a track beside what is open; a scene, after a question, in its place."""
+        """Open a case, a result or a track beside what is open; a scene in its place, after a question if there is anything."""
         kind = kinds_of(path)[0]
         if kind != SCENE:
             self.opening.read(path, {RESULT: read_result, TRACK: read_track}.get(kind, read_case))
-        elif slicer.util.confirmOkCancelDisplay(
+        elif display.is_empty(slicer.mrmlScene) or slicer.util.confirmOkCancelDisplay(
             _("Close the scene, and open {file} in its place?").format(file=path.name), _("Open a scene")
         ):
             slicer.util.loadScene(str(path))

@@ -8,7 +8,7 @@ import slicer
 from phantom_scene import remove
 from running_session import nodes
 from scene_rendering import slice_view, threed_view
-from tiny_scene import complete, registration_of
+from tiny_scene import c_arm, complete, registration_of
 
 from MultiViewRegistrationLib.mrml import display, layout, source_view
 
@@ -134,3 +134,11 @@ def test_the_tree_has_a_folder_for_each_registration(scene, watch):
     )
     display.show(registration)
     assert tree.GetItemParent(tree.GetItemByDataNode(registration.xrays[1].node)) == other
+
+
+def test_a_scene_with_a_registration_is_not_empty(scene):
+    assert display.is_empty(scene)
+    display.show(registration_of(scene, {"AP": c_arm()}))
+    assert not display.is_empty(scene)
+    scene.Clear(False)
+    assert display.is_empty(scene)

@@ -42,6 +42,19 @@ def test_there_is_a_view_for_each_xray_and_one_in_3d(scene, layout_logic, number
     assert sorted(views_of(layout_logic)) == sorted(["1", *xrays, "Red", "Green", "Yellow"])
 
 
+def test_the_box_of_the_3d_view_comes_back_with_the_layout_from_before(scene, layout_logic):
+    registration = Registration.create(scene)
+    registration.add_xray("AP")
+    view = scene.GetSingletonNode("1", "vtkMRMLViewNode")
+    view.SetBoxVisible(True)
+    view.SetAxisLabelsVisible(False)
+    for ct_slices in (False, True):
+        layout.show(registration, ct_slices)
+        assert not view.GetBoxVisible() and not view.GetAxisLabelsVisible()
+    layout.back(scene)
+    assert view.GetBoxVisible() and not view.GetAxisLabelsVisible()
+
+
 def test_a_new_view_is_labelled_coloured_and_on_its_own(scene, layout_logic):
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     for view, tag in zip(registration.xrays, ("XRay21", "XRay22")):  # that no other test has made

@@ -64,8 +64,10 @@ def test_a_case_is_read_beside_the_panel(person, case, reading, begin):
     begin(person, case)
     label = person.ui.readingLabel
     assert label.visible and label.text == "Reading hip..." and person.panel.registration is None
+    person.give_views(200, 160)
     reading.set()
     person.wait_until_read()
+    person.wait(lambda: person.ui.layoutButton.checked)  # the views come up by themselves
     assert not label.visible and len(person.panel.registration.xrays) == 2 and person.message == ""
     assert threading.main_thread() not in reading.threads
 

@@ -77,6 +77,19 @@ def test_what_has_changed_since_needs_an_override_which_the_files_carry(export, 
     assert not control(export, "override").on  # which was for what was said, and for nothing else
 
 
+def test_the_answer_says_where_the_pose_that_is_shown_was_written(host, tmp_path):
+    answer = host.open_all()
+    settle(host.session)
+    assert control(answer, "exported") is None
+    write(host.sections["export"].presenter, tmp_path / "out")
+    assert str(tmp_path / "out") in text(answer, "exported") and control(answer, "open_report").path.is_file()
+    host.in_slicer = False  # a browser says it itself
+    assert control(answer, "exported") is None
+    host.in_slicer = True
+    move(host.sections["export"].presenter)
+    assert control(answer, "exported") is None
+
+
 def test_a_result_that_was_moved_and_put_back_stands_again(export):
     pose = export.registration.world_from_ct
     move(export)
@@ -90,7 +103,7 @@ def test_a_pose_that_nobody_registered_is_no_result_but_its_case_can_be_written(
     from MultiViewRegistrationLib.session.presenters.export import ExportPresenter
 
     export = ExportPresenter(host)
-    assert "no result of a registration" in text(export, "stale_reason")
+    assert "moved by hand" in text(export, "stale_reason")
     act(export, "result", False)
     assert text(export, "missing") == "Choose what to write." and control(export, "formats") is None
     act(export, "case", True)

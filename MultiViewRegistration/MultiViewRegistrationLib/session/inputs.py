@@ -14,7 +14,7 @@ from threading import Lock
 from ..errors import InputError
 from ..jobs import HIDDEN, python
 from ..mrml.case import case_of, ct_of, xray_of
-from ..mrml.ct_3d import BONES, put_surface, surface_is_current, take_surface
+from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
 from ..mrml.identity import of_ct, of_view, origin_of, true_pose
 from ..mrml.image import refresh
 from ..mrml.registration import Registration, refuse_nonlinear
@@ -284,8 +284,8 @@ class BoneSurfaceUpdater:
 
     def update(self, registration: Registration) -> None:
         """Call it from a timer."""
-        there = registration.node.GetNodeReference(BONES) is not None  # not any more, once its scene was closed
-        of = registration.node.GetID(), of_ct(registration), there
+        of = registration.node.GetID(), of_ct(registration)
         made = self._made.update(of, lambda: None if surface_is_current(registration) else take_surface(registration))
         if made and self._made.value is not None and self._made.made_of == of:
             put_surface(registration, self._made.value)
+            self._made = BackgroundValue()  # of the same CT in a new scene it is made again

@@ -108,7 +108,7 @@ class AnswerPresenter(Presenter):
         return [
             *(self._progress() if running else []),
             row("acts", *filter(None, controls)),
-            *(self._section("export").receipt() if self._shown.kind in (ACCEPT, CHECK) else []),
+            *(self._section("export").receipt() if session is not None else []),
             group("why", _("Why"), *why, open=False),
         ]
 

@@ -117,7 +117,8 @@ class ExportPresenter(Presenter):
 
     def receipt(self) -> list[Control]:
         """Where the pose that is shown was written; nothing in a browser, which says that itself."""
-        if not self.host.in_slicer or self._exported is None or self._exported != self.session.history.current:
+        history = self.session.history
+        if not self.host.in_slicer or self._exported is None or self._exported != history.current or history.moved:
             return []
         if not self._files:
             return [Text("exported", self._text if self.session.running else "", tone=QUIET)]

@@ -88,6 +88,13 @@ def test_the_reference_has_every_public_name():
     assert named == set(MultiViewRegistrationLib.__all__) - {"__version__"}
 
 
+def test_messages_that_are_explained_are_still_written():
+    explained = re.findall(r'^\| "([^"]+)" \|', (DOCS / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE)
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "MultiViewRegistration").rglob("*.py"))
+    code = re.sub(r'"\s*f?"', "", code)  # a text over several lines
+    assert len(explained) > 20 and not [words for words in explained if words not in code]
+
+
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path):
     if missing := [name for name in NEEDED if find_spec(name) is None]:

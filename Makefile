@@ -3,13 +3,13 @@
 # Each sets up what it needs in .venv. Without make, on Windows for one, the same is
 #
 #   py -m venv .venv
-#   .venv\Scripts\pip install -e .[demo,torch,viewer]
+#   .venv\Scripts\pip install -e ".[demo,torch,viewer]"
 #   .venv\Scripts\mvreg demo --out demo-result --open
 #   .venv\Scripts\mvreg view demo-result\chest
 #
 # and, for the tests,
 #
-#   .venv\Scripts\pip install -e .[dev,bench,viewer]
+#   .venv\Scripts\pip install -e ".[dev,bench,viewer]"
 #   .venv\Scripts\python -m pytest
 
 PYTHON ?= python3

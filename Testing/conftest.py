@@ -126,7 +126,7 @@ def views(ct: CT) -> list[View]:
 @pytest.fixture
 def igtl_status(monkeypatch) -> None:
     """OpenIGTLink's STATUS for pyigtl, which has none: by the protocol's page."""
-    messages = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install -e .[navigation]").messages
+    messages = pytest.importorskip("pyigtl", reason='needs pyigtl: pip install -e ".[navigation]"').messages
 
     class StatusMessage(messages.MessageBase):
         def _unpack_content(self, content):

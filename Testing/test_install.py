@@ -68,7 +68,7 @@ def source(tmp_path_factory, require_program) -> Path:
 @pytest.fixture(scope="module")
 def built(source, tmp_path_factory) -> tuple[Path, Path]:
     """Paths of the wheel and of the source distribution from which it was built."""
-    pytest.importorskip("build", reason="needs build: pip install -e .[dev]")
+    pytest.importorskip("build", reason='needs build: pip install -e ".[dev]"')
     folder = tmp_path_factory.mktemp("dist")
     probe = run(
         sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder / "probe", "setuptools-scm"

@@ -65,7 +65,9 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise ImportError(f'{name} needs PyTorch: pip install "multiview-registration[torch]"') from error
+        from .installation import install_command
+
+        raise ImportError(f"{name} needs PyTorch: {install_command('torch')}") from error
 
 
 def __dir__() -> list[str]:

@@ -21,8 +21,8 @@ def chromium(require_program) -> str:
 @pytest.fixture(scope="module")
 def browser(chromium):
     """A Playwright browser."""
-    pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e .[dev]")
+    pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
+    playwright = pytest.importorskip("playwright.sync_api", reason='needs playwright: pip install -e ".[dev]"')
     with playwright.sync_playwright() as api:
         browser = api.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser

@@ -14,7 +14,7 @@ from phantom_scene import make_registration
 from PIL import Image
 from scipy import ndimage
 
-pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 pytest.importorskip("playwright", reason="needs Playwright: pip install playwright")
 
 from xray_page import XRayPage

@@ -110,7 +110,7 @@ def test_a_connection_that_breaks_off_comes_back_where_the_work_is(open_tab, ser
 
 @pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"])
 def test_no_temporary_file_stays(tmp_path, ending):
-    pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+    pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
     server = Served(folder=tmp_path)
     for name, text in REFUSED.items():
         file = tmp_path.parent / f"{name}.mrb"

@@ -9,7 +9,7 @@ import pytest
 from phantom import TRUE_POSE
 from scipy import ndimage
 
-pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 pytest.importorskip("playwright", reason="needs Playwright: pip install playwright")
 
 from phantom_scene import START

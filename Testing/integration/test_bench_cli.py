@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from program import run
 
+from MultiViewRegistrationLib.installation import install_command
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("missing", ["torch", "nanodrr"])
@@ -13,7 +15,7 @@ def test_a_missing_peer_is_named_with_the_remedy(missing):
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == (
         f"mvreg: the benchmark runs beside its peers, but the Python package {missing} is missing; run "
-        'pip install "multiview-registration[bench]".\n'
+        f"{install_command('bench')}.\n"
     )
 
 

@@ -18,6 +18,7 @@ from program import ENVIRONMENT, MVREG
 distributed = pytest.importorskip("distributed", reason="needs Dask distributed: pip install distributed")
 psutil = pytest.importorskip("psutil")
 
+from MultiViewRegistrationLib.installation import install_command  # noqa: E402
 from MultiViewRegistrationLib.io.case_file import CaseFile  # noqa: E402
 from MultiViewRegistrationLib.regressor.model_store import Card  # noqa: E402
 from MultiViewRegistrationLib.studies import cohort  # noqa: E402
@@ -314,4 +315,4 @@ def test_without_dask_or_with_wrong_options_it_is_a_sentence(cases, mvreg, monke
         assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
     monkeypatch.setattr(cohort, "find_spec", lambda name: None)
     done = mvreg("evaluate", cases[0], "--scheduler")
-    assert done.returncode == 2 and 'install it with pip install "multiview-registration[cohort]"' in done.stderr
+    assert done.returncode == 2 and f"install it with {install_command('cohort')}" in done.stderr

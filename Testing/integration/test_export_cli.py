@@ -107,6 +107,6 @@ def test_an_ambiguous_start_pose_is_refused(registered, tmp_path, capsys):
 
 
 def test_a_server_ends_when_asked_to(registered, capsys):
-    pytest.importorskip("pyigtl", reason="needs pyigtl: pip install -e .[navigation]")
+    pytest.importorskip("pyigtl", reason='needs pyigtl: pip install -e ".[navigation]"')
     assert main(["export", str(registered / "result"), "--igtl-server", "0", "--seconds", "0.1"]) == 0
     assert "waiting for clients at 127.0.0.1:" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -14,6 +15,7 @@ from program import ENVIRONMENT, MVREG
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.installation import install_command
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.published.methods import RefinementMethod
 from MultiViewRegistrationLib.regressor import learning
@@ -132,7 +134,10 @@ def test_a_wrong_option_is_refused_in_a_sentence(case_file, mvreg, tmp_path, arg
 
 def test_without_pytorch_it_is_a_sentence(case_file, monkeypatch):
     monkeypatch.setattr(learning, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="found no torch and no safetensors, .* install them with pip install"):
+    remedy = re.escape(
+        f"no safetensors, expected PyTorch and safetensors; install them with {install_command('torch')}"
+    )
+    with pytest.raises(InputError, match=remedy):
         learning.train(Case.load(case_file))
 
 

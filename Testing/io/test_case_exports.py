@@ -261,7 +261,7 @@ def test_no_camera_of_slicers_is_written_for_a_slot_scan(case, tmp_path):
 @pytest.mark.parametrize("frame", ["world", "ct", "reference"])
 def test_slicers_cameras_see_points_where_the_x_rays_do(exported, frame):
     """The scene is read by slicer-core, and points are projected by its vtkCamera, in a view shaped like the image."""
-    pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+    pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
     import slicer
 
     file = exported("cameras", reference_from_world=REFERENCE.tolist())[f"cameras_in_{frame}.mrml"]

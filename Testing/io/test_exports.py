@@ -50,7 +50,7 @@ def test_simpleitk_applies_each_direction_by_its_name(exported, kind):
 @pytest.fixture
 def transform_file():
     """A function: a transform node of slicer-core, and the storage node of a file."""
-    pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+    pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
     import slicer
 
     def nodes(path):

@@ -13,7 +13,7 @@ import pytest
 from handed_result import OVERRIDE, pose, write_result
 from tiny_case import refusal
 
-pyigtl = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install -e .[navigation]")
+pyigtl = pytest.importorskip("pyigtl", reason='needs pyigtl: pip install -e ".[navigation]"')
 pytestmark = pytest.mark.usefixtures("igtl_status")
 
 from MultiViewRegistrationLib.io.navigation import igtl  # noqa: E402

@@ -79,7 +79,7 @@ def test_every_version_gives_the_same_lps_points(tmp_path, name, content):
     "kind, ending", [("vtkMRMLMarkupsFiducialStorageNode", ".fcsv"), ("vtkMRMLMarkupsJsonStorageNode", ".mrk.json")]
 )
 def test_what_slicer_itself_writes(tmp_path, kind, ending):
-    pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+    pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
     import slicer
 
     scene = slicer.vtkMRMLScene()

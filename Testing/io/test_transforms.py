@@ -99,7 +99,7 @@ def test_of_two_transforms_the_first_is_not_taken(tmp_path, ending):
         second = path.read_text().partition("#Transform 0")[2].replace("#Transform 0", "#Transform 1")
         path.write_text(path.read_text() + second)
     else:
-        h5py = pytest.importorskip("h5py", reason="needs h5py: pip install -e .[hdf5]")
+        h5py = pytest.importorskip("h5py", reason='needs h5py: pip install -e ".[hdf5]"')
         with h5py.File(path, "a") as file:
             file.copy("TransformGroup/0", "TransformGroup/1")
     sitk.ReadTransform(str(path))
@@ -207,7 +207,7 @@ def test_a_file_without_a_matrix_is_refused(tmp_path, name, content):
 
 
 def test_a_pose_stored_in_another_file_is_not_read(tmp_path):
-    h5py = pytest.importorskip("h5py", reason="needs h5py: pip install -e .[hdf5]")
+    h5py = pytest.importorskip("h5py", reason='needs h5py: pip install -e ".[hdf5]"')
     (tmp_path / "elsewhere").write_bytes(bytes(96))
     sitk.WriteTransform(sitk.AffineTransform(3), str(tmp_path / "a.h5"))
     with h5py.File(tmp_path / "a.h5", "a") as file:

@@ -15,7 +15,7 @@ from presenter_host import act, control, text
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 
-pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
 
 @pytest.fixture

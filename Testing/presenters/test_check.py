@@ -9,7 +9,7 @@ from presenter_host import act, cells, control, text
 
 from MultiViewRegistrationLib.session.assessment import verdict
 
-pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from presenter_host import act, control, text
 
 from MultiViewRegistrationLib.errors import InputError
 
-pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
 
 @pytest.fixture

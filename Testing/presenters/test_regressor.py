@@ -116,13 +116,14 @@ def test_a_training_that_fails_or_ends_early_says_so(host, start, store, behavio
 
 
 def test_what_training_needs_is_said(host, start, monkeypatch):
+    from MultiViewRegistrationLib.installation import install_command
     from MultiViewRegistrationLib.session.presenters import regressor
 
     monkeypatch.setattr(regressor, "find_spec", lambda name: None)
     assert "which is not installed: Train offers to install it" in text(start, "models_text")
     assert control(start, "train").needs == ("network",)
     host.installs_packages = False
-    assert control(start, "train").tip == "A regressor needs PyTorch: pip install torch safetensors."
+    assert control(start, "train").tip == f"A regressor needs PyTorch: {install_command('torch')}."
     monkeypatch.undo()
     for view in host.registration.xrays:
         host.registration.remove_xray(view)

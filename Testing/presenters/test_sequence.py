@@ -10,7 +10,7 @@ from presenter_host import PresenterHost, act, cells, control, text
 
 from MultiViewRegistrationLib.errors import InputError
 
-pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
 COUNT, BLANK = 4, 2
 

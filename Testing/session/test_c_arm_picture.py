@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
 NAME = "{http://www.w3.org/2000/svg}"
 

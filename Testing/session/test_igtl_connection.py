@@ -17,7 +17,7 @@ from MultiViewRegistrationLib.mrml.case import EXTRAS
 from MultiViewRegistrationLib.session.igtl_connection import address
 from MultiViewRegistrationLib.session.result_files import take_messages
 
-pyigtl = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install -e .[navigation]")
+pyigtl = pytest.importorskip("pyigtl", reason='needs pyigtl: pip install -e ".[navigation]"')
 pytestmark = pytest.mark.usefixtures("igtl_status")
 
 FLIP = np.diag([-1.0, -1, 1, 1])

@@ -16,7 +16,7 @@ from phantom import write_phantom_case
 
 from MultiViewRegistrationLib.errors import InputError
 
-pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
 from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.loading import read_case

@@ -21,7 +21,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.files import as_sent, keep_within
 from MultiViewRegistrationLib.io.recognise import recognise
 
-pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
 import slicer
 

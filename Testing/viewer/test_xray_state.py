@@ -10,7 +10,7 @@ import pytest
 
 from MultiViewRegistrationLib.errors import InputError
 
-pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.viewer import application

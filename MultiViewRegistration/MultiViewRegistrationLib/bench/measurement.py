@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import Volume, attenuation
+from ..installation import install_command
 from ..io.case import Case
 from ..io.datasets.chest import cache_folder, chest_ct
 from ..registration.prepared_ct import PreparedCT
@@ -228,7 +229,7 @@ class Setting:
         except ImportError as error:
             raise InputError(
                 "the benchmark runs beside its peers, but the Python package itk-rtk is missing; run "
-                'pip install "multiview-registration[bench]".'
+                f"{install_command('bench')}."
             ) from error
         itk.MultiThreaderBase.SetGlobalMaximumNumberOfThreads(available_threads())
         itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(available_threads())

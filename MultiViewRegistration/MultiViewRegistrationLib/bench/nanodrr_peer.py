@@ -26,6 +26,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import Volume
 from ..imaging.xray import View
+from ..installation import install_command
 from ..rendering.devices import available_threads
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -46,7 +47,7 @@ def modules() -> SimpleNamespace:
     except ImportError as error:
         raise InputError(
             f"the benchmark runs beside its peers, but the Python package {error.name or 'nanodrr'} is missing; run "
-            'pip install "multiview-registration[bench]".'
+            f"{install_command('bench')}."
         ) from error
     torch.set_num_threads(available_threads())
     return SimpleNamespace(torch=torch, data=data, drr=drr, geometry=geometry, metrics=metrics, ScalarImage=ScalarImage)

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import InputError
+from ..installation import install_command
 from .options import Parser, add_json
 
 
@@ -51,8 +52,7 @@ def _view(options: argparse.Namespace) -> dict:
         )
     if find_spec("trame_slicer") is None:
         raise InputError(
-            'mvreg view: found no trame-slicer, expected the extra "viewer"; install it: pip install '
-            '"multiview-registration[viewer]", or pip install -e ".[viewer]" in a copy of the source.'
+            f'mvreg view: found no trame-slicer, expected the extra "viewer"; install it: {install_command("viewer")}.'
         )
     from ..viewer.serving import serve
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.rigid import check_rigid
 from ..imaging.image_source import check_room
+from ..installation import install_command
 from .files import MAX_NUMBER, printable
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -61,8 +62,8 @@ def opened(path: str | os.PathLike, layout: str) -> Iterator[Hdf5]:
         import h5py
     except ImportError:
         raise InputError(
-            f"{printable(path)}: to read HDF5 needs the package h5py, which is missing; install it, or "
-            '"multiview-registration[hdf5]".'
+            f"{printable(path)}: to read HDF5 needs the package h5py, which is missing; install it with "
+            f"{install_command('hdf5')}."
         ) from None
     if not os.path.isfile(path):
         what = "is not a file" if os.path.exists(path) else "does not exist"

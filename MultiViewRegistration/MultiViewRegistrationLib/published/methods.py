@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import InputError, warn
 from ..imaging.xray import SharedUnknowns, View
+from ..installation import install_command
 from ..registration.cameras import CALIBRATED
 from ..registration.pipeline import Refinement, refine
 from ..registration.prepared_ct import PreparedCT
@@ -58,7 +59,7 @@ def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> Refinem
             raise
         raise InputError(
             f'refinement "{name}": needs PyTorch, which is not installed; install it with '
-            'pip install "multiview-registration[torch]", or use the refinement "joint".'
+            f'{install_command("torch")}, or use the refinement "joint".'
         ) from None
     chosen = str(published.choose_device(str(device)))
 

@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..geometry.epipolar import default_pose_at_isocentre
 from ..imaging.ct import CT
 from ..imaging.xray import View
+from ..installation import install_command
 from ..io.case import Case
 from ..io.files import write_atomically
 from ..io.html import learning_curves
@@ -164,7 +165,7 @@ def _require_torch() -> None:
     if missing:
         raise InputError(
             f"regressor: found no {' and no '.join(missing)}, expected PyTorch and safetensors; install them with "
-            'pip install "multiview-registration[torch]".'
+            f"{install_command('torch')}."
         )
 
 

@@ -21,6 +21,7 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.rigid import transform_points
 from ..imaging.ct import Volume
+from ..installation import install_command
 from .body import BONE, ENERGIES_KEV, SIGNAL_SHARE, SOFT_HU, WATER, Body, base_materials
 
 #: Source to the detector plane, at least. Pixels are scaled to it; all that counts is that the body lies before it.
@@ -153,8 +154,7 @@ def _rtk(volumes: int):
         geometry = import_module("itk.rtkThreeDCircularProjectionGeometryPython")
     except ImportError as error:
         raise InputError(
-            "simulated X-rays need the Python package itk-rtk, which is not installed; run "
-            'pip install "multiview-registration[demo]".'
+            f"simulated X-rays need the Python package itk-rtk, which is not installed; run {install_command('demo')}."
         ) from error
     image = "IF3" if volumes == 1 else f"IVF{volumes}3"
     return (
@@ -272,8 +272,8 @@ def gvxr_scene():
         from gvxrPython3 import gvxr
     except ImportError as error:
         raise InputError(
-            f"X-rays by gVirtualXray: found no gvxr that can be loaded ({error}), expected it and VTK; run pip install "
-            '"multiview-registration[gvxr]", and on Debian apt install libegl1 libgl1-mesa-dri libxcb-composite0 '
+            f"X-rays by gVirtualXray: found no gvxr that can be loaded ({error}), expected it and VTK; run "
+            f"{install_command('gvxr')}, and on Debian apt install libegl1 libgl1-mesa-dri libxcb-composite0 "
             "libxcb-ewmh2 libxcb-icccm4 libxcb-keysyms1 libxcb-res0 libxcb-xinerama0."
         ) from error
     gvxr.useLogFile(os.devnull)  # instead of standard output

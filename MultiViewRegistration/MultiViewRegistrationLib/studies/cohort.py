@@ -35,6 +35,7 @@ import numpy as np
 
 from .. import __version__
 from ..errors import InputError
+from ..installation import install_command
 from ..io.case import Case, hashes
 from ..io.case_file import CaseFile
 from ..io.files import sha256
@@ -176,7 +177,7 @@ def evaluate_cohort(
     if find_spec("distributed") is None:
         raise InputError(
             "--scheduler: found no Dask distributed, expected it to share the cases among processes; install it with "
-            'pip install "multiview-registration[cohort]".'
+            f"{install_command('cohort')}."
         )
     setup.check()
     if minutes is not None and (setup.model or setup.start not in ("regressor", "auto") or not 0 < minutes < 1e4):

@@ -161,7 +161,7 @@ def _written(path, transform):
 @pytest.mark.parametrize("ending", [".tfm", ".h5"])
 def test_transforms_that_slicer_saved(tmp_path, ending):
     """In a scene, which is RAS, a point goes from the reference to the marker to the camera, and by the pinhole to its pixel."""
-    pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+    pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
     import slicer
 
     scene = slicer.vtkMRMLScene()

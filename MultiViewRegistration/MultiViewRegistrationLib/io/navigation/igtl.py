@@ -16,6 +16,7 @@ from time import monotonic
 import numpy as np
 
 from ...errors import InputError
+from ...installation import install_command
 from ..transforms import turned
 from .registration_export import RegistrationExport
 
@@ -56,7 +57,7 @@ def messages_of(exported: RegistrationExport) -> Messages:
         import pyigtl
     except ImportError:
         raise InputError(
-            "OpenIGTLink: the Python package pyigtl is missing, expected it; pip install multiview-registration[navigation]."
+            f"OpenIGTLink: the Python package pyigtl is missing, expected it; install it with {install_command('navigation')}."
         ) from None
     common = {
         "Verdict": json.dumps(exported.verdict),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from ...errors import InputError
+from ...installation import install_command
 from ..session import REGRESSOR_STARTS, missing_images
 from ..translation import _
 from .form import (
@@ -134,7 +135,7 @@ class RegressorPresenter(Presenter):
 
     def _missing(self) -> str:
         if not self.host.installs_packages and not _has_torch():
-            return _("A regressor needs PyTorch: pip install torch safetensors.")
+            return _("A regressor needs PyTorch: {command}.").format(command=install_command("torch"))
         return missing_images(self.registration)
 
     def _is_gone(self) -> bool:

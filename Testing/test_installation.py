@@ -1,0 +1,59 @@
+"""What to type where a package is missing. Testing/test_install.py types it."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from MultiViewRegistrationLib import installation
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def installed(monkeypatch, tmp_path):
+    """As by pip into an environment whose pip the shell finds."""
+    monkeypatch.delenv("SLICER_HOME", raising=False)
+    monkeypatch.setattr(installation, "distribution", lambda name: None)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setattr(installation.shutil, "which", lambda name: str(tmp_path / "bin" / "pip"))
+
+
+def missing(name):
+    raise installation.PackageNotFoundError(name)
+
+
+def test_the_command_is_that_of_the_installation(installed, monkeypatch, tmp_path):
+    assert installation.install_command("torch") == 'pip install "multiview-registration[torch]"'
+    monkeypatch.setattr(installation, "distribution", missing)
+    assert installation.install_command("torch") == f'pip install -e "{ROOT}[torch]"'
+    monkeypatch.setenv("SLICER_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    command = 'slicer.util.pip_install("safetensors torch") in Slicer\'s Python console'
+    assert installation.install_command("torch") == command
+
+
+def test_the_pip_of_another_python_is_not_named(installed, monkeypatch, tmp_path):
+    monkeypatch.setattr(installation.shutil, "which", lambda name: "/usr/bin/pip")
+    assert installation.install_command("gpu").startswith(f"{tmp_path / 'bin' / 'python'} -m pip install ")
+    monkeypatch.setattr(sys, "executable", "/my files/python")
+    assert installation.install_command("gpu").startswith('"/my files/python" -m pip install ')
+
+
+def test_slicer_is_told_the_packages_of_the_extras():
+    tomllib = pytest.importorskip("tomllib", reason="reading pyproject.toml needs Python 3.11")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    for extra, packages in installation.SLICER_PACKAGES.items():
+        assert packages.split() == [re.match(r"[\w-]+", requirement)[0] for requirement in extras[extra]]
+
+
+def test_extras_are_quoted_and_named_in_one_place():
+    """Some shells take bare brackets for a pattern of file names."""
+    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/**/*.ipynb"), ROOT / "Makefile",
+             *ROOT.glob(".ci/*"), *ROOT.glob(".github/**/*.yml")]  # fmt: skip
+    bare = re.compile(r"pip install (?:-e )?(?:\.|multiview-registration)\[.*")
+    assert not [f"{path.name}: {found}" for path in files for found in bare.findall(path.read_text(encoding="utf-8"))]
+    library = ROOT / "MultiViewRegistration" / "MultiViewRegistrationLib"
+    naming = {path.name for path in library.rglob("*.py") if "pip install" in path.read_text(encoding="utf-8")}
+    assert naming <= {"devices.py"}  # which goes into results, where no path of this computer may stand

@@ -12,7 +12,7 @@ import slicer
 from ..geometry.landmarks import Landmark
 from . import manual_pose
 from .case import LANDMARKS
-from .nodes import OWNER, control_points, place, placed, positions, product, ras_from_lps
+from .nodes import OWNER, control_points, lps_from_ras, place, placed, positions, product, ras_from_lps
 from .registration import Registration
 from .xray import DetectorPlane, XRayView, detector_of, detectors
 
@@ -80,9 +80,9 @@ def clicked(registration: Registration) -> dict[str, list[str]]:
 
 
 def in_xray(registration: Registration, detector: DetectorPlane) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Pixels (2,) of an X-ray by the landmark's name: where those of the CT fall on it now, and where they were clicked in it."""
-    in_ct = _points(registration.node.GetNodeReference(LANDMARKS))
-    of_ct = {name: detector.pixels(point) for name, point in in_ct if detector.depth(point) > 0}
+    """By the landmark's name: CT mm (3,) of those in the CT, and the pixels (2,) of an X-ray where they were clicked in it."""
+    in_ct = control_points(registration.node.GetNodeReference(LANDMARKS), world=False)
+    of_ct = {name: lps_from_ras(point) for name, point in in_ct if name}
     here = _points(detector.view.node.GetNodeReference(LANDMARKS))
     return of_ct, {name: detector.locate(point)[0] for name, point in here}
 

@@ -68,16 +68,16 @@ def marks_of(reading: Reading, detector: DetectorPlane, among: list[DetectorPlan
 
 
 def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
-    """The marks of the patient in an X-ray, in its pixels.
+    """The marks of the patient in an X-ray.
 
-    landmarks: where they were clicked there ("clicked"), and where those of the CT fall on it now ("ct").
-    outline: lines (k, 2, 2) of another structure that a sequence is compared with.
+    landmarks: at, pixels where they were clicked there; in_ct, CT mm of those of the CT, which the page shows where the CT is.
+    outline: lines (k, 2, 2) of another structure that a sequence is compared with, pixels.
     """
     of_ct, here = landmarks.in_xray(session.registration, detector)
     marks = [
-        {"name": name, "of": of, "at": rounded(pixel)}
-        for of, placed in (("ct", of_ct), ("clicked", here))
-        for name, pixel in placed.items()
+        {"name": name, key: rounded(point)}
+        for key, placed in (("in_ct", of_ct), ("at", here))
+        for name, point in placed.items()
     ]
     other = session.sequence.other
     return {"landmarks": marks, "outline": [] if other is None else rounded(other.outline(detector), 1)}

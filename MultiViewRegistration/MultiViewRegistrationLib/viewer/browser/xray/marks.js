@@ -14,7 +14,8 @@ export function cross([x, y]) {
 }
 
 // Where a landmark is, as the path of an SVG, and its name beside it: a diagonal cross where it was clicked, a circle where the CT has it.
-export function landmark(frame, { name, of, at }) {
+// of: "clicked" or "ct"   at: its pixel
+export function landmark(frame, name, of, at) {
   const [x, y] = frame.toView(at), arm = ARM;
   const path = of === "ct" ? `M${x - arm},${y}a${arm},${arm} 0 1 0 ${2 * arm},0a${arm},${arm} 0 1 0 ${-2 * arm},0`
     : `M${x - arm},${y - arm}L${x + arm},${y + arm}M${x - arm},${y + arm}L${x + arm},${y - arm}`;

@@ -7,7 +7,7 @@ import { Graphics } from "./graphics.js";
 import { cross, landmark, line, outline, ring, scale, sides } from "./marks.js";
 import { Mover } from "./mover.js";
 import { Picture } from "./picture.js";
-import { depth, mmPerPixel, pose, projected } from "./pose.js";
+import { carried, depth, mmPerPixel, pose, projected } from "./pose.js";
 import { template } from "./template.js";
 
 const FLICKER_MS = 500;
@@ -203,6 +203,16 @@ const XRay = {
       return camera && at && this.view.laid && depth(camera, at) > 0 ? projected(camera, at) : null;
     },
 
+    // As marks.landmark has them; those of the CT go with it, and are left out behind the source.
+    landmarks() {
+      const { camera, landmarks } = this.view;
+      return landmarks.flatMap(({ name, at, in_ct }) => {
+        if (at) return [landmark(this.frame, name, "clicked", at)];
+        const point = pose.matrix && camera && carried(pose.matrix, in_ct);
+        return point && depth(camera, point) > 0 ? [landmark(this.frame, name, "ct", projected(camera, point))] : [];
+      });
+    },
+
     // How far the CT moves with a pixel along a row, and along a column; null likewise.
     mmPerPixel() {
       return this.centre() && mmPerPixel(this.view.camera, pose.centre);
@@ -384,7 +394,7 @@ const XRay = {
       this.drawn = {
         sides: sides(frame, view.sides), lines: view.lines.map((ends) => line(frame, ends)), seen: view.seen ? cross(frame.toView(view.seen)) : "",
         point: view.point ? cross(frame.toView(view.point)) : "", ring: this.movable ? ring(frame, this.centre()) : null,
-        outline: outline(frame, view.outline), scale: scale(frame, this.mmPerPixel()), landmarks: view.landmarks.map((one) => landmark(frame, one)),
+        outline: outline(frame, view.outline), scale: scale(frame, this.mmPerPixel()), landmarks: this.landmarks(),
       };
       if (window.mvregFrames && this.shows) this.measure(this.shows);
     },

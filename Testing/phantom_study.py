@@ -1,4 +1,4 @@
-"""A CT study in DICOM: the phantom and its scouts, from the front and from the left."""
+"""The phantom in DICOM: a CT study with scouts from the front and from the left, and X-rays by a C-arm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 from imaging.dicom_files import CT_IMAGE, write_dicom, write_series
-from phantom import make_ct, make_slot_scan, slot_scan_of
+from phantom import make_ct, make_slot_scan, make_views, slot_scan_of
+from planted_dicom import write_xray
 
 FRAME = "1.2.3.9"
 #: Degrees about the patient by name; the tube is behind him, then at his left.
@@ -49,3 +50,22 @@ def write_scout(folder: Path, name: str, image: np.ndarray | None = None, **tags
     path = folder / f"{name}.dcm"
     write_dicom(path, pixels, CT_IMAGE, **(described | tags))
     return path
+
+
+def write_xrays(folder: Path, **tags) -> list[Path]:
+    """The phantom's two X-rays in DICOM whose headers say all of the geometry."""
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for view, angle in zip(make_views(make_ct()), (0, 90), strict=True):
+        said = {
+            "DistanceSourceToDetector": 1000,
+            "DistanceSourceToPatient": 700,
+            "ImagerPixelSpacing": [1.25, 1.25],
+            "PositionerPrimaryAngle": angle,
+            "PositionerSecondaryAngle": 0,
+            "FieldOfViewHorizontalFlip": "YES",
+            **tags,
+        }
+        pixels = 60000 * np.exp(-view.xray.line_integrals)
+        paths.append(write_xray(folder / f"{view.name}.dcm", pixels, **said))
+    return paths

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from imaging.dicom_files import write_series
 from phantom import make_ct, make_views
-from planted_dicom import write_ct, write_xray
+from phantom_study import write_xrays
+from planted_dicom import write_ct
 
 
 @pytest.fixture(scope="module")
@@ -17,16 +18,8 @@ def study(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     ct = make_ct()
     write_ct(folder / "ct", ct.volume.values, ct.volume.ct_from_index)
-    for view, angle in zip(make_views(ct), (0, 90), strict=True):
-        header = {
-            "DistanceSourceToDetector": 1000,
-            "DistanceSourceToPatient": 700,
-            "ImagerPixelSpacing": [1.25, 1.25],
-            "PositionerPrimaryAngle": angle,
-            "PositionerSecondaryAngle": 0,
-            "FieldOfViewHorizontalFlip": "YES",
-        }
-        write_xray(folder / f"{view.name}.dcm", 60000 * np.exp(-view.xray.line_integrals), **header)
+    write_xrays(folder)
+    for view in make_views(ct):
         np.savetxt(folder / f"{view.name}.txt", view.camera.projection_matrix)
     hu = ct.volume.values.round().astype(np.int16)
     write_series(folder / "thin", hu, ct.volume.ct_from_index, prefix="thin", SeriesDescription="Thin slices")

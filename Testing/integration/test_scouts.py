@@ -12,7 +12,7 @@ from MultiViewRegistrationLib.assessment.diagnosis import CauseSearch
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.localizer import find_study, read_localizer, study_case
+from MultiViewRegistrationLib.io.localizer import find_study, read_slot_scan, study_case
 from MultiViewRegistrationLib.registration.pipeline import pose_difference, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.studies import statistics
@@ -49,7 +49,7 @@ def test_a_tube_on_the_other_side_fits_worse(head, shared_data):
     localizers = find_study(shared_data / "scout").localizers
     wrong = []
     for view in case.views:
-        values = read_localizer(localizers[view.name]).values
+        values = read_slot_scan(localizers[view.name]).values
         other_side = -np.array(values["isocentre_to_source"])
         wrong.append(replace(view, camera=SlotScan(**{**values, "isocentre_to_source": other_side}).camera()))
     right, turned = (refine(anatomy, views, np.eye(4)) for views in (case.views, wrong))

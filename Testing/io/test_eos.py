@@ -13,18 +13,9 @@ from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
+from MultiViewRegistrationLib.io import dicom_geometry as assumed
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.dicom_geometry import (
-    AT_PATIENT,
-    EOS_AT_ISOCENTRE,
-    EOS_FAN,
-    EOS_LATERAL,
-    EOS_TOGETHER,
-    EOS_WORLD,
-    IN_IMAGE,
-)
-from MultiViewRegistrationLib.io.eos import read_eos
-from MultiViewRegistrationLib.io.localizer import read_localizer
+from MultiViewRegistrationLib.io.localizer import read_slot_scan
 
 
 @pytest.fixture
@@ -58,13 +49,19 @@ def test_a_pair_becomes_a_case_with_no_option(pair, capsys):
             across, up = seen_from(plane, point)
             expected = [(COLUMNS[plane] - 1) / 2 + across / SPACING, (ROWS - 1) / 2 - up / SPACING]
             np.testing.assert_allclose(view.camera.project(point), expected, atol=1e-6)
-        assert {EOS_WORLD, EOS_TOGETHER, EOS_AT_ISOCENTRE, EOS_FAN, IN_IMAGE} <= set(case.assumptions[view.name])
-    assert EOS_LATERAL in case.assumptions["LAT"] and EOS_LATERAL not in case.assumptions["AP"]
+        assert {
+            assumed.EOS_WORLD,
+            assumed.EOS_TOGETHER,
+            assumed.EOS_AT_ISOCENTRE,
+            assumed.EOS_FAN,
+            assumed.IN_IMAGE,
+        } <= set(case.assumptions[view.name])
+    assert assumed.EOS_LATERAL in case.assumptions["LAT"] and assumed.EOS_LATERAL not in case.assumptions["AP"]
     assert json.loads(capsys.readouterr().out)["findings"] is not None
 
 
 def test_neither_the_name_of_a_file_nor_that_of_a_view_counts(tmp_path):
-    values = read_eos(write_eos(tmp_path / "lateral LAT.dcm", "frontal")).values
+    values = read_slot_scan(write_eos(tmp_path / "lateral LAT.dcm", "frontal")).values
     assert values["columns_along"] == [1, 0, 0] and values["isocentre_to_source"] == [0, -1, 0]
     assert values["pixel_mm"] == [SPACING, SPACING] and "source_to_detector_mm" not in values
 
@@ -82,7 +79,7 @@ def test_neither_the_name_of_a_file_nor_that_of_a_view_counts(tmp_path):
 )
 def test_it_is_known_by_its_maker_or_model(tmp_path, tags, expected):
     path = write_eos(tmp_path / "eos.dcm", **tags)
-    assert (read_eos(path) is not None) is expected and read_localizer(path) is None
+    assert (read_slot_scan(path) is not None) is expected
 
 
 @pytest.mark.parametrize(
@@ -97,7 +94,7 @@ def test_it_is_known_by_its_maker_or_model(tmp_path, tags, expected):
     ids=str,
 )
 def test_the_tube_is_where_view_and_letters_put_it(tmp_path, plane, tags, columns, tube):
-    geometry = read_eos(write_eos(tmp_path / "eos.dcm", plane, **tags))
+    geometry = read_slot_scan(write_eos(tmp_path / "eos.dcm", plane, **tags))
     assert not geometry.missing and geometry.values["columns_along"] == columns
     np.testing.assert_allclose(geometry.values["isocentre_to_source"], tube)
     mirrored = SlotScan(**geometry.values).camera().intrinsics[0, 0] < 0
@@ -121,15 +118,15 @@ def test_the_tube_is_where_view_and_letters_put_it(tmp_path, plane, tags, column
     ids=str,
 )  # fmt: skip
 def test_what_a_header_lacks_is_named(tmp_path, plane, tags, key, why):
-    geometry = read_eos(write_eos(tmp_path / "eos.dcm", plane, **tags))
+    geometry = read_slot_scan(write_eos(tmp_path / "eos.dcm", plane, **tags))
     assert why in geometry.missing[key] and key not in geometry.values
 
 
 def test_one_of_two_distances_may_do(tmp_path):
     """That to the detector is not needed; that to the patient is taken for the isocentre's, and said."""
-    assert not read_eos(write_eos(tmp_path / "one.dcm", DistanceSourceToDetector=None)).missing
-    geometry = read_eos(write_eos(tmp_path / "other.dcm", DistanceSourceToIsocenter=None))
-    assert geometry.values["source_to_isocentre_mm"] == 987 and AT_PATIENT in geometry.assumptions
+    assert not read_slot_scan(write_eos(tmp_path / "one.dcm", DistanceSourceToDetector=None)).missing
+    geometry = read_slot_scan(write_eos(tmp_path / "other.dcm", DistanceSourceToIsocenter=None))
+    assert geometry.values["source_to_isocentre_mm"] == 987 and assumed.AT_PATIENT in geometry.assumptions
 
 
 def assert_refused(capsys, *said):
@@ -209,4 +206,4 @@ def test_a_cropped_image_is_placed_by_what_is_given(pair, capsys):
 
 def test_a_damaged_header_is_refused(tmp_path):
     with pytest.raises(InputError, match="DistanceSourceToIsocenter is no number"):
-        read_eos(write_eos(tmp_path / "eos.dcm", DistanceSourceToIsocenter=float("nan")))
+        read_slot_scan(write_eos(tmp_path / "eos.dcm", DistanceSourceToIsocenter=float("nan")))

@@ -15,7 +15,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.dicom_geometry import BENT_FAN, BY_TUBE_ANGLE, FAR_SIDE, FLAT_FAN, IN_IMAGE
-from MultiViewRegistrationLib.io.localizer import find_study, read_localizer, study_case
+from MultiViewRegistrationLib.io.localizer import find_study, read_slot_scan, study_case
 
 SIZE = COLUMNS, ROWS = 40, 30
 FRAME = "1.2.3.9"
@@ -48,7 +48,7 @@ def test_scouts_of_ge_are_where_their_scanner_says(shared_data):
     """The tube 541 mm from the axis: below the table, or at the patient's left."""
     study = find_study(shared_data / "scout")
     assert list(study.localizers) == ["AP", "LAT"] and study.ct.name == "ct" and not study.others
-    ap, lateral = (read_localizer(path) for path in study.localizers.values())
+    ap, lateral = (read_slot_scan(path) for path in study.localizers.values())
     for geometry, tube in ((ap, [0, 1, 0]), (lateral, [1, 0, 0])):
         assert not geometry.missing
         np.testing.assert_allclose(geometry.values["isocentre_to_source"], tube)
@@ -70,30 +70,30 @@ def test_scouts_of_ge_are_where_their_scanner_says(shared_data):
     ids=str,
 )
 def test_the_tube_is_where_its_angle_puts_it_about_the_patient(tmp_path, tags, to_source):
-    geometry = read_localizer(write_localizer(tmp_path / "top.dcm", **tags))
+    geometry = read_slot_scan(write_localizer(tmp_path / "top.dcm", **tags))
     np.testing.assert_allclose(geometry.values["isocentre_to_source"], to_source, atol=1e-12)
     assert not geometry.missing and BY_TUBE_ANGLE in geometry.assumptions
 
 
 def test_columns_of_philips_are_at_equal_angles_unless_the_case_says_otherwise(tmp_path):
     path = write_localizer(tmp_path / "surview.dcm", Manufacturer="Philips", AngularPosition="90")
-    geometry, flat = read_localizer(path), read_localizer(path, {"fan": "flat"})
+    geometry, flat = read_slot_scan(path), read_slot_scan(path, {"fan": "flat"})
     assert geometry.values["fan"] == "equal_angles" and BENT_FAN in geometry.assumptions
     assert flat.values["fan"] == "flat" and not {BENT_FAN, FLAT_FAN} & set(flat.assumptions)
 
 
 def test_azimuth_of_ge_is_in_a_private_attribute(tmp_path):
     path = write_localizer(tmp_path / "scout.dcm", Manufacturer="GE MEDICAL SYSTEMS")
-    np.testing.assert_allclose(read_localizer(path).values["isocentre_to_source"], [0, 1, 0])
+    np.testing.assert_allclose(read_slot_scan(path).values["isocentre_to_source"], [0, 1, 0])
     data = pydicom.dcmread(path)
     data.private_block(0x19, "GEMS_ACQU_01", create=True).add_new(0x26, "SL", 0)
     data.save_as(path)
-    np.testing.assert_allclose(read_localizer(path).values["isocentre_to_source"], [0, -1, 0], atol=1e-12)
+    np.testing.assert_allclose(read_slot_scan(path).values["isocentre_to_source"], [0, -1, 0], atol=1e-12)
 
 
 def test_the_central_ray_is_that_of_the_data_collection_centre_where_that_is_told(tmp_path):
     path = write_localizer(tmp_path / "top.dcm", TubeAngle=0.0, DataCollectionCenterPatient=[3.0, -155.0, 0.0])
-    values = read_localizer(path).values
+    values = read_slot_scan(path).values
     assert values["central_column"] == pytest.approx(23)
     np.testing.assert_allclose(values["isocentre"], [3, -155, 15])
 
@@ -112,15 +112,15 @@ def test_the_central_ray_is_that_of_the_data_collection_centre_where_that_is_tol
     ids=str,
 )
 def test_what_a_header_lacks_is_named(tmp_path, tags, key, why):
-    geometry = read_localizer(write_localizer(tmp_path / "top.dcm", **tags))
+    geometry = read_slot_scan(write_localizer(tmp_path / "top.dcm", **tags))
     assert key in geometry.missing and why in geometry.missing[key]
 
 
 def test_other_files_and_a_tilted_gantry_are_no_localizers(tmp_path, case_folder):
-    assert read_localizer(case_folder / "ap.mha") is None
-    assert read_localizer(write_localizer(tmp_path / "axial.dcm", ImageType=["ORIGINAL", "PRIMARY", "AXIAL"])) is None
+    assert read_slot_scan(case_folder / "ap.mha") is None
+    assert read_slot_scan(write_localizer(tmp_path / "axial.dcm", ImageType=["ORIGINAL", "PRIMARY", "AXIAL"])) is None
     with pytest.raises(InputError, match="tilted gantry"):
-        read_localizer(write_localizer(tmp_path / "tilted.dcm", GantryDetectorTilt="12"))
+        read_slot_scan(write_localizer(tmp_path / "tilted.dcm", GantryDetectorTilt="12"))
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ def test_a_scout_of_another_part_of_the_patient_is_left_out(study):
 )
 def test_a_turned_localizer_is_refused(tmp_path, axes, said):
     with pytest.raises(InputError, match=said):
-        read_localizer(write_localizer(tmp_path / "turned.dcm", TubeAngle=0.0, ImageOrientationPatient=axes))
+        read_slot_scan(write_localizer(tmp_path / "turned.dcm", TubeAngle=0.0, ImageOrientationPatient=axes))
 
 
 def test_a_mirrored_localizer_whose_header_is_mirrored_too_is_where_it_was(tmp_path):
@@ -253,18 +253,18 @@ def test_a_mirrored_localizer_whose_header_is_mirrored_too_is_where_it_was(tmp_p
         "ImagePositionPatient": ["19", "-155", "15"],
     }
     plain, other = (
-        SlotScan(**read_localizer(write_localizer(tmp_path / f"{nth}.dcm", TubeAngle=0.0, **tags)).values).camera()
+        SlotScan(**read_slot_scan(write_localizer(tmp_path / f"{nth}.dcm", TubeAngle=0.0, **tags)).values).camera()
         for nth, tags in enumerate(({}, mirrored))
     )
     point = np.array([5.0, -100, 3])
     np.testing.assert_allclose(other.project(point), [COLUMNS - 1, 0] + plain.project(point) * [-1, 1], atol=1e-9)
     derived = {"Manufacturer": "GE MEDICAL SYSTEMS", "ImageType": ["DERIVED", "SECONDARY", "LOCALIZER"]}
-    assert "isocentre_to_source" in read_localizer(write_localizer(tmp_path / "ge.dcm", **derived, **mirrored)).missing
+    assert "isocentre_to_source" in read_slot_scan(write_localizer(tmp_path / "ge.dcm", **derived, **mirrored)).missing
 
 
 def test_a_cropped_localizer_has_no_central_column(tmp_path):
     path = write_localizer(tmp_path / "cropped.dcm", TubeAngle=0.0, ImagePositionPatient=["-50", "-155", "15"])
-    assert "30 mm off the scanner's axis: it may be cropped or turned" in read_localizer(path).missing["central_column"]
-    geometry = read_localizer(path, {"central_column": 50})
+    assert "30 mm off the scanner's axis: it may be cropped or turned" in read_slot_scan(path).missing["central_column"]
+    geometry = read_slot_scan(path, {"central_column": 50})
     assert not geometry.missing
     np.testing.assert_allclose(geometry.values["isocentre"], [0, -155, 15])

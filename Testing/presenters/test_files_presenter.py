@@ -9,8 +9,8 @@ import pytest
 import SimpleITK as sitk
 from imaging.dicom_files import write_series
 from phantom import TRUE_POSE, make_ct, make_views, write_phantom_case
-from phantom_study import write_study
-from planted_dicom import write_ct, write_xray
+from phantom_study import write_study, write_xrays
+from planted_dicom import write_ct
 from presenter_host import PresenterHost, act, control, text
 
 from MultiViewRegistrationLib.errors import InputError
@@ -38,25 +38,6 @@ def settled(files) -> None:
 def drop(files, *paths: Path, **more) -> None:
     files.take(paths, **more)
     settled(files)
-
-
-def write_xrays(folder: Path, **tags) -> list[Path]:
-    """The phantom's two X-rays in DICOM whose headers say all of the geometry."""
-    folder.mkdir(exist_ok=True)
-    paths = []
-    for view, angle in zip(make_views(make_ct()), (0, 90), strict=True):
-        said = {
-            "DistanceSourceToDetector": 1000,
-            "DistanceSourceToPatient": 700,
-            "ImagerPixelSpacing": [1.25, 1.25],
-            "PositionerPrimaryAngle": angle,
-            "PositionerSecondaryAngle": 0,
-            "FieldOfViewHorizontalFlip": "YES",
-            **tags,
-        }
-        pixels = 60000 * np.exp(-view.xray.line_integrals)
-        paths.append(write_xray(folder / f"{view.name}.dcm", pixels, **said))
-    return paths
 
 
 def write_matrices(folder: Path, *names: str) -> list[Path]:

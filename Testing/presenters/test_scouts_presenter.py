@@ -11,12 +11,13 @@ import pytest
 from eos_images import write_eos
 from geometry_table import cell, field, put
 from phantom import TRUE_POSE, slot_scan_of, write_phantom_case
-from phantom_study import FRAME, write_scout, write_study
+from phantom_study import FRAME, write_scout, write_study, write_xrays
 from presenter_host import PresenterHost, act, cells, control, text
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.case_file import CaseFile
 from MultiViewRegistrationLib.io.dicom_geometry import AT_PATIENT, BY_TUBE_ANGLE, EOS_LATERAL, IN_IMAGE
 from MultiViewRegistrationLib.io.files import keep_within
 
@@ -220,6 +221,32 @@ def test_eos_images_are_placed_by_their_headers(xrays, tmp_path):
         with pytest.raises(InputError, match=why):
             read(xrays, write_eos(tmp_path / "3.dcm", plane, **tags))
     assert len(xrays.views) == 2
+
+
+def test_an_eos_image_beside_an_x_ray_that_its_header_places_by_a_c_arm(xrays, tmp_path):
+    """In whichever order; the command line says the same."""
+    from MultiViewRegistrationLib.session.geometry import reading_of, use_reading
+
+    refused = "{} is an EOS image and {} is not, whose headers place them in different worlds, expected X-rays of one machine; leave "
+    eos, (c_arm, _) = write_eos(tmp_path / "eos.dcm"), write_xrays(tmp_path)
+    read(xrays, c_arm)
+    with pytest.raises(InputError, match=refused.format("eos", "view1")):
+        read(xrays, eos)
+    (view,) = xrays.views
+    xrays.session.registration.remove_xray(view)
+    read(xrays, eos, c_arm)
+    placed, other = xrays.views
+    assert placed.camera is not None and not other.placed
+    with pytest.raises(InputError, match=refused.format("eos", "view1")):
+        use_reading(xrays.session.registration, other, reading_of(other))
+    case = {
+        "version": 1,
+        "ct": {"image": "ct"},
+        "views": [{"name": path.stem, "image": path.name} for path in (eos, c_arm)],
+    }
+    (tmp_path / "case.json").write_text(json.dumps(case))
+    with pytest.raises(InputError, match=refused.format('.*"eos".', '.*"view1".')):
+        CaseFile.read(tmp_path / "case.json")
 
 
 def test_a_ct_without_scouts_of_its_own_has_no_button(ct, xrays, tmp_path):

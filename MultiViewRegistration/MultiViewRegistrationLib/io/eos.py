@@ -6,14 +6,13 @@ lateral one at his left.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..imaging.dicom_file import DicomFile, DicomFrame, read_dicom
+from ..imaging.dicom_file import DicomFile, DicomFrame
 from .dicom_geometry import (
     EOS_AT_ISOCENTRE,
     EOS_FAN,
@@ -47,27 +46,11 @@ def is_eos(file: DicomFile | None) -> bool:
     return bool(maker and maker[0] in MAKERS) or file.text("ManufacturerModelName") in MODELS
 
 
-def read_eos(path: str | os.PathLike, given: Mapping[str, Any] | None = None) -> HeaderGeometry | None:
-    """The geometry of an EOS image, by the keys of a case.json's slot_scan; None for another file.
-
-    Its world has its origin where the middle planes of both beams cross, at the height of the middle row, and the patient's axes (LPS).
-    A key that follows from missing ones is not among the `missing`.
-
-    Parameters
-    ----------
-    given
-        What is known better, by the same keys.
-
-    Raises
-    ------
-    InputError
-        For a header that is damaged.
-    """
-    file = read_dicom(path)
-    if file is None or not is_eos(file):
-        return None
-    geometry, frame = HeaderGeometry(dict(given or {}), assumptions=[EOS_WORLD, EOS_TOGETHER]), DicomFrame(file)
-    geometry.values.setdefault("size", [file.whole("Columns"), file.whole("Rows")])
+def find_eos(geometry: HeaderGeometry, file: DicomFile) -> None:
+    """The keys of a slot_scan, in a world that has its origin where the middle planes of both beams cross, at the height of the middle row,
+    and the patient's axes (LPS). A key that follows from missing ones is not among the `missing`. See `localizer.read_slot_scan`."""
+    frame = DicomFrame(file)
+    geometry.assumptions += [EOS_WORLD, EOS_TOGETHER]
     _find_axes(geometry, file)
     geometry.put("source_to_isocentre_mm", *distance_to_isocentre(frame, frame.number("DistanceSourceToDetector")))
     geometry.put("pixel_mm", *_pixel_mm(file))
@@ -79,7 +62,6 @@ def read_eos(path: str | os.PathLike, given: Mapping[str, Any] | None = None) ->
         geometry.put("isocentre", (-half_mm * along / (np.linalg.norm(along) or 1.0) + 0.0).tolist())
     for key, assumed in (("central_column", IN_IMAGE), ("fan", EOS_FAN)):
         geometry.assumptions += [] if key in geometry.values else [assumed]
-    return geometry
 
 
 def _find_axes(geometry: HeaderGeometry, file: DicomFile) -> None:

@@ -1,6 +1,6 @@
 """The geometry of CT localizers (scouts, topograms, surviews) by their DICOM headers, and those of a study (docs/scouts.md).
 
-`read_slot_scan` and `complete` are for all slot scans: EOS images, too.
+`read_slot_scan` and `complete` are for all slot scans: EOS images, too (`eos`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .dicom_geometry import (
     HeaderGeometry,
     HeaderView,
 )
-from .eos import is_eos, mismatch, read_eos, scan_of
+from .eos import find_eos, is_eos, mismatch, scan_of
 from .files import describe, printable
 
 #: What a view needs to be placed, in the order of its report.
@@ -60,12 +60,8 @@ def is_slot_scan(file: DicomFile) -> bool:
 
 
 def read_slot_scan(path: str | os.PathLike, given: dict[str, Any] | None = None) -> HeaderGeometry | None:
-    """As `read_localizer`, of a localizer or an EOS image (see `read_eos`)."""
-    return read_localizer(path, given) or read_eos(path, given)
-
-
-def read_localizer(path: str | os.PathLike, given: dict[str, Any] | None = None) -> HeaderGeometry | None:
-    """The geometry of a localizer, by the keys of a case.json's slot_scan, in its scanner's frame of reference; None for another file.
+    """The geometry of a localizer in its scanner's frame of reference, or of an EOS image (`find_eos`), by the keys of a case.json's
+    slot_scan; None for another file.
 
     Parameters
     ----------
@@ -78,12 +74,17 @@ def read_localizer(path: str | os.PathLike, given: dict[str, Any] | None = None)
         For a header that is damaged, and a localizer by a tilted gantry or turned after it was taken.
     """
     file = read_dicom(path)
-    if file is None or not is_localizer(file):
+    if file is None or not is_slot_scan(file):
         return None
-    if np.any(np.abs(file.numbers("GantryDetectorTilt")) > 0.1):
-        file.refuse("a localizer by a tilted gantry, expected one across the table; choose another.")
     geometry = HeaderGeometry(dict(given or {}))
     geometry.values.setdefault("size", [file.whole("Columns"), file.whole("Rows")])
+    (_find_localizer if is_localizer(file) else find_eos)(geometry, file)
+    return geometry
+
+
+def _find_localizer(geometry: HeaderGeometry, file: DicomFile) -> None:
+    if np.any(np.abs(file.numbers("GantryDetectorTilt")) > 0.1):
+        file.refuse("a localizer by a tilted gantry, expected one across the table; choose another.")
     _find_plane(geometry, file)
     _refuse_turned(geometry, file)
     _find_distance(geometry, file)
@@ -93,7 +94,6 @@ def read_localizer(path: str | os.PathLike, given: dict[str, Any] | None = None)
         geometry.values |= {"fan": "equal_angles"} if bent else {}
         geometry.assumptions.append(BENT_FAN if bent else FLAT_FAN)
     geometry.missing = {key: geometry.missing[key] for key in (*NEEDED, "central_column") if key in geometry.missing}
-    return geometry
 
 
 def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:

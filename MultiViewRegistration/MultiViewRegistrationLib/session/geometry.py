@@ -21,7 +21,7 @@ from ..io.cameras import (
     sees,
     settle,
 )
-from ..io.dicom_geometry import TABLE_MOVED, HeaderGeometry, moved_mm, read_header, share_isocentre
+from ..io.dicom_geometry import EOS_WORLD, TABLE_MOVED, HeaderGeometry, moved_mm, read_header, share_isocentre
 from ..io.files import JsonObject
 from ..mrml.image import refresh
 from ..mrml.loading import camera_content
@@ -302,6 +302,22 @@ def header_proposals(registration: Registration, view: XRayView) -> list[str]:
     return sentences + ([_("Assumed: {sentences}").format(sentences=" ".join(assumptions))] if assumptions else [])
 
 
+def is_eos_content(content: dict) -> bool:
+    """Whether what a view keeps is that of an EOS image, placed by its header."""
+    return EOS_WORLD in content.get("localizer", {}).get("assumptions", ())
+
+
+def refuse_other_machine(eos: str, others: list[str]) -> None:
+    """InputError for an EOS image beside X-rays, by their names, that their headers place by a C-arm."""
+    if others:
+        raise InputError(
+            _(
+                "{eos} is an EOS image and {other} is not, whose headers place them in different worlds, expected X-rays of one machine; "
+                "leave one out, or give one its geometry in the world of the other."
+            ).format(eos=eos, other=others[0])
+        )
+
+
 def use_reading(registration: Registration, view: XRayView, reading: dict, origin: str = "entered") -> None:
     """Give a view a C-arm's reading, as its header proposes it or a person entered it.
 
@@ -309,14 +325,18 @@ def use_reading(registration: Registration, view: XRayView, reading: dict, origi
     reading that is the view's first, and whose isocentre is taken as exact, is carried after him where the table has moved since. What
     is assumed for this is kept with the header's assumptions.
 
-    InputError for an invalid reading, for views of two machines, and where it is not known how the patient lay on a moved table.
+    InputError for an invalid reading, for views of two machines or beside an EOS image, and where it is not known how the patient lay on a
+    moved table.
     """
     check_reading(reading)
     reading, stand, other = dict(reading), _stand_of(view), _of_same_world(registration, view)
     kept = {}
     if stand is not None and "world" not in view.content:
         assumptions = list(view.content["assumptions"])
-        if other is not None and not any(reading.get("isocentre_offset_mm", ())):
+        given = any(reading.get("isocentre_offset_mm", ()))
+        for eos in [each.name for each in registration.xrays if is_eos_content(each.content) and not given]:
+            refuse_other_machine(eos, [view.name])
+        if other is not None and not given:
             assumptions += share_isocentre(view.name, (other.name, view.name), _world_of(other), stand, reading, _HOW)
             check_reading(reading)
         world = view.content["stands"][view.content.get("frame") or 0] if other is None else other.content["world"]

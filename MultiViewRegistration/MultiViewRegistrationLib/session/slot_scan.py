@@ -10,14 +10,14 @@ import numpy as np
 from ..errors import InputError
 from ..imaging.dicom_file import read_dicom
 from ..io.cameras import read_geometry
-from ..io.dicom_geometry import AT_PATIENT, BY_TUBE_ANGLE, EOS_LATERAL, EOS_WORLD, FAR_SIDE, IN_IMAGE
+from ..io.dicom_geometry import AT_PATIENT, BY_TUBE_ANGLE, EOS_LATERAL, FAR_SIDE, IN_IMAGE
 from ..io.eos import is_eos, mismatch
 from ..io.files import JsonObject
 from ..io.localizer import read_slot_scan, world_of
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from ..mrml.xray_annotations import side_of_direction
-from .geometry import give_geometry
+from .geometry import give_geometry, is_eos_content, refuse_other_machine
 from .translation import _
 
 #: The patient's sides, by the letters of `side_of_direction`.
@@ -60,9 +60,11 @@ def localizer_content(path: Path) -> dict:
 
 
 def refuse_other_frame(registration: Registration, name: str, content: dict) -> None:
-    """InputError where a registration has a localizer of another frame of reference than one with this content, which is to be added, or an
-    EOS image that cannot be of one scan with it."""
+    """InputError where a registration has a localizer of another frame of reference than one with this content, which is to be added, an
+    EOS image that cannot be of one scan with it, or, beside an EOS image, an X-ray that its header places by a C-arm."""
     frame = content.get("frame_of_reference")
+    if is_eos_content(content):
+        refuse_other_machine(name, [other.name for other in registration.xrays if "world" in other.content])
     for other in [other for other in registration.xrays if "localizer" in other.content and "localizer" in content]:
         if other.content["frame_of_reference"] != frame:
             raise InputError(
@@ -71,17 +73,13 @@ def refuse_other_frame(registration: Registration, name: str, content: dict) -> 
                     "to each other, expected those of one examination; choose another, or remove {other} first."
                 ).format(name=name, other=other.name)
             )
-        if _is_eos(content) and (why := mismatch(content["localizer"]["values"], slot_scan_of(other))):
+        if is_eos_content(content) and (why := mismatch(content["localizer"]["values"], slot_scan_of(other))):
             raise InputError(
                 _(
                     "{name} and {other}: are EOS images of which {why}, expected those of one scan; choose another, or give their "
                     "slot_scan in a case.json."
                 ).format(name=name, other=other.name, why=why)
             )
-
-
-def _is_eos(content: dict) -> bool:
-    return EOS_WORLD in content.get("localizer", {}).get("assumptions", ())
 
 
 def slot_scan_of(view: XRayView) -> dict[str, Any]:
@@ -149,7 +147,9 @@ def completed(
         along = np.array(before["columns_along"]) / np.linalg.norm(before["columns_along"])
         shift = (moved - column) * before["pixel_mm"][0] * along
         after["central_column"] = moved
-        if not _is_eos(view.content):  # whose central ray goes through the world's origin, whichever column has it
+        if not is_eos_content(
+            view.content
+        ):  # whose central ray goes through the world's origin, whichever column has it
             after["isocentre"] = (before["isocentre"] + shift).tolist()
     if central_column is None:
         after.pop("central_column", None)

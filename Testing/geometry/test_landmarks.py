@@ -268,4 +268,6 @@ def test_an_unknown_view_and_a_mirrored_one_are_refused():
     )
     camera = scene.cameras["view1"]
     mirrored = Camera(camera.intrinsics * [[-1, 1, 1], [1, 1, 1], [1, 1, 1]], camera.camera_from_world, SIZE)
-    assert "whether an image is mirrored" in refusal(scene.landmarks(), {**scene.cameras, "view1": mirrored})
+    assert "whether the patient's right is on the left of an image" in refusal(
+        scene.landmarks(), {**scene.cameras, "view1": mirrored}
+    )

@@ -108,8 +108,8 @@ def test_which_way_the_patient_lies(check_of, mirrored):
     ap = check["views"][0]
     np.testing.assert_allclose(ap["toward"]["L"], [1 if mirrored else -1, 0, 0], atol=1e-9)
     np.testing.assert_allclose([ap["toward"]["P"], ap["toward"]["S"]], [[0, 0, -1], [0, -1, 0]], atol=1e-9)
-    side = "left" if mirrored else "right"
-    assert f"the {side} to the right, the front towards the detector, the feet downwards" in summary_lines(check)[2]
+    side = "right" if mirrored else "left"
+    assert f"the {side} on the left, the front towards the detector, the feet at the bottom" in summary_lines(check)[2]
     assert ap["mirrored"] == mirrored and not findings(check)
 
 
@@ -118,7 +118,11 @@ def test_which_way_the_patient_lies(check_of, mirrored):
     [
         ({}, {"rao_lao_deg": 5}, "AP and LAT are nearly parallel (5.0 degrees)"),
         ({}, {"rao_lao_deg": 178}, "AP and LAT are nearly parallel (178.0 degrees)"),
-        ({}, {**SIDE, "mirrored": True}, "LAT is mirrored and the other views are not"),
+        (
+            {},
+            {**SIDE, "mirrored": True},
+            "LAT is stored as seen from the detector and the other views as from the source",
+        ),
         (
             {},
             {**SIDE, "isocentre_offset_mm": [0, 80], "pixel_mm": [16, 16]},

@@ -416,7 +416,7 @@ def _disagreement(features: ReliabilityFeatures, views: list[View]) -> str:
     others = "the other X-ray" if len(views) == 2 else "the others"
     return (
         f"{views[worst].name} disagrees with {others}: alone it moves the CT by {shifts[worst]:.1f} mm across its beam. Check its "
-        "geometry, whether its image is mirrored, and whether anything moved between the X-rays."
+        "geometry, whether the patient's right is on the left of its image, and whether anything moved between the X-rays."
     )
 
 

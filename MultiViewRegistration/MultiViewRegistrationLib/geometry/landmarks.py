@@ -256,8 +256,8 @@ def _describe_mismatch(fit: LandmarkFit) -> str:
     more = " and more" if len(outliers) > MAX_LISTED else ""
     return (
         f"landmarks: no pose fits them, the best one misses {worst or 'some'}{more}, expected more than two thirds of the "
-        f"{len(fit.residuals)} positions within {MAX_POSITION_ERROR_MM:g} mm; check their names, left and right, and whether an image is "
-        "mirrored."
+        f"{len(fit.residuals)} positions within {MAX_POSITION_ERROR_MM:g} mm; check their names, and whether the "
+        "patient's right is on the left of an image as its geometry has it."
     )
 
 

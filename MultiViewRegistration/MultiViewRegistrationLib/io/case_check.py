@@ -216,7 +216,7 @@ def _view_lines(view: dict[str, Any], what: str) -> list[str]:
         else "is partly behind the source"
     )
     known = describe_uncertainty(view)
-    stored = "mirrored, as seen from the detector" if view["mirrored"] else "as the source sees it, not mirrored"
+    stored = "as seen from the detector" if view["mirrored"] else "as seen from the source"
     return [
         f"{name}: {source} at {_point(view['source'])} in the world; source to detector {detector}; at the isocentre, "
         f"{view['isocentre_depth_mm']:.0f} mm from the source, the image shows {width:.0f} x {height:.0f} mm.",
@@ -231,8 +231,8 @@ def _patient(toward: dict[str, list[float]]) -> str:
     steps = np.array(list(toward.values()))  # rows: left, back, head
     sentences = []
     for row, axis in zip(*linear_sum_assignment(-np.abs(steps))):
-        side = _PATIENT["LPS"[row]][int(steps[row, axis] <= 0)]
-        sentences.append(f"{side} {('to the right', 'downwards', 'towards the detector')[axis]}")
+        side = _PATIENT["LPS"[row]][int((steps[row, axis] <= 0) != (axis == 0))]
+        sentences.append(f"{side} {('on the left', 'at the bottom', 'towards the detector')[axis]}")
     return "the " + ", the ".join(sentences)
 
 
@@ -260,8 +260,8 @@ def findings(check: dict[str, Any]) -> list[str]:
     mirrored = [view["name"] for view in check["views"] if view["mirrored"]]
     if 0 < len(mirrored) < len(check["views"]):
         sentences.append(
-            f"{', '.join(mirrored)} is mirrored and the other views are not, which is rare on one machine; check left and right in "
-            "each image."
+            f"{', '.join(mirrored)} is stored as seen from the detector and the other views as from the source, which is rare on one "
+            "machine; check whether the patient's right is on the left of each image."
         )
     return sentences
 

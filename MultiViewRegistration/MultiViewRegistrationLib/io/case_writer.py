@@ -199,7 +199,7 @@ C_ARM = {
     "pixel_mm": "pixel on the detector, mm (one number, or between columns,between rows)",
     "rao_lao_deg": "RAO/LAO angle of the detector, degrees, positive towards the patient's left (LAO)",
     "cra_cau_deg": "CRA/CAU angle of the detector, degrees, positive towards the head (CRA)",
-    "mirrored": "is the image stored mirrored, as seen from the detector (yes), or as the source sees it (no)",
+    "mirrored": "is the image stored as seen from the detector, at 0/0 degrees with the patient's right on the left (yes), or not (no)",
 }
 C_ARM_OPTIONAL = ("principal_point", "roll_deg", "isocentre_offset_mm")
 #: The same of a slot scan: a CT scout, or an image of a slot scanner.
@@ -221,7 +221,7 @@ _PAIRS = ("pixel_mm", "principal_point", "isocentre_offset_mm")
 _TRIPLES = ("isocentre", "isocentre_to_source", "columns_along", "rows_along")
 _WORDS: dict[str, dict[str, Any]] = {"mirrored": YES_OR_NO, "fan": {fan: fan for fan in FANS}}
 _EXPECTED = {
-    "mirrored": "yes (as seen from the detector) or no (as the source sees it)",
+    "mirrored": "yes (as seen from the detector, at 0/0 degrees with the patient's right on the left) or no (as seen from the source)",
     "fan": f"{FANS[0]} (columns at equal distances) or {FANS[1]}",
 }
 

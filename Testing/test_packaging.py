@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from cmake_lists import MODULE, configure
 
 ROOT = MODULE.parent
+NOTES = ROOT / ".github" / "release_notes.py"
 CMAKE = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
 VERSION_FILE = "MultiViewRegistrationLib/_version.py"
 #: What Slicer 5.10.0, the oldest that the module is for, brings of what the project depends on.
@@ -34,6 +36,25 @@ def test_the_entry_of_slicers_index_agrees_with_cmake():
     assert "CATEGORY" not in found and entry["category"] == "Registration"  # in CMake it would be ignored
     for address in f"{found['ICONURL']} {found['SCREENSHOTURLS']}".split():
         assert (ROOT / address.partition(f"/{entry['scm_revision']}/")[2]).is_file()
+
+
+def test_without_git_the_version_is_that_of_the_last_release():
+    def first(pattern: str, *path: str) -> str:
+        return re.search(pattern, (ROOT.joinpath(*path)).read_text(encoding="utf-8"), re.MULTILINE)[1]
+
+    released = first(r"^## \[(\d[^]]*)\]", "CHANGELOG.md")
+    assert first(r"^version: (.+)$", "CITATION.cff") == released
+    assert first(r'^fallback_version = "(.+?)"', "pyproject.toml") == released
+    assert first(r'^    __version__ = "(.+?)"', MODULE.name, "MultiViewRegistrationLib", "__init__.py") == released
+
+
+def test_the_notes_of_a_release_are_its_part_of_the_changelog():
+    changelog = "# Changes\n\n## [Unreleased]\n- new\n\n## [1.2.0] - today\n\n### Added\n- one\n  thing\n- two\n\n## [1.1.0]\n- old\n"
+    assert runpy.run_path(str(NOTES))["notes"](changelog, "1.2.0") == "### Added\n- one thing\n- two"
+    for version, status in (("0.1.0", 0), ("0.1", 1), ("Unreleased]", 1)):
+        done = subprocess.run([sys.executable, str(NOTES), version], capture_output=True, text=True, timeout=60)
+        assert done.returncode == status and bool(done.stdout) != bool(done.stderr)
+        assert "Traceback" not in done.stderr
 
 
 def bounds(requirements: list[str]) -> dict[str, list[int]]:

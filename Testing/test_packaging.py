@@ -28,10 +28,35 @@ def test_the_lists_name_every_file():
     assert not cmake_lists.differences(text, cmake_lists.on_disk()), "run `make cmake-lists`"
 
 
-def test_the_entry_of_slicers_index_agrees_with_cmake():
+def index_entry() -> tuple[dict, dict[str, str]]:
+    """The entry for Slicer's index of extensions, and what CMakeLists.txt sets of the extension."""
     entry = json.loads((ROOT / "Resources" / f"{MODULE.name}.json").read_text(encoding="utf-8"))
-    found = dict(re.findall(r'^set\(EXTENSION_(\w+) "([^"]*)"\)', CMAKE, re.MULTILINE))
-    assert entry["$schema"].endswith("/slicer-extension-catalog-entry-schema-v1.0.2.json#")
+    return entry, dict(re.findall(r'^set\(EXTENSION_(\w+) "([^"]*)"\)', CMAKE, re.MULTILINE))
+
+
+def test_the_entry_of_slicers_index_is_what_its_schema_allows():
+    jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema: pip install jsonschema")
+    entry = index_entry()[0]
+    schema = ROOT / "Testing" / "slicer_stand_in" / Path(entry["$schema"].rstrip("#")).name  # a copy of Slicer's
+    jsonschema.validate(entry, json.loads(schema.read_text(encoding="utf-8")))
+
+
+def test_the_extension_has_what_a_review_for_the_index_asks_of_tier_3():
+    """By the checklist of the index; what only people can promise, such as answers in the forum, is not held here."""
+    entry, found = index_entry()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert entry["tier"] == 3 and entry["scm_url"].startswith("https://")
+    assert Path(entry["scm_url"]).name == f"Slicer{MODULE.name}"
+    assert 1 <= len(re.findall(r"\.(?: |$)", found["DESCRIPTION"])) <= 2 and len(found["SCREENSHOTURLS"].split()) >= 1
+    assert "Apache License" in (ROOT / "LICENSE.txt").read_text(encoding="utf-8") and "Apache-2.0" in readme
+    assert readme.startswith(f"# {MODULE.name}\n") and "3D Slicer" in readme.splitlines()[2]
+    for linked in ("docs/slicer.md", "docs/install.md", "Resources/Screenshots/slicer.jpg", "CITATION.cff"):
+        assert f"]({linked}" in readme and (ROOT / linked).is_file()
+
+
+def test_the_entry_of_slicers_index_agrees_with_cmake():
+    entry, found = index_entry()
+    assert f"project({MODULE.name})" in CMAKE and found["CONTRIBUTORS"]
     assert found["HOMEPAGE"] == entry["scm_url"] and found["DEPENDS"].split() == entry["build_dependencies"]
     assert "CATEGORY" not in found and entry["category"] == "Registration"  # in CMake it would be ignored
     for address in f"{found['ICONURL']} {found['SCREENSHOTURLS']}".split():

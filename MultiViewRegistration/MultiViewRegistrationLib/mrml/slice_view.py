@@ -102,6 +102,11 @@ def keep_on_plane(view: XRayView) -> None:
         node.SetFieldOfView(width, proportional, thickness)
 
 
+def is_on_plane(view: XRayView) -> bool:
+    """Whether the slice view shows the X-ray's plane, and not the emptiness before or behind it."""
+    return _on(slice_node(view.node.GetScene(), tag_of(view)), ras_from_slice(view))
+
+
 def is_fitted(view: XRayView, dimensions, field_of_view, origin) -> bool:
     """Whether a slice view of these dimensions, field of view and XYZ origin shows the whole image, as `fit` does."""
     return np.allclose(field_of_view[:2], _whole(view, dimensions), rtol=1e-6) and np.allclose(origin[:2], 0, atol=1e-6)

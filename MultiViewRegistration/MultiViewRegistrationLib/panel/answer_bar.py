@@ -35,7 +35,7 @@ class AnswerBar(PanelSection):
         ui.answerChip.styleSheet = (
             f"background: {ground}; color: {text}; border-radius: 8px; padding: 2px 8px; font-weight: bold;"
         )
-        ui.answerHeadline.text = answer.headline
+        ui.answerHeadline.text = answer.headline.replace(" %", "\u00a0%")
         ui.answerViews.text = "    ".join(f"{view.symbol} {view.name}" for view in answer.views)
         ui.answerViews.toolTip = "\n".join(view.tip for view in answer.views)
         ui.answerViews.setVisible(bool(answer.views))

@@ -16,7 +16,7 @@ import numpy as np
 import qt
 import slicer
 
-from ..mrml import overlay
+from ..mrml import overlay, slice_view
 from ..mrml.layout import composite_node, tag_of
 from ..mrml.registration import MODULE
 
@@ -168,6 +168,7 @@ def shows_each_xray_in_its_own_pane(walk: Walk) -> None:
             label is not None and walk.registration.name in label.GetNthControlPointLabel(0),
             "and says whose X-ray it is",
         )
+        walk.check(slice_view.is_on_plane(view), "and its slice is the X-ray's plane")
 
 
 def is_told_the_answer(walk: Walk) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -101,18 +102,28 @@ def write_page(folder: Path) -> None:
             f"{record[host][task]['clicks']} | {record[host][task]['seconds']:.0f}" if task in record[host] else " | "
             for host in hosts
         ]
-        lines.append(f"| [{title}](#{task}) | " + " | ".join(cells) + " |")
+        lines.append(f"| [{title}](#{_anchor(title)}) | " + " | ".join(cells) + " |")
     for task, title in TASKS.items():
-        lines += ["", f'<a id="{task}"></a>', "", f"## {title}"]
+        lines += ["", f"## {title}"]
         for host in hosts:
             if task not in record[host]:
                 continue
-            lines += ["", f"### {names[host].capitalize()}", ""]
+            lines += ["", f"### {names[host][0].upper()}{names[host][1:]}", ""]
             for number, step in enumerate(record[host][task]["steps"], start=1):
                 lines += [
-                    f"{number}. {step['text']} ({step['clicks']} clicks, {step['seconds']:.0f} s)",
+                    f"{number}. {step['text']} ({_clicks(step['clicks'])}, {step['seconds']:.0f} s)",
                     "",
                     f"   ![{step['text']}]({host}/{task}/{step['picture']})",
                     "",
                 ]
-    (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
+    (folder / "README.md").write_text(text.rstrip() + "\n", encoding="utf-8")
+
+
+def _anchor(title: str) -> str:
+    """Of a heading, as GitHub and MkDocs both make it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def _clicks(count: int) -> str:
+    return "1 click" if count == 1 else f"{count} clicks"

@@ -711,7 +711,9 @@ class _Group(_Drawn):
         return widget
 
     def show(self, control) -> None:
-        self.widget.title = control.label if control.open is None else f"{control.label}  "  # CTK's arrow takes room of it
+        self.widget.title = (
+            control.label if control.open is None else f"{control.label}  "
+        )  # CTK's arrow takes room of it
         self._box.show(control.children)
         if self.control is None and control.open is not None:
             self.widget.collapsed = not control.open

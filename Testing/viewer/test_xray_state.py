@@ -13,9 +13,10 @@ from MultiViewRegistrationLib.errors import InputError
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.viewer import application
 from MultiViewRegistrationLib.viewer.browser_drr import checked_pose
-from MultiViewRegistrationLib.viewer.xray_pixels import FIRST, LAST, encoded
+from MultiViewRegistrationLib.viewer.xray_pixels import FIRST, LAST, MASKED, USED, encoded, field_codes
 
 
 def test_line_integrals_become_codes_and_nothing_is_0():
@@ -25,6 +26,17 @@ def test_line_integrals_become_codes_and_nothing_is_0():
     fine = np.linspace(0, 4, 1000)
     back = (encoded(fine, 0.0, 4.0).astype(float) - FIRST) / (LAST - FIRST) * 4
     assert np.abs(back - fine).max() < 4 / 60000
+
+
+def test_the_field_has_codes_for_what_is_used_and_what_a_mask_leaves_out_within():
+    used = np.zeros((6, 8), bool)
+    used[:, 2:], used[2:4, 4:6] = True, False
+    xray = XRay(np.zeros(used.shape, np.float32), used)
+    codes = field_codes(xray, 1, used.shape)
+    assert codes.dtype == np.uint8 and (codes[:, :2] == 0).all()
+    assert (codes[2:4, 4:6] == MASKED).all() and (codes == USED).sum() == used.sum()
+    assert field_codes(xray, 2, (3, 4)).tolist() == [[0, *[USED] * 3], [0, USED, MASKED, USED], [0, *[USED] * 3]]
+    assert not field_codes(None, 2, (3, 4)).any()
 
 
 def test_only_poses_are_taken():

@@ -308,7 +308,8 @@ class XRayPane:
         self._draw(view)
         self._show()
         self._host.moved()
-        self._together()[0]._follow_soon()
+        if self._session.drawing.coarse:
+            self._together()[0]._follow_soon()  # pages that draw by themselves are there already
         return ""
 
     def _end(self) -> None:

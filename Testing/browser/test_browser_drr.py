@@ -9,8 +9,8 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from phantom import off
-from phantom_scene import make_registration
+from phantom import make_ct, off
+from phantom_scene import make_registration, phantom_registration
 from PIL import Image
 from scipy import ndimage
 
@@ -28,7 +28,7 @@ from MultiViewRegistrationLib.imaging.xray import View, XRay
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 from MultiViewRegistrationLib.mrml import manual_pose
 from MultiViewRegistrationLib.mrml.image import add_mask, set_source
-from MultiViewRegistrationLib.mrml.loading import volume_node
+from MultiViewRegistrationLib.mrml.loading import segmentation_node, volume_node
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.report.overlays import film_of, live_layer
 
@@ -111,11 +111,11 @@ def drawn_here(page, number: int, pose: np.ndarray) -> np.ndarray:
 
 
 def pictures(page, mode: str, pose: np.ndarray, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, columns, 3) of an X-ray's pixels in a mode at a pose, as the page draws it by itself, and (rows, columns, 4) the layer that
-    the server would lay over it."""
+    """(rows, columns, 3) of an X-ray's pixels in a mode at a pose, as the page draws it by itself, of "edges" (rows, columns) where there are
+    any; and (rows, columns, 4) the layer that the server would lay over it."""
     view, anatomy, before = page.registration.xrays[number], page.session.anatomy, page.pose
     drr = anatomy.drr(view.camera, pose, bones=mode == "edges")
-    layer = live_layer(mode, film_of(page.session.xray(view)), drr, structure=False)
+    layer = live_layer(mode, film_of(page.session.xray(view)), drr, structure=anatomy.structure)
 
     async def draw():
         page.show(mode)
@@ -138,11 +138,9 @@ def pictures(page, mode: str, pose: np.ndarray, number: int = 0) -> tuple[np.nda
         np.rint(begin + step * np.arange(size)).astype(int)
         for begin, size in zip(corner[::-1], layer.shape[:2], strict=True)
     )
+    if mode == "edges":
+        picture = ndimage.maximum_filter(picture[..., 0] - picture[..., 2] > 60, size=int(step))
     return picture[rows][:, columns], layer.astype(int)
-
-
-def is_orange(picture: np.ndarray) -> np.ndarray:
-    return picture[..., 0] - picture[..., 2] > 60
 
 
 def ncc(a: np.ndarray, b: np.ndarray) -> float:
@@ -188,8 +186,8 @@ def test_what_is_compared_in_the_page_is_what_the_server_compares(chest, mode):
 def test_the_edges_of_the_page_are_those_of_the_server(chest, number, rotation, shift):
     """Within the field, and none where bone was cut off with the CT."""
     pose = off(chest.registration.world_from_ct, rotation, shift)
-    found, layer = pictures(chest, "edges", pose, number)
-    here, there = is_orange(found), layer[..., 3] > 127
+    here, layer = pictures(chest, "edges", pose, number)
+    there = layer[..., 3] > 127
     assert here.mean() > 0.01 and there.mean() > 0.01
     beside = [ndimage.distance_transform_edt(~each) for each in (here, there)]
     assert (beside[1][here] < 2.5).mean() > 0.75 and (beside[0][there] < 2.5).mean() > 0.85
@@ -197,6 +195,27 @@ def test_the_edges_of_the_page_are_those_of_the_server(chest, number, rotation, 
     assert untrue.mean() > 0.005 and here[untrue].mean() < 0.003
     if number == 0:
         assert not here[~ndimage.binary_dilation(hull(MASK), iterations=2)].any()
+
+
+def test_a_structure_has_its_outline(chromium):
+    """Beside the edges within it, as the server draws both."""
+
+    def of_structure(scene):
+        registration, ct = phantom_registration(scene), make_ct()
+        registration.choose_segment(*segmentation_node(scene, "bone", ct.volume.values > 300, registration.ct))
+        return registration
+
+    page = XRayPage(chromium, registration=of_structure, webgl=True)
+    try:
+        page(page.loaded())
+        here, layer = pictures(page, "edges", page.pose)
+        assert page.session.anatomy.structure
+    finally:
+        page.close()
+    there = layer[..., 3] > 127
+    beside = [ndimage.distance_transform_edt(~each) for each in (here, there)]
+    assert there.mean() > 0.05
+    assert (beside[1][here] < 2.5).mean() > 0.8 and (beside[0][there] < 2.5).mean() > 0.9
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["pinhole", "scout"])

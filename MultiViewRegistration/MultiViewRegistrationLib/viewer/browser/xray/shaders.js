@@ -233,7 +233,8 @@ void main() {
 }`;
 
 // Where edges run (Canny, PAMI 1986; Lindeberg, IJCV 1998): x the second derivative along the gradient, whose zeros they are, y how strong
-// they are against what is around, -1 where there are none, z the silhouette, w whether they are sharp: ripples on a slope are not.
+// they are against what is around, -1 where a structure has none, -2 where the CT ends, z the silhouette, w whether they are sharp, which
+// ripples on a slope are not.
 export const EDGES = `${HEAD}
 uniform sampler2D image, local;
 uniform float sigma, least;
@@ -258,8 +259,8 @@ void main() {
   float third = (bone(at + 2.0 * by).x - 2.0 * bone(at + by).x + 2.0 * bone(at - by).x - bone(at - 2.0 * by).x) / (2.0 * far * far * far);
   float sharp = -third * sigma * sigma / sqrt(square); // 1 of a blurred step
   float strength = length(g) / max(texture(local, at / size).x, least);
-  bool inside = here > TRUE_SHARE && (!structure || silhouette > 0.999);
-  drawn = vec4(second, inside ? strength : -1.0, silhouette, sharp > 0.1 ? 1.0 : 0.0);
+  bool inside = !structure || silhouette > 0.999;
+  drawn = vec4(second, here < TRUE_SHARE ? -2.0 : inside ? strength : -1.0, silhouette, sharp > 0.1 ? 1.0 : 0.0);
 }`;
 
 // A pixel of each block: what thresholds are made of.
@@ -352,7 +353,7 @@ void main() {
     vec4 below = texture(edges, place + vec2(0.0, one.y)), above = texture(edges, place - vec2(0.0, one.y));
     vec2 slopes = 0.5 * vec2(length(vec2(right.x - left.x, below.x - above.x)), length(vec2(right.z - left.z, below.z - above.z)));
     float drawn = here.y > weak && here.w > 0.5 && texture(joined, place).x > 0.0 ? line(here.x, slopes.x / edge_px, HALF_WIDTH) : 0.0;
-    if (structure && here.y > -0.5) drawn = max(drawn, line(here.z - 0.5, slopes.y / edge_px, HALF_WIDTH) * step(0.02, here.z));
+    if (structure && here.y > -1.5) drawn = max(drawn, line(here.z - 0.5, slopes.y / edge_px, HALF_WIDTH) * step(0.02, here.z));
     shown.rgb = mix(shown.rgb, ORANGE, drawn * field_at(place).y);
   } else {
     vec4 local = texture(moments, place);

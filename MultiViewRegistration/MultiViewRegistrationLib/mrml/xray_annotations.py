@@ -90,7 +90,7 @@ def frustum_polydata(camera: Camera, depth_mm: float) -> vtkPolyData:
 LABEL, LABEL_3D = "label", "label3D"
 #: Pixels of a slice view between its edge and the text, and the size of a letter there, on a screen of usual density; small letters are
 #: narrower.
-MARGIN, LETTER_WIDTH, LETTER_HEIGHT, TITLE_LETTER_WIDTH = 8, 10, 16, 7.5
+MARGIN, LETTER_WIDTH, LETTER_HEIGHT, TITLE_LETTER_WIDTH = 8, 10, 16, 8
 USUAL_DENSITY = 0.2
 TEXT_SCALE, LINE_SPACING = 3.0, 1.2
 #: A glyph too small to be seen; one of size 0 is drawn large.

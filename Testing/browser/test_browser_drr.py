@@ -111,8 +111,8 @@ def drawn_here(page, number: int, pose: np.ndarray) -> np.ndarray:
 
 
 def pictures(page, mode: str, pose: np.ndarray, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, columns, 3) of an X-ray's pixels in a mode at a pose, as the page draws it by itself, of "edges" (rows, columns) where there are
-    any; and (rows, columns, 4) the layer that the server would lay over it."""
+    """(rows, columns, 3) of an X-ray's pixels in a mode at a pose, as the page draws it by itself, of "edges" (rows, columns) where they
+    are; and (rows, columns, 4) the layer that the server would lay over it."""
     view, anatomy, before = page.registration.xrays[number], page.session.anatomy, page.pose
     drr = anatomy.drr(view.camera, pose, bones=mode == "edges")
     layer = live_layer(mode, film_of(page.session.xray(view)), drr, structure=anatomy.structure)

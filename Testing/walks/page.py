@@ -28,7 +28,7 @@ sys.path[:0] = [str(material.ROOT / "Testing" / "browser")]
 from served import Served, Tab  # noqa: E402
 
 SIZE = {"width": 1440, "height": 900}
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
 #: Without a graphics card Chromium draws WebGL by software, if it is told to.
 ARGUMENTS = ["--no-sandbox", "--enable-unsafe-swiftshader"]
 

@@ -184,7 +184,7 @@ def assess(
     model = model or calibrated("structure" if anatomy.structure else "body")
     points = rigid.transform_points(found.world_from_ct, chosen)
     at = features.total_uncertainty.at(points)
-    cameras = features.camera_uncertainty and features.camera_uncertainty.at(points)
+    cameras = features.camera_uncertainty.at(points) if features.camera_uncertainty else None
     prediction = model.predict(model_inputs(features), cameras.distribution if cameras else None).no_less_than(
         at.mean_mm, at.bound_mm(), len(tied)
     )
@@ -197,8 +197,8 @@ def assess(
             limits.append(_contradiction_of_views(features))
         if not prediction.bounded:
             limits.append("This result looks unlike every correct result we know.")
-        unsure = bool(cameras) and cameras.bound_mm() > CAMERA_SHARE * WRONG_MM
-        known = [_camera_limit(corrected, cameras.bound_mm())] if unsure else []
+        unsure_mm = cameras.bound_mm() if cameras else 0.0
+        known = [_camera_limit(corrected, unsure_mm)] if unsure_mm > CAMERA_SHARE * WRONG_MM else []
         images_suffice = prediction.image_failure_probability <= model.accept
         reasons = [
             *contradictions,

@@ -22,7 +22,7 @@ TORCH ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow test-all docs lint format cmake-lists clean
+.PHONY: help demo test test-slow test-all docs tables lint format cmake-lists clean
 
 help:
 	@echo "make demo              register a CT to X-rays, open the report, then the viewer until Ctrl-C; HEADLESS=1 opens neither"
@@ -30,6 +30,7 @@ help:
 	@echo "make test-slow         run the others: fuzzers, browsers, trainings"
 	@echo "make test-all          run every test"
 	@echo "make docs              build the documentation as a site in build/site"
+	@echo "make tables            measure all tables and figures of docs/tables again: many hours; what was interrupted goes on"
 	@echo "make lint              check the code with ruff and mypy; make format: format it"
 	@echo "make cmake-lists       bring the extension's lists of files up to date, after a file was added, moved or removed"
 	@echo "make clean             remove .venv and whatever else can be made again"
@@ -54,6 +55,16 @@ test-all: $(VENV)/.test
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
+
+# Speed first, since it wants the machine for itself; accuracy.sh says what needs ../shared/data.
+tables: $(VENV)/.test
+	$(VENV)/bin/mvreg bench --page docs/tables/benchmarks.md
+	$(VENV)/bin/python Testing/benchmarks/tracking.py --page docs/tables/benchmarks.md
+	$(VENV)/bin/python Testing/benchmarks/viewer.py frames --page docs/tables/benchmarks.md
+	PYTHON=$(VENV)/bin/python Testing/benchmarks/accuracy.sh
+	$(VENV)/bin/python Testing/benchmarks/make_pose_set.py build/poses
+	$(VENV)/bin/python Testing/benchmarks/regressor.py
+	$(VENV)/bin/python Testing/benchmarks/regressor.py --only ablation --scale 0.5
 
 lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .

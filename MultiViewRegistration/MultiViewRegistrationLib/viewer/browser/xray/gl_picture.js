@@ -4,6 +4,7 @@ import { valueAt, wholeWindow } from "./film.js";
 import { depth } from "./pose.js";
 
 const MODES = ["off", "blend", "checkerboard", "edges", "colours", "difference"];
+const DERIVED = ["edges", "colours", "difference"]; // of them those for which more is made of a DRR
 const TILES = 8;
 const MOST_PX = 1024; // of a DRR's longest side
 const LOCAL = 128; // blocks along it, of which local means are made
@@ -14,6 +15,7 @@ const RIM = 2 / 768; // of it: how far the rim of a bone where the CT ends goes 
 const WEAK = 0.75, STRONG = 0.93; // shares of pixels that are no such edges
 const LEAST = 9; // parts of it, in pixels, that an edge has at least
 const SAMPLES = 128; // pixels along it of which thresholds are made
+const PACE = 0.3; // of what a time differs from those before, by how much they are corrected
 const PIECES = 640; // blocks along it in which edges are joined
 
 export class GLPicture {
@@ -26,6 +28,7 @@ export class GLPicture {
     this.images = {};
     this.drawn = this.derived = "";
     [this.weak, this.least] = [0, [1, 1]]; // see VIEW
+    this.pace = 0; // ms that derive takes for each pixel
   }
 
   dispose() {
@@ -73,7 +76,7 @@ export class GLPicture {
     const mode = over ? (view.mode === "flicker" ? "blend" : view.mode) : "off";
     const [columns, rows] = frame.size, [left, top] = frame.corner, scale = frame.scale, span = film.high - film.low;
     const none = images.film;
-    if (["edges", "colours", "difference"].includes(mode)) this.derive(over, mode, view);
+    if (DERIVED.includes(mode)) this.derive(over, mode, view);
     const common = this.common(over, view);
     if (graphics.canvas.width < width) graphics.canvas.width = width;
     if (graphics.canvas.height < height) graphics.canvas.height = height;
@@ -107,7 +110,7 @@ export class GLPicture {
     }
     if (!ready || depth(view.camera, pose.centre) <= 0) return null;
     const most = Math.min(MOST_PX, Math.ceil(Math.max(columns * frame.scale, rows * frame.scale * frame.tall) * ratio));
-    const size = graphics.drrSize(view.size, most, pose.moves, this.among());
+    const size = graphics.drrSize(view.size, most, pose.moves, this.among(), DERIVED.includes(view.mode) ? this.pace : 0);
     const key = `b${[pose.number, graphics.ct.stamp, view.camera.stamp, ...view.size]}`;
     // What is there stays, unless it is coarser than there is time for by now.
     if (this.drawn !== key || (!pose.moves && images.drr.columns < 0.9 * size[0])) {
@@ -125,6 +128,7 @@ export class GLPicture {
     if (!images.fine) this.smoothFilm(film);
     const common = this.common(over, view), key = `${over.key} ${mode} ${columns} ${common.tones}`;
     if (this.derived === key) return;
+    const began = performance.now();
     this.derived = key;
     const bones = mode === "edges" && this.source === "browser" ? this.withoutRims(over.image, view) : over.image;
     const block = Math.max(Math.ceil(longest / LOCAL), 1), size = [Math.ceil(columns / block), Math.ceil(rows / block)];
@@ -136,6 +140,7 @@ export class GLPicture {
     graphics.draw("MOMENTS", [images.moments, images.spread], { sums: images.sums, more: images.more });
     if (mode === "edges") this.findEdges(bones, longest);
     else this.least = this.typical([[images.moments, 1], [images.moments, 3]], 1);
+    this.pace += PACE * ((performance.now() - began) / (columns * rows) - this.pace); // reading numbers back waits until all is drawn
   }
 
   // FLAT of the medians of numbers of images, where `images.spread` has this many for them.

@@ -141,10 +141,11 @@ export class Graphics {
   }
 
   // The size of a DRR of an X-ray of this size (columns, rows) that there is time for.
-  // most: pixels of its longest side that can be seen   moves: the CT does   among: how many are drawn
-  drrSize([columns, rows], most, moves, among) {
+  // most: pixels of its longest side that can be seen   moves: the CT does   among: how many are drawn   more: ms for each pixel beside it
+  drrSize([columns, rows], most, moves, among, more) {
     let share = Math.min(1, most / Math.max(columns, rows));
-    const budget = moves ? FRAME_MS / among : REST_MS, pixels = this.msPerPixel ? Math.max(budget / this.msPerPixel, LEAST_PX) : LEAST_PX;
+    const budget = moves ? FRAME_MS / among : REST_MS, pace = this.msPerPixel + (moves ? more : 0);
+    const pixels = this.msPerPixel ? Math.max(budget / pace, LEAST_PX) : LEAST_PX;
     share = Math.min(share, Math.sqrt(pixels / (columns * rows)));
     return [columns, rows].map((side) => Math.max(1, Math.round(side * share)));
   }

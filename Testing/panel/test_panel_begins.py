@@ -94,6 +94,21 @@ def test_the_views_show_bone_and_start_no_volume_rendering(person, ct, views, mo
     assert scene.GetNumberOfNodesByClass("vtkMRMLVolumeRenderingDisplayNode") == 1 and not bones.GetDisplayVisibility()
 
 
+def test_an_xray_that_was_taken_off_its_plane_unheard_comes_back(person, ct, views):
+    from MultiViewRegistrationLib.mrml import layout, slice_view
+
+    person.give_views(200, 160)
+    registration = begun(make_registration(person.host.scene, ct, views))
+    person.panel.choose(registration)
+    person.host.click(person.ui.layoutButton)
+    xray, node = registration.xrays[0], layout.slice_node(person.host.scene, "XRay1")
+    node.SetDisableModifiedEvent(True)
+    node.SetSliceOffset(node.GetSliceOffset() + 1)
+    node.SetDisableModifiedEvent(False)
+    assert not slice_view.is_on_plane(xray)
+    person.wait(lambda: slice_view.is_on_plane(xray))
+
+
 def test_slices_of_the_ct_beside_the_xrays(person, ct, views):
     """Landmarks are clicked in them, so placing some opens them."""
     from MultiViewRegistrationLib.mrml import layout

@@ -93,7 +93,10 @@ def fit(view: XRayView) -> None:
 
 def keep_on_plane(view: XRayView) -> None:
     """Bring the slice view back where it was scrolled, turned or made to jump off the image, or lost its proportions; its zoom stays."""
-    node, plane = slice_node(view.node.GetScene(), tag_of(view)), ras_from_slice(view)
+    node = slice_node(view.node.GetScene(), tag_of(view))
+    if node is None or 0 in view.size or not node.HasSliceOrientationPreset(ORIENTATION):
+        return  # it does not show the X-ray yet
+    plane = ras_from_slice(view)
     if not _on(node, plane):
         _lay(node, plane)
     (width, height, thickness), dimensions = node.GetFieldOfView(), node.GetDimensions()

@@ -68,6 +68,8 @@ class Views:
         if not layout.shows(registration):
             return
         self._bones.update(registration)
+        for view in registration.xrays:
+            slice_view.keep_on_plane(view)  # a slider of Slicer that lags behind may have taken it off
         if layout.has_ct_slices(registration.scene):
             self._slices = self._slices or slice_view.CTSliceFollower()
             self._slices.update(registration.ct, _slice_nodes())

@@ -91,8 +91,7 @@ def write_page(folder: Path) -> None:
         "",
         "Five tasks, each done by a script through the widgets that a person uses: `python Testing/walks/page.py` in Chromium, "
         "`Testing/walks/panel.py` in 3D Slicer's own application. A click is a click, a drag or a drop; files picked in a "
-        "dialog count as two. Seconds are those of the program on two cores without a graphics card, shared with other work, and "
-        "without a person's thinking. "
+        "dialog count as two. Seconds are those of the program on two cores without a graphics card, without a person's thinking. "
         "The page's notice that there is no graphics card was closed for the pictures.",
         "",
         "| task | " + " | ".join(f"{names[host]}: clicks | seconds" for host in hosts) + " |",

@@ -254,7 +254,12 @@ def test_it_is_the_first_reason_and_only_searched_for_where_an_error_is_likely(a
     assert more.prediction.failure_probability >= 0.9 and away < more.prediction.upper95_mm < 1.5 * away + 2
     assert more.splits[0].depth_mm == more.splits[1].in_plane_mm == more.prediction.upper95_mm
     sure = replace(told, prediction=replace(told.prediction, image_failure_probability=0.0))
-    assert find_cause(sure, CauseSearch(anatomy, wrong, found, near)) is sure
+
+    def searched(*similarity: float) -> bool:
+        fits = replace(found, fit=replace(found.fit, similarity=similarity))
+        return find_cause(sure, Elsewhere(anatomy, wrong, fits, near)) is not sure
+
+    assert not searched(0.9, 0.65) and searched(0.9, 0.64) and searched(0.56, 0.91)
 
 
 class Elsewhere(CauseSearch):

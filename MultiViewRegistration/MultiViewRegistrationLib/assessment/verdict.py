@@ -32,6 +32,8 @@ SDS_95 = 1.96
 AMBIGUOUS_RATIO = 1.3
 #: Cameras whose own 95 % bound is above this share of WRONG_MM are named as a reason.
 CAMERA_SHARE = 0.5
+#: X-rays whose similarities are further apart than this may hide a fault that the features do not show, as angles of the wrong sign.
+UNEVEN = 0.25
 #: Corrections of cameras are expected within so many standard deviations; beyond the second number they contradict what is said of them.
 EXPECTED_STRAIN, CONTRADICTION = 2.0, 4.0
 EXACT_CAMERAS = "if the cameras are right to 0.5 px"
@@ -240,11 +242,12 @@ def decide(prediction: Prediction, model: Model, measured: bool, moved_mm: float
 def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:
     """The assessment with the likely cause of a poor fit as its first reason.
 
-    Nothing is searched for where the X-rays speak for an accept, nor for one structure, for which no causes were measured. With a cause,
-    the predicted error is how far correcting it moves the targets, and the verdict is never "accept".
+    Nothing is searched for where the X-rays speak for an accept and fit about equally well, nor for one structure, for which no causes were
+    measured. With a cause, the predicted error is how far correcting it moves the targets, and the verdict is never "accept".
     """
-    prediction, pose = assessment.prediction, search.found.world_from_ct
-    if search.anatomy.structure or prediction and prediction.image_failure_probability <= calibrated().accept:
+    prediction, pose, similarity = assessment.prediction, search.found.world_from_ct, search.found.fit.similarity
+    accepted = prediction is not None and prediction.image_failure_probability <= calibrated().accept
+    if search.anatomy.structure or (accepted and max(similarity) - min(similarity) <= UNEVEN):
         return assessment
     cause = search.cause()
     if cause is None:

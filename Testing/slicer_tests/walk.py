@@ -47,18 +47,25 @@ class Printed:
         return text
 
 
+def failure_of(task, options) -> str:
+    """What goes wrong in task(options): an exception, or a traceback that was printed; "" for nothing."""
+    printed, failure = Printed(), ""
+    try:
+        task(options)
+    except BaseException:
+        failure = traceback.format_exc()
+    if "Traceback (most recent call last)" in printed.end() and not failure:
+        failure = "A traceback was printed; see above."
+    return failure
+
+
 def main() -> int:
     """The exit status."""
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / RECORD).unlink(missing_ok=True)
-    began, printed, failure = time.monotonic(), Printed(), ""
-    try:
-        go(options)
-    except BaseException:
-        failure = traceback.format_exc()
-    if "Traceback (most recent call last)" in printed.end() and not failure:
-        failure = "A traceback was printed; see above."
+    began = time.monotonic()
+    failure = failure_of(go, options)
     say(
         failure or f"All of it is as it should be, in {time.monotonic() - began:.0f} s. Pictures: {options.out}",
         options.out / RECORD,

@@ -48,7 +48,7 @@ class PageWalk(Walk):
         self.page = self.tab.page
 
     def next_day(self) -> None:
-        """End the program, and start it anew, which is not counted."""
+        """End the program, and start it again, which is not counted."""
         began = time.monotonic()
         self.close()
         self._open()
@@ -72,6 +72,15 @@ class PageWalk(Walk):
             self.page.wait_for_timeout(50)
         session.detach()
         self.act()
+
+    def download(self, name: str, folder: Path) -> Path:
+        """The file that a button's click gives, kept in a folder."""
+        with self.page.expect_download(timeout=PATIENCE_MS) as download:
+            self.click(name)
+        path = folder / download.value.suggested_filename
+        download.value.save_as(path)
+        self.settle(0.5)
+        return path
 
     def wait_verdict(self) -> str:
         """Until the bar has a verdict; the bar's text."""
@@ -120,11 +129,7 @@ def own(walk: PageWalk, files: Path) -> None:
 
 def export(walk: PageWalk, files: Path) -> None:
     """Export, and hold the transform against the truth of the sample."""
-    with walk.page.expect_download(timeout=PATIENCE_MS) as download:
-        walk.click("Export")
-    archive = files / download.value.suggested_filename
-    download.value.save_as(archive)
-    walk.settle(0.5)
+    archive = walk.download("Export", files)
     walk.step("Exported: the browser has the transform, the result and the report.")
     zipfile.ZipFile(archive).extractall(files / "exported")
     found = sitk.ReadTransform(str(next((files / "exported").rglob("world_from_ct.tfm"))))
@@ -166,7 +171,7 @@ def mirrored(walk: PageWalk, files: Path) -> None:
     walk.click("Register")
     walk.page.wait_for_selector(".mv-chip-running", timeout=PATIENCE_MS)
     text = walk.wait_verdict()
-    walk.step("Registered anew: accepted.")
+    walk.step("Registered again: accepted.")
     assert "ACCEPT" in text, text
 
 
@@ -191,11 +196,7 @@ def reopen(walk: PageWalk, files: Path) -> None:
     """Yesterday's work opened again."""
     walk.drop(material.write_sample(files / "reopen").parent)
     before = walk.wait_verdict()
-    with walk.page.expect_download(timeout=PATIENCE_MS) as download:
-        walk.click("Save")
-    saved = files / download.value.suggested_filename
-    download.value.save_as(saved)
-    walk.settle(0.5)
+    saved = walk.download("Save", files)
     walk.step("Yesterday: registered and saved as a scene.")
     walk.next_day()
     walk.step("Today: the empty page also offers what it has kept itself.")

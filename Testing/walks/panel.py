@@ -14,7 +14,6 @@ import json
 import sys
 import tempfile
 import time
-import traceback
 from functools import partial
 from pathlib import Path
 
@@ -321,13 +320,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=material.ROOT / "docs" / "walks")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    printed, failure = hands.Printed(), ""
-    try:
-        go(options)
-    except BaseException:
-        failure = traceback.format_exc()
-    if "Traceback (most recent call last)" in printed.end() and not failure:
-        failure = "A traceback was printed; see above."
+    failure = hands.failure_of(go, options)
     print(failure or "All of it is as it should be.", flush=True)
     return 1 if failure else 0
 

@@ -87,17 +87,6 @@ def in_xray(registration: Registration, detector: DetectorPlane) -> tuple[dict[s
     return of_ct, {name: detector.locate(point)[0] for name, point in here}
 
 
-def missing(registration: Registration) -> dict[str, list[str]]:
-    """The views, by name, in which each landmark has not been clicked yet; CT for the CT. Without those that are complete.
-
-    A landmark need not be seen in every X-ray: what is in the CT and in one of them counts.
-    """
-    have = clicked(registration)
-    named = dict.fromkeys(label for labels in have.values() for label in labels)
-    incomplete = {label: [name for name, labels in have.items() if label not in labels] for label in named}
-    return {label: names for label, names in incomplete.items() if names}
-
-
 def next_name(registration: Registration, markups, wanted: str = "") -> str:
     """The name for the next point of a list: the one that is wanted, else the first that another list has, else the next free number; none
     that the list has.

@@ -17,22 +17,21 @@ from .xray import XRayView, place_of
 ORIENTATION, DEFAULT_ORIENTATION = "X-ray", "Axial"
 
 
-def point(view: XRayView) -> bool:
-    """Point the X-ray's slice view at its image; whether there is such a view, and an image to show.
+def point(view: XRayView) -> None:
+    """Point the X-ray's slice view at its image, if there is such a view, and an image to show.
 
     A zoom that a user has set stays, unless the image has moved.
     """
     scene, tag = view.node.GetScene(), tag_of(view)
     node, composite = slice_node(scene, tag), composite_node(scene, tag)
     if node is None or composite is None or 0 in view.size:
-        return False
+        return
     fill(view)
     with slicer.util.NodeModify(node):
         _style(node, tag)
         node.SetSliceVisible(view.placed)  # else its image would lie anywhere in 3D
         if not _on(node, ras_from_slice(view)):
             fit(view)
-    return True
 
 
 def fill(view: XRayView) -> None:

@@ -28,11 +28,11 @@ DASH_MM = 12.0
 SKIPPED_COLOUR = (0.55, 0.55, 0.58)
 
 
-def show_frustum(view: XRayView) -> bool:
-    """Draw the view's frustum, or draw it again where its camera has changed; whether it has a camera."""
+def show_frustum(view: XRayView) -> None:
+    """Draw the view's frustum, or draw it again where its camera has changed; none without a camera."""
     if not view.placed:
         remove_frustum(view)
-        return False
+        return
     camera, depth_mm = view.camera, view.detector_mm
     node = product(
         view.node,
@@ -52,7 +52,6 @@ def show_frustum(view: XRayView) -> bool:
         node.SetAttribute(MADE_OF, made_of)
     node.SetName(f"{view.name} frustum")
     node.GetDisplayNode().SetColor(*(colour(tag_of(view) or "") if view.used else SKIPPED_COLOUR))
-    return True
 
 
 def remove_frustum(view: XRayView) -> None:

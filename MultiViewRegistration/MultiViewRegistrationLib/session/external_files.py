@@ -285,17 +285,16 @@ def read_pose(path: str | os.PathLike, answers: dict[str, str]) -> FileReading:
     return read_with_answers(partial(read_start_pose, path), POSE_QUESTIONS, answers)
 
 
-def landmarks_to_ct(registration: Registration, path: str | os.PathLike) -> int:
+def landmarks_to_ct(registration: Registration, path: str | os.PathLike) -> None:
     """Put the points of a .fcsv or .mrk.json, LPS or RAS of the CT's own frame, into the CT's landmarks; those of a name that is there
-    are moved. Returns their number. InputError as `read_markups`, and without a CT."""
+    are moved. InputError as `read_markups`, and without a CT."""
     if registration.ct is None:
         raise InputError(_("CT: none is chosen, expected the one whose landmarks these are; choose it first."))
-    points = read_markups(path)
-    _put(landmark_list(registration), {name: ras_from_lps(point) for name, point in points.items()}, world=False)
-    return len(points)
+    points = {name: ras_from_lps(point) for name, point in read_markups(path).items()}
+    _put(landmark_list(registration), points, world=False)
 
 
-def landmarks_to_xray(registration: Registration, view: XRayView, path: str | os.PathLike, place: str) -> int:
+def landmarks_to_xray(registration: Registration, view: XRayView, path: str | os.PathLike, place: str) -> None:
     """The same for the landmarks of an X-ray.
 
     place: of PLACES. "scene": points of the world, where the X-ray lies, as a list of landmarks of this module is saved; each is taken as
@@ -323,7 +322,6 @@ def landmarks_to_xray(registration: Registration, view: XRayView, path: str | os
             ).format(path=os.fspath(path), landmark=beside[0], name=view.name)
         )
     _put(landmark_list(registration, view), {name: view.ras_of(pixel) for name, pixel in pixels.items()}, world=True)
-    return len(pixels)
 
 
 def _pixel_on_volume(view: XRayView) -> Callable[[np.ndarray], np.ndarray]:

@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 
 import numpy as np
 
-from ..errors import InputError
 from ..jobs import TimeLeft, left_in_words
 from ..mrml.identity import fingerprint, of_geometry
 from ..mrml.registration import CT_TRANSFORM, Registration
-from .background_task import Stopped, Worker
+from .background_task import Worker
 from .inputs import PREPARING
 from .translation import _
 
-#: The start of `api.register` for each that the panel offers without a regressor: a pose that a person set is a given one.
-API_START = {"given": "given", "by hand": "given", "search": "search", "landmarks": "landmarks"}
-#: Seconds between two polls of a child process.
-POLL_S = 0.1
+#: The start of `api.register` where it has another name: a pose that a person set is a given one.
+API_START = {"by hand": "given"}
 
 
 def register_case(
     case, anatomy, start: str, refinement: str, seed: int, model: Path | None, on_progress: Callable
 ) -> object:
-    """The `result.Result` of a case from a start. InputError where it fails.
+    """The `result.Result` of a case from a start, refined by "joint" or a published method. InputError where it fails.
 
     model: the folder of the regressor, for a start that uses one; without it, the newest of the store.
     """
     from ..api import register
 
-    if refinement != "joint":
-        return by_baseline(case, anatomy, start, refinement, model, on_progress)
-    if start in ("regressor", "auto"):
-        return register(case, start, on_progress, anatomy, seed, model=model)
-    return replace(register(case, API_START[start], on_progress, anatomy, seed), method=start)
+    device = "cpu" if refinement == "joint" else "auto"  # of torch
+    result = register(case, API_START.get(start, start), on_progress, anatomy, seed, refinement, device, model)
+    return replace(result, method=start)
 
 
 def regressor_summary(result) -> dict:
@@ -47,48 +41,6 @@ def regressor_summary(result) -> dict:
     if report is None:
         return {}
     return {"model": report.model or "", "expected_mm": report.expected_mm, "selected_start": report.selected_start}
-
-
-def by_baseline(case, anatomy, start: str, refinement: str, model: Path | None, on_progress: Callable) -> object:
-    """The `result.Result` of a published refinement, which takes minutes and needs torch: a child process does it, in a folder of its own.
-
-    InputError where it fails; the folder is gone in any case.
-    """
-    from ..api import assess
-    from ..geometry.landmarks import locate
-    from ..jobs import Job
-
-    fit = locate(case.landmarks, case.cameras) if start == "landmarks" else None
-    begun = fit.world_from_ct if fit else case.world_from_ct
-    if start == "regressor":
-        begun = regressor_pose(model, case, anatomy)
-    with tempfile.TemporaryDirectory(prefix="mvreg-case-", ignore_cleanup_errors=True) as folder:
-        path, out = write_child_case(case, begun, folder), Path(folder, "result")
-        job = Job(["register", path, "--refine", refinement, "--device", "auto", "--out", out])
-        found = await_job(job, begun, on_progress)
-    result = assess(case, np.array(found["world_from_ct"]), anatomy, start)
-    return replace(
-        result,
-        start_world_from_ct=begun,
-        seconds=found["seconds"],
-        landmark_fit=fit,
-        refined_by=refinement,
-        assessment=None,
-        torch_device=found["software"]["device"].rpartition(" on ")[2],
-    )
-
-
-def regressor_pose(model: Path | None, case, anatomy) -> np.ndarray:
-    """(4, 4) world_from_ct that a regressor takes for the most credible. InputError where there is none, or it is of another CT."""
-    from ..regressor.initialise import predict_poses
-    from ..regressor.learning import find_model
-
-    found = find_model(case, model)
-    if found is None:
-        raise InputError(
-            _("Start: there is no regressor for this CT, expected a trained one; train one, or choose another start.")
-        )
-    return predict_poses(found, anatomy, case.views, case.world_from_ct)[0].world_from_ct
 
 
 def write_child_case(case, world_from_ct: np.ndarray | None, folder: str) -> Path:
@@ -115,28 +67,6 @@ def write_child_case(case, world_from_ct: np.ndarray | None, folder: str) -> Pat
         {view.name: raw_image(view.xray.line_integrals, view.xray.pixel_mm) for view in case.views},
         {view.name: view.xray.valid for view in case.views},
     )
-
-
-def await_job(job, world_from_ct: np.ndarray, on_progress: Callable) -> dict:
-    """The result of a job; reports its progress meanwhile. InputError where it failed, Stopped once it is to stop, and has."""
-    from ..registration.pipeline import Progress
-
-    progress = Progress(0.0, "starting", world_from_ct, np.nan)
-    wanted = True
-    while job.state == "running":
-        record = job.poll()
-        if record is not None:
-            pose = progress.world_from_ct if record.world_from_ct is None else np.array(record.world_from_ct)
-            progress = Progress(record.fraction, record.stage, pose, np.nan if record.cost is None else record.cost)
-        if wanted and on_progress(progress) is False:
-            wanted = False
-            job.cancel()
-        sleep(POLL_S)
-    if not wanted or job.state == "cancelled":
-        raise Stopped
-    if job.state == "failed":
-        raise InputError(job.message)
-    return job.result
 
 
 class RunningRegistration:

@@ -283,8 +283,8 @@ class Sequence:
         self._kept = monotonic()
         saved_sequence.keep_track(self._session.registration, self.player.played.content(None))
 
-    def compare_with(self, path: str | os.PathLike) -> StructureMotion:
-        """The motion of the structure in a track.json against the one that is played. From now on its bone moves with the frames.
+    def compare_with(self, path: str | os.PathLike) -> None:
+        """Compare the structure in a track.json with the one that is played. From now on its bone moves with the frames.
 
         InputError without a sequence, and as `motion_of`.
         """
@@ -295,7 +295,6 @@ class Sequence:
         motion = motion_of(path, self.player.played)
         self.remove_other()
         self.other = OtherStructure(self._session.registration, motion)
-        return motion
 
     def remove_other(self) -> None:
         """Take the other structure out of the scene, if there is one."""

@@ -8,7 +8,7 @@ control becomes a call of its `action`, within the host's `ui_action()`, which s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -429,16 +429,6 @@ def walk(controls: Sequence[Control]) -> dict[str, Control]:
         if isinstance(control, FieldTable):
             found |= walk([cell.field for line in control.lines for cell in line.cells])
     return found
-
-
-def within(prefix: str, controls: Sequence[Control]) -> list[Control]:
-    """The controls with a prefix to their keys: for a part that a form may have twice."""
-    return [
-        replace(control, key=f"{prefix}.{control.key}")
-        if not isinstance(control, (SideBySide, Group))
-        else replace(control, key=f"{prefix}.{control.key}", children=tuple(within(prefix, control.children)))
-        for control in controls
-    ]
 
 
 def plain_data(control: Control) -> dict:

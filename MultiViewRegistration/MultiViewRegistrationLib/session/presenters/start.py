@@ -82,7 +82,7 @@ class StartPresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
-        self._seen, self._source = b"", ""
+        self._seen = b""
         for part in self._parts:
             part.reset()
 

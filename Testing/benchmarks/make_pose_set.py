@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Writes simulated cases at many poses about one: python make_pose_set.py OUT [--anatomies chest pelvis] [--count 200] [--kinds plain hard]
+"""Writes simulated cases at many poses about one: python make_pose_set.py OUT [--anatomies chest pelvis] [--count 200] [--kinds plain]
 
 For each anatomy one C-arm geometry of two views 90 degrees apart, one nominal pose, and true poses drawn evenly over 15, 15, 30 degrees
 (orbital, tilt, roll) and 50, 75, 50 mm (columns, rows, beam) about it: what one regressor is trained for. The plain ones are
@@ -28,8 +28,10 @@ from MultiViewRegistrationLib.regressor.poses import AXES, PoseRange  # noqa: E4
 from MultiViewRegistrationLib.simulation.cases import Patient, random_cameras, random_pose, write_case  # noqa: E402
 from MultiViewRegistrationLib.simulation.simulator import xrays_with  # noqa: E402
 
-ANATOMIES = ("chest", "pelvis")
-PELVIS = ROOT.parent / "shared" / "data" / "pelvis" / "pelvis.nii.gz"
+DATA = ROOT.parent / "shared" / "data"
+#: The CT of each anatomy; the chest is that of `make demo`.
+CTS = {"chest": None, "pelvis": DATA / "pelvis" / "pelvis.nii.gz", "torso": DATA / "ct" / "torso_3mm.nii.gz"}
+ANATOMIES = tuple(CTS)
 TRAINING = dict(zip(AXES, (15, 15, 30, 50, 75, 50), strict=True))
 HARD = ("wires", "rods", "prosthesis", "blades", "shutters", "scatter", "weak", "mixed")
 #: One of each at once.
@@ -89,14 +91,13 @@ def _search_of(poses: PoseRange) -> dict[str, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--anatomies", choices=ANATOMIES, nargs="+", default=ANATOMIES)
+    parser.add_argument("--anatomies", choices=ANATOMIES, nargs="+", default=("chest", "pelvis"))
     parser.add_argument("--kinds", choices=("plain", "hard"), nargs="+", default=("plain", "hard"))
     parser.add_argument("--count", type=int, default=200, help="of each anatomy and kind")
     parser.add_argument("--seed", type=int, default=5)
     args = parser.parse_args()
 
-    cts = {"chest": chest_ct, "pelvis": lambda: PELVIS}
-    sets = [PoseSet(args.out, anatomy, cts[anatomy](), args.seed) for anatomy in args.anatomies]
+    sets = [PoseSet(args.out, anatomy, CTS[anatomy] or chest_ct(), args.seed) for anatomy in args.anatomies]
     for kind in args.kinds:
         for number in range(args.count):
             for poses in sets:

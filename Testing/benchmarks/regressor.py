@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How well the regressor does: python regressor.py [--only poses starts one-view wrist ablation] [--cases build/poses] [--device cuda]
+"""How well the regressor does: python regressor.py [--only poses starts ...] [--cases build/poses] [--device cuda]
 
 Trains what it needs, measures, and writes a table for each part into docs/tables/regressor.md (--page), between its marks:
 
@@ -10,6 +10,8 @@ Trains what it needs, measures, and writes a table for each part into docs/table
     ablation  the papers' network with their losses for each view alone, with either cross-view term beside them, with both, and with the
               likelihood of its own uncertainty; and the network that votes. Each as often as there are --seeds, in equal time; the numbers
               of each training beside the page as JSON
+    published the papers' method with their regression head as published, against the default, as often and on three CTs: in equal processor
+              time, with MVREG_THREADS=1; its cases are those of make_pose_set.py --anatomies chest pelvis torso
 
 The cases are those of make_pose_set.py. Models are kept in --models, measurements in --rows: what is there already is not made again.
 Some hours on 2 cores. --scale 0.05 --limit 3 tries it all out in minutes.
@@ -26,6 +28,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from time import monotonic, process_time
+from types import SimpleNamespace
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
@@ -39,10 +44,11 @@ from MultiViewRegistrationLib.api import register  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
+from MultiViewRegistrationLib.regressor import training  # noqa: E402
 from MultiViewRegistrationLib.regressor.model import RegressorModel  # noqa: E402
 from MultiViewRegistrationLib.regressor.model_store import NEAR_MM  # noqa: E402
 from MultiViewRegistrationLib.rendering.devices import available_threads  # noqa: E402
-from MultiViewRegistrationLib.studies.statistics import percent, perturbed, success_rate, table  # noqa: E402  # noqa: E402
+from MultiViewRegistrationLib.studies.statistics import grouped, percent, perturbed, success_rate, table  # noqa: E402
 
 STARTS = ("search", "regressor", "auto")
 HARD_MINUTES, PLAIN_MINUTES, ONE_VIEW_MINUTES, WRIST_MINUTES, ABLATION_MINUTES = 10.0, 2.0, 4.0, 10.0, 4.0
@@ -56,6 +62,13 @@ VARIANTS = (
     ("pose", "likelihood", "likelihood instead"),
     ("voting", "likelihood", "voting network, likelihood"),
 )
+#: Of the part published, as VARIANTS; the third tells the head's share.
+PUBLISHED = (
+    ("voting", "likelihood", "the default"),
+    ("published", "cui2025", "the papers', whole"),
+    ("pose", "cui2025", "the papers' losses, our head"),
+)
+PUBLISHED_MINUTES = 1.5
 SEEN = tuple(f"{kind}, {seen}" for kind in KINDS for seen in ("both views", "one view"))
 WRIST = ROOT.parent / "shared" / "data" / "wrist"
 OFF_DEG, OFF_MM = 30.0, 30.0
@@ -224,6 +237,79 @@ def ablation(bench: Bench) -> str:
     return f"{ablation_tables(records)}\n\nEach training's numbers: [{data.name}]({bench.page.stem}/{data.name})."
 
 
+def published(bench: Bench) -> str:
+    """The papers' method against ours; seeds come last but for the variants, so that a run that is broken off has all CTs."""
+    sets = bench.sets(*KINDS)
+    records: list[dict] = []
+    for network, loss, name in PUBLISHED:
+        for seed in range(bench.seeds):
+            for anatomy in dict.fromkeys(anatomy for _, anatomy, _ in sets):
+                how = {"network": network, "loss": loss, "seed": seed}
+                with mock.patch.object(
+                    training, "time", SimpleNamespace(perf_counter=process_time, monotonic=monotonic)
+                ):
+                    model = bench.model(anatomy, PUBLISHED_MINUTES, f"{network}-{loss}-processor-seed{seed}", **how)
+                record = {
+                    "ct": anatomy,
+                    **how,
+                    "name": name,
+                    "steps": model.card.done,
+                    "seconds": round(model.card.seconds, 1),
+                }
+                records.append(record)
+                for kind, of, cases in sets:
+                    if of == anatomy:
+                        errors = np.array([row["mtre_mm"] for row in predicted(bench.rows, model, cases)])
+                        record[kind] = len(cases)
+                        for seen, mm in (("both views", errors[:, 0]), ("one view", errors[:, 1:].ravel())):
+                            record[f"{kind}, {seen}"] = [float(np.median(mm)), 100 * float(np.mean(mm < NEAR_MM))]
+    seconds = [record["seconds"] for record in records]
+    counts = ", ".join(f"{records[0][kind]} {kind}" for kind in KINDS)
+    each = [
+        (
+            record["ct"],
+            record["name"],
+            record["seed"],
+            record["steps"],
+            *(_median_and_share(record[seen]) for seen in SEEN),
+        )
+        for record in sorted(
+            records, key=lambda record: (record["ct"], PUBLISHED.index(_variant(record)), record["seed"])
+        )
+    ]
+    means = []
+    for (ct, name), group in grouped(records, lambda record: (record["ct"], record["name"])):
+        cells = [np.array([record[seen] for record in group]).T for seen in SEEN]
+        steps = f"{np.mean([record['steps'] for record in group]):.0f}"
+        means.append(
+            (
+                ct,
+                name,
+                len(group),
+                steps,
+                *(f"{mm.mean():.1f} ± {_sd(mm):.1f}; {near.mean():.0f} ± {_sd(near):.0f}" for mm, near in cells),
+            )
+        )
+    return "\n\n".join(
+        [
+            f"Median of the mTRE in mm before any refinement, and the percentage within {NEAR_MM:g} mm, the refinement's reach: mean ± "
+            f"standard deviation of the trainings. X-rays of each CT: {counts}. Each training took {min(seconds):.0f} to "
+            f"{max(seconds):.0f} processor seconds.",
+            table(["CT", "method", "trainings", "steps", *SEEN], means),
+            "Each training:",
+            table(["CT", "method", "seed", "steps", *SEEN], each),
+        ]
+    )
+
+
+def _variant(record: dict) -> tuple[str, str, str]:
+    return record["network"], record["loss"], record["name"]
+
+
+def _median_and_share(cell: list[float]) -> str:
+    return f"{cell[0]:.1f}; {cell[1]:.0f}"
+
+
 def ablation_tables(records: list[dict]) -> str:
     """The medians, the shares, and what the terms change."""
 
@@ -281,12 +367,21 @@ def near(errors: np.ndarray) -> str:
     return f"{100 * np.mean(errors < NEAR_MM):.1f}"
 
 
-PARTS = {"poses": poses, "starts": starts, "one-view": one_view, "wrist": wrist, "ablation": ablation}
+PARTS = {
+    "poses": poses,
+    "starts": starts,
+    "one-view": one_view,
+    "wrist": wrist,
+    "ablation": ablation,
+    "published": published,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=[name for name in PARTS if name != "ablation"])
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, default=[name for name in PARTS if name not in ("ablation", "published")]
+    )
     parser.add_argument("--cases", type=Path, default=ROOT / "build" / "poses")
     parser.add_argument("--models", type=Path, default=ROOT / "build" / "models")
     parser.add_argument("--rows", type=Path, default=ROOT / "build" / "regressor.jsonl")
@@ -296,7 +391,7 @@ def main() -> int:
     )
     parser.add_argument("--scale", type=float, default=1.0, help="of all minutes")
     parser.add_argument("--limit", type=int, help="cases of each set")
-    parser.add_argument("--seeds", type=int, default=3, help="of the ablation")
+    parser.add_argument("--seeds", type=int, default=3, help="of the ablation, and of published")
     parser.add_argument("--device", default="cpu", help="as for mvreg train; with --models, --rows, --page of its own")
     args = vars(parser.parse_args())
     only, bench = args.pop("only"), Bench(**{**args, "rows": Rows(args["rows"])})

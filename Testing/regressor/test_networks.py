@@ -1,4 +1,4 @@
-"""The two networks: what they say, that they learn, and that they say the same again."""
+"""The networks: what they say, that they learn, and that they say the same again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from phantom import slot_scan_of
+from scipy.linalg import expm
 from scipy.spatial import cKDTree
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -20,6 +21,7 @@ from MultiViewRegistrationLib.regressor.network import (
     CellVotes,
     Network,
     PoseNetwork,
+    PublishedPoseNetwork,
     VotingNetwork,
     choose_landmarks,
     make_network,
@@ -31,7 +33,7 @@ NOMINAL = rigid.from_rotation_translation(np.eye(3), -CENTROID)
 ARM = dict(source_to_detector_mm=1010, source_to_isocentre_mm=700, pixel_mm=(4.64, 4.64), size=(64, 64), cra_cau_deg=3)
 CAMERAS = [CArm(**ARM, rao_lao_deg=angle, mirrored=mirrored).camera() for angle, mirrored in ((0, False), (80, True))]
 POINTS = CENTROID + np.random.default_rng(1).uniform(-70, 70, (12, 3))
-both = pytest.mark.parametrize("name", NAMES)
+each = pytest.mark.parametrize("name", NAMES)
 
 
 def network_of(name: str, seed: int = 0) -> Network:
@@ -42,7 +44,7 @@ def small(name: str) -> Network:
     torch.manual_seed(0)
     if name == "voting":
         return VotingNetwork(CAMERAS, POINTS, CENTROID, width=8)
-    return PoseNetwork(CAMERAS, NOMINAL, CENTROID, width=8)
+    return (PoseNetwork if name == "pose" else PublishedPoseNetwork)(CAMERAS, NOMINAL, CENTROID, width=8)
 
 
 def batch(seed: int, count: int) -> tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -71,7 +73,7 @@ def at_points(poses: np.ndarray) -> np.ndarray:
     return rigid.transform_points(poses[..., None, :, :], POINTS)
 
 
-@both
+@each
 def test_a_seed_and_the_state_determine_the_output(name):
     _, images, views, camera_from_ct = batch(0, 1)
     before = torch.random.get_rng_state()
@@ -84,7 +86,7 @@ def test_a_seed_and_the_state_determine_the_output(name):
     uncalibrated = network.evidence(said, CAMERAS)[0].at(NOMINAL[None]).matrix
     network.calibrate(np.array([53.48, 1e9, 0.1]))  # ten times the median of chi squared
     np.testing.assert_allclose(
-        network.evidence(said, CAMERAS)[0].at(NOMINAL[None]).matrix, uncalibrated / 10, rtol=1e-3
+        network.evidence(said, CAMERAS)[0].at(NOMINAL[None]).matrix, uncalibrated / 10, rtol=1e-3, atol=1e-12
     )
     another = make_network(name, CAMERAS[::-1], np.eye(4), CENTROID + 1, POINTS - 1, 2)
     another.load_state_dict(network.state_dict())
@@ -157,6 +159,27 @@ def test_a_pose_network_begins_at_the_nominal_pose_and_moves_about_the_centroid(
     assert torch.allclose(turned @ centre, nominal @ centre, atol=1e-3)
     turn = rigid.rotation_angle(turned[0].double().detach().numpy() @ np.linalg.inv(nominal[0].numpy()))
     assert turn == pytest.approx(0.2 * np.linalg.norm([1, -0.5, 0.3]), rel=1e-3)
+
+
+def test_the_published_head_is_the_exponential_on_se3_in_the_axes_of_the_ct():
+    """Against scipy's exponential of a matrix; its gradients against finite differences."""
+    network = small("published")
+    _, images, views, _ = batch(5, 1)
+    twist = np.array([0.3, -0.2, 0.4, 30.0, -20.0, 50.0])
+    for head, bias in ((network.rotation, twist[:3]), (network.translation, twist[3:])):
+        torch.nn.init.zeros_(head.weight)
+        head.bias.data[:] = torch.from_numpy(bias)
+    predicted = network(images, views)
+    matrix = np.zeros((4, 4))
+    matrix[:3] = np.column_stack([np.cross(twist[:3], np.eye(3), axisb=0, axisc=0), twist[3:]])
+    motion = rigid.about(CENTROID, expm(matrix))
+    for camera, pose in zip(CAMERAS, predicted.camera_from_ct.detach().numpy()):
+        np.testing.assert_allclose(pose, camera.camera_from_world @ NOMINAL @ np.linalg.inv(motion), atol=2e-3)
+    assert not predicted.log_scales.any()
+    network = network.double()
+    for start in (np.zeros(6), twist):
+        moved = torch.from_numpy(np.stack([start, start])).requires_grad_()
+        assert torch.autograd.gradcheck(lambda each: network.moved(each, views), moved, atol=1e-5)
 
 
 def test_the_evidence_of_a_pose_is_that_pose_and_its_scales():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.linalg import expm
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -34,7 +35,7 @@ def twist_of(angle, direction=(0.6, -0.64, 0.48), v=(30.0, -20.0, 50.0)):
     return np.array([*(angle * np.array(direction)), *v])
 
 
-def exp(twist):
+def turn_and_shift(twist):
     """Poses (..., 4, 4) of a turn and then a shift (..., 6)."""
     return se3.pose(se3.exp_so3(twist[..., :3]), twist[..., 3:])
 
@@ -44,6 +45,11 @@ def exp(twist):
 def test_poses_agree_with_scipy_and_rigid(twist, a, b):
     turn = se3.exp_so3(tensor(twist[:3])).numpy()
     np.testing.assert_allclose(turn, Rotation.from_rotvec(twist[:3]).as_matrix(), atol=5e-15)
+    moved = se3.exp(tensor(twist)).numpy()
+    matrix = np.zeros((4, 4))
+    matrix[:3] = np.column_stack([se3.hat(tensor(twist[:3])), twist[3:]])
+    np.testing.assert_allclose(moved, expm(matrix), atol=1e-9)
+    np.testing.assert_allclose(moved, rigid.exp_se3(twist), atol=1e-10)
     log = se3.log(tensor(a)).numpy()
     np.testing.assert_allclose(rigid.exp_se3(log), a, atol=1e-10)
     A, B = tensor(a), tensor(b)
@@ -61,13 +67,16 @@ DISTANCES = [se3.geodesic, lambda a, b: se3.double_geodesic(a, b, 700)]
 
 @pytest.mark.parametrize("angle", [0.0, 1e-200, 1e-9, 5e-5, 1e-3, 0.0999, 0.1, 2.0, np.pi - 1e-3])
 def test_gradients_are_finite_differences(angle):
-    there, zero = exp(tensor(twist_of(angle))), torch.zeros(6).double().requires_grad_()
+    there, zero = turn_and_shift(tensor(twist_of(angle))), torch.zeros(6).double().requires_grad_()
     assert torch.autograd.gradcheck(se3.exp_so3, tensor(twist_of(angle)[:3]).requires_grad_(), atol=1e-6)
-    assert torch.autograd.gradcheck(lambda x: se3.log(there @ exp(x)), zero, atol=1e-6)
+    assert torch.autograd.gradcheck(se3.exp, tensor(twist_of(angle)).requires_grad_(), atol=1e-5)
+    assert torch.autograd.gradcheck(lambda x: se3.log(there @ turn_and_shift(x)), zero, atol=1e-6)
     if angle >= 1e-4:
         fixed = tensor(rigid.exp_se3(twist_of(0.7, (0, 1, 0))))
         for distance in DISTANCES:
-            assert torch.autograd.gradcheck(lambda x, d=distance: d(fixed @ there @ exp(x), fixed), zero, atol=1e-5)
+            assert torch.autograd.gradcheck(
+                lambda x, d=distance: d(fixed @ there @ turn_and_shift(x), fixed), zero, atol=1e-5
+            )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -75,9 +84,13 @@ def test_gradients_are_finite_differences(angle):
 def test_gradients_are_finite_everywhere(angle, dtype):
     """To itself; to one that is half a turn away; to another."""
     twist = tensor(twist_of(angle), dtype).requires_grad_()
-    there, other = exp(twist), exp(tensor(twist_of(0.5, (0, 0, 1)), dtype))
+    there, other = turn_and_shift(twist), turn_and_shift(tensor(twist_of(0.5, (0, 0, 1)), dtype))
     pairs = [(there, there.detach()), (other @ there, other)]
-    for value in [se3.log(there).sum(), *(distance(*pair) for pair in pairs for distance in DISTANCES)]:
+    for value in [
+        se3.exp(twist).sum(),
+        se3.log(there).sum(),
+        *(distance(*pair) for pair in pairs for distance in DISTANCES),
+    ]:
         (gradient,) = torch.autograd.grad(value, twist, retain_graph=True)
         assert torch.isfinite(value) and torch.isfinite(gradient).all()
 
@@ -89,6 +102,6 @@ def test_single_precision_is_enough(angle):
     gradients = []
     for dtype in (torch.float64, torch.float32):
         twist = tensor(twist_of(angle), dtype).requires_grad_()
-        gradients.append(torch.autograd.grad(se3.log(exp(twist)).sum(), twist)[0])
+        gradients.append(torch.autograd.grad(se3.log(turn_and_shift(twist)).sum(), twist)[0])
         assert gradients[-1].dtype == dtype
     np.testing.assert_allclose(gradients[1], gradients[0], atol=2e-4)

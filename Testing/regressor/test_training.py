@@ -105,10 +105,12 @@ def test_an_interrupted_training_keeps_its_state(begin, case, monkeypatch):
 
 
 @pytest.mark.parametrize("loss", ["likelihood", "diffpose", "cui2025"])
-def test_the_papers_network_and_losses(begin, views, loss):
-    model = begin(steps=2, every=5, network="pose", loss=loss).run()
-    assert load_model(model.folder).candidates(views)[0].world_from_ct.shape == (4, 4)
-    assert model.card.loss == loss and np.isfinite(model.card.losses[-1][1])
+@pytest.mark.parametrize("name", network.POSE_NAMES)
+def test_the_papers_networks_and_losses(begin, views, name, loss):
+    model = begin(steps=2, every=5, network=name, loss=loss).run()
+    pose = load_model(model.folder).candidates(views)[0].world_from_ct
+    np.testing.assert_array_equal(pose, model.candidates(views)[0].world_from_ct)
+    assert (model.card.network, model.card.loss) == (name, loss) and np.isfinite(model.card.losses[-1][1])
 
 
 def test_a_loss_of_nan_ends_it_with_the_last_good_state(begin, views):

@@ -37,7 +37,7 @@ from ..geometry.camera import Camera
 from ..imaging.ct import CT, Volume, attenuation
 from ..rendering.autograd import DifferentiableRenderer
 from . import se3
-from .network import Network
+from .network import POSE_NAMES, Network
 
 #: What each loss counts, by its name. diffpose: (1 - NCC) + 0.01 (geodesic + double geodesic), experiments/deepfluoro/train.py of
 #: github.com/eigenvivek/DiffPose. cui2025: for two views A and B a quarter of the sum of the same over A, B, A through B, B through A; the
@@ -185,7 +185,7 @@ def make_loss(
         raise InputError(f'the loss "{name}" is not known, expected one of {", ".join(NAMES)}; correct its name.')
     if name == LIKELIHOOD:
         return likelihood
-    if network != "pose":
+    if network not in POSE_NAMES:
         raise InputError(
             f'the loss "{name}" is one of poses, which the network "{network}" does not say; use the network "pose", or the '
             f'loss "{LIKELIHOOD}".'

@@ -1,4 +1,5 @@
-"""The two networks that look at single views: one whose image cells vote for landmarks, and the papers', which predicts the pose itself.
+"""The networks that look at single views: one whose image cells vote for landmarks, and two that predict the pose itself, as in the papers
+or with their regression head as it was published.
 
     network = make_network("voting", cameras, world_from_ct, centroid, landmarks)
     predicted = network(images, view)                        # images of any views and any poses, (n, 2, 64, 64)
@@ -28,7 +29,9 @@ from . import se3
 from .fusion import Evidence, LandmarkVotes, PoseEstimate
 
 #: The first is the default: docs/tables/regressor.md has what it was seen to do.
-NAMES = ("voting", "pose")
+NAMES = ("voting", "pose", "published")
+#: Those that predict a pose, as the papers' losses need it.
+POSE_NAMES = NAMES[1:]
 #: Channels that are normalised together.
 GROUP = 16
 
@@ -141,8 +144,8 @@ def make_network(
         raise InputError(f'the network "{name}" is not known, expected one of {", ".join(NAMES)}; correct its name.')
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        kind, geometry = (VotingNetwork, landmarks) if name == "voting" else (PoseNetwork, world_from_ct)
-        network = kind(cameras, geometry, centroid)
+        kind = dict(zip(NAMES, (VotingNetwork, PoseNetwork, PublishedPoseNetwork), strict=True))[name]
+        network = kind(cameras, world_from_ct if name in POSE_NAMES else landmarks, centroid)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -294,9 +297,10 @@ class Poses(NamedTuple):
 class PoseNetwork(Network):
     """ResNet-18 (He et al., CVPR 2016) with group normalisation and two heads, as in DiffPose (Gopalakrishnan et al., CVPR 2024).
 
-    Otherwise than there, the features of the image's quarters are kept apart. The heads say a motion (omega, v) of the CT from its nominal
-    pose: camera_from_ct = exp of it, about the anatomy's centroid in the axes of the camera, after the nominal one; at first it is 0. A
-    third head, not in the papers, predicts the error along each axis.
+    Otherwise than there (see `PublishedPoseNetwork`), the features of the image's quarters are kept apart. The heads predict a rotation
+    vector and a shift of the CT from its nominal pose, in UNIT and the axes of the camera: the CT turns about the anatomy's centroid by the
+    exponential of the one, and is moved by the other as it is; both are nearly 0 at first. A third head, not in the papers, predicts the
+    error along each axis.
 
     cameras: of the views.   world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.
     width: channels of the first stage, 64 in ResNet-18: a quarter takes a tenth of the time, and learns more in the same minutes on a CPU.
@@ -350,6 +354,34 @@ class PoseNetwork(Network):
     def _centre(self, camera_from_ct: Tensor) -> Tensor:
         """(n, 3): the centroid in the camera."""
         return (camera_from_ct[:, :3, :3] @ self.centroid) + camera_from_ct[:, :3, 3]
+
+
+class PublishedPoseNetwork(PoseNetwork):
+    """`PoseNetwork` with the regression head of DiffPose as published, which Cui et al. (ICRA 2025) took over.
+
+    The features are averaged over the whole image; two linear layers, one for rad and one for mm, give a twist, and its exponential on
+    SE(3) moves the C-arm from its nominal place, in the axes of the CT: ct_from_camera = exp(twist) @ the nominal one. It predicts no
+    error: all its scales are UNIT, which `calibrate` multiplies by one number. Otherwise than there, the twist is one about the anatomy's
+    centroid and not about a corner of the CT.
+    """
+
+    def __init__(
+        self, cameras: Sequence[Camera], world_from_ct: np.ndarray, centroid: np.ndarray, width: int = 16
+    ) -> None:
+        super().__init__(cameras, world_from_ct, centroid, width)
+        del self.spread
+        self.rotation, self.translation = nn.Linear(8 * width, 3), nn.Linear(8 * width, 3)
+
+    def forward(self, images: Tensor, view: Tensor) -> Poses:
+        features = self.features(images).mean(dim=(2, 3))
+        twist = torch.cat([self.rotation(features), self.translation(features)], dim=1)
+        return Poses(self.moved(twist, view), features.new_zeros(len(features), 6))
+
+    def moved(self, twist: Tensor, view: Tensor) -> Tensor:
+        """camera_from_ct (n, 4, 4): exp(-twist), (n, 6) in rad and mm, about the centroid, and then the nominal pose of each view (n,)."""
+        back = se3.exp(-twist)
+        R, t = back[:, :3, :3], back[:, :3, 3]
+        return self.nominal[view] @ se3.pose(R, t + self.centroid - R @ self.centroid)
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

@@ -30,6 +30,12 @@ def exp_so3(w: Tensor) -> Tensor:
     return torch.linalg.matrix_exp(hat(w))
 
 
+def exp(twist: Tensor) -> Tensor:
+    """Poses (..., 4, 4) of twists (omega, v) (..., 6): the exponential of [[hat(omega), v], [0, 0]]."""
+    R, V = _exp_so3_and_V(twist[..., :3])
+    return pose(R, (V @ twist[..., 3:, None])[..., 0])
+
+
 def log_so3(R: Tensor) -> Tensor:
     """Rotation vectors (..., 3), of length 0 to pi, of rotations R (..., 3, 3).
 
@@ -45,14 +51,9 @@ def log_so3(R: Tensor) -> Tensor:
 
 
 def log(T: Tensor) -> Tensor:
-    """Twists (..., 6) of poses T (..., 4, 4), for angles up to pi.
-
-    v = V^-1 t, where exp of [[W, 1], [0, 0]] is [[R, V], [0, 1]].
-    """
+    """Twists (..., 6) of poses T (..., 4, 4), for angles up to pi."""
     w = log_so3(T[..., :3, :3])
-    eye = torch.eye(3, dtype=w.dtype, device=w.device).expand(*w.shape[:-1], 3, 3)
-    V = torch.linalg.matrix_exp(functional.pad(torch.cat([hat(w), eye], -1), (0, 0, 0, 3)))[..., :3, 3:]
-    return torch.cat([w, torch.linalg.solve(V, T[..., :3, 3])], -1)
+    return torch.cat([w, torch.linalg.solve(_exp_so3_and_V(w)[1], T[..., :3, 3])], -1)
 
 
 def pose(R: Tensor, t: Tensor) -> Tensor:
@@ -86,6 +87,16 @@ def double_geodesic(a: Tensor, b: Tensor, radius_mm: float) -> Tensor:
     """
     arc = radius_mm * log_so3(a[..., :3, :3].mT @ b[..., :3, :3])
     return torch.linalg.vector_norm(torch.cat([arc, b[..., :3, 3] - a[..., :3, 3]], -1), dim=-1)
+
+
+def _exp_so3_and_V(w: Tensor) -> tuple[Tensor, Tensor]:
+    """R = exp of hat(w), and V, which takes v of a twist to the translation of its pose, (..., 3, 3) each.
+
+    The exponential of [[hat(w), 1], [0, 0]] is [[R, V], [0, 1]]; it holds no mm, so that it loses no digits of R.
+    """
+    eye = torch.eye(3, dtype=w.dtype, device=w.device).expand(*w.shape[:-1], 3, 3)
+    upper = torch.linalg.matrix_exp(functional.pad(torch.cat([hat(w), eye], -1), (0, 0, 0, 3)))[..., :3, :]
+    return upper[..., :3], upper[..., 3:]
 
 
 def _quaternion(R: Tensor) -> Tensor:

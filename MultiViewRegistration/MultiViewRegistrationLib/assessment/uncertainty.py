@@ -29,7 +29,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg, special, stats
+from scipy import linalg, special
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
@@ -69,6 +69,11 @@ class PoseUncertainty:
         return float(np.sqrt(max(variances[-1], 0.0))), axes[:, -1]
 
 
+def chi_square_quantile(share, freedom: float):
+    """What a chi-square variable of `freedom` degrees stays below with probability `share`: scipy.stats, slow to import, does the same."""
+    return 2 * special.gammaincinv(freedom / 2, share)
+
+
 class ScaledChiSquare(NamedTuple):
     """The distribution of a mean square of errors, mm^2: `spread` times a chi-square variable of so many degrees of freedom."""
 
@@ -77,7 +82,7 @@ class ScaledChiSquare(NamedTuple):
 
     def quantiles_mm(self, count: int) -> np.ndarray:
         """(count,) root mean squares of equal probability."""
-        return np.sqrt(self.spread * stats.chi2.ppf((np.arange(count) + 0.5) / count, self.freedom))
+        return np.sqrt(self.spread * chi_square_quantile((np.arange(count) + 0.5) / count, self.freedom))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +112,7 @@ class TargetUncertainty:
     def bound_mm(self, share: float = 0.95) -> float:
         """What the TRE of the targets, root mean square, stays below in so many registrations; their mean is no more."""
         spread, freedom = self.distribution
-        return float(np.sqrt(spread * stats.chi2.ppf(share, freedom)))
+        return float(np.sqrt(spread * chi_square_quantile(share, freedom)))
 
     @property
     def distribution(self) -> ScaledChiSquare:

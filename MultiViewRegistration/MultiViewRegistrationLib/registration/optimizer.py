@@ -19,6 +19,7 @@ from ..geometry.camera import Camera
 from ..rendering.devices import run_tasks
 from .cameras import LEVER_MM, CameraCorrections
 from .objective import EvaluationPoint, Objective, PoseFit, TrialEvaluation
+from .sobol import Sobol
 
 #: Two poses are one answer if they lie nearer than SAME_MM, an angle counting at RADIUS_MM.
 SAME_MM, RADIUS_MM = 3.0, 60.0
@@ -64,9 +65,7 @@ class Range:
 
     def shown(self, camera: Camera, world_from_ct: np.ndarray, centroid: np.ndarray, corners: np.ndarray) -> bool:
         """Whether a camera sees anything of a CT's box, with `corners` (8, 3) CT mm, at any of the poses about a pose."""
-        from scipy.stats import qmc  # slow to import, and only a search needs it
-
-        poses = self.poses(world_from_ct, centroid, qmc.Sobol(6, seed=0).random(256))
+        poses = self.poses(world_from_ct, centroid, Sobol(0).random(256))
         points = rigid.transform_points(poses[:, None], corners)
         pixels = np.where(camera.depth(points)[..., None] > 0, camera.project(points), np.nan)
         with warnings.catch_warnings():

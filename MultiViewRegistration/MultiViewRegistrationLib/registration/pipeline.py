@@ -35,6 +35,7 @@ from .optimizer import (
     search_budget,
 )
 from .prepared_ct import PreparedCT, warm_up
+from .sobol import Sobol
 
 #: Room about the projection of a structure in which the X-rays are compared with it.
 MARGIN_MM = 15.0
@@ -284,13 +285,11 @@ class RegistrationPipeline:
         minima : the distinct ones, most evidence first.
         converged : whether several descents led to the best one, and no other is nearly as good.
         """
-        from scipy.stats import qmc  # slow to import, and only a search needs it
-
         began = perf_counter()
         level, centroid, margin_mm = self._levels[number], self.anatomy.centroid, MARGIN_MM + reach.translation_mm
         objective = self.anatomy.objective(self._views, level, centre, margin_mm)
         scorer = self.anatomy.scorer(self._views, level, centre, margin_mm)
-        sequence = qmc.Sobol(6, seed=self._seed)
+        sequence = Sobol(self._seed)
         poses, scores = np.empty((0, 4, 4)), np.empty(0)
         started: list[np.ndarray] = []
         minima: list[Descent] = []

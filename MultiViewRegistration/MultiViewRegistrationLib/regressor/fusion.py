@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
@@ -23,7 +23,7 @@ MIN_DEPTH_MM = 10.0
 #: A pose farther than this from another, in standard deviations, loses weight with the distance (Huber, Ann. Math. Stat. 35, 1964).
 HUBER_DISTANCE = 3.5
 #: A view agrees with a pose within this squared distance of six normal numbers, made so wide as predictions have heavier tails.
-MAX_AGREEING_DISTANCE = 3 * float(chi2.ppf(0.999, 6))
+MAX_AGREEING_DISTANCE = 3 * 2 * float(gammaincinv(6 / 2, 0.999))
 #: Two poses nearer than this, an angle counting at RADIUS_MM, are one candidate.
 SAME_MM, RADIUS_MM = 3.0, 60.0
 #: The starts of a view alone: the nominal pose, and that turned by so much either way about each axis of the world.

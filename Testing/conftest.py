@@ -28,6 +28,7 @@ SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 SLOW = (
     "assessment/test_diagnosis.py::test_what_is_wrong_is_named",
     "bench/test_bench_program",
+    "bench/test_peers.py::test_itks_peer",
     "browser/",
     "demo/test_bones",
     "demo/test_surfaces",

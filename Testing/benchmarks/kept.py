@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, ItemsView
 from pathlib import Path
 
 
@@ -24,6 +24,10 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def items(self) -> ItemsView[str, dict]:
+        """Keys and rows."""
+        return self._rows.items()
 
     def get(self, *key: str | float, measure: Callable[[], dict]) -> dict:
         """The row of a key; measured, and kept, if it is not there."""

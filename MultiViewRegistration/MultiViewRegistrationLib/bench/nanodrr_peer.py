@@ -14,7 +14,7 @@ next scale the second time, 500 steps at most; images stretched to 0..1, resized
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from time import perf_counter
 from types import SimpleNamespace
@@ -171,10 +171,12 @@ def register(
     world_from_ct: np.ndarray,
     limit_s: float,
     iterations: int = ITERATIONS,
+    note: Callable[[np.ndarray], object] = lambda pose: None,
 ) -> tuple[list[tuple[float, np.ndarray]], bool]:
     """Seconds since the start and pose (4, 4) `world_from_ct` after each step, and whether the schedule came to its end in `limit_s`.
 
     subject: on the device of the work.   views: all of one size.   iterations: at each scale, at most.
+    note: called with the pose after each step; ends the schedule where it returns False.
     """
     m = modules()
     torch = m.torch
@@ -211,7 +213,7 @@ def register(
             optimiser.step()
             schedule.step(score.detach())
             trace.append((perf_counter() - began, pose.world_from_ct(world_from_ct)))
-            if trace[-1][0] > limit_s:
+            if note(trace[-1][1]) is False or trace[-1][0] > limit_s:
                 return trace, False
             lowest = min(schedule.get_last_lr())
             if lowest < rate:

@@ -185,6 +185,7 @@ def test_the_questions_stay_while_an_answer_is_taken(section, tmp_path, monkeypa
 
 def test_a_second_file_is_read_only_where_it_was_sent_beside_the_first(tmp_path):
     from MultiViewRegistrationLib.session.presenters.calibration import BESIDE, CalibrationFile, CalibrationPresenter
+    from MultiViewRegistrationLib.session.presenters.form import walk
 
     folder, view = tmp_path / "sent", SimpleNamespace(size=(128, 128), name="view1")
     folder.mkdir()
@@ -197,7 +198,7 @@ def test_a_second_file_is_read_only_where_it_was_sent_beside_the_first(tmp_path)
         files = (folder / "camera.tfm", folder / "carm.tfm")
         return CalibrationFile(files[1], folder, files, {**answers, BESIDE: beside})
 
-    asked = {control.key: control for control in presenter.form(view, given(""))}
+    asked = walk(presenter.form(view, given("")))
     assert [choice.value for choice in asked[f"calibration.{BESIDE}"].options] == ["", "none", "camera.tfm"]
     assert [choice.value for choice in asked["calibration_name"].options] == ["camera.tfm", "carm.tfm"]
     for beside in ("camera.tfm", "none"):

@@ -81,7 +81,7 @@ def case_of(
     InputError, beginning with the node's name, for missing or invalid values.
     """
     ct = ct or ct_of(registration)
-    views = [view for view in registration.xrays if view.used]
+    views = registration.used_xrays
     if not views:
         raise InputError(
             "X-rays: there is none to use, expected at least one, better two; add an X-ray, or use one that is skipped."

@@ -139,10 +139,7 @@ class LinkedCursor:
     def _keep(self, markups, given: np.ndarray) -> np.ndarray:
         """The points that belong together; the others are taken out of the list."""
         indices = kept(
-            [
-                detector and detector.view.node.GetID()
-                for detector in (detector_of(point, self._detectors) for point in given)
-            ]
+            [detector and detector.view.id for detector in (detector_of(point, self._detectors) for point in given)]
         )
         if len(indices) < len(given):
             index_of = placed(markups)
@@ -164,14 +161,14 @@ class LinkedCursor:
         for detector in self._detectors:
             shown = detector.slice_id is not None
             lines = [
-                epipolar_line(other.camera, detector.camera, reading.seen[other.view.node.GetID()])
+                epipolar_line(other.camera, detector.camera, reading.seen[other.view.id])
                 for other in self._detectors
-                if other is not detector and other.view.node.GetID() in reading.seen
+                if other is not detector and other.view.id in reading.seen
             ]
             parts = [part for line in lines if line is not None for part in pairwise(line)]
             _mark(detector.view.node, LINE, 2, detector.on_plane(parts) if shown and parts else None, detector.slice_id)
             _mark(detector.view.node, CROSS, 3, _cross(reading, detector) if shown else None, detector.slice_id)
-        seen = [(detector, reading.seen.get(detector.view.node.GetID())) for detector in self._detectors]
+        seen = [(detector, reading.seen.get(detector.view.id)) for detector in self._detectors]
         rays = [
             (ras_from_lps(detector.camera.sources(pixel)), detector.on_plane(pixel))
             for detector, pixel in seen
@@ -197,7 +194,7 @@ def kept(places: list[str | None]) -> list[int]:
 def read(points, among: list[DetectorPlane]) -> Reading:
     """The reading of points that belong together: RAS mm (n, 3), one in the world, or one each in some of the X-rays."""
     places = [(detector_of(point, among), point) for point in points]
-    seen = {detector.view.node.GetID(): detector.locate(point)[0] for detector, point in places if detector is not None}
+    seen = {detector.view.id: detector.locate(point)[0] for detector, point in places if detector is not None}
     if not seen:
         return Reading(ras=np.array(points[0], float) if len(points) else None)
     if len(seen) == 1:

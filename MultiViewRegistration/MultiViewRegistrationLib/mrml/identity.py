@@ -43,7 +43,7 @@ def fingerprint(registration: Registration) -> str:
         [
             of_ct(registration),
             registration.parameter(EXTRAS),
-            [of_view(view) for view in registration.xrays if view.used],
+            list(map(of_view, registration.used_xrays)),
         ]
     )
 
@@ -156,7 +156,7 @@ INSTANCES = "DICOM.instanceUIDs"
 
 def origin_of(registration: Registration) -> DicomOrigin:
     """Of the CT and the X-rays that are used. The CT's frame is that of its DICOM file, or one of its voxels; the tracker's is kept."""
-    used = [view for view in registration.xrays if view.used]
+    used = registration.used_xrays
     images = {view.name: image for view in used if (image := _image_origin(view))}
     tracked = reference_from_world_of(registration) is not None
     return DicomOrigin(_ct_uid(registration.ct), images, _kept_uid(registration, REFERENCE) if tracked else None)
@@ -171,13 +171,13 @@ def in_frame_of_ct(registration: Registration, view: XRayView) -> bool:
 
 def true_pose(registration: Registration) -> np.ndarray | None:
     """The world_from_ct (4, 4) that the scanner had for all X-rays that are used, as its localizers of that CT; None for others."""
-    used = [view for view in registration.xrays if view.used]
+    used = registration.used_xrays
     return np.eye(4) if used and all(in_frame_of_ct(registration, view) for view in used) else None
 
 
 def world_uid(registration: Registration) -> str:
     """Of the world that the geometry of the X-rays makes: another one where that is changed, the same again where it is changed back."""
-    geometry = json.dumps(sorted(of_geometry(view) for view in registration.xrays if view.used))
+    geometry = json.dumps(sorted(of_geometry(view) for view in registration.used_xrays))
     world = hashlib.sha256(geometry.encode()).hexdigest()
     known = json.loads(registration.parameter(WORLDS, "{}"))
     if world not in known:
@@ -265,7 +265,7 @@ def remember_identity(node, identity: dict[str, str]) -> None:
 
 def identity_mismatches(registration: Registration) -> list[str]:
     """A sentence, without any value, for each of patient, side and day in which the CT and the X-rays that are used differ."""
-    views = [view for view in registration.xrays if view.used]
+    views = registration.used_xrays
     entries = [
         ("CT", _identity(registration.ct)),
         *((view.name, _identity(view.node) or _identity(view.source)) for view in views),

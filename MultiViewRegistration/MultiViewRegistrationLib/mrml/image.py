@@ -132,7 +132,7 @@ def draw_mask(view: XRayView):
     """
     used: np.ndarray = xray_of(view).valid
     node, segment = segmentation_node(view.node.GetScene(), f"{view.name} mask", used[None], view.node)
-    node.SetNodeReferenceID(OWNER, view.node.GetID())
+    node.SetNodeReferenceID(OWNER, view.id)
     view.node.SetNodeReferenceID(MASK, node.GetID())
     return node, segment
 
@@ -161,7 +161,7 @@ def show_mask(view: XRayView, *, filled: bool = False) -> None:
 def add_mask(view: XRayView, name: str, used: np.ndarray) -> None:
     """Use of a view's image only where `used` (rows, columns) is True, by a segmentation that goes with it."""
     segmentation, _ = segmentation_node(view.node.GetScene(), name, used[None], view.node)
-    segmentation.SetNodeReferenceID(OWNER, view.node.GetID())
+    segmentation.SetNodeReferenceID(OWNER, view.id)
     view.node.SetNodeReferenceID(MASK, segmentation.GetID())
 
 

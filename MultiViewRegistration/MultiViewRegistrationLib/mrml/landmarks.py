@@ -75,7 +75,7 @@ def lists(registration: Registration) -> list:
 
 def clicked(registration: Registration) -> dict[str, list[str]]:
     """The landmarks that have been clicked in the CT, under CT, and in each X-ray that is used, under its name."""
-    owners = {CT: registration.node, **{view.name: view.node for view in registration.xrays if view.used}}
+    owners = {CT: registration.node, **{view.name: view.node for view in registration.used_xrays}}
     return {name: _labels(owner.GetNodeReference(LANDMARKS)) for name, owner in owners.items()}
 
 

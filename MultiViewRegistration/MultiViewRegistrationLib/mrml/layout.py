@@ -39,6 +39,16 @@ def colour(tag: str) -> tuple[float, float, float]:
     return COLOURS[(number_of(tag) - 1) % len(COLOURS)]
 
 
+def colour_of(view: XRayView) -> tuple[float, float, float]:
+    """(red, green, blue), from 0 to 1, of an X-ray."""
+    return colour(tag_of(view) or "")
+
+
+def css_colour(view: XRayView) -> str:
+    """The same as a page and a form take it."""
+    return "rgb(" + ", ".join(str(round(255 * part)) for part in colour_of(view)) + ")"
+
+
 def claim(view: XRayView) -> str:
     """The X-ray's tag; the first free one where it has none, or one that an X-ray before it in the scene has, too."""
     taken = set()

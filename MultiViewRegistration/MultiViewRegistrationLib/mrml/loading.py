@@ -204,7 +204,7 @@ def source_node(view: XRayView, name: str, *frames: RawImage):
     """
     node = volume_node(view.node.GetScene(), name, stored(*frames), np.eye(4))
     node.SetHideFromEditors(True)
-    node.SetNodeReferenceID(OWNER, view.node.GetID())
+    node.SetNodeReferenceID(OWNER, view.id)
     return node
 
 

@@ -150,7 +150,7 @@ def centre_ct(registration: Registration) -> None:
     """
     from ..geometry.epipolar import default_pose_at_isocentre
 
-    cameras = [view.camera for view in registration.xrays if view.used and view.placed]
+    cameras = [view.camera for view in registration.used_xrays if view.placed]
     if not cameras:
         raise InputError(
             "X-rays: none that is used has a geometry, expected one that says where its beam goes; enter it."
@@ -186,7 +186,7 @@ def xrays_without_ct(registration: Registration) -> list[str]:
     box = ct_box(registration)
     if box is None:
         return []
-    views = [view for view in registration.xrays if view.used and view.placed]
+    views = [view for view in registration.used_xrays if view.placed]
     return [
         view.name
         for view in views
@@ -198,13 +198,13 @@ def xrays_without_ct(registration: Registration) -> list[str]:
 
 def ct_is_seen(registration: Registration) -> bool:
     """Whether any X-ray that is used and has a geometry shows the CT where it is now."""
-    return len(xrays_without_ct(registration)) < sum(view.used and view.placed for view in registration.xrays)
+    return len(xrays_without_ct(registration)) < sum(view.placed for view in registration.used_xrays)
 
 
 def centre_is_seen(registration: Registration) -> bool:
     """Whether all X-rays that are used and have a geometry show the CT's centre. InputError without a usable CT."""
     here = centre(registration)
-    return all(_is_on_image(view.camera, here) for view in registration.xrays if view.used and view.placed)
+    return all(_is_on_image(view.camera, here) for view in registration.used_xrays if view.placed)
 
 
 def _is_on_image(camera, point: np.ndarray) -> bool:

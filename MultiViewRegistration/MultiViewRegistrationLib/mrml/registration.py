@@ -132,13 +132,18 @@ class Registration:
         """The X-rays in their order."""
         return [XRayView(node) for node in nodes.references(self.node, XRAY)]
 
+    @property
+    def used_xrays(self) -> list[XRayView]:
+        """Those that are not skipped."""
+        return [view for view in self.xrays if view.used]
+
     def add_xray(self, name: str) -> XRayView:
         """A further view, with a name of its own."""
         if len(self.xrays) >= MAX_VIEWS:
             raise InputError(f"X-rays: there are {MAX_VIEWS} views already, and no more can be shown; remove one.")
         view = XRayView.create(self.scene, self._free_name(name))
         view.node.SetNodeReferenceID(OWNER, self.node.GetID())
-        self.node.AddNodeReferenceID(XRAY, view.node.GetID())
+        self.node.AddNodeReferenceID(XRAY, view.id)
         return view
 
     def move_xray(self, view: XRayView, to: int) -> None:

@@ -45,11 +45,11 @@ def fill(view: XRayView) -> None:
             LinkedControl=False,
             HotLinkedControl=False,
             DoPropagateVolumeSelection=False,  # a volume that is loaded is shown in the other views only
-            BackgroundVolumeID=view.node.GetID(),
+            BackgroundVolumeID=view.id,
             LabelVolumeID=None,
         )
         over = composite.GetForegroundVolumeID() and view.node.GetScene().GetNodeByID(composite.GetForegroundVolumeID())
-        if over is None or over.GetNodeReferenceID(OWNER) != view.node.GetID():
+        if over is None or over.GetNodeReferenceID(OWNER) != view.id:
             composite.SetForegroundVolumeID(None)
             composite.SetForegroundOpacity(0.0)
 

@@ -42,7 +42,7 @@ def look(view: XRayView, camera_node, size: tuple[int, int]) -> None:
     }
     with slicer.util.NodeModify(camera_node):
         camera_node.SetAttribute(BEFORE, json.dumps({"before": before, "size": list(size)}))
-        camera_node.SetNodeReferenceID(BEAM, view.node.GetID())
+        camera_node.SetNodeReferenceID(BEAM, view.id)
         forward, down = camera.world_from_camera[:3, 2], camera.world_from_camera[:3, 1]
         configure(
             camera_node,
@@ -102,7 +102,7 @@ def update(scene) -> None:
 def release(view: XRayView) -> None:
     """Put the cameras back that look along the beam of an X-ray."""
     for camera_node in slicer.util.getNodesByClass("vtkMRMLCameraNode", view.node.GetScene()):
-        if camera_node.GetNodeReferenceID(BEAM) == view.node.GetID():
+        if camera_node.GetNodeReferenceID(BEAM) == view.id:
             restore(camera_node)
 
 

@@ -236,14 +236,14 @@ class Projections:
         parts = [part for node in structures_of(self._registration) for part in parts_of(node)]
         self._shapes = {part.key: self._shape(part) for part in parts}
         places = {part.node.GetID(): ras_from_node(part.node) for part in parts}
-        seen = {detector.view.node.GetID(): detector for detector in detectors(self._registration) if detector.slice_id}
+        seen = {detector.view.id: detector for detector in detectors(self._registration) if detector.slice_id}
         changed = False
         for view in self._registration.xrays:
             nodes = {_key(node): node for node in references(view.node, PROJECTION)}
-            if view.node.GetID() in seen:
+            if view.id in seen:
                 for part in parts:
                     node = nodes.pop(part.key, None) or _new(view, part)
-                    changed |= self._project(node, part, places[part.node.GetID()], seen[view.node.GetID()])
+                    changed |= self._project(node, part, places[part.node.GetID()], seen[view.id])
             for node in nodes.values():
                 remove_with_products(node)
                 changed = True

@@ -80,6 +80,11 @@ class XRayView:
         return cls(node)
 
     @property
+    def id(self) -> str:
+        """The node's."""
+        return self.node.GetID()
+
+    @property
     def name(self) -> str:
         return self.node.GetName()
 
@@ -329,7 +334,7 @@ def _detector(view: XRayView) -> DetectorPlane:
         tag and f"vtkMRMLSliceNode{tag}",
         camera,
         ras_from_lps(world_from_pixel(camera, view.detector_mm)),
-        stamp=(view.node.GetID(), view.node.GetAttribute(ATTRIBUTE), view.size, tag),
+        stamp=(view.id, view.node.GetAttribute(ATTRIBUTE), view.size, tag),
     )
 
 

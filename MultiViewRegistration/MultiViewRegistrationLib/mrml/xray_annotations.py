@@ -13,7 +13,7 @@ from vtkmodules.vtkFiltersSources import vtkSphereSource
 from ..errors import InputError
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
-from .layout import colour, slice_node, tag_of
+from .layout import colour_of, slice_node, tag_of
 from .nodes import configure, mesh_of, polyline, product, ras_from_lps, remove_product
 from .slice_view import ras_from_slice
 from .xray import XRayView
@@ -51,7 +51,7 @@ def show_frustum(view: XRayView) -> None:
         node.SetAndObservePolyData(frustum_polydata(camera, depth_mm))
         node.SetAttribute(MADE_OF, made_of)
     node.SetName(f"{view.name} frustum")
-    node.GetDisplayNode().SetColor(*(colour(tag_of(view) or "") if view.used else SKIPPED_COLOUR))
+    node.GetDisplayNode().SetColor(*(colour_of(view) if view.used else SKIPPED_COLOUR))
 
 
 def remove_frustum(view: XRayView) -> None:
@@ -104,7 +104,7 @@ SECOND_LETTER = 0.5
 
 def show_labels(view: XRayView) -> None:
     """Write the labels, or write again what has changed; without a slice view only that in 3D."""
-    tone = colour(tag_of(view) or "") if view.used else SKIPPED_COLOUR
+    tone = colour_of(view) if view.used else SKIPPED_COLOUR
     node = slice_node(view.node.GetScene(), tag_of(view))
     if node is None or 0 in view.size:
         remove_product(view.node, LABEL)

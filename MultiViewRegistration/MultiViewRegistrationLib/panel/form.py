@@ -12,7 +12,7 @@ import slicer
 
 from ..errors import InputError
 from ..session.presenters import form as controls
-from ..session.presenters.form import Control, Option, visible, walk
+from ..session.presenters.form import Control, Form, Option, visible, walk
 from ..session.translation import _
 from . import packages
 from .style import DOUBTFUL, ERROR, FAULTY, MISSING, PLAIN, QUIET, mark_field, set_tone
@@ -52,7 +52,7 @@ class QtForm:
         self.filling = False
         self._box = _Box(self, widget)
 
-    def show(self, form: Sequence[Control]) -> None:
+    def show(self, form: Form) -> None:
         """Show these controls, and no others."""
         self.controls = walk(form)
         self.filling = True
@@ -102,7 +102,7 @@ class _Box:
             self._layout.setFieldGrowthPolicy(qt.QFormLayout.AllNonFixedFieldsGrow)
         self._keys: list[str] = []
 
-    def show(self, form: Sequence[Control]) -> None:
+    def show(self, form: Form) -> None:
         form, drawn, place = visible(form), self._form.drawn, 0
         for control in form:
             if control.key not in drawn:

@@ -98,7 +98,7 @@ class Hand:
 
     def _drag_in_views(self) -> None:
         """Follow the mouse in the slice view of each X-ray that has one by now."""
-        views = {view.node.GetID(): view for view in self._registration.xrays if view.used and view.placed}
+        views = {view.id: view for view in self._registration.used_xrays if view.placed}
         for name in [name for name in self._dragging if name not in views]:
             self._dragging.pop(name).stop()
         for name, view in views.items():

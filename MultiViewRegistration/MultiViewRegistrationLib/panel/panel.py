@@ -18,6 +18,7 @@ from ..mrml.loading import read_case, sample_case
 from ..mrml.registration import MODULE, Registration
 from ..session.background_task import Worker
 from ..session.presenters.files import READING
+from ..session.presenters.sections import SECTIONS
 from ..session.result_files import read_result
 from ..session.sequence import read_track
 from ..session.session import Session
@@ -27,7 +28,7 @@ from .answer_bar import AnswerBar
 from .files import FilesPart
 from .geometry import GeometryWindow
 from .hand import Hand
-from .section import SECTIONS, PanelSection
+from .section import PanelSection
 from .style import PanelStyle, busy
 from .views import Views
 

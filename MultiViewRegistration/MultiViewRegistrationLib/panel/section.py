@@ -7,28 +7,11 @@ from contextlib import suppress
 import qt
 
 from ..errors import InputError
-from ..session.presenters.check import CheckPresenter
-from ..session.presenters.ct import CTPresenter
-from ..session.presenters.export import ExportPresenter
 from ..session.presenters.form import Text
-from ..session.presenters.register import RegisterPresenter
 from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State
-from ..session.presenters.sequence import SequencePresenter
-from ..session.presenters.start import StartPresenter
-from ..session.presenters.xrays import XRaysPresenter
 from ..session.translation import _
 from .form import QtForm
 
-#: The sections in the order of the work, by the names of their headers: <name>Section in MultiViewRegistration.ui.
-SECTIONS: dict[str, type[Presenter]] = {
-    "ct": CTPresenter,
-    "xrays": XRaysPresenter,
-    "start": StartPresenter,
-    "register": RegisterPresenter,
-    "check": CheckPresenter,
-    "export": ExportPresenter,
-    "sequence": SequencePresenter,
-}
 SYMBOLS = {
     TODO: "\u25cb",
     READY: "\u25d0",

@@ -160,7 +160,7 @@ def shows_each_xray_in_its_own_pane(walk: Walk) -> None:
     for view in views:
         composite = composite_node(slicer.mrmlScene, tag_of(view))
         walk.check(
-            composite.GetBackgroundVolumeID() == view.node.GetID(),
+            composite.GetBackgroundVolumeID() == view.id,
             f"the pane {tag_of(view)} shows {view.name} of {walk.registration.name}",
         )
         label = view.node.GetNodeReference("label")

@@ -149,7 +149,7 @@ def use_mask(view: XRayView, path: Path) -> None:
     lens = lens_of(content)
     used = used if lens is None else undistorted_mask(used, *lens)
     segmentation, _segment = segmentation_node(view.node.GetScene(), name_of(path), used[None], view.node)
-    segmentation.SetNodeReferenceID(OWNER, view.node.GetID())
+    segmentation.SetNodeReferenceID(OWNER, view.id)
     set_mask(view, segmentation)
     refresh(view)
 

@@ -75,12 +75,12 @@ def _place(session: Session) -> tuple:
 
 def _inputs(registration: Registration) -> tuple:
     """The CT, the structure in it, and the X-rays that are used."""
-    nodes = [registration.ct, registration.segmentation, *(view.node for view in registration.xrays if view.used)]
+    nodes = [registration.ct, registration.segmentation, *(view.node for view in registration.used_xrays)]
     return registration.segment_id, *(node and node.GetID() for node in nodes)
 
 
 def _complete(session: Session) -> bool:
-    used = [view for view in session.registration.xrays if view.used]
+    used = session.registration.used_xrays
     if len(used) < MIN_XRAYS or any(not view.placed or session.problem(view) for view in used):
         return False
     return not missing_inputs(session)

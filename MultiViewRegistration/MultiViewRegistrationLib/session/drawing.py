@@ -300,7 +300,7 @@ class Drawing:
 
 
 def _name(detector: DetectorPlane) -> str:
-    return detector.view.node.GetID()
+    return detector.view.id
 
 
 def pooling_of(detector: DetectorPlane, pixels: int = SHARP[0]) -> int:

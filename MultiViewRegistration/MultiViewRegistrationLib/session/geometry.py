@@ -220,7 +220,7 @@ def angle(degrees: float, positive: str, negative: str) -> str:
 
 def reference_of(registration: Registration) -> XRayView | None:
     """The view that the geometry of the others is held against: the first that is used."""
-    return next((view for view in registration.xrays if view.used), None)
+    return next(iter(registration.used_xrays), None)
 
 
 def certainty(view: XRayView) -> str:

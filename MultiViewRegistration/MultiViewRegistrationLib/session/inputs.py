@@ -54,11 +54,11 @@ class Inputs:
         self._made[""] = of_ct(self.registration), case.ct
         for view in self.registration.xrays:
             if view.name in xrays:
-                self._made[view.node.GetID()] = of_view(view), xrays[view.name]
+                self._made[view.id] = of_view(view), xrays[view.name]
 
     def cache_xray(self, view: XRayView, xray) -> None:
         """Keep the `imaging.xray.XRay` that a view has just been given, with its picture."""
-        self._made[view.node.GetID()] = of_view(view), xray
+        self._made[view.id] = of_view(view), xray
         self._source_changed(view)
 
     def case(self, *, placed: bool = True):
@@ -77,7 +77,7 @@ class Inputs:
         case.dicom = origin_of(self.registration)
         if case.truth_world_from_ct is None:
             case.truth_world_from_ct = true_pose(self.registration)
-        used = [view for view in self.registration.xrays if view.used]
+        used = self.registration.used_xrays
         case.inputs = {"ct": of_ct(self.registration), **{view.name: of_view(view) for view in used}}
         return case
 
@@ -95,13 +95,13 @@ class Inputs:
 
     def xray(self, view: XRayView):
         """The view's `imaging.xray.XRay`. InputError as `mrml.case.xray_of`."""
-        return self._kept(view.node.GetID(), of_view(view), lambda: xray_of(view))
+        return self._kept(view.id, of_view(view), lambda: xray_of(view))
 
     def check_next(self) -> bool:
         """Check one X-ray that has changed, and show it where its volume has; whether there was one. Call it from a timer."""
         for view in self.registration.xrays:
             changed = self._source_changed(view)
-            if changed or self._made.get(view.node.GetID(), ("",))[0] != of_view(view):
+            if changed or self._made.get(view.id, ("",))[0] != of_view(view):
                 with suppress(InputError):  # `problem` has it
                     xray = self.xray(view)
                     if changed:
@@ -117,20 +117,20 @@ class Inputs:
             view.camera  # noqa: B018
         except InputError as error:
             return str(error)
-        made = self._made.get(view.node.GetID(), ("", None))[1]
+        made = self._made.get(view.id, ("", None))[1]
         return str(made) if isinstance(made, InputError) else ""
 
     def twins(self) -> tuple[XRayView, XRayView] | None:
         """Two views that are used and have the same geometry, if there are any."""
-        return twins([view for view in self.registration.xrays if view.used and view.placed])
+        return twins([view for view in self.registration.used_xrays if view.placed])
 
     def _source_changed(self, view: XRayView) -> bool:
         """Whether the volume that a picture was made from is another one than at the last call."""
         source = view.source
         if source is None or source.GetImageData() is None:
             return False
-        now, before = (source.GetID(), source.GetImageData().GetMTime()), self._sources.get(view.node.GetID())
-        self._sources[view.node.GetID()] = now
+        now, before = (source.GetID(), source.GetImageData().GetMTime()), self._sources.get(view.id)
+        self._sources[view.id] = now
         return before is not None and before != now
 
     def _kept(self, name: str, key: str, make: Callable[[], object]):

@@ -36,7 +36,7 @@ PUT_BACK = _("The X-rays and CT are as they were before the sequence.")
 
 def refuse_lost(registration: Registration) -> None:
     """InputError where an X-ray has lost the volume that could be put back."""
-    lost = next((view.name for view in registration.xrays if view.used and view.source is None), None)
+    lost = next((view.name for view in registration.used_xrays if view.source is None), None)
     if lost:
         raise InputError(
             _(
@@ -66,7 +66,7 @@ def put_back(inputs: Inputs, known: Mapping[str, XRay]) -> None:
         if before is not None:
             its_own = _put_back(view, json.loads(before))
             with suppress(InputError):  # its file is gone, which the X-ray's own status says
-                xray = known.get(view.node.GetID()) if its_own else None
+                xray = known.get(view.id) if its_own else None
                 FrameImage(xray or inputs.xray(view), {}).show(view, inputs)
             view.place()
     if pose := registration.parameter(POSE):
@@ -234,9 +234,7 @@ class Player:
         self._newest, self._put = True, None
         self._due = 0.0
         self._read: tuple[int, Worker] | None = None
-        self._before = {
-            view.node.GetID(): inputs.xray(view) for view in inputs.registration.xrays if view.name in played.views
-        }
+        self._before = {view.id: inputs.xray(view) for view in inputs.registration.xrays if view.name in played.views}
         keep_before(inputs.registration, played.views)
 
     @property

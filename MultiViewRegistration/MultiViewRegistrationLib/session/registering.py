@@ -97,7 +97,7 @@ class RunningRegistration:
         self._needed = {
             _("the CT"): registration.ct,
             _("the CT's transform"): registration.node.GetNodeReference(CT_TRANSFORM),
-            **{view.name: view.node for view in registration.xrays if view.used},
+            **{view.name: view.node for view in registration.used_xrays},
         }
         self._began = monotonic()
 

@@ -52,7 +52,7 @@ def missing_for_kind(registration: Registration, kind: str) -> str:
     """What a kind of file lacks, or why it cannot be, in a sentence; "" for nothing."""
     if kind == "resampled-mask" and registration.segmentation is None:
         return _("Choose a structure in section 1. CT first.")
-    if kind == "cameras" and any(view.used and "slot_scan" in view.content for view in registration.xrays):
+    if kind == "cameras" and any("slot_scan" in view.content for view in registration.used_xrays):
         return _("No camera of Slicer's can show a slot scan, whose source moves from row to row.")
     return ""
 
@@ -142,7 +142,7 @@ def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[[
     from ..io.case_writer import write_case
 
     case, content = session.case(), case_content(session)
-    views = [view for view in session.registration.xrays if view.used]
+    views = session.registration.used_xrays
     images = {view.name: image_for_file(view) for view in views}
     masks = {view.name: drawn(view) for view in views if view.mask is not None}
     return lambda: [write_case(folder, content, case.ct, images, masks)]
@@ -163,7 +163,7 @@ def case_content(session: Session) -> dict:
         "truth": None if case.truth_world_from_ct is None else {"world_from_ct": case.truth_world_from_ct},
     }
     return {
-        "views": [_view_content(view) for view in registration.xrays if view.used],
+        "views": list(map(_view_content, registration.used_xrays)),
         "world_from_ct": case.world_from_ct,
         "search": case.search,
         **{key: value for key, value in optional.items() if value is not None},

@@ -134,7 +134,7 @@ class OtherStructure:
         node = self._registration.node.GetNodeReference(OTHER)
         if node is None or self._at is None or not node.GetDisplayVisibility():
             return np.zeros((0, 2, 2))
-        name, key = detector.view.node.GetID(), (detector.stamp, self._at.tobytes())
+        name, key = detector.view.id, (detector.stamp, self._at.tobytes())
         if self._outlines.get(name, ((),))[0] != key:
             self._outlines[name] = key, outlined(self._shape, transform_to_ras(self._at), detector)
         return self._outlines[name][1]

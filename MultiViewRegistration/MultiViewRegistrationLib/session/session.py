@@ -430,7 +430,7 @@ def missing_images(registration: Registration) -> str:
     """The part of it that concerns the CT and the X-rays, for any start; a regressor is trained for them, too."""
     if registration.ct is None:
         return _("Choose a CT first.")
-    views = [view for view in registration.xrays if view.used]
+    views = registration.used_xrays
     if not views:
         return _("Add an X-ray first, better two, or use one that is skipped.")
     try:
@@ -451,7 +451,7 @@ def missing_at_start(session: Session, start: str) -> str:
 
 def is_outside(registration: Registration, start: str) -> bool:
     """Whether a start begins where the CT is, and no X-ray shows it there."""
-    placed = any(view.used and view.placed for view in registration.xrays)
+    placed = any(view.placed for view in registration.used_xrays)
     there = start not in POSELESS_STARTS and placed and registration.ct is not None
     return there and not manual_pose.ct_is_seen(registration)
 

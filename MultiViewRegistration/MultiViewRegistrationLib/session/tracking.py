@@ -229,7 +229,7 @@ class Tracking:
 
 def frames_of(inputs: Inputs) -> SliceImages | Path:
     """The images of the used X-rays' frames. InputError where they are still images."""
-    views = [view for view in inputs.registration.xrays if view.used]
+    views = inputs.registration.used_xrays
     if frames_in(inputs.registration) > 1:
         turning = next((view.name for view in views if view.content.get("header_of_frames")), None)
         if turning:
@@ -252,7 +252,7 @@ def frames_of(inputs: Inputs) -> SliceImages | Path:
 
 def frames_in(registration: Registration) -> int:
     """The number of frames of the used X-rays in the scene itself, each from the one on that it shows."""
-    sources = [(view.source, view.content.get("frame") or 0) for view in registration.xrays if view.used]
+    sources = [(view.source, view.content.get("frame") or 0) for view in registration.used_xrays]
     return min((_slices(source) - frame if source is not None else 1 for source, frame in sources), default=0)
 
 

@@ -27,14 +27,8 @@ from ..mrml.registration import Registration
 from ..session.background_task import Worker
 from ..session.history import ManualMoveRecorder
 from ..session.presenters.answer import AnswerPresenter
-from ..session.presenters.check import CheckPresenter
-from ..session.presenters.ct import CTPresenter
-from ..session.presenters.export import ExportPresenter
 from ..session.presenters.files import READING, FilesPresenter
-from ..session.presenters.register import RegisterPresenter
-from ..session.presenters.sequence import SequencePresenter
-from ..session.presenters.start import StartPresenter
-from ..session.presenters.xrays import XRaysPresenter
+from ..session.presenters.sections import SECTIONS
 from ..session.result_files import ReadResult
 from ..session.sequence import ReadTrack
 from ..session.session import Session
@@ -47,16 +41,6 @@ from .page_views import PageViews
 from .scene_files import save_scene
 from .transfers import Downloads, Uploads
 
-#: The steps of the page, in the order of the work.
-PRESENTERS = {
-    "ct": CTPresenter,
-    "xrays": XRaysPresenter,
-    "start": StartPresenter,
-    "register": RegisterPresenter,
-    "check": CheckPresenter,
-    "export": ExportPresenter,
-    "sequence": SequencePresenter,
-}
 #: Seconds between polls.
 TICK_S = 0.05
 #: Seconds after the last movement by hand for which the CT counts as being moved, while the button is down, and after that.
@@ -102,7 +86,7 @@ class Application:
         self.downloads = downloads
         uploads.take, uploads.belongs_to = self._take, lambda: self.session
         self.opener, self.autosave, self.views = Opener(self, demo), Autosave(self), PageViews(self)
-        self.steps = {name: PageSection(name, kind(self), self) for name, kind in PRESENTERS.items()}
+        self.steps = {name: PageSection(name, kind(self), self) for name, kind in SECTIONS.items()}
         geometry = PageSection("geometry", self.steps["xrays"].presenter.geometry, self)
         self.files, self.answer = (
             PageSection("files", FilesPresenter(self), self),

@@ -11,14 +11,14 @@ import slicer
 from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewLayout, ViewProps
 
 from ..mrml import ct_3d, labels_3d, layout, overlay, slice_view, source_view
-from ..mrml.layout import slice_node, tag_of
+from ..mrml.layout import css_colour, slice_node, tag_of
 from ..mrml.registration import CT_UNIT
 from ..session.inputs import BoneSurfaceUpdater
 from ..session.translation import _
 from . import page
 from .remote_view import RemoteView
 from .xray_pane import XRayPane
-from .xray_state import are_numbers, css_colour
+from .xray_state import are_numbers
 
 THREE_D = "1"
 BACKGROUND = ("#0c0f13", "#1a2129")

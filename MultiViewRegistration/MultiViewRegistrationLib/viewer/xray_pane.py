@@ -139,7 +139,7 @@ class XRayPane:
         registration, layer, onto = self._session.registration, self._layer(), self._session.drawing.onto
         self._detectors, mode = detectors(registration), overlay.mode_of(registration)
         camera, pose = self._camera_of(view), onto.browser.pose
-        tone_match = onto.tone_matches.get(view.node.GetID())
+        tone_match = onto.tone_matches.get(view.id)
         laid = mode != "off" and self._session.anatomy is not None and camera is not None and pose is not None
         shown = {
             **self._labels_of(view),

@@ -113,13 +113,13 @@ class OverlayLayers:
 
     def foreground(self, view: XRayView, mode: str) -> Layer | None:
         """The layer of an X-ray in this mode; None where there is none (yet)."""
-        layer = self._shown.get(view.node.GetID())
+        layer = self._shown.get(view.id)
         return layer if layer is not None and layer.kind == self._kind(mode) else None
 
     def remove(self, view: XRayView, but: str = "off") -> None:
         """Forget a layer that a mode has no use for, as it no longer shows where the CT is."""
         if self.foreground(view, but) is None:
-            self._shown.pop(view.node.GetID(), None)
+            self._shown.pop(view.id, None)
 
     def show_drr(self, detector: DetectorPlane, drr: np.ndarray, factor: int) -> None:
         """Lay a DRR over its X-ray."""
@@ -131,7 +131,7 @@ class OverlayLayers:
 
     def shade(self, view: XRayView, tone_match: ToneMatch) -> None:
         """Set which values of the X-ray those of its DRR look like."""
-        self.tone_matches[view.node.GetID()] = tone_match
+        self.tone_matches[view.id] = tone_match
 
     @staticmethod
     def picture_of(mode: str, film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
@@ -145,7 +145,7 @@ class OverlayLayers:
         self._show(detector, "picture", picture, factor)
 
     def _show(self, detector: DetectorPlane, kind: str, image: np.ndarray, factor: int) -> None:
-        self._shown[detector.view.node.GetID()] = Layer(
+        self._shown[detector.view.id] = Layer(
             kind, image, factor, next(_stamps), self.browser.pose_stamp, factor <= pooling_of(detector)
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..geometry.epipolar import epipolar_line
 from ..mrml import landmarks, xray_annotations
 from ..mrml.cursor import Reading
-from ..mrml.layout import colour, tag_of
+from ..mrml.layout import css_colour
 from ..mrml.xray import DetectorPlane, XRayView
 from ..session.session import Session
 
@@ -20,11 +20,6 @@ INVERTED = "vtkMRMLColorTableNodeInvertedGrey"
 PLAIN = "vtkMRMLColorTableNodeGrey"
 #: No number from a page is larger.
 MAX_NUMBER = 1e5
-
-
-def css_colour(view: XRayView) -> str:
-    """The colour of an X-ray."""
-    return "rgb(" + ", ".join(str(round(255 * part)) for part in colour(tag_of(view) or "")) + ")"
 
 
 def labels_of(view: XRayView) -> dict:
@@ -53,11 +48,11 @@ def marks_of(reading: Reading, detector: DetectorPlane, among: list[DetectorPlan
     seen: where it was put, if it was put here.   lines: (n, 2, 2), parts of those on which it lies, as seen in the others.
     point: where it is, once that is known.
     """
-    seen = reading.seen.get(detector.view.node.GetID())
+    seen = reading.seen.get(detector.view.id)
     lines = [
-        epipolar_line(other.camera, detector.camera, reading.seen[other.view.node.GetID()])
+        epipolar_line(other.camera, detector.camera, reading.seen[other.view.id])
         for other in among
-        if other.stamp != detector.stamp and other.view.node.GetID() in reading.seen
+        if other.stamp != detector.stamp and other.view.id in reading.seen
     ]
     shown = reading.ras is not None and detector.depth(reading.ras) > 0
     return {

@@ -12,7 +12,7 @@ from ..background_task import within_sentence
 from ..history import BAD, CHECK, GOOD
 from ..session import missing_images, missing_inputs
 from ..translation import _
-from .form import PLAIN, RENDERING, Button, Control, Files, ProgressBar, Text, group, row
+from .form import PLAIN, RENDERING, Button, Control, Files, Form, ProgressBar, Text, group, row
 from .section import Presenter
 
 ACCEPT, REJECT, RUNNING, FAILED, MOVED, NONE = "accept", "reject", "running", "failed", "moved", "none"
@@ -91,7 +91,7 @@ class AnswerPresenter(Presenter):
         if session is None or kind not in (ACCEPT, CHECK, REJECT, MOVED):
             return Answer(kind, *WORDS[kind], headline)
         states = {} if kind == MOVED else session.history.current.views
-        views = [view.name for view in self.registration.xrays if view.used and view.name in states]
+        views = [view.name for view in self.registration.used_xrays if view.name in states]
         return Answer(
             kind,
             *WORDS[kind],
@@ -100,7 +100,7 @@ class AnswerPresenter(Presenter):
             tuple(assessment.explanation(session)),
         )
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         session, self._shown = self.session, self.answer()
         running = session is not None and session.running_registration is not None
         controls = [self._undo(), self._cancel() if running else self.next_act()]
@@ -164,7 +164,7 @@ class AnswerPresenter(Presenter):
             or _("Everything is there.")
         )
 
-    def _progress(self) -> list[Control]:
+    def _progress(self) -> Form:
         run = self.session.running_registration
         stage = run.stage[:1].upper() + run.stage[1:]
         seconds = _("{seconds:.1f} s").format(seconds=run.seconds)
@@ -189,7 +189,7 @@ class AnswerPresenter(Presenter):
             return self._files(
                 "open_ct", _("Open CT\u2026"), self._section("ct").read, _("a CT: DICOM folder, NIfTI, NRRD, MHA")
             )
-        used = [view for view in registration.xrays if view.used]
+        used = registration.used_xrays
         verdict = assessment.verdict(session)
         if len(used) < MIN_XRAYS and not verdict:
             return self._files(
@@ -213,7 +213,7 @@ class AnswerPresenter(Presenter):
 
     def complete_geometry(self) -> None:
         """Show where the geometry is entered, with the first X-ray that lacks one, has a faulty one, or is to blame."""
-        views = [view for view in self.registration.xrays if view.used]
+        views = self.registration.used_xrays
         bad = [view.name for view in self._shown.views if view.state == BAD]
         faults = (lambda view: not view.placed, self.session.problem, lambda view: view.name in bad)
         self.host.show_geometry(next((view for fault in faults for view in views if fault(view)), None))

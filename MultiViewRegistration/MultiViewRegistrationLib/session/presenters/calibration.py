@@ -14,7 +14,7 @@ from ...mrml.xray import XRayView
 from ..background_task import Worker
 from ..external_files import FileReading, Question, camera_of, describe_camera, read_cameras
 from ..translation import _
-from .form import Choice, Control, Files, Option, Text
+from .form import Choice, Files, Form, Option, Text
 from .section import has_ended, question_controls, unanswered
 
 #: The question that a further file answers. Of files that a page sent only one that came with the first is ever read.
@@ -97,7 +97,7 @@ class CalibrationPresenter:
         self._reading: Worker | None = None
         self._last_reading = FileReading([])
 
-    def form(self, view: XRayView, file: CalibrationFile) -> list[Control]:
+    def form(self, view: XRayView, file: CalibrationFile) -> Form:
         """The form of a file, for one X-ray."""
         file_reading, known = self._read_file(view, file), self._camera(view, file)
         questions = [file.question(question) for question in file_reading.questions]
@@ -126,7 +126,7 @@ class CalibrationPresenter:
             ),
             which if len(names) > 1 else Text("calibration_name", _("File: {name}").format(name=name), tip=path),
             *question_controls("calibration", questions, file.answers, self.answer),
-            *([camera] if len(cameras) > 2 else []),
+            camera if len(cameras) > 2 else None,
         ]
 
     def description(self, view: XRayView, file: CalibrationFile) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import astuple
 from functools import partial
 
+import numpy as np
+
 from ...imaging.xray import SharedUnknowns
 from ...io.cameras import camera_uncertainty, describe_uncertainty
 from ...mrml.case import set_shared_unknowns, shared_unknowns_of
+from ...mrml.image import thumbnail
 from ...mrml.registration import Registration
 from ...mrml.xray import XRayView
 from ..geometry import DEG, reference_of
 from ..translation import _
-from .form import QUIET, Choice, Control, Number, Option, Text, TextField
+from .form import QUIET, Choice, Form, Number, Option, Text, TextField
 from .section import Presenter
 
 
@@ -20,13 +23,21 @@ class EditorPresenter(Presenter):
     """Edits the X-ray that is selected in the `XRaysPresenter` it belongs to; `form()` is only called with one."""
 
     def __init__(self, xrays) -> None:
-        self._xrays = xrays
+        self._xrays, self._pictured = xrays, (None, None)
         super().__init__(xrays.host)
 
     @property
     def view(self) -> XRayView | None:
         """The X-ray that is selected, None without one."""
         return self._xrays.selected
+
+    def picture(self, view: XRayView, side: int) -> np.ndarray | None:
+        """A view's image as it is shown, uint8 (rows, columns, 3), about so many pixels large."""
+        parts = [view.node.GetImageData(), view.node.GetDisplayNode()]
+        key = view.id, *(part and part.GetMTime() for part in parts)
+        if key != self._pictured[0]:
+            self._pictured = key, thumbnail(view, side) if all(parts) else None
+        return self._pictured[1]
 
 
 USUAL, EXACTLY, TYPED, UNKNOWN = "usual", "exactly", "typed", "unknown"
@@ -55,7 +66,7 @@ class CertaintyPresenter(EditorPresenter):
 
     TITLE = _("Certainty")
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         view, reference = self.view, reference_of(self.registration)
         first = reference is None or reference == view
         stated = {key: view.content[key] for key, *_rest in self._deviations if key in view.content}
@@ -70,14 +81,12 @@ class CertaintyPresenter(EditorPresenter):
             Option(TYPED, _("as typed")),
             *([] if first else [Option(UNKNOWN, _("angles and place not at all"))]),
         ]
-        controls: list[Control] = [
-            Choice("certainty_known", _("Camera known"), self.set_known, value=known, options=options)
-        ]
+        controls: Form = [Choice("certainty_known", _("Camera known"), self.set_known, value=known, options=options)]
         if known == TYPED:
             deviations = camera_uncertainty(view.content)
             for key, label, number in self._deviations[2 if first else 0 :]:
                 action, text = partial(self.set_deviation, key, number), number.write_bare(deviations[key])
-                controls.append(TextField(key, label, action, text=text, number=number, of=view.node.GetID()))
+                controls.append(TextField(key, label, action, text=text, number=number, of=view.id))
         alone = unknown and shared_unknowns_of(self.registration) == SharedUnknowns()
         hint = (
             _("This X-ray is the reference: the angles and the place of every other X-ray are relative to it.")
@@ -118,7 +127,7 @@ SHARED = (
 )
 
 
-def shared_controls(registration: Registration) -> list[Control]:
+def shared_controls(registration: Registration) -> Form:
     """The fields of what one C-arm has in all its images."""
     deviations = astuple(shared_unknowns_of(registration))
     hint = _("Standard deviations of what one C-arm has in all its images; empty for what is known.")

@@ -25,6 +25,7 @@ from .form import (
     Cell,
     Choice,
     Control,
+    Form,
     Option,
     Picture,
     Slider,
@@ -51,8 +52,8 @@ class CheckPresenter(Presenter):
     def reset(self) -> None:
         self._similarity = SimilarityUpdater(self.session) if self.session is not None else None
         self._left_out, self._of, self._changed = "", "", False
-        self._found: list[Control] = []
-        self._maps: list[Control] = []
+        self._found: Form = []
+        self._maps: Form = []
         self._drawing: Worker | None = None
         self.overlays.reset()
         self.cursor.reset()
@@ -63,7 +64,7 @@ class CheckPresenter(Presenter):
     def changing(self) -> bool:
         return self._changed
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         self._changed = False
         self._look_at_result()
         session, verdict = self.session, assessment.verdict(self.session)
@@ -193,7 +194,7 @@ class CheckPresenter(Presenter):
         self._left_out = assessment.use_suggested_masks(self.session)
 
 
-def _errors(result) -> list[Control]:
+def _errors(result) -> Form:
     """Errors at the targets: to be expected, and against the case's truth."""
     errors, predicted = curves.errors_at_targets(result), curves.predicted_at_targets(result)
     target, widest = _("target {number}"), max((bound for _mm, bound in predicted), default=0.0)
@@ -207,7 +208,7 @@ def _errors(result) -> list[Control]:
     ]
 
 
-def _bars(key: str, columns: tuple[str, ...], rows: list[tuple[str, list[float], float]]) -> list[Control]:
+def _bars(key: str, columns: tuple[str, ...], rows: list[tuple[str, list[float], float]]) -> Form:
     """A table of a name and lengths each, which have bars; nothing where there are none."""
     lines = [
         TableRow(name, (Cell(name), *(Cell(f"{mm:.2f}", share=mm / (longest or 1.0)) for mm in lengths)))
@@ -257,7 +258,7 @@ class OverlaysPresenter(Presenter):
     def reset(self) -> None:
         self._projections: Projections | None = None
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         registration, mode = self.registration, overlay.mode_of(self.registration)
         chosen, share = structures_of(registration), _("Share of the DRR")
         structures = (
@@ -274,11 +275,7 @@ class OverlaysPresenter(Presenter):
                 needs=(RENDERING,),
                 tip=_("How the CT, rendered as an X-ray (DRR), lies over each X-ray."),
             ),
-            *(
-                [Slider("opacity", share, self.blend, value=overlay.opacity_of(registration))]
-                if mode == "blend"
-                else []
-            ),
+            Slider("opacity", share, self.blend, value=overlay.opacity_of(registration)) if mode == "blend" else None,
             Text("legend", OVERLAYS[mode][1], tone=QUIET),
             group("structures", _("Structures on the X-rays"), *structures, open=False),
             Choice(
@@ -297,12 +294,12 @@ class OverlaysPresenter(Presenter):
         """The ID of the X-ray from whose source the 3D view looks; "" for none."""
         camera = self.host.views.camera()
         seen = camera and source_view.viewed_xray(camera)
-        return seen.node.GetID() if seen else ""
+        return seen.id if seen else ""
 
     def sources(self) -> tuple[Option, ...]:
         """The viewpoints of the 3D view, for `look_from`."""
         views = [view for view in self.registration.xrays if source_view.can_look(view)]
-        named = (Option(view.node.GetID(), _("the source of {name}").format(name=view.name)) for view in views)
+        named = (Option(view.id, _("the source of {name}").format(name=view.name)) for view in views)
         return Option("", _("anywhere")), *named
 
     def update_views(self) -> None:
@@ -315,7 +312,7 @@ class OverlaysPresenter(Presenter):
         camera = self.host.views.camera()
         seen = camera and source_view.viewed_xray(camera)
         if seen and source_view.can_look(seen) and source_view.size_of(camera) != self.host.views.size():
-            self.look_from(seen.node.GetID())  # all of the detector also in a view of another size
+            self.look_from(seen.id)  # all of the detector also in a view of another size
 
     def deactivate(self) -> None:
         projections, self._projections = self._projections, None
@@ -345,7 +342,7 @@ class OverlaysPresenter(Presenter):
     def look_from(self, node_id: str) -> None:
         """Look from the source of an X-ray, by the ID of its node; "" from anywhere."""
         camera = self.host.views.camera()
-        chosen = [view for view in self.registration.xrays if view.node.GetID() == node_id]
+        chosen = [view for view in self.registration.xrays if view.id == node_id]
         if camera is not None and chosen:
             source_view.look(chosen[0], camera, self.host.views.size())
         elif camera is not None:

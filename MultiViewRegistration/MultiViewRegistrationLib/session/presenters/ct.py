@@ -19,7 +19,7 @@ from ..background_task import Worker
 from ..ct_preview import CTPreview, facts, seen_in, take_preview
 from ..scouts import read_scouts
 from ..translation import _
-from .form import ERROR, QUIET, RENDERING, Button, Choice, Control, Files, Option, Picture, Text, options_of, row
+from .form import ERROR, QUIET, RENDERING, Button, Choice, Files, Form, Option, Picture, Text, options_of, row
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, has_ended, node_options
 
 UNITS = {"hu": _("Hounsfield units (HU)"), "relative": _("Relative (0 is nothing, larger is denser)")}
@@ -82,7 +82,7 @@ class CTPresenter(Presenter):
         """The unit of the CT's values, one of UNITS."""
         return self.registration.parameter(CT_UNIT, "hu") if self.registration is not None else "hu"
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         self._look_again()
         ct = self.registration and self.registration.ct
         found = [node for node in volumes(self.host.scene) if not node.GetAttribute(ATTRIBUTE)]
@@ -95,7 +95,7 @@ class CTPresenter(Presenter):
             tip=_("The CT to register. It moves with the registration from now on: its transform is the result."),
         )
         return [
-            *([choice] if found else []),
+            choice if found else None,
             Files(
                 "files",
                 _("CT from files..."),
@@ -118,7 +118,7 @@ class CTPresenter(Presenter):
         there = self.registration is not None and self.registration.ct is not None
         return "" if there else _("Drop a CT here: a DICOM folder or a file.")
 
-    def unit_question(self) -> list[Control]:
+    def unit_question(self) -> Form:
         """What is asked of a CT whose values do not fit its unit; `FilesPresenter` shows it among its questions."""
         if self.mismatch is None:
             return []
@@ -136,10 +136,10 @@ class CTPresenter(Presenter):
             ),
         ]
 
-    def _of_ct(self) -> list[Control]:
+    def _of_ct(self) -> Form:
         """The findings in the chosen CT, and its unit."""
         registration, preview = self.registration, self.preview
-        seen: list[Control] = []
+        seen: Form = []
         if preview is not None:
             tip = _("As the registration sees it, from the front; a structure that is registered alone is tinted.")
             picture = Picture(
@@ -175,19 +175,15 @@ class CTPresenter(Presenter):
                 enabled=len(structures) > 1,
                 tip=_("One bone or vertebra, a segment, can be registered alone."),
             ),
-            *(
-                [
-                    Button(
-                        "in_3d",
-                        _("Show in 3D"),
-                        self.show_in_3d,
-                        on=ct_3d.volume_is_shown(registration),
-                        tip=_("Show the CT's bone in the 3D view, by Slicer's volume rendering."),
-                    )
-                ]
-                if self.host.in_slicer and ct_3d.can_show_volume(registration)
-                else []
-            ),
+            Button(
+                "in_3d",
+                _("Show in 3D"),
+                self.show_in_3d,
+                on=ct_3d.volume_is_shown(registration),
+                tip=_("Show the CT's bone in the 3D view, by Slicer's volume rendering."),
+            )
+            if self.host.in_slicer and ct_3d.can_show_volume(registration)
+            else None,
         ]
 
     def state(self) -> State:

@@ -9,7 +9,7 @@ from ...mrml.landmarks import Distance, distances, place_line
 from ...mrml.nodes import is_placing, place, stop_placing
 from ...mrml.xray import XRayView, detectors
 from ..translation import _
-from .form import QUIET, Button, Cell, Control, Table, TableRow, Text, group, row
+from .form import QUIET, Button, Cell, Form, Table, TableRow, Text, group, row
 from .section import Presenter
 
 #: Seconds between two looks at the markups.
@@ -29,7 +29,7 @@ class CursorPresenter(Presenter):
         points = self.registration and self.registration.node.GetNodeReference(CURSOR)
         return points is not None and is_placing(points)
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         lines, in_slicer = self._lines(), self.host.in_slicer
         measured = tuple(
             TableRow(str(n), (Cell(name), Cell(length))) for n, (name, length) in enumerate(self._distances)
@@ -59,7 +59,7 @@ class CursorPresenter(Presenter):
             group(
                 "measure",
                 _("Distances"),
-                *([Table("distances", columns=(_("Between"), _("Distance")), lines=measured)] if measured else []),
+                Table("distances", columns=(_("Between"), _("Distance")), lines=measured) if measured else None,
                 Button(
                     "line", _("Measure a distance"), self.place_line, tip=_("Place a markups line with two clicks.")
                 ),

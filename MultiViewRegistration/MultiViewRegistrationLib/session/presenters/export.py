@@ -18,6 +18,7 @@ from .form import (
     Choice,
     Control,
     Download,
+    Form,
     Link,
     Number,
     Switch,
@@ -59,7 +60,7 @@ class ExportPresenter(Presenter):
             return State(TODO)
         return State(DONE, _("written")) if self._files else State(READY)
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         stale_reason, missing, node = self._update_stale_reason(), self.missing(), self.registration.ct_transform
         in_slicer, override = self.host.in_slicer, _("Export it all the same; the files will say so")
         switches = (
@@ -87,9 +88,9 @@ class ExportPresenter(Presenter):
         offered = [file for file in self._files if file.name in (SINGLE if not in_slicer else (REPORT,))]
         links = (Link(file.name, _("Open report") if file.name == REPORT else file.name, path=file) for file in offered)
         return [
-            *([transform] if in_slicer else []),
+            transform if in_slicer else None,
             Text("stale_reason", f"\u26a0 {stale_reason}" if stale_reason else "", tone=CAUTION),
-            *([Switch("override", override, self._set_override, on=self._override)] if stale_reason else []),
+            Switch("override", override, self._set_override, on=self._override) if stale_reason else None,
             *(
                 Switch(what, label, partial(self.chosen.__setitem__, what), on=self.chosen[what], tip=tip)
                 for what, label, tip in switches
@@ -115,7 +116,7 @@ class ExportPresenter(Presenter):
             tip=missing or _("Files of the same names are replaced, each whole or not at all."),
         )
 
-    def receipt(self) -> list[Control]:
+    def receipt(self) -> Form:
         """Where the pose that is shown was written; nothing in a browser, which says that itself."""
         history = self.session.history
         if not self.host.in_slicer or self._exported is None or self._exported != history.current or history.moved:
@@ -125,7 +126,7 @@ class ExportPresenter(Presenter):
         report = next((file for file in self._files if file.name == REPORT), None)
         return [
             Text("exported", _("Exported to {folder}.").format(folder=self._files[0].parent)),
-            *([Link("open_report", _("Open report"), path=report)] if report else []),
+            Link("open_report", _("Open report"), path=report) if report else None,
         ]
 
     def _named(self) -> Control:

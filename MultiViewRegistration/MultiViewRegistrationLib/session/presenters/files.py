@@ -34,7 +34,7 @@ from ..external_files import FileReading, Question, read_cameras, read_pose, use
 from ..geometry import needs_geometry
 from ..matching import match
 from ..translation import _
-from .form import PLAIN, QUIET, STRONG, Button, Control, Files, Text, row
+from .form import PLAIN, QUIET, STRONG, Button, Files, Form, Text, row
 from .section import Presenter, has_ended, question_controls, unanswered
 
 #: What a file may be that may be of several kinds, and how a person says that it is.
@@ -138,7 +138,7 @@ class FilesPresenter(Presenter):
 
     # The form
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         asked = [control for number, each in enumerate(self._asked) for control in self._form_of(number, each)]
         return [
             *(self._welcome() if self.registration is None and self.host.in_slicer else []),
@@ -168,12 +168,12 @@ class FilesPresenter(Presenter):
             folders=True,
         )
 
-    def _welcome(self) -> list[Control]:
+    def _welcome(self) -> Form:
         lines = [Text(f"welcome{n}", line, tone=PLAIN) for n, line in enumerate(WELCOME)]
         demo = Button("demo", _("Open the demo"), self.host.open_demo)
         return [*lines, self.files_control(), Text("demo_hint", DEMO, tone=QUIET), demo]
 
-    def _form_of(self, number: int, asked: Asked) -> list[Control]:
+    def _form_of(self, number: int, asked: Asked) -> Form:
         key, questions = f"asked{number}", asked.questions()
         title, question = Text(f"{key}.title", asked.title, tone=STRONG), questions[0]
         forget = partial(self._forget, asked)
@@ -195,14 +195,12 @@ class FilesPresenter(Presenter):
             return [title, *(row(f"{button.key}.row", button) for button in buttons), end]
         return [title, row(f"{key}.row", *buttons, Button(f"{key}.leave", _("Leave out"), forget))]
 
-    def _calibration_form(self) -> list[Control]:
+    def _calibration_form(self) -> Form:
         waiting = self._calibrations
         if not waiting.files:
             return []
         views = self._calibrated_views()
-        content: list[Control] = [
-            Text("calibrations.waiting", _("Kept for the X-rays that are still to come."), tone=QUIET)
-        ]
+        content: Form = [Text("calibrations.waiting", _("Kept for the X-rays that are still to come."), tone=QUIET)]
         if views:
             questions = waiting.questions(views)
             content = question_controls("calibrations", questions, waiting.answers, self._answer_calibration)
@@ -212,7 +210,7 @@ class FilesPresenter(Presenter):
             row("calibrations.end", Button("calibrations.leave", _("Leave out"), self._leave_calibrations)),
         ]
 
-    def _unused_form(self) -> list[Control]:
+    def _unused_form(self) -> Form:
         if not self._unused:
             return []
         return [Text("unused", self._unused), row("unused_end", Button("close", _("Close"), self._close))]
@@ -458,7 +456,7 @@ class FilesPresenter(Presenter):
         question = Question("view", _("Mask of"), _("Only what it covers is used."), _choices_of(views))
 
         def take(answers: dict[str, str]) -> None:
-            view = next((view for view in self.registration.xrays if view.node.GetID() == answers["view"]), None)
+            view = next((view for view in self.registration.xrays if view.id == answers["view"]), None)
             if view is not None:
                 use_mask(view, path)
 
@@ -640,7 +638,7 @@ MAX_PATIENCE_S = 0.5
 
 
 def _choices_of(views: Iterable[XRayView]) -> tuple[tuple[str, str], ...]:
-    return tuple((view.node.GetID(), view.name) for view in views)
+    return tuple((view.id, view.name) for view in views)
 
 
 def _name(path: Path, folder: Path | None) -> str:

@@ -7,7 +7,7 @@ control becomes a call of its `action`, within the host's `ui_action()`, which s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,9 @@ class Control:
     needs: tuple[str, ...] = ()
     primary: bool = False
 
+
+#: What a section shows, in its order; None for what is not there now.
+Form = list[Control | None]
 
 #: What an action may need: packages for DRRs; for a network; for OpenIGTLink.
 RENDERING, NETWORK, NAVIGATION = NEEDS = ("rendering", "network", "navigation")
@@ -399,30 +402,30 @@ class Group(Control):
     open: bool | None = None
 
 
-def row(key: str, *children: Control) -> SideBySide:
+def row(key: str, *children: Control | None) -> SideBySide:
     """These beside each other."""
-    return SideBySide(key, children=children)
+    return SideBySide(key, children=tuple(filter(None, children)))
 
 
-def group(key: str, label: str, *children: Control, open: bool | None = None) -> Group:
+def group(key: str, label: str, *children: Control | None, open: bool | None = None) -> Group:
     """These below a title."""
-    return Group(key, label, children=children, open=open)
+    return Group(key, label, children=tuple(filter(None, children)), open=open)
 
 
-def visible(controls: Sequence[Control]) -> list[Control]:
+def visible(controls: Form) -> list[Control]:
     """The visible controls."""
     return [
         control
-        for control in controls
+        for control in filter(None, controls)
         if not (isinstance(control, Text) and not control.label)
         and not (isinstance(control, (SideBySide, Group)) and not visible(control.children))
     ]
 
 
-def walk(controls: Sequence[Control]) -> dict[str, Control]:
+def walk(controls: Form) -> dict[str, Control]:
     """All controls, also those in rows and groups, by their keys."""
     found: dict[str, Control] = {}
-    for control in controls:
+    for control in filter(None, controls):
         found[control.key] = control
         if isinstance(control, (SideBySide, Group)):
             found |= walk(control.children)

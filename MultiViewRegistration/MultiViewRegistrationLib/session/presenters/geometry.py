@@ -10,8 +10,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry.camera import Camera
-from ...mrml.image import thumbnail
-from ...mrml.layout import colour, tag_of
+from ...mrml.layout import css_colour
 from ...mrml.xray import XRayView
 from ...mrml.xray_annotations import c_arm_of, side_of_direction, sides_of
 from ..c_arm_picture import machine_svg
@@ -37,10 +36,10 @@ from .form import (
     QUIET,
     Button,
     Choice,
-    Control,
     FieldCell,
     FieldRow,
     FieldTable,
+    Form,
     Option,
     Picture,
     Text,
@@ -163,7 +162,6 @@ class GeometryPresenter(EditorPresenter):
 
     def reset(self) -> None:
         self.open = False
-        self._pictured: tuple[object, np.ndarray | None] = (None, None)
         self._edits.reset()
         self._kept.reset()
 
@@ -178,7 +176,7 @@ class GeometryPresenter(EditorPresenter):
             self._edits.begin()
             self._kept.reset()
         self.open = True
-        self.select(view.node.GetID())
+        self.select(view.id)
 
     def close(self) -> None:
         """Close the table."""
@@ -192,7 +190,7 @@ class GeometryPresenter(EditorPresenter):
 
     # The form
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         if not self.open or self.view is None:
             return []
         view, draft = self.view, self._edits.draft(self.view)
@@ -204,7 +202,7 @@ class GeometryPresenter(EditorPresenter):
                 self.select,
                 columns=tuple(COLUMNS.values()),
                 lines=tuple(self._line(each) for each in self._xrays.views),
-                selected=view.node.GetID(),
+                selected=view.id,
             ),
             Text(
                 "legend",
@@ -257,10 +255,10 @@ class GeometryPresenter(EditorPresenter):
             "bone": self._bone(view),
         }
         return FieldRow(
-            view.node.GetID(),
+            view.id,
             view.name,
             tuple(cells[key] for key in COLUMNS if key),
-            colour="rgb(" + ", ".join(str(round(255 * part)) for part in colour(tag_of(view) or "")) + ")",
+            colour=css_colour(view),
             tip=_("{columns} \u00d7 {rows} pixels").format(columns=view.size[0], rows=view.size[1]),
         )
 
@@ -356,14 +354,14 @@ class GeometryPresenter(EditorPresenter):
     def _entry(self, view: XRayView, key: str, draft: Draft, hint: str) -> TextField:
         title = COLUMNS.get(key) or FURTHER.get(key)
         return TextField(
-            f"{view.node.GetID()}.{key}",
+            f"{view.id}.{key}",
             _("{field} of {name}").format(field=title.title if title else SLOT_NAMES[key], name=view.name),
             partial(self._edits.edit, view, key),
             text=draft.fields[key],
             tip=title.tip if title else "",
             typed=partial(self._edits.typed, view, key),
             hint=hint,
-            of=view.node.GetID(),
+            of=view.id,
         )
 
     def _choice(
@@ -371,7 +369,7 @@ class GeometryPresenter(EditorPresenter):
     ) -> Choice:
         title = COLUMNS[key].title if key in COLUMNS else SLOT_NAMES[key]
         return Choice(
-            f"{view.node.GetID()}.{key}",
+            f"{view.id}.{key}",
             _("{field} of {name}").format(field=title, name=view.name),
             action or partial(self._edits.edit, view, key),
             value=value,
@@ -381,13 +379,13 @@ class GeometryPresenter(EditorPresenter):
 
     # Below the table
 
-    def _picture(self, view: XRayView, draft: Draft) -> list[Control]:
+    def _picture(self, view: XRayView, draft: Draft) -> Form:
         """The machine about the patient, and the image with his sides; nothing where the world's axes may not be his."""
         camera, detector_mm, certain = self._sketched(view, draft)
         if camera is None:
             return []
         known = draft.mode != C_ARM or bool(draft.fields["mirrored"])
-        svg = machine_svg(camera, detector_mm, certain, known, self._thumbnail(view), view.pixel_aspect)
+        svg = machine_svg(camera, detector_mm, certain, known, self.picture(view, THUMBNAIL_PX), view.pixel_aspect)
         tip = _("Where source and detector of {name} are about the patient, who lies on his back.").format(
             name=view.name
         )
@@ -405,16 +403,7 @@ class GeometryPresenter(EditorPresenter):
         known = view.placed and ("slot_scan" in view.content or c_arm_of(view) is not None)
         return (view.camera, view.detector_mm, True) if known else (None, 0.0, False)
 
-    def _thumbnail(self, view: XRayView) -> np.ndarray | None:
-        """A small picture, made again only where that has changed."""
-        node = view.node
-        parts = [node.GetImageData(), node.GetDisplayNode()]
-        key = node.GetID(), *(part and part.GetMTime() for part in parts)
-        if key != self._pictured[0]:
-            self._pictured = key, thumbnail(view, THUMBNAIL_PX) if all(parts) else None
-        return self._pictured[1]
-
-    def _details(self, view: XRayView, draft: Draft) -> list[Control]:
+    def _details(self, view: XRayView, draft: Draft) -> Form:
         """What is seen of the selected X-ray alone."""
         kinds = {C_ARM: self._more_of_c_arm, MATRIX: self._matrix, FILE: self._file, SLOT_SCAN: self._more_of_slot_scan}
         use = Button(
@@ -427,10 +416,10 @@ class GeometryPresenter(EditorPresenter):
         return [
             *kinds[draft.mode](view, draft),
             Text("geometry_problem", problem, tone=ERROR),
-            *([row("using", use)] if self._edits.waits(view, draft) else []),
+            row("using", use) if self._edits.waits(view, draft) else None,
         ]
 
-    def _more_of_c_arm(self, view: XRayView, draft: Draft) -> list[Control]:
+    def _more_of_c_arm(self, view: XRayView, draft: Draft) -> Form:
         reading, edit = self._edits.reading(view, draft), self._edits.editing(view)
         further = FieldTable(
             "further_fields",
@@ -438,7 +427,7 @@ class GeometryPresenter(EditorPresenter):
             columns=(COLUMNS[""], *FURTHER.values()),
             lines=(
                 FieldRow(
-                    view.node.GetID(),
+                    view.id,
                     view.name,
                     tuple(self._number(view, key, draft, reading, edit) for key in FURTHER),
                 ),
@@ -450,7 +439,7 @@ class GeometryPresenter(EditorPresenter):
             group("further", _("Roll, isocentre off the axis"), further, open=odd),
         ]
 
-    def _matrix(self, view: XRayView, draft: Draft) -> list[Control]:
+    def _matrix(self, view: XRayView, draft: Draft) -> Form:
         tip = _(
             "From world mm to pixels, at any scale and sign; (0, 0) is the centre of the top left pixel. 12 numbers; or 9 of the "
             "intrinsics and then 12 or 16 of camera_from_world; or JSON with either."
@@ -463,7 +452,7 @@ class GeometryPresenter(EditorPresenter):
                 text=draft.fields["matrix"],
                 typed=partial(self._edits.typed, view, "matrix"),
                 tip=tip,
-                of=view.node.GetID(),
+                of=view.id,
                 rows=4,
             ),
             Choice(
@@ -475,14 +464,14 @@ class GeometryPresenter(EditorPresenter):
             ),
         ]
 
-    def _file(self, view: XRayView, draft: Draft) -> list[Control]:
+    def _file(self, view: XRayView, draft: Draft) -> Form:
         described = self._edits.calibration.description(view, draft.calibration)
         return [
             *self._edits.calibration.form(view, draft.calibration),
             Text("calibration_summary", described, tone=QUIET),
         ]
 
-    def _more_of_slot_scan(self, view: XRayView, draft: Draft) -> list[Control]:
+    def _more_of_slot_scan(self, view: XRayView, draft: Draft) -> Form:
         slot_scan, assumed = slot_scan_of(view), view.content.get("assumptions", [])
         return [
             *(Text(f"slot_scan{i}", sentence, tone=QUIET) for i, sentence in enumerate(describe_slot_scan(slot_scan))),
@@ -534,4 +523,4 @@ def _slot_faults(fields: Mapping[str, str]) -> dict[str, str]:
 
 
 def _read_only(view: XRayView, key: str, text: str) -> Text:
-    return Text(f"{view.node.GetID()}.{key}", text)
+    return Text(f"{view.id}.{key}", text)

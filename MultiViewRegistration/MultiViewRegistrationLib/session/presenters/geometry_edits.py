@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,7 @@ class GeometryEdits:
 
     def editing(self, view: XRayView) -> Editing:
         """What was done to an X-ray."""
-        return self._edits.setdefault(view.node.GetID(), Editing())
+        return self._edits.setdefault(view.id, Editing())
 
     def draft(self, view: XRayView) -> Draft:
         """What its fields show."""
@@ -200,10 +201,8 @@ class GeometryEdits:
         if self.in_force(view):
             return ""
         try:
-            if draft.mode == MATRIX:
-                read_matrix_field(draft.fields)
-            elif draft.mode == FILE:
-                self.calibration.camera(view, draft.calibration)
+            if draft.mode in (MATRIX, FILE):
+                self._complete(view, draft)
         except InputError as error:
             return str(error)
         return ""
@@ -213,21 +212,14 @@ class GeometryEdits:
         if self.in_force(view):
             return False
         try:
-            if draft.mode == C_ARM:
-                return self.reading(view, draft).c_arm is not None
-            if draft.mode == MATRIX:
-                read_matrix_field(draft.fields)
-            elif draft.mode == SLOT_SCAN:
-                completed(view, *self._slot_values(draft))
-            else:
-                self.calibration.camera(view, draft.calibration)
+            self._complete(view, draft)
         except InputError:
             return False
         return True
 
     def set_mode(self, view: XRayView, mode: str) -> None:
         """Choose the kind of geometry, of MODES; a change back to the one that the X-ray has drops what was changed."""
-        self._xrays.select(view.node.GetID())
+        self._xrays.select(view.id)
         if view.placed and mode == self._as_it_is(view).mode:
             self.editing(view).draft = None
         else:
@@ -280,7 +272,7 @@ class GeometryEdits:
 
     def put_back(self, view: XRayView) -> None:
         """Give an X-ray the geometry that it had when the table was opened."""
-        edit = self._edits.pop(view.node.GetID(), Editing())
+        edit = self._edits.pop(view.id, Editing())
         if edit.before is not None:
             self._restore(view, edit.before)
 
@@ -297,7 +289,7 @@ class GeometryEdits:
         if edit.typing is None or edit.typing[0] != key:
             edit.typing = key, draft.fields, view.content
         before = edit.typing[1]
-        self._xrays.select(view.node.GetID())
+        self._xrays.select(view.id)
         self._keep(view, replace(draft, fields=changed(before, key, value)))
         edit.origins[key] = TYPED
 
@@ -307,26 +299,30 @@ class GeometryEdits:
         if edit.before is None:
             edit.before = view.content
 
+    def _complete(self, view: XRayView, draft: Draft) -> Callable[[], object]:
+        """What gives an X-ray the geometry that its fields say; InputError where they are not complete."""
+        registration, edit = self._xrays.registration, self.editing(view)
+        if draft.mode == C_ARM:
+            reading = self.reading(view, draft).c_arm
+            if reading is None:
+                raise InputError  # the fields say why
+            return partial(use_reading, registration, view, dict(reading), self._whole_origin(view, draft, edit))
+        if draft.mode == SLOT_SCAN:
+            values = self._slot_values(draft)
+            completed(view, *values)
+            return partial(use_slot_scan, view, *values)
+        if draft.mode == FILE:
+            camera = self.calibration.camera(view, draft.calibration)
+            return partial(use_camera, registration, view, camera, draft.calibration.path)
+        given = read_matrix_field(draft.fields)
+        origin = next((each for each in edit.origins.values() if each != TYPED), "entered")
+        return partial(set_matrix, registration, view, given.projection_matrix, given.size, origin)
+
     def _give(self, view: XRayView, typing: bool = False) -> None:
         """Give an X-ray what its fields say, which are complete; why it cannot have that stays at it."""
-        edit, draft = self.editing(view), self.draft(view)
-        origin = next((each for each in edit.origins.values() if each != TYPED), "")
+        edit = self.editing(view)
         try:
-            if draft.mode == C_ARM:
-                use_reading(
-                    self._xrays.registration,
-                    view,
-                    dict(self.reading(view, draft).c_arm),
-                    self._whole_origin(view, draft, edit),
-                )
-            elif draft.mode == SLOT_SCAN:
-                use_slot_scan(view, *self._slot_values(draft))
-            elif draft.mode == FILE:
-                camera = self.calibration.camera(view, draft.calibration)
-                use_camera(self._xrays.registration, view, camera, draft.calibration.path)
-            else:
-                given = read_matrix_field(draft.fields)
-                set_matrix(self._xrays.registration, view, given.projection_matrix, given.size, origin or "entered")
+            self._complete(view, self.draft(view))()
         except InputError as error:
             edit.refused = str(error)
             return

@@ -8,7 +8,7 @@ from ...errors import InputError
 from ...mrml.xray import XRayView
 from .. import c_arm_presets
 from ..translation import _
-from .form import ERROR, PLAIN, Button, Choice, Control, Option, Text, TextField, row
+from .form import ERROR, PLAIN, Button, Choice, Form, Option, Text, TextField, row
 from .geometry_edits import C_ARM, OF_MACHINE, Draft, GeometryEdits
 from .geometry_fields import Reading, c_arm_fields
 
@@ -27,7 +27,7 @@ class KeptCArms:
         """Forget what was typed and told."""
         self._name, self._told = "", ""
 
-    def form(self, view: XRayView, draft: Draft, reading: Reading) -> list[Control]:
+    def form(self, view: XRayView, draft: Draft, reading: Reading) -> Form:
         try:
             presets, problem = c_arm_presets.read_presets(), ""
         except InputError as error:
@@ -42,43 +42,31 @@ class KeptCArms:
         return [
             row(
                 "presets",
-                *(
-                    [Choice("preset", _("Preset of a C-arm"), self.choose, value=chosen, options=options, tip=tip)]
-                    if presets
-                    else []
-                ),
-                *(
-                    [
-                        Button(
-                            "delete_preset",
-                            _("Delete the preset {name}").format(name=chosen),
-                            partial(self.delete, chosen),
-                            icon="remove",
-                            question=_("Delete the C-arm {name} from this computer?").format(name=chosen),
-                        )
-                    ]
-                    if chosen
-                    else []
-                ),
+                Choice("preset", _("Preset of a C-arm"), self.choose, value=chosen, options=options, tip=tip)
+                if presets
+                else None,
+                Button(
+                    "delete_preset",
+                    _("Delete the preset {name}").format(name=chosen),
+                    partial(self.delete, chosen),
+                    icon="remove",
+                    question=_("Delete the C-arm {name} from this computer?").format(name=chosen),
+                )
+                if chosen
+                else None,
             ),
             row(
                 "all",
-                *(
-                    [
-                        Button(
-                            "to_all",
-                            _("Same C-arm for all X-rays"),
-                            partial(self.use_for_all, view),
-                            enabled=reading.c_arm is not None,
-                            tip=_("Give all X-rays of a C-arm these values; each keeps its angles. {what}").format(
-                                what=tip
-                            ),
-                        )
-                    ]
-                    if others
-                    else []
+                Button(
+                    "to_all",
+                    _("Same C-arm for all X-rays"),
+                    partial(self.use_for_all, view),
+                    enabled=reading.c_arm is not None,
+                    tip=_("Give all X-rays of a C-arm these values; each keeps its angles. {what}").format(what=tip),
                 ),
-            ),
+            )
+            if others
+            else None,
             row(
                 "keeping",
                 TextField(

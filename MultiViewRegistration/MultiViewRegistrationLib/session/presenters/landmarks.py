@@ -12,7 +12,7 @@ from ...mrml.xray import XRayView
 from ..external_files import PLACE_QUESTION, landmarks_to_ct, landmarks_to_xray
 from ..session import missing_at_start
 from ..translation import _
-from .form import CAUTION, QUIET, Button, Cell, Choice, Control, Files, Option, Table, TableRow, Text, group, row
+from .form import CAUTION, QUIET, Button, Cell, Choice, Files, Form, Option, Table, TableRow, Text, group, row
 from .section import Presenter, question_controls
 
 CLICKED, MISFIT = "\u2714", "\u26a0"
@@ -44,7 +44,7 @@ class LandmarksPresenter(Presenter):
         """Whether a click in a view places a landmark."""
         return self.registration is not None and any(is_placing(one) for one in landmarks.lists(self.registration))
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         clicked, result = landmarks.clicked(self.registration), self.session.result
         fit = result and result.landmark_fit
         residuals = {} if fit is None else {(one.name, one.view): one for one in fit.residuals}
@@ -184,10 +184,10 @@ class LandmarkFilePresenter(Presenter):
     def reset(self) -> None:
         self._owner, self._place = OF_CT, ""
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         view = self._view()
         ready = bool(self._place) if view is not None else self.registration.ct is not None
-        owners = (Option(OF_CT, _("the CT")), *(Option(other.node.GetID(), other.name) for other in self._views()))
+        owners = (Option(OF_CT, _("the CT")), *(Option(other.id, other.name) for other in self._views()))
         questions = [PLACE_QUESTION] if view is not None else []
         if ready:
             text = _("Reads .mrk.json or .fcsv, as Slicer saves them; points of a name that is there are moved.")
@@ -219,12 +219,12 @@ class LandmarkFilePresenter(Presenter):
         ]
 
     def _views(self) -> list[XRayView]:
-        xrays = self.registration.xrays if self.registration is not None else []
-        return [view for view in xrays if view.used and view.placed]
+        xrays = self.registration.used_xrays if self.registration is not None else []
+        return [view for view in xrays if view.placed]
 
     def _view(self) -> XRayView | None:
         """The X-ray whose landmarks they are, None for the CT."""
-        return next((view for view in self._views() if view.node.GetID() == self._owner), None)
+        return next((view for view in self._views() if view.id == self._owner), None)
 
     def choose(self, owner: str) -> None:
         """Say what the landmarks are of: an X-ray, by the ID of its node, or OF_CT."""

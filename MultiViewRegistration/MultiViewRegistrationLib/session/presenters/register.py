@@ -20,7 +20,7 @@ from .form import (
     Button,
     Cell,
     Choice,
-    Control,
+    Form,
     Option,
     Picture,
     Table,
@@ -50,7 +50,7 @@ class RegisterPresenter(Presenter):
     def changing(self) -> bool:
         return bool(self.session.preparing)
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         history, busy = self.session.history, self.session.running
         redo = Button(
             "redo", _("Redo"), self.redo, enabled=history.can_redo and not busy, keys=("Ctrl+Y", "Ctrl+Shift+Z")
@@ -101,11 +101,11 @@ class RegisterPresenter(Presenter):
 
     def tick(self) -> bool:
         """Prepare the CT early, as overlays need that, too; whether it has become ready."""
-        compared, views = self.comparison.tick(), self.registration.xrays
+        compared = self.comparison.tick()
         if (
             self.session.running_registration
             or self.registration.ct is None
-            or not any(view.used and view.placed for view in views)
+            or not any(view.placed for view in self.registration.used_xrays)
         ):
             return compared
         ready = self.session.prepare()
@@ -162,7 +162,7 @@ class ComparisonPresenter(Presenter):
         self._worker: Worker | None = None
         self._text, self._names, self._pictures = "", ("", ""), []
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         entries = self.session.history.entries
         options = [Option(str(number), _pose_name(entry)) for number, entry in enumerate(entries)]
         pictures = []
@@ -182,10 +182,10 @@ class ComparisonPresenter(Presenter):
             tip=_("Show where the CT is now and another pose of the history side by side."),
         )
         return [
-            *([compare] if len(options) > 1 else []),
+            compare if len(options) > 1 else None,
             Text("compared", self._text),
             *pictures,
-            *([Button("close", _("Close the comparison"), self.reset)] if self._text else []),
+            Button("close", _("Close the comparison"), self.reset) if self._text else None,
         ]
 
     def tick(self) -> bool:

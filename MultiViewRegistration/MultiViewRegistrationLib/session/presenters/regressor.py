@@ -14,7 +14,7 @@ from .form import (
     QUIET,
     Button,
     Cell,
-    Control,
+    Form,
     Number,
     ProgressBar,
     Table,
@@ -53,13 +53,13 @@ class RegressorPresenter(Presenter):
     def changing(self) -> bool:
         return self.learning.is_training
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         learning, models, missing = self.learning, self._models(), self._missing()
         training = learning.is_training
         self._selected = self._still_selected([str(model.folder) for model in models])
         selected = next((model for model in models if str(model.folder) == self._selected), None)
         under_way = _("A training is under way.") if training else ""
-        controls: list[Control] = [
+        controls: Form = [
             Text("models_text", self._models_text(), tone=ERROR if self._is_gone() and not training else QUIET),
         ]
         if models:
@@ -95,7 +95,7 @@ class RegressorPresenter(Presenter):
             number=MINUTES,
             enabled=not training,
         )
-        buttons: list[Control] = [minutes, train]
+        buttons: Form = [minutes, train]
         if selected is not None and not selected.finished and not training:
             tip = missing or _("Go on with the training in the selected row, for as long as it was to be.")
             resume = Button("resume", _("Resume"), self.resume, enabled=not missing, tip=tip, needs=(NETWORK,))
@@ -171,7 +171,7 @@ class RegressorPresenter(Presenter):
             return _("Regressor")
         return _("Regressor \u2013 {state}").format(state=state)
 
-    def _training(self) -> list[Control]:
+    def _training(self) -> Form:
         """The progress of the training under way, or how the last one ended."""
         learning, training = self.learning, self.learning.training
         if training is None:

@@ -9,7 +9,7 @@ from functools import partial
 from ..background_task import Worker
 from ..external_files import Question
 from ..translation import _
-from .form import Choice, Control, Option, TextField
+from .form import Choice, Form, Option, TextField
 
 TODO, READY, RUNNING, DONE, PROBLEM = "todo", "ready", "running", "done", "problem"
 CHECK, REJECT = "check", "reject"
@@ -69,7 +69,7 @@ class Presenter:
         """The state of the section; only called with a registration."""
         return State(TODO)
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         """The controls, see `form`."""
         return []
 
@@ -106,12 +106,12 @@ def unanswered(questions: list[Question], answers: dict[str, str]) -> list[str]:
 
 def question_controls(
     prefix: str, questions: list[Question], answers: dict[str, str], answer: Callable[[str, str], object]
-) -> list[Control]:
+) -> Form:
     """A box or a field for each question.
 
     prefix: of the controls' keys.   answers: so far, by the questions' keys.   answer: called with a question's key and its answer.
     """
-    found: list[Control] = []
+    found: Form = []
     for question in questions:
         key, given, act = f"{prefix}.{question.key}", answers.get(question.key, ""), partial(answer, question.key)
         if question.choices:

@@ -26,6 +26,7 @@ from .form import (
     Control,
     Download,
     Files,
+    Form,
     Option,
     Picture,
     ProgressBar,
@@ -68,7 +69,7 @@ class SequencePresenter(Presenter):
         self._shown: tuple = ()
         self._written = ""
         self._strip: tuple[tuple, np.ndarray | None] = ((), None)
-        self._plots: tuple[tuple, list[Control]] = ((), [])
+        self._plots: tuple[tuple, Form] = ((), [])
 
     @property
     def player(self) -> Player | None:
@@ -116,7 +117,7 @@ class SequencePresenter(Presenter):
         step = tracking and (tracking.step.stage, tracking.step.fraction, tracking.left)
         return step, player and (player.wanted, player.number, player.last, player.playing, player.problem)
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         self._shown = self._frame()
         self._count = self.session.sequence.count if self.session is not None else None
         tracking = self.session.sequence.tracking if self.session is not None else None
@@ -167,7 +168,7 @@ class SequencePresenter(Presenter):
         )
         return [
             *([row("begin", track, cancel), pace] if tracking is not None or player is None else []),
-            *([opening] if self.host.in_slicer else []),
+            opening if self.host.in_slicer else None,
             *self._progress(tracking),
             self._status(missing),
             *(
@@ -177,7 +178,7 @@ class SequencePresenter(Presenter):
             ),
         ]
 
-    def _progress(self, tracking) -> list[Control]:
+    def _progress(self, tracking) -> Form:
         if tracking is None:
             return []
         text = ", ".join(filter(None, [tracking.step.stage[:1].upper() + tracking.step.stage[1:], tracking.left]))
@@ -193,7 +194,7 @@ class SequencePresenter(Presenter):
             text = _("Cancelled. The frames that were done are here.")
         return Text("status", text, tone=ERROR if sequence.message else PLAIN)
 
-    def _player(self, player: Player) -> list[Control]:
+    def _player(self, player: Player) -> Form:
         frame, first = player.frame, _("No frame of {name} is shown yet.").format(name=player.played.name)
         headline, *lines = frame_lines(player) if frame is not None else [first]
         tone = {"check": CAUTION, "reject": ERROR}.get(frame.verdict if frame is not None else "", STRONG)
@@ -246,7 +247,7 @@ class SequencePresenter(Presenter):
             self._strip = (player, player.last), np.broadcast_to(line, (rows, columns, 3)).copy()
         return self._strip[1]
 
-    def _export(self, running: bool) -> list[Control]:
+    def _export(self, running: bool) -> Form:
         files = _(
             "poses.csv, and track.tra for Autoscoper, without rejected frames; track.json where it was tracked here."
         )
@@ -309,13 +310,13 @@ class SequencePresenter(Presenter):
             open=False,
         )
 
-    def _motion_plots(self, motion: StructureMotion) -> list[Control]:
+    def _motion_plots(self, motion: StructureMotion) -> Form:
         """Curves over the frames; the frame that is shown is marked while it does not play."""
         player = self.player
         here = None if player.playing else player.number
         if self._plots[0] != (motion, here):
             numbers = [each.number for each in motion.motion]
-            pictures: list[Control] = []
+            pictures: Form = []
             for name, unit, lines in motion.curves:
                 drawn = [(line, list(zip(numbers, values, strict=True))) for line, values in lines]
                 svg = curves.plot(f"{name}, {unit}", _("frame"), unit, drawn, here=here)

@@ -21,7 +21,7 @@ from ..geometry import DEG
 from ..history import METHODS
 from ..session import REGRESSOR_STARTS, STARTS, is_outside, missing_at_start
 from ..translation import _
-from .form import ERROR, QUIET, RENDERING, Button, Choice, Control, Files, Number, Option, Text, TextField, group, row
+from .form import ERROR, QUIET, RENDERING, Button, Choice, Files, Form, Number, Option, Text, TextField, group, row
 from .landmarks import LandmarksPresenter
 from .regressor import RegressorPresenter
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, question_controls
@@ -102,15 +102,15 @@ class StartPresenter(Presenter):
 
     # The form
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         start = self.start
-        controls: list[Control] = [self._choice("start", COMMON), Text("hint", self._hint(), tone=QUIET)]
+        controls: Form = [self._choice("start", COMMON), Text("hint", self._hint(), tone=QUIET)]
         numbers = self._numbers()
         if start == "landmarks":
             controls += self.landmarks.form()
         elif numbers:
             controls.append(self._centre())
-        more: list[Control] = [self._choice("other_start", MORE)]
+        more: Form = [self._choice("other_start", MORE)]
         if start in SEARCHING:
             more += self._range()
         if start == "by hand":
@@ -136,7 +136,7 @@ class StartPresenter(Presenter):
             refused=() if learned else tuple(name for name in names if name in REGRESSOR_STARTS and name != self.start),
         )
 
-    def _range(self) -> list[Control]:
+    def _range(self) -> Form:
         search = self._search()
         chosen = next((name for name, known in RANGES.items() if known == tuple(search.values())), CUSTOM)
         options = tuple(Option(name, name) for name in (*RANGES, CUSTOM))
@@ -158,7 +158,7 @@ class StartPresenter(Presenter):
             ),
         ]
 
-    def _hand(self) -> list[Control]:
+    def _hand(self) -> Form:
         """Handles and keys, where the CT cannot be dragged at any time."""
         hand = self.host.hand
         if hand is None:
@@ -166,7 +166,7 @@ class StartPresenter(Presenter):
         move = Button("move", _("Move the CT"), hand.toggle, on=hand.on, enabled=hand.possible, needs=(RENDERING,))
         return [move, Text("keys", hand.keys(), tone=QUIET)]
 
-    def _place(self, numbers: list[str]) -> list[Control]:
+    def _place(self, numbers: list[str]) -> Form:
         idle = not self.session.running
         fields = [
             TextField(
@@ -351,7 +351,7 @@ class PoseFilePresenter(Presenter):
         self.path: Path | None = None
         self._folder, self._answers, self._file_reading = None, {}, FileReading([])
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         reading, ready = self._file_reading, self._file_reading.found is not None
         put = Button(
             "put",
@@ -375,7 +375,7 @@ class PoseFilePresenter(Presenter):
                 Text("pose_name", self.path.name if self.path else hint, tone=QUIET),
                 *question_controls("pose", reading.questions, self._answers, self.answer),
                 Text("pose_problem", as_sent(reading.problem), tone=ERROR),
-                *([put] if self.path and not reading.problem else []),
+                put if self.path and not reading.problem else None,
                 open=False,
             )
         ]

@@ -6,14 +6,12 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from ...errors import InputError
 from ...io.files import as_sent
 from ...io.recognise import XRAY
 from ...mrml.identity import true_pose
-from ...mrml.image import change_image, set_mask, thumbnail
-from ...mrml.layout import colour, tag_of
+from ...mrml.image import change_image, set_mask
+from ...mrml.layout import css_colour
 from ...mrml.nodes import segmentations, volumes
 from ...mrml.xray import XRayView
 from .. import adding
@@ -30,8 +28,8 @@ from .form import (
     Button,
     Cell,
     Choice,
-    Control,
     Files,
+    Form,
     Number,
     Picture,
     Switch,
@@ -82,14 +80,14 @@ class XRaysPresenter(Presenter):
     def selected(self) -> XRayView | None:
         """The X-ray that the editors are about: the first where none was chosen, None without any."""
         views = self.views
-        return next((view for view in views if view.node.GetID() == self._selected), views[0] if views else None)
+        return next((view for view in views if view.id == self._selected), views[0] if views else None)
 
     @property
     def reading(self) -> str:
         """The name of the file that is being read, "" for none."""
         return self._waiting[0].name if self._reading is not None else ""
 
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         ct = self.registration and self.registration.ct
         found = [node for node in volumes(self.host.scene) if node is not ct]
         add = Choice(
@@ -110,13 +108,13 @@ class XRaysPresenter(Presenter):
                 several=True,
                 folders=True,
             ),
-            *([add] if found else []),
+            add if found else None,
             *self._scouts(),
             Text("status", _("Reading {name}\u2026").format(name=self.reading) if self.reading else "", tone=QUIET),
             *(self._of_xrays() if self.views else []),
         ]
 
-    def _scouts(self) -> list[Control]:
+    def _scouts(self) -> Form:
         """The scouts that were found beside the CT, until all are added."""
         scouts = self.session.scouts if self.session is not None else None
         if scouts is None:
@@ -127,25 +125,21 @@ class XRaysPresenter(Presenter):
             "in the CT's frame of reference: a registration can be held against the scanner's own pose."
         )
         return [
-            *(
-                [
-                    row(
-                        "of_ct",
-                        Button(
-                            "scouts",
-                            _("Use the scouts of this CT"),
-                            self.use_scouts,
-                            tip=tip.format(names=", ".join(missing)),
-                        ),
-                    )
-                ]
-                if missing
-                else []
-            ),
+            row(
+                "of_ct",
+                Button(
+                    "scouts",
+                    _("Use the scouts of this CT"),
+                    self.use_scouts,
+                    tip=tip.format(names=", ".join(missing)),
+                ),
+            )
+            if missing
+            else None,
             Text("scouts_left_out", as_sent("\n".join(scouts.left_out)), tone=QUIET),
         ]
 
-    def _of_xrays(self) -> list[Control]:
+    def _of_xrays(self) -> Form:
         views, selected = self.views, self.selected
         name = selected.name
         return [
@@ -155,7 +149,7 @@ class XRaysPresenter(Presenter):
                 lambda node_id, _column: self.select(node_id),
                 columns=(_("Name"), _("Geometry"), _("Certainty")),
                 lines=tuple(self._line(view) for view in views),
-                selected=selected.node.GetID(),
+                selected=selected.id,
                 switch=self.use,
                 tip=_("Those that are checked are used. The settings of the selected one are below."),
             ),
@@ -163,7 +157,7 @@ class XRaysPresenter(Presenter):
             Text("truth", self._truth(), tone=QUIET),
             row(
                 "selected",
-                TextField("name", _("Name"), self.rename, text=name, of=selected.node.GetID()),
+                TextField("name", _("Name"), self.rename, text=name, of=selected.id),
                 Button(
                     "up",
                     _("Earlier"),
@@ -201,7 +195,7 @@ class XRaysPresenter(Presenter):
         image = _("made from {volume}").format(volume=source.GetName()) if source else _("its volume is gone")
         geometry = describe(view)
         return TableRow(
-            view.node.GetID(),
+            view.id,
             (
                 Cell(view.name, f"{view.name}, {image}"),
                 Cell(
@@ -212,7 +206,7 @@ class XRaysPresenter(Presenter):
                 Cell(known if view.placed else ""),
             ),
             on=view.used,
-            colour="rgb(" + ", ".join(str(round(255 * part)) for part in colour(tag_of(view) or "")) + ")",
+            colour=css_colour(view),
         )
 
     def _problem(self) -> str:
@@ -284,7 +278,7 @@ class XRaysPresenter(Presenter):
                     raise InputError(reading.message)
                 first = reading.result(self.registration)[0]
                 if self._first_is_next:  # of several that came together the first
-                    self._first_is_next, self._selected = False, first.node.GetID()
+                    self._first_is_next, self._selected = False, first.id
             except InputError as error:
                 self._failures.append(str(error))
             self._read_next()
@@ -306,7 +300,7 @@ class XRaysPresenter(Presenter):
 
     def view(self, node_id: str) -> XRayView:
         """The X-ray with this node. InputError where there is none."""
-        found = [view for view in self.views if view.node.GetID() == node_id]
+        found = [view for view in self.views if view.id == node_id]
         if not found:
             raise InputError(_("X-rays: this one is not there any more; choose another."))
         return found[0]
@@ -326,7 +320,7 @@ class XRaysPresenter(Presenter):
     def move(self, by: int) -> None:
         """Put the selected X-ray earlier or later."""
         selected = self.selected
-        self._selected = selected.node.GetID()
+        self._selected = selected.id
         self.registration.move_xray(selected, self.views.index(selected) + by)
 
     def remove(self) -> None:
@@ -342,10 +336,7 @@ class ImagePresenter(EditorPresenter):
 
     TITLE = _("Image")
 
-    def reset(self) -> None:
-        self._pictured: tuple[object, np.ndarray | None] = (None, None)
-
-    def form(self) -> list[Control]:
+    def form(self) -> Form:
         view, source, masks = self.view, self.view.source, segmentations(self.registration.scene)
         content, there = view.content, source is not None
         hint = _("{name}, {columns} \u00d7 {rows} pixels").format(
@@ -367,11 +358,14 @@ class ImagePresenter(EditorPresenter):
         )
         return [
             Text("source", hint, tone=QUIET),
-            *(
-                [Picture("picture", rgb=self._picture(), aspect=view.pixel_aspect, height=PICTURE_HEIGHT_PX)]
-                if self.host.in_slicer
-                else []
-            ),
+            Picture(
+                "picture",
+                rgb=self.picture(view, 2 * PICTURE_HEIGHT_PX),
+                aspect=view.pixel_aspect,
+                height=PICTURE_HEIGHT_PX,
+            )
+            if self.host.in_slicer
+            else None,
             *self._frames(),
             Switch(
                 "flipped",
@@ -383,20 +377,11 @@ class ImagePresenter(EditorPresenter):
                 if "slot_scan" in content
                 else _("Where the file was stored the other way round than its matrix or calibration says."),
             ),
-            *([mask] if masks else []),
-            *([draw] if self.host.in_slicer else []),
+            mask if masks else None,
+            draw if self.host.in_slicer else None,
         ]
 
-    def _picture(self) -> np.ndarray | None:
-        """A small picture, as the X-ray's view shows it, made again only where that has changed."""
-        node = self.view.node
-        parts = [node.GetImageData(), node.GetDisplayNode()]
-        key = node.GetID(), *(part and part.GetMTime() for part in parts)
-        if key != self._pictured[0]:
-            self._pictured = key, thumbnail(self.view, 2 * PICTURE_HEIGHT_PX) if all(parts) else None
-        return self._pictured[1]
-
-    def _frames(self) -> list[Control]:
+    def _frames(self) -> Form:
         """The choice of the registered frame of a run."""
         view = self.view
         image = view.source and view.source.GetImageData()
@@ -414,7 +399,7 @@ class ImagePresenter(EditorPresenter):
                     lambda text: self.show_frame(number.read(text)),
                     text=str(frame),
                     number=number,
-                    of=view.node.GetID(),
+                    of=view.id,
                 ),
                 Button(
                     "frame_back", _("Frame before"), partial(self.show_frame, frame - 1), icon="back", enabled=frame > 0

@@ -60,6 +60,17 @@ def test_few_starts_of_five_cases_lie_in_all_intervals(peers):
     assert list(peers.work({"a": 2, "b": 1}, ["x"])) == [(0, "x", "a"), (0, "x", "b"), (1, "x", "a")]
 
 
+def test_what_a_limit_ended_is_measured_again_under_a_larger_one(peers, scene, monkeypatch, tmp_path):
+    scene.start = lambda turn: 0
+    monkeypatch.setattr(peers, "Scene", lambda *which: scene)
+    rows, args = tmp_path / "rows.jsonl", {"cases": tmp_path, "people": ["chest"], "starts": ["ours=1"], "angles": 0}
+    for limit, count in ((1e-9, 2), (1e-9, 2), (1e6, 3), (1e6, 3)):
+        peers.run(argparse.Namespace(rows=rows, limit=limit, **args))
+        assert len(rows.read_text().splitlines()) == count  # the machine and each registration
+    (row,), about = peers.results(rows)
+    assert row["limit_s"] == 1e6 and row["turn"] == 0 and about["threads_used"] > 0
+
+
 def test_the_page_has_a_row_for_each_method_and_angle(peers, tmp_path):
     lines = [
         {"key": "machine", "cpu": "C", "cores": 2, "threads_used": 2, "memory_gib": 8, "system": "S", "versions": {}}
@@ -75,8 +86,10 @@ def test_the_page_has_a_row_for_each_method_and_angle(peers, tmp_path):
     rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
     peers.write_page(argparse.Namespace(rows=rows, page=page))
     text = page.read_text()
-    assert "| this program | 2 | 100.0 % (34.2 to 100.0) |" in text and "| 25 |" in text and "| 16 mm |" in text
-    assert "| ITK TwoProjectionRegistration | 2 | 0.0 % (0.0 to 65.8) |" in text and "| 0 mm |" in text
+    assert (
+        "| this program | 2 | 100.0 % (34.2 to 100.0) |" in text and "| 25 |" in text and "| too few starts |" in text
+    )
+    assert "| ITK TwoProjectionRegistration | 2 | 0.0 % (0.0 to 65.8) |" in text
     assert "| 15° | 2 | 100.0 %" in text and "| 90° | 2 |" in text
     assert (tmp_path / "page" / "peers.svg").read_text().count("<polyline") == 4
 

@@ -29,6 +29,10 @@ class Rows:
         """Keys and rows."""
         return self._rows.items()
 
+    def forget(self, key: str) -> None:
+        """Measure this row anew when it is asked for; until then the file keeps it."""
+        del self._rows[key]
+
     def get(self, *key: str | float, measure: Callable[[], dict]) -> dict:
         """The row of a key; measured, and kept, if it is not there."""
         name = " ".join(map(str, key))

@@ -26,7 +26,7 @@ COMMANDS = {
     "register": ("register", "register the CT of a case to its X-rays"),
     "train": ("train", "train a network to find the pose of a case's CT in its views"),
     "models": ("train", "list the trained models in your store, or remove one"),
-    "render": ("register", "render the CT as each view of a case sees it (DRR)"),
+    "render": ("render", "render the CT as each view of a case sees it (DRR)"),
     "track": ("track", "track a structure through the frames of a sequence"),
     "motion": ("track", "compute the motion of one tracked structure against another"),
     "case": ("case", "make, check, show or anonymise a case"),

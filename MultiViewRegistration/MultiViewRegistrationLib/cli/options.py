@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ..errors import InputError
+from ..published import NAMES
 
 CASE_HELP, RESULT_HELP = "case.json, or a folder that holds one", "result.json, or a folder that holds one"
 MAX_LOOKED_AT = 20
@@ -94,8 +95,6 @@ def add_progress(command: argparse.ArgumentParser) -> None:
 
 
 def add_refinement(command: argparse.ArgumentParser) -> None:
-    from ..published.methods import NAMES  # takes a second, and not every command refines
-
     command.add_argument(
         "--refine",
         choices=NAMES,

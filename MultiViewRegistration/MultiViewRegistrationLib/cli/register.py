@@ -1,29 +1,27 @@
-"""`mvreg register` and `mvreg render`."""
+"""`mvreg register`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import SimpleITK as sitk
-from PIL import Image
-
-from ..api import register, start_pose
-from ..errors import InputError
-from ..geometry.landmarks import LandmarkResidual
-from ..imaging.ct import attenuation
-from ..io.case import Case
-from ..io.files import sha256, written_atomically
-from ..io.points import with_ct_points
-from ..io.transforms import AXES, DIRECTIONS, read_start_pose, read_transform
-from ..rendering.drr import Projector
-from ..report.result import Result
-from ..report.result_page import save_result
+from ..errors import InputError, collect_warnings, warn
+from ..io.case_file import CaseFile, ct_of
+from ..io.files import sha256
+from ..io.transforms import AXES, DIRECTIONS, read_start_pose
 from .options import CASE_HELP, Parser, add_json, add_progress, add_refinement, case_path, checked, out_folder
 from .progress import PREPARING, progress_of
+
+if TYPE_CHECKING:  # what takes most of a second to import is imported while the CT is read
+    from ..geometry.landmarks import LandmarkResidual
+    from ..imaging.ct import CT
+    from ..io.case import Case
+    from ..registration.prepared_ct import PreparedCT
+    from ..report.result import Result
 
 
 def add_register(command: Parser) -> None:
@@ -93,40 +91,66 @@ def add_register(command: Parser) -> None:
 def _register(options: argparse.Namespace) -> dict:
     beside = options.case if options.case.is_dir() else options.case.parent
     out = options.out or checked(out_folder, beside / "result")
-    case = _case_to_register(options)
-    if options.range:
-        case.search = dict(zip(("rotation_deg", "translation_mm"), options.range, strict=True))
-    with progress_of(options, "Registering") as line:
-        line.show(0.0, PREPARING)
-        result = register(
-            case,
-            options.start,
-            progress=line,
-            seed=options.seed,
-            refinement=options.refine,
-            device=options.device,
-            model=options.model,
-            minutes=options.minutes,
-        )
-        line.show(1.0, "writing the results")
-        save_result(result, out, names=options.names)
+    with ThreadPoolExecutor(1) as background:
+        case, anatomy = _case_to_register(options, background)
+        from ..api import register
+        from ..report.result_page import save_result
+
+        if options.range:
+            case.search = dict(zip(("rotation_deg", "translation_mm"), options.range, strict=True))
+        with progress_of(options, "Registering") as line:
+            line.show(0.0, PREPARING)
+            result = register(
+                case,
+                options.start,
+                progress=line,
+                anatomy=anatomy.result(),
+                seed=options.seed,
+                refinement=options.refine,
+                device=options.device,
+                model=options.model,
+                minutes=options.minutes,
+            )
+            line.show(1.0, "writing the results")
+            save_result(result, out, names=options.names)
     summarise(result, out)
     return result.to_json()
 
 
-def _case_to_register(options: argparse.Namespace) -> Case:
-    """The case with the start from other programs' files, and their SHA-256 among its inputs."""
+def _case_to_register(options: argparse.Namespace, background: Executor) -> tuple[Case, Future[PreparedCT]]:
+    """The case with the start from other programs' files, and their SHA-256 among its inputs; `background` reads and prepares its CT."""
     if not options.start_pose and (options.frame or options.direction):
         raise InputError(
             "--frame, --direction: found without --start-pose, expected them with it alone; add it, or leave them out."
         )
     pose = read_start_pose(options.start_pose, options.frame, options.direction) if options.start_pose else None
-    case = Case.load(options.case, world_from_ct=pose)
+    case: Case | None = None
+    preparing: list[Future[PreparedCT]] = []
+    try:
+        with collect_warnings() as warnings:
+            ct = background.submit(ct_of, CaseFile.read(options.case))
+            from ..io.case import Case
+            from ..registration.prepared_ct import PreparedCT, warm_up
+
+            def read_ct() -> CT:
+                preparing.append(background.submit(lambda: PreparedCT(ct.result())))
+                if not ct.done():  # nobody waits for a compiler to read that there is no such file
+                    warm_up()
+                return ct.result()
+
+            case = Case.load(options.case, world_from_ct=pose, read_ct=read_ct)
+    finally:
+        if case is None:
+            background.shutdown()  # stderr is silent while an image is read
+        for sentence in warnings:
+            warn(sentence)
     if options.ct_landmarks:
+        from ..io.points import with_ct_points
+
         case.landmarks = with_ct_points(case.landmarks, options.ct_landmarks)
-    for file in filter(None, (options.start_pose, options.ct_landmarks)):
-        case.inputs[file.name] = sha256(file)
-    return case
+    for path in filter(None, (options.start_pose, options.ct_landmarks)):
+        case.inputs[path.name] = sha256(path)
+    return case, preparing[0]
 
 
 def summarise(result: Result, out: Path) -> None:
@@ -160,74 +184,3 @@ def _landmark_table(residuals: Sequence[LandmarkResidual]) -> str:
         f"  {each.name:{names}}  {each.view:{views}}  {each.residual_px:6.1f} px  {each.residual_mm:6.2f} mm  {each.status}"
         for each in residuals
     )
-
-
-def add_render(command: Parser) -> None:
-    """Add the options of `mvreg render`."""
-    command.describe(
-        "CASE --out DIR [options]", "case.json --out drr", "case.json --pose result/world_from_ct.tfm --out drr"
-    )
-    add = command.add_argument
-    add_json(command)
-    add("case", type=case_path, metavar="CASE", help=CASE_HELP)
-    add(
-        "--pose",
-        default="start",
-        metavar="start|truth|FILE.tfm",
-        help="pose of the CT: the case's start (or where a search starts) or truth, or a transform file (default: %(default)s)",
-    )
-    add(
-        "--out",
-        type=out_folder,
-        required=True,
-        metavar="DIR",
-        help="folder of NAME_drr.mha (line integrals) and NAME_drr.png",
-    )
-    command.set_defaults(run=_render)
-
-
-def _render(options: argparse.Namespace) -> dict:
-    case = Case.load(options.case)
-    with progress_of(options, "Rendering") as line:
-        files = render_views(case, options.pose, options.out, line.show)
-    if not options.json:
-        print("\n  ".join(["Wrote", *map(str, files)]))
-    return {"files": list(map(str, files))}
-
-
-def render_views(
-    case: Case, pose: str, folder: Path, on_progress: Callable[[float, str], object] = lambda fraction, stage: None
-) -> list[Path]:
-    """Write for each view NAME_drr.mha (line integrals, float32, with the pixel size if known) and NAME_drr.png (bone bright).
-
-    pose: "start", "truth", or a transform file that takes CT LPS mm to world LPS mm. Raises InputError where it is missing.
-    """
-    on_progress(0.0, PREPARING)
-    world_from_ct = _pose(case, pose)
-    folder.mkdir(parents=True, exist_ok=True)
-    projector = Projector(attenuation(case.ct))
-    written = []
-    for number, view in enumerate(case.views):
-        on_progress(number / len(case.views), view.name)
-        drr = projector.render(view.camera, world_from_ct).image
-        image = sitk.GetImageFromArray(drr)
-        image.SetSpacing(view.xray.pixel_mm or (1.0, 1.0))
-        with written_atomically(folder / f"{view.name}_drr.mha") as path:
-            sitk.WriteImage(image, str(path), useCompression=True)
-        bright = 255 * np.clip(drr / max(float(np.percentile(drr, 99.9)), 1e-6), 0, 1)
-        with written_atomically(folder / f"{view.name}_drr.png") as path:
-            Image.fromarray(bright.astype(np.uint8)).save(path)
-        written += [folder / f"{view.name}_drr.mha", folder / f"{view.name}_drr.png"]
-    return written
-
-
-def _pose(case: Case, pose: str) -> np.ndarray:
-    if pose == "start":
-        return start_pose(case, case.ct.centroid())
-    if pose != "truth":
-        if not Path(pose).is_file():
-            raise InputError(f'--pose: found "{pose}", expected start, truth or the file of a transform; correct it.')
-        return read_transform(pose)
-    if case.truth_world_from_ct is None:
-        raise InputError("--pose: found truth, but the case holds none; leave it out, or give a transform file.")
-    return case.truth_world_from_ct

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import threading
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -212,10 +213,13 @@ def _mapped(path: Path) -> Iterator[mmap.mmap]:
         yield data
 
 
+_quiet_lock = threading.RLock()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """pydicom's warnings quote the values that they warn of."""
-    with warnings.catch_warnings():
+    """pydicom's warnings quote the values that they warn of; one thread at a time, as the filters are the whole process's."""
+    with _quiet_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 

@@ -29,8 +29,6 @@ MAX_COMPRESSION = 2000  # bytes for each stored one: deflate reaches 1,032
 #: More pixels than any detector or scanned film has.
 MAX_PIXELS = 1 << 27
 
-_stderr_lock = threading.Lock()
-
 
 def read_image(path: str | Path) -> sitk.Image:
     """The image in a file of any format that `image_source` knows.
@@ -268,31 +266,50 @@ def _holds(path: Path, expected: int) -> bool:
         return False
 
 
-@contextmanager
-def silenced() -> Iterator[None]:
-    """Keeps ITK's warnings, and what C libraries print past them, away from the user's terminal.
+class _Silence:
+    """The libraries' messages, off while any thread reads an image: they go to file descriptor 2, which is the whole process's."""
 
-    Our own error says what is wrong with a file. The libraries write to file descriptor 2, which is the
-    whole process's: hence the lock.
-    """
-    with _stderr_lock:
-        shown = sitk.ProcessObject.GetGlobalWarningDisplay()
-        sitk.ProcessObject.SetGlobalWarningDisplay(False)
-        try:
-            saved = os.dup(2)
-        except OSError:  # no stderr, as in a program without a console
-            saved = None
-        else:
+    def __init__(self) -> None:
+        self._lock, self._readers, self._saved, self._shown = threading.Lock(), 0, -1, False
+
+    def begin(self) -> None:
+        with self._lock:
+            self._readers += 1
+            if self._readers > 1:
+                return
+            self._shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+            sitk.ProcessObject.SetGlobalWarningDisplay(False)
+            try:
+                self._saved = os.dup(2)
+            except OSError:  # no stderr, as in a program without a console
+                return
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, 2)
             os.close(nowhere)
-        try:
-            yield
-        finally:
-            if saved is not None:
-                os.dup2(saved, 2)
-                os.close(saved)
-            sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+    def end(self) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers:
+                return
+            if self._saved >= 0:
+                os.dup2(self._saved, 2)
+                os.close(self._saved)
+                self._saved = -1
+            sitk.ProcessObject.SetGlobalWarningDisplay(self._shown)
+
+
+_silence = _Silence()
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Keeps ITK's warnings, and what C libraries print past them, away from the user's terminal: our own error says what is wrong."""
+    _silence.begin()
+    try:
+        yield
+    finally:
+        _silence.end()
 
 
 MAX_CHANNELS = 4  # red, green, blue, opacity

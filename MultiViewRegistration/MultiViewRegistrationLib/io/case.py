@@ -18,13 +18,13 @@ from ..geometry import landmarks, rigid
 from ..geometry.camera import Camera
 from ..geometry.epipolar import default_pose_at_isocentre
 from ..geometry.landmarks import Landmark
-from ..imaging.ct import CT, load_ct
+from ..imaging.ct import CT
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
 from .arrays import array_of, ct_of_arrays, views_of_arrays
 from .cameras import LEFT_OUT, sees, settle
-from .case_file import CaseFile, CaseSettings, DicomOrigin, InputFile, ViewFile, uid_of
+from .case_file import CaseFile, CaseSettings, DicomOrigin, InputFile, ViewFile, ct_of, uid_of
 from .dicom_identity import dicom_origin, differences
 from .files import NAMELESS, describe, home_of, printable, sha256
 
@@ -248,17 +248,6 @@ class Case(CaseSettings):
     def cameras(self) -> dict[str, Camera]:
         """The camera of each view, by the view's name."""
         return {view.name: view.camera for view in self.views}
-
-
-def ct_of(file: CaseFile) -> CT:
-    """The CT that a case.json names, with its mask.
-
-    Raises
-    ------
-    InputError
-        As `load_ct`.
-    """
-    return load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None, series=file.ct_series)
 
 
 def xray_of(file: CaseFile, view: ViewFile) -> XRay:

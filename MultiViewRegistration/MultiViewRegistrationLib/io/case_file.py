@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
+from ..imaging.ct import CT, load_ct
 from ..imaging.dicom_file import read_dicom
 from ..imaging.dicom_image import has_grey_scale
 from ..imaging.image_source import is_dicom
@@ -435,3 +436,14 @@ class DicomOrigin:
     ct_uid: str = field(default_factory=new_uid)
     views: dict[str, DicomImage] = field(default_factory=dict)
     reference_uid: str | None = None
+
+
+def ct_of(file: CaseFile) -> CT:
+    """The CT that a case.json names, with its mask.
+
+    Raises
+    ------
+    InputError
+        As `load_ct`.
+    """
+    return load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None, series=file.ct_series)

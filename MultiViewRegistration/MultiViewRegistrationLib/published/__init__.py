@@ -1,0 +1,2 @@
+#: The refinements of `methods.refinement_method`.
+NAMES = ("joint", "diffpose", "cui2025", "xvr")

@@ -14,8 +14,7 @@ from ..registration.cameras import CALIBRATED
 from ..registration.pipeline import Refinement, refine
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
-
-NAMES = ("joint", "diffpose", "cui2025", "xvr")
+from . import NAMES
 
 
 @dataclass(frozen=True)

@@ -416,6 +416,7 @@ def score_poses(
     image = np.empty((rows, columns), np.float32)
     mask = np.empty((rows, columns), np.float32)
     nothing = np.empty((6, 0, 0), np.float32)
+    block = (np.int64(0), rows)  # a bare 0 would be another type, for which the renderer is compiled once more
     usable = 0
     for r in range(rows):
         for c in range(columns):
@@ -433,7 +434,7 @@ def score_poses(
                 directions[n],
                 world_from_index[n],
                 depths[n],
-                (0, rows),
+                block,
                 seen,
             )
         cpu.project_rows(
@@ -444,7 +445,7 @@ def score_poses(
             directions[n],
             world_from_index[n],
             source,
-            (0, rows),
+            block,
             seen,
             image,
             nothing,

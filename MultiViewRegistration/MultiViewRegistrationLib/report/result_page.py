@@ -78,10 +78,15 @@ def save_result(result: Result, folder: str | Path, override: str | None = None,
     folder.mkdir(parents=True, exist_ok=True)
     entry = Entry(result, override=override, names=names)
     comment = None if override is None else f"Override: {override}"
-    for view, shown in zip(result.views, entry.pictures, strict=True):
+
+    def write_pictures(name: str, shown: list[dict[str, np.ndarray]]) -> None:
         for kind, files in picture_files(shown).items():
             for when, file in zip(("after", "before"), reversed(files)):
-                write_atomically(folder / f"{view.name}_{kind}_{when}.png", file)
+                write_atomically(folder / f"{name}_{kind}_{when}.png", file)
+
+    run_tasks(
+        [partial(write_pictures, view.name, shown) for view, shown in zip(result.views, entry.pictures, strict=True)]
+    )
     for name, kept in result.suggested_masks.items():
         write_atomically(folder / f"{name}_mask.png", png(255 * kept[..., None].astype(np.uint8)))
     write_transform(folder / "world_from_ct.tfm", result.world_from_ct, comment)

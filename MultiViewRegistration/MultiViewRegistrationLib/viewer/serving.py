@@ -151,7 +151,7 @@ def preload_case(path: Path | None) -> tuple[Worker, Worker] | None:
         return None
 
     def read(on_progress):
-        from ..io.case import CaseFile, ct_of
+        from ..io.case_file import CaseFile, ct_of
 
         return ct_of(CaseFile.read(path))
 

@@ -28,6 +28,15 @@ class UnitMismatch(InputError):
         self.unit = unit
 
 
+@contextmanager
+def naming(where: object) -> Iterator[None]:
+    """Put what an InputError of the block is about before its sentence, with a colon."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
 class Cancelled(Exception):
     """The caller's progress callback requested a stop."""
 

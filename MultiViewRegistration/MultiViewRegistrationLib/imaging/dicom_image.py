@@ -80,6 +80,20 @@ def frame_count(file: DicomFile) -> int:
     return count
 
 
+def requested_frame(file: DicomFile, frame: int | None) -> DicomFrame:
+    """A frame, from 0, the first for None.
+
+    Raises
+    ------
+    InputError
+        For one that is not there.
+    """
+    count, index = frame_count(file), frame or 0
+    if not 0 <= index < count:
+        file.refuse(f"frame {index} was requested, but it has {count}; give a frame from 0 to {count - 1}.")
+    return DicomFrame(file, index)
+
+
 def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
     """The stored values (rows, columns) of a frame, from 0, integers. Only that frame is decoded.
 
@@ -257,11 +271,8 @@ def dicom_image(file: DicomFile, frame: int | None = None) -> RawImage:
     InputError
         For a frame that is not there, and for what `stored_pixels` refuses.
     """
-    count, index = frame_count(file), frame or 0
-    if not 0 <= index < count:
-        file.refuse(f"frame {index} was requested, but it has {count}; give a frame from 0 to {count - 1}.")
-    header = DicomFrame(file, index)
-    stored = stored_pixels(file, index)
+    header = requested_frame(file, frame)
+    stored = stored_pixels(file, header.index)
     curve, sign = _relationship(header)
     linear = _to_linear(header, curve)
     if linear is not None:

@@ -180,20 +180,27 @@ def _largest(mask: np.ndarray) -> np.ndarray:
     m = np.pad(mask, 1, mode="edge")
     thick = m[1:-1, 1:-1] & m[:-2, 1:-1] & m[2:, 1:-1] & m[1:-1, :-2] & m[1:-1, 2:]
     t = np.pad(thick, 1)
-    opened = t[1:-1, 1:-1] | t[:-2, 1:-1] | t[2:, 1:-1] | t[1:-1, :-2] | t[1:-1, 2:]
-    labels, n = ndimage.label(opened)
+    labels, _ = ndimage.label(t[1:-1, 1:-1] | t[:-2, 1:-1] | t[2:, 1:-1] | t[1:-1, :-2] | t[1:-1, 2:])
     return labels == 1 + np.argmax(np.bincount(labels.ravel(), minlength=2)[1:])
 
 
 def _convex_corners(mask: np.ndarray) -> np.ndarray | None:
     """(n, 2) corners (x, y) of the convex hull of a mask's pixel centres, in turn."""
-    rows = np.flatnonzero(mask.any(1))  # the outermost pixels of each row are enough
-    first = mask[rows].argmax(1)
-    last = mask.shape[1] - 1 - mask[rows, ::-1].argmax(1)
     try:
-        hull = ConvexHull(np.column_stack([np.concatenate([first, last]), np.tile(rows, 2)]))
+        return _corners_of(_outermost(mask))
     except (QhullError, ValueError):  # empty, or all on one line
         return None
+
+
+def _outermost(mask: np.ndarray) -> np.ndarray:
+    """(n, 2) the first and the last pixel (x, y) of each row of a mask."""
+    rows = np.flatnonzero(mask.any(1))
+    first, last = mask[rows].argmax(1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(1)
+    return np.column_stack([np.concatenate([first, last]), np.tile(rows, 2)])
+
+
+def _corners_of(points: np.ndarray) -> np.ndarray:
+    hull = ConvexHull(points)
     return hull.points[hull.vertices]
 
 
@@ -324,16 +331,10 @@ def bone_is_bright(values: np.ndarray) -> bool | None:
 
 def hull(mask: np.ndarray) -> np.ndarray:
     """The convex hull (rows, columns) of a mask, e.g. of a field; everything, if the mask is empty."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    if not rows.size:
+    points = _outermost(mask)
+    if not len(points):
         return np.ones_like(mask)
-    first, last = mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
     # A little beyond the pixels' centres: points on one line would have no hull.
-    corners = [(first - 0.2, rows), (first, rows - 0.2), (last + 0.2, rows), (last, rows + 0.2)]
-    hull = ConvexHull(np.concatenate([np.stack(corner, axis=1) for corner in corners]))
-    across, down, offset = hull.equations[np.abs(hull.equations[:, 0]) > 1e-9].T[..., None]
-    limit = -(down * np.arange(len(mask)) + offset) / across
-    left = np.max(limit, axis=0, where=across < 0, initial=-np.inf)[:, None]
-    right = np.min(limit, axis=0, where=across > 0, initial=np.inf)[:, None]
-    row, column = np.ogrid[: mask.shape[0], : mask.shape[1]]
-    return (row >= rows[0]) & (row <= rows[-1]) & (column >= left) & (column <= right)
+    first, last = np.split(points, 2)
+    around = [first - [0.2, 0], first - [0, 0.2], last + [0.2, 0], last + [0, 0.2]]
+    return _inside(mask.shape, _half_planes(_corners_of(np.concatenate(around))))

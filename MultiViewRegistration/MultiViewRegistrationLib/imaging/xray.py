@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError
+from ..errors import InputError, naming
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from .dicom_file import DicomFile, read_dicom
@@ -79,10 +79,8 @@ def load_xray(
         the image does not show it.
     """
     raw = load_image(path, frame)
-    try:
+    with naming(path):
         return to_line_integrals(raw, intensity, inverted, i0)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
 
 
 def load_image(path: str | Path, frame: int | None = None) -> RawImage:
@@ -161,10 +159,8 @@ def _frames(path: str | Path, image: sitk.Image) -> np.ndarray:
 
 
 def _raw_frame(path: str | Path, image: sitk.Image, values: np.ndarray) -> RawImage:
-    try:
+    with naming(path):
         return raw_image(values, _pixel_mm(path, image))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
 
 
 def recognised(raw: RawImage) -> tuple[str, bool]:

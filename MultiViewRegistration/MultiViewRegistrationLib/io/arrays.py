@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError, warn
+from ..errors import InputError, naming, warn
 from ..geometry import rigid
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
@@ -317,10 +317,8 @@ def _raw_of(name: str, image: Any, pixel_mm: tuple[float, float] | None) -> RawI
         values = array_of(name, image)
     if pixel_mm is None and spacing is not None and tuple(spacing[:2]) != (1.0, 1.0):
         pixel_mm = float(spacing[0]), float(spacing[1])
-    try:
+    with naming(name):
         return raw_image(values, pixel_mm)
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from None
 
 
 def _geometry(name: str, projection: Any, raw: RawImage) -> Geometry:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import InputError, warn
+from ..errors import InputError, naming, warn
 from ..geometry import landmarks, rigid
 from ..geometry.camera import Camera
 from ..geometry.epipolar import default_pose_at_isocentre
@@ -128,11 +128,9 @@ class Case(CaseSettings):
             dicom=dicom_origin(file, ct_sha256) if has_dicom else DicomOrigin(uid_of(ct_sha256)),
             name=_name(file.path.resolve()),
         )
-        try:
+        with naming(printable(file.path)):
             if case.landmarks:
                 landmarks.check(case.landmarks, case.cameras)
-        except InputError as error:
-            raise InputError(f"{printable(file.path)}: {error}") from None
         return case
 
     @classmethod
@@ -287,7 +285,7 @@ def in_field(view: ViewFile, valid: np.ndarray | None = None) -> XRay:
 
 def _xray(name: str, image: RawImage, view: ViewFile, valid: np.ndarray | None = None) -> XRay:
     """The X-ray in an image; `name` begins the sentence where something is wrong."""
-    try:
+    with naming(name):
         if valid is not None and valid.shape != image.values.shape:
             (rows, columns), (expected_rows, expected_columns) = image.values.shape, valid.shape
             raise InputError(
@@ -295,8 +293,6 @@ def _xray(name: str, image: RawImage, view: ViewFile, valid: np.ndarray | None =
                 "frame; give images of one size."
             )
         xray = to_line_integrals(image, view.intensity, valid=valid)
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from None
     if view.geometry.pixel_mm is not None:  # rather than what the image's header says
         xray = replace(xray, pixel_mm=view.geometry.pixel_mm)
     return xray
@@ -313,10 +309,8 @@ def image_of(view: ViewFile) -> RawImage:
     raw, geometry = load_image(view.image_path, view.frame), view.geometry
     if geometry.distortion is None:
         return raw
-    try:
+    with naming(view.image_path):
         return undistorted(raw, geometry.intrinsics, geometry.distortion)
-    except InputError as error:
-        raise InputError(f"{view.image_path}: {error}") from None
 
 
 def mask_of(view: ViewFile) -> np.ndarray:
@@ -372,13 +366,11 @@ def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:
         lens = geometries[name].distortion
         return pixel if lens is None else lens.undistort_pixels(geometries[name].intrinsics, pixel)
 
-    try:
+    with naming(f"{printable(file.path)}: a landmark's pixel"):
         return [
             replace(landmark, pixels={name: straight(name, pixel) for name, pixel in landmark.pixels.items()})
             for landmark in file.landmarks
         ]
-    except InputError as error:
-        raise InputError(f"{printable(file.path)}: a landmark's pixel: {error}") from None
 
 
 def ct_box(ct: CT) -> tuple[np.ndarray, np.ndarray]:

@@ -112,21 +112,12 @@ def write_case(
     """
     folder = Path(folder)
     plain = json.loads(json.dumps(content, default=lambda array: array.tolist()))
-    try:
-        with staged(folder, last="case.json") as staging:
-            files, views = _write_files(staging, plain["views"], ct, images, masks or {})
-            written = {"version": VERSION, **files, **_without_files(plain), "views": views}
-            path = staging / "case.json"
-            try:
-                CaseFile.from_json(path, written)
-            except InputError as error:
-                raise InputError(str(error).replace(printable(path), printable(folder / "case.json"), 1)) from None
-            path.write_bytes(json.dumps(written, indent=1, allow_nan=False).encode() + b"\n")
-    except OSError as error:
-        raise InputError(
-            f"{printable(folder)}: the case cannot be written there ({error.strerror or error}), expected a folder with room that "
-            "may be written to; free some space, or choose another folder."
-        ) from None
+    with staged(folder, last="case.json") as staging:
+        files, views = _write_files(staging, plain["views"], ct, images, masks or {})
+        written = {"version": VERSION, **files, **_without_files(plain), "views": views}
+        path = staging / "case.json"
+        CaseFile.from_json(path, written)
+        path.write_bytes(json.dumps(written, indent=1, allow_nan=False).encode() + b"\n")
     return folder / "case.json"
 
 
@@ -337,24 +328,16 @@ def parse_reading(text: str, kind: str = "c_arm") -> tuple[str, Any]:
         raise InputError(
             f'{option}: found "{printable(text)}", expected key=value with one of {", ".join(known)}; correct it.'
         )
-    numbers = parse_numbers(value) or []
     if key in _WORDS:
-        expected = _EXPECTED[key]
-        if value.lower() in _WORDS[key]:
-            return key, _WORDS[key][value.lower()]
-    elif key in _TRIPLES:
-        expected = "three numbers with commas between"
-        if len(numbers) == 3:
-            return key, numbers
-    elif key in _PAIRS:
-        expected = "two numbers with a comma between"
-        if len(numbers) == 2 or key == "pixel_mm" and len(numbers) == 1:
-            return key, numbers * 2 if len(numbers) == 1 else numbers
+        found, expected = _WORDS[key].get(value.lower()), _EXPECTED[key]
     else:
-        expected = "a number"
-        if len(numbers) == 1:
-            return key, numbers[0]
-    raise InputError(f'{option}: {key} is "{printable(value)}", expected {expected}; correct it.')
+        numbers, count = parse_numbers(value) or [], 3 if key in _TRIPLES else 2 if key in _PAIRS else 1
+        numbers *= 2 if key == "pixel_mm" and len(numbers) == 1 else 1
+        found = None if len(numbers) != count else numbers if count > 1 else numbers[0]
+        expected = ("a number", "two numbers with a comma between", "three numbers with commas between")[count - 1]
+    if found is None:
+        raise InputError(f'{option}: {key} is "{printable(value)}", expected {expected}; correct it.')
+    return key, found
 
 
 def write_new_case(
@@ -403,37 +386,26 @@ def write_new_case(
         if not source.exists():
             raise InputError(f"{printable(source)}: no such file; check the path.")
     whole = {source: source.resolve() for source in sources}
-    try:
-        with staged(path.parent, last=path.name) as staging:
-            probe = staging / path.name
-            probe.write_text(_case_text(new, whole))
-            with collect_warnings() as caught:
-                try:
-                    file = CaseFile.read(probe)
-                    case = Case.of(file)
-                except InputError as error:
-                    raise InputError(str(error).replace(printable(probe), printable(path))) from None
-            check(case)
-            for view, read in zip(new.views, file.views, strict=True):
-                if view.calibrated is None:  # some may come from a header
-                    view.readings = getattr(read.geometry, view.kind) or {}
-                    view.more |= {"assumptions": list(read.assumptions)} if read.assumptions else {}
-            named = (
-                _copied(sources, staging)
-                if copy
-                else {source: relative_path(source, path.parent) for source in sources}
+    with staged(path.parent, last=path.name) as staging:
+        probe = staging / path.name
+        probe.write_text(_case_text(new, whole))
+        with collect_warnings() as caught:
+            file = CaseFile.read(probe)
+            case = Case.of(file)
+        check(case)
+        for view, read in zip(new.views, file.views, strict=True):
+            if view.calibrated is None:  # some may come from a header
+                view.readings = getattr(read.geometry, view.kind) or {}
+                view.more |= {"assumptions": list(read.assumptions)} if read.assumptions else {}
+        named = (
+            _copied(sources, staging) if copy else {source: relative_path(source, path.parent) for source in sources}
+        )
+        taken = [name for name in named.values() if copy and ((path.parent / name).exists() or name == path.name)]
+        if taken:
+            raise InputError(
+                f"{printable(path.parent / taken[0])}: exists already, expected it not to be there; choose another folder."
             )
-            taken = [name for name in named.values() if copy and ((path.parent / name).exists() or name == path.name)]
-            if taken:
-                raise InputError(
-                    f"{printable(path.parent / taken[0])}: exists already, expected it not to be there; choose another folder."
-                )
-            probe.write_text(_case_text(new, named))
-    except OSError as error:
-        raise InputError(
-            f"{printable(path)}: cannot be written ({error.strerror or error}), expected a folder with room that may be written "
-            "to; choose another."
-        ) from None
+        probe.write_text(_case_text(new, named))
     for warning in caught:
         warn(warning.replace(printable(probe), printable(path)))
     case.path = path
@@ -441,16 +413,13 @@ def write_new_case(
     return case
 
 
-_HOW_TO_GIVE = {
-    "c_arm": "give --projection-matrix FILE, or these keys as --c-arm KEY=VALUE ...",
-    "slot_scan": "give these keys behind --view NAME IMAGE as --slot-scan KEY=VALUE ...",
-}
-
-
 def _refuse_gaps(new: NewCase) -> None:
-    for kind, whole in (
-        ("c_arm", "a projection matrix or all readings of a C-arm"),
-        ("slot_scan", "all of a slot scan"),
+    for kind, expected in (
+        (
+            "c_arm",
+            "a projection matrix or all readings of a C-arm; give --projection-matrix FILE, or these keys as --c-arm KEY=VALUE ...",
+        ),
+        ("slot_scan", "all of a slot scan; give these keys behind --view NAME IMAGE as --slot-scan KEY=VALUE ..."),
     ):
         missing = [
             f"view {printable(view.name)}: is missing "
@@ -459,7 +428,7 @@ def _refuse_gaps(new: NewCase) -> None:
             if view.kind == kind and (readings := view.missing())
         ]
         if missing:
-            raise InputError(f"{'; '.join(missing)}, expected {whole}; {_HOW_TO_GIVE[kind]}")
+            raise InputError(f"{'; '.join(missing)}, expected {expected}")
 
 
 def _case_text(new: NewCase, named: Mapping[Path, str | Path]) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import c_arm
 from ..imaging.dicom_file import DicomFrame, read_dicom
-from ..imaging.dicom_image import frame_count
+from ..imaging.dicom_image import frame_count, requested_frame
 from .cameras import LEFT_OUT
 from .files import describe
 
@@ -454,10 +454,7 @@ def read_header(
     file = read_dicom(path)
     if file is None:
         return None
-    count, index = frame_count(file), frame or 0
-    if not 0 <= index < count:
-        file.refuse(f"frame {index} was requested, but it has {count}; give a frame from 0 to {count - 1}.")
-    header = DicomFrame(file, index)
+    header = requested_frame(file, frame)
     geometry = HeaderGeometry(dict(given or {}), machine=str(file.value("DeviceSerialNumber") or "").strip())
     geometry.values.setdefault("size", [file.whole("Columns", 0), file.whole("Rows", 0)])
     find_patient(geometry, header)

@@ -55,6 +55,11 @@ def staged(folder: str | os.PathLike, last: str) -> Iterator[Path]:
 
     What has been written there moves into `folder` when the block ends, `last` after all others, and is removed when the block raises.
     An older `last` is removed before the first file moves: while it is there, all files that it names are its own.
+
+    Raises
+    ------
+    InputError
+        Where they cannot be written; and that of the block, with `last` named as where it is to be.
     """
     folder = Path(folder)
     made = not folder.exists()
@@ -66,11 +71,18 @@ def staged(folder: str | os.PathLike, last: str) -> Iterator[Path]:
         for file in sorted(staging.iterdir(), key=lambda file: file.name == last):
             os.replace(file, folder / file.name)
         staging.rmdir()
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(staging, ignore_errors=True)
         if made:
             with suppress(OSError):
                 folder.rmdir()
+        if isinstance(error, InputError):
+            raise InputError(str(error).replace(printable(staging / last), printable(folder / last), 1)) from None
+        if isinstance(error, OSError):
+            raise InputError(
+                f"{printable(folder)}: the files cannot be written there ({error.strerror or error}), expected a folder with room "
+                "that may be written to; free some space, or choose another folder."
+            ) from None
         raise
 
 

@@ -49,6 +49,7 @@ MOST_OFF_AXIS_MM = 10.0
 HOW_TO_ADD = "add them to its slot_scan in the case.json, or make the case with mvreg case new, which asks for them"
 #: Tube angles in private attributes: the creator, its group and element.
 TUBE_AZIMUTH = ("GEMS_ACQU_01", 0x0019, 0x26)
+PLANE = ("ImageOrientationPatient", "PixelSpacing", "ImagePositionPatient")
 MAX_FILES = 20_000
 #: The scanner's pose of a CT in the world of its own localizers, as entries of a case.json: the start, and the truth.
 SCANNERS_POSE = {"world_from_ct": np.eye(4).tolist(), "truth": {"world_from_ct": np.eye(4).tolist()}}
@@ -98,9 +99,7 @@ def _find_localizer(geometry: HeaderGeometry, file: DicomFile) -> None:
 
 def _find_plane(geometry: HeaderGeometry, file: DicomFile) -> None:
     """columns_along, rows_along, pixel_mm and isocentre."""
-    axes, spacing, first = (
-        file.numbers(key) for key in ("ImageOrientationPatient", "PixelSpacing", "ImagePositionPatient")
-    )
+    axes, spacing, first = map(file.numbers, PLANE)
     for key, axis in (("columns_along", axes[:3]), ("rows_along", axes[3:])):
         geometry.put(key, (axis + 0.0).tolist() if len(axes) == 6 else "ImageOrientationPatient")
     known = len(spacing) == 2 and spacing.min() > 0
@@ -269,14 +268,12 @@ class Study:
     def left_out(self) -> list[str]:
         """What is not used, a sentence each."""
         series = ", ".join(map(printable, self.other_series[:6]))
+        others = {"frame of reference": self.others, "part of the patient": self.elsewhere}
         return [
             *(
-                f"{printable(path)} is a localizer of another frame of reference than the CT, and is left out."
-                for path in self.others
-            ),
-            *(
-                f"{printable(path)} is a localizer of another part of the patient than the CT, and is left out."
-                for path in self.elsewhere
+                f"{printable(path)} is a localizer of another {what} than the CT, and is left out."
+                for what, paths in others.items()
+                for path in paths
             ),
             *([f"Of several CT series the longest is taken, {printable(self.ct)}, not {series}."] if series else []),
         ]
@@ -321,7 +318,7 @@ def find_study(folder: str | os.PathLike) -> Study:
     for path, frame, file in localizers:
         if not frame or frame != frames[ct]:
             others.append(path)
-        elif _overlap((min(along[ct]), max(along[ct])), _rows_extent(file)):
+        elif (rows := _rows_extent(file)) is None or min(along[ct]) <= rows[1] and rows[0] <= max(along[ct]):
             mine.append(file)
         else:
             elsewhere.append(path)
@@ -330,17 +327,11 @@ def find_study(folder: str | os.PathLike) -> Study:
 
 def _rows_extent(localizer: DicomFile) -> tuple[float, float] | None:
     """From where to where along the patient the rows lie, mm; None where the header does not say it."""
-    axes, spacing, first = (
-        localizer.numbers(key) for key in ("ImageOrientationPatient", "PixelSpacing", "ImagePositionPatient")
-    )
+    axes, spacing, first = map(localizer.numbers, PLANE)
     if (len(axes), len(spacing), len(first)) != (6, 2, 3):
         return None
     last = first[2] + (localizer.whole("Rows") - 1) * spacing[0] * axes[5]
     return min(first[2], last), max(first[2], last)
-
-
-def _overlap(extent: tuple[float, float], other: tuple[float, float] | None) -> bool:
-    return other is None or extent[0] <= other[1] and other[0] <= extent[1]
 
 
 def _named(files: Sequence[DicomFile]) -> dict[str, Path]:

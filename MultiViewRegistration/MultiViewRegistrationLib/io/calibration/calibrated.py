@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ...errors import InputError, MissingInformation
+from ...errors import InputError, MissingInformation, naming
 from ...geometry import rigid
 from ...geometry.camera import Camera, check_size
 from ...geometry.distortion import Distortion
@@ -200,7 +200,7 @@ def from_matrix(file: str, name: str, P, size=None, *, signed: bool, notes: tupl
     InputError
         Beginning with `file` and `name`, where it is no camera's.
     """
-    try:
+    with naming(f"{file}: {name}"):
         P = rigid.check_numbers(P, (3, 4), "projection_matrix")
         plain = Camera.from_projection_matrix(P, size or (1, 1))
         camera = None
@@ -208,8 +208,6 @@ def from_matrix(file: str, name: str, P, size=None, *, signed: bool, notes: tupl
             z = P[2, :3] / np.linalg.norm(P[2, :3])
             camera = Camera.from_projection_matrix(P, size or (1, 1), in_front=plain.source + z)
             P = camera.projection_matrix
-    except InputError as error:
-        raise InputError(f"{file}: {name}: {error}") from None
     return CalibratedView(name, P, size, camera if size else None, None, notes)
 
 
@@ -238,14 +236,12 @@ def from_parts(
         )
     for values, what in ((intrinsics, "intrinsics"), (camera_from_world, "camera_from_world")):
         check_magnitude(values, f"{file}: {name}: {what}")
-    try:
+    with naming(f"{file}: {name}"):
         pose = rigid.check_rigid(camera_from_world, "camera_from_world")
         K = rigid.check_numbers(intrinsics, (3, 3), "intrinsics")
         if distortion is None and K[1, 1] < 0:  # rows run up: a turn of the camera by half about x or y, which RQ finds
             return from_matrix(file, name, K @ pose[:3], size, signed=True, notes=notes)
         camera = Camera(K, pose, size or (1, 1))
-    except InputError as error:
-        raise InputError(f"{file}: {name}: {error}") from None
     return CalibratedView(name, camera.projection_matrix, size, camera if size else None, distortion, notes)
 
 

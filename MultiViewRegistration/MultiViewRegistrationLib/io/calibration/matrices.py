@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, naming
 from ...geometry import rigid
 from ...geometry.distortion import Distortion
 from ..files import parse_numbers, printable, read_text
@@ -185,10 +185,8 @@ def _size(parts: dict[str, Any], where: str) -> tuple[int, int] | None:
 
 def _distortion(parts: dict[str, Any], where: str) -> Distortion | None:
     coefficients = _array(parts.get("distortion", 0.0), where, "distortion_coefficients").ravel()
-    try:
+    with naming(where):
         return Distortion(coefficients) if coefficients.any() else None
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
 
 
 def _poses(parts: dict[str, Any], where: str) -> list[np.ndarray]:

@@ -163,15 +163,9 @@ def write_exports(
                     write_itk = write_transform if kind == "tfm" else write_h5_transform
                     jobs[f"{name}.{direction}.{kind}"] = partial(_itk, write=write_itk, matrix=matrix, comment=comment)
     jobs |= further or {}
-    try:
-        with staged(folder, last=list(jobs)[-1]) as staging:
-            for file, write in jobs.items():
-                write(staging / file)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: the export cannot be written there ({error.strerror or error}), expected a folder with room that "
-            "may be written to; free some space, or choose another folder."
-        ) from None
+    with staged(folder, last=list(jobs)[-1]) as staging:
+        for file, write in jobs.items():
+            write(staging / file)
     return [Path(folder) / file for file in jobs]
 
 

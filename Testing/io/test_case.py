@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import READING, REMOVED, SIZE, START, camera, changed, full, minimal, refusal, write_image
 
 from MultiViewRegistrationLib.geometry.distortion import Distortion
@@ -25,16 +26,16 @@ def test_a_full_case(write_case, tmp_path):
         case = Case.load(path)
     assert [view.name for view in case.views] == ["AP", "LAT", "oblique", "C-arm 30°", "scout"] and case.path == path
     for view, angle in zip(case.views, (0, 90, 45, 30)):
-        np.testing.assert_allclose(view.camera.projection_matrix, camera(angle).projection_matrix, atol=1e-9)
+        assert_allclose(view.camera.projection_matrix, camera(angle).projection_matrix, atol=1e-9)
     for view in case.views:
         assert view.camera.size == SIZE and view.xray.line_integrals.shape == SIZE[::-1]
     assert (case.views[1].rotation_sd_deg, case.views[1].translation_sd_mm) == (None, 2.5)
     assert case.views[3].xray.pixel_mm == case.views[4].xray.pixel_mm == (4, 4)
     scout = case.views[4]
-    np.testing.assert_allclose(scout.camera.project([8, 0, 10]), [11.5, 5])
+    assert_allclose(scout.camera.project([8, 0, 10]), [11.5, 5])
     assert (scout.distance_sd_percent, scout.principal_point_sd_px, scout.step_sd_percent) == (0.5, 0.125, 0.2)
     assert case.ct.unit == "hu" and 0 < case.ct.mask.sum() < 100
-    np.testing.assert_array_equal(case.world_from_ct, START)
+    assert_array_equal(case.world_from_ct, START)
     valid = case.views[0].xray.valid  # its mask leaves out what it has as zero
     assert not valid[:3].any() and valid[3:].all()
     files = "case.json ct.mha bone.mha ap.mha ap_mask.mha lat.mha oblique.mha c_arm.mha scout.mha".split()
@@ -51,15 +52,6 @@ def test_two_inputs_of_one_name_both_have_their_hash(write_case, tmp_path):
     assert len(case.inputs) == 4 and len(set(case.inputs.values())) == 4
 
 
-def test_a_case_names_files_anywhere(write_case, tmp_path):
-    content = changed(minimal(), ["ct"], str(tmp_path / "ct.mha"))
-    for view in content["views"]:
-        view["image"] = f"../{view['image']}"
-    path = write_case(content)
-    (tmp_path / "case").mkdir()
-    assert len(Case.load(path.rename(tmp_path / "case" / "case.json")).views) == 2
-
-
 def test_frames_of_one_file_are_different_views(write_case, tmp_path):
     frames = np.random.default_rng(2).integers(2000, 4000, (3, *SIZE[::-1])).astype(np.uint16)
     write_image(tmp_path / "run.mha", frames)
@@ -73,14 +65,6 @@ def test_frames_of_one_file_are_different_views(write_case, tmp_path):
     assert "views[1] has the same image as views[0]" in refusal(Case.load, write_case(content))
     content["views"][0]["frame"] = 3
     assert "run.mha" in refusal(Case.load, write_case(content))
-
-
-@pytest.mark.parametrize("sign, mirrored", [(1, False), (-1, False), (1, True)])
-def test_the_start_pose_decides_the_sign_of_a_matrix(write_case, sign, mirrored):
-    matrix = sign * camera(0, mirrored=mirrored).projection_matrix
-    case = Case.load(write_case(changed(minimal(), [*VIEW, "projection_matrix"], matrix.tolist())))
-    assert np.sign(case.views[0].camera.intrinsics[0, 0]) == (-1 if mirrored else 1)
-    assert case.views[0].camera.depth(START[:3, 3]) > 0
 
 
 def moved(x, y, z):
@@ -152,7 +136,7 @@ def test_an_image_of_equal_angles_is_flattened_with_its_mask(write_case, tmp_pat
     xray = Case.load(write_case(content)).views[4].xray
     assert flat[0] < -1 and xray.valid.any(axis=1).all()
     used = xray.valid[0]
-    np.testing.assert_allclose(xray.line_integrals[:, used], np.tile(columns[used], (SIZE[1], 1)), atol=0.05)
+    assert_allclose(xray.line_integrals[:, used], np.tile(columns[used], (SIZE[1], 1)), atol=0.05)
     assert not used[columns < flat[5]].any() and used[columns > flat[5] + 1].all()
 
 
@@ -175,8 +159,8 @@ def test_a_distorted_view_is_loaded_without_its_distortion(write_case, tmp_path)
     case = Case.load(path)
     loaded = case.views[2]
     peak = np.unravel_index(np.argmax(loaded.xray.line_integrals), rows.shape)
-    np.testing.assert_allclose(peak[::-1], ideal, atol=1)
-    np.testing.assert_allclose(case.landmarks[0].pixels["oblique"], ideal, atol=1e-6)
+    assert_allclose(peak[::-1], ideal, atol=1)
+    assert_allclose(case.landmarks[0].pixels["oblique"], ideal, atol=1e-6)
     used = np.argwhere(loaded.xray.valid).mean(0)[::-1]
     assert np.linalg.norm(used - ideal) < 1 < np.linalg.norm(used - bent)
-    np.testing.assert_array_equal(loaded.camera.intrinsics, intrinsics)
+    assert_array_equal(loaded.camera.intrinsics, intrinsics)

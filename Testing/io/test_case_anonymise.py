@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
 from planted_dicom import SECRETS, write_ct, write_xray
 from tiny_case import START, camera, full
 
@@ -63,18 +64,16 @@ def test_the_copy_is_the_same_case_without_a_person(planted, tmp_path, capsys):
     assert main(["case", "anonymise", str(planted), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     before, after = Case.load(planted), Case.load(out)
-    np.testing.assert_array_equal(after.ct.volume.values, before.ct.volume.values)
-    np.testing.assert_allclose(after.ct.volume.ct_from_index, before.ct.volume.ct_from_index, atol=1e-12)
+    assert_array_equal(after.ct.volume.values, before.ct.volume.values)
+    assert_allclose(after.ct.volume.ct_from_index, before.ct.volume.ct_from_index, atol=1e-12)
     for old, new in zip(before.views, after.views, strict=True):
-        np.testing.assert_allclose(new.camera.projection_matrix, old.camera.projection_matrix, rtol=1e-12, atol=1e-12)
-        np.testing.assert_array_equal(new.xray.valid, old.xray.valid)
-        np.testing.assert_allclose(
-            new.xray.line_integrals[old.xray.valid], old.xray.line_integrals[old.xray.valid], atol=1e-6
-        )
+        assert_allclose(new.camera.projection_matrix, old.camera.projection_matrix, rtol=1e-12, atol=1e-12)
+        assert_array_equal(new.xray.valid, old.xray.valid)
+        assert_allclose(new.xray.line_integrals[old.xray.valid], old.xray.line_integrals[old.xray.valid], atol=1e-6)
         assert new.xray.pixel_mm == pytest.approx(old.xray.pixel_mm)
     assert [view.name for view in after.views] == ["AP", "view2"]
     assert after.landmarks[0].name == "landmark 1" and set(after.landmarks[0].pixels) == {"AP", "view2"}
-    np.testing.assert_allclose(after.targets, before.targets)
+    assert_allclose(after.targets, before.targets)
     assert after.training == before.training
     for path in out.rglob("*"):
         text = path.name.encode() + path.read_bytes()
@@ -93,11 +92,11 @@ def test_text_burnt_in_beyond_the_field_is_blanked(write_case, tmp_path):
     left_out = ~before.views[0].xray.valid
     assert left_out[:3].all() and np.ptp(before.views[0].xray.line_integrals[left_out]) > 0.1
     assert np.ptp(after.views[0].xray.line_integrals[left_out]) == 0
-    np.testing.assert_array_equal(after.views[0].xray.valid, before.views[0].xray.valid)
+    assert_array_equal(after.views[0].xray.valid, before.views[0].xray.valid)
     assert [view.name for view in after.views] == "AP LAT oblique view4 view5".split()
     assert all(new.camera.same_as(old.camera) for old, new in zip(before.views, after.views, strict=True))
-    np.testing.assert_array_equal(after.ct.mask, before.ct.mask)
-    np.testing.assert_allclose(after.reference_from_world, before.reference_from_world)
+    assert_array_equal(after.ct.mask, before.ct.mask)
+    assert_allclose(after.reference_from_world, before.reference_from_world)
 
 
 keys = st.sampled_from(["Eleonore", "name", "views"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 from tiny_case import SIZE, camera, refusal
 
@@ -36,8 +37,8 @@ def pixels(matrix, points):
 def test_a_matrix_of_any_scale_and_sign_is_the_plain_camera(scale):
     plain = camera(30)
     (found,) = settled(scale * plain.projection_matrix)
-    np.testing.assert_allclose(found.intrinsics, plain.intrinsics, atol=1e-9)
-    np.testing.assert_allclose(found.camera_from_world, plain.camera_from_world, atol=1e-9)
+    assert_allclose(found.intrinsics, plain.intrinsics, atol=1e-9)
+    assert_allclose(found.camera_from_world, plain.camera_from_world, atol=1e-9)
 
 
 @pytest.mark.parametrize("scale", [1, 0.01])
@@ -47,7 +48,7 @@ def test_a_mirrored_image_with_positive_depths_has_a_negative_fx(scale, centre):
     for found, matrix in zip(settled(*matrices, centre=centre), matrices):
         assert found.intrinsics[0, 0] == pytest.approx(-250) and found.intrinsics[1, 1] == pytest.approx(250)
         assert (found.depth(POINTS) > 600).all()
-        np.testing.assert_allclose(found.project(POINTS), pixels(matrix, POINTS), atol=1e-9)
+        assert_allclose(found.project(POINTS), pixels(matrix, POINTS), atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_without_a_start_pose_the_views_find_where_they_look():
     cameras = [camera(angle) for angle in (-20, 30, 95)]
     found = settled(*[-camera.projection_matrix for camera in cameras], centre=None)
     for a, b in zip(found, cameras):
-        np.testing.assert_allclose(a.projection_matrix, b.projection_matrix, atol=1e-6)
+        assert_allclose(a.projection_matrix, b.projection_matrix, atol=1e-6)
     away = cameras[0].projection_matrix @ np.diag([1, 1, 1, -1.0])
     assert "the point where the views meet behind" in refusal(
         lambda: settled(away, *[c.projection_matrix for c in cameras], centre=None)
@@ -83,7 +84,7 @@ def test_views_of_one_isocentre_meet_there():
     shift = np.eye(4)
     shift[:3, 3] = -HERE
     cameras = [Camera(c.intrinsics, c.camera_from_world @ shift, SIZE) for c in (camera(0), camera(70))]
-    np.testing.assert_allclose(meeting_point(cameras), HERE, atol=1e-9)
+    assert_allclose(meeting_point(cameras), HERE, atol=1e-9)
     assert meeting_point(cameras[:1]) is None and meeting_point(2 * cameras[:1]) is None
 
 

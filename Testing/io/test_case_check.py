@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from numpy.testing import assert_allclose
 from tiny_case import READING, START, camera, changed, full, minimal
 
 from MultiViewRegistrationLib.cli.main import main
@@ -42,13 +43,13 @@ def test_numbers_are_those_of_the_reading(check_of):
     ap, lateral = check["views"]
     assert ap["source_to_detector_mm"] == pytest.approx(1000) and ap["isocentre_depth_mm"] == pytest.approx(700)
     assert ap["field_mm"] == pytest.approx((20 * 4 * 0.7, 16 * 4 * 0.7))
-    np.testing.assert_allclose(ap["source"], [0, 700, 0], atol=1e-9)  # behind the patient, as DICOM has it at 0/0
-    np.testing.assert_allclose(lateral["source"], [-700, 0, 0], atol=1e-9)  # detector at the patient's left
+    assert_allclose(ap["source"], [0, 700, 0], atol=1e-9)  # behind the patient, as DICOM has it at 0/0
+    assert_allclose(lateral["source"], [-700, 0, 0], atol=1e-9)  # detector at the patient's left
     assert ap["anatomy_depth_mm"] == pytest.approx(703)  # START moves it by (2, -3, 1)
     assert ap["pixel_at_anatomy_mm"] == pytest.approx(4 * 0.703)
     assert ap["ct_inside"] == pytest.approx(16 * 4 * 0.7 / 48, abs=0.03)  # the box is 48 mm high
     assert check["pairs"] == [{"views": ["AP", "LAT"], "angle_deg": pytest.approx(90), "gap_mm": pytest.approx(0)}]
-    np.testing.assert_allclose(check["isocentre"], 0, atol=1e-9)
+    assert_allclose(check["isocentre"], 0, atol=1e-9)
     assert findings(check) == []
 
 
@@ -57,7 +58,7 @@ def test_a_slot_scan_is_shown_with_the_source_of_its_middle_row(write_case, tmp_
     check = check_case(Case.load(path))
     scout = check["views"][-1]
     assert scout["slot_scan"] and not any(view["slot_scan"] for view in check["views"][:-1])
-    np.testing.assert_allclose(scout["source"], [0, 541, 0], atol=1e-9)
+    assert_allclose(scout["source"], [0, 541, 0], atol=1e-9)
     assert scout["projection_matrix"] is None and scout["source_to_detector_mm"] is None
     assert scout["field_mm"][1] == pytest.approx(64) and scout["mirrored"]
     assert any(
@@ -75,10 +76,10 @@ def test_the_box_is_that_of_the_voxels_outer_faces(write_case):
     for n in range(8):
         index = [image.GetSize()[axis] - 0.5 if n >> axis & 1 else -0.5 for axis in range(3)]
         world = START @ [*image.TransformContinuousIndexToPhysicalPoint(index), 1]
-        np.testing.assert_allclose(check["ct_corners_world"][n], world[:3], atol=1e-9)
+        assert_allclose(check["ct_corners_world"][n], world[:3], atol=1e-9)
         for view in check["views"]:
             u, v, depth = np.array(view["projection_matrix"]) @ world
-            np.testing.assert_allclose(view["ct_corners"][n], [u / depth, v / depth], atol=1e-9)
+            assert_allclose(view["ct_corners"][n], [u / depth, v / depth], atol=1e-9)
             assert view["ct_corner_depths_mm"][n] == pytest.approx(depth)
 
 
@@ -106,8 +107,8 @@ def test_which_way_the_patient_lies(check_of, mirrored):
     """At 0/0 the source looks from the back to the front, head up: as it sees the patient, left is left; mirrored, left is right."""
     check = check_of({"mirrored": mirrored}, {**SIDE, "mirrored": mirrored}, start=np.eye(4))
     ap = check["views"][0]
-    np.testing.assert_allclose(ap["toward"]["L"], [1 if mirrored else -1, 0, 0], atol=1e-9)
-    np.testing.assert_allclose([ap["toward"]["P"], ap["toward"]["S"]], [[0, 0, -1], [0, -1, 0]], atol=1e-9)
+    assert_allclose(ap["toward"]["L"], [1 if mirrored else -1, 0, 0], atol=1e-9)
+    assert_allclose([ap["toward"]["P"], ap["toward"]["S"]], [[0, 0, -1], [0, -1, 0]], atol=1e-9)
     side = "right" if mirrored else "left"
     assert f"the {side} on the left, the front towards the detector, the feet at the bottom" in summary_lines(check)[2]
     assert ap["mirrored"] == mirrored and not findings(check)
@@ -161,7 +162,7 @@ def test_without_a_start_the_ct_is_put_where_the_views_meet(check_of, write_case
     case = Case.load(write_case(minimal()))
     assert check["start_pose"] == "assumed" and check_case(case)["start_pose"] == "given"
     pose = np.array(check["world_from_ct"])
-    np.testing.assert_allclose(pose[:3, :3] @ case.ct.centroid() + pose[:3, 3], 0, atol=1e-6)
+    assert_allclose(pose[:3, :3] @ case.ct.centroid() + pose[:3, 3], 0, atol=1e-6)
     single = check_of({}, start=None)
     assert single["views"][0]["isocentre_depth_mm"] == pytest.approx(700) and not single["pairs"] + findings(single)
 
@@ -195,6 +196,6 @@ def test_show_prints_the_resolved_matrices_of_every_kind_of_geometry(write_case,
     assert main(["case", "show", str(write_case(case)), "--json"]) == 0
     views = json.loads(capsys.readouterr().out)["views"]
     for view, expected in zip(views, (camera(0, mirrored=True), given), strict=True):
-        np.testing.assert_allclose(view["projection_matrix"], expected.projection_matrix, rtol=1e-9, atol=1e-9)
-        np.testing.assert_allclose(view["camera"]["intrinsics"], expected.intrinsics, rtol=1e-9, atol=1e-9)
+        assert_allclose(view["projection_matrix"], expected.projection_matrix, rtol=1e-9, atol=1e-9)
+        assert_allclose(view["camera"]["intrinsics"], expected.intrinsics, rtol=1e-9, atol=1e-9)
         assert view["mirrored"] and view["size"] == [20, 16]

@@ -10,6 +10,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from handed_result import OVERRIDE, XA, pose, write_result
+from numpy.testing import assert_allclose
 from phantom import make_slot_scan
 from planted_dicom import IDENTITY, SECRETS, write_xray
 from scipy.ndimage import map_coordinates
@@ -117,7 +118,7 @@ def test_a_resampled_ct_is_the_ct_where_the_pose_puts_it(exported, case, volume)
         files = exported("resampled-ct", volume=volume, reference_from_world=REFERENCE.tolist())
         image = sitk.ReadImage(str(files[f"ct_in_{name}.{volume}"]))
         assert image.GetDirection() == (1, 0, 0, 0, 1, 0, 0, 0, 1) and image.GetPixelID() == sitk.sitkInt16
-        np.testing.assert_allclose(image.GetSpacing(), 2.5, rtol=1e-6)  # the median
+        assert_allclose(image.GetSpacing(), 2.5, rtol=1e-6)  # the median
         random = np.random.default_rng(1)
         index = np.c_[random.integers(0, image.GetSize(), (400, 3))]
         points = np.array([image.TransformIndexToPhysicalPoint(each) for each in index.tolist()])
@@ -126,7 +127,7 @@ def test_a_resampled_ct_is_the_ct_where_the_pose_puts_it(exported, case, volume)
         assert 20 < inside.sum() < 380
         by_scipy = map_coordinates(case.ct.volume.values, in_ct[inside, 2::-1].T, order=1)
         found = np.array([image.GetPixel(each) for each in index.tolist()])
-        np.testing.assert_allclose(found[inside], by_scipy, atol=0.51)
+        assert_allclose(found[inside], by_scipy, atol=0.51)
         outside = ((in_ct[:, :3] < -0.51) | (in_ct[:, :3] > np.array([23.51, 15.51, 19.51]))).any(1)
         assert outside.sum() > 20 and (found[outside] == -1024).all()
 
@@ -156,7 +157,7 @@ def test_the_mask_lies_on_the_grid_of_the_ct(exported, case):
     assert ct.GetSize() == mask.GetSize() and ct.GetOrigin() == mask.GetOrigin() and mask.GetPixelID() == sitk.sitkUInt8
     statistics = sitk.LabelShapeStatisticsImageFilter()
     statistics.Execute(mask)
-    np.testing.assert_allclose(statistics.GetCentroid(1), (POSE @ CT_FROM_INDEX @ [*BLOCK, 1])[:3], atol=0.5)
+    assert_allclose(statistics.GetCentroid(1), (POSE @ CT_FROM_INDEX @ [*BLOCK, 1])[:3], atol=0.5)
     assert "no mask" in refusal(resampled_mask, replace(case.ct, mask=None), POSE)
 
 
@@ -276,9 +277,7 @@ def test_slicers_cameras_see_points_where_the_x_rays_do(exported, frame):
         node = scene.GetNthNodeByClass(number, "vtkMRMLCameraNode")
         assert node.GetName() == f"X-ray {number + 1}" and not node.GetParallelProjection()
         source = np.linalg.inv(camera.camera_from_world)[:, 3]
-        np.testing.assert_allclose(
-            node.GetPosition(), (np.diag([-1.0, -1, 1, 1]) @ target_from_world @ source)[:3], atol=1e-9
-        )
+        assert_allclose(node.GetPosition(), (np.diag([-1.0, -1, 1, 1]) @ target_from_world @ source)[:3], atol=1e-9)
         assert node.GetViewAngle() == pytest.approx(np.degrees(2 * np.arctan(90 * 1.5 / 2 / 1000)), abs=1e-9)
         seen = _seen(
             node.GetCamera(),
@@ -290,7 +289,7 @@ def test_slicers_cameras_see_points_where_the_x_rays_do(exported, frame):
             assert "mirror" in node.GetDescription()
             seen[:, 0] = 119 - seen[:, 0]
         homogeneous = points @ (camera.intrinsics @ camera.camera_from_world[:3]).T
-        np.testing.assert_allclose(seen, homogeneous[:, :2] / homogeneous[:, 2:], atol=1e-5)
+        assert_allclose(seen, homogeneous[:, :2] / homogeneous[:, 2:], atol=1e-5)
         focal_mm = np.linalg.norm(np.subtract(node.GetFocalPoint(), node.GetPosition()))
         assert 600 < focal_mm < 800
 
@@ -318,5 +317,5 @@ def test_a_name_in_another_alphabet_comes_out_as_it_went_in(tmp_path, charset, n
     drr = Drr(np.full((4, 5), 0.5), 1, identity=identity_of(tmp_path / "xa.dcm"))
     write_secondary_capture(tmp_path / "drr.dcm", drr, "1.2", "1.3", warning)
     data = pydicom.dcmread(tmp_path / "drr.dcm")
-    np.testing.assert_allclose(data.pixel_array * float(data.RescaleSlope), 500)
+    assert_allclose(data.pixel_array * float(data.RescaleSlope), 500)
     assert str(data.PatientName) == name and (warning is None or OVERRIDE in data.DerivationDescription)

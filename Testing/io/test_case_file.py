@@ -22,14 +22,12 @@ def test_what_a_minimal_case_leaves_out(case_folder):
     content = minimal()
     del content["world_from_ct"]
     case = read(case_folder, content)
-    assert case.ct_unit == "hu" and case.search == {"rotation_deg": 15, "translation_mm": 45}
-    assert [case.mask, case.world_from_ct, case.targets, case.reference_from_world, case.truth_world_from_ct] == 5 * [
-        None
-    ]
-    assert case.landmarks == [] and case.training == {}
-    assert case.shared_unknowns == SharedUnknowns()
+    assert case.search == {"rotation_deg": 15, "translation_mm": 45}  # other defaults: test_case_schema
+    for key in ("mask", "world_from_ct", "targets", "reference_from_world", "truth_world_from_ct"):
+        assert getattr(case, key) is None
+    assert case.landmarks == [] and case.training == {} and case.shared_unknowns == SharedUnknowns()
     view = case.views[0]
-    assert (view.frame, view.intensity, view.mask) == (None, "linear", None)
+    assert view.frame is view.mask is None
     assert list(view.uncertainty.values()) == [0, 0, 0.5, 0.1]  # of a calibration
 
 

@@ -143,14 +143,3 @@ def test_a_scout_that_shows_the_ct_elsewhere_is_suspicious(study, capsys):
     write_scout(study, "LAT", pydicom.dcmread(study / "LAT.dcm").pixel_array[20:])
     assert main(NEW.split()) == 0
     assert "Suspicious: LAT does not show the CT where the scanner has it (local NCC" in capsys.readouterr().out
-
-
-def test_a_scout_of_another_part_is_refused(study, capsys):
-    for name in ("AP", "LAT"):
-        first = pydicom.dcmread(study / f"{name}.dcm").ImagePositionPatient
-        retagged(study / f"{name}.dcm", ImagePositionPatient=[*first[:2], "400"])
-    assert_refused(NEW, capsys, "holds no localizer of its CT (2 of another part of the patient)")
-
-
-def test_a_file_is_no_study(study, capsys):
-    assert_refused(NEW.replace("study", "study/AP.dcm", 1), capsys, "AP.dcm: is no folder, expected that of a CT study")

@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.transform import Rotation
 from tiny_case import READING, REMOVED, START, camera, changed, refusal
 
@@ -73,15 +74,15 @@ def test_what_is_written_is_read_to_the_last_digit(seed, dtype, pixel_mm, unit, 
     assume(all(image.values.std() > 0 for image in images.values()))
     with tempfile.TemporaryDirectory() as folder:
         case = Case.load(write_case(folder, {"views": entries}, ct, images, masks))
-    np.testing.assert_array_equal(case.ct.volume.values, ct.volume.values)
-    np.testing.assert_allclose(case.ct.volume.ct_from_index, ct.volume.ct_from_index, rtol=1e-14, atol=1e-14)
+    assert_array_equal(case.ct.volume.values, ct.volume.values)
+    assert_allclose(case.ct.volume.ct_from_index, ct.volume.ct_from_index, rtol=1e-14, atol=1e-14)
     assert case.ct.unit == unit and np.array_equal(case.ct.mask, ct.mask)
     for view, entry in zip(case.views, entries, strict=True):
         xray = to_line_integrals(images[view.name], intensity)
-        np.testing.assert_array_equal(view.xray.line_integrals, xray.line_integrals)
-        np.testing.assert_array_equal(view.xray.valid, xray.valid & masks.get(view.name, True))
-        np.testing.assert_array_equal(view.camera.intrinsics, entry["camera"]["intrinsics"])
-        np.testing.assert_allclose(view.camera.camera_from_world, entry["camera"]["camera_from_world"], atol=1e-13)
+        assert_array_equal(view.xray.line_integrals, xray.line_integrals)
+        assert_array_equal(view.xray.valid, xray.valid & masks.get(view.name, True))
+        assert_array_equal(view.camera.intrinsics, entry["camera"]["intrinsics"])
+        assert_allclose(view.camera.camera_from_world, entry["camera"]["camera_from_world"], atol=1e-13)
         assert view.rotation_sd_deg == view.translation_sd_mm == sd
         assert view.xray.pixel_mm == (pixel_mm and pytest.approx(pixel_mm, rel=1e-15))
 
@@ -91,10 +92,10 @@ def test_simpleitk_reads_the_values_where_they_were(tmp_path, dtype):
     values, affine = np.arange(24).reshape(2, 3, 4).astype(dtype), grid(3, mirrored=True)
     (tmp_path / "a.mha").write_bytes(metaimage(values, affine))
     image = sitk.ReadImage(str(tmp_path / "a.mha"))
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), values)
+    assert_array_equal(sitk.GetArrayFromImage(image), values)
     assert sitk.GetArrayFromImage(image).dtype == np.dtype(dtype).newbyteorder("=")
     for index in ((0, 0, 0), (3, 1, 0), (0, 2, 1)):
-        np.testing.assert_allclose(image.TransformIndexToPhysicalPoint(index), (affine @ [*index, 1])[:3], rtol=1e-14)
+        assert_allclose(image.TransformIndexToPhysicalPoint(index), (affine @ [*index, 1])[:3], rtol=1e-14)
 
 
 def memory(**changes) -> dict:
@@ -139,7 +140,7 @@ def test_everything_else_is_kept_and_nothing_is_added(tmp_path):
     assert case.targets[0, 0] == 1 / 3 and case.shared_unknowns.source_to_detector_sd_mm == 10
     assert case.landmarks[0].pixels["LAT"].tolist() == [10, 7.5]
     for matrix in (case.world_from_ct, case.truth_world_from_ct):
-        np.testing.assert_allclose(matrix, START, atol=1e-15)
+        assert_allclose(matrix, START, atol=1e-15)
     assert case.views[1].xray.pixel_mm == (4, 4) and not case.views[1].xray.valid[:3].any()
     for file in path.parent.iterdir():
         assert b"somebody" not in file.read_bytes() and b"elsewhere" not in file.read_bytes()

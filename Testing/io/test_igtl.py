@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from handed_result import OVERRIDE, pose, write_result
+from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import refusal
 
 pyigtl = pytest.importorskip("pyigtl", reason='needs pyigtl: pip install -e ".[navigation]"')
@@ -77,13 +78,13 @@ def test_a_client_of_pyigtl_gets_poses_overlays_and_the_verdict(messages):
     port = free_port()
     with running(igtl.serve, port, messages(reference_from_world=REFERENCE.tolist())), client(port) as peer:
         world, reference = peer.wait_for_message("CTToWorld", SOON_S), peer.wait_for_message("CTToReference", SOON_S)
-        np.testing.assert_allclose(world.matrix, TURN @ POSE @ TURN, rtol=1e-6, atol=1e-6)
-        np.testing.assert_allclose(reference.matrix, TURN @ REFERENCE @ POSE @ TURN, rtol=1e-6, atol=1e-6)
+        assert_allclose(world.matrix, TURN @ POSE @ TURN, rtol=1e-6, atol=1e-6)
+        assert_allclose(reference.matrix, TURN @ REFERENCE @ POSE @ TURN, rtol=1e-6, atol=1e-6)
         assert world.metadata == {"Verdict": "null", "TransformStatus": "OK", "Pose": "world_from_ct, mm, RAS"}
         assert "reference_from_ct" in reference.metadata["Pose"]
         for number in (1, 2):
             overlay = peer.wait_for_message(f"Overlay{number}", SOON_S)
-            np.testing.assert_array_equal(overlay.image, np.full((1, 6, 8, 3), 49 + number))
+            assert_array_equal(overlay.image, np.full((1, 6, 8, 3), 49 + number))
         status = peer.wait_for_message("MultiViewReg", SOON_S)
         assert (status.code, status.name) == (13, "not assessed")
         assert json.loads(status.text) == {"verdict": None, "override": None, "poses": ["CTToWorld", "CTToReference"]}
@@ -128,7 +129,7 @@ def test_a_server_of_pyigtl_that_drops_gets_everything_again(messages):
         for _ in range(2):
             with server(port) as peer:
                 transform = peer.wait_for_message("CTToWorld", SOON_S)
-                np.testing.assert_allclose(transform.matrix, TURN @ POSE @ TURN, rtol=1e-6, atol=1e-6)
+                assert_allclose(transform.matrix, TURN @ POSE @ TURN, rtol=1e-6, atol=1e-6)
                 assert peer.wait_for_message("Overlay2", SOON_S) and peer.wait_for_message("MultiViewReg", SOON_S)
                 assert peer.wait_for_message("CTToWorld", SOON_S)  # once more
     assert sum("connected to" in line for line in reported) == 2

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from tiny_case import refusal
 
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
@@ -72,7 +73,7 @@ def test_every_version_gives_the_same_lps_points(tmp_path, name, content):
     found = read_markups(tmp_path / name)
     assert found.keys() == LPS.keys()
     for label, point in LPS.items():
-        np.testing.assert_allclose(found[label], point, atol=1e-12)
+        assert_allclose(found[label], point, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_what_slicer_itself_writes(tmp_path, kind, ending):
     storage.SetFileName(str(tmp_path / f"slicer{ending}"))
     assert storage.WriteData(node)
     found = read_markups(tmp_path / f"slicer{ending}")
-    np.testing.assert_allclose([found[label] for label in LPS], list(LPS.values()), atol=1e-3)
+    assert_allclose([found[label] for label in LPS], list(LPS.values()), atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +116,6 @@ def test_points_go_to_the_landmarks_of_their_names(tmp_path):
     (tmp_path / "a.fcsv").write_text(slicer_4("0"))
     landmarks = [Landmark("tip", np.zeros(3), {"AP": np.zeros(2)}), Landmark("heel", np.ones(3), {})]
     tip, heel = with_ct_points(landmarks, tmp_path / "a.fcsv")
-    np.testing.assert_allclose(tip.ct, LPS["tip"])
+    assert_allclose(tip.ct, LPS["tip"])
     assert "AP" in tip.pixels and np.array_equal(heel.ct, np.ones(3))
     assert "none of the case's landmarks" in refusal(with_ct_points, landmarks[1:], tmp_path / "a.fcsv")

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.errors import InputError
@@ -37,9 +38,9 @@ def rows(matrix, between=" ") -> str:
     ],
 )
 def test_ways_to_write_one(text, tmp_path):
-    np.testing.assert_allclose(read_matrix(text).projection_matrix, P, atol=1e-9)
+    assert_allclose(read_matrix(text).projection_matrix, P, atol=1e-9)
     (tmp_path / "matrix.txt").write_text("\ufeff" + text, encoding="utf-8")
-    np.testing.assert_allclose(read_matrix_file(tmp_path / "matrix.txt").projection_matrix, P, atol=1e-9)
+    assert_allclose(read_matrix_file(tmp_path / "matrix.txt").projection_matrix, P, atol=1e-9)
 
 
 def test_the_size_that_json_tells():

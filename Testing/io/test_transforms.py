@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from handed_result import pose, write_result
+from numpy.testing import assert_allclose
 from tiny_case import START, changed, full, refusal
 
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
@@ -56,9 +57,9 @@ def test_simpleitk_takes_ct_to_world_with_the_one_and_back_with_the_other(tmp_pa
     write_transform(tmp_path / "a.tfm", world_from_ct)
     write_slicer_transform(tmp_path / "b.tfm", world_from_ct)
     in_world = moved(world_from_ct, POINTS)
-    np.testing.assert_allclose(by_itk(tmp_path / "a.tfm", POINTS), in_world, atol=1e-9)
-    np.testing.assert_allclose(by_itk(tmp_path / "b.tfm", in_world), POINTS, atol=1e-9)
-    np.testing.assert_allclose(read_transform(tmp_path / "a.tfm"), world_from_ct, atol=1e-9)
+    assert_allclose(by_itk(tmp_path / "a.tfm", POINTS), in_world, atol=1e-9)
+    assert_allclose(by_itk(tmp_path / "b.tfm", in_world), POINTS, atol=1e-9)
+    assert_allclose(read_transform(tmp_path / "a.tfm"), world_from_ct, atol=1e-9)
     sitk.WriteTransform(affine(world_from_ct), str(tmp_path / "itk.tfm"))
     assert (tmp_path / "a.tfm").read_text().split() == (tmp_path / "itk.tfm").read_text().split()
 
@@ -73,8 +74,8 @@ def test_a_transform_about_a_centre_is_carried_as_it_acts(tmp_path, ending, kind
     path = tmp_path / f"centred{ending}"
     sitk.WriteTransform(transform, str(path))
     forward = by_itk(path, POINTS)
-    np.testing.assert_allclose(moved(read_start_pose(path, "lps", "forward"), POINTS), forward, atol=1e-9)
-    np.testing.assert_allclose(moved(read_start_pose(path, "lps", "resampling"), forward), POINTS, atol=1e-9)
+    assert_allclose(moved(read_start_pose(path, "lps", "forward"), POINTS), forward, atol=1e-9)
+    assert_allclose(moved(read_start_pose(path, "lps", "resampling"), forward), POINTS, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_of_two_transforms_the_first_is_not_taken(tmp_path, ending):
 def test_a_comment_is_one_line_that_itk_skips(tmp_path, comment):
     path = tmp_path / "a.tfm"
     write_transform(path, POSE, comment)
-    np.testing.assert_allclose(by_itk(path, POINTS), moved(POSE, POINTS), atol=1e-9)
+    assert_allclose(by_itk(path, POINTS), moved(POSE, POINTS), atol=1e-9)
     lines = path.read_text("utf-8").splitlines()
     assert len(lines) == 6 and lines[1].startswith("# ") and lines[1].count("Nothing") == comment.count("Nothing")
 
@@ -121,7 +122,7 @@ def test_the_words_of_an_h5_file_leave_its_data_alone(tmp_path):
     h5py = pytest.importorskip("h5py", reason="needs h5py: pip install h5py")
     for comment in ("short", "a long one: " + "√" * 1500):
         write_h5_transform(tmp_path / "a.h5", POSE, comment)
-        np.testing.assert_allclose(by_itk(tmp_path / "a.h5", POINTS), moved(POSE, POINTS), atol=1e-9)
+        assert_allclose(by_itk(tmp_path / "a.h5", POINTS), moved(POSE, POINTS), atol=1e-9)
         with h5py.File(tmp_path / "a.h5") as file:
             head = (tmp_path / "a.h5").read_bytes()[: file.userblock_size]
         assert head.rstrip(b"\0").decode() == comment + "\n" and len(list(tmp_path.iterdir())) == 1
@@ -145,7 +146,7 @@ def test_a_matrix_takes_a_point_where_its_frame_and_direction_say(tmp_path, endi
     found = [read_start_pose(path, frame, direction)]
     found += [read_pose(path, "world_from_ct", words) for words in ([frame, direction], [direction, frame])]
     for each in found:
-        np.testing.assert_allclose(each @ POINT, POSE @ POINT, atol=1e-9)
+        assert_allclose(each @ POINT, POSE @ POINT, atol=1e-9)
 
 
 def test_missing_conventions_of_a_file_are_requested(tmp_path):
@@ -165,8 +166,8 @@ def test_a_files_own_conventions_are_used_and_not_contradicted(tmp_path, write, 
     matrix = POSE if name == "world_from_ct" else np.linalg.inv(POSE)
     write(path, NamedMatrix(matrix, name, "lps").in_axes(axes), "not for use: √ 1 2 3")
     direction = "forward" if name == "world_from_ct" else "resampling"
-    np.testing.assert_allclose(read_start_pose(path), POSE, atol=1e-9)
-    np.testing.assert_allclose(read_start_pose(path, axes, direction), POSE, atol=1e-9)
+    assert_allclose(read_start_pose(path), POSE, atol=1e-9)
+    assert_allclose(read_start_pose(path, axes, direction), POSE, atol=1e-9)
     assert axes in refusal(read_start_pose, path, "ras" if axes == "lps" else "lps", None)
     assert direction in refusal(read_start_pose, path, None, "resampling" if direction == "forward" else "forward")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
@@ -40,7 +41,7 @@ def read_text(folder, text, name="camera.txt", **given):
 
 def check(view, points, pixels, atol=1e-6):
     """The view's camera, or its matrix without one, projects points (mm, world) so, and has them before the source."""
-    np.testing.assert_allclose(in_python(view.projection_matrix, points), pixels, rtol=0, atol=atol)
+    assert_allclose(in_python(view.projection_matrix, points), pixels, rtol=0, atol=atol)
     if view.camera is not None:
-        np.testing.assert_allclose(view.camera.project(points), pixels, rtol=0, atol=atol)
+        assert_allclose(view.camera.project(points), pixels, rtol=0, atol=atol)
         assert (view.camera.depth(points) > 0).all()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, R, T, check, pinhole, read_text, rows
+from numpy.testing import assert_allclose
 from tiny_case import refusal
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -70,7 +71,7 @@ def test_opengl_by_vtk(tmp_path):
     ) + 0.5  # of the image: 0 at the left and top edges, 1 at the right and bottom ones
     (view,) = read_text(tmp_path, rows(matrix), unit="mm", axes="lps", projects_to="opengl", size=SIZE)
     check(view, POINTS, edges * SIZE - 0.5)
-    np.testing.assert_allclose(view.camera.source, (300, -500, 250), atol=1e-6)
+    assert_allclose(view.camera.source, (300, -500, 250), atol=1e-6)
     assert view.camera.intrinsics[0, 0] > 0
     assert 'set projects_to to "opengl"' in refusal(read_text, tmp_path, rows(matrix), **LPS, size=SIZE)
     assert "set size to" in refusal(read_text, tmp_path, rows(matrix), **LPS, projects_to="opengl")
@@ -197,7 +198,7 @@ def test_a_cameras_own_pose_by_simpleitk(tmp_path, axes):
     )
     check(view, POINTS, pinhole(POINTS))
     source = transform.TransformPoint((0.0, 0.0, 0.0))
-    np.testing.assert_allclose(view.camera.source, source, atol=1e-9)
+    assert_allclose(view.camera.source, source, atol=1e-9)
     (back,) = read_calibration(
         _written(tmp_path / "back.tfm", transform.GetInverse()),
         **CAMERA,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import opencv_files
 import pytest
 from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, R, T, check, pinhole, read_text, rows
+from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 from tiny_case import refusal
 
@@ -35,7 +35,7 @@ def test_points_fall_where_opencv_has_them(tmp_path, name):
     assert view.size == SIZE and view.name == name.partition(".")[0]
     check(view, POINTS, pinhole(POINTS))
     bent = view.distortion.distort_pixels(view.camera.intrinsics, view.camera.project(POINTS[:6]))
-    np.testing.assert_allclose(bent, PROJECTED, atol=1e-7)
+    assert_allclose(bent, PROJECTED, atol=1e-7)
 
 
 def test_units_and_axes(tmp_path):
@@ -50,7 +50,7 @@ def test_the_content_is_that_of_a_case(tmp_path):
     assert content["distortion"] == COEFFICIENTS
     (tmp_path / "case.json").write_text(json.dumps({"version": 1, "views": [{"name": "AP", **content}]}))
     (again,) = read_text(tmp_path, (tmp_path / "case.json").read_text(), "case.json")
-    np.testing.assert_allclose(again.camera.projection_matrix, view.camera.projection_matrix, rtol=1e-12, atol=1e-9)
+    assert_allclose(again.camera.projection_matrix, view.camera.projection_matrix, rtol=1e-12, atol=1e-9)
     assert again.name == "AP" and again.distortion.coefficients.tolist() == COEFFICIENTS
 
 

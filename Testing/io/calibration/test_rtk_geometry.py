@@ -7,6 +7,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 from known_points import POINTS, check, read_text
+from numpy.testing import assert_allclose
 from tiny_case import refusal
 
 from MultiViewRegistrationLib.io.calibration.projections import matrix_of
@@ -53,7 +54,7 @@ def test_points_fall_where_rtk_has_them(written):
         matrix = np.array([[geometry.GetMatrix(i)(row, column) for column in range(4)] for row in range(3)])
         x, y, w = matrix @ np.c_[POINTS, np.ones(len(POINTS))].T  # mm on the detector
         check(view, POINTS, np.stack([(x / w - ORIGIN[0]) / SPACING[0], (y / w - ORIGIN[1]) / SPACING[1]], 1))
-        np.testing.assert_allclose(view.camera.source, np.array(geometry.GetSourcePosition(i))[:3], atol=1e-6)
+        assert_allclose(view.camera.source, np.array(geometry.GetSourcePosition(i))[:3], atol=1e-6)
 
 
 XML = """<?xml version="1.0"?><RTKThreeDCircularGeometry version="3">
@@ -67,7 +68,7 @@ def test_a_projection_with_parameters_or_a_matrix_alone(tmp_path):
     (by_parameters,) = read_text(tmp_path, XML, **DETECTOR)
     alone = XML.replace("<GantryAngle>10</GantryAngle>", f"<Matrix>{MATRIX}</Matrix>").replace("1000<", "0<")
     (by_matrix,) = read_text(tmp_path, alone, **DETECTOR)
-    np.testing.assert_allclose(by_matrix.projection_matrix, by_parameters.projection_matrix, rtol=1e-9, atol=1e-9)
+    assert_allclose(by_matrix.projection_matrix, by_parameters.projection_matrix, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(

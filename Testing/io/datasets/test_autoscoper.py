@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import refusal
 from wrist_mayacam import WRIST
 
@@ -55,7 +56,7 @@ def test_a_trial_becomes_a_case(trial, tmp_path):
     case = Case.load(imported.write(tmp_path / "case"))
     assert case.relative_geometry == "calibrated" and case.ct.unit == "relative" and case.truth_world_from_ct is None
     stored = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "radiographs" / "cam2" / "cam2.0010.tif")))
-    np.testing.assert_array_equal(imported.images["camera2"].values, stored)
+    assert_array_equal(imported.images["camera2"].values, stored)
     assert [view.camera.size for view in case.views] == [SIZE, SIZE]
     assert case.views[0].xray.pixel_mm is None
 
@@ -63,8 +64,8 @@ def test_a_trial_becomes_a_case(trial, tmp_path):
 def test_a_volume_is_flipped_by_volumeflip_and_lies_at_the_origin(trial, tmp_path):
     stored = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "volumes" / "radius.tif")))
     volume = read_autoscoper(trial, 0, "linear", "mm", "radius").ct.volume
-    np.testing.assert_array_equal(volume.values, stored[::-1, :, ::-1])
-    np.testing.assert_allclose(volume.ct_from_index, np.diag([0.4, 0.5, 0.6, 1]))
+    assert_array_equal(volume.values, stored[::-1, :, ::-1])
+    assert_allclose(volume.ct_from_index, np.diag([0.4, 0.5, 0.6, 1]))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from dataset_layouts import NAMES, SIZE, SPECIMEN, projected, rigid_matrix, write_deepfluoro
+from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import refusal
 
 from MultiViewRegistrationLib.cli.main import main
@@ -48,9 +49,7 @@ def seen_at(case, points):
 
 def test_cameras_put_points_where_the_layout_does(written, case):
     for pixels, camera in zip(seen_at(case, written.landmarks), written.cameras, strict=True):
-        np.testing.assert_allclose(
-            pixels, projected(written.intrinsic, camera, written.landmarks), atol=2e-3
-        )  # of float32 poses
+        assert_allclose(pixels, projected(written.intrinsic, camera, written.landmarks), atol=2e-3)  # of float32 poses
     for view in case.views:
         assert view.camera.intrinsics[0, 0] < 0  # stored as seen from the detector
         assert (view.camera.depth(rigid.transform_points(case.truth_world_from_ct, written.landmarks[:4])) > 0).all()
@@ -61,30 +60,24 @@ def test_the_case_has_its_truth_its_targets_and_their_origin(written, case):
     assert case.relative_geometry == "truth"
     by_name = np.argsort(NAMES)
     visible = [nth for nth in by_name if nth != 4]
-    np.testing.assert_array_equal(case.targets, written.landmarks[visible])
+    assert_array_equal(case.targets, written.landmarks[visible])
     everything = read_deepfluoro(written.path, SPECIMEN, [0, 1], all_targets=True)
-    np.testing.assert_array_equal(everything.content["targets"], written.landmarks[by_name])
+    assert_array_equal(everything.content["targets"], written.landmarks[by_name])
     single = read_deepfluoro(written.path, SPECIMEN, [1])
     assert "relative_geometry" not in single.content
 
 
-def test_images_are_as_stored_or_cut_and_turned_by_name(written):
-    plain = read_deepfluoro(written.path, SPECIMEN, [1])
+def test_a_cut_and_turned_image_shows_the_same_points(written, tmp_path):
+    """And without these it is as stored."""
     with h5py.File(written.path) as file:
         stored = file[f"{SPECIMEN}/projections/001/image/pixels"][:]
-    np.testing.assert_array_equal(plain.images["001"].values, stored)
-    cut = read_deepfluoro(written.path, SPECIMEN, [1], crop=10, upright=True)
-    np.testing.assert_array_equal(cut.images["001"].values, stored[::-1, ::-1][10:-10, 10:-10])
-
-
-def test_a_cut_and_turned_image_shows_the_same_points(written, tmp_path):
-    case = Case.load(read_deepfluoro(written.path, SPECIMEN, [0, 1], crop=10, upright=True).write(tmp_path))
-    first, second = seen_at(case, written.landmarks)
-    np.testing.assert_allclose(
-        first, projected(written.intrinsic, written.cameras[0], written.landmarks) - 10, atol=2e-3
-    )
-    stored = projected(written.intrinsic, written.cameras[1], written.landmarks)
-    np.testing.assert_allclose(second, np.array(SIZE) - 1 - stored - 10, atol=2e-3)
+    assert_array_equal(read_deepfluoro(written.path, SPECIMEN, [1]).images["001"].values, stored)
+    cut = read_deepfluoro(written.path, SPECIMEN, [0, 1], crop=10, upright=True)
+    assert_array_equal(cut.images["001"].values, stored[::-1, ::-1][10:-10, 10:-10])
+    first, second = seen_at(Case.load(cut.write(tmp_path)), written.landmarks)
+    in_first, in_second = (projected(written.intrinsic, camera, written.landmarks) for camera in written.cameras)
+    assert_allclose(first, in_first - 10, atol=2e-3)
+    assert_allclose(second, np.array(SIZE) - 1 - in_second - 10, atol=2e-3)
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -141,9 +134,9 @@ def test_a_bone_has_its_own_mask_and_pose(written, tmp_path):
     pelvis = read_deepfluoro(written.path, SPECIMEN, [0]).content["truth"]["world_from_ct"]
     imported = read_deepfluoro(written.path, SPECIMEN, [0], bone="left-femur")
     moved = np.linalg.inv(pelvis) @ imported.content["truth"]["world_from_ct"]
-    np.testing.assert_allclose(moved, rigid_matrix([0, 0, 0], [1, 0, 0]), atol=1e-3)
+    assert_allclose(moved, rigid_matrix([0, 0, 0], [1, 0, 0]), atol=1e-3)
     assert imported.ct.mask.any() and not imported.ct.mask[:, :, :32].any() and not imported.ct.mask[:, :, 40:].any()
-    np.testing.assert_array_equal(
+    assert_array_equal(
         imported.content["targets"], read_deepfluoro(written.path, SPECIMEN, [0]).content["targets"][2:3]
     )  # FH-l
     message = refusal(lambda: read_deepfluoro(written.path, SPECIMEN, [0], bone="right-femur"))
@@ -231,10 +224,8 @@ def test_a_down_sampled_file_makes_images_labels_and_landmarks_but_no_case(small
     written = json.loads((tmp_path / "out" / "landmarks.json").read_text())
     assert written["002"]["FH-r"] == landmarks[2, :, 3].astype(float).tolist()
     assert [file.name for file in files] == ["002.mha", "002_labels.png", "landmarks.json"]
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(files[0]))), images[2])
-    np.testing.assert_array_equal(
-        sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "002_labels.png"))), labels[2]
-    )
+    assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(files[0]))), images[2])
+    assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "002_labels.png"))), labels[2])
 
 
 def test_a_down_sampled_file_that_differs_is_refused(small):

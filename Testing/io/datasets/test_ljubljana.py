@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from dataset_layouts import projected, write_ljubljana
+from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import refusal
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -28,11 +29,11 @@ def case(written, tmp_path_factory):
 def test_cameras_put_points_where_the_layout_does(written, case):
     for view in case.views:
         pixels = view.camera.project(rigid.transform_points(case.truth_world_from_ct, written.points))
-        np.testing.assert_allclose(
+        assert_allclose(
             pixels, projected(written.intrinsics[view.name], written.cameras[view.name], written.points), atol=1e-6
         )
         assert view.xray.pixel_mm == (1.5, 1.4)
-    np.testing.assert_array_equal(case.targets, written.points)
+    assert_array_equal(case.targets, written.points)
     assert case.relative_geometry == "truth" and case.ct.unit == "relative"
 
 
@@ -55,14 +56,12 @@ def test_a_cut_image_shows_the_same_points(written):
     pixels = projected(
         camera["intrinsics"], camera["camera_from_world"] @ content["truth"]["world_from_ct"], written.points
     )
-    np.testing.assert_allclose(
-        pixels, projected(written.intrinsics["lat"], written.cameras["lat"], written.points) - 7, atol=1e-6
-    )
+    assert_allclose(pixels, projected(written.intrinsics["lat"], written.cameras["lat"], written.points) - 7, atol=1e-6)
 
 
 def test_voxels_below_a_threshold_are_nothing(written, case):
     values = read_ljubljana(written.path, 3, ["ap"], threshold=1500).ct.volume.values
-    np.testing.assert_array_equal(values, np.where(case.ct.volume.values < 1500, 0, case.ct.volume.values))
+    assert_array_equal(values, np.where(case.ct.volume.values < 1500, 0, case.ct.volume.values))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 from test_autoscoper import trial
 from tiny_case import refusal
@@ -34,19 +35,19 @@ def test_our_pose_puts_each_voxel_where_autoscoper_samples_it():
     assert np.linalg.det(world_from_ct) == pytest.approx(1)
     for index in np.random.default_rng(1).integers(0, shape[::-1], (20, 3)):
         world = (world_from_ct @ [*(index * voxel), 1])[:3]
-        np.testing.assert_allclose(sampled_voxel(world, POSE, shape, voxel), index, atol=1e-9)
+        assert_allclose(sampled_voxel(world, POSE, shape, voxel), index, atol=1e-9)
 
 
 def test_poses_are_written_and_read_as_autoscoper_saves_them(tmp_path):
     write_tra(tmp_path / "a.tra", [POSE, None, OTHER], unit_mm=10)
     lines = (tmp_path / "a.tra").read_text().splitlines()
     assert lines[1] == ",".join(["NaN"] * 16) and len(lines) == 3
-    np.testing.assert_allclose(
+    assert_allclose(
         np.array(lines[0].split(","), float)[[0, 1, 4, 3, 7]],
         [POSE[0, 0], POSE[0, 1], POSE[1, 0], 11, -7.55],
         rtol=1e-12,
     )
-    np.testing.assert_allclose(read_tra(tmp_path / "a.tra", 2, 0, 1, 10.0), OTHER, atol=1e-9)
+    assert_allclose(read_tra(tmp_path / "a.tra", 2, 0, 1, 10.0), OTHER, atol=1e-9)
     assert "not tracked" in refusal(read_tra, tmp_path / "a.tra", 1, 0, 1, 10.0)
 
 
@@ -58,8 +59,8 @@ def test_columns_spaces_and_several_volumes_are_read(tmp_path):
         text(POSE, OTHER) + "\n" + text(POSE.T, OTHER.T, between=", ") + "\n" + text(OTHER) + "\n"
     )
     for frame in (0, 1):
-        np.testing.assert_allclose(read_tra(tmp_path / "a.tra", frame, 1, 2, 1.0), OTHER, atol=1e-12)
-    np.testing.assert_allclose(read_tra(tmp_path / "a.tra", 2, 1, 2, 1.0), OTHER, atol=1e-12)
+        assert_allclose(read_tra(tmp_path / "a.tra", frame, 1, 2, 1.0), OTHER, atol=1e-12)
+    assert_allclose(read_tra(tmp_path / "a.tra", 2, 1, 2, 1.0), OTHER, atol=1e-12)
 
 
 def test_a_trial_gets_its_start_and_truth_from_tracked_poses(trial, tmp_path, capsys):
@@ -69,8 +70,8 @@ def test_a_trial_gets_its_start_and_truth_from_tracked_poses(trial, tmp_path, ca
     write_tra(tmp_path / "truth.tra", [None, POSE], unit_mm=10)
     imported = read_autoscoper(trial, 1, "linear", "cm", "radius", tmp_path / "start.tra", tmp_path / "truth.tra")
     turned = autoscoper_from_ct((5, 6, 7), [4, 5, 6])
-    np.testing.assert_allclose(imported.content["world_from_ct"], start @ turned, atol=1e-9)
-    np.testing.assert_allclose(imported.content["truth"]["world_from_ct"], POSE @ turned, atol=1e-9)
+    assert_allclose(imported.content["world_from_ct"], start @ turned, atol=1e-9)
+    assert_allclose(imported.content["truth"]["world_from_ct"], POSE @ turned, atol=1e-9)
     assert (
         main(
             [
@@ -94,7 +95,7 @@ def test_a_trial_gets_its_start_and_truth_from_tracked_poses(trial, tmp_path, ca
         == 0
     )
     assert "taken as the truth" in capsys.readouterr().err
-    np.testing.assert_allclose(Case.load(tmp_path / "case").truth_world_from_ct, POSE @ turned, atol=1e-9)
+    assert_allclose(Case.load(tmp_path / "case").truth_world_from_ct, POSE @ turned, atol=1e-9)
 
 
 @pytest.mark.parametrize(

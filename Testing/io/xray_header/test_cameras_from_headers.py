@@ -7,6 +7,7 @@ from itertools import count, product
 import numpy as np
 import pytest
 from imaging.xray_files import COLUMNS, ROWS, SIZE, enhanced, item, pixels, write_enhanced, write_xa
+from numpy.testing import assert_allclose, assert_array_equal
 from tiny_case import READING, START, minimal, refusal
 
 from MultiViewRegistrationLib.geometry.c_arm import CArm
@@ -92,7 +93,7 @@ def test_a_tagged_pair_gives_its_cameras_back(write_pair, xa):
     for view, each in zip(loaded.views, angles, strict=True):
         expected = c_arm(*map(float, each)).camera().projection_matrix
         atol = 1e-6 * np.abs(expected).max()
-        np.testing.assert_allclose(view.camera.projection_matrix, expected, rtol=1e-6, atol=atol)
+        assert_allclose(view.camera.projection_matrix, expected, rtol=1e-6, atol=atol)
         assert view.xray.pixel_mm == (0.308, 0.308) and IN_IMAGE in loaded.assumptions[view.name]
     assert [SAME_TABLE in loaded.assumptions[view.name] for view in loaded.views] == [False, True]
 
@@ -110,18 +111,18 @@ def test_anatomical_angles_are_the_patients_however_he_lies(xa, position, mirror
     assert sign * left[0] > 50 and abs(left[1]) < 1e-9 and head[1] < -50 and abs(head[0]) < 1e-9
     assert sign * (side.project(50 * BACK) - MIDDLE)[0] > 50
     for camera, source in ((front, BACK), (side, -LEFT), (up, (BACK - HEAD) / np.sqrt(2))):
-        np.testing.assert_allclose(camera.source, 765.5 * source, atol=1e-9)
+        assert_allclose(camera.source, 765.5 * source, atol=1e-9)
 
 
 @pytest.mark.parametrize("position, patient", PATIENT_FROM_TABLE.items())
 def test_the_machines_angles_are_turned_to_the_patient(tmp_path, position, patient):
     """Detector above the table: it is before him who lies on his back, at the left of him who lies on his right side."""
     camera = camera_of(write_enhanced(tmp_path / "e.dcm", [enhanced(0, 0, 0)], PatientPosition=position))
-    np.testing.assert_allclose(-camera.source / 765.5, np.array(patient) @ [0, -1.0, 0], atol=1e-9)
+    assert_allclose(-camera.source / 765.5, np.array(patient) @ [0, -1.0, 0], atol=1e-9)
     for at_table, shown in (([50.0, 0, 0], (1, 0)), ([0, 0, 50.0], (0, -1))):
         # Seen from the detector: the table's left to the right, its head up.
         moved = camera.project(np.array(patient) @ at_table) - MIDDLE
-        np.testing.assert_allclose(moved / np.linalg.norm(moved), shown, atol=1e-6)
+        assert_allclose(moved / np.linalg.norm(moved), shown, atol=1e-6)
 
 
 def test_a_turned_and_tilted_table_turns_the_patient(tmp_path):
@@ -140,7 +141,7 @@ def test_patient_orientation_gives_quarter_turns_and_mirror(xa, primary, seconda
     for roll, mirrored in product((0, 90, 180, -90), (True, False)):
         path = xa(primary, secondary, PatientOrientation=orientation(primary, secondary, mirrored, roll))
         expected = c_arm(primary, secondary, mirrored=mirrored, roll_deg=roll).camera()
-        np.testing.assert_allclose(camera_of(path).project(POINTS), expected.project(POINTS), atol=1e-9)
+        assert_allclose(camera_of(path).project(POINTS), expected.project(POINTS), atol=1e-9)
         assert QUARTERS in read_header(path).assumptions
 
 
@@ -164,14 +165,14 @@ def test_a_turned_and_flipped_field_of_view_shows_the_same_points(tmp_path, turn
         for quarter in range(turn // 90):
             column, row = (ROWS if quarter % 2 == 0 else COLUMNS) - 1 - row, column
         expected.append((stored.shape[1] - 1 - column if flip == "YES" else column, row))
-    np.testing.assert_allclose(seen, expected, atol=1e-3)
+    assert_allclose(seen, expected, atol=1e-3)
 
 
 def test_the_field_of_view_moves_the_principal_point(tmp_path):
     """Two by two elements a pixel; the isocentre falls on element (20, 30), the field begins at (4, 6)."""
     path = field_of_view(tmp_path / "o.dcm", (4.0, 6.0), element_mm=0.154, isocentre=(20.0, 30.0), angles=(0, 0, 0))
     found = read_header(path)
-    np.testing.assert_allclose(found.values["principal_point"], [(30 - 6 - 0.5) / 2, (20 - 4 - 0.5) / 2], rtol=1e-6)
+    assert_allclose(found.values["principal_point"], [(30 - 6 - 0.5) / 2, (20 - 4 - 0.5) / 2], rtol=1e-6)
     assert IN_IMAGE not in found.assumptions
 
 
@@ -217,7 +218,7 @@ def test_the_second_view_follows_the_patient_on_the_table(moved_table, position)
     case = Case.load(moved_table(position))
     moved = POINTS + np.array(PATIENT_FROM_TABLE[position]) @ [9, 6, 3]
     for view, angles, points in zip(case.views, ((0, 0), (90, 10)), (POINTS, moved), strict=True):
-        np.testing.assert_allclose(view.camera.project(POINTS), c_arm(*angles).camera().project(points), atol=1e-2)
+        assert_allclose(view.camera.project(POINTS), c_arm(*angles).camera().project(points), atol=1e-2)
     assert TABLE_MOVED in case.assumptions["LAT"]
 
 
@@ -245,9 +246,7 @@ def test_missing_values_are_listed_by_name_and_may_be_given(write_pair, xa):
     case = Case.load(write_pair(first, second, AP={"c_arm": given[0]}, LAT={"c_arm": given[1]}))
     expected = c_arm(0, 0, **given[0]), c_arm(90, 5, source_to_detector_mm=1100)
     for view, each in zip(case.views, expected, strict=True):
-        np.testing.assert_allclose(
-            view.camera.projection_matrix, each.camera().projection_matrix, rtol=1e-12, atol=1e-9
-        )
+        assert_allclose(view.camera.projection_matrix, each.camera().projection_matrix, rtol=1e-12, atol=1e-9)
     wrong = write_pair(first, second, AP={"c_arm": {**given[0], "pixel_mm": "small"}}, LAT={"c_arm": given[1]})
     assert 'c_arm.pixel_mm is "small"' in refusal(Case.load, wrong)
 
@@ -320,7 +319,7 @@ def test_patient_orientation_wins_over_the_flip_of_a_detector(xa):
 )
 def test_a_size_is_found_by_magnification_or_binning(xa, tags, key, value):
     found = read_header(xa(**tags))
-    np.testing.assert_allclose(found.values[key], value)
+    assert_allclose(found.values[key], value)
     assert len(found.assumptions) >= 3
 
 
@@ -329,7 +328,7 @@ def test_the_grey_scale_is_the_headers_unless_the_case_gives_one(write_pair, xa)
     first = xa(image=pixels(1), PixelIntensityRelationship="LOG", PixelIntensityRelationshipSign=-1)
     second = xa(90, image=pixels(2))
     case = Case.load(write_pair(first, second))
-    np.testing.assert_array_equal(case.views[0].xray.line_integrals, pixels(1))
+    assert_array_equal(case.views[0].xray.line_integrals, pixels(1))
     given = Case.load(write_pair(first, second, AP={"intensity": "linear"}))
     for view, seed in ((case.views[1], 2), (given.views[0], 1)):
         assert np.corrcoef(view.xray.line_integrals.ravel(), pixels(seed).ravel())[0, 1] < -0.8
@@ -365,8 +364,8 @@ def test_paths_in_place_of_arrays_bring_their_cameras(write_pair, xa):
     given = Case.from_arrays(path.parent / "ct.mha", images=images, names=["AP", "LAT"], world_from_ct=START)
     assert given.assumptions == {name: (*assumed, BONE_DARK) for name, assumed in read.assumptions.items()}  # of noise
     for ours, theirs in zip(given.views, read.views, strict=True):
-        np.testing.assert_array_equal(ours.xray.line_integrals, theirs.xray.line_integrals)
-        np.testing.assert_array_equal(ours.camera.projection_matrix, theirs.camera.projection_matrix)
+        assert_array_equal(ours.xray.line_integrals, theirs.xray.line_integrals)
+        assert_array_equal(ours.camera.projection_matrix, theirs.camera.projection_matrix)
         assert (ours.rotation_sd_deg, ours.principal_point_sd_px) == (
             theirs.rotation_sd_deg,
             theirs.principal_point_sd_px,

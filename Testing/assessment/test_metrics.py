@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose
 
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.geometry import rigid
@@ -28,9 +29,7 @@ def shift(x: float, y: float, z: float) -> np.ndarray:
 def test_mtre_is_the_mean_over_targets_of_their_displacement():
     quarter_turn = rigid.from_rotation_translation(rigid.exp_so3(np.array([0, 0, np.pi / 2])), np.zeros(3))
     targets = np.array([[0.0, 0, 7], [3, 0, 0], [0, -4, 0]])
-    np.testing.assert_allclose(
-        metrics.target_errors(quarter_turn, TRUE, targets), [0, 3 * np.sqrt(2), 4 * np.sqrt(2)], atol=1e-12
-    )
+    assert_allclose(metrics.target_errors(quarter_turn, TRUE, targets), [0, 3 * np.sqrt(2), 4 * np.sqrt(2)], atol=1e-12)
     assert metrics.mtre(quarter_turn, TRUE, targets) == pytest.approx(7 * np.sqrt(2) / 3)
 
 
@@ -74,9 +73,9 @@ def test_diffpose_score_does_not_depend_on_the_world_or_on_mirroring():
 def test_split_by_view_follows_the_ray_to_the_target_not_the_axis():
     target = np.array([[300.0, 0, 400]])  # on the ray (3, 0, 4) / 5
     split = metrics.split_by_view(CAMERA, shift(6, 0, 8), TRUE, target)
-    np.testing.assert_allclose([split.depth_mm, split.in_plane_mm], [[10], [0]], atol=1e-9)
+    assert_allclose([split.depth_mm, split.in_plane_mm], [[10], [0]], atol=1e-9)
     split = metrics.split_by_view(CAMERA, shift(0, 7, 0) @ shift(-3, 0, -4), TRUE, target)
-    np.testing.assert_allclose([split.depth_mm, split.in_plane_mm], [[-5], [7]], atol=1e-9)
+    assert_allclose([split.depth_mm, split.in_plane_mm], [[-5], [7]], atol=1e-9)
 
 
 small = st.floats(-20, 20)
@@ -88,7 +87,7 @@ def test_parts_of_the_error_fit_together(translation, rotation):
     targets = np.array([[0.0, 0, 250], [30, -20, 280], [-40, 10, 220]])
     split = metrics.split_by_view(CAMERA, estimated, TRUE, targets)
     tre = metrics.target_errors(estimated, TRUE, targets)
-    np.testing.assert_allclose(np.hypot(split.depth_mm, split.in_plane_mm), tre, atol=1e-9)
+    assert_allclose(np.hypot(split.depth_mm, split.in_plane_mm), tre, atol=1e-9)
     assert metrics.mrpd(CAMERA, estimated, TRUE, targets) <= tre.mean() + 1e-9
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from phantom import TRUE_POSE, make_views, off
 from scipy.stats import multivariate_normal
 
@@ -60,14 +61,14 @@ def test_a_target_moves_as_finite_differences_say():
     for p in range(6):
         step = 1e-5 * np.eye(6)[p]
         ahead, behind = (rigid.transform_points(moved(np.eye(4), sign * step, PIVOT), TARGETS) for sign in (1, -1))
-        np.testing.assert_allclose(target_jacobians(TARGETS, PIVOT)[..., p], (ahead - behind) / 2e-5, atol=1e-6)
+        assert_allclose(target_jacobians(TARGETS, PIVOT)[..., p], (ahead - behind) / 2e-5, atol=1e-6)
 
 
 def test_mean_bound_and_covariances_are_those_of_monte_carlo(pose):
     told, errors = pose.at(TARGETS), drawn(pose, TARGETS)
     for n in (0, 5):
         sampled = np.cov(errors[:, n].T)
-        np.testing.assert_allclose(told.covariances[n], sampled, rtol=0.03, atol=0.02 * np.trace(sampled))
+        assert_allclose(told.covariances[n], sampled, rtol=0.03, atol=0.02 * np.trace(sampled))
     rms = np.sqrt(np.mean(np.sum(errors**2, axis=-1), axis=-1))
     assert told.rms_mm == pytest.approx(np.sqrt(np.mean(rms**2)), rel=0.01)
     assert told.mean_mm == pytest.approx(rms.mean(), rel=0.04)
@@ -120,7 +121,7 @@ def test_the_sandwich_of_clusters_is_the_scatter_of_the_estimates():
 def test_what_is_not_seen_at_all_is_not_certain():
     bread = np.diag([4.0, 2.0, 0.0])
     told = sandwich(bread, np.diag([1.0, 1.0, 0.0]))
-    np.testing.assert_allclose(np.diag(told)[:2], [1 / 16, 1 / 4])
+    assert_allclose(np.diag(told)[:2], [1 / 16, 1 / 4])
     assert told[2, 2] >= 1e6
 
 
@@ -168,7 +169,7 @@ def test_a_camera_error_that_is_not_solved_for_moves_the_pose_as_predicted(ct, f
     predicted = replace(predicted, covariance=predicted.covariance - noise.covariance)
     at, truth = predicted.at(TARGETS), PoseUncertainty(measured, np.zeros(3)).at(TARGETS)
     assert at.rms_mm == pytest.approx(truth.rms_mm, rel=0.1) and at.rms_mm > 0.005
-    np.testing.assert_allclose(at.covariances, truth.covariances, atol=max(0.15 * np.trace(truth.covariances[0]), 3e-5))
+    assert_allclose(at.covariances, truth.covariances, atol=max(0.15 * np.trace(truth.covariances[0]), 3e-5))
 
 
 def test_a_view_among_others_is_as_uncertain_as_by_itself(ct):
@@ -183,7 +184,7 @@ def test_a_view_among_others_is_as_uncertain_as_by_itself(ct):
 
     for view, told in zip(views, view_uncertainties(*at_pose(views)), strict=True):
         alone = pose_uncertainty(*at_pose([view]), CameraCorrections.exact([view])).covariance
-        np.testing.assert_allclose(told.covariance, alone, rtol=0.01, atol=0.01 * np.abs(alone).max())
+        assert_allclose(told.covariance, alone, rtol=0.01, atol=0.01 * np.abs(alone).max())
 
 
 def at_true_pose(ct, views, unknowns):
@@ -198,7 +199,7 @@ def test_a_view_whose_camera_is_unknown_tells_nothing_of_the_pose(ct):
     one, both = (at_true_pose(ct, some, CameraCorrections(some)) for some in (views[:1], free))
     fewer = cluster_correction(len(one[2].views), 6) / cluster_correction(len(both[2].views), 12)
     alone, joint = pose_uncertainty(*one).covariance, fewer * pose_uncertainty(*both).covariance
-    np.testing.assert_allclose(joint, alone, rtol=0.02, atol=0.01 * np.abs(alone).max())
+    assert_allclose(joint, alone, rtol=0.02, atol=0.01 * np.abs(alone).max())
 
 
 def test_of_an_uncertain_camera_the_pose_has_what_images_and_prior_leave(ct):
@@ -220,7 +221,7 @@ def test_of_an_uncertain_camera_the_pose_has_what_images_and_prior_leave(ct):
         ends.append(step[:6])
     expected = sum(np.outer(end, end) for end in ends)
     found = camera_uncertainty(*arguments, camera_response(objective, full, unknowns)).covariance
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+    assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
     assert (weight[6:] > 0.02 * np.diag(images)[8:]).any(), "the prior matters"
 
 

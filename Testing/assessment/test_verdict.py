@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, error_mm, make_views, off
 from scipy import stats
 
@@ -96,7 +97,7 @@ def test_all_bounds_are_those_of_noise_and_cameras_made_larger_alike(
         assert np.hypot(split.depth_mm, split.in_plane_mm) == pytest.approx(times * at.rms_mm, rel=1e-3)
     sd, axis = total.least_certain_rotation()
     assert told.least_certain_rotation[0] == pytest.approx(np.degrees(times * sd), rel=1e-3)
-    np.testing.assert_array_equal(told.least_certain_rotation[1], axis)
+    assert_array_equal(told.least_certain_rotation[1], axis)
     if principal_point_sd_px:
         cameras = told.features.camera_uncertainty.at(rigid.transform_points(found.world_from_ct, CORNERS))
         assert told.features.camera_mm == pytest.approx(cameras.rms_mm)
@@ -217,8 +218,8 @@ def test_cameras_beyond_two_standard_deviations_are_less_certain_than_was_said(a
         stated = compute_features(anatomy, some, found, near, CORNERS)
         covariances.append((told.features.camera_uncertainty.covariance, stated.camera_uncertainty.covariance))
         assert told.verdict != "reject"
-    np.testing.assert_array_equal(*covariances[0])
-    np.testing.assert_allclose(covariances[1][0], (3 / 2) ** 2 * covariances[1][1])
+    assert_array_equal(*covariances[0])
+    assert_allclose(covariances[1][0], (3 / 2) ** 2 * covariances[1][1])
 
 
 def test_an_accept_has_no_reasons_and_what_was_not_measured_is_to_be_checked(lenient, found, near, views):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import phantom
 import pytest
+from numpy.testing import assert_allclose
 from program import mtre_mm
 
 from MultiViewRegistrationLib import Case, assess, register
@@ -33,8 +34,8 @@ def prepared(case) -> PreparedCT:
 def test_a_registered_pose_has_the_similarity_of_its_registration(case, prepared):
     registered = register(case, anatomy=prepared)
     assessed = assess(case, registered.world_from_ct, prepared, method="kept from an earlier session")
-    np.testing.assert_allclose(assessed.refinement.fit.similarity, registered.refinement.fit.similarity, atol=1e-6)
-    np.testing.assert_allclose(assessed.world_from_ct, registered.world_from_ct, atol=1e-12)
+    assert_allclose(assessed.refinement.fit.similarity, registered.refinement.fit.similarity, atol=1e-6)
+    assert_allclose(assessed.world_from_ct, registered.world_from_ct, atol=1e-12)
     assert assessed.errors.mtre_mm == pytest.approx(registered.errors.mtre_mm, abs=1e-9)
     assumed = replace(case, assumptions={"view2": ("The central axis meets the middle of the image.",)})
     worse = assess(assumed, NEARBY, prepared)
@@ -50,11 +51,11 @@ def test_a_saved_result_says_that_nothing_was_refined_and_carries_an_override(ca
     assert "The X-ray &lt;LAT&gt; was replaced after this result." in (tmp_path / "report.html").read_text()
     for name in ("world_from_ct.tfm", "world_from_ct.slicer.tfm"):
         assert (tmp_path / name).read_text().splitlines()[1] == f"# Override: {sentence}"
-    np.testing.assert_allclose(read_transform(tmp_path / "world_from_ct.tfm"), NEARBY, atol=1e-9)
+    assert_allclose(read_transform(tmp_path / "world_from_ct.tfm"), NEARBY, atol=1e-9)
     save_result(result, tmp_path)
     assert not [file for file in tmp_path.glob("*.*") if file.suffix != ".png" and "verride:" in file.read_text()]
     saved = json.loads((tmp_path / "result.json").read_text())
-    np.testing.assert_allclose(saved["world_from_ct"], NEARBY, atol=1e-12)
+    assert_allclose(saved["world_from_ct"], NEARBY, atol=1e-12)
     assert saved["refinement"] is None and saved["alternative"] is None and "override" not in saved
     assert (saved["start"]["method"], saved["start"]["candidates"], saved["start"]["refined"]) == ("by hand", 1, 0)
     assert saved["reasons"][0] == "The pose was not refined; it is as given (by hand)."

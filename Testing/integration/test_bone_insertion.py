@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.studies import protocol, protocol_cases
@@ -60,8 +59,3 @@ def test_a_case_without_a_start_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(protocol_cases.Case, "load", lambda path: protocol_cases.Case(ct=None, views=[]))
     with pytest.raises(InputError, match="no start pose"):
         RealCase(tmp_path / "case.json")
-
-
-def test_without_protocol_it_is_wrong_use(tmp_path, capsys):
-    assert main(["evaluate", str(tmp_path), "--real"]) == 2
-    assert "--real: found without --protocol" in capsys.readouterr().err

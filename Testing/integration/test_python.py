@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from numpy.testing import assert_allclose, assert_array_equal
 from phantom import TRUE_POSE, error_mm, make_views
 
 import MultiViewRegistrationLib
@@ -83,13 +84,13 @@ def test_a_case_from_arrays_is_that_of_its_files(arrays, file, case_file, kind):
         "paths": lambda: as_paths(arrays.arguments, case_file.parent),
     }[kind]()
     case = Case.from_arrays(*given, intensity="linear")
-    np.testing.assert_array_equal(case.ct.volume.values, file.ct.volume.values)
-    np.testing.assert_allclose(case.ct.volume.ct_from_index, file.ct.volume.ct_from_index, atol=1e-9)
+    assert_array_equal(case.ct.volume.values, file.ct.volume.values)
+    assert_allclose(case.ct.volume.ct_from_index, file.ct.volume.ct_from_index, atol=1e-9)
     assert case.world_from_ct is None and case.assumptions == {}
     for ours, theirs in zip(case.views, file.views, strict=True):
-        np.testing.assert_array_equal(ours.xray.line_integrals, theirs.xray.line_integrals)
-        np.testing.assert_array_equal(ours.xray.valid, theirs.xray.valid)
-        np.testing.assert_array_equal(ours.camera.projection_matrix, theirs.camera.projection_matrix)
+        assert_array_equal(ours.xray.line_integrals, theirs.xray.line_integrals)
+        assert_array_equal(ours.xray.valid, theirs.xray.valid)
+        assert_array_equal(ours.camera.projection_matrix, theirs.camera.projection_matrix)
         assert (ours.name, ours.principal_point_sd_px) == (theirs.name, theirs.principal_point_sd_px)
         assert ours.xray.pixel_mm == (None if kind in ("numpy", "torch") else theirs.xray.pixel_mm)
 
@@ -99,7 +100,7 @@ def test_it_is_registered_as_its_files_are(arrays, file, case_file):
     case = arrays.case(world_from_ct=file.world_from_ct.tolist(), intensity="linear")
     ours, theirs = register(case), register(str(case_file))
     assert ours.method == theirs.method == "given"
-    np.testing.assert_allclose(ours.world_from_ct, theirs.world_from_ct, rtol=0, atol=1e-9)
+    assert_allclose(ours.world_from_ct, theirs.world_from_ct, rtol=0, atol=1e-9)
     assert (ours.verdict, ours.reasons) == (theirs.verdict, theirs.reasons)
 
 
@@ -130,13 +131,13 @@ def test_cameras_and_masks_may_be_said_in_other_ways(arrays, ct):
     used[20:, 30:] = True
     read = arrays.case(projections=arms, masks=[None, used], names=["AP", "LAT"])
     for view, expected in zip(read.views, make_views(ct), strict=True):
-        np.testing.assert_allclose(view.camera.projection_matrix, expected.camera.projection_matrix, atol=1e-6)
+        assert_allclose(view.camera.projection_matrix, expected.camera.projection_matrix, atol=1e-6)
         assert (view.rotation_sd_deg, view.principal_point_sd_px, view.xray.pixel_mm) == (1.0, 2.4, (1.25, 1.25))
     assert read.views[0].xray.valid.all() and (read.views[1].xray.valid == used).all()
     exact = arrays.case(projections=[arm.camera() for arm in arms], uncertainty={"principal_point_sd_px": 0})
     assert [(view.rotation_sd_deg, view.principal_point_sd_px) for view in exact.views] == [(0, 0)] * 2
     bone = arrays.case(mask=ct.volume.values.T > 300)
-    np.testing.assert_array_equal(bone.ct.mask, ct.volume.values > 300)
+    assert_array_equal(bone.ct.mask, ct.volume.values > 300)
 
 
 def transposed_anisotropic(_):

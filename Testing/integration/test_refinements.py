@@ -60,10 +60,3 @@ def test_without_torch_the_package_to_install_is_named(case_file, tmp_path, comm
     done = run(command, case_file, "--refine", "xvr", *out, without="torch")
     assert done.returncode == 2 and install_command("torch") in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and not (tmp_path / "out").exists()
-
-
-def test_wrong_choices_are_exit_2(mvreg, case_file, tmp_path):
-    pytest.importorskip("torch", reason="the published refinements need torch: pip install torch")
-    for options, words in ((["xvr", "--device", "abacus"], '"abacus" cannot be used'), (["tomorrow"], "tomorrow")):
-        done = mvreg("register", case_file, "--refine", *options, "--out", tmp_path / "out")
-        assert done.returncode == 2 and words in done.stderr and not (tmp_path / "out").exists()

@@ -6,9 +6,9 @@ import json
 import warnings
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from fake_model import FakeModel
+from numpy.testing import assert_array_equal
 from phantom import TRUE_POSE, error_mm, off
 from program import assert_fits_schema, changed
 
@@ -44,7 +44,7 @@ def test_a_regressor_needs_no_start_and_the_result_shows_its_predictions(case, a
     assert result.method == "regressor" and result.refinement.candidates == 0
     words = "expected error 3.0 mm; selected start: both views together"
     assert str(result.regressor) == f"model 2026-01-02 of 2 minutes, {words}"
-    np.testing.assert_array_equal(result.start_world_from_ct, model.candidates(case.views, None)[0].world_from_ct)
+    assert_array_equal(result.start_world_from_ct, model.candidates(case.views, None)[0].world_from_ct)
     assert 0 < result.seconds["initialise"] < 1 and "train" not in result.seconds
     assert [progress.fraction for progress in reported] == sorted(progress.fraction for progress in reported)
     save_result(result, tmp_path)
@@ -83,7 +83,7 @@ def test_auto_finds_what_the_regressor_misses(case, anatomy, model):
 def test_auto_without_a_model_is_a_search(case, anatomy, monkeypatch):
     monkeypatch.setattr(learning, "train", None)
     result = register(case, "auto", anatomy=anatomy)
-    np.testing.assert_array_equal(result.world_from_ct, register(case, "search", anatomy=anatomy).world_from_ct)
+    assert_array_equal(result.world_from_ct, register(case, "search", anatomy=anatomy).world_from_ct)
     assert (
         str(result.regressor) == "no model of this CT: searched for" and result.to_json()["regressor"]["model"] is None
     )
@@ -137,7 +137,7 @@ def test_a_published_refinement_starts_from_the_best_pose(case, anatomy, model, 
     monkeypatch.setattr(published, "refine", begun)
     result = register(case, "regressor", anatomy=anatomy, model=model, refinement="diffpose")
     assert result.refined_by == "diffpose" and result.regressor.selected_start == "both views together"
-    np.testing.assert_array_equal(starts, [model.candidates(case.views, None)[0].world_from_ct])
+    assert_array_equal(starts, [model.candidates(case.views, None)[0].world_from_ct])
 
 
 def test_a_view_of_unknown_geometry_is_asked_about_alone(case, anatomy, model):

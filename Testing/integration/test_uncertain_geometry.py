@@ -1,4 +1,4 @@
-"""Simulated X-rays of another program (RTK), their second camera off by 1 degree and 3 mm: mTRE without and with its correction."""
+"""A second camera that is off by 1 degree and 3 mm, and is said to be: what the result, its files and its report say of the correction."""
 
 from __future__ import annotations
 
@@ -13,16 +13,7 @@ from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.report.result_page import save_result
-
-CASES = ("pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires")
-
-
-@pytest.fixture(scope="module")
-def anatomy(shared_data):
-    return PreparedCT(Case.load(shared_data / "sim" / CASES[0]).ct)
 
 
 def unit(random):
@@ -37,22 +28,6 @@ def wrong(views, random, degrees=1.0, mm=3.0):
         motion = rigid.from_rotation_translation(rigid.exp_so3(np.radians(degrees) * unit(random)), mm * unit(random))
         cameras.append(replace(view.camera, camera_from_world=view.camera.camera_from_world @ motion))
     return [replace(view, camera=camera) for view, camera in zip(views, cameras, strict=True)]
-
-
-@pytest.mark.slow
-def test_correction_at_least_halves_the_error(shared_data, anatomy):
-    """The world is that of the first view, whose camera is right; measured over more cases by benchmarks/encoder.py."""
-    random, without, corrected = np.random.default_rng(4), [], []
-    for name in CASES:
-        case = Case.load(shared_data / "sim" / name)
-        views = wrong(case.views, random)
-        reported = [replace(view, rotation_sd_deg=1.0, translation_sd_mm=3.0) for view in views]
-        for some, errors in ((views, without), (reported, corrected)):
-            pose = refine(anatomy, some, case.world_from_ct).world_from_ct
-            errors.append(metrics.mtre(pose, case.truth_world_from_ct, case.targets))
-    assert np.median(without) > 1.0
-    assert np.median(corrected) < 0.25 * np.median(without)
-    assert max(corrected) < 0.5 * max(without)
 
 
 @pytest.fixture(scope="module")

@@ -183,8 +183,7 @@ def read_numpy(path: str | os.PathLike) -> dict[str, np.ndarray]:
 EXPECTED = "a 4x4 matrix: 16 numbers by rows"
 
 _HEAD = re.compile(r"#\s*(\w+_from_\w+): .*\baxes (LPS|RAS)\b")
-_COMMENT = re.compile(r"(#|%|//).*")
-_BETWEEN = re.compile(r"[\s,;\[\]()]+")
+COMMENT, BETWEEN = re.compile(r"(#|%|//).*"), re.compile(r"[\s,;|()\[\]{}]+")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _NPY_FIELD = re.compile(r"(\w+_from_\w+)_(lps|ras)_mm")
 
@@ -274,17 +273,28 @@ def read_named_matrix(path: str | os.PathLike) -> NamedMatrix:
     return _from_json(path) if suffix == ".json" else _from_text(path)
 
 
+def numbers_of(words: Sequence[str], file: str, expected: str) -> list[float]:
+    """The numbers that stand in a text.
+
+    Raises
+    ------
+    InputError
+        For another word.
+    """
+    for word in words:
+        if not _NUMBER.fullmatch(word):
+            raise InputError(f"{file} has {describe(word[:30])} in it, expected {expected}; correct it.")
+    return [float(word) for word in words]
+
+
 def _from_text(path: str | os.PathLike) -> NamedMatrix:
     text = read_text(path, EXPECTED)
-    words = [word for line in text.splitlines() for word in _BETWEEN.split(_COMMENT.sub(" ", line)) if word]
-    strange = next((word for word in words if not _NUMBER.fullmatch(word)), None)
-    if strange is not None:
-        raise InputError(f"{printable(path)}: has {describe(strange[:30])} in it, expected {EXPECTED}; correct it.")
-    if len(words) != 16:
-        raise InputError(f"{printable(path)}: has {len(words)} numbers, expected {EXPECTED}; correct it.")
+    numbers = numbers_of([word for word in BETWEEN.split(COMMENT.sub(" ", text)) if word], printable(path), EXPECTED)
+    if len(numbers) != 16:
+        raise InputError(f"{printable(path)}: has {len(numbers)} numbers, expected {EXPECTED}; correct it.")
     head = _HEAD.search(text)
     name, axes = (head[1], head[2].lower()) if head else (None, None)
-    return NamedMatrix(np.array(words, float).reshape(4, 4), name, axes)
+    return NamedMatrix(np.array(numbers).reshape(4, 4), name, axes)
 
 
 def _from_npy(path: str | os.PathLike) -> NamedMatrix:

@@ -14,6 +14,7 @@ from ...errors import InputError, naming
 from ...geometry import rigid
 from ...geometry.distortion import Distortion
 from ..files import parse_numbers, printable, read_text
+from ..transforms import BETWEEN, COMMENT, numbers_of
 from .calibrated import MAX_MATRIX_ENTRY, CalibratedView, CalibrationOptions, check_magnitude, from_matrix, from_parts
 
 #: Each meaning, and its names in lower case without _, - and spaces.
@@ -261,10 +262,8 @@ EXPECTED = (
 #: What a case.json says: world LPS mm, integer pixel centres.
 IN_LPS_MM = CalibrationOptions(unit="mm", axes="lps", first_pixel=0)
 
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _NAME = re.compile(r"[A-Za-z_]\w*\s*[:=]")  # "P =", "K:"
-_COMMENT = re.compile(r"[#%].*")
-_BETWEEN, _BUT_COMMAS = re.compile(r"[\s,;|()\[\]{}]+"), re.compile(r"[\s;|()\[\]{}]+")
+_BUT_COMMAS = re.compile(r"[\s;|()\[\]{}]+")
 #: Of numbers: a projection matrix; with a last row 0 0 0 1; intrinsics and one of these.
 COUNTS = (12, 16, 21, 25)
 
@@ -316,15 +315,12 @@ def read_matrix(text: str, name: str = "The text") -> MatrixText:
         if len(views) > 1:
             raise InputError(f"{name} has several cameras, expected one; add the views of a case instead.")
         return MatrixText(views[0].projection_matrix, views[0].size)
-    numbers = _NAME.sub(" ", _COMMENT.sub(" ", text))
-    words = [word for word in _BETWEEN.split(numbers) if word]
+    numbers = _NAME.sub(" ", COMMENT.sub(" ", text))
+    words = [word for word in BETWEEN.split(numbers) if word]
     with_commas = [word for word in _BUT_COMMAS.split(numbers) if word]
     if len(words) not in COUNTS and len(with_commas) in COUNTS:
         words = [word.replace(",", ".") for word in with_commas]  # decimal commas
-    strange = next((word for word in words if not _NUMBER.fullmatch(word)), None)
-    if strange is not None:
-        raise InputError(f'{name} has "{strange[:30]}" in it, expected {EXPECTED}; correct it.')
-    return MatrixText(_from_numbers([float(word) for word in words], name))
+    return MatrixText(_from_numbers(numbers_of(words, name, EXPECTED), name))
 
 
 def _from_numbers(numbers: list[float], name: str) -> np.ndarray:
@@ -354,7 +350,7 @@ def read_matrices(text: str, file: str, name: str, options: CalibrationOptions) 
 
 def _rows(text: str) -> np.ndarray | None:
     """The matrices (n, 3 or 4, 4) of a text in lines; None for a text that is not."""
-    lines = [_BETWEEN.sub(" ", _COMMENT.sub("", line)).strip() for line in text.splitlines()]
+    lines = [BETWEEN.sub(" ", COMMENT.sub("", line)).strip() for line in text.splitlines()]
     parsed = [parse_numbers(line, limit=MAX_MATRIX_ENTRY) for line in lines if line]
     lengths = {len(line or ()) for line in parsed}
     if len(lengths) != 1 or not lengths <= {4, 12, 16}:

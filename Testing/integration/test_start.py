@@ -1,0 +1,77 @@
+"""What a registration need not wait for: packages that it does not use, and a compiler once the kernels are warmed up."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from numba.core.dispatcher import Dispatcher
+from program import ENVIRONMENT
+
+from MultiViewRegistrationLib import Case, register, save_result
+from MultiViewRegistrationLib.registration import similarity
+from MultiViewRegistrationLib.registration.prepared_ct import warm_up
+from MultiViewRegistrationLib.rendering import cpu
+
+#: Slow to import, and not used by `mvreg register`: a torch is only there for the regressor.
+NOT_NEEDED = (
+    "torch warp matplotlib pandas pydicom h5py nibabel itk vtk vtkmodules trame aiohttp dask scipy.stats".split()
+)
+REGISTER = """
+import json, sys
+from MultiViewRegistrationLib.cli.main import main
+assert main(sys.argv[1:]) == 0
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def modules_after(script: str, *arguments) -> set[str]:
+    """The names of all modules of a process that runs a script, which prints them in its last line."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_a_registration_imports_nothing_that_it_does_not_use(case_file, tmp_path):
+    loaded = modules_after(REGISTER, "register", case_file, "--out", tmp_path / "out")
+    assert "numba" in loaded and not loaded & set(NOT_NEEDED)
+
+
+@pytest.mark.parametrize("name", ["register", "Case", "assess", "save_result", "Camera"])
+def test_the_library_imports_nothing_that_it_does_not_use(name):
+    script = f"import json, sys; from MultiViewRegistrationLib import {name}; print(json.dumps(sorted(sys.modules)))"
+    assert not modules_after(script) & set(NOT_NEEDED)
+
+
+def kernels() -> dict[str, set]:
+    """The types for which each kernel of a registration is compiled, or loaded from numba's cache, in this process."""
+    dispatchers = [
+        each for module in (cpu, similarity) for each in vars(module).values() if isinstance(each, Dispatcher)
+    ]
+    assert len(dispatchers) > 10
+    return {each.py_func.__name__: set(each.signatures) for each in dispatchers}
+
+
+@pytest.mark.parametrize("start", ["given", "search"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_registration_compiles_nothing_that_was_not_warmed_up(case_file, tmp_path, start, masked):
+    case = Case.load(case_file)
+    if masked:
+        values = case.ct.volume.values
+        case.ct = replace(case.ct, mask=values > 100)
+    for view in case.views[1:]:  # cameras are corrected, too
+        view = replace(view, rotation_sd_deg=0.5, translation_sd_mm=1.0, principal_point_sd_px=0.5)
+        case.views = [case.views[0], view]
+    warm_up()
+    warm = kernels()
+    save_result(register(case, start), tmp_path / "out")
+    assert kernels() == warm

@@ -69,7 +69,7 @@ def centre_ras(node) -> np.ndarray:
 def test_a_drr_lies_over_its_x_ray_at_every_pooling(registration, marker, factor, level):
     """97 x 73 pixels: the last blocks are incomplete, and left out."""
     for detector in detectors(registration):
-        drr = overlay.rendered(marker, detector.camera.pooled(factor), np.eye(4), level)
+        drr = marker.drr(detector.camera.pooled(factor), np.eye(4), level)
         overlay.show_drr(detector, drr, factor)
         node = overlay.foreground(detector.view, "blend")
         pixel, off_plane_mm = detector.locate(centre_ras(node))
@@ -82,7 +82,7 @@ def test_where_the_ct_ends_the_x_ray_is_seen(registration, leg, slicer_app):
     view = slice_view(slicer_app, "XRay1", (388, 292))
     detector = detectors(registration)[0]
     display.show(registration)
-    drr = overlay.rendered(leg, detector.camera, np.eye(4), 0)
+    drr = leg.drr(detector.camera, np.eye(4), 0)
     untrue = np.isnan(drr)
     assert 0.1 < untrue.mean() < 0.8
     overlay.show_drr(detector, np.where(drr > 0, drr, np.nan), 1)
@@ -103,7 +103,7 @@ def test_where_the_ct_ends_the_x_ray_is_seen(registration, leg, slicer_app):
 def test_flicker_takes_turns_and_the_other_modes_do_not(registration, marker):
     show(registration)
     for detector in detectors(registration):
-        overlay.show_drr(detector, overlay.rendered(marker, detector.camera, np.eye(4), 0), 1)
+        overlay.show_drr(detector, marker.drr(detector.camera, np.eye(4), 0), 1)
 
     def opacities(mode: str) -> list[float]:
         registration.node.SetParameter("overlay", mode)

@@ -115,7 +115,7 @@ def test_a_sharp_image_is_drawn_in_parts_and_given_up_when_the_ct_moves(drawing,
         steps += 1
     assert steps >= 3
     clock.tick = 0.0
-    whole = overlay.rendered(anatomy, registration.xrays[0].camera, registration.world_from_ct, 0)
+    whole = anatomy.drr(registration.xrays[0].camera, registration.world_from_ct, 0)
     drawn = values(registration)
     assert np.array_equal(drawn[drawn > 0], whole[drawn > 0])
     assert (whole[drawn < 0] < 0.05).all()

@@ -7,10 +7,10 @@ from vtkmodules.util.misc import calldata_type
 from vtkmodules.vtkCommonCore import VTK_OBJECT, vtkCommand
 
 from . import image, layout, slice_view, source_view, xray_annotations
-from .layout import claim, give_up, number_of, slice_nodes, tag_of
+from .layout import claim, number_of, slice_nodes, tag_of
 from .nodes import OWNER, products_of, remove_with_products, take_out_of_views
 from .registration import MODULE, Registration
-from .xray import ATTRIBUTE, XRayView
+from .xray import ATTRIBUTE, SHOWN_IN, XRayView
 
 #: The attribute of the folder in the tree.
 FOLDER = "MultiViewRegistration.registration"
@@ -149,7 +149,7 @@ def hide_xray(view: XRayView) -> None:
     """Take away what shows one X-ray."""
     scene, tag = view.node.GetScene(), tag_of(view)
     if tag is not None:
-        give_up(view)
+        view.node.RemoveAttribute(SHOWN_IN)
         slice_view.release(scene, tag)
     xray_annotations.remove_frustum(view)
     xray_annotations.remove_labels(view)

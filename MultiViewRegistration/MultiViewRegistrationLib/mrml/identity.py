@@ -61,11 +61,6 @@ def of_view(view: XRayView) -> str:
     return _digest([_volume(view.source or view.node), _entries(content, INPUT_KEYS), mask])
 
 
-def of_volume(node) -> str:
-    """Fingerprint of a volume's voxels and their place."""
-    return _digest(_volume(node))
-
-
 def of_geometry(view: XRayView) -> str:
     """Fingerprint of the given geometry of one X-ray."""
     return _digest(_entries(view.content, GEOMETRY_KEYS))
@@ -216,22 +211,19 @@ def _ct_uid(ct) -> str:
     if not ct.GetAttribute(FRAME_UID):
         file = file_of(ct)
         keep_frame_uid(ct, file and frame_of_reference(file))
-    return ct.GetAttribute(FRAME_UID) or uid_of(of_volume(ct))
+    return ct.GetAttribute(FRAME_UID) or uid_of(_digest(_volume(ct)))
 
 
 def _image_origin(view: XRayView) -> DicomImage | None:
     kept = view.content.get("dicom")
     file = file_of(view.source) if kept is None and view.source is not None else None
-    image = DicomImage(**kept) if kept else file and _origin_in(file)
+    image = DicomImage(**kept) if kept else file and _origin_in(file, None)
     if image is None or image.frame is None:
         return image
     return replace(image, frame=view.content.get("frame") or 0)
 
 
-@lru_cache(maxsize=64)
-def _origin_in(file: Path) -> DicomImage | None:
-    return image_origin(file, None)
-
+_origin_in = lru_cache(maxsize=64)(image_origin)
 
 #: The attribute of a node with a random word, the key of its header values while the program runs.
 IDENTITY_KEY = "MultiViewRegistration.header"
@@ -283,6 +275,4 @@ def _identity(node) -> dict[str, str]:
     return _identity_in(file) if file else {}
 
 
-@lru_cache(maxsize=64)  # needed whenever the panel is shown
-def _identity_in(file: Path) -> dict[str, str]:
-    return read_identity(file)
+_identity_in = lru_cache(maxsize=64)(read_identity)  # needed whenever the panel is shown

@@ -49,6 +49,22 @@ def settle_labels_3d(
             markups.SetNthControlPointPosition(0, *place)
 
 
+class Labels3D:
+    """Settles the labels whenever they, the camera or the view have changed."""
+
+    def __init__(self) -> None:
+        self._settled: tuple | None = None
+
+    def update(
+        self, registration: Registration, camera_node, size: tuple[int, int], density: float = USUAL_DENSITY
+    ) -> None:
+        """Called as often as the view is looked after."""
+        now = camera_node.GetCamera().GetMTime(), size, stamp(registration)
+        if now != self._settled:
+            settle_labels_3d(registration, camera_node, size, density)
+            self._settled = *now[:2], stamp(registration)
+
+
 def stamp(registration: Registration) -> tuple:
     """Another one once a label has come, gone or moved."""
     markups = (view.node.GetNodeReference(LABEL_3D) for view in registration.xrays)

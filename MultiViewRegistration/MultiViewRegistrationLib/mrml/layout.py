@@ -67,11 +67,6 @@ def claim(view: XRayView) -> str:
     return tag_of(view)
 
 
-def give_up(view: XRayView) -> None:
-    """Leave the slice view to others."""
-    view.node.RemoveAttribute(SHOWN_IN)
-
-
 def slice_node(scene, tag: str | None):
     """The vtkMRMLSliceNode with this tag, None before its view was made, or without a tag."""
     return scene.GetSingletonNode(tag, "vtkMRMLSliceNode") if tag else None
@@ -80,6 +75,16 @@ def slice_node(scene, tag: str | None):
 def composite_node(scene, tag: str | None):
     """The vtkMRMLSliceCompositeNode that says what the slice view with this tag shows; None as for `slice_node`."""
     return scene.GetSingletonNode(tag, "vtkMRMLSliceCompositeNode") if tag else None
+
+
+def slice_of(view: XRayView):
+    """The node of the slice view that shows an X-ray, None without one."""
+    return slice_node(view.node.GetScene(), tag_of(view))
+
+
+def composite_of(view: XRayView):
+    """The same of what it shows."""
+    return composite_node(view.node.GetScene(), tag_of(view))
 
 
 def slice_nodes(scene) -> list:

@@ -15,7 +15,7 @@ from ..io.cameras import sees
 from .case import ct_of
 from .nodes import configure, lps_from_ras, ras_from_lps, transform_to_lps
 from .registration import Registration
-from .xray import XRayView, detectors, place_of
+from .xray import XRayView, detectors, on_image, place_of
 
 CENTRE = "centre"
 
@@ -209,8 +209,7 @@ def centre_is_seen(registration: Registration) -> bool:
 
 def _is_on_image(camera, point: np.ndarray) -> bool:
     """Whether a world point falls on a camera's image."""
-    size = np.array(camera.size)
-    return bool(camera.depth(point) > 0 and (np.abs(camera.project(point) - (size - 1) / 2) < size / 2).all())
+    return bool(camera.depth(point) > 0) and on_image(camera.project(point), camera.size)
 
 
 #: Above that of Slicer's own tools and of its views.

@@ -35,11 +35,6 @@ def opacity_of(registration: Registration) -> float:
     return float(registration.parameter(OPACITY, "0.5"))
 
 
-def rendered(anatomy, camera, world_from_ct: np.ndarray, level: int, *, bones: bool = False) -> np.ndarray:
-    """See `registration.prepared_ct.PreparedCT.drr`."""
-    return anatomy.drr(camera, world_from_ct, level, bones=bones)
-
-
 def picture_of(mode: str, film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
     """The picture, uint8 (rows, columns, 3), of one of PICTURES, as `report.overlays.live_picture`."""
     from ..report.overlays import live_picture  # it needs Pillow

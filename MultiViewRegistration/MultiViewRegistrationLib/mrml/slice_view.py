@@ -9,7 +9,7 @@ import numpy as np
 import slicer
 from vtkmodules.vtkCommonMath import vtkMatrix3x3
 
-from .layout import colour, composite_node, group, number_of, slice_node, tag_of
+from .layout import colour, composite_node, composite_of, group, number_of, slice_node, slice_of, tag_of
 from .nodes import OWNER, configure, ras_from_node
 from .xray import XRayView, place_of
 
@@ -22,13 +22,12 @@ def point(view: XRayView) -> None:
 
     A zoom that a user has set stays, unless the image has moved.
     """
-    scene, tag = view.node.GetScene(), tag_of(view)
-    node, composite = slice_node(scene, tag), composite_node(scene, tag)
-    if node is None or composite is None or 0 in view.size:
+    node = slice_of(view)
+    if node is None or composite_of(view) is None or 0 in view.size:
         return
     fill(view)
     with slicer.util.NodeModify(node):
-        _style(node, tag)
+        _style(node, tag_of(view))
         node.SetSliceVisible(view.placed)  # else its image would lie anywhere in 3D
         if not _on(node, ras_from_slice(view)):
             fit(view)
@@ -36,7 +35,7 @@ def point(view: XRayView) -> None:
 
 def fill(view: XRayView) -> None:
     """Have the X-ray's slice view, if there is one, show the X-ray, and over it nothing that was not made for it."""
-    composite = composite_node(view.node.GetScene(), tag_of(view))
+    composite = composite_of(view)
     if composite is None:
         return
     with slicer.util.NodeModify(composite):
@@ -56,7 +55,7 @@ def fill(view: XRayView) -> None:
 
 def lay_over(view: XRayView, volume, opacity: float = 0.5) -> None:
     """Show a volume over the X-ray in its slice view; None for the X-ray alone."""
-    composite = composite_node(view.node.GetScene(), tag_of(view))
+    composite = composite_of(view)
     if composite is not None:
         with slicer.util.NodeModify(composite):
             composite.SetForegroundVolumeID(volume and volume.GetID())
@@ -83,7 +82,7 @@ def ras_from_slice(view: XRayView) -> np.ndarray:
 
 def fit(view: XRayView) -> None:
     """Show the whole image, as large as the view allows."""
-    node = slice_node(view.node.GetScene(), tag_of(view))
+    node = slice_of(view)
     with slicer.util.NodeModify(node):
         _lay(node, ras_from_slice(view))
         node.SetXYZOrigin(0, 0, 0)
@@ -92,7 +91,7 @@ def fit(view: XRayView) -> None:
 
 def keep_on_plane(view: XRayView) -> None:
     """Bring the slice view back where it was scrolled, turned or made to jump off the image, or lost its proportions; its zoom stays."""
-    node = slice_node(view.node.GetScene(), tag_of(view))
+    node = slice_of(view)
     if node is None or 0 in view.size or not node.HasSliceOrientationPreset(ORIENTATION):
         return  # it does not show the X-ray yet
     plane = ras_from_slice(view)
@@ -106,7 +105,7 @@ def keep_on_plane(view: XRayView) -> None:
 
 def is_on_plane(view: XRayView) -> bool:
     """Whether the slice view shows the X-ray's plane, and not the emptiness before or behind it."""
-    return _on(slice_node(view.node.GetScene(), tag_of(view)), ras_from_slice(view))
+    return _on(slice_of(view), ras_from_slice(view))
 
 
 def is_fitted(view: XRayView, dimensions, field_of_view, origin) -> bool:

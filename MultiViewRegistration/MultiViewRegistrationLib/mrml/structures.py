@@ -280,16 +280,12 @@ def outlined(shape: Shape, ras_from_shape: np.ndarray, detector: DetectorPlane) 
     step = np.linalg.solve(ras_from_shape[:3, :3], ras_from_lps(detector.camera.source_step))
     scan = step / np.linalg.norm(step) if step.any() else None
     place = ras_from_shape[:3, :3].T, ras_from_shape[:3, 3]
-    lines = detector.pixels(before_source(shape.seen_from(source, scan) @ place[0] + place[1], detector))
+    lines = shape.seen_from(source, scan) @ place[0] + place[1]
+    lines = detector.pixels(lines[(detector.depth(lines) > 0).all(axis=1)])  # what lies before the source
     points = shape.points @ place[0] + place[1]
     points = detector.pixels(points[detector.depth(points) > 0])
     side = max(detector.camera.size)
     return np.concatenate([lines, cross(points, GAP * side, REACH * side)])
-
-
-def before_source(lines: np.ndarray, detector: DetectorPlane) -> np.ndarray:
-    """The lines (k, 2, 3), RAS mm, with both ends before the source: only they are in the beam."""
-    return lines[(detector.depth(lines) > 0).all(axis=1)]
 
 
 def _key(node) -> tuple[str | None, str]:

@@ -271,6 +271,12 @@ def place(node, camera: Camera, depth_mm: float) -> None:
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ras_from_lps(world_from_index)))
 
 
+def on_image(pixel, size, beside: float = 0.0) -> bool:
+    """Whether a pixel (2,) is on an image of a size, or beside it by no more than this share of that."""
+    size = np.array(size)
+    return bool((np.abs(pixel - (size - 1) / 2) <= (0.5 + beside) * size).all())
+
+
 ON_PLANE_MM = 0.6
 """A point is on a detector's plane if it is no farther off than this: half the slice of the image, which is 1 mm thick."""
 BESIDE = 0.5
@@ -318,8 +324,7 @@ class DetectorPlane:
     def holds(self, point) -> bool:
         """Whether a point (3,), RAS mm, lies on the image or beside it."""
         pixel, off = self.locate(point)
-        size = np.array(self.camera.size)
-        return abs(off) <= ON_PLANE_MM and bool((np.abs(pixel - (size - 1) / 2) <= (0.5 + BESIDE) * size).all())
+        return abs(off) <= ON_PLANE_MM and on_image(pixel, self.camera.size, BESIDE)
 
 
 def detectors(registration) -> list[DetectorPlane]:

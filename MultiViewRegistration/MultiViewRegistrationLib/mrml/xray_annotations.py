@@ -13,10 +13,10 @@ from vtkmodules.vtkFiltersSources import vtkSphereSource
 from ..errors import InputError
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
-from .layout import colour_of, slice_node, tag_of
+from .layout import colour_of, slice_of
 from .nodes import configure, mesh_of, polyline, product, ras_from_lps, remove_product
 from .slice_view import ras_from_slice
-from .xray import XRayView
+from .xray import XRayView, on_image
 
 FRUSTUM = "frustum"
 #: Of what a frustum was made, so that it is made again only where that has changed.
@@ -105,7 +105,7 @@ SECOND_LETTER = 0.5
 def show_labels(view: XRayView) -> None:
     """Write the labels, or write again what has changed; without a slice view only that in 3D."""
     tone = colour_of(view) if view.used else SKIPPED_COLOUR
-    node = slice_node(view.node.GetScene(), tag_of(view))
+    node = slice_of(view)
     if node is None or 0 in view.size:
         remove_product(view.node, LABEL)
     else:
@@ -131,7 +131,7 @@ def show_labels(view: XRayView) -> None:
 
 def settle_labels(view: XRayView) -> None:
     """Put the label back into the corner of its slice view, and the letters to the edges, after a zoom, a move, or a new size."""
-    markups, node = view.node.GetNodeReference(LABEL), slice_node(view.node.GetScene(), tag_of(view))
+    markups, node = view.node.GetNodeReference(LABEL), slice_of(view)
     if markups is not None and node is not None:
         texts = [markups.GetNthControlPointLabel(i) for i in range(markups.GetNumberOfControlPoints())]
         _write_labels(markups, texts, _places(view, node, texts))
@@ -160,8 +160,7 @@ def c_arm_of(view: XRayView) -> CArm | None:
         reading = CArm.from_camera(camera, depth_mm / np.abs(camera.intrinsics.diagonal()[:2]))
     except InputError:
         return None
-    isocentre, size = camera.project(np.zeros(3)), np.array(camera.size)
-    return reading if (np.abs(isocentre - (size - 1) / 2) <= size / 2).all() else None
+    return reading if on_image(camera.project(np.zeros(3)), camera.size) else None
 
 
 def sides_of(view: XRayView) -> tuple[str, str, str, str] | None:

@@ -305,14 +305,10 @@ class _Entry(_Drawn):
     LABELLED, ALWAYS_TYPED = True, False
 
     def make(self, control):
-        widget, self.edit, self._unit = qt.QWidget(), qt.QLineEdit(), qt.QLabel()
-        layout = qt.QHBoxLayout(widget)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for part in (self.edit, self._unit):
-            layout.addWidget(part)
+        self.edit, self._unit = qt.QLineEdit(), qt.QLabel()
         self.edit.connect("textEdited(QString)", lambda text: self._on_typed())
         self.edit.connect("editingFinished()", self._on_finished)
-        return widget
+        return joined(qt.QHBoxLayout, self.edit, self._unit)
 
     @property
     def text(self) -> str:
@@ -570,14 +566,10 @@ class _FieldTable(_Drawn):
 
 class _Progress(_Drawn):
     def make(self, control):
-        widget, self.bar, self.text = qt.QWidget(), qt.QProgressBar(), qt.QLabel()
+        self.bar, self.text = qt.QProgressBar(), qt.QLabel()
         self.bar.textVisible = False
         self.text.wordWrap = True
-        layout = qt.QVBoxLayout(widget)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for part in (self.bar, self.text):
-            layout.addWidget(part)
-        return widget
+        return joined(qt.QVBoxLayout, self.bar, self.text)
 
     def show(self, control) -> None:
         self.bar.setMaximum(0 if control.percent is None else 100)  # 0: unknown, the bar goes to and fro
@@ -587,15 +579,11 @@ class _Progress(_Drawn):
 
 class _Files(_Drawn):
     def make(self, control):
-        widget = qt.QWidget()
-        layout = qt.QHBoxLayout(widget)
-        layout.setContentsMargins(0, 0, 0, 0)
         self.file, self.folder = qt.QPushButton(), qt.QPushButton(_("Folder..."))
         for button, press in ((self.file, self._on_file), (self.folder, self._on_folder)):
-            layout.addWidget(button)
             button.clicked.connect(lambda *_args, press=press: press())
         self._last = ""
-        return widget
+        return joined(qt.QHBoxLayout, self.file, self.folder)
 
     def show(self, control) -> None:
         self.file.text = control.label
@@ -662,15 +650,12 @@ class _Link(_PushButton):
 class _Picture(_Drawn):
     def make(self, control):
         self._rgb = None
-        widget, self.picture, self.text = qt.QWidget(), qt.QLabel(), qt.QLabel()
-        layout = qt.QVBoxLayout(widget)
-        layout.setContentsMargins(0, 0, 0, 0)
+        self.picture, self.text = qt.QLabel(), qt.QLabel()
         for part in (self.picture, self.text):
             part.alignment = qt.Qt.AlignCenter
-            layout.addWidget(part)
         self.text.wordWrap = True
         set_tone(self.text, QUIET)
-        return widget
+        return joined(qt.QVBoxLayout, self.picture, self.text)
 
     def show(self, control) -> None:
         if control.wide:
@@ -736,6 +721,16 @@ KINDS = {
     controls.SideBySide: _Row,
     controls.Group: _Group,
 }
+
+
+def joined(layout_class, *parts):
+    """A widget with these in a layout."""
+    widget = qt.QWidget()
+    layout = layout_class(widget)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for part in parts:
+        layout.addWidget(part)
+    return widget
 
 
 def embolden(widget, on: bool) -> None:

@@ -53,9 +53,9 @@ class Panel(slicer.util.VTKObservationMixin):
     def __init__(self, ui, logic, resource_path: Callable[[str], str]) -> None:
         super().__init__()
         self.ui, self.logic, self.resource_path = ui, logic, resource_path
-        self.registration: Registration | None = None
+        self.scene, self.registration = slicer.mrmlScene, None
         self.session: Session | None = None
-        self._stale, self._busy, self._shown = True, False, False
+        self._stale, self.filling, self.shown = True, False, False  # filling: the signals of widgets say nothing
         self.widget = ui.messageLabel.parentWidget()
         self.hand, self.views = Hand(self), Views(self)
         self.sections = {
@@ -83,13 +83,13 @@ class Panel(slicer.util.VTKObservationMixin):
         for event in (slicer.mrmlScene.NodeAddedEvent, slicer.mrmlScene.NodeRemovedEvent):
             self.addObserver(slicer.mrmlScene, event, self._on_changed)
         self._follow()
-        self._shown = True
+        self.shown = True
         self._timer.start()
         self.refresh()
 
     def exit(self) -> None:
         """The module is left: work under way is cancelled, tools are put away. A training goes on, and the views follow the CT."""
-        self._shown = False
+        self.shown = False
         self.geometry.close()
         self.files.presenter.exit()
         self._leave()
@@ -169,7 +169,7 @@ class Panel(slicer.util.VTKObservationMixin):
     @contextmanager
     def ui_action(self):
         """Run a slot's action in here: an error becomes a message, and the panel shows the result."""
-        if self._busy:  # a widget that is being filled, not a person
+        if self.filling:  # a widget that is being filled, not a person
             yield
             return
         ticking = self._timer.active
@@ -188,21 +188,6 @@ class Panel(slicer.util.VTKObservationMixin):
             if ticking:
                 self._timer.start()
         self.refresh()
-
-    @property
-    def scene(self):
-        """Slicer's scene."""
-        return slicer.mrmlScene
-
-    @property
-    def shown(self) -> bool:
-        """Whether the module is open."""
-        return self._shown
-
-    @property
-    def filling(self) -> bool:
-        """Whether widgets are being filled from the scene, and their signals say nothing."""
-        return self._busy
 
     def show_message(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
@@ -251,7 +236,7 @@ class Panel(slicer.util.VTKObservationMixin):
         for session in self.logic.sessions:
             if session is not self.session:
                 session.poll(0)
-        if self._shown:
+        if self.shown:
             self.files.tick()
         if self.registration is None:
             if self._stale:
@@ -268,21 +253,21 @@ class Panel(slicer.util.VTKObservationMixin):
                     self.show_message(self.session.message)
             self._stale |= self.views.out_of_date
             self.session.drawing.step()
-            if self._shown:
+            if self.shown:
                 self.views.tick()
         for form in self._forms:
             with suppress(InputError):
                 form.update_views()
-                if self._shown:
+                if self.shown:
                     form.tick()
         self.geometry.tick()
-        if self._stale and self._shown:
+        if self._stale and self.shown:
             self.refresh()
 
     def refresh(self) -> None:
         """Show the scene as it is."""
         self._stale = False
-        self._busy = True
+        self.filling = True
         try:
             if self.registration is not None:
                 display.show(self.registration)
@@ -292,7 +277,7 @@ class Panel(slicer.util.VTKObservationMixin):
                 part.refresh()
             self.geometry.refresh()
         finally:
-            self._busy = False
+            self.filling = False
 
     def _show_notices(self) -> None:
         """Show what a person should read once, above the sections."""

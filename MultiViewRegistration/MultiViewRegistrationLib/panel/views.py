@@ -5,7 +5,8 @@ from __future__ import annotations
 import qt
 import slicer
 
-from ..mrml import display, image, labels_3d, layout, slice_view, source_view
+from ..mrml import display, image, layout, slice_view, source_view
+from ..mrml.labels_3d import Labels3D
 from ..mrml.xray import drawn_on
 from ..session.inputs import BoneSurfaceUpdater
 
@@ -18,7 +19,7 @@ class Views:
 
     def __init__(self, panel) -> None:
         self._panel, self._ui = panel, panel.ui
-        self._bones, self._labelled = BoneSurfaceUpdater(), None
+        self._bones, self._labels = BoneSurfaceUpdater(), Labels3D()
         self._overview: source_view.Overview | None = None
         self._slices: slice_view.CTSliceFollower | None = None
         self._awaited = None
@@ -78,11 +79,8 @@ class Views:
             return
         if self._overview is not None and session.drawing.at_rest and session.running_registration is None:
             self._overview.update(registration, camera, self.size())
-        now = camera.GetCamera().GetMTime(), self.size(), labels_3d.stamp(registration)
-        if now != self._labelled:
-            view = _three_d_view().mrmlViewNode()
-            labels_3d.settle_labels_3d(registration, camera, self.size(), view.GetScreenScaleFactor())
-            self._labelled = *now[:2], labels_3d.stamp(registration)
+        density = _three_d_view().mrmlViewNode().GetScreenScaleFactor()
+        self._labels.update(registration, camera, self.size(), density)
 
     def draw_mask(self, view) -> None:
         """Draw the mask of an `XRayView`, in its own slice view, in the Segment Editor, where there is that module."""

@@ -46,7 +46,7 @@ def assess(session: Session) -> None:
     def keep(result) -> None:
         if known is not None and known.refinement is result.refinement:
             return
-        session.history.note(session.history.unnoted if session.history.entries else "by hand")
+        session.history.note_here("by hand")
         entry = HistoryEntry.of_result(
             session.history.current.method,
             pose,
@@ -214,12 +214,11 @@ def compare_poses(session: Session, one: HistoryEntry, other: HistoryEntry) -> C
 
 
 def _pictures(anatomy, view, poses) -> list[np.ndarray]:
-    from ..mrml.overlay import rendered
     from ..report.overlays import film_of, live_picture
 
     factor = -(-max(view.camera.size) // SIDE)
     camera, film = view.camera.pooled(factor), film_of(view.xray.pooled(factor))
     return [
-        live_picture("edges", film, rendered(anatomy, camera, pose, LEVEL, bones=True), structure=anatomy.structure)
+        live_picture("edges", film, anatomy.drr(camera, pose, LEVEL, bones=True), structure=anatomy.structure)
         for pose in poses
     ]

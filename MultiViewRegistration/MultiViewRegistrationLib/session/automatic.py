@@ -28,17 +28,12 @@ class AutomaticRegistration:
         self._run: RunningRegistration | None = None
         self._left = None if session.history.entries else _place(session)  # the history as it was left; None for good
 
-    @property
-    def is_new(self) -> bool:
-        """Whether nobody has taken the case into their hands."""
-        return self._left is not None
-
     def may_begin(self) -> bool:
         """Whether there is a new case with new and complete inputs; call it from a timer. Ends a run of its own that lacks an X-ray."""
         session = self._session
         if self._run is not None and self._run is not session.running_registration:
             self._run, self._left = None, _place(session) if session.ended == "done" else None
-        if not self.is_new or session.sequence.player is not None:
+        if self._left is None or session.sequence.player is not None:
             return False
         if self._run is None and (session.running_registration is not None or _place(session) != self._left):
             self._left = None

@@ -191,9 +191,7 @@ class Drawing:
             pixels, voxels = COARSE[self._step_of(detector, self._coarse)]
             factor = pooling_of(detector, pixels)
             camera = detector.camera.pooled(factor)
-            drr = overlay.rendered(
-                anatomy, camera, pose, _level(anatomy, camera, pose, voxels), bones=self.mode == "edges"
-            )
+            drr = anatomy.drr(camera, pose, _level(anatomy, camera, pose, voxels), bones=self.mode == "edges")
             self._show(detector, of, drr, factor)
             self._drawn[name] = Drawn(of)
         self._moved = perf_counter()
@@ -232,7 +230,7 @@ class Drawing:
         bands = []
         for top in range(0, rows, BAND):
             band = camera.cropped(0, top, columns, min(BAND, rows - top))
-            bands.append(overlay.rendered(anatomy, band, pose, level, bones=self.mode == "edges"))
+            bands.append(anatomy.drr(band, pose, level, bones=self.mode == "edges"))
             yield
         drr = np.concatenate(bands)
         self._fit_tones(detector, of, _shown(drr), factor)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ..io.transforms import read_start_pose
 from ..mrml.landmarks import landmark_list
 from ..mrml.nodes import lps_from_ras, ras_from_lps
 from ..mrml.registration import Registration
-from ..mrml.xray import XRayView, lens_of, place_of
+from ..mrml.xray import XRayView, lens_of, on_image, place_of
 from .geometry import set_camera, set_matrix
 from .translation import _
 
@@ -70,6 +70,24 @@ class FileReading:
     found: Any = None
     problem: str = ""
     likely: Any = None
+
+
+#: The question that a further file answers, and its answer for none.
+BESIDE, NO_FILE = "fixed_transforms", "none"
+
+
+def ask_for_file(question: Question, names: Iterable[str], tip: str) -> Question:
+    """The question for a person, where files came together: that for a further file is which of these it is."""
+    if question.key != BESIDE:
+        return question
+    none = (NO_FILE, _("none: what is tracked is the camera"))
+    return replace(question, tip=tip, choices=(none, *((name, name) for name in names)))
+
+
+def with_paths(answers: dict[str, str], files: dict[str, Path]) -> dict[str, str]:
+    """The answers as a reader takes them: the path of such a file, by its name."""
+    paths = {name: str(path) for name, path in files.items()} | {NO_FILE: NO_FILE}
+    return {key: paths.get(answer, "") if key == BESIDE else answer for key, answer in answers.items()}
 
 
 def read_with_answers(read: Callable[..., Any], questions: dict[str, Question], answers: dict[str, str]) -> FileReading:
@@ -312,8 +330,7 @@ def landmarks_to_xray(registration: Registration, view: XRayView, path: str | os
     camera = view.camera
     pixel_of = camera.project if place == "scene" else _pixel_on_volume(view)
     pixels = {name: pixel_of(point) for name, point in read_markups(path).items()}
-    size = np.array(view.size)
-    beside = [name for name, pixel in pixels.items() if not (np.abs(pixel - (size - 1) / 2) <= size / 2).all()]
+    beside = [name for name, pixel in pixels.items() if not on_image(pixel, view.size)]
     if beside:
         raise InputError(
             _(

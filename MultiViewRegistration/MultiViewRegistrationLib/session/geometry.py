@@ -27,7 +27,7 @@ from ..mrml.image import refresh
 from ..mrml.loading import camera_content
 from ..mrml.manual_pose import ct_box
 from ..mrml.registration import Registration
-from ..mrml.xray import XRayView, is_bent
+from ..mrml.xray import XRayView, is_bent, on_image
 from .translation import _
 
 #: The readings of a C-arm that a registration needs, as a person knows them.
@@ -254,10 +254,8 @@ def _point_shown(registration: Registration, view: XRayView, geometry: Geometry)
     """
     camera = geometry.plain_camera(view.size)
     box = ct_box(registration)
-    if box is not None:
-        size = np.array(view.size)
-        if (np.abs(camera.project(box.centre) - (size - 1) / 2) <= size / 2).all():
-            return box.centre
+    if box is not None and on_image(camera.project(box.centre), view.size):
+        return box.centre
     others = [other.camera for other in registration.xrays if other != view and other.placed]
     return meeting_point([*others, camera])
 

@@ -150,6 +150,10 @@ class History:
         if self.moved:
             self.add(HistoryEntry.now(method, self._registration.world_from_ct, cameras=self._cameras()))
 
+    def note_here(self, first: str = "before") -> None:
+        """Keep the pose that the CT is about to leave; `first` is the method where it is the first of all."""
+        self.note(self.unnoted if self.entries else first)
+
     def go(self, position: int) -> HistoryEntry:
         """Put the CT and the cameras back as they were then; a pose that was not noted yet is noted first."""
         if self.position >= 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 
 
 def match(xrays: Sequence[str], cameras: Sequence[str], fits: Callable[[int, int], bool]) -> dict[int, int]:
@@ -27,12 +27,8 @@ def match(xrays: Sequence[str], cameras: Sequence[str], fits: Callable[[int, int
         left = [i for i in range(len(xrays)) if i not in found]
         free = [j for j in range(len(cameras)) if j not in found.values()]
         pairs = [(i, j) for i in left for j in free if fits(i, j) and alike(xrays[i], cameras[j])]
-        found |= {i: j for i, j in pairs if _once(i, [a for a, _ in pairs]) and _once(j, [b for _, b in pairs])}
+        found |= {i: j for i, j in pairs if [a for a, _ in pairs].count(i) == [b for _, b in pairs].count(j) == 1}
     return found
-
-
-def _once(item: Hashable, items: Sequence[Hashable]) -> bool:
-    return list(items).count(item) == 1
 
 
 def _same(xray: str, camera: str) -> bool:

@@ -35,14 +35,6 @@ def register_case(
     return replace(result, method=start)
 
 
-def regressor_summary(result) -> dict:
-    """The history's entries on a start by a regressor of a `result.Result`; empty where none was used."""
-    report = result.regressor
-    if report is None:
-        return {}
-    return {"model": report.model or "", "expected_mm": report.expected_mm, "selected_start": report.selected_start}
-
-
 def write_child_case(case, world_from_ct: np.ndarray | None, folder: str) -> Path:
     """The path of a case.json with what a child needs of a case: its CT, its X-rays as line integrals, how far to search, a start pose."""
     from ..imaging.xray import raw_image

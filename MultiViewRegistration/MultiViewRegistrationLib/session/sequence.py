@@ -254,7 +254,7 @@ class Sequence:
         start = start or self.start
         images = self._files or frames_of(session)
         case = session.case(placed=session.is_placed(start))
-        session.history.note(session.history.unnoted if session.history.entries else "before")
+        session.history.note_here()
         self.tracking = Tracking(case, images, session.ready(), start, pace)
 
     def cancel(self) -> None:
@@ -268,7 +268,7 @@ class Sequence:
         saved_sequence.refuse_lost(self._session.registration)
         self.close()
         history = self._session.history
-        history.note(history.unnoted if history.entries else "before")
+        history.note_here()
         self._play(played)
         self._files = played.images.files
         self.player.go(0)

@@ -87,10 +87,10 @@ class Session(Inputs):
         self.sequence = Sequence(self)
         self.igtl, self._igtl_checked = IgtlConnection(), 0.0
         self.notices = UnreadNotices(registration)
-        self._run: RunningRegistration | None = None
+        self.running_registration: RunningRegistration | None = None
         self._background_task: tuple[Worker, Callable[[Any], object]] | None = None
         self._preparation = Preparation(self)
-        self.drawing = Drawing(registration, lambda: self._preparation.anatomy(), self.xray)
+        self.drawing = Drawing(registration, lambda: self.anatomy, self.xray)
         self._results: dict[str, object] = {}
 
     # The work under way
@@ -99,16 +99,11 @@ class Session(Inputs):
     def running(self) -> bool:
         """Whether a registration, or other work that the user started, is running."""
         return (
-            self._run is not None
+            self.running_registration is not None
             or self._background_task is not None
             or self.sequence.tracking is not None
             or self.sequence.seeking is not None
         )
-
-    @property
-    def running_registration(self) -> RunningRegistration | None:
-        """The registration under way; None without one."""
-        return self._run
 
     @property
     def preparing(self) -> str:
@@ -149,15 +144,15 @@ class Session(Inputs):
 
         pose = self.registration.world_from_ct
         self.registration.world_from_ct = pose  # under its transform again, if that was removed
-        self.history.note(self.history.unnoted if self.history.entries else "before")
+        self.history.note_here()
         self.message, self.notes, self.ended = "", [], ""
-        self._run = RunningRegistration(
+        self.running_registration = RunningRegistration(
             self.registration, start, refinement, Worker(find), lambda: self.preparing, warnings
         )
 
     def centre(self) -> None:
         """Put the CT's middle where the central rays meet, so that it can be undone. InputError as `manual_pose.centre_ct`."""
-        self.history.note(self.history.unnoted if self.history.entries else "before")
+        self.history.note_here()
         manual_pose.centre_ct(self.registration)
         self.history.note("centred")
 
@@ -199,9 +194,9 @@ class Session(Inputs):
 
     def prepare(self) -> bool:
         """Whether the CT is ready for DRRs; if not, begin to make it ready, once the packages for it are installed. InputError as `ct`."""
-        if self._preparation.anatomy() is None and find_spec("numba"):
+        if self.anatomy is None and find_spec("numba"):
             self._preparation.begin(again=False)
-        return self._preparation.anatomy() is not None
+        return self.anatomy is not None
 
     def poll(self, wait: float = POLL_WAIT_S) -> bool:
         """Take the results of the running work; whether the CT has moved, or any work has ended, a training included.
@@ -220,10 +215,10 @@ class Session(Inputs):
         """Make an end of the work under way, at once; the CT goes back to where it was, unless it was moved meanwhile."""
         self._background_task = None
         self.sequence.cancel()
-        if self._run is not None:
-            self._run.worker.cancel()
-            self._run.put_back()
-            self._run, self.ended = None, "cancelled"
+        if self.running_registration is not None:
+            self.running_registration.worker.cancel()
+            self.running_registration.put_back()
+            self.running_registration, self.ended = None, "cancelled"
 
     def stop(self, patience: float = STOP_TIMEOUT_S) -> None:
         """Cancel, and give threads so many seconds to end: when the panel is left. A training takes minutes, and goes on."""
@@ -264,7 +259,7 @@ class Session(Inputs):
 
         InputError as `case`.
         """
-        anatomy = self._preparation.anatomy()
+        anatomy = self.anatomy
         if anatomy is None or self._preparation.working:
             return None
         case, pose = self.corrected_case(), self.registration.world_from_ct
@@ -317,7 +312,7 @@ class Session(Inputs):
     def _check_preparation(self) -> bool:
         """Whether it has just ended."""
         ended = self._preparation.poll()
-        if ended and self._run is None:
+        if ended and self.running_registration is None:
             self.message = self._preparation.message or self.message
         return ended
 
@@ -342,7 +337,7 @@ class Session(Inputs):
 
     def _check_registration(self) -> bool:
         """Whether the CT has moved, or it has just ended."""
-        run = self._run
+        run = self.running_registration
         if run is None:
             return False
         obstacle = run.obstacle()
@@ -382,7 +377,7 @@ class Session(Inputs):
         return working
 
     def _end(self, run: RunningRegistration) -> None:
-        worker, self._run = run.worker, None
+        worker, self.running_registration = run.worker, None
         self.notes, self.ended, self.message = [*run.warnings, *worker.warnings], worker.state, worker.message
         if worker.state != "done":
             run.put_back()
@@ -393,7 +388,7 @@ class Session(Inputs):
     def _keep(self, run: RunningRegistration, result, first_time_s: float) -> None:
         """Put the CT and the cameras as a result has them, and remember it."""
         result = replace(result, world_uid=world_uid(self.registration))
-        views = list(zip(result.case.views, result.views, strict=True))
+        views, report = list(zip(result.case.views, result.views, strict=True)), result.regressor
         corrected = {
             given.name: {**camera_content(view.camera), "of": run.geometry[given.name]}
             for given, view in views
@@ -409,7 +404,13 @@ class Session(Inputs):
             seconds=run.seconds,
             first_time_s=first_time_s,
             refinement="" if run.refinement == "joint" else run.refinement,
-            regressor=registering.regressor_summary(result),
+            regressor={
+                "model": report.model or "",
+                "expected_mm": report.expected_mm,
+                "selected_start": report.selected_start,
+            }
+            if report
+            else {},
         )
         self.history.add(entry)
         self.history.put(entry)

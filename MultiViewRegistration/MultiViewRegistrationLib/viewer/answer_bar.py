@@ -6,8 +6,14 @@ from dataclasses import asdict
 
 from trame.widgets import html
 
+from ..session.history import CHECK
+from ..session.presenters.answer import ACCEPT, REJECT
 from ..session.translation import _
 from .page_section import PageSection
+
+VERDICTS = (ACCEPT, CHECK, REJECT)
+#: That are open in a new case.
+FIRST_STEPS = ["ct", "xrays"]
 
 
 class AnswerBar(PageSection):
@@ -32,5 +38,10 @@ class AnswerBar(PageSection):
             super().build()
 
     def refresh(self) -> None:
+        """Show it; with a verdict the steps that a new case begins with are folded."""
         super().refresh()
-        self.application.state.answer = asdict(self.presenter.answer())
+        state, answer = self.application.state, self.presenter.answer()
+        judged = answer.kind in VERDICTS and (state.answer or {}).get("kind") not in VERDICTS
+        if judged and state.open_steps == FIRST_STEPS:
+            state.open_steps = []
+        state.answer = asdict(answer)

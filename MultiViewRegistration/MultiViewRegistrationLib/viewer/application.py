@@ -33,7 +33,7 @@ from ..session.result_files import ReadResult
 from ..session.sequence import ReadTrack
 from ..session.session import Session
 from ..session.translation import _
-from .answer_bar import AnswerBar
+from .answer_bar import FIRST_STEPS, AnswerBar
 from .autosave import Autosave
 from .opening import Opener
 from .page_section import PageSection
@@ -132,7 +132,7 @@ class Application:
         """Have a registration to work on: a new one where there is none yet."""
         if self.registration is None:
             self.choose(Registration.create(self.scene))
-            self.state.open_steps = ["ct", "xrays"]
+            self.state.open_steps = FIRST_STEPS
 
     def close_registration(self) -> None:
         """Close what is open: the page is empty then, and takes a new case."""
@@ -306,16 +306,12 @@ class Application:
         """Place a landmark while those are placed, else the linked cursor."""
         landmarks = self.sections["start"].presenter.landmarks
         with self.ui_action():
-            (landmarks if landmarks.placing else self._cursor).put(view, column, row)
+            (landmarks if landmarks.placing else self.sections["check"].presenter.cursor).put(view, column, row)
 
     @property
     def cursor(self):
         """The `mrml.cursor.LinkedCursor` to show, None without one."""
-        return self._cursor.cursor
-
-    @property
-    def _cursor(self):
-        return self.sections["check"].presenter.cursor
+        return self.sections["check"].presenter.cursor.cursor
 
     # What follows the scene
 

@@ -245,8 +245,8 @@ class _Element(AbstractElement):
     ATTRIBUTES: tuple[str, ...] = ()
     EVENTS: tuple[str, ...] = ()
 
-    def __init__(self, children=None, **kwargs) -> None:
-        super().__init__(self.TAG, children, **kwargs)
+    def __init__(self, **kwargs) -> None:
+        super().__init__(self.TAG, **kwargs)
         self._attr_names += self.ATTRIBUTES
         self._event_names += self.EVENTS
         self.server.enable_module(MODULE)

@@ -10,7 +10,8 @@ import numpy as np
 import slicer
 from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewLayout, ViewProps
 
-from ..mrml import ct_3d, labels_3d, layout, overlay, slice_view, source_view
+from ..mrml import ct_3d, layout, overlay, slice_view, source_view
+from ..mrml.labels_3d import Labels3D
 from ..mrml.layout import css_colour, slice_node, tag_of
 from ..mrml.registration import CT_UNIT
 from ..session.inputs import BoneSurfaceUpdater
@@ -85,9 +86,9 @@ class PageViews:
         """There is another registration at work: what showed the one before goes, or is drawn again at once."""
         self._show_panes([])
         for view in self._remote:
-            view.render_now()
+            view.rendering.render_now()
         self._opened = monotonic()
-        self._ct_shown, self._overview, self._labelled = None, source_view.Overview(), None
+        self._ct_shown, self._overview, self._labels = None, source_view.Overview(), Labels3D()
         self._fitted: dict[str, tuple] = {}
         self._bones, self._slices_follow = BoneSurfaceUpdater(), slice_view.CTSliceFollower()
 
@@ -128,7 +129,7 @@ class PageViews:
         for view in self.slices:
             self._fit(view, registration.ct)
         self._show_slices(registration.ct)
-        self._settle_labels(registration)
+        self._labels.update(registration, self.camera(), self.size())
 
     def _fit(self, view: SliceView, ct) -> None:
         """Have a slice show the whole CT at any size, until a person has zoomed or moved it."""
@@ -154,14 +155,6 @@ class PageViews:
             self._state.slices_at = at
         if greys != self._state.ct_greys:
             self._state.ct_greys = greys
-
-    def _settle_labels(self, registration) -> None:
-        """Have the names in 3D read from where the camera is now."""
-        camera, size = self.camera(), self.size()
-        now = camera.GetCamera().GetMTime(), size, labels_3d.stamp(registration)
-        if now != self._labelled:
-            labels_3d.settle_labels_3d(registration, camera, size)
-            self._labelled = *now[:2], labels_3d.stamp(registration)
 
     # What a page requests, many times a second
 
@@ -193,7 +186,7 @@ class PageViews:
     def _follow_remote(self) -> None:
         """Have 3D and slices follow; each comes into the page when the X-rays leave time for it, as it is drawn at once then."""
         for view in self._remote:
-            view.tick()
+            view.rendering.tick()
         if self._unbuilt and not self._remote_waits():
             name, view, tools = self._unbuilt.pop(0)
             self._remote.append(RemoteView(self._application.server, name, view, self._remote_waits, tools))

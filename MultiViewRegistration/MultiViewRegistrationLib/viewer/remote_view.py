@@ -84,17 +84,9 @@ class RemoteView:
         adapter = LastPageSize(
             window=window, name=self.template, scheduler=self._scheduler, do_schedule_render_on_interaction=False
         )
-        self._strategy = DeferredRendering(self._scheduler, hold)
-        view.set_scheduled_render(self._strategy)
+        self.rendering = DeferredRendering(self._scheduler, hold)
+        view.set_scheduled_render(self.rendering)
         server.controller.rc_area_register(adapter)  # the server is running
-
-    def tick(self) -> None:
-        """Show what has had to wait."""
-        self._strategy.tick()
-
-    def render_now(self) -> None:
-        """Show the scene as it is at once: the page must not keep a picture of another patient."""
-        self._strategy.render_now()
 
     def _pace(self, inside: bool) -> None:
         self._scheduler.target_fps = FPS if inside else BACKGROUND_FPS

@@ -12,8 +12,8 @@ from ..background_task import within_sentence
 from ..history import BAD, CHECK, GOOD
 from ..session import missing_images, missing_inputs
 from ..translation import _
-from .form import PLAIN, RENDERING, Button, Control, Files, Form, ProgressBar, Text, group, row
-from .section import Presenter
+from .form import PLAIN, RENDERING, Button, Control, Files, Form, Text, group, row
+from .section import Presenter, progress_bar
 
 ACCEPT, REJECT, RUNNING, FAILED, MOVED, NONE = "accept", "reject", "running", "failed", "moved", "none"
 #: Of each kind of answer a symbol and a word: a colour alone tells nothing to one in twelve men.
@@ -103,11 +103,12 @@ class AnswerPresenter(Presenter):
     def form(self) -> Form:
         session, self._shown = self.session, self.answer()
         running = session is not None and session.running_registration is not None
-        controls = [self._undo(), self._cancel() if running else self.next_act()]
+        cancel = _("Put the CT back to where it was.")
+        act = Button("cancel", _("Cancel"), session.cancel, tip=cancel) if running else self.next_act()
         why = (Text(f"why{number}", sentence, tone=PLAIN) for number, sentence in enumerate(self._shown.why))
         return [
-            *(self._progress() if running else []),
-            row("acts", *filter(None, controls)),
+            self._progress() if running else None,
+            row("acts", self._undo(), act),
             *(self._section("export").receipt() if session is not None else []),
             group("why", _("Why"), *why, open=False),
         ]
@@ -117,7 +118,7 @@ class AnswerPresenter(Presenter):
         if self._automatic is None or monotonic() - self._looked < LOOK_S:
             return False
         self._looked = monotonic()
-        ready = self._automatic.is_new and not self.host.waiting() and not self._section("xrays").geometry.open
+        ready = not self.host.waiting() and not self._section("xrays").geometry.open
         if ready and self._automatic.may_begin() and not self.host.missing_packages():
             self._begin()
             return True
@@ -164,15 +165,10 @@ class AnswerPresenter(Presenter):
             or _("Everything is there.")
         )
 
-    def _progress(self) -> Form:
+    def _progress(self) -> Control:
         run = self.session.running_registration
-        stage = run.stage[:1].upper() + run.stage[1:]
         seconds = _("{seconds:.1f} s").format(seconds=run.seconds)
-        percent = round(100 * run.progress.fraction) if run.progress else None
-        return [ProgressBar("progress", ", ".join(filter(None, [stage, seconds, run.left])), percent=percent)]
-
-    def _cancel(self) -> Control:
-        return Button("cancel", _("Cancel"), self.session.cancel, tip=_("Put the CT back to where it was."))
+        return progress_bar("progress", run.progress, run.stage, seconds, run.left)
 
     def _undo(self) -> Control | None:
         if self.session is None:

@@ -12,14 +12,11 @@ from ...io.calibration.calibrated import CalibratedView
 from ...io.files import as_sent
 from ...mrml.xray import XRayView
 from ..background_task import Worker
-from ..external_files import FileReading, Question, camera_of, describe_camera, read_cameras
+from ..external_files import FileReading, Question, ask_for_file, camera_of, describe_camera, read_cameras, with_paths
 from ..translation import _
 from .form import Choice, Files, Form, Option, Text
 from .section import has_ended, question_controls, unanswered
 
-#: The question that a further file answers. Of files that a page sent only one that came with the first is ever read.
-BESIDE = "fixed_transforms"
-NONE = "none"
 SUFFIXES = tuple(".txt .csv .dat .json .yaml .yml .xml .npy .npz .h5 .hdf5 .mha .mhd .nrrd .tfm".split())
 
 
@@ -53,19 +50,14 @@ class CalibrationFile:
         """The answers as the reader takes them: of a file that was sent its path."""
         if self.folder is None:
             return self.answers
-        beside = {self.name(path): str(path) for path in self.files} | {NONE: NONE}
-        return {key: answer if key != BESIDE else beside.get(answer, "") for key, answer in self.answers.items()}
+        return with_paths(self.answers, {self.name(path): path for path in self.files})
 
     def question(self, question: Question) -> Question:
         """The question for the user: of files that were sent, one of these instead of a path."""
-        if question.key != BESIDE or self.folder is None:
+        if self.folder is None:
             return question
-        others = [self.name(path) for path in self.files if path != self.path]
-        return replace(
-            question,
-            tip=_("Where the camera is on what is tracked: send that file together with this one."),
-            choices=((NONE, _("none: what is tracked is the camera")), *((name, name) for name in others)),
-        )
+        tip = _("Where the camera is on what is tracked: send that file together with this one.")
+        return ask_for_file(question, (self.name(path) for path in self.files if path != self.path), tip)
 
 
 class CalibrationPresenter:

@@ -77,7 +77,7 @@ class CheckPresenter(Presenter):
                 Button(
                     "assess",
                     _("Assess this pose"),
-                    self.assess,
+                    partial(assessment.assess, session),
                     enabled=not session.running,
                     needs=(RENDERING,),
                     tip=_(
@@ -184,10 +184,6 @@ class CheckPresenter(Presenter):
         self.cursor.stop()
 
     # What a person does
-
-    def assess(self) -> None:
-        """Assess the pose as it is."""
-        assessment.assess(self.session)
 
     def leave_out(self) -> None:
         """Give the X-rays masks without what does not fit."""

@@ -28,7 +28,7 @@ from .form import (
     options_of,
     row,
 )
-from .section import DONE, READY, TODO, Presenter, State
+from .section import DONE, READY, TODO, Presenter, State, written_to
 
 MODES = {"client": _("Send to a server"), "server": _("Offer to clients on the same computer")}
 PORT = Number(_("Port"), 1, 65535, whole=True)
@@ -90,7 +90,9 @@ class ExportPresenter(Presenter):
         return [
             transform if in_slicer else None,
             Text("stale_reason", f"\u26a0 {stale_reason}" if stale_reason else "", tone=CAUTION),
-            Switch("override", override, self._set_override, on=self._override) if stale_reason else None,
+            Switch("override", override, partial(setattr, self, "_override"), on=self._override)
+            if stale_reason
+            else None,
             *(
                 Switch(what, label, partial(self.chosen.__setitem__, what), on=self.chosen[what], tip=tip)
                 for what, label, tip in switches
@@ -220,9 +222,6 @@ class ExportPresenter(Presenter):
 
     # What a person does
 
-    def _set_override(self, on: bool) -> None:
-        self._override = on
-
     def _choose_kind(self, kind: str, on: bool) -> None:
         chosen = {*self._kinds, kind} if on else {*self._kinds} - {kind}
         self._kinds = [each for each in result_files.formats() if each in chosen]
@@ -238,8 +237,7 @@ class ExportPresenter(Presenter):
         return lambda: [file for write in writers for file in write()]
 
     def _written(self, files: list[Path]) -> None:
-        names = ", ".join(file.name for file in files)
-        self._files, self._text = files, _("Written to {folder}: {files}.").format(folder=files[0].parent, files=names)
+        self._files, self._text = files, written_to(files)
 
     def connect(self) -> None:
         """Send the pose as it is now to a server, or offer it to clients. InputError for an invalid host or port."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +30,17 @@ from ...mrml.registration import MAX_VIEWS
 from ...mrml.xray import XRayView, place_of
 from ..adding import use_mask
 from ..background_task import Worker
-from ..external_files import FileReading, Question, read_cameras, read_pose, use_camera
+from ..external_files import (
+    BESIDE,
+    NO_FILE,
+    FileReading,
+    Question,
+    ask_for_file,
+    read_cameras,
+    read_pose,
+    use_camera,
+    with_paths,
+)
 from ..geometry import needs_geometry
 from ..matching import match
 from ..translation import _
@@ -51,8 +61,6 @@ WELCOME = (
     _("Or a case, a result or a scene: their content tells."),
 )
 DEMO = _("Nothing at hand? The demo is a chest CT and two X-rays of it.")
-#: The question that another file answers, and its answer for none.
-BESIDE, NO_FILE = "fixed_transforms", "none"
 MAX_NAMED = 4
 #: Answers that are buttons; of these, characters of the longest where they are beside each other.
 MAX_BUTTONS, MAX_BESIDE = 6, 32
@@ -203,7 +211,7 @@ class FilesPresenter(Presenter):
         content: Form = [Text("calibrations.waiting", _("Kept for the X-rays that are still to come."), tone=QUIET)]
         if views:
             questions = waiting.questions(views)
-            content = question_controls("calibrations", questions, waiting.answers, self._answer_calibration)
+            content = question_controls("calibrations", questions, waiting.answers, waiting.answers.__setitem__)
         return [
             Text("calibrations.title", _("Calibration: {files}").format(files=_listed(waiting.files)), tone=STRONG),
             *content,
@@ -251,9 +259,6 @@ class FilesPresenter(Presenter):
 
     def _forget(self, asked: Asked) -> None:
         self._asked.remove(asked)
-
-    def _answer_calibration(self, key: str, answer: str) -> None:
-        self._calibrations.answers[key] = answer
 
     def _leave_calibrations(self) -> None:
         self._calibrations = Calibrations()
@@ -569,8 +574,7 @@ class Calibrations:
         return [path for path in self.files if path.name != self.answers.get(BESIDE)] or self.files
 
     def _reading(self, path: Path, size: tuple[int, int]) -> FileReading:
-        beside = {other.name: str(other) for other in self._beside} | {NO_FILE: NO_FILE}
-        answers = {key: beside.get(text, "") if key == BESIDE else text for key, text in self.answers.items()}
+        answers = with_paths(self.answers, {other.name: other for other in self._beside})
         key = path, size, tuple(sorted(answers.items()))
         if key not in self._read:
             self._read[key] = read_cameras(path, size, answers)
@@ -578,12 +582,8 @@ class Calibrations:
 
     def _of_files(self, question: Question) -> Question:
         """The question for a person: other files are chosen among those that came together."""
-        if question.key != BESIDE:
-            return question
-        names = [path.name for path in self._beside if path not in self.files[:1]]
-        none = (NO_FILE, _("none: what is tracked is the camera"))
         tip = _("Where the camera is on what is tracked: drop that file together with this one.")
-        return replace(question, tip=tip, choices=(none, *((name, name) for name in names)))
+        return ask_for_file(question, (path.name for path in self._beside if path not in self.files[:1]), tip)
 
     def _offered(self, views: Sequence[XRayView]) -> list[tuple[Path, CalibratedView]]:
         return [

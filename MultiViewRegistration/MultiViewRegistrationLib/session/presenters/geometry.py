@@ -309,7 +309,8 @@ class GeometryPresenter(EditorPresenter):
     def _slot_scan(self, view: XRayView, draft: Draft) -> dict[str, FieldCell]:
         slot_scan, fields, edit = slot_scan_of(view), draft.fields, self._edits.editing(view)
         sides = {letters: _("tube: {side}").format(side=side_in_words(letters)) for letters in tube_sides(slot_scan)}
-        faults = _slot_faults(fields)
+        numbers = {"slot_distance": SLOT_DISTANCE, "slot_column": SLOT_COLUMN}
+        faults = {key: number.problem(fields[key]) for key, number in numbers.items()}
         tube = self._choice(view, "tube", fields["tube"], (Option("", _("tube: ?")), *options_of(sides)))
         asked = column_is_asked(view)
         column = self._entry(view, "slot_column", draft, "?" if asked else _("middle"))
@@ -329,13 +330,13 @@ class GeometryPresenter(EditorPresenter):
             "rao_lao_deg": FieldCell(tube, origin=origin["tube"], missing=not fields["tube"]),
             "source_to_isocentre_mm": FieldCell(
                 self._entry(view, "slot_distance", draft, "?"),
-                faults.get("slot_distance", ""),
+                faults["slot_distance"],
                 origin=origin["slot_distance"],
                 missing=not fields["slot_distance"].strip(),
             ),
             "principal_point": FieldCell(
                 column,
-                faults.get("slot_column", ""),
+                faults["slot_column"],
                 origin=origin["slot_column"],
                 missing=asked and not fields["slot_column"].strip(),
             ),
@@ -515,11 +516,6 @@ def _rounded(reading: Mapping[str, Any]) -> dict[str, Any]:
 
 def _slot_left(slot_scan: Mapping[str, Any]) -> str:
     return side_of_direction(-np.array(slot_scan["columns_along"], float))[0]
-
-
-def _slot_faults(fields: Mapping[str, str]) -> dict[str, str]:
-    numbers = {"slot_distance": SLOT_DISTANCE, "slot_column": SLOT_COLUMN}
-    return {key: problem for key, number in numbers.items() if (problem := number.problem(fields[key]))}
 
 
 def _read_only(view: XRayView, key: str, text: str) -> Text:

@@ -25,7 +25,6 @@ from .geometry_fields import (
     Reading,
     c_arm_fields,
     changed,
-    matrix_text,
     read_c_arm,
     read_matrix_field,
     with_side,
@@ -354,7 +353,9 @@ class GeometryEdits:
             given or (SLOT_SCAN if slot_scan else C_ARM),
             {
                 **c_arm_fields(reading_of(view), view.size),
-                "matrix": "" if matrix is None else matrix_text(matrix),
+                "matrix": "\n".join(
+                    "  ".join(f"{value:.8g}" for value in row) for row in ([] if matrix is None else matrix)
+                ),
                 "axes": LPS,
                 "slot_distance": SLOT_DISTANCE.write_bare(slot_scan.get("source_to_isocentre_mm")),
                 "slot_column": SLOT_COLUMN.write_bare(slot_scan.get("central_column")),

@@ -249,11 +249,6 @@ def sketch(fields: Mapping[str, str], size: Sequence[int]):
 # A matrix
 
 
-def matrix_text(matrix: np.ndarray) -> str:
-    """A matrix in lines."""
-    return "\n".join("  ".join(f"{value:.8g}" for value in row) for row in matrix)
-
-
 def read_matrix_field(fields: Mapping[str, str]) -> MatrixText:
     """The projection matrix from world LPS mm to pixels. InputError if it is invalid."""
     text = fields["matrix"]

@@ -38,7 +38,7 @@ class KeptCArms:
         tip = _(
             "Distances, pixel size, principal point, and the side from which the image is seen, without the angles."
         )
-        name = self._name or chosen
+        name, set_name = self._name or chosen, partial(setattr, self, "_name")
         return [
             row(
                 "presets",
@@ -72,9 +72,9 @@ class KeptCArms:
                 TextField(
                     "preset_name",
                     _("Name of this C-arm"),
-                    self.name,
+                    set_name,
                     text=name,
-                    typed=self.name,
+                    typed=set_name,
                     of=chosen,
                 ),
                 Button(
@@ -112,10 +112,6 @@ class KeptCArms:
             ).format(name=name, size=preset.c_arm["size"], view=view.name, own=view.size)
         self._name = ""
         self._edits.fill(view, c_arm_fields(reading, view.size), name)
-
-    def name(self, name: str) -> None:
-        """The name under which a C-arm is to be kept."""
-        self._name = name
 
     def keep(self, view: XRayView, name: str) -> None:
         """Keep an X-ray's C-arm under a name. InputError where that cannot be."""

@@ -98,13 +98,9 @@ class LandmarksPresenter(Presenter):
 
     def _next(self, where: str) -> str:
         """The name that the next click gets there."""
-        owner = self.registration.node if where == landmarks.CT else self._view_of(where).node
-        return landmarks.next_name(
-            self.registration, owner.GetNodeReference(landmarks.LANDMARKS), self._order.next(where)
-        )
-
-    def _view_of(self, name: str) -> XRayView:
-        return next(view for view in self.registration.xrays if view.name == name)
+        owners = {landmarks.CT: self.registration.node, **{view.name: view.node for view in self.registration.xrays}}
+        markups = owners[where].GetNodeReference(landmarks.LANDMARKS)
+        return landmarks.next_name(self.registration, markups, self._order.next(where))
 
     def tick(self) -> bool:
         """Name what was clicked, and follow what was moved."""
@@ -137,11 +133,7 @@ class LandmarksPresenter(Presenter):
         """Select a landmark; in the column of the CT or an X-ray also have the next click there be this one."""
         self._selected = name
         if column:
-            self.next_at(list(landmarks.clicked(self.registration))[column - 1], name)
-
-    def next_at(self, where: str, name: str) -> None:
-        """Have the next click there be this landmark."""
-        self._order.choose(where, name)
+            self._order.choose(list(landmarks.clicked(self.registration))[column - 1], name)
 
     def remove(self, name: str) -> None:
         """Remove a landmark everywhere."""

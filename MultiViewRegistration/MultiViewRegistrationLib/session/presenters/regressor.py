@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.util import find_spec
 
 from ...errors import InputError
@@ -16,7 +17,6 @@ from .form import (
     Cell,
     Form,
     Number,
-    ProgressBar,
     Table,
     TableRow,
     Text,
@@ -24,7 +24,7 @@ from .form import (
     group,
     row,
 )
-from .section import Presenter
+from .section import Presenter, progress_bar
 
 MINUTES = Number(_("Minutes of training"), 0.1, 600, _(" min"))
 
@@ -98,16 +98,25 @@ class RegressorPresenter(Presenter):
         buttons: Form = [minutes, train]
         if selected is not None and not selected.finished and not training:
             tip = missing or _("Go on with the training in the selected row, for as long as it was to be.")
-            resume = Button("resume", _("Resume"), self.resume, enabled=not missing, tip=tip, needs=(NETWORK,))
+            resume = Button(
+                "resume",
+                _("Resume"),
+                partial(learning.train, unfinished=selected),
+                enabled=not missing,
+                tip=tip,
+                needs=(NETWORK,),
+            )
             buttons.append(resume)
         if selected is not None:
             remove = Button(
                 "remove_model",
                 _("Remove"),
-                self.remove,
+                partial(learning.remove, selected),
                 enabled=not training,
                 tip=under_way or _("Remove the regressor in the selected row from this computer."),
-                question=self._removal_question(selected),
+                question=_(
+                    "Remove the regressor {name} ({size}) from this computer? It cannot be brought back, only be trained again."
+                ).format(name=selected.name, size=_size(selected)),
             )
             buttons.append(remove)
         controls += [row("train_row", *buttons), *self._training()]
@@ -179,14 +188,11 @@ class RegressorPresenter(Presenter):
         if learning.is_training:
             progress = training.progress
             left = progress.left if progress and not training.ending else ""
-            stage = training.stage[:1].upper() + training.stage[1:]
             return [
-                ProgressBar(
-                    "training",
-                    ", ".join(filter(None, [stage, left])),
-                    percent=round(100 * progress.fraction) if progress else None,
+                progress_bar("training", progress, training.stage, left),
+                Button(
+                    "stop", _("Stop"), learning.cancel, enabled=not training.ending, tip=_("What was learnt is kept.")
                 ),
-                Button("stop", _("Stop"), self.stop, enabled=not training.ending, tip=_("What was learnt is kept.")),
             ]
         if training.state == "failed":
             return [Text("ended", training.message, tone=ERROR)]
@@ -214,23 +220,6 @@ class RegressorPresenter(Presenter):
         model, self._selected = self._model(folder), folder
         if model.finished:
             self.learning.choose(model.folder)
-
-    def resume(self) -> None:
-        """Go on with the training of the selected model, for as long as it was to be."""
-        self.learning.train(unfinished=self._model(self._selected))
-
-    def _removal_question(self, model) -> str:
-        return _(
-            "Remove the regressor {name} ({size}) from this computer? It cannot be brought back, only be trained again."
-        ).format(name=model.name, size=_size(model))
-
-    def remove(self) -> None:
-        """Remove the selected model."""
-        self.learning.remove(self._model(self._selected))
-
-    def stop(self) -> None:
-        """Stop the training; what was learnt is kept."""
-        self.learning.cancel()
 
     def _model(self, folder: str):
         """The `regressor.store.Stored` in a folder."""

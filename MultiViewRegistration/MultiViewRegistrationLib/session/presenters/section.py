@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from ..background_task import Worker
 from ..external_files import Question
 from ..translation import _
-from .form import Choice, Form, Option, TextField
+from .form import Choice, Form, Option, ProgressBar, TextField
 
 TODO, READY, RUNNING, DONE, PROBLEM = "todo", "ready", "running", "done", "problem"
 CHECK, REJECT = "check", "reject"
@@ -92,6 +93,18 @@ def has_ended(worker: Worker | None) -> bool:
     if worker is not None:
         worker.poll(0)
     return worker is not None and worker.state != "running"
+
+
+def progress_bar(key: str, progress, stage: str, *more: str) -> ProgressBar:
+    """How far work is.   progress: has a `fraction`; None while that is unknown.   stage, more: written, "" for nothing."""
+    label = ", ".join(filter(None, [stage[:1].upper() + stage[1:], *more]))
+    return ProgressBar(key, label, percent=round(100 * progress.fraction) if progress else None)
+
+
+def written_to(files: list[Path]) -> str:
+    """Where files were written, a sentence."""
+    names = ", ".join(file.name for file in files)
+    return _("Written to {folder}: {files}.").format(folder=files[0].parent, files=names)
 
 
 def node_options(first: str, nodes: Iterable) -> tuple[Option, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,6 @@ from .form import (
     Form,
     Option,
     Picture,
-    ProgressBar,
     Slider,
     Switch,
     Table,
@@ -39,7 +39,7 @@ from .form import (
     options_of,
     row,
 )
-from .section import DONE, PROBLEM, READY, RUNNING, TODO, Presenter, State
+from .section import DONE, PROBLEM, READY, RUNNING, TODO, Presenter, State, progress_bar, written_to
 
 PACES = {
     "thorough": _("Thorough: every frame is assessed"),
@@ -147,7 +147,7 @@ class SequencePresenter(Presenter):
         pace = Choice(
             "pace",
             _("Pace"),
-            self._choose_pace,
+            partial(setattr, self, "pace"),
             value=self.pace,
             options=options_of(PACES),
             enabled=not running,
@@ -169,7 +169,9 @@ class SequencePresenter(Presenter):
         return [
             *([row("begin", track, cancel), pace] if tracking is not None or player is None else []),
             opening if self.host.in_slicer else None,
-            *self._progress(tracking),
+            progress_bar("progress", tracking.step, tracking.step.stage, tracking.left)
+            if tracking is not None
+            else None,
             self._status(missing),
             *(
                 []
@@ -177,12 +179,6 @@ class SequencePresenter(Presenter):
                 else [*self._player(player), *self._export(running), self._motion(), self._end(running)]
             ),
         ]
-
-    def _progress(self, tracking) -> Form:
-        if tracking is None:
-            return []
-        text = ", ".join(filter(None, [tracking.step.stage[:1].upper() + tracking.step.stage[1:], tracking.left]))
-        return [ProgressBar("progress", text, percent=round(100 * tracking.step.fraction))]
 
     def _status(self, missing: str) -> Control:
         """Its state."""
@@ -259,7 +255,7 @@ class SequencePresenter(Presenter):
                 Choice(
                     "unit",
                     _("Lengths in track.tra"),
-                    self._choose_unit,
+                    partial(setattr, self, "unit"),
                     value=self.unit,
                     options=tuple(Option(unit, unit) for unit in UNITS),
                     tip=_("That of the Autoscoper trial: its files do not say it."),
@@ -373,14 +369,7 @@ class SequencePresenter(Presenter):
         return lambda: [*write(), *(motion.save(folder) if motion is not None else [])]
 
     def _on_written(self, files: list[Path]) -> None:
-        names = ", ".join(file.name for file in files)
-        self._written = _("Written to {folder}: {files}.").format(folder=files[0].parent, files=names)
-
-    def _choose_pace(self, pace: str) -> None:
-        self.pace = pace if pace in PACES else self.pace
-
-    def _choose_unit(self, unit: str) -> None:
-        self.unit = unit if unit in UNITS else self.unit
+        self._written = written_to(files)
 
     def _open(self, paths: list[Path], folder: Path | None) -> None:
         self.host.opening.read(paths[0], read_track)

@@ -300,7 +300,7 @@ class StartPresenter(Presenter):
         """Move the CT so that it can be undone."""
         self._refuse_meanwhile()
         history = self.session.history
-        history.note(history.unnoted if history.entries else "before")
+        history.note_here()
         move()
         history.note(how)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,15 @@ import SimpleITK as sitk
 from ..errors import InputError, UnitMismatch
 from .dicom_file import ct_slices
 from .reading import affine_of, check_right_angles, read_image, read_series
+
+Run = Callable[[Sequence[Callable[[], object]]], object]
+"""Calls functions, in any order, side by side or one after another."""
+
+
+def one_after_another(tasks: Sequence[Callable[[], object]]) -> None:
+    """Call each function."""
+    for task in tasks:
+        task()
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +56,7 @@ class Volume:
         """(3,): distance of neighbouring voxel centres along i, j, k."""
         return np.linalg.norm(self.ct_from_index[:3, :3], axis=0)
 
-    def pooled(self, factors: tuple[int, int, int]) -> Volume:
+    def pooled(self, factors: tuple[int, int, int], run: Run = one_after_another) -> Volume:
         """Means over blocks of (fi, fj, fk) voxels; the new centres are the centres of the blocks.
 
         Where the grid ends inside a block, the mean is over the voxels that exist: the body is taken to go on
@@ -58,14 +67,24 @@ class Volume:
         values = np.empty(
             [-(-size // factor) for size, factor in zip(self.values.shape, (fk, fj, fi), strict=True)], np.float32
         )
-        for k, slab in enumerate(values):  # one at a time: they fit the cache, and no second volume is needed
-            slab[:] = _block_mean(_block_mean(_block_mean(self.values[k * fk : (k + 1) * fk], fk, 0), fj, 1), fi, 2)[0]
+
+        def pool(slabs: slice) -> None:  # one at a time: they fit the cache, and no second volume is needed
+            for k, slab in enumerate(values[slabs], start=slabs.start):
+                slices = self.values[k * fk : (k + 1) * fk]
+                slab[:] = _block_mean(_block_mean(_block_mean(slices, fk, 0), fj, 1), fi, 2)[0]
+
+        run([partial(pool, slabs) for slabs in _parts(len(values))])
         index_from_pooled = np.diag([fi, fj, fk, 1.0])
         index_from_pooled[:3, 3] = (np.array(factors) - 1) / 2
         return Volume(values, self.ct_from_index @ index_from_pooled)
 
 
-def pyramid(volume: Volume, levels: int) -> list[Volume]:
+def _parts(count: int) -> list[slice]:
+    """Of so many slices, enough at a time to be worth a thread."""
+    return [slice(first, min(first + SLICES_PER_TASK, count)) for first in range(0, count, SLICES_PER_TASK)]
+
+
+def pyramid(volume: Volume, levels: int, run: Run = one_after_another) -> list[Volume]:
     """The volume, then `levels` - 1 coarser ones, each with about twice the voxel size of the one before.
 
     The target size of level n is 2^n times the median spacing (the pixel size, for a CT with square pixels), and
@@ -81,7 +100,7 @@ def pyramid(volume: Volume, levels: int) -> list[Volume]:
             for of, source in reversed(made)
             if not (factors % of).any() and not (size % of)[factors > of].any()
         )
-        made.append((factors, source.pooled((int(by[0]), int(by[1]), int(by[2])))))
+        made.append((factors, source.pooled((int(by[0]), int(by[1]), int(by[2])), run)))
     return [pooled for _, pooled in made]
 
 
@@ -89,20 +108,19 @@ def _block_mean(values: np.ndarray, factor: int, axis: int) -> np.ndarray:
     """Means over blocks of `factor` along one axis; the last block may be shorter."""
     if factor == 1:
         return values
-    n = values.shape[axis]
-    index: list[slice] = [slice(None)] * values.ndim
-    index[axis] = slice(0, n, factor)
-    total = values[tuple(index)].astype(np.float32, order="C")
-    for offset in range(1, min(factor, n)):
-        index[axis] = slice(offset, n, factor)
-        part = values[tuple(index)]
-        index[axis] = slice(0, part.shape[axis])
-        total[tuple(index)] += part
-    shape = [1] * values.ndim
-    shape[axis] = -1
-    blocks = total.shape[axis]
-    counts = np.minimum(factor, n - factor * np.arange(blocks)).astype(np.float32)
-    total /= counts.reshape(shape)
+    n, before = values.shape[axis], (slice(None),) * axis
+    parts = [values[(*before, slice(offset, None, factor))] for offset in range(min(factor, n))]
+    if n % factor == 0:
+        total = parts[0] + parts[1]
+        for part in parts[2:]:
+            total += part
+        total /= np.float32(factor)
+        return total
+    total = parts[0].copy()
+    for part in parts[1:]:
+        total[(*before, slice(part.shape[axis]))] += part
+    counts = np.minimum(factor, n - factor * np.arange(total.shape[axis])).astype(np.float32)
+    total /= counts.reshape([-1 if a == axis else 1 for a in range(values.ndim)])
     return total
 
 
@@ -114,6 +132,8 @@ WATER = 0.0192
 DENSE_BONE = 0.0573
 AIR_BELOW_HU = -850.0
 HU_RANGE = (-1000.0, 3000.0)
+
+SLICES_PER_TASK = 16
 
 BONE_HU = 200.0
 BONE_SHARE_OF_LARGEST = 0.25
@@ -270,7 +290,7 @@ def masked(ct: CT, mask: np.ndarray, name: str | Path = "the mask") -> CT:
     return ct
 
 
-def attenuation(ct: CT) -> Volume:
+def attenuation(ct: CT, run: Run = one_after_another) -> Volume:
     """Linear attenuation in 1/mm on the CT's grid; 0 outside the mask.
 
     HU, clipped to [-1000, 3000], go through two straight lines: air 0, water (0 HU) 0.0192, bone (1000 HU)
@@ -285,21 +305,21 @@ def attenuation(ct: CT) -> Volume:
         mu *= np.float32(DENSE_BONE / values.max())
     else:
         mu = np.empty_like(values)
-        for hu, out in zip(values, mu, strict=True):  # by slices: they fit the cache
-            _attenuate(hu, out)
+        run([partial(_attenuate, values[slices], mu[slices]) for slices in _parts(len(values))])
     if ct.mask is not None:
         mu *= ct.mask
     return Volume(mu, ct.volume.ct_from_index)
 
 
-def _attenuate(hu: np.ndarray, out: np.ndarray) -> None:
+def _attenuate(values: np.ndarray, mu: np.ndarray) -> None:
     low, high, air, water = map(np.float32, (*HU_RANGE, AIR_BELOW_HU, WATER))
-    bone = np.clip(hu, low, high)
-    np.multiply(bone, np.float32(WATER / 1000), out=out)
-    bone *= np.float32((DENSE_BONE - WATER) / 1000)
-    np.maximum(out, bone, out=out)  # bone's is the steeper one; they cross at water
-    out += water
-    out[hu < air] = 0
+    for hu, out in zip(values, mu, strict=True):  # by slices: they fit the cache
+        bone = np.clip(hu, low, high)
+        np.multiply(bone, np.float32(WATER / 1000), out=out)
+        bone *= np.float32((DENSE_BONE - WATER) / 1000)
+        np.maximum(out, bone, out=out)  # bone's is the steeper one; they cross at water
+        out += water
+        out *= hu >= air
 
 
 def _read_volume(path: Path, what: str) -> sitk.Image:

@@ -22,7 +22,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import BONE_PER_MM, CT, WATER, Volume, attenuation, pyramid
 from ..imaging.xray import View, XRay
-from ..rendering.devices import CPU, WARP_CPU, ComputeDevice
+from ..rendering.devices import CPU, WARP_CPU, ComputeDevice, run_tasks
 from ..rendering.drr import Projector, cut_ends
 from ..rendering.texture import Texture
 from .objective import Objective, PoseFit
@@ -97,7 +97,7 @@ class PreparedCT:
 
     def __init__(self, ct: CT) -> None:
         self._ct = ct
-        self._volumes = pyramid(attenuation(ct), _VOLUME_LEVELS)
+        self._volumes = pyramid(attenuation(ct, run_tasks), _VOLUME_LEVELS, run_tasks)
         self._projectors: dict[tuple[int, bool], Projector] = {}
         self._making = Lock()
         self._cut = cut_ends(self._volumes[0])
@@ -169,7 +169,7 @@ class PreparedCT:
         """The structure by what it attenuates more than soft tissue does."""
         other, finest = copy(self), self._volumes[0]
         other._volumes = pyramid(
-            Volume(np.maximum(finest.values - np.float32(WATER), 0), finest.ct_from_index), _VOLUME_LEVELS
+            Volume(np.maximum(finest.values - np.float32(WATER), 0), finest.ct_from_index), _VOLUME_LEVELS, run_tasks
         )
         other._projectors, other._making = {}, Lock()
         return other

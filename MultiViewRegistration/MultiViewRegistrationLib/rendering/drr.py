@@ -84,7 +84,7 @@ class Grid:
     @classmethod
     def of(cls, values: np.ndarray, ct_from_index: np.ndarray) -> Grid:
         """A grid of values (nk, nj, ni) at ct_from_index. InputError for more than 2^31 - 1 voxels."""
-        box = [extent(values, axis) for axis in range(3)]
+        box = extents(values)
         trimmed = values[tuple(slice(low, high) for low, high in box)]
         nk, nj, ni = (size + 2 for size in trimmed.shape)
         row = -(-ni // ROW) * ROW if ni > LONG_ROW else ni
@@ -329,8 +329,17 @@ def cut_ends(volume: Volume) -> np.ndarray:
     return np.array(cut)
 
 
-def extent(values: np.ndarray, axis: int) -> tuple[int, int]:
-    """First and past-the-last index along `axis` of values other than 0; one voxel where there is none."""
-    others = tuple(a for a in range(3) if a != axis)
-    filled = np.flatnonzero(values.any(axis=others))
-    return (int(filled[0]), int(filled[-1]) + 1) if filled.size else (0, 1)
+def extents(values: np.ndarray) -> list[tuple[int, int]]:
+    """Along each axis, first and past-the-last index of values other than 0; one voxel where there is none."""
+    slices = range(len(values))
+    first = next((k for k in slices if values[k].any()), None)
+    if first is None:
+        return [(0, 1)] * 3
+    last = next(k for k in reversed(slices) if values[k].any())
+    shadow = np.zeros(values.shape[1:], bool)
+    for each in values[first : last + 1]:
+        shadow |= each != 0
+    return [
+        (first, last + 1),
+        *((int(n[0]), int(n[-1]) + 1) for n in map(np.flatnonzero, (shadow.any(1), shadow.any(0)))),
+    ]

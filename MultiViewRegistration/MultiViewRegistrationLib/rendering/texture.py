@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from ..imaging.ct import Volume
-from .drr import extent
+from .drr import extents
 
 #: Voxels along each axis at most: what every WebGL2 holds.
 MAX_SIDE = 256
@@ -48,7 +48,7 @@ class Texture:
         cls, volume: Volume, cut: np.ndarray, bone_per_mm: float, bone_ends: np.ndarray, most: int = MAX_SIDE
     ) -> Texture:
         """The texture of a volume of attenuation, at its finest."""
-        box = [extent(volume.values, axis) for axis in range(3)]
+        box = extents(volume.values)
         sizes = [min(high - low, most - 2) for low, high in box]
         means = [_means(high - low, size) for (low, high), size in zip(box, sizes, strict=True)]
         values = np.zeros([size + 2 for size in sizes], np.uint8)

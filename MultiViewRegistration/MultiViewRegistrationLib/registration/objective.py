@@ -179,15 +179,14 @@ class Objective:
             Add to the Jacobian the derivatives by the camera's scale and principal point.
         """
         cameras = cameras or [view.camera for view in self.views]
-        seen = [self.projector.seen(camera, world_from_ct) for camera in cameras]
         derivatives = 9 if intrinsics else 6
         projections = [
             Projection(
                 np.empty(valid.shape, np.float32),
                 np.empty((derivatives, *valid.shape) if jacobian else (derivatives, 0, 0), np.float32),
-                valid & rays,
+                valid.copy(),
             )
-            for valid, rays in zip(self._valid, seen, strict=True)
+            for valid in self._valid
         ]
         run_tasks(
             [
@@ -199,7 +198,8 @@ class Objective:
                     projection.image,
                     projection.jacobian[:6],
                     pivot=self.pivot,
-                    wanted=projection.comparable | _dilated(mask),
+                    wanted=_dilated(mask),
+                    comparable=projection.comparable,
                 )
             ]
         )

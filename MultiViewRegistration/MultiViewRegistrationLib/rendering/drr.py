@@ -187,30 +187,43 @@ class Projector:
         run_tasks(self.tasks(camera, world_from_ct, image, derivative, pivot=pivot, wanted=wanted))
         return Rendering(image, derivative if jacobian else None)
 
-    def tasks(self, camera: Camera, world_from_ct, image, jacobian, *, pivot=(0.0, 0.0, 0.0), wanted=None) -> list:
-        """The work of `render` as functions without arguments, one for each block of rows, that fill `image` and `jacobian`."""
+    def tasks(
+        self, camera: Camera, world_from_ct, image, jacobian, *, pivot=(0.0, 0.0, 0.0), wanted=None, comparable=None
+    ) -> list:
+        """The work of `render` as functions without arguments, one for each block of rows, that fill `image` and `jacobian`.
+
+        comparable: (rows, columns) uint8, 1 or 0, in and out: rays with a false value (`seen`) are set to 0; `wanted` adds to those left.
+        """
         rays = self.grid.rays(camera, world_from_ct)
-        wanted = np.empty((0, 0), np.uint8) if wanted is None else np.asarray(wanted, bool, order="C").view(np.uint8)
+        wanted = np.empty((0, 0), np.uint8) if wanted is None else np.array(wanted, bool, order="C").view(np.uint8)
         if wanted.size and wanted.shape != image.shape:
             raise ValueError(f"wanted has the shape {wanted.shape}, but the image {image.shape}")
-        samples = (image.size if wanted.size == 0 else int(np.count_nonzero(wanted))) * max(self.shape)
-        return [
-            partial(
-                cpu.project_rows,
+        followed = (
+            image.size if not wanted.size else int(np.count_nonzero(wanted if comparable is None else comparable))
+        )
+        cut = self.cut_across(camera, world_from_ct)
+        lever = camera.sources(FIRST_ROW) - np.asarray(pivot, float)
+
+        def fill(rows: tuple[int, int]) -> None:
+            if comparable is not None:
+                self._mark_unseen(cut, rays, rows, comparable)
+                part = slice(*rows)
+                np.bitwise_or(wanted[part], comparable[part], out=wanted[part])
+            cpu.project_rows(
                 self.values,
                 self.grid.stored,
                 rays.source,
                 rays.source_step,
                 rays.directions,
                 rays.world_from_index,
-                camera.sources(FIRST_ROW) - np.asarray(pivot, float),
-                block,
+                lever,
+                rows,
                 wanted,
                 image,
                 jacobian,
             )
-            for block in row_blocks(image.shape[0], samples)
-        ]
+
+        return [partial(fill, rows) for rows in row_blocks(image.shape[0], followed * max(self.shape))]
 
     def seen(self, camera: Camera, world_from_ct) -> np.ndarray:
         """Rays with a true value (rows, columns), uint8: 0 for those that go on through tissue where the CT was cut off."""
@@ -218,7 +231,12 @@ class Projector:
         seen = np.ones((rows, columns), np.uint8)
         cut = self.cut_across(camera, world_from_ct)
         if cut.any():
-            rays = self.grid.rays(camera, world_from_ct)
+            self._mark_unseen(cut, self.grid.rays(camera, world_from_ct), (0, rows), seen)
+        return seen
+
+    def _mark_unseen(self, cut: np.ndarray, rays: Rays, rows: tuple[int, int], seen: np.ndarray) -> None:
+        """Set `seen` to 0 in some rows, see `cpu.mark_unseen`."""
+        if cut.any():
             cpu.mark_unseen(
                 cut,
                 self.end_slices,
@@ -228,10 +246,9 @@ class Projector:
                 rays.directions,
                 rays.world_from_index,
                 rays.depth_mm,
-                (0, rows),
+                rows,
                 seen,
             )
-        return seen
 
     def cut_across(self, camera: Camera, world_from_ct) -> np.ndarray:
         """(..., 6) bool, the cut ends that take rays their value at poses (..., 4, 4).

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from ..registration.objective import TILE_SIDE, Objective, PoseFit, Tiles, tiles
 from ..registration.optimizer import Descent, minimise
 from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT, ResolutionLevel
+from ..rendering.devices import run_tasks
 from .metrics import split_by_view, target_errors
 from .uncertainty import (
     CameraResponse,
@@ -161,7 +163,7 @@ def compute_features(
     settled = moved.world_from_ct
     wider_mm = root_mean_square(target_errors(settled, pose, targets))
     back = _steps(objective, levels[-1], settled, unknowns).world_from_ct if wider_mm > MOVED_MM else pose
-    alone = [_alone_mm(wider, levels[-2], i, settled, targets) for i in range(len(views))] if len(views) > 1 else []
+    alone = _alone_mm(wider, levels[-2], settled, targets) if len(views) > 1 else []
     of_views = view_uncertainties(objective, fit, split)
     across_mm = np.array([each.at(points).split(view.camera)[1] for each, view in zip(of_views, views, strict=True)])
     outliers = split.explained - split.similarity > OUTLIER_NCC_DROP
@@ -274,17 +276,16 @@ def _steps(objective: Objective, level: ResolutionLevel, pose: np.ndarray, unkno
     return minimise(objective, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm, unknowns=unknowns)
 
 
-def _alone_mm(objective: Objective, level: ResolutionLevel, index: int, pose: np.ndarray, targets: np.ndarray) -> float:
+def _alone_mm(objective: Objective, level: ResolutionLevel, pose: np.ndarray, targets: np.ndarray) -> list[float]:
     """How far the CT moves across a view's rays where only that view is asked; infinitely far where it shows too little to say."""
-    view = objective.views[index]
-    only = Objective(
-        objective.projector,
-        [view],
-        objective.settings,
-        objective.pivot,
-        objective.rest and [objective.rest[index]],
-    )
-    alone = minimise(only, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm)
-    if not np.isfinite(alone.fit.cost):
-        return np.inf
-    return root_mean_square(split_by_view(view.camera, alone.world_from_ct, pose, targets).in_plane_mm)
+    shifts = [np.inf] * len(objective.views)
+
+    def ask(index: int) -> None:
+        view, rest = objective.views[index], objective.rest and [objective.rest[index]]
+        only = Objective(objective.projector, [view], objective.settings, objective.pivot, rest)
+        alone = minimise(only, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm)
+        if np.isfinite(alone.fit.cost):
+            shifts[index] = root_mean_square(split_by_view(view.camera, alone.world_from_ct, pose, targets).in_plane_mm)
+
+    run_tasks([partial(ask, index) for index in range(len(shifts))])
+    return shifts

@@ -409,9 +409,8 @@ def _of_view(objective: Objective, index: int, projection: Projection) -> tuple[
     mask, cauchy = objective.masks[index], objective.settings.cauchy
     pixels = _sums(mask[None])[0]
     derivatives = len(projection.jacobian)
-    lower = np.tril_indices(derivatives)
     gradients = np.zeros((derivatives, *pixels.shape))
-    hessians = np.zeros((len(lower[0]), *pixels.shape))
+    hessians = np.zeros((*pixels.shape, derivatives, derivatives))
     products = np.zeros((3, *pixels.shape))
     of_xray = _normalised_xray(objective, index, projection)
     for (residual, change, _), fixed in zip(objective.residuals(index, projection), of_xray, strict=True):
@@ -422,16 +421,13 @@ def _of_view(objective: Objective, index: int, projection: Projection) -> tuple[
         bend = 2 * weight / (cauchy**2 + square) if cauchy else np.zeros_like(mask)
         drr = residual + fixed
         sharp = weight - mask * _missing(residual, drr, weight, mask)
-        for pair, (p, o) in enumerate(zip(*lower, strict=True)):
-            hessians[pair] += _sums((sharp * np.sum(change[p] * change[o], axis=0) - bend * along[p] * along[o])[None])[
-                0
-            ]
+        similarity.add_tile_hessians(change, along, sharp, bend, TILE_SIDE, hessians)
         products += _sums(
             mask * np.stack([np.sum(a * b, axis=0) for a, b in ((drr, fixed), (drr, drr), (fixed, fixed))])
         )
     used = pixels > 0
-    full = np.zeros((int(used.sum()), derivatives, derivatives))
-    full[:, lower[0], lower[1]] = full[:, lower[1], lower[0]] = hessians[:, used].T
+    full = hessians[used]
+    full += np.swapaxes(np.tril(full, -1), -1, -2)
     ncc = products[0] / np.sqrt(products[1] * products[2] + 1e-12)
     explained = _explained(objective.views[index].xray.line_integrals, mask, objective.settings.intensity_floor)
     places = np.argwhere(used)[:, ::-1]
@@ -472,5 +468,7 @@ def _explained(image: np.ndarray, mask: np.ndarray, floor: float) -> np.ndarray:
 def _sums(images: np.ndarray) -> np.ndarray:
     """Sums over the tiles (n, tile rows, tile columns) of images (n, rows, columns)."""
     n, rows, columns = images.shape
-    padded = np.pad(images, ((0, 0), (0, -rows % TILE_SIDE), (0, -columns % TILE_SIDE)))
+    padded = images
+    if rows % TILE_SIDE or columns % TILE_SIDE:
+        padded = np.pad(images, ((0, 0), (0, -rows % TILE_SIDE), (0, -columns % TILE_SIDE)))
     return padded.reshape(n, padded.shape[1] // TILE_SIDE, TILE_SIDE, -1, TILE_SIDE).sum(axis=(2, 4), dtype=np.float64)

@@ -25,7 +25,7 @@ from ..imaging.xray import View, XRay
 from ..rendering.devices import CPU, WARP_CPU, ComputeDevice, run_tasks
 from ..rendering.drr import Projector, cut_ends
 from ..rendering.texture import Texture
-from .objective import Objective, PoseFit
+from .objective import Objective, PoseFit, tiles
 from .similarity import Scorer, Settings
 
 if TYPE_CHECKING:
@@ -412,7 +412,9 @@ def warm_up() -> None:
     view, projector = warm_up_drr()
     everything = Settings(intensity_radius=2, gradient_radius=2, silhouette_mm=1.0)
     objective = Objective(projector, [view], everything, np.zeros(3))
-    objective.linearise(objective.project(np.eye(4)))
+    projections = objective.project(np.eye(4))
+    objective.linearise(projections)
+    tiles(objective, projections)
     Scorer(projector, [view], everything, np.zeros(3)).scores(np.eye(4)[None])
 
 

@@ -315,6 +315,32 @@ def normal_equations(residual, derivative, mask, cauchy, gradient, hessian):
     return cost
 
 
+@nb.njit(nogil=True, cache=True)
+def add_tile_hessians(derivative, along, sharp, bend, side, hessians):
+    """Add `sharp` J^T J - `bend` a a^T, summed over square tiles of `side` pixels, to the lower triangles of `hessians`.
+
+    derivative: J (n, k, rows, columns).   along: a (n, rows, columns).   sharp, bend: (rows, columns).
+    hessians: (tile rows, tile columns, n, n).
+    """
+    parameters, components, rows, columns = derivative.shape
+    terms = np.empty(columns, np.float32)
+    for r in range(rows):
+        for p in range(parameters):
+            for o in range(p + 1):
+                for c in range(columns):
+                    terms[c] = derivative[p, 0, r, c] * derivative[o, 0, r, c]
+                for i in range(1, components):
+                    for c in range(columns):
+                        terms[c] += derivative[p, i, r, c] * derivative[o, i, r, c]
+                for c in range(columns):
+                    terms[c] = sharp[r, c] * terms[c] - bend[r, c] * along[p, r, c] * along[o, r, c]
+                for left in range(0, columns, side):
+                    total = 0.0
+                    for c in range(left, min(left + side, columns)):
+                        total += terms[c]
+                    hessians[r // side, left // side, p, o] += total
+
+
 class Scorer:
     """Views and a volume at one resolution.
 

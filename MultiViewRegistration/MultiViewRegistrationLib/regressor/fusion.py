@@ -118,8 +118,8 @@ class LandmarkVotes:
 class PoseEstimate:
     """A pose world_from_ct (4, 4) and its covariance (6, 6), of the motion from it to the truth.
 
-    cost = rho(d^2) with d^2 = delta^T covariance^-1 delta / 2, delta the motion from the pose in question to this one: rotation vector
-    and shift of the centroid (3,) CT mm.
+    cost = rho(d) with d^2 = delta^T covariance^-1 delta, delta the motion from the pose in question to this one: rotation vector and shift
+    of the centroid (3,) CT mm. rho(d) = d^2 / 2 up to HUBER_DISTANCE, and a straight line from there on.
     """
 
     world_from_ct: np.ndarray

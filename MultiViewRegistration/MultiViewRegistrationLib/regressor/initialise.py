@@ -184,8 +184,8 @@ class RegressorInitialisation:
 def predict_poses(
     model: Regressor, anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray | None
 ) -> list[Candidate]:
-    """A model's predictions for X-rays, the most credible first; an uncertain one is refined in depth for a
-    body, see `refine_along_least_certain_axis`.
+    """A model's predictions for X-rays, the most credible first. Of a body, an uncertain one comes a second time, before it: refined along
+    its least certain axis, see `refine_along_least_certain_axis`.
 
     Arguments and InputError as of `model.RegressorModel.candidates`.
     """

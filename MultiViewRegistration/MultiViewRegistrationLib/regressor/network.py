@@ -161,7 +161,8 @@ def _norm(channels: int) -> nn.GroupNorm:
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; the second one's normalisation begins at 0, so that a new block changes nothing."""
+    """Two 3x3 convolutions beside a shortcut; the second one's normalisation begins at 0, so that a new block adds nothing to its
+    shortcut."""
 
     def __init__(self, channels_in: int, channels: int, stride: int = 1) -> None:
         super().__init__()

@@ -68,7 +68,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class Training:
-    """A network being trained. Its state is in its folder whenever `run` is not at work, and at least every 20 seconds."""
+    """A network being trained. Its state is in its folder when `run` has ended, and while it runs at least every 20 seconds."""
 
     def __init__(
         self,

@@ -109,7 +109,8 @@ WITHIN = """The capture range is the largest start error up to which 95 % of the
 Kraats et al.), where each has five starts. Under 2 mm by interval:"""
 ANGLES = """### Error against the angle between the views
 
-This program, from the same starts, with the second view nearer to the first: the same five people and poses."""
+This program, from the same starts, with the second view nearer to the first: the same five people and poses. All right answers of a case
+are nearly one pose, so that five cases, not all runs, tell of the error."""
 
 Note = Callable[[np.ndarray], bool]
 """Takes the pose after each step; False ends the run."""

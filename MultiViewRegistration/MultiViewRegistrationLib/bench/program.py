@@ -24,8 +24,8 @@ _OTHERS = "<!-- "
 
 _HEAD = """# Benchmarks
 
-Written by `mvreg bench --page docs/tables/benchmarks.md`, but for viewer and tracking at the end; do not edit by hand. Every line sets us
-beside a peer in one run on one machine, both with the same number of threads, measured in turns: the medians, their ratio (peer / ours,
+Written by `mvreg bench --page docs/tables/benchmarks.md`, but for the parts between marks at its end; do not edit by hand. Every line sets
+us beside a peer in one run on one machine, both with the same number of threads, measured in turns: the medians, their ratio (peer / ours,
 larger is better for us), the least and the largest ratio of the repeats, and how often each was measured (ours/peer).
 Other machines give other times
 and much the same ratios. `--only render`, or a piece of a row's name, measures a part again and keeps the rest.

@@ -255,16 +255,16 @@ def published(bench: Bench) -> str:
                     seed=seed,
                 )
             errors = np.array([_network_alone(bench.rows, model, one) for one in cases])
-            seen = [[np.median(mm), 100 * np.mean(mm < NEAR_MM)] for mm in (errors[:, 0], errors[:, 1:])]
+            both_and_one = errors[:, 0], errors[:, 1:]
+            seen = [[np.median(mm) for mm in both_and_one], [100 * np.mean(mm < NEAR_MM) for mm in both_and_one]]
             card = model.card
             records.append(
                 {"ct": anatomy, "name": name, "seed": seed, "steps": card.done, "seconds": card.seconds, "seen": seen}
             )
     seconds, groups = [record["seconds"] for record in records], []
     for (ct, name), group in grouped(records, lambda record: (record["ct"], record["name"])):
-        means, sds = (each(np.array([record["seen"] for record in group]), axis=0) for each in (np.mean, _sd))
-        cells = [f"{mm:.1f} ± {mm_sd:.1f}" for mm, mm_sd in zip(means[:, 0], sds[:, 0], strict=True)]
-        cells += [f"{near:.0f} ± {near_sd:.0f}" for near, near_sd in zip(means[:, 1], sds[:, 1], strict=True)]
+        seen = np.array([record["seen"] for record in group])
+        cells = [mean_and_sd(seen[:, n, m], digits) for n, digits in enumerate((1, 0)) for m in range(2)]
         groups.append((ct, name, len(group), f"{np.mean([record['steps'] for record in group]):.0f}", *cells))
     each = [
         (
@@ -272,7 +272,7 @@ def published(bench: Bench) -> str:
             record["name"],
             record["seed"],
             record["steps"],
-            *(f"{cell:.{d}f}" for d, cell in zip((1, 1, 0, 0), np.transpose(record["seen"]).ravel(), strict=True)),
+            *(f"{cell:.{d}f}" for d, cell in zip((1, 1, 0, 0), np.ravel(record["seen"]), strict=True)),
         )
         for record in sorted(records, key=lambda record: (record["ct"], record["name"]))
     ]
@@ -349,8 +349,13 @@ def ablation_tables(records: list[dict]) -> str:
     )
 
 
-def _sd(numbers: np.ndarray, axis: int | None = None) -> np.ndarray:
-    return np.std(numbers, ddof=1, axis=axis) if len(numbers) > 1 else np.full_like(np.mean(numbers, axis=axis), np.nan)
+def _sd(numbers: np.ndarray) -> float:
+    return float(np.std(numbers, ddof=1)) if len(numbers) > 1 else float("nan")
+
+
+def mean_and_sd(numbers: np.ndarray, digits: int) -> str:
+    """ "5.4 ± 0.6", "5.4" of one number."""
+    return " ± ".join(f"{value:.{digits}f}" for value in (numbers.mean(), _sd(numbers))[: len(numbers)])
 
 
 def spread(errors: np.ndarray) -> str:

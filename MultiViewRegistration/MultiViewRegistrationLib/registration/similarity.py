@@ -273,28 +273,45 @@ def normal_equations(residual, derivative, mask, cauchy, gradient, hessian):
     """
     components, rows, columns = residual.shape
     parameters = derivative.shape[0]
+    weight = np.empty(columns)
+    j = np.empty((parameters, columns))
+    weighted = np.empty(columns)
     cost = 0.0
-    j = np.empty(gradient.size)
-    for r in range(rows):
+    for r in range(rows):  # row by row, so that the sums over a row are done in vectors
+        product = 1.0  # of what cauchy's logarithms are of: far fewer of them
         for c in range(columns):
+            weight[c] = 0.0
             if mask[r, c] == 0:
                 continue
             square = 0.0
             for i in range(components):
                 square += residual[i, r, c] ** 2
-            weight = 1.0
+            weight[c] = 1.0
             if cauchy > 0:
-                cost += cauchy * cauchy * math.log1p(square / (cauchy * cauchy))
-                weight = 1.0 / (1.0 + square / (cauchy * cauchy))
+                ratio = 1.0 + square / (cauchy * cauchy)
+                weight[c] = 1.0 / ratio
+                product *= ratio
+                if product > 1e200:
+                    cost += cauchy * cauchy * math.log(product)
+                    product = 1.0
             else:
                 cost += square
-            for i in range(components):
-                for p in range(parameters):
-                    j[p] = derivative[p, i, r, c]
-                for p in range(parameters):
-                    gradient[p] += weight * j[p] * residual[i, r, c]
-                    for o in range(p + 1):
-                        hessian[p, o] += weight * j[p] * j[o]
+        cost += cauchy * cauchy * math.log(product)
+        if parameters == 0:
+            continue
+        for i in range(components):
+            for p in range(parameters):
+                total = 0.0
+                for c in range(columns):
+                    j[p, c] = derivative[p, i, r, c]
+                    weighted[c] = weight[c] * j[p, c]
+                    total += weighted[c] * residual[i, r, c]
+                gradient[p] += total
+                for o in range(p + 1):
+                    total = 0.0
+                    for c in range(columns):
+                        total += weighted[c] * j[o, c]
+                    hessian[p, o] += total
     return cost
 
 

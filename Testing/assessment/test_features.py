@@ -60,7 +60,8 @@ def test_it_goes_with_wider_windows_and_from_there_back_and_with_each_view(anato
     told = features_of(anatomy, views, pose=beside)
     wider, finest = (level.settings for level in anatomy.levels(views, beside)[-2:])
     assert [step[0] for step in steps] == [wider, finest, wider, wider]
-    assert [step[1] for step in steps] == [["view1", "view2"]] * 2 + [["view1"], ["view2"]]
+    assert [step[1] for step in steps[:2]] == [["view1", "view2"]] * 2
+    assert sorted(step[1] for step in steps[2:]) == [["view1"], ["view2"]], "side by side, in any order"
     settled = steps[0][3]
     for pose, expected in zip((step[2] for step in steps), (beside, settled, settled, settled), strict=True):
         np.testing.assert_array_equal(pose, expected)

@@ -17,6 +17,7 @@ from ..mrml import display
 from ..mrml.loading import read_case, sample_case
 from ..mrml.registration import MODULE, Registration
 from ..session.background_task import Worker
+from ..session.inputs import begin_compiling
 from ..session.presenters.files import READING
 from ..session.presenters.sections import SECTIONS
 from ..session.result_files import read_result
@@ -75,6 +76,7 @@ class Panel(slicer.util.VTKObservationMixin):
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
+        begin_compiling()
 
     # Life
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from threading import Lock
+from time import monotonic, sleep
 
 from ..errors import InputError
 from ..jobs import HIDDEN, python
@@ -156,6 +157,8 @@ def twins(views: list) -> tuple | None:
 COMPILE_TIMEOUT_S = 300.0
 PREPARING, FIRST_TIME = _("preparing the CT"), _("preparing for the first time (once, about 20 s)")
 _loading = Lock()
+#: Those that compile or have compiled.
+_children: list[subprocess.Popen] = []
 
 
 class NotCached(Exception):
@@ -163,42 +166,70 @@ class NotCached(Exception):
 
 
 def load_kernels(prepare: Callable, compiling: Callable[[], object]) -> None:
-    """Call `prepare`, a function of `registration.prepared_ct`, in this thread; first in a child process where a kernel is not cached.
+    """Call `prepare`, a function of `registration.prepared_ct`, in this thread, once a child process has compiled what is not cached.
 
     compiling: called before that.
     """
-    from ..rendering.devices import when_compiling, without_pool
+    from ..rendering.devices import without_pool
 
     with _loading, without_pool():
-        try:
-            with when_compiling(_refuse):
-                prepare()
-        except NotCached:
-            compiling()
-            _fill_cache(prepare)
-            prepare()  # what the child could not compile, too
+        if _loaded(prepare):
+            return
+        compiling()
+        if not _children or _children[-1].poll() is not None:
+            _compile()
+        until = monotonic() + COMPILE_TIMEOUT_S
+        while _children and _children[-1].poll() is None and monotonic() < until:
+            sleep(0.3)
+            if _loaded(prepare):
+                return
+        prepare()  # what the child could not compile, too
+
+
+def begin_compiling() -> None:
+    """Begin to compile the kernels in a child process of low priority, so that no CT has to wait for them. It is begun once."""
+    if not _children:
+        _compile()
+
+
+def load_or_begin_compiling() -> None:
+    """Load the kernels, if they are cached."""
+    from ..registration.prepared_ct import warm_up
+
+    if not _loaded(warm_up):
+        begin_compiling()
+
+
+def _loaded(prepare: Callable) -> bool:
+    """Whether `prepare` found all its kernels in numba's cache."""
+    from ..rendering.devices import when_compiling, without_pool
+
+    with suppress(NotCached), without_pool(), when_compiling(_refuse):
+        prepare()
+        return True
+    return False
 
 
 def _refuse() -> None:
     raise NotCached
 
 
-def _fill_cache(prepare: Callable) -> None:
-    """Have a child process of low priority call `prepare`; its failure does not matter here."""
+def _compile() -> None:
+    """Have a child process fill numba's cache; its failure does not matter here."""
     library = Path(__file__).absolute().parents[2]  # not resolved: the cache goes by the path of the import
     path = os.pathsep.join(filter(None, [str(library), os.environ.get("PYTHONPATH")]))
-    module, name, quiet = prepare.__module__, prepare.__name__, subprocess.DEVNULL
-    script = f"import os; getattr(os, 'nice', id)(5); from {module} import {name}; {name}()"
-    with suppress(InputError, OSError, subprocess.TimeoutExpired):  # there is no interpreter, say
-        subprocess.run(
-            [python(), "-c", script],
+    quiet = subprocess.DEVNULL
+    prepare = "from MultiViewRegistrationLib.registration.prepared_ct import warm_up; warm_up()"
+    with suppress(InputError, OSError):  # there is no interpreter, say
+        child = subprocess.Popen(
+            [python(), "-c", f"import os; getattr(os, 'nice', id)(5); {prepare}"],
             env={**os.environ, "PYTHONPATH": path},
             creationflags=HIDDEN | getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
             stdin=quiet,
             stdout=quiet,
             stderr=quiet,
-            timeout=COMPILE_TIMEOUT_S,
         )
+        _children.append(child)
 
 
 def prepare_for_drr(ct, on_progress: Callable) -> object:

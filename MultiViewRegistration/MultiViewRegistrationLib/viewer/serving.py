@@ -175,7 +175,7 @@ async def _work(server, uploads, downloads, path, case, demo, preloaded) -> None
             "..registration.prepared_ct",
         ):  # Ctrl-C waits for one
             await asyncio.to_thread(import_module, name, __package__)
-        from ..registration.prepared_ct import warm_up
+        from ..session.inputs import load_or_begin_compiling
         from . import page
         from .application import Application
 
@@ -189,7 +189,7 @@ async def _work(server, uploads, downloads, path, case, demo, preloaded) -> None
         gc.freeze()
         gc.enable()
     if preloaded is None:
-        Worker(lambda on_progress: warm_up())  # they are needed as soon as there is a CT
+        Worker(lambda on_progress: load_or_begin_compiling())  # they are needed as soon as there is a CT
     try:
         await application.run()
     finally:

@@ -180,6 +180,9 @@ def test_the_scouts_of_a_ct_that_is_sent_become_its_x_rays(open_tab, serve, tmp_
     tab.ready()
     tab.shot("scouts")
     assert tab.control("xrays", "scouts") is None
+    tab.wait_state("['accept', 'check', 'reject'].includes(s.answer.kind)")
+    assert tab.state("open_steps") == []
+    tab.open_step("X-rays")
     tab.button("Geometry...").click()
     assert tab.page.get_by_label("Source to isocentre of AP", exact=True).input_value() == "550"
     tab.shot("scouts in the table")

@@ -30,7 +30,7 @@ class Rows:
         return self._rows.items()
 
     def forget(self, key: str) -> None:
-        """Measure this row anew when it is asked for; until then the file keeps it."""
+        """Measure this row again when it is asked for; until then the file keeps it."""
         del self._rows[key]
 
     def get(self, *key: str | float, measure: Callable[[], dict]) -> dict:

@@ -96,7 +96,7 @@ processor seconds of all threads, which others on the machine disturb little, an
 threads each; ITK's peer has one. Ratios are medians over the starts that both had. A run that reached the limit of processor
 seconds counts with its last pose, and its time is a lower bound: what it would have reached is not known.
 
-- *This program*: from the start pose, about which it looks by itself; no search through a given range, no verdict.
+- *This program*: from the start pose and what lies about it; no search through a given range, no verdict.
 - *nanodrr, xvr's settings*: nanodrr's renderer and metrics in xvr's schedule, as above. Made for CUDA cards, run on the processor.
 - *DiffPose*: its refinement [as written for this program](../method.md#published-refinements): 500 steps at 256x256, of the whole image or
   of 100 random patches of 13x13. Made for CUDA cards, run on the processor.
@@ -270,7 +270,7 @@ def measured(scene: Scene, method: Method, number: int, limit_s: float) -> dict:
 
 
 def is_stopped(row: dict) -> bool:
-    """Whether a run ended by its limit, not by itself."""
+    """Whether a run was stopped at its limit."""
     return row.get("limit_s", np.inf) <= row.get("processor_s", 0)
 
 

@@ -53,6 +53,12 @@ def test_a_registration_begins_with_a_ct_or_an_xray_only(person, tmp_path):
     assert person.panel.registration == made and len(made.xrays) == 1 and person.message == ""
 
 
+def test_kernels_are_compiled_from_when_the_panel_is_opened(person):
+    from MultiViewRegistrationLib.session import inputs
+
+    assert person.panel.registration is None and inputs._children
+
+
 def test_the_views_button_shows_the_layout(person, ct, views):
     from MultiViewRegistrationLib.mrml.layout import layout_node, shown
 

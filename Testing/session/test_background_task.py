@@ -167,3 +167,28 @@ def test_without_a_child_process_kernels_are_compiled_here(monkeypatch):
 
     inputs.load_kernels(prepare, lambda: calls.append("compiling"))
     assert calls == ["prepare", "compiling", "prepare"]
+
+
+def test_a_child_process_that_compiles_already_is_waited_for(monkeypatch):
+    """It was begun with the panel; a DRR does not wait for the kernels of a registration, nor is a second one begun."""
+    begun, calls = [], []
+
+    class Compiling:
+        def __init__(self, command, **how) -> None:
+            begun.append(command)
+
+        def poll(self) -> None:
+            """It has not ended."""
+
+    monkeypatch.setattr(inputs.subprocess, "Popen", Compiling)
+    monkeypatch.setattr(inputs, "_children", [])
+    inputs.begin_compiling()
+    inputs.begin_compiling()
+
+    def prepare():
+        calls.append("prepare")
+        if len(calls) < 4:
+            raise inputs.NotCached
+
+    inputs.load_kernels(prepare, lambda: calls.append("compiling"))
+    assert calls == ["prepare", "compiling", "prepare", "prepare"] and len(begun) == 1

@@ -134,7 +134,7 @@ def _case_to_register(options: argparse.Namespace, background: Executor) -> tupl
 
             def read_ct() -> CT:
                 preparing.append(background.submit(lambda: PreparedCT(ct.result())))
-                if not ct.done():  # nobody waits for a compiler to read that there is no such file
+                if not ct.done():  # a missing file is reported before anything is compiled
                     warm_up()
                 return ct.result()
 

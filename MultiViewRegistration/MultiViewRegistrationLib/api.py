@@ -22,17 +22,18 @@ from .errors import InputError, warn
 from .geometry import rigid
 from .geometry.epipolar import default_pose_at_isocentre
 from .geometry.landmarks import LandmarkFit, locate
-from .io.arrays import array_of, kind_of
+from .imaging.xray import SharedUnknowns, View
+from .installation import install_command
 from .io.case import Case
-from .published.methods import RefinementMethod, refinement_method
-from .registration.cameras import uncalibrated_view_indices
+from .published import NAMES
+from .registration.cameras import CALIBRATED, uncalibrated_view_indices
 from .registration.optimizer import Range
-from .registration.pipeline import Progress, Refinement, refine
+from .registration.pipeline import Progress, Refinement, RefinementMethod, refine
 from .registration.prepared_ct import PreparedCT, warm_up
 from .registration.similarity import MIN_PIXELS
 from .registration.variants import register_background, register_structure, register_views
 from .regressor.initialise import Regressor, RegressorInitialisation, RegressorReport, missing_pose_error, model_for
-from .rendering.devices import ComputeDevice
+from .rendering.devices import CPU, ComputeDevice
 from .report.result import Result
 
 REGRESSOR_STARTS = ("regressor", "auto")
@@ -72,7 +73,7 @@ def register(
     seed
         Of the search and of a training.
     refinement, device
-        See `published.methods.refinement_method`; a training runs on that device, too.
+        See `refinement_method`; a training runs on that device, too.
     model
         The regressor or its folder; by default the newest one of this CT.
     minutes
@@ -198,7 +199,7 @@ def find_pose(
     case, anatomy
         The case, and its prepared CT.
     method
-        The refinement, see `published.methods.refinement_method`.
+        The refinement, see `refinement_method`.
     start
         "given" or "landmarks" refine `pose`; "search", "regressor" and "auto" as in `register`.
     pose
@@ -251,7 +252,8 @@ def find_pose(
         find = partial(initialisation.run, method)
     if with_background and anatomy.full_ct:
         find = partial(register_structure, find=find, starts=[] if start == "search" else [pose])
-    find = partial(anatomy.run_on, method.compute_device, find)
+    device = method.compute_device
+    find = partial(find, anatomy) if device.name == CPU else partial(anatomy.run_on, device, find)
     if uncalibrated_view_indices(case.views, shared):
         find = partial(register_views, find=find, shared=shared)
     refinement = find(case.views, progress=progress)
@@ -297,7 +299,7 @@ def assess(
         The pose is not rigid, or no view shows enough of the CT there.
     """
     case, began = _case_of(case), perf_counter()
-    pose = rigid.check_rigid(array_of("world_from_ct", world_from_ct), "world_from_ct")
+    pose = rigid.check_rigid(rigid.array_of("world_from_ct", world_from_ct), "world_from_ct")
     warm_up()
     anatomy = anatomy or PreparedCT(case.ct)
     ready = perf_counter()
@@ -341,7 +343,7 @@ def _case_of(case: Case | str | os.PathLike[str]) -> Case:
         return Case.load(case)
     if not isinstance(case, Case):
         raise InputError(
-            f"case: found {kind_of(case)}, expected a Case or the path of a case.json; Case.from_arrays(ct, ct_from_index, images, "
+            f"case: found {rigid.kind_of(case)}, expected a Case or the path of a case.json; Case.from_arrays(ct, ct_from_index, images, "
             "projections) makes one of arrays."
         )
     return case
@@ -349,10 +351,14 @@ def _case_of(case: Case | str | os.PathLike[str]) -> Case:
 
 def _check_start(case: Case, start: str) -> None:
     if not isinstance(start, str) or start not in STARTS:
-        found = f'"{start}"' if isinstance(start, str) else f"{kind_of(start)}, but a pose is the case's world_from_ct"
+        found = (
+            f'"{start}"'
+            if isinstance(start, str)
+            else f"{rigid.kind_of(start)}, but a pose is the case's world_from_ct"
+        )
         raise InputError(f"start: found {found}, expected one of {', '.join(STARTS)}.")
     if case.world_from_ct is not None:  # which anybody may have set
-        pose = rigid.check_rigid(array_of("world_from_ct", case.world_from_ct), "world_from_ct")
+        pose = rigid.check_rigid(rigid.array_of("world_from_ct", case.world_from_ct), "world_from_ct")
         case.world_from_ct = case.world_from_ct if isinstance(case.world_from_ct, np.ndarray) else pose
     if case.world_from_ct is None and start == "given":
         raise InputError(
@@ -399,3 +405,38 @@ def _train(
 
 def _after_training(progress: Report) -> Report:
     return lambda now: progress(replace(now, fraction=TRAINING_SHARE + (1 - TRAINING_SHARE) * now.fraction))
+
+
+def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> RefinementMethod:
+    """The refinement of a name.
+
+    name: "joint", second order over all views, which needs no torch; or "diffpose", "cui2025", "xvr", see `published.refine`.
+    device: of "joint": a `ComputeDevice` or what it takes; where that is not there, a warning says so, and the processor does the work.
+        Of torch, for the published ones: "cpu", "cuda", "mps", ..., or "auto".
+
+    InputError for another name; for a published one where torch is not installed, or for a device that is not there.
+    """
+    if name == "joint":
+        device = device if isinstance(device, ComputeDevice) else ComputeDevice(device)
+        return RefinementMethod(name, refine, compute_device=device)
+    if name not in NAMES:
+        raise InputError(f'refinement: found "{name}", expected one of {", ".join(NAMES)}.')
+    try:
+        from .published import refine as published
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise InputError(
+            f'refinement "{name}": needs PyTorch, which is not installed; install it with '
+            f'{install_command("torch")}, or use the refinement "joint".'
+        ) from None
+    chosen = str(published.choose_device(str(device)))
+
+    def run(
+        anatomy: PreparedCT, views: list[View], world_from_ct: np.ndarray, progress: Callable, shared: SharedUnknowns
+    ) -> Refinement:
+        if shared != CALIBRATED or any(view.rotation_sd_deg != 0 or view.translation_sd_mm != 0 for view in views[1:]):
+            warn(f'The geometry of the views is marked as uncertain; the refinement "{name}" takes it as exact.')
+        return published.refine(anatomy, views, world_from_ct, published.PRESETS[name], chosen, progress)
+
+    return RefinementMethod(name, run, chosen)

@@ -130,7 +130,7 @@ class ProgressRecord:
 
 
 class JsonProgress:
-    """Used as `cli.progress.ProgressLine` is: prints `ProgressRecord`s on stderr, the newest where there are many."""
+    """Used as `cli.options.ProgressLine` is: prints `ProgressRecord`s on stderr, the newest where there are many."""
 
     def __init__(self) -> None:
         self._left = TimeLeft()

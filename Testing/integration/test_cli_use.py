@@ -15,9 +15,9 @@ import SimpleITK as sitk
 from imaging.dicom_files import XA_IMAGE, write_dicom
 from program import changed, run
 
-from MultiViewRegistrationLib.cli import progress as progress_module
+from MultiViewRegistrationLib.cli import options as progress_module
 from MultiViewRegistrationLib.cli.main import COMMANDS
-from MultiViewRegistrationLib.cli.progress import progress_of
+from MultiViewRegistrationLib.cli.options import progress_of
 
 LINE = SimpleNamespace(progress="line")
 

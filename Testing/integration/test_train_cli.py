@@ -17,7 +17,7 @@ from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.installation import install_command
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.published.methods import RefinementMethod
+from MultiViewRegistrationLib.registration.pipeline import RefinementMethod
 from MultiViewRegistrationLib.regressor import learning
 from MultiViewRegistrationLib.rendering import devices
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import qmc
 
-from MultiViewRegistrationLib.registration.sobol import Sobol
+from MultiViewRegistrationLib.registration.optimizer import Sobol
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2026])

@@ -11,8 +11,7 @@ from phantom_scene import make_registration
 from tiny_store import TinyStore
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.published.methods import RefinementMethod
-from MultiViewRegistrationLib.registration.pipeline import Progress, refine
+from MultiViewRegistrationLib.registration.pipeline import Progress, RefinementMethod, refine
 from MultiViewRegistrationLib.session.session import Session
 
 STARTED_AT = off(TRUE_POSE, (3, 2, 0), (5, 0, 4))

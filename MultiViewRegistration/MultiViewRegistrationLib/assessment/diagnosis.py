@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -390,10 +391,14 @@ class CauseSearch:
     shared: SharedUnknowns = CALIBRATED
     progress: Callable[[Progress], object] = lambda _: None
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _views(self) -> list[View]:
         alone = uncalibrated_view_indices(self.views, self.shared)
-        self._views = [view for i, view in enumerate(self.views) if i not in alone]
-        self._pose = self.found.world_from_ct
+        return [view for i, view in enumerate(self.views) if i not in alone]
+
+    @property
+    def _pose(self) -> np.ndarray:
+        return self.found.world_from_ct
 
     def cause(self) -> Cause | None:
         """The first cause that holds; None if no hypothesis explains the fit. Raises as `causes`."""

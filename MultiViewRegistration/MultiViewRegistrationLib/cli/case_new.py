@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, warn
-from .options import Parser, add_json, checked, out_file
-from .progress import progress_of
+from .options import Parser, add_json, checked, out_file, progress_of
 
 if TYPE_CHECKING:
     from ..io.case import Case

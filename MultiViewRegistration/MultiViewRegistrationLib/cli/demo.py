@@ -16,8 +16,7 @@ from ..regressor.learning import missing_packages, train
 from ..report.result import Result
 from ..report.result_page import Entry, save_result, write_report
 from ..simulation.cases import demo_case
-from .options import Parser, add_json, add_progress, out_folder
-from .progress import progress_of
+from .options import Parser, add_json, add_progress, out_folder, progress_of
 from .register import summarise
 
 CHEST_NOTE = (

@@ -17,8 +17,7 @@ from types import ModuleType
 from .. import __version__
 from ..errors import InputError
 from ..jobs import stopped_by_end_of_stdin
-from .options import Parser, sentence
-from .progress import CLEAR
+from .options import CLEAR, Parser, sentence
 
 #: Commands, each with its module, which has a function `add_COMMAND`, and its line in the help.
 COMMANDS = {

@@ -13,8 +13,18 @@ from ..errors import InputError, collect_warnings, warn
 from ..io.case_file import CaseFile, ct_of
 from ..io.files import sha256
 from ..io.transforms import AXES, DIRECTIONS, read_start_pose
-from .options import CASE_HELP, Parser, add_json, add_progress, add_refinement, case_path, checked, out_folder
-from .progress import PREPARING, progress_of
+from .options import (
+    CASE_HELP,
+    PREPARING,
+    Parser,
+    add_json,
+    add_progress,
+    add_refinement,
+    case_path,
+    checked,
+    out_folder,
+    progress_of,
+)
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported while the CT is read
     from ..geometry.landmarks import LandmarkResidual

@@ -17,8 +17,7 @@ from ..io.case import Case
 from ..io.files import written_atomically
 from ..io.transforms import read_transform
 from ..rendering.drr import Projector
-from .options import CASE_HELP, Parser, add_json, case_path, out_folder
-from .progress import PREPARING, progress_of
+from .options import CASE_HELP, PREPARING, Parser, add_json, case_path, out_folder, progress_of
 
 
 def add_render(command: Parser) -> None:

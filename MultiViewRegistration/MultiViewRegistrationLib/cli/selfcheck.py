@@ -10,8 +10,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..studies.selfcheck import START_DEG, START_MM, selfcheck, study_to_check
 from ..studies.selfcheck_page import write_page
-from .options import Parser, add_json, add_progress, out_file
-from .progress import PREPARING, progress_of
+from .options import PREPARING, Parser, add_json, add_progress, out_file, progress_of
 
 PAGE = Path("selfcheck.html")
 

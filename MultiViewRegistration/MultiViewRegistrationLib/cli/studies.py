@@ -12,8 +12,18 @@ from ..errors import InputError
 from ..io.files import write_atomically
 from ..studies.evaluation import Evaluation, EvaluationSetup, evaluate
 from ..studies.evaluation_page import pages
-from .options import Parser, add_json, add_progress, add_refinement, case_path, checked, out_file, out_folder
-from .progress import PREPARING, progress_of
+from .options import (
+    PREPARING,
+    Parser,
+    add_json,
+    add_progress,
+    add_refinement,
+    case_path,
+    checked,
+    out_file,
+    out_folder,
+    progress_of,
+)
 
 LOCAL = "local"
 

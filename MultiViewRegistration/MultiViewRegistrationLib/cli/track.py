@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .options import Parser, add_device, add_json, add_progress, case_path, out_folder
-from .progress import PREPARING, progress_of
+from .options import PREPARING, Parser, add_device, add_json, add_progress, case_path, out_folder, progress_of
 
 if TYPE_CHECKING:
     from ..io.sequence import FrameSequence

@@ -9,8 +9,17 @@ from ..errors import InputError
 from ..io.case import Case
 from ..regressor.learning import card_json, train
 from ..regressor.model_store import all_models, data_folder, remove_model
-from .options import CASE_HELP, Parser, add_device, add_json, add_progress, case_path, out_folder
-from .progress import PREPARING, progress_of
+from .options import (
+    CASE_HELP,
+    PREPARING,
+    Parser,
+    add_device,
+    add_json,
+    add_progress,
+    case_path,
+    out_folder,
+    progress_of,
+)
 
 
 def add_train(command: Parser) -> None:

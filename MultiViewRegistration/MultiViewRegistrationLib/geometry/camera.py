@@ -208,18 +208,16 @@ class Camera:
 
         Pixel centres are integers, so u' = (u + 0.5) / factor - 0.5.
         """
-        shift = 0.5 / factor - 0.5
+        scale, shift = 1 / factor, 0.5 / factor - 0.5
+        pixels = np.array([[scale, 0, shift], [0, scale, shift], [0, 0, 1]])
         columns, rows = self.size
-        return self._resampled(1 / factor, (shift, shift), (columns // factor, rows // factor))
+        return replace(self, intrinsics=pixels @ self.intrinsics, size=(columns // factor, rows // factor))
 
     def cropped(self, left: int, top: int, columns: int, rows: int) -> Camera:
         """The camera of the part of the image whose top-left pixel is (left, top)."""
-        return self._resampled(1.0, (-left, -top), (columns, rows))
-
-    def _resampled(self, scale: float, shift: tuple[float, float], size: tuple[int, int]) -> Camera:
-        """The camera of an image of another size with pixels u' = scale u + shift."""
-        pixels = np.array([[scale, 0, shift[0]], [0, scale, shift[1]], [0, 0, 1]])
-        return replace(self, intrinsics=pixels @ self.intrinsics, size=size)
+        intrinsics = self.intrinsics.copy()
+        intrinsics[:2, 2] -= left, top
+        return replace(self, intrinsics=intrinsics, size=(columns, rows))
 
 
 def check_size(size) -> tuple[int, int]:

@@ -202,6 +202,44 @@ def robust_mean(poses, radius_mm, cutoff=3.0, tolerance_mm=1e-3):
     return centre, inliers
 
 
+def kind_of(value):
+    """What a value is, for a message: "a numpy.ndarray of shape (2, 3)"."""
+    if value is None:
+        return "nothing"
+    kind = type(value)
+    name = (
+        kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__.split('.')[0]}.{kind.__qualname__}"
+    )
+    shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") and np.ndim(value.shape) == 1 else ""
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}{shape}"
+
+
+def array_of(name, value):
+    """The array in a NumPy array, in a PyTorch tensor on any device, or in nested lists of numbers.
+
+    Raises
+    ------
+    InputError
+        Beginning with `name`, for anything else, and for a tensor without values.
+    """
+    expected = "expected numbers: a NumPy array or a PyTorch tensor"
+    try:
+        if type(value).__module__.split(".")[0] == "torch":
+            tensor = value.detach().cpu()
+            half = tensor.is_floating_point() and tensor.element_size() < 4  # of which NumPy knows only one kind
+            array = (tensor.float() if half else tensor).numpy()
+        else:
+            array = np.asarray(value)
+    except (NotImplementedError, RuntimeError, TypeError, ValueError):
+        where = f" on the device {value.device}" if hasattr(value, "device") else ""
+        raise InputError(
+            f"{name}: found {kind_of(value)}{where} that NumPy cannot read, {expected}; convert it, with .cpu() from a device."
+        ) from None
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name}: found {kind_of(value)} with values of type {array.dtype}, {expected}; convert it.")
+    return array
+
+
 def check_numbers(values, shape, name):
     """A float64 copy of `values`. InputError, naming `name`, if they are not finite numbers of this shape."""
     expected = "x".join(map(str, shape)) + " numbers" if shape else "one number"

@@ -18,6 +18,7 @@ from ..errors import InputError, naming, warn
 from ..geometry import rigid
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
+from ..geometry.rigid import array_of, kind_of
 from ..imaging.ct import CT, ct_from_array, load_ct, masked
 from ..imaging.field import bone_is_bright
 from ..imaging.reading import RawImage, affine_of, raw_image, read_image, undistorted
@@ -44,44 +45,6 @@ MIN_CT_MM = 3.0
 OFF_CENTRE = 0.2
 #: Share of negative values that noise about 0 may leave in an image of detected intensity.
 MAX_NEGATIVE = 0.02
-
-
-def kind_of(value: Any) -> str:
-    """What a value is, for a message: "a numpy.ndarray of shape (2, 3)"."""
-    if value is None:
-        return "nothing"
-    kind = type(value)
-    name = (
-        kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__.split('.')[0]}.{kind.__qualname__}"
-    )
-    shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") and np.ndim(value.shape) == 1 else ""
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}{shape}"
-
-
-def array_of(name: str, value: Any) -> np.ndarray:
-    """The array in a NumPy array, in a PyTorch tensor on any device, or in nested lists of numbers.
-
-    Raises
-    ------
-    InputError
-        Beginning with `name`, for anything else, and for a tensor without values.
-    """
-    expected = "expected numbers: a NumPy array or a PyTorch tensor"
-    try:
-        if type(value).__module__.split(".")[0] == "torch":
-            tensor = value.detach().cpu()
-            half = tensor.is_floating_point() and tensor.element_size() < 4  # of which NumPy knows only one kind
-            array = (tensor.float() if half else tensor).numpy()
-        else:
-            array = np.asarray(value)
-    except (NotImplementedError, RuntimeError, TypeError, ValueError):
-        where = f" on the device {value.device}" if hasattr(value, "device") else ""
-        raise InputError(
-            f"{name}: found {kind_of(value)}{where} that NumPy cannot read, {expected}; convert it, with .cpu() from a device."
-        ) from None
-    if array.dtype.kind not in "biuf":
-        raise InputError(f"{name}: found {kind_of(value)} with values of type {array.dtype}, {expected}; convert it.")
-    return array
 
 
 def is_path(value: Any) -> bool:

@@ -22,7 +22,7 @@ from ..imaging.ct import CT
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
-from .arrays import array_of, ct_of_arrays, views_of_arrays
+from .arrays import ct_of_arrays, views_of_arrays
 from .cameras import LEFT_OUT, sees, settle
 from .case_file import CaseFile, CaseSettings, DicomOrigin, InputFile, ViewFile, ct_of, uid_of
 from .dicom_identity import dicom_origin, differences
@@ -205,11 +205,11 @@ class Case(CaseSettings):
         began = perf_counter()
         start, truth, points = None, None, None
         if world_from_ct is not None:
-            start = rigid.check_rigid(array_of("world_from_ct", world_from_ct), "world_from_ct")
+            start = rigid.check_rigid(rigid.array_of("world_from_ct", world_from_ct), "world_from_ct")
         if truth_world_from_ct is not None:
-            truth = rigid.check_rigid(array_of("truth_world_from_ct", truth_world_from_ct), "truth_world_from_ct")
+            truth = rigid.check_rigid(rigid.array_of("truth_world_from_ct", truth_world_from_ct), "truth_world_from_ct")
         if targets is not None:
-            points = array_of("targets", targets)
+            points = rigid.array_of("targets", targets)
             points = rigid.check_numbers(points, (len(points) if points.ndim else 0, 3), "targets")
         taken = ct_of_arrays(ct, ct_from_index, ct_unit, mask)
         views = views_of_arrays(images, projections, names, intensity, pixel_mm, uncertainty)
@@ -220,7 +220,7 @@ class Case(CaseSettings):
             raise InputError(f"{found}; give one, or None, for each.")
         for n, used in enumerate(masks or ()):
             if used is not None:
-                xrays[n] = _masked(xrays[n], array_of(f"masks[{n}]", used) != 0, f"masks[{n}]:")
+                xrays[n] = _masked(xrays[n], rigid.array_of(f"masks[{n}]", used) != 0, f"masks[{n}]:")
         _check_sources(files, xrays, taken, start)
         return cls(
             ct=taken,

@@ -222,8 +222,9 @@ def _ranges(fields: JsonObject, key: str, ranges: dict, *, required: bool = Fals
 def complete_by_headers(file: str, entries: list[JsonObject], folder: Path) -> None:
     """Give those entries their geometry that leave it to the header of a DICOM image."""
     slot_scans = {nth: view for nth, entry in enumerate(entries) if (view := _of_slot_scan(entry, folder))}
-    for nth, (slot_scan, assumed) in zip(slot_scans, localizer.complete(file, list(slot_scans.values()))):
-        _complete(entries[nth], "slot_scan", slot_scan, assumed)
+    if slot_scans:
+        for nth, (slot_scan, assumed) in zip(slot_scans, localizer.complete(file, list(slot_scans.values()))):
+            _complete(entries[nth], "slot_scan", slot_scan, assumed)
     by_header = {nth: view for nth, entry in enumerate(entries) if (view := _of_header(entry, folder))}
     if not by_header:
         return

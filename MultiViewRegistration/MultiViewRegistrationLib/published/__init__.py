@@ -1,2 +1,2 @@
-#: The refinements of `methods.refinement_method`.
+#: The refinements of `api.refinement_method`.
 NAMES = ("joint", "diffpose", "cui2025", "xvr")

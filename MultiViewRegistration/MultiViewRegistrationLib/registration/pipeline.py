@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import Cancelled, InputError
 from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
+from ..rendering.devices import ComputeDevice
 from .cameras import CALIBRATED, CameraCorrections
 from .objective import EvaluationPoint, PoseFit, outliers
 from .optimizer import (
@@ -28,6 +29,7 @@ from .optimizer import (
     DescentStart,
     Range,
     SearchBudget,
+    Sobol,
     Step,
     cluster_minima,
     descend,
@@ -35,7 +37,6 @@ from .optimizer import (
     search_budget,
 )
 from .prepared_ct import PreparedCT, warm_up
-from .sobol import Sobol
 
 #: Room about the projection of a structure in which the X-rays are compared with it.
 MARGIN_MM = 15.0
@@ -443,3 +444,23 @@ def prune(minima: list[Descent], limit: float, most: int) -> tuple[list[Descent]
     kept = [n == 0 or (ratio <= limit and n < most) for n, ratio in enumerate(ratios)]
     pruned = [(ratio, each.world_from_ct) for ratio, each, stays in zip(ratios, minima, kept, strict=True) if not stays]
     return [each for each, stays in zip(minima, kept, strict=True) if stays], pruned
+
+
+@dataclass(frozen=True)
+class RefinementMethod:
+    """A refinement by its name.
+
+    run: takes what `registration.pipeline.refine` takes, and gives a `Refinement`; the published ones take cameras as exact, and warn.
+    torch_device: where a published one runs, by torch; "" for the joint one.
+    compute_device: where the joint one works.
+    """
+
+    name: str
+    run: Callable[..., Refinement]
+    torch_device: str = ""
+    compute_device: ComputeDevice = field(default_factory=ComputeDevice)
+
+    @property
+    def trains_on(self) -> str:
+        """The device that trains its regressor, see `learning.train`: on the same device, where networks can be trained there."""
+        return self.torch_device if self.torch_device.startswith("cuda") else self.compute_device.name

@@ -296,7 +296,8 @@ class PreparedCT:
     ) -> Objective:
         """The objective at one resolution, of a structure only on the parts of the images within `margin_mm` of it."""
         pivot = rigid.transform_points(world_from_ct, self.centroid)
-        pooled, rest = self._with_background(self._pooled(views, level, world_from_ct, margin_mm), level)
+        parts = self._shown_parts(views, level, world_from_ct, margin_mm)
+        pooled, rest = self._with_background([part.pooled(level.pool) for part in parts], level)
         arguments = self.projector(level.volume), pooled, level.settings, pivot, rest
         if not self._device:
             return Objective(*arguments)
@@ -314,7 +315,8 @@ class PreparedCT:
     ) -> Scorer | WarpScorer:
         """The scorer of poses for a search at a coarsest level, on the same parts of the images."""
         level = scoring_level(level, len(self._volumes), structure=self.structure)
-        pooled, rest = self._with_background(self._pooled(views, level, world_from_ct, margin_mm), level)
+        parts = self._shown_parts(views, level, world_from_ct, margin_mm)
+        pooled, rest = self._with_background([part.pooled(level.pool) for part in parts], level)
         arguments = self.projector(level.volume), pooled, level.settings, self.centroid, rest
         if not self._device:
             return Scorer(*arguments)
@@ -337,13 +339,14 @@ class PreparedCT:
             rest.append(np.where(seen > 0, both - own, np.float32(0)))
         return left, rest
 
-    def _pooled(
+    def _shown_parts(
         self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, margin_mm: float
     ) -> list[View]:
-        if self.structure:
-            corners = rigid.transform_points(world_from_ct, self.corners())
-            views = [_cropped(view, corners, margin_mm, level.pool) for view in views]
-        return [view.pooled(level.pool) for view in views]
+        """The views, of a structure the parts that show it."""
+        if not self.structure:
+            return views
+        corners = rigid.transform_points(world_from_ct, self.corners())
+        return [_cropped(view, corners, margin_mm, level.pool) for view in views]
 
 
 def _cropped(view: View, corners: np.ndarray, margin_mm: float, multiple: int) -> View:

@@ -12,10 +12,9 @@ import numpy as np
 from ..errors import InputError, warn
 from ..imaging.xray import SharedUnknowns, View
 from ..io.case import Case
-from ..published.methods import RefinementMethod
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.optimizer import CAPTURE_RADIUS_MM, MAX_EXPECTED_MM, Range
-from ..registration.pipeline import Progress, Refinement, refine
+from ..registration.pipeline import Progress, Refinement, RefinementMethod, refine
 from ..registration.prepared_ct import PreparedCT
 from ..registration.variants import Start, refine_along_least_certain_axis, refine_from
 from ..rendering.devices import CPU

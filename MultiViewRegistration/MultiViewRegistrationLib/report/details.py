@@ -47,7 +47,7 @@ MAX_TARGETS = 40
 
 
 def details(result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]], *, names: bool) -> Iterator[ET.Element]:
-    """The folded sections; those of which nothing is known are left out.   shown, names: as of `first_screen`."""
+    """The folded sections; those of which nothing is known are left out.   shown, names: as of `result_page.first_screen`."""
     sections = {
         "Checkerboard and difference": [_comparison(result, shown)],
         "Where they disagree": _disagreement(result),

@@ -1,4 +1,7 @@
-"""Writes the files of a result: result.json, the transforms, pictures, and report.html."""
+"""Writes the files of a result: result.json, the transforms, pictures, and report.html.
+
+The first screen of a report is verdict and cause, the X-rays with the CT's outlines, the scene in 3D, who and what; `details` follow.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,45 @@ import json
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
+from .. import __version__
+from ..geometry import rigid
+from ..imaging.xray import View
+from ..io.cameras import describe_uncertainty
 from ..io.files import write_atomically
-from ..io.html import Content, number, page, table, tag
+from ..io.html import Content, embedded, number, page, table, tag
 from ..io.transforms import write_slicer_transform, write_transform
+from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import run_tasks
 from .details import details
-from .first_screen import badge, first_screen
-from .overlays import DRRs, overlays, picture_files, png
+from .overlays import LEGENDS, DRRs, jpeg, overlays, picture_files, png
 from .result import Result
+from .scene_svg import Scene, best_side, scene_svg
 
 HERE = Path(__file__).parent
+#: Sign and word of a verdict, and what to do.
+VERDICTS = {
+    "accept": ("\u2713", "accept", "Every check agrees with the result."),
+    "check": ("!", "check", "Check the outlines before you use the result."),
+    "reject": ("\u2715", "reject", "Do not use the result."),
+    None: ("\u2013", "not assessed", "Look at every view: a wrong pose can look good in one."),
+}
+#: Of a view's state, see `Assessment.view_states`: its sign and colour.
+SIGNS = {"good": ("\u2713", "accept"), "check": ("!", "check"), "bad": ("\u2715", "reject"), None: ("", "")}
+NOT_ASSESSED = "Nothing has checked this result."
+#: X-rays in a row.
+IN_A_ROW = 3
+#: The scene's longer side in lines of its labels, and the width over height of the place for it.
+LINES, ASPECT, WIDE_ASPECT = 22, 0.75, 2.0
+#: X-rays side by side that are together so many times wider than high have scene and text below them.
+WIDE = 2.6
+#: A detector at an unknown distance is drawn at so many times the distance of the anatomy.
+UNKNOWN_DETECTOR = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,3 +175,171 @@ def _case_section(entry: Entry, nth: int, *, alone: bool) -> ET.Element:
         id=anchor,
         class_="case sheet",
     )
+
+
+def first_screen(
+    result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]], anchor: str, *, names: bool
+) -> ET.Element:
+    """What is seen without scrolling.
+
+    Parameters
+    ----------
+    shown
+        `overlays.overlays` of each view.
+    anchor
+        Of the report's entry, for the names of its controls.
+    names
+        Also the case's name and those of its files.
+    """
+    across = sum(pictures[0]["xray"].shape[1] / pictures[0]["xray"].shape[0] for pictures in shown)
+    wide = across > WIDE and len(shown) <= IN_A_ROW
+    aside = tag("aside", _scene(result, WIDE_ASPECT if wide else ASPECT), _who_and_what(result, names=names))
+    seen = tag("div", _films(result, shown, anchor), aside, class_="seen wide-films" if wide else "seen")
+    return tag("div", _answer(result), seen, class_="first")
+
+
+def badge(verdict: str | None) -> ET.Element:
+    """A verdict's sign and word."""
+    sign, word, _ = VERDICTS[verdict]
+    return tag("strong", tag("span", sign, aria_hidden="true"), " ", word, class_=f"badge {word.replace(' ', '-')}")
+
+
+def _answer(result: Result) -> ET.Element:
+    """The verdict; its cause, if there is one; the error to expect; and the reasons, folded but for the first."""
+    _, _, act = VERDICTS[result.verdict]
+    assessment = result.assessment
+    if assessment is None:
+        return _with_reasons(result, NOT_ASSESSED, act, result.limits)
+    reasons, summary = list(assessment.reasons), assessment.summary
+    if assessment.prediction is None or assessment.cause or assessment.contradictions:
+        return _with_reasons(result, reasons.pop(0), f"{summary} {act}", [*reasons, *result.limits])
+    condition = f"{assessment.condition[:1].upper()}{assessment.condition[1:]}." if assessment.condition else ""
+    first = reasons.pop(0) if reasons else ""
+    told = " ".join(filter(None, (first, act, condition)))
+    return _with_reasons(result, str(assessment.prediction), told, [*reasons, *result.limits])
+
+
+def _with_reasons(result: Result, headline: str, told: str, further: Sequence[str]) -> ET.Element:
+    folded = tag(
+        "details",
+        tag("summary", f"Why: {len(further)} more"),
+        tag("ul", *(tag("li", sentence) for sentence in further)),
+        class_="why",
+    )
+    sentences = tag("p", headline, class_="headline"), tag("p", told.strip()), folded if further else None
+    return tag("div", badge(result.verdict), tag("div", *sentences), class_="answer")
+
+
+def _films(result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]], anchor: str) -> ET.Element:
+    """The X-rays under the outlines of the CT, at the result or at the start, or alone."""
+    poses = {"result": "Result", "start": "Start", "none": "None"}
+    if not result.refined:
+        poses = {"result": "This pose", "none": "None"}
+    choices = [
+        tag(
+            "label",
+            tag(
+                "input",
+                type="radio",
+                name=f"{anchor}-outlines",
+                class_=f"pick-{pose}",
+                checked=pose == "result",
+            ),
+            word,
+            class_="choice",
+        )
+        for pose, word in poses.items()
+    ]
+    hint = "Click an X-ray to zoom; then wheel, drag, + and \u2212."
+    count = len(result.views)
+    columns = count if count <= IN_A_ROW else -(-count // 2) if count <= 2 * IN_A_ROW else IN_A_ROW
+    figures = [_film(result, nth, pictures) for nth, pictures in enumerate(shown)]
+    return tag(
+        "div",
+        tag(
+            "div",
+            tag("span", "Outlines:", class_="quiet"),
+            *choices,
+            tag("span", hint, class_="quiet screen"),
+            class_="choices",
+            role="group",
+            aria_label="Outlines",
+        ),
+        tag("div", *figures, class_=f"xrays columns-{columns}", style=f"--rows: {-(-count // columns)}"),
+        class_="films",
+    )
+
+
+def _film(result: Result, nth: int, pictures: Sequence[dict[str, np.ndarray]]) -> ET.Element:
+    """One X-ray with its outlines at the start, if there is one, and at the result."""
+    view, fit = result.views[nth], result.refinement.fit
+    used = fit.shown[nth] >= MIN_PIXELS
+    cause = result.assessment.cause if result.assessment else None
+    blamed = cause is not None and view.name in cause.views
+    state = f"similarity {fit.similarity[nth]:.2f}" if used else "not used"
+    layers = [tag("img", src=embedded(jpeg(pictures[-1]["xray"]), "jpeg"), alt=f"{view.name}, X-ray")]
+    for pose, drawn in zip(("result", "start"), reversed(pictures), strict=False):
+        file = embedded(png(drawn["outlines"]))
+        layers.append(tag("img", src=file, alt=f"{view.name}, outlines, {pose}", class_=pose))
+    states = result.assessment.view_states([each.name for each in result.views]) if result.assessment else {}
+    sign, colour = SIGNS[states.get(view.name)]
+    return tag(
+        "figure",
+        tag(
+            "figcaption",
+            tag("span", f"{sign} ", class_=colour) if sign else None,
+            tag("strong", view.name),
+            tag("span", f" {state}", class_="quiet"),
+            " see the cause" if blamed else None,
+        ),
+        tag(
+            "div",
+            tag("div", *layers, class_="layers"),
+            class_="stage",
+            tabindex=0,
+            role="group",
+            aria_label=f"{view.name}: {LEGENDS['edges']} + and - zoom, arrows move, 0 shows all.",
+        ),
+        class_="blamed reject" if blamed else None,
+    )
+
+
+def _scene(result: Result, aspect: float) -> ET.Element:
+    corners = rigid.transform_points(result.world_from_ct, _by_bits(result.anatomy.corners()))
+    distances = [_detector_mm(view, corners.mean(axis=0)) for view in result.views]
+    scene = Scene(list(result.views), distances, corners, result.world_from_ct, result.anatomy)
+    return tag("figure", scene_svg(scene, *best_side(scene, aspect), lines=LINES, axes=False))
+
+
+def _by_bits(corners: np.ndarray) -> np.ndarray:
+    """Corners (8, 3) of a box, last axis fastest, in the order of `Scene.corners`."""
+    return corners.reshape(2, 2, 2, 3).transpose(2, 1, 0, 3).reshape(8, 3)
+
+
+def _detector_mm(view: View, middle: np.ndarray) -> float:
+    """From the source to where the X-ray is drawn; `middle` (3,) of the CT, world mm."""
+    pixel_mm = view.xray.pixel_mm
+    if view.camera.fan_axes == 2 and pixel_mm:
+        return float(view.camera.focal_px * pixel_mm[1])
+    return UNKNOWN_DETECTOR * max(float(view.camera.depth(middle)), 1.0)
+
+
+def _who_and_what(result: Result, *, names: bool) -> ET.Element:
+    case, volume = result.case, result.case.ct.volume
+    shape = " \u00d7 ".join(map(str, reversed(volume.values.shape)))
+    sides = [f"{side:.3g}" for side in volume.spacing_mm]
+    spacing = sides[0] if len(set(sides)) == 1 else " \u00d7 ".join(sides)
+    cameras = list(dict.fromkeys(describe_uncertainty(vars(view)) for view in case.views))
+    assumed = sum(map(len, case.assumptions.values()))
+    known = f"known: {'; '.join(cameras)}" + (f"; {assumed} assumptions, below" if assumed else "")
+    rows = {
+        "Case": case.name if names else "",
+        "CT": f"{shape} voxels of {spacing} mm" + (", one structure of it" if result.anatomy.structure else ""),
+        "X-rays": ", ".join(view.name for view in case.views),
+        "Files": ", ".join(case.inputs) if names else "",
+        "Cameras": known,
+        "Pose": ("registered, start: " if result.refined else "assessed as it was: ") + result.method,
+        "Written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        "Program": f"MultiViewRegistration {__version__}",
+    }
+    return tag("dl", *(part for name, text in rows.items() if text for part in (tag("dt", name), tag("dd", text))))

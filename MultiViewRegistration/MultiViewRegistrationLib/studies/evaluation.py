@@ -27,14 +27,13 @@ from typing import Any
 
 import numpy as np
 
-from ..api import REGRESSOR_STARTS, TimedRegistration, find_pose
+from ..api import REGRESSOR_STARTS, TimedRegistration, find_pose, refinement_method
 from ..assessment import metrics
 from ..errors import InputError
 from ..io.case import Case
 from ..io.case_file import CaseFile
-from ..published.methods import RefinementMethod, refinement_method
 from ..registration.optimizer import Range
-from ..registration.pipeline import pose_difference
+from ..registration.pipeline import RefinementMethod, pose_difference
 from ..registration.prepared_ct import PreparedCT, warm_up
 from ..regressor.initialise import Regressor, missing_pose_error, model_for
 from .motion_check import check_motion
@@ -64,7 +63,7 @@ class EvaluationSetup:
     max_start_error_mm : with truth, start mTREs are uniform from 0 to this.
     perturb : without truth, (degrees, mm) by which starts differ from the pose to which the case's own start leads.
     seed : of all that is drawn.
-    refinement, device : see `published.methods.refinement_method`.
+    refinement, device : see `api.refinement_method`.
     search : (degrees, mm) range of "search" and "auto", by default each case's own. With truth, the centres of the ranges are spread
         evenly about it.
     start : "given", poses about the true one; "search", "regressor" or "auto", see `api.register`.

@@ -36,13 +36,13 @@ from ..external_files import (
     FileReading,
     Question,
     ask_for_file,
+    match,
     read_cameras,
     read_pose,
     use_camera,
     with_paths,
 )
 from ..geometry import needs_geometry
-from ..matching import match
 from ..translation import _
 from .form import PLAIN, QUIET, STRONG, Button, Files, Form, Text, row
 from .section import Presenter, has_ended, question_controls, unanswered

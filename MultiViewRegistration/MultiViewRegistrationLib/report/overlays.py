@@ -36,6 +36,8 @@ HALF_WIDTH = 1.0
 FROM_CUT_END = 3
 #: Where the CT has ended, the X-ray is shown so much darker.
 BEYOND_CT = 0.35
+#: Voxels along the beam that are averaged at most: no picture shows it.
+ALONG_BEAM = 4
 #: Opacity of the strongest outlier.
 STRONGEST = 0.6
 #: The report's kinds of pictures.
@@ -97,7 +99,9 @@ class DRRs:
     @classmethod
     def of(cls, anatomy: PreparedCT, camera: Camera, world_from_ct: np.ndarray) -> DRRs:
         """Of a CT at a pose (4, 4)."""
-        whole, bones = (anatomy.drr(camera, world_from_ct, bones=bones) for bones in (False, True))
+        whole, bones = (
+            anatomy.drr(camera, world_from_ct, bones=bones, along_beam=ALONG_BEAM) for bones in (False, True)
+        )
         return cls(whole, bones, anatomy.structure)
 
 

@@ -73,8 +73,6 @@ class Entry:
     def pictures(self) -> list[list[dict[str, np.ndarray]]]:
         """`overlays` of each view at start and result (at the result alone where nothing was refined)."""
         result = self.result
-        for level, bones in ((0, False), (1, True)):  # before threads would make them at the same time
-            result.anatomy.projector(level, bones=bones)
         pictures: list[list[dict[str, np.ndarray]]] = [[] for _ in result.views]
 
         def draw(nth: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
@@ -36,6 +37,8 @@ HALF_WIDTH = 1.0
 FROM_CUT_END = 3
 #: Where the CT has ended, the X-ray is shown so much darker.
 BEYOND_CT = 0.35
+#: Local moments are computed for blocks of pixels, so many in half a window.
+BLOCKS = 12
 #: Voxels along the beam that are averaged at most: no picture shows it.
 ALONG_BEAM = 4
 #: Opacity of the strongest outlier.
@@ -71,6 +74,11 @@ class Film:
         self.beyond = ~hull(valid)
         self.dimmed = np.where(self.beyond, 0, DIMMED * shown)
         self.grey = np.where(valid, shown, self.dimmed)
+
+    @cached_property
+    def smooth(self) -> np.ndarray:
+        """The line integrals with less noise."""
+        return ndimage.gaussian_filter(self.line_integrals, max(self.valid.shape) / 350)
 
 
 def film_of(xray: XRay) -> Film:
@@ -129,7 +137,7 @@ def overlays(xray: XRay, poses: Sequence[DRRs], longest_side: int = 1024) -> lis
         both = film.valid & (drr > level)
         normalised = _normalised(drr, both, film.window)
         outlines = _outlines(film, _resized_drr(pose.bones[part], shape), structure=pose.structure)
-        grey = _as_uint8(np.repeat(WHITE * film.grey[..., None], 3, axis=-1))
+        grey = _grey_picture(film.grey)
         drawn = _flattened(grey, outlines), _checkerboard(film, normalised, both), _difference(film, normalised, both)
         pictures.append(dict(zip(LEGENDS, drawn, strict=True)) | {"xray": grey, "outlines": outlines})
     return pictures
@@ -144,7 +152,7 @@ def png(image: np.ndarray) -> bytes:
     """PNG file of an RGB or RGBA picture; a grey one without opacity is stored as grey."""
     grey = image.shape[2] < 4 and np.all(image == image[..., :1])
     file = io.BytesIO()
-    Image.fromarray(image[..., 0] if grey else image).save(file, "PNG", compress_level=4)
+    Image.fromarray(image[..., 0] if grey else image).save(file, "PNG", compress_level=1, compress_type=Image.RLE)
     return file.getvalue()
 
 
@@ -269,13 +277,12 @@ def _checkerboard(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.nd
     tile = max(normalised.shape[1] // TILES, 1)
     xray_turn = (rows // tile + columns // tile) % 2 == 0
     shown = np.where(xray_turn, film.grey, np.where(both, _in_greys_of(film, normalised, both), film.dimmed))
-    return _as_uint8(np.repeat(WHITE * shown[..., None], 3, axis=-1))
+    return _grey_picture(shown)
 
 
 def _difference(film: Film, normalised: np.ndarray, both: np.ndarray) -> np.ndarray:
     """Both locally normalised, full colour at two standard deviations; elsewhere the dimmed X-ray."""
-    smooth = ndimage.gaussian_filter(film.line_integrals, max(normalised.shape) / 350)
-    difference = _normalised(smooth, both, film.window) - normalised
+    difference = _normalised(film.smooth, both, film.window) - normalised
     strength = np.clip(np.abs(difference) / 2, 0, 1)[..., None]
     colour = np.where(difference[..., None] > 0, ORANGE, BLUE)
     background = WHITE * DIMMED * film.grey[..., None]
@@ -355,6 +362,11 @@ def _resized_drr(drr: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         return np.where(share > 0.5, _resized(np.where(untrue, 0, drr), shape) / share, np.float32(np.nan))
 
 
+def _grey_picture(grey: np.ndarray) -> np.ndarray:
+    """The picture (rows, columns, 3) of greys (rows, columns) from 0 to 1."""
+    return np.repeat(_as_uint8(WHITE * grey)[..., None], 3, axis=-1)
+
+
 def _as_uint8(colour: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(colour), 0, 255).astype(np.uint8)
 
@@ -377,9 +389,13 @@ def _inner_edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     within = ndimage.binary_erosion(inside, iterations=round(3 * blur), border_value=1)
     if not within.any():
         return np.zeros(image.shape, np.float32)
-    y, x, yy, xy, xx = (
-        ndimage.gaussian_filter(image, blur, order=order) for order in ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
-    )
+
+    def filtered(values: np.ndarray, axis: int, order: int) -> np.ndarray:
+        return ndimage.gaussian_filter1d(values, blur, axis, order)
+
+    down, slope_down = filtered(image, 0, 0), filtered(image, 0, 1)
+    y, x = filtered(slope_down, 1, 0), filtered(down, 1, 1)
+    yy, xy, xx = filtered(filtered(image, 0, 2), 1, 0), filtered(slope_down, 1, 1), filtered(down, 1, 2)
     square = np.maximum(x**2 + y**2, 1e-30)
     second = (x * x * xx + 2 * x * y * xy + y * y * yy) / square
     row, column = np.gradient(second)
@@ -392,7 +408,8 @@ def _inner_edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     candidate = within & (line > 0) & (sharpness > 0.1) & (strength > weak)
     # Of the connected pieces those count that hold a strong pixel and are no specks.
     label, count = ndimage.label(candidate, structure=np.ones((3, 3)))
-    strongest = ndimage.maximum(strength, label, np.arange(count + 1))
+    strongest = np.zeros(count + 1, strength.dtype)
+    np.maximum.at(strongest, label[candidate], strength[candidate])
     keep = (strongest > strong) & (np.bincount(label.ravel()) >= 2 * HALF_WIDTH * (side // 18))
     keep[0] = False
     return np.where(keep[label], line, 0)
@@ -404,19 +421,33 @@ def _line(value: np.ndarray, slope: np.ndarray) -> np.ndarray:
 
 
 def local_moments(image: np.ndarray, mask: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (rows, columns) of the masked pixels within about `window` pixels."""
+    """Mean and standard deviation (rows, columns) of the masked pixels within about `window` pixels.
+
+    Those of a large window change slowly: they are computed for blocks of pixels, and interpolated.
+    """
     half = max(window // 2, 1)
+    block = max(half // BLOCKS, 1)
+    rows, columns = image.shape
 
     def blurred(values: np.ndarray) -> np.ndarray:
         """Two box filters: nearly a Gaussian, at a cost that does not grow with the window."""
-        return ndimage.uniform_filter(ndimage.uniform_filter(values, half, mode="constant"), half, mode="constant")
+        means = values if block == 1 else np.asarray(Image.fromarray(values).reduce(block))
+        size = round(half / block)
+        return ndimage.uniform_filter(ndimage.uniform_filter(means, size, mode="constant"), size, mode="constant")
+
+    def interpolated(means: np.ndarray) -> np.ndarray:
+        if block == 1:
+            return means
+        within = (0, 0, columns / block, rows / block)
+        return np.asarray(Image.fromarray(means).resize((columns, rows), Image.Resampling.BILINEAR, within))
 
     share = np.maximum(blurred(mask.astype(np.float32)), 1e-3)
     # Without its overall mean first, float32 loses the variance of a bright image.
     offset = np.float32(image[mask].mean()) if mask.any() else np.float32(0)
     centred = np.where(mask, image - offset, np.float32(0))
     mean = blurred(centred) / share
-    return mean + offset, np.sqrt(np.maximum(blurred(centred**2) / share - mean**2, 0))
+    spread = np.sqrt(np.maximum(blurred(centred**2) / share - mean**2, 0))
+    return interpolated(mean) + offset, interpolated(spread)
 
 
 def _local_contrast(spread: np.ndarray, mask: np.ndarray) -> np.ndarray:

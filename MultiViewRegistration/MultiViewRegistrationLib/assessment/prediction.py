@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr, ndtri  # scipy.stats is slow to import
+import scipy
 
 from .uncertainty import ScaledChiSquare
 
@@ -89,8 +89,8 @@ class Prediction:
             (MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED) if clear else (SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED)
         )
         sd = sd_mm + sd_share * mm
-        beyond = (1 - misnamed) * float(ndtr((mm - WRONG_MM) / sd))
-        upper = mm + sd * float(ndtri(min(0.95 / (1 - misnamed), 0.99)))
+        beyond = (1 - misnamed) * float(scipy.special.ndtr((mm - WRONG_MM) / sd))
+        upper = mm + sd * float(scipy.special.ndtri(min(0.95 / (1 - misnamed), 0.99)))
         return replace(
             self,
             mean_mm=mm,
@@ -168,16 +168,19 @@ class Model:
         def right_below(mm: np.ndarray) -> np.ndarray:
             """In the right minimum: both errors are independent, so that their squares add up."""
             rest = np.sqrt(np.maximum(mm[..., None] ** 2 - shifts_mm**2, 1e-300))
-            return ndtr((np.log(rest) - near) / near_sd).mean(axis=-1)
+            return scipy.special.ndtr((np.log(rest) - near) / near_sd).mean(axis=-1)
 
         logs = np.linspace(-9, 9, 1801)  # of mm
         lengths = np.exp(logs)
-        below = (1 - wrong) * right_below(lengths) + wrong * ndtr((logs - self.far) / self.far_sd)
+        below = (1 - wrong) * right_below(lengths) + wrong * scipy.special.ndtr((logs - self.far) / self.far_sd)
         median, bound = (float(np.exp(np.interp(share, below, logs))) for share in (0.5, 0.95))
         # The mean of what lies below the bound.
         inside = lengths < bound
         mean = bound - np.trapezoid([*below[inside], 0.95], [*lengths[inside], bound]) / 0.95
-        exact, known = float(ndtr((np.log(WRONG_MM) - near) / near_sd)), float(right_below(np.array(WRONG_MM)))
+        exact, known = (
+            float(scipy.special.ndtr((np.log(WRONG_MM) - near) / near_sd)),
+            float(right_below(np.array(WRONG_MM))),
+        )
         counted = (
             1.0 if disagree else exact
         )  # where views agree, the wrong ones hold what of the right minimum is beyond WRONG_MM

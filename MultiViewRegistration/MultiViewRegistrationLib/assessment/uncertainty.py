@@ -29,7 +29,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg, special
+import scipy
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
@@ -71,7 +71,7 @@ class PoseUncertainty:
 
 def chi_square_quantile(share, freedom: float):
     """What a chi-square variable of `freedom` degrees stays below with probability `share`: scipy.stats, slow to import, does the same."""
-    return 2 * special.gammaincinv(freedom / 2, share)
+    return 2 * scipy.special.gammaincinv(freedom / 2, share)
 
 
 class ScaledChiSquare(NamedTuple):
@@ -107,7 +107,9 @@ class TargetUncertainty:
     def mean_mm(self) -> float:
         """Expected TRE, all targets together."""
         spread, freedom = self.distribution
-        return float(np.sqrt(2 * spread) * np.exp(special.gammaln((freedom + 1) / 2) - special.gammaln(freedom / 2)))
+        return float(
+            np.sqrt(2 * spread) * np.exp(scipy.special.gammaln((freedom + 1) / 2) - scipy.special.gammaln(freedom / 2))
+        )
 
     def bound_mm(self, share: float = 0.95) -> float:
         """What the TRE of the targets, root mean square, stays below in so many registrations; their mean is no more."""
@@ -297,7 +299,7 @@ def _at_least(hessian: np.ndarray, gauss_newton: np.ndarray) -> np.ndarray:
     plain = gauss_newton / np.outer(scale, scale) + 1e-9 * np.eye(
         len(scale)
     )  # what is not seen must not stop the decomposition
-    values, axes = linalg.eigh(hessian / np.outer(scale, scale), plain)
+    values, axes = scipy.linalg.eigh(hessian / np.outer(scale, scale), plain)
     back = plain @ axes
     return back * np.maximum(values, LEAST_CURVATURE) @ back.T * np.outer(scale, scale)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+import scipy
 
 SPECK_MM = 2.0
 """Pieces of an outline shorter than this are the surface's noise ..."""
@@ -86,8 +85,8 @@ def _lengths_of_pieces(edges: np.ndarray, lines: np.ndarray) -> np.ndarray:
         return np.zeros(0)
     points, index = np.unique(edges, return_inverse=True)
     index = index.reshape(-1, 2)
-    graph = coo_matrix((np.ones(len(index), np.int8), index.T), shape=(len(points),) * 2)
-    pieces, of_point = connected_components(graph, directed=False)
+    graph = scipy.sparse.coo_matrix((np.ones(len(index), np.int8), index.T), shape=(len(points),) * 2)
+    pieces, of_point = scipy.sparse.csgraph.connected_components(graph, directed=False)
     piece = of_point[index[:, 0]]
     lengths = np.bincount(piece, np.linalg.norm(lines[:, 1] - lines[:, 0], axis=1), pieces)
     return lengths[piece]

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from ..errors import InputError, UnitMismatch
 from .dicom_file import ct_slices
-from .reading import affine_of, check_right_angles, read_image, read_series
+from .reading import affine_of, check_right_angles, read_image, read_series, values_of
 
 Run = Callable[[Sequence[Callable[[], object]]], object]
 """Calls functions, in any order, side by side or one after another."""
@@ -216,7 +216,7 @@ def load_ct(
         slices = ct_slices(path, series)
         path = slices[0].parent
         image = read_series(path, slices)
-    ct = ct_from_array(sitk.GetArrayViewFromImage(image), affine_of(image), unit, name=path)
+    ct = _checked(values_of(image), affine_of(image), unit, path)
     return ct if mask is None else masked(ct, _load_mask(Path(mask), image), mask)
 
 
@@ -243,6 +243,11 @@ def ct_from_array(
     """
     _check_unit(unit)
     values = np.asarray(values)
+    return _checked(values.copy() if values.dtype == np.float32 else values, ct_from_index, unit, name)
+
+
+def _checked(values: np.ndarray, ct_from_index: np.ndarray, unit: str, name: str | Path) -> CT:
+    """The CT in an array, which is its own from now on if it is float32."""
     _check_grid(name, "CT", values.shape[::-1], values.shape[3] if values.ndim == 4 else 1)
     ct_from_index = np.asarray(ct_from_index, float)
     spacing = np.linalg.norm(ct_from_index[:3, :3], axis=0)
@@ -252,7 +257,7 @@ def ct_from_array(
         )
     check_right_angles(name, ct_from_index[:3, :3] / spacing)
     with np.errstate(over="ignore"):  # beyond float32 is not finite
-        values = values.astype(np.float32)
+        values = values.astype(np.float32, copy=False)
     _check_values(name, values, unit)
     if unit == "hu":  # padding outside the scanner's round field, often -2000 or -3024
         np.maximum(values, -1024, out=values)

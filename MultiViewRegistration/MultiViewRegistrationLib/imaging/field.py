@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
-from scipy.spatial import ConvexHull, QhullError
+import scipy
 
 # The search runs on an image of at most this many pixels a side: borders are large, and noise is less there.
 SEARCH_SIZE = 200
@@ -127,7 +126,7 @@ def _border_above(density: np.ndarray, threshold: float, known: np.ndarray, pain
         return None
     profile /= profile[-1]
     # Sides without a step chop off anatomy; where only a wire crosses the edge, its neighbours outvote it.
-    around = ndimage.uniform_filter1d(clear.astype(float), 15, mode="wrap")
+    around = scipy.ndimage.uniform_filter1d(clear.astype(float), 15, mode="wrap")
     sides = hull[np.bincount(side, around - 0.5, len(hull)) > 0]
     outside = ~_inside(density.shape, sides + [0, 0, -2]) & known  # past the blur of the edge
     if not outside.any() or not (painted or step > MIN_STEP):
@@ -150,13 +149,13 @@ def _reduced(image: np.ndarray, factor: int) -> np.ndarray:
     rows, columns = image.shape
     padded = np.pad(image, ((0, -rows % factor), (0, -columns % factor)), mode="edge")
     blocks = padded.reshape(padded.shape[0] // factor, factor, padded.shape[1] // factor, factor)
-    return ndimage.median_filter(blocks.mean((1, 3), dtype=np.float64), 3, mode="nearest")
+    return scipy.ndimage.median_filter(blocks.mean((1, 3), dtype=np.float64), 3, mode="nearest")
 
 
 def _across(density: np.ndarray, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """(n, 17): density along a line through each of n edge points, from 8 pixels inside to 8 outside."""
     sampled = points[:, None] + normals[:, None] * _ACROSS[:, None]
-    return ndimage.map_coordinates(density, [sampled[..., 1], sampled[..., 0]], order=1, mode="nearest")
+    return scipy.ndimage.map_coordinates(density, [sampled[..., 1], sampled[..., 0]], order=1, mode="nearest")
 
 
 def _blur(profile: np.ndarray) -> float:
@@ -167,7 +166,7 @@ def _blur(profile: np.ndarray) -> float:
 
 def _touching_edge(mask: np.ndarray, known: np.ndarray) -> np.ndarray:
     """The connected parts of a mask that reach the edge of the image or of the known field."""
-    labels, n = ndimage.label(mask | ~known)
+    labels, n = scipy.ndimage.label(mask | ~known)
     keep = np.zeros(n + 1, bool)
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         keep[edge] = True
@@ -180,16 +179,14 @@ def _largest(mask: np.ndarray) -> np.ndarray:
     m = np.pad(mask, 1, mode="edge")
     thick = m[1:-1, 1:-1] & m[:-2, 1:-1] & m[2:, 1:-1] & m[1:-1, :-2] & m[1:-1, 2:]
     t = np.pad(thick, 1)
-    labels, _ = ndimage.label(t[1:-1, 1:-1] | t[:-2, 1:-1] | t[2:, 1:-1] | t[1:-1, :-2] | t[1:-1, 2:])
+    labels, _ = scipy.ndimage.label(t[1:-1, 1:-1] | t[:-2, 1:-1] | t[2:, 1:-1] | t[1:-1, :-2] | t[1:-1, 2:])
     return labels == 1 + np.argmax(np.bincount(labels.ravel(), minlength=2)[1:])
 
 
 def _convex_corners(mask: np.ndarray) -> np.ndarray | None:
     """(n, 2) corners (x, y) of the convex hull of a mask's pixel centres, in turn."""
-    try:
-        return _corners_of(_outermost(mask))
-    except (QhullError, ValueError):  # empty, or all on one line
-        return None
+    corners = _corners_of(_outermost(mask))
+    return corners if len(corners) > 2 else None  # it is empty, or all on one line
 
 
 def _outermost(mask: np.ndarray) -> np.ndarray:
@@ -200,8 +197,21 @@ def _outermost(mask: np.ndarray) -> np.ndarray:
 
 
 def _corners_of(points: np.ndarray) -> np.ndarray:
-    hull = ConvexHull(points)
-    return hull.points[hull.vertices]
+    """(n, 2) corners of the convex hull of points (m, 2), in turn (Andrew's monotone chain, Inf. Process. Lett. 9:216-219, 1979)."""
+    ordered = points[np.lexsort(points.T)].tolist()
+
+    def chain(points: list[list[float]]) -> list[list[float]]:
+        corners: list[list[float]] = []
+        for x, y in points:
+            while len(corners) > 1:
+                (x0, y0), (x1, y1) = corners[-2:]
+                if (x1 - x0) * (y - y0) > (y1 - y0) * (x - x0):
+                    break
+                corners.pop()
+            corners.append([x, y])
+        return corners[:-1]
+
+    return np.array(chain(ordered) + chain(ordered[::-1]), float)
 
 
 def _half_planes(corners: np.ndarray) -> np.ndarray:
@@ -241,7 +251,7 @@ def _at(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def _continued(density: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """The image with everything outside the field replaced by the nearest pixel of the field."""
-    nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    nearest = scipy.ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
     return density[tuple(nearest)]
 
 
@@ -277,9 +287,11 @@ def find_annotations(line_integrals: np.ndarray, field: np.ndarray) -> np.ndarra
         painted = (density == extreme) & field
         if np.count_nonzero(painted) < MAX_ANNOTATED_SHARE * len(inside):
             near_extreme = np.abs(density - extreme) < MIN_CONTRAST * contrast
-            found |= painted & ~ndimage.maximum_filter(ndimage.minimum_filter(near_extreme, thickest), thickest)
-    grown = ndimage.binary_dilation(found, iterations=2) & field
-    labels, _ = ndimage.label(grown)
+            found |= painted & ~scipy.ndimage.maximum_filter(
+                scipy.ndimage.minimum_filter(near_extreme, thickest), thickest
+            )
+    grown = scipy.ndimage.binary_dilation(found, iterations=2) & field
+    labels, _ = scipy.ndimage.label(grown)
     strokes = np.bincount(labels[found], minlength=labels.max() + 1) >= MIN_PIXELS  # the others are noise
     return grown & strokes[labels]
 
@@ -313,14 +325,16 @@ def bone_is_bright(values: np.ndarray) -> bool | None:
     crop, blocks = np.s_[: rows * factor, : columns * factor], (rows, factor, columns, factor)
     small = scaled[crop].reshape(blocks).mean((1, 3))
     inside = valid[crop].reshape(blocks).all((1, 3))
-    inside = ndimage.binary_erosion(inside, iterations=5, border_value=1)
+    inside = scipy.ndimage.binary_erosion(inside, iterations=5, border_value=1)
     if inside.sum() < 1000:
         return None
 
     weight = inside.astype(np.float64)
 
     def mean(image: np.ndarray, sigma: float) -> np.ndarray:
-        return ndimage.gaussian_filter(image * weight, sigma) / np.maximum(ndimage.gaussian_filter(weight, sigma), 1e-3)
+        return scipy.ndimage.gaussian_filter(image * weight, sigma) / np.maximum(
+            scipy.ndimage.gaussian_filter(weight, sigma), 1e-3
+        )
 
     detail = mean(small, FINE) - mean(small, COARSE)
     detail /= np.sqrt(mean(detail**2, COARSE) + (1e-3 * np.ptp(small[inside])) ** 2)

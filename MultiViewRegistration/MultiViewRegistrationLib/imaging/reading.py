@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import scipy
 import SimpleITK as sitk
-from scipy.ndimage import map_coordinates
 
 from ..errors import InputError
 from ..geometry.distortion import Distortion, EqualAngles
@@ -63,6 +63,19 @@ def read_slice(path: str | Path, number: int) -> tuple[sitk.Image, int]:
             reader.SetExtractIndex([0, 0, number])
 
     return _read(path, choose), count
+
+
+class _Buffer:
+    """The values of an image for numpy, which keeps the image alive with them."""
+
+    def __init__(self, image: sitk.Image) -> None:
+        self._image, view = image, sitk.GetArrayViewFromImage(image)
+        self.__array_interface__ = {**view.__array_interface__, "data": (view.ctypes.data, False)}
+
+
+def values_of(image: sitk.Image) -> np.ndarray:
+    """The values (slices, rows, columns), not a copy: who reads the image may change them."""
+    return np.asarray(_Buffer(image))
 
 
 @dataclass(frozen=True)
@@ -424,5 +437,5 @@ def _resampled(
         part = result[top : top + ROWS_AT_ONCE]
         v, u = np.indices(part.shape)
         pixels = distortion.distort_pixels(intrinsics, np.stack([u, v + top], -1))
-        map_coordinates(image, (pixels[..., 1], pixels[..., 0]), part, order=1, cval=outside)
+        scipy.ndimage.map_coordinates(image, (pixels[..., 1], pixels[..., 0]), part, order=1, cval=outside)
     return result

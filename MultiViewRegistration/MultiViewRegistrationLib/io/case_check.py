@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+import scipy
 
 from ..geometry import rigid
 from ..imaging.xray import View
@@ -230,7 +230,7 @@ def _patient(toward: dict[str, list[float]]) -> str:
     """The patient's orientation in the image."""
     steps = np.array(list(toward.values()))  # rows: left, back, head
     sentences = []
-    for row, axis in zip(*linear_sum_assignment(-np.abs(steps))):
+    for row, axis in zip(*scipy.optimize.linear_sum_assignment(-np.abs(steps))):
         side = _PATIENT["LPS"[row]][int((steps[row, axis] <= 0) != (axis == 0))]
         sentences.append(f"{side} {('on the left', 'at the bottom', 'towards the detector')[axis]}")
     return "the " + ", the ".join(sentences)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from ..geometry.camera import Camera
 from ..imaging.xray import View
@@ -338,13 +338,13 @@ def outliers(objective: Objective, projections: Sequence[Projection]) -> list[np
     share = sum(np.count_nonzero(each & (mask > 0)) for each, mask in zip(found, objective.masks, strict=True))
     if share < MIN_OUTLIER_SHARE * sum(np.count_nonzero(mask) for mask in objective.masks):
         return None
-    return [ndimage.maximum_filter(each, 2 * GROWN + 1) for each in found]
+    return [scipy.ndimage.maximum_filter(each, 2 * GROWN + 1) for each in found]
 
 
 def _outlying(residual: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """residual, mask: (rows, columns), the latter 1 or 0."""
     side = 2 * WINDOW + 1
-    squares, pixels = (ndimage.uniform_filter(each, side) for each in (residual**2 * mask, mask))
+    squares, pixels = (scipy.ndimage.uniform_filter(each, side) for each in (residual**2 * mask, mask))
     return squares > OUTLYING**2 * np.maximum(pixels, 1 / side**2)
 
 
@@ -455,12 +455,12 @@ def _explained(image: np.ndarray, mask: np.ndarray, floor: float) -> np.ndarray:
 
     Detail below the noise floor of the comparison counts as noise: there scatter and hardening show as much as the CT does.
     """
-    inside = ndimage.uniform_filter(mask, 3) > 0.99
-    noise = _sums((np.abs(ndimage.convolve(image, NOISE_MASK)) * inside)[None])[0]
+    inside = scipy.ndimage.uniform_filter(mask, 3) > 0.99
+    noise = _sums((np.abs(scipy.ndimage.convolve(image, NOISE_MASK)) * inside)[None])[0]
     count = np.maximum(_sums(inside[None].astype(np.float32))[0], 1)
     noise = (np.sqrt(np.pi / 2) / 6 * noise / count) ** 2
-    share = np.maximum(ndimage.uniform_filter(mask, 9), 1e-6)
-    detail = (image - ndimage.uniform_filter(image * mask, 9) / share) * mask
+    share = np.maximum(scipy.ndimage.uniform_filter(mask, 9), 1e-6)
+    detail = (image - scipy.ndimage.uniform_filter(image * mask, 9) / share) * mask
     variance = _sums((detail**2)[None])[0] / np.maximum(_sums(mask[None])[0], 1)
     return np.sqrt(np.maximum(variance - noise, 0) / (variance + floor**2 + 1e-12))
 

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from ..errors import InputError
 from ..geometry import rigid
@@ -257,9 +257,9 @@ class PreparedCT:
             inside = (column >= 0) & (row >= 0) & (column < columns + 2 * room) & (row < rows + 2 * room)
             shown = np.zeros((rows + 2 * room, columns + 2 * room), bool)
             shown[row[inside], column[inside]] = True
-            shown = ndimage.binary_closing(shown, iterations=gap)
-            rim = ndimage.binary_dilation(shown, iterations=CUT_RIM_PIXELS)
-            rim &= ~ndimage.binary_erosion(shown, iterations=CUT_RIM_PIXELS)
+            shown = scipy.ndimage.binary_closing(shown, iterations=gap)
+            rim = scipy.ndimage.binary_dilation(shown, iterations=CUT_RIM_PIXELS)
+            rim &= ~scipy.ndimage.binary_erosion(shown, iterations=CUT_RIM_PIXELS)
             rims |= rim[room : room + rows, room : room + columns]
         return rims
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numba as nb
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
@@ -184,12 +184,12 @@ class Bases:
     def largest_piece(self) -> Bases:
         """Only the largest connected body and what it encloses: without the scanner's couch, and hands that lie beside a hip."""
         mu = self.values.sum(axis=0)
-        pieces, _ = ndimage.label(ndimage.binary_opening(mu > _BODY, np.ones((1, 3, 3))))
+        pieces, _ = scipy.ndimage.label(scipy.ndimage.binary_opening(mu > _BODY, np.ones((1, 3, 3))))
         sizes = np.bincount(pieces.ravel())[1:]
         if not sizes.size:
             return self
-        body = ndimage.binary_dilation(pieces == 1 + np.argmax(sizes))
-        body = np.stack([ndimage.binary_fill_holes(layer) for layer in body])
+        body = scipy.ndimage.binary_dilation(pieces == 1 + np.argmax(sizes))
+        body = np.stack([scipy.ndimage.binary_fill_holes(layer) for layer in body])
         return Bases(self.values * body, self.ct_from_index)
 
     def continued(
@@ -207,11 +207,11 @@ class Bases:
         values = np.moveaxis(self.values, 3 - axis, 1)
         values = values if end else values[:, ::-1]
         count = max(1, round(length_mm / spacing[axis]))
-        last = ndimage.gaussian_filter(values[:, -1], (0, *(smooth_mm / spacing[others])), mode="nearest")
+        last = scipy.ndimage.gaussian_filter(values[:, -1], (0, *(smooth_mm / spacing[others])), mode="nearest")
         beyond = np.empty((BASES, count, *last.shape[1:]), np.float32)
         for n in range(count):
             away_mm = (n + 1) * spacing[axis]
-            beyond[:, n] = ndimage.shift(last, (0, *(away_mm * drift / spacing[others])), order=1)
+            beyond[:, n] = scipy.ndimage.shift(last, (0, *(away_mm * drift / spacing[others])), order=1)
             beyond[1:, n] *= np.exp(-away_mm / bone_fade_mm)
         values = np.concatenate([values, beyond], axis=1)
         affine = self.ct_from_index.copy()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from scipy.special import gammaincinv
+import scipy
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
@@ -22,8 +22,9 @@ NEAR = 0.2
 MIN_DEPTH_MM = 10.0
 #: A pose farther than this from another, in standard deviations, loses weight with the distance (Huber, Ann. Math. Stat. 35, 1964).
 HUBER_DISTANCE = 3.5
-#: A view agrees with a pose within this squared distance of six normal numbers, made so wide as predictions have heavier tails.
-MAX_AGREEING_DISTANCE = 3 * 2 * float(gammaincinv(6 / 2, 0.999))
+#: A view agrees with a pose within the squared distance of this share of six normal numbers, so much wider as predictions have heavier
+#: tails.
+AGREEING_SHARE, WIDER = 0.999, 3
 #: Two poses nearer than this, an angle counting at RADIUS_MM, are one candidate.
 SAME_MM, RADIUS_MM = 3.0, 60.0
 #: The starts of a view alone: the nominal pose, and that turned by so much either way about each axis of the world.
@@ -225,7 +226,7 @@ def fuse(
         """The largest squared distance of a view's pose from the common one, and the common candidate."""
         joint = _best([views[n] for n in numbers], starts, centroid, numbers)
         far = max(alone[n].squared_error(joint.world_from_ct, centroid) for n in numbers)
-        return far, replace(joint, agree=far <= MAX_AGREEING_DISTANCE)
+        return far, replace(joint, agree=far <= WIDER * 2 * scipy.special.gammaincinv(6 / 2, AGREEING_SHARE))
 
     found = [together(tuple(range(len(views))))[1]]
     while not found[0].agree and len(found[0].views) > 2:

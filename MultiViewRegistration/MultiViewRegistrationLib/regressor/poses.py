@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+import scipy
 
 from ..errors import InputError
 from ..geometry import rigid
@@ -98,7 +98,8 @@ class PoseRange:
         A shift after turns Rz(roll) Rx(-tilt) Ry(orbital), in the camera.
         """
         values = np.asarray(values, float)
-        turns = Rotation.from_euler("ZXY", (values[..., 2::-1] * (1, -1, 1)).reshape(-1, 3), degrees=True).as_matrix()
+        angles = (values[..., 2::-1] * (1, -1, 1)).reshape(-1, 3)
+        turns = scipy.spatial.transform.Rotation.from_euler("ZXY", angles, degrees=True).as_matrix()
         motion = rigid.from_rotation_translation(turns.reshape(*values.shape[:-1], 3, 3), values[..., 3:])
         camera_from_ct = self.camera.camera_from_world @ self.world_from_ct
         return self.camera.world_from_camera @ rigid.about(self._centre_in_camera, motion) @ camera_from_ct
@@ -107,7 +108,11 @@ class PoseRange:
         """The coordinates (..., 6) of poses (..., 4, 4) along the axes, degrees and mm: the inverse of `poses`."""
         camera_from_ct = self.camera.camera_from_world @ np.asarray(poses, float)
         R = camera_from_ct[..., :3, :3] @ (self.camera.camera_from_world @ self.world_from_ct)[:3, :3].T
-        turns = Rotation.from_matrix(R.reshape(-1, 3, 3)).as_euler("ZXY", degrees=True).reshape(*R.shape[:-2], 3)
+        turns = (
+            scipy.spatial.transform.Rotation.from_matrix(R.reshape(-1, 3, 3))
+            .as_euler("ZXY", degrees=True)
+            .reshape(*R.shape[:-2], 3)
+        )
         shift = rigid.transform_points(camera_from_ct, self.centroid) - self._centre_in_camera
         return np.concatenate([turns[..., ::-1] * (1, -1, 1), shift], axis=-1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
+import scipy
 
 from ..imaging.ct import Volume
 from .drr import extents
@@ -67,9 +67,9 @@ class Texture:
         return cls(values, max_per_mm, volume.ct_from_index @ index_from_texel, cut, bone_per_mm, bone_ends)
 
 
-def _means(size: int, cells: int) -> sparse.csr_array:
+def _means(size: int, cells: int) -> scipy.sparse.csr_array:
     """(cells, size): means over equal parts of an axis of so many voxels, whose borders may lie within voxels."""
     borders = np.linspace(0, size, cells + 1)
     voxels = np.arange(size)
     shares = np.minimum(borders[1:, None], voxels + 1) - np.maximum(borders[:-1, None], voxels)
-    return sparse.csr_array(np.maximum(shares, 0).astype(np.float32) * np.float32(cells / size))
+    return scipy.sparse.csr_array(np.maximum(shares, 0).astype(np.float32) * np.float32(cells / size))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from PIL import Image
-from scipy import ndimage
 
 from ..assessment.features import Tile
 from ..geometry.camera import Camera
@@ -64,7 +64,7 @@ class Film:
 
     def __init__(self, line_integrals: np.ndarray, valid: np.ndarray, bone: np.ndarray) -> None:
         self.line_integrals, self.valid = line_integrals, valid
-        around = valid & ndimage.binary_dilation(bone, iterations=max(valid.shape) // 30)
+        around = valid & scipy.ndimage.binary_dilation(bone, iterations=max(valid.shape) // 30)
         self.window = max(valid.shape) // 7
         # Half of what changes slowly is taken away, as radiography systems do, to leave bone more contrast.
         flattened = line_integrals - 0.5 * local_moments(line_integrals, valid, 2 * self.window)[0]
@@ -78,7 +78,7 @@ class Film:
     @cached_property
     def smooth(self) -> np.ndarray:
         """The line integrals with less noise."""
-        return ndimage.gaussian_filter(self.line_integrals, max(self.valid.shape) / 350)
+        return scipy.ndimage.gaussian_filter(self.line_integrals, max(self.valid.shape) / 350)
 
 
 def film_of(xray: XRay) -> Film:
@@ -239,13 +239,13 @@ def _edges(drr: np.ndarray, *, structure: bool) -> np.ndarray:
     if untrue.all():
         return np.zeros(drr.shape, np.float32)
     if untrue.any():  # bone goes on as it ends there: then it has no edge along the end
-        rows, columns = ndimage.distance_transform_edt(untrue, return_distances=False, return_indices=True)
+        rows, columns = scipy.ndimage.distance_transform_edt(untrue, return_distances=False, return_indices=True)
         drr = drr[rows, columns]
     level = _silhouette_level(drr)
     lines = (
         np.maximum(_contour(drr, level), _inner_edges(drr, drr > level)) if structure else _inner_edges(drr, ~untrue)
     )
-    return np.where(ndimage.binary_dilation(untrue, iterations=FROM_CUT_END), 0, lines)
+    return np.where(scipy.ndimage.binary_dilation(untrue, iterations=FROM_CUT_END), 0, lines)
 
 
 def _outlines(film: Film, bones: np.ndarray, *, structure: bool) -> np.ndarray:
@@ -253,7 +253,7 @@ def _outlines(film: Film, bones: np.ndarray, *, structure: bool) -> np.ndarray:
     lines, beyond = _edges(bones, structure=structure), np.isnan(bones)
     if structure:  # about one bone there is nothing to compare anyway
         beyond = np.zeros_like(beyond)
-    beyond = BEYOND_CT * ndimage.gaussian_filter(beyond.astype(np.float32), FROM_CUT_END)
+    beyond = BEYOND_CT * scipy.ndimage.gaussian_filter(beyond.astype(np.float32), FROM_CUT_END)
     colour = ORANGE * (lines / np.maximum(np.maximum(lines, beyond), 1e-6))[..., None]
     opacity = np.where(film.beyond, 0, 255 * np.maximum(lines, beyond))
     return _as_uint8(np.dstack([colour, opacity]))
@@ -329,7 +329,7 @@ def _part_to_show(silhouettes: np.ndarray, valid: np.ndarray) -> tuple[slice, sl
 
 def _box(mask: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns that hold all of a mask, which must not be empty."""
-    return ndimage.find_objects(mask.astype(np.uint8))[0]
+    return scipy.ndimage.find_objects(mask.astype(np.uint8))[0]
 
 
 def _aspect(xray: XRay) -> float:
@@ -373,7 +373,7 @@ def _as_uint8(colour: np.ndarray) -> np.ndarray:
 
 def _contour(image: np.ndarray, level: float) -> np.ndarray:
     """Line where `image` passes `level`."""
-    inside = ndimage.gaussian_filter((image > level).astype(np.float32), 1.0)
+    inside = scipy.ndimage.gaussian_filter((image > level).astype(np.float32), 1.0)
     return _line(inside - 0.5, np.hypot(*np.gradient(inside)))
 
 
@@ -386,12 +386,12 @@ def _inner_edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """
     side = max(image.shape)
     blur = side / 300
-    within = ndimage.binary_erosion(inside, iterations=round(3 * blur), border_value=1)
+    within = scipy.ndimage.binary_erosion(inside, iterations=round(3 * blur), border_value=1)
     if not within.any():
         return np.zeros(image.shape, np.float32)
 
     def filtered(values: np.ndarray, axis: int, order: int) -> np.ndarray:
-        return ndimage.gaussian_filter1d(values, blur, axis, order)
+        return scipy.ndimage.gaussian_filter1d(values, blur, axis, order)
 
     down, slope_down = filtered(image, 0, 0), filtered(image, 0, 1)
     y, x = filtered(slope_down, 1, 0), filtered(down, 1, 1)
@@ -407,7 +407,7 @@ def _inner_edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     line = _line(second, np.hypot(row, column))
     candidate = within & (line > 0) & (sharpness > 0.1) & (strength > weak)
     # Of the connected pieces those count that hold a strong pixel and are no specks.
-    label, count = ndimage.label(candidate, structure=np.ones((3, 3)))
+    label, count = scipy.ndimage.label(candidate, structure=np.ones((3, 3)))
     strongest = np.zeros(count + 1, strength.dtype)
     np.maximum.at(strongest, label[candidate], strength[candidate])
     keep = (strongest > strong) & (np.bincount(label.ravel()) >= 2 * HALF_WIDTH * (side // 18))
@@ -433,7 +433,9 @@ def local_moments(image: np.ndarray, mask: np.ndarray, window: int) -> tuple[np.
         """Two box filters: nearly a Gaussian, at a cost that does not grow with the window."""
         means = values if block == 1 else np.asarray(Image.fromarray(values).reduce(block))
         size = round(half / block)
-        return ndimage.uniform_filter(ndimage.uniform_filter(means, size, mode="constant"), size, mode="constant")
+        return scipy.ndimage.uniform_filter(
+            scipy.ndimage.uniform_filter(means, size, mode="constant"), size, mode="constant"
+        )
 
     def interpolated(means: np.ndarray) -> np.ndarray:
         if block == 1:

@@ -109,14 +109,17 @@ def save_result(result: Result, folder: str | Path, override: str | None = None,
             for when, file in zip(("after", "before"), reversed(files)):
                 write_atomically(folder / f"{name}_{kind}_{when}.png", file)
 
+    pictures = entry.pictures  # before threads would draw them at the same time
     run_tasks(
-        [partial(write_pictures, view.name, shown) for view, shown in zip(result.views, entry.pictures, strict=True)]
+        [
+            partial(write_report, folder / "report.html", [entry]),
+            *(partial(write_pictures, view.name, shown) for view, shown in zip(result.views, pictures, strict=True)),
+        ]
     )
     for name, kept in result.suggested_masks.items():
         write_atomically(folder / f"{name}_mask.png", png(255 * kept[..., None].astype(np.uint8)))
     write_transform(folder / "world_from_ct.tfm", result.world_from_ct, comment)
     write_slicer_transform(folder / "world_from_ct.slicer.tfm", result.world_from_ct, comment)
-    write_report(folder / "report.html", [entry])
     write_atomically(folder / "result.json", json.dumps(result.to_json(override), indent=1) + "\n")
 
 

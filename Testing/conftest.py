@@ -6,15 +6,19 @@ import os
 import secrets
 import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from phantom import make_ct, make_views
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging import xray
 from MultiViewRegistrationLib.imaging.ct import CT
+from MultiViewRegistrationLib.imaging.field import find_field
 from MultiViewRegistrationLib.imaging.xray import View
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.simulation.projector import gvxr_scene
@@ -70,6 +74,22 @@ def pytest_collection_modifyitems(items) -> None:
 def own_store(tmp_path_factory, monkeypatch) -> None:
     """No test sees the models of whoever runs it, or of another test."""
     monkeypatch.setenv("MVREG_DATA", str(tmp_path_factory.getbasetemp() / "data" / secrets.token_hex(8)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fields_sought_once() -> Iterator[None]:
+    """The same few images are read in hundreds of tests: the field of each is sought once. It takes most of the time of reading one."""
+    known: dict[tuple, np.ndarray] = {}
+
+    def find(line_integrals: np.ndarray) -> np.ndarray:
+        key = line_integrals.shape, line_integrals.dtype.str, blake2b(line_integrals.tobytes()).digest()
+        if key not in known:
+            known[key] = find_field(line_integrals)
+        return known[key].copy()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(xray, "find_field", find)
+        yield
 
 
 @pytest.fixture(scope="session")

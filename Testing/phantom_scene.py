@@ -23,23 +23,32 @@ def phantom() -> tuple:
 
 def make_registration(scene, ct: CT, views: list[View], pose: np.ndarray = TRUE_POSE, name: str = "Registration"):
     """A `scene.registration.Registration` of a CT at a pose and views, whose images are line integrals."""
-    from MultiViewRegistrationLib.mrml.image import set_source
-    from MultiViewRegistrationLib.mrml.loading import camera_content, volume_node
+    from MultiViewRegistrationLib.mrml.loading import volume_node
     from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration = Registration.create(scene, name)
     registration.ct = volume_node(scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
     for view in views:
-        xray = registration.add_xray(view.name)
-        xray.change(
-            camera=camera_content(view.camera),
-            intensity="log",
-            rotation_sd_deg=view.rotation_sd_deg,
-            translation_sd_mm=view.translation_sd_mm,
-        )
-        set_source(xray, volume_node(scene, f"{view.name} image", view.xray.line_integrals[None], np.eye(4)))
+        add_view(registration, view)
     registration.world_from_ct = pose
     return registration
+
+
+def add_view(registration, view: View):
+    """The X-ray of a view in a registration."""
+    from MultiViewRegistrationLib.mrml.image import set_source
+    from MultiViewRegistrationLib.mrml.loading import camera_content, volume_node
+
+    xray = registration.add_xray(view.name)
+    xray.change(
+        camera=camera_content(view.camera),
+        intensity="log",
+        rotation_sd_deg=view.rotation_sd_deg,
+        translation_sd_mm=view.translation_sd_mm,
+    )
+    image = view.xray.line_integrals[None]
+    set_source(xray, volume_node(registration.scene, f"{view.name} image", image, np.eye(4)))
+    return xray
 
 
 def begun(registration):

@@ -19,6 +19,7 @@ def slicer_app():
 
     app = SlicerApp()
     slicer.mrmlScene = app.scene
+    app.scene.Clear(False)
     return app
 
 
@@ -27,7 +28,6 @@ def scene(slicer_app):
     """Empty, but for what Slicer itself keeps in it."""
     import slicer
 
-    slicer_app.scene.Clear(False)
     slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer_app.scene)
     yield slicer_app.scene
     slicer_app.scene.Clear(False)

@@ -110,13 +110,14 @@ def test_what_is_wrong_is_named(anatomy, views, near, cause, about, words, chang
         )  # which of two views is off no image shows
 
 
+@SLOW
 @pytest.mark.parametrize(
     "given, words",
     [
         ((-40, 10), "LAO and RAO exchanged"),
-        pytest.param((40, -10), "cranial and caudal exchanged", marks=SLOW),
-        pytest.param((-40, -10), "both angles the wrong way round", marks=SLOW),
-        pytest.param((10, 40), "its two angles exchanged", marks=SLOW),
+        ((40, -10), "cranial and caudal exchanged"),
+        ((-40, -10), "both angles the wrong way round"),
+        ((10, 40), "its two angles exchanged"),
     ],
 )
 def test_an_angle_with_the_wrong_sign_is_named(ct, anatomy, near, given, words):
@@ -169,7 +170,7 @@ def changed(ct: CT, change: np.ndarray) -> CT:
 @pytest.mark.parametrize(
     "cause, change",
     [
-        ("mirrored ct", np.diag([-1.0, 1, 1])),
+        pytest.param("mirrored ct", np.diag([-1.0, 1, 1]), marks=SLOW),
         ("slice spacing", np.diag([1, 1, 1 / 1.03])),
         pytest.param("ct scale", np.eye(3) / 1.025, marks=SLOW),
     ],

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import sleep
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, error_mm, off
-from phantom_scene import START, phantom_registration, settle
+from phantom import TRUE_POSE, error_mm, make_views, off
+from phantom_scene import START, add_view, phantom, phantom_registration, settle
 from presenter_host import PresenterHost, act, control, text
 from running_session import PausedRegistration
-
-from MultiViewRegistrationLib.geometry import rigid
 
 OUTSIDE = off(TRUE_POSE, (0, 0, 0), (0, 900.0, 0))
 
@@ -31,14 +30,6 @@ def done(host, answer) -> None:
     """Until what begins by itself has ended."""
     host.wait(answer, lambda: host.session.running)
     host.wait(answer, lambda: not host.session.running)
-
-
-def turned(camera) -> dict:
-    """A camera that looks from 30 degrees beside another one, as a case.json has it."""
-    from MultiViewRegistrationLib.mrml.loading import camera_content
-
-    motion = rigid.from_rotation_translation(rigid.exp_so3(np.radians([0, 0, 30.0])), np.zeros(3))
-    return {**camera_content(camera), "camera_from_world": (camera.camera_from_world @ motion).tolist()}
 
 
 def methods(host) -> list[str]:
@@ -117,12 +108,10 @@ def test_after_cancel_nothing_begins_again(host, answer):
 
 
 def test_an_xray_that_is_added_meanwhile_or_later_is_registered_too(host, answer):
-    from MultiViewRegistrationLib.mrml.image import set_source
-
-    first, second = host.registration.xrays
-    third = host.registration.add_xray("view3")
-    third.change(**{**second.content, "camera": turned(second.camera)}, use=False)
-    set_source(third, second.source)
+    first = host.registration.xrays[0]
+    (seen,) = make_views(phantom()[0], ((45, 20),))
+    third = add_view(host.registration, replace(seen, name="view3"))
+    third.change(use=False)
     held = PausedRegistration()
     host.wait(answer, lambda: len(held.asked) == 1)
     third.change(use=True)

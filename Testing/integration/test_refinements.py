@@ -12,7 +12,7 @@ from program import run
 from MultiViewRegistrationLib import Case, register, save_result
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.installation import install_command
-from MultiViewRegistrationLib.published import methods as refinements
+from MultiViewRegistrationLib.published import NAMES
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, evaluate
 from MultiViewRegistrationLib.studies.evaluation_page import page
 
@@ -40,7 +40,7 @@ def test_a_published_refinement_registers_and_the_result_names_it(quick, case_fi
     default, joint = register(case), register(case, refinement="joint", device="cpu")
     assert default.to_json()["refinement"] == "joint" and "PyTorch" not in default.to_json()["software"]["device"]
     np.testing.assert_array_equal(default.world_from_ct, joint.world_from_ct)
-    assert refinements.NAMES == ("joint", "diffpose", "cui2025", "xvr")
+    assert NAMES == ("joint", "diffpose", "cui2025", "xvr")
 
 
 @pytest.mark.slow

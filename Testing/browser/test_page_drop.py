@@ -34,20 +34,10 @@ def empty(open_tab, serve):
     return tab
 
 
-def test_a_ct_and_two_x_rays_dropped_together_need_no_answer(empty, study):
+def test_what_is_unclear_is_asked_while_the_rest_is_taken(empty, study):
     empty.drop(*study.glob("ct/*"), kinds=("dragover",))
     empty.page.get_by_text("Drop CT, X-rays, calibration, case or scene here").wait_for()
     empty.shot("over-empty")
-    empty.drop(*study.glob("ct/*"), *study.glob("*.dcm"))
-    empty.wait_state("xrays().length === 2 && ct() && !reading()")
-    assert not empty.state("files_form.controls") and not empty.state("message")
-    empty.ready()
-    assert empty.state("xrays_form.state.kind") == "ready"  # both have their geometry
-    assert empty.control("register", "register")["label"] == "Register"
-    empty.shot("taken")
-
-
-def test_what_is_unclear_is_asked_while_the_rest_is_taken(empty, study):
     empty.drop(*study.glob("ct/*"), *study.glob("thin/*"), *study.glob("*.dcm"))
     empty.page.get_by_text("2 CT series were found").wait_for()
     empty.wait_state("xrays().length === 2")

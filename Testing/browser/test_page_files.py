@@ -12,7 +12,6 @@ import planted_file
 import pytest
 import SimpleITK as sitk
 from phantom import write_phantom_case
-from phantom_study import write_study
 from served import MVREG, mtre_mm
 
 
@@ -166,25 +165,3 @@ def test_no_message_title_report_or_file_shows_a_temporary_path(open_tab, serve,
             message = tab.evaluate(said)
         assert hidden(message) and (len(names) > 1 or Path(names[0]).stem in message), message
         assert hidden(tab.page.locator("body").inner_text())
-
-
-def test_the_scouts_of_a_ct_that_is_sent_become_its_x_rays(open_tab, serve, tmp_path):
-    """An examination's folder, with what else lies in it; its files are gone from the server before the scouts are used."""
-    write_study(tmp_path / "study")
-    (tmp_path / "study" / "README.txt").write_text("Of the phantom.")
-    tab = empty_page(open_tab, serve)
-    tab.pick("CT, X-rays", tmp_path / "study", kind="a folder")
-    tab.wait_state("s.ct_form.state.kind === 'ready'")
-    tab.button("Use them as X-rays").click()
-    tab.wait_state("xrays().join() === 'AP,LAT' && s.xrays_form.state.kind === 'ready'")
-    tab.ready()
-    tab.shot("scouts")
-    assert tab.control("xrays", "scouts") is None
-    tab.wait_state("['accept', 'check', 'reject'].includes(s.answer.kind)")
-    assert tab.state("open_steps") == []
-    tab.open_step("X-rays")
-    tab.button("Geometry...").click()
-    assert tab.page.get_by_label("Source to isocentre of AP", exact=True).input_value() == "550"
-    tab.shot("scouts in the table")
-    tab.button("Done").click()
-    assert "scouts of this CT" in tab.control("xrays", "truth")["label"]

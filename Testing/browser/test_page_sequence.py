@@ -1,4 +1,4 @@
-"""A sequence in the page: a tracked one is opened, played and stepped through; one is tracked; two are compared."""
+"""A sequence in the page: a tracked one is opened, played and stepped through; two are compared."""
 
 from __future__ import annotations
 
@@ -119,22 +119,3 @@ def test_the_motion_of_another_structure_is_curves_and_a_table(open_tab, server,
     tab.button("Remove").click()
     table.wait_for(state="hidden")
     outlines.nth(0).wait_for(state="detached")
-
-
-def test_a_case_is_tracked_in_the_page(open_tab, serve, moving):
-    tab = open_tab(serve(moving), width=1280, height=800)
-    tab.ready()
-    tab.open_step("Sequence")
-    tab.page.locator(".v-select", has_text="Pace").click()
-    tab.page.get_by_text("Quick: frames are followed").click()
-    tab.page.get_by_text("From here").first.click()
-    for name in ("Start", "Register"):  # closed, so that the step Sequence is seen whole
-        tab.page.locator(".mv-step", has_text=name).click()
-    tab.wait_state("c('sequence', 'track').enabled")
-    tab.button("Track").click()
-    tab.wait_state("c('sequence', 'progress')")
-    tab.wait_state("c('sequence', 'player')")
-    tab.wait_state("!c('sequence', 'progress')")
-    shown(tab, COUNT - 1)
-    tab.button("Close the sequence").click()
-    tab.wait_state("!c('sequence', 'player')")

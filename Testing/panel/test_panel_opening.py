@@ -54,14 +54,8 @@ def opens(person, path) -> None:
     person.host.process(0.1)
 
 
-def opens_the_sample(person, path) -> None:
-    person.module.loadSample(path)
-    person.host.process(0.1)
-
-
-@pytest.mark.parametrize("begin", [opens, opens_the_sample])
-def test_a_case_is_read_beside_the_panel(person, case, reading, begin):
-    begin(person, case)
+def test_a_case_is_read_beside_the_panel(person, case, reading):
+    opens(person, case)
     label = person.ui.readingLabel
     assert label.visible and label.text == "Reading hip..." and person.panel.registration is None
     person.give_views(200, 160)

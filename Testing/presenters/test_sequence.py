@@ -77,6 +77,11 @@ def test_a_track_is_stepped_through_and_played(sequence):
     assert not sequence.player.playing
     act(sequence, "close")
     assert control(sequence, "player") is None and control(sequence, "track").enabled
+    act(sequence, "pace", "quick")
+    act(sequence, "track")
+    assert control(sequence, "progress") is not None
+    sequence.host.wait(sequence, lambda: not sequence.session.running, 60)
+    assert control(sequence, "progress") is None and shown(sequence, COUNT - 1).startswith("Frame 3")
 
 
 def test_the_motion_of_another_structure_is_plotted_listed_and_exported(sequence, track, tmp_path):

@@ -19,6 +19,9 @@ class Host:
     `click` or `close`.
     """
 
+    #: Whether the last one has left its scene empty.
+    _left_empty = False
+
     def __init__(self):
         self.app = install()
         import slicer
@@ -33,7 +36,9 @@ class Host:
         vars(slicer.modules).clear()
         slicer.modules.sampleDataSources, slicer.selfTests = {}, {}
         self._scene_before, slicer.mrmlScene = getattr(slicer, "mrmlScene", None), self.scene
-        self._empty_scene()
+        if not Host._left_empty:
+            self._empty_scene()
+        Host._left_empty = False
         self.main_window = qSlicerMainWindow()
         self._loaded: list[str] = []
         self._hook, sys.excepthook = sys.excepthook, self._on_exception
@@ -228,6 +233,7 @@ class Host:
                 self.app._layout_manager = None
             self._empty_scene()
             self.process()
+            Host._left_empty = not self.failures
         finally:
             sys.excepthook, self.slicer.mrmlScene = self._hook, self._scene_before
 

@@ -61,13 +61,20 @@ NOT_SLOW = (
 )
 
 
+#: What comes first: one worker compiles the kernels into their cache, while the other runs what needs none.
+FIRST = ("integration/test_what_is_loaded", "geometry/", "imaging/", "io/")
+
+
 def pytest_collection_modifyitems(items) -> None:
     here = Path(__file__).parent
+    places = dict[str, int]()
     for item in items:
         if item.path.is_relative_to(here):
             name = f"{item.path.relative_to(here).as_posix()}::{item.name}"
+            places[item.nodeid] = next((nth for nth, each in enumerate(FIRST) if name.startswith(each)), len(FIRST))
             if name.startswith(SLOW) and not name.startswith(NOT_SLOW):
                 item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: places.get(item.nodeid, len(FIRST)))
 
 
 @pytest.fixture(autouse=True)

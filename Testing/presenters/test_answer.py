@@ -15,6 +15,12 @@ from running_session import PausedRegistration
 OUTSIDE = off(TRUE_POSE, (0, 0, 0), (0, 900.0, 0))
 
 
+@pytest.fixture(autouse=True)
+def looks_at_every_tick(monkeypatch):
+    """For what may begin by itself."""
+    monkeypatch.setattr("MultiViewRegistrationLib.session.presenters.answer.LOOK_S", 0.0)
+
+
 @pytest.fixture
 def answer(host):
     yield host.open_all()
@@ -36,9 +42,9 @@ def methods(host) -> list[str]:
     return [entry.method for entry in host.session.history.entries]
 
 
-def rest(host, answer, ticks: int = 60) -> bool:
+def rest(host, answer) -> bool:
     """Whether nothing begins for a while."""
-    for _ in range(ticks):
+    for _ in range(10):
         host.session.poll(0)
         sleep(0.01)
         answer.tick()

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -106,50 +102,6 @@ def test_each_thread_hears_its_own_warnings(recwarn):
     warn("main again")
     assert one.warnings == ["first", "first again"] and other.warnings == ["second"]
     assert [str(warning.message) for warning in recwarn.list] == ["main", "main again"]
-
-
-LIBRARY = Path(inputs.__file__).parents[2]
-
-
-CHILD = """
-import threading
-from numba.core import event
-from MultiViewRegistrationLib.registration.prepared_ct import warm_up_drr
-from MultiViewRegistrationLib.session.inputs import load_kernels
-
-class Compiled(event.Listener):
-    def on_start(self, event): pass
-    def on_end(self, event):
-        if event._exc_details is None:  # it was compiled, and not refused
-            print(event.data["dispatcher"].py_func.__name__)
-
-event.register("numba:compile", Compiled())
-load_kernels(warm_up_drr, lambda: print("compiling"))
-"""
-
-
-@pytest.fixture
-def printed(tmp_path):
-    """A function: what a process prints that loads the kernels, by the cache of this test."""
-
-    def run(**environment) -> list[str]:
-        done = subprocess.run(
-            [sys.executable, "-c", CHILD],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=True,
-            env={**os.environ, "PYTHONPATH": str(LIBRARY), "NUMBA_CACHE_DIR": str(tmp_path), **environment},
-        )
-        return done.stdout.splitlines()
-
-    return run
-
-
-@pytest.mark.slow
-def test_kernels_are_compiled_once_in_a_child_process(printed):
-    assert printed() == ["compiling"]  # and no kernel here
-    assert printed() == []
 
 
 def test_without_a_child_process_kernels_are_compiled_here(monkeypatch):

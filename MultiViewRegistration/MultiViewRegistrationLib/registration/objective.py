@@ -401,7 +401,12 @@ class Tiles:
 
 def tiles(objective: Objective, projections: list[Projection]) -> Tiles:
     """The fit at the pose that was linearised last, whose projections these are."""
-    parts = [_of_view(objective, i, projection) for i, projection in enumerate(projections)]
+    parts: list = [None] * len(projections)
+
+    def fill(index: int) -> None:
+        parts[index] = _of_view(objective, index, projections[index])
+
+    run_tasks([partial(fill, index) for index in range(len(parts))])
     return Tiles(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 

@@ -58,7 +58,7 @@ class ResolutionLevel:
 BODY = (
     (Settings(intensity_radius=12), 30, 0.5),
     (Settings(intensity_radius=6), 12, 0.1),
-    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5), 20, 0.005),
+    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5), 20, 0.01),
 )
 
 #: Poses of a body are scored at half the coarsest resolution, with windows to match.
@@ -278,9 +278,10 @@ class PreparedCT:
     def bone_points(self, most: int = 4000) -> np.ndarray:
         """(N, 3) CT mm: centres of voxels of some BONE_STEP_MM in bone, evenly thinned out to `most`; of a structure, of all of it."""
         volume = self._volumes[self.level(BONE_STEP_MM)]
-        index = np.argwhere(volume.values > (0 if self.structure else BONE_PER_MM))[:, ::-1]
+        index = np.flatnonzero(volume.values > (0 if self.structure else BONE_PER_MM))
         thinned = index[np.linspace(0, len(index) - 1, min(most, len(index))).astype(int)]
-        return rigid.transform_points(volume.ct_from_index, thinned)
+        slices_rows_columns = np.stack(np.unravel_index(thinned, volume.values.shape), axis=1)
+        return rigid.transform_points(volume.ct_from_index, slices_rows_columns[:, ::-1])
 
     def levels(self, views: list[View], world_from_ct: np.ndarray) -> list[ResolutionLevel]:
         """The resolutions at which the CT is compared with these views."""

@@ -341,7 +341,9 @@ class RegistrationPipeline:
             self._report(number, stage, steps / (level.iterations + 1), step)
 
         unknowns = self._unknowns if number else None
-        ends = descend(objective, starts, level.iterations, level.tolerance_mm, centroid, unknowns, on_step)
+        ends = descend(
+            objective, starts, level.iterations, level.tolerance_mm, centroid, unknowns, on_step, secant=number > 0
+        )
         minima = self.merge([], ends)
         if len(starts) > 1 and minima:
             self._report(number, stage, 1.0, minima[0])
@@ -398,6 +400,7 @@ class RegistrationPipeline:
             level.tolerance_mm,
             self.anatomy.centroid,
             self._unknowns,
+            secant=True,
         )
         return replace(end, fit=objective.evaluate(point_of(end)).linearise()) if np.isfinite(end.fit.cost) else None
 

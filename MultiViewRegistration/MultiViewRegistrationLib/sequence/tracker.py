@@ -193,7 +193,7 @@ class Tracker:
                 pose, fit = _finished(objective, level, pose, self._pace.tolerance_mm)
             else:
                 tolerance_mm = level.tolerance_mm if self._anatomy.structure else COARSE_TOLERANCE_MM
-                found = minimise(objective, pose, level.iterations, tolerance_mm)
+                found = minimise(objective, pose, level.iterations, tolerance_mm, secant=True)
                 pose, fit = found.world_from_ct, found.fit
             if not np.isfinite(fit.cost):
                 return None
@@ -247,7 +247,7 @@ def _finished(
         step = -np.linalg.solve(fit.hessian + 1e-12 * np.eye(6), fit.gradient)
         if np.linalg.norm(step[3:]) + LEVER_MM * np.linalg.norm(step[:3]) <= tolerance_mm:
             return moved(pose, step, objective.pivot), fit
-    found = minimise(objective, pose, level.iterations, tolerance_mm)
+    found = minimise(objective, pose, level.iterations, tolerance_mm, secant=True)
     return found.world_from_ct, found.fit
 
 

@@ -1,0 +1,59 @@
+"""The curvature that a step shows, and what it saves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, make_ct, make_views, off
+from scipy import ndimage
+
+from MultiViewRegistrationLib.imaging.ct import attenuation
+from MultiViewRegistrationLib.registration.objective import Objective
+from MultiViewRegistrationLib.registration.optimizer import LEAST_CURVATURE, minimise, with_curvature
+from MultiViewRegistrationLib.registration.similarity import Settings
+from MultiViewRegistrationLib.rendering.drr import Projector
+
+
+def positive(rng) -> np.ndarray:
+    """A positive definite matrix (6, 6)."""
+    root = rng.normal(size=(6, 6))
+    return root @ root.T + 0.1 * np.eye(6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_hessian_has_the_curvature_that_the_last_step_showed(seed):
+    rng = np.random.default_rng(seed)
+    gauss_newton, true, step = positive(rng), positive(rng), rng.normal(size=6)
+    changed = with_curvature(gauss_newton, step, true @ step)
+    if step @ true @ step > LEAST_CURVATURE * (step @ gauss_newton @ step):
+        np.testing.assert_allclose(changed @ step, true @ step)
+    assert np.linalg.eigvalsh(changed).min() > 0
+
+
+def test_a_step_along_which_the_cost_bends_down_keeps_a_share_of_the_curvature():
+    gauss_newton, step = np.diag([1.0, 2, 3, 4, 5, 6]), np.array([1.0, 0, -1, 0, 0, 0])
+    changed = with_curvature(gauss_newton, step, -gauss_newton @ step)
+    assert step @ changed @ step == pytest.approx(LEAST_CURVATURE * (step @ gauss_newton @ step))
+    assert np.linalg.eigvalsh(changed).min() > 0
+
+
+def test_the_same_minimum_is_reached_in_fewer_steps():
+    ct = make_ct()
+    views = [  # smoother than the DRRs, which leaves residuals with derivatives of their own
+        replace(view, xray=replace(view.xray, line_integrals=ndimage.gaussian_filter(view.xray.line_integrals, 1.5)))
+        for view in make_views(ct)
+    ]
+    projector = Projector(attenuation(ct))
+    settings, start = (
+        Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5),
+        off(TRUE_POSE, [0.3, 0, 0], [0, 0.4, 0.3]),
+    )
+    plain, quick = (
+        minimise(Objective(projector, views, settings, np.zeros(3)), start, 30, 1e-3, secant=secant)
+        for secant in (False, True)
+    )
+    assert len(quick.steps) < 0.75 * len(plain.steps)
+    np.testing.assert_allclose(quick.world_from_ct, plain.world_from_ct, atol=5e-3)
+    assert quick.fit.cost == pytest.approx(plain.fit.cost, rel=1e-4)

@@ -13,35 +13,32 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .assessment import verdict
-from .assessment.diagnosis import CauseSearch
 from .errors import InputError, warn
 from .geometry import rigid
-from .geometry.epipolar import default_pose_at_isocentre
-from .geometry.landmarks import LandmarkFit, locate
-from .imaging.xray import SharedUnknowns, View
 from .installation import install_command
-from .io.case import Case
 from .published import NAMES
-from .registration.cameras import CALIBRATED, uncalibrated_view_indices
-from .registration.optimizer import Range
-from .registration.pipeline import Progress, Refinement, RefinementMethod, refine
-from .registration.prepared_ct import PreparedCT, warm_up
-from .registration.similarity import MIN_PIXELS
-from .registration.variants import register_background, register_structure, register_views
-from .regressor.initialise import Regressor, RegressorInitialisation, RegressorReport, missing_pose_error, model_for
-from .rendering.devices import CPU, ComputeDevice
-from .report.result import Result
+
+if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used
+    from .geometry.landmarks import LandmarkFit
+    from .imaging.xray import SharedUnknowns, View
+    from .io.case import Case
+    from .registration.optimizer import Range
+    from .registration.pipeline import Progress, Refinement, RefinementMethod
+    from .registration.prepared_ct import PreparedCT
+    from .regressor.initialise import Regressor, RegressorInitialisation, RegressorReport
+    from .rendering.devices import ComputeDevice
+    from .report.result import Result
+
+    Report = Callable[[Progress], object]
 
 REGRESSOR_STARTS = ("regressor", "auto")
 STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)
 #: Share of the progress bar that a training takes before its registration.
 TRAINING_SHARE = 0.95
-
-Report = Callable[[Progress], object]
 
 
 def register(
@@ -92,6 +89,12 @@ def register(
     Cancelled
         `progress` returned False.
     """
+    from .assessment import verdict
+    from .assessment.diagnosis import CauseSearch
+    from .registration.prepared_ct import PreparedCT, warm_up
+    from .regressor.initialise import missing_pose_error, model_for
+    from .report.result import Result
+
     case = _case_of(case)
     start = default_start(case) if start is None else start
     _check_start(case, start)
@@ -220,6 +223,12 @@ def find_pose(
     InputError
         The views show too little of the CT, or the regressor cannot predict from these views.
     """
+    from .registration.cameras import uncalibrated_view_indices
+    from .registration.optimizer import Range
+    from .registration.variants import register_structure, register_views
+    from .regressor.initialise import RegressorInitialisation
+    from .rendering.devices import CPU
+
     shared, regressor_seconds = case.shared_unknowns, 0.0
     initialisation: RegressorInitialisation | None = None
     reach = (search or Range(**case.search)) if start in ("search", "auto") else None
@@ -298,6 +307,13 @@ def assess(
     InputError
         The pose is not rigid, or no view shows enough of the CT there.
     """
+    from .assessment import verdict
+    from .registration.pipeline import Refinement, refine
+    from .registration.prepared_ct import PreparedCT, warm_up
+    from .registration.similarity import MIN_PIXELS
+    from .registration.variants import register_background
+    from .report.result import Result
+
     case, began = _case_of(case), perf_counter()
     pose = rigid.check_rigid(rigid.array_of("world_from_ct", world_from_ct), "world_from_ct")
     warm_up()
@@ -339,6 +355,8 @@ def default_start(case: Case) -> str:
 
 def _case_of(case: Case | str | os.PathLike[str]) -> Case:
     """The case, loaded where its path is given."""
+    from .io.case import Case
+
     if isinstance(case, (str, os.PathLike)):
         return Case.load(case)
     if not isinstance(case, Case):
@@ -369,6 +387,8 @@ def _check_start(case: Case, start: str) -> None:
 
 def start_pose(case: Case, centroid: np.ndarray) -> np.ndarray:
     """The case's start pose, or the default pose at the isocentre, with a warning.   centroid: (3,) of the CT."""
+    from .geometry.epipolar import default_pose_at_isocentre
+
     if case.world_from_ct is not None:
         return case.world_from_ct
     warn(
@@ -379,6 +399,8 @@ def start_pose(case: Case, centroid: np.ndarray) -> np.ndarray:
 
 
 def _locate(case: Case) -> LandmarkFit:
+    from .geometry.landmarks import locate
+
     fit = locate(case.landmarks, case.cameras)
     if fit.alternatives:
         warn(
@@ -392,6 +414,7 @@ def _train(
     case: Case, anatomy: PreparedCT, minutes: float, seed: int, progress: Report, device: str
 ) -> tuple[Regressor, float]:
     """A regressor trained now, and the seconds that took. Cancelled, it stays in the store and can be resumed."""
+    from .registration.pipeline import Progress
     from .regressor.learning import nominal_pose, train
 
     began, pose = perf_counter(), nominal_pose(case, anatomy)
@@ -416,6 +439,10 @@ def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> Refinem
 
     InputError for another name; for a published one where torch is not installed, or for a device that is not there.
     """
+    from .registration.cameras import CALIBRATED
+    from .registration.pipeline import RefinementMethod, refine
+    from .rendering.devices import ComputeDevice
+
     if name == "joint":
         device = device if isinstance(device, ComputeDevice) else ComputeDevice(device)
         return RefinementMethod(name, refine, compute_device=device)

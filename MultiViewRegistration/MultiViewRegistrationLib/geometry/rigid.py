@@ -38,12 +38,24 @@ def exp_so3(w):
 def log_so3(R):
     """Rotation vectors (..., 3), of length 0 to pi, of rotations R (..., 3, 3).
 
-    At exactly pi w and -w are one rotation and either may come back.
+    At exactly pi w and -w are one rotation and either may come back. By the unit quaternion q, from the row of q q^T that holds its largest
+    part (Shepperd, J. Guid. Control 1:223-224, 1978).
     """
-    from scipy.spatial.transform import Rotation  # slow to import
-
     R = np.asarray(R, float)
-    return Rotation.from_matrix(R.reshape(-1, 3, 3)).as_rotvec().reshape(R.shape[:-1])
+    turn = np.moveaxis(
+        np.stack([R[..., 2, 1], R[..., 0, 2], R[..., 1, 0]]) - [R[..., 1, 2], R[..., 2, 0], R[..., 0, 1]], 0, -1
+    )
+    trace = np.trace(R, axis1=-2, axis2=-1)[..., None]
+    products = np.empty((*R.shape[:-2], 4, 4))  # 4 q q^T, the real part last
+    products[..., :3, :3] = R + np.swapaxes(R, -1, -2) + (1 - trace)[..., None] * np.eye(3)
+    products[..., 3, :3] = products[..., :3, 3] = turn
+    products[..., 3, 3] = 1 + trace[..., 0]
+    largest = np.diagonal(products, axis1=-2, axis2=-1).argmax(-1)
+    q = np.take_along_axis(products, largest[..., None, None], -2)[..., 0, :]
+    q *= np.where(q[..., 3:] < 0, -1, 1)
+    sine = np.linalg.norm(q[..., :3], axis=-1, keepdims=True)
+    angle = 2 * np.arctan2(sine, q[..., 3:])
+    return q[..., :3] * np.divide(angle, sine, out=np.zeros_like(sine), where=sine > 0)
 
 
 def exp_se3(twist):

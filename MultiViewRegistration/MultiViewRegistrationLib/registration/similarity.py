@@ -55,7 +55,7 @@ def silhouette_margin(settings: Settings, camera: Camera, points: np.ndarray) ->
     return np.maximum(1, np.rint(pixels)).astype(int)
 
 
-@nb.njit(nogil=True, fastmath=True, cache=True, no_cfunc_wrapper=True)
+@nb.njit(**cpu.KERNEL, fastmath=True)
 def box_sum(image, radius, out):
     """Sum of `image` over the square window of `radius` pixels about each pixel, cut off at the border. `out` may be `image`."""
     rows, columns = image.shape
@@ -99,7 +99,7 @@ def box_sum(image, radius, out):
             out[r, c] = column[c]
 
 
-@nb.njit(nogil=True, fastmath=True, cache=True, no_cfunc_wrapper=True)
+@nb.njit(**cpu.KERNEL, fastmath=True)
 def erode(mask, out):
     """Keep the pixels whose eight neighbours are all set; the image's border goes."""
     rows, columns = mask.shape
@@ -115,7 +115,7 @@ def erode(mask, out):
             out[r, c] = keep
 
 
-@nb.njit(nogil=True, fastmath=True, cache=True, no_cfunc_wrapper=True)
+@nb.njit(**cpu.KERNEL, fastmath=True)
 def keep_near(image, margin, mask):
     """Take away the pixels of `mask` with nothing but 0 in `image` within `margin` pixels, in rows and columns."""
     rows, columns = image.shape
@@ -130,7 +130,7 @@ def keep_near(image, margin, mask):
                 mask[r, c] = 0.0
 
 
-@nb.njit(nogil=True, fastmath=True, cache=True, no_cfunc_wrapper=True)
+@nb.njit(**cpu.KERNEL, fastmath=True)
 def _local_mean(image, mask, weight, radius):
     mean = image * mask
     box_sum(mean, radius, mean)
@@ -138,7 +138,7 @@ def _local_mean(image, mask, weight, radius):
     return mean
 
 
-@nb.njit(nogil=True, fastmath=True, cache=True, no_cfunc_wrapper=True)
+@nb.njit(**cpu.KERNEL, fastmath=True)
 def _local_moments(image, mask, weight, radius, floor):
     """Local mean and 1 / sqrt(variance + floor^2)."""
     mean = _local_mean(image, mask, weight, radius)
@@ -151,7 +151,7 @@ def _local_moments(image, mask, weight, radius, floor):
     return mean, inverse_sd
 
 
-@nb.njit(nogil=True, fastmath=True, cache=True, no_cfunc_wrapper=True)
+@nb.njit(**cpu.KERNEL, fastmath=True)
 def _local_rms(gx, gy, mask, weight, radius, floor):
     """1 / sqrt(mean of the squared gradient + floor^2)."""
     inverse_rms = _local_mean(gx * gx + gy * gy, mask, weight, radius)
@@ -162,7 +162,7 @@ def _local_rms(gx, gy, mask, weight, radius, floor):
     return inverse_rms
 
 
-@nb.njit(nogil=True, fastmath=True, cache=True, no_cfunc_wrapper=True)
+@nb.njit(**cpu.KERNEL, fastmath=True)
 def _gradient(image, mask, gx, gy):
     """Central differences where the mask (already eroded) is set, 0 elsewhere."""
     rows, columns = image.shape
@@ -176,7 +176,7 @@ def _gradient(image, mask, gx, gy):
                 gy[r, c] = half * (image[r + 1, c] - image[r - 1, c])
 
 
-@nb.njit(nogil=True, fastmath=True, cache=True, no_cfunc_wrapper=True)
+@nb.njit(**cpu.KERNEL, fastmath=True)
 def window_weight(mask, radius):
     """1 / number of valid pixels in each window (0 where there is none)."""
     weight = np.empty(mask.shape, np.float32)
@@ -188,7 +188,7 @@ def window_weight(mask, radius):
     return weight
 
 
-@nb.njit(nogil=True, fastmath=True, cache=True, no_cfunc_wrapper=True)
+@nb.njit(**cpu.KERNEL, fastmath=True)
 def intensity_residual(image, jacobian, fixed, mask, weight, radius, floor):
     """Residual (1, rows, columns), its derivative (n, 1, rows, columns), and the sums m f, m m, f f of the normalised images."""
     rows, columns = image.shape
@@ -222,7 +222,7 @@ def intensity_residual(image, jacobian, fixed, mask, weight, radius, floor):
     return residual, derivative, products
 
 
-@nb.njit(nogil=True, fastmath=True, cache=True, no_cfunc_wrapper=True)
+@nb.njit(**cpu.KERNEL, fastmath=True)
 def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
     """Residual (2, rows, columns), its derivative (n, 2, rows, columns), and the sums m f, m m, f f of the normalised gradients.
 
@@ -265,7 +265,7 @@ def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
     return residual, derivative, products
 
 
-@nb.njit(nogil=True, fastmath=True, cache=True, no_cfunc_wrapper=True)
+@nb.njit(**cpu.KERNEL, fastmath=True)
 def normal_equations(residual, derivative, mask, cauchy, gradient, hessian):
     """Add J^T W e to `gradient` (n,) and J^T W J to the lower triangle of `hessian` (n, n); return the sum of robust squares over the mask.
 
@@ -315,7 +315,7 @@ def normal_equations(residual, derivative, mask, cauchy, gradient, hessian):
     return cost
 
 
-@nb.njit(nogil=True, cache=True, no_cfunc_wrapper=True)
+@nb.njit(**cpu.KERNEL)
 def add_tile_hessians(derivative, along, sharp, bend, side, hessians):
     """Add `sharp` J^T J - `bend` a a^T, summed over square tiles of `side` pixels, to the lower triangles of `hessians`.
 
@@ -408,7 +408,7 @@ class Scorer:
         )
 
 
-@nb.njit(nogil=True, cache=True, no_cfunc_wrapper=True)
+@nb.njit(**cpu.KERNEL)
 def score_poses(
     values,
     shape,

@@ -16,12 +16,16 @@ within the body.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numba as nb
 import numpy as np
 
 i32 = nb.int32
 u32 = nb.uint32
+
+#: Options of kernels. Wrappers for C would be compiled, too, and nothing calls them.
+KERNEL: dict[str, Any] = {"nogil": True, "cache": True, "no_cfunc_wrapper": True}
 
 #: Columns of the image that are gone through together where rays follow the rows of voxels.
 TILE = 32
@@ -148,7 +152,7 @@ def _inverse_transposed(matrix):
     return cofactors
 
 
-@nb.njit(nogil=True, fastmath=True, cache=True, no_cfunc_wrapper=True)
+@nb.njit(**KERNEL, fastmath=True)
 def project_rows(
     values, shape, source, source_step, directions, world_from_index, lever, rows, wanted, image, jacobian
 ):
@@ -249,7 +253,7 @@ def project_rows(
                 jacobian[5, r, col] = gz
 
 
-@nb.njit(nogil=True, fastmath=True, cache=True, no_cfunc_wrapper=True)
+@nb.njit(**KERNEL, fastmath=True)
 def mark_unseen(cut, end_slices, shape, source, source_step, directions, world_from_index, depth, rows, seen):
     """Set `seen` to 0 for rays that go on through tissue where the CT was cut off.
 

@@ -13,7 +13,7 @@ from MultiViewRegistrationLib.geometry.slot_scan import SlotScan
 from MultiViewRegistrationLib.imaging.ct import Volume
 from MultiViewRegistrationLib.rendering.drr import Projector, intrinsics_jacobian
 
-STEP_MM = 0.05
+STEP_MM = 0.1
 #: Half the length of a central difference by the pose, in rad and mm.
 TWIST = np.repeat([1e-4, 0.005], 3)
 

@@ -190,7 +190,9 @@ class PreparedCT:
             if key not in self._projectors:
                 volume = self._volumes[level]
                 if key[1]:
-                    volume = Volume(np.maximum(volume.values - BONE_PER_MM, 0), volume.ct_from_index)
+                    bone = np.maximum(volume.values, np.float32(BONE_PER_MM))
+                    bone -= np.float32(BONE_PER_MM)
+                    volume = Volume(bone, volume.ct_from_index)
                 if pooled != UNPOOLED:
                     volume = volume.pooled(pooled, run_tasks)
                 self._projectors[key] = Projector(volume, self._cut)
@@ -214,7 +216,8 @@ class PreparedCT:
             Of bone alone, for edges; then NaN also along the rim of a cut bone, which is no edge of the patient. Voxels of `EDGES_MM` do,
             which makes a second volume of the finest level needless in most CTs.
         along_beam
-            The voxels, at most, that are averaged along the beam: fewer where a ray would leave such a row of them through its side.
+            The voxels of this level, at most, that are averaged along the beam: fewer where a ray would leave such a row of them through
+            its side.
         """
         pooled = _along_beam(self._volumes[level], camera, world_from_ct, along_beam)
         seen = self.projector(level, pooled=pooled).seen(camera, world_from_ct)
@@ -222,7 +225,8 @@ class PreparedCT:
             seen[self._cut_rims(camera, world_from_ct)] = 0
         coarse = max(level, min(1, self.level(EDGES_MM)))
         if bones and not self.structure and coarse > level:
-            level, pooled = coarse, _along_beam(self._volumes[coarse], camera, world_from_ct, along_beam)
+            most = max(along_beam >> (coarse - level), 1)
+            level, pooled = coarse, _along_beam(self._volumes[coarse], camera, world_from_ct, most)
         projector = self.projector(level, bones=bones, pooled=pooled)
         image = projector.render(camera, world_from_ct, wanted=seen).image
         image[seen == 0] = np.nan

@@ -92,8 +92,8 @@ does not turn to head or feet, which is all that ITK's peer knows. Start errors 
 evenly; the fewer starts of a slow method are spread over the same range.
 
 The time is that until the answer is returned, of a schedule as its authors wrote it, with the images loaded and the CT made ready: in
-processor seconds of all threads, which others on the machine disturb little, and by the clock on the wall, which they disturb a lot. Two
-threads each; ITK's peer has one. Ratios are medians over the starts that both had. A run that reached the limit of processor
+processor seconds, which others on the machine disturb little, and by the clock on the wall, which they disturb a lot. One thread each
+(`MVREG_THREADS=1 OMP_NUM_THREADS=1`). Ratios are medians over the starts that both had. A run that reached the limit of processor
 seconds counts with its last pose, and its time is a lower bound: what it would have reached is not known.
 
 - *This program*: from the start pose and what lies about it; no search through a given range, no verdict.
@@ -102,7 +102,8 @@ seconds counts with its last pose, and its time is a lower bound: what it would 
   of 100 random patches of 13x13. Made for CUDA cards, run on the processor.
 - *ITK TwoProjectionRegistration*: Powell's method on the correlation with DRRs by Siddon and Jacobs, with the settings of its authors' own
   program; X-rays of 256x256, small voxels pooled to at most 1.4 mm. That program counts voxels from 0 HU on, which leaves out most soft
-  tissue; here they count from -1000 HU, with which it was nearer and quicker where both were tried, once.
+  tissue; here they count from -1000 HU, with which it was nearer and quicker where both were tried, once. Rows of the X-rays in which the
+  CT at the start pose is cut off are left out: with them it left even the true pose of a pelvis and of a head, by 50 mm and more.
 - RTK has no registration of its own, and we know of no published method that pairs its projector with one: it made the X-rays, and its
   projector is timed above."""
 WITHIN = """The capture range is the largest start error up to which 95 % of the starts in each interval of 8 mm end under 2 mm (van de
@@ -214,7 +215,9 @@ def diffpose(patches: int | None) -> Callable[[Scene, np.ndarray, Note], np.ndar
 
 
 def itk(scene: Scene, start: np.ndarray, note: Note) -> np.ndarray:
-    return scene.two_projection.register(start, note)
+    projector = scene.anatomy.projector(1)
+    seen = [projector.seen(view.camera, start) > 0 for view in scene.case.views]
+    return scene.two_projection.register(start, note, seen)
 
 
 def projectors(scene: Scene) -> None:

@@ -140,18 +140,6 @@ def _product(matrix, v):
     )
 
 
-@nb.njit(nogil=True, fastmath=True, inline="always")
-def _inverse_transposed(matrix):
-    """The transposed inverse of a matrix (3, 3), by its cofactors: a call of LAPACK takes a second to compile."""
-    cofactors = np.empty((3, 3))
-    for i in range(3):
-        for j in range(3):
-            p, q, r, s = (i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3
-            cofactors[i, j] = matrix[p, r] * matrix[q, s] - matrix[p, s] * matrix[q, r]
-    cofactors /= matrix[0, 0] * cofactors[0, 0] + matrix[0, 1] * cofactors[0, 1] + matrix[0, 2] * cofactors[0, 2]
-    return cofactors
-
-
 @nb.njit(**KERNEL, fastmath=True)
 def project_rows(
     values, shape, source, source_step, directions, world_from_index, lever, rows, wanted, image, jacobian
@@ -184,7 +172,7 @@ def project_rows(
     columns = image.shape[1]
     with_jacobian = jacobian.shape[1] > 0
     stride = (1, shape[0], shape[0] * shape[1])
-    world_from_gradient = _inverse_transposed(world_from_index)
+    world_from_gradient = np.linalg.inv(world_from_index).T
     cells = np.empty(max(shape) + 1, np.int32)
     weights = np.empty((2, max(shape)), values.dtype)
     corners = np.empty((4, max(shape)), values.dtype)

@@ -105,3 +105,12 @@ def test_itks_peer_goes_to_the_true_pose(peers, scene, monkeypatch):
     found = method.register(scene.starts[0], lambda pose: errors.append(mtre(pose, scene.truth, scene.targets)))
     assert mtre(found, scene.truth, scene.targets) < 2 and mtre(scene.starts[0], scene.truth, scene.targets) > 5
     assert errors[-1] < 2
+
+
+def test_rows_of_an_xray_in_which_the_ct_is_cut_off_are_left_out(peers):
+    import two_projection
+
+    seen = np.zeros((64, 48), bool)
+    seen[8:40, 4:] = True
+    assert two_projection._shown_rows(seen, 32) == (12, 27)  # of 32 rows that run upwards
+    assert two_projection._shown_rows(seen | True, 32) == (0, 31)

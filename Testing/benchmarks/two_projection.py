@@ -27,7 +27,7 @@ PIXELS, VOXEL_MM = 256, 1.4
 #: HU from which voxels count. The authors' program has 0 by default, which leaves out much of the soft tissue that X-rays show: from 14 mm
 #: off it ended 1.4 mm from a chest's true pose after 115 s, and so 1.1 mm after 66 s.
 THRESHOLD_HU = -1000.0
-#: Rows of an X-ray in which a smaller share of the pixels is seen are left out.
+#: Rows at the ends of an X-ray with a smaller share of the pixels that the best row has seen are left out.
 SHOWN_ROW = 0.9
 #: Its camera, at the source, looks along y of a gantry at 0 degrees, z upright: ours from that.
 CAMERA_FROM_GANTRY = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
@@ -75,7 +75,7 @@ class TwoProjection:
         """(4, 4) world_from_ct, from a start (4, 4).
 
         note: is called with the pose after each iteration, and stops by False.   seen: by view, bool (rows, columns) of the X-ray, where
-        the CT shows all that a ray meets; rows where it mostly does not are left out, as this correlation knows no pixel that is not valid.
+        the CT holds all that a ray meets; rows at the ends where it mostly does not are left out, as every pixel that is compared counts.
         """
         p = package()
         itk = p.itk
@@ -132,14 +132,10 @@ class TwoProjection:
 
 
 def _shown_rows(seen: np.ndarray, rows: int) -> tuple[int, int]:
-    """First and last of the peer's image's `rows`, which run upwards, that lie within those of the X-ray in which most pixels are seen."""
-    shown = np.flatnonzero(seen[::-1].mean(axis=1) > SHOWN_ROW)
-    if not len(shown):
-        raise InputError(
-            "two-projection registration: no row of an X-ray lies within the CT, expected a start that does."
-        )
-    pool = len(seen) / rows
-    return int(np.ceil(shown[0] / pool)), int((shown[-1] + 1) / pool) - 1
+    """First and last of the peer's image's `rows`, which run upwards, in which nearly as many pixels are seen as in any row."""
+    share = seen[::-1].reshape(rows, -1).mean(axis=1)
+    shown = np.flatnonzero(share >= SHOWN_ROW * share.max())
+    return int(shown[0]), int(shown[-1])
 
 
 def _view(p: SimpleNamespace, view: View) -> tuple:

@@ -42,7 +42,7 @@ def test_a_step_along_which_the_cost_bends_down_keeps_a_share_of_the_curvature()
 def test_the_same_minimum_is_reached_in_fewer_steps():
     ct = make_ct()
     views = [  # smoother than the DRRs, which leaves residuals with derivatives of their own
-        replace(view, xray=replace(view.xray, line_integrals=ndimage.gaussian_filter(view.xray.line_integrals, 1.5)))
+        replace(view, xray=replace(view.xray, line_integrals=ndimage.gaussian_filter(view.xray.line_integrals, 2.0)))
         for view in make_views(ct)
     ]
     projector = Projector(attenuation(ct))
@@ -54,6 +54,8 @@ def test_the_same_minimum_is_reached_in_fewer_steps():
         minimise(Objective(projector, views, settings, np.zeros(3)), start, 30, 1e-3, secant=secant)
         for secant in (False, True)
     )
-    assert len(quick.steps) < 0.75 * len(plain.steps)
     np.testing.assert_allclose(quick.world_from_ct, plain.world_from_ct, atol=5e-3)
-    assert quick.fit.cost == pytest.approx(plain.fit.cost, rel=1e-4)
+    least = min(plain.fit.cost, quick.fit.cost)
+    # Not until the last step: where rounding ends a descent, each processor has its own.
+    steps = [sum(step.cost > least * (1 + 1e-4) for step in descent.steps) for descent in (plain, quick)]
+    assert steps[1] <= 0.6 * steps[0]

@@ -226,7 +226,7 @@ def fuse(
         """The largest squared distance of a view's pose from the common one, and the common candidate."""
         joint = _best([views[n] for n in numbers], starts, centroid, numbers)
         far = max(alone[n].squared_error(joint.world_from_ct, centroid) for n in numbers)
-        return far, replace(joint, agree=far <= WIDER * 2 * scipy.special.gammaincinv(6 / 2, AGREEING_SHARE))
+        return far, replace(joint, agree=bool(far <= WIDER * 2 * scipy.special.gammaincinv(6 / 2, AGREEING_SHARE)))
 
     found = [together(tuple(range(len(views))))[1]]
     while not found[0].agree and len(found[0].views) > 2:

@@ -6,10 +6,12 @@ import io
 
 import numpy as np
 import pytest
+from phantom import TRUE_POSE, make_ct, make_views
 from PIL import Image
 from scipy import ndimage
 
 from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.report import overlays as pictures
 from MultiViewRegistrationLib.report.overlays import DRRs, film_of, live_layer, live_picture
 
@@ -51,6 +53,17 @@ def report(monkeypatch):
     """A function: the report's pictures of an X-ray and a DRR, as large as they are."""
     monkeypatch.setattr(pictures, "MIN_LONGEST_SIDE", 1)
     return lambda xray, drr: pictures.overlays(xray, [at(drr)])[0]
+
+
+def test_rays_as_far_apart_as_voxels_show_the_same_as_a_ray_for_each_pixel():
+    ct = make_ct()  # voxels of 2 mm under pixels of 0.4 mm, and an odd number of pixels
+    anatomy, camera = PreparedCT(ct), make_views(ct, size=287)[0].camera
+    drawn, exact = DRRs.of(anatomy, camera, TRUE_POSE).whole, anatomy.drr(camera, TRUE_POSE)
+    assert drawn.shape == exact.shape
+    shown = exact > 0.1 * np.nanmax(exact)
+    assert np.sqrt(np.mean((drawn - exact)[shown] ** 2)) < 0.03 * exact[shown].std()
+    moved = [np.roll(exact, pixels, axis) for pixels in (-1, 1) for axis in (0, 1)]
+    assert all(np.mean((drawn - exact)[shown] ** 2) < np.mean((other - drawn)[shown] ** 2) / 2 for other in moved)
 
 
 def draw(kind: str, drr: np.ndarray, over=None, *, structure: bool = False) -> np.ndarray:

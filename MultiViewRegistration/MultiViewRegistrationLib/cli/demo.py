@@ -17,7 +17,7 @@ from ..report.result import Result
 from ..report.result_page import Entry, save_result, write_report
 from ..simulation.cases import demo_case
 from .options import Parser, add_json, add_progress, out_folder, progress_of
-from .register import summarise
+from .register import say_report, summarise
 
 CHEST_NOTE = (
     "A real chest CT. RTK's projector, not this program's own, made its X-rays, with a polychromatic beam, scatter, noise, an unknown "
@@ -53,7 +53,8 @@ def _demo(options: argparse.Namespace) -> dict:
     with progress_of(options, "Demo") as line:
         results = run_demo(options.out, on_progress=line.show)
     for result in results:
-        summarise(result, options.out)
+        summarise(result)
+    say_report(options.out)
     if options.open:
         webbrowser.open((options.out / "report.html").resolve().as_uri())
     return {"report": str(options.out / "report.html"), "results": [result.to_json() for result in results]}

@@ -121,9 +121,9 @@ def _register(options: argparse.Namespace) -> dict:
                 model=options.model,
                 minutes=options.minutes,
             )
-            line.show(1.0, "writing the results")
-            save_result(result, out, names=options.names)
-    summarise(result, out)
+    summarise(result)
+    save_result(result, out, names=options.names)
+    say_report(out)
     return result.to_json()
 
 
@@ -163,7 +163,7 @@ def _case_to_register(options: argparse.Namespace, background: Executor) -> tupl
     return case, preparing[0]
 
 
-def summarise(result: Result, out: Path) -> None:
+def summarise(result: Result) -> None:
     """Print the summary of a registration: the verdict, why, and then the rest."""
     seconds, device, errors = result.seconds, result.compute_device.display_name, result.errors
     risk = result.assessment.summary if result.assessment else ""
@@ -182,7 +182,12 @@ def summarise(result: Result, out: Path) -> None:
         f"Similarity (local NCC): {similarity}; registered in {seconds['initialise'] + seconds['refine']:.2f} s"
         f"{f' on {device}' if device else ''} (loading {seconds['load']:.1f} s)."
     )
-    print("\n  ".join([*lines, f"Report: {out / 'report.html'}"]), file=sys.stderr)
+    print("\n  ".join(lines), file=sys.stderr, flush=True)
+
+
+def say_report(out: Path) -> None:
+    """Print where the report of a result lies."""
+    print(f"  Report: {out / 'report.html'}", file=sys.stderr)
 
 
 def _landmark_table(residuals: Sequence[LandmarkResidual]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,7 @@ import scipy
 from PIL import Image
 
 from ..assessment.features import Tile
+from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.field import hull
 from ..imaging.xray import XRay
@@ -106,9 +107,15 @@ class DRRs:
 
     @classmethod
     def of(cls, anatomy: PreparedCT, camera: Camera, world_from_ct: np.ndarray) -> DRRs:
-        """Of a CT at a pose (4, 4)."""
+        """Of a CT at a pose (4, 4). Rays nearer to each other than voxels are would show nothing more: between them it is interpolated."""
+        centre = rigid.transform_points(world_from_ct, anatomy.centroid)
+        factor = max(int(anatomy.voxel_mm / max(float(camera.pixel_mm(centre).min()), 1e-6)), 1)
+        columns, rows = camera.size
+        coarse = replace(camera.pooled(factor), size=(-(-columns // factor), -(-rows // factor)))
+        part = (0.0, 0.0, columns / factor, rows / factor)
         whole, bones = (
-            anatomy.drr(camera, world_from_ct, bones=bones, along_beam=ALONG_BEAM) for bones in (False, True)
+            _resized_drr(anatomy.drr(coarse, world_from_ct, bones=bones, along_beam=ALONG_BEAM), (rows, columns), part)
+            for bones in (False, True)
         )
         return cls(whole, bones, anatomy.structure)
 
@@ -348,18 +355,28 @@ def _scaled(shape: tuple[float, ...], scale: float) -> tuple[int, int]:
     return max(round(shape[0] * scale), 1), max(round(shape[1] * scale), 1)
 
 
-def _resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Averages where it shrinks, interpolates where it grows."""
+def _resized(
+    image: np.ndarray,
+    shape: tuple[int, int],
+    part: tuple[float, float, float, float] | None = None,
+    by: Image.Resampling = Image.Resampling.BILINEAR,
+) -> np.ndarray:
+    """Averages where it shrinks, interpolates where it grows.   part: left, top, right, bottom of what becomes (rows, columns)."""
     picture = Image.fromarray(np.ascontiguousarray(image, np.float32))
-    return np.asarray(picture.resize(shape[::-1], Image.Resampling.BILINEAR))
+    return np.asarray(picture.resize(shape[::-1], by, part))
 
 
-def _resized_drr(drr: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _resized_drr(
+    drr: np.ndarray, shape: tuple[int, int], part: tuple[float, float, float, float] | None = None
+) -> np.ndarray:
     """The same of a DRR with NaN, which counts for as little as it has of a pixel."""
+    by = Image.Resampling.BICUBIC  # lines are drawn along zeros of second derivatives
     untrue = np.isnan(drr)
-    share = _resized(~untrue, shape)
+    if not untrue.any():
+        return _resized(drr, shape, part, by)
+    share = _resized(~untrue, shape, part, by)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(share > 0.5, _resized(np.where(untrue, 0, drr), shape) / share, np.float32(np.nan))
+        return np.where(share > 0.5, _resized(np.where(untrue, 0, drr), shape, part, by) / share, np.float32(np.nan))
 
 
 def _grey_picture(grey: np.ndarray) -> np.ndarray:

@@ -20,9 +20,11 @@ RIGID_TOLERANCE = 1e-4
 
 def hat(w):
     """Cross-product matrix of w (..., 3): `hat(w) @ x == cross(w, x)`. Shape (..., 3, 3)."""
-    x, y, z = np.moveaxis(np.asarray(w, float), -1, 0)
-    o = np.zeros_like(x)
-    return np.stack([np.stack([o, -z, y], -1), np.stack([z, o, -x], -1), np.stack([-y, x, o], -1)], -2)
+    w = np.asarray(w, float)
+    matrix = np.zeros((*w.shape, 3))
+    matrix[..., (2, 0, 1), (1, 2, 0)] = w
+    matrix[..., (1, 2, 0), (2, 0, 1)] = -w
+    return matrix
 
 
 def exp_so3(w):

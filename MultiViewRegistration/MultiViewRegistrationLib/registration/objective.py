@@ -274,7 +274,7 @@ class Objective:
         return PoseFit(
             cost=sum(part[0] for part in parts) / count if enough else np.inf,
             gradient=sum(part[1] for part in parts) / count,
-            hessian=np.tril(hessian) + np.tril(hessian, -1).T,
+            hessian=hessian + hessian.T - np.diag(np.diag(hessian)),  # the parts have the lower triangle alone
             pixels=pixels,
             shown=shown,
             similarity=tuple(part[3] for part in parts),

@@ -130,19 +130,37 @@ def keep_near(image, margin, mask):
                 mask[r, c] = 0.0
 
 
+@nb.njit(**cpu.KERNEL)
+def _count(mask):
+    """The number of pixels that are 1 in a mask of 0 and 1. Loops are compiled in half the time of expressions of arrays."""
+    rows, columns = mask.shape
+    total = 0.0
+    for r in range(rows):
+        for c in range(columns):
+            total += mask[r, c]
+    return total
+
+
 @nb.njit(**cpu.KERNEL, fastmath=True)
-def _local_mean(image, mask, weight, radius):
-    mean = image * mask
+def _local_mean(image, other, mask, weight, radius):
+    """Mean of `image` times `other` over the valid pixels of each window."""
+    rows, columns = image.shape
+    mean = np.empty((rows, columns), np.float32)
+    for r in range(rows):
+        for c in range(columns):
+            mean[r, c] = image[r, c] * other[r, c] * mask[r, c]
     box_sum(mean, radius, mean)
-    mean *= weight
+    for r in range(rows):
+        for c in range(columns):
+            mean[r, c] *= weight[r, c]
     return mean
 
 
 @nb.njit(**cpu.KERNEL, fastmath=True)
 def _local_moments(image, mask, weight, radius, floor):
     """Local mean and 1 / sqrt(variance + floor^2)."""
-    mean = _local_mean(image, mask, weight, radius)
-    inverse_sd = _local_mean(image * image, mask, weight, radius)
+    mean = _local_mean(image, mask, mask, weight, radius)
+    inverse_sd = _local_mean(image, image, mask, weight, radius)
     rows, columns = image.shape
     for r in range(rows):
         for c in range(columns):
@@ -154,8 +172,12 @@ def _local_moments(image, mask, weight, radius, floor):
 @nb.njit(**cpu.KERNEL, fastmath=True)
 def _local_rms(gx, gy, mask, weight, radius, floor):
     """1 / sqrt(mean of the squared gradient + floor^2)."""
-    inverse_rms = _local_mean(gx * gx + gy * gy, mask, weight, radius)
     rows, columns = gx.shape
+    square = np.empty((rows, columns), np.float32)
+    for r in range(rows):
+        for c in range(columns):
+            square[r, c] = gx[r, c] * gx[r, c] + gy[r, c] * gy[r, c]
+    inverse_rms = _local_mean(square, mask, mask, weight, radius)
     for r in range(rows):
         for c in range(columns):
             inverse_rms[r, c] = 1.0 / math.sqrt(max(inverse_rms[r, c], np.float32(0)) + floor * floor)
@@ -211,8 +233,8 @@ def intensity_residual(image, jacobian, fixed, mask, weight, radius, floor):
     derivative = np.zeros((parameters, 1, rows, columns), np.float32)
     for p in range(parameters):
         # d mean = mean J,  sd d sd = mean(image J) - mean image mean J
-        mean_j = _local_mean(jacobian[p], mask, weight, radius)
-        mean_ij = _local_mean(image * jacobian[p], mask, weight, radius)
+        mean_j = _local_mean(jacobian[p], mask, mask, weight, radius)
+        mean_ij = _local_mean(image, jacobian[p], mask, weight, radius)
         for r in range(rows):
             for c in range(columns):
                 if mask[r, c] > 0:
@@ -251,10 +273,14 @@ def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
     derivative = np.zeros((parameters, 2, rows, columns), np.float32)
     jx = np.empty((rows, columns), np.float32)
     jy = np.empty((rows, columns), np.float32)
+    product = np.empty((rows, columns), np.float32)
     for p in range(parameters):
         # rms d rms = mean(grad . grad J)
         _gradient(jacobian[p], mask, jx, jy)
-        prior_ratio = _local_mean(gradient[0] * jx + gradient[1] * jy, mask, weight, radius)
+        for r in range(rows):
+            for c in range(columns):
+                product[r, c] = gradient[0, r, c] * jx[r, c] + gradient[1, r, c] * jy[r, c]
+        prior_ratio = _local_mean(product, mask, mask, weight, radius)
         for r in range(rows):
             for c in range(columns):
                 if mask[r, c] > 0:
@@ -477,20 +503,26 @@ def score_poses(
             nothing,
         )
         erode(seen, mask)
-        share = mask.sum() / max(usable, 1)
+        compared = _count(mask)
+        share = compared / max(usable, 1)
         if margins[n]:
             share = 1.0
             keep_near(image, margins[n], mask)
+            compared = _count(mask)
         out[n] = 0.0
-        if share < MIN_SHARE or mask.sum() < MIN_PIXELS:
+        if share < MIN_SHARE or compared < MIN_PIXELS:
             continue
         if rest.size:
-            image += rest
-        products = np.zeros(3)
+            for r in range(rows):
+                for c in range(columns):
+                    image[r, c] += rest[r, c]
+        cross, own, its = 0.0, 0.0, 0.0
         if intensity_radius:
             weight = window_weight(mask, intensity_radius)
-            products += intensity_residual(image, nothing, fixed, mask, weight, intensity_radius, intensity_floor)[2]
+            sums = intensity_residual(image, nothing, fixed, mask, weight, intensity_radius, intensity_floor)[2]
+            cross, own, its = sums[0], sums[1], sums[2]
         if gradient_radius:
             weight = window_weight(mask, gradient_radius)
-            products += gradient_residual(image, nothing, fixed, mask, weight, gradient_radius, gradient_floor)[2]
-        out[n] = products[0] / math.sqrt(products[1] * products[2] + 1e-12) * math.sqrt(share)
+            sums = gradient_residual(image, nothing, fixed, mask, weight, gradient_radius, gradient_floor)[2]
+            cross, own, its = cross + sums[0], own + sums[1], its + sums[2]
+        out[n] = cross / math.sqrt(own * its + 1e-12) * math.sqrt(share)

@@ -152,6 +152,7 @@ class Projector:
         self.grid = grid = Grid.of(volume.values, volume.ct_from_index)
         self.values, self.shape, self.ct_from_index = grid.values, grid.shape, grid.ct_from_index
         self.voxel_mm = float(np.cbrt(abs(np.linalg.det(self.ct_from_index[:3, :3]))))
+        self._axes = self.ct_from_index[:3, :3] / np.linalg.norm(self.ct_from_index[:3, :3], axis=0)
         self.end_slices = np.zeros((6, *[max(grid.shape)] * 2), np.uint8)
         for side, slices in enumerate(self.end_slices):
             end = np.moveaxis(grid.padded, 2 - side // 2, 0)[-2 if side % 2 else 1]
@@ -255,8 +256,7 @@ class Projector:
 
         One that faces the beam does not: what is missing before or behind it changes slowly across the image.
         """
-        axes = self.ct_from_index[:3, :3] / np.linalg.norm(self.ct_from_index[:3, :3], axis=0)
-        cosines = camera.camera_from_world[2, :3] @ np.asarray(world_from_ct, float)[..., :3, :3] @ axes
+        cosines = camera.camera_from_world[2, :3] @ np.asarray(world_from_ct, float)[..., :3, :3] @ self._axes
         return self.cut & ~np.repeat(np.abs(cosines) > FACING_COSINE, 2, axis=-1)
 
 

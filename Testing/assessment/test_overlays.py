@@ -133,7 +133,7 @@ def test_images_that_show_nothing_make_pictures_all_the_same(value):
     blank, empty = np.full((60, 90), value, np.float32), np.zeros((60, 90), np.float32)
     for usable in (True, False):
         (shown,) = pictures.overlays(XRay(empty, np.full((60, 90), usable)), [at(blank)])
-        assert {picture.shape[:2] for picture in shown.values()} == {(427, 640)}
+        assert {picture.shape[:2] for picture in shown.values()} == {(341, 512)}
     for kind in ("checkerboard", "edges", "colours", "difference"):
         shown = draw(kind, np.full((SIZE, SIZE), value), film_of(xray_of(texture(), disc(100))))
         assert shown.shape == (SIZE, SIZE, 3) and shown[~disc(104)].max() == 0  # beyond the field

@@ -29,8 +29,8 @@ NEUTRAL = np.array([24, 26, 29], np.float32)
 WHITE = 235
 TILES = 8
 DIMMED = 0.4
-#: Smaller pictures are enlarged first, so that lines stay thin.
-MIN_LONGEST_SIDE = 640
+#: Smaller pictures are enlarged first, so that lines stay thin; as large as most X-rays, which are not.
+MIN_LONGEST_SIDE = 512
 JPEG_QUALITY = 88
 #: Half the width of a line in pixels of the picture.
 HALF_WIDTH = 1.0

@@ -17,7 +17,7 @@ LIB = Path(__file__).resolve().parents[1] / "MultiViewRegistration" / PACKAGE
 
 #: The rooms (folders and modules) of the library: each may import only rooms before it, panel and viewer not each other.
 ROOMS = (
-    "errors installation jobs geometry imaging io rendering registration published regressor assessment report api sequence "
+    "errors jobs geometry imaging io rendering registration published regressor assessment report api sequence "
     "simulation studies bench mrml session panel viewer cli"
 ).split()
 #: The simulated X-rays come from a projector that is not ours.

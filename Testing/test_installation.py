@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from MultiViewRegistrationLib import installation
+from MultiViewRegistrationLib import errors
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -15,36 +15,36 @@ ROOT = Path(__file__).resolve().parents[1]
 def installed(monkeypatch, tmp_path):
     """As by pip into an environment whose pip the shell finds."""
     monkeypatch.delenv("SLICER_HOME", raising=False)
-    monkeypatch.setattr(installation, "distribution", lambda name: None)
+    monkeypatch.setattr(errors, "distribution", lambda name: None)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
-    monkeypatch.setattr(installation.shutil, "which", lambda name: str(tmp_path / "bin" / "pip"))
+    monkeypatch.setattr(errors.shutil, "which", lambda name: str(tmp_path / "bin" / "pip"))
 
 
 def missing(name):
-    raise installation.PackageNotFoundError(name)
+    raise errors.PackageNotFoundError(name)
 
 
 def test_the_command_is_that_of_the_installation(installed, monkeypatch, tmp_path):
-    assert installation.install_command("torch") == 'pip install "multiview-registration[torch]"'
-    monkeypatch.setattr(installation, "distribution", missing)
-    assert installation.install_command("torch") == f'pip install -e "{ROOT}[torch]"'
+    assert errors.install_command("torch") == 'pip install "multiview-registration[torch]"'
+    monkeypatch.setattr(errors, "distribution", missing)
+    assert errors.install_command("torch") == f'pip install -e "{ROOT}[torch]"'
     monkeypatch.setenv("SLICER_HOME", str(tmp_path))
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
     command = 'slicer.util.pip_install("safetensors torch") in Slicer\'s Python console'
-    assert installation.install_command("torch") == command
+    assert errors.install_command("torch") == command
 
 
 def test_the_pip_of_another_python_is_not_named(installed, monkeypatch, tmp_path):
-    monkeypatch.setattr(installation.shutil, "which", lambda name: "/usr/bin/pip")
-    assert installation.install_command("gpu").startswith(f"{tmp_path / 'bin' / 'python'} -m pip install ")
+    monkeypatch.setattr(errors.shutil, "which", lambda name: "/usr/bin/pip")
+    assert errors.install_command("gpu").startswith(f"{tmp_path / 'bin' / 'python'} -m pip install ")
     monkeypatch.setattr(sys, "executable", "/my files/python")
-    assert installation.install_command("gpu").startswith('"/my files/python" -m pip install ')
+    assert errors.install_command("gpu").startswith('"/my files/python" -m pip install ')
 
 
 def test_slicer_is_told_the_packages_of_the_extras():
     tomllib = pytest.importorskip("tomllib", reason="reading pyproject.toml needs Python 3.11")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    for extra, packages in installation.SLICER_PACKAGES.items():
+    for extra, packages in errors.SLICER_PACKAGES.items():
         assert packages.split() == [re.match(r"[\w-]+", requirement)[0] for requirement in extras[extra]]
 
 

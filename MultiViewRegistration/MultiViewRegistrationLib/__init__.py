@@ -65,7 +65,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        from .installation import install_command
+        from .errors import install_command
 
         raise ImportError(f"{name} needs PyTorch: {install_command('torch')}") from error
 

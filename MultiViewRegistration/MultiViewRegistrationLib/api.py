@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import InputError, warn
+from .errors import InputError, install_command, warn
 from .geometry import rigid
-from .installation import install_command
 from .published import NAMES
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported where it is first used

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from program import run
 
-from MultiViewRegistrationLib.installation import install_command
+from MultiViewRegistrationLib.errors import install_command
 
 
 @pytest.mark.slow

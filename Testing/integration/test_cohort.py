@@ -18,7 +18,7 @@ from program import ENVIRONMENT, MVREG
 distributed = pytest.importorskip("distributed", reason="needs Dask distributed: pip install distributed")
 psutil = pytest.importorskip("psutil")
 
-from MultiViewRegistrationLib.installation import install_command  # noqa: E402
+from MultiViewRegistrationLib.errors import install_command  # noqa: E402
 from MultiViewRegistrationLib.io.case_file import CaseFile  # noqa: E402
 from MultiViewRegistrationLib.regressor.model_store import Card  # noqa: E402
 from MultiViewRegistrationLib.studies import cohort  # noqa: E402

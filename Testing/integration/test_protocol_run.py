@@ -14,8 +14,7 @@ from program import ENVIRONMENT, MVREG
 
 from MultiViewRegistrationLib.assessment.prediction import calibrated
 from MultiViewRegistrationLib.cli.main import main
-from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.installation import install_command
+from MultiViewRegistrationLib.errors import InputError, install_command
 from MultiViewRegistrationLib.simulation.projector import gvxr_scene
 from MultiViewRegistrationLib.studies import protocol
 from MultiViewRegistrationLib.studies.conditions import Condition, trials

@@ -16,7 +16,7 @@ from phantom import TRUE_POSE, error_mm, make_views
 
 import MultiViewRegistrationLib
 from MultiViewRegistrationLib import CArm, Case, InputError, register
-from MultiViewRegistrationLib.installation import install_command
+from MultiViewRegistrationLib.errors import install_command
 
 LIBRARY = Path(MultiViewRegistrationLib.__file__).parents[1]
 TO_METRES = np.diag([1000.0, 1000, 1000, 1])

@@ -10,8 +10,7 @@ import pytest
 from program import run
 
 from MultiViewRegistrationLib import Case, register, save_result
-from MultiViewRegistrationLib.errors import Cancelled, InputError
-from MultiViewRegistrationLib.installation import install_command
+from MultiViewRegistrationLib.errors import Cancelled, InputError, install_command
 from MultiViewRegistrationLib.published import NAMES
 from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, evaluate
 from MultiViewRegistrationLib.studies.evaluation_page import page

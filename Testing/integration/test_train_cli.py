@@ -14,8 +14,7 @@ from program import ENVIRONMENT, MVREG
 
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.cli.main import main
-from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.installation import install_command
+from MultiViewRegistrationLib.errors import InputError, install_command
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.pipeline import RefinementMethod
 from MultiViewRegistrationLib.regressor import learning

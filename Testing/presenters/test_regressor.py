@@ -116,7 +116,7 @@ def test_a_training_that_fails_or_ends_early_says_so(host, start, store, behavio
 
 
 def test_what_training_needs_is_said(host, start, monkeypatch):
-    from MultiViewRegistrationLib.installation import install_command
+    from MultiViewRegistrationLib.errors import install_command
     from MultiViewRegistrationLib.session.presenters import regressor
 
     monkeypatch.setattr(regressor, "find_spec", lambda name: None)

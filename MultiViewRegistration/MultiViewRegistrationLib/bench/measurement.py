@@ -16,11 +16,10 @@ from time import perf_counter
 import numpy as np
 
 from .. import __version__
-from ..errors import InputError
+from ..errors import InputError, install_command
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import Volume, attenuation
-from ..installation import install_command
 from ..io.case import Case
 from ..io.datasets.chest import cache_folder, chest_ct
 from ..registration.prepared_ct import PreparedCT

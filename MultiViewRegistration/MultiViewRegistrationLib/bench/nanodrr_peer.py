@@ -21,12 +21,11 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, install_command
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import Volume
 from ..imaging.xray import View
-from ..installation import install_command
 from ..rendering.devices import available_threads
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -6,8 +6,7 @@ import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..errors import InputError
-from ..installation import install_command
+from ..errors import InputError, install_command
 from .options import Parser, add_json
 
 

@@ -9,10 +9,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, install_command
 from ..geometry.rigid import check_rigid
 from ..imaging.image_source import check_room
-from ..installation import install_command
 from .files import MAX_NUMBER, printable
 
 MAGIC = b"\x89HDF\r\n\x1a\n"

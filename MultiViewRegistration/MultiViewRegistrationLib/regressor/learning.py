@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, install_command
 from ..geometry.epipolar import default_pose_at_isocentre
 from ..imaging.ct import CT
 from ..imaging.xray import View
-from ..installation import install_command
 from ..io.case import Case
 from ..io.files import write_atomically
 from ..io.html import learning_curves

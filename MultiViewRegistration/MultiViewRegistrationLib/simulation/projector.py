@@ -17,11 +17,10 @@ from typing import Protocol
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from ..errors import InputError
+from ..errors import InputError, install_command
 from ..geometry.camera import Camera
 from ..geometry.rigid import transform_points
 from ..imaging.ct import Volume
-from ..installation import install_command
 from .body import BONE, ENERGIES_KEV, SIGNAL_SHARE, SOFT_HU, WATER, Body, base_materials
 
 #: Source to the detector plane, at least. Pixels are scaled to it; all that counts is that the body lies before it.

@@ -34,8 +34,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from ..errors import InputError
-from ..installation import install_command
+from ..errors import InputError, install_command
 from ..io.case import Case, hashes
 from ..io.case_file import CaseFile
 from ..io.files import sha256

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_case import refusal, result_or_refusal
 
-from MultiViewRegistrationLib.installation import install_command
+from MultiViewRegistrationLib.errors import install_command
 from MultiViewRegistrationLib.io.datasets.deepfluoro import read_deepfluoro
 from MultiViewRegistrationLib.io.datasets.ljubljana import read_ljubljana
 from MultiViewRegistrationLib.io.hdf5 import opened

@@ -15,8 +15,7 @@ from time import monotonic
 
 import numpy as np
 
-from ...errors import InputError
-from ...installation import install_command
+from ...errors import InputError, install_command
 from ..transforms import turned
 from .registration_export import RegistrationExport
 

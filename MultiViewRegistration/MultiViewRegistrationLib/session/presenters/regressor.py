@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import partial
 from importlib.util import find_spec
 
-from ...errors import InputError
-from ...installation import install_command
+from ...errors import InputError, install_command
 from ..session import REGRESSOR_STARTS, missing_images
 from ..translation import _
 from .form import (

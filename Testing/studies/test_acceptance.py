@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from MultiViewRegistrationLib.assessment.prediction import calibrated
-from MultiViewRegistrationLib.assessment.verdict import UNEVEN
 from MultiViewRegistrationLib.studies import acceptance
 from MultiViewRegistrationLib.studies.acceptance import MIN_ACCEPTS, judge
 from MultiViewRegistrationLib.studies.protocol import reevaluate
 from MultiViewRegistrationLib.studies.protocol_cases import ct_name
 
-ROWS = Path(__file__).parents[1] / "benchmarks" / "acceptance_rows.tar.xz"
+#: By part of the CT: bodies of seed 4, registered by one version after all was chosen; single bones of seed 3.
+ROWS = {
+    part: Path(__file__).parents[1] / "benchmarks" / f"acceptance_rows_{seed}.tar.xz"
+    for part, seed in (("body", 4), ("bone", 3))
+}
 KIND = {"body": "body", "bone": "structure"}
 
 
@@ -75,31 +78,32 @@ def test_a_bound_may_hold_too_seldom_and_too_often():
     assert not bound(75, 25).reached and not bound(600, 0).reached
 
 
-@pytest.fixture(scope="module")
-def rows():
-    """Registrations of seed 3, on which nothing was chosen, judged by the models of the other people."""
-    with tarfile.open(ROWS) as held:
+def rows_of(part: str) -> list[dict]:
+    with tarfile.open(ROWS[part]) as held:
         content = {member.name: json.load(held.extractfile(member)) for member in held if member.isfile()}
     cts = {ct_name(Path(ct["name"])): ct["sha256"] for ct in content.pop("protocol.json")["cts"]}
-    every = [content[name] for name in sorted(content)]
-    return [
-        reevaluate(each, calibrated(KIND[each["part"]], cts[each["ct"]])) for each in every if "skipped" not in each
-    ]
+    every = [content[name] for name in sorted(content) if content[name]["part"] == part]
+    return [reevaluate(each, calibrated(KIND[part], cts[each["ct"]])) for each in every if "skipped" not in each]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Registrations on which nothing was chosen, judged by the models of the other people."""
+    return [*rows_of("body"), *rows_of("bone")]
 
 
 #: What is not reached, each with its reason in docs/tables/verdicts.md.
 MISSED: set[str] = {
     "wrong of the accepted",
-    "torso_3mm: wrong of the accepted",
-    "head: wrong of the accepted",
-    "head: AUROC with calibrated cameras",
+    "pelvis: wrong of the accepted",
+    "head: accepted of the right with calibrated cameras",
     "bones: AUROC with calibrated cameras",
-    "body, 2 views, 15 degrees: AUROC",
     "body, motion: AUROC",
     "body, turned: AUROC",
-    "body, principal point: wrong of the accepted",
+    "body, ct scale: AUROC",
     "body, principal point: within the 95 % bound",
-    "body, angle sign: wrong of the accepted",
+    "body, encoder 1: wrong of the accepted",
+    "body, encoder 1: AUROC",
     "bone, motion: within the 95 % bound",
     "bone, turned: within the 95 % bound",
 }
@@ -107,13 +111,12 @@ MISSED: set[str] = {
 
 @pytest.mark.slow
 def test_what_was_fixed_before_is_reached(rows):
-    assert len({each["ct"] for each in rows}) == 5
+    assert len({each["ct"] for each in rows}) == 5 and sum(each["part"] == "body" for each in rows) == 2260
     assert {each.what for each in judge(rows) if each.reached is False} == MISSED
 
 
 @pytest.mark.slow
-def test_no_wrong_answer_is_accepted_but_where_a_principal_point_is_not_as_stated_or_x_rays_fit_unevenly(rows):
-    """Where they fit so unevenly a cause is searched for now, without which the 872 rows before were measured."""
-    wrong = [each for each in rows if each["verdict"] == "accept" and each["mtre_mm"] > acceptance.WRONG_MM]
-    even = [each for each in wrong if max(each["similarity"]) - min(each["similarity"]) <= UNEVEN]
-    assert {each["error"] for each in even} <= set(acceptance.NOT_SHOWN)
+def test_the_one_wrong_answer_that_is_accepted_has_a_camera_off_by_more_than_it_usually_is(rows):
+    (wrong,) = [each for each in rows if each["verdict"] == "accept" and each["mtre_mm"] > acceptance.WRONG_MM]
+    assert wrong["error"] == "encoder 1" and wrong["mtre_mm"] == pytest.approx(2.5, abs=0.01)
+    assert wrong["camera_off"][0][1] > 2 * 2.0  # mm, where the case says that it is known to 2 mm in each direction

@@ -121,6 +121,7 @@ def _register(options: argparse.Namespace) -> dict:
                 model=options.model,
                 minutes=options.minutes,
             )
+            line.show(1.0, "writing the results")
     summarise(result)
     save_result(result, out, names=options.names)
     say_report(out)

@@ -87,7 +87,7 @@ class Entry:
 
 
 def save_result(result: Result, folder: str | Path, override: str | None = None, *, names: bool = False) -> None:
-    """Write result.json, the transforms, the overlays and report.html, in this order; each appears whole or not at all.
+    """Write the overlays, report.html, the transforms, and result.json last; each appears whole or not at all.
 
     Parameters
     ----------
@@ -102,11 +102,6 @@ def save_result(result: Result, folder: str | Path, override: str | None = None,
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     comment = None if override is None else f"Override: {override}"
-    write_transform(folder / "world_from_ct.tfm", result.world_from_ct, comment)
-    write_slicer_transform(folder / "world_from_ct.slicer.tfm", result.world_from_ct, comment)
-    write_atomically(folder / "result.json", json.dumps(result.to_json(override), indent=1) + "\n")
-    for name, kept in result.suggested_masks.items():
-        write_atomically(folder / f"{name}_mask.png", png(255 * kept[..., None].astype(np.uint8)))
     entry = Entry(result, override=override, names=names)
 
     def write_pictures(name: str, shown: list[dict[str, np.ndarray]]) -> None:
@@ -121,6 +116,11 @@ def save_result(result: Result, folder: str | Path, override: str | None = None,
             *(partial(write_pictures, view.name, shown) for view, shown in zip(result.views, pictures, strict=True)),
         ]
     )
+    for name, kept in result.suggested_masks.items():
+        write_atomically(folder / f"{name}_mask.png", png(255 * kept[..., None].astype(np.uint8)))
+    write_transform(folder / "world_from_ct.tfm", result.world_from_ct, comment)
+    write_slicer_transform(folder / "world_from_ct.slicer.tfm", result.world_from_ct, comment)
+    write_atomically(folder / "result.json", json.dumps(result.to_json(override), indent=1) + "\n")
 
 
 def write_report(

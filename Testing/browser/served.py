@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -186,7 +187,20 @@ class Tab:
             self.errors.append(f"{message.text} {message.location}")
 
     def close(self) -> None:
-        self._context.close()
+        with self._leaving():
+            self._context.close()
+
+    def reload(self) -> None:
+        with self._leaving():
+            self.page.reload()
+            self.page.wait_for_selector(".mv-app")
+
+    @contextmanager
+    def _leaving(self):
+        """What a page still waits for when it is left is rejected, by an object without a message: that is no error of it."""
+        before = len(self.errors)
+        yield
+        self.errors[before:] = [error for error in self.errors[before:] if error != "Object"]
 
     def shot(self, name: str) -> None:
         """A picture of the page."""

@@ -66,6 +66,15 @@ def test_rays_as_far_apart_as_voxels_show_the_same_as_a_ray_for_each_pixel():
     assert all(np.mean((drawn - exact)[shown] ** 2) < np.mean((other - drawn)[shown] ** 2) / 2 for other in moved)
 
 
+def test_a_ct_behind_the_source_is_an_empty_picture():
+    ct = make_ct()
+    camera = make_views(ct, size=32)[0].camera
+    behind = TRUE_POSE.copy()
+    behind[:3, 3] += 2 * (camera.source - behind[:3, 3])
+    drawn = DRRs.of(PreparedCT(ct), camera, behind).whole
+    assert drawn.shape == (32, 32) and not np.nan_to_num(drawn).any()
+
+
 def draw(kind: str, drr: np.ndarray, over=None, *, structure: bool = False) -> np.ndarray:
     over = film_of(xray_of(texture())) if over is None else over
     return live_picture(kind, over, drr.astype(np.float32), structure=structure).astype(int)

@@ -109,8 +109,9 @@ class DRRs:
     def of(cls, anatomy: PreparedCT, camera: Camera, world_from_ct: np.ndarray) -> DRRs:
         """Of a CT at a pose (4, 4). Rays nearer to each other than voxels are would show nothing more: between them it is interpolated."""
         centre = rigid.transform_points(world_from_ct, anatomy.centroid)
-        factor = max(int(anatomy.voxel_mm / max(float(camera.pixel_mm(centre).min()), 1e-6)), 1)
         columns, rows = camera.size
+        pixel_mm = float(camera.pixel_mm(centre).min())  # negative behind the source
+        factor = int(np.clip(anatomy.voxel_mm / pixel_mm, 1, min(columns, rows))) if pixel_mm > 0 else 1
         coarse = replace(camera.pooled(factor), size=(-(-columns // factor), -(-rows // factor)))
         part = (0.0, 0.0, columns / factor, rows / factor)
         whole, bones = (

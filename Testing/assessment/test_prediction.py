@@ -23,8 +23,10 @@ GOOD = {
     "wider_similarity": 0.95,
     "outlier_fraction": 0.0,
     "tension": 0.5,
+    "shift_tension": 0.5,
     "disagreement": 0.001,
     "disagreement_mm": 0.4,
+    "disagreement_by_size": 0.0,
 }
 BAD = {
     "noise_mm": 0.2,
@@ -35,8 +37,10 @@ BAD = {
     "wider_similarity": 0.4,
     "outlier_fraction": 0.7,
     "tension": 3.0,
+    "shift_tension": 3.0,
     "disagreement": 0.1,
     "disagreement_mm": 3.0,
+    "disagreement_by_size": 0.0,
 }
 
 
@@ -52,6 +56,8 @@ def model():
         0.4,
         0.1,
         0.5,
+        -0.4,
+        0.7,
         2.0,
         0.8,
         GOOD,
@@ -85,6 +91,7 @@ def test_the_error_of_the_cameras_adds_to_a_right_answers_by_squares(model, spre
     wrong = random.random(count) < told.image_failure_probability
     drawn = np.where(wrong, astray, np.hypot(right, cameras))
     assert told.image_failure_probability == model.predict(GOOD).failure_probability
+    assert told.camera_failure_probability == pytest.approx(np.mean(cameras > prediction.WRONG_MM), abs=0.003)
     assert told.typical_mm == pytest.approx(np.median(drawn), rel=0.02)
     assert told.upper95_mm == pytest.approx(np.quantile(drawn, 0.95), rel=0.03)
     # A right answer's own error beyond WRONG_MM is part of the wrong ones already.
@@ -93,10 +100,13 @@ def test_the_error_of_the_cameras_adds_to_a_right_answers_by_squares(model, spre
     assert told.failure_probability == pytest.approx(expected, abs=0.01)
 
 
-def test_where_views_disagree_the_error_is_about_what_makes_them_agree(model):
-    numbers, cameras, count = {**GOOD, "disagreement": 0.05, "disagreement_mm": 1.5}, ScaledChiSquare(0.4, 2.0), 400_000
+@pytest.mark.parametrize("by_size", [False, True])
+def test_where_views_disagree_the_error_is_about_what_makes_them_agree(model, by_size):
+    disagree = {"disagreement": 0.05, "disagreement_mm": 1.5, "disagreement_by_size": float(by_size)}
+    numbers, cameras, count = {**GOOD, **disagree}, ScaledChiSquare(0.4, 2.0), 400_000
     told, random = model.predict(numbers, cameras), np.random.default_rng(2)
-    off = (1.5 + prediction.PAD_MM) * np.exp(model.apart + model.apart_sd * random.normal(size=count))
+    shift, sd = (model.sized, model.sized_sd) if by_size else (model.apart, model.apart_sd)
+    off = (1.5 + prediction.PAD_MM) * np.exp(shift + sd * random.normal(size=count))
     astray = np.exp(model.far + model.far_sd * random.normal(size=count))
     another = random.random(count) < model.predict(GOOD).image_failure_probability
     drawn = np.where(another, astray, np.hypot(off, np.sqrt(0.4 * random.chisquare(2.0, size=count))))
@@ -135,17 +145,17 @@ def test_the_worst_features_are_named_and_what_lies_beyond_the_fit(model):
     assert model.predict(BAD).bounded and not replace(model, limits=columns(GOOD) + 0.1).predict(BAD).bounded
 
 
-@pytest.mark.parametrize("clear", [True, False])
+@pytest.mark.parametrize("precise", [True, False])
 @pytest.mark.parametrize("mm", [0.3, 1.9, 40.0])
-def test_what_a_cause_says_of_the_error_is_that_of_a_sampled_mixture(model, mm, clear):
+def test_what_a_cause_says_of_the_error_is_that_of_a_sampled_mixture(model, mm, precise):
     sd_mm, sd_share, misnamed_share, bound = (
         (prediction.MOVE_SD_MM, prediction.MOVE_SD_SHARE, prediction.MISNAMED, 0.95)
-        if clear
+        if precise
         else (prediction.SLIGHT_SD_MM, prediction.SLIGHT_SD_SHARE, prediction.SLIGHT_MISNAMED, 0.99 * 0.8)
     )
     told = model.predict(BAD)
     random = np.random.default_rng(0)
-    moved = told.moved(mm, clear=clear)
+    moved = told.moved(mm, precise=precise)
     error = mm + (sd_mm + sd_share * mm) * random.normal(size=400_000)
     misnamed = random.random(400_000) < misnamed_share
     wrong = np.where(misnamed, random.random(400_000) < told.failure_probability, error > prediction.WRONG_MM)

@@ -107,21 +107,22 @@ def test_all_bounds_are_those_of_noise_and_cameras_made_larger_alike(
 
 
 @pytest.mark.parametrize(
-    "failure, of_images, upper95_mm, bounded, verdict",
+    "failure, of_images, of_cameras, upper95_mm, bounded, verdict",
     [
-        (0.01, 0.01, 1.0, True, "accept"),
-        (0.3, 0.01, 1.0, True, "check"),  # only the cameras are doubtful
-        (0.9, 0.01, 1.0, True, "check"),  # an X-ray says nothing against it
-        (0.9, 0.9, 1.0, True, "reject"),
-        (0.01, 0.01, 2.1, True, "check"),
-        (0.01, 0.01, 1.0, False, "check"),
+        (0.01, 0.01, 0.0005, 1.0, True, "accept"),
+        (0.3, 0.01, 0.0005, 1.0, True, "check"),  # only the cameras are doubtful
+        (0.01, 0.009, 0.0015, 1.0, True, "check"),  # an error that no X-ray shows has to be rarer
+        (0.9, 0.01, 0.5, 1.0, True, "check"),  # an X-ray says nothing against it
+        (0.9, 0.9, 0.0, 1.0, True, "reject"),
+        (0.01, 0.01, 0.0, 2.1, True, "check"),
+        (0.01, 0.01, 0.0, 1.0, False, "check"),
     ],
 )
 def test_an_accept_is_safe_with_its_cameras_and_a_reject_is_what_the_x_rays_show(
-    generous, failure, of_images, upper95_mm, bounded, verdict
+    generous, failure, of_images, of_cameras, upper95_mm, bounded, verdict
 ):
     model = replace(generous, accept=0.02, reject=0.5)
-    prediction = Prediction(0.3, upper95_mm, failure, of_images, bounded)
+    prediction = Prediction(0.3, upper95_mm, failure, of_images, bounded, camera_failure_probability=of_cameras)
     assert decide(prediction, model, measured=True) == verdict
     assert decide(prediction, model, measured=False) == {"accept": "check"}.get(verdict, verdict)
     assert decide(prediction, model, measured=True, moved_mm=2.1) == "reject"
@@ -224,7 +225,7 @@ def test_cameras_beyond_two_standard_deviations_are_less_certain_than_was_said(a
 
 def test_an_accept_has_no_reasons_and_what_was_not_measured_is_to_be_checked(lenient, found, near, views):
     assert lenient() == ("accept", [])
-    rivals = [replace(found, alternative=AlternativeSolution(near, ratio, 8.0, 3.0)) for ratio in (1.2, 1.5)]
+    rivals = [replace(found, alternative=AlternativeSolution(near, ratio, 8.0, 3.0)) for ratio in (1.05, 1.2)]
     assert [lenient(found=rival)[0] for rival in rivals] == ["check", "accept"]
     verdict, reasons = lenient(masked=True)
     assert verdict == "check" and "was left out" in reasons[0]

@@ -101,7 +101,8 @@ def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
         )  # as it was judged when its intervals were half as wide
         assert narrower["depth95_mm"] == pytest.approx(2 * row["depth95_mm"])
         far, near = (
-            reevaluate({**row, "cause": {"predicts": True, "clear": True, "moved_mm": mm}}, model) for mm in (50.0, 0.5)
+            reevaluate({**row, "cause": {"predicts": True, "precise": True, "moved_mm": mm}}, model)
+            for mm in (50.0, 0.5)
         )
         assert far["upper95_mm"] == pytest.approx(
             max(62.26, row["noise95_mm"]), abs=0.02

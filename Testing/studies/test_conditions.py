@@ -34,7 +34,7 @@ def test_each_round_has_the_conditions_whose_turn_it_is_with_every_ct():
     listed = trials(5)
     assert [trial.number for trial in listed] == list(range(len(listed)))
     times = Counter((trial.condition, trial.ct) for trial in listed)
-    assert times == {(condition, ct): ROUNDS // condition.every for condition in CONDITIONS for ct in range(5)}
+    assert times == {(condition, ct): -(-ROUNDS // condition.every) for condition in CONDITIONS for ct in range(5)}
     first = listed[: 5 * len(CONDITIONS)]
     assert {(trial.condition, trial.ct) for trial in first} == {(each, ct) for each in CONDITIONS for ct in range(5)}
     assert {trial.condition.part for trial in first[:40]} == {"body", "bone"}

@@ -24,8 +24,12 @@ from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT, ResolutionLevel
 from ..rendering.devices import run_tasks
 from .metrics import split_by_view, target_errors
+from .prediction import DISAGREE
 from .uncertainty import (
+    PLACE_SD_DEG,
+    PLACE_SD_MM,
     CameraResponse,
+    Disagreement,
     PoseUncertainty,
     camera_response,
     camera_uncertainty,
@@ -46,6 +50,8 @@ OUTLIER_NCC_DROP = 0.3
 RESOLUTION_MM = 0.2
 #: A pose that moves less with wider windows is not refined again.
 MOVED_MM = 0.5
+#: Of the refinement with the CT elsewhere in one view: the most steps, and the size of the last one, mm.
+APART_STEPS, APART_MM = 30, 0.01
 
 
 class Tile(NamedTuple):
@@ -80,13 +86,14 @@ class ReliabilityFeatures:
         How far each view alone moves the CT across its rays, at the level before the finest; (0,) for one view.
     single_view_shift_sds
         The same in standard deviations of that view's noise and RESOLUTION_MM.
-    tension
-        Score statistic of the view that disagrees most: by how many standard deviations, of noise and of what is not known of the
-        cameras (a calibration's at least), its gradient at the pose differs from zero, root mean square over the directions of the pose.
-        Up to 1 where all views agree; 0 for one view.
-    disagreement, disagreement_mm
+    tension, shift_tension
+        Score statistics of the views that disagree most: by how many standard deviations, of noise and of what is not known of the
+        cameras (a calibration's at least), a view's gradient at the pose differs from zero, root mean square over all directions of the
+        pose, and over shifts alone. Up to 1 where all views agree; 0 for one view.
+    disagreement, disagreement_mm, disagreement_by_size
         The share by which the cost would fall if the CT lay elsewhere in one view, or were of another size, beyond what a calibration at
-        least leaves open, and how far off it then is, see `uncertainty.disagreement`; 0 for one view.
+        least leaves open, see `uncertainty.disagreement`, and how far off it then is: where it lies elsewhere in one view, by a refinement
+        with that view's place free; 0 for one view. And whether it is of another size.
     split_half_mm
         The largest distance between the poses of the images' halves: left and right, upper and lower, every other tile; of one view across
         its rays.
@@ -111,8 +118,10 @@ class ReliabilityFeatures:
     single_view_shift_mm: np.ndarray
     single_view_shift_sds: np.ndarray
     tension: float
+    shift_tension: float
     disagreement: float
     disagreement_mm: float
+    disagreement_by_size: bool
     split_half_mm: float
     noise_mm: float
     camera_mm: float
@@ -120,6 +129,11 @@ class ReliabilityFeatures:
     similarity: float
     wider_similarity: float
     outlier_fraction: float
+
+    @property
+    def one_view_disagrees(self) -> bool:
+        """Whether the views would agree with the CT elsewhere in one of them, and `disagreement_mm` tells how far off the pose is then."""
+        return self.disagreement > DISAGREE and not self.disagreement_by_size
 
     @property
     def total_uncertainty(self) -> PoseUncertainty:
@@ -170,7 +184,13 @@ def compute_features(
     cameras = camera_uncertainty(objective, fit, split, unknowns, camera_response(objective, fit, unknowns))
     calibrated = CameraCorrections([_at_least_calibrated(view) for view in views], shared)
     several, at = len(views) > 1, uncertainty.at(points)
-    off = disagreement(objective, fit, split, calibrated, points) if several else (0.0, 0.0)
+    off, tensions = Disagreement(0.0, 0.0, None), (0.0, 0.0)
+    if several:
+        off = disagreement(objective, fit, split, calibrated, points)
+        tensions = tension(split, camera_response(objective, fit, calibrated), sum(fit.pixels))
+    if off.share > DISAGREE and off.view is not None:
+        apart = _apart(objective, levels[-1], pose, views, off.view, shared)
+        off = off._replace(mm=root_mean_square(target_errors(apart, pose, targets)))
     return ReliabilityFeatures(
         uncertainty,
         cameras,
@@ -181,9 +201,11 @@ def compute_features(
         basin_shift_mm=root_mean_square(target_errors(back, pose, targets)),
         single_view_shift_mm=np.array(alone),
         single_view_shift_sds=np.array(alone) / np.hypot(across_mm, RESOLUTION_MM)[: len(alone)],
-        tension=tension(split, camera_response(objective, fit, calibrated), sum(fit.pixels)) if several else 0.0,
-        disagreement=off[0],
-        disagreement_mm=off[1],
+        tension=tensions[0],
+        shift_tension=tensions[1],
+        disagreement=off.share,
+        disagreement_mm=off.mm,
+        disagreement_by_size=off.view is None,
         split_half_mm=split_half_mm(
             split,
             points,
@@ -239,22 +261,25 @@ def _corner(view: View, part: View, pool: int) -> tuple[int, int]:
     return int(column), int(row)
 
 
-def tension(split: Tiles, response: CameraResponse, pixels: int) -> float:
+def tension(split: Tiles, response: CameraResponse, pixels: int) -> tuple[float, float]:
     """Of `ReliabilityFeatures`: score test (Rao, Proc. Camb. Phil. Soc. 44, 1948) of each view; covariance of its gradient by its tiles.
 
     pixels: compared in all views, of whose mean `response` is.
     """
-    largest = 0.0
+    largest = np.zeros(2)
     for view in np.unique(split.views):
         gradients = split.gradients[split.views == view][:, :6]
         if len(gradients) > 2 * 6:
             total, spread = gradients.sum(axis=0), gradients - gradients.mean(axis=0)
             covariance = spread.T @ spread * cluster_correction(len(gradients), 6)
             covariance += pixels**2 * response.view_gradient_covariance(view)
-            largest = max(
-                largest, float(np.sqrt(total @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ total / 6))
-            )
-    return largest
+            largest = np.maximum(largest, [_score(total, covariance), _score(total[3:], covariance[3:, 3:])])
+    return float(largest[0]), float(largest[1])
+
+
+def _score(gradient: np.ndarray, covariance: np.ndarray) -> float:
+    """Of a gradient (n,) with this covariance (n, n), root mean square."""
+    return float(np.sqrt(gradient @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ gradient / len(gradient)))
 
 
 def _at_least_calibrated(view: View) -> View:
@@ -274,6 +299,23 @@ def _middle(split: Tiles, axis: int) -> np.ndarray:
 
 def _steps(objective: Objective, level: ResolutionLevel, pose: np.ndarray, unknowns: CameraCorrections) -> Descent:
     return minimise(objective, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm, unknowns=unknowns)
+
+
+def _apart(
+    objective: Objective,
+    level: ResolutionLevel,
+    pose: np.ndarray,
+    views: Sequence[View],
+    apart: int,
+    shared: SharedUnknowns,
+) -> np.ndarray:
+    """(4, 4), the pose in the other views where the CT may lie elsewhere in the view `apart`: a Newton step ends too early."""
+    freed = [
+        replace(view, rotation_sd_deg=PLACE_SD_DEG, translation_sd_mm=PLACE_SD_MM) if i == apart else view
+        for i, view in enumerate(views)
+    ]
+    unknowns = CameraCorrections(freed, shared)
+    return minimise(objective, pose, iterations=APART_STEPS, tolerance_mm=APART_MM, unknowns=unknowns).world_from_ct
 
 
 def _alone_mm(objective: Objective, level: ResolutionLevel, pose: np.ndarray, targets: np.ndarray) -> list[float]:

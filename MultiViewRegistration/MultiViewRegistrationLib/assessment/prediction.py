@@ -27,11 +27,13 @@ WRONG_MM = 2.0
 #: Correcting a cause moves the pose by its error, with this standard deviation in mm and as a share of the move; at most this share of
 #: the named causes is wrong (docs/method.md).
 MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED = 0.3, 0.1, 0.04
-#: The same of a cause for which there is less evidence.
+#: The same of a cause that is less precise.
 SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED = 0.5, 0.35, 0.2
 #: Views agree where the one that disagrees most does so by no more than noise and cameras explain (`features.tension`). A principal point
 #: that is not as stated moves the bone and shows only here, if at all.
-AGREE = 1.0
+AGREE = 1.1
+#: The same of shifts alone (`features.shift_tension`), by which a wrong principal point shows best.
+AGREE_ON_SHIFT = 0.75
 #: Views disagree where a motion between them, or another size of the CT, explains more than this share of the cost, and then
 #: (`features.disagreement`, docs/method.md): a right answer is off by about as much as that moves it, and PAD_MM.
 DISAGREE, PAD_MM = 0.01, 0.1
@@ -52,7 +54,7 @@ COLUMNS = {
     "outlier_fraction": lambda x: x,
 }
 #: Features that are no columns.
-BESIDE = ("tension", "disagreement", "disagreement_mm")
+BESIDE = ("tension", "shift_tension", "disagreement", "disagreement_mm", "disagreement_by_size")
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ class Prediction:
     typical_mm
         Median of the mTRE.
     agree
-        The views disagree by no more than AGREE.
+        The views disagree by no more than AGREE and AGREE_ON_SHIFT.
+    camera_failure_probability
+        Of an mTRE above WRONG_MM by the uncertainty of the cameras alone: what no X-ray shows.
     """
 
     mean_mm: float
@@ -82,11 +86,12 @@ class Prediction:
     bounded: bool
     typical_mm: float = math.nan
     agree: bool = True
+    camera_failure_probability: float = 0.0
 
-    def moved(self, mm: float, *, clear: bool) -> Prediction:
-        """The prediction for a pose whose likely cause moves the targets this far when corrected.   clear: as of `diagnosis.Cause`."""
+    def moved(self, mm: float, *, precise: bool) -> Prediction:
+        """The prediction for a pose whose likely cause moves the targets this far when corrected.   precise: as of `diagnosis.Cause`."""
         sd_mm, sd_share, misnamed = (
-            (MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED) if clear else (SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED)
+            (MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED) if precise else (SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED)
         )
         sd = sd_mm + sd_share * mm
         beyond = (1 - misnamed) * float(scipy.special.ndtr((mm - WRONG_MM) / sd))
@@ -122,7 +127,8 @@ class Model:
     """centre, scale: (k,) of the columns.   intercept, weights: of the logistic function of wrong answers.
 
     near, near_sd: (k + 1,) and a number, mean and deviation of log mTRE (mm) in the right minimum, by 1 and the columns.
-    apart, apart_sd: the same of mTRE over `features.disagreement_mm` where views disagree.
+    apart, apart_sd: the same of mTRE over `features.disagreement_mm` where the CT lies elsewhere in a view.
+    sized, sized_sd: the same where another size of the CT makes the views agree.
     far, far_sd: the same where it is wrong, without columns.
     usual: the value of each feature beyond which hardly any right answer goes, see `worse_than_usual`.
     limits: (k,) of the scaled columns: beyond them nothing was fitted.
@@ -137,6 +143,8 @@ class Model:
     near_sd: float
     apart: float
     apart_sd: float
+    sized: float
+    sized_sd: float
     far: float
     far_sd: float
     usual: dict[str, float]
@@ -162,7 +170,10 @@ class Model:
             numbers["disagreement"] > DISAGREE,
         )
         if disagree:
-            near, near_sd = np.log(numbers["disagreement_mm"] + PAD_MM) + self.apart, self.apart_sd
+            shift, near_sd = (
+                (self.sized, self.sized_sd) if numbers["disagreement_by_size"] else (self.apart, self.apart_sd)
+            )
+            near = float(np.log(numbers["disagreement_mm"] + PAD_MM) + shift)
         shifts_mm = cameras.quantiles_mm(QUANTILES) if cameras else np.zeros(1)
 
         def right_below(mm: np.ndarray) -> np.ndarray:
@@ -191,7 +202,8 @@ class Model:
             image_failure_probability=wrong + (1 - wrong) * (counted - exact),
             bounded=bool((scaled <= self.limits).all()),
             typical_mm=median,
-            agree=numbers["tension"] <= AGREE,
+            agree=numbers["tension"] <= AGREE and numbers["shift_tension"] <= AGREE_ON_SHIFT,
+            camera_failure_probability=cameras.probability_beyond(WRONG_MM) if cameras else 0.0,
         )
 
     def worse_than_usual(self, numbers: Mapping[str, float]) -> list[str]:

@@ -84,6 +84,10 @@ class ScaledChiSquare(NamedTuple):
         """(count,) root mean squares of equal probability."""
         return np.sqrt(self.spread * chi_square_quantile((np.arange(count) + 0.5) / count, self.freedom))
 
+    def probability_beyond(self, mm: float) -> float:
+        """Of a root mean square above mm."""
+        return float(scipy.special.gammaincc(self.freedom / 2, mm**2 / (2 * self.spread))) if self.spread else 0.0
+
 
 @dataclass(frozen=True, eq=False)
 class TargetUncertainty:
@@ -211,9 +215,27 @@ def camera_uncertainty(
     return PoseUncertainty(covariance, objective.pivot) if covariance.any() else None
 
 
+class Disagreement(NamedTuple):
+    """How the views would fit better.
+
+    Attributes
+    ----------
+    share
+        By which the cost would fall.
+    mm
+        How far the targets move then in the views that stay, root mean square; of another size, and grow.
+    view
+        In which the CT lies elsewhere; None where it is of another size.
+    """
+
+    share: float
+    mm: float
+    view: int | None
+
+
 def disagreement(
     objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections, points: np.ndarray
-) -> tuple[float, float]:
+) -> Disagreement:
     """By how much the views would fit better with the CT elsewhere in one of them, or of another size, and how far off it then is.
 
     By Newton steps of pose, cameras and one of these unknowns together, beside one without it. A change of size, which is also one of the
@@ -227,11 +249,6 @@ def disagreement(
         Of these views, so that what is known of the cameras explains what it can.
     points
         (N, 3) targets, world mm.
-
-    Returns
-    -------
-    drop : the share by which the cost would fall.
-    mm : how far the targets would move in the views that stay, root mean square; of another size, and grow.
     """
     ways = unknowns.jacobians(objective, unknowns.none, 9, considered=True)
     known = unknowns.sd[np.concatenate([unknowns.free, unknowns.considered])]
@@ -255,13 +272,15 @@ def disagreement(
     scale = [np.isin(range(9), [6, 8] if view.camera.fan_axes == 1 else [6])[:, None] * 1.0 for view in objective.views]
     explained, _ = newton([np.zeros((9, 0))] * len(ways), np.zeros(0))
     place_sd = np.repeat([np.radians(PLACE_SD_DEG), PLACE_SD_MM], 3)
-    moved, twist = max((newton([place * (i == k) for i in views], place_sd) for k in views[1:]), key=itemgetter(0))
+    tried = [newton([place * (i == k) for i in views], place_sd) for k in views[1:]]
+    moved, twist = max(tried, key=itemgetter(0))
     sized, grown = newton(scale, np.array([SIZE_SD]))
     by_size = sized - explained >= SIZE_PREFERRED * (moved - explained)
     drop, step, growth = (sized, grown, abs(float(grown[-1]))) if by_size else (moved, twist, 0.0)
     shifts, radii = target_jacobians(points, objective.pivot) @ step[:6], points - points.mean(axis=0)
     mm, radius = (root_mean_square(np.linalg.norm(each, axis=-1)) for each in (shifts, radii))
-    return drop - explained, mm + growth * radius
+    view = None if by_size else 1 + [each[0] for each in tried].index(moved)
+    return Disagreement(drop - explained, mm + growth * radius, view)
 
 
 def root_mean_square(lengths: np.ndarray) -> float:

@@ -129,7 +129,7 @@ class Result:
             for view, shown in zip(case.views, self.refinement.fit.shown, strict=True)
             if shown < MIN_PIXELS
         ]
-        if rival and rival.evidence_ratio < AMBIGUOUS_RATIO:
+        if rival and rival.evidence_ratio < AMBIGUOUS_RATIO and self.verdict != "accept":
             reasons.append(
                 f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
                 f"well (evidence ratio {rival.evidence_ratio:.2f})."

@@ -25,9 +25,9 @@ MIN_OF_A_KIND = 5
 MAX_REJECTED, MIN_ACCEPTED = 0.03, 0.80
 #: How often the 95 % bound holds, in each condition: these must not lie beyond the 95 % interval of what is found.
 BOUND_HOLDS = 0.90, 0.99
-#: Faults that images hardly show: a wrong principal point moves the CT and leaves them nearly alike. What readings of a C-arm leave open
-#: is told as a risk, and never accepted: whether it comes true is chance.
-NOT_SHOWN, CHANCE = ("principal point",), ("readings",)
+#: A fault that images hardly show: a wrong principal point moves the CT and leaves them nearly alike. What cameras leave open that are as
+#: uncertain as the case says is told as a risk, and never accepted: whether it comes true is chance.
+NOT_SHOWN, CHANCE = ("principal point",), STATED
 
 Rows = Sequence[dict]
 

@@ -17,7 +17,7 @@ from ..simulation.simulator import PIXEL_MM
 from .statistics import perturbed
 
 #: The whole list goes through the conditions so often, see `Condition.every`.
-ROUNDS = 16
+ROUNDS = 19
 #: Start mTREs are drawn evenly from so many intervals up to this.
 MAX_START_ERROR_MM, INTERVALS = 40.0, 8
 

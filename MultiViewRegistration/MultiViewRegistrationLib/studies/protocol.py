@@ -25,7 +25,8 @@ import numpy as np
 
 from ..api import register
 from ..assessment import metrics, verdict
-from ..assessment.prediction import WRONG_MM, Model, calibrated
+from ..assessment.diagnosis import Cause
+from ..assessment.prediction import BESIDE, WRONG_MM, Model, calibrated
 from ..assessment.uncertainty import ScaledChiSquare
 from ..assessment.verdict import decide
 from ..errors import InputError
@@ -183,7 +184,7 @@ def _row_of(result: Result, made: TrialCase) -> dict:
         "in_plane_mm": float(np.sqrt(np.mean(split.in_plane_mm**2))),
         "verdict": result.verdict,
         "reasons": list(assessment.reasons),
-        "cause": assessment.cause and {**assessment.cause.to_json(), "predicts": assessment.cause.predicts},
+        "cause": assessment.cause and _cause_of(assessment.cause),
         **{key: prediction and getattr(prediction, key) for key in _PREDICTED},
         "depth95_mm": split95 and split95.depth_mm,
         "in_plane95_mm": split95 and split95.in_plane_mm,
@@ -204,6 +205,10 @@ def _row_of(result: Result, made: TrialCase) -> dict:
             cameras_off(made.cameras, [view.camera for view in views]) for views in (case.views, result.views)
         ],
     }
+
+
+def _cause_of(cause: Cause) -> dict:
+    return {**cause.to_json(), "predicts": cause.predicts, "precise": cause.precise}
 
 
 #: Of a prediction in a row.
@@ -227,13 +232,17 @@ def reevaluate(row: dict, model: Model) -> dict:
         return row
     noise = row["noise_mm"], row["noise95_mm"], row["views"]
     cameras = ScaledChiSquare(*row["cameras"]) if row.get("cameras") else None
-    prediction, cause = model.predict(row["features"], cameras).no_less_than(*noise), row.get("cause")
+    features = {
+        **dict.fromkeys(BESIDE, 0.0),
+        **row["features"],
+    }  # the structures' are of before views were asked where else the CT may lie
+    prediction, cause = model.predict(features, cameras).no_less_than(*noise), row.get("cause")
     if cause and cause["predicts"]:
-        prediction = prediction.moved(cause["moved_mm"], clear=cause["clear"]).no_less_than(*noise)
-        verdict_now = decide(prediction, model, False, cause["moved_mm"] if cause["clear"] else 0.0)
+        prediction = prediction.moved(cause["moved_mm"], precise=cause["precise"]).no_less_than(*noise)
+        verdict_now = decide(prediction, model, False, cause["moved_mm"] if cause["precise"] else 0.0)
         split = {"depth95_mm": prediction.upper95_mm, "in_plane95_mm": prediction.upper95_mm}
     else:
-        verdict_now = decide(prediction, model, row["measured"])
+        verdict_now = decide(prediction, model, row["measured"] and not cause)
         wider = prediction.upper95_mm / (row["error_inflation"] * row["noise95_mm"])
         split = {key: wider * row[key] for key in ("depth95_mm", "in_plane95_mm")}
     if row.get("contradicted"):

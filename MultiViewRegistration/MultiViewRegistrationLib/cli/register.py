@@ -136,15 +136,15 @@ def _case_to_register(options: argparse.Namespace, background: Executor) -> tupl
         )
     pose = read_start_pose(options.start_pose, options.frame, options.direction) if options.start_pose else None
     case: Case | None = None
-    preparing: list[Future[PreparedCT]] = []
     try:
         with collect_warnings() as warnings:
             ct = background.submit(ct_of, CaseFile.read(options.case))
             from ..io.case import Case
             from ..registration.prepared_ct import PreparedCT, warm_up
 
+            prepared = background.submit(lambda: PreparedCT(ct.result()))
+
             def read_ct() -> CT:
-                preparing.append(background.submit(lambda: PreparedCT(ct.result())))
                 if not ct.done():  # a missing file is reported before anything is compiled
                     warm_up()
                 return ct.result()
@@ -161,7 +161,7 @@ def _case_to_register(options: argparse.Namespace, background: Executor) -> tupl
         case.landmarks = with_ct_points(case.landmarks, options.ct_landmarks)
     for path in filter(None, (options.start_pose, options.ct_landmarks)):
         case.inputs[path.name] = sha256(path)
-    return case, preparing[0]
+    return case, prepared
 
 
 def summarise(result: Result) -> None:

@@ -35,12 +35,11 @@ T = TypeVar("T")
 
 _VOLUME_LEVELS = 5
 BONE_STEP_MM = 4.0
-#: Voxels of this size at most are fine enough for edges of bone, which are smoothed anyhow.
-EDGES_MM = 2.2
+#: Voxels of this size at most are fine enough for pictures, whose edges of bone are smoothed anyhow.
+PICTURE_MM = 2.2
 COARSEST_PIXELS = 32
 #: No edge of bone is drawn so near, in pixels, to the rim of a cut bone.
 CUT_RIM_PIXELS = 2
-UNPOOLED = (1, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ class PreparedCT:
     def __init__(self, ct: CT) -> None:
         self._ct = ct
         self._volumes = pyramid(attenuation(ct, run_tasks), _VOLUME_LEVELS, run_tasks)
-        self._projectors: dict[tuple[int, bool, tuple[int, int, int]], Projector] = {}
+        self._projectors: dict[tuple[int, bool], Projector] = {}
         self._making = Lock()
         self._cut = cut_ends(self._volumes[0])
         self.structure = ct.mask is not None or ct.unit == "relative"
@@ -175,17 +174,15 @@ class PreparedCT:
         other._projectors, other._making = {}, Lock()
         return other
 
-    def projector(self, level: int, *, bones: bool = False, pooled: tuple[int, int, int] = UNPOOLED) -> Projector:
+    def projector(self, level: int, *, bones: bool = False) -> Projector:
         """The projector of one level of the volume pyramid, 0 being the CT's own resolution; made on first use.
 
         Parameters
         ----------
         bones
             Of what attenuates more than soft tissue does, by how much it does; of a structure, of all of it.
-        pooled
-            The voxels along columns, rows and slices that are averaged then.
         """
-        key = level, bones and not self.structure, pooled
+        key = level, bones and not self.structure
         with self._making:  # by one thread; another waits for it
             if key not in self._projectors:
                 volume = self._volumes[level]
@@ -193,8 +190,6 @@ class PreparedCT:
                     bone = np.maximum(volume.values, np.float32(BONE_PER_MM))
                     bone -= np.float32(BONE_PER_MM)
                     volume = Volume(bone, volume.ct_from_index)
-                if pooled != UNPOOLED:
-                    volume = volume.pooled(pooled, run_tasks)
                 self._projectors[key] = Projector(volume, self._cut)
             return self._projectors[key]
 
@@ -208,9 +203,12 @@ class PreparedCT:
         sizes = [float(np.cbrt(np.prod(volume.spacing_mm))) for volume in self._volumes]
         return max((level for level, size in enumerate(sizes) if size <= voxel_mm), default=0)
 
-    def drr(
-        self, camera: Camera, world_from_ct: np.ndarray, level: int = 0, *, bones: bool = False, along_beam: int = 1
-    ) -> np.ndarray:
+    @property
+    def picture_level(self) -> int:
+        """The level whose voxels are fine enough for pictures: the second at most, of a structure the first."""
+        return 0 if self.structure else min(1, self.level(PICTURE_MM))
+
+    def drr(self, camera: Camera, world_from_ct: np.ndarray, level: int = 0, *, bones: bool = False) -> np.ndarray:
         """The DRR (rows, columns), NaN for rays through a cut end of the CT.
 
         Parameters
@@ -218,22 +216,14 @@ class PreparedCT:
         level
             Of the volume pyramid, 0 being the CT's own resolution.
         bones
-            Of bone alone, for edges; then NaN also along the rim of a cut bone, which is no edge of the patient. Voxels of `EDGES_MM` do,
-            which makes a second volume of the finest level needless in most CTs.
-        along_beam
-            The voxels of this level, at most, that are averaged along the beam: fewer where a ray would leave such a row of them through
-            its side.
+            Of bone alone, for edges, of `picture_level` at least; then NaN also along the rim of a cut bone, which is no edge of the
+            patient.
         """
-        pooled = _along_beam(self._volumes[level], camera, world_from_ct, along_beam)
-        seen = self.projector(level, pooled=pooled).seen(camera, world_from_ct)
+        seen = self.projector(level).seen(camera, world_from_ct)
         if bones:
             seen[self._cut_rims(camera, world_from_ct)] = 0
-        coarse = max(level, min(1, self.level(EDGES_MM)))
-        if bones and not self.structure and coarse > level:
-            most = max(along_beam >> (coarse - level), 1)
-            level, pooled = coarse, _along_beam(self._volumes[coarse], camera, world_from_ct, most)
-        projector = self.projector(level, bones=bones, pooled=pooled)
-        image = projector.render(camera, world_from_ct, wanted=seen).image
+            level = max(level, self.picture_level)
+        image = self.projector(level, bones=bones).render(camera, world_from_ct, wanted=seen).image
         image[seen == 0] = np.nan
         return image
 
@@ -369,18 +359,6 @@ class PreparedCT:
             return views
         corners = rigid.transform_points(world_from_ct, self.corners())
         return [_cropped(view, corners, margin_mm, level.pool) for view in views]
-
-
-def _along_beam(volume: Volume, camera: Camera, world_from_ct: np.ndarray, most: int) -> tuple[int, int, int]:
-    """The voxels along columns, rows and slices, one but along the beam, over which no ray moves sideways by more than a voxel."""
-    corners = np.column_stack([camera.corners, np.ones(4)]).T
-    index_from_world = volume.index_from_ct[:3, :3] @ rigid.inverse(np.asarray(world_from_ct, float))[:3, :3]
-    rays = np.abs(index_from_world @ camera.ray_matrix @ corners)  # (3, 4) voxels
-    axis = int(np.argmax(rays.sum(axis=1)))
-    aside = float((np.delete(rays, axis, 0) / np.maximum(rays[axis], 1e-9)).max())
-    factors = [1, 1, 1]
-    factors[axis] = int(np.clip(1 / max(aside, 1e-9), 1, most))
-    return factors[0], factors[1], factors[2]
 
 
 def _cropped(view: View, corners: np.ndarray, margin_mm: float, multiple: int) -> View:

@@ -40,8 +40,6 @@ FROM_CUT_END = 3
 BEYOND_CT = 0.35
 #: Local moments are computed for blocks of pixels, so many in half a window.
 BLOCKS = 12
-#: Voxels along the beam that are averaged at most: no picture shows it.
-ALONG_BEAM = 4
 #: Opacity of the strongest outlier.
 STRONGEST = 0.6
 #: The report's kinds of pictures.
@@ -107,7 +105,8 @@ class DRRs:
 
     @classmethod
     def of(cls, anatomy: PreparedCT, camera: Camera, world_from_ct: np.ndarray) -> DRRs:
-        """Of a CT at a pose (4, 4). Rays nearer to each other than voxels are would show nothing more: between them it is interpolated."""
+        """Of a CT at a pose (4, 4). Rays nearer to each other than the CT's voxels are would show nothing more: between them it is
+        interpolated."""
         centre = rigid.transform_points(world_from_ct, anatomy.centroid)
         columns, rows = camera.size
         pixel_mm = float(camera.pixel_mm(centre).min())  # negative behind the source
@@ -115,7 +114,7 @@ class DRRs:
         coarse = replace(camera.pooled(factor), size=(-(-columns // factor), -(-rows // factor)))
         part = (0.0, 0.0, columns / factor, rows / factor)
         whole, bones = (
-            _resized_drr(anatomy.drr(coarse, world_from_ct, bones=bones, along_beam=ALONG_BEAM), (rows, columns), part)
+            _resized_drr(anatomy.drr(coarse, world_from_ct, anatomy.picture_level, bones=bones), (rows, columns), part)
             for bones in (False, True)
         )
         return cls(whole, bones, anatomy.structure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -235,6 +236,22 @@ def test_another_patient_is_explained_by_nothing(ct, views, near):
     ball[(blobs > 1.2 * blobs.std()) & (ct.volume.values > -100)] = 900.0
     values = ndimage.gaussian_filter(ball, 0.7).astype(np.float32)
     assert cause_of(PreparedCT(replace(ct, volume=replace(ct.volume, values=values))), views, near) is None
+
+
+@pytest.mark.parametrize("kind, by_disagreement", [("motion", True), ("principal point", True), ("ct scale", False)])
+def test_of_one_view_at_fault_the_disagreement_tells_how_far_off_the_pose_is(
+    anatomy, views, near, kind, by_disagreement
+):
+    """It is of the finest resolution, with that view's place free; a cause is of the second."""
+    apart = views[1].camera.camera_from_world @ off(np.eye(4), [1.5, 1, -1.5], [2, -1.5, 2])
+    wrong = [views[0], replace(views[1], camera=replace(views[1].camera, camera_from_world=apart))]
+    found = refine(anatomy, wrong, near)
+    told = assess(anatomy, wrong, found, near)
+    cause = Cause(kind, ("view2",), "Something is wrong.", 1.1, (0.9, 0.9), near)
+    caused = find_cause(told, SimpleNamespace(anatomy=anatomy, found=found, cause=lambda: cause))
+    assert told.features.one_view_disagrees and caused.cause.by_disagreement is by_disagreement
+    assert (caused.cause.moved_mm == told.features.disagreement_mm) is by_disagreement
+    assert (caused.prediction == told.prediction) is by_disagreement
 
 
 def test_it_is_the_first_reason_and_only_searched_for_where_an_error_is_likely(anatomy, views, near):

@@ -140,6 +140,17 @@ def test_the_score_of_views_that_agree_is_one():
     assert tension(few, EXACT, 1) == (0.0, 0.0), "too few tiles for a covariance"
 
 
+@pytest.mark.parametrize("direction, shifts", [(1, False), (4, True)])
+def test_the_score_of_shifts_knows_nothing_of_turns(direction, shifts):
+    """Gradients that ask for one motion: without it they would cancel out."""
+    gradients = np.random.default_rng(9).normal(size=(60, 6))
+    gradients += np.eye(6)[direction] - gradients.mean(axis=0)
+    ones = np.ones(60)
+    split = Tiles(np.zeros(60, int), np.zeros((60, 2), int), ones, gradients, np.zeros((60, 6, 6)), ones, ones)
+    both, of_shifts = tension(split, EXACT, 1)
+    assert both > 2 and (of_shifts > 2 if shifts else of_shifts == pytest.approx(0, abs=1e-9))
+
+
 def test_what_a_calibration_explains_is_no_disagreement(anatomy, views):
     """A principal point off by less than half a pixel, and by more than a calibration may be; that of exact cameras counts as that much."""
     told = []

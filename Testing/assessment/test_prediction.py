@@ -100,6 +100,16 @@ def test_the_error_of_the_cameras_adds_to_a_right_answers_by_squares(model, spre
     assert told.failure_probability == pytest.approx(expected, abs=0.01)
 
 
+def test_views_agree_only_if_both_scores_say_so(model):
+    agree, shifts_agree = prediction.AGREE, prediction.AGREE_ON_SHIFT
+    for tension, shift_tension, expected in (
+        (agree, shifts_agree, True),
+        (1.01 * agree, 0.0, False),
+        (0.0, 1.01 * shifts_agree, False),
+    ):
+        assert model.predict({**GOOD, "tension": tension, "shift_tension": shift_tension}).agree is expected
+
+
 @pytest.mark.parametrize("by_size", [False, True])
 def test_where_views_disagree_the_error_is_about_what_makes_them_agree(model, by_size):
     disagree = {"disagreement": 0.05, "disagreement_mm": 1.5, "disagreement_by_size": float(by_size)}

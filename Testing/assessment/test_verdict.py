@@ -168,6 +168,21 @@ def test_cameras_that_are_not_known_well_are_never_accepted_and_exact_ones_are_a
     assert reasons[0].startswith("The cameras are known only to \u00b14 px, 1 %: that alone may misplace the bone")
 
 
+@pytest.mark.parametrize("by_disagreement", [False, True])
+def test_with_a_cause_nothing_is_accepted_even_if_it_says_nothing_of_the_error(
+    anatomy, views, found, near, generous, by_disagreement
+):
+    """Of a slight motion the views' disagreement tells the error, which the prediction knows already."""
+    fine = assess(anatomy, views, found, near, CORNERS, model=generous)
+    kind, gain = ("principal point", 1.5) if by_disagreement else ("motion", 1.1)
+    cause = Cause(
+        kind, ("view2",), "Something moved.", gain, (0.9, 0.9), np.eye(4), 9.0, by_disagreement=by_disagreement
+    )
+    caused = with_cause(fine, cause, found.world_from_ct)
+    assert (fine.verdict, caused.verdict) == ("accept", "check") and caused.prediction == fine.prediction
+    assert caused.reasons == ["Something moved. Correcting this moves the CT by 9.0 mm."]
+
+
 def test_cameras_that_the_x_rays_contradict_are_a_reject(anatomy, views, near):
     """One view's angle is wrong by many standard deviations: corrected with the pose, it fits, but what was said is wrong."""
     wrong = views[1].camera.camera_from_world @ off(np.eye(4), [6, 0, -5], [0, 0, 0])

@@ -189,7 +189,7 @@ def compute_features(
         off = disagreement(objective, fit, split, calibrated, points)
         tensions = tension(split, camera_response(objective, fit, calibrated), sum(fit.pixels))
     if off.share > DISAGREE and off.view is not None:
-        apart = _apart(objective, levels[-1], pose, views, off.view, shared)
+        apart = _apart(objective, pose, views, off.view, shared)
         off = off._replace(mm=root_mean_square(target_errors(apart, pose, targets)))
     return ReliabilityFeatures(
         uncertainty,
@@ -302,12 +302,7 @@ def _steps(objective: Objective, level: ResolutionLevel, pose: np.ndarray, unkno
 
 
 def _apart(
-    objective: Objective,
-    level: ResolutionLevel,
-    pose: np.ndarray,
-    views: Sequence[View],
-    apart: int,
-    shared: SharedUnknowns,
+    objective: Objective, pose: np.ndarray, views: Sequence[View], apart: int, shared: SharedUnknowns
 ) -> np.ndarray:
     """(4, 4), the pose in the other views where the CT may lie elsewhere in the view `apart`: a Newton step ends too early."""
     freed = [

@@ -193,15 +193,14 @@ class PreparedCT:
                 self._projectors[key] = Projector(volume, self._cut)
             return self._projectors[key]
 
-    @property
-    def voxel_mm(self) -> float:
+    def voxel_mm(self, level: int) -> float:
         """The side of a cube as large as a voxel."""
-        return float(np.cbrt(np.prod(self._volumes[0].spacing_mm)))
+        return float(np.cbrt(np.prod(self._volumes[level].spacing_mm)))
 
     def level(self, voxel_mm: float) -> int:
         """The coarsest level with voxels of this size at most; 0 where even its own are larger."""
-        sizes = [float(np.cbrt(np.prod(volume.spacing_mm))) for volume in self._volumes]
-        return max((level for level, size in enumerate(sizes) if size <= voxel_mm), default=0)
+        levels = range(len(self._volumes))
+        return max((level for level in levels if self.voxel_mm(level) <= voxel_mm), default=0)
 
     @property
     def picture_level(self) -> int:

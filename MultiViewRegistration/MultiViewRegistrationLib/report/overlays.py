@@ -105,18 +105,19 @@ class DRRs:
 
     @classmethod
     def of(cls, anatomy: PreparedCT, camera: Camera, world_from_ct: np.ndarray) -> DRRs:
-        """Of a CT at a pose (4, 4). Rays nearer to each other than the CT's voxels are would show nothing more: between them it is
-        interpolated."""
-        centre = rigid.transform_points(world_from_ct, anatomy.centroid)
+        """Of a CT at a pose (4, 4). Rays nearer to each other than voxels are would show nothing more: between them it is interpolated.
+        Edges of bone, along zeros of second derivatives, want rays as near as the CT's own voxels."""
+        centre, level = rigid.transform_points(world_from_ct, anatomy.centroid), anatomy.picture_level
         columns, rows = camera.size
         pixel_mm = float(camera.pixel_mm(centre).min())  # negative behind the source
-        factor = int(np.clip(anatomy.voxel_mm / pixel_mm, 1, min(columns, rows))) if pixel_mm > 0 else 1
-        coarse = replace(camera.pooled(factor), size=(-(-columns // factor), -(-rows // factor)))
-        part = (0.0, 0.0, columns / factor, rows / factor)
-        whole, bones = (
-            _resized_drr(anatomy.drr(coarse, world_from_ct, anatomy.picture_level, bones=bones), (rows, columns), part)
-            for bones in (False, True)
-        )
+
+        def drawn(apart_mm: float, *, bones: bool) -> np.ndarray:
+            factor = int(np.clip(apart_mm / pixel_mm, 1, min(columns, rows))) if pixel_mm > 0 else 1
+            coarse = replace(camera.pooled(factor), size=(-(-columns // factor), -(-rows // factor)))
+            drr = anatomy.drr(coarse, world_from_ct, level, bones=bones)
+            return _resized_drr(drr, (rows, columns), (0.0, 0.0, columns / factor, rows / factor))
+
+        whole, bones = drawn(anatomy.voxel_mm(level), bones=False), drawn(anatomy.voxel_mm(0), bones=True)
         return cls(whole, bones, anatomy.structure)
 
 

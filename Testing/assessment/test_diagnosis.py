@@ -284,37 +284,39 @@ def test_it_is_the_first_reason_and_only_searched_for_where_an_error_is_likely(a
 class Elsewhere(CauseSearch):
     """Names a cause that would have the CT some mm from where it was found."""
 
-    mm, gain = 0.0, 1.5
+    kind, mm, gain = "distance", 0.0, 1.5
 
     def cause(self):
         pose = self.found.world_from_ct.copy()
         pose[0, 3] += self.mm
-        return Cause("distance", (), "The distance seems to be wrong.", self.gain, (0.9, 0.9), pose)
+        return Cause(self.kind, (), f"The {self.kind} seems to be wrong.", self.gain, (0.9, 0.9), pose)
 
 
 @pytest.mark.parametrize(
-    "mm, gain, verdict, probability",
-    [(5.0, 1.5, "reject", "more than 99 %"), (2.1, 1.5, "reject", "59 %"), (0.5, 1.5, "check", "3.9 %"),
-     (2.5, 1.0, "reject", ""), (0.1, 1.5, "check", ""), (2.1, 1.1, "reject", "6"), (1.0, 1.1, "check", "2")],
+    "kind, mm, gain, verdict, probability",
+    [("distance", 5.0, 1.5, "reject", "more than 99 %"), ("distance", 2.1, 1.5, "reject", "59 %"),
+     ("distance", 0.5, 1.5, "check", "3.9 %"), ("distance", 2.5, 1.0, "reject", ""), ("distance", 0.1, 1.5, "check", ""),
+     ("distance", 2.1, 1.1, "reject", "62 %"), ("distance", 1.0, 1.1, "check", "2"), ("ct scale", 2.1, 1.1, "reject", "59 %"),
+     ("slice spacing", 0.5, 1.1, "check", "3.9 %")],
 )  # fmt: skip
 def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(
-    anatomy, views, found, near, mm, gain, verdict, probability
+    anatomy, views, found, near, kind, mm, gain, verdict, probability
 ):
     told = assess(anatomy, views, found, near)
     prediction = replace(told.prediction, failure_probability=0.97, image_failure_probability=0.97, upper95_mm=80.0)
     reasons = ["Most likely wrong ...", "view1 ..."]
     doubtful = replace(told, verdict="reject", prediction=prediction, reasons=reasons, measured=True)
     search = Elsewhere(anatomy, views, found, near)
-    search.mm, search.gain = mm, gain
+    search.kind, search.mm, search.gain = kind, mm, gain
     more = find_cause(doubtful, search)
-    assert more.reasons[0] == f"The distance seems to be wrong. Correcting this moves the CT by {mm} mm."
+    assert more.reasons[0] == f"The {kind} seems to be wrong. Correcting this moves the CT by {mm} mm."
     assert more.verdict == verdict
     if gain < diagnosis.SLIGHTLY:  # it fits no better, and tells nothing of the error
         assert more.prediction == prediction and more.reasons[1:] == reasons
         return
     assert probability in more.reasons[1] and more.reasons[-1] == "view1 ..."
     assert more.prediction.mean_mm == pytest.approx(mm) and more.prediction.upper95_mm < (1.25 * mm + 0.75) * (
-        1 if more.cause.clear else 2
+        1 if more.cause.precise else 2
     )
     inflation = more.error_inflation / doubtful.error_inflation
     assert inflation == pytest.approx(more.prediction.upper95_mm / prediction.upper95_mm)

@@ -23,7 +23,6 @@ GOOD = {
     "wider_similarity": 0.95,
     "outlier_fraction": 0.0,
     "tension": 0.5,
-    "shift_tension": 0.5,
     "disagreement": 0.001,
     "disagreement_mm": 0.4,
     "disagreement_by_size": 0.0,
@@ -37,7 +36,6 @@ BAD = {
     "wider_similarity": 0.4,
     "outlier_fraction": 0.7,
     "tension": 3.0,
-    "shift_tension": 3.0,
     "disagreement": 0.1,
     "disagreement_mm": 3.0,
     "disagreement_by_size": 0.0,
@@ -98,16 +96,6 @@ def test_the_error_of_the_cameras_adds_to_a_right_answers_by_squares(model, spre
     beyond = np.mean(np.hypot(right, cameras) > prediction.WRONG_MM) - np.mean(right > prediction.WRONG_MM)
     expected = told.image_failure_probability + (1 - told.image_failure_probability) * beyond
     assert told.failure_probability == pytest.approx(expected, abs=0.01)
-
-
-def test_views_agree_only_if_both_scores_say_so(model):
-    agree, shifts_agree = prediction.AGREE, prediction.AGREE_ON_SHIFT
-    for tension, shift_tension, expected in (
-        (agree, shifts_agree, True),
-        (1.01 * agree, 0.0, False),
-        (0.0, 1.01 * shifts_agree, False),
-    ):
-        assert model.predict({**GOOD, "tension": tension, "shift_tension": shift_tension}).agree is expected
 
 
 @pytest.mark.parametrize("by_size", [False, True])

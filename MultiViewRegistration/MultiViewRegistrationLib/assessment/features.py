@@ -86,10 +86,10 @@ class ReliabilityFeatures:
         How far each view alone moves the CT across its rays, at the level before the finest; (0,) for one view.
     single_view_shift_sds
         The same in standard deviations of that view's noise and RESOLUTION_MM.
-    tension, shift_tension
-        Score statistics of the views that disagree most: by how many standard deviations, of noise and of what is not known of the
-        cameras (a calibration's at least), a view's gradient at the pose differs from zero, root mean square over all directions of the
-        pose, and over shifts alone. Up to 1 where all views agree; 0 for one view.
+    tension
+        Score statistic of the view that disagrees most: by how many standard deviations, of noise and of what is not known of the
+        cameras (a calibration's at least), its gradient at the pose differs from zero, root mean square over the directions of the pose.
+        Up to 1 where all views agree; 0 for one view.
     disagreement, disagreement_mm, disagreement_by_size
         The share by which the cost would fall if the CT lay elsewhere in one view, or were of another size, beyond what a calibration at
         least leaves open, see `uncertainty.disagreement`, and how far off it then is: where it lies elsewhere in one view, by a refinement
@@ -118,7 +118,6 @@ class ReliabilityFeatures:
     single_view_shift_mm: np.ndarray
     single_view_shift_sds: np.ndarray
     tension: float
-    shift_tension: float
     disagreement: float
     disagreement_mm: float
     disagreement_by_size: bool
@@ -184,10 +183,7 @@ def compute_features(
     cameras = camera_uncertainty(objective, fit, split, unknowns, camera_response(objective, fit, unknowns))
     calibrated = CameraCorrections([_at_least_calibrated(view) for view in views], shared)
     several, at = len(views) > 1, uncertainty.at(points)
-    off, tensions = Disagreement(0.0, 0.0, None), (0.0, 0.0)
-    if several:
-        off = disagreement(objective, fit, split, calibrated, points)
-        tensions = tension(split, camera_response(objective, fit, calibrated), sum(fit.pixels))
+    off = disagreement(objective, fit, split, calibrated, points) if several else Disagreement(0.0, 0.0, None)
     if off.share > DISAGREE and off.view is not None:
         apart = _apart(objective, pose, views, off.view, shared)
         off = off._replace(mm=root_mean_square(target_errors(apart, pose, targets)))
@@ -201,8 +197,7 @@ def compute_features(
         basin_shift_mm=root_mean_square(target_errors(back, pose, targets)),
         single_view_shift_mm=np.array(alone),
         single_view_shift_sds=np.array(alone) / np.hypot(across_mm, RESOLUTION_MM)[: len(alone)],
-        tension=tensions[0],
-        shift_tension=tensions[1],
+        tension=tension(split, camera_response(objective, fit, calibrated), sum(fit.pixels)) if several else 0.0,
         disagreement=off.share,
         disagreement_mm=off.mm,
         disagreement_by_size=off.view is None,
@@ -261,25 +256,22 @@ def _corner(view: View, part: View, pool: int) -> tuple[int, int]:
     return int(column), int(row)
 
 
-def tension(split: Tiles, response: CameraResponse, pixels: int) -> tuple[float, float]:
+def tension(split: Tiles, response: CameraResponse, pixels: int) -> float:
     """Of `ReliabilityFeatures`: score test (Rao, Proc. Camb. Phil. Soc. 44, 1948) of each view; covariance of its gradient by its tiles.
 
     pixels: compared in all views, of whose mean `response` is.
     """
-    largest = np.zeros(2)
+    largest = 0.0
     for view in np.unique(split.views):
         gradients = split.gradients[split.views == view][:, :6]
         if len(gradients) > 2 * 6:
             total, spread = gradients.sum(axis=0), gradients - gradients.mean(axis=0)
             covariance = spread.T @ spread * cluster_correction(len(gradients), 6)
             covariance += pixels**2 * response.view_gradient_covariance(view)
-            largest = np.maximum(largest, [_score(total, covariance), _score(total[3:], covariance[3:, 3:])])
-    return float(largest[0]), float(largest[1])
-
-
-def _score(gradient: np.ndarray, covariance: np.ndarray) -> float:
-    """Of a gradient (n,) with this covariance (n, n), root mean square."""
-    return float(np.sqrt(gradient @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ gradient / len(gradient)))
+            largest = max(
+                largest, float(np.sqrt(total @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ total / 6))
+            )
+    return largest
 
 
 def _at_least_calibrated(view: View) -> View:

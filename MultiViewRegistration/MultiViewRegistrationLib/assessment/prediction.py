@@ -31,9 +31,7 @@ MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED = 0.3, 0.1, 0.04
 SLIGHT_SD_MM, SLIGHT_SD_SHARE, SLIGHT_MISNAMED = 0.5, 0.35, 0.2
 #: Views agree where the one that disagrees most does so by no more than noise and cameras explain (`features.tension`). A principal point
 #: that is not as stated moves the bone and shows only here, if at all.
-AGREE = 1.1
-#: The same of shifts alone (`features.shift_tension`), by which a wrong principal point shows best.
-AGREE_ON_SHIFT = 0.75
+AGREE = 1.0
 #: Views disagree where a motion between them, or another size of the CT, explains more than this share of the cost, and then
 #: (`features.disagreement`, docs/method.md): a right answer is off by about as much as that moves it, and PAD_MM.
 DISAGREE, PAD_MM = 0.01, 0.1
@@ -54,7 +52,7 @@ COLUMNS = {
     "outlier_fraction": lambda x: x,
 }
 #: Features that are no columns.
-BESIDE = ("tension", "shift_tension", "disagreement", "disagreement_mm", "disagreement_by_size")
+BESIDE = ("tension", "disagreement", "disagreement_mm", "disagreement_by_size")
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class Prediction:
     typical_mm
         Median of the mTRE.
     agree
-        The views disagree by no more than AGREE and AGREE_ON_SHIFT.
+        The views disagree by no more than AGREE.
     camera_failure_probability
         Of an mTRE above WRONG_MM by the uncertainty of the cameras alone: what no X-ray shows.
     """
@@ -202,7 +200,7 @@ class Model:
             image_failure_probability=wrong + (1 - wrong) * (counted - exact),
             bounded=bool((scaled <= self.limits).all()),
             typical_mm=median,
-            agree=numbers["tension"] <= AGREE and numbers["shift_tension"] <= AGREE_ON_SHIFT,
+            agree=numbers["tension"] <= AGREE,
             camera_failure_probability=cameras.probability_beyond(WRONG_MM) if cameras else 0.0,
         )
 

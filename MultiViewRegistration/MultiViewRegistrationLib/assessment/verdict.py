@@ -201,7 +201,7 @@ def assess(
         if not prediction.bounded:
             limits.append("This result looks unlike every correct result we know.")
         unsure = prediction.camera_failure_probability > MAX_CAMERA_RISK
-        known = [_camera_limit(corrected, cameras.bound_mm())] if cameras and unsure else []
+        known = [_camera_limit(corrected, cameras.bound_mm(), prediction)] if cameras and unsure else []
         images_suffice = prediction.image_failure_probability <= model.accept
         reasons = [
             *contradictions,
@@ -386,11 +386,12 @@ def _least_known(views: list[View]) -> str:
     return describe_uncertainty({key: max((getattr(view, key) or 0.0) for view in views) for key in CALIBRATION})
 
 
-def _camera_limit(views: list[View], bound_mm: float) -> str:
+def _camera_limit(views: list[View], bound_mm: float, prediction: Prediction) -> str:
     """How well the cameras are known, and what it makes of the pose."""
+    risk = percent(prediction.camera_failure_probability)
     return (
-        f"The cameras are known only to {_least_known(views)}: that alone may misplace the bone by up to {bound_mm:.1f} mm, and no "
-        "X-ray shows it. Calibrate them, or check the result by other means."
+        f"The cameras are known only to {_least_known(views)}: that alone may misplace the bone by up to {bound_mm:.1f} mm ({risk} risk "
+        f"of more than {WRONG_MM:g} mm), and no X-ray shows it. Calibrate them, or check the result by other means."
     )
 
 

@@ -90,7 +90,8 @@ def register(
     """
     from .assessment import verdict
     from .assessment.diagnosis import CauseSearch
-    from .registration.prepared_ct import PreparedCT, warm_up
+    from .registration.prepared_ct import PreparedCT
+    from .registration.warm_up import warm_up
     from .regressor.initialise import missing_pose_error, model_for
     from .report.result import Result
 
@@ -308,9 +309,10 @@ def assess(
     """
     from .assessment import verdict
     from .registration.pipeline import Refinement, refine
-    from .registration.prepared_ct import PreparedCT, warm_up
+    from .registration.prepared_ct import PreparedCT
     from .registration.similarity import MIN_PIXELS
     from .registration.variants import register_background
+    from .registration.warm_up import warm_up
     from .report.result import Result
 
     case, began = _case_of(case), perf_counter()

@@ -223,6 +223,27 @@ def program() -> list[str]:
     return [python(), "-m", f"{__package__}.cli.main"]
 
 
+def start_python(code: str) -> subprocess.Popen:
+    """A child process that runs Python code with this library, and prints nothing.
+
+    Raises
+    ------
+    InputError, OSError
+        There is no Python, or it cannot be started.
+    """
+    library = Path(__file__).absolute().parents[1]  # not resolved: numba's cache goes by the path of the import
+    path = os.pathsep.join(filter(None, [str(library), os.environ.get("PYTHONPATH")]))
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(
+        [python(), "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        creationflags=HIDDEN | getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
+        stdin=quiet,
+        stdout=quiet,
+        stderr=quiet,
+    )
+
+
 class Job:
     """`mvreg` at work in a child process, with all processes that it starts. It stops when this object, or this process, ends.
 

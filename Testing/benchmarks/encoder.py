@@ -28,7 +28,8 @@ from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, View  # noqa: 
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED  # noqa: E402
 from MultiViewRegistrationLib.registration.pipeline import refine  # noqa: E402
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT, warm_up  # noqa: E402
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT  # noqa: E402
+from MultiViewRegistrationLib.registration.warm_up import warm_up  # noqa: E402
 from MultiViewRegistrationLib.studies import conditions  # noqa: E402
 from MultiViewRegistrationLib.studies.statistics import (  # noqa: E402
     perturbed,

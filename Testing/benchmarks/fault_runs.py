@@ -31,7 +31,8 @@ from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.xray import View  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
 from MultiViewRegistrationLib.registration.pipeline import Refinement, refine  # noqa: E402
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT, warm_up  # noqa: E402
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT  # noqa: E402
+from MultiViewRegistrationLib.registration.warm_up import warm_up  # noqa: E402
 from MultiViewRegistrationLib.studies.conditions import restored, scaled  # noqa: E402
 from MultiViewRegistrationLib.studies.statistics import perturbed  # noqa: E402
 

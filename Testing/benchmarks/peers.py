@@ -40,7 +40,8 @@ from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.io.files import write_atomically  # noqa: E402
 from MultiViewRegistrationLib.io.html import Axis, Line, line_plot, svg_file  # noqa: E402
 from MultiViewRegistrationLib.registration.pipeline import Progress, refine  # noqa: E402
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT, warm_up  # noqa: E402
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT  # noqa: E402
+from MultiViewRegistrationLib.registration.warm_up import warm_up  # noqa: E402
 from MultiViewRegistrationLib.simulation.cases import Patient, random_pose, write_case  # noqa: E402
 from MultiViewRegistrationLib.simulation.simulator import PIXEL_MM, SIZE  # noqa: E402
 from MultiViewRegistrationLib.studies.statistics import (  # noqa: E402

@@ -13,7 +13,7 @@ from program import ENVIRONMENT
 
 from MultiViewRegistrationLib import Case, register, save_result
 from MultiViewRegistrationLib.registration import similarity
-from MultiViewRegistrationLib.registration.prepared_ct import warm_up
+from MultiViewRegistrationLib.registration.warm_up import warm_up
 from MultiViewRegistrationLib.rendering import cpu
 
 #: Slow to import, and not used by `mvreg register`: a torch is only there for the regressor.

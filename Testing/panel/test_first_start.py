@@ -88,7 +88,7 @@ host.process(400, until=done)
 host.process(60, until=lambda: not panel.session.preparing)
 host.process(0.5)
 assert panel.session.error() < 0.5 and not panel.ui.messageLabel.visible, panel.ui.messageLabel.text
-assert "preparing for the first time (once, about 20 s)" in stages, stages
+assert "preparing for the first time (once, about 10 s)" in stages, stages
 print(register.form.controls["outcome"].label, sorted(set(compiled)), sep="|")
 host.close()
 """

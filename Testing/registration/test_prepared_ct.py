@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-import numba
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, make_ct, make_views, off
+from phantom import TRUE_POSE, make_views
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import BONE_PER_MM, CT, Volume, attenuation
-from MultiViewRegistrationLib.registration import prepared_ct, similarity
-from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration import prepared_ct
 from MultiViewRegistrationLib.registration.prepared_ct import (
     BODY,
     SCORING,
@@ -22,9 +20,7 @@ from MultiViewRegistrationLib.registration.prepared_ct import (
     PreparedCT,
     resolution_schedule,
     scoring_level,
-    warm_up,
 )
-from MultiViewRegistrationLib.rendering import cpu
 
 
 @pytest.fixture(scope="module")
@@ -65,26 +61,6 @@ def test_pictures_are_of_voxels_that_are_fine_enough(voxel_mm, structure, level)
     values = np.full((24, 24, 24), 100.0, np.float32)
     ct = CT(Volume(values, np.diag([voxel_mm] * 3 + [1])), mask=values > 0 if structure else None)
     assert PreparedCT(ct).picture_level == level
-
-
-@pytest.fixture(scope="module")
-def compiled():
-    """The kernels of a registration that Python calls, by name."""
-    return {
-        name: thing
-        for module in (cpu, similarity)
-        for name, thing in vars(module).items()
-        if isinstance(thing, numba.core.dispatcher.Dispatcher) and not name.startswith("_")
-    }
-
-
-def test_a_registration_after_it_compiles_nothing(compiled):
-    warm_up()
-    before = {name: set(kernel.signatures) for name, kernel in compiled.items()}
-    assert all(before.values())
-    ct = make_ct()
-    refine(PreparedCT(ct), make_views(ct), off(TRUE_POSE, [1, 2, 1], [2, 1, 2]))
-    assert {name: set(kernel.signatures) for name, kernel in compiled.items()} == before
 
 
 def test_a_larger_ct_has_its_centroid_where_it_was(ct, anatomy):

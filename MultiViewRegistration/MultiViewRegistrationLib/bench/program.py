@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..io.files import write_atomically
 from ..io.html import Axis, Line, line_plot, svg_file
-from ..registration.prepared_ct import warm_up
+from ..registration.warm_up import warm_up
 from ..studies.statistics import grouped, table
 from . import nanodrr_peer, registration, rendering
 from .measurement import START_MTRE_MM, BenchmarkJob, BenchmarkRecord, Measured, Row, Setting, described, machine, now

@@ -25,7 +25,8 @@ from ..errors import InputError
 from ..io.case import Case
 from ..registration.optimizer import Range, SearchBudget
 from ..registration.pipeline import refine
-from ..registration.prepared_ct import PreparedCT, warm_up
+from ..registration.prepared_ct import PreparedCT
+from ..registration.warm_up import warm_up
 from ..studies.statistics import SUCCESS_MM
 from . import nanodrr_peer
 from .measurement import START_MTRE_MM, BenchmarkJob, Measured, Row, Setting, compared

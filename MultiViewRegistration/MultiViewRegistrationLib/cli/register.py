@@ -140,7 +140,8 @@ def _case_to_register(options: argparse.Namespace, background: Executor) -> tupl
         with collect_warnings() as warnings:
             ct = background.submit(ct_of, CaseFile.read(options.case))
             from ..io.case import Case
-            from ..registration.prepared_ct import PreparedCT, warm_up
+            from ..registration.prepared_ct import PreparedCT
+            from ..registration.warm_up import warm_up
 
             prepared = background.submit(lambda: PreparedCT(ct.result()))
 

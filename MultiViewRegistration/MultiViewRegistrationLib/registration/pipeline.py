@@ -36,7 +36,8 @@ from .optimizer import (
     distance,
     search_budget,
 )
-from .prepared_ct import PreparedCT, warm_up
+from .prepared_ct import PreparedCT
+from .warm_up import warm_up
 
 #: Room about the projection of a structure in which the X-rays are compared with it.
 MARGIN_MM = 15.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,11 +21,11 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import BONE_PER_MM, CT, WATER, Volume, attenuation, pyramid
-from ..imaging.xray import View, XRay
+from ..imaging.xray import View
 from ..rendering.devices import CPU, WARP_CPU, ComputeDevice, run_tasks
 from ..rendering.drr import Projector, cut_ends
 from ..rendering.texture import Texture
-from .objective import Objective, PoseFit, tiles
+from .objective import Objective, PoseFit
 from .similarity import Scorer, Settings
 
 if TYPE_CHECKING:
@@ -418,28 +418,3 @@ def resolution_schedule(
         volume = round(np.log2(1.1 * pool * pixel_mm / voxel_mm))
         levels.append(ResolutionLevel(pool, int(np.clip(volume, 0, volumes - 1)), settings, iterations, tolerance_mm))
     return levels
-
-
-@lru_cache(maxsize=1)
-def warm_up() -> None:
-    """Compile all kernels of a registration, which takes some ten seconds once after installation, or load them from numba's cache."""
-    view, projector = warm_up_drr()
-    everything = Settings(intensity_radius=2, gradient_radius=2, silhouette_mm=1.0)
-    objective = Objective(projector, [view], everything, np.zeros(3))
-    projections = objective.project(np.eye(4))
-    objective.linearise(projections)
-    tiles(objective, projections)
-    Scorer(projector, [view], everything, np.zeros(3)).scores(np.eye(4)[None])
-
-
-@lru_cache(maxsize=1)
-def warm_up_drr() -> tuple[View, Projector]:
-    """Compile or load those of a DRR alone. Returns a view, and what was projected into it."""
-    intrinsics = np.array([[100.0, 0, 7.5], [0, 100, 7.5], [0, 0, 1]])
-    camera = Camera(intrinsics, rigid.from_rotation_translation(np.eye(3), [0, 0, 100.0]), (16, 16))
-    view = View("warm-up", XRay(np.zeros((16, 16), np.float32), np.ones((16, 16), bool)), camera)
-    # Tissue up to the faces: a body that goes on, so that the kernel for cut ends is among them.
-    volume = Volume(np.full((4, 4, 4), 0.02, np.float32), np.diag([4.0, 4, 4, 1]))
-    projector = Projector(volume)
-    projector.render(camera, np.eye(4), wanted=projector.seen(camera, np.eye(4)))
-    return view, projector

@@ -23,7 +23,8 @@ from ..io.sequence import Frame, FrameSequence
 from ..registration.cameras import CameraCorrections
 from ..registration.optimizer import Range
 from ..registration.pipeline import Progress
-from ..registration.prepared_ct import PreparedCT, warm_up
+from ..registration.prepared_ct import PreparedCT
+from ..registration.warm_up import warm_up
 from ..rendering.devices import ComputeDevice
 from .tracker import PACES, Tracked, Tracker
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +12,7 @@ from threading import Lock
 from time import monotonic, sleep
 
 from ..errors import InputError
-from ..jobs import HIDDEN, python
+from ..jobs import start_python
 from ..mrml.case import case_of, ct_of, xray_of
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
 from ..mrml.identity import of_ct, of_view, origin_of, true_pose
@@ -155,7 +154,7 @@ def twins(views: list) -> tuple | None:
 
 #: Seconds that a child process may compile.
 COMPILE_TIMEOUT_S = 300.0
-PREPARING, FIRST_TIME = _("preparing the CT"), _("preparing for the first time (once, about 20 s)")
+PREPARING, FIRST_TIME = _("preparing the CT"), _("preparing for the first time (once, about 10 s)")
 _loading = Lock()
 #: Those that compile or have compiled.
 _children: list[subprocess.Popen] = []
@@ -194,7 +193,7 @@ def begin_compiling() -> None:
 
 def load_or_begin_compiling() -> None:
     """Load the kernels, if they are cached."""
-    from ..registration.prepared_ct import warm_up
+    from ..registration.warm_up import warm_up
 
     if not _loaded(warm_up):
         begin_compiling()
@@ -216,25 +215,15 @@ def _refuse() -> None:
 
 def _compile() -> None:
     """Have a child process fill numba's cache; its failure does not matter here."""
-    library = Path(__file__).absolute().parents[2]  # not resolved: the cache goes by the path of the import
-    path = os.pathsep.join(filter(None, [str(library), os.environ.get("PYTHONPATH")]))
-    quiet = subprocess.DEVNULL
-    prepare = "from MultiViewRegistrationLib.registration.prepared_ct import warm_up; warm_up()"
+    prepare = "from MultiViewRegistrationLib.registration.warm_up import warm_up; warm_up()"
     with suppress(InputError, OSError):  # there is no interpreter, say
-        child = subprocess.Popen(
-            [python(), "-c", f"import os; getattr(os, 'nice', id)(5); {prepare}"],
-            env={**os.environ, "PYTHONPATH": path},
-            creationflags=HIDDEN | getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
-            stdin=quiet,
-            stdout=quiet,
-            stderr=quiet,
-        )
-        _children.append(child)
+        _children.append(start_python(f"import os; getattr(os, 'nice', id)(5); {prepare}"))
 
 
 def prepare_for_drr(ct, on_progress: Callable) -> object:
     """The `registration.prepared_ct.PreparedCT` of a CT, with all that a DRR which follows the CT would have to wait for."""
-    from ..registration.prepared_ct import PreparedCT, warm_up_drr
+    from ..registration.prepared_ct import PreparedCT
+    from ..registration.warm_up import warm_up_drr
 
     load_kernels(warm_up_drr, lambda: on_progress(FIRST_TIME))
     anatomy = PreparedCT(ct)
@@ -245,7 +234,7 @@ def prepare_for_drr(ct, on_progress: Callable) -> object:
 
 def prepare_for_registration(anatomy, on_progress: Callable) -> None:
     """Load what the first sharp DRR, and the first registration, would wait for."""
-    from ..registration.prepared_ct import warm_up
+    from ..registration.warm_up import warm_up
 
     anatomy.projector(0)
     load_kernels(warm_up, lambda: on_progress(FIRST_TIME))

@@ -38,7 +38,7 @@ from ..errors import InputError, install_command
 from ..io.case import Case, hashes
 from ..io.case_file import CaseFile
 from ..io.files import sha256
-from ..registration.prepared_ct import warm_up
+from ..registration.warm_up import warm_up
 from ..regressor.learning import train
 from ..regressor.model_store import Card, all_models, ct_sha256, data_folder
 from ..rendering.devices import available_threads

@@ -34,7 +34,8 @@ from ..io.case import Case
 from ..io.case_file import CaseFile
 from ..registration.optimizer import Range
 from ..registration.pipeline import RefinementMethod, pose_difference
-from ..registration.prepared_ct import PreparedCT, warm_up
+from ..registration.prepared_ct import PreparedCT
+from ..registration.warm_up import warm_up
 from ..regressor.initialise import Regressor, missing_pose_error, model_for
 from .motion_check import check_motion
 from .records import failure_figure

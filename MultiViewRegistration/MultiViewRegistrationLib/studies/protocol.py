@@ -34,7 +34,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.xray import View
 from ..io.files import sha256, write_atomically
-from ..registration.prepared_ct import warm_up
+from ..registration.warm_up import warm_up
 from ..report.result import Result
 from .conditions import Trial
 from .evaluation import truth_of

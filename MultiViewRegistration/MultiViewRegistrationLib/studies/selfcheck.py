@@ -21,7 +21,8 @@ from ..io.files import printable
 from ..io.localizer import study_with_localizers
 from ..registration.optimizer import Range
 from ..registration.pipeline import Progress, Refinement, pose_difference, refine
-from ..registration.prepared_ct import PreparedCT, warm_up
+from ..registration.prepared_ct import PreparedCT
+from ..registration.warm_up import warm_up
 from ..report.result import Result
 from .statistics import Consensus, consensus, perturbed
 

@@ -1,0 +1,104 @@
+"""Compiles the kernels of a registration, once after installation, or loads them from numba's cache.
+
+A child process compiles what compares images meanwhile: through the cache, each finds what the other has done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from subprocess import Popen
+
+import numpy as np
+
+from ..errors import InputError
+from ..geometry import rigid
+from ..geometry.camera import Camera
+from ..imaging.ct import Volume
+from ..imaging.xray import View, XRay
+from ..jobs import start_python
+from ..rendering.devices import available_threads, when_compiling
+from ..rendering.drr import Projector
+from .objective import Objective, Projection, tiles
+from .similarity import Scorer, Settings, box_sum
+
+SIDE = 16
+
+
+@lru_cache(maxsize=1)
+def warm_up() -> None:
+    """Compile all kernels of a registration, which takes some seconds once after installation, or load them."""
+    with _helped():
+        for load in _PARTS:
+            load()
+
+
+def warm_up_comparison() -> None:
+    """Compile or load what compares images, the larger half first: the child process's part."""
+    _warm_up_intensities()
+    _warm_up_gradients()
+
+
+@lru_cache(maxsize=1)
+def warm_up_drr() -> None:
+    """Compile or load those of a DRR alone."""
+    camera, projector = _view().camera, _projector()
+    projector.render(camera, np.eye(4), wanted=projector.seen(camera, np.eye(4)))
+
+
+def _warm_up_intensities() -> None:
+    _compare(Settings(intensity_radius=2, silhouette_mm=1.0))
+
+
+def _warm_up_gradients() -> None:
+    _compare(Settings(gradient_radius=2, silhouette_mm=1.0))
+
+
+def _warm_up_search() -> None:
+    everything = Settings(intensity_radius=2, gradient_radius=2, silhouette_mm=1.0)
+    Scorer(_projector(), [_view()], everything, np.zeros(3)).scores(np.eye(4)[None])
+
+
+_PARTS: tuple[Callable[[], None], ...] = (warm_up_drr, _warm_up_gradients, _warm_up_intensities, _warm_up_search)
+
+
+def _compare(settings: Settings) -> None:
+    image, jacobian = np.zeros((SIDE, SIDE), np.float32), np.zeros((6, SIDE, SIDE), np.float32)
+    projections = [Projection(image, jacobian, np.ones((SIDE, SIDE), np.uint8))]
+    objective = Objective(_projector(), [_view()], settings, np.zeros(3))
+    objective.linearise(projections)
+    tiles(objective, projections)
+    box_sum(image, 1, np.empty_like(image))  # of `Objective.project`
+
+
+def _view() -> View:
+    intrinsics = np.array([[100.0, 0, 7.5], [0, 100, 7.5], [0, 0, 1]])
+    camera = Camera(intrinsics, rigid.from_rotation_translation(np.eye(3), [0, 0, 100.0]), (SIDE, SIDE))
+    return View("warm-up", XRay(np.zeros((SIDE, SIDE), np.float32), np.ones((SIDE, SIDE), bool)), camera)
+
+
+@lru_cache(maxsize=1)
+def _projector() -> Projector:
+    """Of tissue up to the faces: a body that goes on, so that the kernel for cut ends is needed."""
+    return Projector(Volume(np.full((4, 4, 4), 0.02, np.float32), np.diag([4.0, 4, 4, 1])))
+
+
+@contextmanager
+def _helped() -> Iterator[None]:
+    """A child process begins to compile as soon as this thread does, where there is a processor for it."""
+    children: list[Popen | None] = []
+
+    def begin() -> None:
+        if not children and available_threads() > 1:
+            children.append(None)  # it is tried once
+            with suppress(InputError, OSError):  # there is no interpreter, say
+                children[0] = start_python(f"from {__name__} import warm_up_comparison; warm_up_comparison()")
+
+    try:
+        with when_compiling(begin):
+            yield
+    finally:
+        for child in filter(None, children):
+            child.kill()
+            child.wait()

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+from numba.core.dispatcher import Dispatcher
+from phantom import TRUE_POSE, make_ct, make_views, off
+
+from MultiViewRegistrationLib.registration import similarity, warm_up
+from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.rendering import cpu
+
+
+def kernels() -> dict[str, set]:
+    """The types for which each kernel that Python calls is compiled in this process."""
+    return {
+        name: set(thing.signatures)
+        for module in (cpu, similarity)
+        for name, thing in vars(module).items()
+        if isinstance(thing, Dispatcher) and not name.startswith("_")
+    }
+
+
+def test_a_registration_after_it_compiles_nothing():
+    warm_up.warm_up()
+    before = kernels()
+    assert all(before.values())
+    ct = make_ct()
+    refine(PreparedCT(ct), make_views(ct), off(TRUE_POSE, [1, 2, 1], [2, 1, 2]))
+    assert kernels() == before
+
+
+def test_the_child_process_compiles_no_kernels_of_its_own():
+    warm_up.warm_up()
+    before = kernels()
+    warm_up.warm_up_comparison()
+    assert kernels() == before
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The code of the child processes that `warm_up` starts, none of which exists, in a process that has loaded no kernel."""
+    codes = []
+
+    class Child:
+        def kill(self):
+            codes.append("killed")
+
+        def wait(self):
+            codes.append("ended")
+
+    def start(code):
+        codes.append(code)
+        return Child()
+
+    monkeypatch.setattr(warm_up, "start_python", start)
+    monkeypatch.setattr(warm_up, "available_threads", lambda: 2)
+    return codes
+
+
+def compiling(monkeypatch, times):
+    """`warm_up` compiles so many kernels."""
+    from numba.core import event
+
+    def load():
+        for _ in range(times):
+            event.start_event("numba:compile")
+            event.end_event("numba:compile")
+
+    monkeypatch.setattr(warm_up, "_PARTS", (load,))
+
+
+@pytest.mark.parametrize("times", [0, 1, 3])
+def test_a_child_process_is_started_once_where_a_kernel_is_compiled(monkeypatch, started, times):
+    compiling(monkeypatch, times)
+    warm_up.warm_up.__wrapped__()
+    code = "from MultiViewRegistrationLib.registration.warm_up import warm_up_comparison; warm_up_comparison()"
+    assert started == ([code, "killed", "ended"] if times else [])
+
+
+def test_without_an_interpreter_all_is_compiled_here(monkeypatch, started):
+    def refuse(code):
+        raise OSError
+
+    compiling(monkeypatch, 2)
+    monkeypatch.setattr(warm_up, "start_python", refuse)
+    warm_up.warm_up.__wrapped__()

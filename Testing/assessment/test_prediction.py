@@ -22,7 +22,7 @@ GOOD = {
     "similarity": 0.9,
     "wider_similarity": 0.95,
     "outlier_fraction": 0.0,
-    "tension": 0.5,
+    "tension": 0.4,
     "disagreement": 0.001,
     "disagreement_mm": 0.4,
     "disagreement_by_size": 0.0,
@@ -114,6 +114,13 @@ def test_where_views_disagree_the_error_is_about_what_makes_them_agree(model, by
     exact = np.where(another, True, off > prediction.WRONG_MM).mean()
     assert told.image_failure_probability == pytest.approx(exact, abs=0.01)
     assert model.predict({**numbers, "disagreement": 0.9 * prediction.DISAGREE}) == model.predict(GOOD)
+
+
+@pytest.mark.parametrize(
+    "tension, disagreement, agree", [(2.0, 0.0019, True), (2.0, 0.0021, False), (0.4, 0.009, True)]
+)
+def test_views_agree_by_their_score_and_by_what_would_make_them(model, tension, disagreement, agree):
+    assert model.predict({**GOOD, "tension": tension, "disagreement": disagreement}).agree is agree
 
 
 @pytest.mark.parametrize("kind", prediction.KINDS)

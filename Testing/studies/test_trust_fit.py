@@ -17,7 +17,10 @@ pytestmark = pytest.mark.slow
 
 
 #: The archives of each kind, and the part of a protocol that it is fitted to.
-FITTED_TO = {"body": ("body", ["fit_rows.tar.xz", "fit_rows_2.tar.xz"]), "structure": ("bone", ["bone_rows.tar.xz"])}
+FITTED_TO = {
+    "body": ("body", ["fit_rows.tar.xz", *(f"fit_rows_{seed}.tar.xz" for seed in (2, 3, 4))]),
+    "structure": ("bone", ["bone_rows.tar.xz"]),
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -28,6 +28,7 @@ from .prediction import DISAGREE
 from .uncertainty import (
     PLACE_SD_DEG,
     PLACE_SD_MM,
+    SIZE_SD,
     CameraResponse,
     Disagreement,
     PoseUncertainty,
@@ -184,9 +185,8 @@ def compute_features(
     calibrated = CameraCorrections([_at_least_calibrated(view) for view in views], shared)
     several, at = len(views) > 1, uncertainty.at(points)
     off = disagreement(objective, fit, split, calibrated, points) if several else Disagreement(0.0, 0.0, None)
-    if off.share > DISAGREE and off.view is not None:
-        apart = _apart(objective, pose, views, off.view, shared)
-        off = off._replace(mm=root_mean_square(target_errors(apart, pose, targets)))
+    if off.share > DISAGREE:
+        off = off._replace(mm=_refined_disagreement_mm(objective, pose, views, off, shared, targets))
     return ReliabilityFeatures(
         uncertainty,
         cameras,
@@ -293,16 +293,31 @@ def _steps(objective: Objective, level: ResolutionLevel, pose: np.ndarray, unkno
     return minimise(objective, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm, unknowns=unknowns)
 
 
-def _apart(
-    objective: Objective, pose: np.ndarray, views: Sequence[View], apart: int, shared: SharedUnknowns
-) -> np.ndarray:
-    """(4, 4), the pose in the other views where the CT may lie elsewhere in the view `apart`: a Newton step ends too early."""
-    freed = [
-        replace(view, rotation_sd_deg=PLACE_SD_DEG, translation_sd_mm=PLACE_SD_MM) if i == apart else view
-        for i, view in enumerate(views)
-    ]
-    unknowns = CameraCorrections(freed, shared)
-    return minimise(objective, pose, iterations=APART_STEPS, tolerance_mm=APART_MM, unknowns=unknowns).world_from_ct
+def _refined_disagreement_mm(
+    objective: Objective,
+    pose: np.ndarray,
+    views: Sequence[View],
+    off: Disagreement,
+    shared: SharedUnknowns,
+    targets: np.ndarray,
+) -> float:
+    """How far a refinement moves the pose that lets the CT lie elsewhere in one view, or be of another size: a Newton step falls short.
+
+    Another size moves targets from their middle, too; the larger of the two counts.
+    """
+    if off.view is None:
+        views = [replace(view, xray=replace(view.xray, pixel_mm=(1.0, 1.0))) for view in views]
+        shared = SharedUnknowns(source_to_detector_sd_mm=SIZE_SD * views[0].camera.focal_px)
+    else:
+        freed = replace(views[off.view], rotation_sd_deg=PLACE_SD_DEG, translation_sd_mm=PLACE_SD_MM)
+        views = [freed if i == off.view else view for i, view in enumerate(views)]
+    unknowns = CameraCorrections(views, shared)
+    run = minimise(objective, pose, iterations=APART_STEPS, tolerance_mm=APART_MM, unknowns=unknowns)
+    moved = root_mean_square(target_errors(run.world_from_ct, pose, targets))
+    if off.view is not None:
+        return moved
+    growth = abs(run.corrections[-6]) / views[0].camera.focal_px
+    return max(moved, growth * root_mean_square(np.linalg.norm(targets - targets.mean(axis=0), axis=-1)))
 
 
 def _alone_mm(objective: Objective, level: ResolutionLevel, pose: np.ndarray, targets: np.ndarray) -> list[float]:

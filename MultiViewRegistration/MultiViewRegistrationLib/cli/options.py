@@ -28,7 +28,7 @@ CLEAR = "\r\x1b[K"
 _WIDTH = 30
 #: Where stderr is no terminal, a line is printed every so many seconds, whether or not there is progress.
 ALIVE_S = 10.0
-PREPARING, COMPILING = "preparing", "compiling kernels, once after installation, up to a minute"
+PREPARING, COMPILING = "preparing", "compiling kernels, once after installation, some ten seconds"
 
 
 class Parser(argparse.ArgumentParser):

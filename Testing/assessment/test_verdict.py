@@ -15,12 +15,14 @@ from MultiViewRegistrationLib.assessment.diagnosis import Cause
 from MultiViewRegistrationLib.assessment.features import compute_features
 from MultiViewRegistrationLib.assessment.metrics import in_field
 from MultiViewRegistrationLib.assessment.prediction import COLUMNS, Prediction, calibrated, columns
+from MultiViewRegistrationLib.assessment.uncertainty import TargetUncertainty
 from MultiViewRegistrationLib.assessment.verdict import (
     _camera_strain,
     _is_exact,
     _least_similar,
     assess,
     decide,
+    depth_risk,
     model_inputs,
     with_cause,
 )
@@ -321,6 +323,15 @@ def test_one_view_is_to_be_checked_and_its_depth_is_uncertain(anatomy, views, ne
     assert told.splits[0].depth_mm > 3 * told.splits[0].in_plane_mm
     noise = told.features.uncertainty.at(rigid.transform_points(found.world_from_ct, CORNERS))
     assert told.prediction.upper95_mm >= 1.6 * noise.bound_mm()
+
+
+def test_the_risk_of_one_view_is_at_least_that_of_its_depth_which_the_model_does_not_know():
+    along = TargetUncertainty(np.zeros((1, 3)), np.eye(3, 6, 3)[None], np.diag([0.0, 0, 0, 0, 0, 1]))
+    beyond = 2 * stats.norm.sf(2 / 1.6)  # of 1.6 times a normal error of 1 mm
+    assert depth_risk(along, 1) == pytest.approx(beyond) and depth_risk(along, 2) == 0
+    quiet = Prediction(0.1, 0.5, 0.001, 0.001, bounded=True)
+    assert quiet.no_less_than(1, 2, 1, beyond).failure_probability == beyond > quiet.failure_probability
+    assert quiet.no_less_than(1, 2, 1).failure_probability == quiet.failure_probability
 
 
 def test_views_in_one_direction_or_with_shared_unknowns_are_to_be_checked(anatomy, ct, views, near, lenient):

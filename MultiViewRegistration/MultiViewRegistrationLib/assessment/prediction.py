@@ -103,14 +103,20 @@ class Prediction:
             typical_mm=mm,
         )
 
-    def no_less_than(self, noise_mean_mm: float, noise_upper95_mm: float, views: int) -> Prediction:
-        """At least what noise alone explains; ONE_VIEW_BEYOND times that for one view, whose depth the model does not know."""
+    def no_less_than(
+        self, noise_mean_mm: float, noise_upper95_mm: float, views: int, depth_risk: float = 0.0
+    ) -> Prediction:
+        """At least what noise alone explains; ONE_VIEW_BEYOND times that for one view, whose depth the model does not know.
+
+        depth_risk: of one view, the probability that this many times what noise explains is above WRONG_MM.
+        """
         times = ONE_VIEW_BEYOND if views == 1 else 1.0
         return replace(
             self,
             mean_mm=max(self.mean_mm, times * noise_mean_mm),
             upper95_mm=max(self.upper95_mm, times * noise_upper95_mm),
             typical_mm=max(self.typical_mm, times * noise_mean_mm),
+            failure_probability=max(self.failure_probability, depth_risk),
         )
 
     def __str__(self) -> str:

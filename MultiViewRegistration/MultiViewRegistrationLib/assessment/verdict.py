@@ -22,7 +22,8 @@ from ..registration.similarity import MIN_PIXELS
 from .diagnosis import OF_ONE_VIEW, Cause, CauseSearch
 from .features import ReliabilityFeatures, compute_features
 from .metrics import MIN_TARGETS, default_targets, in_field
-from .prediction import BESIDE, COLUMNS, DISAGREE, WRONG_MM, Model, Prediction, calibrated, percent
+from .prediction import BESIDE, COLUMNS, DISAGREE, ONE_VIEW_BEYOND, WRONG_MM, Model, Prediction, calibrated, percent
+from .uncertainty import TargetUncertainty
 
 #: Views whose directions differ by less show little of the depth.
 SAME_DIRECTION_DEG = 15.0
@@ -189,7 +190,7 @@ def assess(
     at = features.total_uncertainty.at(points)
     cameras = features.camera_uncertainty.at(points) if features.camera_uncertainty else None
     prediction = model.predict(model_inputs(features), cameras.distribution if cameras else None).no_less_than(
-        at.mean_mm, at.bound_mm(), len(tied)
+        at.mean_mm, at.bound_mm(), len(tied), depth_risk(at, len(tied))
     )
     inflation = prediction.upper95_mm / at.bound_mm()
     ambiguous = features.gap is not None and features.gap < MIN_EVIDENCE_RATIO
@@ -287,6 +288,11 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
         least_certain_rotation=(wider * degrees, axis),
         reasons=[cause.reason, *contradicted, *_risk(prediction, model, verdict), *others],
     )
+
+
+def depth_risk(noise: TargetUncertainty, views: int) -> float:
+    """Of `Prediction.no_less_than`; 0 of several views, whose depth the model knows."""
+    return noise.distribution.probability_beyond(WRONG_MM / ONE_VIEW_BEYOND) if views == 1 else 0.0
 
 
 def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:

@@ -199,6 +199,7 @@ def _row_of(result: Result, made: TrialCase) -> dict:
         "measured": assessment.measured,
         "noise_mm": noise and noise.mean_mm,
         "noise95_mm": noise and noise.bound_mm(),
+        "depth_risk": noise and verdict.depth_risk(noise, len(assessment.splits)),
         "register_s": result.seconds["initialise"] + result.seconds["refine"],
         "assess_s": result.seconds["assess"],
         "camera_off": [
@@ -230,7 +231,7 @@ def reevaluate(row: dict, model: Model) -> dict:
     """A row of `measured` with the prediction, intervals and verdict of this model: its features were kept."""
     if not row.get("features"):
         return row
-    noise = row["noise_mm"], row["noise95_mm"], row["views"]
+    noise = row["noise_mm"], row["noise95_mm"], row["views"], row.get("depth_risk", 0.0)
     cameras = ScaledChiSquare(*row["cameras"]) if row.get("cameras") else None
     features = {
         **dict.fromkeys(BESIDE, 0.0),

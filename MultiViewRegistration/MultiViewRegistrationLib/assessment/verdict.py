@@ -229,12 +229,12 @@ def assess(
     )
 
 
-def decide(prediction: Prediction, model: Model, measured: bool, moved_mm: float = 0.0) -> str:
+def decide(prediction: Prediction, model: Model, measured: bool) -> str:
     """The verdict on a prediction: rejected for what the X-rays show, accepted only if the cameras are known well enough, too.
 
-    measured: as of `Assessment`.   moved_mm: how far correcting the likely cause moves the targets.
+    measured: as of `Assessment`.
     """
-    if prediction.image_failure_probability >= model.reject or moved_mm > WRONG_MM:
+    if prediction.image_failure_probability >= model.reject:
         return "reject"
     safe = prediction.failure_probability <= model.accept and prediction.upper95_mm <= WRONG_MM
     known = measured and prediction.bounded and prediction.agree
@@ -274,8 +274,7 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
         at.mean_mm, at.bound_mm(), len(assessment.splits)
     )
     contradicted = assessment.contradictions
-    moved_mm = cause.moved_mm if cause.precise else 0.0
-    verdict = "reject" if contradicted else decide(prediction, model, measured=False, moved_mm=moved_mm)
+    verdict = "reject" if contradicted else decide(prediction, model, measured=False)
     wider, (degrees, axis) = prediction.upper95_mm / before.upper95_mm, rotation
     others = assessment.reasons[len(contradicted) + len(_risk(before, model, assessment.verdict)) :]
     return replace(

@@ -240,7 +240,7 @@ def reevaluate(row: dict, model: Model) -> dict:
     prediction, cause = model.predict(features, cameras).no_less_than(*noise), row.get("cause")
     if cause and cause["predicts"]:
         prediction = prediction.moved(cause["moved_mm"], precise=cause["precise"]).no_less_than(*noise)
-        verdict_now = decide(prediction, model, False, cause["moved_mm"] if cause["precise"] else 0.0)
+        verdict_now = decide(prediction, model, measured=False)
         split = {"depth95_mm": prediction.upper95_mm, "in_plane95_mm": prediction.upper95_mm}
     else:
         verdict_now = decide(prediction, model, row["measured"] and not cause)

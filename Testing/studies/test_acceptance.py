@@ -14,11 +14,8 @@ from MultiViewRegistrationLib.studies.acceptance import MIN_ACCEPTS, judge
 from MultiViewRegistrationLib.studies.protocol import reevaluate
 from MultiViewRegistrationLib.studies.protocol_cases import ct_name
 
-#: By part of the CT: bodies of seed 4, registered by one version after all was chosen; single bones of seed 3.
-ROWS = {
-    part: Path(__file__).parents[1] / "benchmarks" / f"acceptance_rows_{seed}.tar.xz"
-    for part, seed in (("body", 4), ("bone", 3))
-}
+#: Of seed 6, registered by one version after all was chosen.
+ROWS = Path(__file__).parents[1] / "benchmarks" / "acceptance_rows_6.tar.xz"
 KIND = {"body": "body", "bone": "structure"}
 
 
@@ -78,8 +75,8 @@ def test_a_bound_may_hold_too_seldom_and_too_often():
     assert not bound(75, 25).reached and not bound(600, 0).reached
 
 
-def rows_of(part: str, archive: Path | None = None) -> list[dict]:
-    with tarfile.open(archive or ROWS[part]) as held:
+def rows_of(part: str, archive: Path = ROWS) -> list[dict]:
+    with tarfile.open(archive) as held:
         content = {member.name: json.load(held.extractfile(member)) for member in held if member.isfile()}
     cts = {ct_name(Path(ct["name"])): ct["sha256"] for ct in content.pop("protocol.json")["cts"]}
     every = [content[name] for name in sorted(content) if content[name]["part"] == part]
@@ -94,16 +91,15 @@ def rows():
 
 #: What is not reached, each with its reason in docs/tables/verdicts.md.
 MISSED: set[str] = {
-    "wrong of the accepted",
-    "pelvis: wrong of the accepted",
     "head: accepted of the right with calibrated cameras",
+    "torso_3mm: AUROC with calibrated cameras",
     "bones: AUROC with calibrated cameras",
+    "body, 1 view: AUROC",
     "body, motion: AUROC",
-    "body, turned: AUROC",
+    "body, all at once, 2 views, 90 degrees: AUROC",
+    "body, scaled: AUROC",
     "body, ct scale: AUROC",
     "body, principal point: within the 95 % bound",
-    "body, encoder 1: wrong of the accepted",
-    "body, encoder 1: AUROC",
     "bone, motion: within the 95 % bound",
     "bone, turned: within the 95 % bound",
 }
@@ -111,27 +107,18 @@ MISSED: set[str] = {
 
 @pytest.mark.slow
 def test_what_was_fixed_before_is_reached(rows):
-    assert len({each["ct"] for each in rows}) == 5 and sum(each["part"] == "body" for each in rows) == 2260
+    assert len({each["ct"] for each in rows}) == 5 and sum(each["part"] == "body" for each in rows) == 2720
     assert {each.what for each in judge(rows) if each.reached is False} == MISSED
 
 
 @pytest.mark.slow
-def test_the_one_wrong_answer_that_is_accepted_has_a_camera_off_by_more_than_it_usually_is(rows):
-    (wrong,) = [each for each in rows if each["verdict"] == "accept" and each["mtre_mm"] > acceptance.WRONG_MM]
-    assert wrong["error"] == "encoder 1" and wrong["mtre_mm"] == pytest.approx(2.5, abs=0.01)
-    assert wrong["camera_off"][0][1] > 2 * 2.0  # mm, where the case says that it is known to 2 mm in each direction
-
-
-@pytest.mark.slow
 def test_no_wrong_answer_is_accepted_on_x_rays_of_another_simulator():
-    rows = rows_of("body", ROWS["body"].with_name("acceptance_rows_gvxr.tar.xz"))
+    rows = rows_of("body", ROWS.with_name("acceptance_rows_gvxr.tar.xz"))
     assert len({each["ct"] for each in rows}) == 5
     missed = {each.what for each in judge(rows) if each.reached is False}
     assert missed == {
         "wrong of the accepted",  # none is, of too few
-        "chest: rejected of the right",
         "thorax_stent: rejected of the right",
-        "chest: accepted of the right with calibrated cameras",
         "thorax_stent: accepted of the right with calibrated cameras",
         "AUROC with calibrated cameras",
         "chest: AUROC with calibrated cameras",

@@ -11,7 +11,7 @@ from PIL import Image
 
 from MultiViewRegistrationLib.studies import protocol_page
 from MultiViewRegistrationLib.studies.protocol import Outcome, Records
-from MultiViewRegistrationLib.studies.protocol_page import STYLES, grouped, mtre, page, reliability_plot
+from MultiViewRegistrationLib.studies.protocol_page import MOST_PICTURED, STYLES, grouped, mtre, page, reliability_plot
 from MultiViewRegistrationLib.studies.records import ACROSS, CAPTION, GAP, SIDE
 from MultiViewRegistrationLib.studies.statistics import auroc, quantile, share
 
@@ -252,10 +252,10 @@ def test_nothing_done_is_a_page_too(records):
     assert "**0 of 2070" in text and not files
 
 
-def test_every_failure_is_shown_those_from_the_nearest_starts_first(records):
+def test_of_each_condition_the_failures_from_the_nearest_starts_are_shown(records):
     wrong = [row(n, 9.0, "reject", 0.9, start_mm=20.0 - n) for n in range(11)]
     wrong += [
-        failed(11, start_mm=39.0),
+        failed(11, start_mm=10.5),
         row(12, 9.0, "reject", 0.9, start_mm=1.0, error="turned", condition="turned", part="bone"),
     ]
     text, files = page_of(records, [*wrong, row(13)], pictured=range(14))
@@ -267,15 +267,12 @@ def test_every_failure_is_shown_those_from_the_nearest_starts_first(records):
     assert "![body, 2 views, 90 degrees](folder/protocol-body-2-views-90-degrees.jpg)" in text
     assert "![bone, turned](folder/protocol-bone-turned.jpg)" in text
     sheet = Image.open(io.BytesIO(files["protocol-body-2-views-90-degrees.jpg"])).convert("L")
+    places = [CAPTION + SIDE // 2 + (SIDE + CAPTION + GAP) * row for row in range(-(-MOST_PICTURED // ACROSS))]
+    assert sheet.height < places[-1] + SIDE
     cells = [
-        sheet.getpixel(
-            (SIDE // 2 + (SIDE + GAP) * (n % ACROSS), CAPTION + SIDE // 2 + (SIDE + CAPTION + GAP) * (n // ACROSS))
-        )
-        for n in range(12)
+        sheet.getpixel((SIDE // 2 + (SIDE + GAP) * (n % ACROSS), places[n // ACROSS])) for n in range(MOST_PICTURED)
     ]
-    expected = [
-        10 * n for n in [*range(10, -1, -1), 11]
-    ]  # number 10 started nearest, the one without an answer farthest
+    expected = [100, 110, 90, 80]  # ten times the number; number 10 started nearest, then the one without an answer
     assert np.abs(np.subtract(cells, expected)).max() < 6
     listed = text.split("## Failures")[1]
     assert "| 10 | a |" in listed and "| 12 | a |" not in listed  # its geometry is wrong, and nobody said so

@@ -50,6 +50,8 @@ UNDER, ABOVE = f"under {SUCCESS_MM:g} mm", f"above {WRONG_MM:g} mm"
 
 _ORDER = {(each.part, each.name): number for number, each in enumerate(CONDITIONS)}
 
+#: Wrong answers of a condition whose pictures are on the page.
+MOST_PICTURED = 4
 #: The plot, after what the page's pictures are called.
 FIGURE = "reliability.svg"
 #: Okabe and Ito's colours that stand out on white, and a mark each.
@@ -192,11 +194,11 @@ def _skipped(rows: Rows) -> str:
 
 
 def _sheets(done: Outcome, rows: Rows, prefix: str) -> dict[tuple[str, str], tuple[str, bytes]]:
-    """Name and JPEG of all failures with a picture, by structure and condition, the nearest starts first."""
+    """Name and JPEG of failures with a picture, by structure and condition, MOST_PICTURED of the nearest starts."""
     sheets = {}
     for (part, condition), group in grouped(_wrong(rows), "part", "condition"):
         files = [(row["number"], done.records.picture(row["number"])) for row in sorted(group, key=_start)]
-        figures = [(str(number), file.read_bytes()) for number, file in files if file.exists()]
+        figures = [(str(number), file.read_bytes()) for number, file in files[:MOST_PICTURED] if file.exists()]
         if figures:
             name = f"{prefix}-{part}-{re.sub('[^a-z0-9]+', '-', condition.lower())}.jpg"
             sheets[part, condition] = name, contact_sheet(figures)
@@ -217,8 +219,9 @@ def _failures(rows: Rows, sheets: dict[tuple[str, str], str]) -> str:
     if sheets:
         parts += [
             "### Pictures",
-            "All wrong answers by their numbers: contours of the CT over each view, above at the pose that was found, or at the start, "
-            "below at the true one; those from the nearest starts first. Larger ones lie in `pictures`, beside the rows.",
+            f"Wrong answers by their numbers, of each condition the {MOST_PICTURED} from the nearest starts: contours of the CT over "
+            "each view, above at the pose that was found, or at the start, below at the true one. All lie in `pictures`, larger, beside "
+            "the rows.",
             *(f"{part}, {condition}:\n\n![{part}, {condition}]({file})" for (part, condition), file in sheets.items()),
         ]
     return "\n\n".join(parts)

@@ -386,6 +386,45 @@ def test_how_far_a_camera_is_off_is_told_unless_it_is_too_little(
     assert told.startswith(words) or (words and words in told) if words else told == ""
 
 
+@pytest.mark.parametrize(
+    "cause, index, least", [("distance", -6, 0.03 * 800), ("distance", 6, 0.03), ("principal point", OWN + 7, 6.0)]
+)
+def test_what_a_case_says_of_its_cameras_is_no_fault_of_theirs(anatomy, views, found, near, cause, index, least):
+    """Nothing is within three standard deviations: 1 % of the distance, and 2 pixels."""
+    said = {"distance_sd_percent": 1.0, "principal_point_sd_px": 2.0}
+    known = [replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25)), **said) for view in views]
+    search = CauseSearch(anatomy, known, found, near)
+    about = ("view1",) if index == 6 else () if index == -6 else ("view1", "view2")
+    each = next(one for one in camera_hypotheses(known) if (one.cause, one.about) == (cause, about))
+
+    def told(value: float) -> str:
+        corrections = np.zeros(2 * OWN + 6)
+        corrections[index] = value
+        return search._camera_in_words(each, Descent(TRUE_POSE, corrections, found.fit, []))
+
+    assert told(0.99 * least) == "" and "the X-rays fit" in told(1.01 * least)
+
+
+class OfScale(CauseSearch):
+    """Finds that a CT's scale and its slice spacing are off by a share."""
+
+    share = 0.02
+
+    def _share(self, axes, evidence):
+        return self.share
+
+    def _scaled(self, shares, rounds=1):
+        return Descent(TRUE_POSE, np.zeros(2 * OWN + 6), self.found.fit, [])
+
+
+@pytest.mark.parametrize("sd_percent, told", [(0.1, True), (0.6, True), (0.7, False), (1.0, False)])
+def test_a_scale_that_the_distance_explains_is_no_fault(anatomy, views, found, near, sd_percent, told):
+    """2 %, where the case knows the distance to a third of that, or not."""
+    known = [replace(view, distance_sd_percent=sd_percent) for view in views]
+    causes = [cause.cause for _, cause in OfScale(anatomy, known, found, near)._of_scale(1.0, OfScale.share)]
+    assert causes == (["slice spacing", "ct scale"] if told else [])
+
+
 def test_a_scale_is_where_the_parabola_has_its_maximum_and_not_far_beyond_what_was_tried():
     for best, expected in ((0.4, 0.4), (-0.9, -0.9), (3.0, 2.0), (-9.0, -2.0)):
         values = [5 - (at - 0.01 * best) ** 2 for at in (-0.01, 0.0, 0.01)]
@@ -439,6 +478,13 @@ def test_how_far_a_cause_moves_the_targets_is_told_in_the_corrected_ct():
     cause = Cause("mirrored ct", (), "", 2.0, (0.9,), TRUE_POSE, corrected_from_ct=mirror)
     targets = np.array([[5.0, 30.0, -7.0], [8.0, 0.0, 2.0], [0.0, 1.0, 0.0]])
     assert cause.target_shift_mm(TRUE_POSE, targets) == pytest.approx((0 + 6 + 10) / 3)
+
+
+def test_a_distance_that_is_off_may_as_well_be_the_cts_size():
+    """The pose is as it was: a CT that is 2 % larger has its targets, 50 mm from their middle, 1 mm elsewhere."""
+    targets = 50.0 * np.array([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]]) + 7.0
+    cause = Cause("distance", (), "", 2.0, (0.9,), TRUE_POSE, size_share=-0.02)
+    assert cause.target_shift_mm(TRUE_POSE, targets) == pytest.approx(1.0)
 
 
 def test_it_can_be_cancelled(anatomy, views, found, near):

@@ -120,7 +120,9 @@ def test_where_views_disagree_the_error_is_about_what_makes_them_agree(model, by
     "tension, disagreement, agree", [(2.0, 0.0019, True), (2.0, 0.0021, False), (0.4, 0.009, True)]
 )
 def test_views_agree_by_their_score_and_by_what_would_make_them(model, tension, disagreement, agree):
-    assert model.predict({**GOOD, "tension": tension, "disagreement": disagreement}).agree is agree
+    told = model.predict({**GOOD, "tension": tension, "disagreement": disagreement})
+    least = 0.0 if agree else prediction.CONTRADICTED_MM
+    assert told.agree is agree and told.upper95_mm == max(model.predict(GOOD).upper95_mm, least)
 
 
 @pytest.mark.parametrize("kind", prediction.KINDS)

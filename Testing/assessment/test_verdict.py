@@ -14,7 +14,14 @@ from scipy import stats
 from MultiViewRegistrationLib.assessment.diagnosis import Cause
 from MultiViewRegistrationLib.assessment.features import compute_features
 from MultiViewRegistrationLib.assessment.metrics import in_field
-from MultiViewRegistrationLib.assessment.prediction import COLUMNS, Prediction, calibrated, columns
+from MultiViewRegistrationLib.assessment.prediction import (
+    COLUMNS,
+    CONTRADICTED_MM,
+    WRONG_MM,
+    Prediction,
+    calibrated,
+    columns,
+)
 from MultiViewRegistrationLib.assessment.uncertainty import TargetUncertainty
 from MultiViewRegistrationLib.assessment.verdict import (
     _camera_strain,
@@ -138,8 +145,9 @@ def test_an_accept_needs_views_that_agree(anatomy, views, found, near, generous)
     told = assess(anatomy, wrong, refine(anatomy, wrong, near), near, CORNERS, model=generous)
     off = f"the CT is off by about {told.features.disagreement_mm:.1f} mm."
     assert told.verdict == "check" and any("stated uncertainty" in reason and off in reason for reason in told.reasons)
-    agreeing = replace(told.prediction, agree=True)
-    assert decide(agreeing, generous, measured=True) == "accept" != decide(told.prediction, generous, measured=True)
+    assert told.prediction.upper95_mm == CONTRADICTED_MM > WRONG_MM  # and such a bound is never accepted
+    within = replace(told.prediction, upper95_mm=WRONG_MM)
+    assert decide(within, generous, measured=True) == "accept" != decide(told.prediction, generous, measured=True)
 
 
 def test_an_accept_needs_features_within_those_of_correct_results(anatomy, views, found, near, generous):

@@ -10,6 +10,8 @@ from phantom import TRUE_POSE, make_ct, make_views, off
 from scipy import ndimage
 
 from MultiViewRegistrationLib.imaging.ct import attenuation
+from MultiViewRegistrationLib.registration import optimizer
+from MultiViewRegistrationLib.registration.cameras import LEVER_MM
 from MultiViewRegistrationLib.registration.objective import Objective
 from MultiViewRegistrationLib.registration.optimizer import LEAST_CURVATURE, minimise, with_curvature
 from MultiViewRegistrationLib.registration.similarity import Settings
@@ -59,3 +61,18 @@ def test_the_same_minimum_is_reached_in_fewer_steps():
     # Not until the last step: where rounding ends a descent, each processor has its own.
     steps = [sum(step.cost > least * (1 + 1e-4) for step in descent.steps) for descent in (plain, quick)]
     assert steps[1] <= 0.6 * steps[0]
+
+
+def test_only_a_step_near_the_minimum_tells_the_curvature(monkeypatch):
+    """Farther off the objective bends in every way."""
+    told = []
+
+    def listening(hessian, step, change):
+        told.append(np.linalg.norm(step[3:]) + LEVER_MM * np.linalg.norm(step[:3]))
+        return with_curvature(hessian, step, change)
+
+    monkeypatch.setattr(optimizer, "with_curvature", listening)
+    ct, settings = make_ct(), Settings(intensity_radius=6)
+    objective = Objective(Projector(attenuation(ct)), make_views(ct), settings, np.zeros(3))
+    found = minimise(objective, off(TRUE_POSE, [2, -1, 2], [3, 4, -3]), 30, 1e-3, secant=True)
+    assert max(step.moved_mm for step in found.steps) > 1 > optimizer.NEAR_MM >= max(told)

@@ -28,7 +28,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns, View, XRay
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.cameras import CALIBRATED, OWN
+from MultiViewRegistrationLib.registration.cameras import CALIBRATED, OWN, CameraCorrections
 from MultiViewRegistrationLib.registration.optimizer import Descent
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -430,6 +430,47 @@ def test_a_scale_is_where_the_parabola_has_its_maximum_and_not_far_beyond_what_w
         values = [5 - (at - 0.01 * best) ** 2 for at in (-0.01, 0.0, 0.01)]
         assert diagnosis._vertex(0.01, *values) == pytest.approx(0.01 * expected, rel=1e-3)
     assert diagnosis._vertex(0.01, 1.0, 0.5, 2.0) == 0.01 == -diagnosis._vertex(0.01, 2.0, 0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    "shift_mm, turn_deg, words",
+    [
+        ((0, 0, 30), 0, "moved by 30 mm towards the head, it fits about as well"),
+        ((5, 0, -20), 8, "moved by 21 mm towards the feet"),
+        ((30, 0, 0), 0, ""),  # beside it, as ribs on one side of another
+        ((0, 0, 8), 0, ""),
+        ((0, 0, 30), 12, ""),
+    ],
+)
+def test_another_level_lies_along_the_body_a_vertebra_away_and_is_not_turned(
+    anatomy, views, found, near, shift_mm, turn_deg, words
+):
+    """Shifts are along the CT's own axes."""
+    motion = rigid.from_rotation_translation(
+        rigid.exp_so3(np.radians([0.0, 0.0, turn_deg])), np.array(shift_mm, dtype=float)
+    )
+    elsewhere = found.world_from_ct @ rigid.about(anatomy.centroid, motion)
+    here = Descent(found.world_from_ct, np.zeros(2 * OWN + 6), found.fit, [])
+
+    class Levels(CauseSearch):
+        def _registration(self, views):
+            return SimpleNamespace(descend=lambda number, starts: [replace(here, world_from_ct=elsewhere)])
+
+    causes = list(Levels(anatomy, views, found, near)._other_level(here))
+    assert [cause.cause for cause in causes] == ["level"] * bool(words)
+    assert all(words in cause.sentence for cause in causes)
+
+
+def test_a_moved_patient_is_searched_for_from_where_each_view_has_the_ct(views):
+    """The last view, corrected, shows the CT at the other one's pose as it shows it at its own; without its own there is no such start."""
+    alone = {"view1": off(TRUE_POSE, [9, -4, 6], [8, 5, -6]), "view2": off(TRUE_POSE, [-3, 8, 5], [-9, 2, 4])}
+    free = [views[0], replace(views[1], rotation_sd_deg=5.0, translation_sd_mm=15.0)]
+    (start,) = diagnosis._where_each_view_has_it(free, alone)
+    assert_array_equal(start.world_from_ct, alone["view1"])
+    corrected = CameraCorrections(free).camera(1, start.corrections, free[1].camera)
+    seen = views[1].camera.camera_from_world @ alone["view2"]
+    assert_allclose(corrected.camera_from_world @ start.world_from_ct, seen, atol=1e-9)
+    assert diagnosis._where_each_view_has_it(free, {"view1": TRUE_POSE}) == []
 
 
 def test_a_view_that_nothing_ties_has_no_say(anatomy, ct, found, near):

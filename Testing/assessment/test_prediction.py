@@ -62,6 +62,7 @@ def model():
         np.full(k, 10.0),
         0.02,
         0.5,
+        3.0,
     )
 
 
@@ -121,7 +122,7 @@ def test_where_views_disagree_the_error_is_about_what_makes_them_agree(model, by
 )
 def test_views_agree_by_their_score_and_by_what_would_make_them(model, tension, disagreement, agree):
     told = model.predict({**GOOD, "tension": tension, "disagreement": disagreement})
-    least = 0.0 if agree else prediction.CONTRADICTED_MM
+    least = 0.0 if agree else model.contradicted_mm
     assert told.agree is agree and told.upper95_mm == max(model.predict(GOOD).upper95_mm, least)
 
 

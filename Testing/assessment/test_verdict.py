@@ -16,7 +16,6 @@ from MultiViewRegistrationLib.assessment.features import compute_features
 from MultiViewRegistrationLib.assessment.metrics import in_field
 from MultiViewRegistrationLib.assessment.prediction import (
     COLUMNS,
-    CONTRADICTED_MM,
     WRONG_MM,
     Prediction,
     calibrated,
@@ -145,7 +144,7 @@ def test_an_accept_needs_views_that_agree(anatomy, views, found, near, generous)
     told = assess(anatomy, wrong, refine(anatomy, wrong, near), near, CORNERS, model=generous)
     off = f"the CT is off by about {told.features.disagreement_mm:.1f} mm."
     assert told.verdict == "check" and any("stated uncertainty" in reason and off in reason for reason in told.reasons)
-    assert told.prediction.upper95_mm == CONTRADICTED_MM > WRONG_MM  # and such a bound is never accepted
+    assert told.prediction.upper95_mm == generous.contradicted_mm > WRONG_MM  # and such a bound is never accepted
     within = replace(told.prediction, upper95_mm=WRONG_MM)
     assert decide(within, generous, measured=True) == "accept" != decide(told.prediction, generous, measured=True)
 

@@ -56,7 +56,7 @@ sitk.WriteImage(image, sys.argv[2], True)
 END
   protocol+=("$data"/pelvis/pelvis.nii.gz "$data"/ct/torso_3mm.nii.gz "$data"/ct/thorax_stent.nii.gz build/cts/head.nii.gz)
 fi
-mvreg evaluate --protocol "${protocol[@]}" --seed 3 --out build/protocol > /dev/null
+mvreg evaluate --protocol "${protocol[@]}" --seed 6 --out build/protocol > /dev/null
 
 rm -rf docs/tables/accuracy
 mvreg evaluate "$cases"/*/ "${simulated[@]}" "${real[@]}" --starts 11 --title "Accuracy from a given start" --description "$about" --page $page
@@ -79,7 +79,7 @@ for refinement in joint xvr diffpose cui2025; do
   mvreg evaluate "$cases"/chest-2view-90-00/ "${simulated[@]:1:1}" --starts 1 --max-start-error 20 --refine $refinement \
     --title "Baselines: $refinement" --page $page --append
 done
-mvreg evaluate --protocol "${protocol[@]}" --seed 3 --out build/protocol --limit 1 --title "Protocol" --page $page --append --description \
+mvreg evaluate --protocol "${protocol[@]}" --seed 6 --out build/protocol --limit 1 --title "Protocol" --page $page --append --description \
   "CTs: that of \`make demo\` (chest), the Visible Human female (pelvis), \`torso_3mm\`, \`thorax_stent\` and the head of the shared data." > /dev/null
 if [[ -d $data ]]; then
   mvreg evaluate --protocol --real "$data"/wrist/{radius,ulna,metacarpal3}_0099.json --out build/protocol-real --page $page --append \

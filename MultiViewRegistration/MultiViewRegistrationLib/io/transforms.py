@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import re
 import zipfile
@@ -279,10 +280,10 @@ def numbers_of(words: Sequence[str], file: str, expected: str) -> list[float]:
     Raises
     ------
     InputError
-        For another word.
+        For another word, or a number too large for a float.
     """
     for word in words:
-        if not _NUMBER.fullmatch(word):
+        if not _NUMBER.fullmatch(word) or math.isinf(float(word)):
             raise InputError(f"{file} has {describe(word[:30])} in it, expected {expected}; correct it.")
     return [float(word) for word in words]
 

@@ -162,3 +162,8 @@ def test_a_missing_file_or_another_format_is_named(tmp_path):
     (tmp_path / "a.txt").write_text(text_of())
     assert "is of the format mayacam, expected rtk" in refusal(read_calibration, tmp_path / "a.txt", "rtk")
     assert "format: found 'stl'" in refusal(read_calibration, tmp_path / "a.txt", "stl")
+
+
+def test_a_number_that_no_float_holds_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text(rows(POSE).replace("700.0", "1e999"))
+    assert '"1e999"' in refusal(read_named_matrix, tmp_path / "a.txt")

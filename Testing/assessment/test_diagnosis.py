@@ -22,7 +22,7 @@ from MultiViewRegistrationLib.assessment.diagnosis import (
 )
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.assessment.prediction import calibrated
-from MultiViewRegistrationLib.assessment.verdict import assess, find_cause
+from MultiViewRegistrationLib.assessment.verdict import assess, depth_risk, find_cause
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
@@ -500,8 +500,11 @@ def test_with_a_cause_nothing_is_accepted_and_the_bound_is_no_less_than_noise(an
     assert find_cause(right, search).verdict == "check"
     noise = replace(told.features.uncertainty, covariance=1e5 * told.features.uncertainty.covariance)
     at = noise.at(rigid.transform_points(found.world_from_ct, told.targets))
-    prediction = find_cause(replace(right, features=replace(told.features, uncertainty=noise)), search).prediction
+    right = replace(right, features=replace(told.features, uncertainty=noise))
+    prediction = find_cause(right, search).prediction
     assert prediction.upper95_mm == at.bound_mm() > 1 and prediction.mean_mm == at.mean_mm
+    one = find_cause(replace(right, splits=right.splits[:1]), search)
+    assert one.prediction.failure_probability == depth_risk(at, 1) > prediction.failure_probability
 
 
 def test_of_one_structure_no_cause_is_searched_for(ct, anatomy, views, found, near):

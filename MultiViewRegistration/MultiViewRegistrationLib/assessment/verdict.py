@@ -269,8 +269,9 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
         verdict = "check" if assessment.verdict == "accept" else assessment.verdict
         return replace(assessment, cause=cause, verdict=verdict, reasons=[cause.reason, *assessment.reasons])
     model, at = calibrated(), features.total_uncertainty.at(rigid.transform_points(pose, assessment.targets))
+    views = len(assessment.splits)
     prediction = before.moved(cause.moved_mm, precise=cause.precise).no_less_than(
-        at.mean_mm, at.bound_mm(), len(assessment.splits)
+        at.mean_mm, at.bound_mm(), views, depth_risk(at, views)
     )
     contradicted = assessment.contradictions
     verdict = "reject" if contradicted else decide(prediction, model, measured=False)

@@ -201,8 +201,9 @@ def test_two_pages_show_the_same_and_one_may_be_reloaded_or_closed(tab, open_tab
     other.ready()
     other.page.get_by_role("button", name="Overlay: Edges").click()
     tab.wait_state("s.overlay.mode === 'edges'")
+    poses = len(tab.history())
     begin_long_search(other)
-    tab.wait_state("c('answer', 'progress')")
+    tab.wait_state(f"c('answer', 'progress') || c('register', 'history').lines.length > {poses}")  # or it has ended
     tab.reload()
     other.close()
     tab.wait_state(f"c('answer', 'progress') || {ENDED}")

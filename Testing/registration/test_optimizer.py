@@ -65,14 +65,14 @@ def test_the_same_minimum_is_reached_in_fewer_steps():
 
 def test_only_a_step_near_the_minimum_tells_the_curvature(monkeypatch):
     """Farther off the objective bends in every way."""
-    told = []
+    lengths_mm = []
 
     def listening(hessian, step, change):
-        told.append(np.linalg.norm(step[3:]) + LEVER_MM * np.linalg.norm(step[:3]))
+        lengths_mm.append(np.linalg.norm(step[3:]) + LEVER_MM * np.linalg.norm(step[:3]))
         return with_curvature(hessian, step, change)
 
     monkeypatch.setattr(optimizer, "with_curvature", listening)
     ct, settings = make_ct(), Settings(intensity_radius=6)
     objective = Objective(Projector(attenuation(ct)), make_views(ct), settings, np.zeros(3))
     found = minimise(objective, off(TRUE_POSE, [2, -1, 2], [3, 4, -3]), 30, 1e-3, secant=True)
-    assert max(step.moved_mm for step in found.steps) > 1 > optimizer.NEAR_MM >= max(told)
+    assert max(step.moved_mm for step in found.steps) > 1 > optimizer.NEAR_MM >= max(lengths_mm)

@@ -14,7 +14,8 @@ from MultiViewRegistrationLib.studies.acceptance import MIN_ACCEPTS, judge
 from MultiViewRegistrationLib.studies.protocol import reevaluate
 from MultiViewRegistrationLib.studies.protocol_cases import ct_name
 
-#: Of seed 6, registered by one version after all was chosen.
+#: Of seed 6, registered by one version after all was chosen. Of seed 7, beside it: one view, and a wrong principal point, registered
+#: after what seed 6 had shown of these had led to a rule for each.
 ROWS = Path(__file__).parents[1] / "benchmarks" / "acceptance_rows_6.tar.xz"
 KIND = {"body": "body", "bone": "structure"}
 
@@ -111,7 +112,7 @@ def test_what_was_fixed_before_is_reached(rows):
 
 
 @pytest.mark.slow
-def test_one_view_is_told_as_uncertain_as_it_is_and_a_wrong_principal_point_is_not():
+def test_a_wrong_principal_point_misses_its_goals_and_one_view_none():
     rows = rows_of("body", ROWS.with_name("acceptance_rows_7.tar.xz"))
     judged = {each.what: each for each in judge(rows) if each.what.startswith("body, ")}
     accepted, bound = "body, principal point: wrong of the accepted", "body, principal point: within the 95 % bound"

@@ -238,7 +238,8 @@ def decide(prediction: Prediction, model: Model, measured: bool) -> str:
         return "reject"
     safe = prediction.failure_probability <= model.accept and prediction.upper95_mm <= WRONG_MM
     steady = prediction.camera_failure_probability <= MAX_CAMERA_RISK
-    return "accept" if safe and measured and prediction.bounded and steady else "check"
+    known = measured and prediction.bounded and prediction.agree
+    return "accept" if safe and known and steady else "check"
 
 
 def find_cause(assessment: Assessment, search: CauseSearch) -> Assessment:

@@ -28,7 +28,6 @@ from .options import (
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported while the CT is read
     from ..geometry.landmarks import LandmarkResidual
-    from ..imaging.ct import CT
     from ..io.case import Case
     from ..registration.prepared_ct import PreparedCT
     from ..report.result import Result
@@ -144,13 +143,8 @@ def _case_to_register(options: argparse.Namespace, background: Executor) -> tupl
             from ..registration.warm_up import warm_up
 
             prepared = background.submit(lambda: PreparedCT(ct.result()))
-
-            def read_ct() -> CT:
-                if not ct.done():  # a missing file is reported before anything is compiled
-                    warm_up()
-                return ct.result()
-
-            case = Case.load(options.case, world_from_ct=pose, read_ct=read_ct)
+            warm_up()
+            case = Case.load(options.case, world_from_ct=pose, read_ct=ct.result)
     finally:
         if case is None:
             background.shutdown()  # stderr is silent while an image is read

@@ -36,8 +36,8 @@ def warm_up() -> None:
 
 def warm_up_comparison() -> None:
     """Compile or load what compares images, the larger half first: the child process's part."""
-    _warm_up_intensities()
     _warm_up_gradients()
+    _warm_up_intensities()
 
 
 @lru_cache(maxsize=1)
@@ -60,7 +60,8 @@ def _warm_up_search() -> None:
     Scorer(_projector(), [_view()], everything, np.zeros(3)).scores(np.eye(4)[None])
 
 
-_PARTS: tuple[Callable[[], None], ...] = (warm_up_drr, _warm_up_gradients, _warm_up_intensities, _warm_up_search)
+#: The search before what it does not need, which the child process compiles meanwhile.
+_PARTS: tuple[Callable[[], None], ...] = (warm_up_drr, _warm_up_search, _warm_up_gradients, _warm_up_intensities)
 
 
 def _compare(settings: Settings) -> None:

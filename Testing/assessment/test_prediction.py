@@ -62,7 +62,8 @@ def model():
         np.full(k, 10.0),
         0.02,
         0.5,
-        3.0,
+        0.0,
+        0.0,
     )
 
 
@@ -121,9 +122,12 @@ def test_where_views_disagree_the_error_is_about_what_makes_them_agree(model, by
     "tension, disagreement, agree", [(2.0, 0.0019, True), (2.0, 0.0021, False), (0.4, 0.009, True)]
 )
 def test_views_agree_by_their_score_and_by_what_would_make_them(model, tension, disagreement, agree):
-    told = model.predict({**GOOD, "tension": tension, "disagreement": disagreement})
-    least = 0.0 if agree else model.contradicted_mm
-    assert told.agree is agree and told.upper95_mm == max(model.predict(GOOD).upper95_mm, least)
+    model = replace(model, contradicted_mm=9.0, contradicted_risk=0.6)
+    told, expected = model.predict({**GOOD, "tension": tension, "disagreement": disagreement}), model.predict(GOOD)
+    assert expected.upper95_mm < 9 and expected.failure_probability < 0.6 and told.agree is agree
+    assert told.upper95_mm == (expected.upper95_mm if agree else 9)
+    assert told.failure_probability == (expected.failure_probability if agree else 0.6)
+    assert told.image_failure_probability == expected.image_failure_probability
 
 
 @pytest.mark.parametrize("kind", prediction.KINDS)

@@ -145,6 +145,7 @@ def test_an_accept_needs_views_that_agree(anatomy, views, found, near, generous)
     off = f"the CT is off by about {told.features.disagreement_mm:.1f} mm."
     assert told.verdict == "check" and any("stated uncertainty" in reason and off in reason for reason in told.reasons)
     assert told.prediction.upper95_mm == generous.contradicted_mm > WRONG_MM
+    assert told.prediction.failure_probability == generous.contradicted_risk > calibrated().accept
     small_bound = replace(told.prediction, upper95_mm=WRONG_MM)  # as of a model without that least bound
     assert decide(small_bound, generous, measured=True) == "check"
     assert decide(replace(small_bound, agree=True), generous, measured=True) == "accept"

@@ -6,6 +6,7 @@ import json
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from MultiViewRegistrationLib.assessment.prediction import calibrated
@@ -109,6 +110,13 @@ MISSED: set[str] = {
 def test_what_was_fixed_before_is_reached(rows):
     assert len({each["ct"] for each in rows}) == 5 and sum(each["part"] == "body" for each in rows) == 2720
     assert {each.what for each in judge(rows) if each.reached is False} == MISSED
+
+
+@pytest.mark.slow
+def test_the_least_risk_of_views_that_contradict_each_other_is_no_less_than_the_share_of_wrong_ones(rows):
+    least = calibrated().contradicted_risk
+    told = [each["mtre_mm"] for each in rows if each.get("failure_probability") == least]
+    assert len(told) > 80 and np.mean(np.array(told) > acceptance.WRONG_MM) <= least
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ class Prediction:
     mean_mm, upper95_mm
         The mTRE's 95 % bound, no less than `Model.contradicted_mm` unless the views agree, and its mean below the model's own.
     failure_probability
-        Of an mTRE above WRONG_MM.
+        Of an mTRE above WRONG_MM; no less than `Model.contradicted_risk` unless the views agree.
     image_failure_probability
         The same if the cameras are what they are said to be: what the X-rays show.
     bounded
@@ -138,7 +138,7 @@ class Model:
     usual: the value of each feature beyond which hardly any right answer goes, see `worse_than_usual`.
     limits: (k,) of the scaled columns: beyond them nothing was fitted.
     accept, reject: probabilities of a wrong answer up to and from which the verdict is so, see `verdict`.
-    contradicted_mm: the least bound where the views do not agree.
+    contradicted_mm, contradicted_risk: the least bound, and the least probability of a wrong answer, where the views do not agree.
     """
 
     centre: np.ndarray
@@ -158,6 +158,7 @@ class Model:
     accept: float
     reject: float
     contradicted_mm: float
+    contradicted_risk: float
 
     def predict(self, numbers: Mapping[str, float], cameras: ScaledChiSquare | None = None) -> Prediction:
         """The error to expect.
@@ -206,7 +207,7 @@ class Model:
         return Prediction(
             mean_mm=float(mean),
             upper95_mm=bound if agree else max(bound, self.contradicted_mm),
-            failure_probability=wrong + (1 - wrong) * (counted - known),
+            failure_probability=max(wrong + (1 - wrong) * (counted - known), 0.0 if agree else self.contradicted_risk),
             image_failure_probability=wrong + (1 - wrong) * (counted - exact),
             bounded=bool((scaled <= self.limits).all()),
             typical_mm=median,

@@ -1,9 +1,11 @@
-"""A header that claims 10 GB in 1 kB is refused before memory is taken for it."""
+"""A header that claims 10 GB in 1 kB is refused before memory is taken for it, and what libraries print of such files is not shown."""
 
 from __future__ import annotations
 
 import gzip
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
 
@@ -128,3 +130,18 @@ def test_a_gzip_file_is_unpacked_no_further_than_its_header_says(tmp_path, monke
     )
     assert read_image(tmp_path / "a.nii.gz").GetSize() == (30, 30, 6)
     assert sum(map(len, unpacked)) < 4 << 20
+
+
+def test_what_python_says_is_shown_while_libraries_are_silenced():
+    code = """
+import os, sys
+from MultiViewRegistrationLib.imaging.reading import silenced
+with silenced():
+    with silenced():
+        print("first", file=sys.stderr)
+    os.write(2, b"of a library")
+    print("second", file=sys.stderr)
+os.write(2, b"third")
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stderr
+    assert said.split() == ["first", "second", "third"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, collect_warnings, warn
+from ..errors import InputError
 from ..io.case_file import CaseFile, ct_of
 from ..io.files import sha256
 from ..io.transforms import AXES, DIRECTIONS, read_start_pose
@@ -28,8 +29,8 @@ from .options import (
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported while the CT is read
     from ..geometry.landmarks import LandmarkResidual
+    from ..imaging.ct import CT
     from ..io.case import Case
-    from ..registration.prepared_ct import PreparedCT
     from ..report.result import Result
 
 
@@ -100,15 +101,19 @@ def add_register(command: Parser) -> None:
 def _register(options: argparse.Namespace) -> dict:
     beside = options.case if options.case.is_dir() else options.case.parent
     out = options.out or checked(out_folder, beside / "result")
+    file = _case_file(options)
     with ThreadPoolExecutor(1) as background:
-        case, anatomy = _case_to_register(options, background)
+        ct = background.submit(ct_of, file)
         from ..api import register
+        from ..registration.prepared_ct import PreparedCT
+        from ..registration.warm_up import warm_up
         from ..report.result_page import save_result
 
-        if options.range:
-            case.search = dict(zip(("rotation_deg", "translation_mm"), options.range, strict=True))
+        anatomy = background.submit(lambda: PreparedCT(ct.result()))
         with progress_of(options, "Registering") as line:
             line.show(0.0, PREPARING)
+            warm_up()
+            case = _case_to_register(options, file, ct.result)
             result = register(
                 case,
                 options.start,
@@ -127,36 +132,32 @@ def _register(options: argparse.Namespace) -> dict:
     return result.to_json()
 
 
-def _case_to_register(options: argparse.Namespace, background: Executor) -> tuple[Case, Future[PreparedCT]]:
-    """The case with the start from other programs' files, and their SHA-256 among its inputs; `background` reads and prepares its CT."""
+def _case_file(options: argparse.Namespace) -> CaseFile:
+    """The case.json, with the start pose of another program's file if one was named."""
     if not options.start_pose and (options.frame or options.direction):
         raise InputError(
             "--frame, --direction: found without --start-pose, expected them with it alone; add it, or leave them out."
         )
-    pose = read_start_pose(options.start_pose, options.frame, options.direction) if options.start_pose else None
-    case: Case | None = None
-    try:
-        with collect_warnings() as warnings:
-            ct = background.submit(ct_of, CaseFile.read(options.case))
-            from ..io.case import Case
-            from ..registration.prepared_ct import PreparedCT
-            from ..registration.warm_up import warm_up
+    file = CaseFile.read(options.case)
+    if not options.start_pose:
+        return file
+    return replace(file, world_from_ct=read_start_pose(options.start_pose, options.frame, options.direction))
 
-            prepared = background.submit(lambda: PreparedCT(ct.result()))
-            warm_up()
-            case = Case.load(options.case, world_from_ct=pose, read_ct=ct.result)
-    finally:
-        if case is None:
-            background.shutdown()  # stderr is silent while an image is read
-        for sentence in warnings:
-            warn(sentence)
+
+def _case_to_register(options: argparse.Namespace, file: CaseFile, read_ct: Callable[[], CT]) -> Case:
+    """The case, with landmarks of another program's file, the SHA-256 of such files among its inputs, and the range of --range."""
+    from ..io.case import Case
+
+    case = Case.of(file, read_ct=read_ct)
     if options.ct_landmarks:
         from ..io.points import with_ct_points
 
         case.landmarks = with_ct_points(case.landmarks, options.ct_landmarks)
+    if options.range:
+        case.search = dict(zip(("rotation_deg", "translation_mm"), options.range, strict=True))
     for path in filter(None, (options.start_pose, options.ct_landmarks)):
         case.inputs[path.name] = sha256(path)
-    return case, prepared
+    return case
 
 
 def summarise(result: Result) -> None:

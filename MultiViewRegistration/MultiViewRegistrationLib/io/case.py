@@ -97,15 +97,15 @@ class Case(CaseSettings):
             Of unknown keys, of a view that does not show the CT at the start pose, and of DICOM headers that tell
             of different patients, sides or days.
         """
-        began = perf_counter()
         file = CaseFile.read(path)
         if world_from_ct is not None:
             file = replace(file, world_from_ct=world_from_ct)
-        return replace(cls.of(file, last, read_ct), seconds=perf_counter() - began)
+        return cls.of(file, last, read_ct)
 
     @classmethod
     def of(cls, file: CaseFile, last: Case | None = None, read_ct: Callable[[], CT] | None = None) -> Case:
         """The same of what a case.json says."""
+        began = perf_counter()
         images = [file.ct.path, *(view.image_path for view in file.views)]
         has_dicom = any(path.is_dir() or is_dicom(path) for path in images)
         for difference in differences(file) if has_dicom else ():
@@ -127,6 +127,7 @@ class Case(CaseSettings):
             anatomy_key=anatomy_key,
             dicom=dicom_origin(file, ct_sha256) if has_dicom else DicomOrigin(uid_of(ct_sha256)),
             name=_name(file.path.resolve()),
+            seconds=perf_counter() - began,
         )
         with naming(printable(file.path)):
             if case.landmarks:

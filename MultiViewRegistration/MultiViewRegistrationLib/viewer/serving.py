@@ -41,7 +41,7 @@ def serve(
     """Serve the page until Ctrl-C. InputError where the address is taken, or is not this computer's.
 
     path, case: what to open at once, see `opening.Opener.open`.   demo: makes the demo's case, returns its path.
-    port: 0 for any free one.   notify: gets the page's address; on stderr it could be lost, which is silenced while an image is read.
+    port: 0 for any free one.   notify: gets the page's address.
     """
     os.environ["TRAME_ARGS"] = ""  # else trame would read our own command line
     if host == LOCAL:

@@ -18,7 +18,7 @@ from planted_dicom import write_xray
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging import image_source
 from MultiViewRegistrationLib.imaging.ct import load_ct
-from MultiViewRegistrationLib.imaging.reading import read_image
+from MultiViewRegistrationLib.imaging.reading import read_image, silenced
 from MultiViewRegistrationLib.imaging.xray import load_frames, load_image
 
 
@@ -145,3 +145,12 @@ os.write(2, b"third")
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stderr
     assert said.split() == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize("console", [None, object()])
+def test_where_stderr_is_no_file_it_stays_what_it_is(monkeypatch, console):
+    """Of a program without a console, and Slicer's, which knows no more than `write`."""
+    monkeypatch.setattr(sys, "stderr", console)
+    with silenced():
+        assert sys.stderr is console
+    assert sys.stderr is console

@@ -331,10 +331,10 @@ class _Silence:
 
 
 def _descriptor(stream: TextIO | None) -> int | None:
-    """The file descriptor of a stream; None of one in memory, or of a program without a console."""
+    """The file descriptor of a stream; None of one in memory, of Slicer's Python console, or of a program without any."""
     try:
         return stream.fileno() if stream else None
-    except (OSError, ValueError):
+    except (AttributeError, OSError, ValueError):
         return None
 
 

@@ -166,3 +166,9 @@ def test_the_first_run_says_that_kernels_are_compiled_and_the_second_does_not(ca
     for first in (True, False):
         done = run("register", case_file, "--out", tmp_path / "out")
         assert done.returncode == 0 and ("compiling kernels, once" in done.stderr) == first
+
+
+def test_a_warning_is_said_once(case_file, tmp_path):
+    """case.json is read once, and what it says while the CT is read is not lost."""
+    done = run("register", changed(case_file, tmp_path, nobody_knows=1), "--out", tmp_path / "out")
+    assert done.returncode == 0 and done.stderr.count('the key "nobody_knows" is not known') == 1

@@ -5,14 +5,11 @@ from __future__ import annotations
 import gzip
 import math
 import os
-import sys
-import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import scipy
@@ -21,6 +18,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..geometry.distortion import Distortion, EqualAngles
 from .image_source import check_room, image_source
+from .silence import silenced
 
 # Cosines this far from orthogonal move a point 300 mm away by 0.3 mm: rounding in a header stays below, a
 # shear does not.
@@ -279,76 +277,6 @@ def _holds(path: Path, expected: int) -> bool:
             return left <= 0
     except (EOFError, OSError, zlib.error):
         return False
-
-
-class _Silence:
-    """The libraries' messages, off while any thread reads an image: they go to file descriptor 2, which is the whole process's.
-
-    What Python prints to stderr meanwhile is shown.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._readers, self._saved, self._shown = threading.Lock(), 0, -1, False
-        self._python: tuple[TextIO, TextIO] | None = None
-        """sys.stderr, where it was descriptor 2, and what stands in for it."""
-
-    def begin(self) -> None:
-        with self._lock:
-            self._readers += 1
-            if self._readers > 1:
-                return
-            self._shown = sitk.ProcessObject.GetGlobalWarningDisplay()
-            sitk.ProcessObject.SetGlobalWarningDisplay(False)
-            try:
-                self._saved = os.dup(2)
-            except OSError:  # no stderr, as in a program without a console
-                return
-            if _descriptor(sys.stderr) == 2:
-                sys.stderr.flush()
-                # Not closed here: another thread may be about to write to it.
-                shown = open(os.dup(2), "w", 1, sys.stderr.encoding, sys.stderr.errors)  # noqa: SIM115
-                self._python, sys.stderr = (sys.stderr, shown), shown
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 2)
-            os.close(nowhere)
-
-    def end(self) -> None:
-        with self._lock:
-            self._readers -= 1
-            if self._readers:
-                return
-            if self._python:
-                ours, shown = self._python
-                shown.flush()
-                if sys.stderr is shown:
-                    sys.stderr = ours
-                self._python = None
-            if self._saved >= 0:
-                os.dup2(self._saved, 2)
-                os.close(self._saved)
-                self._saved = -1
-            sitk.ProcessObject.SetGlobalWarningDisplay(self._shown)
-
-
-def _descriptor(stream: TextIO | None) -> int | None:
-    """The file descriptor of a stream; None of one in memory, of Slicer's Python console, or of a program without any."""
-    try:
-        return stream.fileno() if stream else None
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
-_silence = _Silence()
-
-
-@contextmanager
-def silenced() -> Iterator[None]:
-    """Keeps ITK's warnings, and what C libraries print past them, away from the user's terminal: our own error says what is wrong."""
-    _silence.begin()
-    try:
-        yield
-    finally:
-        _silence.end()
 
 
 MAX_CHANNELS = 4  # red, green, blue, opacity

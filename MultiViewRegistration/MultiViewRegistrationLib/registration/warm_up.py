@@ -60,7 +60,7 @@ def _warm_up_search() -> None:
     Scorer(_projector(), [_view()], everything, np.zeros(3)).scores(np.eye(4)[None])
 
 
-#: The search before what it does not need, which the child process compiles meanwhile.
+#: The search before the rest, which the child process compiles meanwhile.
 _PARTS: tuple[Callable[[], None], ...] = (warm_up_drr, _warm_up_search, _warm_up_gradients, _warm_up_intensities)
 
 

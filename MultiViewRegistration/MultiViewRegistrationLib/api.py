@@ -125,6 +125,7 @@ def register(
         assessment = verdict.assess(*arguments, case.targets, case.shared_unknowns, masked=case.masks_misfit)
         search = CauseSearch(*arguments, case.shared_unknowns, progress)
         assessment = verdict.find_cause(assessment, search)
+        assessment = verdict.with_identity(assessment, case.identity_reasons)
     seconds = {
         "load": case.seconds + loaded + found.prepare_seconds,
         "initialise": located + found.initialise_seconds,
@@ -342,6 +343,7 @@ def assess(
         masked=case.masks_misfit,
         registered=False,
     )
+    assessment = verdict.with_identity(assessment, case.identity_reasons)
     seconds = {"load": case.seconds + ready - began, "initialise": 0.0, "refine": 0.0, "assess": perf_counter() - ready}
     seconds["total"] = sum(seconds.values())
     return Result(case, anatomy, pose, unrefined, method, seconds, refined_by=None, assessment=assessment)

@@ -231,7 +231,7 @@ def test_with_identity_a_drr_belongs_to_the_study_of_its_x_ray(exported, folder,
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     other.save_as(tmp_path / "LAT.dcm")
     message = refusal(identities_of, tmp_path / "case.json")
-    assert "different PatientIDs" in message and "PID" not in message
+    assert "different patients (PatientID)" in message and "PID" not in message
 
 
 def test_corrected_cameras_are_those_of_the_drr(exported):

@@ -12,7 +12,8 @@ from tiny_case import minimal
 
 from MultiViewRegistrationLib.io.case import Case
 
-PATIENTS, SIDES, DAYS = "patients (PatientID)", "sides of the body (laterality)", "days (StudyDate)"
+PATIENTS, SEXES = "patients (PatientID)", "sexes (PatientSex)"
+SIDES, DAYS = "sides of the body (laterality)", "days (StudyDate)"
 
 
 @pytest.fixture
@@ -41,12 +42,14 @@ def header_warnings(tmp_path):
 @pytest.mark.parametrize(
     "tags, what, entries",
     [
-        ({"ct": {"PatientID": "OTHER-1"}}, PATIENTS, "views[0].image and views[1].image and ct"),
-        ({"lateral": {"PatientID": "OTHER-1"}}, PATIENTS, "views[1].image and ct"),
-        ({"ap": {"ImageLaterality": "R"}}, SIDES, "views[0].image and ct"),
-        ({"ct": {"Laterality": "R"}}, SIDES, "views[0].image and views[1].image and ct"),
-        ({"ct": {"StudyDate": "20240228"}}, DAYS, "views[0].image and views[1].image and ct"),
-        ({"ct": {"PatientID": ""}, "ap": {"PatientID": "OTHER-1"}}, PATIENTS, "views[1].image and views[0].image"),
+        ({"ct": {"PatientID": "OTHER-1"}}, PATIENTS, "AP and LAT and CT"),
+        ({"lateral": {"PatientID": "OTHER-1"}}, PATIENTS, "LAT and CT"),
+        ({"ap": {"ImageLaterality": "R"}}, SIDES, "AP and CT"),
+        ({"ct": {"Laterality": "R"}}, SIDES, "AP and LAT and CT"),
+        ({"ct": {"StudyDate": "20240228"}}, DAYS, "AP and LAT and CT"),
+        ({"ct": {"PatientBirthDate": "19411212"}}, "dates of birth (PatientBirthDate)", "AP and LAT and CT"),
+        ({"lateral": {"PatientSex": "M"}, "ct": {"PatientSex": "F"}, "ap": {"PatientSex": "O"}}, SEXES, "LAT and CT"),
+        ({"ct": {"PatientID": ""}, "ap": {"PatientID": "OTHER-1"}}, PATIENTS, "LAT and AP"),
     ],
 )
 def test_a_difference_is_one_sentence_without_a_value(header_warnings, tags, what, entries):
@@ -61,7 +64,7 @@ def test_a_difference_is_one_sentence_without_a_value(header_warnings, tags, wha
     "tags",
     [
         {},
-        {"ct": {"PatientID": " PID-77419-X "}},
+        {"ct": {"PatientID": " 00pid-77419-x "}},
         {
             "ct": {"Laterality": ""},
             "ap": {"Laterality": "", "ImageLaterality": "U"},

@@ -12,6 +12,8 @@ from phantom_scene import settled_session
 from planted_dicom import SECRETS, write_ct, write_xray
 
 from MultiViewRegistrationLib.imaging.ct import load_ct
+from MultiViewRegistrationLib.io.case import SAME_PATIENT
+from MultiViewRegistrationLib.mrml import identity
 from MultiViewRegistrationLib.mrml.case import EXTRAS
 from MultiViewRegistrationLib.mrml.identity import (
     FRAME_UID,
@@ -27,6 +29,16 @@ from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session import adding
 from MultiViewRegistrationLib.session.result_files import write_result
 from MultiViewRegistrationLib.session.session import Session, UnreadNotices
+
+
+GEOMETRY = {
+    "source_to_detector_mm": 1000,
+    "source_to_isocentre_mm": 700,
+    "pixel_mm": [1.0, 1.0],
+    "rao_lao_deg": 0,
+    "cra_cau_deg": 0,
+    "mirrored": False,
+}
 
 
 @pytest.fixture
@@ -100,6 +112,29 @@ def test_different_patients_are_a_notice_without_values(loaded):
     assert notices.sentences == []
 
 
+def test_a_scene_that_is_loaded_still_knows_the_mismatch_and_what_a_person_said(loaded, scene, tmp_path, monkeypatch):
+    registration = loaded(ap={"PatientID": "OTHER-1"})
+    (before,) = UnreadNotices(registration).sentences
+    monkeypatch.setattr(identity, "_identities", {})  # as in another process
+    assert UnreadNotices(registration).sentences == [before] and UnreadNotices(registration).patient_in_doubt
+    UnreadNotices(registration).say_same_patient()
+    assert not UnreadNotices(registration).patient_in_doubt
+    node = volume_node(scene, "CT", np.full((12, 12, 12), -900.0), np.eye(4))
+    registration.ct = node
+    assert UnreadNotices(registration).sentences == []  # of another CT nothing is known
+
+
+def test_the_case_of_a_scene_has_mismatches(loaded):
+    registration = loaded(ap={"PatientID": "OTHER-1"})
+    (view,) = registration.xrays
+    view.change(c_arm={**GEOMETRY, "size": list(view.node.GetImageData().GetDimensions()[:2])})
+    case = Session(registration).case()
+    assert len(case.identity_reasons) == 1 and not case.identity_cautions
+    UnreadNotices(registration).say_same_patient()
+    case = Session(registration).case()
+    assert not case.identity_reasons and case.identity_cautions == [SAME_PATIENT]
+
+
 def test_no_patient_identity_is_in_the_scene(loaded, scene, tmp_path):
     registration = loaded(ct={"PatientID": "OTHER-1"})
     assert UnreadNotices(registration).sentences
@@ -134,7 +169,7 @@ def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, t
     source.SetAttribute("DICOM.instanceUIDs", "2.2")
     added = adding.add_volume(registration, source)
     view.change(use=False)
-    assert identity_mismatches(registration) == [
+    assert [each.sentence for each in identity_mismatches(registration)] == [
         f"{added.name} and CT are of different patients (PatientID) by their DICOM headers; check that they belong together."
     ]
     origin = origin_of(registration)

@@ -290,6 +290,14 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
     )
 
 
+def with_identity(assessment: Assessment, reasons: Sequence[str]) -> Assessment:
+    """The assessment of a case whose images' headers contradict each other: these reasons come first, and it is never "accept"."""
+    if not reasons:
+        return assessment
+    verdict = "check" if assessment.verdict == "accept" else assessment.verdict
+    return replace(assessment, verdict=verdict, reasons=[*reasons, *assessment.reasons])
+
+
 def depth_risk(noise: TargetUncertainty, views: int) -> float:
     """Of `Prediction.no_less_than`; 0 of several views, whose depth the model knows."""
     return noise.distribution.probability_beyond(WRONG_MM / ONE_VIEW_BEYOND) if views == 1 else 0.0

@@ -83,6 +83,11 @@ def add_register(command: Parser) -> None:
         metavar="FILE",
         help="Slicer's .fcsv or .mrk.json: the CT points of the case's landmarks, by name",
     )
+    add(
+        "--same-patient",
+        action="store_true",
+        help="you have checked that CT and X-rays are of one patient, whatever their DICOM headers say; the result says so",
+    )
     add("--seed", type=int, default=0, help="of the search (default: %(default)s)")
     add(
         "--names",
@@ -139,6 +144,7 @@ def _case_file(options: argparse.Namespace) -> CaseFile:
             "--frame, --direction: found without --start-pose, expected them with it alone; add it, or leave them out."
         )
     file = CaseFile.read(options.case)
+    file.same_patient |= options.same_patient
     if not options.start_pose:
         return file
     return replace(file, world_from_ct=read_start_pose(options.start_pose, options.frame, options.direction))

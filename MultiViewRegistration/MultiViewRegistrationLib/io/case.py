@@ -22,12 +22,13 @@ from ..imaging.ct import CT
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
-from .arrays import ct_of_arrays, views_of_arrays
+from .arrays import ct_of_arrays, is_path, views_of_arrays
 from .cameras import LEFT_OUT, sees, settle
 from .case_file import CaseFile, CaseSettings, DicomOrigin, InputFile, ViewFile, ct_of, uid_of
-from .dicom_identity import dicom_origin, differences
+from .dicom_identity import DAY, Mismatch, dicom_origin, mismatches, mismatches_of, read_identity
 from .files import NAMELESS, describe, home_of, printable, sha256
 
+SAME_PATIENT = "CT and X-rays differ by their DICOM headers; a person said that they are of the same patient."
 #: A source within the CT and nearer to its middle than this, in what was taken as mm, is in another unit, so many mm long.
 NOT_MM = {10.0: ("metres", 1000), 250.0: ("centimetres", 10)}
 
@@ -50,6 +51,8 @@ class Case(CaseSettings):
         By which UIDs the CT and the X-rays are known, for an export to name them.
     assumptions
         What is assumed of the views' geometry, sentences by the view's name.
+    mismatches
+        Where the DICOM headers of CT and X-rays contradict each other.
     """
 
     ct: CT
@@ -61,6 +64,19 @@ class Case(CaseSettings):
     seconds: float = 0.0
     dicom: DicomOrigin = field(default_factory=DicomOrigin)
     assumptions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    mismatches: Sequence[Mismatch] = ()
+
+    @property
+    def identity_reasons(self) -> list[str]:
+        """Why the result may not be accepted: CT and X-rays are of different patients or sides, a sentence each."""
+        return [] if self.same_patient else [each.sentence for each in self.mismatches if each.kind != DAY]
+
+    @property
+    def identity_cautions(self) -> list[str]:
+        """What to know of the patient all the same: that a person overruled the headers, and X-rays of another day than the CT."""
+        overruled = self.same_patient and any(each.kind != DAY for each in self.mismatches)
+        days = [each.sentence for each in self.mismatches if each.kind == DAY]
+        return [*([SAME_PATIENT] if overruled else []), *days]
 
     @property
     def masks_misfit(self) -> bool:
@@ -108,8 +124,9 @@ class Case(CaseSettings):
         began = perf_counter()
         images = [file.ct.path, *(view.image_path for view in file.views)]
         has_dicom = any(path.is_dir() or is_dicom(path) for path in images)
-        for difference in differences(file) if has_dicom else ():
-            warn(difference)
+        different = mismatches_of(file) if has_dicom else []
+        for mismatch in different:
+            warn(f"{printable(file.path)}: {mismatch.sentence}")
         xrays = [xray_of(file, view) for view in file.views]
         inputs, by_path = hashes(file)
         ct_sha256 = by_path[file.ct.path]
@@ -126,6 +143,7 @@ class Case(CaseSettings):
             path=file.path,
             anatomy_key=anatomy_key,
             dicom=dicom_origin(file, ct_sha256) if has_dicom else DicomOrigin(uid_of(ct_sha256)),
+            mismatches=different,
             name=_name(file.path.resolve()),
             seconds=perf_counter() - began,
         )
@@ -152,6 +170,7 @@ class Case(CaseSettings):
         world_from_ct: ArrayLike | None = None,
         targets: ArrayLike | None = None,
         truth_world_from_ct: ArrayLike | None = None,
+        same_patient: bool = False,
         name: str = "case",
     ) -> Case:
         """The case of a CT and X-rays in memory. Its other entries, `search` for one, can be set on it afterwards.
@@ -192,6 +211,8 @@ class Case(CaseSettings):
             (N, 3) CT LPS mm, where errors count.
         truth_world_from_ct
             (4, 4), only read to report errors.
+        same_patient
+            A person says that CT and X-rays are of one patient, whatever the DICOM headers of those given as paths say.
 
         Raises
         ------
@@ -201,7 +222,8 @@ class Case(CaseSettings):
         Warns
         -----
         UserWarning
-            Where something looks otherwise than it is taken: order of the axes, bone bright, a view that does not show the CT.
+            Where something looks otherwise than it is taken: order of the axes, bone bright, a view that does not show the CT,
+            DICOM headers of different patients, sides or days.
         """
         began = perf_counter()
         start, truth, points = None, None, None
@@ -223,6 +245,10 @@ class Case(CaseSettings):
             if used is not None:
                 xrays[n] = _masked(xrays[n], rigid.array_of(f"masks[{n}]", used) != 0, f"masks[{n}]:")
         _check_sources(files, xrays, taken, start)
+        given = [("ct", ct), *zip((file.name for file in files), images, strict=True)]
+        different = mismatches([(entry, read_identity(Path(each))) for entry, each in given if is_path(each)])
+        for mismatch in different:
+            warn(mismatch.sentence)
         return cls(
             ct=taken,
             views=views_of("the case", files, xrays, taken, start),
@@ -230,6 +256,8 @@ class Case(CaseSettings):
             world_from_ct=start,
             targets=points,
             truth_world_from_ct=truth,
+            same_patient=bool(same_patient),
+            mismatches=different,
             name=name,
             seconds=perf_counter() - began,
         )

@@ -107,6 +107,8 @@ class CaseSettings:
     relative_geometry
         How the views' cameras came to be known relative to each other, one of RELATIVE_GEOMETRIES; None where
         unknown.
+    same_patient
+        A person says that CT and X-rays are of one patient, whatever their DICOM headers say.
     """
 
     shared_unknowns: SharedUnknowns = field(default_factory=SharedUnknowns)
@@ -118,6 +120,7 @@ class CaseSettings:
     reference_from_world: np.ndarray | None = None
     truth_world_from_ct: np.ndarray | None = None
     relative_geometry: str | None = None
+    same_patient: bool = False
 
 
 @dataclass(eq=False, kw_only=True)
@@ -180,6 +183,7 @@ class CaseFile(CaseSettings):
             reference_from_world=fields.optional("reference_from_world", fields.rigid),
             truth_world_from_ct=fields.section("truth").rigid("world_from_ct") if fields.has("truth") else None,
             relative_geometry=fields.optional("relative_geometry", fields.choice, RELATIVE_GEOMETRIES),
+            same_patient=fields.optional("same_patient", fields.value, "true or false", bool, default=False),
         )
         if len(case.training) == len(TRAINING) and not any(case.training.values()):
             expected = "a range above 0, as a single pose is nothing to learn"

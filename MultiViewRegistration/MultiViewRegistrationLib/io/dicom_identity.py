@@ -2,54 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import InputError
 from ..imaging.dicom_file import DicomFile, quiet, read_dicom
 from .case_file import CaseFile, DicomImage, DicomOrigin, uid_of
-from .files import printable
 
-#: For each value that is compared: its tags (PS3.3 C.7.1.1, C.7.3.1, C.8.7.1, C.7.2.1); the first with a value counts.
+PATIENT, SIDE, DAY = "patient", "side", "day"
+
+
+class Compared(NamedTuple):
+    """A value of the headers: its kind, its tags, the first with a value counts, and the values that contradict no other."""
+
+    kind: str
+    tags: tuple[str, ...]
+    neutral: tuple[str, ...] = ()
+
+
+#: PS3.3 C.7.1.1, C.7.3.1, C.8.7.1, C.7.2.1. Neutral are a sex other than male or female, an unpaired part and both sides.
 COMPARED = {
-    "patients (PatientID)": ("PatientID",),
-    "sides of the body (laterality)": ("ImageLaterality", "Laterality"),
-    "days (StudyDate)": ("StudyDate",),
+    "patients (PatientID)": Compared(PATIENT, ("PatientID",)),
+    "dates of birth (PatientBirthDate)": Compared(PATIENT, ("PatientBirthDate",)),
+    "sexes (PatientSex)": Compared(PATIENT, ("PatientSex",), ("O", "U")),
+    "sides of the body (laterality)": Compared(SIDE, ("ImageLaterality", "Laterality"), ("U", "B")),
+    "days (StudyDate)": Compared(DAY, ("StudyDate",)),
 }
-#: An unpaired part, or both sides, contradicts neither.
-BOTH_SIDES = ("U", "B")
+
+
+class Mismatch(NamedTuple):
+    """A value of the DICOM headers in which CT and X-rays of a case differ.
+
+    Attributes
+    ----------
+    kind
+        PATIENT, SIDE or DAY.
+    sentence
+        Names the entries and what differs, never a value.
+    """
+
+    kind: str
+    sentence: str
 
 
 #: How each of the sentences below ends.
 BY_HEADERS = "by their DICOM headers; check that they belong together."
 
 
-def differences(case: CaseFile) -> list[str]:
-    """A sentence for each of COMPARED in which the CT and X-rays of a case differ, as far as they are DICOM; it names the entries of the
-    case, and no value."""
-    entries = [("ct", case.ct.path), *((f"{view.field}.image", view.image.path) for view in case.views if view.image)]
-    return [
-        f"{printable(case.path)}: {sentence}"
-        for sentence in contradictions([(entry, read_identity(path)) for entry, path in entries])
-    ]
+def mismatches_of(case: CaseFile) -> list[Mismatch]:
+    """The mismatches between the CT and X-rays of a case, as far as they are DICOM, by the names of the views."""
+    entries = [("CT", case.ct.path), *((view.name, view.image.path) for view in case.views if view.image)]
+    return mismatches([(entry, read_identity(path)) for entry, path in entries])
 
 
-def contradictions(entries: list[tuple[str, dict[str, str]]]) -> list[str]:
-    """A sentence for each of COMPARED in which entries differ, without the values.
+def mismatches(entries: Sequence[tuple[str, dict[str, str]]]) -> list[Mismatch]:
+    """A mismatch for each of COMPARED in which entries differ.
 
     Parameters
     ----------
     entries
         Names, and what `read_identity` found.
     """
-    sentences = []
-    for what in COMPARED:
-        known = [(entry, found[what]) for entry, found in entries if what in found]
+    found = []
+    for what, compared in COMPARED.items():
+        known = [(entry, values[what]) for entry, values in entries if what in values]
         others = [entry for entry, value in known if value != known[0][1]]
         if others:
-            sentences.append(f"{' and '.join(others)} and {known[0][0]} are of different {what} {BY_HEADERS}")
-    return sentences
+            sentence = f"{' and '.join(others)} and {known[0][0]} are of different {what} {BY_HEADERS}"
+            found.append(Mismatch(compared.kind, sentence))
+    return found
 
 
 def read_identity(path: Path) -> dict[str, str]:
@@ -59,12 +82,15 @@ def read_identity(path: Path) -> dict[str, str]:
         if path.is_dir() and dicom.text("Modality") != "CT":
             continue
         with suppress(InputError):  # as in _headers
-            values = {
-                what: next(filter(None, (str(dicom.value(tag) or "").strip() for tag in tags)), "")
-                for what, tags in COMPARED.items()
-            }
-            return {what: value for what, value in values.items() if value and value not in BOTH_SIDES}
+            values = {what: _first_value(dicom, compared.tags) for what, compared in COMPARED.items()}
+            return {what: value for what, value in values.items() if value and value not in COMPARED[what].neutral}
     return {}
+
+
+def _first_value(dicom: DicomFile, tags: Sequence[str]) -> str:
+    """As it is compared: the case of letters, spaces and leading zeros are no difference."""
+    values = (str(dicom.value(tag) or "").strip().upper().lstrip("0") for tag in tags)
+    return next(filter(None, values), "")
 
 
 def _headers(path: Path) -> Iterator[DicomFile]:

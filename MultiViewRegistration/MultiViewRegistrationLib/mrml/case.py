@@ -36,8 +36,18 @@ def keep_extras(registration: Registration, case: Case) -> None:
     how the geometry between views came about."""
     arrays = {key: getattr(case, key) for key in EXTRA_ARRAYS}
     extras = {key: array.tolist() for key, array in arrays.items() if array is not None}
-    extras |= {key: value for key in ("training", "relative_geometry") if (value := getattr(case, key))}
+    extras |= {key: value for key in ("training", "relative_geometry", "same_patient") if (value := getattr(case, key))}
     registration.node.SetParameter(EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(case.shared_unknowns)}))
+
+
+def set_same_patient(registration: Registration) -> None:
+    """Keep that a person says that CT and X-rays are of one patient, whatever their headers say."""
+    registration.node.SetParameter(EXTRAS, json.dumps({**_extras(registration), "same_patient": True}))
+
+
+def is_same_patient(registration: Registration) -> bool:
+    """Whether a person said so."""
+    return bool(_extras(registration).get("same_patient"))
 
 
 def shared_unknowns_of(registration: Registration) -> SharedUnknowns:
@@ -102,6 +112,7 @@ def case_of(
         search={key: float(registration.parameter(key, str(default))) for key, default in DEFAULT_SEARCH.items()},
         training=extras.get("training", {}),
         relative_geometry=extras.get("relative_geometry"),
+        same_patient=is_same_patient(registration),
         assumptions={view.name: assumed for view in views if (assumed := assumptions_of(view))},
         landmarks=landmarks_of(registration, views),
         **{key: np.array(extras[key], float) for key in EXTRA_ARRAYS if extras.get(key) is not None},

@@ -20,7 +20,7 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from ..imaging.image_source import is_dicom
 from ..io.cameras import CALIBRATION, GEOMETRIES
 from ..io.case_file import DicomImage, DicomOrigin, new_uid, uid_of
-from ..io.dicom_identity import contradictions, frame_of_reference, image_origin, read_identity
+from ..io.dicom_identity import Mismatch, frame_of_reference, image_origin, mismatches, read_identity
 from .case import EXTRAS, reference_from_world_of
 from .registration import CT_UNIT, Registration
 from .xray import XRayView, place_of
@@ -255,14 +255,36 @@ def remember_identity(node, identity: dict[str, str]) -> None:
         node.SetAttribute(IDENTITY_KEY, key)
 
 
-def identity_mismatches(registration: Registration) -> list[str]:
-    """A sentence, without any value, for each of patient, side and day in which the CT and the X-rays that are used differ."""
+#: The parameter with the mismatches that were found while the headers were at hand, and of which images, as JSON.
+MISMATCHES = "identityMismatches"
+
+
+def identity_mismatches(registration: Registration) -> list[Mismatch]:
+    """Where the headers of the CT and the X-rays that are used contradict each other.
+
+    A scene that was saved and loaded has no headers: it keeps what they contradicted in, without a value, for the same images.
+    """
     views = registration.used_xrays
     entries = [
         ("CT", _identity(registration.ct)),
         *((view.name, _identity(view.node) or _identity(view.source)) for view in views),
     ]
-    return contradictions(entries)
+    if not any(identity for _, identity in entries):
+        images, kept = json.loads(registration.parameter(MISMATCHES, "[[], []]"))
+        return [Mismatch(*each) for each in kept] if kept and images == _images(registration) else []
+    found = mismatches(entries)
+    kept = json.dumps([_images(registration), found]) if found else ""
+    if registration.parameter(MISMATCHES) != kept:
+        registration.node.SetParameter(MISMATCHES, kept)
+    return found
+
+
+def _images(registration: Registration) -> list[str]:
+    """Fingerprints of the voxels of the CT and of the X-rays that are used."""
+    return [
+        _digest(_volume(node))
+        for node in (registration.ct, *(each.source or each.node for each in registration.used_xrays))
+    ]
 
 
 def _identity(node) -> dict[str, str]:

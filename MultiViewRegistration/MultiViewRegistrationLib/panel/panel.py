@@ -71,6 +71,7 @@ class Panel(slicer.util.VTKObservationMixin):
         ui.registrationSelector.currentNodeIDChanged.connect(self._on_registration_selected)
         ui.loadCaseButton.clicked.connect(self._on_load_case)
         ui.noticeButton.clicked.connect(self._on_notices_understood)
+        ui.samePatientButton.clicked.connect(self._on_same_patient)
         self.opening = FileOpening(self)
         self._style = PanelStyle(self.widget, self.invalidate)
         self._timer = qt.QTimer()
@@ -287,10 +288,15 @@ class Panel(slicer.util.VTKObservationMixin):
         self.ui.noticeLabel.text = "\n".join(f"\u26a0 {sentence}" for sentence in sentences)
         for widget in (self.ui.noticeLabel, self.ui.noticeButton):
             widget.setVisible(bool(sentences))
+        self.ui.samePatientButton.setVisible(bool(sentences) and self.session.notices.patient_in_doubt)
 
     def _on_notices_understood(self) -> None:
         with self.ui_action():
             self.session.notices.acknowledge()
+
+    def _on_same_patient(self) -> None:
+        with self.ui_action():
+            self.session.notices.say_same_patient()
 
     def _on_changed(self, caller=None, event=None) -> None:
         self._stale = True

@@ -15,6 +15,7 @@ from ..geometry.camera import Camera
 from ..imaging.ct import attenuation
 from ..io.case import Case, ct_box
 from ..io.case_file import CaseFile, new_uid
+from ..io.dicom_identity import PATIENT, mismatches_of
 from ..io.files import describe, printable
 from ..io.navigation.registration_export import RegistrationExport
 from ..rendering.drr import Projector
@@ -78,11 +79,16 @@ def cameras_of(exported: RegistrationExport, case: Case) -> list[Camera]:
 def identities_of(case: Path) -> dict[str, Dataset]:
     """Patient and study of the X-rays of a case that are DICOM and say them, by the view's name.
 
-    InputError where none does, or they are of several patients.
+    InputError where none does, or CT and X-rays are of several patients and the case does not say otherwise.
     """
     from ..io.navigation.dicom_objects import agreed_identity, identity_of
 
     file = CaseFile.read(case)
+    doubts = [each.sentence for each in mismatches_of(file) if each.kind == PATIENT]
+    if doubts and not file.same_patient:
+        raise InputError(
+            f'--identity: {doubts[0].removesuffix(".")}, then add "same_patient": true to the case, or leave --identity out.'
+        )
     read = {view.name: identity_of(view.image.path) for view in file.views if view.image}
     identities = {name: identity for name, identity in read.items() if identity is not None}
     if not identities:

@@ -109,7 +109,7 @@ class Result:
     def limits(self) -> list[str]:
         """Those of the reasons that are not of the assessment: of the case, and of how it was registered."""
         case, rival = self.case, self.refinement.alternative
-        reasons = []
+        reasons = case.identity_cautions if self.assessment else [*case.identity_reasons, *case.identity_cautions]
         if len(case.views) > 1 and case.relative_geometry == "truth":
             reasons.append(
                 "The geometry of the views comes from the true poses (relative_geometry of the case), which makes the error "
@@ -247,6 +247,8 @@ class Result:
             "software": {**software(self.compute_device), "device": self.device},
             "inputs": case.inputs,
         }
+        if case.same_patient:
+            content["same_patient"] = True
         if case.dicom.reference_uid:
             content["frame_of_reference_uid"]["reference"] = case.dicom.reference_uid
         optional = ("override", "reference_from_world", "errors")

@@ -85,6 +85,8 @@ def follow(
             )
         else:
             found = _registered(number, case, frame, anatomy, start, seed, progress, geometry, compute_device)
+        if found.verdict == "accept" and case.identity_reasons:
+            found = replace(found, verdict="check", reasons=[*case.identity_reasons, *found.reasons])
         tracker.keep(found)
         yield found
 

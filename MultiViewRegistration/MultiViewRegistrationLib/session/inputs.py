@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..jobs import start_python
 from ..mrml.case import case_of, ct_of, xray_of
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
-from ..mrml.identity import of_ct, of_view, origin_of, true_pose
+from ..mrml.identity import identity_mismatches, of_ct, of_view, origin_of, true_pose
 from ..mrml.image import refresh
 from ..mrml.registration import Registration, refuse_nonlinear
 from ..mrml.xray import XRayView
@@ -75,6 +75,7 @@ class Inputs:
                 ).format(one=same[0].name, other=same[1].name)
             )
         case.dicom = origin_of(self.registration)
+        case.mismatches = identity_mismatches(self.registration)
         if case.truth_world_from_ct is None:
             case.truth_world_from_ct = true_pose(self.registration)
         used = self.registration.used_xrays

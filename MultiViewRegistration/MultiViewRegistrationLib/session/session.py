@@ -11,8 +11,9 @@ from time import monotonic, sleep
 from typing import Any
 
 from ..errors import InputError, collect_warnings
-from ..io.dicom_identity import BY_HEADERS
+from ..io.dicom_identity import BY_HEADERS, DAY
 from ..mrml import landmarks, manual_pose
+from ..mrml.case import is_same_patient, set_same_patient
 from ..mrml.identity import fingerprint, identity_mismatches, world_uid
 from ..mrml.loading import camera_content
 from ..mrml.registration import Registration
@@ -47,12 +48,23 @@ class UnreadNotices:
     @property
     def sentences(self) -> list[str]:
         """The warnings to show now."""
-        every = [*identity_mismatches(self._registration), *self._warnings]
+        every = [*(each.sentence for each in identity_mismatches(self._registration)), *self._warnings]
         return [sentence for sentence in every if sentence not in self._acknowledged]
+
+    @property
+    def patient_in_doubt(self) -> bool:
+        """Whether CT and X-rays are of different patients or sides by their headers, and nobody has said otherwise."""
+        doubtful = any(each.kind != DAY for each in identity_mismatches(self._registration))
+        return doubtful and not is_same_patient(self._registration)
 
     def acknowledge(self) -> None:
         """Show these no more."""
         self._acknowledged.update(self.sentences)
+
+    def say_same_patient(self) -> None:
+        """Keep that a person says that CT and X-rays are of one patient, and show these no more."""
+        set_same_patient(self._registration)
+        self.acknowledge()
 
 
 #: Where a registration may begin: the pose as it is ("given", or set "by hand"), or one that is found; "auto" is regressor and search.

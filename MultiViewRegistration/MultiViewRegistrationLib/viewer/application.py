@@ -244,6 +244,11 @@ class Application:
         with self.ui_action():
             self.session.notices.acknowledge()
 
+    def say_same_patient(self) -> None:
+        """Keep that a person says that CT and X-rays are of one patient."""
+        with self.ui_action():
+            self.session.notices.say_same_patient()
+
     def show_message(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
         self.state.message = as_sent(message)
@@ -370,7 +375,9 @@ class Application:
         if self.registration is not None:
             display.show(self.registration)
         self.state.has_registration = self.registration is not None
-        self.state.notices = self.session.notices.sentences if self.session is not None else []
+        notices = self.session.notices if self.session is not None else None
+        self.state.notices = notices.sentences if notices else []
+        self.state.patient_in_doubt = notices is not None and notices.patient_in_doubt
         self.views.refresh()
         for section in self.sections.values():
             section.refresh()

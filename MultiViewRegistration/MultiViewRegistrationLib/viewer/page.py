@@ -122,6 +122,13 @@ def _messages(application) -> None:
         with v.VAlert(v_if="notices.length", type="warning", **ALERT):
             html.Div("{{ notice }}", v_for="notice in notices", key="notice")
             v.VBtn(_("Understood"), click=application.acknowledge_warnings, size="small", variant="tonal")
+            v.VBtn(
+                _("Same patient"),
+                v_if="patient_in_doubt",
+                click=application.say_same_patient,
+                size="small",
+                variant="tonal",
+            )
 
 
 def _open_another(application) -> None:

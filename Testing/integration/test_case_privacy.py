@@ -10,6 +10,7 @@ import pytest
 from planted_dicom import IDENTITY, SECRETS, write_ct, write_xray
 
 from MultiViewRegistrationLib.cli.main import main
+from MultiViewRegistrationLib.io.case import Case
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +80,18 @@ def test_no_command_reveals_the_patient(planted_case, tmp_path, monkeypatch, cap
     assert not held(reported.out) and not held(reported.err)
     for path in tmp_path.rglob("*"):
         assert not held(path.name) and not (path.is_file() and held(path.read_bytes())), path
+
+
+def test_a_result_has_names_of_files_and_none_of_their_folders(tmp_path):
+    folder, home = tmp_path / "DOE_JANE_1950", tmp_path / "case"
+    folder.mkdir()
+    home.mkdir()
+    content = json.loads(phantom.write_phantom_case(folder).read_text())
+    content["ct"] = f"../{folder.name}/{content['ct']}"
+    for number, view in enumerate(content["views"]):
+        there = folder / f"series{number}" / "image.mha"
+        there.parent.mkdir()
+        (folder / view["image"]).rename(there)
+        view["image"] = f"../{folder.name}/{there.parent.name}/{there.name}"
+    (home / "case.json").write_text(json.dumps(content))
+    assert set(Case.load(home).inputs) == {"case.json", "ct.nii.gz", "image.mha", "image.mha (2)"}

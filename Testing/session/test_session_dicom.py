@@ -30,7 +30,6 @@ from MultiViewRegistrationLib.session import adding
 from MultiViewRegistrationLib.session.result_files import write_result
 from MultiViewRegistrationLib.session.session import Session, UnreadNotices
 
-
 GEOMETRY = {
     "source_to_detector_mm": 1000,
     "source_to_isocentre_mm": 700,

@@ -40,7 +40,7 @@ class Case(CaseSettings):
     Attributes
     ----------
     inputs
-        SHA-256 of each file or DICOM folder, by its path as written in the case (its name if absolute).
+        SHA-256 of each file or DICOM folder by its name, without the folders that it lies in.
     anatomy_key
         The same for cases with the same CT, unit and mask.
     name
@@ -454,13 +454,15 @@ def _refuse_copies(where: str, files: list[ViewFile], xrays: list[XRay], cameras
 
 
 def hashes(file: CaseFile) -> tuple[dict[str, str], dict[Path, str]]:
-    """SHA-256 of each input by its name in the case, and by its path."""
+    """SHA-256 of each input by the name of its file, numbered where several have it, and by its path.
+
+    Folders are left out: their names are often those of patients.
+    """
     parts = [InputFile(file.path.name, file.path), file.ct, file.mask]
     parts += [part for view in file.views for part in (view.image, view.mask)]
-    distinct = {part.path: part for part in parts if part}  # several frames are one file
-    by_path = {path: sha256(path) for path in distinct}
+    by_path = {part.path: sha256(part.path) for part in parts if part}  # several frames are one file
     named: dict[str, str] = {}
-    for path, part in distinct.items():
-        name = path.name if os.path.isabs(part.written) else part.written
-        named[part.written if name in named else name] = by_path[path]
+    for path, digest in by_path.items():
+        names = (path.name if n == 1 else f"{path.name} ({n})" for n in range(1, len(by_path) + 1))
+        named[next(name for name in names if name not in named)] = digest
     return named, by_path

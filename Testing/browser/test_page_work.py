@@ -40,6 +40,8 @@ def test_from_a_case_to_a_transform(tab, case_file, tmp_path):
     """Opening it and pressing Export is all: it is registered by itself, and the answer says how well."""
     assert tab.registered() and [row[1] for row in tab.history()] == ["Before", "From here"]
     tab.shot("answer")
+    name = tab.page.locator("h1").inner_text()
+    assert name and name in tab.page.title() != name  # which case is open, also among the browser's tabs
     words = tab.page.locator(".mv-answer-words").inner_text().split()
     assert words[:3] == ["\u2714", "ACCEPT", "probably"] and words[-4:] == ["\u2714", "view1", "\u2714", "view2"]
     assert mtre_mm(tab.exported(tmp_path), json.loads(case_file.read_text())) < 1.0

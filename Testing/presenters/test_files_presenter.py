@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from imaging.dicom_files import write_series
 from phantom import TRUE_POSE, make_ct, make_views, write_phantom_case
 from phantom_study import write_study, write_xrays
-from planted_dicom import write_ct
+from planted_dicom import IDENTITY, write_ct
 from presenter_host import PresenterHost, act, control, text
 
 from MultiViewRegistrationLib.errors import InputError
@@ -71,8 +71,9 @@ def test_a_ct_and_x_rays_in_dicom_need_no_answer(host, files, tmp_path):
 
 def test_of_two_ct_series_one_is_chosen(host, files, tmp_path):
     hu, affine = make_ct().volume.values.round().astype(np.int16), make_ct().volume.ct_from_index
-    write_series(tmp_path, hu, affine, SeriesInstanceUID="1.2.3.1", SeriesDescription="Soft")
-    write_series(tmp_path, hu[:20], affine, prefix="b", SeriesInstanceUID="1.2.3.2", SeriesDescription="Bone")
+    who = {key: IDENTITY[key] for key in ("PatientID", "PatientBirthDate", "PatientSex")}
+    write_series(tmp_path, hu, affine, SeriesInstanceUID="1.2.3.1", SeriesDescription="Soft", **who)
+    write_series(tmp_path, hu[:20], affine, prefix="b", SeriesInstanceUID="1.2.3.2", SeriesDescription="Bone", **who)
     write_xrays(tmp_path / "x")
     drop(files, tmp_path)
     assert len(host.registration.xrays) == 2 and host.registration.ct is None  # all else is taken
@@ -200,7 +201,37 @@ def test_another_patients_x_ray_is_a_notice(host, files, tmp_path):
     drop(files, *write_xrays(tmp_path / "one"))
     assert not host.session.notices.sentences
     drop(files, write_xrays(tmp_path / "two", PatientID="another")[0])
+    assert len(host.registration.xrays) == 2 and "another patient" in text(files, "asked0.title")
+    act(files, "asked0.line2")  # as views
+    settled(files)
+    assert len(host.registration.xrays) == 3
     assert any("different patients" in sentence for sentence in host.session.notices.sentences)
+
+
+def test_another_patient_may_be_a_new_case_or_take_the_place_of_the_first(host, files, tmp_path):
+    drop(files, *write_xrays(tmp_path / "one"))
+    first, other = host.registration, write_xrays(tmp_path / "two", PatientID="another")
+    drop(files, *other)
+    act(files, "asked0.line1")  # in place of those there
+    settled(files)
+    assert host.registration == first and len(first.xrays) == 2 and not host.session.notices.sentences
+    drop(files, *write_xrays(tmp_path / "three"))
+    act(files, "asked0.line0")  # a new case
+    settled(files)
+    assert host.registration != first and len(host.registration.xrays) == 2
+
+
+def test_a_ct_with_x_rays_beside_a_whole_case_is_asked_about(host, files, tmp_path):
+    """Whoever they are of: nothing in PNGs and a NIfTI tells."""
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write_phantom_case(folder)
+        drop(files, folder / "ct.nii.gz", *write_pngs(folder, "a.png", "b.png"))
+    assert len(host.registration.xrays) == 2 and "another case" in text(files, "asked0.title")
+    act(files, "asked0.line0")
+    settled(files)
+    assert host.registration.ct is not None and len(host.registration.xrays) == 2
 
 
 def test_files_of_no_use_are_named_once(host, files, tmp_path):

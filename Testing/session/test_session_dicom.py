@@ -22,6 +22,8 @@ from MultiViewRegistrationLib.mrml.identity import (
     identity_mismatches,
     keep_header,
     origin_of,
+    patient_of,
+    remember_identity,
     world_uid,
 )
 from MultiViewRegistrationLib.mrml.loading import volume_node
@@ -121,6 +123,13 @@ def test_a_scene_that_is_loaded_still_knows_the_mismatch_and_what_a_person_said(
     node = volume_node(scene, "CT", np.full((12, 12, 12), -900.0), np.eye(4))
     registration.ct = node
     assert UnreadNotices(registration).sentences == []  # of another CT nothing is known
+
+
+def test_the_patient_is_for_the_screen_and_of_one_alone(loaded):
+    registration = loaded()
+    assert patient_of(registration) == "PID-77419-X"
+    remember_identity(registration.ct, {"patients (PatientID)": "OTHER-1"})
+    assert patient_of(registration) == ""
 
 
 def test_the_case_of_a_scene_has_mismatches(loaded):

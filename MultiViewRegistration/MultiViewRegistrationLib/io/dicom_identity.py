@@ -22,9 +22,10 @@ class Compared(NamedTuple):
     neutral: tuple[str, ...] = ()
 
 
+PATIENT_ID = "patients (PatientID)"
 #: PS3.3 C.7.1.1, C.7.3.1, C.8.7.1, C.7.2.1. Neutral are a sex other than male or female, an unpaired part and both sides.
 COMPARED = {
-    "patients (PatientID)": Compared(PATIENT, ("PatientID",)),
+    PATIENT_ID: Compared(PATIENT, ("PatientID",)),
     "dates of birth (PatientBirthDate)": Compared(PATIENT, ("PatientBirthDate",)),
     "sexes (PatientSex)": Compared(PATIENT, ("PatientSex",), ("O", "U")),
     "sides of the body (laterality)": Compared(SIDE, ("ImageLaterality", "Laterality"), ("U", "B")),

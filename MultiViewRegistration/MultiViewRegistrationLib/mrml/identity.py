@@ -20,7 +20,15 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from ..imaging.image_source import is_dicom
 from ..io.cameras import CALIBRATION, GEOMETRIES
 from ..io.case_file import DicomImage, DicomOrigin, new_uid, uid_of
-from ..io.dicom_identity import Mismatch, frame_of_reference, image_origin, mismatches, read_identity
+from ..io.dicom_identity import (
+    PATIENT,
+    PATIENT_ID,
+    Mismatch,
+    frame_of_reference,
+    image_origin,
+    mismatches,
+    read_identity,
+)
 from .case import EXTRAS, reference_from_world_of
 from .registration import CT_UNIT, Registration
 from .xray import XRayView, place_of
@@ -277,6 +285,25 @@ def identity_mismatches(registration: Registration) -> list[Mismatch]:
     if registration.parameter(MISMATCHES) != kept:
         registration.node.SetParameter(MISMATCHES, kept)
     return found
+
+
+def patient_of(registration: Registration) -> str:
+    """The PatientID of the CT or the X-rays, for the screen alone; "" where no header has one, and of several patients."""
+    nodes = [registration.ct, *(node for view in registration.used_xrays for node in (view.node, view.source))]
+    known = {_identity(node).get(PATIENT_ID, "") for node in nodes} - {""}
+    return known.pop() if len(known) == 1 else ""
+
+
+def is_of_another_patient(registration: Registration, identities: Sequence[dict[str, str]]) -> bool:
+    """Whether any image with these header values, see `read_identity`, is of another patient than the CT and the X-rays that are there."""
+    there = [
+        _identity(registration.ct),
+        *(_identity(view.node) or _identity(view.source) for view in registration.xrays),
+    ]
+    pairs = [("", known) for known in there if known]
+    return any(
+        mismatch.kind == PATIENT for new in identities for each in pairs for mismatch in mismatches([each, ("", new)])
+    )
 
 
 def _images(registration: Registration) -> list[str]:

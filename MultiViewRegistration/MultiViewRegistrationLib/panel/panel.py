@@ -135,6 +135,10 @@ class Panel(slicer.util.VTKObservationMixin):
             self.choose(Registration.create(slicer.mrmlScene))
             self.views.show_once()
 
+    def close_registration(self) -> None:
+        """Leave the registration in the scene, and work on none: what comes next begins another."""
+        self.choose(None)
+
     def take_files(self, paths, folder: Path | None = None, preferred: str = "") -> None:
         """See `FilesPresenter.take`."""
         self.files.presenter.take(paths, folder, preferred)

@@ -22,6 +22,7 @@ from ..errors import InputError
 from ..io.files import as_sent
 from ..mrml import display, nodes
 from ..mrml.display import SceneObserver
+from ..mrml.identity import patient_of
 from ..mrml.loading import ReadCase
 from ..mrml.registration import Registration
 from ..session.background_task import Worker
@@ -33,6 +34,7 @@ from ..session.result_files import ReadResult
 from ..session.sequence import ReadTrack
 from ..session.session import Session
 from ..session.translation import _
+from . import elements
 from .answer_bar import FIRST_STEPS, AnswerBar
 from .autosave import Autosave
 from .opening import Opener
@@ -239,6 +241,14 @@ class Application:
         """Nothing: the program was installed with them."""
         return ""
 
+    def _case_title(self) -> str:
+        """The name of what is open, and its patient, for the screen alone."""
+        if self.registration is None:
+            return ""
+        patient = patient_of(self.registration)
+        of_patient = _("patient {id}").format(id=patient) if patient else ""
+        return " \u00b7 ".join(filter(None, [self.registration.name, of_patient]))
+
     def acknowledge_warnings(self) -> None:
         """Hide the warnings shown now."""
         with self.ui_action():
@@ -375,6 +385,8 @@ class Application:
         if self.registration is not None:
             display.show(self.registration)
         self.state.has_registration = self.registration is not None
+        self.state.case_title = self._case_title()
+        self.state.trame__title = " \u00b7 ".join(filter(None, [self.state.case_title, elements.TITLE]))
         notices = self.session.notices if self.session is not None else None
         self.state.notices = notices.sentences if notices else []
         self.state.patient_in_doubt = notices is not None and notices.patient_in_doubt

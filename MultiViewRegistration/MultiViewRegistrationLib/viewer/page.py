@@ -86,7 +86,7 @@ def _head(application) -> None:
             active="look.steps",
             click="look.steps = !look.steps",
         )
-        html.H1(elements.TITLE, classes="mv-title")
+        html.H1(f"{{{{ case_title || '{elements.TITLE}' }}}}", classes="mv-title")
         _open_another(application)
         elements.DownloadButton(
             v_if="has_registration",

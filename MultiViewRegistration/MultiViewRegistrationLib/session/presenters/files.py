@@ -11,6 +11,7 @@ from pathlib import Path
 from ...errors import InputError
 from ...imaging.ct import load_mask
 from ...io.calibration.calibrated import CalibratedView
+from ...io.dicom_identity import read_identity
 from ...io.files import as_sent
 from ...io.recognise import (
     CALIBRATION,
@@ -23,6 +24,7 @@ from ...io.recognise import (
     kinds_of,
     recognise,
 )
+from ...mrml.identity import is_of_another_patient
 from ...mrml.image import segmentation_node
 from ...mrml.loading import name_of
 from ...mrml.nodes import lps_from_ras
@@ -340,10 +342,46 @@ class FilesPresenter(Presenter):
             self._open(looking, found.whole)
             return
         if looking.replacing:
-            folders, self._folders = self._folders, []  # which would go with what is open
-            self.host.close_registration()
-            self._folders = folders
+            self._close_registration()
+        elif self._is_another_case(found):
+            self._ask_other_case(found, looking.preferred)
+            return
         self._take_parts(found, looking.preferred)
+
+    def _close_registration(self) -> None:
+        folders, self._folders = self._folders, []  # which would go with what is open
+        self.host.close_registration()
+        self._folders = folders
+
+    def _is_another_case(self, found: FoundFiles) -> bool:
+        """Whether files are of another patient than what is open by their headers, or a CT with X-rays beside one that has both."""
+        registration = self.registration
+        if registration is None:
+            return False
+        whole = bool(found.cts and found.xrays and registration.ct is not None and registration.xrays)
+        images = [*(ct.files[0] for ct in found.cts), *found.xrays]
+        return whole or is_of_another_patient(registration, [read_identity(path) for path in images])
+
+    def _ask_other_case(self, found: FoundFiles, preferred: str) -> None:
+        """A new case, in place of the images of the same kind, or beside them."""
+        new = _("Close what is open, and begin a new case") if self.host.replaces else _("Begin a new case beside it")
+        choices = [("new", new), ("replace", _("Replace the images of this case"))]
+        if not found.cts:
+            choices.append(("add", _("Add as views")))
+
+        def take(answers: dict[str, str]) -> None:
+            if answers["how"] == "new":
+                self._close_registration()
+            if answers["how"] == "replace":
+                for view in self.registration.xrays if found.xrays else ():
+                    self.registration.remove_xray(view)
+            self._take_parts(found, CT if answers["how"] == "replace" else preferred)
+
+        tip = _(
+            "By their headers, or since there are a CT and X-rays already. Save what is open first, if it is to be kept."
+        )
+        title = _("These files look like another patient's, or another case.")
+        self._ask(title, [Question("how", _("What is to be done?"), tip, tuple(choices))], take)
 
     def _take_parts(self, found: FoundFiles, preferred: str) -> None:
         xrays = found.xrays

@@ -39,8 +39,8 @@ class Presenter:
         offers to install what is missing), `missing_packages()` (for DRRs, a sentence), `register_keys`, `scene` and `views`, which have
         `camera()` (the node of the 3D view's, None without one), its `size()` in pixels, and `show_ct_slices()`. For files it has
         `take_files(paths, folder, preferred)`, see `files.FilesPresenter.take`, `sections` with the `presenter` of each by its name,
-        `open_whole(path, folder)` for a case, result, track or scene, `replaces` (whether that closes what is open; then it has
-        `close_registration()`), and `open_demo()`.
+        `open_whole(path, folder)` for a case, result, track or scene, `replaces` (whether that closes what is open),
+        `close_registration()`, after which there is none to work on, and `open_demo()`.
     """
 
     TITLE = ""

@@ -52,7 +52,7 @@ def test_numbers_are_typed_as_in_a_spreadsheet(tab):
     distance = field(tab, DISTANCE, "view1")
     distance.fill("1.01")
     distance.press("Tab")
-    note = tab.page.get_by_text("1.01 mm looks like metres; give mm: 1010.")
+    note = tab.page.get_by_text("1.01 mm looks like metres; give mm: 1010.", exact=True)
     note.wait_for()
     assert distance.get_attribute("aria-invalid") == "true"
     assert distance.get_attribute("aria-describedby") == note.get_attribute("id")
@@ -91,3 +91,38 @@ def test_the_first_click_on_a_button_counts_while_a_field_has_the_focus(tab):
     tab.page.wait_for_function("given => document.querySelector('.mv-sheet textarea').value === given", arg=given)
     assert not tab.state("message")
     tab.button("Done").click()
+
+
+def test_register_waits_for_values_that_are_refused_also_once_the_table_is_closed(tab):
+    open_table(tab)
+    field(tab, "Given as of {}", "view1").select_option("C-arm")
+    angle = field(tab, ANGLE, "view1")
+    angle.fill("500")
+    tab.button("Done").click()
+    tab.page.wait_for_selector(".mv-sheet", state="detached")
+    told = "view1: LAO/RAO angle: 500 is outside -180 to 180\u00b0; correct it."
+    tab.page.get_by_text(told).first.wait_for()
+    assert not tab.control("register", "register")["enabled"] and geometry(tab, 0) == "not as typed"
+    tab.button("Correct the geometry").click()
+    assert field(tab, ANGLE, "view1").input_value() == "500"
+    tab.button("Put view1 back").click()
+    tab.wait_state("c('register', 'register').enabled", 20)
+    tab.button("Done").click()
+    tab.open_step("Start")
+    tab.open_group("More")
+    tab.page.get_by_label("Search").first.click()
+    rotation = tab.page.get_by_label("Rotation", exact=True)
+    rotation.fill("500")
+    rotation.press("Tab")
+    problem = "Rotation: 500 is outside 1 to 180\u00b0; correct it."
+    tab.page.locator(".v-messages").get_by_text(problem).wait_for()
+    entries = len(tab.history())
+    tab.open_step("Register")
+    tab.page.locator(".mv-steps").get_by_role("button", name="Register", exact=True).click()
+    tab.wait_state(f"s.message === {problem!r}", 20)
+    assert len(tab.history()) == entries and rotation.input_value() == "500"
+    tab.shot("a refused number")
+    rotation.fill("15")
+    rotation.press("Tab")
+    tab.page.locator(".v-messages").get_by_text(problem).wait_for(state="detached")
+    tab.register()

@@ -148,7 +148,7 @@ def test_typed_text_stays_and_a_wrong_number_is_a_message(at):
 
     def form(text="10", of="one"):
         return (
-            TextField("entry", "Angle", lambda text: at.done(text), text=text, number=number, of=of),
+            TextField("entry", "Angle", lambda text: at.done(number.read(text)), text=text, number=number, of=of),
             TextField(
                 "live", "Live", lambda text: at.done("left", text), text="", typed=lambda text: at.done("live", text)
             ),
@@ -168,7 +168,7 @@ def test_typed_text_stays_and_a_wrong_number_is_a_message(at):
     host.click(at.widget("go"))
     assert not at.did and at.person.message.startswith("Angle: ")
     host.type(edit, "20")
-    assert at.did == [("20",)] and edit.property("tone") == "" and not at.form.problems()
+    assert at.did == [(20,)] and edit.property("tone") == "" and not at.form.problems()
     at.show(*form(of="another"))
     assert edit.text == "10"
     host.type(at.form.drawn["live"].edit, "ab")

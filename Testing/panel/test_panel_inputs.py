@@ -114,8 +114,18 @@ def test_a_c_arm_is_typed_with_points_or_commas(person, german):
     c_arm = view.content["c_arm"]
     assert (c_arm["pixel_mm"], c_arm["source_to_detector_mm"], c_arm["rao_lao_deg"]) == ([0.58, 0.6], 102.9, 12.5)
     assert edit.text == "12.5" and person.message == "" and c_arm["mirrored"] is True
+    person.wait_until_read()
+    person.type("geometry", angle, "500")
     person.host.click(person.widget("geometry", "close"))
-    assert not person.panel.geometry.dialog.visible
+    person.host.process(0.1)
+    assert not person.panel.geometry.dialog.visible and not person.widget("register", "register").enabled
+    assert "AP: LAO/RAO angle: 500 is outside" in person.text("xrays", "problem")
+    assert person.header("xrays") == "\u26a0 a typed value is not taken"
+    assert person.cells("xrays", "xrays")[2][1] == "not as typed"
+    person.open_geometry(2)
+    assert edit.text == "500" and "solid" in edit.styleSheet
+    person.press("geometry", "put_back")
+    assert edit.text == "" and not view.placed  # as it was before it was first changed
 
 
 def test_an_update_of_the_panel_keeps_what_is_being_typed(person):
@@ -174,6 +184,7 @@ def test_a_wrong_number_in_any_field_prevents_a_registration(person):
     person.choose("geometry", "certainty_known", "as typed")
     edit, register = person.drawn("geometry", "rotation_sd_deg").edit, person.widget("register", "register")
     for text, begins in (("200", False), ("0,25", True)):
+        person.open_geometry(1)
         edit.window().activateWindow()
         edit.setFocus()
         person.host.process(1, until=edit.hasFocus)
@@ -181,9 +192,11 @@ def test_a_wrong_number_in_any_field_prevents_a_registration(person):
         QtTest.QTest.keyClicks(edit, text)
         register.window().activateWindow()
         person.host.process(1, until=lambda: not edit.hasFocus())
+        if not begins:
+            person.press("geometry", "close")
         register.click()
         assert person.panel.session.running is begins
-        assert ("Certainty of the angles: 200 is outside 0 to 180" in person.message) is not begins
+        assert ("Certainty of the angles: 200 is outside 0 to 180" in register.toolTip) is not begins
     assert person.registration.xrays[1].content["rotation_sd_deg"] == 0.25
     person.wait_for_work()
 

@@ -76,7 +76,8 @@ class PresenterHost:
         from MultiViewRegistrationLib.session.presenters.xrays import XRaysPresenter
 
         for kind in (CTPresenter, XRaysPresenter, RegisterPresenter, ExportPresenter):
-            self.open(kind)
+            if kind.__name__.removesuffix("Presenter").lower() not in self.sections:
+                self.open(kind)
         return self.open(AnswerPresenter)
 
     def begin(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from geometry_table import cell, enter, enter_c_arm, field, put
 from presenter_host import act, control, text
-from test_xrays_presenter import COLUMNS, ROWS, add, cells, host, section, settled
+from test_xrays_presenter import COLUMNS, ROWS, add, cells, host, place, section, settled, volume
 
 from MultiViewRegistrationLib.errors import InputError
 
@@ -129,6 +129,121 @@ def test_what_is_unusual_is_marked_and_taken_once_the_field_is_left(section, tab
     assert sentence in faults(table)[key] and view.content["c_arm"] == before
     enter(table, fields)
     assert sentence in faults(table)[key] and view.content["c_arm"] != before
+
+
+@pytest.mark.parametrize(
+    "key, value, sentence",
+    [
+        ("rao_lao_deg", "500", "AP: LAO/RAO angle: 500 is outside -180 to 180\u00b0; correct it."),
+        ("rao_lao_deg", "", "AP: LAO/RAO angle is not given."),
+        ("pixel_mm", "0.0003", "AP: 0.0003 mm looks like metres; give mm: 0.3."),
+        ("left", "", "AP: whether the patient's right is on the left of the image is not given."),
+    ],
+)
+def test_a_registration_waits_for_what_is_typed_also_once_the_table_is_closed(
+    host, section, table, key, value, sentence
+):
+    answer = host.open_all()
+    add(section, "LAT")
+    enter_c_arm(table, 1, rao_lao_deg="90")
+    enter_c_arm(table, 0)
+    host.registration.ct = volume(host, "CT")
+    register, view = host.sections["register"].presenter, section.views[0]
+    settled(section)
+    assert control(register, "register").enabled and section.state().text == "2 views ready"
+    before = view.content["c_arm"]
+    put(table, key, value)
+    act(table, "close")
+    assert view.content["c_arm"] == before  # which is not what a person thinks that it is
+    assert not control(register, "register").enabled and control(register, "register").tip == sentence
+    assert text(section, "problem") == answer.answer().headline == sentence and register.state().kind == "todo"
+    assert section.state().kind == "problem" and cells(section)[0][1] == "not as typed"
+    assert control(answer, "geometry").label == "Correct the geometry"
+    act(section, "xrays", section.views[1].id, 0)
+    act(answer, "geometry")
+    assert section.selected == view and faults(table).get(key, "") in sentence
+    view.change(use=False)  # the values of one that is skipped do not matter
+    assert control(register, "register").enabled
+    view.change(use=True)
+    put(table, key, "R" if key == "left" else "0.31")
+    assert control(register, "register").enabled and section.state().text == "2 views ready"
+
+
+def test_a_registration_waits_for_refused_certainties_too(host, section, table):
+    enter_c_arm(table)
+    (view,) = section.views
+    put_back = text(table, "put_back")
+    act(table, "certainty_known", "typed")
+    for key, kept in (("principal_point_sd_px", view.content["principal_point_sd_px"]), ("shared0", None)):
+        with pytest.raises(InputError, match="5000 is outside"):
+            act(table, key, "5000")
+        act(table, "close")
+        assert "5000 is outside" in table.unfinished() and view.content.get(key) == kept
+        act(section, "geometry")
+        assert text(table, key) == "5000"
+        act(table, key, "2")
+        assert table.unfinished() == "" and text(table, key) == "2"
+    with pytest.raises(InputError):
+        act(table, "distance_sd_percent", "99")
+    assert put_back == "Put AP back" and table.unfinished().startswith("AP: Certainty of the distance: 99")
+    act(table, "put_back")
+    assert table.unfinished() == "" and "principal_point_sd_px" not in view.content
+
+
+def test_a_kind_of_geometry_that_is_only_looked_at_is_nothing_typed(section, table):
+    enter_c_arm(table)
+    for mode in ("matrix", "file", "c_arm", "matrix"):
+        put(table, "mode", mode)
+        assert table.unfinished() == ""
+    act(table, "matrix", "1 2 3")
+    assert "AP: Matrix has 3 numbers" in table.unfinished()
+
+
+def test_put_back_takes_back_what_was_changed_before_the_table_was_opened_again(section, table):
+    """What others gave an X-ray meanwhile is what it is put back to."""
+    (view,) = section.views
+    place(section, 20.0)
+    original = view.content["c_arm"]
+    act(table, "close")
+    for angle in ("30", "40", "500"):
+        act(section, "geometry")
+        put(table, "rao_lao_deg", angle)
+        act(table, "close")
+    assert view.content["c_arm"]["rao_lao_deg"] == 40
+    act(section, "geometry")
+    act(table, "put_back")
+    assert view.content["c_arm"] == original and not control(table, "put_back").enabled
+    put(table, "rao_lao_deg", "50")
+    act(table, "close")
+    place(section, 60.0)
+    act(section, "geometry")
+    assert not control(table, "put_back").enabled and cell(table, "rao_lao_deg").field.text == "60"
+    put(table, "rao_lao_deg", "70")
+    act(table, "put_back")
+    assert view.content["c_arm"]["rao_lao_deg"] == 60
+
+
+def test_only_the_value_that_is_typed_is_no_longer_the_header_s(host, section, table):
+    from MultiViewRegistrationLib.session.geometry import set_c_arm
+
+    (view,) = section.views
+    place(section, 20.0)
+    set_c_arm(view, view.content["c_arm"], "case.json")
+    assert cell(table, "rao_lao_deg").origin == cell(table, "pixel_mm").origin == "case.json"
+    put(table, "rao_lao_deg", "21")
+    keys = ("cra_cau_deg", "source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "left")
+    for opened_again in (False, True):
+        if opened_again:  # or the scene is
+            host.choose(host.registration)
+            act(section, "geometry")
+        assert cell(table, "rao_lao_deg").origin == ""
+        assert {cell(table, key).origin for key in keys} == {"case.json"}
+    put(table, "pixel_mm", "1.9")
+    assert cell(table, "pixel_mm").origin == "" and cell(table, "left").origin == "case.json"
+    set_c_arm(view, view.content["c_arm"], "calibration.json")
+    host.choose(host.registration)
+    act(section, "geometry")
+    assert cell(table, "rao_lao_deg").origin == "calibration.json"
 
 
 def test_the_camera_follows_each_key(section, table):

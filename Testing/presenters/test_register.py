@@ -15,9 +15,8 @@ from MultiViewRegistrationLib.errors import InputError
 
 @pytest.fixture
 def register(host):
-    from MultiViewRegistrationLib.session.presenters.register import RegisterPresenter
-
-    yield RegisterPresenter(host)
+    host.open_all()
+    yield host.sections["register"].presenter
     host.session.stop()
 
 

@@ -31,6 +31,7 @@ def sequence(scene, track):
     read = read_track(track / "track.json")
     host = PresenterHost(scene, read(scene))
     read.play(host.session)
+    host.open_all()
     sequence = SequencePresenter(host)
     shown(sequence, 0)
     return sequence
@@ -48,6 +49,7 @@ def test_before_there_is_anything_only_open_is_offered(scene, host):
     sequence = SequencePresenter(PresenterHost(scene))
     assert control(sequence, "open").enabled and not control(sequence, "track").enabled
     assert control(sequence, "status") is None and control(sequence, "player") is None
+    host.open_all()
     still = SequencePresenter(host)
     assert "have one frame each" in text(still, "status") and still.state().kind == "todo"
 

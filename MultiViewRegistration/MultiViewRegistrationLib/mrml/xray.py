@@ -61,6 +61,7 @@ class XRayView:
     distortion (of the volume that the image was made from: it is undone in the image),
     dicom (the UIDs of its file, as `io.case_file.DicomImage`),
     use (true), inverted (false), flipped (false: columns as they are stored), from (where the geometry came from, for people),
+    origins (the same of its fields, by the keys of `session.presenters.geometry_fields`, "" for what was typed),
     corrected ({"intrinsics", "camera_from_world"}, or null: the camera as a registration corrected it).
     """
 
@@ -107,9 +108,8 @@ class XRayView:
         """Set entries of the content. A new geometry takes the place of the one before, and of its correction."""
         content = self.content
         if any(key in entries for key in GEOMETRIES):
-            content = {
-                key: value for key, value in content.items() if key not in (*GEOMETRIES, "distortion", "corrected")
-            }
+            replaced = (*GEOMETRIES, "distortion", "corrected", "origins")
+            content = {key: value for key, value in content.items() if key not in replaced}
         self.content = {**content, **entries}
 
     @property

@@ -348,10 +348,7 @@ class _Entry(_Drawn):
         if not self.edit.modified:
             return
         self.edit.modified = False
-        if self.problem:
-            self.form.panel.show_message(self.problem)
-        else:
-            self.act(self.text)
+        self.act(self.text)
 
 
 class _Area(_Entry):

@@ -42,10 +42,6 @@ class GeometryWindow:
         if self.presenter.tick():
             self.panel.invalidate()
 
-    def problems(self) -> list[str]:
-        """The problems in the typed values here."""
-        return self.form.problems() if self.presenter.open and self.form is not None else []
-
     def close(self) -> None:
         """The module is left."""
         self.presenter.close()

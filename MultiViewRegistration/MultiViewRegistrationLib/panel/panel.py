@@ -223,9 +223,8 @@ class Panel(slicer.util.VTKObservationMixin):
         slicer.app.openNodeModule(node)
 
     def problems(self) -> list[str]:
-        """The problems in the typed values in any section, a sentence each."""
-        shown = [*self.sections.values(), self.geometry]
-        return [problem for each in shown for problem in each.problems()]
+        """The problems in the typed values in any section, a sentence each; the table of geometries keeps its own."""
+        return [problem for section in self.sections.values() for problem in section.problems()]
 
     def show_geometry(self, xray=None) -> None:
         """Open the table of the X-rays' geometry; InputError without any.   xray: the `XRayView` to begin with."""

@@ -259,6 +259,10 @@ class Application:
         with self.ui_action():
             self.session.notices.say_same_patient()
 
+    def problems(self) -> list[str]:
+        """The problems in the typed values in any section, a sentence each."""
+        return [problem for section in self.sections.values() for problem in section.problems()]
+
     def show_message(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
         self.state.message = as_sent(message)

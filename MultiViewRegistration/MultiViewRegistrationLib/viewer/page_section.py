@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..session.presenters.form import (
+    Button,
     Choice,
     Control,
     Download,
@@ -48,6 +49,7 @@ class PageSection:
         self.application, self.name, self.presenter = application, name, presenter
         self.state_name, self.title = f"{name}_form", presenter.TITLE
         self._controls: dict[str, Control] = {}
+        self._refused: dict[str, tuple[TextField, str]] = {}  # fields as they were, and what was typed there
         self._pictures: dict[str, tuple[np.ndarray, str]] = {}
         self._addresses: dict[Path, str] = {}
 
@@ -58,6 +60,7 @@ class PageSection:
     def reset(self) -> None:
         """There is another registration at work, or none."""
         self._addresses.clear()  # what was offered is withdrawn
+        self._refused.clear()
         self.presenter.reset()
 
     def tick(self) -> None:
@@ -81,6 +84,9 @@ class PageSection:
         shown = []
         for control in visible(form):
             data = plain_data(control)
+            if isinstance(control, TextField) and control.number is not None:
+                data["text"] = self._typed_text(control)
+                data["problem"] = control.problem(data["text"])
             if isinstance(control, Picture) and control.rgb is not None:
                 if self._pictures.get(control.key, (None, ""))[0] is not control.rgb:
                     self._pictures[control.key] = control.rgb, _data_url(control.rgb, control.aspect)
@@ -94,6 +100,16 @@ class PageSection:
             shown.append(data)
         return shown
 
+    def problems(self) -> list[str]:
+        """The problems in the typed values that are seen, a sentence each."""
+        fields = [control for control in self._controls.values() if isinstance(control, TextField)]
+        return [problem for field in fields if (problem := field.problem(self._typed_text(field)))]
+
+    def _typed_text(self, field: TextField) -> str:
+        """The text of a field; what was typed and refused, until the field shows something else."""
+        before, typed = self._refused.get(field.key, (field, field.text))
+        return typed if (before.text, before.of) == (field.text, field.of) else field.text
+
     # What a person does
 
     def act(self, key: str, *args) -> None:
@@ -103,7 +119,12 @@ class PageSection:
             return
         if isinstance(control, Choice) and args[0] not in [option.value for option in control.options]:
             return
+        self._refused.pop(key, None)
         with self.application.ui_action():
+            if isinstance(control, Button) and control.strict and (problems := self.application.problems()):
+                raise InputError(problems[0])
+            if isinstance(control, TextField) and control.problem(args[0]):
+                self._refused[key] = control, args[0]
             if isinstance(control, Table) and len(args) == 2 and isinstance(args[1], bool):
                 control.switch(*args)
             else:

@@ -10,7 +10,7 @@ from .. import assessment
 from ..automatic import MIN_XRAYS, AutomaticRegistration
 from ..background_task import within_sentence
 from ..history import BAD, CHECK, GOOD
-from ..session import missing_images, missing_inputs
+from ..session import missing_images
 from ..translation import _
 from .form import PLAIN, RENDERING, Button, Control, Files, Form, Text, group, row
 from .section import Presenter, progress_bar
@@ -118,7 +118,7 @@ class AnswerPresenter(Presenter):
         if self._automatic is None or monotonic() - self._looked < LOOK_S:
             return False
         self._looked = monotonic()
-        ready = not self.host.waiting() and not self._section("xrays").geometry.open
+        ready = not (self.host.waiting() or self._geometry.open or self._geometry.unfinished())
         if ready and self._automatic.may_begin() and not self.host.missing_packages():
             self._begin()
             return True
@@ -159,10 +159,7 @@ class AnswerPresenter(Presenter):
     def _missing(self) -> str:
         """What a new case lacks, or waits for."""
         return (
-            self.host.waiting()
-            or missing_inputs(self.session)
-            or self.host.missing_packages()
-            or _("Everything is there.")
+            self.host.waiting() or self._register.missing() or self.host.missing_packages() or _("Everything is there.")
         )
 
     def _progress(self) -> Control:
@@ -196,7 +193,7 @@ class AnswerPresenter(Presenter):
             )
         if not all(view.placed for view in used):
             return self._button("geometry", _("Complete the geometry"), self.complete_geometry)
-        if missing_images(registration) or any(session.problem(view) for view in used):
+        if missing_images(registration) or self._geometry.unfinished() or any(session.problem(view) for view in used):
             return self._button("geometry", _("Correct the geometry"), self.complete_geometry)
         if verdict in (ACCEPT, CHECK):
             return replace(self._section("export").download(), primary=True)
@@ -211,7 +208,12 @@ class AnswerPresenter(Presenter):
         """Show where the geometry is entered, with the first X-ray that lacks one, has a faulty one, or is to blame."""
         views = self.registration.used_xrays
         bad = [view.name for view in self._shown.views if view.state == BAD]
-        faults = (lambda view: not view.placed, self.session.problem, lambda view: view.name in bad)
+        faults = (
+            lambda view: not view.placed,
+            self._geometry.refused,
+            self.session.problem,
+            lambda view: view.name in bad,
+        )
         self.host.show_geometry(next((view for fault in faults for view in views if fault(view)), None))
 
     def search(self) -> None:
@@ -228,6 +230,10 @@ class AnswerPresenter(Presenter):
     @property
     def _register(self):
         return self._section("register")
+
+    @property
+    def _geometry(self):
+        return self._section("xrays").geometry
 
     def _section(self, name: str):
         return self.host.sections[name].presenter

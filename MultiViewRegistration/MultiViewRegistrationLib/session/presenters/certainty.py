@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import astuple
 from functools import partial
 
@@ -11,7 +12,6 @@ from ...imaging.xray import SharedUnknowns
 from ...io.cameras import camera_uncertainty, describe_uncertainty
 from ...mrml.case import set_shared_unknowns, shared_unknowns_of
 from ...mrml.image import thumbnail
-from ...mrml.registration import Registration
 from ...mrml.xray import XRayView
 from ..geometry import DEG, reference_of
 from ..translation import _
@@ -61,10 +61,35 @@ SLOT_DEVIATIONS = (
 )
 
 
+#: The unknowns that all X-rays share, in the order of `SharedUnknowns`.
+SHARED = (
+    Number(_("Uncertain source to detector"), 0, 500, " mm", blank=_("known"), nothing=0.0),
+    Number(_("Uncertain principal point"), 0, 1000, " px", blank=_("known"), nothing=0.0),
+    Number(_("Uncertain isocentre"), 0, 500, " mm", blank=_("known"), nothing=0.0),
+)
+
+
 class CertaintyPresenter(EditorPresenter):
     """How well an X-ray's camera is known: as is usual for where its geometry comes from, exactly, as typed, or not at all."""
 
     TITLE = _("Certainty")
+
+    def __init__(self, xrays, keep_before: Callable[[XRayView], object]) -> None:
+        """keep_before: called before an X-ray is changed."""
+        self._keep_before = keep_before
+        super().__init__(xrays)
+
+    def reset(self) -> None:
+        self._refused: dict[tuple[str, str], tuple[Number, str]] = {}  # what was typed, by the node's ID and the key
+
+    def refused(self, node_id: str) -> str:
+        """Why what was typed for an X-ray, or for all by the registration's ID, is not taken; "" where it is."""
+        typed = (given for (of, _key), given in self._refused.items() if of == node_id)
+        return next((number.problem(text) for number, text in typed), "")
+
+    def drop(self, node_id: str) -> None:
+        """Forget what was refused there."""
+        self._refused = {where: given for where, given in self._refused.items() if where[0] != node_id}
 
     def form(self) -> Form:
         view, reference = self.view, reference_of(self.registration)
@@ -85,8 +110,8 @@ class CertaintyPresenter(EditorPresenter):
         if known == TYPED:
             deviations = camera_uncertainty(view.content)
             for key, label, number in self._deviations[2 if first else 0 :]:
-                action, text = partial(self.set_deviation, key, number), number.write_bare(deviations[key])
-                controls.append(TextField(key, label, action, text=text, number=number, of=view.id))
+                change = partial(self._set_deviation, view, key)
+                controls.append(self._field(view.id, key, label, number, deviations[key], change))
         alone = unknown and shared_unknowns_of(self.registration) == SharedUnknowns()
         hint = (
             _("This X-ray is the reference: the angles and the place of every other X-ray are relative to it.")
@@ -104,6 +129,8 @@ class CertaintyPresenter(EditorPresenter):
 
     def set_known(self, known: str) -> None:
         """Set the accuracy of the camera, one of the options; "as typed" begins with the usual one."""
+        self.drop(self.view.id)
+        self._keep_before(self.view)
         keys = [key for key, *_rest in self._deviations]
         rest = {key: value for key, value in self.view.content.items() if key not in keys}
         stated = {
@@ -114,41 +141,39 @@ class CertaintyPresenter(EditorPresenter):
         }
         self.view.content = {**rest, **stated[known]}
 
-    def set_deviation(self, key: str, number: Number, text: str) -> None:
-        """Set a standard deviation of the camera. InputError if it is invalid."""
-        self.view.change(**{key: number.read(text)})
+    def _set_deviation(self, view: XRayView, key: str, value: float) -> None:
+        self._keep_before(view)
+        view.change(**{key: value})
 
+    def shared_form(self) -> Form:
+        """The fields of what one C-arm has in all its images."""
+        deviations = astuple(shared_unknowns_of(self.registration))
+        hint = _("Standard deviations of what one C-arm has in all its images; empty for what is known.")
+        of, fields = self.registration.node.GetID(), enumerate(zip(SHARED, deviations, strict=True))
+        return [
+            Text("shared_hint", hint, tone=QUIET),
+            *(
+                self._field(of, f"shared{i}", number.name, number, deviation or 0.0, partial(self._share, i))
+                for i, (number, deviation) in fields
+            ),
+        ]
 
-#: The unknowns that all X-rays share, in the order of `SharedUnknowns`.
-SHARED = (
-    Number(_("Uncertain source to detector"), 0, 500, " mm", blank=_("known"), nothing=0.0),
-    Number(_("Uncertain principal point"), 0, 1000, " px", blank=_("known"), nothing=0.0),
-    Number(_("Uncertain isocentre"), 0, 500, " mm", blank=_("known"), nothing=0.0),
-)
+    def _share(self, place: int, value: float) -> None:
+        """Set the uncertainty of a shared unknown, by its place in SHARED."""
+        values = list(astuple(shared_unknowns_of(self.registration)))
+        values[place] = value or None
+        set_shared_unknowns(self.registration, SharedUnknowns(*values))
 
+    def _field(
+        self, of: str, key: str, label: str, number: Number, value: float, change: Callable[[float], object]
+    ) -> TextField:
+        """The field of a number; what was typed stays in it where it is refused."""
+        _number, text = self._refused.get((of, key), (number, number.write_bare(value)))
+        return TextField(key, label, partial(self._take, of, key, number, change), text=text, number=number, of=of)
 
-def shared_controls(registration: Registration) -> Form:
-    """The fields of what one C-arm has in all its images."""
-    deviations = astuple(shared_unknowns_of(registration))
-    hint = _("Standard deviations of what one C-arm has in all its images; empty for what is known.")
-    return [
-        Text("shared_hint", hint, tone=QUIET),
-        *(
-            TextField(
-                f"shared{i}",
-                number.name,
-                partial(_share, registration, i),
-                text=number.write_bare(deviation or 0.0),
-                number=number,
-                of=registration.node.GetID(),
-            )
-            for i, (number, deviation) in enumerate(zip(SHARED, deviations, strict=True))
-        ),
-    ]
-
-
-def _share(registration: Registration, place: int, text: str) -> None:
-    """Set the uncertainty of a shared unknown, by its place in SHARED. InputError if it is invalid."""
-    values = list(astuple(shared_unknowns_of(registration)))
-    values[place] = SHARED[place].read(text) or None
-    set_shared_unknowns(registration, SharedUnknowns(*values))
+    def _take(self, of: str, key: str, number: Number, change: Callable[[float], object], text: str) -> None:
+        """Take what was typed into a field. InputError if it is invalid."""
+        self._refused[of, key] = number, text
+        value = number.read(text)
+        del self._refused[of, key]
+        change(value)

@@ -200,8 +200,9 @@ class Choice(Control):
 class TextField(Control):
     """A text that a person types.   action(text), once it is typed.   typed(text), if any, at every key, and without `ui_action`.
 
-    number: what it is read as; a text that it refuses is marked, and hinders strict buttons.   of: what the text is about: once that is
-    another, what was typed and not taken is dropped.   rows: more than 1 for a text of several lines.
+    number: what it is read as; a text that it refuses, for which the action raises InputError, is marked, and hinders strict buttons.
+    of: what the text is about: once that is another, what was typed and not taken is dropped.   rows: more than 1 for a text of several
+    lines.
     """
 
     text: str = ""

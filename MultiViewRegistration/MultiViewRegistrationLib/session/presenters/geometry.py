@@ -30,7 +30,7 @@ from ..slot_scan import (
     tube_sides,
 )
 from ..translation import _
-from .certainty import CertaintyPresenter, EditorPresenter, shared_controls
+from .certainty import CertaintyPresenter, EditorPresenter
 from .form import (
     ERROR,
     QUIET,
@@ -157,13 +157,14 @@ class GeometryPresenter(EditorPresenter):
     def __init__(self, xrays) -> None:
         self._edits = GeometryEdits(xrays)
         self._kept = KeptCArms(xrays, self._edits)
-        self.certainty = CertaintyPresenter(xrays)
+        self.certainty = CertaintyPresenter(xrays, self._edits.keep_before)
         super().__init__(xrays)
 
     def reset(self) -> None:
         self.open = False
         self._edits.reset()
         self._kept.reset()
+        self.certainty.reset()
 
     def show(self, view: XRayView | None = None) -> None:
         """Open the table with this X-ray selected, by default one that needs something."""
@@ -179,8 +180,21 @@ class GeometryPresenter(EditorPresenter):
         self.select(view.id)
 
     def close(self) -> None:
-        """Close the table."""
+        """Close the table; what is refused of the typed values stays in it."""
+        if self.open:
+            self._edits.end()
         self.open = False
+
+    def refused(self, view: XRayView) -> str:
+        """Why an X-ray does not have what was typed for it, a sentence; "" where it has."""
+        sentence = self._edits.refused(view) or self.certainty.refused(view.id)
+        return sentence if not sentence or sentence.startswith(f"{view.name}: ") else f"{view.name}: {sentence}"
+
+    def unfinished(self) -> str:
+        """The first typed value that a registration has to wait for, a sentence; "" for none."""
+        refused = (self.refused(view) for view in self._xrays.views if view.used)
+        shared = self.certainty.refused(self.registration.node.GetID()) if self.registration is not None else ""
+        return next(filter(None, (*refused, shared)), "")
 
     def tick(self) -> bool:
         return self.open and self._edits.calibration.tick()
@@ -223,7 +237,7 @@ class GeometryPresenter(EditorPresenter):
                     group(
                         "shared",
                         _("Uncertain, and the same in all X-rays"),
-                        *shared_controls(self.registration),
+                        *self.certainty.shared_form(),
                         open=False,
                     ),
                 ),
@@ -233,9 +247,9 @@ class GeometryPresenter(EditorPresenter):
                 Button(
                     "put_back",
                     _("Put {name} back").format(name=view.name),
-                    partial(self._edits.put_back, view),
-                    enabled=self._edits.is_changed(view),
-                    tip=_("Give the X-ray the geometry that it had when this table was opened."),
+                    partial(self.put_back, view),
+                    enabled=self._edits.is_changed(view) or bool(self.certainty.refused(view.id)),
+                    tip=_("Give the X-ray the geometry that it had before it was first changed in this table."),
                 ),
                 Button("close", _("Done"), self.close, primary=True),
             ),
@@ -497,6 +511,11 @@ class GeometryPresenter(EditorPresenter):
         if self._edits.waits(view, draft) and self._edits.editing(view).typing is None:
             return _("Everything is given, and not used yet: press Use this geometry.")
         return self.session.problem(view) if view.placed or not needs_geometry(view) else ""
+
+    def put_back(self, view: XRayView) -> None:
+        """Give an X-ray the geometry that it had before it was first changed in the table."""
+        self.certainty.drop(view.id)
+        self._edits.put_back(view)
 
     def select(self, node_id: str) -> None:
         """Select an X-ray, by the ID of its node."""

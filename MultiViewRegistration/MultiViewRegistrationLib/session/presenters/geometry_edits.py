@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from ...io.cameras import CALIBRATION
 from ...io.case_check import like_radians
 from ...mrml.image import change_image, refresh
 from ...mrml.xray import XRayView
 from ..external_files import use_camera
-from ..geometry import matrix_of, reading_of, set_matrix, use_reading
+from ..geometry import READINGS, matrix_of, reading_of, set_matrix, use_reading
 from ..slot_scan import completed, nearest_side, slot_scan_of, use_slot_scan
 from ..translation import _
 from .calibration import CalibrationFile, CalibrationPresenter
@@ -41,9 +42,14 @@ BONE = {
 #: What a C-arm has in all its images.
 OF_MACHINE = ("source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "principal_point", "mirrored")
 #: What "Put back" puts back of an X-ray's content.
-_GEOMETRY = "c_arm camera slot_scan projection_matrix distortion pixel_mm from assumptions world corrected intensity inverted".split()
+_GEOMETRY = (
+    *"c_arm camera slot_scan projection_matrix distortion pixel_mm from origins assumptions world corrected".split(),
+    *("intensity", "inverted", "step_sd_percent", *CALIBRATION),
+)
 #: What of it the picture is made with.
 _PICTURE = ("intensity", "inverted", "distortion", "slot_scan")
+#: By which it is known whether others have given an X-ray a geometry; a registration corrects cameras.
+_GIVEN = tuple(key for key in _GEOMETRY if key != "corrected")
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Draft:
 
 @dataclass
 class Editing:
-    """What a person has done to one X-ray since the table was opened.
+    """What a person has done to one X-ray in the table since the registration was chosen.
 
     Attributes
     ----------
@@ -79,7 +85,9 @@ class Editing:
     origins
         Where values come from, by the fields' keys: "typed" or the name of a preset.
     before
-        The X-ray's content when the table was opened.
+        The X-ray's content before it was first changed in the table.
+    after
+        Its content when the table was closed.
     typing
         The key of the field that is being typed, and the fields and the X-ray's content before.
     """
@@ -89,6 +97,7 @@ class Editing:
     refused: str = ""
     origins: dict[str, str] = field(default_factory=dict)
     before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
     typing: tuple[str, dict[str, str], dict[str, Any]] | None = None
 
 
@@ -116,9 +125,21 @@ class GeometryEdits:
         self.calibration.reset()
 
     def begin(self) -> None:
-        """The table is opened: what X-rays have now can be put back."""
-        for each in self._edits.values():
-            each.before = None
+        """The table is opened: what others have given X-rays since it was closed is not to be put back."""
+        for view in self._xrays.views:
+            edit = self.editing(view)
+            if edit.draft is None and edit.after is not None and _differ(edit.after, view.content, _GIVEN):
+                self._edits[view.id] = Editing()
+
+    def end(self) -> None:
+        """The table is closed."""
+        for view in self._xrays.views:
+            self.editing(view).after = view.content
+
+    def keep_before(self, view: XRayView) -> None:
+        """An X-ray is about to be changed: what it has now can be put back, unless it was changed before."""
+        edit = self.editing(view)
+        edit.before = edit.before or view.content
 
     def editing(self, view: XRayView) -> Editing:
         """What was done to an X-ray."""
@@ -136,10 +157,26 @@ class GeometryEdits:
     def is_changed(self, view: XRayView) -> bool:
         """Whether there is something to put back."""
         edit = self.editing(view)
-        before = edit.before
         return (edit.draft is not None and not edit.in_force) or (
-            before is not None and any(before.get(key) != view.content.get(key) for key in _GEOMETRY)
+            edit.before is not None and _differ(edit.before, view.content, _GEOMETRY)
         )
+
+    def refused(self, view: XRayView) -> str:
+        """Why an X-ray does not have what was typed for it, a sentence; "" where it has."""
+        edit = self.editing(view)
+        if edit.draft is None or self.in_force(view) or edit.draft == self._as_it_is(view, edit.draft.mode):
+            return ""  # a kind of geometry that was only looked at is nothing typed
+        try:
+            self._complete(view, edit.draft)
+        except InputError as error:
+            return str(error) or self._fault(view, edit.draft)
+        return edit.refused or _("Everything is given, and not used yet: press Use this geometry.")
+
+    def _fault(self, view: XRayView, draft: Draft) -> str:
+        """What is wrong with a C-arm's fields, or missing, a sentence."""
+        reading = self.reading(view, draft)
+        missing = (_("{field} is not given.").format(field=READINGS[key]) for key in reading.missing)
+        return next(iter((*reading.faults.values(), *missing)), "")
 
     def reading(self, view: XRayView, draft: Draft) -> Reading:
         """Of a C-arm's fields, with what the other X-rays say against them."""
@@ -183,6 +220,8 @@ class GeometryEdits:
             return ""
         if origin := edit.origins.get(key):
             return "" if origin == TYPED else origin
+        if key in content.get("origins", {}):
+            return content["origins"][key]
         if key in ("tube", "slot_distance", "slot_column"):
             return content.get("from", "") if content.get("from") != "entered" else ""
         of_header = c_arm_fields(reading_of_header(view), view.size).get(key)
@@ -249,8 +288,7 @@ class GeometryEdits:
 
     def set_bone(self, view: XRayView, bone: str) -> None:
         """Say how bone is stored in the file, a key of BONE. InputError where the image cannot be used so."""
-        edit = self.editing(view)
-        edit.before = edit.before or view.content
+        self.keep_before(view)
         intensity, inverted = BONE[bone][1]
         change_image(view, intensity=intensity, inverted=inverted)
 
@@ -270,7 +308,7 @@ class GeometryEdits:
             raise InputError(refused)
 
     def put_back(self, view: XRayView) -> None:
-        """Give an X-ray the geometry that it had when the table was opened."""
+        """Give an X-ray the geometry that it had before it was first changed in the table."""
         edit = self._edits.pop(view.id, Editing())
         if edit.before is not None:
             self._restore(view, edit.before)
@@ -295,8 +333,7 @@ class GeometryEdits:
     def _keep(self, view: XRayView, draft: Draft) -> None:
         edit = self.editing(view)
         edit.draft, edit.in_force, edit.refused = draft, False, ""
-        if edit.before is None:
-            edit.before = view.content
+        self.keep_before(view)
 
     def _complete(self, view: XRayView, draft: Draft) -> Callable[[], object]:
         """What gives an X-ray the geometry that its fields say; InputError where they are not complete."""
@@ -319,12 +356,18 @@ class GeometryEdits:
 
     def _give(self, view: XRayView, typing: bool = False) -> None:
         """Give an X-ray what its fields say, which are complete; why it cannot have that stays at it."""
-        edit = self.editing(view)
+        edit, draft = self.editing(view), self.draft(view)
+        origins = {
+            key: self.origin(view, key, draft.fields, edit)
+            for key, text in draft.fields.items()
+            if text and draft.mode in (C_ARM, SLOT_SCAN) and key not in ("matrix", "axes")
+        }
         try:
-            self._complete(view, self.draft(view))()
+            self._complete(view, draft)()
         except InputError as error:
             edit.refused = str(error)
             return
+        view.change(origins=origins)
         edit.refused, edit.in_force = "", True
         if not typing:
             edit.draft = None
@@ -343,14 +386,14 @@ class GeometryEdits:
         fields = draft.fields
         return SLOT_DISTANCE.read(fields["slot_distance"]), SLOT_COLUMN.read(fields["slot_column"]), fields["tube"]
 
-    def _as_it_is(self, view: XRayView) -> Draft:
-        """The fields of an X-ray as it is."""
+    def _as_it_is(self, view: XRayView, mode: str = "") -> Draft:
+        """The fields of an X-ray as it is.   mode: by default that of its geometry."""
         content, matrix = view.content, matrix_of(view)
         slot_scan = slot_scan_of(view)
         given = next((mode for mode, key in ((MATRIX, "camera"), (C_ARM, "c_arm")) if key in content), None)
         to_source = slot_scan.get("isocentre_to_source")
         return Draft(
-            given or (SLOT_SCAN if slot_scan else C_ARM),
+            mode or given or (SLOT_SCAN if slot_scan else C_ARM),
             {
                 **c_arm_fields(reading_of(view), view.size),
                 "matrix": "\n".join(
@@ -368,12 +411,16 @@ class GeometryEdits:
     def _restore(view: XRayView, before: Mapping[str, Any]) -> None:
         """Give an X-ray the geometry, and the meaning of its grey values, that it had with this content."""
         now = view.content
-        if any(now.get(key) != before.get(key) for key in _GEOMETRY):
+        if _differ(now, before, _GEOMETRY):
             kept = {key: value for key, value in now.items() if key not in _GEOMETRY}
             view.content = {**kept, **{key: before[key] for key in _GEOMETRY if key in before}}
-            if any(now.get(key) != before.get(key) for key in _PICTURE):
+            if _differ(now, before, _PICTURE):
                 refresh(view)
             view.place()
+
+
+def _differ(one: Mapping[str, Any], other: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
+    return any(one.get(key) != other.get(key) for key in keys)
 
 
 def reading_of_header(view: XRayView) -> dict[str, Any]:

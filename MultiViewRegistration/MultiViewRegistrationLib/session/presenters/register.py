@@ -73,7 +73,7 @@ class RegisterPresenter(Presenter):
 
     def button(self) -> Button:
         """The button that begins."""
-        missing = missing_inputs(self.session)
+        missing = self.missing()
         return Button(
             "register",
             _("Register"),
@@ -97,7 +97,11 @@ class RegisterPresenter(Presenter):
         entry = session.history.current
         if entry is not None and entry.fingerprint and not session.stale_reason():
             return State(READY, _("registered, not assessed"))
-        return State(TODO) if missing_inputs(session) else State(READY, session.preparing)
+        return State(TODO) if self.missing() else State(READY, session.preparing)
+
+    def missing(self) -> str:
+        """The steps missing before a registration can begin, or what was typed and is not taken, a sentence; "" for none."""
+        return self.host.sections["xrays"].presenter.geometry.unfinished() or missing_inputs(self.session)
 
     def tick(self) -> bool:
         """Prepare the CT early, as overlays need that, too; whether it has become ready."""

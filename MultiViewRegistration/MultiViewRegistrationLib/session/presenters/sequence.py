@@ -88,7 +88,11 @@ class SequencePresenter(Presenter):
         if self.session is None:
             return _("Choose a CT first.")
         sequence = self.session.sequence
-        missing = missing_images(self.registration) or missing_at_start(self.session, sequence.start)
+        missing = (
+            self.host.sections["xrays"].presenter.geometry.unfinished()
+            or missing_images(self.registration)
+            or missing_at_start(self.session, sequence.start)
+        )
         if not missing and is_outside(self.registration, sequence.start):
             return _("The CT lies outside all X-rays: centre it there, or move it.")
         if not missing and sequence.count is not None and sequence.count < 2:

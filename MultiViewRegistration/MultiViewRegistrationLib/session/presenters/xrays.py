@@ -191,9 +191,10 @@ class XRaysPresenter(Presenter):
 
     def _line(self, view: XRayView) -> TableRow:
         known = _("reference") if view == reference_of(self.registration) else certainty(view)
-        source, origin, trouble = view.source, view.content.get("from", ""), self.session.problem(view)
+        source, origin, refused = view.source, view.content.get("from", ""), self.geometry.refused(view)
+        trouble = refused or self.session.problem(view)
         image = _("made from {volume}").format(volume=source.GetName()) if source else _("its volume is gone")
-        geometry = describe(view)
+        geometry = _("not as typed") if refused and view.placed else describe(view)
         return TableRow(
             view.id,
             (
@@ -216,7 +217,7 @@ class XRaysPresenter(Presenter):
             return _(
                 "{a} and {b} have the same geometry, expected another for each; correct that of one, or skip it."
             ).format(a=twins[0].name, b=twins[1].name)
-        return self.session.problem(view) if not needs_geometry(view) else ""
+        return self.geometry.unfinished() or (self.session.problem(view) if not needs_geometry(view) else "")
 
     def _truth(self) -> str:
         if true_pose(self.registration) is None:
@@ -241,6 +242,8 @@ class XRaysPresenter(Presenter):
                 return State(TODO, _("{name} needs geometry").format(name=view.name))
             if self.session.problem(view):
                 return State(PROBLEM, _("{name} cannot be used").format(name=view.name))
+        if self.geometry.unfinished():
+            return State(PROBLEM, _("a typed value is not taken"))
         return State(READY, _("1 view ready") if len(used) == 1 else _("{count} views ready").format(count=len(used)))
 
     # Files

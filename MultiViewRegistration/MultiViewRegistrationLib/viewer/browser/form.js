@@ -45,7 +45,8 @@
           :rows="c.rows" :label="c.label" :title="c.tip" :disabled="!c.enabled" :placeholder="c.hint" :model-value="c.text"
           @change="act(c, $event.target.value)" />
         <v-text-field v-else-if="c.kind === 'TextField'" class="mt-2" :label="c.label" :title="c.tip" :disabled="!c.enabled"
-          :placeholder="c.hint" :suffix="c.unit" :model-value="c.text" @change="act(c, $event.target.value)" />
+          :placeholder="c.hint" :suffix="c.unit" :model-value="c.text" :error-messages="c.problem || []" :hide-details="!c.problem"
+          @change="act(c, $event.target.value)" />
         <v-slider v-else-if="c.kind === 'Slider'" class="mt-2" :label="c.label" :aria-label="c.label" :title="c.tip" :disabled="!c.enabled"
           :min="c.low" :max="c.high" :step="c.step" :model-value="c.value" @update:model-value="act(c, $event)" />
         <div v-else-if="c.kind === 'Table'" class="mv-scroll" tabindex="0"><table v-if="c.lines.length" class="mv-table" :aria-label="c.label">

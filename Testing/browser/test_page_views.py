@@ -71,6 +71,17 @@ def test_landmarks_are_clicked_in_slices_and_x_rays(tab, case_file, tmp_path):
             page.wait_for_timeout(60)
             page.mouse.up()
             tab.wait_state(f"c('start', 'landmarks').lines.length === {count + 1}")
+    moved = tab.numbers()
+    page.keyboard.press("Control+z")
+    tab.wait_state(f"c('start', 'landmarks').lines.length === {count}")
+    page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    tab.wait_state(f"c('start', 'landmarks').lines.length === {count + 1}")
+    page.mouse.click(box["x"] + 3, box["y"] + box["height"] - 12)
+    page.get_by_text("A landmark was clicked outside the CT. Was that meant?").wait_for()
+    tab.shot("a landmark outside the CT")
+    tab.page.locator(".mv-steps").get_by_role("button", name="Remove", exact=True).first.click()
+    tab.wait_state("!c('start', 'outside')")
+    assert tab.numbers() == moved and len(tab.control("start", "landmarks")["lines"]) == count + 1
     marks = page.evaluate("() => document.querySelector('.mvx').xray.view.landmarks")
     drawn = "n => document.querySelectorAll('.mvx')[n].querySelectorAll('.landmark.ct').length"
     assert all("in_ct" in mark for mark in marks) and [page.evaluate(drawn, n) for n in (0, 1)] == [len(marks)] * 2

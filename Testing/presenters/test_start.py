@@ -181,6 +181,72 @@ def test_landmarks_are_clicked_ordered_and_removed(host, start):
     assert not control(start, "click").on
 
 
+def test_ctrl_z_takes_back_the_last_click_and_never_a_registration(host):
+    """While landmarks are clicked; what was removed meanwhile is passed over."""
+    answer = host.open_all()
+    start = host.sections["start"].presenter
+    front, side = host.registration.xrays
+    host.session.history.note("before")
+    host.registration.world_from_ct = TRUE_POSE
+    host.session.history.note("by hand")
+    act(start, "start", "landmarks")
+    act(start, "click")
+    undo = control(answer, "undo")
+    assert not undo.enabled and undo.keys == ("Ctrl+Z",) and undo.everywhere
+    click(host, start, POINTS[:3])
+    click(host, start, POINTS[:2], front)
+    assert not control(host.sections["register"].presenter, "redo").enabled
+    left = []
+    for _ in range(2):
+        act(answer, "undo")
+        start.tick()
+        left.append([row[1:3] for row in cells(start, "landmarks")])
+    assert left == [
+        [["\u2714", "\u2714"], ["\u2714", "next"], ["\u2714", ""], ["next", ""]],
+        [["\u2714", "next"], ["\u2714", ""], ["\u2714", ""], ["next", ""]],
+    ]
+    act(start, "landmarks", "3", 0)
+    act(start, "remove_landmark")
+    act(answer, "undo")
+    assert [row[:2] for row in cells(start, "landmarks")] == [["1", "\u2714"], ["2", "next"]]
+    act(answer, "undo")
+    assert not control(answer, "undo").enabled and history(host) == ["before", "by hand"]
+    assert np.allclose(pose(host), TRUE_POSE)
+    act(start, "click")
+    act(answer, "undo")
+    assert np.allclose(pose(host), START)
+
+
+FAR = np.array([[90.0, 0, 0], [0, -300, 0]])
+
+
+def test_a_landmark_outside_the_ct_is_asked_about_and_counts_only_where_it_was_meant(host):
+    host.open_all()
+    start, register = host.sections["start"].presenter, host.sections["register"].presenter
+    act(start, "start", "landmarks")
+    act(start, "click")
+    click(host, start, POINTS)
+    for view in host.registration.xrays:
+        click(host, start, POINTS, view)
+    assert control(start, "outside") is None and control(register, "register").enabled
+    click(host, start, FAR)
+    assert text(start, "outside") == "2 landmarks were clicked outside the CT. Was that meant?"
+    assert len(cells(start, "landmarks")) == 5 and "outside the CT" in control(register, "register").tip
+    assert not control(register, "register").enabled
+    start.landmarks.undo()
+    assert text(start, "outside") == "A landmark was clicked outside the CT. Was that meant?"
+    act(start, "remove_outside")
+    assert control(start, "outside") is None and control(register, "register").enabled
+    click(host, start, FAR[:1])
+    act(start, "keep_outside")
+    assert control(start, "outside") is None and cells(start, "landmarks")[4][:2] == ["5", "\u2714"]
+    start.landmarks.undo()
+    assert len(cells(start, "landmarks")) == 5  # the next one
+    host.registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (400, 0, 0))  # the CT's box goes with it
+    click(host, start, POINTS[:1])
+    assert control(start, "outside") is None
+
+
 def markups(path, points):
     listed = [{"label": name, "position": list(map(float, point))} for name, point in points.items()]
     path.write_text(json.dumps({"markups": [{"coordinateSystem": "LPS", "controlPoints": listed}]}))

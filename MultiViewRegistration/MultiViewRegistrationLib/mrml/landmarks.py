@@ -27,7 +27,8 @@ class ClickOrder:
 
     def __init__(self) -> None:
         self._chosen: dict[str, str] = {}
-        self._last: list[tuple[str, str]] = []
+        #: All clicks so far: image and landmark.
+        self.clicks: list[tuple[str, str]] = []
 
     def choose(self, where: str, name: str) -> None:
         """A person says which landmark comes next in an image."""
@@ -35,13 +36,14 @@ class ClickOrder:
 
     def clicked(self, where: str, name: str) -> None:
         """A landmark was clicked in an image."""
-        self._last = [*self._last, (where, name)][-2:]
+        self.clicks.append((where, name))
         self._chosen.pop(where, None)
 
     def next(self, where: str) -> str:
         """The landmark that comes next in an image, unless it is there already; "" where that is not known."""
-        by_landmark = len({place for place, _ in self._last}) == 2
-        return self._chosen.get(where) or (self._last[-1][1] if by_landmark else "")
+        last = self.clicks[-2:]
+        by_landmark = len({place for place, _ in last}) == 2
+        return self._chosen.get(where) or (last[-1][1] if by_landmark else "")
 
 
 #: The attribute of an X-ray's list with the plane on which its points lie, as JSON.
@@ -51,20 +53,59 @@ ROUNDING_MM = 1e-6
 CT = "CT"
 
 
-def tidy(registration: Registration, order: ClickOrder | None = None) -> None:
+def tidy(registration: Registration, order: ClickOrder | None = None, *, outside: bool = False) -> None:
     """Put the landmarks in order after points were placed, moved or removed; nothing happens where all is in order.
 
     A new point, which has no name yet, belongs to the X-ray on whose detector plane it lies, else to the CT, whichever list it was
     placed in: so one list can be active while a landmark is clicked in the CT and in each X-ray. It gets a name by `next_name`. Points
     of an X-ray stay on its plane, and go with it where its geometry is corrected.
 
-    order: the clicks so far, where they say which landmark comes next; those that are new are added to it.
+    order: the clicks so far, where they say which landmark comes next; those that are new are added to it.   outside: whether new points
+    are taken that lie outside the CT's box, too; they stay without a name, and count for nothing, until a person wants them.
     """
     among, order = detectors(registration), order or ClickOrder()
+    waiting = [] if outside else outside_ct(registration, among)
     for markups in lists(registration):
-        _settle(registration, markups, among, order)
+        _settle(registration, markups, among, order, [i for other, i in waiting if other is markups])
     for detector in among:
         _keep_on_plane(detector)
+
+
+def outside_ct(registration: Registration, among: list[DetectorPlane] | None = None) -> list[tuple[object, int]]:
+    """New points, each with its list, that lie on no X-ray and outside the CT's box.   among: the X-rays' planes, where they are known."""
+    box = manual_pose.ct_box(registration)
+    new = [(markups, i) for markups in lists(registration) for i in _unnamed(markups)]
+    if box is None or not new:
+        return []
+    among = detectors(registration) if among is None else among
+    points = [markups.GetNthControlPointPositionWorld(i) for markups, i in new]
+    return [
+        each
+        for each, point in zip(new, points, strict=True)
+        if detector_of(point, among) is None and not box.holds(lps_from_ras(np.array(point)))
+    ]
+
+
+def remove_outside(registration: Registration) -> None:
+    """Remove the new points that lie outside the CT's box."""
+    for markups, i in reversed(outside_ct(registration)):
+        markups.RemoveNthControlPoint(i)
+
+
+def undo_click(registration: Registration, order: ClickOrder) -> None:
+    """Remove the point that was clicked last and is still there."""
+    waiting = outside_ct(registration)
+    if waiting:
+        markups, i = waiting[-1]
+        markups.RemoveNthControlPoint(i)
+        return
+    owners = {CT: registration.node, **{view.name: view.node for view in registration.xrays}}
+    while order.clicks:
+        where, name = order.clicks.pop()
+        markups = owners[where].GetNodeReference(LANDMARKS) if where in owners else None
+        if name in _labels(markups):
+            _remove_from(markups, name)
+            return
 
 
 def lists(registration: Registration) -> list:
@@ -103,9 +144,17 @@ def next_name(registration: Registration, markups, wanted: str = "") -> str:
 def remove(registration: Registration, name: str) -> None:
     """Remove a landmark from all lists."""
     for markups in lists(registration):
-        for i in reversed(range(markups.GetNumberOfControlPoints())):
-            if markups.GetNthControlPointLabel(i) == name:
-                markups.RemoveNthControlPoint(i)
+        _remove_from(markups, name)
+
+
+def _remove_from(markups, name: str) -> None:
+    for i in reversed(range(markups.GetNumberOfControlPoints())):
+        if markups.GetNthControlPointLabel(i) == name:
+            markups.RemoveNthControlPoint(i)
+
+
+def _unnamed(markups) -> list[int]:
+    return [i for i in placed(markups) if not markups.GetNthControlPointLabel(i)]
 
 
 def _labels(markups) -> list[str]:
@@ -117,10 +166,12 @@ def _points(markups) -> list[tuple[str, np.ndarray]]:
     return [(name, point) for name, point in control_points(markups) if name]
 
 
-def _settle(registration: Registration, markups, among: list[DetectorPlane], order: ClickOrder) -> None:
-    """Name the new points of a list, and move those that belong to another one there."""
+def _settle(
+    registration: Registration, markups, among: list[DetectorPlane], order: ClickOrder, waiting: list[int]
+) -> None:
+    """Name the new points of a list, and move those that belong to another one there; those that wait stay as they are."""
     gone = 0
-    for i in [i for i in placed(markups) if not markups.GetNthControlPointLabel(i)]:
+    for i in [i for i in _unnamed(markups) if i not in waiting]:
         point = markups.GetNthControlPointPositionWorld(i - gone)
         detector = detector_of(point, among)
         where = detector.view.name if detector else CT

@@ -171,6 +171,11 @@ class CTBox:
         """World LPS mm (3,)."""
         return rigid.transform_points(self.world_from_index, (self.low + self.high) / 2)
 
+    def holds(self, point: np.ndarray) -> bool:
+        """Whether a point, world LPS mm (3,), lies in it."""
+        index = (np.linalg.inv(self.world_from_index) @ [*point, 1.0])[:3]
+        return bool(np.all((self.low <= index) & (index <= self.high)))
+
 
 def ct_box(registration: Registration) -> CTBox | None:
     """The CT's box at its current pose; None without voxels."""

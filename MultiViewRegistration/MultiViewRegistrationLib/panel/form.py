@@ -212,6 +212,8 @@ class _Button(_PushButton):
             self.widget.toolTip = control.tip or control.label
         else:
             super().show(control)
+        for shortcut in self._shortcuts:
+            shortcut.setContext(qt.Qt.ApplicationShortcut if control.everywhere else qt.Qt.WidgetWithChildrenShortcut)
         self.widget.checkable = control.on is not None
         self.widget.checked = bool(control.on)
 
@@ -226,10 +228,10 @@ class _Button(_PushButton):
             self.act()
 
     def _shortcut(self, keys: str, button):
-        """Keys that press it while any widget of the panel has the focus."""
+        """Keys that press it while any widget of the panel has the focus, or everywhere."""
         shortcut = qt.QShortcut(qt.QKeySequence(keys), self.form.panel.widget)
-        shortcut.setContext(qt.Qt.WidgetWithChildrenShortcut)
         shortcut.connect("activated()", button.click)
+        shortcut.connect("activatedAmbiguously()", button.click)  # where Slicer has the keys, too
         return shortcut
 
 

@@ -471,6 +471,8 @@ def is_outside(registration: Registration, start: str) -> bool:
 
 def _missing_landmarks(registration: Registration) -> str:
     """A landmark in the CT counts once for each X-ray that shows it."""
+    if landmarks.outside_ct(registration):
+        return _("A landmark was clicked outside the CT: keep it or remove it first.")
     in_ct, *in_xrays = landmarks.clicked(registration).values()
     pairs = [label for labels in in_xrays for label in labels if label in in_ct]
     count = len(set(pairs))

@@ -76,7 +76,7 @@ class AnswerPresenter(Presenter):
 
     def reset(self) -> None:
         self._automatic = AutomaticRegistration(self.session) if self.session is not None else None
-        self._shown, self._looked = Answer(NONE, *WORDS[NONE], ""), 0.0
+        self._shown, self._looked, self._placing = Answer(NONE, *WORDS[NONE], ""), 0.0, False
 
     @property
     def changing(self) -> bool:
@@ -102,6 +102,7 @@ class AnswerPresenter(Presenter):
 
     def form(self) -> Form:
         session, self._shown = self.session, self.answer()
+        self._placing = self._section("start").landmarks.placing
         running = session is not None and session.running_registration is not None
         cancel = _("Put the CT back to where it was.")
         act = Button("cancel", _("Cancel"), session.cancel, tip=cancel) if running else self.next_act()
@@ -122,7 +123,7 @@ class AnswerPresenter(Presenter):
         if ready and self._automatic.may_begin() and not self.host.missing_packages():
             self._begin()
             return True
-        return self.answer() != self._shown
+        return self.answer() != self._shown or self._section("start").landmarks.placing != self._placing
 
     def _begin(self) -> None:
         self.host.stop_moving()
@@ -170,6 +171,16 @@ class AnswerPresenter(Presenter):
     def _undo(self) -> Control | None:
         if self.session is None:
             return None
+        landmarks = self._section("start").landmarks
+        if landmarks.placing:
+            return Button(
+                "undo",
+                _("Undo the last click"),
+                landmarks.undo,
+                enabled=landmarks.can_undo,
+                keys=("Ctrl+Z",),
+                everywhere=True,
+            )
         possible = self.session.history.can_undo and not self.session.running
         return Button("undo", _("Undo"), self._register.undo, enabled=possible, keys=("Ctrl+Z",))
 

@@ -161,13 +161,15 @@ class Text(Control):
 class Button(Control):
     """action().
 
-    strict: refused while a typed text is.   icon: see ICONS.   keys: that press it, as "Ctrl+Z".
+    strict: refused while a typed text is.   icon: see ICONS.   keys: that press it, as "Ctrl+Z".   everywhere: whether they do so
+    wherever the focus is, in Slicer's views, too.
     question: to be confirmed first, "" for none.   on: whether it is down, None for a button that does not stay down.
     """
 
     strict: bool = False
     icon: str = ""
     keys: tuple[str, ...] = ()
+    everywhere: bool = False
     question: str = ""
     on: bool | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 from ...mrml import landmarks
@@ -65,6 +66,7 @@ class LandmarksPresenter(Presenter):
         ]
         placing, selected = self.placing, self._selected if self._selected in named else ""
         return [
+            *self._asked(),
             Table(
                 "landmarks",
                 _("Landmarks"),
@@ -96,6 +98,26 @@ class LandmarksPresenter(Presenter):
             *self._file.form(),
         ]
 
+    def _asked(self) -> Form:
+        """The question whether points outside the CT are meant."""
+        count = len(landmarks.outside_ct(self.registration))
+        if not count:
+            return []
+        question = (
+            _("A landmark was clicked outside the CT. Was that meant?")
+            if count == 1
+            else _("{count} landmarks were clicked outside the CT. Was that meant?").format(count=count)
+        )
+        keep = partial(landmarks.tidy, self.registration, self._order, outside=True)
+        return [
+            Text("outside", question, tone=CAUTION),
+            row(
+                "outside_answers",
+                Button("remove_outside", _("Remove"), partial(landmarks.remove_outside, self.registration)),
+                Button("keep_outside", _("Keep"), keep),
+            ),
+        ]
+
     def _next(self, where: str) -> str:
         """The name that the next click gets there."""
         owners = {landmarks.CT: self.registration.node, **{view.name: view.node for view in self.registration.xrays}}
@@ -109,7 +131,8 @@ class LandmarksPresenter(Presenter):
             return False
         if self.registration.ct is not None:
             landmarks.tidy(self.registration, self._order)
-        before, self._seen = self._seen, (landmarks.clicked(self.registration), self.placing)
+        outside = len(landmarks.outside_ct(self.registration))
+        before, self._seen = self._seen, (landmarks.clicked(self.registration), outside, self.placing)
         return before != self._seen
 
     # What a person does
@@ -128,6 +151,15 @@ class LandmarksPresenter(Presenter):
         """Place a landmark on a pixel of an X-ray."""
         landmark_list(self.registration, view).AddControlPoint(*map(float, view.ras_of([column, row])))
         landmarks.tidy(self.registration, self._order)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether a point was clicked that can be taken back."""
+        return bool(self._order.clicks or landmarks.outside_ct(self.registration))
+
+    def undo(self) -> None:
+        """Remove the point that was clicked last."""
+        landmarks.undo_click(self.registration, self._order)
 
     def pick(self, name: str, column: int) -> None:
         """Select a landmark; in the column of the CT or an X-ray also have the next click there be this one."""

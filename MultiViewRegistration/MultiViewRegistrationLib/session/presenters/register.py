@@ -52,8 +52,13 @@ class RegisterPresenter(Presenter):
 
     def form(self) -> Form:
         history, busy = self.session.history, self.session.running
+        clicking = self.host.sections["start"].presenter.landmarks.placing
         redo = Button(
-            "redo", _("Redo"), self.redo, enabled=history.can_redo and not busy, keys=("Ctrl+Y", "Ctrl+Shift+Z")
+            "redo",
+            _("Redo"),
+            self.redo,
+            enabled=history.can_redo and not busy and not clicking,
+            keys=("Ctrl+Y", "Ctrl+Shift+Z"),
         )
         return [
             row("begin", self.button(), redo),

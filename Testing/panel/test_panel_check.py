@@ -215,3 +215,18 @@ def test_without_a_ct_or_geometry_nothing_is_drawn_and_nothing_breaks(person):
 
 
 # Structures and points --------------------------------------------------------------------------------------------------
+
+
+def test_what_would_settle_a_doubt_is_a_click_away(host, ct, views):
+    from MultiViewRegistrationLib.mrml.identity import fingerprint
+    from MultiViewRegistrationLib.session.history import HistoryEntry
+
+    person = GuiDriver(host).open_phantom(ct, views)
+    settled = fingerprint(person.registration)
+    entry = HistoryEntry.now("search", person.pose, fingerprint=settled, verdict="check", reasons=["Look."])
+    person.session.history.add(entry)
+    host.process(0.5)
+    section, look = person.panel.sections["check"].button, person.widget("answer", "look")
+    assert section.collapsed and look.font.bold() and not person.widget("answer", "registration").font.bold()
+    person.press("answer", "look")
+    assert not section.collapsed and look.text == "Look at the overlays"

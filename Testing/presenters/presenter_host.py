@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 class PresenterHost:
     """Holds a registration and its session.   told: sentences that a person was told.   drawn: the X-rays whose mask is drawn.
+    shown: the sections that were unfolded.
 
     presenters: made by `open`, which forget what belongs to a registration where another is chosen.   camera: of a 3D view, if any.
     """
@@ -20,7 +21,7 @@ class PresenterHost:
 
     def __init__(self, scene, registration=None) -> None:
         self.scene, self.told, self.drawn, self.presenters, self.camera = scene, [], [], [], None
-        self.sections, self.opened, self._files = {}, [], None
+        self.sections, self.opened, self.shown, self._files = {}, [], [], None
         self.views = SimpleNamespace(camera=lambda: self.camera, size=lambda: (400, 300), show_ct_slices=lambda: None)
         self.registration = self.session = None
         if registration is not None:
@@ -105,6 +106,9 @@ class PresenterHost:
 
     def show_geometry(self, xray=None) -> None:
         next(each.geometry for each in self.presenters if hasattr(each, "geometry")).show(xray)
+
+    def show_section(self, name: str) -> None:
+        self.shown.append(name)
 
     def draw_mask(self, view) -> None:
         self.drawn.append(view.name)

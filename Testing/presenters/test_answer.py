@@ -12,6 +12,8 @@ from phantom_scene import START, add_view, phantom, phantom_registration, settle
 from presenter_host import PresenterHost, act, control, text
 from running_session import PausedRegistration
 
+from MultiViewRegistrationLib.session.presenters.form import walk
+
 OUTSIDE = off(TRUE_POSE, (0, 0, 0), (0, 900.0, 0))
 
 
@@ -164,6 +166,8 @@ def test_the_next_act_from_an_empty_scene_to_the_export(scene):
 
 
 CAUSE = "view1 seems to be mirrored left to right: turned back, it fits. Check how it was loaded."
+PART = "The X-rays show another part of the CT than the start says: moved by 90 mm towards the feet, the CT fits. Check the start."
+PLACED = "The pose was set, not registered: the failure probability was not measured for such poses."
 RISK = "The risk of an error above 2 mm is 26 %; up to 0.4 % is accepted."
 WRONG = "Most likely wrong: 98 % risk of an error above 2 mm."
 
@@ -172,10 +176,14 @@ WRONG = "Most likely wrong: 98 % risk of an error above 2 mm."
     "verdict, reasons, typical_mm, risk, views, headline, next_act",
     [
         ("accept", [], 0.052, 0.001, "gg", "probably 0.05 mm", "registration"),
-        ("check", [RISK, "Look."], 1.12, 0.26, "gc", "probably 1.1 mm, 26 % risk of more than 2 mm", "registration"),
+        ("check", [RISK, "Look."], 1.12, 0.26, "gc", "probably 1.1 mm, 26 % risk of more than 2 mm", "look"),
         ("check", ["Only one X-ray determines the pose: the depth along its beam is uncertain."], 0.3, 0.003, "gg",
-         "Only one X-ray determines the pose \u00b7 probably 0.3 mm", "registration"),
+         "Only one X-ray determines the pose \u00b7 probably 0.3 mm", "add_xrays"),
+        ("check", [RISK, CAUSE], 1.0, 0.26, "cg", "probably 1.0 mm, 26 % risk of more than 2 mm", "geometry"),
+        ("check", [PLACED], 0.3, 0.003, "gg", "The pose was set, not registered \u00b7 probably 0.3 mm", "register"),
         ("reject", [CAUSE, WRONG], 14.0, 0.98, "bg", "view1 seems to be mirrored left to right", "geometry"),
+        ("reject", [CAUSE, WRONG], 14.0, 0.98, "bb", "view1 seems to be mirrored left to right", "geometry"),
+        ("reject", [PART, WRONG], 14.0, 0.98, "bb", "The X-rays show another part of the CT than the start says", "look"),
         ("reject", [WRONG], 14.0, 0.98, "bb", "98 % risk of more than 2 mm", "search"),
     ],
 )  # fmt: skip
@@ -199,7 +207,14 @@ def test_what_is_said_of_a_verdict(host, answer, verdict, reasons, typical_mm, r
     assert (said.kind, said.headline) == (verdict, headline) and said.why[: len(reasons)] == tuple(reasons)
     assert "".join(view.state[0] for view in said.views) == views
     answer.form()
-    assert control(answer, next_act).primary
+    primary = [each.key for each in walk(answer.form()).values() if each.primary]
+    assert primary == [next_act] and control(answer, next_act).enabled
+    assert (control(answer, "registration") is not None) == (
+        verdict != "reject"
+    )  # Export, which is not what is offered first
+    if next_act == "look":
+        act(answer, "look")
+        assert host.shown == ["start" if PART in reasons else "check"]
     if next_act == "geometry":
         act(answer, "geometry")
         assert host.sections["xrays"].presenter.selected.name == "view1"

@@ -231,6 +231,10 @@ class Panel(slicer.util.VTKObservationMixin):
         self.geometry.presenter.show(xray)
         self.invalidate()
 
+    def show_section(self, name: str) -> None:
+        """Unfold a section."""
+        self.sections[name].button.collapsed = False
+
     def invalidate(self) -> None:
         """Have the panel show the scene again at the next tick."""
         self._stale = True

@@ -280,6 +280,10 @@ class Application:
         self.sections["geometry"].presenter.show(xray)
         self.invalidate()
 
+    def show_section(self, name: str) -> None:
+        """Open a step of the column."""
+        self.state.open_steps = [*(step for step in self.state.open_steps if step != name), name]
+
     def hide_geometry(self) -> None:
         """Close it."""
         self.sections["geometry"].presenter.close()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from time import monotonic
 
+from ...assessment.remedy import CT, GEOMETRY, OVERLAYS, REGISTER, START, XRAY, remedy
 from ...errors import InputError
 from .. import assessment
 from ..automatic import MIN_XRAYS, AutomaticRegistration
@@ -31,6 +33,12 @@ VIEW_WORDS = {
     GOOD: ("\u2714", _("speaks for the pose")),
     CHECK: ("\u26a0", _("is in doubt")),
     BAD: ("\u2718", _("does not fit")),
+}
+#: Where something is checked: what the button says, and the section.
+SECTIONS_TO_CHECK = {
+    OVERLAYS: (_("Look at the overlays"), "check"),
+    START: (_("Check the start"), "start"),
+    CT: (_("Check the CT"), "ct"),
 }
 #: Starts from a pose that was set, which may be what is wrong.
 PLACED = ("given", "by hand")
@@ -68,7 +76,7 @@ class AnswerPresenter(Presenter):
     """Shows the verdict, and one button that always names the next act; begins the registration of a new case by itself.
 
     host: has further `waiting()` (in a sentence, what a case has to wait for: files, an answer, a dialog; "" for nothing), and
-    `show_geometry(view)`, which shows where the geometry of an X-ray is entered.
+    `show_section(name)`, which unfolds one of `sections`.
     """
 
     TITLE = _("Answer")
@@ -109,7 +117,7 @@ class AnswerPresenter(Presenter):
         why = (Text(f"why{number}", sentence, tone=PLAIN) for number, sentence in enumerate(self._shown.why))
         return [
             self._progress() if running else None,
-            row("acts", self._undo(), act),
+            row("acts", self._undo(), act, self._export() if self._shown.kind == CHECK else None),
             *(self._section("export").receipt() if session is not None else []),
             group("why", _("Why"), *why, open=False),
         ]
@@ -196,34 +204,44 @@ class AnswerPresenter(Presenter):
         used = registration.used_xrays
         verdict = assessment.verdict(session)
         if len(used) < MIN_XRAYS and not verdict:
-            return self._files(
-                "add_xrays",
-                _("Add X-rays\u2026") if not used else _("Add another X-ray\u2026"),
-                self._section("xrays").read,
-                _("X-rays: DICOM, PNG, TIFF, MHA, NRRD"),
-            )
+            return self._add_xrays(_("Add X-rays\u2026") if not used else _("Add another X-ray\u2026"))
         if not all(view.placed for view in used):
             return self._button("geometry", _("Complete the geometry"), self.complete_geometry)
         if missing_images(registration) or self._geometry.unfinished() or any(session.problem(view) for view in used):
             return self._button("geometry", _("Correct the geometry"), self.complete_geometry)
-        if verdict in (ACCEPT, CHECK):
-            return replace(self._section("export").download(), primary=True)
-        entry = session.history.current
-        if verdict == REJECT and entry.method in PLACED and GOOD not in entry.views.values():
-            return self._button("search", _("Search for the pose"), self.search, needs=(RENDERING,))
-        if verdict == REJECT and entry.fingerprint:
-            return self._button("geometry", _("Check the geometry"), self.complete_geometry)
+        if verdict == ACCEPT:
+            return replace(self._export(), primary=True)
+        if verdict:
+            return self._settling(verdict)
         return replace(self._register.button(), primary=True, keys=())
+
+    def _settling(self, verdict: str) -> Control:
+        """What would settle the doubt about a pose."""
+        entry = self.session.history.current
+        what = remedy(entry.reasons)
+        if what == OVERLAYS and verdict == REJECT:
+            if entry.method in PLACED and GOOD not in entry.views.values():
+                return self._button("search", _("Search for the pose"), self.search, needs=(RENDERING,))
+            what = GEOMETRY
+        if what == GEOMETRY:
+            return self._button("geometry", _("Check the geometry"), self.complete_geometry)
+        if what == XRAY:
+            return self._add_xrays(_("Add another X-ray\u2026"))
+        if what == REGISTER:
+            return replace(self._register.button(), primary=True, keys=())
+        label, section = SECTIONS_TO_CHECK[what]
+        return self._button("look", label, partial(self.host.show_section, section))
 
     def complete_geometry(self) -> None:
         """Show where the geometry is entered, with the first X-ray that lacks one, has a faulty one, or is to blame."""
         views = self.registration.used_xrays
-        bad = [view.name for view in self._shown.views if view.state == BAD]
+        bad, doubtful = ([view.name for view in self._shown.views if view.state == state] for state in (BAD, CHECK))
         faults = (
             lambda view: not view.placed,
             self._geometry.refused,
             self.session.problem,
             lambda view: view.name in bad,
+            lambda view: view.name in doubtful,
         )
         self.host.show_geometry(next((view for fault in faults for view in views if fault(view)), None))
 
@@ -234,6 +252,12 @@ class AnswerPresenter(Presenter):
 
     def _files(self, key: str, label: str, read, hint: str) -> Files:
         return Files(key, label, read, hint=hint, several=True, folders=True, primary=True)
+
+    def _add_xrays(self, label: str) -> Files:
+        return self._files("add_xrays", label, self._section("xrays").read, _("X-rays: DICOM, PNG, TIFF, MHA, NRRD"))
+
+    def _export(self) -> Control:
+        return self._section("export").download()
 
     def _button(self, key: str, label: str, action, **more) -> Button:
         return Button(key, label, action, primary=True, enabled=not self.session.running, **more)

@@ -1,0 +1,28 @@
+"""What would settle a doubt about a pose, told by the sentences that `verdict` and `diagnosis` give as reasons.
+
+Saved scenes and results have these sentences and nothing else of the assessment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+#: What to check, or to do: the geometry of the X-rays, the CT, where the registration started; another X-ray; a registration; else the
+#: overlays are to be looked at.
+GEOMETRY, CT, START, XRAY, REGISTER, OVERLAYS = "geometry", "ct", "start", "xray", "register", "overlays"
+#: The first one that a sentence has counts.
+_WORDS = {
+    CT: "of the CT seem to be exchanged|^The CT's .* seems to be wrong|^The CT is too short",
+    START: "another part of the CT than the start says",
+    XRAY: "^Only one X-ray determines|in nearly the same direction|shows too little of the CT to confirm",
+    REGISTER: "^The pose was (set|not refined)",
+    GEOMETRY: "seems? to (be|have) |Check its geometry|^The cameras are known only|a camera may be known less well|if an angle, a distance"
+    "|^The geometry of .* is unknown",
+}
+
+
+def remedy(reasons: Sequence[str]) -> str:
+    """What would settle the first of the reasons that something can be done about."""
+    found = (what for reason in reasons for what, words in _WORDS.items() if re.search(words, reason))
+    return next(found, OVERLAYS)

@@ -74,10 +74,18 @@ class PresenterHost:
         from MultiViewRegistrationLib.session.presenters.ct import CTPresenter
         from MultiViewRegistrationLib.session.presenters.export import ExportPresenter
         from MultiViewRegistrationLib.session.presenters.register import RegisterPresenter
+        from MultiViewRegistrationLib.session.presenters.sequence import SequencePresenter
         from MultiViewRegistrationLib.session.presenters.start import StartPresenter
         from MultiViewRegistrationLib.session.presenters.xrays import XRaysPresenter
 
-        for kind in (CTPresenter, XRaysPresenter, StartPresenter, RegisterPresenter, ExportPresenter):
+        for kind in (
+            CTPresenter,
+            XRaysPresenter,
+            StartPresenter,
+            RegisterPresenter,
+            ExportPresenter,
+            SequencePresenter,
+        ):
             if kind.__name__.removesuffix("Presenter").lower() not in self.sections:
                 self.open(kind)
         return self.open(AnswerPresenter)

@@ -90,6 +90,39 @@ def test_the_answer_says_where_the_pose_that_is_shown_was_written(host, tmp_path
     assert control(answer, "exported") is None
 
 
+def test_written_is_said_of_the_pose_that_was_written_and_of_no_other(export, tmp_path):
+    from MultiViewRegistrationLib.mrml.registration import Registration
+
+    write(export, tmp_path / "out")
+    assert export.state().text == "written" and control(export, "report.html") is not None
+    first = export.session.history.position
+    move(export)
+    settle(export.session)  # another registration
+    assert export.state().kind == "ready"
+    for key in ("report.html", "written"):
+        assert control(export, key) is None
+    export.session.history.go(first)
+    assert export.state().text == "written"  # the one that was
+    make_stale(export)
+    settle(export.session)
+    assert export.state().kind == "ready"
+    write(export, tmp_path / "again")
+    host, before = export.host, export.registration
+    host.presenters.append(export)
+    host.choose(Registration.create(host.scene, "Another patient"))
+    host.choose(before)
+    assert control(export, "report.html") is None and export.state().text != "written"
+
+
+def test_what_was_written_meanwhile_is_that_of_the_pose_from_before(export, tmp_path):
+    download = control(export, "registration")
+    write_files = download.action(tmp_path / "out")
+    move(export)
+    settle(export.session)
+    download.done(write_files())
+    assert export.state().kind == "ready" and control(export, "written") is None
+
+
 def test_a_result_that_was_moved_and_put_back_stands_again(export):
     pose = export.registration.world_from_ct
     move(export)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 
+import numpy as np
 import pytest
 from moving import write_blinking_case, write_track, write_turning
+from phantom import off
 from presenter_host import PresenterHost, act, cells, control, text
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.session.presenters.form import walk
 
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
@@ -25,14 +28,13 @@ def track(tmp_path_factory):
 @pytest.fixture
 def sequence(scene, track):
     """With the track open, at its first frame."""
-    from MultiViewRegistrationLib.session.presenters.sequence import SequencePresenter
     from MultiViewRegistrationLib.session.sequence import read_track
 
     read = read_track(track / "track.json")
     host = PresenterHost(scene, read(scene))
     read.play(host.session)
     host.open_all()
-    sequence = SequencePresenter(host)
+    sequence = host.sections["sequence"].presenter
     shown(sequence, 0)
     return sequence
 
@@ -50,7 +52,7 @@ def test_before_there_is_anything_only_open_is_offered(scene, host):
     assert control(sequence, "open").enabled and not control(sequence, "track").enabled
     assert control(sequence, "status") is None and control(sequence, "player") is None
     host.open_all()
-    still = SequencePresenter(host)
+    still = host.sections["sequence"].presenter
     assert "have one frame each" in text(still, "status") and still.state().kind == "todo"
 
 
@@ -84,6 +86,46 @@ def test_a_track_is_stepped_through_and_played(sequence):
     assert control(sequence, "progress") is not None
     sequence.host.wait(sequence, lambda: not sequence.session.running, 60)
     assert control(sequence, "progress") is None and shown(sequence, COUNT - 1).startswith("Frame 3")
+
+
+def test_the_answer_and_all_sections_say_of_a_frame_what_its_tracking_said(sequence, tmp_path):
+    """Also of one that was lost; of a pose beside it, and of an X-ray whose geometry is another one since, nothing."""
+    from MultiViewRegistrationLib.session.presenters.check import CheckPresenter
+
+    host, session, registration = sequence.host, sequence.session, sequence.registration
+    answer, check = host.sections["answer"].presenter, host.open(CheckPresenter)
+
+    def said() -> tuple[str, str, str]:
+        answer.form()
+        primary = next(each for each in walk(answer.form()).values() if each.primary)
+        return answer.answer().kind, answer.answer().headline, primary.key
+
+    kind, headline, key = said()
+    assert (kind, key) == ("accept", "poses") and headline.startswith("frame 0 was registered \u00b7 error below 1.")
+    assert check.state().text == "frame 0: accept" and not control(check, "leave_out").enabled
+    assert host.sections["register"].presenter.state().kind == "ready"
+    assert host.sections["export"].presenter.state().kind == "todo"  # of a frame, from section Sequence
+    act(sequence, "on")
+    shown(sequence, 1)
+    assert said() == ("check", "frame 1 was followed", "look") and control(answer, "poses").enabled
+    act(sequence, "frame", float(BLANK))
+    shown(sequence, BLANK)
+    assert said() == ("reject", "frame 2 was lost", "look") and "Lost: " in answer.answer().why[0]
+    act(sequence, "frame", 1.0)
+    shown(sequence, 1)
+    pose = registration.world_from_ct
+    registration.world_from_ct = off(pose, (0, 0, 1.0), (1.0, 0, 0))
+    assert said()[:2] == ("moved", "the CT was moved away from its place in frame 1") and check.state().kind == "todo"
+    registration.world_from_ct = pose
+    assert said()[0] == "check"
+    view = registration.xrays[0]
+    camera = view.content["camera"]
+    view.change(camera={**camera, "intrinsics": (np.diag([1.1, 1.1, 1]) @ camera["intrinsics"]).tolist()})
+    assert said()[:2] == ("moved", "the CT or the geometry of an X-ray has changed since")
+    view.change(camera=camera)
+    act(check, "assess")
+    host.wait(check, lambda: not session.running)
+    assert said()[0] == session.history.current.verdict and not said()[1].startswith("frame")  # its own, later
 
 
 def test_the_motion_of_another_structure_is_plotted_listed_and_exported(sequence, track, tmp_path):

@@ -27,6 +27,9 @@ MEANINGS = {
     "check": _("Look at the overlays of every X-ray before the pose is used."),
     "reject": _("The pose must not be used."),
 }
+CHANGED_SINCE_TRACKED = _(
+    "The verdict of this frame does not hold any more: the CT or the geometry of an X-ray has changed; track it again."
+)
 #: Shown where the pose was dragged or typed since, or never assessed.
 MOVED_SINCE = _("The CT was moved since the pose was assessed; assess it again.")
 
@@ -38,7 +41,8 @@ def assess(session: Session) -> None:
 
     InputError as `Session.find_result`, and while other work is under way.
     """
-    registration, finding = session.registration, session.find_result(again=bool(outdated_reason(session)))
+    registration, again = session.registration, bool(outdated_reason(session) or session.sequence.frame)
+    finding = session.find_result(again=again)
     pose, inputs = registration.world_from_ct, fingerprint(registration)
 
     known = session.result
@@ -63,7 +67,10 @@ def assess(session: Session) -> None:
 
 
 def outdated_reason(session: Session) -> str:
-    """Why the current entry's verdict does not hold for the pose as it is, a sentence; "" where it does, or there is none."""
+    """Why the verdict of the current entry, or of a sequence's frame, does not hold for the pose as it is, a sentence; "" where it does, or
+    there is none."""
+    if session.sequence.frame is not None:
+        return "" if session.sequence.player.stands else CHANGED_SINCE_TRACKED
     entry = session.history.current
     if entry is None or not entry.assessed:
         return session.stale_reason()
@@ -76,8 +83,18 @@ def outdated_reason(session: Session) -> str:
 
 def verdict(session: Session) -> str:
     """ "accept", "check" or "reject", as it holds for the pose as it is; "" where none does."""
-    entry = session.history.current
-    return entry.verdict if entry is not None and entry.verdict and not outdated_reason(session) else ""
+    said = session.sequence.frame or session.history.current
+    return said.verdict if said is not None and said.verdict and not outdated_reason(session) else ""
+
+
+def reasons(session: Session) -> list[str]:
+    """What a person must know before trusting the pose that has a verdict, a sentence each."""
+    return (session.sequence.frame or session.history.current).reasons
+
+
+def view_states(session: Session) -> dict[str, str]:
+    """Of each X-ray of a pose that has a verdict, by name, one of `history.VIEW_STATES`; none of a frame of a sequence."""
+    return {} if session.sequence.frame is not None else session.history.current.views
 
 
 def probable_mm(entry: HistoryEntry) -> str:
@@ -87,14 +104,26 @@ def probable_mm(entry: HistoryEntry) -> str:
     return _("{mm:.{digits}f} mm").format(mm=entry.typical_mm, digits=2 if entry.typical_mm < 0.1 else 1)
 
 
-def summary(entry: HistoryEntry) -> str:
-    """The verdict of an entry that has one, in a few words: "accept, probably 0.3 mm"."""
+def summary(session: Session) -> str:
+    """The verdict of a pose that has one, in a few words: "accept, probably 0.3 mm"."""
+    frame, entry = session.sequence.frame, session.history.current
+    if frame is not None:
+        return _("frame {number}: {verdict}").format(number=frame.number, verdict=frame.verdict)
     mm = probable_mm(entry)
     return _("{verdict}, probably {mm}").format(verdict=entry.verdict, mm=mm) if mm else entry.verdict
 
 
-def headline(entry: HistoryEntry) -> str:
-    """What a person should know first of an entry with a verdict: the cause, where there is one, and the likely error."""
+def headline(session: Session) -> str:
+    """What a person should know first of a pose with a verdict: the cause, where there is one, and the likely error; the frame it is of."""
+    frame = session.sequence.frame
+    if frame is None:
+        return _headline(session.history.current)
+    first = _("frame {number} was {how}").format(number=frame.number, how=frame.how)
+    bound = _("error below {mm:.2f} mm in 95 of 100 such results")
+    return first if frame.upper95_mm is None else f"{first} \u00b7 {bound.format(mm=frame.upper95_mm)}"
+
+
+def _headline(entry: HistoryEntry) -> str:
     from ..assessment.prediction import WRONG_MM, percent
     from ..assessment.verdict import is_about_risk
 
@@ -112,7 +141,9 @@ def headline(entry: HistoryEntry) -> str:
 
 def explanation(session: Session) -> list[str]:
     """What stands behind the headline of the pose as it is, a sentence each, the cause first; empty where there is nothing to say."""
-    entry, outdated = session.history.current, outdated_reason(session)
+    frame, entry, outdated = session.sequence.frame, session.history.current, outdated_reason(session)
+    if frame is not None:
+        return list(filter(None, [outdated, *frame.reasons, "" if outdated else MEANINGS[frame.verdict]]))
     if entry is None or not (entry.fingerprint or entry.assessed):
         return []
     if outdated or entry.verdict is None:
@@ -127,7 +158,7 @@ def use_suggested_masks(session: Session) -> str:
     be checked: at a wrong pose it is the CT that does not fit. InputError where the pose as it is was not assessed, was rejected, or
     where everything fits.
     """
-    why, result = outdated_reason(session), session.result
+    why, result = outdated_reason(session), session.result if session.sequence.frame is None else None
     if why or result is None or result.assessment is None:
         raise InputError(
             _("Mask: {why}, expected a pose that was assessed; register, or assess this pose.").format(

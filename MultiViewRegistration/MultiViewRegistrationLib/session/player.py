@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import InputError
 from ..imaging.xray import XRay
 from ..io.files import printable
-from ..mrml.identity import of_geometry
+from ..mrml.identity import of_ct, of_geometry
 from ..mrml.loading import camera_content
 from ..mrml.nodes import remove_with_products
 from ..mrml.registration import Registration
@@ -231,11 +231,12 @@ class Player:
         self.number: int | None = None
         self.playing, self.rate, self.loop, self.problem = False, RATE, False, ""
         self._requested: int | None = None
-        self._newest, self._put = True, None
+        self._newest, self._put, self._shown_at = True, None, None
         self._due = 0.0
         self._read: tuple[int, Worker] | None = None
         self._before = {view.id: inputs.xray(view) for view in inputs.registration.xrays if view.name in played.views}
         keep_before(inputs.registration, played.views)
+        self._given = self._inputs_given()
 
     @property
     def last(self) -> int:
@@ -327,14 +328,22 @@ class Player:
                 _correct(views[name], camera)
         if frame.world_from_ct is not None:
             self._inputs.registration.world_from_ct = frame.world_from_ct
-        self._put = self._inputs.registration.world_from_ct
+        self._put = self._shown_at = self._inputs.registration.world_from_ct
         keep_number(self._inputs.registration, number)
 
     @property
     def at_frame(self) -> bool:
-        """Whether the CT lies where it was found in the frame that is shown."""
-        frame = self.frame
-        return frame is not None and frame.world_from_ct is not None and self._at(frame.world_from_ct)
+        """Whether the CT lies where it was found in the frame that is shown, or where that left it as it was lost."""
+        return self._shown_at is not None and self._at(self._shown_at)
+
+    @property
+    def stands(self) -> bool:
+        """Whether the CT and the geometry of the X-rays are what they were when the sequence was opened."""
+        return self._given == self._inputs_given()
+
+    def _inputs_given(self) -> list[str]:
+        views = [view for view in self._inputs.registration.xrays if view.name in self.played.views]
+        return [of_ct(self._inputs.registration), *map(of_geometry, views)]
 
     def _at(self, pose: np.ndarray) -> bool:
         return np.allclose(pose, self._inputs.registration.world_from_ct, rtol=0, atol=1e-6)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ..io.case import Case
 from ..io.files import printable, staged
 from ..io.sequence import FrameFiles
 from ..mrml import ct_3d
+from ..mrml.identity import fingerprint
 from ..mrml.loading import ReadCase, case_of_files
 from ..mrml.nodes import product, remove_product, set_transform, transform_to_ras
 from ..mrml.registration import Registration
@@ -27,6 +29,9 @@ from .background_task import Worker
 from .player import Played, Player
 from .tracking import PACES, FileImages, Tracking, frames_in, frames_of, how_many
 from .translation import _
+
+if TYPE_CHECKING:
+    from ..sequence.tracker import Tracked
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,6 +219,15 @@ class Sequence:
         if saved is not None:
             saved_sequence.put_back(self._session, {})
         return saved
+
+    @property
+    def frame(self) -> Tracked | None:
+        """The result of the frame whose pose the CT has; None without one, and where that pose was assessed by itself since."""
+        history, player = self._session.history, self.player
+        if player is None or not player.at_frame:
+            return None
+        entry = None if history.moved else history.current
+        return None if entry and entry.assessed == fingerprint(self._session.registration) else player.frame
 
     @property
     def start(self) -> str:

@@ -98,7 +98,7 @@ class AnswerPresenter(Presenter):
         kind, headline = self._kind_and_headline()
         if session is None or kind not in (ACCEPT, CHECK, REJECT, MOVED):
             return Answer(kind, *WORDS[kind], headline)
-        states = {} if kind == MOVED else session.history.current.views
+        states = {} if kind == MOVED else assessment.view_states(session)
         views = [view.name for view in self.registration.used_xrays if view.name in states]
         return Answer(
             kind,
@@ -147,13 +147,18 @@ class AnswerPresenter(Presenter):
         history, run = session.history, session.running_registration
         if run is not None:
             return RUNNING, _("looking for the CT in the X-rays")
-        if session.ended == "failed" and session.message:
+        verdict, failed = assessment.verdict(session), session.ended == "failed" and session.message
+        if verdict and (session.sequence.frame is not None or not failed):
+            return verdict, assessment.headline(session)
+        if session.sequence.frame is not None:
+            return MOVED, _("the CT or the geometry of an X-ray has changed since")
+        if failed:
             return FAILED, session.message
-        verdict = assessment.verdict(session)
-        if verdict:
-            return verdict, assessment.headline(history.current)
         if session.ended == "cancelled":
             return NONE, _("Cancelled. The CT is where it was before.")
+        player = session.sequence.player
+        if player is not None and player.frame is not None and not player.at_frame:
+            return MOVED, _("the CT was moved away from its place in frame {number}").format(number=player.number)
         if not any(entry.fingerprint or entry.assessed for entry in history.entries):
             return NONE, self._missing()
         outdated, entry = assessment.outdated_reason(session), history.current
@@ -217,9 +222,11 @@ class AnswerPresenter(Presenter):
 
     def _settling(self, verdict: str) -> Control:
         """What would settle the doubt about a pose."""
-        entry = self.session.history.current
-        what = remedy(entry.reasons)
-        if what == OVERLAYS and verdict == REJECT:
+        session, what = self.session, remedy(assessment.reasons(self.session))
+        entry = session.history.current
+        if session.sequence.frame is not None:
+            what = what if what == GEOMETRY else OVERLAYS
+        elif what == OVERLAYS and verdict == REJECT:
             if entry.method in PLACED and GOOD not in entry.views.values():
                 return self._button("search", _("Search for the pose"), self.search, needs=(RENDERING,))
             what = GEOMETRY
@@ -257,7 +264,8 @@ class AnswerPresenter(Presenter):
         return self._files("add_xrays", label, self._section("xrays").read, _("X-rays: DICOM, PNG, TIFF, MHA, NRRD"))
 
     def _export(self) -> Control:
-        return self._section("export").download()
+        """What writes the pose, or those of the sequence whose frame it is of."""
+        return self._section("export" if self.session.sequence.frame is None else "sequence").download()
 
     def _button(self, key: str, label: str, action, **more) -> Button:
         return Button(key, label, action, primary=True, enabled=not self.session.running, **more)

@@ -89,7 +89,7 @@ class CheckPresenter(Presenter):
                     "leave_out",
                     _("Leave out what does not fit"),
                     self.leave_out,
-                    enabled=verdict in ("accept", "check") and not session.running,
+                    enabled=verdict in ("accept", "check") and session.sequence.frame is None and not session.running,
                     needs=(RENDERING,),
                     tip=_(
                         "Give the X-rays masks without the parts that disagree with the CT here, as tools or what moved; they "
@@ -149,12 +149,11 @@ class CheckPresenter(Presenter):
             self._drawing = Worker(lambda on_progress: curves.maps(result)) if there else None
 
     def state(self) -> State:
-        entry = self.session.history.current
-        if entry is None or not (entry.fingerprint or entry.assessed):
-            return State(TODO)
-        state = verdict_state(self.session)
+        state, entry = verdict_state(self.session), self.session.history.current
         if state:
             return state
+        if entry is None or not (entry.fingerprint or entry.assessed):
+            return State(TODO)
         if assessment.outdated_reason(self.session):
             return State(PROBLEM, _("assess again"))
         return State(READY, _("look at every X-ray"))

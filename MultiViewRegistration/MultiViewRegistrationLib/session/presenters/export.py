@@ -7,6 +7,9 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 
+import numpy as np
+
+from ...mrml.identity import fingerprint
 from .. import igtl_connection, result_files
 from ..translation import _
 from .form import (
@@ -53,12 +56,12 @@ class ExportPresenter(Presenter):
     def reset(self) -> None:
         self._stale_reason, self._override, self._files, self._text = "", False, [], ""
         self._sending, self._link_text, self._looked = False, "", 0.0
-        self._exported = None  # the entry of the history
+        self._exported: tuple | None = None  # the pose that was written
 
     def state(self) -> State:
         if self.session.stale_reason():
             return State(TODO)
-        return State(DONE, _("written")) if self._files else State(READY)
+        return State(DONE, _("written")) if self._written_files() else State(READY)
 
     def form(self) -> Form:
         stale_reason, missing, node = self._update_stale_reason(), self.missing(), self.registration.ct_transform
@@ -85,7 +88,8 @@ class ExportPresenter(Presenter):
                 tip=_("Open the Transforms module with this transform: its matrix, inverse, and hardening."),
             ),
         )
-        offered = [file for file in self._files if file.name in (SINGLE if not in_slicer else (REPORT,))]
+        written = self._written_files()
+        offered = [file for file in written if file.name in (SINGLE if not in_slicer else (REPORT,))]
         links = (Link(file.name, _("Open report") if file.name == REPORT else file.name, path=file) for file in offered)
         return [
             transform if in_slicer else None,
@@ -100,7 +104,7 @@ class ExportPresenter(Presenter):
             *([self._named(), self._formats()] if self.chosen["result"] else []),
             Text("missing", missing, tone=QUIET),
             self.download(),
-            Text("written", self._text if in_slicer and not self.session.message else ""),
+            Text("written", self._text if in_slicer and self._is_exported() and not self.session.message else ""),
             row("links", *links),
             self._link(),
         ]
@@ -120,8 +124,7 @@ class ExportPresenter(Presenter):
 
     def receipt(self) -> Form:
         """Where the pose that is shown was written; nothing in a browser, which says that itself."""
-        history = self.session.history
-        if not self.host.in_slicer or self._exported is None or self._exported != history.current or history.moved:
+        if not self.host.in_slicer or not self._is_exported():
             return []
         if not self._files:
             return [Text("exported", self._text if self.session.running else "", tone=QUIET)]
@@ -228,7 +231,7 @@ class ExportPresenter(Presenter):
 
     def writer(self, folder: Path) -> Callable[[], list[Path]]:
         """A function that writes the chosen files into a folder, for a thread; InputError as of `session.result_files`."""
-        self._files, self._text, self._exported = [], _("Writing..."), self.session.history.current
+        self._files, self._text, self._exported = [], _("Writing..."), self._pose()
         writers = [result_files.write_case_folder(self.session, folder)] if self.chosen["case"] else []
         if self.chosen["result"]:
             writers.append(
@@ -238,6 +241,19 @@ class ExportPresenter(Presenter):
 
     def _written(self, files: list[Path]) -> None:
         self._files, self._text = files, written_to(files)
+
+    def _pose(self) -> tuple:
+        """Identifies the pose as it is, how it came about, and what it is of."""
+        pose = np.round(self.registration.world_from_ct, 6) + 0.0  # not -0
+        return self.session.history.position, pose.tobytes(), fingerprint(self.registration)
+
+    def _is_exported(self) -> bool:
+        """Whether what was exported last, or is being exported, is the pose as it is."""
+        return self._exported is not None and self._exported == self._pose()
+
+    def _written_files(self) -> list[Path]:
+        """The files of the pose as it is."""
+        return self._files if self._is_exported() else []
 
     def connect(self) -> None:
         """Send the pose as it is now to a server, or offer it to clients. InputError for an invalid host or port."""

@@ -97,7 +97,7 @@ class RegisterPresenter(Presenter):
         if session.ended == "failed":
             return State(PROBLEM, _("see above"))
         state = verdict_state(session)
-        if state:
+        if state and session.sequence.frame is None:
             return state
         entry = session.history.current
         if entry is not None and entry.fingerprint and not session.stale_reason():
@@ -226,10 +226,10 @@ def _pose_name(entry: HistoryEntry) -> str:
 
 
 def verdict_state(session: Session) -> State | None:
-    """The verdict on the pose as it is; None where there is none."""
+    """The verdict on the pose as it is, also of a sequence's frame; None where there is none."""
     verdict = assessment.verdict(session)
     kinds = {"accept": DONE, "check": CHECK, "reject": REJECT}
-    return State(kinds[verdict], assessment.summary(session.history.current)) if verdict else None
+    return State(kinds[verdict], assessment.summary(session)) if verdict else None
 
 
 def _line(number: int, entry: HistoryEntry) -> TableRow:

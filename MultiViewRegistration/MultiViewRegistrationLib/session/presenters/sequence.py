@@ -67,7 +67,7 @@ class SequencePresenter(Presenter):
         self._count: int | None = None
         self._before: tuple = ()
         self._shown: tuple = ()
-        self._written = ""
+        self._written: tuple[Player | None, str] = (None, "")
         self._strip: tuple[tuple, np.ndarray | None] = ((), None)
         self._plots: tuple[tuple, Form] = ((), [])
 
@@ -177,11 +177,7 @@ class SequencePresenter(Presenter):
             if tracking is not None
             else None,
             self._status(missing),
-            *(
-                []
-                if player is None
-                else [*self._player(player), *self._export(running), self._motion(), self._end(running)]
-            ),
+            *([] if player is None else [*self._player(player), *self._export(), self._motion(), self._end(running)]),
         ]
 
     def _status(self, missing: str) -> Control:
@@ -247,7 +243,21 @@ class SequencePresenter(Presenter):
             self._strip = (player, player.last), np.broadcast_to(line, (rows, columns, 3)).copy()
         return self._strip[1]
 
-    def _export(self, running: bool) -> Form:
+    def download(self) -> Download:
+        """The control that writes the poses."""
+        running = self.session.running
+        return Download(
+            "poses",
+            _("Export poses"),
+            self.writer,
+            done=self._on_written,
+            enabled=not running,
+            tip=_("Wait until the work under way is done.") if running else "",
+        )
+
+    def _export(self) -> Form:
+        of, written = self._written
+        written = written if of is self.player else ""
         files = _(
             "poses.csv, and track.tra for Autoscoper, without rejected frames; track.json where it was tracked here."
         )
@@ -264,15 +274,8 @@ class SequencePresenter(Presenter):
                     options=tuple(Option(unit, unit) for unit in UNITS),
                     tip=_("That of the Autoscoper trial: its files do not say it."),
                 ),
-                Download(
-                    "poses",
-                    _("Export poses"),
-                    self.writer,
-                    done=self._on_written,
-                    enabled=not running,
-                    tip=_("Wait until the work under way is done.") if running else "",
-                ),
-                Text("written", self._written if self.host.in_slicer and not self.session.message else ""),
+                self.download(),
+                Text("written", written if self.host.in_slicer and not self.session.message else ""),
                 open=False,
             )
         ]
@@ -368,12 +371,12 @@ class SequencePresenter(Presenter):
 
     def writer(self, folder: Path) -> Callable[[], list[Path]]:
         """A function that writes the poses into a folder, for a thread, and the motion where there is one."""
-        motion, self._written = self.motion, _("Writing...")
+        motion, self._written = self.motion, (self.player, _("Writing..."))
         write = self.session.sequence.save(folder, self.unit, moves=not self.host.in_slicer)
         return lambda: [*write(), *(motion.save(folder) if motion is not None else [])]
 
     def _on_written(self, files: list[Path]) -> None:
-        self._written = written_to(files)
+        self._written = self._written[0], written_to(files)
 
     def _open(self, paths: list[Path], folder: Path | None) -> None:
         self.host.opening.read(paths[0], read_track)

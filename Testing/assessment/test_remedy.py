@@ -10,12 +10,15 @@ import pytest
 from phantom import make_views, off
 
 from MultiViewRegistrationLib.assessment import diagnosis, verdict
-from MultiViewRegistrationLib.assessment.remedy import CT, GEOMETRY, OVERLAYS, REGISTER, START, XRAY, remedy
+from MultiViewRegistrationLib.assessment.remedy import CT, GEOMETRY, OVERLAYS, PATIENT, REGISTER, START, XRAY, remedy
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
+from MultiViewRegistrationLib.io.dicom_identity import BY_HEADERS
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 
 #: Written where the search for a cause needs a registration, as `diagnosis` and `report.result` have them.
 FOUND = {
+    f"view2 and CT are of different patients (PatientID) {BY_HEADERS}": PATIENT,
+    f"view2 and CT are of different days (StudyDate) {BY_HEADERS}": OVERLAYS,
     "The CT's slice spacing seems to be wrong: 3.0 % larger, it fits. Check how it was exported.": CT,
     "The CT is too short, or AP shows another part of the body: 60 % of this X-ray lies beyond the ends of the CT.": CT,
     "The X-rays show another part of the CT than the start says: moved by 90 mm towards the head, the CT fits. Check the start.": START,

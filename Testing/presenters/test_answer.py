@@ -165,6 +165,24 @@ def test_the_next_act_from_an_empty_scene_to_the_export(scene):
     host.session.stop()
 
 
+def test_a_doubt_about_the_patient_is_settled_by_a_person_and_then_by_a_registration(host, answer):
+    from MultiViewRegistrationLib.mrml.case import is_same_patient
+    from MultiViewRegistrationLib.mrml.identity import fingerprint
+    from MultiViewRegistrationLib.session.history import HistoryEntry
+
+    doubt = (
+        "view1 and CT are of different patients (PatientID) by their DICOM headers; check that they belong together."
+    )
+    inputs = fingerprint(host.registration)
+    entry = HistoryEntry.now("search", START, fingerprint=inputs, verdict="check", reasons=[doubt, CAUSE])
+    host.session.history.add(entry)
+    asked = control(answer, "patient")
+    assert asked.primary and asked.question.endswith("Are they of the same patient all the same?")
+    act(answer, "patient")
+    assert is_same_patient(host.registration) and kind(answer) == "moved"
+    assert control(answer, "register").primary  # what was said of the patient before does not hold
+
+
 CAUSE = "view1 seems to be mirrored left to right: turned back, it fits. Check how it was loaded."
 PART = "The X-rays show another part of the CT than the start says: moved by 90 mm towards the feet, the CT fits. Check the start."
 PLACED = "The pose was set, not registered: the failure probability was not measured for such poses."

@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-#: What to check, or to do: the geometry of the X-rays, the CT, where the registration started; another X-ray; a registration; else the
-#: overlays are to be looked at.
-GEOMETRY, CT, START, XRAY, REGISTER, OVERLAYS = "geometry", "ct", "start", "xray", "register", "overlays"
+#: What to check, or to do: whether all is of one patient, the geometry of the X-rays, the CT, where the registration started;
+#: another X-ray; a registration; else the overlays are to be looked at.
+PATIENT, GEOMETRY, CT, START = "patient", "geometry", "ct", "start"
+XRAY, REGISTER, OVERLAYS = "xray", "register", "overlays"
 #: The first one that a sentence has counts.
 _WORDS = {
+    PATIENT: "are of different (patients|dates of birth|sexes|sides of the body) ",
     CT: "of the CT seem to be exchanged|^The CT's .* seems to be wrong|^The CT is too short",
     START: "another part of the CT than the start says",
     XRAY: "^Only one X-ray determines|in nearly the same direction|shows too little of the CT to confirm",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 
-from ...assessment.remedy import CT, GEOMETRY, OVERLAYS, REGISTER, START, XRAY, remedy
+from ...assessment.remedy import CT, GEOMETRY, OVERLAYS, PATIENT, REGISTER, START, XRAY, remedy
 from ...errors import InputError
 from .. import assessment
 from ..automatic import MIN_XRAYS, AutomaticRegistration
@@ -40,6 +40,10 @@ SECTIONS_TO_CHECK = {
     START: (_("Check the start"), "start"),
     CT: (_("Check the CT"), "ct"),
 }
+#: Asked before it is kept that they are.
+PATIENTS = _(
+    "By their DICOM headers CT and X-rays are of different patients or sides. Are they of the same patient all the same?"
+)
 #: Starts from a pose that was set, which may be what is wrong.
 PLACED = ("given", "by hand")
 #: Seconds between two looks at whether the answer still holds.
@@ -225,11 +229,13 @@ class AnswerPresenter(Presenter):
         session, what = self.session, remedy(assessment.reasons(self.session))
         entry = session.history.current
         if session.sequence.frame is not None:
-            what = what if what == GEOMETRY else OVERLAYS
+            what = what if what in (PATIENT, GEOMETRY) else OVERLAYS
         elif what == OVERLAYS and verdict == REJECT:
             if entry.method in PLACED and GOOD not in entry.views.values():
                 return self._button("search", _("Search for the pose"), self.search, needs=(RENDERING,))
             what = GEOMETRY
+        if what == PATIENT:
+            return self._button("patient", _("Check the patient"), session.notices.say_same_patient, question=PATIENTS)
         if what == GEOMETRY:
             return self._button("geometry", _("Check the geometry"), self.complete_geometry)
         if what == XRAY:

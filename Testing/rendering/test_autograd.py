@@ -68,3 +68,22 @@ def test_a_batch_is_its_poses_one_by_one(renderer):
 def test_wrong_shapes_and_poses_are_refused(renderer, pose):
     with pytest.raises((ValueError, InputError), match="world_from_ct"):
         renderer(random_scene(0).volume)(random_scene(0).camera, pose)
+
+
+def test_second_derivatives_are_refused(renderer):
+    """They were 0 where another term of the loss has some."""
+    scene = random_scene(3)
+    drr = renderer(scene.volume)
+    twist = torch.zeros(6, dtype=torch.float64, requires_grad=True)
+
+    def loss(twist):
+        return drr(scene.camera, moved(scene, twist)).double().square().sum() + twist.square().sum()
+
+    with pytest.raises(InputError, match="create_graph"):
+        torch.autograd.grad(loss(twist), twist, create_graph=True)
+    with pytest.raises(InputError, match="create_graph"):
+        torch.autograd.functional.hessian(loss, twist)
+    with pytest.raises(InputError, match="create_graph"):
+        torch.autograd.gradgradcheck(lambda twist: drr(scene.camera, moved(scene, twist)).double(), twist)
+    (first,) = torch.autograd.grad(loss(twist), twist)  # once is well
+    assert torch.isfinite(first).all() and first.abs().max() > 0

@@ -62,12 +62,13 @@ class DifferentiableRenderer:
     def __call__(self, camera: Camera, world_from_ct: Tensor) -> Tensor:
         """Images (..., rows, columns), float32 on the device of the poses, at poses (..., 4, 4) of any precision.
 
-        float64 keeps the digits of a pose far from the origin. Second derivatives do not come back.
+        float64 keeps the digits of a pose far from the origin.
 
         Raises
         ------
         InputError
-            For poses that are no tensor of this shape, not finite or not rigid, and for what is no camera.
+            For poses that are no tensor of this shape, not finite or not rigid, and for what is no camera; backwards, where
+            the gradient is to be differentiated once more (`create_graph`).
         """
         check_camera(camera)
         if not isinstance(world_from_ct, Tensor) or world_from_ct.shape[-2:] != (4, 4):
@@ -116,8 +117,12 @@ class _Projection(torch.autograd.Function):
         return images.to(poses.device)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
+        if torch.is_grad_enabled():  # once_differentiable would leave the images out of a second derivative, silently
+            raise InputError(
+                "DifferentiableRenderer: found create_graph=True, as for a Hessian, but it has first derivatives only; "
+                "leave create_graph out, or detach the images where the graph is made."
+            )
         gradient = gradient.to(ctx.jacobians.device)
         sums = [(part * gradient).sum(dim=(1, 2), dtype=torch.float64) for part in ctx.jacobians]
         wrench, turn = torch.stack(sums, dim=1).cpu(), ctx.matrices[:, :3, :3]

@@ -111,6 +111,20 @@ def test_what_is_wrong_is_named(anatomy, views, near, cause, about, words, chang
         )  # which of two views is off no image shows
 
 
+def test_the_names_of_views_stand_in_sentences_as_they_are(anatomy, views, near):
+    """Braces ended in a KeyError, and the registration was lost."""
+    names = ["a {x}", "%s {found} {0}"]
+    named = [replace(view, name=name) for view, name in zip([decentred(views[0], 6), views[1]], names, strict=True)]
+    search = CauseSearch(anatomy, named, refine(anatomy, named, near), near)
+    sentences = [cause.sentence for cause in search.causes()]
+    assert any(
+        f"of {names[0]} or {names[1]} seems to be wrong: with that of {names[1]} moved by" in each for each in sentences
+    )
+    assert all(each.endswith(".") and "  " not in each for each in sentences)
+    for each in [*image_hypotheses(named), *camera_hypotheses(named)]:
+        assert all(name in each.sentence for name in each.about)
+
+
 @SLOW
 @pytest.mark.parametrize(
     "given, words",
@@ -304,7 +318,7 @@ def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(
 ):
     told = assess(anatomy, views, found, near)
     prediction = replace(told.prediction, failure_probability=0.97, image_failure_probability=0.97, upper95_mm=80.0)
-    reasons = ["Most likely wrong ...", "view1 ..."]
+    reasons = ["Most likely wrong: ...", "view1 ..."]
     doubtful = replace(told, verdict="reject", prediction=prediction, reasons=reasons, measured=True)
     search = Elsewhere(anatomy, views, found, near)
     search.kind, search.mm, search.gain = kind, mm, gain
@@ -353,9 +367,9 @@ def test_only_unknowns_that_a_case_has_not_are_asked_after(ct, views):
     known = [replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25))) for view in views]
     assert asked(known, SharedUnknowns(source_to_detector_sd_mm=10.0)) == of_each
     three = make_views(ct, ((0, 0), (90, 0), (45, 20)), size=64)
-    mixed = [each.sentence for each in camera_hypotheses([views[0], make_slot_scan(ct, 90)])]
-    assert not [sentence for sentence in mixed if "seems to be wrong: {found}. Check" in sentence]  # no one distance
-    assert "source to detector of view1" in mixed[0] and "source to isocentre of slot90" in mixed[1]
+    mixed = list(camera_hypotheses([views[0], make_slot_scan(ct, 90)]))
+    assert not any(each.advice for each in mixed)  # no one distance
+    assert "source to detector of view1" in mixed[0].sentence and "source to isocentre of slot90" in mixed[1].sentence
     last = [each for each in camera_hypotheses(three) if each.cause in ("principal point", "motion")]
     assert [each.about for each in last] == [(view.name,) for view in three for _ in range(2)]
     for each in last:

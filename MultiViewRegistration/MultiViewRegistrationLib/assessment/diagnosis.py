@@ -200,7 +200,9 @@ class Hypothesis:
     views
         As they would be without the fault, or with what it leaves unknown.
     sentence
-        What to say where it holds.
+        What to say where it holds; of a camera its beginning, before how far the camera is off.
+    advice
+        What to say behind that.
     shared
         What would be unknown in all views.
     world_from_world, corrected_from_ct
@@ -211,6 +213,7 @@ class Hypothesis:
     about: tuple[str, ...]
     views: list[View]
     sentence: str
+    advice: str = ""
     shared: SharedUnknowns = CALIBRATED
     world_from_world: np.ndarray = field(default_factory=lambda: np.eye(4))
     corrected_from_ct: np.ndarray = field(default_factory=lambda: np.eye(4))
@@ -298,9 +301,8 @@ def mirrored_ct(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
     sentence = (
         "Left and right of the CT seem to be exchanged: mirrored, it fits. Check how the CT was exported and loaded."
     )
-    return Hypothesis(
-        "mirrored ct", (), [_in_mirrored_world(view, world) for view in views], sentence, CALIBRATED, world, ct
-    )
+    mirrored = [_in_mirrored_world(view, world) for view in views]
+    return Hypothesis("mirrored ct", (), mirrored, sentence, world_from_world=world, corrected_from_ct=ct)
 
 
 def _in_mirrored_world(view: View, world: np.ndarray) -> View:
@@ -341,14 +343,13 @@ def camera_hypotheses(views: Sequence[View], shared: SharedUnknowns = CALIBRATED
         # Only a share of the distance counts.
         scaled = [replace(view, xray=replace(view.xray, pixel_mm=(1.0, 1.0))) for view in views]
         all_distances = SharedUnknowns(source_to_detector_sd_mm=DISTANCE_SD * views[0].camera.focal_px)
-        sentence = (
-            f"{_distance(views[0])} seems to be wrong: {{found}}. Check it, and {_looks_like_distance(views[0])}."
-        )
-        yield Hypothesis("distance", (), scaled, sentence, all_distances)
+        sentence = f"{_distance(views[0])} seems to be wrong:"
+        advice = f"Check it, and {_looks_like_distance(views[0])}."
+        yield Hypothesis("distance", (), scaled, sentence, advice, all_distances)
     for i, view in enumerate(views):
         freed = replace(view, distance_sd_percent=100 * DISTANCE_SD)
-        sentence = f"{_distance(view)} of {view.name} seems to be wrong: {{found}}."
-        yield Hypothesis("distance", (view.name,), [*views[:i], freed, *views[i + 1 :]], sentence, shared)
+        sentence = f"{_distance(view)} of {view.name} seems to be wrong:"
+        yield Hypothesis("distance", (view.name,), [*views[:i], freed, *views[i + 1 :]], sentence, shared=shared)
     # Of two views the images cannot say which is off. Cameras are corrected against the first view's: the one in question goes last.
     for i in range(len(views)) if len(views) > 2 else (1,):
         view, others = views[i], [*views[:i], *views[i + 1 :]]
@@ -357,13 +358,13 @@ def camera_hypotheses(views: Sequence[View], shared: SharedUnknowns = CALIBRATED
         freed = replace(view, principal_point_sd_px=PRINCIPAL_POINT_SD_MM / _pixel_mm(view))
         which = view.name if len(others) > 1 else f"{others[0].name} or {view.name}"
         point = "principal point" if view.camera.fan_axes == 2 else "fan's centre or first row"
-        sentence = f"The {point} of {which} seems to be wrong: with that of {view.name} {{found}}."
-        yield Hypothesis("principal point", about, [*others, freed], sentence, shared)
+        sentence = f"The {point} of {which} seems to be wrong: with that of {view.name}"
+        yield Hypothesis("principal point", about, [*others, freed], sentence, shared=shared)
         if shared == CALIBRATED and not CameraCorrections(views).free.size:
             freed = replace(view, rotation_sd_deg=ANGLE_SD_DEG, translation_sd_mm=PLACE_SD_MM)
             sentence = (
-                f"The patient seems to have moved between {view.name} and {against}, or the angle or the place of {view.name} is wrong: "
-                "{found}."
+                f"The patient seems to have moved between {view.name} and {against}, "
+                f"or the angle or the place of {view.name} is wrong:"
             )
             yield Hypothesis("motion", about, [*others, freed], sentence)
 
@@ -522,7 +523,8 @@ class CauseSearch:
                 size_share = self._distance_share(each, minima[0])
             if minima:
                 words = self._camera_in_words(each, minima[0])
-                cause = _cause(each.cause, each.about, each.sentence.format(found=words), minima[0], evidence)
+                sentence = f"{each.sentence} {words}. {each.advice}".strip()
+                cause = _cause(each.cause, each.about, sentence, minima[0], evidence)
                 if each.cause == "distance" and not each.about:
                     cause = replace(cause, size_share=size_share)
                 causes.append((len(CameraCorrections(each.views, each.shared).free), cause if words else None))

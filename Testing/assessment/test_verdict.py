@@ -26,9 +26,12 @@ from MultiViewRegistrationLib.assessment.verdict import (
     _camera_strain,
     _is_exact,
     _least_similar,
+    _risk,
+    _weak_points,
     assess,
     decide,
     depth_risk,
+    is_about_risk,
     model_inputs,
     with_cause,
 )
@@ -199,7 +202,7 @@ def test_cameras_that_the_x_rays_contradict_are_a_reject(anatomy, views, near):
     turned = replace(views[1], camera=replace(views[1].camera, camera_from_world=wrong))
     given = [views[0], replace(turned, rotation_sd_deg=1.0, translation_sd_mm=3.0)]
     rejected = assess(anatomy, given, refine(anatomy, given, near), near, CORNERS)
-    assert rejected.verdict == "reject"
+    assert rejected.verdict == "reject" and set(rejected.suspects) == {"view2"}
     assert rejected.reasons[0].startswith("The X-rays contradict the angles of view2: ")
     cause = Cause("distance", (), "The distance seems to be wrong.", 1.5, (0.9, 0.9), np.eye(4), moved_mm=0.5)
     caused = with_cause(rejected, cause, refine(anatomy, given, near).world_from_ct)
@@ -209,6 +212,52 @@ def test_cameras_that_the_x_rays_contradict_are_a_reject(anatomy, views, near):
     loose = [views[0], replace(turned, rotation_sd_deg=5.0, translation_sd_mm=3.0)]
     found = refine(anatomy, loose, near)
     assert "contradict" not in " ".join(assess(anatomy, loose, found, near, CORNERS).reasons)
+
+
+def test_a_view_whose_name_ends_as_another_does_is_not_suspected_for_it(anatomy, views, near):
+    wrong = views[1].camera.camera_from_world @ off(np.eye(4), [6, 0, -5], [0, 0, 0])
+    camera = replace(views[1].camera, camera_from_world=wrong)
+    given = [
+        replace(views[0], name="AP"),
+        replace(views[1], name="copy of AP", camera=camera, rotation_sd_deg=1.0, translation_sd_mm=3.0),
+    ]
+    assert set(assess(anatomy, given, refine(anatomy, given, near), near, CORNERS).suspects) == {"copy of AP"}
+
+
+@pytest.mark.parametrize("noise_mm, said", [(0.22, False), (1.0, False), (1.1, True)])
+def test_noise_is_a_reason_only_where_it_may_misplace_the_bone(anatomy, views, found, near, noise_mm, said):
+    """More than 0.14 mm is unusual, and harmless up to where 95 % lie within 2 mm."""
+    features = replace(assess(anatomy, views, found, near, CORNERS).features, noise_mm=noise_mm)
+    sentence = f"The images determine the pose poorly: noise alone explains an error of {noise_mm:.1f} mm."
+    weak = _weak_points(calibrated(), features, views)
+    assert ([sentence] if said else []) == [each for each in weak if "poorly" in each]
+
+
+@pytest.mark.parametrize(
+    "probability, verdict, words",
+    [
+        (0.6, "reject", "Most likely wrong: 60 % risk of an error above 2 mm."),
+        (0.1, "reject", "The risk of an error above 2 mm is 10 %; up to 3.0 % is accepted."),  # views are contradicted
+        (0.02, "reject", ""),
+        (0.0302, "check", "The risk of an error above 2 mm is slightly more than 3.0 %; up to 3.0 % is accepted."),
+        (0.0306, "check", "The risk of an error above 2 mm is 3.1 %; up to 3.0 % is accepted."),
+        (0.03, "check", ""),
+    ],
+)
+def test_the_risk_is_told_so_that_it_does_not_contradict_itself(probability, verdict, words):
+    prediction = Prediction(0.5, 1.0, probability, probability, True)
+    reasons = _risk(prediction, calibrated(), verdict)
+    assert reasons == ([words] if words else []) and all(is_about_risk(reason) for reason in reasons)
+
+
+def test_with_a_cause_the_risk_is_told_once(anatomy, views, found, near):
+    """Where cameras are the trouble, their reason comes before the risk."""
+    some = [replace(view, principal_point_sd_px=8.0, distance_sd_percent=3.0) for view in views]
+    told = assess(anatomy, some, replace(found, views=some), near, CORNERS)
+    assert told.reasons[0].startswith("The cameras are known only to") and is_about_risk(told.reasons[1])
+    cause = Cause("distance", (), "The distance seems to be wrong.", 1.5, (0.9, 0.9), np.eye(4), moved_mm=2.5)
+    caused = with_cause(told, cause, found.world_from_ct)
+    assert sum(is_about_risk(reason) for reason in caused.reasons) == 1 and told.reasons[0] in caused.reasons
 
 
 @pytest.mark.parametrize(
@@ -224,12 +273,13 @@ def test_each_correction_of_a_camera_is_held_against_its_standard_deviation(view
     """The last one of its kind, by 3 and by 5 of them; beyond 4 what was said is wrong."""
     given = [views[0], replace(views[1], **READINGS)]
     unknowns = CameraCorrections(given)
-    for deviations, sentences in ((3.0, []), (-5.0, [f"The X-rays contradict {words}. Check its geometry."])):
+    sentence = f"The X-rays contradict {words}. Check its geometry."
+    for deviations, contradicted in ((3.0, []), (-5.0, [("view2", sentence)])):
         corrections = unknowns.none.copy()
         corrections[OWN + index] = deviations * sd
         corrected = [views[0], replace(given[1], camera=unknowns.camera(1, corrections, views[1].camera))]
         strain, found = _camera_strain(given, corrected, CALIBRATED)
-        assert strain == pytest.approx(abs(deviations)) and found == sentences
+        assert strain == pytest.approx(abs(deviations)) and found == contradicted
 
 
 def test_cameras_beyond_two_standard_deviations_are_less_certain_than_was_said(anatomy, views, found, near, generous):

@@ -176,7 +176,8 @@ def assess(
     features = compute_features(
         anatomy.with_background(found.world_from_background), corrected, found, start, chosen, shared
     )
-    strain, contradictions = _camera_strain([views[i] for i in tied], corrected, shared)
+    strain, contradicted = _camera_strain([views[i] for i in tied], corrected, shared)
+    contradictions = [sentence for _name, sentence in contradicted]
     if features.camera_uncertainty and strain > EXPECTED_STRAIN:
         covariance = features.camera_uncertainty.covariance * (strain / EXPECTED_STRAIN) ** 2
         features = replace(features, camera_uncertainty=replace(features.camera_uncertainty, covariance=covariance))
@@ -224,7 +225,7 @@ def assess(
         targets=chosen,
         measured=measured,
         contradictions=tuple(contradictions),
-        suspects=(*_suspects(model, features, corrected, contradictions), *(views[i].name for i in alone)),
+        suspects=(*_suspects(model, features, corrected, contradicted), *(views[i].name for i in alone)),
         condition=_condition(corrected),
     )
 
@@ -277,7 +278,7 @@ def with_cause(assessment: Assessment, cause: Cause, pose: np.ndarray) -> Assess
     contradicted = assessment.contradictions
     verdict = "reject" if contradicted else decide(prediction, model, measured=False)
     wider, (degrees, axis) = prediction.upper95_mm / before.upper95_mm, rotation
-    others = assessment.reasons[len(contradicted) + len(_risk(before, model, assessment.verdict)) :]
+    others = [reason for reason in assessment.reasons if reason not in contradicted and not is_about_risk(reason)]
     return replace(
         assessment,
         cause=cause,
@@ -366,9 +367,11 @@ def _is_exact(view: View, first: bool) -> bool:
     return not (place or view.principal_point_sd_px or view.distance_sd_percent)
 
 
-def _camera_strain(given: list[View], corrected: list[View], shared: SharedUnknowns) -> tuple[float, list[str]]:
-    """The largest correction of a camera in its standard deviations, and a sentence for each camera that contradicts what is said of it."""
-    largest, sentences = 0.0, []
+def _camera_strain(
+    given: list[View], corrected: list[View], shared: SharedUnknowns
+) -> tuple[float, list[tuple[str, str]]]:
+    """The largest correction of a camera in its standard deviations; view and sentence where it contradicts what is said of it."""
+    largest, contradicted = 0.0, []
     for before, after in zip(given, corrected, strict=True) if shared == CALIBRATED else ():
         motion = before.camera.world_from_camera @ after.camera.camera_from_world
         shift = (after.camera.principal_point - before.camera.principal_point).tolist()
@@ -383,11 +386,12 @@ def _camera_strain(given: list[View], corrected: list[View], shared: SharedUnkno
             strain = float(np.abs(correction).max() / sd) if sd else 0.0
             largest = max(largest, strain)
             if strain > CONTRADICTION:
-                sentences.append(
+                sentence = (
                     f"The X-rays contradict the {what} of {before.name}: {np.abs(correction).max():.1f} {unit} off, though known to "
                     f"{sd:.2g} {unit}. Check its geometry."
                 )
-    return largest, sentences
+                contradicted.append((before.name, sentence))
+    return largest, contradicted
 
 
 def _condition(views: list[View]) -> str:
@@ -418,7 +422,7 @@ def _weak_points(model: Model, features: ReliabilityFeatures, views: list[View])
     """The features that are worse than in nearly all correct results, the worst first."""
     disagreement = _disagreement(features, views)
     sentences = {
-        "noise_mm": f"The images determine the pose poorly: noise alone explains an error of {features.noise_mm:.2f} mm.",
+        "noise_mm": _noise(features),
         "basin_shift_mm": f"The fit may be accidental: with wider windows the pose moves by {features.basin_shift_mm:.1f} mm.",
         "single_view_shift_sds": disagreement,
         "split_half_mm": f"The halves of the images disagree by {features.split_half_mm:.1f} mm: something may have moved, or a distance "
@@ -430,6 +434,13 @@ def _weak_points(model: Model, features: ReliabilityFeatures, views: list[View])
     }
     weak = [sentences[name] for name in model.worse_than_usual(model_inputs(features))]
     return list(dict.fromkeys(filter(None, weak)))
+
+
+def _noise(features: ReliabilityFeatures) -> str:
+    """Said only where noise may misplace the bone by more than WRONG_MM; below it is unusual, and no trouble."""
+    if SDS_95 * features.noise_mm <= WRONG_MM:
+        return ""
+    return f"The images determine the pose poorly: noise alone explains an error of {features.noise_mm:.1f} mm."
 
 
 def _disagreement(features: ReliabilityFeatures, views: list[View]) -> str:
@@ -444,12 +455,13 @@ def _disagreement(features: ReliabilityFeatures, views: list[View]) -> str:
     )
 
 
-def _suspects(model: Model, features: ReliabilityFeatures, views: list[View], contradictions: list[str]) -> list[str]:
+def _suspects(
+    model: Model, features: ReliabilityFeatures, views: list[View], contradicted: list[tuple[str, str]]
+) -> list[str]:
     """The names of the views that contradict their cameras; without any, of those that a weak point is about."""
-    names = [view.name for view in views]
-    contradicted = [name for name in names if any(f" of {name}: " in sentence for sentence in contradictions)]
     if contradicted:
-        return contradicted
+        return list(dict(contradicted))
+    names = [view.name for view in views]
     shifts, weak = features.single_view_shift_mm, model.worse_than_usual(model_inputs(features))
     found = [name for name, shift in zip(names, shifts, strict=False) if not np.isfinite(shift)]
     if "single_view_shift_sds" in weak and np.isfinite(shifts).any():
@@ -490,9 +502,10 @@ def is_about_risk(reason: str) -> bool:
 
 def _risk(prediction: Prediction, model: Model, verdict: str) -> list[str]:
     """A sentence, where the failure probability is too high for an accept."""
-    risk = percent(prediction.failure_probability)
-    if verdict == "reject":
+    risk, limit = percent(prediction.failure_probability), percent(model.accept)
+    if verdict == "reject" and prediction.failure_probability >= model.reject:
         return [f"Most likely wrong: {risk} risk of an error above {WRONG_MM:g} mm."]
     if prediction.failure_probability <= model.accept:
         return []
-    return [f"The risk of an error above {WRONG_MM:g} mm is {risk}; up to {percent(model.accept)} is accepted."]
+    risk = f"slightly more than {limit}" if risk == limit else risk
+    return [f"The risk of an error above {WRONG_MM:g} mm is {risk}; up to {limit} is accepted."]

@@ -389,15 +389,11 @@ def _check_start(case: Case, start: str) -> None:
 
 
 def start_pose(case: Case, centroid: np.ndarray) -> np.ndarray:
-    """The case's start pose, or the default pose at the isocentre, with a warning.   centroid: (3,) of the CT."""
+    """The case's start pose, or the default pose at the isocentre.   centroid: (3,) of the CT."""
     from .geometry.epipolar import default_pose_at_isocentre
 
     if case.world_from_ct is not None:
         return case.world_from_ct
-    warn(
-        "the case has no start pose (world_from_ct): the CT starts with its axes along the world's, where the central rays of "
-        "the views meet."
-    )
     return default_pose_at_isocentre([view.camera for view in case.views], centroid)
 
 

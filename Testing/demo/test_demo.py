@@ -11,7 +11,7 @@ pytest.importorskip("itk", reason='makes its X-rays by RTK: pip install -e ".[de
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:the case has no start pose", "ignore:Only")
+@pytest.mark.filterwarnings("ignore:Only")
 def test_the_demo_registers_and_writes_all_three_cases(tmp_path, capsys, monkeypatch):
     pytest.importorskip("torch", reason='trains a network: pip install -e ".[torch]"')
     monkeypatch.setattr(demo, "MINUTES", 0.1)

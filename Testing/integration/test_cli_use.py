@@ -99,7 +99,7 @@ def test_without_a_start_it_searches_and_writes_beside_the_case(mvreg, here, cas
 def test_render_says_what_it_wrote_and_needs_no_start(mvreg, here, case_file):
     changed(case_file, here, world_from_ct=None)
     done = mvreg("render", "case.json", "--out", "drr")
-    assert done.returncode == 0 and "the case has no start pose" in done.stderr
+    assert done.returncode == 0 and "The case has no start pose" in done.stderr
     written = [Path(line.strip()) for line in done.stdout.splitlines()[1:]]
     assert sorted(written) == sorted(Path("drr").iterdir()) and len(written) == 4
 

@@ -64,7 +64,6 @@ def test_one_view_that_is_right_is_enough(case, anatomy, model):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:the case has no start pose")
 def test_auto_finds_what_the_regressor_misses(case, anatomy, model):
     lost = replace(model, together_mm=90.0, alone_mm=100.0)
     result = register(case, "auto", anatomy=anatomy, model=lost)
@@ -79,7 +78,6 @@ def test_auto_finds_what_the_regressor_misses(case, anatomy, model):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:the case has no start pose")
 def test_auto_without_a_model_is_a_search(case, anatomy, monkeypatch):
     monkeypatch.setattr(learning, "train", None)
     result = register(case, "auto", anatomy=anatomy)

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from PIL import Image
 
 from ..api import start_pose
-from ..errors import InputError
+from ..errors import InputError, warn
 from ..imaging.ct import attenuation
 from ..io.case import Case
 from ..io.files import written_atomically
@@ -81,6 +81,11 @@ def render_views(
 
 def _pose(case: Case, pose: str) -> np.ndarray:
     if pose == "start":
+        if case.world_from_ct is None:
+            warn(
+                "The case has no start pose (world_from_ct): the CT is drawn with its axes along the world's, where the central "
+                "rays of the views meet."
+            )
         return start_pose(case, case.ct.centroid())
     if pose != "truth":
         if not Path(pose).is_file():

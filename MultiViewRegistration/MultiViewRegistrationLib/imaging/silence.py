@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from typing import TextIO
 
 import SimpleITK as sitk
@@ -34,8 +35,7 @@ class _Silence:
             if _descriptor(sys.stderr) == 2:
                 with suppress(OSError):  # its reader has gone
                     sys.stderr.flush()
-                # Not closed here: another thread may be about to write to it.
-                shown = open(os.dup(2), "w", 1, sys.stderr.encoding, sys.stderr.errors)  # noqa: SIM115
+                shown = _Shown(os.fdopen(os.dup(2), "wb"), sys.stderr.encoding, sys.stderr.errors, line_buffering=True)
                 self._python, sys.stderr = (sys.stderr, shown), shown
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, 2)
@@ -58,6 +58,14 @@ class _Silence:
                 os.close(self._saved)
                 self._saved = -1
             sitk.ProcessObject.SetGlobalWarningDisplay(self._shown)
+
+
+class _Shown(TextIOWrapper):
+    """Closed once nobody has it any more, without a ResourceWarning: another thread may be about to write to it."""
+
+    def __del__(self) -> None:
+        with suppress(OSError):
+            self.close()
 
 
 def _descriptor(stream: TextIO | None) -> int | None:

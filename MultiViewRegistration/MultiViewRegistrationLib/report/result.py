@@ -134,6 +134,11 @@ class Result:
                 f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
                 f"well (evidence ratio {rival.evidence_ratio:.2f})."
             )
+        if self.method in ("search", "auto") and case.world_from_ct is None and self.verdict != "accept":
+            reasons.append(
+                "The case has no start pose: the search began with the CT's axes along the world's, where the central rays of "
+                "the views meet. Give it a start pose if the CT may lie farther from there than was searched."
+            )
         of_sentence: dict[str, list[str]] = {}
         for name, sentences in case.assumptions.items():
             for sentence in sentences:

@@ -21,7 +21,9 @@ with silenced():
     print("second", file=sys.stderr)
 os.write(2, b"third")
 """
-    said = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, check=True, text=True).stderr
+    said = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, check=True, text=True
+    ).stderr
     assert said.split() == ["first", "second", "third"]
 
 

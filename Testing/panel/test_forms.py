@@ -216,3 +216,61 @@ def test_pictures_progress_and_downloads(at, tmp_path):
     at.host.click(at.widget("download"))
     at.person.wait(lambda: written)
     assert written == [tmp_path / "a.txt"]
+
+
+NAME = "<b>A&P</b>"
+
+
+def shown_as(text: str) -> str:
+    """What Qt shows of a tool tip."""
+    from PySide6 import QtGui
+
+    if not QtGui.Qt.mightBeRichText(text):
+        return text
+    document = QtGui.QTextDocument()
+    document.setHtml(text)
+    return document.toPlainText()
+
+
+def test_names_that_look_like_html_are_shown_as_they_are(at):
+    from PySide6 import QtCore, QtWidgets
+
+    from MultiViewRegistrationLib.session.presenters.form import (
+        Button,
+        Cell,
+        Choice,
+        Option,
+        ProgressBar,
+        Switch,
+        Table,
+        TableRow,
+        Text,
+        group,
+    )
+
+    tip = f"Of {NAME}:\nits <i>."
+    at.show(
+        Text("text", NAME, tip=tip),
+        Button("button", NAME, lambda: None, tip=tip, question=f"Remove {NAME}?"),
+        Switch("switch", NAME, lambda on: None, tip=tip),
+        Choice("choice", NAME, print, value="a", options=(Option("a", NAME, tip),), spread=True, tip=tip),
+        ProgressBar("progress", NAME),
+        Table("table", "", columns=("1",), lines=(TableRow("x", (Cell(NAME),)),)),
+        group("group", NAME, Text("inside", NAME), open=False),
+    )
+    at.person.panel.show_message(NAME)
+    windows = (at._window, at.person.module_widget.parent)
+    labels = [label for window in windows for label in window.findChildren(QtWidgets.QLabel) if "<b>" in label.text]
+    plain = QtCore.Qt.TextFormat.PlainText
+    assert len(labels) >= 5 and all(label.property("textFormat") == plain for label in labels)
+    for key in ("text", "button", "switch", "choice"):
+        assert shown_as(at.widget(key).toolTip) == tip
+    assert shown_as(at.widget("table").item(0, 0).toolTip()) == NAME
+    spread = at.form.drawn["choice"].button("a")
+    assert shown_as(spread.toolTip) == tip
+    for widget in (at.widget("button"), at.widget("switch"), spread):
+        assert widget.text == "<b>A&&P</b>"  # which Qt shows as one
+    assert at.widget("group").title.strip() == "<b>A&&P</b>"
+    at.host.answers.yes = False
+    at.host.click(at.widget("button"))
+    assert shown_as(at.host.messages[-1].text) == f"Remove {NAME}?"

@@ -125,3 +125,16 @@ def test_ctrl_z_takes_back_a_landmark_also_where_the_focus_is_in_a_view(person):
     host.process(0.2)
     host.key(person.widget("start", "click"), Qt.Key_Z, Qt.ControlModifier)
     assert person.is_at(STARTED_AT)
+
+
+def test_what_failed_is_told_once(person, monkeypatch, caplog):
+    """By the answer, which stays; not by a message below it, too."""
+    from PySide6 import QtWidgets
+
+    monkeypatch.setattr(person.session.history, "add", lambda entry: 1 / 0)
+    person.choose("start", "start", "From here")
+    person.press("register", "register")
+    person.wait_for_work()
+    assert person.session.ended == "failed" and "ZeroDivisionError" in person.answer()
+    labels = person.module_widget.parent.findChildren(QtWidgets.QLabel)
+    assert sum(label.visible and "ZeroDivisionError" in label.text for label in labels) == 1

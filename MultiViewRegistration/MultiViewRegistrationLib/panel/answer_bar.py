@@ -6,6 +6,7 @@ from ..session.presenters.answer import ACCEPT, FAILED, REJECT, RUNNING, AnswerP
 from ..session.presenters.section import CHECK
 from .form import QtForm
 from .section import PanelSection
+from .style import plain_tip
 
 #: Ground and text of the chip, readable (WCAG AA) on a light and on a dark window alike; others are grey.
 CHIPS = {
@@ -37,5 +38,5 @@ class AnswerBar(PanelSection):
         )
         ui.answerHeadline.text = answer.headline.replace(" %", "\u00a0%")
         ui.answerViews.text = "    ".join(f"{view.symbol} {view.name}" for view in answer.views)
-        ui.answerViews.toolTip = "\n".join(view.tip for view in answer.views)
+        ui.answerViews.toolTip = plain_tip("\n".join(view.tip for view in answer.views))
         ui.answerViews.setVisible(bool(answer.views))

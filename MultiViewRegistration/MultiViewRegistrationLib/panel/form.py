@@ -15,7 +15,19 @@ from ..session.presenters import form as controls
 from ..session.presenters.form import Control, Form, Option, visible, walk
 from ..session.translation import _
 from . import packages
-from .style import DOUBTFUL, ERROR, FAULTY, MISSING, PLAIN, QUIET, mark_field, set_tone
+from .style import (
+    DOUBTFUL,
+    ERROR,
+    FAULTY,
+    MISSING,
+    PLAIN,
+    QUIET,
+    button_text,
+    mark_field,
+    plain_label,
+    plain_tip,
+    set_tone,
+)
 
 #: Width of a picture, in heights, at most.
 PICTURE_WIDTH = 4 / 3
@@ -134,7 +146,7 @@ class _Drawn:
 
     def __init__(self, form: QtForm, control: Control) -> None:
         self.form, self.key, self.control = form, control.key, None
-        self.label = qt.QLabel() if self.LABELLED else None
+        self.label = plain_label() if self.LABELLED else None
         self.widget = self.make(control)
         self.widget.name = control.key
         self.parts = [self.widget] if self.label is None else [self.label, self.widget]
@@ -148,11 +160,11 @@ class _Drawn:
 
     def update(self, control: Control) -> None:
         if control != self.control:
-            self.widget.toolTip = control.tip
+            self.widget.toolTip = plain_tip(control.tip)
             self.widget.enabled = control.enabled
             if self.label is not None:
                 self.label.text = f"{control.label}:" if control.label else ""
-                self.label.toolTip = control.tip
+                self.label.toolTip = plain_tip(control.tip)
         self.show(control)
         self.control = control
 
@@ -166,7 +178,7 @@ class _Drawn:
 
 class _Text(_Drawn):
     def make(self, control):
-        label = qt.QLabel()
+        label = plain_label()
         label.wordWrap = True
         label.minimumWidth = 1  # a long name, which cannot be wrapped, must not widen the panel
         label.textInteractionFlags = qt.Qt.TextSelectableByMouse
@@ -187,7 +199,7 @@ class _PushButton(_Drawn):
         return button
 
     def show(self, control) -> None:
-        self.widget.text = control.label
+        self.widget.text = button_text(control.label)
         embolden(self.widget, control.primary)
 
     def press(self) -> None:
@@ -209,7 +221,7 @@ class _Button(_PushButton):
         if control.icon:
             self.widget.icon = self.widget.style().standardIcon(ICONS[control.icon])
             self.widget.accessibleName = control.label
-            self.widget.toolTip = control.tip or control.label
+            self.widget.toolTip = plain_tip(control.tip or control.label)
         else:
             super().show(control)
         for shortcut in self._shortcuts:
@@ -224,7 +236,7 @@ class _Button(_PushButton):
             return
         if control.strict and (problems := self.form.panel.problems()):
             self.form.panel.show_message(problems[0])
-        elif not control.question or slicer.util.confirmYesNoDisplay(control.question):
+        elif not control.question or slicer.util.confirmYesNoDisplay(plain_tip(control.question)):
             self.act()
 
     def _shortcut(self, keys: str, button):
@@ -242,7 +254,7 @@ class _Switch(_Drawn):
         return box
 
     def show(self, control) -> None:
-        self.widget.text, self.widget.checked = control.label, control.on
+        self.widget.text, self.widget.checked = button_text(control.label), control.on
 
 
 class _Choice(_Drawn):
@@ -291,7 +303,7 @@ class _Choice(_Drawn):
         for number, button in enumerate(self._buttons):
             button.setVisible(number < len(options))
             if number < len(options):
-                button.text, button.toolTip = options[number].title, options[number].tip
+                button.text, button.toolTip = button_text(options[number].title), plain_tip(options[number].tip)
 
     def _choose(self, number: int) -> None:
         if self._values[number] != self.control.value:
@@ -307,7 +319,7 @@ class _Entry(_Drawn):
     LABELLED, ALWAYS_TYPED = True, False
 
     def make(self, control):
-        self.edit, self._unit = qt.QLineEdit(), qt.QLabel()
+        self.edit, self._unit = qt.QLineEdit(), plain_label()
         self.edit.connect("textEdited(QString)", lambda text: self._on_typed())
         self.edit.connect("editingFinished()", self._on_finished)
         return joined(qt.QHBoxLayout, self.edit, self._unit)
@@ -430,7 +442,7 @@ class _Table(_Drawn):
 
     def _item(self, line, column: int, cell):
         item = qt.QTableWidgetItem(cell.text)
-        item.setToolTip(cell.tip or cell.text)
+        item.setToolTip(plain_tip(cell.tip or cell.text))
         if cell.share is not None:
             item.setIcon(qt.QIcon(_bar(cell.share)))
         flags = qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled
@@ -486,7 +498,7 @@ class _FieldTable(_Drawn):
         if self.control is None or control.columns != self.control.columns:
             for column, option in enumerate(control.columns):
                 head = qt.QLabel(option.title)
-                head.wordWrap, head.toolTip = True, option.tip
+                head.wordWrap, head.toolTip = True, plain_tip(option.tip)
                 head.alignment = qt.Qt.AlignBottom
                 set_tone(head, QUIET)
                 self._grid.addWidget(head, 0, column)
@@ -513,7 +525,8 @@ class _FieldTable(_Drawn):
             title.autoRaise, title.checkable = True, True
             title.clicked.connect(lambda *_args, id=line.id: self.act(id) if self.control.action else None)
         self._grid.addWidget(title, row, 0)
-        title.text, title.toolTip, title.checked = line.title, line.tip, line.id == control.selected
+        title.text, title.toolTip = button_text(line.title), plain_tip(line.tip)
+        title.checked = line.id == control.selected
 
     def _place(self, cell, row: int, column: int) -> str:
         """Draw a cell; its key, which is another for another kind of field."""
@@ -531,7 +544,7 @@ class _FieldTable(_Drawn):
         drawn.update(field)
         inner = drawn.edit if isinstance(drawn, _Entry) else drawn.widget
         tip = [cell.fault or cell.caution, cell.origin and _("From: {origin}").format(origin=cell.origin), field.tip]
-        inner.toolTip = "\n".join(filter(None, tip))
+        inner.toolTip = plain_tip("\n".join(filter(None, tip)))
         inner.accessibleName = field.label if not isinstance(field, controls.Text) else ""
         inner.accessibleDescription = cell.fault or cell.caution
         mark_field(inner, FAULTY if cell.fault else DOUBTFUL if cell.caution else MISSING if cell.missing else "")
@@ -542,7 +555,7 @@ class _FieldTable(_Drawn):
 
     def _write_note(self, number: int, note: dict, row: int) -> None:
         if number == len(self._notes):
-            label = qt.QLabel()
+            label = plain_label()
             label.wordWrap = True
             self._notes.append(label)
         label = self._notes[number]
@@ -565,7 +578,7 @@ class _FieldTable(_Drawn):
 
 class _Progress(_Drawn):
     def make(self, control):
-        self.bar, self.text = qt.QProgressBar(), qt.QLabel()
+        self.bar, self.text = qt.QProgressBar(), plain_label()
         self.bar.textVisible = False
         self.text.wordWrap = True
         return joined(qt.QVBoxLayout, self.bar, self.text)
@@ -585,9 +598,9 @@ class _Files(_Drawn):
         return joined(qt.QHBoxLayout, self.file, self.folder)
 
     def show(self, control) -> None:
-        self.file.text = control.label
+        self.file.text = button_text(control.label)
         embolden(self.file, control.primary)
-        self.file.toolTip = control.tip or control.hint
+        self.file.toolTip = plain_tip(control.tip or control.hint)
         self.folder.setVisible(control.folders)
 
     def take(self, paths: list[Path]) -> None:
@@ -649,7 +662,7 @@ class _Link(_PushButton):
 class _Picture(_Drawn):
     def make(self, control):
         self._rgb = None
-        self.picture, self.text = qt.QLabel(), qt.QLabel()
+        self.picture, self.text = plain_label(), plain_label()
         for part in (self.picture, self.text):
             part.alignment = qt.Qt.AlignCenter
         self.text.wordWrap = True
@@ -695,9 +708,8 @@ class _Group(_Drawn):
         return widget
 
     def show(self, control) -> None:
-        self.widget.title = (
-            control.label if control.open is None else f"{control.label}  "
-        )  # CTK's arrow takes room of it
+        title = button_text(control.label)
+        self.widget.title = title if control.open is None else f"{title}  "  # CTK's arrow takes room of it
         self._box.show(control.children)
         if self.control is None and control.open is not None:
             self.widget.collapsed = not control.open

@@ -30,7 +30,7 @@ from .files import FilesPart
 from .geometry import GeometryWindow
 from .hand import Hand
 from .section import PanelSection
-from .style import PanelStyle, busy
+from .style import PanelStyle, busy, plain_tip
 from .views import Views
 
 #: Milliseconds between polls.
@@ -149,7 +149,7 @@ class Panel(slicer.util.VTKObservationMixin):
         if kind != SCENE:
             self.opening.read(path, {RESULT: read_result, TRACK: read_track}.get(kind, read_case))
         elif display.is_empty(slicer.mrmlScene) or slicer.util.confirmOkCancelDisplay(
-            _("Close the scene, and open {file} in its place?").format(file=path.name), _("Open a scene")
+            plain_tip(_("Close the scene, and open {file} in its place?").format(file=path.name)), _("Open a scene")
         ):
             slicer.util.loadScene(str(path))
 
@@ -259,7 +259,7 @@ class Panel(slicer.util.VTKObservationMixin):
         with suppress(InputError):  # of a scene that is not complete yet
             if self.session.poll() and self.session.running_registration is None:
                 self._stale = True
-                if self.session.message:
+                if self.session.message and self.session.ended != "failed":  # which the answer says
                     self.show_message(self.session.message)
             self._stale |= self.views.out_of_date
             self.session.drawing.step()

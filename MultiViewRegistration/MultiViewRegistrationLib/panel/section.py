@@ -11,6 +11,7 @@ from ..session.presenters.form import Text
 from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State
 from ..session.translation import _
 from .form import QtForm
+from .style import plain_tip
 
 SYMBOLS = {
     TODO: "\u25cb",
@@ -67,5 +68,5 @@ class PanelSection:
         text = f"{SYMBOLS[state.kind]}  {self.title}" + (f"  \u2013  {state.text}" if state.text else "")
         metrics = self.button.fontMetrics()
         self.button.text = metrics.elidedText(text, qt.Qt.ElideRight, self.button.width - 3 * metrics.height())
-        self.button.toolTip = "" if self.button.text == text else text
+        self.button.toolTip = "" if self.button.text == text else plain_tip(text)
         self.button.setProperty("state", state.kind)

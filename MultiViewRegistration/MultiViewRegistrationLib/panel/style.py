@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,23 @@ _TONE = "tone"
 WIDTH_IN_CHARACTERS = 66
 #: What the text of a label, of one below a collapsible button, and of a field is drawn in.
 _ROLES = (qt.QPalette.WindowText, qt.QPalette.ButtonText, qt.QPalette.Text)
+
+
+def plain_label():
+    """A label that shows its text as it is, where Qt would take a name such as "<b>" for HTML."""
+    label = qt.QLabel()
+    label.textFormat = qt.Qt.PlainText
+    return label
+
+
+def plain_tip(text: str) -> str:
+    """What a tool tip or a question, which Qt takes for HTML where it looks so, has to be for showing this text as it is."""
+    return f"<span>{html.escape(text)}</span>".replace("\n", "<br>") if "<" in text else text
+
+
+def button_text(text: str) -> str:
+    """The same of a button or a group, where "&" underlines the next letter."""
+    return text.replace("&", "&&")
 
 
 def set_tone(widget, tone: str) -> None:

@@ -371,7 +371,7 @@ class Application:
             with suppress(InputError):  # of a scene that is not complete yet
                 if self.session.poll(0) and self.session.running_registration is None:
                     self.invalidate()
-                    if self.session.message:
+                    if self.session.message and self.session.ended != "failed":  # which the answer says
                         self.show_message(self.session.message)
             if self._moves is not None and self._moves.step():
                 self.stop_moving()

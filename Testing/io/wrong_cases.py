@@ -52,6 +52,11 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
 ]
 WRONG_MEANING = [  # it cannot
     ([*C_ARM, "rao_lao_deg"], REMOVED, ["c_arm.rao_lao_deg is missing"]),
+    (
+        C_ARM,
+        {"size": [9, 9], "rao_lao_deg": 0, "cra_cau_deg": 0, "pixel_mm": [1, 1]},
+        ["c_arm is missing source_to_detector_mm, source_to_isocentre_mm; add them"],
+    ),
     ([*SCOUT, "isocentre_to_source"], REMOVED, ["slot_scan.isocentre_to_source is missing"]),
     ([*SCOUT, "rows_along"], [0, 1, -1], ["slot_scan.rows_along: found", "at right angles"]),
     (

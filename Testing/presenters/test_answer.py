@@ -155,7 +155,12 @@ def test_the_next_act_from_an_empty_scene_to_the_export(scene):
     act(answer, "geometry")
     xrays = host.sections["xrays"].presenter
     assert xrays.geometry.open and xrays.selected == second
-    second.change(camera=cameras[0])
+    known = second.content
+    second.content = {key: value for key, value in known.items() if key != "camera"}
+    assert "view2: has no geometry" in answer.answer().headline
+    second.change(header={}, header_missing=["pixel_mm"])
+    assert answer.answer().headline == "view2: its header does not say all of the geometry; enter pixel size."
+    second.content = {**known, "camera": cameras[0]}
     assert control(answer, "geometry").label == "Correct the geometry" and rest(host, answer)
     second.change(camera=cameras[1])
     host.session.history.note("by hand")

@@ -174,6 +174,12 @@ def test_x_rays_are_checked_one_at_a_time(two_views, checking):
     lat.change(use=True, camera=camera)
     ap.content = {"intensity": "log"}
     assert "AP: has no geometry" in checking.problem(ap)
+    ap.content = {"header": {"rao_lao_deg": 0.0}, "header_missing": ["source_to_isocentre_mm", "mirrored"]}
+    assert checking.problem(ap) == (
+        "AP: its header does not say all of the geometry; enter source to isocentre, whether the patient's right is on the "
+        "left of the image."
+    )
+    ap.content = {"intensity": "log"}
     lat.change(
         c_arm={
             "source_to_detector_mm": 1000,

@@ -228,6 +228,9 @@ def _slot_scan(field: str, fields: JsonObject) -> Geometry:
 
 def _numbers(fields: JsonObject, wanted: Mapping[str, tuple], *, whole: bool = True) -> dict[str, Any]:
     """The numbers that are given; the needed ones, too, where they are to be whole."""
+    missing = [key for key, (_shape, needed, _expected) in wanted.items() if needed and whole and not fields.has(key)]
+    if len(missing) > 1:
+        raise InputError(f"{fields.file}: {fields.name} is missing {', '.join(missing)}; add them.")
     return {
         key: fields.array(key, shape, expected) if shape else fields.number(key, expected)
         for key, (shape, needed, expected) in wanted.items()

@@ -282,12 +282,17 @@ def header_content(path: Path, frames: int) -> dict:
     }
 
 
+def missing_readings(view: XRayView) -> list[str]:
+    """The names of a C-arm's readings that a view's DICOM header does not have; none without a header."""
+    return [name for key, name in READINGS.items() if key in view.content.get("header_missing", ())]
+
+
 def header_proposals(registration: Registration, view: XRayView) -> list[str]:
     """The values that a view's DICOM header proposes, misses and leaves to assume, a sentence each; none without one."""
     content = view.content
     if "header" not in content:
         return []
-    missing = ", ".join(name for key, name in READINGS.items() if key in content["header_missing"])
+    missing = ", ".join(missing_readings(view))
     sentences = [_("The header proposes what is filled in: check it.")] if content["header"] else []
     sentences += [_("Not in the header: {names}.").format(names=missing)] if missing else []
     assumptions = list(content["assumptions"])

@@ -12,6 +12,7 @@ from threading import Lock
 from time import monotonic, sleep
 
 from ..errors import InputError
+from ..geometry.camera import Camera
 from ..jobs import start_python
 from ..mrml.case import case_of, ct_of, xray_of
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
@@ -20,7 +21,9 @@ from ..mrml.image import refresh
 from ..mrml.registration import Registration, refuse_nonlinear
 from ..mrml.xray import XRayView
 from .background_task import BackgroundValue, Worker
+from .geometry import missing_readings, needs_geometry
 from .scouts import Scouts
+from .slot_scan import missing_in_header
 from .translation import _
 
 
@@ -85,7 +88,7 @@ class Inputs:
     def corrected_case(self):
         """The case with the cameras as a registration has corrected them. InputError as `case`."""
         case = self.case()
-        cameras = {view.name: view.camera for view in self.registration.xrays}
+        cameras = {view.name: camera_of(view) for view in self.registration.xrays}
         return replace(case, views=[replace(view, camera=cameras[view.name]) for view in case.views])
 
     def ct(self):
@@ -115,7 +118,7 @@ class Inputs:
         if view.size == (0, 0):
             return _("{name}: has no image, expected an X-ray; remove it, or add it again.").format(name=view.name)
         try:
-            view.camera  # noqa: B018
+            camera_of(view)
         except InputError as error:
             return str(error)
         made = self._made.get(view.id, ("", None))[1]
@@ -145,6 +148,17 @@ class Inputs:
         if isinstance(made, InputError):
             raise made
         return made
+
+
+def camera_of(view: XRayView) -> Camera:
+    """An X-ray's camera. InputError for one without a geometry, which names what its header does not say."""
+    if needs_geometry(view) and (missing := missing_in_header(view) or missing_readings(view)):
+        raise InputError(
+            _("{name}: its header does not say all of the geometry; enter {fields}.").format(
+                name=view.name, fields=", ".join(missing)
+            )
+        )
+    return view.camera
 
 
 def twins(views: list) -> tuple | None:

@@ -22,7 +22,7 @@ from .background_task import POLL_WAIT_S, Worker, await_threads, let_threads_run
 from .drawing import Drawing
 from .history import History, HistoryEntry
 from .igtl_connection import IgtlConnection
-from .inputs import FIRST_TIME, Inputs, Preparation, twins
+from .inputs import FIRST_TIME, Inputs, Preparation, camera_of, twins
 from .registering import RunningRegistration
 from .regressors import Regressors
 from .sequence import Sequence
@@ -447,6 +447,8 @@ def missing_images(registration: Registration) -> str:
     if not views:
         return _("Add an X-ray first, better two, or use one that is skipped.")
     try:
+        for view in views:
+            camera_of(view)
         same = twins(views)
     except InputError as error:
         return str(error)

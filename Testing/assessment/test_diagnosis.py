@@ -336,6 +336,22 @@ def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(
     assert inflation == pytest.approx(more.prediction.upper95_mm / prediction.upper95_mm)
 
 
+def test_a_ct_whose_matrix_is_in_ras_is_named_and_no_other_half_turn_is(anatomy, ct, views, near):
+    """About the anatomy it is half a turn; the corrected pose is that of the CT in LPS."""
+    ras = CT(Volume(ct.volume.values, np.diag([-1.0, -1.0, 1.0, 1.0]) @ ct.volume.ct_from_index), ct.unit)
+    cause = cause_of(PreparedCT(ras), views, near)
+    assert cause.cause == "half turn" and "in RAS, as nibabel's" in cause.sentence and cause.views == ()
+    index = np.array([[10.0, 20, 30], [30.0, 25, 10]])
+    turned_back = rigid.transform_points(
+        cause.world_from_ct @ cause.corrected_from_ct @ ras.volume.ct_from_index, index
+    )
+    true = rigid.transform_points(TRUE_POSE @ ct.volume.ct_from_index, index)
+    assert np.linalg.norm(turned_back - true, axis=1).max() < 3
+    assert np.linalg.det(cause.corrected_from_ct[:3, :3]) == pytest.approx(1)
+    mirrored = cause_of(anatomy, [turned(view, np.fliplr) for view in views], near)
+    assert mirrored.cause == "mirrored"
+
+
 def test_a_mirrored_ct_looks_as_the_ct_in_a_mirrored_world(views):
     """By projecting points of the corrected CT, with principal points off the middle; its centroid stays."""
     shifted = [decentred(view, 5.0) for view in views]

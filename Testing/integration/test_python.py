@@ -117,6 +117,17 @@ def test_it_is_searched_for_without_a_start(arrays):
     assert result.reasons[-1] == "Assumed: view1, view2: Bone is taken to be dark in the image."
 
 
+def test_an_affine_in_ras_is_named_where_no_x_ray_shows_the_ct(arrays):
+    away = np.eye(4)
+    away[:2, 3] = 100.0
+    place, start = away @ arrays.arguments["ct_from_index"], arrays.start @ np.linalg.inv(away)
+    assert arrays.case(ct_from_index=place, world_from_ct=start)
+    with pytest.raises(InputError, match=r"if the CT's matrix is in RAS, as nibabel's affine is, put it into LPS"):
+        arrays.case(ct_from_index=np.diag([-1.0, -1, 1, 1]) @ place, world_from_ct=start)
+    with pytest.raises(InputError, match="which images show it; correct it or the geometry"):
+        arrays.case(ct_from_index=away @ place, world_from_ct=arrays.start)
+
+
 def test_a_result_shows_itself(arrays):
     result = register(arrays.case(world_from_ct=arrays.start, truth_world_from_ct=TRUE_POSE, name="<b>"))
     assert repr(result).startswith("Result('<b>': accept, mTRE 0.0") and len(repr(result)) < 300
@@ -168,6 +179,7 @@ def meta(array):
         ({"ct": None}, "ct: found nothing"),
         ({"ct": meta}, "ct: found a torch.Tensor of shape (48, 48, 48) on the device meta"),
         ({"ct": lambda ct: ct + 2000}, "ct: has no voxel below 0"),
+        ({"ct": lambda ct: ct / 1000}, "ct: has values from -1 to 0.898, expected Hounsfield units"),
         ({"ct": transposed_anisotropic, "ct_from_index": np.diag([0.7, 0.7, 2.5, 1])}, "pass ct.transpose(2, 1, 0)"),
         ({"ct": "no.nii"}, "ct_from_index: the CT, a path, has its own position"),
         ({"ct": "no.nii", "ct_from_index": None}, "no.nii: no such file"),

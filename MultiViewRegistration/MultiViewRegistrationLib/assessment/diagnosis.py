@@ -49,7 +49,7 @@ LEAST_PRINCIPAL_POINT_MM, LEAST_SCALE, STATED_SDS = 1.5, 0.01, 3.0
 SPACING_STEPS = (0.03, 0.01)
 #: Of images, in which order they are tried, the likeliest first. Of what the same symmetry makes alike the best is named.
 KINDS = (
-    ("mirrored", "mirrored ct", "angle sign", "tube side"),
+    ("mirrored", "mirrored ct", "half turn", "angle sign", "tube side"),
     ("inverted",),
     ("swapped",),
     ("upside down", "turned 180"),
@@ -98,8 +98,8 @@ class Cause:
         Of the images: "mirrored", "upside down", "turned 90", "turned 180", "turned 270", "inverted" or "swapped". Of the cameras:
         "angle sign", "tube side" (of a slot scan), "distance", "principal point" or "motion" (of the patient, or an angle that was
         said to be known is wrong).
-        Of the CT: "mirrored ct", "ct scale" or "slice spacing". Of the pose: "level", "part" (the X-rays show another part of the CT
-        than the start says) or "short" (a view shows mostly what the CT does not hold).
+        Of the CT: "mirrored ct", "half turn" (its matrix is in RAS), "ct scale" or "slice spacing". Of the pose: "level", "part" (the
+        X-rays show another part of the CT than the start says) or "short" (a view shows mostly what the CT does not hold).
     views
         Names of the views at fault; none for all.
     sentence
@@ -305,6 +305,17 @@ def mirrored_ct(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
     return Hypothesis("mirrored ct", (), mirrored, sentence, world_from_world=world, corrected_from_ct=ct)
 
 
+def half_turn(views: Sequence[View], centroid: np.ndarray) -> Hypothesis:
+    """That the CT is turned by 180 degrees about its long axis through its centroid (3,), CT mm, as by a matrix in RAS."""
+    turn = np.diag([-1.0, -1.0, 1.0, 1.0])
+    turn[:2, 3] = 2 * centroid[:2]
+    sentence = (
+        "The CT seems to be turned by 180 degrees about its long axis: turned back, it fits. If its matrix is in RAS, as nibabel's "
+        "affine is, put it into LPS; else check how the patient lay."
+    )
+    return Hypothesis("half turn", (), list(views), sentence, corrected_from_ct=turn)
+
+
 def _in_mirrored_world(view: View, world: np.ndarray) -> View:
     image, valid = (np.ascontiguousarray(np.fliplr(each)) for each in (view.xray.line_integrals, view.xray.valid))
     intrinsics = view.camera.intrinsics.copy()
@@ -432,7 +443,7 @@ class CauseSearch:
         evidence = here.fit.evidence if here else 0.0
         least = coarse[0].fit.evidence if coarse else 0.0
         every = [*angle_hypotheses(self._views), *tube_hypotheses(self._views)]
-        every.append(mirrored_ct(self._views, self.anatomy.centroid))
+        every += [of_ct(self._views, self.anatomy.centroid) for of_ct in (mirrored_ct, half_turn)]
         groups = [every]  # a turned image resembles no CT
         if not here or min(here.fit.similarity) < SIMILAR:
             every += image_hypotheses(self._views)

@@ -132,6 +132,8 @@ WATER = 0.0192
 DENSE_BONE = 0.0573
 AIR_BELOW_HU = -850.0
 HU_RANGE = (-1000.0, 3000.0)
+#: The values of a CT in Hounsfield units go farther from 0, whatever it shows.
+LEAST_HU_RANGE = 20.0
 
 SLICES_PER_TASK = 16
 
@@ -368,6 +370,11 @@ def _check_values(name: str | Path, values: np.ndarray, unit: str) -> None:
             f"{name}: has no voxel below 0 (values {low:g} to {high:g}), but in Hounsfield units fat and air are; if 0 stands "
             'for nothing, set the unit to "relative", otherwise subtract the offset (often 1024).',
             "relative",
+        )
+    if unit == "hu" and max(-low, high) < LEAST_HU_RANGE:
+        raise InputError(
+            f"{name}: has values from {low:.3g} to {high:.3g}, expected Hounsfield units, in which air is -1000 and bone some hundred "
+            "or more; multiply them by 1000 if they are thousandths of these."
         )
     if unit == "relative" and low < -0.1 * abs(high):
         raise UnitMismatch(

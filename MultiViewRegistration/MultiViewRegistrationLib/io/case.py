@@ -22,7 +22,7 @@ from ..imaging.ct import CT
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import undistorted, undistorted_mask
 from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
-from .arrays import ct_of_arrays, is_path, views_of_arrays
+from .arrays import LPS_FROM_RAS, ct_of_arrays, is_path, views_of_arrays
 from .cameras import LEFT_OUT, sees, settle
 from .case_file import CaseFile, CaseSettings, DicomOrigin, InputFile, ViewFile, ct_of, uid_of
 from .dicom_identity import DAY, Mismatch, dicom_origin, mismatches, mismatches_of, read_identity
@@ -376,7 +376,9 @@ def views_of(
     cameras = settle([file.geometry for file in files], sizes, centre)
     _refuse_copies(where, files, xrays, cameras)
     if world_from_index is not None:
-        _check_visible(where, files, [sees(camera, world_from_index, low, high) for camera in cameras])
+        seen = [sees(camera, world_from_index, low, high) for camera in cameras]
+        turned = world_from_ct @ LPS_FROM_RAS @ ct.volume.ct_from_index
+        _check_visible(where, files, seen, any(sees(camera, turned, low, high) for camera in cameras))
     return [View(file.name, xray, camera, **file.uncertainty) for file, xray, camera in zip(files, xrays, cameras)]
 
 
@@ -432,11 +434,13 @@ def _check_sources(files: list[ViewFile], xrays: list[XRay], ct: CT, world_from_
         )
 
 
-def _check_visible(where: str, files: list[ViewFile], seen: list[bool]) -> None:
+def _check_visible(where: str, files: list[ViewFile], seen: list[bool], seen_from_ras: bool) -> None:
+    """Refuse a start pose at which no X-ray shows the CT.   seen_from_ras: one would, if the CT's matrix were in RAS."""
     if not any(seen):
+        in_ras = "if the CT's matrix is in RAS, as nibabel's affine is, put it into LPS: np.diag([-1, -1, 1, 1]) @ affine; else "
         raise InputError(
             f"{where}: world_from_ct has the CT outside every view, expected a start pose at "
-            "which images show it; correct it or the geometry of the views."
+            f"which images show it; {in_ras if seen_from_ras else ''}correct it or the geometry of the views."
         )
     for view, sees_ct in zip(files, seen):
         if not sees_ct:

@@ -3,7 +3,7 @@
 # Each sets up what it needs in .venv. Without make, on Windows for one, the same is
 #
 #   py -m venv .venv
-#   .venv\Scripts\pip install -e ".[demo,torch,viewer]"
+#   .venv\Scripts\pip install -e ".[demo,viewer]"
 #   .venv\Scripts\mvreg demo --out demo-result --open
 #   .venv\Scripts\mvreg view demo-result\chest
 #
@@ -26,6 +26,7 @@ TORCH ?= torch==2.13.0
 
 help:
 	@echo "make demo              register a CT to X-rays, open the report, then the viewer until Ctrl-C; HEADLESS=1 opens neither"
+	@echo "make demo NETWORK=1    the same, by a network, too, which needs PyTorch"
 	@echo "make test              run the tests that matter most; ARGS=\"Testing/geometry -q\" some of them, ARGS=\"-n 0\" one after another"
 	@echo "make test-slow         run the others: fuzzers, browsers, trainings"
 	@echo "make test-all          run every test"
@@ -36,7 +37,7 @@ help:
 	@echo "make clean             remove .venv and whatever else can be made again"
 	@echo "PYTHON=python3.12      as a further argument: the Python for a new .venv"
 
-demo: $(VENV)/.demo
+demo: $(VENV)/$(if $(filter-out 0,$(NETWORK)),.network,.demo)
 	$(VENV)/bin/mvreg demo --out demo-result $(if $(filter-out 0,$(HEADLESS)),,--open)
 	$(if $(filter-out 0,$(HEADLESS)),,$(VENV)/bin/mvreg view demo-result/chest)
 
@@ -78,7 +79,7 @@ format: $(VENV)/.test
 cmake-lists:
 	$(PYTHON) Testing/cmake_lists.py --write
 
-# The stamps .made, .demo and .test appear only after everything before them worked.
+# The stamps .made, .demo, .network and .test appear only after everything before them worked.
 $(VENV)/.made:
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.10 or newer (Debian: apt install python3 python3-venv)." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 10) and f"{sys.executable} is Python {v[0]}.{v[1]}, but 3.10 or newer is needed: name one with PYTHON=...")'
@@ -87,16 +88,21 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/.made
-	@echo "Setting up $(VENV) for the demo: about 1.1 GB to download, once."
-	$(PIP) '$(TORCH)'
-	$(PIP) -e '.[demo,torch,viewer]'
+	@echo "Setting up $(VENV) for the demo: about @DEMO@ GB to download, once."
+	$(PIP) -e '.[demo,viewer]'
 	@touch $@
 
+$(VENV)/.network: pyproject.toml | $(VENV)/.made
+	@echo "Setting up $(VENV) for the demo with PyTorch: about 1.1 GB to download, once; 3.5 GB where it comes with CUDA."
+	$(PIP) '$(TORCH)'
+	$(PIP) -e '.[demo,torch,viewer]'
+	@touch $(VENV)/.demo $@
+
 $(VENV)/.test: pyproject.toml | $(VENV)/.made
-	@echo "Setting up $(VENV) for the tests: about 0.9 GB to download, once."
+	@echo "Setting up $(VENV) for the tests: about 0.9 GB to download, once; 3.3 GB where PyTorch comes with CUDA."
 	$(PIP) '$(TORCH)'
 	$(PIP) -e '.[dev,bench,viewer]'
-	@touch $(VENV)/.demo $@
+	@touch $(VENV)/.demo $(VENV)/.network $@
 
 $(VENV)/.docs: pyproject.toml | $(VENV)/.made
 	@echo "Setting up $(VENV) for the documentation: about 0.2 GB to download, once."

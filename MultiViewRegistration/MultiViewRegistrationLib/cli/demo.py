@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from ..api import register
+from ..errors import install_command
 from ..io.case import Case
 from ..regressor.initialise import Regressor
 from ..regressor.learning import missing_packages, train
@@ -54,6 +56,8 @@ def _demo(options: argparse.Namespace) -> dict:
         results = run_demo(options.out, on_progress=line.show)
     for result in results:
         summarise(result)
+    if missing_packages():
+        print(f"  No network was trained: it needs PyTorch: {install_command('torch')}.", file=sys.stderr)
     say_report(options.out)
     if options.open:
         webbrowser.open((options.out / "report.html").resolve().as_uri())

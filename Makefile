@@ -88,7 +88,7 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/.made
-	@echo "Setting up $(VENV) for the demo: about @DEMO@ GB to download, once."
+	@echo "Setting up $(VENV) for the demo: about 0.8 GB to download, once."
 	$(PIP) -e '.[demo,viewer]'
 	@touch $@
 

@@ -31,7 +31,7 @@ def setting():
 @pytest.fixture
 def peers():
     for package in ("torch", "nanodrr", "itk.rtkJosephForwardProjectionImageFilterPython"):
-        pytest.importorskip(package, reason='needs the peers: pip install "multiview-registration[bench]"')
+        pytest.importorskip(package, reason='needs the peers: pip install -e ".[bench]"')
 
 
 def test_the_rows_of_the_contract_are_there_and_jobs_are_chosen_by_part_and_by_row():

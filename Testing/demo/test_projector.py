@@ -27,7 +27,7 @@ from MultiViewRegistrationLib.simulation.simulator import SimulatedXRay
 
 pytest.importorskip(
     "itk.rtkJosephForwardProjectionImageFilterPython",
-    reason='needs itk-rtk: pip install "multiview-registration[demo]"',
+    reason='needs itk-rtk: pip install -e ".[demo]"',
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,16 @@ def test_make_has_the_targets():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = {words[0] for page, words in of_program("make") if re.fullmatch("[a-z-]+", words[0])}
     assert {"demo", "test", "docs"} <= named <= targets
+
+
+@pytest.mark.parametrize("argument, torch", [("", False), ("NETWORK=0", False), ("NETWORK=1", True)])
+def test_the_demo_gets_pytorch_only_where_that_is_asked_for(require_program, tmp_path, argument, torch):
+    """With CUDA it is five times all else."""
+    make = require_program("make", package="make")
+    command = [make, "--dry-run", "--file", ROOT / "Makefile", "demo", *filter(None, [argument])]
+    (tmp_path / "pyproject.toml").touch()
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert ("torch" in said.replace("PyTorch", "")) == torch and "mvreg demo" in said
 
 
 def test_pip_installs_extras_that_there_are():

@@ -299,7 +299,7 @@ def test_workers_that_are_elsewhere_or_of_another_version(plan, work, tmp_path):
 
 def test_without_dask_or_with_wrong_options_it_is_a_sentence(cases, mvreg, monkeypatch, tmp_path):
     for arguments, said in (
-        (["--workers", 2], "--workers: found without --scheduler"),
+        (["--workers", 2], "--workers: belongs to --scheduler"),
         (["--scheduler", "tcp://127.0.0.1:1", "--workers", 2], "no address of a scheduler, which has its own"),
         (
             ["--scheduler", "--minutes", 2],

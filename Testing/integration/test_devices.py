@@ -37,7 +37,7 @@ def test_warp_registers_as_numba_and_the_result_names_it(case_file):
 def test_without_torch_or_warp_the_program_registers_on_the_processor(case_file, tmp_path, missing, package):
     done = run("register", case_file, "--device", "cuda", "--out", tmp_path, without=missing)
     assert done.returncode == 0, done.stderr
-    sentence = f'device cuda: {package} is not installed (pip install "multiview-registration[gpu]"){DONE}'
+    sentence = f"device cuda: {package} is not installed (pip install torch warp-lang){DONE}"
     assert f"mvreg: warning: {sentence}" in done.stderr
     saved = json.loads((tmp_path / "result.json").read_text())
     assert saved["software"]["fallback_reason"] == sentence and saved["errors"]["mtre_mm"] < 0.2

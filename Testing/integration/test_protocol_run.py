@@ -30,7 +30,7 @@ FEW = (
 TIMES = ("register_s", "assess_s")
 RTK, NEEDED = (
     "itk.rtkJosephForwardProjectionImageFilterPython",
-    'needs itk-rtk: pip install "multiview-registration[demo]"',
+    'needs itk-rtk: pip install -e ".[demo]"',
 )
 
 
@@ -158,7 +158,7 @@ def test_a_damaged_row_is_named(ct, tmp_path):
     "arguments, sentence",
     [
         (["CT", "--protocol"], "--out: found none"),
-        (["CT", "--limit", "3"], "--out, --limit, --simulator, --real: found without --protocol"),
+        (["CT", "--limit", "3"], "--out, --limit, --simulator, --real: belong to --protocol"),
         (["CT", "--protocol", "--out", "OUT", "--real", "--simulator", "gvxr"], "--simulator: found with --real"),
         (["nothing.nii.gz", "--protocol", "--out", "OUT"], "nothing.nii.gz: found nothing, expected a CT"),
         (["TEXT", "--protocol", "--out", "OUT"], "ct.txt"),

@@ -268,7 +268,7 @@ def test_scouts_are_not_mixed_with_xrays_of_another_world(host, ct, xrays, tmp_p
     read(ct, made(tmp_path / "study"))
     add(xrays, "C-arm")
     place(xrays, 0)
-    with pytest.raises(InputError, match="C-arm is in a world of its own"):
+    with pytest.raises(InputError, match="C-arm has a world of its own"):
         act(xrays, "scouts")
     act(xrays, "remove")
     act(xrays, "scouts")

@@ -115,7 +115,7 @@ def test_packages_that_are_missing(two_cards, monkeypatch):
         assert resolved(asked) == (
             CPU,
             "",
-            'NVIDIA Warp is not installed (pip install "multiview-registration[gpu]")',
+            "NVIDIA Warp is not installed (pip install torch warp-lang)",
         )
     without("torch", "warp")
     assert "PyTorch is not installed" in resolved("cuda:1")[2]

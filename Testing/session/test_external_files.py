@@ -124,7 +124,7 @@ def test_landmarks_of_an_xray_as_it_lies_in_the_scene_or_on_its_volume(registrat
 def test_landmarks_outside_the_image_are_refused(registration, tmp_path):
     view = registration.xrays[0]
     path = markups(tmp_path / "far.mrk.json", {"a": (500, 10, 0)})
-    with pytest.raises(InputError, match="falls beside the image of view1"):
+    with pytest.raises(InputError, match="lies outside the image of view1"):
         landmarks_to_xray(registration, view, path, "image")
     with pytest.raises(InputError, match="nothing is chosen"):
         landmarks_to_xray(registration, view, path, "")

@@ -68,7 +68,7 @@ def test_the_child_gets_the_pose_where_it_shows_the_ct(registration, store, ct, 
     session = session_of(registration)
     store.behave("reads its case")
     session.regressors.train(7)
-    with pytest.raises(InputError, match="a training is under way"):
+    with pytest.raises(InputError, match="wait until the current training has finished"):
         session.regressors.train()
     while session.regressors.is_training:
         session.poll()

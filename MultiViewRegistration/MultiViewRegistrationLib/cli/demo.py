@@ -57,7 +57,7 @@ def _demo(options: argparse.Namespace) -> dict:
     for result in results:
         summarise(result)
     if missing_packages():
-        print(f"  No network was trained: it needs PyTorch: {install_command('torch')}.", file=sys.stderr)
+        print(f"  No network was trained, as PyTorch is not installed: {install_command('torch')}.", file=sys.stderr)
     say_report(options.out)
     if options.open:
         webbrowser.open((options.out / "report.html").resolve().as_uri())

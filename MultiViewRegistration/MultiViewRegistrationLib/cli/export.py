@@ -88,21 +88,15 @@ def run(options: argparse.Namespace) -> dict:
 def _refuse_idle_options(options: argparse.Namespace, kinds: list[str]) -> None:
     if options.frame and not set(MATRICES) & set(kinds):
         raise InputError(
-            f"--frame: found {options.frame} without txt, npy or json, expected it with these alone (ITK and DICOM are LPS, "
+            f"--frame: {options.frame} applies to txt, npy and json only (ITK and DICOM are LPS, "
             "OpenIGTLink is RAS); leave it out."
         )
     if options.direction == "resampling" and not set(kinds) & {"tfm", "h5", *MATRICES}:
-        raise InputError(
-            "--direction: found resampling without a file that has a direction, expected it with tfm, h5, txt, npy or json; "
-            "leave it out."
-        )
+        raise InputError("--direction: resampling applies to tfm, h5, txt, npy and json only; leave it out.")
     if options.volume and not {"resampled-ct", "resampled-mask"} & set(kinds):
-        raise InputError(
-            f"--volume: found {options.volume} without resampled-ct or resampled-mask, expected it with these alone; leave it "
-            "out."
-        )
+        raise InputError(f"--volume: {options.volume} applies to resampled-ct and resampled-mask only; leave it out.")
     if options.identity and not {"dicom", "drr"} & set(kinds):
-        raise InputError("--identity: found it without dicom or drr, expected it with these alone; leave it out.")
+        raise InputError("--identity: applies to dicom and drr only; leave it out.")
     needing = [*(kind for kind in kinds if kind in CASE_KINDS), *(["--identity"] if options.identity else [])]
     if needing and not options.case:
         raise InputError(

@@ -59,7 +59,7 @@ class Parser(argparse.ArgumentParser):
                     self.error(f"there is no option {option}{_nearest(option, known)}")
         namespace, unknown = super().parse_known_args(words, namespace)
         if unknown:
-            self.error(f'found "{unknown[0]}", which no option asks for; leave it out, or put quotes about spaces')
+            self.error(f'unexpected argument "{unknown[0]}"; remove it, or quote values with spaces')
         return namespace, unknown
 
     def error(self, message: str) -> NoReturn:

@@ -140,9 +140,7 @@ def _register(options: argparse.Namespace) -> dict:
 def _case_file(options: argparse.Namespace) -> CaseFile:
     """The case.json, with the start pose of another program's file if one was named."""
     if not options.start_pose and (options.frame or options.direction):
-        raise InputError(
-            "--frame, --direction: found without --start-pose, expected them with it alone; add it, or leave them out."
-        )
+        raise InputError("--frame, --direction: belong to --start-pose; add it, or leave them out.")
     file = CaseFile.read(options.case)
     file.same_patient |= options.same_patient
     if not options.start_pose:

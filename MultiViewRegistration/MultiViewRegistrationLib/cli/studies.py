@@ -171,10 +171,7 @@ def _evaluate(options: argparse.Namespace) -> dict:
     if options.protocol:
         return _protocol(options)
     if options.out or options.limit or options.real or options.simulator != "rtk":
-        raise InputError(
-            "--out, --limit, --simulator, --real: found without --protocol, expected them with it alone; add it, or leave "
-            "them out."
-        )
+        raise InputError("--out, --limit, --simulator, --real: belong to --protocol; add it, or leave them out.")
     cases = [checked(case_path, case) for case in options.cases]
     setup = EvaluationSetup(
         starts=options.starts,
@@ -213,9 +210,7 @@ def _evaluator(options: argparse.Namespace) -> Callable[..., Evaluation]:
     given = [name for name in ("workers", "records", "minutes") if getattr(options, name) is not None]
     if options.scheduler is None:
         if given:
-            raise InputError(
-                f"--{given[0]}: found without --scheduler, expected them together; add it, or leave this out."
-            )
+            raise InputError(f"--{given[0]}: belongs to --scheduler; add that, or leave this out.")
         return evaluate
     if options.workers is not None and (options.workers < 1 or options.scheduler != LOCAL):
         raise InputError(

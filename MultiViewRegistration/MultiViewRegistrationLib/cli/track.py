@@ -121,9 +121,7 @@ def _sequence(options: argparse.Namespace) -> FrameSequence:
 
     if len(options.cases) > 1:
         if options.images:
-            raise InputError(
-                "--images: found with several cases, expected it with one; leave it out, or give one case."
-            )
+            raise InputError("--images: takes one case, and there are several; leave it out, or give one case.")
         return FrameSequence.of_cases(options.cases)
     images = {name: [Path(file) for file in files] for name, *files in options.images or ()}
     if len(images) < len(options.images or ()):

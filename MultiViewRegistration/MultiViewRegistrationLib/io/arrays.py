@@ -126,8 +126,8 @@ def _is_nibabel(value: Any) -> bool:
 def _refuse_position(ct: Any, ct_from_index: Any) -> None:
     if ct_from_index is not None:
         raise InputError(
-            f"ct_from_index: the CT, {'a path' if is_path(ct) else kind_of(ct)}, has its own position, expected none beside it; "
-            "leave it out, or give the CT as an array."
+            f"ct_from_index: the CT, {'a path' if is_path(ct) else kind_of(ct)}, has its own position; leave "
+            "ct_from_index out, or give the CT as an array."
         )
 
 

@@ -402,9 +402,7 @@ def write_new_case(
         )
         taken = [name for name in named.values() if copy and ((path.parent / name).exists() or name == path.name)]
         if taken:
-            raise InputError(
-                f"{printable(path.parent / taken[0])}: exists already, expected it not to be there; choose another folder."
-            )
+            raise InputError(f"{printable(path.parent / taken[0])}: exists already; choose another folder.")
         probe.write_text(_case_text(new, named))
     for warning in caught:
         warn(warning.replace(printable(probe), printable(path)))

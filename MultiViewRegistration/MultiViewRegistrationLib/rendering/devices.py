@@ -175,7 +175,7 @@ def _missing_package() -> str:
     except ModuleNotFoundError as error:
         if error.name not in packages:
             raise
-        return f'{packages[error.name]} is not installed (pip install "multiview-registration[gpu]")'
+        return f"{packages[error.name]} is not installed (pip install torch warp-lang)"
     return ""
 
 

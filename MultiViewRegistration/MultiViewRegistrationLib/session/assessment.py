@@ -232,7 +232,7 @@ def compare_poses(session: Session, one: HistoryEntry, other: HistoryEntry) -> C
     """
     anatomy = session.anatomy
     if anatomy is None:
-        raise InputError(_("Compare: the CT is not ready yet, expected it to be; wait a moment."))
+        raise InputError(_("Compare: the CT is still being prepared; try again in a moment."))
     views = session.corrected_case().views
 
     def compare() -> PoseComparison:

@@ -97,7 +97,7 @@ class Worker:
                 raise Stopped
         state, outcome = self._outcome
         if state != "done":
-            raise InputError(outcome or _("What this work needs was cancelled; begin it once more."))
+            raise InputError(outcome or _("What this work needs was cancelled; begin again."))
         return outcome
 
     def _tell(self, progress) -> bool:
@@ -137,8 +137,7 @@ def _failure(error: Exception) -> str:
         return as_sent(str(error))
     if isinstance(error, ModuleNotFoundError):
         return _(
-            "The Python package {name} is not installed, but this work needs it; begin it once more, and agree to its "
-            "being installed."
+            "The Python package {name} is not installed, but this work needs it; begin again, and agree to install it."
         ).format(name=error.name)
     if isinstance(error, MemoryError):
         return _("There is not enough memory for this work; close what is not needed, or crop the CT.")

@@ -334,8 +334,8 @@ def landmarks_to_xray(registration: Registration, view: XRayView, path: str | os
     if beside:
         raise InputError(
             _(
-                '{path}: the landmark "{landmark}" falls beside the image of {name}, expected it to be shown there; say otherwise '
-                "where the points lie, or choose another file."
+                '{path}: the landmark "{landmark}" lies outside the image of {name}; choose the other meaning of the '
+                "coordinates, or another file."
             ).format(path=os.fspath(path), landmark=beside[0], name=view.name)
         )
     _put(landmark_list(registration, view), {name: view.ras_of(pixel) for name, pixel in pixels.items()}, world=True)

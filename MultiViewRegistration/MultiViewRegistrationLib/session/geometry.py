@@ -103,8 +103,8 @@ def set_matrix(
             ) from None
         raise InputError(
             _(
-                "{name}: the matrix has what the image shows behind the X-ray source, expected it before the source; "
-                "correct it, or multiply that of an image as seen from the detector by -1."
+                "{name}: by its matrix, what the image shows lies behind the X-ray source; correct the matrix, or multiply "
+                "that of an image as seen from the detector by -1."
             ).format(name=view.name)
         ) from None
     give_geometry(view, camera=camera_content(camera), **{"from": origin})
@@ -127,8 +127,8 @@ def set_camera(
     if point is not None and camera.depth(point) <= 0:
         raise InputError(
             _(
-                "{name}: the camera has what the image shows behind the X-ray source, expected it before the source; check "
-                "the unit and the axes, or choose another camera."
+                "{name}: by its camera, what the image shows lies behind the X-ray source; check the unit and the axes, or "
+                "choose another camera."
             ).format(name=view.name)
         )
     bent = {} if distortion is None else {"distortion": distortion.coefficients.tolist()}

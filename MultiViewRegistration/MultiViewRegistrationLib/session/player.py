@@ -39,10 +39,9 @@ def refuse_lost(registration: Registration) -> None:
     lost = next((view.name for view in registration.used_xrays if view.source is None), None)
     if lost:
         raise InputError(
-            _(
-                "{name}: the volume of its image was removed, expected it while frames are shown in its place; add the X-ray "
-                "again."
-            ).format(name=lost)
+            _("{name}: the volume of its image was removed while frames were shown in it; add the X-ray again.").format(
+                name=lost
+            )
         )
 
 

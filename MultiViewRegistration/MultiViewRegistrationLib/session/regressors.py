@@ -172,7 +172,7 @@ class Regressors:
         unfinished: a `StoredModel` to go on with, for as long as it was to be trained.
         """
         if self.is_training:
-            raise InputError(_("Regressor: a training is under way, expected none; wait for it, or cancel it."))
+            raise InputError(_("Regressor: wait until the current training has finished, or cancel it."))
         case = self._inputs.case(placed=manual_pose.ct_is_seen(self._registration))
         self.training = RegressorTraining(case, minutes, unfinished and unfinished.folder)
         self._trained_for = of_ct(self._registration)

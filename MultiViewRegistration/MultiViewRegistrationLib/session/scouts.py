@@ -49,8 +49,8 @@ class Scouts:
         if elsewhere:
             raise InputError(
                 _(
-                    "X-rays: {name} is in a world of its own, expected none beside the scouts of a CT, whose world is the scanner's; "
-                    "remove it, or begin another registration."
+                    "X-rays: {name} has a world of its own, and the scouts of a CT lie in the scanner's; remove {name}, or begin "
+                    "another registration."
                 ).format(name=elsewhere[0])
             )
         views = []

@@ -193,7 +193,7 @@ class Session(Inputs):
         """InputError while work is under way. What begins before the first poll begins without the sequence of a saved scene."""
         self.sequence.put_away()
         if self.running:
-            raise InputError(_("Register: work is under way, expected none; wait for it, or cancel it."))
+            raise InputError(_("Register: wait until the current task has finished, or cancel it."))
 
     def is_placed(self, start: str) -> bool:
         """Whether for a start, one of STARTS, the pose as it is means anything."""

@@ -231,7 +231,7 @@ def from_parts(
     """
     if distortion is not None and size is None:
         raise MissingInformation(
-            f"{file}: {name}: has distortion but not the size of its image, expected both; set size to its columns and rows.",
+            f"{file}: {name}: has distortion but not the size of its image, so that it cannot be undone; set size to its columns and rows.",
             "size",
         )
     for values, what in ((intrinsics, "intrinsics"), (camera_from_world, "camera_from_world")):

@@ -139,7 +139,7 @@ def _parts(tree: dict, file: str) -> dict[str, Any]:
             continue
         if meaning in parts:
             raise InputError(
-                f'{file} has {meaning} twice, the second time as "{printable(str(key))}", expected it once; keep one of the two.'
+                f'{file} has {meaning} twice, the second time as "{printable(str(key))}"; keep one of the two.'
             )
         parts[meaning] = value
     return parts

@@ -203,7 +203,7 @@ def tree_of_xml(element: ElementTree.Element, file: str, depth: int = 0) -> Any:
         return [child for _, child in children]
     tree = dict(children)
     if len(tree) < len(children):
-        raise InputError(f"{file} has a name twice in <{printable(element.tag)[:40]}>, expected it once; keep one.")
+        raise InputError(f"{file} has a name twice in <{printable(element.tag)[:40]}>; keep one.")
     return tree
 
 

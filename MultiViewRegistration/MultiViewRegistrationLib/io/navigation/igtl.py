@@ -56,7 +56,7 @@ def messages_of(exported: RegistrationExport) -> Messages:
         import pyigtl
     except ImportError:
         raise InputError(
-            f"OpenIGTLink: the Python package pyigtl is missing, expected it; install it with {install_command('navigation')}."
+            f"OpenIGTLink: the Python package pyigtl is not installed; install it with {install_command('navigation')}."
         ) from None
     common = {
         "Verdict": json.dumps(exported.verdict),

@@ -306,7 +306,7 @@ class StartPresenter(Presenter):
 
     def _refuse_meanwhile(self) -> None:
         if self.session.running:
-            raise InputError(_("Start: work is under way, expected none; wait for it, or cancel it."))
+            raise InputError(_("Start: wait until the current task has finished, or cancel it."))
 
 
 def pose_numbers(registration: Registration) -> np.ndarray:
@@ -395,5 +395,5 @@ class PoseFilePresenter(Presenter):
     def pose(self) -> np.ndarray:
         """(4, 4) world_from_ct, LPS. InputError while the file leaves something open."""
         if self._file_reading.found is None:
-            raise InputError(_("Start pose: no file was read, expected one that says all; answer what it leaves open."))
+            raise InputError(_("Start pose: the pose file is incomplete; answer the open questions."))
         return self._file_reading.found

@@ -223,6 +223,13 @@ def program() -> list[str]:
     return [python(), "-m", f"{__package__}.cli.main"]
 
 
+def environment() -> dict[str, str]:
+    """The environment of a child process, whose Python finds this library."""
+    library = Path(__file__).absolute().parents[1]  # not resolved: numba's cache goes by the path of the import
+    path = os.pathsep.join(filter(None, [str(library), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path}
+
+
 def start_python(code: str) -> subprocess.Popen:
     """A child process that runs Python code with this library, and prints nothing.
 
@@ -231,12 +238,10 @@ def start_python(code: str) -> subprocess.Popen:
     InputError, OSError
         There is no Python, or it cannot be started.
     """
-    library = Path(__file__).absolute().parents[1]  # not resolved: numba's cache goes by the path of the import
-    path = os.pathsep.join(filter(None, [str(library), os.environ.get("PYTHONPATH")]))
     quiet = subprocess.DEVNULL
     return subprocess.Popen(
         [python(), "-c", code],
-        env={**os.environ, "PYTHONPATH": path},
+        env=environment(),
         creationflags=HIDDEN | getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
         stdin=quiet,
         stdout=quiet,
@@ -274,8 +279,6 @@ class Job:
         self.result: dict | None = None
         self.message = ""
         self.warnings: deque[str] = deque(maxlen=MAX_WARNINGS)
-        library = str(Path(__file__).resolve().parents[1])
-        path = os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")]))
         self._folder = tempfile.TemporaryDirectory(prefix="mvreg-", ignore_cleanup_errors=True)
         self._stdout = Path(self._folder.name, "stdout")
         stderr = Path(self._folder.name, "stderr")
@@ -287,7 +290,7 @@ class Job:
                 stderr=err,
                 creationflags=HIDDEN,
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "TMPDIR": tempfile.gettempdir()},
+                env={**environment(), "PYTHONIOENCODING": "utf-8", "TMPDIR": tempfile.gettempdir()},
             )
         self._stdin = cast(IO[bytes], self._process.stdin)
         weakref.finalize(self, self._stdin.close)  # `subprocess` keeps unreferenced processes

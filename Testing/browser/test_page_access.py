@@ -85,6 +85,13 @@ def test_another_address_asks_for_the_token_too(serve):
     assert server.ask("index.html", Host=f"ward.example:{server.port}")[0] == 200
 
 
+def test_what_is_no_websocket_is_told_so(serve):
+    server = serve()
+    assert server.ask("ws")[0] == server.ask("ws", Upgrade="websocket", Connection="Upgrade")[0] == 426
+    assert server.ask("index.html")[0] == 200
+    assert "Traceback" not in server.output, server.output
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to be another user")
 def test_another_user_of_the_computer_gets_nothing(server):
     program = next(path for path in ("/usr/bin/python3", sys.executable) if Path(path).exists())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
@@ -72,3 +73,25 @@ def write_series(
         files.append(folder / f"{prefix}{k:03d}.dcm")
         write_dicom(files[-1], slice_pixels, CT_IMAGE, **(described | tags))
     return files
+
+
+def compressed(path, pixels, syntax):
+    """A run in a transfer syntax, by gdcm."""
+    gdcm = pytest.importorskip("gdcm", reason="needs gdcm: pip install python-gdcm")
+    plain = path.with_suffix(".plain")
+    stored = {} if pixels.dtype == np.uint8 else {"BitsStored": 12, "HighBit": 11}
+    write_dicom(plain, pixels, XA_IMAGE, Modality="XA", **stored)
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(plain))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(syntax)))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(str(path))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == syntax
+    return path

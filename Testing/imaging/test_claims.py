@@ -90,7 +90,7 @@ def test_a_detached_header_may_claim_what_lies_beside_it(tmp_path):
         read_image(tmp_path / "a.mhd")
     image = sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16))
     sitk.WriteImage(image, str(tmp_path / "b.mhd"))
-    assert read_image(tmp_path / "b.mhd").GetSize() == (6, 5, 4)
+    assert read_image(tmp_path / "b.mhd").size == (6, 5, 4)
 
 
 @pytest.mark.parametrize("load", [load_ct, load_image, read_image])
@@ -126,5 +126,5 @@ def test_a_gzip_file_is_unpacked_no_further_than_its_header_says(tmp_path, monke
     monkeypatch.setattr(
         gzip.GzipFile, "read", lambda self, size=-1: [unpacked.append(got := plain(self, size)), got][1]
     )
-    assert read_image(tmp_path / "a.nii.gz").GetSize() == (30, 30, 6)
+    assert read_image(tmp_path / "a.nii.gz").size == (30, 30, 6)
     assert sum(map(len, unpacked)) < 4 << 20

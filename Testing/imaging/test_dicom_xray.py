@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from dicom_files import WITH_FILE_META, XA_IMAGE, item, write_dicom
+from dicom_files import WITH_FILE_META, XA_IMAGE, compressed, item, write_dicom
 from image_files import refusal
 from pydicom import encaps
 from pydicom.dataset import Dataset
@@ -74,28 +74,6 @@ COMPRESSIONS = {
     "1.2.840.10008.1.2.4.90": np.uint16,  # JPEG 2000
     "1.2.840.10008.1.2.4.50": np.uint8,  # JPEG baseline
 }
-
-
-def compressed(path, pixels, syntax):
-    """A run in a transfer syntax, by gdcm."""
-    gdcm = pytest.importorskip("gdcm", reason="needs gdcm: pip install python-gdcm")
-    plain = path.with_suffix(".plain")
-    stored = {} if pixels.dtype == np.uint8 else {"BitsStored": 12, "HighBit": 11}
-    write_dicom(plain, pixels, XA_IMAGE, Modality="XA", **stored)
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(plain))
-    assert reader.Read()
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(syntax)))
-    change.SetInput(reader.GetImage())
-    assert change.Change()
-    writer = gdcm.ImageWriter()
-    writer.SetFileName(str(path))
-    writer.SetFile(reader.GetFile())
-    writer.SetImage(change.GetOutput())
-    assert writer.Write()
-    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == syntax
-    return path
 
 
 @pytest.mark.parametrize("syntax", COMPRESSIONS)

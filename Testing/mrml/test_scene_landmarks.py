@@ -9,6 +9,8 @@ import vtk
 
 from MultiViewRegistrationLib.mrml.case import landmarks_of
 from MultiViewRegistrationLib.mrml.landmarks import (
+    LANDMARKS,
+    PLANE,
     ClickOrder,
     clicked,
     distances,
@@ -202,3 +204,42 @@ def test_both_ways_of_clicking(registration, clicks, names):
         tidy(registration, order)
         named += clicked(registration)[place][-1]
     assert named == names
+
+
+def damaged_lists(registration, tmp_path):
+    """Landmarks as a damaged file, or scene, leaves them: by what is damaged."""
+    ap, _ = registration.xrays
+    in_ct, in_ap = landmark_list(registration), landmark_list(registration, ap)
+
+    def no_numbers():
+        in_ct.AddControlPoint(np.nan, 0, 0, "n")
+        in_ap.AddControlPoint(np.inf, 0, 1e308, "")
+
+    def no_text():
+        whole = '{"markups": [{"type": "Fiducial", "coordinateSystem": "RAS", "controlPoints": [{"label": "?", "position": [1, 2, 3]}]}]}'
+        path = tmp_path / "a.mrk.json"
+        path.write_bytes(whole.encode().replace(b"?", b"\xff\xfe"))
+        in_ct.AddDefaultStorageNode()
+        in_ct.GetStorageNode().SetFileName(str(path))
+        assert in_ct.GetStorageNode().ReadData(in_ct)
+
+    def no_plane():
+        put(in_ap, shown_at(ap, CT_POINTS[0]))
+        in_ap.SetAttribute(PLANE, "[[1, 2], 3]")
+
+    def no_markups():
+        model = registration.scene.AddNewNodeByClass("vtkMRMLModelNode")
+        registration.node.SetNodeReferenceID(LANDMARKS, model.GetID())
+
+    return {"numbers": no_numbers, "text": no_text, "plane": no_plane, "markups": no_markups}
+
+
+@pytest.mark.parametrize("what", ["numbers", "text", "plane", "markups"])
+def test_damaged_landmarks_are_none_and_nothing_is_raised(registration, tmp_path, what):
+    damaged_lists(registration, tmp_path)[what]()
+    for _ in range(2):
+        tidy(registration)
+        clicked(registration)
+        distances(registration)
+        for landmark in landmarks_of(registration, registration.xrays):
+            assert np.isfinite(landmark.ct).all() and isinstance(landmark.name, str)

@@ -268,3 +268,15 @@ def test_landmarks_come_from_files(host, start, tmp_path):
     assert cells(start, "landmarks")[0][2] == "\u2714"
     with pytest.raises(InputError, match="has no points"):
         act(start, "markups", markups(tmp_path / "none.mrk.json", {}), None)
+
+
+def test_landmarks_of_a_damaged_file_are_told_once(host, start):
+    from MultiViewRegistrationLib.mrml.landmarks import landmark_list
+
+    act(start, "start", "landmarks")
+    landmark_list(host.registration).AddControlPoint(np.nan, 0, 0, "tip")
+    for _ in range(3):
+        start.tick()
+    told = [sentence for sentence in host.session.notices.sentences if "without a place" in sentence]
+    assert len(told) == 1 and told[0].startswith("Landmarks: 1 without a place")
+    assert control(start, "landmarks") is not None

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from dataclasses import replace
+import random
+import shutil
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
 from phantom import TRUE_POSE, error_mm, make_slot_scan, make_views, off
 
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
@@ -241,3 +244,64 @@ def test_the_store(monkeypatch, tmp_path, card):
     assert len(models) == 3 and all(each.finished and each.bytes > 400 for each in models)
     model_store.remove_model(model_store.models_of("cd" * 32)[0])
     assert model_store.models_of("cd" * 32) == [] and not made[2].parent.exists() and made[0].exists()
+
+
+VALUES = [
+    None,
+    True,
+    -1,
+    0,
+    10**30,
+    1e308,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "../x",
+    [],
+    [[]],
+    [None],
+    {},
+    {"a": None},
+    [[1, 2], [3]],
+]
+
+
+@pytest.mark.slow
+def test_damaged_cards_are_refused_in_a_sentence_or_stand_for_a_model(folder, monkeypatch, capsys, ct):
+    """Each value of a card in turn is another, at any depth; the store lists what is left, and a registration finds its model."""
+    monkeypatch.setenv("MVREG_DATA", str(folder.parent))
+    home = model_store.new_folder(ct_sha256(ct))
+    shutil.copytree(folder, home)
+    whole, rng = json.loads((home / CARD).read_text()), random.Random("cards")
+    refused = 0
+    for key in whole:
+        for value in VALUES:
+            content = json.loads(json.dumps(whole))
+            part, at = content, key
+            while isinstance(part[at], (list, dict)) and part[at] and rng.random() < 0.5:
+                part = part[at]
+                at = rng.choice(list(part) if isinstance(part, dict) else range(len(part)))
+            part[at] = value
+            (home / CARD).write_text(json.dumps(content))
+            try:
+                model = load_model(home)
+                assert model.card.finished in (True, False) and f"{model.card.minutes:g} {model.card.error_mm}"
+            except InputError as error:
+                assert len(str(error).splitlines()) == 1 and str(error).endswith("."), str(error)
+                refused += 1
+            assert len(model_store.all_models()) <= 1
+            assert main(["models", "--json"]) == 0
+    assert refused > 300
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(Card)])
+def test_no_value_of_a_card_may_be_null(folder, key):
+    content = json.loads((folder / CARD).read_text()) | {key: None}
+    (folder / CARD).write_text(json.dumps(content))
+    if key == "shortened":
+        Card.read(folder)
+        return
+    with pytest.raises(InputError, match="was changed or damaged"):
+        Card.read(folder)
+    assert model_store._models(folder.parent) == []

@@ -168,9 +168,8 @@ def _is_json(path: Path) -> bool:
 
 def _recognised(path: Path) -> tuple[str, str, str]:
     """What a path is, and what stands for CT and X-ray in the command that makes a case with it."""
-    import SimpleITK as sitk
-
     from ..imaging.image_source import is_dicom
+    from ..imaging.reading import image_header
 
     if path.is_dir():
         files = sorted(each for each in path.iterdir() if each.is_file())
@@ -179,11 +178,8 @@ def _recognised(path: Path) -> tuple[str, str, str]:
     if _is_ct_slice(path):
         return "a slice of a CT", str(path.parent), "IMAGE"
     try:
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
-        size = [*reader.GetSize(), 1, 1][:3]
-    except RuntimeError:  # not even an image
+        size = [*image_header(path).size, 1, 1][:3]
+    except InputError:  # not even an image
         return "no case", "CT", "IMAGE"
     if size[2] > 1 and not is_dicom(path):
         return "a volume", str(path), "IMAGE"

@@ -8,11 +8,10 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from ..errors import InputError, UnitMismatch
 from .dicom_file import ct_slices
-from .reading import affine_of, check_right_angles, read_image, read_series, values_of
+from .reading import StoredImage, check_right_angles, read_image, read_series
 
 Run = Callable[[Sequence[Callable[[], object]]], object]
 """Calls functions, in any order, side by side or one after another."""
@@ -218,8 +217,8 @@ def load_ct(
         slices = ct_slices(path, series)
         path = slices[0].parent
         image = read_series(path, slices)
-    ct = _checked(values_of(image), affine_of(image), unit, path)
-    return ct if mask is None else masked(ct, _load_mask(Path(mask), image), mask)
+    ct = _checked(image.values, image.ct_from_index, unit, path)
+    return ct if mask is None else masked(ct, load_mask(Path(mask), image.ct_from_index, image.values.shape), mask)
 
 
 def ct_from_array(
@@ -329,15 +328,14 @@ def _attenuate(values: np.ndarray, mu: np.ndarray) -> None:
         out *= hu >= air
 
 
-def _read_volume(path: Path, what: str) -> sitk.Image:
+def _read_volume(path: Path, what: str) -> StoredImage:
     image = read_image(path)
-    components = image.GetNumberOfComponentsPerPixel()
-    if components == 1 and image.HasMetaDataKey("0008|0016") and image.GetSize()[-1] > 1:
+    if image.components == 1 and "0008|0016" in image.said and image.size[-1] > 1:
         raise InputError(
             f"{path}: a multi-frame DICOM file, whose frames may lie anywhere, but a volume is expected; export the series "
             "as single slices and name their folder, or convert it to NIfTI or NRRD."
         )
-    _check_grid(path, what, image.GetSize(), components)
+    _check_grid(path, what, image.size, image.components)
     return image
 
 
@@ -409,25 +407,30 @@ def load_mask(path: Path, ct_from_index: np.ndarray, shape: tuple[int, int, int]
     InputError
         For what is no volume, and a mask that is empty or lies outside.
     """
-    spacing = np.linalg.norm(ct_from_index[:3, :3], axis=0)
-    grid = sitk.Image([int(n) for n in shape[::-1]], sitk.sitkUInt8)
-    grid.SetSpacing(spacing.tolist())
-    grid.SetOrigin(ct_from_index[:3, 3].tolist())
-    grid.SetDirection((ct_from_index[:3, :3] / spacing).ravel().tolist())
-    return _load_mask(path, grid)
-
-
-def _load_mask(path: Path, ct_image: sitk.Image) -> np.ndarray:
     image = _read_volume(path, "mask")
-    array = sitk.GetArrayViewFromImage(image)
-    if not np.any(array):
+    if not np.any(image.values):
         raise _empty(path)
-    if image.GetSize() == ct_image.GetSize() and np.allclose(affine_of(image), affine_of(ct_image), rtol=0, atol=1e-3):
-        return array != 0
-    resampled = sitk.Resample(image, ct_image, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0)
-    mask = sitk.GetArrayViewFromImage(resampled) != 0
+    if image.values.shape == tuple(shape) and np.allclose(image.ct_from_index, ct_from_index, rtol=0, atol=1e-3):
+        return image.values != 0
+    mask = _on_grid(image, ct_from_index, shape) != 0
     if not mask.any():
         raise InputError(
             f"{path}: the mask lies wholly outside the CT, but it must overlap it; export the mask in the CT's own space."
         )
     return mask
+
+
+def _on_grid(image: StoredImage, ct_from_index: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The nearest values of a volume at the voxels of another grid, 0 outside."""
+    import SimpleITK as sitk  # takes a while, and most masks lie on the CT's grid
+
+    spacing = np.linalg.norm(ct_from_index[:3, :3], axis=0)
+    grid = sitk.Image([int(n) for n in shape[::-1]], sitk.sitkUInt8)
+    grid.SetSpacing(spacing.tolist())
+    grid.SetOrigin(ct_from_index[:3, 3].tolist())
+    grid.SetDirection((ct_from_index[:3, :3] / spacing).ravel().tolist())
+    source = sitk.GetImageFromArray(image.values)
+    source.SetSpacing(image.spacing_mm)
+    source.SetOrigin(image.origin_mm)
+    source.SetDirection(image.direction.ravel().tolist())
+    return sitk.GetArrayFromImage(sitk.Resample(source, grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0))

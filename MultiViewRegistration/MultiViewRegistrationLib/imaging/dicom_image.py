@@ -154,7 +154,6 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
     Not by pydicom's plugins: gdcm's ends the whole process where an image is damaged, which that in SimpleITK does not.
     """
     import pydicom
-    import SimpleITK as sitk
 
     with quiet():
         uid = pydicom.uid.UID(file.syntax)
@@ -208,7 +207,7 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
                     one,
                     **{"write_like_original" if _is_pydicom_2() else "enforce_file_format": not _is_pydicom_2()},
                 )
-            values = sitk.GetArrayFromImage(read_image(path))
+            values = read_image(path).values
         except Exception:
             file.refuse(
                 f"its pixels ({uid.name}) cannot be decoded: they are damaged, or in a compression that is not read; export the "

@@ -21,7 +21,18 @@ from ..errors import InputError
 
 HEAD = 4096
 MAX_HEADER_BYTES = 16 << 20
-MAX_LINE_LENGTH = 480  # of a MetaImage: ITK cuts longer ones
+MAX_LINE_LENGTH = 480  # ITK cuts longer ones of a MetaImage, and writes those of a NRRD beyond what it has room for
+#: Values of what a header says of its grid; ITK takes memory by them before it looks at them.
+_META_GRID = {
+    b"NDims": re.compile(rb"[2-4]"),
+    b"DimSize": re.compile(rb"[1-9]\d{0,8}( +[1-9]\d{0,8}){1,3}"),
+    b"ElementNumberOfChannels": re.compile(rb"[1-9]\d{0,3}"),
+}
+_NRRD_GRID = {
+    b"dimension": re.compile(rb"[2-5]"),
+    b"sizes": re.compile(rb"[1-9]\d{0,8}( +[1-9]\d{0,8}){1,4}"),
+    b"endian": re.compile(rb"little|big", re.IGNORECASE),
+}
 BEGINNINGS = (
     (b"\x89PNG", "PNGImageIO"),
     (b"\xff\xd8\xff", "JPEGImageIO"),
@@ -158,11 +169,15 @@ def _named(path: Path, name: str | None) -> list[Path]:
 
 def _meta_data_file(path: Path) -> str | None:
     """As a MetaImage names it; None where its own voxels follow."""
+    grid: dict[bytes, bytes] = {}
     for line in _lines(path):
         match = _META_LINE.fullmatch(line)
         if line.strip() and (match is None or len(line) > MAX_LINE_LENGTH):
             raise _odd(path)
+        if match and match[1] in _META_GRID:
+            grid[match[1]] = match[2].strip()
         if match and match[1] == b"ElementDataFile":
+            _check_header_grid(path, grid, _META_GRID, (b"NDims", b"DimSize"))
             name = os.fsdecode(match[2].strip())
             if name in ("LOCAL", "Local", "local"):
                 return None
@@ -174,7 +189,7 @@ def _meta_data_file(path: Path) -> str | None:
 
 def _nrrd_data_file(path: Path) -> str | None:
     """The same of a NRRD."""
-    name = None
+    name, grid = None, {}
     for number, line in enumerate(_lines(path)):
         if number == 0:
             if not re.fullmatch(rb"NRRD000\d", line):
@@ -186,15 +201,29 @@ def _nrrd_data_file(path: Path) -> str | None:
         if match is None:
             raise _odd(path)
         field = re.sub(rb"[ _-]", b"", match[1] or b"").lower()
+        if field and field != b"content" and len(line) > MAX_LINE_LENGTH:
+            raise _odd(path)
+        if field in _NRRD_GRID:
+            grid[field] = match[2].strip()
         if field == b"datafile":
             if name is not None:
                 raise _odd(path)
             name = os.fsdecode(match[2].strip())
+    _check_header_grid(path, grid, _NRRD_GRID, (b"dimension", b"sizes"))
     if name is not None and (name.upper().startswith("LIST") or "%" in name):
         raise _several(path)
     if name == "-":  # the standard input
         raise _odd(path)
     return name
+
+
+def _check_header_grid(
+    path: Path, found: dict[bytes, bytes], allowed: dict[bytes, re.Pattern[bytes]], needed: tuple[bytes, bytes]
+) -> None:
+    """InputError where a header's values of the grid are not as allowed; needed: how many sizes there are, and these."""
+    count, sizes = (found.get(key, b"") for key in needed)
+    if str(len(sizes.split())).encode() != count or not all(allowed[key].fullmatch(found[key]) for key in found):
+        raise _odd(path)
 
 
 def _lines(path: Path) -> Iterable[bytes]:

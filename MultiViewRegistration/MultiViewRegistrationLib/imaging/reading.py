@@ -6,19 +6,20 @@ import gzip
 import math
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy
-import SimpleITK as sitk
 
 from ..errors import InputError
 from ..geometry.distortion import Distortion, EqualAngles
-from .image_source import check_room, image_source
-from .silence import silenced
+from .child import Answer, ChildFailed, call
+from .image_source import ImageSource, check_room, image_source
 
 # Cosines this far from orthogonal move a point 300 mm away by 0.3 mm: rounding in a header stays below, a
 # shear does not.
@@ -29,53 +30,50 @@ MAX_COMPRESSION = 2000  # bytes for each stored one: deflate reaches 1,032
 #: More pixels than any detector or scanned film has.
 MAX_PIXELS = 1 << 27
 
+_ITK = f"{__package__}.itk_files"
+#: What reading any image may take, and how fast the slowest network is.
+READING_BYTES, READING_S, MIN_BYTES_PER_S = 512 << 20, 60.0, 2e6
+#: What is asked of an image's header beyond its grid.
+KEYS = [
+    "sform_code",
+    "bitpix",
+    "vox_offset",
+    "0008|0016",
+    *(f"srow_{axis}" for axis in "xyz"),
+    *(f"dim[{d}]" for d in range(1, 8)),
+]
 
-def read_image(path: str | Path) -> sitk.Image:
-    """The image in a file of any format that `image_source` knows.
 
-    Raises
-    ------
-    InputError
-        Where there is no such file, it is a folder, cannot be read, names voxels outside its own folder, claims
-        more than it or the memory can hold, ends early, or its axes are sheared.
+@dataclass(frozen=True, eq=False)
+class StoredImage:
+    """An image as its file has it.
+
+    Attributes
+    ----------
+    values
+        (slices, rows, columns) or (rows, columns), with a further axis where a pixel has several components.
+    spacing_mm, origin_mm, direction
+        In LPS, columns first; direction (n, n) has the axes as columns.
+    said
+        What its header says under some keys of ITK's.
     """
-    return _read(path, lambda reader: None)
 
+    values: np.ndarray = field(repr=False)
+    components: int
+    spacing_mm: tuple[float, ...]
+    origin_mm: tuple[float, ...]
+    direction: np.ndarray
+    said: Mapping[str, str]
 
-def read_slice(path: str | Path, number: int) -> tuple[sitk.Image, int]:
-    """One slice of a volume, as a volume of its own, and how many there are: of large files that saves reading all of them.
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Along its axes, columns first."""
+        return self.values.shape[: len(self.spacing_mm)][::-1]
 
-    An image that is no volume, or has no such slice, comes whole.
-
-    Raises
-    ------
-    InputError
-        As `read_image`.
-    """
-    count = 1
-
-    def choose(reader: sitk.ImageFileReader) -> None:
-        nonlocal count
-        size = reader.GetSize()
-        count = size[2] if len(size) == 3 else 1
-        if len(size) == 3 and 0 <= number < count:
-            reader.SetExtractSize([*size[:2], 1])
-            reader.SetExtractIndex([0, 0, number])
-
-    return _read(path, choose), count
-
-
-class _Buffer:
-    """The values of an image for numpy, which keeps the image alive with them."""
-
-    def __init__(self, image: sitk.Image) -> None:
-        self._image, view = image, sitk.GetArrayViewFromImage(image)
-        self.__array_interface__ = {**view.__array_interface__, "data": (view.ctypes.data, False)}
-
-
-def values_of(image: sitk.Image) -> np.ndarray:
-    """The values (slices, rows, columns), not a copy: who reads the image may change them."""
-    return np.asarray(_Buffer(image))
+    @property
+    def ct_from_index(self) -> np.ndarray:
+        """(4, 4) of a volume: voxel index (i, j, k) to LPS mm."""
+        return affine_of(self.spacing_mm, self.origin_mm, self.direction)
 
 
 @dataclass(frozen=True)
@@ -88,6 +86,8 @@ class ImageHeader:
         Along its axes, columns first; the spacing is 1 mm where the file has none.
     components
         Values in a pixel.
+    bytes
+        Of all of them.
     default_place
         Whether its slices are 1 mm apart, at the origin and along the axes, as those of a file that says nothing of its place.
     """
@@ -95,129 +95,175 @@ class ImageHeader:
     size: tuple[int, ...]
     spacing_mm: tuple[float, ...]
     components: int
+    bytes: int
     default_place: bool
 
 
-def image_header(path: Path) -> ImageHeader:
-    """The header of an image; nothing else is read.
+def read_image(path: str | Path) -> StoredImage:
+    """The image in a file of any format that `image_source` knows.
 
     Raises
     ------
     InputError
-        As `check_image`.
+        Where there is no such file, it is a folder, cannot be read, names voxels outside its own folder, claims
+        more than it or the memory can hold, ends early, or its axes are sheared.
     """
-    with _opened(path) as reader:
-        n, spacing = reader.GetDimension(), tuple(reader.GetSpacing())
-        here = np.allclose(reader.GetOrigin(), 0) and np.allclose(reader.GetDirection(), np.eye(n).ravel())
-        return ImageHeader(
-            tuple(reader.GetSize()), spacing, reader.GetNumberOfComponents(), bool(here) and spacing[-1] == 1.0
-        )
+    return _read(Path(path), lambda header: None)
 
 
-def check_image(path: Path) -> None:
-    """Check an image's header; nothing else is read.
+def read_slice(path: str | Path, number: int) -> tuple[StoredImage, int]:
+    """One slice of a volume, as a volume of its own, and how many there are: of large files that saves reading all of them.
+
+    An image that is no volume, or has no such slice, comes whole.
+
+    Raises
+    ------
+    InputError
+        As `read_image`.
+    """
+    count = 1
+
+    def choose(header: ImageHeader) -> int | None:
+        nonlocal count
+        count = header.size[2] if len(header.size) == 3 else 1
+        return number if len(header.size) == 3 and 0 <= number < count else None
+
+    return _read(Path(path), choose), count
+
+
+def image_header(path: Path) -> ImageHeader:
+    """The header of an image, which was found to be good; nothing else is read.
 
     Raises
     ------
     InputError
         Where `read_image` would not even read the header.
     """
-    with _opened(path):
-        pass
+    return _header(path, image_source(path))
 
 
-def _read(path: str | Path, choose: Callable[[sitk.ImageFileReader], object]) -> sitk.Image:
-    """choose: what of it is read, once its header was."""
-    path = Path(path)
+def _read(path: Path, choose: Callable[[ImageHeader], int | None]) -> StoredImage:
+    """choose: which slice of it is read, once its header was; None for all."""
     if path.is_dir():
         raise InputError(f"{path}: is a folder, but an image file is expected; name the file.")
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path.")
-    with _opened(path) as reader:
-        choose(reader)
-        image = reader.Execute()
-    if image.HasMetaDataKey("sform_code"):
+    source = image_source(path)
+    header = _header(path, source)
+    limits = _limits(source.size, header.bytes)
+    with _failing_as(_unreadable(path), path):
+        answer = call(f"{_ITK}:image", [os.fspath(path), source.reader, choose(header), KEYS], *limits)
+        image = _stored(answer)
+    if "sform_code" in image.said:
         _check_nifti(path, image)
-    _check_orthogonal(path, image)
+    check_right_angles(path, image.direction)
     return image
 
 
+def _header(path: Path, source: ImageSource) -> ImageHeader:
+    with _failing_as(_unreadable(path), path):
+        found = call(f"{_ITK}:header", [os.fspath(path), source.reader], *_limits(source.size)).value
+        header = _header_of(found)
+    _check_claim(path, header, source.size)
+    return header
+
+
+def read_series(folder: Path, files: Sequence[Path]) -> StoredImage:
+    """The volume (float32) of DICOM slices in the order given; their geometry has been checked before."""
+    unreadable = InputError(
+        f"{folder}: the pixels of its DICOM slices cannot be read; a slice is damaged or compressed in an unknown "
+        "way, so export the series again, uncompressed."
+    )
+    stored = sum(file.stat().st_size for file in files)
+    with _failing_as(unreadable, folder):
+        first = _header_of(call(f"{_ITK}:header", [os.fspath(files[0]), "GDCMImageIO"], *_limits(stored)).value)
+    _check_claim(folder, first, stored, len(files))
+    with _failing_as(unreadable, folder):
+        limits = _limits(stored, 2 * first.bytes * len(files))
+        image = _stored(call(f"{_ITK}:series", [[os.fspath(file) for file in files]], *limits))
+    check_right_angles(folder, image.direction)
+    return image
+
+
+def _limits(stored: int, claimed: int = 0) -> tuple[int, float]:
+    """The bytes of memory and the seconds that reading an image may take, by its bytes in the file and in memory."""
+    return READING_BYTES + 2 * stored + 3 * claimed, READING_S + (stored + claimed) / MIN_BYTES_PER_S
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[sitk.ImageFileReader]:
-    """A reader that has read an image's header, which was found to be good."""
-    source = image_source(path)
+def _failing_as(error: InputError, path: Path) -> Iterator[None]:
     try:
-        with silenced():
-            reader = _reader(source.reader, path)
-            _check_claim(path, reader, source.size)
-            yield reader
-    except (RuntimeError, UnicodeDecodeError) as error:  # the second where ITK quotes bytes that are no text
-        if "orthonormal" in str(error):
-            raise _sheared(path) from None
-        raise InputError(
-            f"{path}: cannot be read as an image; it is damaged or not in a format that is read "
-            "(DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, ...), so export it again."
-        ) from None
+        yield
+    except ChildFailed as failure:
+        raise (_sheared(path) if "orthonormal" in str(failure) else error) from None
+    except (KeyError, TypeError, ValueError) as failure:  # of an answer that makes no sense
+        raise (failure if isinstance(failure, InputError) else error) from None
 
 
-def _reader(by: str, path: Path) -> sitk.ImageFileReader:
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO(by)
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    return reader
+def _unreadable(path: Path) -> InputError:
+    return InputError(
+        f"{path}: cannot be read as an image; it is damaged or not in a format that is read "
+        "(DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, ...), so export it again."
+    )
 
 
-def _check_claim(path: Path, reader: sitk.ImageFileReader, stored: int, slices: int = 1) -> None:
-    """InputError where a header claims far more voxels than there are bytes for, or memory, before that is taken for them.
+def _header_of(found: dict[str, Any]) -> ImageHeader:
+    size, components = tuple(found["size"]), int(found["components"])
+    here = np.allclose(found["origin"], 0) and np.allclose(found["direction"], np.eye(len(size)).ravel())
+    return ImageHeader(
+        size,
+        tuple(found["spacing"]),
+        components,
+        math.prod(size) * components * np.dtype(found["type"]).itemsize,
+        bool(here) and found["spacing"][-1] == 1.0,
+    )
+
+
+def _stored(answer: Answer) -> StoredImage:
+    """The image that a child has read. ValueError and the like where it does not fit together."""
+    found = answer.value
+    size, components = found["size"], found["components"]
+    if not (np.isfinite([found["spacing"], found["origin"]]).all() and min(found["spacing"]) > 0):
+        raise ValueError("a place that is none")
+    shape = (*size[::-1], *([components] if components > 1 else []))
+    return StoredImage(
+        answer.data.view(found["type"]).reshape(shape),
+        components,
+        tuple(found["spacing"]),
+        tuple(found["origin"]),
+        np.reshape(found["direction"], (len(size), len(size))),
+        found.get("said", {}),
+    )
+
+
+def _check_claim(path: Path, header: ImageHeader, stored: int, slices: int = 1) -> None:
+    """InputError where a header claims no voxels, or far more than there are bytes for, or memory, before that is taken for them.
 
     slices: how many files like this one are read into one volume.   stored: bytes of all of them.
     """
-    size = reader.GetSize()
-    voxels = math.prod(size) * reader.GetNumberOfComponents() * slices
-    claimed = (
-        voxels * sitk.Image([1] * 2, reader.GetPixelID(), reader.GetNumberOfComponents()).GetSizeOfPixelComponent()
-    )
+    if min(header.size) < 1:
+        shown = " x ".join(map(str, header.size))
+        raise InputError(f"{path}: has {shown} pixels by its header, but an image is expected; export it again.")
+    voxels, claimed = math.prod(header.size) * header.components * slices, header.bytes * slices
     if claimed > UNCHECKED and claimed > MAX_COMPRESSION * stored:
         raise InputError(
             f"{path}: has a header that claims {voxels:.3g} voxels in a file of {stored} bytes, but a "
             "whole file is expected; copy or export it again."
         )
-    if math.prod(size[:2]) > MAX_PIXELS:
+    if math.prod(header.size[:2]) > MAX_PIXELS:
         raise InputError(
-            f"{path}: has {size[0]} x {size[1]} pixels by its header, but at most {MAX_PIXELS >> 20} million are expected; "
-            "check that it is the right file."
+            f"{path}: has {header.size[0]} x {header.size[1]} pixels by its header, but at most {MAX_PIXELS >> 20} million are "
+            "expected; check that it is the right file."
         )
     if claimed > UNCHECKED:
         check_room(path, f"{voxels:.3g} voxels", claimed + 4 * voxels)  # they are copied as float32
 
 
-def read_series(folder: Path, files: Sequence[Path]) -> sitk.Image:
-    """The volume (float32) of DICOM slices in the order given; their geometry has been checked before."""
-    reader = sitk.ImageSeriesReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileNames([str(file) for file in files])
-    reader.SetOutputPixelType(sitk.sitkFloat32)
-    try:
-        with silenced():
-            _check_claim(
-                folder, _reader("GDCMImageIO", files[0]), sum(file.stat().st_size for file in files), len(files)
-            )
-            image = reader.Execute()
-    except RuntimeError:
-        raise InputError(
-            f"{folder}: the pixels of its DICOM slices cannot be read; a slice is damaged or compressed in an unknown "
-            "way, so export the series again, uncompressed."
-        ) from None
-    _check_orthogonal(folder, image)
-    return image
-
-
-def affine_of(image: sitk.Image) -> np.ndarray:
-    """(4, 4) float64: voxel index (i, j, k) of a 3D image to LPS mm."""
+def affine_of(spacing_mm: Sequence[float], origin_mm: Sequence[float], direction: npt.ArrayLike) -> np.ndarray:
+    """(4, 4) float64: voxel index (i, j, k) of a 3D image to LPS mm; direction has (3, 3) numbers, the axes as columns."""
     affine = np.eye(4)
-    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    affine[:3, 3] = image.GetOrigin()
+    affine[:3, :3] = np.reshape(direction, (3, 3)) * np.asarray(spacing_mm)
+    affine[:3, 3] = origin_mm
     return affine
 
 
@@ -247,18 +293,14 @@ def _sheared(name: str | Path) -> InputError:
     )
 
 
-def _check_orthogonal(path: Path, image: sitk.Image) -> None:
-    n = image.GetDimension()
-    check_right_angles(path, np.array(image.GetDirection()).reshape(n, n))
-
-
-def _check_nifti(path: Path, image: sitk.Image) -> None:
+def _check_nifti(path: Path, image: StoredImage) -> None:
     """ITK reads two broken kinds of NIfTI without a word: a sheared sform beside a qform, and a cut file."""
-    if int(image.GetMetaData("sform_code")) > 0:
-        sform = np.array([[float(x) for x in image.GetMetaData(f"srow_{axis}").split()] for axis in "xyz"])[:, :3]
-        check_right_angles(path, sform / np.maximum(np.linalg.norm(sform, axis=0), 1e-12))
-    voxels = np.prod([max(1, int(image.GetMetaData(f"dim[{d}]"))) for d in range(1, 8)], dtype=np.int64)
-    expected = int(float(image.GetMetaData("vox_offset"))) + int(voxels) * int(image.GetMetaData("bitpix")) // 8
+    if int(image.said["sform_code"]) > 0:
+        sform = np.array([[float(x) for x in image.said[f"srow_{axis}"].split()] for axis in "xyz"])[:, :3]
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is not at right angles
+            check_right_angles(path, sform / np.maximum(np.linalg.norm(sform, axis=0), 1e-12))
+    voxels = np.prod([max(1, int(image.said[f"dim[{d}]"])) for d in range(1, 8)], dtype=np.int64)
+    expected = int(float(image.said["vox_offset"])) + int(voxels) * int(image.said["bitpix"]) // 8
     if path.suffix == ".nii" and path.stat().st_size < expected or path.suffix == ".gz" and not _holds(path, expected):
         raise InputError(f"{path}: the file ends before its last voxel; copy or export it again.")
 

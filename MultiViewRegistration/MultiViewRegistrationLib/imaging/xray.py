@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from ..errors import InputError, naming
 from ..geometry.c_arm import CArm
@@ -15,7 +14,7 @@ from .dicom_file import DicomFile, read_dicom
 from .dicom_image import dicom_image, frame_count, is_grey
 from .field import bone_is_bright, find_annotations, find_field
 from .image_source import check_room, is_dicom
-from .reading import RawImage, raw_image, read_image, read_slice
+from .reading import RawImage, StoredImage, raw_image, read_image, read_slice
 
 MIN_VALID_SHARE = 0.7  # of a block of pixels, for their mean to stand for it
 DIRECT_EXPOSURE_PERCENTILE = 99.5
@@ -147,18 +146,17 @@ def _grey_dicom(path: str | Path) -> DicomFile | None:
     return dicom if dicom is not None and is_grey(dicom) else None
 
 
-def _frames(path: str | Path, image: sitk.Image) -> np.ndarray:
+def _frames(path: str | Path, image: StoredImage) -> np.ndarray:
     """(frames, rows, columns), with a further axis for colours."""
-    values = sitk.GetArrayViewFromImage(image)
-    dimensions = image.GetDimension()
+    dimensions = len(image.size)
     if dimensions not in (2, 3):
         raise InputError(
             f"{path}: has {dimensions} dimensions, but an X-ray image with 2, or 3 with frames, is expected."
         )
-    return values[None] if dimensions == 2 else values
+    return image.values[None] if dimensions == 2 else image.values
 
 
-def _raw_frame(path: str | Path, image: sitk.Image, values: np.ndarray) -> RawImage:
+def _raw_frame(path: str | Path, image: StoredImage, values: np.ndarray) -> RawImage:
     with naming(path):
         return raw_image(values, _pixel_mm(path, image))
 
@@ -267,9 +265,9 @@ def _recognise(values: np.ndarray, raw: RawImage) -> tuple[str, bool]:
     return curve, bright == (curve == "linear")
 
 
-def _pixel_mm(path: str | Path, image: sitk.Image) -> tuple[float, float] | None:
+def _pixel_mm(path: str | Path, image: StoredImage) -> tuple[float, float] | None:
     """The file's spacing, if any: ITK reports 1 mm if there is none, and pictures give dots per inch of paper."""
-    spacing = image.GetSpacing()[:2]
+    spacing = (image.spacing_mm[0], image.spacing_mm[1])
     return None if spacing == (1.0, 1.0) or Path(path).suffix.lower() in PICTURES else spacing
 
 

@@ -6,13 +6,13 @@ Every error is one sentence that begins with the argument it is about.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from ..errors import InputError, naming, warn
 from ..geometry import rigid
@@ -21,7 +21,7 @@ from ..geometry.camera import Camera
 from ..geometry.rigid import array_of, kind_of
 from ..imaging.ct import CT, ct_from_array, load_ct, masked
 from ..imaging.field import bone_is_bright
-from ..imaging.reading import RawImage, affine_of, raw_image, read_image, undistorted
+from ..imaging.reading import RawImage, StoredImage, affine_of, raw_image, read_image, undistorted
 from ..imaging.xray import load_image
 from .cameras import CALIBRATION, GEOMETRIES, Geometry, read_geometry
 from .case_file import (
@@ -88,13 +88,17 @@ def ct_of_arrays(ct: Any, ct_from_index: Any, unit: str, mask: Any) -> CT:
 
 def _volume(name: str, volume: Any, ct_from_index: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Values (nk, nj, ni), and (4, 4) to LPS mm; None for an array without."""
-    if isinstance(volume, sitk.Image):
+    if isinstance(volume, StoredImage):
+        if len(volume.size) != 3:
+            raise InputError(f"{name}: the image has {len(volume.size)} dimensions, expected 3; give the volume.")
+        return volume.values, volume.ct_from_index
+    if _is_simpleitk(volume):
         _refuse_position(volume, ct_from_index)
         if volume.GetDimension() != 3:
             raise InputError(
                 f"{name}: found a SimpleITK image of {volume.GetDimension()} dimensions, expected 3; give the volume."
             )
-        return sitk.GetArrayViewFromImage(volume), affine_of(volume)
+        return _values(volume), affine_of(volume.GetSpacing(), volume.GetOrigin(), volume.GetDirection())
     if _is_nibabel(volume):
         _refuse_position(volume, ct_from_index)
         return _transposed(name, volume.dataobj), LPS_FROM_RAS @ np.asarray(volume.affine, float)
@@ -117,6 +121,18 @@ def _transposed(name: str, volume: Any) -> np.ndarray:
             f"{name}: found {kind_of(values)}, expected a volume of shape (I, J, K); leave out the other axes."
         )
     return values.transpose(2, 1, 0)
+
+
+def _is_simpleitk(value: Any) -> bool:
+    loaded = sys.modules.get("SimpleITK")  # by who made the image
+    return loaded is not None and isinstance(value, loaded.Image)
+
+
+def _values(image: Any) -> np.ndarray:
+    """The values of a SimpleITK image, which must outlive them."""
+    import SimpleITK as sitk
+
+    return sitk.GetArrayViewFromImage(image)
 
 
 def _is_nibabel(value: Any) -> bool:
@@ -270,8 +286,8 @@ def _raw_of(name: str, image: Any, pixel_mm: tuple[float, float] | None) -> RawI
     if is_path(image):
         return load_image(image)
     spacing: Sequence[float] | None = None
-    if isinstance(image, sitk.Image):
-        values, spacing = sitk.GetArrayViewFromImage(image), image.GetSpacing()
+    if _is_simpleitk(image):
+        values, spacing = _values(image), image.GetSpacing()
         values = values[0] if image.GetDimension() == 3 and len(values) == 1 else values
     elif _is_nibabel(image):
         values, spacing = array_of(name, image.dataobj), image.header.get_zooms()
@@ -321,7 +337,7 @@ def _check_rows_and_columns(name: str, camera: Camera) -> None:
 
 def _listed(name: str, values: Any, ndim: int) -> list:
     """The entries of a list, or of an array of more than `ndim` axes."""
-    shaped = hasattr(values, "shape") or isinstance(values, sitk.Image) or _is_nibabel(values)
+    shaped = hasattr(values, "shape") or _is_simpleitk(values) or _is_nibabel(values)
     if (
         shaped
         and not (hasattr(values, "shape") and len(values.shape) > ndim > 0)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import InputError, install_command
 from ..geometry.rigid import check_rigid
+from ..imaging.child import ChildFailed, call
 from ..imaging.image_source import check_room
 from .files import MAX_NUMBER, printable
 
@@ -21,12 +22,21 @@ MAX_BYTES = 4 << 30  # bytes of one data set; a CT of 1024 x 1024 x 1000 voxels 
 MAX_COMPRESSION = 1100
 UNCHECKED = 1 << 20  # bytes that any data set may claim
 MAX_TEXT_LENGTH = 1000
+READING_BYTES, READING_S = 512 << 20, 60.0  # what a check of all may take
 MAX_DEPTH = 20  # groups within groups, which a file can close to a ring
 DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises for a broken file
 
 
 def refuse_other_files(path: str | os.PathLike, what: str) -> None:
     """Check a file that should be `what`, for a reader that follows all links; see `Hdf5.check_all`."""
+    try:
+        call(f"{__name__}:check_all", [os.fspath(path), what], READING_BYTES, READING_S)
+    except ChildFailed:
+        raise _no_hdf5(path, what) from None
+
+
+def check_all(path: str, what: str) -> None:
+    """The same in this process, which HDF5 can end where a file is damaged."""
     with opened(path, what) as file:
         file.check_all()
 
@@ -70,12 +80,16 @@ def opened(path: str | os.PathLike, layout: str) -> Iterator[Hdf5]:
     try:
         file = h5py.File(path, "r")
     except DAMAGED:
-        raise InputError(
-            f"{printable(path)}: cannot be read as HDF5, expected {layout}; it is another file, or was cut short, so copy or "
-            "download it again."
-        ) from None
+        raise _no_hdf5(path, layout) from None
     with file:
         yield Hdf5(printable(path), layout, file)
+
+
+def _no_hdf5(path: str | os.PathLike, layout: str) -> InputError:
+    return InputError(
+        f"{printable(path)}: cannot be read as HDF5, expected {layout}; it is another file, or was cut short, so copy or "
+        "download it again."
+    )
 
 
 class Hdf5:
@@ -184,6 +198,8 @@ class Hdf5:
         """
         waiting = [""]
         for seen, group in enumerate(waiting):  # which grows meanwhile
+            if seen > MAX_OBJECTS or group.count("/") > MAX_DEPTH:
+                self.refuse(group[:MAX_TEXT_LENGTH], "has parts without end", "a few")
             node = self._node(group) if group else self._file
             if group and not hasattr(node, "keys"):
                 self._check(group, "values")
@@ -191,8 +207,6 @@ class Hdf5:
             names = self.names(group)
             if len(names) != len(node):
                 self.refuse(group or "/", "has a part whose name is no text", "plain names")
-            if seen > MAX_OBJECTS or group.count("/") > MAX_DEPTH:
-                self.refuse(group, "has parts without end", "a few")
             waiting += [f"{group}/{name}".lstrip("/") for name in names]
 
     def _finite(self, path: str, expected: str) -> np.ndarray:

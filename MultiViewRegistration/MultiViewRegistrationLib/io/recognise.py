@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from ..errors import InputError, MissingInformation
 from ..geometry.rigid import check_rigid
@@ -322,7 +321,7 @@ def _of_image(path: Path) -> tuple[str, ...]:
     slices = header.size[2] if len(header.size) > 2 else 1
     if slices == 1:
         return (XRAY_MASK,) if header.components == 1 and _is_two_valued(path) else (XRAY,)
-    values = sitk.GetArrayFromImage(read_slice(path, slices // 2)[0])
+    values = read_slice(path, slices // 2)[0].values
     low, labels = float(values.min()), _labels(values)
     if labels and values.dtype.kind != "f":
         return (MASK,)
@@ -338,7 +337,7 @@ def _labels(values: np.ndarray) -> bool:
 
 
 def _is_two_valued(path: Path) -> bool:
-    values = sitk.GetArrayFromImage(read_slice(path, 0)[0])
+    values = read_slice(path, 0)[0].values
     return len(np.unique(values)) == 2 and values.min() == 0
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import InputError, MissingInformation
 from ..geometry import rigid
+from ..imaging.child import ChildFailed, call
 from .files import (
     JsonObject,
     describe,
@@ -41,7 +42,8 @@ def turned(target_from_source: np.ndarray) -> np.ndarray:
 
 
 MAX_LINEAR_BYTES = 1 << 20  # bytes of a file; a grid of displacements has more
-REACH_MM = 1000.0  # how far from the origin a read transform is probed; the answer does not depend on it
+READING_BYTES, READING_S = 512 << 20, 60.0  # what reading one may take
+_ITK = "MultiViewRegistrationLib.imaging.itk_files"
 
 
 def write_transform(path: str | os.PathLike, world_from_ct: np.ndarray, comment: str | None = None) -> None:
@@ -108,29 +110,20 @@ def read_transform(path: str | os.PathLike) -> np.ndarray:
 
 
 def _itk_matrix(path: str | os.PathLike) -> np.ndarray:
-    import SimpleITK as sitk
-
     file, wanted = printable(path), "expected one rigid 3D transform that SimpleITK can read"
     if _count(path) > 1:  # SimpleITK would take the first, or compose them
         raise InputError(
             f"{file} holds several transforms, {wanted}; harden them to one linear transform and save that."
         )
     try:
-        transform = sitk.ReadTransform(os.fspath(path))
-    except (RuntimeError, UnicodeDecodeError):  # the second where ITK quotes bytes that are no text
+        read = call(f"{_ITK}:transform", [os.fspath(path)], READING_BYTES, READING_S).value
+    except ChildFailed:
         raise InputError(f"{file} cannot be read as a transform, {wanted}; check the path and the format.") from None
-    kind = transform.Downcast().GetName()
-    if transform.GetDimension() != 3 or not transform.IsLinear() or kind == "CompositeTransform":
+    if read["matrix"] is None:
         raise InputError(
-            f"{file} holds a {transform.GetDimension()}D {kind}, {wanted}; "
-            "harden it to one linear transform and save that."
+            f"{file} holds a {read['dimension']}D {read['kind']}, {wanted}; harden it to one linear transform and save that."
         )
-    ends = [[0.0, 0, 0], *(REACH_MM * np.eye(3)).tolist()]
-    origin, *columns = np.array([transform.TransformPoint(end) for end in ends])
-    matrix = np.eye(4)
-    matrix[:3, :3] = (columns - origin).T / REACH_MM
-    matrix[:3, 3] = origin
-    return rigid.check_rigid(matrix, f"The transform in {file}")
+    return rigid.check_rigid(read["matrix"], f"The transform in {file}")
 
 
 def _count(path: str | os.PathLike) -> int:

@@ -180,13 +180,19 @@ def xray_of(view: XRayView) -> XRay:
     return XRay(xray.line_integrals, xray.valid & used, xray.pixel_mm)
 
 
+def landmark_markups(owner):
+    """The list of landmarks of a registration's or an X-ray's node; None without one, or where a damaged scene has another node there."""
+    node = owner.GetNodeReference(LANDMARKS)
+    return node if node is not None and node.IsA("vtkMRMLMarkupsNode") else None
+
+
 def landmarks_of(registration: Registration, views: list[XRayView]) -> list[Landmark]:
     """The points with the same label in the CT's list and in those of the X-rays; the others wait for their partner."""
-    in_ct = registration.node.GetNodeReference(LANDMARKS)
+    in_ct = landmark_markups(registration.node)
     seen = {
         view.name: {
             label: view.camera.project(lps_from_ras(point))
-            for label, point in control_points(view.node.GetNodeReference(LANDMARKS))
+            for label, point in control_points(landmark_markups(view.node))
         }
         for view in views
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -11,8 +12,8 @@ import slicer
 
 from ..geometry.landmarks import Landmark
 from . import manual_pose
-from .case import LANDMARKS
-from .nodes import OWNER, control_points, lps_from_ras, place, placed, positions, product, ras_from_lps
+from .case import LANDMARKS, landmark_markups
+from .nodes import OWNER, control_points, label_of, lps_from_ras, place, placed, positions, product, ras_from_lps
 from .registration import Registration
 from .xray import DetectorPlane, XRayView, detector_of, detectors
 
@@ -111,20 +112,25 @@ def undo_click(registration: Registration, order: ClickOrder) -> None:
 def lists(registration: Registration) -> list:
     """The lists of landmarks there are, the CT's first."""
     owners = [registration.node, *[view.node for view in registration.xrays]]
-    return [markups for markups in (owner.GetNodeReference(LANDMARKS) for owner in owners) if markups is not None]
+    return [markups for markups in (landmark_markups(owner) for owner in owners) if markups is not None]
 
 
 def clicked(registration: Registration) -> dict[str, list[str]]:
     """The landmarks that have been clicked in the CT, under CT, and in each X-ray that is used, under its name."""
     owners = {CT: registration.node, **{view.name: view.node for view in registration.used_xrays}}
-    return {name: _labels(owner.GetNodeReference(LANDMARKS)) for name, owner in owners.items()}
+    return {name: _labels(landmark_markups(owner)) for name, owner in owners.items()}
+
+
+def without_place(registration: Registration) -> int:
+    """The number of points whose place is no number, as a damaged file may have it; they count as not clicked."""
+    return sum(markups.GetNumberOfDefinedControlPoints() - len(placed(markups)) for markups in lists(registration))
 
 
 def in_xray(registration: Registration, detector: DetectorPlane) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """By the landmark's name: CT mm (3,) of those in the CT, and the pixels (2,) of an X-ray where they were clicked in it."""
-    in_ct = control_points(registration.node.GetNodeReference(LANDMARKS), world=False)
+    in_ct = control_points(landmark_markups(registration.node), world=False)
     of_ct = {name: lps_from_ras(point) for name, point in in_ct if name}
-    here = _points(detector.view.node.GetNodeReference(LANDMARKS))
+    here = _points(landmark_markups(detector.view.node))
     return of_ct, {name: detector.locate(point)[0] for name, point in here}
 
 
@@ -149,12 +155,12 @@ def remove(registration: Registration, name: str) -> None:
 
 def _remove_from(markups, name: str) -> None:
     for i in reversed(range(markups.GetNumberOfControlPoints())):
-        if markups.GetNthControlPointLabel(i) == name:
+        if label_of(markups, i) == name:
             markups.RemoveNthControlPoint(i)
 
 
 def _unnamed(markups) -> list[int]:
-    return [i for i in placed(markups) if not markups.GetNthControlPointLabel(i)]
+    return [i for i in placed(markups) if not label_of(markups, i)]
 
 
 def _labels(markups) -> list[str]:
@@ -188,11 +194,14 @@ def _settle(
 
 def _keep_on_plane(detector: DetectorPlane) -> None:
     """The X-ray's landmarks stay on their pixels where its image was moved, and on its plane where they were."""
-    markups = detector.view.node.GetNodeReference(LANDMARKS)
+    markups = landmark_markups(detector.view.node)
     if markups is None:
         return
     before, now = markups.GetAttribute(PLANE), json.dumps(detector.ras_from_pixel.tolist())
-    carried = detector.ras_from_pixel @ np.linalg.inv(json.loads(before)) if before and before != now else np.eye(4)
+    carried = np.eye(4)
+    if before and before != now:
+        with suppress(ValueError, TypeError):  # LinAlgError is one: what a damaged file says of the plane before
+            carried = detector.ras_from_pixel @ np.linalg.inv(np.reshape(json.loads(before), (4, 4)))
     for i in placed(markups):
         point = (carried @ [*markups.GetNthControlPointPositionWorld(i), 1.0])[:3]
         flat = detector.on_plane(detector.pixels(point))
@@ -218,7 +227,7 @@ def place_landmarks(registration: Registration, landmarks: list[Landmark]) -> No
 def landmark_list(registration: Registration, view: XRayView | None = None):
     """The list of landmarks in the CT, which moves with it, or in one X-ray; made where there is none."""
     owner, where = (registration.node, "CT") if view is None else (view.node, view.name)
-    node = owner.GetNodeReference(LANDMARKS)
+    node = landmark_markups(owner)
     if node is None:
         node = product(
             owner,

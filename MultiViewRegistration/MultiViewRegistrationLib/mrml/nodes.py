@@ -211,19 +211,33 @@ def polyline(points: np.ndarray, closed: bool = False) -> np.ndarray:
     return np.stack([points, following], axis=1)[: None if closed else -1]
 
 
+#: No point of a patient is further away; NaN is not nearer.
+MAX_MM = 1e6
+
+
 def placed(markups) -> list[int]:
-    """The control points that have been placed; the others wait for it, or follow the mouse. None without markups."""
+    """The control points that have been placed; the others wait for it, or follow the mouse. None without markups.
+
+    A damaged file may have a place that is no number: such a point has none.
+    """
     return [
         i
         for i in range(0 if markups is None else markups.GetNumberOfControlPoints())
         if markups.GetNthControlPointPositionStatus(i) == slicer.vtkMRMLMarkupsNode.PositionDefined
+        and np.abs(markups.GetNthControlPointPosition(i)).max() < MAX_MM
     ]
+
+
+def label_of(markups, i: int) -> str:
+    """The label of a control point; it comes as bytes where it is no text, as in a damaged file."""
+    label = markups.GetNthControlPointLabel(i)
+    return label if isinstance(label, str) else label.decode("utf-8", "replace")
 
 
 def control_points(markups, *, world: bool = True) -> list[tuple[str, np.ndarray]]:
     """Label and position (3,), RAS mm, of those; in the world, or in the frame of the markups."""
     position = markups and (markups.GetNthControlPointPositionWorld if world else markups.GetNthControlPointPosition)
-    return [(markups.GetNthControlPointLabel(i), np.array(position(i))) for i in placed(markups)]
+    return [(label_of(markups, i), np.array(position(i))) for i in placed(markups)]
 
 
 def positions(markups, *, world: bool = True) -> np.ndarray:

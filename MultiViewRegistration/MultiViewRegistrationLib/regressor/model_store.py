@@ -11,15 +11,16 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -157,11 +158,84 @@ class Card:
             raise InputError(f"{path}: was written by another version of this program; train the model again.")
         try:
             card = cls(**content)
-        except TypeError:
-            raise InputError(f"{path}: was changed or damaged; train the model again.") from None
+            _check(card)
+        except (TypeError, ValueError, OverflowError) as error:
+            what = f" (at {error})" if type(error) is ValueError else ""
+            raise InputError(f"{path}: was changed or damaged{what}; train the model again.") from None
         if Path(card.weights).name != card.weights:
             raise InputError(f'{path}: "weights" is no file beside it; train the model again.')
         return card
+
+
+#: Pixels of a side of a window, of which training images are made.
+_MAX_SIDE = 4096
+#: No step, second, millimetre or degree of a card is more, and no seed.
+_MAX_AMOUNT = 2**53
+
+
+def _check(card: Card) -> None:
+    """ValueError, with the name of the field, where a value is not of its kind."""
+    for field in fields(Card):
+        if field.type in _KINDS and not isinstance(getattr(card, field.name), _KINDS[str(field.type)]):
+            raise ValueError(field.name)
+    amounts = ("seed", "steps", "every", "done", "minutes", "hardness", "seconds")
+    valid = {
+        **{name: _is_amount(getattr(card, name)) for name in amounts},
+        "half_widths": len(card.half_widths) == 6 and all(map(_is_amount, card.half_widths.values())),
+        "steps": 0 < card.steps < _MAX_AMOUNT and card.done <= card.steps,
+        "every": 0 < card.every < _MAX_AMOUNT,
+        "world_from_ct": _are_numbers(card.world_from_ct, 4, 4),
+        "centroid": _are_numbers(card.centroid, 3),
+        "cameras": bool(card.cameras) and all(map(_is_camera, card.cameras)),
+        "losses": all(_is_row(row, 2) for row in card.losses),
+        "validation": all(_is_row(row, 3) for row in card.validation),
+        "expected": not card.expected or _is_row(card.expected, 3),
+        "shortened": card.shortened is None or _are_numbers(card.shortened, 2),
+    }
+    for name, good in valid.items():
+        if not good:
+            raise ValueError(name)
+
+
+_KINDS: dict[str, Any] = {
+    "str": str,
+    "int": int,
+    "float": (int, float),
+    "dict": dict,
+    "list": list,
+    "list | None": (list, type(None)),
+    "Sequence[list]": (list, tuple),
+    "Sequence[float]": (list, tuple),
+}
+
+
+def _are_numbers(values: object, *shape: int) -> bool:
+    """Whether these are finite numbers in rows, and rows of rows, of so many."""
+    if shape:
+        return isinstance(values, list) and len(values) == shape[0] and all(_are_numbers(v, *shape[1:]) for v in values)
+    return isinstance(values, (int, float)) and math.isfinite(values)
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value < _MAX_AMOUNT
+
+
+def _is_row(values: object, least: int) -> bool:
+    """Whether these are so many numbers or more, finite or not: a training may fail."""
+    return isinstance(values, list) and len(values) >= least and all(isinstance(v, (int, float)) for v in values)
+
+
+def _is_camera(camera: object) -> bool:
+    if not isinstance(camera, dict):
+        return False
+    size = camera.get("size")
+    return (
+        _are_numbers(camera.get("intrinsics"), 3, 3)
+        and _are_numbers(camera.get("camera_from_world"), 4, 4)
+        and isinstance(size, list)
+        and len(size) == 2
+        and all(isinstance(side, int) and 0 < side <= _MAX_SIDE for side in size)
+    )
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,13 @@ from typing import Any
 import numba as nb
 import numpy as np
 
+from .kernel_cache import can_keep_kernels
+
 i32 = nb.int32
 u32 = nb.uint32
 
 #: Options of kernels. Wrappers for C would be compiled, too, and nothing calls them.
-KERNEL: dict[str, Any] = {"nogil": True, "cache": True, "no_cfunc_wrapper": True}
+KERNEL: dict[str, Any] = {"nogil": True, "cache": can_keep_kernels(), "no_cfunc_wrapper": True}
 
 #: Columns of the image that are gone through together where rays follow the rows of voxels.
 TILE = 32

@@ -16,6 +16,7 @@ from ..session.translation import _
 
 #: Where the token may stand in the address.
 ENTRY = ("/", "/index.html")
+WEBSOCKET = "/ws"
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[\w.-]+)(:(?P<port>\d+))?", re.ASCII | re.IGNORECASE)
 #: Of every answer that does not say otherwise: no site frames or embeds it, no cache keeps it, and no site learns its address.
 HEADERS = {
@@ -58,6 +59,10 @@ def protect(app: web.Application, token: str, names: tuple[str, ...] | None) -> 
             if _same(request.query["token"], token):
                 return _entered(cookie, token)
         elif _same(request.cookies.get(cookie, ""), token):
+            if request.path == WEBSOCKET and not web.WebSocketResponse().can_prepare(request):
+                return web.Response(
+                    status=426, text=_("This address is for websockets.") + "\n"
+                )  # trame's own would raise
             return await handler(request)
         return _refused(_("The token is missing or wrong: use the whole address that mvreg view printed."))
 

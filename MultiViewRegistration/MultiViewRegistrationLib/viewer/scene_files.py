@@ -15,8 +15,9 @@ from xml.etree import ElementTree
 import slicer
 
 from ..errors import InputError
+from ..imaging.child import ChildFailed, call
 from ..imaging.image_source import image_source, inside
-from ..imaging.reading import check_image
+from ..imaging.reading import image_header
 from ..io.files import home_of
 from ..io.hdf5 import is_hdf5, refuse_other_files
 from ..mrml.registration import Registration
@@ -28,6 +29,9 @@ from .transfers import MAX_BYTES, MAX_FILES, packed, safe_path
 IMAGES = tuple(".nrrd .nhdr .nii .gz .mha .mhd .hdr .img .png .jpg .jpeg .tif .tiff .bmp .dcm".split())
 #: Of models, points, transforms, tables, colours, texts: the readers of these open nothing but the file itself.
 OTHERS = tuple(".vtk .vtp .stl .ply .obj .json .fcsv .acsv .tfm .h5 .txt .xml .tsv .csv .ctbl .vp".split())
+
+#: What loading a scene may take beyond its files, an image's four times.
+LOADING_BYTES, LOADING_S = 2 << 30, 120.0
 
 
 def read_scene(path: Path) -> Callable[[Any], Registration | None]:
@@ -47,24 +51,20 @@ def read_scene(path: Path) -> Callable[[Any], Registration | None]:
         folder = tempfile.mkdtemp(prefix="mvreg-scene-")
         try:
             mrml = _unpacked(path, Path(folder))
-            check_scene(mrml, Path(folder))
+            _try_loading(mrml, path.name, check_scene(mrml, Path(folder)))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
     else:
         mrml = path
-        check_scene(mrml, mrml.parent if home_of(mrml) else None)
+        _try_loading(mrml, path.name, check_scene(mrml, mrml.parent if home_of(mrml) else None))
 
     def load(scene) -> Registration | None:
         try:
             scene.SetURL(os.fspath(mrml))
             scene.SetRootDirectory(os.fspath(mrml.parent))
             if not scene.Import(None):
-                raise InputError(
-                    _("{file}: cannot be read as a scene, expected one of 3D Slicer; save it again.").format(
-                        file=path.name
-                    )
-                )
+                raise _unreadable(path.name)
         finally:
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -74,6 +74,29 @@ def read_scene(path: Path) -> Callable[[Any], Registration | None]:
         return registrations[0] if registrations else None
 
     return load
+
+
+def _try_loading(mrml: Path, name: str, claimed: int) -> None:
+    """InputError for a scene that cannot be loaded, or whose loading would end this process: a child process loads it first."""
+    limits = LOADING_BYTES + 4 * claimed, LOADING_S + claimed / 2e6
+    try:
+        fault = call(f"{__package__}.scene_child:load", [os.fspath(mrml), os.fspath(mrml.parent)], *limits).value
+    except ChildFailed:
+        fault = "scene"
+    if fault == "scene":
+        raise _unreadable(name)
+    if fault:
+        raise InputError(
+            _(
+                "{file}: its {what} is no whole surface, expected one whose points are all there; remove it there."
+            ).format(file=name, what=fault)
+        )
+
+
+def _unreadable(name: str) -> InputError:
+    return InputError(
+        _("{file}: cannot be read as a scene, expected one of 3D Slicer; save it again.").format(file=name)
+    )
 
 
 def save_scene(scene, path: Path) -> Callable[[], Path]:
@@ -150,8 +173,10 @@ def _unpacked(path: Path, folder: Path) -> Path:
 # What a scene may name: files of formats that name no others, or only others in their own folder
 
 
-def check_scene(mrml: Path, home: Path | None) -> None:
+def check_scene(mrml: Path, home: Path | None) -> int:
     """Refuse a scene that names files which must not be read; nothing is ever fetched from a network.
+
+    Returns the bytes of memory that its images and other files take.
 
     Parameters
     ----------
@@ -167,12 +192,13 @@ def check_scene(mrml: Path, home: Path | None) -> None:
         For such a file, for what is no scene, and for definitions that XML would blow up.
     """
     try:
-        _check_all(mrml, home)
+        return _check_all(mrml, home)
     except InputError as error:  # without the folder for temporary files
         raise InputError(str(error).replace(f"{mrml.parent}/", "")) from None
 
 
-def _check_all(mrml: Path, home: Path | None) -> None:
+def _check_all(mrml: Path, home: Path | None) -> int:
+    claimed = 0
     for name in _names(mrml):
         path = _path(mrml, name, home)
         if not path.is_file():  # loading reports it
@@ -185,11 +211,13 @@ def _check_all(mrml: Path, home: Path | None) -> None:
                 ).format(scene=mrml.name, file=path.name)
             )
         _check(path)
+        claimed += path.stat().st_size
         if path.suffix.lower() in IMAGES:
-            check_image(path)
+            claimed += image_header(path).bytes
     for path in home.rglob("*") if home else ():  # a reader may take what lies beside a file for its further slices
         if path.is_file():
             _check(path)
+    return claimed
 
 
 def _names(mrml: Path) -> Iterator[str]:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from tiny_case import refusal, result_or_refusal
 
 from MultiViewRegistrationLib.errors import install_command
+from MultiViewRegistrationLib.imaging import image_source
+from MultiViewRegistrationLib.io import hdf5
 from MultiViewRegistrationLib.io.datasets.deepfluoro import read_deepfluoro
 from MultiViewRegistrationLib.io.datasets.ljubljana import read_ljubljana
 from MultiViewRegistrationLib.io.hdf5 import opened
@@ -73,6 +75,42 @@ def empty(file):
 def test_what_is_not_plain_data_in_the_file_is_refused(tmp_path, how, parts):
     message = refusal(pixels, written(tmp_path / "file.h5", how))
     assert all(part in message for part in parts), message
+
+
+def ring(file):
+    group = file.create_group("group")
+    group["group"] = group
+
+
+def many(file):
+    for number in range(hdf5.MAX_OBJECTS + 1):
+        file.create_dataset(f"values{number}", data=1.0)
+
+
+@pytest.mark.parametrize("how", [ring, many])
+def test_a_file_without_end_is_refused(tmp_path, how):
+    path = written(tmp_path / "file.h5", how)
+    assert "has parts without end" in refusal(hdf5.refuse_other_files, path, "a test")
+
+
+def test_as_many_parts_as_are_allowed_are_checked(tmp_path, monkeypatch):
+    monkeypatch.setattr(hdf5, "MAX_OBJECTS", 4)
+    monkeypatch.setattr(hdf5, "MAX_DEPTH", 2)
+    path = written(tmp_path / "file.h5", lambda file: file.create_dataset("a/b/c", data=1.0))
+    hdf5.check_all(path, "a test")
+    path = written(tmp_path / "deeper.h5", lambda file: file.create_dataset("a/b/c/d", data=1.0))
+    assert "has parts without end" in refusal(hdf5.check_all, path, "a test")
+
+
+def test_values_that_memory_cannot_hold_and_long_texts_are_refused(tmp_path, monkeypatch):
+    path = written(tmp_path / "file.h5", lambda file: file.create_dataset("group/pixels", data=np.zeros((1000, 1000))))
+    monkeypatch.setattr(image_source, "free_bytes", lambda: 1 << 20)
+    assert "8000000 bytes, which take" in refusal(pixels, path)
+    path = written(
+        tmp_path / "text.h5", lambda file: file.create_dataset("text", data="x" * (hdf5.MAX_TEXT_LENGTH + 1))
+    )
+    with opened(path, "a test") as file:
+        assert "is no short text" in refusal(file.text, "text", "a name")
 
 
 def test_what_is_no_hdf5_is_refused(tmp_path):

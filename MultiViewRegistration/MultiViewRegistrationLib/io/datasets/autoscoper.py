@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from ...errors import InputError, warn
 from ...geometry import rigid
@@ -313,7 +312,7 @@ def _chosen(trial: AutoscoperTrial, name: str | None) -> TrialVolume:
 
 
 def _ct(volume: TrialVolume, unit_mm: float) -> CT:
-    values = sitk.GetArrayFromImage(read_image(volume.path))
+    values = read_image(volume.path).values
     axes = tuple(2 - axis for axis, flip in enumerate(volume.flip) if flip)  # of the array: k, j, i
     return ct_from_array(
         np.flip(values, axes), np.diag([*(unit_mm * np.array(volume.voxel)), 1.0]), "relative", name=volume.path

@@ -29,7 +29,7 @@ class LandmarksPresenter(Presenter):
         super().__init__(host)
 
     def reset(self) -> None:
-        self._order, self._seen, self._selected = ClickOrder(), None, ""
+        self._order, self._seen, self._selected, self._warned = ClickOrder(), None, "", False
         self._file.reset()
 
     def exit(self) -> None:
@@ -121,7 +121,7 @@ class LandmarksPresenter(Presenter):
     def _next(self, where: str) -> str:
         """The name that the next click gets there."""
         owners = {landmarks.CT: self.registration.node, **{view.name: view.node for view in self.registration.xrays}}
-        markups = owners[where].GetNodeReference(landmarks.LANDMARKS)
+        markups = landmarks.landmark_markups(owners[where])
         return landmarks.next_name(self.registration, markups, self._order.next(where))
 
     def tick(self) -> bool:
@@ -131,9 +131,20 @@ class LandmarksPresenter(Presenter):
             return False
         if self.registration.ct is not None:
             landmarks.tidy(self.registration, self._order)
+            self._warn_once()
         outside = len(landmarks.outside_ct(self.registration))
         before, self._seen = self._seen, (landmarks.clicked(self.registration), outside, self.placing)
         return before != self._seen
+
+    def _warn_once(self) -> None:
+        count = 0 if self._warned else landmarks.without_place(self.registration)
+        if count:
+            self._warned = True
+            self.session.notices.warn(
+                _(
+                    "Landmarks: {count} without a place, as in a damaged file; remove them, and click them again."
+                ).format(count=count)
+            )
 
     # What a person does
 

@@ -1,0 +1,191 @@
+"""Whole files of every format that is read, and damage to them that knows their structure: for fuzzers."""
+
+from __future__ import annotations
+
+import random
+import re
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from dicom_files import XA_IMAGE, compressed, write_dicom
+
+NUMBERS = [
+    "0",
+    "-1",
+    "1",
+    "3",
+    "16",
+    "255",
+    "100000",
+    "2147483647",
+    "-2147483648",
+    "4294967296",
+    "1e308",
+    "1e-320",
+    "nan",
+    "inf",
+]
+WORDS = [
+    "",
+    "x",
+    "d" * 6000,
+    "domain " * 3000,
+    "%s%n",
+    "raw",
+    "gzip",
+    "little",
+    "short",
+    "double",
+    "none",
+    "???",
+    "LIST",
+    "é" * 300,
+]
+DICOM_SYNTAXES = {
+    "rle": "1.2.840.10008.1.2.5",
+    "jpeg": "1.2.840.10008.1.2.4.70",
+    "jls": "1.2.840.10008.1.2.4.80",
+    "j2k": "1.2.840.10008.1.2.4.90",
+}
+INTEGERS = {2: [0, 1, 2, 255, 32767, 32768, 65535], 4: [0, 1, 3, 65536, 2**31 - 1, 2**31, 2**32 - 1]}
+
+
+def whole_files(folder: Path) -> dict[str, Path]:
+    """A file of each format, by its name."""
+    values = np.random.default_rng(1).integers(0, 4000, (6, 40, 48)).astype(np.int16)
+    volume = sitk.GetImageFromArray(values)
+    flat = sitk.GetImageFromArray(values[0].astype(np.uint16))
+    for name in ("plain.mha", "a.nrrd", "a.nii", "a.vtk", "a.gipl", "a.mrc"):
+        sitk.WriteImage(volume, str(folder / name))
+    for name in ("packed.mha", "packed.nrrd", "packed.nii.gz"):
+        sitk.WriteImage(volume, str(folder / name), useCompression=True)
+    for name in ("a.png", "a.tif"):
+        sitk.WriteImage(flat, str(folder / name))
+    for name in ("a.jpg", "a.bmp"):
+        sitk.WriteImage(sitk.Cast(flat, sitk.sitkUInt8), str(folder / name))
+    write_dicom(folder / "a.dcm", values[0].astype(np.uint16), XA_IMAGE)
+    for name, syntax in DICOM_SYNTAXES.items():
+        compressed(folder / f"{name}.dcm", values[0].astype(np.uint16), syntax)
+        (folder / f"{name}.plain").unlink()
+    return {path.name: path for path in sorted(folder.iterdir())}
+
+
+def damaged(path: Path, rng: random.Random) -> bytes:
+    """The file's bytes with one to three faults where its format is sensitive."""
+    data = path.read_bytes()
+    for _ in range(rng.randint(1, 3)):
+        data = rng.choice(_damages(path))(data, rng)
+    return data
+
+
+def _damages(path: Path) -> list[Callable[[bytes, random.Random], bytes]]:
+    kind = path.suffix
+    special: list[Callable[[bytes, random.Random], bytes]] = {
+        ".mha": [_text(b" = ", b"ElementDataFile")] * 4,
+        ".nrrd": [_text(b": ", b"\n\n")] * 4,
+        ".vtk": [_text(b" ", b"LOOKUP_TABLE")] * 4,
+        ".tfm": [_text(b": ", None)] * 6,
+        ".png": [_png] * 4,
+        ".dcm": [_dicom] * 4,
+    }.get(kind, [_integer] * 4)
+    return [*special, _bytes, _cut]
+
+
+def _text(between: bytes, end: bytes | None) -> Callable[[bytes, random.Random], bytes]:
+    """Damage to a line of a header, whose key and value stand on either side of `between`."""
+
+    def damage(data: bytes, rng: random.Random) -> bytes:
+        at = data.find(end) if end else len(data)
+        lines = data[: max(at, 0)].split(b"\n")
+        n = rng.randrange(len(lines))
+        key, found, value = lines[n].partition(between)
+        words = value.split(b" ")
+        how = rng.randrange(6)
+        if not found or how == 0:
+            lines[n : n + 1] = [lines[n]] * rng.choice([0, 2, 50])
+        elif how == 1:
+            lines[n] = key + between + rng.choice(WORDS).encode()
+        elif how == 2:
+            lines[n] = key + between + b" ".join(words * rng.choice([0, 2, 500]))
+        else:
+            words[rng.randrange(len(words))] = rng.choice(NUMBERS).encode()
+            lines[n] = key + between + b" ".join(words)
+        return b"\n".join(lines) + data[max(at, 0) :]
+
+    return damage
+
+
+def _integer(data: bytes, rng: random.Random) -> bytes:
+    """A field of a binary header."""
+    size = rng.choice([2, 4])
+    at = rng.randrange(0, max(1, min(len(data) - size, 400)))
+    value = struct.pack(rng.choice("<>") + {2: "H", 4: "I"}[size], rng.choice(INTEGERS[size]))
+    return data[:at] + value + data[at + size :]
+
+
+def _png(data: bytes, rng: random.Random) -> bytes:
+    """A field of a chunk, with the check sum that belongs to it."""
+    chunks, at = [], 8
+    while at + 12 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        chunks.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + length]))
+        at += 12 + length
+    if not chunks:
+        return data
+    n = rng.randrange(len(chunks))
+    kind, content = chunks[n]
+    content = rng.choice([_integer, _bytes, _cut])(content, rng) if content else bytes(9)
+    chunks[n] = (rng.choice([kind, b"PLTE", b"tRNS", b"iCCP", b"sBIT"]) if rng.random() < 0.2 else kind, content)
+    return data[:8] + b"".join(
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
+
+
+def _dicom(data: bytes, rng: random.Random) -> bytes:
+    """A number of the header that the pixels go by, or the beginning of the pixels: tables of offsets, headers of codecs."""
+    if rng.random() < 0.5:
+        element = rng.choice([0x0002, 0x0008, 0x0010, 0x0011, 0x0100, 0x0101, 0x0103])
+        tag = struct.pack("<HH", 0x0028, element)
+        at = data.find(tag) + 8
+        return data[:at] + struct.pack("<H", rng.choice(INTEGERS[2])) + data[at + 2 :]
+    pixels = data.rfind(b"\xe0\x7f\x10\0")
+    head, tail = data[: pixels + 12], data[pixels + 12 :]
+    return head + rng.choice([_integer, _bytes])(tail, rng)
+
+
+def _bytes(data: bytes, rng: random.Random) -> bytes:
+    changed = bytearray(data)
+    for _ in range(rng.randint(1, 8) if changed else 0):
+        changed[rng.randrange(len(changed))] = rng.choice([0, 1, 127, 128, 255])
+    return bytes(changed)
+
+
+def _cut(data: bytes, rng: random.Random) -> bytes:
+    return data[: rng.randrange(len(data) + 1)] if rng.random() < 0.5 else data + data[: rng.randrange(len(data) + 1)]
+
+
+def transform_files(folder: Path) -> dict[str, Path]:
+    """A file of each kind of transform, by its name."""
+    grid = sitk.Image(8, 8, 8, sitk.sitkUInt8)
+    made = [
+        sitk.AffineTransform(3),
+        sitk.Euler3DTransform(),
+        sitk.VersorRigid3DTransform(),
+        sitk.Similarity3DTransform(),
+        sitk.ScaleVersor3DTransform(),
+        sitk.TranslationTransform(3),
+        sitk.BSplineTransformInitializer(grid, [2, 2, 2]),
+        sitk.DisplacementFieldTransform(sitk.Image([3, 3, 3], sitk.sitkVectorFloat64, 3)),
+        sitk.CompositeTransform([sitk.Euler3DTransform(), sitk.AffineTransform(3)]),
+    ]
+    for transform in made:
+        name = re.sub(r"\W", "", transform.GetName())
+        sitk.WriteTransform(transform, str(folder / f"{name}.tfm"))
+    sitk.WriteTransform(made[0], str(folder / "affine.h5"))
+    sitk.WriteTransform(made[1], str(folder / "euler.mat"))
+    return {path.name: path for path in sorted(folder.iterdir())}

@@ -1,0 +1,235 @@
+"""Files that would end the process, or fill its memory, are refused in a sentence, and cost only a child process."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from damaged_files import DICOM_SYNTAXES, damaged, transform_files, whole_files
+from dicom_files import compressed
+from image_files import refusal
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging import child
+from MultiViewRegistrationLib.imaging.reading import image_header, read_image
+from MultiViewRegistrationLib.imaging.xray import load_frames, load_image
+from MultiViewRegistrationLib.io.transforms import read_transform
+
+META = {
+    "ObjectType": "Image",
+    "NDims": "3",
+    "BinaryData": "True",
+    "DimSize": "4 4 4",
+    "ElementType": "MET_SHORT",
+    "ElementDataFile": "LOCAL",
+}
+NRRD = {"type": "short", "dimension": "3", "sizes": "4 4 4", "endian": "little", "encoding": "raw"}
+GRID = "100000 100000 100000 0 0 0 1 1 1 1 0 0 0 1 0 0 0 1"
+
+
+def result_or_refusal(read, path):
+    """What it returns; None after an InputError of one line."""
+    try:
+        return read(path)
+    except InputError as error:
+        assert len(str(error).splitlines()) == 1 and str(error).endswith("."), str(error)
+        return None
+
+
+def metaimage(**changed) -> bytes:
+    return "".join(f"{key} = {value}\n" for key, value in (META | changed).items()).encode() + bytes(128)
+
+
+def nrrd(**changed) -> bytes:
+    lines = "".join(f"{key}: {value}\n" for key, value in (NRRD | changed).items())
+    return f"NRRD0004\n{lines}\n".encode() + bytes(128)
+
+
+def tfm(kind: str, parameters: str = "1 0 0 0 1 0 0 0 1 0 0 0", fixed: str = "0 0 0") -> bytes:
+    return (
+        f"#Insight Transform File V1.0\n#Transform 0\nTransform: {kind}_double_3_3\nParameters: {parameters}\n"
+        f"FixedParameters: {fixed}\n"
+    ).encode()
+
+
+IMAGES = {
+    "dimensions.mha": metaimage(NDims="100000"),
+    "none.mha": metaimage(DimSize="0 4 4"),
+    "fewer.mha": metaimage(DimSize="4 4"),
+    "dimension.nrrd": nrrd(dimension="3" * 5000),
+    "endian.nrrd": nrrd(endian="l" * 5000),
+    "kinds.nrrd": nrrd(kinds="domain " * 3000),
+    "none.nrrd": nrrd(sizes="4 0 4"),
+    "fewer.nrrd": nrrd(sizes="4 4"),
+}
+TRANSFORMS = {
+    "none": tfm("AffineTransform", ""),
+    "nan": tfm("AffineTransform", "nan " * 12),
+    "inf": tfm("Euler3DTransform", "inf " * 6),
+    "words": tfm("VersorRigid3DTransform", "one two three"),
+    "fixed": tfm("AffineTransform", fixed="1e308 nan 5"),
+    "no fixed": tfm("Euler3DTransform", "0 0 0 0 0 0", ""),
+    "spline": tfm("BSplineTransform", "0 0 0", GRID),
+    "field": tfm("DisplacementFieldTransform", "0 0 0", GRID),
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_small_headers_that_claim_much_are_refused(tmp_path, name):
+    (tmp_path / name).write_bytes(IMAGES[name])
+    for read in (read_image, image_header, load_image):
+        assert "expected" in refusal(read, tmp_path / name) or "save it again" in refusal(read, tmp_path / name)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_transforms_without_a_rigid_matrix_are_refused(tmp_path, name):
+    (tmp_path / "a.tfm").write_bytes(TRANSFORMS[name])
+    assert "expected one rigid 3D transform" in refusal(read_transform, tmp_path / "a.tfm")
+
+
+def test_the_whole_of_these_are_read(tmp_path):
+    (tmp_path / "a.mha").write_bytes(metaimage())
+    (tmp_path / "a.nrrd").write_bytes(nrrd())
+    (tmp_path / "a.tfm").write_bytes(tfm("AffineTransform"))
+    assert read_image(tmp_path / "a.mha").size == read_image(tmp_path / "a.nrrd").size == (4, 4, 4)
+    assert np.array_equal(read_transform(tmp_path / "a.tfm"), np.eye(4))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "os.kill(os.getpid(), 11)",
+        "os._exit(0)",
+        "bytearray(1 << 33)",
+        "time.sleep(60)",
+        "[0] * 10 ** 12",
+        "raise RuntimeError('x')",
+        "os.write(1, b'x'), sys.exit(3)",
+    ],
+)
+def test_a_child_that_fails_in_any_way_is_replaced(tmp_path, monkeypatch, how):
+    (tmp_path / "harmful.py").write_text(
+        f"import os, sys, time\ndef harm():\n    {how}\ndef fine():\n    return 1, b'abc'\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    child.end_all()
+    before = time.monotonic()
+    with pytest.raises(child.ChildFailed):
+        child.call("harmful:harm", [], 1 << 30, 2.0)
+    assert time.monotonic() - before < 20
+    answer = child.call("harmful:fine", [], 1 << 30, 20.0)
+    assert answer.value == 1 and answer.data.tobytes() == b"abc"
+    child.end_all()
+
+
+def test_one_child_reads_many_small_files_and_none_is_left(tmp_path):
+    child.end_all()
+    (tmp_path / "a.mha").write_bytes(metaimage())
+    for _ in range(3):
+        read_image(tmp_path / "a.mha")
+        assert len(child._idle) == 1
+    process = child._idle[0]._process
+    child.end_all()
+    assert process.returncode is not None
+
+
+def test_a_child_ends_with_its_parent(tmp_path):
+    (tmp_path / "a.mha").write_bytes(metaimage())
+    code = f"""
+import os
+from MultiViewRegistrationLib.imaging import child, reading
+reading.read_image({str(tmp_path / "a.mha")!r})
+print(child._idle[0]._process.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+    path = str(Path(child.__file__).parents[2])
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    until = time.monotonic() + 20
+    while time.monotonic() < until and Path(f"/proc/{int(done.stdout)}").exists():
+        time.sleep(0.05)
+    assert not Path(f"/proc/{int(done.stdout)}").exists()
+
+
+def test_a_large_image_is_not_copied_and_may_be_changed(tmp_path):
+    values = np.random.default_rng(1).integers(-1000, 3000, (40, 300, 400)).astype(np.int16)
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / "a.mha"))
+    first, second = (read_image(tmp_path / "a.mha").values for _ in range(2))
+    assert np.array_equal(first, values) and values.nbytes > child.MAPPED_BYTES
+    first[:] = 7
+    assert np.array_equal(second, values) and (first == 7).all()
+
+
+def test_no_temporary_file_is_needed_where_the_system_has_files_in_memory_and_one_does_elsewhere(tmp_path, monkeypatch):
+    values = np.arange(3 * 200 * 100, dtype=np.float32).reshape(3, 200, 100)
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / "a.mha"))
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    monkeypatch.setattr(child, "MAPPED_BYTES", 1000)
+    child.end_all()
+    assert np.array_equal(read_image(tmp_path / "a.mha").values, values)
+    child.end_all()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return whole_files(tmp_path_factory.mktemp("whole"))
+
+
+def test_damaged_run_lengths_take_no_memory_for_good(tmp_path):
+    pixels = np.random.default_rng(1).integers(0, 4000, (512, 512)).astype(np.uint16)
+    compressed(tmp_path / "a.dcm", pixels, DICOM_SYNTAXES["rle"])
+    data, rng = (tmp_path / "a.dcm").read_bytes(), random.Random(3)
+    at = data.rfind(b"\xe0\x7f\x10\0") + 28  # of the first fragment's table of segments
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(6):
+        broken = bytearray(data)
+        for _ in range(4):
+            broken[at + 8 + rng.randrange(40)] = rng.randrange(256)
+        broken[at + 4 + 4 * rng.randrange(3)] = 255
+        (tmp_path / "a.dcm").write_bytes(broken)
+        result_or_refusal(load_image, tmp_path / "a.dcm")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
+FORMATS = (
+    "plain.mha packed.mha a.nrrd packed.nrrd a.nii packed.nii.gz a.vtk a.gipl a.mrc a.png a.tif a.jpg a.bmp "
+    "a.dcm rle.dcm jpeg.dcm jls.dcm j2k.dcm"
+).split()
+
+
+def test_every_format_is_damaged(files):
+    assert sorted(FORMATS) == sorted(files)
+    for path in files.values():
+        assert np.isfinite(load_image(path).values).all(), path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_damaged_images_are_read_or_refused(files, tmp_path, name):
+    rng = random.Random(f"images {name}")
+    path = tmp_path / f"damaged{''.join(files[name].suffixes)}"
+    for _ in range(60):
+        path.write_bytes(damaged(files[name], rng))
+        for read in (image_header, load_frames):
+            result_or_refusal(read, path)
+
+
+@pytest.mark.slow
+def test_damaged_transforms_are_read_or_refused(tmp_path):
+    rng = random.Random("transforms")
+    (tmp_path / "whole").mkdir()
+    for whole in transform_files(tmp_path / "whole").values():
+        for _ in range(15):
+            path = tmp_path / f"damaged{whole.suffix}"
+            path.write_bytes(damaged(whole, rng))
+            found = result_or_refusal(read_transform, path)
+            assert found is None or np.allclose(found[:3, :3].T @ found[:3, :3], np.eye(3))

@@ -1,0 +1,98 @@
+"""Where kernels are kept if neither the installation nor the home folder can be written to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import MultiViewRegistrationLib
+from MultiViewRegistrationLib.rendering import kernel_cache
+
+LIBRARY = Path(MultiViewRegistrationLib.__file__).resolve().parent
+READ_ONLY = """
+for folder in "$@"; do mount --bind "$folder" "$folder" && mount -o remount,bind,ro "$folder" || exit 99; done
+exec "$PYTHON" -B -c "
+import warnings
+warnings.showwarning = lambda message, *more: print(message)
+from MultiViewRegistrationLib.registration.warm_up import warm_up_drr
+warm_up_drr()
+print('done')"
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Compiles a kernel where the library, the home folder and what else is named are read-only; returns what is printed."""
+    possible = (
+        shutil.which("unshare") and subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode == 0
+    )
+    if not possible:
+        pytest.skip("needs unshare, and a system that lets it make read-only mounts")
+    home, temporary = tmp_path / "home", tmp_path / "tmp"
+    home.mkdir()
+    temporary.mkdir()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "NUMBA_"))}
+    environment |= {
+        "HOME": str(home),
+        "TMPDIR": str(temporary),
+        "PYTHONPATH": str(LIBRARY.parent),
+        "PYTHON": sys.executable,
+    }
+
+    def start(*more: Path, **changed) -> list[str]:
+        folders = [str(folder) for folder in (LIBRARY, home, *more)]
+        done = subprocess.run(
+            ["unshare", "-rm", "sh", "-c", READ_ONLY, "sh", *folders],
+            env=environment | changed,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        if done.returncode == 99:
+            pytest.skip(f"needs read-only mounts: {done.stderr}")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    return start
+
+
+def test_a_read_only_installation_keeps_kernels_in_a_private_temporary_folder(start, tmp_path):
+    said, done = start()
+    folder = tmp_path / "tmp" / f"multiview-registration-{os.getuid()}"
+    assert done == "done" and str(folder) in said and "NUMBA_CACHE_DIR" in said
+    assert list(folder.rglob("*.nbc")) and folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_is_named_is_used_without_a_word(start, tmp_path):
+    (tmp_path / "kernels").mkdir()
+    assert start(NUMBA_CACHE_DIR=str(tmp_path / "kernels")) == ["done"]
+    assert list((tmp_path / "kernels").rglob("*.nbc"))
+
+
+@pytest.mark.slow
+def test_without_any_folder_kernels_are_compiled_at_every_start(start):
+    said, done = start(Path("/tmp"), Path("/var/tmp"), Path.cwd())
+    assert done == "done" and said.startswith("Kernels are compiled at every start") and "NUMBA_CACHE_DIR" in said
+
+
+def test_the_folder_of_somebody_else_is_not_used(tmp_path, monkeypatch):
+    """numba unpickles what lies there."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = kernel_cache._private_folder()
+    assert folder == kernel_cache._private_folder() == tmp_path / folder.name
+    folder.chmod(0o777)
+    assert kernel_cache._private_folder() is None
+    folder.rmdir()
+    (tmp_path / "other").mkdir(mode=0o700)
+    for plant in (folder.touch, lambda: folder.symlink_to(tmp_path / "other")):
+        plant()
+        assert kernel_cache._private_folder() is None
+        folder.unlink()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not there"))
+    assert kernel_cache._private_folder() is None

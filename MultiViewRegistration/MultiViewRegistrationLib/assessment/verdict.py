@@ -437,7 +437,7 @@ def _weak_points(model: Model, features: ReliabilityFeatures, views: list[View])
 
 
 def _noise(features: ReliabilityFeatures) -> str:
-    """Said only where noise may misplace the bone by more than WRONG_MM; below it is unusual, and no trouble."""
+    """A sentence where noise may misplace the bone by more than WRONG_MM; less is unusual, and no trouble."""
     if SDS_95 * features.noise_mm <= WRONG_MM:
         return ""
     return f"The images determine the pose poorly: noise alone explains an error of {features.noise_mm:.1f} mm."

@@ -9,7 +9,6 @@ from dataclasses import asdict, replace
 import numpy as np
 import slicer
 from vtkmodules.util.numpy_support import vtk_to_numpy
-from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
@@ -19,8 +18,8 @@ from ..imaging.xray import RawImage, SharedUnknowns, XRay, raw_image, to_line_in
 from ..io.cameras import LEFT_OUT, camera_uncertainty
 from ..io.case import Case, views_of
 from ..io.case_file import DEFAULT_SEARCH, ViewFile
-from .nodes import control_points, lps_from_ras
-from .registration import CT_UNIT, Registration, refuse_nonlinear
+from .nodes import control_points, from_node_to, lps_from_ras, place_of_labelmap
+from .registration import CT_UNIT, Registration, check_place, refuse_nonlinear
 from .xray import XRayView, lens_of, place_of
 
 LANDMARKS = "landmarks"
@@ -98,6 +97,7 @@ def case_of(
         )
     files = []
     for view in views:
+        view.check_place()
         content = view.content
         known = camera_uncertainty(content)
         files.append(
@@ -141,8 +141,8 @@ def take_ct(registration: Registration) -> Callable[[], CT]:
     node = registration.ct
     if node is None:
         raise InputError("CT: none is chosen, expected a volume; select or load one.")
-    refuse_nonlinear(node)
-    voxels, place, name = _voxels(node), lps_from_ras(place_of(node)), node.GetName()
+    check_place(node)
+    voxels, place, name = _voxels(node), lps_from_ras(registration.ct_place), node.GetName()
     unit, structure, segmentation = (
         registration.parameter(CT_UNIT, "hu"),
         _structure(registration),
@@ -271,7 +271,9 @@ def _structure(registration: Registration) -> np.ndarray | None:
         raise InputError(
             f"{node.GetName()}: the segment to register is not there, expected one of its segments; choose one, or none."
         )
-    selected = segments_on(node, [segment], registration.ct)
+    refuse_nonlinear(node)
+    grid = grid_of(registration.ct, registration.ct_place)
+    selected = segments_on(node, [segment], grid, registration.ct_from_segmentation)
     if not selected.any():
         name = node.GetSegmentation().GetSegment(segment).GetName()
         raise InputError(
@@ -284,36 +286,39 @@ def drawn(view: XRayView) -> np.ndarray | None:
     """bool (rows, columns), True where any segment of the view's mask is; None without a mask."""
     if view.mask is None:
         return None
+    refuse_nonlinear(view.mask)
     segments = view.mask.GetSegmentation().GetSegmentIDs()
+    selected = segments_on(view.mask, segments, grid_of(view.masked), from_node_to(view.masked, view.mask))
     if not view.mask_on_source:
-        return segments_on(view.mask, segments, view.node)[0]
+        return selected[0]
     content = view.content
-    painted = segments_on(view.mask, segments, view.source)[content.get("frame") or 0]
+    painted = selected[content.get("frame") or 0]
     painted = painted[:, ::-1] if content.get("flipped") else painted
     lens = lens_of(content)
     return painted if lens is None else undistorted_mask(painted, *lens)
 
 
-def segments_on(segmentation, segment_ids: list[str], volume) -> np.ndarray:
-    """bool, the voxels of a volume node that these segments cover; both in the frame of their own nodes."""
-    reference = grid_of(volume)
-    covered = np.zeros(reference.GetDimensions()[::-1], bool)
+def segments_on(segmentation, segment_ids: list[str], grid, grid_from_segmentation: np.ndarray) -> np.ndarray:
+    """bool (slices, rows, columns), the voxels of a grid that these segments cover.
+
+    grid: as of `grid_of`.   grid_from_segmentation: (4, 4), RAS mm, from the frame of the segmentation to that of the grid.
+    """
+    covered = np.zeros(grid.GetDimensions()[::-1], bool)
     for segment_id in segment_ids:
         labelmap, resampled = slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
         segmentation.GetBinaryLabelmapRepresentation(segment_id, labelmap)
         if labelmap.IsEmpty():
             continue
-        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
-            labelmap, reference, resampled, False, True
-        )
+        place = grid_from_segmentation @ place_of_labelmap(labelmap)
+        labelmap.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(place))
+        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(labelmap, grid, resampled)
         covered |= vtk_to_numpy(resampled.GetPointData().GetScalars()).reshape(covered.shape) != 0
     return covered
 
 
-def grid_of(volume):
-    """A vtkOrientedImageData without voxels on a volume node's grid, in the node's own frame."""
-    grid, matrix = slicer.vtkOrientedImageData(), vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(matrix)
+def grid_of(volume, place: np.ndarray | None = None):
+    """A vtkOrientedImageData without voxels on a volume node's grid, in the node's own frame, or at a place (4, 4), RAS mm."""
+    grid = slicer.vtkOrientedImageData()
     grid.SetDimensions(volume.GetImageData().GetDimensions())
-    grid.SetGeometryFromImageToWorldMatrix(matrix)
+    grid.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(place_of(volume) if place is None else place))
     return grid

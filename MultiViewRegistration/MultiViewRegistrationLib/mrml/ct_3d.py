@@ -8,7 +8,6 @@ import numpy as np
 import slicer
 from vtkmodules.util.numpy_support import numpy_to_vtk
 from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData
-from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkCommonTransforms import vtkTransform
 from vtkmodules.vtkFiltersCore import vtkFlyingEdges3D, vtkPolyDataNormals, vtkWindowedSincPolyDataFilter
 from vtkmodules.vtkFiltersGeneral import vtkTransformPolyDataFilter
@@ -43,9 +42,9 @@ def take_surface(registration: Registration) -> Callable[[], vtkPolyData]:
     ct = registration.ct
     if ct is None or ct.GetImageData() is None:
         raise InputError("CT: none is chosen, expected a volume; select or load one.")
-    image, spacing_mm, to_ras = vtkImageData(), ct.GetSpacing(), vtkMatrix4x4()
+    image, spacing_mm = vtkImageData(), ct.GetSpacing()
     image.ShallowCopy(ct.GetImageData())
-    ct.GetIJKToRASMatrix(to_ras)
+    to_ras = slicer.util.vtkMatrixFromArray(registration.ct_place)
     level = (
         BONE_HU if registration.parameter(CT_UNIT, "hu") == "hu" else BONE_SHARE_OF_LARGEST * image.GetScalarRange()[1]
     )

@@ -7,7 +7,7 @@ import hashlib
 import json
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import slicer
 from vtkmodules.util.numpy_support import vtk_to_numpy
-from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from ..imaging.image_source import is_dicom
 from ..io.cameras import CALIBRATION, GEOMETRIES
@@ -30,14 +29,18 @@ from ..io.dicom_identity import (
     read_identity,
 )
 from .case import EXTRAS, reference_from_world_of
-from .registration import CT_UNIT, Registration
-from .xray import XRayView, place_of
+from .nodes import from_node_to, is_linear, place_of_labelmap, ras_from_node
+from .registration import CT_TRANSFORM, CT_UNIT, SAME, Registration
+from .xray import XRayView, from_other_end, is_left_handed, place_of
 
 #: What a view's content has only where there is some, as in scenes of before.
 OPTIONAL_KEYS = ("distortion", "slot_scan", "step_sd_percent")
 GEOMETRY_KEYS = tuple(key for key in GEOMETRIES if key not in OPTIONAL_KEYS)
 #: What else of a view's content a registration depends on.
 INPUT_KEYS = (*GEOMETRY_KEYS, "pixel_mm", "frame", "intensity", "inverted", "flipped", *CALIBRATION)
+
+#: What of a CT's place is no number.
+NOT_LINEAR = "not linear"
 
 _checksums: dict = {}  # by the image's modification time, which no other image shares
 
@@ -57,16 +60,38 @@ def fingerprint(registration: Registration) -> str:
 
 
 def of_ct(registration: Registration) -> str:
-    """Fingerprint of the CT and the structure in it."""
-    segment = _segment(registration.segmentation, registration.segment_id)
-    return _digest([_volume(registration.ct), registration.parameter(CT_UNIT), segment])
+    """Fingerprint of the CT and the structure in it, both in the CT's frame."""
+    ct, segmentation, lies = registration.ct, registration.segmentation, None
+    if ct is not None and segmentation is not None:
+        transform = registration.node.GetNodeReference(CT_TRANSFORM)
+        lies = _place(segmentation, transform, lambda: registration.ct_from_segmentation)
+    segment = _segment(segmentation, registration.segment_id, lies)
+    bent = [] if ct is None or is_linear(ct) else [NOT_LINEAR]
+    return _digest([_ct_volume(registration), registration.parameter(CT_UNIT), segment, *bent])
 
 
 def of_view(view: XRayView) -> str:
     """Fingerprint of one X-ray, its mask, and its given geometry."""
-    content = view.content
-    mask = view.mask and [_segment(view.mask, segment_id) for segment_id in view.mask.GetSegmentation().GetSegmentIDs()]
-    return _digest([_volume(view.source or view.node), _entries(content, INPUT_KEYS), mask])
+    moved = _place(view.node, None, lambda: ras_from_node(view.node))
+    image = [_volume(view.source or view.node), _entries(view.content, INPUT_KEYS), _mask(view)]
+    return _digest(image if moved is None else [*image, _rounded(moved, 6)])
+
+
+def _mask(view: XRayView) -> list | None:
+    mask = view.mask
+    if mask is None:
+        return None
+    lies = _place(mask, view.masked.GetParentTransformNode(), lambda: from_node_to(view.masked, mask))
+    return [_segment(mask, segment_id, lies) for segment_id in mask.GetSegmentation().GetSegmentIDs()]
+
+
+def _place(node, transform, found: Callable[[], np.ndarray]) -> np.ndarray | None:
+    """The place (4, 4) of a node that should be under a transform node, or none; None where it lies as if it were. NaN where a transform
+    is not linear."""
+    if node.GetParentTransformNode() is transform:
+        return None
+    place = found() if is_linear(node) else np.full((4, 4), np.nan)
+    return None if np.allclose(place, np.eye(4), rtol=0, atol=SAME) else place
 
 
 def of_geometry(view: XRayView) -> str:
@@ -82,20 +107,27 @@ def _digest(content) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _volume(node) -> list | None:
-    """Of voxels and where they lie. A file of Slicer's has the slices of a left-handed volume the other way round, and so this has."""
+def _ct_volume(registration: Registration) -> list | None:
+    ct = registration.ct
+    return None if ct is None or ct.GetImageData() is None else _volume(ct, registration.ct_place)
+
+
+def _volume(node, place: np.ndarray | None = None) -> list | None:
+    """Of voxels and where they lie, in the node's frame unless a place is given. Of a left-handed volume, the slices are counted as in a
+    file of Slicer's."""
     if node is None or node.GetImageData() is None:
         return None
-    place = place_of(node)
-    left_handed = bool(np.linalg.det(place) < 0)
-    if left_handed:
-        last = node.GetImageData().GetDimensions()[2] - 1
-        place = place @ [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, last], [0, 0, 0, 1]]
-    return [_checksum(node.GetImageData(), left_handed), _rounded(place, 6)]
+    place, image = place_of(node) if place is None else place, node.GetImageData()
+    left_handed = is_left_handed(place)
+    place = from_other_end(place, image.GetDimensions()[2]) if left_handed else place
+    return [_checksum(image, left_handed), _rounded(place, 6)]
 
 
-def _segment(segmentation, segment_id: str) -> list | None:
-    """Of the voxels that a segment fills and where they lie: the box around them grows and shrinks as a scene is saved and loaded."""
+def _segment(segmentation, segment_id: str, lies: np.ndarray | None) -> list | None:
+    """Of the voxels that a segment fills and where they lie: the box around them grows and shrinks as a scene is saved and loaded.
+
+    lies: (4, 4), where the segmentation lies in what it is a part of; None where the two have one frame.
+    """
     segment = segmentation and segmentation.GetSegmentation().GetSegment(segment_id)
     labelmap = segment and segment.GetRepresentation(
         slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
@@ -105,10 +137,15 @@ def _segment(segmentation, segment_id: str) -> list | None:
     key = labelmap.GetMTime(), segment.GetLabelValue()
     if key not in _checksums:
         _checksums[key] = _filled(labelmap, segment.GetLabelValue())
-    return _checksums[key]
+    if _checksums[key] is None:
+        return None
+    checksum, shape, first = _checksums[key]
+    place = place_of_labelmap(labelmap) if lies is None else lies @ place_of_labelmap(labelmap)
+    return [checksum, shape, _rounded(place @ [*first, 1], 3), _rounded(place[:3, :3], 6)]
 
 
-def _filled(labelmap, value: int) -> list | None:
+def _filled(labelmap, value: int) -> tuple | None:
+    """The checksum of the box of voxels with a value, its shape, and its first voxel (i, j, k); None without any."""
     scalars = labelmap.GetPointData().GetScalars()
     if not scalars:
         return None
@@ -117,15 +154,8 @@ def _filled(labelmap, value: int) -> list | None:
     if not box[0].size:
         return None
     content = voxels[tuple(slice(filled[0], filled[-1] + 1) for filled in box)]
-    place = vtkMatrix4x4()
-    labelmap.GetImageToWorldMatrix(place)
     first = np.add([filled[0] for filled in box[::-1]], labelmap.GetExtent()[::2])
-    corner = slicer.util.arrayFromVTKMatrix(place) @ [*first, 1]
-    return [zlib.crc32(np.packbits(content)), content.shape, _rounded(corner, 3), _axes(place)]
-
-
-def _axes(place) -> list:
-    return _rounded(slicer.util.arrayFromVTKMatrix(place)[:3, :3], 6)
+    return zlib.crc32(np.packbits(content)), content.shape, first
 
 
 def _rounded(numbers: np.ndarray, digits: int) -> list:
@@ -162,14 +192,14 @@ def origin_of(registration: Registration) -> DicomOrigin:
     used = registration.used_xrays
     images = {view.name: image for view in used if (image := _image_origin(view))}
     tracked = reference_from_world_of(registration) is not None
-    return DicomOrigin(_ct_uid(registration.ct), images, _kept_uid(registration, REFERENCE) if tracked else None)
+    return DicomOrigin(_ct_uid(registration), images, _kept_uid(registration, REFERENCE) if tracked else None)
 
 
 def in_frame_of_ct(registration: Registration, view: XRayView) -> bool:
     """Whether an X-ray is a localizer that lies where its header says, in the CT's own frame of reference."""
     content, ct = view.content, registration.ct
     frame = content.get("frame_of_reference")
-    return bool(frame and ct is not None and "slot_scan" in content and _ct_uid(ct) == frame)
+    return bool(frame and ct is not None and "slot_scan" in content and _ct_uid(registration) == frame)
 
 
 def true_pose(registration: Registration) -> np.ndarray | None:
@@ -215,11 +245,12 @@ def _kept_uid(registration: Registration, parameter: str) -> str:
     return uid
 
 
-def _ct_uid(ct) -> str:
+def _ct_uid(registration: Registration) -> str:
+    ct = registration.ct
     if not ct.GetAttribute(FRAME_UID):
         file = file_of(ct)
         keep_frame_uid(ct, file and frame_of_reference(file))
-    return ct.GetAttribute(FRAME_UID) or uid_of(_digest(_volume(ct)))
+    return ct.GetAttribute(FRAME_UID) or uid_of(_digest(_ct_volume(registration)))
 
 
 def _image_origin(view: XRayView) -> DicomImage | None:

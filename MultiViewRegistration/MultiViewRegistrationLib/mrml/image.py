@@ -166,12 +166,14 @@ def add_mask(view: XRayView, name: str, used: np.ndarray) -> None:
 
 
 def segmentation_node(scene, name: str, selected: np.ndarray, volume):
-    """A segmentation with one segment, True in `selected` (slices, rows, columns) on a volume's grid, and the segment's ID."""
+    """A segmentation that lies on a volume, with one segment, True in `selected` (slices, rows, columns) on its grid; and the segment's
+    ID."""
     labelmap = grid_of(volume)
     labelmap.AllocateScalars(VTK_UNSIGNED_CHAR, 1)
     vtk_to_numpy(labelmap.GetPointData().GetScalars())[:] = selected.ravel()
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
+    node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     return node, node.AddSegmentFromBinaryLabelmapRepresentation(labelmap, name)
 

@@ -181,6 +181,8 @@ def _settle(
         point = markups.GetNthControlPointPositionWorld(i - gone)
         detector = detector_of(point, among)
         where = detector.view.name if detector else CT
+        if detector is None:
+            registration.take_in()  # the list moves with the transform
         home = landmark_list(registration, detector and detector.view)
         name = next_name(registration, home, order.next(where))
         if home is markups:

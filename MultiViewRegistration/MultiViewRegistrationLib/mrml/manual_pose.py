@@ -15,7 +15,7 @@ from ..io.cameras import sees
 from .case import ct_of
 from .nodes import configure, lps_from_ras, ras_from_lps, transform_to_lps
 from .registration import Registration
-from .xray import XRayView, detectors, on_image, place_of
+from .xray import XRayView, detectors, on_image
 
 CENTRE = "centre"
 
@@ -92,6 +92,7 @@ def show_handles(registration: Registration, shown: bool) -> None:
     """Handles in the 3D views, about the CT's centre, that move and turn it. InputError without a usable CT."""
     transform = registration.ct_transform
     if shown:
+        registration.take_in()
         transform.SetCenterOfTransformation(ras_from_lps(centre_in_ct(registration)))
         if transform.GetDisplayNode() is None:
             transform.CreateDefaultDisplayNodes()
@@ -182,7 +183,7 @@ def ct_box(registration: Registration) -> CTBox | None:
     ct = registration.ct
     if ct is None or ct.GetImageData() is None:
         return None
-    world_from_index = registration.world_from_ct @ lps_from_ras(place_of(ct))
+    world_from_index = registration.world_from_ct @ lps_from_ras(registration.ct_place)
     return CTBox(world_from_index, np.full(3, -0.5), np.array(ct.GetImageData().GetDimensions()) - 0.5)
 
 

@@ -29,13 +29,14 @@ lps_from_ras = ras_from_lps
 
 
 def transform_of(node) -> np.ndarray:
-    """The transform (4, 4) of a vtkMRMLLinearTransformNode to its parent, in LPS."""
-    return transform_to_lps(slicer.util.arrayFromTransformMatrix(node))
+    """(4, 4), LPS, where a linear vtkMRMLTransformNode puts what is under it in the world."""
+    return transform_to_lps(ras_from_transform(node))
 
 
-def set_transform(node, parent_from_child) -> None:
-    """Give a vtkMRMLLinearTransformNode a transform (4, 4) that is in LPS."""
-    slicer.util.updateTransformMatrixFromArray(node, transform_to_ras(parent_from_child))
+def set_transform(node, world_from_child) -> None:
+    """Have a vtkMRMLLinearTransformNode put what is under it there (4, 4), in LPS, whatever it is under itself."""
+    parent_from_child = np.linalg.inv(ras_from_node(node)) @ transform_to_ras(world_from_child)
+    slicer.util.updateTransformMatrixFromArray(node, parent_from_child)
 
 
 def world_from_node(node) -> np.ndarray:
@@ -45,9 +46,33 @@ def world_from_node(node) -> np.ndarray:
 
 def ras_from_node(node) -> np.ndarray:
     """The same transform in RAS."""
+    return ras_from_transform(node.GetParentTransformNode())
+
+
+def ras_from_transform(transform) -> np.ndarray:
+    """(4, 4), RAS, where a linear vtkMRMLTransformNode and its parents put what is under it; None is under nothing."""
     matrix = slicer.util.vtkMatrixFromArray(np.eye(4))
-    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(node.GetParentTransformNode(), None, matrix)
+    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(transform, None, matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def from_node_to(other, node) -> np.ndarray:
+    """(4, 4), RAS mm, from the frame of a node to that of another one, by where their transforms, linear ones, put them."""
+    return np.linalg.inv(ras_from_node(other)) @ ras_from_node(node)
+
+
+def is_linear(node) -> bool:
+    """Whether the transforms that a vtkMRMLTransformableNode is under, if any, are linear."""
+    parent = node.GetParentTransformNode()
+    return parent is None or bool(parent.IsTransformToWorldLinear())
+
+
+def is_under(node, transform) -> bool:
+    """Whether a vtkMRMLTransformableNode moves with a transform node, be it through others."""
+    parent = node.GetParentTransformNode()
+    while parent is not None and parent is not transform:
+        parent = parent.GetParentTransformNode()
+    return parent is not None
 
 
 OWNER = "MultiViewRegistration.owner"
@@ -127,6 +152,21 @@ def volumes(scene) -> list:
 def segmentations(scene) -> list:
     """All segmentations of a scene."""
     return slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene)
+
+
+def labelmap_of(segmentation):
+    """The vtkOrientedImageData of its first segment that has voxels; None without any."""
+    kind = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    segments = segmentation.GetSegmentation()
+    found = (segments.GetSegment(segment_id).GetRepresentation(kind) for segment_id in segments.GetSegmentIDs())
+    return next((labelmap for labelmap in found if labelmap), None)
+
+
+def place_of_labelmap(labelmap) -> np.ndarray:
+    """(4, 4) that takes its (column, row, slice, 1) to RAS mm in the frame of the segmentation's node."""
+    place = slicer.util.vtkMatrixFromArray(np.eye(4))
+    labelmap.GetImageToWorldMatrix(place)
+    return slicer.util.arrayFromVTKMatrix(place)
 
 
 def remove_with_products(node) -> None:

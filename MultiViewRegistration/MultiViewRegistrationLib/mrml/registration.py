@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import slicer
 
 from ..errors import InputError
+from ..geometry.rigid import check_rigid
 from . import nodes
-from .nodes import OWNER, product, remove_with_products
-from .xray import XRayView
+from .nodes import OWNER, is_linear, is_under, product, ras_from_node, ras_from_transform, remove_with_products
+from .xray import XRayView, from_other_end, is_left_handed, place_of
 
 MODULE = "MultiViewRegistration"
 CT = "ct"
@@ -17,7 +20,15 @@ SEGMENTATION = "segmentation"
 SEGMENT_ID = "segmentID"
 XRAY = "xray"
 CT_UNIT = "ctUnit"
+#: The parameter with where the CT's voxels lie in the CT's frame, as JSON: by it a transform is known that was hardened on the CT.
+CT_PLACE = "ctPlace"
+#: The transform that the CT was under before it came under that of the registration.
+PARENT_BEFORE = "parentBefore"
 MAX_VIEWS = 8
+#: How far a segmentation may be off the CT's grid, as a share of a voxel and in its axes, and still be one of that grid.
+OFF_GRID, OFF_AXES = 0.01, 1e-4
+#: Two places that differ by less are the same.
+SAME = 1e-6
 
 
 class Registration:
@@ -68,19 +79,18 @@ class Registration:
     def ct(self, volume) -> None:
         """Put a volume under this registration's transform, where it stays in place; the one before goes back under what it was under.
 
-        InputError where it lies under a transform that is not linear.
+        InputError where it lies under a transform that is not rigid.
         """
         if volume is self.ct:
             return
         if volume is not None:
-            refuse_nonlinear(volume)
-            world_from_ct = nodes.world_from_node(volume)
-        if self.ct is not None:
-            self._release(self.ct)
+            check_place(volume)
+        self._release([self.ct])
+        before = volume and volume.GetParentTransformNode()
+        self.node.SetNodeReferenceID(PARENT_BEFORE, before and before.GetID())
+        self.node.SetParameter(CT_PLACE, "")
         self.node.SetNodeReferenceID(CT, volume and volume.GetID())
-        if volume is not None:
-            nodes.set_transform(self.ct_transform, world_from_ct)
-            self._adopt(volume)
+        self.take_in()
 
     @property
     def ct_transform(self):
@@ -88,20 +98,70 @@ class Registration:
         return product(self.node, CT_TRANSFORM, "vtkMRMLLinearTransformNode", f"{self.name} CT to world")
 
     @property
-    def world_from_ct(self):
-        """(4, 4), LPS mm: where the CT is now. Where a user removed its transform, setting it makes a new one."""
-        transform = self.node.GetNodeReference(CT_TRANSFORM)
-        if transform is not None:
-            return nodes.transform_of(transform)
-        return nodes.world_from_node(self.ct) if self.ct is not None else np.eye(4)
+    def world_from_ct(self) -> np.ndarray:
+        """(4, 4), LPS mm: where the CT is now, whatever has moved it. To set it takes the CT in again."""
+        ct, transform = self.ct, self.node.GetNodeReference(CT_TRANSFORM)
+        if ct is None or not is_linear(ct):
+            return np.eye(4) if transform is None else nodes.transform_of(transform)
+        moved = self._node_from_ct
+        world_from_node = nodes.world_from_node(ct)
+        return world_from_node if moved is None else world_from_node @ nodes.transform_to_lps(moved)
 
     @world_from_ct.setter
     def world_from_ct(self, pose) -> None:
-        removed = self.node.GetNodeReference(CT_TRANSFORM) is None
+        self.take_in()
         nodes.set_transform(self.ct_transform, pose)
-        if removed:
-            for node in filter(None, (self.ct, self.segmentation)):
-                node.SetAndObserveTransformNodeID(self.ct_transform.GetID())
+
+    @property
+    def ct_place(self) -> np.ndarray:
+        """(4, 4), RAS mm: where the CT's voxels lie in the CT's frame, which stays the same where its transform is hardened."""
+        place = place_of(self.ct)
+        if self._node_from_ct is None:
+            return place
+        kept = np.array(self._kept["place"])
+        return from_other_end(kept, _size(self.ct)[2]) if is_left_handed(place) else kept
+
+    def take_in(self) -> None:
+        """Have CT and segmentation under the transform, where they are now, whatever a person has put them under.
+
+        InputError where one lies under a transform that cannot be taken over.
+        """
+        ct, segmentation = self.ct, self.segmentation
+        if ct is None:
+            return
+        transform = self.ct_transform
+        if segmentation is not None and not is_under(segmentation, transform):
+            refuse_nonlinear(segmentation)
+            ct_from_before = self.ct_from_segmentation
+            if not np.allclose(ct_from_before, np.eye(4), rtol=0, atol=1e-9):
+                segmentation.ApplyTransformMatrix(slicer.util.vtkMatrixFromArray(ct_from_before))
+            segmentation.SetAndObserveTransformNodeID(transform.GetID())
+        if ct.GetParentTransformNode() is not transform:
+            check_place(ct)
+            pose = self.world_from_ct
+            ct.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(self.ct_place))
+            ct.SetAndObserveTransformNodeID(transform.GetID())
+            nodes.set_transform(transform, pose)
+        kept = {"place": _place_in_file(ct).tolist(), "size": _size(ct)}
+        self.node.SetParameter(CT_PLACE, json.dumps(kept))
+
+    @property
+    def _kept(self) -> dict:
+        return json.loads(self.parameter(CT_PLACE, "{}"))
+
+    @property
+    def _node_from_ct(self) -> np.ndarray | None:
+        """(4, 4), RAS mm: how the CT's voxels were moved within their node since it was taken out of the transform, as by hardening; None
+        where they were not."""
+        ct, under = self.ct, self.ct.GetParentTransformNode()
+        if under is not None and under is self.node.GetNodeReference(CT_TRANSFORM):
+            return None
+        kept = self._kept
+        if not kept or kept["size"] != _size(ct):
+            return None
+        moved = _place_in_file(ct) @ np.linalg.inv(kept["place"])
+        is_rigid = np.allclose(moved[:3, :3] @ moved[:3, :3].T, np.eye(3), rtol=0, atol=SAME)
+        return moved if is_rigid and not np.allclose(moved, np.eye(4), rtol=0, atol=SAME) else None
 
     @property
     def segmentation(self):
@@ -113,19 +173,43 @@ class Registration:
         return self.node.GetParameter(SEGMENT_ID)
 
     def choose_segment(self, segmentation, segment_id: str = "") -> None:
-        """Register this segment alone; None for the whole CT. The segmentation moves with the CT from now on.
+        """Register this segment alone; None for the whole CT. A segmentation moves with the CT once it was chosen.
 
         InputError where it lies under a transform that is not linear.
         """
-        before = self.segmentation
-        if segmentation is not None and segmentation is not before:
+        if segmentation is not None:
             refuse_nonlinear(segmentation)
-        if before is not None and before is not segmentation:
-            self._release(before)
         self.node.SetNodeReferenceID(SEGMENTATION, segmentation and segmentation.GetID())
         self.node.SetParameter(SEGMENT_ID, segment_id if segmentation else "")
-        if segmentation is not None and segmentation is not before:
-            self._adopt(segmentation)
+        self.take_in()
+
+    @property
+    def ct_from_segmentation(self) -> np.ndarray:
+        """(4, 4), RAS mm, from the frame of the segmentation to that of the CT, by where the two are in the world.
+
+        A segmentation on the CT's own grid, as from a file, belongs onto the CT, though it does not lie there: it was left behind.
+        """
+        segmentation = self.segmentation
+        if segmentation.GetParentTransformNode() is self.node.GetNodeReference(CT_TRANSFORM):
+            return np.eye(4)
+        for registration in Registration.all(self.scene):
+            transform = registration.node.GetNodeReference(CT_TRANSFORM)
+            if registration.ct is self.ct and transform is not None and is_under(segmentation, transform):
+                return np.linalg.inv(ras_from_transform(transform)) @ ras_from_node(segmentation)
+        in_world = np.linalg.inv(nodes.transform_to_ras(self.world_from_ct)) @ ras_from_node(segmentation)
+        left_behind = self._is_on_grid(np.eye(4)) and not self._is_on_grid(in_world)
+        return np.eye(4) if left_behind else in_world
+
+    def _is_on_grid(self, ct_from_segmentation: np.ndarray) -> bool:
+        """Whether the segmentation's voxels are those of the CT, if it lies so in the CT's frame (4, 4)."""
+        labelmap = nodes.labelmap_of(self.segmentation)
+        if labelmap is None:
+            return False
+        index_from_index = np.linalg.inv(self.ct_place) @ ct_from_segmentation @ nodes.place_of_labelmap(labelmap)
+        axes, shift = np.abs(index_from_index[:3, :3]), index_from_index[:3, 3]
+        return np.allclose(axes, np.eye(3), atol=OFF_AXES) and np.allclose(
+            shift, np.round(shift), rtol=0, atol=OFF_GRID
+        )
 
     @property
     def xrays(self) -> list[XRayView]:
@@ -172,34 +256,50 @@ class Registration:
         return self.parameter("start", "search")
 
     def release(self) -> None:
-        """Put CT and segmentation back under what they were under before they came under the transform."""
-        for node in filter(None, (self.ct, self.segmentation)):
-            self._release(node)
+        """Put the CT back under what it was under before it came under the transform; what else was put under that goes with it."""
+        on_ct = slicer.util.getNodesByClass("vtkMRMLTransformableNode", self.scene)
+        self._release([self.ct, *(node for node in on_ct if not node.GetNodeReferenceID(OWNER))])
 
     def reclaim(self, removed_transform_id: str) -> None:
-        """Put CT and segmentation under a new transform where the one with this ID was theirs, and is gone; they lie as in their files."""
-        for node in (self.ct, self.segmentation):
+        """Put the CT and segmentations under a new transform where the one with this ID was theirs, and is gone; they lie as in their
+        files."""
+        for node in (self.ct, *nodes.segmentations(self.scene)):
             if node is not None and node.GetTransformNodeID() == removed_transform_id:
                 node.SetAndObserveTransformNodeID(self.ct_transform.GetID())
 
-    def _adopt(self, node) -> None:
-        """Put a node under the transform, and remember under what it was."""
-        before = node.GetParentTransformNode()
-        node.SetNodeReferenceID(f"{MODULE}.parentBefore", before and before.GetID())
-        node.SetAndObserveTransformNodeID(self.ct_transform.GetID())
+    def _release(self, moving: list) -> None:
+        """Put those of these nodes that are under the transform under what the CT was under before."""
+        transform, before = map(self.node.GetNodeReference, (CT_TRANSFORM, PARENT_BEFORE))
+        for node in filter(None, moving):
+            if transform is not None and node.GetParentTransformNode() is transform:
+                node.SetAndObserveTransformNodeID(before and before.GetID())
 
-    def _release(self, node) -> None:
-        if node.GetParentTransformNode() is self.ct_transform:
-            before = node.GetNodeReference(f"{MODULE}.parentBefore")
-            node.SetAndObserveTransformNodeID(before and before.GetID())
-        node.SetNodeReferenceID(f"{MODULE}.parentBefore", None)
+
+def check_place(ct) -> None:
+    """InputError where a CT's volume node lies under a transform that is not rigid."""
+    refuse_nonlinear(ct)
+    parent = ct.GetParentTransformNode()
+    if parent is not None:
+        check_rigid(nodes.world_from_node(ct), f"{ct.GetName()}: its transform {parent.GetName()}")
+
+
+def _place_in_file(ct) -> np.ndarray:
+    """`place_of` a CT as it is in a scene that was saved."""
+    place = place_of(ct)
+    return from_other_end(place, _size(ct)[2]) if is_left_handed(place) else place
+
+
+def _size(volume) -> list[int]:
+    """Its voxels along i, j, k."""
+    image = volume.GetImageData()
+    return list(image.GetDimensions()) if image is not None else [0, 0, 0]
 
 
 def refuse_nonlinear(node) -> None:
     """InputError where a node lies under a transform that is not linear."""
-    parent = node.GetParentTransformNode()
-    if parent is None or parent.IsTransformToWorldLinear():
+    if is_linear(node):
         return
+    parent = node.GetParentTransformNode()
     while parent.IsLinear():
         parent = parent.GetParentTransformNode()
     raise InputError(

@@ -16,6 +16,7 @@ from ..geometry.silhouette import Surface
 from .nodes import (
     cross,
     draw,
+    is_under,
     lines_node,
     polyline,
     positions,
@@ -207,15 +208,8 @@ def structures_of(registration: Registration) -> list:
     return [
         node
         for node in _all(registration)
-        if node is other or (_moves_with_ct(node, registration) and not node.GetHideFromEditors())
+        if node is other or (is_under(node, registration.ct_transform) and not node.GetHideFromEditors())
     ]  # of the CT's own surface there is the DRR
-
-
-def _moves_with_ct(node, registration: Registration) -> bool:
-    parent = node.GetParentTransformNode()
-    while parent is not None and parent is not registration.ct_transform:
-        parent = parent.GetParentTransformNode()
-    return parent is not None
 
 
 class Projections:

@@ -18,7 +18,7 @@ from ..geometry.distortion import Distortion, EqualAngles
 from ..geometry.slot_scan import FANS, SlotScanCamera
 from ..io.cameras import GEOMETRIES, Geometry, read_geometry
 from ..io.files import JsonObject
-from .nodes import OWNER, lps_from_ras, ras_from_lps
+from .nodes import OWNER, is_linear, lps_from_ras, ras_from_lps, ras_from_node
 
 
 def drawn_on(segmentation):
@@ -135,6 +135,11 @@ class XRayView:
         return source is not None and self.mask is not None and drawn_on(self.mask) is source
 
     @property
+    def masked(self):
+        """The volume node that the mask was drawn on."""
+        return self.source if self.mask_on_source else self.node
+
+    @property
     def size(self) -> tuple[int, int]:
         """(columns, rows); (0, 0) without an image."""
         image = self.node.GetImageData()
@@ -162,6 +167,14 @@ class XRayView:
         place = ras_from_lps(world_from_pixel(self.camera, self.detector_mm))
         return place[:3, 0] * pixel[0] + place[:3, 1] * pixel[1] + place[:3, 3]
 
+    def check_place(self) -> None:
+        """InputError where the image lies under a transform, as its geometry says where it lies."""
+        if not is_linear(self.node) or not np.allclose(ras_from_node(self.node), np.eye(4), rtol=0, atol=1e-6):
+            raise InputError(
+                f"{self.name}: lies under the transform {self.node.GetParentTransformNode().GetName()}, but its geometry says where it "
+                "lies; take it out of the transform."
+            )
+
     def place(self) -> None:
         """Lay the image at its detector plane, and what was drawn on it; where the geometry is missing or wrong both stay."""
         if not self.placed:
@@ -170,10 +183,18 @@ class XRayView:
         place(self.node, self.camera, self.detector_mm)
         self.carry_mask(before, place_of(self.node))
 
+    def keep_in_place(self) -> None:
+        """Lay the image back where its geometry says, where a person has moved it alone."""
+        if self.placed:
+            there = ras_from_lps(world_from_pixel(self.camera, self.detector_mm))[:, [0, 1, 3]]
+            if not np.allclose(place_of(self.node)[:, [0, 1, 3]], there, rtol=0, atol=1e-6):
+                place(self.node, self.camera, self.detector_mm)
+
     def carry_mask(self, before: np.ndarray, after: np.ndarray) -> None:
         """Take a mask that was drawn on the image from one place of the image, ras_from_pixel (4, 4), to another."""
         if self.mask is not None and not self.mask_on_source and not np.allclose(before, after, rtol=1e-9, atol=1e-9):
-            move_segments(self.mask, after @ np.linalg.inv(before))
+            ras_from_mask = ras_from_node(self.mask)
+            move_segments(self.mask, np.linalg.inv(ras_from_mask) @ after @ np.linalg.inv(before) @ ras_from_mask)
 
     @property
     def placed(self) -> bool:
@@ -259,6 +280,16 @@ def place_of(node) -> np.ndarray:
     matrix = vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def from_other_end(place: np.ndarray, slices: int) -> np.ndarray:
+    """The place (4, 4) of the same voxels, where their slices are counted from the other end."""
+    return place @ [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, slices - 1], [0, 0, 0, 1]]
+
+
+def is_left_handed(place: np.ndarray) -> bool:
+    """Whether the axes of a place (4, 4) are; a file of Slicer's has the slices of such a volume the other way round."""
+    return bool(np.linalg.det(place) < 0)
 
 
 def place(node, camera: Camera, depth_mm: float) -> None:

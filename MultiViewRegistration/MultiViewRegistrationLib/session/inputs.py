@@ -18,7 +18,7 @@ from ..mrml.case import case_of, ct_of, xray_of
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
 from ..mrml.identity import identity_mismatches, of_ct, of_view, origin_of, true_pose
 from ..mrml.image import refresh
-from ..mrml.registration import Registration, refuse_nonlinear
+from ..mrml.registration import Registration, check_place
 from ..mrml.xray import XRayView
 from .background_task import BackgroundValue, Worker
 from .geometry import missing_readings, needs_geometry
@@ -94,7 +94,7 @@ class Inputs:
     def ct(self):
         """The `imaging.ct.CT`. InputError as `mrml.case.ct_of`."""
         if self.registration.ct is not None:
-            refuse_nonlinear(self.registration.ct)  # which its fingerprint does not include
+            check_place(self.registration.ct)
         return self._kept("", of_ct(self.registration), lambda: ct_of(self.registration))
 
     def xray(self, view: XRayView):
@@ -104,6 +104,7 @@ class Inputs:
     def check_next(self) -> bool:
         """Check one X-ray that has changed, and show it where its volume has; whether there was one. Call it from a timer."""
         for view in self.registration.xrays:
+            view.keep_in_place()
             changed = self._source_changed(view)
             if changed or self._made.get(view.id, ("",))[0] != of_view(view):
                 with suppress(InputError):  # `problem` has it
@@ -118,6 +119,7 @@ class Inputs:
         if view.size == (0, 0):
             return _("{name}: has no image, expected an X-ray; remove it, or add it again.").format(name=view.name)
         try:
+            view.check_place()
             camera_of(view)
         except InputError as error:
             return str(error)

@@ -142,6 +142,7 @@ class Session(Inputs):
         self.require_idle()
         if refused := self.refused(start, refinement):
             raise InputError(refused)
+        self.registration.take_in()  # a person may have taken the CT out of its transform, or removed that
         if self._centre_if_unseen(start) and refinement == "joint":
             start = "search"
         with collect_warnings() as warnings:
@@ -154,8 +155,6 @@ class Session(Inputs):
             first_time_s = monotonic() - began if self._preparation.stage == FIRST_TIME else 0.0
             return registering.register_case(case, anatomy, start, refinement, seed, model, on_progress), first_time_s
 
-        pose = self.registration.world_from_ct
-        self.registration.world_from_ct = pose  # under its transform again, if that was removed
         self.history.note_here()
         self.message, self.notes, self.ended = "", [], ""
         self.running_registration = RunningRegistration(

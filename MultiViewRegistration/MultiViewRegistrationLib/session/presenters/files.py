@@ -29,7 +29,7 @@ from ...mrml.image import segmentation_node
 from ...mrml.loading import name_of
 from ...mrml.nodes import lps_from_ras
 from ...mrml.registration import MAX_VIEWS
-from ...mrml.xray import XRayView, place_of
+from ...mrml.xray import XRayView
 from ..adding import use_mask
 from ..background_task import Worker
 from ..external_files import (
@@ -528,7 +528,7 @@ class FilesPresenter(Presenter):
 
     def _read_mask(self, path: Path) -> None:
         ct = self.registration.ct
-        ct_from_index, shape = lps_from_ras(place_of(ct)), ct.GetImageData().GetDimensions()[::-1]
+        ct_from_index, shape = lps_from_ras(self.registration.ct_place), ct.GetImageData().GetDimensions()[::-1]
         self._mask_reading = Worker(lambda on_progress: load_mask(path, ct_from_index, shape)), path
 
     def _take_mask(self) -> None:

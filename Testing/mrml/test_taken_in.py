@@ -1,0 +1,391 @@
+"""Nodes that a registration takes in stay where they are in the world, whatever they were under; a person may take them out again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import slicer
+from phantom import TRUE_POSE, off
+from phantom_scene import add_view, make_registration, settle, settled_session
+from segment_editor import draw_segment
+from tiny_scene import save
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.mrml.case import ct_of, xray_of
+from MultiViewRegistrationLib.mrml.image import draw_mask, segmentation_node
+from MultiViewRegistrationLib.mrml.nodes import ras_from_node, set_transform
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.mrml.xray import place_of
+from MultiViewRegistrationLib.session.assessment import verdict
+from MultiViewRegistrationLib.session.session import Session
+
+SHIFTED = off(np.eye(4), (0, 0, 0), (20, 0, 0))
+TURNED = off(np.eye(4), (10, 20, -30), (20, 33, -17))
+FAR = off(np.eye(4), (5, 0, 0), (1000, -900, 800))
+POSES = pytest.mark.parametrize("pose", [SHIFTED, TURNED, FAR], ids=["shifted", "turned", "a metre away"])
+
+
+@pytest.fixture
+def registration(scene, ct, views):
+    return make_registration(scene, ct, views)
+
+
+def bone(registration) -> np.ndarray:
+    """The voxels that a threshold selects, of one side, so that a mirrored selection is another."""
+    voxels = slicer.util.arrayFromVolume(registration.ct)
+    selected = voxels > 300
+    selected[:, :, voxels.shape[2] // 2 :] = False
+    return selected
+
+
+def draw(registration, selected):
+    return draw_segment(registration.ct, selected)
+
+
+def transform(scene, world_from_child, kind: str = "vtkMRMLLinearTransformNode"):
+    node = scene.AddNewNodeByClass(kind, "a person's transform")
+    if world_from_child is not None:
+        set_transform(node, world_from_child)
+    return node
+
+
+def bounds(node) -> np.ndarray:
+    """In the world."""
+    found = np.zeros(6)
+    node.GetRASBounds(found)
+    return found
+
+
+# Segments
+
+
+@POSES
+def test_a_segment_drawn_on_the_placed_ct_selects_what_was_drawn(registration, pose):
+    registration.world_from_ct = pose
+    selected = bone(registration)
+    segmentation, segment = draw(registration, selected)
+    before = bounds(segmentation)
+    registration.choose_segment(segmentation, segment)
+    np.testing.assert_array_equal(ct_of(registration).mask, selected)
+    np.testing.assert_allclose(bounds(segmentation), before, atol=1e-6)
+    registration.world_from_ct = TRUE_POSE
+    np.testing.assert_array_equal(ct_of(registration).mask, selected)
+    np.testing.assert_allclose(ras_from_node(segmentation), ras_from_node(registration.ct))
+
+
+def test_a_segment_under_a_transform_of_its_own_stays_there(registration):
+    selected = bone(registration)
+    registration.world_from_ct = TURNED
+    segmentation, segment = draw(registration, selected)
+    segmentation.SetAndObserveTransformNodeID(transform(registration.scene, SHIFTED).GetID())
+    before = bounds(segmentation)
+    registration.choose_segment(segmentation, segment)
+    np.testing.assert_allclose(bounds(segmentation), before, atol=1e-6)
+    mask = ct_of(registration).mask
+    assert not np.array_equal(mask, selected) and 0 < mask.sum() < 1.1 * selected.sum()
+
+
+def test_a_segment_from_a_file_lies_on_the_ct_that_was_placed_meanwhile(registration):
+    registration.world_from_ct = np.eye(4)
+    selected = bone(registration)
+    segmentation, segment = draw(registration, selected)
+    registration.world_from_ct = TURNED
+    registration.choose_segment(segmentation, segment)
+    np.testing.assert_array_equal(ct_of(registration).mask, selected)
+
+
+@POSES
+def test_a_segment_that_reaches_beyond_the_ct_is_cut_off(registration, pose):
+    """Its voxels are not counted up to where it ends."""
+    segmentation, segment = segmentation_node(
+        registration.scene, "large", np.ones((60, 60, 60), bool), larger_volume(registration.scene)
+    )
+    segmentation.SetAndObserveTransformNodeID(transform(registration.scene, pose @ TRUE_POSE).GetID())
+    registration.choose_segment(segmentation, segment)
+    if pose is FAR:
+        with pytest.raises(InputError, match="has no voxel within the CT"):
+            ct_of(registration)
+    else:
+        assert ct_of(registration).mask.shape == slicer.util.arrayFromVolume(registration.ct).shape
+
+
+def larger_volume(scene):
+    from MultiViewRegistrationLib.mrml.loading import volume_node
+
+    place = np.diag([3.0, 3, 3, 1])
+    place[:3, 3] = -90
+    return volume_node(scene, "larger", np.zeros((60, 60, 60), np.int16), place)
+
+
+def test_a_mask_read_from_a_file_lies_on_the_placed_ct(registration):
+    registration.world_from_ct = TURNED
+    selected = bone(registration)
+    registration.choose_segment(*segmentation_node(registration.scene, "mask", selected, registration.ct))
+    np.testing.assert_array_equal(ct_of(registration).mask, selected)
+
+
+def test_the_segment_stays_with_the_ct_when_it_is_no_longer_the_one(registration):
+    selected = bone(registration)
+    segmentation, segment = draw(registration, selected)
+    registration.choose_segment(segmentation, segment)
+    registration.choose_segment(None)
+    registration.world_from_ct = TURNED
+    registration.choose_segment(segmentation, segment)
+    np.testing.assert_array_equal(ct_of(registration).mask, selected)
+
+
+def test_the_ct_goes_back_with_all_that_was_put_on_it(scene, ct, views, watch):
+    registration = make_registration(scene, ct, views, SHIFTED)
+    segmentation, segment = draw(registration, bone(registration))
+    registration.choose_segment(segmentation, segment)
+    screw = scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", "screw")
+    screw.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
+    volume, above = registration.ct, transform(scene, TURNED)
+    registration.ct = None
+    volume.SetAndObserveTransformNodeID(above.GetID())
+    registration.ct = volume
+    scene.RemoveNode(registration.node)
+    assert [node.GetParentTransformNode() for node in (volume, segmentation, screw)] == 3 * [above]
+
+
+def test_a_segment_that_was_taken_out_of_the_transform_is_taken_in_again(registration):
+    segmentation, segment = draw(registration, bone(registration))
+    registration.choose_segment(segmentation, segment)
+    selected = ct_of(registration).mask
+    segmentation.SetAndObserveTransformNodeID(None)
+    np.testing.assert_array_equal(ct_of(registration).mask, selected)
+    registration.world_from_ct = SHIFTED
+    assert segmentation.GetParentTransformNode() is registration.ct_transform
+    np.testing.assert_array_equal(ct_of(registration).mask, selected)
+
+
+@pytest.mark.parametrize("on_source", [False, True])
+def test_a_mask_under_a_transform_is_used_where_it_is(registration, on_source):
+    view = registration.xrays[0]
+    if on_source:
+        view.source.SetAndObserveTransformNodeID(transform(registration.scene, TURNED).GetID())
+        used = np.zeros(view.size[::-1], bool)
+        used[20:60, 30:90] = True
+        mask, _ = segmentation_node(registration.scene, "mask", used[None], view.source)
+        mask.HardenTransform()
+        view.node.SetNodeReferenceID("mask", mask.GetID())
+        np.testing.assert_array_equal(xray_of(view).valid, used)
+    else:
+        mask, _ = draw_mask(view)
+        before = xray_of(view).valid
+        mask.SetAndObserveTransformNodeID(transform(registration.scene, off(np.eye(4), (0, 0, 0), (500, 0, 0))).GetID())
+        with pytest.raises(InputError, match="leaves nothing of the X-ray's field"):
+            xray_of(view)
+        mask.SetAndObserveTransformNodeID(None)
+        np.testing.assert_array_equal(xray_of(view).valid, before)
+
+
+# The CT
+
+
+def test_a_ct_under_a_transform_stays_in_its_place(scene, ct, views):
+    registration = make_registration(scene, ct, views)
+    volume = registration.ct
+    registration.ct = None
+    volume.SetAndObserveTransformNodeID(transform(scene, TURNED).GetID())
+    before = bounds(volume)
+    registration.ct = volume
+    np.testing.assert_allclose(bounds(volume), before, atol=1e-6)
+    np.testing.assert_allclose(registration.world_from_ct, TURNED, atol=1e-9)
+
+
+@pytest.mark.parametrize("by", [np.diag([1.2, 1, 1, 1]), np.diag([-1.0, 1, 1, 1])])
+def test_a_ct_under_a_transform_that_is_not_rigid_is_refused(registration, by):
+    volume = registration.ct
+    registration.ct = None
+    volume.SetAndObserveTransformNodeID(transform(registration.scene, by).GetID())
+    with pytest.raises(InputError, match="its transform a person's transform"):
+        registration.ct = volume
+    assert registration.ct is None and volume.GetParentTransformNode() is not registration.ct_transform
+
+
+def test_the_transform_itself_may_lie_under_another(registration):
+    registration.ct_transform.SetAndObserveTransformNodeID(transform(registration.scene, TURNED).GetID())
+    np.testing.assert_allclose(registration.world_from_ct, TURNED @ TRUE_POSE, atol=1e-9)
+    registration.world_from_ct = SHIFTED
+    np.testing.assert_allclose(registration.world_from_ct, SHIFTED, atol=1e-9)
+    np.testing.assert_allclose(ras_from_node(registration.ct)[:3, 3], [-20, 0, 0], atol=1e-9)
+
+
+# Verdicts
+
+
+@pytest.fixture
+def accepted(scene):
+    """A session whose pose is accepted."""
+    from dataclasses import replace
+
+    session = settled_session(scene)
+    entry = replace(session.history.current, verdict="accept")
+    session.history.add(entry)
+    assert verdict(session) == "accept"
+    return session
+
+
+def taken_by_another(registration):
+    other = Registration.create(registration.scene, "Other")
+    other.ct = registration.ct
+    other.world_from_ct = off(other.world_from_ct, (0, 0, 0), (80, 0, 0))
+
+
+def xray_under_a_transform(registration):
+    view = registration.xrays[0].node
+    view.SetAndObserveTransformNodeID(transform(registration.scene, SHIFTED).GetID())
+
+
+def bent(registration):
+    registration.ct.SetAndObserveTransformNodeID(
+        transform(registration.scene, None, "vtkMRMLBSplineTransformNode").GetID()
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        taken_by_another,
+        xray_under_a_transform,
+        bent,
+        lambda registration: registration.ct.SetAndObserveTransformNodeID(None),
+        lambda registration: registration.ct.SetAndObserveTransformNodeID(
+            transform(registration.scene, SHIFTED).GetID()
+        ),
+        lambda registration: set_transform(registration.ct_transform, SHIFTED),
+        lambda registration: registration.ct_transform.SetAndObserveTransformNodeID(
+            transform(registration.scene, SHIFTED).GetID()
+        ),
+        lambda registration: registration.scene.RemoveNode(registration.ct_transform),
+        lambda registration: registration.ct.SetOrigin(1, 2, 3),
+        lambda registration: setattr(registration, "ct", None),
+    ],
+    ids=[
+        "another registration moves it",
+        "an X-ray under a transform",
+        "under a transform that is not linear",
+        "out of the transform",
+        "under another transform",
+        "the transform is moved",
+        "the transform is put under another",
+        "the transform is removed",
+        "the origin of the CT is moved",
+        "no CT",
+    ],
+)
+def test_a_verdict_falls_when_the_ct_or_an_xray_is_elsewhere(accepted, change):
+    change(accepted.registration)
+    assert verdict(accepted) == "" and accepted.stale_reason()
+
+
+def test_a_verdict_of_a_structure_falls_when_that_is_elsewhere(scene, accepted):
+    registration = accepted.registration
+    segmentation, segment = segmentation_node(scene, "large", np.ones((60, 60, 60), bool), larger_volume(scene))
+    registration.choose_segment(segmentation, segment)
+    settle(accepted)
+    assert accepted.stale_reason() == ""
+    segmentation.SetAndObserveTransformNodeID(transform(scene, TURNED).GetID())
+    assert "stale" in accepted.stale_reason()
+
+
+def test_the_pose_of_a_verdict_is_found_again(accepted):
+    """By a click in the history, also where another registration has taken the CT."""
+    registration, pose = accepted.registration, accepted.registration.world_from_ct
+    taken_by_another(registration)
+    accepted.history.go(accepted.history.position)
+    assert verdict(accepted) == "accept" and registration.ct.GetParentTransformNode() is registration.ct_transform
+    np.testing.assert_allclose(registration.world_from_ct, pose)
+    [other] = [each for each in Registration.all(registration.scene) if each != registration]
+    np.testing.assert_allclose(other.world_from_ct, pose)  # the CT is in one place
+
+
+def test_an_xray_under_a_transform_is_not_used(accepted):
+    xray_under_a_transform(accepted.registration)
+    with pytest.raises(InputError, match="view1: lies under the transform a person's transform"):
+        accepted.case()
+
+
+def test_an_xray_that_was_moved_goes_back(accepted):
+    view = accepted.registration.xrays[0]
+    before = place_of(view.node)
+    view.node.SetAndObserveTransformNodeID(transform(accepted.registration.scene, SHIFTED).GetID())
+    view.node.HardenTransform()
+    accepted.check_next()
+    np.testing.assert_allclose(place_of(view.node), before, atol=1e-9)
+    assert verdict(accepted) == "accept"
+
+
+# Hardening
+
+
+@pytest.fixture(params=[np.diag([-1.0, -1, 1]), np.diag([-1.0, 1, 1])], ids=["as DICOM", "left-handed"])
+def placed(scene, ct, views, request):
+    """A registration of the phantom with a structure, at a pose."""
+    from MultiViewRegistrationLib.mrml.loading import volume_node
+
+    registration = Registration.create(scene, "Phantom")
+    volume = volume_node(scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
+    volume.SetIJKToRASDirections(*request.param.ravel())
+    registration.ct = volume
+    for view in views:
+        add_view(registration, view)
+    registration.choose_segment(*draw(registration, bone(registration)))
+    registration.world_from_ct = TURNED
+    return registration
+
+
+def test_hardening_the_transform_moves_nothing_and_leaves_the_verdict(placed):
+    session = Session(placed)
+    settle(session)
+    before, ct, mask = bounds(placed.ct), ct_of(placed), ct_of(placed).mask
+    slicer.vtkSlicerTransformLogic.hardenTransform(placed.ct)
+    assert placed.ct.GetParentTransformNode() is None
+    np.testing.assert_allclose(bounds(placed.ct), before, atol=1e-6)
+    np.testing.assert_allclose(placed.world_from_ct, TURNED, atol=1e-9)
+    assert session.stale_reason() == ""
+    np.testing.assert_array_equal(ct_of(placed).volume.ct_from_index, ct.volume.ct_from_index)
+    np.testing.assert_array_equal(ct_of(placed).mask, mask)
+
+
+def test_a_hardened_ct_is_taken_in_again_as_in_its_file(placed):
+    place, mask = place_of(placed.ct), ct_of(placed).mask
+    placed.ct.HardenTransform()
+    placed.world_from_ct = SHIFTED
+    np.testing.assert_array_equal(place_of(placed.ct), place)
+    np.testing.assert_allclose(ras_from_node(placed.ct)[:3, 3], [-20, 0, 0], atol=1e-9)
+    np.testing.assert_array_equal(ct_of(placed).mask, mask)
+
+
+def test_a_segment_drawn_on_the_hardened_ct_selects_what_was_drawn(placed):
+    placed.ct.HardenTransform()
+    selected = ~bone(placed)
+    placed.choose_segment(*draw(placed, selected))
+    np.testing.assert_array_equal(ct_of(placed).mask, selected)
+
+
+def test_a_hardened_ct_is_the_same_in_a_scene_that_was_saved(slicer_app, placed, tmp_path):
+    settle(Session(placed))
+    for node in (placed.ct, placed.segmentation):
+        node.HardenTransform()
+    assert Session(placed).stale_reason() == ""
+    scene, path = placed.scene, tmp_path / "scene.mrml"
+    save(slicer_app, path)
+    scene.Clear(False)
+    slicer_app.io_manager.load_scene(path)
+    [again] = Registration.all(scene)
+    np.testing.assert_allclose(again.world_from_ct, TURNED, atol=1e-9)
+    assert Session(again).stale_reason() == ""
+
+
+def test_a_cropped_ct_is_another_one_and_not_a_moved_one(placed):
+    """Its origin is elsewhere, but no voxel is."""
+    whole, place = slicer.util.arrayFromVolume(placed.ct).copy(), place_of(placed.ct)
+    placed.ct.SetAndObserveTransformNodeID(None)
+    slicer.util.updateVolumeFromArray(placed.ct, whole[5:, 4:, 3:])
+    placed.ct.SetOrigin(*(place @ [3, 4, 5, 1])[:3])
+    cropped = place_of(placed.ct)
+    np.testing.assert_allclose(placed.world_from_ct, np.eye(4))
+    placed.world_from_ct = SHIFTED
+    np.testing.assert_allclose(place_of(placed.ct), cropped)

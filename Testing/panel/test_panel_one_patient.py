@@ -158,3 +158,114 @@ def test_the_program_loads_another_case_while_one_is_shown(person, tmp_path):
     remove(person.b)
     person.b = person.panel.logic.loadCase(next(tmp_path.rglob("case.json")))
     sees_only(person, person.a)
+
+
+# Where Slicer's own slice views are on the screen, and where its modules choose what a view shows
+
+
+def four_up(person) -> None:
+    """Slicer's own layout, with none of the panel's views."""
+    from MultiViewRegistrationLib.mrml import layout
+
+    cells = "".join(
+        f'<item><view class="vtkMRMLSliceNode" singletontag="{name}"></view></item>'
+        for name in ("Red", "Green", "Yellow")
+    )
+    node = layout.layout_node(person.host.scene)
+    node.AddLayoutDescription(3, f'<layout type="horizontal">{cells}</layout>')
+    node.SetViewArrangement(3)
+    person.host.process(0.2)
+
+
+def own_slices(person) -> list:
+    """What Slicer's own slice views show, on the screen or not."""
+    import slicer
+
+    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", person.host.scene)
+    return [each.GetBackgroundVolumeID() for each in composites if not each.GetLayoutName().startswith("XRay")]
+
+
+@pytest.mark.parametrize("own_layout", (False, True))
+def test_slices_show_the_ct_of_the_one_chosen_in_any_layout(person, own_layout):
+    from MultiViewRegistrationLib.mrml.registration import Registration
+    from MultiViewRegistrationLib.mrml.slice_view import position_in
+
+    if own_layout:
+        four_up(person)
+    assert person.a.ct.GetID() in own_slices(person)
+    person.ui.registrationSelector.setCurrentNode(Registration.create(person.host.scene, "Empty").node)
+    person.host.process(0.2)
+    assert not any(own_slices(person))
+    person.panel.choose(person.a)
+    person.host.click(person.ui.layoutButton)
+    person.host.click(person.ui.ctSlicesBox)
+    four_up(person)
+    assert own_slices(person) == 3 * [person.a.ct.GetID()]
+    person.panel.choose(person.b)
+    person.host.process(0.2)
+    assert own_slices(person) == 3 * [person.b.ct.GetID()]
+    selection = person.host.scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+    assert selection.GetActiveVolumeID() != person.a.ct.GetID()
+    red = person.views.sliceWidget("Red")
+    at = position_in(person.b.ct, red.sliceView().mrmlSliceNode())
+    assert at.low < at.mm < at.high
+
+
+def test_slices_show_another_ct_that_is_chosen(person):
+    from MultiViewRegistrationLib.mrml.loading import volume_node
+
+    four_up(person)
+    other = volume_node(person.host.scene, "Another CT", np.zeros((5, 6, 7), np.int16), np.eye(4))
+    person.panel.sections["ct"].presenter.choose(other.GetID())
+    assert own_slices(person) == 3 * [other.GetID()]
+
+
+@pytest.mark.parametrize("how", ["the Segment Editor", "setSliceViewerLayers", "another X-ray"])
+def test_a_pane_shows_its_xray_whatever_other_modules_show(person, how):
+    import slicer
+
+    before, ct = person.picture(1), person.a.ct
+    person.host.leave(person.module_widget)
+    if how == "setSliceViewerLayers":
+        slicer.util.setSliceViewerLayers(background=ct, foreground=person.b.ct, foregroundOpacity=0.5)
+    else:
+        editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+        editor.setSourceVolumeNode(ct if how == "the Segment Editor" else person.a.xrays[1].node)
+    for view, (_name, composite) in zip(person.a.xrays, sorted(panes(person).items()), strict=True):
+        assert composite.GetBackgroundVolumeID() == view.node.GetID()
+        assert composite.GetForegroundVolumeID() in {None, *own(person.a)}
+    person.host.enter(person.module_widget)
+    person.wait(lambda: all(composite.GetForegroundVolumeID() for composite in panes(person).values()))
+    person.wait(lambda: person.panel.session.drawing.sharp)
+    assert np.corrcoef(person.picture(1).ravel(), before.ravel())[0, 1] > 0.98
+
+
+def test_a_drr_is_laid_over_nothing_but_its_xray(person):
+    """Not even where nobody looks after the panes."""
+    from MultiViewRegistrationLib.mrml import overlay
+
+    person.module_widget.watch.stop()
+    composite = panes(person)["XRay1"]
+    composite.SetBackgroundVolumeID(person.a.ct.GetID())
+    overlay.lay(person.a, 0.0)
+    assert composite.GetForegroundVolumeID() is None and composite.GetForegroundOpacity() == 0
+
+
+def test_the_panel_says_that_the_ct_was_moved_by_another_hand(person):
+    """Another registration takes the CT and moves it."""
+    from phantom_scene import settle
+
+    settle(person.session)
+    person.session.history.add(replace(person.session.history.current, verdict="accept", typical_mm=0.4))
+    person.wait(lambda: "ACCEPT" in person.answer())
+    person.panel.choose(person.b)
+    person.panel.sections["ct"].presenter.choose(person.a.ct.GetID())
+    person.host.process(0.1)
+    assert "Phantom is the CT of A, too" in person.ui.noticeLabel.text
+    person.panel.choose(person.a)
+    person.wait(lambda: "ACCEPT" in person.answer())
+    person.b.world_from_ct = off(person.a.world_from_ct, (0, 0, 0), (80, 0, 0))
+    person.wait(lambda: "NOT ASSESSED" in person.answer(), 5.0)
+    assert "the CT was moved" in person.answer()
+    person.b.ct = None
+    person.wait(lambda: "ACCEPT" in person.answer(), 5.0)

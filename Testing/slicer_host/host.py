@@ -25,6 +25,7 @@ class Host:
     def __init__(self):
         self.app = install()
         import slicer
+        from segment_editor import SegmentEditorModule
 
         from .application import qSlicerMainWindow
 
@@ -35,6 +36,7 @@ class Host:
         reset()
         vars(slicer.modules).clear()
         slicer.modules.sampleDataSources, slicer.selfTests = {}, {}
+        slicer.modules.segmenteditor = SegmentEditorModule()
         self._scene_before, slicer.mrmlScene = getattr(slicer, "mrmlScene", None), self.scene
         if not Host._left_empty:
             self._empty_scene()

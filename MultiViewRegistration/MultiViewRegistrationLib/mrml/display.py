@@ -93,13 +93,15 @@ HIDDEN = "MultiViewRegistration.hidden"
 
 
 def show_alone(scene, registration: Registration | None) -> None:
-    """Show this registration and no other, so that one patient's X-rays are never seen while working on another; None: no registration.
+    """Show this registration and no other, so that one patient's images are never seen while working on another; None: no registration.
 
-    A layout of X-rays that is on becomes that of this registration; without X-rays it becomes the one from before.
+    Slices of another registration's CT become slices of this one's. A layout of X-rays that is on becomes that of this registration;
+    without X-rays it becomes the one from before.
     """
-    for other in Registration.all(scene):
-        if other != registration:
-            hide(other)
+    others = [other for other in Registration.all(scene) if other != registration]
+    for other in others:
+        hide(other)
+    slice_view.show_instead(scene, [other.ct for other in others if other.ct], registration and registration.ct)
     if registration is not None:
         show(registration)
     if registration is None or not layout.shows(registration):
@@ -189,7 +191,7 @@ class SceneObserver:
       was under before.
     - Without its transform a CT gets a new one; without a CT the registration waits for another.
     - A scene that is closed leaves no view and no layout behind; one that is loaded is shown as it was saved.
-    - An X-ray's slice view shows the whole image at any size, and stays on its plane.
+    - An X-ray's slice view shows the X-ray whatever other modules have put there, the whole image at any size, and stays on its plane.
     """
 
     def __init__(self, scene) -> None:
@@ -209,6 +211,8 @@ class SceneObserver:
             self._observe(scene, event, handler)
         for node in slice_nodes(scene):
             self._observe(node, vtkCommand.ModifiedEvent, self._slice_changed)
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene):
+            self._added(scene, None, node)
 
     def stop(self) -> None:
         """Remove all observers."""
@@ -225,6 +229,8 @@ class SceneObserver:
     def _added(self, scene, event, node) -> None:
         if node.IsA("vtkMRMLSliceNode") and number_of(node.GetLayoutName() or ""):
             self._observe(node, vtkCommand.ModifiedEvent, self._slice_changed)
+        if node.IsA("vtkMRMLSliceCompositeNode") and number_of(node.GetLayoutName() or ""):
+            self._observe(node, vtkCommand.ModifiedEvent, self._layers_changed)
 
     @calldata_type(VTK_OBJECT)
     def _about_to_be_removed(self, scene, event, node) -> None:
@@ -269,8 +275,22 @@ class SceneObserver:
 
     # Views
 
+    def _layers_changed(self, composite, event) -> None:
+        """The Segment Editor, say, shows the volume that it works on in every slice view that there is."""
+        view = self._view_in(composite.GetLayoutName())
+        if view is not None:
+            self._busy = True
+            try:
+                slice_view.fill(view)
+            finally:
+                self._busy = False
+
+    def _view_in(self, tag: str) -> XRayView | None:
+        """The X-ray whose slice view has this tag, if what happens there was not done here."""
+        return None if self._busy or self._scene.IsBatchProcessing() else _shown_in(self._scene, tag)
+
     def _slice_changed(self, node, event) -> None:
-        view = None if self._busy or self._scene.IsBatchProcessing() else _shown_in(self._scene, node.GetLayoutName())
+        view = self._view_in(node.GetLayoutName())
         if view is None or 0 in view.size or not node.HasSliceOrientationPreset(slice_view.ORIENTATION):
             return
         self._busy = True

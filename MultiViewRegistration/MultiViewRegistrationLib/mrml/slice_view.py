@@ -54,9 +54,10 @@ def fill(view: XRayView) -> None:
 
 
 def lay_over(view: XRayView, volume, opacity: float = 0.5) -> None:
-    """Show a volume over the X-ray in its slice view; None for the X-ray alone."""
+    """Show a volume over the X-ray in its slice view, and over nothing else; None for the X-ray alone."""
     composite = composite_of(view)
     if composite is not None:
+        volume = volume if composite.GetBackgroundVolumeID() == view.id else None
         with slicer.util.NodeModify(composite):
             composite.SetForegroundVolumeID(volume and volume.GetID())
             composite.SetForegroundOpacity(opacity if volume else 0.0)
@@ -111,6 +112,25 @@ def is_on_plane(view: XRayView) -> bool:
 def is_fitted(view: XRayView, dimensions, field_of_view, origin) -> bool:
     """Whether a slice view of these dimensions, field of view and XYZ origin shows the whole image, as `fit` does."""
     return np.allclose(field_of_view[:2], _whole(view, dimensions), rtol=1e-6) and np.allclose(origin[:2], 0, atol=1e-6)
+
+
+def show_instead(scene, volumes: list, ct) -> None:
+    """Have Slicer's own slice views show a CT, or nothing where it is None, through its middle wherever they show one of these volumes."""
+    unwanted, shown = {volume.GetID() for volume in volumes if volume is not ct}, ct and ct.GetID()
+    selection = scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+    if selection.GetActiveVolumeID() in unwanted:
+        selection.SetActiveVolumeID(shown)
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene):
+        if composite.GetForegroundVolumeID() in unwanted:
+            composite.SetForegroundVolumeID(None)
+        if composite.GetBackgroundVolumeID() in unwanted and not number_of(composite.GetLayoutName() or ""):
+            composite.SetBackgroundVolumeID(shown)
+            node = slice_node(scene, composite.GetLayoutName())
+            if ct is not None and ct.GetImageData() is not None and node is not None:
+                plane = plane_of(node).copy()
+                plane[:3, 3] = ras_from_box(ct)[:3, 3]
+                move(node, plane)
+                fit_to_ct(ct, node)
 
 
 def release(scene, tag: str) -> None:
@@ -196,14 +216,14 @@ class CTSliceFollower:
 
     def update(self, ct, nodes: dict) -> None:
         """Have each vtkMRMLSliceNode, by its orientation, go where the CT has gone; of another CT than before, to its middle."""
-        place = None if ct is None or ct.GetImageData() is None else ras_from_node(ct)
+        place = None if ct is None or ct.GetImageData() is None else ras_from_node(ct) @ place_of(ct)
         if place is None:
             self._ct = None
             return
         if ct is not self._ct:
             for orientation, node in nodes.items():
                 lay_through(ct, node, orientation)
-        elif not np.allclose(place, self._place, rtol=0, atol=1e-6):
+        elif not np.allclose(place, self._place, rtol=0, atol=1e-6):  # of the voxels: a hardened transform moves none
             for node in nodes.values():
                 move(node, _rigid(place @ np.linalg.inv(self._place) @ plane_of(node)))
         self._ct, self._place = ct, place

@@ -9,11 +9,11 @@ from ...errors import InputError, UnitMismatch
 from ...imaging.ct import load_ct
 from ...io.files import as_sent
 from ...io.recognise import CT, CTFiles
-from ...mrml import ct_3d
+from ...mrml import ct_3d, slice_view
 from ...mrml.identity import file_of, header_of_ct, keep_header
 from ...mrml.loading import name_of, volume_node
 from ...mrml.nodes import OWNER, segmentations, volumes
-from ...mrml.registration import CT_UNIT
+from ...mrml.registration import CT_UNIT, Registration
 from ...mrml.xray import ATTRIBUTE
 from ..background_task import Worker
 from ..ct_preview import CTPreview, facts, seen_in, take_preview
@@ -266,11 +266,27 @@ class CTPresenter(Presenter):
     def choose(self, node_id: str) -> None:
         """Register this volume of the scene; "" for none. InputError where it cannot be."""
         self.host.begin()
-        ct = self.registration.ct = self.host.scene.GetNodeByID(node_id) if node_id else None
+        before, ct = self.registration.ct, self.host.scene.GetNodeByID(node_id) if node_id else None
+        self.registration.ct = ct
+        self._warn_of_others(ct)
+        if before is not None:
+            slice_view.show_instead(self.host.scene, [before], ct)
         file = None if ct is None else file_of(ct)  # of Slicer's DICOM module
         if file is not None and self.session.scouts is None:
             self._looking_for_scouts = Worker(lambda on_progress: read_scouts(file)), ct
         ct_3d.update_volume(self.registration)
+
+    def _warn_of_others(self, ct) -> None:
+        """Say where a CT belongs to another registration, too."""
+        every = Registration.all(self.host.scene)
+        others = [each.name for each in every if each != self.registration and each.ct is ct]
+        if ct is not None and others:
+            self.session.notices.warn(
+                _(
+                    "{ct} is the CT of {other}, too, and can be in one place only: the verdict of one does not hold while it lies "
+                    "where the other has it."
+                ).format(ct=ct.GetName(), other=", ".join(others))
+            )
 
     def set_unit(self, unit: str) -> None:
         """Set the unit of the CT's values, one of UNITS."""

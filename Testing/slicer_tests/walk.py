@@ -115,6 +115,10 @@ def go(options: argparse.Namespace) -> None:
         takes_a_dark_theme,
         opens_another_patient,
         registers_again,
+        draws_a_segment_on_the_placed_ct,
+        shows_the_ct_everywhere,
+        takes_the_ct_elsewhere,
+        hardens_the_transform,
         self_test.exports_the_transform,
         saves_and_reopens_the_scene,
         reloads_the_module,
@@ -349,6 +353,129 @@ def draws_a_mask(walk) -> None:
     walk.check(shows == [True] + [False] * (len(views) - 1), "the mask is drawn in its own pane alone")
 
 
+def shows_no_slices_of_the_other(walk, first) -> None:
+    """In Slicer's own layout, after slices of one patient's CT were shown and another patient is chosen; and back."""
+    manager = slicer.app.layoutManager()
+    if manager is None:
+        return
+    [other] = [each for each in type(first).all(slicer.mrmlScene) if each != first]
+    if not walk.panel.ui.ctSlicesBox.checked:
+        walk.click(walk.panel.ui.ctSlicesBox)
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    walk.process(0.5)
+    for chosen in (other, first):
+        walk.panel.ui.registrationSelector.setCurrentNode(chosen.node)
+        walk.process(0.5)
+        for name in ("Red", "Green", "Yellow"):
+            shown = manager.sliceWidget(name).mrmlSliceCompositeNode().GetBackgroundVolumeID()
+            walk.check(shown == chosen.ct.GetID(), f"{name} shows the CT of {chosen.name}")
+    walk.click(walk.panel.ui.layoutButton)
+
+
+MIN_BONE_HU = 300
+
+
+def draws_a_segment_on_the_placed_ct(walk) -> None:
+    """By Threshold of the Segment Editor, then chosen under Register: the voxels above the threshold, and no others."""
+    if not hasattr(slicer.modules, "segmenteditor"):
+        return
+    registration, scene = walk.registration, slicer.mrmlScene
+    ct, pose = registration.ct, registration.world_from_ct
+    segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "walk bone")
+    segmentation.CreateDefaultDisplayNodes()
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(ct)
+    segment = segmentation.GetSegmentation().AddEmptySegment("walk bone", "walk bone")
+    slicer.util.selectModule("SegmentEditor")
+    editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+    editor.setSegmentationNode(segmentation)
+    editor.setSourceVolumeNode(ct)
+    editor.mrmlSegmentEditorNode().SetSelectedSegmentID(segment)
+    walk.process(0.5)
+    shows_its_xrays(walk, "with the CT as source volume of the Segment Editor")
+    editor.setActiveEffectByName("Threshold")
+    effect = editor.activeEffect()
+    effect.setParameter("MinimumThreshold", str(MIN_BONE_HU))
+    effect.setParameter("MaximumThreshold", "10000")
+    effect.self().onApply()
+    editor.setActiveEffectByName("")
+    bounds = bounds_of(segmentation)
+    slicer.util.selectModule("MultiViewRegistration")
+    walk.process(0.5)
+    box = walk.drawn("ct", "structure").widget
+    walk.choose(box, box.findText("walk bone"))
+    walk.check(registration.segmentation is segmentation, "the segment is to be registered")
+    walk.check(np.allclose(bounds_of(segmentation), bounds, atol=1e-3), "it stays where it was drawn")
+    selected = walk.panel.session.ct().mask
+    walk.check(
+        np.array_equal(selected, slicer.util.arrayFromVolume(ct) >= MIN_BONE_HU), f"it has its {selected.sum()} voxels"
+    )
+    walk.check("ACCEPT" not in walk.panel.ui.answerChip.text, "the verdict on the whole CT holds no more")
+    registration.world_from_ct = np.linalg.inv(pose)
+    walk.check(np.array_equal(walk.panel.session.ct().mask, selected), "the segment moves with the CT")
+    registration.world_from_ct = pose
+    walk.choose(box, 0)
+    scene.RemoveNode(segmentation)
+    walk.wait(lambda: "ACCEPT" in walk.panel.ui.answerChip.text, "the whole CT has its verdict again", 10)
+
+
+def bounds_of(node) -> np.ndarray:
+    """In the world."""
+    bounds = np.zeros(6)
+    node.GetRASBounds(bounds)
+    return bounds
+
+
+def shows_its_xrays(walk, when: str) -> None:
+    from MultiViewRegistrationLib.mrml.layout import composite_of
+
+    for view in walk.registration.xrays if slicer.app.layoutManager() is not None else ():
+        shown = composite_of(view).GetBackgroundVolumeID()
+        walk.check(shown == view.id, f"the pane of {view.name} shows it {when}")
+
+
+def shows_the_ct_everywhere(walk) -> None:
+    slicer.util.setSliceViewerLayers(background=walk.registration.ct, foreground=walk.registration.ct)
+    walk.process(0.5)
+    shows_its_xrays(walk, "after setSliceViewerLayers")
+
+
+def takes_the_ct_elsewhere(walk) -> None:
+    """Another registration takes it, and a person takes it out of its transform."""
+    registration, chip = walk.registration, walk.panel.ui.answerChip
+    other = type(registration).create(slicer.mrmlScene, "Another")
+    other.ct = registration.ct
+    walk.process(0.5)
+    walk.check("ACCEPT" in chip.text, "another registration has the CT, which lies where it did")
+    pose = other.world_from_ct.copy()
+    pose[0, 3] += 80
+    other.world_from_ct = pose
+    walk.wait(lambda: "ACCEPT" not in chip.text, "the verdict falls when that moves it", 10)
+    slicer.mrmlScene.RemoveNode(other.node)
+    walk.wait(lambda: "ACCEPT" in chip.text, "it holds again when the CT is back", 10)
+    registration.ct.SetAndObserveTransformNodeID(None)
+    walk.wait(lambda: "ACCEPT" not in chip.text, "it falls when the CT is taken out of its transform", 10)
+    registration.ct.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
+    walk.wait(lambda: "ACCEPT" in chip.text, "it holds again when the CT is put back", 10)
+
+
+def hardens_the_transform(walk) -> None:
+    registration, chip = walk.registration, walk.panel.ui.answerChip
+    bounds, pose = bounds_of(registration.ct), registration.world_from_ct
+    slicer.vtkSlicerTransformLogic().hardenTransform(registration.ct)
+    walk.process(1.0)
+    walk.check(registration.ct.GetParentTransformNode() is None, "the transform is hardened on the CT")
+    walk.check(np.allclose(bounds_of(registration.ct), bounds, atol=1e-3), "which lies where it did")
+    walk.check(np.allclose(registration.world_from_ct, pose, atol=1e-6) and "ACCEPT" in chip.text, chip.text)
+    walk.press("answer", "undo")
+    walk.press("register", "redo")
+    walk.check(
+        registration.ct.GetParentTransformNode() is registration.ct_transform
+        and np.allclose(bounds_of(registration.ct), bounds, atol=1e-3),
+        "Undo and Redo take it in again, and move it as before",
+    )
+    walk.check("ACCEPT" in chip.text, chip.text)
+
+
 def shows_every_section(walk) -> None:
     """Each by itself, as the tutorial has them."""
     for name, section in walk.panel.sections.items():
@@ -382,6 +509,7 @@ def opens_another_patient(walk) -> None:
     walk.panel.ui.registrationSelector.setCurrentNode(first.node)
     walk.process(0.5)
     walk.check(walk.registration == first, "the first one is chosen again")
+    shows_no_slices_of_the_other(walk, first)
     self_test.shows_each_xray_in_its_own_pane(walk)
 
 

@@ -7,10 +7,12 @@ import warnings
 
 import numpy as np
 import pytest
+from imaging.dicom_files import CT_IMAGE, write_dicom
 from planted_dicom import SECRETS, write_ct, write_xray
 from tiny_case import minimal
 
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.dicom_identity import study_name
 
 PATIENTS, SEXES = "patients (PatientID)", "sexes (PatientSex)"
 SIDES, DAYS = "sides of the body (laterality)", "days (StudyDate)"
@@ -75,3 +77,23 @@ def test_a_difference_is_one_sentence_without_a_value(header_warnings, tags, wha
 )
 def test_equal_or_missing_values_do_not_warn(header_warnings, tags):
     assert header_warnings(**tags) == []
+
+
+@pytest.mark.parametrize(
+    "tags, name",
+    [
+        ({"StudyDescription": "Hip, left", "BodyPartExamined": "PELVIS"}, "Hip, left"),
+        ({"BodyPartExamined": "PELVIS"}, "PELVIS"),
+        ({}, "scans"),
+        ({"StudyDescription": "CT for PERSON", "BodyPartExamined": "PELVIS"}, "PELVIS"),  # of Secret^Person
+        ({"StudyDescription": "pelvis 4711"}, "scans"),
+        ({"StudyDescription": "pelvis 2024-02-28"}, "scans"),
+    ],
+)
+def test_a_study_is_named_without_who_the_patient_is(tmp_path, tags, name):
+    path = tmp_path / "ct.dcm"
+    write_dicom(path, np.zeros((2, 2), np.int16), CT_IMAGE, Modality="CT", **tags)
+    assert study_name(path, "scans") == name
+    assert study_name(path, "SECRET_PERSON_ct") in ("", name)
+    path.write_bytes(b"no DICOM")
+    assert study_name(path, "SECRET_PERSON_ct") == "SECRET_PERSON_ct"

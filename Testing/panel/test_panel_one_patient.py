@@ -113,6 +113,18 @@ def test_another_registration_is_chosen(person):
     sees_only(person, person.a)
 
 
+def test_what_marks_the_xrays_is_kept_and_not_made_again(person):
+    """Nodes that come and go are what takes Slicer longest."""
+    roles = ("frustum", "label", "label3D")
+    marks = [view.node.GetNodeReference(role) for view in person.a.xrays for role in roles]
+    for other in (person.b, person.a):
+        person.ui.registrationSelector.setCurrentNode(other.node)
+        sees_only(person, other)
+        assert all(node.GetScene() is person.host.scene for node in marks)
+    assert marks == [view.node.GetNodeReference(role) for view in person.a.xrays for role in roles]
+    assert all(node.GetDisplayVisibility() for node in marks)
+
+
 def test_none_an_empty_one_and_another_after_one_was_removed(person):
     from MultiViewRegistrationLib.mrml.registration import Registration
 

@@ -13,6 +13,7 @@ from phantom import make_ct
 from presenter_host import PresenterHost, act, control, text
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.recognise import CTFiles
 
 
 @pytest.fixture
@@ -79,6 +80,35 @@ def test_it_is_chosen_and_looked_at_once_in_a_thread(host, section, phantom, mon
     act(section, "ct", "")
     assert host.registration.ct is None and phantom.GetParentTransformNode() is None
     assert section.state().text == "choose the CT" and control(section, "facts") is None
+
+
+def test_a_registration_without_a_name_is_called_as_its_ct(host, section, tmp_path):
+    from MultiViewRegistrationLib.mrml.registration import Registration
+
+    section.read_ct(CTFiles((written(tmp_path / "pelvis.nii.gz"),), "pelvis"))
+    settled(section)
+    registration = host.registration
+    assert registration.name == registration.ct.GetName() == "pelvis"
+    assert registration.ct_transform.GetName() == "pelvis CT to world"
+    registration.node.SetName("as a person calls it")
+    section.read_ct(CTFiles((written(tmp_path / "other.nii.gz"),), "other"))
+    settled(section)
+    assert registration.ct.GetName() == "other" and registration.name == "as a person calls it"
+    twin = Registration.create(host.scene)
+    twin.name_after("as a person calls it")
+    assert twin.name == "as a person calls it 2"
+
+
+def test_what_takes_long_of_a_ct_is_done_in_the_thread_that_reads_it(host, section, tmp_path, monkeypatch):
+    from MultiViewRegistrationLib.mrml import manual_pose
+    from MultiViewRegistrationLib.session import inputs
+
+    section.read_ct(CTFiles((written(tmp_path / "pelvis.nii.gz"),), "pelvis"))
+    settled(section)
+    for module in (manual_pose, inputs):
+        monkeypatch.setattr(module, "ct_of", None)  # which would make it once more
+    assert host.session.ct().volume.values.shape == (48, 48, 48)
+    assert np.allclose(manual_pose.centre_in_ct(host.registration), host.session.ct().centroid())
 
 
 def test_values_that_are_no_hounsfield_units(host, section, phantom):

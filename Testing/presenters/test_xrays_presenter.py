@@ -68,6 +68,19 @@ def select(section, number: int) -> None:
     act(section, "xrays", section.views[number].node.GetID(), 0)
 
 
+def test_an_xray_is_made_of_its_file_once_in_the_thread_that_reads_it(host, section, tmp_path, monkeypatch):
+    from MultiViewRegistrationLib.mrml import case, image
+    from MultiViewRegistrationLib.session import inputs
+
+    for module, name in ((case, "to_line_integrals"), (image, "xray_of"), (inputs, "xray_of")):
+        monkeypatch.setattr(module, name, None)
+    sitk.WriteImage(sitk.GetImageFromArray(intensity()), str(tmp_path / "AP.png"))
+    section.read_files([tmp_path / "AP.png"])
+    settled(section)
+    (view,) = section.views
+    assert host.session.xray(view).line_integrals.shape == SHAPE and host.message == ""
+
+
 def picture(view) -> np.ndarray:
     import slicer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from .files import JsonObject
 
 GEOMETRIES = ("projection_matrix", "camera", "c_arm", "slot_scan")
 PARALLEL = 0.015  # 1 - cos(10 degrees): nearer to parallel than that, where two rays meet means nothing
-INFEASIBLE = 2  # linprog's status
-
+#: Of three planes with normals of length 1, the determinant below which they meet in no point; voxels by which planes may miss one.
+PARALLEL_PLANES, TOUCHING = 1e-12, 1e-7
 
 #: How well cameras are known where a case does not say: the keys of a view with their values.
 #: A calibration is right to half a pixel: it is reproduced to 0.2 mm on the detector (Daly et al., Med Phys 35, 2008).
@@ -296,13 +297,16 @@ def meeting_point(cameras: list[Camera]) -> np.ndarray | None:
 def sees(camera: Camera, world_from_index: np.ndarray, low: np.ndarray, high: np.ndarray) -> bool:
     """Whether any point of the box from `low` to `high` (3,), in voxel indices, falls on the camera's image.
 
-    The box and the field of rays are convex: whether they meet is a linear program in a point's indices.
+    What both have in common is convex and bounded: where there is anything, it has a corner, in which three of their planes meet.
     """
     outside = camera.field_planes @ world_from_index  # @ (i, j, k, 1) <= 0 within the field
     outside /= np.linalg.norm(outside[:, :3], axis=1, keepdims=True)
     if (outside @ [*(low + high) / 2, 1.0] <= 0).all():
         return True
-    from scipy.optimize import linprog  # slow to import, and the middle of the box is nearly always seen
-
-    result = linprog(np.zeros(3), outside[:, :3], -outside[:, 3], bounds=np.stack([low, high], 1))
-    return result.status != INFEASIBLE
+    box = np.vstack([np.c_[-np.eye(3), low], np.c_[np.eye(3), -high]])
+    planes = np.vstack([outside, box])
+    meeting = planes[np.array(list(combinations(range(len(planes)), 3)))]
+    meeting = meeting[np.abs(np.linalg.det(meeting[..., :3])) > PARALLEL_PLANES]
+    corners = np.linalg.solve(meeting[..., :3], -meeting[..., 3:])[..., 0]
+    within = corners @ planes[:, :3].T + planes[:, 3] <= TOUCHING
+    return bool(within.all(axis=1).any())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -135,3 +136,37 @@ def _uid(dicom: DicomFile, key: str) -> str | None:
     with quiet():
         uid = UID(str(dicom.value(key) or ""))
     return str(uid) if uid.is_valid else None
+
+
+#: What names a study, the first that says anything; and whose values no part of a name may be.
+DESCRIPTIONS = ("StudyDescription", "BodyPartExamined")
+IDENTITIES = (
+    "PatientName",
+    "PatientID",
+    "OtherPatientIDs",
+    "OtherPatientNames",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+#: Characters of a part of an identity, at least; and digits in a row, which may be a date or a number of a patient.
+MIN_PART, MANY_DIGITS = 3, re.compile(r"\d{4}")
+
+
+def study_name(path: Path, otherwise: str) -> str:
+    """What the study of a file is called on a screen: what its DICOM header says of it, or `otherwise`; "" where both may tell who the
+    patient is. Of a file that is not DICOM `otherwise`."""
+    for dicom in _headers(path):
+        identity = " ".join(_said(dicom, tag) for tag in IDENTITIES)
+        parts = [part for part in re.findall(r"[^\W_]+", identity.casefold()) if len(part) >= MIN_PART]
+        names = (*(_said(dicom, tag) for tag in DESCRIPTIONS), otherwise)
+        safe = (
+            name for name in names if not (MANY_DIGITS.search(name) or any(part in name.casefold() for part in parts))
+        )
+        return next(filter(None, safe), "")
+    return otherwise
+
+
+def _said(dicom: DicomFile, tag: str) -> str:
+    with suppress(InputError):
+        return " ".join(str(dicom.value(tag) or "").split())
+    return ""

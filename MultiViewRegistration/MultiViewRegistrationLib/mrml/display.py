@@ -148,13 +148,11 @@ def is_shown(registration: Registration) -> bool:
 
 
 def hide_xray(view: XRayView) -> None:
-    """Take away what shows one X-ray."""
+    """Give back the views that show one X-ray."""
     scene, tag = view.node.GetScene(), tag_of(view)
     if tag is not None:
         view.node.RemoveAttribute(SHOWN_IN)
         slice_view.release(scene, tag)
-    xray_annotations.remove_frustum(view)
-    xray_annotations.remove_labels(view)
     source_view.release(view)
 
 

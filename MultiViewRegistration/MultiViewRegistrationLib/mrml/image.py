@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import slicer
 from vtkmodules.util.numpy_support import vtk_to_numpy
@@ -13,6 +15,7 @@ from ..imaging.xray import RawImage, XRay
 from .case import grid_of, xray_of
 from .layout import number_of, tag_of
 from .nodes import OWNER, product
+from .registration import MAX_VIEWS
 from .xray import FRAME, MASK, SOURCE, XRayView, place_of
 
 #: Beyond its field an X-ray is shown as black if it is so much whiter there, beside the contrast within; and how much whiter than
@@ -75,26 +78,32 @@ def refresh(view: XRayView, xray: XRay | None = None) -> None:
     view.place()
     if view.node.GetDisplayNode() is None:
         view.node.CreateDefaultDisplayNodes()
-    low, high = np.percentile(xray.line_integrals[xray.valid], (0.5, 99.5))
+    window, shown = greys(xray)
     display = view.node.GetDisplayNode()
     display.SetAutoWindowLevel(False)
-    display.SetWindowLevelMinMax(float(low), float(max(high, low + 1e-3)))
-    _black_out_blades(display, xray)
+    display.SetWindowLevelMinMax(*window)
+    display.SetApplyThreshold(shown is not None)
+    if shown is not None:
+        display.SetThreshold(*shown)
 
 
-def _black_out_blades(display, xray) -> None:
-    """Show collimator blades, which nothing passed, as black and not as the brightest bone of all: transparent, that is.
+@lru_cache(maxsize=MAX_VIEWS)
+def greys(xray: XRay) -> tuple[tuple[float, float], tuple[float, float] | None]:
+    """The line integrals between which an X-ray is shown, and those beyond which it is transparent; None for none. In any thread, once.
 
-    Not where metal within the field is as dense.
+    Collimator blades, which nothing passed, are shown as black so, and not as the brightest bone of all; not where metal within the field
+    is as dense.
     """
+    low, high = np.percentile(xray.line_integrals[xray.valid], (0.5, 99.5))
+    window = float(low), float(max(high, low + 1e-3))
     within = hull(xray.valid)
     field, blades = xray.line_integrals[within], xray.line_integrals[~within]
     darkest, brightest, white = field.min(), field.max(), np.percentile(field, 99.5)
     blade = np.median(blades) if blades.size else brightest
-    told_apart = blade - white > APART * (white - darkest) and brightest < (white + blade) / 2
-    display.SetApplyThreshold(bool(told_apart))
-    if told_apart:  # the rim of the field, which is not trusted, may be a little brighter than all within
-        display.SetThreshold(float(darkest) - 1, float(brightest + RIM * (blade - brightest)))
+    if not (blade - white > APART * (white - darkest) and brightest < (white + blade) / 2):
+        return window, None
+    # The rim of the field, which is not trusted, may be a little brighter than all within.
+    return window, (float(darkest) - 1, float(brightest + RIM * (blade - brightest)))
 
 
 def thumbnail(view: XRayView, side: int) -> np.ndarray:

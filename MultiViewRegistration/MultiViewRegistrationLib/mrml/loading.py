@@ -29,7 +29,7 @@ from ..io.dicom_identity import read_identity
 from ..io.files import sha256, write_atomically
 from .case import keep_extras
 from .identity import dicom_content, keep_frame_uid, remember_identity
-from .image import add_mask, segmentation_node, set_source, stored
+from .image import add_mask, greys, segmentation_node, set_source, stored
 from .landmarks import place_landmarks
 from .manual_pose import keep_centre
 from .nodes import OWNER, ras_from_lps
@@ -131,6 +131,9 @@ def _read_view(view: View, entry: ViewFile, origin: dict) -> AddView:
         "from": "case.json",
         **origin,
     }
+
+    if mask is None:
+        greys(view.xray)  # known by then
 
     def add(registration: Registration) -> XRayView:
         added = registration.add_xray(view.name)

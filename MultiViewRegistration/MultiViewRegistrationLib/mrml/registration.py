@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import chain, count
 
 import numpy as np
 import slicer
@@ -29,6 +31,8 @@ MAX_VIEWS = 8
 OFF_GRID, OFF_AXES = 0.01, 1e-4
 #: Two places that differ by less are the same.
 SAME = 1e-6
+#: What a registration is called that has no name of its own yet.
+UNNAMED = "Registration"
 
 
 class Registration:
@@ -46,7 +50,7 @@ class Registration:
     __hash__ = None
 
     @classmethod
-    def create(cls, scene, name: str = "Registration") -> Registration:
+    def create(cls, scene, name: str = UNNAMED) -> Registration:
         """A new one; several may live in one scene."""
         node = slicer.vtkMRMLScriptedModuleNode()
         node.SetName(scene.GenerateUniqueName(name))
@@ -69,6 +73,19 @@ class Registration:
     @property
     def name(self) -> str:
         return self.node.GetName()
+
+    def name_after(self, name: str) -> None:
+        """Call it, and what was made for it, so, unless it has a name already; it stays the only one with its name."""
+        before = self.name
+        if not re.fullmatch(rf"{UNNAMED}(_\d+)?", before):
+            return
+        taken = {other.name for other in Registration.all(self.scene)}
+        names = chain([name], (f"{name} {n}" for n in count(2)))
+        name = next(free for free in names if free not in taken)
+        self.node.SetName(name)
+        for made in nodes.products_of(self.node):
+            if made.GetName().startswith(f"{before} "):
+                made.SetName(name + made.GetName().removeprefix(before))
 
     @property
     def ct(self):

@@ -57,6 +57,7 @@ class Panel(slicer.util.VTKObservationMixin):
         self.scene, self.registration = slicer.mrmlScene, None
         self.session: Session | None = None
         self._stale, self.filling, self.shown = True, False, False  # filling: the signals of widgets say nothing
+        self._in_tick = False
         self.widget = ui.messageLabel.parentWidget()
         self.hand, self.views = Hand(self), Views(self)
         self.sections = {
@@ -194,7 +195,10 @@ class Panel(slicer.util.VTKObservationMixin):
         finally:
             if ticking:
                 self._timer.start()
-        self.refresh()
+        if self._in_tick:  # which shows what all of its actions have done
+            self.invalidate()
+        else:
+            self.refresh()
 
     def show_message(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
@@ -243,6 +247,13 @@ class Panel(slicer.util.VTKObservationMixin):
 
     def tick(self) -> None:
         """Follow the work under way and the CT; called by the timer."""
+        self._in_tick = True
+        try:
+            self._tick()
+        finally:
+            self._in_tick = False
+
+    def _tick(self) -> None:
         for session in self.logic.sessions:
             if session is not self.session:
                 session.poll(0)
@@ -306,7 +317,7 @@ class Panel(slicer.util.VTKObservationMixin):
             self.session.notices.say_same_patient()
 
     def _on_changed(self, caller=None, event=None) -> None:
-        self._stale = True
+        self._stale |= not self.filling  # what a refresh makes, it shows
 
     def _on_registration_selected(self, node_id: str) -> None:
         node = node_id and slicer.mrmlScene.GetNodeByID(node_id)

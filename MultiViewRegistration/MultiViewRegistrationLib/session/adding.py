@@ -10,18 +10,18 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..imaging.reading import undistorted_mask
-from ..imaging.xray import RawImage, SharedUnknowns, load_frames, load_image, recognised
+from ..imaging.xray import RawImage, SharedUnknowns, XRay, load_frames, load_image, recognised, to_line_integrals
 from ..io.case import Case
 from ..io.case_file import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES, CaseFile, view_name
 from ..io.dicom_identity import image_origin, read_identity
 from ..io.files import JsonObject
-from ..mrml.case import frame_of, set_shared_unknowns, shared_unknowns_of
+from ..mrml.case import frame_of, raw_of, set_shared_unknowns, shared_unknowns_of
 from ..mrml.identity import dicom_content, remember_identity
-from ..mrml.image import add_mask, refresh, segmentation_node, set_mask, set_source
+from ..mrml.image import add_mask, greys, refresh, segmentation_node, set_mask, set_source, stored
 from ..mrml.loading import SHUTTER, AddView, name_of, read_views, source_node, white_of
 from ..mrml.nodes import OWNER, products_of
 from ..mrml.registration import MAX_VIEWS, Registration
-from ..mrml.xray import ATTRIBUTE, XRayView, lens_of
+from ..mrml.xray import ATTRIBUTE, XRayView, is_bent, lens_of
 from .geometry import header_content, reading_of, use_reading
 from .history import History
 from .slot_scan import localizer_content, refuse_other_frame
@@ -57,10 +57,11 @@ def add_volume(registration: Registration, volume) -> XRayView:
     return view
 
 
-def read(path: str | os.PathLike, name: str = "") -> Callable[[Registration], list[XRayView]]:
+def read(path: str | os.PathLike, name: str = "") -> Callable[..., list[XRayView]]:
     """Reads the file of an X-ray (DICOM, PNG, TIFF, MHA, NRRD, ...) or a case.json, in any thread.
 
-    The function returned adds what was read to a registration, in the main thread, and returns the views. Of an X-ray all frames are kept,
+    The function returned adds what was read to a registration, in the main thread, and returns the views; where it gets a function as well,
+    it calls that with a view and the XRay that it has, see `Inputs.cache_xray`. Of an X-ray all frames are kept,
     and the first is shown; what a DICOM header says of the geometry is kept as a proposal ("header"); it is the geometry where it is all of
     one, of a CT localizer, an EOS image or a single frame. Of a case.json the views are added, with geometry, certainty and masks, and what
     is uncertain in all of them counts from now on; its CT, pose and landmarks are left aside.
@@ -73,7 +74,7 @@ def read(path: str | os.PathLike, name: str = "") -> Callable[[Registration], li
     if path.suffix.lower() == ".json":
         case = Case.load(path)
         views = read_views(case, CaseFile.read(path))
-        return lambda registration: _add_views(registration, views, case.shared_unknowns)
+        return lambda registration, keep=None: _add_views(registration, views, case.shared_unknowns)
     frames = load_frames(path)
     content = {
         **_grey_values(frames[0]),
@@ -81,17 +82,40 @@ def read(path: str | os.PathLike, name: str = "") -> Callable[[Registration], li
         **(localizer_content(path) or header_content(path, len(frames))),
         **dicom_content(image_origin(path, None)),
     }
-    identity = read_identity(path)
-    return lambda registration: [_add_frames(registration, name or name_of(path), frames, content, identity)]
+    identity, xray = read_identity(path), _picture(frames, content)
+
+    def add(registration: Registration, keep: Callable[[XRayView, XRay], object] | None = None) -> list[XRayView]:
+        view = _add_frames(registration, name or name_of(path), frames, content, identity, xray)
+        same = view.mask is None and not is_bent(view.content) and view.content["pixel_mm"] == content["pixel_mm"]
+        if keep is not None and xray is not None and same:
+            keep(view, xray)
+        return [view]
+
+    return add
+
+
+def _picture(frames: list[RawImage], content: dict) -> XRay | None:
+    """The X-ray that a view with this content makes of its first frame; None where it cannot, as it says itself."""
+    with suppress(InputError):
+        raw = raw_of(stored(*frames)[0], content)
+        xray = to_line_integrals(raw, content["intensity"], content["inverted"])
+        greys(xray)  # known by then
+        return xray
+    return None
 
 
 def _add_frames(
-    registration: Registration, name: str, frames: list[RawImage], content: dict, identity: dict[str, str]
+    registration: Registration,
+    name: str,
+    frames: list[RawImage],
+    content: dict,
+    identity: dict[str, str],
+    xray: XRay | None,
 ) -> XRayView:
     refuse_other_frame(registration, name, content)
     with _new_view(registration, name) as view:
         view.change(**content)
-        set_source(view, source_node(view, name, *frames))
+        set_source(view, source_node(view, name, *frames), xray)
         if frames[0].open is not None:
             add_mask(view, SHUTTER, frames[0].open)
         remember_identity(view.node, identity)

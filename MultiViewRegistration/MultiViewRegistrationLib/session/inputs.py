@@ -59,6 +59,10 @@ class Inputs:
             if view.name in xrays:
                 self._made[view.id] = of_view(view), xrays[view.name]
 
+    def cache_ct(self, ct) -> None:
+        """Keep the `imaging.ct.CT` that the chosen volume was just made from; of the whole CT."""
+        self._made[""] = of_ct(self.registration), ct
+
     def cache_xray(self, view: XRayView, xray) -> None:
         """Keep the `imaging.xray.XRay` that a view has just been given, with its picture."""
         self._made[view.id] = of_view(view), xray

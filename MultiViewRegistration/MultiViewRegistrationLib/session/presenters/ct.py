@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ...errors import InputError, UnitMismatch
-from ...imaging.ct import load_ct
+from ...imaging import ct as imaging_ct
+from ...io.dicom_identity import study_name
 from ...io.files import as_sent
 from ...io.recognise import CT, CTFiles
 from ...mrml import ct_3d, slice_view
 from ...mrml.identity import file_of, header_of_ct, keep_header
-from ...mrml.loading import name_of, volume_node
+from ...mrml.loading import name_of, volume_node, whole_numbers
+from ...mrml.manual_pose import keep_centre
 from ...mrml.nodes import OWNER, segmentations, volumes
 from ...mrml.registration import CT_UNIT, Registration
 from ...mrml.xray import ATTRIBUTE
 from ..background_task import Worker
 from ..ct_preview import CTPreview, facts, seen_in, take_preview
-from ..scouts import read_scouts
+from ..scouts import Scouts, read_scouts
 from ..translation import _
 from .form import ERROR, QUIET, RENDERING, Button, Choice, Files, Form, Option, Picture, Text, options_of, row
 from .section import PROBLEM, READY, RUNNING, TODO, Presenter, State, has_ended, node_options
@@ -27,13 +32,40 @@ WHOLE = ""
 PICTURE_HEIGHT_PX = 136
 
 
-def _read(ct: CTFiles, unit: str) -> tuple | UnitMismatch:
-    """The `imaging.ct.CT`, its header and its scouts, or the UnitMismatch. InputError for anything else that is wrong."""
+@dataclass(frozen=True, eq=False)
+class ReadCT:
+    """A CT on the way into the scene.
+
+    Attributes
+    ----------
+    voxels
+        Its values as the scene will have them.
+    centre
+        (3,) LPS mm in its own frame, see `manual_pose.keep_centre`.
+    header
+        Its header, see `identity.header_of_ct`.
+    name
+        For its node, see `study_name`.
+    """
+
+    ct: imaging_ct.CT
+    voxels: np.ndarray
+    centre: np.ndarray
+    header: tuple[dict[str, str], str | None]
+    name: str
+    scouts: Scouts | None
+
+
+def _read(files: CTFiles, unit: str) -> ReadCT | UnitMismatch:
+    """All of a CT that takes long. InputError for anything that is wrong but its unit."""
+    first = files.files[0]
     try:
-        read = load_ct(ct.path, unit)
+        ct = imaging_ct.load_ct(files.path, unit)
     except UnitMismatch as mismatch:
         return mismatch
-    return read, header_of_ct(ct.files[0]), read_scouts(ct.files[0]) if len(ct.files) > 1 else None
+    scouts = read_scouts(first) if len(files.files) > 1 else None
+    name = study_name(first, name_of(Path(files.file_name or _("CT")))) or _("CT")
+    return ReadCT(ct, whole_numbers(ct.volume.values), ct.centroid(), header_of_ct(first), name, scouts)
 
 
 class CTPresenter(Presenter):
@@ -252,16 +284,18 @@ class CTPresenter(Presenter):
             if isinstance(reading.result, UnitMismatch):
                 self.mismatch = reading.result
                 return
-            name = self._name
             self.exit()
             if reading.state != "done":
                 raise InputError(reading.message)
-            ct, header, scouts = reading.result
+            read: ReadCT = reading.result
             self.set_unit(unit)
-            node = volume_node(self.registration.scene, name_of(Path(name)), ct.volume.values, ct.volume.ct_from_index)
-            keep_header(node, header)
+            node = volume_node(self.registration.scene, read.name, read.voxels, read.ct.volume.ct_from_index)
+            keep_header(node, read.header)
             self.choose(node.GetID())
-            self.session.keep_scouts(node, scouts)
+            if self.registration.segmentation is None:
+                keep_centre(self.registration, read.centre)
+                self.session.cache_ct(read.ct)
+            self.session.keep_scouts(node, read.scouts)
 
     def choose(self, node_id: str) -> None:
         """Register this volume of the scene; "" for none. InputError where it cannot be."""
@@ -271,6 +305,8 @@ class CTPresenter(Presenter):
         self._warn_of_others(ct)
         if before is not None:
             slice_view.show_instead(self.host.scene, [before], ct)
+        if ct is not None:
+            self.registration.name_after(ct.GetName())
         file = None if ct is None else file_of(ct)  # of Slicer's DICOM module
         if file is not None and self.session.scouts is None:
             self._looking_for_scouts = Worker(lambda on_progress: read_scouts(file)), ct

@@ -279,7 +279,7 @@ class XRaysPresenter(Presenter):
             try:
                 if reading.state != "done":
                     raise InputError(reading.message)
-                first = reading.result(self.registration)[0]
+                first = reading.result(self.registration, self.session.cache_xray)[0]
                 if self._first_is_next:  # of several that came together the first
                     self._first_is_next, self._selected = False, first.id
             except InputError as error:

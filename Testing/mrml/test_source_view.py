@@ -9,6 +9,7 @@ from scene_rendering import brightest, pixels, resize, slice_view, threed_view
 from tiny_scene import c_arm, registration_of
 
 from MultiViewRegistrationLib.mrml import display, labels_3d, source_view, xray_annotations
+from MultiViewRegistrationLib.mrml.ct_3d import put_surface
 from MultiViewRegistrationLib.mrml.loading import volume_node
 from MultiViewRegistrationLib.mrml.nodes import ras_from_lps
 
@@ -137,6 +138,37 @@ def test_the_overview_follows_the_ct_until_a_person_turns_it(eye, scene):
     overview.show(registration, node, size)
     registration.world_from_ct = far
     assert overview.update(registration, node, size)
+
+
+def test_a_small_bone_is_no_dot_in_the_overview(eye, scene):
+    """But with the sources in sight, all of it is seen."""
+    registration = registration_of(scene, {"AP": c_arm(0), "lateral": c_arm(90)})
+    ct_at(scene, registration, (0, 0, 0))
+    ball = vtk.vtkSphereSource()
+    ball.SetRadius(20)
+    ball.Update()
+    node, size, overview = eye.get_camera_node(), (320, 240), source_view.Overview()
+    overview.show(registration, node, size)
+    far = np.linalg.norm(node.GetPosition())
+    put_surface(registration, ball.GetOutput())
+    assert overview.update(registration, node, size)
+    near = np.linalg.norm(np.subtract(node.GetPosition(), node.GetFocalPoint()))
+    assert np.allclose(node.GetFocalPoint(), 0, atol=1) and near < 0.5 * far
+    share = 20 / near / np.tan(np.radians(node.GetViewAngle() / 2))
+    assert 0.1 < share < 0.3
+    assert overview.update(registration, node, size, sources=True)
+    assert np.linalg.norm(node.GetPosition()) == pytest.approx(far)
+
+
+def test_the_overview_of_a_ct_alone_is_from_the_front(eye, scene):
+    from MultiViewRegistrationLib.mrml.registration import Registration
+
+    registration, node = Registration.create(scene), eye.get_camera_node()
+    assert not source_view.show_overview(registration, node, (320, 240))
+    ct_at(scene, registration, (0, 0, 0))
+    assert source_view.show_overview(registration, node, (320, 240))
+    x, y, z = node.GetPosition()
+    assert y > abs(z) > 1 > abs(x)  # RAS: anterior
 
 
 @pytest.mark.parametrize("angles", [(0, 90), (0, 6, 12), (0, 180)])

@@ -115,6 +115,53 @@ def test_an_xray_that_was_taken_off_its_plane_unheard_comes_back(person, ct, vie
     person.wait(lambda: slice_view.is_on_plane(xray))
 
 
+def test_a_ct_without_xrays_is_shown_in_slices_and_in_3d(person, coarse_chest):
+    person.give_views(400, 320)
+    person.drop(coarse_chest)
+    person.wait_until_read()
+    ct, bones = person.panel.registration.ct, lambda: person.panel.registration.node.GetNodeReference("bones")
+    person.wait(lambda: bones() is not None)
+    for name in ("Red", "Green", "Yellow"):
+        widget = person.views.sliceWidget(name)
+        assert widget.mrmlSliceCompositeNode().GetBackgroundVolumeID() == ct.GetID()
+        extent = np.array(ct.GetSpacing()) * ct.GetImageData().GetDimensions()
+        field = widget.sliceView().mrmlSliceNode().GetFieldOfView()
+        assert 0.5 * extent.max() < max(field[:2]) < 3 * extent.max()
+    person.host.process(0.3)
+    camera = person.views.threeDWidget(0).threeDView().cameraNode()
+    ends = np.reshape(bones().GetPolyData().GetBounds(), (3, 2))
+    assert np.linalg.norm(np.array(camera.GetFocalPoint()) - ends.mean(axis=1)) < 0.2 * np.ptp(ends, axis=1).max()
+    red = person.views.sliceWidget("Red").mrmlSliceCompositeNode()
+    red.SetBackgroundVolumeID(None)  # by a person, who wants something else there
+    person.host.process(0.3)
+    assert red.GetBackgroundVolumeID() is None
+
+
+def test_a_pane_is_fitted_and_the_3d_view_centred_once_a_matrix_says_where_the_xray_lies(person, views, tmp_path):
+    from MultiViewRegistrationLib.mrml import slice_view
+    from MultiViewRegistrationLib.mrml.layout import slice_of
+    from MultiViewRegistrationLib.session.geometry import give_geometry
+
+    person.give_views(400, 320)
+    sitk.WriteImage(sitk.GetImageFromArray(intensity()), str(tmp_path / "AP.png"))
+    person.drop(tmp_path / "AP.png")
+    person.wait_until_read()
+    person.host.process(0.3)
+    (view,) = person.panel.registration.xrays
+    matrix = views[0].camera.intrinsics @ views[0].camera.camera_from_world[:3] + np.outer([1, 2, 0], [0, 0, 0, 1])
+    give_geometry(view, projection_matrix=matrix.tolist())
+    person.wait(lambda: view.placed and slice_of(view) is not None)
+    person.host.process(0.5)
+    node = slice_of(view)
+    assert slice_view.is_fitted(view, node.GetDimensions(), node.GetFieldOfView(), node.GetXYZOrigin())
+    camera = person.views.threeDWidget(0).threeDView().cameraNode()
+    eye, focus = np.array(camera.GetPosition()), np.array(camera.GetFocalPoint())
+    corners = np.array([view.ras_of((x * view.size[0], y * view.size[1])) for x in (0, 1) for y in (0, 1)]) - eye
+    ahead = (focus - eye) / np.linalg.norm(focus - eye)
+    off = np.degrees(np.arccos(corners @ ahead / np.linalg.norm(corners, axis=1)))
+    assert off.max() < camera.GetViewAngle()
+
+
 def test_slices_of_the_ct_beside_the_xrays(person, ct, views):
     """Landmarks are clicked in them, so placing some opens them."""
     from MultiViewRegistrationLib.mrml import layout

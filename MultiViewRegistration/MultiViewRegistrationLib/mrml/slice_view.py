@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from itertools import product
 
@@ -15,6 +16,8 @@ from .xray import XRayView, place_of
 
 #: What Slicer's list of orientations says of the plane of an X-ray, and what it goes back to.
 ORIENTATION, DEFAULT_ORIENTATION = "X-ray", "Axial"
+#: The attribute of a slice node with the plane that it was last laid on.
+PLANE = "MultiViewRegistration.plane"
 
 
 def point(view: XRayView) -> None:
@@ -91,13 +94,19 @@ def fit(view: XRayView) -> None:
 
 
 def keep_on_plane(view: XRayView) -> None:
-    """Bring the slice view back where it was scrolled, turned or made to jump off the image, or lost its proportions; its zoom stays."""
+    """Bring the slice view back where it was scrolled, turned or made to jump off the image, or lost its proportions; its zoom stays.
+
+    Where the image has moved, all of it is shown.
+    """
     node = slice_of(view)
     if node is None or 0 in view.size or not node.HasSliceOrientationPreset(ORIENTATION):
         return  # it does not show the X-ray yet
     plane = ras_from_slice(view)
     if not _on(node, plane):
-        _lay(node, plane)
+        if np.allclose(json.loads(node.GetAttribute(PLANE) or "[0]"), plane, atol=1e-6):
+            _lay(node, plane)
+        else:
+            fit(view)
     (width, height, thickness), dimensions = node.GetFieldOfView(), node.GetDimensions()
     proportional = width * _stretch(view) * dimensions[1] / max(dimensions[0], 1)
     if not np.isclose(height, proportional, rtol=1e-6):  # Slicer makes both axes alike where the view's size changes
@@ -144,6 +153,7 @@ def release(scene, tag: str) -> None:
         with slicer.util.NodeModify(node):
             node.SetSliceVisible(False)
             node.RemoveSliceOrientationPreset(ORIENTATION)
+            node.RemoveAttribute(PLANE)
             node.SetDefaultOrientation(DEFAULT_ORIENTATION)
             node.SetOrientation(DEFAULT_ORIENTATION)
             node.SetXYZOrigin(0, 0, 0)
@@ -177,6 +187,7 @@ def _lay(node, plane: np.ndarray) -> None:
         for column in range(3):
             turn.SetElement(row, column, plane[row, column])
     node.AddSliceOrientationPreset(ORIENTATION, turn)
+    node.SetAttribute(PLANE, json.dumps(plane.tolist()))
     node.GetSliceToRAS().DeepCopy(plane.ravel())
     node.UpdateMatrices()
 

@@ -10,7 +10,8 @@ import slicer
 
 from ..errors import InputError
 from ..geometry.camera import Camera
-from .nodes import configure, lps_from_ras, ras_from_lps
+from .ct_3d import BONES
+from .nodes import configure, lps_from_ras, ras_from_lps, ras_from_node
 from .registration import Registration
 from .slice_view import ras_from_box
 from .xray import XRayView, detectors
@@ -132,9 +133,9 @@ def _pivot_mm(view: XRayView) -> float:
 
 #: The eye's height, and how far it is from a single beam, both in degrees about the patient.
 ELEVATION_DEG, ASIDE_DEG = 25.0, 45.0
-#: Room left about it all.
-OVERVIEW_MARGIN = 1.15
-WORLD_UP = np.array([0.0, 0.0, 1.0])
+#: Room left about it all; and about the CT's bone at most, so that a small one is no dot.
+OVERVIEW_MARGIN, BONE_MARGIN = 1.15, 4.0
+WORLD_UP, FROM_THE_FRONT = np.array([0.0, 0.0, 1.0]), np.array([0.0, -1.0, 0.0])
 
 
 class Overview:
@@ -144,52 +145,62 @@ class Overview:
         self._of: tuple | None = None
         self._left: tuple | None = None
 
-    def update(self, registration: Registration, camera_node, size: tuple[int, int]) -> bool:
-        """Stand back where the CT, a geometry, or the view's size is another, unless a person has moved the camera; whether it did."""
-        turned = self._left is not None and _place_of(camera_node) != self._left
-        if turned or self._stamp(registration, size) == self._of:
-            return False
-        return self.show(registration, camera_node, size)
+    def update(self, registration: Registration, camera_node, size: tuple[int, int], *, sources: bool = False) -> bool:
+        """Stand back where CT, bone, a geometry, or the view's size is another, unless a person has moved the camera; whether it did.
 
-    def show(self, registration: Registration, camera_node, size: tuple[int, int]) -> bool:
+        sources: see `show_overview`.
+        """
+        turned = self._left is not None and _place_of(camera_node) != self._left
+        if turned or (*self._stamp(registration, size), sources) == self._of:
+            return False
+        return self.show(registration, camera_node, size, sources=sources)
+
+    def show(self, registration: Registration, camera_node, size: tuple[int, int], *, sources: bool = False) -> bool:
         """Stand back, as `show_overview`, and go on to keep it all in sight."""
-        shown = show_overview(registration, camera_node, size)
-        self._of = self._stamp(registration, size)
+        shown = show_overview(registration, camera_node, size, sources=sources)
+        self._of = (*self._stamp(registration, size), sources)
         self._left = _place_of(camera_node) if shown else self._left
         return shown
 
     @staticmethod
     def _stamp(registration: Registration, size: tuple[int, int]) -> tuple:
-        return registration.world_from_ct.tobytes(), size, *(detector.stamp for detector in detectors(registration))
+        corners = _bone_corners(registration), _ct_corners(registration)
+        planes = (detector.stamp for detector in detectors(registration))
+        return size, *(each.tobytes() for each in corners), *planes
 
 
 def _place_of(camera_node) -> tuple:
     return tuple(np.round([*camera_node.GetPosition(), *camera_node.GetFocalPoint(), *camera_node.GetViewUp()], 3))
 
 
-def show_overview(registration: Registration, camera_node, size: tuple[int, int]) -> bool:
+def show_overview(registration: Registration, camera_node, size: tuple[int, int], *, sources: bool = False) -> bool:
     """Put a 3D view's camera where X-rays, sources and CT are seen, and the X-rays as they are stored: from the sources' side, or from the
-    detectors', where the images are mirrored.
+    detectors', where the images are mirrored. Where the CT's bone would be too small it is nearer.
 
-    camera_node: the view's vtkMRMLCameraNode.   size: (width, height) of the view in pixels.
+    camera_node: the view's vtkMRMLCameraNode.   size: (width, height) of the view in pixels.   sources: whether none may be out of sight.
     Whether there was anything to see; else the camera stays.
     """
     cameras = [(view.camera, view.detector_mm) for view in registration.xrays if view.placed]
-    if not cameras:
-        return False
-    restore(camera_node)
+    bone = _bone_corners(registration)
     points = np.concatenate(
         [
             np.vstack([camera.sources(camera.corners), detector_corners(camera, depth_mm)])
             for camera, depth_mm in cameras
         ]
-        + [_ct_corners(registration)]
+        + [_ct_corners(registration) if cameras or not len(bone) else bone]
     )
+    if not len(points):
+        return False
+    restore(camera_node)
     back = _direction([-np.sign(camera.intrinsics[0, 0]) * camera.world_from_camera[:3, 2] for camera, _ in cameras])
     right = np.cross(WORLD_UP, back) / np.linalg.norm(np.cross(WORLD_UP, back))
     axes = np.stack([right, np.cross(back, right), back])
     tangents = np.tan(np.radians(camera_node.GetViewAngle()) / 2) * np.array([size[0] / size[1], 1])
     middle, distance_mm = _framed(points @ axes.T, tangents)
+    if len(bone) and not sources:
+        near, near_mm = _framed(bone @ axes.T, tangents, BONE_MARGIN)
+        if near_mm < distance_mm:
+            middle, distance_mm = near, near_mm
     middle = middle @ axes
     with slicer.util.NodeModify(camera_node):
         camera_node.SetFocalPoint(*ras_from_lps(middle))
@@ -208,20 +219,30 @@ def _ct_corners(registration: Registration) -> np.ndarray:
     return lps_from_ras(corners @ box[:3].T)
 
 
-def _framed(points: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, float]:
+def _bone_corners(registration: Registration) -> np.ndarray:
+    """(8, 3) world LPS mm of the box about the surface of the CT's bone; (0, 3) before there is one."""
+    surface = registration.node.GetNodeReference(BONES)
+    if surface is None or surface.GetPolyData() is None or not surface.GetPolyData().GetNumberOfPoints():
+        return np.empty((0, 3))
+    ends = np.reshape(surface.GetPolyData().GetBounds(), (3, 2))
+    corners = np.array([[*corner, 1] for corner in product(*ends)])
+    return lps_from_ras(corners @ ras_from_node(surface)[:3].T)
+
+
+def _framed(points: np.ndarray, tangents: np.ndarray, margin: float = OVERVIEW_MARGIN) -> tuple[np.ndarray, float]:
     """The focal point and distance that put points (n, 3) in the middle of a view of these tangents; along x, y and to the eye."""
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
     for _ in range(4):
         offset = points - middle
-        distance_mm = (OVERVIEW_MARGIN * np.abs(offset[:, :2]) / tangents + offset[:, 2:]).max()
+        distance_mm = (margin * np.abs(offset[:, :2]) / tangents + offset[:, 2:]).max()
         seen = offset[:, :2] / (distance_mm - offset[:, 2:])
         middle[:2] += distance_mm * (seen.min(axis=0) + seen.max(axis=0)) / 2
     return middle, distance_mm
 
 
 def _direction(faces: list[np.ndarray]) -> np.ndarray:
-    """The unit vector from the patient to the eye, world LPS, for those to where each X-ray is seen as it is stored."""
-    level = np.sum(faces, axis=0)[:2]
+    """The unit vector from the patient to the eye, world LPS, for those to where each X-ray is seen as it is stored, if there are any."""
+    level = np.sum(faces or [FROM_THE_FRONT], axis=0)[:2]
     if len(faces) == 1 or np.linalg.norm(level) < 0.5:
         first = faces[0][:2]
         if np.linalg.norm(first) < 0.1:  # from above or below

@@ -22,7 +22,7 @@ class Views:
         self._bones, self._labels = BoneSurfaceUpdater(), Labels3D()
         self._overview: source_view.Overview | None = None
         self._slices: slice_view.CTSliceFollower | None = None
-        self._awaited = None
+        self._awaited = self._ct_alone = None
         self._ui.layoutButton.toggled.connect(self._on_views)
         self._ui.ctSlicesBox.toggled.connect(self._on_ct_slices)
 
@@ -66,7 +66,8 @@ class Views:
             self._awaited = None
             self.show(ct_slices=layout.has_ct_slices(registration.scene))
             self._panel.invalidate()
-        if not layout.shows(registration):
+        self._show_ct_alone(registration)
+        if self._ct_alone is None and not layout.shows(registration):
             return
         self._bones.update(registration)
         for view in registration.xrays:
@@ -78,9 +79,18 @@ class Views:
         if camera is None:
             return
         if self._overview is not None and session.drawing.at_rest and session.running_registration is None:
-            self._overview.update(registration, camera, self.size())
+            geometry = self._panel.geometry.presenter.open
+            self._overview.update(registration, camera, self.size(), sources=geometry)
         density = _three_d_view().mrmlViewNode().GetScreenScaleFactor()
         self._labels.update(registration, camera, self.size(), density)
+
+    def _show_ct_alone(self, registration) -> None:
+        """Show a CT that waits for its X-rays in Slicer's own slices and 3D view, once."""
+        ct = None if registration.xrays else registration.ct
+        if ct is not None and ct is not self._ct_alone:
+            _show_in_slices(ct)
+            self.stand_back()
+        self._ct_alone = ct
 
     def draw_mask(self, view) -> None:
         """Draw the mask of an `XRayView`, in its own slice view, in the Segment Editor, where there is that module."""

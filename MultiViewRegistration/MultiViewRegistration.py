@@ -142,6 +142,7 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
                 selector.setCurrentNode(None)
 
     def onSceneStartClose(self, caller, event):
+        self.panel.forget_deleted()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller, event):

@@ -215,3 +215,32 @@ def test_a_new_registration_is_visible_to_slicers_selectors_when_it_is_added(per
     person.panel.begin()
     person.host.scene.RemoveObserver(tag)
     assert seen[0] == (0, "MultiViewRegistration", person.panel.registration.name)
+
+
+def test_a_registration_is_deleted_after_a_question_and_can_be_brought_back(person, ct, views):
+    """At one click it was gone, with X-rays and history, and Slicer's selector called it "ScriptedModule"."""
+    from MultiViewRegistrationLib.mrml.registration import Registration
+
+    selector, delete = person.ui.registrationSelector, "Delete the registration..."
+    registration = begun(make_registration(person.host.scene, ct, views, name="Hip"))
+    person.panel.choose(registration)
+    menu = person.ui.registrationSelector._menu()
+    assert [*menu] == ["Rename current registration", "Create new registration", delete]
+    person.host.answers.yes = False
+    person.host.choose_action(selector, delete)
+    assert "Delete Hip" in person.host.shown("question", "warning", "information")[-1]
+    assert person.panel.registration == registration and not person.ui.restoreButton.visible
+    person.host.answers.yes = True
+    person.host.choose_action(selector, delete)
+    assert Registration.all(person.host.scene) == [] and person.panel.registration is None
+    assert person.ui.deletedLabel.text == "Hip was deleted." and selector.currentNode() is None
+    person.host.click(person.ui.restoreButton)
+    assert person.panel.registration == registration and selector.currentNode() is registration.node
+    assert [view.name for view in registration.xrays] == [view.name for view in views]
+    assert not person.ui.restoreButton.visible and person.message == ""
+    person.host.choose_action(selector, delete)
+    person.host.scene.Clear(False)
+    person.host.process(0.1)
+    assert not person.ui.restoreButton.visible
+    person.host.choose_action(selector, "Create new registration")
+    assert person.panel.registration.name == "Registration"

@@ -194,6 +194,10 @@ class Host:
         self._do(box.setCurrentIndex, number)
         self._do(box.activated.emit, number)
 
+    def choose_action(self, selector, text: str) -> None:
+        """Choose what a node selector lists below its nodes."""
+        self._do(selector._menu()[text])
+
     def _do(self, function, *arguments) -> None:
         try:
             function(*arguments)

@@ -19,7 +19,7 @@ _ID = QtCore.Qt.UserRole  # of a node
 
 @stand_in
 class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
-    """A combo box of the nodes of some types; what Slicer's offers to do with them is left out."""
+    """A combo box of the nodes of some types. What Slicer's lists below the nodes to do with them is in `_menu`."""
 
     currentNodeChanged = Signal(object)
     currentNodeIDChanged = Signal(str)
@@ -31,6 +31,8 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         self._followed: dict[str, Follower] = {}
         self._names: dict[str, str] = {}
         self._listed: list[str] = []  # IDs of the nodes that have a row
+        self._labels: dict[str, str] = {}
+        self._actions: list[QtGui.QAction] = []
         self._scene_follower = Follower(self)
         self._combo_box = QtWidgets.QComboBox(self)
         self._combo_box.addItem("None", "")
@@ -128,6 +130,44 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         """The nodes need this value of an attribute from now on."""
         self._attribute = name, value
         self._filter()
+
+    # what can be done with the nodes ---------------------------------------------------------------------------------------
+
+    def setNodeTypeLabel(self, label: str, node_type: str) -> None:
+        self._labels[node_type] = label
+
+    def nodeTypeLabel(self, node_type: str) -> str:
+        scene = self._get_scene()
+        return self._labels.get(node_type) or (scene.GetTypeDisplayNameByClassName(node_type) if scene else "node")
+
+    def addMenuAction(self, action) -> None:
+        self._actions.append(action)
+
+    def addNode(self):
+        """A new node with the attribute that is needed, which becomes the current one."""
+        scene, (name, value) = self._get_scene(), self._attribute
+        node = scene.CreateNodeByClass(self.nodeTypes[0])
+        node.UnRegister(None)
+        node.SetName(scene.GenerateUniqueName(self.baseName or self.nodeTypeLabel(self.nodeTypes[0])))
+        if name is not None:
+            node.SetAttribute(name, value)
+        scene.AddNode(node)
+        self.setCurrentNode(node)
+        return node
+
+    def removeCurrentNode(self) -> None:
+        self._get_scene().RemoveNode(self.currentNode())
+
+    def _menu(self) -> dict:
+        """The texts that stand below the nodes, with what each does; a name is typed into a dialog, which is left out."""
+        label, scene = self.nodeTypeLabel(self.nodeTypes[0]), self._get_scene()
+        assert scene is not None
+        found = {f"Rename current {label}": None} if self.renameEnabled else {}
+        if self.addEnabled:
+            found[f"Create new {label}"] = self.addNode
+        if self.removeEnabled:
+            found[f"Delete current {label}"] = self.removeCurrentNode
+        return found | {action.text: action.trigger for action in self._actions}
 
     # the current node ------------------------------------------------------------------------------------------------------
 

@@ -14,8 +14,9 @@ import vtk
 from ..errors import InputError
 from ..io.recognise import RESULT, SCENE, TRACK, kinds_of
 from ..mrml import display
+from ..mrml.deletion import DeletedRegistration, delete
 from ..mrml.loading import read_case, sample_case
-from ..mrml.registration import MODULE, Registration
+from ..mrml.registration import MODULE, UNNAMED, Registration
 from ..session.background_task import Worker
 from ..session.inputs import begin_compiling
 from ..session.presenters.files import READING
@@ -68,8 +69,9 @@ class Panel(slicer.util.VTKObservationMixin):
         self.files = FilesPart(self, ui.filesWidget)
         self.answer = AnswerBar(self)
         self._forms = [*self.sections.values(), self.answer]
-        ui.registrationSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", MODULE)
-        ui.registrationSelector.currentNodeIDChanged.connect(self._on_registration_selected)
+        self._deleted: DeletedRegistration | None = None
+        self._delete_action = self._set_up_selector(ui.registrationSelector)
+        ui.restoreButton.clicked.connect(self._on_restore)
         ui.loadCaseButton.clicked.connect(self._on_load_case)
         ui.noticeButton.clicked.connect(self._on_notices_understood)
         ui.samePatientButton.clicked.connect(self._on_same_patient)
@@ -79,6 +81,18 @@ class Panel(slicer.util.VTKObservationMixin):
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
         begin_compiling()
+
+    def _set_up_selector(self, selector):
+        """Name in Slicer's selector what it selects; the action that it has further, which is to be kept."""
+        kind = "vtkMRMLScriptedModuleNode"
+        selector.addAttribute(kind, "ModuleName", MODULE)
+        selector.setNodeTypeLabel(_("registration"), kind)
+        selector.baseName = UNNAMED
+        action = qt.QAction(_("Delete the registration..."), selector)
+        action.connect("triggered()", self._on_delete)
+        selector.addMenuAction(action)
+        selector.currentNodeIDChanged.connect(self._on_registration_selected)
+        return action
 
     # Life
 
@@ -107,6 +121,7 @@ class Panel(slicer.util.VTKObservationMixin):
             with suppress(ValueError, RuntimeError):  # what PythonQt, and PySide, say of a widget that is gone
                 form.presenter.exit()
         self.sections, self._forms = {}, []
+        self._deleted = None
         self.exit()
         for session in self.logic.sessions:
             session.regressors.cancel()
@@ -143,6 +158,28 @@ class Panel(slicer.util.VTKObservationMixin):
     def take_files(self, paths, folder: Path | None = None, preferred: str = "") -> None:
         """See `FilesPresenter.take`."""
         self.files.presenter.take(paths, folder, preferred)
+
+    def _on_delete(self) -> None:
+        """Delete the registration at work, after a question; until the scene is closed it can be brought back."""
+        registration = self.registration
+        if registration is None:
+            return
+        question = _("Delete {name}, with its X-rays, masks, landmarks and history? Its CT stays.")
+        with self.ui_action():
+            if slicer.util.confirmOkCancelDisplay(
+                question.format(name=registration.name), _("Delete the registration")
+            ):
+                self.choose(None)
+                self._deleted = delete(registration)
+
+    def _on_restore(self) -> None:
+        with self.ui_action():
+            deleted, self._deleted = self._deleted, None
+            self.choose(deleted.restore(slicer.mrmlScene))
+
+    def forget_deleted(self) -> None:
+        """The scene is closed: what was deleted in it is gone."""
+        self._deleted = None
 
     def open_whole(self, path: Path, folder: Path | None = None) -> None:
         """Open a case, a result or a track beside what is open; a scene in its place, after a question if there is anything."""
@@ -294,11 +331,19 @@ class Panel(slicer.util.VTKObservationMixin):
                 display.show(self.registration)
             self.views.refresh()
             self._show_notices()
+            self._show_deleted()
             for part in (self.files, *self._forms) if self._forms else ():  # none once it is closed
                 part.refresh()
             self.geometry.refresh()
         finally:
             self.filling = False
+
+    def _show_deleted(self) -> None:
+        """Offer to bring back what was deleted last."""
+        name = self._deleted.name if self._deleted is not None else ""
+        self.ui.deletedLabel.text = _("{name} was deleted.").format(name=name)
+        for widget in (self.ui.deletedLabel, self.ui.restoreButton):
+            widget.setVisible(bool(name))
 
     def _show_notices(self) -> None:
         """Show what a person should read once, above the sections."""

@@ -1,0 +1,89 @@
+"""Deletes a registration in a way that can be taken back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import nodes
+from .registration import CT, SEGMENTATION, Registration
+
+
+@dataclass(frozen=True, eq=False)
+class DeletedRegistration:
+    """A registration that is in no scene any more, with all that was made for it.
+
+    Attributes
+    ----------
+    nodes
+        Those that left the scene, the registration's own first; with the IDs that they had.
+    references
+        IDs by the role, of each of the nodes: a reference to a node that leaves the scene is forgotten.
+    world_from_ct
+        (4, 4), LPS mm.
+    """
+
+    name: str
+    nodes: list
+    references: list[dict[str, list[str]]]
+    world_from_ct: np.ndarray
+
+    def restore(self, scene) -> Registration:
+        """Bring it back. Its CT and segmentation come under its transform again, unless they are gone or another registration's now."""
+        own = {node.GetID() for node in self.nodes}
+        for node, references in zip(self.nodes, self.references, strict=True):
+            for role, node_ids in references.items():
+                node.RemoveNodeReferenceIDs(role)
+                for node_id in node_ids:
+                    if node_id in own or scene.GetNodeByID(node_id) is not None:
+                        node.AddNodeReferenceID(role, node_id)
+        for node in reversed(self.nodes):  # display nodes first: Slicer makes one for markups without
+            scene.AddNode(node)
+        registration = Registration(self.nodes[0])
+        ct, segmentation, segment_id = registration.ct, registration.segmentation, registration.segment_id
+        registration.node.SetNodeReferenceID(CT, None)
+        registration.choose_segment(None)
+        if ct is not None and _is_free(ct):
+            registration.ct = ct
+        if segmentation is not None and _is_free(segmentation):
+            registration.choose_segment(segmentation, segment_id)
+        registration.world_from_ct = self.world_from_ct
+        return registration
+
+
+def delete(registration: Registration) -> DeletedRegistration:
+    """Take a registration and all that was made for it out of the scene; CT and segmentation stay, where they were before."""
+    kept = _with_displays(_made_for(registration.node))
+    deleted = DeletedRegistration(registration.name, kept, list(map(_references, kept)), registration.world_from_ct)
+    registration.scene.RemoveNode(registration.node)
+    return deleted
+
+
+def _made_for(node) -> list:
+    """A node, what was made for it, and what was made for that."""
+    return [node, *(each for made in nodes.products_of(node) for each in _made_for(made))]
+
+
+def _with_displays(owners: list) -> list:
+    """The nodes, and their display and storage nodes."""
+    found = list(owners)
+    for node in owners:
+        if node.IsA("vtkMRMLDisplayableNode"):
+            found += map(node.GetNthDisplayNode, range(node.GetNumberOfDisplayNodes()))
+        if node.IsA("vtkMRMLStorableNode"):
+            found += map(node.GetNthStorageNode, range(node.GetNumberOfStorageNodes()))
+    return list(filter(None, dict.fromkeys(found)))
+
+
+def _references(node) -> dict[str, list[str]]:
+    roles = map(node.GetNthNodeReferenceRole, range(node.GetNumberOfNodeReferenceRoles()))
+    return {role: [each.GetID() for each in nodes.references(node, role)] for role in roles}
+
+
+def _is_free(node) -> bool:
+    """Whether a CT or a segmentation belongs to no registration."""
+    for registration in Registration.all(node.GetScene()):
+        if any(registration.node.GetNodeReference(role) is node for role in (CT, SEGMENTATION)):
+            return False
+    return True

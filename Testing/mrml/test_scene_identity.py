@@ -11,7 +11,7 @@ from phantom_scene import make_registration
 from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiViewRegistrationLib.mrml.identity import fingerprint
-from MultiViewRegistrationLib.mrml.image import segmentation_node
+from MultiViewRegistrationLib.mrml.image import draw_mask, segmentation_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.mrml.xray import MASK
 
@@ -118,11 +118,37 @@ def add_unused(scene, registration):
     registration.add_xray("Another").change(use=False)
 
 
-@pytest.mark.parametrize("change", [move, rename, correct, look, add_unused])
+def begin_a_mask(scene, registration):
+    draw_mask(registration.xrays[0])
+
+
+@pytest.mark.parametrize("change", [move, rename, correct, look, add_unused, begin_a_mask])
 def test_what_leaves_a_result_valid(scene, registration, change):
     before = fingerprint(registration)
     change(scene, registration)
     assert fingerprint(registration) == before
+
+
+@pytest.mark.parametrize("change", [paint, shift])
+def test_a_mask_counts_once_something_is_drawn_on_it(slicer_app, scene, registration, tmp_path, change):
+    """The Segment Editor alone, opened and closed, changes nothing, wherever the image is laid meanwhile, and in a saved scene."""
+    view, before = registration.xrays[0], fingerprint(registration)
+    draw_mask(view)
+    content = view.content
+    camera = np.array(content["camera"]["camera_from_world"])
+    view.change(camera={**content["camera"], "camera_from_world": off(camera, (3, 0, 0), (0, 40, 0)).tolist()})
+    view.place()
+    view.change(camera=content["camera"])
+    view.place()
+    assert fingerprint(registration) == before
+    path = tmp_path / "scene.mrb"
+    assert scene.WriteToMRB(str(path))
+    scene.Clear(False)
+    slicer_app.io_manager.load_scene(str(path))
+    (registration,) = Registration.all(scene)
+    assert fingerprint(registration) == before
+    change(registration.xrays[0].mask.GetSegmentation().GetNthSegment(0))
+    assert fingerprint(registration) != before
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from gui_driver import GuiDriver
 from phantom import TRUE_POSE, error_mm, off
+from phantom_scene import begun, make_registration
 from running_session import STARTED_AT, PausedRegistration, no_thread_is_left
+
+from MultiViewRegistrationLib.registration.pipeline import Progress
 
 
 @pytest.fixture
@@ -25,8 +29,6 @@ def held(person):
 
 
 def test_the_overlay_follows_level_by_level(person, held):
-    from MultiViewRegistrationLib.registration.pipeline import Progress
-
     host, view, seen = person.host, person.registration.xrays[0], set()
     host.process(60, until=lambda: not person.session.preparing)
     for step in range(3):
@@ -38,34 +40,51 @@ def test_the_overlay_follows_level_by_level(person, held):
     assert len(seen) == 3
 
 
-def test_leaving_the_module_ends_it_and_coming_back_is_fine(person, held, caplog, capfd):
-    person.host.leave(person.module_widget)
-    assert not person.session.running and person.is_at(STARTED_AT)
+def test_a_registration_goes_on_while_another_module_is_open_and_moves_nothing_there(person, held, caplog, capfd):
+    """What is drawn or measured on the CT meanwhile must stay on it."""
+    host, run = person.host, person.session.running_registration
+    host.process(60, until=lambda: not person.session.preparing)
+    run.show(Progress(0.5, "refining", off(STARTED_AT, (0, 0, 0), (9, 0, 0)), 0.1))
+    host.leave(person.module_widget)
+    assert "goes on" in host.shown("status")[-1] and person.is_at(STARTED_AT)
     held.resume()
-    assert no_thread_is_left() and not caplog.records
-    person.host.enter(person.module_widget)
-    person.choose("start", "start", "Search")
-    person.press("register", "register")
+    host.process(60, until=lambda: person.session.waiting)
+    host.process(0.3)
+    said = [text for text in host.shown("status") if "has ended" in text]
+    assert len(said) == 1 and person.is_at(STARTED_AT) and person.session.history.entries[-1].fingerprint == ""
+    host.enter(person.module_widget)
     person.wait_for_work()
-    assert error_mm(person.registration.world_from_ct) < 0.1
+    assert error_mm(person.registration.world_from_ct) < 0.1 and person.session.ended == "done"
     person.registration.node.SetParameter("start", "landmarks")  # the panel follows its node again
-    person.host.process(0.1)
-    assert not person.widget("register", "register").enabled and "Traceback" not in capfd.readouterr().err
+    host.process(0.1)
+    assert not person.widget("register", "register").enabled
+    assert "Traceback" not in capfd.readouterr().err and not caplog.records and no_thread_is_left()
 
 
-def test_another_registration_ends_it(person, held, ct, views):
-    from phantom_scene import make_registration
+def test_what_stops_it_in_another_module_is_said_there(person, held):
+    person.host.leave(person.module_widget)
+    person.registration.world_from_ct = off(STARTED_AT, (0, 0, 0), (0, 30, 0))
+    person.host.process(0.3)
+    assert "as the CT was moved" in person.host.shown("status")[-1] and not person.session.running
+    person.host.enter(person.module_widget)
+    assert "as the CT was moved" in person.message
 
-    session = person.session
-    person.panel.choose(make_registration(person.host.scene, ct, views, name="Other"))
-    assert not session.running and person.is_at(STARTED_AT)
-    assert person.history() == []
+
+def test_it_goes_on_while_another_registration_is_chosen(person, held, ct, views):
+    session, registration = person.session, person.registration
+    other = begun(make_registration(person.host.scene, ct, views, name="Other"))
+    person.panel.choose(other)
+    assert session.running and np.allclose(registration.world_from_ct, STARTED_AT)
+    held.resume()
+    person.host.process(60, until=lambda: session.waiting)
+    assert np.allclose(registration.world_from_ct, STARTED_AT)
+    person.panel.choose(registration)
+    person.wait_for_work()
+    assert session.ended == "done" and error_mm(registration.world_from_ct) < 0.1
 
 
 def test_a_scene_that_is_opened_next_has_a_session_of_its_own(person, ct, views):
     """Nodes of a new scene have the same IDs."""
-    from phantom_scene import make_registration
-
     before = person.session
     person.host.scene.Clear(False)
     person.host.process(0.1)

@@ -79,7 +79,7 @@ def of_view(view: XRayView) -> str:
 
 def _mask(view: XRayView) -> list | None:
     mask = view.mask
-    if mask is None:
+    if mask is None or mask.GetAttribute(UNDRAWN) == _on_image(view, _segments(mask)):
         return None
     lies = _place(mask, view.masked.GetParentTransformNode(), lambda: from_node_to(view.masked, mask))
     return [_segment(mask, segment_id, lies) for segment_id in mask.GetSegmentation().GetSegmentIDs()]
@@ -92,6 +92,26 @@ def _place(node, transform, found: Callable[[], np.ndarray]) -> np.ndarray | Non
         return None
     place = found() if is_linear(node) else np.full((4, 4), np.nan)
     return None if np.allclose(place, np.eye(4), rtol=0, atol=SAME) else place
+
+
+#: The attribute of a mask with the fingerprint that it has until something is drawn: it leaves an X-ray as it is.
+UNDRAWN = "MultiViewRegistration.undrawn"
+
+
+def keep_undrawn(view: XRayView) -> None:
+    """Have an X-ray with the mask that it has now be the same as without one, until something is drawn on that."""
+    view.mask.SetAttribute(UNDRAWN, _on_image(view, _segments(view.mask)))
+
+
+def _segments(segmentation) -> list:
+    """Of all segments."""
+    return [_segment(segmentation, segment_id, None) for segment_id in segmentation.GetSegmentation().GetSegmentIDs()]
+
+
+def _on_image(view: XRayView, segments: list) -> str:
+    """Of the pixels of an X-ray's image that segments fill, wherever it lies: they are carried with it."""
+    pixel_from_ras = np.linalg.inv(place_of(view.node))
+    return _digest([segment and [*segment[:2], _rounded((pixel_from_ras @ segment[2])[:2], 2)] for segment in segments])
 
 
 def of_geometry(view: XRayView) -> str:

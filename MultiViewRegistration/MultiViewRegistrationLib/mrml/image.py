@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..imaging.field import hull
 from ..imaging.xray import RawImage, XRay
 from .case import grid_of, xray_of
+from .identity import keep_undrawn
 from .layout import number_of, tag_of
 from .nodes import OWNER, product
 from .registration import MAX_VIEWS
@@ -143,6 +144,7 @@ def draw_mask(view: XRayView):
     node, segment = segmentation_node(view.node.GetScene(), f"{view.name} mask", used[None], view.node)
     node.SetNodeReferenceID(OWNER, view.id)
     view.node.SetNodeReferenceID(MASK, node.GetID())
+    keep_undrawn(view)
     return node, segment
 
 

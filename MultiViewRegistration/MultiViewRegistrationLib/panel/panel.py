@@ -36,6 +36,8 @@ from .views import Views
 
 #: Milliseconds between polls.
 TICK_MS = 40
+#: Milliseconds that a sentence stays in the status bar.
+STATUS_MS = 15000
 #: Seconds to wait for a small file before "reading" is shown.
 PATIENCE_S = 10.0
 
@@ -58,7 +60,7 @@ class Panel(slicer.util.VTKObservationMixin):
         self.scene, self.registration = slicer.mrmlScene, None
         self.session: Session | None = None
         self._stale, self.filling, self.shown = True, False, False  # filling: the signals of widgets say nothing
-        self._in_tick = False
+        self._in_tick, self._told = False, []
         self.widget = ui.messageLabel.parentWidget()
         self.hand, self.views = Hand(self), Views(self)
         self.sections = {
@@ -101,12 +103,14 @@ class Panel(slicer.util.VTKObservationMixin):
         for event in (slicer.mrmlScene.NodeAddedEvent, slicer.mrmlScene.NodeRemovedEvent):
             self.addObserver(slicer.mrmlScene, event, self._on_changed)
         self._follow()
+        if self.session is not None:
+            self.session.resume()
         self.shown = True
         self._timer.start()
         self.refresh()
 
     def exit(self) -> None:
-        """The module is left: work under way is cancelled, tools are put away. A training goes on, and the views follow the CT."""
+        """The module is left: tools are put away. Work goes on, see `Session.hold`, and the views follow the CT."""
         self.shown = False
         self.geometry.close()
         self.files.presenter.exit()
@@ -122,6 +126,8 @@ class Panel(slicer.util.VTKObservationMixin):
                 form.presenter.exit()
         self.sections, self._forms = {}, []
         self._deleted = None
+        for session in self.logic.sessions:
+            session.stop()
         self.exit()
         for session in self.logic.sessions:
             session.regressors.cancel()
@@ -132,10 +138,14 @@ class Panel(slicer.util.VTKObservationMixin):
         if registration == self.registration:
             return
         self._leave()
+        if self.session is not None:
+            self.session.forget_task()
         for form in self._forms:
             form.presenter.deactivate()
         self.registration = registration
         self.session = registration and self.logic.session(registration)
+        if self.session is not None and self.shown:
+            self.session.resume()
         for part in (*self._forms, self.files):
             part.presenter.reset()
         self.ui.registrationSelector.setCurrentNode(registration and registration.node)
@@ -205,7 +215,7 @@ class Panel(slicer.util.VTKObservationMixin):
         for form in self._forms:
             form.presenter.exit()
         if self.registration is not None:
-            self.session.stop()
+            self._say_in_status_bar(self.session.hold())
             if self.hasObserver(self.registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed):
                 self.removeObserver(self.registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed)
 
@@ -292,8 +302,9 @@ class Panel(slicer.util.VTKObservationMixin):
 
     def _tick(self) -> None:
         for session in self.logic.sessions:
-            if session is not self.session:
-                session.poll(0)
+            if session is not self.session and session.poll(0):
+                self._say_in_status_bar(session.message)
+        self._say_what_waits()
         if self.shown:
             self.files.tick()
         if self.registration is None:
@@ -309,6 +320,8 @@ class Panel(slicer.util.VTKObservationMixin):
                 self._stale = True
                 if self.session.message and self.session.ended != "failed":  # which the answer says
                     self.show_message(self.session.message)
+                    if not self.shown:
+                        self._say_in_status_bar(self.session.message)
             self._stale |= self.views.out_of_date
             self.session.drawing.step()
             if self.shown:
@@ -321,6 +334,21 @@ class Panel(slicer.util.VTKObservationMixin):
         self.geometry.tick()
         if self._stale and self.shown:
             self.refresh()
+
+    def _say_what_waits(self) -> None:
+        """Say once that a registration has ended whose result nobody has seen."""
+        waiting = [session for session in self.logic.sessions if session.waiting]
+        for session in waiting:
+            if session.running_registration not in self._told:
+                sentence = _("{name}: the registration has ended. Come back to it in {module} for its result.")
+                title = slicer.modules.multiviewregistration.title
+                self._say_in_status_bar(sentence.format(name=session.registration.name, module=title))
+        self._told = [session.running_registration for session in waiting]
+
+    def _say_in_status_bar(self, sentence: str) -> None:
+        """Say something at once, whatever module is open; nothing for ""."""
+        if sentence:
+            slicer.util.showStatusMessage(sentence, STATUS_MS)
 
     def refresh(self) -> None:
         """Show the scene as it is."""

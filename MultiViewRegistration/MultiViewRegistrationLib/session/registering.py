@@ -122,7 +122,7 @@ class RunningRegistration:
     def put_back(self) -> None:
         """Take the CT back to where it was, unless it was moved by others, or is there no more."""
         if self._registration.scene is not None and not self.obstacle():
-            self._registration.world_from_ct = self._before
+            self._registration.world_from_ct = self._shown = self._before
 
     @contextmanager
     def as_before(self) -> Iterator[None]:

@@ -89,12 +89,13 @@ class Session(Inputs):
     regressors: the regressors of this CT, and the training of one.
     sequence: frames that are tracked and played.
     igtl: the connection to navigation through OpenIGTLink.   notices: what a person should read once.
+    held: whether nobody looks, see `hold`.
     """
 
     def __init__(self, registration: Registration) -> None:
         super().__init__(registration)
         self.history = History(registration)
-        self.message, self.notes, self.ended = "", [], ""
+        self.message, self.notes, self.ended, self.held = "", [], "", False
         self.regressors = Regressors(self)
         self.sequence = Sequence(self)
         self.igtl, self._igtl_checked = IgtlConnection(), 0.0
@@ -224,15 +225,48 @@ class Session(Inputs):
 
     def cancel(self) -> None:
         """Make an end of the work under way, at once; the CT goes back to where it was, unless it was moved meanwhile."""
-        self._background_task = None
+        self.forget_task()
         self.sequence.cancel()
         if self.running_registration is not None:
             self.running_registration.worker.cancel()
             self.running_registration.put_back()
             self.running_registration, self.ended = None, "cancelled"
 
+    def hold(self) -> str:
+        """Let a registration go on while nobody looks. Nothing moves under the tools of another module: the CT lies where it did before,
+        and the result waits for `resume`. The tracking of a sequence ends.
+
+        Returns what becomes of the work, a sentence; "" for none.
+        """
+        self.held = True
+        if self.sequence.tracking is not None or self.sequence.seeking is not None:
+            self.sequence.cancel()
+            return _("{name}: the tracking was stopped. The frames that are done stay.").format(
+                name=self.registration.name
+            )
+        if self.running_registration is None:
+            return ""
+        self.running_registration.put_back()
+        return _("{name}: the registration goes on. Its result waits until you come back.").format(
+            name=self.registration.name
+        )
+
+    def resume(self) -> None:
+        """Somebody looks again."""
+        self.held = False
+
+    def forget_task(self) -> None:
+        """Have nothing come of the work that was begun by `run`."""
+        self._background_task = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a registration has ended, and its result waits."""
+        run = self.running_registration
+        return self.held and run is not None and run.worker.state != "running"
+
     def stop(self, patience: float = STOP_TIMEOUT_S) -> None:
-        """Cancel, and give threads so many seconds to end: when the panel is left. A training takes minutes, and goes on."""
+        """Cancel, and give threads so many seconds to end: when there is no panel any more. A training takes minutes, and goes on."""
         self.cancel()
         await_threads(patience)
 
@@ -357,6 +391,8 @@ class Session(Inputs):
             self.message = obstacle
             return True
         progress = run.worker.poll(0)
+        if self.held:
+            return False
         if progress is not None:
             run.show(progress)
         if run.worker.state == "running":

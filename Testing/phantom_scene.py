@@ -74,11 +74,12 @@ def settled_session(scene, name: str = "Phantom"):
 
 
 def settle(session) -> None:
-    """Have the pose as it is pass for the result of a registration."""
+    """Have the true pose pass for the result of a registration."""
     from MultiViewRegistrationLib.mrml.identity import fingerprint
     from MultiViewRegistrationLib.session.history import HistoryEntry
 
     registration = session.registration
+    registration.world_from_ct = TRUE_POSE
     session.history.add(HistoryEntry.now("given", registration.world_from_ct, fingerprint=fingerprint(registration)))
 
 

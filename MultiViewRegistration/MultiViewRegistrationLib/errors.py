@@ -29,6 +29,10 @@ class InputError(ValueError):
     """Bad input, in one plain sentence: which file or field, what was found, what was expected, what to do."""
 
 
+class OutputError(InputError):
+    """Files that cannot be written: the disk is full, or the folder may not be written to."""
+
+
 class MissingInformation(InputError):
     """A required value is missing and never guessed.   key: the name under which the user can give it."""
 

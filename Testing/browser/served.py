@@ -314,7 +314,7 @@ class Tab:
         """The transform that the answer's Export gives, read by SimpleITK."""
         archive = self.download("Export", folder, ".mv-answer")
         zipfile.ZipFile(archive).extractall(folder)
-        return sitk.ReadTransform(str(folder / "registration" / "world_from_ct.tfm"))
+        return sitk.ReadTransform(str(folder / archive.stem / "world_from_ct.tfm"))
 
     def choose(self, box: str, option: str) -> None:
         """Choose from a box by its label."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -132,8 +133,9 @@ def test_no_message_title_report_or_file_shows_a_temporary_path(open_tab, serve,
     assert tab.state("views.case") == "Dropped files" == tab.page.locator(".mv-3d .mv-case").inner_text()
     assert all("Dropped files" in title for title in tab.page.locator(".mvx-title").all_inner_texts())
     exported, saved = tab.download("Export", tmp_path, ".mv-answer"), tab.download("Save", tmp_path)
-    assert "Dropped files" not in zipfile.ZipFile(exported).read("registration/report.html").decode()
-    assert saved.name == "Dropped_files.mrb"
+    assert "Dropped files" not in zipfile.ZipFile(exported).read(f"{exported.stem}/report.html").decode()
+    for file, what in ((exported, "registration"), (saved, "scene")):  # names tell the case by its X-rays alone
+        assert re.fullmatch(what + r"-[0-9a-f]{6}-\d{8}-\d{6}\.(zip|mrb)", file.name)
     for kept in (zipfile.ZipFile(exported), zipfile.ZipFile(saved)):
         for name in kept.namelist():
             if name.endswith((".html", ".json", ".txt", ".tfm", ".mrml")):

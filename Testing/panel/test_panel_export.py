@@ -30,6 +30,28 @@ def test_the_report_and_the_transform_are_opened(person, tmp_path):
     assert person.host.shown("module") == [f"module of {person.registration.ct_transform.GetName()}"]
 
 
+def test_each_export_has_a_folder_of_its_own(person, tmp_path):
+    """Where the chosen one has something in it already; beside an earlier export only if the person agrees."""
+    (tmp_path / "notes.txt").touch()
+    person.write_files("export", "registration", tmp_path)
+    person.wait_for_work()
+    (first,) = [path for path in tmp_path.iterdir() if path.is_dir()]
+    assert first.name.startswith("registration-") and person.host.shown("question") == []
+    before = {path.name: path.read_bytes() for path in first.iterdir()}
+    assert "world_from_ct.tfm" in before and str(first) in person.text("export", "written")
+    assert person.drawn("export", "registration")._last == str(tmp_path)  # where the next dialog begins
+    person.host.process(1.1)  # its name has another time
+    person.host.answers.yes = False
+    person.write_files("export", "registration", first)
+    assert "holds an earlier export" in person.host.shown("question")[0] and len(list(tmp_path.iterdir())) == 2
+    person.host.answers.yes = True
+    person.write_files("export", "registration", first)
+    person.wait_for_work()
+    assert {path.name: path.read_bytes() for path in first.iterdir()} == before
+    (second,) = [path for path in tmp_path.iterdir() if path.is_dir() and path != first]
+    assert {path.name for path in second.iterdir()} == set(before)
+
+
 def test_pyigtl_is_installed_if_the_user_agrees(person, monkeypatch):
     from MultiViewRegistrationLib.panel import packages
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,6 +77,46 @@ def test_what_has_changed_since_needs_an_override_which_the_files_carry(export, 
     else:
         move(export)
     assert not control(export, "override").on  # which was for what was said, and for nothing else
+
+
+def reject(export, verdict: str | None) -> None:
+    """Have a wrong pose pass for a result of this verdict."""
+    from MultiViewRegistrationLib.mrml.identity import fingerprint
+    from MultiViewRegistrationLib.session.history import HistoryEntry
+
+    registration = export.registration
+    registration.world_from_ct = off(registration.world_from_ct, [8.0, 0, 9.0], [12.0, 0, 5.0])
+    entry = HistoryEntry.now("given", registration.world_from_ct, fingerprint=fingerprint(registration))
+    export.session.history.add(replace(entry, verdict=verdict))
+
+
+def test_a_rejected_result_needs_an_override_which_its_transforms_carry(export, tmp_path):
+    reject(export, "reject")
+    assert text(export, "stale_reason") == "\u26a0 The result was rejected."
+    assert not control(export, "registration").enabled and not control(export, "send").enabled
+    act(export, "override", True)
+    write(export, tmp_path / "out")
+    assert "# Override: The result was rejected." in (tmp_path / "out" / "world_from_ct.tfm").read_text()
+
+
+def test_one_that_only_the_export_finds_wrong_comes_without_transforms_and_says_so(export, tmp_path):
+    reject(export, None)
+    assert control(export, "stale_reason") is None
+    names = write(export, tmp_path / "out")
+    assert "result.json" in names and not [name for name in names if name.endswith(".tfm")]
+    assert "its transforms were not written" in text(export, "written")
+    assert "The result was rejected." in text(export, "stale_reason") and not control(export, "registration").enabled
+    act(export, "override", True)
+    assert "world_from_ct.tfm" in write(export, tmp_path / "again")
+    assert json.loads((tmp_path / "again" / "result.json").read_text())["override"] == "The result was rejected."
+
+
+def test_a_folder_has_a_name_of_its_own_without_the_case(export):
+    export.registration.node.SetName("DOE JOHN")
+    one = control(export, "registration").name()
+    assert re.fullmatch(r"registration-[0-9a-f]{6}-\d{8}-\d{6}", one)
+    export.registration.xrays[1].change(use=False)
+    assert control(export, "registration").name()[:20] != one[:20]
 
 
 def test_the_answer_says_where_the_pose_that_is_shown_was_written(host, tmp_path):

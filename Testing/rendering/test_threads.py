@@ -8,7 +8,9 @@ import time
 
 import pytest
 
-from MultiViewRegistrationLib.rendering.devices import SAMPLES_PER_TASK, row_blocks, run_tasks
+from MultiViewRegistrationLib.errors import collect_warnings
+from MultiViewRegistrationLib.rendering import devices
+from MultiViewRegistrationLib.rendering.devices import SAMPLES_PER_TASK, available_threads, row_blocks, run_tasks
 
 
 @pytest.fixture(params=["1", "2", "5"], autouse=True)
@@ -89,3 +91,17 @@ def test_row_blocks_cover_all_rows_once(rows, samples, thread_count):
     assert all(first < end for first, end in blocks)
     assert len(blocks) <= 2 * thread_count
     assert len(blocks) == 1 or samples >= len(blocks) * SAMPLES_PER_TASK
+
+
+@pytest.mark.parametrize("wrong", ["two", "0", "-1", "1.5", "2 cores", "99999", "\u0664"])
+def test_a_wrong_number_of_threads_is_said_once(monkeypatch, wrong):
+    devices._warn_of_threads.cache_clear()
+    monkeypatch.setenv("MVREG_THREADS", wrong)
+    with collect_warnings() as said:
+        assert available_threads() == available_threads() == len(os.sched_getaffinity(0))
+    assert len(said) == 1 and f'MVREG_THREADS is "{wrong}"' in said[0]
+    with collect_warnings() as said:
+        for right in (" 3 ", "", "12"):
+            monkeypatch.setenv("MVREG_THREADS", right)
+            available_threads()
+    assert not said

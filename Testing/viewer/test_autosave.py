@@ -18,11 +18,11 @@ from MultiViewRegistrationLib.errors import InputError
 
 pytest.importorskip("trame_slicer", reason='needs slicer-core: pip install -e ".[viewer]"')
 
+from MultiViewRegistrationLib.io import own_folders
 from MultiViewRegistrationLib.mrml.identity import fingerprint
 from MultiViewRegistrationLib.mrml.loading import read_case
 from MultiViewRegistrationLib.session.session import Session
 from MultiViewRegistrationLib.viewer import autosave as autosaving
-from MultiViewRegistrationLib.viewer import own_folders
 from MultiViewRegistrationLib.viewer.autosave import Autosave, place, saved_scenes
 from MultiViewRegistrationLib.viewer.scene_files import read_scene
 

@@ -105,7 +105,7 @@ def run_demo(out: Path, on_progress: Callable[[float, str], object] = lambda fra
             )
 
         result = register(run.case, run.start, progress=step, model=run.model)
-        save_result(result, out / run.case.name, names=True)
+        save_result(result, out / run.case.name, names=True, replace=True)
         entries.append(Entry(result, run.note, names=True))
     write_report(out / "report.html", entries)
     return [entry.result for entry in entries]

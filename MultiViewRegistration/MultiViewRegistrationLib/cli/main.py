@@ -1,7 +1,8 @@
 """`mvreg`: the program.
 
 Results go to stdout, messages and progress to stderr. Exit status: 0 done, 2 wrong use or bad input, 1 failed, 130 stopped by Ctrl-C, or
-by the end of stdin where another program reads the progress, 141 when the reader of its output has gone.
+by the end of stdin where another program reads the progress, 141 when the reader of its output has gone. With `register --exit-code`
+also 3, 4 and 5, see `register.EXIT_STATUS`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from importlib import import_module
 from types import ModuleType
 
 from .. import __version__
-from ..errors import InputError
+from ..errors import InputError, OutputError
 from ..jobs import stopped_by_end_of_stdin
-from .options import CLEAR, Parser, sentence
+from .options import CLEAR, Parser, say, sentence
 
 #: Commands, each with its module, which has a function `add_COMMAND`, and its line in the help.
 COMMANDS = {
@@ -54,31 +55,44 @@ def main(arguments: list[str] | None = None) -> int:
             options = parser.parse_args(words)
             with stopped_by_end_of_stdin() if options.progress == "json" else nullcontext():
                 answer = options.run(options)
-        if options.json:
-            print(json.dumps(answer, indent=1))
-        sys.stdout.flush()
+        _print(json.dumps(answer, indent=1) + "\n" if options.json else "")
     except InputError as error:
-        print(f"mvreg: {error}", file=sys.stderr)
-        return 2
+        say(f"mvreg: {error}")
+        return 1 if isinstance(error, OutputError) else 2
     except KeyboardInterrupt:
-        print("\nmvreg: stopped; every file is whole.", file=sys.stderr)
+        say("\nmvreg: stopped; every file is whole.")
         return 130
     except MemoryError:
-        print(
-            "mvreg: not enough memory; crop the CT to what the X-rays show, or close other programs.", file=sys.stderr
-        )
+        say("mvreg: not enough memory; crop the CT to what the X-rays show, or close other programs.")
         return 1
     except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still flushes at its end
+        _close_stdout()
         return 141
     except OSError as error:
-        print(f"mvreg: {error.filename or 'file'}: {error.strerror or error}.", file=sys.stderr)
+        say(f"mvreg: {error.filename or 'file'}: {error.strerror or error}.")
         return 1
-    return 0
+    return options.status
+
+
+def _print(text: str) -> None:
+    """Print what belongs on stdout. An OSError names it."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _close_stdout()
+        raise OSError(error.errno, error.strerror, "standard output") from None
+
+
+def _close_stdout() -> None:
+    """Have what Python still flushes at its end go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_warning(message, *_ignored, **_more) -> None:
-    print(f"{CLEAR * sys.stderr.isatty()}mvreg: warning: {message}", file=sys.stderr)
+    say(f"{CLEAR * sys.stderr.isatty()}mvreg: warning: {message}")
 
 
 def _module(command: str, name: str) -> ModuleType:
@@ -107,7 +121,7 @@ def _parser(words: list[str]) -> Parser:
         "register --help     # the options of a command",
     )
     parser.add_argument("--version", action="version", version=f"mvreg {__version__}")
-    parser.set_defaults(progress="line")
+    parser.set_defaults(progress="line", status=0)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for name, (module, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=sentence(text))

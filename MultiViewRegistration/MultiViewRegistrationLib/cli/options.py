@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import re
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import InputError
+from ..io.staging import complete
 from ..jobs import JsonProgress, TimeLeft, left_in_words
 from ..published import NAMES
 
@@ -144,6 +146,7 @@ def case_path(text: str) -> Path:
 def result_path(text: str) -> Path:
     """The type of an argument for a result.json or its folder."""
     path = Path(text)
+    complete(path)
     _check_exists(path, RESULT_HELP)
     if path.is_dir() and not (path / "result.json").is_file() or path.name == "case.json":
         folder = path if path.is_dir() else path.parent
@@ -231,6 +234,14 @@ def _writable(text: str, folder: Path) -> Path:
     return Path(text)
 
 
+def say(text: str, end: str = "\n") -> None:
+    """Print a message on stderr. Where its reader has gone, the work goes on without."""
+    try:
+        print(text, end=end, file=sys.stderr, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 class ProgressLine:
     """At a terminal one line, rewritten in place; elsewhere a line now and then.
 
@@ -257,14 +268,14 @@ class ProgressLine:
         )
         if self._terminal:
             bar = ("#" * round(_WIDTH * fraction)).ljust(_WIDTH, ".")
-            print(f"{CLEAR}{self.title} [{bar}] {percent}  {what}", end="", file=sys.stderr, flush=True)
+            say(f"{CLEAR}{self.title} [{bar}] {percent}  {what}", end="")
         elif stage == COMPILING and COMPILING not in self._said:
-            print(f"mvreg: {COMPILING}", file=sys.stderr, flush=True)
+            say(f"mvreg: {COMPILING}")
         self._said = f"mvreg: {self.title.lower()}, {percent.strip()}: {what}"
 
     def _stay_alive(self) -> None:
         while not self._ended.wait(ALIVE_S):
-            print(self._said, file=sys.stderr, flush=True)
+            say(self._said)
 
     def __enter__(self) -> ProgressLine:
         if not self._terminal:
@@ -274,7 +285,7 @@ class ProgressLine:
     def __exit__(self, *error: object) -> None:
         self._ended.set()
         if self._terminal:
-            print(CLEAR, end="", file=sys.stderr, flush=True)
+            say(CLEAR, end="")
 
 
 @contextmanager

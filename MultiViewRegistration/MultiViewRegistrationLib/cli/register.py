@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..errors import InputError, OutputError
 from ..io.case_file import CaseFile, ct_of
 from ..io.files import sha256
+from ..io.navigation.registration_export import REJECTED
+from ..io.result_folder import RESULT, refuse_other_case
+from ..io.staging import complete
 from ..io.transforms import AXES, DIRECTIONS, read_start_pose
 from .options import (
     CASE_HELP,
@@ -25,6 +27,7 @@ from .options import (
     checked,
     out_folder,
     progress_of,
+    say,
 )
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported while the CT is read
@@ -32,6 +35,10 @@ if TYPE_CHECKING:  # what takes most of a second to import is imported while the
     from ..imaging.ct import CT
     from ..io.case import Case
     from ..report.result import Result
+
+
+#: By the verdict, with --exit-code; 1, 2 and what `main` returns besides mean something else.
+EXIT_STATUS = {"accept": 0, "check": 3, "reject": 4, "not assessed": 5}
 
 
 def add_register(command: Parser) -> None:
@@ -98,7 +105,18 @@ def add_register(command: Parser) -> None:
         "--out",
         type=out_folder,
         metavar="DIR",
-        help="folder of result.json, transforms, overlays and report.html (default: result, beside the case)",
+        help="folder of result.json, transforms, overlays and report.html (default: result, beside the case); an older "
+        "result of this case in it is replaced",
+    )
+    add(
+        "--override",
+        action="store_true",
+        help="write the transforms of a rejected result, too; every file then says so",
+    )
+    add(
+        "--exit-code",
+        action="store_true",
+        help=f"exit status by the verdict: {', '.join(f'{status} {verdict}' for verdict, status in EXIT_STATUS.items())}",
     )
     command.set_defaults(run=_register)
 
@@ -107,6 +125,9 @@ def _register(options: argparse.Namespace) -> dict:
     beside = options.case if options.case.is_dir() else options.case.parent
     out = options.out or checked(out_folder, beside / "result")
     file = _case_file(options)
+    if (out / RESULT).is_file():
+        complete(out)
+        refuse_other_case(out, file.path.name, [sha256(view.image_path) for view in file.views])
     with ThreadPoolExecutor(1) as background:
         ct = background.submit(ct_of, file)
         from ..api import register
@@ -130,11 +151,22 @@ def _register(options: argparse.Namespace) -> dict:
                 model=options.model,
                 minutes=options.minutes,
             )
-            line.show(1.0, "writing the results")
-    summarise(result)
-    save_result(result, out, names=options.names)
+            verdict = result.verdict or "not assessed"
+            line.show(1.0, f"verdict: {verdict}; writing the files")
+            override = REJECTED if options.override and verdict == "reject" else None
+            content, failure = {}, None
+            try:
+                content = save_result(result, out, override, names=options.names)
+            except OutputError as error:
+                failure = error
+    summarise(result)  # also where the disk is full: the work was done
+    if failure:
+        raise failure
     say_report(out)
-    return result.to_json()
+    if withheld := content.get("withheld"):
+        say(f"  {withheld} --override writes them, and they say so.")
+    options.status = EXIT_STATUS[verdict] if options.exit_code else 0
+    return content
 
 
 def _case_file(options: argparse.Namespace) -> CaseFile:
@@ -183,12 +215,12 @@ def summarise(result: Result) -> None:
         f"Similarity (local NCC): {similarity}; registered in {seconds['initialise'] + seconds['refine']:.2f} s"
         f"{f' on {device}' if device else ''} (loading {seconds['load']:.1f} s)."
     )
-    print("\n  ".join(lines), file=sys.stderr, flush=True)
+    say("\n  ".join(lines))
 
 
 def say_report(out: Path) -> None:
     """Print where the report of a result lies."""
-    print(f"  Report: {out / 'report.html'}", file=sys.stderr)
+    say(f"  Report: {out / 'report.html'}")
 
 
 def _landmark_table(residuals: Sequence[LandmarkResidual]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -41,6 +42,8 @@ class Case(CaseSettings):
     ----------
     inputs
         SHA-256 of each file or DICOM folder by its name, without the folders that it lies in.
+    images
+        SHA-256 of each X-ray's file or values, by which a result of the same case is known.
     anatomy_key
         The same for cases with the same CT, unit and mask.
     name
@@ -58,6 +61,7 @@ class Case(CaseSettings):
     ct: CT
     views: list[View]
     inputs: dict[str, str] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
     path: Path | None = None
     anatomy_key: tuple = ()
     name: str = "case"
@@ -140,6 +144,7 @@ class Case(CaseSettings):
             views=views_of(printable(file.path), file.views, xrays, ct, file.world_from_ct),
             assumptions={view.name: view.assumptions for view in file.views if view.assumptions},
             inputs=inputs,
+            images=tuple(by_path[view.image_path] for view in file.views),
             path=file.path,
             anatomy_key=anatomy_key,
             dicom=dicom_origin(file, ct_sha256) if has_dicom else DicomOrigin(uid_of(ct_sha256)),
@@ -252,6 +257,7 @@ class Case(CaseSettings):
         return cls(
             ct=taken,
             views=views_of("the case", files, xrays, taken, start),
+            images=tuple(hashlib.sha256(raw.values.tobytes()).hexdigest() for _, raw in views),
             assumptions={file.name: file.assumptions for file in files if file.assumptions},
             world_from_ct=start,
             targets=points,

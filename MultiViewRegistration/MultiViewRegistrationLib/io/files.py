@@ -12,7 +12,6 @@ import math
 import os
 import re
 import secrets
-import shutil
 import tempfile
 import unicodedata
 from collections import Counter
@@ -32,14 +31,18 @@ from ..imaging.image_source import inside
 def written_atomically(path: str | os.PathLike) -> Iterator[Path]:
     """For a library that wants a path to write to: yields a temporary one beside `path`, with the same ending
     (ITK picks the format by it). It becomes `path` when the block ends and is removed when the block raises.
+    An OSError names `path`.
     """
     path = Path(path)
     temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:  # a full disk names no file
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
 
 
@@ -47,43 +50,6 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
     """Write `data` (text as UTF-8) to `path`; a reader sees the old file or the new one, never a part."""
     with written_atomically(path) as temporary:
         temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
-
-
-@contextmanager
-def staged(folder: str | os.PathLike, last: str) -> Iterator[Path]:
-    """For files that belong together: yields a new folder within `folder`, which is made if it is not there.
-
-    What has been written there moves into `folder` when the block ends, `last` after all others, and is removed when the block raises.
-    An older `last` is removed before the first file moves: while it is there, all files that it names are its own.
-
-    Raises
-    ------
-    InputError
-        Where they cannot be written; and that of the block, with `last` named as where it is to be.
-    """
-    folder = Path(folder)
-    made = not folder.exists()
-    staging = folder / f".{secrets.token_hex(4)}"
-    try:
-        staging.mkdir(parents=True)
-        yield staging
-        (folder / last).unlink(missing_ok=True)
-        for file in sorted(staging.iterdir(), key=lambda file: file.name == last):
-            os.replace(file, folder / file.name)
-        staging.rmdir()
-    except BaseException as error:
-        shutil.rmtree(staging, ignore_errors=True)
-        if made:
-            with suppress(OSError):
-                folder.rmdir()
-        if isinstance(error, InputError):
-            raise InputError(str(error).replace(printable(staging / last), printable(folder / last), 1)) from None
-        if isinstance(error, OSError):
-            raise InputError(
-                f"{printable(folder)}: the files cannot be written there ({error.strerror or error}), expected a folder with room "
-                "that may be written to; free some space, or choose another folder."
-            ) from None
-        raise
 
 
 def sha256(path: str | os.PathLike) -> str:

@@ -114,6 +114,17 @@ def _on_image(view: XRayView, segments: list) -> str:
     return _digest([segment and [*segment[:2], _rounded((pixel_from_ras @ segment[2])[:2], 2)] for segment in segments])
 
 
+def of_image(view: XRayView) -> str:
+    """Fingerprint of the pixels of one X-ray."""
+    image = (view.source or view.node).GetImageData()
+    return _digest(image and _checksum(image, False))
+
+
+def case_id(registration: Registration) -> str:
+    """Six hexadecimal digits of the X-rays that are used, for names of files."""
+    return _digest(sorted(map(of_image, registration.used_xrays)))[:6]
+
+
 def of_geometry(view: XRayView) -> str:
     """Fingerprint of the given geometry of one X-ray."""
     return _digest(_entries(view.content, GEOMETRY_KEYS))

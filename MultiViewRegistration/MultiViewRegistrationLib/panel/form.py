@@ -11,6 +11,7 @@ import qt
 import slicer
 
 from ..errors import InputError
+from ..io.result_folder import folder_for, holds_export
 from ..session.presenters import form as controls
 from ..session.presenters.form import Control, Form, Option, visible, walk
 from ..session.translation import _
@@ -635,7 +636,7 @@ class _Download(_PushButton):
 
     def write(self, folder: Path) -> None:
         """Have the files written into a folder."""
-        self._last = str(folder)
+        self._last = str(folder.parent)
         control = self.form.controls[self.key]
         with self.form.panel.ui_action():
             packages.ensure_all(control.needs, self.form.panel.resource_path)
@@ -643,9 +644,20 @@ class _Download(_PushButton):
 
     def press(self) -> None:
         self.widget.setFocus()
-        folder = qt.QFileDialog.getExistingDirectory(self.widget, self.control.label, self._last)
-        if folder:
-            self.write(Path(folder))
+        label = _("{what}: choose where; a new folder is made there").format(what=self.control.label)
+        chosen = qt.QFileDialog.getExistingDirectory(self.widget, label, self._last)
+        if chosen:
+            with self.form.panel.ui_action():
+                self.write_beside(Path(chosen))
+
+    def write_beside(self, chosen: Path) -> None:
+        """Have them written into a folder of their own, in the chosen one or, if a person agrees, beside it."""
+        folder = folder_for(chosen, self.form.controls[self.key].name())
+        question = _("{chosen} holds an earlier export. Write a new folder beside it, {folder}?")
+        if not holds_export(chosen) or slicer.util.confirmYesNoDisplay(
+            question.format(chosen=chosen.name, folder=folder.name)
+        ):
+            self.write(folder)
 
 
 class _Link(_PushButton):

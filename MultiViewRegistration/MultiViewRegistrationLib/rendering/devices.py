@@ -203,10 +203,17 @@ def _failure_at_work(number: int) -> str:
 
 def available_threads() -> int:
     """Cores this process may use, or the number in the environment variable MVREG_THREADS."""
-    wanted = os.environ.get("MVREG_THREADS", "")
-    if wanted.isdigit() and int(wanted) > 0:
+    wanted = os.environ.get("MVREG_THREADS", "").strip()
+    if re.fullmatch("[0-9]{1,4}", wanted, re.ASCII) and int(wanted) > 0:
         return int(wanted)
+    if wanted:
+        _warn_of_threads(wanted[:30])
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@lru_cache(maxsize=8)  # once
+def _warn_of_threads(wanted: str) -> None:
+    warn(f'MVREG_THREADS is "{wanted}", expected a whole number from 1 to 9999; all cores are used.')
 
 
 _here = threading.local()

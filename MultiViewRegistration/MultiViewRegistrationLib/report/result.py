@@ -16,6 +16,7 @@ from ..geometry.landmarks import LandmarkFit
 from ..imaging.xray import View, XRay
 from ..io.case import Case
 from ..io.case_file import new_uid
+from ..io.navigation.registration_export import REJECTED
 from ..registration.cameras import uncalibrated_view_indices
 from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -202,8 +203,12 @@ class Result:
         }
         return notebook_card(self.case.name, self.verdict, [self.summary, *self.reasons], self.errors, outlines)
 
+    def withheld(self, override: str | None = None) -> str | None:
+        """Why `save_result` writes no transforms, a sentence; None where it does."""
+        return None if override or self.verdict != "reject" else f"{REJECTED} Its transforms were not written."
+
     def to_json(self, override: str | None = None) -> dict:
-        """The content of result.json.
+        """The content of result.json, but for "files".
 
         Parameters
         ----------
@@ -220,6 +225,7 @@ class Result:
             "reasons": self.reasons,
             "summary": self.summary,
             "override": override,
+            "withheld": self.withheld(override),
             "predicted_tre_mm": self.predicted_tre_mm,
             "uncertainty": self.assessment and self.assessment.to_json(),
             "diagnosis": cause and cause.to_json(),
@@ -251,12 +257,13 @@ class Result:
             "seconds": self.seconds,
             "software": {**software(self.compute_device), "device": self.device},
             "inputs": case.inputs,
+            "case": {"file": case.path.name if case.path else None, "images": list(case.images)},
         }
         if case.same_patient:
             content["same_patient"] = True
         if case.dicom.reference_uid:
             content["frame_of_reference_uid"]["reference"] = case.dicom.reference_uid
-        optional = ("override", "reference_from_world", "errors")
+        optional = ("override", "withheld", "reference_from_world", "errors")
         return {key: value for key, value in content.items() if value is not None or key not in optional}
 
     def _start(self) -> dict:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
@@ -19,8 +19,10 @@ from .. import __version__
 from ..geometry import rigid
 from ..imaging.xray import View
 from ..io.cameras import describe_uncertainty
-from ..io.files import write_atomically
+from ..io.files import sha256, write_atomically
 from ..io.html import Content, embedded, number, page, table, tag
+from ..io.result_folder import RESULT, earlier_files, files_of_result
+from ..io.staging import staged
 from ..io.transforms import write_slicer_transform, write_transform
 from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import run_tasks
@@ -86,23 +88,58 @@ class Entry:
         return pictures
 
 
-def save_result(result: Result, folder: str | Path, override: str | None = None, *, names: bool = False) -> None:
-    """Write the overlays, report.html, the transforms, and result.json last; each appears whole or not at all.
+def save_result(
+    result: Result, folder: str | Path, override: str | None = None, *, names: bool = False, replace: bool = False
+) -> dict:
+    """Write the overlays, report.html, the transforms and result.json, all at once, in place of an older result of the same case.
+
+    A rejected result has no transforms without an override: result.json, which has its pose, and report.html say so.
 
     Parameters
     ----------
     folder
-        Made where it is missing.
+        Made where it is missing. Files in it that came with no result stay.
     override
         Why a result that should not be used (rejected, or with changed inputs) is written all the same; every file but the pictures
         carries it.
     names
         Name the case and its files in report.html; they may hold a patient's name.
+    replace
+        Also in place of another case's result.
+
+    Returns
+    -------
+    The content of result.json.
+
+    Raises
+    ------
+    InputError
+        Where the folder holds the result of another case, or cannot be written.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    comment = None if override is None else f"Override: {override}"
-    entry = Entry(result, override=override, names=names)
+    case = result.case
+
+    def earlier(folder: Path) -> list[str]:
+        if replace:
+            return files_of_result(folder)
+        return earlier_files(folder, case.path.name if case.path else None, case.images, case.inputs.values())
+
+    def is_input(file: Path) -> bool:
+        return file.is_file() and sha256(file) in case.inputs.values()
+
+    masks = {f"{name}_mask.png": kept for name, kept in result.suggested_masks.items()}
+    masks = {file: kept for file, kept in masks.items() if not is_input(Path(folder, file))}
+    with staged(folder, RESULT, earlier) as staging:
+        content = _write_files(result, staging, override, masks, names=names)
+    return content
+
+
+def _write_files(
+    result: Result, folder: Path, override: str | None, masks: Mapping[str, np.ndarray], *, names: bool
+) -> dict:
+    """Write all files of a result into a new folder, with these masks by their names; returns the content of its result.json."""
+    others = {*folder.iterdir()}  # of a case, say
+    comment, withheld = None if override is None else f"Override: {override}", result.withheld(override)
+    entry = Entry(result, note=withheld or "", override=override, names=names)
 
     def write_pictures(name: str, shown: list[dict[str, np.ndarray]]) -> None:
         for kind, files in picture_files(shown).items():
@@ -116,11 +153,16 @@ def save_result(result: Result, folder: str | Path, override: str | None = None,
             *(partial(write_pictures, view.name, shown) for view, shown in zip(result.views, pictures, strict=True)),
         ]
     )
-    for name, kept in result.suggested_masks.items():
-        write_atomically(folder / f"{name}_mask.png", png(255 * kept[..., None].astype(np.uint8)))
-    write_transform(folder / "world_from_ct.tfm", result.world_from_ct, comment)
-    write_slicer_transform(folder / "world_from_ct.slicer.tfm", result.world_from_ct, comment)
-    write_atomically(folder / "result.json", json.dumps(result.to_json(override), indent=1) + "\n")
+    for name, kept in masks.items():
+        write_atomically(folder / name, png(255 * kept[..., None].astype(np.uint8)))
+    if not withheld:
+        write_transform(folder / "world_from_ct.tfm", result.world_from_ct, comment)
+        write_slicer_transform(folder / "world_from_ct.slicer.tfm", result.world_from_ct, comment)
+    content = result.to_json(override) | {
+        "files": {file.name: sha256(file) for file in sorted({*folder.iterdir()} - others)}
+    }
+    write_atomically(folder / RESULT, json.dumps(content, indent=1) + "\n")
+    return content
 
 
 def write_report(

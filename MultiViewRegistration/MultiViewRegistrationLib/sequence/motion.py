@@ -11,9 +11,10 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry import rigid
-from ..io.files import printable, staged
+from ..io.files import printable
 from ..io.html import Axis, Line, legend, line_plot, tag
 from ..io.html import page as html_page
+from ..io.staging import staged
 from .track_files import MATRIX, StoredTrack, table
 
 #: A screw axis of a smaller turn, in radians, is mostly noise.

@@ -21,8 +21,9 @@ from ..io.calibration.calibrated import UNITS
 from ..io.cameras import read_geometry
 from ..io.case import ct_of
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
-from ..io.files import JsonObject, describe, home_of, printable, read_json, sha256, staged
+from ..io.files import JsonObject, describe, home_of, printable, read_json, sha256
 from ..io.sequence import FrameFiles, FrameSequence
+from ..io.staging import staged
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
 from ..report.overlays import DRRs, overlays, png

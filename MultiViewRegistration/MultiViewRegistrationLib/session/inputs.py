@@ -16,7 +16,7 @@ from ..geometry.camera import Camera
 from ..jobs import start_python
 from ..mrml.case import case_of, ct_of, xray_of
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
-from ..mrml.identity import identity_mismatches, of_ct, of_view, origin_of, true_pose
+from ..mrml.identity import identity_mismatches, of_ct, of_image, of_view, origin_of, true_pose
 from ..mrml.image import refresh
 from ..mrml.registration import Registration, check_place
 from ..mrml.xray import XRayView
@@ -87,6 +87,7 @@ class Inputs:
             case.truth_world_from_ct = true_pose(self.registration)
         used = self.registration.used_xrays
         case.inputs = {"ct": of_ct(self.registration), **{view.name: of_view(view) for view in used}}
+        case.images = tuple(map(of_image, used))
         return case
 
     def corrected_case(self):

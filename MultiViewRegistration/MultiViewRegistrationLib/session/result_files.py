@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from ..io.files import read_json
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import write_exports
 from ..io.navigation.igtl import Messages, messages_of
-from ..io.navigation.registration_export import RegistrationExport
+from ..io.navigation.registration_export import REJECTED, RegistrationExport
+from ..io.result_folder import RESULT, earlier_files
+from ..io.staging import staged
 from ..mrml.case import assumptions_of, drawn, image_for_file, reference_from_world_of
-from ..mrml.identity import fingerprint, of_geometry
+from ..mrml.identity import fingerprint, of_geometry, of_image
 from ..mrml.loading import ReadCase, camera_content, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
@@ -64,38 +67,30 @@ def write_result(
     *,
     override: bool = False,
     names: bool = False,
-) -> Callable[[], list[Path]]:
+) -> Callable[..., list[Path]]:
     """The writing of result.json, the transforms, overlays and report.html for the pose as it is now, for a thread to do; returns the
-    files but for the overlays.
+    files but for the overlays. It takes another folder, see `write_together`.
 
     kinds: of `formats`, for other programs: beside the others, in both directions and both axes by name, and, with a tracker's frame,
         as reference_from_ct, too.
-    override: also where `Session.stale_reason` has something against it; the files then carry that.
+    override: also where `Session.reason_not_to_use` has something against it, or the pose is only now found to be one to reject; the
+        files then carry that. Without, they have no transforms of such a pose.
     names: name the case in the report.
 
     InputError, now, where that is not requested, or `Session.case` has one; later, where the views show too little of the CT, or the folder
     cannot be written.
     """
-    stale_reason, finding = require_settled(session, override), session.find_result()
+    reason, finding = require_settled(session, override), session.find_result()
     case = session.case() if set(kinds) & set(CASE_KINDS) else None
 
-    def write() -> list[Path]:
+    def write(folder: str | os.PathLike = folder) -> list[Path]:
         from ..report.result_page import save_result  # it needs Pillow
 
-        try:
-            save_result(finding(), folder, override=stale_reason or None, names=names)
-        except OSError as error:
-            raise InputError(
-                _(
-                    "{folder}: the result cannot be written there ({reason}), expected a folder with room that may be written "
-                    "to; free some space, or choose another folder."
-                ).format(folder=folder, reason=error.strerror or error)
-            ) from None
-        written = [
-            Path(folder, name)
-            for name in ("result.json", "report.html", "world_from_ct.tfm", "world_from_ct.slicer.tfm")
-        ]
-        return written + (_further(RegistrationExport.read(folder), folder, kinds, case) if kinds else [])
+        result = finding()
+        against = reason or (REJECTED if override and result.verdict == "reject" else None)
+        written = save_result(result, folder, against, names=names)["files"]
+        files = [Path(folder, name) for name in (RESULT, *written) if not name.endswith(".png")]
+        return files + (_further(RegistrationExport.read(folder), folder, kinds, case) if kinds else [])
 
     return write
 
@@ -112,13 +107,13 @@ def _further(
 def take_messages(session: Session, *, override: bool = False) -> Callable[[], tuple[RegistrationExport, Messages]]:
     """The making of the OpenIGTLink messages of the pose as it is now, its overlays among them, for a thread to do. InputError as
     `write_result`, and later where pyigtl is missing."""
-    stale_reason, finding = require_settled(session, override), session.find_result()
+    reason, finding = require_settled(session, override), session.find_result()
 
     def make() -> tuple[RegistrationExport, Messages]:
         from ..report.result_page import save_result
 
         with tempfile.TemporaryDirectory(prefix="mvreg-link-", ignore_cleanup_errors=True) as folder:
-            save_result(finding(), folder, override=stale_reason or None)
+            save_result(finding(), folder, override=reason or None)
             exported = RegistrationExport.read(folder)
             return exported, messages_of(exported)
 
@@ -133,9 +128,9 @@ def poses_offered(session: Session) -> list[str]:
     ]
 
 
-def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[[], list[Path]]:
+def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[..., list[Path]]:
     """The writing of a folder with a case.json that starts at the pose as it is now, and of all files that it names, for a thread to do;
-    returns the case.json alone.
+    returns the case.json alone. It takes another folder, see `write_together`.
 
     InputError, now, as `Session.case`; later, as `write_case`.
     """
@@ -145,7 +140,21 @@ def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[[
     views = session.registration.used_xrays
     images = {view.name: image_for_file(view) for view in views}
     masks = {view.name: drawn(view) for view in views if view.mask is not None}
-    return lambda: [write_case(folder, content, case.ct, images, masks)]
+    return lambda folder=folder: [write_case(folder, content, case.ct, images, masks)]
+
+
+def write_together(
+    session: Session, folder: Path, writers: Sequence[Callable[..., list[Path]]]
+) -> Callable[[], list[Path]]:
+    """The writing of what several of the functions above return, into one folder, all at once, for a thread to do; returns their files."""
+    images = [of_image(view) for view in session.registration.used_xrays]
+
+    def write() -> list[Path]:
+        with staged(folder, RESULT, partial(earlier_files, case_file=None, images=images)) as staging:
+            files = [file for write in writers for file in write(staging)]
+        return [folder / file.name for file in files]
+
+    return write
 
 
 def case_content(session: Session) -> dict:
@@ -184,14 +193,14 @@ def _view_content(view: XRayView) -> dict:
 
 def require_settled(session: Session, override: bool) -> str:
     """Why not to export the pose, "" for no reason; InputError where there is one and it is not overridden."""
-    stale_reason = session.stale_reason()
-    if stale_reason and not override:
+    reason = session.reason_not_to_use()
+    if reason and not override:
         raise InputError(
             _("Export: {reason}, expected a result that stands; register again, or override this.").format(
-                reason=within_sentence(stale_reason)
+                reason=within_sentence(reason)
             )
         )
-    return stale_reason
+    return reason
 
 
 def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadResult:

@@ -15,8 +15,9 @@ import numpy as np
 from ..errors import InputError, warn
 from ..imaging.ct import CT
 from ..io.case import Case
-from ..io.files import printable, staged
+from ..io.files import printable
 from ..io.sequence import FrameFiles
+from ..io.staging import staged
 from ..mrml import ct_3d
 from ..mrml.identity import fingerprint
 from ..mrml.loading import ReadCase, case_of_files

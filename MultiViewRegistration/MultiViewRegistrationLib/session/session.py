@@ -352,6 +352,12 @@ class Session(Inputs):
             return _("The result is stale: the CT, an X-ray or its geometry has changed since the registration.")
         return ""
 
+    def reason_not_to_use(self) -> str:
+        """Why only an override hands the pose on, in a sentence: `stale_reason`, or that the result was rejected; "" for no reason."""
+        entry = self.history.current
+        rejected = entry is not None and entry.verdict == "reject"
+        return self.stale_reason() or (_("The result was rejected.") if rejected else "")
+
     # Within
 
     def _check_preparation(self) -> bool:

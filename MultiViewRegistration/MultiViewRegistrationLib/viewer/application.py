@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +28,7 @@ from ..session.background_task import Worker
 from ..session.history import ManualMoveRecorder
 from ..session.presenters.answer import AnswerPresenter
 from ..session.presenters.files import READING, FilesPresenter
+from ..session.presenters.section import folder_name
 from ..session.presenters.sections import SECTIONS
 from ..session.result_files import ReadResult
 from ..session.sequence import ReadTrack
@@ -221,7 +221,7 @@ class Application:
         self.state.flush()
         await asyncio.sleep(TICK_S)  # the page shows it before the scene is busy
         with self.ui_action():
-            name = re.sub(r"[^\w.-]+", "_", self.registration.name).strip("_.") or "scene"
+            name = folder_name("scene", self.registration)
             pack = save_scene(self.scene, self.downloads.new_folder() / f"{name}.mrb")
             worker = Worker(lambda on_progress: pack())
             while worker.state == "running":

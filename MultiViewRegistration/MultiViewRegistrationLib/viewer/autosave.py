@@ -14,10 +14,10 @@ from time import monotonic
 import slicer
 
 from ..errors import InputError
+from ..io import own_folders
 from ..regressor.model_store import data_folder
 from ..session.background_task import Worker
 from ..session.translation import _
-from . import own_folders
 
 #: Seconds between two, and from what was opened to its first. A minute has room left for a drag that must end, and for the disk.
 EVERY_S, FIRST_S = 45.0, 5.0

@@ -8,13 +8,14 @@ from datetime import datetime
 from pathlib import Path
 
 from ..errors import InputError
+from ..io import own_folders
 from ..io.recognise import CASE, NAMED, RESULT, SCENE, TRACK, WHOLES, kinds_of
 from ..mrml.loading import read_case
 from ..session.background_task import Worker
 from ..session.result_files import read_result
 from ..session.sequence import read_track
 from ..session.translation import _
-from . import autosave, own_folders
+from . import autosave
 from .scene_files import read_scene
 
 

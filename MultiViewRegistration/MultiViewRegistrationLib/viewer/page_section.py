@@ -163,7 +163,7 @@ class PageSection:
         if not isinstance(control, Download):
             return ""
         with self.application.ui_action():
-            folder = self.application.downloads.new_folder() / key
+            folder = self.application.downloads.new_folder() / control.name()
             write = control.action(folder)
             session.run(lambda: (write(), packed(folder)), written.append)
         while session is not None and session.running and not written:

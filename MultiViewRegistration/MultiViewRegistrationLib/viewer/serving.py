@@ -16,10 +16,10 @@ from importlib import import_module
 from pathlib import Path
 
 from ..errors import InputError
+from ..io import own_folders
 from ..session.background_task import Worker
 from ..session.inputs import prepare_for_drr
 from ..session.translation import _
-from . import own_folders
 
 LOCAL = "127.0.0.1"
 #: The names by which a browser on this computer may call it.

@@ -21,8 +21,8 @@ from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import CT, ct_from_array, masked
 from ..case_writer import metaimage
-from ..files import staged
 from ..hdf5 import Hdf5, opened
+from ..staging import staged
 from . import LEAKS, Imported, cropped, in_any_view, read_pixel_mm, read_spacing, view_entry
 
 SMALL_LAYOUT = "a down-sampled file of DeepFluoro"

@@ -17,7 +17,9 @@ from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import CT
 from ..case_writer import smallest
-from ..files import staged, write_atomically, written_atomically
+from ..files import write_atomically, written_atomically
+from ..result_folder import list_files
+from ..staging import staged
 from ..transforms import (
     AXES,
     DIRECTIONS,
@@ -166,6 +168,8 @@ def write_exports(
     with staged(folder, last=list(jobs)[-1]) as staging:
         for file, write in jobs.items():
             write(staging / file)
+    if Path(folder).resolve() == exported.path.parent.resolve():
+        list_files(exported.path, jobs)  # the next result there replaces them, too
     return [Path(folder) / file for file in jobs]
 
 

@@ -31,13 +31,14 @@ from .form import (
     options_of,
     row,
 )
-from .section import DONE, READY, TODO, Presenter, State, written_to
+from .section import DONE, READY, TODO, Presenter, State, folder_name, written_to
 
 MODES = {"client": _("Send to a server"), "server": _("Offer to clients on the same computer")}
 PORT = Number(_("Port"), 1, 65535, whole=True)
 REPORT = "report.html"
+TRANSFORM = "world_from_ct.tfm"
 #: What is offered beside the archive of all files.
-SINGLE = ("world_from_ct.tfm", "world_from_ct.slicer.tfm", "result.json", REPORT)
+SINGLE = (TRANSFORM, "world_from_ct.slicer.tfm", "result.json", REPORT)
 #: Seconds between two looks at whether the result still stands.
 LOOK_S = 0.3
 
@@ -57,9 +58,10 @@ class ExportPresenter(Presenter):
         self._stale_reason, self._override, self._files, self._text = "", False, [], ""
         self._sending, self._link_text, self._looked = False, "", 0.0
         self._exported: tuple | None = None  # the pose that was written
+        self._rejected = None  # the entry of the history of which only an export has found that it is rejected
 
     def state(self) -> State:
-        if self.session.stale_reason():
+        if self._reason():
             return State(TODO)
         return State(DONE, _("written")) if self._written_files() else State(READY)
 
@@ -117,9 +119,10 @@ class ExportPresenter(Presenter):
             _("Export"),
             self.writer,
             done=self._written,
+            name=lambda: folder_name("registration", self.registration),
             enabled=not missing,
             needs=(RENDERING,),
-            tip=missing or _("Files of the same names are replaced, each whole or not at all."),
+            tip=missing or _("Into a new folder, all files or none."),
         )
 
     def receipt(self) -> Form:
@@ -220,7 +223,7 @@ class ExportPresenter(Presenter):
         changed, self._link_text = text != self._link_text, text
         if monotonic() - self._looked > LOOK_S:
             self._looked = monotonic()
-            changed |= self.session.stale_reason() != self._stale_reason  # the CT was moved, or an image changed
+            changed |= self._reason() != self._stale_reason  # the CT was moved, or an image changed
         return changed
 
     # What a person does
@@ -237,10 +240,18 @@ class ExportPresenter(Presenter):
             writers.append(
                 result_files.write_result(self.session, folder, self.kinds(), override=self._override, names=self.names)
             )
-        return lambda: [file for write in writers for file in write()]
+        return result_files.write_together(self.session, folder, writers)
 
     def _written(self, files: list[Path]) -> None:
         self._files, self._text = files, written_to(files)
+        if self.chosen["result"] and not any(file.name == TRANSFORM for file in files):
+            self._rejected = self.session.history.current
+            self._text += " " + _("The result was rejected: its transforms were not written.")
+
+    def _reason(self) -> str:
+        """Why only an override exports the pose, a sentence; "" for no reason."""
+        found = self._rejected is not None and self._rejected == self.session.history.current
+        return self.session.reason_not_to_use() or (_("The result was rejected.") if found else "")
 
     def _pose(self) -> tuple:
         """Identifies the pose as it is, how it came about, and what it is of."""
@@ -266,7 +277,7 @@ class ExportPresenter(Presenter):
 
     def _update_stale_reason(self) -> str:
         """Why the pose is stale; the override holds for one reason only."""
-        stale_reason = self.session.stale_reason()
+        stale_reason = self._reason()
         if stale_reason != self._stale_reason:
             self._stale_reason, self._override = stale_reason, False
         return stale_reason

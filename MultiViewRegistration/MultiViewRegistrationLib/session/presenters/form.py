@@ -363,8 +363,10 @@ class Download(Control):
     """Files that are made: written into a folder that a person chooses, or downloaded.
 
     action(folder): returns what writes files into a folder and returns their paths, for a thread.
-    done(files): called once they are there.
+    done(files): called once they are there.   name(): for a new folder of them, without any name of the case.
     """
+
+    name: Callable[[], str] = field(default=lambda: "files", compare=False, repr=False)
 
     done: Callable[[list[Path]], Any] = field(default=lambda files: None, compare=False, repr=False)
 
@@ -442,7 +444,7 @@ def plain_data(control: Control) -> dict:
     data = {"kind": type(control).__name__}
     for each in fields(control):
         value = getattr(control, each.name)
-        if each.name not in ("action", "typed", "switch", "done", "rgb", "number", "needs", "path"):
+        if each.name not in ("action", "typed", "switch", "done", "name", "rgb", "number", "needs", "path"):
             data[each.name] = _plain(value)
     if isinstance(control, Table):
         data["acts"] = control.action is not None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from ...mrml.identity import case_id
 from ..background_task import Worker
 from ..external_files import Question
 from ..translation import _
@@ -105,6 +107,11 @@ def written_to(files: list[Path]) -> str:
     """Where files were written, a sentence."""
     names = ", ".join(file.name for file in files)
     return _("Written to {folder}: {files}.").format(folder=files[0].parent, files=names)
+
+
+def folder_name(what: str, registration) -> str:
+    """A name for a folder of files: what they are, the case by its X-rays alone, and the time."""
+    return f"{what}-{case_id(registration)}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def node_options(first: str, nodes: Iterable) -> tuple[Option, ...]:

@@ -39,7 +39,7 @@ from .form import (
     options_of,
     row,
 )
-from .section import DONE, PROBLEM, READY, RUNNING, TODO, Presenter, State, progress_bar, written_to
+from .section import DONE, PROBLEM, READY, RUNNING, TODO, Presenter, State, folder_name, progress_bar, written_to
 
 PACES = {
     "thorough": _("Thorough: every frame is assessed"),
@@ -251,6 +251,7 @@ class SequencePresenter(Presenter):
             _("Export poses"),
             self.writer,
             done=self._on_written,
+            name=lambda: folder_name("poses", self.registration),
             enabled=not running,
             tip=_("Wait until the work under way is done.") if running else "",
         )

@@ -1,4 +1,4 @@
-"""Folders that belong to one server, and go with it: at its end, or, where it was killed, at the start of the next one."""
+"""Folders that belong to one process, and go with it: at its end, or, where it was killed, when the next one of their kind is made."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def new_name(kind: str) -> str:
 
 
 def abandoned(kind: str, parent: Path) -> list[Path]:
-    """The folders of this user and this computer whose server has ended."""
+    """The folders of this user and this computer whose process has ended."""
     found = []
     for folder in parent.glob(f"{_prefix(kind)}*-*"):
         process = folder.name.removeprefix(_prefix(kind)).partition("-")[0]

@@ -52,7 +52,7 @@ def test_what_is_wrong_with_x_rays_and_cameras_is_settled_by_their_geometry(c_ar
     turned = off(known.camera.camera_from_world, [2.0, 0, 0], [0.0, 0, 0])
     corrected = replace(known, camera=replace(known.camera, camera_from_world=turned))
     _strain, contradictions = verdict._camera_strain([known], [corrected], CALIBRATED)
-    assert contradictions and remedy(contradictions) == GEOMETRY
+    assert contradictions and remedy([sentence for _, sentence in contradictions]) == GEOMETRY
     unsure = SimpleNamespace(camera_failure_probability=0.1)
     assert remedy([verdict._camera_limit(c_arms, 3.0, unsure)]) == GEOMETRY
 

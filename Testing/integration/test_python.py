@@ -136,7 +136,7 @@ def test_a_result_shows_itself(arrays):
     assert "&lt;b&gt;" in html and ">accept<" in html and "mTRE 0.0" in html
     assert html.count('src="data:image/png;base64,') == 2 and "<style" not in html and "<script" not in html
     methods = {name for name in vars(type(result)) if not name.startswith("_") and callable(vars(type(result))[name])}
-    assert methods == {"similarity", "to_json", "errors_at"}  # each of them takes something
+    assert methods == {"similarity", "to_json", "errors_at", "withheld"}  # each of them takes something
 
 
 def test_cameras_and_masks_may_be_said_in_other_ways(arrays, ct):

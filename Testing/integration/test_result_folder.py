@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,23 @@ from MultiViewRegistrationLib.io.transforms import read_transform
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.report.result_page import save_result
 
+#: The program, for `python -c`, killed in the midst of moving its files.
+KILLED = """
+import os, signal, sys
+from MultiViewRegistrationLib.cli.main import main
+from MultiViewRegistrationLib.io import staging
+
+replace, moves = os.replace, iter(range(20))
+
+def killed(source, target):
+    written = os.path.basename(os.path.dirname(target)).startswith(".mvreg")
+    if not written and next(moves, None) is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+
+staging.os.replace = killed
+sys.exit(main(sys.argv[1:]))
+"""
 TRANSFORMS = {"world_from_ct.tfm", "world_from_ct.slicer.tfm"}
 
 
@@ -212,6 +230,19 @@ def test_a_full_disk_behind_stdout_is_named(study):
         done = subprocess.run(command, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
     assert done.returncode == 1 and done.stderr.endswith("mvreg: standard output: No space left on device.\n")
     assert_whole(study.parent / "result")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+def test_what_a_kill_interrupted_is_completed_by_whoever_reads_the_result(mvreg, study, tmp_path):
+    out = study.parent / "result"
+    assert mvreg("register", study).returncode == 0
+    change(study, search={"rotation_deg": 5, "translation_mm": 5})
+    command = [sys.executable, "-c", KILLED, "register", str(study)]
+    done = subprocess.run(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL, timeout=300)
+    assert done.returncode == -signal.SIGKILL
+    assert not (out / "result.json").exists() and list(out.glob("*.png"))  # in the midst of it
+    assert mvreg("export", out, "--as", "tfm", "--out", tmp_path / "exported").returncode == 0
+    assert assert_whole(out)["inputs"]["case.json"] == digest(study)
 
 
 @pytest.mark.slow

@@ -107,7 +107,7 @@ def test_what_stops_it_keeps_the_frames_that_are_done(mvreg, moving, tmp_path, m
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["CASE", "CASE", "--images", "view1", "a.mha"], "--images: found with several cases"),
+        (["CASE", "CASE", "--images", "view1", "a.mha"], "--images: takes one case"),
         (["CASE", "--images", "view1", "CASE", "CASE", "--images", "view1", "CASE"], "names a view twice"),
         (["CASE", "--images", "view1", "CASE", "CASE", "--images", "view2", "CASE"], "2 of view1, 1 of view2"),
         (["CASE", "--images", "view1", "CASE", "no.mha", "--images", "view2", "CASE", "CASE"], "no.mha: is no file"),

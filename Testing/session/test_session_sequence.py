@@ -176,7 +176,7 @@ def test_tracking_shows_each_frame_and_gives_what_the_library_gives(scene, study
     monkeypatch.setattr(Tracker, "follow", when_the_last_is_seen)
     session = loaded(scene, read_case(study / "case" / "case.json"))
     session.sequence.track("quick", "given")
-    with pytest.raises(InputError, match="under way"):
+    with pytest.raises(InputError, match="wait until the current task"):
         session.register("given")
     while session.running and time.monotonic() < end:
         session.poll()

@@ -14,6 +14,7 @@ without it that is a failure.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -98,7 +99,9 @@ def go(options: argparse.Namespace) -> None:
     slicer.mrmlScene.Clear()
     walk.run(
         begins_with_an_empty_scene,
+        shows_a_ct_alone,
         loads_a_case,
+        deletes_and_brings_back,
         asks_for_packages,
         self_test.is_told_the_answer,
         self_test.shows_each_xray_in_its_own_pane,
@@ -110,6 +113,7 @@ def go(options: argparse.Namespace) -> None:
         self_test.goes_back_and_forth,
         moves_the_ct_by_mouse,
         looks_along_a_beam,
+        pastes_a_matrix,
         puts_the_cursor,
         draws_a_mask,
         takes_a_dark_theme,
@@ -166,6 +170,13 @@ def fill_in(path: Path, dialog) -> bool:
     return True
 
 
+def refuse(dialog) -> bool:
+    if not dialog.inherits("QMessageBox"):
+        return False
+    dialog.reject()
+    return True
+
+
 def agree(dialog) -> bool:
     if not dialog.inherits("QMessageBox"):
         return False
@@ -183,6 +194,87 @@ def begins_with_an_empty_scene(walk) -> None:
     walk.check(walk.panel.sections["register"].form.controls.get("register") is None, "there is nothing to register")
 
 
+def case_path(walk) -> Path:
+    """Of the case to walk with; of the sample, whose CT is there then."""
+    if walk.options.case is None:
+        from MultiViewRegistrationLib.mrml.loading import sample_case
+
+        walk.options.case = sample_case()
+    return walk.options.case
+
+
+def shows_a_ct_alone(walk) -> None:
+    """Before there is any X-ray."""
+    path = case_path(walk)
+    ct_path = path.parent / json.loads(path.read_text(encoding="utf-8"))["ct"]
+    walk.panel.take_files([ct_path])
+    walk.wait(lambda: walk.registration is not None and walk.registration.ct is not None, "the CT is read", 60)
+    registration, manager = walk.registration, slicer.app.layoutManager()
+    name = registration.ct.GetName()
+    walk.check(registration.name == name != "Registration", f'the registration is called "{name}", as its CT')
+    if manager is not None:
+        walk.wait(lambda: registration.node.GetNodeReference("bones") is not None, "the surface of its bone", 60)
+        for slice_name in ("Red", "Green", "Yellow"):
+            logic = manager.sliceWidget(slice_name).sliceLogic()
+            shown = logic.GetSliceCompositeNode().GetBackgroundVolumeID()
+            walk.check(shown == registration.ct.GetID(), f"{slice_name} shows the CT")
+        bounds = registration.node.GetNodeReference("bones").GetPolyData().GetBounds()
+        middle, extent = np.mean(np.reshape(bounds, (3, 2)), axis=1), np.ptp(np.reshape(bounds, (3, 2)), axis=1).max()
+        focus = np.array(manager.threeDWidget(0).threeDView().cameraNode().GetFocalPoint())
+        walk.check(np.linalg.norm(focus - middle) < 0.3 * extent, "its bone is in the middle of the 3D view")
+        picture(walk.options.out / "ct alone.png")
+    slicer.mrmlScene.Clear()
+    walk.process(0.5)
+
+
+def menu_of(selector) -> list[str]:
+    """What a node selector lists, the actions below its nodes included."""
+    box = slicer.util.findChildren(selector, className="QComboBox")[0]
+    return [box.itemText(row) for row in range(box.count)]
+
+
+def deletes_and_brings_back(walk) -> None:
+    selector, registration = walk.panel.ui.registrationSelector, walk.registration
+    listed = menu_of(selector)
+    walk.check(not any("ScriptedModule" in text or "Delete current" in text for text in listed), f"listed are {listed}")
+    names, pose = [view.name for view in registration.xrays], registration.world_from_ct
+    (action,) = (each for each in selector.findChildren(qt.QAction) if each.text.startswith("Delete"))
+    walk.check(action.text in listed, "among them what deletes the registration, after a question")
+    for answer in (refuse, agree):
+        when_asked(answer)
+        action.trigger()
+        walk.process(0.5)
+        walk.check((walk.registration is None) == (answer is agree), f"{answer.__name__}: it is deleted, or stays")
+    walk.check("was deleted" in walk.panel.ui.deletedLabel.text, walk.panel.ui.deletedLabel.text)
+    walk.click(walk.panel.ui.restoreButton)
+    walk.process(1.0)
+    walk.check(walk.registration == registration, "brought back")
+    walk.check([view.name for view in registration.xrays] == names, "with its X-rays")
+    walk.check(np.allclose(registration.world_from_ct, pose, atol=1e-9), "and where its CT lay")
+
+
+def pastes_a_matrix(walk) -> None:
+    """An X-ray that comes to lie elsewhere is shown whole, and the 3D view goes with it."""
+    if slicer.app.layoutManager() is None:
+        return
+    from MultiViewRegistrationLib.mrml import slice_view
+    from MultiViewRegistrationLib.mrml.layout import slice_of
+    from MultiViewRegistrationLib.session.geometry import give_geometry
+
+    view = walk.registration.xrays[0]
+    before, node = view.content, slice_of(view)
+    elsewhere = np.eye(4)
+    elsewhere[0, 3] = 200.0
+    camera = view.camera
+    give_geometry(view, projection_matrix=(camera.intrinsics @ (camera.camera_from_world @ elsewhere)[:3]).tolist())
+    walk.process(1.0)
+    fitted = slice_view.is_fitted(view, node.GetDimensions(), node.GetFieldOfView(), node.GetXYZOrigin())
+    walk.check(fitted and slice_view.is_on_plane(view), "its pane shows all of it")
+    view.content = before
+    view.place()
+    walk.process(0.5)
+
+
 def open_case(walk, path: Path) -> None:
     before = walk.registration
     when_asked(partial(fill_in, path.resolve()))
@@ -191,13 +283,7 @@ def open_case(walk, path: Path) -> None:
 
 
 def loads_a_case(walk) -> None:
-    path = walk.options.case
-    if path is None:
-        from MultiViewRegistrationLib.mrml.loading import sample_case
-
-        path = sample_case()
-    walk.options.case = path
-    open_case(walk, path)
+    open_case(walk, case_path(walk))
     walk.check(
         walk.panel.ui.registrationSelector.currentNode() is walk.registration.node,
         "the selector shows the registration",
@@ -505,8 +591,11 @@ def opens_another_patient(walk) -> None:
     open_case(walk, walk.options.other)
     self_test.shows_each_xray_in_its_own_pane(walk)
     for view in first.xrays:
-        walk.check(view.node.GetNodeReference("frustum") is None, f"nothing is left of {view.name} of {first.name}")
+        frustum = view.node.GetNodeReference("frustum")
+        walk.check(not frustum.GetDisplayVisibility(), f"nothing is seen of {view.name} of {first.name}")
+    began = time.thread_time()
     walk.panel.ui.registrationSelector.setCurrentNode(first.node)
+    walk.check(True, f"the window stood for {time.thread_time() - began:.2f} s of processor time")
     walk.process(0.5)
     walk.check(walk.registration == first, "the first one is chosen again")
     shows_no_slices_of_the_other(walk, first)

@@ -146,7 +146,7 @@ def case_path(text: str) -> Path:
 def result_path(text: str) -> Path:
     """The type of an argument for a result.json or its folder."""
     path = Path(text)
-    complete(path)
+    complete(path if path.is_dir() else path.parent)
     _check_exists(path, RESULT_HELP)
     if path.is_dir() and not (path / "result.json").is_file() or path.name == "case.json":
         folder = path if path.is_dir() else path.parent

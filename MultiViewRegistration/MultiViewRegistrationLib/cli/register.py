@@ -125,8 +125,8 @@ def _register(options: argparse.Namespace) -> dict:
     beside = options.case if options.case.is_dir() else options.case.parent
     out = options.out or checked(out_folder, beside / "result")
     file = _case_file(options)
+    complete(out)
     if (out / RESULT).is_file():
-        complete(out)
         refuse_other_case(out, file.path.name, [sha256(view.image_path) for view in file.views])
     with ThreadPoolExecutor(1) as background:
         ct = background.submit(ct_of, file)

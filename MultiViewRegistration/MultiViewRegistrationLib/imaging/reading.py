@@ -154,8 +154,8 @@ def _read(path: Path, choose: Callable[[ImageHeader], int | None]) -> StoredImag
     with _failing_as(_unreadable(path), path):
         answer = call(f"{_ITK}:image", [os.fspath(path), source.reader, choose(header), KEYS], *limits)
         image = _stored(answer)
-    if "sform_code" in image.said:
-        _check_nifti(path, image)
+        if "sform_code" in image.said:
+            _check_nifti(path, image)
     check_right_angles(path, image.direction)
     return image
 
@@ -196,7 +196,7 @@ def _failing_as(error: InputError, path: Path) -> Iterator[None]:
         yield
     except ChildFailed as failure:
         raise (_sheared(path) if "orthonormal" in str(failure) else error) from None
-    except (KeyError, TypeError, ValueError) as failure:  # of an answer that makes no sense
+    except (KeyError, TypeError, ValueError, OverflowError) as failure:  # of an answer that makes no sense
         raise (failure if isinstance(failure, InputError) else error) from None
 
 

@@ -14,6 +14,7 @@ from ...geometry.camera import Camera
 from ..case import hashes
 from ..case_file import CaseFile, DicomImage, new_uid
 from ..files import JsonObject, read_json, write_atomically
+from ..staging import complete
 
 VERSION = 2
 VERDICTS = ("accept", "check", "reject")
@@ -84,6 +85,7 @@ class RegistrationExport:
         """
         path = Path(path)
         path = path / "result.json" if path.is_dir() else path
+        complete(path.parent)
         fields = JsonObject.read(path, "a result.json")
         version = fields.integer("version", f"the number {VERSION}", least=1)
         if version > VERSION:

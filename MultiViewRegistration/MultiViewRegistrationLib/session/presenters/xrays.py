@@ -261,7 +261,7 @@ class XRaysPresenter(Presenter):
 
     def tick(self) -> bool:
         if self._reading is None:
-            return self.session.check_next()
+            return self.session is not None and self.session.check_next()
         if has_ended(self._reading):
             self._take_read()
         return False

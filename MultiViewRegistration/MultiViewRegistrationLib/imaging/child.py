@@ -156,13 +156,21 @@ def call(function: str, arguments: Sequence[object], memory: int, seconds: float
     """
     child = _taken()
     request = {"function": function, "arguments": list(arguments), "memory": memory, "seconds": seconds}
-    answer = child.call({**request, "folder": os.getcwd()}, seconds)
+    answer = child.call({**request, "folder": _folder()}, seconds)
     if child.used_up:
         child.end()
     else:
         with _lock:
             _idle.append(child)
     return answer
+
+
+def _folder() -> str:
+    """The current folder, by which relative paths are meant; the root where it was removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return os.path.abspath(os.sep)
 
 
 def _taken() -> _Child:

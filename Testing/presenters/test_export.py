@@ -241,3 +241,17 @@ def test_the_link_asks_for_a_host_and_a_port_and_says_what_it_prepares(export, m
     export.session.cancel()
     assert text(export, "link") == "Not connected."
     go.set()
+
+
+def test_the_link_says_which_pose_is_sent_and_that_it_is_stopped(export, monkeypatch):
+    peer = export.session.igtl
+    monkeypatch.setattr(type(peer), "open", True)
+    peer.status, peer.pose = "connected to 127.0.0.1:18944", "the pose of 12:00:00 (accept)"
+    assert text(export, "link") == "Connected to 127.0.0.1:18944. It gets the pose of 12:00:00 (accept)."
+    peer.stale_reason = "The CT lies elsewhere than when this was sent."
+    said = text(export, "link")
+    assert "not sent any more" in said and "The CT lies elsewhere" in said and control(export, "link").tone == "caution"
+    assert export.session.news() == [
+        "Phantom: its pose is not sent to navigation any more. The CT lies elsewhere than when this was sent."
+    ]
+    monkeypatch.undo()

@@ -22,7 +22,7 @@ class GeometryWindow:
 
     def __init__(self, panel, presenter: GeometryPresenter) -> None:
         self.panel, self.presenter = panel, presenter
-        self.dialog = self.form = None
+        self.dialog = self.form = self._put = None
 
     def refresh(self) -> None:
         """Show the scene as it is."""
@@ -32,6 +32,7 @@ class GeometryWindow:
             for button in self.dialog.findChildren(qt.QPushButton):
                 button.autoDefault = False  # Enter belongs to the fields
             self._fit()
+            self._put_aside()
             if not self.dialog.visible:
                 self.dialog.show()
         elif self.dialog is not None and self.dialog.visible:
@@ -57,6 +58,19 @@ class GeometryWindow:
         if height > self.dialog.height or not self.dialog.visible:
             self.dialog.resize(self.dialog.width, height)
 
+    def _put_aside(self) -> None:
+        """Where it leaves the 3D view in sight, which follows the geometry; unless a person has moved it."""
+        view = self.panel.views.three_d_view()
+        dialog, window = self.dialog, slicer.util.mainWindow()
+        handle = window.windowHandle() if window is not None else None
+        if view is None or handle is None or self._put not in (None, (dialog.x, dialog.y)):
+            return
+        corner, screen = view.mapToGlobal(qt.QPoint(0, 0)), handle.screen().availableGeometry
+        seen = corner.x(), corner.y(), view.width, view.height
+        area = screen.x(), screen.y(), screen.width(), screen.height()
+        self._put = aside(seen, (dialog.width, dialog.height), area)
+        dialog.move(*self._put)
+
     def _make(self) -> None:
         if self.dialog is not None:
             return
@@ -74,3 +88,19 @@ class GeometryWindow:
     def _on_finished(self, result: int) -> None:
         with self.panel.ui_action():
             self.presenter.close()
+
+
+def aside(seen, size, area) -> tuple[int, int]:
+    """Of the corners of an area in which a window of this size (width, height) may be, the one where it hides least of what is seen there:
+    its own upper left corner.   seen, area: left, top, width, height."""
+
+    def hidden(corner: tuple[int, int]) -> int:
+        spans = (
+            min(corner[i] + size[i], seen[i] + seen[2 + i]) - max(corner[i], seen[i])  # along x, y
+            for i in (0, 1)
+        )
+        width, height = (max(span, 0) for span in spans)
+        return width * height
+
+    right, bottom = (max(area[i] + area[2 + i] - size[i], area[i]) for i in (0, 1))
+    return min(((right, bottom), (right, area[1]), (area[0], bottom), (area[0], area[1])), key=hidden)

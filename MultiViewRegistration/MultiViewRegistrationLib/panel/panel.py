@@ -60,7 +60,7 @@ class Panel(slicer.util.VTKObservationMixin):
         self.scene, self.registration = slicer.mrmlScene, None
         self.session: Session | None = None
         self._stale, self.filling, self.shown = True, False, False  # filling: the signals of widgets say nothing
-        self._in_tick, self._told = False, []
+        self._in_tick, self._said = False, []
         self.widget = ui.messageLabel.parentWidget()
         self.hand, self.views = Hand(self), Views(self)
         self.sections = {
@@ -304,7 +304,7 @@ class Panel(slicer.util.VTKObservationMixin):
         for session in self.logic.sessions:
             if session is not self.session and session.poll(0):
                 self._say_in_status_bar(session.message)
-        self._say_what_waits()
+        self._say_news()
         if self.shown:
             self.files.tick()
         if self.registration is None:
@@ -335,15 +335,13 @@ class Panel(slicer.util.VTKObservationMixin):
         if self._stale and self.shown:
             self.refresh()
 
-    def _say_what_waits(self) -> None:
-        """Say once that a registration has ended whose result nobody has seen."""
-        waiting = [session for session in self.logic.sessions if session.waiting]
-        for session in waiting:
-            if session.running_registration not in self._told:
-                sentence = _("{name}: the registration has ended. Come back to it in {module} for its result.")
-                title = slicer.modules.multiviewregistration.title
-                self._say_in_status_bar(sentence.format(name=session.registration.name, module=title))
-        self._told = [session.running_registration for session in waiting]
+    def _say_news(self) -> None:
+        """Say each news of a session once."""
+        news = [sentence for session in self.logic.sessions for sentence in session.news()]
+        for sentence in news:
+            if sentence not in self._said:
+                self._say_in_status_bar(sentence)
+        self._said = news
 
     def _say_in_status_bar(self, sentence: str) -> None:
         """Say something at once, whatever module is open; nothing for ""."""

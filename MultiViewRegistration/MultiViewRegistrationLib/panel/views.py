@@ -81,7 +81,7 @@ class Views:
         if self._overview is not None and session.drawing.at_rest and session.running_registration is None:
             geometry = self._panel.geometry.presenter.open
             self._overview.update(registration, camera, self.size(), sources=geometry)
-        density = _three_d_view().mrmlViewNode().GetScreenScaleFactor()
+        density = self.three_d_view().mrmlViewNode().GetScreenScaleFactor()
         self._labels.update(registration, camera, self.size(), density)
 
     def _show_ct_alone(self, registration) -> None:
@@ -119,14 +119,21 @@ class Views:
         """Show all of the registration in the 3D view, once that has its size."""
         qt.QTimer.singleShot(0, self._stand_back_now)
 
+    @staticmethod
+    def three_d_view():
+        """The first 3D view of the layout; None where there is none."""
+        manager = slicer.app.layoutManager()
+        widget = manager.threeDWidget(0) if manager is not None and manager.threeDViewCount else None
+        return widget and widget.threeDView()
+
     def camera(self):
         """The vtkMRMLCameraNode of the 3D view; None where the layout has none."""
-        view = _three_d_view()
+        view = self.three_d_view()
         return view and source_view.camera_of(view.mrmlViewNode())
 
     def size(self) -> tuple[int, int]:
         """(width, height) of the 3D view in pixels; only to be called where there is one."""
-        view = _three_d_view()
+        view = self.three_d_view()
         return view.width, view.height
 
     def show_ct_slices(self) -> None:
@@ -181,10 +188,3 @@ def _slice_nodes() -> dict:
     """Those of Slicer's own slice views that there are, by their orientations."""
     nodes = {each[1]: layout.slice_node(slicer.mrmlScene, each[0]) for each in layout.CT_SLICES}
     return {orientation: node for orientation, node in nodes.items() if node is not None}
-
-
-def _three_d_view():
-    """The first 3D view of the layout; None where there is none."""
-    manager = slicer.app.layoutManager()
-    widget = manager.threeDWidget(0) if manager is not None and manager.threeDViewCount else None
-    return widget and widget.threeDView()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from types import SimpleNamespace
 
@@ -36,16 +37,16 @@ def address(host: str, port: int) -> tuple[str, int]:
 class IgtlConnection:
     """At most one connection: as a client of a server, or as a server for clients on this machine; a thread keeps it.
 
-    status: of the connection, a few words; "" without a connection.
+    status: of the connection, a few words; "" without a connection.   pose: which one is sent, in words.
+    stale_reason: why that pose is not sent any more, a sentence; "" while it is.
     """
 
     def __init__(self) -> None:
-        self.status = ""
+        self.status = self.pose = self.stale_reason = ""
         self._stop: threading.Event | None = None
         self._thread: threading.Thread | None = None
         self._exported: RegistrationExport | None = None
         self._messages: SimpleNamespace | None = None
-        self._stale_reason = ""
 
     @property
     def open(self) -> bool:
@@ -61,7 +62,8 @@ class IgtlConnection:
         self._begin(partial(igtl.serve, port), exported, messages)
 
     def mark_stale(self, world_from_ct: np.ndarray, reason: str) -> None:
-        """Have the next message say whether what was sent still stands.
+        """Stop the pose where it stands no more, for another reason than a person knew who sent it: the next message is a status with the
+        reason alone, as many a peer looks at no status. Send it again once it stands again.
 
         world_from_ct: (4, 4), where the CT is now.   reason: why not to use the pose there, "" for none.
         """
@@ -69,23 +71,28 @@ class IgtlConnection:
             return
         if not np.allclose(self._exported.world_from_ct, world_from_ct, rtol=0, atol=POSE_TOLERANCE):
             reason = MOVED_SINCE_SENT
-        if reason != self._stale_reason:
-            self._stale_reason = reason
-            given = self._exported.warning or ""
-            warning = " ".join(filter(None, [given, "" if reason in given else reason]))
-            self._messages.small = messages_of(replace(self._exported, warning=warning or None, views=[])).small
+        given = self._exported.warning or ""
+        reason = "" if reason in given else reason
+        if reason != self.stale_reason:
+            self.stale_reason = reason
+            warning = " ".join(filter(None, [given, reason]))
+            small = messages_of(replace(self._exported, warning=warning or None, views=[])).small
+            self._messages.small = small[-1:] if reason else small  # the status is the last
 
     def close(self) -> None:
         """End it; nothing happens without one."""
         if self._stop is not None:
             self._stop.set()
-        self._stop, self.status = None, ""
+        self._stop, self.status, self.pose, self.stale_reason = None, "", "", ""
 
     def _begin(self, run: Callable, exported: RegistrationExport, messages: Messages) -> None:
         self.close()
         before, stop = self._thread, threading.Event()
         live = SimpleNamespace(small=messages.small, images=messages.images)  # may change while it is sent
-        self._stop, self._exported, self._messages, self._stale_reason = stop, exported, live, ""
+        self._stop, self._exported, self._messages = stop, exported, live
+        self.pose = _("the pose of {time} ({verdict})").format(
+            time=datetime.now().strftime("%H:%M:%S"), verdict=exported.verdict or _("not assessed")
+        )
 
         def notify(text: str) -> None:
             if self._stop is stop:

@@ -265,6 +265,18 @@ class Session(Inputs):
         run = self.running_registration
         return self.held and run is not None and run.worker.state != "running"
 
+    def news(self) -> list[str]:
+        """What a person should hear at once, wherever they are: sentences for as long as each is true."""
+        name, news = self.registration.name, []
+        if self.waiting:
+            news.append(
+                _("{name}: the registration has ended. Its result waits until you come back.").format(name=name)
+            )
+        if self.igtl.stale_reason:
+            stopped = _("{name}: its pose is not sent to navigation any more. {reason}")
+            news.append(stopped.format(name=name, reason=self.igtl.stale_reason))
+        return news
+
     def stop(self, patience: float = STOP_TIMEOUT_S) -> None:
         """Cancel, and give threads so many seconds to end: when there is no panel any more. A training takes minutes, and goes on."""
         self.cancel()

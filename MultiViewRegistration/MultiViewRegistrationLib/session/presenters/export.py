@@ -15,6 +15,7 @@ from ..translation import _
 from .form import (
     CAUTION,
     NAVIGATION,
+    PLAIN,
     QUIET,
     RENDERING,
     Button,
@@ -208,7 +209,7 @@ class ExportPresenter(Presenter):
                 ),
                 Button("disconnect", _("Disconnect"), self.session.igtl.close, enabled=self.session.igtl.open),
             ),
-            Text("link", self._connection()),
+            Text("link", self._connection(), tone=CAUTION if self.session.igtl.stale_reason else PLAIN),
             open=False,
         )
 
@@ -296,5 +297,15 @@ class ExportPresenter(Presenter):
         self._sending = self._sending and self.session.running
         if self._sending:
             return _("Preparing the overlays to send...")
-        text = self.session.igtl.status
-        return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else _("Not connected.")
+        peer = self.session.igtl
+        if not peer.status:
+            return _("Not connected.")
+        text = f"{peer.status[0].upper()}{peer.status[1:].rstrip('.')}."
+        if not peer.open:
+            return text
+        if peer.stale_reason:
+            stopped = _(
+                "\u26a0 {link} It is told not to use {pose}, which is not sent any more. {reason} Send again, or disconnect."
+            )
+            return stopped.format(link=text, pose=peer.pose, reason=peer.stale_reason)
+        return _("{link} It gets {pose}.").format(link=text, pose=peer.pose)

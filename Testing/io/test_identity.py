@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 
 import numpy as np
+import pydicom
 import pytest
 from imaging.dicom_files import CT_IMAGE, write_dicom
 from planted_dicom import SECRETS, write_ct, write_xray
 from tiny_case import minimal
 
-from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.dicom_identity import study_name
+from MultiViewRegistrationLib.io.case import Case, changed_inputs, hashes
+from MultiViewRegistrationLib.io.case_anonymise import anonymise
+from MultiViewRegistrationLib.io.case_file import CaseFile
+from MultiViewRegistrationLib.io.dicom_identity import reveals, study_name
 
 PATIENTS, SEXES = "patients (PatientID)", "sexes (PatientSex)"
+PATIENT = {
+    "patients (PatientName)": "PLANTAGENET ELEONORE",
+    "patients (PatientID)": "PID-77419-X",
+    "dates of birth (PatientBirthDate)": "19310407",
+}
 SIDES, DAYS = "sides of the body (laterality)", "days (StudyDate)"
 
 
@@ -51,6 +60,7 @@ def header_warnings(tmp_path):
         ({"ct": {"StudyDate": "20240228"}}, DAYS, "AP and LAT and CT"),
         ({"ct": {"PatientBirthDate": "19411212"}}, "dates of birth (PatientBirthDate)", "AP and LAT and CT"),
         ({"lateral": {"PatientSex": "M"}, "ct": {"PatientSex": "F"}, "ap": {"PatientSex": "O"}}, SEXES, "LAT and CT"),
+        ({"ct": {"PatientName": "Smith^John"}}, "patients (PatientName)", "AP and LAT and CT"),
         ({"ct": {"PatientID": ""}, "ap": {"PatientID": "OTHER-1"}}, PATIENTS, "LAT and AP"),
     ],
 )
@@ -67,6 +77,9 @@ def test_a_difference_is_one_sentence_without_a_value(header_warnings, tags, wha
     [
         {},
         {"ct": {"PatientID": " 00pid-77419-x "}},
+        {"ct": {"PatientID": "ANON", "PatientName": "ANON^ANON"}, "ap": {"PatientID": "xxxx"}},
+        {"ct": {"PatientID": "Anonymized", "PatientBirthDate": "19000101"}, "ap": {"PatientID": "0000"}},
+        {"ct": {"PatientName": "ELEONORE PLANTAGENET"}, "ap": {"PatientName": "Plantagenêt^E^^"}},
         {
             "ct": {"Laterality": ""},
             "ap": {"Laterality": "", "ImageLaterality": "U"},
@@ -97,3 +110,62 @@ def test_a_study_is_named_without_who_the_patient_is(tmp_path, tags, name):
     assert study_name(path, "SECRET_PERSON_ct") in ("", name)
     path.write_bytes(b"no DICOM")
     assert study_name(path, "SECRET_PERSON_ct") == "SECRET_PERSON_ct"
+
+
+@pytest.fixture
+def dicom_case(tmp_path):
+    """A function: writes a case of DICOM files with these names and tags, and the path of its case.json."""
+    hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
+    affine = np.diag([4.0, 4, 4, 1])
+    affine[:3, 3] = -22
+
+    def write(ct: str = "ct", image: str = "{}.dcm", others: dict | None = None, **more):
+        write_ct(tmp_path / ct, hu, affine)
+        content = {**minimal(), "ct": ct, **more}
+        if others:
+            added = write_ct(tmp_path / "others", hu, affine, **others)
+            content["ct_series"] = pydicom.dcmread(next(added.iterdir())).SeriesInstanceUID
+            for path in added.iterdir():
+                shutil.copy(path, tmp_path / ct / f"z{path.name}")  # after those of the first series
+        for number, view in enumerate(content["views"]):
+            view["image"] = image.format(view["name"])
+            pixels = np.random.default_rng(number).integers(2000, 4000, (16, 20))
+            write_xray(tmp_path / view["image"], pixels)
+        (tmp_path / "case.json").write_text(json.dumps(content))
+        return tmp_path / "case.json"
+
+    return write
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_header_is_that_of_the_series_which_the_case_names(dicom_case):
+    (reason,) = Case.load(dicom_case(others={"PatientID": "OTHER-1"})).identity_reasons
+    assert "patients (PatientID)" in reason
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_names_of_files_with_the_patient_in_them_give_way_to_roles(dicom_case):
+    inputs = Case.load(dicom_case(ct="Plantagênet_CT", image="19310407-{}.dcm")).inputs
+    assert set(inputs) == {"case.json", "CT", "X-ray 1", "X-ray 2"}
+    assert {"07041931_AP.dcm", "pid77419x.dcm", "a-eleonore.dcm"} == {
+        name for name in ("07041931_AP.dcm", "pid77419x.dcm", "a-eleonore.dcm", "AP.dcm") if reveals(name, PATIENT)
+    }
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_copy_without_headers_is_as_doubtful(dicom_case, tmp_path):
+    path = dicom_case(others={"PatientID": "OTHER-1", "StudyDate": "20190101"})
+    written, _ = anonymise(path, tmp_path / "copy")
+    case = Case.load(written)
+    assert json.loads(written.read_text())["header_mismatch"] == {"patient": True, "day": True}
+    (reason,), (caution,) = case.identity_reasons, case.identity_cautions
+    assert reason.startswith("CT and X-rays are of different patients ") and "different days" in caution
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_result_with_folders_in_its_names_still_knows_its_files(dicom_case):
+    file = CaseFile.read(dicom_case())
+    recorded = {f"../there/{name}": digest for name, digest in hashes(file)[0].items()}
+    assert changed_inputs(recorded, file) == []
+    recorded["../there/LAT.dcm"] = "0" * 64
+    assert changed_inputs(recorded, file) == ["X-ray 2"]

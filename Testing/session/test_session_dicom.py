@@ -8,8 +8,10 @@ import numpy as np
 import pydicom
 import pytest
 import slicer
+from phantom import write_phantom_case
 from phantom_scene import settled_session
 from planted_dicom import SECRETS, write_ct, write_xray
+from tiny_scene import save
 
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.io.case import SAME_PATIENT
@@ -26,10 +28,10 @@ from MultiViewRegistrationLib.mrml.identity import (
     remember_identity,
     world_uid,
 )
-from MultiViewRegistrationLib.mrml.loading import volume_node
+from MultiViewRegistrationLib.mrml.loading import read_case, volume_node
 from MultiViewRegistrationLib.mrml.registration import Registration
 from MultiViewRegistrationLib.session import adding
-from MultiViewRegistrationLib.session.result_files import write_result
+from MultiViewRegistrationLib.session.result_files import case_content, write_result
 from MultiViewRegistrationLib.session.session import Session, UnreadNotices
 
 GEOMETRY = {
@@ -102,6 +104,11 @@ def loaded(scene, tmp_path):
     return load
 
 
+def add(registration: Registration, path, **tags) -> None:
+    pixels = np.random.default_rng(len(registration.xrays)).integers(2000, 4000, (16, 20))
+    adding.read(write_xray(path, pixels, **tags))(registration)
+
+
 def test_different_patients_are_a_notice_without_values(loaded):
     registration = loaded(ap={"PatientID": "OTHER-1", "ImageLaterality": "R"})
     notices = UnreadNotices(registration)
@@ -132,15 +139,63 @@ def test_the_patient_is_for_the_screen_and_of_one_alone(loaded):
     assert patient_of(registration) == ""
 
 
+def test_what_a_saved_scene_knows_stays_whatever_images_come_and_go(loaded, tmp_path, monkeypatch):
+    registration = loaded(ap={"PatientID": "OTHER-1"})
+    add(registration, tmp_path / "lateral.dcm", PatientID="OTHER-1")
+    assert UnreadNotices(registration).patient_in_doubt
+    monkeypatch.setattr(identity, "_identities", {})
+    add(registration, tmp_path / "third.dcm", PatientID="OTHER-1")
+    assert UnreadNotices(registration).patient_in_doubt
+    registration.xrays[1].change(use=False)
+    (sentence,) = UnreadNotices(registration).sentences
+    assert sentence.startswith("ap and CT are of different patients")
+
+
+def test_what_a_person_said_holds_for_the_images_of_then(loaded, tmp_path):
+    registration = loaded(ap={"PatientID": "OTHER-1"})
+    UnreadNotices(registration).say_same_patient()
+    add(registration, tmp_path / "third.dcm", PatientID="THIRD-3")
+    assert UnreadNotices(registration).patient_in_doubt
+    UnreadNotices(registration).say_same_patient()
+    assert not UnreadNotices(registration).patient_in_doubt
+
+
 def test_the_case_of_a_scene_has_mismatches(loaded):
     registration = loaded(ap={"PatientID": "OTHER-1"})
     (view,) = registration.xrays
     view.change(c_arm={**GEOMETRY, "size": list(view.node.GetImageData().GetDimensions()[:2])})
     case = Session(registration).case()
     assert len(case.identity_reasons) == 1 and not case.identity_cautions
+    assert case_content(Session(registration))["header_mismatch"] == {"patient": True}
     UnreadNotices(registration).say_same_patient()
     case = Session(registration).case()
     assert not case.identity_reasons and case.identity_cautions == [SAME_PATIENT]
+
+
+@pytest.mark.parametrize("suffix", [".mrml", ".mrb"])
+def test_a_doubt_and_what_was_said_of_it_are_in_a_saved_scene(loaded, slicer_app, tmp_path, monkeypatch, suffix):
+    registration = loaded(ap={"PatientID": "OTHER-1"})
+    assert UnreadNotices(registration).patient_in_doubt
+    for said in (False, True):
+        path = tmp_path / f"scene{said}{suffix}"
+        save(slicer_app, path)
+        slicer_app.scene.Clear(False)
+        monkeypatch.setattr(identity, "_identities", {})
+        assert slicer_app.io_manager.load_scene(path)
+        (registration,) = Registration.all(slicer_app.scene)
+        assert UnreadNotices(registration).patient_in_doubt is not said
+        UnreadNotices(registration).say_same_patient()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_doubt_of_a_case_without_headers_is_that_of_its_scene(scene, tmp_path):
+    path = write_phantom_case(tmp_path)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "header_mismatch": {"patient": True}}))
+    registration = read_case(path)(scene)
+    assert UnreadNotices(registration).patient_in_doubt and Session(registration).case().identity_reasons
+    path.write_text(json.dumps({**content, "header_mismatch": {"patient": True}, "same_patient": True}))
+    assert Session(read_case(path)(scene)).case().identity_cautions == [SAME_PATIENT]
 
 
 def test_no_patient_identity_is_in_the_scene(loaded, scene, tmp_path):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import phantom
 import pytest
-from moving import Pelvis, swing
+from moving import Pelvis, swing, write_moving_case
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.xray import View, XRay
+from MultiViewRegistrationLib.io.sequence import FrameSequence
 from MultiViewRegistrationLib.registration.optimizer import Range
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
@@ -128,3 +130,25 @@ def test_a_frame_that_is_rejected_is_kept_by_nobody(anatomy, frames):
     tracker.keep(Tracked(1, "lost", np.eye(4), "reject", ["Lost: ..."]))
     found = tracker.follow(2, frames[1])
     assert found.how == "followed" and phantom.error_mm(found.world_from_ct, swing(2)[1]) < 0.2
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_each_frame_says_first_that_the_patients_differ(tmp_path):
+    path = write_moving_case(tmp_path, swing(3))
+    content = {**json.loads(path.read_text()), "header_mismatch": {"patient": True}}
+    path.write_text(json.dumps(content))
+    sequence = FrameSequence.of_images(path)
+    found = list(follow(sequence, PreparedCT(sequence.first.ct)))
+    assert [frame.how for frame in found][1:] == ["followed"] * 2
+    for frame in found:
+        assert frame.verdict != "accept" and "are of different patients" in frame.reasons[0]
+        assert len(set(frame.reasons)) == len(frame.reasons)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_later_case_of_another_patient_is_a_doubt_of_the_sequence(tmp_path):
+    first = write_moving_case(tmp_path, swing(1))
+    later = first.with_name("later.json")
+    later.write_text(json.dumps({**json.loads(first.read_text()), "header_mismatch": {"patient": True}}))
+    assert FrameSequence.of_cases([first, first]).first.identity_reasons == []
+    assert len(FrameSequence.of_cases([first, later, later]).first.identity_reasons) == 1

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import combinations
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from time import perf_counter
 from typing import Any
 
@@ -26,7 +26,7 @@ from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
 from .arrays import LPS_FROM_RAS, ct_of_arrays, is_path, views_of_arrays
 from .cameras import LEFT_OUT, sees, settle
 from .case_file import CaseFile, CaseSettings, DicomOrigin, InputFile, ViewFile, ct_of, uid_of
-from .dicom_identity import DAY, Mismatch, dicom_origin, mismatches, mismatches_of, read_identity
+from .dicom_identity import DAY, Mismatch, dicom_origin, mismatches, mismatches_of, read_identity, reveals
 from .files import NAMELESS, describe, home_of, printable, sha256
 
 SAME_PATIENT = "CT and X-rays differ by their DICOM headers; a person said that they are of the same patient."
@@ -128,7 +128,7 @@ class Case(CaseSettings):
         began = perf_counter()
         images = [file.ct.path, *(view.image_path for view in file.views)]
         has_dicom = any(path.is_dir() or is_dicom(path) for path in images)
-        different = mismatches_of(file) if has_dicom else []
+        different = mismatches_of(file)
         for mismatch in different:
             warn(f"{printable(file.path)}: {mismatch.sentence}")
         xrays = [xray_of(file, view) for view in file.views]
@@ -466,13 +466,31 @@ def _refuse_copies(where: str, files: list[ViewFile], xrays: list[XRay], cameras
 def hashes(file: CaseFile) -> tuple[dict[str, str], dict[Path, str]]:
     """SHA-256 of each input by the name of its file, numbered where several have it, and by its path.
 
-    Folders are left out: their names are often those of patients.
+    Folders are left out: their names are often those of patients. A name that has a patient's in it, by the headers of the
+    images, gives way to the file's role in the case.
     """
-    parts = [InputFile(file.path.name, file.path), file.ct, file.mask]
-    parts += [part for view in file.views for part in (view.image, view.mask)]
-    by_path = {part.path: sha256(part.path) for part in parts if part}  # several frames are one file
+    roles = {part.path: role for role, part in reversed(input_files(file))}  # several frames are one file
+    by_path = {part.path: sha256(part.path) for _, part in input_files(file)}
+    identities = [read_identity(path) for path in by_path]
     named: dict[str, str] = {}
     for path, digest in by_path.items():
-        names = (path.name if n == 1 else f"{path.name} ({n})" for n in range(1, len(by_path) + 1))
+        own = roles[path] if any(reveals(path.name, identity) for identity in identities) else path.name
+        names = (own if n == 1 else f"{own} ({n})" for n in range(1, len(by_path) + 1))
         named[next(name for name in names if name not in named)] = digest
     return named, by_path
+
+
+def input_files(file: CaseFile) -> list[tuple[str, InputFile]]:
+    """The files of a case, itself among them, with the role of each, which says nothing of a patient."""
+    parts = [("case", InputFile(file.path.name, file.path)), ("CT", file.ct), ("mask", file.mask)]
+    for number, view in enumerate(file.views, start=1):
+        parts += [(f"X-ray {number}", view.image), (f"mask of X-ray {number}", view.mask)]
+    return [(role, part) for role, part in parts if part is not None]
+
+
+def changed_inputs(recorded: Mapping[str, str], file: CaseFile) -> list[str]:
+    """The roles of files of a case that are others than those of a result's `inputs`, which had folders in its names before."""
+    named, by_path = hashes(file)
+    known = {(PurePosixPath(name).name, digest) for name, digest in recorded.items()} | set(recorded.items())
+    changed = {path for path, one in zip(by_path, named.items()) if not known & {one, (path.name, one[1])}}
+    return [role for role, part in input_files(file) if part.path in changed]

@@ -61,6 +61,8 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     for number, (landmark, loaded) in enumerate(zip(kept.get("landmarks", []), case.landmarks), start=1):
         landmark["name"] = f"landmark {number}"
         landmark["views"] = {names[name]: np.asarray(pixel).tolist() for name, pixel in loaded.pixels.items()}
+    if case.mismatches:  # which the files do not say any more
+        kept["header_mismatch"] = {each.kind: True for each in case.mismatches}
     written = write_case(folder, kept, case.ct, images, masks)
     return written, _notes(file, names, content, dropped)
 

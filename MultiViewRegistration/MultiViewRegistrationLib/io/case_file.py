@@ -37,6 +37,8 @@ CT_UNITS = ("hu", "relative")
 INTENSITIES = ("linear", "log", "auto")
 #: How the cameras of several views came to be known relative to each other.
 RELATIVE_GEOMETRIES = ("calibrated", "estimated", "truth")
+#: In what the DICOM headers of CT and X-rays can contradict each other.
+MISMATCH_KINDS = ("patient", "side", "day")
 DEFAULT_SEARCH = {"rotation_deg": 15.0, "translation_mm": 45.0}
 #: The largest half-width of each range to train on, None for any.
 TRAINING = {"orbital_deg": 180, "tilt_deg": 90, "roll_deg": 180, "columns_mm": None, "rows_mm": None, "beam_mm": None}
@@ -109,6 +111,8 @@ class CaseSettings:
         unknown.
     same_patient
         A person says that CT and X-rays are of one patient, whatever their DICOM headers say.
+    header_mismatch
+        In which of MISMATCH_KINDS the DICOM headers differed of files from which the case was written, without headers.
     """
 
     shared_unknowns: SharedUnknowns = field(default_factory=SharedUnknowns)
@@ -121,6 +125,7 @@ class CaseSettings:
     truth_world_from_ct: np.ndarray | None = None
     relative_geometry: str | None = None
     same_patient: bool = False
+    header_mismatch: dict[str, bool] = field(default_factory=dict)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -183,6 +188,9 @@ class CaseFile(CaseSettings):
             reference_from_world=fields.optional("reference_from_world", fields.rigid),
             truth_world_from_ct=fields.section("truth").rigid("world_from_ct") if fields.has("truth") else None,
             relative_geometry=fields.optional("relative_geometry", fields.choice, RELATIVE_GEOMETRIES),
+            header_mismatch=_header_mismatch(fields.section("header_mismatch"))
+            if fields.has("header_mismatch")
+            else {},
             same_patient=fields.optional("same_patient", fields.value, "true or false", bool, default=False),
         )
         if len(case.training) == len(TRAINING) and not any(case.training.values()):
@@ -359,6 +367,10 @@ def read_uncertainty(fields: JsonObject) -> dict[str, Any]:
         if fields.has(key) and not (unknown and fields.values[key] is None):
             fields.number(key, "0 or more, or null if unknown" if unknown else "0 or more", least=0)
     return camera_uncertainty(fields.values)
+
+
+def _header_mismatch(fields: JsonObject) -> dict[str, bool]:
+    return {kind: fields.value(kind, "true or false", bool) for kind in MISMATCH_KINDS if fields.has(kind)}
 
 
 def _landmarks(fields: JsonObject, views: list[str]) -> list[Landmark]:

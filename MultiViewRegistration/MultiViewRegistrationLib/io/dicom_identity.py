@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError
 from ..imaging.dicom_file import DicomFile, quiet, read_dicom
-from .case_file import CaseFile, DicomImage, DicomOrigin, uid_of
+from .case_file import MISMATCH_KINDS, CaseFile, DicomImage, DicomOrigin, uid_of
 
-PATIENT, SIDE, DAY = "patient", "side", "day"
+PATIENT, SIDE, DAY = MISMATCH_KINDS
+KIND_WORDS = {PATIENT: "patients", SIDE: "sides of the body", DAY: "days"}
 
 
 class Compared(NamedTuple):
@@ -23,11 +26,15 @@ class Compared(NamedTuple):
     neutral: tuple[str, ...] = ()
 
 
-PATIENT_ID = "patients (PatientID)"
+PATIENT_ID, PATIENT_NAME = "patients (PatientID)", "patients (PatientName)"
+BIRTH_DATE = "dates of birth (PatientBirthDate)"
+#: What stands where a value was taken out or never known: nothing follows from it.
+PLACEHOLDERS = "ANON ANONYM ANONYMOUS ANONYMIZED ANONYMISED DEIDENTIFIED REMOVED UNKNOWN NONE NA".split()
 #: PS3.3 C.7.1.1, C.7.3.1, C.8.7.1, C.7.2.1. Neutral are a sex other than male or female, an unpaired part and both sides.
 COMPARED = {
     PATIENT_ID: Compared(PATIENT, ("PatientID",)),
-    "dates of birth (PatientBirthDate)": Compared(PATIENT, ("PatientBirthDate",)),
+    PATIENT_NAME: Compared(PATIENT, ("PatientName",)),
+    BIRTH_DATE: Compared(PATIENT, ("PatientBirthDate",), ("19000101",)),
     "sexes (PatientSex)": Compared(PATIENT, ("PatientSex",), ("O", "U")),
     "sides of the body (laterality)": Compared(SIDE, ("ImageLaterality", "Laterality"), ("U", "B")),
     "days (StudyDate)": Compared(DAY, ("StudyDate",)),
@@ -55,8 +62,19 @@ BY_HEADERS = "by their DICOM headers; check that they belong together."
 
 def mismatches_of(case: CaseFile) -> list[Mismatch]:
     """The mismatches between the CT and X-rays of a case, as far as they are DICOM, by the names of the views."""
-    entries = [("CT", case.ct.path), *((view.name, view.image.path) for view in case.views if view.image)]
-    return mismatches([(entry, read_identity(path)) for entry, path in entries])
+    views = [(view.name, read_identity(view.image.path)) for view in case.views if view.image]
+    found = mismatches([("CT", read_identity(case.ct.path, case.ct_series)), *views])
+    return with_recorded(found, case.header_mismatch)
+
+
+def with_recorded(found: list[Mismatch], recorded: Mapping[str, bool]) -> list[Mismatch]:
+    """With those of a case's `header_mismatch` of which its own files say nothing: they were written without headers."""
+    kinds = {each.kind for each in found}
+    more = [kind for kind in MISMATCH_KINDS if recorded.get(kind) and kind not in kinds]
+    return [
+        *found,
+        *(Mismatch(kind, f"CT and X-rays are of different {KIND_WORDS[kind]} {BY_HEADERS}") for kind in more),
+    ]
 
 
 def mismatches(entries: Sequence[tuple[str, dict[str, str]]]) -> list[Mismatch]:
@@ -67,32 +85,80 @@ def mismatches(entries: Sequence[tuple[str, dict[str, str]]]) -> list[Mismatch]:
     entries
         Names, and what `read_identity` found.
     """
-    found = []
+    return sentences(contradictions(entries))
+
+
+def contradictions(entries: Sequence[tuple[str, dict[str, str]]]) -> list[tuple[str, str, str]]:
+    """One of COMPARED and the names of two entries, for all that differ in it: those whose values share no word."""
+    return [
+        (what, one, other)
+        for what in COMPARED
+        for (one, ours), (other, theirs) in combinations(entries, 2)
+        if what in ours and what in theirs and set(ours[what].split()).isdisjoint(theirs[what].split())
+    ]
+
+
+def sentences(found: Sequence[tuple[str, str, str]]) -> list[Mismatch]:
+    """A mismatch for each of COMPARED in what `contradictions` found, of the first entry in it with others."""
+    mismatched = []
     for what, compared in COMPARED.items():
-        known = [(entry, values[what]) for entry, values in entries if what in values]
-        others = [entry for entry, value in known if value != known[0][1]]
+        pairs = [(one, other) for each, one, other in found if each == what]
+        others = [other for one, other in pairs if one == pairs[0][0]]
         if others:
-            sentence = f"{' and '.join(others)} and {known[0][0]} are of different {what} {BY_HEADERS}"
-            found.append(Mismatch(compared.kind, sentence))
-    return found
+            sentence = f"{' and '.join(others)} and {pairs[0][0]} are of different {what} {BY_HEADERS}"
+            mismatched.append(Mismatch(compared.kind, sentence))
+    return mismatched
 
 
-def read_identity(path: Path) -> dict[str, str]:
-    """The values to compare in the header of a file or a folder's CT; nothing for files that are not DICOM. To be kept in memory
-    alone."""
+def read_identity(path: Path, series: str | None = None) -> dict[str, str]:
+    """The values to compare in the header of a file or a folder's CT, of this series if one is named; nothing for files that are not
+    DICOM. To be kept in memory alone."""
     for dicom in _headers(path):
         if path.is_dir() and dicom.text("Modality") != "CT":
             continue
         with suppress(InputError):  # as in _headers
+            if series not in (None, dicom.value("SeriesInstanceUID")):
+                continue
             values = {what: _first_value(dicom, compared.tags) for what, compared in COMPARED.items()}
             return {what: value for what, value in values.items() if value and value not in COMPARED[what].neutral}
     return {}
 
 
 def _first_value(dicom: DicomFile, tags: Sequence[str]) -> str:
-    """As it is compared: the case of letters, spaces and leading zeros are no difference."""
-    values = (str(dicom.value(tag) or "").strip().upper().lstrip("0") for tag in tags)
+    values = (_comparable(str(dicom.value(tag) or ""), tag) for tag in tags)
     return next(filter(None, values), "")
+
+
+def _comparable(value: str, tag: str) -> str:
+    """As it is compared: a name by its words, without accents and initials; of others case, spaces and leading zeros are no difference.
+
+    A name that is written the other way round or in full, or after a marriage, shares a word with the one before.
+    """
+    words = plain_words(value)
+    if all(word in PLACEHOLDERS or not word.strip("X0") for word in words):
+        return ""
+    if tag == "PatientName":
+        return " ".join(word for word in words if len(word) > 1 or not word.isascii())
+    return "".join(value.split()).upper().lstrip("0")
+
+
+def plain_words(text: str) -> list[str]:
+    """Runs of letters and digits, in capitals without accents."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return re.findall(r"[^\W_]+", plain.upper())
+
+
+def reveals(file_name: str, identity: dict[str, str]) -> bool:
+    """Whether the name of a file has in it a word of the patient's name, the ID or the date of birth of `read_identity`."""
+    words = plain_words(file_name)
+    joined, parts = "".join(words), re.findall(r"[^\W\d_]+|\d+", " ".join(words))
+    born = identity.get(BIRTH_DATE, "")
+    secrets = [
+        *identity.get(PATIENT_NAME, "").split(),
+        "".join(plain_words(identity.get(PATIENT_ID, ""))),
+        *(born, f"{born[6:]}{born[4:6]}{born[:4]}", f"{born[4:]}{born[:4]}"),
+    ]
+    return any(secret in parts or len(secret) > 3 and secret in joined for secret in secrets if len(secret) > 1)
 
 
 def _headers(path: Path) -> Iterator[DicomFile]:

@@ -15,6 +15,7 @@ from ..errors import InputError, collect_warnings, warn
 from ..imaging.xray import View, count_frames
 from .case import Case, in_field, views_of, xray_of
 from .case_file import CaseFile
+from .dicom_identity import mismatches_of
 from .files import JsonObject, check_within_upload, printable, read_json, relative_path, sha256
 
 
@@ -275,6 +276,7 @@ class FrameSequence:
                     f"{printable(file.path)}: names another CT or mask than the first frame, expected the same; give cases of one "
                     "structure."
                 )
+            first.mismatches = list(dict.fromkeys([*first.mismatches, *mismatches_of(file)]))
             truths.append(file.truth_world_from_ct)
         known = {number: truth for number, truth in enumerate(truths) if truth is not None}
         return cls(first, FrameFiles.of_cases(paths), known)

@@ -35,7 +35,11 @@ def keep_extras(registration: Registration, case: Case) -> None:
     how the geometry between views came about."""
     arrays = {key: getattr(case, key) for key in EXTRA_ARRAYS}
     extras = {key: array.tolist() for key, array in arrays.items() if array is not None}
-    extras |= {key: value for key in ("training", "relative_geometry", "same_patient") if (value := getattr(case, key))}
+    extras |= {
+        key: value
+        for key in ("training", "relative_geometry", "same_patient", "header_mismatch")
+        if (value := getattr(case, key))
+    }
     registration.node.SetParameter(EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(case.shared_unknowns)}))
 
 
@@ -47,6 +51,11 @@ def set_same_patient(registration: Registration) -> None:
 def is_same_patient(registration: Registration) -> bool:
     """Whether a person said so."""
     return bool(_extras(registration).get("same_patient"))
+
+
+def header_mismatch_of(registration: Registration) -> dict[str, bool]:
+    """In what the headers of the files differed that the case was made from, see `CaseSettings`."""
+    return _extras(registration).get("header_mismatch", {})
 
 
 def shared_unknowns_of(registration: Registration) -> SharedUnknowns:
@@ -113,6 +122,7 @@ def case_of(
         training=extras.get("training", {}),
         relative_geometry=extras.get("relative_geometry"),
         same_patient=is_same_patient(registration),
+        header_mismatch=header_mismatch_of(registration),
         assumptions={view.name: assumed for view in views if (assumed := assumptions_of(view))},
         landmarks=landmarks_of(registration, views),
         **{key: np.array(extras[key], float) for key in EXTRA_ARRAYS if extras.get(key) is not None},

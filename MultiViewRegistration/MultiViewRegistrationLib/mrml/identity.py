@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,15 @@ from ..io.dicom_identity import (
     PATIENT,
     PATIENT_ID,
     Mismatch,
+    contradictions,
     frame_of_reference,
     image_origin,
     mismatches,
     read_identity,
+    sentences,
+    with_recorded,
 )
-from .case import EXTRAS, reference_from_world_of
+from .case import EXTRAS, header_mismatch_of, is_same_patient, reference_from_world_of, set_same_patient
 from .nodes import from_node_to, is_linear, place_of_labelmap, ras_from_node
 from .registration import CT_TRANSFORM, CT_UNIT, SAME, Registration
 from .xray import XRayView, from_other_end, is_left_handed, place_of
@@ -325,28 +329,26 @@ def remember_identity(node, identity: dict[str, str]) -> None:
         node.SetAttribute(IDENTITY_KEY, key)
 
 
-#: The parameter with the mismatches that were found while the headers were at hand, and of which images, as JSON.
-MISMATCHES = "identityMismatches"
+#: Parameters: the contradictions that were found while the headers were at hand, and the images that a person said are of one patient, by
+#: `_header_key`, as JSON.
+CONTRADICTIONS, SAME_PATIENT = "headerContradictions", "samePatient"
 
 
 def identity_mismatches(registration: Registration) -> list[Mismatch]:
     """Where the headers of the CT and the X-rays that are used contradict each other.
 
-    A scene that was saved and loaded has no headers: it keeps what they contradicted in, without a value, for the same images.
+    A scene that was saved and loaded has no headers: it keeps, without a value, which images contradict each other in what, whatever is
+    added, skipped or removed since.
     """
-    views = registration.used_xrays
-    entries = [
-        ("CT", _identity(registration.ct)),
-        *((view.name, _identity(view.node) or _identity(view.source)) for view in views),
-    ]
-    if not any(identity for _, identity in entries):
-        images, kept = json.loads(registration.parameter(MISMATCHES, "[[], []]"))
-        return [Mismatch(*each) for each in kept] if kept and images == _images(registration) else []
-    found = mismatches(entries)
-    kept = json.dumps([_images(registration), found]) if found else ""
-    if registration.parameter(MISMATCHES) != kept:
-        registration.node.SetParameter(MISMATCHES, kept)
-    return found
+    images = _images(registration)
+    live = contradictions([(key, identity) for _, key, identity in images if identity])
+    kept = {tuple(each) for each in json.loads(registration.parameter(CONTRADICTIONS, "[]"))}
+    if not kept.issuperset(live):
+        kept.update(live)
+        registration.node.SetParameter(CONTRADICTIONS, json.dumps(sorted(kept)))
+    pairs = [(one, other, {a, b}) for (one, a, _), (other, b, _) in combinations(images, 2)]
+    found = sentences([(what, one, other) for one, other, keys in pairs for what, a, b in kept if keys == {a, b}])
+    return with_recorded(found, header_mismatch_of(registration))
 
 
 def patient_of(registration: Registration) -> str:
@@ -368,12 +370,33 @@ def is_of_another_patient(registration: Registration, identities: Sequence[dict[
     )
 
 
-def _images(registration: Registration) -> list[str]:
-    """Fingerprints of the voxels of the CT and of the X-rays that are used."""
-    return [
-        _digest(_volume(node))
-        for node in (registration.ct, *(each.source or each.node for each in registration.used_xrays))
+def say_same_patient(registration: Registration) -> None:
+    """Keep that a person says that the CT and the X-rays that are used are of one patient, whatever their headers say."""
+    set_same_patient(registration)
+    registration.node.SetParameter(SAME_PATIENT, json.dumps([key for _, key, _ in _images(registration)]))
+
+
+def said_same_patient(registration: Registration) -> bool:
+    """Whether a person said so of every image that is used now."""
+    said = json.loads(registration.parameter(SAME_PATIENT, "[]"))
+    return is_same_patient(registration) and all(key in said for _, key, _ in _images(registration))
+
+
+def _images(registration: Registration) -> list[tuple[str, str, dict[str, str]]]:
+    """Name, `_header_key` and header values, if they are at hand, of the CT and the X-rays that are used and had a header."""
+    nodes = [
+        ("CT", registration.ct),
+        *((view.name, view.node if _header_key(view.node) else view.source) for view in registration.used_xrays),
     ]
+    return [(name, key, _identity(node)) for name, node in nodes if (key := _header_key(node))]
+
+
+def _header_key(node) -> str:
+    """By which an image is known as that of a header, also in a scene that was saved and loaded; "" for one without."""
+    if node is None:
+        return ""
+    instances = node.GetAttribute(INSTANCES)
+    return node.GetAttribute(IDENTITY_KEY) or (_digest(instances) if instances else "")
 
 
 def _identity(node) -> dict[str, str]:

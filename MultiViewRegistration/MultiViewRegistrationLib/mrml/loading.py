@@ -28,7 +28,7 @@ from ..io.datasets.chest import SAMPLE, SAMPLE_FOLDER, chest_ct
 from ..io.dicom_identity import read_identity
 from ..io.files import sha256, write_atomically
 from .case import keep_extras
-from .identity import dicom_content, keep_frame_uid, remember_identity
+from .identity import dicom_content, keep_frame_uid, remember_identity, say_same_patient
 from .image import add_mask, greys, segmentation_node, set_source, stored
 from .landmarks import place_landmarks
 from .manual_pose import keep_centre
@@ -61,7 +61,7 @@ def case_of_files(case: Case, file: CaseFile, ready: object = None) -> ReadCase:
         case,
         file,
         read_views(case, file),
-        read_identity(file.ct.path),
+        read_identity(file.ct.path, file.ct_series),
         whole_numbers(ct.volume.values),
         ct.centroid(),
         ready,
@@ -104,6 +104,8 @@ class ReadCase:
             registration.node.SetParameter("start", "given")
         for add in self.views:
             add(registration)
+        if case.same_patient:
+            say_same_patient(registration)
         place_landmarks(registration, case.landmarks)
         return registration
 

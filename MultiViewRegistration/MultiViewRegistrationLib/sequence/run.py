@@ -85,8 +85,9 @@ def follow(
             )
         else:
             found = _registered(number, case, frame, anatomy, start, seed, progress, geometry, compute_device)
-        if found.verdict == "accept" and case.identity_reasons:
-            found = replace(found, verdict="check", reasons=[*case.identity_reasons, *found.reasons])
+        if missing := [reason for reason in case.identity_reasons if reason not in found.reasons]:
+            verdict = "check" if found.verdict == "accept" else found.verdict
+            found = replace(found, verdict=verdict, reasons=[*missing, *found.reasons])
         tracker.keep(found)
         yield found
 

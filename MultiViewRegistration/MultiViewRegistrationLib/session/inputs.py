@@ -16,7 +16,7 @@ from ..geometry.camera import Camera
 from ..jobs import start_python
 from ..mrml.case import case_of, ct_of, xray_of
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
-from ..mrml.identity import identity_mismatches, of_ct, of_image, of_view, origin_of, true_pose
+from ..mrml.identity import identity_mismatches, of_ct, of_image, of_view, origin_of, said_same_patient, true_pose
 from ..mrml.image import refresh
 from ..mrml.registration import Registration, check_place
 from ..mrml.xray import XRayView
@@ -83,6 +83,7 @@ class Inputs:
             )
         case.dicom = origin_of(self.registration)
         case.mismatches = identity_mismatches(self.registration)
+        case.same_patient = said_same_patient(self.registration)
         if case.truth_world_from_ct is None:
             case.truth_world_from_ct = true_pose(self.registration)
         used = self.registration.used_xrays

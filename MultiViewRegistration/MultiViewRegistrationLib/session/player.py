@@ -138,7 +138,7 @@ def images_of(inputs: Inputs, track, files) -> FileImages | SliceImages:
 
 
 def _find(content: dict, beside: Path | None) -> tuple:
-    from ..io.case import hashes
+    from ..io.case import changed_inputs
     from ..sequence.track_files import StoredTrack
 
     if "sequence" not in content:
@@ -165,7 +165,7 @@ def _find(content: dict, beside: Path | None) -> tuple:
                 moved["images"] = {view: [there[name] for name in files] for view, files in where["images"].items()}
             track = StoredTrack.of({**content, "sequence": moved}, "Sequence", Path())
             files = track.files()
-            same = not track.inputs or hashes(files.file(0))[0] == track.inputs
+            same = not track.inputs or not changed_inputs(track.inputs, files.file(0))
             if same or folder is folders[0]:
                 return track, files, "" if same else OTHER_FILES
     lost = next((name for name in names if not Path(name).exists()), names[0])

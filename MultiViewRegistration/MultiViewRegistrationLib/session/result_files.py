@@ -165,6 +165,7 @@ def case_content(session: Session) -> dict:
         "shared_unknowns": shared or None,
         "relative_geometry": case.relative_geometry,
         "same_patient": case.same_patient or None,
+        "header_mismatch": {each.kind: True for each in case.mismatches} or None,
         "training": case.training or None,
         "targets": case.targets,
         "landmarks": [{"name": mark.name, "ct": mark.ct, "views": dict(mark.pixels)} for mark in case.landmarks]

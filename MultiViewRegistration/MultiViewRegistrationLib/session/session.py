@@ -13,8 +13,7 @@ from typing import Any
 from ..errors import InputError, collect_warnings
 from ..io.dicom_identity import BY_HEADERS, DAY
 from ..mrml import landmarks, manual_pose
-from ..mrml.case import is_same_patient, set_same_patient
-from ..mrml.identity import fingerprint, identity_mismatches, world_uid
+from ..mrml.identity import fingerprint, identity_mismatches, said_same_patient, say_same_patient, world_uid
 from ..mrml.loading import camera_content
 from ..mrml.registration import Registration
 from . import registering
@@ -55,7 +54,7 @@ class UnreadNotices:
     def patient_in_doubt(self) -> bool:
         """Whether CT and X-rays are of different patients or sides by their headers, and nobody has said otherwise."""
         doubtful = any(each.kind != DAY for each in identity_mismatches(self._registration))
-        return doubtful and not is_same_patient(self._registration)
+        return doubtful and not said_same_patient(self._registration)
 
     def acknowledge(self) -> None:
         """Show these no more."""
@@ -63,7 +62,7 @@ class UnreadNotices:
 
     def say_same_patient(self) -> None:
         """Keep that a person says that CT and X-rays are of one patient, and show these no more."""
-        set_same_patient(self._registration)
+        say_same_patient(self._registration)
         self.acknowledge()
 
 

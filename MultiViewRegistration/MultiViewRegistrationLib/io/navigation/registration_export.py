@@ -6,12 +6,11 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ...geometry.camera import Camera
-from ..case import hashes
+from ..case import changed_inputs
 from ..case_file import CaseFile, DicomImage, new_uid
 from ..files import JsonObject, read_json, write_atomically
 from ..staging import complete
@@ -108,13 +107,7 @@ class RegistrationExport:
     def beside(self, case: str | os.PathLike) -> RegistrationExport:
         """The same, with a warning where files of the case it was found from are others now."""
         file = CaseFile.read(case)
-        by_name, by_path = hashes(file)
-        changed = [path for path, (name, digest) in zip(by_path, by_name.items()) if self.inputs.get(name) != digest]
-        # what a case names, without its names, which may be those of patients
-        roles: list[tuple[str, Any]] = [("case", file), ("CT", file.ct), ("mask", file.mask)]
-        for number, view in enumerate(file.views, start=1):
-            roles += [(f"X-ray {number}", view.image), (f"mask of X-ray {number}", view.mask)]
-        others = [role for role, part in roles if part is not None and part.path in changed]
+        others = changed_inputs(self.inputs, file)
         if not others:
             return self
         stale = f"An input has changed since the registration: {', '.join(others)}."

@@ -132,7 +132,7 @@ def killed_at(nth: int, folder: Path) -> int:
             replace(source, target)
 
         staging.os.replace = killed
-        write(folder, "2", earlier=lambda folder: ["gone"])
+        write(folder, "2", earlier=lambda folder: ["gone", "a", "b"])
         os._exit(0)
     return os.waitpid(pid, 0)[1]
 

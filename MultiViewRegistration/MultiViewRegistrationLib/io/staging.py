@@ -65,7 +65,8 @@ def staged(
                 staging = staging.rename(folder / staging.name)
                 with _locked(folder):
                     _complete(folder)
-                    files = {"last": last, "earlier": [*earlier(folder)]}
+                    new = {file.name for file in staging.iterdir()}  # which stay once they have come
+                    files = {"last": last, "earlier": [name for name in earlier(folder) if name not in new]}
                     (staging / JOURNAL).write_text(json.dumps(files), encoding="utf-8")
                     _move(staging, folder)
     except BaseException as error:

@@ -43,6 +43,22 @@ def killed(source, target):
 staging.os.replace = killed
 sys.exit(main(sys.argv[1:]))
 """
+#: The program where no file of a result can be larger, as on a full disk.
+LIMITED = """
+import resource, signal, sys
+from MultiViewRegistrationLib.cli.main import main
+from MultiViewRegistrationLib.report import result_page
+
+staged = result_page.staged
+
+def limited(*arguments):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    return staged(*arguments)
+
+result_page.staged = limited
+sys.exit(main(sys.argv[1:]))
+"""
 TRANSFORMS = {"world_from_ct.tfm", "world_from_ct.slicer.tfm"}
 
 
@@ -187,24 +203,12 @@ def test_exit_codes_by_the_verdict(mvreg, study):
         change(study, views=[{**view, **unsure} for view in json.loads(study.read_text())["views"]])
 
 
-def limited(command: list, size: int, **more) -> subprocess.CompletedProcess:
-    """Run it where no file can be larger, as on a full disk."""
-
-    import resource
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    return subprocess.run(command, env=ENVIRONMENT, preexec_fn=limit, text=True, timeout=300, **more)
-
-
 @pytest.mark.skipif(os.name == "nt", reason="needs limits of POSIX")
 def test_where_the_files_cannot_be_written_the_older_result_stays_and_the_file_is_named(study):
-    out, command = study.parent / "result", [*MVREG, "register", str(study)]
+    out, command = study.parent / "result", [sys.executable, "-c", LIMITED, "register", str(study)]
     assert run("register", study).returncode == 0
     first = assert_whole(out)
-    done = limited(command, 20_000, capture_output=True)
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1 and "verdict: " in done.stderr and "Report:" not in done.stderr
     assert "result/report.html: cannot be written there (File too large)" in done.stderr
     assert assert_whole(out) == first

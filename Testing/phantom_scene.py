@@ -65,7 +65,7 @@ def phantom_registration(scene, name: str = "Phantom", world_from_ct: np.ndarray
 
 
 def settled_session(scene, name: str = "Phantom"):
-    """A session whose pose passes for the result of a registration, which nobody ran."""
+    """A session whose pose, the true one, passes for the result of a registration, which nobody ran."""
     from MultiViewRegistrationLib.session.session import Session
 
     session = Session(phantom_registration(scene, name))
@@ -73,13 +73,13 @@ def settled_session(scene, name: str = "Phantom"):
     return session
 
 
-def settle(session) -> None:
-    """Have the true pose pass for the result of a registration."""
+def settle(session, pose: np.ndarray = TRUE_POSE) -> None:
+    """Have a pose (4, 4) pass for the result of a registration, by default the true one."""
     from MultiViewRegistrationLib.mrml.identity import fingerprint
     from MultiViewRegistrationLib.session.history import HistoryEntry
 
     registration = session.registration
-    registration.world_from_ct = TRUE_POSE
+    registration.world_from_ct = pose
     session.history.add(HistoryEntry.now("given", registration.world_from_ct, fingerprint=fingerprint(registration)))
 
 

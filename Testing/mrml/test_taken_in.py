@@ -284,7 +284,7 @@ def test_a_verdict_of_a_structure_falls_when_that_is_elsewhere(scene, accepted):
     registration = accepted.registration
     segmentation, segment = segmentation_node(scene, "large", np.ones((60, 60, 60), bool), larger_volume(scene))
     registration.choose_segment(segmentation, segment)
-    settle(accepted)
+    settle(accepted, registration.world_from_ct)
     assert accepted.stale_reason() == ""
     segmentation.SetAndObserveTransformNodeID(transform(scene, TURNED).GetID())
     assert "stale" in accepted.stale_reason()
@@ -338,7 +338,7 @@ def placed(scene, ct, views, request):
 
 def test_hardening_the_transform_moves_nothing_and_leaves_the_verdict(placed):
     session = Session(placed)
-    settle(session)
+    settle(session, TURNED)
     before, ct, mask = bounds(placed.ct), ct_of(placed), ct_of(placed).mask
     slicer.vtkSlicerTransformLogic.hardenTransform(placed.ct)
     assert placed.ct.GetParentTransformNode() is None
@@ -366,7 +366,7 @@ def test_a_segment_drawn_on_the_hardened_ct_selects_what_was_drawn(placed):
 
 
 def test_a_hardened_ct_is_the_same_in_a_scene_that_was_saved(slicer_app, placed, tmp_path):
-    settle(Session(placed))
+    settle(Session(placed), TURNED)
     for node in (placed.ct, placed.segmentation):
         node.HardenTransform()
     assert Session(placed).stale_reason() == ""

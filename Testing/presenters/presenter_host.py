@@ -133,9 +133,11 @@ class PresenterHost:
                 self.session.poll(0.01)
                 presenter.update_views()
                 presenter.tick()
-            for section in self.sections.values() if self._files is not None else ():
-                if section.presenter is not presenter:
-                    section.presenter.tick()
+                for section in self.sections.values() if self._files is not None else ():
+                    if section.presenter is not presenter:
+                        section.presenter.tick()
+            elif presenter is self._files:
+                presenter.tick()
             sleep(0.001)
 
 

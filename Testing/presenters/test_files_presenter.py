@@ -71,7 +71,7 @@ def test_a_ct_and_x_rays_in_dicom_need_no_answer(host, files, tmp_path):
 
 def test_of_two_ct_series_one_is_chosen(host, files, tmp_path):
     hu, affine = make_ct().volume.values.round().astype(np.int16), make_ct().volume.ct_from_index
-    who = {key: IDENTITY[key] for key in ("PatientID", "PatientBirthDate", "PatientSex")}
+    who = {key: IDENTITY[key] for key in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")}
     write_series(tmp_path, hu, affine, SeriesInstanceUID="1.2.3.1", SeriesDescription="Soft", **who)
     write_series(tmp_path, hu[:20], affine, prefix="b", SeriesInstanceUID="1.2.3.2", SeriesDescription="Bone", **who)
     write_xrays(tmp_path / "x")

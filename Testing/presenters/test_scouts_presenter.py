@@ -12,6 +12,7 @@ from eos_images import write_eos
 from geometry_table import cell, field, put
 from phantom import TRUE_POSE, slot_scan_of, write_phantom_case
 from phantom_study import FRAME, write_scout, write_study, write_xrays
+from planted_dicom import IDENTITY
 from presenter_host import PresenterHost, act, cells, control, text
 
 from MultiViewRegistrationLib.errors import InputError
@@ -228,7 +229,8 @@ def test_an_eos_image_beside_an_x_ray_that_its_header_places_by_a_c_arm(xrays, t
     from MultiViewRegistrationLib.session.geometry import reading_of, use_reading
 
     refused = "{} is an EOS image and {} is not, whose headers place them in different worlds, expected X-rays of one machine; leave "
-    eos, (c_arm, _) = write_eos(tmp_path / "eos.dcm"), write_xrays(tmp_path)
+    who = {key: IDENTITY[key] for key in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")}
+    eos, (c_arm, _) = write_eos(tmp_path / "eos.dcm", **who), write_xrays(tmp_path)
     read(xrays, c_arm)
     with pytest.raises(InputError, match=refused.format("eos", "view1")):
         read(xrays, eos)

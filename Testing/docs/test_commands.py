@@ -55,7 +55,15 @@ def test_make_has_the_targets():
 def test_the_demo_gets_pytorch_only_where_that_is_asked_for(require_program, tmp_path, argument, torch):
     """With CUDA it is five times all else."""
     make = require_program("make", package="make")
-    command = [make, "--dry-run", "--file", ROOT / "Makefile", "demo", *filter(None, [argument])]
+    command = [
+        make,
+        "--no-print-directory",
+        "--dry-run",
+        "--file",
+        ROOT / "Makefile",
+        "demo",
+        *filter(None, [argument]),
+    ]
     (tmp_path / "pyproject.toml").touch()
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert ("torch" in said.replace("PyTorch", "")) == torch and "mvreg demo" in said

@@ -183,7 +183,7 @@ def test_files_added_to_an_empty_case_over_another(tab, cases, alone):
     tab.wait_state("ct() && !reading()")
     send_folder(tab.server, cases["B"].parent, "xrays/files")
     wait_for(tab, "B")
-    assert_shows(tab, cases["B"], alone, named="Registration")
+    assert_shows(tab, cases["B"], alone, named="ctB")
 
 
 def test_what_was_under_way_for_one_patient_does_not_reach_the_next(tab, cases, tmp_path):

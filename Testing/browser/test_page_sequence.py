@@ -113,7 +113,7 @@ def test_the_motion_of_another_structure_is_curves_and_a_table(open_tab, server,
     after = [path.get_attribute("d") for path in outlines.all()]
     assert len(before) == 2 and all(a.count("M") > 20 and a != b for a, b in zip(before, after, strict=True))
     tab.page.get_by_text("Export the poses").click()
-    poses = tab.download("Export poses", tmp_path)
+    poses = tab.download("Export poses", tmp_path, ".mv-answer")
     with zipfile.ZipFile(poses) as archive:
         lines = list(csv.DictReader(io.StringIO(archive.read(f"{poses.stem}/motion.csv").decode())))
     assert float(lines[5]["angle_deg"]) == pytest.approx(25, abs=1e-3) and lines[BLANK]["angle_deg"] == ""

@@ -107,7 +107,7 @@ def _schema(path: Path) -> Iterator[str]:
             if "default" in child:
                 note += f" Default: `{json.dumps(child['default'])}`."
             yield f"| `{key}` | {kind(child)} | " + note.strip().replace("|", "\\|") + " |"
-            if child.get("type") == "array":
+            if "items" in child:
                 yield from rows(resolved(child.get("items", {})), f"{key}[].")
             else:
                 yield from rows(child, f"{key}.")

@@ -212,7 +212,7 @@ def load_ct(
     _check_unit(unit)
     if isinstance(path, (str, Path)):
         path = Path(path)
-        image = read_series(path, ct_slices(path, series)) if path.is_dir() else _read_volume(path, "CT")
+        image = read_series(path, ct_slices(path, series)) if path.is_dir() else read_volume(path, "CT")
     else:
         slices = ct_slices(path, series)
         path = slices[0].parent
@@ -249,7 +249,7 @@ def ct_from_array(
 
 def _checked(values: np.ndarray, ct_from_index: np.ndarray, unit: str, name: str | Path) -> CT:
     """The CT in an array, which is its own from now on if it is float32."""
-    _check_grid(name, "CT", values.shape[::-1], values.shape[3] if values.ndim == 4 else 1)
+    check_grid(name, "CT", values.shape[::-1], values.shape[3] if values.ndim == 4 else 1)
     ct_from_index = np.asarray(ct_from_index, float)
     spacing = np.linalg.norm(ct_from_index[:3, :3], axis=0)
     if not np.isfinite(ct_from_index).all() or not spacing.all():
@@ -328,19 +328,48 @@ def _attenuate(values: np.ndarray, mu: np.ndarray) -> None:
         out *= hu >= air
 
 
-def _read_volume(path: Path, what: str) -> StoredImage:
+def read_volume(path: Path, what: str) -> StoredImage:
+    """The grey volume in a file.
+
+    Parameters
+    ----------
+    what
+        It should be, for messages: "CT", "mask".
+
+    Raises
+    ------
+    InputError
+        As `read_image`, and for a single slice, colour, and a multi-frame DICOM file.
+    """
     image = read_image(path)
     if image.components == 1 and "0008|0016" in image.said and image.size[-1] > 1:
         raise InputError(
             f"{path}: a multi-frame DICOM file, whose frames may lie anywhere, but a volume is expected; export the series "
             "as single slices and name their folder, or convert it to NIfTI or NRRD."
         )
-    _check_grid(path, what, image.size, image.components)
+    check_grid(path, what, image.size, image.components)
     return image
 
 
-def _check_grid(name: str | Path, what: str, size: tuple[int, ...], components: int) -> None:
-    """size: along i, j, k.   components: values in each voxel."""
+def check_grid(name: str | Path, what: str, size: tuple[int, ...], components: int = 1) -> None:
+    """Check that an image is a grey volume.
+
+    Parameters
+    ----------
+    name
+        Begins the sentence where something is wrong.
+    what
+        It should be, "CT" for one.
+    size
+        Along i, j, k.
+    components
+        Values in each voxel.
+
+    Raises
+    ------
+    InputError
+        For a single slice, and for colour.
+    """
     if components > 1:
         raise InputError(
             f"{name}: has {components} values a voxel (colour or vectors), but a grey volume is expected; name the {what} itself."
@@ -407,12 +436,12 @@ def load_mask(path: Path, ct_from_index: np.ndarray, shape: tuple[int, int, int]
     InputError
         For what is no volume, and a mask that is empty or lies outside.
     """
-    image = _read_volume(path, "mask")
+    image = read_volume(path, "mask")
     if not np.any(image.values):
         raise _empty(path)
     if image.values.shape == tuple(shape) and np.allclose(image.ct_from_index, ct_from_index, rtol=0, atol=1e-3):
         return image.values != 0
-    mask = _on_grid(image, ct_from_index, shape) != 0
+    mask = on_grid(image.values, image.ct_from_index, ct_from_index, shape) != 0
     if not mask.any():
         raise InputError(
             f"{path}: the mask lies wholly outside the CT, but it must overlap it; export the mask in the CT's own space."
@@ -420,17 +449,29 @@ def load_mask(path: Path, ct_from_index: np.ndarray, shape: tuple[int, int, int]
     return mask
 
 
-def _on_grid(image: StoredImage, ct_from_index: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The nearest values of a volume at the voxels of another grid, 0 outside."""
+def on_grid(values: np.ndarray, place: np.ndarray, ct_from_index: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The nearest values of a volume at the voxels of another grid, 0 outside.
+
+    Parameters
+    ----------
+    values
+        (nk, nj, ni) of the volume.
+    place
+        (4, 4), takes its (i, j, k, 1) to CT LPS mm.
+    ct_from_index
+        (4, 4) of the other grid.
+    shape
+        (nk, nj, ni) of the other grid.
+    """
     import SimpleITK as sitk  # takes a while, and most masks lie on the CT's grid
 
-    spacing = np.linalg.norm(ct_from_index[:3, :3], axis=0)
-    grid = sitk.Image([int(n) for n in shape[::-1]], sitk.sitkUInt8)
-    grid.SetSpacing(spacing.tolist())
-    grid.SetOrigin(ct_from_index[:3, 3].tolist())
-    grid.SetDirection((ct_from_index[:3, :3] / spacing).ravel().tolist())
-    source = sitk.GetImageFromArray(image.values)
-    source.SetSpacing(image.spacing_mm)
-    source.SetOrigin(image.origin_mm)
-    source.SetDirection(image.direction.ravel().tolist())
+    def placed(image: sitk.Image, affine: np.ndarray) -> sitk.Image:
+        spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        image.SetSpacing(spacing.tolist())
+        image.SetOrigin(affine[:3, 3].tolist())
+        image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
+        return image
+
+    grid = placed(sitk.Image([int(n) for n in shape[::-1]], sitk.sitkUInt8), ct_from_index)
+    source = placed(sitk.GetImageFromArray(values), place)
     return sitk.GetArrayFromImage(sitk.Resample(source, grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0))

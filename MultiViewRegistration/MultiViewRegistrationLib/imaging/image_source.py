@@ -217,6 +217,19 @@ def _nrrd_data_file(path: Path) -> str | None:
     return name
 
 
+def nrrd_pairs(path: Path) -> dict[str, str]:
+    """The key/value pairs (key:=value) in the header of a NRRD, as Slicer's .seg.nrrd names its segments; none of another file."""
+    pairs: dict[str, str] = {}
+    for number, line in enumerate(_lines(path)):
+        if not line or number == 0 and not line.startswith(b"NRRD0"):
+            break
+        key, is_pair, value = line.partition(b":=")
+        if is_pair and not line.startswith(b"#"):
+            escaped = value.decode("utf-8", "replace")
+            pairs[key.decode("utf-8", "replace")] = re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], escaped)
+    return pairs
+
+
 def _check_header_grid(
     path: Path, found: dict[bytes, bytes], allowed: dict[bytes, re.Pattern[bytes]], needed: tuple[bytes, bytes]
 ) -> None:

@@ -22,6 +22,7 @@ from ..geometry.rigid import array_of, kind_of
 from ..imaging.ct import CT, ct_from_array, load_ct, masked
 from ..imaging.field import bone_is_bright
 from ..imaging.reading import RawImage, StoredImage, affine_of, raw_image, read_image, undistorted
+from ..imaging.structures import Structures, StructureSource, read_structures, structures_of_array
 from ..imaging.xray import load_image
 from .cameras import CALIBRATION, GEOMETRIES, Geometry, read_geometry
 from .case_file import (
@@ -84,6 +85,43 @@ def ct_of_arrays(ct: Any, ct_from_index: Any, unit: str, mask: Any) -> CT:
     if place is not None and not np.allclose(place, found.volume.ct_from_index, rtol=0, atol=1e-3):
         raise InputError("mask: lies on another grid than the CT, expected the CT's; resample it to that.")
     return masked(found, values, "mask")
+
+
+def structures_of_arrays(labels: Any, structures: Any, ct: CT) -> Structures | None:
+    """The structures of `Case.from_arrays`, on the grid of the CT; None without any.
+
+    Raises
+    ------
+    InputError
+        As `read_structures`, and for names and labels that are none.
+    """
+    if labels is None:
+        if structures is not None:
+            raise InputError("labels: is missing beside structures, expected the volume with their labels; give it.")
+        return None
+    if ct.mask is not None:
+        raise InputError("mask: stands beside labels, expected one of the two; leave one out.")
+    sources = _structure_sources(structures)
+    if is_path(labels):
+        return read_structures(Path(labels), sources, ct)
+    values, place = _volume("labels", labels, None)
+    return structures_of_array(values, place, sources, ct)
+
+
+def _structure_sources(structures: Any) -> list[StructureSource]:
+    expected = '{"L1": 31, "L2": 30}, or a list of names'
+    if structures is None:
+        return []
+    if is_path(structures) or not hasattr(structures, "__iter__") or not len(structures):
+        raise InputError(f"structures: found {kind_of(structures)}, expected {expected}; leave it out for all labels.")
+    sources = []
+    for n, name in enumerate(structures):
+        fields = JsonObject("structures", f"structures[{n}]", {"name": name})
+        label = structures[name] if isinstance(structures, Mapping) else None
+        if label is not None and (isinstance(label, bool) or not isinstance(label, (int, np.integer))):
+            raise InputError(f"structures: found {kind_of(label)} as a label, expected {expected}; correct it.")
+        sources.append(StructureSource(view_name(fields, "structure"), None if label is None else int(label)))
+    return sources
 
 
 def _volume(name: str, volume: Any, ct_from_index: Any) -> tuple[np.ndarray, np.ndarray | None]:

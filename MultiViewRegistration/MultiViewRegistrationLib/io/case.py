@@ -22,10 +22,11 @@ from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import undistorted, undistorted_mask
+from ..imaging.structures import Structures
 from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
-from .arrays import LPS_FROM_RAS, ct_of_arrays, is_path, views_of_arrays
+from .arrays import LPS_FROM_RAS, ct_of_arrays, is_path, structures_of_arrays, views_of_arrays
 from .cameras import LEFT_OUT, sees, settle
-from .case_file import CaseFile, CaseSettings, DicomOrigin, InputFile, ViewFile, ct_of, uid_of
+from .case_file import CaseFile, CaseSettings, DicomOrigin, InputFile, ViewFile, ct_of, structures_of, uid_of
 from .dicom_identity import DAY, Mismatch, dicom_origin, mismatches, mismatches_of, read_identity, reveals
 from .files import NAMELESS, describe, home_of, printable, sha256
 
@@ -56,6 +57,10 @@ class Case(CaseSettings):
         What is assumed of the views' geometry, sentences by the view's name.
     mismatches
         Where the DICOM headers of CT and X-rays contradict each other.
+    structures
+        The bones of the CT that have a pose of their own; None where the CT, or its mask, is registered as one.
+    structures_key
+        The same for cases with the same structures of the same CT.
     """
 
     ct: CT
@@ -69,6 +74,8 @@ class Case(CaseSettings):
     dicom: DicomOrigin = field(default_factory=DicomOrigin)
     assumptions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     mismatches: Sequence[Mismatch] = ()
+    structures: Structures | None = None
+    structures_key: tuple = ()
 
     @property
     def identity_reasons(self) -> list[str]:
@@ -100,7 +107,7 @@ class Case(CaseSettings):
         Parameters
         ----------
         last
-            A case loaded before, whose CT is taken if it is the same.
+            A case loaded before, whose CT and structures are taken if they are the same.
         world_from_ct
             (4, 4), a start pose in place of the case's own.
         read_ct
@@ -114,8 +121,8 @@ class Case(CaseSettings):
         Warns
         -----
         UserWarning
-            Of unknown keys, of a view that does not show the CT at the start pose, and of DICOM headers that tell
-            of different patients, sides or days.
+            Of unknown keys, of a view that does not show the CT at the start pose, of structures as `read_structures`,
+            and of DICOM headers that tell of different patients, sides or days.
         """
         file = CaseFile.read(path)
         if world_from_ct is not None:
@@ -137,6 +144,9 @@ class Case(CaseSettings):
         anatomy_key = ct_sha256, file.ct_unit, file.mask and by_path[file.mask.path], file.ct_series
         known = last.ct if last is not None and last.anatomy_key == anatomy_key else None
         ct = known or (read_ct() if read_ct else ct_of(file))
+        files = [(source.name, source.label, source.mask and by_path[source.mask]) for source in file.structures]
+        structures_key = *anatomy_key, file.labels and by_path[file.labels.path], tuple(files)
+        same = last is not None and last.structures_key == structures_key
         settings = {setting.name: getattr(file, setting.name) for setting in fields(CaseSettings)}
         case = cls(
             **{**settings, "landmarks": _undistorted_landmarks(file)},
@@ -149,6 +159,8 @@ class Case(CaseSettings):
             anatomy_key=anatomy_key,
             dicom=dicom_origin(file, ct_sha256) if has_dicom else DicomOrigin(uid_of(ct_sha256)),
             mismatches=different,
+            structures=last.structures if last is not None and same else structures_of(file, ct),
+            structures_key=structures_key,
             name=_name(file.path.resolve()),
             seconds=perf_counter() - began,
         )
@@ -172,6 +184,8 @@ class Case(CaseSettings):
         uncertainty: Mapping[str, float | None] | None = None,
         ct_unit: str = "hu",
         mask: Any = None,
+        labels: Any = None,
+        structures: Mapping[str, int] | Sequence[str] | None = None,
         world_from_ct: ArrayLike | None = None,
         targets: ArrayLike | None = None,
         truth_world_from_ct: ArrayLike | None = None,
@@ -210,6 +224,11 @@ class Case(CaseSettings):
             "hu", or "relative" (0 = nothing, larger = denser).
         mask
             The structure to register alone, other than 0 where it is, on the CT's grid.
+        labels
+            Whole numbers on the CT's grid, in the order of its axes, that are the same within each bone and 0 elsewhere: each bone gets
+            a pose of its own. Images and paths (also of a DICOM segmentation or .seg.nrrd) may lie on another grid.
+        structures
+            Which of the labels, by name: {"L1": 31, "L2": 30}; or a list of names of segments, where the file has names. By default all.
         world_from_ct
             (4, 4) rigid start pose; not needed.
         targets
@@ -228,7 +247,7 @@ class Case(CaseSettings):
         -----
         UserWarning
             Where something looks otherwise than it is taken: order of the axes, bone bright, a view that does not show the CT,
-            DICOM headers of different patients, sides or days.
+            DICOM headers of different patients, sides or days; labels on another grid; structures that the end of the CT cuts off.
         """
         began = perf_counter()
         start, truth, points = None, None, None
@@ -250,7 +269,8 @@ class Case(CaseSettings):
             if used is not None:
                 xrays[n] = _masked(xrays[n], rigid.array_of(f"masks[{n}]", used) != 0, f"masks[{n}]:")
         _check_sources(files, xrays, taken, start)
-        given = [("ct", ct), *zip((file.name for file in files), images, strict=True)]
+        chosen = structures_of_arrays(labels, structures, taken)
+        given = [("ct", ct), ("labels", labels), *zip((file.name for file in files), images, strict=True)]
         different = mismatches([(entry, read_identity(Path(each))) for entry, each in given if is_path(each)])
         for mismatch in different:
             warn(mismatch.sentence)
@@ -264,6 +284,7 @@ class Case(CaseSettings):
             truth_world_from_ct=truth,
             same_patient=bool(same_patient),
             mismatches=different,
+            structures=chosen,
             name=name,
             seconds=perf_counter() - began,
         )
@@ -272,6 +293,8 @@ class Case(CaseSettings):
         voxels, spacing = self.ct.volume.values.shape[::-1], self.ct.volume.spacing_mm
         size, mm = " x ".join(map(str, voxels)), " x ".join(f"{each:.3g}" for each in spacing)
         structure = "" if self.ct.mask is None else ", one structure of it"
+        if self.structures is not None:
+            structure = f", {len(self.structures.names)} structures of it"
         views = ", ".join(f"{view.name} {view.camera.size[0]} x {view.camera.size[1]}" for view in self.views)
         start = "no start" if self.world_from_ct is None else "with a start"
         truth = "" if self.truth_world_from_ct is None else ", with truth"
@@ -482,7 +505,12 @@ def hashes(file: CaseFile) -> tuple[dict[str, str], dict[Path, str]]:
 
 def input_files(file: CaseFile) -> list[tuple[str, InputFile]]:
     """The files of a case, itself among them, with the role of each, which says nothing of a patient."""
+    parts: list[tuple[str, InputFile | None]]
     parts = [("case", InputFile(file.path.name, file.path)), ("CT", file.ct), ("mask", file.mask)]
+    parts.append(("labels", file.labels))
+    for source in file.structures:
+        if source.mask is not None:
+            parts.append((f"mask of {source.name}", InputFile(source.mask.name, source.mask)))
     for number, view in enumerate(file.views, start=1):
         parts += [(f"X-ray {number}", view.image), (f"mask of X-ray {number}", view.mask)]
     return [(role, part) for role, part in parts if part is not None]

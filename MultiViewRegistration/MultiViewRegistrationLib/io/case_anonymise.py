@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,13 @@ SCHEMA = Path(__file__).with_name("case.schema.json")
 _PLAIN_NAME = re.compile(
     r"(view|camera|ap|pa|lat|lateral|oblique|inlet|outlet|lao|rao|cra|cau|left|right)?[ _-]?\d{0,2}", re.IGNORECASE
 )
-_FILES = {"ct", "ct_series", "mask", "image", "frame"}
+#: The same of a structure's.
+_BONE = (
+    "left|right|l|r|vertebra|vertebrae|rib|sacrum|pelvis|hip|ilium|femur|patella|tibia|fibula|talus|calcaneus|scapula|clavicle|"
+    r"clavicula|humerus|radius|ulna|scaphoid|lunate|metacarpal|metatarsal|mandible|skull|sternum|[ctls]?\d{1,2}"
+)
+_PLAIN_STRUCTURE = re.compile(rf"({_BONE})([ _-]({_BONE}))*", re.IGNORECASE)
+_FILES = {"ct", "ct_series", "mask", "labels", "structures", "image", "frame"}
 
 
 def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
@@ -63,8 +70,12 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
         landmark["views"] = {names[name]: np.asarray(pixel).tolist() for name, pixel in loaded.pixels.items()}
     if case.mismatches:  # which the files do not say any more
         kept["header_mismatch"] = {each.kind: True for each in case.mismatches}
-    written = write_case(folder, kept, case.ct, images, masks)
-    return written, _notes(file, names, content, dropped)
+    structures = case.structures and replace(case.structures, names=_structure_names(case.structures.names))
+    written = write_case(folder, kept, case.ct, images, masks, structures)
+    notes = _notes(file, names, content, dropped)
+    if structures and structures.names != case.structures.names:
+        notes.insert(-1, "Structures whose names are not usual ones of bones were renamed to numbers.")
+    return written, notes
 
 
 def without_free_text(content: dict) -> tuple[dict, set[str]]:
@@ -105,6 +116,12 @@ def _new_names(names: list[str]) -> dict[str, str]:
             neutral += "b"
         new[name] = name if name in plain else neutral
     return new
+
+
+def _structure_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of the structures in the copy."""
+    numbered = enumerate(names, start=1)
+    return tuple(name if _PLAIN_STRUCTURE.fullmatch(name) else f"structure {number}" for number, name in numbered)
 
 
 def _image(given: ViewFile, xray: XRay) -> tuple[RawImage, str]:

@@ -11,12 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, naming
 from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, load_ct
 from ..imaging.dicom_file import read_dicom
 from ..imaging.dicom_image import has_grey_scale
 from ..imaging.image_source import is_dicom
+from ..imaging.structures import (
+    MAX_LABEL,
+    MAX_NAME_LENGTH,
+    NOT_IN_FILE_NAMES,
+    Structures,
+    StructureSource,
+    check_names,
+    fits_file_names,
+    read_structures,
+)
 from ..imaging.xray import SharedUnknowns
 from . import localizer
 from .cameras import (
@@ -42,8 +52,8 @@ MISMATCH_KINDS = ("patient", "side", "day")
 DEFAULT_SEARCH = {"rotation_deg": 15.0, "translation_mm": 45.0}
 #: The largest half-width of each range to train on, None for any.
 TRAINING = {"orbital_deg": 180, "tilt_deg": 90, "roll_deg": 180, "columns_mm": None, "rows_mm": None, "beam_mm": None}
-MAX_NAME_LENGTH = 80
-NOT_IN_FILE_NAMES = '/\\:*?"<>|'  # a view's name becomes part of a file name, on Windows too
+#: In place of a list of structures: all labels.
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -136,6 +146,10 @@ class CaseFile(CaseSettings):
     ----------
     ct_series
         SeriesInstanceUID of the one that is meant in a DICOM folder with several.
+    labels
+        The file with the structures' labels.
+    structures
+        The structures that have a pose of their own; none beside `labels` are all that these have.
     """
 
     path: Path
@@ -144,6 +158,13 @@ class CaseFile(CaseSettings):
     mask: InputFile | None
     views: list[ViewFile]
     ct_series: str | None = None
+    labels: InputFile | None = None
+    structures: tuple[StructureSource, ...] = ()
+
+    @property
+    def has_structures(self) -> bool:
+        """Whether several structures are registered, each by itself."""
+        return self.labels is not None or bool(self.structures)
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> CaseFile:
@@ -178,6 +199,8 @@ class CaseFile(CaseSettings):
             ct_unit=fields.optional("ct_unit", fields.choice, CT_UNITS, default=CT_UNITS[0]),
             ct_series=fields.optional("ct_series", fields.text, "the SeriesInstanceUID of one in the folder"),
             mask=_input_file(fields, "mask", folder) if fields.has("mask") else None,
+            labels=_input_file(fields, "labels", folder) if fields.has("labels") else None,
+            structures=_structures(fields, folder),
             views=views,
             shared_unknowns=SharedUnknowns(**_ranges(fields, "shared_unknowns", SHARED_UNKNOWNS)),
             world_from_ct=fields.optional("world_from_ct", fields.rigid),
@@ -196,6 +219,7 @@ class CaseFile(CaseSettings):
         if len(case.training) == len(TRAINING) and not any(case.training.values()):
             expected = "a range above 0, as a single pose is nothing to learn"
             fields.refuse("training", "has 0 everywhere", expected, "widen it")
+        refuse_mask_beside_structures(fields.file, case)
         fields.warn_unread()
         return case
 
@@ -324,19 +348,60 @@ def default_intensity(image: Path, frame: int | None) -> str:
     return "auto" if dicom is not None and has_grey_scale(dicom, frame) else INTENSITIES[0]
 
 
-def view_name(fields: JsonObject) -> str:
-    """The view's name.
+def view_name(fields: JsonObject, kind: str = "view") -> str:
+    """The name of a view, or of something else of this kind.
 
     Raises
     ------
     InputError
         For one that could not be part of a file's.
     """
-    name = fields.text("name", "a name for the view")
-    if set(name) & set(NOT_IN_FILE_NAMES) or name != name.strip(" .") or len(name) > MAX_NAME_LENGTH:
+    name = fields.text("name", f"a name for the {kind}")
+    if not fits_file_names(name):
         expected = f"at most {MAX_NAME_LENGTH} characters without {NOT_IN_FILE_NAMES} and no space or dot at an end"
-        fields.refuse_value("name", expected, "rename the view, as files get its name")
+        fields.refuse_value("name", expected, f"rename the {kind}, as files get its name")
     return name
+
+
+def _structures(fields: JsonObject, folder: Path) -> tuple[StructureSource, ...]:
+    """The structures that are listed; none where all labels are meant, or the case has no structures."""
+    has_labels, expected = fields.has("labels"), f'"{ALL}", or a list of structures'
+    if not fields.has("structures"):
+        if has_labels:
+            fields.refuse("structures", "is missing beside labels", expected, "add it")
+        return ()
+    if fields.values["structures"] == ALL:
+        if not has_labels:
+            fields.refuse("labels", f'is missing, but structures is "{ALL}"', "the path of a file", "add it")
+        return ()
+    if not isinstance(fields.values["structures"], list):
+        fields.refuse_value("structures", expected)
+    sources = []
+    for entry in fields.sections("structures", "a list of one or more structures"):
+        name, has_label = view_name(entry, "structure"), entry.has("label")
+        if entry.has("mask"):
+            if has_label:
+                entry.refuse("label", "stands beside mask", "one of the two", "remove the one that is wrong")
+            sources.append(StructureSource(name, mask=_input_file(entry, "mask", folder).path))
+            continue
+        if not has_labels:
+            entry.refuse("mask", "is missing, and the case has no labels", "the path of a file", "add one of the two")
+        expected = f"a whole number from 1 to {MAX_LABEL}"
+        label = entry.integer("label", expected, least=1) if has_label else None
+        if label is not None and label > MAX_LABEL:
+            entry.refuse_value("label", expected)
+        sources.append(StructureSource(name, label))
+    with naming(fields.file):
+        check_names([source.name for source in sources])
+    return tuple(sources)
+
+
+def refuse_mask_beside_structures(where: str, file: CaseFile) -> None:
+    """Refuse a case with a mask and structures. `where` begins the sentence."""
+    if file.mask is not None and file.has_structures:
+        raise InputError(
+            f"{where}: mask stands beside structures, expected one of the two; make the mask one of the structures, or leave it out."
+        )
 
 
 def _spellings(folder: Path, written: str) -> list[Path]:
@@ -464,3 +529,16 @@ def ct_of(file: CaseFile) -> CT:
         As `load_ct`.
     """
     return load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None, series=file.ct_series)
+
+
+def structures_of(file: CaseFile, ct: CT) -> Structures | None:
+    """The structures that a case.json names, on the grid of its CT; None where it names none.
+
+    Raises
+    ------
+    InputError
+        As `read_structures`.
+    """
+    if not file.has_structures:
+        return None
+    return read_structures(file.labels.path if file.labels else None, file.structures, ct)

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from ..errors import InputError, collect_warnings, warn
 from ..geometry.slot_scan import FANS
 from ..imaging.ct import CT
 from ..imaging.dicom_file import read_dicom
+from ..imaging.structures import Structures, StructureSource
 from ..imaging.xray import RawImage, load_image, recognised
 from .case import Case
-from .case_file import VERSION, CaseFile
+from .case_file import ALL, VERSION, CaseFile
 from .dicom_geometry import HeaderGeometry, read_header
 from .files import parse_numbers, printable, relative_path
 from .localizer import is_slot_scan, read_slot_scan
@@ -67,7 +68,8 @@ def _text(numbers: np.ndarray) -> str:
     return " ".join(repr(float(number)) for number in numbers.ravel())
 
 
-_FILES = ("ct", "ct_unit", "ct_series", "mask", "image", "frame")  # the writer sets these itself
+#: The writer sets these itself.
+_FILES = ("ct", "ct_unit", "ct_series", "mask", "labels", "structures", "image", "frame")
 
 
 def write_case(
@@ -76,6 +78,7 @@ def write_case(
     ct: CT,
     images: Mapping[str, RawImage],
     masks: Mapping[str, np.ndarray] | None = None,
+    structures: Structures | None = None,
 ) -> Path:
     """Write a folder with a case.json and all files that it names. Returns the path of the case.json.
 
@@ -100,6 +103,8 @@ def write_case(
     masks
         (rows, columns) by the view's name, non-zero = use, for as many views as have one; written as
         view1_mask.png, ...
+    structures
+        On the CT's grid, written as labels.mha.
 
     Raises
     ------
@@ -115,6 +120,8 @@ def write_case(
     plain = json.loads(json.dumps(content, default=lambda array: array.tolist()))
     with staged(folder, last="case.json") as staging:
         files, views = _write_files(staging, plain["views"], ct, images, masks or {})
+        if structures is not None:
+            files |= _write_labels(staging, structures, ct)
         written = {"version": VERSION, **files, **_without_files(plain), "views": views}
         path = staging / "case.json"
         CaseFile.from_json(path, written)
@@ -124,9 +131,9 @@ def write_case(
 
 def _write_files(
     folder: Path, views: list[dict], ct: CT, images: Mapping[str, RawImage], masks: Mapping[str, np.ndarray]
-) -> tuple[dict[str, str], list[dict]]:
-    """Writes all but the case.json. What that says of the CT's files, and its views with theirs."""
-    named = {"ct": "ct.mha", "ct_unit": ct.unit}
+) -> tuple[dict[str, Any], list[dict]]:
+    """Writes the CT and the images. What the case.json says of the CT's files, and its views with theirs."""
+    named: dict[str, Any] = {"ct": "ct.mha", "ct_unit": ct.unit}
     (folder / "ct.mha").write_bytes(metaimage(smallest(ct.volume.values), ct.volume.ct_from_index))
     if ct.mask is not None:
         named["mask"] = "mask.mha"
@@ -141,6 +148,13 @@ def _write_files(
             (folder / files["mask"]).write_bytes(_png(masks[view["name"]]))
         with_files.append({**_without_files(view), **files})
     return named, with_files
+
+
+def _write_labels(folder: Path, structures: Structures, ct: CT) -> dict[str, Any]:
+    """Writes the structures. What the case.json says of them."""
+    (folder / "labels.mha").write_bytes(metaimage(structures.labels, ct.volume.ct_from_index))
+    named = [{"name": name, "label": label} for label, name in enumerate(structures.names, start=1)]
+    return {"labels": "labels.mha", "structures": named}
 
 
 def _without_files(content: dict) -> dict:
@@ -288,6 +302,10 @@ class NewCase:
 
     Attributes
     ----------
+    labels
+        File of the labels of the structures.
+    structures
+        Those that are meant, none for all of `labels`.
     more
         Further keys of the case, `ct_unit` and `world_from_ct` among them.
     """
@@ -295,6 +313,8 @@ class NewCase:
     ct: Path
     views: list[NewView]
     mask: Path | None = None
+    labels: Path | None = None
+    structures: Sequence[StructureSource] = ()
     more: dict[str, Any] = field(default_factory=dict)
 
 
@@ -380,7 +400,11 @@ def write_new_case(
     _refuse_gaps(new)
     sources = [
         source
-        for source in (new.ct, new.mask, *(part for view in new.views for part in (view.image, view.mask)))
+        for source in (
+            *(new.ct, new.mask, new.labels),
+            *(structure.mask for structure in new.structures),
+            *(part for view in new.views for part in (view.image, view.mask)),
+        )
         if source
     ]
     for source in sources:
@@ -436,11 +460,24 @@ def _case_text(new: NewCase, named: Mapping[Path, str | Path]) -> str:
     for view in new.views:
         mask = {"mask": os.fspath(named[view.mask])} if view.mask else {}
         views.append({"name": view.name, "image": os.fspath(named[view.image]), **mask, **view.more, **view.geometry})
-    mask = {"mask": os.fspath(named[new.mask])} if new.mask else {}
-    return (
-        json.dumps({"version": VERSION, "ct": os.fspath(named[new.ct]), **mask, **new.more, "views": views}, indent=1)
-        + "\n"
-    )
+    anatomy: dict[str, Any] = {"ct": os.fspath(named[new.ct])}
+    if new.mask:
+        anatomy["mask"] = os.fspath(named[new.mask])
+    if new.labels:
+        anatomy["labels"] = os.fspath(named[new.labels])
+    if new.labels or new.structures:
+        anatomy["structures"] = [_structure(source, named) for source in new.structures] or ALL
+    return json.dumps({"version": VERSION, **anatomy, **new.more, "views": views}, indent=1) + "\n"
+
+
+def _structure(source: StructureSource, named: Mapping[Path, str | Path]) -> dict[str, Any]:
+    """Its entry in the case.json."""
+    entry: dict[str, Any] = {"name": source.name}
+    if source.label is not None:
+        entry["label"] = source.label
+    if source.mask is not None:
+        entry["mask"] = os.fspath(named[source.mask])
+    return entry
 
 
 def _copied(sources: list[Path], folder: Path) -> dict[Path, str]:

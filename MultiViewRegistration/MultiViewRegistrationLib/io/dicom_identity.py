@@ -63,7 +63,8 @@ BY_HEADERS = "by their DICOM headers; check that they belong together."
 def mismatches_of(case: CaseFile) -> list[Mismatch]:
     """The mismatches between the CT and X-rays of a case, as far as they are DICOM, by the names of the views."""
     views = [(view.name, read_identity(view.image.path)) for view in case.views if view.image]
-    found = mismatches([("CT", read_identity(case.ct.path, case.ct_series)), *views])
+    labels = [] if case.labels is None else [("the labels", read_identity(case.labels.path))]
+    found = mismatches([("CT", read_identity(case.ct.path, case.ct_series)), *labels, *views])
     return with_recorded(found, case.header_mismatch)
 
 

@@ -1,0 +1,208 @@
+"""DICOM segmentations (SEG): the names of their segments, and their frames as volumes.
+
+SimpleITK stacks the frames of all segments as if they were one volume, so their positions are read here.
+Source: DICOM PS3.3 A.51, A.101 (label maps), C.8.20 (segments), C.7.6.16 (functional groups); PS3.5 8.1.1 (bits).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from .dicom_file import BIG_ENDIAN, DicomFile, DicomFrame
+from .dicom_image import frame_count, stored_pixels
+from .image_source import check_room
+from .reading import affine_of, check_right_angles
+
+#: How far a frame may lie off its place in an even stack, mm: headers round positions.
+POSITION_TOLERANCE_MM = 0.1
+#: Frames that are closer lie at one place, mm.
+SAME_PLACE_MM = 0.01
+ORIENTATION_TOLERANCE = 1e-3
+
+
+class DicomSegmentation:
+    """A DICOM segmentation: binary, fractional (from one half on) or a label map.
+
+    Parameters
+    ----------
+    file
+        Whose Modality is SEG.
+
+    Attributes
+    ----------
+    names
+        Of its segments, by their numbers; "" where it has none.
+
+    Raises
+    ------
+    InputError
+        For one without segments, or of another kind.
+    """
+
+    def __init__(self, file: DicomFile) -> None:
+        self.path: Path = file.path
+        self._file, self._kind = file, file.text("SegmentationType")
+        if self._kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
+            file.refuse(
+                "is a DICOM segmentation of an unknown SegmentationType, expected BINARY, FRACTIONAL or LABELMAP; export it again."
+            )
+        self.names: dict[int, str] = {}
+        for item in file.items("SegmentSequence"):
+            number = file.numbers("SegmentNumber", item)
+            if len(number) == 1 and 0 < number[0] < 1 << 16:  # of a label map 0 is the background
+                self.names[int(number[0])] = str(file.value("SegmentLabel", item) or "")
+        if not self.names:
+            file.refuse("is a DICOM segmentation without segments, expected one or more; export it again.")
+
+    def volumes(self, numbers: dict[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Volumes (uint8) that together hold segments, and (4, 4) from their (i, j, k, 1) to LPS mm.
+
+        Parameters
+        ----------
+        numbers
+            The value that each segment gets, by its number. Segments that overlap come in several volumes.
+
+        Raises
+        ------
+        InputError
+            For frames that make no even stack, and pixels that cannot be read.
+        """
+        place, count = self._grid
+        rows, columns = (self._file.whole(key) for key in ("Rows", "Columns"))
+        shape = (count, rows, columns)
+        check_room(self.path, f"{np.prod(shape, dtype=float):.3g} voxels", 2 * count * rows * columns)
+        if self._kind == "LABELMAP":
+            yield self._label_map(numbers, shape), place
+            return
+        volumes: list[np.ndarray] = []
+        for segment, value in numbers.items():
+            frames = [(self._slices[index], self._selected(index)) for index in self._frames.get(segment, ())]
+            volume = next((each for each in volumes if not any(each[k][of].any() for k, of in frames)), None)
+            if volume is None:
+                volume = np.zeros(shape, np.uint8)
+                volumes.append(volume)
+            for k, of in frames:
+                volume[k][of] = value
+        for volume in volumes:
+            yield volume, place
+
+    def _label_map(self, numbers: dict[int, int], shape: tuple[int, int, int]) -> np.ndarray:
+        values, value_of = np.zeros(shape, np.uint8), np.zeros(1 << 16, np.uint8)
+        value_of[list(numbers)] = list(numbers.values())
+        for index, k in enumerate(self._slices):
+            values[k] = value_of[stored_pixels(self._file, index)]
+        return values
+
+    def _selected(self, frame: int) -> np.ndarray:
+        """bool (rows, columns), where a frame's segment is."""
+        if self._file.whole("BitsAllocated") == 1:
+            return self._bits(frame)
+        pixels = stored_pixels(self._file, frame)
+        if self._kind == "BINARY":
+            return pixels != 0
+        return 2 * pixels.astype(int) >= self._file.whole("MaximumFractionalValue", 255)
+
+    def _bits(self, frame: int) -> np.ndarray:
+        """A frame of single bits, which follow each other, over the ends of frames, too."""
+        file = self._file
+        if file.compressed or file.syntax == BIG_ENDIAN:
+            file.refuse(
+                "has compressed single bits, which are not read, expected them as they are; export it uncompressed."
+            )
+        rows, columns = file.whole("Rows"), file.whole("Columns")
+        first = frame * rows * columns
+        begin, end = first // 8, -(-(first + rows * columns) // 8)
+        with file.opened() as data:
+            there = len(data) - file.pixels_at if file.pixels_at else 0
+            if there < -(-frame_count(file) * rows * columns // 8):
+                file.refuse("ends before the last of its frames, expected a whole file; copy or export it again.")
+            at = file.pixels_at or 0
+            packed = np.frombuffer(data[at + begin : at + end], np.uint8)
+        bits = np.unpackbits(packed, bitorder="little")[first - 8 * begin :]
+        return bits[: rows * columns].reshape(rows, columns).astype(bool)
+
+    @cached_property
+    def _frames(self) -> dict[int, list[int]]:
+        """The frames of each segment, by its number."""
+        frames = defaultdict(list)
+        for index in range(frame_count(self._file)):
+            number = DicomFrame(self._file, index).number("ReferencedSegmentNumber", "SegmentIdentificationSequence")
+            if number is None:
+                self._file.refuse(
+                    f"does not say of which segment its frame {index + 1} is, expected that; export it again."
+                )
+            frames[int(number)].append(index)
+        return frames
+
+    @property
+    def _slices(self) -> list[int]:
+        """The slice k of each frame."""
+        return self._stack[1]
+
+    @property
+    def _grid(self) -> tuple[np.ndarray, int]:
+        """(4, 4) from (i, j, k, 1) to LPS mm, and the number of slices."""
+        place, slices = self._stack
+        return place, max(slices) + 1
+
+    @cached_property
+    def _stack(self) -> tuple[np.ndarray, list[int]]:
+        """(4, 4) from (i, j, k, 1) to LPS mm, and the slice k of each frame."""
+        frames = [DicomFrame(self._file, index) for index in range(frame_count(self._file))]
+        axes = self._same(frames, "ImageOrientationPatient", "PlaneOrientationSequence", 6).reshape(2, 3)
+        between_rows, between_columns = self._same(frames, "PixelSpacing", "PixelMeasuresSequence", 2)
+        direction = np.stack([*axes, np.cross(*axes)], 1)
+        check_right_angles(self.path, direction)
+        normal = direction[:, 2]
+        positions = np.array(
+            [self._numbers(frame, "ImagePositionPatient", "PlanePositionSequence", 3) for frame in frames]
+        )
+        origin = positions[np.argmin(positions @ normal)]
+        depths = (positions - origin) @ normal
+        aside = np.linalg.norm(positions - origin - np.outer(depths, normal), axis=1).max()
+        if aside > POSITION_TOLERANCE_MM:
+            self._file.refuse(
+                f"has frames that lie {aside:.3g} mm beside each other, expected slices of one volume; export it as an image (NIfTI, NRRD)."
+            )
+        step, slices = self._spaced(frames[0], depths)
+        return affine_of((between_columns, between_rows, step), tuple(origin), direction), slices
+
+    def _spaced(self, frame: DicomFrame, depths: np.ndarray) -> tuple[float, list[int]]:
+        """The distance of slices in mm, and the slice of each frame; slices without a segment may be missing."""
+        given = [frame.number(key, "PixelMeasuresSequence") for key in ("SpacingBetweenSlices", "SliceThickness")]
+        gaps = np.diff(np.sort(depths))
+        gaps = gaps[gaps > SAME_PLACE_MM]
+        if not len(gaps):
+            return next((step for step in given if step and step > 0), 1.0), [0] * len(depths)
+        for step in (given[0], float(gaps.min())):
+            if not step or step <= 0:
+                continue
+            slices = np.rint(depths / step)
+            fitted = float(slices @ depths / max(slices @ slices, 1.0))  # the header's may be rounded
+            if np.abs(depths - slices * fitted).max() <= min(POSITION_TOLERANCE_MM, 0.2 * step):
+                return fitted, slices.astype(int).tolist()
+        self._file.refuse(
+            "has frames that are not evenly spaced, expected slices of one volume; export it as an image (NIfTI, NRRD)."
+        )
+
+    def _same(self, frames: list[DicomFrame], keyword: str, group: str, count: int) -> np.ndarray:
+        """(count,) numbers that all frames have in common."""
+        values = np.array([self._numbers(frame, keyword, group, count) for frame in frames])
+        if np.abs(values - values[0]).max() > ORIENTATION_TOLERANCE:
+            self._file.refuse(
+                f"has frames that differ in {keyword}, expected slices of one volume; export it as an image (NIfTI, NRRD)."
+            )
+        return values[0]
+
+    def _numbers(self, frame: DicomFrame, keyword: str, group: str, count: int) -> np.ndarray:
+        numbers = frame.numbers(keyword, group)
+        if len(numbers) != count:
+            self._file.refuse(
+                f"does not say {keyword} of its frame {frame.index + 1}, without which that has no place in the patient; export it again."
+            )
+        return numbers

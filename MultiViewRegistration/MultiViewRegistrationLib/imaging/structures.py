@@ -1,0 +1,463 @@
+"""The structures of a CT, each of which may have a pose of its own: from a label volume, a DICOM segmentation, or masks."""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from ..errors import InputError, warn
+from .ct import AIR_BELOW_HU, CT, check_grid, on_grid, read_volume
+from .dicom_file import read_dicom
+from .dicom_segmentation import DicomSegmentation
+from .image_source import nrrd_pairs
+from .reading import read_image
+
+MAX_STRUCTURES = 60
+MAX_NAME_LENGTH = 80
+NOT_IN_FILE_NAMES = '/\\:*?"<>|'  # a name becomes part of a file's, on Windows too
+MAX_LABEL = 65535
+#: Share of the smaller structure that may lie in another one as well.
+MAX_OVERLAP = 0.01
+#: Labels or names in a message.
+MAX_LISTED = 12
+#: Share of a voxel by which two grids may be off each other and still count as one.
+SAME_LATTICE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Structures:
+    """The structures of a CT.
+
+    Attributes
+    ----------
+    names
+        One for each structure.
+    labels
+        uint8 (nk, nj, ni) on the CT's grid: n + 1 in structure n, 0 elsewhere.
+    """
+
+    names: tuple[str, ...]
+    labels: np.ndarray = field(repr=False)
+
+    def mask(self, n: int) -> np.ndarray:
+        """bool (nk, nj, ni), True in structure n."""
+        return self.labels == n + 1
+
+
+@dataclass(frozen=True)
+class StructureSource:
+    """Where a structure comes from.
+
+    Attributes
+    ----------
+    name
+        Of the structure; without a label and a mask that of its segment.
+    label
+        Its value in the label volume, or its segment number in a DICOM segmentation.
+    mask
+        An image of its own, other than 0 where the structure is.
+    """
+
+    name: str
+    label: int | None = None
+    mask: Path | None = None
+
+
+class Segment(NamedTuple):
+    """A segment of a file: its name, its value, and the layer in which it has that value."""
+
+    name: str
+    label: int
+    layer: int = 0
+
+
+class Segmentation(Protocol):
+    """A file with several segments.
+
+    Attributes
+    ----------
+    name
+        Begins messages.
+    named
+        Whether its segments have names; otherwise their labels stand for these.
+    """
+
+    name: str | Path
+    named: bool
+
+    @property
+    def segments(self) -> Sequence[Segment]:
+        """All that it has."""
+
+    def parts(self, numbers: dict[Segment, int]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        """Volumes (uint8) that together hold these segments, each with its number, and (4, 4) of their grid to CT LPS mm."""
+
+
+def fits_file_names(name: str) -> bool:
+    """Whether a name can be part of a file's."""
+    return 0 < len(name) <= MAX_NAME_LENGTH and not set(name) & set(NOT_IN_FILE_NAMES) and name == name.strip(" .")
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Check the names of all structures.
+
+    Raises
+    ------
+    InputError
+        For too many, two that differ in case alone, and one that cannot be part of a file's name.
+    """
+    if len(names) > MAX_STRUCTURES:
+        raise InputError(
+            f"structures: found {len(names)}, expected fewer; choose at most {MAX_STRUCTURES} of them by name."
+        )
+    known: dict[str, str] = {}
+    for name in names:
+        if not fits_file_names(name):
+            raise InputError(
+                f'structures: found the name "{name[: MAX_NAME_LENGTH + 1]}", expected at most {MAX_NAME_LENGTH} characters without '
+                f"{NOT_IN_FILE_NAMES} and no space or dot at an end; rename it, as files get its name."
+            )
+        other = known.setdefault(unicodedata.normalize("NFKC", name).casefold(), name)
+        if other is not name:
+            raise InputError(
+                f'structures: found the name "{name}" twice, expected a name of its own for each; rename or remove one.'
+            )
+
+
+def read_structures(labels: Path | None, sources: Sequence[StructureSource], ct: CT) -> Structures:
+    """Read the structures of a CT.
+
+    Parameters
+    ----------
+    labels
+        A label volume in any image format, Slicer's .seg.nrrd, or a DICOM segmentation. On another grid than the CT's it
+        is resampled (nearest neighbour) by its own position.
+    sources
+        The structures that are meant; none for all in `labels`.
+
+    Raises
+    ------
+    InputError
+        For files that are no segmentations, and structures that are not there, are empty or overlap.
+
+    Warns
+    -----
+    UserWarning
+        Of another grid than the CT's, and of structures that the end of the CT cuts off.
+    """
+    return _structures(None if labels is None else _read_segmentation(labels), sources, ct)
+
+
+def structures_of_array(
+    values: np.ndarray, place: np.ndarray | None, sources: Sequence[StructureSource], ct: CT, name: str = "labels"
+) -> Structures:
+    """The same of labels in memory.
+
+    Parameters
+    ----------
+    values
+        (nk, nj, ni), whole numbers.
+    place
+        (4, 4), takes (i, j, k, 1) to CT LPS mm; None for the CT's grid.
+    name
+        Begins the sentence where something is wrong.
+    """
+    expected = ct.volume.values.shape
+    if place is None and values.shape != expected:
+        found, wanted = (" x ".join(map(str, shape[::-1])) for shape in (values.shape, expected))
+        raise InputError(f"{name}: has {found} voxels, expected the CT's {wanted}; give it on the CT's grid.")
+    check_grid(name, "label volume", values.shape[::-1])
+    grid = ct.volume.ct_from_index if place is None else place
+    return _structures(LabelVolume(name, [_whole(name, values)], grid), sources, ct)
+
+
+def _read_segmentation(path: Path) -> Segmentation:
+    dicom = read_dicom(path) if path.is_file() else None
+    if dicom is not None and dicom.text("Modality") == "SEG":
+        return _Dicom(DicomSegmentation(dicom))
+    pairs = nrrd_pairs(path) if path.is_file() else {}
+    if "Segment0_ID" not in pairs:
+        image = read_volume(path, "label volume")
+        return LabelVolume(path, [_whole(path, image.values)], image.ct_from_index)
+    image = read_image(path)
+    check_grid(path, "label volume", image.size)
+    layers = [image.values] if image.components == 1 else list(np.moveaxis(image.values, -1, 0))
+    segments = _slicer_segments(pairs, len(layers))
+    return LabelVolume(path, [_whole(path, layer) for layer in layers], image.ct_from_index, segments)
+
+
+def _slicer_segments(pairs: dict[str, str], layers: int) -> list[Segment]:
+    """The segments of a .seg.nrrd; before Slicer 4.11 each had a layer of its own, and the value 1."""
+    found, number = [], 0
+    while (identifier := pairs.get(f"Segment{number}_ID")) is not None:
+        name = pairs.get(f"Segment{number}_Name", identifier)
+        label = pairs.get(f"Segment{number}_LabelValue", "1")
+        layer = pairs.get(f"Segment{number}_Layer", str(number if layers > 1 else 0))
+        if label.isdecimal() and layer.isdecimal() and 0 < int(label) <= MAX_LABEL and int(layer) < layers:
+            found.append(Segment(_one_line(name), int(label), int(layer)))
+        number += 1
+    return found
+
+
+def _one_line(name: str) -> str:
+    """A name as it is shown, whatever a file has in it."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(name.split()))
+
+
+def _whole(name: str | Path, values: np.ndarray) -> np.ndarray:
+    """The values as uint8 or uint16, by slices: whole copies of a CT's size take much memory."""
+    if values.dtype == np.uint8 or values.dtype == bool:
+        return values.astype(np.uint8, copy=False)
+    low, high = values.min(), values.max()
+    if values.dtype.kind not in "iuf" or not (low >= 0 and high <= MAX_LABEL):
+        raise InputError(
+            f"{name}: has values from {low:g} to {high:g}, expected labels, whole numbers from 0 for no structure to {MAX_LABEL}; "
+            "choose the file of the segmentation."
+        )
+    if values.dtype == np.uint16:
+        return values
+    labels = np.empty(values.shape, np.uint8 if high < 256 else np.uint16)
+    for of, out in zip(values, labels, strict=True):
+        out[:] = of
+        if values.dtype.kind == "f" and not np.array_equal(out, of):
+            raise InputError(
+                f"{name}: has values that are no whole numbers, expected labels; export the segmentation again, without "
+                "interpolation."
+            )
+    return labels
+
+
+class LabelVolume:
+    """A volume whose values are labels, in one or several layers.
+
+    Parameters
+    ----------
+    layers
+        uint8 or uint16 (nk, nj, ni).
+    place
+        (4, 4), takes (i, j, k, 1) to CT LPS mm.
+    segments
+        What the file names; by default each label is one.
+    """
+
+    def __init__(
+        self, name: str | Path, layers: list[np.ndarray], place: np.ndarray, segments: Sequence[Segment] = ()
+    ) -> None:
+        self.name, self.named = name, bool(segments)
+        self._layers, self._place = layers, place
+        self.segments: Sequence[Segment] = segments or [Segment(str(label), label) for label in _labels_in(layers[0])]
+
+    def parts(self, numbers: dict[Segment, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for nth, values in enumerate(self._layers):
+            chosen = {segment.label: number for segment, number in numbers.items() if segment.layer == nth}
+            if chosen:
+                number_of = np.zeros(MAX_LABEL + 1, np.uint8)
+                number_of[list(chosen)] = list(chosen.values())
+                yield number_of[values], self._place
+
+
+def _labels_in(values: np.ndarray) -> list[int]:
+    """The labels above 0 that a volume has."""
+    there = np.zeros(np.iinfo(values.dtype).max + 1, bool)
+    for of in values:
+        there[of] = True
+    return [int(label) for label in np.flatnonzero(there) if label]
+
+
+class _Dicom:
+    """A DICOM segmentation as a `Segmentation`."""
+
+    def __init__(self, file: DicomSegmentation) -> None:
+        self.name: str | Path = file.path
+        self.named = True
+        self.segments = [Segment(_one_line(name) or str(number), number) for number, name in file.names.items()]
+        self._file = file
+
+    def parts(self, numbers: dict[Segment, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return self._file.volumes({segment.label: number for segment, number in numbers.items()})
+
+
+def _structures(segmentation: Segmentation | None, sources: Sequence[StructureSource], ct: CT) -> Structures:
+    if segmentation is not None and not sources:
+        sources = [StructureSource(segment.name, segment.label) for segment in segmentation.segments]
+        if not sources:
+            raise InputError(
+                f"{segmentation.name}: has no label above 0, expected one for each structure; choose the file of the segmentation."
+            )
+    names = tuple(source.name for source in sources)
+    check_names(names)
+    labels = np.zeros(ct.volume.values.shape, np.uint8)
+    resampled: dict[str | Path, None] = {}
+    for name, values, place in _parts(segmentation, sources):
+        if not _same_lattice(place, ct.volume.ct_from_index):
+            resampled[name] = None
+        _add(labels, _on_ct(values, place, ct), names)
+    found = Structures(names, labels)
+    _check_contents(found, ct)
+    if resampled:
+        one = len(resampled) == 1
+        warn(
+            f"{', '.join(map(str, resampled))}: {'lies' if one else 'lie'} on another grid than the CT, and "
+            f"{'was' if one else 'were'} resampled to that (nearest neighbour)."
+        )
+    _warn_cut(found)
+    return found
+
+
+def _parts(
+    segmentation: Segmentation | None, sources: Sequence[StructureSource]
+) -> Iterator[tuple[str | Path, np.ndarray, np.ndarray]]:
+    """Volumes that together hold each structure n as n + 1: the file's name, the values (uint8), and (4, 4) of their grid."""
+    numbers: dict[Segment, int] = {}
+    for number, source in enumerate(sources, start=1):
+        if source.mask is not None:
+            continue
+        segment = _segment_of(source, segmentation)
+        if segment in numbers:
+            other = sources[numbers[segment] - 1].name
+            raise InputError(
+                f'structure "{source.name}": is the same segment as "{other}", expected a segment of its own; remove one of the two.'
+            )
+        numbers[segment] = number
+    if segmentation is not None:
+        for values, place in segmentation.parts(numbers):
+            yield segmentation.name, values, place
+    for number, source in enumerate(sources, start=1):
+        if source.mask is not None:
+            image = read_volume(source.mask, "mask")
+            yield source.mask, (image.values != 0).astype(np.uint8) * np.uint8(number), image.ct_from_index
+
+
+def _segment_of(source: StructureSource, segmentation: Segmentation | None) -> Segment:
+    """The segment that is meant."""
+    what = f'structure "{source.name}"'
+    if segmentation is None:
+        raise InputError(f"{what}: has no mask, expected one, or labels for the case; add one of the two.")
+    segments = segmentation.segments
+    if source.label is not None:
+        found = [segment for segment in segments if segment.label == source.label]
+        if not found:
+            there = _listed([segment.label for segment in segments])
+            raise InputError(
+                f"{what}: has the label {source.label}, which {segmentation.name} has not; choose one of its labels, {there}."
+            )
+        named = [segment for segment in found if segment.name == source.name]
+        if len(found) > 1 and len(named) != 1:
+            raise InputError(
+                f"{what}: has the label {source.label}, which {segmentation.name} has in {len(found)} layers, expected the name of "
+                f"a segment; leave the label out, and choose {_listed([segment.name for segment in found])}."
+            )
+        return (named or found)[0]
+    found = [segment for segment in segments if segment.name == source.name]
+    found = found or [segment for segment in segments if segment.name.casefold() == source.name.casefold()]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(
+            f"{what}: is the name of {len(found)} segments of {segmentation.name}, expected one; give its label, too, one of "
+            f"{_listed([segment.label for segment in found])}."
+        )
+    if not segmentation.named:
+        there = _listed([segment.label for segment in segments])
+        raise InputError(
+            f"{what}: has no label, expected one, as {segmentation.name} names none of its own; choose one of its labels, {there}."
+        )
+    names = [segment.name for segment in segments]
+    near = difflib.get_close_matches(source.name, names, n=MAX_LISTED)
+    raise InputError(
+        f"{what}: is no segment of {segmentation.name}; {'did you mean' if near else 'choose one of its segments,'} "
+        f"{_listed(near or names)}{'?' if near else '.'}"
+    )
+
+
+def _listed(values: Sequence[object]) -> str:
+    """Values for a message, not too many."""
+    shown = [f'"{value}"' if isinstance(value, str) else str(value) for value in values[:MAX_LISTED]]
+    return ", ".join([*shown, *(["..."] if len(values) > MAX_LISTED else [])]) or "none"
+
+
+def _same_lattice(place: np.ndarray, ct_from_index: np.ndarray) -> bool:
+    """Whether each voxel of a grid is one of the CT's, or would be if that went on."""
+    index = np.linalg.solve(ct_from_index, place)
+    whole = np.rint(index[:3])
+    steps = np.abs(whole[:, :3])
+    return bool(
+        np.allclose(index[:3], whole, rtol=0, atol=SAME_LATTICE)
+        and (steps.sum(0) == 1).all()
+        and (steps.sum(1) == 1).all()
+    )
+
+
+def _on_ct(values: np.ndarray, place: np.ndarray, ct: CT) -> np.ndarray:
+    grid, shape = ct.volume.ct_from_index, ct.volume.values.shape
+    if values.shape == shape and np.allclose(place, grid, rtol=0, atol=1e-3):
+        return values
+    return on_grid(values, place, grid, shape)
+
+
+def _add(labels: np.ndarray, part: np.ndarray, names: Sequence[str]) -> None:
+    """Add structures to `labels`, in place; what little of them lies in others remains theirs."""
+    count = len(names) + 1
+    shared = np.zeros(count * count, int)
+    for of, more in zip(labels, part, strict=True):  # by slices: they fit the cache
+        both = (of > 0) & (more > 0)
+        if both.any():
+            shared += np.bincount(of[both].astype(int) * count + more[both], minlength=count * count)
+    if shared.any():
+        ours, theirs = _sizes(labels, count), _sizes(part, count)
+        for pair in np.flatnonzero(shared):
+            one, other = divmod(int(pair), count)
+            smaller = min(ours[one], theirs[other])
+            if shared[pair] > MAX_OVERLAP * smaller:
+                raise InputError(
+                    f'structures "{names[one - 1]}" and "{names[other - 1]}": overlap in {shared[pair]} voxels, '
+                    f"{shared[pair] / smaller:.0%} of the smaller one, expected bones that do not; correct the segmentation or remove "
+                    "one of the two."
+                )
+    np.copyto(labels, part, where=labels == 0)
+
+
+def _sizes(labels: np.ndarray, count: int) -> np.ndarray:
+    """(count,) voxels of each label."""
+    sizes = np.zeros(count, int)
+    for of in labels:
+        sizes += np.bincount(of.ravel(), minlength=count)
+    return sizes
+
+
+def _check_contents(structures: Structures, ct: CT) -> None:
+    """Refuse structures without a voxel, and those with nothing but air inside."""
+    count = len(structures.names) + 1
+    sizes, filled = _sizes(structures.labels, count), np.zeros(count, int)
+    air = AIR_BELOW_HU if ct.unit == "hu" else 0
+    for of, values in zip(structures.labels, ct.volume.values, strict=True):
+        filled += np.bincount(of[values > air], minlength=count)
+    for name, size, matter in zip(structures.names, sizes[1:], filled[1:], strict=True):
+        if not size:
+            raise InputError(
+                f'structure "{name}": has no voxel within the CT, expected some; check that the segmentation belongs to this CT, or '
+                "leave the structure out."
+            )
+        if not matter:
+            raise InputError(
+                f'structure "{name}": has nothing but air inside, expected bone; check that the segmentation belongs to this CT.'
+            )
+
+
+def _warn_cut(structures: Structures) -> None:
+    labels = structures.labels
+    ends = [labels[[0, -1]], labels[:, [0, -1]], labels[:, :, [0, -1]]]
+    cut = sorted({int(label) for end in ends for label in np.unique(end)} - {0})
+    if cut:
+        names = ", ".join(f'"{structures.names[label - 1]}"' for label in cut)
+        several = len(cut) > 1
+        warn(
+            f"structure{'s' * several} {names} {'are' if several else 'is'} cut off by the end of the CT; X-rays may show more of "
+            f"{'them' if several else 'it'}."
+        )

@@ -1,0 +1,408 @@
+"""The structures of a case: label volumes, Slicer's .seg.nrrd, DICOM segmentations and masks, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import jsonschema
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from numpy.testing import assert_array_equal
+from segmentation_files import write_seg, write_seg_nrrd
+from test_case_schema import SCHEMA, VALIDATOR
+from tiny_case import REMOVED, changed, minimal, refusal, write_image
+
+from MultiViewRegistrationLib.errors import collect_warnings
+from MultiViewRegistrationLib.imaging.ct import CT, Volume
+from MultiViewRegistrationLib.imaging.structures import read_structures
+from MultiViewRegistrationLib.io import case as case_module
+from MultiViewRegistrationLib.io.case import Case, hashes, input_files
+from MultiViewRegistrationLib.io.case_anonymise import anonymise
+from MultiViewRegistrationLib.io.case_file import CaseFile
+from MultiViewRegistrationLib.io.case_writer import write_case as write_case_folder
+
+PLACE = np.diag([4.0, 4, 4, 1])
+PLACE[:3, 3] = -22
+SHAPE = (12, 12, 12)
+
+
+def block(*ranges):
+    """bool, True in a block of voxels k, j, i."""
+    mask = np.zeros(SHAPE, bool)
+    mask[tuple(slice(*each) for each in ranges)] = True
+    return mask
+
+
+L1, L2 = block((3, 5), (3, 8), (4, 8)), block((6, 9), (4, 8), (3, 7))
+LABELS = (31 * L1 + 30 * L2).astype(np.uint8)
+
+
+def structured(labels="labels.mha", structures="all"):
+    """A case with structures, as parsed JSON."""
+    return {**minimal(), "labels": labels, "structures": structures}
+
+
+def listed(*entries):
+    """Entries of "structures" from names, and labels if they are given."""
+    return [{"name": each} if isinstance(each, str) else dict(zip(("name", "label"), each)) for each in entries]
+
+
+@pytest.fixture
+def folder(write_case, tmp_path):
+    """The tiny case's files, and a label volume and two masks of the same structures."""
+    for name, values in (("labels", LABELS), ("l1", L1.astype(np.uint8)), ("l2", L2.astype(np.uint8))):
+        write_image(tmp_path / f"{name}.mha", values, (4, 4, 4), (-22, -22, -22))
+    return tmp_path
+
+
+def load(write_case, content):
+    """A case that loads without a warning."""
+    with warnings.catch_warnings(action="error"):
+        return Case.load(write_case(content))
+
+
+def assert_structures(case, **masks):
+    assert case.structures.names == tuple(masks)
+    assert case.structures.labels.dtype == np.uint8 and case.structures.labels.shape == SHAPE
+    for n, mask in enumerate(masks.values()):
+        assert_array_equal(case.structures.mask(n), mask)
+    assert_array_equal(case.structures.labels > 0, np.any(list(masks.values()), 0))
+
+
+def test_a_case_without_structures_has_none(folder, write_case):
+    assert load(write_case, minimal()).structures is None
+
+
+def test_labels_of_a_volume_by_number_and_all_of_them(folder, write_case):
+    case = load(write_case, structured(structures=listed(("L1", 31), ("L2", 30))))
+    assert_structures(case, L1=L1, L2=L2)
+    assert case.ct.mask is None and "2 structures" in repr(case)
+    assert_structures(load(write_case, structured()), **{"30": L2, "31": L1})
+    assert_structures(load(write_case, structured(structures=listed("31"))), **{"31": L1})
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16, np.int64, np.float32, np.float64])
+@pytest.mark.parametrize("ending", ["nii.gz", "nrrd", "mha"])
+def test_each_format_and_type_of_label_volume(folder, write_case, kind, ending):
+    write_image(folder / f"l.{ending}", LABELS.astype(kind), (4, 4, 4), (-22, -22, -22))
+    assert_structures(load(write_case, structured(f"l.{ending}", listed(("L1", 31)))), L1=L1)
+
+
+def test_masks_of_their_own_beside_labels_and_alone(folder, write_case):
+    masks = [{"name": "L1", "mask": "l1.mha"}, {"name": "L2", "mask": "l2.mha"}]
+    content = {**minimal(), "structures": masks}
+    case = load(write_case, content)
+    assert_structures(case, L1=L1, L2=L2)
+    assert {"l1.mha", "l2.mha"} < set(case.inputs)
+    roles = dict(input_files(CaseFile.read(case.path)))
+    assert roles["mask of L2"].path == folder / "l2.mha"
+    assert_structures(load(write_case, structured(structures=[masks[1], *listed(("L1", 31))])), L2=L2, L1=L1)
+
+
+def test_labels_are_an_input(folder, write_case):
+    case = load(write_case, structured())
+    assert "labels.mha" in case.inputs and "labels" in dict(input_files(CaseFile.read(case.path)))
+    assert hashes(CaseFile.read(case.path))[0] == case.inputs
+
+
+def test_structures_are_read_once_for_cases_that_follow_each_other(folder, write_case, monkeypatch):
+    case = load(write_case, structured())
+    monkeypatch.setattr(case_module, "structures_of", lambda file, ct: pytest.fail("read again"))
+    assert Case.load(case.path, case).structures is case.structures
+    monkeypatch.setattr(case_module, "structures_of", lambda file, ct: "read")
+    assert Case.load(write_case(structured(structures=listed(("L1", 31)))), case).structures == "read"
+    assert Case.load(write_case(minimal()), case).structures == "read"
+
+
+SEGMENTS = [("L1 vertebra", 1, 0), ("Wirbel – L2", 2, 0)]
+
+
+def test_slicers_segmentation_by_its_names(folder, write_case):
+    write_seg_nrrd(folder / "s.seg.nrrd", [(L1 + 2 * L2).astype(np.uint8)], PLACE, SEGMENTS)
+    assert_structures(load(write_case, structured("s.seg.nrrd")), **{"L1 vertebra": L1, "Wirbel – L2": L2})
+    assert_structures(load(write_case, structured("s.seg.nrrd", listed("l1 VERTEBRA"))), **{"l1 VERTEBRA": L1})
+    assert_structures(load(write_case, structured("s.seg.nrrd", listed(("bone", 2)))), bone=L2)
+
+
+def test_the_layers_of_slicers_segmentation(folder, write_case):
+    """Segments that overlap lie in layers of their own, under one value; what is chosen may not overlap."""
+    layers, segments = [L1, L2 | L1], [("L1", 1, 0), ("both", 1, 1)]
+    write_seg_nrrd(folder / "s.seg.nrrd", [layer.astype(np.uint8) for layer in layers], PLACE, segments)
+    for name, mask in zip(("L1", "both"), layers):
+        assert_structures(load(write_case, structured("s.seg.nrrd", listed(name))), **{name: mask})
+    assert_structures(load(write_case, structured("s.seg.nrrd", listed(("both", 1)))), both=layers[1])
+    message = refusal(Case.load, write_case(structured("s.seg.nrrd", listed(("L2", 1)))))
+    assert "in 2 layers" in message and '"L1", "both"' in message
+    message = refusal(Case.load, write_case(structured("s.seg.nrrd")))
+    assert 'structures "L1" and "both": overlap in 40 voxels, 100% of the smaller' in message
+
+
+def test_a_cropped_segmentation_is_on_the_grid_of_the_ct(folder, write_case):
+    """As Slicer saves them: the same voxels, fewer of them; nothing is said."""
+    cropped = PLACE.copy()
+    cropped[:3, 3] += [8, 8, 12]
+    write_seg_nrrd(folder / "s.seg.nrrd", [L1[3:10, 2:9, 2:9].astype(np.uint8)], cropped, [("L1", 1, 0)])
+    assert_structures(load(write_case, structured("s.seg.nrrd")), L1=L1)
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL", "LABELMAP"])
+def test_a_dicom_segmentation(folder, write_case, kind):
+    """Its frames are the slices in which a segment is; bits run on over the ends of frames of 144 pixels."""
+    write_seg(folder / "seg.dcm", {"L1": L1, "L2 body": L2}, PLACE, kind)
+    assert_structures(load(write_case, structured("seg.dcm")), **{"L1": L1, "L2 body": L2})
+    assert_structures(load(write_case, structured("seg.dcm", listed(("bone", 2)))), bone=L2)
+    assert_structures(load(write_case, structured("seg.dcm", listed("L2 body", "L1"))), **{"L2 body": L2, "L1": L1})
+
+
+def test_segments_of_a_dicom_segmentation_may_overlap(folder, write_case):
+    write_seg(folder / "seg.dcm", {"L1": L1, "both": L1 | L2, "L2": L2}, PLACE)
+    assert_structures(load(write_case, structured("seg.dcm", listed("both"))), both=L1 | L2)
+    assert '"L1" and "both": overlap' in refusal(Case.load, write_case(structured("seg.dcm")))
+
+
+def test_frames_of_odd_size_begin_within_a_byte(tmp_path):
+    masks = np.random.default_rng(3).random((5, 7, 9)) < 0.5
+    write_seg(tmp_path / "seg.dcm", {"bone": masks}, np.eye(4))
+    ct = CT(Volume(np.full(masks.shape, 500.0), np.eye(4)))
+    with collect_warnings() as caught:
+        found = read_structures(tmp_path / "seg.dcm", [], ct)
+    assert_array_equal(found.mask(0), masks)
+    assert ["cut off" in each for each in caught] == [True]
+
+
+def test_a_dicom_segmentation_of_another_patient_is_one(folder, write_case):
+    from planted_dicom import write_ct
+
+    write_ct(folder / "ct", np.where(LABELS > 0, 900, -500), PLACE)
+    write_seg(folder / "seg.dcm", {"L1": L1}, PLACE, PatientID="somebody else")
+    with pytest.warns(UserWarning, match="the labels and CT are of different patients"):
+        case = Case.load(write_case(changed(structured("seg.dcm"), ["ct"], "ct")))
+    assert case.identity_reasons
+
+
+def test_labels_on_another_grid_are_resampled_by_position(folder, write_case):
+    fine = np.kron(LABELS, np.ones((2, 2, 2), np.uint8))
+    write_image(folder / "fine.mha", fine, (2, 2, 2), (-23, -23, -23))
+    with collect_warnings() as caught:
+        case = Case.load(write_case(structured("fine.mha")))
+    assert caught == [
+        f"{folder / 'fine.mha'}: lies on another grid than the CT, and was resampled to that (nearest neighbour)."
+    ]
+    assert_structures(case, **{"30": L2, "31": L1})
+
+
+def test_a_volume_with_its_axes_the_other_way_round_is_on_the_grid(folder, write_case):
+    flipped = sitk.GetImageFromArray(np.ascontiguousarray(LABELS[:, ::-1].transpose(1, 0, 2)))
+    flipped.SetSpacing((4, 4, 4))
+    flipped.SetOrigin((-22, 22, -22))
+    flipped.SetDirection((1, 0, 0, 0, 0, -1, 0, 1, 0))
+    sitk.WriteImage(flipped, str(folder / "flipped.mha"))
+    assert_structures(load(write_case, structured("flipped.mha")), **{"30": L2, "31": L1})
+
+
+def test_a_structure_at_the_end_of_the_ct_is_said_to_be_cut_off(folder, write_case):
+    write_image(folder / "cut.mha", block((0, 12), (4, 8), (4, 8)).astype(np.uint8), (4, 4, 4), (-22, -22, -22))
+    with pytest.warns(UserWarning, match='structure "1" is cut off by the end of the CT'):
+        Case.load(write_case(structured("cut.mha")))
+
+
+WRONG = {
+    "no structures": ({"structures": REMOVED}, ['structures is missing beside labels, expected "all"', "add it"]),
+    "no labels": ({"labels": REMOVED}, ['labels is missing, but structures is "all"']),
+    "all, misspelt": ({"structures": "ALL"}, ['structures is "ALL", expected "all", or a list']),
+    "empty": ({"structures": []}, ["structures is an empty list"]),
+    "no name": ({"structures": [{"label": 31}]}, ["structures[0].name is missing"]),
+    "a name for no file": (
+        {"structures": listed(("../L1", 31))},
+        ['structures[0].name is "../L1"', "rename the structure"],
+    ),
+    "a label that is none": ({"structures": listed(("L1", 0))}, ["structures[0].label is 0", "from 1 to 65535"]),
+    "a label too large": ({"structures": listed(("L1", 70000))}, ["structures[0].label is 70000"]),
+    "label and mask": (
+        {"structures": [{"name": "L1", "label": 31, "mask": "l1.mha"}]},
+        ["structures[0].label stands beside mask"],
+    ),
+    "nothing to go by": (
+        {"labels": REMOVED, "structures": listed("L1")},
+        ["structures[0].mask is missing, and the case has no labels"],
+    ),
+    "too many": ({"structures": listed(*((f"L{n}", n) for n in range(1, 62)))}, ["found 61", "at most 60"]),
+    "mask, too": ({"mask": "bone.mha"}, ["mask stands beside structures, expected one of the two"]),
+}
+WRONG_MEANING = {
+    "no file": ({"labels": "nowhere.nrrd"}, ['labels is "nowhere.nrrd"', "does not exist"]),
+    "one name twice": ({"structures": listed(("l1", 31), ("L1", 30))}, ['the name "L1" twice']),
+    "no such label": (
+        {"structures": listed(("L1", 31), ("L3", 29))},
+        ['structure "L3": has the label 29, which', "labels.mha has not", "choose one of its labels, 30, 31."],
+    ),
+    "no label in a plain volume": (
+        {"structures": listed("L1")},
+        ['structure "L1": has no label', "its labels, 30, 31"],
+    ),
+    "one label twice": ({"structures": listed(("L1", 31), ("L2", 31))}, ['"L2": is the same segment as "L1"']),
+    "a CT": ({"labels": "ct.mha"}, ["ct.mha: has values from -1000 to 900, expected labels"]),
+    "an image": ({"labels": "ap.mha"}, ["three-dimensional label volume is expected"]),
+    "no label at all": ({"labels": "zero.mha"}, ["zero.mha: has no label above 0"]),
+    "interpolated": ({"labels": "smooth.mha"}, ["smooth.mha: has values that are no whole numbers"]),
+    "elsewhere": ({"labels": "away.mha"}, ["has no voxel within the CT", "belongs to this CT"]),
+    "in air": ({"labels": "air.mha"}, ['structure "1": has nothing but air inside']),
+    "no such segment": (
+        {"labels": "s.seg.nrrd", "structures": listed("L11")},
+        ['structure "L11": is no segment of', 'did you mean "L1"?'],
+    ),
+    "no segment like it": (
+        {"labels": "s.seg.nrrd", "structures": listed("femur")},
+        ['structure "femur": is no segment of', 'choose one of its segments, "L1", "L2".'],
+    ),
+    "segments of one name": ({"labels": "twice.seg.nrrd"}, ['the name "L1" twice']),
+    "one of segments of one name": (
+        {"labels": "twice.seg.nrrd", "structures": listed("L1")},
+        ["is the name of 2 segments", "give its label, too, one of 1, 2"],
+    ),
+    "a name that no file can have": ({"labels": "slash.seg.nrrd"}, ['the name "L1/L2"', "rename it"]),
+    "overlap": (
+        {"structures": [*listed(("L1", 31)), {"name": "also", "mask": "l1.mha"}]},
+        ['"L1" and "also": overlap'],
+    ),
+    "an empty mask": (
+        {"structures": [{"name": "L1", "mask": "zero.mha"}]},
+        ['structure "L1": has no voxel within the CT'],
+    ),
+}
+
+
+def write_wrong_files(folder):
+    def write(name, values, origin=(-22, -22, -22)):
+        write_image(folder / name, values, (4, 4, 4), origin)
+
+    write("zero.mha", np.zeros(SHAPE, np.uint8))
+    write("smooth.mha", (0.5 * LABELS).astype(np.float32))
+    write("away.mha", LABELS, origin=(500, 0, 0))
+    write("air.mha", block((0, 2), (0, 2), (0, 2)).astype(np.uint8))
+    both = [(L1 + 2 * L2).astype(np.uint8)]
+    for name, names in (("s", ("L1", "L2")), ("twice", ("L1", "L1")), ("slash", ("L1/L2", "L3"))):
+        write_seg_nrrd(folder / f"{name}.seg.nrrd", both, PLACE, [(names[0], 1, 0), (names[1], 2, 0)])
+
+
+@pytest.mark.parametrize("name", [*WRONG, *WRONG_MEANING])
+def test_each_mistake_has_its_sentence(folder, write_case, name):
+    write_wrong_files(folder)
+    changes, parts = {**WRONG, **WRONG_MEANING}[name]
+    content = structured(structures=listed(("L1", 31)) if name == "mask, too" else "all")
+    for key, value in changes.items():
+        content = changed(content, [key], value)
+    with collect_warnings():
+        message = refusal(Case.load, write_case(content))
+    for part in parts:
+        assert part in message, message
+    assert VALIDATOR.is_valid(content) == (name in WRONG_MEANING)
+
+
+@pytest.mark.parametrize(
+    "tags, part",
+    [
+        ({"SegmentationType": "OTHER"}, "unknown SegmentationType"),
+        ({"NumberOfFrames": 5000}, "does not say"),
+        ({"PixelData": b"\0\0"}, "ends before the last of its frames"),
+        ({"SegmentSequence": []}, "without segments"),
+    ],
+)
+def test_each_broken_dicom_segmentation_has_its_sentence(folder, write_case, tags, part):
+    write_seg(folder / "seg.dcm", {"L1": L1}, PLACE, **tags)
+    message = refusal(Case.load, write_case(structured("seg.dcm")))
+    assert message.startswith(str(folder / "seg.dcm")) and part in message, message
+
+
+def test_frames_that_make_no_volume_are_refused(folder, write_case):
+    import pydicom
+
+    write_seg(folder / "seg.dcm", {"L2": L2}, PLACE)
+    for shift, part in (([3, 0, 0], "3 mm beside each other"), ([0, 0, 1.7], "not evenly spaced")):
+        file = pydicom.dcmread(folder / "seg.dcm")
+        place = file.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence[0]
+        place.ImagePositionPatient = [float(a) + b for a, b in zip(place.ImagePositionPatient, shift)]
+        file.save_as(folder / "shifted.dcm")
+        assert part in refusal(Case.load, write_case(structured("shifted.dcm")))
+
+
+def test_a_few_voxels_may_lie_in_two_structures(folder, write_case):
+    """They remain the first one's."""
+    big, other = block((2, 10), (2, 10), (2, 6)), block((2, 10), (2, 10), (6, 10))
+    other[2, 2, 5] = True
+    for name, mask in (("big", big), ("other", other)):
+        write_image(folder / f"{name}.mha", mask.astype(np.uint8), (4, 4, 4), (-22, -22, -22))
+    structures = [{"name": name, "mask": f"{name}.mha"} for name in ("big", "other")]
+    found = Case.load(write_case({**minimal(), "structures": structures})).structures
+    assert_array_equal(found.mask(0), big)
+    assert_array_equal(found.mask(1), other & ~big)
+
+
+def test_the_written_case_has_the_same_structures(folder, write_case, tmp_path):
+    from MultiViewRegistrationLib.imaging.xray import load_image
+
+    case = load(write_case, structured(structures=listed(("L1", 31), ("L2", 30))))
+    content, images = minimal(), {name: load_image(folder / f"{name.lower()}.mha") for name in ("AP", "LAT")}
+    path = write_case_folder(tmp_path / "copy", content, case.ct, images, structures=case.structures)
+    jsonschema.validate(json.loads(path.read_text()), SCHEMA)
+    assert_structures(Case.load(path), L1=L1, L2=L2)
+
+
+def test_an_anonymised_case_keeps_only_the_usual_names(folder, write_case, tmp_path):
+    path = write_case(structured(structures=listed(("L1", 31), ("Plantagenet", 30))))
+    written, notes = anonymise(path, tmp_path / "anonymous")
+    assert_structures(Case.load(written), **{"L1": L1, "structure 2": L2})
+    assert "Plantagenet" not in written.read_text() and any("numbers" in note for note in notes)
+
+
+def test_the_loader_asks_for_the_keys_of_the_schema(folder, write_case):
+    """A further key is warned of, and no other."""
+    entry = {"name": "L1", "mask": "l1.mha", "colour": "red"}
+    with pytest.warns(UserWarning, match=r'the key "colour" in structures\[0\] is not known') as caught:
+        CaseFile.read(write_case({**minimal(), "structures": [entry]}))
+    assert len(caught) == 1
+    assert set(SCHEMA["properties"]["structures"]["items"]["properties"]) == {"name", "label", "mask"}
+
+
+def of_arrays(**named):
+    case = minimal()
+    values = sitk.GetArrayFromImage(sitk.ReadImage("ct.mha"))
+    images = [sitk.GetArrayFromImage(sitk.ReadImage(view["image"])) for view in case["views"]]
+    matrices = [np.array(view["projection_matrix"]) for view in case["views"]]
+    taken = {"ct": values.transpose(2, 1, 0), "ct_from_index": PLACE, **named}
+    return Case.from_arrays(images=images, projections=matrices, intensity="linear", **taken)
+
+
+def test_structures_of_arrays(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    labels = LABELS.transpose(2, 1, 0).astype(int)
+    assert_structures(of_arrays(labels=labels, structures={"L1": 31, "L2": np.int64(30)}), L1=L1, L2=L2)
+    assert_structures(of_arrays(labels=labels), **{"30": L2, "31": L1})
+    assert_structures(of_arrays(labels=sitk.ReadImage("labels.mha"), structures=["31"]), **{"31": L1})
+    ras = np.diag([-1, -1, 1, 1]) @ PLACE
+    assert_structures(of_arrays(labels=nibabel.Nifti1Image(labels.astype(np.uint8), ras)), **{"30": L2, "31": L1})
+    case = of_arrays(ct="ct.mha", ct_from_index=None, labels="labels.mha", structures={"L1": 31})
+    assert_structures(case, L1=L1)
+    assert of_arrays().structures is None
+
+
+@pytest.mark.parametrize(
+    "named, part",
+    [
+        ({"structures": {"L1": 31}}, "labels: is missing beside structures"),
+        ({"labels": np.ones((3, 4, 5), int)}, "labels: has 3 x 4 x 5 voxels, expected the CT's 12 x 12 x 12"),
+        ({"labels": np.full(SHAPE, -1)}, "labels: has values from -1 to -1, expected labels"),
+        ({"labels": np.zeros(SHAPE, int)}, "labels: has no label above 0"),
+        ({"labels": LABELS.T, "structures": {"L1": 5}}, "which labels has not"),
+        ({"labels": LABELS.T, "structures": {"L1": "31"}}, "structures: found a str as a label"),
+        ({"labels": LABELS.T, "structures": "L1"}, "structures: found a str, expected"),
+        ({"labels": LABELS.T, "structures": ["a/b"]}, "structures: structures[0].name"),
+        ({"labels": LABELS.T, "mask": LABELS.T}, "mask: stands beside labels"),
+    ],
+)
+def test_each_wrong_argument_has_its_sentence(folder, monkeypatch, named, part):
+    monkeypatch.chdir(folder)
+    assert part in refusal(of_arrays, **named)

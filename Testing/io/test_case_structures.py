@@ -15,6 +15,9 @@ from segmentation_files import write_seg, write_seg_nrrd
 from test_case_schema import SCHEMA, VALIDATOR
 from tiny_case import REMOVED, changed, minimal, refusal, write_image
 
+from MultiViewRegistrationLib.cli.main import main
+from MultiViewRegistrationLib.cli.options import Parser
+from MultiViewRegistrationLib.cli.register import _case_file, add_register
 from MultiViewRegistrationLib.errors import collect_warnings
 from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.structures import read_structures
@@ -406,3 +409,104 @@ def test_structures_of_arrays(folder, monkeypatch):
 def test_each_wrong_argument_has_its_sentence(folder, monkeypatch, named, part):
     monkeypatch.chdir(folder)
     assert part in refusal(of_arrays, **named)
+
+
+CASE_NEW = (
+    "case new --ct ct.mha --out new/case.json --view AP ap.mha --projection-matrix ap.txt --intensity linear --view LAT lat.mha "
+    "--projection-matrix lat.txt --intensity linear"
+)
+
+
+@pytest.fixture
+def matrices(folder, monkeypatch):
+    """The folder, in which the program runs, with the views' matrices as text."""
+    monkeypatch.chdir(folder)
+    for view in minimal()["views"]:
+        np.savetxt(f"{view['name'].lower()}.txt", view["projection_matrix"])
+    return folder
+
+
+@pytest.mark.parametrize(
+    "words, written, masks",
+    [
+        ("", "all", {"30": L2, "31": L1}),
+        ("--structures all", "all", {"30": L2, "31": L1}),
+        ("--structures L2=30 L1=31", listed(("L2", 30), ("L1", 31)), {"L2": L2, "L1": L1}),
+        ("--structures 31", listed("31"), {"31": L1}),
+    ],
+)
+def test_a_new_case_has_the_structures_of_the_options(matrices, capsys, words, written, masks):
+    assert main(f"{CASE_NEW} --ct-labels labels.mha {words}".split()) == 0
+    assert f"Each with a pose of its own: {', '.join(masks)}." in capsys.readouterr().out
+    content = json.loads((matrices / "new" / "case.json").read_text())
+    assert content["labels"] == "../labels.mha" and content["structures"] == written
+    assert_structures(Case.load("new"), **masks)
+
+
+def test_a_copied_case_has_its_labels_beside_it(matrices):
+    assert main(f"{CASE_NEW} --ct-labels labels.mha --copy".split()) == 0
+    (matrices / "labels.mha").unlink()
+    assert_structures(Case.load("new"), **{"30": L2, "31": L1})
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ("--structures L1", "--ct-labels: is missing beside --structures"),
+        ("--ct-labels labels.mha --ct-mask bone.mha", "--ct-mask: stands beside --ct-labels"),
+        ("--ct-labels label.mha", "label.mha does not exist"),
+        ("--ct-labels .", ". is a folder"),
+        ("--ct-labels labels.mha --structures all L1", "found all among other names"),
+        ("--ct-labels labels.mha --structures a/b", '--structures: name is "a/b"'),
+        ("--ct-labels labels.mha --structures L9=9", "choose one of its labels, 30, 31"),
+    ],
+)
+def test_wrong_options_are_refused_and_nothing_is_written(matrices, capsys, words, said):
+    assert main(f"{CASE_NEW} {words}".split()) == 2
+    reported = capsys.readouterr()
+    assert said in reported.err and reported.err.count("\n") == 1 and not (matrices / "new").exists()
+
+
+def registered_case(words):
+    """The case that `mvreg register` would register with these words."""
+    parser = Parser(prog="mvreg register")
+    add_register(parser)
+    options = parser.parse_args(["case.json", *words.split()])
+    return Case.of(_case_file(options))
+
+
+MASKS = [{"name": "L1", "mask": "l1.mha"}, {"name": "L2", "mask": "l2.mha"}]
+
+
+@pytest.mark.parametrize(
+    "content, words, masks",
+    [
+        (minimal(), "--ct-labels labels.mha", {"30": L2, "31": L1}),
+        (minimal(), "--ct-labels labels.mha --structures L1=31", {"L1": L1}),
+        (structured(structures=listed(("L1", 31), ("L2", 30))), "", {"L1": L1, "L2": L2}),
+        (structured(structures=listed(("L1", 31), ("L2", 30))), "--structures l2", {"L2": L2}),
+        (structured(structures=listed(("L1", 31))), "--structures all", {"30": L2, "31": L1}),
+        ({**minimal(), "structures": MASKS}, "--structures L2", {"L2": L2}),
+        ({**minimal(), "structures": MASKS}, "--structures all", {"L1": L1, "L2": L2}),
+        ({**minimal(), "structures": MASKS}, "--ct-labels labels.mha --structures L1 two=30", {"L1": L1, "two": L2}),
+        (structured("l1.mha"), "--ct-labels labels.mha --structures 30", {"30": L2}),
+    ],
+)
+def test_options_add_to_the_case_that_is_registered_and_override_it(matrices, write_case, content, words, masks):
+    write_case(content)
+    case = registered_case(words)
+    assert_structures(case, **masks)
+    assert ("labels.mha" in case.inputs) == ("labels.mha" in f"{content} {words}")
+
+
+@pytest.mark.parametrize(
+    "content, words, said",
+    [
+        (minimal(), "--structures L1", '--structures: found "L1", which is no structure of the case'),
+        (minimal(), "--structures all", "--structures: the case has no labels"),
+        ({**minimal(), "mask": "bone.mha"}, "--ct-labels labels.mha", "--structures: mask stands beside structures"),
+    ],
+)
+def test_options_that_do_not_fit_the_case_are_refused(matrices, write_case, content, words, said):
+    write_case(content)
+    assert said in refusal(registered_case, words)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, warn
-from .options import Parser, add_json, checked, out_file, progress_of
+from .options import Parser, add_json, add_structures, checked, out_file, parse_structures, progress_of
 
 if TYPE_CHECKING:
     from ..io.case import Case
@@ -74,6 +74,7 @@ def add_new(parts: argparse._SubParsersAction) -> None:
     )
     add("--ct-unit", choices=["hu", "relative"], default="hu", help="relative: 0 is nothing (default: %(default)s)")
     add("--ct-mask", type=Path, metavar="FILE", help="register only this structure of the CT")
+    add_structures(part, "all")
     add(
         "--world-from-ct",
         nargs="+",
@@ -175,6 +176,10 @@ def _new(options: argparse.Namespace) -> dict:
 
         readline.parse_and_bind("tab: complete")
     out = _new_file(options)
+    if options.structures and not options.ct_labels:
+        raise InputError("--ct-labels: is missing beside --structures, expected the file with their labels; add it.")
+    if options.ct_labels and options.ct_mask:
+        raise InputError("--ct-mask: stands beside --ct-labels, expected one of the two; leave one out.")
     ct = options.ct
     if ct is None:
         if ask is None:
@@ -199,7 +204,8 @@ def _new(options: argparse.Namespace) -> dict:
         if ask is None:
             raise InputError("--view: is missing, expected one for each X-ray; give --view AP IMAGE --view LAT IMAGE.")
         views = _asked_views(ask)
-    new = NewCase(ct, views, options.ct_mask, more)
+    chosen = parse_structures(options.structures) if options.structures else []
+    new = NewCase(ct, views, options.ct_mask, more, options.ct_labels, chosen)
     with progress_of(options, "Making the case") as line:
         line.show(0.0, "reading the CT and the X-rays")
         case = write_new_case(out, new, force=options.force, copy=options.copy, check=check)

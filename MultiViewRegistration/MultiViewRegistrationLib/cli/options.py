@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Event, Thread
@@ -20,6 +20,7 @@ from ..jobs import JsonProgress, TimeLeft, left_in_words
 from ..published import NAMES
 
 if TYPE_CHECKING:
+    from ..imaging.structures import StructureSource
     from ..registration.pipeline import Progress
 
 CASE_HELP, RESULT_HELP = "case.json, or a folder that holds one", "result.json, or a folder that holds one"
@@ -125,6 +126,57 @@ def add_device(command: argparse.ArgumentParser, more: str = "") -> None:
         metavar="auto|cpu|cuda[:N]",
         help=f"where to compute; auto: a CUDA device if one can be used{more} (default: %(default)s)",
     )
+
+
+def add_structures(command: argparse.ArgumentParser, default: str) -> None:
+    """Add the options for several bones. `default` says what holds without them."""
+    command.add_argument(
+        "--ct-labels",
+        type=labels_path,
+        metavar="FILE",
+        help="labels of several bones of the CT, each of which gets a pose of its own: an image of whole numbers, Slicer's .seg.nrrd, or "
+        "a DICOM segmentation",
+    )
+    command.add_argument(
+        "--structures",
+        nargs="+",
+        metavar="NAME[=LABEL]",
+        help=f"which of them, by the names of their segments or as L1=31; all: each label (default: {default})",
+    )
+
+
+def labels_path(text: str) -> Path:
+    """The type of an option for a file with labels."""
+    path = Path(text)
+    _check_exists(path, "file with the labels of the CT's bones")
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder, expected the file of a segmentation; name that")
+    return path
+
+
+def parse_structures(words: Sequence[str]) -> list[StructureSource]:
+    """The structures that --structures names; none for all.
+
+    Raises
+    ------
+    InputError
+        For a name that cannot be part of a file's, and for "all" among others.
+    """
+    from ..imaging.structures import StructureSource
+    from ..io.case_file import ALL, view_name
+    from ..io.files import JsonObject
+
+    if ALL in words:
+        if len(words) > 1:
+            raise InputError(f"--structures: found {ALL} among other names, expected one of the two; leave one out.")
+        return []
+    sources = []
+    for word in words:
+        name, _, label = word.rpartition("=")
+        has_label = bool(name) and label.isdecimal()
+        name = view_name(JsonObject("--structures", "", {"name": name if has_label else word}), "structure")
+        sources.append(StructureSource(name, int(label) if has_label else None))
+    return sources
 
 
 def case_path(text: str) -> Path:

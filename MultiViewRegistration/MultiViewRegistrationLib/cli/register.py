@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, OutputError
-from ..io.case_file import CaseFile, ct_of
+from ..imaging.structures import StructureSource
+from ..io.case_file import CaseFile, InputFile, ct_of, refuse_mask_beside_structures
 from ..io.files import sha256
 from ..io.navigation.registration_export import REJECTED
 from ..io.result_folder import RESULT, refuse_other_case
@@ -23,9 +24,11 @@ from .options import (
     add_json,
     add_progress,
     add_refinement,
+    add_structures,
     case_path,
     checked,
     out_folder,
+    parse_structures,
     progress_of,
     say,
 )
@@ -49,6 +52,7 @@ def add_register(command: Parser) -> None:
         "case.json --start search --range 18 55 --out out    # within 18 degrees and 55 mm",
         "case.json --start landmarks",
         "case.json --start-pose slicer.tfm --frame lps --direction resampling",
+        "case.json --ct-labels bones.seg.nrrd --structures L1 L2    # each with a pose of its own",
     )
     add = command.add_argument
     add_json(command)
@@ -90,6 +94,7 @@ def add_register(command: Parser) -> None:
         metavar="FILE",
         help="Slicer's .fcsv or .mrk.json: the CT points of the case's landmarks, by name",
     )
+    add_structures(command, "those of the case; all of --ct-labels")
     add(
         "--same-patient",
         action="store_true",
@@ -170,14 +175,37 @@ def _register(options: argparse.Namespace) -> dict:
 
 
 def _case_file(options: argparse.Namespace) -> CaseFile:
-    """The case.json, with the start pose of another program's file if one was named."""
+    """The case.json, with the structures and the start pose of other programs' files if they were named."""
     if not options.start_pose and (options.frame or options.direction):
         raise InputError("--frame, --direction: belong to --start-pose; add it, or leave them out.")
     file = CaseFile.read(options.case)
     file.same_patient |= options.same_patient
+    if options.ct_labels or options.structures:
+        file = _with_structures(file, options.ct_labels, parse_structures(options.structures or ["all"]))
     if not options.start_pose:
         return file
     return replace(file, world_from_ct=read_start_pose(options.start_pose, options.frame, options.direction))
+
+
+def _with_structures(file: CaseFile, labels: Path | None, chosen: Sequence[StructureSource]) -> CaseFile:
+    """The case with these labels in place of its own, and the chosen structures, none for all.
+
+    A name that is given without a label means the case's structure of that name, if its labels are not replaced or it has a mask.
+    """
+    own = {source.name.casefold(): source for source in file.structures if labels is None or source.mask is not None}
+    named = None if labels is None else InputFile(str(labels), labels)
+    sources = tuple(own.get(each.name.casefold(), each) if each.label is None else each for each in chosen)
+    if not chosen and named is None and file.labels is None:
+        sources = file.structures
+    found = replace(file, labels=named or file.labels, structures=sources)
+    if not found.has_structures:
+        raise InputError("--structures: the case has no labels, expected them; add --ct-labels FILE.")
+    if found.labels is None and (unknown := [source.name for source in sources if source.mask is None]):
+        raise InputError(
+            f'--structures: found "{unknown[0]}", which is no structure of the case; correct it, or add --ct-labels FILE.'
+        )
+    refuse_mask_beside_structures("--structures", found)
+    return found
 
 
 def _case_to_register(options: argparse.Namespace, file: CaseFile, read_ct: Callable[[], CT]) -> Case:

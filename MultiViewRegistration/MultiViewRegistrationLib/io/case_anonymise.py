@@ -70,10 +70,12 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
         landmark["views"] = {names[name]: np.asarray(pixel).tolist() for name, pixel in loaded.pixels.items()}
     if case.mismatches:  # which the files do not say any more
         kept["header_mismatch"] = {each.kind: True for each in case.mismatches}
-    structures = case.structures and replace(case.structures, names=_structure_names(case.structures.names))
+    structures, given_names = case.structures, case.structures.names if case.structures else ()
+    if structures is not None:
+        structures = replace(structures, names=_structure_names(given_names))
     written = write_case(folder, kept, case.ct, images, masks, structures)
     notes = _notes(file, names, content, dropped)
-    if structures and structures.names != case.structures.names:
+    if structures is not None and structures.names != given_names:
         notes.insert(-1, "Structures whose names are not usual ones of bones were renamed to numbers.")
     return written, notes
 

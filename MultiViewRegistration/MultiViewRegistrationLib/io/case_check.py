@@ -40,6 +40,7 @@ def check_case(case: Case) -> dict[str, Any]:
       world's, the centroid of the bone, or of the mask, where the views meet, as a search takes it.
     - `ct_corners_world`: (8, 3) of the box of the CT, or of what its mask selects (`structure`), in the world; corner n is at the
       high end of axis i where bit 2^i of n is set.
+    - `structures`: the names of the bones with a pose of their own.
     - `isocentre`: (3,) where the views meet; for parallel or single views the world's origin, if it lies before the first source.
     - `points`: of "targets" and "landmarks", how many there are, and how many of them lie within the CT's box.
     - `tracker`: (3,) origin of the frame of reference_from_world in the world, or None.
@@ -75,6 +76,7 @@ def check_case(case: Case) -> dict[str, Any]:
         "world_from_ct": world_from_ct.tolist(),
         "start_pose": "assumed" if case.world_from_ct is None else "given",
         "structure": case.ct.mask is not None,
+        "structures": [] if case.structures is None else list(case.structures.names),
         "ct_corners_world": corners.tolist(),
         "isocentre": isocentre.tolist(),
         "search": case.search,
@@ -194,6 +196,8 @@ def summary_lines(check: dict[str, Any]) -> list[str]:
         f"A search goes {search['rotation_deg']:g} degrees and {search['translation_mm']:g} mm about "
         f"{'the start pose' if placed else 'that place'}.",
     ]
+    if check["structures"]:
+        sentences.append(f"Each with a pose of its own: {', '.join(check['structures'])}.")
     for points in check["points"]:
         inside = "all" if points["inside"] == points["count"] else f"{points['inside']} of them"
         sentences.append(f"The case has {points['count']} {points['what']}, {inside} within the box of the CT.")

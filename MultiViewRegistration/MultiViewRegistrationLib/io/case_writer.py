@@ -302,20 +302,20 @@ class NewCase:
 
     Attributes
     ----------
+    more
+        Further keys of the case, `ct_unit` and `world_from_ct` among them.
     labels
         File of the labels of the structures.
     structures
         Those that are meant, none for all of `labels`.
-    more
-        Further keys of the case, `ct_unit` and `world_from_ct` among them.
     """
 
     ct: Path
     views: list[NewView]
     mask: Path | None = None
+    more: dict[str, Any] = field(default_factory=dict)
     labels: Path | None = None
     structures: Sequence[StructureSource] = ()
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 def tells_its_intensity(image: Path, frame: int | None) -> bool:

@@ -160,6 +160,16 @@ def test_a_dicom_segmentation(folder, write_case, kind):
     assert_structures(load(write_case, structured("seg.dcm", listed("L2 body", "L1"))), **{"L2 body": L2, "L1": L1})
 
 
+def test_a_compressed_dicom_segmentation(folder, write_case):
+    import pydicom
+
+    write_seg(folder / "seg.dcm", {"L1": L1, "L2": L2}, PLACE, "FRACTIONAL")
+    file = pydicom.dcmread(folder / "seg.dcm")
+    file.compress(pydicom.uid.RLELossless)
+    file.save_as(folder / "rle.dcm")
+    assert_structures(load(write_case, structured("rle.dcm")), L1=L1, L2=L2)
+
+
 def test_segments_of_a_dicom_segmentation_may_overlap(folder, write_case):
     write_seg(folder / "seg.dcm", {"L1": L1, "both": L1 | L2, "L2": L2}, PLACE)
     assert_structures(load(write_case, structured("seg.dcm", listed("both"))), both=L1 | L2)

@@ -89,6 +89,7 @@ def register(
         `progress` returned False.
     """
     from .assessment import verdict
+    from .assessment.bones import register_structures
     from .assessment.diagnosis import CauseSearch
     from .registration.prepared_ct import PreparedCT
     from .registration.warm_up import warm_up
@@ -119,12 +120,15 @@ def register(
     loaded = perf_counter() - began - located - training
     found = find_pose(case, anatomy, method, start, pose, regressor=regressor, seed=seed, progress=progress)
     pose, assessed = found.start_world_from_ct, perf_counter()
-    assessment = None
+    assessment = structures = None
     if method.name == "joint":  # the failure probability was measured for poses of this refinement only
         arguments = anatomy, case.views, found.refinement, pose
         assessment = verdict.assess(*arguments, case.targets, case.shared_unknowns, masked=case.masks_misfit)
         search = CauseSearch(*arguments, case.shared_unknowns, progress)
         assessment = verdict.find_cause(assessment, search)
+        if case.structures is not None:
+            structures = register_structures(case.structures, anatomy, found.refinement, progress)
+            assessment = verdict.with_bones(assessment, structures)
         assessment = verdict.with_identity(assessment, case.identity_reasons)
     seconds = {
         "load": case.seconds + loaded + found.prepare_seconds,
@@ -146,6 +150,7 @@ def register(
         found.regressor and replace(found.regressor, trained=training > 0),
         assessment,
         compute_device=method.compute_device,
+        structures=structures,
     )
 
 

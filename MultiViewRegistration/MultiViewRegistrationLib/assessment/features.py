@@ -24,6 +24,7 @@ from ..registration.pipeline import Refinement
 from ..registration.prepared_ct import PreparedCT, ResolutionLevel
 from ..rendering.devices import run_tasks
 from .metrics import split_by_view, target_errors
+from .parts import Part, divided, fits
 from .prediction import DISAGREE
 from .uncertainty import (
     PLACE_SD_DEG,
@@ -107,6 +108,8 @@ class ReliabilityFeatures:
         Of the least similar view that shows the CT, at the finest level and at the one before.
     outlier_fraction
         Share of the compared pixels in tiles that differ by more than noise explains.
+    parts
+        How the parts of a body fit by themselves; none of a structure.
     """
 
     uncertainty: PoseUncertainty
@@ -129,6 +132,7 @@ class ReliabilityFeatures:
     similarity: float
     wider_similarity: float
     outlier_fraction: float
+    parts: list[Part]
 
     @property
     def one_view_disagrees(self) -> bool:
@@ -173,6 +177,7 @@ def compute_features(
     split = tiles(objective, projections)
     uncertainty = pose_uncertainty(objective, fit, split, unknowns)
     wider = anatomy.objective(views, levels[-2], pose)
+    parts = [] if anatomy.structure else _parts(divided(anatomy, views, pose), pose, objective, fit, split, wider)
     moved = _steps(wider, levels[-2], pose, unknowns)
     settled = moved.world_from_ct
     wider_mm = root_mean_square(target_errors(settled, pose, targets))
@@ -217,7 +222,31 @@ def compute_features(
         outlier_fraction=float(
             split.pixels[split.comparable & outliers].sum() / max(split.pixels[split.comparable].sum(), 1)
         ),
+        parts=parts,
     )
+
+
+def _parts(
+    divided: Sequence[np.ndarray],
+    pose: np.ndarray,
+    finest: Objective,
+    fit: PoseFit,
+    split: Tiles,
+    wider: Objective,
+) -> list[Part]:
+    """How the parts (N, 3), CT mm, of a body fit at a pose.   fit, split: of the finest level."""
+    if not divided:
+        return []
+    projections = wider.project(pose)
+    wider_fit = wider.linearise(projections)
+    world = [rigid.transform_points(pose, points) for points in divided]
+    at_finest = fits(finest, fit, split, world)
+    at_wider = fits(wider, wider_fit, tiles(wider, projections), world)
+    several = len(finest.views) > 1
+    return [
+        Part(points, similarity, several * shift, several * wider_shift)
+        for points, (similarity, shift), (_, wider_shift) in zip(divided, at_finest, at_wider, strict=True)
+    ]
 
 
 def split_half_mm(

@@ -19,9 +19,11 @@ from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
 from ..registration.pipeline import Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
+from .bones import RegisteredBones
 from .diagnosis import OF_ONE_VIEW, Cause, CauseSearch
 from .features import ReliabilityFeatures, compute_features
 from .metrics import MIN_TARGETS, default_targets, in_field
+from .parts import elsewhere
 from .prediction import BESIDE, COLUMNS, DISAGREE, ONE_VIEW_BEYOND, WRONG_MM, Model, Prediction, calibrated, percent
 from .uncertainty import TargetUncertainty
 
@@ -193,9 +195,14 @@ def assess(
     prediction = model.predict(model_inputs(features), cameras.distribution if cameras else None).no_less_than(
         at.mean_mm, at.bound_mm(), len(tied), depth_risk(at, len(tied))
     )
+    apart = elsewhere(features.parts, chosen)
+    if apart and not (apart.unlike or prediction.agree):
+        apart = None  # views that contradict each other ask for another place of every part
+    if apart:
+        prediction = prediction.elsewhere(unlike=apart.unlike)
     inflation = prediction.upper95_mm / at.bound_mm()
     ambiguous = features.gap is not None and features.gap < MIN_EVIDENCE_RATIO
-    measured = not (limits or alone or ambiguous)
+    measured = not (limits or alone or ambiguous or apart)
     verdict, reasons = "reject" if contradictions else decide(prediction, model, measured), []
     if verdict != "accept":
         if not prediction.agree:
@@ -207,8 +214,10 @@ def assess(
         images_suffice = prediction.image_failure_probability <= model.accept
         reasons = [
             *contradictions,
+            *([apart.sentence] if apart and not apart.most else []),
             *(known if images_suffice else []),
             *_risk(prediction, model, verdict),
+            *([apart.sentence] if apart and apart.most else []),
             *_weak_points(model, features, corrected),
             *([] if images_suffice else known),
             *limits,
@@ -297,6 +306,27 @@ def with_identity(assessment: Assessment, reasons: Sequence[str]) -> Assessment:
         return assessment
     verdict = "check" if assessment.verdict == "accept" else assessment.verdict
     return replace(assessment, verdict=verdict, reasons=[*reasons, *assessment.reasons])
+
+
+def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
+    """The assessment of a body whose bones were registered, too: where one lies elsewhere, it is never "accept"."""
+    displaced = bones.displaced
+    if not displaced:
+        return assessment
+    others = f", {len(displaced) - 1} more by over {WRONG_MM:g} mm" if len(displaced) > 1 else ""
+    sentence = f"{displaced[0].name} lies {displaced[0].displaced_mm:.1f} mm from where this pose has it{others}: use each bone's own pose."
+    prediction = assessment.prediction
+    if prediction is not None:
+        mm = [bone.displaced_mm for bone in bones.shown]
+        prediction = replace(
+            prediction,
+            mean_mm=max(prediction.mean_mm, float(np.mean(mm))),
+            typical_mm=max(prediction.typical_mm, float(np.mean(mm))),
+            upper95_mm=max(prediction.upper95_mm, max(mm)),
+            failure_probability=max(prediction.failure_probability, len(displaced) / len(mm)),
+        )
+    verdict = "check" if assessment.verdict == "accept" else assessment.verdict
+    return replace(assessment, verdict=verdict, prediction=prediction, reasons=[sentence, *assessment.reasons])
 
 
 def depth_risk(noise: TargetUncertainty, views: int) -> float:

@@ -39,6 +39,7 @@ def add_export(command: Parser) -> None:
         help=f"what to write of the pose: {', '.join(KINDS)} or all of these; of the case at this pose, with --case: "
         f"{', '.join(CASE_KINDS)}",
     )
+    add("--structure", metavar="NAME", help="the pose of this bone in place of the whole CT's")
     add("--out", type=out_folder, metavar="DIR", help="folder of the files")
     add(
         "--direction",
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace) -> dict:
     _refuse_idle_options(options, kinds)
     if options.seconds is not None and not 0 < options.seconds < 1e6:
         raise InputError(f"--seconds: found {options.seconds:g}, expected a number above 0; correct it.")
-    exported = _settled(RegistrationExport.read(options.result), options)
+    exported = _settled(RegistrationExport.read(options.result, options.structure), options)
     files = _write(exported, kinds, options) if kinds else []
     if links:
         _send(exported, options)

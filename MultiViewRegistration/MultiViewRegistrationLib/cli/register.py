@@ -34,6 +34,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:  # what takes most of a second to import is imported while the CT is read
+    from ..assessment.bones import RegisteredBones
     from ..geometry.landmarks import LandmarkResidual
     from ..imaging.ct import CT
     from ..io.case import Case
@@ -239,11 +240,25 @@ def summarise(result: Result) -> None:
         lines.append(f"Start: {result.regressor}")
     if result.landmark_fit:
         lines.append(f"landmarks at the start:\n{_landmark_table(result.landmark_fit.residuals)}")
+    if result.structures:
+        lines += _bone_lines(result.structures)
     lines.append(
         f"Similarity (local NCC): {similarity}; registered in {seconds['initialise'] + seconds['refine']:.2f} s"
         f"{f' on {device}' if device else ''} (loading {seconds['load']:.1f} s)."
     )
     say("\n  ".join(lines))
+
+
+def _bone_lines(found: RegisteredBones) -> list[str]:
+    """A line for each bone, and for each pair of neighbours."""
+    width = max(len(bone.name) for bone in found.bones)
+    bones = [
+        f"{bone.name:{width}}  {bone.verdict}, moved by {bone.moved.mm:.1f} mm and {bone.moved.degrees:.1f} degrees. "
+        f"{bone.own_reasons}".rstrip()
+        for bone in found.bones
+    ]
+    motions = [f"{each.name} on {each.against}: {each.words}, {each.mm:.1f} mm" for each in found.motions]
+    return ["Bones, against the pose of the whole CT:", *bones, *motions]
 
 
 def say_report(out: Path) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_VOLUME_LEVELS = 5
+VOLUME_LEVELS = 5
 BONE_STEP_MM = 4.0
 #: Voxels of this size at most are fine enough for pictures, whose edges of bone are smoothed anyhow.
 PICTURE_MM = 2.2
@@ -97,7 +97,7 @@ class PreparedCT:
 
     def __init__(self, ct: CT) -> None:
         self._ct = ct
-        self._volumes = pyramid(attenuation(ct, run_tasks), _VOLUME_LEVELS, run_tasks)
+        self._volumes = pyramid(attenuation(ct, run_tasks), VOLUME_LEVELS, run_tasks)
         self._projectors: dict[tuple[int, bool], Projector] = {}
         self._making = Lock()
         self._cut = cut_ends(self._volumes[0])
@@ -169,10 +169,14 @@ class PreparedCT:
         """The structure by what it attenuates more than soft tissue does."""
         other, finest = copy(self), self._volumes[0]
         other._volumes = pyramid(
-            Volume(np.maximum(finest.values - np.float32(WATER), 0), finest.ct_from_index), _VOLUME_LEVELS, run_tasks
+            Volume(np.maximum(finest.values - np.float32(WATER), 0), finest.ct_from_index), VOLUME_LEVELS, run_tasks
         )
         other._projectors, other._making = {}, Lock()
         return other
+
+    def attenuation(self, level: int) -> Volume:
+        """The attenuation, 1/mm, at one level of the volume pyramid."""
+        return self._volumes[level]
 
     def projector(self, level: int, *, bones: bool = False) -> Projector:
         """The projector of one level of the volume pyramid, 0 being the CT's own resolution; made on first use.

@@ -12,6 +12,7 @@ from ..imaging.xray import View
 from ..io.cameras import describe_uncertainty
 from ..io.html import Axis, Content, Line, embedded, legend, line_plot, number, table, tag
 from ..registration.pipeline import LevelTrace
+from .bones import bones_section
 from .overlays import LEGENDS, jpeg, tile_map
 from .result import Result
 
@@ -49,6 +50,7 @@ MAX_TARGETS = 40
 def details(result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]], *, names: bool) -> Iterator[ET.Element]:
     """The folded sections; those of which nothing is known are left out.   shown, names: as of `result_page.first_screen`."""
     sections = {
+        "The bones": bones_section(result),
         "Checkerboard and difference": [_comparison(result, shown)],
         "Where they disagree": _disagreement(result),
         "Error to expect at the targets": _expected(result),
@@ -60,7 +62,8 @@ def details(result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]], *,
     }
     for title, content in sections.items():
         if content:
-            yield tag("details", tag("summary", title), *content, class_="fold")
+            unfolded = {"open": "open"} if title == "The bones" else {}
+            yield tag("details", tag("summary", title), *content, class_="fold", **unfolded)
 
 
 def _comparison(result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]]) -> ET.Element:

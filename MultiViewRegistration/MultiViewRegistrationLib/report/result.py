@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import __version__
 from ..assessment import metrics
+from ..assessment.bones import RegisteredBones
 from ..assessment.features import Tile
 from ..assessment.verdict import AMBIGUOUS_RATIO, Assessment, ViewSplit
 from ..geometry.camera import Camera
@@ -57,6 +58,8 @@ class Result:
         None for a pose of a published refinement.
     compute_device
         Device of the joint refinement.
+    structures
+        The case's structures, each at its own pose; None for a case without, and for a refinement that has none.
     world_uid
         FrameOfReferenceUID of the X-rays' world in DICOM objects.
     """
@@ -73,6 +76,7 @@ class Result:
     regressor: RegressorReport | None = None
     assessment: Assessment | None = None
     compute_device: ComputeDevice = field(default_factory=ComputeDevice)
+    structures: RegisteredBones | None = None
     world_uid: str = field(default_factory=new_uid)
 
     @property
@@ -241,6 +245,9 @@ class Result:
                 }
                 for given, view, similarity in zip(case.views, self.views, fit.similarity, strict=True)
             ],
+            "structures": self.structures
+            and [bone.to_json([view.name for view in self.views]) for bone in self.structures.bones],
+            "motions": self.structures and [motion.to_json() for motion in self.structures.motions],
             "relative_geometry": case.relative_geometry,
             "errors": self.errors and asdict(self.errors),
             "start": self._start(),
@@ -263,7 +270,7 @@ class Result:
             content["same_patient"] = True
         if case.dicom.reference_uid:
             content["frame_of_reference_uid"]["reference"] = case.dicom.reference_uid
-        optional = ("override", "withheld", "reference_from_world", "errors")
+        optional = ("override", "withheld", "reference_from_world", "errors", "structures", "motions")
         return {key: value for key, value in content.items() if value is not None or key not in optional}
 
     def _start(self) -> dict:

@@ -158,6 +158,10 @@ def _write_files(
     if not withheld:
         write_transform(folder / "world_from_ct.tfm", result.world_from_ct, comment)
         write_slicer_transform(folder / "world_from_ct.slicer.tfm", result.world_from_ct, comment)
+    for bone in result.structures.bones if result.structures else ():
+        if override or bone.verdict != "reject":
+            write_transform(folder / f"{bone.name}_world_from_ct.tfm", bone.world_from_ct, comment)
+            write_slicer_transform(folder / f"{bone.name}_world_from_ct.slicer.tfm", bone.world_from_ct, comment)
     content = result.to_json(override) | {
         "files": {file.name: sha256(file) for file in sorted({*folder.iterdir()} - others)}
     }

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ...errors import InputError
 from ...geometry.camera import Camera
 from ..case import changed_inputs
 from ..case_file import CaseFile, DicomImage, new_uid
-from ..files import JsonObject, read_json, write_atomically
+from ..files import JsonObject, describe, read_json, write_atomically
 from ..staging import complete
 
 VERSION = 2
@@ -74,13 +75,18 @@ class RegistrationExport:
     inputs: dict[str, str]
 
     @classmethod
-    def read(cls, path: str | os.PathLike) -> RegistrationExport:
+    def read(cls, path: str | os.PathLike, structure: str | None = None) -> RegistrationExport:
         """Read a result.json, or the one in a folder.
+
+        Parameters
+        ----------
+        structure
+            The name of one of its structures, whose pose and verdict are meant; None for those of the whole CT.
 
         Raises
         ------
         InputError
-            For invalid content.
+            For invalid content, and a structure that it does not have.
         """
         path = Path(path)
         path = path / "result.json" if path.is_dir() else path
@@ -89,12 +95,13 @@ class RegistrationExport:
         version = fields.integer("version", f"the number {VERSION}", least=1)
         if version > VERSION:
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
-        verdict = None if fields.value("verdict", "a verdict or null") is None else fields.choice("verdict", VERDICTS)
+        posed = fields if structure is None else _structure(fields, structure)
+        verdict = None if posed.value("verdict", "a verdict or null") is None else posed.choice("verdict", VERDICTS)
         uids = fields.optional("frame_of_reference_uid", fields.section)
         override = fields.optional("override", fields.text, "a sentence")
         return cls(
             path=path,
-            world_from_ct=fields.rigid("world_from_ct"),
+            world_from_ct=posed.rigid("world_from_ct"),
             reference_from_world=fields.optional("reference_from_world", fields.rigid),
             verdict=verdict,
             warning=override or (REJECTED if verdict == "reject" else None),
@@ -133,6 +140,16 @@ class RegistrationExport:
         content = read_json(self.path) | {"frame_of_reference_uid": uids}
         write_atomically(self.path, json.dumps(content, indent=1) + "\n")
         return replace(self, uids=uids)
+
+
+def _structure(fields: JsonObject, name: str) -> JsonObject:
+    known = fields.sections("structures", "the structures of the result") if fields.has("structures") else []
+    found = [each for each in known if each.text("name", "its name").casefold() == name.casefold()]
+    if not found:
+        names = ", ".join(each.text("name", "its name") for each in known)
+        expected = f"one of {names}" if names else "a result of a case with structures"
+        raise InputError(f"--structure: found {describe(name)}, expected {expected}; correct it.")
+    return found[0]
 
 
 def _uid(fields: JsonObject, key: str) -> str:

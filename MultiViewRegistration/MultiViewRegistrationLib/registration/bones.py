@@ -1,0 +1,609 @@
+"""Several bones of one CT at once, each at its own pose, before the rest of the CT.
+
+X-rays add up what lies behind one another: an image is the rest of the body plus the sum of the bones, each by what it attenuates more than
+soft tissue does. So the background of a bone is the rest and all other bones where they are now. All poses are solved for together, by
+Gauss-Newton over the pixels near any bone's silhouette. The normal equations are block sparse: two bones meet only where their shadows
+overlap. Neighbours are tied by a soft prior on their relative motion, which decides only what the X-rays leave open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+
+from ..geometry import rigid
+from ..imaging.ct import WATER, Volume, pyramid
+from ..imaging.xray import View
+from ..rendering.devices import run_tasks
+from ..rendering.drr import Projector
+from . import similarity
+from .objective import local_ncc
+from .optimizer import LEVER_MM, moved
+from .pipeline import Progress
+from .prepared_ct import VOLUME_LEVELS, PreparedCT, pixel_size_mm
+from .similarity import Settings
+
+#: Standard deviations of the relative motion of neighbours, about each axis and along it: between vertebrae 1.5 to 7.9 degrees are usual.
+MOTION_SD_DEG, MOTION_SD_MM = 5.0, 3.0
+PRECISION = np.repeat([1 / np.radians(MOTION_SD_DEG) ** 2, 1 / MOTION_SD_MM**2], 3)
+#: The finest images have about so many pixels across a bone of usual size.
+PIXELS_ACROSS = 75
+#: So many points of a bone stand for its surface where neighbours are looked for; those this much farther apart than the nearest
+#: are part of the joint.
+SURFACE_POINTS, JOINT_MM = 300, 5.0
+#: A bone is shown by a view that compares at least this share of its shadow.
+SHOWN = 0.5
+#: The damping of Levenberg and Marquardt: at first, at least, and where it gives up.
+DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-6, 1e6
+NO_CUT = np.zeros(6, bool)
+NOTHING = np.empty((6, 0, 0), np.float32)
+
+
+class BoneLevel(NamedTuple):
+    """One resolution: how many times larger its pixels are than the finest, how images are compared, and how long to stay."""
+
+    coarseness: int
+    settings: Settings
+    iterations: int
+    tolerance_mm: float
+
+
+LEVELS = (
+    BoneLevel(4, Settings(gradient_radius=6, intensity_radius=6, silhouette_mm=8), 15, 0.3),
+    BoneLevel(2, Settings(gradient_radius=6, intensity_radius=6, silhouette_mm=6), 15, 0.1),
+    BoneLevel(1, Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5), 7, 0.05),
+)
+
+
+class Bone:
+    """One structure of a CT, by what it attenuates more than soft tissue does.
+
+    Parameters
+    ----------
+    name
+        Of the structure.
+    attenuation
+        Of the whole CT, 1/mm.
+    mask
+        bool (nk, nj, ni) on the CT's grid, or on the part of it that begins at `first`.
+    first
+        (k, j, i) of the mask's first voxel.
+    level
+        Of the CT's pyramid, whose attenuation this is; finer ones are not asked for.
+
+    Attributes
+    ----------
+    centroid
+        (3,) CT mm.
+    corners
+        (8, 3) CT mm, of the box about it.
+    surface
+        (N, 3) CT mm, some of its voxels.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        attenuation: Volume,
+        mask: np.ndarray,
+        first: Sequence[int] = (0, 0, 0),
+        *,
+        level: int = 0,
+    ) -> None:
+        self.name = name
+        places = np.argwhere(mask)
+        low, high = places.min(axis=0), places.max(axis=0) + 1
+        part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        whole = tuple(slice(f + a, f + b) for f, a, b in zip(first, low, high, strict=True))
+        values = np.maximum(attenuation.values[whole] - np.float32(WATER), 0) * mask[part]
+        placed = attenuation.ct_from_index.copy()
+        placed[:3, 3] += placed[:3, :3] @ [each.start for each in whole[::-1]]
+        self._finest, self._level = Volume(values, placed), level
+        points = rigid.transform_points(placed, (places - low)[:, ::-1].astype(float))
+        self.centroid = points.mean(axis=0)
+        self.surface = points[np.linspace(0, len(points) - 1, min(SURFACE_POINTS, len(points))).astype(int)]
+        ends = [(-0.5, size - 0.5) for size in values.shape[::-1]]
+        self.corners = rigid.transform_points(placed, np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3))
+        self._projectors: dict[int, Projector] = {}
+        self._making = Lock()
+
+    @property
+    def size_mm(self) -> float:
+        """The middle one of the sides of its box."""
+        return float(np.median(np.ptp(self.corners, axis=0)))
+
+    @cached_property
+    def _volumes(self) -> list[Volume]:
+        return pyramid(self._finest, VOLUME_LEVELS - self._level)
+
+    def projector(self, level: int) -> Projector:
+        """That of one level of the CT's pyramid, 0 being its own resolution."""
+        with self._making:
+            if level not in self._projectors:
+                self._projectors[level] = Projector(self._volumes[max(level - self._level, 0)], NO_CUT)
+            return self._projectors[level]
+
+
+class Tie(NamedTuple):
+    """Two neighbours, by number, and the point (3,) CT mm between them about which they move against each other."""
+
+    one: int
+    other: int
+    joint: np.ndarray
+
+
+def ties_of(bones: Sequence[Bone]) -> list[Tie]:
+    """The tree that connects all bones by the shortest distances between them (Prim, Bell Syst. Tech. J. 36, 1957)."""
+    apart: dict[tuple[int, int], np.ndarray] = {}
+    for a, one in enumerate(bones):
+        for b, other in enumerate(bones):
+            if a != b:
+                apart[a, b] = np.linalg.norm(one.surface[:, None] - other.surface, axis=-1).min(axis=0)
+    joined, ties = [0], []
+    while len(joined) < len(bones):
+        pairs = [pair for pair in apart if pair[0] in joined and pair[1] not in joined]
+        a, b = min(pairs, key=lambda pair: apart[pair].min())
+        near = bones[b].surface[apart[a, b] < apart[a, b].min() + JOINT_MM]
+        ties.append(Tie(a, b, near.mean(axis=0)))
+        joined.append(b)
+    return ties
+
+
+def relative_motion(tie: Tie, poses: Sequence[np.ndarray]) -> np.ndarray:
+    """(6,) rotation vector, rad, and shift of the joint, mm, of `other` against `one`, along the world's axes."""
+    one, other = poses[tie.one], poses[tie.other]
+    turn = rigid.log_so3(other[:3, :3] @ one[:3, :3].T)
+    return np.concatenate([turn, rigid.transform_points(other, tie.joint) - rigid.transform_points(one, tie.joint)])
+
+
+class Shadow(NamedTuple):
+    """A bone in one view: the part of the image about it, and there its DRR and the derivative by its pose."""
+
+    part: tuple[slice, slice]
+    image: np.ndarray
+    jacobian: np.ndarray | None
+
+
+Shadows = list[list[Shadow | None]]
+"""By view, by bone; None where a view does not show it."""
+
+
+class ViewComparison(NamedTuple):
+    """A view compared with all bones at their poses.
+
+    Attributes
+    ----------
+    mask
+        (rows, columns), 1 where pixels are compared.
+    residuals, weights
+        By kind of comparison: (k, rows, columns), and (rows, columns).
+    cost
+        Sum of the robust squares.
+    parts, changes, products
+        By bone that is shown: its part of the image, there the derivatives (6, k, rows, columns) by kind of comparison, and the sums
+        m f, m m, f f.
+    """
+
+    mask: np.ndarray
+    residuals: list[np.ndarray]
+    weights: list[np.ndarray]
+    cost: float
+    parts: dict[int, tuple[slice, slice]]
+    changes: dict[int, list[np.ndarray]]
+    products: dict[int, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class BonesFit:
+    """The fit of all bones at their poses.
+
+    Attributes
+    ----------
+    cost, gradient, hessian
+        Mean robust square, and the derivatives (6 B,), (6 B, 6 B) of half of it by the twists of all bones, each about its own centre.
+    pixels
+        How many are compared.
+    similarity
+        (B, views) local NCC within each bone's part; NaN where a view does not show it.
+    shown
+        (B, views) share of the bone's shadow that is compared.
+    by_view
+        Each view's gradient (6 B,) and Hessian (6 B, 6 B), as parts of the means.
+    """
+
+    cost: float
+    gradient: np.ndarray = field(repr=False)
+    hessian: np.ndarray = field(repr=False)
+    pixels: int
+    similarity: np.ndarray
+    shown: np.ndarray
+    by_view: list[tuple[np.ndarray, np.ndarray]] = field(repr=False)
+
+
+class BonesObjective:
+    """Views, bones and the rest of their CT at one resolution.
+
+    Parameters
+    ----------
+    whole
+        The whole CT.
+    views
+        Pooled to that resolution.
+    volume
+        The level of the volumes.
+    world_from_ct
+        (4, 4), where the rest of the CT lies.
+    """
+
+    def __init__(
+        self,
+        whole: PreparedCT,
+        bones: Sequence[Bone],
+        views: Sequence[View],
+        volume: int,
+        settings: Settings,
+        world_from_ct: np.ndarray,
+        ties: Sequence[Tie],
+    ) -> None:
+        self.bones, self.views, self.settings, self.volume, self.ties = bones, views, settings, volume, ties
+        self._usable = [np.empty(view.xray.valid.shape, np.float32) for view in views]
+        self._rest: list[np.ndarray] = []
+        projector = whole.projector(volume)
+        for view, usable, of_view in zip(
+            views, self._usable, self.shadows([world_from_ct] * len(bones), jacobian=False), strict=True
+        ):
+            seen = projector.seen(view.camera, world_from_ct)
+            rest = projector.render(view.camera, world_from_ct, wanted=seen).image
+            for shadow in filter(None, of_view):
+                rest[shadow.part] -= shadow.image
+            similarity.erode((view.xray.valid & (seen > 0)).astype(np.uint8), usable)
+            self._rest.append(rest)
+        self._masks: list[np.ndarray] = []
+        self._windows: list[list[np.ndarray | None]] = []
+
+    @property
+    def radius(self) -> int:
+        """That of the wider windows."""
+        return max(self.settings.intensity_radius, self.settings.gradient_radius)
+
+    def shadows(self, poses: Sequence[np.ndarray], *, jacobian: bool = True) -> Shadows:
+        """The shadows of the bones at these poses (4, 4)."""
+        found: Shadows = [[None] * len(self.bones) for _ in self.views]
+
+        def draw(v: int, b: int) -> None:
+            found[v][b] = self._shadow(self.bones[b], self.views[v], poses[b], jacobian=jacobian)
+
+        run_tasks([partial(draw, v, b) for v in range(len(self.views)) for b in range(len(self.bones))])
+        return found
+
+    def _shadow(self, bone: Bone, view: View, pose: np.ndarray, *, jacobian: bool) -> Shadow | None:
+        corners = rigid.transform_points(pose, bone.corners)
+        if (view.camera.depth(corners) <= 0).any():
+            return None
+        pixels, pivot = view.camera.project(corners), rigid.transform_points(pose, bone.centroid)
+        room = self._margin(view, pivot) + 2 * self.radius + 2
+        columns, rows = view.camera.size
+        left, top = np.clip(np.floor(pixels.min(axis=0)) - room, 0, (columns, rows)).astype(int)
+        right, bottom = np.clip(np.ceil(pixels.max(axis=0)) + room + 1, 0, (columns, rows)).astype(int)
+        if right - left < 3 or bottom - top < 3:
+            return None
+        camera = view.camera.cropped(left, top, right - left, bottom - top)
+        drr = bone.projector(self.volume).render(camera, pose, jacobian=jacobian, pivot=pivot)
+        return Shadow(np.s_[top:bottom, left:right], drr.image, drr.jacobian)
+
+    def _margin(self, view: View, point: np.ndarray) -> int:
+        return int(similarity.silhouette_margin(self.settings, view.camera, point))
+
+    def cost(self, shadows: Shadows) -> float:
+        """Mean robust square over the pixels selected last, of the bones with these shadows."""
+        totals = [0.0] * len(self.views)
+
+        def add(v: int) -> None:
+            mask, image = self._masks[v], self._image(v, shadows[v])
+            for residual, change, _ in self._residuals(
+                image, NOTHING, self.views[v].xray.line_integrals, mask, self._windows[v]
+            ):
+                totals[v] += similarity.normal_equations(
+                    residual, change[:0], mask, self.settings.cauchy, np.zeros(0), np.zeros((0, 0))
+                )
+
+        run_tasks([partial(add, v) for v in range(len(self.views))])
+        return sum(totals) / self.pixels
+
+    @property
+    def pixels(self) -> int:
+        """How many were selected last, at least 1."""
+        return max(sum(int(mask.sum()) for mask in self._masks), 1)
+
+    def linearise(self, poses: Sequence[np.ndarray], shadows: Shadows) -> BonesFit:
+        """The fit at these poses, of which these are the shadows, over the pixels near the bones' silhouettes there."""
+        count = len(self.bones)
+        gradients, hessians = np.zeros((len(self.views), 6 * count)), np.zeros((len(self.views), 6 * count, 6 * count))
+        ncc, costs = np.full((count, len(self.views)), np.nan), [0.0] * len(self.views)
+        shown = self._select(poses, shadows)
+
+        def add(v: int) -> None:
+            compared = self._compare(v, shadows[v])
+            costs[v] = compared.cost
+            _add_normal_equations(compared, gradients[v], hessians[v])
+            for b, products in compared.products.items():
+                ncc[b, v] = local_ncc(products) if products[2] else np.nan
+
+        run_tasks([partial(add, v) for v in range(len(self.views))])
+        pixels = self.pixels
+        gradients, hessians = gradients / pixels, hessians / pixels
+        by_view = list(zip(gradients, hessians, strict=True))
+        return BonesFit(sum(costs) / pixels, gradients.sum(axis=0), hessians.sum(axis=0), pixels, ncc, shown, by_view)
+
+    def compare(self, poses: Sequence[np.ndarray]) -> list[ViewComparison]:
+        """All that `linearise` sums, by view."""
+        shadows = self.shadows(poses)
+        self._select(poses, shadows)
+        return [self._compare(v, shadows[v]) for v in range(len(self.views))]
+
+    def _select(self, poses: Sequence[np.ndarray], shadows: Shadows) -> np.ndarray:
+        """Choose the pixels that can be compared and are near a silhouette; the share (B, views) of each shadow among them."""
+        self._masks, self._windows = [], []
+        shown = np.zeros((len(self.bones), len(self.views)))
+        for v, (view, usable) in enumerate(zip(self.views, self._usable, strict=True)):
+            mask = np.zeros(usable.shape, np.float32)
+            for b, shadow in enumerate(shadows[v]):
+                if shadow is None:
+                    continue
+                near, dark = usable[shadow.part].copy(), shadow.image > 0
+                margin = self._margin(view, rigid.transform_points(poses[b], self.bones[b].centroid))
+                shown[b, v] = near[dark].sum() / max(self._whole_shadow(b, view, poses[b], dark), 1)
+                similarity.keep_near(shadow.image, margin, near)
+                np.maximum(mask[shadow.part], near, out=mask[shadow.part])
+            self._masks.append(mask)
+            radii = self.settings.intensity_radius, self.settings.gradient_radius
+            self._windows.append([similarity.window_weight(mask, radius) if radius else None for radius in radii])
+        return shown
+
+    def _whole_shadow(self, b: int, view: View, pose: np.ndarray, dark: np.ndarray) -> float:
+        """How many pixels a bone's shadow has, beyond the image, too."""
+        pixels = view.camera.project(rigid.transform_points(pose, self.bones[b].surface))
+        inside = ((pixels >= 0) & (pixels <= np.array(view.camera.size) - 1)).all(axis=1).mean()
+        return np.count_nonzero(dark) / max(inside, 1e-3)
+
+    def _image(self, v: int, shadows: Sequence[Shadow | None]) -> np.ndarray:
+        image = self._rest[v].copy()
+        for shadow in filter(None, shadows):
+            image[shadow.part] += shadow.image
+        return image
+
+    def _residuals(
+        self, image: np.ndarray, jacobian: np.ndarray, fixed: np.ndarray, mask: np.ndarray, windows: Iterable
+    ) -> Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Residual, derivative and products for each kind of comparison."""
+        settings = self.settings
+        for residual_of, radius, floor, window in zip(
+            (similarity.intensity_residual, similarity.gradient_residual),
+            (settings.intensity_radius, settings.gradient_radius),
+            (settings.intensity_floor, settings.gradient_floor),
+            windows,
+            strict=True,
+        ):
+            if radius:
+                yield residual_of(image, jacobian, fixed, mask, window, radius, floor)
+
+    def _compare(self, v: int, shadows: Sequence[Shadow | None]) -> ViewComparison:
+        mask, windows, cauchy = self._masks[v], self._windows[v], self.settings.cauchy
+        image, fixed, cost = self._image(v, shadows), self.views[v].xray.line_integrals, 0.0
+        residuals, weights = [], []
+        for residual, _, _ in self._residuals(image, NOTHING, fixed, mask, windows):
+            square = np.einsum("irc,irc->rc", residual, residual)
+            residuals.append(residual)
+            if cauchy:
+                ratio = 1 + square / cauchy**2
+                weights.append(mask / ratio)
+                cost += cauchy**2 * float(np.sum(mask * np.log(ratio)))
+            else:
+                weights.append(mask)
+                cost += float(np.sum(mask * square))
+        parts: dict[int, tuple[slice, slice]] = {}
+        changes: dict[int, list[np.ndarray]] = {}
+        products: dict[int, np.ndarray] = {}
+        for b, shadow in enumerate(shadows):
+            if shadow is None or shadow.jacobian is None:
+                continue
+            parts[b] = shadow.part
+            here = [each[shadow.part].copy() for each in (image, fixed, mask)]
+            here[2][[0, -1]] = here[2][:, [0, -1]] = 0  # gradients read the neighbours
+            of_part = [None if each is None else np.ascontiguousarray(each[shadow.part]) for each in windows]
+            found = list(self._residuals(here[0], shadow.jacobian, here[1], here[2], of_part))
+            changes[b] = [change for _, change, _ in found]
+            products[b] = np.sum([sums for _, _, sums in found], axis=0)
+        return ViewComparison(mask, residuals, weights, cost, parts, changes, products)
+
+
+def _add_normal_equations(compared: ViewComparison, gradient: np.ndarray, hessian: np.ndarray) -> None:
+    weighted: dict[int, list[np.ndarray]] = {}
+    for b, changes in compared.changes.items():
+        part, here = compared.parts[b], slice(6 * b, 6 * b + 6)
+        weighted[b] = []
+        for change, weight, residual in zip(changes, compared.weights, compared.residuals, strict=True):
+            product = change * weight[part]
+            flat = product.reshape(6, -1)
+            gradient[here] += flat @ residual[:, part[0], part[1]].ravel()
+            hessian[here, here] += flat @ change.reshape(6, -1).T
+            weighted[b].append(product)
+        for c in range(b):
+            both = _overlap(part, compared.parts[c]) if c in weighted else None
+            if both is None:
+                continue
+            there, (rows, columns), (other_rows, other_columns) = (
+                slice(6 * c, 6 * c + 6),
+                _within(both, part),
+                _within(both, compared.parts[c]),
+            )
+            for product, other in zip(weighted[b], compared.changes[c], strict=True):
+                first = product[..., rows, columns].reshape(6, -1)
+                second = other[..., other_rows, other_columns].reshape(6, -1)
+                block = first @ second.T
+                hessian[here, there] += block
+                hessian[there, here] += block.T
+
+
+def _overlap(one: tuple[slice, slice], other: tuple[slice, slice]) -> tuple[slice, slice] | None:
+    rows, columns = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    return (rows, columns) if rows.stop > rows.start and columns.stop > columns.start else None
+
+
+def _within(part: tuple[slice, slice], whole: tuple[slice, slice]) -> tuple[slice, slice]:
+    rows, columns = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, whole, strict=True))
+    return rows, columns
+
+
+def _add_prior(
+    objective: BonesObjective, poses: Sequence[np.ndarray], share: float, gradient: np.ndarray, hessian: np.ndarray
+) -> float:
+    """Add the prior, of this share, to the normal equations; its cost."""
+    total = 0.0
+    for tie in objective.ties:
+        motion = relative_motion(tie, poses)
+        jacobian = np.zeros((6, 12))
+        for n, (b, sign) in enumerate(((tie.one, -1.0), (tie.other, 1.0))):
+            lever = poses[b][:3, :3] @ (tie.joint - objective.bones[b].centroid)
+            jacobian[:3, 6 * n : 6 * n + 3] = jacobian[3:, 6 * n + 3 : 6 * n + 6] = sign * np.eye(3)
+            jacobian[3:, 6 * n : 6 * n + 3] = -sign * rigid.hat(lever)
+        index = np.r_[6 * tie.one : 6 * tie.one + 6, 6 * tie.other : 6 * tie.other + 6]
+        gradient[index] += share * jacobian.T @ (PRECISION * motion)
+        hessian[np.ix_(index, index)] += share * (jacobian.T * PRECISION) @ jacobian
+        total += share * float(motion @ (PRECISION * motion))
+    return total
+
+
+def _prior_cost(objective: BonesObjective, poses: Sequence[np.ndarray]) -> float:
+    motions = (relative_motion(tie, poses) for tie in objective.ties)
+    return sum(float(motion @ (PRECISION * motion)) for motion in motions)
+
+
+def prior_share(objective: BonesObjective, fit: BonesFit) -> float:
+    """The weight of a negative log likelihood of the prior beside the mean cost: neighbouring residuals are alike, so that a window of
+    normalisation counts as one."""
+    return fit.cost * (objective.radius + 1) ** 2 / fit.pixels
+
+
+def minimise(
+    objective: BonesObjective,
+    poses: Sequence[np.ndarray],
+    iterations: int,
+    tolerance_mm: float,
+    on_step: Callable[[list[np.ndarray], float], object] = lambda poses, cost: None,
+) -> tuple[list[np.ndarray], BonesFit]:
+    """The poses (4, 4) of all bones that fit best, by Levenberg-Marquardt from these, and the fit there."""
+    bones, poses, damping = objective.bones, list(poses), DAMPING
+    fit = objective.linearise(poses, objective.shadows(poses))
+    for _ in range(iterations):
+        share = prior_share(objective, fit)
+        gradient, hessian = fit.gradient.copy(), fit.hessian.copy()
+        here = fit.cost + _add_prior(objective, poses, share, gradient, hessian)
+        diagonal = np.diag(hessian).copy()
+        diagonal[diagonal == 0] = 1.0  # of a bone that no view shows and nothing ties
+        better = False
+        while damping < MOST_DAMPING:
+            step = -np.linalg.solve(hessian + np.diag(damping * diagonal), gradient).reshape(-1, 6)
+            trial = [
+                moved(pose, each, rigid.transform_points(pose, bone.centroid))
+                for pose, each, bone in zip(poses, step, bones, strict=True)
+            ]
+            lengths = np.linalg.norm(step[:, 3:], axis=1) + LEVER_MM * np.linalg.norm(step[:, :3], axis=1)
+            size = float(lengths.max(initial=0.0, where=fit.shown.max(axis=1) >= SHOWN))
+            shadows = objective.shadows(trial)
+            better = objective.cost(shadows) + share * _prior_cost(objective, trial) < here
+            if better or size < tolerance_mm:
+                break
+            damping *= 8
+        if not better:
+            break
+        poses, damping = trial, max(damping / 5, LEAST_DAMPING)
+        fit = objective.linearise(poses, shadows)
+        on_step(poses, fit.cost)
+        if size < tolerance_mm:
+            break
+    return poses, fit
+
+
+@dataclass(frozen=True, eq=False)
+class BonesRegistration:
+    """Bones of a CT, each at its own pose.
+
+    Attributes
+    ----------
+    bones
+        Those that were asked for.
+    poses
+        (4, 4) world_from_ct of each.
+    fit
+        At the finest resolution.
+    objective
+        Of that resolution.
+    ties
+        Which are neighbours.
+    earlier
+        The poses at the resolution before.
+    world_from_ct
+        (4, 4), of the whole CT.
+    """
+
+    bones: list[Bone]
+    poses: list[np.ndarray]
+    fit: BonesFit
+    objective: BonesObjective
+    ties: list[Tie]
+    earlier: list[np.ndarray]
+    world_from_ct: np.ndarray
+
+
+def register_bones(
+    whole: PreparedCT,
+    bones: Sequence[Bone],
+    views: Sequence[View],
+    world_from_ct: np.ndarray,
+    progress: Callable[[Progress], object] = lambda _: None,
+) -> BonesRegistration:
+    """Register bones of a CT whose whole is registered.
+
+    Parameters
+    ----------
+    whole
+        The whole CT.
+    views
+        With their cameras as the registration of the whole CT has corrected them; they count as exact.
+    world_from_ct
+        (4, 4), the pose of the whole CT.
+    progress
+        As in `pipeline.refine`.
+    """
+    bones, ties = list(bones), ties_of(bones)
+    objectives = [objective_at(whole, bones, views, world_from_ct, ties, level) for level in LEVELS]
+    poses, earlier = [world_from_ct] * len(bones), []
+    for level, objective in zip(LEVELS, objectives, strict=True):
+        earlier = poses
+        poses, fit = minimise(objective, poses, level.iterations, level.tolerance_mm)
+    return BonesRegistration(bones, poses, fit, objectives[-1], ties, earlier, world_from_ct)
+
+
+def objective_at(
+    whole: PreparedCT,
+    bones: Sequence[Bone],
+    views: Sequence[View],
+    world_from_ct: np.ndarray,
+    ties: Sequence[Tie],
+    level: BoneLevel,
+) -> BonesObjective:
+    """The objective at one resolution."""
+    centre = rigid.transform_points(world_from_ct, np.mean([bone.centroid for bone in bones], axis=0))
+    pixel_mm = float(np.mean([pixel_size_mm(view, centre) for view in views]))
+    finest_mm = float(np.median([bone.size_mm for bone in bones])) / PIXELS_ACROSS
+    pool = 2 ** max(0, round(np.log2(finest_mm / pixel_mm))) * level.coarseness
+    volume = whole.level(1.1 * pool * pixel_mm)
+    return BonesObjective(
+        whole, bones, [view.pooled(pool) for view in views], volume, level.settings, world_from_ct, ties
+    )

@@ -1,0 +1,78 @@
+"""A body of four vertebrae, and X-rays of it in which each has moved against the one above: see `xrays`."""
+
+import numpy as np
+
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.imaging.ct import CT, WATER, Volume
+from MultiViewRegistrationLib.imaging.xray import View, XRay
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.rendering.drr import Projector
+
+NAMES = ("T12", "L1", "L2", "L3")
+VOXEL_MM, SIDE = 2.0, 100
+
+
+def spine() -> tuple[CT, np.ndarray]:
+    """A body with four vertebrae, each a body with processes of its own size, and their labels (nk, nj, ni)."""
+    k, j, i = np.indices((SIDE, SIDE, SIDE)) - (SIDE - 1) / 2
+    hu = np.where((i / 45) ** 2 + (j / 38) ** 2 < 1, 40.0, -1000.0)
+    labels = np.zeros(hu.shape, np.uint8)
+    rng = np.random.default_rng(1)
+    for n in range(4):
+        z, wide, deep = 33 - 17 * n - (SIDE - 100) / 2, 10 + n, 8 + n / 2
+        middle = z + 5 - 8
+        body = (np.abs(k - middle) < 5.5) & ((i / wide) ** 2 + ((j + 6) / deep) ** 2 < 1)
+        process = (np.abs(i - 1.5 * (n % 2)) < 1.6) & (j > 0) & (j < 14) & (np.abs(k - middle + j / 3) < 2.5)
+        sides = (np.abs(i) < 17 + n) & (np.abs(j - 4) < 2) & (np.abs(k - middle - 0.08 * i * (n - 1)) < 2)
+        own = body | process | sides
+        labels[own] = n + 1
+        hu[own] = 500 + 250 * rng.random(own.sum())
+        hu[own & body & ((i / (wide - 2)) ** 2 + ((j + 6) / (deep - 2)) ** 2 < 1)] -= 250
+    place = np.diag([VOXEL_MM, VOXEL_MM, VOXEL_MM, 1.0])
+    place[:3, 3] = -VOXEL_MM * (SIDE - 1) / 2
+    return CT(Volume(hu.astype(np.float32), place)), labels
+
+
+def cameras(*angles: float):
+    return [
+        CArm(
+            source_to_detector_mm=1000,
+            source_to_isocentre_mm=700,
+            pixel_mm=(1.2, 1.2),
+            size=(256, 256),
+            principal_point=(127.5, 127.5),
+            rao_lao_deg=angle,
+            cra_cau_deg=0,
+        ).camera()
+        for angle in angles
+    ]
+
+
+def xrays(ct: CT, labels: np.ndarray, motions: list[np.ndarray], world_from_ct: np.ndarray, noise: float = 0.004):
+    """X-rays of the body whose bones have moved, CT mm: rays are added up along each bone by itself."""
+    anatomy, rng = PreparedCT(ct), np.random.default_rng(2)
+    whole, found = anatomy.attenuation(0), []
+    for camera in cameras(0, 88):
+        image = Projector(whole).render(camera, world_from_ct).image
+        for n, motion in enumerate(motions):
+            values = np.maximum(whole.values - np.float32(WATER), 0) * (labels == n + 1)
+            bone = Projector(Volume(values, whole.ct_from_index), np.zeros(6, bool))
+            image = image - bone.render(camera, world_from_ct).image + bone.render(camera, world_from_ct @ motion).image
+        image = image + rng.normal(scale=noise, size=image.shape)
+        found.append(View(f"view {len(found)}", XRay(image.astype(np.float32), np.ones(image.shape, bool)), camera))
+    return found
+
+
+def bent(ct: CT, labels: np.ndarray, degrees: float = 3.0, mm: float = 1.5) -> list[np.ndarray]:
+    """Motions (4, 4) of all vertebrae, CT mm: each against the one above, the first as it was."""
+    rng, motions = np.random.default_rng(3), [np.eye(4)]
+    for n in range(2, 5):
+        both = np.argwhere((labels == n) | (labels == n - 1)).mean(axis=0)[::-1]
+        joint = rigid.transform_points(ct.volume.ct_from_index, both)
+        turn, shift = rng.normal(size=(2, 3))
+        motion = rigid.from_rotation_translation(
+            rigid.exp_so3(np.radians(degrees) * turn / np.linalg.norm(turn)), mm * shift / np.linalg.norm(shift)
+        )
+        motions.append(motions[-1] @ rigid.about(joint, motion))
+    return motions

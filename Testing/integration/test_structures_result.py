@@ -1,0 +1,106 @@
+"""A case with structures, from its files to the files of its result."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from bent_spine import NAMES, bent, spine, xrays
+from program import assert_fits_schema, run
+
+from MultiViewRegistrationLib import Case, register
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.ct import CT
+from MultiViewRegistrationLib.report.result_page import save_result
+
+POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
+START = rigid.from_rotation_translation(rigid.exp_so3([0.0, 0.1, 0.0]), [5.0, 5.0, -5.0]) @ POSE
+
+
+def write(path: Path, values: np.ndarray, ct: CT) -> None:
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing(ct.volume.spacing_mm.tolist())
+    image.SetOrigin(ct.volume.ct_from_index[:3, 3].tolist())
+    sitk.WriteImage(image, str(path))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """(folder, motions of the vertebrae) of a case whose spine is bent."""
+    folder, (ct, labels) = tmp_path_factory.mktemp("spine"), spine()
+    motions = bent(ct, labels)
+    write(folder / "ct.nii.gz", ct.volume.values, ct)
+    write(folder / "labels.nii.gz", labels, ct)
+    views = []
+    for view in xrays(ct, labels, motions, POSE):
+        image = sitk.GetImageFromArray(view.xray.line_integrals)
+        image.SetSpacing((1.2, 1.2))
+        sitk.WriteImage(image, str(folder / f"{view.name}.mha"))
+        camera = {"intrinsics": view.camera.intrinsics.tolist(), "size": list(view.camera.size)}
+        camera["camera_from_world"] = view.camera.camera_from_world.tolist()
+        views.append({"name": view.name, "image": f"{view.name}.mha", "intensity": "log", "camera": camera})
+    case = {"version": 1, "ct": "ct.nii.gz", "labels": "labels.nii.gz", "views": views, "world_from_ct": START.tolist()}
+    case["structures"] = [{"name": name, "label": n} for n, name in enumerate(NAMES, start=1)]
+    (folder / "case.json").write_text(json.dumps(case))
+    return folder, motions
+
+
+def test_result_transforms_and_report(written, tmp_path):
+    folder, motions = written
+    printed = run("register", folder, "--out", tmp_path / "out").stderr
+    content = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert_fits_schema(content)
+    assert [bone["name"] for bone in content["structures"]] == list(NAMES)
+    assert content["verdict"] != "accept" and "lies" in content["reasons"][0]
+    for bone, motion in zip(content["structures"], motions, strict=True):
+        transform = sitk.ReadTransform(str(tmp_path / "out" / f"{bone['name']}_world_from_ct.tfm"))
+        truth = rigid.transform_points(POSE @ motion, np.zeros(3))
+        assert transform.TransformPoint((0.0, 0.0, 0.0)) == pytest.approx(truth, abs=1.0)
+        assert f"{bone['name']}_world_from_ct.slicer.tfm" in content["files"]
+        assert f"{bone['name']} " in printed
+    assert {(each["name"], each["against"]) for each in content["motions"]} == set(pairwise(NAMES))
+    assert "T12 on L1:" in printed
+    assert (
+        run("export", tmp_path / "out", "--structure", "l2", "--as", "tfm", "txt", "--out", tmp_path / "l2").returncode
+        == 0
+    )
+    exported = np.loadtxt(tmp_path / "l2" / "world_from_ct.lps.txt")
+    assert exported == pytest.approx(np.array(content["structures"][2]["world_from_ct"]), abs=1e-6)
+    refused = run("export", tmp_path / "out", "--structure", "L9", "--as", "tfm", "--out", tmp_path / "l9")
+    assert refused.returncode == 2 and "T12, L1, L2, L3" in refused.stderr
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "The bones" in report and all(f"\u25a0 {name}" in report for name in NAMES)
+
+
+def test_an_unbent_spine_has_no_displaced_bone(written, tmp_path):
+    ct, labels = spine()
+    views = xrays(ct, labels, [np.eye(4)] * 4, POSE)
+    case = Case.from_arrays(
+        np.swapaxes(ct.volume.values, 0, 2),
+        ct.volume.ct_from_index,
+        [view.xray.line_integrals for view in views],
+        [view.camera for view in views],
+        intensity="log",
+        labels=np.swapaxes(labels, 0, 2),
+        structures=dict(zip(NAMES, range(1, 5), strict=True)),
+        world_from_ct=START,
+    )
+    result = register(case)
+    assert result.structures is not None
+    assert max(bone.displaced_mm for bone in result.structures.bones) < 0.5
+    assert not result.structures.displaced and max(each.degrees for each in result.structures.motions) < 0.7
+    content = save_result(result, tmp_path / "out")
+    assert not any("lies" in reason for reason in content["reasons"])
+
+
+def test_a_case_without_structures_has_none(written, tmp_path):
+    folder, _ = written
+    case = json.loads((folder / "case.json").read_text())
+    del case["structures"], case["labels"]
+    (folder / "whole.json").write_text(json.dumps(case))
+    run("register", folder / "whole.json", "--out", tmp_path / "out")
+    content = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert "structures" not in content and "motions" not in content
+    assert not list((tmp_path / "out").glob("T12*"))

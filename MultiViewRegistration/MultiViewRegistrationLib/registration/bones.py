@@ -54,9 +54,9 @@ class BoneLevel(NamedTuple):
 
 
 LEVELS = (
-    BoneLevel(4, Settings(gradient_radius=6, intensity_radius=6, silhouette_mm=8), 15, 0.3),
-    BoneLevel(2, Settings(gradient_radius=6, intensity_radius=6, silhouette_mm=6), 15, 0.1),
-    BoneLevel(1, Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5), 7, 0.05),
+    BoneLevel(4, Settings(gradient_radius=6, intensity_radius=6, silhouette_mm=8), 30, 0.3),
+    BoneLevel(2, Settings(gradient_radius=6, intensity_radius=6, silhouette_mm=6), 30, 0.1),
+    BoneLevel(1, Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5), 8, 0.05),
 )
 
 

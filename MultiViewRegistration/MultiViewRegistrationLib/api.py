@@ -38,6 +38,8 @@ REGRESSOR_STARTS = ("regressor", "auto")
 STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)
 #: Share of the progress bar that a training takes before its registration.
 TRAINING_SHARE = 0.95
+#: Share of it that the whole CT takes before its bones.
+WHOLE_CT_SHARE = 0.3
 
 
 def register(
@@ -99,6 +101,11 @@ def register(
     case = _case_of(case)
     start = default_start(case) if start is None else start
     _check_start(case, start)
+    if case.structures is not None and case.ct.unit != "hu":
+        raise InputError(
+            'structures: need a CT in Hounsfield units ("ct_unit": "hu"), whose soft tissue is known; leave them out, or register each '
+            "bone's own CT."
+        )
     method = refinement_method(refinement, device)
     began = perf_counter()
     regressor, training = model_for(case, start, model) if start in REGRESSOR_STARTS else None, 0.0
@@ -108,7 +115,10 @@ def register(
     anatomy = anatomy or PreparedCT(case.ct)
     if start == "regressor" and regressor is None:
         regressor, training = _train(case, anatomy, minutes, seed, progress, method.trains_on)
-        progress = _after_training(progress)
+        progress = _part_of(progress, TRAINING_SHARE, 1.0)
+    of_bones = _part_of(progress, WHOLE_CT_SHARE, 1.0)
+    if case.structures is not None and method.name == "joint":
+        progress = _part_of(progress, 0.0, WHOLE_CT_SHARE)
     located = perf_counter()
     landmark_fit = _locate(case) if start == "landmarks" else None
     located = perf_counter() - located
@@ -120,21 +130,23 @@ def register(
     loaded = perf_counter() - began - located - training
     found = find_pose(case, anatomy, method, start, pose, regressor=regressor, seed=seed, progress=progress)
     pose, assessed = found.start_world_from_ct, perf_counter()
-    assessment = structures = None
+    assessment, structures, bones_s = None, None, 0.0
     if method.name == "joint":  # the failure probability was measured for poses of this refinement only
         arguments = anatomy, case.views, found.refinement, pose
         assessment = verdict.assess(*arguments, case.targets, case.shared_unknowns, masked=case.masks_misfit)
         search = CauseSearch(*arguments, case.shared_unknowns, progress)
         assessment = verdict.find_cause(assessment, search)
         if case.structures is not None:
-            structures = register_structures(case.structures, anatomy, found.refinement, progress)
+            began_bones = perf_counter()
+            structures = register_structures(case.structures, anatomy, found.refinement, of_bones)
+            bones_s = perf_counter() - began_bones
             assessment = verdict.with_bones(assessment, structures)
         assessment = verdict.with_identity(assessment, case.identity_reasons)
     seconds = {
         "load": case.seconds + loaded + found.prepare_seconds,
         "initialise": located + found.initialise_seconds,
-        "refine": found.refine_seconds,
-        "assess": perf_counter() - assessed,
+        "refine": found.refine_seconds + bones_s,
+        "assess": perf_counter() - assessed - bones_s,
         **({"train": training} if training else {}),
     }
     return Result(
@@ -430,8 +442,9 @@ def _train(
     return model, perf_counter() - began
 
 
-def _after_training(progress: Report) -> Report:
-    return lambda now: progress(replace(now, fraction=TRAINING_SHARE + (1 - TRAINING_SHARE) * now.fraction))
+def _part_of(progress: Report, first: float, last: float) -> Report:
+    """A report of work that takes the progress bar from one share to another."""
+    return lambda now: progress(replace(now, fraction=first + (last - first) * now.fraction))
 
 
 def refinement_method(name: str, device: str | ComputeDevice = "cpu") -> RefinementMethod:

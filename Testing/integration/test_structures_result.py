@@ -1,6 +1,7 @@
 """A case with structures, from its files to the files of its result."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import SimpleITK as sitk
 from bent_spine import NAMES, bent, spine, xrays
 from program import assert_fits_schema, run
 
-from MultiViewRegistrationLib import Case, register
+from MultiViewRegistrationLib import Case, assess, register
+from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.report.result_page import save_result
@@ -87,12 +89,25 @@ def test_an_unbent_spine_has_no_displaced_bone(written, tmp_path):
         structures=dict(zip(NAMES, range(1, 5), strict=True)),
         world_from_ct=START,
     )
-    result = register(case)
-    assert result.structures is not None
+    fractions = []
+    result = register(case, progress=lambda done: fractions.append(done.fraction))
+    assert result.structures is not None and fractions == sorted(fractions) and fractions[-1] == 1
     assert max(bone.displaced_mm for bone in result.structures.bones) < 0.5
     assert not result.structures.displaced and max(each.degrees for each in result.structures.motions) < 0.7
     content = save_result(result, tmp_path / "out")
     assert not any("lies" in reason for reason in content["reasons"])
+
+
+def test_structures_that_were_not_registered_are_a_reason(written):
+    case = Case.load(written[0])
+    assert any("structures were not registered" in reason for reason in assess(case, POSE).reasons)
+
+
+def test_relative_values_are_refused_before_any_work(written):
+    case = Case.load(written[0])
+    case.ct = replace(case.ct, unit="relative")
+    with pytest.raises(InputError, match="structures: need a CT in Hounsfield units"):
+        register(case)
 
 
 def test_a_case_without_structures_has_none(written, tmp_path):

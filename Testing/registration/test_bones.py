@@ -12,6 +12,7 @@ from MultiViewRegistrationLib.assessment.bones import (
     register_structures,
     vertebra,
 )
+from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.structures import Structures
@@ -45,37 +46,36 @@ def whole(case):
     return anatomy, refine(anatomy, views, start)
 
 
-def errors_mm(found, structures, motions, world_from_ct) -> np.ndarray:
-    return np.array(
-        [
-            np.linalg.norm(
-                rigid.transform_points(bone.world_from_ct, bone.bone.surface)
-                - rigid.transform_points(world_from_ct @ motion, bone.bone.surface),
-                axis=-1,
-            ).mean()
-            for bone, motion in zip(found.bones, motions, strict=True)
-        ]
-    )
+def errors_mm(poses, found, motions, world_from_ct) -> np.ndarray:
+    """Mean distance of each bone's surface at a pose from where it is."""
+    off = [
+        rigid.transform_points(pose, bone.bone.surface)
+        - rigid.transform_points(world_from_ct @ motion, bone.bone.surface)
+        for pose, bone, motion in zip(poses, found.bones, motions, strict=True)
+    ]
+    return np.array([np.linalg.norm(each, axis=-1).mean() for each in off])
 
 
 def test_every_vertebra_is_found_where_the_whole_ct_has_none_right(case, whole):
     _, structures, motions, world_from_ct, _ = case
     anatomy, refinement = whole
     found = register_structures(structures, anatomy, refinement)
-    before = [
-        np.linalg.norm(
-            rigid.transform_points(refinement.world_from_ct, bone.bone.surface)
-            - rigid.transform_points(world_from_ct @ motion, bone.bone.surface),
-            axis=-1,
-        ).mean()
-        for bone, motion in zip(found.bones, motions, strict=True)
-    ]
-    assert max(before) > 2.0
-    after = errors_mm(found, structures, motions, world_from_ct)
+    assert errors_mm([refinement.world_from_ct] * 4, found, motions, world_from_ct).max() > 2.0
+    after = errors_mm([bone.world_from_ct for bone in found.bones], found, motions, world_from_ct)
     assert after.max() < 0.3, after
     for bone in found.bones:
         assert bone.verdict == "check" and min(bone.similarity) > 0.8
         assert bone.predicted_tre_mm["upper95"] < 1.5
+
+
+def test_progress_grows_to_the_end_and_false_cancels(case, whole):
+    _, structures, _, _, _ = case
+    anatomy, refinement = whole
+    fractions = []
+    register_structures(structures, anatomy, refinement, lambda done: fractions.append(done.fraction))
+    assert len(fractions) > 6 and fractions == sorted(fractions) and fractions[-1] == 1
+    with pytest.raises(Cancelled):
+        register_structures(structures, anatomy, refinement, lambda done: False)
 
 
 def test_relative_motions_are_those_of_the_patient(case, whole):
@@ -152,7 +152,7 @@ def test_a_bone_that_no_view_shows_stays_with_its_neighbours_and_is_rejected(cas
     found = register_structures(structures, anatomy, replace(refinement, views=cut))
     assert found.bones[0].verdict == "reject" and "No X-ray shows enough of T12" in found.bones[0].reasons[0]
     assert np.isfinite(found.bones[0].world_from_ct).all()
-    assert errors_mm(found, structures, motions, world_from_ct)[2:].max() < 0.4
+    assert errors_mm([bone.world_from_ct for bone in found.bones], found, motions, world_from_ct)[2:].max() < 0.4
 
 
 def bones_z(ct: CT, structures: Structures, n: int) -> float:

@@ -16,15 +16,21 @@ import scipy
 from ..geometry import rigid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
-from ..registration.bones import PRECISION, Bone, BonesRegistration, ViewComparison, register_bones, relative_motion
+from ..registration.bones import (
+    PRECISION,
+    SHOWN,
+    Bone,
+    BonesRegistration,
+    ViewComparison,
+    register_bones,
+    relative_motion,
+)
 from ..registration.objective import TILE_SIDE
 from ..registration.pipeline import Progress, Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
 from .prediction import WRONG_MM
 from .uncertainty import cluster_correction, root_mean_square, target_jacobians
 
-#: Shown by less than this share of its shadow a bone is not asked of a view.
-SHOWN = 0.5
 #: Of a bone of which the second view shows less than this nothing was measured.
 MEASURED_SHOWN = 0.8
 #: Why no bone is accepted.

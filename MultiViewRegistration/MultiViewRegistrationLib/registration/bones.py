@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import Cancelled
 from ..geometry import rigid
 from ..imaging.ct import WATER, Volume, pyramid
 from ..imaging.xray import View
@@ -73,8 +74,6 @@ class Bone:
         bool (nk, nj, ni) on the CT's grid, or on the part of it that begins at `first`.
     first
         (k, j, i) of the mask's first voxel.
-    level
-        Of the CT's pyramid, whose attenuation this is; finer ones are not asked for.
 
     Attributes
     ----------
@@ -92,8 +91,6 @@ class Bone:
         attenuation: Volume,
         mask: np.ndarray,
         first: Sequence[int] = (0, 0, 0),
-        *,
-        level: int = 0,
     ) -> None:
         self.name = name
         places = np.argwhere(mask)
@@ -103,7 +100,7 @@ class Bone:
         values = np.maximum(attenuation.values[whole] - np.float32(WATER), 0) * mask[part]
         placed = attenuation.ct_from_index.copy()
         placed[:3, 3] += placed[:3, :3] @ [each.start for each in whole[::-1]]
-        self._finest, self._level = Volume(values, placed), level
+        self._finest = Volume(values, placed)
         points = rigid.transform_points(placed, (places - low)[:, ::-1].astype(float))
         self.centroid = points.mean(axis=0)
         self.surface = points[np.linspace(0, len(points) - 1, min(SURFACE_POINTS, len(points))).astype(int)]
@@ -119,13 +116,13 @@ class Bone:
 
     @cached_property
     def _volumes(self) -> list[Volume]:
-        return pyramid(self._finest, VOLUME_LEVELS - self._level)
+        return pyramid(self._finest, VOLUME_LEVELS)
 
     def projector(self, level: int) -> Projector:
         """That of one level of the CT's pyramid, 0 being its own resolution."""
         with self._making:
             if level not in self._projectors:
-                self._projectors[level] = Projector(self._volumes[max(level - self._level, 0)], NO_CUT)
+                self._projectors[level] = Projector(self._volumes[level], NO_CUT)
             return self._projectors[level]
 
 
@@ -212,8 +209,6 @@ class BonesFit:
         (B, views) local NCC within each bone's part; NaN where a view does not show it.
     shown
         (B, views) share of the bone's shadow that is compared.
-    by_view
-        Each view's gradient (6 B,) and Hessian (6 B, 6 B), as parts of the means.
     """
 
     cost: float
@@ -222,7 +217,6 @@ class BonesFit:
     pixels: int
     similarity: np.ndarray
     shown: np.ndarray
-    by_view: list[tuple[np.ndarray, np.ndarray]] = field(repr=False)
 
 
 class BonesObjective:
@@ -336,9 +330,8 @@ class BonesObjective:
 
         run_tasks([partial(add, v) for v in range(len(self.views))])
         pixels = self.pixels
-        gradients, hessians = gradients / pixels, hessians / pixels
-        by_view = list(zip(gradients, hessians, strict=True))
-        return BonesFit(sum(costs) / pixels, gradients.sum(axis=0), hessians.sum(axis=0), pixels, ncc, shown, by_view)
+        gradient, hessian = gradients.sum(axis=0) / pixels, hessians.sum(axis=0) / pixels
+        return BonesFit(sum(costs) / pixels, gradient, hessian, pixels, ncc, shown)
 
     def compare(self, poses: Sequence[np.ndarray]) -> list[ViewComparison]:
         """All that `linearise` sums, by view."""
@@ -495,7 +488,7 @@ def minimise(
     poses: Sequence[np.ndarray],
     iterations: int,
     tolerance_mm: float,
-    on_step: Callable[[list[np.ndarray], float], object] = lambda poses, cost: None,
+    on_step: Callable[[float], object] = lambda cost: None,
 ) -> tuple[list[np.ndarray], BonesFit]:
     """The poses (4, 4) of all bones that fit best, by Levenberg-Marquardt from these, and the fit there."""
     bones, poses, damping = objective.bones, list(poses), DAMPING
@@ -524,7 +517,7 @@ def minimise(
             break
         poses, damping = trial, max(damping / 5, LEAST_DAMPING)
         fit = objective.linearise(poses, shadows)
-        on_step(poses, fit.cost)
+        on_step(fit.cost)
         if size < tolerance_mm:
             break
     return poses, fit
@@ -579,14 +572,27 @@ def register_bones(
     world_from_ct
         (4, 4), the pose of the whole CT.
     progress
-        As in `pipeline.refine`.
+        Called after each step, with the pose of the whole CT; `Cancelled` is raised where it returns False.
     """
-    bones, ties = list(bones), ties_of(bones)
+    bones, ties, steps = list(bones), ties_of(bones), 0
+    most = sum(level.iterations for level in LEVELS)
+
+    def report(cost: float) -> None:
+        if progress(Progress(steps / most, f"registering {len(bones)} bones", world_from_ct, cost)) is False:
+            raise Cancelled
+
+    def on_step(cost: float) -> None:
+        nonlocal steps
+        steps += 1
+        report(cost)
+
     objectives = [objective_at(whole, bones, views, world_from_ct, ties, level) for level in LEVELS]
     poses, earlier = [world_from_ct] * len(bones), []
     for level, objective in zip(LEVELS, objectives, strict=True):
-        earlier = poses
-        poses, fit = minimise(objective, poses, level.iterations, level.tolerance_mm)
+        earlier, before = poses, steps
+        poses, fit = minimise(objective, poses, level.iterations, level.tolerance_mm, on_step)
+        steps = before + level.iterations  # those that were not needed
+        report(fit.cost)
     return BonesRegistration(bones, poses, fit, objectives[-1], ties, earlier, world_from_ct)
 
 

@@ -120,6 +120,8 @@ class Result:
                 "The geometry of the views comes from the true poses (relative_geometry of the case), which makes the error "
                 "smaller than it could be without the truth."
             )
+        if case.structures is not None and self.structures is None:
+            reasons.append("The case's structures were not registered: this is the pose of the whole CT alone.")
         alone = (
             "it was registered alone and does not support the pose; its camera was fitted to the pose"
             if self.refined

@@ -69,7 +69,7 @@ def test_axe_finds_nothing(open_tab, serve, server, axe):
     distance = tab.page.get_by_label("Source to detector, mm of view1", exact=True)
     distance.fill("1.01")
     distance.press("Enter")
-    tab.page.get_by_text("looks like metres").wait_for()
+    tab.page.get_by_role("alert").get_by_text("looks like metres").wait_for()
     tab.page.evaluate("() => document.querySelectorAll('.mv-sheet details').forEach(each => { each.open = true; })")
     found += in_both_themes(tab, axe, "geometry")
     assert not found, "\n".join(found)

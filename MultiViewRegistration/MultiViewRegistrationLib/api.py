@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import InputError, install_command, warn
+from .errors import InputError, install_command, naming, warn
 from .geometry import rigid
 from .published import NAMES
 
@@ -38,8 +38,8 @@ REGRESSOR_STARTS = ("regressor", "auto")
 STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)
 #: Share of the progress bar that a training takes before its registration.
 TRAINING_SHARE = 0.95
-#: Share of it that the whole CT takes before its bones.
-WHOLE_CT_SHARE = 0.3
+#: Share of it that the whole CT takes before its bones; the same of bones with a CT each that are registered alone.
+WHOLE_CT_SHARE, ALONE_SHARE = 0.3, 0.5
 
 
 def register(
@@ -99,14 +99,20 @@ def register(
     from .report.result import Result
 
     case = _case_of(case)
-    start = default_start(case) if start is None else start
+    asked, start = start, default_start(case) if start is None else start
     _check_start(case, start)
+    if case.bone_cts and start not in ("given", "search"):
+        raise InputError(
+            f'start: found "{start}", which is for one CT, expected given or search for bones with a CT each.'
+        )
     if case.structures is not None and case.ct.unit != "hu":
         raise InputError(
             'structures: need a CT in Hounsfield units ("ct_unit": "hu"), whose soft tissue is known; leave them out, or register each '
             "bone's own CT."
         )
     method = refinement_method(refinement, device)
+    if case.bone_cts and method.name == "joint":
+        return _register_bone_cts(case, asked, progress, anatomy, seed, method)
     began = perf_counter()
     regressor, training = model_for(case, start, model) if start in REGRESSOR_STARTS else None, 0.0
     if method.name != "joint" and regressor is None and start in ("search", "auto"):
@@ -161,6 +167,71 @@ def register(
         method.torch_device,
         found.regressor and replace(found.regressor, trained=training > 0),
         assessment,
+        compute_device=method.compute_device,
+        structures=structures,
+    )
+
+
+def _register_bone_cts(
+    case: Case, start: str | None, progress: Report, anatomy: PreparedCT | None, seed: int, method: RefinementMethod
+) -> Result:
+    """Register each bone alone, then all together. The first one corrects the cameras; those without a start pose are searched for."""
+    from .assessment import verdict
+    from .assessment.bone_cts import BoneAlone, assess_bone_cts
+    from .imaging.xray import SharedUnknowns
+    from .registration.bones import Bone, register_bone_cts
+    from .registration.prepared_ct import PreparedCT
+    from .registration.warm_up import warm_up
+    from .report.result import Result
+
+    began, count = perf_counter(), len(case.bone_cts)
+    warm_up()
+    found: list[TimedRegistration] = []
+    single, alone = replace(case, bone_cts=()), []
+    anatomies = [anatomy or PreparedCT(case.ct), *(PreparedCT(bone.ct) for bone in case.bone_cts[1:])]
+    loaded, assess_s = perf_counter() - began, 0.0
+    for n, (bone, own) in enumerate(zip(case.bone_cts, anatomies, strict=True)):
+        if n:
+            corrected = found[0].refinement.views
+            single = replace(single, ct=bone.ct, world_from_ct=bone.world_from_ct, shared_unknowns=SharedUnknowns())
+            single.views = [view.exact() for view in corrected]
+        how = "search" if single.world_from_ct is None else start or "given"
+        part = _part_of(progress, ALONE_SHARE * n / count, ALONE_SHARE * (n + 1) / count)
+        with naming(f'structure "{bone.name}"'):
+            found.append(
+                find_pose(single, own, method, how, start_pose(single, own.centroid), seed=seed, progress=part)
+            )
+        refinement, assessed = replace(found[n].refinement, views=found[0].refinement.views), perf_counter()
+        arguments = own, case.views, refinement, found[n].start_world_from_ct, None, case.shared_unknowns
+        alone.append(BoneAlone(refinement, verdict.assess(*arguments, masked=case.masks_misfit)))
+        assess_s += perf_counter() - assessed
+    began = perf_counter()
+    bones = [Bone.of_ct(bone.name, own) for bone, own in zip(case.bone_cts, anatomies, strict=True)]
+    views, poses = (
+        [view.exact() for view in found[0].refinement.views],
+        [each.refinement.world_from_ct for each in alone],
+    )
+    together = register_bone_cts(bones, views, poses, _part_of(progress, ALONE_SHARE, 1.0))
+    refined, first = perf_counter(), found[0]
+    structures = assess_bone_cts(together, alone, case.bone_cts)
+    assessment = verdict.with_bone_cts(alone[0].assessment, structures)
+    pose, compared = together.poses[0], anatomies[0].with_background(first.refinement.world_from_background)
+    fit = compared.fit(first.refinement.views, pose, first.start_world_from_ct)
+    seconds = {
+        "load": case.seconds + loaded + sum(each.prepare_seconds for each in found),
+        "initialise": sum(each.initialise_seconds for each in found),
+        "refine": sum(each.refine_seconds for each in found) + refined - began,
+        "assess": assess_s + perf_counter() - refined,
+    }
+    return Result(
+        case,
+        anatomies[0],
+        first.start_world_from_ct,
+        replace(first.refinement, world_from_ct=pose, fit=fit),
+        start or default_start(case),
+        {**seconds, "total": sum(seconds.values())},
+        refined_by=method.name,
+        assessment=verdict.with_identity(assessment, case.identity_reasons),
         compute_device=method.compute_device,
         structures=structures,
     )

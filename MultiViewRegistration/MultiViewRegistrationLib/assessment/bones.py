@@ -224,7 +224,7 @@ class RegisteredBone:
     similarity
         Local NCC in each view, NaN where one does not show it.
     moved
-        Against the rest of the CT.
+        Against the rest of the CT; None of a bone with a CT of its own.
     displaced_mm
         How far its surface lies from where the pose of the whole CT has it, root mean square.
     """
@@ -235,7 +235,7 @@ class RegisteredBone:
     reasons: list[str]
     noise_mm: float
     similarity: tuple[float, ...]
-    moved: Moved
+    moved: Moved | None
     displaced_mm: float
     features: BoneFeatures
     bone: Bone = field(repr=False)
@@ -262,7 +262,7 @@ class RegisteredBone:
             "reasons": self.reasons,
             "predicted_tre_mm": self.predicted_tre_mm,
             "similarity": similarity,
-            "moved": self.moved.to_json(),
+            **({"moved": self.moved.to_json()} if self.moved else {}),
         }
 
 
@@ -302,7 +302,10 @@ def register_structures(
     """
     bones = bones_of(structures, anatomy)
     found = register_bones(anatomy, bones, whole.views, whole.world_from_ct, progress)
-    assessed = [_assessed(n, found, features, whole.views) for n, features in enumerate(bone_features(found))]
+    assessed = [
+        _assessed(n, found, features, whole.views, whole.world_from_ct)
+        for n, features in enumerate(bone_features(found))
+    ]
     return RegisteredBones(assessed, motions_of(found))
 
 
@@ -315,13 +318,15 @@ def bones_of(structures: Structures, anatomy: PreparedCT) -> list[Bone]:
     ]
 
 
-def _assessed(n: int, found: BonesRegistration, features: BoneFeatures, views: Sequence[View]) -> RegisteredBone:
+def _assessed(
+    n: int, found: BonesRegistration, features: BoneFeatures, views: Sequence[View], world_from_ct: np.ndarray
+) -> RegisteredBone:
     bone, pose = found.bones[n], found.poses[n]
-    mm, _ = pose_difference(pose, found.world_from_ct, bone.centroid)
-    turn = rigid.log_so3((rigid.inverse(found.world_from_ct) @ pose)[:3, :3])
+    mm, _ = pose_difference(pose, world_from_ct, bone.centroid)
+    turn = rigid.log_so3((rigid.inverse(world_from_ct) @ pose)[:3, :3])
     angle = float(np.linalg.norm(turn))
     moved = Moved(mm, float(np.degrees(angle)), turn / angle if angle else np.array([0.0, 0.0, 1.0]))
-    displaced = _distance(pose, found.world_from_ct, bone.surface)
+    displaced = _distance(pose, world_from_ct, bone.surface)
     similarity = tuple(float(each) for each in found.fit.similarity[n])
     verdict, reasons = _verdict(bone.name, features, found.fit.shown[n], views)
     return RegisteredBone(

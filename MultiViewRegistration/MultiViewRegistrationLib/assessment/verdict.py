@@ -329,6 +329,16 @@ def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
     return replace(assessment, verdict=verdict, prediction=prediction, reasons=[sentence, *assessment.reasons])
 
 
+def with_bone_cts(assessment: Assessment, bones: RegisteredBones) -> Assessment:
+    """The assessment of a case whose bones have a CT each, of which this one is the first's: never better than the worst of them."""
+    sentence = f"This is the pose of {bones.bones[0].name}: use each bone's own."
+    rejected = [bone.name for bone in bones.bones if bone.verdict == "reject"]
+    if not rejected:
+        return replace(assessment, reasons=[*assessment.reasons, sentence])
+    first = f"{', '.join(rejected)}: rejected, see the reasons of each bone."
+    return replace(assessment, verdict="reject", reasons=[first, *assessment.reasons, sentence])
+
+
 def depth_risk(noise: TargetUncertainty, views: int) -> float:
     """Of `Prediction.no_less_than`; 0 of several views, whose depth the model knows."""
     return noise.distribution.probability_beyond(WRONG_MM / ONE_VIEW_BEYOND) if views == 1 else 0.0

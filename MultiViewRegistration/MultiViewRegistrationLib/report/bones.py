@@ -39,8 +39,8 @@ def bones_section(result: Result) -> list[ET.Element]:
             [
                 tag("span", f"\u25a0 {bone.name}", style=f"color: {css(n)}"),
                 WORDS[bone.verdict],
-                number(bone.moved.mm, "mm", 1),
-                number(bone.moved.degrees, "\u00b0", 1),
+                number(bone.moved.mm, "mm", 1) if bone.moved else "",
+                number(bone.moved.degrees, "\u00b0", 1) if bone.moved else "",
                 number(predicted["mean"], "mm", 2) if predicted else "unknown",
                 ", ".join(
                     f"{name} {each:.2f}" for name, each in zip(names, bone.similarity, strict=True) if np.isfinite(each)
@@ -50,7 +50,7 @@ def bones_section(result: Result) -> list[ET.Element]:
         )
     head = ["Bone", "Verdict", "Moved", "Turned", "Likely error", "Similarity", "Reasons"]
     parts: list[ET.Element] = [
-        tag("p", "Each bone at its own pose; moved and turned are against the pose of the whole CT."),
+        tag("p", "Each bone at its own pose; moved and turned are against the pose of the whole CT, if it is one."),
         tag("div", *figures, class_="views"),
         table(head, rows),
     ]

@@ -122,6 +122,10 @@ class Result:
             )
         if case.structures is not None and self.structures is None:
             reasons.append("The case's structures were not registered: this is the pose of the whole CT alone.")
+        if case.bone_cts and self.structures is None:
+            reasons.append(
+                f"The case's bones were not registered together: this is the pose of {case.bone_cts[0].name} alone."
+            )
         alone = (
             "it was registered alone and does not support the pose; its camera was fitted to the pose"
             if self.refined

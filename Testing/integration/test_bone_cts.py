@@ -1,6 +1,7 @@
 """Bones with a CT each, from their files to the files of their result."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,6 @@ from two_bones import BONES, bone_cts, error_mm, off, poses, xrays
 from MultiViewRegistrationLib import Case, assess, register
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 
 @pytest.fixture(scope="module")
@@ -108,20 +107,36 @@ def test_false_cancels(written):
         register(written[0], progress=lambda done: done.fraction < 0.6)
 
 
+@pytest.fixture
+def wrist_bones(monkeypatch):
+    """The benchmark that halves the pixels of the real wrist."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    import wrist_bones
+
+    monkeypatch.setattr(engine, "SHOWN", 0.2)  # half of a bone's pixels are to be enough
+    return wrist_bones
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("instant", ["0099"])
-def test_the_real_wrist(shared_data, instant):
-    """Together halves of the pixels agree better than alone; the poses of all pixels are about the same."""
-    names = ("radius", "ulna", "metacarpal3")
-    cases = [Case.load(shared_data / "wrist" / f"{name}_{instant}.json") for name in names]
+def test_the_bones_of_a_real_wrist_are_registered_together(shared_data, wrist_bones):
+    """About where each is alone; and halves of the pixels agree better. The frames of the CTs say nothing of how the bones lie."""
+    instant = "0002"
+    cases = [Case.load(shared_data / "wrist" / f"{name}_{instant}.json") for name in wrist_bones.BONES]
     case = Case.from_arrays(
-        {name: each.ct for name, each in zip(names, cases, strict=True)},
+        dict(zip(wrist_bones.BONES, (each.ct for each in cases), strict=True)),
         images=[shared_data / "wrist" / f"camera{n}_{instant}.png" for n in (1, 2)],
         projections=[view.camera for view in cases[0].views],
-        world_from_ct={name: each.world_from_ct for name, each in zip(names, cases, strict=True)},
+        world_from_ct=dict(zip(wrist_bones.BONES, (each.world_from_ct for each in cases), strict=True)),
     )
-    found = register(case).structures
-    for bone, each in zip(found.bones, cases, strict=True):
-        alone = refine(PreparedCT(each.ct), each.views, each.world_from_ct).world_from_ct
+    found, wrist = register(case).structures.bones, wrist_bones.Wrist(shared_data, instant)
+    for bone, alone, together in zip(found, wrist.alone, wrist.together, strict=True):
         assert bone.verdict == "check"
-        assert error_mm(each.ct, bone.world_from_ct, alone) < 0.2
+        assert wrist_bones.apart(bone.bone, bone.world_from_ct, together)[0] < 0.02
+        assert wrist_bones.apart(bone.bone, bone.world_from_ct, alone)[0] < 0.15
+    assert wrist.bones[0].contains(wrist.bones[1].surface).mean() > 0.5
+    way_mm = [
+        np.array([mm for mm, _ in wrist.halves("tiles", 64, way).values()])
+        for way in (wrist_bones.ALONE, wrist_bones.TOGETHER)
+    ]
+    alone_mm, together_mm = (np.sqrt((each**2).mean()) for each in way_mm)
+    assert together_mm < 0.9 * alone_mm, way_mm

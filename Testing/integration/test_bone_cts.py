@@ -12,6 +12,7 @@ from two_bones import BONES, bone_cts, error_mm, off, poses, xrays
 from MultiViewRegistrationLib import Case, assess, register
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.registration import bones as engine
 
 
 @pytest.fixture(scope="module")

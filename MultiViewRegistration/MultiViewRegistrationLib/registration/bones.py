@@ -600,7 +600,8 @@ def _with_curvature(hessian: np.ndarray, step: np.ndarray, change: np.ndarray) -
         by_others = expected[own] - hessian[own, own] @ step[own]
         if step[own].any() and hessian[own, own].any():
             found[own, own] = with_curvature(hessian[own, own], step[own], change[own] - by_others)
-    return found if np.linalg.eigvalsh(found).min() > 0 else hessian
+    values = np.linalg.eigvalsh(found)
+    return found if values[0] > -1e-9 * values[-1] else hessian  # 0 of a bone that no view shows
 
 
 @dataclass(frozen=True, eq=False)

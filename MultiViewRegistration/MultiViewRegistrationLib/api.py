@@ -138,7 +138,8 @@ def register(
         assessment = verdict.find_cause(assessment, search)
         if case.structures is not None:
             began_bones = perf_counter()
-            structures = register_structures(case.structures, anatomy, found.refinement, of_bones)
+            in_doubt = assessment.in_doubt or assessment.cause is not None or bool(case.identity_reasons)
+            structures = register_structures(case.structures, anatomy, found.refinement, in_doubt, of_bones)
             bones_s = perf_counter() - began_bones
             assessment = verdict.with_bones(assessment, structures)
         assessment = verdict.with_identity(assessment, case.identity_reasons)

@@ -254,7 +254,7 @@ def _bone_lines(found: RegisteredBones) -> list[str]:
     width = max(len(bone.name) for bone in found.bones)
     bones = [
         f"{bone.name:{width}}  {bone.verdict}, moved by {bone.moved.mm:.1f} mm and {bone.moved.degrees:.1f} degrees. "
-        f"{bone.own_reasons}".rstrip()
+        f"{' '.join(bone.reasons)}".rstrip()
         for bone in found.bones
     ]
     motions = [f"{each.name} on {each.against}: {each.words}, {each.mm:.1f} mm" for each in found.motions]

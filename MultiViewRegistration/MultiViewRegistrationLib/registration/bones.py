@@ -535,8 +535,8 @@ class BonesRegistration:
         (4, 4) world_from_ct of each.
     fit
         At the finest resolution.
-    objective
-        Of that resolution.
+    objectives
+        Of all resolutions, the finest last.
     ties
         Which are neighbours.
     earlier
@@ -548,7 +548,7 @@ class BonesRegistration:
     bones: list[Bone]
     poses: list[np.ndarray]
     fit: BonesFit
-    objective: BonesObjective
+    objectives: list[BonesObjective]
     ties: list[Tie]
     earlier: list[np.ndarray]
     world_from_ct: np.ndarray
@@ -593,7 +593,7 @@ def register_bones(
         poses, fit = minimise(objective, poses, level.iterations, level.tolerance_mm, on_step)
         steps = before + level.iterations  # those that were not needed
         report(fit.cost)
-    return BonesRegistration(bones, poses, fit, objectives[-1], ties, earlier, world_from_ct)
+    return BonesRegistration(bones, poses, fit, objectives, ties, earlier, world_from_ct)
 
 
 def objective_at(

@@ -45,7 +45,7 @@ def bones_section(result: Result) -> list[ET.Element]:
                 ", ".join(
                     f"{name} {each:.2f}" for name, each in zip(names, bone.similarity, strict=True) if np.isfinite(each)
                 ),
-                bone.own_reasons,
+                " ".join(bone.reasons),
             ]
         )
     head = ["Bone", "Verdict", "Moved", "Turned", "Likely error", "Similarity", "Reasons"]

@@ -302,7 +302,18 @@ def register_structures(
     """
     bones = bones_of(structures, anatomy)
     found = register_bones(anatomy, bones, whole.views, whole.world_from_ct, progress)
-    assessed = [_assessed(n, found, features, whole.views) for n, features in enumerate(bone_features(found))]
+    return assess_bones(found, whole.views)
+
+
+def assess_bones(found: BonesRegistration, views: Sequence[View]) -> RegisteredBones:
+    """Assess bones that were registered.
+
+    Parameters
+    ----------
+    views
+        From which they were.
+    """
+    assessed = [_assessed(n, found, features, views) for n, features in enumerate(bone_features(found))]
     return RegisteredBones(assessed, motions_of(found))
 
 

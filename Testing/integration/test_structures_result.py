@@ -84,7 +84,7 @@ def test_relative_values_are_refused_before_any_work(written):
 def test_a_case_without_structures_has_none(written, tmp_path):
     folder, _ = written
     case = json.loads((folder / "case.json").read_text())
-    del case["structures"], case["labels"]
+    del case["structures"], case["labels"], case["truth"]
     (folder / "whole.json").write_text(json.dumps(case))
     run("register", folder / "whole.json", "--out", tmp_path / "out")
     content = json.loads((tmp_path / "out" / "result.json").read_text())

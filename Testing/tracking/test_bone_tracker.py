@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from bent_spine import NAMES, bent, spine, truth_of, write_spine_case, xrays
+from bent_spine import NAMES, bent, cameras, spine, truth_of, write_spine_case, xrays
+from PIL import Image
 
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import Cancelled
@@ -43,7 +44,7 @@ def tracked(tmp_path_factory):
         blank = sitk.GetImageFromArray(values)
         blank.CopyInformation(image)
         sitk.WriteImage(blank, str(folder / f"{name}.mha"))
-    assert main(["track", str(case), "--pace", "quick", "--out", str(folder / "track")]) == 0
+    assert main(["track", str(case), "--pace", "quick", "--overlays", "--out", str(folder / "track")]) == 0
     return folder / "track"
 
 
@@ -80,6 +81,22 @@ def test_each_bone_has_its_pose_in_each_frame_and_its_files(tracked):
         assert (tracked / f"{name}_poses.csv").read_text().count("\n") == 5
         assert (tracked / f"{name}_track.tra").read_text().splitlines()[BLANK].count("NaN") == 16
         assert one.structure().mask.sum() == (spine()[1] == n + 1).sum()
+
+
+def test_the_outlines_of_bones_are_drawn_where_each_is(tracked):
+    names = {f"frame000{frame}_view {view}_bones.png" for frame in (0, 1, 3) for view in (0, 1)}
+    assert {file.name for file in tracked.glob("*_bones.png")} == names
+    picture = np.asarray(Image.open(tracked / "frame0003_view 1_bones.png")).astype(int)
+    coloured = np.ptp(picture, axis=-1) > 60
+    ct, labels = spine()
+    camera = cameras(88)[0]
+    for n, motion in enumerate(motions_in(3), start=1):
+        index = np.argwhere(labels == n)[:, ::-1].astype(float)
+        pixels = camera.project(rigid.transform_points(POSE @ motion @ ct.volume.ct_from_index, index))
+        (left, top), (right, bottom) = np.floor(pixels.min(axis=0)).astype(int), np.ceil(pixels.max(axis=0)).astype(int)
+        part = coloured[top - 2 : bottom + 3, left - 2 : right + 3]
+        assert part.sum() > right - left + bottom - top
+    assert coloured.mean() < 0.1
 
 
 def test_neighbours_move_against_each_other_as_in_the_patient(tracked, tmp_path, capsys):

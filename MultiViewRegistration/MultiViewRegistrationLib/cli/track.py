@@ -64,7 +64,7 @@ def add_track(command: Parser) -> None:
         default="mm",
         help="unit of the Autoscoper trial, for track.tra (default: %(default)s)",
     )
-    add("--overlays", action="store_true", help="also draw the edges of the CT over each frame")
+    add("--overlays", action="store_true", help="also draw the edges of the CT, and bones' outlines, over each frame")
     add("--out", type=out_folder, required=True, metavar="DIR", help="folder of track.json, poses.csv and track.tra")
     command.set_defaults(run=_track)
 

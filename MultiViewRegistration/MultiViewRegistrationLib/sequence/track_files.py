@@ -28,6 +28,7 @@ from ..io.staging import staged
 from ..registration.bones import Bone
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
+from ..report.bones import with_outlines
 from ..report.overlays import DRRs, overlays, png
 from ..report.result import software
 from .motion import motion_against, relative_motion, to_json, write_files
@@ -152,7 +153,8 @@ class Track:
         return content
 
     def overlays(self, progress: Callable[[float, str], object] = lambda fraction, stage: None) -> dict[str, bytes]:
-        """Each view of each frame with the edges of the CT at its pose, rejected ones included: PNG files by their names.
+        """Each view of each frame with the edges of the CT at its pose, rejected ones included: PNG files by their names. With structures
+        also with the outlines of those that were not rejected.
 
         Parameters
         ----------
@@ -166,7 +168,13 @@ class Track:
                 continue
             for view, camera in zip(self.sequence.load(frame.number).views, frame.cameras, strict=True):
                 drr = DRRs.of(self.anatomy, camera, frame.world_from_ct)
-                pictures[f"frame{frame.number:04}_{view.name}.png"] = png(overlays(view.xray, [drr])[0]["edges"])
+                name = f"frame{frame.number:04}_{view.name}"
+                pictures[f"{name}.png"] = png(overlays(view.xray, [drr])[0]["edges"])
+                if self._bones:
+                    found = [(bone, frame.bones[bone.name]) for bone in self._bones]
+                    placed = [(bone, each.world_from_ct if each.kept else None) for bone, each in found]
+                    seen = replace(view, camera=camera)
+                    pictures[f"{name}_bones.png"] = png(with_outlines(seen, placed))
         return pictures
 
     def save(

@@ -1,6 +1,13 @@
 """A body of four vertebrae, and X-rays of it in which each has moved against the one above: see `xrays`."""
 
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
+import SimpleITK as sitk
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
@@ -76,3 +83,35 @@ def bent(ct: CT, labels: np.ndarray, degrees: float = 3.0, mm: float = 1.5) -> l
         )
         motions.append(motions[-1] @ rigid.about(joint, motion))
     return motions
+
+
+def write_spine_case(
+    folder: Path, frames: Sequence[list[np.ndarray]], world_from_ct: np.ndarray, start: np.ndarray, **more
+) -> Path:
+    """The case.json of a spine whose images have a frame for each of these motions of its vertebrae; `more` are further entries."""
+    ct, labels = spine()
+    for name, values in (("ct.nii.gz", ct.volume.values), ("labels.nii.gz", labels)):
+        image = sitk.GetImageFromArray(values)
+        image.SetSpacing(ct.volume.spacing_mm.tolist())
+        image.SetOrigin(ct.volume.ct_from_index[:3, 3].tolist())
+        sitk.WriteImage(image, str(folder / name))
+    taken, views = [xrays(ct, labels, motions, world_from_ct) for motions in frames], []
+    for view in taken[0]:
+        number = len(views)
+        images = np.stack([of_frame[number].xray.line_integrals for of_frame in taken])
+        image = sitk.GetImageFromArray(images if len(images) > 1 else images[0])
+        image.SetSpacing((1.2, 1.2, 1.0)[: image.GetDimension()])
+        sitk.WriteImage(image, str(folder / f"{view.name}.mha"))
+        camera = {"intrinsics": view.camera.intrinsics.tolist(), "size": list(view.camera.size)}
+        camera["camera_from_world"] = view.camera.camera_from_world.tolist()
+        views.append({"name": view.name, "image": f"{view.name}.mha", "intensity": "log", "camera": camera})
+    case = {"version": 1, "ct": "ct.nii.gz", "labels": "labels.nii.gz", "views": views, "world_from_ct": start.tolist()}
+    case["structures"] = [{"name": name, "label": n} for n, name in enumerate(NAMES, start=1)]
+    (folder / "case.json").write_text(json.dumps({**case, **more}))
+    return folder / "case.json"
+
+
+def truth_of(motions: list[np.ndarray], world_from_ct: np.ndarray) -> dict:
+    """`truth` of a case.json."""
+    poses = {name: (world_from_ct @ motion).tolist() for name, motion in zip(NAMES, motions, strict=True)}
+    return {"world_from_ct": world_from_ct.tolist(), "structures": poses}

@@ -101,11 +101,7 @@ def register(
     case = _case_of(case)
     start = default_start(case) if start is None else start
     _check_start(case, start)
-    if case.structures is not None and case.ct.unit != "hu":
-        raise InputError(
-            'structures: need a CT in Hounsfield units ("ct_unit": "hu"), whose soft tissue is known; leave them out, or register each '
-            "bone's own CT."
-        )
+    check_structures(case)
     method = refinement_method(refinement, device)
     began = perf_counter()
     regressor, training = model_for(case, start, model) if start in REGRESSOR_STARTS else None, 0.0
@@ -308,7 +304,8 @@ def assess(
     """Assess a pose without refining it: one set by a person, or kept from before.
 
     The cameras are taken as they are. The verdict is at best "check": the failure probability was measured for registered poses only. The
-    whole CT of a masked structure is registered from that pose, as the structure's fixed background.
+    whole CT of a masked structure is registered from that pose, as the structure's fixed background. The structures of a case, each of
+    which may lie elsewhere, are not registered, and a reason says so.
 
     Parameters
     ----------
@@ -365,6 +362,21 @@ def assess(
     seconds = {"load": case.seconds + ready - began, "initialise": 0.0, "refine": 0.0, "assess": perf_counter() - ready}
     seconds["total"] = sum(seconds.values())
     return Result(case, anatomy, pose, unrefined, method, seconds, refined_by=None, assessment=assessment)
+
+
+def check_structures(case: Case) -> None:
+    """Refuse a case whose structures cannot be registered.
+
+    Raises
+    ------
+    InputError
+        Where its CT is not in Hounsfield units.
+    """
+    if case.structures is not None and case.ct.unit != "hu":
+        raise InputError(
+            'structures: need a CT in Hounsfield units ("ct_unit": "hu"), whose soft tissue is known; leave them out, or register each '
+            "bone's own CT."
+        )
 
 
 def default_start(case: Case) -> str:

@@ -14,10 +14,10 @@ from ..geometry import rigid
 from ..imaging.structures import Structures
 from ..imaging.xray import View
 from ..registration.bones import SHOWN, Bone, BonesRegistration, register_bones
-from ..registration.levels import other_levels
+from ..registration.levels import OtherLevel, other_levels
 from ..registration.pipeline import Progress, Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
-from .bone_features import BoneFeatures, bone_features, mask_edges, surface_distance
+from .bone_features import BoneFeatures, MaskEdge, bone_features, mask_edges, surface_distance
 from .bone_prediction import BonePrediction
 from .bone_verdict import judge
 from .prediction import WRONG_MM
@@ -169,9 +169,33 @@ def register_structures(
     """
     bones = bones_of(structures, anatomy)
     found = register_bones(anatomy, bones, whole.views, whole.world_from_ct, progress)
+    edges = mask_edges(structures, anatomy.attenuation(0))
     others = other_levels(found, [vertebra(bone.name) for bone in bones])
-    features = bone_features(found, mask_edges(structures, anatomy.attenuation(0)), others)
-    assessed = [_assessed(n, found, each, whole.views, in_doubt) for n, each in enumerate(features)]
+    return assess_bones(found, whole.views, edges, others, in_doubt)
+
+
+def assess_bones(
+    found: BonesRegistration,
+    views: Sequence[View],
+    edges: Sequence[MaskEdge],
+    others: Sequence[OtherLevel] = (),
+    in_doubt: bool = False,
+) -> RegisteredBones:
+    """Assess bones that were registered.
+
+    Parameters
+    ----------
+    views
+        From which they were.
+    edges
+        Of their masks.
+    others
+        The bones one level up and down; where these were not looked for, a wrong level may be accepted.
+    in_doubt
+        As of `register_structures`.
+    """
+    features = bone_features(found, edges, others)
+    assessed = [_assessed(n, found, each, views, in_doubt) for n, each in enumerate(features)]
     return RegisteredBones(assessed, motions_of(found))
 
 

@@ -198,7 +198,8 @@ def _with_structures(file: CaseFile, labels: Path | None, chosen: Sequence[Struc
     sources = tuple(own.get(each.name.casefold(), each) if each.label is None else each for each in chosen)
     if not chosen and named is None and file.labels is None:
         sources = file.structures
-    found = replace(file, labels=named or file.labels, structures=sources)
+    truths = {each.name: file.structure_truths[each.name] for each in sources if each.name in file.structure_truths}
+    found = replace(file, labels=named or file.labels, structures=sources, structure_truths=truths)
     if not found.has_structures:
         raise InputError("--structures: the case has no labels, expected them; add --ct-labels FILE.")
     if found.labels is None and (unknown := [source.name for source in sources if source.mask is None]):

@@ -26,7 +26,17 @@ from ..imaging.structures import Structures
 from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
 from .arrays import LPS_FROM_RAS, ct_of_arrays, is_path, structures_of_arrays, views_of_arrays
 from .cameras import LEFT_OUT, sees, settle
-from .case_file import CaseFile, CaseSettings, DicomOrigin, InputFile, ViewFile, ct_of, structures_of, uid_of
+from .case_file import (
+    CaseFile,
+    CaseSettings,
+    DicomOrigin,
+    InputFile,
+    ViewFile,
+    check_structure_truths,
+    ct_of,
+    structures_of,
+    uid_of,
+)
 from .dicom_identity import DAY, Mismatch, dicom_origin, mismatches, mismatches_of, read_identity, reveals
 from .files import NAMELESS, describe, home_of, printable, sha256
 
@@ -144,8 +154,7 @@ class Case(CaseSettings):
         anatomy_key = ct_sha256, file.ct_unit, file.mask and by_path[file.mask.path], file.ct_series
         known = last.ct if last is not None and last.anatomy_key == anatomy_key else None
         ct = known or (read_ct() if read_ct else ct_of(file))
-        files = [(source.name, source.label, source.mask and by_path[source.mask]) for source in file.structures]
-        structures_key = *anatomy_key, file.labels and by_path[file.labels.path], tuple(files)
+        structures_key = *anatomy_key, *structure_sources(file, by_path.__getitem__)
         same = last is not None and last.structures_key == structures_key
         settings = {setting.name: getattr(file, setting.name) for setting in fields(CaseSettings)}
         case = cls(
@@ -167,6 +176,8 @@ class Case(CaseSettings):
         with naming(printable(file.path)):
             if case.landmarks:
                 landmarks.check(case.landmarks, case.cameras)
+        if case.structures is not None and case.structure_truths:
+            check_structure_truths(printable(file.path), case.structure_truths, case.structures.names)
         return case
 
     @classmethod
@@ -304,6 +315,12 @@ class Case(CaseSettings):
     def cameras(self) -> dict[str, Camera]:
         """The camera of each view, by the view's name."""
         return {view.name: view.camera for view in self.views}
+
+
+def structure_sources(file: CaseFile, sha256_of: Callable[[Path], str]) -> tuple:
+    """The same for cases whose structures are of the same files. `sha256_of` gives that of a file."""
+    sources = [(source.name, source.label, source.mask and sha256_of(source.mask)) for source in file.structures]
+    return file.labels and sha256_of(file.labels.path), tuple(sources)
 
 
 def xray_of(file: CaseFile, view: ViewFile) -> XRay:

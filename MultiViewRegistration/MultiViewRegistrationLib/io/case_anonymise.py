@@ -73,6 +73,10 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     structures, given_names = case.structures, case.structures.names if case.structures else ()
     if structures is not None:
         structures = replace(structures, names=_structure_names(given_names))
+        new_names = dict(zip(given_names, structures.names, strict=True))
+        if "structures" in kept.get("truth", {}):
+            truths = kept["truth"]["structures"]
+            kept["truth"]["structures"] = {new_names[name]: pose for name, pose in truths.items()}
     written = write_case(folder, kept, case.ct, images, masks, structures)
     notes = _notes(file, names, content, dropped)
     if structures is not None and structures.names != given_names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 import uuid
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,8 @@ class CaseSettings:
         (4, 4) to the frame of a navigation tracker.
     truth_world_from_ct
         (4, 4) only ever read to report errors.
+    structure_truths
+        (4, 4) world_from_ct of structures by name, only ever read to report errors.
     relative_geometry
         How the views' cameras came to be known relative to each other, one of RELATIVE_GEOMETRIES; None where
         unknown.
@@ -133,6 +136,7 @@ class CaseSettings:
     landmarks: list[Landmark] = field(default_factory=list)
     reference_from_world: np.ndarray | None = None
     truth_world_from_ct: np.ndarray | None = None
+    structure_truths: dict[str, np.ndarray] = field(default_factory=dict)
     relative_geometry: str | None = None
     same_patient: bool = False
     header_mismatch: dict[str, bool] = field(default_factory=dict)
@@ -192,6 +196,7 @@ class CaseFile(CaseSettings):
         complete_by_headers(fields.file, entries, folder)
         views = [_view(view, folder) for view in entries]
         _refuse_same_view_twice(fields.file, views)
+        truth, structure_truths = _truth(fields)
         targets = fields.optional("targets", fields.array, (None, 3), "a list of points [x, y, z] in CT LPS mm")
         case = cls(
             path=path,
@@ -209,7 +214,8 @@ class CaseFile(CaseSettings):
             targets=None if targets is None or not len(targets) else targets,
             landmarks=_landmarks(fields, [view.name for view in views]),
             reference_from_world=fields.optional("reference_from_world", fields.rigid),
-            truth_world_from_ct=fields.section("truth").rigid("world_from_ct") if fields.has("truth") else None,
+            truth_world_from_ct=truth,
+            structure_truths=structure_truths,
             relative_geometry=fields.optional("relative_geometry", fields.choice, RELATIVE_GEOMETRIES),
             header_mismatch=_header_mismatch(fields.section("header_mismatch"))
             if fields.has("header_mismatch")
@@ -220,6 +226,8 @@ class CaseFile(CaseSettings):
             expected = "a range above 0, as a single pose is nothing to learn"
             fields.refuse("training", "has 0 everywhere", expected, "widen it")
         refuse_mask_beside_structures(fields.file, case)
+        if structure_truths and not (case.labels and not case.structures):  # all labels: known once these are read
+            check_structure_truths(fields.file, structure_truths, [source.name for source in case.structures])
         fields.warn_unread()
         return case
 
@@ -436,6 +444,24 @@ def read_uncertainty(fields: JsonObject) -> dict[str, Any]:
 
 def _header_mismatch(fields: JsonObject) -> dict[str, bool]:
     return {kind: fields.value(kind, "true or false", bool) for kind in MISMATCH_KINDS if fields.has(kind)}
+
+
+def _truth(fields: JsonObject) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
+    """The true world_from_ct (4, 4) of the CT, and of its structures by name."""
+    if not fields.has("truth"):
+        return None, {}
+    truth = fields.section("truth")
+    if not truth.has("structures"):
+        return truth.rigid("world_from_ct"), {}
+    poses = truth.section("structures", "an object with a rigid 4x4 matrix for each structure")
+    return truth.optional("world_from_ct", truth.rigid), {name: poses.rigid(name) for name in poses.values}
+
+
+def check_structure_truths(where: str, truths: Iterable[str], names: Sequence[str]) -> None:
+    """Refuse the truth of a structure that is none of these. `where` begins the sentence."""
+    if unknown := [name for name in truths if name not in names]:
+        expected = f"one of the case's structures, {', '.join(names)}" if names else "structures beside it"
+        raise InputError(f"{where}: truth.structures has {describe(unknown[0])}, expected {expected}; correct it.")
 
 
 def _landmarks(fields: JsonObject, views: list[str]) -> list[Landmark]:

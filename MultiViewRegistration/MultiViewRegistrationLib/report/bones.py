@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import scipy
@@ -72,11 +72,16 @@ def css(n: int) -> str:
 
 def outlined(result: Result, v: int) -> np.ndarray:
     """uint8 (rows, columns, 3): an X-ray with the outline of each bone in its colour."""
-    view = result.views[v]
+    bones = result.structures.bones if result.structures else ()
+    return with_outlines(result.views[v], [(bone.bone, bone.world_from_ct) for bone in bones])
+
+
+def with_outlines(view: View, bones: Sequence[tuple[Bone, np.ndarray | None]]) -> np.ndarray:
+    """The same of an X-ray and of bones at poses (4, 4), None of those that are nowhere."""
     picture = np.repeat(255 * film_of(view.xray).grey[..., None], 3, axis=-1)
-    for n, bone in enumerate(result.structures.bones if result.structures else ()):
+    for n, (bone, world_from_ct) in enumerate(bones):
         colour = 255 * np.array(colorsys.hls_to_rgb(n * HUE_STEP % 1, 0.6, 0.9))
-        for line in _outline(bone.bone, view, bone.world_from_ct):
+        for line in () if world_from_ct is None else _outline(bone, view, world_from_ct):
             picture[line] = colour
     return picture.astype(np.uint8)
 

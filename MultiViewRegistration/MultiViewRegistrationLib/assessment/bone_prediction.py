@@ -22,12 +22,7 @@ from .prediction import WRONG_MM
 COLUMNS = {
     "noise_mm": lambda x: np.log(x + 0.01),
     "split_half_mm": lambda x: np.log(x + 0.05),
-    "level_shift_mm": lambda x: np.log(x + 0.05),
-    "tension": lambda x: np.log(x + 0.1),
     "similarity": lambda x: 1 - x,
-    "motion_sds": lambda x: x,
-    "misfit": lambda x: x,
-    "shown": lambda x: 1 - x,
     "level_ratio": lambda x: 1 / max(x, 0.5),
     "left_out": lambda x: x,
     "soft": lambda x: x,

@@ -7,16 +7,19 @@ was measured on. The numbers are of Testing/benchmarks/bones_fit.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from ..registration.bones import SHOWN
 from .bone_features import BoneFeatures
 from .bone_prediction import BoneModel, BonePrediction, fitted
+from .neighbours import vertebra
 from .prediction import WRONG_MM, percent
 
 #: Beyond these a reason names the feature: hardly any right bone goes beyond (docs/method.md).
-UNLIKE, UNUSUAL_SDS, NEXT_LEVEL, LEFT_OUT, SOFT = 0.4, 3.5, 1.15, 1.0, 0.5
+UNLIKE, UNUSUAL_SDS, NEXT_LEVEL, LEFT_OUT, SOFT = 0.4, 3.5, 1.15, 0.8, 0.5
+#: Two views at least must show so much of it. Of bones with such a mask, another level or less to see every second one was wrong.
+MEASURED_SHOWN, RISK_IN_DOUBT = 0.6, 0.5
 #: What is in doubt of the whole CT is so of each of its bones.
 OF_WHOLE = "What the verdict on the whole CT says of cameras and X-rays holds for its bones, too."
 
@@ -35,10 +38,11 @@ def decide(features: BoneFeatures, model: BoneModel | None = None) -> tuple[Bone
     prediction = model.predict(features)
     if prediction.risk >= model.reject:
         return prediction, "reject"
-    safe = prediction.risk <= model.accept and prediction.upper95_mm <= WRONG_MM and prediction.bounded
     masked = features.left_out <= LEFT_OUT and features.soft <= SOFT
-    alone = features.level_ratio >= NEXT_LEVEL
-    return prediction, "accept" if safe and masked and alone and features.shown >= SHOWN else "check"
+    if not (masked and features.level_ratio >= NEXT_LEVEL and features.shown >= MEASURED_SHOWN):
+        return replace(prediction, risk=max(prediction.risk, RISK_IN_DOUBT)), "check"
+    safe = prediction.risk <= model.accept and prediction.upper95_mm <= WRONG_MM and prediction.bounded
+    return prediction, "accept" if safe else "check"
 
 
 def judge(
@@ -74,12 +78,15 @@ def judge(
         )
     if len(showing) == 1:
         reasons.append(f"Only {showing[0]} shows {name}: its depth along that beam is uncertain.")
+    elif features.shown < MEASURED_SHOWN:
+        reasons.append(f"The X-rays show only {100 * features.shown:.0f} % of {name}.")
     if features.left_out > LEFT_OUT:
         reasons.append(f"Bone goes on outside the mask of {name}: correct the mask.")
     if features.soft > SOFT:
         reasons.append(f"Much of the mask of {name} is no bone: correct the mask.")
     if features.level_ratio < NEXT_LEVEL:
-        reasons.append(f"{name} fits about as well one level up or down: check the level.")
+        where = "one level up or down: check the level" if vertebra(name) else "farther up or down: check its outline"
+        reasons.append(f"{name} fits about as well {where}.")
     if features.similarity < UNLIKE:
         reasons.append(f"{name} does not look like the X-rays (similarity {features.similarity:.2f}).")
     if features.split_half_mm > WRONG_MM:

@@ -19,7 +19,7 @@ from .result import Result
 HUE_STEP = 0.381966
 #: The outline lies where a bone attenuates by this share of its median.
 OUTLINE_SHARE = 0.25
-WORDS = {"check": "! check", "reject": "\u2715 reject"}
+WORDS = {"accept": "\u2713 accept", "check": "! check", "reject": "\u2715 reject"}
 
 
 def bones_section(result: Result) -> list[ET.Element]:

@@ -39,7 +39,8 @@ def decide(features: BoneFeatures, model: BoneModel | None = None) -> tuple[Bone
     if prediction.risk >= model.reject:
         return prediction, "reject"
     masked = features.left_out <= LEFT_OUT and features.soft <= SOFT
-    if not (masked and features.level_ratio >= NEXT_LEVEL and features.shown >= MEASURED_SHOWN):
+    placed = features.level_ratio >= NEXT_LEVEL and features.motion_sds <= UNUSUAL_SDS
+    if not (masked and placed and features.shown >= MEASURED_SHOWN):
         return replace(prediction, risk=max(prediction.risk, RISK_IN_DOUBT)), "check"
     safe = prediction.risk <= model.accept and prediction.upper95_mm <= WRONG_MM and prediction.bounded
     return prediction, "accept" if safe else "check"

@@ -1,6 +1,11 @@
 """A body of four vertebrae, and X-rays of it in which each has moved against the one above: see `xrays`."""
 
+import json
+from pathlib import Path
+
 import numpy as np
+import SimpleITK as sitk
+from segmentation_files import write_seg, write_seg_nrrd
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
@@ -76,3 +81,50 @@ def bent(ct: CT, labels: np.ndarray, degrees: float = 3.0, mm: float = 1.5) -> l
         )
         motions.append(motions[-1] @ rigid.about(joint, motion))
     return motions
+
+
+#: Where the whole of the case that is written lies, and where it begins.
+POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
+START = rigid.from_rotation_translation(rigid.exp_so3([0.0, 0.1, 0.0]), [5.0, 5.0, -5.0]) @ POSE
+
+
+def write_case(folder: Path, kind: str = "labels") -> list[np.ndarray]:
+    """Write a case.json whose spine is bent; returns the motions (4, 4) of its structures, which are in files of one kind: "labels",
+    "seg.nrrd", "dicom" or "masks"."""
+    ct, labels = spine()
+    motions = bent(ct, labels)
+    _write_volume(folder / "ct.nii.gz", ct.volume.values, ct)
+    views = []
+    for view in xrays(ct, labels, motions, POSE):
+        image = sitk.GetImageFromArray(view.xray.line_integrals)
+        image.SetSpacing((1.2, 1.2))
+        sitk.WriteImage(image, str(folder / f"{view.name}.mha"))
+        camera = {"intrinsics": view.camera.intrinsics.tolist(), "size": list(view.camera.size)}
+        camera["camera_from_world"] = view.camera.camera_from_world.tolist()
+        views.append({"name": view.name, "image": f"{view.name}.mha", "intensity": "log", "camera": camera})
+    structures = [{"name": name, "label": n} for n, name in enumerate(NAMES, start=1)]
+    case = {"version": 1, "ct": "ct.nii.gz", "views": views, "world_from_ct": START.tolist(), "structures": structures}
+    if kind == "labels":
+        _write_volume(folder / "labels.nii.gz", labels, ct)
+        case["labels"] = "labels.nii.gz"
+    elif kind == "seg.nrrd":
+        of_segments = [(name, n, 0) for n, name in enumerate(NAMES, start=1)]
+        write_seg_nrrd(folder / "spine.seg.nrrd", [labels], ct.volume.ct_from_index, of_segments)
+        case |= {"labels": "spine.seg.nrrd", "structures": "all"}
+    elif kind == "dicom":
+        masks = {name: labels == n for n, name in enumerate(NAMES, start=1)}
+        write_seg(folder / "spine.dcm", masks, ct.volume.ct_from_index)
+        case |= {"labels": "spine.dcm", "structures": "all"}
+    else:
+        for n, name in enumerate(NAMES, start=1):
+            _write_volume(folder / f"{name}.nii.gz", (labels == n).astype(np.uint8), ct)
+        case["structures"] = [{"name": name, "mask": f"{name}.nii.gz"} for name in NAMES]
+    (folder / "case.json").write_text(json.dumps(case))
+    return motions
+
+
+def _write_volume(path: Path, values: np.ndarray, ct: CT) -> None:
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing(ct.volume.spacing_mm.tolist())
+    image.SetOrigin(ct.volume.ct_from_index[:3, 3].tolist())
+    sitk.WriteImage(image, str(path))

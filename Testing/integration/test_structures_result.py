@@ -3,50 +3,24 @@
 import json
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from bent_spine import NAMES, bent, spine, xrays
+from bent_spine import NAMES, POSE, START, spine, write_case, xrays
 from program import assert_fits_schema, run
 
 from MultiViewRegistrationLib import Case, assess, register
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.report.result_page import save_result
-
-POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
-START = rigid.from_rotation_translation(rigid.exp_so3([0.0, 0.1, 0.0]), [5.0, 5.0, -5.0]) @ POSE
-
-
-def write(path: Path, values: np.ndarray, ct: CT) -> None:
-    image = sitk.GetImageFromArray(values)
-    image.SetSpacing(ct.volume.spacing_mm.tolist())
-    image.SetOrigin(ct.volume.ct_from_index[:3, 3].tolist())
-    sitk.WriteImage(image, str(path))
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """(folder, motions of the vertebrae) of a case whose spine is bent."""
-    folder, (ct, labels) = tmp_path_factory.mktemp("spine"), spine()
-    motions = bent(ct, labels)
-    write(folder / "ct.nii.gz", ct.volume.values, ct)
-    write(folder / "labels.nii.gz", labels, ct)
-    views = []
-    for view in xrays(ct, labels, motions, POSE):
-        image = sitk.GetImageFromArray(view.xray.line_integrals)
-        image.SetSpacing((1.2, 1.2))
-        sitk.WriteImage(image, str(folder / f"{view.name}.mha"))
-        camera = {"intrinsics": view.camera.intrinsics.tolist(), "size": list(view.camera.size)}
-        camera["camera_from_world"] = view.camera.camera_from_world.tolist()
-        views.append({"name": view.name, "image": f"{view.name}.mha", "intensity": "log", "camera": camera})
-    case = {"version": 1, "ct": "ct.nii.gz", "labels": "labels.nii.gz", "views": views, "world_from_ct": START.tolist()}
-    case["structures"] = [{"name": name, "label": n} for n, name in enumerate(NAMES, start=1)]
-    (folder / "case.json").write_text(json.dumps(case))
-    return folder, motions
+    folder = tmp_path_factory.mktemp("spine")
+    return folder, write_case(folder)
 
 
 def test_result_transforms_and_report(written, tmp_path):

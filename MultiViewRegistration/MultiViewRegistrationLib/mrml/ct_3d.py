@@ -67,6 +67,15 @@ def structure_surface(ct: CT) -> vtkPolyData:
     return isosurface(image, level, steps, slicer.util.vtkMatrixFromArray(ras_from_lps(ct.volume.ct_from_index)))
 
 
+def mask_surface(mask: np.ndarray, ct_from_index: np.ndarray) -> vtkPolyData:
+    """The closed surface about the voxels (slices, rows, columns) of a mask, whose place (4, 4) is LPS. In any thread."""
+    values, image, place = np.pad(mask, 1).astype(np.float32), vtkImageData(), ct_from_index.copy()
+    place[:3, 3] -= place[:3, :3].sum(axis=1)
+    image.SetDimensions(*values.shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(values.ravel(), deep=True))
+    return isosurface(image, 0.5, (1, 1, 1), slicer.util.vtkMatrixFromArray(ras_from_lps(place)))
+
+
 def isosurface(image, level: float, steps, to_ras) -> vtkPolyData:
     """The isosurface of an image (vtkImageData), of every few voxels along i, j, k, in the frame that `to_ras` takes its indices to."""
     thin, transform = vtkImageShrink3D(), vtkTransform()

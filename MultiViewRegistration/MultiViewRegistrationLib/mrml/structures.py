@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -23,6 +25,7 @@ from .nodes import (
     ras_from_lps,
     ras_from_node,
     references,
+    remove_product,
     remove_with_products,
     set_references,
 )
@@ -210,6 +213,32 @@ def structures_of(registration: Registration) -> list:
         for node in _all(registration)
         if node is other or (is_under(node, registration.ct_transform) and not node.GetHideFromEditors())
     ]  # of the CT's own surface there is the DRR
+
+
+#: The role of the model of an X-ray with the outlines of what does not fit, their colour, and their thickness, beside that of others.
+MISFITS = "misfits"
+MISFIT_COLOUR = (1.0, 0.35, 0.3)
+MISFIT_THICKNESS = 3
+
+
+def show_misfits(registration: Registration, lines_in: Callable[[DetectorPlane], np.ndarray]) -> None:
+    """Draw the outlines of what does not fit on each X-ray that is shown.
+
+    lines_in: gives them for an X-ray, (k, 2, 2) pixels.
+    """
+    seen = {detector.view.id: detector for detector in detectors(registration) if detector.slice_id}
+    for view in registration.xrays:
+        lines = lines_in(seen[view.id]) if view.id in seen else np.zeros((0, 2, 2))
+        node, stamp = view.node.GetNodeReference(MISFITS), f"{zlib.crc32(lines.tobytes())}"
+        if not len(lines):
+            remove_product(view.node, MISFITS)
+        elif node is None or node.GetAttribute(MISFITS) != stamp:
+            if node is None:
+                node = lines_node(view.node, "", MISFIT_THICKNESS)
+                view.node.SetNodeReferenceID(MISFITS, node.GetID())
+            draw(node, seen[view.id].on_plane(lines), MISFIT_COLOUR, seen[view.id].slice_id)
+            node.SetName(f"what does not fit in {view.name}")
+            node.SetAttribute(MISFITS, stamp)
 
 
 class Projections:

@@ -1,6 +1,7 @@
 """A body of four vertebrae, and X-rays of it in which each has moved against the one above: see `xrays`."""
 
 import json
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -88,14 +89,13 @@ POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0,
 START = rigid.from_rotation_translation(rigid.exp_so3([0.0, 0.1, 0.0]), [5.0, 5.0, -5.0]) @ POSE
 
 
-def write_case(folder: Path, kind: str = "labels") -> list[np.ndarray]:
-    """Write a case.json whose spine is bent; returns the motions (4, 4) of its structures, which are in files of one kind: "labels",
-    "seg.nrrd", "dicom" or "masks"."""
-    ct, labels = spine()
-    motions = bent(ct, labels)
+def write_case(folder: Path, kind: str = "labels", shifted_mm: float = 0.0) -> list[np.ndarray]:
+    """Write a case.json whose spine is bent, or its upper half shifted; returns the motions (4, 4) of its structures, which are in files
+    of one kind: "labels", "seg.nrrd", "dicom" or "masks"."""
+    ct, labels, motions, found = _bent_case(shifted_mm)
     _write_volume(folder / "ct.nii.gz", ct.volume.values, ct)
     views = []
-    for view in xrays(ct, labels, motions, POSE):
+    for view in found:
         image = sitk.GetImageFromArray(view.xray.line_integrals)
         image.SetSpacing((1.2, 1.2))
         sitk.WriteImage(image, str(folder / f"{view.name}.mha"))
@@ -121,6 +121,14 @@ def write_case(folder: Path, kind: str = "labels") -> list[np.ndarray]:
         case["structures"] = [{"name": name, "mask": f"{name}.nii.gz"} for name in NAMES]
     (folder / "case.json").write_text(json.dumps(case))
     return motions
+
+
+@lru_cache(maxsize=1)
+def _bent_case(shifted_mm: float) -> tuple[CT, np.ndarray, list[np.ndarray], list[View]]:
+    ct, labels = spine()
+    shift = rigid.from_rotation_translation(np.eye(3), [shifted_mm, 0.0, 0.0])
+    motions = [shift, shift, np.eye(4), np.eye(4)] if shifted_mm else bent(ct, labels)
+    return ct, labels, motions, xrays(ct, labels, motions, POSE)
 
 
 def _write_volume(path: Path, values: np.ndarray, ct: CT) -> None:

@@ -107,6 +107,34 @@ def test_what_lies_elsewhere_is_outlined_until_the_ct_moves(scene, files):
     assert outlined(session) == ["L2", "L3"]
 
 
+def test_the_part_of_the_bone_that_lies_elsewhere_is_outlined_where_the_pose_has_it(scene, slicer_app, tmp_path):
+    write_case(tmp_path, shifted_mm=5.0)
+    session = opened(scene, tmp_path)
+    session.registration.choose_segment(None)
+    registered(session)
+    assert assessment.verdict(session) in ("check", "reject") and outlined(session) == [""]
+    assert any("part of the bone lies elsewhere" in reason for reason in assessment.reasons(session))
+    upper = "upper part" in " ".join(assessment.reasons(session))
+    structures, detector = Case.load(tmp_path / "case.json").structures, detectors(session.registration)[0]
+    place = session.ct().volume.ct_from_index
+    own, others = (
+        detector.camera.project(rigid.transform_points(session.registration.world_from_ct @ place, voxels))
+        for voxels in (
+            np.argwhere(np.isin(structures.labels, part))[:, ::-1] for part in ((1, 2), (3, 4))[:: 1 if upper else -1]
+        )
+    )
+    lines = session.misfits.outlines(detector)[""].reshape(-1, 2)
+    cells_px = 2 * 8 * 1000 / 700 / 1.2
+    assert (lines.min(axis=0) > own.min(axis=0) - cells_px).all() and (
+        lines.max(axis=0) < own.max(axis=0) + cells_px
+    ).all()
+    assert abs(lines.mean(axis=0) - own.mean(axis=0))[1] < abs(lines.mean(axis=0) - others.mean(axis=0))[1]
+    save(slicer_app, tmp_path / "spine.mrb")
+    scene.Clear(False)
+    assert slicer_app.io_manager.load_scene(tmp_path / "spine.mrb")
+    assert outlined(Session(Registration.all(scene)[0])) == [""]
+
+
 def test_the_verdict_falls_when_a_structure_is_changed(scene, files):
     session = registered(opened(scene, files[0]))
     registration, before = session.registration, of_ct(session.registration)

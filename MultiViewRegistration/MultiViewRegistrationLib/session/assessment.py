@@ -101,7 +101,11 @@ def probable_mm(entry: HistoryEntry) -> str:
     """The likely error of an entry, "0.05 mm"; "" where it is not known, and of a pose that was rejected."""
     if entry.typical_mm is None or entry.verdict == "reject":
         return ""
-    return _("{mm:.{digits}f} mm").format(mm=entry.typical_mm, digits=2 if entry.typical_mm < 0.1 else 1)
+    return _in_mm(entry.typical_mm)
+
+
+def _in_mm(mm: float) -> str:
+    return _("{mm:.{digits}f} mm").format(mm=mm, digits=2 if mm < 0.1 else 1)
 
 
 def summary(session: Session) -> str:
@@ -158,7 +162,7 @@ def _of_structures(entry: HistoryEntry) -> list[str]:
     sentences = []
     for each in entry.structures:
         error = each.get("predicted_tre_mm")
-        likely = _(", likely error {mm:.1f} mm").format(mm=error["mean"]) if error else ""
+        likely = _(", likely error {mm}").format(mm=_in_mm(error["mean"])) if error else ""
         sentence = _(
             "{name}: {verdict}, moved by {mm:.1f} mm and {degrees:.1f}\u00b0 against the pose of the whole CT{likely}."
         )

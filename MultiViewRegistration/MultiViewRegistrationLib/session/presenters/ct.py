@@ -365,7 +365,7 @@ def _structures(registration: Registration) -> list[Option]:
             continue
         names = _names(node)
         if len(names) > 1 or (registration.registers_each and node is registration.segmentation):
-            each = _("the whole CT, then each of the {count} structures of {name}")
+            each = _("the whole CT and {count} structures ({name})")
             options.append(Option(_key(node, ""), each.format(count=len(names), name=node.GetName())))
         of_segments = zip(node.GetSegmentation().GetSegmentIDs(), names, strict=True)
         options += [Option(_key(node, segment_id), name) for segment_id, name in of_segments]

@@ -27,8 +27,8 @@ MAX_LABEL = 65535
 MAX_OVERLAP = 0.01
 #: Labels or names in a message.
 MAX_LISTED = 12
-#: Neighbours in a list are as far apart in hue as this share of the circle (the golden section).
-HUE_STEP = 0.381966
+#: Neighbours in a list are as far apart in hue as this share of the hues (the golden section); these leave red to what does not fit.
+HUE_STEP, HUES = 0.381966, (0.09, 0.92)
 #: Share of a voxel by which two grids may be off each other and still count as one.
 SAME_LATTICE = 1e-3
 
@@ -104,7 +104,7 @@ class Segmentation(Protocol):
 
 def colour_of(n: int, lightness: float = 0.6, saturation: float = 0.9) -> tuple[float, float, float]:
     """The colour of the n-th structure of a list, red, green, blue from 0 to 1."""
-    return colorsys.hls_to_rgb(n * HUE_STEP % 1, lightness, saturation)
+    return colorsys.hls_to_rgb(HUES[0] + (HUES[1] - HUES[0]) * (n * HUE_STEP % 1), lightness, saturation)
 
 
 def fits_file_names(name: str) -> bool:

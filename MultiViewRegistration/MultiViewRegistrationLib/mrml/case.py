@@ -19,7 +19,7 @@ from ..imaging.xray import RawImage, SharedUnknowns, XRay, raw_image, to_line_in
 from ..io.cameras import LEFT_OUT, camera_uncertainty
 from ..io.case import Case, views_of
 from ..io.case_file import DEFAULT_SEARCH, ViewFile
-from .nodes import control_points, from_node_to, lps_from_ras, place_of_labelmap
+from .nodes import control_points, from_node_to, lps_from_ras, place_of_labelmap, voxels_of_labelmap
 from .registration import CT_UNIT, Registration, check_place, refuse_nonlinear
 from .xray import XRayView, lens_of, place_of
 
@@ -215,10 +215,9 @@ class SceneSegments:
                 continue
             number_of = np.zeros(MAX_LABEL + 1, np.uint8)
             number_of[list(chosen)] = list(chosen.values())
-            values = vtk_to_numpy(layer.GetPointData().GetScalars()).reshape(layer.GetDimensions()[::-1])
             first = np.eye(4)
             first[:3, 3] = layer.GetExtent()[::2]
-            yield number_of[values], lps_from_ras(self._from_node @ place_of_labelmap(layer) @ first)
+            yield number_of[voxels_of_labelmap(layer)], lps_from_ras(self._from_node @ place_of_labelmap(layer) @ first)
 
 
 def xray_of(view: XRayView) -> XRay:

@@ -14,7 +14,6 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import scipy
 import slicer
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
@@ -34,7 +33,7 @@ from ..io.dicom_identity import (
     with_recorded,
 )
 from .case import EXTRAS, header_mismatch_of, is_same_patient, reference_from_world_of, set_same_patient
-from .nodes import from_node_to, is_linear, place_of_labelmap, ras_from_node
+from .nodes import box_in_labelmap, from_node_to, is_linear, place_of_labelmap, ras_from_node, voxels_of_labelmap
 from .registration import CT_TRANSFORM, CT_UNIT, SAME, Registration
 from .xray import XRayView, from_other_end, is_left_handed, place_of
 
@@ -185,28 +184,24 @@ def _segment(segmentation, segment_id: str, lies: np.ndarray | None) -> list | N
     )
     if not labelmap:
         return None
-    key = labelmap.GetMTime(), "labels"
+    key = labelmap.GetMTime(), segment.GetLabelValue()
     if key not in _checksums:
-        _checksums[key] = _filled(labelmap)
-    if segment.GetLabelValue() not in _checksums[key]:
+        _checksums[key] = _filled(labelmap, segment.GetLabelValue())
+    if _checksums[key] is None:
         return None
-    checksum, shape, first = _checksums[key][segment.GetLabelValue()]
+    checksum, shape, first = _checksums[key]
     place = place_of_labelmap(labelmap) if lies is None else lies @ place_of_labelmap(labelmap)
     return [checksum, shape, _rounded(place @ [*first, 1], 3), _rounded(place[:3, :3], 6)]
 
 
-def _filled(labelmap) -> dict[int, tuple]:
-    """By each value of a labelmap: the checksum of the box of its voxels, the box's shape, and its first voxel (i, j, k)."""
-    scalars = labelmap.GetPointData().GetScalars()
-    if not scalars:
-        return {}
-    voxels, found = vtk_to_numpy(scalars).reshape(labelmap.GetDimensions()[::-1]), {}
-    for value, box in enumerate(scipy.ndimage.find_objects(voxels), start=1):
-        if box is not None:
-            content = voxels[box] == value
-            first = np.add([side.start for side in box[::-1]], labelmap.GetExtent()[::2])
-            found[value] = zlib.crc32(np.packbits(content)), content.shape, first
-    return found
+def _filled(labelmap, value: int) -> tuple | None:
+    """The checksum of the box of voxels with a value, its shape, and its first voxel (i, j, k); None without any."""
+    box = box_in_labelmap(labelmap, value)
+    if box is None:
+        return None
+    content = voxels_of_labelmap(labelmap)[box] == value
+    first = np.add([side.start for side in box[::-1]], labelmap.GetExtent()[::2])
+    return zlib.crc32(np.packbits(content)), content.shape, first
 
 
 def _rounded(numbers: np.ndarray, digits: int) -> list:

@@ -15,11 +15,14 @@ from vtkmodules.vtkCommonDataModel import vtkPolyData
 from vtkmodules.vtkFiltersCore import vtkCleanPolyData, vtkPolyDataNormals, vtkTriangleFilter
 
 from ..geometry.silhouette import Surface
+from .ct_3d import mask_surface
 from .nodes import (
+    box_in_labelmap,
     cross,
     draw,
     is_under,
     lines_node,
+    place_of_labelmap,
     polyline,
     positions,
     ras_from_lps,
@@ -28,11 +31,12 @@ from .nodes import (
     remove_product,
     remove_with_products,
     set_references,
+    voxels_of_labelmap,
 )
 from .registration import Registration
 from .xray import DetectorPlane, detectors
 
-SURFACE = "Closed surface"
+SURFACE, LABELMAP = "Closed surface", "Binary labelmap"
 
 
 @dataclass(eq=False)
@@ -113,9 +117,22 @@ def _segment_mesh(node, segment_id: str):
     """Its closed surface: the one that the segmentation has, or one made for us, without a change of the node."""
     mesh = node.GetSegmentation().GetSegment(segment_id).GetRepresentation(SURFACE)
     if mesh is None:
+        mesh = _labelmap_mesh(node.GetSegmentation().GetSegment(segment_id))
+    if mesh is None:
         mesh = vtkPolyData()
         slicer.vtkSlicerSegmentationsModuleLogic.GetSegmentClosedSurfaceRepresentation(node, segment_id, mesh, False)
     return mesh
+
+
+def _labelmap_mesh(segment):
+    """Of the part of its labelmap that it fills: of a spine in one layer Slicer takes all of the CT for each vertebra. None without one."""
+    labelmap = segment.GetRepresentation(LABELMAP)
+    box = labelmap and box_in_labelmap(labelmap, segment.GetLabelValue())
+    if box is None:
+        return None
+    place = place_of_labelmap(labelmap)
+    place[:3, 3] += place[:3, :3] @ (np.array(labelmap.GetExtent()[::2]) + [side.start for side in box[::-1]])
+    return mask_surface(voxels_of_labelmap(labelmap)[box] == segment.GetLabelValue(), place)
 
 
 def _mended(mesh):

@@ -10,7 +10,8 @@ import scipy
 
 from ..geometry import rigid
 from ..mrml import ct_3d
-from ..mrml.nodes import transform_to_ras
+from ..mrml.identity import fingerprint
+from ..mrml.nodes import ras_from_lps, transform_to_ras
 from ..mrml.structures import Shape, outlined, shape_of
 from ..mrml.xray import DetectorPlane
 from .background_task import BackgroundValue
@@ -73,13 +74,13 @@ class Misfits:
 
     def _standing(self) -> str:
         """The key of the entry whose misfits hold for the pose as it is; "" for none."""
-        from .assessment import outdated_reason
-
         session = self._session
         entry = session.history.current
         if entry is None or not (entry.structures or entry.elsewhere) or session.registration.ct is None:
             return ""
-        return "" if session.sequence.frame is not None or outdated_reason(session) else entry.key
+        if session.history.moved or session.sequence.frame is not None:
+            return ""
+        return entry.key if fingerprint(session.registration) in (entry.fingerprint, entry.assessed) else ""
 
     def _begin(self):
         if not self._of:
@@ -102,10 +103,10 @@ def _displaced(entry: HistoryEntry, structures, ct_from_index: np.ndarray) -> li
         n, pose = names.index(each["name"]), np.array(each["world_from_ct"], float)
         mask, place = structures.labels[boxes[n]] == n + 1, ct_from_index.copy()
         place[:3, 3] = rigid.transform_points(ct_from_index, [float(side.start) for side in boxes[n][::-1]])
-        points = rigid.transform_points(place, np.argwhere(mask)[:, ::-1].astype(float))
+        points = rigid.transform_points(place, np.argwhere(mask)[::7, ::-1].astype(float))
         apart = rigid.transform_points(pose, points) - rigid.transform_points(entry.pose, points)
         if np.sqrt((apart**2).sum(axis=1).mean()) > WRONG_MM:
-            found.append(Misfit(each["name"], pose, shape_of(ct_3d.mask_surface(mask, place))))
+            found.append(Misfit(each["name"], pose, shape_of(ct_3d.mask_surface(mask, ras_from_lps(place)))))
     return found
 
 
@@ -119,4 +120,4 @@ def _elsewhere(entry: HistoryEntry) -> list[Misfit]:
     there[tuple((cells - first).T[::-1])] = True
     place[:3, 3] = CELL_MM * first
     closed = scipy.ndimage.binary_closing(np.pad(there, 1), iterations=1)[1:-1, 1:-1, 1:-1]
-    return [Misfit("", entry.pose, shape_of(ct_3d.mask_surface(closed, place)))]
+    return [Misfit("", entry.pose, shape_of(ct_3d.mask_surface(closed, ras_from_lps(place))))]

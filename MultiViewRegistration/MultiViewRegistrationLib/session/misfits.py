@@ -49,13 +49,12 @@ class Misfits:
         self._of, self._checked = "", -CHECK_S
         self._outlines: dict[tuple[str, str], tuple[tuple, np.ndarray]] = {}
 
-    def update(self) -> bool:
-        """Follow the result; call it from a timer. Whether others are shown now."""
-        before = self.shown
+    def update(self) -> None:
+        """Follow the result; call it from a timer."""
         if monotonic() - self._checked > CHECK_S or self._session.history.moved:
             self._of, self._checked = self._standing(), monotonic()
-        self._made.update(self._of, self._begin)
-        return self.shown is not before
+        if self._of:
+            self._made.update(self._of, self._begin)
 
     @property
     def shown(self) -> tuple[Misfit, ...]:
@@ -83,8 +82,6 @@ class Misfits:
         return entry.key if fingerprint(session.registration) in (entry.fingerprint, entry.assessed) else ""
 
     def _begin(self):
-        if not self._of:
-            return lambda: ()
         entry = self._session.history.current
         structures, place = self._session.structures(), self._session.ct().volume.ct_from_index
         return lambda: (*_displaced(entry, structures, place), *_elsewhere(entry))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...assessment.remedy import BONES, remedy
 from ...errors import InputError, UnitMismatch
 from ...imaging import ct as imaging_ct
 from ...io.dicom_identity import study_name
@@ -20,6 +21,7 @@ from ...mrml.manual_pose import keep_centre
 from ...mrml.nodes import OWNER, segmentations, volumes
 from ...mrml.registration import CT_UNIT, Registration
 from ...mrml.xray import ATTRIBUTE
+from .. import assessment
 from ..background_task import Worker
 from ..ct_preview import CTPreview, facts, seen_in, take_preview
 from ..scouts import Scouts, read_scouts
@@ -216,6 +218,7 @@ class CTPresenter(Presenter):
                 _("Each to a pose of its own: {names}.").format(names=", ".join(each)) if each else "",
                 tone=QUIET,
             ),
+            Text("segment", self._lacks_segments(len(structures) > 1), tone=QUIET),
             Button(
                 "in_3d",
                 _("Show in 3D"),
@@ -226,6 +229,16 @@ class CTPresenter(Presenter):
             if self.host.in_slicer and ct_3d.can_show_volume(registration)
             else None,
         ]
+
+    def _lacks_segments(self, there: bool) -> str:
+        """What bones that should be registered by themselves lack, a sentence; "" for nothing."""
+        session = self.session
+        if there or not assessment.verdict(session) or remedy(assessment.reasons(session)) != BONES:
+            return ""
+        return _(
+            "A segmentation of the bones in this CT is missing: load or draw one in Slicer, open a case with labels, or drop a mask of one "
+            "bone here."
+        )
 
     def state(self) -> State:
         if self.reading:

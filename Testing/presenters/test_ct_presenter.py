@@ -251,3 +251,18 @@ def test_each_segment_of_a_segmentation_can_be_registered_after_the_whole_ct(hos
     assert control(section, "structure").value in {option.value for option in control(section, "structure").options}
     act(section, "structure", values["L2"])
     assert not host.registration.registers_each and host.session.structures() is None
+
+
+def test_it_says_that_a_segmentation_is_missing_where_the_bones_should_be_registered(host, section, phantom, watch):
+    from MultiViewRegistrationLib.mrml.identity import fingerprint
+    from MultiViewRegistrationLib.mrml.image import segmentation_node
+    from MultiViewRegistrationLib.session.history import HistoryEntry
+
+    choose(section, phantom)
+    assert text(section, "segment") == ""
+    reasons = ["The upper part of the bone lies elsewhere than this pose has it. Register the bones by themselves."]
+    settled = {"fingerprint": fingerprint(host.registration), "verdict": "check", "reasons": reasons}
+    host.session.history.add(HistoryEntry.now("search", host.registration.world_from_ct, **settled))
+    assert text(section, "segment").startswith("A segmentation of the bones in this CT is missing")
+    segmentation_node(host.scene, "L1", make_ct().volume.values > 300, phantom)
+    assert text(section, "segment") == ""

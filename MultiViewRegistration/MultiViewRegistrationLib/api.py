@@ -300,6 +300,8 @@ def assess(
     world_from_ct: np.ndarray,
     anatomy: PreparedCT | None = None,
     method: str = "by hand",
+    *,
+    with_structures: bool = False,
 ) -> Result:
     """Assess a pose without refining it: one set by a person, or kept from before.
 
@@ -317,6 +319,8 @@ def assess(
         The prepared CT, if there is one.
     method
         How the pose was found, for the result.
+    with_structures
+        Register the case's structures from that pose, as `register` does.
 
     Raises
     ------
@@ -324,6 +328,7 @@ def assess(
         The pose is not rigid, or no view shows enough of the CT there.
     """
     from .assessment import verdict
+    from .assessment.bones import register_structures
     from .registration.pipeline import Refinement, refine
     from .registration.prepared_ct import PreparedCT
     from .registration.similarity import MIN_PIXELS
@@ -358,10 +363,21 @@ def assess(
         masked=case.masks_misfit,
         registered=False,
     )
-    assessment = verdict.with_identity(assessment, case.identity_reasons)
-    seconds = {"load": case.seconds + ready - began, "initialise": 0.0, "refine": 0.0, "assess": perf_counter() - ready}
+    structures, began_bones = None, perf_counter()
+    if with_structures and case.structures is not None:
+        structures = register_structures(case.structures, anatomy, unrefined, assessment.in_doubt)
+        assessment = verdict.with_bones(assessment, structures)
+    assessment, bones_s = verdict.with_identity(assessment, case.identity_reasons), perf_counter() - began_bones
+    seconds = {
+        "load": case.seconds + ready - began,
+        "initialise": 0.0,
+        "refine": bones_s,
+        "assess": perf_counter() - ready - bones_s,
+    }
     seconds["total"] = sum(seconds.values())
-    return Result(case, anatomy, pose, unrefined, method, seconds, refined_by=None, assessment=assessment)
+    return Result(
+        case, anatomy, pose, unrefined, method, seconds, refined_by=None, assessment=assessment, structures=structures
+    )
 
 
 def check_structures(case: Case) -> None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from bent_spine import NAMES, bent, spine, truth_of, write_spine_case, xrays
+from bent_spine import NAMES, POSE, START, spine, truth_of, write_case, xrays
 from program import assert_fits_schema, run
 
 from MultiViewRegistrationLib import Case, assess, register
@@ -15,15 +15,15 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.report.result_page import save_result
 
-POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
-START = rigid.from_rotation_translation(rigid.exp_so3([0.0, 0.1, 0.0]), [5.0, 5.0, -5.0]) @ POSE
-
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """(folder, motions of the vertebrae) of a case whose spine is bent."""
-    folder, motions = tmp_path_factory.mktemp("spine"), bent(*spine())
-    write_spine_case(folder, [motions], POSE, START, truth=truth_of(motions, POSE))
+    folder = tmp_path_factory.mktemp("spine")
+    motions = write_case(folder)
+    case = json.loads((folder / "case.json").read_text())
+    case["truth"] = truth_of(motions, POSE)
+    (folder / "case.json").write_text(json.dumps(case))
     return folder, motions
 
 

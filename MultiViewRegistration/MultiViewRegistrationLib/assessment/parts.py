@@ -144,11 +144,14 @@ class Elsewhere:
         Which they are, and what to do.
     most
         Most of them: the pose may be wrong as a whole.
+    points
+        (N, 3) CT mm of them; none of most of them.
     """
 
     unlike: bool
     sentence: str
     most: bool = False
+    points: np.ndarray = field(default_factory=lambda: np.empty((0, 3)), repr=False)
 
 
 def columns(parts: Sequence[tuple[float, float, float]]) -> np.ndarray:
@@ -177,4 +180,5 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
         bool(unlike.any()),
         f"The {SIDES[axis][int(off[axis] > 0)]} part of the bone lies elsewhere than this pose has it: the patient may be bent or have "
         "moved, or the CT lacks slices. Register the bones by themselves.",
+        points=np.concatenate([part.points for part, there in zip(parts, ~moved, strict=True) if not there]),
     )

@@ -84,6 +84,8 @@ class Assessment:
         Cameras that the X-rays contradict, a sentence each; also the first of the reasons.
     suspects
         Names of the views that a reason is about.
+    elsewhere
+        (N, 3) CT mm of the part of the bone that lies elsewhere than the pose has it.
     """
 
     verdict: str
@@ -100,6 +102,7 @@ class Assessment:
     condition: str = ""
     contradictions: tuple[str, ...] = ()
     suspects: tuple[str, ...] = ()
+    elsewhere: np.ndarray = field(default_factory=lambda: np.empty((0, 3)), repr=False)
 
     def view_states(self, names: Sequence[str]) -> dict[str, str]:
         """ "good", "check" or "bad" of each view, by name: what speaks for the pose, is in doubt, or is to blame."""
@@ -241,6 +244,7 @@ def assess(
         contradictions=tuple(contradictions),
         suspects=(*_suspects(model, features, corrected, contradicted), *(views[i].name for i in alone)),
         condition=_condition(corrected),
+        elsewhere=apart.points if apart else np.empty((0, 3)),
     )
 
 

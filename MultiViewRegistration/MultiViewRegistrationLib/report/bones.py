@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import colorsys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import scipy
 
+from ..imaging.structures import colour_of
 from ..imaging.xray import View
 from ..io.html import Content, embedded, number, table, tag
 from ..registration.bones import Bone
 from .overlays import film_of, jpeg
 from .result import Result
 
-#: Neighbours in a list are as far apart in hue as this share of the circle (the golden section).
-HUE_STEP = 0.381966
 #: The outline lies where a bone attenuates by this share of its median.
 OUTLINE_SHARE = 0.25
 WORDS = {"accept": "\u2713 accept", "check": "! check", "reject": "\u2715 reject"}
@@ -67,7 +65,8 @@ def bones_section(result: Result) -> list[ET.Element]:
 
 def css(n: int) -> str:
     """The colour of the n-th bone, for a page."""
-    return f"hsl({360 * (n * HUE_STEP % 1):.0f} 80% 35%)"
+    red, green, blue = (round(255 * each) for each in colour_of(n, 0.35, 0.8))
+    return f"rgb({red} {green} {blue})"
 
 
 def outlined(result: Result, v: int) -> np.ndarray:
@@ -80,7 +79,7 @@ def with_outlines(view: View, bones: Sequence[tuple[Bone, np.ndarray | None]]) -
     """The same of an X-ray and of bones at poses (4, 4), None of those that are nowhere."""
     picture = np.repeat(255 * film_of(view.xray).grey[..., None], 3, axis=-1)
     for n, (bone, world_from_ct) in enumerate(bones):
-        colour = 255 * np.array(colorsys.hls_to_rgb(n * HUE_STEP % 1, 0.6, 0.9))
+        colour = 255 * np.array(colour_of(n))
         for line in () if world_from_ct is None else _outline(bone, view, world_from_ct):
             picture[line] = colour
     return picture.astype(np.uint8)

@@ -15,6 +15,8 @@ from MultiViewRegistrationLib import Case, assess, register
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT
+from MultiViewRegistrationLib.report.bones import BEFORE_AFTER, PICTURE_ROWS, before_after
+from MultiViewRegistrationLib.report.overlays import BLUE, ORANGE
 from MultiViewRegistrationLib.report.result_page import save_result
 
 POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
@@ -73,7 +75,23 @@ def test_result_transforms_and_report(written, tmp_path):
     refused = run("export", tmp_path / "out", "--structure", "L9", "--as", "tfm", "--out", tmp_path / "l9")
     assert refused.returncode == 2 and "T12, L1, L2, L3" in refused.stderr
     report = (tmp_path / "out" / "report.html").read_text()
-    assert "The bones" in report and all(f"\u25a0 {name}" in report for name in NAMES)
+    assert "The bones" in report and all(f"\u25a0 {name}" in report for name in NAMES) and BEFORE_AFTER in report
+    assert "bones.jpg" in content["files"] and (tmp_path / "out" / "bones.jpg").stat().st_size > 10_000
+
+
+def lines(picture: np.ndarray) -> list[int]:
+    """How many pixels are blue, and orange."""
+    return [int((picture == colour.astype(np.uint8)).all(axis=-1).sum()) for colour in (BLUE, ORANGE)]
+
+
+def test_bones_that_lie_elsewhere_are_outlined_at_both_poses(written):
+    case = Case.load(written[0])
+    result = register(case)
+    picture = before_after(result)
+    blue, orange = lines(picture)
+    assert picture.shape[0] == PICTURE_ROWS and 0.5 * orange < blue < orange
+    unseen = replace(result, structures=replace(result.structures, bones=[]))
+    assert before_after(unseen) is None
 
 
 def test_an_unbent_spine_has_no_displaced_bone(written, tmp_path):
@@ -94,6 +112,8 @@ def test_an_unbent_spine_has_no_displaced_bone(written, tmp_path):
     assert result.structures is not None and fractions == sorted(fractions) and fractions[-1] == 1
     assert max(bone.displaced_mm for bone in result.structures.bones) < 0.5
     assert not result.structures.displaced and max(each.degrees for each in result.structures.motions) < 0.7
+    blue, orange = lines(before_after(result))
+    assert orange > 5000 and blue < 0.3 * orange  # the one is drawn over the other
     content = save_result(result, tmp_path / "out")
     assert not any("lies" in reason for reason in content["reasons"])
 

@@ -13,6 +13,8 @@ from program import assert_fits_schema, run
 from MultiViewRegistrationLib import Case, assess, register
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.report.bones import BEFORE_AFTER, PICTURE_ROWS, before_after
+from MultiViewRegistrationLib.report.overlays import BLUE, ORANGE
 from MultiViewRegistrationLib.report.result_page import save_result
 
 
@@ -44,7 +46,23 @@ def test_result_transforms_and_report(written, tmp_path):
     assert "T12 on L1:" in printed
     assert all(bone["mtre_mm"] < 0.3 for bone in content["structures"])
     report = (tmp_path / "out" / "report.html").read_text()
-    assert "The bones" in report and all(f"\u25a0 {name}" in report for name in NAMES)
+    assert "The bones" in report and all(f"\u25a0 {name}" in report for name in NAMES) and BEFORE_AFTER in report
+    assert "bones.jpg" in content["files"] and (tmp_path / "out" / "bones.jpg").stat().st_size > 10_000
+
+
+def lines(picture: np.ndarray) -> list[int]:
+    """How many pixels are blue, and orange."""
+    return [int((picture == colour.astype(np.uint8)).all(axis=-1).sum()) for colour in (BLUE, ORANGE)]
+
+
+def test_bones_that_lie_elsewhere_are_outlined_at_both_poses(written):
+    case = Case.load(written[0])
+    result = register(case)
+    picture = before_after(result)
+    blue, orange = lines(picture)
+    assert picture.shape[0] == PICTURE_ROWS and 0.5 * orange < blue < orange
+    unseen = replace(result, structures=replace(result.structures, bones=[]))
+    assert before_after(unseen) is None
 
 
 def test_an_unbent_spine_has_no_displaced_bone(written, tmp_path):
@@ -65,6 +83,8 @@ def test_an_unbent_spine_has_no_displaced_bone(written, tmp_path):
     assert result.structures is not None and fractions == sorted(fractions) and fractions[-1] == 1
     assert max(bone.displaced_mm for bone in result.structures.bones) < 0.5
     assert not result.structures.displaced and max(each.degrees for each in result.structures.motions) < 0.7
+    blue, orange = lines(before_after(result))
+    assert orange > 5000 and blue < 0.3 * orange  # the one is drawn over the other
     content = save_result(result, tmp_path / "out")
     assert not any("lies" in reason for reason in content["reasons"])
 

@@ -17,7 +17,7 @@ from .neighbours import vertebra
 from .prediction import WRONG_MM, percent
 
 #: Beyond these a reason names the feature: hardly any right bone goes beyond (docs/method.md).
-UNLIKE, UNUSUAL_SDS, NEXT_LEVEL, LEFT_OUT, SOFT = 0.4, 3.5, 1.15, 0.8, 0.5
+UNLIKE, UNUSUAL_SDS, NEXT_LEVEL, LEFT_OUT, SOFT = 0.4, 2.5, 1.15, 0.8, 0.5
 #: Two views at least must show so much of it. Of bones with such a mask, another level or less to see every second one was wrong.
 MEASURED_SHOWN, RISK_IN_DOUBT = 0.6, 0.5
 #: What is in doubt of the whole CT is so of each of its bones.

@@ -1,6 +1,15 @@
 """A body of four vertebrae, and X-rays of it in which each has moved against the one above: see `xrays`."""
 
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
 import numpy as np
+import SimpleITK as sitk
+from segmentation_files import write_seg, write_seg_nrrd
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
@@ -76,3 +85,80 @@ def bent(ct: CT, labels: np.ndarray, degrees: float = 3.0, mm: float = 1.5) -> l
         )
         motions.append(motions[-1] @ rigid.about(joint, motion))
     return motions
+
+
+#: Where the whole of the case that is written lies, and where it begins.
+POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
+START = rigid.from_rotation_translation(rigid.exp_so3([0.0, 0.1, 0.0]), [5.0, 5.0, -5.0]) @ POSE
+
+
+def write_spine_case(
+    folder: Path, frames: Sequence[list[np.ndarray]], world_from_ct: np.ndarray, start: np.ndarray, **more
+) -> Path:
+    """The case.json of a spine whose images have a frame for each of these motions of its vertebrae; `more` are further entries."""
+    ct, labels = spine()
+    taken = [xrays(ct, labels, motions, world_from_ct) for motions in frames]
+    return _write(folder, ct, labels, taken, {"world_from_ct": start.tolist(), **more})
+
+
+def write_case(folder: Path, kind: str = "labels", shifted_mm: float = 0.0) -> list[np.ndarray]:
+    """Write a case.json whose spine is bent, or its upper half shifted; returns the motions (4, 4) of its structures, which are in files
+    of one kind: "labels", "seg.nrrd", "dicom" or "masks"."""
+    ct, labels, motions, views = _bent_case(shifted_mm)
+    _write(folder, ct, labels, [views], {"world_from_ct": START.tolist()}, kind)
+    return motions
+
+
+@lru_cache(maxsize=1)
+def _bent_case(shifted_mm: float) -> tuple[CT, np.ndarray, list[np.ndarray], list[View]]:
+    ct, labels = spine()
+    shift = rigid.from_rotation_translation(np.eye(3), [shifted_mm, 0.0, 0.0])
+    motions = [shift, shift, np.eye(4), np.eye(4)] if shifted_mm else bent(ct, labels)
+    return ct, labels, motions, xrays(ct, labels, motions, POSE)
+
+
+def _write(
+    folder: Path, ct: CT, labels: np.ndarray, frames: list[list[View]], more: dict, kind: str = "labels"
+) -> Path:
+    _write_volume(folder / "ct.nii.gz", ct.volume.values, ct)
+    views = []
+    for number, view in enumerate(frames[0]):
+        images = np.stack([of_frame[number].xray.line_integrals for of_frame in frames])
+        image = sitk.GetImageFromArray(images if len(images) > 1 else images[0])
+        image.SetSpacing((1.2, 1.2, 1.0)[: image.GetDimension()])
+        sitk.WriteImage(image, str(folder / f"{view.name}.mha"))
+        camera = {"intrinsics": view.camera.intrinsics.tolist(), "size": list(view.camera.size)}
+        camera["camera_from_world"] = view.camera.camera_from_world.tolist()
+        views.append({"name": view.name, "image": f"{view.name}.mha", "intensity": "log", "camera": camera})
+    structures = [{"name": name, "label": n} for n, name in enumerate(NAMES, start=1)]
+    case = {"version": 1, "ct": "ct.nii.gz", "views": views, "structures": structures}
+    if kind == "labels":
+        _write_volume(folder / "labels.nii.gz", labels, ct)
+        case["labels"] = "labels.nii.gz"
+    elif kind == "seg.nrrd":
+        of_segments = [(name, n, 0) for n, name in enumerate(NAMES, start=1)]
+        write_seg_nrrd(folder / "spine.seg.nrrd", [labels], ct.volume.ct_from_index, of_segments)
+        case |= {"labels": "spine.seg.nrrd", "structures": "all"}
+    elif kind == "dicom":
+        masks = {name: labels == n for n, name in enumerate(NAMES, start=1)}
+        write_seg(folder / "spine.dcm", masks, ct.volume.ct_from_index)
+        case |= {"labels": "spine.dcm", "structures": "all"}
+    else:
+        for n, name in enumerate(NAMES, start=1):
+            _write_volume(folder / f"{name}.nii.gz", (labels == n).astype(np.uint8), ct)
+        case["structures"] = [{"name": name, "mask": f"{name}.nii.gz"} for name in NAMES]
+    (folder / "case.json").write_text(json.dumps({**case, **more}))
+    return folder / "case.json"
+
+
+def _write_volume(path: Path, values: np.ndarray, ct: CT) -> None:
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing(ct.volume.spacing_mm.tolist())
+    image.SetOrigin(ct.volume.ct_from_index[:3, 3].tolist())
+    sitk.WriteImage(image, str(path))
+
+
+def truth_of(motions: list[np.ndarray], world_from_ct: np.ndarray) -> dict:
+    """`truth` of a case.json."""
+    poses = {name: (world_from_ct @ motion).tolist() for name, motion in zip(NAMES, motions, strict=True)}
+    return {"world_from_ct": world_from_ct.tolist(), "structures": poses}

@@ -105,11 +105,7 @@ def register(
         raise InputError(
             f'start: found "{start}", which is for one CT, expected given or search for bones with a CT each.'
         )
-    if case.structures is not None and case.ct.unit != "hu":
-        raise InputError(
-            'structures: need a CT in Hounsfield units ("ct_unit": "hu"), whose soft tissue is known; leave them out, or register each '
-            "bone's own CT."
-        )
+    check_structures(case)
     method = refinement_method(refinement, device)
     if case.bone_cts and method.name == "joint":
         return _register_bone_cts(case, asked, progress, anatomy, seed, method)
@@ -144,7 +140,8 @@ def register(
         assessment = verdict.find_cause(assessment, search)
         if case.structures is not None:
             began_bones = perf_counter()
-            structures = register_structures(case.structures, anatomy, found.refinement, of_bones)
+            in_doubt = assessment.in_doubt or assessment.cause is not None or bool(case.identity_reasons)
+            structures = register_structures(case.structures, anatomy, found.refinement, in_doubt, of_bones)
             bones_s = perf_counter() - began_bones
             assessment = verdict.with_bones(assessment, structures)
         assessment = verdict.with_identity(assessment, case.identity_reasons)
@@ -374,11 +371,14 @@ def assess(
     world_from_ct: np.ndarray,
     anatomy: PreparedCT | None = None,
     method: str = "by hand",
+    *,
+    with_structures: bool = False,
 ) -> Result:
     """Assess a pose without refining it: one set by a person, or kept from before.
 
     The cameras are taken as they are. The verdict is at best "check": the failure probability was measured for registered poses only. The
-    whole CT of a masked structure is registered from that pose, as the structure's fixed background.
+    whole CT of a masked structure is registered from that pose, as the structure's fixed background. The structures of a case, each of
+    which may lie elsewhere, are not registered, and a reason says so.
 
     Parameters
     ----------
@@ -390,6 +390,8 @@ def assess(
         The prepared CT, if there is one.
     method
         How the pose was found, for the result.
+    with_structures
+        Register the case's structures from that pose, as `register` does.
 
     Raises
     ------
@@ -397,6 +399,7 @@ def assess(
         The pose is not rigid, or no view shows enough of the CT there.
     """
     from .assessment import verdict
+    from .assessment.bones import register_structures
     from .registration.pipeline import Refinement, refine
     from .registration.prepared_ct import PreparedCT
     from .registration.similarity import MIN_PIXELS
@@ -431,10 +434,36 @@ def assess(
         masked=case.masks_misfit,
         registered=False,
     )
-    assessment = verdict.with_identity(assessment, case.identity_reasons)
-    seconds = {"load": case.seconds + ready - began, "initialise": 0.0, "refine": 0.0, "assess": perf_counter() - ready}
+    structures, began_bones = None, perf_counter()
+    if with_structures and case.structures is not None:
+        structures = register_structures(case.structures, anatomy, unrefined, assessment.in_doubt)
+        assessment = verdict.with_bones(assessment, structures)
+    assessment, bones_s = verdict.with_identity(assessment, case.identity_reasons), perf_counter() - began_bones
+    seconds = {
+        "load": case.seconds + ready - began,
+        "initialise": 0.0,
+        "refine": bones_s,
+        "assess": perf_counter() - ready - bones_s,
+    }
     seconds["total"] = sum(seconds.values())
-    return Result(case, anatomy, pose, unrefined, method, seconds, refined_by=None, assessment=assessment)
+    return Result(
+        case, anatomy, pose, unrefined, method, seconds, refined_by=None, assessment=assessment, structures=structures
+    )
+
+
+def check_structures(case: Case) -> None:
+    """Refuse a case whose structures cannot be registered.
+
+    Raises
+    ------
+    InputError
+        Where its CT is not in Hounsfield units.
+    """
+    if case.structures is not None and case.ct.unit != "hu":
+        raise InputError(
+            'structures: need a CT in Hounsfield units ("ct_unit": "hu"), whose soft tissue is known; leave them out, or register each '
+            "bone's own CT."
+        )
 
 
 def default_start(case: Case) -> str:

@@ -61,7 +61,7 @@ def test_only_parts_with_targets_count():
     assert elsewhere(parts, points[0]) is None
     found = elsewhere(parts, points[5])
     assert found.unlike and found.sentence.startswith("The upper part of the bone lies elsewhere")
-    shifted = [Part(each, 0.9, 0.1 if n else 3.0, 0.2) for n, each in enumerate(points)]
+    shifted = [Part(each, 0.9, *((0.1, 0.2) if n else (3.0, 2.0))) for n, each in enumerate(points)]
     found = elsewhere(shifted, np.concatenate(points))
     assert not found.unlike and found.sentence.startswith("The lower part of")
     assert elsewhere([], points[0]) is None

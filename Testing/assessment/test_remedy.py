@@ -10,7 +10,18 @@ import pytest
 from phantom import make_views, off
 
 from MultiViewRegistrationLib.assessment import diagnosis, verdict
-from MultiViewRegistrationLib.assessment.remedy import CT, GEOMETRY, OVERLAYS, PATIENT, REGISTER, START, XRAY, remedy
+from MultiViewRegistrationLib.assessment.parts import Part, elsewhere
+from MultiViewRegistrationLib.assessment.remedy import (
+    BONES,
+    CT,
+    GEOMETRY,
+    OVERLAYS,
+    PATIENT,
+    REGISTER,
+    START,
+    XRAY,
+    remedy,
+)
 from MultiViewRegistrationLib.imaging.xray import SharedUnknowns
 from MultiViewRegistrationLib.io.dicom_identity import BY_HEADERS
 from MultiViewRegistrationLib.registration.cameras import CALIBRATED
@@ -72,3 +83,16 @@ def test_what_a_search_finds(sentence, what):
     assert remedy([sentence]) == what
     risk = "Most likely wrong: 98 % risk of an error above 2 mm."
     assert remedy([risk, sentence]) == what  # the first that something can be done about
+
+
+def test_bones_that_lie_elsewhere_than_the_whole_ct_has_them():
+    """They come first: a camera that seems to be known less well is no wonder then."""
+    places = np.random.default_rng(0).normal(scale=5, size=(4, 50, 3)) + 50.0 * np.arange(4)[:, None, None]
+    shifted = [Part(points, 0.9, 3.0 * (n == 3), 0.0) for n, points in enumerate(places)]
+    apart = elsewhere(shifted, places[3])
+    assert remedy([apart.sentence, "a camera may be known less well"]) == BONES
+    assert np.array_equal(apart.points, places[3])
+    bones = SimpleNamespace(displaced=[SimpleNamespace(name="L1", displaced_mm=5.2)])
+    told = verdict.with_bones(verdict.Assessment("accept", ["a camera may be known less well"]), bones)
+    assert told.verdict == "check" and remedy(told.reasons) == OVERLAYS
+    assert remedy(["The case's structures were not registered: this is the pose of the whole CT alone."]) == REGISTER

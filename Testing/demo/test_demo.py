@@ -3,9 +3,13 @@
 import json
 
 import pytest
+import SimpleITK as sitk
 
 from MultiViewRegistrationLib.cli import demo
+from MultiViewRegistrationLib.cli.demo import ERRORS
 from MultiViewRegistrationLib.cli.main import main
+from MultiViewRegistrationLib.report.bones import BEFORE_AFTER, PICTURE_ROWS
+from MultiViewRegistrationLib.simulation.spine import VERTEBRAE
 
 pytest.importorskip("itk", reason='makes its X-rays by RTK: pip install -e ".[demo]"')
 
@@ -13,34 +17,57 @@ pytest.importorskip("itk", reason='makes its X-rays by RTK: pip install -e ".[de
 NO_NETWORK = "No network was trained, as PyTorch is not installed: "
 
 
+def check_spine(content, out, printed):
+    """Vertebrae that the whole CT has up to 4 mm elsewhere are found, and shown: in the table, the report and the picture."""
+    bones = {each["name"]: each for each in content["bones"]}
+    assert list(bones) == [each["name"] for each in content["results"][-1]["structures"]] == list(VERTEBRAE)
+    assert max(each["whole_ct_mm"] for each in bones.values()) > 4
+    assert bones["T10"]["whole_ct_mm"] < 0.5
+    assert all(each["own_mm"] < 0.5 and each["verdict"] == "check" for each in bones.values())
+    assert "T12 lies" in content["results"][-1]["reasons"][0]
+    report = (out / "report.html").read_text(encoding="utf-8")
+    for name, each in bones.items():
+        assert f"{name:3}  {each['whole_ct_mm']:.2f} mm, {each['own_mm']:.2f} mm" in printed
+        assert f"{each['own_mm']:.2f}\N{NO-BREAK SPACE}mm" in report
+    assert ERRORS in report and ERRORS in printed and BEFORE_AFTER in report
+    picture = sitk.ReadImage(str(out / "spine" / "bones.jpg"))
+    assert picture.GetSize()[1] == PICTURE_ROWS and str(out / "spine" / "bones.jpg") in printed
+    truth = json.loads((out / "spine" / "truth.json").read_text())["structures"]
+    assert list(truth) == list(bones)
+
+
 @pytest.mark.slow
 def test_without_pytorch_it_does_the_rest_and_says_so(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(demo, "missing_packages", lambda: ["torch"])
     assert main(["demo", "--out", str(tmp_path), "--json"]) == 0
     printed = capsys.readouterr()
-    results = json.loads(printed.out)["results"]
+    content = json.loads(printed.out)
+    results = content["results"]
     assert [(each["start"]["method"], each["verdict"]) for each in results] == [
         ("given", "accept"),
         ("search", "accept"),
+        ("given", "check"),
     ]
+    check_spine(content, tmp_path, printed.err)
     assert printed.err.count(NO_NETWORK) == 1 and printed.err.index(NO_NETWORK) < printed.err.index("Report: ")
     assert "needs PyTorch, which is not installed" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Only")
-def test_the_demo_registers_and_writes_all_three_cases(tmp_path, capsys, monkeypatch):
+def test_the_demo_registers_and_writes_all_cases(tmp_path, capsys, monkeypatch):
     pytest.importorskip("torch", reason='trains a network: pip install -e ".[torch]"')
     monkeypatch.setattr(demo, "MINUTES", 0.1)
     assert main(["demo", "--out", str(tmp_path), "--json"]) == 0
     printed = capsys.readouterr()
-    results = json.loads(printed.out)["results"]
-    assert [each["start"]["method"] for each in results] == ["given", "search", "regressor"]
+    content = json.loads(printed.out)
+    results = content["results"]
+    assert [each["start"]["method"] for each in results] == ["given", "search", "regressor", "given"]
     assert [each["verdict"] for each in results[:2]] == ["accept", "accept"]
     assert all(each["errors"]["mtre_mm"] < 0.2 for each in results[:2])
-    for name, result in zip(("chest", "chest-search", "chest-regressor"), results, strict=True):
+    for name, result in zip(("chest", "chest-search", "chest-regressor", "spine"), results, strict=True):
         assert json.loads((tmp_path / name / "result.json").read_text())["world_from_ct"] == result["world_from_ct"]
         assert (tmp_path / name / "AP_edges_after.png").stat().st_size > 10_000
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert all(f'id="case-{number}"' in report for number in (1, 2, 3))
+    assert all(f'id="case-{number}"' in report for number in (1, 2, 3, 4))
     assert printed.err.count("Report: ") == 1 and NO_NETWORK not in printed.err

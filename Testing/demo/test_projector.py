@@ -22,7 +22,13 @@ from MultiViewRegistrationLib.simulation.body import (
     transmission,
 )
 from MultiViewRegistrationLib.simulation.cases import random_cameras
-from MultiViewRegistrationLib.simulation.projector import MovedBone, RtkProjector, SurfaceProjector, gvxr_scene
+from MultiViewRegistrationLib.simulation.projector import (
+    MovedBone,
+    MovedBones,
+    RtkProjector,
+    SurfaceProjector,
+    gvxr_scene,
+)
 from MultiViewRegistrationLib.simulation.simulator import SimulatedXRay
 
 pytest.importorskip(
@@ -201,6 +207,29 @@ def test_a_bone_that_moves_is_projected_where_it_went(tmp_path):
     assert np.abs(shown - whole).max() > 1
     # Attenuation is made of HU by a line with a corner: where bones overlap the sum is not quite that of the summed HU.
     assert np.percentile(np.abs(shown - expected), 99) < 0.1 * np.percentile(np.abs(shown - whole), 99)
+
+
+def test_bones_that_move_are_projected_where_they_went_each_by_its_own_motion(tmp_path):
+    ct = load_ct(write_bony_ct(tmp_path / "ct.nii.gz")).volume
+    masks = single_bones(ct)
+    labels = sum(label * mask.astype(np.uint8) for label, mask in zip((3, 7), masks, strict=True))
+    camera = random_cameras(np.random.default_rng(0), 1, (0, 0))[0]
+    pose = rigid.from_rotation_translation(
+        np.eye(3), -rigid.transform_points(ct.ct_from_index, np.array([46.0, 35, 30]))
+    )
+    whole = RtkProjector(Body.from_hu(ct, 0))
+    still = MovedBones(whole, ct, labels, {3: np.eye(4), 7: np.eye(4)})
+    np.testing.assert_allclose(still.project(camera, pose), whole.project(camera, pose), atol=1e-4)
+
+    motions = [rigid.exp_se3(np.array(each)) for each in ([0.05, 0, 0.02, 2, 1, 0], [0, -0.04, 0, -1, 0, 3])]
+    both = MovedBones(whole, ct, labels, dict(zip((3, 7), motions, strict=True))).project(camera, pose)
+    expected = -whole.project(camera, pose)
+    for mask, motion in zip(masks, motions, strict=True):
+        alone = MovedBone(whole, ct, mask)
+        alone.rest_from_bone = rigid.inverse(motion)
+        expected = expected + alone.project(camera, pose @ motion)
+    np.testing.assert_allclose(both, expected, atol=2e-3)
+    assert np.abs(both - whole.project(camera, pose)).max() > 1
 
 
 def details(image):

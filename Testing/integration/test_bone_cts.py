@@ -35,6 +35,7 @@ def written(tmp_path_factory):
         views.append({"name": view.name, "image": f"{view.name}.mha", "intensity": "log", "camera": camera})
     case = {"version": 1, "ct_unit": "relative", "structures": structures, "views": views}
     case["search"] = {"rotation_deg": 10, "translation_mm": 8}
+    case["truth"] = {"structures": {BONES[0]: true[0].tolist()}}
     (folder / "case.json").write_text(json.dumps(case))
     return folder, cts, true
 
@@ -54,6 +55,7 @@ def test_result_transforms_and_report(written, tmp_path):
         transform = sitk.ReadTransform(str(tmp_path / "out" / f"{bone['name']}_world_from_ct.tfm"))
         assert transform.TransformPoint((1.0, 2.0, 3.0)) == pytest.approx(rigid.transform_points(found, [1, 2, 3]))
         assert f"{bone['name']}.nrrd" in content["inputs"] and f"{bone['name']}  check" in printed
+    assert content["structures"][0]["mtre_mm"] < 0.05 and "mtre_mm" not in content["structures"][1]
     uids = [bone["ct_uid"] for bone in content["structures"]]
     assert content["frame_of_reference_uid"]["ct"] == uids[0] != uids[1]
     report = (tmp_path / "out" / "report.html").read_text()

@@ -3,48 +3,28 @@
 import json
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from bent_spine import NAMES, bent, spine, xrays
+from bent_spine import NAMES, POSE, START, spine, truth_of, write_case, xrays
 from program import assert_fits_schema, run
 
 from MultiViewRegistrationLib import Case, assess, register
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.imaging.ct import CT
+from MultiViewRegistrationLib.report.bones import BEFORE_AFTER, PICTURE_ROWS, before_after
+from MultiViewRegistrationLib.report.overlays import BLUE, ORANGE
 from MultiViewRegistrationLib.report.result_page import save_result
-
-POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
-START = rigid.from_rotation_translation(rigid.exp_so3([0.0, 0.1, 0.0]), [5.0, 5.0, -5.0]) @ POSE
-
-
-def write(path: Path, values: np.ndarray, ct: CT) -> None:
-    image = sitk.GetImageFromArray(values)
-    image.SetSpacing(ct.volume.spacing_mm.tolist())
-    image.SetOrigin(ct.volume.ct_from_index[:3, 3].tolist())
-    sitk.WriteImage(image, str(path))
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """(folder, motions of the vertebrae) of a case whose spine is bent."""
-    folder, (ct, labels) = tmp_path_factory.mktemp("spine"), spine()
-    motions = bent(ct, labels)
-    write(folder / "ct.nii.gz", ct.volume.values, ct)
-    write(folder / "labels.nii.gz", labels, ct)
-    views = []
-    for view in xrays(ct, labels, motions, POSE):
-        image = sitk.GetImageFromArray(view.xray.line_integrals)
-        image.SetSpacing((1.2, 1.2))
-        sitk.WriteImage(image, str(folder / f"{view.name}.mha"))
-        camera = {"intrinsics": view.camera.intrinsics.tolist(), "size": list(view.camera.size)}
-        camera["camera_from_world"] = view.camera.camera_from_world.tolist()
-        views.append({"name": view.name, "image": f"{view.name}.mha", "intensity": "log", "camera": camera})
-    case = {"version": 1, "ct": "ct.nii.gz", "labels": "labels.nii.gz", "views": views, "world_from_ct": START.tolist()}
-    case["structures"] = [{"name": name, "label": n} for n, name in enumerate(NAMES, start=1)]
+    folder = tmp_path_factory.mktemp("spine")
+    motions = write_case(folder)
+    case = json.loads((folder / "case.json").read_text())
+    case["truth"] = truth_of(motions, POSE)
     (folder / "case.json").write_text(json.dumps(case))
     return folder, motions
 
@@ -64,16 +44,25 @@ def test_result_transforms_and_report(written, tmp_path):
         assert f"{bone['name']} " in printed
     assert {(each["name"], each["against"]) for each in content["motions"]} == set(pairwise(NAMES))
     assert "T12 on L1:" in printed
-    assert (
-        run("export", tmp_path / "out", "--structure", "l2", "--as", "tfm", "txt", "--out", tmp_path / "l2").returncode
-        == 0
-    )
-    exported = np.loadtxt(tmp_path / "l2" / "world_from_ct.lps.txt")
-    assert exported == pytest.approx(np.array(content["structures"][2]["world_from_ct"]), abs=1e-6)
-    refused = run("export", tmp_path / "out", "--structure", "L9", "--as", "tfm", "--out", tmp_path / "l9")
-    assert refused.returncode == 2 and "T12, L1, L2, L3" in refused.stderr
+    assert all(bone["mtre_mm"] < 0.3 for bone in content["structures"])
     report = (tmp_path / "out" / "report.html").read_text()
-    assert "The bones" in report and all(f"\u25a0 {name}" in report for name in NAMES)
+    assert "The bones" in report and all(f"\u25a0 {name}" in report for name in NAMES) and BEFORE_AFTER in report
+    assert "bones.jpg" in content["files"] and (tmp_path / "out" / "bones.jpg").stat().st_size > 10_000
+
+
+def lines(picture: np.ndarray) -> list[int]:
+    """How many pixels are blue, and orange."""
+    return [int((picture == colour.astype(np.uint8)).all(axis=-1).sum()) for colour in (BLUE, ORANGE)]
+
+
+def test_bones_that_lie_elsewhere_are_outlined_at_both_poses(written):
+    case = Case.load(written[0])
+    result = register(case)
+    picture = before_after(result)
+    blue, orange = lines(picture)
+    assert picture.shape[0] == PICTURE_ROWS and 0.5 * orange < blue < orange
+    unseen = replace(result, structures=replace(result.structures, bones=[]))
+    assert before_after(unseen) is None
 
 
 def test_an_unbent_spine_has_no_displaced_bone(written, tmp_path):
@@ -94,6 +83,8 @@ def test_an_unbent_spine_has_no_displaced_bone(written, tmp_path):
     assert result.structures is not None and fractions == sorted(fractions) and fractions[-1] == 1
     assert max(bone.displaced_mm for bone in result.structures.bones) < 0.5
     assert not result.structures.displaced and max(each.degrees for each in result.structures.motions) < 0.7
+    blue, orange = lines(before_after(result))
+    assert orange > 5000 and blue < 0.3 * orange  # the one is drawn over the other
     content = save_result(result, tmp_path / "out")
     assert not any("lies" in reason for reason in content["reasons"])
 
@@ -113,7 +104,7 @@ def test_relative_values_are_refused_before_any_work(written):
 def test_a_case_without_structures_has_none(written, tmp_path):
     folder, _ = written
     case = json.loads((folder / "case.json").read_text())
-    del case["structures"], case["labels"]
+    del case["structures"], case["labels"], case["truth"]
     (folder / "whole.json").write_text(json.dumps(case))
     run("register", folder / "whole.json", "--out", tmp_path / "out")
     content = json.loads((tmp_path / "out" / "result.json").read_text())

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from test_case_schema import SCHEMA, VALIDATOR
 from tiny_case import REMOVED, START, changed, minimal, refusal, write_image
 
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.cli.options import Parser
 from MultiViewRegistrationLib.cli.register import _case_file, add_register
 from MultiViewRegistrationLib.imaging.xray import load_image
@@ -99,6 +100,21 @@ def test_unit_and_start_of_the_case_are_those_of_bones_without_their_own(folder,
     assert load(write_case, content).bone_cts[0].world_from_ct is None
 
 
+def test_truths_are_those_of_bones(folder, write_case):
+    content = {**two_bones(), "truth": {"structures": {"ulna": START.tolist()}}}
+    assert VALIDATOR.is_valid(content)
+    assert_allclose(load(write_case, content).structure_truths["ulna"], START)
+    content["truth"]["structures"]["femur"] = START.tolist()
+    assert 'truth.structures has "femur"' in refusal(Case.load, write_case(content))
+
+
+def test_commands_that_take_one_ct_say_which(folder, write_case, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    write_case(two_bones())
+    assert main(["render", "case.json", "--out", "drr"]) == 0
+    assert "only radius is taken, not ulna" in capsys.readouterr().err
+
+
 def test_a_bone_without_a_start_has_none(folder, write_case):
     content = two_bones()
     del content["structures"][1]["world_from_ct"]
@@ -113,7 +129,7 @@ WRONG = {
     "a CT of all": (["ct"], "ct.mha", "ct stands beside structures with a CT each"),
     "labels": (["labels"], "ct.mha", "labels stands beside structures with a CT each"),
     "targets": (["targets"], [[1, 2, 3]], "targets stands beside structures with a CT each"),
-    "truth": (["truth"], {"world_from_ct": START.tolist()}, "truth stands beside structures with a CT each"),
+    "truth": (["truth"], {"world_from_ct": START.tolist()}, "truth.world_from_ct stands beside structures with a CT each"),
     "unknown unit": (["structures", 0, "ct_unit"], "mm", "structures[0].ct_unit is"),
     "no name": (["structures", 0, "name"], REMOVED, "structures[0].name is missing"),
 }

@@ -508,6 +508,22 @@ def test_options_add_to_the_case_that_is_registered_and_override_it(matrices, wr
     assert ("labels.mha" in case.inputs) == ("labels.mha" in f"{content} {words}")
 
 
+def test_truths_go_with_the_new_names_of_an_anonymised_case(matrices, write_case):
+    truth = {"structures": {"Smith": np.eye(4).tolist(), "L2": np.diag([-1, -1, 1, 1]).tolist()}}
+    write_case({**structured(structures=listed(("Smith", 31), ("L2", 30))), "truth": truth})
+    assert main("case anonymise case.json --out plain".split()) == 0
+    truths = Case.load("plain").structure_truths
+    assert set(truths) == {"structure 1", "L2"} and "Smith" not in (matrices / "plain" / "case.json").read_text()
+    assert_array_equal(truths["L2"], np.diag([-1, -1, 1, 1]))
+
+
+def test_the_truths_of_the_chosen_structures_stay(matrices, write_case):
+    truth = {"structures": {"L1": np.eye(4).tolist(), "L2": np.eye(4).tolist()}}
+    write_case({**structured(structures=listed(("L1", 31), ("L2", 30))), "truth": truth})
+    assert set(registered_case("").structure_truths) == {"L1", "L2"}
+    assert set(registered_case("--structures L2").structure_truths) == {"L2"}
+
+
 @pytest.mark.parametrize(
     "content, words, said",
     [

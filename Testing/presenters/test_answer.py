@@ -243,3 +243,39 @@ def test_what_is_said_of_a_verdict(host, answer, verdict, reasons, typical_mm, r
         assert host.sections["xrays"].presenter.selected.name == "view1"
     host.registration.xrays[1].change(rotation_sd_deg=1.0)
     assert kind(answer) == "moved" and "has changed since" in answer.answer().headline
+
+
+def test_a_part_that_lies_elsewhere_asks_for_the_bones_unless_they_were_registered(host, answer):
+    from MultiViewRegistrationLib.mrml.identity import fingerprint
+    from MultiViewRegistrationLib.session.history import HistoryEntry
+
+    elsewhere = "The upper part of the bone lies elsewhere than this pose has it: it may be bent. Register the bones by themselves."
+    settled = {"fingerprint": fingerprint(host.registration), "verdict": "check", "reasons": [elsewhere]}
+    host.session.history.add(HistoryEntry.now("search", START, **settled))
+    assert answer.answer().headline == "The upper part of the bone lies elsewhere than this pose has it"
+    assert control(answer, "look").label == "Register the bones by themselves"
+    act(answer, "look")
+    assert host.shown == ["ct"]
+    moved = {"mm": 5.23, "deg": 3.14, "axis": [0.0, 0.0, 1.0]}
+    of_all, of_one = "How often it is wrong was not measured.", "L1 does not look like the X-rays."
+    bones = [
+        {
+            "name": "L1",
+            "world_from_ct": START.tolist(),
+            "verdict": "reject",
+            "reasons": [of_one, of_all],
+            "moved": moved,
+        },
+        {"name": "L2", "world_from_ct": START.tolist(), "verdict": "check", "reasons": [of_all], "moved": moved},
+    ]
+    bones[1]["predicted_tre_mm"] = {"mean": 0.04, "upper95": 0.08}
+    motions = [{"name": "L1", "against": "L2", "deg": 3.0, "mm": 2.0, "words": "3.0 degrees of flexion"}]
+    host.session.history.add(HistoryEntry.now("search", START, structures=bones, motions=motions, **settled))
+    assert control(answer, "look").label == "Look at the overlays"
+    why = answer.answer().why
+    assert why[-4:] == (
+        "L1: reject, moved by 5.2 mm and 3.1\u00b0 against the pose of the whole CT. L1 does not look like the X-rays.",
+        "L2: check, moved by 5.2 mm and 3.1\u00b0 against the pose of the whole CT, likely error 0.04 mm.",
+        of_all,
+        "L1 on L2: 3.0 degrees of flexion, 2.0 mm at the joint.",
+    )

@@ -157,7 +157,7 @@ def test_a_structure_and_what_becomes_of_removed_nodes(host, section, phantom, w
     segmentation.GetSegmentation().AddEmptySegment("second", "Second")
     choose(section, phantom)
     values = {option.title: option.value for option in control(section, "structure").options}
-    assert list(values) == ["the whole CT", "Blobs", "Second"]
+    assert list(values) == ["the whole CT", "the whole CT and 2 structures (Blobs)", "Blobs", "Second"]
     act(section, "structure", values["Blobs"])
     settled(section)
     registration = host.registration
@@ -228,3 +228,41 @@ def test_a_scene_that_was_closed_leaves_nothing(host, section, phantom):
     assert [each.key for each in filter(None, section.form())] == ["files", "status", "problem"] and "Drop" in text(
         section, "status"
     )
+
+
+def test_each_segment_of_a_segmentation_can_be_registered_after_the_whole_ct(host, section, phantom, watch):
+    from MultiViewRegistrationLib.imaging.structures import Structures
+    from MultiViewRegistrationLib.mrml.image import structures_node
+    from MultiViewRegistrationLib.session.result_files import missing_for_kind
+
+    labels = (make_ct().volume.values > 300).astype(np.uint8)
+    labels[:, :, 20:] *= 2
+    node = structures_node(host.scene, "Spine", Structures(("L1", "L2"), labels), phantom)
+    choose(section, phantom)
+    values = {option.title: option.value for option in control(section, "structure").options}
+    assert list(values) == ["the whole CT", "the whole CT and 2 structures (Spine)", "L1", "L2"]
+    act(section, "structure", values["the whole CT and 2 structures (Spine)"])
+    settled(section)
+    assert host.registration.registers_each and section.state().text == "Phantom, 2 structures"
+    assert text(section, "each") == "Each to a pose of its own: L1, L2." and "Structure:" not in text(section, "facts")
+    assert "Choose a structure" in missing_for_kind(host.registration, "resampled-mask")
+    assert np.array_equal(host.session.structures().labels, labels)
+    node.GetSegmentation().RemoveSegment(node.GetSegmentation().GetNthSegmentID(0))
+    assert control(section, "structure").value in {option.value for option in control(section, "structure").options}
+    act(section, "structure", values["L2"])
+    assert not host.registration.registers_each and host.session.structures() is None
+
+
+def test_it_says_that_a_segmentation_is_missing_where_the_bones_should_be_registered(host, section, phantom, watch):
+    from MultiViewRegistrationLib.mrml.identity import fingerprint
+    from MultiViewRegistrationLib.mrml.image import segmentation_node
+    from MultiViewRegistrationLib.session.history import HistoryEntry
+
+    choose(section, phantom)
+    assert text(section, "segment") == ""
+    reasons = ["The upper part of the bone lies elsewhere than this pose has it. Register the bones by themselves."]
+    settled = {"fingerprint": fingerprint(host.registration), "verdict": "check", "reasons": reasons}
+    host.session.history.add(HistoryEntry.now("search", host.registration.world_from_ct, **settled))
+    assert text(section, "segment").startswith("A segmentation of the bones in this CT is missing")
+    segmentation_node(host.scene, "L1", make_ct().volume.values > 300, phantom)
+    assert text(section, "segment") == ""

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 
-import numpy as np
-
 from ..geometry import rigid
 from ..imaging.structures import BoneCT
 from ..registration.bones import SHOWN, BonesRegistration
 from ..registration.pipeline import Refinement
-from .bones import BoneFeatures, RegisteredBone, RegisteredBones, bone_features
+from .bone_features import BoneFeatures, MaskEdge, bone_features, surface_distance
+from .bones import RegisteredBone, RegisteredBones
 from .prediction import WRONG_MM
-from .uncertainty import root_mean_square
 from .verdict import Assessment
 
 #: Two bones of which more than this share of one lies within the other are not both right.
@@ -61,11 +59,10 @@ def assess_bone_cts(
     """The verdict of each bone, none better than the one that it has alone."""
     shared = _shared(found)
     bones: list[RegisteredBone] = []
-    for n, (features, single) in enumerate(zip(bone_features(found), alone, strict=True)):
+    edges = [MaskEdge(0.0, 0.0)] * len(alone)  # what a CT of its own shows is the bone
+    for n, (features, single) in enumerate(zip(bone_features(found, edges), alone, strict=True)):
         bone, pose = found.bones[n], found.poses[n]
-        off = rigid.transform_points(pose, bone.surface)
-        off -= rigid.transform_points(single.refinement.world_from_ct, bone.surface)
-        wrong = _wrong(found, n, root_mean_square(np.linalg.norm(off, axis=-1)))
+        wrong = _wrong(found, n, surface_distance(pose, single.refinement.world_from_ct, bone.surface))
         wrong += [f"{bone.name} lies where {other} does: one of the two is wrong." for other in shared.get(n, ())]
         rejected = wrong or single.assessment.verdict == "reject"
         bones.append(
@@ -74,7 +71,7 @@ def assess_bone_cts(
                 pose,
                 "reject" if rejected else "check",
                 [*wrong, *_doubts(bone.name, features), *single.assessment.reasons],
-                features.noise_mm,
+                None,
                 tuple(float(each) for each in found.fit.similarity[n]),
                 None,
                 0.0,

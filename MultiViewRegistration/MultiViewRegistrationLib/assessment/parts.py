@@ -24,9 +24,11 @@ PART_MM, MOST_PARTS, MIN_POINTS = 50.0, 24, 40
 SOME, ROUNDS = 1500, 8
 #: Expected motions of a part: where the images say little, it stays.
 TURN_SD_DEG, SHIFT_SD_MM = 5.0, 5.0
-#: A part lies elsewhere if it is less similar than this share of what the best tenth of the parts is, or would move by more, at the
-#: finest level or at the one before. Chosen on 60 bodies of five people, 45 of them bent, shifted or without some slices (seed 1).
-LEAST_SHARE, MOST_SHIFT_MM, MOST_WIDER_SHIFT_MM = 0.5, 0.75, 2.0
+#: A part lies elsewhere if it is less similar than this share of what the best tenth of the parts is, if it would move by more at the level
+#: before the finest, or if a logistic function is larger than MOST_SCORE: of what its similarity lacks to that of the best tenth, as a
+#: share, and of the logarithms of both shifts, padded (mm). Testing/benchmarks/bent.py fits it; on its seed 1 these were chosen.
+LEAST_SHARE, MOST_WIDER_SHIFT_MM, MOST_SCORE = 0.5, 2.5, 2.0
+INTERCEPT, WEIGHTS, PADS_MM = -0.76, (14.0, 1.8, 1.2), (0.05, 0.1)
 
 #: Of the body, along left, posterior and superior: on the negative and on the positive side.
 SIDES = (("right", "left"), ("front", "back"), ("lower", "upper"))
@@ -142,20 +144,31 @@ class Elsewhere:
         Which they are, and what to do.
     most
         Most of them: the pose may be wrong as a whole.
+    points
+        (N, 3) CT mm of them; none of most of them.
     """
 
     unlike: bool
     sentence: str
     most: bool = False
+    points: np.ndarray = field(default_factory=lambda: np.empty((0, 3)), repr=False)
+
+
+def columns(parts: Sequence[tuple[float, float, float]]) -> np.ndarray:
+    """(N, 3) of the logistic function, from similarity, shift and wider shift, mm, of all parts of a body."""
+    similarity, *shifts = np.array(parts).T
+    lacks = 1 - similarity / max(float(np.percentile(similarity, 90)), 1e-6)
+    return np.column_stack([lacks, *(np.log(shift + pad) for shift, pad in zip(shifts, PADS_MM, strict=True))])
 
 
 def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
     """Whether a part to which a target (N, 3), CT mm, belongs lies elsewhere than the pose has it."""
     if not parts:
         return None
-    usual = np.percentile([part.similarity for part in parts], 90)
-    unlike = np.array([part.similarity < LEAST_SHARE * usual for part in parts])
-    moved = unlike | [part.shift_mm > MOST_SHIFT_MM or part.wider_shift_mm > MOST_WIDER_SHIFT_MM for part in parts]
+    numbers = columns([(part.similarity, part.shift_mm, part.wider_shift_mm) for part in parts])
+    unlike = numbers[:, 0] > 1 - LEAST_SHARE
+    wider = np.array([part.wider_shift_mm for part in parts])
+    moved = unlike | (wider > MOST_WIDER_SHIFT_MM) | (INTERCEPT + numbers @ WEIGHTS > MOST_SCORE)
     middles = np.array([part.points.mean(axis=0) for part in parts])
     if not moved[_nearest(targets, middles)].any():
         return None
@@ -167,4 +180,5 @@ def elsewhere(parts: Sequence[Part], targets: np.ndarray) -> Elsewhere | None:
         bool(unlike.any()),
         f"The {SIDES[axis][int(off[axis] > 0)]} part of the bone lies elsewhere than this pose has it: the patient may be bent or have "
         "moved, or the CT lacks slices. Register the bones by themselves.",
+        points=np.concatenate([part.points for part, there in zip(parts, ~moved, strict=True) if not there]),
     )

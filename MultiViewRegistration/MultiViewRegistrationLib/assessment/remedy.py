@@ -9,16 +9,18 @@ import re
 from collections.abc import Sequence
 
 #: What to check, or to do: whether all is of one patient, the geometry of the X-rays, the CT, where the registration started;
-#: another X-ray; a registration; else the overlays are to be looked at.
+#: another X-ray; a registration; one of the bones by themselves; else the overlays are to be looked at.
 PATIENT, GEOMETRY, CT, START = "patient", "geometry", "ct", "start"
-XRAY, REGISTER, OVERLAYS = "xray", "register", "overlays"
+XRAY, REGISTER, BONES, OVERLAYS = "xray", "register", "bones", "overlays"
 #: The first one that a sentence has counts.
 _WORDS = {
     PATIENT: "are of different (patients|dates of birth|sexes|sides of the body) ",
     CT: "of the CT seem to be exchanged|^The CT's .* seems to be wrong|^The CT is too short",
     START: "another part of the CT than the start says",
     XRAY: "^Only one X-ray determines|in nearly the same direction|shows too little of the CT to confirm",
-    REGISTER: "^The pose was (set|not refined)",
+    REGISTER: "^The pose was (set|not refined)|^The case's structures were not registered",
+    BONES: "Register the bones by themselves",
+    OVERLAYS: ": use each bone's own pose",
     GEOMETRY: "seems? to (be|have) |Check its geometry|^The cameras are known only|a camera may be known less well|if an angle, a distance"
     "|^The geometry of .* is unknown",
 }

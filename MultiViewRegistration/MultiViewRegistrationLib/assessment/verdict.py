@@ -78,10 +78,14 @@ class Assessment:
         The case is of the kind that the failure probability was measured on; nothing else is accepted.
     condition
         What the prediction takes for granted of the cameras, as the end of a sentence; "" without one.
+    in_doubt
+        Cameras or X-rays are not of the kind that failure probabilities were measured on, of the whole CT or of bones of it.
     contradictions
         Cameras that the X-rays contradict, a sentence each; also the first of the reasons.
     suspects
         Names of the views that a reason is about.
+    elsewhere
+        (N, 3) CT mm of the part of the bone that lies elsewhere than the pose has it.
     """
 
     verdict: str
@@ -94,9 +98,11 @@ class Assessment:
     cause: Cause | None = None
     targets: np.ndarray | None = None
     measured: bool = False
+    in_doubt: bool = True
     condition: str = ""
     contradictions: tuple[str, ...] = ()
     suspects: tuple[str, ...] = ()
+    elsewhere: np.ndarray = field(default_factory=lambda: np.empty((0, 3)), repr=False)
 
     def view_states(self, names: Sequence[str]) -> dict[str, str]:
         """ "good", "check" or "bad" of each view, by name: what speaks for the pose, is in doubt, or is to blame."""
@@ -202,6 +208,8 @@ def assess(
         prediction = prediction.elsewhere(unlike=apart.unlike)
     inflation = prediction.upper95_mm / at.bound_mm()
     ambiguous = features.gap is not None and features.gap < MIN_EVIDENCE_RATIO
+    unsure = prediction.camera_failure_probability > MAX_CAMERA_RISK
+    in_doubt = bool(limits or alone or contradictions or unsure)
     measured = not (limits or alone or ambiguous or apart)
     verdict, reasons = "reject" if contradictions else decide(prediction, model, measured), []
     if verdict != "accept":
@@ -209,7 +217,6 @@ def assess(
             limits.append(_contradiction_of_views(features))
         if not prediction.bounded:
             limits.append("This result looks unlike every correct result we know.")
-        unsure = prediction.camera_failure_probability > MAX_CAMERA_RISK
         known = [_camera_limit(corrected, cameras.bound_mm(), prediction)] if cameras and unsure else []
         images_suffice = prediction.image_failure_probability <= model.accept
         reasons = [
@@ -233,9 +240,11 @@ def assess(
         error_inflation=inflation,
         targets=chosen,
         measured=measured,
+        in_doubt=in_doubt,
         contradictions=tuple(contradictions),
         suspects=(*_suspects(model, features, corrected, contradicted), *(views[i].name for i in alone)),
         condition=_condition(corrected),
+        elsewhere=apart.points if apart else np.empty((0, 3)),
     )
 
 
@@ -309,14 +318,19 @@ def with_identity(assessment: Assessment, reasons: Sequence[str]) -> Assessment:
 
 
 def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
-    """The assessment of a body whose bones were registered, too: where one lies elsewhere, it is never "accept"."""
-    displaced = bones.displaced
-    if not displaced:
+    """The assessment of a body whose bones were registered, too: where one lies elsewhere, or is not found, it is never "accept"."""
+    displaced, lost = bones.displaced, bones.lost
+    if not (displaced or lost):
         return assessment
-    others = f", {len(displaced) - 1} more by over {WRONG_MM:g} mm" if len(displaced) > 1 else ""
-    sentence = f"{displaced[0].name} lies {displaced[0].displaced_mm:.1f} mm from where this pose has it{others}: use each bone's own pose."
+    reasons = [f"{', '.join(bone.name for bone in lost)} may lie elsewhere than this pose has it."] if lost else []
     prediction = assessment.prediction
-    if prediction is not None:
+    if displaced:
+        others = f", {len(displaced) - 1} more by over {WRONG_MM:g} mm" if len(displaced) > 1 else ""
+        reasons.insert(
+            0,
+            f"{displaced[0].name} lies {displaced[0].displaced_mm:.1f} mm from where this pose has it{others}: use each bone's own pose.",
+        )
+    if prediction is not None and displaced:
         mm = [bone.displaced_mm for bone in bones.shown]
         prediction = replace(
             prediction,
@@ -326,7 +340,7 @@ def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
             failure_probability=max(prediction.failure_probability, len(displaced) / len(mm)),
         )
     verdict = "check" if assessment.verdict == "accept" else assessment.verdict
-    return replace(assessment, verdict=verdict, prediction=prediction, reasons=[sentence, *assessment.reasons])
+    return replace(assessment, verdict=verdict, prediction=prediction, reasons=[*reasons, *assessment.reasons])
 
 
 def with_bone_cts(assessment: Assessment, bones: RegisteredBones) -> Assessment:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..errors import InputError, warn
+from ..io.case_file import ALL
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.transforms import AXES, DIRECTIONS
 from .options import RESULT_HELP, Parser, add_json, case_path, out_folder, result_path
@@ -25,6 +27,7 @@ def add_export(command: Parser) -> None:
         "RESULT --as KIND... --out DIR, or --igtl HOST:PORT, or --igtl-server PORT",
         "result --as all --out exported --case case.json",
         "result --as resampled-ct drr cameras --case case.json --out exported",
+        "result --structure L1 L2 --as tfm dicom --out exported",
         "result --igtl 127.0.0.1:18944",
     )
     add = command.add_argument
@@ -39,7 +42,12 @@ def add_export(command: Parser) -> None:
         help=f"what to write of the pose: {', '.join(KINDS)} or all of these; of the case at this pose, with --case: "
         f"{', '.join(CASE_KINDS)}",
     )
-    add("--structure", metavar="NAME", help="the pose of this bone in place of the whole CT's")
+    add(
+        "--structure",
+        nargs="+",
+        metavar="NAME",
+        help="the poses of these bones in place of the whole CT's, each in files of its name; all: each that was not rejected",
+    )
     add("--out", type=out_folder, metavar="DIR", help="folder of the files")
     add(
         "--direction",
@@ -79,11 +87,21 @@ def run(options: argparse.Namespace) -> dict:
     _refuse_idle_options(options, kinds)
     if options.seconds is not None and not 0 < options.seconds < 1e6:
         raise InputError(f"--seconds: found {options.seconds:g}, expected a number above 0; correct it.")
-    exported = _settled(RegistrationExport.read(options.result, options.structure), options)
-    files = _write(exported, kinds, options) if kinds else []
+    if options.structure is None:
+        exports = [RegistrationExport.read(options.result)]
+    else:
+        exports = RegistrationExport.read_structures(options.result, options.structure)
+    exports = _settled(exports, options)
+    if links and len(exports) > 1:
+        raise InputError("--structure: OpenIGTLink sends one pose, and several are named; name one.")
+    files = _write(exports, kinds, options) if kinds else []
     if links:
-        _send(exported, options)
-    return {"files": [str(file) for file in files], "verdict": exported.verdict, "override": exported.warning}
+        _send(exports[0], options)
+    answer = {"files": [str(file) for file in files], "verdict": exports[0].verdict, "override": exports[0].warning}
+    if options.structure is None:
+        return answer
+    bones = [{"name": each.structure, "verdict": each.verdict, "override": each.warning} for each in exports]
+    return {"structures": bones, **answer} if len(bones) == 1 else {"structures": bones, "files": answer["files"]}
 
 
 def _refuse_idle_options(options: argparse.Namespace, kinds: list[str]) -> None:
@@ -105,40 +123,53 @@ def _refuse_idle_options(options: argparse.Namespace, kinds: list[str]) -> None:
         )
 
 
-def _settled(exported: RegistrationExport, options: argparse.Namespace) -> RegistrationExport:
-    """The result, with its inputs compared. InputError for a warning without --override."""
+def _settled(exports: list[RegistrationExport], options: argparse.Namespace) -> list[RegistrationExport]:
+    """The results with their inputs compared, of all structures those that may be used. InputError for a warning without --override."""
     if options.case:
-        exported = exported.beside(options.case)
+        stale = exports[0].changes(options.case)
+        exports = [each.with_changes(stale) for each in exports]
     elif not options.json:
         print("  Inputs not re-checked; pass --case to verify them.", file=sys.stderr)
-    if exported.warning and not (exported.overridden or options.override):
-        warning = exported.warning[0].lower() + exported.warning[1:].rstrip(".")
+    refused = [each for each in exports if each.warning and not (each.overridden or options.override)]
+    kept = [each for each in exports if each not in refused]
+    if refused and kept and options.structure == [ALL]:
+        names = ", ".join(str(each.structure) for each in refused)
+        warn(f"{names}: rejected, and not exported; check them, or add --override.")
+        return kept
+    for each in refused:
+        warning = str(each.warning)
+        warning = f"{warning[0].lower()}{warning[1:].rstrip('.')}"
+        name = "" if each.structure is None else f", {each.structure}"
         raise InputError(
-            f"{exported.path}: {warning}; register again, or add --override, which every file then carries."
+            f"{each.path}{name}: {warning}; register again, or add --override, which every file then carries."
         )
-    return exported
+    return exports
 
 
-def _write(exported: RegistrationExport, kinds: list[str], options: argparse.Namespace) -> list[Path]:
+def _write(exports: list[RegistrationExport], kinds: list[str], options: argparse.Namespace) -> list[Path]:
     from ..io.case import Case
-    from ..io.navigation.exports import write_exports
+    from ..io.navigation.exports import export_files, write_together
     from ..report.exports import case_files, identities_of
 
     directions = [options.direction] if options.direction else DIRECTIONS
     identities = identities_of(options.case) if options.identity else {}
-    further = {}
+    case = None
     if set(kinds) & set(CASE_KINDS):
-        case = Case.load(options.case, world_from_ct=exported.world_from_ct)
-        further = case_files(exported, case, kinds, options.volume or VOLUME_FORMATS[0], identities)
-    files = write_exports(
-        exported,
-        options.out,
-        [kind for kind in kinds if kind in KINDS],
-        directions,
-        [options.frame] if options.frame else AXES,
-        further,
-        next(iter(identities.values()), None),
-    )
+        case = Case.load(options.case, world_from_ct=exports[0].world_from_ct)
+    jobs: dict[str, Callable[[Path], object]] = {}
+    for exported in exports:
+        further = {}
+        if case is not None:
+            further = case_files(exported, case, kinds, options.volume or VOLUME_FORMATS[0], identities)
+        jobs |= export_files(
+            exported,
+            [kind for kind in kinds if kind in KINDS],
+            directions,
+            [options.frame] if options.frame else AXES,
+            further,
+            next(iter(identities.values()), None),
+        )
+    files = write_together(jobs, options.out, exports[0].path)
     for file in files:
         print(f"  {file}", file=sys.stderr)
     return files

@@ -200,7 +200,8 @@ def _with_structures(file: CaseFile, labels: Path | None, chosen: Sequence[Struc
     sources = tuple(own.get(each.name.casefold(), each) if each.label is None else each for each in chosen)
     if not chosen and named is None and file.labels is None:
         sources = file.structures
-    found = replace(file, labels=named or file.labels, structures=sources)
+    truths = {each.name: file.structure_truths[each.name] for each in sources if each.name in file.structure_truths}
+    found = replace(file, labels=named or file.labels, structures=sources, structure_truths=truths)
     if not found.has_structures:
         raise InputError("--structures: the case has no labels, expected them; add --ct-labels FILE.")
     if found.labels is None and (unknown := [each.name for each in sources if each.mask is None and each.ct is None]):
@@ -257,7 +258,7 @@ def _bone_lines(found: RegisteredBones) -> list[str]:
     bones = [
         f"{bone.name:{width}}  {bone.verdict}"
         f"{f', moved by {bone.moved.mm:.1f} mm and {bone.moved.degrees:.1f} degrees' if bone.moved else ''}. "
-        f"{bone.own_reasons}".rstrip()
+        f"{' '.join(bone.reasons)}".rstrip()
         for bone in found.bones
     ]
     motions = [f"{each.name} on {each.against}: {each.words}, {each.mm:.1f} mm" for each in found.motions]

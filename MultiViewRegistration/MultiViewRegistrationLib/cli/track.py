@@ -1,9 +1,11 @@
-"""`mvreg track` and `mvreg motion`: track a structure through a sequence of frames; the motion of two structures against each other."""
+"""`mvreg track` and `mvreg motion`: track structures through a sequence of frames; the motion of two against each other."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from ..io.sequence import FrameSequence
     from ..registration.pipeline import Progress
     from ..sequence.track_files import Track
+    from ..sequence.tracker import Tracked
 
 
 def add_track(command: Parser) -> None:
@@ -61,7 +64,7 @@ def add_track(command: Parser) -> None:
         default="mm",
         help="unit of the Autoscoper trial, for track.tra (default: %(default)s)",
     )
-    add("--overlays", action="store_true", help="also draw the edges of the CT over each frame")
+    add("--overlays", action="store_true", help="also draw the edges of the CT, and bones' outlines, over each frame")
     add("--out", type=out_folder, required=True, metavar="DIR", help="folder of track.json, poses.csv and track.tra")
     command.set_defaults(run=_track)
 
@@ -132,28 +135,30 @@ def _sequence(options: argparse.Namespace) -> FrameSequence:
 def _summarise(track: Track, out: Path) -> None:
     """Print the summary of a tracked sequence."""
     frames, seconds = track.frames, [frame.seconds for frame in track.frames if frame.how == "followed"]
-    verdicts = ", ".join(
-        f"{count} {verdict}"
-        for verdict in ("accept", "check", "reject")
-        if (count := sum(frame.verdict == verdict for frame in frames))
-    )
     pace = f"; followed at {len(seconds) / sum(seconds):.1f} frames a second without loading" if seconds else ""
     print(
-        f"{track.sequence.first.name}: {len(frames)} of {len(track.sequence)} frames{pace}. Verdicts: {verdicts}.",
+        f"{track.sequence.first.name}: {len(frames)} of {len(track.sequence)} frames{pace}. Verdicts: {_verdicts(frames)}.",
         file=sys.stderr,
     )
+    for name in frames[0].bones if frames else ():
+        print(f"  {name}: {_verdicts([frame.bones[name] for frame in frames])}.", file=sys.stderr)
     for frame in frames:
-        if frame.how != "followed" or not frame.kept:
-            reasons = " ".join(frame.reasons)
-            print(
-                f"  {track.sequence.names[frame.number]}: {frame.how}, {frame.verdict}. {reasons}".rstrip(),
-                file=sys.stderr,
-            )
+        bones = [(name, bone) for name, bone in frame.bones.items() if frame.world_from_ct is not None]
+        for name, found in (("", frame), *bones):
+            if (found.how != "followed" and not (name and found.how == "registered")) or not found.kept:
+                what = ", ".join(filter(None, [track.sequence.names[frame.number], name]))
+                print(f"  {what}: {found.how}, {found.verdict}. {' '.join(found.reasons)}".rstrip(), file=sys.stderr)
     print(f"  {out / 'track.json'}", file=sys.stderr)
 
 
+def _verdicts(frames: Sequence[Tracked]) -> str:
+    """How many frames have which verdict."""
+    counts = Counter(frame.verdict for frame in frames)
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("accept", "check", "reject") if counts[verdict])
+
+
 def _motion(options: argparse.Namespace) -> dict:
-    from ..sequence.motion import write_motion
+    from ..sequence.track_files import write_motion
 
     motion = write_motion(options.fixed, options.moving, options.out)
     if not options.json:

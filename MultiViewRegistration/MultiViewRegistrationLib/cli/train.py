@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..errors import InputError
+from ..errors import InputError, warn
 from ..io.case import Case
 from ..regressor.learning import card_json, train
 from ..regressor.model_store import all_models, data_folder, remove_model
@@ -64,6 +64,9 @@ def add_models(command: Parser) -> None:
 
 def _train(options: argparse.Namespace) -> dict:
     case = Case.load(options.case)
+    case.warn_of_other_bones()
+    if case.structures is not None:
+        warn(f"{case.name}: the network learns the whole CT; structures are registered from the pose of that.")
     with progress_of(options, "Training") as line:
         line.show(0.0, PREPARING)
         model = train(

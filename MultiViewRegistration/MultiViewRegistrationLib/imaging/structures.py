@@ -3,6 +3,7 @@ each with a CT of its own."""
 
 from __future__ import annotations
 
+import colorsys
 import difflib
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +28,8 @@ MAX_LABEL = 65535
 MAX_OVERLAP = 0.01
 #: Labels or names in a message.
 MAX_LISTED = 12
+#: Neighbours in a list are as far apart in hue as this share of the hues (the golden section); these leave red to what does not fit.
+HUE_STEP, HUES = 0.381966, (0.09, 0.92)
 #: Share of a voxel by which two grids may be off each other and still count as one.
 SAME_LATTICE = 1e-3
 
@@ -145,6 +148,11 @@ class Segmentation(Protocol):
         """Volumes (uint8) that together hold these segments, each with its number, and (4, 4) of their grid to CT LPS mm."""
 
 
+def colour_of(n: int, lightness: float = 0.6, saturation: float = 0.9) -> tuple[float, float, float]:
+    """The colour of the n-th structure of a list, red, green, blue from 0 to 1."""
+    return colorsys.hls_to_rgb(HUES[0] + (HUES[1] - HUES[0]) * (n * HUE_STEP % 1), lightness, saturation)
+
+
 def fits_file_names(name: str) -> bool:
     """Whether a name can be part of a file's."""
     return 0 < len(name) <= MAX_NAME_LENGTH and not set(name) & set(NOT_IN_FILE_NAMES) and name == name.strip(" .")
@@ -197,7 +205,7 @@ def read_structures(labels: Path | None, sources: Sequence[StructureSource], ct:
     UserWarning
         Of another grid than the CT's, and of structures that the end of the CT cuts off.
     """
-    return _structures(None if labels is None else _read_segmentation(labels), sources, ct)
+    return structures_in(None if labels is None else _read_segmentation(labels), sources, ct)
 
 
 def structures_of_array(
@@ -220,7 +228,7 @@ def structures_of_array(
         raise InputError(f"{name}: has {found} voxels, expected the CT's {wanted}; give it on the CT's grid.")
     check_grid(name, "label volume", values.shape[::-1])
     grid = ct.volume.ct_from_index if place is None else place
-    return _structures(LabelVolume(name, [_whole(name, values)], grid), sources, ct)
+    return structures_in(LabelVolume(name, [_whole(name, values)], grid), sources, ct)
 
 
 def _read_segmentation(path: Path) -> Segmentation:
@@ -329,7 +337,8 @@ class _Dicom:
         return self._file.volumes({segment.label: number for segment, number in numbers.items()})
 
 
-def _structures(segmentation: Segmentation | None, sources: Sequence[StructureSource], ct: CT) -> Structures:
+def structures_in(segmentation: Segmentation | None, sources: Sequence[StructureSource], ct: CT) -> Structures:
+    """The structures of a CT in what was read already, as `read_structures`."""
     if segmentation is not None and not sources:
         sources = [StructureSource(segment.name, segment.label) for segment in segmentation.segments]
         if not sources:

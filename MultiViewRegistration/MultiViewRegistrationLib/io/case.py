@@ -34,7 +34,18 @@ from .arrays import (
     views_of_arrays,
 )
 from .cameras import LEFT_OUT, sees, settle
-from .case_file import CaseFile, CaseSettings, DicomOrigin, InputFile, ViewFile, ct_of, new_uid, structures_of, uid_of
+from .case_file import (
+    CaseFile,
+    CaseSettings,
+    DicomOrigin,
+    InputFile,
+    ViewFile,
+    check_structure_truths,
+    ct_of,
+    new_uid,
+    structures_of,
+    uid_of,
+)
 from .dicom_identity import (
     DAY,
     Mismatch,
@@ -101,6 +112,14 @@ class Case(CaseSettings):
     def structure_names(self) -> tuple[str, ...]:
         """The names of all that has a pose of its own."""
         return self.structures.names if self.structures else tuple(bone.name for bone in self.bone_cts)
+
+    def warn_of_other_bones(self) -> None:
+        """Say that what follows takes the first of several bones that have a CT each."""
+        if len(self.bone_cts) > 1:
+            first, *others = self.structure_names
+            warn(
+                f"{self.name}: only {first} is taken, not {', '.join(others)}; mvreg register takes bones with a CT each together."
+            )
 
     @property
     def identity_reasons(self) -> list[str]:
@@ -170,11 +189,7 @@ class Case(CaseSettings):
         anatomy_key = ct_sha256, file.ct_unit, file.mask and by_path[file.mask.path], file.ct_series
         known = last.ct if last is not None and last.anatomy_key == anatomy_key else None
         ct = known or (read_ct() if read_ct else ct_of(file))
-        files = [
-            (source.name, source.label, source.ct_unit, *(path and by_path[path] for path in (source.mask, source.ct)))
-            for source in file.structures
-        ]
-        structures_key = *anatomy_key, file.labels and by_path[file.labels.path], tuple(files)
+        structures_key = *anatomy_key, *structure_sources(file, by_path.__getitem__)
         same = last is not None and last.structures_key == structures_key
         views = views_of(printable(file.path), file.views, xrays, ct, file.world_from_ct)
         bone_cts = _bone_cts(file, views, ct, by_path, last.bone_cts if last is not None and same else ())
@@ -199,6 +214,8 @@ class Case(CaseSettings):
         with naming(printable(file.path)):
             if case.landmarks:
                 landmarks.check(case.landmarks, case.cameras)
+        if case.structures is not None and case.structure_truths:
+            check_structure_truths(printable(file.path), case.structure_truths, case.structures.names)
         return case
 
     @classmethod
@@ -352,6 +369,15 @@ class Case(CaseSettings):
     def cameras(self) -> dict[str, Camera]:
         """The camera of each view, by the view's name."""
         return {view.name: view.camera for view in self.views}
+
+
+def structure_sources(file: CaseFile, sha256_of: Callable[[Path], str]) -> tuple:
+    """The same for cases whose structures are of the same files. `sha256_of` gives that of a file."""
+    sources = [
+        (source.name, source.label, source.ct_unit, *(path and sha256_of(path) for path in (source.mask, source.ct)))
+        for source in file.structures
+    ]
+    return file.labels and sha256_of(file.labels.path), tuple(sources)
 
 
 def xray_of(file: CaseFile, view: ViewFile) -> XRay:

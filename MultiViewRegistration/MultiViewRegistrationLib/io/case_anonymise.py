@@ -73,6 +73,9 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     structures, new_names = case.structures, _structure_names(case.structure_names)
     if structures is not None:
         structures = replace(structures, names=new_names)
+    if "structures" in kept.get("truth", {}):
+        renamed = dict(zip(case.structure_names, new_names, strict=True))
+        kept["truth"]["structures"] = {renamed[name]: pose for name, pose in kept["truth"]["structures"].items()}
     bone_cts = [replace(bone, name=name) for bone, name in zip(case.bone_cts, new_names)]
     written = write_case(folder, kept, case.ct, images, masks, structures, bone_cts)
     notes = _notes(file, names, content, dropped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 import uuid
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ TRAINING = {"orbital_deg": 180, "tilt_deg": 90, "roll_deg": 180, "columns_mm": N
 #: In place of a list of structures: all labels.
 ALL = "all"
 #: What belongs to one CT, so that a case whose structures have a CT each has none of it.
-OF_ONE_CT = ("ct", "ct_series", "mask", "labels", "targets", "landmarks", "training", "truth")
+OF_ONE_CT = ("ct", "ct_series", "mask", "labels", "targets", "landmarks", "training")
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,8 @@ class CaseSettings:
         (4, 4) to the frame of a navigation tracker.
     truth_world_from_ct
         (4, 4) only ever read to report errors.
+    structure_truths
+        (4, 4) world_from_ct of structures by name, only ever read to report errors.
     relative_geometry
         How the views' cameras came to be known relative to each other, one of RELATIVE_GEOMETRIES; None where
         unknown.
@@ -136,6 +139,7 @@ class CaseSettings:
     landmarks: list[Landmark] = field(default_factory=list)
     reference_from_world: np.ndarray | None = None
     truth_world_from_ct: np.ndarray | None = None
+    structure_truths: dict[str, np.ndarray] = field(default_factory=dict)
     relative_geometry: str | None = None
     same_patient: bool = False
     header_mismatch: dict[str, bool] = field(default_factory=dict)
@@ -208,6 +212,7 @@ class CaseFile(CaseSettings):
         complete_by_headers(fields.file, entries, folder)
         views = [_view(view, folder) for view in entries]
         _refuse_same_view_twice(fields.file, views)
+        truth, structure_truths = _truth(fields)
         targets = fields.optional("targets", fields.array, (None, 3), "a list of points [x, y, z] in CT LPS mm")
         unit = fields.optional("ct_unit", fields.choice, CT_UNITS, default=CT_UNITS[0])
         start = fields.optional("world_from_ct", fields.rigid)
@@ -229,7 +234,8 @@ class CaseFile(CaseSettings):
             targets=None if targets is None or not len(targets) else targets,
             landmarks=_landmarks(fields, [view.name for view in views]),
             reference_from_world=fields.optional("reference_from_world", fields.rigid),
-            truth_world_from_ct=fields.section("truth").rigid("world_from_ct") if fields.has("truth") else None,
+            truth_world_from_ct=truth,
+            structure_truths=structure_truths,
             relative_geometry=fields.optional("relative_geometry", fields.choice, RELATIVE_GEOMETRIES),
             header_mismatch=_header_mismatch(fields.section("header_mismatch"))
             if fields.has("header_mismatch")
@@ -240,6 +246,8 @@ class CaseFile(CaseSettings):
             expected = "a range above 0, as a single pose is nothing to learn"
             fields.refuse("training", "has 0 everywhere", expected, "widen it")
         refuse_mask_beside_structures(fields.file, case)
+        if structure_truths and not (case.labels and not case.structures):  # all labels: known once these are read
+            check_structure_truths(fields.file, structure_truths, [source.name for source in case.structures])
         fields.warn_unread()
         return case.choosing(structures) if case.has_bone_cts else case
 
@@ -410,6 +418,10 @@ def _structures(
         sources = [_with_ct(entry, folder, ct_unit, world_from_ct) for entry in entries]
         for key in filter(fields.has, OF_ONE_CT):
             fields.refuse(key, "stands beside structures with a CT each", "none, as it belongs to one CT", "remove it")
+        if fields.has("truth") and fields.section("truth").has("world_from_ct"):
+            fields.section("truth").refuse(
+                "world_from_ct", "stands beside structures with a CT each", "structures", "name them there"
+            )
         entries = []
     for entry in entries:
         name, has_label = view_name(entry, "structure"), entry.has("label")
@@ -486,6 +498,24 @@ def read_uncertainty(fields: JsonObject) -> dict[str, Any]:
 
 def _header_mismatch(fields: JsonObject) -> dict[str, bool]:
     return {kind: fields.value(kind, "true or false", bool) for kind in MISMATCH_KINDS if fields.has(kind)}
+
+
+def _truth(fields: JsonObject) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
+    """The true world_from_ct (4, 4) of the CT, and of its structures by name."""
+    if not fields.has("truth"):
+        return None, {}
+    truth = fields.section("truth")
+    if not truth.has("structures"):
+        return truth.rigid("world_from_ct"), {}
+    poses = truth.section("structures", "an object with a rigid 4x4 matrix for each structure")
+    return truth.optional("world_from_ct", truth.rigid), {name: poses.rigid(name) for name in poses.values}
+
+
+def check_structure_truths(where: str, truths: Iterable[str], names: Sequence[str]) -> None:
+    """Refuse the truth of a structure that is none of these. `where` begins the sentence."""
+    if unknown := [name for name in truths if name not in names]:
+        expected = f"one of the case's structures, {', '.join(names)}" if names else "structures beside it"
+        raise InputError(f"{where}: truth.structures has {describe(unknown[0])}, expected {expected}; correct it.")
 
 
 def _landmarks(fields: JsonObject, views: list[str]) -> list[Landmark]:

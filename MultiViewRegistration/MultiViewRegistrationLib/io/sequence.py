@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError, collect_warnings, warn
 from ..imaging.xray import View, count_frames
-from .case import Case, in_field, views_of, xray_of
+from .case import Case, in_field, structure_sources, views_of, xray_of
 from .case_file import CaseFile
 from .dicom_identity import mismatches_of
 from .files import JsonObject, check_within_upload, printable, read_json, relative_path, sha256
@@ -212,13 +212,15 @@ class FrameSequence:
         The first frame with all else that its case says.
     files
         Where the frames are.
-    truths
-        (4, 4) world_from_ct by the number of the frame, where its case has one; only ever read to report errors.
+    truths, structure_truths
+        (4, 4) world_from_ct by the number of the frame, where its case has one, and by the name of the structure; only ever read to
+        report errors.
     """
 
     first: Case
     files: FrameFiles
     truths: dict[int, np.ndarray] = field(default_factory=dict)
+    structure_truths: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -259,11 +261,11 @@ class FrameSequence:
         Raises
         ------
         InputError
-            Where one has another CT, or other views, than the first.
+            Where one has another CT, other structures or other views than the first.
         """
         first = Case.load(paths[0])
         hashed: dict[Path, str] = {}
-        views, truths = list(first.cameras), [first.truth_world_from_ct]
+        views, truths, of_structures = list(first.cameras), [first.truth_world_from_ct], [first.structure_truths]
         for path in paths[1:]:
             file = CaseFile.read(path)
             if [view.name for view in file.views] != views:
@@ -271,15 +273,16 @@ class FrameSequence:
                     f"{printable(file.path)}: has the views {', '.join(view.name for view in file.views)}, expected those of the "
                     f"first frame, {', '.join(views)}; give cases of the same views."
                 )
-            if _anatomy(file, hashed) != first.anatomy_key:
+            if _anatomy(file, hashed) != first.structures_key:
                 raise InputError(
-                    f"{printable(file.path)}: names another CT or mask than the first frame, expected the same; give cases of one "
-                    "structure."
+                    f"{printable(file.path)}: names another CT, mask or structures than the first frame, expected the same; give cases of "
+                    "one anatomy."
                 )
             first.mismatches = list(dict.fromkeys([*first.mismatches, *mismatches_of(file)]))
             truths.append(file.truth_world_from_ct)
+            of_structures.append(file.structure_truths)
         known = {number: truth for number, truth in enumerate(truths) if truth is not None}
-        return cls(first, FrameFiles.of_cases(paths), known)
+        return cls(first, FrameFiles.of_cases(paths), known, dict(enumerate(of_structures)))
 
     @classmethod
     def of_images(cls, path: Path, images: Mapping[str, Sequence[Path]] | None = None) -> FrameSequence:
@@ -288,12 +291,16 @@ class FrameSequence:
         with collect_warnings():  # warned above
             first = Case.of(files.file(0))
         truth = first.truth_world_from_ct
-        return cls(first, files, {} if truth is None else {0: truth})
+        return cls(first, files, {} if truth is None else {0: truth}, {0: first.structure_truths})
 
 
 def _anatomy(file: CaseFile, hashed: dict[Path, str]) -> tuple:
-    """As `Case.anatomy_key`.   hashed: what is known already, by path."""
-    for part in filter(None, (file.ct, file.mask)):
-        if part.path.resolve() not in hashed:
-            hashed[part.path.resolve()] = sha256(part.path)
-    return hashed[file.ct.path.resolve()], file.ct_unit, file.mask and hashed[file.mask.path.resolve()], file.ct_series
+    """As `Case.structures_key`.   hashed: what is known already, by path."""
+
+    def sha256_of(path: Path) -> str:
+        if path.resolve() not in hashed:
+            hashed[path.resolve()] = sha256(path)
+        return hashed[path.resolve()]
+
+    mask = file.mask and sha256_of(file.mask.path)
+    return sha256_of(file.ct.path), file.ct_unit, mask, file.ct_series, *structure_sources(file, sha256_of)

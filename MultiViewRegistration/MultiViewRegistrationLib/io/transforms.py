@@ -196,15 +196,18 @@ class NamedMatrix:
         Of its frames, as in "world_from_ct".
     axes
         Of both, "lps" or "ras".
+    structure
+        The bone of the CT that it is of; None for the whole CT.
     """
 
     matrix: np.ndarray
     name: str | None = None
     axes: str | None = None
+    structure: str | None = None
 
     def in_axes(self, axes: str) -> NamedMatrix:
         """The same with other axes; its own must be known."""
-        return self if axes == self.axes else NamedMatrix(turned(self.matrix), self.name, axes)
+        return self if axes == self.axes else replace(self, matrix=turned(self.matrix), axes=axes)
 
     @property
     def meaning(self) -> str:
@@ -221,7 +224,8 @@ def write_text(path: str | os.PathLike, named: NamedMatrix, warning: str | None 
     warning
         A sentence that goes with it.
     """
-    comments = [named.meaning, *([] if warning is None else [f"Override: {printable(' '.join(warning.split()))}"])]
+    comments = [named.meaning, *([] if named.structure is None else [f"Of {printable(named.structure)} alone"])]
+    comments += [] if warning is None else [f"Override: {printable(' '.join(warning.split()))}"]
     rows = [" ".join(repr(float(number)) for number in row) for row in named.matrix]
     write_atomically(path, "\n".join([*(f"# {comment}" for comment in comments), *rows]) + "\n")
 
@@ -229,25 +233,27 @@ def write_text(path: str | os.PathLike, named: NamedMatrix, warning: str | None 
 def write_npy(path: str | os.PathLike, named: NamedMatrix, warning: str | None = None) -> None:
     """A record whose only field of numbers says what they are: `numpy.load(path)["world_from_ct_lps_mm"]` is (4, 4).
 
-    With a `warning` it has a second field, "override".
+    With a `structure` and a `warning` it has further fields, "structure" and "override".
     """
     fields: list[tuple] = [(f"{named.name}_{named.axes}_mm", "<f8", (4, 4))]
     values: list[Any] = [named.matrix]
-    if warning is not None:
-        fields.append(("override", f"<U{len(warning)}"))
-        values.append(warning)
+    for key, text in (("structure", named.structure), ("override", warning)):
+        if text is not None:
+            fields.append((key, f"<U{len(text)}"))
+            values.append(text)
     stream = io.BytesIO()
     np.save(stream, np.array(tuple(values), np.dtype(fields)), allow_pickle=False)
     write_atomically(path, stream.getvalue())
 
 
 def write_json(path: str | os.PathLike, named: NamedMatrix, warning: str | None = None) -> None:
-    """An object with the matrix under the name of its frames, "axes", "unit" and "meaning"; with a `warning` "override", too."""
+    """An object with the matrix under the name of its frames, "axes", "unit" and "meaning", if need be "structure" and "override"."""
     content = {
         str(named.name): named.matrix.tolist(),
         "axes": str(named.axes).upper(),
         "unit": "mm",
         "meaning": named.meaning,
+        **({} if named.structure is None else {"structure": named.structure}),
         **({} if warning is None else {"override": warning}),
     }
     write_atomically(path, json.dumps(content, indent=1) + "\n")

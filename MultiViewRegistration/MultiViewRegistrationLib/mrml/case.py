@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -14,11 +14,12 @@ from ..errors import InputError
 from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, ct_from_array, masked
 from ..imaging.reading import undistorted, undistorted_mask
+from ..imaging.structures import MAX_LABEL, Segment, Structures, StructureSource, structures_in
 from ..imaging.xray import RawImage, SharedUnknowns, XRay, raw_image, to_line_integrals
 from ..io.cameras import LEFT_OUT, camera_uncertainty
 from ..io.case import Case, views_of
 from ..io.case_file import DEFAULT_SEARCH, ViewFile
-from .nodes import control_points, from_node_to, lps_from_ras, place_of_labelmap
+from .nodes import control_points, from_node_to, lps_from_ras, place_of_labelmap, voxels_of_labelmap
 from .registration import CT_UNIT, Registration, check_place, refuse_nonlinear
 from .xray import XRayView, lens_of, place_of
 
@@ -88,12 +89,13 @@ def case_of(
     registration: Registration,
     image_of: Callable[[XRayView], XRay] | None = None,
     ct: CT | None = None,
+    structures: Structures | None = None,
     *,
     placed: bool = True,
 ) -> Case:
     """The CT, the X-rays that are used, and the pose as it is now.
 
-    image_of, ct: in place of `xray_of` and `ct_of`, where those made before are kept.
+    image_of, ct, structures: in place of `xray_of`, `ct_of` and `structures_of`, where those made before are kept.
     placed: whether the pose as it is now means anything; if not, the case has none.
 
     InputError, beginning with the node's name, for missing or invalid values.
@@ -127,6 +129,7 @@ def case_of(
         landmarks=landmarks_of(registration, views),
         **{key: np.array(extras[key], float) for key in EXTRA_ARRAYS if extras.get(key) is not None},
         shared_unknowns=shared_unknowns_of(registration),
+        structures=structures or structures_of(registration, ct),
         name=registration.name,
     )
 
@@ -165,6 +168,56 @@ def take_ct(registration: Registration) -> Callable[[], CT]:
         return ct if structure is None else masked(ct, structure, structure_name)
 
     return work
+
+
+def structures_of(registration: Registration, ct: CT) -> Structures | None:
+    """The structures that get a pose of their own each, on the grid of the CT; None where there are none. InputError where they cannot be
+    used."""
+    if not registration.registers_each:
+        return None
+    refuse_nonlinear(registration.segmentation)
+    segments = SceneSegments(registration)
+    if not segments.segments:
+        raise InputError(
+            f"{segments.name}: has no segment, expected one for each structure; draw them, or register the whole CT."
+        )
+    return structures_in(segments, [StructureSource(each.name, each.label) for each in segments.segments], ct)
+
+
+class SceneSegments:
+    """The segments of the segmentation that was chosen, as a `imaging.structures.Segmentation`; those in one layer are read at once."""
+
+    named = True
+
+    def __init__(self, registration: Registration) -> None:
+        node, kind = registration.segmentation, slicer.vtkSegmentationConverter
+        self.name, self._from_node = node.GetName(), registration.ct_from_segmentation
+        self._layers: list = []
+        self.segments: list[Segment] = []
+        for segment_id in node.GetSegmentation().GetSegmentIDs():
+            segment = node.GetSegmentation().GetSegment(segment_id)
+            layer = segment.GetRepresentation(kind.GetSegmentationBinaryLabelmapRepresentationName())
+            if layer is None:  # a surface, say
+                layer = slicer.vtkOrientedImageData()
+                node.GetBinaryLabelmapRepresentation(segment_id, layer)
+                value = 1
+            else:
+                value = segment.GetLabelValue()
+            if layer not in self._layers:
+                self._layers.append(layer)
+            self.segments.append(Segment(segment.GetName(), value, self._layers.index(layer)))
+
+    def parts(self, numbers: dict[Segment, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """As of `imaging.structures.Segmentation`."""
+        for nth, layer in enumerate(self._layers):
+            chosen = {segment.label: number for segment, number in numbers.items() if segment.layer == nth}
+            if layer.IsEmpty() or not chosen:
+                continue
+            number_of = np.zeros(MAX_LABEL + 1, np.uint8)
+            number_of[list(chosen)] = list(chosen.values())
+            first = np.eye(4)
+            first[:3, 3] = layer.GetExtent()[::2]
+            yield number_of[voxels_of_labelmap(layer)], lps_from_ras(self._from_node @ place_of_labelmap(layer) @ first)
 
 
 def xray_of(view: XRayView) -> XRay:
@@ -275,9 +328,9 @@ def _voxels(node) -> np.ndarray:
 def _structure(registration: Registration) -> np.ndarray | None:
     """bool (slices, rows, columns) on the CT's grid, True in the segment that is to be registered."""
     node, segment = registration.segmentation, registration.segment_id
-    if node is None:
+    if node is None or registration.registers_each:
         return None
-    if not segment or node.GetSegmentation().GetSegment(segment) is None:
+    if node.GetSegmentation().GetSegment(segment) is None:
         raise InputError(
             f"{node.GetName()}: the segment to register is not there, expected one of its segments; choose one, or none."
         )

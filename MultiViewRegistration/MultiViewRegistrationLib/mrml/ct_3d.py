@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 import slicer
 from vtkmodules.util.numpy_support import numpy_to_vtk
 from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData
@@ -25,6 +26,10 @@ MADE_OF = "MultiViewRegistration.madeOf"
 SURFACE_COLOUR = (0.90, 0.85, 0.74)
 #: About the size of its triangles, at most; of a small bone by itself they are this share of its length.
 GRAIN_MM, GRAIN_SHARE = 3.0, 0.02
+#: About the size of those of a mask whose outline is drawn.
+OUTLINE_MM = 1.2
+#: How far it is blurred before, in voxels, so that it has no steps: no sheet of one voxel is lost. It reaches so many voxels.
+BLUR, BLUR_VOXELS = 0.7, 3
 SMOOTHING, PASS_BAND = 12, 0.15
 
 
@@ -65,6 +70,22 @@ def structure_surface(ct: CT) -> vtkPolyData:
     )
     steps = _steps(ct.volume.spacing_mm, min(GRAIN_MM, GRAIN_SHARE * longest_mm))
     return isosurface(image, level, steps, slicer.util.vtkMatrixFromArray(ras_from_lps(ct.volume.ct_from_index)))
+
+
+def mask_surface(mask: np.ndarray, ras_from_index: np.ndarray) -> vtkPolyData:
+    """The closed surface about the voxels (slices, rows, columns) of a mask at a place (4, 4), fine enough for outlines. In any thread."""
+    steps = _steps(np.linalg.norm(ras_from_index[:3, :3], axis=0), OUTLINE_MM)
+    before = steps * (1 + BLUR_VOXELS // steps)  # whole steps, with room for the blur
+    room, place = (
+        [(first, first + step) for first, step in zip(before[::-1], steps[::-1], strict=True)],
+        ras_from_index.copy(),
+    )
+    values = scipy.ndimage.gaussian_filter(np.pad(mask, room).astype(np.float32), BLUR)
+    image = vtkImageData()
+    place[:3, 3] -= place[:3, :3] @ before
+    image.SetDimensions(*values.shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(values.ravel(), deep=True))
+    return isosurface(image, 0.5, steps, slicer.util.vtkMatrixFromArray(place))
 
 
 def isosurface(image, level: float, steps, to_ras) -> vtkPolyData:

@@ -33,7 +33,7 @@ from ..io.dicom_identity import (
     with_recorded,
 )
 from .case import EXTRAS, header_mismatch_of, is_same_patient, reference_from_world_of, set_same_patient
-from .nodes import from_node_to, is_linear, place_of_labelmap, ras_from_node
+from .nodes import box_in_labelmap, from_node_to, is_linear, place_of_labelmap, ras_from_node, voxels_of_labelmap
 from .registration import CT_TRANSFORM, CT_UNIT, SAME, Registration
 from .xray import XRayView, from_other_end, is_left_handed, place_of
 
@@ -52,26 +52,41 @@ _checksums: dict = {}  # by the image's modification time, which no other image 
 def fingerprint(registration: Registration) -> str:
     """Hexadecimal. It is the same after the scene was saved and loaded; voxels are summed up again only where they changed.
 
-    Neither the pose nor the name of anything is in it, nor what a registration corrected.
+    Neither the pose nor the name of anything but structures is in it, nor what a registration corrected.
     """
     return _digest(
         [
             of_ct(registration),
             registration.parameter(EXTRAS),
             list(map(of_view, registration.used_xrays)),
+            *([of_structures(registration)] if registration.registers_each else []),
         ]
     )
 
 
 def of_ct(registration: Registration) -> str:
-    """Fingerprint of the CT and the structure in it, both in the CT's frame."""
-    ct, segmentation, lies = registration.ct, registration.segmentation, None
-    if ct is not None and segmentation is not None:
-        transform = registration.node.GetNodeReference(CT_TRANSFORM)
-        lies = _place(segmentation, transform, lambda: registration.ct_from_segmentation)
-    segment = _segment(segmentation, registration.segment_id, lies)
+    """Fingerprint of the CT and the structure in it that is registered alone, both in the CT's frame."""
+    ct = registration.ct
+    segment = _segment(registration.segmentation, registration.segment_id, _in_ct(registration))
     bent = [] if ct is None or is_linear(ct) else [NOT_LINEAR]
     return _digest([_ct_volume(registration), registration.parameter(CT_UNIT), segment, *bent])
+
+
+def of_structures(registration: Registration) -> str:
+    """Fingerprint of all segments that are registered after the whole CT, each with its name, which a result has."""
+    segments, lies = registration.segmentation.GetSegmentation(), _in_ct(registration)
+    named = ((segments.GetSegment(segment_id).GetName(), segment_id) for segment_id in segments.GetSegmentIDs())
+    return _digest(
+        [[name, _segment(registration.segmentation, segment_id, lies)] for name, segment_id in sorted(named)]
+    )
+
+
+def _in_ct(registration: Registration) -> np.ndarray | None:
+    """As `_place`, of the segmentation in the CT."""
+    if registration.ct is None or registration.segmentation is None:
+        return None
+    transform = registration.node.GetNodeReference(CT_TRANSFORM)
+    return _place(registration.segmentation, transform, lambda: registration.ct_from_segmentation)
 
 
 def of_view(view: XRayView) -> str:
@@ -163,7 +178,7 @@ def _segment(segmentation, segment_id: str, lies: np.ndarray | None) -> list | N
 
     lies: (4, 4), where the segmentation lies in what it is a part of; None where the two have one frame.
     """
-    segment = segmentation and segmentation.GetSegmentation().GetSegment(segment_id)
+    segment = segmentation and segment_id and segmentation.GetSegmentation().GetSegment(segment_id)
     labelmap = segment and segment.GetRepresentation(
         slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     )
@@ -181,15 +196,11 @@ def _segment(segmentation, segment_id: str, lies: np.ndarray | None) -> list | N
 
 def _filled(labelmap, value: int) -> tuple | None:
     """The checksum of the box of voxels with a value, its shape, and its first voxel (i, j, k); None without any."""
-    scalars = labelmap.GetPointData().GetScalars()
-    if not scalars:
+    box = box_in_labelmap(labelmap, value)
+    if box is None:
         return None
-    voxels = vtk_to_numpy(scalars).reshape(labelmap.GetDimensions()[::-1]) == value
-    box = [np.flatnonzero(voxels.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
-    if not box[0].size:
-        return None
-    content = voxels[tuple(slice(filled[0], filled[-1] + 1) for filled in box)]
-    first = np.add([filled[0] for filled in box[::-1]], labelmap.GetExtent()[::2])
+    content = voxels_of_labelmap(labelmap)[box] == value
+    first = np.add([side.start for side in box[::-1]], labelmap.GetExtent()[::2])
     return zlib.crc32(np.packbits(content)), content.shape, first
 
 

@@ -11,11 +11,12 @@ from vtkmodules.vtkCommonCore import VTK_UNSIGNED_CHAR
 
 from ..errors import InputError
 from ..imaging.field import hull
+from ..imaging.structures import Structures, colour_of
 from ..imaging.xray import RawImage, XRay
 from .case import grid_of, xray_of
 from .identity import keep_undrawn
 from .layout import number_of, tag_of
-from .nodes import OWNER, product
+from .nodes import OWNER, configure, product
 from .registration import MAX_VIEWS
 from .xray import FRAME, MASK, SOURCE, XRayView, place_of
 
@@ -179,14 +180,33 @@ def add_mask(view: XRayView, name: str, used: np.ndarray) -> None:
 def segmentation_node(scene, name: str, selected: np.ndarray, volume):
     """A segmentation that lies on a volume, with one segment, True in `selected` (slices, rows, columns) on its grid; and the segment's
     ID."""
+    node, labelmap = _segmentation_on(scene, name, selected, volume)
+    return node, node.AddSegmentFromBinaryLabelmapRepresentation(labelmap, name)
+
+
+def structures_node(scene, name: str, structures: Structures, volume):
+    """A segmentation that lies on a volume, with a segment for each structure, on its grid; all in one layer, as in a file."""
+    node, labelmap = _segmentation_on(scene, name, structures.labels, volume)
+    kind = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    node.GetSegmentation().SetSourceRepresentationName(kind)
+    for n, structure in enumerate(structures.names):
+        segment = slicer.vtkSegment()
+        configure(segment, Name=structure, LabelValue=n + 1, Color=colour_of(n))
+        segment.AddRepresentation(kind, labelmap)
+        node.GetSegmentation().AddSegment(segment)
+    return node
+
+
+def _segmentation_on(scene, name: str, labels: np.ndarray, volume) -> tuple:
+    """A segmentation without segments that lies on a volume; and a vtkOrientedImageData of labels (slices, rows, columns) on its grid."""
     labelmap = grid_of(volume)
     labelmap.AllocateScalars(VTK_UNSIGNED_CHAR, 1)
-    vtk_to_numpy(labelmap.GetPointData().GetScalars())[:] = selected.ravel()
+    vtk_to_numpy(labelmap.GetPointData().GetScalars())[:] = labels.ravel()
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-    return node, node.AddSegmentFromBinaryLabelmapRepresentation(labelmap, name)
+    return node, labelmap
 
 
 def stored(*frames: RawImage) -> np.ndarray:

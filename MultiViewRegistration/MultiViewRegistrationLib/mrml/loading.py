@@ -29,15 +29,15 @@ from ..io.dicom_identity import read_identity
 from ..io.files import sha256, write_atomically
 from .case import keep_extras
 from .identity import dicom_content, keep_frame_uid, remember_identity, say_same_patient
-from .image import add_mask, greys, segmentation_node, set_source, stored
+from .image import add_mask, greys, segmentation_node, set_source, stored, structures_node
 from .landmarks import place_landmarks
 from .manual_pose import keep_centre
 from .nodes import OWNER, ras_from_lps
 from .registration import CT_UNIT, Registration
 from .xray import XRayView
 
-#: The name of a mask that a DICOM header has.
-SHUTTER = "shutter"
+#: The names of a mask that a DICOM header has, and of structures that each have a mask of their own.
+SHUTTER, STRUCTURES = "shutter", "structures"
 #: Percentiles of a volume's values that its window goes from and to, as Slicer's own does, and the number of voxels sampled.
 SHOWN, THIN = (0.1, 99.9), (slice(None, None, 4),) * 3
 #: Adds a view that was read to a registration, in the main thread. InputError where there is no room for more.
@@ -57,6 +57,7 @@ def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: object
 def case_of_files(case: Case, file: CaseFile, ready: object = None) -> ReadCase:
     """The same of a case that was loaded from what a case.json says."""
     ct = case.ct
+    case.warn_of_other_bones()
     return ReadCase(
         case,
         file,
@@ -95,6 +96,9 @@ class ReadCase:
         registration.node.SetParameter(CT_UNIT, case.ct.unit)
         if case.ct.mask is not None:
             registration.choose_segment(*segmentation_node(scene, name_of(self.file.mask.path), case.ct.mask, ct))
+        if case.structures is not None:
+            labels = self.file.labels and name_of(self.file.labels.path)
+            registration.choose_segment(structures_node(scene, labels or STRUCTURES, case.structures, ct))
         keep_centre(registration, self.centre)
         for key, value in case.search.items():
             registration.node.SetParameter(key, str(value))

@@ -6,9 +6,12 @@ io.transforms turns).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
+import scipy
 import slicer
-from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
+from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkPoints
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
 
@@ -167,6 +170,24 @@ def place_of_labelmap(labelmap) -> np.ndarray:
     place = slicer.util.vtkMatrixFromArray(np.eye(4))
     labelmap.GetImageToWorldMatrix(place)
     return slicer.util.arrayFromVTKMatrix(place)
+
+
+@lru_cache(maxsize=64)
+def _boxes(labelmap, _modified: int) -> list:
+    voxels = voxels_of_labelmap(labelmap)
+    return [] if voxels is None else scipy.ndimage.find_objects(voxels)
+
+
+def box_in_labelmap(labelmap, value: int) -> tuple[slice, slice, slice] | None:
+    """The slices, rows and columns of a vtkOrientedImageData that hold all voxels of a value above 0; None without any."""
+    boxes = _boxes(labelmap, labelmap.GetMTime())
+    return boxes[value - 1] if 0 < value <= len(boxes) else None
+
+
+def voxels_of_labelmap(labelmap) -> np.ndarray | None:
+    """Its values (slices, rows, columns); None without any."""
+    scalars = labelmap.GetPointData().GetScalars()
+    return vtk_to_numpy(scalars).reshape(labelmap.GetDimensions()[::-1]) if scalars else None
 
 
 def remove_with_products(node) -> None:

@@ -182,15 +182,23 @@ class Registration:
 
     @property
     def segmentation(self):
-        """The segmentation that has the structure to register, None for the whole CT."""
+        """The segmentation that has what to register, None for the whole CT alone."""
         return self.node.GetNodeReference(SEGMENTATION)
 
     @property
     def segment_id(self) -> str:
+        """The segment that is registered alone; "" where there is none, or each of them is registered after the whole CT."""
         return self.node.GetParameter(SEGMENT_ID)
 
+    @property
+    def registers_each(self) -> bool:
+        """Whether the whole CT is registered, then each segment to a pose of its own."""
+        return self.segmentation is not None and not self.segment_id
+
     def choose_segment(self, segmentation, segment_id: str = "") -> None:
-        """Register this segment alone; None for the whole CT. A segmentation moves with the CT once it was chosen.
+        """Register this segment alone, or, without one, the whole CT and then each segment; None for the whole CT alone.
+
+        A segmentation moves with the CT once it was chosen.
 
         InputError where it lies under a transform that is not linear.
         """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -13,23 +15,28 @@ from vtkmodules.vtkCommonDataModel import vtkPolyData
 from vtkmodules.vtkFiltersCore import vtkCleanPolyData, vtkPolyDataNormals, vtkTriangleFilter
 
 from ..geometry.silhouette import Surface
+from .ct_3d import mask_surface
 from .nodes import (
+    box_in_labelmap,
     cross,
     draw,
     is_under,
     lines_node,
+    place_of_labelmap,
     polyline,
     positions,
     ras_from_lps,
     ras_from_node,
     references,
+    remove_product,
     remove_with_products,
     set_references,
+    voxels_of_labelmap,
 )
 from .registration import Registration
 from .xray import DetectorPlane, detectors
 
-SURFACE = "Closed surface"
+SURFACE, LABELMAP = "Closed surface", "Binary labelmap"
 
 
 @dataclass(eq=False)
@@ -110,9 +117,22 @@ def _segment_mesh(node, segment_id: str):
     """Its closed surface: the one that the segmentation has, or one made for us, without a change of the node."""
     mesh = node.GetSegmentation().GetSegment(segment_id).GetRepresentation(SURFACE)
     if mesh is None:
+        mesh = _labelmap_mesh(node.GetSegmentation().GetSegment(segment_id))
+    if mesh is None:
         mesh = vtkPolyData()
         slicer.vtkSlicerSegmentationsModuleLogic.GetSegmentClosedSurfaceRepresentation(node, segment_id, mesh, False)
     return mesh
+
+
+def _labelmap_mesh(segment):
+    """Of the part of its labelmap that it fills: of a spine in one layer Slicer takes all of the CT for each vertebra. None without one."""
+    labelmap = segment.GetRepresentation(LABELMAP)
+    box = labelmap and box_in_labelmap(labelmap, segment.GetLabelValue())
+    if box is None:
+        return None
+    place = place_of_labelmap(labelmap)
+    place[:3, 3] += place[:3, :3] @ (np.array(labelmap.GetExtent()[::2]) + [side.start for side in box[::-1]])
+    return mask_surface(voxels_of_labelmap(labelmap)[box] == segment.GetLabelValue(), place)
 
 
 def _mended(mesh):
@@ -210,6 +230,32 @@ def structures_of(registration: Registration) -> list:
         for node in _all(registration)
         if node is other or (is_under(node, registration.ct_transform) and not node.GetHideFromEditors())
     ]  # of the CT's own surface there is the DRR
+
+
+#: The role of the model of an X-ray with the outlines of what does not fit, their colour, and their thickness, beside that of others.
+MISFITS = "misfits"
+MISFIT_COLOUR = (1.0, 0.35, 0.3)
+MISFIT_THICKNESS = 3
+
+
+def show_misfits(registration: Registration, lines_in: Callable[[DetectorPlane], np.ndarray]) -> None:
+    """Draw the outlines of what does not fit on each X-ray that is shown.
+
+    lines_in: gives them for an X-ray, (k, 2, 2) pixels.
+    """
+    seen = {detector.view.id: detector for detector in detectors(registration) if detector.slice_id}
+    for view in registration.xrays:
+        lines = lines_in(seen[view.id]) if view.id in seen else np.zeros((0, 2, 2))
+        node, stamp = view.node.GetNodeReference(MISFITS), f"{zlib.crc32(lines.tobytes())}"
+        if not len(lines):
+            remove_product(view.node, MISFITS)
+        elif node is None or node.GetAttribute(MISFITS) != stamp:
+            if node is None:
+                node = lines_node(view.node, "", MISFIT_THICKNESS)
+                view.node.SetNodeReferenceID(MISFITS, node.GetID())
+            draw(node, seen[view.id].on_plane(lines), MISFIT_COLOUR, seen[view.id].slice_id)
+            node.SetName(f"what does not fit in {view.name}")
+            node.SetAttribute(MISFITS, stamp)
 
 
 class Projections:

@@ -546,14 +546,17 @@ def prior_share(objective: BonesObjective, fit: BonesFit) -> float:
 def minimise(
     objective: BonesObjective,
     poses: Sequence[np.ndarray],
-    level: BoneLevel,
+    iterations: int,
+    tolerance_mm: float,
     on_step: Callable[[float], object] = lambda cost: None,
+    *,
+    secant: bool = False,
 ) -> tuple[list[np.ndarray], BonesFit]:
-    """The poses (4, 4) of all bones that fit best, by Levenberg-Marquardt from these, and the fit there."""
+    """The poses (4, 4) of all bones that fit best, by Levenberg-Marquardt from these, and the fit there; `secant` as of `BoneLevel`."""
     bones, poses, damping = objective.bones, list(poses), DAMPING
     last: tuple[np.ndarray, np.ndarray] | None = None
     fit = objective.linearise(poses, objective.shadows(poses))
-    for _ in range(level.iterations):
+    for _ in range(iterations):
         share = prior_share(objective, fit)
         gradient, hessian = fit.gradient.copy(), fit.hessian.copy()
         here = fit.cost + _add_prior(objective, poses, share, gradient, hessian)
@@ -572,16 +575,16 @@ def minimise(
             size = float(lengths.max(initial=0.0, where=fit.shown.max(axis=1) >= SHOWN))
             shadows = objective.shadows(trial)
             better = objective.cost(shadows) + share * _prior_cost(objective, trial) < here
-            if better or size < level.tolerance_mm:
+            if better or size < tolerance_mm:
                 break
             damping *= 8
         if not better:
             break
         poses, damping = trial, max(damping / 5, LEAST_DAMPING)
-        last = (step.ravel(), gradient) if level.secant and size < NEAR_MM else None
+        last = (step.ravel(), gradient) if secant and size < NEAR_MM else None
         fit = objective.linearise(poses, shadows)
         on_step(fit.cost)
-        if size < level.tolerance_mm:
+        if size < tolerance_mm:
             break
     return poses, fit
 
@@ -616,23 +619,23 @@ class BonesRegistration:
         (4, 4) world_from_ct of each.
     fit
         At the finest resolution.
-    objective
-        Of that resolution.
+    objectives
+        Of all resolutions, the finest last.
     ties
         Which are neighbours.
     earlier
         The poses at the resolution before.
     world_from_ct
-        (4, 4), of the whole CT; None for bones with a CT each.
+        (4, 4), of the whole CT; of bones with a CT each where the first began.
     """
 
     bones: list[Bone]
     poses: list[np.ndarray]
     fit: BonesFit
-    objective: BonesObjective
+    objectives: list[BonesObjective]
     ties: list[Tie]
     earlier: list[np.ndarray]
-    world_from_ct: np.ndarray | None
+    world_from_ct: np.ndarray
 
 
 def register_bones(
@@ -680,21 +683,20 @@ def register_bone_cts(
     levels = LEVELS_WITHOUT_REST
     centres = [rigid.transform_points(pose, bone.centroid) for pose, bone in zip(poses, bones, strict=True)]
     objectives = [_objective(None, bones, views, np.mean(centres, axis=0), None, [], level) for level in levels]
-    return _registered(objectives, levels, poses, None, progress)
+    return _registered(objectives, levels, poses, poses[0], progress)
 
 
 def _registered(
     objectives: Sequence[BonesObjective],
     levels: Sequence[BoneLevel],
     poses: Sequence[np.ndarray],
-    world_from_ct: np.ndarray | None,
+    world_from_ct: np.ndarray,
     progress: Callable[[Progress], object],
 ) -> BonesRegistration:
     bones, steps, most = objectives[-1].bones, 0, sum(level.iterations for level in levels)
-    shown = poses[0] if world_from_ct is None else world_from_ct
 
     def report(cost: float) -> None:
-        if progress(Progress(steps / most, f"registering {len(bones)} bones", shown, cost)) is False:
+        if progress(Progress(steps / most, f"registering {len(bones)} bones", world_from_ct, cost)) is False:
             raise Cancelled
 
     def on_step(cost: float) -> None:
@@ -705,10 +707,11 @@ def _registered(
     poses, earlier = list(poses), []
     for level, objective in zip(levels, objectives, strict=True):
         earlier, before = poses, steps
-        poses, fit = minimise(objective, poses, level, on_step)
+        poses, fit = minimise(objective, poses, level.iterations, level.tolerance_mm, on_step, secant=level.secant)
         steps = before + level.iterations  # those that were not needed
         report(fit.cost)
-    return BonesRegistration(list(bones), poses, fit, objectives[-1], list(objectives[-1].ties), earlier, world_from_ct)
+    ties = list(objectives[-1].ties)
+    return BonesRegistration(list(bones), poses, fit, list(objectives), ties, earlier, world_from_ct)
 
 
 def objective_at(

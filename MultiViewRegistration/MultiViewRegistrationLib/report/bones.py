@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import colorsys
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import numpy as np
 import scipy
+from PIL import Image, ImageDraw, ImageFont
 
+from ..assessment.bones import RegisteredBone
+from ..imaging.structures import colour_of
 from ..imaging.xray import View
 from ..io.html import Content, embedded, number, table, tag
 from ..registration.bones import Bone
-from .overlays import film_of, jpeg
+from .overlays import BLUE, ORANGE, film_of, jpeg, local_moments
 from .result import Result
 
-#: Neighbours in a list are as far apart in hue as this share of the circle (the golden section).
-HUE_STEP = 0.381966
 #: The outline lies where a bone attenuates by this share of its median.
 OUTLINE_SHARE = 0.25
-WORDS = {"check": "! check", "reject": "\u2715 reject"}
+#: Rows of `before_after` and of a name in it, columns between views, and what is around the bones, as a share of the longer side.
+PICTURE_ROWS, NAME_ROWS, GAP, ROOM = 900, 24, 12, 0.06
+#: Against noise, standard deviation in pixels of the X-ray.
+SMOOTH_PX = 1.0
+BEFORE_AFTER = "Blue: where the pose of the whole CT has each bone. Orange: its own pose."
+WORDS = {"accept": "\u2713 accept", "check": "! check", "reject": "\u2715 reject"}
 
 
-def bones_section(result: Result) -> list[ET.Element]:
-    """Pictures and tables; none for a result without structures."""
+def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Element]:
+    """Pictures, of which `compared` is that of `before_after`, and tables; none for a result without structures."""
     found = result.structures
     if found is None:
         return []
@@ -45,12 +50,16 @@ def bones_section(result: Result) -> list[ET.Element]:
                 ", ".join(
                     f"{name} {each:.2f}" for name, each in zip(names, bone.similarity, strict=True) if np.isfinite(each)
                 ),
-                bone.own_reasons,
+                " ".join(bone.reasons),
             ]
         )
     head = ["Bone", "Verdict", "Moved", "Turned", "Likely error", "Similarity", "Reasons"]
-    parts: list[ET.Element] = [
-        tag("p", "Each bone at its own pose; moved and turned are against the pose of the whole CT, if it is one."),
+    parts: list[ET.Element] = []
+    if compared is not None:
+        image = tag("img", src=embedded(jpeg(compared), "jpeg"), alt=BEFORE_AFTER, decoding="async")
+        parts.append(tag("div", tag("figure", tag("figcaption", BEFORE_AFTER), image), class_="views"))
+    parts += [
+        tag("p", "Each bone at its own pose; moved and turned are against the pose of the whole CT, if there is one."),
         tag("div", *figures, class_="views"),
         table(head, rows),
     ]
@@ -67,26 +76,92 @@ def bones_section(result: Result) -> list[ET.Element]:
 
 def css(n: int) -> str:
     """The colour of the n-th bone, for a page."""
-    return f"hsl({360 * (n * HUE_STEP % 1):.0f} 80% 35%)"
+    red, green, blue = (round(255 * each) for each in colour_of(n, 0.35, 0.8))
+    return f"rgb({red} {green} {blue})"
 
 
 def outlined(result: Result, v: int) -> np.ndarray:
     """uint8 (rows, columns, 3): an X-ray with the outline of each bone in its colour."""
-    view = result.views[v]
+    bones = result.structures.bones if result.structures else ()
+    return with_outlines(result.views[v], [(bone.bone, bone.world_from_ct) for bone in bones])
+
+
+def with_outlines(view: View, bones: Sequence[tuple[Bone, np.ndarray | None]]) -> np.ndarray:
+    """The same of an X-ray and of bones at poses (4, 4), None of those that are nowhere."""
     picture = np.repeat(255 * film_of(view.xray).grey[..., None], 3, axis=-1)
-    for n, bone in enumerate(result.structures.bones if result.structures else ()):
-        colour = 255 * np.array(colorsys.hls_to_rgb(n * HUE_STEP % 1, 0.6, 0.9))
-        for line in _outline(bone.bone, view, bone.world_from_ct):
-            picture[line] = colour
+    for n, (bone, world_from_ct) in enumerate(bones):
+        if world_from_ct is not None:
+            silhouette = _silhouette(bone, view, world_from_ct)
+            picture[_edge(silhouette, thick=max(1, max(silhouette.shape) // 700))] = 255 * np.array(colour_of(n))
     return picture.astype(np.uint8)
 
 
-def _outline(bone: Bone, view: View, world_from_ct: np.ndarray) -> Iterator[np.ndarray]:
-    """bool (rows, columns), the outline of a bone's shadow; nothing where a view does not show it."""
+def before_after(result: Result) -> np.ndarray | None:
+    """uint8 (rows, columns, 3): the part of each X-ray about the bones, with their outlines by the pose of the whole CT and by their own.
+
+    None where no X-ray shows a bone, and for bones with a CT each.
+    """
+    if result.case.bone_cts:
+        return None
+    bones = result.structures.bones if result.structures else []
+    pictures: list[np.ndarray] = []
+    for view in result.views:
+        crop = _crop(view, bones, result.world_from_ct)
+        if crop is not None:
+            pictures += [np.zeros((PICTURE_ROWS, GAP, 3), np.uint8), crop]
+    return np.concatenate(pictures[1:], axis=1) if pictures else None
+
+
+def _crop(view: View, bones: Sequence[RegisteredBone], world_from_ct: np.ndarray) -> np.ndarray | None:
+    """The part of one X-ray for `before_after`, enlarged; None where it shows no bone."""
+    before = [_silhouette(bone.bone, view, world_from_ct) for bone in bones]
+    after = [_silhouette(bone.bone, view, bone.world_from_ct) for bone in bones]
+    shown = np.any([each > 0 for each in (*before, *after)], axis=0)
+    if not shown.any():
+        return None
+    part = _around(shown)
+    rows, columns = shown[part].shape
+    size = round(columns * PICTURE_ROWS / rows), PICTURE_ROWS
+
+    def enlarged(image: np.ndarray) -> np.ndarray:
+        return np.asarray(Image.fromarray(image[part].astype(np.float32)).resize(size, Image.Resampling.BICUBIC))
+
+    smooth = scipy.ndimage.gaussian_filter(view.xray.line_integrals, SMOOTH_PX)
+    image, valid = enlarged(smooth), enlarged(view.xray.valid) > 0.99
+    mean, spread = local_moments(image, valid, PICTURE_ROWS // 6)  # bone is seen before heart and lung alike
+    grey = 0.5 + (image - mean) / (4 * np.maximum(spread, max(np.median(spread) / 2, 1e-6)))
+    picture = np.repeat(255 * np.clip(np.where(valid, grey, 0), 0, 1)[..., None], 3, axis=-1)
+    for colour, silhouettes in ((BLUE, before), (ORANGE, after)):
+        for silhouette in silhouettes:
+            picture[_edge(enlarged(silhouette), thick=2)] = colour
+    crop = Image.fromarray(picture.astype(np.uint8))
+    pen, font = ImageDraw.Draw(crop), ImageFont.load_default(NAME_ROWS)
+    for bone, silhouette in zip(bones, after, strict=True):
+        if (silhouette > 0).any():
+            name = f"{bone.name} reject" if bone.verdict == "reject" else bone.name
+            row, column = scipy.ndimage.center_of_mass(enlarged(silhouette) > 0)
+            pen.text((column, row), name, "white", font, "mm", stroke_width=2, stroke_fill="black")
+    return np.asarray(crop)
+
+
+def _around(shown: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of what is shown, with room."""
+    rows, columns = scipy.ndimage.find_objects(shown.astype(np.uint8))[0]
+    room = round(ROOM * max(rows.stop - rows.start, columns.stop - columns.start))
+    return np.s_[max(rows.start - room, 0) : rows.stop + room, max(columns.start - room, 0) : columns.stop + room]
+
+
+def _silhouette(bone: Bone, view: View, world_from_ct: np.ndarray) -> np.ndarray:
+    """(rows, columns), above 0 in the silhouette of a bone; 0 everywhere where a view does not show it."""
     if (view.camera.depth(bone.surface) <= 0).any():
-        return
+        return np.zeros(view.xray.valid.shape, np.float32)
     shadow = bone.projector(0).render(view.camera, world_from_ct).image
-    if shadow.any():
-        dark = scipy.ndimage.gaussian_filter(shadow, 1) > OUTLINE_SHARE * np.median(shadow[shadow > 0])
-        thick = max(1, max(dark.shape) // 700)
-        yield dark & ~scipy.ndimage.binary_erosion(dark, iterations=thick)
+    if not shadow.any():
+        return shadow
+    return scipy.ndimage.gaussian_filter(shadow, 1) - OUTLINE_SHARE * np.median(shadow[shadow > 0])
+
+
+def _edge(silhouette: np.ndarray, thick: int) -> np.ndarray:
+    """bool (rows, columns): a line just inside a silhouette, so many pixels thick."""
+    dark = silhouette > 0
+    return dark & ~scipy.ndimage.binary_erosion(dark, iterations=thick)

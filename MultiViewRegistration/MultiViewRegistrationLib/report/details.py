@@ -47,10 +47,15 @@ PATIENT_AXES = ("left-right", "front-back", "head-feet")
 MAX_TARGETS = 40
 
 
-def details(result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]], *, names: bool) -> Iterator[ET.Element]:
-    """The folded sections; those of which nothing is known are left out.   shown, names: as of `result_page.first_screen`."""
+def details(
+    result: Result, shown: Sequence[Sequence[dict[str, np.ndarray]]], compared: np.ndarray | None, *, names: bool
+) -> Iterator[ET.Element]:
+    """The folded sections; those of which nothing is known are left out.
+
+    shown, names: as of `result_page.first_screen`.   compared: of `bones.before_after`.
+    """
     sections = {
-        "The bones": bones_section(result),
+        "The bones": bones_section(result, compared),
         "Checkerboard and difference": [_comparison(result, shown)],
         "Where they disagree": _disagreement(result),
         "Error to expect at the targets": _expected(result),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.ct import attenuation
+from ..imaging.ct import CT, Volume, attenuation
 from ..io.case import Case, ct_box
 from ..io.case_file import CaseFile, new_uid
 from ..io.dicom_identity import PATIENT, mismatches_of
@@ -40,7 +41,7 @@ def case_files(
     kinds
         Of `navigation.CASE_KINDS`. "resampled-ct" and "resampled-mask" come as ct_in_world and ct_in_reference, where a tracker's
         frame is known; "cameras" as cameras_in_ct, too, for a scene in which the CT lies where its file has it; "drr" as
-        drr_view1.dcm, ...
+        drr_view1.dcm, ... Those of a structure are made of it alone, with air about it.
     volume_format
         One of `navigation.VOLUME_FORMATS`.
     identities
@@ -49,9 +50,12 @@ def case_files(
     Raises
     ------
     InputError
-        Where the result is of other views, for cameras of slot scans, and as `resampled_mask`.
+        Where the result is of other views, or of a structure that the case does not have, for cameras of slot scans, and as
+        `resampled_mask`.
     """
     cameras = cameras_of(exported, case)
+    if exported.structure is not None:
+        case = replace(case, ct=ct_of_structure(case, exported.structure))
     files: Writers = {}
     if "resampled-ct" in kinds:
         files |= _volumes("ct", exported, case, volume_format)
@@ -62,6 +66,35 @@ def case_files(
     if "cameras" in kinds:
         files |= _cameras(exported, case, cameras)
     return files
+
+
+def ct_of_structure(case: Case, name: str) -> CT:
+    """The part of the CT about a structure, with its mask, and with air in place of everything else.
+
+    Raises
+    ------
+    InputError
+        For a structure that the case does not have.
+    """
+    from ..io.navigation.exports import AIR_HU
+
+    for bone in case.bone_cts:
+        if bone.name == name:
+            return bone.ct
+    structures = case.structures
+    if structures is None or name not in structures.names:
+        names = "none" if structures is None else ", ".join(structures.names)
+        raise InputError(
+            f"--case: has no structure {describe(name)} (it has {names}), expected the case of this result; add its labels and structures "
+            "to the case.json."
+        )
+    mask, volume = structures.mask(structures.names.index(name)), case.ct.volume
+    sides = [np.flatnonzero(mask.any(axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    part = tuple(slice(max(side[0] - 1, 0), side[-1] + 2) for side in sides)
+    ct_from_index = volume.ct_from_index.copy()
+    ct_from_index[:3, 3] += ct_from_index[:3, :3] @ [along.start for along in reversed(part)]
+    values = np.where(mask[part], volume.values[part], AIR_HU if case.ct.unit == "hu" else 0)
+    return CT(Volume(values, ct_from_index), case.ct.unit, mask[part])
 
 
 def cameras_of(exported: RegistrationExport, case: Case) -> list[Camera]:
@@ -109,7 +142,8 @@ def _volumes(what: str, exported: RegistrationExport, case: Case, volume_format:
 
     def write(path: Path, name: str, pose: np.ndarray) -> None:
         target = name.split("_")[0]
-        description = f"The {what} resampled by {name}, {target} LPS mm."
+        whose = "" if exported.structure is None else f" of {exported.structure} alone"
+        description = f"The {what}{whose} resampled by {name}, {target} LPS mm."
         write_volume(
             path,
             make(case.ct, pose),
@@ -137,7 +171,7 @@ def _drrs(exported: RegistrationExport, case: Case, cameras: list[Camera], ident
         image = projector.render(camera, exported.world_from_ct).image
         write_secondary_capture(
             path,
-            Drr(image, number, view.xray.pixel_mm, images[view.name], identity),
+            Drr(image, number, view.xray.pixel_mm, images[view.name], identity, exported.structure),
             own_study,
             series.setdefault(own_study, new_uid()),
             exported.warning,

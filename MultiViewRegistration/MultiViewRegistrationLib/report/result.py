@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import __version__
 from ..assessment import metrics
-from ..assessment.bones import RegisteredBones
+from ..assessment.bones import RegisteredBone, RegisteredBones
 from ..assessment.features import Tile
 from ..assessment.verdict import AMBIGUOUS_RATIO, Assessment, ViewSplit
 from ..geometry.camera import Camera
@@ -251,8 +251,7 @@ class Result:
                 }
                 for given, view, similarity in zip(case.views, self.views, fit.similarity, strict=True)
             ],
-            "structures": self.structures
-            and [bone.to_json([view.name for view in self.views]) for bone in self.structures.bones],
+            "structures": self.structures and list(map(self._structure, self.structures.bones)),
             "motions": self.structures and [motion.to_json() for motion in self.structures.motions],
             "relative_geometry": case.relative_geometry,
             "errors": self.errors and asdict(self.errors),
@@ -278,6 +277,13 @@ class Result:
             content["frame_of_reference_uid"]["reference"] = case.dicom.reference_uid
         optional = ("override", "withheld", "reference_from_world", "errors", "structures", "motions")
         return {key: value for key, value in content.items() if value is not None or key not in optional}
+
+    def _structure(self, bone: RegisteredBone) -> dict:
+        """A bone, with its error where the case has its truth."""
+        content, truth = bone.to_json([view.name for view in self.views]), self.case.structure_truths.get(bone.name)
+        if truth is not None:
+            content["mtre_mm"] = metrics.mtre(bone.world_from_ct, truth, bone.bone.surface)
+        return content
 
     def _start(self) -> dict:
         content = {

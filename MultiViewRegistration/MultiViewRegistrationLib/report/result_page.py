@@ -26,6 +26,7 @@ from ..io.staging import staged
 from ..io.transforms import write_slicer_transform, write_transform
 from ..registration.similarity import MIN_PIXELS
 from ..rendering.devices import run_tasks
+from .bones import before_after
 from .details import details
 from .overlays import LEGENDS, DRRs, jpeg, overlays, picture_files, png
 from .result import Result
@@ -64,12 +65,20 @@ class Entry:
         Why the result is written although it should not be used.
     names
         Whether the report names the case and its files: they may hold a patient's name.
+    further
+        Elements below the note.
     """
 
     result: Result
     note: str = ""
     override: str | None = None
     names: bool = False
+    further: Sequence[ET.Element] = ()
+
+    @cached_property
+    def compared_bones(self) -> np.ndarray | None:
+        """`before_after` of its bones."""
+        return before_after(self.result)
 
     @cached_property
     def pictures(self) -> list[list[dict[str, np.ndarray]]]:
@@ -146,13 +155,15 @@ def _write_files(
             for when, file in zip(("after", "before"), reversed(files)):
                 write_atomically(folder / f"{name}_{kind}_{when}.png", file)
 
-    pictures = entry.pictures  # before threads would draw them at the same time
+    pictures, compared = entry.pictures, entry.compared_bones  # before threads would draw them at the same time
     run_tasks(
         [
             partial(write_report, folder / "report.html", [entry]),
             *(partial(write_pictures, view.name, shown) for view, shown in zip(result.views, pictures, strict=True)),
         ]
     )
+    if compared is not None:
+        write_atomically(folder / "bones.jpg", jpeg(compared))
     for name, kept in masks.items():
         write_atomically(folder / name, png(255 * kept[..., None].astype(np.uint8)))
     if not withheld:
@@ -217,8 +228,9 @@ def _case_section(entry: Entry, nth: int, *, alone: bool) -> ET.Element:
         None if alone else tag("h2", _name(entry, nth)),
         None if entry.override is None else tag("p", tag("strong", "Override: "), entry.override, class_="override"),
         tag("p", entry.note, class_="note") if entry.note else None,
+        *entry.further,
         first_screen(entry.result, entry.pictures, anchor, names=entry.names),
-        *details(entry.result, entry.pictures, names=entry.names),
+        *details(entry.result, entry.pictures, entry.compared_bones, names=entry.names),
         id=anchor,
         class_="case sheet",
     )

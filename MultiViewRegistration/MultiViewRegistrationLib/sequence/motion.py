@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from ..errors import InputError
 from ..geometry import rigid
-from ..io.files import printable
 from ..io.html import Axis, Line, legend, line_plot, tag
 from ..io.html import page as html_page
 from ..io.staging import staged
-from .track_files import MATRIX, StoredTrack, table
+from .tables import MATRIX, table
 
 #: A screw axis of a smaller turn, in radians, is mostly noise.
 MIN_ROTATION = np.radians(1.0)
@@ -96,33 +95,20 @@ HEADER = (
 )
 
 
-def write_motion(fixed: str | os.PathLike, moving: str | os.PathLike, folder: str | os.PathLike) -> dict:
-    """Write motion.csv and motion.html; returns their content as plain data.
+class Moving(Protocol):
+    """A tracked structure."""
 
-    Parameters
-    ----------
-    fixed, moving
-        Track.json or its folder, of the same frames.
+    @property
+    def centroid(self) -> np.ndarray:
+        """(3,) of the structure, CT mm."""
 
-    Raises
-    ------
-    InputError
-        As `motion_against`.
-    """
-    a, b = StoredTrack.read(fixed), StoredTrack.read(moving)
-    motion = motion_against(a.poses, b, printable(fixed), printable(moving))
-    write_files(folder, motion, a.name, b.name, len(a.poses))
-    return {
-        "fixed": a.name,
-        "moving": b.name,
-        "frames_in_all": len(a.poses),
-        "files": [str(Path(folder) / "motion.csv"), str(Path(folder) / "motion.html")],
-        "motion": [_plain(each) for each in motion],
-    }
+    @property
+    def poses(self) -> list[np.ndarray | None]:
+        """(4, 4) world_from_ct in each frame, None where it has none."""
 
 
 def motion_against(
-    fixed: Sequence[np.ndarray | None], moving: StoredTrack, fixed_name: str, moving_name: str
+    fixed: Sequence[np.ndarray | None], moving: Moving, fixed_name: str, moving_name: str
 ) -> list[Relative]:
     """The motion of a tracked structure against another one.
 
@@ -152,7 +138,9 @@ def motion_against(
     return motion
 
 
-def write_files(folder: str | os.PathLike, motion: Sequence[Relative], fixed: str, moving: str, count: int) -> None:
+def write_files(
+    folder: str | os.PathLike, motion: Sequence[Relative], fixed: str, moving: str, count: int, before: str = ""
+) -> None:
     """Write motion.csv and motion.html; both appear, or none.
 
     Parameters
@@ -161,10 +149,13 @@ def write_files(folder: str | os.PathLike, motion: Sequence[Relative], fixed: st
         The structures' names.
     count
         Of all frames.
+    before
+        What the names of the files begin with.
     """
-    with staged(folder, last="motion.csv") as staging:
-        (staging / "motion.html").write_text(page(motion, fixed, moving, count), encoding="utf-8")
-        (staging / "motion.csv").write_text(motion_table(motion, count), encoding="utf-8", newline="")
+    names = f"{before}motion.csv", f"{before}motion.html"
+    with staged(folder, last=names[0]) as staging:
+        (staging / names[1]).write_text(page(motion, fixed, moving, count), encoding="utf-8")
+        (staging / names[0]).write_text(motion_table(motion, count), encoding="utf-8", newline="")
 
 
 def motion_table(motion: Sequence[Relative], count: int) -> str:
@@ -188,7 +179,8 @@ def _line(each: Relative) -> list:
     return [each.number, *(number if number == "" else f"{number:.6g}" for number in numbers)]
 
 
-def _plain(each: Relative) -> dict:
+def to_json(each: Relative) -> dict:
+    """A frame's motion as plain data."""
     return {
         "frame": each.number,
         "fixed_from_moving": each.fixed_from_moving.tolist(),

@@ -26,6 +26,7 @@ from ..registration.pipeline import Progress
 from ..registration.prepared_ct import PreparedCT
 from ..registration.warm_up import warm_up
 from ..rendering.devices import ComputeDevice
+from .bone_tracker import BoneTracker, with_structures, without_structures
 from .tracker import PACES, Tracked, Tracker
 
 
@@ -41,7 +42,8 @@ def follow(
     """The frames of a sequence one after another, each as soon as it is done.
 
     The first frame is registered as `api.register` does it, and so is each further one until one is kept; from then on they are
-    followed. A frame that cannot be read, or in which nothing is found, is lost, and says why.
+    followed. A frame that cannot be read, or in which nothing is found, is lost, and says why. The structures of the case are followed
+    after its whole CT in each frame.
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ def follow(
     pace
         One of PACES.
     progress
-        Of a frame that is registered, see `api.register`.
+        Of a frame that is registered, see `api.register`, and of its bones.
     device
         See there, or a `ComputeDevice`, which says where it was done.
 
@@ -66,8 +68,11 @@ def follow(
         raise InputError(f'pace: found "{pace}", expected one of {", ".join(PACES)}.')
     require_single_source(sequence.first.cameras.values(), "tracking")
     warm_up()
+    sequence.first.warn_of_other_bones()
     case, compute_device = sequence.first, device if isinstance(device, ComputeDevice) else ComputeDevice(device)
     tracker = Tracker(anatomy, PACES[pace], Range(**case.search), case.targets, masked=case.masks_misfit)
+    bones = None if case.structures is None else BoneTracker(anatomy, case.structures, PACES[pace])
+    names = () if case.structures is None else case.structures.names
     geometry = _Geometry(case)
     for number in range(len(sequence)):
         try:
@@ -75,7 +80,7 @@ def follow(
         except InputError as error:
             if number == 0:
                 raise
-            yield Tracked(number, "lost", None, "reject", [f"Lost: {error}"])
+            yield without_structures(Tracked(number, "lost", None, "reject", [f"Lost: {error}"]), names)
             continue
         if tracker.begun:
             views = geometry.corrected(frame.views, sequence.names[number])
@@ -83,13 +88,25 @@ def follow(
                 compute_device,
                 lambda there, n=number, views=views, given=frame.given: tracker.on(there).follow(n, views, given),
             )
+            if bones is not None:
+                found = bones.follow(found, views, tracker.expected(number), progress)
         else:
             found = _registered(number, case, frame, anatomy, start, seed, progress, geometry, compute_device)
-        if missing := [reason for reason in case.identity_reasons if reason not in found.reasons]:
-            verdict = "check" if found.verdict == "accept" else found.verdict
-            found = replace(found, verdict=verdict, reasons=[*missing, *found.reasons])
+        found = _with_identity(found, case.identity_reasons)
         tracker.keep(found)
+        if bones is not None:
+            bones.keep(found)
         yield found
+
+
+def _with_identity(found: Tracked, reasons: list[str]) -> Tracked:
+    """The result with these reasons as well, for which neither it nor a bone is "accept"."""
+    if not reasons:
+        return found
+    missing = [reason for reason in reasons if reason not in found.reasons]
+    verdict = "check" if found.verdict == "accept" else found.verdict
+    bones = {name: _with_identity(bone, reasons) for name, bone in found.bones.items()}
+    return replace(found, verdict=verdict, reasons=[*missing, *found.reasons], bones=bones)
 
 
 def _registered(
@@ -111,7 +128,8 @@ def _registered(
     except InputError as error:
         if number == 0:
             raise
-        return Tracked(number, "lost", None, "reject", [f"Lost: {error}"])
+        lost = Tracked(number, "lost", None, "reject", [f"Lost: {error}"])
+        return without_structures(lost, () if case.structures is None else case.structures.names)
     if result.verdict != "reject":
         geometry.learn(result.views)
     cameras, found = tuple(view.camera for view in result.views), result.refinement
@@ -119,7 +137,7 @@ def _registered(
     if there is not None and anatomy.full_ct is not None:
         similarity = anatomy.full_ct.fit(result.views, there, there).similarity
         background = Tracked(number, "registered", there, "check", [], similarity, cameras=cameras)
-    return Tracked(
+    whole = Tracked(
         number,
         "registered",
         found.world_from_ct,
@@ -131,6 +149,10 @@ def _registered(
         result.seconds["total"] - result.seconds["load"],
         background,
     )
+    if result.structures is None:
+        return whole
+    how = {bone.name: "registered" for bone in result.structures.bones}
+    return with_structures(whole, result.structures, how, whole.seconds)
 
 
 class _Geometry:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from ..assessment import metrics
+from ..assessment.bones import bones_of
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
@@ -20,20 +20,23 @@ from ..imaging.ct import CT
 from ..io.calibration.calibrated import UNITS
 from ..io.cameras import read_geometry
 from ..io.case import ct_of
+from ..io.case_file import structures_of
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
 from ..io.files import JsonObject, describe, home_of, printable, read_json, sha256
 from ..io.sequence import FrameFiles, FrameSequence
 from ..io.staging import staged
+from ..registration.bones import Bone
 from ..registration.prepared_ct import PreparedCT
 from ..rendering.devices import ComputeDevice
+from ..report.bones import with_outlines
 from ..report.overlays import DRRs, overlays, png
 from ..report.result import software
+from .motion import motion_against, relative_motion, to_json, write_files
+from .tables import MATRIX, table
 from .tracker import Tracked
 
 VERSION = 1
 FILE = "track.json"
-#: Heads of a table's columns with the first three rows of a pose, by rows.
-MATRIX = tuple(f"m{row}{column}" for row in range(3) for column in range(4))
 
 
 @dataclass(eq=False)
@@ -48,6 +51,8 @@ class Track:
         Those that are done.
     compute_device
         Where they were done.
+    bone
+        The structure of the case whose frames these are; None for the whole CT's.
     """
 
     sequence: FrameSequence
@@ -56,11 +61,34 @@ class Track:
     start: str = "given"
     frames: list[Tracked] = field(default_factory=list)
     compute_device: ComputeDevice = field(default_factory=ComputeDevice)
+    bone: Bone | None = None
 
     @property
     def stopped(self) -> bool:
         """Whether frames are left that were not reached."""
         return len(self.frames) < len(self.sequence)
+
+    @property
+    def centroid(self) -> np.ndarray:
+        """(3,) of the structure, CT mm."""
+        return self.anatomy.centroid if self.bone is None else self.bone.centroid
+
+    @property
+    def poses(self) -> list[np.ndarray | None]:
+        """(4, 4) world_from_ct of each frame of the sequence, None of those that may not be used."""
+        return poses_of(self.frames, len(self.sequence))
+
+    @cached_property
+    def _bones(self) -> list[Bone]:
+        structures = self.sequence.first.structures
+        return [] if structures is None or self.bone is not None else bones_of(structures, self.anatomy)
+
+    @property
+    def structures(self) -> list[Track]:
+        """The tracks of the case's structures."""
+        return [
+            replace(self, frames=[frame.bones[bone.name] for frame in self.frames], bone=bone) for bone in self._bones
+        ]
 
     def to_json(self, folder: str | os.PathLike | None) -> dict:
         """The content of a track.json in this folder; of one that will move where there is none."""
@@ -68,10 +96,11 @@ class Track:
         return {
             "version": VERSION,
             "case": case.name,
+            **({} if self.bone is None else {"structure": self.bone.name}),
             **({} if files is None else {"sequence": files.written(None if folder is None else Path(folder))}),
             "frames_in_all": len(self.sequence),
             "stopped": self.stopped,
-            "centroid_ct": self.anatomy.centroid.tolist(),
+            "centroid_ct": self.centroid.tolist(),
             "views": list(case.cameras),
             "frames": [self._frame(frame) for frame in self.frames],
             "start": self.start,
@@ -81,15 +110,10 @@ class Track:
         }
 
     def _frame(self, frame: Tracked) -> dict:
-        pose, truth = frame.world_from_ct, self.sequence.truths.get(frame.number)
         content = {
             "number": frame.number,
             "name": self.sequence.names[frame.number],
-            "how": frame.how,
-            "world_from_ct": None if pose is None else pose.tolist(),
-            "verdict": frame.verdict,
-            "reasons": frame.reasons,
-            "similarity": [value if np.isfinite(value) else None for value in frame.similarity],
+            **self._found(frame, self.bone),
             "cameras": [
                 {
                     "intrinsics": camera.intrinsics.tolist(),
@@ -98,16 +122,39 @@ class Track:
                 }
                 for camera in frame.cameras
             ],
-            "predicted_upper95_mm": frame.upper95_mm,
             "seconds": frame.seconds,
         }
+        if self._bones:
+            content["structures"] = [
+                {"name": bone.name, **self._found(frame.bones[bone.name], bone)} for bone in self._bones
+            ]
+            content["motions"] = [motion.to_json() for motion in frame.motions]
+        return content
+
+    def _found(self, frame: Tracked, bone: Bone | None) -> dict:
+        """What was found of the whole CT, or of a bone, in a frame."""
+        pose, case = frame.world_from_ct, self.sequence.first
+        content = {
+            "how": frame.how,
+            "world_from_ct": None if pose is None else pose.tolist(),
+            "verdict": frame.verdict,
+            "reasons": frame.reasons,
+            "similarity": [value if np.isfinite(value) else None for value in frame.similarity],
+            "predicted_upper95_mm": frame.upper95_mm,
+        }
+        if bone is None:
+            truth = self.sequence.truths.get(frame.number)
+            points = self.anatomy.corners() if case.targets is None else case.targets
+        else:
+            truth = self.sequence.structure_truths.get(frame.number, {}).get(bone.name)
+            points = bone.surface
         if truth is not None and pose is not None:
-            targets = self.sequence.first.targets
-            content["mtre_mm"] = metrics.mtre(pose, truth, self.anatomy.corners() if targets is None else targets)
+            content["mtre_mm"] = metrics.mtre(pose, truth, points)
         return content
 
     def overlays(self, progress: Callable[[float, str], object] = lambda fraction, stage: None) -> dict[str, bytes]:
-        """Each view of each frame with the edges of the CT at its pose, rejected ones included: PNG files by their names.
+        """Each view of each frame with the edges of the CT at its pose, rejected ones included: PNG files by their names. With structures
+        also with the outlines of those that were not rejected.
 
         Parameters
         ----------
@@ -121,7 +168,13 @@ class Track:
                 continue
             for view, camera in zip(self.sequence.load(frame.number).views, frame.cameras, strict=True):
                 drr = DRRs.of(self.anatomy, camera, frame.world_from_ct)
-                pictures[f"frame{frame.number:04}_{view.name}.png"] = png(overlays(view.xray, [drr])[0]["edges"])
+                name = f"frame{frame.number:04}_{view.name}"
+                pictures[f"{name}.png"] = png(overlays(view.xray, [drr])[0]["edges"])
+                if self._bones:
+                    found = [(bone, frame.bones[bone.name]) for bone in self._bones]
+                    placed = [(bone, each.world_from_ct if each.kept else None) for bone, each in found]
+                    seen = replace(view, camera=camera)
+                    pictures[f"{name}_bones.png"] = png(with_outlines(seen, placed))
         return pictures
 
     def save(
@@ -134,7 +187,8 @@ class Track:
     ) -> None:
         """Write track.json, poses.csv and track.tra; all of them appear, or none.
 
-        Rejected frames, and those not reached, have no pose in track.tra.
+        Each structure of the case has such files, too, which begin with its name, and two neighbours that both have a pose in several
+        frames NAME_on_OTHER_motion.csv and .html, see `motion`. Rejected frames, and those not reached, have no pose in track.tra.
 
         Parameters
         ----------
@@ -145,23 +199,52 @@ class Track:
         moves
             Whether the files will be moved elsewhere, away from their case.
         """
-        with staged(folder, last=FILE) as staging:
+        with staged(folder, FILE, _files_of_structures) as staging:
             for name, picture in (pictures or {}).items():
                 (staging / name).write_bytes(picture)
-            write_tables(staging, self.frames, len(self.sequence), self.sequence.first.ct, unit)
-            (staging / FILE).write_text(
-                json.dumps(self.to_json(None if moves else folder), indent=1) + "\n", encoding="utf-8"
-            )
+            for track in (*self.structures, self):
+                name = "" if track.bone is None else f"{track.bone.name}_"
+                write_tables(staging, track.frames, len(self.sequence), self.sequence.first.ct, unit, name)
+                content = track.to_json(None if moves else folder)
+                (staging / f"{name}{FILE}").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            self._write_motions(staging)
+
+    def _write_motions(self, folder: Path) -> None:
+        tracks = {track.bone.name: track for track in self.structures if track.bone is not None}
+        pairs = dict.fromkeys((motion.name, motion.against) for frame in self.frames for motion in frame.motions)
+        for name, against in pairs:
+            motion = relative_motion(tracks[against].poses, tracks[name].poses, tracks[name].centroid)
+            if len(motion) > 1:
+                write_files(folder, motion, against, name, len(self.sequence), f"{name}_on_{against}_")
 
 
-def write_tables(folder: Path, frames: Sequence[Tracked], count: int, ct: CT, unit: str = "mm") -> None:
-    """Write poses.csv, and track.tra with a line for each of `count` frames; see `Track.save`."""
+def _files_of_structures(folder: Path) -> list[str]:
+    """The files of structures that came with the track in a folder."""
+    content = read_json(folder / FILE) if (folder / FILE).is_file() else None
+    frames = content.get("frames") if isinstance(content, dict) else None
+    structures = frames[0].get("structures") if isinstance(frames, list) and isinstance(frames[0], dict) else None
+    names = [each["name"] for each in structures or () if isinstance(each, dict) and isinstance(each.get("name"), str)]
+    files = [f"{name}_{file}" for name in names for file in (FILE, "poses.csv", "track.tra")]
+    motions = [f"{name}_on_{other}_motion" for name in names for other in names]
+    return [*files, *(f"{motion}{ending}" for motion in motions for ending in (".csv", ".html"))]
+
+
+def poses_of(frames: Sequence[Tracked], count: int) -> list[np.ndarray | None]:
+    """(4, 4) world_from_ct of each of `count` frames, None of those that may not be used."""
     poses: list[np.ndarray | None] = [None] * count
     for frame in frames:
         poses[frame.number] = frame.world_from_ct if frame.kept else None
+    return poses
+
+
+def write_tables(
+    folder: Path, frames: Sequence[Tracked], count: int, ct: CT, unit: str = "mm", before: str = ""
+) -> None:
+    """Write poses.csv, and track.tra with a line for each of `count` frames; see `Track.save`. Their names begin with `before`."""
     ct_from_tra = ct_from_autoscoper(ct)
-    (folder / "poses.csv").write_text(poses_table(frames), encoding="utf-8", newline="")
-    write_tra(folder / "track.tra", [pose if pose is None else pose @ ct_from_tra for pose in poses], UNITS[unit])
+    poses = [pose if pose is None else pose @ ct_from_tra for pose in poses_of(frames, count)]
+    (folder / f"{before}poses.csv").write_text(poses_table(frames), encoding="utf-8", newline="")
+    write_tra(folder / f"{before}track.tra", poses, UNITS[unit])
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,10 +280,7 @@ class StoredTrack:
     @property
     def poses(self) -> list[np.ndarray | None]:
         """(4, 4) world_from_ct of each frame of the sequence, None of those that may not be used."""
-        poses: list[np.ndarray | None] = [None] * self.count
-        for frame in self.frames:
-            poses[frame.number] = frame.world_from_ct if frame.kept else None
-        return poses
+        return poses_of(self.frames, self.count)
 
     def to_json(self, folder: str | os.PathLike | None, files: FrameFiles | None) -> dict:
         """The content of a track.json in this folder; of one that will move where there is none.   files: where the frames are."""
@@ -233,7 +313,7 @@ class StoredTrack:
         return files
 
     def structure(self, beside: Sequence[Path] = ()) -> CT:
-        """The tracked structure: the CT of the first frame, with its mask.
+        """The tracked structure: the CT of the first frame, with its mask, or that of the structure of the case that was tracked.
 
         Parameters
         ----------
@@ -251,13 +331,27 @@ class StoredTrack:
             if not beside:
                 raise
             file = self.files(beside).file(0)
-        for part in filter(None, (file.ct, file.mask)):
-            if sha256(part.path) not in self.inputs.values():
+        name = self.bone
+        parts = [file.ct, file.mask, *([] if name is None else [file.labels])]
+        masks = [] if name is None else [source.mask for source in file.structures]
+        for path in filter(None, [*(part.path for part in parts if part is not None), *masks]):
+            if sha256(path) not in self.inputs.values():
                 raise InputError(
-                    f"{self._fields.file}: {printable(part.path)} is not what was tracked, expected the same CT and mask; put "
+                    f"{self._fields.file}: {printable(path)} is not what was tracked, expected the same CT and mask; put "
                     "them back, or track it again."
                 )
-        return ct_of(file)
+        ct = ct_of(file)
+        if name is None:
+            return ct
+        structures = structures_of(file, ct)
+        if structures is None or name not in structures.names:
+            self._fields.refuse("structure", f"is {describe(name)}", "a structure of the case", "track the case again")
+        return replace(ct, mask=structures.mask(structures.names.index(name)))
+
+    @property
+    def bone(self) -> str | None:
+        """The name of the structure of the case that was tracked; None of the whole CT."""
+        return self._fields.text("structure", "the name of a structure") if self._fields.has("structure") else None
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> StoredTrack:
@@ -303,9 +397,8 @@ class StoredTrack:
         centroid = fields.array("centroid_ct", (3,), "a point [x, y, z] in CT LPS mm")
         views = fields.texts("views", "the names of the views") if fields.has("views") else []
         inputs = fields.section("inputs").values if fields.has("inputs") else {}
-        return cls(
-            fields.text("case", "the case's name"), count, frames, names, centroid, views, inputs, folder, fields
-        )
+        key, what = ("structure", "its name") if fields.has("structure") else ("case", "the case's name")
+        return cls(fields.text(key, what), count, frames, names, centroid, views, inputs, folder, fields)
 
 
 def _stored(number: int, fields: JsonObject) -> Tracked:
@@ -363,13 +456,6 @@ def poses_table(frames: Sequence[Tracked]) -> str:
     return table(header, lines)
 
 
-def table(header: Sequence[str], lines: Sequence[Sequence]) -> str:
-    """CSV text of numbers and words of our own."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *lines])
-    return text.getvalue()
-
-
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.9g}"
 
@@ -379,3 +465,28 @@ def ct_from_autoscoper(ct: CT) -> np.ndarray:
     volume = ct.volume
     ct_from_file = volume.ct_from_index @ np.diag([*(1 / volume.spacing_mm), 1.0])
     return ct_from_file @ rigid.inverse(autoscoper_from_ct(volume.values.shape, volume.spacing_mm))
+
+
+def write_motion(fixed: str | os.PathLike, moving: str | os.PathLike, folder: str | os.PathLike) -> dict:
+    """Write motion.csv and motion.html; returns their content as plain data.
+
+    Parameters
+    ----------
+    fixed, moving
+        Track.json or its folder, of the same frames.
+
+    Raises
+    ------
+    InputError
+        As `motion_against`.
+    """
+    a, b = StoredTrack.read(fixed), StoredTrack.read(moving)
+    motion = motion_against(a.poses, b, printable(fixed), printable(moving))
+    write_files(folder, motion, a.name, b.name, len(a.poses))
+    return {
+        "fixed": a.name,
+        "moving": b.name,
+        "frames_in_all": len(a.poses),
+        "files": [str(Path(folder) / "motion.csv"), str(Path(folder) / "motion.html")],
+        "motion": [to_json(each) for each in motion],
+    }

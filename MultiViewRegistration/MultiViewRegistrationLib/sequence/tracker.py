@@ -9,14 +9,15 @@ A structure with a background is tracked in front of it: the whole CT first in e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
 
 from ..assessment import verdict
+from ..assessment.bones import NeighbourMotion
 from ..assessment.verdict import Assessment
 from ..errors import InputError
 from ..geometry import rigid
@@ -80,6 +81,10 @@ class Tracked:
         From loaded images to the verdict.
     background
         The result of the whole CT, for a structure in front of it.
+    bones
+        The results of the case's structures, each at its own pose, by name.
+    motions
+        Of those that are neighbours and were both found, against each other since the CT.
     """
 
     number: int
@@ -92,6 +97,8 @@ class Tracked:
     cameras: tuple[Camera, ...] = ()
     seconds: float = 0.0
     background: Tracked | None = None
+    bones: Mapping[str, Tracked] = field(default_factory=dict)
+    motions: Sequence[NeighbourMotion] = ()
 
     @property
     def kept(self) -> bool:
@@ -136,6 +143,10 @@ class Tracker:
         """Whether there is a pose to begin from."""
         return bool(self._kept)
 
+    def expected(self, number: int) -> np.ndarray:
+        """(4, 4), where the frames before lead the structure."""
+        return predict_pose(self._kept, number)
+
     def keep(self, found: Tracked) -> None:
         """The next frame may begin from this one."""
         if found.kept and found.world_from_ct is not None:
@@ -166,7 +177,7 @@ class Tracker:
         return replace(before._in_frame(number, views, given), background=background)
 
     def _in_frame(self, number: int, views: list[View], given: np.ndarray | None) -> Tracked:
-        last, expected = self._kept[-1][1], predict_pose(self._kept, number)
+        last, expected = self._kept[-1][1], self.expected(number)
         found = self._followed(number, views, [expected, last])
         if found is None:
             starts = [expected, last, *([] if given is None else [given])]

@@ -101,7 +101,11 @@ def probable_mm(entry: HistoryEntry) -> str:
     """The likely error of an entry, "0.05 mm"; "" where it is not known, and of a pose that was rejected."""
     if entry.typical_mm is None or entry.verdict == "reject":
         return ""
-    return _("{mm:.{digits}f} mm").format(mm=entry.typical_mm, digits=2 if entry.typical_mm < 0.1 else 1)
+    return _in_mm(entry.typical_mm)
+
+
+def _in_mm(mm: float) -> str:
+    return _("{mm:.{digits}f} mm").format(mm=mm, digits=2 if mm < 0.1 else 1)
 
 
 def summary(session: Session) -> str:
@@ -148,7 +152,30 @@ def explanation(session: Session) -> list[str]:
         return []
     if outdated or entry.verdict is None:
         return list(filter(None, [outdated, *entry.reasons]))
-    return list(filter(None, [*entry.reasons, entry.summary, MEANINGS[entry.verdict]]))
+    return list(filter(None, [*entry.reasons, entry.summary, MEANINGS[entry.verdict], *_of_structures(entry)]))
+
+
+def _of_structures(entry: HistoryEntry) -> list[str]:
+    """What is known of each structure that was registered, and of how each moved against its neighbour, a sentence each."""
+    of_each = [set(each["reasons"]) for each in entry.structures]
+    of_all = set.intersection(*of_each) if len(of_each) > 1 else set()
+    sentences = []
+    for each in entry.structures:
+        error = each.get("predicted_tre_mm")
+        likely = _(", likely error {mm}").format(mm=_in_mm(error["mean"])) if error else ""
+        sentence = _(
+            "{name}: {verdict}, moved by {mm:.1f} mm and {degrees:.1f}\u00b0 against the pose of the whole CT{likely}."
+        )
+        told = sentence.format(
+            name=each["name"],
+            verdict=each["verdict"],
+            mm=each["moved"]["mm"],
+            degrees=each["moved"]["deg"],
+            likely=likely if each["verdict"] != "reject" else "",
+        )
+        sentences.append(" ".join([told, *(reason for reason in each["reasons"] if reason not in of_all)]))
+    moved = _("{name} on {against}: {words}, {mm:.1f} mm at the joint.")
+    return [*sentences, *sorted(of_all), *(moved.format(**motion) for motion in entry.motions)]
 
 
 def use_suggested_masks(session: Session) -> str:

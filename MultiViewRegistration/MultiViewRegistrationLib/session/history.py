@@ -48,6 +48,8 @@ class HistoryEntry:
     risk: probability of an error above `assessment.prediction.WRONG_MM`; None where it was not assessed.
     views: "good", "check" or "bad", by the view's name, where the pose was assessed.
     summary: the likely error and the risk of a larger one, a sentence.
+    structures, motions: of the structures that were registered after the whole CT, as in a result.json.
+    elsewhere: CT mm, whole numbers, cells of CELL_MM of the part of the bone that lies elsewhere than the pose has it.
     assessed: fingerprint of the inputs with which a pose was assessed that is no result of a registration; "" where it was not.
     after: number of the entry that the registration was at before; None for the first.
     """
@@ -68,6 +70,9 @@ class HistoryEntry:
     risk: float | None = None
     views: dict[str, str] = field(default_factory=dict)
     summary: str = ""
+    structures: list[dict] = field(default_factory=list)
+    motions: list[dict] = field(default_factory=list)
+    elsewhere: list[list[int]] = field(default_factory=list)
     assessed: str = ""
     after: int | None = None
 
@@ -85,7 +90,7 @@ class HistoryEntry:
         """With what a `result.Result` says of a pose."""
         names, assessment = [view.name for view in result.views], result.assessment
         similarity = zip(names, map(float, result.refinement.fit.similarity), strict=True)
-        prediction = assessment and assessment.prediction
+        prediction, bones = assessment and assessment.prediction, result.structures
         return cls.now(
             method,
             world_from_ct,
@@ -95,6 +100,9 @@ class HistoryEntry:
             risk=prediction.failure_probability if prediction else None,
             views=assessment.view_states(names) if assessment else {},
             summary=assessment.summary if assessment else "",
+            structures=[bone.to_json(names) for bone in bones.bones] if bones else [],
+            motions=[motion.to_json() for motion in bones.motions] if bones else [],
+            elsewhere=_cells(assessment.elsewhere) if assessment else [],
             **more,
         )
 
@@ -109,6 +117,15 @@ class HistoryEntry:
         return np.array(self.world_from_ct)
 
 
+#: The side of a cell of `HistoryEntry.elsewhere`: a few hundred of them hold a part of the body.
+CELL_MM = 8
+
+
+def _cells(points: np.ndarray) -> list[list[int]]:
+    """The cells that hold any of the points (N, 3)."""
+    return [] if not len(points) else (CELL_MM * np.unique(np.rint(points / CELL_MM).astype(int), axis=0)).tolist()
+
+
 class History:
     """The entries of one registration, and at which of them it is.
 
@@ -117,12 +134,16 @@ class History:
 
     def __init__(self, registration: Registration) -> None:
         self._registration = registration
+        self._read: tuple[str, list[HistoryEntry]] = "", []  # a timer asks for them again and again
         self.unnoted = "moved"
 
     @property
     def entries(self) -> list[HistoryEntry]:
         """The oldest first."""
-        return [HistoryEntry(**entry) for entry in json.loads(self._registration.parameter(PARAMETER, "[]"))]
+        content = self._registration.parameter(PARAMETER, "[]")
+        if content != self._read[0]:
+            self._read = content, [HistoryEntry(**entry) for entry in json.loads(content)]
+        return list(self._read[1])
 
     @property
     def position(self) -> int:
@@ -208,7 +229,8 @@ class History:
         """Rename a view in all entries."""
         entries = self.entries
         for entry in entries:
-            for kept in (entry.similarity, entry.cameras, entry.views):
+            of_structures = (structure["similarity"] for structure in entry.structures)
+            for kept in (entry.similarity, entry.cameras, entry.views, *of_structures):
                 if before in kept:
                     kept[after] = kept.pop(before)
         self._keep(entries)

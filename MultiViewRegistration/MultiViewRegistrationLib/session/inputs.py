@@ -14,9 +14,18 @@ from time import monotonic, sleep
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..jobs import start_python
-from ..mrml.case import case_of, ct_of, xray_of
+from ..mrml.case import case_of, ct_of, structures_of, xray_of
 from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
-from ..mrml.identity import identity_mismatches, of_ct, of_image, of_view, origin_of, said_same_patient, true_pose
+from ..mrml.identity import (
+    identity_mismatches,
+    of_ct,
+    of_image,
+    of_structures,
+    of_view,
+    origin_of,
+    said_same_patient,
+    true_pose,
+)
 from ..mrml.image import refresh
 from ..mrml.registration import Registration, check_place
 from ..mrml.xray import XRayView
@@ -25,6 +34,9 @@ from .geometry import missing_readings, needs_geometry
 from .scouts import Scouts
 from .slot_scan import missing_in_header
 from .translation import _
+
+#: By what the CT and its structures are kept among the views' nodes.
+CT, STRUCTURES = "CT", "structures"
 
 
 class Inputs:
@@ -54,14 +66,16 @@ class Inputs:
         """Keep the parts of the `io.case.Case` that the scene has just been filled from."""
         self.case_path = case.path
         xrays = {view.name: view.xray for view in case.views}
-        self._made[""] = of_ct(self.registration), case.ct
+        self._made[CT] = of_ct(self.registration), case.ct
+        if self.registration.registers_each:
+            self._made[STRUCTURES] = self._of_structures, case.structures
         for view in self.registration.xrays:
             if view.name in xrays:
                 self._made[view.id] = of_view(view), xrays[view.name]
 
     def cache_ct(self, ct) -> None:
         """Keep the `imaging.ct.CT` that the chosen volume was just made from; of the whole CT."""
-        self._made[""] = of_ct(self.registration), ct
+        self._made[CT] = of_ct(self.registration), ct
 
     def cache_xray(self, view: XRayView, xray) -> None:
         """Keep the `imaging.xray.XRay` that a view has just been given, with its picture."""
@@ -73,7 +87,7 @@ class Inputs:
 
         placed: see `mrml.case.case_of`.
         """
-        case = case_of(self.registration, self.xray, self.ct(), placed=placed)
+        case = case_of(self.registration, self.xray, self.ct(), self.structures(), placed=placed)
         if same := twins(case.views):
             raise InputError(
                 _(
@@ -101,7 +115,17 @@ class Inputs:
         """The `imaging.ct.CT`. InputError as `mrml.case.ct_of`."""
         if self.registration.ct is not None:
             check_place(self.registration.ct)
-        return self._kept("", of_ct(self.registration), lambda: ct_of(self.registration))
+        return self._kept(CT, of_ct(self.registration), lambda: ct_of(self.registration))
+
+    def structures(self):
+        """The `imaging.structures.Structures` that get a pose of their own each, None for none. InputError as `mrml.case.structures_of`."""
+        if not self.registration.registers_each:
+            return None
+        return self._kept(STRUCTURES, self._of_structures, lambda: structures_of(self.registration, self.ct()))
+
+    @property
+    def _of_structures(self) -> str:
+        return f"{of_ct(self.registration)} {of_structures(self.registration)}"
 
     def xray(self, view: XRayView):
         """The view's `imaging.xray.XRay`. InputError as `mrml.case.xray_of`."""

@@ -14,11 +14,11 @@ import numpy as np
 from ..errors import InputError
 from ..io.cameras import CALIBRATION, GEOMETRIES
 from ..io.case import Case
-from ..io.files import read_json
+from ..io.files import JsonObject, read_json
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import write_exports
 from ..io.navigation.igtl import Messages, messages_of
-from ..io.navigation.registration_export import REJECTED, RegistrationExport
+from ..io.navigation.registration_export import REJECTED, VERDICTS, RegistrationExport
 from ..io.result_folder import RESULT, earlier_files
 from ..io.staging import staged
 from ..mrml.case import assumptions_of, drawn, image_for_file, reference_from_world_of
@@ -53,7 +53,7 @@ def formats() -> dict[str, str]:
 
 def missing_for_kind(registration: Registration, kind: str) -> str:
     """What a kind of file lacks, or why it cannot be, in a sentence; "" for nothing."""
-    if kind == "resampled-mask" and registration.segmentation is None:
+    if kind == "resampled-mask" and (registration.segmentation is None or registration.registers_each):
         return _("Choose a structure in section 1. CT first.")
     if kind == "cameras" and any("slot_scan" in view.content for view in registration.used_xrays):
         return _("No camera of Slicer's can show a slot scan, whose source moves from row to row.")
@@ -140,7 +140,7 @@ def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[.
     views = session.registration.used_xrays
     images = {view.name: image_for_file(view) for view in views}
     masks = {view.name: drawn(view) for view in views if view.mask is not None}
-    return lambda folder=folder: [write_case(folder, content, case.ct, images, masks)]
+    return lambda folder=folder: [write_case(folder, content, case.ct, images, masks, case.structures)]
 
 
 def write_together(
@@ -288,4 +288,19 @@ def _entry(
         risk=(content.get("uncertainty") or {}).get("failure_probability"),
         views=states,
         summary=str(content.get("summary", "")),
+        **_structures(exported.path),
     )
+
+
+def _structures(result: Path) -> dict[str, list[dict]]:
+    """The structures and motions of a result.json for the history. InputError for what are none."""
+    fields = JsonObject.read(result, "a result.json")
+    structures = fields.sections("structures", "the structures of the result") if fields.has("structures") else []
+    for each in structures:
+        each.rigid("world_from_ct")
+        each.choice("verdict", VERDICTS)
+        for key in ("similarity", "moved"):
+            each.section(key)
+        each.texts("reasons", "a list of sentences")
+    motions = fields.value("motions", "the motions of the structures", list) if fields.has("motions") else []
+    return {"structures": [each.values for each in structures], "motions": motions}

@@ -22,6 +22,7 @@ from .drawing import Drawing
 from .history import History, HistoryEntry
 from .igtl_connection import IgtlConnection
 from .inputs import FIRST_TIME, Inputs, Preparation, camera_of, twins
+from .misfits import Misfits
 from .registering import RunningRegistration
 from .regressors import Regressors
 from .sequence import Sequence
@@ -88,7 +89,7 @@ class Session(Inputs):
     regressors: the regressors of this CT, and the training of one.
     sequence: frames that are tracked and played.
     igtl: the connection to navigation through OpenIGTLink.   notices: what a person should read once.
-    held: whether nobody looks, see `hold`.
+    held: whether nobody looks, see `hold`.   misfits: what lies elsewhere than the pose has it.
     """
 
     def __init__(self, registration: Registration) -> None:
@@ -102,7 +103,7 @@ class Session(Inputs):
         self.running_registration: RunningRegistration | None = None
         self._background_task: tuple[Worker, Callable[[Any], object]] | None = None
         self._preparation = Preparation(self)
-        self.drawing = Drawing(registration, lambda: self.anatomy, self.xray)
+        self.drawing, self.misfits = Drawing(registration, lambda: self.anatomy, self.xray), Misfits(self)
         self._results: dict[str, object] = {}
 
     # The work under way
@@ -219,6 +220,7 @@ class Session(Inputs):
         if self.registration.scene is None:
             return self._reset()
         self._check_igtl()
+        self.misfits.update()
         ended = [self._check_preparation(), self._check_task(), self.regressors.poll(), self.sequence.poll()]
         return self._check_registration() or any(ended)
 
@@ -338,12 +340,15 @@ class Session(Inputs):
         if known is not None and not self.history.moved and not again:
             return lambda: known
         case, ready, method = self.corrected_case(), self.ready(), "by hand" if entry is None else entry.method
+        had_structures = entry is not None and bool(entry.structures) and not self.history.moved
         uid = world_uid(self.registration)
 
         def find():
             from ..api import assess
 
-            return replace(assess(case, case.world_from_ct, ready(lambda progress: True), method), world_uid=uid)
+            anatomy = ready(lambda progress: True)
+            result = assess(case, case.world_from_ct, anatomy, method, with_structures=had_structures)
+            return replace(result, world_uid=uid)
 
         return find
 
@@ -438,6 +443,7 @@ class Session(Inputs):
         self.regressors.cancel()
         self.igtl.close()
         self._preparation, self._results, self.sequence = Preparation(self), {}, Sequence(self)
+        self.misfits = Misfits(self)
         return working
 
     def _end(self, run: RunningRegistration) -> None:

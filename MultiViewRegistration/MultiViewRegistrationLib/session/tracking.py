@@ -137,6 +137,7 @@ class SceneSequence:
     images: SliceImages
     files: None = None
     truths: dict[int, np.ndarray] = field(default_factory=dict)
+    structure_truths: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images.names)

@@ -58,15 +58,21 @@ class Patient:
         self.centre = np.array([*middle(volume)[:2], self.bone_points[:, 2].mean()])
 
 
-def demo_case(folder: str | Path) -> Path:
-    """The case of `mvreg demo`: a chest in a C-arm, anteroposterior and left lateral; path of its case.json.
+def demo_patient() -> Patient:
+    """The patient of `mvreg demo`: a chest. Raises InputError where the CT cannot be downloaded or itk-rtk is missing."""
+    return Patient(chest_ct(), couch=True, beyond_mm=60)
 
-    Raises InputError where the CT cannot be downloaded or itk-rtk is missing.
-    """
-    patient = Patient(chest_ct(), couch=True, beyond_mm=60)
-    rng = np.random.default_rng(4)
-    cameras = [_c_arm(rng, 2, 3, mirrored=True), _c_arm(rng, 88, -2, mirrored=True)]
+
+def demo_case(folder: str | Path, patient: Patient | None = None) -> Path:
+    """The case of `mvreg demo`: its patient in a C-arm, anteroposterior and left lateral; path of its case.json."""
+    patient, rng = patient or demo_patient(), np.random.default_rng(4)
+    cameras = demo_cameras(rng)
     return write_case(folder, patient, cameras, random_pose(patient, rng), rng, names=("AP", "lateral"))
+
+
+def demo_cameras(rng: np.random.Generator) -> list[Camera]:
+    """Those of its X-rays, near anteroposterior and left lateral."""
+    return [_c_arm(rng, 2, 3, mirrored=True), _c_arm(rng, 88, -2, mirrored=True)]
 
 
 def write_case(

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Protocol
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import find_objects, gaussian_filter
 
 from ..errors import InputError, install_command
 from ..geometry.camera import Camera
@@ -168,15 +169,9 @@ class MovedBone:
 
     def __init__(self, whole: MaterialProjector, ct: Volume, mask: np.ndarray) -> None:
         """whole: of the CT's body.   mask: bool (k, j, i), of the bone. Where it was there is soft tissue."""
-        box = tuple(
-            slice(max(low - 1, 0), high + 2) for low, high in ((each.min(), each.max()) for each in np.nonzero(mask))
-        )
-        hu = ct.values[box]
-        with_bone, without = base_materials(hu), base_materials(np.where(mask[box], np.float32(SOFT_HU), hu))
-        placed = ct.ct_from_index.copy()
-        placed[:3, 3] += placed[:3, :3] @ [each.start for each in box[::-1]]
+        box = _with_room([slice(each.min(), each.max() + 1) for each in np.nonzero(mask)])
         self._whole = whole
-        self._bone = Joseph(tuple(a - b for a, b in zip(with_bone, without)), placed)
+        self._bone = _beyond_soft_tissue(ct, box, mask[box])
         self.rest_from_bone = np.eye(4)
 
     def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
@@ -184,6 +179,45 @@ class MovedBone:
         rest = world_from_ct @ self.rest_from_bone
         moved = self._bone.project(camera, world_from_ct) - self._bone.project(camera, rest)
         return np.maximum(self._whole.project(camera, rest) + moved / 10, 0)  # mm g/cm^3 to g/cm^2
+
+
+class MovedBones:
+    """Projects a body in which several bones have moved: used as a `RtkProjector`, with the pose of the body."""
+
+    def __init__(
+        self, whole: MaterialProjector, ct: Volume, labels: np.ndarray, motions: Mapping[int, np.ndarray]
+    ) -> None:
+        """whole: of the CT's body.   labels: integers (k, j, i).   motions: (4, 4) ct_from_bone of each bone, by its label.
+
+        Where a bone was there is soft tissue.
+        """
+        self._whole, boxes = whole, find_objects(labels)
+        self._moved: list[tuple[Joseph, np.ndarray]] = []
+        for label, motion in motions.items():
+            box = _with_room(boxes[label - 1])
+            self._moved.append((_beyond_soft_tissue(ct, box, labels[box] == label), motion))
+
+    def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
+        """As `RtkProjector.project`: all but the bones at this pose, each bone at `world_from_ct @ ct_from_bone`."""
+        image = self._whole.project(camera, world_from_ct)
+        for bone, ct_from_bone in self._moved:
+            moved = bone.project(camera, world_from_ct @ ct_from_bone) - bone.project(camera, world_from_ct)
+            image = image + moved / 10  # mm g/cm^3 to g/cm^2
+        return np.maximum(image, 0)
+
+
+def _with_room(box: Sequence[slice]) -> tuple[slice, ...]:
+    """The part of a CT with a voxel more on every side, if there is one."""
+    return tuple(slice(max(each.start - 1, 0), each.stop + 1) for each in box)
+
+
+def _beyond_soft_tissue(ct: Volume, box: tuple[slice, ...], mask: np.ndarray) -> Joseph:
+    """Projects what a bone attenuates more than soft tissue in its place.   mask: bool, of the part `box` (k, j, i) of the CT."""
+    hu = ct.values[box]
+    with_bone, without = base_materials(hu), base_materials(np.where(mask, np.float32(SOFT_HU), hu))
+    placed = ct.ct_from_index.copy()
+    placed[:3, 3] += placed[:3, :3] @ [each.start for each in box[::-1]]
+    return Joseph(tuple(a - b for a, b in zip(with_bone, without)), placed)
 
 
 #: Hounsfield units of the surfaces, from skin and lung to the densest bone.

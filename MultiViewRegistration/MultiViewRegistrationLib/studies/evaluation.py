@@ -9,6 +9,9 @@ What was measured is plain data, the same in `--json`, in the records of a cohor
     name, views, relative_geometry     of the case; the number of its views
     runs                               of a case with truth, a row for each registration
     agreement                          of a case without, rotation_deg, distance_mm and seconds of each start; None with truth
+    structures                         a row for each structure of the case and each registration: run, name, verdict, reasons, errors,
+                                       predicted_upper95_mm, moved_mm, seconds of all structures; the verdict is None where it was not
+                                       registered, errors also without its truth
 
 A row: start_mtre_mm, errors (of `metrics.Errors`) and seconds, both None without an answer, candidates (poses that were scored),
 evidence_ratio (see `AlternativeSolution`), picture (of a miss, its name). Where a regressor was used also initial_mtre_mm, the error of
@@ -23,17 +26,19 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import chain, combinations
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from ..api import REGRESSOR_STARTS, TimedRegistration, find_pose, refinement_method
+from ..api import REGRESSOR_STARTS, TimedRegistration, check_structures, find_pose, refinement_method
 from ..assessment import metrics
+from ..assessment.bones import RegisteredBone, register_structures
 from ..errors import InputError
 from ..io.case import Case
 from ..io.case_file import CaseFile
 from ..registration.optimizer import Range
-from ..registration.pipeline import RefinementMethod, pose_difference
+from ..registration.pipeline import Refinement, RefinementMethod, pose_difference
 from ..registration.prepared_ct import PreparedCT
 from ..registration.warm_up import warm_up
 from ..regressor.initialise import Regressor, missing_pose_error, model_for
@@ -252,18 +257,21 @@ def evaluate_case(
     max_pictures : of misses.
     """
     case = Case.load(path, last.case if last else None)
+    case.warn_of_other_bones()
+    check_structures(case)
     anatomy = last.anatomy if last and last.case.anatomy_key == case.anatomy_key else PreparedCT(case.ct)
 
     def show(done: int) -> None:
         progress(done / setup.runs, case.name)
 
-    outcome: Row = {"name": case.name, "views": len(case.views), "runs": [], "agreement": None}
+    outcome: Row = {"name": case.name, "views": len(case.views), "runs": [], "agreement": None, "structures": []}
+    bones = outcome["structures"]
     pictures: dict[str, bytes] = {}
     pose = None
     if case.truth_world_from_ct is not None and case.targets is not None:
-        outcome["runs"] = _with_truth(case, anatomy, setup, show, pictures, max_pictures)
+        outcome["runs"] = _with_truth(case, anatomy, setup, show, pictures, max_pictures, bones)
     else:
-        outcome["agreement"], pose = _without_truth(case, anatomy, setup, show)
+        outcome["agreement"], pose = _without_truth(case, anatomy, setup, show, bones)
     return EvaluatedCase(case, anatomy, {**outcome, "relative_geometry": case.relative_geometry}, pictures, pose)
 
 
@@ -274,6 +282,7 @@ def _with_truth(
     progress: Callable[[int], None],
     pictures: dict[str, bytes],
     max_pictures: int,
+    bones: list[Row],
 ) -> list[Row]:
     (truth, targets), model = truth_of(case), setup.regressor(case)
     rows: list[Row] = []
@@ -285,9 +294,10 @@ def _with_truth(
         try:
             done = setup.register(case, anatomy, start, len(rows), model)
         except InputError:  # this start shows too little of the CT
-            pass
+            bones += _structures(case, anatomy, None, len(rows))
         else:
             row |= _measured(case, setup, done)
+            bones += _structures(case, anatomy, _registrable(setup, done), len(rows))
             if not is_right(row) and len(pictures) < max_pictures:
                 row["picture"] = f"{case.name}-{name}-from-{row['start_mtre_mm']:.1f}mm.jpg"
                 found = done.refinement
@@ -315,19 +325,51 @@ def _measured(case: Case, setup: EvaluationSetup, done: TimedRegistration) -> Ro
     return row
 
 
+def _registrable(setup: EvaluationSetup, done: TimedRegistration) -> Refinement | None:
+    """From which structures are registered, as `api.register` does; None of a published refinement."""
+    return done.refinement if setup.method.name == "joint" else None
+
+
+def _structures(case: Case, anatomy: PreparedCT, whole: Refinement | None, run: int) -> list[Row]:
+    """The row of each structure; None where it cannot be registered."""
+    if case.structures is None:
+        return []
+    began = perf_counter()
+    bones = [] if whole is None else register_structures(case.structures, anatomy, whole).bones
+    seconds, found = perf_counter() - began, {bone.name: bone for bone in bones}
+    unknown = dict.fromkeys(("verdict", "errors", "predicted_upper95_mm", "moved_mm", "seconds"))
+    rows: list[Row] = [{"run": run, "name": name, **unknown, "reasons": []} for name in case.structures.names]
+    for row in rows:
+        if bone := found.get(row["name"]):
+            row |= {"verdict": bone.verdict, "reasons": bone.reasons, "seconds": seconds}
+            row |= {"moved_mm": bone.moved.mm} if bone.moved else {}
+            row |= {"predicted_upper95_mm": (bone.predicted_tre_mm or {}).get("upper95")}
+            if whole is not None and bone.name in case.structure_truths:
+                row["errors"] = _errors_of(bone, case, whole)
+    return rows
+
+
+def _errors_of(bone: RegisteredBone, case: Case, whole: Refinement) -> Row:
+    """Of points on the bone's surface."""
+    cameras, pixels = [view.camera for view in whole.views], [view.xray.pixel_mm for view in case.views]
+    truth = case.structure_truths[bone.name]
+    return asdict(metrics.errors(cameras, bone.world_from_ct, truth, bone.bone.surface, pixels))
+
+
 def is_right(row: Row) -> bool:
     """Whether a registration succeeded."""
     return row["errors"] is not None and row["errors"]["mtre_mm"] < SUCCESS_MM
 
 
 def _without_truth(
-    case: Case, anatomy: PreparedCT, setup: EvaluationSetup, progress: Callable[[int], None]
+    case: Case, anatomy: PreparedCT, setup: EvaluationSetup, progress: Callable[[int], None], bones: list[Row]
 ) -> tuple[Row, np.ndarray]:
     reference = replace(setup, start="given").register(case, anatomy, case.world_from_ct).refinement.world_from_ct
     model, seconds = setup.regressor(case), []
     found: list[np.ndarray] = []
     for start in perturbed(reference, anatomy.centroid, *setup.perturb, setup.runs, setup.seed):
         done = setup.register(case, anatomy, start, len(found), model)
+        bones += _structures(case, anatomy, _registrable(setup, done), len(found))
         found.append(done.refinement.world_from_ct)
         seconds.append(done.seconds)
         progress(len(found))

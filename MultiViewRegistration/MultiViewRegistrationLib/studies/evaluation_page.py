@@ -11,6 +11,7 @@ from importlib.metadata import version
 import numpy as np
 
 from .. import __version__
+from ..assessment.prediction import WRONG_MM
 from ..regressor.model_store import NEAR_MM
 from ..rendering.devices import available_threads
 from .evaluation import (
@@ -38,6 +39,9 @@ _GEOMETRY = {
     "estimated": "estimated without the truth",
     "calibrated": "calibrated",
 }
+
+#: What else is told of a bone, with decimals.
+_OF_BONES = {"predicted_upper95_mm": 2, "moved_mm": 1, "seconds": 2}
 
 Rows = Sequence[Row]
 
@@ -68,6 +72,7 @@ def page(evaluation: Evaluation, description: str = "", title: str = "Accuracy",
         parts += [_gaps(_runs(known)) if evaluation.setup.start != "given" else "", _failures(known, pictures)]
     if unknown:
         parts += [_agreement(unknown, evaluation), _motion(evaluation.motions)]
+    parts.append(_bones(evaluation.cases))
     if evaluation.failed:
         intro = "## Not evaluated\n\nThese cases could not be evaluated; no table above counts them.\n\n"
         parts.append(intro + table(("case", "why"), [(each["case"], each["error"]) for each in evaluation.failed]))
@@ -295,6 +300,52 @@ def _agreement(cases: Rows, evaluation: Evaluation) -> str:
         f"## Real radiographs without a truth\n\n{how} Agreement is no accuracy: a bias that all share does not show.\n\n"
         + table(("case", "agree", "farthest of them mm", "farthest of them degrees", "median s"), rows)
     )
+
+
+def _bones(cases: Rows) -> str:
+    """A row for each structure of each case; "" where no case has any."""
+    rows = []
+    found = [(each["name"], row) for each in cases for row in each.get("structures", ())]
+    for (case, name), group in grouped(found, lambda each: (each[0], each[1]["name"])):
+        runs = [row for _, row in group]
+        mtre = [row["errors"]["mtre_mm"] for row in runs if row["errors"]]
+        kept = [row for row in runs if row["errors"] and row["verdict"] != "reject"]
+        wrong = sum(row["errors"]["mtre_mm"] > WRONG_MM for row in kept)
+        verdicts = Counter(row["verdict"] or "not registered" for row in runs)
+        errors = [f"{np.median(mtre):.3f}", f"{max(mtre):.3f}", str(wrong)] if mtre else ["truth unknown", "", ""]
+        rows.append(
+            (
+                case,
+                name,
+                len(runs),
+                ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items())),
+                *errors,
+                *(_median_of(runs, key, digits) for key, digits in _OF_BONES.items()),
+            )
+        )
+    intro = (
+        "## Bones\n\nEach from the pose of the whole CT, at its own pose; mTRE over its surface. Wrong, but kept: more than "
+        f"{WRONG_MM:g} mm off, and not rejected. 95 % bound: as predicted; moved: its centre, from the pose of the whole CT. Medians, and "
+        "the seconds of all bones together.\n\n"
+    )
+    head = (
+        "case",
+        "bone",
+        "runs",
+        "verdicts",
+        "mTRE mm",
+        "worst mm",
+        "wrong, but kept",
+        "95 % bound mm",
+        "moved mm",
+        "s",
+    )
+    return intro + table(head, rows) if rows else ""
+
+
+def _median_of(rows: Rows, key: str, digits: int) -> str:
+    values = [row[key] for row in rows if row[key] is not None]
+    return median(values, digits) if values else ""
 
 
 def _motion(motions: Rows) -> str:

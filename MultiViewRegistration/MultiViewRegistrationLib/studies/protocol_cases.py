@@ -333,6 +333,10 @@ class RealCase:
     def __init__(self, path: Path) -> None:
         """InputError where the file is no case with a start pose, or itk-rtk is missing."""
         self.case = Case.load(path)
+        if self.case.structures is not None or self.case.bone_cts:
+            raise InputError(
+                f"{path}: structures are not part of this protocol, expected a case of one bone; leave them out."
+            )
         if self.case.world_from_ct is None:
             raise InputError(
                 f"{path}: the case has no start pose (world_from_ct), expected where its bone is, about; add it."

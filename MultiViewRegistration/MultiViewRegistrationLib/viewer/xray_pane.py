@@ -199,7 +199,7 @@ class XRayPane:
     def _marks_of(self, view: XRayView) -> dict:
         cursor, detector = self._host.cursor, self._detector_of(view)
         if detector is None:
-            return {"seen": None, "lines": [], "point": None, "landmarks": [], "outline": []}
+            return {"seen": None, "lines": [], "point": None, "landmarks": [], "outline": [], "misfits": []}
         return {
             **marks_of(Reading() if cursor is None else cursor.reading, detector, self._detectors),
             **anatomy_of(self._session, detector),

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..geometry.epipolar import epipolar_line
-from ..mrml import landmarks, xray_annotations
+from ..mrml import landmarks, overlay, xray_annotations
 from ..mrml.cursor import Reading
 from ..mrml.layout import css_colour
 from ..mrml.xray import DetectorPlane, XRayView
@@ -67,6 +67,7 @@ def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
 
     landmarks: at, pixels where they were clicked there; in_ct, CT mm of those of the CT, which the page shows where the CT is.
     outline: lines (k, 2, 2) of another structure that a sequence is compared with, pixels.
+    misfits: names and lines of what does not fit where the pose has it, see `session.misfits`.
     """
     of_ct, here = landmarks.in_xray(session.registration, detector)
     marks = [
@@ -75,7 +76,12 @@ def anatomy_of(session: Session, detector: DetectorPlane) -> dict:
         for name, point in placed.items()
     ]
     other = session.sequence.other
-    return {"landmarks": marks, "outline": [] if other is None else rounded(other.outline(detector), 1)}
+    misfits = {} if overlay.mode_of(session.registration) == "off" else session.misfits.outlines(detector)
+    return {
+        "landmarks": marks,
+        "outline": [] if other is None else rounded(other.outline(detector), 1),
+        "misfits": [{"name": name, "lines": rounded(lines, 1)} for name, lines in misfits.items()],
+    }
 
 
 def rounded(numbers, decimals: int = 3) -> list:

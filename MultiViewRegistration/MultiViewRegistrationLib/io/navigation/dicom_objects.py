@@ -133,8 +133,8 @@ def write_spatial_registration(
 
     The object's frame of reference is the target. Each item's matrix takes points of its own frame to that one (C.20.2.1.1): identity for
     the target itself, reference_from_world where it is a tracker's, and target_from_ct for the CT. The X-rays that were DICOM stand with
-    their world. Without an `identity` it belongs to a study of its own, since it does not say whose it is. A warning is its series
-    description and its label.
+    their world. As all structures share the CT's frame, the descriptions of a structure's pose name it. Without an `identity` it belongs to
+    a study of its own, since it does not say whose it is. A warning is its series description and its label.
 
     Parameters
     ----------
@@ -145,7 +145,8 @@ def write_spatial_registration(
     """
     images = [view.image for view in exported.views if view.image]
     warning, unassessed = exported.warning, exported.verdict in (None, "check")
-    refused = warning and f"NOT FOR USE: {warning}"
+    what = "" if exported.structure is None else f", {exported.structure} alone"
+    refused = warning and f"NOT FOR USE{what}: {warning}"
     checked = "To be checked by a person: accuracy not assessed" if unassessed else "Rigid registration, accepted"
     items = [_item(exported.uids[target], np.eye(4), target, images if target == "world" else [])]
     if target == "reference":
@@ -153,12 +154,12 @@ def write_spatial_registration(
             _item(exported.uids["world"], np.asarray(exported.reference_from_world), "reference_from_world", images)
         )
     name = f"{target}_from_ct"
-    items.append(_item(exported.uids["ct"], exported.poses[name], name, []))
+    items.append(_item(exported.uids["ct"], exported.poses[name], line(f"{name}{what}"), []))
     data = new_object(
         SPATIAL_REGISTRATION,
         "REG",
         identity,
-        SeriesDescription=line(refused or f"{target} from CT"),
+        SeriesDescription=line(refused or f"{target} from CT{what}"),
         ContentLabel="NOT_FOR_USE" if warning else "REGISTRATION",
         ContentDescription=line(refused or checked),
         ContentCreatorName="",
@@ -230,6 +231,8 @@ class Drr:
         The image that it stands beside, where that is DICOM.
     identity
         Patient and study, see `dicom_objects.identity_of`.
+    structure
+        The bone that it is of, None for the whole CT.
     """
 
     line_integrals: np.ndarray
@@ -237,6 +240,7 @@ class Drr:
     pixel_mm: tuple[float, float] | None = None
     xray: DicomImage | None = None
     identity: Dataset | None = None
+    structure: str | None = None
 
 
 def write_secondary_capture(
@@ -251,6 +255,8 @@ def write_secondary_capture(
     warning
         Is the first thing that its descriptions say.
     """
+    what = SIMULATED if drr.structure is None else f"{SIMULATED}, {drr.structure} alone"
+    derivation = DERIVATION if drr.structure is None else f"{DERIVATION} Of {drr.structure} alone."
     data = new_object(
         SECONDARY_CAPTURE,
         "OT",
@@ -262,16 +268,16 @@ def write_secondary_capture(
         SecondaryCaptureDeviceManufacturerModelName=MANUFACTURER,
         SecondaryCaptureDeviceSoftwareVersions=__version__,
         ImageType=["DERIVED", "SECONDARY", "DRR"],
-        SeriesDescription=line(f"NOT FOR USE, {SIMULATED}" if warning else SIMULATED),
-        DerivationDescription=f"NOT FOR USE: {warning} {DERIVATION}".replace("\\", "/") if warning else DERIVATION,
-        ImageComments=f"{SIMULATED}, view {drr.number}",
+        SeriesDescription=line(f"NOT FOR USE, {what}" if warning else what),
+        DerivationDescription=(f"NOT FOR USE: {warning} {derivation}" if warning else derivation).replace("\\", "/"),
+        ImageComments=f"{what}, view {drr.number}",
         PatientOrientation="",
         BurnedInAnnotation="NO",
         LossyImageCompression="00",
     )
     if drr.identity is None:
         data.StudyInstanceUID = study_uid
-    if warning and not warning.isascii():
+    if not f"{warning}{what}".isascii():
         data.SpecificCharacterSet = "ISO_IR 192"
     if drr.xray is not None:
         data.ReferencedImageSequence = [reference_to(drr.xray)]

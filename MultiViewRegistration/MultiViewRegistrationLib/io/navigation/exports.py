@@ -17,7 +17,7 @@ from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import CT
 from ..case_writer import smallest
-from ..files import write_atomically, written_atomically
+from ..files import printable, write_atomically, written_atomically
 from ..result_folder import list_files
 from ..staging import staged
 from ..transforms import (
@@ -36,6 +36,8 @@ from .registration_export import RegistrationExport
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+
+Writers = dict[str, Callable[[Path], object]]
 
 VERSION = "Slicer 5.10.0 0"  # whose camera nodes these are
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -117,7 +119,7 @@ def write_exports(
 ) -> list[Path]:
     """Write a result's poses as files that appear together or not at all; returns them.
 
-    Every file carries the result's warning, if it has one.
+    Every file carries the result's warning, if it has one; those of a structure are called by it.
 
     Parameters
     ----------
@@ -141,36 +143,61 @@ def write_exports(
     InputError
         Where the folder cannot be written.
     """
+    return write_together(export_files(exported, kinds, directions, axes, further, identity), folder, exported.path)
+
+
+def write_together(files: Writers, folder: str | os.PathLike, result: Path) -> list[Path]:
+    """Write files that appear together or not at all; returns them.
+
+    Parameters
+    ----------
+    files
+        Each by its name with what writes it to a path.
+    result
+        The result.json that they are made of.
+    """
+    with staged(folder, last=list(files)[-1]) as staging:
+        for file, write in files.items():
+            write(staging / file)
+    if Path(folder).resolve() == result.parent.resolve():
+        list_files(result, files)  # the next result there replaces them, too
+    return [Path(folder) / file for file in files]
+
+
+def export_files(
+    exported: RegistrationExport,
+    kinds: Sequence[str],
+    directions: Sequence[str],
+    axes: Sequence[str],
+    further: Mapping[str, Callable[[Path], object]] | None = None,
+    identity: Dataset | None = None,
+) -> Writers:
+    """The files of `write_exports` by name, each with what writes it to a path."""
     if "dicom" in kinds:
         exported = exported.with_uids()
+    of = "" if exported.structure is None else f"{printable(exported.structure)} alone, "
     jobs: dict[str, Callable[[Path], object]] = {}
     for name, pose in exported.poses.items():
-        target, source = name.split("_from_")
-        by_direction = {"forward": (target, source, pose), "resampling": (source, target, rigid.inverse(pose))}
+        target, _ = name.split("_from_")
+        by_direction = {"forward": (target, "ct", pose), "resampling": ("ct", target, rigid.inverse(pose))}
         for kind in kinds:
             if kind == "dicom":
                 jobs[f"{name}.dcm"] = partial(_dicom, exported=exported, target=target, identity=identity)
                 continue
             for direction in directions:
-                to, of, matrix = by_direction[direction]
+                to, source, matrix = by_direction[direction]
                 if kind in _MATRIX_WRITERS:
-                    named = NamedMatrix(matrix, f"{to}_from_{of}", "lps")
+                    named = NamedMatrix(matrix, f"{to}_from_{source}", "lps", exported.structure)
                     for each in axes:
                         jobs[f"{named.name}.{each}.{kind}"] = partial(
                             _MATRIX_WRITERS[kind], named=named.in_axes(each), warning=exported.warning
                         )
                 else:
-                    meaning = f"{name}, {direction}: TransformPoint takes {of} LPS mm to {to} LPS mm."
+                    meaning = f"{of}{name}, {direction}: TransformPoint takes {source} LPS mm to {to} LPS mm."
                     comment = f"Override: {exported.warning} {meaning}" if exported.warning else meaning
                     write_itk = write_transform if kind == "tfm" else write_h5_transform
                     jobs[f"{name}.{direction}.{kind}"] = partial(_itk, write=write_itk, matrix=matrix, comment=comment)
-    jobs |= further or {}
-    with staged(folder, last=list(jobs)[-1]) as staging:
-        for file, write in jobs.items():
-            write(staging / file)
-    if Path(folder).resolve() == exported.path.parent.resolve():
-        list_files(exported.path, jobs)  # the next result there replaces them, too
-    return [Path(folder) / file for file in jobs]
+    return {f"{exported.prefix}{file}": write for file, write in {**jobs, **(further or {})}.items()}
 
 
 def _itk(path: Path, write: Callable, matrix: np.ndarray, comment: str) -> None:

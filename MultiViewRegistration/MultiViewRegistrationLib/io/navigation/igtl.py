@@ -63,6 +63,7 @@ def messages_of(exported: RegistrationExport) -> Messages:
         "TransformStatus": "UNKNOWN" if exported.warning else "OK",
         **({"Override": exported.warning} if exported.warning else {}),
         **({"Basis": BASIS} if exported.verdict else {}),
+        **({"Structure": exported.structure} if exported.structure else {}),
     }
 
     def packed(kind: type, device: str, further: dict[str, str], **content) -> bytes:
@@ -106,6 +107,7 @@ def _status(exported: RegistrationExport) -> bytes:
         "override": exported.warning,
         "poses": [DEVICES[name] for name in exported.poses],
         **({"basis": BASIS} if exported.verdict else {}),
+        **({"structure": exported.structure} if exported.structure else {}),
     }
     return struct.pack("> H q 20s", code, 0, name.encode()) + json.dumps(message).encode("ascii") + b"\0"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 from ...errors import InputError
 from ...geometry.camera import Camera
 from ..case import changed_inputs
-from ..case_file import CaseFile, DicomImage, new_uid
+from ..case_file import ALL, CaseFile, DicomImage, new_uid
 from ..files import JsonObject, describe, read_json, write_atomically
 from ..staging import complete
 
@@ -62,6 +63,8 @@ class RegistrationExport:
         Why the result should not be used, a sentence without names of files or views, or None.
     overridden
         Whether that was overridden when it was written.
+    structure
+        The bone of which pose and verdict are; None for the whole CT.
     """
 
     path: Path
@@ -73,6 +76,7 @@ class RegistrationExport:
     uids: dict[str, str]
     views: list[ExportedView]
     inputs: dict[str, str]
+    structure: str | None = None
 
     @classmethod
     def read(cls, path: str | os.PathLike, structure: str | None = None) -> RegistrationExport:
@@ -112,16 +116,51 @@ class RegistrationExport:
             uids=known,
             views=[_view(view, path.parent) for view in fields.sections("views", "the views of the result")],
             inputs=fields.section("inputs").values if fields.has("inputs") else {},
+            structure=None if structure is None else posed.text("name", "its name"),
         )
+
+    @classmethod
+    def read_structures(cls, path: str | os.PathLike, names: Sequence[str]) -> list[RegistrationExport]:
+        """Read the structures of these names in a result.json; `ALL` alone means every one.
+
+        Raises
+        ------
+        InputError
+            As `read`, for a name that is given twice, and for `ALL` among others.
+        """
+        if ALL in names:
+            if len(names) > 1:
+                raise InputError(f"--structure: found {ALL} among other names, expected one of the two; leave one out.")
+            path = Path(path)
+            fields = JsonObject.read(path / "result.json" if path.is_dir() else path, "a result.json")
+            names = [each.text("name", "its name") for each in _structures(fields)] or names
+        found = [cls.read(path, name) for name in names]
+        for n, each in enumerate(found):
+            if each.structure in [other.structure for other in found[:n]]:
+                raise InputError(
+                    f"--structure: found {describe(each.structure)} twice, expected it once; leave one out."
+                )
+        return found
 
     def beside(self, case: str | os.PathLike) -> RegistrationExport:
         """The same, with a warning where files of the case it was found from are others now."""
-        file = CaseFile.read(case)
-        others = changed_inputs(self.inputs, file)
-        if not others:
+        return self.with_changes(self.changes(case))
+
+    def changes(self, case: str | os.PathLike) -> str | None:
+        """Which files of the case it was found from are others now, a sentence; None for none."""
+        others = changed_inputs(self.inputs, CaseFile.read(case))
+        return f"An input has changed since the registration: {', '.join(others)}." if others else None
+
+    def with_changes(self, stale: str | None) -> RegistrationExport:
+        """The same, with what `changes` says as a warning."""
+        if stale is None:
             return self
-        stale = f"An input has changed since the registration: {', '.join(others)}."
         return replace(self, warning=f"{self.warning} {stale}" if self.warning else stale, overridden=False)
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its files begin with."""
+        return "" if self.structure is None else f"{self.structure}_"
 
     @property
     def poses(self) -> dict[str, np.ndarray]:
@@ -136,17 +175,24 @@ class RegistrationExport:
     def with_uids(self) -> RegistrationExport:
         """The same with a UID for each frame; what had none gets one, kept in the result.json for the next time."""
         wanted = ["world", "ct", *(["reference"] if self.reference_from_world is not None else [])]
-        missing = {frame: new_uid() for frame in wanted if frame not in self.uids}
-        if not missing:
+        if all(frame in self.uids for frame in wanted):
             return self
-        uids = self.uids | missing
-        content = read_json(self.path) | {"frame_of_reference_uid": uids}
+        content = read_json(self.path)
+        kept = self.uids | (
+            content.get("frame_of_reference_uid") or {}
+        )  # which another structure may have got meanwhile
+        uids = kept | {frame: new_uid() for frame in wanted if not kept.get(frame)}
+        content |= {"frame_of_reference_uid": uids}
         write_atomically(self.path, json.dumps(content, indent=1) + "\n")
         return replace(self, uids=uids)
 
 
+def _structures(fields: JsonObject) -> list[JsonObject]:
+    return fields.sections("structures", "the structures of the result") if fields.has("structures") else []
+
+
 def _structure(fields: JsonObject, name: str) -> JsonObject:
-    known = fields.sections("structures", "the structures of the result") if fields.has("structures") else []
+    known = _structures(fields)
     found = [each for each in known if each.text("name", "its name").casefold() == name.casefold()]
     if not found:
         names = ", ".join(each.text("name", "its name") for each in known)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 
-from ...assessment.remedy import CT, GEOMETRY, OVERLAYS, PATIENT, REGISTER, START, XRAY, remedy
+from ...assessment.remedy import BONES, CT, GEOMETRY, OVERLAYS, PATIENT, REGISTER, START, XRAY, remedy
 from ...errors import InputError
 from .. import assessment
 from ..automatic import MIN_XRAYS, AutomaticRegistration
@@ -39,6 +39,7 @@ SECTIONS_TO_CHECK = {
     OVERLAYS: (_("Look at the overlays"), "check"),
     START: (_("Check the start"), "start"),
     CT: (_("Check the CT"), "ct"),
+    BONES: (_("Register the bones by themselves"), "ct"),
 }
 #: Asked before it is kept that they are.
 PATIENTS = _(
@@ -230,6 +231,8 @@ class AnswerPresenter(Presenter):
         entry = session.history.current
         if session.sequence.frame is not None:
             what = what if what in (PATIENT, GEOMETRY) else OVERLAYS
+        elif what == BONES and entry.structures:
+            what = OVERLAYS
         elif what == OVERLAYS and verdict == REJECT:
             if entry.method in PLACED and GOOD not in entry.views.values():
                 return self._button("search", _("Search for the pose"), self.search, needs=(RENDERING,))

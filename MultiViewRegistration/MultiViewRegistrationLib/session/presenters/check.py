@@ -12,7 +12,8 @@ from ...errors import InputError
 from ...mrml import manual_pose, overlay, source_view
 from ...mrml.case import truth_of
 from ...mrml.identity import true_pose
-from ...mrml.structures import Projections, candidates, choose_structures, structures_of
+from ...mrml.nodes import remove_product
+from ...mrml.structures import MISFITS, Projections, candidates, choose_structures, show_misfits, structures_of
 from .. import assessment, curves
 from ..assessment import SimilarityUpdater
 from ..background_task import Worker
@@ -52,6 +53,7 @@ class CheckPresenter(Presenter):
     def reset(self) -> None:
         self._similarity = SimilarityUpdater(self.session) if self.session is not None else None
         self._left_out, self._of, self._changed = "", "", False
+        self._misfits_shown: tuple = ()
         self._found: Form = []
         self._maps: Form = []
         self._drawing: Worker | None = None
@@ -71,6 +73,7 @@ class CheckPresenter(Presenter):
         self._left_out = "" if verdict else self._left_out  # masks make a result stale
         return [
             *(self.overlays.form() if self.host.in_slicer else []),
+            Text("misfits", self._misfits()),
             Text("from_truth", self._from_truth()),
             row(
                 "judge",
@@ -109,6 +112,21 @@ class CheckPresenter(Presenter):
             *self._found,
             *self.cursor.form(),
         ]
+
+    def _misfits(self) -> str:
+        """What is outlined as it does not fit, a sentence; "" for nothing."""
+        names = [misfit.name for misfit in self.session.misfits.shown]
+        structures = ", ".join(filter(None, names))
+        said = []
+        if structures:
+            said.append(
+                _("Red outlines: {names}, where the X-rays show them; the pose of the whole CT has them elsewhere.")
+            )
+        if "" in names:
+            said.append(
+                _("Red outline without a name: the part of the bone that lies elsewhere than this pose has it.")
+            )
+        return " ".join(said).format(names=structures)
 
     def _from_truth(self) -> str:
         """How far a pose that was found is from the scanner's own, which scouts of the CT have, or from the case's truth; "" without."""
@@ -161,6 +179,8 @@ class CheckPresenter(Presenter):
     def tick(self) -> bool:
         """Take what was measured and drawn, which only this section shows."""
         self._changed |= self._similarity.update()
+        if self.session.misfits.shown is not self._misfits_shown:
+            self._misfits_shown, self._changed = self.session.misfits.shown, True
         if has_ended(self._drawing):
             maps, self._drawing, self._changed = self._drawing.result or [], None, True
             legend = Text("map_legend", _("Orange: less alike than noise explains. Dark: not compared."), tone=QUIET)
@@ -304,6 +324,8 @@ class OverlaysPresenter(Presenter):
             if self._projections is None:
                 self._projections = Projections(self.registration)
             self._projections.update()
+            shown = self.session.drawing.mode != "off"
+            show_misfits(self.registration, self._misfits_in if shown else lambda detector: np.zeros((0, 2, 2)))
         camera = self.host.views.camera()
         seen = camera and source_view.viewed_xray(camera)
         if seen and source_view.can_look(seen) and source_view.size_of(camera) != self.host.views.size():
@@ -317,6 +339,10 @@ class OverlaysPresenter(Presenter):
             projections.remove()
         for view in self.registration.xrays:
             overlay.remove(view)
+            remove_product(view.node, MISFITS)
+
+    def _misfits_in(self, detector) -> np.ndarray:
+        return np.concatenate([np.zeros((0, 2, 2)), *self.session.misfits.outlines(detector).values()])
 
     # What a person does
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...assessment.remedy import BONES, remedy
 from ...errors import InputError, UnitMismatch
 from ...imaging import ct as imaging_ct
 from ...io.dicom_identity import study_name
@@ -20,6 +21,7 @@ from ...mrml.manual_pose import keep_centre
 from ...mrml.nodes import OWNER, segmentations, volumes
 from ...mrml.registration import CT_UNIT, Registration
 from ...mrml.xray import ATTRIBUTE
+from .. import assessment
 from ..background_task import Worker
 from ..ct_preview import CTPreview, facts, seen_in, take_preview
 from ..scouts import Scouts, read_scouts
@@ -187,7 +189,8 @@ class CTPresenter(Presenter):
         if names := scouts.missing_in(registration) if scouts is not None else []:
             found = _("Scouts of this CT lie in its folder: {names}. They can be used as X-rays.")
             seen.append(Text("scouts", found.format(names=", ".join(names)), tone=QUIET))
-        structures = [Option(WHOLE, _("the whole CT")), *_structures(registration.scene)]
+        structures = [Option(WHOLE, _("the whole CT")), *_structures(registration)]
+        each = _names(registration.segmentation) if registration.registers_each else []
         return [
             *seen,
             Choice(
@@ -205,8 +208,17 @@ class CTPresenter(Presenter):
                 value=_key(registration.segmentation, registration.segment_id),
                 options=tuple(structures),
                 enabled=len(structures) > 1,
-                tip=_("One bone or vertebra, a segment, can be registered alone."),
+                tip=_(
+                    "One bone or vertebra, a segment, can be registered alone; or, where a patient bends, the whole CT and then each "
+                    "segment, to a pose of its own."
+                ),
             ),
+            Text(
+                "each",
+                _("Each to a pose of its own: {names}.").format(names=", ".join(each)) if each else "",
+                tone=QUIET,
+            ),
+            Text("segment", self._lacks_segments(len(structures) > 1), tone=QUIET),
             Button(
                 "in_3d",
                 _("Show in 3D"),
@@ -217,6 +229,16 @@ class CTPresenter(Presenter):
             if self.host.in_slicer and ct_3d.can_show_volume(registration)
             else None,
         ]
+
+    def _lacks_segments(self, there: bool) -> str:
+        """What bones that should be registered by themselves lack, a sentence; "" for nothing."""
+        session = self.session
+        if there or not assessment.verdict(session) or remedy(assessment.reasons(session)) != BONES:
+            return ""
+        return _(
+            "A segmentation of the bones in this CT is missing: load or draw one in Slicer, open a case with labels, or drop a mask of one "
+            "bone here."
+        )
 
     def state(self) -> State:
         if self.reading:
@@ -229,6 +251,9 @@ class CTPresenter(Presenter):
         if self._problem:
             return State(PROBLEM, _("cannot be used"))
         segmentation = registration.segmentation
+        if registration.registers_each:
+            count = _("{count} structures").format(count=len(_names(segmentation)))
+            return State(READY, f"{ct.GetName()}, {count}")
         segment = segmentation and segmentation.GetSegmentation().GetSegment(registration.segment_id)
         return State(READY, f"{ct.GetName()}, {segment.GetName()}" if segment else ct.GetName())
 
@@ -292,7 +317,7 @@ class CTPresenter(Presenter):
             node = volume_node(self.registration.scene, read.name, read.voxels, read.ct.volume.ct_from_index)
             keep_header(node, read.header)
             self.choose(node.GetID())
-            if self.registration.segmentation is None:
+            if self.registration.segmentation is None or self.registration.registers_each:
                 keep_centre(self.registration, read.centre)
                 self.session.cache_ct(read.ct)
             self.session.keep_scouts(node, read.scouts)
@@ -329,7 +354,8 @@ class CTPresenter(Presenter):
         self.registration.node.SetParameter(CT_UNIT, unit)
 
     def set_structure(self, key: str) -> None:
-        """Register a segment alone, by its value among the structures; WHOLE for the whole CT."""
+        """Register a segment alone, or each one of a segmentation after the whole CT, by its value among the structures; WHOLE for the
+        whole CT alone."""
         node_id, _slash, segment_id = key.partition("/")
         self.registration.choose_segment(self.host.scene.GetNodeByID(node_id) if node_id else None, segment_id)
 
@@ -344,11 +370,22 @@ def _key(segmentation, segment_id: str) -> str:
     return f"{segmentation.GetID()}/{segment_id}" if segmentation is not None else WHOLE
 
 
-def _structures(scene) -> list[Option]:
-    """The segments that could be registered: all but the masks of X-rays."""
-    return [
-        Option(_key(node, segment_id), node.GetSegmentation().GetSegment(segment_id).GetName())
-        for node in segmentations(scene)
-        if not node.GetNodeReferenceID(OWNER)
-        for segment_id in node.GetSegmentation().GetSegmentIDs()
-    ]
+def _structures(registration: Registration) -> list[Option]:
+    """What could be registered of the segmentations that are no masks of X-rays: all segments of one, each by itself, and each alone."""
+    options = []
+    for node in segmentations(registration.scene):
+        if node.GetNodeReferenceID(OWNER):
+            continue
+        names = _names(node)
+        if len(names) > 1 or (registration.registers_each and node is registration.segmentation):
+            each = _("the whole CT and {count} structures ({name})")
+            options.append(Option(_key(node, ""), each.format(count=len(names), name=node.GetName())))
+        of_segments = zip(node.GetSegmentation().GetSegmentIDs(), names, strict=True)
+        options += [Option(_key(node, segment_id), name) for segment_id, name in of_segments]
+    return options
+
+
+def _names(segmentation) -> list[str]:
+    """Of its segments."""
+    segments = segmentation.GetSegmentation()
+    return [segments.GetSegment(segment_id).GetName() for segment_id in segments.GetSegmentIDs()]

@@ -32,6 +32,13 @@ export function outline(frame, lines) {
   return lines.map((ends) => "M" + ends.map((pixel) => frame.toView(pixel).map((place) => place.toFixed(1)).join(",")).join("L")).join("");
 }
 
+// An outline with its name at its left end, where that is in sight.
+export function misfit(frame, name, lines) {
+  const ends = lines.flat().map((pixel) => frame.toView(pixel));
+  const [x, y] = ends.reduce((left, end) => (end[0] < left[0] ? end : left), [Infinity, 0]);
+  return { name, path: outline(frame, lines), x: x - 6, y };
+}
+
 // The ring about the CT's centre that turns it, and its four grips that tilt it; null where there is none in sight.
 export function ring(frame, centre) {
   if (!centre) return null;

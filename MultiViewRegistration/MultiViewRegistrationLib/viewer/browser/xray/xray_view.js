@@ -4,7 +4,7 @@ import { Frame } from "./frame.js";
 import { Gestures } from "./gestures.js";
 import { GLPicture } from "./gl_picture.js";
 import { Graphics } from "./graphics.js";
-import { cross, landmark, line, outline, ring, scale, sides } from "./marks.js";
+import { cross, landmark, line, misfit, outline, ring, scale, sides } from "./marks.js";
 import { Mover } from "./mover.js";
 import { Picture } from "./picture.js";
 import { carried, depth, mmPerPixel, pose, projected } from "./pose.js";
@@ -34,7 +34,7 @@ const XRay = {
   props: { view: Object },
 
   data: () => ({
-    drawn: { sides: [], lines: [], seen: "", point: "", landmarks: [], outline: "", ring: null, scale: null }, greys: [0, 1], percent: 100, hovered: null, open: false,
+    drawn: { sides: [], lines: [], seen: "", point: "", landmarks: [], outline: "", misfits: [], ring: null, scale: null }, greys: [0, 1], percent: 100, hovered: null, open: false,
     near: false, pinned: false, dragged: "", dragText: "", announced: "", problem: "", automatic: [0, 1], loading: null, plain: false,
   }),
 
@@ -394,6 +394,7 @@ const XRay = {
       this.drawn = {
         sides: sides(frame, view.sides), lines: view.lines.map((ends) => line(frame, ends)), seen: view.seen ? cross(frame.toView(view.seen)) : "",
         point: view.point ? cross(frame.toView(view.point)) : "", ring: this.movable ? ring(frame, this.centre()) : null,
+        misfits: view.misfits.filter((one) => one.lines.length).map((one) => misfit(frame, one.name, one.lines)),
         outline: outline(frame, view.outline), scale: scale(frame, this.mmPerPixel()), landmarks: this.landmarks(),
       };
       if (window.mvregFrames && this.shows) this.measure(this.shows);

@@ -1,0 +1,186 @@
+"""What differs between bones that are registered rightly and wrongly, each in its own part of the images, at the finest resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import scipy
+
+from ..geometry import rigid
+from ..imaging.ct import WATER, Volume
+from ..imaging.structures import Structures
+from ..registration.bones import PRECISION, SHOWN, BonesRegistration, ViewComparison, relative_motion
+from ..registration.levels import OtherLevel
+from ..registration.objective import TILE_SIDE
+from .uncertainty import cluster_correction, root_mean_square, target_jacobians
+
+#: No ratio counts beyond this.
+MOST_RATIO = 3.0
+#: How far from its surface a mask is looked at, and what attenuates more than this is bone (150 HU), 1/mm.
+EDGE_MM, BONE = 2.0, 1.15 * WATER
+
+
+@dataclass(frozen=True)
+class BoneFeatures:
+    """What differs between bones that are right and wrong; lengths in mm at its surface, root mean square.
+
+    Attributes
+    ----------
+    similarity
+        Local NCC of the least similar view that shows it.
+    noise_mm
+        The error that noise explains.
+    split_half_mm
+        How far apart halves of its tiles want it.
+    level_shift_mm
+        How far it moved at the finest resolution.
+    tension
+        By how many standard deviations the view that disagrees most does, see `features.tension`.
+    motion_sds
+        Its motion against the neighbour against which it has moved most, in standard deviations of the prior.
+    misfit
+        Share of its part of the images that does not count as it does not fit.
+    shown
+        The second largest share of its shadow that a view compares; of one view 0.
+    level_ratio
+        How many times less like the X-rays it is one level up or down, see `registration.levels`; MOST_RATIO at most.
+    left_out
+        The bone within EDGE_MM outside its mask, in no other structure, over that within EDGE_MM inside.
+    soft
+        The share of what lies within EDGE_MM inside its mask that is no bone.
+    """
+
+    similarity: float
+    noise_mm: float
+    split_half_mm: float
+    level_shift_mm: float
+    tension: float
+    motion_sds: float
+    misfit: float
+    shown: float
+    level_ratio: float
+    left_out: float
+    soft: float
+
+
+class _Part(NamedTuple):
+    """A bone in one view: gradients (T, 6) of its tiles, their columns and rows (T, 2), and the share of it that does not count."""
+
+    gradients: np.ndarray
+    places: np.ndarray
+    misfit: float
+
+
+class MaskEdge(NamedTuple):
+    """How a mask fits the bone in its CT, see `BoneFeatures`."""
+
+    left_out: float
+    soft: float
+
+
+def mask_edges(structures: Structures, attenuation: Volume) -> list[MaskEdge]:
+    """Of every structure, by the attenuation of its CT, 1/mm."""
+    reach = np.maximum(np.round(EDGE_MM / attenuation.spacing_mm[::-1]), 1).astype(int)
+    near, found = np.ones(2 * reach + 1, bool), []
+    for n, box in enumerate(scipy.ndimage.find_objects(structures.labels, len(structures.names)), start=1):
+        wider = tuple(slice(max(side.start - r, 0), side.stop + r) for side, r in zip(box, reach, strict=True))
+        labels = structures.labels[wider]
+        mask, bone = labels == n, np.maximum(attenuation.values[wider] - np.float32(BONE), 0)
+        outside = scipy.ndimage.binary_dilation(mask, near) & (labels == 0)
+        inside = mask & ~scipy.ndimage.binary_erosion(mask, near, border_value=1)
+        within = float(bone[inside].sum())
+        found.append(MaskEdge(float(bone[outside].sum()) / max(within, 1e-9), float((bone[inside] == 0).mean())))
+    return found
+
+
+def bone_features(
+    found: BonesRegistration, edges: Sequence[MaskEdge], others: Sequence[OtherLevel] = ()
+) -> list[BoneFeatures]:
+    """The features of every bone.
+
+    Parameters
+    ----------
+    edges
+        Of its mask.
+    others
+        The bones one level up and down.
+    """
+    fit = found.fit
+    compared = found.objectives[-1].compare(found.poses)
+    hessian = fit.hessian * fit.pixels
+    scale = np.sqrt(np.maximum(np.diag(hessian), 1e-12))
+    inverse = np.linalg.pinv(hessian / np.outer(scale, scale), rcond=1e-10, hermitian=True) / np.outer(scale, scale)
+    ties = [(tie, relative_motion(tie, found.poses)) for tie in found.ties]
+    features = []
+    for b, (bone, pose) in enumerate(zip(found.bones, found.poses, strict=True)):
+        views = [v for v in range(len(compared)) if fit.shown[b, v] >= SHOWN and b in compared[v].parts]
+        parts = [_part(compared[v], b) for v in views]
+        own, pivot = slice(6 * b, 6 * b + 6), rigid.transform_points(pose, bone.centroid)
+        at = target_jacobians(rigid.transform_points(pose, bone.surface), pivot)
+        inverse_own = inverse[own, own]
+        gradients = np.concatenate([part.gradients for part in parts]) if parts else np.empty((0, 6))
+        meat = gradients.T @ gradients * cluster_correction(len(gradients), 6)
+        form = np.einsum("nki,nkj->ij", at, at) / len(at)
+        sds = [np.sqrt(motion @ (PRECISION * motion)) for tie, motion in ties if b in (tie.one, tie.other)]
+        features.append(
+            BoneFeatures(
+                similarity=float(min((fit.similarity[b, v] for v in views), default=0.0)),
+                noise_mm=float(np.sqrt(np.trace(form @ inverse_own @ meat @ inverse_own))) if parts else np.inf,
+                split_half_mm=max((_apart(parts, axis, inverse_own, at) for axis in range(3)), default=0.0),
+                level_shift_mm=surface_distance(found.earlier[b], pose, bone.surface),
+                tension=max(map(_tension, parts), default=np.inf),
+                motion_sds=float(max(sds, default=0.0)),
+                misfit=max((part.misfit for part in parts), default=1.0),
+                shown=float(np.sort(fit.shown[b])[-2]) if fit.shown.shape[1] > 1 else 0.0,
+                level_ratio=min([MOST_RATIO, *(float(other.unlikeness[b]) for other in others)]),
+                left_out=min(edges[b].left_out, MOST_RATIO),
+                soft=edges[b].soft,
+            )
+        )
+    return features
+
+
+def _part(compared: ViewComparison, b: int) -> _Part:
+    part = compared.parts[b]
+    rows, columns = (each.stop - each.start for each in part)
+    gradient, weight = np.zeros((6, rows, columns)), np.zeros((rows, columns))
+    for change, weights, residual in zip(compared.changes[b], compared.weights, compared.residuals, strict=True):
+        gradient += np.einsum("pkrc,krc->prc", change, weights[part] * residual[:, part[0], part[1]])
+        weight += weights[part] / len(compared.weights)
+    mask = compared.mask[part] * (np.abs(compared.changes[b][0]).sum(axis=(0, 1)) > 0)
+    side = TILE_SIDE // 2
+    padded = np.pad(gradient, ((0, 0), (0, -rows % side), (0, -columns % side)))
+    tiles = padded.reshape(6, padded.shape[1] // side, side, -1, side).sum(axis=(2, 4))
+    used = np.abs(tiles).sum(axis=0) > 0
+    return _Part(tiles[:, used].T, np.argwhere(used)[:, ::-1], 1 - float((weight * mask).sum() / max(mask.sum(), 1)))
+
+
+def _apart(parts: Sequence[_Part], axis: int, inverse: np.ndarray, at: np.ndarray) -> float:
+    """How far apart the halves of a bone's tiles want it: left and right, upper and lower (`axis` 0, 1), every other one (2)."""
+    total = np.zeros(6)
+    for part in parts:
+        column, row = part.places.T
+        half = (
+            (column + row) % 2 == 0
+            if axis == 2
+            else part.places[:, axis] < np.median(part.places[:, axis], keepdims=True)
+        )
+        total += part.gradients[half].sum(axis=0) - part.gradients[~half].sum(axis=0)
+    return root_mean_square(np.linalg.norm(at @ (-2 * inverse @ total), axis=-1))
+
+
+def _tension(part: _Part) -> float:
+    if len(part.gradients) <= 12:
+        return 0.0
+    total, spread = part.gradients.sum(axis=0), part.gradients - part.gradients.mean(axis=0)
+    covariance = spread.T @ spread * cluster_correction(len(spread), 6)
+    return float(np.sqrt(total @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ total / 6))
+
+
+def surface_distance(pose: np.ndarray, other: np.ndarray, points: np.ndarray) -> float:
+    """Between points (N, 3) at two poses (4, 4), root mean square."""
+    apart = rigid.transform_points(pose, points) - rigid.transform_points(other, points)
+    return root_mean_square(np.linalg.norm(apart, axis=-1))

@@ -1,0 +1,101 @@
+"""The verdict on a bone that was registered at its own pose, with its reasons.
+
+Accept needs a small risk, a mask that fits the bone, two X-rays that show it, and a registration of the whole CT of the kind that the risk
+was measured on. The numbers are of Testing/benchmarks/bones_fit.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from .bone_features import BoneFeatures
+from .bone_prediction import BoneModel, BonePrediction, fitted
+from .neighbours import vertebra
+from .prediction import WRONG_MM, percent
+
+#: Beyond these a reason names the feature: hardly any right bone goes beyond (docs/method.md).
+UNLIKE, UNUSUAL_SDS, NEXT_LEVEL, LEFT_OUT, SOFT = 0.4, 2.5, 1.15, 0.8, 0.5
+#: Two views at least must show so much of it. Of bones with such a mask, another level or less to see every second one was wrong.
+MEASURED_SHOWN, RISK_IN_DOUBT = 0.6, 0.5
+#: What is in doubt of the whole CT is so of each of its bones.
+OF_WHOLE = "What the verdict on the whole CT says of cameras and X-rays holds for its bones, too."
+
+
+def decide(features: BoneFeatures, model: BoneModel | None = None) -> tuple[BonePrediction | None, str]:
+    """The error to expect, None where no view shows the bone, and the verdict.
+
+    Parameters
+    ----------
+    model
+        By default the one that comes with the program.
+    """
+    if not np.isfinite(features.noise_mm):
+        return None, "reject"
+    model = model or fitted()
+    prediction = model.predict(features)
+    if prediction.risk >= model.reject:
+        return prediction, "reject"
+    masked = features.left_out <= LEFT_OUT and features.soft <= SOFT
+    placed = features.level_ratio >= NEXT_LEVEL and features.motion_sds <= UNUSUAL_SDS
+    if not (masked and placed and features.shown >= MEASURED_SHOWN):
+        return replace(prediction, risk=max(prediction.risk, RISK_IN_DOUBT)), "check"
+    safe = prediction.risk <= model.accept and prediction.upper95_mm <= WRONG_MM and prediction.bounded
+    return prediction, "accept" if safe else "check"
+
+
+def judge(
+    name: str, features: BoneFeatures, showing: Sequence[str], in_doubt: bool
+) -> tuple[BonePrediction | None, str, list[str]]:
+    """The error to expect, the verdict and its reasons.
+
+    Parameters
+    ----------
+    name
+        Of the bone.
+    showing
+        Names of the views that show it.
+    in_doubt
+        As of `verdict.Assessment`, of the whole CT.
+    """
+    prediction, verdict = decide(features)
+    if prediction is None:
+        return (
+            None,
+            verdict,
+            [f"No X-ray shows enough of {name} to say where it is: it is drawn where its neighbours are."],
+        )
+    if verdict == "accept" and not in_doubt:
+        return prediction, verdict, []
+    verdict, model = ("check" if verdict == "accept" else verdict), fitted()
+    reasons = []
+    if verdict == "reject":
+        reasons.append(f"Most likely wrong: {percent(prediction.risk)} risk of an error above {WRONG_MM:g} mm.")
+    elif prediction.risk > model.accept:
+        reasons.append(
+            f"The risk of an error above {WRONG_MM:g} mm is {percent(prediction.risk)}; up to {percent(model.accept)} is accepted."
+        )
+    if len(showing) == 1:
+        reasons.append(f"Only {showing[0]} shows {name}: its depth along that beam is uncertain.")
+    elif features.shown < MEASURED_SHOWN:
+        reasons.append(f"The X-rays show only {100 * features.shown:.0f} % of {name}.")
+    if features.left_out > LEFT_OUT:
+        reasons.append(f"Bone goes on outside the mask of {name}: correct the mask.")
+    if features.soft > SOFT:
+        reasons.append(f"Much of the mask of {name} is no bone: correct the mask.")
+    if features.level_ratio < NEXT_LEVEL:
+        where = "one level up or down: check the level" if vertebra(name) else "farther up or down: check its outline"
+        reasons.append(f"{name} fits about as well {where}.")
+    if features.similarity < UNLIKE:
+        reasons.append(f"{name} does not look like the X-rays (similarity {features.similarity:.2f}).")
+    if features.split_half_mm > WRONG_MM:
+        reasons.append(f"Halves of the images of {name} disagree by {features.split_half_mm:.1f} mm.")
+    if features.motion_sds > UNUSUAL_SDS:
+        reasons.append(f"{name} has moved against a neighbour by more than is usual: it may be another one.")
+    if not prediction.bounded:
+        reasons.append(f"The result for {name} looks unlike every correct result we know.")
+    if in_doubt:
+        reasons.append(OF_WHOLE)
+    return prediction, verdict, reasons or [f"The error of {name} may reach {prediction.upper95_mm:.1f} mm."]

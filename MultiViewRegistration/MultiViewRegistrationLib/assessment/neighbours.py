@@ -1,0 +1,84 @@
+"""How neighbouring bones lie to each other, against how they do in the CT, in a surgeon's words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..geometry import rigid
+from ..registration.bones import BonesRegistration
+
+#: A turn about an axis by less is not told, degrees.
+LEAST_TOLD_DEG = 0.5
+#: The first vertebra of each part of the spine, counted from the head.
+FIRST_VERTEBRA = {"C": 1, "T": 8, "L": 20, "S": 25}
+#: A turn about left, posterior and superior, either way, of an upper vertebra.
+TURNS = (
+    ("flexion", "extension"),
+    ("bending to the left", "bending to the right"),
+    ("turning to the left", "turning to the right"),
+)
+
+
+@dataclass(frozen=True)
+class NeighbourMotion:
+    """How a bone lies to a neighbour, against how it does in the CT.
+
+    Attributes
+    ----------
+    name, against
+        Of the bone and of the neighbour: of two vertebrae the upper one first.
+    degrees, mm
+        Of the turn, and of the shift at the joint.
+    words
+        The motion in a surgeon's words.
+    """
+
+    name: str
+    against: str
+    degrees: float
+    mm: float
+    words: str
+
+    def to_json(self) -> dict:
+        """An entry of `motions` of a result.json."""
+        return {"name": self.name, "against": self.against, "deg": self.degrees, "mm": self.mm, "words": self.words}
+
+
+def motions_of(found: BonesRegistration) -> list[NeighbourMotion]:
+    """The motions of all neighbours against each other."""
+    motions = []
+    for tie in found.ties:
+        names = found.bones[tie.one].name, found.bones[tie.other].name
+        one, other = map(vertebra, names)
+        spine = one is not None and other is not None
+        upper, lower = (tie.one, tie.other) if spine and (one or 0) < (other or 0) else (tie.other, tie.one)
+        motion = rigid.inverse(found.poses[lower]) @ found.poses[upper]
+        turn = np.degrees(rigid.log_so3(motion[:3, :3]))
+        mm = float(np.linalg.norm(rigid.transform_points(motion, tie.joint) - tie.joint))
+        degrees = float(np.linalg.norm(turn))
+        words = _in_words(turn) if spine else ""
+        motions.append(
+            NeighbourMotion(
+                found.bones[upper].name, found.bones[lower].name, degrees, mm, words or f"{degrees:.1f} degrees"
+            )
+        )
+    return sorted(motions, key=lambda motion: vertebra(motion.name) or 0)
+
+
+def vertebra(name: str) -> int | None:
+    """Which vertebra a name means, counted from the head: "L1", "vertebrae_L1" is 20; None for another bone."""
+    found = re.fullmatch(r"(?:vertebrae?[ _])?([CTLS])([1-9]|1[0-3])", name.strip(), re.IGNORECASE)
+    return FIRST_VERTEBRA[found[1].upper()] + int(found[2]) - 1 if found else None
+
+
+def _in_words(turn: np.ndarray) -> str:
+    """Of a turn (3,), degrees about CT LPS axes, of an upper vertebra on a lower one."""
+    told = [
+        f"{abs(angle):.1f} degrees of {ways[int(angle < 0)]}"
+        for angle, ways in sorted(zip(turn, TURNS, strict=True), key=lambda each: -abs(each[0]))
+        if abs(angle) >= LEAST_TOLD_DEG
+    ]
+    return ", ".join(told)

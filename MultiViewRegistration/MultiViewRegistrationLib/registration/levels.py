@@ -1,0 +1,108 @@
+"""Bones elsewhere along the body: vertebrae one level up or down, as neighbours look alike, and other bones about as far.
+
+All bones are moved together, as one that is misplaced alone would lie upon another. Where a bone fits about as well as it was registered,
+X-rays do not tell the two apart. A bone that comes back to where it was has no other place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..geometry import rigid
+from .bones import LEVELS, SHOWN, BonesFit, BonesRegistration, minimise
+
+#: Between the centres of vertebrae, mm, where the case has no two neighbours; how far bones of other kinds are moved.
+SPACINGS_MM, ELSEWHERE_MM = (18.0, 23.0, 28.0, 33.0, 38.0), 25.0
+#: At the coarsest resolution, and at the next, at which similarities are compared.
+ITERATIONS = (8, 4)
+#: A bone that ends so near to where it was registered is there again.
+SAME_MM = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class OtherLevel:
+    """All bones one level further, where they fit best.
+
+    Attributes
+    ----------
+    up
+        Towards the head.
+    unlikeness
+        (B,) how many times less a bone is like the X-rays there: what its similarity lacks to 1, over what it lacks as registered, on
+        average of the views that show it at both places; inf for one that came back, or that no view shows at both.
+    """
+
+    up: bool
+    unlikeness: np.ndarray = field(repr=False)
+
+
+def other_levels(found: BonesRegistration, numbers: Sequence[int | None]) -> list[OtherLevel]:
+    """The bones one level up and one level down.
+
+    Parameters
+    ----------
+    numbers
+        Of each bone: which vertebra it is, counted from the head, None for one that is none.
+    """
+    compared, others = found.objectives[1], []
+    here = compared.linearise(found.poses, compared.shadows(found.poses))
+    for up in (True, False):
+        poses = _nearest_start(found, _steps(found, numbers, up=up))
+        for level, objective, iterations in zip(LEVELS, found.objectives, ITERATIONS, strict=False):
+            poses, fit = minimise(objective, poses, iterations, level.tolerance_mm)
+        others.append(OtherLevel(up, np.where(_apart_mm(found, poses) > SAME_MM, _unlikeness(here, fit), np.inf)))
+    return others
+
+
+def _unlikeness(here: BonesFit, there: BonesFit) -> np.ndarray:
+    seen = (np.minimum(here.shown, there.shown) >= SHOWN) & np.isfinite(here.similarity + there.similarity)
+    lacks = [np.sum(1 - fit.similarity, axis=1, where=seen) for fit in (here, there)]
+    return np.where(seen.any(axis=1), lacks[1] / np.maximum(lacks[0], 1e-9), np.inf)
+
+
+def _apart_mm(found: BonesRegistration, poses: Sequence[np.ndarray]) -> np.ndarray:
+    """(B,) how far the centres lie from where they were registered."""
+    ends = [
+        rigid.transform_points(pose, bone.centroid) - rigid.transform_points(registered, bone.centroid)
+        for bone, pose, registered in zip(found.bones, poses, found.poses, strict=True)
+    ]
+    return np.linalg.norm(ends, axis=1)
+
+
+def _steps(found: BonesRegistration, numbers: Sequence[int | None], *, up: bool) -> list[np.ndarray]:
+    """Ways (B, 3), world mm, to the next level: by the distances of neighbours, or by usual ones where the case has none."""
+    centres = {
+        number: rigid.transform_points(pose, bone.centroid)
+        for number, bone, pose in zip(numbers, found.bones, found.poses, strict=True)
+        if number is not None
+    }
+    spacings = {number: centres[number] - centres[number + 1] for number in centres if number + 1 in centres}
+    superior, sign = found.world_from_ct[:3, 2], 1 if up else -1
+    ways = []
+    for mm in (None,) if spacings or not centres else SPACINGS_MM:
+        way = []
+        for number in numbers:
+            if number is None:
+                way.append(ELSEWHERE_MM * superior)
+            elif mm is not None:
+                way.append(mm * superior)
+            else:
+                known = np.array(list(spacings))
+                way.append(spacings[int(known[np.abs(known - (number - 1 if up else number)).argmin()])])
+        ways.append(sign * np.array(way))
+    return ways
+
+
+def _nearest_start(found: BonesRegistration, ways: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The poses moved by that one of the ways where they cost least."""
+    starts, objective = [], found.objectives[0]
+    for way in ways:
+        poses = [
+            rigid.from_rotation_translation(np.eye(3), step) @ pose for step, pose in zip(way, found.poses, strict=True)
+        ]
+        cost = objective.linearise(poses, objective.shadows(poses)).cost if len(ways) > 1 else 0.0
+        starts.append((cost, poses))
+    return min(starts, key=lambda start: start[0])[1]

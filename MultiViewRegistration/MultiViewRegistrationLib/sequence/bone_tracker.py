@@ -1,0 +1,223 @@
+"""Track the bones of a CT through the frames of a sequence, each at its own pose.
+
+The whole CT is tracked first. In each frame all bones are then solved for together, see `registration.bones`, from where the frames before
+lead each of them, so near that the coarsest resolution would not help. Bones that do not look as in the frames before begin once more from
+where the whole CT has taken them, at all resolutions. A lost bone starts nothing, and stops no other one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+
+from ..assessment.bone_features import MaskEdge, mask_edges
+from ..assessment.bones import RegisteredBone, RegisteredBones, assess_bones, bones_of
+from ..assessment.verdict import Assessment, with_bones
+from ..errors import Cancelled
+from ..geometry import rigid
+from ..imaging.structures import Structures
+from ..imaging.xray import View
+from ..registration.bones import (
+    LEVELS,
+    SHOWN,
+    Bone,
+    BoneLevel,
+    BonesRegistration,
+    Tie,
+    minimise,
+    objective_at,
+    ties_of,
+)
+from ..registration.pipeline import Progress
+from ..registration.prepared_ct import PreparedCT
+from .tracker import FOLLOWED, MAX_SIMILARITY_DROP, MEDIAN_FRAMES, Pace, Tracked, predict_pose
+
+#: Simulated vertebrae that turn by 2.5 degrees and 1 mm a frame against their neighbours are followed at these, but not at the last alone.
+FOLLOWING = LEVELS[-2:]
+REST_LOST = "The rest of the CT, its background, was not found in this frame."
+
+
+class _Fit(NamedTuple):
+    """The bones in a frame, and the names of those that X-rays show elsewhere than they were found."""
+
+    bones: RegisteredBones
+    lost: set[str]
+
+
+class BoneTracker:
+    """The bones of a CT through a sequence.
+
+    Parameters
+    ----------
+    anatomy
+        The whole CT.
+    structures
+        Its bones.
+    pace
+        As of a `Tracker`.
+    """
+
+    def __init__(self, anatomy: PreparedCT, structures: Structures, pace: Pace) -> None:
+        self._anatomy, self._structures, self._pace = anatomy, structures, pace
+        self._kept: dict[str, list[tuple[int, np.ndarray]]] = {}
+        self._ct_from_bone = {name: np.eye(4) for name in structures.names}
+        self._similarity: dict[str, list[tuple[float, ...]]] = {}
+
+    @cached_property
+    def _bones(self) -> list[Bone]:
+        return bones_of(self._structures, self._anatomy)
+
+    @cached_property
+    def _edges(self) -> list[MaskEdge]:
+        return mask_edges(self._structures, self._anatomy.attenuation(0))
+
+    @cached_property
+    def _ties(self) -> list[Tie]:
+        return ties_of(self._bones)
+
+    def keep(self, found: Tracked) -> None:
+        """The bones of the next frame may begin from those of this one."""
+        for name, bone in found.bones.items():
+            if not bone.kept or bone.world_from_ct is None:
+                continue
+            self._kept[name] = [*self._kept.get(name, [])[-1:], (found.number, bone.world_from_ct)]
+            self._similarity[name] = [*self._similarity.get(name, [])[1 - MEDIAN_FRAMES :], bone.similarity]
+            if found.kept and found.world_from_ct is not None:
+                self._ct_from_bone[name] = rigid.inverse(found.world_from_ct) @ bone.world_from_ct
+
+    def follow(
+        self,
+        whole: Tracked,
+        views: Sequence[View],
+        expected: np.ndarray,
+        progress: Callable[[Progress], object] = lambda _: None,
+    ) -> Tracked:
+        """The result of a frame with its bones.
+
+        Parameters
+        ----------
+        whole
+            The result of the whole CT.
+        views
+            With exact cameras.
+        expected
+            (4, 4), where the frames before lead the whole CT: the place of the background where it was not found.
+        progress
+            Called after each step; `Cancelled` is raised where it returns False.
+        """
+        began, begun = perf_counter(), self._kept.keys()
+        rest = whole.world_from_ct if whole.kept and whole.world_from_ct is not None else expected
+        starts = {bone.name: self._start(bone.name, whole.number, rest) for bone in self._bones}
+        levels = FOLLOWING if starts.keys() <= begun else LEVELS
+        found, again = self._fitted(views, rest, starts, levels, progress), set[str]()
+        if found.lost & begun:
+            starts = {bone.name: bone.world_from_ct for bone in found.bones.bones}
+            starts |= {name: rest @ self._ct_from_bone[name] for name in found.lost}
+            second = self._fitted(views, rest, starts, LEVELS, progress)
+            if len(second.lost) < len(found.lost):
+                found, again = second, found.lost - second.lost
+        how = {
+            name: "found again" if name in again else "followed" if name in begun else "registered" for name in starts
+        }
+        reasons = [*([] if whole.kept else [REST_LOST]), FOLLOWED]  # another level is not looked for here
+        bones = replace(found.bones, bones=[_with_reasons(bone, reasons) for bone in found.bones.bones])
+        if whole.kept and bones.displaced:
+            judged = with_bones(Assessment(whole.verdict, whole.reasons), bones)
+            upper95 = whole.upper95_mm and max(whole.upper95_mm, bones.displaced[0].displaced_mm)
+            whole = replace(whole, verdict=judged.verdict, reasons=judged.reasons, upper95_mm=upper95)
+        seconds = perf_counter() - began
+        return with_structures(replace(whole, seconds=whole.seconds + seconds), bones, how, seconds)
+
+    def _start(self, name: str, number: int, rest: np.ndarray) -> np.ndarray:
+        """(4, 4): where the last two frames lead a bone; where it was lost, where the whole CT takes it."""
+        kept = self._kept.get(name)
+        return predict_pose(kept, number) if kept and kept[-1][0] == number - 1 else rest @ self._ct_from_bone[name]
+
+    def _fitted(
+        self,
+        views: Sequence[View],
+        rest: np.ndarray,
+        starts: dict[str, np.ndarray],
+        levels: Sequence[BoneLevel],
+        progress: Callable[[Progress], object],
+    ) -> _Fit:
+        steps, most = 0, sum(level.iterations for level in levels)
+
+        def on_step(cost: float) -> None:
+            nonlocal steps
+            steps += 1
+            if progress(Progress(steps / most, f"following {len(starts)} bones", rest, cost)) is False:
+                raise Cancelled
+
+        poses = earlier = [starts[bone.name] for bone in self._bones]
+        for level in levels:
+            objective = objective_at(self._anatomy, self._bones, views, rest, self._ties, level)
+            earlier, tolerance_mm = poses, max(level.tolerance_mm, self._pace.tolerance_mm)
+            poses, fit = minimise(objective, poses, level.iterations, tolerance_mm, on_step)
+        found = BonesRegistration(self._bones, poses, fit, [objective], self._ties, earlier, rest)
+        assessed, lost = assess_bones(found, views, self._edges), set[str]()
+        for n, bone in enumerate(assessed.bones):
+            shown = fit.shown[n] >= SHOWN
+            if unlike := self._unlike(bone, views, shown):
+                assessed.bones[n] = replace(bone, verdict="reject", reasons=[unlike, *bone.reasons])
+            if shown.any() and assessed.bones[n].verdict == "reject":
+                lost.add(bone.name)
+        return _Fit(assessed, lost)
+
+    def _unlike(self, bone: RegisteredBone, views: Sequence[View], shown: np.ndarray) -> str:
+        """The view in which a bone does not look as in the frames before, a sentence; "" for none."""
+        before = np.array(self._similarity.get(bone.name, np.empty((0, len(views)))))
+        for n, view in enumerate(views):
+            known = before[np.isfinite(before[:, n]), n]
+            if shown[n] and len(known) and bone.similarity[n] < (usual := np.median(known)) - MAX_SIMILARITY_DROP:
+                return (
+                    f"Lost: {bone.name} fits {view.name} worse (similarity {bone.similarity[n]:.2f}) than in the frames before "
+                    f"({usual:.2f})."
+                )
+        return ""
+
+
+def _with_reasons(bone: RegisteredBone, reasons: list[str]) -> RegisteredBone:
+    """The bone with these reasons as well, for which it is never "accept"."""
+    if not reasons or bone.verdict == "reject":
+        return bone
+    return replace(bone, verdict="check", reasons=[*reasons, *bone.reasons])
+
+
+def with_structures(whole: Tracked, found: RegisteredBones, how: dict[str, str], seconds: float) -> Tracked:
+    """The result of a frame with the bones that were found in it.
+
+    Parameters
+    ----------
+    how
+        Each was found, by its name.
+    seconds
+        That they took, all together.
+    """
+    bones = {
+        bone.name: Tracked(
+            whole.number,
+            "lost" if bone.verdict == "reject" else how[bone.name],
+            bone.world_from_ct,
+            bone.verdict,
+            bone.reasons,
+            bone.similarity,
+            (bone.predicted_tre_mm or {}).get("upper95"),
+            whole.cameras,
+            seconds,
+        )
+        for bone in found.bones
+    }
+    kept = {bone.name for bone in found.shown}
+    motions = [motion for motion in found.motions if motion.name in kept and motion.against in kept]
+    return replace(whole, bones=bones, motions=motions)
+
+
+def without_structures(lost: Tracked, names: Sequence[str]) -> Tracked:
+    """The result of a frame in which nothing was found, with its bones."""
+    return replace(lost, bones={name: replace(lost) for name in names})

@@ -1,0 +1,140 @@
+"""The verdict on a bone: `assessment.bone_verdict`, `assessment.bone_prediction` and the mask's features."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy
+
+from MultiViewRegistrationLib.assessment import bone_verdict
+from MultiViewRegistrationLib.assessment.bone_features import BoneFeatures, mask_edges
+from MultiViewRegistrationLib.assessment.bone_prediction import COLUMNS, BoneModel, columns, fitted
+from MultiViewRegistrationLib.assessment.bone_verdict import OF_WHOLE, decide, judge
+from MultiViewRegistrationLib.imaging.ct import WATER, Volume
+from MultiViewRegistrationLib.imaging.structures import Structures
+
+#: As of a vertebra that is right, on clean images.
+RIGHT = BoneFeatures(
+    similarity=0.8,
+    noise_mm=0.05,
+    split_half_mm=0.12,
+    level_shift_mm=0.2,
+    tension=0.8,
+    motion_sds=0.6,
+    misfit=0.25,
+    shown=1.0,
+    level_ratio=1.7,
+    left_out=0.3,
+    soft=0.05,
+)
+VIEWS = ("AP", "lateral")
+
+
+def test_a_right_bone_is_accepted_without_a_reason():
+    prediction, verdict, reasons = judge("L1", RIGHT, VIEWS, in_doubt=False)
+    assert verdict == "accept" and reasons == []
+    assert prediction.risk < 0.05 and 0 < prediction.mean_mm < prediction.upper95_mm <= 2
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"level_ratio": 1.0}, "L1 fits about as well one level up or down: check the level."),
+        ({"left_out": 1.6}, "Bone goes on outside the mask of L1: correct the mask."),
+        ({"soft": 0.75}, "Much of the mask of L1 is no bone: correct the mask."),
+        ({"similarity": 0.2}, "L1 does not look like the X-rays (similarity 0.20)."),
+        ({"motion_sds": 5.0}, "L1 has moved against a neighbour by more than is usual: it may be another one."),
+        ({"split_half_mm": 3.0}, "Halves of the images of L1 disagree by 3.0 mm."),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_accepted(change, sentence):
+    _, verdict, reasons = judge("L1", replace(RIGHT, **change), VIEWS, in_doubt=False)
+    assert verdict != "accept" and sentence in reasons
+
+
+def test_only_a_vertebra_has_levels():
+    _, _, reasons = judge("left hip", replace(RIGHT, level_ratio=1.0), VIEWS, in_doubt=False)
+    assert "left hip fits about as well farther up or down: check its outline." in reasons
+
+
+def test_a_bone_that_one_view_shows_is_not_accepted():
+    _, verdict, reasons = judge("L1", replace(RIGHT, shown=0.0), ("AP",), in_doubt=False)
+    assert verdict == "check" and "Only AP shows L1: its depth along that beam is uncertain." in reasons
+
+
+def test_a_bone_that_no_view_shows_is_rejected():
+    prediction, verdict, reasons = judge("L1", replace(RIGHT, noise_mm=np.inf), (), in_doubt=False)
+    assert prediction is None and verdict == "reject" and "No X-ray shows enough of L1" in reasons[0]
+
+
+def test_doubt_in_the_whole_is_doubt_in_its_bones():
+    _, verdict, reasons = judge("L1", RIGHT, VIEWS, in_doubt=True)
+    assert (verdict, reasons) == ("check", [OF_WHOLE])
+
+
+def test_no_verdict_but_accept_is_without_a_reason():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        numbers = {name: float(abs(rng.normal()) * 2 * value) for name, value in vars(RIGHT).items()}
+        _, verdict, reasons = judge("L1", BoneFeatures(**numbers), VIEWS, in_doubt=False)
+        assert bool(reasons) == (verdict != "accept")
+
+
+@pytest.mark.parametrize("name", list(COLUMNS))
+def test_the_risk_never_falls_where_a_feature_gets_worse(name):
+    worse = columns(replace(RIGHT, **{name: getattr(RIGHT, name) * 1.5}))[list(COLUMNS).index(name)]
+    at = list(COLUMNS).index(name)
+    factor = 1.5 if worse > columns(RIGHT)[at] else 1 / 1.5
+    changed = replace(RIGHT, **{name: getattr(RIGHT, name) * factor})
+    assert columns(changed)[at] >= columns(RIGHT)[at]
+    assert fitted().predict(changed).risk >= fitted().predict(RIGHT).risk - 1e-9
+
+
+def test_bound_and_risk_are_quantiles_of_the_mixture():
+    """By a sample of it."""
+    k, rng = len(COLUMNS), np.random.default_rng(1)
+    model = BoneModel(
+        *(np.zeros(k), np.ones(k), np.full(k, 99.0), -1.5, np.zeros(k)),
+        *(np.r_[np.log(0.3), np.zeros(k)], 0.5, np.log(8), 0.6, 0.02, 0.5),
+    )
+    prediction = model.predict(RIGHT)
+    wrong = rng.random(400_000) < scipy.special.expit(-1.5)
+    sample = np.exp(
+        np.where(wrong, np.log(8) + 0.6 * rng.normal(size=wrong.size), np.log(0.3) + 0.5 * rng.normal(size=wrong.size))
+    )
+    assert prediction.risk == pytest.approx((sample > 2).mean(), abs=0.01)
+    assert prediction.mean_mm == pytest.approx(np.median(sample), rel=0.02)
+    assert prediction.upper95_mm == pytest.approx(np.percentile(sample, 95), rel=0.02)
+
+
+def test_beyond_what_was_fitted_nothing_is_accepted():
+    model = replace(fitted(), limits=np.full(len(COLUMNS), -99.0))
+    assert decide(RIGHT, fitted())[1] == "accept"
+    assert decide(RIGHT, model)[1] == "check"
+
+
+def test_the_edge_of_a_mask_tells_whether_it_fits_its_bone():
+    """A ball of bone, and masks of it that are right, eroded, dilated and moved."""
+    k, j, i = np.indices((40, 40, 40)) - 19.5
+    ball = k**2 + j**2 + i**2 < 12**2
+    volume = Volume(np.where(ball, 2 * WATER, WATER).astype(np.float32), np.eye(4))
+    masks = {
+        "right": ball,
+        "eroded": scipy.ndimage.binary_erosion(ball, iterations=2),
+        "dilated": scipy.ndimage.binary_dilation(ball, iterations=2),
+        "moved": np.roll(ball, 4, axis=0),
+    }
+    edges = {name: mask_edges(Structures((name,), mask.astype(np.uint8)), volume)[0] for name, mask in masks.items()}
+    assert edges["right"].left_out < 0.05 and edges["right"].soft < 0.05
+    assert edges["eroded"].left_out > bone_verdict.LEFT_OUT and edges["eroded"].soft < 0.05
+    assert edges["dilated"].soft > bone_verdict.SOFT and edges["dilated"].left_out == 0
+    assert edges["moved"].left_out > 0.2 and edges["moved"].soft > 0.2
+
+
+def test_bone_of_another_structure_is_not_left_out():
+    labels = np.zeros((12, 12, 12), np.uint8)
+    labels[2:6, 3:9, 3:9], labels[6:10, 3:9, 3:9] = 1, 2
+    volume = Volume(np.where(labels > 0, 2 * WATER, WATER).astype(np.float32), np.eye(4))
+    assert [edge.left_out for edge in mask_edges(Structures(("a", "b"), labels), volume)] == [0, 0]
+    (alone,) = mask_edges(Structures(("a",), np.where(labels == 1, labels, 0)), volume)
+    assert alone.left_out > 0.1

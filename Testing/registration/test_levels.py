@@ -1,0 +1,70 @@
+"""Vertebrae one level up or down: `registration.levels`."""
+
+import numpy as np
+import pytest
+from bent_spine import NAMES, spine, xrays
+
+from MultiViewRegistrationLib.assessment.bones import bones_of, vertebra
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.structures import Structures
+from MultiViewRegistrationLib.registration import levels
+from MultiViewRegistrationLib.registration.bones import BonesRegistration, register_bones
+from MultiViewRegistrationLib.registration.levels import other_levels
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+
+NUMBERS = [vertebra(name) for name in NAMES]
+
+
+@pytest.fixture(scope="module")
+def found():
+    ct, labels = spine()
+    anatomy, pose = (
+        PreparedCT(ct),
+        rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0]),
+    )
+    views = xrays(ct, labels, [np.eye(4)] * 4, pose)
+    bones = bones_of(Structures(NAMES, labels), anatomy)
+    return register_bones(anatomy, bones, views, pose)
+
+
+def test_vertebrae_that_are_right_fit_worse_one_level_further(found):
+    up, down = other_levels(found, NUMBERS)
+    assert up.up and not down.up
+    assert min(up.unlikeness.min(), down.unlikeness.min()) > 1.3, (up.unlikeness, down.unlikeness)
+
+
+def test_vertebrae_that_are_a_level_too_low_fit_better_one_level_up(found):
+    step = found.world_from_ct[:3, :3] @ (found.bones[1].centroid - found.bones[0].centroid)
+    lower = [rigid.from_rotation_translation(np.eye(3), step) @ pose for pose in found.poses]
+    wrong = BonesRegistration(found.bones, lower, found.fit, found.objectives, found.ties, lower, found.world_from_ct)
+    up, _ = other_levels(wrong, NUMBERS)
+    assert up.unlikeness.max() < 0.8, up.unlikeness
+
+
+def test_a_bone_that_comes_back_has_no_other_place(found, monkeypatch):
+    """From so near that it is found again."""
+    monkeypatch.setattr(levels, "ELSEWHERE_MM", 3.0)
+    for other in other_levels(found, [None] * 4):
+        assert np.isinf(other.unlikeness).all()
+
+
+def test_bones_of_other_kinds_are_moved_along_the_body(found):
+    (way,) = levels._steps(found, [NUMBERS[0], NUMBERS[1], None, None], up=True)
+    assert np.linalg.norm(way[0]) > 20 and way[0] == pytest.approx(way[1])
+    assert way[2] == pytest.approx(levels.ELSEWHERE_MM * found.world_from_ct[:3, 2])
+
+
+def test_the_ways_go_to_the_neighbours(found):
+    (up,), (down,) = (levels._steps(found, NUMBERS, up=each) for each in (True, False))
+    centres = np.array(
+        [rigid.transform_points(pose, bone.centroid) for pose, bone in zip(found.poses, found.bones, strict=True)]
+    )
+    assert centres[1:] + up[1:] == pytest.approx(centres[:-1], abs=1e-9)
+    assert centres[:-1] + down[:-1] == pytest.approx(centres[1:], abs=1e-9)
+    assert (up[:, 2] > 0).all() and (down[:, 2] < 0).all()
+
+
+def test_one_vertebra_alone_is_looked_for_at_usual_distances(found):
+    ways = levels._steps(found, [NUMBERS[0], None, None, None], up=True)
+    assert [round(float(np.linalg.norm(way[0]))) for way in ways] == [18, 23, 28, 33, 38]
+    assert all(way[0] @ found.world_from_ct[:3, 2] > 0 for way in ways)

@@ -1,0 +1,229 @@
+"""A case with structures in a session: from its files through the scene to the files of its result, and back from a saved scene."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import numpy as np
+import pytest
+from bent_spine import NAMES, POSE, START, write_case
+from running_session import no_thread_is_left, poll
+from tiny_scene import save
+
+from MultiViewRegistrationLib import register
+from MultiViewRegistrationLib.errors import InputError, collect_warnings
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.mrml.case import SceneSegments, case_of
+from MultiViewRegistrationLib.mrml.identity import fingerprint, of_ct
+from MultiViewRegistrationLib.mrml.loading import read_case
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.mrml.xray import detectors
+from MultiViewRegistrationLib.report.result_page import save_result
+from MultiViewRegistrationLib.session import assessment
+from MultiViewRegistrationLib.session.result_files import read_result, write_case_folder, write_result
+from MultiViewRegistrationLib.session.session import Session
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """(folder of a case whose spine is bent, motions of its vertebrae)."""
+    folder = tmp_path_factory.mktemp("spine")
+    return folder, write_case(folder)
+
+
+def opened(scene, folder) -> Session:
+    read = read_case(folder / "case.json")
+    session = Session(read(scene))
+    session.cache_case(read.case)
+    return session
+
+
+def registered(session) -> Session:
+    session.register("given")
+    session.finish()
+    return session
+
+
+def outlined(session) -> list[str]:
+    """The names of what is outlined, once that is made."""
+    poll(session, 20.0, lambda: bool(session.misfits.shown))
+    return [misfit.name for misfit in session.misfits.shown]
+
+
+@pytest.mark.parametrize("kind", ["labels", "seg.nrrd", "dicom", "masks"])
+def test_structures_of_every_kind_of_file_are_segments_and_come_back_the_same(scene, tmp_path, kind):
+    write_case(tmp_path, kind)
+    loaded = Case.load(tmp_path / "case.json")
+    session = opened(scene, tmp_path)
+    registration, segmentation = session.registration, session.registration.segmentation
+    assert registration.registers_each and segmentation.GetParentTransformNode() is registration.ct_transform
+    back = case_of(registration)
+    assert back.structures.names == loaded.structures.names == NAMES and back.ct.mask is None
+    assert np.array_equal(back.structures.labels, loaded.structures.labels)
+    (path,) = write_case_folder(session, tmp_path / "written")()
+    written = Case.load(path)
+    assert written.structures.names == NAMES
+    assert np.array_equal(written.structures.labels, loaded.structures.labels)
+
+
+def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_command_line(scene, files, tmp_path):
+    folder, motions = files
+    expected = save_result(register(folder), tmp_path / "line")
+    session = registered(opened(scene, folder))
+    entry = session.history.current
+    assert session.ended == "done" and entry.verdict == "check" and entry.reasons[0].startswith("L3 lies ")
+    assert assessment.verdict(session) == "check" and assessment.headline(session).startswith("L3 lies ")
+    assert any(sentence.startswith("L3: check, moved by") for sentence in assessment.explanation(session))
+    assert any(sentence.startswith("T12 on L1: ") for sentence in assessment.explanation(session))
+    for each, motion in zip(entry.structures, motions, strict=True):
+        truth = rigid.transform_points(POSE @ motion, np.zeros(3))
+        assert rigid.transform_points(np.array(each["world_from_ct"]), np.zeros(3)) == pytest.approx(truth, abs=1.0)
+    written = write_result(session, tmp_path / "panel")()
+    content = json.loads((tmp_path / "panel" / "result.json").read_text())
+    assert {f"{name}_world_from_ct.tfm" for name in NAMES} <= {path.name for path in written}
+    assert sorted(content["files"]) == sorted(expected["files"])
+    for ours, theirs in zip(content["structures"], expected["structures"], strict=True):
+        assert (ours["name"], ours["verdict"]) == (theirs["name"], theirs["verdict"])
+        assert np.allclose(ours["world_from_ct"], theirs["world_from_ct"], atol=1e-6)
+    assert [motion["words"] for motion in content["motions"]] == [motion["words"] for motion in expected["motions"]]
+    assert content["reasons"] == expected["reasons"]
+
+
+def test_what_lies_elsewhere_is_outlined_until_the_ct_moves(scene, files):
+    session = registered(opened(scene, files[0]))
+    assert outlined(session) == ["L2", "L3"]
+    detector = detectors(session.registration)[0]
+    lines = session.misfits.outlines(detector)["L3"]
+    bone = next(each for each in session.result.structures.bones if each.name == "L3")
+    seen = detector.camera.project(rigid.transform_points(bone.world_from_ct, bone.bone.surface))
+    found = np.concatenate([lines.min(axis=(0, 1)), lines.max(axis=(0, 1))])
+    assert found == pytest.approx(np.concatenate([seen.min(axis=0), seen.max(axis=0)]), abs=2.0)
+    session.registration.world_from_ct = START
+    session.poll()
+    assert session.misfits.shown == ()
+    session.history.undo()
+    assert outlined(session) == ["L2", "L3"]
+
+
+def test_the_part_of_the_bone_that_lies_elsewhere_is_outlined_where_the_pose_has_it(scene, slicer_app, tmp_path):
+    write_case(tmp_path, shifted_mm=5.0)
+    session = opened(scene, tmp_path)
+    session.registration.choose_segment(None)
+    registered(session)
+    assert assessment.verdict(session) in ("check", "reject") and outlined(session) == [""]
+    assert any("part of the bone lies elsewhere" in reason for reason in assessment.reasons(session))
+    upper = "upper part" in " ".join(assessment.reasons(session))
+    structures, detector = Case.load(tmp_path / "case.json").structures, detectors(session.registration)[0]
+    place = session.ct().volume.ct_from_index
+    own, others = (
+        detector.camera.project(rigid.transform_points(session.registration.world_from_ct @ place, voxels))
+        for voxels in (
+            np.argwhere(np.isin(structures.labels, part))[:, ::-1] for part in ((1, 2), (3, 4))[:: 1 if upper else -1]
+        )
+    )
+    lines = session.misfits.outlines(detector)[""].reshape(-1, 2)
+    cells_px = 2 * 8 * 1000 / 700 / 1.2
+    assert (lines.min(axis=0) > own.min(axis=0) - cells_px).all() and (
+        lines.max(axis=0) < own.max(axis=0) + cells_px
+    ).all()
+    assert abs(lines.mean(axis=0) - own.mean(axis=0))[1] < abs(lines.mean(axis=0) - others.mean(axis=0))[1]
+    save(slicer_app, tmp_path / "spine.mrb")
+    scene.Clear(False)
+    assert slicer_app.io_manager.load_scene(tmp_path / "spine.mrb")
+    assert outlined(Session(Registration.all(scene)[0])) == [""]
+
+
+def test_the_verdict_falls_when_a_structure_is_changed(scene, files):
+    session = registered(opened(scene, files[0]))
+    registration, before = session.registration, of_ct(session.registration)
+    segment = registration.segmentation.GetSegmentation().GetNthSegment(0)
+    segment.SetName("T11")
+    assert assessment.verdict(session) == "" and "stale" in session.stale_reason()
+    assert of_ct(registration) == before  # its CT is not prepared again
+    poll(session, 1.0, lambda: not session.misfits.shown)
+    assert session.misfits.shown == ()
+    segment.SetName("T12")
+    assert assessment.verdict(session) == "check"
+    registration.choose_segment(None)
+    assert assessment.verdict(session) == "" and session.case().structures is None
+
+
+def test_a_pose_assessed_without_them_says_so_and_one_structure_is_registered_as_ever(scene, files):
+    session = opened(scene, files[0])
+    assessment.assess(session)
+    session.finish()
+    assert any("structures were not registered" in reason for reason in session.history.current.reasons)
+    registration = session.registration
+    registration.choose_segment(
+        registration.segmentation, registration.segmentation.GetSegmentation().GetNthSegmentID(2)
+    )
+    case = session.case()
+    assert case.structures is None and np.array_equal(case.ct.mask, Case.load(files[0]).structures.mask(2))
+    registered(session)
+    entry = session.history.current
+    assert entry.verdict != "accept" and not entry.structures
+    assert any(reason.startswith("Only one structure of the CT was registered") for reason in entry.reasons)
+    assert not any("structures were not" in reason for reason in entry.reasons)
+
+
+def test_bones_can_be_cancelled(scene, files):
+    session = opened(scene, files[0])
+    session.register("given")
+    poll(session, 60.0, lambda: "4 bones" in getattr(session.running_registration, "stage", "4 bones"))
+    assert session.running_registration.stage == "registering 4 bones"
+    session.cancel()
+    assert session.ended == "cancelled" and np.allclose(session.registration.world_from_ct, START)
+    assert no_thread_is_left() and threading.main_thread().is_alive()
+
+
+def test_a_saved_scene_has_them_still(scene, slicer_app, files, tmp_path):
+    session = registered(opened(scene, files[0]))
+    before, of = session.history.current, fingerprint(session.registration)
+    save(slicer_app, tmp_path / "spine.mrb")
+    scene.Clear(False)
+    assert slicer_app.io_manager.load_scene(tmp_path / "spine.mrb")
+    session = Session(Registration.all(scene)[0])
+    assert fingerprint(session.registration) == of and session.history.current == before
+    assert assessment.verdict(session) == "check" and session.registration.registers_each
+    assert outlined(session) == ["L2", "L3"]
+    write_result(session, tmp_path / "out")()
+    content = json.loads((tmp_path / "out" / "result.json").read_text())
+    for ours, kept in zip(content["structures"], before.structures, strict=True):
+        assert ours["name"] == kept["name"] and np.allclose(ours["world_from_ct"], kept["world_from_ct"], atol=1e-4)
+    assert [motion["words"] for motion in content["motions"]] == [motion["words"] for motion in before.motions]
+    assert (tmp_path / "out" / "L3_world_from_ct.tfm").exists()
+
+
+def test_a_result_that_is_opened_again_has_them_still(scene, files, tmp_path):
+    save_result(register(files[0]), tmp_path)
+    session = Session(read_result(tmp_path, files[0])(scene))
+    assert [each["name"] for each in session.history.current.structures] == list(NAMES)
+    assert assessment.verdict(session) == "check" and outlined(session) == ["L2", "L3"]
+    content = json.loads((tmp_path / "result.json").read_text())
+    content["structures"][1]["world_from_ct"] = [[1, 2], [3, 4]]
+    (tmp_path / "result.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"structures\[1\].*world_from_ct"):
+        read_result(tmp_path, files[0])(scene)
+
+
+def test_the_segments_that_a_person_has_drawn_are_checked_as_those_of_a_file(scene, files):
+    session = opened(scene, files[0])
+    segmentation = session.registration.segmentation.GetSegmentation()
+    assert len({segment.layer for segment in SceneSegments(session.registration).segments}) == 1
+    segmentation.GetNthSegment(1).SetName("T12")
+    with pytest.raises(InputError, match=r'found the name "T12" twice'):
+        session.case()
+    segmentation.GetNthSegment(1).SetName("L1")
+    segmentation.AddEmptySegment("empty", "L4")
+    with pytest.raises(InputError, match=r'structure "L4": has no voxel within the CT'):
+        session.case()
+    segmentation.RemoveSegment("empty")
+    with collect_warnings() as warnings:
+        assert session.case().structures.names == NAMES
+    assert not warnings
+    for segment_id in segmentation.GetSegmentIDs():
+        segmentation.RemoveSegment(segment_id)
+    with pytest.raises(InputError, match="has no segment, expected one for each structure"):
+        session.case()

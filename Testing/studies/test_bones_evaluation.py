@@ -1,0 +1,134 @@
+"""Cases with structures in `mvreg evaluate`: each bone is registered, and has its row."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from bent_spine import NAMES, bent, spine, truth_of, write_spine_case
+
+from MultiViewRegistrationLib.api import check_structures
+from MultiViewRegistrationLib.cli.main import main
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.case_file import CaseFile
+from MultiViewRegistrationLib.studies import evaluation
+from MultiViewRegistrationLib.studies.evaluation import EvaluationSetup, evaluate
+from MultiViewRegistrationLib.studies.evaluation_page import page
+
+POSE = rigid.from_rotation_translation(rigid.exp_so3([0.05, -0.03, 0.04]), [3.0, -2.0, 5.0])
+TARGETS = (60.0 * np.stack(np.meshgrid(*[[-1, 1]] * 3), -1).reshape(-1, 3)).tolist()
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    """The path of a case of a bent spine with its truth; the whole CT is that of T12, which has not moved."""
+    folder, motions = tmp_path_factory.mktemp("spine"), bent(*spine())
+    return write_spine_case(folder, [motions], POSE, POSE, truth=truth_of(motions, POSE), targets=TARGETS)
+
+
+@pytest.fixture
+def changed(case):
+    """A function that writes the case with other entries beside it; None takes one away."""
+
+    def write(name: str, **entries):
+        content = {**json.loads(case.read_text()), **entries}
+        path = case.with_name(f"{name}.json")
+        path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+        return path
+
+    return write
+
+
+def test_each_bone_has_its_error_in_json_and_a_row_on_the_page(case, tmp_path, capsys):
+    arguments = ["--starts", "2", "--max-start-error", "6", "--json", "--page", str(tmp_path / "page.md")]
+    assert main(["evaluate", str(case), *arguments]) == 0
+    [outcome] = json.loads(capsys.readouterr().out)["cases"]
+    rows = outcome["structures"]
+    assert [(row["run"], row["name"]) for row in rows] == [(run, name) for run in range(2) for name in NAMES]
+    for row in rows:
+        assert row["verdict"] == "check" and row["errors"]["mtre_mm"] < 0.3 and 0 < row["predicted_upper95_mm"] < 1.5
+    assert max(row["moved_mm"] for row in rows) > 2
+    table = (tmp_path / "page.md").read_text().split("## Bones")[1]
+    for name in NAMES:
+        [line] = [line for line in table.splitlines() if f"| {name} |" in line]
+        assert "| 2 | 2 check | 0." in line and "| 0 |" in line
+
+
+def test_bones_without_a_truth_are_listed(changed):
+    """With that of the whole CT alone, with that of one bone alone, and without any."""
+    truth = json.loads(changed("truth").read_text())["truth"]
+    one = changed("one", truth={"structures": {"L2": truth["structures"]["L2"]}}, targets=None)
+    none = changed("none", truth=None, targets=None)
+    found = evaluate([one, none], EvaluationSetup(starts=1, perturb=(1.0, 1.0)))
+    for outcome, known in zip(found.cases, ({"L2"}, set()), strict=True):
+        assert not outcome["runs"] and len(outcome["agreement"]["seconds"]) == 1
+        assert [row["name"] for row in outcome["structures"]] == list(NAMES)
+        for row in outcome["structures"]:
+            assert row["verdict"] == "check" and (row["errors"] is not None) == (row["name"] in known)
+            assert row["errors"] is None or row["errors"]["mtre_mm"] < 0.3
+    assert page(found).count("| truth unknown |") == 7
+
+
+def test_a_start_without_an_answer_leaves_bones_unregistered(case):
+    loaded = Case.load(case)
+    setup = EvaluationSetup(starts=1)
+    rows = evaluation._structures(loaded, None, None, 0)
+    assert [row["name"] for row in rows] == list(NAMES) and {row["verdict"] for row in rows} == {None}
+    outcome = {"name": "spine", "views": 2, "runs": [], "agreement": None, "structures": rows}
+    text = page(evaluation.Evaluation([outcome | {"relative_geometry": None}], [], setup))
+    assert text.count("| 1 not registered | truth unknown |") == 4
+
+
+@pytest.mark.parametrize(
+    "entries, words",
+    [
+        (
+            {"truth": {"structures": {"L9": POSE.tolist()}}},
+            'truth.structures has "L9", expected one of the case\'s structures, T12',
+        ),
+        ({"truth": {"structures": {"L1": [[1]]}}}, "truth.structures.L1"),
+        ({"truth": {"structures": [1]}}, "truth.structures"),
+        ({"truth": {}}, "truth.world_from_ct"),
+        ({"labels": None, "structures": None}, 'has "T12", expected structures beside it'),
+    ],
+)
+def test_a_truth_that_is_none_is_one_sentence(changed, capsys, entries, words):
+    path = changed("wrong", **entries)
+    with pytest.raises(InputError) as error:
+        CaseFile.read(path)
+    assert words in str(error.value)
+    assert main(["evaluate", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert words in said and said.strip().count("\n") == 0
+
+
+def test_the_truth_of_a_label_that_is_not_there_is_told_once_the_labels_are_read(changed):
+    path = changed("all", structures="all", truth={"structures": {"7": POSE.tolist()}})
+    with pytest.raises(InputError, match="expected one of the case's structures, 1, 2, 3, 4"):
+        Case.load(path)
+    assert set(
+        Case.load(changed("all", structures="all", truth={"structures": {"2": POSE.tolist()}})).structure_truths
+    ) == {"2"}
+
+
+def test_relative_values_are_refused(case):
+    loaded = Case.load(case)
+    loaded.ct = replace(loaded.ct, unit="relative")
+    with pytest.raises(InputError, match="structures: need a CT in Hounsfield units"):
+        check_structures(loaded)
+
+
+def test_a_protocol_refuses_structures(case, tmp_path, capsys):
+    pytest.importorskip("itk", reason="needs RTK: pip install itk-rtk")
+    assert main(["evaluate", "--protocol", "--real", str(case), "--out", str(tmp_path / "out")]) == 2
+    assert "structures are not part of this protocol" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_a_drr_says_that_structures_are_drawn_with_the_whole_ct(case, tmp_path, capsys):
+    assert main(["render", str(case), "--pose", "start", "--out", str(tmp_path)]) == 0
+    assert "its structures are drawn where this pose of the whole CT has them" in capsys.readouterr().err

@@ -62,7 +62,7 @@ def test_result_transforms_and_report(written, tmp_path):
     assert "The bones" in report and all(f"\u25a0 {name}" in report for name in BONES)
     exported = run("export", tmp_path / "out", "--structure", BONES[1], "--as", "tfm", "txt", "--out", tmp_path / "one")
     assert exported.returncode == 0, exported.stderr
-    of_one = np.loadtxt(tmp_path / "one" / "world_from_ct.lps.txt")
+    of_one = np.loadtxt(tmp_path / "one" / f"{BONES[1]}_world_from_ct.lps.txt")
     assert of_one == pytest.approx(np.array(content["structures"][1]["world_from_ct"]), abs=1e-6)
 
 

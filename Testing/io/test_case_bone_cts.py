@@ -108,6 +108,7 @@ def test_truths_are_those_of_bones(folder, write_case):
     assert 'truth.structures has "femur"' in refusal(Case.load, write_case(content))
 
 
+@pytest.mark.filterwarnings("default")
 def test_commands_that_take_one_ct_say_which(folder, write_case, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     write_case(two_bones())
@@ -129,7 +130,11 @@ WRONG = {
     "a CT of all": (["ct"], "ct.mha", "ct stands beside structures with a CT each"),
     "labels": (["labels"], "ct.mha", "labels stands beside structures with a CT each"),
     "targets": (["targets"], [[1, 2, 3]], "targets stands beside structures with a CT each"),
-    "truth": (["truth"], {"world_from_ct": START.tolist()}, "truth.world_from_ct stands beside structures with a CT each"),
+    "truth": (
+        ["truth"],
+        {"world_from_ct": START.tolist()},
+        "truth.world_from_ct stands beside structures with a CT each",
+    ),
     "unknown unit": (["structures", 0, "ct_unit"], "mm", "structures[0].ct_unit is"),
     "no name": (["structures", 0, "name"], REMOVED, "structures[0].name is missing"),
 }

@@ -218,6 +218,10 @@ class CaseFile(CaseSettings):
         start = fields.optional("world_from_ct", fields.rigid)
         structures = _structures(fields, folder, unit, start)
         own = structures[0].ct if structures else None
+        if own is not None and truth is not None:
+            fields.refuse(
+                "truth.world_from_ct", "stands beside structures with a CT each", "truth.structures", "write it there"
+            )
         case = cls(
             path=path,
             ct=_input_file(fields, "ct", folder, "file or DICOM folder") if own is None else InputFile(own.name, own),
@@ -418,10 +422,6 @@ def _structures(
         sources = [_with_ct(entry, folder, ct_unit, world_from_ct) for entry in entries]
         for key in filter(fields.has, OF_ONE_CT):
             fields.refuse(key, "stands beside structures with a CT each", "none, as it belongs to one CT", "remove it")
-        if fields.has("truth") and fields.section("truth").has("world_from_ct"):
-            fields.section("truth").refuse(
-                "world_from_ct", "stands beside structures with a CT each", "structures", "name them there"
-            )
         entries = []
     for entry in entries:
         name, has_label = view_name(entry, "structure"), entry.has("label")

@@ -48,6 +48,7 @@ SLOW = (
     "panel/test_panel_one_patient",
     "panel/test_panel_packages",
     "panel/test_panel_sequence",
+    "panel/test_panel_structures",
     "panel/test_self_tests",
     "panel/test_typed_case",
     "published/test_published_refine",

@@ -434,11 +434,13 @@ def assess(
         masked=case.masks_misfit,
         registered=False,
     )
-    structures, began_bones = None, perf_counter()
+    structures, bones_s = None, 0.0
     if with_structures and case.structures is not None:
+        began_bones = perf_counter()
         structures = register_structures(case.structures, anatomy, unrefined, assessment.in_doubt)
+        bones_s = perf_counter() - began_bones
         assessment = verdict.with_bones(assessment, structures)
-    assessment, bones_s = verdict.with_identity(assessment, case.identity_reasons), perf_counter() - began_bones
+    assessment = verdict.with_identity(assessment, case.identity_reasons)
     seconds = {
         "load": case.seconds + ready - began,
         "initialise": 0.0,

@@ -88,11 +88,13 @@ def test_what_a_search_finds(sentence, what):
 def test_bones_that_lie_elsewhere_than_the_whole_ct_has_them():
     """They come first: a camera that seems to be known less well is no wonder then."""
     places = np.random.default_rng(0).normal(scale=5, size=(4, 50, 3)) + 50.0 * np.arange(4)[:, None, None]
-    shifted = [Part(points, 0.9, 3.0 * (n == 3), 0.0) for n, points in enumerate(places)]
+    shifted = [Part(points, 0.9, *((3.0, 9.0) if n == 3 else (0.1, 0.2))) for n, points in enumerate(places)]
     apart = elsewhere(shifted, places[3])
     assert remedy([apart.sentence, "a camera may be known less well"]) == BONES
     assert np.array_equal(apart.points, places[3])
-    bones = SimpleNamespace(displaced=[SimpleNamespace(name="L1", displaced_mm=5.2)])
-    told = verdict.with_bones(verdict.Assessment("accept", ["a camera may be known less well"]), bones)
-    assert told.verdict == "check" and remedy(told.reasons) == OVERLAYS
+    bone = SimpleNamespace(name="L1", displaced_mm=5.2)
+    for displaced, lost in (([bone], []), ([], [bone])):
+        bones = SimpleNamespace(displaced=displaced, lost=lost)
+        told = verdict.with_bones(verdict.Assessment("accept", ["a camera may be known less well"]), bones)
+        assert told.verdict == "check" and remedy(told.reasons) == OVERLAYS
     assert remedy(["The case's structures were not registered: this is the pose of the whole CT alone."]) == REGISTER

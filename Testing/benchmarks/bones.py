@@ -35,7 +35,7 @@ from MultiViewRegistrationLib.imaging.ct import Volume, load_ct, read_volume  # 
 from MultiViewRegistrationLib.imaging.reading import raw_image  # noqa: E402
 from MultiViewRegistrationLib.imaging.structures import Structures  # noqa: E402
 from MultiViewRegistrationLib.imaging.xray import View, to_line_integrals  # noqa: E402
-from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct, chest_labels  # noqa: E402
 from MultiViewRegistrationLib.registration.pipeline import refine  # noqa: E402
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT  # noqa: E402
 from MultiViewRegistrationLib.simulation.body import SOFT_HU, Body, base_materials, without_couch  # noqa: E402
@@ -73,7 +73,7 @@ MOST_REGISTERED, BEYOND_MM, POINTS = 7, 130.0, 400
 def person(name: str, data: Path) -> SimpleNamespace:
     """A CT, its labels, and projectors of its body and of each bone."""
     if name == "chest":
-        ct, labels = load_ct(chest_ct()), read_volume(chest_ct().with_name("mask.nii.gz"), "labels").values
+        ct, labels = load_ct(chest_ct()), read_volume(chest_labels(), "labels").values
     elif name == "torso":
         ct = load_ct(data / "ct/torso_3mm.nii.gz")
         labels = read_volume(data / "labels/torso.nii.gz", "labels").values

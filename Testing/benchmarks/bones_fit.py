@@ -6,7 +6,7 @@ were in no fit and no choice. What --write writes is fitted to all rows of --fit
 
 What must hold, fixed before seed 52 was run, on the rows of --judge: no bone that is more than 2 mm off is accepted, of 1,000 accepted at
 least; of the right ones whose mask has no fault 60 % are accepted, and 3 % at most rejected; the AUROC of the risk is 0.98; a spine at a
-wrong level is never accepted.
+wrong level is never accepted. What was found is in docs/validation.md.
 """
 
 from __future__ import annotations

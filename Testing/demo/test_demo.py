@@ -23,7 +23,7 @@ def check_spine(content, out, printed):
     assert list(bones) == [each["name"] for each in content["results"][-1]["structures"]] == list(VERTEBRAE)
     assert max(each["whole_ct_mm"] for each in bones.values()) > 4
     assert bones["T10"]["whole_ct_mm"] < 0.5
-    assert all(each["own_mm"] < 0.5 and each["verdict"] == "check" for each in bones.values())
+    assert all(each["own_mm"] < 0.5 and each["verdict"] != "reject" for each in bones.values())
     assert "T12 lies" in content["results"][-1]["reasons"][0]
     report = (out / "report.html").read_text(encoding="utf-8")
     for name, each in bones.items():

@@ -75,7 +75,9 @@ def test_the_whole_and_its_structures_are_registered_and_written_as_by_the_comma
     entry = session.history.current
     assert session.ended == "done" and entry.verdict == "check" and entry.reasons[0].startswith("L3 lies ")
     assert assessment.verdict(session) == "check" and assessment.headline(session).startswith("L3 lies ")
-    assert any(sentence.startswith("L3: check, moved by") for sentence in assessment.explanation(session))
+    l3 = entry.structures[3]
+    told = f"L3: {l3['verdict']}, moved by {l3['moved']['mm']:.1f} mm and "
+    assert any(sentence.startswith(told) for sentence in assessment.explanation(session))
     assert any(sentence.startswith("T12 on L1: ") for sentence in assessment.explanation(session))
     for each, motion in zip(entry.structures, motions, strict=True):
         truth = rigid.transform_points(POSE @ motion, np.zeros(3))
@@ -142,6 +144,8 @@ def test_the_verdict_falls_when_a_structure_is_changed(scene, files):
     segment.SetName("T11")
     assert assessment.verdict(session) == "" and "stale" in session.stale_reason()
     assert of_ct(registration) == before  # its CT is not prepared again
+    anew = session.find_result(again=True)()
+    assert anew.structures is None and any("structures were not registered" in reason for reason in anew.reasons)
     poll(session, 1.0, lambda: not session.misfits.shown)
     assert session.misfits.shown == ()
     segment.SetName("T12")

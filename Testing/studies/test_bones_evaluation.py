@@ -50,12 +50,12 @@ def test_each_bone_has_its_error_in_json_and_a_row_on_the_page(case, tmp_path, c
     rows = outcome["structures"]
     assert [(row["run"], row["name"]) for row in rows] == [(run, name) for run in range(2) for name in NAMES]
     for row in rows:
-        assert row["verdict"] == "check" and row["errors"]["mtre_mm"] < 0.3 and 0 < row["predicted_upper95_mm"] < 1.5
+        assert row["verdict"] == "accept" and row["errors"]["mtre_mm"] < 0.3 and 0 < row["predicted_upper95_mm"] < 1.5
     assert max(row["moved_mm"] for row in rows) > 2
     table = (tmp_path / "page.md").read_text().split("## Bones")[1]
     for name in NAMES:
         [line] = [line for line in table.splitlines() if f"| {name} |" in line]
-        assert "| 2 | 2 check | 0." in line and "| 0 |" in line
+        assert "| 2 | 2 accept | 0." in line and "| 0 |" in line
 
 
 def test_bones_without_a_truth_are_listed(changed):
@@ -68,7 +68,7 @@ def test_bones_without_a_truth_are_listed(changed):
         assert not outcome["runs"] and len(outcome["agreement"]["seconds"]) == 1
         assert [row["name"] for row in outcome["structures"]] == list(NAMES)
         for row in outcome["structures"]:
-            assert row["verdict"] == "check" and (row["errors"] is not None) == (row["name"] in known)
+            assert row["verdict"] == "accept" and (row["errors"] is not None) == (row["name"] in known)
             assert row["errors"] is None or row["errors"]["mtre_mm"] < 0.3
     assert page(found).count("| truth unknown |") == 7
 

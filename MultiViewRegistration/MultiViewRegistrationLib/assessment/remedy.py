@@ -20,7 +20,7 @@ _WORDS = {
     XRAY: "^Only one X-ray determines|in nearly the same direction|shows too little of the CT to confirm",
     REGISTER: "^The pose was (set|not refined)|^The case's structures were not registered",
     BONES: "Register the bones by themselves",
-    OVERLAYS: ": use each bone's own pose",
+    OVERLAYS: ": use each bone's own pose|may lie elsewhere than this pose has it",
     GEOMETRY: "seems? to (be|have) |Check its geometry|^The cameras are known only|a camera may be known less well|if an angle, a distance"
     "|^The geometry of .* is unknown",
 }

@@ -18,6 +18,7 @@ from ..api import register
 from ..assessment.metrics import mtre
 from ..errors import install_command
 from ..io.case import Case
+from ..io.datasets.chest import chest_labels
 from ..io.html import Content, number, table, tag
 from ..registration.prepared_ct import PreparedCT
 from ..regressor.initialise import Regressor
@@ -118,8 +119,7 @@ def run_demo(out: Path, on_progress: Callable[[float, str], object] = lambda fra
 
     InputError if the chest CT or its labels cannot be downloaded.
     """
-    on_progress(0.0, "making X-rays of a chest CT")
-    chest, (spine_path, truth) = _cases(out)
+    chest, (spine_path, truth) = _cases(out, on_progress)
     runs = [_Run(chest, CHEST_NOTE), _Run(replace(chest, name="chest-search"), SEARCH_NOTE, "search")]
     if missing_packages():
         runs[-1] = replace(
@@ -153,10 +153,14 @@ def run_demo(out: Path, on_progress: Callable[[float, str], object] = lambda fra
     return Demo([entry.result for entry in entries], bones)
 
 
-def _cases(out: Path) -> tuple[Case, SpineCase]:
+def _cases(out: Path, on_progress: Callable[[float, str], object]) -> tuple[Case, SpineCase]:
     """The chest, and where the same with a bent spine lies."""
+    on_progress(0.0, "making X-rays of a chest CT")
+    chest_labels()  # before any work
     patient = demo_patient()
-    return Case.load(demo_case(out / "chest", patient)), spine_case(out / SPINE, patient)
+    chest = Case.load(demo_case(out / "chest", patient))
+    on_progress(0.0, "making X-rays of a bent spine")
+    return chest, spine_case(out / SPINE, patient)
 
 
 def bone_errors(result: Result, truth: Mapping[str, np.ndarray]) -> list[BoneError]:

@@ -340,14 +340,15 @@ class Session(Inputs):
         if known is not None and not self.history.moved and not again:
             return lambda: known
         case, ready, method = self.corrected_case(), self.ready(), "by hand" if entry is None else entry.method
-        had_structures = entry is not None and bool(entry.structures) and not self.history.moved
+        stands = entry is not None and fingerprint(self.registration) in (entry.fingerprint, entry.assessed)
+        with_structures = stands and bool(entry.structures) and not self.history.moved
         uid = world_uid(self.registration)
 
         def find():
             from ..api import assess
 
             anatomy = ready(lambda progress: True)
-            result = assess(case, case.world_from_ct, anatomy, method, with_structures=had_structures)
+            result = assess(case, case.world_from_ct, anatomy, method, with_structures=with_structures)
             return replace(result, world_uid=uid)
 
         return find

@@ -318,7 +318,7 @@ class Case(CaseSettings):
 
 
 def structure_sources(file: CaseFile, sha256_of: Callable[[Path], str]) -> tuple:
-    """The same for cases whose structures are of the same files. `sha256_of` gives that of a file."""
+    """A key that cases have in common whose structures are of the same files. `sha256_of` gives that of a file."""
     sources = [(source.name, source.label, source.mask and sha256_of(source.mask)) for source in file.structures]
     return file.labels and sha256_of(file.labels.path), tuple(sources)
 

@@ -539,8 +539,6 @@ class BonesRegistration:
         Of all resolutions, the finest last.
     ties
         Which are neighbours.
-    earlier
-        The poses at the resolution before.
     world_from_ct
         (4, 4), of the whole CT.
     """
@@ -550,7 +548,6 @@ class BonesRegistration:
     fit: BonesFit
     objectives: list[BonesObjective]
     ties: list[Tie]
-    earlier: list[np.ndarray]
     world_from_ct: np.ndarray
 
 
@@ -587,13 +584,13 @@ def register_bones(
         report(cost)
 
     objectives = [objective_at(whole, bones, views, world_from_ct, ties, level) for level in LEVELS]
-    poses, earlier = [world_from_ct] * len(bones), []
+    poses = [world_from_ct] * len(bones)
     for level, objective in zip(LEVELS, objectives, strict=True):
-        earlier, before = poses, steps
+        before = steps
         poses, fit = minimise(objective, poses, level.iterations, level.tolerance_mm, on_step)
         steps = before + level.iterations  # those that were not needed
         report(fit.cost)
-    return BonesRegistration(bones, poses, fit, objectives, ties, earlier, world_from_ct)
+    return BonesRegistration(bones, poses, fit, objectives, ties, world_from_ct)
 
 
 def objective_at(

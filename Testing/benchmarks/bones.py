@@ -275,7 +275,7 @@ def rows_of(case: SimpleNamespace, images: Sequence[np.ndarray]) -> list[dict]:
         labels[given == n] = new
     structures = Structures(tuple(NAMES[case.chosen[n - 1]] for n in there), labels)
     began = process_time()
-    found = register_structures(structures, case.body.anatomy, whole)
+    found = register_structures(structures, case.body.anatomy, whole, in_doubt=False)
     seconds = process_time() - began
     body = verdict.with_bones(verdict.assess(case.body.anatomy, views, whole, case.start), found)
     rows = []

@@ -415,22 +415,26 @@ def test_landmarks_are_where_they_were_clicked_and_where_the_ct_has_them(shown):
     def expected() -> np.ndarray:
         return projected(camera, (shown.pose @ np.append(in_ct, 1))[:3])
 
-    async def marks(number):
-        await asyncio.sleep(0.2)
-        await shown.settled()
-        return await shown.js(MARKS, number)
+    async def marks(number, count):
+        """What is drawn, once it is `count` landmarks: the server tells the page of them in its own time."""
+        for _ in range(100):
+            await asyncio.sleep(0.2)
+            await shown.settled()
+            if len(found := await shown.js(MARKS, number)) == count:
+                break
+        return found
 
     try:
-        ct, clicked = shown(marks(0))
+        ct, clicked = shown(marks(0, 2))
         assert (ct["of"], clicked["of"], clicked["name"]) == ("ct", "clicked", "<i>tip</i>")
         assert np.allclose(clicked["at"], (40, 81), atol=1e-2) and np.allclose(ct["at"], expected(), atol=1e-2)
         written = "() => [...document.querySelectorAll('.landmark text')].map(t => t.textContent)"
         assert shown(shown.js(written)) == ["<i>tip</i>"] * 3
-        assert [one["of"] for one in shown(marks(1))] == ["ct"]
+        assert [one["of"] for one in shown(marks(1, 1))] == ["ct"]
         # It goes with the CT at once, before the server knows of it.
         at_once = "() => { const x = xrays[0]; x.move('shift_mm', 2, 0); x.paint(); const seen = marks(0); x.ended(); return seen; }"
         moved, stays = shown(shown.js(at_once.replace("marks(0)", f"({MARKS})(0)")))
-        later = shown(marks(0))[0]
+        later = shown(marks(0, 2))[0]
         assert np.allclose(moved["at"], expected(), atol=1e-2) and np.abs(np.subtract(moved["at"], ct["at"])).max() > 1
         assert stays == clicked and later["of"] == "ct" and np.allclose(later["at"], moved["at"], rtol=0, atol=1e-9)
     finally:

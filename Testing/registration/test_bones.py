@@ -59,7 +59,7 @@ def errors_mm(poses, found, motions, world_from_ct) -> np.ndarray:
 def test_every_vertebra_is_found_where_the_whole_ct_has_none_right(case, whole):
     _, structures, motions, world_from_ct, _ = case
     anatomy, refinement = whole
-    found = register_structures(structures, anatomy, refinement)
+    found = register_structures(structures, anatomy, refinement, in_doubt=False)
     assert errors_mm([refinement.world_from_ct] * 4, found, motions, world_from_ct).max() > 2.0
     after = errors_mm([bone.world_from_ct for bone in found.bones], found, motions, world_from_ct)
     assert after.max() < 0.3, after
@@ -72,15 +72,15 @@ def test_progress_grows_to_the_end_and_false_cancels(case, whole):
     _, structures, _, _, _ = case
     anatomy, refinement = whole
     fractions = []
-    register_structures(structures, anatomy, refinement, progress=lambda done: fractions.append(done.fraction))
+    register_structures(structures, anatomy, refinement, False, progress=lambda done: fractions.append(done.fraction))
     assert len(fractions) > 6 and fractions == sorted(fractions) and fractions[-1] == 1
     with pytest.raises(Cancelled):
-        register_structures(structures, anatomy, refinement, progress=lambda done: False)
+        register_structures(structures, anatomy, refinement, False, progress=lambda done: False)
 
 
 def test_relative_motions_are_those_of_the_patient(case, whole):
     _, structures, motions, _, _ = case
-    found = register_structures(structures, *whole)
+    found = register_structures(structures, *whole, in_doubt=False)
     assert [(motion.name, motion.against) for motion in found.motions] == [("T12", "L1"), ("L1", "L2"), ("L2", "L3")]
     for n, motion in enumerate(found.motions):
         true = rigid.inverse(motions[n + 1]) @ motions[n]
@@ -149,7 +149,7 @@ def test_a_bone_that_no_view_shows_stays_with_its_neighbours_and_is_rejected(cas
     lowest = bones_z(ct, structures, 0)
     shown = [view.xray.valid & below(view, lowest, world_from_ct) for view in views]
     cut = [replace(view, xray=replace(view.xray, valid=part)) for view, part in zip(views, shown, strict=True)]
-    found = register_structures(structures, anatomy, replace(refinement, views=cut))
+    found = register_structures(structures, anatomy, replace(refinement, views=cut), in_doubt=False)
     assert found.bones[0].verdict == "reject" and "No X-ray shows enough of T12" in found.bones[0].reasons[0]
     assert np.isfinite(found.bones[0].world_from_ct).all()
     assert errors_mm([bone.world_from_ct for bone in found.bones], found, motions, world_from_ct)[2:].max() < 0.4
@@ -183,7 +183,7 @@ def test_words(turn, words):
     its front goes left."""
     bones = [type("Any", (), {"name": name})() for name in ("L2", "L1")]
     poses = [np.eye(4), rigid.from_rotation_translation(rigid.exp_so3(np.radians(turn)), np.zeros(3))]
-    found = BonesRegistration(bones, poses, None, [], [Tie(0, 1, np.zeros(3))], poses, np.eye(4))
+    found = BonesRegistration(bones, poses, None, [], [Tie(0, 1, np.zeros(3))], np.eye(4))
     (motion,) = motions_of(found)
     assert (motion.name, motion.against, motion.words) == ("L1", "L2", words)
     front, left = np.array([0, -1.0, 0]), np.array([1.0, 0, 0])

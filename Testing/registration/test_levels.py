@@ -36,7 +36,7 @@ def test_vertebrae_that_are_right_fit_worse_one_level_further(found):
 def test_vertebrae_that_are_a_level_too_low_fit_better_one_level_up(found):
     step = found.world_from_ct[:3, :3] @ (found.bones[1].centroid - found.bones[0].centroid)
     lower = [rigid.from_rotation_translation(np.eye(3), step) @ pose for pose in found.poses]
-    wrong = BonesRegistration(found.bones, lower, found.fit, found.objectives, found.ties, lower, found.world_from_ct)
+    wrong = BonesRegistration(found.bones, lower, found.fit, found.objectives, found.ties, found.world_from_ct)
     up, _ = other_levels(wrong, NUMBERS)
     assert up.unlikeness.max() < 0.8, up.unlikeness
 

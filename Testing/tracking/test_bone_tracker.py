@@ -196,6 +196,13 @@ def test_a_lost_bone_stops_no_other_and_is_found_again(begun):
             assert lowest.kept and error_mm(lowest.world_from_ct, motions[frame][3]) < 0.3
 
 
+def test_the_whole_ct_is_not_accepted_where_a_bone_is_lost(begun):
+    make, taken = begun
+    found = make().follow(whole_in(1, "accept"), without_lowest(taken([np.eye(4)] * 4)), POSE)
+    assert found.bones["L3"].verdict == "reject" and not any("from where this pose" in each for each in found.reasons)
+    assert found.verdict == "check" and found.reasons[0].endswith("L3 may lie elsewhere than this pose has it.")
+
+
 def test_a_bone_that_jumped_is_found_again_from_the_whole_ct(begun):
     """At the resolutions at which bones are followed it would not be."""
     make, taken = begun

@@ -1,4 +1,4 @@
-"""What differs between bones that are registered rightly and wrongly, each in its own part of the images, at the finest resolution."""
+"""The features by which a bone that is registered wrongly differs, each of its own part of the images, at the finest resolution."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EDGE_MM, BONE = 2.0, 1.15 * WATER
 
 @dataclass(frozen=True)
 class BoneFeatures:
-    """What differs between bones that are right and wrong; lengths in mm at its surface, root mean square.
+    """Reliability features of a bone; lengths in mm at its surface, root mean square.
 
     Attributes
     ----------
@@ -35,14 +35,8 @@ class BoneFeatures:
         The error that noise explains.
     split_half_mm
         How far apart halves of its tiles want it.
-    level_shift_mm
-        How far it moved at the finest resolution.
-    tension
-        By how many standard deviations the view that disagrees most does, see `features.tension`.
     motion_sds
         Its motion against the neighbour against which it has moved most, in standard deviations of the prior.
-    misfit
-        Share of its part of the images that does not count as it does not fit.
     shown
         The second largest share of its shadow that a view compares; of one view 0.
     level_ratio
@@ -56,10 +50,7 @@ class BoneFeatures:
     similarity: float
     noise_mm: float
     split_half_mm: float
-    level_shift_mm: float
-    tension: float
     motion_sds: float
-    misfit: float
     shown: float
     level_ratio: float
     left_out: float
@@ -67,11 +58,10 @@ class BoneFeatures:
 
 
 class _Part(NamedTuple):
-    """A bone in one view: gradients (T, 6) of its tiles, their columns and rows (T, 2), and the share of it that does not count."""
+    """A bone in one view: gradients (T, 6) of its tiles, and their columns and rows (T, 2)."""
 
     gradients: np.ndarray
     places: np.ndarray
-    misfit: float
 
 
 class MaskEdge(NamedTuple):
@@ -82,7 +72,7 @@ class MaskEdge(NamedTuple):
 
 
 def mask_edges(structures: Structures, attenuation: Volume) -> list[MaskEdge]:
-    """Of every structure, by the attenuation of its CT, 1/mm."""
+    """Measure how the mask of every structure fits its bone, by the attenuation of the CT, 1/mm."""
     reach = np.maximum(np.round(EDGE_MM / attenuation.spacing_mm[::-1]), 1).astype(int)
     near, found = np.ones(2 * reach + 1, bool), []
     for n, box in enumerate(scipy.ndimage.find_objects(structures.labels, len(structures.names)), start=1):
@@ -130,10 +120,7 @@ def bone_features(
                 similarity=float(min((fit.similarity[b, v] for v in views), default=0.0)),
                 noise_mm=float(np.sqrt(np.trace(form @ inverse_own @ meat @ inverse_own))) if parts else np.inf,
                 split_half_mm=max((_apart(parts, axis, inverse_own, at) for axis in range(3)), default=0.0),
-                level_shift_mm=surface_distance(found.earlier[b], pose, bone.surface),
-                tension=max(map(_tension, parts), default=np.inf),
                 motion_sds=float(max(sds, default=0.0)),
-                misfit=max((part.misfit for part in parts), default=1.0),
                 shown=float(np.sort(fit.shown[b])[-2]) if fit.shown.shape[1] > 1 else 0.0,
                 level_ratio=min([MOST_RATIO, *(float(other.unlikeness[b]) for other in others)]),
                 left_out=min(edges[b].left_out, MOST_RATIO),
@@ -146,16 +133,14 @@ def bone_features(
 def _part(compared: ViewComparison, b: int) -> _Part:
     part = compared.parts[b]
     rows, columns = (each.stop - each.start for each in part)
-    gradient, weight = np.zeros((6, rows, columns)), np.zeros((rows, columns))
+    gradient = np.zeros((6, rows, columns))
     for change, weights, residual in zip(compared.changes[b], compared.weights, compared.residuals, strict=True):
         gradient += np.einsum("pkrc,krc->prc", change, weights[part] * residual[:, part[0], part[1]])
-        weight += weights[part] / len(compared.weights)
-    mask = compared.mask[part] * (np.abs(compared.changes[b][0]).sum(axis=(0, 1)) > 0)
     side = TILE_SIDE // 2
     padded = np.pad(gradient, ((0, 0), (0, -rows % side), (0, -columns % side)))
     tiles = padded.reshape(6, padded.shape[1] // side, side, -1, side).sum(axis=(2, 4))
     used = np.abs(tiles).sum(axis=0) > 0
-    return _Part(tiles[:, used].T, np.argwhere(used)[:, ::-1], 1 - float((weight * mask).sum() / max(mask.sum(), 1)))
+    return _Part(tiles[:, used].T, np.argwhere(used)[:, ::-1])
 
 
 def _apart(parts: Sequence[_Part], axis: int, inverse: np.ndarray, at: np.ndarray) -> float:
@@ -172,15 +157,7 @@ def _apart(parts: Sequence[_Part], axis: int, inverse: np.ndarray, at: np.ndarra
     return root_mean_square(np.linalg.norm(at @ (-2 * inverse @ total), axis=-1))
 
 
-def _tension(part: _Part) -> float:
-    if len(part.gradients) <= 12:
-        return 0.0
-    total, spread = part.gradients.sum(axis=0), part.gradients - part.gradients.mean(axis=0)
-    covariance = spread.T @ spread * cluster_correction(len(spread), 6)
-    return float(np.sqrt(total @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ total / 6))
-
-
 def surface_distance(pose: np.ndarray, other: np.ndarray, points: np.ndarray) -> float:
-    """Between points (N, 3) at two poses (4, 4), root mean square."""
+    """The distance between points (N, 3) at two poses (4, 4), root mean square."""
     apart = rigid.transform_points(pose, points) - rigid.transform_points(other, points)
     return root_mean_square(np.linalg.norm(apart, axis=-1))

@@ -16,7 +16,7 @@ import numpy as np
 import scipy
 
 from .bone_features import BoneFeatures
-from .prediction import WRONG_MM
+from .prediction import WRONG_MM, summary
 
 #: How each feature enters the model: more is worse; lengths as logarithms, padded by a negligible length.
 COLUMNS = {
@@ -38,7 +38,7 @@ class BonePrediction:
     risk
         The probability of an error above WRONG_MM.
     mean_mm, upper95_mm
-        Its median, and 95 % bound.
+        Its mean below the 95 % bound, and that bound, as of `prediction.Prediction`.
     bounded
         The features lie within those that the model was fitted on.
     """
@@ -78,11 +78,9 @@ class BoneModel:
         logs = np.linspace(-6, 6, 1201)  # of mm
         below = (1 - wrong) * scipy.special.ndtr((logs - near) / self.near_sd)
         below += wrong * scipy.special.ndtr((logs - self.far) / self.far_sd)
-        median, bound, right = (
-            *(float(np.exp(np.interp(share, below, logs))) for share in (0.5, 0.95)),
-            float(np.interp(np.log(WRONG_MM), logs, below)),
-        )
-        return BonePrediction(max(wrong, 1 - right), median, bound, bool((scaled <= self.limits).all()))
+        _, mean, bound = summary(logs, below)
+        beyond = 1 - float(np.interp(np.log(WRONG_MM), logs, below))
+        return BonePrediction(max(wrong, beyond), mean, bound, bool((scaled <= self.limits).all()))
 
 
 def columns(features: BoneFeatures) -> np.ndarray:

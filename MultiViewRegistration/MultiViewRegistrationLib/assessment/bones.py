@@ -70,7 +70,7 @@ class RegisteredBone:
 
     @property
     def predicted_tre_mm(self) -> dict[str, float] | None:
-        """Median and 95 % bound; None where no view shows it."""
+        """Mean and 95 % bound; None where no view shows it."""
         if self.prediction is None:
             return None
         return {"mean": self.prediction.mean_mm, "upper95": self.prediction.upper95_mm}
@@ -117,7 +117,7 @@ def register_structures(
     structures: Structures,
     anatomy: PreparedCT,
     whole: Refinement,
-    in_doubt: bool = False,
+    in_doubt: bool,
     progress: Callable[[Progress], object] = lambda _: None,
 ) -> RegisteredBones:
     """Register the structures of a CT whose whole is registered, and assess them.

@@ -75,7 +75,7 @@ def vertebra(name: str) -> int | None:
 
 
 def _in_words(turn: np.ndarray) -> str:
-    """Of a turn (3,), degrees about CT LPS axes, of an upper vertebra on a lower one."""
+    """The words for a turn (3,), degrees about CT LPS axes, of an upper vertebra on a lower one."""
     told = [
         f"{abs(angle):.1f} degrees of {ways[int(angle < 0)]}"
         for angle, ways in sorted(zip(turn, TURNS, strict=True), key=lambda each: -abs(each[0]))

@@ -207,10 +207,7 @@ class Model:
         logs = np.linspace(-9, 9, 1801)  # of mm
         lengths = np.exp(logs)
         below = (1 - wrong) * right_below(lengths) + wrong * scipy.special.ndtr((logs - self.far) / self.far_sd)
-        median, bound = (float(np.exp(np.interp(share, below, logs))) for share in (0.5, 0.95))
-        # The mean of what lies below the bound.
-        inside = lengths < bound
-        mean = bound - np.trapezoid([*below[inside], 0.95], [*lengths[inside], bound]) / 0.95
+        median, mean, bound = summary(logs, below)
         exact, known = (
             float(scipy.special.ndtr((np.log(WRONG_MM) - near) / near_sd)),
             float(right_below(np.array(WRONG_MM))),
@@ -220,7 +217,7 @@ class Model:
         )  # where views agree, the wrong ones hold what of the right minimum is beyond WRONG_MM
         agree = numbers["tension"] * numbers["disagreement"] <= AGREE
         return Prediction(
-            mean_mm=float(mean),
+            mean_mm=mean,
             upper95_mm=bound if agree else max(bound, self.contradicted_mm),
             failure_probability=max(wrong + (1 - wrong) * (counted - known), 0.0 if agree else self.contradicted_risk),
             image_failure_probability=wrong + (1 - wrong) * (counted - exact),
@@ -235,6 +232,24 @@ class Model:
         usual = columns(self.usual)
         beyond = (columns(numbers) - usual) / self.scale
         return [name for excess, name in sorted(zip(beyond, COLUMNS, strict=True), reverse=True) if excess > 0]
+
+
+def summary(logs: np.ndarray, below: np.ndarray) -> tuple[float, float, float]:
+    """Summarise the distribution of an error.
+
+    Parameters
+    ----------
+    logs, below
+        (N,) logarithms of mm, and the probability of a smaller error.
+
+    Returns
+    -------
+    float, float, float
+        The median, the mean of what lies below the 95 % bound, and that bound, mm.
+    """
+    lengths, (median, bound) = np.exp(logs), (float(np.exp(np.interp(share, below, logs))) for share in (0.5, 0.95))
+    inside = lengths < bound
+    return median, float(bound - np.trapezoid([*below[inside], 0.95], [*lengths[inside], bound]) / 0.95), bound
 
 
 def columns(numbers: Mapping[str, float]) -> np.ndarray:

@@ -164,7 +164,7 @@ def _cases(out: Path, on_progress: Callable[[float, str], object]) -> tuple[Case
 
 
 def bone_errors(result: Result, truth: Mapping[str, np.ndarray]) -> list[BoneError]:
-    """Of the bones of a result, by their true world_from_ct (4, 4); none for a result without structures."""
+    """The errors of a result's bones, by their true world_from_ct (4, 4); none for a result without structures."""
     return [
         BoneError(
             bone.name,

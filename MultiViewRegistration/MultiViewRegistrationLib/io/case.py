@@ -372,7 +372,7 @@ class Case(CaseSettings):
 
 
 def structure_sources(file: CaseFile, sha256_of: Callable[[Path], str]) -> tuple:
-    """The same for cases whose structures are of the same files. `sha256_of` gives that of a file."""
+    """A key that cases have in common whose structures are of the same files. `sha256_of` gives that of a file."""
     sources = [
         (source.name, source.label, source.ct_unit, *(path and sha256_of(path) for path in (source.mask, source.ct)))
         for source in file.structures

@@ -623,8 +623,6 @@ class BonesRegistration:
         Of all resolutions, the finest last.
     ties
         Which are neighbours.
-    earlier
-        The poses at the resolution before.
     world_from_ct
         (4, 4), of the whole CT; of bones with a CT each where the first began.
     """
@@ -634,7 +632,6 @@ class BonesRegistration:
     fit: BonesFit
     objectives: list[BonesObjective]
     ties: list[Tie]
-    earlier: list[np.ndarray]
     world_from_ct: np.ndarray
 
 
@@ -704,14 +701,14 @@ def _registered(
         steps += 1
         report(cost)
 
-    poses, earlier = list(poses), []
+    poses = list(poses)
     for level, objective in zip(levels, objectives, strict=True):
-        earlier, before = poses, steps
+        before = steps
         poses, fit = minimise(objective, poses, level.iterations, level.tolerance_mm, on_step, secant=level.secant)
         steps = before + level.iterations  # those that were not needed
         report(fit.cost)
     ties = list(objectives[-1].ties)
-    return BonesRegistration(list(bones), poses, fit, list(objectives), ties, earlier, world_from_ct)
+    return BonesRegistration(list(bones), poses, fit, list(objectives), ties, world_from_ct)
 
 
 def objective_at(

@@ -126,9 +126,10 @@ class BoneTracker:
         }
         reasons = [*([] if whole.kept else [REST_LOST]), FOLLOWED]  # another level is not looked for here
         bones = replace(found.bones, bones=[_with_reasons(bone, reasons) for bone in found.bones.bones])
-        if whole.kept and bones.displaced:
+        if whole.kept and (bones.displaced or bones.lost):
             judged = with_bones(Assessment(whole.verdict, whole.reasons), bones)
-            upper95 = whole.upper95_mm and max(whole.upper95_mm, bones.displaced[0].displaced_mm)
+            off_mm = max((bone.displaced_mm for bone in bones.displaced), default=0.0)
+            upper95 = whole.upper95_mm and max(whole.upper95_mm, off_mm)
             whole = replace(whole, verdict=judged.verdict, reasons=judged.reasons, upper95_mm=upper95)
         seconds = perf_counter() - began
         return with_structures(replace(whole, seconds=whole.seconds + seconds), bones, how, seconds)
@@ -154,12 +155,12 @@ class BoneTracker:
             if progress(Progress(steps / most, f"following {len(starts)} bones", rest, cost)) is False:
                 raise Cancelled
 
-        poses = earlier = [starts[bone.name] for bone in self._bones]
+        poses = [starts[bone.name] for bone in self._bones]
         for level in levels:
             objective = objective_at(self._anatomy, self._bones, views, rest, self._ties, level)
-            earlier, tolerance_mm = poses, max(level.tolerance_mm, self._pace.tolerance_mm)
+            tolerance_mm = max(level.tolerance_mm, self._pace.tolerance_mm)
             poses, fit = minimise(objective, poses, level.iterations, tolerance_mm, on_step)
-        found = BonesRegistration(self._bones, poses, fit, [objective], self._ties, earlier, rest)
+        found = BonesRegistration(self._bones, poses, fit, [objective], self._ties, rest)
         assessed, lost = assess_bones(found, views, self._edges), set[str]()
         for n, bone in enumerate(assessed.bones):
             shown = fit.shown[n] >= SHOWN

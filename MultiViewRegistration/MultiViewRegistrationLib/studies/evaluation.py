@@ -335,7 +335,7 @@ def _structures(case: Case, anatomy: PreparedCT, whole: Refinement | None, run: 
     if case.structures is None:
         return []
     began = perf_counter()
-    bones = [] if whole is None else register_structures(case.structures, anatomy, whole).bones
+    bones = [] if whole is None else register_structures(case.structures, anatomy, whole, in_doubt=False).bones
     seconds, found = perf_counter() - began, {bone.name: bone for bone in bones}
     unknown = dict.fromkeys(("verdict", "errors", "predicted_upper95_mm", "moved_mm", "seconds"))
     rows: list[Row] = [{"run": run, "name": name, **unknown, "reasons": []} for name in case.structures.names]

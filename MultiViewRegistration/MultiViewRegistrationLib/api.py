@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -172,53 +172,38 @@ def register(
 def _register_bone_cts(
     case: Case, start: str | None, progress: Report, anatomy: PreparedCT | None, seed: int, method: RefinementMethod
 ) -> Result:
-    """Register each bone alone, then all together. The first one corrects the cameras; those without a start pose are searched for."""
+    """Register each bone alone, then all together from there."""
     from .assessment import verdict
     from .assessment.bone_cts import BoneAlone, assess_bone_cts
-    from .imaging.xray import SharedUnknowns
     from .registration.bones import Bone, register_bone_cts
     from .registration.prepared_ct import PreparedCT
     from .registration.warm_up import warm_up
     from .report.result import Result
 
-    began, count = perf_counter(), len(case.bone_cts)
-    warm_up()
-    found: list[TimedRegistration] = []
-    single, alone = replace(case, bone_cts=()), []
-    anatomies = [anatomy or PreparedCT(case.ct), *(PreparedCT(bone.ct) for bone in case.bone_cts[1:])]
-    loaded, assess_s = perf_counter() - began, 0.0
-    for n, (bone, own) in enumerate(zip(case.bone_cts, anatomies, strict=True)):
-        if n:
-            corrected = found[0].refinement.views
-            single = replace(single, ct=bone.ct, world_from_ct=bone.world_from_ct, shared_unknowns=SharedUnknowns())
-            single.views = [view.exact() for view in corrected]
-        how = "search" if single.world_from_ct is None else start or "given"
-        part = _part_of(progress, ALONE_SHARE * n / count, ALONE_SHARE * (n + 1) / count)
-        with naming(f'structure "{bone.name}"'):
-            found.append(
-                find_pose(single, own, method, how, start_pose(single, own.centroid), seed=seed, progress=part)
-            )
-        refinement, assessed = replace(found[n].refinement, views=found[0].refinement.views), perf_counter()
-        arguments = own, case.views, refinement, found[n].start_world_from_ct, None, case.shared_unknowns
-        alone.append(BoneAlone(refinement, verdict.assess(*arguments, masked=case.masks_misfit)))
-        assess_s += perf_counter() - assessed
     began = perf_counter()
+    warm_up()
+    anatomies = [anatomy or PreparedCT(case.ct), *(PreparedCT(bone.ct) for bone in case.bone_cts[1:])]
+    loaded = perf_counter() - began
+    found = _register_alone(case, anatomies, start, _part_of(progress, 0.0, ALONE_SHARE), seed, method)
+    first, began = found[0], perf_counter()
+    views = first.refinement.views
     bones = [Bone.of_ct(bone.name, own) for bone, own in zip(case.bone_cts, anatomies, strict=True)]
-    views, poses = (
-        [view.exact() for view in found[0].refinement.views],
-        [each.refinement.world_from_ct for each in alone],
-    )
-    together = register_bone_cts(bones, views, poses, _part_of(progress, ALONE_SHARE, 1.0))
-    refined, first = perf_counter(), found[0]
+    poses = [each.refinement.world_from_ct for each in found]
+    together = register_bone_cts(bones, [view.exact() for view in views], poses, _part_of(progress, ALONE_SHARE, 1.0))
+    refined, alone = perf_counter(), []
+    for own, each in zip(anatomies, found, strict=True):
+        refinement = replace(each.refinement, views=views)
+        arguments = own, case.views, refinement, each.start_world_from_ct, None, case.shared_unknowns
+        alone.append(BoneAlone(refinement, verdict.assess(*arguments, masked=case.masks_misfit)))
     structures = assess_bone_cts(together, alone, case.bone_cts)
     assessment = verdict.with_bone_cts(alone[0].assessment, structures)
     pose, compared = together.poses[0], anatomies[0].with_background(first.refinement.world_from_background)
-    fit = compared.fit(first.refinement.views, pose, first.start_world_from_ct)
+    fit = compared.fit(views, pose, first.start_world_from_ct)
     seconds = {
         "load": case.seconds + loaded + sum(each.prepare_seconds for each in found),
         "initialise": sum(each.initialise_seconds for each in found),
         "refine": sum(each.refine_seconds for each in found) + refined - began,
-        "assess": assess_s + perf_counter() - refined,
+        "assess": perf_counter() - refined,
     }
     return Result(
         case,
@@ -232,6 +217,32 @@ def _register_bone_cts(
         compute_device=method.compute_device,
         structures=structures,
     )
+
+
+def _register_alone(
+    case: Case,
+    anatomies: Sequence[PreparedCT],
+    start: str | None,
+    progress: Report,
+    seed: int,
+    method: RefinementMethod,
+) -> list[TimedRegistration]:
+    """Register each bone that has a CT by itself: the first one corrects the cameras, those without a start pose are searched for."""
+    from .imaging.xray import SharedUnknowns
+
+    found: list[TimedRegistration] = []
+    single, count = case, len(anatomies)
+    for n, (bone, anatomy) in enumerate(zip(case.bone_cts, anatomies, strict=True)):
+        if n:
+            views = [view.exact() for view in found[0].refinement.views]
+            single = replace(
+                case, ct=bone.ct, views=views, world_from_ct=bone.world_from_ct, shared_unknowns=SharedUnknowns()
+            )
+        how = "search" if single.world_from_ct is None else start or "given"
+        pose, part = start_pose(single, anatomy.centroid), _part_of(progress, n / count, (n + 1) / count)
+        with naming(f'structure "{bone.name}"'):
+            found.append(find_pose(single, anatomy, method, how, pose, seed=seed, progress=part))
+    return found
 
 
 @dataclass(frozen=True, eq=False)

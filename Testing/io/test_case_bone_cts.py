@@ -127,6 +127,11 @@ WRONG = {
     "label, too": (["structures", 0, "label"], 3, "structures[0].label stands beside a CT of its own"),
     "mask, too": (["structures", 1, "mask"], "bone.mha", "structures[1].mask stands beside a CT of its own"),
     "one without": (["structures", 1, "ct"], REMOVED, "structures[1].ct is missing, but another structure has one"),
+    "label in its place": (
+        ["structures", 1],
+        {"name": "ulna", "label": 3},
+        "structures[1].ct is missing, but another structure has one",
+    ),
     "a CT of all": (["ct"], "ct.mha", "ct stands beside structures with a CT each"),
     "labels": (["labels"], "ct.mha", "labels stands beside structures with a CT each"),
     "targets": (["targets"], [[1, 2, 3]], "targets stands beside structures with a CT each"),

@@ -13,8 +13,10 @@ from ..registration.pipeline import Refinement
 from .bone_features import BoneFeatures, MaskEdge, bone_features, surface_distance
 from .bones import RegisteredBone, RegisteredBones
 from .prediction import WRONG_MM
-from .verdict import Assessment
+from .verdict import Assessment, ambiguity
 
+#: What a CT of its own shows is the bone.
+NO_EDGE = MaskEdge(0.0, 0.0)
 #: Two bones of which more than this share of one lies within the other are not both right.
 MAX_SHARED = 0.05
 
@@ -59,8 +61,7 @@ def assess_bone_cts(
     """The verdict of each bone, none better than the one that it has alone."""
     shared = _shared(found)
     bones: list[RegisteredBone] = []
-    edges = [MaskEdge(0.0, 0.0)] * len(alone)  # what a CT of its own shows is the bone
-    for n, (features, single) in enumerate(zip(bone_features(found, edges), alone, strict=True)):
+    for n, (features, single) in enumerate(zip(bone_features(found, [NO_EDGE] * len(alone)), alone, strict=True)):
         bone, pose = found.bones[n], found.poses[n]
         wrong = _wrong(found, n, surface_distance(pose, single.refinement.world_from_ct, bone.surface))
         wrong += [f"{bone.name} lies where {other} does: one of the two is wrong." for other in shared.get(n, ())]
@@ -70,7 +71,7 @@ def assess_bone_cts(
                 bone.name,
                 pose,
                 "reject" if rejected else "check",
-                [*wrong, *_doubts(bone.name, features), *single.assessment.reasons],
+                [*wrong, *_doubts(bone.name, features, single), *single.assessment.reasons],
                 None,
                 tuple(float(each) for each in found.fit.similarity[n]),
                 None,
@@ -96,10 +97,11 @@ def _wrong(found: BonesRegistration, n: int, apart_mm: float) -> list[str]:
     return []
 
 
-def _doubts(name: str, features: BoneFeatures) -> list[str]:
+def _doubts(name: str, features: BoneFeatures, single: BoneAlone) -> list[str]:
+    reasons = ambiguity(single.refinement.alternative)
     if features.split_half_mm > WRONG_MM:
-        return [f"Halves of the images of {name} disagree by {features.split_half_mm:.1f} mm."]
-    return []
+        reasons.append(f"Halves of the images of {name} disagree by {features.split_half_mm:.1f} mm.")
+    return reasons
 
 
 def _shared(found: BonesRegistration) -> dict[int, list[str]]:

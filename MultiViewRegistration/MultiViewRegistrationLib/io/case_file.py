@@ -445,11 +445,11 @@ def _structures(
 def _with_ct(entry: JsonObject, folder: Path, ct_unit: str, world_from_ct: np.ndarray | None) -> StructureSource:
     """A structure with a CT of its own."""
     name = view_name(entry, "structure")
+    if not entry.has("ct"):
+        entry.refuse("ct", "is missing, but another structure has one", "the path of a file", "add it")
     for key in ("label", "mask"):
         if entry.has(key):
             entry.refuse(key, "stands beside a CT of its own", "one of the two", "remove the one that is wrong")
-    if not entry.has("ct"):
-        entry.refuse("ct", "is missing, but another structure has one", "the path of a file", "add it")
     return StructureSource(
         name,
         ct=_input_file(entry, "ct", folder, "file or DICOM folder").path,

@@ -1,6 +1,7 @@
 """Bones with a CT each, from their files to the files of their result."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,9 @@ def test_a_case_of_arrays_is_registered_with_a_search_where_it_has_no_start(writ
         right = error_mm(ct, bone.world_from_ct, pose) < 0.1
         assert right or bone.verdict == "reject", bone.reasons
     assert error_mm(cts[0], result.world_from_ct, true[0]) < 0.1
+    rejected = replace(result, assessment=replace(result.assessment, verdict="reject"))
+    shown = ", ".join(bone.name for bone in result.structures.shown)
+    assert rejected.withheld().endswith(f"Its transforms were not written, only those of {shown}.")
 
 
 def test_a_pose_that_is_assessed_says_that_the_bones_were_not_registered(written):

@@ -12,7 +12,7 @@ from MultiViewRegistrationLib.imaging.ct import CT, Volume
 from MultiViewRegistrationLib.imaging.structures import BoneCT
 from MultiViewRegistrationLib.registration import bones as module
 from MultiViewRegistrationLib.registration.bones import LEVELS_WITHOUT_REST, Bone, register_bone_cts
-from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.pipeline import AlternativeSolution, refine
 from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 
@@ -96,6 +96,16 @@ def test_a_bone_that_ends_elsewhere_than_alone_is_rejected(two, bones):
     first, second = judged(two, moved)
     assert first.verdict == "reject" and f"Together with the others {BONES[0]} ends 3.0 mm" in first.reasons[0]
     assert second.verdict == "check"
+
+
+def test_another_pose_that_fits_nearly_as_well_is_told_of_its_bone(two, bones):
+    cts, true, views, anatomies, alone, starts = two
+    found = register_bone_cts(bones, views, [each.world_from_ct for each in alone])
+    rival = AlternativeSolution(true[1], 1.05, 4.0, 2.0)
+    doubtful = [replace(alone[0], alternative=None), replace(alone[1], alternative=rival)]
+    first, second = judged((cts, true, views, anatomies, doubtful, starts), found)
+    told = "Ambiguous: another pose, 4.0 mm and 2.0 degrees away, fits nearly as well (evidence ratio 1.05)."
+    assert told in second.reasons and told not in first.reasons
 
 
 def test_bones_in_one_place_are_rejected(two, bones):

@@ -71,7 +71,7 @@ def assess_bone_cts(
                 bone.name,
                 pose,
                 "reject" if rejected else "check",
-                [*wrong, *_doubts(bone.name, features, single), *single.assessment.reasons],
+                [*wrong, *single.assessment.reasons, *_doubts(bone.name, features, single)],
                 None,
                 tuple(float(each) for each in found.fit.similarity[n]),
                 None,

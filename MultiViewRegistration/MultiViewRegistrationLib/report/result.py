@@ -211,8 +211,11 @@ class Result:
         return notebook_card(self.case.name, self.verdict, [self.summary, *self.reasons], self.errors, outlines)
 
     def withheld(self, override: str | None = None) -> str | None:
-        """Why `save_result` writes no transforms, a sentence; None where it does."""
-        return None if override or self.verdict != "reject" else f"{REJECTED} Its transforms were not written."
+        """Why `save_result` writes no transforms but those of bones that are not rejected, a sentence; None where it does."""
+        if override or self.verdict != "reject":
+            return None
+        written = ", ".join(bone.name for bone in self.structures.shown) if self.structures else ""
+        return f"{REJECTED} Its transforms were not written{written and f', only those of {written}'}."
 
     def to_json(self, override: str | None = None) -> dict:
         """The content of result.json, but for "files".

@@ -217,9 +217,9 @@ def test_progress_covers_both_registrations_and_can_cancel(ct, bone, bone_ct):
 
 @pytest.mark.slow
 def test_another_device_gives_the_same_pose(ct, bone, bone_ct):
-    pytest.importorskip("warp", reason="the kernels need Warp: pip install warp-lang")
+    pytest.importorskip("torch", reason="a device needs PyTorch: pip install torch")
     pytest.importorskip("torch", reason="the kernels need torch: pip install torch")
     views = [view.pooled(2) for view in xrays(ct, bone_ct)]
-    found, there = found_in(bone, views), found_in(bone.on_device("warp-cpu"), views)
+    found, there = found_in(bone, views), found_in(bone.on_device("torch-cpu"), views)
     assert error_of(bone_ct, there.world_from_ct, found.world_from_ct) < 0.02
     assert error_mm(there.world_from_background, found.world_from_background) < 0.02

@@ -119,6 +119,7 @@ def register_structures(
     whole: Refinement,
     in_doubt: bool,
     progress: Callable[[Progress], object] = lambda _: None,
+    poses: Sequence[np.ndarray] | None = None,
 ) -> RegisteredBones:
     """Register the structures of a CT whose whole is registered, and assess them.
 
@@ -130,9 +131,11 @@ def register_structures(
         As of its `verdict.Assessment`.
     progress
         As in `pipeline.refine`.
+    poses
+        As of `register_bones`.
     """
     bones = bones_of(structures, anatomy)
-    found = register_bones(anatomy, bones, whole.views, whole.world_from_ct, progress)
+    found = register_bones(anatomy, bones, whole.views, whole.world_from_ct, progress, poses)
     edges = mask_edges(structures, anatomy.attenuation(0))
     others = other_levels(found, [vertebra(bone.name) for bone in bones])
     return assess_bones(found, whole.views, edges, others, in_doubt)

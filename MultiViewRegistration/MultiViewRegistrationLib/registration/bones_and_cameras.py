@@ -93,7 +93,7 @@ class _State(NamedTuple):
 
 
 class _Given(NamedTuple):
-    """What `CameraCorrections.jacobians` asks of an objective."""
+    """See `cameras.Compared`."""
 
     views: Sequence[View]
     pivot: np.ndarray
@@ -209,10 +209,9 @@ class _Step:
     ) -> np.ndarray:
         """(15, rows, columns): a view's image by the pose of the rest (6), by that of all (6), and by the intrinsics (3)."""
         camera, projector = objective.views[v].camera, self._whole.projector(self._whole.level(objective.voxel_mm))
-        of_whole = projector.render(camera, state.rest, jacobian=True, pivot=pivot).jacobian
-        jacobian = np.empty((15, *of_whole.shape[1:]), np.float32)
+        jacobian = np.empty((15, *camera.size[::-1]), np.float32)
         rest, everything = jacobian[:6], jacobian[6:12]
-        rest[:] = of_whole
+        rest[:] = projector.render(camera, state.rest, jacobian=True, pivot=pivot).jacobian
         for bone, shadow in zip(self._bones, in_rest, strict=True):
             _add(rest, shadow, rigid.transform_points(state.rest, bone.centroid) - pivot, -1)
         everything[:] = rest

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import InputError, install_command, warn
+from .errors import InputError, install_command, naming, warn
 from .geometry import rigid
 from .published import NAMES
 
@@ -38,8 +38,8 @@ REGRESSOR_STARTS = ("regressor", "auto")
 STARTS = ("given", "search", "landmarks", *REGRESSOR_STARTS)
 #: Share of the progress bar that a training takes before its registration.
 TRAINING_SHARE = 0.95
-#: Share of it that the whole CT takes before its bones.
-WHOLE_CT_SHARE = 0.3
+#: Share of it that the whole CT takes before its bones, and of the rest the correction of cameras; that of bones with a CT each alone.
+WHOLE_CT_SHARE, CAMERAS_SHARE, ALONE_SHARE = 0.3, 0.6, 0.5
 
 
 def register(
@@ -91,18 +91,25 @@ def register(
         `progress` returned False.
     """
     from .assessment import verdict
-    from .assessment.bones import register_structures
+    from .assessment.bones import bones_of, register_structures
     from .assessment.diagnosis import CauseSearch
+    from .registration.bones_and_cameras import correct_cameras
     from .registration.prepared_ct import PreparedCT
     from .registration.warm_up import warm_up
     from .regressor.initialise import missing_pose_error, model_for
     from .report.result import Result
 
     case = _case_of(case)
-    start = default_start(case) if start is None else start
+    asked, start = start, default_start(case) if start is None else start
     _check_start(case, start)
+    if case.bone_cts and start not in ("given", "search"):
+        raise InputError(
+            f'start: found "{start}", which is for one CT, expected given or search for bones with a CT each.'
+        )
     check_structures(case)
     method = refinement_method(refinement, device)
+    if case.bone_cts and method.name == "joint":
+        return _register_bone_cts(case, asked, progress, anatomy, seed, method)
     began = perf_counter()
     regressor, training = model_for(case, start, model) if start in REGRESSOR_STARTS else None, 0.0
     if method.name != "joint" and regressor is None and start in ("search", "auto"):
@@ -126,17 +133,24 @@ def register(
     loaded = perf_counter() - began - located - training
     found = find_pose(case, anatomy, method, start, pose, regressor=regressor, seed=seed, progress=progress)
     pose, assessed = found.start_world_from_ct, perf_counter()
-    assessment, structures, bones_s = None, None, 0.0
+    registered, assessment, structures, bones_s, placed = found.refinement, None, None, 0.0, None
     if method.name == "joint":  # the failure probability was measured for poses of this refinement only
-        arguments = anatomy, case.views, found.refinement, pose
+        if case.structures is not None:
+            bones = bones_of(case.structures, anatomy)
+            of_cameras = _part_of(of_bones, 0.0, CAMERAS_SHARE)
+            known = anatomy, bones, case.views, case.shared_unknowns, registered
+            registered, placed = correct_cameras(*known, of_cameras)
+            of_bones = of_bones if placed is None else _part_of(of_bones, CAMERAS_SHARE, 1.0)
+            bones_s = perf_counter() - assessed
+        arguments = anatomy, case.views, registered, pose
         assessment = verdict.assess(*arguments, case.targets, case.shared_unknowns, masked=case.masks_misfit)
         search = CauseSearch(*arguments, case.shared_unknowns, progress)
         assessment = verdict.find_cause(assessment, search)
         if case.structures is not None:
             began_bones = perf_counter()
             in_doubt = assessment.in_doubt or assessment.cause is not None or bool(case.identity_reasons)
-            structures = register_structures(case.structures, anatomy, found.refinement, in_doubt, of_bones)
-            bones_s = perf_counter() - began_bones
+            structures = register_structures(case.structures, anatomy, registered, in_doubt, of_bones, placed)
+            bones_s += perf_counter() - began_bones
             assessment = verdict.with_bones(assessment, structures)
         assessment = verdict.with_identity(assessment, case.identity_reasons)
     seconds = {
@@ -150,7 +164,7 @@ def register(
         case,
         anatomy,
         pose,
-        found.refinement,
+        registered,
         start,
         {**seconds, "total": sum(seconds.values())},
         landmark_fit,
@@ -161,6 +175,82 @@ def register(
         compute_device=method.compute_device,
         structures=structures,
     )
+
+
+def _register_bone_cts(
+    case: Case, start: str | None, progress: Report, anatomy: PreparedCT | None, seed: int, method: RefinementMethod
+) -> Result:
+    """Register each bone alone, then all together from there."""
+    from .assessment import verdict
+    from .assessment.bone_cts import BoneAlone, assess_bone_cts
+    from .registration.bones import Bone, register_bone_cts
+    from .registration.prepared_ct import PreparedCT
+    from .registration.warm_up import warm_up
+    from .report.result import Result
+
+    began = perf_counter()
+    warm_up()
+    anatomies = [anatomy or PreparedCT(case.ct), *(PreparedCT(bone.ct) for bone in case.bone_cts[1:])]
+    loaded = perf_counter() - began
+    found = _register_alone(case, anatomies, start, _part_of(progress, 0.0, ALONE_SHARE), seed, method)
+    first, began = found[0], perf_counter()
+    views = first.refinement.views
+    bones = [Bone.of_ct(bone.name, own) for bone, own in zip(case.bone_cts, anatomies, strict=True)]
+    poses = [each.refinement.world_from_ct for each in found]
+    together = register_bone_cts(bones, [view.exact() for view in views], poses, _part_of(progress, ALONE_SHARE, 1.0))
+    refined, alone = perf_counter(), []
+    for own, each in zip(anatomies, found, strict=True):
+        refinement = replace(each.refinement, views=views)
+        arguments = own, case.views, refinement, each.start_world_from_ct, None, case.shared_unknowns
+        alone.append(BoneAlone(refinement, verdict.assess(*arguments, masked=case.masks_misfit)))
+    structures = assess_bone_cts(together, alone, case.bone_cts)
+    assessment = verdict.with_bone_cts(alone[0].assessment, structures)
+    pose, compared = together.poses[0], anatomies[0].with_background(first.refinement.world_from_background)
+    fit = compared.fit(views, pose, first.start_world_from_ct)
+    seconds = {
+        "load": case.seconds + loaded + sum(each.prepare_seconds for each in found),
+        "initialise": sum(each.initialise_seconds for each in found),
+        "refine": sum(each.refine_seconds for each in found) + refined - began,
+        "assess": perf_counter() - refined,
+    }
+    return Result(
+        case,
+        anatomies[0],
+        first.start_world_from_ct,
+        replace(first.refinement, world_from_ct=pose, fit=fit),
+        start or default_start(case),
+        {**seconds, "total": sum(seconds.values())},
+        refined_by=method.name,
+        assessment=verdict.with_identity(assessment, case.identity_reasons),
+        compute_device=method.compute_device,
+        structures=structures,
+    )
+
+
+def _register_alone(
+    case: Case,
+    anatomies: Sequence[PreparedCT],
+    start: str | None,
+    progress: Report,
+    seed: int,
+    method: RefinementMethod,
+) -> list[TimedRegistration]:
+    """Register each bone that has a CT by itself: the first one corrects the cameras, those without a start pose are searched for."""
+    from .imaging.xray import SharedUnknowns
+
+    found: list[TimedRegistration] = []
+    single, count = case, len(anatomies)
+    for n, (bone, anatomy) in enumerate(zip(case.bone_cts, anatomies, strict=True)):
+        if n:
+            views = [view.exact() for view in found[0].refinement.views]
+            single = replace(
+                case, ct=bone.ct, views=views, world_from_ct=bone.world_from_ct, shared_unknowns=SharedUnknowns()
+            )
+        how = "search" if single.world_from_ct is None else start or "given"
+        pose, part = start_pose(single, anatomy.centroid), _part_of(progress, n / count, (n + 1) / count)
+        with naming(f'structure "{bone.name}"'):
+            found.append(find_pose(single, anatomy, method, how, pose, seed=seed, progress=part))
+    return found
 
 
 @dataclass(frozen=True, eq=False)

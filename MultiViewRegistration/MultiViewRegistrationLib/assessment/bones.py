@@ -52,7 +52,7 @@ class RegisteredBone:
     similarity
         Local NCC in each view, NaN where one does not show it.
     moved
-        Against the rest of the CT.
+        Against the rest of the CT; None of a bone with a CT of its own.
     displaced_mm
         How far its surface lies from where the pose of the whole CT has it, root mean square.
     """
@@ -63,7 +63,7 @@ class RegisteredBone:
     reasons: list[str]
     prediction: BonePrediction | None
     similarity: tuple[float, ...]
-    moved: Moved
+    moved: Moved | None
     displaced_mm: float
     features: BoneFeatures
     bone: Bone = field(repr=False)
@@ -85,7 +85,7 @@ class RegisteredBone:
             "reasons": self.reasons,
             "predicted_tre_mm": self.predicted_tre_mm,
             "similarity": similarity,
-            "moved": self.moved.to_json(),
+            **({"moved": self.moved.to_json()} if self.moved else {}),
         }
 
 
@@ -119,6 +119,7 @@ def register_structures(
     whole: Refinement,
     in_doubt: bool,
     progress: Callable[[Progress], object] = lambda _: None,
+    poses: Sequence[np.ndarray] | None = None,
 ) -> RegisteredBones:
     """Register the structures of a CT whose whole is registered, and assess them.
 
@@ -130,9 +131,11 @@ def register_structures(
         As of its `verdict.Assessment`.
     progress
         As in `pipeline.refine`.
+    poses
+        As of `register_bones`.
     """
     bones = bones_of(structures, anatomy)
-    found = register_bones(anatomy, bones, whole.views, whole.world_from_ct, progress)
+    found = register_bones(anatomy, bones, whole.views, whole.world_from_ct, progress, poses)
     edges = mask_edges(structures, anatomy.attenuation(0))
     others = other_levels(found, [vertebra(bone.name) for bone in bones])
     return assess_bones(found, whole.views, edges, others, in_doubt)

@@ -16,7 +16,7 @@ from ..geometry import rigid
 from ..imaging.xray import SharedUnknowns, View
 from ..io.cameras import CALIBRATION, describe_uncertainty
 from ..registration.cameras import CALIBRATED, uncalibrated_view_indices
-from ..registration.pipeline import Refinement, pose_difference
+from ..registration.pipeline import AlternativeSolution, Refinement, pose_difference
 from ..registration.prepared_ct import PreparedCT
 from ..registration.similarity import MIN_PIXELS
 from .bones import RegisteredBones
@@ -341,6 +341,26 @@ def with_bones(assessment: Assessment, bones: RegisteredBones) -> Assessment:
         )
     verdict = "check" if assessment.verdict == "accept" else assessment.verdict
     return replace(assessment, verdict=verdict, prediction=prediction, reasons=[*reasons, *assessment.reasons])
+
+
+def with_bone_cts(assessment: Assessment, bones: RegisteredBones) -> Assessment:
+    """The assessment of a case whose bones have a CT each, of which this one is the first's: never better than the worst of them."""
+    sentence = f"This is the pose of {bones.bones[0].name}: use each bone's own."
+    rejected = [bone.name for bone in bones.bones if bone.verdict == "reject"]
+    if not rejected:
+        return replace(assessment, reasons=[*assessment.reasons, sentence])
+    first = f"{', '.join(rejected)}: rejected, see the reasons of each bone."
+    return replace(assessment, verdict="reject", reasons=[first, *assessment.reasons, sentence])
+
+
+def ambiguity(rival: AlternativeSolution | None) -> list[str]:
+    """The reason not to trust a pose where another one fits nearly as well; none where there is no such."""
+    if rival is None or rival.evidence_ratio >= AMBIGUOUS_RATIO:
+        return []
+    return [
+        f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
+        f"well (evidence ratio {rival.evidence_ratio:.2f})."
+    ]
 
 
 def depth_risk(noise: TargetUncertainty, views: int) -> float:

@@ -193,6 +193,8 @@ def _with_structures(file: CaseFile, labels: Path | None, chosen: Sequence[Struc
 
     A name that is given without a label means the case's structure of that name, if its labels are not replaced or it has a mask.
     """
+    if file.has_bone_cts and labels is not None:
+        raise InputError("--ct-labels: the structures of the case have a CT each, expected one CT; leave it out.")
     own = {source.name.casefold(): source for source in file.structures if labels is None or source.mask is not None}
     named = None if labels is None else InputFile(str(labels), labels)
     sources = tuple(own.get(each.name.casefold(), each) if each.label is None else each for each in chosen)
@@ -202,12 +204,12 @@ def _with_structures(file: CaseFile, labels: Path | None, chosen: Sequence[Struc
     found = replace(file, labels=named or file.labels, structures=sources, structure_truths=truths)
     if not found.has_structures:
         raise InputError("--structures: the case has no labels, expected them; add --ct-labels FILE.")
-    if found.labels is None and (unknown := [source.name for source in sources if source.mask is None]):
+    if found.labels is None and (unknown := [each.name for each in sources if each.mask is None and each.ct is None]):
         raise InputError(
             f'--structures: found "{unknown[0]}", which is no structure of the case; correct it, or add --ct-labels FILE.'
         )
     refuse_mask_beside_structures("--structures", found)
-    return found
+    return found.choosing(sources) if found.has_bone_cts else found
 
 
 def _case_to_register(options: argparse.Namespace, file: CaseFile, read_ct: Callable[[], CT]) -> Case:
@@ -254,12 +256,13 @@ def _bone_lines(found: RegisteredBones) -> list[str]:
     """A line for each bone, and for each pair of neighbours."""
     width = max(len(bone.name) for bone in found.bones)
     bones = [
-        f"{bone.name:{width}}  {bone.verdict}, moved by {bone.moved.mm:.1f} mm and {bone.moved.degrees:.1f} degrees. "
+        f"{bone.name:{width}}  {bone.verdict}"
+        f"{f', moved by {bone.moved.mm:.1f} mm and {bone.moved.degrees:.1f} degrees' if bone.moved else ''}. "
         f"{' '.join(bone.reasons)}".rstrip()
         for bone in found.bones
     ]
     motions = [f"{each.name} on {each.against}: {each.words}, {each.mm:.1f} mm" for each in found.motions]
-    return ["Bones, against the pose of the whole CT:", *bones, *motions]
+    return ["Bones, against the pose of the whole CT:" if found.bones[0].moved else "Bones:", *bones, *motions]
 
 
 def say_report(out: Path) -> None:

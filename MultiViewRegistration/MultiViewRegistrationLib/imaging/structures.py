@@ -1,4 +1,5 @@
-"""The structures of a CT, each of which may have a pose of its own: from a label volume, a DICOM segmentation, or masks."""
+"""The structures of a case, each of which may have a pose of its own: of one CT from a label volume, a DICOM segmentation, or masks, or
+each with a CT of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from ..errors import InputError, warn
-from .ct import AIR_BELOW_HU, CT, check_grid, on_grid, read_volume
+from .ct import AIR_BELOW_HU, BONE_HU, CT, check_grid, load_ct, masked, on_grid, read_volume
 from .dicom_file import read_dicom
 from .dicom_segmentation import DicomSegmentation
 from .image_source import nrrd_pairs
@@ -65,11 +66,56 @@ class StructureSource:
         Its value in the label volume, or its segment number in a DICOM segmentation.
     mask
         An image of its own, other than 0 where the structure is.
+    ct, ct_unit
+        A CT of its own, and what its values mean.
+    world_from_ct
+        (4, 4), the start pose of that CT.
     """
 
     name: str
     label: int | None = None
     mask: Path | None = None
+    ct: Path | None = None
+    ct_unit: str = "hu"
+    world_from_ct: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class BoneCT:
+    """A bone with a CT of its own, whose frame is no other bone's.
+
+    Attributes
+    ----------
+    name
+        Of the bone.
+    ct
+        In Hounsfield units its mask has all that is as dense as bone.
+    world_from_ct
+        (4, 4) start pose, if there is one.
+    uid
+        FrameOfReferenceUID of the CT.
+    """
+
+    name: str
+    ct: CT
+    world_from_ct: np.ndarray | None = field(default=None, repr=False)
+    uid: str = ""
+
+
+def read_bone_ct(path: Path, unit: str) -> CT:
+    """The CT of a single bone; as `BoneCT.ct`."""
+    return bone_of_ct(load_ct(path, unit), path)
+
+
+def bone_of_ct(ct: CT, name: str | Path) -> CT:
+    """The bone of a CT that shows nothing else; `name` begins the sentence where something is wrong."""
+    if ct.unit == "relative" or ct.mask is not None:
+        return ct
+    if not (ct.volume.values > BONE_HU).any():
+        raise InputError(
+            f"{name}: has nothing above {BONE_HU:g} HU, expected a bone; set ct_unit to relative if the values are not in HU."
+        )
+    return masked(ct, ct.volume.values > BONE_HU, name)
 
 
 class Segment(NamedTuple):

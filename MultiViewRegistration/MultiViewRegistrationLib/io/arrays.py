@@ -22,7 +22,14 @@ from ..geometry.rigid import array_of, kind_of
 from ..imaging.ct import CT, ct_from_array, load_ct, masked
 from ..imaging.field import bone_is_bright
 from ..imaging.reading import RawImage, StoredImage, affine_of, raw_image, read_image, undistorted
-from ..imaging.structures import Structures, StructureSource, read_structures, structures_of_array
+from ..imaging.structures import (
+    Structures,
+    StructureSource,
+    bone_of_ct,
+    check_names,
+    read_structures,
+    structures_of_array,
+)
 from ..imaging.xray import load_image
 from .cameras import CALIBRATION, GEOMETRIES, Geometry, read_geometry
 from .case_file import (
@@ -85,6 +92,56 @@ def ct_of_arrays(ct: Any, ct_from_index: Any, unit: str, mask: Any) -> CT:
     if place is not None and not np.allclose(place, found.volume.ct_from_index, rtol=0, atol=1e-3):
         raise InputError("mask: lies on another grid than the CT, expected the CT's; resample it to that.")
     return masked(found, values, "mask")
+
+
+def bone_cts_of_arrays(cts: Mapping, places: Any, units: Any, of_one_ct: Mapping[str, Any]) -> dict[str, CT]:
+    """The CTs of bones that have one each, by name.
+
+    Parameters
+    ----------
+    cts, places, units
+        `ct`, `ct_from_index` and `ct_unit` of `Case.from_arrays`.
+    of_one_ct
+        Arguments that belong to one CT, by name, each of which has to be None.
+
+    Raises
+    ------
+    InputError
+        As `ct_of_arrays`.
+    """
+    for argument, value in of_one_ct.items():
+        if value is not None:
+            raise InputError(
+                f"{argument}: stands beside several CTs, expected none, as it belongs to one; leave it out."
+            )
+    if not cts:
+        raise InputError('ct: has no bone, expected one CT for each, as {"radius": "radius.nrrd"}; give them.')
+    names = [view_name(JsonObject("ct", "", {"name": name}), "structure") for name in cts]
+    check_names(names)
+    places, units = _by_bone("ct_from_index", places, names), _by_bone("ct_unit", units, names)
+    found = {}
+    for name in names:
+        with naming(f'structure "{name}"'):
+            found[name] = bone_of_ct(ct_of_arrays(cts[name], places[name], units[name] or "hu", None), "ct")
+    return found
+
+
+def starts_of_bones(world_from_ct: Any, names: Sequence[str]) -> dict[str, np.ndarray | None]:
+    """The start pose (4, 4) of each of these bones, None without one, from `world_from_ct` of `Case.from_arrays`."""
+    starts: dict[str, np.ndarray | None] = dict.fromkeys(names)
+    for name, pose in _by_bone("world_from_ct", world_from_ct, names).items():
+        if pose is not None:
+            starts[name] = rigid.check_rigid(array_of("world_from_ct", pose), f'world_from_ct of "{name}"')
+    return starts
+
+
+def _by_bone(argument: str, given: Any, names: Sequence[str]) -> dict[str, Any]:
+    """What is given for each bone, or for all of them; None where nothing is."""
+    if not isinstance(given, Mapping):
+        return dict.fromkeys(names, given)
+    if unknown := [name for name in given if name not in names]:
+        raise InputError(f'{argument}: found "{unknown[0]}", expected one of {", ".join(names)}; correct it.')
+    return {name: given.get(name) for name in names}
 
 
 def structures_of_arrays(labels: Any, structures: Any, ct: CT) -> Structures | None:

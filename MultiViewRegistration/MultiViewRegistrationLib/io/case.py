@@ -22,9 +22,17 @@ from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT
 from ..imaging.image_source import is_dicom
 from ..imaging.reading import undistorted, undistorted_mask
-from ..imaging.structures import Structures
+from ..imaging.structures import BoneCT, Structures, read_bone_ct
 from ..imaging.xray import RawImage, View, XRay, load_image, to_line_integrals
-from .arrays import LPS_FROM_RAS, ct_of_arrays, is_path, structures_of_arrays, views_of_arrays
+from .arrays import (
+    LPS_FROM_RAS,
+    bone_cts_of_arrays,
+    ct_of_arrays,
+    is_path,
+    starts_of_bones,
+    structures_of_arrays,
+    views_of_arrays,
+)
 from .cameras import LEFT_OUT, sees, settle
 from .case_file import (
     CaseFile,
@@ -34,10 +42,20 @@ from .case_file import (
     ViewFile,
     check_structure_truths,
     ct_of,
+    new_uid,
     structures_of,
     uid_of,
 )
-from .dicom_identity import DAY, Mismatch, dicom_origin, mismatches, mismatches_of, read_identity, reveals
+from .dicom_identity import (
+    DAY,
+    Mismatch,
+    dicom_origin,
+    frame_of_reference,
+    mismatches,
+    mismatches_of,
+    read_identity,
+    reveals,
+)
 from .files import NAMELESS, describe, home_of, printable, sha256
 
 SAME_PATIENT = "CT and X-rays differ by their DICOM headers; a person said that they are of the same patient."
@@ -69,6 +87,8 @@ class Case(CaseSettings):
         Where the DICOM headers of CT and X-rays contradict each other.
     structures
         The bones of the CT that have a pose of their own; None where the CT, or its mask, is registered as one.
+    bone_cts
+        The bones that have a CT each, of which `ct` and `world_from_ct` are those of the first; none in other cases.
     structures_key
         The same for cases with the same structures of the same CT.
     """
@@ -85,7 +105,21 @@ class Case(CaseSettings):
     assumptions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     mismatches: Sequence[Mismatch] = ()
     structures: Structures | None = None
+    bone_cts: tuple[BoneCT, ...] = ()
     structures_key: tuple = ()
+
+    @property
+    def structure_names(self) -> tuple[str, ...]:
+        """The names of all that has a pose of its own."""
+        return self.structures.names if self.structures else tuple(bone.name for bone in self.bone_cts)
+
+    def warn_of_other_bones(self) -> None:
+        """Say that what follows takes the first of several bones that have a CT each."""
+        if len(self.bone_cts) > 1:
+            first, *others = self.structure_names
+            warn(
+                f"{self.name}: only {first} is taken, not {', '.join(others)}; mvreg register takes bones with a CT each together."
+            )
 
     @property
     def identity_reasons(self) -> list[str]:
@@ -143,7 +177,8 @@ class Case(CaseSettings):
     def of(cls, file: CaseFile, last: Case | None = None, read_ct: Callable[[], CT] | None = None) -> Case:
         """The same of what a case.json says."""
         began = perf_counter()
-        images = [file.ct.path, *(view.image_path for view in file.views)]
+        cts = [source.ct for source in file.structures if source.ct]
+        images = [file.ct.path, *cts, *(view.image_path for view in file.views)]
         has_dicom = any(path.is_dir() or is_dicom(path) for path in images)
         different = mismatches_of(file)
         for mismatch in different:
@@ -156,11 +191,13 @@ class Case(CaseSettings):
         ct = known or (read_ct() if read_ct else ct_of(file))
         structures_key = *anatomy_key, *structure_sources(file, by_path.__getitem__)
         same = last is not None and last.structures_key == structures_key
+        views = views_of(printable(file.path), file.views, xrays, ct, file.world_from_ct)
+        bone_cts = _bone_cts(file, views, ct, by_path, last.bone_cts if last is not None and same else ())
         settings = {setting.name: getattr(file, setting.name) for setting in fields(CaseSettings)}
         case = cls(
             **{**settings, "landmarks": _undistorted_landmarks(file)},
             ct=ct,
-            views=views_of(printable(file.path), file.views, xrays, ct, file.world_from_ct),
+            views=views,
             assumptions={view.name: view.assumptions for view in file.views if view.assumptions},
             inputs=inputs,
             images=tuple(by_path[view.image_path] for view in file.views),
@@ -169,6 +206,7 @@ class Case(CaseSettings):
             dicom=dicom_origin(file, ct_sha256) if has_dicom else DicomOrigin(uid_of(ct_sha256)),
             mismatches=different,
             structures=last.structures if last is not None and same else structures_of(file, ct),
+            bone_cts=bone_cts,
             structures_key=structures_key,
             name=_name(file.path.resolve()),
             seconds=perf_counter() - began,
@@ -212,9 +250,10 @@ class Case(CaseSettings):
         ----------
         ct
             (I, J, K), k across the slices. An image or a path (file or DICOM folder) takes no `ct_from_index`. Also the `ct` of another
-            case.
+            case. Of bones that have a CT each these by name: {"radius": "radius.nrrd", "ulna": "ulna.nrrd"}.
         ct_from_index
-            (4, 4), takes voxel index (i, j, k, 1) to CT LPS mm.
+            (4, 4), takes voxel index (i, j, k, 1) to CT LPS mm. Like `ct_unit` and `world_from_ct` one for each bone's CT, by name, where
+            they differ.
         images
             A list of X-rays (rows, columns), detected intensity with bone dark unless `intensity` says otherwise; images or paths as well.
         projections
@@ -262,14 +301,21 @@ class Case(CaseSettings):
         """
         began = perf_counter()
         start, truth, points = None, None, None
-        if world_from_ct is not None:
+        if world_from_ct is not None and not isinstance(ct, Mapping):
             start = rigid.check_rigid(rigid.array_of("world_from_ct", world_from_ct), "world_from_ct")
         if truth_world_from_ct is not None:
             truth = rigid.check_rigid(rigid.array_of("truth_world_from_ct", truth_world_from_ct), "truth_world_from_ct")
         if targets is not None:
             points = rigid.array_of("targets", targets)
             points = rigid.check_numbers(points, (len(points) if points.ndim else 0, 3), "targets")
-        taken = ct_of_arrays(ct, ct_from_index, ct_unit, mask)
+        bones: dict[str, CT] = {}
+        starts: dict[str, np.ndarray | None] = {}
+        if isinstance(ct, Mapping):
+            of_one_ct = {"mask": mask, "labels": labels, "structures": structures, "targets": targets}
+            bones = bone_cts_of_arrays(ct, ct_from_index, ct_unit, of_one_ct | {"truth_world_from_ct": truth})
+            starts = starts_of_bones(world_from_ct, list(bones))
+            start = starts[next(iter(bones))]
+        taken = next(iter(bones.values())) if bones else ct_of_arrays(ct, ct_from_index, ct_unit, mask)
         views = views_of_arrays(images, projections, names, intensity, pixel_mm, uncertainty)
         files = [file for file, _ in views]
         xrays = [_xray(file.field, raw, file) for file, raw in views]
@@ -281,13 +327,19 @@ class Case(CaseSettings):
                 xrays[n] = _masked(xrays[n], rigid.array_of(f"masks[{n}]", used) != 0, f"masks[{n}]:")
         _check_sources(files, xrays, taken, start)
         chosen = structures_of_arrays(labels, structures, taken)
-        given = [("ct", ct), ("labels", labels), *zip((file.name for file in files), images, strict=True)]
+        cts = [(f"the CT of {name}", each) for name, each in ct.items()] if bones else [("ct", ct)]
+        given = [*cts, ("labels", labels), *zip((file.name for file in files), images, strict=True)]
         different = mismatches([(entry, read_identity(Path(each))) for entry, each in given if is_path(each)])
         for mismatch in different:
             warn(mismatch.sentence)
+        made = views_of("the case", files, xrays, taken, start)
+        for bone, own in list(bones.items())[1:]:
+            if (pose := starts[bone]) is not None:
+                _check_start(f'structure "{bone}"', files, [view.camera for view in made], own, pose)
         return cls(
             ct=taken,
-            views=views_of("the case", files, xrays, taken, start),
+            views=made,
+            bone_cts=tuple(BoneCT(bone, own, starts[bone], new_uid()) for bone, own in bones.items()),
             images=tuple(hashlib.sha256(raw.values.tobytes()).hexdigest() for _, raw in views),
             assumptions={file.name: file.assumptions for file in files if file.assumptions},
             world_from_ct=start,
@@ -304,6 +356,8 @@ class Case(CaseSettings):
         voxels, spacing = self.ct.volume.values.shape[::-1], self.ct.volume.spacing_mm
         size, mm = " x ".join(map(str, voxels)), " x ".join(f"{each:.3g}" for each in spacing)
         structure = "" if self.ct.mask is None else ", one structure of it"
+        if self.bone_cts:
+            structure = f", that of {self.bone_cts[0].name}, and {len(self.bone_cts) - 1} more"
         if self.structures is not None:
             structure = f", {len(self.structures.names)} structures of it"
         views = ", ".join(f"{view.name} {view.camera.size[0]} x {view.camera.size[1]}" for view in self.views)
@@ -319,7 +373,10 @@ class Case(CaseSettings):
 
 def structure_sources(file: CaseFile, sha256_of: Callable[[Path], str]) -> tuple:
     """A key that cases have in common whose structures are of the same files. `sha256_of` gives that of a file."""
-    sources = [(source.name, source.label, source.mask and sha256_of(source.mask)) for source in file.structures]
+    sources = [
+        (source.name, source.label, source.ct_unit, *(path and sha256_of(path) for path in (source.mask, source.ct)))
+        for source in file.structures
+    ]
     return file.labels and sha256_of(file.labels.path), tuple(sources)
 
 
@@ -421,10 +478,8 @@ def views_of(
     sizes = [xray.valid.shape[::-1] for xray in xrays]
     cameras = settle([file.geometry for file in files], sizes, centre)
     _refuse_copies(where, files, xrays, cameras)
-    if world_from_index is not None:
-        seen = [sees(camera, world_from_index, low, high) for camera in cameras]
-        turned = world_from_ct @ LPS_FROM_RAS @ ct.volume.ct_from_index
-        _check_visible(where, files, seen, any(sees(camera, turned, low, high) for camera in cameras))
+    if world_from_ct is not None:
+        _check_start(where, files, cameras, ct, world_from_ct)
     return [View(file.name, xray, camera, **file.uncertainty) for file, xray, camera in zip(files, xrays, cameras)]
 
 
@@ -480,6 +535,32 @@ def _check_sources(files: list[ViewFile], xrays: list[XRay], ct: CT, world_from_
         )
 
 
+def _bone_cts(
+    file: CaseFile, views: list[View], ct: CT, by_path: Mapping[Path, str], known: tuple[BoneCT, ...]
+) -> tuple[BoneCT, ...]:
+    """The bones that have a CT each. `ct` is that of the first; `known` the same bones, if they were read before."""
+    found, cameras = [], [view.camera for view in views]
+    for n, source in enumerate(file.structures if file.has_bone_cts else ()):
+        assert source.ct is not None
+        own = ct if n == 0 else known[n].ct if known else read_bone_ct(source.ct, source.ct_unit)
+        start = file.world_from_ct if n == 0 else source.world_from_ct
+        if n and start is not None:
+            _check_start(f'{printable(file.path)}: structure "{source.name}"', file.views, cameras, own, start)
+        uid = frame_of_reference(source.ct) or uid_of(by_path[source.ct])
+        found.append(BoneCT(source.name, own, start, uid))
+    return tuple(found)
+
+
+def _check_start(where: str, files: list[ViewFile], cameras: list[Camera], ct: CT, world_from_ct: np.ndarray) -> None:
+    """As `_check_visible`, of a start pose (4, 4)."""
+    low, high = ct_box(ct)
+    seen, seen_from_ras = (
+        [sees(camera, world_from_ct @ turn @ ct.volume.ct_from_index, low, high) for camera in cameras]
+        for turn in (np.eye(4), LPS_FROM_RAS)
+    )
+    _check_visible(where, files, seen, any(seen_from_ras))
+
+
 def _check_visible(where: str, files: list[ViewFile], seen: list[bool], seen_from_ras: bool) -> None:
     """Refuse a start pose at which no X-ray shows the CT.   seen_from_ras: one would, if the CT's matrix were in RAS."""
     if not any(seen):
@@ -526,8 +607,9 @@ def input_files(file: CaseFile) -> list[tuple[str, InputFile]]:
     parts = [("case", InputFile(file.path.name, file.path)), ("CT", file.ct), ("mask", file.mask)]
     parts.append(("labels", file.labels))
     for source in file.structures:
-        if source.mask is not None:
-            parts.append((f"mask of {source.name}", InputFile(source.mask.name, source.mask)))
+        for role, path in (("mask", source.mask), ("CT", source.ct)):
+            if path is not None and path != file.ct.path:
+                parts.append((f"{role} of {source.name}", InputFile(path.name, path)))
     for number, view in enumerate(file.views, start=1):
         parts += [(f"X-ray {number}", view.image), (f"mask of X-ray {number}", view.mask)]
     return [(role, part) for role, part in parts if part is not None]

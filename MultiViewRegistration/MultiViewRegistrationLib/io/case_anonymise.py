@@ -70,16 +70,16 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
         landmark["views"] = {names[name]: np.asarray(pixel).tolist() for name, pixel in loaded.pixels.items()}
     if case.mismatches:  # which the files do not say any more
         kept["header_mismatch"] = {each.kind: True for each in case.mismatches}
-    structures, given_names = case.structures, case.structures.names if case.structures else ()
+    structures, new_names = case.structures, _structure_names(case.structure_names)
     if structures is not None:
-        structures = replace(structures, names=_structure_names(given_names))
-        new_names = dict(zip(given_names, structures.names, strict=True))
-        if "structures" in kept.get("truth", {}):
-            truths = kept["truth"]["structures"]
-            kept["truth"]["structures"] = {new_names[name]: pose for name, pose in truths.items()}
-    written = write_case(folder, kept, case.ct, images, masks, structures)
+        structures = replace(structures, names=new_names)
+    if "structures" in kept.get("truth", {}):
+        renamed = dict(zip(case.structure_names, new_names, strict=True))
+        kept["truth"]["structures"] = {renamed[name]: pose for name, pose in kept["truth"]["structures"].items()}
+    bone_cts = [replace(bone, name=name) for bone, name in zip(case.bone_cts, new_names)]
+    written = write_case(folder, kept, case.ct, images, masks, structures, bone_cts)
     notes = _notes(file, names, content, dropped)
-    if structures is not None and structures.names != given_names:
+    if new_names != case.structure_names:
         notes.insert(-1, "Structures whose names are not usual ones of bones were renamed to numbers.")
     return written, notes
 

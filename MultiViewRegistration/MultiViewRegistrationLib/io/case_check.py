@@ -76,7 +76,7 @@ def check_case(case: Case) -> dict[str, Any]:
         "world_from_ct": world_from_ct.tolist(),
         "start_pose": "assumed" if case.world_from_ct is None else "given",
         "structure": case.ct.mask is not None,
-        "structures": [] if case.structures is None else list(case.structures.names),
+        "structures": list(case.structure_names),
         "ct_corners_world": corners.tolist(),
         "isocentre": isocentre.tolist(),
         "search": case.search,

@@ -6,7 +6,7 @@ import os
 import unicodedata
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ..imaging.structures import (
     StructureSource,
     check_names,
     fits_file_names,
+    read_bone_ct,
     read_structures,
 )
 from ..imaging.xray import SharedUnknowns
@@ -55,6 +56,8 @@ DEFAULT_SEARCH = {"rotation_deg": 15.0, "translation_mm": 45.0}
 TRAINING = {"orbital_deg": 180, "tilt_deg": 90, "roll_deg": 180, "columns_mm": None, "rows_mm": None, "beam_mm": None}
 #: In place of a list of structures: all labels.
 ALL = "all"
+#: What belongs to one CT, so that a case whose structures have a CT each has none of it.
+OF_ONE_CT = ("ct", "ct_series", "mask", "labels", "targets", "landmarks", "training")
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,8 @@ class CaseFile(CaseSettings):
     labels
         The file with the structures' labels.
     structures
-        The structures that have a pose of their own; none beside `labels` are all that these have.
+        The structures that have a pose of their own; none beside `labels` are all that these have. Where they have a CT each, `ct`,
+        `ct_unit` and `world_from_ct` are those of the first.
     """
 
     path: Path
@@ -169,6 +173,18 @@ class CaseFile(CaseSettings):
     def has_structures(self) -> bool:
         """Whether several structures are registered, each by itself."""
         return self.labels is not None or bool(self.structures)
+
+    @property
+    def has_bone_cts(self) -> bool:
+        """Whether these have a CT each."""
+        return any(source.ct for source in self.structures)
+
+    def choosing(self, structures: tuple[StructureSource, ...]) -> CaseFile:
+        """The case with some of its structures that have a CT each."""
+        first = structures[0]
+        assert first.ct is not None
+        ct = InputFile(first.ct.name, first.ct)
+        return replace(self, structures=structures, ct=ct, ct_unit=first.ct_unit, world_from_ct=first.world_from_ct)
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> CaseFile:
@@ -198,17 +214,25 @@ class CaseFile(CaseSettings):
         _refuse_same_view_twice(fields.file, views)
         truth, structure_truths = _truth(fields)
         targets = fields.optional("targets", fields.array, (None, 3), "a list of points [x, y, z] in CT LPS mm")
+        unit = fields.optional("ct_unit", fields.choice, CT_UNITS, default=CT_UNITS[0])
+        start = fields.optional("world_from_ct", fields.rigid)
+        structures = _structures(fields, folder, unit, start)
+        own = structures[0].ct if structures else None
+        if own is not None and truth is not None:
+            fields.refuse(
+                "truth.world_from_ct", "stands beside structures with a CT each", "truth.structures", "write it there"
+            )
         case = cls(
             path=path,
-            ct=_input_file(fields, "ct", folder, "file or DICOM folder"),
-            ct_unit=fields.optional("ct_unit", fields.choice, CT_UNITS, default=CT_UNITS[0]),
+            ct=_input_file(fields, "ct", folder, "file or DICOM folder") if own is None else InputFile(own.name, own),
+            ct_unit=unit,
             ct_series=fields.optional("ct_series", fields.text, "the SeriesInstanceUID of one in the folder"),
             mask=_input_file(fields, "mask", folder) if fields.has("mask") else None,
             labels=_input_file(fields, "labels", folder) if fields.has("labels") else None,
-            structures=_structures(fields, folder),
+            structures=structures,
             views=views,
             shared_unknowns=SharedUnknowns(**_ranges(fields, "shared_unknowns", SHARED_UNKNOWNS)),
-            world_from_ct=fields.optional("world_from_ct", fields.rigid),
+            world_from_ct=start,
             search=_ranges(fields, "search", SEARCH, required=True) or dict(DEFAULT_SEARCH),
             training=_ranges(fields, "training", TRAINING_RANGES),
             targets=None if targets is None or not len(targets) else targets,
@@ -229,7 +253,7 @@ class CaseFile(CaseSettings):
         if structure_truths and not (case.labels and not case.structures):  # all labels: known once these are read
             check_structure_truths(fields.file, structure_truths, [source.name for source in case.structures])
         fields.warn_unread()
-        return case
+        return case.choosing(structures) if case.has_bone_cts else case
 
 
 #: What the numbers of a section must be: a sentence, and their limits as in `JsonObject.number`.
@@ -371,8 +395,16 @@ def view_name(fields: JsonObject, kind: str = "view") -> str:
     return name
 
 
-def _structures(fields: JsonObject, folder: Path) -> tuple[StructureSource, ...]:
-    """The structures that are listed; none where all labels are meant, or the case has no structures."""
+def _structures(
+    fields: JsonObject, folder: Path, ct_unit: str, world_from_ct: np.ndarray | None
+) -> tuple[StructureSource, ...]:
+    """The structures that are listed; none where all labels are meant, or the case has no structures.
+
+    Parameters
+    ----------
+    ct_unit, world_from_ct
+        Of the case: of a structure with a CT that does not say its own.
+    """
     has_labels, expected = fields.has("labels"), f'"{ALL}", or a list of structures'
     if not fields.has("structures"):
         if has_labels:
@@ -384,8 +416,14 @@ def _structures(fields: JsonObject, folder: Path) -> tuple[StructureSource, ...]
         return ()
     if not isinstance(fields.values["structures"], list):
         fields.refuse_value("structures", expected)
-    sources = []
-    for entry in fields.sections("structures", "a list of one or more structures"):
+    sources: list[StructureSource] = []
+    entries = fields.sections("structures", "a list of one or more structures")
+    if any(entry.has("ct") for entry in entries):
+        sources = [_with_ct(entry, folder, ct_unit, world_from_ct) for entry in entries]
+        for key in filter(fields.has, OF_ONE_CT):
+            fields.refuse(key, "stands beside structures with a CT each", "none, as it belongs to one CT", "remove it")
+        entries = []
+    for entry in entries:
         name, has_label = view_name(entry, "structure"), entry.has("label")
         if entry.has("mask"):
             if has_label:
@@ -402,6 +440,22 @@ def _structures(fields: JsonObject, folder: Path) -> tuple[StructureSource, ...]
     with naming(fields.file):
         check_names([source.name for source in sources])
     return tuple(sources)
+
+
+def _with_ct(entry: JsonObject, folder: Path, ct_unit: str, world_from_ct: np.ndarray | None) -> StructureSource:
+    """A structure with a CT of its own."""
+    name = view_name(entry, "structure")
+    if not entry.has("ct"):
+        entry.refuse("ct", "is missing, but another structure has one", "the path of a file", "add it")
+    for key in ("label", "mask"):
+        if entry.has(key):
+            entry.refuse(key, "stands beside a CT of its own", "one of the two", "remove the one that is wrong")
+    return StructureSource(
+        name,
+        ct=_input_file(entry, "ct", folder, "file or DICOM folder").path,
+        ct_unit=entry.optional("ct_unit", entry.choice, CT_UNITS, default=ct_unit),
+        world_from_ct=entry.optional("world_from_ct", entry.rigid, default=world_from_ct),
+    )
 
 
 def refuse_mask_beside_structures(where: str, file: CaseFile) -> None:
@@ -547,24 +601,26 @@ class DicomOrigin:
 
 
 def ct_of(file: CaseFile) -> CT:
-    """The CT that a case.json names, with its mask.
+    """The CT that a case.json names, with its mask; of several that of the first structure.
 
     Raises
     ------
     InputError
         As `load_ct`.
     """
+    if file.has_bone_cts:
+        return read_bone_ct(file.ct.path, file.ct_unit)
     return load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None, series=file.ct_series)
 
 
 def structures_of(file: CaseFile, ct: CT) -> Structures | None:
-    """The structures that a case.json names, on the grid of its CT; None where it names none.
+    """The structures of its CT that a case.json names, on its grid; None where it names none.
 
     Raises
     ------
     InputError
         As `read_structures`.
     """
-    if not file.has_structures:
+    if not file.has_structures or file.has_bone_cts:
         return None
     return read_structures(file.labels.path if file.labels else None, file.structures, ct)

@@ -18,7 +18,7 @@ from ..errors import InputError, collect_warnings, warn
 from ..geometry.slot_scan import FANS
 from ..imaging.ct import CT
 from ..imaging.dicom_file import read_dicom
-from ..imaging.structures import Structures, StructureSource
+from ..imaging.structures import BoneCT, Structures, StructureSource
 from ..imaging.xray import RawImage, load_image, recognised
 from .case import Case
 from .case_file import ALL, VERSION, CaseFile
@@ -79,6 +79,7 @@ def write_case(
     images: Mapping[str, RawImage],
     masks: Mapping[str, np.ndarray] | None = None,
     structures: Structures | None = None,
+    bone_cts: Sequence[BoneCT] = (),
 ) -> Path:
     """Write a folder with a case.json and all files that it names. Returns the path of the case.json.
 
@@ -105,6 +106,8 @@ def write_case(
         view1_mask.png, ...
     structures
         On the CT's grid, written as labels.mha.
+    bone_cts
+        The bones that have a CT each, of which `ct` is the first one's; written as bone1.mha, ...
 
     Raises
     ------
@@ -119,7 +122,8 @@ def write_case(
     folder = Path(folder)
     plain = json.loads(json.dumps(content, default=lambda array: array.tolist()))
     with staged(folder, last="case.json") as staging:
-        files, views = _write_files(staging, plain["views"], ct, images, masks or {})
+        views = _write_views(staging, plain["views"], images, masks or {})
+        files = _write_bone_cts(staging, bone_cts) if bone_cts else _write_ct(staging, ct)
         if structures is not None:
             files |= _write_labels(staging, structures, ct)
         written = {"version": VERSION, **files, **_without_files(plain), "views": views}
@@ -129,15 +133,31 @@ def write_case(
     return folder / "case.json"
 
 
-def _write_files(
-    folder: Path, views: list[dict], ct: CT, images: Mapping[str, RawImage], masks: Mapping[str, np.ndarray]
-) -> tuple[dict[str, Any], list[dict]]:
-    """Writes the CT and the images. What the case.json says of the CT's files, and its views with theirs."""
+def _write_ct(folder: Path, ct: CT) -> dict[str, Any]:
+    """Writes the CT. What the case.json says of its files."""
     named: dict[str, Any] = {"ct": "ct.mha", "ct_unit": ct.unit}
     (folder / "ct.mha").write_bytes(metaimage(smallest(ct.volume.values), ct.volume.ct_from_index))
     if ct.mask is not None:
         named["mask"] = "mask.mha"
         (folder / "mask.mha").write_bytes(metaimage(ct.mask.astype(np.uint8), ct.volume.ct_from_index))
+    return named
+
+
+def _write_bone_cts(folder: Path, bone_cts: Sequence[BoneCT]) -> dict[str, Any]:
+    """The same of bones that have a CT each."""
+    structures = []
+    for number, bone in enumerate(bone_cts, start=1):
+        name, volume = f"bone{number}.mha", bone.ct.volume
+        (folder / name).write_bytes(metaimage(smallest(volume.values), volume.ct_from_index))
+        start = {} if bone.world_from_ct is None else {"world_from_ct": bone.world_from_ct.tolist()}
+        structures.append({"name": bone.name, "ct": name, "ct_unit": bone.ct.unit, **start})
+    return {"structures": structures}
+
+
+def _write_views(
+    folder: Path, views: list[dict], images: Mapping[str, RawImage], masks: Mapping[str, np.ndarray]
+) -> list[dict]:
+    """Writes the images. The views as the case.json has them, with their files."""
     with_files = []
     for number, view in enumerate(views, start=1):
         image = images[view["name"]]
@@ -147,7 +167,7 @@ def _write_files(
             files["mask"] = f"view{number}_mask.png"
             (folder / files["mask"]).write_bytes(_png(masks[view["name"]]))
         with_files.append({**_without_files(view), **files})
-    return named, with_files
+    return with_files
 
 
 def _write_labels(folder: Path, structures: Structures, ct: CT) -> dict[str, Any]:

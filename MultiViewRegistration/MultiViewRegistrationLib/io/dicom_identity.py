@@ -64,7 +64,8 @@ def mismatches_of(case: CaseFile) -> list[Mismatch]:
     """The mismatches between the CT and X-rays of a case, as far as they are DICOM, by the names of the views."""
     views = [(view.name, read_identity(view.image.path)) for view in case.views if view.image]
     labels = [] if case.labels is None else [("the labels", read_identity(case.labels.path))]
-    found = mismatches([("CT", read_identity(case.ct.path, case.ct_series)), *labels, *views])
+    more = [(f"the CT of {source.name}", read_identity(source.ct)) for source in case.structures[1:] if source.ct]
+    found = mismatches([("CT", read_identity(case.ct.path, case.ct_series)), *more, *labels, *views])
     return with_recorded(found, case.header_mismatch)
 
 

@@ -57,6 +57,7 @@ def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: object
 def case_of_files(case: Case, file: CaseFile, ready: object = None) -> ReadCase:
     """The same of a case that was loaded from what a case.json says."""
     ct = case.ct
+    case.warn_of_other_bones()
     return ReadCase(
         case,
         file,

@@ -1,9 +1,12 @@
-"""Several bones of one CT at once, each at its own pose, before the rest of the CT.
+"""Several bones at once, each at its own pose: of one CT before the rest of that, or each with a CT of its own.
 
 X-rays add up what lies behind one another: an image is the rest of the body plus the sum of the bones, each by what it attenuates more than
 soft tissue does. So the background of a bone is the rest and all other bones where they are now. All poses are solved for together, by
 Gauss-Newton over the pixels near any bone's silhouette. The normal equations are block sparse: two bones meet only where their shadows
 overlap. Neighbours are tied by a soft prior on their relative motion, which decides only what the X-rays leave open.
+
+Bones with a CT each have nothing behind them but each other: what else the X-rays show is unknown. Nor does any prior tie them, as each CT
+has a frame of its own.
 """
 
 from __future__ import annotations
@@ -18,15 +21,16 @@ import numpy as np
 
 from ..errors import Cancelled
 from ..geometry import rigid
+from ..geometry.camera import Camera
 from ..imaging.ct import WATER, Volume, pyramid
 from ..imaging.xray import View
 from ..rendering.devices import run_tasks
-from ..rendering.drr import Projector
+from ..rendering.drr import Projector, cut_ends
 from . import similarity
 from .objective import local_ncc
-from .optimizer import LEVER_MM, moved
+from .optimizer import LEVER_MM, NEAR_MM, moved, with_curvature
 from .pipeline import Progress
-from .prepared_ct import VOLUME_LEVELS, PreparedCT, pixel_size_mm
+from .prepared_ct import VOLUME_LEVELS, PreparedCT, level_of, pixel_size_mm
 from .similarity import Settings
 
 #: Standard deviations of the relative motion of neighbours, about each axis and along it: between vertebrae 1.5 to 7.9 degrees are usual.
@@ -46,12 +50,16 @@ NOTHING = np.empty((6, 0, 0), np.float32)
 
 
 class BoneLevel(NamedTuple):
-    """One resolution: how many times larger its pixels are than the finest, how images are compared, and how long to stay."""
+    """One resolution: how many times larger its pixels are than the finest, how images are compared, and how long to stay.
+
+    `secant`: steps near the minimum take the curvature from the step before, see `optimizer.with_curvature`.
+    """
 
     coarseness: int
     settings: Settings
     iterations: int
     tolerance_mm: float
+    secant: bool = False
 
 
 LEVELS = (
@@ -59,10 +67,16 @@ LEVELS = (
     BoneLevel(2, Settings(gradient_radius=6, intensity_radius=6, silhouette_mm=6), 30, 0.1),
     BoneLevel(1, Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5), 8, 0.05),
 )
+#: Of bones with a CT each, which begin where each was registered alone. Much of what the X-rays show is missing in them, so that steps of
+#: Gauss and Newton are much too short without the curvature.
+LEVELS_WITHOUT_REST = (
+    BoneLevel(2, Settings(gradient_radius=6, intensity_radius=6, silhouette_mm=6), 25, 0.03, secant=True),
+    BoneLevel(1, Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5), 25, 0.01, secant=True),
+)
 
 
 class Bone:
-    """One structure of a CT, by what it attenuates more than soft tissue does.
+    """One structure of a CT, by what it attenuates more than what is in its place without it.
 
     Parameters
     ----------
@@ -74,6 +88,10 @@ class Bone:
         bool (nk, nj, ni) on the CT's grid, or on the part of it that begins at `first`.
     first
         (k, j, i) of the mask's first voxel.
+    replaced
+        Attenuation of what is in its place without it, 1/mm: by default soft tissue.
+    cut
+        (6,) bool, the ends of its CT at which the bone goes on, see `drr.cut_ends`.
 
     Attributes
     ----------
@@ -91,13 +109,15 @@ class Bone:
         attenuation: Volume,
         mask: np.ndarray,
         first: Sequence[int] = (0, 0, 0),
+        replaced: float = WATER,
+        cut: np.ndarray = NO_CUT,
     ) -> None:
-        self.name = name
+        self.name, self.cut = name, cut
         places = np.argwhere(mask)
         low, high = places.min(axis=0), places.max(axis=0) + 1
         part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         whole = tuple(slice(f + a, f + b) for f, a, b in zip(first, low, high, strict=True))
-        values = np.maximum(attenuation.values[whole] - np.float32(WATER), 0) * mask[part]
+        values = np.maximum(attenuation.values[whole] - np.float32(replaced), 0) * mask[part]
         placed = attenuation.ct_from_index.copy()
         placed[:3, 3] += placed[:3, :3] @ [each.start for each in whole[::-1]]
         self._finest = Volume(values, placed)
@@ -108,6 +128,21 @@ class Bone:
         self.corners = rigid.transform_points(placed, np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3))
         self._projectors: dict[int, Projector] = {}
         self._making = Lock()
+
+    @classmethod
+    def of_ct(cls, name: str, anatomy: PreparedCT) -> Bone:
+        """The bone of a CT that shows nothing else; relative values do not say what soft tissue attenuates."""
+        attenuation = anatomy.attenuation(0)
+        replaced = 0.0 if anatomy.relative else WATER
+        return cls(name, attenuation, attenuation.values > replaced, replaced=replaced, cut=cut_ends(attenuation))
+
+    def contains(self, points: np.ndarray) -> np.ndarray:
+        """bool (N,): which points (N, 3), CT mm, lie in a voxel of it."""
+        values = self._finest.values
+        index = np.rint(rigid.transform_points(self._finest.index_from_ct, points)).astype(int)[:, ::-1]
+        inside = ((index >= 0) & (index < values.shape)).all(axis=1)
+        inside[inside] = values[tuple(index[inside].T)] > 0
+        return inside
 
     @property
     def size_mm(self) -> float:
@@ -122,8 +157,12 @@ class Bone:
         """That of one level of the CT's pyramid, 0 being its own resolution."""
         with self._making:
             if level not in self._projectors:
-                self._projectors[level] = Projector(self._volumes[level], NO_CUT)
+                self._projectors[level] = Projector(self._volumes[level], self.cut)
             return self._projectors[level]
+
+    def level(self, voxel_mm: float) -> int:
+        """As `PreparedCT.level`."""
+        return level_of(self._volumes, voxel_mm)
 
 
 class Tie(NamedTuple):
@@ -225,40 +264,43 @@ class BonesObjective:
     Parameters
     ----------
     whole
-        The whole CT.
+        The whole CT; None for bones with a CT each.
     views
         Pooled to that resolution.
-    volume
-        The level of the volumes.
+    voxel_mm
+        How large voxels may be.
     world_from_ct
         (4, 4), where the rest of the CT lies.
     """
 
     def __init__(
         self,
-        whole: PreparedCT,
+        whole: PreparedCT | None,
         bones: Sequence[Bone],
         views: Sequence[View],
-        volume: int,
+        voxel_mm: float,
         settings: Settings,
-        world_from_ct: np.ndarray,
+        world_from_ct: np.ndarray | None,
         ties: Sequence[Tie],
     ) -> None:
-        self.bones, self.views, self.settings, self.volume, self.ties = bones, views, settings, volume, ties
-        self._usable = [np.empty(view.xray.valid.shape, np.float32) for view in views]
-        self._rest: list[np.ndarray] = []
-        projector = whole.projector(volume)
-        for view, usable, of_view in zip(
-            views, self._usable, self.shadows([world_from_ct] * len(bones), jacobian=False), strict=True
-        ):
-            seen = projector.seen(view.camera, world_from_ct)
-            rest = projector.render(view.camera, world_from_ct, wanted=seen).image
-            for shadow in filter(None, of_view):
-                rest[shadow.part] -= shadow.image
-            similarity.erode((view.xray.valid & (seen > 0)).astype(np.uint8), usable)
-            self._rest.append(rest)
+        self.bones, self.views, self.settings, self.voxel_mm, self.ties = bones, views, settings, voxel_mm, ties
+        self._valid = [view.xray.valid.astype(np.uint8) for view in views]
+        self._rest = [np.zeros(valid.shape, np.float32) for valid in self._valid]
+        if whole is not None and world_from_ct is not None:
+            self._add_rest(whole, world_from_ct)
         self._masks: list[np.ndarray] = []
         self._windows: list[list[np.ndarray | None]] = []
+
+    def _add_rest(self, whole: PreparedCT, world_from_ct: np.ndarray) -> None:
+        """Fill the rest of the CT in, and leave out the rays that it has no true value of."""
+        projector = whole.projector(whole.level(self.voxel_mm))
+        shadows = self.shadows([world_from_ct] * len(self.bones), jacobian=False)
+        for v, (view, of_view) in enumerate(zip(self.views, shadows, strict=True)):
+            seen = projector.seen(view.camera, world_from_ct)
+            self._rest[v] = projector.render(view.camera, world_from_ct).image
+            for shadow in filter(None, of_view):
+                self._rest[v][shadow.part] -= shadow.image
+            self._valid[v] &= seen
 
     @property
     def radius(self) -> int:
@@ -286,11 +328,16 @@ class BonesObjective:
         right, bottom = np.clip(np.ceil(pixels.max(axis=0)) + room + 1, 0, (columns, rows)).astype(int)
         if right - left < 3 or bottom - top < 3:
             return None
-        camera = view.camera.cropped(left, top, right - left, bottom - top)
-        drr = bone.projector(self.volume).render(camera, pose, jacobian=jacobian, pivot=pivot)
-        return Shadow(np.s_[top:bottom, left:right], drr.image, drr.jacobian)
+        part = np.s_[top:bottom, left:right]
+        drr = self._projector(bone).render(_part_of(view, part), pose, jacobian=jacobian, pivot=pivot)
+        return Shadow(part, drr.image, drr.jacobian)
+
+    def _projector(self, bone: Bone) -> Projector:
+        return bone.projector(bone.level(self.voxel_mm))
 
     def _margin(self, view: View, point: np.ndarray) -> int:
+        if self.settings.silhouette_mm is None:
+            return 0
         return int(similarity.silhouette_margin(self.settings, view.camera, point))
 
     def cost(self, shadows: Shadows) -> float:
@@ -322,7 +369,7 @@ class BonesObjective:
         shown = self._select(poses, shadows)
 
         def add(v: int) -> None:
-            compared = self._compare(v, shadows[v])
+            compared = self.compare_view(v, shadows[v])
             costs[v] = compared.cost
             _add_normal_equations(compared, gradients[v], hessians[v])
             for b, products in compared.products.items():
@@ -337,14 +384,23 @@ class BonesObjective:
         """All that `linearise` sums, by view."""
         shadows = self.shadows(poses)
         self._select(poses, shadows)
-        return [self._compare(v, shadows[v]) for v in range(len(self.views))]
+        return [self.compare_view(v, shadows[v]) for v in range(len(self.views))]
+
+    def compare_as(self, other: BonesObjective) -> None:
+        """Take the pixels that another one selected last."""
+        self._masks, self._windows = other._masks, other._windows
+
+    def changes(self, v: int, shadows: Sequence[Shadow | None], jacobian: np.ndarray) -> list[np.ndarray]:
+        """By kind of comparison, the derivatives (n, k, rows, columns) of a view's residuals from those (n, rows, columns) of its image."""
+        image, fixed = self._image(v, shadows), self.views[v].xray.line_integrals
+        return [change for _, change, _ in self._residuals(image, jacobian, fixed, self._masks[v], self._windows[v])]
 
     def _select(self, poses: Sequence[np.ndarray], shadows: Shadows) -> np.ndarray:
         """Choose the pixels that can be compared and are near a silhouette; the share (B, views) of each shadow among them."""
         self._masks, self._windows = [], []
         shown = np.zeros((len(self.bones), len(self.views)))
-        for v, (view, usable) in enumerate(zip(self.views, self._usable, strict=True)):
-            mask = np.zeros(usable.shape, np.float32)
+        for v, view in enumerate(self.views):
+            usable, mask = self._usable(v, poses, shadows[v]), np.zeros(self._valid[v].shape, np.float32)
             for b, shadow in enumerate(shadows[v]):
                 if shadow is None:
                     continue
@@ -353,10 +409,21 @@ class BonesObjective:
                 shown[b, v] = near[dark].sum() / max(self._whole_shadow(b, view, poses[b], dark), 1)
                 similarity.keep_near(shadow.image, margin, near)
                 np.maximum(mask[shadow.part], near, out=mask[shadow.part])
+            if self.settings.silhouette_mm is None:
+                mask = usable
             self._masks.append(mask)
             radii = self.settings.intensity_radius, self.settings.gradient_radius
             self._windows.append([similarity.window_weight(mask, radius) if radius else None for radius in radii])
         return shown
+
+    def _usable(self, v: int, poses: Sequence[np.ndarray], shadows: Sequence[Shadow | None]) -> np.ndarray:
+        """1 for the pixels (rows, columns) that can be compared, with their neighbours: not those through the cut end of a bone."""
+        valid, usable = self._valid[v].copy(), np.empty(self._valid[v].shape, np.float32)
+        for bone, pose, shadow in zip(self.bones, poses, shadows, strict=True):
+            if shadow is not None and bone.cut.any():
+                valid[shadow.part] &= self._projector(bone).seen(_part_of(self.views[v], shadow.part), pose)
+        similarity.erode(valid, usable)
+        return usable
 
     def _whole_shadow(self, b: int, view: View, pose: np.ndarray, dark: np.ndarray) -> float:
         """How many pixels a bone's shadow has, beyond the image, too."""
@@ -385,7 +452,8 @@ class BonesObjective:
             if radius:
                 yield residual_of(image, jacobian, fixed, mask, window, radius, floor)
 
-    def _compare(self, v: int, shadows: Sequence[Shadow | None]) -> ViewComparison:
+    def compare_view(self, v: int, shadows: Sequence[Shadow | None]) -> ViewComparison:
+        """A view compared over the pixels selected last."""
         mask, windows, cauchy = self._masks[v], self._windows[v], self.settings.cauchy
         image, fixed, cost = self._image(v, shadows), self.views[v].xray.line_integrals, 0.0
         residuals, weights = [], []
@@ -443,6 +511,12 @@ def _add_normal_equations(compared: ViewComparison, gradient: np.ndarray, hessia
                 hessian[there, here] += block.T
 
 
+def _part_of(view: View, part: tuple[slice, slice]) -> Camera:
+    """The camera of a part of a view."""
+    rows, columns = part
+    return view.camera.cropped(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+
+
 def _overlap(one: tuple[slice, slice], other: tuple[slice, slice]) -> tuple[slice, slice] | None:
     rows, columns = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
     return (rows, columns) if rows.stop > rows.start and columns.stop > columns.start else None
@@ -453,7 +527,7 @@ def _within(part: tuple[slice, slice], whole: tuple[slice, slice]) -> tuple[slic
     return rows, columns
 
 
-def _add_prior(
+def add_prior(
     objective: BonesObjective, poses: Sequence[np.ndarray], share: float, gradient: np.ndarray, hessian: np.ndarray
 ) -> float:
     """Add the prior, of this share, to the normal equations; its cost."""
@@ -472,7 +546,7 @@ def _add_prior(
     return total
 
 
-def _prior_cost(objective: BonesObjective, poses: Sequence[np.ndarray]) -> float:
+def prior_cost(objective: BonesObjective, poses: Sequence[np.ndarray]) -> float:
     motions = (relative_motion(tie, poses) for tie in objective.ties)
     return sum(float(motion @ (PRECISION * motion)) for motion in motions)
 
@@ -483,22 +557,33 @@ def prior_share(objective: BonesObjective, fit: BonesFit) -> float:
     return fit.cost * (objective.radius + 1) ** 2 / fit.pixels
 
 
+def largest_step_mm(twists: np.ndarray, fit: BonesFit) -> float:
+    """How far the twists (B, 6) move any bone that a view shows, an angle at LEVER_MM."""
+    lengths = np.linalg.norm(twists[:, 3:], axis=1) + LEVER_MM * np.linalg.norm(twists[:, :3], axis=1)
+    return float(lengths.max(initial=0.0, where=fit.shown.max(axis=1) >= SHOWN))
+
+
 def minimise(
     objective: BonesObjective,
     poses: Sequence[np.ndarray],
     iterations: int,
     tolerance_mm: float,
     on_step: Callable[[float], object] = lambda cost: None,
+    *,
+    secant: bool = False,
 ) -> tuple[list[np.ndarray], BonesFit]:
-    """The poses (4, 4) of all bones that fit best, by Levenberg-Marquardt from these, and the fit there."""
+    """The poses (4, 4) of all bones that fit best, by Levenberg-Marquardt from these, and the fit there; `secant` as of `BoneLevel`."""
     bones, poses, damping = objective.bones, list(poses), DAMPING
+    last: tuple[np.ndarray, np.ndarray] | None = None
     fit = objective.linearise(poses, objective.shadows(poses))
     for _ in range(iterations):
         share = prior_share(objective, fit)
         gradient, hessian = fit.gradient.copy(), fit.hessian.copy()
-        here = fit.cost + _add_prior(objective, poses, share, gradient, hessian)
+        here = fit.cost + add_prior(objective, poses, share, gradient, hessian)
         diagonal = np.diag(hessian).copy()
         diagonal[diagonal == 0] = 1.0  # of a bone that no view shows and nothing ties
+        if last is not None:
+            hessian = _with_curvature(hessian, last[0], gradient - last[1])
         better = False
         while damping < MOST_DAMPING:
             step = -np.linalg.solve(hessian + np.diag(damping * diagonal), gradient).reshape(-1, 6)
@@ -506,21 +591,39 @@ def minimise(
                 moved(pose, each, rigid.transform_points(pose, bone.centroid))
                 for pose, each, bone in zip(poses, step, bones, strict=True)
             ]
-            lengths = np.linalg.norm(step[:, 3:], axis=1) + LEVER_MM * np.linalg.norm(step[:, :3], axis=1)
-            size = float(lengths.max(initial=0.0, where=fit.shown.max(axis=1) >= SHOWN))
+            size = largest_step_mm(step, fit)
             shadows = objective.shadows(trial)
-            better = objective.cost(shadows) + share * _prior_cost(objective, trial) < here
+            better = objective.cost(shadows) + share * prior_cost(objective, trial) < here
             if better or size < tolerance_mm:
                 break
             damping *= 8
         if not better:
             break
         poses, damping = trial, max(damping / 5, LEAST_DAMPING)
+        last = (step.ravel(), gradient) if secant and size < NEAR_MM else None
         fit = objective.linearise(poses, shadows)
         on_step(fit.cost)
         if size < tolerance_mm:
             break
     return poses, fit
+
+
+def _with_curvature(hessian: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """The Hessian (6 B, 6 B), each bone's own part with the curvature that the last step showed along it.
+
+    Parameters
+    ----------
+    step, change
+        (6 B,) the last step, and by how much it changed the gradient.
+    """
+    found, expected = hessian.copy(), hessian @ step
+    for first in range(0, len(step), 6):
+        own = slice(first, first + 6)
+        by_others = expected[own] - hessian[own, own] @ step[own]
+        if step[own].any() and hessian[own, own].any():
+            found[own, own] = with_curvature(hessian[own, own], step[own], change[own] - by_others)
+    values = np.linalg.eigvalsh(found)
+    return found if values[0] > -1e-9 * values[-1] else hessian  # 0 of a bone that no view shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -540,7 +643,7 @@ class BonesRegistration:
     ties
         Which are neighbours.
     world_from_ct
-        (4, 4), of the whole CT.
+        (4, 4), of the whole CT; of bones with a CT each where the first began.
     """
 
     bones: list[Bone]
@@ -557,6 +660,7 @@ def register_bones(
     views: Sequence[View],
     world_from_ct: np.ndarray,
     progress: Callable[[Progress], object] = lambda _: None,
+    poses: Sequence[np.ndarray] | None = None,
 ) -> BonesRegistration:
     """Register bones of a CT whose whole is registered.
 
@@ -570,9 +674,47 @@ def register_bones(
         (4, 4), the pose of the whole CT.
     progress
         Called after each step, with the pose of the whole CT; `Cancelled` is raised where it returns False.
+    poses
+        (4, 4) of the bones, where they are by the finest images already; by default they are looked for about the pose of the whole CT.
     """
-    bones, ties, steps = list(bones), ties_of(bones), 0
-    most = sum(level.iterations for level in LEVELS)
+    ties = ties_of(bones)
+    objectives = [objective_at(whole, bones, views, world_from_ct, ties, level) for level in LEVELS]
+    if poses is not None:
+        return _registered(objectives, LEVELS[-1:], poses, world_from_ct, progress)
+    return _registered(objectives, LEVELS, [world_from_ct] * len(bones), world_from_ct, progress)
+
+
+def register_bone_cts(
+    bones: Sequence[Bone],
+    views: Sequence[View],
+    poses: Sequence[np.ndarray],
+    progress: Callable[[Progress], object] = lambda _: None,
+) -> BonesRegistration:
+    """Register bones with a CT each, from where each was registered alone.
+
+    Parameters
+    ----------
+    views
+        With corrected cameras, which count as exact.
+    poses
+        (4, 4) world_from_ct of each.
+    progress
+        As of `register_bones`, with the pose of the first bone.
+    """
+    levels = LEVELS_WITHOUT_REST
+    centres = [rigid.transform_points(pose, bone.centroid) for pose, bone in zip(poses, bones, strict=True)]
+    objectives = [_objective(None, bones, views, np.mean(centres, axis=0), None, [], level) for level in levels]
+    return _registered(objectives, levels, poses, poses[0], progress)
+
+
+def _registered(
+    objectives: Sequence[BonesObjective],
+    levels: Sequence[BoneLevel],
+    poses: Sequence[np.ndarray],
+    world_from_ct: np.ndarray,
+    progress: Callable[[Progress], object],
+) -> BonesRegistration:
+    bones, steps, most = objectives[-1].bones, 0, sum(level.iterations for level in levels)
 
     def report(cost: float) -> None:
         if progress(Progress(steps / most, f"registering {len(bones)} bones", world_from_ct, cost)) is False:
@@ -583,14 +725,14 @@ def register_bones(
         steps += 1
         report(cost)
 
-    objectives = [objective_at(whole, bones, views, world_from_ct, ties, level) for level in LEVELS]
-    poses = [world_from_ct] * len(bones)
-    for level, objective in zip(LEVELS, objectives, strict=True):
+    poses = list(poses)
+    for level, objective in zip(levels, objectives[-len(levels) :], strict=True):
         before = steps
-        poses, fit = minimise(objective, poses, level.iterations, level.tolerance_mm, on_step)
+        poses, fit = minimise(objective, poses, level.iterations, level.tolerance_mm, on_step, secant=level.secant)
         steps = before + level.iterations  # those that were not needed
         report(fit.cost)
-    return BonesRegistration(bones, poses, fit, objectives, ties, world_from_ct)
+    ties = list(objectives[-1].ties)
+    return BonesRegistration(list(bones), poses, fit, list(objectives), ties, world_from_ct)
 
 
 def objective_at(
@@ -603,10 +745,20 @@ def objective_at(
 ) -> BonesObjective:
     """The objective at one resolution."""
     centre = rigid.transform_points(world_from_ct, np.mean([bone.centroid for bone in bones], axis=0))
+    return _objective(whole, bones, views, centre, world_from_ct, ties, level)
+
+
+def _objective(
+    whole: PreparedCT | None,
+    bones: Sequence[Bone],
+    views: Sequence[View],
+    centre: np.ndarray,
+    world_from_ct: np.ndarray | None,
+    ties: Sequence[Tie],
+    level: BoneLevel,
+) -> BonesObjective:
     pixel_mm = float(np.mean([pixel_size_mm(view, centre) for view in views]))
     finest_mm = float(np.median([bone.size_mm for bone in bones])) / PIXELS_ACROSS
     pool = 2 ** max(0, round(np.log2(finest_mm / pixel_mm))) * level.coarseness
-    volume = whole.level(1.1 * pool * pixel_mm)
-    return BonesObjective(
-        whole, bones, [view.pooled(pool) for view in views], volume, level.settings, world_from_ct, ties
-    )
+    pooled, voxel_mm = [view.pooled(pool) for view in views], 1.1 * pool * pixel_mm
+    return BonesObjective(whole, bones, pooled, voxel_mm, level.settings, world_from_ct, ties)

@@ -197,14 +197,18 @@ class PreparedCT:
                 self._projectors[key] = Projector(volume, self._cut)
             return self._projectors[key]
 
+    @property
+    def relative(self) -> bool:
+        """Whether the CT's values do not say what soft tissue attenuates."""
+        return self._ct.unit == "relative"
+
     def voxel_mm(self, level: int) -> float:
         """The side of a cube as large as a voxel."""
-        return float(np.cbrt(np.prod(self._volumes[level].spacing_mm)))
+        return voxel_side_mm(self._volumes[level])
 
     def level(self, voxel_mm: float) -> int:
         """The coarsest level with voxels of this size at most; 0 where even its own are larger."""
-        levels = range(len(self._volumes))
-        return max((level for level in levels if self.voxel_mm(level) <= voxel_mm), default=0)
+        return level_of(self._volumes, voxel_mm)
 
     @property
     def picture_level(self) -> int:
@@ -384,6 +388,16 @@ def scoring_level(coarsest: ResolutionLevel, volumes: int, *, structure: bool) -
     if structure:
         return coarsest
     return replace(coarsest, pool=2 * coarsest.pool, volume=min(coarsest.volume + 1, volumes - 1), settings=SCORING)
+
+
+def voxel_side_mm(volume: Volume) -> float:
+    """The side of a cube as large as a voxel."""
+    return float(np.cbrt(np.prod(volume.spacing_mm)))
+
+
+def level_of(volumes: Sequence[Volume], voxel_mm: float) -> int:
+    """The coarsest of a pyramid's levels with voxels of this size at most; 0 where even its finest are larger."""
+    return max((level for level, volume in enumerate(volumes) if voxel_side_mm(volume) <= voxel_mm), default=0)
 
 
 def pixel_size_mm(view: View, point: np.ndarray) -> float:

@@ -44,8 +44,7 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
             [
                 tag("span", f"\u25a0 {bone.name}", style=f"color: {css(n)}"),
                 WORDS[bone.verdict],
-                number(bone.moved.mm, "mm", 1),
-                number(bone.moved.degrees, "\u00b0", 1),
+                *([number(bone.moved.mm, "mm", 1), number(bone.moved.degrees, "\u00b0", 1)] if bone.moved else ()),
                 number(predicted["mean"], "mm", 2) if predicted else "unknown",
                 ", ".join(
                     f"{name} {each:.2f}" for name, each in zip(names, bone.similarity, strict=True) if np.isfinite(each)
@@ -53,13 +52,15 @@ def bones_section(result: Result, compared: np.ndarray | None) -> list[ET.Elemen
                 " ".join(bone.reasons),
             ]
         )
-    head = ["Bone", "Verdict", "Moved", "Turned", "Likely error", "Similarity", "Reasons"]
+    moved = [] if result.case.bone_cts else ["Moved", "Turned"]
+    head = ["Bone", "Verdict", *moved, "Likely error", "Similarity", "Reasons"]
+    against = "; moved and turned are against the pose of the whole CT" if moved else ""
     parts: list[ET.Element] = []
     if compared is not None:
         image = tag("img", src=embedded(jpeg(compared), "jpeg"), alt=BEFORE_AFTER, decoding="async")
         parts.append(tag("div", tag("figure", tag("figcaption", BEFORE_AFTER), image), class_="views"))
     parts += [
-        tag("p", "Each bone at its own pose; moved and turned are against the pose of the whole CT."),
+        tag("p", f"Each bone at its own pose{against}."),
         tag("div", *figures, class_="views"),
         table(head, rows),
     ]
@@ -99,8 +100,10 @@ def with_outlines(view: View, bones: Sequence[tuple[Bone, np.ndarray | None]]) -
 def before_after(result: Result) -> np.ndarray | None:
     """uint8 (rows, columns, 3): the part of each X-ray about the bones, with their outlines by the pose of the whole CT and by their own.
 
-    None where no X-ray shows a bone.
+    None where no X-ray shows a bone, and for bones with a CT each.
     """
+    if result.case.bone_cts:
+        return None
     bones = result.structures.bones if result.structures else []
     pictures: list[np.ndarray] = []
     for view in result.views:

@@ -78,6 +78,9 @@ def ct_of_structure(case: Case, name: str) -> CT:
     """
     from ..io.navigation.exports import AIR_HU
 
+    for bone in case.bone_cts:
+        if bone.name == name:
+            return bone.ct
     structures = case.structures
     if structures is None or name not in structures.names:
         names = "none" if structures is None else ", ".join(structures.names)

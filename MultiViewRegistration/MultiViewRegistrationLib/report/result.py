@@ -11,7 +11,7 @@ from .. import __version__
 from ..assessment import metrics
 from ..assessment.bones import RegisteredBone, RegisteredBones
 from ..assessment.features import Tile
-from ..assessment.verdict import AMBIGUOUS_RATIO, Assessment, ViewSplit
+from ..assessment.verdict import Assessment, ViewSplit, ambiguity
 from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit
 from ..imaging.xray import View, XRay
@@ -113,7 +113,7 @@ class Result:
     @property
     def limits(self) -> list[str]:
         """Those of the reasons that are not of the assessment: of the case, and of how it was registered."""
-        case, rival = self.case, self.refinement.alternative
+        case = self.case
         reasons = case.identity_cautions if self.assessment else [*case.identity_reasons, *case.identity_cautions]
         if len(case.views) > 1 and case.relative_geometry == "truth":
             reasons.append(
@@ -122,6 +122,10 @@ class Result:
             )
         if case.structures is not None and self.structures is None:
             reasons.append("The case's structures were not registered: this is the pose of the whole CT alone.")
+        if case.bone_cts and self.structures is None:
+            reasons.append(
+                f"The case's bones were not registered together: this is the pose of {case.bone_cts[0].name} alone."
+            )
         alone = (
             "it was registered alone and does not support the pose; its camera was fitted to the pose"
             if self.refined
@@ -136,11 +140,8 @@ class Result:
             for view, shown in zip(case.views, self.refinement.fit.shown, strict=True)
             if shown < MIN_PIXELS
         ]
-        if rival and rival.evidence_ratio < AMBIGUOUS_RATIO and self.verdict != "accept":
-            reasons.append(
-                f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
-                f"well (evidence ratio {rival.evidence_ratio:.2f})."
-            )
+        if self.verdict != "accept":
+            reasons += ambiguity(self.refinement.alternative)
         if self.method in ("search", "auto") and case.world_from_ct is None and self.verdict != "accept":
             reasons.append(
                 "The case has no start pose: the search began with the CT's axes along the world's, where the central rays of "

@@ -391,9 +391,12 @@ def _who_and_what(result: Result, *, names: bool) -> ET.Element:
     cameras = list(dict.fromkeys(describe_uncertainty(vars(view)) for view in case.views))
     assumed = sum(map(len, case.assumptions.values()))
     known = f"known: {'; '.join(cameras)}" + (f"; {assumed} assumptions, below" if assumed else "")
+    of_what = ", one structure of it" if result.anatomy.structure else ""
+    if case.bone_cts:
+        of_what = f", that of {case.bone_cts[0].name}; {len(case.bone_cts) - 1} more"
     rows = {
         "Case": case.name if names else "",
-        "CT": f"{shape} voxels of {spacing} mm" + (", one structure of it" if result.anatomy.structure else ""),
+        "CT": f"{shape} voxels of {spacing} mm{of_what}",
         "X-rays": ", ".join(view.name for view in case.views),
         "Files": ", ".join(case.inputs) if names else "",
         "Cameras": known,

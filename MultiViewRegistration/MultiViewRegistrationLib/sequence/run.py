@@ -68,6 +68,7 @@ def follow(
         raise InputError(f'pace: found "{pace}", expected one of {", ".join(PACES)}.')
     require_single_source(sequence.first.cameras.values(), "tracking")
     warm_up()
+    sequence.first.warn_of_other_bones()
     case, compute_device = sequence.first, device if isinstance(device, ComputeDevice) else ComputeDevice(device)
     tracker = Tracker(anatomy, PACES[pace], Range(**case.search), case.targets, masked=case.masks_misfit)
     bones = None if case.structures is None else BoneTracker(anatomy, case.structures, PACES[pace])

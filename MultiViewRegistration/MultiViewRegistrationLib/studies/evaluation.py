@@ -33,10 +33,11 @@ import numpy as np
 
 from ..api import REGRESSOR_STARTS, TimedRegistration, check_structures, find_pose, refinement_method
 from ..assessment import metrics
-from ..assessment.bones import RegisteredBone, register_structures
+from ..assessment.bones import RegisteredBone, bones_of, register_structures
 from ..errors import InputError
 from ..io.case import Case
 from ..io.case_file import CaseFile
+from ..registration.bones_and_cameras import correct_cameras
 from ..registration.optimizer import Range
 from ..registration.pipeline import Refinement, RefinementMethod, pose_difference
 from ..registration.prepared_ct import PreparedCT
@@ -257,6 +258,7 @@ def evaluate_case(
     max_pictures : of misses.
     """
     case = Case.load(path, last.case if last else None)
+    case.warn_of_other_bones()
     check_structures(case)
     anatomy = last.anatomy if last and last.case.anatomy_key == case.anatomy_key else PreparedCT(case.ct)
 
@@ -334,13 +336,18 @@ def _structures(case: Case, anatomy: PreparedCT, whole: Refinement | None, run: 
     if case.structures is None:
         return []
     began = perf_counter()
-    bones = [] if whole is None else register_structures(case.structures, anatomy, whole, in_doubt=False).bones
+    bones = []
+    if whole is not None:
+        known = anatomy, bones_of(case.structures, anatomy), case.views, case.shared_unknowns
+        whole, placed = correct_cameras(*known, whole)
+        bones = register_structures(case.structures, anatomy, whole, in_doubt=False, poses=placed).bones
     seconds, found = perf_counter() - began, {bone.name: bone for bone in bones}
     unknown = dict.fromkeys(("verdict", "errors", "predicted_upper95_mm", "moved_mm", "seconds"))
     rows: list[Row] = [{"run": run, "name": name, **unknown, "reasons": []} for name in case.structures.names]
     for row in rows:
         if bone := found.get(row["name"]):
-            row |= {"verdict": bone.verdict, "reasons": bone.reasons, "moved_mm": bone.moved.mm, "seconds": seconds}
+            row |= {"verdict": bone.verdict, "reasons": bone.reasons, "seconds": seconds}
+            row |= {"moved_mm": bone.moved.mm} if bone.moved else {}
             row |= {"predicted_upper95_mm": (bone.predicted_tre_mm or {}).get("upper95")}
             if whole is not None and bone.name in case.structure_truths:
                 row["errors"] = _errors_of(bone, case, whole)

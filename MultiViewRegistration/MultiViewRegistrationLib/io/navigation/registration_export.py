@@ -102,6 +102,9 @@ class RegistrationExport:
         posed = fields if structure is None else _structure(fields, structure)
         verdict = None if posed.value("verdict", "a verdict or null") is None else posed.choice("verdict", VERDICTS)
         uids = fields.optional("frame_of_reference_uid", fields.section)
+        known = {frame: _uid(uids, frame) for frame in ("world", "ct", "reference") if uids and uids.has(frame)}
+        if posed.has("ct_uid"):
+            known["ct"] = _uid(posed, "ct_uid")
         override = fields.optional("override", fields.text, "a sentence")
         return cls(
             path=path,
@@ -110,7 +113,7 @@ class RegistrationExport:
             verdict=verdict,
             warning=override or (REJECTED if verdict == "reject" else None),
             overridden=override is not None,
-            uids={frame: _uid(uids, frame) for frame in ("world", "ct", "reference") if uids and uids.has(frame)},
+            uids=known,
             views=[_view(view, path.parent) for view in fields.sections("views", "the views of the result")],
             inputs=fields.section("inputs").values if fields.has("inputs") else {},
             structure=None if structure is None else posed.text("name", "its name"),

@@ -1,0 +1,116 @@
+"""The verdict on bones with a CT each, which were registered alone and then together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+
+from ..geometry import rigid
+from ..imaging.structures import BoneCT
+from ..registration.bones import SHOWN, BonesRegistration
+from ..registration.pipeline import Refinement
+from .bone_features import BoneFeatures, MaskEdge, bone_features, surface_distance
+from .bones import RegisteredBone, RegisteredBones
+from .prediction import WRONG_MM
+from .verdict import Assessment, ambiguity
+
+#: What a CT of its own shows is the bone.
+NO_EDGE = MaskEdge(0.0, 0.0)
+#: Two bones of which more than this share of one lies within the other are not both right.
+MAX_SHARED = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class BoneAlone:
+    """A bone registered by itself, and how far that pose can be trusted."""
+
+    refinement: Refinement
+    assessment: Assessment
+
+
+@dataclass(frozen=True, eq=False)
+class RegisteredBoneCT(RegisteredBone):
+    """A bone with a CT of its own at the pose that all have together.
+
+    Attributes
+    ----------
+    alone
+        The assessment of its registration by itself, of which the predicted error is.
+    ct_uid
+        FrameOfReferenceUID of its CT.
+    """
+
+    alone: Assessment = field(repr=False)
+    ct_uid: str
+
+    @property
+    def predicted_tre_mm(self) -> dict[str, float] | None:
+        """Mean and 95 % bound; None where no view shows it."""
+        prediction = self.alone.prediction
+        return None if prediction is None else {"mean": prediction.mean_mm, "upper95": prediction.upper95_mm}
+
+    def to_json(self, views: Sequence[str]) -> dict:
+        """An entry of `structures` of a result.json, with the similarity by these names of views."""
+        return {**super().to_json(views), "ct_uid": self.ct_uid}
+
+
+def assess_bone_cts(
+    found: BonesRegistration, alone: Sequence[BoneAlone], bone_cts: Sequence[BoneCT]
+) -> RegisteredBones:
+    """The verdict of each bone, none better than the one that it has alone."""
+    shared = _shared(found)
+    bones: list[RegisteredBone] = []
+    for n, (features, single) in enumerate(zip(bone_features(found, [NO_EDGE] * len(alone)), alone, strict=True)):
+        bone, pose = found.bones[n], found.poses[n]
+        wrong = _wrong(found, n, surface_distance(pose, single.refinement.world_from_ct, bone.surface))
+        wrong += [f"{bone.name} lies where {other} does: one of the two is wrong." for other in shared.get(n, ())]
+        rejected = wrong or single.assessment.verdict == "reject"
+        bones.append(
+            RegisteredBoneCT(
+                bone.name,
+                pose,
+                "reject" if rejected else "check",
+                [*wrong, *_doubts(bone.name, features, single), *single.assessment.reasons],
+                None,
+                tuple(float(each) for each in found.fit.similarity[n]),
+                None,
+                0.0,
+                features,
+                bone,
+                single.assessment,
+                bone_cts[n].uid,
+            )
+        )
+    return RegisteredBones(bones)
+
+
+def _wrong(found: BonesRegistration, n: int, apart_mm: float) -> list[str]:
+    """Why a bone is rejected that ends so far from where it does alone."""
+    name = found.bones[n].name
+    if found.fit.shown[n].max() < SHOWN:
+        return [f"No X-ray shows enough of {name} to say where it is."]
+    if apart_mm > WRONG_MM:
+        return [
+            f"Together with the others {name} ends {apart_mm:.1f} mm from where it does alone: one of the two is wrong."
+        ]
+    return []
+
+
+def _doubts(name: str, features: BoneFeatures, single: BoneAlone) -> list[str]:
+    reasons = ambiguity(single.refinement.alternative)
+    if features.split_half_mm > WRONG_MM:
+        reasons.append(f"Halves of the images of {name} disagree by {features.split_half_mm:.1f} mm.")
+    return reasons
+
+
+def _shared(found: BonesRegistration) -> dict[int, list[str]]:
+    """By number of a bone the names of those that lie where it does."""
+    shared: dict[int, list[str]] = {}
+    for a, b in permutations(range(len(found.bones)), 2):
+        points = rigid.transform_points(rigid.inverse(found.poses[b]) @ found.poses[a], found.bones[a].surface)
+        if found.bones[b].contains(points).mean() > MAX_SHARED:
+            for one, other in ((a, b), (b, a)):
+                names = shared.setdefault(one, [])
+                names += [found.bones[other].name] * (found.bones[other].name not in names)
+    return shared

@@ -1,0 +1,145 @@
+"""Bones with a CT each, from their files to the files of their result."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from program import assert_fits_schema, run
+from two_bones import BONES, bone_cts, error_mm, off, poses, xrays
+
+from MultiViewRegistrationLib import Case, assess, register
+from MultiViewRegistrationLib.errors import Cancelled, InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.registration import bones as engine
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """(folder, CTs, true poses) of a case of two bones."""
+    folder, cts = tmp_path_factory.mktemp("bones"), bone_cts()
+    true, structures, views = poses(cts), [], []
+    for n, (name, ct, pose) in enumerate(zip(BONES, cts, true, strict=True)):
+        image = sitk.GetImageFromArray(ct.volume.values)
+        image.SetSpacing(ct.volume.spacing_mm.tolist())
+        sitk.WriteImage(image, str(folder / f"{name}.nrrd"))
+        start = off(pose, ct, 4, 4, n).tolist()
+        structures.append({"name": name, "ct": f"{name}.nrrd", "world_from_ct": start})
+    for view in xrays(cts, true):
+        image = sitk.GetImageFromArray(view.xray.line_integrals)
+        image.SetSpacing((1.2, 1.2))
+        sitk.WriteImage(image, str(folder / f"{view.name}.mha"))
+        camera = {"intrinsics": view.camera.intrinsics.tolist(), "size": list(view.camera.size)}
+        camera["camera_from_world"] = view.camera.camera_from_world.tolist()
+        views.append({"name": view.name, "image": f"{view.name}.mha", "intensity": "log", "camera": camera})
+    case = {"version": 1, "ct_unit": "relative", "structures": structures, "views": views}
+    case["search"] = {"rotation_deg": 10, "translation_mm": 8}
+    case["truth"] = {"structures": {BONES[0]: true[0].tolist()}}
+    (folder / "case.json").write_text(json.dumps(case))
+    return folder, cts, true
+
+
+def test_result_transforms_and_report(written, tmp_path):
+    folder, cts, true = written
+    printed = run("register", folder, "--out", tmp_path / "out").stderr
+    content = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert_fits_schema(content)
+    assert [bone["name"] for bone in content["structures"]] == list(BONES) and content["motions"] == []
+    assert content["world_from_ct"] == content["structures"][0]["world_from_ct"]
+    assert content["verdict"] == "check"
+    assert any(f"This is the pose of {BONES[0]}: use each bone's own." in reason for reason in content["reasons"])
+    for bone, ct, pose in zip(content["structures"], cts, true, strict=True):
+        found = np.array(bone["world_from_ct"])
+        assert error_mm(ct, found, pose) < 0.05 and bone["verdict"] == "check" and "moved" not in bone
+        transform = sitk.ReadTransform(str(tmp_path / "out" / f"{bone['name']}_world_from_ct.tfm"))
+        assert transform.TransformPoint((1.0, 2.0, 3.0)) == pytest.approx(rigid.transform_points(found, [1, 2, 3]))
+        assert f"{bone['name']}.nrrd" in content["inputs"] and f"{bone['name']}  check" in printed
+    assert content["structures"][0]["mtre_mm"] < 0.05 and "mtre_mm" not in content["structures"][1]
+    uids = [bone["ct_uid"] for bone in content["structures"]]
+    assert content["frame_of_reference_uid"]["ct"] == uids[0] != uids[1]
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "The bones" in report and all(f"\u25a0 {name}" in report for name in BONES)
+    exported = run("export", tmp_path / "out", "--structure", BONES[1], "--as", "tfm", "txt", "--out", tmp_path / "one")
+    assert exported.returncode == 0, exported.stderr
+    of_one = np.loadtxt(tmp_path / "one" / f"{BONES[1]}_world_from_ct.lps.txt")
+    assert of_one == pytest.approx(np.array(content["structures"][1]["world_from_ct"]), abs=1e-6)
+
+
+def test_a_case_of_arrays_is_registered_with_a_search_where_it_has_no_start(written):
+    folder, cts, true = written
+    loaded = Case.load(folder)
+    case = Case.from_arrays(
+        dict(zip(BONES, cts, strict=True)),
+        images=[view.xray.line_integrals for view in loaded.views],
+        projections=[view.camera for view in loaded.views],
+        intensity="log",
+        world_from_ct={BONES[0]: loaded.world_from_ct},
+    )
+    fractions = []
+    case.search = {"rotation_deg": 60.0, "translation_mm": 40.0}
+    result = register(case, progress=lambda done: fractions.append(done.fraction))
+    assert fractions == sorted(fractions) and fractions[-1] == 1
+    assert result.structures is not None and result.method == "given"
+    for bone, ct, pose in zip(result.structures.bones, cts, true, strict=True):
+        right = error_mm(ct, bone.world_from_ct, pose) < 0.1
+        assert right or bone.verdict == "reject", bone.reasons
+    assert error_mm(cts[0], result.world_from_ct, true[0]) < 0.1
+
+
+def test_a_pose_that_is_assessed_says_that_the_bones_were_not_registered(written):
+    folder, _, true = written
+    reasons = assess(Case.load(folder), true[0]).reasons
+    assert any(f"not registered together: this is the pose of {BONES[0]} alone" in reason for reason in reasons)
+
+
+def test_a_start_for_one_ct_is_refused_and_a_message_names_the_bone(written):
+    folder, _, _ = written
+    with pytest.raises(InputError, match='start: found "auto", which is for one CT, expected given or search'):
+        register(folder, start="auto")
+    case = Case.load(folder)
+    away = case.bone_cts[1].world_from_ct.copy()
+    away[0, 3] += 1000
+    case.bone_cts = (case.bone_cts[0], type(case.bone_cts[1])("lost", case.bone_cts[1].ct, away))
+    with pytest.raises(InputError, match='structure "lost": world_from_ct: from this start pose the X-rays show too'):
+        register(case)
+
+
+def test_false_cancels(written):
+    with pytest.raises(Cancelled):
+        register(written[0], progress=lambda done: done.fraction < 0.6)
+
+
+@pytest.fixture
+def wrist_bones(monkeypatch):
+    """The benchmark that halves the pixels of the real wrist."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    import wrist_bones
+
+    monkeypatch.setattr(engine, "SHOWN", 0.2)  # half of a bone's pixels are to be enough
+    return wrist_bones
+
+
+@pytest.mark.slow
+def test_the_bones_of_a_real_wrist_are_registered_together(shared_data, wrist_bones):
+    """About where each is alone; and halves of the pixels agree better. The frames of the CTs say nothing of how the bones lie."""
+    instant = "0002"
+    cases = [Case.load(shared_data / "wrist" / f"{name}_{instant}.json") for name in wrist_bones.BONES]
+    case = Case.from_arrays(
+        dict(zip(wrist_bones.BONES, (each.ct for each in cases), strict=True)),
+        images=[shared_data / "wrist" / f"camera{n}_{instant}.png" for n in (1, 2)],
+        projections=[view.camera for view in cases[0].views],
+        world_from_ct=dict(zip(wrist_bones.BONES, (each.world_from_ct for each in cases), strict=True)),
+    )
+    found, wrist = register(case).structures.bones, wrist_bones.Wrist(shared_data, instant)
+    for bone, alone, together in zip(found, wrist.alone, wrist.together, strict=True):
+        assert bone.verdict == "check"
+        assert wrist_bones.apart(bone.bone, bone.world_from_ct, together)[0] < 0.02
+        assert wrist_bones.apart(bone.bone, bone.world_from_ct, alone)[0] < 0.15
+    assert wrist.bones[0].contains(wrist.bones[1].surface).mean() > 0.5
+    way_mm = [
+        np.array([mm for mm, _ in wrist.halves("tiles", 64, way).values()])
+        for way in (wrist_bones.ALONE, wrist_bones.TOGETHER)
+    ]
+    alone_mm, together_mm = (np.sqrt((each**2).mean()) for each in way_mm)
+    assert together_mm < 0.9 * alone_mm, way_mm

@@ -1,0 +1,119 @@
+"""Bones with a CT each, registered together: `registration.bones` without a rest, and `assessment.bone_cts`."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from two_bones import BONES, bone_cts, error_mm, off, poses, xrays
+
+from MultiViewRegistrationLib.assessment.bone_cts import BoneAlone, assess_bone_cts
+from MultiViewRegistrationLib.assessment.verdict import assess
+from MultiViewRegistrationLib.imaging.ct import CT, Volume
+from MultiViewRegistrationLib.imaging.structures import BoneCT
+from MultiViewRegistrationLib.registration import bones as module
+from MultiViewRegistrationLib.registration.bones import LEVELS_WITHOUT_REST, Bone, register_bone_cts
+from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+
+
+@pytest.fixture(scope="module")
+def two():
+    """CTs, where they are, X-rays, and each as it is registered alone."""
+    cts = bone_cts()
+    true = poses(cts)
+    views, anatomies = xrays(cts, true), [PreparedCT(ct) for ct in cts]
+    starts = [off(pose, ct, 4, 4, seed) for seed, (pose, ct) in enumerate(zip(true, cts, strict=True))]
+    alone = [refine(anatomy, views, start) for anatomy, start in zip(anatomies, starts, strict=True)]
+    return cts, true, views, anatomies, alone, starts
+
+
+@pytest.fixture(scope="module")
+def bones(two):
+    return [Bone.of_ct(name, anatomy) for name, anatomy in zip(BONES, two[3], strict=True)]
+
+
+def judged(two, found):
+    cts, _, views, anatomies, alone, starts = two
+    singly = [
+        BoneAlone(refinement, assess(anatomy, views, refinement, start))
+        for anatomy, refinement, start in zip(anatomies, alone, starts, strict=True)
+    ]
+    bone_cts = [BoneCT(name, ct, uid=f"1.2.{n}") for n, (name, ct) in enumerate(zip(BONES, cts, strict=True))]
+    return assess_bone_cts(found, singly, bone_cts).bones
+
+
+def test_bones_that_overlap_end_several_times_nearer_together_than_alone(two, bones):
+    cts, true, views, _, alone, _ = two
+    found = register_bone_cts(bones, views, [each.world_from_ct for each in alone])
+    for ct, single, pose, truth in zip(cts, alone, found.poses, true, strict=True):
+        assert error_mm(ct, pose, truth) < min(0.02, 0.3 * error_mm(ct, single.world_from_ct, truth))
+    for n, bone in enumerate(judged(two, found)):
+        assert bone.verdict == "check" and bone.moved is None
+        assert bone.to_json(["a", "b"])["ct_uid"] == f"1.2.{n}" and bone.predicted_tre_mm["upper95"] < 2
+
+
+def test_gradient_is_that_of_the_cost_and_a_cut_end_is_not_compared(two):
+    """By central differences. The first bone's CT ends within it."""
+    cts, true, views, *_ = two
+    values = cts[0].volume.values[:, :, : cts[0].volume.values.shape[2] // 2]
+    anatomies = [PreparedCT(CT(Volume(values, cts[0].volume.ct_from_index), "relative")), PreparedCT(cts[1])]
+    bones = [Bone.of_ct(name, anatomy) for name, anatomy in zip(BONES, anatomies, strict=True)]
+    assert bones[0].cut.any() and not bones[1].cut.any()
+    shifted = [off(pose, ct, 1, 1, 7) for pose, ct in zip(true, cts, strict=True)]
+    objective = module._objective(None, bones, views, np.zeros(3), None, [], LEVELS_WITHOUT_REST[1])
+    fit = objective.linearise(shifted, objective.shadows(shifted))
+    assert fit.shown[0].min() < 0.99
+    for b, axis, step in ((0, 3, 0.02), (0, 2, 2e-3), (1, 5, 0.02), (1, 0, 2e-3)):
+        costs = []
+        for sign in (1, -1):
+            twist = np.zeros(6)
+            twist[axis] = sign * step
+            pivot = (shifted[b] @ [*bones[b].centroid, 1.0])[:3]
+            trial = [module.moved(pose, twist, pivot) if n == b else pose for n, pose in enumerate(shifted)]
+            costs.append(objective.cost(objective.shadows(trial)))
+        slope = (costs[0] - costs[1]) / (2 * step) / 2
+        assert fit.gradient[6 * b + axis] == pytest.approx(slope, rel=0.08, abs=2e-4)
+
+
+def test_the_curvature_of_a_quadratic_is_learnt_from_a_step():
+    """Of two bones that depend on each other: along the step each own part is right, however wrong it was; the rest stays."""
+    rng = np.random.default_rng(4)
+    root = rng.normal(size=(12, 12))
+    true = root @ root.T + 12 * np.eye(12)
+    wrong = true.copy()
+    for own in (slice(0, 6), slice(6, 12)):
+        wrong[own, own] *= 3
+    step = rng.normal(size=12)
+    found = module._with_curvature(wrong, step, true @ step)
+    assert found @ step == pytest.approx(true @ step)
+    assert (found[:6, 6:] == true[:6, 6:]).all() and np.linalg.eigvalsh(found).min() > 0
+
+
+def test_a_bone_that_ends_elsewhere_than_alone_is_rejected(two, bones):
+    cts, true, views, _, alone, _ = two
+    found = register_bone_cts(bones, views, [each.world_from_ct for each in alone])
+    moved = replace(found, poses=[off(found.poses[0], cts[0], 0, 3, 1), found.poses[1]])
+    first, second = judged(two, moved)
+    assert first.verdict == "reject" and f"Together with the others {BONES[0]} ends 3.0 mm" in first.reasons[0]
+    assert second.verdict == "check"
+
+
+def test_bones_in_one_place_are_rejected(two, bones):
+    """A bone that was taken for its like: each is about where it is alone, only the two together are impossible."""
+    cts, true, views, anatomies, alone, starts = two
+    again = Bone.of_ct("again", anatomies[0])
+    found = register_bone_cts([bones[0], again], views, [alone[0].world_from_ct, off(true[0], cts[0], 1, 1, 2)])
+    twice = cts[:1] * 2, true, views, anatomies[:1] * 2, alone[:1] * 2, starts[:1] * 2
+    for bone, other in zip(judged(twice, found), ("again", BONES[0]), strict=True):
+        assert bone.verdict == "reject"
+        assert any(f"{bone.name} lies where {other} does" in reason for reason in bone.reasons)
+
+
+def test_a_bone_that_no_view_shows_stays_and_is_rejected(two, bones):
+    cts, true, views, _, alone, _ = two
+    away = true[1].copy()
+    away[2, 3] += 400
+    found = register_bone_cts(bones, views, [alone[0].world_from_ct, away])
+    assert error_mm(cts[1], found.poses[1], away) < 1e-6
+    assert error_mm(cts[0], found.poses[0], true[0]) < 0.1
+    assert found.fit.shown[1].max() == 0

@@ -1,0 +1,64 @@
+"""Two bones whose shadows overlap, each with a CT of its own, and X-rays of both before a body of which there is no CT."""
+
+import numpy as np
+from bent_spine import NAMES, cameras, spine
+
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.ct import CT, WATER, Volume, attenuation
+from MultiViewRegistrationLib.imaging.xray import View, XRay
+from MultiViewRegistrationLib.rendering.drr import Projector
+
+BONES = NAMES[1:3]
+NO_CUT = np.zeros(6, bool)
+
+
+def bone_cts() -> list[CT]:
+    """The second and the third vertebra, what they attenuate more than soft tissue: the first voxel of each CT is at (0, 0, 0)."""
+    ct, labels = spine()
+    above = np.maximum(attenuation(ct).values - np.float32(WATER), 0)
+    found = []
+    for n in (2, 3):
+        low, high = (edge(np.argwhere(labels == n), axis=0) for edge in (np.min, np.max))
+        part = tuple(slice(a - 2, b + 3) for a, b in zip(low, high, strict=True))
+        place = np.diag([*ct.volume.spacing_mm, 1.0])
+        found.append(CT(Volume((labels == n)[part] * above[part] * 1e5, place), "relative"))
+    return found
+
+
+def poses(cts: list[CT]) -> list[np.ndarray]:
+    """Where the bones are: in the second view one lies before the other in part."""
+    found = []
+    for n, (ct, at) in enumerate(zip(cts, ([20.0, 6.0, 8.0], [-30.0, -4.0, -4.0]), strict=True)):
+        pose = np.eye(4)
+        pose[:3, :3] = rigid.exp_so3([0.2 + 0.5 * n, -0.3, 0.4 * n])
+        pose[:3, 3] = np.array(at) - pose[:3, :3] @ ct.centroid()
+        found.append(pose)
+    return found
+
+
+def xrays(cts: list[CT], true: list[np.ndarray], noise: float = 0.004) -> list[View]:
+    """X-rays in line integrals, with a body that gets thicker to one side."""
+    rng, found = np.random.default_rng(5), []
+    for camera in cameras(0, 88):
+        rows, columns = np.indices(camera.size[::-1])
+        image = 1.5 + 0.002 * columns + 0.001 * rows + rng.normal(scale=noise, size=rows.shape)
+        for ct, pose in zip(cts, true, strict=True):
+            image += Projector(attenuation(ct), NO_CUT).render(camera, pose).image
+        found.append(View(f"view {len(found)}", XRay(image.astype(np.float32), np.ones(image.shape, bool)), camera))
+    return found
+
+
+def off(pose: np.ndarray, ct: CT, degrees: float, mm: float, seed: int) -> np.ndarray:
+    """A pose turned about the middle of the CT, and shifted."""
+    turn, shift = np.random.default_rng(seed).normal(size=(2, 3))
+    motion = rigid.from_rotation_translation(
+        rigid.exp_so3(np.radians(degrees) * turn / np.linalg.norm(turn)), mm * shift / np.linalg.norm(shift)
+    )
+    return rigid.about(rigid.transform_points(pose, ct.centroid()), motion) @ pose
+
+
+def error_mm(ct: CT, pose: np.ndarray, true: np.ndarray) -> float:
+    """Root mean square over the voxels of the bone."""
+    points = rigid.transform_points(ct.volume.ct_from_index, np.argwhere(ct.volume.values > 0)[:, ::-1].astype(float))
+    away = rigid.transform_points(pose, points) - rigid.transform_points(true, points)
+    return float(np.sqrt((away**2).sum(axis=1).mean()))

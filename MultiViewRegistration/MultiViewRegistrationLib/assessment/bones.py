@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import scipy
 
 from ..geometry import rigid
 from ..imaging.structures import Structures
@@ -168,10 +167,10 @@ def assess_bones(
 
 def bones_of(structures: Structures, anatomy: PreparedCT) -> list[Bone]:
     """The structures of a CT as bones."""
-    attenuation, boxes = anatomy.attenuation(0), scipy.ndimage.find_objects(structures.labels, len(structures.names))
+    attenuation = anatomy.attenuation(0)
     return [
         Bone(name, attenuation, structures.labels[box] == n, [side.start for side in box])
-        for n, (name, box) in enumerate(zip(structures.names, boxes, strict=True), start=1)
+        for n, (name, box) in enumerate(zip(structures.names, structures.boxes, strict=True), start=1)
     ]
 
 
